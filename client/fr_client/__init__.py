@@ -1,0 +1,1 @@
+"""The client of the API and the `fr` command; it needs neither models nor index."""

@@ -1,0 +1,1 @@
+"""Face embedders: one file per model family."""

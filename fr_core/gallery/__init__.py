@@ -1,0 +1,1 @@
+"""Galleries: the durable truth, the index derived from it, and search."""

@@ -1,0 +1,1 @@
+"""How fit a face is for comparison."""

@@ -1,0 +1,1 @@
+"""Error rates and accuracy, with counts and intervals."""

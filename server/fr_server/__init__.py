@@ -1,0 +1,1 @@
+"""The gRPC server: wires the core to the API."""
