@@ -1,0 +1,142 @@
+"""What an id, a name, metadata or an embedding must be before a gallery takes it; each breach is a refusal."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
+from fr_core.errors import (
+    EmbeddingNotFinite,
+    EmbeddingNotUnit,
+    EmbeddingWrongSize,
+    InvalidField,
+    InvalidIdentifier,
+    InvalidThreshold,
+    InvalidTopK,
+)
+from fr_core.gallery.values import (
+    MAX_DISPLAY_NAME,
+    MAX_EMBEDDING_SIZE,
+    MAX_ID_LENGTH,
+    MAX_METADATA_KEY,
+    MAX_METADATA_PAIRS,
+    MAX_METADATA_VALUE,
+    MAX_TOP_K,
+    NewTemplate,
+)
+from fr_core.types import F32, UNIT_TOLERANCE, Embedding, ModelId
+
+_GALLERY_ID = re.compile(r"[a-z0-9_-]{1,128}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def is_gallery_id(gallery_id: str) -> bool:
+    """Whether a gallery can have this id: 1 to 128 characters of a-z, 0-9, - and _."""
+    return _GALLERY_ID.fullmatch(gallery_id) is not None
+
+
+def is_subject_id(subject_id: str) -> bool:
+    """Whether a subject can have this id: 1 to 128 printable characters without spaces at either end."""
+    return 1 <= len(subject_id) <= MAX_ID_LENGTH and subject_id.isprintable() and subject_id == subject_id.strip()
+
+
+def require_gallery_id(gallery_id: str) -> None:
+    """Raise `InvalidIdentifier` unless `is_gallery_id`."""
+    if not is_gallery_id(gallery_id):
+        raise InvalidIdentifier("The gallery id is empty, too long, or holds other characters.", field="gallery_id")
+
+
+def require_subject_id(subject_id: str) -> None:
+    """Raise `InvalidIdentifier` unless `is_subject_id`."""
+    if not is_subject_id(subject_id):
+        raise InvalidIdentifier("The subject id is empty, too long, or holds other characters.", field="subject_id")
+
+
+def require_display_name(display_name: str) -> None:
+    """Raise `InvalidField` for more than 256 characters, or for characters that cannot be stored."""
+    _require_text(display_name, 0, MAX_DISPLAY_NAME, "display_name")
+
+
+def require_metadata(metadata: Mapping[str, str]) -> None:
+    """Raise `InvalidField` for more than 32 pairs, keys not of 1 to 64 or values of more than 1,024 characters."""
+    if len(metadata) > MAX_METADATA_PAIRS:
+        raise InvalidField(
+            f"There are {len(metadata)} pairs of metadata; {MAX_METADATA_PAIRS} are allowed.",
+            field="metadata",
+            limit=str(MAX_METADATA_PAIRS),
+        )
+    for key, value in metadata.items():
+        _require_text(key, 1, MAX_METADATA_KEY, "metadata key")
+        _require_text(value, 0, MAX_METADATA_VALUE, "metadata value")
+
+
+def _require_text(text: str, shortest: int, longest: int, field: str) -> None:
+    if not shortest <= len(text) <= longest:
+        raise InvalidField(
+            f"The {field} has {len(text)} characters; {shortest} to {longest} are allowed.",
+            field=field,
+            limit=str(longest),
+        )
+    # A lone surrogate has no UTF-8 form; a NUL ends the text for many a database.
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise InvalidField(f"The {field} holds a character that cannot be stored.", field=field)
+
+
+def require_model(model: ModelId, embedding_size: int) -> None:
+    """Raise `InvalidField` unless a gallery can be bound to this model."""
+    for name in ("pack", "version", "sha256"):
+        _require_text(getattr(model, name), 1, MAX_DISPLAY_NAME, f"model.{name}")
+    if not 1 <= embedding_size <= MAX_EMBEDDING_SIZE:
+        raise InvalidField(
+            f"The embedding size is {embedding_size}; 1 to {MAX_EMBEDDING_SIZE} are allowed.",
+            field="embedding_size",
+            limit=str(MAX_EMBEDDING_SIZE),
+        )
+
+
+def require_template(template: NewTemplate) -> None:
+    """Raise `InvalidField` for a sha256 or a quality that is none; the embedding is checked by its gallery."""
+    if template.image_sha256 is not None and not _SHA256.fullmatch(template.image_sha256):
+        raise InvalidField("The sha256 of the image is not 64 hexadecimal digits in lower case.", field="image_sha256")
+    if template.quality is not None and not 0.0 <= template.quality <= 1.0:
+        raise InvalidField("The quality is not a number from 0 to 1.", field="quality")
+
+
+def unit_vector(embedding: Embedding, model: ModelId, size: int) -> F32:
+    """Return the embedding's vector, f32[size], unchanged, if a gallery of `model` can use it.
+
+    Raises:
+        ModelMismatch: it was made by another model.
+        EmbeddingWrongSize: it has not `size` values.
+        EmbeddingNotFinite: NaN or infinity.
+        EmbeddingNotUnit: the squared length differs from 1 by more than `UNIT_TOLERANCE`.
+    """
+    model.require_same(embedding.model)
+    vector = np.ascontiguousarray(embedding.vector, dtype=np.float32)
+    if vector.shape != (size,):
+        found = "x".join(str(n) for n in vector.shape)
+        raise EmbeddingWrongSize(
+            f"The embedding has {found} values; this gallery has {size}.", expected=str(size), found=found
+        )
+    if not np.isfinite(vector).all():
+        raise EmbeddingNotFinite("The embedding holds a value that is not a finite number.")
+    squared = float(np.sum(np.square(vector, dtype=np.float64)))
+    if not abs(squared - 1.0) <= UNIT_TOLERANCE:
+        length = f"{math.sqrt(squared):.6g}"
+        raise EmbeddingNotUnit(f"The embedding has length {length}; it must be 1.", length=length)
+    return vector
+
+
+def require_top_k(k: int) -> None:
+    """Raise `InvalidTopK` unless 1 <= k <= MAX_TOP_K."""
+    if not 1 <= k <= MAX_TOP_K:
+        raise InvalidTopK(f"{k} candidates were asked for; 1 to {MAX_TOP_K} are allowed.", limit=str(MAX_TOP_K))
+
+
+def require_threshold(threshold: float) -> None:
+    """Raise `InvalidThreshold` unless it is a number in [-1, 1]."""
+    if not -1.0 <= threshold <= 1.0:
+        raise InvalidThreshold("The threshold is not a number from -1 to 1.")

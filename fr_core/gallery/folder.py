@@ -1,0 +1,100 @@
+"""The data folder: made for its owner alone, and held by one process at a time."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fr_core.errors import StoreFailed, StoreInUse
+
+_LOCK_NAME = "galleries.lock"
+
+
+class DataFolder:
+    """A folder under an exclusive lock, which the system drops when the process ends, however it ends.
+
+    A folder that has to be made gets mode 0700; one that exists keeps its mode. Files get mode 0600.
+
+    Raises:
+        StoreInUse: another process, or another part of this one, holds the folder.
+        StoreFailed: the folder or the lock file cannot be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir(mode=0o700, exist_ok=True)
+            self._lock = os.open(path / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreFailed("The data folder cannot be made or written to.", errno=_name(error)) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lock)
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                raise StoreInUse("The data folder is open already.") from error
+            raise StoreFailed("The data folder cannot be locked.", errno=_name(error)) from error
+
+    def private_file(self, name: str) -> Path:
+        """Return the path of a file of mode 0600 in the folder, made empty where it is not there."""
+        path = self.path / name
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            path.chmod(0o600)
+        except OSError as error:
+            raise StoreFailed("A file of the data folder cannot be opened.", errno=_name(error)) from error
+        return path
+
+    def holds(self, name: str) -> bool:
+        """Whether there is a file, or anything else, of that name in the folder."""
+        return os.path.lexists(self.path / name)
+
+    @contextmanager
+    def whole_file(self, name: str) -> Iterator[Path]:
+        """Make a file of mode 0600 that is either not there, or whole and durable.
+
+        Yields the path of an empty file under another name, which is synced and renamed when the block has ended.
+        """
+        new = f"{name}.new"
+        try:
+            for left in self.path.glob(f"{new}*"):  # by a process that died while it did this
+                left.unlink()
+        except OSError as error:
+            raise StoreFailed("A file of the data folder cannot be removed.", errno=_name(error)) from error
+        path = self.private_file(new)
+        yield path
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+            path.rename(self.path / name)
+        except OSError as error:
+            raise StoreFailed("A file of the data folder cannot be made.", errno=_name(error)) from error
+        self.sync()
+
+    def sync(self) -> None:
+        """Make the names in the folder, and the folder's own name, durable."""
+        for folder in (self.path, self.path.parent):
+            try:
+                handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    os.fsync(handle)
+                finally:
+                    os.close(handle)
+            except OSError as error:
+                raise StoreFailed("The data folder cannot be made durable.", errno=_name(error)) from error
+
+    def close(self) -> None:
+        """Let the folder go."""
+        os.close(self._lock)
+
+
+def _name(error: OSError) -> str:
+    return errno.errorcode.get(error.errno or 0, "unknown")

@@ -1,0 +1,178 @@
+"""The values that go into a gallery and come out of it, and the limits that they obey."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Generic, TypeVar
+
+from fr_core.types import Embedding, Identification, ModelId
+
+T = TypeVar("T")
+
+# Limits of the public API (proto/fr_api/v1/gallery.proto states them to the caller).
+MAX_PAGE_SIZE = 1000
+MAX_TOP_K = 1000
+MAX_ID_LENGTH = 128
+MAX_DISPLAY_NAME = 256
+MAX_METADATA_PAIRS = 32
+MAX_METADATA_KEY = 64
+MAX_METADATA_VALUE = 1024
+# Embedders of today give 128 to 1,024 values; the bound keeps a damaged number from allocating the machine's memory.
+MAX_EMBEDDING_SIZE = 4096
+
+NO_METADATA: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryInfo:
+    """A gallery as seen at one moment.
+
+    Attributes:
+        gallery_id: 1 to 128 characters of a-z, 0-9, - and _.
+        display_name: a name for people, at most 256 characters.
+        model: the one model of every template in it.
+        embedding_size: values per embedding of that model.
+        created: UTC.
+        subject_count: subjects, those without templates included.
+        template_count: templates.
+        version: 1 when created; grows with each change.
+    """
+
+    gallery_id: str
+    display_name: str
+    model: ModelId
+    embedding_size: int
+    created: datetime
+    subject_count: int
+    template_count: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateInfo:
+    """An enrolled embedding, without its vector.
+
+    Attributes:
+        template_id: given by the store, above zero; never used again, by any gallery.
+        image_sha256: of the encoded photo, 64 hexadecimal digits; None where an embedding was enrolled.
+        created: UTC.
+        quality: of the face, in [0, 1]; None where an embedding was enrolled.
+    """
+
+    template_id: int
+    image_sha256: str | None
+    created: datetime
+    quality: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A subject of a gallery.
+
+    Attributes:
+        subject_id: the caller's own id: 1 to 128 printable characters without spaces at either end.
+        display_name: a name for people, at most 256 characters.
+        metadata: the caller's own data, read-only.
+        created: UTC.
+        templates: the oldest first; empty where all were deleted.
+    """
+
+    subject_id: str
+    display_name: str
+    metadata: Mapping[str, str]
+    created: datetime
+    templates: tuple[TemplateInfo, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NewTemplate:
+    """An embedding to enrol.
+
+    Attributes:
+        embedding: f32[D], length 1, of the gallery's model.
+        image_sha256: of the encoded photo, 64 hexadecimal digits in lower case; None for a bare embedding. A gallery
+            holds each photo once.
+        quality: of the face, in [0, 1]; None for a bare embedding.
+    """
+
+    embedding: Embedding
+    image_sha256: str | None = None
+    quality: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Enrolment:
+    """A face to enrol, and the subject that it belongs to.
+
+    Attributes:
+        subject_id: the caller's own id; the subject is created where it is new.
+        template: the embedding.
+        display_name: empty keeps the name of an existing subject.
+        metadata: empty keeps the metadata of an existing subject, else they are replaced.
+    """
+
+    subject_id: str
+    template: NewTemplate
+    display_name: str = ""
+    metadata: Mapping[str, str] = field(default_factory=lambda: NO_METADATA)
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """The receipt of an enrolment: the template is durable and is found by searches.
+
+    Attributes:
+        subject_id: of the enrolment.
+        template_id: the new template's.
+        subject_created: whether this enrolment created the subject.
+        gallery_version: the first version of the gallery that holds the template.
+    """
+
+    subject_id: str
+    template_id: int
+    subject_created: bool
+    gallery_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """The receipt of a deletion.
+
+    Attributes:
+        subjects: how many subjects were deleted.
+        templates: how many templates were deleted.
+        gallery_version: the first version of the gallery without them.
+    """
+
+    subjects: int
+    templates: int
+    gallery_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A part of a list.
+
+    Attributes:
+        items: in the code point order of their ids.
+        next_page_token: for the next page; empty on the last.
+    """
+
+    items: tuple[T, ...]
+    next_page_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The answer of a search.
+
+    Attributes:
+        identification: the candidates, best first, at most one for each subject.
+        subjects: the subjects of the candidates by subject_id, as of the version that was searched.
+    """
+
+    identification: Identification
+    subjects: Mapping[str, Subject]

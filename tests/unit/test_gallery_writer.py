@@ -1,0 +1,295 @@
+"""The thread that writes: groups share a commit, one bad change harms nobody, and every caller hears of the end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fr_core.errors import (
+    DuplicateImage,
+    InternalError,
+    ShuttingDown,
+    StoreFailed,
+    UnknownGallery,
+)
+from fr_core.gallery.changes import CreateGallery, Done, Enrol
+from fr_core.gallery.galleries import Galleries
+from fr_core.gallery.memory import Memories
+from fr_core.gallery.sqlite_store import SqliteStore
+from fr_core.gallery.store import Snapshot, StoredVectors, Transaction
+from fr_core.gallery.values import Enrolled, Enrolment, GalleryInfo, NewTemplate
+from fr_core.gallery.writer import Writer
+from fr_core.types import Embedding, ModelId
+
+MODEL = ModelId("null", "1", "0" * 64)
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LONG = 10.0  # seconds after which a test has failed
+
+
+def embedding(number: int) -> Embedding:
+    vector = np.random.default_rng(number).standard_normal(8)
+    return Embedding((vector / np.linalg.norm(vector)).astype(np.float32), MODEL)
+
+
+def enrol(number: int, gallery_id: str = "g", sha256: str | None = None) -> Enrol:
+    return Enrol(gallery_id, Enrolment(f"s{number}", NewTemplate(embedding(number), sha256)), NOW)
+
+
+class SlowStore:
+    """A store whose commits wait for leave, as those of a slow disk do, and fail when told to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.real = SqliteStore(folder)
+        self.leave = threading.Event()
+        self.leave.set()
+        self.committing = threading.Event()
+        self.commits = 0
+        self.failure: Exception | None = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        with self.real.transaction() as transaction:
+            yield transaction
+            self.committing.set()
+            assert self.leave.wait(LONG)
+            if self.failure is not None:
+                raise self.failure
+            self.commits += 1
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        with self.real.snapshot() as snapshot:
+            yield snapshot
+
+    def vectors(self, rows: int) -> Iterator[StoredVectors]:
+        return self.real.vectors(rows)
+
+    def tidy(self) -> None:
+        self.real.tidy()
+
+    def close(self) -> None:
+        self.real.close()
+
+
+@dataclass
+class Bench:
+    store: SlowStore
+    writer: Writer
+    memories: Memories
+    pool: ThreadPoolExecutor
+
+    def held(self, change: Enrol) -> Future[Enrolled]:
+        """Run a change up to its commit, which waits from now on; what comes next forms the next group."""
+        self.store.leave.clear()
+        self.store.committing.clear()
+        future = self.pool.submit(self.writer.run, change)
+        assert self.store.committing.wait(LONG)
+        return future
+
+    def queued(self, *changes: Enrol) -> list[Future[Enrolled]]:
+        """Queue changes behind a commit that waits."""
+        futures = [self.pool.submit(self.writer.run, change) for change in changes]
+        wait_until(lambda: self.writer.waiting == len(changes))
+        return futures
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    tick = threading.Event()
+    for _ in range(int(LONG / 0.005)):
+        if true():
+            return
+        tick.wait(0.005)
+    pytest.fail("waited in vain")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    store = SlowStore(tmp_path)
+    memories = Memories("flat")
+    writer = Writer(store, memories)
+    writer.run(CreateGallery(GalleryInfo("g", "", MODEL, 8, NOW, 0, 0, 1)))
+    store.commits = 0
+    with ThreadPoolExecutor(40) as pool:
+        yield Bench(store, writer, memories, pool)
+        store.leave.set()
+    writer.close()
+    store.close()
+
+
+def test_changes_that_wait_share_one_commit(bench: Bench) -> None:
+    first = bench.held(enrol(0))
+    others = bench.queued(*(enrol(number) for number in range(1, 21)))
+    bench.store.leave.set()
+    assert first.result(LONG).gallery_version == 2
+    assert sorted(future.result(LONG).gallery_version for future in others) == list(range(3, 23))
+    assert bench.store.commits == 2
+
+
+def test_nothing_is_acknowledged_before_its_commit(bench: Bench) -> None:
+    first = bench.held(enrol(0))
+    other = bench.queued(enrol(1))[0]
+    with bench.store.snapshot() as snapshot:
+        row = snapshot.gallery("g")
+        assert row is not None
+        assert row.info.template_count == 0
+    assert not first.done()
+    assert not other.done()
+    bench.store.leave.set()
+    first.result(LONG)
+    other.result(LONG)
+
+
+def test_a_refused_change_does_not_harm_its_group(bench: Bench) -> None:
+    first = bench.held(enrol(0, sha256="a" * 64))
+    good, duplicate, unknown, twice = bench.queued(
+        enrol(1), enrol(2, sha256="a" * 64), enrol(3, "none"), enrol(4, sha256="b" * 64)
+    )
+    bench.store.leave.set()
+    first.result(LONG)
+    good.result(LONG)
+    twice.result(LONG)
+    with pytest.raises(DuplicateImage):
+        duplicate.result(LONG)
+    with pytest.raises(UnknownGallery):
+        unknown.result(LONG)
+    with bench.store.snapshot() as snapshot:
+        row = snapshot.gallery("g")
+        assert row is not None
+        assert (row.info.subject_count, row.info.template_count) == (3, 3)
+        assert snapshot.subject(row.gallery_no, "s2") is None
+
+
+@dataclass(frozen=True)
+class Defective(Enrol):
+    """Writes, and then meets a defect."""
+
+    def run(self, transaction: Transaction) -> Done[Enrolled]:
+        super().run(transaction)
+        raise ZeroDivisionError
+
+
+def test_a_defect_harms_only_its_own_change(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    first = bench.held(enrol(0))
+    good, bad, also_good = bench.queued(
+        enrol(1), Defective("g", enrol(2).enrolment, NOW), Enrol("g", enrol(3).enrolment, NOW)
+    )
+    bench.store.leave.set()
+    with pytest.raises(ZeroDivisionError):
+        bad.result(LONG)
+    first.result(LONG)
+    good.result(LONG)
+    also_good.result(LONG)
+    with bench.store.snapshot() as snapshot:
+        assert snapshot.subject(1, "s2") is None
+    assert "a change failed" in caplog.text
+
+
+def test_a_commit_that_fails_fails_its_whole_group_and_the_next_goes_on(bench: Bench) -> None:
+    first = bench.held(enrol(0, sha256="a" * 64))
+    bench.store.failure = StoreFailed("The disk is full.", cause="test")
+    bench.store.leave.set()
+    with pytest.raises(StoreFailed) as failed:
+        first.result(LONG)
+    assert failed.value.metadata == {"cause": "test"}
+    bench.store.failure = None
+    again = bench.writer.run(enrol(0, sha256="a" * 64))
+    assert (again.template_id, again.gallery_version, again.subject_created) == (1, 2, True)
+
+
+@dataclass(frozen=True)
+class OnABadDisk(Enrol):
+    """Meets a disk that fails."""
+
+    def run(self, transaction: Transaction) -> Done[Enrolled]:
+        raise StoreFailed("The database could not be written.")
+
+
+def test_a_disk_that_fails_within_a_change_fails_the_whole_group(bench: Bench) -> None:
+    first = bench.held(enrol(0))
+    futures = bench.queued(enrol(1), OnABadDisk("g", enrol(2).enrolment, NOW), enrol(3))
+    bench.store.leave.set()
+    assert first.result(LONG).gallery_version == 2
+    assert [type(future.exception(LONG)) for future in futures] == [StoreFailed] * 3
+    assert bench.writer.run(enrol(1)).gallery_version == 3
+
+
+def test_each_caller_of_a_failed_group_gets_an_error_of_its_own(bench: Bench) -> None:
+    bench.held(enrol(0))
+    futures = bench.queued(enrol(1), enrol(2), enrol(3, "none"))
+    bench.store.failure = StoreFailed("The disk is full.")
+    bench.store.leave.set()
+    errors = [future.exception(LONG) for future in futures]
+    assert [type(error) for error in errors] == [StoreFailed] * 3  # nor is a refusal told that rests on undone changes
+    assert len({id(error) for error in errors}) == 3
+    bench.store.failure = None
+
+
+def test_closing_finishes_what_waits_and_takes_nothing_new(bench: Bench) -> None:
+    first = bench.held(enrol(0))
+    others = bench.queued(enrol(1), enrol(2))
+    closing = threading.Thread(target=bench.writer.close)
+    closing.start()
+    wait_until(lambda: bench.writer.closed)
+    with pytest.raises(ShuttingDown):
+        bench.writer.run(enrol(3))
+    bench.store.leave.set()
+    closing.join(LONG)
+    assert [future.result(LONG).template_id for future in (first, *others)] == [1, 2, 3]
+    bench.writer.close()
+
+
+class DyingStore(SlowStore):
+    """A store that brings down the thread that uses it."""
+
+    def tidy(self) -> None:
+        raise ZeroDivisionError
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_nobody_waits_for_a_thread_that_died(tmp_path: Path) -> None:
+    store = DyingStore(tmp_path)
+    memories = Memories("flat")
+    writer = Writer(store, memories)
+    store.leave.clear()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(writer.run, CreateGallery(GalleryInfo("g", "", MODEL, 8, NOW, 0, 0, 1)))
+        assert store.committing.wait(LONG)
+        second = pool.submit(writer.run, enrol(0))
+        wait_until(lambda: writer.waiting == 1)
+        store.leave.set()
+        assert first.result(LONG).version == 1
+        with pytest.raises(InternalError):
+            second.result(LONG)
+    with pytest.raises(ShuttingDown):
+        writer.run(enrol(1))
+    with pytest.raises(InternalError):
+        memories.wait_beyond(100)
+    writer.close()
+    store.close()
+
+
+def test_a_search_does_not_wait_for_a_commit(tmp_path: Path) -> None:
+    store = SlowStore(tmp_path)
+    with Galleries(store, index="flat") as galleries, ThreadPoolExecutor(1) as pool:
+        galleries.create("g", "", MODEL, 8)
+        galleries.enrol("g", enrol(0).enrolment)
+        store.leave.clear()
+        store.committing.clear()
+        slow = pool.submit(galleries.enrol, "g", enrol(1).enrolment)
+        assert store.committing.wait(LONG)
+        found = galleries.search("g", embedding(1), 5, 0.0).identification
+        assert ([c.subject_id for c in found.candidates], found.gallery_version) == (["s0"], 2)
+        assert galleries.get("g").template_count == 1
+        assert galleries.subjects("g").items[0].subject_id == "s0"
+        assert not slow.done()
+        store.leave.set()
+        assert slow.result(LONG).gallery_version == 3
+        assert galleries.search("g", embedding(1), 5, 0.0).identification.candidates[0].subject_id == "s1"

@@ -1,0 +1,322 @@
+"""The SQLite store: how it is opened, what it promises the disk, and what a snapshot and a savepoint keep apart."""
+
+from __future__ import annotations
+
+import stat
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import apsw
+import numpy as np
+import pytest
+
+from fr_core.errors import ShuttingDown, StoreCorrupt, StoreFailed, StoreInUse
+from fr_core.gallery import sqlite_store
+from fr_core.gallery.packing import PackedVector, pack_vector, unpack_vectors
+from fr_core.gallery.schema import APPLICATION_ID, SCHEMA_VERSION
+from fr_core.gallery.sqlite_rows import SqliteTransaction, sqlite_errors, to_us
+from fr_core.gallery.sqlite_store import DATABASE_NAME, SqliteStore
+from fr_core.gallery.values import GalleryInfo, NewTemplate, Subject
+from fr_core.types import F32, Embedding, ModelId
+
+MODEL = ModelId("null", "1", "0" * 64)
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
+INFO = GalleryInfo("g", "A gallery", MODEL, 4, NOW, 0, 0, 1)
+
+
+def axis(number: int = 0) -> F32:
+    vector = np.zeros(4, dtype=np.float32)
+    vector[number] = 1.0
+    return vector
+
+
+def template(number: int = 0) -> NewTemplate:
+    return NewTemplate(Embedding(axis(number), MODEL))
+
+
+def subject(subject_id: str) -> Subject:
+    return Subject(subject_id, "Name", {"k": "v"}, NOW, ())
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    opened = SqliteStore(tmp_path / "data")
+    assert list(opened.vectors(10)) == []
+    yield opened
+    opened.close()
+
+
+def setting(connection: apsw.Connection, name: str) -> object:
+    return connection.pragma(name)
+
+
+def test_the_settings_that_make_a_commit_durable(store: SqliteStore) -> None:
+    writer = store._writer
+    assert setting(writer, "journal_mode") == "wal"
+    assert setting(writer, "synchronous") == 2  # FULL
+    assert setting(writer, "secure_delete") == 1
+    assert setting(writer, "foreign_keys") == 1
+    assert setting(writer, "temp_store") == 2  # MEMORY
+    assert setting(writer, "application_id") == APPLICATION_ID
+    assert setting(writer, "user_version") == SCHEMA_VERSION
+
+
+def test_a_reader_cannot_write(store: SqliteStore) -> None:
+    with store.snapshot() as snapshot:
+        with pytest.raises(apsw.ReadOnlyError):
+            snapshot.connection.execute("DELETE FROM galleries")
+        with pytest.raises(StoreFailed), sqlite_errors():
+            snapshot.connection.execute("DELETE FROM galleries")
+
+
+def test_folder_and_files_are_for_their_owner_alone(store: SqliteStore, tmp_path: Path) -> None:
+    with store.transaction() as transaction:
+        transaction.insert_gallery(INFO)
+    folder = tmp_path / "data"
+    files = sorted(folder.iterdir())
+    assert [file.name for file in files] == [
+        "galleries.db",
+        "galleries.db-shm",
+        "galleries.db-wal",
+        "galleries.lock",
+    ]
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+
+
+def test_a_file_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None:
+    SqliteStore(tmp_path).close()
+    (tmp_path / DATABASE_NAME).chmod(0o644)
+    SqliteStore(tmp_path).close()
+    assert stat.S_IMODE((tmp_path / DATABASE_NAME).stat().st_mode) == 0o600
+
+
+def test_closing_leaves_one_database_file(store: SqliteStore, tmp_path: Path) -> None:
+    with store.transaction() as transaction:
+        transaction.insert_gallery(INFO)
+    with store.snapshot():
+        pass
+    store.close()
+    assert sorted(file.name for file in (tmp_path / "data").iterdir()) == ["galleries.db", "galleries.lock"]
+
+
+def test_a_folder_is_opened_once_even_within_a_process(store: SqliteStore, tmp_path: Path) -> None:
+    with pytest.raises(StoreInUse):
+        SqliteStore(tmp_path / "data")
+    store.close()
+    SqliteStore(tmp_path / "data").close()
+
+
+@pytest.mark.parametrize("name", ["data", DATABASE_NAME])
+def test_a_name_that_is_taken_is_refused(tmp_path: Path, name: str) -> None:
+    """A file where the folder should be; a folder where the database should be."""
+    if name == "data":
+        (tmp_path / name).touch()
+    else:
+        (tmp_path / "data" / name).mkdir(parents=True)
+    with pytest.raises(StoreFailed):
+        SqliteStore(tmp_path / "data")
+
+
+def test_a_snapshot_does_not_see_what_comes_later(store: SqliteStore) -> None:
+    with store.snapshot() as before:
+        with store.transaction() as transaction:
+            transaction.insert_gallery(INFO)
+            with store.snapshot() as during:
+                assert during.gallery("g") is None
+        assert before.gallery("g") is None
+    with store.snapshot() as after:
+        row = after.gallery("g")
+    assert row is not None
+    assert row.info == INFO
+
+
+def test_an_exception_undoes_a_transaction(store: SqliteStore) -> None:
+    def write_and_fail() -> None:
+        with store.transaction() as transaction:
+            transaction.insert_gallery(INFO)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_and_fail()
+    with store.transaction() as transaction:
+        assert transaction.gallery("g") is None
+
+
+def test_an_exception_undoes_one_item(store: SqliteStore) -> None:
+    def write_and_fail(transaction: SqliteTransaction) -> None:
+        with transaction.item():
+            transaction.insert_subject(number, subject("b"))
+            raise ZeroDivisionError
+
+    with store.transaction() as transaction:
+        number = transaction.insert_gallery(INFO)
+        with transaction.item():
+            transaction.insert_subject(number, subject("a"))
+        with pytest.raises(ZeroDivisionError):
+            write_and_fail(transaction)
+        with transaction.item():
+            transaction.insert_subject(number, subject("c"))
+    with store.snapshot() as snapshot:
+        assert [found.subject_id for found in snapshot.subjects(number, "", 10)] == ["a", "c"]
+
+
+def test_an_item_after_the_database_undid_everything_fails_the_transaction(store: SqliteStore) -> None:
+    """SQLite may roll back by itself when the disk fails; the items before are gone then, too."""
+
+    def undo_all(transaction: SqliteTransaction) -> None:
+        with transaction.item():
+            transaction.connection.execute("ROLLBACK")
+            raise ZeroDivisionError
+
+    def run() -> None:
+        with store.transaction() as transaction:
+            undo_all(transaction)
+
+    with pytest.raises(StoreFailed):
+        run()
+    with store.transaction() as transaction:
+        transaction.insert_gallery(INFO)
+
+
+def test_everything_of_a_subject_comes_back(store: SqliteStore) -> None:
+    metadata = {"ü": "😀", "b": "", "quote": "\"'\\\n"}
+    with store.transaction() as transaction:
+        number = transaction.insert_gallery(INFO)
+        no = transaction.insert_subject(number, Subject("s", "Nam'é", metadata, NOW, ()))
+        new = NewTemplate(Embedding(axis(), MODEL), "ab" * 32, 0.25)
+        first = transaction.insert_template(number, no, new, NOW + timedelta(microseconds=1))
+        second = transaction.insert_template(number, no, template(), NOW)
+    with store.snapshot() as snapshot:
+        found = snapshot.subject(number, "s")
+        assert found is not None
+        assert snapshot.subjects_by_no([no, no + 1]) == {no: found}
+    assert (found.display_name, dict(found.metadata), found.created) == ("Nam'é", metadata, NOW)
+    one, other = found.templates
+    assert (one.template_id, one.image_sha256, one.quality) == (first, "ab" * 32, 0.25)
+    assert one.created == NOW + timedelta(microseconds=1)
+    assert (other.template_id, other.image_sha256, other.quality) == (second, None, None)
+
+
+def test_vectors_come_back_by_gallery_in_the_order_of_their_ids(store: SqliteStore) -> None:
+    with store.transaction() as transaction:
+        numbers = [transaction.insert_gallery(GalleryInfo(name, "", MODEL, 4, NOW, 1, 4, 1)) for name in "gh"]
+        subjects = [transaction.insert_subject(number, subject("s")) for number in numbers]
+        for count in range(8):
+            transaction.insert_template(numbers[count % 2], subjects[count % 2], template(count // 2), NOW)
+    for rows in (1, 3, 100):
+        blocks = list(store.vectors(rows))
+        for place, number in enumerate(numbers):
+            mine = [block for block in blocks if block.gallery_no == number]
+            assert np.concatenate([block.template_ids for block in mine]).tolist() == [
+                1 + place,
+                3 + place,
+                5 + place,
+                7 + place,
+            ]
+            assert {int(no) for block in mine for no in block.subject_nos} == {subjects[place]}
+            assert (np.concatenate([block.vectors for block in mine]) == np.eye(4, dtype=np.float32)).all()
+
+
+def test_what_is_deleted_is_overwritten_in_the_file(store: SqliteStore, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    vectors = [(v / np.linalg.norm(v)).astype(np.float32) for v in rng.standard_normal((3, 512))]
+    with store.transaction() as transaction:
+        number = transaction.insert_gallery(GalleryInfo("g", "", MODEL, 512, NOW, 1, 3, 1))
+        no = transaction.insert_subject(number, subject("subject-to-forget"))
+        for vector in vectors:
+            transaction.insert_template(number, no, NewTemplate(Embedding(vector, MODEL)), NOW)
+    secrets = [pack_vector(vector).data[100:140] for vector in vectors] + [b"subject-to-forget"]
+    path = tmp_path / "data" / DATABASE_NAME
+    store._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    assert all(secret in path.read_bytes() for secret in secrets)
+    with store.transaction() as transaction:
+        transaction.delete_subject(no)
+    store.close()
+    assert not any(secret in path.read_bytes() for secret in secrets)
+
+
+def test_the_log_is_copied_into_the_database_when_it_has_grown(store: SqliteStore, tmp_path: Path) -> None:
+    log = tmp_path / "data" / (DATABASE_NAME + "-wal")
+    with store.transaction() as transaction:
+        number = transaction.insert_gallery(INFO)
+    for count in range(1500):
+        with store.transaction() as transaction:
+            transaction.insert_subject(number, Subject(f"{count}", "n" * 256, {"k": "v" * 1024}, NOW, ()))
+        store.tidy()
+    assert log.stat().st_size < 2 * sqlite_store._CHECKPOINT_FRAMES * sqlite_store._PAGE_BYTES
+    assert (tmp_path / "data" / DATABASE_NAME).stat().st_size > 700 * 1024
+
+
+def test_searches_that_overlap_for_ever_do_not_let_the_log_grow_for_ever(store: SqliteStore, tmp_path: Path) -> None:
+    log = tmp_path / "data" / (DATABASE_NAME + "-wal")
+    with store.transaction() as transaction:
+        number = transaction.insert_gallery(INFO)
+    done = threading.Event()
+
+    def read(pause: float) -> None:
+        while not done.is_set():
+            with store.snapshot() as snapshot:
+                snapshot.gallery("g")
+                done.wait(pause)
+
+    readers = [threading.Thread(target=read, args=(pause,)) for pause in (0.011, 0.013, 0.017)]
+    for reader in readers:
+        reader.start()
+    try:
+        largest = 0
+        for count in range(300):
+            with store.transaction() as transaction:
+                for part in range(100):
+                    name = f"{(count * 7919 + part * 104_729) % 1_000_003:06}{count}-{part}"
+                    transaction.insert_subject(number, Subject(name, "", {"k": "v" * 200}, NOW, ()))
+            store.tidy()
+            largest = max(largest, log.stat().st_size)
+    finally:
+        done.set()
+        for reader in readers:
+            reader.join()
+    frames = sqlite_store._TRUNCATE_FRAMES
+    assert largest < 1.5 * frames * sqlite_store._PAGE_BYTES
+
+
+def test_a_closed_store_gives_no_snapshot_and_closes_again(store: SqliteStore) -> None:
+    with store.snapshot() as snapshot:
+        store.close()
+        assert snapshot.gallery("g") is None  # who reads may finish
+    store.close()
+    with pytest.raises(ShuttingDown), store.snapshot():
+        pass
+
+
+def test_a_time_without_a_zone_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="time zone"):
+        to_us(datetime(2026, 1, 1))
+    assert to_us(NOW) % 1_000_000 == 678_901
+
+
+def test_packing_is_little_endian_float32() -> None:
+    packed = pack_vector(np.array([0.6, -0.8], dtype=np.float32))
+    assert packed.data == bytes.fromhex("9a99193f") + bytes.fromhex("cdcc4cbf")
+    assert (unpack_vectors([packed, packed], 2) == np.array([[0.6, -0.8]] * 2, dtype=np.float32)).all()
+    assert unpack_vectors([], 2).shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("packed", "check"),
+    [
+        (pack_vector(np.array([1, 0, 0], dtype=np.float32)), "vector_size"),
+        (PackedVector(b"", 0), "vector_size"),
+        (PackedVector(pack_vector(axis()[:2]).data, 1), "vector_checksum"),
+        (pack_vector(np.array([1, 1], dtype=np.float32)), "vector_length"),
+        (pack_vector(np.array([np.nan, 1], dtype=np.float32)), "vector_length"),
+        (pack_vector(np.array([np.inf, 0], dtype=np.float32)), "vector_length"),
+        (pack_vector(np.array([0, 0], dtype=np.float32)), "vector_length"),
+    ],
+)
+def test_a_damaged_vector_is_not_unpacked(packed: PackedVector, check: str) -> None:
+    with pytest.raises(StoreCorrupt) as refused:
+        unpack_vectors([pack_vector(axis()[:2]), packed], 2)
+    assert refused.value.metadata == {"check": check}
