@@ -333,6 +333,13 @@ class DeviceUnavailable(Unrecoverable):
     remedy = "Choose another device, or `auto` to let the server choose."
 
 
+class AddressUnavailable(Unrecoverable):
+    """The server cannot listen on the address: it is taken, not of this machine, or not allowed."""
+
+    reason = "ADDRESS_UNAVAILABLE"
+    remedy = "Stop what listens there, or choose another `server.port` or `server.host`; port 0 takes any free port."
+
+
 class StoreInUse(Unrecoverable):
     """Another process has the data folder open."""
 

@@ -1,0 +1,55 @@
+"""`fr serve`: options to a configuration, then the server. Heavy imports wait until the command runs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Configuration in TOML.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on (server.host).")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on, 0 for any free one (server.port).")] = None,
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the galleries (gallery.folder).")] = None,
+    pack: Annotated[str | None, typer.Option(help="Model pack (model.pack).")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, openvino, cuda or cuda:N (model.device).")] = None,
+    flip: Annotated[bool | None, typer.Option(help="Fuse with the mirrored face (model.flip).")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Any other setting; may be repeated.")
+    ] = None,
+    show: Annotated[bool, typer.Option("--print-config", help="Print the configuration as TOML and stop.")] = False,
+    ready_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write HOST:PORT here when calls are answered.")
+    ] = None,
+) -> None:
+    """Serve matching over gRPC until SIGTERM or Ctrl-C."""
+    from fr_core.errors import FrError
+    from fr_server.config import load_config, print_config
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("faiss").setLevel(logging.WARNING)  # tells at length which processor features it tried
+    named = {
+        "server.host": host,
+        "server.port": port,
+        "gallery.folder": None if data is None else str(data),
+        "model.pack": pack,
+        "model.device": device,
+        "model.flip": flip,
+    }
+    overrides = [f"{key}={json.dumps(value)}" for key, value in named.items() if value is not None]
+    try:
+        tree = load_config(config, [*(settings or []), *overrides])
+        if show:
+            typer.echo(print_config(tree), nl=False)
+            return
+        from fr_server.main import build, run
+
+        asyncio.run(run(build(tree), ready_file))
+    except FrError as error:
+        typer.echo(f"{error.reason}: {error.message}", err=True)
+        raise typer.Exit(1) from error

@@ -1,0 +1,225 @@
+"""The server's configuration: one frozen tree, read from TOML, unknown keys refused, ranges checked, units in names."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import math
+import tomllib
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from fr_core.errors import ConfigInvalid, ConfigUnknownKey
+from fr_core.imaging import KNOWN_FORMATS, ImageLimits
+from fr_core.quality.assess import QualityLimits
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkConfig:
+    """Where the server listens and how much it takes on; `server` in the file."""
+
+    host: str = "127.0.0.1"
+    port: int = 50061
+    reflection: bool = True
+    max_in_flight: int = 64
+    stream_window: int = 8
+    drain_s: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """Which models run, and where; `model` in the file."""
+
+    pack: str = "buffalo_s"
+    device: str = "auto"
+    flip: bool = False
+    threads: int = 0
+    workers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryConfig:
+    """Where galleries are kept and how they are searched; `gallery` in the file."""
+
+    folder: str = ""
+    index: str = "faiss-flat"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole tree."""
+
+    server: NetworkConfig = field(default_factory=NetworkConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    images: ImageLimits = field(default_factory=ImageLimits)
+    quality: QualityLimits = field(default_factory=QualityLimits)
+    gallery: GalleryConfig = field(default_factory=GalleryConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What one key means, and the values that it can have.
+
+    Attributes:
+        meaning: one sentence for people.
+        low: smallest number, or None.
+        high: largest number, or None.
+        choices: the words allowed, or empty for any.
+    """
+
+    meaning: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+# One entry for each leaf of the tree (a test says so); docs/configuration.md is generated from it.
+KEYS: Mapping[str, Key] = types.MappingProxyType(
+    {
+        "server.host": Key("Address to listen on; 0.0.0.0 for every interface. The connection is not encrypted."),
+        "server.port": Key("TCP port to listen on; 0 for any free one.", 0, 65535),
+        "server.reflection": Key("Whether clients such as grpcurl may ask for the services and messages."),
+        "server.max_in_flight": Key("Calls in work at once; more are refused with OVERLOADED.", 1, 100_000),
+        "server.stream_window": Key("Items of one stream in work at once; further ones wait in the network.", 1, 1024),
+        "server.drain_s": Key("Seconds that running calls may take to end after SIGTERM.", 0, 3600),
+        "model.pack": Key("Model pack; `fr models list` shows them."),
+        "model.device": Key("auto, cpu, openvino, cuda or cuda:N; only auto chooses for itself."),
+        "model.flip": Key("Fuse each embedding with that of the mirrored face: a model id of its own, twice the work."),
+        "model.threads": Key("Threads of one inference; 0 for the number of cores divided by `workers`.", 0, 1024),
+        "model.workers": Key("Photos analysed at once; 0 for one for each two cores.", 0, 1024),
+        "images.max_bytes": Key("Bytes of an encoded photo.", 1024, 256 * 1024 * 1024),
+        "images.max_pixels": Key("Pixels of a photo.", 1024, 500_000_000),
+        "images.formats": Key("Formats of photos that are accepted.", choices=tuple(sorted(KNOWN_FORMATS))),
+        "quality.min_inter_eye_px": Key("Pixels between the eyes below which a face is TOO_SMALL.", 0, 10_000),
+        "quality.min_sharpness": Key("Variance of the Laplacian below which a face is BLURRED.", 0, 1e9),
+        "quality.min_brightness": Key("Mean luma below which a face is TOO_DARK.", 0, 1),
+        "quality.max_brightness": Key("Mean luma above which a face is TOO_BRIGHT.", 0, 1),
+        "quality.max_yaw": Key("Degrees of turn beyond which a face is NOT_FRONTAL.", 0, 180),
+        "quality.max_pitch": Key("Degrees of nod beyond which a face is NOT_FRONTAL.", 0, 180),
+        "quality.max_roll": Key("Degrees of tilt beyond which a face is TILTED.", 0, 180),
+        "quality.min_detector_score": Key("Detector's confidence below which a face is a DOUBTFUL_FACE.", 0, 1),
+        "quality.max_outside": Key("Share of the box outside the photo above which a face is CUT_OFF.", 0, 1),
+        "gallery.folder": Key("Folder of the galleries; empty for $FR_HOME/data or the platform's data folder."),
+        "gallery.index": Key("How a gallery is searched.", choices=("faiss-flat", "flat")),
+    }
+)
+
+
+def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
+    """Read a TOML file, then apply `KEY=VALUE` overrides with dotted keys and TOML values.
+
+    A value that is no TOML is taken as a string, so that `model.device=cpu` needs no quotes.
+
+    Raises:
+        ConfigUnknownKey: a key that the tree does not have.
+        ConfigInvalid: an unreadable file, a value of another type, or one out of range.
+    """
+    raw: dict[str, Any] = {}
+    if path is not None:
+        try:
+            raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigInvalid(f"The configuration {path} cannot be read: {error.strerror}.") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigInvalid(f"The configuration {path} is no TOML: {error}.") from error
+    for override in overrides:
+        _apply_override(raw, override)
+    return config_from(raw)
+
+
+def config_from(raw: Mapping[str, Any]) -> Config:
+    """Build the tree from nested mappings; what is absent has its default."""
+    return _branch(Config, raw, "")
+
+
+def leaves(config: Config) -> Iterator[tuple[str, Any]]:
+    """Yield (dotted key, value) for each leaf, in the order of the tree."""
+    for section in dataclasses.fields(config):
+        branch = getattr(config, section.name)
+        for leaf in dataclasses.fields(branch):
+            yield f"{section.name}.{leaf.name}", getattr(branch, leaf.name)
+
+
+def print_config(config: Config) -> str:
+    """Return the tree as TOML with the meaning of each key as a comment; `load_config` reads it back."""
+    lines: list[str] = []
+    section = ""
+    for key, value in leaves(config):
+        head, name = key.split(".")
+        if head != section:
+            lines += ["", f"[{head}]"] if lines else [f"[{head}]"]
+            section = head
+        lines += [f"# {KEYS[key].meaning}", f"{name} = {_toml(value)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _apply_override(raw: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    section, dot, name = key.strip().partition(".")
+    if not (equals and dot and section and name):
+        raise ConfigInvalid("A setting is written SECTION.KEY=VALUE, such as model.device=cpu.")
+    try:
+        value = tomllib.loads(f"value = {text.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    branch = raw.setdefault(section, {})
+    if not isinstance(branch, dict):
+        raise ConfigInvalid(f"`{section}` is a section, not a value.", key=section)
+    branch[name] = value
+
+
+def _branch(kind: type[T], raw: object, prefix: str) -> T:
+    if not isinstance(raw, Mapping):
+        raise ConfigInvalid(f"`{prefix.rstrip('.')}` is a section, not a value.", key=prefix.rstrip("."))
+    hints = get_type_hints(kind)
+    known = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for name, value in raw.items():
+        key = f"{prefix}{name}"
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean `{prefix}{near[0]}`?" if near else ""
+            raise ConfigUnknownKey(f"The configuration has no key `{key}`.{hint}", key=key)
+        hint_type = hints[name]
+        if isinstance(hint_type, type) and dataclasses.is_dataclass(hint_type):
+            values[name] = _branch(hint_type, value, f"{key}.")
+        else:
+            values[name] = _leaf(key, hint_type, value)
+    return kind(**values)
+
+
+def _leaf(key: str, kind: Any, value: object) -> Any:
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list) or not value or not all(isinstance(v, get_args(kind)[0]) for v in value):
+            raise ConfigInvalid(f"`{key}` is a list of at least one string.", key=key)
+        checked: Any = tuple(value)
+    elif kind is float and isinstance(value, int) and not isinstance(value, bool):
+        checked = float(value)
+    elif type(value) is kind:
+        checked = value
+    else:
+        raise ConfigInvalid(f"`{key}` is a value of type {kind.__name__}, not {type(value).__name__}.", key=key)
+    _check_range(key, KEYS[key], checked)
+    return checked
+
+
+def _check_range(key: str, rule: Key, value: object) -> None:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        low = -math.inf if rule.low is None else rule.low
+        high = math.inf if rule.high is None else rule.high
+        if not low <= value <= high:
+            raise ConfigInvalid(f"`{key}` is a number from {low:g} to {high:g}.", key=key)
+    words = value if isinstance(value, tuple) else (value,)
+    if rule.choices and any(word not in rule.choices for word in words):
+        raise ConfigInvalid(f"`{key}` knows only: {', '.join(rule.choices)}.", key=key)
+
+
+def _toml(value: object) -> str:
+    # JSON's strings, numbers, booleans and lists of strings are TOML's, for the values that the tree can hold.
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)

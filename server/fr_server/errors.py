@@ -1,0 +1,91 @@
+"""The one table from FR Core's errors to gRPC status codes, and the google.rpc.Status that carries them."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from typing import NoReturn
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.rpc import error_details_pb2, status_pb2
+
+from fr_api.v1 import error_reason_pb2
+from fr_core import errors as e
+
+DOMAIN = "fr-core"
+STATUS_DETAILS_KEY = "grpc-status-details-bin"
+RETRY_AFTER_S: Mapping[type[e.FrError], float] = types.MappingProxyType({e.Overloaded: 0.5, e.ShuttingDown: 2.0})
+
+# Every error that a call can end with. docs/errors.md is generated from this table and the classes' own sentences.
+STATUS: Mapping[type[e.FrError], grpc.StatusCode] = types.MappingProxyType(
+    {
+        e.Undecodable: grpc.StatusCode.INVALID_ARGUMENT,
+        e.UnsupportedFormat: grpc.StatusCode.INVALID_ARGUMENT,
+        e.ImageTooManyBytes: grpc.StatusCode.INVALID_ARGUMENT,
+        e.ImageTooManyPixels: grpc.StatusCode.INVALID_ARGUMENT,
+        e.SeveralFrames: grpc.StatusCode.INVALID_ARGUMENT,
+        e.NoFaceFound: grpc.StatusCode.FAILED_PRECONDITION,
+        e.SeveralFaces: grpc.StatusCode.FAILED_PRECONDITION,
+        e.FaceTooSmall: grpc.StatusCode.FAILED_PRECONDITION,
+        e.LowQuality: grpc.StatusCode.FAILED_PRECONDITION,
+        e.EmbeddingWrongSize: grpc.StatusCode.INVALID_ARGUMENT,
+        e.EmbeddingNotFinite: grpc.StatusCode.INVALID_ARGUMENT,
+        e.EmbeddingNotUnit: grpc.StatusCode.INVALID_ARGUMENT,
+        e.ModelMismatch: grpc.StatusCode.FAILED_PRECONDITION,
+        e.MissingField: grpc.StatusCode.INVALID_ARGUMENT,
+        e.InvalidField: grpc.StatusCode.INVALID_ARGUMENT,
+        e.InvalidIdentifier: grpc.StatusCode.INVALID_ARGUMENT,
+        e.InvalidTopK: grpc.StatusCode.INVALID_ARGUMENT,
+        e.InvalidThreshold: grpc.StatusCode.INVALID_ARGUMENT,
+        e.InvalidPage: grpc.StatusCode.INVALID_ARGUMENT,
+        e.UnknownGallery: grpc.StatusCode.NOT_FOUND,
+        e.UnknownSubject: grpc.StatusCode.NOT_FOUND,
+        e.UnknownTemplate: grpc.StatusCode.NOT_FOUND,
+        e.GalleryExists: grpc.StatusCode.ALREADY_EXISTS,
+        e.DuplicateImage: grpc.StatusCode.ALREADY_EXISTS,
+        e.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+        e.ShuttingDown: grpc.StatusCode.UNAVAILABLE,
+        e.DeadlineExpired: grpc.StatusCode.DEADLINE_EXCEEDED,
+        e.StoreFailed: grpc.StatusCode.UNAVAILABLE,
+        e.InternalError: grpc.StatusCode.INTERNAL,
+    }
+)
+
+
+def status_of(error: e.FrError) -> grpc.StatusCode:
+    """Return the status code of an error; a class outside the table is a defect of ours."""
+    return STATUS.get(type(error), grpc.StatusCode.INTERNAL)
+
+
+def reason_value(error: e.FrError) -> error_reason_pb2.ErrorReason.ValueType:
+    """Return the enum value of the error's reason."""
+    return error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{error.reason}")
+
+
+def rich_status(error: e.FrError) -> status_pb2.Status:
+    """Build the google.rpc.Status of an error: code, message, ErrorInfo, and RetryInfo where waiting helps."""
+    status = status_pb2.Status(code=status_of(error).value[0], message=error.message)
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+    status.details.append(_packed(info))
+    delay_s = RETRY_AFTER_S.get(type(error))
+    if delay_s is not None:
+        delay = duration_pb2.Duration(seconds=int(delay_s), nanos=round(delay_s % 1 * 1e9))
+        status.details.append(_packed(error_details_pb2.RetryInfo(retry_delay=delay)))
+    return status
+
+
+def _packed(message: error_details_pb2.ErrorInfo | error_details_pb2.RetryInfo) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(message)
+    return packed
+
+
+async def abort(context: grpc.aio.ServicerContext[object, object], error: e.FrError, request_id: str) -> NoReturn:
+    """End the call with the error's status; grpc.aio has no public `abort_with_status`."""
+    await context.abort(
+        status_of(error),
+        error.message,
+        ((STATUS_DETAILS_KEY, rich_status(error).SerializeToString()), ("x-request-id", request_id)),
+    )
+    raise AssertionError("abort returned")

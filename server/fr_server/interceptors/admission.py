@@ -1,0 +1,70 @@
+"""Bounds the calls in work, before any of their work is done, and refuses new ones while the server drains."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+
+from fr_core.errors import Overloaded, ShuttingDown
+from fr_server.interceptors.wrapping import EXEMPT, Context, Handler, Stream, Unary, wrap
+
+
+class Admission(grpc.aio.ServerInterceptor):
+    """Admits up to `max_in_flight` calls at once; a stream is one call for as long as it is open.
+
+    grpc's own `maximum_concurrent_rpcs` would refuse health checks too, and without a reason.
+    """
+
+    def __init__(self, max_in_flight: int) -> None:
+        self._max_in_flight = max_in_flight
+        self._in_flight = 0
+        self._draining = False
+
+    def drain(self) -> None:
+        """Refuse every call from now on; those in work go on."""
+        self._draining = True
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Wrap the handler of the call."""
+        handler = await continuation(handler_call_details)
+        if handler is None or handler_call_details.method.startswith(EXEMPT):
+            return handler
+
+        def unary(behaviour: Unary) -> Unary:
+            async def call(request: Any, context: Context) -> Any:
+                with self._admitted():
+                    return await behaviour(request, context)
+
+            return call
+
+        def stream(behaviour: Stream) -> Stream:
+            async def call(requests: Any, context: Context) -> AsyncIterator[Any]:
+                with self._admitted():
+                    async for response in behaviour(requests, context):
+                        yield response
+
+            return call
+
+        return wrap(handler, unary, stream)
+
+    @contextmanager
+    def _admitted(self) -> Iterator[None]:
+        if self._draining:
+            raise ShuttingDown("The server is shutting down.")
+        if self._in_flight >= self._max_in_flight:
+            raise Overloaded(
+                f"The server has {self._max_in_flight} calls in work, as many as it accepts.",
+                limit=str(self._max_in_flight),
+            )
+        self._in_flight += 1
+        try:
+            yield
+        finally:
+            self._in_flight -= 1

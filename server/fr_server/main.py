@@ -1,0 +1,170 @@
+"""The composition root: from a configuration to a server that runs until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from platformdirs import user_data_path
+
+from fr_api.v1 import gallery_pb2, gallery_pb2_grpc, recognition_pb2, recognition_pb2_grpc, server_pb2, server_pb2_grpc
+from fr_core import __version__
+from fr_core.errors import AddressUnavailable
+from fr_core.gallery.galleries import Galleries
+from fr_server.config import Config
+from fr_server.convert.server import server_info
+from fr_server.engine import Engine, open_engine, workers
+from fr_server.interceptors.admission import Admission
+from fr_server.interceptors.boundary import Boundary
+from fr_server.services.gallery import GalleryService
+from fr_server.services.probes import Probes
+from fr_server.services.recognition import RecognitionService
+from fr_server.services.server import ServerService
+from fr_server.work import Work
+
+log = logging.getLogger("fr_server")
+
+SERVICES = (
+    recognition_pb2.DESCRIPTOR.services_by_name["RecognitionService"].full_name,
+    gallery_pb2.DESCRIPTOR.services_by_name["GalleryService"].full_name,
+    server_pb2.DESCRIPTOR.services_by_name["ServerService"].full_name,
+)
+
+# Room in a message for two photos (Compare) that are somewhat too large, so that it is the server that refuses them,
+# with a reason, rather than gRPC without one.
+_MESSAGE_PHOTOS = 4
+_MESSAGE_EXTRA_BYTES = 1024 * 1024
+
+
+def data_folder(config: Config, environ: Mapping[str, str] = os.environ) -> Path:
+    """Return where galleries are kept: `gallery.folder`, else $FR_HOME/data, else the platform's data folder."""
+    if config.gallery.folder:
+        return Path(config.gallery.folder).expanduser()
+    home = environ.get("FR_HOME")
+    return Path(home) / "data" if home else user_data_path("fr-core", appauthor=False)
+
+
+def build(config: Config) -> App:
+    """Open the models and the galleries that a configuration names.
+
+    Raises:
+        Unrecoverable: whatever keeps the server from starting; nothing is left open.
+    """
+    engine = open_engine(config)
+    galleries = Galleries.open(data_folder(config), index=config.gallery.index)
+    return App(config, engine, galleries)
+
+
+class App:
+    """A server: `start`, then `stop`, within one event loop. It owns the galleries and closes them."""
+
+    def __init__(self, config: Config, engine: Engine, galleries: Galleries) -> None:
+        self.config = config
+        self.engine = engine
+        self.galleries = galleries
+        self.port = 0
+        self._admission = Admission(config.server.max_in_flight)
+        self._health = health.aio.HealthServicer()
+        self._work: Work | None = None
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen; `port` is then the port that is listened on.
+
+        Raises:
+            AddressUnavailable: the address cannot be listened on.
+        """
+        self._work = Work(workers(self.config))
+        self._server = grpc.aio.server(
+            interceptors=(Boundary(), self._admission),
+            options=(
+                (
+                    "grpc.max_receive_message_length",
+                    self.config.images.max_bytes * _MESSAGE_PHOTOS + _MESSAGE_EXTRA_BYTES,
+                ),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", 0),  # else a second server would silently share the port
+            ),
+        )
+        self._add_services(self._server, self._work)
+        address = f"{self.config.server.host}:{self.config.server.port}"
+        try:
+            self.port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise AddressUnavailable(f"The server cannot listen on {address}.", address=address) from error
+        await self._server.start()
+        for service in ("", *SERVICES):
+            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+
+    async def stop(self) -> None:
+        """Refuse new calls, let those in work end within `server.drain_s`, then close everything."""
+        if self._server is not None and self._work is not None:
+            self._admission.drain()
+            self._work.draining.set()
+            await self._health.enter_graceful_shutdown()
+            await self._server.stop(self.config.server.drain_s)
+            await asyncio.to_thread(self._work.close)
+        await asyncio.to_thread(self.galleries.close)
+
+    def _add_services(self, server: grpc.aio.Server, work: Work) -> None:
+        window, threshold = self.config.server.stream_window, self.engine.thresholds.similarity
+        probes = Probes(self.engine.pipeline, work)
+        recognition_pb2_grpc.add_RecognitionServiceServicer_to_server(
+            RecognitionService(probes, work, threshold, window), server
+        )
+        gallery_pb2_grpc.add_GalleryServiceServicer_to_server(
+            GalleryService(self.galleries, probes, work, self.config.quality, threshold, window), server
+        )
+        server_pb2_grpc.add_ServerServiceServicer_to_server(
+            ServerService(server_info(self.config, self.engine)), server
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        if self.config.server.reflection:
+            names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, server)
+
+
+async def run(app: App, ready_file: Path | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, then drain.
+
+    Args:
+        app: what `build` returned.
+        ready_file: written with "HOST:PORT" when calls are answered, and removed at the end.
+    """
+    told_to_stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, told_to_stop.set)
+    try:
+        await app.start()
+        address = f"{app.config.server.host}:{app.port}"
+        log.info(
+            "FR Core %s serving on %s with %s on %s (%s)",
+            __version__,
+            address,
+            app.engine.pipeline.model,
+            app.engine.device.active,
+            app.engine.device.runtime,
+        )
+        if ready_file is not None:
+            await asyncio.to_thread(_write_atomically, ready_file, f"{address}\n")
+        await told_to_stop.wait()
+        log.info("Stopping: new calls are refused, running ones have %g s to end", app.config.server.drain_s)
+    finally:
+        if ready_file is not None:
+            await asyncio.to_thread(ready_file.unlink, missing_ok=True)
+        await app.stop()
+    log.info("Stopped")
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

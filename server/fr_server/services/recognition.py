@@ -1,0 +1,82 @@
+"""RecognitionService: faces, embeddings and 1:1 comparison, without a gallery."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+
+from fr_api.v1 import common_pb2, recognition_pb2, recognition_pb2_grpc
+from fr_core.pipeline import FacePolicy
+from fr_core.types import Embedding, Face
+from fr_server.convert.common import face_policy, image_data, item_id, refusal, sent_threshold
+from fr_server.convert.recognition import compare_response, detect_response, embed_response
+from fr_server.interceptors.boundary import as_fr_error, request_id_of
+from fr_server.services.probes import Probes
+from fr_server.work import Work, answer_each
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class RecognitionService(recognition_pb2_grpc.RecognitionServiceServicer):
+    """Finds, embeds and compares faces; keeps nothing."""
+
+    def __init__(self, probes: Probes, work: Work, default_threshold: float, stream_window: int) -> None:
+        self._probes = probes
+        self._work = work
+        self._default_threshold = default_threshold
+        self._stream_window = stream_window
+
+    async def Detect(  # noqa: N802
+        self, request: recognition_pb2.DetectRequest, context: Context
+    ) -> recognition_pb2.DetectResponse:
+        """Find every face of a photo."""
+        data = image_data(request.image, "image")
+        return detect_response(await self._work.photo(self._probes.pipeline.detect, data))
+
+    async def Embed(  # noqa: N802
+        self, request: recognition_pb2.EmbedRequest, context: Context
+    ) -> recognition_pb2.EmbedResponse:
+        """Find and embed every face of a photo."""
+        return await self._embed(request.image)
+
+    async def Compare(  # noqa: N802
+        self, request: recognition_pb2.CompareRequest, context: Context
+    ) -> recognition_pb2.CompareResponse:
+        """Compare two faces."""
+        policy = face_policy(request.several_faces, allow_all=False)
+        sent = sent_threshold(request)
+        threshold = self._default_threshold if sent is None else sent
+        embedding_a, face_a = await self._side(request.a, "a", policy)
+        embedding_b, face_b = await self._side(request.b, "b", policy)
+        return compare_response(embedding_a, embedding_b, face_a, face_b, threshold)
+
+    async def StreamEmbed(  # noqa: N802
+        self, request_iterator: AsyncIterator[recognition_pb2.StreamEmbedRequest], context: Context
+    ) -> AsyncIterator[recognition_pb2.StreamEmbedResponse]:
+        """Embed many photos."""
+        request_id = request_id_of(context)
+
+        async def answer(request: recognition_pb2.StreamEmbedRequest) -> recognition_pb2.StreamEmbedResponse:
+            response = recognition_pb2.StreamEmbedResponse(item_id=request.item_id)
+            try:
+                item_id(request.item_id)
+                response.embedded.CopyFrom(await self._embed(request.image))
+            except Exception as error:  # noqa: BLE001 - the edge of one item: every item is answered
+                response.refusal.CopyFrom(refusal(as_fr_error(error, "StreamEmbed", request_id)))
+            return response
+
+        async for response in answer_each(request_iterator, answer, self._stream_window, self._work.draining):
+            yield response
+
+    async def _embed(self, image: common_pb2.Image) -> recognition_pb2.EmbedResponse:
+        data = image_data(image, "image")
+        return embed_response(await self._work.photo(self._probes.pipeline.analyze, data))
+
+    async def _side(
+        self, probe: recognition_pb2.Probe, field: str, policy: FacePolicy
+    ) -> tuple[Embedding, Face | None]:
+        pipeline = self._probes.pipeline
+        (side,) = await self._probes.read(probe, field, policy, pipeline.model, pipeline.embedding_size)
+        return side.embedding, side.face

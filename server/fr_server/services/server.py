@@ -1,0 +1,24 @@
+"""ServerService: what this server is and what it accepts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+
+from fr_api.v1 import server_pb2, server_pb2_grpc
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ServerService(server_pb2_grpc.ServerServiceServicer):
+    """Tells what does not change while the server runs."""
+
+    def __init__(self, info: server_pb2.GetServerInfoResponse) -> None:
+        self._info = info
+
+    async def GetServerInfo(  # noqa: N802
+        self, request: server_pb2.GetServerInfoRequest, context: Context
+    ) -> server_pb2.GetServerInfoResponse:
+        """Describe the server."""
+        return self._info

@@ -1,0 +1,100 @@
+"""Where blocking work runs: bounded pools beside the event loop, and the window of items of a stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from fr_core.errors import ShuttingDown
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+# Threads that wait for the disk. They hardly use a core; the more wait at once, the more enrolments share a commit.
+_STORAGE_THREADS = 32
+
+
+class Work:
+    """Two pools: one as wide as the machine for photos, one for galleries.
+
+    Work that has not begun when its call is cancelled, or its deadline passes, is dropped; work that has begun ends.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._photos = ThreadPoolExecutor(workers, thread_name_prefix="photo")
+        self._storage = ThreadPoolExecutor(_STORAGE_THREADS, thread_name_prefix="storage")
+        self.draining = asyncio.Event()
+
+    async def photo(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run what computes: decoding, detection, embedding."""
+        return await asyncio.get_running_loop().run_in_executor(self._photos, lambda: task(*args, **kwargs))
+
+    async def storage(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run what reads or changes galleries."""
+        return await asyncio.get_running_loop().run_in_executor(self._storage, lambda: task(*args, **kwargs))
+
+    def close(self) -> None:
+        """Wait for what has begun, and drop the rest."""
+        self._photos.shutdown(wait=True, cancel_futures=True)
+        self._storage.shutdown(wait=True, cancel_futures=True)
+
+
+async def answer_each(
+    requests: AsyncIterator[Request],
+    answer: Callable[[Request], Awaitable[Response]],
+    window: int,
+    draining: asyncio.Event,
+) -> AsyncGenerator[Response]:
+    """Answer the requests of a stream as they are done, `window` at a time; more wait unread in the network.
+
+    `answer` turns every refusal into a response; what it raises ends the stream.
+
+    Raises:
+        ShuttingDown: `draining` was set; what had been read was answered first.
+    """
+    slots = asyncio.Semaphore(window)
+    answers: asyncio.Queue[Response | None] = asyncio.Queue()
+
+    async def work(request: Request) -> None:
+        answers.put_nowait(await answer(request))
+
+    async def feed() -> None:
+        stopping = asyncio.create_task(draining.wait())
+        try:
+            async with asyncio.TaskGroup() as items:
+                while await slots.acquire():
+                    request = await _next(requests, stopping)
+                    if request is None:
+                        break
+                    items.create_task(work(request))
+            if stopping.done():
+                raise ShuttingDown("The server is shutting down; every item that was read has been answered.")
+        finally:
+            stopping.cancel()
+            answers.put_nowait(None)
+
+    feeding = asyncio.create_task(feed())
+    try:
+        while (response := await answers.get()) is not None:
+            slots.release()
+            yield response
+        await feeding
+    finally:
+        feeding.cancel()
+        await asyncio.wait({feeding})
+
+
+async def _next(requests: AsyncIterator[Request], stopping: asyncio.Task[bool]) -> Request | None:
+    """Return the next request, or None at the end of the stream or of the server."""
+    reading: asyncio.Future[Request] = asyncio.ensure_future(anext(requests))
+    try:
+        await asyncio.wait((reading, stopping), return_when=asyncio.FIRST_COMPLETED)
+        return await reading if reading.done() else None
+    except StopAsyncIteration:
+        return None
+    finally:
+        reading.cancel()

@@ -1,0 +1,193 @@
+"""Bad input over the wire: a status, a reason, a sentence on what to do; the server stays up and nothing is kept."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import grpc
+import numpy as np
+import pytest
+from PIL import Image
+
+from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, server_pb2
+from fr_core.embed.null import NULL_MODEL
+from fr_core.errors import all_errors
+from serving import Running, ended, photo
+
+MODEL = common_pb2.ModelId(pack=NULL_MODEL.pack, version=NULL_MODEL.version, sha256=NULL_MODEL.sha256)
+UNIT = np.eye(64)[0]
+NAN = float("nan")
+
+
+def image_probe(data: bytes) -> recognition_pb2.Probe:
+    return recognition_pb2.Probe(image=common_pb2.Image(data=data))
+
+
+def embedding_probe(vector: list[float], model: common_pb2.ModelId = MODEL) -> recognition_pb2.Probe:
+    return recognition_pb2.Probe(embedding=common_pb2.Embedding(vector=vector, model=model))
+
+
+def encoded(width: int, height: int, kind: str = "PNG") -> bytes:
+    out = io.BytesIO()
+    Image.new("L", (width, height)).save(out, kind)
+    return out.getvalue()
+
+
+@dataclass(frozen=True)
+class Bad:
+    """One bad call and what it must end with."""
+
+    name: str
+    call: Callable[[Running], object]
+    status: grpc.StatusCode
+    reason: str
+
+
+def search(probe: recognition_pb2.Probe, gallery_id: str = "staff", **fields: object) -> Callable[[Running], object]:
+    request = gallery_pb2.SearchRequest(gallery_id=gallery_id, probe=probe, **fields)  # type: ignore[arg-type]
+    return lambda server: server.gallery.Search(request)
+
+
+def enrol(face: recognition_pb2.Probe, gallery_id: str = "staff", **fields: object) -> Callable[[Running], object]:
+    values: dict[str, object] = {"subject_id": "s1", **fields}
+    request = gallery_pb2.EnrolRequest(gallery_id=gallery_id, face=face, **values)  # type: ignore[arg-type]
+    return lambda server: server.gallery.Enrol(request)
+
+
+def detect(data: bytes) -> Callable[[Running], object]:
+    request = recognition_pb2.DetectRequest(image=common_pb2.Image(data=data))
+    return lambda server: server.recognition.Detect(request)
+
+
+def delete_template(template_id: int) -> Callable[[Running], object]:
+    request = gallery_pb2.DeleteTemplateRequest(gallery_id="staff", template_id=template_id)
+    return lambda server: server.gallery.DeleteTemplate(request)
+
+
+def pages(page_size: int | None, token: str) -> Callable[[Running], object]:
+    request = gallery_pb2.ListSubjectsRequest(gallery_id="staff", page_size=page_size, page_token=token)
+    return lambda server: server.gallery.ListSubjects(request)
+
+
+INVALID = grpc.StatusCode.INVALID_ARGUMENT
+PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
+NOT_FOUND = grpc.StatusCode.NOT_FOUND
+OTHER_MODEL = common_pb2.ModelId(pack="other", version="1", sha256="f" * 64)
+
+BAD = (
+    Bad("no photo", detect(b""), INVALID, "MISSING_FIELD"),
+    Bad("text instead of a photo", detect(b"this is no photo"), INVALID, "UNDECODABLE"),
+    Bad("truncated photo", detect(photo(1)[:-40]), INVALID, "UNDECODABLE"),
+    Bad("format not accepted", detect(encoded(64, 64, "BMP")), INVALID, "UNSUPPORTED_FORMAT"),
+    Bad("oversize bytes", detect(b"\x89PNG" + bytes(8 * 1024 * 1024)), INVALID, "IMAGE_TOO_MANY_BYTES"),
+    Bad("oversize pixels", detect(encoded(6000, 5000)), INVALID, "IMAGE_TOO_MANY_PIXELS"),
+    Bad("enrol: undecodable", enrol(image_probe(b"nothing")), INVALID, "UNDECODABLE"),
+    Bad("enrol: no face", enrol(image_probe(photo())), PRECONDITION, "NO_FACE"),
+    Bad("enrol: several faces", enrol(image_probe(photo(1, 2))), PRECONDITION, "SEVERAL_FACES"),
+    Bad("enrol: too small", enrol(image_probe(photo(1, size=8))), PRECONDITION, "TOO_SMALL"),
+    Bad("enrol: every face", enrol(image_probe(photo(1)), several_faces=3), INVALID, "INVALID_FIELD"),
+    Bad("enrol: unknown gallery", enrol(image_probe(photo(1)), "nowhere"), NOT_FOUND, "UNKNOWN_GALLERY"),
+    Bad("enrol: no subject id", enrol(image_probe(photo(1)), subject_id=""), INVALID, "INVALID_IDENTIFIER"),
+    Bad("enrol: long subject id", enrol(image_probe(photo(1)), subject_id="x" * 129), INVALID, "INVALID_IDENTIFIER"),
+    Bad("enrol: long name", enrol(image_probe(photo(1)), display_name="x" * 257), INVALID, "INVALID_FIELD"),
+    Bad("enrol: no face field", enrol(recognition_pb2.Probe()), INVALID, "MISSING_FIELD"),
+    Bad("enrol: wrong size", enrol(embedding_probe([1.0])), INVALID, "EMBEDDING_WRONG_SIZE"),
+    Bad("enrol: NaN", enrol(embedding_probe([NAN] * 64)), INVALID, "EMBEDDING_NOT_FINITE"),
+    Bad("search: no face", search(image_probe(photo())), PRECONDITION, "NO_FACE"),
+    Bad("search: several faces", search(image_probe(photo(1, 2))), PRECONDITION, "SEVERAL_FACES"),
+    Bad("search: unknown gallery", search(image_probe(photo(1)), "nowhere"), NOT_FOUND, "UNKNOWN_GALLERY"),
+    Bad("search: wrong size", search(embedding_probe([1.0, 0.0])), INVALID, "EMBEDDING_WRONG_SIZE"),
+    Bad("search: empty vector", search(embedding_probe([])), INVALID, "EMBEDDING_WRONG_SIZE"),
+    Bad("search: NaN", search(embedding_probe([NAN] * 64)), INVALID, "EMBEDDING_NOT_FINITE"),
+    Bad("search: infinity", search(embedding_probe([float("inf")] * 64)), INVALID, "EMBEDDING_NOT_FINITE"),
+    Bad("search: zeros", search(embedding_probe([0.0] * 64)), INVALID, "EMBEDDING_NOT_UNIT"),
+    Bad("search: other model", search(embedding_probe(list(UNIT), OTHER_MODEL)), PRECONDITION, "MODEL_MISMATCH"),
+    Bad("search: no model", search(embedding_probe(list(UNIT), common_pb2.ModelId())), INVALID, "MISSING_FIELD"),
+    Bad("search: zero top-k", search(embedding_probe(list(UNIT)), top_k=0), INVALID, "INVALID_TOP_K"),
+    Bad("search: huge top-k", search(embedding_probe(list(UNIT)), top_k=2**31), INVALID, "INVALID_TOP_K"),
+    Bad("search: threshold 2", search(embedding_probe(list(UNIT)), threshold=2.0), INVALID, "INVALID_THRESHOLD"),
+    Bad(
+        "search: threshold NaN",
+        search(embedding_probe(list(UNIT)), threshold=NAN),
+        INVALID,
+        "INVALID_THRESHOLD",
+    ),
+    Bad("search: unknown policy", search(image_probe(photo(1)), several_faces=77), INVALID, "INVALID_FIELD"),
+    Bad("search: no probe", search(recognition_pb2.Probe()), INVALID, "MISSING_FIELD"),
+    Bad("page of none", pages(0, ""), INVALID, "INVALID_PAGE"),
+    Bad("page of too many", pages(1001, ""), INVALID, "INVALID_PAGE"),
+    Bad("invented page token", pages(None, "abc"), INVALID, "INVALID_PAGE"),
+    Bad("unknown template", delete_template(12345), NOT_FOUND, "UNKNOWN_TEMPLATE"),
+    Bad("negative template", delete_template(-1), NOT_FOUND, "UNKNOWN_TEMPLATE"),
+    Bad(
+        "unknown subject",
+        lambda server: server.gallery.GetSubject(gallery_pb2.GetSubjectRequest(gallery_id="staff", subject_id="x")),
+        NOT_FOUND,
+        "UNKNOWN_SUBJECT",
+    ),
+    Bad(
+        "gallery exists",
+        lambda server: server.gallery.CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id="staff")),
+        grpc.StatusCode.ALREADY_EXISTS,
+        "GALLERY_EXISTS",
+    ),
+    Bad(
+        "gallery id",
+        lambda server: server.gallery.CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id="../etc")),
+        INVALID,
+        "INVALID_IDENTIFIER",
+    ),
+)
+
+
+def gallery_state(server: Running) -> tuple[int, int, int]:
+    gallery = server.gallery.GetGallery(gallery_pb2.GetGalleryRequest(gallery_id="staff")).gallery
+    return gallery.subject_count, gallery.template_count, gallery.version
+
+
+@pytest.fixture
+def staffed(server: Running) -> Running:
+    """A server with one gallery of one subject."""
+    server.gallery.CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id="staff"))
+    enrol(image_probe(photo(200)), subject_id="kept")(server)
+    return server
+
+
+@pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.name)
+def test_bad_input_is_refused_with_a_reason_and_changes_nothing(staffed: Running, bad: Bad) -> None:
+    before = gallery_state(staffed)
+    with pytest.raises(grpc.RpcError) as caught:
+        bad.call(staffed)
+    told = ended(caught.value)
+    remedy = {error.reason: error.remedy for error in all_errors()}[bad.reason]
+    assert (told.info.reason, told.code) == (bad.reason, bad.status)
+    assert told.info.domain == "fr-core"
+    assert told.status.code == bad.status.value[0]
+    assert told.status.message.endswith(remedy)
+    assert gallery_state(staffed) == before
+    assert staffed.server.GetServerInfo(server_pb2.GetServerInfoRequest()).version
+
+
+def test_duplicate_photo_is_refused_and_names_the_template(staffed: Running) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        enrol(image_probe(photo(200)), subject_id="another")(staffed)
+    info = ended(caught.value).info
+    assert info.reason == "DUPLICATE_IMAGE"
+    assert int(info.metadata["template_id"]) >= 1
+    assert gallery_state(staffed)[0] == 1
+
+
+def test_message_beyond_what_grpc_receives_leaves_the_server_up(staffed: Running) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        detect(bytes(40 * 1024 * 1024))(staffed)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert gallery_state(staffed)[0] == 1
+
+
+def test_no_error_tells_an_id_or_a_name(staffed: Running) -> None:
+    request = gallery_pb2.GetSubjectRequest(gallery_id="staff", subject_id="Jane Roe")
+    with pytest.raises(grpc.RpcError) as caught:
+        staffed.gallery.GetSubject(request)
+    assert b"Jane" not in ended(caught.value).status.SerializeToString()

@@ -1,0 +1,287 @@
+"""The `fr` command against a real server with the null models."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from fr_api.v1 import gallery_pb2
+from fr_client.cli.main import build
+from serving import Running, photo
+
+Fr = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def fr(server: Running, monkeypatch: pytest.MonkeyPatch) -> Fr:
+    """A function that runs `fr` against the server: exit status, standard output, standard error."""
+    monkeypatch.setenv("FR_SERVER", server.address)
+
+    def run(*words: object, answer: str = "") -> tuple[int, str, str]:
+        result = CliRunner().invoke(build(), [str(word) for word in words], input=answer)
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+        return result.exit_code, result.stdout, result.stderr
+
+    return run
+
+
+def keys(outcome: tuple[int, str, str]) -> Any:
+    code, out, error = outcome
+    assert code == 0, error
+    return json.loads(out)
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    """A folder of three subjects, four photos, and one subject without any."""
+    folder = tmp_path / "people"
+    for name, blues in {"ada": (1, 2), "grace": (3,), "Zoë [x]": (4,), "nobody": ()}.items():
+        (folder / name).mkdir(parents=True)
+        for blue in blues:
+            (folder / name / f"{blue}.png").write_bytes(photo(blue))
+    return folder
+
+
+def write(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+def test_info_names_the_model_and_the_limits(fr: Fr) -> None:
+    assert keys(fr("info", "--json"))["model"]["id"]["pack"] == "null"
+    _, out, _ = fr("info")
+    assert "null@1" in out
+    assert "JPEG, PNG, WEBP; at most 8 MiB" in out
+
+
+def test_detect_prints_counts_and_draws(fr: Fr, tmp_path: Path) -> None:
+    file, out_file = write(tmp_path / "two.png", photo(1, 2)), tmp_path / "drawn.png"
+    found = keys(fr("detect", file, "--json"))
+    assert len(found["faces"]) == 2
+    assert (found["image_width"], found["image_height"]) == (400, 200)
+    code, out, error = fr("detect", file, "--draw", out_file)
+    assert (code, error) == (0, f"Wrote {out_file}\n")
+    assert "2 faces in 400 x 200 pixels" in out
+    with Image.open(out_file) as drawn:
+        assert drawn.size == (400, 200)
+    assert "no face in 400 x 200" in fr("detect", write(tmp_path / "none.png", photo()))[1]
+
+
+def test_compare_tells_the_similarity_the_threshold_and_the_notice(fr: Fr, tmp_path: Path) -> None:
+    a, b, two = (write(tmp_path / f"{n}.png", photo(*n)) for n in ((1,), (2,), (1, 2)))
+    same = keys(fr("compare", a, a, "--json"))
+    assert (same["similarity"], same["above_threshold"], same["threshold"]) == (pytest.approx(1.0), True, 0.5)
+    assert "examiner" in same["notice"]
+    code, out, _ = fr("compare", a, b)
+    assert code == 0
+    assert "is below the threshold 0.5000" in out
+    assert "examiner" in out
+    assert "reaches the threshold -1.0000" in fr("compare", a, b, "--threshold", "-1")[1]
+    code, _, error = fr("compare", a, two)
+    assert (code, error.partition(":")[0]) == (1, "SEVERAL_FACES")
+    assert fr("compare", a, two, "--several-faces", "largest")[0] == 0
+
+
+def test_a_folder_is_enrolled_and_running_again_changes_nothing(fr: Fr, people: Path) -> None:
+    code, _, error = fr("enrol", "team", people)
+    assert (code, error.partition(":")[0]) == (1, "UNKNOWN_GALLERY")
+    first = keys(fr("enrol", "team", people, "--create", "--json"))
+    assert first == {
+        "gallery_id": "team",
+        "photos": 4,
+        "stored": 4,
+        "already_enrolled": 0,
+        "refused": 0,
+        "unanswered": 0,
+        "new_subjects": 3,
+        "refusals": [],
+        "empty_subjects": ["nobody"],
+        "ignored_files": [],
+    }
+    again = keys(fr("enrol", "team", people, "--create", "--json"))
+    assert (again["stored"], again["already_enrolled"], again["refused"]) == (0, 4, 0)
+    (people / "ada" / "5.png").write_bytes(photo(5))
+    code, out, _ = fr("enrol", "team", people)
+    assert code == 0
+    assert "Gallery team: 1 photo stored (0 new subjects), 4 already enrolled, 0 refused." in out
+    assert "Subjects without a photo (1): nobody" in out
+    assert keys(fr("gallery", "show", "team", "--json"))["template_count"] == "5"
+
+
+def test_every_refusal_is_told_with_its_file_and_the_rest_is_stored(fr: Fr, people: Path) -> None:
+    (people / "ada" / "broken.jpg").write_bytes(b"no photo")
+    (people / "ada" / "copy of 1.png").write_bytes(photo(1))
+    (people / "grace" / "empty.png").write_bytes(photo())
+    (people / "grace" / "several.png").write_bytes(photo(6, 7))
+    (people / "grace" / "of ada.png").write_bytes(photo(2))
+    with (people / "grace" / "huge.png").open("wb") as huge:
+        huge.truncate(9 << 20)
+    code, out, _ = fr("enrol", "team", people, "--create", "--json")
+    assert code == 3
+    told = json.loads(out)
+    reasons = {(Path(one["file"]).name, one["subject_id"]): one["reason"] for one in told["refusals"]}
+    assert reasons == {
+        ("broken.jpg", "ada"): "UNDECODABLE",
+        ("empty.png", "grace"): "NO_FACE",
+        ("several.png", "grace"): "SEVERAL_FACES",
+        ("of ada.png", "grace"): "DUPLICATE_IMAGE",
+        ("huge.png", "grace"): "IMAGE_TOO_MANY_BYTES",
+    }
+    assert (told["photos"], told["stored"], told["already_enrolled"], told["refused"]) == (10, 4, 1, 5)
+    why = {Path(one["file"]).name: one["message"] for one in told["refusals"]}
+    assert "2.png, which is of another subject" in why["of ada.png"]
+    assert "9,437,184 bytes; the server takes photos of at most 8,388,608" in why["huge.png"]
+    code, out, _ = fr("enrol", "team", people, "--several-faces", "largest")
+    assert code == 3
+    assert "1 photo stored (0 new subjects), 5 already enrolled, 4 refused" in out
+    for word in ("broken.jpg", "UNDECODABLE", "of ada.png", "DUPLICATE_IMAGE", "NO_FACE"):
+        assert word in out
+
+
+def test_a_second_run_does_not_even_send_what_is_enrolled(
+    start_server: Callable[..., Running], people: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = start_server()
+    monkeypatch.setenv("FR_SERVER", first.address)
+    enrol = ["enrol", "team", str(people), "--create"]
+    assert CliRunner().invoke(build(), enrol).exit_code == 0
+    first.stop().result(20)
+    refuses_every_face = start_server(quality={"min_inter_eye_px": 1000.0})
+    monkeypatch.setenv("FR_SERVER", refuses_every_face.address)
+    again = CliRunner().invoke(build(), enrol)
+    assert (again.exit_code, "4 already enrolled" in again.stdout) == (0, True)
+
+
+def test_a_photo_of_another_subject_is_refused_in_a_later_run_too(fr: Fr, people: Path) -> None:
+    keys(fr("enrol", "team", people, "--create", "--json"))
+    (people / "nobody" / "1.png").write_bytes(photo(1))
+    code, out, _ = fr("enrol", "team", people, "--json")
+    assert code == 3
+    (refusal,) = json.loads(out)["refusals"]
+    assert (refusal["subject_id"], refusal["reason"]) == ("nobody", "DUPLICATE_IMAGE")
+
+
+def test_a_manifest_gives_names_and_metadata(fr: Fr, people: Path) -> None:
+    manifest = people / "people.csv"
+    manifest.write_text("subject_id,path,display_name,unit\np1,ada/1.png,Ada,maths\np2,missing.png,,\n")
+    code, out, _ = fr("enrol", "team", manifest, "--create", "--json")
+    assert code == 3
+    (refusal,) = json.loads(out)["refusals"]
+    assert (refusal["subject_id"], refusal["reason"]) == ("p2", "FILE_UNREADABLE")
+    subject = keys(fr("subject", "show", "team", "p1", "--json"))
+    assert (subject["display_name"], subject["metadata"]) == ("Ada", {"unit": "maths"})
+    assert subject["templates"][0]["image_sha256"] == sha256(photo(1)).hexdigest()
+
+
+def test_a_search_prints_leads_and_draws_them_beside_the_probe(fr: Fr, people: Path, tmp_path: Path) -> None:
+    keys(fr("enrol", "team", people, "--create", "--json"))
+    probe = write(tmp_path / "probe.png", photo(4))
+    found = keys(fr("search", "team", probe, "--top-k", "2", "--json"))
+    (result,) = found["results"]
+    assert [one["rank"] for one in result["candidates"]] == [1, 2]
+    assert result["candidates"][0]["subject_id"] == "Zoë [x]"
+    assert result["decision"] == "SEARCH_DECISION_POTENTIAL_CANDIDATES"
+    code, out, _ = fr("search", "team", probe)
+    assert code == 0
+    assert "Zoë [x]" in out
+    assert "examiner" in out
+
+    plain, with_photos, moved = (tmp_path / f"{name}.png" for name in ("plain", "photos", "moved"))
+    assert fr("search", "team", probe, "--draw", plain)[0] == 0
+    assert fr("search", "team", probe, "--draw", with_photos, "--candidate-photos", people)[0] == 0
+    shutil.copytree(people, tmp_path / "elsewhere" / "deep")
+    shutil.rmtree(people)
+    assert fr("search", "team", probe, "--draw", moved, "--candidate-photos", tmp_path / "elsewhere")[0] == 0
+    assert with_photos.read_bytes() == moved.read_bytes() != plain.read_bytes()
+
+
+def test_every_face_is_searched_where_asked_for(fr: Fr, people: Path, tmp_path: Path) -> None:
+    keys(fr("enrol", "team", people, "--create", "--json"))
+    probe = write(tmp_path / "probe.png", photo(3, 200))
+    assert fr("search", "team", probe)[0] == 1
+    found = keys(fr("search", "team", probe, "--several-faces", "all", "--only-above", "--json"))
+    assert [len(result["candidates"]) for result in found["results"]] == [1, 0]
+    out_file = tmp_path / "both.png"
+    code, out, _ = fr("search", "team", probe, "--several-faces", "all", "--draw", out_file)
+    assert code == 0
+    assert "Face 1 of 2: potential candidates" in out
+    assert "Face 2 of 2: no candidate" in out
+    assert out_file.is_file()
+
+
+def test_galleries_are_created_listed_shown_and_deleted_after_asking(fr: Fr, people: Path) -> None:
+    assert "no gallery yet" in fr("gallery", "list")[1]
+    assert keys(fr("gallery", "create", "team", "--name", "The team", "--json"))["display_name"] == "The team"
+    code, _, error = fr("gallery", "create", "team")
+    assert (code, error.partition(":")[0]) == (1, "GALLERY_EXISTS")
+    keys(fr("enrol", "team", people, "--json"))
+    assert [one["gallery_id"] for one in keys(fr("gallery", "list", "--json"))["galleries"]] == ["team"]
+    assert "The team" in fr("gallery", "list")[1]
+    assert "The team" in fr("gallery", "show", "team")[1]
+    code, out, error = fr("gallery", "delete", "team", answer="n\n")
+    assert (code, out) == (1, "")
+    assert "with 3 subjects and 4 templates?" in error
+    assert fr("gallery", "delete", "team")[0] == 1  # nobody there to answer
+    assert fr("gallery", "show", "team")[0] == 0
+    assert "3 subjects, 4 templates" in fr("gallery", "delete", "team", answer="y\n")[1]
+    assert fr("gallery", "show", "team")[0] == 1
+
+
+def test_subjects_and_templates_are_listed_and_deleted(fr: Fr, people: Path) -> None:
+    keys(fr("enrol", "team", people, "--create", "--json"))
+    listed = keys(fr("subject", "list", "team", "--json"))["subjects"]
+    assert [one["subject_id"] for one in listed] == ["Zoë [x]", "ada", "grace"]
+    assert "Zoë [x]" in fr("subject", "list", "team")[1]
+    ada = keys(fr("subject", "show", "team", "ada", "--json"))
+    assert ada["templates"][0]["image_sha256"] in fr("subject", "show", "team", "ada")[1]
+    number = ada["templates"][0]["template_id"]
+    assert fr("template", "delete", "team", number, answer="n\n")[0] == 1
+    assert "gallery_version" in keys(fr("template", "delete", "team", number, "--yes", "--json"))
+    assert keys(fr("subject", "delete", "team", "ada", "--yes", "--json"))["deleted_templates"] == "1"
+    code, out, _ = fr("subject", "show", "team", "ada", "--json")
+    assert (code, json.loads(out)["error"]["reason"]) == (1, "UNKNOWN_SUBJECT")
+
+
+def test_a_run_that_stops_early_tells_what_was_done(fr: Fr, server: Running, people: Path) -> None:
+    keys(fr("gallery", "create", "team", "--json"))
+    pipe = people / "pipe"
+    os.mkfifo(pipe)
+    manifest = people / "people.csv"
+    manifest.write_text("subject_id,path\np1,ada/1.png\np2,pipe\n")
+
+    def stop_the_server_while_the_second_photo_is_read() -> None:
+        with pipe.open("wb") as writer:  # opens when `fr` reads: the first photo is on its way by then
+            request = gallery_pb2.GetGalleryRequest(gallery_id="team")
+            while server.gallery.GetGallery(request).gallery.template_count < 1:
+                time.sleep(0.01)
+            server.stop().result(20)
+            writer.write(photo(2))
+
+    with ThreadPoolExecutor(1) as pool:
+        stopping = pool.submit(stop_the_server_while_the_second_photo_is_read)
+        code, out, error = fr("enrol", "team", manifest, "--json")
+        stopping.result(20)
+    told = json.loads(out)
+    assert code == 1
+    assert (told["stored"], told["refused"], told["unanswered"]) == (1, 0, 1)
+    assert told["error"]["reason"] == "UNREACHABLE"
+    assert error.startswith("UNREACHABLE: No FR Core server answers")
+    assert len(error.splitlines()) == 1
+
+
+def test_an_error_before_the_first_photo_is_told_alone(fr: Fr, server: Running, people: Path) -> None:
+    server.stop().result(20)
+    code, out, _ = fr("enrol", "team", people, "--create", "--json")
+    assert code == 1
+    assert list(json.loads(out)) == ["error"]

@@ -1,0 +1,217 @@
+"""Both Python clients against a real server with the null models."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+import pytest
+from typer.testing import CliRunner
+
+from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
+from fr_client import AsyncClient, Client, EmbedItem, EnrolItem, FrApiError, RetryPolicy, SearchItem, reason_of
+from fr_client.cli.main import build
+from serving import Running, photo
+
+GREY = photo()
+
+
+def test_the_whole_way_of_the_synchronous_client(server: Running, tmp_path: Path) -> None:
+    file = tmp_path / "one.png"
+    file.write_bytes(photo(1))
+    with Client(server.address, timeout_s=20) as client:
+        info = client.server_info()
+        assert (info.model.id.pack, info.model.embedding_size) == ("null", 64)
+        assert len(client.detect(photo(1, 2)).faces) == 2
+        (embedded,) = client.embed(file).faces
+        assert client.compare(file, embedded.embedding).similarity == pytest.approx(1.0)
+        assert client.compare(photo(1), photo(2), threshold=-1.0).above_threshold
+
+        gallery = client.create_gallery("staff", display_name="The staff")
+        assert (gallery.gallery_id, gallery.model.pack) == ("staff", "null")
+        stored = client.enrol("staff", "ada", file, display_name="Ada", metadata={"unit": "maths"})
+        assert stored.subject_created
+        client.enrol("staff", "ada", embedded.embedding)
+        client.enrol("staff", "grace", photo(2, 3), several_faces="largest")
+        assert client.get_gallery("staff").template_count == 3
+        assert [one.gallery_id for one in client.list_galleries(page_size=1)] == ["staff"]
+        assert [one.subject_id for one in client.list_subjects("staff", page_size=1)] == ["ada", "grace"]
+
+        (result,) = client.search("staff", file, top_k=1).results
+        assert (result.candidates[0].subject_id, result.candidates[0].display_name) == ("ada", "Ada")
+        assert len(client.search("staff", photo(1, 2), several_faces="all").results) == 2
+        subject = client.get_subject("staff", "ada")
+        assert dict(subject.metadata) == {"unit": "maths"}
+        assert [len(one.image_sha256) for one in subject.templates] == [64, 0]
+
+        client.delete_template("staff", subject.templates[0].template_id)
+        assert client.delete_subject("staff", "ada").deleted_templates == 1
+        assert client.delete_gallery("staff").deleted_subjects == 1
+
+
+def test_the_whole_way_of_the_asynchronous_client(server: Running, tmp_path: Path) -> None:
+    file = tmp_path / "one.png"
+    file.write_bytes(photo(1))
+
+    async def run() -> None:
+        async with AsyncClient(server.address, timeout_s=20) as client:
+            assert (await client.server_info()).model.id.pack == "null"
+            assert len((await client.detect(file)).faces) == 1
+            (embedded,) = (await client.embed(file)).faces
+            assert (await client.compare(file, embedded.embedding)).similarity == pytest.approx(1.0)
+            assert (await client.create_gallery("staff")).gallery_id == "staff"
+            assert (await client.enrol("staff", "ada", file)).subject_created
+            await client.enrol("staff", "grace", photo(2))
+            assert (await client.get_gallery("staff")).subject_count == 2
+            assert [one.gallery_id async for one in client.list_galleries()] == ["staff"]
+            assert [one.subject_id async for one in client.list_subjects("staff", page_size=1)] == ["ada", "grace"]
+            (result,) = (await client.search("staff", file)).results
+            assert result.candidates[0].subject_id == "ada"
+            (template,) = (await client.get_subject("staff", "ada")).templates
+            await client.delete_template("staff", template.template_id)
+            assert (await client.delete_subject("staff", "ada")).deleted_templates == 0
+            assert (await client.delete_gallery("staff")).deleted_subjects == 1
+
+    asyncio.run(run())
+
+
+def test_errors_carry_reason_code_message_metadata_and_request_id(server: Running) -> None:
+    with Client(server.address, timeout_s=20) as client:
+        with pytest.raises(FrApiError) as caught:
+            client.get_gallery("nowhere")
+        error = caught.value
+        assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_GALLERY")
+        assert "List the galleries" in error.message
+        assert error.request_id
+        client.create_gallery("staff")
+        with pytest.raises(FrApiError) as caught:
+            client.enrol("staff", "ada", photo(1, 2))
+        assert (caught.value.reason, caught.value.metadata["count"]) == ("SEVERAL_FACES", "2")
+        with pytest.raises(FrApiError) as caught:
+            client.search("staff", b"no photo")
+        assert caught.value.reason == "UNDECODABLE"
+
+
+def test_errors_of_the_asynchronous_client_are_the_same(server: Running) -> None:
+    async def run() -> None:
+        async with AsyncClient(server.address, timeout_s=20) as client:
+            await client.get_gallery("nowhere")
+
+    with pytest.raises(FrApiError) as caught:
+        asyncio.run(run())
+    assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_GALLERY")
+    assert caught.value.request_id
+
+
+def test_many_are_enrolled_searched_and_embedded_each_with_an_answer_of_its_own(server: Running) -> None:
+    faces = [EnrolItem(f"s{n:02}", photo(n), item_id=f"item {n}") for n in range(40)]
+    faces[7] = EnrolItem("s07", GREY, item_id="item 7")
+    faces[9] = EnrolItem("s09", photo(8), item_id="item 9")
+    with Client(server.address, timeout_s=20) as client:
+        client.create_gallery("staff")
+        answers = dict(client.enrol_many("staff", faces, max_in_flight=5))
+        assert answers.keys() == {face.item_id for face in faces}
+        refusals = {key: reason_of(one) for key, one in answers.items() if isinstance(one, common_pb2.Refusal)}
+        assert refusals.pop("item 7") == "NO_FACE"
+        assert set(refusals) in ({"item 8"}, {"item 9"})
+        assert set(refusals.values()) == {"DUPLICATE_IMAGE"}
+        assert client.get_gallery("staff").template_count == 38
+
+        probes = [SearchItem(photo(n), item_id=str(n), top_k=1) for n in (3, 20, 33)] + [SearchItem(b"", item_id="x")]
+        found = dict(client.search_many("staff", probes))
+        for n in (3, 20, 33):
+            answer = found[str(n)]
+            assert isinstance(answer, gallery_pb2.SearchResponse)
+            assert answer.results[0].candidates[0].subject_id == f"s{n:02}"
+        assert isinstance(found["x"], common_pb2.Refusal)
+
+        embedded = dict(client.embed_many([EmbedItem(photo(1, 2), "a"), EmbedItem(b"no", "b"), EmbedItem(GREY, "c")]))
+        assert isinstance(embedded["a"], recognition_pb2.EmbedResponse)
+        assert len(embedded["a"].faces) == 2
+        assert isinstance(embedded["b"], common_pb2.Refusal)
+        assert isinstance(embedded["c"], recognition_pb2.EmbedResponse)
+        assert len(embedded["c"].faces) == 0
+
+
+def test_a_photo_beyond_the_limit_is_one_refusal_among_answers(server: Running) -> None:
+    too_large = [EnrolItem("big", bytes(n << 20), item_id=f"{n} MiB") for n in (9, 15, 40)]
+    with Client(server.address, timeout_s=20) as client:
+        client.create_gallery("staff")
+        answers = dict(client.enrol_many("staff", [*too_large, EnrolItem("ada", photo(1), item_id="ada")]))
+        for item in too_large:
+            refusal = answers[item.item_id]
+            assert isinstance(refusal, common_pb2.Refusal)
+            assert reason_of(refusal) == "IMAGE_TOO_MANY_BYTES"
+        assert isinstance(answers["ada"], gallery_pb2.EnrolResponse)
+        for size in (9, 15, 40):
+            with pytest.raises(FrApiError) as caught:
+                client.detect(bytes(size << 20))
+            assert caught.value.reason == "IMAGE_TOO_MANY_BYTES"
+
+
+def test_an_overloaded_server_is_asked_again_until_it_has_room(start_server: Callable[..., Running]) -> None:
+    server = start_server(server={"max_in_flight": 1})
+    with Client(server.address, timeout_s=20, retry=RetryPolicy(attempts=50)) as patient:
+        patient.create_gallery("staff")
+        stream = patient.enrol_many("staff", (EnrolItem(f"s{n}", photo(n)) for n in range(3)), max_in_flight=1)
+        next(stream)  # the only place of the server is taken from now on
+        with Client(server.address, timeout_s=20, retry=RetryPolicy(attempts=1)) as hasty:
+            with pytest.raises(FrApiError) as caught:
+                hasty.server_info()
+            assert caught.value.reason == "OVERLOADED"
+            assert caught.value.retry_after_s == 0.5
+        assert len(list(stream)) == 2
+        assert patient.server_info().version
+
+
+def test_a_server_that_drains_ends_the_stream_with_its_reason(server: Running) -> None:
+    with Client(server.address, timeout_s=20, retry=RetryPolicy(attempts=1)) as client:
+        client.create_gallery("staff")
+        stream = client.enrol_many("staff", (EnrolItem(f"s{n}", photo(n)) for n in range(200)), max_in_flight=2)
+        next(stream)
+        stopping = server.stop()
+        with pytest.raises(FrApiError) as caught:
+            list(stream)
+        assert caught.value.reason in ("SHUTTING_DOWN", "CONNECTION_LOST", "UNREACHABLE")
+        stopping.result(20)
+
+
+GUIDE = Path(__file__).parents[2] / "docs" / "client.md"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", GUIDE.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def test_every_example_and_command_of_the_guide_does_what_it_says(
+    server: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = {"group": photo(1, 2), "probe": photo(1), "people/ada/1": photo(1), "people/ada/2": photo(4)}
+    for name, data in (photos | {"people/grace/1": photo(5)}).items():
+        file = tmp_path / f"{name}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+    (manifest,) = blocks("csv")
+    (tmp_path / "people.csv").write_text(manifest, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FR_SERVER", server.address)
+
+    examples = blocks("python")
+    assert len(examples) == 4
+    for example in examples:
+        exec(compile(example.replace("localhost:50061", server.address), str(GUIDE), "exec"), {})
+    printed = capsys.readouterr().out
+    for words in ("stored as template", "refused: DUPLICATE_IMAGE", "True ada", "UNKNOWN_GALLERY", "NOT_FOUND"):
+        assert words in printed
+
+    commands = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("fr ")]
+    assert len(commands) == 16
+    for command in commands:
+        result = CliRunner().invoke(build(), shlex.split(command)[1:])
+        assert result.exit_code == 0, (command, result.output)
+    for name in ("faces.png", "leads.png"):
+        assert (tmp_path / name).is_file()

@@ -1,0 +1,202 @@
+"""Load, cancellation, deadlines, defects, health, reflection and the orderly end of a server."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+from fr_api.v1 import common_pb2, error_reason_pb2, gallery_pb2, recognition_pb2, server_pb2
+from fr_core.detect.null import NullDetector
+from fr_core.errors import AddressUnavailable
+from fr_core.types import U8, Detection
+from fr_server.main import SERVICES
+from serving import Running, ended, photo, running
+
+DETECT = recognition_pb2.DetectRequest(image=common_pb2.Image(data=photo(1)))
+
+
+class GatedDetector(NullDetector):
+    """A null detector that waits until it is let go."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Semaphore(0)
+        self.gate = threading.Event()
+        self.calls = 0
+
+    def detect(self, pixels: U8) -> tuple[Detection, ...]:
+        self.calls += 1
+        self.entered.release()
+        assert self.gate.wait(20)
+        return super().detect(pixels)
+
+
+class DefectiveDetector(NullDetector):
+    """A null detector with a defect, whose message tells what it should not."""
+
+    def detect(self, pixels: U8) -> tuple[Detection, ...]:
+        raise KeyError("Jane Roe")
+
+
+def health_of(server: Running, service: str = "") -> health_pb2.HealthCheckResponse.ServingStatus.ValueType:
+    stub = health_pb2_grpc.HealthStub(server.channel)
+    return stub.Check(health_pb2.HealthCheckRequest(service=service)).status
+
+
+def test_calls_beyond_the_limit_are_refused_at_once_and_health_still_answers(tmp_path: Path) -> None:
+    detector = GatedDetector()
+    with running(tmp_path, detector, server={"max_in_flight": 1}) as server:
+        first = server.recognition.Detect.future(DETECT)
+        assert detector.entered.acquire(timeout=10)
+        with pytest.raises(grpc.RpcError) as caught:
+            server.recognition.Detect(DETECT)
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        told = ended(caught.value)
+        assert told.info.reason == "OVERLOADED"
+        assert told.retry is not None
+        assert told.retry.retry_delay.ToMilliseconds() > 0
+        assert health_of(server) == health_pb2.HealthCheckResponse.SERVING
+        detector.gate.set()
+        assert len(first.result(10).faces) == 1
+        assert len(server.recognition.Detect(DETECT).faces) == 1
+
+
+def test_work_whose_deadline_passed_before_it_began_is_dropped(tmp_path: Path) -> None:
+    detector = GatedDetector()
+    with running(tmp_path, detector, model={"workers": 1}) as server:
+        first = server.recognition.Detect.future(DETECT)
+        assert detector.entered.acquire(timeout=10)
+        with pytest.raises(grpc.RpcError) as caught:
+            server.recognition.Detect(DETECT, timeout=0.2)
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        time.sleep(0.2)
+        detector.gate.set()
+        first.result(10)
+        server.recognition.Detect(DETECT)
+        assert detector.calls == 2
+
+
+def test_work_of_a_cancelled_call_is_dropped(tmp_path: Path) -> None:
+    detector = GatedDetector()
+    with running(tmp_path, detector, model={"workers": 1}) as server:
+        first = server.recognition.Detect.future(DETECT)
+        assert detector.entered.acquire(timeout=10)
+        second = server.recognition.Detect.future(DETECT)
+        time.sleep(0.2)
+        second.cancel()
+        time.sleep(0.2)
+        detector.gate.set()
+        first.result(10)
+        server.recognition.Detect(DETECT)
+        assert detector.calls == 2
+
+
+def test_stopping_lets_calls_end_and_refuses_new_ones(tmp_path: Path) -> None:
+    detector = GatedDetector()
+    with running(tmp_path, detector) as server:
+        call = server.recognition.Detect.future(DETECT)
+        assert detector.entered.acquire(timeout=10)
+        stopped = server.stop()
+        time.sleep(0.2)
+        with pytest.raises(grpc.RpcError) as caught:
+            server.recognition.Detect(DETECT)
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        detector.gate.set()
+        assert len(call.result(10).faces) == 1
+        stopped.result(10)
+
+
+def test_stopping_ends_an_open_stream_after_its_items(tmp_path: Path) -> None:
+    with running(tmp_path) as server:
+        keep_open = threading.Event()
+
+        def requests() -> Iterator[recognition_pb2.StreamEmbedRequest]:
+            yield recognition_pb2.StreamEmbedRequest(item_id="a", image=common_pb2.Image(data=photo(1)))
+            keep_open.wait(20)
+
+        stream = server.recognition.StreamEmbed(requests())
+        assert next(stream).item_id == "a"
+        stopped = server.stop()
+        with pytest.raises(grpc.RpcError) as caught:
+            next(stream)
+        keep_open.set()
+        assert ended(caught.value).info.reason == "SHUTTING_DOWN"
+        stopped.result(10)
+
+
+def test_defect_is_an_internal_error_with_a_request_id_and_tells_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with running(tmp_path, DefectiveDetector()) as server, caplog.at_level("INFO"):
+        with pytest.raises(grpc.RpcError) as caught:
+            server.recognition.Detect(DETECT, metadata=(("x-request-id", "my-request"),))
+        assert caught.value.code() is grpc.StatusCode.INTERNAL
+        assert ended(caught.value).info.metadata["request_id"] == "my-request"
+        item = recognition_pb2.StreamEmbedRequest(item_id="a", image=common_pb2.Image(data=photo(1)))
+        (answer,) = server.recognition.StreamEmbed(iter([item]))
+        assert answer.refusal.reason == error_reason_pb2.ERROR_REASON_INTERNAL
+        assert "Jane" not in f"{caught.value.details()} {answer.refusal.message} {caplog.text}"
+        assert "KeyError" in caplog.text
+        assert "my-request" in caplog.text
+        assert server.server.GetServerInfo(server_pb2.GetServerInfoRequest()).version
+
+
+def test_request_id_that_is_no_plain_word_is_replaced(server: Running, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        _, call = server.recognition.Detect.with_call(DETECT, metadata=(("x-request-id", "a b c"),))
+    request_id = str(dict(call.trailing_metadata() or ())["x-request-id"])
+    assert len(request_id) == 32
+    assert request_id in caplog.text
+
+
+def test_health_tells_each_service(server: Running) -> None:
+    for service in ("", *SERVICES):
+        assert health_of(server, service) == health_pb2.HealthCheckResponse.SERVING
+    with pytest.raises(grpc.RpcError):
+        health_of(server, "nothing")
+
+
+def test_reflection_lists_the_services_and_describes_their_messages(server: Running) -> None:
+    database = ProtoReflectionDescriptorDatabase(server.channel)
+    assert set(SERVICES) <= set(database.get_services())
+    file = database.FindFileContainingSymbol("fr_api.v1.GalleryService")
+    assert file.name == "fr_api/v1/gallery.proto"
+
+
+def test_reflection_can_be_switched_off(tmp_path: Path) -> None:
+    with running(tmp_path, server={"reflection": False}) as server:
+        with pytest.raises(grpc.RpcError) as caught:
+            ProtoReflectionDescriptorDatabase(server.channel).get_services()
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_taken_port_is_refused_rather_than_shared(tmp_path: Path) -> None:
+    with (
+        running(tmp_path / "a") as first,
+        pytest.raises(AddressUnavailable),
+        running(tmp_path / "b", server={"port": first.app.port}),
+    ):
+        pytest.fail("two servers on one port")
+
+
+def test_enrolments_from_many_threads_are_all_there(server: Running) -> None:
+    server.gallery.CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id="staff"))
+    calls = [
+        server.gallery.Enrol.future(
+            gallery_pb2.EnrolRequest(
+                gallery_id="staff",
+                subject_id=f"s{blue % 10}",
+                face=recognition_pb2.Probe(image=common_pb2.Image(data=photo(blue))),
+            )
+        )
+        for blue in range(50)
+    ]
+    created = sum(call.result(30).subject_created for call in calls)
+    gallery = server.gallery.GetGallery(gallery_pb2.GetGalleryRequest(gallery_id="staff")).gallery
+    assert (created, gallery.subject_count, gallery.template_count) == (10, 10, 50)

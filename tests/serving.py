@@ -1,0 +1,132 @@
+"""A real server on a loopback port, with the null detector and embedder, for the tests of the API."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+from PIL import Image
+
+from fr_api.v1 import gallery_pb2_grpc, recognition_pb2_grpc, server_pb2_grpc
+from fr_core.detect.null import NullDetector
+from fr_core.detect.protocol import Detector
+from fr_core.embed.null import NullEmbedder
+from fr_core.gallery.galleries import Galleries
+from fr_core.packs.manifest import Thresholds
+from fr_core.pipeline import Pipeline
+from fr_core.runtime.devices import ActiveDevice
+from fr_server.config import Config, config_from
+from fr_server.engine import Engine
+from fr_server.main import App, data_folder
+
+SQUARE = 64
+
+# The null faces are flat squares: sharp or frontal they are not.
+NULL_QUALITY = {"min_sharpness": 0.0}
+
+
+def photo(*blues: int, size: int = SQUARE, width: int = 400, height: int = 200) -> bytes:
+    """Return a PNG with one null face for each value of blue, side by side."""
+    image = Image.new("RGB", (width, height), (90, 90, 90))
+    for i, blue in enumerate(blues):
+        image.paste((255, 0, blue), (10 + i * (size + 10), 20, 10 + i * (size + 10) + size, 20 + size))
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
+def null_engine(config: Config, detector: Detector | None = None) -> Engine:
+    """Return an engine without models."""
+    pipeline = Pipeline(detector or NullDetector(), NullEmbedder(), config.images, config.quality)
+    return Engine(
+        pipeline=pipeline,
+        thresholds=Thresholds(similarity=0.5, source="none: the null model", fmr=None),
+        detector_licence="none",
+        embedder_licence="none",
+        device=ActiveDevice(requested="cpu", active="cpu", runtime="null"),
+    )
+
+
+@dataclass
+class Running:
+    """A server that runs in a thread of its own, and stubs to call it."""
+
+    app: App
+    loop: asyncio.AbstractEventLoop
+    channel: grpc.Channel
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.app.port}"
+
+    @property
+    def recognition(self) -> recognition_pb2_grpc.RecognitionServiceStub:
+        return recognition_pb2_grpc.RecognitionServiceStub(self.channel)
+
+    @property
+    def gallery(self) -> gallery_pb2_grpc.GalleryServiceStub:
+        return gallery_pb2_grpc.GalleryServiceStub(self.channel)
+
+    @property
+    def server(self) -> server_pb2_grpc.ServerServiceStub:
+        return server_pb2_grpc.ServerServiceStub(self.channel)
+
+    def stop(self) -> Future[None]:
+        """Begin to stop the server, as SIGTERM does."""
+        return asyncio.run_coroutine_threadsafe(self.app.stop(), self.loop)
+
+
+@contextmanager
+def running(folder: Path, detector: Detector | None = None, **sections: dict[str, Any]) -> Iterator[Running]:
+    """Run a server on `folder`; `sections` are those of the configuration."""
+    raw: dict[str, Any] = {"server": {}, "quality": NULL_QUALITY, "gallery": {}, **sections}
+    raw["server"] = {"port": 0, "drain_s": 5.0, **raw["server"]}
+    raw["gallery"] = {"folder": str(folder), **raw["gallery"]}
+    config = config_from(raw)
+    app = App(config, null_engine(config, detector), Galleries.open(data_folder(config), index=config.gallery.index))
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="server")
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(app.start(), loop).result(30)
+        options = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
+        with grpc.insecure_channel(f"127.0.0.1:{app.port}", options=options) as channel:
+            server = Running(app, loop, channel)
+            yield server
+    finally:
+        asyncio.run_coroutine_threadsafe(app.stop(), loop).result(30)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(30)
+        loop.close()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a failed call ended, as its trailing metadata tells."""
+
+    code: grpc.StatusCode
+    status: status_pb2.Status
+    info: error_details_pb2.ErrorInfo
+    retry: error_details_pb2.RetryInfo | None
+
+
+def ended(error: grpc.RpcError) -> Ended:
+    """Read the status, the ErrorInfo and the RetryInfo of a failed call."""
+    trailing = {item.key: item.value for item in error.trailing_metadata() or ()}
+    details = trailing["grpc-status-details-bin"]
+    assert isinstance(details, bytes)
+    status = status_pb2.Status.FromString(details)
+    assert status.message == error.details()
+    info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+    assert status.details[0].Unpack(info)
+    waits = len(status.details) > 1 and status.details[1].Unpack(retry)
+    return Ended(error.code(), status, info, retry if waits else None)

@@ -1,0 +1,82 @@
+"""The configuration: defaults, unknown keys, types, ranges, and the printed tree that is read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fr_core.errors import ConfigInvalid, ConfigUnknownKey
+from fr_server.config import KEYS, Config, config_from, leaves, load_config, print_config
+
+
+def test_every_leaf_of_the_tree_is_described_once() -> None:
+    assert [key for key, _ in leaves(Config())] == list(KEYS)
+
+
+def test_defaults_are_within_their_own_ranges() -> None:
+    raw: dict[str, dict[str, object]] = {}
+    for key, value in leaves(Config()):
+        section, name = key.split(".")
+        raw.setdefault(section, {})[name] = list(value) if isinstance(value, tuple) else value
+    assert config_from(raw) == Config()
+
+
+def test_printed_configuration_is_read_back(tmp_path: Path) -> None:
+    config = load_config(None, ["model.flip=true", "server.host=0.0.0.0", 'images.formats=["PNG", "GIF"]'])
+    path = tmp_path / "c.toml"
+    path.write_text(print_config(config))
+    assert load_config(path) == config
+
+
+def test_overrides_come_after_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text("[server]\nport = 1\nhost = '::1'\n")
+    config = load_config(path, ["server.port=2"])
+    assert (config.server.port, config.server.host) == (2, "::1")
+
+
+@pytest.mark.parametrize(
+    ("override", "error", "named"),
+    [
+        ("server.prot=1", ConfigUnknownKey, "server.port"),
+        ("sever.port=1", ConfigUnknownKey, "server"),
+        ("server.port=65536", ConfigInvalid, "server.port"),
+        ("server.port=true", ConfigInvalid, "server.port"),
+        ("server.port=many", ConfigInvalid, "server.port"),
+        ("server.port=1.5", ConfigInvalid, "server.port"),
+        ("server.drain_s=nan", ConfigInvalid, "server.drain_s"),
+        ("images.formats=[]", ConfigInvalid, "images.formats"),
+        ('images.formats=["PDF"]', ConfigInvalid, "images.formats"),
+        ("images.formats=JPEG", ConfigInvalid, "images.formats"),
+        ("gallery.index=hnsw", ConfigInvalid, "gallery.index"),
+        ("server=1", ConfigInvalid, "SECTION.KEY=VALUE"),
+        ("port", ConfigInvalid, "SECTION.KEY=VALUE"),
+    ],
+)
+def test_wrong_settings_stop_the_start_and_say_which(
+    override: str, error: type[ConfigInvalid | ConfigUnknownKey], named: str
+) -> None:
+    with pytest.raises(error) as caught:
+        load_config(None, [override])
+    assert named in caught.value.message
+
+
+def test_a_value_where_a_section_belongs_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text("server = 3\n")
+    with pytest.raises(ConfigInvalid, match="section"):
+        load_config(path)
+
+
+@pytest.mark.parametrize("text", ["[server", "\udcff"])
+def test_unreadable_files_are_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "c.toml"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ConfigInvalid, match="no TOML"):
+        load_config(path)
+
+
+def test_absent_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid, match="cannot be read"):
+        load_config(tmp_path / "absent.toml")

@@ -1,0 +1,46 @@
+"""The tree of errors, the API's enum and the server's table of status codes say the same."""
+
+from __future__ import annotations
+
+import pytest
+from google.rpc import error_details_pb2
+
+from fr_api.v1 import error_reason_pb2
+from fr_core import errors as e
+from fr_server.errors import STATUS, reason_value, rich_status
+
+CALLS = [error for error in e.all_errors() if not issubclass(error, e.Unrecoverable)]
+
+
+def test_reasons_are_unique() -> None:
+    reasons = [error.reason for error in e.all_errors()]
+    assert len(reasons) == len(set(reasons))
+
+
+def test_table_holds_every_error_that_a_call_can_end_with() -> None:
+    assert list(STATUS) == CALLS
+
+
+def test_enum_holds_the_same_reasons() -> None:
+    names = [name.removeprefix("ERROR_REASON_") for name in error_reason_pb2.ErrorReason.keys()]  # noqa: SIM118 - no dict
+    assert names == ["UNSPECIFIED", *(error.reason for error in CALLS)]
+
+
+@pytest.mark.parametrize("error", CALLS, ids=lambda error: error.reason)
+def test_every_error_says_what_to_do_and_becomes_a_status(error: type[e.FrError]) -> None:
+    raised = error("Something was found.", limit="3")
+    assert raised.message == f"Something was found. {error.remedy}"
+    assert error.remedy.endswith(".")
+    status = rich_status(raised)
+    info = error_details_pb2.ErrorInfo()
+    assert status.details[0].Unpack(info)
+    assert (info.reason, dict(info.metadata)) == (error.reason, {"limit": "3"})
+    assert reason_value(raised) != error_reason_pb2.ERROR_REASON_UNSPECIFIED
+
+
+def test_waiting_is_advised_only_where_it_helps() -> None:
+    retry = error_details_pb2.RetryInfo()
+    status = rich_status(e.Overloaded("Full."))
+    assert status.details[1].Unpack(retry)
+    assert retry.retry_delay.ToMilliseconds() == 500
+    assert len(rich_status(e.NoFaceFound("None.")).details) == 1

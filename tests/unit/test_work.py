@@ -1,0 +1,111 @@
+"""The window of a stream: every item answered, few at once, and an orderly end when the server drains."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from fr_core.errors import ShuttingDown
+from fr_server.work import answer_each
+
+
+async def count(n: int) -> AsyncIterator[int]:
+    for i in range(n):
+        yield i
+
+
+async def never_ends(first: int) -> AsyncIterator[int]:
+    for i in range(first):
+        yield i
+    await asyncio.Event().wait()
+
+
+async def collect(requests: AsyncIterator[int], window: int, draining: asyncio.Event) -> tuple[list[int], int]:
+    """Return the answers and the most items that were in work at once."""
+    at_once = most = 0
+
+    async def answer(request: int) -> int:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0.001 * (request % 3))
+        at_once -= 1
+        return request
+
+    return [response async for response in answer_each(requests, answer, window, draining)], most
+
+
+def test_every_item_is_answered_within_the_window() -> None:
+    answers, most = asyncio.run(collect(count(50), 4, asyncio.Event()))
+    assert sorted(answers) == list(range(50))
+    assert 1 < most <= 4
+
+
+def test_empty_stream_ends() -> None:
+    assert asyncio.run(collect(count(0), 4, asyncio.Event())) == ([], 0)
+
+
+def test_draining_answers_what_was_read_then_ends_the_stream() -> None:
+    answered: list[int] = []
+
+    async def answer(request: int) -> int:
+        await asyncio.sleep(0.05)
+        return request
+
+    async def scenario() -> None:
+        draining = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.02, draining.set)
+        async for response in answer_each(never_ends(3), answer, 8, draining):
+            answered.append(response)  # noqa: PERF401 - the answers before the error count
+
+    with pytest.raises(ShuttingDown):
+        asyncio.run(scenario())
+    assert sorted(answered) == [0, 1, 2]
+
+
+def test_slow_reader_holds_the_stream_back() -> None:
+    read = 0
+
+    async def requests() -> AsyncIterator[int]:
+        nonlocal read
+        for i in range(100):
+            read = i + 1
+            yield i
+
+    async def answer(request: int) -> int:
+        return request
+
+    async def scenario() -> None:
+        stream = answer_each(requests(), answer, 4, asyncio.Event())
+        await anext(stream)
+        await asyncio.sleep(0.05)
+        assert read <= 6
+        await stream.aclose()
+
+    asyncio.run(scenario())
+
+
+def test_abandoned_stream_cancels_its_items() -> None:
+    cancelled = 0
+
+    async def answer(request: int) -> int:
+        nonlocal cancelled
+        if request == 0:
+            return request
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled += 1
+            raise
+        return request
+
+    async def scenario() -> None:
+        stream = answer_each(never_ends(3), answer, 8, asyncio.Event())
+        await anext(stream)
+        await asyncio.sleep(0.01)
+        await stream.aclose()
+
+    asyncio.run(scenario())
+    assert cancelled == 2
