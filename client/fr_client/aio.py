@@ -1,0 +1,270 @@
+"""The asynchronous client of the API."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from grpc import aio
+
+from fr_api.v1 import (
+    common_pb2,
+    gallery_pb2,
+    gallery_pb2_grpc,
+    recognition_pb2,
+    recognition_pb2_grpc,
+    server_pb2,
+    server_pb2_grpc,
+)
+from fr_client import aio_stream, requests, unpack
+from fr_client.channel import (
+    DEFAULT_MAX_IN_FLIGHT,
+    DEFAULT_MAX_MESSAGE_BYTES,
+    DEFAULT_TARGET,
+    DEFAULT_TIMEOUT_S,
+    RetryPolicy,
+    channel_options,
+    require_fits,
+)
+from fr_client.errors import from_rpc_error
+from fr_client.requests import EmbedItem, EnrolItem, FaceSource, OneFace, Photo, SearchItem, SeveralFaces
+from fr_client.window import StreamSettings
+
+RequestT = TypeVar("RequestT", bound=Message)
+ResponseT = TypeVar("ResponseT")
+ItemT = TypeVar("ItemT", EmbedItem, EnrolItem, SearchItem)
+
+
+class AsyncClient:
+    """A connection to an FR Core server for asyncio; use it as an async context manager, or `close` it.
+
+    The arguments and the methods are those of `fr_client.Client`, and so are the errors. It belongs to the event loop
+    in which it was made. Files of photos are read in a thread of their own.
+    """
+
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        timeout_s: float | None = DEFAULT_TIMEOUT_S,
+        credentials: grpc.ChannelCredentials | None = None,
+        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        self.target = target
+        self._timeout_s = timeout_s
+        self._max_message_bytes = max_message_bytes
+        self._retry = retry or RetryPolicy()
+        options = channel_options(target, max_message_bytes)
+        if credentials is None:
+            self._channel = aio.insecure_channel(target, options)
+            self._streams = grpc.insecure_channel(target, options)
+        else:
+            self._channel = aio.secure_channel(target, credentials, options)
+            self._streams = grpc.secure_channel(target, credentials, options)
+        self._recognition = recognition_pb2_grpc.RecognitionServiceStub(self._channel)
+        self._gallery = gallery_pb2_grpc.GalleryServiceStub(self._channel)
+        self._server = server_pb2_grpc.ServerServiceStub(self._channel)
+        # `aio_stream` says why streams have a channel of the synchronous API.
+        self._recognition_streams = recognition_pb2_grpc.RecognitionServiceStub(self._streams)
+        self._gallery_streams = gallery_pb2_grpc.GalleryServiceStub(self._streams)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection; calls that still run are cancelled."""
+        await self._channel.close()
+        await asyncio.to_thread(self._streams.close)
+
+    async def server_info(self) -> server_pb2.GetServerInfoResponse:
+        """See `Client.server_info`."""
+        return await self._call(self._server.GetServerInfo, server_pb2.GetServerInfoRequest())
+
+    # --- without a gallery ----------------------------------------------------------------------------------
+
+    async def detect(self, photo: Photo) -> recognition_pb2.DetectResponse:
+        """See `Client.detect`."""
+        image = await asyncio.to_thread(requests.image, photo)
+        return await self._call(self._recognition.Detect, recognition_pb2.DetectRequest(image=image))
+
+    async def embed(self, photo: Photo) -> recognition_pb2.EmbedResponse:
+        """See `Client.embed`."""
+        image = await asyncio.to_thread(requests.image, photo)
+        return await self._call(self._recognition.Embed, recognition_pb2.EmbedRequest(image=image))
+
+    async def compare(
+        self, a: FaceSource, b: FaceSource, *, several_faces: OneFace = "error", threshold: float | None = None
+    ) -> recognition_pb2.CompareResponse:
+        """See `Client.compare`."""
+        request = await asyncio.to_thread(requests.compare, a, b, several_faces, threshold)
+        return await self._call(self._recognition.Compare, request)
+
+    def embed_many(
+        self,
+        photos: Iterable[EmbedItem] | AsyncIterable[EmbedItem],
+        *,
+        max_in_flight: int = DEFAULT_MAX_IN_FLIGHT,
+    ) -> AsyncIterator[tuple[str, recognition_pb2.EmbedResponse | common_pb2.Refusal]]:
+        """See `Client.embed_many`."""
+        items = _built(photos, lambda item: recognition_pb2.StreamEmbedRequest(image=requests.image(item.photo)))
+        return aio_stream.exchange(
+            self._recognition_streams.StreamEmbed, items, unpack.embedded, self._stream(max_in_flight)
+        )
+
+    # --- galleries ------------------------------------------------------------------------------------------
+
+    async def create_gallery(self, gallery_id: str, *, display_name: str = "") -> gallery_pb2.Gallery:
+        """See `Client.create_gallery`."""
+        request = gallery_pb2.CreateGalleryRequest(gallery_id=gallery_id, display_name=display_name)
+        return (await self._call(self._gallery.CreateGallery, request)).gallery
+
+    async def get_gallery(self, gallery_id: str) -> gallery_pb2.Gallery:
+        """See `Client.get_gallery`."""
+        request = gallery_pb2.GetGalleryRequest(gallery_id=gallery_id)
+        return (await self._call(self._gallery.GetGallery, request)).gallery
+
+    async def list_galleries(self, *, page_size: int | None = None) -> AsyncIterator[gallery_pb2.Gallery]:
+        """See `Client.list_galleries`."""
+        token = ""
+        while True:
+            request = gallery_pb2.ListGalleriesRequest(page_size=page_size, page_token=token)
+            page = await self._call(self._gallery.ListGalleries, request)
+            for gallery in page.galleries:
+                yield gallery
+            token = page.next_page_token
+            if not token:
+                return
+
+    async def delete_gallery(self, gallery_id: str) -> gallery_pb2.DeleteGalleryResponse:
+        """See `Client.delete_gallery`."""
+        request = gallery_pb2.DeleteGalleryRequest(gallery_id=gallery_id)
+        return await self._call(self._gallery.DeleteGallery, request)
+
+    # --- enrolment and search -------------------------------------------------------------------------------
+
+    async def enrol(
+        self,
+        gallery_id: str,
+        subject_id: str,
+        face: FaceSource,
+        *,
+        display_name: str = "",
+        metadata: Mapping[str, str] | None = None,
+        several_faces: OneFace = "error",
+    ) -> gallery_pb2.EnrolResponse:
+        """See `Client.enrol`."""
+        item = EnrolItem(subject_id, face, "", display_name, metadata or {}, several_faces)
+        return await self._call(self._gallery.Enrol, await asyncio.to_thread(requests.enrol, gallery_id, item))
+
+    def enrol_many(
+        self,
+        gallery_id: str,
+        faces: Iterable[EnrolItem] | AsyncIterable[EnrolItem],
+        *,
+        max_in_flight: int = DEFAULT_MAX_IN_FLIGHT,
+    ) -> AsyncIterator[tuple[str, gallery_pb2.EnrolResponse | common_pb2.Refusal]]:
+        """See `Client.enrol_many`."""
+        items = _built(faces, lambda item: gallery_pb2.StreamEnrolRequest(enrol=requests.enrol(gallery_id, item)))
+        return aio_stream.exchange(self._gallery_streams.StreamEnrol, items, unpack.stored, self._stream(max_in_flight))
+
+    async def search(
+        self,
+        gallery_id: str,
+        probe: FaceSource,
+        *,
+        top_k: int | None = None,
+        threshold: float | None = None,
+        only_above_threshold: bool = False,
+        several_faces: SeveralFaces = "error",
+    ) -> gallery_pb2.SearchResponse:
+        """See `Client.search`."""
+        item = SearchItem(probe, "", top_k, threshold, only_above_threshold, several_faces)
+        return await self._call(self._gallery.Search, await asyncio.to_thread(requests.search, gallery_id, item))
+
+    def search_many(
+        self,
+        gallery_id: str,
+        probes: Iterable[SearchItem] | AsyncIterable[SearchItem],
+        *,
+        max_in_flight: int = DEFAULT_MAX_IN_FLIGHT,
+    ) -> AsyncIterator[tuple[str, gallery_pb2.SearchResponse | common_pb2.Refusal]]:
+        """See `Client.search_many`."""
+        items = _built(probes, lambda item: gallery_pb2.StreamSearchRequest(search=requests.search(gallery_id, item)))
+        return aio_stream.exchange(self._gallery_streams.StreamSearch, items, unpack.found, self._stream(max_in_flight))
+
+    # --- subjects and templates -----------------------------------------------------------------------------
+
+    async def get_subject(self, gallery_id: str, subject_id: str) -> gallery_pb2.Subject:
+        """See `Client.get_subject`."""
+        request = gallery_pb2.GetSubjectRequest(gallery_id=gallery_id, subject_id=subject_id)
+        return (await self._call(self._gallery.GetSubject, request)).subject
+
+    async def list_subjects(
+        self, gallery_id: str, *, page_size: int | None = None
+    ) -> AsyncIterator[gallery_pb2.Subject]:
+        """See `Client.list_subjects`."""
+        token = ""
+        while True:
+            request = gallery_pb2.ListSubjectsRequest(gallery_id=gallery_id, page_size=page_size, page_token=token)
+            page = await self._call(self._gallery.ListSubjects, request)
+            for subject in page.subjects:
+                yield subject
+            token = page.next_page_token
+            if not token:
+                return
+
+    async def delete_subject(self, gallery_id: str, subject_id: str) -> gallery_pb2.DeleteSubjectResponse:
+        """See `Client.delete_subject`."""
+        request = gallery_pb2.DeleteSubjectRequest(gallery_id=gallery_id, subject_id=subject_id)
+        return await self._call(self._gallery.DeleteSubject, request)
+
+    async def delete_template(self, gallery_id: str, template_id: int) -> gallery_pb2.DeleteTemplateResponse:
+        """See `Client.delete_template`."""
+        request = gallery_pb2.DeleteTemplateRequest(gallery_id=gallery_id, template_id=template_id)
+        return await self._call(self._gallery.DeleteTemplate, request)
+
+    # --- how calls are made ---------------------------------------------------------------------------------
+
+    def _stream(self, max_in_flight: int) -> StreamSettings:
+        return StreamSettings(self.target, max_in_flight, self._timeout_s, self._max_message_bytes, self._retry)
+
+    async def _call(self, method: aio.UnaryUnaryMultiCallable[RequestT, ResponseT], request: RequestT) -> ResponseT:
+        """Call until there is an answer, an error that a repetition would not mend, or no time left."""
+        require_fits(request.ByteSize(), self._max_message_bytes)
+        clock = asyncio.get_running_loop().time
+        deadline = None if self._timeout_s is None else clock() + self._timeout_s
+        for attempt in itertools.count(1):
+            left = None if deadline is None else max(deadline - clock(), 0.0)
+            try:
+                return await method(request, timeout=left)
+            except grpc.RpcError as rpc_error:
+                error = from_rpc_error(rpc_error, self.target, self._timeout_s)
+                delay_s = self._retry.delay_s(error, attempt, random.random())
+                if delay_s is None or (deadline is not None and clock() + delay_s >= deadline):
+                    raise error from rpc_error
+            await asyncio.sleep(delay_s)
+        raise AssertionError("itertools.count ends never")
+
+
+async def _built(
+    items: Iterable[ItemT] | AsyncIterable[ItemT], build: Callable[[ItemT], Any]
+) -> AsyncIterator[tuple[str, Any]]:
+    """Yield the id and the request of each item."""
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item.item_id, await asyncio.to_thread(build, item)
+    else:
+        for item in items:
+            yield item.item_id, await asyncio.to_thread(build, item)

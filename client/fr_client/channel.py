@@ -1,0 +1,91 @@
+"""How a channel to the server is made, and when a call is made again: shared by both clients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import grpc
+
+from fr_client.errors import NOT_BEGUN, FrApiError
+
+DEFAULT_TARGET = "localhost:50061"
+# Long enough for a large photo on a slow machine.
+DEFAULT_TIMEOUT_S = 60.0
+# The server's default limit of a photo is 8 MiB; a message holds at most two of them (Compare).
+DEFAULT_MAX_MESSAGE_BYTES = 16 * 1024 * 1024 + 64 * 1024
+
+# Enough to keep a server of several cores busy, few enough to hold their photos in memory (16 x 8 MiB at most).
+DEFAULT_MAX_IN_FLIGHT = 16
+
+_LOOPBACK = ("localhost:", "127.", "[::1]:", "unix:")
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """When a call that the server refused to begin is made again.
+
+    Only OVERLOADED and SHUTTING_DOWN are: the server says them before it begins, so that nothing is done twice.
+
+    Attributes:
+        attempts: calls in all, the first included; 1 for never again.
+        first_delay_s: the wait before the second call where the server names none; it doubles from call to call.
+        max_delay_s: a server that asks for a longer wait than this is not called again.
+    """
+
+    attempts: int = 5
+    first_delay_s: float = 0.2
+    max_delay_s: float = 10.0
+
+    def delay_s(self, error: FrApiError, attempt: int, jitter: float) -> float | None:
+        """Return the seconds to wait before the next call, or None where there should be none.
+
+        Args:
+            error: of the call that was refused.
+            attempt: its number, from 1.
+            jitter: in [0, 1), so that many clients do not come back together: adds up to a quarter.
+        """
+        return self.delay_for(error.reason, error.retry_after_s, attempt, jitter)
+
+    def delay_for(self, reason: str, retry_after_s: float | None, attempt: int, jitter: float) -> float | None:
+        """As `delay_s`, for an item of a stream that was refused for `reason`."""
+        if reason not in NOT_BEGUN or attempt >= self.attempts:
+            return None
+        asked = self.first_delay_s * 2.0 ** (attempt - 1) if retry_after_s is None else retry_after_s
+        if asked > self.max_delay_s:
+            return None
+        return asked * (1.0 + 0.25 * jitter)
+
+
+def channel_options(target: str, max_message_bytes: int) -> list[tuple[str, int]]:
+    """Return the options of a channel to `target`: room for photos, and no proxy on the way to this very machine."""
+    options = [
+        ("grpc.max_send_message_length", max_message_bytes),
+        ("grpc.max_receive_message_length", max_message_bytes),
+    ]
+    if target.startswith(_LOOPBACK):
+        options.append(("grpc.enable_http_proxy", 0))
+    return options
+
+
+def require_fits(size: int, max_message_bytes: int) -> None:
+    """Raise `FrApiError` (IMAGE_TOO_MANY_BYTES) for a request that the channel would not carry.
+
+    Args:
+        size: of the request in bytes.
+        max_message_bytes: the limit of the client.
+    """
+    if size > max_message_bytes:
+        raise FrApiError(
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            "IMAGE_TOO_MANY_BYTES",
+            too_large_message(size, max_message_bytes),
+            {"limit": str(max_message_bytes), "found": str(size)},
+        )
+
+
+def too_large_message(size: int, max_message_bytes: int) -> str:
+    """Return the sentence for a request larger than this client sends."""
+    return (
+        f"The request has {size:,} bytes; this client sends at most {max_message_bytes:,}. "
+        "Send a smaller file, or raise `max_message_bytes` of the client and the limits of the server."
+    )

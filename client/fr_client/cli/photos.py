@@ -1,0 +1,48 @@
+"""Files on this machine: photos that are read, and pictures that are written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from fr_client.cli.show import shown
+from fr_client.cli.state import Unusable
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+def read_photo(path: Path) -> bytes:
+    """Return the bytes of a file; raises `Unusable` with a sentence where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Unusable("FILE_UNREADABLE", f"{shown(path)} cannot be read: {error.strerror}.") from error
+
+
+def require_drawing(target: Path | None) -> None:
+    """Raise `Unusable` before any work where a picture is asked for that could not be drawn or written."""
+    if target is None:
+        return
+    try:
+        import PIL.Image
+    except ModuleNotFoundError as error:
+        raise Unusable(
+            "DRAWING_UNAVAILABLE", "Drawing needs Pillow, which is not installed: pip install 'fr-core[draw]'."
+        ) from error
+    if target.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+        raise Unusable("PICTURE_UNWRITABLE", f"{shown(target)} must end in .png, .jpg or .webp.")
+    if not target.parent.is_dir():
+        raise Unusable("PICTURE_UNWRITABLE", f"{shown(target)} cannot be written: its folder does not exist.")
+    PIL.Image.init()
+
+
+def write_picture(picture: Image, target: Path) -> None:
+    """Write a picture in the format that the name ends in, and say so on standard error."""
+    try:
+        picture.save(target)
+    except OSError as error:
+        raise Unusable("PICTURE_UNWRITABLE", f"{shown(target)} cannot be written: {error.strerror}.") from error
+    typer.echo(f"Wrote {shown(target)}", err=True)

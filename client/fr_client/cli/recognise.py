@@ -1,0 +1,111 @@
+"""`fr info`, `fr detect` and `fr compare`: what needs no gallery."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fr_api.v1 import recognition_pb2, server_pb2
+from fr_client.cli.photos import read_photo, require_drawing, write_picture
+from fr_client.cli.show import console, face_table, message_keys, model_name, pairs, plain, print_json, shown
+from fr_client.cli.state import AsJson, connected
+from fr_client.requests import OneFace
+
+PhotoPath = Annotated[Path, typer.Argument(metavar="PHOTO", help="JPEG, PNG or WebP file.", show_default=False)]
+SeveralFacesOption = Annotated[
+    OneFace,
+    typer.Option("--several-faces", help="What to do with a photo of several faces: refuse it, or take the largest."),
+]
+ThresholdOption = Annotated[
+    float | None,
+    typer.Option(
+        min=-1.0, max=1.0, help="Similarity from which on a face counts as alike; the model's default if unset."
+    ),
+]
+
+
+def info(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show what the server is: version, model, licences, device and limits."""
+    with connected(context, as_json) as client:
+        answer = client.server_info()
+        if as_json:
+            print_json(message_keys(answer))
+            return
+        out = console()
+        out.print(pairs([("Server", client.target), *_info_rows(answer)]))
+        out.print(plain(answer.notice), style="italic")
+
+
+def detect(
+    context: typer.Context,
+    photo: PhotoPath,
+    draw: Annotated[
+        Path | None, typer.Option(metavar="OUT.png", help="Write the photo with boxes, landmarks and numbers here.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find every face of a photo, the largest first."""
+    with connected(context, as_json) as client:
+        require_drawing(draw)
+        data = read_photo(photo)
+        answer = client.detect(data)
+        if draw is not None:
+            _draw_faces(data, answer, draw)
+        if as_json:
+            print_json(message_keys(answer))
+            return
+        out = console()
+        count = len(answer.faces)
+        faces = {0: "no face", 1: "1 face"}.get(count, f"{count} faces")
+        out.print(plain(f"{shown(photo)}: {faces} in {answer.image_width} x {answer.image_height} pixels"))
+        if count:
+            out.print(face_table(answer.faces))
+
+
+def compare(
+    context: typer.Context,
+    a: Annotated[Path, typer.Argument(metavar="A", help="Photo of the first face.", show_default=False)],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Photo of the second face.", show_default=False)],
+    several_faces: SeveralFacesOption = "error",
+    threshold: ThresholdOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the faces of two photos."""
+    with connected(context, as_json) as client:
+        answer = client.compare(read_photo(a), read_photo(b), several_faces=several_faces, threshold=threshold)
+        if as_json:
+            print_json(message_keys(answer))
+            return
+        verdict = "reaches" if answer.above_threshold else "is below"
+        out = console()
+        out.print(f"Similarity {answer.similarity:.4f} {verdict} the threshold {answer.threshold:.4f}.", style="bold")
+        out.print(plain(f"Model {model_name(answer.model)}"))
+        out.print(face_table([answer.face_a, answer.face_b]))
+        out.print(plain(answer.notice), style="italic")
+
+
+def _info_rows(answer: server_pb2.GetServerInfoResponse) -> list[tuple[str, str]]:
+    model, device, limits = answer.model, answer.device, answer.limits
+    mebibytes = limits.max_image_bytes / 2**20
+    return [
+        ("Version", answer.version),
+        ("Model", f"{model_name(model.id)}, {model.embedding_size} values"),
+        ("Detector's licence", model.detector_licence),
+        ("Embedder's licence", model.embedder_licence),
+        ("Default threshold", f"{model.default_threshold:.4f} ({model.threshold_source})"),
+        ("Device", f"{device.active} (asked for: {device.requested}), {device.runtime}"),
+        (
+            "Photos",
+            f"{', '.join(limits.image_formats)}; at most {mebibytes:g} MiB and {limits.max_image_pixels:,} pixels",
+        ),
+        ("Calls in work", f"at most {limits.max_in_flight}"),
+        ("Candidates of a search", f"at most {limits.max_top_k}"),
+    ]
+
+
+def _draw_faces(data: bytes, answer: recognition_pb2.DetectResponse, target: Path) -> None:
+    from fr_client.cli import draw
+
+    write_picture(draw.faces_picture(draw.open_photo(data), answer.faces), target)

@@ -1,0 +1,99 @@
+"""`fr search`: the subjects of a gallery that are most similar to a face, as text, JSON or a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fr_api.v1 import gallery_pb2
+from fr_client.cli.photos import read_photo, require_drawing, write_picture
+from fr_client.cli.recognise import PhotoPath, ThresholdOption
+from fr_client.cli.show import console, message_keys, plain, print_json, table
+from fr_client.cli.state import AsJson, GalleryId, connected
+from fr_client.client import Client
+from fr_client.requests import SeveralFaces
+
+
+def search(
+    context: typer.Context,
+    gallery_id: GalleryId,
+    photo: PhotoPath,
+    top_k: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Candidates at most; the server's default if unset.")
+    ] = None,
+    threshold: ThresholdOption = None,
+    only_above: Annotated[bool, typer.Option("--only-above", help="Leave out candidates below the threshold.")] = False,
+    several_faces: Annotated[
+        SeveralFaces,
+        typer.Option("--several-faces", help="A photo of several faces: refuse it, take the largest, or search all."),
+    ] = "error",
+    draw: Annotated[
+        Path | None, typer.Option(metavar="OUT.png", help="Draw the probe beside its candidates here.")
+    ] = None,
+    candidate_photos: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="With --draw: where the enrolled photos are, a folder or the manifest of `fr enrol`."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search a gallery for a face: leads for a human examiner, never an identity."""
+    with connected(context, as_json) as client:
+        require_drawing(draw)
+        data = read_photo(photo)
+        answer = client.search(
+            gallery_id,
+            data,
+            top_k=top_k,
+            threshold=threshold,
+            only_above_threshold=only_above,
+            several_faces=several_faces,
+        )
+        if draw is not None:
+            _draw_search(client, gallery_id, data, answer, candidate_photos, draw)
+        if as_json:
+            print_json(message_keys(answer))
+        else:
+            print_search(gallery_id, answer)
+
+
+def print_search(gallery_id: str, answer: gallery_pb2.SearchResponse) -> None:
+    """Print the candidate list of every face, and the notice."""
+    out = console()
+    for number, result in enumerate(answer.results, start=1):
+        reached = result.decision == gallery_pb2.SEARCH_DECISION_POTENTIAL_CANDIDATES
+        decision = "potential candidates" if reached else "no candidate"
+        face = f"Face {number} of {len(answer.results)}: " if len(answer.results) > 1 else ""
+        out.print(plain(f"{face}{decision} at threshold {answer.threshold:.4f} in gallery {gallery_id}"), style="bold")
+        if not result.candidates:
+            continue
+        rows = table("Rank", "Similarity", "Threshold", "Subject", "Name", "Template", right=("Rank", "Similarity"))
+        for one in result.candidates:
+            rows.add_row(
+                str(one.rank),
+                f"{one.similarity:.4f}",
+                "reached" if one.above_threshold else "below",
+                plain(one.subject_id),
+                plain(one.display_name),
+                str(one.template_id),
+                style="" if one.above_threshold else "dim",
+            )
+        out.print(rows)
+    out.print(plain(answer.notice), style="italic")
+
+
+def _draw_search(
+    client: Client,
+    gallery_id: str,
+    data: bytes,
+    answer: gallery_pb2.SearchResponse,
+    candidate_photos: Path | None,
+    target: Path,
+) -> None:
+    from fr_client.cli import candidates, draw
+
+    crops = {} if candidate_photos is None else candidates.crops(client, gallery_id, answer, candidate_photos)
+    write_picture(draw.search_picture(draw.open_photo(data), answer, crops), target)

@@ -1,0 +1,112 @@
+"""How answers are shown: tables for people, and JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import typer
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fr_api.v1 import common_pb2
+
+# Of tables that go to a file or a pipe, which have no width of their own.
+_PIPE_WIDTH = 160
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console for standard output or standard error; a pipe gets wide lines and no colours."""
+    made = Console(stderr=stderr, highlight=False)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made.width = _PIPE_WIDTH
+    return made
+
+
+def print_json(content: dict[str, Any]) -> None:
+    """Print one JSON document; other letters than ASCII as escapes, so that no terminal or file spoils them."""
+    typer.echo(json.dumps(content, indent=2))
+
+
+def message_keys(message: Message) -> dict[str, Any]:
+    """Return a message as JSON has it.
+
+    The names are those of the .proto files, every field is there (but an optional one that was not set), 64-bit
+    integers are strings, and enums are names: the JSON mapping of protobuf.
+    """
+    return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+
+
+def plain(text: str) -> Text:
+    """Return text from outside for a table: no markup is read in it, and nothing in it can move the cursor."""
+    return Text("".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text))
+
+
+def shown(path: Path) -> str:
+    """Return a path for people; bytes of its name that are no UTF-8 are replaced."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+def table(*columns: str, right: Iterable[str] = ()) -> Table:
+    """Return an empty table; the columns named in `right` are aligned there."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    numbers = set(right)
+    for column in columns:
+        made.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    return made
+
+
+def pairs(rows: Iterable[tuple[str, str]]) -> Table:
+    """Return a table of names and values, without a head."""
+    made = Table(box=None, show_header=False, pad_edge=False)
+    made.add_column(style="bold", overflow="fold")
+    made.add_column(overflow="fold")
+    for name, value in rows:
+        made.add_row(plain(name), plain(value))
+    return made
+
+
+def when(timestamp: Timestamp) -> str:
+    """Return a time as ISO 8601 in UTC, to the second."""
+    return f"{timestamp.ToDatetime():%Y-%m-%dT%H:%M:%SZ}"
+
+
+def model_name(model: common_pb2.ModelId) -> str:
+    """Return a model id in short."""
+    return f"{model.pack}@{model.version}:{model.sha256[:12]}"
+
+
+def face_table(faces: Iterable[common_pb2.Face]) -> Table:
+    """Return the table of the faces of a photo, in their order."""
+    numbers = ("Face", "Left", "Top", "Width", "Height", "Score", "Quality", "Eyes px", "Yaw", "Pitch", "Roll")
+    made = table(*numbers, "Notes", right=numbers)
+    for number, face in enumerate(faces, start=1):
+        frame, quality = face.box, face.quality
+        made.add_row(
+            str(number),
+            *(f"{v:.0f}" for v in (frame.left, frame.top, frame.right - frame.left, frame.bottom - frame.top)),
+            f"{face.score:.2f}",
+            f"{quality.score:.2f}",
+            f"{quality.inter_eye_px:.0f}",
+            *(f"{angle:+.0f}°" for angle in (quality.yaw, quality.pitch, quality.roll)),
+            ", ".join(reason_words(quality)),
+        )
+    return made
+
+
+def reason_words(quality: common_pb2.Quality) -> list[str]:
+    """Return the limits that a face misses as words, such as "too small"."""
+    names = common_pb2.QualityReason
+    known = names.values()
+    return [
+        names.Name(reason).removeprefix("QUALITY_REASON_").replace("_", " ").lower() if reason in known else str(reason)
+        for reason in quality.reasons
+    ]

@@ -1,0 +1,149 @@
+"""What `fr enrol` reads: a folder with a folder for each subject, or a CSV manifest."""
+
+from __future__ import annotations
+
+import csv
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fr_client.cli.show import shown
+from fr_client.cli.state import Unusable
+
+# Files that are sent. Whether the server accepts the format is its own to say, with a reason.
+PHOTO_SUFFIXES = frozenset(
+    f".{name}"
+    for name in ("jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic", "jp2", "j2k")
+)
+
+SUBJECT_COLUMN, PATH_COLUMN, NAME_COLUMN = "subject_id", "path", "display_name"
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoFile:
+    """A photo to enrol.
+
+    Attributes:
+        path: its file.
+        subject_id: whom it shows.
+        display_name: a name for people; empty where the source has none.
+        metadata: further data of the subject.
+    """
+
+    path: Path
+    subject_id: str
+    display_name: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoSet:
+    """What a source holds.
+
+    Attributes:
+        photos: in the order of the source; a folder's by name.
+        empty_subjects: ids of the folders without a photo.
+        ignored: files and folders that are no photo of a subject.
+    """
+
+    photos: tuple[PhotoFile, ...]
+    empty_subjects: tuple[str, ...] = ()
+    ignored: tuple[Path, ...] = ()
+
+
+def read_source(path: Path) -> PhotoSet:
+    """Read a folder of subjects, or a CSV manifest.
+
+    Raises:
+        Unusable: it cannot be read, or holds no photo.
+    """
+    try:
+        found = read_folder(path) if path.is_dir() else read_manifest(path)
+    except OSError as error:
+        where = shown(Path(error.filename)) if error.filename else shown(path)
+        raise Unusable("FILE_UNREADABLE", f"{where} cannot be read: {error.strerror}.") from error
+    if not found.photos:
+        raise Unusable(
+            "NO_PHOTOS",
+            f"{shown(path)} holds no photo to enrol. A folder needs a folder for each subject with photos in it: "
+            "FOLDER/SUBJECT/PHOTO.jpg.",
+        )
+    return found
+
+
+def read_folder(folder: Path) -> PhotoSet:
+    """Read FOLDER/SUBJECT/PHOTO: the name of a folder is the id of its subject (in Unicode's NFC).
+
+    Names that begin with a dot are passed over.
+    """
+    photos: list[PhotoFile] = []
+    empty: list[str] = []
+    ignored: list[Path] = []
+    for entry in _entries(folder):
+        if not entry.is_dir():
+            ignored.append(entry)
+            continue
+        subject_id = unicodedata.normalize("NFC", entry.name)
+        before = len(photos)
+        for file in _entries(entry):
+            if is_photo(file):
+                photos.append(PhotoFile(file, subject_id))
+            else:
+                ignored.append(file)
+        if len(photos) == before:
+            empty.append(subject_id)
+    return PhotoSet(tuple(photos), tuple(empty), tuple(ignored))
+
+
+def read_manifest(file: Path) -> PhotoSet:
+    """Read a CSV file in UTF-8 with the header `subject_id,path[,display_name][,...]`.
+
+    Paths are relative to the folder of the manifest. Any other column is metadata of the subject; an empty cell of it
+    is left out.
+
+    Raises:
+        Unusable: the file breaks these rules; the message tells the line.
+    """
+    with file.open(encoding="utf-8-sig", newline="") as lines:
+        try:
+            return PhotoSet(tuple(_rows(csv.reader(lines, strict=True), file)))
+        except UnicodeDecodeError as error:
+            raise _broken(file, None, "it is no text in UTF-8") from error
+        except csv.Error as error:
+            raise _broken(file, None, str(error)) from error
+
+
+def is_photo(path: Path) -> bool:
+    """Whether a file has the name of a photo."""
+    return path.suffix.lower() in PHOTO_SUFFIXES and path.is_file()
+
+
+def _rows(reader: Iterator[list[str]], file: Path) -> Iterator[PhotoFile]:
+    header = [name.strip() for name in next(reader, [])]
+    for needed in (SUBJECT_COLUMN, PATH_COLUMN):
+        if needed not in header:
+            raise _broken(file, 1, f"the header needs the column {needed!r}, such as subject_id,path,display_name")
+    if "" in header or len(set(header)) < len(header):
+        raise _broken(file, 1, "a column of the header is empty or there twice")
+    for number, cells in enumerate(reader, start=2):
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) != len(header):
+            raise _broken(file, number, f"there are {len(cells)} cells under {len(header)} columns")
+        row = dict(zip(header, cells, strict=True))
+        subject_id, path = row.pop(SUBJECT_COLUMN).strip(), row.pop(PATH_COLUMN).strip()
+        if not subject_id or not path:
+            raise _broken(file, number, f"{SUBJECT_COLUMN} or {PATH_COLUMN} is empty")
+        name = row.pop(NAME_COLUMN, "").strip()
+        yield PhotoFile(file.parent / path, subject_id, name, {key: value for key, value in row.items() if value})
+
+
+def _broken(file: Path, row: int | None, what: str) -> Unusable:
+    where = f", row {row}" if row is not None else ""
+    return Unusable("MANIFEST_INVALID", f"The manifest {shown(file)}{where} cannot be used: {what}.")
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Return what is in a folder by name, without what begins with a dot."""
+    return sorted((entry for entry in folder.iterdir() if not entry.name.startswith(".")), key=lambda entry: entry.name)

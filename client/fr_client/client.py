@@ -1,0 +1,277 @@
+"""The synchronous client of the API."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Self, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from fr_api.v1 import (
+    common_pb2,
+    gallery_pb2,
+    gallery_pb2_grpc,
+    recognition_pb2,
+    recognition_pb2_grpc,
+    server_pb2,
+    server_pb2_grpc,
+)
+from fr_client import requests, stream, unpack
+from fr_client.channel import (
+    DEFAULT_MAX_IN_FLIGHT,
+    DEFAULT_MAX_MESSAGE_BYTES,
+    DEFAULT_TARGET,
+    DEFAULT_TIMEOUT_S,
+    RetryPolicy,
+    channel_options,
+    require_fits,
+)
+from fr_client.errors import from_rpc_error
+from fr_client.requests import EmbedItem, EnrolItem, FaceSource, OneFace, Photo, SearchItem, SeveralFaces
+from fr_client.window import StreamSettings
+
+RequestT = TypeVar("RequestT", bound=Message)
+ResponseT = TypeVar("ResponseT")
+
+
+class Client:
+    """A connection to an FR Core server; use it as a context manager, or `close` it.
+
+    Photos are given as encoded bytes or as a `Path`; answers are the messages of `fr_api.v1`. It may be used from
+    several threads at once.
+
+    Args:
+        target: the server's address, HOST:PORT.
+        timeout_s: seconds that a call may take, its repetitions included; of a stream, the longest wait for the next
+            answer. None for no limit.
+        credentials: of a TLS channel, such as `grpc.ssl_channel_credentials()`; None for one without encryption.
+        max_message_bytes: the largest request or response in bytes.
+        retry: when a call that the server refused to begin is made again.
+
+    Every method raises `FrApiError` when the call is refused or fails, and `OSError` when the file of a photo cannot be
+    read.
+    """
+
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        timeout_s: float | None = DEFAULT_TIMEOUT_S,
+        credentials: grpc.ChannelCredentials | None = None,
+        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        self.target = target
+        self._timeout_s = timeout_s
+        self._max_message_bytes = max_message_bytes
+        self._retry = retry or RetryPolicy()
+        options = channel_options(target, max_message_bytes)
+        if credentials is None:
+            self._channel = grpc.insecure_channel(target, options)
+        else:
+            self._channel = grpc.secure_channel(target, credentials, options)
+        self._recognition = recognition_pb2_grpc.RecognitionServiceStub(self._channel)
+        self._gallery = gallery_pb2_grpc.GalleryServiceStub(self._channel)
+        self._server = server_pb2_grpc.ServerServiceStub(self._channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; calls that still run are cancelled."""
+        self._channel.close()
+
+    def server_info(self) -> server_pb2.GetServerInfoResponse:
+        """Return the server's version, model, device and limits."""
+        return self._call(self._server.GetServerInfo, server_pb2.GetServerInfoRequest())
+
+    # --- without a gallery ----------------------------------------------------------------------------------
+
+    def detect(self, photo: Photo) -> recognition_pb2.DetectResponse:
+        """Find every face of a photo, the largest first; none is no error."""
+        return self._call(self._recognition.Detect, recognition_pb2.DetectRequest(image=requests.image(photo)))
+
+    def embed(self, photo: Photo) -> recognition_pb2.EmbedResponse:
+        """Find and embed every face of a photo, the largest first; none is no error."""
+        return self._call(self._recognition.Embed, recognition_pb2.EmbedRequest(image=requests.image(photo)))
+
+    def compare(
+        self, a: FaceSource, b: FaceSource, *, several_faces: OneFace = "error", threshold: float | None = None
+    ) -> recognition_pb2.CompareResponse:
+        """Compare two faces.
+
+        Args:
+            a: the first face.
+            b: the second face.
+            several_faces: what to do with a photo of several faces.
+            threshold: similarity at or above which the answer says so, from -1 to 1; None for the model's default.
+        """
+        return self._call(self._recognition.Compare, requests.compare(a, b, several_faces, threshold))
+
+    def embed_many(
+        self, photos: Iterable[EmbedItem], *, max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
+    ) -> Iterator[tuple[str, recognition_pb2.EmbedResponse | common_pb2.Refusal]]:
+        """Embed many photos; see `enrol_many` for the order and the limits."""
+        items = (
+            (item.item_id, recognition_pb2.StreamEmbedRequest(image=requests.image(item.photo))) for item in photos
+        )
+        return stream.exchange(self._recognition.StreamEmbed, items, unpack.embedded, self._stream(max_in_flight))
+
+    # --- galleries ------------------------------------------------------------------------------------------
+
+    def create_gallery(self, gallery_id: str, *, display_name: str = "") -> gallery_pb2.Gallery:
+        """Create an empty gallery, bound to the server's model."""
+        request = gallery_pb2.CreateGalleryRequest(gallery_id=gallery_id, display_name=display_name)
+        return self._call(self._gallery.CreateGallery, request).gallery
+
+    def get_gallery(self, gallery_id: str) -> gallery_pb2.Gallery:
+        """Describe a gallery."""
+        return self._call(self._gallery.GetGallery, gallery_pb2.GetGalleryRequest(gallery_id=gallery_id)).gallery
+
+    def list_galleries(self, *, page_size: int | None = None) -> Iterator[gallery_pb2.Gallery]:
+        """Yield every gallery in the order of the ids, page by page; None for the server's size of a page."""
+        token = ""
+        while True:
+            request = gallery_pb2.ListGalleriesRequest(page_size=page_size, page_token=token)
+            page = self._call(self._gallery.ListGalleries, request)
+            yield from page.galleries
+            token = page.next_page_token
+            if not token:
+                return
+
+    def delete_gallery(self, gallery_id: str) -> gallery_pb2.DeleteGalleryResponse:
+        """Delete a gallery with its subjects and templates."""
+        return self._call(self._gallery.DeleteGallery, gallery_pb2.DeleteGalleryRequest(gallery_id=gallery_id))
+
+    # --- enrolment ------------------------------------------------------------------------------------------
+
+    def enrol(
+        self,
+        gallery_id: str,
+        subject_id: str,
+        face: FaceSource,
+        *,
+        display_name: str = "",
+        metadata: Mapping[str, str] | None = None,
+        several_faces: OneFace = "error",
+    ) -> gallery_pb2.EnrolResponse:
+        """Enrol one face; it is stored durably when this returns.
+
+        Args:
+            gallery_id: the gallery.
+            subject_id: the caller's own id of the subject; created where it is new.
+            face: a photo, or an embedding made by the gallery's model.
+            display_name: a name for people; where empty, an existing subject keeps its own.
+            metadata: the caller's own data; where empty, an existing subject keeps its own, else it replaces it.
+            several_faces: what to do with a photo of several faces.
+        """
+        item = EnrolItem(subject_id, face, "", display_name, metadata or {}, several_faces)
+        return self._call(self._gallery.Enrol, requests.enrol(gallery_id, item))
+
+    def enrol_many(
+        self, gallery_id: str, faces: Iterable[EnrolItem], *, max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
+    ) -> Iterator[tuple[str, gallery_pb2.EnrolResponse | common_pb2.Refusal]]:
+        """Enrol many faces through one stream.
+
+        Yields the `item_id` of each item with what was stored, or with why nothing was, in the order in which the
+        answers come. `faces` is read as the answers come: at most `max_in_flight` items are on their way at once.
+        When the stream as a whole fails, `FrApiError` is raised; it is safe to send the items again, since the photos
+        that were stored are then refused as DUPLICATE_IMAGE.
+        """
+        items = (
+            (item.item_id, gallery_pb2.StreamEnrolRequest(enrol=requests.enrol(gallery_id, item))) for item in faces
+        )
+        return stream.exchange(self._gallery.StreamEnrol, items, unpack.stored, self._stream(max_in_flight))
+
+    # --- search ---------------------------------------------------------------------------------------------
+
+    def search(
+        self,
+        gallery_id: str,
+        probe: FaceSource,
+        *,
+        top_k: int | None = None,
+        threshold: float | None = None,
+        only_above_threshold: bool = False,
+        several_faces: SeveralFaces = "error",
+    ) -> gallery_pb2.SearchResponse:
+        """Search a gallery for the subjects most similar to a face: leads for a human examiner, never an identity.
+
+        Args:
+            gallery_id: the gallery.
+            probe: a photo, or an embedding made by the gallery's model.
+            top_k: candidates at most; None for the server's default.
+            threshold: similarity at or above which a candidate counts as a lead; None for the model's default.
+            only_above_threshold: leave out the candidates below the threshold.
+            several_faces: what to do with a photo of several faces; "all" gives one result for each.
+        """
+        item = SearchItem(probe, "", top_k, threshold, only_above_threshold, several_faces)
+        return self._call(self._gallery.Search, requests.search(gallery_id, item))
+
+    def search_many(
+        self, gallery_id: str, probes: Iterable[SearchItem], *, max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
+    ) -> Iterator[tuple[str, gallery_pb2.SearchResponse | common_pb2.Refusal]]:
+        """Search for many faces; see `enrol_many` for the order and the limits."""
+        items = (
+            (item.item_id, gallery_pb2.StreamSearchRequest(search=requests.search(gallery_id, item))) for item in probes
+        )
+        return stream.exchange(self._gallery.StreamSearch, items, unpack.found, self._stream(max_in_flight))
+
+    # --- subjects and templates -----------------------------------------------------------------------------
+
+    def get_subject(self, gallery_id: str, subject_id: str) -> gallery_pb2.Subject:
+        """Describe a subject and its templates."""
+        request = gallery_pb2.GetSubjectRequest(gallery_id=gallery_id, subject_id=subject_id)
+        return self._call(self._gallery.GetSubject, request).subject
+
+    def list_subjects(self, gallery_id: str, *, page_size: int | None = None) -> Iterator[gallery_pb2.Subject]:
+        """Yield every subject of a gallery in the order of the ids, page by page."""
+        token = ""
+        while True:
+            request = gallery_pb2.ListSubjectsRequest(gallery_id=gallery_id, page_size=page_size, page_token=token)
+            page = self._call(self._gallery.ListSubjects, request)
+            yield from page.subjects
+            token = page.next_page_token
+            if not token:
+                return
+
+    def delete_subject(self, gallery_id: str, subject_id: str) -> gallery_pb2.DeleteSubjectResponse:
+        """Delete a subject with its templates."""
+        request = gallery_pb2.DeleteSubjectRequest(gallery_id=gallery_id, subject_id=subject_id)
+        return self._call(self._gallery.DeleteSubject, request)
+
+    def delete_template(self, gallery_id: str, template_id: int) -> gallery_pb2.DeleteTemplateResponse:
+        """Delete one template; a subject without templates stays until it is deleted."""
+        request = gallery_pb2.DeleteTemplateRequest(gallery_id=gallery_id, template_id=template_id)
+        return self._call(self._gallery.DeleteTemplate, request)
+
+    # --- how calls are made ---------------------------------------------------------------------------------
+
+    def _stream(self, max_in_flight: int) -> StreamSettings:
+        return StreamSettings(self.target, max_in_flight, self._timeout_s, self._max_message_bytes, self._retry)
+
+    def _call(self, method: grpc.UnaryUnaryMultiCallable[RequestT, ResponseT], request: RequestT) -> ResponseT:
+        """Call until there is an answer, an error that a repetition would not mend, or no time left."""
+        require_fits(request.ByteSize(), self._max_message_bytes)
+        deadline = None if self._timeout_s is None else time.monotonic() + self._timeout_s
+        for attempt in itertools.count(1):
+            left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+            try:
+                return method(request, timeout=left)
+            except grpc.RpcError as rpc_error:
+                error = from_rpc_error(rpc_error, self.target, self._timeout_s)
+                delay_s = self._retry.delay_s(error, attempt, random.random())
+                if delay_s is None or (deadline is not None and time.monotonic() + delay_s >= deadline):
+                    raise error from rpc_error
+            time.sleep(delay_s)
+        raise AssertionError("itertools.count ends never")

@@ -1,0 +1,156 @@
+"""What a call raises when it fails: one error class, read from the status that the server sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+
+from fr_api.v1 import common_pb2, error_reason_pb2
+
+# Reasons that this client gives itself, beside those of fr_api.v1.ErrorReason.
+UNREACHABLE = "UNREACHABLE"
+TIMED_OUT = "TIMED_OUT"
+CONNECTION_LOST = "CONNECTION_LOST"
+
+# The server refused to begin: nothing was done, and the same call may succeed later.
+NOT_BEGUN = frozenset({"OVERLOADED", "SHUTTING_DOWN"})
+
+_DETAILS_KEY = "grpc-status-details-bin"
+_REQUEST_ID_KEY = "x-request-id"
+# How gRPC's messages begin when no connection could be made, as opposed to one that broke.
+_NO_CONNECTION = (
+    "failed to connect",
+    "dns resolution failed",
+    "name resolution",
+    "connections to all backends failing",
+)
+
+
+class FrApiError(Exception):
+    """A call that was refused or failed.
+
+    Args:
+        code: the status code of gRPC.
+        reason: stable, for programs: a name of `fr_api.v1.ErrorReason` without its prefix, such as "NO_FACE"; or
+            "UNREACHABLE", "TIMED_OUT", "CONNECTION_LOST" from this client; or empty where neither side knows one.
+        message: what was found and what to do, for people.
+        metadata: numbers and names of settings that a program may act on.
+        retry_after_s: seconds after which the server asks to call again; None where it does not.
+        request_id: under which the server logged the call; empty where it never got there.
+    """
+
+    def __init__(
+        self,
+        code: grpc.StatusCode,
+        reason: str,
+        message: str,
+        metadata: Mapping[str, str] | None = None,
+        retry_after_s: float | None = None,
+        request_id: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+        self.message = message
+        self.metadata = dict(metadata or {})
+        self.retry_after_s = retry_after_s
+        self.request_id = request_id
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __repr__(self) -> str:
+        return f"FrApiError(code={self.code.name}, reason={self.reason!r}, message={self.message!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """What gRPC tells of a call that failed.
+
+    Attributes:
+        code: the status code.
+        details: the status message.
+        metadata: the initial, then the trailing metadata.
+    """
+
+    code: grpc.StatusCode
+    details: str
+    metadata: tuple[tuple[str, str | bytes], ...]
+
+
+def from_rpc_error(error: grpc.RpcError, target: str, timeout_s: float | None) -> FrApiError:
+    """Turn any error of gRPC into a `FrApiError`.
+
+    Args:
+        error: what a stub raised, of `grpc` or of `grpc.aio`.
+        target: the address that was called, for the message.
+        timeout_s: the seconds that the call had; None for no limit.
+    """
+    initial = error.initial_metadata() if hasattr(error, "initial_metadata") else ()
+    wire = Wire(error.code(), error.details() or "", (*_pairs(initial), *_pairs(error.trailing_metadata())))
+    return parse(wire, target, timeout_s)
+
+
+def parse(wire: Wire, target: str, timeout_s: float | None) -> FrApiError:
+    """Read the status details of the server, or say in our words what gRPC found on the way to it."""
+    request_id = next((str(value) for key, value in wire.metadata if key == _REQUEST_ID_KEY), "")
+    status = _status(wire.metadata)
+    info = error_details_pb2.ErrorInfo()
+    retry = error_details_pb2.RetryInfo()
+    retry_after_s: float | None = None
+    for detail in status.details:
+        if not detail.Unpack(info) and detail.Unpack(retry):
+            retry_after_s = retry.retry_delay.ToTimedelta().total_seconds()
+    if info.reason:
+        message = status.message or wire.details
+        return FrApiError(wire.code, info.reason, message, dict(info.metadata), retry_after_s, request_id)
+    reason, message = _found_on_the_way(wire, target, timeout_s)
+    return FrApiError(wire.code, reason, message, retry_after_s=retry_after_s, request_id=request_id)
+
+
+def _found_on_the_way(wire: Wire, target: str, timeout_s: float | None) -> tuple[str, str]:
+    """Return the reason and the sentence for a status that holds no reason of the server."""
+    details = wire.details.strip()
+    if wire.code is grpc.StatusCode.UNAVAILABLE and details.lower().startswith(_NO_CONNECTION):
+        return UNREACHABLE, (
+            f"No FR Core server answers at {target}. Start one there with `fr serve`, or give the address of yours "
+            "(`fr --server HOST:PORT`, or FR_SERVER)."
+        )
+    if wire.code is grpc.StatusCode.UNAVAILABLE:
+        return CONNECTION_LOST, f"The connection to {target} broke before the answer came ({details}). Call again."
+    if wire.code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        allowed = "in time" if timeout_s is None else f"within {timeout_s:g} s"
+        return TIMED_OUT, f"{target} did not answer {allowed}. Allow more time (`timeout_s`, or `fr --timeout`)."
+    if wire.code is grpc.StatusCode.UNIMPLEMENTED:
+        return "", f"{target} does not offer this call: it is no FR Core server, or one of another version ({details})."
+    if wire.code is grpc.StatusCode.CANCELLED:
+        return "", f"The call to {target} was cancelled."
+    return "", f"{target} answered {wire.code.name}: {details or 'no details'}"
+
+
+def _status(metadata: Iterable[tuple[str, str | bytes]]) -> Any:
+    """Return the google.rpc.Status of the metadata; an empty one where there is none that can be read."""
+    for key, value in metadata:
+        if key == _DETAILS_KEY and isinstance(value, bytes):
+            try:
+                return status_pb2.Status.FromString(value)
+            except DecodeError:
+                break  # not written by FR Core: the code and the message of gRPC are all there is
+    return status_pb2.Status()
+
+
+def _pairs(metadata: Iterable[Any] | None) -> tuple[tuple[str, str | bytes], ...]:
+    """Return metadata of `grpc` or of `grpc.aio` as plain pairs."""
+    return tuple((str(key), value) for key, value in metadata or ())
+
+
+def reason_of(refusal: common_pb2.Refusal) -> str:
+    """Return the reason of a refused item as `FrApiError.reason` has it, such as "NO_FACE"."""
+    if refusal.reason not in error_reason_pb2.ErrorReason.values():
+        return str(refusal.reason)  # of a newer server
+    return error_reason_pb2.ErrorReason.Name(refusal.reason).removeprefix("ERROR_REASON_")

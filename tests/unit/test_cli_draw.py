@@ -1,0 +1,231 @@
+"""Pictures of answers, on synthetic photos."""
+
+from __future__ import annotations
+
+import io
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from fr_api.v1 import common_pb2, gallery_pb2
+from fr_client.cli.candidates import find_photos
+from fr_client.cli.draw import (
+    GOOD,
+    LEAD,
+    MARGIN,
+    MAX_CANDIDATES,
+    POOR,
+    PROBE,
+    TILE,
+    Pens,
+    face_crop,
+    faces_picture,
+    open_photo,
+    search_picture,
+)
+from fr_client.cli.lettering import Lettering
+from fr_client.cli.photos import require_drawing, write_picture
+from fr_client.cli.state import Unusable
+
+BLUE, RED = (0, 0, 200), (200, 0, 0)
+
+
+def face(left: float, top: float, right: float, bottom: float, *, poor: bool = False) -> common_pb2.Face:
+    reasons = [common_pb2.QUALITY_REASON_BLURRED] if poor else []
+    x, y = (left + right) / 2, (top + bottom) / 2
+    points = common_pb2.Landmarks(
+        left_eye=common_pb2.Point(x=left, y=top),
+        right_eye=common_pb2.Point(x=right, y=top),
+        nose=common_pb2.Point(x=x, y=y),
+        mouth_left=common_pb2.Point(x=left, y=bottom),
+        mouth_right=common_pb2.Point(x=right, y=bottom),
+    )
+    return common_pb2.Face(
+        box=common_pb2.BoundingBox(left=left, top=top, right=right, bottom=bottom),
+        landmarks=points,
+        quality=common_pb2.Quality(reasons=reasons),
+    )
+
+
+def encoded(photo: Image.Image, kind: str = "PNG", **settings: object) -> bytes:
+    out = io.BytesIO()
+    photo.save(out, kind, **settings)
+    return out.getvalue()
+
+
+def colours(picture: Image.Image, box: tuple[int, int, int, int]) -> set[tuple[int, ...]]:
+    found = picture.crop(box).getcolors(1 << 24)
+    assert found is not None
+    return {colour for _, colour in found if isinstance(colour, tuple)}
+
+
+@pytest.mark.parametrize("size", [(64, 48), (640, 480), (6000, 4000)])
+def test_boxes_landmarks_and_numbers_are_drawn_whatever_the_size(size: tuple[int, int]) -> None:
+    photo = Image.new("RGB", size, BLUE)
+    width, height = size
+    box = (round(width * 0.4), round(height * 0.4), round(width * 0.6), round(height * 0.7))
+    picture = faces_picture(photo, [face(*box)])
+    assert picture.size == size
+    assert photo.getpixel((box[0], box[1] + 8)) == BLUE
+    assert picture.getpixel((box[0], (box[1] * 2 + box[3]) // 3)) == GOOD
+    assert GOOD in colours(picture, (box[0], box[3] - 2, box[2], box[3] + 2))
+    nose = ((box[0] + box[2]) // 2, (box[1] + box[3]) // 2)
+    assert picture.getpixel(nose) == GOOD
+    assert picture.getpixel((width - 1, height - 1)) == BLUE
+
+
+def test_a_face_of_poor_quality_has_another_colour() -> None:
+    photo = Image.new("RGB", (300, 200), BLUE)
+    picture = faces_picture(photo, [face(20, 60, 80, 140), face(200, 60, 260, 140, poor=True)])
+    assert picture.getpixel((20, 100)) == GOOD
+    assert picture.getpixel((200, 100)) == POOR
+
+
+@pytest.mark.parametrize("box", [(-50, -40, 20, 30), (280, 180, 400, 300), (-10, -10, 310, 210), (50, 60, 50, 60)])
+def test_boxes_beyond_the_edges_and_without_an_area_are_drawn(box: tuple[float, float, float, float]) -> None:
+    assert faces_picture(Image.new("RGB", (300, 200), BLUE), [face(*box)]).size == (300, 200)
+
+
+def test_lines_grow_with_the_face_but_stay_visible_in_the_photo() -> None:
+    def pens(photo: int, side: float) -> Pens:
+        return Pens.for_face((photo, 10), common_pb2.BoundingBox(right=side, bottom=side))
+
+    assert pens(1000, 30).line < pens(1000, 90).line <= pens(1000, 900).line == 4
+    assert pens(6000, 10).line == round(6000 / 900)
+    assert pens(6000, 10).letter == round(6000 / 90)
+    assert pens(100, 10).line == 1
+
+
+def test_the_crop_is_square_around_the_face_and_ends_at_the_edges() -> None:
+    photo = Image.new("RGB", (1000, 800))
+    inside = common_pb2.BoundingBox(left=400, top=300, right=480, bottom=400)
+    assert face_crop(photo, inside, margin=0.5).size == (200, 200)
+    at_the_edge = common_pb2.BoundingBox(left=-20, top=0, right=80, bottom=100)
+    assert face_crop(photo, at_the_edge, margin=0.5).size == (130, 150)
+    outside = common_pb2.BoundingBox(left=2000, top=0, right=2100, bottom=100)
+    assert face_crop(photo, outside).size == photo.size
+
+
+def test_a_photo_is_upright_and_on_white() -> None:
+    turned = Image.new("RGB", (40, 20), BLUE)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert open_photo(encoded(turned, "JPEG", exif=exif)).size == (20, 40)
+    assert open_photo(encoded(Image.new("RGBA", (4, 4), (0, 0, 0, 0)))).getpixel((0, 0)) == (255, 255, 255)
+    assert open_photo(encoded(Image.new("I;16", (4, 4), 0x8080))).getpixel((0, 0)) == (128, 128, 128)
+    assert open_photo(encoded(Image.new("CMYK", (4, 4), (0, 0, 0, 0)), "JPEG")).mode == "RGB"
+
+
+@pytest.mark.parametrize("data", [b"", b"no photo", encoded(Image.new("RGB", (64, 64)), "PNG")[:60]])
+def test_what_cannot_be_decoded_is_one_sentence(data: bytes) -> None:
+    with pytest.raises(Unusable, match="cannot decode"):
+        open_photo(data)
+
+
+def answer(*similarities: float, threshold: float = 0.5, name: str = "") -> gallery_pb2.SearchResponse:
+    candidates = [
+        gallery_pb2.Candidate(
+            rank=rank,
+            subject_id=name or f"subject {rank}",
+            display_name=name,
+            template_id=rank,
+            similarity=similarity,
+            above_threshold=similarity >= threshold,
+        )
+        for rank, similarity in enumerate(similarities, start=1)
+    ]
+    result = gallery_pb2.SearchResult(face=face(40, 40, 120, 140), candidates=candidates)
+    return gallery_pb2.SearchResponse(results=[result], threshold=threshold, notice="Leads for an examiner. " * 8)
+
+
+def test_the_probe_stands_beside_its_candidates_in_the_order_of_their_ranks() -> None:
+    probe = Image.new("RGB", (200, 200), BLUE)
+    crops = {1: Image.new("RGB", (50, 50), RED), 2: Image.new("RGB", (50, 50), (0, 200, 0))}
+    picture = search_picture(probe, answer(0.7, 0.5, 0.1), crops)
+    y = MARGIN + 40 + TILE // 2
+    left = MARGIN + PROBE + 32
+    assert picture.getpixel((MARGIN + PROBE // 2, MARGIN + 40 + PROBE // 2)) == BLUE
+    assert picture.getpixel((left + TILE // 2, y)) == RED
+    assert picture.getpixel((left + TILE + 16 + TILE // 2, y)) == (0, 200, 0)
+    assert picture.getpixel((left, y)) == LEAD
+    assert picture.getpixel((left + TILE + 16, y)) == LEAD
+    assert picture.getpixel((left + 2 * (TILE + 16), y)) != LEAD
+
+
+def test_candidates_beyond_a_row_go_below_and_too_many_are_counted() -> None:
+    probe = Image.new("RGB", (200, 200), BLUE)
+    three, six = (search_picture(probe, answer(*[0.1] * n), {}) for n in (3, 6))
+    many, more = (search_picture(probe, answer(*[0.1] * n), {}) for n in (MAX_CANDIDATES, MAX_CANDIDATES + 30))
+    assert three.width < six.width == many.width == more.width
+    assert many.height < more.height < many.height + TILE
+
+
+def test_every_face_of_the_probe_has_a_row_of_its_own() -> None:
+    probe = Image.new("RGB", (200, 200), BLUE)
+    one = answer(0.7, 0.1)
+    two = gallery_pb2.SearchResponse(results=[one.results[0], one.results[0]], notice=one.notice)
+    assert search_picture(probe, two, {}).height - search_picture(probe, one, {}).height > PROBE
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        gallery_pb2.SearchResponse(),
+        gallery_pb2.SearchResponse(results=[gallery_pb2.SearchResult()], notice="x"),
+        answer(0.5, name="Zoë Ångström 田中 🙂 \x1b[31m\n" * 9),
+        answer(0.5, name="עברית العربية"),
+    ],
+)
+def test_no_candidates_and_names_in_any_script_are_drawn(response: gallery_pb2.SearchResponse) -> None:
+    assert search_picture(Image.new("RGB", (50, 300), BLUE), response, {}).width > PROBE
+
+
+def test_letters_that_the_font_lacks_are_replaced() -> None:
+    lettering = Lettering(16)
+    assert lettering.drawable("Curie 123") == "Curie 123"
+    assert lettering.drawable("a\nb") == "a?b"
+    assert lettering.drawable("田한") == "??"
+    assert lettering.drawable("ế") in ("ế", "e")
+
+
+def test_text_is_shortened_and_broken_to_fit() -> None:
+    lettering = Lettering(16)
+    short = lettering.fitted("A very long name indeed", 90)
+    assert short.endswith("...")
+    assert lettering.width(short) <= 90
+    assert lettering.fitted("Ada", 90) == "Ada"
+    lines = lettering.wrapped("one two three four five six seven", 90)
+    assert len(lines) > 1
+    assert " ".join(lines) == "one two three four five six seven"
+    assert all(lettering.width(line) <= 90 for line in lines)
+    assert lettering.wrapped("", 90) == []
+
+
+def test_a_picture_that_could_not_be_written_is_refused_before_any_work(tmp_path: Path) -> None:
+    require_drawing(None)
+    require_drawing(tmp_path / "x.PNG")
+    with pytest.raises(Unusable, match="must end in"):
+        require_drawing(tmp_path / "x.txt")
+    with pytest.raises(Unusable, match="folder does not exist"):
+        require_drawing(tmp_path / "nowhere" / "x.png")
+    (tmp_path / "taken.png").mkdir()
+    with pytest.raises(Unusable, match="cannot be written"):
+        write_picture(Image.new("RGB", (1, 1)), tmp_path / "taken.png")
+
+
+def test_photos_are_found_by_their_content(tmp_path: Path) -> None:
+    deep = tmp_path / "some" / "where" / "b.JPG"
+    deep.parent.mkdir(parents=True)
+    deep.write_bytes(b"two")
+    (tmp_path / "a.png").write_bytes(b"one")
+    (tmp_path / "b.txt").write_bytes(b"three")
+    one, two, three = (sha256(data).hexdigest() for data in (b"one", b"two", b"three"))
+    assert find_photos(tmp_path, [one, two, three], ["where"]) == {one: tmp_path / "a.png", two: deep}
+    assert find_photos(tmp_path, []) == {}
+    manifest = tmp_path / "people.csv"
+    manifest.write_text("subject_id,path\nx,some/where/b.JPG\ny,missing.jpg\nz,a.png\n")
+    assert find_photos(manifest, [one, two]) == {one: tmp_path / "a.png", two: tmp_path / "some/where/b.JPG"}
+    with pytest.raises(Unusable, match="cannot be read"):
+        find_photos(tmp_path / "nowhere.csv", [one])

@@ -1,0 +1,191 @@
+"""The `fr` command itself: its options, the commands of other rooms, and how errors end it. Nobody is served here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from fr_client.cli.main import build
+from fr_client.cli.plugins import load_command
+
+NOBODY = ["--server", "localhost:1", "--timeout", "2"]
+
+# Runs `fr` in a Python that has only what the base of the distribution needs.
+BASE_ONLY = """
+import sys
+EXTRAS = {"numpy", "cv2", "PIL", "faiss", "apsw", "onnxruntime", "openvino", "platformdirs", "grpc_health", "scipy",
+          "grpc_reflection", "grpc_status"}
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in EXTRAS:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+from fr_client.cli.main import main
+main()
+"""
+
+
+def fr(*words: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(build(), [*words])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+    return result.exit_code, result.stdout, result.stderr
+
+
+def base_only(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", BASE_ONLY, *words], capture_output=True, text=True, timeout=60)
+
+
+def test_the_version_is_printed() -> None:
+    code, out, _ = fr("--version")
+    assert (code, out.split()[0]) == (0, "fr-core")
+
+
+def test_the_help_works_with_the_base_alone_and_lists_every_command() -> None:
+    ended = base_only("--help")
+    assert ended.returncode == 0, ended.stderr
+    for command in (
+        "info",
+        "detect",
+        "compare",
+        "enrol",
+        "search",
+        "gallery",
+        "subject",
+        "serve",
+        "models",
+        "evaluate",
+    ):
+        assert f" {command} " in ended.stdout
+
+
+@pytest.mark.parametrize("words", [("serve",), ("serve", "--port", "0"), ("models", "list")])
+def test_a_command_that_needs_the_server_says_what_to_install(words: tuple[str, ...]) -> None:
+    ended = base_only(*words)
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    assert "pip install 'fr-core[cpu]'" in ended.stderr
+
+
+def test_drawing_without_pillow_says_what_to_install(tmp_path: Path) -> None:
+    ended = base_only(*NOBODY, "detect", str(tmp_path / "x.jpg"), "--draw", str(tmp_path / "y.png"))
+    assert ended.returncode == 1
+    assert ended.stderr.strip().endswith("pip install 'fr-core[draw]'.")
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("address", ["nonsense", "host", ":50061", "host:", "host:port", "http://host:1/x y", "a b:1"])
+def test_an_address_that_is_none_is_a_usage_error(address: str) -> None:
+    code, _, error = fr("--server", address, "info")
+    assert code == 2
+    assert "HOST:PORT" in error
+
+
+@pytest.mark.parametrize("address", ["localhost:1", "127.0.0.1:1", "[::1]:1", "dns:///localhost:1"])
+def test_an_address_where_nobody_listens_is_one_sentence(address: str) -> None:
+    code, out, error = fr("--server", address, "--timeout", "5", "info")
+    assert (code, out) == (1, "")
+    assert error.startswith(f"UNREACHABLE: No FR Core server answers at {address}.")
+    assert len(error.splitlines()) == 1
+
+
+def test_the_address_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FR_SERVER", "localhost:2")
+    _, _, error = fr("info")
+    assert "localhost:2" in error
+
+
+def test_with_json_an_error_is_a_document_too() -> None:
+    code, out, error = fr(*NOBODY, "gallery", "list", "--json")
+    assert code == 1
+    assert json.loads(out)["error"] == {
+        "reason": "UNREACHABLE",
+        "message": json.loads(out)["error"]["message"],
+        "code": "UNAVAILABLE",
+        "metadata": {},
+        "request_id": "",
+    }
+    assert error.startswith("UNREACHABLE: ")
+
+
+@pytest.mark.parametrize(
+    "words", [("detect", "nowhere.jpg"), ("compare", "nowhere.jpg", "b.jpg"), ("search", "g", "nowhere.jpg")]
+)
+def test_a_photo_that_is_not_there_is_one_sentence(words: tuple[str, ...]) -> None:
+    code, out, error = fr(*NOBODY, *words, "--json")
+    assert code == 1
+    assert json.loads(out) == {
+        "error": {
+            "reason": "FILE_UNREADABLE",
+            "message": "nowhere.jpg cannot be read: No such file or directory.",
+        }
+    }
+    assert error == "FILE_UNREADABLE: nowhere.jpg cannot be read: No such file or directory.\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("detect",),
+        ("compare", "a.jpg"),
+        ("search", "g", "a.jpg", "--top-k", "0"),
+        ("search", "g", "a.jpg", "--threshold", "1.5"),
+        ("compare", "a.jpg", "b.jpg", "--several-faces", "all"),
+        ("no-such-command",),
+        ("--timeout", "0", "info"),
+    ],
+)
+def test_wrong_usage_ends_with_status_2(words: tuple[str, ...]) -> None:
+    code, _, error = fr(*words)
+    assert code == 2
+    assert "Usage:" in error
+
+
+def an_entry(value: str) -> EntryPoint:
+    return EntryPoint("extra", value, "fr.commands")
+
+
+def run_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, value: str, *words: str) -> tuple[int, str]:
+    module = value.partition(":")[0]
+    (tmp_path / f"{module}.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    command = load_command(an_entry(value))
+    runner = typer.Typer()
+    runner.command("unused")(lambda: None)
+    with pytest.raises(SystemExit) as ended:
+        command.main(args=[*words], prog_name="fr extra")
+    return int(str(ended.value.code or 0)), command.name
+
+
+def test_a_command_of_another_room_may_be_a_function(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = "def extra(word: str, loud: bool = False) -> None:\n    print(word.upper() if loud else word)\n"
+    assert run_entry(tmp_path, monkeypatch, source, "room_of_functions:extra", "hello", "--loud") == (0, "extra")
+    assert capsys.readouterr().out == "HELLO\n"
+
+
+def test_a_command_of_another_room_may_be_a_group_even_of_one_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = "import typer\napp = typer.Typer()\n@app.command()\ndef one() -> None:\n    print('done')\n"
+    source += "@app.callback()\ndef _all() -> None: ...\n"
+    assert run_entry(tmp_path, monkeypatch, source, "room_of_groups:app", "one") == (0, "extra")
+    assert capsys.readouterr().out == "done\n"
+
+
+def test_a_missing_extra_and_a_defect_of_ours_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = "import a_package_that_nobody_has\n"
+    assert run_entry(tmp_path, monkeypatch, source, "room_without_extra:app", "--any", "thing")[0] == 1
+    assert "needs the server's packages (a_package_that_nobody_has is missing)" in capsys.readouterr().err
+    source = "from fr_core.no_such_room import thing\n"
+    assert run_entry(tmp_path, monkeypatch, source, "room_with_a_defect:app")[0] == 1
+    assert "cannot be loaded: No module named 'fr_core.no_such_room'" in capsys.readouterr().err

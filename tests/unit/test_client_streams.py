@@ -1,0 +1,274 @@
+"""Streams of both clients against a small gRPC server: order, limits, repetitions, ends."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from fr_api.v1 import common_pb2, error_reason_pb2, gallery_pb2
+from fr_client import AsyncClient, Client, EnrolItem, FrApiError, reason_of
+from scripted import QUICK, Kind, both, refuse, scripted, serving
+
+
+def enrol_all(
+    kind: Kind, target: str, items: Iterable[EnrolItem], *, max_in_flight: int = 4, **settings: Any
+) -> list[tuple[str, gallery_pb2.EnrolResponse | common_pb2.Refusal]]:
+    settings.setdefault("retry", QUICK)
+    settings.setdefault("timeout_s", 5.0)
+    if kind == "sync":
+        with Client(target, **settings) as client:
+            return list(client.enrol_many("g", items, max_in_flight=max_in_flight))
+
+    async def run() -> list[tuple[str, gallery_pb2.EnrolResponse | common_pb2.Refusal]]:
+        async with AsyncClient(target, **settings) as client:
+            return [answer async for answer in client.enrol_many("g", items, max_in_flight=max_in_flight)]
+
+    return asyncio.run(run())
+
+
+def faces(count: int) -> list[EnrolItem]:
+    return [EnrolItem(f"subject {n}", b"photo %d" % n, item_id=f"item {n}") for n in range(count)]
+
+
+def stored(request: gallery_pb2.StreamEnrolRequest) -> gallery_pb2.StreamEnrolResponse:
+    answer = gallery_pb2.EnrolResponse(subject_id=request.enrol.subject_id)
+    return gallery_pb2.StreamEnrolResponse(item_id=request.item_id, stored=answer)
+
+
+def refused(
+    request: gallery_pb2.StreamEnrolRequest, reason: error_reason_pb2.ErrorReason.ValueType
+) -> gallery_pb2.StreamEnrolResponse:
+    return gallery_pb2.StreamEnrolResponse(item_id=request.item_id, refusal=common_pb2.Refusal(reason=reason))
+
+
+@both
+def test_answers_in_any_order_come_with_the_callers_own_ids(kind: Kind) -> None:
+    def stream(requests: Iterator[gallery_pb2.StreamEnrolRequest], context: Any) -> Any:
+        for one in requests:
+            two = next(requests)
+            yield stored(two)
+            yield refused(one, error_reason_pb2.ERROR_REASON_NO_FACE)
+
+    with serving(scripted(stream)) as target:
+        answers = enrol_all(kind, target, faces(6), max_in_flight=2)
+    assert [item_id for item_id, _ in answers] == ["item 1", "item 0", "item 3", "item 2", "item 5", "item 4"]
+    for item_id, answer in answers:
+        if isinstance(answer, common_pb2.Refusal):
+            assert reason_of(answer) == "NO_FACE"
+        else:
+            assert answer.subject_id == item_id.replace("item", "subject")
+    assert sum(isinstance(answer, common_pb2.Refusal) for _, answer in answers) == 3
+
+
+@both
+@pytest.mark.parametrize("max_in_flight", [1, 3])
+def test_no_more_items_are_on_their_way_than_asked_for(kind: Kind, max_in_flight: int) -> None:
+    read = itertools.count()
+    answered = 0
+    ahead: list[int] = []
+
+    def source() -> Iterator[EnrolItem]:
+        for face in faces(12):
+            ahead.append(next(read) + 1 - answered)
+            yield face
+
+    def stream(requests: Iterator[gallery_pb2.StreamEnrolRequest], context: Any) -> Any:
+        nonlocal answered
+        together = [next(requests) for _ in range(max_in_flight)]  # waits for ever where fewer are sent
+        for request in itertools.chain(together, requests):
+            time.sleep(0.005)
+            answered += 1
+            yield stored(request)
+
+    with serving(scripted(stream)) as target:
+        assert len(enrol_all(kind, target, source(), max_in_flight=max_in_flight)) == 12
+    assert max(ahead) <= max_in_flight
+
+
+@both
+def test_an_item_that_the_server_was_too_busy_for_is_sent_again(kind: Kind) -> None:
+    seen: dict[str, int] = {}
+
+    def stream(requests: Iterator[gallery_pb2.StreamEnrolRequest], context: Any) -> Any:
+        for request in requests:
+            times = seen[request.enrol.subject_id] = seen.get(request.enrol.subject_id, 0) + 1
+            if request.enrol.subject_id == "subject 2" or (request.enrol.subject_id == "subject 1" and times < 3):
+                yield refused(request, error_reason_pb2.ERROR_REASON_OVERLOADED)
+            else:
+                yield stored(request)
+
+    with serving(scripted(stream)) as target:
+        answers = dict(enrol_all(kind, target, faces(4)))
+    assert seen == {"subject 0": 1, "subject 1": 3, "subject 2": 3, "subject 3": 1}
+    assert isinstance(answers["item 1"], gallery_pb2.EnrolResponse)
+    last = answers["item 2"]
+    assert isinstance(last, common_pb2.Refusal)
+    assert reason_of(last) == "OVERLOADED"
+
+
+@both
+def test_a_stream_that_a_draining_server_ends_is_begun_anew_with_what_was_not_answered(kind: Kind) -> None:
+    answered: list[str] = []
+
+    def stream(requests: Iterator[gallery_pb2.StreamEnrolRequest], context: Any) -> Any:
+        for request in requests:
+            answered.append(request.enrol.subject_id)
+            yield stored(request)
+            if len(answered) == 2:
+                refuse(context, grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN", 0.02)
+
+    gallery = scripted(stream, busy=1)
+    with serving(gallery) as target:
+        answers = enrol_all(kind, target, faces(7), max_in_flight=3)
+    assert sorted(item_id for item_id, _ in answers) == [f"item {n}" for n in range(7)]
+    assert sorted(answered) == [f"subject {n}" for n in range(7)]
+    assert gallery.calls == 3
+
+
+@both
+def test_a_stream_that_stays_refused_fails(kind: Kind) -> None:
+    gallery = scripted(busy=99)
+    with serving(gallery) as target, pytest.raises(FrApiError) as caught:
+        enrol_all(kind, target, faces(2))
+    assert caught.value.reason == "OVERLOADED"
+    assert gallery.calls == QUICK.attempts
+
+
+@both
+def test_a_stream_that_ends_with_items_unanswered_is_an_error(kind: Kind) -> None:
+    def stream(requests: Iterator[gallery_pb2.StreamEnrolRequest], context: Any) -> Any:
+        yield stored(next(requests))
+
+    with serving(scripted(stream)) as target, pytest.raises(FrApiError, match="unanswered") as caught:
+        enrol_all(kind, target, faces(3))
+    assert caught.value.reason == "CONNECTION_LOST"
+
+
+@both
+def test_an_answer_that_does_not_come_is_waited_for_only_so_long(kind: Kind) -> None:
+    def stream(requests: Iterator[gallery_pb2.StreamEnrolRequest], context: Any) -> Any:
+        yield stored(next(requests))
+        for _ in requests:
+            pass
+
+    begun = time.monotonic()
+    with serving(scripted(stream)) as target, pytest.raises(FrApiError) as caught:
+        enrol_all(kind, target, faces(3), timeout_s=0.3)
+    assert caught.value.reason == "TIMED_OUT"
+    assert time.monotonic() - begun < 4.0
+
+
+@both
+def test_what_the_source_raises_comes_through_and_ends_the_stream(kind: Kind) -> None:
+    ended = threading.Event()
+
+    def stream(requests: Iterator[gallery_pb2.StreamEnrolRequest], context: Any) -> Any:
+        context.add_callback(ended.set)
+        for request in requests:
+            yield stored(request)
+
+    def source() -> Iterator[EnrolItem]:
+        yield from faces(3)
+        raise RuntimeError("the disk is gone")
+
+    with serving(scripted(stream)) as target:
+        with pytest.raises(RuntimeError, match="the disk is gone"):
+            enrol_all(kind, target, source(), max_in_flight=1)
+        assert ended.wait(2.0)
+
+
+@both
+def test_a_photo_that_is_not_there_is_an_os_error(kind: Kind, tmp_path: Path) -> None:
+    with serving(scripted(lambda requests, context: map(stored, requests))) as target, pytest.raises(FileNotFoundError):
+        enrol_all(kind, target, [EnrolItem("a", tmp_path / "missing.jpg")])
+
+
+@both
+def test_a_photo_too_large_for_the_channel_is_refused_alone(kind: Kind) -> None:
+    def stream(requests: Iterator[gallery_pb2.StreamEnrolRequest], context: Any) -> Any:
+        yield from map(stored, requests)
+
+    items = [*faces(1), EnrolItem("big", bytes(5000), item_id="big"), EnrolItem("last", b"x", item_id="last")]
+    with serving(scripted(stream)) as target:
+        answers = dict(enrol_all(kind, target, items, max_in_flight=1, max_message_bytes=4096))
+    big = answers["big"]
+    assert isinstance(big, common_pb2.Refusal)
+    assert reason_of(big) == "IMAGE_TOO_MANY_BYTES"
+    assert isinstance(answers["item 0"], gallery_pb2.EnrolResponse)
+    assert isinstance(answers["last"], gallery_pb2.EnrolResponse)
+
+
+@both
+def test_a_stream_to_nobody_is_unreachable(kind: Kind) -> None:
+    with pytest.raises(FrApiError) as caught:
+        enrol_all(kind, "localhost:1", faces(3))
+    assert caught.value.reason == "UNREACHABLE"
+
+
+@both
+def test_no_items_is_no_error(kind: Kind) -> None:
+    with serving(scripted(lambda requests, context: map(stored, requests))) as target:
+        assert enrol_all(kind, target, []) == []
+
+
+def test_a_stream_that_is_left_early_is_cancelled() -> None:
+    ended = threading.Event()
+
+    def stream(requests: Iterator[gallery_pb2.StreamEnrolRequest], context: Any) -> Any:
+        context.add_callback(ended.set)
+        yield from map(stored, requests)
+
+    with serving(scripted(stream)) as target, Client(target, timeout_s=5.0) as client:
+        for _ in client.enrol_many("g", faces(50), max_in_flight=2):
+            break
+        assert ended.wait(2.0)
+        assert not [thread for thread in threading.enumerate() if thread.name == "fr-client-stream"]
+
+
+def test_an_asynchronous_stream_that_is_left_early_is_cancelled() -> None:
+    ended = threading.Event()
+
+    def stream(requests: Iterator[gallery_pb2.StreamEnrolRequest], context: Any) -> Any:
+        context.add_callback(ended.set)
+        yield from map(stored, requests)
+
+    async def run(target: str) -> None:
+        async with AsyncClient(target, timeout_s=5.0) as client:
+            async for _ in client.enrol_many("g", faces(50), max_in_flight=2):
+                break
+
+    with serving(scripted(stream)) as target:
+        asyncio.run(run(target))
+        assert ended.wait(2.0)
+    assert not [thread for thread in threading.enumerate() if thread.name == "fr-client-stream"]
+
+
+def test_an_asynchronous_source_is_read_while_answers_are_awaited() -> None:
+    def stream(requests: Iterator[gallery_pb2.StreamEnrolRequest], context: Any) -> Any:
+        yield from map(stored, requests)
+
+    async def run(target: str) -> list[str]:
+        got: list[str] = []
+        first_is_answered = asyncio.Event()
+
+        async def source() -> AsyncIterator[EnrolItem]:
+            yield faces(1)[0]
+            await asyncio.wait_for(first_is_answered.wait(), 2.0)
+            yield faces(2)[1]
+
+        async with AsyncClient(target, timeout_s=5.0) as client:
+            async for item_id, _ in client.enrol_many("g", source()):
+                got.append(item_id)
+                first_is_answered.set()
+        return got
+
+    with serving(scripted(stream)) as target:
+        assert asyncio.run(run(target)) == ["item 0", "item 1"]
