@@ -1,1 +1,1 @@
-"""Data sets and photos that can be fetched, by manifest; no image lies in this package."""
+"""Data sets of labelled photos, read from a folder and checked: what is in them, by whose terms; no image lies here."""

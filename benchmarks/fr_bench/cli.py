@@ -1,0 +1,115 @@
+"""`fr evaluate`: accuracy on labelled photos, held against bars. Heavy imports wait until the command runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from fr_bench.names import SetName
+
+if TYPE_CHECKING:
+    from fr_bench.evaluate import OnSetProgress
+    from fr_bench.values import Report
+
+# A table that is cut off in a pipe or a file helps nobody.
+PIPE_WIDTH = 160
+
+# Exit statuses: 0 all bars reached, 1 a bar missed, 2 the evaluation could not be made.
+MISSED = 1
+NOT_MADE = 2
+
+
+def evaluate(
+    testdata: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder of the labelled photos [default: FR_TESTDATA, else ../shared/testdata]"
+        ),
+    ] = None,
+    pack: Annotated[str, typer.Option(help="Model pack; the bars are for buffalo_s.")] = "buffalo_s",
+    device: Annotated[str, typer.Option(help="auto, cpu, openvino, cuda or cuda:N.")] = "auto",
+    flip: Annotated[bool, typer.Option("--flip/--no-flip", help="Fuse with the mirrored face.")] = False,
+    only: Annotated[list[SetName] | None, typer.Option(help="This set only; may be repeated.")] = None,
+    threads: Annotated[
+        int, typer.Option(min=0, help="Photos analysed at a time; 0 = as many as there are processors.")
+    ] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure accuracy on labelled photos; exit status 1 if a bar is missed, 2 if it cannot be measured."""
+    with _errors_to_stderr():
+        report = measure(testdata, pack, device, flip=flip, only=only or list(SetName), threads=threads)
+        if as_json:
+            from fr_bench.report import to_json
+
+            typer.echo(json.dumps(to_json(report), indent=2, ensure_ascii=False))
+        else:
+            from fr_bench.report import render
+
+            console = Console()
+            (console if console.is_terminal else Console(width=PIPE_WIDTH)).print(render(report))
+    if report.missed:
+        raise typer.Exit(MISSED)
+
+
+def measure(testdata: Path | None, pack: str, device: str, *, flip: bool, only: list[SetName], threads: int) -> Report:
+    """Read the sets, open the pipeline, and measure; shows progress on a terminal."""
+    from fr_bench.evaluate import available_cpus, load_sets, run
+    from fr_bench.testdata import find_testdata
+    from fr_core.packs.cache import ModelCache, cache_folder
+    from fr_core.packs.manifest import load_pack
+    from fr_core.pipeline import open_pipeline
+
+    sets = load_sets(find_testdata(testdata), only)
+    # One thread for each inference, and photos side by side: decoding and warping then run in parallel too.
+    opened = open_pipeline(load_pack(pack), ModelCache(cache_folder()), device, threads=1, flip=flip)
+    with _progress() as on_progress:
+        return run(opened, sets, threads or available_cpus(), on_progress)
+
+
+@contextmanager
+def _progress() -> Iterator[OnSetProgress]:
+    """A bar for each set, on standard error, where that is a terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        tasks: dict[SetName, TaskID] = {}
+
+        def show(name: SetName, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(str(name))
+            bars.update(tasks[name], completed=done, total=total)
+
+        yield show
+
+
+@contextmanager
+def _errors_to_stderr() -> Iterator[None]:
+    """Turn an error of the core or of a data set, or a part that is not installed, into a message and a status."""
+    try:
+        from fr_core.errors import FrError
+    except ModuleNotFoundError as error:
+        raise _not_installed(error) from error
+    try:
+        from fr_core.scoring.intervals import UndefinedRate
+
+        yield
+    except FrError as error:
+        typer.echo(f"{error.reason}: {error.message}" if error.reason else error.message, err=True)
+        raise typer.Exit(NOT_MADE) from error
+    except UndefinedRate as error:
+        typer.echo(f"A figure is undefined on these photos: {error}", err=True)
+        raise typer.Exit(NOT_MADE) from error
+    except ModuleNotFoundError as error:
+        raise _not_installed(error) from error
+
+
+def _not_installed(error: ModuleNotFoundError) -> typer.Exit:
+    typer.echo(f"This command needs the server (`{error.name}` is missing): pip install 'fr-core[cpu]'.", err=True)
+    return typer.Exit(NOT_MADE)

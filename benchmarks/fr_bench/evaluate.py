@@ -1,0 +1,109 @@
+"""The evaluation: the real pipeline over the sets of labelled photos, to a report that carries its own conditions."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+import fr_core
+from fr_bench import bars
+from fr_bench.count_sets import GroupEvaluation, NonfaceEvaluation, OddFormatsEvaluation
+from fr_bench.names import SetName
+from fr_bench.pair_sets import PairEvaluation
+from fr_bench.photos import Photos
+from fr_bench.pick import largest, most_central
+from fr_bench.values import Bar, Machine, Outcome, Report, SetReport
+from fr_core.pipeline import Opened
+from fr_datasets import celeba_wild, deepface, groups, lfw, nonface, odd_formats
+
+# Called with the set, and the numbers of its photos that are done and that there are.
+OnSetProgress = Callable[[SetName, int, int], None]
+
+
+class Evaluation(Protocol):
+    """A set whose lists were read and checked, ready to be measured."""
+
+    @property
+    def terms(self) -> str:
+        """On which the photos may be used."""
+        ...
+
+    def run(self, photos: Photos, threshold: float) -> tuple[Outcome, ...]:
+        """Measure; `threshold` is the pack's default similarity."""
+        ...
+
+
+LOADERS: Mapping[SetName, Callable[[Path], Evaluation]] = {
+    SetName.LFW: lambda root: PairEvaluation(lfw.view2(root), most_central, lfw.people(root)),
+    SetName.CELEBA_WILD: lambda root: PairEvaluation(celeba_wild.pairs(root), most_central),
+    SetName.DEEPFACE: lambda root: PairEvaluation(deepface.pairs(root), largest),
+    SetName.NONFACE: lambda root: NonfaceEvaluation(tuple(nonface.parts(root).values())),
+    SetName.GROUPS: lambda root: GroupEvaluation(groups.photos(root)),
+    SetName.ODD_FORMATS: lambda root: OddFormatsEvaluation(odd_formats.photos(root)),
+}
+
+
+def load_sets(testdata: Path, names: Iterable[SetName]) -> dict[SetName, Evaluation]:
+    """Read and check the lists of the sets, so that a broken one stops the run before it begins.
+
+    Raises:
+        DatasetError: a list or a photo of a set is absent, or a list breaks its format.
+    """
+    wanted = set(names)
+    return {name: load(testdata / name) for name, load in LOADERS.items() if name in wanted}
+
+
+def run(opened: Opened, sets: Mapping[SetName, Evaluation], workers: int, on_progress: OnSetProgress) -> Report:
+    """Measure every set, and hold the figures of the pack `bars.PACK` against its bars.
+
+    Args:
+        opened: the pipeline; its sessions should use one thread each, as photos are analysed side by side.
+        sets: as `load_sets` gives them.
+        workers: photos at a time, at least 1.
+        on_progress: called after each photo.
+    """
+    held = bars.BARS if opened.pack.name == bars.PACK else {}
+    reports = []
+    for name, evaluation in sets.items():
+        counter = _Counter(name, on_progress)
+        start = time.perf_counter()
+        outcomes = evaluation.run(Photos(opened.pipeline, workers, counter), opened.pack.thresholds.similarity)
+        seconds = time.perf_counter() - start
+        with_bars = tuple(_with_bars(outcome, held) for outcome in outcomes)
+        reports.append(SetReport(str(name), evaluation.terms, with_bars, counter.photos, seconds))
+    return Report(
+        opened.pack, opened.pipeline.model, opened.device, machine(), workers, fr_core.__version__, tuple(reports)
+    )
+
+
+def machine() -> Machine:
+    """What this process runs on."""
+    return Machine(available_cpus(), platform.machine(), platform.system(), platform.python_version())
+
+
+def available_cpus() -> int:
+    """Number of processors that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+class _Counter:
+    """Tells the progress of one set, and counts its photos over all its parts."""
+
+    def __init__(self, name: SetName, on_progress: OnSetProgress) -> None:
+        self._name = name
+        self._on_progress = on_progress
+        self.photos = 0
+
+    def __call__(self, done: int, total: int) -> None:
+        self.photos += 1
+        self._on_progress(self._name, done, total)
+
+
+def _with_bars(outcome: Outcome, held: Mapping[tuple[str, str], Bar]) -> Outcome:
+    measures = (replace(measure, bar=held.get((outcome.name, measure.key))) for measure in outcome.measures)
+    return replace(outcome, measures=tuple(measures))

@@ -1,0 +1,159 @@
+"""Verification: pairs of photos to similarities, and these to accuracy and error rates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from fr_bench.photos import Photos
+from fr_bench.pick import Pick
+from fr_bench.values import Measure, Outcome
+from fr_core.scoring.intervals import rate
+from fr_core.scoring.verification import (
+    best_threshold_accuracy,
+    false_match_rate,
+    kfold_accuracy,
+    operating_point,
+    threshold_at_fmr,
+)
+from fr_core.types import Embedding
+from fr_datasets.values import PairSet, PeopleSet, VerificationPair
+
+F64 = npt.NDArray[np.float64]
+
+# False match rates whose thresholds are printed, where there are enough pairs of different people to show them.
+TARGET_FMRS = (1e-3, 1e-4, 1e-5)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredPairs:
+    """The pairs of a set after comparison.
+
+    Attributes:
+        similarities: f64[n] in [-1, 1], of the pairs that could be compared.
+        mated: bool[n].
+        folds: i64[n]; 0 for pairs without a fold.
+        failed: the pairs of which a photo shows no face.
+    """
+
+    similarities: F64
+    mated: npt.NDArray[np.bool_]
+    folds: npt.NDArray[np.int64]
+    failed: tuple[VerificationPair, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PairEvaluation:
+    """Verification on one set of pairs, and on every two people of a set.
+
+    Attributes:
+        pairs: what is compared.
+        pick: which face of a photo counts.
+        people: further people, each by the first photo, all compared with each other; None = nobody.
+    """
+
+    pairs: PairSet
+    pick: Pick
+    people: PeopleSet | None = None
+
+    @property
+    def terms(self) -> str:
+        """On which the photos may be used."""
+        return self.pairs.terms
+
+    def run(self, photos: Photos, threshold: float) -> tuple[Outcome, ...]:
+        """Compare everything; `threshold` is the pack's default."""
+        firsts = [] if self.people is None else [person.photos[0] for person in self.people.people]
+        embedded = photos.embed([*self.pairs.photos, *firsts])
+        chosen = {path: self.pick(photo) for path, photo in embedded.items()}
+        embeddings = {path: None if face is None else face.embedding for path, face in chosen.items()}
+        scored = score(self.pairs.pairs, embeddings)
+        measures = [*_accuracy(scored), *_faceless(self.pairs.photos, embeddings), *_at_default(scored, threshold)]
+        notes = [
+            f"{path.name}: {photo.refusal or 'no face found'}."
+            for path, photo in embedded.items()
+            if embeddings[path] is None
+        ]
+        if firsts:
+            measures += _across_people([embeddings[path] for path in firsts], threshold)
+            notes.append(
+                "Across people each photo is compared many times: the true interval is wider than the one shown."
+            )
+        return (Outcome(self.pairs.name, tuple(measures), tuple(notes)),)
+
+
+def score(pairs: Iterable[VerificationPair], embeddings: dict[Path, Embedding | None]) -> ScoredPairs:
+    """Compare the pairs whose photos both have an embedding; keep the others as failures."""
+    compared: list[tuple[float, bool, int]] = []
+    failed = []
+    for pair in pairs:
+        a, b = embeddings[pair.a], embeddings[pair.b]
+        if a is None or b is None:
+            failed.append(pair)
+        else:
+            compared.append((a.similarity(b), pair.mated, pair.fold or 0))
+    return ScoredPairs(
+        np.array([similarity for similarity, _, _ in compared], dtype=np.float64),
+        np.array([mated for _, mated, _ in compared], dtype=np.bool_),
+        np.array([fold for _, _, fold in compared], dtype=np.int64),
+        tuple(failed),
+    )
+
+
+def _accuracy(scored: ScoredPairs) -> list[Measure]:
+    best = best_threshold_accuracy(scored.similarities, scored.mated, len(scored.failed))
+    label = f"accuracy at the best threshold, {best.threshold:.3f}"
+    right = rate(best.n - best.n_wrong, best.n)
+    measures = [Measure("best_threshold_accuracy", label, best.accuracy, right, threshold=best.threshold)]
+    if scored.folds.any():
+        failed_folds = [pair.fold or 0 for pair in scored.failed]
+        folded = kfold_accuracy(scored.similarities, scored.mated, scored.folds, failed_folds)
+        label = f"accuracy over {len(folded.folds)} folds, threshold from the others (s.e. {folded.standard_error:.4f})"
+        measures.append(Measure("fold_accuracy", label, folded.mean, folded.pooled))
+    return measures
+
+
+def _faceless(paths: tuple[Path, ...], embeddings: dict[Path, Embedding | None]) -> list[Measure]:
+    without = sum(embeddings[path] is None for path in paths)
+    return [Measure("photos_without_face", "photos without a face", without, rate(without, len(paths)))]
+
+
+def _at_default(scored: ScoredPairs, threshold: float) -> list[Measure]:
+    mated_failures = sum(pair.mated for pair in scored.failed)
+    nonmated_failures = len(scored.failed) - mated_failures
+    point = operating_point(
+        scored.similarities,
+        scored.mated,
+        threshold,
+        mated_failures=mated_failures,
+        nonmated_failures=nonmated_failures,
+    )
+    n = len(scored.similarities) + point.failures
+    right = rate(n - point.fmr.count - point.fnmr.count - nonmated_failures, n)
+    where = f"at the pack's threshold, {threshold:.3f}"
+    return [
+        Measure("default_accuracy", f"accuracy {where}", right.value, right, threshold=threshold),
+        Measure("default_fmr", f"false match rate {where}", point.fmr.value, point.fmr, threshold=threshold),
+        Measure("default_fnmr", f"false non-match rate {where}", point.fnmr.value, point.fnmr, threshold=threshold),
+    ]
+
+
+def _across_people(embeddings: list[Embedding | None], threshold: float) -> list[Measure]:
+    """The false match rate over every two different people, one photo each; people without a face are left out."""
+    vectors = np.array([embedding.vector for embedding in embeddings if embedding is not None], dtype=np.float64)
+    similarities = (vectors @ vectors.T)[np.triu_indices(len(vectors), k=1)]
+    found = false_match_rate(similarities, threshold)
+    across = f"across {len(vectors)} people"
+    label = f"false match rate {across} at the pack's threshold, {threshold:.3f}"
+    measures = [Measure("across_people_fmr", label, found.value, found, threshold=threshold)]
+    for target in TARGET_FMRS:
+        if target * len(similarities) >= 1:
+            at = threshold_at_fmr(similarities, target)
+            key = f"across_people_threshold_at_fmr_{target:.0e}".replace("e-0", "e-")
+            label = f"threshold for a false match rate of {target:.0e} {across}".replace("e-0", "e-")
+            measures.append(Measure(key, label, at))
+    return measures

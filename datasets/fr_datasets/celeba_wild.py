@@ -1,0 +1,34 @@
+"""Uncropped CelebA photos of 30 people with 300 mated and 300 non-mated pairs, listed in pairs.csv."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fr_datasets.errors import DatasetMalformed, require_file
+from fr_datasets.manifests import load_manifest
+from fr_datasets.tables import read_table
+from fr_datasets.values import PairSet, VerificationPair
+
+COLUMNS = ("same", "identity_a", "file_a", "identity_b", "file_b")
+
+
+def pairs(root: Path) -> PairSet:
+    """The pairs of `root`/pairs.csv, with photos in `root`/images/IDENTITY/FILE.
+
+    Raises:
+        DatasetMissing: the list, or a photo that it names, is absent.
+        DatasetMalformed: other columns, `same` neither 0 nor 1, or `same` at odds with the two identities.
+    """
+    path = root / "pairs.csv"
+    found = []
+    for line, row in read_table(path, COLUMNS):
+        if row["same"] not in ("0", "1"):
+            raise DatasetMalformed(path, line, f"`same` must be 0 or 1, and is {row['same']!r}")
+        mated = row["same"] == "1"
+        if mated != (row["identity_a"] == row["identity_b"]):
+            raise DatasetMalformed(path, line, "`same` contradicts the identities")
+        named_by = f"line {line} of {path.name}"
+        a = require_file(root / "images" / row["identity_a"] / row["file_a"], named_by)
+        b = require_file(root / "images" / row["identity_b"] / row["file_b"], named_by)
+        found.append(VerificationPair(a, b, mated))
+    return PairSet("celeba_wild", load_manifest("celeba_wild").terms, tuple(found))

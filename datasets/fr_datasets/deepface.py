@@ -1,0 +1,32 @@
+"""The pairs of DeepFace's own tests: 300 pairs of 25 web photos, listed in pairs_master.csv."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fr_datasets.errors import DatasetMalformed, require_file
+from fr_datasets.manifests import load_manifest
+from fr_datasets.tables import read_table
+from fr_datasets.values import PairSet, VerificationPair
+
+COLUMNS = ("file_x", "file_y", "Decision")
+DECISIONS = {"Yes": True, "No": False}
+
+
+def pairs(root: Path) -> PairSet:
+    """The pairs of `root`/pairs_master.csv, with the photos beside it.
+
+    Raises:
+        DatasetMissing: the list, or a photo that it names, is absent.
+        DatasetMalformed: other columns, or a decision other than Yes and No.
+    """
+    path = root / "pairs_master.csv"
+    found = []
+    for line, row in read_table(path, COLUMNS):
+        mated = DECISIONS.get(row["Decision"])
+        if mated is None:
+            raise DatasetMalformed(path, line, f"`Decision` must be Yes or No, and is {row['Decision']!r}")
+        named_by = f"line {line} of {path.name}"
+        a, b = (require_file(root / row[column], named_by) for column in ("file_x", "file_y"))
+        found.append(VerificationPair(a, b, mated))
+    return PairSet("deepface", load_manifest("deepface").terms, tuple(found))

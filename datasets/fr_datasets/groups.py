@@ -1,0 +1,30 @@
+"""Group photos whose file names say how many faces they show: compreface_NNN_FACES.jpg."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from fr_datasets.errors import DatasetError, DatasetMissing, require_folder
+from fr_datasets.manifests import load_manifest
+from fr_datasets.values import CountedPhoto, CountedSet
+
+NAME = re.compile(r"compreface_\d+_(\d+)\.jpg")
+
+
+def photos(root: Path) -> CountedSet:
+    """The counted photos of the folder `root`, in the order of their names; other photos there are not counted.
+
+    Raises:
+        DatasetMissing: the folder is absent or holds none.
+        DatasetError: a file compreface_*.jpg whose name holds no count.
+    """
+    found = []
+    for path in sorted(require_folder(root).glob("compreface_*.jpg")):
+        match = NAME.fullmatch(path.name)
+        if match is None:
+            raise DatasetError(f"The name of {path} must be compreface_NUMBER_FACES.jpg.")
+        found.append(CountedPhoto(path, (int(match[1]),)))
+    if not found:
+        raise DatasetMissing(f"The folder {root} holds no photo compreface_NUMBER_FACES.jpg.")
+    return CountedSet("groups", load_manifest("groups").terms, tuple(found))

@@ -1,0 +1,32 @@
+"""Photos without a human face: easy ones, and hard ones such as apes, cats, dolls and pumpkins, listed in index.csv."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fr_datasets.errors import DatasetMalformed, require_file
+from fr_datasets.manifests import load_manifest
+from fr_datasets.tables import read_table
+from fr_datasets.values import CountedPhoto, CountedSet
+
+COLUMNS = ("file", "source", "terms")
+PARTS = ("easy", "hard")
+
+
+def parts(root: Path) -> dict[str, CountedSet]:
+    """The photos of `root`/index.csv by part, "easy" and "hard"; each holds 0 faces.
+
+    Raises:
+        DatasetMissing: the list, or a photo that it names, is absent.
+        DatasetMalformed: other columns, or a file in neither part.
+    """
+    path = root / "index.csv"
+    found: dict[str, list[CountedPhoto]] = {part: [] for part in PARTS}
+    for line, row in read_table(path, COLUMNS):
+        part = row["file"].partition("/")[0]
+        if part not in found:
+            raise DatasetMalformed(path, line, "the file must lie in easy/ or hard/")
+        photo = require_file(root / row["file"], f"line {line} of {path.name}")
+        found[part].append(CountedPhoto(photo, (0,)))
+    terms = load_manifest("nonface").terms
+    return {part: CountedSet(f"nonface/{part}", terms, tuple(photos)) for part, photos in found.items()}
