@@ -1,0 +1,545 @@
+"""Imaging: what is decoded and into which pixels, and what is refused with which reason."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import PIL.ImageFile
+import pytest
+
+from fr_core.errors import (
+    ConfigInvalid,
+    ImageTooManyBytes,
+    ImageTooManyPixels,
+    SeveralFrames,
+    Undecodable,
+    UnsupportedFormat,
+)
+from fr_core.imaging import KNOWN_FORMATS, MAX_PIXELS_CEILING, ImageLimits, decode
+from fr_core.imaging.containers import inspect
+from fr_core.imaging.tags import exif_orientation
+from fr_core.types import U8
+
+WIDE = ImageLimits(max_pixels=40_000_000, formats=tuple(sorted(KNOWN_FORMATS)))
+DEFAULT = ImageLimits()
+
+# How to write each format without loss; None where no encoder does.
+LOSSLESS: dict[str, dict[str, object] | None] = {
+    "JPEG": None,
+    "PNG": {},
+    "WEBP": {"lossless": True, "exact": True},
+    "GIF": None,
+    "BMP": {},
+    "TIFF": {"compression": "tiff_lzw"},
+    "AVIF": None,
+    "JPEG2000": {},
+}
+
+
+def drawing(width: int = 48, height: int = 32) -> U8:
+    """A smooth picture without any symmetry, u8[height, width, 3]."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x * 255 // width, y * 255 // height, (x + 2 * y) * 255 // (width + 2 * height)], -1).astype("u1")
+
+
+def encoded(picture: U8 | PIL.Image.Image, name: str, **options: object) -> bytes:
+    image = picture if isinstance(picture, PIL.Image.Image) else PIL.Image.fromarray(picture)
+    buffer = io.BytesIO()
+    image.save(buffer, name, **options)
+    return buffer.getvalue()
+
+
+def written(name: str) -> bytes:
+    """The drawing in format `name`, as exactly as its encoder can."""
+    picture = PIL.Image.fromarray(drawing())
+    options = LOSSLESS[name]
+    if name == "GIF":
+        return encoded(picture.quantize(256), name)
+    return encoded(picture, name, **({"quality": 95} if options is None else options))
+
+
+def png(width: int, height: int, depth: int, colour: int, rows: list[bytes], *extra: tuple[bytes, bytes]) -> bytes:
+    """A PNG by hand, for what Pillow does not write."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">L", len(body)) + kind + body + struct.pack(">L", zlib.crc32(kind + body))
+
+    header = struct.pack(">LLBBBBB", width, height, depth, colour, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
+    chunks = [(b"IHDR", header), *extra, (b"IDAT", pixels), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(kind, body) for kind, body in chunks)
+
+
+def exif(orientation: int) -> bytes:
+    tags = PIL.Image.Exif()
+    tags[0x0112] = orientation
+    return tags.tobytes()
+
+
+# --- the plain way ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(KNOWN_FORMATS))
+def test_every_known_format_is_decoded(name: str) -> None:
+    data = written(name)
+    image = decode(data, WIDE)
+    assert image.pixels.dtype == np.uint8
+    assert image.pixels.shape == (32, 48, 3)
+    assert not image.pixels.flags.writeable
+    assert image.pixels.flags.c_contiguous
+    assert image.sha256 == hashlib.sha256(data).hexdigest()
+    if LOSSLESS[name] is None:
+        assert np.abs(image.pixels.astype(int) - drawing()).mean() < 4
+    else:
+        assert np.array_equal(image.pixels, drawing())
+
+
+def test_the_file_name_does_not_matter_and_jpeg_png_webp_are_the_default() -> None:
+    for name in KNOWN_FORMATS:
+        if name in ("JPEG", "PNG", "WEBP"):
+            assert decode(written(name), DEFAULT).width == 48
+        else:
+            with pytest.raises(UnsupportedFormat) as refused:
+                decode(written(name), DEFAULT)
+            assert refused.value.metadata == {"format": name, "accepted": "JPEG,PNG,WEBP"}
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("HEIC", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40)),
+        ("HEIC", b"\0\0\0\x18ftypmif1\0\0\0\0heicmif1" + bytes(40)),
+        ("JPEG XL", b"\xff\x0a" + bytes(40)),
+        ("JPEG XL", b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(40)),
+        ("PSD", b"8BPS\0\1" + bytes(40)),
+        ("TIFF", b"II\x2b\0\x08\0\0\0" + bytes(40)),
+    ],
+)
+def test_an_image_that_no_decoder_here_reads_is_named(name: str, data: bytes) -> None:
+    with pytest.raises(UnsupportedFormat) as refused:
+        decode(data, WIDE)
+    assert refused.value.metadata["format"] == name
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\xff", b"not a photo\n", b"BM, the first letters of a text", b"\xff\xd8", bytes(9999)]
+)
+def test_what_is_no_image_is_undecodable(data: bytes) -> None:
+    with pytest.raises(Undecodable):
+        decode(data, WIDE)
+
+
+# --- limits -----------------------------------------------------------------------------------------------
+
+
+def test_bytes_at_the_limit_pass_and_one_more_is_refused() -> None:
+    data = written("PNG")
+    assert decode(data, ImageLimits(max_bytes=len(data))).width == 48
+    with pytest.raises(ImageTooManyBytes) as refused:
+        decode(data, ImageLimits(max_bytes=len(data) - 1))
+    assert refused.value.metadata == {"found": str(len(data)), "limit": str(len(data) - 1)}
+
+
+def test_too_many_bytes_come_before_anything_else() -> None:
+    with pytest.raises(ImageTooManyBytes):
+        decode(b"no photo at all", ImageLimits(max_bytes=3))
+
+
+@pytest.mark.parametrize("name", sorted(KNOWN_FORMATS))
+def test_pixels_at_the_limit_pass_and_one_more_is_refused(name: str) -> None:
+    data = written(name)
+    formats = tuple(KNOWN_FORMATS)
+    assert decode(data, ImageLimits(max_pixels=48 * 32, formats=formats)).height == 32
+    with pytest.raises(ImageTooManyPixels) as refused:
+        decode(data, ImageLimits(max_pixels=48 * 32 - 1, formats=formats))
+    assert refused.value.metadata == {"width": "48", "height": "32", "limit": str(48 * 32 - 1)}
+
+
+def bombs() -> Iterator[tuple[str, bytes]]:
+    yield "PNG", png(60_000, 60_000, 8, 2, [b""])
+    jpeg = bytearray(written("JPEG"))
+    at = jpeg.index(b"\xff\xc0")
+    jpeg[at + 5 : at + 9] = struct.pack(">HH", 60_000, 60_000)
+    yield "JPEG", bytes(jpeg)
+    alpha = PIL.Image.fromarray(drawing()).convert("RGBA")
+    alpha.putalpha(100)
+    webp = bytearray(encoded(alpha, "WEBP"))
+    assert webp[12:16] == b"VP8X"
+    webp[24:30] = b"\xff\xff\0" * 2
+    yield "WEBP, extended", bytes(webp)
+    plain = bytearray(encoded(drawing(), "WEBP"))
+    assert plain[12:16] == b"VP8 "
+    plain[26:30] = struct.pack("<HH", 16_383, 16_383)
+    yield "WEBP", bytes(plain)
+    lossless = bytearray(encoded(drawing(), "WEBP", lossless=True))
+    assert lossless[12:16] == b"VP8L"
+    lossless[21:25] = struct.pack("<L", 0x0FFFFFFF)
+    yield "WEBP, lossless", bytes(lossless)
+
+
+@pytest.mark.parametrize(("name", "data"), list(bombs()))
+def test_a_bomb_is_refused_by_what_its_header_says(name: str, data: bytes) -> None:
+    with pytest.raises(ImageTooManyPixels):
+        decode(data, DEFAULT)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"max_bytes": 0},
+        {"max_pixels": 0},
+        {"max_pixels": MAX_PIXELS_CEILING + 1},
+        {"formats": ()},
+        {"formats": ("JPEG", "HEIC")},
+        {"formats": ("jpeg",)},
+    ],
+)
+def test_limits_that_make_no_sense_are_refused(settings: dict[str, object]) -> None:
+    with pytest.raises(ConfigInvalid):
+        ImageLimits(**settings)  # type: ignore[arg-type]
+
+
+# --- one picture, and the whole of it ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["PNG", "WEBP", "GIF", "TIFF", "AVIF"])
+def test_animations_and_pages_are_refused(name: str) -> None:
+    frames = [PIL.Image.fromarray(drawing()), PIL.Image.fromarray(255 - drawing())]
+    if name == "GIF":
+        frames = [frame.quantize(64) for frame in frames]
+    data = encoded(frames[0], name, save_all=True, append_images=frames[1:])
+    with pytest.raises(SeveralFrames):
+        decode(data, WIDE)
+    assert decode(encoded(frames[0], name, save_all=True), WIDE).width == 48
+
+
+def test_the_first_picture_of_a_phones_jpeg_is_the_photo() -> None:
+    """MPO: phones put a preview or a depth map behind the photo."""
+    preview = PIL.Image.new("RGB", (16, 16), "red")
+    data = encoded(drawing(), "MPO", save_all=True, append_images=[preview], quality=95)
+    assert PIL.Image.open(io.BytesIO(data)).format == "MPO"
+    image = decode(data, DEFAULT)
+    assert (image.width, image.height) == (48, 32)
+    assert np.array_equal(image.pixels, decode(encoded(drawing(), "JPEG", quality=95), DEFAULT).pixels)
+    assert decode(data[:-5], DEFAULT).width == 48  # a preview cut short costs nothing
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "GIF"])
+def test_bytes_after_the_end_are_ignored(name: str) -> None:
+    whole = decode(written(name), WIDE)
+    assert np.array_equal(decode(written(name) + b"\0ftypmp42 a film \xff\xd8\xff\xe0", WIDE).pixels, whole.pixels)
+
+
+@pytest.mark.parametrize("name", sorted(KNOWN_FORMATS))
+def test_a_file_cut_short_anywhere_is_refused(name: str) -> None:
+    data = written(name)
+    assert decode(data, WIDE).width == 48
+    for length in sorted({*range(1, len(data), max(1, len(data) // 150)), *range(len(data) - 20, len(data))}):
+        with pytest.raises(Undecodable):
+            decode(data[:length], WIDE)
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "GIF", "JPEG2000"])
+def test_a_file_cut_short_is_told_so(name: str) -> None:
+    for cut in (1, 2, 5, 30):
+        with pytest.raises(Undecodable, match="truncated"):
+            decode(written(name)[:-cut], WIDE)
+
+
+def test_the_decoder_gets_neither_notes_nor_junk_nor_further_pictures() -> None:
+    plain = encoded(drawing(), "JPEG")
+    noted = encoded(drawing(), "JPEG", exif=exif(6), comment="a note", icc_profile=b"a profile", xmp=b"<xmp/>")
+    assert inspect(plain, "JPEG").data == plain
+    assert inspect(noted[:2] + bytes(99) + noted[2:] + b"more", "JPEG").data == plain
+    assert inspect(encoded(drawing(), "PNG", exif=exif(6), dpi=(72, 72)), "PNG").data == encoded(drawing(), "PNG")
+
+
+def test_a_program_that_lets_pillow_load_truncated_images_does_not_change_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PIL.ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    for name in DEFAULT.formats:
+        with pytest.raises(Undecodable):
+            decode(written(name)[:-4], DEFAULT)
+
+
+def test_a_flipped_bit_in_compressed_pixels_of_a_png_is_seen() -> None:
+    data = bytearray(written("PNG"))
+    data[data.index(b"IDAT") + 40] ^= 1
+    with pytest.raises(Undecodable):
+        decode(bytes(data), DEFAULT)
+
+
+# --- upright ----------------------------------------------------------------------------------------------
+
+STORED_AS = {
+    1: None,
+    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
+    3: PIL.Image.Transpose.ROTATE_180,
+    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
+    5: PIL.Image.Transpose.TRANSPOSE,
+    6: PIL.Image.Transpose.ROTATE_90,
+    7: PIL.Image.Transpose.TRANSVERSE,
+    8: PIL.Image.Transpose.ROTATE_270,
+}
+"""How a camera stores an upright scene whose photo it marks so: the inverse of what a viewer must do."""
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_exif_orientation_is_obeyed(name: str, orientation: int) -> None:
+    turn = STORED_AS[orientation]
+    scene = PIL.Image.fromarray(drawing())
+    stored = scene if turn is None else scene.transpose(turn)
+    options = LOSSLESS[name] or {"quality": 95}
+    image = decode(encoded(stored, name, exif=exif(orientation), **options), WIDE)
+    assert image.pixels.shape == (32, 48, 3)
+    assert np.abs(image.pixels.astype(int) - drawing()).mean() < (4 if LOSSLESS[name] is None else 1e-9)
+
+
+def exif_block(order: str = "<", start: int = 8, entries: int = 1, **field: int) -> bytes:
+    """An EXIF block by hand: one tag, which says orientation 6 unless told otherwise."""
+    mark, value = {"<": b"II", ">": b"MM"}[order], struct.pack(order + "H", field.get("value", 6))
+    entry = struct.pack(order + "HHL", field.get("tag", 0x0112), field.get("kind", 3), field.get("count", 1)) + value
+    return b"Exif\0\0" + mark + struct.pack(order + "HLH", 42, start, entries) + entry + bytes(6)
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_both_byte_orders_of_exif_are_read(name: str, order: str) -> None:
+    data = encoded(drawing(), name, exif=exif_block(order), **(LOSSLESS[name] or {}))
+    assert decode(data, DEFAULT).pixels.shape == (48, 32, 3)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"Exif\0\0",
+        b"Exif\0\0II*\0",
+        b"Exif\0\0no tags at all",
+        exif_block()[:-9],
+        exif_block().replace(b"*", b"+"),
+        exif_block(start=0xFFFFFFFF),
+        exif_block(start=9),
+        exif_block(entries=0),
+        exif_block(entries=0xFFFF, tag=0x0100),
+        exif_block(kind=2),
+        exif_block(kind=99),
+        exif_block(count=2),
+        exif_block(value=0),
+        exif_block(value=9),
+        exif_block(value=0xFFFF),
+    ],
+)
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP"])
+def test_broken_exif_leaves_the_photo_as_stored(name: str, broken: bytes) -> None:
+    image = decode(encoded(drawing(), name, exif=broken, **(LOSSLESS[name] or {})), DEFAULT)
+    assert image.pixels.shape == (32, 48, 3)
+    assert exif_orientation(broken) == 1
+
+
+def test_broken_notes_in_an_avif_raise_no_warning() -> None:
+    tags = PIL.Image.Exif()
+    tags[0x010F] = "maker"
+    data = encoded(drawing(), "AVIF", exif=tags.tobytes(), quality=95)
+    broken = data.replace(b"MM\0*\0\0\0\x08", b"MM\0*\0\0\xff\x08")
+    with pytest.warns(UserWarning, match="Corrupt EXIF"):
+        PIL.Image.open(io.BytesIO(broken)).load()
+    assert np.array_equal(decode(broken, WIDE).pixels, decode(data, WIDE).pixels)
+
+
+def tiff_with(tag: int, kind: int, count: int, value: int, plain: bytes | None = None) -> bytes:
+    """The drawing as a TIFF whose tag `tag` (Software, 305, is one that says nothing of pixels) is written by hand."""
+    data = bytearray(plain or encoded(drawing(), "TIFF", software="an editor of photos"))
+    (start,) = struct.unpack_from("<L", data, 4)
+    (entries,) = struct.unpack_from("<H", data, start)
+    for at in range(start + 2, start + 2 + 12 * entries, 12):
+        if struct.unpack_from("<H", data, at) == (tag,):
+            struct.pack_into("<HLL", data, at + 2, kind, count, value)
+            return bytes(data)
+    raise AssertionError("no such tag")
+
+
+def test_broken_notes_in_a_tiff_raise_no_warning() -> None:
+    broken = tiff_with(305, 2, 0x7FFFFFFF, 0x7FFFFFFF)
+    with pytest.warns(UserWarning, match="larger than file"):
+        PIL.Image.open(io.BytesIO(broken)).load()
+    assert np.array_equal(decode(broken, WIDE).pixels, drawing())
+
+
+@pytest.mark.parametrize(
+    ("tag", "kind", "count", "value"),
+    [(258, 3, 3, 0x7FFFFFFF), (273, 4, 0x7FFFFFFF, 8), (256, 3, 2, 0x00010001), (257, 3, 9, 8)],
+)
+def test_broken_tags_that_describe_pixels_are_refused(tag: int, kind: int, count: int, value: int) -> None:
+    with pytest.raises(Undecodable):
+        decode(tiff_with(tag, kind, count, value), WIDE)
+
+
+def test_tags_that_share_their_values_to_look_larger_than_the_file_are_refused() -> None:
+    data = encoded(drawing(), "TIFF")
+    count = len(data) // 4 - 4
+    with pytest.raises(Undecodable):
+        decode(tiff_with(279, 4, count, 8, tiff_with(273, 4, count, 8, data)), WIDE)
+
+
+# --- colours ----------------------------------------------------------------------------------------------
+
+
+def test_grey_is_grey_in_all_three_channels() -> None:
+    grey = drawing()[..., 0]
+    image = decode(encoded(grey, "PNG"), DEFAULT)
+    assert np.array_equal(image.pixels, np.repeat(grey[..., None], 3, axis=2))
+
+
+def test_cmyk_jpegs_are_read_the_adobe_way() -> None:
+    image = decode(encoded(PIL.Image.fromarray(drawing()).convert("CMYK"), "JPEG", quality=98), DEFAULT)
+    assert np.abs(image.pixels.astype(int) - drawing()).mean() < 4
+
+
+def test_jpegs_that_hold_rgb_rather_than_ycbcr_are_read() -> None:
+    """Only the Adobe segment tells them apart, once the components are not named R, G and B."""
+    data = bytearray(encoded(drawing(), "JPEG", quality=98, keep_rgb=True))
+    frame, scan = data.index(b"\xff\xc0"), data.index(b"\xff\xda")
+    assert data[frame + 10 : frame + 19 : 3] == data[scan + 5 : scan + 11 : 2] == b"RGB"
+    data[frame + 10 : frame + 19 : 3] = data[scan + 5 : scan + 11 : 2] = b"\1\2\3"
+    assert np.abs(decode(bytes(data), DEFAULT).pixels.astype(int) - drawing()).mean() < 4
+
+
+def test_cmyk_tiffs_are_read() -> None:
+    image = decode(encoded(PIL.Image.fromarray(drawing()).convert("CMYK"), "TIFF"), WIDE)
+    assert np.abs(image.pixels.astype(int) - drawing()).mean() < 1
+
+
+def test_sixteen_bit_grey_is_scaled_not_clipped() -> None:
+    ramp = np.arange(256, dtype=np.uint16).reshape(16, 16) * 257
+    for data in (encoded(PIL.Image.fromarray(ramp), "PNG"), encoded(PIL.Image.fromarray(ramp), "TIFF")):
+        assert np.array_equal(decode(data, WIDE).pixels[..., 1], np.arange(256).reshape(16, 16))
+
+
+def test_sixteen_bit_colour_is_scaled_not_clipped() -> None:
+    rows = [struct.pack(">6H", 0, 0x8080, 0xFFFF, 0x0101, 0x7F7F, 0x1234)]
+    assert decode(png(2, 1, 16, 2, rows), DEFAULT).pixels.tolist() == [[[0, 128, 255], [1, 127, 18]]]
+
+
+def test_sixteen_bit_grey_with_a_transparent_value_is_laid_on_white() -> None:
+    data = png(2, 1, 16, 0, [struct.pack(">2H", 0x1234, 0x12FF)], (b"tRNS", struct.pack(">H", 0x1234)))
+    assert decode(data, DEFAULT).pixels[0, :, 0].tolist() == [255, 0x12]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_alpha_is_laid_on_white(mode: str) -> None:
+    picture = PIL.Image.new(mode, (3, 1), 0)
+    clear = (0,) * (len(mode) - 1)
+    for x, alpha in enumerate((0, 255, 102)):
+        picture.putpixel((x, 0), (*clear, alpha))
+    for name in ("PNG", "WEBP"):
+        pixels = decode(encoded(picture, name, **(LOSSLESS[name] or {})), DEFAULT).pixels
+        assert pixels[0, :, 0].tolist() == [255, 0, 153]
+
+
+def test_palettes_are_read_with_and_without_transparency() -> None:
+    picture = PIL.Image.new("P", (4, 1))
+    picture.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90, 1, 2, 3])
+    for x in range(4):
+        picture.putpixel((x, 0), x)
+    assert decode(encoded(picture, "PNG"), DEFAULT).pixels[0, :, 2].tolist() == [30, 60, 90, 3]
+    one = decode(encoded(picture, "PNG", transparency=1), DEFAULT).pixels
+    assert one[0, :, 2].tolist() == [30, 255, 90, 3]
+    many = decode(encoded(picture, "PNG", transparency=b"\xff\x00\x66\xff"), DEFAULT).pixels
+    assert many[0, :, 2].tolist() == [30, 255, 189, 3]
+    gif = decode(encoded(picture, "GIF", transparency=1), WIDE).pixels
+    assert gif[0, :, 2].tolist() == [30, 255, 90, 3]
+
+
+def test_one_bit_is_black_and_white() -> None:
+    assert decode(png(4, 1, 1, 0, [b"\xa0"]), DEFAULT).pixels[0, :, 0].tolist() == [255, 0, 255, 0]
+
+
+def test_floating_point_from_zero_to_one_is_black_to_white() -> None:
+    real = np.array([[0.0, 0.5, 1.0]], dtype=np.float32)
+    assert decode(encoded(PIL.Image.fromarray(real), "TIFF"), WIDE).pixels[0, :, 0].tolist() == [0, 128, 255]
+
+
+@pytest.mark.parametrize("value", [-0.01, 1.01, 255.0, np.nan, np.inf])
+def test_floating_point_beyond_that_is_no_photo_that_can_be_read(value: float) -> None:
+    real = np.array([[0.0, 0.5, value]], dtype=np.float32)
+    with pytest.raises(UnsupportedFormat):
+        decode(encoded(PIL.Image.fromarray(real), "TIFF"), WIDE)
+
+
+def test_integers_of_32_bits_are_refused() -> None:
+    with pytest.raises(UnsupportedFormat):
+        decode(encoded(PIL.Image.fromarray(np.array([[1, 2]], dtype=np.int32)), "TIFF"), WIDE)
+
+
+def test_a_colour_profile_does_not_change_the_numbers() -> None:
+    from PIL import ImageCms
+
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    for broken in (profile, profile[:40], b"no profile"):
+        assert np.array_equal(decode(encoded(drawing(), "PNG", icc_profile=broken), DEFAULT).pixels, drawing())
+
+
+# --- threads and globals ----------------------------------------------------------------------------------
+
+
+def test_many_threads_decode_at_once() -> None:
+    files = [written(name) for name in sorted(KNOWN_FORMATS)] * 20
+    alone = [decode(data, WIDE).pixels for data in files[: len(KNOWN_FORMATS)]]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda data: decode(data, WIDE).pixels, files))
+    for at, pixels in enumerate(together):
+        assert np.array_equal(pixels, alone[at % len(alone)])
+
+
+def test_pillow_is_left_as_it_was() -> None:
+    before = (PIL.Image.MAX_IMAGE_PIXELS, PIL.ImageFile.LOAD_TRUNCATED_IMAGES, list(PIL.Image.ID))
+    for name in KNOWN_FORMATS:
+        decode(written(name), WIDE)
+    assert before == (PIL.Image.MAX_IMAGE_PIXELS, PIL.ImageFile.LOAD_TRUNCATED_IMAGES, list(PIL.Image.ID))
+
+
+# --- real photos ------------------------------------------------------------------------------------------
+
+
+def test_every_odd_file_is_decoded_or_refused_as_its_index_says(testdata: Path) -> None:
+    folder = testdata / "odd_formats"
+    with (folder / "index.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    wrong = []
+    for row in rows:
+        data = (folder / row["file"]).read_bytes()
+        try:
+            decoded = decode(data, WIDE).pixels.ndim == 3
+        except Undecodable:
+            decoded = False
+        if decoded == (row["expected_faces"] == "error"):
+            wrong.append(row["file"])
+    assert len(rows) == 47
+    assert wrong == []
+
+
+def test_the_defaults_refuse_29_megapixels_and_unusual_formats(testdata: Path) -> None:
+    folder = testdata / "odd_formats"
+    with pytest.raises(ImageTooManyPixels):
+        decode((folder / "huge_29MP.jpg").read_bytes(), DEFAULT)
+    for name in ("still.gif", "image.avif", "image.tiff", "image.jp2"):
+        with pytest.raises(UnsupportedFormat):
+            decode((folder / name).read_bytes(), DEFAULT)
+
+
+def test_the_eight_orientations_of_one_portrait_are_one_portrait(testdata: Path) -> None:
+    upright = [
+        decode((testdata / "odd_formats" / f"exif_orientation_{n}.jpg").read_bytes(), DEFAULT).pixels.astype(int)
+        for n in range(1, 9)
+    ]
+    for pixels in upright[1:]:
+        assert np.abs(pixels - upright[0]).mean() < 2

@@ -1,0 +1,307 @@
+"""Quality: each measure by itself, the reasons at their limits, the score, and the door to enrolment."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from fr_core.align import ARCFACE_TEMPLATE, CROP_SIZE
+from fr_core.errors import ConfigInvalid, FaceTooSmall, LowQuality
+from fr_core.quality import measure
+from fr_core.quality.assess import QualityLimits, _mark, assess, require_enrollable
+from fr_core.types import F32, U8, AlignedFace, Detection, Quality, QualityReason
+
+LIMITS = QualityLimits()
+SIZE = (400, 300)
+
+
+def textured(mean: float = 115.0, contrast: float = 30.0) -> U8:
+    """A crop with detail at every scale, u8[112, 112, 3]."""
+    grain = np.random.default_rng(3).normal(0, 1, (CROP_SIZE, CROP_SIZE, 1))
+    soft = cv2.GaussianBlur(grain, (0, 0), 2.0)[..., None]
+    picture = np.clip(mean + contrast * (grain * 0.5 + soft * 3), 0, 255).astype(np.uint8)
+    return np.repeat(picture, 3, axis=2)
+
+
+def face(
+    landmarks: F32 | None = None, box: tuple[float, float, float, float] = (80, 60, 200, 210), score: float = 0.85
+) -> Detection:
+    if landmarks is None:
+        landmarks = ARCFACE_TEMPLATE + np.array([80, 60], dtype=np.float32)
+    return Detection(np.array(box, dtype=np.float32), landmarks.astype(np.float32), score)
+
+
+def crop(pixels: U8 | None = None) -> AlignedFace:
+    return AlignedFace(textured() if pixels is None else pixels, np.eye(2, 3, dtype=np.float32))
+
+
+def head(yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0, scale: float = 1.0) -> F32:
+    """Landmarks of the mean face, pitched up, then turned to the right, then tilted clockwise, seen from afar."""
+    y, p, r = np.radians([yaw, pitch, roll])
+    nod = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
+    turn = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
+    tilt = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])
+    seen: F32 = (scale * (measure._MODEL @ (tilt @ turn @ nod).T)[:, :2] + 150).astype(np.float32)
+    return seen
+
+
+# --- measures ---------------------------------------------------------------------------------------------
+
+
+def test_the_distance_of_the_eyes_is_in_pixels_of_the_photo() -> None:
+    landmarks = np.array([[10, 20], [13, 24], [0, 0], [0, 0], [0, 0]], dtype=np.float32)
+    assert measure.inter_eye_px(landmarks) == 5.0
+
+
+def test_luma_weighs_green_most_and_blue_least() -> None:
+    red, green, blue = (measure.luma(np.full((1, 1, 3), c, dtype=np.uint8))[0, 0] for c in np.eye(3, dtype="u1") * 255)
+    assert (red, green, blue) == (76, 150, 29)
+
+
+def test_sharpness_is_the_variance_of_the_laplacian() -> None:
+    grey = np.zeros((CROP_SIZE, CROP_SIZE), dtype=np.uint8)
+    assert measure.sharpness(grey + 77) == 0.0
+    grey[50, 50] = 100
+    expected = np.zeros(grey.size)
+    expected[:5] = [-400, 100, 100, 100, 100]
+    assert measure.sharpness(grey) == pytest.approx(expected.var())
+
+
+def test_blur_lowers_sharpness_step_by_step() -> None:
+    grey = measure.luma(textured())
+    steps = [measure.sharpness(cv2.GaussianBlur(grey, (0, 0), sigma)) for sigma in (0.5, 1, 2, 3, 5)]
+    assert all(sharper > softer for sharper, softer in itertools.pairwise(steps))
+
+
+def test_brightness_is_the_mean_from_black_to_white() -> None:
+    assert measure.brightness(np.zeros((9, 9), dtype=np.uint8)) == 0.0
+    assert measure.brightness(np.full((9, 9), 255, dtype=np.uint8)) == 1.0
+    assert measure.brightness(np.array([[0, 255]], dtype=np.uint8)) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("box", "share"),
+    [
+        ((0, 0, 400, 300), 0.0),
+        ((-50, 0, 50, 100), 0.5),
+        ((350, 250, 450, 350), 0.75),
+        ((-100, -100, 500, 400), 1 - 120_000 / 300_000),
+        ((500, 10, 600, 20), 1.0),
+        ((10, 10, 10, 50), 1.0),
+        ((50, 10, 10, 50), 1.0),
+    ],
+)
+def test_the_share_outside(box: tuple[float, float, float, float], share: float) -> None:
+    assert measure.share_outside(np.array(box, dtype=np.float32), SIZE) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("yaw", [-70, -30, 0, 15, 60])
+@pytest.mark.parametrize("pitch", [-40, 0, 25])
+@pytest.mark.parametrize("roll", [-170, -45, 0, 10, 90])
+def test_the_pose_of_the_mean_face_is_found_exactly(yaw: float, pitch: float, roll: float) -> None:
+    found = measure.pose(head(yaw, pitch, roll, scale=2.5))
+    assert (found.yaw, found.pitch, found.roll) == pytest.approx((yaw, pitch, roll), abs=0.01)
+
+
+def test_the_template_is_frontal() -> None:
+    found = measure.pose(ARCFACE_TEMPLATE)
+    assert (found.yaw, found.pitch, found.roll) == pytest.approx((0, 0, 0), abs=1.0)
+
+
+def test_the_signs_are_those_of_the_picture() -> None:
+    nose_right, nose_up = ARCFACE_TEMPLATE.copy(), ARCFACE_TEMPLATE.copy()
+    nose_right[2, 0] += 8
+    nose_up[2, 1] -= 8
+    lower_right_eye = ARCFACE_TEMPLATE.copy()
+    lower_right_eye[1, 1] += 10
+    assert measure.pose(nose_right).yaw > 10
+    assert measure.pose(nose_up).pitch > 10
+    assert measure.pose(lower_right_eye).roll > 10
+
+
+def test_a_mirrored_face_has_mirrored_yaw_and_roll() -> None:
+    landmarks = head(25, -10, 12) + np.random.default_rng(1).normal(0, 1, (5, 2)).astype(np.float32)
+    mirrored = (landmarks * (-1, 1))[[1, 0, 2, 4, 3]].astype(np.float32)
+    here, there = measure.pose(landmarks), measure.pose(mirrored)
+    assert (there.yaw, there.pitch, there.roll) == pytest.approx((-here.yaw, here.pitch, -here.roll), abs=0.1)
+
+
+def test_the_pose_does_not_depend_on_size_and_place() -> None:
+    small, large = measure.pose(head(20, 10, 5, scale=0.3)), measure.pose(head(20, 10, 5, scale=30) + 1000)
+    assert dataclasses.astuple(small) == pytest.approx(dataclasses.astuple(large), abs=0.05)
+
+
+@pytest.mark.parametrize("landmarks", [np.zeros((5, 2)), np.arange(10).reshape(5, 2) * (1, 0)])
+def test_the_pose_of_no_face_is_finite(landmarks: F32) -> None:
+    assert np.isfinite(dataclasses.astuple(measure.pose(landmarks.astype(np.float32)))).all()
+
+
+# --- assessment -------------------------------------------------------------------------------------------
+
+
+def test_a_good_face_has_no_reason_against_it_and_full_marks() -> None:
+    quality = assess(face(), crop(), SIZE, LIMITS, embedding_norm=24.0, min_embedding_norm=17.0)
+    assert quality.reasons == ()
+    assert quality.score == 1.0
+    assert quality.inter_eye_px == pytest.approx(35.24, abs=0.01)
+    assert quality.embedding_norm == 24.0
+    require_enrollable(quality, LIMITS)
+
+
+def spoilt(reason: QualityReason) -> Quality:
+    """A face with this one fault."""
+    detection, aligned, norm = face(), crop(), 24.0
+    if reason is QualityReason.TOO_SMALL:
+        detection = face(ARCFACE_TEMPLATE * np.float32(0.4) + 100)
+    elif reason is QualityReason.BLURRED:
+        aligned = crop(cv2.GaussianBlur(textured(), (0, 0), 9.0))
+    elif reason is QualityReason.TOO_DARK:
+        aligned = crop(textured(mean=5.0, contrast=6.0))
+    elif reason is QualityReason.TOO_BRIGHT:
+        aligned = crop(textured(mean=240.0, contrast=9.0))
+    elif reason is QualityReason.NOT_FRONTAL:
+        detection = face(head(yaw=-75, scale=3))
+    elif reason is QualityReason.TILTED:
+        detection = face(head(roll=80))
+    elif reason is QualityReason.DOUBTFUL_FACE:
+        detection = face(score=0.59)
+    elif reason is QualityReason.WEAK_EMBEDDING:
+        norm = 16.9
+    elif reason is QualityReason.CUT_OFF:
+        detection = face(box=(-60, 60, 60, 210))
+    return assess(detection, aligned, SIZE, LIMITS, norm, 17.0)
+
+
+@pytest.mark.parametrize("reason", list(QualityReason))
+def test_each_fault_has_its_reason_and_no_other(reason: QualityReason) -> None:
+    quality = spoilt(reason)
+    assert quality.reasons == (reason,)
+    assert quality.score < 0.5
+
+
+@pytest.mark.parametrize("reason", [reason for reason in QualityReason if reason is not QualityReason.TOO_SMALL])
+def test_each_fault_is_refused_with_its_figures(reason: QualityReason) -> None:
+    with pytest.raises(LowQuality) as refused:
+        require_enrollable(spoilt(reason), LIMITS)
+    metadata = refused.value.metadata
+    assert metadata["reasons"] == reason.value
+    assert len(metadata) >= 2
+    known = {field.name for field in (*dataclasses.fields(Quality), *dataclasses.fields(QualityLimits))}
+    assert set(metadata) <= known
+    for figure in list(metadata.values())[1:]:
+        float(figure)
+
+
+def test_a_small_face_is_refused_as_small_whatever_else_it_is() -> None:
+    quality = assess(face(ARCFACE_TEMPLATE * np.float32(0.4)), crop(np.zeros_like(textured())), SIZE, LIMITS)
+    assert quality.reasons == (QualityReason.TOO_SMALL, QualityReason.BLURRED, QualityReason.TOO_DARK)
+    with pytest.raises(FaceTooSmall) as refused:
+        require_enrollable(quality, LIMITS)
+    assert refused.value.metadata == {"inter_eye_px": "14.1", "min_inter_eye_px": "16"}
+
+
+def test_several_reasons_are_named_in_their_order() -> None:
+    quality = assess(face(head(yaw=75, roll=80, scale=3), score=0.1), crop(np.zeros_like(textured())), SIZE, LIMITS)
+    with pytest.raises(LowQuality) as refused:
+        require_enrollable(quality, LIMITS)
+    assert refused.value.metadata["reasons"] == "BLURRED,TOO_DARK,NOT_FRONTAL,TILTED,DOUBTFUL_FACE"
+    assert refused.value.metadata["min_sharpness"] == "4"
+    assert refused.value.metadata["max_yaw"] == "60"
+
+
+def test_a_value_at_its_limit_passes_and_one_beyond_does_not() -> None:
+    quality = assess(face(), crop(), SIZE, LIMITS)
+    at_its_limits = QualityLimits(
+        min_inter_eye_px=quality.inter_eye_px,
+        min_sharpness=quality.sharpness,
+        min_brightness=quality.brightness,
+        max_brightness=quality.brightness,
+        max_yaw=abs(quality.yaw),
+        max_pitch=abs(quality.pitch),
+        max_roll=abs(quality.roll),
+        min_detector_score=quality.detector_score,
+        max_outside=0.0,
+    )
+    same = assess(face(), crop(), SIZE, at_its_limits, embedding_norm=5.0, min_embedding_norm=5.0)
+    assert same.reasons == ()
+    assert same.score == 0.5
+    for name, reason in (
+        ("min_inter_eye_px", QualityReason.TOO_SMALL),
+        ("min_sharpness", QualityReason.BLURRED),
+        ("min_detector_score", QualityReason.DOUBTFUL_FACE),
+    ):
+        beyond = dataclasses.replace(LIMITS, **{name: np.nextafter(getattr(at_its_limits, name), np.inf)})
+        assert assess(face(), crop(), SIZE, beyond).reasons == (reason,)
+
+
+def test_without_a_norm_or_a_least_norm_the_embedding_is_not_judged() -> None:
+    assert assess(face(), crop(), SIZE, LIMITS, 0.1, None).reasons == ()
+    assert assess(face(), crop(), SIZE, LIMITS, None, 17.0).embedding_norm is None
+    assert assess(face(), crop(), SIZE, LIMITS, 0.1, 17.0).reasons == (QualityReason.WEAK_EMBEDDING,)
+
+
+def test_the_score_is_at_least_a_half_if_and_only_if_there_is_no_reason() -> None:
+    rng = np.random.default_rng(11)
+    seen: set[QualityReason] = set()
+    for _ in range(400):
+        landmarks = head(rng.normal(0, 35), rng.normal(0, 25), rng.normal(0, 25), rng.uniform(0.2, 2))
+        detection = face(
+            landmarks, box=(*rng.uniform(-80, 300, 2), *rng.uniform(301, 500, 2)), score=rng.uniform(0.4, 1)
+        )
+        pixels = cv2.GaussianBlur(textured(rng.uniform(0, 255), rng.uniform(1, 40)), (0, 0), rng.uniform(0.3, 6))
+        quality = assess(detection, crop(pixels), SIZE, LIMITS, rng.uniform(12, 30), 17.0)
+        assert 0.0 <= quality.score <= 1.0
+        assert (quality.score >= 0.5) == (not quality.reasons)
+        seen.update(quality.reasons)
+    assert seen == set(QualityReason)  # the control: every reason came up
+
+
+def test_a_miss_by_less_than_rounding_still_costs_the_half() -> None:
+    assert _mark(np.nextafter(-50.0, -90.0), -180.0, -50.0, -15.0) < 0.5
+    assert _mark(-50.0, -180.0, -50.0, -15.0) == 0.5
+
+
+def test_the_score_falls_as_a_photo_is_spoilt() -> None:
+    scores = [
+        assess(face(head(yaw=yaw, scale=3)), crop(), SIZE, LIMITS).score for yaw in (0, 15, 20, 30, 45, 59, 61, 80)
+    ]
+    assert scores[0] == scores[1] == 1.0
+    assert all(better > worse for better, worse in itertools.pairwise(scores[1:]))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"min_inter_eye_px": -1.0},
+        {"min_sharpness": float("nan")},
+        {"min_inter_eye_px": float("inf")},
+        {"max_yaw": 181.0},
+        {"max_outside": 1.5},
+        {"min_brightness": 0.9, "max_brightness": 0.2},
+    ],
+)
+def test_limits_that_make_no_sense_are_refused(settings: dict[str, float]) -> None:
+    with pytest.raises(ConfigInvalid):
+        QualityLimits(**settings)
+
+
+@pytest.mark.parametrize("limit", [field.name for field in dataclasses.fields(QualityLimits)])
+def test_every_limit_can_be_lifted(limit: str) -> None:
+    lifted = {"max_brightness": 1.0, "max_yaw": 180.0, "max_pitch": 90.0, "max_roll": 180.0, "max_outside": 1.0}
+    limits = dataclasses.replace(LIMITS, **{limit: lifted.get(limit, 0.0)})
+    assert assess(face(), crop(), SIZE, limits).score == 1.0
+
+
+def test_a_face_is_assessed_within_a_millisecond() -> None:
+    detection, aligned = face(), crop()
+    took = []
+    for _ in range(50):
+        begun = time.perf_counter()
+        assess(detection, aligned, SIZE, LIMITS)
+        took.append(time.perf_counter() - begun)
+    assert float(np.median(took)) < 0.001
