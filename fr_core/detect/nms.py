@@ -1,0 +1,48 @@
+"""Non-maximum suppression: of several boxes on one face, the one with the best score stays."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fr_core.types import F32, I64
+
+
+def iou(box: F32, boxes: F32) -> F32:
+    """Intersection over union of one box with many.
+
+    Args:
+        box: f32[4], (left, top, right, bottom).
+        boxes: f32[N, 4].
+
+    Returns:
+        f32[N] in [0, 1]; 0 for boxes without area.
+    """
+    shared = _areas(np.concatenate([np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])], axis=1))
+    union = _areas(box[None])[0] + _areas(boxes) - shared
+    share: F32 = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return share
+
+
+def keep_best(boxes: F32, scores: F32, threshold: float) -> I64:
+    """Greedy non-maximum suppression.
+
+    Args:
+        boxes: f32[N, 4], (left, top, right, bottom).
+        scores: f32[N].
+        threshold: intersection over union above which the box with the lower score goes, in [0, 1].
+
+    Returns:
+        i64[K]: indices of the boxes that stay, best score first; equal scores in their given order.
+    """
+    order = np.argsort(-scores, kind="stable")
+    kept: list[int] = []
+    while order.size:
+        best, rest = order[0], order[1:]
+        kept.append(int(best))
+        order = rest[iou(boxes[best], boxes[rest]) <= threshold]
+    return np.array(kept, np.int64)
+
+
+def _areas(boxes: F32) -> F32:
+    areas: F32 = np.maximum(boxes[:, 2] - boxes[:, 0], 0) * np.maximum(boxes[:, 3] - boxes[:, 1], 0)
+    return areas

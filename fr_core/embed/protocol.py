@@ -1,0 +1,72 @@
+"""The seam of embedding: aligned faces in, unit vectors out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from fr_core.types import F32, AlignedFace, Embedding, ModelId, frozen_array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EmbeddingWithNorm:
+    """An embedding with the length that the model's vector had.
+
+    Attributes:
+        embedding: of length 1.
+        norm: length before normalisation, > 0, no unit; larger for clearer faces.
+    """
+
+    embedding: Embedding
+    norm: float
+
+
+class Embedder(Protocol):
+    """Turns aligned faces into embeddings; several threads may call it at once."""
+
+    @property
+    def model(self) -> ModelId:
+        """The id that its embeddings carry."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Number of values of an embedding."""
+        ...
+
+    def embed(self, faces: Sequence[AlignedFace]) -> tuple[EmbeddingWithNorm, ...]:
+        """Embed faces, in their order; a face's embedding does not depend on those beside it (cosine > 0.99999)."""
+        ...
+
+
+class RawEmbedder(Protocol):
+    """What an embedding model gives before normalisation; flip fusion adds such vectors."""
+
+    @property
+    def size(self) -> int:
+        """Number of values of a vector."""
+        ...
+
+    def vectors(self, faces: Sequence[AlignedFace]) -> F32:
+        """f32[len(faces), size], of any length but 0."""
+        ...
+
+
+def normalised(vectors: F32, model: ModelId) -> tuple[EmbeddingWithNorm, ...]:
+    """Embeddings of raw vectors f32[N, D].
+
+    Raises:
+        ValueError: a vector has no direction: its length is 0 or not finite.
+    """
+    wide = vectors.astype(np.float64)
+    norms = np.linalg.norm(wide, axis=1)
+    if not (np.isfinite(norms) & (norms > 0)).all():
+        raise ValueError("the model gave a vector without a direction")
+    units = (wide / norms[:, None]).astype(np.float32)
+    return tuple(
+        EmbeddingWithNorm(Embedding(frozen_array(unit), model), float(norm))
+        for unit, norm in zip(units, norms, strict=True)
+    )

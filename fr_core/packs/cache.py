@@ -1,0 +1,128 @@
+"""The cache of model files: content-addressed, written atomically, read once and verified."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+
+import platformdirs
+
+from fr_core.errors import ModelCorrupt, ModelNotInstalled
+from fr_core.packs.manifest import FileSpec
+
+# No file of a pack is larger (the largest known, glintr100.onnx, has 0.26 GB); keeps a wrong file from filling memory.
+MAX_FILE_BYTES = 1 << 30
+
+
+def home_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where FR Core keeps what it fetches: `FR_HOME`, else the platform's cache folder of the user."""
+    home = environ.get("FR_HOME", "")
+    return Path(home) if home else Path(platformdirs.user_cache_dir("fr-core", appauthor=False))
+
+
+def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where model files lie: the folder `models` of `home_folder`."""
+    return home_folder(environ) / "models"
+
+
+class FileState(StrEnum):
+    """What the cache holds for a file."""
+
+    OK = "OK"
+    CORRUPT = "CORRUPT"
+    MISSING = "MISSING"
+
+
+class ModelCache:
+    """Files by their content.
+
+    Each file lies in a folder named after its sha256, so that packs that share a file share one copy, and two files of
+    one name never meet. Safe for several processes at once: whoever writes last renames the same content into the same
+    place.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, spec: FileSpec) -> Path:
+        """Where the file lies, or would lie."""
+        return self.folder / spec.sha256[:12] / spec.name
+
+    def read_verified(self, spec: FileSpec) -> bytes:
+        """Read the file once, hash those very bytes, and return them.
+
+        Raises:
+            ModelNotInstalled: there is no such file, or it cannot be read.
+            ModelCorrupt: its size or its sha256 differs.
+        """
+        path = self.path(spec)
+        limit = MAX_FILE_BYTES if spec.size is None else spec.size
+        try:
+            with path.open("rb") as file:
+                data = file.read(limit + 1)  # one more than is right, so that a longer file differs
+        except FileNotFoundError as error:
+            raise ModelNotInstalled(f"The file {path} is not there.", file=spec.name) from error
+        except OSError as error:
+            raise ModelNotInstalled(f"The file {path} cannot be read: {error.strerror}.", file=spec.name) from error
+        _require_content(spec, data, f"The file {path}")
+        return data
+
+    def state(self, spec: FileSpec) -> FileState:
+        """Whether the file is there and is the right one; reads and hashes it."""
+        try:
+            self.read_verified(spec)
+        except ModelNotInstalled:
+            return FileState.MISSING
+        except ModelCorrupt:
+            return FileState.CORRUPT
+        return FileState.OK
+
+    def installed(self, spec: FileSpec) -> bool:
+        """Whether the file is there and is the right one; reads and hashes it."""
+        return self.state(spec) is FileState.OK
+
+    def store(self, spec: FileSpec, data: bytes) -> None:
+        """Put the file into the cache, in one step: a reader sees all of it or nothing.
+
+        Raises:
+            ModelCorrupt: `data` is not the file that `spec` names; nothing was written.
+            OSError: the folder or the disk refuses.
+        """
+        _require_content(spec, data, f"The content for {spec.name}")
+        path = self.path(spec)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{spec.name}.{secrets.token_hex(4)}.part")
+        try:
+            with part.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+        _sync_folder(self.folder)
+
+
+def _require_content(spec: FileSpec, data: bytes, what: str) -> None:
+    found = hashlib.sha256(data).hexdigest()
+    if found != spec.sha256:
+        raise ModelCorrupt(
+            f"{what} ({len(data)} bytes) has sha256 {found}, not {spec.sha256}.",
+            file=spec.name,
+            expected=spec.sha256,
+            found=found,
+        )
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in the folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,31 @@
+"""The seam between the models and the libraries that run them."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from fr_core.runtime.devices import ActiveDevice
+from fr_core.types import F32
+
+
+class Session(Protocol):
+    """A model that is loaded and ready; several threads may call `run` at once."""
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """Of the model's first input, NCHW; None where the model takes any size."""
+        ...
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """In the order of the model's file."""
+        ...
+
+    @property
+    def device(self) -> ActiveDevice:
+        """What runs it."""
+        ...
+
+    def run(self, batch: F32) -> list[F32]:
+        """Run the model on `batch`, f32[N, C, H, W], and return its outputs in the order of `output_names`."""
+        ...
