@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from fr_core.align import align
-from fr_core.detect.multiscale import MultiscaleDetector
+from fr_core.detect.multiscale import MultiscaleDetector, Scales
 from fr_core.detect.protocol import Detector, TileDetector
 from fr_core.detect.scrfd import ScrfdDetector
 from fr_core.detect.yunet import YunetDetector
@@ -177,11 +177,7 @@ def open_pipeline(
     embedder_session = open_session(cache.read_verified(pack.embedder.file), device, threads)
     raw = OnnxEmbedder(embedder_session, pack.embedder, pack.model_id(flip=False))
     pipeline = Pipeline(
-        MultiscaleDetector(
-            _tile_detector(detector_session, pack.detector),
-            pack.detector.score_threshold,
-            pack.detector.nms_threshold,
-        ),
+        _detector(detector_session, pack.detector),
         FlipFusion(raw, pack.model_id(flip=True)) if flip else raw,
         image_limits or ImageLimits(),
         quality_limits or QualityLimits(),
@@ -190,7 +186,14 @@ def open_pipeline(
     return Opened(pack, pipeline, embedder_session.device)
 
 
-def _tile_detector(session: Session, spec: DetectorSpec) -> TileDetector:
+def _detector(session: Session, spec: DetectorSpec) -> Detector:
+    scales = Scales()
+    heard = scales.heard * spec.score_threshold
+    # Tiles of one photo in one run fill a CUDA device; a processor is full with one.
+    batch_sizes = (8, 4, 2, 1) if session.device.active.startswith("cuda") else (1,)
+    model: TileDetector
     if spec.family == "yunet":
-        return YunetDetector(session, spec, (256, 640), 0.2)
-    return ScrfdDetector(session, spec, (256, 640), 0.2)
+        model = YunetDetector(session, spec, scales.tile_sizes, heard, batch_sizes)
+    else:
+        model = ScrfdDetector(session, spec, scales.tile_sizes, heard, batch_sizes)
+    return MultiscaleDetector(model, spec.score_threshold, spec.nms_threshold, scales)

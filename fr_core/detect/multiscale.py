@@ -1,72 +1,92 @@
 """The rule of scales: which parts of a photo a model of square tiles looks at, and how its answers become one.
 
-**Where it looks.** L is the longer side of the photo. The model sees
+**Where it looks.** L is the longer side of the photo. The model sees copies of the photo:
 
-1. the whole photo, scaled so that L is 256 px: a face that fills the frame, and down to one eighth of it;
-2. if L > 320, the whole photo in one tile of 640 px, scaled down to fit, never up;
-3. if L > 640, ever finer copies of the photo, each 2.5 times finer than the last or nearly so, the last one at full
-   resolution (at L = 4096 px where the photo is larger), cut into tiles of 640 px.
+1. one of L = 256 px, whole: faces from one that fills the frame down to an eighth of it;
+2. where L > 320, one that fits a tile of 640 px, whole; scaled down to fit, never up;
+3. where L is well beyond 640, finer ones, each about 2.5 times finer than the last and the last at full resolution (of
+   L = 4096 px where the photo is larger still), cut into tiles of 640 px.
 
-Neighbouring tiles share at least 160 px, and the tiles of step 3 answer for faces up to 128 px only, so each such face
-is whole in at least one tile; a box that touches an inner edge of a tile is dropped. Larger faces belong to the coarser
-copies. A photo of 250 x 250 px costs one pass of 256 px, one of 12 megapixels some 60 passes of 640 px. Shapes are
-fixed, for the runtimes keep memory for every new one.
+Neighbouring tiles share at least 160 px. A copy that was cut answers for faces up to 128 px only, so each such face
+lies whole in some tile; a box that touches an inner edge of its tile is dropped, and larger faces are those of the
+coarser copies. A photo of 250 x 250 px costs one pass of 256 px, one of 12 megapixels about 60 passes of 640 px. The
+shapes are these two and no other, for the runtimes keep memory for each shape that they have seen.
 
-**What it believes.** A score near one half is as often an animal, a hand or a leaf as a face, but such a thing is
-rarely taken for a face at two scales, and a face nearly always is. So a candidate's score is the mean over all copies
-of the photo in which its side is one that the model sees well (32 to 320 px). A candidate that only one copy could see
-is looked at once more when it is in doubt: cut out, enlarged to a side of 64 px or more, and judged again. Whatever
-reaches the pack's score threshold is a face, and of several boxes on one face the best stays.
+**What it believes.** A score about one half may be an animal, a hand or a leaf. But such a thing is seldom taken for a
+face at two scales, and a face nearly always is. So a candidate's score is the mean over all copies in which its side
+is one that models see well, from 32 to 320 px; a copy that does not show it there votes 0. A candidate with a single
+vote or none is judged once more, unless the vote is nearer to 1 than to the threshold: it is cut out, scaled to a side
+of 64 px, and the mean of both scores counts. Whatever reaches the pack's threshold is a face; of several boxes on one
+face the best stays.
+
+`tests/unit/test_multiscale.py` holds the rule; `tests/models/test_detection.py` what it finds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from fr_core.detect.nms import iou, keep_best
 from fr_core.detect.protocol import TileDetector, TileFaces
-from fr_core.types import U8, Detection, frozen_array
+from fr_core.detect.tiles import cut, resized, tile_corners
+from fr_core.types import F32, U8, Detection, frozen_array
 
 
 @dataclass(frozen=True, slots=True)
 class Scales:
-    """The numbers of the rule; lengths in pixels, scores in [0, 1].
+    """The numbers of the rule; lengths in pixels.
 
     Attributes:
         coarse: longer side of the coarsest copy.
         coarse_only: a photo whose longer side is no more than this has no other copy.
-        tile: side of the tiles of all finer copies.
-        step: how much finer each copy is than the last, about.
+        fine: longer side of the next copy at most.
+        step: how much finer each further copy is, about.
         finest: longer side of the finest copy at most.
         overlap: what neighbouring tiles share at least.
-        tile_face: side of the largest face for which a part of a photo may answer.
+        cut_face: side of the largest face for which a copy that was cut into tiles answers.
         edge: a box as near as this to an inner edge of its tile is taken for cut.
-        seen: sides of a face that the model sees well.
-        propose: score from which a box is a candidate, as a share of the threshold.
-        look: side to which a candidate in doubt is enlarged, at least and at most.
+        seen: smallest and largest side of a face that models see well.
+        look: side to which a candidate is scaled that is judged once more.
+        proposed: score from which a box is a candidate, as a share of the threshold.
+        heard: score from which a box is a vote above 0, as a share of the threshold.
     """
 
     coarse: int = 256
     coarse_only: int = 320
-    tile: int = 640
+    fine: int = 640
     step: float = 2.5
     finest: int = 4096
     overlap: int = 160
-    tile_face: float = 128.0
+    cut_face: float = 128.0
     edge: float = 4.0
     seen: tuple[float, float] = (32.0, 320.0)
-    propose: float = 0.6
-    look: tuple[float, float] = (64.0, 160.0)
+    look: float = 64.0
+    proposed: float = 0.6
+    heard: float = 0.4
+
+    @property
+    def tile_sizes(self) -> tuple[int, int]:
+        """Sides of the tiles that the rule asks a model for."""
+        return (self.coarse, self.fine)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Level:
-    """A copy of the photo and what was seen in it, in pixels of the photo."""
+class _Copy:
+    """A copy of the photo and what was seen in it.
 
+    Attributes:
+        pixels: u8[h, w, 3].
+        scale: length in the copy of one pixel of the photo.
+        whole: whether the model saw it in one piece.
+        faces: in pixels of the photo.
+    """
+
+    pixels: U8
     scale: float
     whole: bool
     faces: TileFaces
@@ -76,7 +96,7 @@ class MultiscaleDetector:
     """A detector of photos over a model of tiles, by the rule of this file.
 
     Args:
-        model: the model; proposes faces well below `threshold`.
+        model: the model; should report faces from `scales.heard * threshold` on.
         threshold: score from which a candidate is a face, in [0, 1].
         nms_threshold: intersection over union above which two boxes are one face, in [0, 1].
         scales: the numbers of the rule.
@@ -91,134 +111,111 @@ class MultiscaleDetector:
         self._scales = scales or Scales()
 
     def detect(self, pixels: U8) -> tuple[Detection, ...]:
-        """As `Detector.detect`."""
-        levels = self._levels(pixels)
-        seen = TileFaces.joined([level.faces for level in levels])
-        candidates = seen.take(seen.scores >= self._scales.propose * self._threshold)
-        candidates = candidates.take(keep_best(candidates.boxes, candidates.scores, self._nms_threshold))
-        judged = self._judge(pixels, candidates, levels)
-        judged = judged.take(judged.scores >= self._threshold)
-        return by_size(judged.take(keep_best(judged.boxes, judged.scores, self._nms_threshold)))
+        """As `Detector.detect`; a detection's score is the mean of its votes."""
+        copies = self._copies(pixels)
+        seen = TileFaces.joined([copy.faces for copy in copies])
+        candidates = self._merged(seen, self._scales.proposed * self._threshold)
+        return by_size(self._merged(self._judged(candidates, copies), self._threshold))
 
-    def _levels(self, pixels: U8) -> list[_Level]:
+    def _merged(self, faces: TileFaces, min_score: float) -> TileFaces:
+        likely = faces.take(faces.scores >= min_score)
+        return likely.take(keep_best(likely.boxes, likely.scores, self._nms_threshold))
+
+    def _copies(self, pixels: U8) -> list[_Copy]:
+        """The copies, the finest first: each is made from the one before, since shrinking a large photo is slow."""
         height, width = pixels.shape[:2]
-        levels: list[_Level] = []
-        copy = pixels
-        for scale in reversed(level_scales(width, height, self._scales)):
-            # Each copy is made from the next finer one: shrinking a large photo thrice takes longer than looking at it.
-            copy = resized(copy, round(width * scale), round(height * scale))
-            levels.append(self._level(copy, scale))
-        return levels
+        copies = []
+        picture = pixels
+        for scale in reversed(copy_scales(width, height, self._scales)):
+            picture = resized(picture, round(width * scale), round(height * scale))
+            copies.append(self._seen(picture, scale, np.array([width, height], np.float32)))
+        return copies
 
-    def _level(self, copy: U8, scale: float) -> _Level:
-        fitting = [size for size in self._model.tile_sizes if size >= max(copy.shape[:2])]
-        size = fitting[0] if fitting else self._model.tile_sizes[-1]
-        corners = list(tile_corners(copy.shape[1], copy.shape[0], size, self._scales.overlap))
-        tiles = [cut(copy, left, top, size) for left, top in corners]
-        whole = len(tiles) == 1
+    def _seen(self, picture: U8, scale: float, photo_size: F32) -> _Copy:
+        height, width = picture.shape[:2]
+        large_enough = [size for size in self._model.tile_sizes if size >= max(height, width)]
+        size = large_enough[0] if large_enough else self._model.tile_sizes[-1]
+        corners = tile_corners(width, height, size, self._scales.overlap)
+        found = self._model.detect_tiles([cut(picture, left, top, size) for left, top in corners])
+        pixel = (photo_size / np.array([width, height])).astype(np.float32)
         parts = []
-        for (left, top), faces in zip(corners, self._model.detect_tiles(tiles), strict=True):
-            kept = faces if whole else faces.take(self._answerable(faces, left, top, size, copy))
-            parts.append(kept.placed(scale, left / scale, top / scale))
-        return _Level(scale, whole, TileFaces.joined(parts))
+        for (left, top), faces in zip(corners, found, strict=True):
+            kept = faces if len(corners) == 1 else faces.take(self._uncut(faces, left, top, size, picture))
+            parts.append(kept.placed(pixel, np.array([left, top], np.float32) * pixel))
+        return _Copy(picture, scale, len(corners) == 1, TileFaces.joined(parts))
 
-    def _answerable(self, faces: TileFaces, left: int, top: int, size: int, copy: U8) -> np.ndarray:
+    def _uncut(self, faces: TileFaces, left: int, top: int, size: int, picture: U8) -> npt.NDArray[np.bool_]:
+        """Which faces of a tile are small enough, and touch no edge beyond which the picture goes on."""
         edge = self._scales.edge
-        height, width = copy.shape[:2]
-        low = np.array([edge if left else -np.inf, edge if top else -np.inf])
-        high = np.array(
-            [size - edge if left + size < width else np.inf, size - edge if top + size < height else np.inf]
+        right_inner, bottom_inner = left + size < picture.shape[1], top + size < picture.shape[0]
+        low = [edge if left else -np.inf, edge if top else -np.inf]
+        high = [size - edge if right_inner else np.inf, size - edge if bottom_inner else np.inf]
+        inside = (faces.boxes[:, :2] > low).all(axis=1) & (faces.boxes[:, 2:] < high).all(axis=1)
+        whole: npt.NDArray[np.bool_] = inside & (faces.sides <= self._scales.cut_face)
+        return whole
+
+    def _judged(self, candidates: TileFaces, copies: Sequence[_Copy]) -> TileFaces:
+        """The candidates with the scores that all votes give together."""
+        votes = [self._votes(box, side, copies) for box, side in zip(candidates.boxes, candidates.sides, strict=True)]
+        scores = np.array(
+            [np.mean(cast) if cast else own for cast, own in zip(votes, candidates.scores, strict=True)], np.float32
         )
-        whole = (faces.boxes[:, :2] > low).all(axis=1) & (faces.boxes[:, 2:] < high).all(axis=1)
-        return whole & (faces.sides <= self._scales.tile_face)
+        sure = (1 + self._threshold) / 2
+        doubtful = np.array([i for i, cast in enumerate(votes) if len(cast) < 2 and scores[i] < sure], np.int64)
+        landmarks = candidates.landmarks.copy()
+        for i, (points, again) in zip(doubtful, self._looks(candidates.take(doubtful), copies), strict=True):
+            landmarks[i] = points
+            scores[i] = (scores[i] + again) / 2
+        return replace(candidates, landmarks=landmarks, scores=scores)
 
-    def _judge(self, pixels: U8, candidates: TileFaces, levels: Sequence[_Level]) -> TileFaces:
-        """The candidates with the scores that all copies of the photo give them together."""
-        judged = []
-        for i in range(len(candidates)):
-            face = candidates.take(np.array([i]))
-            votes = self._votes(face, levels)
-            if len(votes) > 1:
-                score = float(np.mean(votes))
-            else:
-                score = votes[0] if votes else float(face.scores[0])
-                if score < (1 + self._threshold) / 2:
-                    face, again = self._look(pixels, face)
-                    score = (score + again) / 2
-            judged.append(replace(face, scores=np.array([score], np.float32)))
-        return TileFaces.joined(judged)
-
-    def _votes(self, face: TileFaces, levels: Sequence[_Level]) -> list[float]:
+    def _votes(self, box: F32, side: float, copies: Sequence[_Copy]) -> list[float]:
+        smallest, largest = self._scales.seen
         votes = []
-        for level in levels:
-            side = float(face.sides[0]) * level.scale
-            largest = self._scales.seen[1] if level.whole else self._scales.tile_face
-            if self._scales.seen[0] <= side <= largest:
-                same = iou(face.boxes[0], level.faces.boxes) > self._nms_threshold
-                votes.append(float(level.faces.scores[same].max(initial=0.0)))
+        for copy in copies:
+            if smallest <= side * copy.scale <= (largest if copy.whole else self._scales.cut_face):
+                same = iou(box, copy.faces.boxes) > self._nms_threshold
+                votes.append(float(copy.faces.scores[same].max(initial=0.0)))
         return votes
 
-    def _look(self, pixels: U8, face: TileFaces) -> tuple[TileFaces, float]:
-        """Look at one candidate again; the face as it is seen there, and its score there."""
-        side = float(face.sides[0])
-        low, high = self._scales.look
+    def _looks(self, faces: TileFaces, copies: Sequence[_Copy]) -> list[tuple[F32, float]]:
+        """Judge faces once more: their landmarks and scores as seen there; unchanged landmarks and 0 if not seen.
+
+        The box is left as it is: beyond the photo's edge there is nothing to see here, and the model would guess on.
+        """
+        views = [self._view(box, side, copies) for box, side in zip(faces.boxes, faces.sides, strict=True)]
+        answers = []
+        for i, (found, (_, zoom, corner)) in enumerate(
+            zip(self._model.detect_tiles([tile for tile, _, _ in views]), views, strict=True)
+        ):
+            again = found.placed(np.full(2, 1 / zoom, np.float32), corner)
+            same = again.take(iou(faces.boxes[i], again.boxes) > self._nms_threshold)
+            best = int(np.argmax(same.scores)) if len(same) else -1
+            answers.append((same.landmarks[best], float(same.scores[best])) if best >= 0 else (faces.landmarks[i], 0.0))
+        return answers
+
+    def _view(self, box: F32, side: float, copies: Sequence[_Copy]) -> tuple[U8, float, F32]:
+        """A face in the middle of a tile; with the tile's scale and the place of its corner, in pixels of the photo."""
         size = self._model.tile_sizes[0]
-        scale = min(max(0.0, low), high) / side
-        centre = (face.boxes[0, :2] + face.boxes[0, 2:]) / 2
-        left, top = (float(v) - size / 2 / scale for v in centre)
-        matrix = np.array([[scale, 0, -left * scale], [0, scale, -top * scale]])
-        tile = cv2.warpAffine(pixels, matrix, (size, size), flags=cv2.INTER_LINEAR)
-        again = self._model.detect_tiles([tile])[0].placed(scale, left, top)
-        same = again.take(iou(face.boxes[0], again.boxes) > self._nms_threshold)
-        if not len(same):
-            return face, 0.0
-        best = int(np.argmax(same.scores))
-        # The box stays: beyond the photo's edge there is nothing to see here, and the model would guess how it goes on.
-        return replace(face, landmarks=same.landmarks[best : best + 1]), float(same.scores[best])
+        zoom = self._scales.look / side
+        # The coarsest copy that need not be enlarged, or else the finest: bilinear sampling shrinks without averaging.
+        source = next((copy for copy in reversed(copies) if copy.scale >= zoom), copies[0])
+        corner = ((box[:2] + box[2:]) / 2 - size / 2 / zoom).astype(np.float32)
+        ratio = zoom / source.scale
+        shift = -corner * zoom
+        matrix = np.array([[ratio, 0, shift[0]], [0, ratio, shift[1]]], np.float64)
+        return cv2.warpAffine(source.pixels, matrix, (size, size), flags=cv2.INTER_LINEAR), zoom, corner
 
 
-def level_scales(width: int, height: int, scales: Scales) -> list[float]:
+def copy_scales(width: int, height: int, scales: Scales) -> list[float]:
     """The scales of the copies of a photo, the coarsest first."""
     longer = max(width, height)
-    found = [scales.coarse / longer]
-    if longer > scales.coarse_only:
-        finest = min(1.0, scales.finest / longer)
-        fitting = min(finest, scales.tile / longer)
-        steps = round(float(np.log(finest / fitting) / np.log(scales.step)))
-        found += [fitting * (finest / fitting) ** (i / steps) if steps else fitting for i in range(steps + 1)]
-    return found
-
-
-def resized(pixels: U8, width: int, height: int) -> U8:
-    """The picture in another size, at least 1 x 1: averaging where it shrinks, bilinear where it grows."""
-    size = (max(1, width), max(1, height))
-    if size == (pixels.shape[1], pixels.shape[0]):
-        return pixels
-    shrinks = size[0] < pixels.shape[1] or size[1] < pixels.shape[0]
-    scaled: U8 = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return scaled
-
-
-def tile_corners(width: int, height: int, size: int, overlap: int) -> Iterator[tuple[int, int]]:
-    """Left and top of square tiles that cover a picture evenly, row by row."""
-
-    def starts(length: int) -> list[int]:
-        if length <= size:
-            return [0]
-        count = 1 + -(-(length - size) // (size - overlap))
-        return [round(i * (length - size) / (count - 1)) for i in range(count)]
-
-    return ((left, top) for top in starts(height) for left in starts(width))
-
-
-def cut(picture: U8, left: int, top: int, size: int) -> U8:
-    """u8[size, size, 3]: a part of a picture, black where the picture ends."""
-    part = picture[top : top + size, left : left + size]
-    if part.shape[:2] == (size, size):
-        return part
-    tile = np.zeros((size, size, 3), np.uint8)
-    tile[: part.shape[0], : part.shape[1]] = part
-    return tile
+    if longer <= scales.coarse_only:
+        return [scales.coarse / longer]
+    fitting = min(1.0, scales.fine / longer)
+    finest = min(1.0, scales.finest / longer)
+    steps = round(float(np.log(finest / fitting) / np.log(scales.step)))
+    finer = [fitting * (finest / fitting) ** (i / steps) for i in range(1, steps + 1)]
+    return [scales.coarse / longer, fitting, *finer]
 
 
 def by_size(faces: TileFaces) -> tuple[Detection, ...]:

@@ -41,6 +41,10 @@ class TileFaces:
     landmarks: F32
     scores: F32
 
+    def __post_init__(self) -> None:
+        for array in (self.boxes, self.landmarks, self.scores):
+            frozen_array(array)
+
     def __len__(self) -> int:
         return len(self.scores)
 
@@ -53,30 +57,27 @@ class TileFaces:
 
     def take(self, rows: npt.NDArray[np.int64 | np.bool_]) -> TileFaces:
         """Those of `rows`, indices or a mask."""
-        return TileFaces(
-            frozen_array(self.boxes[rows]), frozen_array(self.landmarks[rows]), frozen_array(self.scores[rows])
-        )
+        return TileFaces(self.boxes[rows], self.landmarks[rows], self.scores[rows])
 
-    def placed(self, scale: float, left: float, top: float) -> TileFaces:
-        """The same faces in the pixels of a photo of which this tile shows the part from (left, top) at `scale`."""
-        corner = np.array([left, top], np.float32)
-        boxes = self.boxes / np.float32(scale) + np.tile(corner, 2)
-        landmarks = self.landmarks / np.float32(scale) + corner
-        return TileFaces(frozen_array(boxes), frozen_array(landmarks), self.scores)
+    def placed(self, pixel: F32, corner: F32) -> TileFaces:
+        """The same faces where they lie in a photo.
+
+        Args:
+            pixel: f32[2], width and height in pixels of the photo of one pixel of the tile.
+            corner: f32[2], (x, y) in pixels of the photo of the tile's top left corner.
+        """
+        boxes = self.boxes * np.tile(pixel, 2) + np.tile(corner, 2)
+        return TileFaces(boxes, self.landmarks * pixel + corner, self.scores)
 
     @staticmethod
     def joined(parts: Sequence[TileFaces]) -> TileFaces:
         """All faces of `parts`, in their order."""
         if not parts:
-            return TileFaces(
-                frozen_array(np.empty((0, 4), np.float32)),
-                frozen_array(np.empty((0, 5, 2), np.float32)),
-                frozen_array(np.empty(0, np.float32)),
-            )
+            return TileFaces(np.empty((0, 4), np.float32), np.empty((0, 5, 2), np.float32), np.empty(0, np.float32))
         return TileFaces(
-            frozen_array(np.concatenate([part.boxes for part in parts])),
-            frozen_array(np.concatenate([part.landmarks for part in parts])),
-            frozen_array(np.concatenate([part.scores for part in parts])),
+            np.concatenate([part.boxes for part in parts]),
+            np.concatenate([part.landmarks for part in parts]),
+            np.concatenate([part.scores for part in parts]),
         )
 
 

@@ -1,13 +1,47 @@
-"""What the detection models share: pixels to network input, and batches of allowed sizes."""
+"""Pictures and tiles: copies of a photo, the tiles that cover them, and the input that a model takes."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
+import cv2
 import numpy as np
 
 from fr_core.packs.manifest import DetectorSpec
 from fr_core.types import F32, U8
+
+
+def resized(pixels: U8, width: int, height: int) -> U8:
+    """The picture in another size, at least 1 x 1: averaging where it shrinks, bilinear where it grows."""
+    size = (max(1, width), max(1, height))
+    if size == (pixels.shape[1], pixels.shape[0]):
+        return pixels
+    shrinks = size[0] < pixels.shape[1] or size[1] < pixels.shape[0]
+    copy: U8 = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return copy
+
+
+def tile_corners(width: int, height: int, size: int, overlap: int) -> list[tuple[int, int]]:
+    """Left and top of square tiles that cover a picture evenly, row by row; neighbours share `overlap` px or more."""
+
+    def starts(length: int) -> list[int]:
+        if length <= size:
+            return [0]
+        gaps = math.ceil((length - size) / (size - overlap))
+        return [round(i * (length - size) / gaps) for i in range(gaps + 1)]
+
+    return [(left, top) for top in starts(height) for left in starts(width)]
+
+
+def cut(picture: U8, left: int, top: int, size: int) -> U8:
+    """u8[size, size, 3]: a part of a picture, black where the picture ends."""
+    part = picture[top : top + size, left : left + size]
+    if part.shape[:2] == (size, size):
+        return part
+    tile = np.zeros((size, size, 3), np.uint8)
+    tile[: part.shape[0], : part.shape[1]] = part
+    return tile
 
 
 def network_input(tiles: Sequence[U8], spec: DetectorSpec) -> F32:

@@ -54,8 +54,8 @@ STATUS: Mapping[type[e.FrError], grpc.StatusCode] = types.MappingProxyType(
 
 
 def status_of(error: e.FrError) -> grpc.StatusCode:
-    """Return the status code of an error; a class outside the table is a defect of ours."""
-    return STATUS.get(type(error), grpc.StatusCode.INTERNAL)
+    """Return the status code of an error that a call can end with."""
+    return STATUS[type(error)]
 
 
 def reason_value(error: e.FrError) -> error_reason_pb2.ErrorReason.ValueType:

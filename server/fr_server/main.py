@@ -37,10 +37,10 @@ SERVICES = (
     server_pb2.DESCRIPTOR.services_by_name["ServerService"].full_name,
 )
 
-# Room in a message for two photos (Compare) that are somewhat too large, so that it is the server that refuses them,
-# with a reason, rather than gRPC without one.
-_MESSAGE_PHOTOS = 4
-_MESSAGE_EXTRA_BYTES = 1024 * 1024
+# A message holds two photos at most (Compare). Room for twice as much, so that a photo that is somewhat too large is
+# refused by the server, with a reason, rather than by gRPC without one.
+MESSAGE_PHOTOS = 4
+MESSAGE_EXTRA_BYTES = 1024 * 1024
 
 
 def data_folder(config: Config, environ: Mapping[str, str] = os.environ) -> Path:
@@ -87,7 +87,7 @@ class App:
             options=(
                 (
                     "grpc.max_receive_message_length",
-                    self.config.images.max_bytes * _MESSAGE_PHOTOS + _MESSAGE_EXTRA_BYTES,
+                    self.config.images.max_bytes * MESSAGE_PHOTOS + MESSAGE_EXTRA_BYTES,
                 ),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),  # else a second server would silently share the port

@@ -14,7 +14,8 @@ T = TypeVar("T")
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
-# Threads that wait for the disk. They hardly use a core; the more wait at once, the more enrolments share a commit.
+# Most of these threads wait for the disk: the more wait at once, the more enrolments share a commit. Searches run here
+# too, so that they do not queue behind the analysis of photos.
 _STORAGE_THREADS = 32
 
 

@@ -139,7 +139,10 @@ def test_defect_is_an_internal_error_with_a_request_id_and_tells_nothing(
         assert caught.value.code() is grpc.StatusCode.INTERNAL
         assert ended(caught.value).info.metadata["request_id"] == "my-request"
         item = recognition_pb2.StreamEmbedRequest(item_id="a", image=common_pb2.Image(data=photo(1)))
-        (answer,) = server.recognition.StreamEmbed(iter([item]))
+        call = server.recognition.StreamEmbed(iter([item]))
+        (answer,) = call
+        trailing = dict(call.trailing_metadata() or ())
+        assert answer.refusal.metadata["request_id"] == trailing["x-request-id"]
         assert answer.refusal.reason == error_reason_pb2.ERROR_REASON_INTERNAL
         assert "Jane" not in f"{caught.value.details()} {answer.refusal.message} {caplog.text}"
         assert "KeyError" in caplog.text

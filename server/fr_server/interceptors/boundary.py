@@ -9,6 +9,7 @@ import time
 import traceback
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any
 
 import grpc
@@ -19,6 +20,7 @@ from fr_server.interceptors.wrapping import EXEMPT, Context, Handler, Stream, Un
 
 log = logging.getLogger("fr_server.calls")
 
+_current: ContextVar[str] = ContextVar("request_id")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -37,7 +39,12 @@ def as_fr_error(error: Exception, where: str, request_id: str) -> FrError:
     return InternalError("The server failed on this call.", request_id=request_id)
 
 
-def request_id_of(context: Context) -> str:
+def current_request_id() -> str:
+    """Return the id of the call that is being answered."""
+    return _current.get()
+
+
+def _request_id_of(context: Context) -> str:
     """Return the caller's `x-request-id` where it is 1 to 64 letters, digits, `.`, `_` and `-`; else a new one."""
     for key, value in context.invocation_metadata() or ():
         if key == "x-request-id" and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
@@ -83,20 +90,19 @@ class _Call:
     def __init__(self, method: str, context: Context) -> None:
         self.method = method
         self.context = context
-        self.request_id = request_id_of(context)
+        self.request_id = _request_id_of(context)
         self.started = time.monotonic()
 
     async def __aenter__(self) -> None:
+        _current.set(self.request_id)
         self.context.set_trailing_metadata((("x-request-id", self.request_id),))
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is None:
             self._log("OK")
-        elif isinstance(error, asyncio.CancelledError):
+        elif isinstance(error, (asyncio.CancelledError, GeneratorExit)):
             self._log("CANCELLED")
-        elif isinstance(error, grpc.aio.AbortError):
-            self._log("ABORTED")
-        elif isinstance(error, Exception) and not isinstance(error, GeneratorExit):
+        elif isinstance(error, Exception):
             told = as_fr_error(error, self.method, self.request_id)
             self._log(told.reason)
             await abort(self.context, told, self.request_id)

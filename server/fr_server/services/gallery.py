@@ -23,7 +23,7 @@ from fr_server.convert.gallery import (
     subject_message,
     top_k,
 )
-from fr_server.interceptors.boundary import as_fr_error, request_id_of
+from fr_server.interceptors.boundary import as_fr_error, current_request_id
 from fr_server.services.probes import ProbeFace, Probes
 from fr_server.work import Work, answer_each
 
@@ -92,7 +92,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         self, request_iterator: AsyncIterator[gallery_pb2.StreamEnrolRequest], context: Context
     ) -> AsyncIterator[gallery_pb2.StreamEnrolResponse]:
         """Enrol many faces."""
-        request_id = request_id_of(context)
+        request_id = current_request_id()
 
         async def answer(request: gallery_pb2.StreamEnrolRequest) -> gallery_pb2.StreamEnrolResponse:
             response = gallery_pb2.StreamEnrolResponse(item_id=request.item_id)
@@ -118,7 +118,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         self, request_iterator: AsyncIterator[gallery_pb2.StreamSearchRequest], context: Context
     ) -> AsyncIterator[gallery_pb2.StreamSearchResponse]:
         """Search for many faces."""
-        request_id = request_id_of(context)
+        request_id = current_request_id()
 
         async def answer(request: gallery_pb2.StreamSearchRequest) -> gallery_pb2.StreamSearchResponse:
             response = gallery_pb2.StreamSearchResponse(item_id=request.item_id)

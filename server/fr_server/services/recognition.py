@@ -12,7 +12,7 @@ from fr_core.pipeline import FacePolicy
 from fr_core.types import Embedding, Face
 from fr_server.convert.common import face_policy, image_data, item_id, refusal, sent_threshold
 from fr_server.convert.recognition import compare_response, detect_response, embed_response
-from fr_server.interceptors.boundary import as_fr_error, request_id_of
+from fr_server.interceptors.boundary import as_fr_error, current_request_id
 from fr_server.services.probes import Probes
 from fr_server.work import Work, answer_each
 
@@ -56,7 +56,7 @@ class RecognitionService(recognition_pb2_grpc.RecognitionServiceServicer):
         self, request_iterator: AsyncIterator[recognition_pb2.StreamEmbedRequest], context: Context
     ) -> AsyncIterator[recognition_pb2.StreamEmbedResponse]:
         """Embed many photos."""
-        request_id = request_id_of(context)
+        request_id = current_request_id()
 
         async def answer(request: recognition_pb2.StreamEmbedRequest) -> recognition_pb2.StreamEmbedResponse:
             response = recognition_pb2.StreamEmbedResponse(item_id=request.item_id)

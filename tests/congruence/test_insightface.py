@@ -1,0 +1,82 @@
+"""Our embeddings against those of InsightFace's own code: the same weights, the same landmarks, every face."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fr_core.imaging import ImageLimits, decode
+from fr_core.packs.cache import ModelCache
+from fr_core.packs.manifest import load_pack
+from fr_core.pipeline import Pipeline, open_pipeline
+
+# InsightFace and what it imports warn about themselves; that is no concern of this code.
+pytestmark = [pytest.mark.models, pytest.mark.filterwarnings("ignore")]
+
+SAME = 0.999
+
+
+class Reference:
+    """InsightFace's recognition model on the file of the pack."""
+
+    def __init__(self, model_file: Path) -> None:
+        arcface = pytest.importorskip("insightface.model_zoo.arcface_onnx")
+        self._model: Any = arcface.ArcFaceONNX(model_file=str(model_file))
+
+    def embedding(self, rgb: np.ndarray[Any, Any], landmarks: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        from insightface.app.common import Face
+
+        face = Face(kps=landmarks)
+        bgr = np.ascontiguousarray(rgb[..., ::-1])
+        vector = self._model.get(bgr, face).astype(np.float64)
+        return vector / np.linalg.norm(vector)  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="module")
+def pipeline(pack_cache: ModelCache) -> Pipeline:
+    return open_pipeline(load_pack("buffalo_s"), pack_cache, device="cpu").pipeline
+
+
+@pytest.fixture(scope="module")
+def reference(pack_cache: ModelCache) -> Reference:
+    return Reference(pack_cache.path(load_pack("buffalo_s").embedder.file))
+
+
+def cosines(paths: list[Path], pipeline: Pipeline, reference: Reference) -> np.ndarray[Any, Any]:
+    """The similarity of both embeddings of each face of each photo."""
+    found = []
+    for path in paths:
+        image = decode(path.read_bytes(), ImageLimits())
+        for face in pipeline.analyze_image(image).faces:
+            theirs = reference.embedding(image.pixels, face.face.detection.landmarks)
+            found.append(float(face.embedding.vector.astype(np.float64) @ theirs))
+    return np.array(found)
+
+
+@pytest.mark.timeout(600)
+def test_every_face_of_lfw_is_embedded_as_insightface_does(
+    testdata: Path, pipeline: Pipeline, reference: Reference
+) -> None:
+    paths = sorted((testdata / "lfw" / "images").rglob("*.jpg"))
+    found = cosines(paths, pipeline, reference)
+    print(f"{len(found)} faces of {len(paths)} photos, lowest cosine {found.min():.6f}, median {np.median(found):.6f}")
+    assert len(found) >= len(paths) > 2000
+    assert found.min() >= SAME
+
+
+def test_every_face_of_the_registry_photos_is_embedded_as_insightface_does(
+    photos: dict[str, Path], pipeline: Pipeline, reference: Reference
+) -> None:
+    found = cosines(sorted(photos.values()), pipeline, reference)
+    assert len(found) >= 40
+    assert found.min() >= SAME
+
+
+def test_wrong_colour_order_would_be_seen(photos: dict[str, Path], pipeline: Pipeline, reference: Reference) -> None:
+    image = decode(photos["obama"].read_bytes(), ImageLimits())
+    (face,) = pipeline.analyze_image(image).faces
+    theirs = reference.embedding(image.pixels[..., ::-1], face.face.detection.landmarks)
+    assert float(face.embedding.vector @ theirs) < SAME

@@ -1,0 +1,147 @@
+"""The rule of scales: what is looked at, and what is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from fr_core.detect.multiscale import MultiscaleDetector, Scales, cut, level_scales, resized, tile_corners
+from fr_core.detect.nms import iou, keep_best
+from fr_core.detect.null import NullDetector
+from fr_core.detect.protocol import TileFaces
+from fr_core.types import U8
+
+
+class SquareModel:
+    """Sees each bright square of a tile whose side it can make out, with one certainty; counts its work."""
+
+    tile_sizes = (256, 640)
+
+    def __init__(self, score: float = 0.9, smallest: float = 10.0) -> None:
+        self._score = score
+        self._smallest = smallest
+        self.tiles: list[int] = []
+
+    def detect_tiles(self, tiles: Sequence[U8]) -> list[TileFaces]:
+        self.tiles += [tile.shape[0] for tile in tiles]
+        return [self._faces(tile) for tile in tiles]
+
+    def _faces(self, tile: U8) -> TileFaces:
+        marked = ((tile[..., :1] > 127) * np.array([255, 0, 0])).astype(np.uint8)
+        faces = [face for face in NullDetector().detect(marked) if face.area >= self._smallest**2]
+        if not faces:
+            return TileFaces.joined([])
+        return TileFaces(
+            np.stack([face.box for face in faces]),
+            np.stack([face.landmarks for face in faces]),
+            np.full(len(faces), self._score, np.float32),
+        )
+
+
+def photo(width: int, height: int, *squares: tuple[int, int, int]) -> U8:
+    pixels = np.zeros((height, width, 3), np.uint8)
+    for left, top, side in squares:
+        pixels[top : top + side, left : left + side] = 255
+    return pixels
+
+
+def detect(pixels: U8, model: SquareModel) -> list[list[float]]:
+    faces = MultiscaleDetector(model, threshold=0.5, nms_threshold=0.4).detect(pixels)
+    return [face.box.tolist() for face in faces]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (40, 250), (250, 250), (320, 100), (500, 500), (4000, 3000), (9000, 50)])
+def test_levels_go_from_the_coarsest_to_full_resolution_at_most(size: tuple[int, int]) -> None:
+    rule = Scales()
+    found = level_scales(*size, rule)
+    assert found[0] == pytest.approx(rule.coarse / max(size))
+    assert found[1:] == sorted(found[1:])
+    assert all(scale <= 1 for scale in found[1:])
+    assert max(size) <= rule.coarse_only or max(size) * found[-1] == pytest.approx(min(max(size), rule.finest))
+    for coarser, finer in pairwise(found[1:]):
+        assert finer / coarser <= 4
+
+
+@pytest.mark.parametrize("length", [1, 640, 641, 1119, 1120, 1121, 4000])
+def test_tiles_cover_everything_and_overlap(length: int) -> None:
+    starts = sorted({left for left, _ in tile_corners(length, 10, 640, 160)})
+    assert starts[0] == 0
+    assert starts[-1] + 640 >= length
+    assert all(after - before <= 640 - 160 for before, after in pairwise(starts))
+
+
+def test_small_photo_costs_one_small_tile() -> None:
+    model = SquareModel()
+    assert len(detect(photo(250, 250, (80, 80, 90)), model)) == 1
+    assert set(model.tiles) == {256}
+    assert len(model.tiles) <= 2
+
+
+def test_tiles_are_of_two_sizes_only_whatever_the_photo() -> None:
+    model = SquareModel()
+    for size in ((33, 900), (640, 640), (1111, 777), (3000, 2000)):
+        detect(photo(*size, (5, 5, 25)), model)
+    assert set(model.tiles) == {256, 640}
+
+
+def test_face_that_fills_the_frame_is_found_once() -> None:
+    (box,) = detect(photo(1000, 1000, (20, 20, 960)), SquareModel())
+    assert np.allclose(box, [20, 20, 980, 980], atol=8)
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (470, 630), (625, 640), (3976, 2976), (1999, 1501)])
+def test_face_of_24_px_in_12_megapixels_is_found_wherever_it_lies(corner: tuple[int, int]) -> None:
+    (box,) = detect(photo(4000, 3000, (*corner, 24)), SquareModel())
+    left, top = corner
+    assert np.allclose(box, [left, top, left + 24, top + 24], atol=2)
+
+
+def test_large_face_of_a_large_photo_is_one_face() -> None:
+    assert len(detect(photo(4000, 3000, (500, 200, 2500)), SquareModel())) == 1
+
+
+def test_doubtful_candidate_of_one_scale_needs_a_second_look() -> None:
+    class OnlyAtFullSize(SquareModel):
+        """Takes a leaf for a face in a tile of 640, and sees nothing where it is looked at closely."""
+
+        def detect_tiles(self, tiles: Sequence[U8]) -> list[TileFaces]:
+            found = super().detect_tiles(tiles)
+            return [
+                faces if tile.shape[0] == 640 else TileFaces.joined([])
+                for tile, faces in zip(tiles, found, strict=True)
+            ]
+
+    pixels = photo(640, 640, (100, 100, 40))
+    assert detect(pixels, OnlyAtFullSize(score=0.6)) == []
+    assert len(detect(pixels, SquareModel(score=0.6))) == 1
+
+
+def test_faces_come_the_largest_first() -> None:
+    boxes = detect(photo(600, 600, (10, 10, 60), (200, 200, 120), (400, 50, 80)), SquareModel())
+    sides = [right - left for left, _, right, _ in boxes]
+    assert sides == sorted(sides, reverse=True)
+    assert len(sides) == 3
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1)])
+def test_photo_of_hardly_any_pixels_has_no_face(size: tuple[int, int]) -> None:
+    assert detect(photo(*size), SquareModel()) == []
+
+
+def test_resized_never_vanishes_and_cut_pads_with_black() -> None:
+    assert resized(photo(5, 900), 0, 3).shape == (3, 1, 3)
+    tile = cut(np.full((3, 4, 3), 9, np.uint8), 2, 1, 8)
+    assert tile.shape == (8, 8, 3)
+    assert tile.sum() == 9 * 3 * 2 * 2
+
+
+def test_iou_and_suppression() -> None:
+    boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 5], [20, 20, 30, 30], [5, 5, 5, 5]], np.float32)
+    assert iou(boxes[0], boxes).tolist() == [1.0, 0.5, 0.0, 0.0]
+    scores = np.array([0.5, 0.9, 0.7, 0.1], np.float32)
+    assert keep_best(boxes, scores, 0.4).tolist() == [1, 2, 3]
+    assert keep_best(boxes, scores, 0.5).tolist() == [1, 2, 0, 3]
+    assert keep_best(boxes[:0], scores[:0], 0.4).tolist() == []
