@@ -185,7 +185,7 @@ class InvalidTopK(InputRefused):
 
 
 class InvalidThreshold(InputRefused):
-    """The threshold is no cosine similarity."""
+    """The threshold is not a number from -1 to 1."""
 
     reason = "INVALID_THRESHOLD"
     remedy = "Send a number from -1 to 1, or leave the field unset for the model's default."
@@ -251,13 +251,6 @@ class ShuttingDown(Failure):
 
     reason = "SHUTTING_DOWN"
     remedy = "Call again; another or a restarted server will answer."
-
-
-class DeadlineExpired(Failure):
-    """The caller's deadline passed, or the caller went away, before the work was begun."""
-
-    reason = "DEADLINE_EXPIRED"
-    remedy = "Call again with a longer deadline."
 
 
 class StoreFailed(Failure):

@@ -96,9 +96,9 @@ class GalleryMemory:
                 self._add(added)
             # The change is durable whatever happens here, and the thread that writes must live on. The gallery refuses
             # to be searched from now on, rather than answer from a memory that lacks somebody.
-            except Exception:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001
                 self._broken = True
-                _log.exception("a change could not be copied to the index")
+                _log.error("a change could not be copied to the index: %s", type(error).__name__)
             finally:
                 self._version = version
                 self._turn.notify_all()

@@ -15,6 +15,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from fr_core.errors import ConfigInvalid, ConfigUnknownKey
 from fr_core.imaging import KNOWN_FORMATS, ImageLimits
+from fr_core.imaging.decode import MAX_PIXELS_CEILING
 from fr_core.quality.assess import QualityLimits
 
 T = TypeVar("T")
@@ -94,14 +95,14 @@ KEYS: Mapping[str, Key] = types.MappingProxyType(
         "model.threads": Key("Threads of one inference; 0 for the number of cores divided by `workers`.", 0, 1024),
         "model.workers": Key("Photos analysed at once; 0 for one for each two cores.", 0, 1024),
         "images.max_bytes": Key("Bytes of an encoded photo.", 1024, 256 * 1024 * 1024),
-        "images.max_pixels": Key("Pixels of a photo.", 1024, 500_000_000),
+        "images.max_pixels": Key("Pixels of a photo.", 1024, MAX_PIXELS_CEILING),
         "images.formats": Key("Formats of photos that are accepted.", choices=tuple(sorted(KNOWN_FORMATS))),
         "quality.min_inter_eye_px": Key("Pixels between the eyes below which a face is TOO_SMALL.", 0, 10_000),
         "quality.min_sharpness": Key("Variance of the Laplacian below which a face is BLURRED.", 0, 1e9),
         "quality.min_brightness": Key("Mean luma below which a face is TOO_DARK.", 0, 1),
         "quality.max_brightness": Key("Mean luma above which a face is TOO_BRIGHT.", 0, 1),
         "quality.max_yaw": Key("Degrees of turn beyond which a face is NOT_FRONTAL.", 0, 180),
-        "quality.max_pitch": Key("Degrees of nod beyond which a face is NOT_FRONTAL.", 0, 180),
+        "quality.max_pitch": Key("Degrees of nod beyond which a face is NOT_FRONTAL.", 0, 90),
         "quality.max_roll": Key("Degrees of tilt beyond which a face is TILTED.", 0, 180),
         "quality.min_detector_score": Key("Detector's confidence below which a face is a DOUBTFUL_FACE.", 0, 1),
         "quality.max_outside": Key("Share of the box outside the photo above which a face is CUT_OFF.", 0, 1),
@@ -127,7 +128,7 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
         except OSError as error:
             raise ConfigInvalid(f"The configuration {path} cannot be read: {error.strerror}.") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigInvalid(f"The configuration {path} is no TOML: {error}.") from error
+            raise ConfigInvalid(f"The configuration {path} is not valid TOML: {error}.") from error
     for override in overrides:
         _apply_override(raw, override)
     return config_from(raw)

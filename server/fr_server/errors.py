@@ -46,7 +46,6 @@ STATUS: Mapping[type[e.FrError], grpc.StatusCode] = types.MappingProxyType(
         e.DuplicateImage: grpc.StatusCode.ALREADY_EXISTS,
         e.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
         e.ShuttingDown: grpc.StatusCode.UNAVAILABLE,
-        e.DeadlineExpired: grpc.StatusCode.DEADLINE_EXCEEDED,
         e.StoreFailed: grpc.StatusCode.UNAVAILABLE,
         e.InternalError: grpc.StatusCode.INTERNAL,
     }

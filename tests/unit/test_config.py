@@ -69,11 +69,21 @@ def test_a_value_where_a_section_belongs_is_refused(tmp_path: Path) -> None:
         load_config(path)
 
 
+def test_extremes_that_are_documented_are_accepted() -> None:
+    for key, rule in KEYS.items():
+        if key in ("quality.min_brightness", "quality.max_brightness"):
+            continue  # bound to each other as well
+        for extreme in (rule.low, rule.high):
+            if extreme is not None:
+                whole = isinstance(dict(leaves(Config()))[key], int)
+                load_config(None, [f"{key}={int(extreme) if whole else float(extreme)}"])
+
+
 @pytest.mark.parametrize("text", ["[server", "\udcff"])
 def test_unreadable_files_are_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "c.toml"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
-    with pytest.raises(ConfigInvalid, match="no TOML"):
+    with pytest.raises(ConfigInvalid, match="not valid TOML"):
         load_config(path)
 
 

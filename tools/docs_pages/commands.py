@@ -46,7 +46,7 @@ def _names(parameter: Any) -> list[str]:
     if parameter.param_type_name == "argument":
         return [parameter.metavar or parameter.name.upper()]
     value = f" {parameter.metavar}" if parameter.metavar else ""
-    return [f"{option}{value}" for option in parameter.opts] + parameter.secondary_opts
+    return [*(f"{option}{value}" for option in parameter.opts), *parameter.secondary_opts]
 
 
 def _default(parameter: Any) -> str:

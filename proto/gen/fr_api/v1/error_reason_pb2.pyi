@@ -59,7 +59,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_INVALID_TOP_K: _ErrorReason.ValueType  # 17
     """The number of candidates asked for is zero or beyond the limit."""
     ERROR_REASON_INVALID_THRESHOLD: _ErrorReason.ValueType  # 18
-    """The threshold is no cosine similarity."""
+    """The threshold is not a number from -1 to 1."""
     ERROR_REASON_INVALID_PAGE: _ErrorReason.ValueType  # 19
     """The page size is out of range, or the page token is not one that this call returned."""
     ERROR_REASON_UNKNOWN_GALLERY: _ErrorReason.ValueType  # 20
@@ -76,11 +76,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The server has as much work as it accepts."""
     ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 26
     """The server is draining and takes no new work."""
-    ERROR_REASON_DEADLINE_EXPIRED: _ErrorReason.ValueType  # 27
-    """The caller's deadline passed, or the caller went away, before the work was begun."""
-    ERROR_REASON_STORE_FAILED: _ErrorReason.ValueType  # 28
+    ERROR_REASON_STORE_FAILED: _ErrorReason.ValueType  # 27
     """The store could not be read or written; nothing of the call was kept."""
-    ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 29
+    ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 28
     """A defect of the server; the log holds it under the request id."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -123,7 +121,7 @@ ERROR_REASON_INVALID_IDENTIFIER: ErrorReason.ValueType  # 16
 ERROR_REASON_INVALID_TOP_K: ErrorReason.ValueType  # 17
 """The number of candidates asked for is zero or beyond the limit."""
 ERROR_REASON_INVALID_THRESHOLD: ErrorReason.ValueType  # 18
-"""The threshold is no cosine similarity."""
+"""The threshold is not a number from -1 to 1."""
 ERROR_REASON_INVALID_PAGE: ErrorReason.ValueType  # 19
 """The page size is out of range, or the page token is not one that this call returned."""
 ERROR_REASON_UNKNOWN_GALLERY: ErrorReason.ValueType  # 20
@@ -140,10 +138,8 @@ ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 25
 """The server has as much work as it accepts."""
 ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 26
 """The server is draining and takes no new work."""
-ERROR_REASON_DEADLINE_EXPIRED: ErrorReason.ValueType  # 27
-"""The caller's deadline passed, or the caller went away, before the work was begun."""
-ERROR_REASON_STORE_FAILED: ErrorReason.ValueType  # 28
+ERROR_REASON_STORE_FAILED: ErrorReason.ValueType  # 27
 """The store could not be read or written; nothing of the call was kept."""
-ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 29
+ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 28
 """A defect of the server; the log holds it under the request id."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
