@@ -19,7 +19,7 @@ vote or none is judged once more, unless the vote is nearer to 1 than to the thr
 of 64 px, and the mean of both scores counts. Whatever reaches the pack's threshold is a face; of several boxes on one
 face the best stays.
 
-`tests/unit/test_multiscale.py` holds the rule; `tests/models/test_detection.py` what it finds.
+`tests/unit/test_multiscale.py` holds the rule; `tests/models/test_evaluate.py` what it finds.
 """
 
 from __future__ import annotations

@@ -8,10 +8,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from fr_core.detect.multiscale import MultiscaleDetector, Scales, cut, level_scales, resized, tile_corners
+from fr_core.detect.multiscale import MultiscaleDetector, Scales, copy_scales
 from fr_core.detect.nms import iou, keep_best
 from fr_core.detect.null import NullDetector
 from fr_core.detect.protocol import TileFaces
+from fr_core.detect.tiles import cut, resized, tile_corners
 from fr_core.types import U8
 
 
@@ -54,9 +55,9 @@ def detect(pixels: U8, model: SquareModel) -> list[list[float]]:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (40, 250), (250, 250), (320, 100), (500, 500), (4000, 3000), (9000, 50)])
-def test_levels_go_from_the_coarsest_to_full_resolution_at_most(size: tuple[int, int]) -> None:
+def test_copies_go_from_the_coarsest_to_full_resolution_at_most(size: tuple[int, int]) -> None:
     rule = Scales()
-    found = level_scales(*size, rule)
+    found = copy_scales(*size, rule)
     assert found[0] == pytest.approx(rule.coarse / max(size))
     assert found[1:] == sorted(found[1:])
     assert all(scale <= 1 for scale in found[1:])
