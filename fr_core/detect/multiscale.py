@@ -139,7 +139,7 @@ class MultiscaleDetector:
         found = self._model.detect_tiles([cut(picture, left, top, size) for left, top in corners])
         pixel = (photo_size / np.array([width, height])).astype(np.float32)
         parts = []
-        for (left, top), faces in zip(corners, found, strict=True):
+        for (left, top), faces in zip(corners, map(sound, found), strict=True):
             kept = faces if len(corners) == 1 else faces.take(self._uncut(faces, left, top, size, picture))
             parts.append(kept.placed(pixel, np.array([left, top], np.float32) * pixel))
         return _Copy(picture, scale, len(corners) == 1, TileFaces.joined(parts))
@@ -185,7 +185,7 @@ class MultiscaleDetector:
         views = [self._view(box, side, copies) for box, side in zip(faces.boxes, faces.sides, strict=True)]
         answers = []
         for i, (found, (_, zoom, corner)) in enumerate(
-            zip(self._model.detect_tiles([tile for tile, _, _ in views]), views, strict=True)
+            zip(map(sound, self._model.detect_tiles([tile for tile, _, _ in views])), views, strict=True)
         ):
             again = found.placed(np.full(2, 1 / zoom, np.float32), corner)
             same = again.take(iou(faces.boxes[i], again.boxes) > self._nms_threshold)
@@ -216,6 +216,17 @@ def copy_scales(width: int, height: int, scales: Scales) -> list[float]:
     steps = round(float(np.log(finest / fitting) / np.log(scales.step)))
     finer = [fitting * (finest / fitting) ** (i / steps) for i in range(1, steps + 1)]
     return [scales.coarse / longer, fitting, *finer]
+
+
+def sound(faces: TileFaces) -> TileFaces:
+    """Those that can be a face at all: a box of 4 px or more, and landmarks that are not all at one place.
+
+    A model's numbers have no bounds. On a strange picture a box may be turned inside out, and what cannot be aligned
+    must not reach the alignment.
+    """
+    numbers = np.concatenate([faces.boxes, faces.landmarks.reshape(-1, 10)], axis=1)
+    apart = faces.landmarks.std(axis=1).max(axis=1) >= 0.05 * faces.sides  # about 0.25 in a face from the front
+    return faces.take(np.isfinite(numbers).all(axis=1) & (faces.sides >= 4) & apart)
 
 
 def by_size(faces: TileFaces) -> tuple[Detection, ...]:

@@ -1,6 +1,6 @@
 """The tables of the store, and the steps that bring an older store up to date.
 
-The SQL keeps to what PostgreSQL also speaks, but for STRICT and AUTOINCREMENT. Times are microseconds since 1970, UTC.
+Times are microseconds since 1970, UTC.
 Text compares by code point (SQLite's BINARY collation of UTF-8), as Python's strings do.
 """
 

@@ -21,7 +21,9 @@ SeveralFacesOption = Annotated[
 ThresholdOption = Annotated[
     float | None,
     typer.Option(
-        min=-1.0, max=1.0, help="Similarity from which on a face counts as alike; the model's default if unset."
+        min=-1.0,
+        max=1.0,
+        help="Similarity at or above which a candidate counts as a lead; the model's default if unset.",
     ),
 ]
 
