@@ -67,6 +67,8 @@ class EmbedItem:
 
 def image(photo: Photo) -> common_pb2.Image:
     """Return the message for a photo; raises `OSError` where its file cannot be read."""
+    if isinstance(photo, str):
+        raise TypeError("A photo is its bytes, or the Path of a file: Path('probe.jpg') rather than 'probe.jpg'.")
     return common_pb2.Image(data=photo.read_bytes() if isinstance(photo, Path) else photo)
 
 

@@ -202,7 +202,7 @@ def load_pack(name: str) -> Pack:
     """
     names = pack_names()
     if name not in names:
-        close = get_close_matches(name, names, n=1, cutoff=0.5)
+        close = get_close_matches(name, names, n=1)
         hint = f" Did you mean `{close[0]}`?" if close else ""
         raise UnknownPack(f"There is no pack `{name}`.{hint}", packs=",".join(names))
     pack = parse_pack((resources.files(__package__) / f"{name}.toml").read_text(encoding="utf-8"))

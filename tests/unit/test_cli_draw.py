@@ -229,3 +229,17 @@ def test_photos_are_found_by_their_content(tmp_path: Path) -> None:
     assert find_photos(manifest, [one, two]) == {one: tmp_path / "a.png", two: tmp_path / "some/where/b.JPG"}
     with pytest.raises(Unusable, match="cannot be read"):
         find_photos(tmp_path / "nowhere.csv", [one])
+
+
+def test_picture_never_replaces_a_photo_that_is_read(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    photo = folder / "a.png"
+    photo.write_bytes(b"a photo")
+    link = tmp_path / "link.png"
+    link.symlink_to(photo)
+    for target, source in ((photo, photo), (link, photo), (photo, folder)):
+        with pytest.raises(Unusable, match="photos themselves"):
+            require_drawing(target, source)
+    require_drawing(folder / "new.png", photo, folder)
+    require_drawing(None, photo)

@@ -117,7 +117,7 @@ def search_picture(probe: Photo, answer: gallery_pb2.SearchResponse, crops: Mapp
         answer: of the search.
         crops: pictures of candidates by template id; a candidate without one gets an empty frame.
     """
-    columns = max([1, *(min(len(result.candidates), MAX_COLUMNS) for result in answer.results)])
+    columns = max([2, *(min(len(result.candidates), MAX_COLUMNS) for result in answer.results)])
     width = MARGIN + PROBE + 2 * GAP + columns * (TILE + GAP) + MARGIN
     notice = Lettering(_TEXT)
     lines = notice.wrapped(answer.notice, width - 2 * MARGIN)
@@ -163,7 +163,7 @@ def _draw_result(
     head, text = Lettering(_HEAD), Lettering(_TEXT)
     left = MARGIN + PROBE + 2 * GAP
     reached = result.decision == gallery_pb2.SEARCH_DECISION_POTENTIAL_CANDIDATES
-    decision = "Potential candidates" if reached else "No candidate"
+    decision = "Potential candidates" if reached else "No potential candidate"
     pen.text((left, top), f"{decision} (threshold {threshold:.3f})", fill=INK, font=head.font)
     top += _head_height()
     _paste_fitted(picture, _probe_view(probe, result), (MARGIN, top), PROBE)
@@ -199,7 +199,7 @@ def _draw_candidate(
     x, y = corner
     if crop is None:
         pen.rectangle((x, y, x + TILE - 1, y + TILE - 1), fill=PALE)
-        words = "photo not at hand"
+        words = "photo not found"
         pen.text((x + TILE / 2, y + TILE / 2), words, fill=GREY, font=text.font, anchor="mm")
     else:
         _paste_fitted(picture, crop, corner, TILE)

@@ -17,13 +17,21 @@ if TYPE_CHECKING:
 def read_photo(path: Path) -> bytes:
     """Return the bytes of a file; raises `Unusable` with a sentence where it cannot be read."""
     try:
-        return path.read_bytes()
+        data = path.read_bytes()
     except OSError as error:
         raise Unusable("FILE_UNREADABLE", f"{shown(path)} cannot be read: {error.strerror}.") from error
+    if not data:
+        raise Unusable("FILE_UNREADABLE", f"{shown(path)} is empty.")
+    return data
 
 
-def require_drawing(target: Path | None) -> None:
-    """Raise `Unusable` before any work where a picture is asked for that could not be drawn or written."""
+def require_drawing(target: Path | None, *sources: Path | None) -> None:
+    """Raise `Unusable` before any work where a picture could not be drawn or written, or would replace a photo.
+
+    Args:
+        target: the picture to write; None = none is asked for.
+        sources: photos and folders of photos that the command reads.
+    """
     if target is None:
         return
     try:
@@ -36,7 +44,13 @@ def require_drawing(target: Path | None) -> None:
         raise Unusable("PICTURE_UNWRITABLE", f"{shown(target)} must end in .png, .jpg or .webp.")
     if not target.parent.is_dir():
         raise Unusable("PICTURE_UNWRITABLE", f"{shown(target)} cannot be written: its folder does not exist.")
+    if target.exists() and any(_holds(source, target) for source in sources if source is not None):
+        raise Unusable("PICTURE_UNWRITABLE", f"{shown(target)} is one of the photos themselves; choose another name.")
     PIL.Image.init()
+
+
+def _holds(source: Path, target: Path) -> bool:
+    return source.resolve() in (target.resolve(), *target.resolve().parents)
 
 
 def write_picture(picture: Image, target: Path) -> None:

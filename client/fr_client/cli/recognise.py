@@ -50,7 +50,7 @@ def detect(
 ) -> None:
     """Find every face of a photo, the largest first."""
     with connected(context, as_json) as client:
-        require_drawing(draw)
+        require_drawing(draw, photo)
         data = read_photo(photo)
         answer = client.detect(data)
         if draw is not None:

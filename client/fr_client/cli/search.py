@@ -42,7 +42,9 @@ def search(
 ) -> None:
     """Search a gallery for a face: leads for a human examiner, never an identity."""
     with connected(context, as_json) as client:
-        require_drawing(draw)
+        if candidate_photos is not None and draw is None:
+            raise typer.BadParameter("It is of use with --draw only.", param_hint="--candidate-photos")
+        require_drawing(draw, photo, candidate_photos)
         data = read_photo(photo)
         answer = client.search(
             gallery_id,
@@ -65,7 +67,7 @@ def print_search(gallery_id: str, answer: gallery_pb2.SearchResponse) -> None:
     out = console()
     for number, result in enumerate(answer.results, start=1):
         reached = result.decision == gallery_pb2.SEARCH_DECISION_POTENTIAL_CANDIDATES
-        decision = "potential candidates" if reached else "no candidate"
+        decision = "potential candidates" if reached else "no potential candidate"
         face = f"Face {number} of {len(answer.results)}: " if len(answer.results) > 1 else ""
         out.print(plain(f"{face}{decision} at threshold {answer.threshold:.4f} in gallery {gallery_id}"), style="bold")
         if not result.candidates:
