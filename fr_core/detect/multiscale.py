@@ -37,6 +37,10 @@ from fr_core.detect.tiles import cut, resized, tile_corners
 from fr_core.types import F32, U8, Detection, frozen_array
 
 
+# Tiles that are cut out together for a second look: a crowd has hundreds of candidates, and each tile its memory.
+_LOOKS_AT_ONCE = 16
+
+
 @dataclass(frozen=True, slots=True)
 class Scales:
     """The numbers of the rule; lengths in pixels.
@@ -182,15 +186,18 @@ class MultiscaleDetector:
 
         The box is left as it is: beyond the photo's edge there is nothing to see here, and the model would guess on.
         """
-        views = [self._view(box, side, copies) for box, side in zip(faces.boxes, faces.sides, strict=True)]
-        answers = []
-        for i, (found, (_, zoom, corner)) in enumerate(
-            zip(map(sound, self._model.detect_tiles([tile for tile, _, _ in views])), views, strict=True)
-        ):
-            again = found.placed(np.full(2, 1 / zoom, np.float32), corner)
-            same = again.take(iou(faces.boxes[i], again.boxes) > self._nms_threshold)
-            best = int(np.argmax(same.scores)) if len(same) else -1
-            answers.append((same.landmarks[best], float(same.scores[best])) if best >= 0 else (faces.landmarks[i], 0.0))
+        answers: list[tuple[F32, float]] = []
+        for start in range(0, len(faces), _LOOKS_AT_ONCE):
+            some = faces.take(np.arange(start, min(start + _LOOKS_AT_ONCE, len(faces))))
+            views = [self._view(box, side, copies) for box, side in zip(some.boxes, some.sides, strict=True)]
+            found = self._model.detect_tiles([tile for tile, _, _ in views])
+            for i, (seen, (_, zoom, corner)) in enumerate(zip(map(sound, found), views, strict=True)):
+                again = seen.placed(np.full(2, 1 / zoom, np.float32), corner)
+                same = again.take(iou(some.boxes[i], again.boxes) > self._nms_threshold)
+                best = int(np.argmax(same.scores)) if len(same) else -1
+                answers.append(
+                    (same.landmarks[best], float(same.scores[best])) if best >= 0 else (some.landmarks[i], 0.0)
+                )
         return answers
 
     def _view(self, box: F32, side: float, copies: Sequence[_Copy]) -> tuple[U8, float, F32]:

@@ -23,6 +23,7 @@ from fr_core.gallery.values import (
     MAX_ID_LENGTH,
     MAX_METADATA_KEY,
     MAX_METADATA_PAIRS,
+    MAX_METADATA_TOTAL,
     MAX_METADATA_VALUE,
     MAX_TOP_K,
     NewTemplate,
@@ -61,7 +62,7 @@ def require_display_name(display_name: str) -> None:
 
 
 def require_metadata(metadata: Mapping[str, str]) -> None:
-    """Raise `InvalidField` for more than 32 pairs, keys not of 1 to 64 or values of more than 1,024 characters."""
+    """Raise `InvalidField` for more than 32 pairs, keys not of 1 to 64, values of more than 1,024, 4,096 in all."""
     if len(metadata) > MAX_METADATA_PAIRS:
         raise InvalidField(
             f"There are {len(metadata)} pairs of metadata; {MAX_METADATA_PAIRS} are allowed.",
@@ -71,6 +72,13 @@ def require_metadata(metadata: Mapping[str, str]) -> None:
     for key, value in metadata.items():
         _require_text(key, 1, MAX_METADATA_KEY, "metadata key")
         _require_text(value, 0, MAX_METADATA_VALUE, "metadata value")
+    total = sum(len(key) + len(value) for key, value in metadata.items())
+    if total > MAX_METADATA_TOTAL:
+        raise InvalidField(
+            f"The metadata have {total} characters in all; {MAX_METADATA_TOTAL} are allowed.",
+            field="metadata",
+            limit=str(MAX_METADATA_TOTAL),
+        )
 
 
 def _require_text(text: str, shortest: int, longest: int, field: str) -> None:

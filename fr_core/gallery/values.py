@@ -20,6 +20,8 @@ MAX_DISPLAY_NAME = 256
 MAX_METADATA_PAIRS = 32
 MAX_METADATA_KEY = 64
 MAX_METADATA_VALUE = 1024
+# Of all keys and values of a subject: a page or a candidate list holds up to 1,000 subjects.
+MAX_METADATA_TOTAL = 4096
 # Embedders of today give 128 to 1,024 values; the bound keeps a damaged number from allocating the machine's memory.
 MAX_EMBEDDING_SIZE = 4096
 

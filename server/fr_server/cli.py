@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from pathlib import Path
 from typing import Annotated
@@ -41,9 +40,9 @@ def serve(
         "model.device": device,
         "model.flip": flip,
     }
-    overrides = [f"{key}={json.dumps(value)}" for key, value in named.items() if value is not None]
+    values = {key: value for key, value in named.items() if value is not None}
     try:
-        tree = load_config(config, [*(settings or []), *overrides])
+        tree = load_config(config, settings or [], values)
         if show:
             typer.echo(print_config(tree), nl=False)
             return

@@ -112,8 +112,10 @@ KEYS: Mapping[str, Key] = types.MappingProxyType(
 )
 
 
-def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
-    """Read a TOML file, then apply `KEY=VALUE` overrides with dotted keys and TOML values.
+def load_config(
+    path: Path | None, overrides: Sequence[str] = (), values: Mapping[str, object] = types.MappingProxyType({})
+) -> Config:
+    """Read a TOML file, then apply `KEY=VALUE` overrides with dotted keys and TOML values, then values by dotted key.
 
     A value that is no TOML is taken as a string, so that `model.device=cpu` needs no quotes.
 
@@ -124,13 +126,15 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
     raw: dict[str, Any] = {}
     if path is not None:
         try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8"))
+            raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except OSError as error:
             raise ConfigInvalid(f"The configuration {path} cannot be read: {error.strerror}.") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ConfigInvalid(f"The configuration {path} is not valid TOML: {error}.") from error
     for override in overrides:
         _apply_override(raw, override)
+    for key, value in values.items():
+        _set(raw, key, value)
     return config_from(raw)
 
 
@@ -162,13 +166,19 @@ def print_config(config: Config) -> str:
 
 def _apply_override(raw: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
-    section, dot, name = key.strip().partition(".")
-    if not (equals and dot and section and name):
+    if not equals:
         raise ConfigInvalid("A setting is written SECTION.KEY=VALUE, such as model.device=cpu.")
     try:
         value = tomllib.loads(f"value = {text.strip()}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()
+    _set(raw, key.strip(), value)
+
+
+def _set(raw: dict[str, Any], key: str, value: object) -> None:
+    section, dot, name = key.partition(".")
+    if not (dot and section and name):
+        raise ConfigInvalid("A setting is written SECTION.KEY=VALUE, such as model.device=cpu.")
     branch = raw.setdefault(section, {})
     if not isinstance(branch, dict):
         raise ConfigInvalid(f"`{section}` is a section, not a value.", key=section)
@@ -202,6 +212,8 @@ def _leaf(key: str, kind: Any, value: object) -> Any:
         checked: Any = tuple(value)
     elif kind is float and isinstance(value, int) and not isinstance(value, bool):
         checked = float(value)
+    elif isinstance(value, str) and "\0" in value:
+        raise ConfigInvalid(f"`{key}` holds a NUL character.", key=key)
     elif type(value) is kind:
         checked = value
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -16,7 +17,7 @@ from platformdirs import user_data_path
 
 from fr_api.v1 import gallery_pb2, gallery_pb2_grpc, recognition_pb2, recognition_pb2_grpc, server_pb2, server_pb2_grpc
 from fr_core import __version__
-from fr_core.errors import AddressUnavailable
+from fr_core.errors import AddressUnavailable, ConfigInvalid
 from fr_core.gallery.galleries import Galleries
 from fr_server.config import Config
 from fr_server.convert.server import server_info
@@ -41,6 +42,11 @@ SERVICES = (
 # refused by the server, with a reason, rather than by gRPC without one.
 MESSAGE_PHOTOS = 4
 MESSAGE_EXTRA_BYTES = 1024 * 1024
+
+# For answers that are on their way when the last call has ended.
+_LAST_WORDS_S = 0.5
+# A client that vanished without a word is noticed after both, and its calls end.
+_KEEPALIVE_MS, _KEEPALIVE_TIMEOUT_MS = 60_000, 20_000
 
 
 def data_folder(config: Config, environ: Mapping[str, str] = os.environ) -> Path:
@@ -90,11 +96,13 @@ class App:
                     self.config.images.max_bytes * MESSAGE_PHOTOS + MESSAGE_EXTRA_BYTES,
                 ),
                 ("grpc.max_send_message_length", -1),
+                ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+                ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
                 ("grpc.so_reuseport", 0),  # else a second server would silently share the port
             ),
         )
         self._add_services(self._server, self._work)
-        address = f"{self.config.server.host}:{self.config.server.port}"
+        address = f"{_bracketed(self.config.server.host)}:{self.config.server.port}"
         try:
             self.port = self._server.add_insecure_port(address)
         except RuntimeError as error:
@@ -109,7 +117,10 @@ class App:
             self._admission.drain()
             self._work.draining.set()
             await self._health.enter_graceful_shutdown()
-            await self._server.stop(self.config.server.drain_s)
+            # Not `stop(drain_s)`: whoever watches the health holds a call open for ever.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._admission.idle.wait(), self.config.server.drain_s)
+            await self._server.stop(_LAST_WORDS_S)
             await asyncio.to_thread(self._work.close)
         await asyncio.to_thread(self.galleries.close)
 
@@ -139,12 +150,13 @@ async def run(app: App, ready_file: Path | None = None) -> None:
         ready_file: written with "HOST:PORT" when calls are answered, and removed at the end.
     """
     told_to_stop = asyncio.Event()
+    ready = False
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, told_to_stop.set)
     try:
         await app.start()
-        address = f"{app.config.server.host}:{app.port}"
+        address = f"{_bracketed(app.config.server.host)}:{app.port}"
         log.info(
             "FR Core %s serving on %s with %s on %s (%s)",
             __version__,
@@ -154,17 +166,25 @@ async def run(app: App, ready_file: Path | None = None) -> None:
             app.engine.device.runtime,
         )
         if ready_file is not None:
-            await asyncio.to_thread(_write_atomically, ready_file, f"{address}\n")
+            await asyncio.to_thread(_write_ready, ready_file, f"{address}\n")
+            ready = True
         await told_to_stop.wait()
         log.info("Stopping: new calls are refused, running ones have %g s to end", app.config.server.drain_s)
     finally:
-        if ready_file is not None:
+        if ready_file is not None and ready:  # else the file may be that of another server
             await asyncio.to_thread(ready_file.unlink, missing_ok=True)
         await app.stop()
     log.info("Stopped")
 
 
-def _write_atomically(path: Path, text: str) -> None:
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def _write_ready(path: Path, text: str) -> None:
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise ConfigInvalid(f"The ready file {path} cannot be written: {error.strerror}.") from error

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from fr_core.errors import ShuttingDown
+from fr_core.errors import InputRefused, ShuttingDown
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -56,6 +56,7 @@ async def answer_each(
 
     Raises:
         ShuttingDown: `draining` was set; what had been read was answered first.
+        InputRefused: a request could not be read; what had been read was answered first.
     """
     slots = asyncio.Semaphore(window)
     answers: asyncio.Queue[Response | None] = asyncio.Queue()
@@ -64,14 +65,21 @@ async def answer_each(
         answers.put_nowait(await answer(request))
 
     async def feed() -> None:
+        unreadable: InputRefused | None = None
         stopping = asyncio.create_task(draining.wait())
         try:
             async with asyncio.TaskGroup() as items:
                 while await slots.acquire():
-                    request = await _next(requests, stopping)
+                    try:
+                        request = await _next(requests, stopping)
+                    except InputRefused as error:  # what was read before it is answered first
+                        unreadable = error
+                        break
                     if request is None:
                         break
                     items.create_task(work(request))
+            if unreadable is not None:
+                raise unreadable
             if stopping.done():
                 raise ShuttingDown("The server is shutting down; every item that was read has been answered.")
         finally:

@@ -150,6 +150,35 @@ def test_defect_is_an_internal_error_with_a_request_id_and_tells_nothing(
         assert server.server.GetServerInfo(server_pb2.GetServerInfoRequest()).version
 
 
+def test_message_that_is_no_protobuf_is_refused_with_a_reason(server: Running) -> None:
+    for garbage in (b"\xff\xff\xff", b"\x0a\x02\xff\xfe"):
+        call: grpc.UnaryUnaryMultiCallable[bytes, bytes]
+        call = server.channel.unary_unary("/fr_api.v1.GalleryService/CreateGallery")
+        with pytest.raises(grpc.RpcError) as caught:
+            call(garbage)
+        assert ended(caught.value).info.reason == "INVALID_FIELD"
+
+
+def test_stream_with_garbage_answers_what_came_before_it(server: Running) -> None:
+    item = recognition_pb2.StreamEmbedRequest(item_id="a", image=common_pb2.Image(data=photo(1)))
+    call: grpc.StreamStreamMultiCallable[bytes, bytes]
+    call = server.channel.stream_stream("/fr_api.v1.RecognitionService/StreamEmbed")
+    answers = call(iter([item.SerializeToString(), b"\xff\xff"]))
+    assert recognition_pb2.StreamEmbedResponse.FromString(next(answers)).item_id == "a"
+    with pytest.raises(grpc.RpcError) as caught:
+        next(answers)
+    assert ended(caught.value).info.reason == "INVALID_FIELD"
+
+
+def test_watching_the_health_does_not_hold_the_server_up(tmp_path: Path) -> None:
+    with running(tmp_path, server={"drain_s": 15.0}) as server:
+        watch = health_pb2_grpc.HealthStub(server.channel).Watch(health_pb2.HealthCheckRequest())
+        next(watch)
+        started = time.monotonic()
+        server.stop().result(10)
+        assert time.monotonic() - started < 5
+
+
 def test_request_id_that_is_no_plain_word_is_replaced(server: Running, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
         _, call = server.recognition.Detect.with_call(DETECT, metadata=(("x-request-id", "a b c"),))

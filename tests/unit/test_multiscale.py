@@ -7,6 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fr_core.detect.multiscale import MultiscaleDetector, Scales, copy_scales
 from fr_core.detect.nms import iou, keep_best
@@ -100,8 +102,10 @@ def test_face_of_24_px_in_12_megapixels_is_found_wherever_it_lies(corner: tuple[
     assert np.allclose(box, [left, top, left + 24, top + 24], atol=2)
 
 
-def test_large_face_of_a_large_photo_is_one_face() -> None:
-    assert len(detect(photo(4000, 3000, (500, 200, 2500)), SquareModel())) == 1
+@pytest.mark.parametrize("side", [40, 70, 110, 160, 300, 700, 1500, 2500])
+def test_face_of_any_size_is_one_face_in_its_place(side: int) -> None:
+    (box,) = detect(photo(4000, 3000, (1317, 433, side)), SquareModel())
+    assert np.allclose(box, [1317, 433, 1317 + side, 433 + side], atol=max(2, side * 0.02))
 
 
 def test_doubtful_candidate_of_one_scale_needs_a_second_look() -> None:
@@ -118,6 +122,91 @@ def test_doubtful_candidate_of_one_scale_needs_a_second_look() -> None:
     pixels = photo(640, 640, (100, 100, 40))
     assert detect(pixels, OnlyAtFullSize(score=0.6)) == []
     assert len(detect(pixels, SquareModel(score=0.6))) == 1
+
+
+class Scripted(SquareModel):
+    """Gives each square of a tile of one size its own score; of other sizes, the usual one."""
+
+    def __init__(self, scores: dict[int, float]) -> None:
+        super().__init__()
+        self._scores = scores
+
+    def detect_tiles(self, tiles: Sequence[U8]) -> list[TileFaces]:
+        found = super().detect_tiles(tiles)
+        return [
+            TileFaces(faces.boxes, faces.landmarks, np.full(len(faces), self._scores[tile.shape[0]], np.float32))
+            for tile, faces in zip(tiles, found, strict=True)
+        ]
+
+
+@pytest.mark.parametrize(("coarse", "fine", "score"), [(0.8, 0.6, 0.7), (0.5, 0.6, 0.55), (0.3, 0.6, None)])
+def test_two_copies_that_see_a_face_well_vote_by_their_mean(coarse: float, fine: float, score: float | None) -> None:
+    model = Scripted({256: coarse, 640: fine})
+    faces = MultiscaleDetector(model, threshold=0.5, nms_threshold=0.4).detect(photo(640, 640, (200, 200, 200)))
+    assert [face.score for face in faces] == pytest.approx([] if score is None else [score])
+    assert model.tiles == [640, 256]  # and no second look
+
+
+def test_copy_in_which_a_face_is_too_small_to_be_judged_has_no_vote() -> None:
+    model = Scripted({256: 0.2, 640: 0.8})
+    faces = MultiscaleDetector(model, threshold=0.5, nms_threshold=0.4).detect(photo(640, 640, (200, 200, 70)))
+    assert [face.score for face in faces] == pytest.approx([0.8])
+
+
+def test_crowd_is_looked_at_in_small_parties_and_nobody_is_lost() -> None:
+    class Counting(SquareModel):
+        largest_party = 0
+
+        def detect_tiles(self, tiles: Sequence[U8]) -> list[TileFaces]:
+            self.largest_party = max(self.largest_party, len(tiles))
+            return super().detect_tiles(tiles)
+
+    squares = [(20 + 40 * (i % 15), 20 + 40 * (i // 15), 20) for i in range(150)]
+    model = Counting(score=0.6)
+    found = detect(photo(640, 640, *squares), model)
+    assert sorted([round(left), round(top)] for left, top, _, _ in found) == sorted([x, y] for x, y, _ in squares)
+    assert model.largest_party <= 16
+    assert len(model.tiles) == 2 + 150
+
+
+@pytest.mark.parametrize("spoil", ["turned inside out", "no number", "without end", "landmarks at one place"])
+@pytest.mark.filterwarnings("error")
+def test_what_cannot_be_a_face_is_dropped(spoil: str) -> None:
+    class Strange(SquareModel):
+        def detect_tiles(self, tiles: Sequence[U8]) -> list[TileFaces]:
+            found = []
+            for faces in super().detect_tiles(tiles):
+                boxes, landmarks = faces.boxes.copy(), faces.landmarks.copy()
+                if spoil == "turned inside out":
+                    boxes = boxes[:, [2, 1, 0, 3]]
+                elif spoil == "no number":
+                    landmarks[:, 2] = np.nan
+                elif spoil == "without end":
+                    boxes[:, 2:] = np.inf
+                else:
+                    landmarks[:] = landmarks[:, :1]
+                found.append(TileFaces(boxes, landmarks, faces.scores))
+            return found
+
+    assert detect(photo(700, 500, (100, 100, 200)), Strange()) == []
+
+
+@given(
+    length=st.integers(641, 5000),
+    side=st.integers(1, 150),
+    where=st.floats(0, 1),
+)
+def test_whatever_is_no_longer_than_the_overlap_lies_whole_in_some_tile(length: int, side: int, where: float) -> None:
+    rule = Scales()
+    first = where * (length - side)
+    starts = {left for left, _ in tile_corners(length, 640, 640, rule.overlap)}
+    assert any(
+        (start == 0 or first > start + rule.edge)
+        and (start + 640 >= length or first + side < start + 640 - rule.edge)
+        and start <= first
+        and first + side <= start + 640
+        for start in starts
+    )
 
 
 def test_faces_come_the_largest_first() -> None:

@@ -163,7 +163,7 @@ def _draw_result(
     head, text = Lettering(_HEAD), Lettering(_TEXT)
     left = MARGIN + PROBE + 2 * GAP
     reached = result.decision == gallery_pb2.SEARCH_DECISION_POTENTIAL_CANDIDATES
-    decision = "Potential candidates" if reached else "No potential candidate"
+    decision = "Potential candidates" if reached else "No candidate"
     pen.text((left, top), f"{decision} (threshold {threshold:.3f})", fill=INK, font=head.font)
     top += _head_height()
     _paste_fitted(picture, _probe_view(probe, result), (MARGIN, top), PROBE)

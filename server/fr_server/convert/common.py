@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import datetime
 
 import numpy as np
@@ -15,6 +16,8 @@ from fr_core.types import Embedding, Face, ModelId, Quality, checked_embedding
 from fr_server.errors import reason_value
 
 MAX_ITEM_ID = 128
+# What the parts of a model id are made of; a mismatch repeats them in its message.
+_MODEL_WORD = re.compile(r"[A-Za-z0-9._+-]{1,64}")
 
 
 def image_data(image: common_pb2.Image, field: str) -> bytes:
@@ -61,8 +64,13 @@ def model_from(message: common_pb2.Embedding) -> ModelId:
     """Return the model that an embedding says it comes from; raises `MissingField` where it says none."""
     model = message.model
     for name in ("pack", "version", "sha256"):
-        if not getattr(model, name):
+        value = getattr(model, name)
+        if not value:
             raise MissingField(f"`embedding.model.{name}` is not set.", field=f"embedding.model.{name}")
+        if not _MODEL_WORD.fullmatch(value):
+            raise InvalidField(
+                f"`embedding.model.{name}` is not one that a server gives.", field=f"embedding.model.{name}"
+            )
     return ModelId(model.pack, model.version, model.sha256)
 
 
@@ -74,6 +82,8 @@ def embedding_from(message: common_pb2.Embedding, model: ModelId, size: int) -> 
     """
     sent = model_from(message)
     model.require_same(sent)
+    if len(message.vector) != size:  # before a long vector is converted
+        return checked_embedding(np.empty(len(message.vector), np.bool_), sent, size)
     return checked_embedding(np.array(message.vector, dtype=np.float64), sent, size)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,13 +16,16 @@ from fr_server.interceptors.wrapping import EXEMPT, Context, Handler, Stream, Un
 class Admission(grpc.aio.ServerInterceptor):
     """Admits up to `max_in_flight` calls at once; a stream is one call for as long as it is open.
 
-    grpc's own `maximum_concurrent_rpcs` would refuse health checks too, and without a reason.
+    `idle` is set while no call is in work. grpc's own `maximum_concurrent_rpcs` would refuse health checks too, and
+    without a reason.
     """
 
     def __init__(self, max_in_flight: int) -> None:
         self._max_in_flight = max_in_flight
         self._in_flight = 0
         self._draining = False
+        self.idle = asyncio.Event()
+        self.idle.set()
 
     def drain(self) -> None:
         """Refuse every call from now on; those in work go on."""
@@ -64,7 +68,10 @@ class Admission(grpc.aio.ServerInterceptor):
                 limit=str(self._max_in_flight),
             )
         self._in_flight += 1
+        self.idle.clear()
         try:
             yield
         finally:
             self._in_flight -= 1
+            if not self._in_flight:
+                self.idle.set()

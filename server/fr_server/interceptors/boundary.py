@@ -14,9 +14,9 @@ from typing import Any
 
 import grpc
 
-from fr_core.errors import Failure, FrError, InputRefused, InternalError
+from fr_core.errors import Failure, FrError, InputRefused, InternalError, InvalidField
 from fr_server.errors import abort
-from fr_server.interceptors.wrapping import EXEMPT, Context, Handler, Stream, Unary, wrap
+from fr_server.interceptors.wrapping import EXEMPT, Context, Handler, Malformed, Stream, Unary, wrap
 
 log = logging.getLogger("fr_server.calls")
 
@@ -69,19 +69,30 @@ class Boundary(grpc.aio.ServerInterceptor):
         def unary(behaviour: Unary) -> Unary:
             async def call(request: Any, context: Context) -> Any:
                 async with _Call(method, context):
-                    return await behaviour(request, context)
+                    return await behaviour(_well_formed(request), context)
 
             return call
 
         def stream(behaviour: Stream) -> Stream:
             async def call(requests: Any, context: Context) -> AsyncIterator[Any]:
                 async with _Call(method, context):
-                    async for response in behaviour(requests, context):
+                    async for response in behaviour(_each_well_formed(requests), context):
                         yield response
 
             return call
 
         return wrap(handler, unary, stream)
+
+
+def _well_formed(request: Any) -> Any:
+    if isinstance(request, Malformed):
+        raise InvalidField("The message cannot be read as the protobuf message of this call.")
+    return request
+
+
+async def _each_well_formed(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        yield _well_formed(request)
 
 
 class _Call:

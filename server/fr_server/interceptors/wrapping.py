@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeAlias
 
 import grpc
+from google.protobuf.message import DecodeError
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Unary = Callable[[Any, Context], Awaitable[Any]]
@@ -16,18 +17,36 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic in the stub on
 EXEMPT = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 
 
+class Malformed:
+    """What stands for a message that cannot be read as protobuf, until a room that can refuse it."""
+
+
 def wrap(handler: Handler, unary: Callable[[Unary], Unary], stream: Callable[[Stream], Stream]) -> Handler:
     """Return `handler` with its behaviour replaced by `unary(behaviour)` or `stream(behaviour)`."""
     if handler.unary_unary is not None:
         return grpc.unary_unary_rpc_method_handler(
             unary(handler.unary_unary),  # type: ignore[arg-type]
-            request_deserializer=handler.request_deserializer,
+            request_deserializer=_reading(handler.request_deserializer),
             response_serializer=handler.response_serializer,
         )
     if handler.stream_stream is not None:
         return grpc.stream_stream_rpc_method_handler(
             stream(handler.stream_stream),  # type: ignore[arg-type]
-            request_deserializer=handler.request_deserializer,
+            request_deserializer=_reading(handler.request_deserializer),
             response_serializer=handler.response_serializer,
         )
     raise TypeError("a service of FR Core is unary-unary or stream-stream")
+
+
+def _reading(deserializer: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
+    """Return a deserializer that gives `Malformed` where gRPC would end the call without a reason, and log a trace."""
+    if deserializer is None:
+        return None
+
+    def read(message: bytes) -> Any:
+        try:
+            return deserializer(message)
+        except DecodeError:
+            return Malformed()
+
+    return read

@@ -8,12 +8,12 @@ from typing import Any
 import grpc
 
 from fr_api.v1 import gallery_pb2, gallery_pb2_grpc
-from fr_core.errors import MissingField
-from fr_core.gallery.checks import require_subject_id
+from fr_core.errors import InvalidTopK, MissingField
+from fr_core.gallery.checks import require_display_name, require_metadata, require_subject_id
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.values import Enrolment, GalleryInfo, NewTemplate
 from fr_core.quality.assess import QualityLimits, require_enrollable
-from fr_server.convert.common import face_policy, item_id, refusal, sent_threshold
+from fr_server.convert.common import MAX_ITEM_ID, face_policy, item_id, refusal, sent_threshold
 from fr_server.convert.gallery import (
     SearchedFace,
     enrol_response,
@@ -28,6 +28,9 @@ from fr_server.services.probes import ProbeFace, Probes
 from fr_server.work import Work, answer_each
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+# Candidates of all faces of one answer, so that its size stays within what clients and memory hold.
+MAX_CANDIDATES = 10_000
 
 
 class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
@@ -95,7 +98,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         request_id = current_request_id()
 
         async def answer(request: gallery_pb2.StreamEnrolRequest) -> gallery_pb2.StreamEnrolResponse:
-            response = gallery_pb2.StreamEnrolResponse(item_id=request.item_id)
+            response = gallery_pb2.StreamEnrolResponse(item_id=request.item_id[:MAX_ITEM_ID])
             try:
                 item_id(request.item_id)
                 if not request.HasField("enrol"):
@@ -121,7 +124,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         request_id = current_request_id()
 
         async def answer(request: gallery_pb2.StreamSearchRequest) -> gallery_pb2.StreamSearchResponse:
-            response = gallery_pb2.StreamSearchResponse(item_id=request.item_id)
+            response = gallery_pb2.StreamSearchResponse(item_id=request.item_id[:MAX_ITEM_ID])
             try:
                 item_id(request.item_id)
                 if not request.HasField("search"):
@@ -170,7 +173,10 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
 
     async def _enrol(self, request: gallery_pb2.EnrolRequest) -> gallery_pb2.EnrolResponse:
         policy = face_policy(request.several_faces, allow_all=False)
-        require_subject_id(request.subject_id)  # before the work on the photo rather than after it
+        # Before the work on the photo rather than after it.
+        require_subject_id(request.subject_id)
+        require_display_name(request.display_name)
+        require_metadata(request.metadata)
         info = await self._work.storage(self._galleries.get, request.gallery_id)
         (face,) = await self._probes.read(request.face, "face", policy, info.model, info.embedding_size)
         quality: float | None = None
@@ -201,6 +207,11 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         info = await self._work.storage(self._galleries.get, request.gallery_id)
         threshold = self._default_threshold_for(info) if sent is None else sent
         faces = await self._probes.read(request.probe, "probe", policy, info.model, info.embedding_size)
+        if len(faces) * k > MAX_CANDIDATES:
+            raise InvalidTopK(
+                f"{len(faces)} faces with top_k {k} make more than {MAX_CANDIDATES} candidates in one answer.",
+                limit=str(MAX_CANDIDATES),
+            )
 
         def search(face: ProbeFace) -> SearchedFace:
             found = self._galleries.search(
@@ -208,4 +219,5 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
             )
             return SearchedFace(face.face, found)
 
-        return search_response([await self._work.storage(search, face) for face in faces])
+        searched = [await self._work.storage(search, face) for face in faces]
+        return await self._work.storage(search_response, searched)

@@ -10,7 +10,7 @@ import grpc
 from fr_api.v1 import common_pb2, recognition_pb2, recognition_pb2_grpc
 from fr_core.pipeline import FacePolicy
 from fr_core.types import Embedding, Face
-from fr_server.convert.common import face_policy, image_data, item_id, refusal, sent_threshold
+from fr_server.convert.common import MAX_ITEM_ID, face_policy, image_data, item_id, refusal, sent_threshold
 from fr_server.convert.recognition import compare_response, detect_response, embed_response
 from fr_server.interceptors.boundary import as_fr_error, current_request_id
 from fr_server.services.probes import Probes
@@ -59,7 +59,7 @@ class RecognitionService(recognition_pb2_grpc.RecognitionServiceServicer):
         request_id = current_request_id()
 
         async def answer(request: recognition_pb2.StreamEmbedRequest) -> recognition_pb2.StreamEmbedResponse:
-            response = recognition_pb2.StreamEmbedResponse(item_id=request.item_id)
+            response = recognition_pb2.StreamEmbedResponse(item_id=request.item_id[:MAX_ITEM_ID])
             try:
                 item_id(request.item_id)
                 response.embedded.CopyFrom(await self._embed(request.image))

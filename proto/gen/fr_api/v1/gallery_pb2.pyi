@@ -133,7 +133,9 @@ class Subject(_message.Message):
     """A name for people; at most 256 characters."""
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """The caller's own data: at most 32 pairs, keys of 1 to 64 and values of at most 1,024 characters."""
+        """The caller's own data: at most 32 pairs, keys of 1 to 64 and values of at most 1,024 characters,
+        4,096 characters in all.
+        """
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:

@@ -1,0 +1,83 @@
+"""SCRFD's decoder on outputs made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from handmade import HandmadeSession, detector_spec
+
+from fr_core.detect.scrfd import ANCHORS, STRIDES, ScrfdDetector
+from fr_core.types import F32, U8
+
+SIZE = 64
+OFFSETS = np.array([[-1, -1], [1, -1], [0, 0], [-1, 1], [1, 1]], np.float32)
+
+
+def outputs(faces: Sequence[tuple[int, int, int, float]], batch: int = 1, flat: bool = False) -> list[F32]:
+    """Faces (stride, column, row, score) of 1.5 strides to each side, landmarks one stride from the centre."""
+    by_kind: list[list[F32]] = [[], [], []]
+    for stride in STRIDES:
+        cells = SIZE // stride
+        scores, boxes, points = (np.zeros((batch, cells * cells * ANCHORS, n), np.float32) for n in (1, 4, 10))
+        for its_stride, column, row, score in faces:
+            if its_stride == stride:
+                at = (row * cells + column) * ANCHORS
+                scores[:, at], boxes[:, at], points[:, at] = score, 1.5, OFFSETS.reshape(-1)
+        for kind, array in zip(by_kind, (scores, boxes, points), strict=True):
+            kind.append(array[0] if flat else array)
+    return [array for kind in by_kind for array in kind]
+
+
+def detector(made: list[F32], dynamic: bool = True, batch_sizes: tuple[int, ...] = (1,)) -> ScrfdDetector:
+    session = HandmadeSession(made, (None if dynamic else 1, 3, None, None))
+    return ScrfdDetector(session, detector_spec("scrfd"), (SIZE,), 0.4, batch_sizes)
+
+
+def tile(value: int = 0) -> U8:
+    return np.full((SIZE, SIZE, 3), value, np.uint8)
+
+
+@pytest.mark.parametrize("stride", STRIDES)
+@pytest.mark.parametrize("flat", [False, True])  # buffalo_l's SCRFD-10G has no batch axis in its outputs
+def test_distances_are_in_strides_from_the_corner_of_the_cell(stride: int, flat: bool) -> None:
+    (found,) = detector(outputs([(stride, 1, 0, 0.8)], flat=flat)).detect_tiles([tile()])
+    assert found.boxes.tolist() == [[-0.5 * stride, -1.5 * stride, 2.5 * stride, 1.5 * stride]]
+    assert found.landmarks.tolist() == [((OFFSETS + np.array([1, 0])) * stride).tolist()]
+    assert found.scores.tolist() == pytest.approx([0.8])
+
+
+def test_low_scores_and_doubles_go_and_the_best_comes_first() -> None:
+    made = outputs([(8, 2, 2, 0.5), (8, 3, 2, 0.7), (8, 6, 6, 0.39), (16, 3, 3, 0.6)])
+    (found,) = detector(made).detect_tiles([tile()])
+    # The first is half inside the second; the fourth lies apart and larger.
+    assert found.scores.tolist() == pytest.approx([0.7, 0.6])
+
+
+def test_tiles_run_in_batches_of_allowed_sizes_only() -> None:
+    made = outputs([(8, 2, 2, 0.5)], batch=8)
+    model = detector(made, batch_sizes=(4, 2, 1))
+    assert len(model.detect_tiles([tile()] * 7)) == 7
+    assert [len(batch) for batch in model._session.batches] == [4, 2, 1]  # type: ignore[attr-defined]
+    one_only = detector(made, dynamic=False, batch_sizes=(4, 2, 1))
+    one_only.detect_tiles([tile()] * 3)
+    assert [len(batch) for batch in one_only._session.batches] == [1, 1, 1]  # type: ignore[attr-defined]
+
+
+def test_input_is_scaled_and_in_the_order_of_colours_that_the_pack_says() -> None:
+    pixels = tile()
+    pixels[..., 0] = 255
+    session = HandmadeSession(outputs([]), (None, 3, None, None))
+    spec = detector_spec("scrfd", mean=(127.5, 0.0, 10.0), std=(128.0, 2.0, 5.0))
+    ScrfdDetector(session, spec, (SIZE,), 0.4).detect_tiles([pixels])
+    assert session.batches[0][0, :, 0, 0].tolist() == [127.5 / 128, 0, -2]
+    session = HandmadeSession(outputs([]), (None, 3, None, None))
+    ScrfdDetector(session, detector_spec("scrfd", colour="BGR"), (SIZE,), 0.4).detect_tiles([pixels])
+    assert session.batches[0][0, :, 5, 7].tolist() == [0, 0, 255]
+
+
+def test_model_of_a_fixed_size_takes_tiles_of_that_size_only() -> None:
+    session = HandmadeSession([], (1, 3, 640, 640))
+    assert ScrfdDetector(session, detector_spec("scrfd", input_size=640), (256, 640), 0.4).tile_sizes == (640,)
+    assert detector(outputs([])).tile_sizes == (SIZE,)
