@@ -36,7 +36,6 @@ from fr_core.detect.protocol import TileDetector, TileFaces
 from fr_core.detect.tiles import cut, resized, tile_corners
 from fr_core.types import F32, U8, Detection, frozen_array
 
-
 # Tiles that are cut out together for a second look: a crowd has hundreds of candidates, and each tile its memory.
 _LOOKS_AT_ONCE = 16
 

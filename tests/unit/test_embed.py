@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from handmade import HandmadeSession
 
 from fr_core.embed.flip import FlipFusion
 from fr_core.embed.onnx import OnnxEmbedder
 from fr_core.packs.manifest import EmbedderSpec, load_pack
 from fr_core.types import F32, AlignedFace, ModelId
+from handmade import HandmadeSession
 
 MODEL = ModelId("p", "1", "0" * 64)
 SPEC = replace(load_pack("buffalo_s").embedder, embedding_size=3, mean=(0, 0, 0), std=(1, 1, 1), max_batch=None)

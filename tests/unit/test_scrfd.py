@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from handmade import HandmadeSession, detector_spec
 
 from fr_core.detect.scrfd import ANCHORS, STRIDES, ScrfdDetector
 from fr_core.types import F32, U8
+from handmade import HandmadeSession, detector_spec
 
 SIZE = 64
 OFFSETS = np.array([[-1, -1], [1, -1], [0, 0], [-1, 1], [1, 1]], np.float32)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from handmade import HandmadeSession, detector_spec
 
 from fr_core.detect.yunet import STRIDES, YunetDetector
 from fr_core.types import F32, U8
+from handmade import HandmadeSession, detector_spec
 
 SIZE = 64
 POINTS = np.array([[-0.5, -0.5], [0.5, -0.5], [0, 0], [-0.5, 0.5], [0.5, 0.5]], np.float32)
