@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import datetime
 
@@ -10,7 +9,7 @@ import numpy as np
 from google.protobuf import timestamp_pb2
 
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
-from fr_core.errors import FrError, InvalidField, InvalidThreshold, MissingField
+from fr_core.errors import EmbeddingWrongSize, FrError, InvalidField, InvalidThreshold, MissingField
 from fr_core.pipeline import FacePolicy
 from fr_core.types import Embedding, Face, ModelId, Quality, checked_embedding
 from fr_server.errors import reason_value
@@ -27,11 +26,10 @@ def image_data(image: common_pb2.Image, field: str) -> bytes:
     return image.data
 
 
-def item_id(text: str) -> str:
-    """Return the id of a stream's item; raises `InvalidField` for one that is too long."""
+def require_item_id(text: str) -> None:
+    """Raise `InvalidField` where the id of a stream's item is too long."""
     if len(text) > MAX_ITEM_ID:
         raise InvalidField(f"`item_id` has {len(text)} characters; {MAX_ITEM_ID} are allowed.", field="item_id")
-    return text
 
 
 def sent_threshold(
@@ -41,7 +39,7 @@ def sent_threshold(
     if not request.HasField("threshold"):
         return None
     value = request.threshold
-    if not (math.isfinite(value) and -1.0 <= value <= 1.0):
+    if not -1.0 <= value <= 1.0:  # neither is NaN
         raise InvalidThreshold("The threshold is not a number from -1 to 1.", field="threshold")
     return value
 
@@ -82,8 +80,11 @@ def embedding_from(message: common_pb2.Embedding, model: ModelId, size: int) -> 
     """
     sent = model_from(message)
     model.require_same(sent)
-    if len(message.vector) != size:  # before a long vector is converted
-        return checked_embedding(np.empty(len(message.vector), np.bool_), sent, size)
+    found = len(message.vector)
+    if found != size:  # before a long vector is converted
+        raise EmbeddingWrongSize(
+            f"The embedding has {found} values; this model has {size}.", expected=str(size), found=str(found)
+        )
     return checked_embedding(np.array(message.vector, dtype=np.float64), sent, size)
 
 

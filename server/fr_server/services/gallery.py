@@ -13,7 +13,7 @@ from fr_core.gallery.checks import require_display_name, require_metadata, requi
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.values import Enrolment, GalleryInfo, NewTemplate
 from fr_core.quality.assess import QualityLimits, require_enrollable
-from fr_server.convert.common import MAX_ITEM_ID, face_policy, item_id, refusal, sent_threshold
+from fr_server.convert.common import face_policy, sent_threshold
 from fr_server.convert.gallery import (
     SearchedFace,
     enrol_response,
@@ -23,9 +23,9 @@ from fr_server.convert.gallery import (
     subject_message,
     top_k,
 )
-from fr_server.interceptors.boundary import as_fr_error, current_request_id
+from fr_server.services.items import answer_items
 from fr_server.services.probes import ProbeFace, Probes
-from fr_server.work import Work, answer_each
+from fr_server.work import Work
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -95,20 +95,14 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         self, request_iterator: AsyncIterator[gallery_pb2.StreamEnrolRequest], context: Context
     ) -> AsyncIterator[gallery_pb2.StreamEnrolResponse]:
         """Enrol many faces."""
-        request_id = current_request_id()
 
-        async def answer(request: gallery_pb2.StreamEnrolRequest) -> gallery_pb2.StreamEnrolResponse:
-            response = gallery_pb2.StreamEnrolResponse(item_id=request.item_id[:MAX_ITEM_ID])
-            try:
-                item_id(request.item_id)
-                if not request.HasField("enrol"):
-                    raise MissingField("`enrol` is not set.", field="enrol")
-                response.stored.CopyFrom(await self._enrol(request.enrol))
-            except Exception as error:  # noqa: BLE001 - the edge of one item: every item is answered
-                response.refusal.CopyFrom(refusal(as_fr_error(error, "StreamEnrol", request_id)))
-            return response
+        async def fill(request: gallery_pb2.StreamEnrolRequest, response: gallery_pb2.StreamEnrolResponse) -> None:
+            if not request.HasField("enrol"):
+                raise MissingField("`enrol` is not set.", field="enrol")
+            response.stored.CopyFrom(await self._enrol(request.enrol))
 
-        async for response in answer_each(request_iterator, answer, self._stream_window, self._work.draining):
+        answers = answer_items(request_iterator, gallery_pb2.StreamEnrolResponse, fill, self._stream_window, self._work)
+        async for response in answers:
             yield response
 
     async def Search(  # noqa: N802
@@ -121,20 +115,16 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         self, request_iterator: AsyncIterator[gallery_pb2.StreamSearchRequest], context: Context
     ) -> AsyncIterator[gallery_pb2.StreamSearchResponse]:
         """Search for many faces."""
-        request_id = current_request_id()
 
-        async def answer(request: gallery_pb2.StreamSearchRequest) -> gallery_pb2.StreamSearchResponse:
-            response = gallery_pb2.StreamSearchResponse(item_id=request.item_id[:MAX_ITEM_ID])
-            try:
-                item_id(request.item_id)
-                if not request.HasField("search"):
-                    raise MissingField("`search` is not set.", field="search")
-                response.found.CopyFrom(await self._search(request.search))
-            except Exception as error:  # noqa: BLE001 - the edge of one item: every item is answered
-                response.refusal.CopyFrom(refusal(as_fr_error(error, "StreamSearch", request_id)))
-            return response
+        async def fill(request: gallery_pb2.StreamSearchRequest, response: gallery_pb2.StreamSearchResponse) -> None:
+            if not request.HasField("search"):
+                raise MissingField("`search` is not set.", field="search")
+            response.found.CopyFrom(await self._search(request.search))
 
-        async for response in answer_each(request_iterator, answer, self._stream_window, self._work.draining):
+        answers = answer_items(
+            request_iterator, gallery_pb2.StreamSearchResponse, fill, self._stream_window, self._work
+        )
+        async for response in answers:
             yield response
 
     async def GetSubject(  # noqa: N802

@@ -10,11 +10,11 @@ import grpc
 from fr_api.v1 import common_pb2, recognition_pb2, recognition_pb2_grpc
 from fr_core.pipeline import FacePolicy
 from fr_core.types import Embedding, Face
-from fr_server.convert.common import MAX_ITEM_ID, face_policy, image_data, item_id, refusal, sent_threshold
+from fr_server.convert.common import face_policy, image_data, sent_threshold
 from fr_server.convert.recognition import compare_response, detect_response, embed_response
-from fr_server.interceptors.boundary import as_fr_error, current_request_id
+from fr_server.services.items import answer_items
 from fr_server.services.probes import Probes
-from fr_server.work import Work, answer_each
+from fr_server.work import Work
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -56,18 +56,16 @@ class RecognitionService(recognition_pb2_grpc.RecognitionServiceServicer):
         self, request_iterator: AsyncIterator[recognition_pb2.StreamEmbedRequest], context: Context
     ) -> AsyncIterator[recognition_pb2.StreamEmbedResponse]:
         """Embed many photos."""
-        request_id = current_request_id()
 
-        async def answer(request: recognition_pb2.StreamEmbedRequest) -> recognition_pb2.StreamEmbedResponse:
-            response = recognition_pb2.StreamEmbedResponse(item_id=request.item_id[:MAX_ITEM_ID])
-            try:
-                item_id(request.item_id)
-                response.embedded.CopyFrom(await self._embed(request.image))
-            except Exception as error:  # noqa: BLE001 - the edge of one item: every item is answered
-                response.refusal.CopyFrom(refusal(as_fr_error(error, "StreamEmbed", request_id)))
-            return response
+        async def fill(
+            request: recognition_pb2.StreamEmbedRequest, response: recognition_pb2.StreamEmbedResponse
+        ) -> None:
+            response.embedded.CopyFrom(await self._embed(request.image))
 
-        async for response in answer_each(request_iterator, answer, self._stream_window, self._work.draining):
+        answers = answer_items(
+            request_iterator, recognition_pb2.StreamEmbedResponse, fill, self._stream_window, self._work
+        )
+        async for response in answers:
             yield response
 
     async def _embed(self, image: common_pb2.Image) -> recognition_pb2.EmbedResponse:
