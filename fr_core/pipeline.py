@@ -17,9 +17,10 @@ from fr_core.embed.protocol import Embedder
 from fr_core.errors import NoFaceFound, SeveralFaces
 from fr_core.imaging import ImageLimits, decode
 from fr_core.packs.cache import ModelCache
-from fr_core.packs.manifest import DetectorSpec, Pack
+from fr_core.packs.manifest import DetectorSpec, EmbedderSpec, Pack
 from fr_core.quality.assess import QualityLimits, assess
 from fr_core.runtime.devices import ActiveDevice
+from fr_core.runtime.onnx_graph import PixelInput
 from fr_core.runtime.open import open_session
 from fr_core.runtime.session import Session
 from fr_core.types import EmbeddedFace, Face, Image, ModelId
@@ -173,8 +174,8 @@ def open_pipeline(
         ModelNotInstalled, ModelCorrupt: as `ModelCache.read_verified`.
         ConfigInvalid, DeviceUnavailable: as `fr_core.runtime.open.open_session`.
     """
-    detector_session = open_session(cache.read_verified(pack.detector.file), device, threads)
-    embedder_session = open_session(cache.read_verified(pack.embedder.file), device, threads)
+    detector_session = open_session(cache.read_verified(pack.detector.file), _pixels(pack.detector), device, threads)
+    embedder_session = open_session(cache.read_verified(pack.embedder.file), _pixels(pack.embedder), device, threads)
     raw = OnnxEmbedder(embedder_session, pack.embedder, pack.model_id(flip=False))
     pipeline = Pipeline(
         _detector(detector_session, pack.detector),
@@ -184,6 +185,10 @@ def open_pipeline(
         pack.embedder.min_embedding_norm,
     )
     return Opened(pack, pipeline, embedder_session.device)
+
+
+def _pixels(spec: DetectorSpec | EmbedderSpec) -> PixelInput:
+    return PixelInput(spec.colour, spec.mean, spec.std)
 
 
 def _detector(session: Session, spec: DetectorSpec) -> Detector:

@@ -9,7 +9,7 @@ import numpy as np
 
 from fr_core.packs.manifest import DetectorSpec, load_pack
 from fr_core.runtime.devices import ActiveDevice
-from fr_core.types import F32
+from fr_core.types import F32, U8
 
 
 class HandmadeSession:
@@ -19,10 +19,10 @@ class HandmadeSession:
         self.input_shape = input_shape
         self.output_names = names
         self.device = ActiveDevice("cpu", "cpu", "handmade 1")
-        self.batches: list[F32] = []
+        self.batches: list[U8] = []
         self._outputs = outputs
 
-    def run(self, batch: F32) -> list[F32]:
+    def run(self, batch: U8) -> list[F32]:
         self.batches.append(np.array(batch))
         return [output[: len(batch)] if output.ndim == 3 else output for output in self._outputs]
 

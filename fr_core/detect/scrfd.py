@@ -8,7 +8,7 @@ import numpy as np
 
 from fr_core.detect.nms import keep_best
 from fr_core.detect.protocol import TileFaces
-from fr_core.detect.tiles import batches, grid, network_input
+from fr_core.detect.tiles import batches, grid
 from fr_core.packs.manifest import DetectorSpec
 from fr_core.runtime.session import Session
 from fr_core.types import F32, U8
@@ -49,7 +49,7 @@ class ScrfdDetector:
         """As `TileDetector.detect_tiles`."""
         faces: list[TileFaces] = []
         for batch in batches(tiles, self._batch_sizes):
-            outputs = self._session.run(network_input(batch, self._spec))
+            outputs = self._session.run(np.stack(batch))
             size = batch[0].shape[0]
             faces += [self._decode(outputs, n, size) for n in range(len(batch))]
         return faces

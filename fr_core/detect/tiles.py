@@ -1,4 +1,4 @@
-"""Pictures and tiles: copies of a photo, the tiles that cover them, and the input that a model takes."""
+"""Pictures and tiles: copies of a photo, the tiles that cover them, and the cells of a feature map."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 
-from fr_core.packs.manifest import DetectorSpec
 from fr_core.types import F32, U8
 
 
@@ -42,18 +41,6 @@ def cut(picture: U8, left: int, top: int, size: int) -> U8:
     tile = np.zeros((size, size, 3), np.uint8)
     tile[: part.shape[0], : part.shape[1]] = part
     return tile
-
-
-def network_input(tiles: Sequence[U8], spec: DetectorSpec) -> F32:
-    """f32[N, 3, S, S] in the colour order and scaling of the model, of tiles u8[S, S, 3] RGB."""
-    pixels = np.stack(tiles)
-    if spec.colour == "BGR":
-        pixels = pixels[..., ::-1]
-    # Planes first, numbers second: moving bytes is several times quicker than moving floats.
-    planes = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)).astype(np.float32)
-    planes -= np.array(spec.mean, np.float32)[:, None, None]
-    planes /= np.array(spec.std, np.float32)[:, None, None]
-    return planes
 
 
 def grid(size: int, stride: int) -> F32:

@@ -8,7 +8,7 @@ import numpy as np
 
 from fr_core.detect.nms import keep_best
 from fr_core.detect.protocol import TileFaces
-from fr_core.detect.tiles import batches, grid, network_input
+from fr_core.detect.tiles import batches, grid
 from fr_core.packs.manifest import DetectorSpec
 from fr_core.runtime.session import Session
 from fr_core.types import F32, U8
@@ -48,9 +48,7 @@ class YunetDetector:
         """As `TileDetector.detect_tiles`."""
         faces: list[TileFaces] = []
         for batch in batches(tiles, self._batch_sizes):
-            outputs = dict(
-                zip(self._session.output_names, self._session.run(network_input(batch, self._spec)), strict=True)
-            )
+            outputs = dict(zip(self._session.output_names, self._session.run(np.stack(batch)), strict=True))
             size = batch[0].shape[0]
             faces += [self._decode({name: out[n] for name, out in outputs.items()}, size) for n in range(len(batch))]
         return faces

@@ -33,9 +33,6 @@ class OnnxEmbedder:
         self.model = model
         self.size = spec.embedding_size
         self._session = session
-        self._colours = slice(None, None, -1 if spec.colour == "BGR" else 1)
-        self._mean = np.array(spec.mean, np.float32)
-        self._std = np.array(spec.std, np.float32)
         largest = min(spec.max_batch or BATCH_SIZES[0], session.input_shape[0] or BATCH_SIZES[0])
         self._batch_sizes = tuple(size for size in BATCH_SIZES if size <= largest)
 
@@ -45,7 +42,7 @@ class OnnxEmbedder:
 
     def vectors(self, faces: Sequence[AlignedFace]) -> F32:
         """As `RawEmbedder.vectors`."""
-        parts = [self._session.run(self._input(batch))[0] for batch in self._batches(faces)]
+        parts = [self._session.run(np.stack([face.pixels for face in batch]))[0] for batch in self._batches(faces)]
         return np.concatenate(parts) if parts else np.empty((0, self.size), np.float32)
 
     def _batches(self, faces: Sequence[AlignedFace]) -> Iterator[Sequence[AlignedFace]]:
@@ -54,9 +51,3 @@ class OnnxEmbedder:
             size = next(size for size in self._batch_sizes if size <= len(faces) - start)
             yield faces[start : start + size]
             start += size
-
-    def _input(self, faces: Sequence[AlignedFace]) -> F32:
-        """f32[N, 3, 112, 112] as the model expects it."""
-        pixels = np.stack([face.pixels for face in faces])[..., self._colours]
-        scaled = (pixels.astype(np.float32) - self._mean) / self._std
-        return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))

@@ -7,8 +7,8 @@ import onnxruntime as ort
 
 from fr_core.errors import DeviceUnavailable
 from fr_core.runtime.devices import ActiveDevice, DeviceSpec
-from fr_core.runtime.onnx_weights import expand_quantised_weights
-from fr_core.types import F32
+from fr_core.runtime.onnx_graph import PixelInput, prepared
+from fr_core.types import F32, U8
 
 _CPU = "CPUExecutionProvider"
 _CUDA = "CUDAExecutionProvider"
@@ -27,9 +27,9 @@ class OnnxRuntimeSession:
         self.output_names = tuple(str(output.name) for output in session.get_outputs())
         self.device = device
 
-    def run(self, batch: F32) -> list[F32]:
-        """Run the model on `batch`, f32[N, C, H, W]; the outputs in the order of `output_names`."""
-        outputs = self._session.run(None, {self._input: np.ascontiguousarray(batch, np.float32)})
+    def run(self, batch: U8) -> list[F32]:
+        """As `Session.run`."""
+        outputs = self._session.run(None, {self._input: np.ascontiguousarray(batch)})
         return [np.asarray(output, np.float32) for output in outputs]
 
 
@@ -38,11 +38,14 @@ def offers_cuda() -> bool:
     return _CUDA in ort.get_available_providers()
 
 
-def open_onnxruntime(model: bytes, spec: DeviceSpec, threads: int, requested: str) -> OnnxRuntimeSession:
+def open_onnxruntime(
+    model: bytes, pixels: PixelInput, spec: DeviceSpec, threads: int, requested: str
+) -> OnnxRuntimeSession:
     """Load a model into ONNX Runtime.
 
     Args:
         model: an ONNX file.
+        pixels: what the model expects of its input.
         spec: cpu or cuda.
         threads: within one operator; 0 lets the library choose.
         requested: the device as the user named it.
@@ -56,7 +59,7 @@ def open_onnxruntime(model: bytes, spec: DeviceSpec, threads: int, requested: st
     options.intra_op_num_threads = threads
     # Idle threads sleep instead of spinning: several sessions share the cores of one machine.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    model = expand_quantised_weights(model)
+    model = prepared(model, pixels)
     session = _cuda_session(model, options, spec) if spec.kind == "cuda" else _session(model, options, [_CPU])
     active = ActiveDevice(requested, str(spec), f"onnxruntime {ort.__version__}")
     return OnnxRuntimeSession(session, active)

@@ -6,11 +6,12 @@ import importlib.util
 
 from fr_core.errors import ConfigInvalid, DeviceUnavailable
 from fr_core.runtime.devices import DeviceSpec, parse_device
+from fr_core.runtime.onnx_graph import PixelInput
 from fr_core.runtime.onnxruntime_session import offers_cuda, open_onnxruntime
 from fr_core.runtime.session import Session
 
 
-def open_session(model: bytes, device: str, threads: int) -> Session:
+def open_session(model: bytes, pixels: PixelInput, device: str, threads: int) -> Session:
     """Load a model and make sure that the device asked for is the device that runs it.
 
     `auto` takes CUDA device 0 where ONNX Runtime offers CUDA and it activates, and otherwise the processor with ONNX
@@ -18,24 +19,26 @@ def open_session(model: bytes, device: str, threads: int) -> Session:
 
     Args:
         model: the bytes of an ONNX file.
+        pixels: what the model expects of its input.
         device: auto, cpu, openvino, cuda or cuda:N.
         threads: of one inference on the processor; 0 lets the library choose.
 
     Raises:
         ConfigInvalid: `device` is none of these, or `threads` is negative.
         DeviceUnavailable: the device is not there, or the library does not use it.
+        ValueError: the bytes are no ONNX file, or not one of a model of pictures.
     """
     spec = parse_device(device)
     if threads < 0:
         raise ConfigInvalid(f"The number of threads is {threads}; it must be 0 or more.", key="threads")
     if spec.kind == "openvino":
-        return _openvino(model, threads, device)
+        return _openvino(model, pixels, threads, device)
     if spec.kind == "auto":
-        return _auto(model, threads, device)
-    return open_onnxruntime(model, spec, threads, device)
+        return _auto(model, pixels, threads, device)
+    return open_onnxruntime(model, pixels, spec, threads, device)
 
 
-def _openvino(model: bytes, threads: int, requested: str) -> Session:
+def _openvino(model: bytes, pixels: PixelInput, threads: int, requested: str) -> Session:
     if importlib.util.find_spec("openvino") is None:
         raise DeviceUnavailable(
             "OpenVINO was asked for, but it is not installed; it comes with fr-core[cpu].", device="openvino"
@@ -43,13 +46,13 @@ def _openvino(model: bytes, threads: int, requested: str) -> Session:
     # Not at the head of the file: fr-core[gpu] comes without OpenVINO.
     from fr_core.runtime.openvino_session import open_openvino
 
-    return open_openvino(model, threads, requested)
+    return open_openvino(model, pixels, threads, requested)
 
 
-def _auto(model: bytes, threads: int, requested: str) -> Session:
+def _auto(model: bytes, pixels: PixelInput, threads: int, requested: str) -> Session:
     if offers_cuda():
         try:
-            return open_onnxruntime(model, DeviceSpec("cuda"), threads, requested)
+            return open_onnxruntime(model, pixels, DeviceSpec("cuda"), threads, requested)
         except DeviceUnavailable:
             pass  # the one permitted fallback; the session's device names what is in use
-    return open_onnxruntime(model, DeviceSpec("cpu"), threads, requested)
+    return open_onnxruntime(model, pixels, DeviceSpec("cpu"), threads, requested)

@@ -9,8 +9,8 @@ import openvino as ov
 
 from fr_core.errors import DeviceUnavailable
 from fr_core.runtime.devices import ActiveDevice
-from fr_core.runtime.onnx_weights import expand_quantised_weights
-from fr_core.types import F32
+from fr_core.runtime.onnx_graph import PixelInput, prepared
+from fr_core.types import F32, U8
 
 _DEVICE = "CPU"
 
@@ -31,24 +31,25 @@ class OpenVinoSession:
         self.output_names = output_names
         self.device = device
 
-    def run(self, batch: F32) -> list[F32]:
-        """Run the model on `batch`, f32[N, C, H, W]; the outputs in the order of `output_names`."""
+    def run(self, batch: U8) -> list[F32]:
+        """As `Session.run`."""
         with self._lock:
             request = self._idle.pop() if self._idle else None
         if request is None:
             request = self._compiled.create_infer_request()
-        request.infer([np.ascontiguousarray(batch, np.float32)], share_inputs=True)
+        request.infer([np.ascontiguousarray(batch)], share_inputs=True)
         outputs = [np.array(request.get_output_tensor(i).data, np.float32) for i in range(len(self.output_names))]
         with self._lock:
             self._idle.append(request)
         return outputs
 
 
-def open_openvino(model: bytes, threads: int, requested: str) -> OpenVinoSession:
+def open_openvino(model: bytes, pixels: PixelInput, threads: int, requested: str) -> OpenVinoSession:
     """Load a model into OpenVINO.
 
     Args:
         model: an ONNX file.
+        pixels: what the model expects of its input.
         threads: of the inference; 0 lets the library choose.
         requested: the device as the user named it.
 
@@ -58,7 +59,7 @@ def open_openvino(model: bytes, threads: int, requested: str) -> OpenVinoSession
     core = ov.Core()
     if _DEVICE not in core.available_devices:
         raise DeviceUnavailable("OpenVINO was asked for, but it does not support this processor.", device="openvino")
-    graph = core.read_model(expand_quantised_weights(model))
+    graph = core.read_model(prepared(model, pixels))
     # f32: where the processor has bf16, OpenVINO would take it by default, with 8 bits of precision. Templates of
     # one gallery must not depend on the machine that made them.
     config = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}

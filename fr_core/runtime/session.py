@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from fr_core.runtime.devices import ActiveDevice
-from fr_core.types import F32
+from fr_core.types import F32, U8
 
 
 class Session(Protocol):
@@ -13,7 +13,7 @@ class Session(Protocol):
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
-        """Of the model's first input, NCHW; None where the model takes any size."""
+        """Of the model's input, (N, H, W, 3); None where the model takes any number."""
         ...
 
     @property
@@ -26,6 +26,10 @@ class Session(Protocol):
         """What runs it."""
         ...
 
-    def run(self, batch: F32) -> list[F32]:
-        """Run the model on `batch`, f32[N, C, H, W], and return its outputs in the order of `output_names`."""
+    def run(self, batch: U8) -> list[F32]:
+        """Run the model on pixels, u8[N, H, W, 3] RGB.
+
+        Returns:
+            f32 outputs in the order of `output_names`, the caller's to keep.
+        """
         ...

@@ -10,7 +10,7 @@ import pytest
 from fr_core.embed.flip import FlipFusion
 from fr_core.embed.onnx import OnnxEmbedder
 from fr_core.packs.manifest import EmbedderSpec, load_pack
-from fr_core.types import F32, AlignedFace, ModelId
+from fr_core.types import F32, U8, AlignedFace, ModelId
 from handmade import HandmadeSession
 
 MODEL = ModelId("p", "1", "0" * 64)
@@ -21,11 +21,11 @@ class Means(HandmadeSession):
     """Gives the mean of each channel of each crop."""
 
     def __init__(self, batch: int | None = None) -> None:
-        super().__init__([], (batch, 3, 112, 112))
+        super().__init__([], (batch, 112, 112, 3))
 
-    def run(self, batch: F32) -> list[F32]:
+    def run(self, batch: U8) -> list[F32]:
         self.batches.append(batch)
-        return [batch.mean(axis=(2, 3))]
+        return [batch.mean(axis=(1, 2), dtype=np.float32)]
 
 
 def crop(red: int, green: int = 1, blue: int = 2) -> AlignedFace:
@@ -57,29 +57,19 @@ def test_no_face_runs_nothing() -> None:
     assert session.batches == []
 
 
-def test_input_has_the_colours_and_the_scaling_of_the_pack() -> None:
-    made, session = embedder(replace(SPEC, mean=(1, 2, 3), std=(2, 2, 4)))
+def test_session_is_given_the_pixels_as_they_are() -> None:
+    made, session = embedder(replace(SPEC, colour="BGR", mean=(1, 2, 3), std=(2, 2, 4)))
     made.vectors([crop(11, 12, 13)])
-    assert session.batches[0][0, :, 50, 50].tolist() == [5, 5, 2.5]
-    made, session = embedder(replace(SPEC, colour="BGR"))
-    made.vectors([crop(11, 12, 13)])
-    assert session.batches[0][0, :, 50, 50].tolist() == [13, 12, 11]
-
-
-def test_embedding_has_length_one_and_keeps_the_norm() -> None:
-    made, _ = embedder()
-    (face,) = made.embed([crop(3, 4, 0)])
-    assert face.norm == pytest.approx(5)
-    assert np.allclose(face.embedding.vector, [0.6, 0.8, 0])
-    assert face.embedding.model == MODEL
+    assert session.batches[0].dtype == np.uint8
+    assert session.batches[0][0, 50, 50].tolist() == [11, 12, 13]
 
 
 def test_flip_fusion_adds_raw_vectors_and_keeps_the_scale_of_the_norm() -> None:
     class Halves(Means):
         """Sees the left half only."""
 
-        def run(self, batch: F32) -> list[F32]:
-            return super().run(batch[..., :56])
+        def run(self, batch: U8) -> list[F32]:
+            return super().run(batch[:, :, :56])
 
     raw = OnnxEmbedder(Halves(), SPEC, MODEL)
     face = crop(0, 0, 0)

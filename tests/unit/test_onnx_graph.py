@@ -1,0 +1,230 @@
+"""The edits of a graph: what comes out of the model stays the same, on every runtime."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import helper
+
+from fr_core.runtime.onnx_graph import PixelInput, dequantise, prepared
+from fr_core.runtime.open import open_session
+from fr_core.types import F32, U8
+from handmade_graphs import AS_THEY_ARE, convolution, doubled, model
+
+Array = npt.NDArray[Any]
+
+PACK = PixelInput("BGR", (127.5, 3.0, 100.25), (128.0, 127.5, 3.0))
+both_runtimes = pytest.mark.parametrize("device", ["cpu", "openvino"])
+
+
+def pictures(count: int, height: int, width: int, seed: int = 0) -> U8:
+    return np.random.default_rng(seed).integers(0, 256, (count, height, width, 3), np.uint8)
+
+
+def planes(batch: U8, pixels: PixelInput) -> F32:
+    """f32[N, 3, H, W] as `pixels` says, in numpy."""
+    ordered = batch[..., ::-1] if pixels.colour == "BGR" else batch
+    scaled = (ordered.astype(np.float32) - np.array(pixels.mean, np.float32)) / np.array(pixels.std, np.float32)
+    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+
+
+def nodes_of(made: bytes, operator: str) -> list[onnx.NodeProto]:
+    return [node for node in onnx.load_model_from_string(made).graph.node if node.op_type == operator]
+
+
+# --- pixels -----------------------------------------------------------------------------------------------
+
+
+@both_runtimes
+@pytest.mark.parametrize("pixels", [AS_THEY_ARE, PACK])
+def test_pixels_are_scaled_as_numpy_scales_them(device: str, pixels: PixelInput) -> None:
+    batch = pictures(2, 5, 7)
+    session = open_session(doubled(), pixels, device, 1)
+    assert session.input_shape == (None, None, None, 3)
+    (y,) = session.run(batch)
+    assert np.allclose(y, 2 * planes(batch, pixels), atol=1e-5)
+
+
+@both_runtimes
+def test_border_of_a_padded_convolution_is_padded_with_zeros_after_scaling(device: str) -> None:
+    weights = np.random.default_rng(1).standard_normal((2, 3, 3, 3)).astype(np.float32)
+    batch = pictures(1, 4, 4)
+    (y,) = open_session(convolution(weights, pads=1), PACK, device, 1).run(batch)
+    padded = np.pad(planes(batch, PACK), ((0, 0), (0, 0), (1, 1), (1, 1)))
+    expected = [(padded[0, :, r : r + 3, c : c + 3] * w).sum() for w in weights for r in range(4) for c in range(4)]
+    assert np.allclose(y.ravel(), expected, rtol=1e-5, atol=1e-3)
+
+
+def test_fixed_sides_stay_fixed() -> None:
+    fixed = model([helper.make_node("Add", ["x", "x"], ["y"])], {}, {"x": [1, 3, 4, 6]}, {"y": [1, 3, 4, 6]})
+    for device in ("cpu", "openvino"):
+        assert open_session(fixed, AS_THEY_ARE, device, 1).input_shape == (1, 4, 6, 3)
+
+
+@pytest.mark.parametrize("shape", [["n", 4], ["n", 1, 8, 8]])
+def test_model_of_anything_but_pictures_is_refused(shape: list[int | str]) -> None:
+    other = model([helper.make_node("Relu", ["x"], ["y"])], {}, {"x": shape}, {"y": shape})
+    with pytest.raises(ValueError, match="another input than one picture"):
+        prepared(other, AS_THEY_ARE)
+
+
+def test_model_of_two_inputs_is_refused() -> None:
+    inputs: dict[str, list[int | str]] = {"x": ["n", 3, "h", "w"], "z": ["n", 3, "h", "w"]}
+    with pytest.raises(ValueError, match="another input than one picture"):
+        prepared(model([helper.make_node("Add", ["x", "z"], ["y"])], {}, inputs), AS_THEY_ARE)
+
+
+@pytest.mark.parametrize("spoilt", [b"", b"\0" * 100, b"\xff" * 12, b"\x3f", b"\x3a\x7f", b"\x3a\x05\x0f", b"hello"])
+def test_what_is_no_onnx_file_is_said_to_be_none(spoilt: bytes) -> None:
+    with pytest.raises(ValueError, match="not an ONNX file"):
+        prepared(spoilt, AS_THEY_ARE)
+
+
+# --- quantised weights ------------------------------------------------------------------------------------
+
+Q = np.array([-8, -1, 7], np.int8)
+CASES: dict[str, tuple[list[float], list[int], dict[str, int]]] = {
+    # One block that covers a whole vector: ONNX Runtime loads such a file and then fails to run it.
+    "one block": ([0.5], [1], {"axis": 0, "block_size": 3}),
+    # Blocks of a vector: OpenVINO fails to load such a file.
+    "two blocks": ([0.5, 2.0], [1, -2], {"axis": 0, "block_size": 2}),
+    "each its own": ([1, 2, 3], [0, 0, 0], {"axis": 0}),
+    "one for all": ([3], [2], {}),
+}
+
+
+def weighted(scale: Array, zero: Array, **integers: Any) -> bytes:
+    """y = x * DequantizeLinear(q); the graph also has an input that no node reads, as the quantiser leaves them."""
+    nodes = [
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["v"], **integers),
+        helper.make_node("Reshape", ["v", "shape"], ["w"]),
+        helper.make_node("Mul", ["x", "w"], ["y"]),
+    ]
+    stored = {"q": Q, "scale": scale, "zero": zero, "shape": np.array([3, 1, 1])}
+    return model(nodes, stored, {"x": ["n", 3, "h", "w"], "left_over": [4]})
+
+
+@both_runtimes
+@pytest.mark.parametrize("case", CASES)
+def test_quantised_weights_run_everywhere_and_mean_the_same(case: str, device: str) -> None:
+    scales, zeros, integers = CASES[case]
+    scale, zero = np.array(scales, np.float32), np.array(zeros, np.int8)
+    spread = -(-len(Q) // len(scale))
+    expected = (Q.astype(np.float32) - np.repeat(zero, spread)[:3]) * np.repeat(scale, spread)[:3]
+    session = open_session(
+        weighted(scale if len(scale) > 1 or integers else scale[0], zero if integers else zero[0], **integers),
+        AS_THEY_ARE,
+        device,
+        1,
+    )
+    (y,) = session.run(np.full((2, 1, 1, 3), 10, np.uint8))
+    assert y.reshape(2, 3).tolist() == [(expected * 10).tolist()] * 2
+
+
+def test_blocks_of_a_matrix() -> None:
+    x = np.arange(10, dtype=np.int8).reshape(2, 5)
+    scale = np.array([[1, 10, 100], [2, 20, 200]], np.float32)
+    expected = [[0, 1, 20, 30, 400], [10, 12, 140, 160, 1800]]
+    assert dequantise(x, scale, None, 1, 2).tolist() == expected
+
+
+@pytest.mark.parametrize(("scales", "block_size"), [(2, 1), (4, 1), (1, 2), (2, 0)])
+def test_scale_that_does_not_fit_is_refused(scales: int, block_size: int) -> None:
+    if scales == 1:
+        assert dequantise(Q, np.ones(1, np.float32), None, 0, block_size).tolist() == Q.tolist()  # one scale fits all
+        return
+    with pytest.raises(ValueError):
+        dequantise(Q, np.ones(scales, np.float32), None, 0, block_size)
+
+
+def test_weights_quantised_in_another_type_are_refused() -> None:
+    nodes = [helper.make_node("DequantizeLinear", ["q", "s"], ["w"]), helper.make_node("Mul", ["x", "w"], ["y"])]
+    stored = {"q": np.array(3, np.int32), "s": np.array(2, np.float32)}
+    with pytest.raises(ValueError, match="neither int8 nor uint8"):
+        prepared(model(nodes, stored), AS_THEY_ARE)
+
+
+# --- convolutions of narrow groups ------------------------------------------------------------------------
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    groups=st.integers(2, 12),
+    channels=st.integers(1, 9),
+    per_group=st.integers(1, 3),
+    kernel=st.sampled_from([1, 3]),
+    seed=st.integers(0, 99),
+)
+def test_widened_convolution_computes_the_same(
+    groups: int, channels: int, per_group: int, kernel: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    weights = rng.integers(-9, 10, (groups * per_group, channels, kernel, kernel)).astype(np.float32)
+    batch = pictures(2, 5, 4, seed)
+    original = convolution(weights, groups, kernel // 2)
+    (y,) = open_session(original, AS_THEY_ARE, "cpu", 1).run(batch)
+    # The reference: each group by itself, in numpy, on whole numbers, so that sums are exact in any order.
+    x = np.tile(planes(batch, AS_THEY_ARE), (1, 12 * 9 // 3, 1, 1))[:, : groups * channels]
+    padded = np.pad(x, ((0, 0), (0, 0), (kernel // 2,) * 2, (kernel // 2,) * 2))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), axis=(2, 3))
+    expected = [
+        np.einsum("nchwij,cij->nhw", windows[:, m // per_group * channels :][:, :channels], weights[m])
+        for m in range(len(weights))
+    ]
+    assert np.array_equal(y, np.stack(expected, axis=1))
+    (node,) = nodes_of(prepared(original, AS_THEY_ARE), "Conv")
+    remaining = next(attribute.i for attribute in node.attribute if attribute.name == "group")
+    if channels == 1 or channels * 2 > 8:
+        assert remaining == groups
+    elif groups % 2 == 0:
+        assert remaining < groups
+
+
+# --- shapes of outputs ------------------------------------------------------------------------------------
+
+
+def test_batch_written_as_one_is_freed_where_the_input_takes_any(capfd: pytest.CaptureFixture[str]) -> None:
+    import onnxruntime
+
+    nodes = [helper.make_node("Relu", ["x"], ["inner"]), helper.make_node("Flatten", ["inner"], ["y"])]
+    traced = onnx.load_model_from_string(model(nodes, {}, {"x": ["n", 3, 2, 2]}, {"y": [1, 12]}))
+    traced.graph.value_info.append(helper.make_tensor_value_info("inner", onnx.TensorProto.FLOAT, [1, 3, 2, 2]))
+    content = traced.SerializeToString()
+    made = onnx.load_model_from_string(prepared(content, AS_THEY_ARE))
+    first = made.graph.output[0].type.tensor_type.shape.dim[0]
+    assert first.dim_param
+    assert first.dim_param == made.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    # ONNX Runtime writes a warning for each run where the shape does not fit.
+    batch = {"fr_core/pixels": pictures(2, 2, 2)}
+    onnxruntime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, batch)
+    assert "does not match" not in capfd.readouterr().err
+    plain = {"x": np.zeros((2, 3, 2, 2), np.float32)}
+    onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"]).run(None, plain)
+    assert "does not match" in capfd.readouterr().err  # the control
+
+
+# --- half precision ---------------------------------------------------------------------------------------
+
+
+def test_half_keeps_pixels_and_outputs_in_float32() -> None:
+    weights = np.random.default_rng(1).standard_normal((2, 3, 3, 3)).astype(np.float32) / 9
+    batch = pictures(2, 8, 8)
+    content = convolution(weights, pads=1)
+    made = onnx.load_model_from_string(prepared(content, PACK, half=True))
+    assert made.graph.output[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    (kernel,) = (tensor for tensor in made.graph.initializer if tensor.dims[-2:] == [3, 3])
+    assert kernel.data_type == onnx.TensorProto.FLOAT16
+    assert [node.op_type for node in made.graph.node][:5] == ["Cast", "Transpose", "Gather", "Sub", "Div"]
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
+    (halved,) = session.run(None, {"fr_core/pixels": batch})
+    (full,) = open_session(content, PACK, "cpu", 1).run(batch)
+    assert np.allclose(halved, full, rtol=0.01, atol=0.05)
+    assert not np.array_equal(halved, full)
