@@ -267,6 +267,20 @@ class InternalError(Failure):
     remedy = "Report the request id to whoever runs the server."
 
 
+class DeviceLost(Failure):
+    """The device that runs the models stopped working; the server must be started anew."""
+
+    reason = "DEVICE_LOST"
+    remedy = "Call another server; whoever runs this one must look at its device and start it again."
+
+
+class CallEnded(Failure):
+    """The call was cancelled, or its deadline passed, and its work was left undone."""
+
+    reason = "CALL_ENDED"
+    remedy = "Call again, with a longer deadline if it had passed."
+
+
 # --- what stops the process -------------------------------------------------------------------------------
 
 

@@ -48,6 +48,8 @@ STATUS: Mapping[type[e.FrError], grpc.StatusCode] = types.MappingProxyType(
         e.ShuttingDown: grpc.StatusCode.UNAVAILABLE,
         e.StoreFailed: grpc.StatusCode.UNAVAILABLE,
         e.InternalError: grpc.StatusCode.INTERNAL,
+        e.DeviceLost: grpc.StatusCode.UNAVAILABLE,
+        e.CallEnded: grpc.StatusCode.CANCELLED,
     }
 )
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from fr_core.errors import InputRefused, ShuttingDown
+from fr_core.runtime.ticket import current_ticket
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -20,28 +22,47 @@ _STORAGE_THREADS = 32
 
 
 class Work:
-    """Two pools: one as wide as the machine for photos, one for galleries.
+    """The pools: photos of calls that people wait for, photos of long jobs, and galleries.
 
-    Work that has not begun when its call is cancelled, or its deadline passes, is dropped; work that has begun ends.
+    Work that has not begun when its call ends is dropped; work that has begun ends at its next step.
+
+    Args:
+        workers: photos in work at once, for each of the two classes.
     """
 
     def __init__(self, workers: int) -> None:
-        self._photos = ThreadPoolExecutor(workers, thread_name_prefix="photo")
+        self._interactive = ThreadPoolExecutor(workers, thread_name_prefix="photo")
+        self._bulk = ThreadPoolExecutor(workers, thread_name_prefix="bulk-photo")
         self._storage = ThreadPoolExecutor(_STORAGE_THREADS, thread_name_prefix="storage")
         self.draining = asyncio.Event()
 
     async def photo(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run what computes: decoding, detection, embedding."""
-        return await asyncio.get_running_loop().run_in_executor(self._photos, lambda: task(*args, **kwargs))
+        """Run what computes: decoding, detection, embedding.
+
+        Raises:
+            CallEnded: the call's deadline passed before the work was done.
+        """
+        ticket = current_ticket()
+
+        def wanted() -> T:
+            ticket.require_wanted()
+            return task(*args, **kwargs)
+
+        return await _in(self._bulk if ticket.bulk else self._interactive, wanted)
 
     async def storage(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run what reads or changes galleries."""
-        return await asyncio.get_running_loop().run_in_executor(self._storage, lambda: task(*args, **kwargs))
+        return await _in(self._storage, lambda: task(*args, **kwargs))
 
     def close(self) -> None:
         """Wait for what has begun, and drop the rest."""
-        self._photos.shutdown(wait=True, cancel_futures=True)
-        self._storage.shutdown(wait=True, cancel_futures=True)
+        for pool in (self._interactive, self._bulk, self._storage):
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+async def _in(pool: ThreadPoolExecutor, task: Callable[[], T]) -> T:
+    """Run a task in a pool, within the context of its call: its ticket, its request id, its trace."""
+    return await asyncio.get_running_loop().run_in_executor(pool, contextvars.copy_context().run, task)
 
 
 async def answer_each(

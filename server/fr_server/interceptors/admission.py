@@ -1,8 +1,9 @@
-"""Bounds the calls in work, before any of their work is done, and refuses new ones while the server drains."""
+"""Bounds the calls in work before any of their work is done, gives each its ticket, and refuses all while draining."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,11 +11,14 @@ from typing import Any
 import grpc
 
 from fr_core.errors import Overloaded, ShuttingDown
+from fr_core.runtime.ticket import Ticket, hold
 from fr_server.interceptors.wrapping import EXEMPT, Context, Handler, Stream, Unary, wrap
 
 
 class Admission(grpc.aio.ServerInterceptor):
     """Admits up to `max_in_flight` calls at once; a stream is one call for as long as it is open.
+
+    Unary calls are interactive; what comes in streams is bulk, and lets them go first.
 
     `idle` is set while no call is in work. grpc's own `maximum_concurrent_rpcs` would refuse health checks too, and
     without a reason.
@@ -43,14 +47,14 @@ class Admission(grpc.aio.ServerInterceptor):
 
         def unary(behaviour: Unary) -> Unary:
             async def call(request: Any, context: Context) -> Any:
-                with self._admitted():
+                with self._admitted(context, bulk=False):
                     return await behaviour(request, context)
 
             return call
 
         def stream(behaviour: Stream) -> Stream:
             async def call(requests: Any, context: Context) -> AsyncIterator[Any]:
-                with self._admitted():
+                with self._admitted(context, bulk=True):
                     async for response in behaviour(requests, context):
                         yield response
 
@@ -59,7 +63,7 @@ class Admission(grpc.aio.ServerInterceptor):
         return wrap(handler, unary, stream)
 
     @contextmanager
-    def _admitted(self) -> Iterator[None]:
+    def _admitted(self, context: Context, bulk: bool) -> Iterator[None]:
         if self._draining:
             raise ShuttingDown("The server is shutting down.")
         if self._in_flight >= self._max_in_flight:
@@ -67,11 +71,15 @@ class Admission(grpc.aio.ServerInterceptor):
                 f"The server has {self._max_in_flight} calls in work, as many as it accepts.",
                 limit=str(self._max_in_flight),
             )
+        left_s = context.time_remaining()
+        ticket = Ticket(None if left_s is None else time.monotonic() + left_s, bulk)
+        hold(ticket)
         self._in_flight += 1
         self.idle.clear()
         try:
             yield
         finally:
+            ticket.cancel()  # whatever is still queued for this call is work for nobody
             self._in_flight -= 1
             if not self._in_flight:
                 self.idle.set()

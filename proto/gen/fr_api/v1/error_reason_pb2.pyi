@@ -80,6 +80,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The store could not be read or written; nothing of the call was kept."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 28
     """A defect of the server; the log holds it under the request id."""
+    ERROR_REASON_DEVICE_LOST: _ErrorReason.ValueType  # 29
+    """The device that runs the models stopped working; the server must be started anew."""
+    ERROR_REASON_CALL_ENDED: _ErrorReason.ValueType  # 30
+    """The call was cancelled, or its deadline passed, and its work was left undone."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why something was refused or failed. docs/errors.md has the status code and the advice for each."""
@@ -142,4 +146,8 @@ ERROR_REASON_STORE_FAILED: ErrorReason.ValueType  # 27
 """The store could not be read or written; nothing of the call was kept."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 28
 """A defect of the server; the log holds it under the request id."""
+ERROR_REASON_DEVICE_LOST: ErrorReason.ValueType  # 29
+"""The device that runs the models stopped working; the server must be started anew."""
+ERROR_REASON_CALL_ENDED: ErrorReason.ValueType  # 30
+"""The call was cancelled, or its deadline passed, and its work was left undone."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

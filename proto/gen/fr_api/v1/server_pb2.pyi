@@ -89,22 +89,30 @@ class DeviceInfo(_message.Message):
     REQUESTED_FIELD_NUMBER: _builtins.int
     ACTIVE_FIELD_NUMBER: _builtins.int
     RUNTIME_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
+    DETECTION_FIELD_NUMBER: _builtins.int
     requested: _builtins.str
     """The device that was asked for, such as "auto"."""
     active: _builtins.str
     """The device that is active, such as "cpu" or "cuda:0"."""
     runtime: _builtins.str
     """The runtime and its version, such as "onnxruntime 1.32.0 (CPUExecutionProvider)"."""
+    precision: _builtins.str
+    """The numbers that the models compute with: "f32", "bf16" or "fp16"."""
+    detection: _builtins.str
+    """Where faces are looked for: "thorough", or "fast", which misses small faces of large photos."""
     def __init__(
         self,
         *,
         requested: _builtins.str = ...,
         active: _builtins.str = ...,
         runtime: _builtins.str = ...,
+        precision: _builtins.str = ...,
+        detection: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "requested", b"requested", "runtime", b"runtime"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "detection", b"detection", "precision", b"precision", "requested", b"requested", "runtime", b"runtime"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

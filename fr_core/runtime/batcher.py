@@ -1,0 +1,371 @@
+"""Dynamic batching: items of many calls share one run of a model.
+
+A batcher has one or more *lanes*: threads that run the model, one for each device, or several on a processor. When a
+lane is free it takes what waits, up to the largest allowed batch; nothing ever waits for a batch to become full. While
+the lanes are busy, items queue up, and the next batch is larger by itself.
+
+* **Sizes.** A batch has one of the allowed sizes, the largest that the waiting items fill, so that the model sees a
+  small, warmed set of shapes. Items of one batch share their group (the size of a tile). While other lanes are idle, a
+  lane leaves them their share.
+* **Classes.** Interactive items go before bulk items, and the two never share a batch: a bulk item costs an interactive
+  one at most the batch that is running. Of `BULK_TURN` batches one is for bulk items, so that they do not starve.
+* **Bounds.** Each class queues up to `max_queued` items. More interactive items are refused with `Overloaded`; more
+  bulk items wait in their own thread. A submission that would pass the bound is taken whole if the queue is below it,
+  else a photo with more faces than the bound could never be served.
+* **Nobody waits.** Items whose call was cancelled, or whose deadline has passed, are dropped when the batch forms.
+* **Poison.** When a batch fails, its items run once more, each on its own, and only those that fail again fail.
+* **Death.** When an item fails on its own, the lane runs an example that was fine at the start. If that fails too, the
+  device is lost. Then, or if a lane's thread ends for whatever reason, every waiter gets `DeviceLost` at once, in all
+  lanes, `on_death` is called, and later submissions are refused.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from fr_core.errors import CallEnded, ConfigInvalid, DeviceLost, DeviceUnavailable, Overloaded, ShuttingDown
+from fr_core.runtime.observe import ModelRole, NullObserver, Observer
+from fr_core.runtime.ticket import Ticket, current_ticket
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Run = Callable[[Sequence[Item]], Sequence[Result]]
+
+BULK_TURN = 8
+"""While both classes wait, one batch of so many is for bulk items."""
+
+
+@dataclass(slots=True, eq=False)
+class _Submission(Generic[Result]):
+    """Items of one call that were submitted together, and the answer to them all."""
+
+    ticket: Ticket
+    results: list[Result | None]
+    missing: int
+    future: Future[list[Any]] = field(default_factory=Future)
+
+    def wanted(self) -> bool:
+        return not self.future.done() and self.ticket.wanted
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Entry(Generic[Item, Result]):
+    """One item in a queue."""
+
+    item: Item
+    place: int
+    group: Hashable
+    since: float
+    submission: _Submission[Result]
+
+
+class Batcher(Generic[Item, Result]):
+    """Runs items of many callers in batches; every method may be called from any thread.
+
+    Args:
+        role: what the model is to observers.
+        runs: one function for each lane, from a batch to its results in the same order; called by its lane's thread
+            only.
+        sizes: allowed sizes of a batch; 1 must be among them.
+        max_queued: items of a class that wait, at least 1.
+        examples: items that every lane can run, one for each group: run in every allowed size by `start`, and the
+            first is what a device must be able to run as long as it lives. At least one.
+        group: items share a batch if this is equal for them.
+        observer: is told of queues and batches.
+        on_death: called once, from a lane's thread, when a lane has died.
+        clock: seconds, monotonic.
+
+    Raises:
+        ConfigInvalid: `sizes` is empty, lacks 1 or holds a number below 1, or `max_queued` is below 1.
+    """
+
+    def __init__(
+        self,
+        role: ModelRole,
+        runs: Sequence[Run[Item, Result]],
+        sizes: Sequence[int],
+        max_queued: int,
+        examples: Sequence[Item],
+        group: Callable[[Item], Hashable] = lambda item: None,
+        observer: Observer | None = None,
+        on_death: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        require_sizes(sizes, f"batching.{role}_sizes")
+        if max_queued < 1:
+            raise ConfigInvalid("`batching.max_queued` must be at least 1.", key="batching.max_queued")
+        self._role = role
+        self._runs = tuple(runs)
+        self._sizes = tuple(sorted(set(sizes)))
+        self._max_queued = max_queued
+        self._examples = tuple(examples)
+        self._group = group
+        self._observer = observer or NullObserver()
+        self._on_death = on_death
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._queues: dict[bool, deque[_Entry[Item, Result]]] = {False: deque(), True: deque()}
+        self._running: set[_Submission[Result]] = set()
+        self._idle_lanes = 0
+        self._turns = 0
+        self._closing = False
+        self._dead = False
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Start the lanes, and return when each has run every example in every allowed size.
+
+        Raises:
+            DeviceUnavailable: a lane could not run an example; the cause tells why.
+        """
+        warm: list[Future[None]] = []
+        for number, run in enumerate(self._runs):
+            ready: Future[None] = Future()
+            thread = threading.Thread(target=self._lane, args=(run, ready), name=f"{self._role}-{number}", daemon=True)
+            warm.append(ready)
+            self._threads.append(thread)
+            thread.start()
+        try:
+            for ready in warm:
+                ready.result()
+        except Exception as error:
+            self.close()
+            raise DeviceUnavailable(
+                f"The device could not run the {self._role} in every batch size of {', '.join(map(str, self._sizes))}.",
+                model=self._role,
+            ) from error
+
+    def run(self, items: Sequence[Item]) -> list[Result]:
+        """Submit items for the current ticket and wait for their results, in their order.
+
+        Raises:
+            CallEnded: nobody waits for the answer any more.
+            Overloaded: too many interactive items wait.
+            DeviceLost: a lane is dead.
+            ShuttingDown: the batcher was closed.
+            Exception: whatever the model raises on one of these items alone.
+        """
+        return self.submit(items, current_ticket()).result()
+
+    def submit(self, items: Sequence[Item], ticket: Ticket) -> Future[list[Result]]:
+        """Queue items; the future ends with the results in their order, or with what `run` raises.
+
+        Only bulk items ever block, while their queue is full.
+        """
+        submission: _Submission[Result] = _Submission(ticket, [None] * len(items), len(items))
+        if not items:
+            submission.future.set_result([])
+            return submission.future
+        now = self._clock()
+        entries = [_Entry(item, place, self._group(item), now, submission) for place, item in enumerate(items)]
+        with self._changed:
+            queue = self._queues[ticket.bulk]
+            self._require_room(queue, ticket)
+            queue.extend(entries)
+            self._tell_depth()
+            self._changed.notify_all()
+        return submission.future
+
+    def close(self) -> None:
+        """Run what waits, refuse what comes, end the lanes."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _require_room(self, queue: deque[_Entry[Item, Result]], ticket: Ticket) -> None:
+        while True:
+            ticket.require_wanted()
+            if self._dead:
+                raise _lost(self._role)
+            if self._closing:
+                raise ShuttingDown("The server is shutting down.")
+            if len(queue) < self._max_queued:
+                return
+            if not ticket.bulk:
+                raise Overloaded(
+                    f"{len(queue)} items wait for the {self._role}; the limit is {self._max_queued}.",
+                    limit=str(self._max_queued),
+                )
+            self._changed.wait(_PATIENCE_S)
+
+    def _lane(self, run: Run[Item, Result], ready: Future[None]) -> None:
+        try:
+            try:
+                for example in self._examples:
+                    for size in self._sizes:
+                        run([example] * size)
+            except Exception as error:  # noqa: BLE001 - `start` raises it
+                ready.set_exception(error)
+                return
+            ready.set_result(None)
+            while batch := self._next_batch():
+                self._work(run, batch)
+        finally:
+            # Whatever ended this thread: with work left, or before its time, nobody may wait for it in vain.
+            with self._changed:
+                expected = self._closing and not any(self._queues.values())
+            if not expected:
+                self._die()
+
+    def _next_batch(self) -> list[_Entry[Item, Result]]:
+        """Wait for items and take a batch of them; empty when the batcher is closed and nothing waits."""
+        with self._changed:
+            self._idle_lanes += 1
+            try:
+                while True:
+                    self._drop_unwanted()
+                    if self._dead:
+                        return []
+                    if any(self._queues.values()):
+                        return self._take()
+                    if self._closing:
+                        return []
+                    self._changed.wait()
+            finally:
+                self._idle_lanes -= 1
+
+    def _drop_unwanted(self) -> None:
+        for queue in self._queues.values():
+            unwanted = [entry for entry in queue if not entry.submission.wanted()]
+            if unwanted:
+                _remove(queue, unwanted)
+                for submission in {entry.submission for entry in unwanted}:
+                    _fail(submission, CallEnded("The call ended before its work was done."))
+                self._observer.dropped(self._role, len(unwanted))
+                self._changed.notify_all()
+
+    def _take(self) -> list[_Entry[Item, Result]]:
+        interactive, bulk = self._queues[False], self._queues[True]
+        if interactive and bulk:
+            self._turns = (self._turns + 1) % BULK_TURN
+            queue = interactive if self._turns else bulk
+        else:
+            queue = interactive or bulk
+        group = queue[0].group
+        alike = [entry for entry in queue if entry.group == group]
+        share = math.ceil(len(alike) / self._idle_lanes)
+        size = max(size for size in self._sizes if size <= share)
+        batch = alike[:size]
+        _remove(queue, batch)
+        self._running.update(entry.submission for entry in batch)
+        self._tell_depth()
+        self._changed.notify_all()
+        return batch
+
+    def _work(self, run: Run[Item, Result], batch: list[_Entry[Item, Result]]) -> None:
+        start = self._clock()
+        try:
+            results = _checked(run, [entry.item for entry in batch])
+        except Exception as error:  # noqa: BLE001 - the boundary of a batch: it is sorted out item by item
+            self._sort_out(run, batch, error)
+        else:
+            self._observer.batch(self._role, [start - entry.since for entry in batch], self._clock() - start)
+            for entry, result in zip(batch, results, strict=True):
+                self._settle(entry, result)
+
+    def _sort_out(self, run: Run[Item, Result], batch: list[_Entry[Item, Result]], error: Exception) -> None:
+        """Run the items of a failed batch one by one; then see whether the device is still there."""
+        failed: list[tuple[_Entry[Item, Result], Exception]] = []
+        if len(batch) == 1:
+            failed.append((batch[0], error))
+        else:
+            for entry in batch:
+                try:
+                    (result,) = _checked(run, [entry.item])
+                except Exception as again:  # noqa: BLE001 - the boundary of an item
+                    failed.append((entry, again))
+                    if not self._alive(run):
+                        break
+                else:
+                    self._settle(entry, result)
+        if failed and not self._alive(run):
+            self._die()
+            return
+        for entry, reason in failed:
+            with self._changed:
+                self._running.discard(entry.submission)
+            _fail(entry.submission, reason)
+
+    def _alive(self, run: Run[Item, Result]) -> bool:
+        try:
+            _checked(run, self._examples[:1])
+        except Exception:  # noqa: BLE001 - that it fails is the answer
+            return False
+        return True
+
+    def _settle(self, entry: _Entry[Item, Result], result: Result) -> None:
+        submission = entry.submission
+        with self._changed:
+            submission.results[entry.place] = result
+            submission.missing -= 1
+            if submission.missing:
+                return
+            self._running.discard(submission)
+        with suppress(InvalidStateError):  # it has failed already: another of its items, or the death of a lane
+            submission.future.set_result(submission.results)
+
+    def _die(self) -> None:
+        """Fail every waiter, in the queues and in all lanes, at once."""
+        with self._changed:
+            first = not self._dead
+            self._dead = True
+            waiting = {entry.submission for queue in self._queues.values() for entry in queue} | self._running
+            for queue in self._queues.values():
+                queue.clear()
+            self._running.clear()
+            self._tell_depth()
+            self._changed.notify_all()
+        for submission in waiting:
+            _fail(submission, _lost(self._role))
+        if first:
+            self._on_death()
+
+    def _tell_depth(self) -> None:
+        self._observer.queued(self._role, sum(map(len, self._queues.values())))
+
+
+def require_sizes(sizes: Sequence[int], key: str) -> None:
+    """Return if `sizes` can be the allowed sizes of a batch: at least one, none below 1, and 1 among them.
+
+    Raises:
+        ConfigInvalid: it cannot.
+    """
+    if 1 not in sizes or min(sizes) < 1:
+        raise ConfigInvalid(f"`{key}` is a list of batch sizes, such as 1,2,4; 1 must be among them.", key=key)
+
+
+# A bulk item whose queue is full looks so often whether its call is still wanted.
+_PATIENCE_S = 0.25
+
+
+def _remove(queue: deque[_Entry[Item, Result]], entries: Sequence[_Entry[Item, Result]]) -> None:
+    gone = set(map(id, entries))
+    kept = [entry for entry in queue if id(entry) not in gone]
+    queue.clear()
+    queue.extend(kept)
+
+
+def _checked(run: Run[Item, Result], items: Sequence[Item]) -> Sequence[Result]:
+    results = run(items)
+    if len(results) != len(items):
+        raise ValueError(f"the model gave {len(results)} results for {len(items)} items")
+    return results
+
+
+def _fail(submission: _Submission[Any], error: Exception) -> None:
+    with suppress(InvalidStateError):  # it has ended already
+        submission.future.set_exception(error)
+
+
+def _lost(role: ModelRole) -> DeviceLost:
+    return DeviceLost(f"The device that runs the {role} was lost.", model=role)

@@ -1,0 +1,55 @@
+"""What the engine tells about its own work: the seam to metrics and traces, of which the core knows nothing."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal, Protocol
+
+Stage = Literal["decode", "detect", "align", "embed", "assess"]
+"""A step of the work on one photo; detect and embed include the wait for a batch."""
+
+ModelRole = Literal["detector", "embedder"]
+
+
+class Observer(Protocol):
+    """Is told what happens, from many threads at once; must be quick, and must not raise."""
+
+    def stage(self, name: Stage) -> AbstractContextManager[object]:
+        """Surround a step of the work on one photo."""
+        ...
+
+    def analysed(self, faces: int) -> None:
+        """Hear that a photo is done, with the number of faces found in it."""
+        ...
+
+    def queued(self, model: ModelRole, items: int) -> None:
+        """Hear how many items (tiles for the detector, faces for the embedder) wait now."""
+        ...
+
+    def batch(self, model: ModelRole, waits_s: list[float], run_s: float) -> None:
+        """Hear that a batch is done: how long each of its items had waited, and how long the model ran, in seconds."""
+        ...
+
+    def dropped(self, model: ModelRole, items: int) -> None:
+        """Hear that items were dropped unrun, since their call had been cancelled or its deadline had passed."""
+        ...
+
+
+class NullObserver:
+    """Listens to nothing."""
+
+    def stage(self, name: Stage) -> AbstractContextManager[object]:
+        """As `Observer.stage`."""
+        return nullcontext()
+
+    def analysed(self, faces: int) -> None:
+        """As `Observer.analysed`."""
+
+    def queued(self, model: ModelRole, items: int) -> None:
+        """As `Observer.queued`."""
+
+    def batch(self, model: ModelRole, waits_s: list[float], run_s: float) -> None:
+        """As `Observer.batch`."""
+
+    def dropped(self, model: ModelRole, items: int) -> None:
+        """As `Observer.dropped`."""

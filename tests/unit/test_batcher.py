@@ -1,0 +1,366 @@
+"""The batcher: who shares a batch with whom, who goes first, who is dropped, and who fails."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fr_core.errors import CallEnded, ConfigInvalid, DeviceLost, DeviceUnavailable, Overloaded, ShuttingDown
+from fr_core.runtime.batcher import BULK_TURN, Batcher
+from fr_core.runtime.observe import ModelRole, NullObserver
+from fr_core.runtime.ticket import Ticket
+
+SOON = 5.0
+EXAMPLE = 0
+
+Run = Callable[[Sequence[int]], Sequence[int]]
+
+
+class Model:
+    """Doubles integers, remembers its batches, and can be held, poisoned, broken or killed."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Semaphore(0)
+        self.poison: set[int] = set()
+        self.lost = False
+        self.killer: int | None = None
+
+    def __call__(self, batch: Sequence[int]) -> list[int]:
+        if any(batch):
+            self.batches.append(list(batch))
+            self.entered.release()
+            assert self.gate.wait(SOON)
+        if self.killer in batch:
+            raise SystemExit
+        if self.lost or self.poison & set(batch):
+            raise RuntimeError("bad batch")
+        return [2 * item for item in batch]
+
+
+class Recorder(NullObserver):
+    """Counts what it is told."""
+
+    def __init__(self) -> None:
+        self.drops = 0
+        self.depths: list[int] = []
+        self.sizes: list[int] = []
+
+    def queued(self, model: ModelRole, items: int) -> None:
+        self.depths.append(items)
+
+    def batch(self, model: ModelRole, waits_s: list[float], run_s: float) -> None:
+        self.sizes.append(len(waits_s))
+
+    def dropped(self, model: ModelRole, items: int) -> None:
+        self.drops += items
+
+
+@contextmanager
+def batching(
+    *models: Run,
+    sizes: Sequence[int] = (1, 2, 4),
+    max_queued: int = 100,
+    group: Callable[[int], Hashable] = lambda item: None,
+    observer: NullObserver | None = None,
+    on_death: Callable[[], None] = lambda: None,
+) -> Iterator[Batcher[int, int]]:
+    batcher = Batcher("embedder", models, sizes, max_queued, [EXAMPLE], group, observer, on_death)
+    batcher.start()
+    try:
+        yield batcher
+    finally:
+        for model in models:
+            if isinstance(model, Model):
+                model.gate.set()
+        batcher.close()
+
+
+def busy(model: Model, batcher: Batcher[int, int]) -> Future[list[int]]:
+    """Hold the lane with one item, so that what comes next queues up."""
+    model.gate.clear()
+    future = batcher.submit([99], Ticket())
+    assert model.entered.acquire(timeout=SOON)
+    return future
+
+
+def test_items_of_different_calls_share_a_batch_of_an_allowed_size() -> None:
+    model = Model()
+    with batching(model) as batcher:
+        first = busy(model, batcher)
+        futures = [batcher.submit([n], Ticket()) for n in range(1, 8)]
+        model.gate.set()
+        assert [future.result(SOON) for future in futures] == [[2 * n] for n in range(1, 8)]
+        assert first.result(SOON) == [198]
+    assert model.batches == [[99], [1, 2, 3, 4], [5, 6], [7]]
+
+
+def test_only_items_of_one_group_share_a_batch() -> None:
+    model = Model()
+    with batching(model, group=lambda item: item % 2) as batcher:
+        busy(model, batcher)
+        future = batcher.submit([1, 2, 3, 4, 5, 6], Ticket())
+        model.gate.set()
+        assert future.result(SOON) == [2, 4, 6, 8, 10, 12]
+    assert all(len({item % 2 for item in batch}) == 1 for batch in model.batches)
+    assert model.batches[1:] == [[1, 3], [2, 4], [5], [6]]
+
+
+def test_an_idle_lane_gets_its_share() -> None:
+    models = Model(), Model()
+    with batching(*models, sizes=(1, 2, 4, 8)) as batcher:
+        time.sleep(0.05)  # both lanes wait
+        for model in models:
+            model.gate.clear()
+        future = batcher.submit([1, 2, 3, 4, 5, 6, 7, 8], Ticket())
+        for model in models:
+            assert model.entered.acquire(timeout=SOON)
+            model.gate.set()
+        assert future.result(SOON) == [2, 4, 6, 8, 10, 12, 14, 16]
+    assert [len(model.batches[0]) for model in models] == [4, 4]
+
+
+def test_an_interactive_item_waits_for_one_bulk_batch_at_most() -> None:
+    model = Model()
+    with batching(model) as batcher:
+        model.gate.clear()
+        bulk = [batcher.submit([n], Ticket(bulk=True)) for n in range(101, 141)]
+        assert model.entered.acquire(timeout=SOON)
+        interactive = batcher.submit([1], Ticket())
+        model.gate.set()
+        assert interactive.result(SOON) == [2]
+        [future.result(SOON) for future in bulk]
+    place = next(i for i, batch in enumerate(model.batches) if 1 in batch)
+    assert place == 1
+    assert model.batches[place] == [1]  # no bulk item beside it
+
+
+def test_bulk_items_do_not_starve() -> None:
+    model = Model()
+    with batching(model, sizes=(1,)) as batcher:
+        busy(model, batcher)
+        bulk = batcher.submit([1000], Ticket(bulk=True))
+        interactive = [batcher.submit([n], Ticket()) for n in range(1, 3 * BULK_TURN)]
+        model.gate.set()
+        assert bulk.result(SOON) == [2000]
+        [future.result(SOON) for future in interactive]
+    assert model.batches.index([1000]) <= BULK_TURN
+
+
+def test_a_full_queue_refuses_interactive_items_at_once_and_says_the_limit() -> None:
+    model = Model()
+    with batching(model, max_queued=3) as batcher:
+        busy(model, batcher)
+        waiting = batcher.submit([1, 2, 3], Ticket())
+        with pytest.raises(Overloaded) as refused:
+            batcher.submit([4], Ticket())
+        assert refused.value.metadata == {"limit": "3"}
+        model.gate.set()
+        assert waiting.result(SOON) == [2, 4, 6]
+        assert batcher.submit([4], Ticket()).result(SOON) == [8]
+
+
+def test_a_submission_larger_than_the_bound_is_served() -> None:
+    model = Model()
+    with batching(model, max_queued=2) as batcher:
+        assert batcher.submit(range(1, 10), Ticket()).result(SOON) == [2 * n for n in range(1, 10)]
+
+
+def test_bulk_items_wait_for_room_and_leave_interactive_ones_theirs() -> None:
+    model = Model()
+    with batching(model, max_queued=1) as batcher, ThreadPoolExecutor(1) as pool:
+        busy(model, batcher)
+        batcher.submit([1], Ticket(bulk=True))
+        waiting = pool.submit(batcher.submit, [2], Ticket(bulk=True))
+        time.sleep(0.05)
+        assert not waiting.done()
+        interactive = batcher.submit([3], Ticket())
+        model.gate.set()
+        assert interactive.result(SOON) == [6]
+        assert waiting.result(SOON).result(SOON) == [4]
+
+
+def test_a_bulk_item_stops_waiting_for_room_when_its_call_ends() -> None:
+    model = Model()
+    with batching(model, max_queued=1) as batcher, ThreadPoolExecutor(1) as pool:
+        busy(model, batcher)
+        batcher.submit([1], Ticket(bulk=True))
+        ticket = Ticket(bulk=True)
+        waiting = pool.submit(batcher.submit, [2], ticket)
+        ticket.cancel()
+        with pytest.raises(CallEnded):
+            waiting.result(SOON)
+
+
+def test_cancelled_and_expired_items_never_reach_the_model() -> None:
+    model, recorder, now = Model(), Recorder(), [0.0]
+    with batching(model, observer=recorder) as batcher:
+        busy(model, batcher)
+        cancelled, expiring = Ticket(), Ticket(deadline=1.0, clock=lambda: now[0])
+        futures = [batcher.submit([n], ticket) for n, ticket in ((1, cancelled), (2, expiring), (3, Ticket()))]
+        cancelled.cancel()
+        now[0] = 1.0
+        model.gate.set()
+        assert futures[2].result(SOON) == [6]
+        for future in futures[:2]:
+            with pytest.raises(CallEnded):
+                future.result(SOON)
+        with pytest.raises(CallEnded):
+            batcher.submit([4], expiring)
+    assert model.batches == [[99], [3]]
+    assert recorder.drops == 2
+    assert recorder.depths[-1] == 0
+
+
+def test_a_poisoned_item_fails_alone() -> None:
+    model = Model()
+    model.poison = {2}
+    with batching(model) as batcher:
+        busy(model, batcher)
+        futures = [batcher.submit([n], Ticket()) for n in (1, 2, 3, 4)]
+        model.gate.set()
+        assert [futures[n].result(SOON) for n in (0, 2, 3)] == [[2], [6], [8]]
+        with pytest.raises(RuntimeError, match="bad batch"):
+            futures[1].result(SOON)
+        assert batcher.submit([5], Ticket()).result(SOON) == [10]
+    assert model.batches[1] == [1, 2, 3, 4]  # they had shared a batch
+
+
+def test_a_lost_device_fails_every_waiter_at_once_and_is_told() -> None:
+    model, deaths = Model(), []
+    with batching(model, on_death=lambda: deaths.append(time.monotonic())) as batcher:
+        running = busy(model, batcher)
+        queued = [batcher.submit([n], Ticket(bulk=n > 2)) for n in (1, 2, 3, 4)]
+        model.lost = True
+        fault = time.monotonic()
+        model.gate.set()
+        for future in (running, *queued):
+            with pytest.raises(DeviceLost):
+                future.result(SOON)
+        assert time.monotonic() - fault < 1
+        with pytest.raises(DeviceLost):
+            batcher.submit([5], Ticket())
+    assert len(deaths) == 1
+    assert model.batches == [[99]]  # the rest was not tried on a lost device
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # that the thread dies is the test
+def test_the_death_of_one_lane_fails_the_waiters_of_all() -> None:
+    killed, held = Model(), Model()
+    killed.killer = 13
+    deaths: list[int] = []
+    with batching(killed, held, on_death=lambda: deaths.append(1)) as batcher:
+        time.sleep(0.05)
+        killed.gate.clear()
+        held.gate.clear()
+        futures = [batcher.submit([13], Ticket()) for _ in range(6)]
+        for model in (killed, held):
+            assert model.entered.acquire(timeout=SOON)
+        fault = time.monotonic()
+        killed.gate.set()  # `held` still hangs in its batch
+        for future in futures:
+            with pytest.raises(DeviceLost):
+                future.result(SOON)
+        assert time.monotonic() - fault < 1
+    assert deaths == [1]
+
+
+def test_closing_runs_what_waits_and_refuses_what_comes() -> None:
+    model = Model()
+    with batching(model) as batcher, ThreadPoolExecutor(1) as pool:
+        busy(model, batcher)
+        waiting = batcher.submit([1, 2, 3], Ticket())
+        closing = pool.submit(batcher.close)
+        time.sleep(0.05)
+        with pytest.raises(ShuttingDown):
+            batcher.submit([4], Ticket())
+        model.gate.set()
+        assert waiting.result(SOON) == [2, 4, 6]
+        closing.result(SOON)
+
+
+def test_every_lane_runs_every_allowed_size_before_the_start_returns() -> None:
+    seen: list[int] = []
+
+    def model(batch: Sequence[int]) -> Sequence[int]:
+        seen.append(len(batch))
+        return batch
+
+    with batching(model, model, sizes=(4, 1, 2)):
+        assert sorted(seen) == [1, 1, 2, 2, 4, 4]
+
+
+def test_a_lane_that_cannot_run_an_allowed_size_stops_the_start() -> None:
+    def model(batch: Sequence[int]) -> Sequence[int]:
+        if len(batch) > 1:
+            raise RuntimeError("the model takes one at a time")
+        return batch
+
+    with pytest.raises(DeviceUnavailable, match="every batch size of 1, 2, 4"), batching(model):
+        pass
+
+
+def test_a_model_that_gives_another_number_of_results_is_a_failure_not_a_shift() -> None:
+    def model(batch: Sequence[int]) -> Sequence[int]:
+        return [*batch, 0] if 7 in batch else batch
+
+    with batching(model) as batcher:
+        with pytest.raises(ValueError, match="2 results for 1 items"):
+            batcher.submit([7], Ticket()).result(SOON)
+        assert batcher.submit([8], Ticket()).result(SOON) == [8]
+
+
+@pytest.mark.parametrize("sizes", [(), (2, 4), (0, 1), (1, -1)])
+def test_batch_sizes_that_cannot_be_are_refused(sizes: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigInvalid, match=r"batching\.embedder_sizes"), batching(Model(), sizes=sizes):
+        pass
+
+
+def test_a_queue_of_nothing_is_refused() -> None:
+    with pytest.raises(ConfigInvalid, match=r"batching\.max_queued"), batching(Model(), max_queued=0):
+        pass
+
+
+def test_nothing_submitted_is_answered_with_nothing() -> None:
+    with batching(Model()) as batcher:
+        assert batcher.run([]) == []
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    calls=st.lists(st.tuples(st.lists(st.integers(1, 50), max_size=9), st.booleans(), st.booleans()), max_size=30),
+    lanes=st.integers(1, 3),
+    poison=st.sets(st.integers(1, 50), max_size=3),
+)
+def test_every_waiter_gets_its_own_answer_or_an_error(
+    calls: list[tuple[list[int], bool, bool]], lanes: int, poison: set[int]
+) -> None:
+    models = [Model() for _ in range(lanes)]
+    for model in models:
+        model.poison = poison
+    with batching(*models, sizes=(1, 2, 4, 8), group=lambda item: item % 3) as batcher:
+        ended = []
+        for items, bulk, cancel in calls:
+            ticket = Ticket(bulk=bulk)
+            ended.append((items, cancel, batcher.submit(items, ticket)))
+            if cancel:
+                ticket.cancel()
+        for items, cancel, future in ended:
+            try:
+                assert future.result(SOON) == [2 * item for item in items]
+            except CallEnded:
+                assert cancel
+            except RuntimeError:
+                assert poison & set(items)
+            else:
+                assert not poison & set(items)
+    assert all(len(batch) in (1, 2, 4, 8) for model in models for batch in model.batches)
