@@ -126,22 +126,19 @@ class Batcher(Generic[Item, Result]):
         Raises:
             DeviceUnavailable: a lane could not run an example; the cause tells why.
         """
-        warm: list[Future[None]] = []
         for number, run in enumerate(self._runs):
             ready: Future[None] = Future()
             thread = threading.Thread(target=self._lane, args=(run, ready), name=f"{self._role}-{number}", daemon=True)
-            warm.append(ready)
             self._threads.append(thread)
             thread.start()
-        try:
-            for ready in warm:
-                ready.result()
-        except Exception as error:
-            self.close()
-            raise DeviceUnavailable(
-                f"The device could not run the {self._role} in every batch size of {', '.join(map(str, self._sizes))}.",
-                model=self._role,
-            ) from error
+            try:
+                ready.result()  # one after the other: runtimes have been seen to hang when first used by two at once
+            except Exception as error:
+                self.close()
+                sizes = ", ".join(map(str, self._sizes))
+                raise DeviceUnavailable(
+                    f"The device could not run the {self._role} in every batch size of {sizes}.", model=self._role
+                ) from error
 
     def run(self, items: Sequence[Item]) -> list[Result]:
         """Submit items for the current ticket and wait for their results, in their order.

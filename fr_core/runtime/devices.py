@@ -1,16 +1,28 @@
-"""Which device runs the models: what a person may ask for, and what is in use."""
+"""Which device runs the models, and in which precision: what a person may ask for, and what is in use."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from fr_core.errors import ConfigInvalid
 
-DeviceKind = Literal["auto", "cpu", "openvino", "cuda"]
+DeviceKind = Literal["auto", "cpu", "openvino", "cuda", "tensorrt"]
+Precision = Literal["f32", "bf16", "fp16"]
 
-_CUDA = re.compile(r"cuda(?::(0|[1-9][0-9]?))?")
+PRECISIONS: dict[DeviceKind, tuple[Precision, ...]] = {
+    "auto": ("f32", "bf16", "fp16"),
+    "cpu": ("f32",),
+    "openvino": ("f32", "bf16"),
+    "cuda": ("f32", "fp16"),
+    "tensorrt": ("f32", "fp16"),
+}
+"""What each device can compute in; `auto` takes a device that has what was asked for."""
+
+_DEVICES = "auto, cpu, openvino, cuda, cuda:N, cuda:N,M, tensorrt, tensorrt:N and tensorrt:N,M"
+_INDEX = "(?:0|[1-9][0-9]?)"
+_INDEXED = re.compile(f"(cuda|tensorrt)(?::({_INDEX}(?:,{_INDEX})*))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,15 +30,16 @@ class DeviceSpec:
     """A device as it was asked for.
 
     Attributes:
-        kind: auto, cpu (ONNX Runtime), openvino (OpenVINO on the processor) or cuda (ONNX Runtime on a CUDA device).
-        index: which CUDA device, from 0; 0 for every other kind.
+        kind: auto, cpu (ONNX Runtime), openvino (OpenVINO on the processor), or cuda or tensorrt (ONNX Runtime with
+            that provider on CUDA devices).
+        indices: which CUDA devices, from 0, each once; empty for kinds that have no numbers.
     """
 
     kind: DeviceKind
-    index: int = 0
+    indices: tuple[int, ...] = ()
 
     def __str__(self) -> str:
-        return f"cuda:{self.index}" if self.kind == "cuda" else self.kind
+        return f"{self.kind}:{','.join(map(str, self.indices))}" if self.indices else self.kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,31 +47,55 @@ class ActiveDevice:
     """The device that runs the models, beside the one that was asked for.
 
     Attributes:
-        requested: such as "auto", "cuda:0".
-        active: what runs: "cpu", "openvino" or "cuda:N"; never "auto".
-        runtime: name and version of the library that runs it, such as "onnxruntime 1.22.0".
+        requested: such as "auto", "cuda:0,1".
+        active: what runs: "cpu", "openvino", "cuda:N" or "tensorrt:N"; never "auto".
+        runtime: name and version of the library that runs it, such as "onnxruntime 1.32.0".
+        precision: of weights and arithmetic.
     """
 
     requested: str
     active: str
     runtime: str
+    precision: Precision = "f32"
 
 
 def parse_device(text: str) -> DeviceSpec:
-    """Read a device's name: auto, cpu, openvino, cuda or cuda:N.
+    """Read a device's name: auto, cpu, openvino, cuda, cuda:N, cuda:N,M, and the same with tensorrt.
 
     Raises:
-        ConfigInvalid: it is none of these.
+        ConfigInvalid: it is none of these, or names a number twice.
     """
-    if text == "auto":
-        return DeviceSpec("auto")
-    if text == "cpu":
-        return DeviceSpec("cpu")
-    if text == "openvino":
-        return DeviceSpec("openvino")
-    match = _CUDA.fullmatch(text)
+    for kind in ("auto", "cpu", "openvino"):
+        if text == kind:
+            return DeviceSpec(kind)
+    match = _INDEXED.fullmatch(text)
     if match is None:
+        raise ConfigInvalid(f"{text!r} is not a device; the devices are {_DEVICES}.", key="device")
+    indices = tuple(int(number) for number in (match[2] or "0").split(","))
+    if len(set(indices)) < len(indices):
+        raise ConfigInvalid(f"The device {text!r} names a number twice.", key="device")
+    return DeviceSpec("cuda" if match[1] == "cuda" else "tensorrt", indices)
+
+
+def parse_precision(text: str, spec: DeviceSpec) -> Precision:
+    """Read a precision that the kind of device has.
+
+    Raises:
+        ConfigInvalid: there is no such precision, or that kind of device never has it.
+    """
+    precision = next((known for known in get_args(Precision) if known == text), None)
+    if precision is None:
         raise ConfigInvalid(
-            f"{text!r} is not a device; the devices are auto, cpu, openvino, cuda and cuda:N.", key="device"
+            f"{text!r} is not a precision; the precisions are {' and '.join(_names(get_args(Precision)))}.",
+            key="precision",
         )
-    return DeviceSpec("cuda", int(match[1] or 0))
+    if precision not in PRECISIONS[spec.kind]:
+        raise ConfigInvalid(
+            f"The device {spec} has no {text}; it has {' and '.join(PRECISIONS[spec.kind])}.", key="precision"
+        )
+    found: Precision = precision
+    return found
+
+
+def _names(values: tuple[str, ...]) -> tuple[str, str]:
+    return ", ".join(values[:-1]), values[-1]

@@ -35,7 +35,7 @@ Array = npt.NDArray[Any]
 _WIDE = 8
 
 _PREFIX = "fr_core/"
-PIXELS = _PREFIX + "pixels"
+PIXELS = "fr_core.pixels"  # no slash and no colon: it is named in TensorRT's options
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,5 +280,6 @@ def _replace_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
 def _drop_unread_weights(graph: onnx.GraphProto) -> None:
     read = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
     kept = [tensor for tensor in graph.initializer if tensor.name in read]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
+    if len(kept) < len(graph.initializer):  # else hundreds of megabytes would be copied for nothing
+        del graph.initializer[:]
+        graph.initializer.extend(kept)

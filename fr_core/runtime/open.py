@@ -1,58 +1,108 @@
-"""Opening a model on the device that was asked for, or saying that it cannot be had."""
+"""Opening a model on the devices that were asked for, or saying that they cannot be had."""
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from fr_core.errors import ConfigInvalid, DeviceUnavailable
-from fr_core.runtime.devices import DeviceSpec, parse_device
-from fr_core.runtime.onnx_graph import PixelInput
-from fr_core.runtime.onnxruntime_session import offers_cuda, open_onnxruntime
+from fr_core.runtime.devices import PRECISIONS, DeviceKind, DeviceSpec, parse_device, parse_precision
+from fr_core.runtime.libraries import Libraries, installed_libraries
+from fr_core.runtime.onnx_graph import PixelInput, prepared
+from fr_core.runtime.plan import Plan, Shape
 from fr_core.runtime.session import Session
 
+# What auto tries, in this order.
+_AUTO: tuple[DeviceKind, ...] = ("cuda", "openvino", "cpu")
 
-def open_session(model: bytes, pixels: PixelInput, device: str, threads: int) -> Session:
-    """Load a model and make sure that the device asked for is the device that runs it.
 
-    `auto` takes CUDA device 0 where ONNX Runtime offers CUDA and it activates, and otherwise the processor with ONNX
-    Runtime; `Session.device` tells which. No other device falls back.
+def open_sessions(
+    model: bytes,
+    pixels: PixelInput,
+    device: str = "auto",
+    precision: str = "f32",
+    threads: int = 0,
+    lanes: int = 1,
+    shapes: Sequence[Shape] = (),
+    engines: Path | None = None,
+    libraries: Libraries | None = None,
+) -> list[Session]:
+    """Load a model, and make sure that the devices asked for are the devices that run it.
+
+    `auto` takes the first that works and has the precision: CUDA device 0, OpenVINO on the processor, ONNX Runtime on
+    the processor; `Session.device` tells which. No other device falls back.
 
     Args:
         model: the bytes of an ONNX file.
         pixels: what the model expects of its input.
-        device: auto, cpu, openvino, cuda or cuda:N.
+        device: auto, cpu, openvino, cuda, cuda:N, cuda:N,M, tensorrt, tensorrt:N or tensorrt:N,M.
+        precision: of weights and arithmetic: f32, bf16 (OpenVINO) or fp16 (cuda, tensorrt).
         threads: of one inference on the processor; 0 lets the library choose.
+        lanes: how many threads will run the model at once on one device.
+        shapes: (pictures, height, width) of every run to come; TensorRT tunes for them.
+        engines: folder for what TensorRT builds; None = it is built anew at each start.
+        libraries: what runs each kind of device; None = what is installed.
+
+    Returns:
+        One session for each device, in the order of its numbers; one where the kind of device has no numbers.
 
     Raises:
-        ConfigInvalid: `device` is none of these, or `threads` is negative.
-        DeviceUnavailable: the device is not there, or the library does not use it.
+        ConfigInvalid: there is no such device or precision, the kind of device never has that precision, or a number
+            is out of range.
+        DeviceUnavailable: a device is not there, lacks the precision, or the library does not use it.
         ValueError: the bytes are no ONNX file, or not one of a model of pictures.
     """
     spec = parse_device(device)
+    wanted = parse_precision(precision, spec)
     if threads < 0:
         raise ConfigInvalid(f"The number of threads is {threads}; it must be 0 or more.", key="threads")
-    if spec.kind == "openvino":
-        return _openvino(model, pixels, threads, device)
-    if spec.kind == "auto":
-        return _auto(model, pixels, threads, device)
-    return open_onnxruntime(model, pixels, spec, threads, device)
+    if lanes < 1:
+        raise ConfigInvalid(f"The number of lanes is {lanes}; it must be 1 or more.", key="lanes")
+    plan = Plan(b"", spec, device, wanted, threads, lanes, tuple(shapes), engines)
+    opener = _Opener(model, pixels, libraries or installed_libraries())
+    return [opener.first_of_auto(plan)] if spec.kind == "auto" else opener.all_of(plan)
 
 
-def _openvino(model: bytes, pixels: PixelInput, threads: int, requested: str) -> Session:
-    if importlib.util.find_spec("openvino") is None:
-        raise DeviceUnavailable(
-            "OpenVINO was asked for, but it is not installed; it comes with fr-core[cpu].", device="openvino"
-        )
-    # Not at the head of the file: fr-core[gpu] comes without OpenVINO.
-    from fr_core.runtime.openvino_session import open_openvino
+def open_session(model: bytes, pixels: PixelInput, device: str = "auto", threads: int = 0) -> Session:
+    """Load a model in f32 onto one device; see `open_sessions`, which also says what is raised.
 
-    return open_openvino(model, pixels, threads, requested)
+    Raises:
+        ConfigInvalid: the device names several numbers.
+    """
+    if len(parse_device(device).indices) > 1:
+        raise ConfigInvalid(f"The device {device!r} is more than one.", key="device")
+    return open_sessions(model, pixels, device, threads=threads)[0]
 
 
-def _auto(model: bytes, pixels: PixelInput, threads: int, requested: str) -> Session:
-    if offers_cuda():
-        try:
-            return open_onnxruntime(model, pixels, DeviceSpec("cuda"), threads, requested)
-        except DeviceUnavailable:
-            pass  # the one permitted fallback; the session's device names what is in use
-    return open_onnxruntime(model, pixels, DeviceSpec("cpu"), threads, requested)
+class _Opener:
+    """A model on its way to its devices."""
+
+    def __init__(self, model: bytes, pixels: PixelInput, libraries: Libraries) -> None:
+        self._model = model
+        self._pixels = pixels
+        self._libraries = libraries
+
+    def all_of(self, plan: Plan) -> list[Session]:
+        """One session for each number of the plan's device."""
+        kind = plan.spec.kind
+        refusal = self._libraries[kind].refusal(kind, plan.precision)
+        if refusal is not None:
+            raise DeviceUnavailable(f"The device {plan.spec} cannot be had: {refusal}", device=str(plan.spec))
+        # TensorRT makes fp16 itself, from float32 weights, and keeps what would suffer.
+        model = prepared(self._model, self._pixels, half=kind == "cuda" and plan.precision == "fp16")
+        specs = [DeviceSpec(kind, (index,)) for index in plan.spec.indices] or [plan.spec]
+        return [self._libraries[kind].open(replace(plan, model=model, spec=spec)) for spec in specs]
+
+    def first_of_auto(self, plan: Plan) -> Session:
+        """The first device that works; the one permitted fallback, and the session's device names what is in use."""
+        reasons = []
+        for kind in _AUTO:
+            if plan.precision not in PRECISIONS[kind]:
+                continue
+            spec = DeviceSpec(kind, (0,) if kind == "cuda" else ())
+            try:
+                return self.all_of(replace(plan, spec=spec))[0]
+            except DeviceUnavailable as error:
+                reasons.append(error.what)
+        raise DeviceUnavailable(f"No device here has {plan.precision}. {' '.join(reasons)}", device="auto")

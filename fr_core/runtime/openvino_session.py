@@ -7,9 +7,8 @@ import threading
 import numpy as np
 import openvino as ov
 
-from fr_core.errors import DeviceUnavailable
-from fr_core.runtime.devices import ActiveDevice
-from fr_core.runtime.onnx_graph import PixelInput, prepared
+from fr_core.runtime.devices import ActiveDevice, Precision
+from fr_core.runtime.plan import Plan
 from fr_core.types import F32, U8
 
 _DEVICE = "CPU"
@@ -18,57 +17,61 @@ _DEVICE = "CPU"
 class OpenVinoSession:
     """A model on OpenVINO; `run` may be called from several threads.
 
-    An inference request serves one call at a time and owns the memory of its outputs. Idle requests wait in a list;
-    a call takes one, or makes a new one when all are busy, so there are as many as there were calls at once.
+    An inference request serves one call at a time and owns the memory of its outputs, so each thread has its own. The
+    first runs of a thread should not be at the same time as those of another: OpenVINO makes code for a shape when a
+    request first meets it, and its Python binding looks numpy up at its first use, and both have been seen to wait
+    for themselves when two threads came at once.
     """
 
     def __init__(self, compiled: ov.CompiledModel, output_names: tuple[str, ...], device: ActiveDevice) -> None:
         shape = compiled.input(0).get_partial_shape()
         self._compiled = compiled
-        self._idle: list[ov.InferRequest] = []
-        self._lock = threading.Lock()
+        self._own = threading.local()
         self.input_shape = tuple(n.get_length() if n.is_static else None for n in shape)
         self.output_names = output_names
         self.device = device
 
     def run(self, batch: U8) -> list[F32]:
         """As `Session.run`."""
-        with self._lock:
-            request = self._idle.pop() if self._idle else None
+        request = getattr(self._own, "request", None)
         if request is None:
-            request = self._compiled.create_infer_request()
+            request = self._own.request = self._compiled.create_infer_request()
         request.infer([np.ascontiguousarray(batch)], share_inputs=True)
-        outputs = [np.array(request.get_output_tensor(i).data, np.float32) for i in range(len(self.output_names))]
-        with self._lock:
-            self._idle.append(request)
-        return outputs
+        return [np.array(request.get_output_tensor(i).data, np.float32) for i in range(len(self.output_names))]
 
 
-def open_openvino(model: bytes, pixels: PixelInput, threads: int, requested: str) -> OpenVinoSession:
-    """Load a model into OpenVINO.
-
-    Args:
-        model: an ONNX file.
-        pixels: what the model expects of its input.
-        threads: of the inference; 0 lets the library choose.
-        requested: the device as the user named it.
-
-    Raises:
-        DeviceUnavailable: OpenVINO has no plugin for this machine's processor.
-    """
+def precisions() -> tuple[Precision, ...]:
+    """What OpenVINO computes in on this machine's processor; empty where it has no plugin for it."""
     core = ov.Core()
     if _DEVICE not in core.available_devices:
-        raise DeviceUnavailable("OpenVINO was asked for, but it does not support this processor.", device="openvino")
-    graph = core.read_model(prepared(model, pixels))
-    # f32: where the processor has bf16, OpenVINO would take it by default, with 8 bits of precision. Templates of
-    # one gallery must not depend on the machine that made them.
-    config = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-    if threads:
-        config["INFERENCE_NUM_THREADS"] = str(threads)
-    compiled = core.compile_model(graph, _DEVICE, config)
+        return ()
+    return ("f32", "bf16") if "BF16" in core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES") else ("f32",)
+
+
+def open_openvino(plan: Plan) -> OpenVinoSession:
+    """Load a model into OpenVINO; `precisions` says whether that can be."""
+    core = ov.Core()
+    graph = core.read_model(plan.model)
+    compiled = core.compile_model(graph, _DEVICE, settings(plan))
     names = tuple(_output_name(output) for output in graph.outputs)
-    device = ActiveDevice(requested, "openvino", f"openvino {ov.__version__.split('-')[0]}")
-    return OpenVinoSession(compiled, names, device)
+    version = f"openvino {ov.__version__.split('-')[0]}"
+    return OpenVinoSession(compiled, names, ActiveDevice(plan.requested, "openvino", version, plan.precision))
+
+
+def settings(plan: Plan) -> dict[str, str]:
+    """The properties with which a model is compiled."""
+    chosen = {
+        # Said even for f32: where the processor has bf16, OpenVINO would take it by default, with 8 bits of precision.
+        "INFERENCE_PRECISION_HINT": plan.precision,
+        # A stream runs one inference at a time; with fewer streams than lanes, lanes would wait for each other.
+        "NUM_STREAMS": str(plan.lanes),
+        # Each compiled model pins its streams to the first cores: detector and embedder would share one core while
+        # another idles, and each would run at half its speed.
+        "ENABLE_CPU_PINNING": "NO",
+    }
+    if plan.threads:
+        chosen["INFERENCE_NUM_THREADS"] = str(plan.threads * plan.lanes)  # of all streams together
+    return chosen
 
 
 def _output_name(output: ov.Output) -> str:

@@ -21,7 +21,8 @@ from fr_core.imaging import ImageLimits, decode
 from fr_core.packs.cache import ModelCache
 from fr_core.packs.manifest import DetectorSpec, EmbedderSpec, load_pack
 from fr_core.runtime.onnx_graph import PIXELS, PixelInput, prepared
-from fr_core.runtime.open import open_session
+from fr_core.runtime.open import open_session, open_sessions
+from fr_core.runtime.openvino_session import precisions
 from fr_core.runtime.session import Session
 from fr_core.types import U8
 
@@ -97,9 +98,9 @@ def test_sface_embeds_as_opencv_does_with_it(pack_cache: ModelCache, photos: dic
     tile = square(photos["solvay"])
     (faces,) = YunetDetector(opened(pack.detector, pack_cache, "cpu"), pack.detector, (), 0.6).detect_tiles([tile])
     crops = [align(tile, landmarks) for landmarks in faces.landmarks[:10]]
-    ours = OnnxEmbedder(opened(pack.embedder, pack_cache, "cpu"), pack.embedder, pack.model_id(flip=False))
+    ours = OnnxEmbedder(opened(pack.embedder, pack_cache, "cpu"), pack.embedder.embedding_size)
     network = cv2.dnn.readNet(str(pack_cache.path(pack.embedder.file)))
-    for crop, vector in zip(crops, ours.vectors(crops), strict=True):
+    for crop, vector in zip(crops, (ours.vectors([crop])[0] for crop in crops), strict=True):
         bgr = np.ascontiguousarray(crop.pixels[..., ::-1])
         network.setInput(cv2.dnn.blobFromImage(bgr, 1, (112, 112), (0, 0, 0), swapRB=True, crop=False), "data")
         assert cosine(vector, network.forward()) > 0.9999
@@ -146,3 +147,17 @@ def test_half_precision_moves_embeddings_and_boxes_a_little(pack_cache: ModelCac
     crops = np.stack([align(tile, landmarks).pixels for landmarks in detected.landmarks])
     pairs = zip(embed({PIXELS: crops})[0], embed_half({PIXELS: crops})[0], strict=True)
     assert min(cosine(a, b) for a, b in pairs) > 0.9995
+
+
+def test_bf16_moves_embeddings_a_little(pack_cache: ModelCache, photos: dict[str, Path]) -> None:
+    if "bf16" not in precisions():
+        pytest.skip("this processor has no bf16")
+    pack, tile = load_pack("buffalo_s"), square(photos["solvay"])
+    (faces,) = ScrfdDetector(opened(pack.detector, pack_cache, "cpu"), pack.detector, (640,), 0.5).detect_tiles([tile])
+    crops = np.stack([align(tile, landmarks).pixels for landmarks in faces.landmarks])
+    spec = pack.embedder
+    model, pixels = pack_cache.read_verified(spec.file), PixelInput(spec.colour, spec.mean, spec.std)
+    (rough,) = open_sessions(model, pixels, "openvino", "bf16")
+    pairs = zip(opened(spec, pack_cache, "cpu").run(crops)[0], rough.run(crops)[0], strict=True)
+    similarities = [cosine(a, b) for a, b in pairs]
+    assert 0.998 < min(similarities) < 0.99999  # the upper bound: it did compute in bf16

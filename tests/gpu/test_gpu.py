@@ -1,0 +1,130 @@
+"""Models on a CUDA device, against the processor: the same faces and the same embeddings, whatever the batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from fr_core.align import align
+from fr_core.detect.scrfd import ScrfdDetector
+from fr_core.errors import DeviceUnavailable
+from fr_core.imaging import ImageLimits, decode
+from fr_core.packs.cache import ModelCache
+from fr_core.packs.manifest import DetectorSpec, EmbedderSpec, load_pack
+from fr_core.runtime.onnx_graph import PixelInput
+from fr_core.runtime.open import open_sessions
+from fr_core.runtime.session import Session
+from fr_core.types import F32, U8
+from handmade_graphs import AS_THEY_ARE, doubled
+
+pytestmark = [pytest.mark.gpu, pytest.mark.models]
+
+PACK = load_pack("buffalo_s")
+TILE = 640
+# Cosine similarity of an embedding with that of the processor: rounding in another order; and in half precision.
+CLOSE = {"f32": 0.99999, "fp16": 0.998}
+
+
+@pytest.fixture(scope="module", params=["cuda", "tensorrt"])
+def device(request: pytest.FixtureRequest) -> str:
+    """Each kind of device that this machine has."""
+    name = str(request.param)
+    try:
+        open_sessions(doubled(), AS_THEY_ARE, name, shapes=[(1, 8, 8)])
+    except DeviceUnavailable as error:
+        pytest.skip(error.what)
+    return name
+
+
+@pytest.fixture(scope="module")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("engines")
+
+
+def opened(
+    spec: DetectorSpec | EmbedderSpec,
+    cache: ModelCache,
+    device: str,
+    precision: str = "f32",
+    engines: Path | None = None,
+) -> Session:
+    side = TILE if isinstance(spec, DetectorSpec) else spec.input_size
+    pixels = PixelInput(spec.colour, spec.mean, spec.std)
+    shapes = [(1, side, side), (16, side, side)]
+    model = cache.read_verified(spec.file)
+    (session,) = open_sessions(model, pixels, device, precision, shapes=shapes, engines=engines)
+    return session
+
+
+@pytest.fixture(scope="module")
+def tile(photos: dict[str, Path]) -> U8:
+    """The middle of a group photo."""
+    pixels = decode(photos["solvay"].read_bytes(), ImageLimits()).pixels
+    top, left = ((side - TILE) // 2 for side in pixels.shape[:2])
+    return np.ascontiguousarray(pixels[top : top + TILE, left : left + TILE])
+
+
+def detector(session: Session) -> ScrfdDetector:
+    return ScrfdDetector(session, PACK.detector, (TILE,), 0.5)
+
+
+@pytest.fixture(scope="module")
+def crops(tile: U8, pack_cache: ModelCache) -> U8:
+    """u8[16, 112, 112, 3]: aligned faces, repeated where there are fewer."""
+    (faces,) = detector(opened(PACK.detector, pack_cache, "cpu")).detect_tiles([tile])
+    found = [align(tile, landmarks).pixels for landmarks in faces.landmarks]
+    return np.stack([found[i % len(found)] for i in range(16)])
+
+
+def cosines(ours: F32, theirs: F32) -> npt.NDArray[np.float32]:
+    similarities: npt.NDArray[np.float32] = (ours * theirs).sum(1) / (
+        np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
+    )
+    return similarities
+
+
+@pytest.mark.parametrize("precision", ["f32", "fp16"])
+def test_embeddings_agree_with_the_processor_in_every_batch(
+    device: str, precision: str, crops: U8, pack_cache: ModelCache, engines: Path
+) -> None:
+    (expected,) = opened(PACK.embedder, pack_cache, "cpu").run(crops)
+    session = opened(PACK.embedder, pack_cache, device, precision, engines)
+    assert session.device.active == f"{device}:0"
+    assert session.device.precision == precision
+    for size in (1, 2, 3, 8, 16):
+        parts = [session.run(crops[start : start + size])[0] for start in range(0, 16 - size + 1, size)]
+        found = np.concatenate(parts)
+        assert cosines(found, expected[: len(found)]).min() > CLOSE[precision]
+
+
+@pytest.mark.parametrize("precision", ["f32", "fp16"])
+def test_faces_agree_with_the_processor(
+    device: str, precision: str, tile: U8, pack_cache: ModelCache, engines: Path
+) -> None:
+    (expected,) = detector(opened(PACK.detector, pack_cache, "cpu")).detect_tiles([tile])
+    model = detector(opened(PACK.detector, pack_cache, device, precision, engines))
+    for (found,) in (model.detect_tiles([tile]), model.detect_tiles([tile])):
+        sure = expected.scores > 0.55
+        assert len(found) >= sure.sum() > 0
+        for box, score in zip(expected.boxes[sure], expected.scores[sure], strict=True):
+            nearest = np.abs(found.boxes - box).max(axis=1).argmin()
+            assert np.abs(found.boxes[nearest] - box).max() < 1.0  # pixel
+            assert abs(found.scores[nearest] - score) < 0.03
+
+
+def test_engines_are_kept_for_the_next_start(device: str, pack_cache: ModelCache, crops: U8, tmp_path: Path) -> None:
+    if device != "tensorrt":
+        pytest.skip("only TensorRT builds engines")
+    opened(PACK.embedder, pack_cache, device, "fp16", tmp_path).run(crops)
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.engine")}
+    assert kept
+    opened(PACK.embedder, pack_cache, device, "fp16", tmp_path).run(crops)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.engine")} == kept
+
+
+def test_device_number_that_there_is_not_is_refused(device: str) -> None:
+    with pytest.raises(DeviceUnavailable):
+        open_sessions(doubled(), AS_THEY_ARE, f"{device}:99")
