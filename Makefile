@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 GENERATED := proto/gen/fr_api/v1
 TYPED := fr_core server/fr_server client/fr_client datasets/fr_datasets benchmarks/fr_bench examples tools tests
 
-.PHONY: help demo test test-fast check format proto proto-check docs docs-check evaluate bench constraints clean
+.PHONY: help demo test test-fast check format proto proto-check docs docs-check evaluate bench bench-gpu constraints clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,7 +53,36 @@ docs-check: $(STAMP) ## the generated pages of docs/ against regeneration
 evaluate: $(STAMP) ## accuracy on the shared test data
 	$(BIN)/fr evaluate
 
-bench: evaluate ## the measurements that this machine can make
+# What bench-gpu measures: `make bench-gpu DEVICE=cpu PACK=buffalo_s` runs the same commands without a GPU.
+DEVICE ?= cuda
+PACK ?= buffalo_l
+PHOTOS ?= lfw
+ON_GPU := $(filter cuda% tensorrt%,$(DEVICE))
+PRECISION ?= $(if $(ON_GPU),fp16,f32)
+NUMBER ?= $(if $(ON_GPU),20000,200)
+CONCURRENCY ?= $(if $(ON_GPU),256,8)
+GENERATORS ?= $(if $(ON_GPU),4,1)
+FRONTENDS ?= $(if $(ON_GPU),8)
+BAR ?= $(if $(ON_GPU),2500)
+# Another environment, such as one with fr-core[gpu]: `make bench-gpu FR=/opt/fr/bin/fr`.
+FR ?= $(BIN)/fr
+ENGINE = --pack $(PACK) --device $(DEVICE) --precision $(PRECISION) --photos $(PHOTOS) --number $(NUMBER)
+
+bench: $(STAMP) ## speed on this machine's processor, beside InsightFace; to benchmarks/results
+	$(BIN)/fr models fetch buffalo_s
+	$(BIN)/fr bench pipeline --photos $(PHOTOS) --peer insightface
+	$(BIN)/fr bench pipeline --photos t1 --peer insightface
+	$(BIN)/fr bench pipeline --photos t1 --peer insightface --detection fast
+	$(BIN)/fr bench search
+	$(BIN)/fr bench serve --photos $(PHOTOS) --peer insightface --ratio-to-pipeline --batches \
+	  --sweep 1,2,4,8,16,32 --overload 5 --seconds 60
+
+bench-gpu: $(if $(filter $(BIN)/fr,$(FR)),$(STAMP)) ## speed on a GPU, of buffalo_l unless PACK says otherwise; to benchmarks/results
+	$(FR) models fetch $(PACK)
+	$(FR) bench pipeline $(ENGINE)
+	$(FR) bench search --size 1000000
+	$(FR) bench serve $(ENGINE) --concurrency $(CONCURRENCY) --generators $(GENERATORS) --batches --ratio-to-pipeline \
+	  --set server.max_in_flight=1024 $(if $(FRONTENDS),--frontends $(FRONTENDS)) $(if $(BAR),--bar $(BAR))
 
 constraints: $(STAMP) ## choose the newest versions that fit, for CI and for the targets here
 	$(BIN)/python -m pip install --quiet uv

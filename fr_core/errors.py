@@ -344,7 +344,7 @@ class AddressUnavailable(Unrecoverable):
     """The server cannot listen on the address: it is taken, not of this machine, or not allowed."""
 
     reason = "ADDRESS_UNAVAILABLE"
-    remedy = "Stop what listens there, or choose another `server.port` or `server.host`; port 0 takes any free port."
+    remedy = "Stop what listens there, or choose another host or port in the configuration; port 0 takes any free port."
 
 
 class StoreInUse(Unrecoverable):

@@ -7,23 +7,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from fr_core.align import align
-from fr_core.detect.multiscale import MultiscaleDetector, Scales
-from fr_core.detect.protocol import Detector, TileDetector
-from fr_core.detect.scrfd import ScrfdDetector
-from fr_core.detect.yunet import YunetDetector
-from fr_core.embed.flip import FlipFusion
-from fr_core.embed.onnx import OnnxEmbedder
+from fr_core.detect.protocol import Detector
 from fr_core.embed.protocol import Embedder
 from fr_core.errors import NoFaceFound, SeveralFaces
 from fr_core.imaging import ImageLimits, decode
-from fr_core.packs.cache import ModelCache
-from fr_core.packs.manifest import DetectorSpec, EmbedderSpec, Pack
 from fr_core.quality.assess import QualityLimits, assess
-from fr_core.runtime.devices import ActiveDevice
-from fr_core.runtime.onnx_graph import PixelInput
-from fr_core.runtime.open import open_session
-from fr_core.runtime.session import Session
-from fr_core.types import EmbeddedFace, Face, Image, ModelId
+from fr_core.runtime.observe import NullObserver, Observer
+from fr_core.types import AlignedFace, Detection, EmbeddedFace, Face, Image, ModelId
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +41,7 @@ class Pipeline:
         image_limits: what a photo may be.
         quality_limits: what a face should be.
         min_embedding_norm: length of the model's vector below which a face is marked as a weak one; None = not used.
+        observer: is told of each step and each photo.
     """
 
     def __init__(
@@ -60,12 +51,14 @@ class Pipeline:
         image_limits: ImageLimits,
         quality_limits: QualityLimits,
         min_embedding_norm: float | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._detector = detector
         self._embedder = embedder
         self._image_limits = image_limits
         self._quality_limits = quality_limits
         self._min_embedding_norm = min_embedding_norm
+        self._observer = observer or NullObserver()
 
     @property
     def model(self) -> ModelId:
@@ -79,37 +72,53 @@ class Pipeline:
 
     def detect(self, data: bytes) -> DetectedPhoto:
         """Find the faces of an encoded photo; raises what `fr_core.imaging.decode` raises."""
-        return self.detect_image(decode(data, self._image_limits))
+        return self.detect_image(self._decoded(data))
 
     def analyze(self, data: bytes) -> AnalyzedPhoto:
         """Find and embed the faces of an encoded photo; raises what `fr_core.imaging.decode` raises."""
-        return self.analyze_image(decode(data, self._image_limits))
+        return self.analyze_image(self._decoded(data))
 
     def detect_image(self, image: Image) -> DetectedPhoto:
         """Find the faces of a decoded photo; their quality is without the embedding's share."""
-        faces = []
-        for detection in self._detector.detect(image.pixels):
-            aligned = align(image.pixels, detection.landmarks)
-            quality = assess(detection, aligned, (image.width, image.height), self._quality_limits)
-            faces.append(Face(detection, quality))
-        return DetectedPhoto(image, tuple(faces))
+        detections, crops = self._found(image)
+        with self._observer.stage("assess"):
+            faces = tuple(
+                Face(detection, assess(detection, crop, (image.width, image.height), self._quality_limits))
+                for detection, crop in zip(detections, crops, strict=True)
+            )
+        self._observer.analysed(len(faces))
+        return DetectedPhoto(image, faces)
 
     def analyze_image(self, image: Image) -> AnalyzedPhoto:
         """Find and embed the faces of a decoded photo."""
-        detections = self._detector.detect(image.pixels)
-        aligned = [align(image.pixels, detection.landmarks) for detection in detections]
+        detections, crops = self._found(image)
+        with self._observer.stage("embed"):
+            embedded = self._embedder.embed(crops)
         faces = []
-        for detection, crop, made in zip(detections, aligned, self._embedder.embed(aligned), strict=True):
-            quality = assess(
-                detection,
-                crop,
-                (image.width, image.height),
-                self._quality_limits,
-                embedding_norm=made.norm,
-                min_embedding_norm=self._min_embedding_norm,
-            )
-            faces.append(EmbeddedFace(Face(detection, quality), made.embedding))
+        with self._observer.stage("assess"):
+            for detection, crop, made in zip(detections, crops, embedded, strict=True):
+                quality = assess(
+                    detection,
+                    crop,
+                    (image.width, image.height),
+                    self._quality_limits,
+                    embedding_norm=made.norm,
+                    min_embedding_norm=self._min_embedding_norm,
+                )
+                faces.append(EmbeddedFace(Face(detection, quality), made.embedding))
+        self._observer.analysed(len(faces))
         return AnalyzedPhoto(image, tuple(faces))
+
+    def _decoded(self, data: bytes) -> Image:
+        with self._observer.stage("decode"):
+            return decode(data, self._image_limits)
+
+    def _found(self, image: Image) -> tuple[tuple[Detection, ...], list[AlignedFace]]:
+        """The faces of a photo, and their crops."""
+        with self._observer.stage("detect"):
+            detections = self._detector.detect(image.pixels)
+        with self._observer.stage("align"):
+            return detections, [align(image.pixels, detection.landmarks) for detection in detections]
 
 
 class FacePolicy(StrEnum):
@@ -138,67 +147,3 @@ def select(faces: Sequence[EmbeddedFace], policy: FacePolicy) -> tuple[EmbeddedF
     if policy is FacePolicy.ERROR and len(faces) > 1:
         raise SeveralFaces(f"{len(faces)} faces were found in the photo.", count=str(len(faces)))
     return (max(faces, key=lambda face: face.face.detection.area),)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Opened:
-    """A pipeline that is ready, the pack it runs, and the device that runs it."""
-
-    pack: Pack
-    pipeline: Pipeline
-    device: ActiveDevice
-
-
-def open_pipeline(
-    pack: Pack,
-    cache: ModelCache,
-    device: str = "auto",
-    threads: int = 0,
-    flip: bool = False,
-    image_limits: ImageLimits | None = None,
-    quality_limits: QualityLimits | None = None,
-) -> Opened:
-    """Load a pack's models, verified, onto a device.
-
-    Args:
-        pack: whose files must be in the cache.
-        cache: where they are; each is read once, and what was hashed is what is loaded.
-        device: auto, cpu, openvino, cuda or cuda:N.
-        threads: of one inference on the processor; 0 lets the library choose.
-        flip: fuse each embedding with that of the mirrored face: twice the time, somewhat more accurate, and a model
-            of its own (its embeddings do not compare with plain ones).
-        image_limits: what a photo may be; None = the defaults.
-        quality_limits: what a face should be; None = the defaults.
-
-    Raises:
-        ModelNotInstalled, ModelCorrupt: as `ModelCache.read_verified`.
-        ConfigInvalid, DeviceUnavailable: as `fr_core.runtime.open.open_session`.
-    """
-    detector_session = open_session(cache.read_verified(pack.detector.file), _pixels(pack.detector), device, threads)
-    embedder_session = open_session(cache.read_verified(pack.embedder.file), _pixels(pack.embedder), device, threads)
-    raw = OnnxEmbedder(embedder_session, pack.embedder, pack.model_id(flip=False))
-    pipeline = Pipeline(
-        _detector(detector_session, pack.detector),
-        FlipFusion(raw, pack.model_id(flip=True)) if flip else raw,
-        image_limits or ImageLimits(),
-        quality_limits or QualityLimits(),
-        pack.embedder.min_embedding_norm,
-    )
-    return Opened(pack, pipeline, embedder_session.device)
-
-
-def _pixels(spec: DetectorSpec | EmbedderSpec) -> PixelInput:
-    return PixelInput(spec.colour, spec.mean, spec.std)
-
-
-def _detector(session: Session, spec: DetectorSpec) -> Detector:
-    scales = Scales()
-    heard = scales.heard * spec.score_threshold
-    # Tiles of one photo in one run fill a CUDA device; a processor is full with one.
-    batch_sizes = (8, 4, 2, 1) if session.device.active.startswith("cuda") else (1,)
-    model: TileDetector
-    if spec.family == "yunet":
-        model = YunetDetector(session, spec, scales.tile_sizes, heard, batch_sizes)
-    else:
-        model = ScrfdDetector(session, spec, scales.tile_sizes, heard, batch_sizes)
-    return MultiscaleDetector(model, spec.score_threshold, spec.nms_threshold, scales)

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,15 @@ from fr_api.v1 import gallery_pb2_grpc, recognition_pb2_grpc, server_pb2_grpc
 from fr_core.detect.null import NullDetector
 from fr_core.detect.protocol import Detector
 from fr_core.embed.null import NullEmbedder
+from fr_core.engine import Engine, Lifeline
 from fr_core.gallery.galleries import Galleries
-from fr_core.packs.manifest import Thresholds
+from fr_core.packs.manifest import Thresholds, load_pack
 from fr_core.pipeline import Pipeline
 from fr_core.runtime.devices import ActiveDevice
+from fr_core.runtime.observe import Observer
 from fr_server.config import Config, config_from
-from fr_server.engine import Engine
 from fr_server.main import App, data_folder
+from fr_server.telemetry.open import Telemetry
 
 SQUARE = 64
 
@@ -44,16 +46,12 @@ def photo(*blues: int, size: int = SQUARE, width: int = 400, height: int = 200) 
     return out.getvalue()
 
 
-def null_engine(config: Config, detector: Detector | None = None) -> Engine:
+def null_engine(config: Config, detector: Detector | None = None, observer: Observer | None = None) -> Engine:
     """Return an engine without models."""
-    pipeline = Pipeline(detector or NullDetector(), NullEmbedder(), config.images, config.quality)
-    return Engine(
-        pipeline=pipeline,
-        thresholds=Thresholds(similarity=0.5, source="none: the null model", fmr=None),
-        detector_licence="none",
-        embedder_licence="none",
-        device=ActiveDevice(requested="cpu", active="cpu", runtime="null"),
-    )
+    pipeline = Pipeline(detector or NullDetector(), NullEmbedder(), config.images, config.quality, observer=observer)
+    pack = replace(load_pack("buffalo_s"), thresholds=Thresholds(0.5, source="none: the null model", fmr=None))
+    device = ActiveDevice(requested="cpu", active="cpu", runtime="null", precision="f32")
+    return Engine(pack, pipeline, device, "thorough", Lifeline())
 
 
 @dataclass
@@ -86,13 +84,17 @@ class Running:
 
 
 @contextmanager
-def running(folder: Path, detector: Detector | None = None, **sections: dict[str, Any]) -> Iterator[Running]:
+def running(
+    folder: Path, detector: Detector | None = None, observing: Telemetry | None = None, **sections: dict[str, Any]
+) -> Iterator[Running]:
     """Run a server on `folder`; `sections` are those of the configuration."""
     raw: dict[str, Any] = {"server": {}, "quality": NULL_QUALITY, "gallery": {}, **sections}
     raw["server"] = {"port": 0, "drain_s": 5.0, **raw["server"]}
     raw["gallery"] = {"folder": str(folder), **raw["gallery"]}
     config = config_from(raw)
-    app = App(config, null_engine(config, detector), Galleries.open(data_folder(config), index=config.gallery.index))
+    observing = observing or Telemetry()
+    engine = null_engine(config, detector, observing.listener)
+    app = App(config, engine, Galleries.open(data_folder(config), index=config.gallery.index), observing)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="server")
     thread.start()

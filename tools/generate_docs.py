@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from docs_pages import api, commands, configuration, errors, packs
+from docs_pages import api, commands, configuration, errors, metrics, packs
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -16,6 +16,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "commands.md": commands.page,
     "configuration.md": configuration.page,
     "errors.md": errors.page,
+    "metrics.md": metrics.page,
     "model-packs.md": packs.page,
 }
 

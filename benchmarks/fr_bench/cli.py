@@ -43,7 +43,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure accuracy on labelled photos; exit status 1 if a bar is missed, 2 if it cannot be measured."""
-    with _errors_to_stderr():
+    with errors_to_stderr():
         report = measure(testdata, pack, device, flip=flip, only=only or list(SetName), threads=threads)
         if as_json:
             from fr_bench.report import to_json
@@ -62,15 +62,14 @@ def measure(testdata: Path | None, pack: str, device: str, *, flip: bool, only: 
     """Read the sets, open the pipeline, and measure; shows progress on a terminal."""
     from fr_bench.evaluate import available_cpus, load_sets, run
     from fr_bench.testdata import find_testdata
+    from fr_core.engine import EngineOptions, open_engine
     from fr_core.packs.cache import ModelCache, cache_folder
     from fr_core.packs.manifest import load_pack
-    from fr_core.pipeline import open_pipeline
 
     sets = load_sets(find_testdata(testdata), only)
-    # One thread for each inference, and photos side by side: decoding and warping then run in parallel too.
-    opened = open_pipeline(load_pack(pack), ModelCache(cache_folder()), device, threads=1, flip=flip)
+    engine = open_engine(load_pack(pack), ModelCache(cache_folder()), EngineOptions(device=device, flip=flip))
     with _progress() as on_progress:
-        return run(opened, sets, threads or available_cpus(), on_progress)
+        return run(engine, sets, threads or available_cpus(), on_progress)
 
 
 @contextmanager
@@ -90,7 +89,7 @@ def _progress() -> Iterator[OnSetProgress]:
 
 
 @contextmanager
-def _errors_to_stderr() -> Iterator[None]:
+def errors_to_stderr() -> Iterator[None]:
     """Turn an error of the core or of a data set, or a part that is not installed, into a message and a status."""
     try:
         from fr_core.errors import FrError

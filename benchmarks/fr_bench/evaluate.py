@@ -18,7 +18,7 @@ from fr_bench.pair_sets import PairEvaluation
 from fr_bench.photos import Photos
 from fr_bench.pick import largest, most_central
 from fr_bench.values import Bar, Machine, Outcome, Report, SetReport
-from fr_core.pipeline import Opened
+from fr_core.engine import Engine
 from fr_datasets import celeba_wild, deepface, groups, lfw, nonface, odd_formats
 
 # Called with the set, and the numbers of its photos that are done and that there are.
@@ -58,7 +58,7 @@ def load_sets(testdata: Path, names: Iterable[SetName]) -> dict[SetName, Evaluat
     return {name: load(testdata / name) for name, load in LOADERS.items() if name in wanted}
 
 
-def run(opened: Opened, sets: Mapping[SetName, Evaluation], workers: int, on_progress: OnSetProgress) -> Report:
+def run(opened: Engine, sets: Mapping[SetName, Evaluation], workers: int, on_progress: OnSetProgress) -> Report:
     """Measure every set, and hold the figures of the pack `bars.PACK` against its bars.
 
     Args:
@@ -83,12 +83,20 @@ def run(opened: Opened, sets: Mapping[SetName, Evaluation], workers: int, on_pro
 
 def machine() -> Machine:
     """What this process runs on."""
-    return Machine(available_cpus(), platform.machine(), platform.system(), platform.python_version())
+    return Machine(available_cpus(), _processor(), platform.machine(), platform.system(), platform.python_version())
 
 
 def available_cpus() -> int:
     """Number of processors that this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def _processor() -> str:
+    """The model of the processor; Linux tells it in a file, other systems through `platform`."""
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text(encoding="utf-8", errors="replace").splitlines() if told.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return (names[0] if names else platform.processor()) or "unknown"
 
 
 class _Counter:

@@ -93,12 +93,14 @@ class Machine:
 
     Attributes:
         cpus: processors that this process may use.
+        processor: what the system calls their model; "unknown" where it does not tell.
         architecture: such as "x86_64".
         system: such as "Linux".
         python: version.
     """
 
     cpus: int
+    processor: str
     architecture: str
     system: str
     python: str

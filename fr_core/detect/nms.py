@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fr_core.detect.protocol import TileFaces
 from fr_core.types import F32, I64
 
 
@@ -39,8 +40,21 @@ def keep_best(boxes: F32, scores: F32, threshold: float) -> I64:
     while order.size:
         best, rest = order[0], order[1:]
         kept.append(int(best))
-        order = rest[iou(boxes[best], boxes[rest]) <= threshold]
+        order = rest[iou(boxes[best], boxes[rest]) <= threshold] if rest.size else rest
     return np.array(kept, np.int64)
+
+
+def best_of_each(faces: TileFaces, owners: I64, count: int, threshold: float) -> list[TileFaces]:
+    """The faces of each of `count` tiles, best score first, each face once.
+
+    Args:
+        faces: of all tiles together.
+        owners: i64[N], the tile of each face.
+        count: number of tiles.
+        threshold: as that of `keep_best`.
+    """
+    each = (faces.take(owners == tile) for tile in range(count))
+    return [one.take(keep_best(one.boxes, one.scores, threshold)) for one in each]
 
 
 def _areas(boxes: F32) -> F32:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -48,12 +47,3 @@ def grid(size: int, stride: int) -> F32:
     cells = size // stride
     rows, columns = np.mgrid[:cells, :cells]
     return np.stack([columns, rows], axis=-1).reshape(-1, 2).astype(np.float32)
-
-
-def batches(tiles: Sequence[U8], allowed: Sequence[int]) -> Iterator[Sequence[U8]]:
-    """Split tiles into batches of allowed sizes, the largest that fits first; 1 must be allowed."""
-    start = 0
-    while start < len(tiles):
-        count = max(n for n in allowed if n <= len(tiles) - start)
-        yield tiles[start : start + count]
-        start += count

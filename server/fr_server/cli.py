@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +15,11 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on, 0 for any free one (server.port).")] = None,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the galleries (gallery.folder).")] = None,
     pack: Annotated[str | None, typer.Option(help="Model pack (model.pack).")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, openvino, cuda or cuda:N (model.device).")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu, openvino, cuda[:N], tensorrt[:N], cuda:0,1 (model.device).")
+    ] = None,
+    precision: Annotated[str | None, typer.Option(help="f32, bf16 or fp16 (model.precision).")] = None,
+    detection: Annotated[str | None, typer.Option(help="thorough or fast (model.detection).")] = None,
     flip: Annotated[bool | None, typer.Option(help="Fuse with the mirrored face (model.flip).")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Any other setting; may be repeated.")
@@ -29,15 +32,16 @@ def serve(
     """Serve matching over gRPC until SIGTERM or Ctrl-C."""
     from fr_core.errors import FrError
     from fr_server.config import load_config, print_config
+    from fr_server.telemetry.logs import configure_logging
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("faiss").setLevel(logging.WARNING)  # tells at length which processor features it tried
     named = {
         "server.host": host,
         "server.port": port,
         "gallery.folder": None if data is None else str(data),
         "model.pack": pack,
         "model.device": device,
+        "model.precision": precision,
+        "model.detection": detection,
         "model.flip": flip,
     }
     values = {key: value for key, value in named.items() if value is not None}
@@ -46,6 +50,7 @@ def serve(
         if show:
             typer.echo(print_config(tree), nl=False)
             return
+        configure_logging(tree.telemetry.log_format)
         from fr_server.main import build, run
 
         asyncio.run(run(build(tree), ready_file))

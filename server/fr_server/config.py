@@ -39,9 +39,21 @@ class ModelConfig:
 
     pack: str = "buffalo_s"
     device: str = "auto"
+    precision: str = "f32"
+    detection: str = "thorough"
     flip: bool = False
     threads: int = 0
+    lanes: int = 0
     workers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BatchingConfig:
+    """How the faces of several calls share a run of a model; `batching` in the file."""
+
+    detector_sizes: str = "auto"
+    embedder_sizes: str = "auto"
+    max_queued: int = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +65,26 @@ class GalleryConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class TelemetryConfig:
+    """What the server tells about its own work; `telemetry` in the file."""
+
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 0
+    tracing: str = ""
+    log_format: str = "text"
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole tree."""
 
     server: NetworkConfig = field(default_factory=NetworkConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
+    batching: BatchingConfig = field(default_factory=BatchingConfig)
     images: ImageLimits = field(default_factory=ImageLimits)
     quality: QualityLimits = field(default_factory=QualityLimits)
     gallery: GalleryConfig = field(default_factory=GalleryConfig)
+    telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +114,24 @@ KEYS: Mapping[str, Key] = types.MappingProxyType(
         "server.stream_window": Key("Items of one stream in work at once; further ones wait in the network.", 1, 1024),
         "server.drain_s": Key("Seconds that running calls may take to end after SIGTERM.", 0, 3600),
         "model.pack": Key("Model pack; `fr models list` shows them."),
-        "model.device": Key("auto, cpu, openvino, cuda or cuda:N; only auto chooses for itself."),
+        "model.device": Key(
+            "auto, cpu, openvino, cuda, cuda:N, tensorrt or tensorrt:N, or several such as cuda:0,1; only auto chooses."
+        ),
+        "model.precision": Key(
+            "Numbers that the models compute with: bf16 with OpenVINO where the processor has it, fp16 on a GPU.",
+            choices=("f32", "bf16", "fp16"),
+        ),
+        "model.detection": Key(
+            "Where faces are looked for: everywhere, or in copies of 640 px only, which misses small faces.",
+            choices=("thorough", "fast"),
+        ),
         "model.flip": Key("Fuse each embedding with that of the mirrored face: a model id of its own, twice the work."),
-        "model.threads": Key("Threads of one inference; 0 for the number of cores divided by `workers`.", 0, 1024),
-        "model.workers": Key("Photos analysed at once; 0 for one for each two cores.", 0, 1024),
+        "model.threads": Key("Threads of one inference on a processor; 0 for one.", 0, 1024),
+        "model.lanes": Key("Inferences at once on a processor; 0 for as many as fill its cores.", 0, 1024),
+        "model.workers": Key("Photos in work at once, of calls and of streams each; 0 for what suits.", 0, 1024),
+        "batching.detector_sizes": Key("Allowed numbers of tiles in one run of the detector, such as 1,2,4, or auto."),
+        "batching.embedder_sizes": Key("Allowed numbers of faces in one run of the embedder, such as 1,2,4, or auto."),
+        "batching.max_queued": Key("Tiles, and faces, that may wait, of calls and of streams each.", 1, 1_000_000),
         "images.max_bytes": Key("Bytes of an encoded photo.", 1024, 256 * 1024 * 1024),
         "images.max_pixels": Key("Pixels of a photo.", 1024, MAX_PIXELS_CEILING),
         "images.formats": Key("Formats of photos that are accepted.", choices=tuple(sorted(KNOWN_FORMATS))),
@@ -108,6 +146,10 @@ KEYS: Mapping[str, Key] = types.MappingProxyType(
         "quality.max_outside": Key("Share of the box outside the photo above which a face is CUT_OFF.", 0, 1),
         "gallery.folder": Key("Folder of the galleries; empty for $FR_HOME/data or the platform's data folder."),
         "gallery.index": Key("How a gallery is searched.", choices=("faiss-flat", "flat")),
+        "telemetry.metrics_host": Key("Address on which metrics are served; they are neither encrypted nor guarded."),
+        "telemetry.metrics_port": Key("TCP port on which Prometheus scrapes metrics, over HTTP; 0 for none.", 0, 65535),
+        "telemetry.tracing": Key("Receiver of traces, OTLP over gRPC, such as http://127.0.0.1:4317; empty for none."),
+        "telemetry.log_format": Key("Lines of the log: for people, or one JSON object each.", choices=("text", "json")),
     }
 )
 

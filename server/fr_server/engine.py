@@ -1,64 +1,46 @@
-"""What computes: the pipeline of a model pack on a device, with what the server tells about it."""
+"""From the configuration to the engine that it asks for."""
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
-
+from fr_core.engine import Engine, EngineOptions, available_cores
+from fr_core.engine import open_engine as open_core_engine
 from fr_core.packs.cache import ModelCache, cache_folder
-from fr_core.packs.manifest import Thresholds, load_pack
-from fr_core.pipeline import Pipeline, open_pipeline
-from fr_core.runtime.devices import ActiveDevice
+from fr_core.packs.manifest import load_pack
+from fr_core.runtime.observe import Observer
 from fr_server.config import Config
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Engine:
-    """A pipeline and where it comes from.
-
-    Attributes:
-        pipeline: decodes, detects, aligns and embeds; called from several threads.
-        thresholds: the model's default threshold and its source.
-        detector_licence: of the detector's weights.
-        embedder_licence: of the embedder's weights.
-        device: where the models run.
-    """
-
-    pipeline: Pipeline
-    thresholds: Thresholds
-    detector_licence: str
-    embedder_licence: str
-    device: ActiveDevice
+# On a processor, decoding, aligning and the like of some photos fill the time in which others wait for the models.
+# A CUDA device wants larger batches, and so more photos on their way.
+_PROCESSOR_WORKERS_PER_CORE = 2
+_ACCELERATOR_WORKERS = 64
 
 
-def workers(config: Config) -> int:
-    """Return how many photos are analysed at once."""
-    return config.model.workers or max(1, _cores() // 2)
+def workers(config: Config, engine: Engine) -> int:
+    """Return how many photos of each class are in work at once."""
+    if config.model.workers:
+        return config.model.workers
+    if engine.device.active in ("cpu", "openvino"):
+        return max(4, _PROCESSOR_WORKERS_PER_CORE * available_cores())
+    return _ACCELERATOR_WORKERS
 
 
-def open_engine(config: Config) -> Engine:
+def open_engine(config: Config, observer: Observer) -> Engine:
     """Open the pack that the configuration names, from verified files of the cache.
 
     Raises:
         UnknownPack, ModelNotInstalled, ModelCorrupt, DeviceUnavailable, ConfigInvalid.
     """
-    opened = open_pipeline(
-        load_pack(config.model.pack),
-        ModelCache(cache_folder()),
+    options = EngineOptions(
         device=config.model.device,
-        threads=config.model.threads or max(1, _cores() // workers(config)),
+        precision=config.model.precision,
+        detection=config.model.detection,
         flip=config.model.flip,
-        image_limits=config.images,
-        quality_limits=config.quality,
+        threads=config.model.threads,
+        lanes=config.model.lanes,
+        detector_sizes=config.batching.detector_sizes,
+        embedder_sizes=config.batching.embedder_sizes,
+        max_queued=config.batching.max_queued,
     )
-    return Engine(
-        pipeline=opened.pipeline,
-        thresholds=opened.pack.thresholds,
-        detector_licence=opened.pack.detector.licence,
-        embedder_licence=opened.pack.embedder.licence,
-        device=opened.device,
+    return open_core_engine(
+        load_pack(config.model.pack), ModelCache(cache_folder()), options, config.images, config.quality, observer
     )
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -17,17 +17,20 @@ from platformdirs import user_data_path
 
 from fr_api.v1 import gallery_pb2, gallery_pb2_grpc, recognition_pb2, recognition_pb2_grpc, server_pb2, server_pb2_grpc
 from fr_core import __version__
+from fr_core.engine import Engine
 from fr_core.errors import AddressUnavailable, ConfigInvalid
 from fr_core.gallery.galleries import Galleries
 from fr_server.config import Config
 from fr_server.convert.server import server_info
-from fr_server.engine import Engine, open_engine, workers
+from fr_server.engine import open_engine, workers
 from fr_server.interceptors.admission import Admission
 from fr_server.interceptors.boundary import Boundary
 from fr_server.services.gallery import GalleryService
 from fr_server.services.probes import Probes
 from fr_server.services.recognition import RecognitionService
 from fr_server.services.server import ServerService
+from fr_server.telemetry.logs import log_unhandled
+from fr_server.telemetry.open import Telemetry, open_telemetry
 from fr_server.work import Work
 
 log = logging.getLogger("fr_server")
@@ -63,18 +66,34 @@ def build(config: Config) -> App:
     Raises:
         Unrecoverable: whatever keeps the server from starting; nothing is left open.
     """
-    engine = open_engine(config)
-    galleries = Galleries.open(data_folder(config), index=config.gallery.index)
-    return App(config, engine, galleries)
+    telemetry = open_telemetry(config.telemetry, SERVICES)
+    with contextlib.ExitStack() as opened:
+        opened.callback(telemetry.close)
+        engine = open_engine(config, telemetry.listener)
+        opened.callback(engine.close)
+        galleries = Galleries.open(data_folder(config), index=config.gallery.index)
+        opened.pop_all()
+    return App(config, engine, galleries, telemetry)
 
 
 class App:
-    """A server: `start`, then `stop`, within one event loop. It owns the galleries and closes them."""
+    """A server: `start`, then `stop`, within one event loop. It owns what it is given, and closes it.
 
-    def __init__(self, config: Config, engine: Engine, galleries: Galleries) -> None:
+    Args:
+        config: of the server.
+        engine: analyses photos.
+        galleries: are searched.
+        telemetry: is told of both; None = nobody is.
+    """
+
+    def __init__(
+        self, config: Config, engine: Engine, galleries: Galleries, telemetry: Telemetry | None = None
+    ) -> None:
         self.config = config
         self.engine = engine
         self.galleries = galleries
+        self.telemetry = telemetry or Telemetry()
+        self.telemetry.running_on(engine.device, engine.pack.name)
         self.port = 0
         self._admission = Admission(config.server.max_in_flight)
         self._health = health.aio.HealthServicer()
@@ -87,9 +106,10 @@ class App:
         Raises:
             AddressUnavailable: the address cannot be listened on.
         """
-        self._work = Work(workers(self.config))
+        self._work = Work(workers(self.config, self.engine))
+        await asyncio.to_thread(self.telemetry.start)
         self._server = grpc.aio.server(
-            interceptors=(Boundary(), self._admission),
+            interceptors=(Boundary(self.telemetry.listener), self._admission),
             options=(
                 (
                     "grpc.max_receive_message_length",
@@ -108,8 +128,13 @@ class App:
         except RuntimeError as error:
             raise AddressUnavailable(f"The server cannot listen on {address}.", address=address) from error
         await self._server.start()
-        for service in ("", *SERVICES):
-            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        loop = asyncio.get_running_loop()
+
+        def tell() -> None:
+            asyncio.run_coroutine_threadsafe(self._lost_device(), loop)
+
+        self.engine.lifeline.watch(tell)
 
     async def stop(self) -> None:
         """Refuse new calls, let those in work end within `server.drain_s`, then close everything."""
@@ -117,15 +142,27 @@ class App:
             self._admission.drain()
             self._work.draining.set()
             await self._health.enter_graceful_shutdown()
+            self.telemetry.serving(False)
             # Not `stop(drain_s)`: whoever watches the health holds a call open for ever.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._admission.idle.wait(), self.config.server.drain_s)
             await self._server.stop(_LAST_WORDS_S)
             await asyncio.to_thread(self._work.close)
+        await asyncio.to_thread(self.engine.close)
         await asyncio.to_thread(self.galleries.close)
+        await asyncio.to_thread(self.telemetry.close)
+
+    async def _lost_device(self) -> None:
+        log.error("The device %s was lost: every call that needs it fails until a restart", self.engine.device.active)
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+
+    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus.ValueType) -> None:
+        for service in ("", *SERVICES):
+            await self._health.set(service, status)
+        self.telemetry.serving(status == health_pb2.HealthCheckResponse.SERVING)
 
     def _add_services(self, server: grpc.aio.Server, work: Work) -> None:
-        window, threshold = self.config.server.stream_window, self.engine.thresholds.similarity
+        window, threshold = self.config.server.stream_window, self.engine.pack.thresholds.similarity
         probes = Probes(self.engine.pipeline, work)
         recognition_pb2_grpc.add_RecognitionServiceServicer_to_server(
             RecognitionService(probes, work, threshold, window), server
@@ -152,18 +189,20 @@ async def run(app: App, ready_file: Path | None = None) -> None:
     told_to_stop = asyncio.Event()
     ready = False
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(log_unhandled)
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, told_to_stop.set)
     try:
         await app.start()
         address = f"{_bracketed(app.config.server.host)}:{app.port}"
         log.info(
-            "FR Core %s serving on %s with %s on %s (%s)",
+            "FR Core %s serving on %s with %s on %s (%s, %s)",
             __version__,
             address,
             app.engine.pipeline.model,
             app.engine.device.active,
             app.engine.device.runtime,
+            app.engine.device.precision,
         )
         if ready_file is not None:
             await asyncio.to_thread(_write_ready, ready_file, f"{address}\n")

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fr_core.engine import EngineOptions, open_engine
 from fr_core.imaging import ImageLimits, decode
 from fr_core.packs.cache import ModelCache
 from fr_core.packs.manifest import load_pack
-from fr_core.pipeline import Pipeline, open_pipeline
+from fr_core.pipeline import Pipeline
 
 # InsightFace and what it imports warn about themselves; that is no concern of this code.
 pytestmark = [pytest.mark.models, pytest.mark.filterwarnings("ignore")]
@@ -37,7 +38,7 @@ class Reference:
 
 @pytest.fixture(scope="module")
 def pipeline(pack_cache: ModelCache) -> Pipeline:
-    return open_pipeline(load_pack("buffalo_s"), pack_cache, device="cpu").pipeline
+    return open_engine(load_pack("buffalo_s"), pack_cache, EngineOptions(device="cpu")).pipeline
 
 
 @pytest.fixture(scope="module")

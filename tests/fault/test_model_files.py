@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
+from fr_core.engine import EngineOptions, open_engine
 from fr_core.errors import ModelCorrupt, ModelNotInstalled
 from fr_core.packs.cache import FileState, ModelCache
 from fr_core.packs.manifest import FileSpec, Pack, load_pack
-from fr_core.pipeline import open_pipeline
 
 CONTENT = bytes(range(256)) * 64
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -219,13 +219,13 @@ def test_a_pipeline_with_one_flipped_byte_does_not_open(
 ) -> None:
     for each in pack.files:
         cache.store(each, pack_cache.read_verified(each))
-    open_pipeline(pack, cache, "cpu", threads=1)  # the control
+    open_engine(pack, cache, EngineOptions(device="cpu", lanes=1))  # the control
     path = cache.path(pack.files[part])
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 0xFF
     path.write_bytes(data)
     with pytest.raises(ModelCorrupt):
-        open_pipeline(pack, cache, "cpu", threads=1)
+        open_engine(pack, cache, EngineOptions(device="cpu", lanes=1))
 
 
 @pytest.mark.models
@@ -242,8 +242,8 @@ def test_a_pipeline_loads_the_very_bytes_that_were_verified(
             threading.Thread(target=swap_then_write, args=(path, pack_cache.read_verified(each)), daemon=True)
         )
         threads[-1].start()
-    assert open_pipeline(pack, cache, "cpu", threads=1).pipeline.model == pack.model_id(flip=False)
+    assert open_engine(pack, cache, EngineOptions(device="cpu", lanes=1)).pipeline.model == pack.model_id(flip=False)
     for thread in threads:
         thread.join(10)
     with pytest.raises(ModelCorrupt):  # the control: what lies there now is refused
-        open_pipeline(pack, cache, "cpu", threads=1)
+        open_engine(pack, cache, EngineOptions(device="cpu", lanes=1))

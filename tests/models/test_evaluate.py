@@ -12,8 +12,8 @@ from fr_bench.evaluate import available_cpus, load_sets, run
 from fr_bench.names import SetName
 from fr_bench.report import verdict
 from fr_bench.values import Measure, Report
+from fr_core.engine import open_engine
 from fr_core.packs.manifest import load_pack
-from fr_core.pipeline import open_pipeline
 
 if TYPE_CHECKING:
     from fr_core.packs.cache import ModelCache
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(900)]
 
 @pytest.fixture(scope="module")
 def report(testdata: Path, pack_cache: ModelCache) -> Report:
-    opened = open_pipeline(load_pack(bars.PACK), pack_cache, threads=1)
+    opened = open_engine(load_pack(bars.PACK), pack_cache)
     return run(opened, load_sets(testdata, SetName), available_cpus(), lambda name, done, total: None)
 
 

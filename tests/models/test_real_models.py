@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fr_core.engine import EngineOptions, open_engine
 from fr_core.packs.cache import ModelCache
 from fr_core.packs.manifest import load_pack
-from fr_core.pipeline import Pipeline, open_pipeline
+from fr_core.pipeline import Pipeline
 
 pytestmark = pytest.mark.models
 
@@ -24,7 +25,7 @@ def pack_name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def pipeline(pack_name: str, pack_cache: ModelCache) -> Pipeline:
-    return open_pipeline(load_pack(pack_name), pack_cache, device="cpu").pipeline
+    return open_engine(load_pack(pack_name), pack_cache, EngineOptions(device="cpu")).pipeline
 
 
 def test_same_people_are_more_alike_than_others(pipeline: Pipeline, pack_name: str, photos: dict[str, Path]) -> None:
@@ -58,7 +59,7 @@ def test_face_alone_or_in_a_crowd_has_the_same_embedding(pipeline: Pipeline, pho
 def test_openvino_gives_what_onnx_runtime_gives(
     pipeline: Pipeline, pack_name: str, pack_cache: ModelCache, photos: dict[str, Path]
 ) -> None:
-    opened = open_pipeline(load_pack(pack_name), pack_cache, device="openvino")
+    opened = open_engine(load_pack(pack_name), pack_cache, EngineOptions(device="openvino"))
     assert opened.device.active == "openvino"
     for key in ("obama", "t1", "person_b_2"):
         theirs = opened.pipeline.analyze(photos[key].read_bytes()).faces
@@ -82,7 +83,7 @@ def test_threads_share_a_pipeline(pipeline: Pipeline, photos: dict[str, Path]) -
 def test_flip_fusion_is_a_model_of_its_own_and_close_to_the_plain_one(
     pipeline: Pipeline, pack_name: str, pack_cache: ModelCache, photos: dict[str, Path]
 ) -> None:
-    fused = open_pipeline(load_pack(pack_name), pack_cache, device="cpu", flip=True).pipeline
+    fused = open_engine(load_pack(pack_name), pack_cache, EngineOptions(device="cpu", flip=True)).pipeline
     (a,) = fused.analyze(photos["obama"].read_bytes()).faces
     (b,) = pipeline.analyze(photos["obama"].read_bytes()).faces
     assert a.embedding.model != b.embedding.model

@@ -93,6 +93,14 @@ def busy(model: Model, batcher: Batcher[int, int]) -> Future[list[int]]:
     return future
 
 
+def until_idle(batcher: Batcher[int, int], lanes: int) -> None:
+    """Wait until so many lanes wait for work."""
+    end = time.monotonic() + SOON
+    while batcher._idle_lanes < lanes:
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
 def test_items_of_different_calls_share_a_batch_of_an_allowed_size() -> None:
     model = Model()
     with batching(model) as batcher:
@@ -118,7 +126,7 @@ def test_only_items_of_one_group_share_a_batch() -> None:
 def test_an_idle_lane_gets_its_share() -> None:
     models = Model(), Model()
     with batching(*models, sizes=(1, 2, 4, 8)) as batcher:
-        time.sleep(0.05)  # both lanes wait
+        until_idle(batcher, 2)
         for model in models:
             model.gate.clear()
         future = batcher.submit([1, 2, 3, 4, 5, 6, 7, 8], Ticket())
@@ -259,7 +267,7 @@ def test_the_death_of_one_lane_fails_the_waiters_of_all() -> None:
     killed.killer = 13
     deaths: list[int] = []
     with batching(killed, held, on_death=lambda: deaths.append(1)) as batcher:
-        time.sleep(0.05)
+        until_idle(batcher, 2)
         killed.gate.clear()
         held.gate.clear()
         futures = [batcher.submit([13], Ticket()) for _ in range(6)]

@@ -26,9 +26,10 @@ from fr_bench.testdata import find_testdata
 from fr_bench.values import Bar, Measure, Report
 from fr_core.detect.null import NullDetector
 from fr_core.embed.null import NullEmbedder
+from fr_core.engine import Engine, Lifeline
 from fr_core.imaging import ImageLimits
 from fr_core.packs.manifest import load_pack
-from fr_core.pipeline import Opened, Pipeline
+from fr_core.pipeline import Pipeline
 from fr_core.quality.assess import QualityLimits
 from fr_core.runtime.devices import ActiveDevice
 from fr_core.scoring.intervals import rate
@@ -64,7 +65,8 @@ def photos_of(workers: int = 2) -> Photos:
 
 
 def report_of(pack: str, sets: Mapping[SetName, Evaluation]) -> Report:
-    opened = Opened(load_pack(pack), pipeline(), ActiveDevice("auto", "cpu", "null 1"))
+    device = ActiveDevice("auto", "cpu", "null 1", "f32")
+    opened = Engine(load_pack(pack), pipeline(), device, "thorough", Lifeline())
     return run(opened, sets, 2, lambda name, done, total: None)
 
 

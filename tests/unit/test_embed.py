@@ -1,4 +1,4 @@
-"""Embedders on a session made by hand: batches of few sizes, the input that the pack asks for, flip fusion."""
+"""Embedders on a session made by hand: one run a batch, the pixels as they are, plain and flip-fused vectors."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import pytest
 
 from fr_core.embed.flip import FlipFusion
 from fr_core.embed.onnx import OnnxEmbedder
-from fr_core.packs.manifest import EmbedderSpec, load_pack
+from fr_core.embed.plain import PlainEmbedder
 from fr_core.types import F32, U8, AlignedFace, ModelId
 from handmade import HandmadeSession
 
 MODEL = ModelId("p", "1", "0" * 64)
-SPEC = replace(load_pack("buffalo_s").embedder, embedding_size=3, mean=(0, 0, 0), std=(1, 1, 1), max_batch=None)
 
 
 class Means(HandmadeSession):
@@ -32,36 +31,24 @@ def crop(red: int, green: int = 1, blue: int = 2) -> AlignedFace:
     return AlignedFace(np.full((112, 112, 3), (red, green, blue), np.uint8), np.eye(2, 3, dtype=np.float32))
 
 
-def embedder(spec: EmbedderSpec = SPEC, batch: int | None = None) -> tuple[OnnxEmbedder, Means]:
-    session = Means(batch)
-    return OnnxEmbedder(session, spec, MODEL), session
+def embedder() -> tuple[OnnxEmbedder, Means]:
+    session = Means()
+    return OnnxEmbedder(session, 3), session
 
 
-def test_faces_run_in_few_batch_sizes_and_keep_their_order() -> None:
+def test_a_batch_is_one_run_in_its_order_with_the_pixels_as_they_are() -> None:
     made, session = embedder()
-    faces = [crop(n) for n in range(1, 30)]
-    assert made.vectors(faces)[:, 0].tolist() == list(range(1, 30))
-    assert [len(batch) for batch in session.batches] == [16, 8, 4, 1]
+    assert made.vectors([crop(n, 12, 13) for n in range(1, 6)]).tolist() == [[n, 12, 13] for n in range(1, 6)]
+    (batch,) = session.batches
+    assert batch.dtype == np.uint8
+    assert batch[3, 50, 50].tolist() == [4, 12, 13]
 
 
-@pytest.mark.parametrize(("limit", "batch"), [(1, None), (None, 1)])
-def test_model_that_takes_one_face_at_a_time_gets_one(limit: int | None, batch: int | None) -> None:
-    made, session = embedder(replace(SPEC, max_batch=limit), batch)
-    made.embed([crop(1), crop(2), crop(3)])
-    assert [len(batch) for batch in session.batches] == [1, 1, 1]
-
-
-def test_no_face_runs_nothing() -> None:
-    made, session = embedder()
-    assert made.embed([]) == ()
-    assert session.batches == []
-
-
-def test_session_is_given_the_pixels_as_they_are() -> None:
-    made, session = embedder(replace(SPEC, colour="BGR", mean=(1, 2, 3), std=(2, 2, 4)))
-    made.vectors([crop(11, 12, 13)])
-    assert session.batches[0].dtype == np.uint8
-    assert session.batches[0][0, 50, 50].tolist() == [11, 12, 13]
+def test_plain_embeddings_are_the_vectors_at_length_one() -> None:
+    (made,) = PlainEmbedder(embedder()[0], MODEL).embed([crop(0, 3, 4)])
+    assert np.allclose(made.embedding.vector, [0, 0.6, 0.8])
+    assert made.norm == pytest.approx(5)
+    assert made.embedding.model == MODEL
 
 
 def test_flip_fusion_adds_raw_vectors_and_keeps_the_scale_of_the_norm() -> None:
@@ -71,7 +58,7 @@ def test_flip_fusion_adds_raw_vectors_and_keeps_the_scale_of_the_norm() -> None:
         def run(self, batch: U8) -> list[F32]:
             return super().run(batch[:, :, :56])
 
-    raw = OnnxEmbedder(Halves(), SPEC, MODEL)
+    raw = OnnxEmbedder(Halves(), 3)
     face = crop(0, 0, 0)
     pixels = face.pixels.copy()
     pixels[:, :56] = (6, 0, 0)
@@ -81,4 +68,3 @@ def test_flip_fusion_adds_raw_vectors_and_keeps_the_scale_of_the_norm() -> None:
     assert np.allclose(both.embedding.vector, [0.6, 0.8, 0])
     assert both.norm == pytest.approx(5)
     assert both.embedding.model.version == "1+flip"
-    assert fused.embed([]) == ()

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
-from fr_core.runtime.onnx_graph import PixelInput, dequantise, prepared
+from fr_core.runtime.onnx_graph import PIXELS, PixelInput, dequantise, prepared
 from fr_core.runtime.open import open_session
 from fr_core.types import F32, U8
 from handmade_graphs import AS_THEY_ARE, convolution, doubled, model
@@ -201,7 +201,7 @@ def test_batch_written_as_one_is_freed_where_the_input_takes_any(capfd: pytest.C
     assert first.dim_param
     assert first.dim_param == made.graph.input[0].type.tensor_type.shape.dim[0].dim_param
     # ONNX Runtime writes a warning for each run where the shape does not fit.
-    batch = {"fr_core/pixels": pictures(2, 2, 2)}
+    batch = {PIXELS: pictures(2, 2, 2)}
     onnxruntime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, batch)
     assert "does not match" not in capfd.readouterr().err
     plain = {"x": np.zeros((2, 3, 2, 2), np.float32)}
@@ -224,7 +224,7 @@ def test_half_keeps_pixels_and_outputs_in_float32() -> None:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
-    (halved,) = session.run(None, {"fr_core/pixels": batch})
+    (halved,) = session.run(None, {PIXELS: batch})
     (full,) = open_session(content, PACK, "cpu", 1).run(batch)
     assert np.allclose(halved, full, rtol=0.01, atol=0.05)
     assert not np.array_equal(halved, full)

@@ -9,11 +9,12 @@ from fr_core.detect.null import NullDetector
 from fr_core.embed.flip import FlipFusion
 from fr_core.embed.null import NULL_MODEL, NullEmbedder
 from fr_core.embed.protocol import normalised
+from fr_core.engine import EngineOptions, open_engine
 from fr_core.errors import ConfigInvalid, DeviceUnavailable, NoFaceFound, SeveralFaces, Undecodable
 from fr_core.imaging import ImageLimits
 from fr_core.packs.cache import ModelCache
 from fr_core.packs.manifest import load_pack
-from fr_core.pipeline import FacePolicy, Pipeline, open_pipeline, select
+from fr_core.pipeline import FacePolicy, Pipeline, select
 from fr_core.quality.assess import QualityLimits
 from fr_core.runtime.devices import parse_device
 from fr_core.types import F32, AlignedFace, ModelId
@@ -118,4 +119,4 @@ def test_device_that_was_named_and_is_not_there_stops_the_start(pack_cache: Mode
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this machine's ONNX Runtime offers CUDA")
     with pytest.raises(DeviceUnavailable):
-        open_pipeline(load_pack("buffalo_s"), pack_cache, device="cuda")
+        open_engine(load_pack("buffalo_s"), pack_cache, EngineOptions(device="cuda"))

@@ -30,9 +30,9 @@ def outputs(faces: Sequence[tuple[int, int, int, float]], batch: int = 1, flat: 
     return [array for kind in by_kind for array in kind]
 
 
-def detector(made: list[F32], dynamic: bool = True, batch_sizes: tuple[int, ...] = (1,)) -> ScrfdDetector:
-    session = HandmadeSession(made, (None if dynamic else 1, None, None, 3))
-    return ScrfdDetector(session, detector_spec("scrfd"), (SIZE,), 0.4, batch_sizes)
+def detector(made: list[F32]) -> ScrfdDetector:
+    session = HandmadeSession(made, (None, None, None, 3))
+    return ScrfdDetector(session, detector_spec("scrfd"), (SIZE,), 0.4)
 
 
 def tile(value: int = 0) -> U8:
@@ -55,20 +55,30 @@ def test_low_scores_and_doubles_go_and_the_best_comes_first() -> None:
     assert found.scores.tolist() == pytest.approx([0.7, 0.6])
 
 
-def test_tiles_run_in_batches_of_allowed_sizes_only() -> None:
-    made = outputs([(8, 2, 2, 0.5)], batch=8)
-    model = detector(made, batch_sizes=(4, 2, 1))
-    assert len(model.detect_tiles([tile()] * 7)) == 7
-    assert [len(batch) for batch in model._session.batches] == [4, 2, 1]  # type: ignore[attr-defined]
-    one_only = detector(made, dynamic=False, batch_sizes=(4, 2, 1))
-    one_only.detect_tiles([tile()] * 3)
-    assert [len(batch) for batch in one_only._session.batches] == [1, 1, 1]  # type: ignore[attr-defined]
+@pytest.mark.parametrize("flat", [False, True])
+def test_each_tile_of_a_batch_gets_its_own_faces(flat: bool) -> None:
+    first, second = outputs([(8, 2, 2, 0.5)]), outputs([(8, 1, 4, 0.6), (16, 3, 3, 0.9)])
+    if flat:  # as the exporter writes them without a batch axis: row, column, picture, anchor
+        both = [
+            np.stack([a.reshape(-1, ANCHORS, a.shape[-1]), b.reshape(-1, ANCHORS, b.shape[-1])], axis=1).reshape(
+                -1, a.shape[-1]
+            )
+            for a, b in zip(first, second, strict=True)
+        ]
+    else:
+        both = [np.concatenate(pair) for pair in zip(first, second, strict=True)]
+    found = detector(both).detect_tiles([tile(), tile()])
+    alone = [detector(made).detect_tiles([tile()])[0] for made in (first, second)]
+    for ours, theirs in zip(found, alone, strict=True):
+        assert np.array_equal(ours.boxes, theirs.boxes)
+        assert np.array_equal(ours.scores, theirs.scores)
+        assert np.array_equal(ours.landmarks, theirs.landmarks)
 
 
 def test_session_is_given_the_pixels_as_they_are() -> None:
     session = HandmadeSession(outputs([], batch=2), (None, None, None, 3))
     tiles = [tile(1), tile(2)]
-    ScrfdDetector(session, detector_spec("scrfd", colour="BGR"), (SIZE,), 0.4, (2, 1)).detect_tiles(tiles)
+    ScrfdDetector(session, detector_spec("scrfd", colour="BGR"), (SIZE,), 0.4).detect_tiles(tiles)
     assert session.batches[0].dtype == np.uint8
     assert np.array_equal(session.batches[0], np.stack(tiles))
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fr_api.v1 import server_pb2
 from fr_core import __version__
+from fr_core.engine import Engine
 from fr_core.gallery.values import MAX_PAGE_SIZE, MAX_TOP_K
 from fr_server.config import Config
 from fr_server.convert.common import model_message
-from fr_server.engine import Engine
 from fr_server.notice import NOTICE
 
 
@@ -18,13 +18,17 @@ def server_info(config: Config, engine: Engine) -> server_pb2.GetServerInfoRespo
         model=server_pb2.ModelInfo(
             id=model_message(engine.pipeline.model),
             embedding_size=engine.pipeline.embedding_size,
-            detector_licence=engine.detector_licence,
-            embedder_licence=engine.embedder_licence,
-            default_threshold=engine.thresholds.similarity,
-            threshold_source=engine.thresholds.source,
+            detector_licence=engine.pack.detector.licence,
+            embedder_licence=engine.pack.embedder.licence,
+            default_threshold=engine.pack.thresholds.similarity,
+            threshold_source=engine.pack.thresholds.source,
         ),
         device=server_pb2.DeviceInfo(
-            requested=engine.device.requested, active=engine.device.active, runtime=engine.device.runtime
+            requested=engine.device.requested,
+            active=engine.device.active,
+            runtime=engine.device.runtime,
+            precision=engine.device.precision,
+            detection=engine.detection,
         ),
         limits=server_pb2.Limits(
             max_image_bytes=config.images.max_bytes,

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import grpc
 
@@ -71,7 +71,7 @@ class Admission(grpc.aio.ServerInterceptor):
                 f"The server has {self._max_in_flight} calls in work, as many as it accepts.",
                 limit=str(self._max_in_flight),
             )
-        left_s = context.time_remaining()
+        left_s = cast("float | None", context.time_remaining())  # None without a deadline, whatever its stub says
         ticket = Ticket(None if left_s is None else time.monotonic() + left_s, bulk)
         hold(ticket)
         self._in_flight += 1

@@ -1,14 +1,12 @@
-"""The outermost room of a call: its request id, its log line, and every error turned into a status."""
+"""The outermost room of a call: its request id, who hears of its end, and every error turned into a status."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 import time
-import traceback
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -17,18 +15,19 @@ import grpc
 from fr_core.errors import Failure, FrError, InputRefused, InternalError, InvalidField
 from fr_server.errors import abort
 from fr_server.interceptors.wrapping import EXEMPT, Context, Handler, Malformed, Stream, Unary, wrap
+from fr_server.telemetry.listener import CANCELLED, OK, CallObserver, NullListener
+from fr_server.telemetry.logs import FIELDS, defects, describe
 
 log = logging.getLogger("fr_server.calls")
 
-_current: ContextVar[str] = ContextVar("request_id")
+_current: ContextVar[_Call] = ContextVar("call")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def log_defect(where: str, request_id: str, error: BaseException) -> None:
     """Log a defect: its type and the places it passed, never its message, which may hold what a caller sent."""
-    frames = traceback.extract_tb(error.__traceback__)
-    places = "".join(f"\n  {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames)
-    log.error("%s failed, request %s: %s%s", where, request_id, type(error).__name__, places)
+    fields = {"request_id": request_id, "error": next(defects(error)).type}
+    log.error("%s failed, request %s: %s", where, request_id, describe(error), extra={FIELDS: fields})
 
 
 def as_fr_error(error: Exception, where: str, request_id: str) -> FrError:
@@ -39,21 +38,42 @@ def as_fr_error(error: Exception, where: str, request_id: str) -> FrError:
     return InternalError("The server failed on this call.", request_id=request_id)
 
 
+def as_item_error(error: Exception) -> FrError:
+    """Return what the answer to an item of a stream tells of its error, as `as_fr_error`, and count it.
+
+    For the work of the current call, on the event loop.
+    """
+    call = _current.get()
+    told = as_fr_error(error, "an item of a stream", call.request_id)
+    call.observer.refused(told.reason)
+    return told
+
+
 def current_request_id() -> str:
     """Return the id of the call that is being answered."""
-    return _current.get()
+    return _current.get().request_id
+
+
+def _sent(context: Context, key: str) -> Iterator[str]:
+    """Yield what the caller sent as text under a key of the metadata."""
+    return (value for k, value in context.invocation_metadata() or () if k == key and isinstance(value, str))
 
 
 def _request_id_of(context: Context) -> str:
     """Return the caller's `x-request-id` where it is 1 to 64 letters, digits, `.`, `_` and `-`; else a new one."""
-    for key, value in context.invocation_metadata() or ():
-        if key == "x-request-id" and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
-            return value
-    return uuid.uuid4().hex
+    valid = (value for value in _sent(context, "x-request-id") if _REQUEST_ID.fullmatch(value))
+    return next(valid, "") or uuid.uuid4().hex
 
 
 class Boundary(grpc.aio.ServerInterceptor):
-    """Gives each call an id, logs how it ended, and lets no exception out that is not a status."""
+    """Gives each call an id, tells and logs how it ended, and lets no exception out that is not a status.
+
+    Args:
+        observer: is told of each call; None = nobody.
+    """
+
+    def __init__(self, observer: CallObserver | None = None) -> None:
+        self._observer = observer or NullListener()
 
     async def intercept_service(
         self,
@@ -68,14 +88,14 @@ class Boundary(grpc.aio.ServerInterceptor):
 
         def unary(behaviour: Unary) -> Unary:
             async def call(request: Any, context: Context) -> Any:
-                async with _Call(method, context):
+                async with _Call(method, context, self._observer):
                     return await behaviour(_well_formed(request), context)
 
             return call
 
         def stream(behaviour: Stream) -> Stream:
             async def call(requests: Any, context: Context) -> AsyncIterator[Any]:
-                async with _Call(method, context):
+                async with _Call(method, context, self._observer):
                     async for response in behaviour(_each_well_formed(requests), context):
                         yield response
 
@@ -96,28 +116,38 @@ async def _each_well_formed(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
 
 
 class _Call:
-    """One call: `async with` logs its end and turns what it raised into a status."""
+    """One call: `async with` tells and logs its end and turns what it raised into a status."""
 
-    def __init__(self, method: str, context: Context) -> None:
+    def __init__(self, method: str, context: Context, observer: CallObserver) -> None:
         self.method = method
         self.context = context
+        self.observer = observer
         self.request_id = _request_id_of(context)
-        self.started = time.monotonic()
+        self._started = time.monotonic()
 
     async def __aenter__(self) -> None:
-        _current.set(self.request_id)
+        _current.set(self)
         self.context.set_trailing_metadata((("x-request-id", self.request_id),))
+        traceparent = next(_sent(self.context, "traceparent"), "")
+        self._told_ended = self.observer.began(self._name, self.request_id, traceparent)
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is None:
-            self._log("OK")
-        elif isinstance(error, (asyncio.CancelledError, GeneratorExit)):
-            self._log("CANCELLED")
+            self._ended(OK)
         elif isinstance(error, Exception):
             told = as_fr_error(error, self.method, self.request_id)
-            self._log(told.reason)
+            self._ended(told.reason)
             await abort(self.context, told, self.request_id)
+        else:  # cancelled, the reader of a stream gone, or the process ending
+            self._ended(CANCELLED)
 
-    def _log(self, outcome: str) -> None:
-        took_ms = (time.monotonic() - self.started) * 1000
-        log.info("%s %s %s %.1f ms", self.method, outcome, self.request_id, took_ms)
+    @property
+    def _name(self) -> str:
+        return self.method.removeprefix("/")
+
+    def _ended(self, outcome: str) -> None:
+        took_s = time.monotonic() - self._started
+        self._told_ended(outcome, took_s)
+        took_ms = round(took_s * 1000, 1)
+        fields = {"method": self._name, "outcome": outcome, "request_id": self.request_id, "took_ms": took_ms}
+        log.info("%s %s %s %.1f ms", self.method, outcome, self.request_id, took_ms, extra={FIELDS: fields})

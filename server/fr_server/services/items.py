@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 from fr_server.convert.common import MAX_ITEM_ID, refusal, require_item_id
-from fr_server.interceptors.boundary import as_fr_error, current_request_id
+from fr_server.interceptors.boundary import as_item_error
 from fr_server.work import Work, answer_each
 
 Response = TypeVar("Response", bound=Any)
@@ -28,7 +28,6 @@ def answer_items(
         window: items in work at once.
         work: whose draining ends the stream.
     """
-    request_id = current_request_id()
 
     async def answer(request: Any) -> Response:
         response = response_type(item_id=request.item_id[:MAX_ITEM_ID])
@@ -36,7 +35,7 @@ def answer_items(
             require_item_id(request.item_id)
             await fill(request, response)
         except Exception as error:  # noqa: BLE001 - the boundary of one item: every item is answered
-            response.refusal.CopyFrom(refusal(as_fr_error(error, "an item of a stream", request_id)))
+            response.refusal.CopyFrom(refusal(as_item_error(error)))
         return response
 
     return answer_each(requests, answer, window, work.draining)

@@ -1,0 +1,50 @@
+"""What a measurement runs on: machine, accelerators and versions."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import subprocess
+
+import fr_core
+from fr_bench.evaluate import machine
+from fr_bench.speed.values import Conditions
+
+PACKAGES = (
+    "numpy",
+    "opencv-python",
+    "Pillow",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "openvino",
+    "faiss-cpu",
+    "faiss-gpu",
+    "grpcio",
+    "insightface",
+)
+
+
+def conditions() -> Conditions:
+    """Describe this moment."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    return Conditions(machine(), load, _accelerators(), {"fr-core": fr_core.__version__, **_installed()})
+
+
+def _installed() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _accelerators() -> tuple[str, ...]:
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return ()
+    command = [tool, "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return tuple(line.strip() for line in told.stdout.splitlines()) if told.returncode == 0 else ()

@@ -1,0 +1,266 @@
+"""The load generator: processes that send prepared requests over gRPC and note when and how each call ended.
+
+A generator knows bytes only: it neither builds nor reads a message while the clock runs. What a failed call carried is
+read once for each distinct content.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+import grpc.aio
+from google.rpc import error_details_pb2, status_pb2
+
+from fr_bench.speed.child import Child, answer_requests
+
+OK = "OK"
+_DETAILS = "grpc-status-details-bin"
+
+# Between the order to start an open loop and its first arrival: every generator has read its order by then.
+_LEAD_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where and what to send.
+
+    Attributes:
+        address: HOST:PORT.
+        method: "/package.Service/Method".
+        requests: serialised messages.
+        channels: connections of each generator, at least 1.
+    """
+
+    address: str
+    method: str
+    requests: tuple[bytes, ...]
+    channels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """An order: send these requests, `concurrency` at a time, the next when one is answered.
+
+    Attributes:
+        order: places in the requests.
+        concurrency: at least 1.
+        deadline_s: of each call.
+    """
+
+    order: tuple[int, ...]
+    concurrency: int
+    deadline_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """An order: send request `order[i]` at `start + arrivals[i]`, whatever became of those before.
+
+    Attributes:
+        order: places in the requests.
+        arrivals: seconds after `start`, ascending.
+        deadline_s: of each call, from its arrival.
+        start: on `time.monotonic`, which all processes of a machine share.
+    """
+
+    order: tuple[int, ...]
+    arrivals: tuple[float, ...]
+    deadline_s: float
+    start: float
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call; times are those of `time.monotonic`.
+
+    Attributes:
+        place: of its request.
+        due: when it was to be sent; in a closed loop, when it was.
+        sent: when it was sent.
+        ended: when its answer was there.
+        outcome: "OK", a reason of ErrorInfo, or the name of a status code.
+        retry_info: whether the answer carried google.rpc.RetryInfo.
+    """
+
+    place: int
+    due: float
+    sent: float
+    ended: float
+    outcome: str
+    retry_info: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What an order gave.
+
+    Attributes:
+        calls: in no order.
+        start: of the first call.
+        end: of the last answer.
+        cpu: processor time of the busiest generator / wall time.
+    """
+
+    calls: tuple[Call, ...]
+    start: float
+    end: float
+    cpu: float
+
+    @property
+    def seconds(self) -> float:
+        """Wall time."""
+        return self.end - self.start
+
+
+class Generators:
+    """Some generator processes that share each order evenly.
+
+    Args:
+        target: where and what to send.
+        processes: at least 1.
+    """
+
+    def __init__(self, target: Target, processes: int) -> None:
+        self._stack = ExitStack()
+        with ExitStack() as stack:
+            self._children = [
+                stack.enter_context(Child("the load generator", run_generator, target)) for _ in range(processes)
+            ]
+            self._stack = stack.pop_all()
+
+    def closed(self, order: Sequence[int], concurrency: int, deadline_s: float) -> Sent:
+        """Run a closed loop; at least one call at a time from each process."""
+        number = len(self._children)
+        shares = [concurrency // number + (i < concurrency % number) for i in range(number)]
+        return self._run([Closed(tuple(order[i::number]), max(1, share), deadline_s) for i, share in enumerate(shares)])
+
+    def open(self, order: Sequence[int], arrivals: Sequence[float], deadline_s: float) -> Sent:
+        """Run an open loop; arguments as in `Open`."""
+        number, start = len(self._children), time.monotonic() + _LEAD_S
+        return self._run(
+            [Open(tuple(order[i::number]), tuple(arrivals[i::number]), deadline_s, start) for i in range(number)]
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def _run(self, orders: Sequence[Closed | Open]) -> Sent:
+        for child, order in zip(self._children, orders, strict=True):
+            child.send(order)
+        answers: list[Sent] = [child.receive() for child in self._children]
+        busy = [answer for answer in answers if answer.calls]
+        return Sent(
+            tuple(call for answer in busy for call in answer.calls),
+            min(answer.start for answer in busy),
+            max(answer.end for answer in busy),
+            max(answer.cpu for answer in busy),
+        )
+
+
+def run_generator(connection: Connection, target: Target) -> None:
+    """The process of a generator."""
+    with asyncio.Runner() as runner:
+        sender = runner.run(_opened(target))
+        answer_requests(connection, lambda order: runner.run(sender.run(order)))
+        runner.run(sender.close())
+
+
+async def _opened(target: Target) -> _Sender:
+    return _Sender(target)
+
+
+class _Sender:
+    """Connections, used in turn; made and used within one event loop."""
+
+    def __init__(self, target: Target) -> None:
+        options = (
+            ("grpc.max_send_message_length", -1),
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.use_local_subchannel_pool", 1),  # else all channels of a process share one connection
+        )
+        self._channels = [grpc.aio.insecure_channel(target.address, options) for _ in range(target.channels)]
+        self._methods: list[Any] = [channel.unary_unary(target.method) for channel in self._channels]
+        self._target = target
+        self._turn = 0
+
+    async def close(self) -> None:
+        for channel in self._channels:
+            await channel.close()
+
+    async def run(self, order: Closed | Open) -> Sent:
+        cpu = time.process_time()
+        start = time.monotonic()
+        calls = await (self._closed(order) if isinstance(order, Closed) else self._open(order))
+        start = order.start if isinstance(order, Open) else start
+        end = max((call.ended for call in calls), default=start)
+        return Sent(tuple(calls), start, end, (time.process_time() - cpu) / max(end - start, 1e-9))
+
+    async def _closed(self, order: Closed) -> list[Call]:
+        places = iter(order.order)
+        calls: list[Call] = []
+
+        async def work(places: Iterator[int]) -> None:
+            for place in places:
+                calls.append(await self._call(place, time.monotonic(), order.deadline_s))  # noqa: PERF401 - others take places meanwhile
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(order.concurrency):
+                group.create_task(work(places))
+        return calls
+
+    async def _open(self, order: Open) -> list[Call]:
+        tasks = []
+        async with asyncio.TaskGroup() as group:
+            for place, arrival in zip(order.order, order.arrivals, strict=True):
+                due = order.start + arrival
+                # Also where it is late already: answers have to be taken in between.
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                tasks.append(group.create_task(self._call(place, due, order.deadline_s)))
+        return [task.result() for task in tasks]
+
+    async def _call(self, place: int, due: float, deadline_s: float) -> Call:
+        self._turn = (self._turn + 1) % len(self._methods)
+        sent = time.monotonic()
+        left = max(0.001, due + deadline_s - sent)
+        try:
+            await self._methods[self._turn](self._target.requests[place], timeout=left)
+        except grpc.aio.AioRpcError as error:
+            ended = time.monotonic()
+            return Call(place, due, sent, ended, *outcome_of(error))
+        return Call(place, due, sent, time.monotonic(), OK, False)
+
+
+def outcome_of(error: grpc.aio.AioRpcError) -> tuple[str, bool]:
+    """The reason of a failed call, and whether it carried RetryInfo."""
+    for key, value in error.trailing_metadata() or ():
+        if key == _DETAILS and isinstance(value, bytes):
+            reason, retry = read_details(value)
+            return reason or error.code().name, retry
+    return error.code().name, False
+
+
+@lru_cache(maxsize=1024)
+def read_details(details: bytes) -> tuple[str, bool]:
+    """The reason of ErrorInfo in a serialised google.rpc.Status, "" without; and whether RetryInfo is in it."""
+    status = status_pb2.Status.FromString(details)
+    reason, retry = "", False
+    info, wait = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+    for packed in status.details:
+        if packed.Unpack(info):
+            reason = info.reason
+        retry = retry or packed.Unpack(wait)
+    return reason, retry

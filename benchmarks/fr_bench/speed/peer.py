@@ -1,0 +1,170 @@
+"""The peer: InsightFace's own pipeline on the same model files, in a process of its own on the same cores."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import tempfile
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import cv2
+import numpy as np
+
+from fr_bench.speed.child import Child, answer_requests
+from fr_bench.speed.errors import BenchFailed
+from fr_bench.speed.values import PEER, Agreement, Round, round_of
+from fr_core.detect.nms import iou
+from fr_core.packs.cache import ModelCache, cache_folder
+from fr_core.packs.manifest import Pack
+from fr_core.types import F32
+
+# Side of the picture that its detector sees: the size of InsightFace's own examples.
+DETECTOR_SIZE = 640
+
+# Two boxes are one face from here on; the usual value of detection benchmarks (Everingham et al., IJCV 88, 2010).
+SAME_FACE_IOU = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundFaces:
+    """The faces of one photo.
+
+    Attributes:
+        boxes: f32[n, 4], (left, top, right, bottom) in pixels.
+        embeddings: f32[n, D] of length 1; None where none were made.
+    """
+
+    boxes: F32
+    embeddings: F32 | None
+
+
+class Peer:
+    """`insightface.app.FaceAnalysis` with detection and recognition, on the processor with its own default threads.
+
+    Args:
+        pack: whose files are in the cache.
+        photos: encoded.
+
+    Raises:
+        BenchFailed: InsightFace is not installed, or cannot run the pack.
+        ModelNotInstalled, ModelCorrupt: as `ModelCache.read_verified`.
+    """
+
+    def __init__(self, pack: Pack, photos: tuple[bytes, ...]) -> None:
+        if importlib.util.find_spec("insightface") is None:
+            raise BenchFailed("The peer InsightFace is not installed: pip install 'fr-core[insightface]'.")
+        if (pack.detector.family, pack.embedder.family) != ("scrfd", "arcface"):
+            raise BenchFailed(f"The peer runs SCRFD and ArcFace models only; the pack {pack.name} has others.")
+        cache = ModelCache(cache_folder())
+        for file in pack.files:
+            cache.read_verified(file)
+        files = tuple(cache.path(file) for file in pack.files)
+        self._child = Child("the peer", run_peer, pack.name, files, photos)
+
+    def faces(self) -> tuple[FoundFaces, ...]:
+        """What the peer finds in each photo."""
+        return tuple(self._child.ask("faces"))
+
+    def round(self, order: tuple[int, ...], callers: int) -> Round:
+        """Go over the photos; the time includes decoding them from their bytes with OpenCV."""
+        seconds, faces = self._child.ask((order, callers))
+        return round_of(f"{PEER} ({callers} caller{'s' * (callers > 1)})", len(order), faces, seconds)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._child.close()
+
+
+def run_peer(connection: Connection, name: str, files: tuple[Path, ...], photos: tuple[bytes, ...]) -> None:
+    """The peer's process."""
+    # InsightFace and what it imports warn about themselves and print; neither belongs among our results.
+    warnings.simplefilter("ignore")
+    with (
+        Path(os.devnull).open("w", encoding="utf-8") as nowhere,
+        redirect_stdout(nowhere),
+        tempfile.TemporaryDirectory() as root,
+    ):
+        folder = Path(root) / "models" / name
+        folder.mkdir(parents=True)
+        for file in files:
+            (folder / file.name).symlink_to(file)
+        app = _face_analysis(name, root)
+
+        def analyse(photo: bytes) -> list[Any]:
+            pixels = cv2.imdecode(np.frombuffer(photo, np.uint8), cv2.IMREAD_COLOR)
+            faces: list[Any] = app.get(pixels)
+            return faces
+
+        def answer(request: Any) -> object:
+            if request == "faces":
+                return [_found(analyse(photo)) for photo in photos]
+            order, callers = request
+            with ThreadPoolExecutor(callers) as pool:
+                start = time.perf_counter()
+                faces = sum(pool.map(lambda place: len(analyse(photos[place])), order))
+                return time.perf_counter() - start, faces
+
+        answer_requests(connection, answer)
+
+
+def agreement(ours: tuple[FoundFaces, ...], theirs: tuple[FoundFaces, ...]) -> Agreement:
+    """Compare what both found in the same photos."""
+    matched, cosines = 0, []
+    for own, other in zip(ours, theirs, strict=True):
+        for mine, its in matches(own.boxes, other.boxes):
+            matched += 1
+            if own.embeddings is not None and other.embeddings is not None:
+                vectors = own.embeddings[mine].astype(np.float64), other.embeddings[its].astype(np.float64)
+                cosines.append(float(vectors[0] @ vectors[1]))
+    return Agreement(
+        len(ours),
+        sum(len(faces.boxes) for faces in ours),
+        sum(len(faces.boxes) for faces in theirs),
+        matched,
+        min(cosines) if cosines else None,
+        float(np.median(cosines)) if cosines else None,
+    )
+
+
+def matches(ours: F32, theirs: F32) -> list[tuple[int, int]]:
+    """Pairs of boxes of one face, the greatest overlap first, each box at most once.
+
+    Args:
+        ours: f32[n, 4].
+        theirs: f32[m, 4].
+    """
+    overlaps = [(float(share), i, j) for i, box in enumerate(ours) for j, share in enumerate(iou(box, theirs))]
+    pairs: list[tuple[int, int]] = []
+    for share, i, j in sorted(overlaps, key=lambda item: -item[0]):
+        if share >= SAME_FACE_IOU and all(i != a and j != b for a, b in pairs):
+            pairs.append((i, j))
+    return pairs
+
+
+def _face_analysis(name: str, root: str) -> Any:
+    from insightface.app import FaceAnalysis
+
+    app = FaceAnalysis(
+        name=name, root=root, providers=["CPUExecutionProvider"], allowed_modules=["detection", "recognition"]
+    )
+    app.prepare(ctx_id=-1, det_size=(DETECTOR_SIZE, DETECTOR_SIZE))
+    return app
+
+
+def _found(faces: list[Any]) -> FoundFaces:
+    boxes = np.array([face.bbox for face in faces], np.float32).reshape(-1, 4)
+    if not faces:
+        return FoundFaces(boxes, None)
+    return FoundFaces(boxes, np.array([face.normed_embedding for face in faces], np.float32))

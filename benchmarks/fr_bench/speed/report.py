@@ -1,0 +1,299 @@
+"""The report of a measurement: JSON for programs, a table for people, and the files of a results folder."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from fr_bench.report import STATES, bar_text
+from fr_bench.speed.values import (
+    SERVER,
+    Agreement,
+    Batches,
+    BenchReport,
+    Latency,
+    LoadPoint,
+    Memory,
+    PipelineDetail,
+    SearchDetail,
+    ServeDetail,
+)
+
+# (measure, value); a measure of "" carries on the one above.
+Rows = Iterator[tuple[str, str]]
+
+
+def to_json(report: BenchReport) -> dict[str, Any]:
+    """The report as plain values: the four figures first, then conditions, then everything."""
+    told = asdict(report.conditions)
+    detail = asdict(report.detail)
+    return {
+        "photos_per_s": report.photos_per_s,
+        "faces_per_s": report.faces_per_s,
+        "peer_photos_per_s": report.peer_photos_per_s,
+        "ratio": report.ratio,
+        "command": report.command,
+        "machine": {**told["machine"], "load_average": told["load_average"], "accelerators": told["accelerators"]},
+        "versions": told["versions"],
+        "pack": report.engine.pack if report.engine else None,
+        "device": asdict(report.device) if report.device else None,
+        "precision": report.engine.precision if report.engine else None,
+        "settings": asdict(report.engine) if report.engine else None,
+        "rounds": [asdict(item) for item in report.rounds],
+        "rates": [asdict(item) for item in report.rates],
+        "bars": [
+            {"name": item.name, "value": item.value, "bar": bar_text(item.bar), "met": item.met} for item in report.held
+        ],
+        **detail,
+    }
+
+
+def dumped(report: BenchReport) -> str:
+    """The JSON as text; a number that is not finite would be a defect and is refused."""
+    return json.dumps(to_json(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def render(report: BenchReport) -> Group:
+    """The report for a terminal."""
+    table = Table("Measure", "Value", box=box.SIMPLE_HEAD)
+    for measure, value in rows(report):
+        table.add_row(measure, value)
+    held = [
+        Text.assemble(f"{item.name} {item.value:.3f}, bar {bar_text(item.bar)}: ", STATES[item.met])
+        for item in report.held
+    ]
+    return Group(Text("\n".join(conditions_text(report))), table, *held)
+
+
+def markdown(report: BenchReport, command: str, pictures: tuple[str, ...]) -> str:
+    """The report as a page.
+
+    Args:
+        report: of one measurement.
+        command: that made it.
+        pictures: names of files beside the page.
+    """
+    lines = [f"# {title(report)}", "", f"    {command}", "", *(f"- {line}" for line in conditions_text(report)), ""]
+    lines += ["| measure | value |", "|---|---|", *(f"| {measure} | {value} |" for measure, value in rows(report))]
+    if report.held:
+        lines += ["", "| figure | value | bar | reached |", "|---|---|---|---|"]
+        lines += [
+            f"| {item.name} | {item.value:.3f} | {bar_text(item.bar)} | {'yes' if item.met else 'no'} |"
+            for item in report.held
+        ]
+    lines += ["", *(f"![{picture}]({picture})" for picture in pictures)] if pictures else []
+    return "\n".join(lines) + "\n"
+
+
+def title(report: BenchReport) -> str:
+    """A line that tells the measurements apart."""
+    detail = report.detail
+    if isinstance(detail, SearchDetail):
+        return f"fr bench search: {detail.size:,} templates of {detail.dimension} values"
+    engine, device = report.engine, report.device
+    assert engine is not None
+    assert device is not None
+    what = f"{engine.pack} on {device.active}, {engine.precision}, {engine.detection}, photos {detail.workload.name}"
+    method = f" {detail.load.method}, {detail.load.mode} loop:" if isinstance(detail, ServeDetail) else ":"
+    return f"fr bench {report.command}{method} {what}"
+
+
+def file_stem(report: BenchReport) -> str:
+    """A name for the files of a report, the same for the same measurement."""
+    detail = report.detail
+    if isinstance(detail, SearchDetail):
+        parts = ["search", "-".join(point.index for point in detail.points), str(detail.size)]
+    else:
+        engine, device = report.engine, report.device
+        assert engine is not None
+        assert device is not None
+        load = [detail.load.method, detail.load.mode] if isinstance(detail, ServeDetail) else []
+        parts = [
+            report.command,
+            *load,
+            engine.pack,
+            device.active,
+            engine.precision,
+            engine.detection,
+            detail.workload.name,
+        ]
+    return re.sub(r"[^A-Za-z0-9_.]+", "-", "-".join(part for part in parts if part))
+
+
+def write(report: BenchReport, folder: Path, command: str) -> tuple[Path, ...]:
+    """Write the JSON, the page and the plots of a report; the files of the same measurement are replaced.
+
+    Without Matplotlib there are no plots (`can_plot`).
+
+    Raises:
+        OSError: the folder or the disk refuses.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = file_stem(report)
+    pictures: tuple[Path, ...] = ()
+    if can_plot() and not isinstance(report.detail, SearchDetail):
+        from fr_bench.speed.plots import plot
+
+        pictures = plot(report.detail, folder, stem)
+    text, page = folder / f"{stem}.json", folder / f"{stem}.md"
+    text.write_text(dumped(report), encoding="utf-8")
+    page.write_text(markdown(report, command, tuple(path.name for path in pictures)), encoding="utf-8")
+    return (text, page, *pictures)
+
+
+def can_plot() -> bool:
+    """Whether Matplotlib is installed."""
+    return importlib.util.find_spec("matplotlib") is not None
+
+
+def conditions_text(report: BenchReport) -> list[str]:
+    """What the figures were measured with, as lines for people."""
+    told = report.conditions
+    machine = told.machine
+    lines = [
+        f"{machine.cpus} CPUs ({machine.processor}, {machine.architecture}), {machine.system}, Python {machine.python}"
+        + (f", load average {told.load_average:.2f} at the start" if told.load_average is not None else ""),
+        ", ".join(f"{name} {version}" for name, version in told.versions.items()),
+        *(f"Accelerator: {name}" for name in told.accelerators),
+    ]
+    engine, device = report.engine, report.device
+    if engine is not None and device is not None:
+        lines.append(
+            f"Pack {engine.pack}, device {device.active} (asked for: {device.requested}), {device.runtime}, "
+            f"precision {engine.precision}, detection {engine.detection}, threads {engine.threads}, "
+            f"lanes {engine.lanes}, workers {engine.workers} (0: chosen by the engine)"
+        )
+    if not isinstance(report.detail, SearchDetail):
+        work = report.detail.workload
+        lines.append(
+            f"Photos {work.name}: {work.distinct} distinct, {work.photos} a round, "
+            f"mean {work.megapixels:.2f} megapixels and {work.kilobytes:.0f} kB"
+        )
+    if isinstance(report.detail, ServeDetail):
+        load = report.detail.load
+        how = (
+            f"{load.concurrency} calls at once"
+            if load.rate is None
+            else f"{load.rate:g} arrivals/s, {load.seconds:g} s"
+        )
+        lines.append(
+            f"Load: {load.method}, {load.mode} loop, {how}; "
+            f"{load.generators} generators, {load.channels} connections of each"
+        )
+        lines += [f"Server: fr serve {' '.join(load.server)}"] if load.server else []
+    return lines
+
+
+def rows(report: BenchReport) -> Rows:
+    """Measures and values for people."""
+    for rate in report.rates:
+        spread = f"{rate.lowest:.1f} to {rate.highest:.1f} over {rate.rounds} rounds"
+        yield f"{rate.subject}, photos/s", f"{rate.photos_per_s:.1f} (median; {spread})"
+        yield f"{rate.subject}, faces/s", f"{rate.faces_per_s:.1f}"
+    detail = report.detail
+    if report.ratio is not None and not isinstance(detail, SearchDetail):
+        yield f"ratio to the {detail.peer}", f"{report.ratio:.2f}"
+    if isinstance(detail, PipelineDetail):
+        yield from _pipeline_rows(detail)
+    elif isinstance(detail, ServeDetail):
+        yield from _serve_rows(detail, sum(item.subject == SERVER for item in report.rounds))
+    else:
+        for point in detail.points:
+            yield f"{point.index}, one call of {detail.probes} probes", latency_text(point.latency)
+            yield f"{point.index}, probes/s", f"{point.probes_per_s:.0f}"
+            yield f"{point.index}, time to build", f"{point.build_s:.1f} s"
+
+
+def latency_text(latency: Latency | None) -> str:
+    """Percentiles, such as "p50 12.0 ms, p95 15.0 ms, p99 20.1 ms (200 calls)"."""
+    if latency is None:
+        return "none"
+    return (
+        f"p50 {latency.p50_ms:.1f} ms, p95 {latency.p95_ms:.1f} ms, p99 {latency.p99_ms:.1f} ms ({latency.count} calls)"
+    )
+
+
+def _pipeline_rows(detail: PipelineDetail) -> Rows:
+    yield "latency of a photo in a round", latency_text(detail.latency)
+    stages = detail.stages
+    yield "one photo at a time", f"{stages.total_ms:.1f} ms"
+    for step in ("decode", "detect", "align", "embed", "assess"):
+        took = getattr(stages, f"{step}_ms")
+        yield f"one photo at a time: {step}", f"{took:.2f} ms, {took / stages.total_ms:.0%}"
+    yield from _batch_rows(detail.batches)
+    for item in detail.embedding:
+        yield (
+            f"embedding a face, batch of {item.batch}",
+            f"{item.embedder_ms:.2f} ms, bare runtime {item.runtime_ms:.2f} ms, ratio {item.ratio:.2f}",
+        )
+    yield from _agreement_rows(detail.agreement)
+
+
+def _serve_rows(detail: ServeDetail, rounds: int) -> Rows:
+    yield "latency of the answers", latency_text(detail.latency)
+    if detail.pipeline_photos_per_s is not None and detail.server_to_pipeline is not None:
+        yield "server / pipeline", f"{detail.server_to_pipeline:.3f}"
+    for turn, point in enumerate(detail.points[:rounds]):
+        yield from _refusal_rows(point, f"round {turn + 1}: ")
+    for point in detail.points[rounds - 1 :]:  # of the rounds the last: they differ little in what follows
+        yield from _point_rows(point)
+    if detail.overload is not None and detail.goodput_to_peak is not None:
+        yield "overload: goodput / peak", f"{detail.goodput_to_peak:.3f}"
+        yield from _point_rows(detail.overload)
+    yield from _batch_rows(detail.batches)
+    yield from _agreement_rows(detail.agreement)
+
+
+def _batch_rows(batches: Sequence[Batches]) -> Rows:
+    for item in batches:
+        told = ", ".join(f"{'more' if size is None else f'{size:g}'}: {count}" for size, count in item.counts)
+        yield f"batches of the {item.model}, size: number", told
+
+
+def _refusal_rows(point: LoadPoint, prefix: str) -> Rows:
+    for outcome in point.outcomes:
+        if outcome.reason != "OK":
+            told = f"{outcome.calls} calls, {outcome.with_retry_info} with RetryInfo; {latency_text(outcome.latency)}"
+            yield f"{prefix}{outcome.reason}", told
+
+
+def _point_rows(point: LoadPoint) -> Rows:
+    name = f"{point.load:g} at once" if point.mode == "closed" else f"{point.load:.1f} arrivals/s"
+    yield name, f"{point.photos_per_s:.1f} photos/s good; {latency_text(point.latency)}"
+    yield from _refusal_rows(point, f"{name}: ")
+    if point.lateness_ms is not None:
+        yield f"{name}: generator late by (p99)", f"{point.lateness_ms:.1f} ms"
+    yield f"{name}: processor share of the generator", f"{point.generator_cpu:.2f}"
+    if point.health:
+        told = "; ".join(f"{item.answers} {item.status}, {latency_text(item.latency)}" for item in point.health)
+        yield f"{name}: health", told
+    if point.memory is not None:
+        yield f"{name}: memory of the server", _memory_text(point.memory)
+
+
+def _memory_text(memory: Memory) -> str:
+    return f"{memory.start_mib:.0f} MiB, {memory.middle_mib:.0f} MiB half way, {memory.end_mib:.0f} MiB at the end"
+
+
+def _agreement_rows(agreement: Agreement | None) -> Rows:
+    if agreement is None:
+        return
+    yield (
+        "faces found",
+        f"{agreement.faces}, by the peer {agreement.peer_faces}, both {agreement.matched}; {agreement.photos} photos",
+    )
+    if agreement.cosine_min is not None and agreement.cosine_median is not None:
+        yield (
+            "cosine to the peer's embedding",
+            f"median {agreement.cosine_median:.5f}, lowest {agreement.cosine_min:.5f}",
+        )

@@ -1,0 +1,165 @@
+"""The messages of the load: built before the clock runs, and the answers to the first ones read for what they hold."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import grpc
+import numpy as np
+
+from fr_api.v1 import common_pb2, gallery_pb2, gallery_pb2_grpc, recognition_pb2, server_pb2, server_pb2_grpc
+from fr_bench.speed.errors import BenchFailed
+from fr_bench.speed.generator import read_details
+from fr_bench.speed.peer import FoundFaces
+from fr_bench.speed.search import unit_vectors
+
+_CONNECT_S = 10.0
+_CALL_S = 120.0
+_WARM_UP_CALLS = 4
+_OPTIONS = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
+
+
+class Method(StrEnum):
+    """What is asked of the server."""
+
+    EMBED = "embed"
+    DETECT = "detect"
+    SEARCH = "search"
+
+
+PATHS = {
+    Method.EMBED: "/fr_api.v1.RecognitionService/Embed",
+    Method.DETECT: "/fr_api.v1.RecognitionService/Detect",
+    Method.SEARCH: "/fr_api.v1.GalleryService/Search",
+}
+
+_RESPONSES: dict[Method, Any] = {
+    Method.EMBED: recognition_pb2.EmbedResponse,
+    Method.DETECT: recognition_pb2.DetectResponse,
+    Method.SEARCH: gallery_pb2.SearchResponse,
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What the server found in a photo.
+
+    Attributes:
+        faces: how many; of a search, how many were searched for.
+        found: where they are; None for a search.
+    """
+
+    faces: int
+    found: FoundFaces | None
+
+
+def serialised(method: Method, photos: Sequence[bytes], gallery_id: str) -> tuple[bytes, ...]:
+    """The request for each photo; `gallery_id` is for searches, which take the largest face."""
+    images = [common_pb2.Image(data=photo) for photo in photos]
+    if method is Method.SEARCH:
+        largest = common_pb2.SEVERAL_FACES_POLICY_LARGEST
+        probes = [recognition_pb2.Probe(image=image) for image in images]
+        searches = [
+            gallery_pb2.SearchRequest(gallery_id=gallery_id, probe=probe, several_faces=largest) for probe in probes
+        ]
+        return tuple(search.SerializeToString() for search in searches)
+    kind = recognition_pb2.EmbedRequest if method is Method.EMBED else recognition_pb2.DetectRequest
+    return tuple(kind(image=image).SerializeToString() for image in images)
+
+
+@contextmanager
+def connected(address: str) -> Iterator[tuple[grpc.Channel, server_pb2.GetServerInfoResponse]]:
+    """A channel to a server that answers, and what the server tells about itself.
+
+    Raises:
+        BenchFailed: nobody answers there, or not as FR Core does.
+    """
+    with grpc.insecure_channel(address, _OPTIONS) as channel:
+        ask = server_pb2_grpc.ServerServiceStub(channel).GetServerInfo
+        try:
+            info = ask(server_pb2.GetServerInfoRequest(), timeout=_CONNECT_S)
+        except grpc.RpcError as error:
+            told = f"No server of FR Core answers at {address} ({error.code().name}); start one with `fr serve`."
+            raise BenchFailed(told) from error
+        yield channel, info
+
+
+def first_answers(channel: grpc.Channel, method: Method, requests: Sequence[bytes]) -> tuple[Answer, ...]:
+    """Send each request once, which also warms the server up, and read the answers.
+
+    Raises:
+        BenchFailed: a request is refused.
+    """
+    call: Any = channel.unary_unary(PATHS[method])
+
+    def ask(request: bytes) -> Answer:
+        try:
+            return _read(method, call(request, timeout=_CALL_S))
+        except grpc.RpcError as error:
+            raise BenchFailed(f"The server refuses a photo of this workload: {_reason(error)}.") from error
+
+    with ThreadPoolExecutor(_WARM_UP_CALLS) as pool:
+        return tuple(pool.map(ask, requests))
+
+
+@contextmanager
+def temporary_gallery(
+    channel: grpc.Channel, info: server_pb2.GetServerInfoResponse, size: int, seed: int
+) -> Iterator[str]:
+    """The id of a gallery of `size` random templates, one for each subject, which is deleted at the end."""
+    stub = gallery_pb2_grpc.GalleryServiceStub(channel)
+    gallery_id = f"bench-{secrets.token_hex(4)}"
+    try:
+        stub.CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id=gallery_id), timeout=_CALL_S)
+        try:
+            _fill(stub, gallery_id, info, size, seed)
+            yield gallery_id
+        finally:
+            stub.DeleteGallery(gallery_pb2.DeleteGalleryRequest(gallery_id=gallery_id), timeout=_CALL_S)
+    except grpc.RpcError as error:
+        raise BenchFailed(f"The gallery for the searches cannot be made: {_reason(error)}.") from error
+
+
+def _fill(
+    stub: gallery_pb2_grpc.GalleryServiceStub,
+    gallery_id: str,
+    info: server_pb2.GetServerInfoResponse,
+    size: int,
+    seed: int,
+) -> None:
+    vectors = unit_vectors(np.random.default_rng(seed), size, info.model.embedding_size)
+
+    def items() -> Iterator[gallery_pb2.StreamEnrolRequest]:
+        for i, vector in enumerate(vectors):
+            embedding = common_pb2.Embedding(vector=vector.tolist(), model=info.model.id)
+            enrol = gallery_pb2.EnrolRequest(
+                gallery_id=gallery_id, subject_id=str(i), face=recognition_pb2.Probe(embedding=embedding)
+            )
+            yield gallery_pb2.StreamEnrolRequest(item_id=str(i), enrol=enrol)
+
+    stored = sum(answer.HasField("stored") for answer in stub.StreamEnrol(items()))
+    if stored != size:
+        raise BenchFailed(f"The server stored {stored} of {size} templates.")
+
+
+def _read(method: Method, answer: bytes) -> Answer:
+    message = _RESPONSES[method].FromString(answer)
+    if method is Method.SEARCH:
+        return Answer(len(message.results), None)
+    faces = [item.face if method is Method.EMBED else item for item in message.faces]
+    boxes = [[face.box.left, face.box.top, face.box.right, face.box.bottom] for face in faces]
+    vectors = [item.embedding.vector for item in message.faces] if method is Method.EMBED else []
+    found = FoundFaces(np.array(boxes, np.float32).reshape(-1, 4), np.array(vectors, np.float32) if vectors else None)
+    return Answer(len(faces), found)
+
+
+def _reason(error: grpc.RpcError) -> str:
+    trailing = {item.key: item.value for item in error.trailing_metadata() or ()}
+    details = trailing.get("grpc-status-details-bin")
+    return (read_details(details)[0] if isinstance(details, bytes) else "") or str(error.code().name)

@@ -1,0 +1,272 @@
+"""`fr bench serve`: a server under load over gRPC, in turn with the same engine in process and with the peer."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+from fr_bench.speed.conditions import conditions
+from fr_bench.speed.engine import opened_engine, server_options, workers_for
+from fr_bench.speed.errors import BenchFailed
+from fr_bench.speed.generator import OK, Call, Generators, Sent, Target
+from fr_bench.speed.metrics import batches_between, read_metrics
+from fr_bench.speed.peer import agreement
+from fr_bench.speed.pipeline import PipelineSubject
+from fr_bench.speed.requests import (
+    PATHS,
+    Answer,
+    Method,
+    connected,
+    first_answers,
+    serialised,
+    temporary_gallery,
+)
+from fr_bench.speed.rounds import OnRound, OpenPeer, alternate, opened_peer, quicker_peer, rate_of
+from fr_bench.speed.server_process import ServerProcess, free_port, started_server
+from fr_bench.speed.stats import latency, percentile, poisson_arrivals, rates
+from fr_bench.speed.values import (
+    PIPELINE,
+    SERVER,
+    Agreement,
+    BenchReport,
+    EngineSettings,
+    Held,
+    Latency,
+    LoadPoint,
+    LoadSettings,
+    OutcomeCount,
+    Round,
+    ServeDetail,
+    round_of,
+)
+from fr_bench.speed.watch import Watch
+from fr_bench.speed.workload import PhotoList
+from fr_bench.values import Bar
+from fr_core.runtime.devices import ActiveDevice, Precision
+
+# In-process throughput that the server must keep.
+SERVER_TO_PIPELINE_BAR = Bar(0.85, at_least=True)
+
+# A closed loop waits for its answers: the deadline only ends a measurement of a server that hangs.
+CLOSED_DEADLINE_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOrder:
+    """What is to be measured.
+
+    Attributes:
+        engine: of our server; also of the pipeline in process.
+        load: how the load is made.
+        address: of a server that is running; None to start one.
+        repeat: rounds of each subject, at least 1.
+        peer: "insightface", or None.
+        with_pipeline: measure the pipeline in process in the same run.
+        sweep: loads for one point each after the rounds: calls at once, or arrivals per second.
+        overload: times the peak, for an open loop after the rounds; None for none.
+        with_batches: read the sizes of batches from the metrics.
+        metrics_url: of the metrics of a server that is running, or None.
+        bar: of the photos per second, or None.
+    """
+
+    engine: EngineSettings
+    load: LoadSettings
+    address: str | None
+    repeat: int
+    peer: str | None
+    with_pipeline: bool
+    sweep: tuple[float, ...]
+    overload: float | None
+    with_batches: bool
+    metrics_url: str | None
+    bar: Bar | None
+
+
+@dataclass(slots=True, eq=False)
+class ServerSubject:
+    """The server under its load; remembers each round as a point."""
+
+    generators: Generators
+    address: str
+    server: ServerProcess | None
+    load: LoadSettings
+    order: tuple[int, ...]
+    faces: tuple[int, ...]
+    points: list[LoadPoint] = field(default_factory=list)
+    latencies: list[float] = field(default_factory=list)
+
+    def run(self, turn: int) -> Round:
+        """As `Subject.run`."""
+        load = self.load.concurrency if self.load.rate is None else self.load.rate
+        point, sent = self.measure(self.load.mode, load, turn)
+        self.points.append(point)
+        good = [call for call in sent.calls if call.outcome == OK]
+        self.latencies += [call.ended - call.due for call in good]
+        answered = round(point.photos_per_s * point.seconds)
+        if not answered and self.load.mode == "closed":  # of an open loop, no goodput at all is a finding
+            reasons = ", ".join(f"{item.calls} {item.reason}" for item in point.outcomes)
+            raise BenchFailed(f"The server answered no call: {reasons}.")
+        return round_of(SERVER, answered, round(point.faces_per_s * point.seconds), point.seconds)
+
+    def measure(self, mode: str, load: float, turn: int) -> tuple[LoadPoint, Sent]:
+        """Put the server under a load: calls at once, or arrivals per second."""
+        with Watch(self.address, self.server) as watch:
+            if mode == "closed":
+                sent = self.generators.closed(self.order, max(1, round(load)), CLOSED_DEADLINE_S)
+            else:
+                arrivals = poisson_arrivals(load, self.load.seconds, self.load.seed + turn).tolist()
+                order = tuple(itertools.islice(itertools.cycle(self.order), len(arrivals)))
+                if not arrivals:
+                    raise BenchFailed("No call arrives at this rate in this time; raise --rate or --seconds.")
+                sent = self.generators.open(order, arrivals, self.load.deadline_s)
+        if self.server is not None:
+            self.server.require_running()
+        point = point_of(mode, load, sent, self.faces, self.load)
+        return replace(point, health=watch.health, memory=watch.memory), sent
+
+
+def point_of(mode: str, load: float, sent: Sent, faces: Sequence[int], settings: LoadSettings) -> LoadPoint:
+    """Sum up the calls of one load.
+
+    An open loop lasts from its start to the end of its arrivals, or to the last good answer where that is later. An
+    answer is good that has no error and comes within the deadline, counted from the arrival.
+
+    Args:
+        mode: closed or open.
+        load: as in `LoadPoint`.
+        sent: the calls.
+        faces: of each photo.
+        settings: deadline and length of an open loop.
+    """
+    is_open = mode == "open"
+    good = [c for c in sent.calls if c.outcome == OK and (not is_open or c.ended - c.due <= settings.deadline_s)]
+    last = max((call.ended for call in good), default=sent.start)
+    seconds = max(settings.seconds, last - sent.start) if is_open else sent.seconds
+    return LoadPoint(
+        mode,
+        load,
+        seconds,
+        len(sent.calls),
+        len(good) / seconds,
+        sum(faces[call.place] for call in good) / seconds,
+        _latency([call for call in sent.calls if call.outcome == OK]),
+        outcomes(sent.calls),
+        percentile([call.sent - call.due for call in sent.calls], 0.99) * 1e3 if is_open else None,
+        sent.cpu,
+    )
+
+
+def outcomes(calls: Sequence[Call]) -> tuple[OutcomeCount, ...]:
+    """The ways in which calls ended: OK first, the others by name."""
+    reasons = sorted({call.outcome for call in calls}, key=lambda reason: (reason != OK, reason))
+    grouped = [(reason, [call for call in calls if call.outcome == reason]) for reason in reasons]
+    return tuple(
+        OutcomeCount(reason, len(own), sum(call.retry_info for call in own), _latency(own)) for reason, own in grouped
+    )
+
+
+def bench_serve(order: ServeOrder, listed: PhotoList, on_round: OnRound) -> BenchReport:
+    """Measure; `on_round` is called after each round.
+
+    Raises:
+        FrError: the server, the engine or the peer cannot be had, or the server answers nothing.
+    """
+    before = conditions()
+    engine = order.engine
+    load = order.load
+    metrics_url = order.metrics_url
+    if order.address is None:
+        frontends = () if load.frontends is None else ("--set", f"server.frontends={load.frontends}")
+        metrics: tuple[str, ...] = ()
+        if order.with_batches:
+            port = free_port()
+            metrics = ("--set", f"telemetry.metrics_port={port}")
+            metrics_url = f"http://127.0.0.1:{port}/metrics"
+        load = replace(load, server=(*server_options(engine), *frontends, *metrics, *load.server))
+    with ExitStack() as stack:
+        server = None if order.address else stack.enter_context(started_server(load.server))
+        address = order.address or (server.address if server else "")
+        channel, info = stack.enter_context(connected(address))
+        engine = replace(
+            engine, pack=info.model.id.pack, precision=info.device.precision, detection=info.device.detection
+        )
+        method = Method(load.method)
+        gallery = (
+            stack.enter_context(temporary_gallery(channel, info, load.gallery_size or 1, load.seed))
+            if method is Method.SEARCH
+            else ""
+        )
+        requests = serialised(method, listed.photos, gallery)
+        answers = first_answers(channel, method, requests)
+        subject = ServerSubject(
+            stack.enter_context(Generators(Target(address, PATHS[method], requests, load.channels), load.generators)),
+            address,
+            server,
+            load,
+            listed.order,
+            tuple(answer.faces for answer in answers),
+        )
+        pipeline = []
+        if order.with_pipeline:
+            opened = stack.enter_context(opened_engine(engine))
+            pipeline = [PipelineSubject(opened.pipeline, listed, workers_for(engine, opened.device.active))]
+            pipeline[0].warm_up()
+        peer = stack.enter_context(opened_peer(order.peer, engine, listed))
+        batches_before = read_metrics(metrics_url) if metrics_url else {}
+        rounds = alternate((subject, *pipeline, *(peer.subjects if peer else ())), order.repeat, on_round)
+        sweep = [subject.measure(load.mode, step, order.repeat + i)[0] for i, step in enumerate(order.sweep)]
+        peak = rate_of(rounds, SERVER)
+        overload = None
+        if order.overload is not None:
+            overload, _ = subject.measure("open", order.overload * peak.photos_per_s, order.repeat + len(sweep))
+        batches = batches_between(batches_before, read_metrics(metrics_url)) if metrics_url else ()
+    in_process = rate_of(rounds, PIPELINE).photos_per_s if order.with_pipeline else None
+    theirs = quicker_peer(rounds)
+    detail = ServeDetail(
+        listed.workload,
+        load,
+        latency(subject.latencies),
+        (*subject.points, *sweep),
+        in_process,
+        None if in_process is None else peak.photos_per_s / in_process,
+        overload,
+        None if overload is None else overload.photos_per_s / peak.photos_per_s,
+        theirs.subject if theirs else None,
+        _agreement(answers, peer),
+        batches,
+    )
+    return BenchReport(
+        "serve",
+        peak.photos_per_s,
+        peak.faces_per_s,
+        theirs.photos_per_s if theirs else None,
+        peak.photos_per_s / theirs.photos_per_s if theirs else None,
+        before,
+        engine,
+        ActiveDevice(
+            info.device.requested, info.device.active, info.device.runtime, cast(Precision, info.device.precision)
+        ),
+        rounds,
+        rates(rounds),
+        _held(order.bar, peak.photos_per_s, detail.server_to_pipeline),
+        detail,
+    )
+
+
+def _agreement(answers: Sequence[Answer], peer: OpenPeer | None) -> Agreement | None:
+    found = tuple(answer.found for answer in answers if answer.found is not None)
+    return agreement(found, peer.faces) if peer and len(found) == len(answers) else None
+
+
+def _held(bar: Bar | None, photos_per_s: float, server_to_pipeline: float | None) -> tuple[Held, ...]:
+    held = [] if bar is None else [Held("photos_per_s", photos_per_s, bar, decides=True)]
+    if server_to_pipeline is not None:
+        held.append(Held("server_to_pipeline", server_to_pipeline, SERVER_TO_PIPELINE_BAR))
+    return tuple(held)
+
+
+def _latency(calls: Sequence[Call]) -> Latency | None:
+    return latency([call.ended - call.due for call in calls])

@@ -1,0 +1,124 @@
+"""A server of our own for a measurement: `fr serve` in a process of its own, with a data folder that is thrown away."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from fr_bench.speed.errors import BenchFailed
+
+# A server that loads its models, and compiles them for its device, is given so long.
+_START_S = 300.0
+_STOP_S = 60.0
+
+
+class ServerProcess:
+    """A running `fr serve`.
+
+    Attributes:
+        address: HOST:PORT.
+        pid: of its first process.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], address: str, log: Path) -> None:
+        self.address = address
+        self.pid = process.pid
+        self._process = process
+        self._log = log
+
+    def require_running(self) -> None:
+        """Raise `BenchFailed` where the server has ended."""
+        if self._process.poll() is not None:
+            raise BenchFailed(f"The server ended during the measurement: {last_line(self._log)}")
+
+
+@contextmanager
+def started_server(options: Sequence[str]) -> Iterator[ServerProcess]:
+    """Start `fr serve` with these options beside a free port and a new data folder; stop it at the end.
+
+    Raises:
+        BenchFailed: it does not start; the message ends with the last line of its log.
+    """
+    command = shutil.which("fr", path=str(Path(sys.executable).parent)) or shutil.which("fr")
+    if command is None:
+        raise BenchFailed(
+            "The command `fr` is not beside this Python; install fr-core, or name a server with --server."
+        )
+    with tempfile.TemporaryDirectory(prefix="fr-bench-") as folder:
+        ready, log = Path(folder) / "ready", Path(folder) / "log"
+        fixed = ["serve", "--port", "0", "--data", f"{folder}/galleries", "--ready-file", str(ready)]
+        with log.open("wb") as out:
+            process = subprocess.Popen([command, *fixed, *options], stdout=out, stderr=out)
+        try:
+            yield ServerProcess(process, _wait_ready(process, ready, log), log)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def free_port() -> int:
+    """A TCP port of this machine that nobody listens on at this moment."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return int(bound.getsockname()[1])
+
+
+def last_line(log: Path) -> str:
+    """The last line of a log that is not empty; of a server that could not start, its sentence."""
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "it said nothing."
+
+
+def process_tree(pid: int, proc: Path = Path("/proc")) -> tuple[int, ...]:
+    """A process and all its descendants that are alive."""
+    parents: dict[int, int] = {}
+    for folder in proc.iterdir():
+        if folder.name.isdigit():
+            try:
+                stat = (folder / "stat").read_text()
+            except OSError:
+                continue  # it has just ended
+            # "PID (NAME) STATE PARENT ...", and the name may hold anything.
+            parents[int(folder.name)] = int(stat.rpartition(")")[2].split()[1])
+    found, waiting = [], [pid]
+    while waiting:
+        one = waiting.pop()
+        if one in parents:
+            found.append(one)
+        waiting += [child for child, parent in parents.items() if parent == one]
+    return tuple(found)
+
+
+def resident_mib(pid: int, proc: Path = Path("/proc")) -> float:
+    """Resident memory of a process and all its descendants, in MiB; 0 where it has ended."""
+    total_kib = 0
+    for one in process_tree(pid, proc):
+        try:
+            status = (proc / str(one) / "status").read_text()
+        except OSError:
+            continue  # it has just ended
+        total_kib += sum(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
+    return total_kib / 1024
+
+
+def _wait_ready(process: subprocess.Popen[bytes], ready: Path, log: Path) -> str:
+    give_up = time.monotonic() + _START_S
+    while not ready.exists():
+        if process.poll() is not None:
+            raise BenchFailed(f"The server did not start: {last_line(log)}")
+        if time.monotonic() > give_up:
+            raise BenchFailed(f"The server was not ready within {_START_S:g} s: {last_line(log)}")
+        time.sleep(0.05)
+    return ready.read_text().strip()

@@ -1,0 +1,99 @@
+"""The photos of a measurement: a folder, Labeled Faces in the Wild, or the sample photo of InsightFace."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fr_bench.speed.errors import BenchFailed
+from fr_bench.speed.stats import order_of
+from fr_bench.speed.values import Workload
+from fr_bench.testdata import find_testdata
+from fr_core.errors import InputRefused
+from fr_core.imaging import ImageLimits, decode
+
+LFW, T1 = "lfw", "t1"
+
+# Distinct photos of a set that are used at most, and photos of a round at least, unless the caller says otherwise:
+# 200 photos take some seconds on two cores, and 20 large ones too.
+MOST, LEAST = 200, 20
+
+_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PhotoList:
+    """Encoded photos and the order in which a round takes them.
+
+    Attributes:
+        workload: what is told about them.
+        photos: each distinct photo once.
+        order: places in `photos`; one round.
+    """
+
+    workload: Workload
+    photos: tuple[bytes, ...]
+    order: tuple[int, ...]
+
+
+def read_photos(names: Sequence[str], number: int, testdata: Path | None) -> PhotoList:
+    """Read the sets of photos, and check that every photo can be decoded.
+
+    Args:
+        names: "lfw", "t1" or folders, which are searched with all below them; at least one.
+        number: photos of a round; 0 for as many as there are, but at least `LEAST` and at most `MOST`.
+        testdata: where the labelled photos lie; None = as `find_testdata` does.
+
+    Raises:
+        BenchFailed: a folder is not there or holds no photo, or a photo is refused.
+        DatasetMissing: there is no test data.
+    """
+    sets = [_paths(name, testdata)[: number or MOST] for name in names]
+    total = number or min(MOST, max(LEAST, sum(len(paths) for paths in sets)))
+    order = order_of([len(paths) for paths in sets], total)
+    paths = [path for paths in sets for path in paths]
+    used = sorted(set(order))  # a short round may not reach the last photos of a set
+    photos = tuple(paths[place].read_bytes() for place in used)
+    pixels = [_pixels(paths[place], photo) for place, photo in zip(used, photos, strict=True)]
+    workload = Workload(
+        "+".join(name if name in (LFW, T1) else Path(name).resolve().name for name in names),
+        len(photos),
+        total,
+        sum(pixels) / len(pixels) / 1e6,
+        sum(len(photo) for photo in photos) / len(photos) / 1e3,
+    )
+    places = {place: i for i, place in enumerate(used)}
+    return PhotoList(workload, photos, tuple(places[place] for place in order))
+
+
+def _paths(name: str, testdata: Path | None) -> list[Path]:
+    if name == T1:
+        return [_sample_photo()]
+    folder = find_testdata(testdata) / "lfw" / "images" if name == LFW else Path(name)
+    if not folder.is_dir():
+        raise BenchFailed(f"The folder {folder} is not there; --photos takes a folder, `{LFW}` or `{T1}`.")
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    if not paths:
+        raise BenchFailed(f"The folder {folder} holds no photo (JPEG, PNG or WebP).")
+    return paths
+
+
+def _sample_photo() -> Path:
+    """The photo of six people that comes with InsightFace; it stays where it is."""
+    found = importlib.util.find_spec("insightface")
+    if found is None or not found.submodule_search_locations:
+        raise BenchFailed("The photo t1 comes with InsightFace, which is not installed: pip install insightface.")
+    path = Path(found.submodule_search_locations[0]) / "data" / "images" / "t1.jpg"
+    if not path.is_file():
+        raise BenchFailed(f"The installed InsightFace has no photo {path}.")
+    return path
+
+
+def _pixels(path: Path, photo: bytes) -> int:
+    try:
+        image = decode(photo, ImageLimits())
+    except InputRefused as refusal:
+        raise BenchFailed(f"The photo {path} is refused ({refusal.reason}); leave it out.") from refusal
+    return image.width * image.height

@@ -1,0 +1,297 @@
+"""The engine: a model pack on devices, batched across callers, with the pipeline that photos go through."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+
+from fr_core.align import CROP_SIZE
+from fr_core.detect.batched import BatchedTileDetector
+from fr_core.detect.multiscale import MultiscaleDetector, Scales
+from fr_core.detect.protocol import TileDetector, TileFaces
+from fr_core.detect.scrfd import ScrfdDetector
+from fr_core.detect.yunet import YunetDetector
+from fr_core.embed.batched import BatchedRawEmbedder
+from fr_core.embed.flip import FlipFusion
+from fr_core.embed.onnx import OnnxEmbedder
+from fr_core.embed.plain import PlainEmbedder
+from fr_core.embed.protocol import Embedder
+from fr_core.errors import ConfigInvalid
+from fr_core.imaging import ImageLimits
+from fr_core.packs.cache import ModelCache
+from fr_core.packs.manifest import DetectorSpec, EmbedderSpec, Pack
+from fr_core.pipeline import Pipeline
+from fr_core.quality.assess import QualityLimits
+from fr_core.runtime.batcher import Batcher, require_sizes
+from fr_core.runtime.devices import ActiveDevice
+from fr_core.runtime.observe import NullObserver, Observer
+from fr_core.runtime.onnx_graph import PixelInput
+from fr_core.runtime.open import open_sessions
+from fr_core.runtime.session import Session
+from fr_core.types import F32, U8, AlignedFace, frozen_array
+
+SCALES = {"thorough": Scales(), "fast": Scales(finest=Scales().fine)}
+"""Where faces are looked for: to full resolution, or in copies of at most 640 px."""
+
+AUTO = "auto"
+
+T = TypeVar("T")
+
+# Folder beside the models for what TensorRT builds from a model, which takes it minutes.
+_ENGINES = "engines"
+
+# On a processor a larger batch is no quicker for each item, and makes the first one wait for the last.
+PROCESSOR_BATCHES = (1, 2, 4)
+ACCELERATOR_BATCHES = (1, 2, 4, 8, 16, 32)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """How the models of a pack are run.
+
+    Attributes:
+        device: auto, cpu, openvino, cuda, cuda:N, cuda:0,1 and so on, tensorrt likewise.
+        precision: of the models' arithmetic: f32, bf16 (OpenVINO, where the processor has it) or fp16 (CUDA, TensorRT).
+        detection: thorough, or fast, which takes a fraction of the time on large photos and misses their small faces.
+        flip: fuse each embedding with that of the mirrored face: twice the time, somewhat more accurate, and a model
+            of its own (its embeddings do not compare with plain ones).
+        threads: of one inference on a processor, at least 0; 0 = one.
+        lanes: inferences at once on a processor, at least 0; 0 = as many as fill its cores.
+        detector_sizes: allowed numbers of tiles in a batch, such as "1,2,4", or "auto".
+        embedder_sizes: allowed numbers of faces in a batch, such as "1,2,4", or "auto".
+        max_queued: tiles, and faces, that may wait, for each class of calls; at least 1.
+    """
+
+    device: str = AUTO
+    precision: str = "f32"
+    detection: str = "thorough"
+    flip: bool = False
+    threads: int = 0
+    lanes: int = 0
+    detector_sizes: str = AUTO
+    embedder_sizes: str = AUTO
+    max_queued: int = 1024
+
+
+class Lifeline:
+    """Tells once, to whoever watches, that a device was lost."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._cut = False
+        self._watchers: list[Callable[[], None]] = []
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Have `watcher` called when the device is lost, from another thread; at once where it is lost already."""
+        with self._lock:
+            if not self._cut:
+                self._watchers.append(watcher)
+                return
+        watcher()
+
+    def cut(self) -> None:
+        """Say that the device is lost."""
+        with self._lock:
+            watchers, self._watchers, self._cut = self._watchers, [], True
+        for watcher in watchers:
+            watcher()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Engine:
+    """A pipeline that is ready, the pack it runs, and what runs it.
+
+    Attributes:
+        pack: the models.
+        pipeline: photos in, faces out; for any number of threads at once.
+        device: what runs the models.
+        detection: thorough or fast.
+        lifeline: tells when a device is lost; then every call fails with `DeviceLost`.
+        batchers: what `close` closes.
+    """
+
+    pack: Pack
+    pipeline: Pipeline
+    device: ActiveDevice
+    detection: str
+    lifeline: Lifeline
+    batchers: tuple[Batcher[Any, Any], ...] = ()
+
+    def close(self) -> None:
+        """Finish what waits, and end the threads that run the models."""
+        for batcher in self.batchers:
+            batcher.close()
+
+
+def open_engine(
+    pack: Pack,
+    cache: ModelCache,
+    options: EngineOptions | None = None,
+    image_limits: ImageLimits | None = None,
+    quality_limits: QualityLimits | None = None,
+    observer: Observer | None = None,
+) -> Engine:
+    """Load a pack's models, verified, onto devices, and run every shape that they will see.
+
+    Args:
+        pack: whose files must be in the cache.
+        cache: where they are; each is read once, and what was hashed is what is loaded.
+        options: how the models are run; None = the defaults.
+        image_limits: what a photo may be; None = the defaults.
+        quality_limits: what a face should be; None = the defaults.
+        observer: is told of photos, queues and batches; None = nobody.
+
+    Raises:
+        ModelNotInstalled, ModelCorrupt: as `ModelCache.read_verified`.
+        ConfigInvalid: an option is out of range or unknown.
+        DeviceUnavailable: the device is not there, lacks the precision, or cannot run the models.
+    """
+    options = options or EngineOptions()
+    observer = observer or NullObserver()
+    scales = _scales(options.detection)
+    detector_sizes = parse_sizes(options.detector_sizes, "batching.detector_sizes")
+    embedder_sizes = parse_sizes(options.embedder_sizes, "batching.embedder_sizes")
+    threads, lanes = _shares(options)
+    tile_sizes = (pack.detector.input_size,) if pack.detector.input_size else scales.tile_sizes
+
+    def sessions(
+        spec: DetectorSpec | EmbedderSpec, sides: Sequence[int], batches: Sequence[int] | None
+    ) -> list[Session]:
+        return open_sessions(
+            cache.read_verified(spec.file),
+            PixelInput(spec.colour, spec.mean, spec.std),
+            options.device,
+            options.precision,
+            threads,
+            lanes,
+            [(batch, side, side) for batch in batches or ACCELERATOR_BATCHES for side in sides],
+            cache.folder.parent / _ENGINES,
+        )
+
+    seeing = sessions(pack.detector, tile_sizes, detector_sizes)
+    embedding = sessions(pack.embedder, (CROP_SIZE,), embedder_sizes)
+    lifeline = Lifeline()
+    batching = partial(Batcher, max_queued=options.max_queued, observer=observer, on_death=lifeline.cut)
+
+    models = [_tile_detector(session, pack.detector, scales) for session in seeing]
+    detector: Batcher[U8, TileFaces] = batching(
+        "detector",
+        [model.detect_tiles for model in _lanes(models, seeing[0], lanes)],
+        _allowed(detector_sizes, seeing[0], None),
+        examples=[np.zeros((size, size, 3), np.uint8) for size in tile_sizes],
+        group=lambda tile: tile.shape,
+    )
+    embedders = [OnnxEmbedder(session, pack.embedder.embedding_size) for session in embedding]
+    embedder: Batcher[AlignedFace, F32] = batching(
+        "embedder",
+        [_rows_of(model) for model in _lanes(embedders, embedding[0], lanes)],
+        _allowed(embedder_sizes, embedding[0], pack.embedder.max_batch),
+        examples=[_blank_face()],
+    )
+    detector.start()
+    try:
+        embedder.start()
+    except BaseException:
+        detector.close()
+        raise
+    raw = BatchedRawEmbedder(embedder, pack.embedder.embedding_size)
+    model_id = pack.model_id(flip=options.flip)
+    fused: Embedder = FlipFusion(raw, model_id) if options.flip else PlainEmbedder(raw, model_id)
+    pipeline = Pipeline(
+        MultiscaleDetector(
+            BatchedTileDetector(detector, tile_sizes),
+            pack.detector.score_threshold,
+            pack.detector.nms_threshold,
+            scales,
+        ),
+        fused,
+        image_limits or ImageLimits(),
+        quality_limits or QualityLimits(),
+        pack.embedder.min_embedding_norm,
+        observer,
+    )
+    return Engine(pack, pipeline, _active(embedding), options.detection, lifeline, (detector, embedder))
+
+
+def parse_sizes(text: str, key: str) -> tuple[int, ...] | None:
+    """Read allowed batch sizes such as "1,2,4"; None for "auto".
+
+    Raises:
+        ConfigInvalid: it is neither; `key` names the setting.
+    """
+    if text == AUTO:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() and len(part) <= 4 for part in parts):
+        raise ConfigInvalid(f"`{key}` is {AUTO}, or batch sizes such as 1,2,4.", key=key)
+    sizes = tuple(sorted({int(part) for part in parts}))
+    require_sizes(sizes, key)
+    return sizes
+
+
+def available_cores() -> int:
+    """Number of processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _shares(options: EngineOptions) -> tuple[int, int]:
+    """Threads of one inference, and lanes, on a processor.
+
+    One thread each is the quickest way to spend cores: 2 cores give 1.9 times the faces of one with two lanes of one
+    thread, 1.7 times with one lane of two threads.
+    """
+    for name in ("threads", "lanes"):
+        if getattr(options, name) < 0:
+            raise ConfigInvalid(f"`model.{name}` must be 0 or more.", key=f"model.{name}")
+    threads = options.threads or 1
+    return threads, options.lanes or max(1, available_cores() // threads)
+
+
+def _scales(detection: str) -> Scales:
+    scales = SCALES.get(detection)
+    if scales is None:
+        raise ConfigInvalid(f"`model.detection` knows only: {', '.join(SCALES)}.", key="model.detection")
+    return scales
+
+
+def _active(sessions: Sequence[Session]) -> ActiveDevice:
+    """The device of one session, or several CUDA devices as one: cuda:0,1."""
+    first = sessions[0].device
+    numbers = [session.device.active.partition(":")[2] for session in sessions]
+    return replace(first, active=f"{first.active.partition(':')[0]}:{','.join(numbers)}") if numbers[0] else first
+
+
+def _tile_detector(session: Session, spec: DetectorSpec, scales: Scales) -> TileDetector:
+    model = YunetDetector if spec.family == "yunet" else ScrfdDetector
+    return model(session, spec, scales.tile_sizes, scales.heard * spec.score_threshold)
+
+
+def _lanes(models: Sequence[T], session: Session, lanes: int) -> list[T]:
+    """One lane for each device; on a processor several share one model."""
+    return list(models) if _accelerated(session) else [models[0]] * lanes
+
+
+def _allowed(sizes: tuple[int, ...] | None, session: Session, limit: int | None) -> tuple[int, ...]:
+    """The batch sizes that were asked for, or that suit the device, as far as the model takes them."""
+    fitting = sizes or (ACCELERATOR_BATCHES if _accelerated(session) else PROCESSOR_BATCHES)
+    largest = min(limit or fitting[-1], session.input_shape[0] or fitting[-1])
+    return tuple(size for size in fitting if size <= largest)
+
+
+def _accelerated(session: Session) -> bool:
+    return session.device.active.split(":")[0] in ("cuda", "tensorrt")
+
+
+def _rows_of(model: OnnxEmbedder) -> Callable[[Sequence[AlignedFace]], list[F32]]:
+    return lambda faces: list(model.vectors(faces))
+
+
+def _blank_face() -> AlignedFace:
+    pixels = np.zeros((CROP_SIZE, CROP_SIZE, 3), np.uint8)
+    return AlignedFace(frozen_array(pixels), frozen_array(np.eye(2, 3, dtype=np.float32)))

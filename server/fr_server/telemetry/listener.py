@@ -1,0 +1,102 @@
+"""Who listens to calls and to the engine: nobody, one, or several at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from typing import Protocol, TypeAlias
+
+from fr_core.runtime.observe import ModelRole, NullObserver, Observer, Stage
+
+OK = "OK"
+CANCELLED = "CANCELLED"
+"""Outcomes of calls that are no reason of `fr_core.errors`; a deadline that passed cancels a call too."""
+
+Ended: TypeAlias = Callable[[str, float], None]
+"""To be called once, when a call has ended, with its outcome (OK, CANCELLED or a reason) and the seconds it took."""
+
+
+class CallObserver(Protocol):
+    """Is told of calls, on the event loop; must be quick, and must not raise."""
+
+    def began(self, method: str, request_id: str, traceparent: str) -> Ended:
+        """Hear that a call has begun, in the context in which it will be worked on.
+
+        Args:
+            method: such as `fr_api.v1.RecognitionService/Detect`.
+            request_id: of the call.
+            traceparent: what the caller sent under this key of W3C Trace Context, unchecked; or empty.
+        """
+        ...
+
+    def refused(self, reason: str) -> None:
+        """Hear that an item of a stream was refused or failed, for a reason of `fr_core.errors`."""
+        ...
+
+
+class Listener(Observer, CallObserver, Protocol):
+    """Listens to the engine and to calls."""
+
+
+class NullListener(NullObserver):
+    """Listens to nothing."""
+
+    def began(self, method: str, request_id: str, traceparent: str) -> Ended:
+        """As `CallObserver.began`."""
+        return _nobody
+
+    def refused(self, reason: str) -> None:
+        """As `CallObserver.refused`."""
+
+
+class Together:
+    """Passes on to several listeners, in their order."""
+
+    def __init__(self, listeners: Sequence[Listener]) -> None:
+        self._listeners = tuple(listeners)
+
+    def stage(self, name: Stage) -> AbstractContextManager[object]:
+        """As `Observer.stage`."""
+        stack = ExitStack()
+        for listener in self._listeners:
+            stack.enter_context(listener.stage(name))
+        return stack
+
+    def analysed(self, faces: int) -> None:
+        """As `Observer.analysed`."""
+        for listener in self._listeners:
+            listener.analysed(faces)
+
+    def queued(self, model: ModelRole, items: int) -> None:
+        """As `Observer.queued`."""
+        for listener in self._listeners:
+            listener.queued(model, items)
+
+    def batch(self, model: ModelRole, waits_s: list[float], run_s: float) -> None:
+        """As `Observer.batch`."""
+        for listener in self._listeners:
+            listener.batch(model, waits_s, run_s)
+
+    def dropped(self, model: ModelRole, items: int) -> None:
+        """As `Observer.dropped`."""
+        for listener in self._listeners:
+            listener.dropped(model, items)
+
+    def began(self, method: str, request_id: str, traceparent: str) -> Ended:
+        """As `CallObserver.began`."""
+        endings = [listener.began(method, request_id, traceparent) for listener in self._listeners]
+
+        def ended(outcome: str, took_s: float) -> None:
+            for ending in endings:
+                ending(outcome, took_s)
+
+        return ended
+
+    def refused(self, reason: str) -> None:
+        """As `CallObserver.refused`."""
+        for listener in self._listeners:
+            listener.refused(reason)
+
+
+def _nobody(outcome: str, took_s: float) -> None:
+    return

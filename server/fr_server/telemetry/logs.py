@@ -1,0 +1,129 @@
+"""The lines of the log: text for people or JSON for machines, neither with the message of an exception.
+
+Messages of exceptions may hold what a caller sent. The errors of `fr_core.errors` may be shown: they promise not to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import logging
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from fr_core.errors import FrError
+
+log = logging.getLogger("fr_server")
+
+FIELDS = "fields"
+"""Key of `extra` whose mapping becomes fields of the JSON object: `log.info(..., extra={FIELDS: {"took_ms": 3.1}})`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """An exception without its message.
+
+    Attributes:
+        type: name of its class.
+        places: "FILE:LINE in FUNCTION", the outermost first.
+    """
+
+    type: str
+    places: tuple[str, ...]
+
+
+def defects(error: BaseException) -> Iterator[Defect]:
+    """Yield an exception, then those that it was raised from or holds as a group."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        current = waiting.pop()
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        frames = traceback.extract_tb(current.__traceback__)
+        yield Defect(type(current).__name__, tuple(f"{f.filename}:{f.lineno} in {f.name}" for f in frames))
+        waiting.append(current.__cause__ or (None if current.__suppress_context__ else current.__context__))
+        if isinstance(current, BaseExceptionGroup):
+            waiting.extend(reversed(current.exceptions))
+
+
+def describe(error: BaseException) -> str:
+    """Return an exception, and those behind it, as text: types and places."""
+    return "\nfrom ".join("\n  ".join((defect.type, *defect.places)) for defect in defects(error))
+
+
+class TextFormatter(logging.Formatter):
+    """One line a record, and the places of an exception below it."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the text of a record."""
+        return super().format(_without_messages(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        """Return the types and places of an exception."""
+        return describe(ei[1]) if ei[1] is not None else ""
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line, in ASCII: time, level, logger, message, the record's own fields, exceptions."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the object of a record."""
+        told: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
+            "level": record.levelname,
+            "logger": record.name,
+            "message": _without_messages(record).getMessage(),
+            **getattr(record, FIELDS, {}),
+        }
+        if record.exc_info and record.exc_info[1] is not None:
+            told["exceptions"] = [{"type": d.type, "places": d.places} for d in defects(record.exc_info[1])]
+        return json.dumps(told)
+
+
+def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
+    """Write every logger's records of level INFO and above to a stream.
+
+    Args:
+        log_format: "text" or "json"; in JSON, Python's warnings are records too.
+        stream: stderr by default.
+    """
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.captureWarnings(log_format == "json")
+    logging.getLogger("faiss").setLevel(logging.WARNING)  # tells at length which processor features it tried
+
+
+def log_unhandled(loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+    """Log what a task of the event loop raised and nobody awaited; asyncio's own handler would show its message.
+
+    For `loop.set_exception_handler`.
+    """
+    error = context.get("exception")
+    what = describe(error) if isinstance(error, BaseException) else "no exception"
+    # The message is asyncio's own sentence; the task in the context would show the exception.
+    log.error("The event loop reports: %s: %s", context["message"], what)
+
+
+def _without_messages(record: logging.LogRecord) -> logging.LogRecord:
+    """Return a copy whose arguments hold types in place of exceptions, and no text that another formatter has left."""
+    plain = copy.copy(record)
+    plain.exc_text = None
+    if isinstance(record.args, Mapping):
+        plain.args = {key: _plain(value) for key, value in record.args.items()}
+    elif record.args:
+        plain.args = tuple(_plain(value) for value in record.args)
+    return plain
+
+
+def _plain(value: object) -> object:
+    return type(value).__name__ if isinstance(value, BaseException) and not isinstance(value, FrError) else value

@@ -1,0 +1,283 @@
+"""Metrics for Prometheus: what there is (docs/metrics.md is generated from it), and the listener that counts."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from google.protobuf import descriptor_pool
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from fr_core import __version__
+from fr_core.runtime.devices import ActiveDevice
+from fr_core.runtime.observe import ModelRole, Stage
+from fr_server.errors import STATUS
+from fr_server.telemetry.listener import CANCELLED, OK, Ended
+
+UNKNOWN = "unknown"
+"""Stands for every method, outcome or reason that is not one of the known ones, so that no caller makes a series."""
+
+# prometheus_client reads this once, when it is imported.
+MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+
+# 1, 2, 5 for each power of ten: a quantile between two bounds is interpolated, and these are close enough for that.
+_CALL_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0)
+_STEP_BUCKETS_S = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+_BATCH_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One metric.
+
+    Attributes:
+        name: by the conventions of Prometheus: the unit in the name, counters end in `_total`.
+        kind: counter, gauge or histogram.
+        meaning: one sentence for people.
+        labels: names of its labels.
+        buckets: upper bounds, inclusive, of a histogram.
+        of_processes: how the gauges of several processes become one, in prometheus_client's words.
+    """
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    meaning: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+    of_processes: Literal["livesum", "livemostrecent", "max"] = "livesum"
+
+
+REQUEST_SECONDS = Spec(
+    "fr_request_seconds",
+    "histogram",
+    "Duration of calls, from the request's arrival to the answer; a stream is one call. Without health and reflection.",
+    ("method", "outcome"),
+    _CALL_BUCKETS_S,
+)
+REQUESTS_IN_FLIGHT = Spec("fr_requests_in_flight", "gauge", "Calls in work now.")
+REJECTS = Spec(
+    "fr_rejects_total", "counter", "Calls, and items of streams, that were refused or failed, by reason.", ("reason",)
+)
+STAGE_SECONDS = Spec(
+    "fr_stage_seconds",
+    "histogram",
+    "Duration of a step of the work on one photo; detect and embed include the wait for a batch.",
+    ("stage",),
+    _STEP_BUCKETS_S,
+)
+QUEUE_WAIT_SECONDS = Spec(
+    "fr_queue_wait_seconds",
+    "histogram",
+    "How long an item (a tile for the detector, a face for the embedder) waited for its batch.",
+    ("model",),
+    _STEP_BUCKETS_S,
+)
+BATCH_SIZE = Spec("fr_batch_size", "histogram", "Items of a batch.", ("model",), _BATCH_BUCKETS)
+INFERENCE_SECONDS = Spec(
+    "fr_inference_seconds", "histogram", "How long the model ran on a batch.", ("model",), _STEP_BUCKETS_S
+)
+QUEUE_DEPTH = Spec("fr_queue_depth", "gauge", "Items that wait for a batch now.", ("model",))
+DROPPED = Spec(
+    "fr_dropped_total",
+    "counter",
+    "Items dropped before the model ran, since their call was cancelled or its deadline had passed.",
+    ("model",),
+)
+PHOTOS = Spec("fr_photos_total", "counter", "Photos analysed.")
+FACES = Spec("fr_faces_total", "counter", "Faces found in them.")
+DEVICE_INFO = Spec(
+    "fr_device_info",
+    "gauge",
+    "1; its labels tell the device that was asked for, the one that runs, by what, in which precision, and the pack.",
+    ("requested", "active", "runtime", "precision", "pack"),
+    of_processes="max",
+)
+BUILD_INFO = Spec("fr_build_info", "gauge", "1; its label tells the version.", ("version",), of_processes="max")
+HEALTH = Spec(
+    "fr_health", "gauge", "1 while health is SERVING, else 0: starting or stopping.", of_processes="livemostrecent"
+)
+
+SPECS: tuple[Spec, ...] = (
+    REQUEST_SECONDS,
+    REQUESTS_IN_FLIGHT,
+    REJECTS,
+    STAGE_SECONDS,
+    QUEUE_WAIT_SECONDS,
+    BATCH_SIZE,
+    INFERENCE_SECONDS,
+    QUEUE_DEPTH,
+    DROPPED,
+    PHOTOS,
+    FACES,
+    DEVICE_INFO,
+    BUILD_INFO,
+    HEALTH,
+)
+
+REASONS = frozenset(error.reason for error in STATUS)
+STAGES: tuple[Stage, ...] = get_args(Stage)
+MODELS: tuple[ModelRole, ...] = get_args(ModelRole)
+
+
+def methods_of(services: Iterable[str]) -> frozenset[str]:
+    """Return the full names of the methods of services, such as `fr_api.v1.RecognitionService/Detect`."""
+    pool = descriptor_pool.Default()
+    return frozenset(
+        f"{service}/{method.name}" for service in services for method in pool.FindServiceByName(service).methods
+    )
+
+
+class PrometheusObserver:
+    """Counts what it hears, in a registry of its own: a process may hold several.
+
+    Args:
+        methods: full names of the methods there are; any other is counted as `unknown`.
+    """
+
+    def __init__(self, methods: Collection[str]) -> None:
+        self.registry = _Registry()
+        self._methods = frozenset(methods)
+        self._request_seconds = _histogram(REQUEST_SECONDS, self.registry)
+        self._in_flight = _gauge(REQUESTS_IN_FLIGHT, self.registry)
+        rejects = _counter(REJECTS, self.registry)
+        self._rejects = {reason: rejects.labels(reason) for reason in sorted((*REASONS, UNKNOWN))}
+        stages = _histogram(STAGE_SECONDS, self.registry)
+        self._stages = {stage: stages.labels(stage) for stage in STAGES}
+        waits = _histogram(QUEUE_WAIT_SECONDS, self.registry)
+        sizes = _histogram(BATCH_SIZE, self.registry)
+        runs = _histogram(INFERENCE_SECONDS, self.registry)
+        depths = _gauge(QUEUE_DEPTH, self.registry)
+        drops = _counter(DROPPED, self.registry)
+        self._models = {
+            model: _OfModel(
+                wait=waits.labels(model),
+                size=sizes.labels(model),
+                run=runs.labels(model),
+                depth=depths.labels(model),
+                drops=drops.labels(model),
+            )
+            for model in MODELS
+        }
+        self._photos = _counter(PHOTOS, self.registry)
+        self._faces = _counter(FACES, self.registry)
+        self._device = _gauge(DEVICE_INFO, self.registry)
+        self._health = _gauge(HEALTH, self.registry)
+        _gauge(BUILD_INFO, self.registry).labels(__version__).set(1)
+        ProcessCollector(registry=self.registry)
+
+    @contextmanager
+    def _timed(self, histogram: Histogram) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            histogram.observe(time.perf_counter() - started)
+
+    def stage(self, name: Stage) -> AbstractContextManager[object]:
+        """As `Observer.stage`; a step that raises is counted too."""
+        return self._timed(self._stages[name])
+
+    def analysed(self, faces: int) -> None:
+        """As `Observer.analysed`."""
+        self._photos.inc()
+        self._faces.inc(faces)
+
+    def queued(self, model: ModelRole, items: int) -> None:
+        """As `Observer.queued`."""
+        self._models[model].depth.set(items)
+
+    def batch(self, model: ModelRole, waits_s: list[float], run_s: float) -> None:
+        """As `Observer.batch`."""
+        of_model = self._models[model]
+        of_model.size.observe(len(waits_s))
+        of_model.run.observe(run_s)
+        for wait_s in waits_s:
+            of_model.wait.observe(wait_s)
+
+    def dropped(self, model: ModelRole, items: int) -> None:
+        """As `Observer.dropped`."""
+        self._models[model].drops.inc(items)
+
+    def began(self, method: str, request_id: str, traceparent: str) -> Ended:
+        """As `CallObserver.began`; the request id is no label."""
+        self._in_flight.inc()
+        known = method if method in self._methods else UNKNOWN
+
+        def ended(outcome: str, took_s: float) -> None:
+            self._in_flight.dec()
+            if outcome not in (OK, CANCELLED):
+                self.refused(outcome)
+            bounded = outcome if outcome in (OK, CANCELLED) or outcome in REASONS else UNKNOWN
+            self._request_seconds.labels(known, bounded).observe(took_s)
+
+        return ended
+
+    def refused(self, reason: str) -> None:
+        """As `CallObserver.refused`."""
+        self._rejects[reason if reason in REASONS else UNKNOWN].inc()
+
+    def running_on(self, device: ActiveDevice, pack: str) -> None:
+        """Tell where the models run."""
+        self._device.labels(device.requested, device.active, device.runtime, device.precision, pack).set(1)
+
+    def serving(self, healthy: bool) -> None:
+        """Tell what health answers."""
+        self._health.set(int(healthy))
+
+
+def exposed(registry: CollectorRegistry) -> CollectorRegistry:
+    """Return the registry to be scraped: the given one, or that of every process where several share a folder.
+
+    $PROMETHEUS_MULTIPROC_DIR, set before prometheus_client is imported, names that folder. Process metrics are then
+    those of the process that is scraped.
+    """
+    if MULTIPROCESS_FOLDER not in os.environ:
+        return registry
+    merged = _Registry()
+    MultiProcessCollector(merged)  # type: ignore[no-untyped-call]
+    ProcessCollector(registry=merged)
+    return merged
+
+
+def forget_process(pid: int) -> None:
+    """Take the gauges of a process that has ended out of what `exposed` merges; its counts stay."""
+    if MULTIPROCESS_FOLDER in os.environ:
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
+
+class _Registry(CollectorRegistry):
+    """Leaves out the time at which each series began, which nothing here needs and which would be a series for each."""
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in super().collect():
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric
+
+
+@dataclass(frozen=True, slots=True)
+class _OfModel:
+    """The metrics of one model."""
+
+    wait: Histogram
+    size: Histogram
+    run: Histogram
+    depth: Gauge
+    drops: Counter
+
+
+def _counter(spec: Spec, registry: CollectorRegistry) -> Counter:
+    return Counter(spec.name, spec.meaning, spec.labels, registry=registry)
+
+
+def _gauge(spec: Spec, registry: CollectorRegistry) -> Gauge:
+    return Gauge(spec.name, spec.meaning, spec.labels, registry=registry, multiprocess_mode=spec.of_processes)
+
+
+def _histogram(spec: Spec, registry: CollectorRegistry) -> Histogram:
+    return Histogram(spec.name, spec.meaning, spec.labels, registry=registry, buckets=spec.buckets)

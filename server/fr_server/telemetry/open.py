@@ -1,0 +1,120 @@
+"""From the configuration to what the server tells; what is off is not imported."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from fr_core.errors import ConfigInvalid
+from fr_core.runtime.devices import ActiveDevice
+from fr_server.config import TelemetryConfig
+from fr_server.telemetry.listener import Listener, NullListener, Together
+
+if TYPE_CHECKING:
+    from fr_server.telemetry.exposition import MetricsServer
+    from fr_server.telemetry.metrics import PrometheusObserver
+    from fr_server.telemetry.tracing import TracingObserver
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Telemetry:
+    """What is listened with, and what is told; without arguments, nothing.
+
+    Attributes:
+        listener: hears the engine and the calls.
+        metrics: or None.
+        metrics_server: or None.
+        tracing: or None.
+    """
+
+    listener: Listener = field(default_factory=NullListener)
+    metrics: PrometheusObserver | None = None
+    metrics_server: MetricsServer | None = None
+    tracing: TracingObserver | None = None
+
+    def start(self) -> None:
+        """Serve the metrics, where there are any.
+
+        Raises:
+            AddressUnavailable: the address cannot be listened on.
+        """
+        if self.metrics_server is not None:
+            self.metrics_server.start()
+
+    def running_on(self, device: ActiveDevice, pack: str) -> None:
+        """Tell where the models run."""
+        if self.metrics is not None:
+            self.metrics.running_on(device, pack)
+
+    def serving(self, healthy: bool) -> None:
+        """Tell what health answers."""
+        if self.metrics is not None:
+            self.metrics.serving(healthy)
+
+    def close(self) -> None:
+        """Send the last spans and stop serving the metrics; may be called twice, and without `start`."""
+        if self.tracing is not None:
+            self.tracing.close()
+        if self.metrics_server is not None:
+            self.metrics_server.close()
+
+
+def open_telemetry(config: TelemetryConfig, services: Collection[str]) -> Telemetry:
+    """Build what a configuration asks for; nothing is served before `Telemetry.start`.
+
+    Args:
+        config: the section `telemetry`.
+        services: full names of the services whose methods are told apart.
+
+    Raises:
+        ConfigInvalid: a host or an endpoint is none, or the packages that tracing needs are not installed.
+    """
+    tracing = _open_tracing(config.tracing) if config.tracing else None
+    metrics, metrics_server = None, None
+    if config.metrics_port:
+        if not config.metrics_host:  # the socket library would take it for every interface
+            raise ConfigInvalid("`telemetry.metrics_host` is empty.", key="telemetry.metrics_host")
+        from fr_server.telemetry.exposition import MetricsServer
+        from fr_server.telemetry.metrics import PrometheusObserver, exposed, methods_of
+
+        metrics = PrometheusObserver(methods_of(services))
+        metrics_server = MetricsServer(exposed(metrics.registry), config.metrics_host, config.metrics_port)
+    return Telemetry(together(metrics, tracing), metrics, metrics_server, tracing)
+
+
+def together(*listeners: Listener | None) -> Listener:
+    """Return one listener for those that there are."""
+    there = [listener for listener in listeners if listener is not None]
+    if len(there) > 1:
+        return Together(there)
+    return there[0] if there else NullListener()
+
+
+def _open_tracing(endpoint: str) -> TracingObserver:
+    _check_endpoint(endpoint)
+    try:
+        from fr_server.telemetry.tracing import TracingObserver, exporting
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("opentelemetry"):
+            raise
+        raise ConfigInvalid(
+            "`telemetry.tracing` needs OpenTelemetry, which is not installed: pip install 'fr-core[tracing]'.",
+            key="telemetry.tracing",
+        ) from error
+    return TracingObserver(exporting(endpoint))
+
+
+def _check_endpoint(endpoint: str) -> None:
+    """Refuse what the exporter would read as something else: it drops paths, and takes a bare word as a host."""
+    try:
+        url = urlsplit(endpoint)
+        good = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        good = False
+    if not good or url.path not in ("", "/") or url.query or url.username:
+        raise ConfigInvalid(
+            "`telemetry.tracing` is the address of a receiver of OTLP over gRPC, such as http://127.0.0.1:4317.",
+            key="telemetry.tracing",
+        )

@@ -1,0 +1,134 @@
+"""`fr bench` end to end with real models: the real command, a real server, the real peer; short rounds."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pytest
+
+from fr_bench.speed.server_process import started_server
+from fr_core.packs.cache import ModelCache
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+BIN = Path(sys.executable).parent
+
+pytestmark = [pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(600)]
+
+# Put behind the documented options, of which the last one counts.
+SHORT = {
+    "pipeline": "--number 3 --repeat 1",
+    "serve": "--number 4 --repeat 1 --seconds 1",
+    "search": "--size 2000 --queries 3",
+}
+
+
+def run(command: str, folder: Path) -> str:
+    path = f"{BIN}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", command],
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, command + done.stdout + done.stderr
+    return done.stdout
+
+
+def of(content: dict[str, Any], subject: str) -> list[float]:
+    return [item["photos_per_s"] for item in content["rounds"] if item["subject"] == subject]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, pack_cache: ModelCache, photos: dict[str, Path]) -> Path:
+    """Five photos of one person each, under `photos`."""
+    pytest.importorskip("insightface")
+    (tmp_path / "photos").mkdir()
+    for key in ("obama", "obama2", "biden", "person_a_1", "person_b_1"):
+        shutil.copy(photos[key], tmp_path / "photos" / f"{key}.jpg")
+    return tmp_path
+
+
+def test_the_pipeline_beside_the_peer(folder: Path) -> None:
+    command = "fr bench pipeline --photos photos --number 5 --repeat 2 --device cpu --peer insightface --json --out out"
+    content = json.loads(run(command, folder))
+    assert [item["subject"] for item in content["rounds"]] == ["pipeline", "peer (1 caller)", "peer (2 callers)"] * 2
+    assert content["photos_per_s"] == pytest.approx(median(of(content, "pipeline")))
+    peers = [median(of(content, f"peer ({callers})")) for callers in ("1 caller", "2 callers")]
+    assert content["peer_photos_per_s"] == pytest.approx(max(peers))
+    assert content["ratio"] == pytest.approx(content["photos_per_s"] / content["peer_photos_per_s"])
+    assert content["peer"] == ("peer (1 caller)" if peers[0] > peers[1] else "peer (2 callers)")
+    agreement = content["agreement"]
+    assert agreement["photos"] == 5
+    assert 5 <= agreement["matched"] <= min(agreement["faces"], agreement["peer_faces"])
+    assert 0.8 < agreement["cosine_median"] <= 1.001
+    stages = content["stages"]
+    steps = sum(stages[f"{name}_ms"] for name in ("decode", "detect", "align", "embed", "assess"))
+    assert 0 < steps <= stages["total_ms"]
+    assert [item["batch"] for item in content["embedding"]] == [1, 8]
+    assert content["overhead_ratio"] == max(item["ratio"] for item in content["embedding"]) > 0.5
+    assert {item["model"] for item in content["batches"]} == {"detector", "embedder"}
+    assert content["device"]["active"] == "cpu"
+    assert json.loads((folder / "out" / "pipeline-buffalo_s-cpu-f32-thorough-photos.json").read_text()) == content
+    page = (folder / "out" / "pipeline-buffalo_s-cpu-f32-thorough-photos.md").read_text()
+    assert f"    {command}\n" in page
+    assert "| ratio to the peer" in page
+
+
+def test_a_server_beside_the_pipeline_and_above_its_peak(folder: Path) -> None:
+    command = (
+        "fr bench serve --photos photos --number 10 --repeat 2 --concurrency 4 --ratio-to-pipeline --peer insightface "
+        "--sweep 1,2 --overload 3 --seconds 3 --batches --json --out out"
+    )
+    content = json.loads(run(command, folder))
+    assert [item["subject"] for item in content["rounds"][:2]] == ["server", "pipeline"]
+    assert content["pipeline_photos_per_s"] == pytest.approx(median(of(content, "pipeline")))
+    assert content["server_to_pipeline"] == pytest.approx(content["photos_per_s"] / content["pipeline_photos_per_s"])
+    assert content["bars"][-1]["name"] == "server_to_pipeline"
+    assert [point["load"] for point in content["points"]] == [4, 4, 1, 2]
+    overload = content["overload"]
+    assert overload["load"] == pytest.approx(3 * content["photos_per_s"])
+    assert overload["sent"] == sum(outcome["calls"] for outcome in overload["outcomes"])
+    assert content["goodput_to_peak"] == pytest.approx(overload["photos_per_s"] / content["photos_per_s"])
+    assert overload["health"][0]["status"] == "SERVING"
+    assert overload["memory"]["end_mib"] > 50
+    ran = {item["model"]: sum(count for _, count in item["counts"]) for item in content["batches"]}
+    assert ran["embedder"] > 0
+    assert content["agreement"]["matched"] >= 5
+    made = {path.name.rpartition("photos")[2] for path in (folder / "out").iterdir()}
+    assert made == {".json", ".md", "-latency.svg", "-batches.svg"}
+
+
+def test_a_bar_that_is_missed_is_told_by_the_exit_status(folder: Path) -> None:
+    told = run("fr bench pipeline --photos photos --number 1 --repeat 1 --bar 1000000 || echo status $?", folder)
+    assert "MISSED" in told
+    assert told.endswith("status 1\n")
+
+
+def test_every_command_of_the_guide_runs(folder: Path, testdata: Path) -> None:
+    blocks = re.findall(r"```sh\n(.*?)```", (REPOSITORY / "docs" / "benchmarks.md").read_text(), re.DOTALL)
+    commands = [line for block in blocks for line in block.splitlines()]
+    assert len(commands) >= 10
+    with started_server(("--pack", "buffalo_s")) as server:
+        for command in commands:
+            kind = command.split()[2]
+            here = command.replace("localhost:50061", server.address)
+            run(f"FR_TESTDATA={testdata} {here} {SHORT[kind]}", folder)
+
+
+def test_the_commands_of_make_bench_gpu_run_without_a_gpu(folder: Path, testdata: Path) -> None:
+    told = run(f"make -C {REPOSITORY} -n bench-gpu DEVICE=cpu PACK=buffalo_s FR=fr", folder).replace("\\\n", "")
+    commands = [line for line in told.splitlines() if line.startswith("fr bench")]
+    assert [command.split()[2] for command in commands] == ["pipeline", "search", "serve"]
+    for command in commands:
+        run(f"FR_TESTDATA={testdata} {command} {SHORT[command.split()[2]]}", folder)

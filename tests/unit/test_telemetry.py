@@ -1,0 +1,257 @@
+"""The metrics: what is counted, within which labels, and how it is served and merged; what is off is not imported."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from fr_core.errors import AddressUnavailable, ConfigInvalid, UnsupportedFormat
+from fr_core.runtime.devices import ActiveDevice
+from fr_server.config import TelemetryConfig
+from fr_server.main import SERVICES
+from fr_server.telemetry.exposition import MetricsServer
+from fr_server.telemetry.listener import CANCELLED, OK, NullListener
+from fr_server.telemetry.metrics import SPECS, STAGES, PrometheusObserver, methods_of
+from fr_server.telemetry.open import open_telemetry, together
+
+DETECT = "fr_api.v1.RecognitionService/Detect"
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def scraped(text: str) -> Samples:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def read(observer: PrometheusObserver) -> Samples:
+    return scraped(generate_latest(observer.registry).decode())
+
+
+def value(samples: Samples, name: str, **labels: str) -> float:
+    return samples[name, frozenset(labels.items())]
+
+
+def observer() -> PrometheusObserver:
+    return PrometheusObserver(methods_of(SERVICES))
+
+
+def test_methods_are_those_of_the_services() -> None:
+    methods = methods_of(SERVICES)
+    assert DETECT in methods
+    assert "fr_api.v1.GalleryService/StreamEnrol" in methods
+    assert {method.split("/")[0] for method in methods} == set(SERVICES)
+
+
+def test_calls_are_in_flight_then_counted_by_method_and_outcome() -> None:
+    metrics = observer()
+    first, second, third = (metrics.began(DETECT, "r", "") for _ in range(3))
+    assert value(read(metrics), "fr_requests_in_flight") == 3
+    first(OK, 0.03)
+    second("NO_FACE", 0.01)
+    third(CANCELLED, 0.01)
+    samples = read(metrics)
+    assert value(samples, "fr_requests_in_flight") == 0
+    assert value(samples, "fr_request_seconds_sum", method=DETECT, outcome="OK") == pytest.approx(0.03)
+    assert value(samples, "fr_request_seconds_bucket", method=DETECT, outcome="OK", le="0.02") == 0
+    assert value(samples, "fr_request_seconds_bucket", method=DETECT, outcome="OK", le="0.05") == 1
+    assert value(samples, "fr_request_seconds_count", method=DETECT, outcome="CANCELLED") == 1
+    assert value(samples, "fr_rejects_total", reason="NO_FACE") == 1
+    rejects = sum(v for (name, _), v in samples.items() if name == "fr_rejects_total")
+    assert rejects == 1, "neither an answer nor a cancelled call is a refusal"
+
+
+def test_refused_items_of_a_stream_are_refusals_but_no_calls() -> None:
+    metrics = observer()
+    metrics.refused("UNDECODABLE")
+    samples = read(metrics)
+    assert value(samples, "fr_rejects_total", reason="UNDECODABLE") == 1
+    assert not [name for name, _ in samples if name == "fr_request_seconds_count"]
+
+
+def test_engine_is_counted_by_stage_and_model() -> None:
+    metrics = observer()
+    for stage in STAGES:
+        with metrics.stage(stage):
+            pass
+    with pytest.raises(UnsupportedFormat), metrics.stage("decode"):
+        raise UnsupportedFormat("PDF.")
+    metrics.queued("embedder", 7)
+    metrics.batch("embedder", [0.01, 0.02, 0.03], 0.25)
+    metrics.batch("detector", [0.5], 1.0)
+    metrics.dropped("detector", 4)
+    metrics.analysed(29)
+    metrics.analysed(0)
+    samples = read(metrics)
+    assert value(samples, "fr_stage_seconds_count", stage="decode") == 2
+    assert value(samples, "fr_stage_seconds_count", stage="assess") == 1
+    assert value(samples, "fr_queue_depth", model="embedder") == 7
+    assert value(samples, "fr_batch_size_bucket", model="embedder", le="2.0") == 0
+    assert value(samples, "fr_batch_size_bucket", model="embedder", le="4.0") == 1
+    assert value(samples, "fr_queue_wait_seconds_count", model="embedder") == 3
+    assert value(samples, "fr_queue_wait_seconds_sum", model="embedder") == pytest.approx(0.06)
+    assert value(samples, "fr_inference_seconds_sum", model="embedder") == pytest.approx(0.25)
+    assert value(samples, "fr_inference_seconds_count", model="detector") == 1
+    assert value(samples, "fr_dropped_total", model="detector") == 4
+    assert (value(samples, "fr_photos_total"), value(samples, "fr_faces_total")) == (2, 29)
+
+
+def test_server_tells_health_device_and_itself() -> None:
+    metrics = observer()
+    assert value(read(metrics), "fr_health") == 0
+    metrics.serving(True)
+    metrics.running_on(ActiveDevice("auto", "cpu", "onnxruntime 1.0", "f32"), "buffalo_s")
+    samples = read(metrics)
+    assert value(samples, "fr_health") == 1
+    device = {"requested": "auto", "active": "cpu", "runtime": "onnxruntime 1.0", "precision": "f32"}
+    assert value(samples, "fr_device_info", **device, pack="buffalo_s") == 1
+    assert any(name == "fr_build_info" for name, _ in samples)
+    assert any(name == "process_cpu_seconds_total" for name, _ in samples)
+
+
+def test_no_caller_makes_a_series() -> None:
+    metrics = observer()
+    for n in range(5):
+        metrics.began(f"fr_api.v1.RecognitionService/Jane{n}", f"jane-{n}", "")(f"JANE_{n}", 0.1)
+        metrics.began(DETECT, "r", "")(f"JANE_{n}", 0.1)
+        metrics.refused(f"JANE_{n}")
+    samples = read(metrics)
+    assert "jane" not in str(samples).lower()
+    assert value(samples, "fr_request_seconds_count", method="unknown", outcome="unknown") == 5
+    assert value(samples, "fr_request_seconds_count", method=DETECT, outcome="unknown") == 5
+    assert value(samples, "fr_rejects_total", reason="unknown") == 15
+
+
+def test_what_is_told_is_what_is_listed_and_two_registries_are_apart() -> None:
+    metrics, other = observer(), observer()
+    metrics.analysed(3)
+    metrics.began(DETECT, "r", "")(OK, 1.0)
+    metrics.running_on(ActiveDevice("cpu", "cpu", "null", "f32"), "none")
+    families = {family.name for family in metrics.registry.collect() if not family.name.startswith("process_")}
+    assert families == {spec.name.removesuffix("_total") for spec in SPECS}
+    assert not [name for name, _ in read(metrics) if name.endswith("_created")]
+    assert value(read(other), "fr_photos_total") == 0
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+def test_names_follow_the_conventions(spec: object) -> None:
+    name, kind, buckets = spec.name, spec.kind, spec.buckets  # type: ignore[attr-defined]
+    assert re.fullmatch(r"fr_[a-z_]+", name)
+    assert name.endswith("_total") == (kind == "counter")
+    assert bool(buckets) == (kind == "histogram")
+    assert list(buckets) == sorted(set(buckets))
+    if name.endswith("_seconds"):
+        assert kind == "histogram"
+
+
+def test_listeners_together_all_hear_everything() -> None:
+    a, b = observer(), observer()
+    both = together(a, None, b)
+    with both.stage("detect"):
+        pass
+    both.analysed(2)
+    both.queued("detector", 1)
+    both.batch("detector", [0.1], 0.1)
+    both.dropped("embedder", 1)
+    both.refused("NO_FACE")
+    both.began(DETECT, "r", "")(OK, 0.1)
+    for heard in (read(a), read(b)):
+        assert value(heard, "fr_stage_seconds_count", stage="detect") == 1
+        assert value(heard, "fr_faces_total") == 2
+        assert value(heard, "fr_queue_depth", model="detector") == 1
+        assert value(heard, "fr_batch_size_count", model="detector") == 1
+        assert value(heard, "fr_dropped_total", model="embedder") == 1
+        assert value(heard, "fr_rejects_total", reason="NO_FACE") == 1
+        assert value(heard, "fr_request_seconds_count", method=DETECT, outcome="OK") == 1
+    assert together(a, None) is a
+    assert isinstance(together(None), NullListener)
+
+
+def test_metrics_are_served_until_closed() -> None:
+    metrics = observer()
+    server = MetricsServer(metrics.registry, "127.0.0.1", 0)
+    server.start()
+    metrics.analysed(5)
+    address = f"http://127.0.0.1:{server.port}/metrics"
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        assert value(scraped(answer.read().decode()), "fr_faces_total") == 5
+    server.close()
+    server.close()
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(address, timeout=10)
+    server.start()  # the port is free again
+    server.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "203.0.113.1"])
+def test_address_that_cannot_be_listened_on_is_refused(host: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(AddressUnavailable, match=r"telemetry\.metrics_port"):
+            MetricsServer(CollectorRegistry(), host, taken.getsockname()[1]).start()
+
+
+def test_empty_host_is_not_taken_for_every_interface() -> None:
+    with pytest.raises(ConfigInvalid, match="metrics_host"):
+        open_telemetry(TelemetryConfig(metrics_host="", metrics_port=9464), SERVICES)
+
+
+def python(code: str, **environ: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **environ}, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_what_is_off_is_not_imported() -> None:
+    code = """
+import sys
+from fr_server.config import TelemetryConfig
+from fr_server.main import SERVICES
+from fr_server.telemetry.open import open_telemetry
+telemetry = open_telemetry(TelemetryConfig(), SERVICES)
+telemetry.start()
+telemetry.close()
+print(*{name.split(".")[0] for name in sys.modules} & {"opentelemetry", "prometheus_client"})
+"""
+    assert python(code).split() == []
+
+
+def test_metrics_of_several_processes_are_merged(tmp_path: Path) -> None:
+    process = """
+from fr_server.main import SERVICES
+from fr_server.telemetry.metrics import PrometheusObserver, methods_of
+metrics = PrometheusObserver(methods_of(SERVICES))
+metrics.analysed(2)
+metrics.queued("embedder", 3)
+metrics.serving({serving})
+metrics.began("{method}", "r", "")("OK", 0.1)
+"""
+    scrape = """
+from prometheus_client import CollectorRegistry, generate_latest
+from fr_server.telemetry.metrics import exposed
+print(generate_latest(exposed(CollectorRegistry())).decode())
+"""
+    folder = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    python(process.format(serving=True, method=DETECT), **folder)
+    python(process.format(serving=False, method=DETECT), **folder)
+    samples = scraped(python(scrape, **folder))
+    assert value(samples, "fr_faces_total") == 4
+    assert value(samples, "fr_queue_depth", model="embedder") == 6
+    assert value(samples, "fr_request_seconds_count", method=DETECT, outcome="OK") == 2
+    assert value(samples, "fr_health") == 0, "what was told last"
+    assert [name for name, _ in samples].count("fr_build_info") == 1
+    assert any(name == "process_cpu_seconds_total" for name, _ in samples)
