@@ -46,8 +46,9 @@ T = TypeVar("T")
 # Folder beside the models for what TensorRT builds from a model, which takes it minutes.
 _ENGINES = "engines"
 
-# On a processor a larger batch is no quicker for each item, and makes the first one wait for the last.
-PROCESSOR_BATCHES = (1, 2, 4)
+# A processor is full with one tile. Faces gain a little from company, but the first waits for the last.
+PROCESSOR_TILES = (1,)
+PROCESSOR_FACES = (1, 2, 4)
 ACCELERATOR_BATCHES = (1, 2, 4, 8, 16, 32)
 
 
@@ -183,7 +184,7 @@ def open_engine(
     detector: Batcher[U8, TileFaces] = batching(
         "detector",
         [model.detect_tiles for model in _lanes(models, seeing[0], lanes)],
-        _allowed(detector_sizes, seeing[0], None),
+        _allowed(detector_sizes, PROCESSOR_TILES, seeing[0], None),
         examples=[np.zeros((size, size, 3), np.uint8) for size in tile_sizes],
         group=lambda tile: tile.shape,
     )
@@ -191,7 +192,7 @@ def open_engine(
     embedder: Batcher[AlignedFace, F32] = batching(
         "embedder",
         [_rows_of(model) for model in _lanes(embedders, embedding[0], lanes)],
-        _allowed(embedder_sizes, embedding[0], pack.embedder.max_batch),
+        _allowed(embedder_sizes, PROCESSOR_FACES, embedding[0], pack.embedder.max_batch),
         examples=[_blank_face()],
     )
     detector.start()
@@ -277,9 +278,11 @@ def _lanes(models: Sequence[T], session: Session, lanes: int) -> list[T]:
     return list(models) if _accelerated(session) else [models[0]] * lanes
 
 
-def _allowed(sizes: tuple[int, ...] | None, session: Session, limit: int | None) -> tuple[int, ...]:
+def _allowed(
+    sizes: tuple[int, ...] | None, on_processor: tuple[int, ...], session: Session, limit: int | None
+) -> tuple[int, ...]:
     """The batch sizes that were asked for, or that suit the device, as far as the model takes them."""
-    fitting = sizes or (ACCELERATOR_BATCHES if _accelerated(session) else PROCESSOR_BATCHES)
+    fitting = sizes or (ACCELERATOR_BATCHES if _accelerated(session) else on_processor)
     largest = min(limit or fitting[-1], session.input_shape[0] or fitting[-1])
     return tuple(size for size in fitting if size <= largest)
 
