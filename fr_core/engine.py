@@ -36,19 +36,21 @@ from fr_core.runtime.open import open_sessions
 from fr_core.runtime.session import Session
 from fr_core.types import F32, U8, AlignedFace, frozen_array
 
-SCALES = {"thorough": Scales(), "fast": Scales(finest=Scales().fine)}
-"""Where faces are looked for: to full resolution, or in copies of at most 640 px."""
+DETECTION = ("thorough", "fast")
+"""Where faces are looked for: always up to full resolution, or only where copies of 640 px show no face."""
 
 AUTO = "auto"
 
 T = TypeVar("T")
+
+_ACCELERATORS = ("cuda", "tensorrt")
 
 # Folder beside the models for what TensorRT builds from a model, which takes it minutes.
 _ENGINES = "engines"
 
 # A processor is full with one tile. Faces gain a little from company, but the first waits for the last.
 PROCESSOR_TILES = (1,)
-PROCESSOR_FACES = (1, 2, 4)
+PROCESSOR_FACES = (1, 2, 3, 4, 6, 8)
 ACCELERATOR_BATCHES = (1, 2, 4, 8, 16, 32)
 
 
@@ -59,7 +61,8 @@ class EngineOptions:
     Attributes:
         device: auto, cpu, openvino, cuda, cuda:N, cuda:0,1 and so on, tensorrt likewise.
         precision: of the models' arithmetic: f32, bf16 (OpenVINO, where the processor has it) or fp16 (CUDA, TensorRT).
-        detection: thorough, or fast, which takes a fraction of the time on large photos and misses their small faces.
+        detection: thorough, or fast, which takes a fraction of the time on large photos with faces and misses the
+            small faces beside large ones.
         flip: fuse each embedding with that of the mirrored face: twice the time, somewhat more accurate, and a model
             of its own (its embeddings do not compare with plain ones).
         threads: of one inference on a processor, at least 0; 0 = one.
@@ -155,14 +158,17 @@ def open_engine(
     """
     options = options or EngineOptions()
     observer = observer or NullObserver()
-    scales = _scales(options.detection)
+    if options.detection not in DETECTION:
+        raise ConfigInvalid(f"`model.detection` knows only: {', '.join(DETECTION)}.", key="model.detection")
+    scales = Scales()
     detector_sizes = parse_sizes(options.detector_sizes, "batching.detector_sizes")
     embedder_sizes = parse_sizes(options.embedder_sizes, "batching.embedder_sizes")
     threads, lanes = _shares(options)
-    tile_sizes = (pack.detector.input_size,) if pack.detector.input_size else scales.tile_sizes
+    side = pack.detector.input_size
+    tile_shapes = ((side, side),) if side else scales.tile_shapes
 
     def sessions(
-        spec: DetectorSpec | EmbedderSpec, sides: Sequence[int], batches: Sequence[int] | None
+        spec: DetectorSpec | EmbedderSpec, shapes: Sequence[tuple[int, int]], batches: Sequence[int] | None
     ) -> list[Session]:
         return open_sessions(
             cache.read_verified(spec.file),
@@ -171,12 +177,12 @@ def open_engine(
             options.precision,
             threads,
             lanes,
-            [(batch, side, side) for batch in batches or ACCELERATOR_BATCHES for side in sides],
+            [(batch, *shape) for batch in batches or ACCELERATOR_BATCHES for shape in shapes],
             cache.folder.parent / _ENGINES,
         )
 
-    seeing = sessions(pack.detector, tile_sizes, detector_sizes)
-    embedding = sessions(pack.embedder, (CROP_SIZE,), embedder_sizes)
+    seeing = sessions(pack.detector, tile_shapes, detector_sizes)
+    embedding = sessions(pack.embedder, ((CROP_SIZE, CROP_SIZE),), embedder_sizes)
     lifeline = Lifeline()
     batching = partial(Batcher, max_queued=options.max_queued, observer=observer, on_death=lifeline.cut)
 
@@ -185,7 +191,7 @@ def open_engine(
         "detector",
         [model.detect_tiles for model in _lanes(models, seeing[0], lanes)],
         _allowed(detector_sizes, PROCESSOR_TILES, seeing[0], None),
-        examples=[np.zeros((size, size, 3), np.uint8) for size in tile_sizes],
+        examples=[np.zeros((*shape, 3), np.uint8) for shape in tile_shapes],
         group=lambda tile: tile.shape,
     )
     embedders = [OnnxEmbedder(session, pack.embedder.embedding_size) for session in embedding]
@@ -206,10 +212,11 @@ def open_engine(
     fused: Embedder = FlipFusion(raw, model_id) if options.flip else PlainEmbedder(raw, model_id)
     pipeline = Pipeline(
         MultiscaleDetector(
-            BatchedTileDetector(detector, tile_sizes),
+            BatchedTileDetector(detector, tile_shapes),
             pack.detector.score_threshold,
             pack.detector.nms_threshold,
             scales,
+            fast=options.detection == "fast",
         ),
         fused,
         image_limits or ImageLimits(),
@@ -241,6 +248,16 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def photos_at_once(device: ActiveDevice) -> int:
+    """How many photos should be in work at once to keep a device busy.
+
+    On a processor, decoding, aligning and the like of some photos fill the time in which others wait for the models,
+    and faces find company for a batch: on 2 cores, 8 photos gave a tenth more than 4, and 16 nothing more. A CUDA device
+    wants larger batches, and so more photos on their way.
+    """
+    return 64 if device.active.split(":")[0] in _ACCELERATORS else max(8, 4 * available_cores())
+
+
 def _shares(options: EngineOptions) -> tuple[int, int]:
     """Threads of one inference, and lanes, on a processor.
 
@@ -254,13 +271,6 @@ def _shares(options: EngineOptions) -> tuple[int, int]:
     return threads, options.lanes or max(1, available_cores() // threads)
 
 
-def _scales(detection: str) -> Scales:
-    scales = SCALES.get(detection)
-    if scales is None:
-        raise ConfigInvalid(f"`model.detection` knows only: {', '.join(SCALES)}.", key="model.detection")
-    return scales
-
-
 def _active(sessions: Sequence[Session]) -> ActiveDevice:
     """The device of one session, or several CUDA devices as one: cuda:0,1."""
     first = sessions[0].device
@@ -270,7 +280,7 @@ def _active(sessions: Sequence[Session]) -> ActiveDevice:
 
 def _tile_detector(session: Session, spec: DetectorSpec, scales: Scales) -> TileDetector:
     model = YunetDetector if spec.family == "yunet" else ScrfdDetector
-    return model(session, spec, scales.tile_sizes, scales.heard * spec.score_threshold)
+    return model(session, spec, scales.tile_shapes, scales.heard * spec.score_threshold)
 
 
 def _lanes(models: Sequence[T], session: Session, lanes: int) -> list[T]:
@@ -288,7 +298,7 @@ def _allowed(
 
 
 def _accelerated(session: Session) -> bool:
-    return session.device.active.split(":")[0] in ("cuda", "tensorrt")
+    return session.device.active.split(":")[0] in _ACCELERATORS
 
 
 def _rows_of(model: OnnxEmbedder) -> Callable[[Sequence[AlignedFace]], list[F32]]:

@@ -17,6 +17,7 @@ from fr_bench.names import SetName
 if TYPE_CHECKING:
     from fr_bench.evaluate import OnSetProgress
     from fr_bench.values import Report
+    from fr_core.engine import EngineOptions
 
 # A table that is cut off in a pipe or a file helps nobody.
 PIPE_WIDTH = 160
@@ -34,7 +35,9 @@ def evaluate(
         ),
     ] = None,
     pack: Annotated[str, typer.Option(help="Model pack; the bars are for buffalo_s.")] = "buffalo_s",
-    device: Annotated[str, typer.Option(help="auto, cpu, openvino, cuda or cuda:N.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, openvino, cuda[:N] or tensorrt[:N].")] = "auto",
+    precision: Annotated[str, typer.Option(help="f32, bf16 or fp16.")] = "f32",
+    detection: Annotated[str, typer.Option(help="thorough or fast.")] = "thorough",
     flip: Annotated[bool, typer.Option("--flip/--no-flip", help="Fuse with the mirrored face.")] = False,
     only: Annotated[list[SetName] | None, typer.Option(help="This set only; may be repeated.")] = None,
     threads: Annotated[
@@ -44,7 +47,10 @@ def evaluate(
 ) -> None:
     """Measure accuracy on labelled photos; exit status 1 if a bar is missed, 2 if it cannot be measured."""
     with errors_to_stderr():
-        report = measure(testdata, pack, device, flip=flip, only=only or list(SetName), threads=threads)
+        from fr_core.engine import EngineOptions
+
+        options = EngineOptions(device=device, precision=precision, detection=detection, flip=flip)
+        report = measure(testdata, pack, options, only=only or list(SetName), threads=threads)
         if as_json:
             from fr_bench.report import to_json
 
@@ -58,16 +64,16 @@ def evaluate(
         raise typer.Exit(MISSED)
 
 
-def measure(testdata: Path | None, pack: str, device: str, *, flip: bool, only: list[SetName], threads: int) -> Report:
+def measure(testdata: Path | None, pack: str, options: EngineOptions, *, only: list[SetName], threads: int) -> Report:
     """Read the sets, open the pipeline, and measure; shows progress on a terminal."""
     from fr_bench.evaluate import available_cpus, load_sets, run
     from fr_bench.testdata import find_testdata
-    from fr_core.engine import EngineOptions, open_engine
+    from fr_core.engine import open_engine
     from fr_core.packs.cache import ModelCache, cache_folder
     from fr_core.packs.manifest import load_pack
 
     sets = load_sets(find_testdata(testdata), only)
-    engine = open_engine(load_pack(pack), ModelCache(cache_folder()), EngineOptions(device=device, flip=flip))
+    engine = open_engine(load_pack(pack), ModelCache(cache_folder()), options)
     with _progress() as on_progress:
         return run(engine, sets, threads or available_cpus(), on_progress)
 

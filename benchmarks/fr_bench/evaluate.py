@@ -77,7 +77,14 @@ def run(opened: Engine, sets: Mapping[SetName, Evaluation], workers: int, on_pro
         with_bars = tuple(_with_bars(outcome, held) for outcome in outcomes)
         reports.append(SetReport(str(name), evaluation.terms, with_bars, counter.photos, seconds))
     return Report(
-        opened.pack, opened.pipeline.model, opened.device, machine(), workers, fr_core.__version__, tuple(reports)
+        opened.pack,
+        opened.pipeline.model,
+        opened.device,
+        opened.detection,
+        machine(),
+        workers,
+        fr_core.__version__,
+        tuple(reports),
     )
 
 

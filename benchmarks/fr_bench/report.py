@@ -59,6 +59,7 @@ def to_json(report: Report) -> dict[str, object]:
         "model": asdict(report.model),
         "default_threshold": asdict(report.pack.thresholds),
         "device": asdict(report.device),
+        "detection": report.detection,
         "machine": asdict(report.machine),
         "workers": report.workers,
         "code_version": report.code_version,
@@ -114,8 +115,9 @@ def _conditions(report: Report) -> list[str]:
     thresholds, machine, device = report.pack.thresholds, report.machine, report.device
     return [
         f"FR Core {report.code_version}, pack {report.pack.name}, model {report.model}",
-        f"Device {device.active} (asked for: {device.requested}), {device.runtime}; {machine.cpus} CPUs, "
-        f"{machine.architecture}, {machine.system}, Python {machine.python}; {report.workers} photos at a time",
+        f"Device {device.active} (asked for: {device.requested}), {device.runtime}, {device.precision}; "
+        f"detection {report.detection}; {machine.cpus} CPUs, {machine.architecture}, {machine.system}, "
+        f"Python {machine.python}; {report.workers} photos at a time",
         f"The pack's threshold: similarity >= {thresholds.similarity:g} ({thresholds.source})",
     ]
 

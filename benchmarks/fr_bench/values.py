@@ -114,6 +114,7 @@ class Report:
         pack: the models.
         model: the id that the embeddings carry.
         device: what ran them.
+        detection: thorough or fast.
         machine: what it ran on.
         workers: photos analysed at the same time, with one thread each.
         code_version: of FR Core.
@@ -123,6 +124,7 @@ class Report:
     pack: Pack
     model: ModelId
     device: ActiveDevice
+    detection: str
     machine: Machine
     workers: int
     code_version: str

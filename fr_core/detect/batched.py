@@ -13,12 +13,12 @@ class BatchedTileDetector:
     """A `TileDetector` whose tiles wait for their turn with those of other threads.
 
     Args:
-        batcher: of a model of tiles; tiles of one size share a batch.
-        tile_sizes: sides of the tiles that the model takes, ascending.
+        batcher: of a model of tiles; tiles of one shape share a batch.
+        tile_shapes: (height, width) of the tiles that the model takes, the smallest first.
     """
 
-    def __init__(self, batcher: Batcher[U8, TileFaces], tile_sizes: tuple[int, ...]) -> None:
-        self.tile_sizes = tile_sizes
+    def __init__(self, batcher: Batcher[U8, TileFaces], tile_shapes: tuple[tuple[int, int], ...]) -> None:
+        self.tile_shapes = tile_shapes
         self._batcher = batcher
 
     def detect_tiles(self, tiles: Sequence[U8]) -> list[TileFaces]:

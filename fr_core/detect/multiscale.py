@@ -3,14 +3,17 @@
 **Where it looks.** L is the longer side of the photo. The model sees copies of the photo:
 
 1. one of L = 256 px, whole: faces from one that fills the frame down to an eighth of it;
-2. where L > 320, one that fits a tile of 640 px, whole; scaled down to fit, never up;
+2. where L > 320, one that fits a tile of 640 px, whole, or of 480 px the other way; scaled down to fit, never up;
 3. where L is well beyond 640, finer ones, each about 2.5 times finer than the last and the last at full resolution (of
    L = 4096 px where the photo is larger still), cut into tiles of 640 px.
 
 Neighbouring tiles share at least 160 px. A copy that was cut answers for faces up to 128 px only, so each such face
 lies whole in some tile; a box that touches an inner edge of its tile is dropped, and larger faces are those of the
 coarser copies. A photo of 250 x 250 px costs one pass of 256 px, one of 12 megapixels about 60 passes of 640 px. The
-shapes are these two and no other, for the runtimes keep memory for each shape that they have seen.
+shapes are these few and no other, for the runtimes keep memory for each shape that they have seen.
+
+A fast detector looks at finer copies only where the first two show no face: it misses the small faces of a large photo
+that shows larger ones too.
 
 **What it believes.** A score about one half may be an animal, a hand or a leaf. But such a thing is seldom taken for a
 face at two scales, and a face nearly always is. So a candidate's score is the mean over all copies in which its side
@@ -73,9 +76,13 @@ class Scales:
     heard: float = 0.4
 
     @property
-    def tile_sizes(self) -> tuple[int, int]:
-        """Sides of the tiles that the rule asks a model for."""
-        return (self.coarse, self.fine)
+    def tile_shapes(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) of the tiles that the rule asks a model for.
+
+        Most photos are 3:2 or 4:3, and fit a tile of that shape, which costs three quarters of the square one.
+        """
+        low = self.fine * 3 // 4
+        return ((self.coarse, self.coarse), (low, self.fine), (self.fine, low), (self.fine, self.fine))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,43 +110,60 @@ class MultiscaleDetector:
         threshold: score from which a candidate is a face, in [0, 1].
         nms_threshold: intersection over union above which two boxes are one face, in [0, 1].
         scales: the numbers of the rule.
+        fast: look at finer copies only where copies 1 and 2 show no face.
     """
 
     def __init__(
-        self, model: TileDetector, threshold: float, nms_threshold: float, scales: Scales | None = None
+        self,
+        model: TileDetector,
+        threshold: float,
+        nms_threshold: float,
+        scales: Scales | None = None,
+        fast: bool = False,
     ) -> None:
         self._model = model
         self._threshold = threshold
         self._nms_threshold = nms_threshold
         self._scales = scales or Scales()
+        self._fast = fast
 
     def detect(self, pixels: U8) -> tuple[Detection, ...]:
         """As `Detector.detect`; a detection's score is the mean of its votes."""
-        copies = self._copies(pixels)
+        scales = copy_scales(pixels.shape[1], pixels.shape[0], self._scales)
+        looks = [scales[:2], scales] if self._fast and len(scales) > 2 else [scales]
+        found = TileFaces.joined([])
+        for some in looks:
+            found = self._believed(self._copies(pixels, some))
+            if len(found):
+                break
+        return by_size(found)
+
+    def _believed(self, copies: Sequence[_Copy]) -> TileFaces:
         seen = TileFaces.joined([copy.faces for copy in copies])
         candidates = self._merged(seen, self._scales.proposed * self._threshold)
-        return by_size(self._merged(self._judged(candidates, copies), self._threshold))
+        return self._merged(self._judged(candidates, copies), self._threshold)
 
     def _merged(self, faces: TileFaces, min_score: float) -> TileFaces:
         likely = faces.take(faces.scores >= min_score)
         return likely.take(keep_best(likely.boxes, likely.scores, self._nms_threshold))
 
-    def _copies(self, pixels: U8) -> list[_Copy]:
+    def _copies(self, pixels: U8, scales: Sequence[float]) -> list[_Copy]:
         """The copies, the finest first: each is made from the one before, since shrinking a large photo is slow."""
         height, width = pixels.shape[:2]
         copies = []
         picture = pixels
-        for scale in reversed(copy_scales(width, height, self._scales)):
+        for scale in reversed(scales):
             picture = resized(picture, round(width * scale), round(height * scale))
             copies.append(self._seen(picture, scale, np.array([width, height], np.float32)))
         return copies
 
     def _seen(self, picture: U8, scale: float, photo_size: F32) -> _Copy:
         height, width = picture.shape[:2]
-        large_enough = [size for size in self._model.tile_sizes if size >= max(height, width)]
-        size = large_enough[0] if large_enough else self._model.tile_sizes[-1]
-        corners = tile_corners(width, height, size, self._scales.overlap)
-        found = self._model.detect_tiles([cut(picture, left, top, size) for left, top in corners])
+        shapes = self._model.tile_shapes
+        shape = next((shape for shape in shapes if shape[0] >= height and shape[1] >= width), shapes[-1])
+        size = shape[0]  # where the picture is cut, the last and largest tile, a square
+        corners = tile_corners(width, height, size, self._scales.overlap) if shape == shapes[-1] else [(0, 0)]
+        found = self._model.detect_tiles([cut(picture, left, top, *shape) for left, top in corners])
         pixel = (photo_size / np.array([width, height])).astype(np.float32)
         parts = []
         for (left, top), faces in zip(corners, map(sound, found), strict=True):
@@ -201,7 +225,7 @@ class MultiscaleDetector:
 
     def _view(self, box: F32, side: float, copies: Sequence[_Copy]) -> tuple[U8, float, F32]:
         """A face in the middle of a tile; with the tile's scale and the place of its corner, in pixels of the photo."""
-        size = self._model.tile_sizes[0]
+        size = self._model.tile_shapes[0][0]
         zoom = self._scales.look / side
         # The coarsest copy that need not be enlarged, or else the finest: bilinear sampling shrinks without averaging.
         source = next((copy for copy in reversed(copies) if copy.scale >= zoom), copies[0])

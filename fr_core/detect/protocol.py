@@ -82,18 +82,18 @@ class TileFaces:
 
 
 class TileDetector(Protocol):
-    """A detection model: square tiles in, faces out; several threads may call it at once."""
+    """A detection model: tiles in, faces out; several threads may call it at once."""
 
     @property
-    def tile_sizes(self) -> tuple[int, ...]:
-        """Sides of the tiles that it takes, in pixels, ascending; a small set, so that shapes stay fixed."""
+    def tile_shapes(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) of the tiles that it takes, in pixels, the smallest first; few, so that shapes stay fixed."""
         ...
 
     def detect_tiles(self, tiles: Sequence[U8]) -> list[TileFaces]:
-        """Find faces in tiles of one size.
+        """Find faces in tiles.
 
         Args:
-            tiles: each u8[S, S, 3], RGB, S in `tile_sizes`.
+            tiles: each u8[H, W, 3], RGB, (H, W) in `tile_shapes`.
 
         Returns:
             For each tile its faces in pixels of the tile, best score first, each face once.

@@ -8,7 +8,7 @@ import numpy as np
 
 from fr_core.detect.nms import best_of_each
 from fr_core.detect.protocol import TileFaces
-from fr_core.detect.tiles import grid
+from fr_core.detect.tiles import grid, stacked
 from fr_core.packs.manifest import DetectorSpec
 from fr_core.runtime.session import Session
 from fr_core.types import F32, U8
@@ -24,7 +24,7 @@ class ScrfdDetector:
     Args:
         session: of the model.
         spec: of the model.
-        tile_sizes: sides of the tiles to be used, multiples of 32; ignored where the model has a fixed size.
+        tile_shapes: (height, width) of the tiles to be used, multiples of 32; ignored where the model has a fixed size.
         min_score: faces with a lower score are dropped, in [0, 1].
     """
 
@@ -32,27 +32,27 @@ class ScrfdDetector:
         self,
         session: Session,
         spec: DetectorSpec,
-        tile_sizes: Sequence[int],
+        tile_shapes: Sequence[tuple[int, int]],
         min_score: float,
     ) -> None:
         fixed = spec.input_size
-        self.tile_sizes = (fixed,) if fixed else tuple(sorted(tile_sizes))
+        self.tile_shapes = ((fixed, fixed),) if fixed else tuple(tile_shapes)
         self._session = session
         self._spec = spec
         self._min_score = min_score
         self._centres = {
-            (size, stride): np.repeat(grid(size, stride) * stride, ANCHORS, axis=0)
-            for size in self.tile_sizes
+            (shape, stride): np.repeat(grid(*shape, stride) * stride, ANCHORS, axis=0)
+            for shape in self.tile_shapes
             for stride in STRIDES
         }
 
     def detect_tiles(self, tiles: Sequence[U8]) -> list[TileFaces]:
-        """As `TileDetector.detect_tiles`, in one run: there are as many tiles as a batch may have.
+        """As `TileDetector.detect_tiles`, in one run: there are as many tiles, of one shape, as a batch may have.
 
         The distances that the model gives are in strides, from the corner of a cell (distance2bbox).
         """
-        outputs = self._session.run(np.stack(tiles))
-        size, count = tiles[0].shape[0], len(tiles)
+        outputs = self._session.run(stacked(tiles))
+        shape, count = tiles[0].shape[:2], len(tiles)
         parts, owners = [], []
         for level, stride in enumerate(STRIDES):
             scores, distances, offsets = (
@@ -60,7 +60,7 @@ class ScrfdDetector:
             )
             likely = np.nonzero(scores[..., 0] >= self._min_score)
             tile, cell = likely
-            centre, distance = self._centres[size, stride][cell], distances[likely] * stride
+            centre, distance = self._centres[shape, stride][cell], distances[likely] * stride
             boxes = np.concatenate([centre - distance[:, :2], centre + distance[:, 2:]], axis=1)
             landmarks = centre[:, None] + offsets[likely].reshape(-1, 5, 2) * stride
             parts.append(TileFaces(boxes, landmarks, scores[likely][:, 0]))

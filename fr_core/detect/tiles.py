@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -32,18 +33,22 @@ def tile_corners(width: int, height: int, size: int, overlap: int) -> list[tuple
     return [(left, top) for top in starts(height) for left in starts(width)]
 
 
-def cut(picture: U8, left: int, top: int, size: int) -> U8:
-    """u8[size, size, 3]: a part of a picture, black where the picture ends."""
-    part = picture[top : top + size, left : left + size]
-    if part.shape[:2] == (size, size):
+def cut(picture: U8, left: int, top: int, height: int, width: int) -> U8:
+    """u8[height, width, 3]: a part of a picture, black where the picture ends."""
+    part = picture[top : top + height, left : left + width]
+    if part.shape[:2] == (height, width):
         return part
-    tile = np.zeros((size, size, 3), np.uint8)
+    tile = np.zeros((height, width, 3), np.uint8)
     tile[: part.shape[0], : part.shape[1]] = part
     return tile
 
 
-def grid(size: int, stride: int) -> F32:
-    """f32[(size / stride)², 2]: (x, y) of the cells of a feature map, row by row, in cells."""
-    cells = size // stride
-    rows, columns = np.mgrid[:cells, :cells]
+def grid(height: int, width: int, stride: int) -> F32:
+    """f32[height / stride * width / stride, 2]: (x, y) of the cells of a feature map, row by row, in cells."""
+    rows, columns = np.mgrid[: height // stride, : width // stride]
     return np.stack([columns, rows], axis=-1).reshape(-1, 2).astype(np.float32)
+
+
+def stacked(pictures: Sequence[U8]) -> U8:
+    """u8[N, H, W, 3] of N pictures of one shape; of one picture without a copy."""
+    return pictures[0][None] if len(pictures) == 1 else np.stack(pictures)

@@ -8,7 +8,7 @@ import numpy as np
 
 from fr_core.detect.nms import best_of_each
 from fr_core.detect.protocol import TileFaces
-from fr_core.detect.tiles import grid
+from fr_core.detect.tiles import grid, stacked
 from fr_core.packs.manifest import DetectorSpec
 from fr_core.runtime.session import Session
 from fr_core.types import U8
@@ -23,7 +23,7 @@ class YunetDetector:
     Args:
         session: of the model.
         spec: of the model.
-        tile_sizes: sides of the tiles to be used, multiples of 32; ignored where the model has a fixed size.
+        tile_shapes: (height, width) of the tiles to be used, multiples of 32; ignored where the model has a fixed size.
         min_score: faces with a lower score are dropped, in [0, 1].
     """
 
@@ -31,30 +31,30 @@ class YunetDetector:
         self,
         session: Session,
         spec: DetectorSpec,
-        tile_sizes: Sequence[int],
+        tile_shapes: Sequence[tuple[int, int]],
         min_score: float,
     ) -> None:
         fixed = spec.input_size
-        self.tile_sizes = (fixed,) if fixed else tuple(sorted(tile_sizes))
+        self.tile_shapes = ((fixed, fixed),) if fixed else tuple(tile_shapes)
         self._session = session
         self._spec = spec
         self._min_score = min_score
-        self._grids = {(size, stride): grid(size, stride) for size in self.tile_sizes for stride in STRIDES}
+        self._grids = {(shape, stride): grid(*shape, stride) for shape in self.tile_shapes for stride in STRIDES}
 
     def detect_tiles(self, tiles: Sequence[U8]) -> list[TileFaces]:
-        """As `TileDetector.detect_tiles`, in one run: there are as many tiles as a batch may have.
+        """As `TileDetector.detect_tiles`, in one run: there are as many tiles, of one shape, as a batch may have.
 
         A score is the geometric mean of class and objectness, each kept in [0, 1].
         """
-        outputs = dict(zip(self._session.output_names, self._session.run(np.stack(tiles)), strict=True))
-        size, count = tiles[0].shape[0], len(tiles)
+        outputs = dict(zip(self._session.output_names, self._session.run(stacked(tiles)), strict=True))
+        shape, count = tiles[0].shape[:2], len(tiles)
         parts, owners = [], []
         for stride in STRIDES:
             cls, obj = (np.clip(outputs[f"{kind}_{stride}"][..., 0], 0, 1) for kind in ("cls", "obj"))
             scores = np.sqrt(cls * obj)
             likely = np.nonzero(scores >= self._min_score)
             tile, number = likely
-            cell, box = self._grids[size, stride][number], outputs[f"bbox_{stride}"][likely]
+            cell, box = self._grids[shape, stride][number], outputs[f"bbox_{stride}"][likely]
             centre, half = (cell + box[:, :2]) * stride, np.exp(box[:, 2:]) * stride / 2
             boxes = np.concatenate([centre - half, centre + half], axis=1)
             landmarks = (outputs[f"kps_{stride}"][likely].reshape(-1, 5, 2) + cell[:, None]) * stride

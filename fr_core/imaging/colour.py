@@ -37,7 +37,7 @@ def upright_rgb(picture: PIL.Image.Image, orientation: int) -> U8:
         UnsupportedFormat: integers of 32 bits, or floating point outside 0 to 1, of which no one can say what is white.
     """
     eight = _eight_bits(picture)
-    rgb = _on_white(eight) if eight.has_transparency_data else eight.convert("RGB")
+    rgb = _rgb(eight)
     turn = _UPRIGHT.get(orientation)
     # Over the bytes that Pillow hands out, which nobody else holds: no further copy of the pixels.
     return frozen_array(np.asarray(rgb if turn is None else rgb.transpose(turn)))
@@ -61,6 +61,12 @@ def _eight_bits(picture: PIL.Image.Image) -> PIL.Image.Image:
     if picture.mode == "I":
         raise UnsupportedFormat("The photo holds integers of 32 bits.", samples="I")
     return picture
+
+
+def _rgb(picture: PIL.Image.Image) -> PIL.Image.Image:
+    if picture.has_transparency_data:
+        return _on_white(picture)
+    return picture if picture.mode == "RGB" else picture.convert("RGB")  # which would copy it
 
 
 def _on_white(picture: PIL.Image.Image) -> PIL.Image.Image:

@@ -111,7 +111,9 @@ class Batcher(Generic[Item, Result]):
         self._observer = observer or NullObserver()
         self._on_death = on_death
         self._clock = clock
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        self._work_waits = threading.Condition(self._lock)  # lanes listen
+        self._room_came = threading.Condition(self._lock)  # bulk submitters listen
         self._queues: dict[bool, deque[_Entry[Item, Result]]] = {False: deque(), True: deque()}
         self._running: set[_Submission[Result]] = set()
         self._idle_lanes = 0
@@ -163,19 +165,19 @@ class Batcher(Generic[Item, Result]):
             return submission.future
         now = self._clock()
         entries = [_Entry(item, place, self._group(item), now, submission) for place, item in enumerate(items)]
-        with self._changed:
+        with self._lock:
             queue = self._queues[ticket.bulk]
             self._require_room(queue, ticket)
             queue.extend(entries)
             self._tell_depth()
-            self._changed.notify_all()
+            self._work_waits.notify(len(entries))
         return submission.future
 
     def close(self) -> None:
         """Run what waits, refuse what comes, end the lanes."""
-        with self._changed:
+        with self._lock:
             self._closing = True
-            self._changed.notify_all()
+            self._wake_all()
         for thread in self._threads:
             thread.join()
 
@@ -193,7 +195,7 @@ class Batcher(Generic[Item, Result]):
                     f"{len(queue)} items wait for the {self._role}; the limit is {self._max_queued}.",
                     limit=str(self._max_queued),
                 )
-            self._changed.wait(_PATIENCE_S)
+            self._room_came.wait(_PATIENCE_S)
 
     def _lane(self, run: Run[Item, Result], ready: Future[None]) -> None:
         try:
@@ -209,14 +211,14 @@ class Batcher(Generic[Item, Result]):
                 self._work(run, batch)
         finally:
             # Whatever ended this thread: with work left, or before its time, nobody may wait for it in vain.
-            with self._changed:
+            with self._lock:
                 expected = self._closing and not any(self._queues.values())
             if not expected:
                 self._die()
 
     def _next_batch(self) -> list[_Entry[Item, Result]]:
         """Wait for items and take a batch of them; empty when the batcher is closed and nothing waits."""
-        with self._changed:
+        with self._lock:
             self._idle_lanes += 1
             try:
                 while True:
@@ -227,7 +229,7 @@ class Batcher(Generic[Item, Result]):
                         return self._take()
                     if self._closing:
                         return []
-                    self._changed.wait()
+                    self._work_waits.wait()
             finally:
                 self._idle_lanes -= 1
 
@@ -239,7 +241,8 @@ class Batcher(Generic[Item, Result]):
                 for submission in {entry.submission for entry in unwanted}:
                     _fail(submission, CallEnded("The call ended before its work was done."))
                 self._observer.dropped(self._role, len(unwanted))
-                self._changed.notify_all()
+                self._tell_depth()
+                self._room_came.notify_all()
 
     def _take(self) -> list[_Entry[Item, Result]]:
         interactive, bulk = self._queues[False], self._queues[True]
@@ -256,7 +259,7 @@ class Batcher(Generic[Item, Result]):
         _remove(queue, batch)
         self._running.update(entry.submission for entry in batch)
         self._tell_depth()
-        self._changed.notify_all()
+        self._room_came.notify_all()
         return batch
 
     def _work(self, run: Run[Item, Result], batch: list[_Entry[Item, Result]]) -> None:
@@ -289,7 +292,7 @@ class Batcher(Generic[Item, Result]):
             self._die()
             return
         for entry, reason in failed:
-            with self._changed:
+            with self._lock:
                 self._running.discard(entry.submission)
             _fail(entry.submission, reason)
 
@@ -302,7 +305,7 @@ class Batcher(Generic[Item, Result]):
 
     def _settle(self, entry: _Entry[Item, Result], result: Result) -> None:
         submission = entry.submission
-        with self._changed:
+        with self._lock:
             submission.results[entry.place] = result
             submission.missing -= 1
             if submission.missing:
@@ -313,7 +316,7 @@ class Batcher(Generic[Item, Result]):
 
     def _die(self) -> None:
         """Fail every waiter, in the queues and in all lanes, at once."""
-        with self._changed:
+        with self._lock:
             first = not self._dead
             self._dead = True
             waiting = {entry.submission for queue in self._queues.values() for entry in queue} | self._running
@@ -321,11 +324,15 @@ class Batcher(Generic[Item, Result]):
                 queue.clear()
             self._running.clear()
             self._tell_depth()
-            self._changed.notify_all()
+            self._wake_all()
         for submission in waiting:
             _fail(submission, _lost(self._role))
         if first:
             self._on_death()
+
+    def _wake_all(self) -> None:
+        self._work_waits.notify_all()
+        self._room_came.notify_all()
 
     def _tell_depth(self) -> None:
         self._observer.queued(self._role, sum(map(len, self._queues.values())))

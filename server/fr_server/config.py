@@ -122,7 +122,7 @@ KEYS: Mapping[str, Key] = types.MappingProxyType(
             choices=("f32", "bf16", "fp16"),
         ),
         "model.detection": Key(
-            "Where faces are looked for: everywhere, or in copies of 640 px only, which misses small faces.",
+            "thorough, or fast, which is quicker on large photos and misses their small faces beside large ones.",
             choices=("thorough", "fast"),
         ),
         "model.flip": Key("Fuse each embedding with that of the mirrored face: a model id of its own, twice the work."),

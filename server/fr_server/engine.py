@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-from fr_core.engine import Engine, EngineOptions, available_cores
+from fr_core.engine import Engine, EngineOptions
 from fr_core.engine import open_engine as open_core_engine
 from fr_core.packs.cache import ModelCache, cache_folder
 from fr_core.packs.manifest import load_pack
 from fr_core.runtime.observe import Observer
 from fr_server.config import Config
-
-# On a processor, decoding, aligning and the like of some photos fill the time in which others wait for the models.
-# A CUDA device wants larger batches, and so more photos on their way.
-_PROCESSOR_WORKERS_PER_CORE = 2
-_ACCELERATOR_WORKERS = 64
-
-
-def workers(config: Config, engine: Engine) -> int:
-    """Return how many photos of each class are in work at once."""
-    if config.model.workers:
-        return config.model.workers
-    if engine.device.active in ("cpu", "openvino"):
-        return max(4, _PROCESSOR_WORKERS_PER_CORE * available_cores())
-    return _ACCELERATOR_WORKERS
 
 
 def open_engine(config: Config, observer: Observer) -> Engine:

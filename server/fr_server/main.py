@@ -17,12 +17,12 @@ from platformdirs import user_data_path
 
 from fr_api.v1 import gallery_pb2, gallery_pb2_grpc, recognition_pb2, recognition_pb2_grpc, server_pb2, server_pb2_grpc
 from fr_core import __version__
-from fr_core.engine import Engine
+from fr_core.engine import Engine, photos_at_once
 from fr_core.errors import AddressUnavailable, ConfigInvalid
 from fr_core.gallery.galleries import Galleries
 from fr_server.config import Config
 from fr_server.convert.server import server_info
-from fr_server.engine import open_engine, workers
+from fr_server.engine import open_engine
 from fr_server.interceptors.admission import Admission
 from fr_server.interceptors.boundary import Boundary
 from fr_server.services.gallery import GalleryService
@@ -106,7 +106,7 @@ class App:
         Raises:
             AddressUnavailable: the address cannot be listened on.
         """
-        self._work = Work(workers(self.config, self.engine))
+        self._work = Work(self.config.model.workers or photos_at_once(self.engine.device))
         await asyncio.to_thread(self.telemetry.start)
         self._server = grpc.aio.server(
             interceptors=(Boundary(self.telemetry.listener), self._admission),

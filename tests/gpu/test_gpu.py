@@ -68,7 +68,7 @@ def tile(photos: dict[str, Path]) -> U8:
 
 
 def detector(session: Session) -> ScrfdDetector:
-    return ScrfdDetector(session, PACK.detector, (TILE,), 0.5)
+    return ScrfdDetector(session, PACK.detector, ((TILE, TILE),), 0.5)
 
 
 @pytest.fixture(scope="module")

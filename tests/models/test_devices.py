@@ -142,7 +142,7 @@ def test_half_precision_moves_embeddings_and_boxes_a_little(pack_cache: ModelCac
     assert faces.sum() >= 10
     assert np.allclose(full[0], halved[0], atol=0.02)
     assert np.allclose(full[3].reshape(-1, 4)[faces], halved[3].reshape(-1, 4)[faces], atol=0.05)  # strides
-    model = ScrfdDetector(opened(pack.detector, pack_cache, "cpu"), pack.detector, (640,), 0.5)
+    model = ScrfdDetector(opened(pack.detector, pack_cache, "cpu"), pack.detector, ((640, 640),), 0.5)
     (detected,) = model.detect_tiles([tile])
     crops = np.stack([align(tile, landmarks).pixels for landmarks in detected.landmarks])
     pairs = zip(embed({PIXELS: crops})[0], embed_half({PIXELS: crops})[0], strict=True)
@@ -153,7 +153,9 @@ def test_bf16_moves_embeddings_a_little(pack_cache: ModelCache, photos: dict[str
     if "bf16" not in precisions():
         pytest.skip("this processor has no bf16")
     pack, tile = load_pack("buffalo_s"), square(photos["solvay"])
-    (faces,) = ScrfdDetector(opened(pack.detector, pack_cache, "cpu"), pack.detector, (640,), 0.5).detect_tiles([tile])
+    (faces,) = ScrfdDetector(opened(pack.detector, pack_cache, "cpu"), pack.detector, ((640, 640),), 0.5).detect_tiles(
+        [tile]
+    )
     crops = np.stack([align(tile, landmarks).pixels for landmarks in faces.landmarks])
     spec = pack.embedder
     model, pixels = pack_cache.read_verified(spec.file), PixelInput(spec.colour, spec.mean, spec.std)

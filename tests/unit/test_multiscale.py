@@ -21,15 +21,15 @@ from fr_core.types import U8
 class SquareModel:
     """Sees each bright square of a tile whose side it can make out, with one certainty; counts its work."""
 
-    tile_sizes = (256, 640)
+    tile_shapes = Scales().tile_shapes
 
     def __init__(self, score: float = 0.9, smallest: float = 10.0) -> None:
         self._score = score
         self._smallest = smallest
-        self.tiles: list[int] = []
+        self.tiles: list[tuple[int, ...]] = []
 
     def detect_tiles(self, tiles: Sequence[U8]) -> list[TileFaces]:
-        self.tiles += [tile.shape[0] for tile in tiles]
+        self.tiles += [tile.shape[:2] for tile in tiles]
         return [self._faces(tile) for tile in tiles]
 
     def _faces(self, tile: U8) -> TileFaces:
@@ -79,15 +79,43 @@ def test_tiles_cover_everything_and_overlap(length: int) -> None:
 def test_small_photo_costs_one_small_tile() -> None:
     model = SquareModel()
     assert len(detect(photo(250, 250, (80, 80, 90)), model)) == 1
-    assert set(model.tiles) == {256}
+    assert set(model.tiles) == {(256, 256)}
     assert len(model.tiles) <= 2
 
 
-def test_tiles_are_of_two_sizes_only_whatever_the_photo() -> None:
+@pytest.mark.parametrize(
+    ("size", "fitting"),
+    [((640, 480), (480, 640)), ((900, 33), (480, 640)), ((480, 640), (640, 480)), ((500, 481), (640, 640))],
+)
+def test_a_whole_copy_gets_the_smallest_tile_that_holds_it(size: tuple[int, int], fitting: tuple[int, int]) -> None:
+    model = SquareModel()
+    detect(photo(*size, (5, 5, 25)), model)
+    assert set(model.tiles) == {(256, 256), fitting}
+
+
+def test_tiles_are_of_few_shapes_only_whatever_the_photo() -> None:
     model = SquareModel()
     for size in ((33, 900), (640, 640), (1111, 777), (3000, 2000)):
         detect(photo(*size, (5, 5, 25)), model)
-    assert set(model.tiles) == {256, 640}
+    assert set(model.tiles) <= set(Scales().tile_shapes)
+
+
+def test_fast_looks_closer_only_where_it_saw_no_face() -> None:
+    def work(*squares: tuple[int, int, int]) -> tuple[int, int]:
+        model = SquareModel()
+        found = MultiscaleDetector(model, 0.5, 0.4, fast=True).detect(photo(4000, 3000, *squares))
+        return len(found), len(model.tiles)
+
+    assert work((100, 100, 24)) == (1, len(detect_all((100, 100, 24))) + 2)  # seen in the finest copy only
+    found, tiles = work((100, 100, 24), (1000, 1000, 900))
+    assert found == 1  # the small one beside the large one is missed
+    assert tiles <= 3
+
+
+def detect_all(*squares: tuple[int, int, int]) -> list[tuple[int, ...]]:
+    model = SquareModel()
+    detect(photo(4000, 3000, *squares), model)
+    return model.tiles
 
 
 def test_face_that_fills_the_frame_is_found_once() -> None:
@@ -144,7 +172,7 @@ def test_two_copies_that_see_a_face_well_vote_by_their_mean(coarse: float, fine:
     model = Scripted({256: coarse, 640: fine})
     faces = MultiscaleDetector(model, threshold=0.5, nms_threshold=0.4).detect(photo(640, 640, (200, 200, 200)))
     assert [face.score for face in faces] == pytest.approx([] if score is None else [score])
-    assert model.tiles == [640, 256]  # and no second look
+    assert model.tiles == [(640, 640), (256, 256)]  # and no second look
 
 
 def test_copy_in_which_a_face_is_too_small_to_be_judged_has_no_vote() -> None:
@@ -223,7 +251,7 @@ def test_photo_of_hardly_any_pixels_has_no_face(size: tuple[int, int]) -> None:
 
 def test_resized_never_vanishes_and_cut_pads_with_black() -> None:
     assert resized(photo(5, 900), 0, 3).shape == (3, 1, 3)
-    tile = cut(np.full((3, 4, 3), 9, np.uint8), 2, 1, 8)
+    tile = cut(np.full((3, 4, 3), 9, np.uint8), 2, 1, 8, 8)
     assert tile.shape == (8, 8, 3)
     assert tile.sum() == 9 * 3 * 2 * 2
 

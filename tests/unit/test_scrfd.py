@@ -32,7 +32,7 @@ def outputs(faces: Sequence[tuple[int, int, int, float]], batch: int = 1, flat: 
 
 def detector(made: list[F32]) -> ScrfdDetector:
     session = HandmadeSession(made, (None, None, None, 3))
-    return ScrfdDetector(session, detector_spec("scrfd"), (SIZE,), 0.4)
+    return ScrfdDetector(session, detector_spec("scrfd"), ((SIZE, SIZE),), 0.4)
 
 
 def tile(value: int = 0) -> U8:
@@ -78,12 +78,13 @@ def test_each_tile_of_a_batch_gets_its_own_faces(flat: bool) -> None:
 def test_session_is_given_the_pixels_as_they_are() -> None:
     session = HandmadeSession(outputs([], batch=2), (None, None, None, 3))
     tiles = [tile(1), tile(2)]
-    ScrfdDetector(session, detector_spec("scrfd", colour="BGR"), (SIZE,), 0.4).detect_tiles(tiles)
+    ScrfdDetector(session, detector_spec("scrfd", colour="BGR"), ((SIZE, SIZE),), 0.4).detect_tiles(tiles)
     assert session.batches[0].dtype == np.uint8
     assert np.array_equal(session.batches[0], np.stack(tiles))
 
 
 def test_model_of_a_fixed_size_takes_tiles_of_that_size_only() -> None:
     session = HandmadeSession([], (1, 640, 640, 3))
-    assert ScrfdDetector(session, detector_spec("scrfd", input_size=640), (256, 640), 0.4).tile_sizes == (640,)
-    assert detector(outputs([])).tile_sizes == (SIZE,)
+    model = ScrfdDetector(session, detector_spec("scrfd", input_size=640), ((256, 256), (640, 640)), 0.4)
+    assert model.tile_shapes == ((640, 640),)
+    assert detector(outputs([])).tile_shapes == ((SIZE, SIZE),)

@@ -16,6 +16,7 @@ from fr_core.embed.protocol import Embedder
 from fr_core.packs.cache import ModelCache, cache_folder
 from fr_core.packs.manifest import load_pack
 from fr_core.runtime.batcher import Batcher
+from fr_core.runtime.devices import ActiveDevice
 from fr_core.runtime.observe import Observer
 from fr_core.runtime.onnx_graph import PixelInput
 from fr_core.runtime.open import open_sessions
@@ -80,11 +81,11 @@ def opened_embedder(settings: EngineSettings) -> Iterator[tuple[Embedder, Sessio
         batcher.close()
 
 
-def workers_for(settings: EngineSettings, active: str) -> int:
+def workers_for(settings: EngineSettings, device: ActiveDevice) -> int:
     """Photos in work at once: as set, or as many as `fr serve` takes by default on that device."""
     if settings.workers:
         return settings.workers
-    return max(4, 2 * engine.available_cores()) if active in ("cpu", "openvino") else 64
+    return engine.photos_at_once(device)
 
 
 def server_options(settings: EngineSettings) -> tuple[str, ...]:

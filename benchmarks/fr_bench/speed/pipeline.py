@@ -85,7 +85,7 @@ def bench_pipeline(
     before = conditions()
     recorder = Recorder()
     with opened_engine(settings, recorder) as opened:
-        settings = replace(settings, workers=workers_for(settings, opened.device.active))
+        settings = replace(settings, workers=workers_for(settings, opened.device))
         subject = PipelineSubject(opened.pipeline, listed, settings.workers)
         with opened_peer(peer, settings, listed) as other:
             found = subject.warm_up()

@@ -212,7 +212,7 @@ def bench_serve(order: ServeOrder, listed: PhotoList, on_round: OnRound) -> Benc
         pipeline = []
         if order.with_pipeline:
             opened = stack.enter_context(opened_engine(engine))
-            pipeline = [PipelineSubject(opened.pipeline, listed, workers_for(engine, opened.device.active))]
+            pipeline = [PipelineSubject(opened.pipeline, listed, workers_for(engine, opened.device))]
             pipeline[0].warm_up()
         peer = stack.enter_context(opened_peer(order.peer, engine, listed))
         batches_before = read_metrics(metrics_url) if metrics_url else {}

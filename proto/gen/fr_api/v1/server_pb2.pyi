@@ -100,7 +100,7 @@ class DeviceInfo(_message.Message):
     precision: _builtins.str
     """The numbers that the models compute with: "f32", "bf16" or "fp16"."""
     detection: _builtins.str
-    """Where faces are looked for: "thorough", or "fast", which misses small faces of large photos."""
+    """Where faces are looked for: "thorough", or "fast", which misses small faces beside large ones in large photos."""
     def __init__(
         self,
         *,
