@@ -252,8 +252,8 @@ def photos_at_once(device: ActiveDevice) -> int:
     """How many photos should be in work at once to keep a device busy.
 
     On a processor, decoding, aligning and the like of some photos fill the time in which others wait for the models,
-    and faces find company for a batch: on 2 cores, 8 photos gave a tenth more than 4, and 16 nothing more. A CUDA device
-    wants larger batches, and so more photos on their way.
+    and faces find company for a batch: on 2 cores, 8 photos gave a tenth more than 4, and 16 nothing more. A CUDA
+    device wants larger batches, and so more photos on their way.
     """
     return 64 if device.active.split(":")[0] in _ACCELERATORS else max(8, 4 * available_cores())
 
