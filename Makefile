@@ -72,8 +72,9 @@ bench: $(STAMP) ## speed on this machine's processor, beside InsightFace; to ben
 	$(BIN)/fr models fetch buffalo_s
 	$(BIN)/fr bench pipeline --photos $(PHOTOS) --peer insightface
 	$(BIN)/fr bench pipeline --photos t1 --peer insightface
-	$(BIN)/fr bench pipeline --photos t1 --peer insightface --detection fast
+	$(BIN)/fr bench pipeline --photos t1 --peer insightface --detection thorough --precision f32
 	$(BIN)/fr bench search
+	$(BIN)/fr bench serve --photos t1 --peer insightface --ratio-to-pipeline
 	$(BIN)/fr bench serve --photos $(PHOTOS) --peer insightface --ratio-to-pipeline --batches \
 	  --sweep 1,2,4,8,16,32 --overload 5 --seconds 60
 

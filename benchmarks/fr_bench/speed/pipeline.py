@@ -14,7 +14,7 @@ from fr_bench.speed.engine import opened_engine, workers_for
 from fr_bench.speed.overhead import embedding_overheads
 from fr_bench.speed.peer import FoundFaces, agreement
 from fr_bench.speed.recorder import Recorder
-from fr_bench.speed.rounds import OnRound, alternate, opened_peer, quicker_peer, rate_of
+from fr_bench.speed.rounds import OnRound, alternate, opened_peer, peer_rate, rate_of
 from fr_bench.speed.stats import latency, rates
 from fr_bench.speed.values import PIPELINE, BenchReport, EngineSettings, Held, PipelineDetail, Round, Stages, round_of
 from fr_bench.speed.workload import PhotoList
@@ -96,7 +96,7 @@ def bench_pipeline(
         crops = _crops(opened.pipeline, listed.photos[:_STAGE_PHOTOS])
         device = opened.device
     embedding = embedding_overheads(settings, crops, repeat)
-    ours, theirs = rate_of(rounds, PIPELINE), quicker_peer(rounds)
+    ours, theirs = rate_of(rounds, PIPELINE), peer_rate(rounds)
     overhead = max((item.ratio for item in embedding), default=None)
     held = [] if overhead is None else [Held("overhead_ratio", overhead, OVERHEAD_BAR)]
     if bar is not None:

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from fr_bench.report import STATES, bar_text
 from fr_bench.speed.values import (
+    PEER,
     SERVER,
     Agreement,
     Batches,
@@ -201,8 +202,10 @@ def rows(report: BenchReport) -> Rows:
         yield f"{rate.subject}, photos/s", f"{rate.photos_per_s:.1f} (median; {spread})"
         yield f"{rate.subject}, faces/s", f"{rate.faces_per_s:.1f}"
     detail = report.detail
-    if report.ratio is not None and not isinstance(detail, SearchDetail):
-        yield f"ratio to the {detail.peer}", f"{report.ratio:.2f}"
+    if report.photos_per_s is not None:
+        for rate in report.rates:
+            if rate.subject.startswith(PEER):
+                yield f"ratio to the {rate.subject}", f"{report.photos_per_s / rate.photos_per_s:.2f}"
     if isinstance(detail, PipelineDetail):
         yield from _pipeline_rows(detail)
     elif isinstance(detail, ServeDetail):

@@ -24,7 +24,7 @@ from fr_bench.speed.requests import (
     serialised,
     temporary_gallery,
 )
-from fr_bench.speed.rounds import OnRound, OpenPeer, alternate, opened_peer, quicker_peer, rate_of
+from fr_bench.speed.rounds import OnRound, OpenPeer, alternate, opened_peer, peer_rate, rate_of
 from fr_bench.speed.server_process import ServerProcess, free_port, started_server
 from fr_bench.speed.stats import latency, percentile, poisson_arrivals, rates
 from fr_bench.speed.values import (
@@ -224,7 +224,7 @@ def bench_serve(order: ServeOrder, listed: PhotoList, on_round: OnRound) -> Benc
             overload, _ = subject.measure("open", order.overload * peak.photos_per_s, order.repeat + len(sweep))
         batches = batches_between(batches_before, read_metrics(metrics_url)) if metrics_url else ()
     in_process = rate_of(rounds, PIPELINE).photos_per_s if order.with_pipeline else None
-    theirs = quicker_peer(rounds)
+    theirs = peer_rate(rounds)
     detail = ServeDetail(
         listed.workload,
         load,
