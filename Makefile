@@ -90,6 +90,8 @@ constraints: $(STAMP) ## choose the newest versions that fit, for CI and for the
 	$(BIN)/uv pip compile --quiet --universal --upgrade --no-header --no-annotate --no-emit-index-url \
 	  --extra cpu --extra dev --extra insightface pyproject.toml --output-file constraints.txt
 	echo "pip==$$($(BIN)/python -m pip --version | cut -d' ' -f2)" >> constraints.txt
+	$(BIN)/uv pip compile --quiet --upgrade --no-header --no-annotate --no-emit-index-url --python-version 3.12 \
+	  --python-platform x86_64-manylinux_2_28 --extra gpu --extra tracing pyproject.toml --output-file constraints-gpu.txt
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) demo-output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
