@@ -46,8 +46,12 @@ class YunetDetector:
 
         A score is the geometric mean of class and objectness, each kept in [0, 1].
         """
-        outputs = dict(zip(self._session.output_names, self._session.run(stacked(tiles)), strict=True))
         shape, count = tiles[0].shape[:2], len(tiles)
+        # The export has a batch axis of one, in which the rows of a tile follow those of the tile before.
+        outputs = {
+            name: output.reshape(count, -1, output.shape[-1])
+            for name, output in zip(self._session.output_names, self._session.run(stacked(tiles)), strict=True)
+        }
         parts, owners = [], []
         for stride in STRIDES:
             cls, obj = (np.clip(outputs[f"{kind}_{stride}"][..., 0], 0, 1) for kind in ("cls", "obj"))

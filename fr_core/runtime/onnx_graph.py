@@ -53,13 +53,14 @@ class PixelInput:
     std: tuple[float, float, float]
 
 
-def prepared(model: bytes, pixels: PixelInput, half: bool = False) -> bytes:
+def prepared(model: bytes, pixels: PixelInput, half: bool = False, any_batch: bool = False) -> bytes:
     """A model that takes pixels, and that every runtime runs well.
 
     Args:
         model: an ONNX file with one input f32[N, 3, H, W].
         pixels: what that input expects.
         half: weights and arithmetic in float16; the scaling of the pixels and the outputs stay float32.
+        any_batch: let a model whose file says one picture take any number. Most do; it must be tried.
 
     Returns:
         An ONNX file with one input u8[N, H, W, 3], RGB, and the same outputs.
@@ -73,6 +74,8 @@ def prepared(model: bytes, pixels: PixelInput, half: bool = False) -> bytes:
     expand_quantised_weights(graph)
     drop_inputs(graph)
     widen_grouped_convolutions(graph)
+    if any_batch:
+        _first_dim(graph).ClearField("dim_value")
     free_batch_dimension(graph)
     if half:
         parsed = _half(parsed)
@@ -194,6 +197,22 @@ def free_batch_dimension(graph: onnx.GraphProto) -> None:
         for first in _dims(output)[:1]:
             if first.HasField("dim_value"):
                 first.dim_param = batch.dim_param if first.dim_value == 1 else f"{_PREFIX}rows_{number}"
+
+
+def takes_one_picture(model: bytes) -> bool:
+    """Whether a file says that its model takes one picture at a time.
+
+    Raises:
+        ValueError: the bytes are no ONNX file, or not one of a model of pictures.
+    """
+    graph = _parsed(model).graph
+    drop_inputs(graph)
+    return bool(_first_dim(graph).dim_value == 1)
+
+
+def _first_dim(graph: onnx.GraphProto) -> onnx.TensorShapeProto.Dimension:
+    _picture_dims(graph)
+    return _dims(graph.input[0])[0]
 
 
 def take_pixels(graph: onnx.GraphProto, pixels: PixelInput) -> None:

@@ -6,12 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from fr_core.errors import ConfigInvalid, DeviceUnavailable
 from fr_core.runtime.devices import PRECISIONS, DeviceKind, DeviceSpec, parse_device, parse_precision
 from fr_core.runtime.libraries import Libraries, installed_libraries
-from fr_core.runtime.onnx_graph import PixelInput, prepared
+from fr_core.runtime.onnx_graph import PixelInput, prepared, takes_one_picture
 from fr_core.runtime.plan import Plan, Shape
 from fr_core.runtime.session import Session
+
+# Side of the pictures with which a model of any size is tried: a multiple of every stride.
+_PROBE = 64
 
 # What auto tries, in this order.
 _AUTO: tuple[DeviceKind, ...] = ("cuda", "openvino", "cpu")
@@ -75,6 +80,25 @@ def open_session(model: bytes, pixels: PixelInput, device: str = "auto", threads
     return open_sessions(model, pixels, device, threads=threads)[0]
 
 
+def batches_alike(session: Session) -> bool:
+    """Whether two pictures in one run give the numbers that each gives alone, in whatever order.
+
+    The order is that of the family: some exports put the picture between cell and anchor.
+    """
+    _, height, width, _ = session.input_shape
+    noise = np.random.default_rng(0).integers(0, 256, (2, height or _PROBE, width or _PROBE, 3), dtype=np.uint8)
+    alone = [session.run(noise[:1]), session.run(noise[1:])]
+    try:
+        together = session.run(noise)
+    except Exception:  # noqa: BLE001 - libraries raise what they like; that it does not run is the answer
+        return False
+    for both, *each in zip(together, *alone, strict=True):
+        expected = np.sort(np.concatenate([output.ravel() for output in each]))
+        if both.size != expected.size or not np.allclose(np.sort(both.ravel()), expected, rtol=1e-2, atol=1e-3):
+            return False
+    return True
+
+
 class _Opener:
     """A model on its way to its devices."""
 
@@ -89,8 +113,20 @@ class _Opener:
         refusal = self._libraries[kind].refusal(kind, plan.precision)
         if refusal is not None:
             raise DeviceUnavailable(f"The device {plan.spec} cannot be had: {refusal}", device=str(plan.spec))
+        if takes_one_picture(self._model):
+            try:
+                sessions = self._opened(plan, any_batch=True)
+                if batches_alike(sessions[0]):
+                    return sessions
+            except DeviceUnavailable:
+                pass  # the library refuses the model so; as its file has it, it may not
+        return self._opened(plan, any_batch=False)
+
+    def _opened(self, plan: Plan, any_batch: bool) -> list[Session]:
+        kind = plan.spec.kind
         # TensorRT makes fp16 itself, from float32 weights, and keeps what would suffer.
-        model = prepared(self._model, self._pixels, half=kind == "cuda" and plan.precision == "fp16")
+        half = kind == "cuda" and plan.precision == "fp16"
+        model = prepared(self._model, self._pixels, half, any_batch)
         specs = [DeviceSpec(kind, (index,)) for index in plan.spec.indices] or [plan.spec]
         return [self._libraries[kind].open(replace(plan, model=model, spec=spec)) for spec in specs]
 

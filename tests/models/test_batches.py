@@ -5,15 +5,24 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from fr_core.detect.scrfd import ScrfdDetector
+from fr_core.detect.tiles import cut, resized
+from fr_core.detect.yunet import YunetDetector
 from fr_core.engine import Engine, EngineOptions, open_engine
 from fr_core.errors import DeviceUnavailable
+from fr_core.imaging import ImageLimits, decode
 from fr_core.packs.cache import ModelCache
 from fr_core.packs.manifest import load_pack
+from fr_core.runtime.onnx_graph import PixelInput
+from fr_core.runtime.open import open_session
 from fr_core.types import EmbeddedFace
 
 pytestmark = pytest.mark.models
+
+TILE = 640
 
 # The least cosine of one face with itself.
 SAME = {"f32": 0.9995, "bf16": 0.998}
@@ -25,6 +34,32 @@ def opened(cache: ModelCache, device: str, precision: str, sizes: str) -> Engine
         return open_engine(load_pack("buffalo_s"), cache, options)
     except DeviceUnavailable as error:
         pytest.skip(error.what)
+
+
+@pytest.mark.parametrize("pack_name", ["buffalo_s", "sface"])
+@pytest.mark.parametrize("device", ["cpu", "openvino"])
+def test_tiles_of_a_batch_have_the_faces_that_each_has_alone(
+    pack_cache: ModelCache, photos: dict[str, Path], pack_name: str, device: str
+) -> None:
+    """YuNet's file says that it takes one tile, and is edited to take more."""
+    spec = load_pack(pack_name).detector
+    try:
+        session = open_session(
+            pack_cache.read_verified(spec.file), PixelInput(spec.colour, spec.mean, spec.std), device
+        )
+    except DeviceUnavailable as error:
+        pytest.skip(error.what)
+    family = YunetDetector if spec.family == "yunet" else ScrfdDetector
+    model = family(session, spec, ((TILE, TILE),), 0.5)
+    picture = decode(photos["solvay"].read_bytes(), ImageLimits()).pixels
+    fitted = resized(picture, TILE, round(TILE * picture.shape[0] / picture.shape[1]))
+    tiles = [cut(fitted, left, 0, TILE, TILE) for left in (0, 250, 500)]
+    together, alone = model.detect_tiles(tiles), [model.detect_tiles([tile])[0] for tile in tiles]
+    assert session.input_shape[0] is None
+    assert len({len(faces) for faces in alone}) > 1  # else a mix-up would not show
+    for ours, theirs in zip(together, alone, strict=True):
+        assert np.allclose(ours.boxes, theirs.boxes, atol=0.05)
+        assert np.allclose(ours.scores, theirs.scores, atol=1e-3)
 
 
 def cosines(ours: tuple[EmbeddedFace, ...], theirs: tuple[EmbeddedFace, ...]) -> list[float]:

@@ -64,7 +64,7 @@ def test_border_of_a_padded_convolution_is_padded_with_zeros_after_scaling(devic
 def test_fixed_sides_stay_fixed() -> None:
     fixed = model([helper.make_node("Add", ["x", "x"], ["y"])], {}, {"x": [1, 3, 4, 6]}, {"y": [1, 3, 4, 6]})
     for device in ("cpu", "openvino"):
-        assert open_session(fixed, AS_THEY_ARE, device, 1).input_shape == (1, 4, 6, 3)
+        assert open_session(fixed, AS_THEY_ARE, device, 1).input_shape == (None, 4, 6, 3)
 
 
 @pytest.mark.parametrize("shape", [["n", 4], ["n", 1, 8, 8]])
@@ -228,3 +228,37 @@ def test_half_keeps_pixels_and_outputs_in_float32() -> None:
     (full,) = open_session(content, PACK, "cpu", 1).run(batch)
     assert np.allclose(halved, full, rtol=0.01, atol=0.05)
     assert not np.array_equal(halved, full)
+
+
+# --- models of one picture ----------------------------------------------------------------------------------
+
+
+def one_picture(shape: Array) -> bytes:
+    """A model whose file says one picture; it lays 2x out in `shape`."""
+    nodes = [helper.make_node("Add", ["x", "x"], ["z"]), helper.make_node("Reshape", ["z", "shape"], ["y"])]
+    return model(nodes, {"shape": shape}, {"x": [1, 3, 4, 4]}, {"y": [1, "m"]})
+
+
+@both_runtimes
+@pytest.mark.parametrize("shape", [[-1, 48], [1, -1]])
+def test_model_of_one_picture_takes_more_where_it_gives_the_same(device: str, shape: list[int]) -> None:
+    session = open_session(one_picture(np.array(shape, np.int64)), PACK, device, 1)
+    assert session.input_shape == (None, 4, 4, 3)
+    batch = pictures(3, 4, 4)
+    (y,) = session.run(batch)
+    assert np.allclose(y.reshape(3, -1), 2 * planes(batch, PACK).reshape(3, -1), atol=1e-4)
+
+
+@both_runtimes
+def test_model_that_cannot_take_more_stays_as_its_file_says(device: str) -> None:
+    session = open_session(one_picture(np.array([1, 48], np.int64)), PACK, device, 1)
+    assert session.input_shape == (1, 4, 4, 3)
+    (y,) = session.run(pictures(1, 4, 4))
+    assert y.shape == (1, 48)
+
+
+@both_runtimes
+def test_model_that_mixes_its_pictures_stays_as_its_file_says(device: str) -> None:
+    nodes = [helper.make_node("ReduceMean", ["x", "axes"], ["m"]), helper.make_node("Sub", ["x", "m"], ["y"])]
+    mixing = model(nodes, {"axes": np.array([0], np.int64)}, {"x": [1, 3, 4, 4]}, {"y": [1, 3, 4, 4]})
+    assert open_session(mixing, PACK, device, 1).input_shape == (1, 4, 4, 3)

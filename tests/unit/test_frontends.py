@@ -1,0 +1,310 @@
+"""The link between a front-end and the engine's process: messages, memory, waiting, ends; all within this process."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from fr_core.detect.protocol import TileFaces
+from fr_core.errors import AddressUnavailable, CallEnded, DuplicateImage, Overloaded
+from fr_core.gallery.galleries import Galleries
+from fr_core.runtime.batcher import Batcher
+from fr_core.runtime.ticket import Ticket
+from fr_core.types import F32, U8, AlignedFace
+from fr_server.frontends.answering import Answerer
+from fr_server.frontends.arena import Arena, Slots, new_memory
+from fr_server.frontends.asking import Asker, EngineDefect, parted
+from fr_server.frontends.messages import GALLERY_METHODS, Answer, ArenaPlan, PackedFaces, Refusal
+from fr_server.frontends.ports import HeldPort
+from fr_server.frontends.remote import RemoteGalleries, RemoteRawEmbedder, RemoteTileDetector
+from fr_server.frontends.wire import Wire
+
+SHAPE = (8, 8)
+TILE_BYTES = 8 * 8 * 3
+# Room for two tiles, or for one face of 112 x 112.
+PLAN = ArenaPlan(slots=2, slot_bytes=112 * 112 * 3)
+
+
+def tile(value: int) -> U8:
+    return np.full((*SHAPE, 3), value, np.uint8)
+
+
+def seen(pixels: U8) -> TileFaces:
+    """As many faces as the first pixel says, whose scores tell the pixel."""
+    count = int(pixels[0, 0, 0])
+    rows = np.arange(count * 15, dtype=np.float32).reshape(count, 15)
+    return TileFaces(rows[:, :4], rows[:, 4:14].reshape(-1, 5, 2), np.full(count, count, np.float32))
+
+
+def eventually(holds: Any, within_s: float = 5.0) -> None:
+    give_up = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < give_up
+        time.sleep(0.005)
+
+
+@dataclass
+class Models:
+    """A detector that waits until it is let go, and one that embeds by the mean."""
+
+    gate: threading.Event = field(default_factory=threading.Event)
+    tiles: int = 0
+
+    def detect(self, tiles: Sequence[U8]) -> list[TileFaces]:
+        assert self.gate.wait(10)
+        self.tiles += len(tiles)
+        if any(int(one[0, 0, 0]) == 13 for one in tiles):
+            raise KeyError("Jane Roe")
+        return [seen(one) for one in tiles]
+
+    def embed(self, faces: Sequence[AlignedFace]) -> list[F32]:
+        return [np.full(4, face.pixels.mean(), np.float32) for face in faces]
+
+
+@dataclass
+class Link:
+    """Both ends."""
+
+    asker: Asker
+    answerer: Answerer
+    models: Models
+    far_end: Wire
+    gone: threading.Event
+
+
+@pytest.fixture
+def link(tmp_path: Path) -> Iterator[Link]:
+    models, gone = Models(), threading.Event()
+    models.gate.set()
+    detector: Batcher[U8, TileFaces] = Batcher("detector", [models.detect], (1, 2), 4, [tile(0)])
+    face = AlignedFace(np.zeros((112, 112, 3), np.uint8), np.eye(2, 3, dtype=np.float32))
+    embedder: Batcher[AlignedFace, F32] = Batcher("embedder", [models.embed], (1, 2), 4, [face])
+    detector.start()
+    embedder.start()
+    ours, theirs = multiprocessing.Pipe()
+    memory = new_memory(PLAN)
+    with Galleries.open(tmp_path) as galleries, ThreadPoolExecutor(2) as pool:
+        wire, far_end = Wire(ours), Wire(theirs)
+        answerer = Answerer(
+            wire,
+            Arena(memory, PLAN),
+            {"detector": detector, "embedder": embedder},
+            galleries,
+            pool,
+            lambda: None,
+            gone.set,
+        )
+        asker = Asker(far_end, memory, PLAN)
+        os.close(memory)
+        answerer.start()
+
+        def hear() -> None:
+            while isinstance(message := far_end.receive(), Answer | Refusal):
+                asker.answered(message)
+
+        hearing = threading.Thread(target=hear)
+        hearing.start()
+        yield Link(asker, answerer, models, far_end, gone)
+        models.gate.set()
+        answerer.tell(cast(Any, None))  # ends `hear`
+        hearing.join()
+        theirs.close()
+        answerer.join()
+        wire.close()
+        detector.close()
+        embedder.close()
+
+
+def test_messages_travel_whole_and_read_only_mappings_stay_so() -> None:
+    ours, theirs = multiprocessing.Pipe()
+    a, b = Wire(ours), Wire(theirs)
+    a.send(Refusal(1, DuplicateImage("Found.", template_id="7")))
+    a.send(Answer(2, {"metadata": MappingProxyType({"k": "v"}), "vector": np.arange(3.0)}))
+    refusal, answer = b.receive(), b.receive()
+    assert (type(refusal.error), refusal.error.what, refusal.error.metadata) == (
+        DuplicateImage,
+        "Found.",
+        {"template_id": "7"},
+    )
+    assert answer.value["metadata"] == MappingProxyType({"k": "v"})
+    assert answer.value["vector"].tolist() == [0, 1, 2]
+    a.close()
+    with pytest.raises(EOFError):
+        b.receive()
+    with pytest.raises(OSError):
+        b.send(1)
+    b.close()
+
+
+def test_packed_faces_come_out_as_they_went_in() -> None:
+    faces = [seen(tile(2)), seen(tile(0)), seen(tile(3))]
+    unpacked = PackedFaces.of(faces).unpacked()
+    assert [len(one) for one in unpacked] == [2, 0, 3]
+    for before, after in zip(faces, unpacked, strict=True):
+        np.testing.assert_array_equal(before.boxes, after.boxes)
+        np.testing.assert_array_equal(before.landmarks, after.landmarks)
+        np.testing.assert_array_equal(before.scores, after.scores)
+        assert not after.boxes.flags.writeable
+    assert PackedFaces.of([]).unpacked() == []
+
+
+def test_both_ends_of_an_arena_see_the_same_pixels_and_slots_do_not_touch() -> None:
+    memory = new_memory(PLAN)
+    a, b = Arena(memory, PLAN), Arena(memory, PLAN)
+    os.close(memory)
+    for slot in range(4):
+        for view in a.views(slot, [SHAPE, SHAPE]):
+            view[:] = slot + 1
+    for slot in range(4):
+        assert {int(value) for view in b.views(slot, [SHAPE, SHAPE]) for value in np.unique(view)} == {slot + 1}
+    for slot, shapes in ((4, [SHAPE]), (-1, [SHAPE]), (0, [(112, 113)])):
+        with pytest.raises(ValueError):
+            a.views(slot, shapes)
+
+
+def test_each_class_has_slots_of_its_own_and_waits_for_one_as_long_as_it_is_wanted() -> None:
+    slots, ticket, bulk = Slots(PLAN), Ticket(), Ticket(bulk=True)
+    taken = {slots.take(ticket), slots.take(ticket)}
+    assert len({*taken, slots.take(bulk), slots.take(bulk)}) == 4
+    with pytest.raises(CallEnded):
+        slots.take(Ticket(deadline=time.monotonic() + 0.01))
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(slots.take, ticket)
+        time.sleep(0.02)
+        assert not waiting.done()
+        slots.give_back(taken.pop())
+        assert waiting.result(5) not in taken
+
+
+def test_pictures_are_parted_by_bytes_in_their_order() -> None:
+    tiles = [tile(i) for i in range(5)]
+    parts = parted(tiles, 2 * TILE_BYTES)
+    assert [[int(one[0, 0, 0]) for one in part] for part in parts] == [[0, 1], [2, 3], [4]]
+    assert parted([], 1) == []
+    with pytest.raises(ValueError):
+        parted(tiles, TILE_BYTES - 1)
+
+
+def test_models_answer_through_the_link_in_order_whatever_fits_a_slot(link: Link) -> None:
+    detector = RemoteTileDetector(link.asker, (SHAPE,))
+    many = PLAN.slot_bytes // TILE_BYTES + 3
+    found = detector.detect_tiles([tile(i % 5) for i in range(many)])
+    assert [len(faces) for faces in found] == [i % 5 for i in range(many)]
+    embedder = RemoteRawEmbedder(link.asker, 4)
+    faces = [AlignedFace(np.full((112, 112, 3), i, np.uint8), np.eye(2, 3, dtype=np.float32)) for i in range(7)]
+    assert embedder.vectors(faces)[:, 0].tolist() == list(range(7))
+    assert detector.detect_tiles([]) == []
+    assert embedder.vectors([]).shape == (0, 4)
+    assert link.asker.slots.free(bulk=False) == PLAN.slots
+
+
+def test_defect_of_a_model_is_told_without_its_message(link: Link, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(EngineDefect) as caught:
+        link.asker.pictures("detector", [tile(13)], Ticket())
+    assert "KeyError" in caplog.text
+    assert "Jane" not in caplog.text + repr(caught.value)
+    (answer,) = link.asker.pictures("detector", [tile(1)], Ticket())
+    assert len(answer.unpacked()[0]) == 1
+
+
+@pytest.mark.parametrize("bulk", [False, True])
+def test_slot_of_a_cancelled_call_is_free_when_the_engine_has_let_go_of_it(link: Link, bulk: bool) -> None:
+    link.models.gate.clear()
+    ticket, other = Ticket(bulk=bulk), Ticket(bulk=bulk)
+    with ThreadPoolExecutor(2) as pool:
+        running = pool.submit(link.asker.pictures, "detector", [tile(1)], other)
+        eventually(lambda: link.answerer.waiting == 1)
+        waiting = pool.submit(link.asker.pictures, "detector", [tile(2)], ticket)
+        eventually(lambda: link.answerer.waiting == 2)
+        ticket.cancel()
+        with pytest.raises(CallEnded):
+            waiting.result(5)
+        # The engine may still read these pixels.
+        assert link.asker.slots.free(bulk) == 0
+        link.models.gate.set()
+        running.result(5)
+    eventually(lambda: link.asker.slots.free(bulk) == PLAN.slots)
+    assert link.answerer.waiting == 0
+    assert link.models.tiles <= 1 + 3, "the cancelled tile was run"  # 3 are the examples of the start
+
+
+def test_bulk_items_that_wait_for_room_hold_up_nobody_else(link: Link) -> None:
+    link.models.gate.clear()
+    many, few = [tile(1)] * 6, [tile(1)]
+    with ThreadPoolExecutor(4) as pool:
+        bulk = [pool.submit(link.asker.pictures, "detector", many, Ticket(bulk=True)) for _ in range(3)]
+        eventually(lambda: link.answerer.waiting == 2)
+        people = pool.submit(link.asker.pictures, "detector", few, Ticket())
+        eventually(lambda: link.answerer.waiting == 3)
+        link.models.gate.set()
+        assert len(people.result(5)) == 1
+        for one in bulk:
+            one.result(5)
+
+
+def test_refusals_arrive_as_they_were_raised(link: Link) -> None:
+    link.models.gate.clear()
+    with ThreadPoolExecutor(2) as pool:
+        first = [pool.submit(link.asker.pictures, "detector", [tile(1)] * 6, Ticket()) for _ in range(2)]
+        eventually(lambda: any(one.done() for one in first) or link.answerer.waiting == 2)
+        link.models.gate.set()
+        errors = [one.exception(5) for one in first]
+    for error in errors:
+        assert error is None or (isinstance(error, Overloaded) and error.metadata == {"limit": "4"})
+
+
+def test_galleries_answer_through_the_link_and_nothing_else_does(link: Link) -> None:
+    galleries = RemoteGalleries(link.asker)
+    assert galleries.list(10, "").items == ()
+    for method in GALLERY_METHODS:
+        assert callable(getattr(galleries, method))
+        assert callable(getattr(Galleries, method))
+    with pytest.raises(EngineDefect):
+        link.asker.gallery("close")
+    assert galleries.list(10, "").items == ()
+
+
+def test_end_of_a_front_end_cancels_what_it_waited_for(link: Link) -> None:
+    link.models.gate.clear()
+    with ThreadPoolExecutor(2) as pool:
+        for value in (1, 2):
+            pool.submit(link.asker.pictures, "detector", [tile(value)], Ticket())
+        eventually(lambda: link.answerer.waiting == 2)
+        assert not link.gone.is_set()
+        with link.far_end._sending:  # as the kernel does when a process ends
+            cast(Any, socket.socket(fileno=os.dup(link.far_end._connection.fileno()))).shutdown(socket.SHUT_WR)
+        assert link.gone.wait(5)
+        assert all(not ticket.wanted for ticket in link.answerer._tickets.values())
+        link.models.gate.set()
+        link.answerer.join()
+        for asked in list(link.asker._asked.values()):
+            link.asker.answered(Refusal(asked.number, CallEnded("The end of the test.")))
+
+
+def test_held_port_is_nobody_elses_though_nobody_listens() -> None:
+    first = HeldPort("127.0.0.1", 0)
+    with pytest.raises(AddressUnavailable):
+        HeldPort("127.0.0.1", first.port)
+    first.close()
+    HeldPort("127.0.0.1", first.port).close()
+    with pytest.raises(AddressUnavailable):
+        HeldPort("no.such.host.invalid", 0)
+
+
+def test_logging_stays_quiet_on_an_orderly_end(link: Link, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        link.asker.pictures("detector", [tile(1)], Ticket())
+    assert caplog.text == ""
