@@ -3,10 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-GENERATED := proto/gen/fr_api/v1
-TYPED := fr_core server/fr_server client/fr_client datasets/fr_datasets benchmarks/fr_bench examples tools tests
 
-.PHONY: help demo test test-fast check format proto proto-check docs docs-check evaluate bench bench-gpu constraints clean
+.PHONY: help demo test test-fast check format proto proto-check docs docs-check evaluate bench bench-gpu overload cancel-soak constraints clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -84,6 +82,14 @@ bench-gpu: $(if $(filter $(BIN)/fr,$(FR)),$(STAMP)) ## speed on a GPU, of buffal
 	$(FR) bench search --size 1000000
 	$(FR) bench serve $(ENGINE) --concurrency $(CONCURRENCY) --generators $(GENERATORS) --batches --ratio-to-pipeline \
 	  --set server.max_in_flight=1024 $(if $(FRONTENDS),--frontends $(FRONTENDS)) $(if $(BAR),--bar $(BAR))
+
+overload: $(STAMP) ## a minute of real models at five times their peak; figures only
+	$(BIN)/fr models fetch buffalo_s
+	$(BIN)/fr bench serve --photos t1 --number 200 --repeat 3 --overload 5 --seconds 60 --out build/overload
+
+# The photos of the load tests are drawn, and their model only waits: 20,000 calls need no model pack.
+cancel-soak: $(STAMP) ## 20,000 calls that are cancelled; prints what they left behind
+	FR_CANCELLED_CALLS=20000 $(BIN)/python -m pytest -rP -k leave_nothing tests/fault/test_cancelled.py
 
 constraints: $(STAMP) ## choose the newest versions that fit, for CI and for the targets here
 	$(BIN)/python -m pip install --quiet uv

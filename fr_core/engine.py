@@ -21,7 +21,7 @@ from fr_core.embed.batched import BatchedRawEmbedder
 from fr_core.embed.flip import FlipFusion
 from fr_core.embed.onnx import OnnxEmbedder
 from fr_core.embed.plain import PlainEmbedder
-from fr_core.embed.protocol import Embedder
+from fr_core.embed.protocol import RawEmbedder
 from fr_core.errors import ConfigInvalid
 from fr_core.imaging import ImageLimits
 from fr_core.packs.cache import ModelCache
@@ -40,6 +40,9 @@ DETECTION = ("thorough", "fast")
 """Where faces are looked for: always up to full resolution, or only where copies of 640 px show no face."""
 
 AUTO = "auto"
+
+SCALES = Scales()
+"""At which scales photos are looked at."""
 
 T = TypeVar("T")
 
@@ -84,9 +87,14 @@ class EngineOptions:
 
 
 class Lifeline:
-    """Tells once, to whoever watches, that a device was lost."""
+    """Tells once, to whoever watches, that a device was lost.
+
+    Attributes:
+        cause: what it was lost to; None while it is not, or where nobody knows.
+    """
 
     def __init__(self) -> None:
+        self.cause: BaseException | None = None
         self._lock = threading.Lock()
         self._cut = False
         self._watchers: list[Callable[[], None]] = []
@@ -99,9 +107,10 @@ class Lifeline:
                 return
         watcher()
 
-    def cut(self) -> None:
-        """Say that the device is lost."""
+    def cut(self, cause: BaseException | None = None) -> None:
+        """Say that the device is lost, and to what."""
         with self._lock:
+            self.cause = self.cause or cause
             watchers, self._watchers, self._cut = self._watchers, [], True
         for watcher in watchers:
             watcher()
@@ -117,7 +126,8 @@ class Engine:
         device: what runs the models.
         detection: thorough or fast.
         lifeline: tells when a device is lost; then every call fails with `DeviceLost`.
-        batchers: what `close` closes.
+        batchers: of the detector and of the embedder, in this order, which `close` closes; empty where the models run
+            elsewhere.
     """
 
     pack: Pack
@@ -160,20 +170,18 @@ def open_engine(
     observer = observer or NullObserver()
     if options.detection not in DETECTION:
         raise ConfigInvalid(f"`model.detection` knows only: {', '.join(DETECTION)}.", key="model.detection")
-    scales = Scales()
     detector_sizes = parse_sizes(options.detector_sizes, "batching.detector_sizes")
     embedder_sizes = parse_sizes(options.embedder_sizes, "batching.embedder_sizes")
     threads, lanes = _shares(options)
-    side = pack.detector.input_size
-    tile_shapes = ((side, side),) if side else scales.tile_shapes
+    tile_shapes = tile_shapes_of(pack)
 
     def sessions(
-        spec: DetectorSpec | EmbedderSpec, shapes: Sequence[tuple[int, int]], batches: Sequence[int] | None
+        spec: DetectorSpec | EmbedderSpec, device: str, shapes: Sequence[tuple[int, int]], batches: Sequence[int] | None
     ) -> list[Session]:
         return open_sessions(
             cache.read_verified(spec.file),
             PixelInput(spec.colour, spec.mean, spec.std),
-            options.device,
+            device,
             options.precision,
             threads,
             lanes,
@@ -181,16 +189,18 @@ def open_engine(
             cache.folder.parent / _ENGINES,
         )
 
-    seeing = sessions(pack.detector, tile_shapes, detector_sizes)
-    embedding = sessions(pack.embedder, ((CROP_SIZE, CROP_SIZE),), embedder_sizes)
+    seeing = sessions(pack.detector, options.device, tile_shapes, detector_sizes)
+    device = replace(_active(seeing), requested=options.device)
+    # Where auto chose for the detector, the embedder goes to the same device, or the start fails.
+    embedding = sessions(pack.embedder, device.active, ((CROP_SIZE, CROP_SIZE),), embedder_sizes)
     lifeline = Lifeline()
     batching = partial(Batcher, max_queued=options.max_queued, observer=observer, on_death=lifeline.cut)
 
-    models = [_tile_detector(session, pack.detector, scales) for session in seeing]
+    models = [_tile_detector(session, pack.detector) for session in seeing]
     detector: Batcher[U8, TileFaces] = batching(
         "detector",
         [model.detect_tiles for model in _lanes(models, seeing[0], lanes)],
-        _allowed(detector_sizes, PROCESSOR_TILES, seeing[0], None),
+        _allowed(detector_sizes, PROCESSOR_TILES, seeing[0], None, "batching.detector_sizes"),
         examples=[np.zeros((*shape, 3), np.uint8) for shape in tile_shapes],
         group=lambda tile: tile.shape,
     )
@@ -198,7 +208,7 @@ def open_engine(
     embedder: Batcher[AlignedFace, F32] = batching(
         "embedder",
         [_rows_of(model) for model in _lanes(embedders, embedding[0], lanes)],
-        _allowed(embedder_sizes, PROCESSOR_FACES, embedding[0], pack.embedder.max_batch),
+        _allowed(embedder_sizes, PROCESSOR_FACES, embedding[0], pack.embedder.max_batch, "batching.embedder_sizes"),
         examples=[_blank_face()],
     )
     detector.start()
@@ -207,24 +217,59 @@ def open_engine(
     except BaseException:
         detector.close()
         raise
-    raw = BatchedRawEmbedder(embedder, pack.embedder.embedding_size)
-    model_id = pack.model_id(flip=options.flip)
-    fused: Embedder = FlipFusion(raw, model_id) if options.flip else PlainEmbedder(raw, model_id)
-    pipeline = Pipeline(
+    pipeline = build_pipeline(
+        pack,
+        BatchedTileDetector(detector, tile_shapes),
+        BatchedRawEmbedder(embedder, pack.embedder.embedding_size),
+        options,
+        image_limits,
+        quality_limits,
+        observer,
+    )
+    return Engine(pack, pipeline, device, options.detection, lifeline, (detector, embedder))
+
+
+def build_pipeline(
+    pack: Pack,
+    tile_detector: TileDetector,
+    raw_embedder: RawEmbedder,
+    options: EngineOptions,
+    image_limits: ImageLimits | None = None,
+    quality_limits: QualityLimits | None = None,
+    observer: Observer | None = None,
+) -> Pipeline:
+    """Put everything of a pipeline around the two models of a pack, wherever they run.
+
+    Args:
+        pack: whose thresholds and model id count.
+        tile_detector: runs the pack's detector; takes tiles of `tile_shapes_of(pack)`.
+        raw_embedder: runs the pack's embedder.
+        options: of which `detection` and `flip` count here.
+        image_limits: what a photo may be; None = the defaults.
+        quality_limits: what a face should be; None = the defaults.
+        observer: is told of photos; None = nobody.
+    """
+    model = pack.model_id(flip=options.flip)
+    return Pipeline(
         MultiscaleDetector(
-            BatchedTileDetector(detector, tile_shapes),
+            tile_detector,
             pack.detector.score_threshold,
             pack.detector.nms_threshold,
-            scales,
+            SCALES,
             fast=options.detection == "fast",
         ),
-        fused,
+        FlipFusion(raw_embedder, model) if options.flip else PlainEmbedder(raw_embedder, model),
         image_limits or ImageLimits(),
         quality_limits or QualityLimits(),
         pack.embedder.min_embedding_norm,
         observer,
     )
-    return Engine(pack, pipeline, _active(embedding), options.detection, lifeline, (detector, embedder))
+
+
+def tile_shapes_of(pack: Pack) -> tuple[tuple[int, int], ...]:
+    """(height, width) in pixels of the tiles that a pack's detector is given, the smallest first."""
+    side = pack.detector.input_size
+    return ((side, side),) if side else SCALES.tile_shapes
 
 
 def parse_sizes(text: str, key: str) -> tuple[int, ...] | None:
@@ -278,9 +323,9 @@ def _active(sessions: Sequence[Session]) -> ActiveDevice:
     return replace(first, active=f"{first.active.partition(':')[0]}:{','.join(numbers)}") if numbers[0] else first
 
 
-def _tile_detector(session: Session, spec: DetectorSpec, scales: Scales) -> TileDetector:
+def _tile_detector(session: Session, spec: DetectorSpec) -> TileDetector:
     model = YunetDetector if spec.family == "yunet" else ScrfdDetector
-    return model(session, spec, scales.tile_shapes, scales.heard * spec.score_threshold)
+    return model(session, spec, SCALES.tile_shapes, SCALES.heard * spec.score_threshold)
 
 
 def _lanes(models: Sequence[T], session: Session, lanes: int) -> list[T]:
@@ -289,12 +334,21 @@ def _lanes(models: Sequence[T], session: Session, lanes: int) -> list[T]:
 
 
 def _allowed(
-    sizes: tuple[int, ...] | None, on_processor: tuple[int, ...], session: Session, limit: int | None
+    sizes: tuple[int, ...] | None, on_processor: tuple[int, ...], session: Session, limit: int | None, key: str
 ) -> tuple[int, ...]:
-    """The batch sizes that were asked for, or that suit the device, as far as the model takes them."""
-    fitting = sizes or (ACCELERATOR_BATCHES if _accelerated(session) else on_processor)
-    largest = min(limit or fitting[-1], session.input_shape[0] or fitting[-1])
-    return tuple(size for size in fitting if size <= largest)
+    """The batch sizes that were asked for, or those that suit the device and that the model takes.
+
+    Raises:
+        ConfigInvalid: the model does not take a size that was asked for.
+    """
+    known = [most for most in (limit, session.input_shape[0]) if most is not None]
+    largest = min(known, default=None)
+    if sizes is not None:
+        if largest is not None and sizes[-1] > largest:
+            raise ConfigInvalid(f"The model takes batches of {largest} at most, so `{key}` may not be larger.", key=key)
+        return sizes
+    suited = ACCELERATOR_BATCHES if _accelerated(session) else on_processor
+    return tuple(size for size in suited if largest is None or size <= largest)
 
 
 def _accelerated(session: Session) -> bool:

@@ -347,6 +347,13 @@ class AddressUnavailable(Unrecoverable):
     remedy = "Stop what listens there, or choose another host or port in the configuration; port 0 takes any free port."
 
 
+class FrontendsFailed(Unrecoverable):
+    """Front-end processes of the server do not start, or end again and again."""
+
+    reason = "FRONTENDS_FAILED"
+    remedy = "Look for the reason in the log, such as too little memory; `server.frontends = 0` does without them."
+
+
 class StoreInUse(Unrecoverable):
     """Another process has the data folder open."""
 

@@ -81,11 +81,11 @@ TestdataOption = Annotated[
     typer.Option(metavar="DIR", help="Folder of the labelled photos [default: FR_TESTDATA, else ../shared/testdata]"),
 ]
 PackOption = Annotated[str, typer.Option(help="Model pack.")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, openvino, cuda or cuda:N.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, openvino, cuda[:N], tensorrt[:N], or several: cuda:0,1.")]
 PrecisionOption = Annotated[
     Precision,
     typer.Option(
-        help="Numbers that the models compute with; fastest is bf16 with OpenVINO where the processor has it."
+        help="Numbers that the models compute with; fastest is bf16 where the processor has it, fp16 on a named GPU."
     ),
 ]
 DetectionOption = Annotated[

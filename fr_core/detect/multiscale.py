@@ -1,4 +1,4 @@
-"""The rule of scales: which parts of a photo a model of square tiles looks at, and how its answers become one.
+"""The rule of scales: which parts of a photo a model of tiles looks at, and how its answers become one.
 
 **Where it looks.** L is the longer side of the photo. The model sees copies of the photo:
 

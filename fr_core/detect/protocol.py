@@ -1,4 +1,4 @@
-"""The seams of detection: a detector of photos, and the model of square tiles beneath it."""
+"""The seams of detection: a detector of photos, and the model of tiles beneath it."""
 
 from __future__ import annotations
 

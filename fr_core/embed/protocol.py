@@ -38,7 +38,7 @@ class Embedder(Protocol):
         ...
 
     def embed(self, faces: Sequence[AlignedFace]) -> tuple[EmbeddingWithNorm, ...]:
-        """Embed faces, in their order; a face's embedding does not depend on those beside it (cosine > 0.99999)."""
+        """Embed faces, in their order; a face's embedding does not depend on its batch (cosine > 0.9995 in f32)."""
         ...
 
 

@@ -7,16 +7,17 @@ the lanes are busy, items queue up, and the next batch is larger by itself.
 * **Sizes.** A batch has one of the allowed sizes, the largest that the waiting items fill, so that the model sees a
   small, warmed set of shapes. Items of one batch share their group (the size of a tile). While other lanes are idle, a
   lane leaves them their share.
-* **Classes.** Interactive items go before bulk items, and the two never share a batch: a bulk item costs an interactive
-  one at most the batch that is running. Of `BULK_TURN` batches one is for bulk items, so that they do not starve.
+* **Classes.** Interactive items go before bulk items, and the two never share a batch. Of `BULK_TURN` batches one is
+  for bulk items, so that they do not starve, and never two in a row: an interactive item waits for one bulk batch at
+  most.
 * **Bounds.** Each class queues up to `max_queued` items. More interactive items are refused with `Overloaded`; more
   bulk items wait in their own thread. A submission that would pass the bound is taken whole if the queue is below it,
   else a photo with more faces than the bound could never be served.
 * **Nobody waits.** Items whose call was cancelled, or whose deadline has passed, are dropped when the batch forms.
 * **Poison.** When a batch fails, its items run once more, each on its own, and only those that fail again fail.
 * **Death.** When an item fails on its own, the lane runs an example that was fine at the start. If that fails too, the
-  device is lost. Then, or if a lane's thread ends for whatever reason, every waiter gets `DeviceLost` at once, in all
-  lanes, `on_death` is called, and later submissions are refused.
+  device is lost. Then, or if a lane ends for whatever reason, every waiter gets `DeviceLost` at once, in all lanes,
+  `on_death` hears the cause, and later submissions are refused.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class Batcher(Generic[Item, Result]):
             first is what a device must be able to run as long as it lives. At least one.
         group: items share a batch if this is equal for them.
         observer: is told of queues and batches.
-        on_death: called once, from a lane's thread, when a lane has died.
+        on_death: called once, from a lane's thread, with what killed it.
         clock: seconds, monotonic.
 
     Raises:
@@ -96,7 +97,7 @@ class Batcher(Generic[Item, Result]):
         examples: Sequence[Item],
         group: Callable[[Item], Hashable] = lambda item: None,
         observer: Observer | None = None,
-        on_death: Callable[[], None] = lambda: None,
+        on_death: Callable[[BaseException], None] = lambda error: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         require_sizes(sizes, f"batching.{role}_sizes")
@@ -111,13 +112,13 @@ class Batcher(Generic[Item, Result]):
         self._observer = observer or NullObserver()
         self._on_death = on_death
         self._clock = clock
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._work_waits = threading.Condition(self._lock)  # lanes listen
         self._room_came = threading.Condition(self._lock)  # bulk submitters listen
         self._queues: dict[bool, deque[_Entry[Item, Result]]] = {False: deque(), True: deque()}
         self._running: set[_Submission[Result]] = set()
         self._idle_lanes = 0
-        self._turns = 0
+        self._since_bulk = 0
         self._closing = False
         self._dead = False
         self._threads: list[threading.Thread] = []
@@ -133,9 +134,8 @@ class Batcher(Generic[Item, Result]):
             thread = threading.Thread(target=self._lane, args=(run, ready), name=f"{self._role}-{number}", daemon=True)
             self._threads.append(thread)
             thread.start()
-            try:
-                ready.result()  # one after the other: runtimes have been seen to hang when first used by two at once
-            except Exception as error:
+            error = ready.exception()  # one after the other: runtimes have been seen to hang when two came at once
+            if error is not None:
                 self.close()
                 sizes = ", ".join(map(str, self._sizes))
                 raise DeviceUnavailable(
@@ -199,58 +199,52 @@ class Batcher(Generic[Item, Result]):
 
     def _lane(self, run: Run[Item, Result], ready: Future[None]) -> None:
         try:
-            try:
-                for example in self._examples:
-                    for size in self._sizes:
-                        run([example] * size)
-            except Exception as error:  # noqa: BLE001 - `start` raises it
-                ready.set_exception(error)
-                return
+            for example in self._examples:
+                for size in self._sizes:
+                    run([example] * size)
             ready.set_result(None)
             while batch := self._next_batch():
                 self._work(run, batch)
-        finally:
-            # Whatever ended this thread: with work left, or before its time, nobody may wait for it in vain.
-            with self._lock:
-                expected = self._closing and not any(self._queues.values())
-            if not expected:
-                self._die()
+        except BaseException as error:  # noqa: BLE001 - told to `start`, or to every waiter and `on_death`
+            if ready.done():
+                self._die(error)
+            else:
+                ready.set_exception(error)
 
     def _next_batch(self) -> list[_Entry[Item, Result]]:
         """Wait for items and take a batch of them; empty when the batcher is closed and nothing waits."""
-        with self._lock:
-            self._idle_lanes += 1
-            try:
-                while True:
-                    self._drop_unwanted()
-                    if self._dead:
-                        return []
-                    if any(self._queues.values()):
-                        return self._take()
-                    if self._closing:
-                        return []
+        while True:
+            with self._lock:
+                self._idle_lanes += 1
+                while not (self._dead or self._closing or any(self._queues.values())):
                     self._work_waits.wait()
-            finally:
+                unwanted = self._take_unwanted()
+                batch = self._take() if any(self._queues.values()) else []
+                ended = self._dead or self._closing
                 self._idle_lanes -= 1
+            for submission in unwanted:
+                _fail(submission, CallEnded("The call ended before its work was done."))
+            if batch or ended:
+                return batch
 
-    def _drop_unwanted(self) -> None:
+    def _take_unwanted(self) -> set[_Submission[Result]]:
+        """Drop the items of ended calls from the queues; return whose they were."""
+        dropped = set()
         for queue in self._queues.values():
             unwanted = [entry for entry in queue if not entry.submission.wanted()]
             if unwanted:
                 _remove(queue, unwanted)
-                for submission in {entry.submission for entry in unwanted}:
-                    _fail(submission, CallEnded("The call ended before its work was done."))
+                dropped |= {entry.submission for entry in unwanted}
                 self._observer.dropped(self._role, len(unwanted))
                 self._tell_depth()
                 self._room_came.notify_all()
+        self._running -= dropped
+        return dropped
 
     def _take(self) -> list[_Entry[Item, Result]]:
         interactive, bulk = self._queues[False], self._queues[True]
-        if interactive and bulk:
-            self._turns = (self._turns + 1) % BULK_TURN
-            queue = interactive if self._turns else bulk
-        else:
-            queue = interactive or bulk
+        queue = bulk if not interactive or (bulk and self._since_bulk >= BULK_TURN - 1) else interactive
+        self._since_bulk = 0 if queue is bulk else self._since_bulk + 1
         group = queue[0].group
         alike = [entry for entry in queue if entry.group == group]
         share = math.ceil(len(alike) / self._idle_lanes)
@@ -274,47 +268,38 @@ class Batcher(Generic[Item, Result]):
                 self._settle(entry, result)
 
     def _sort_out(self, run: Run[Item, Result], batch: list[_Entry[Item, Result]], error: Exception) -> None:
-        """Run the items of a failed batch one by one; then see whether the device is still there."""
-        failed: list[tuple[_Entry[Item, Result], Exception]] = []
-        if len(batch) == 1:
-            failed.append((batch[0], error))
-        else:
-            for entry in batch:
-                try:
-                    (result,) = _checked(run, [entry.item])
-                except Exception as again:  # noqa: BLE001 - the boundary of an item
-                    failed.append((entry, again))
-                    if not self._alive(run):
-                        break
-                else:
-                    self._settle(entry, result)
-        if failed and not self._alive(run):
-            self._die()
-            return
-        for entry, reason in failed:
+        """Run the items of a failed batch one by one; where one fails alone, see whether the device is still there."""
+        self._observer.failed(self._role, len(batch))
+        for entry in batch:
+            own = error if len(batch) == 1 else self._alone(run, entry)
+            if own is None:
+                continue
+            _checked(run, self._examples[:1])  # what it raises ends the lane
             with self._lock:
                 self._running.discard(entry.submission)
-            _fail(entry.submission, reason)
+            _fail(entry.submission, own)
 
-    def _alive(self, run: Run[Item, Result]) -> bool:
+    def _alone(self, run: Run[Item, Result], entry: _Entry[Item, Result]) -> Exception | None:
+        """Run one item and settle it, or return why it failed."""
         try:
-            _checked(run, self._examples[:1])
-        except Exception:  # noqa: BLE001 - that it fails is the answer
-            return False
-        return True
+            (result,) = _checked(run, [entry.item])
+        except Exception as error:  # noqa: BLE001 - the boundary of an item
+            return error
+        self._settle(entry, result)
+        return None
 
     def _settle(self, entry: _Entry[Item, Result], result: Result) -> None:
         submission = entry.submission
         with self._lock:
             submission.results[entry.place] = result
             submission.missing -= 1
-            if submission.missing:
+            if submission.missing and not submission.future.done():
                 return
             self._running.discard(submission)
         with suppress(InvalidStateError):  # it has failed already: another of its items, or the death of a lane
             submission.future.set_result(submission.results)
 
-    def _die(self) -> None:
+    def _die(self, error: BaseException) -> None:
         """Fail every waiter, in the queues and in all lanes, at once."""
         with self._lock:
             first = not self._dead
@@ -326,9 +311,11 @@ class Batcher(Generic[Item, Result]):
             self._tell_depth()
             self._wake_all()
         for submission in waiting:
-            _fail(submission, _lost(self._role))
+            lost = _lost(self._role)
+            lost.__cause__ = error
+            _fail(submission, lost)
         if first:
-            self._on_death()
+            self._on_death(error)
 
     def _wake_all(self) -> None:
         self._work_waits.notify_all()

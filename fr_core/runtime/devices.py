@@ -48,7 +48,7 @@ class ActiveDevice:
 
     Attributes:
         requested: such as "auto", "cuda:0,1".
-        active: what runs: "cpu", "openvino", "cuda:N" or "tensorrt:N"; never "auto".
+        active: what runs: "cpu", "openvino", "cuda:0", "cuda:0,1", "tensorrt:0" and so on; never "auto".
         runtime: name and version of the library that runs it, such as "onnxruntime 1.32.0".
         precision: of weights and arithmetic.
     """

@@ -30,6 +30,10 @@ class Observer(Protocol):
         """Hear that a batch is done: how long each of its items had waited, and how long the model ran, in seconds."""
         ...
 
+    def failed(self, model: ModelRole, items: int) -> None:
+        """Hear that a batch of so many items failed; its items run once more, one by one."""
+        ...
+
     def dropped(self, model: ModelRole, items: int) -> None:
         """Hear that items were dropped unrun, since their call had been cancelled or its deadline had passed."""
         ...
@@ -50,6 +54,9 @@ class NullObserver:
 
     def batch(self, model: ModelRole, waits_s: list[float], run_s: float) -> None:
         """As `Observer.batch`."""
+
+    def failed(self, model: ModelRole, items: int) -> None:
+        """As `Observer.failed`."""
 
     def dropped(self, model: ModelRole, items: int) -> None:
         """As `Observer.dropped`."""

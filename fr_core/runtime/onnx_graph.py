@@ -11,7 +11,7 @@ Every edit leaves what the model computes as it is, but for `half`, which rounds
   have a stored value become constants.
 * Narrow grouped convolutions become wider ones, with zeros between, since processors work on 8 channels and more.
 * Shapes that were written down for a batch of one go where the model takes any batch: ONNX Runtime would warn at
-  each run.
+  each run. Where the file itself says one picture, that goes too if it is asked for, and must then be tried.
 * Weights and arithmetic become float16, where that is asked for.
 * The input becomes pixels: bytes are a quarter of what floats are, and no float picture is made in Python.
 """

@@ -70,19 +70,17 @@ def open_onnxruntime(plan: Plan) -> OnnxRuntimeSession:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     chain = providers(plan)
     wanted, wanted_options = chain[0]
-    if wanted == CPU:
-        session = _session(plan.model, options, chain)
-    else:
+    if wanted != CPU:
         if "trt_engine_cache_path" in wanted_options:
             Path(wanted_options["trt_engine_cache_path"]).mkdir(parents=True, exist_ok=True, mode=0o700)
         ort.preload_dlls()  # finds CUDA and cuDNN in the nvidia wheels, where they are installed that way
-        try:
-            session = _session(plan.model, options, chain)
-        except _DEVICE_FAILURES as error:
-            raise DeviceUnavailable(
-                f"The device {plan.spec} could not be opened by ONNX Runtime's {wanted}: {reason(error)}.",
-                device=str(plan.spec),
-            ) from error
+    try:
+        session = _session(plan.model, options, chain)
+    except _DEVICE_FAILURES as error:
+        raise DeviceUnavailable(
+            f"The device {plan.spec} could not be opened by ONNX Runtime's {wanted}: {reason(error)}.",
+            device=str(plan.spec),
+        ) from error
     if session.get_providers()[0] != wanted:
         raise DeviceUnavailable(
             f"The device {plan.spec} was asked for, but ONNX Runtime did not activate its {wanted}; it runs with "

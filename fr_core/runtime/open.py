@@ -87,8 +87,8 @@ def batches_alike(session: Session) -> bool:
     """
     _, height, width, _ = session.input_shape
     noise = np.random.default_rng(0).integers(0, 256, (2, height or _PROBE, width or _PROBE, 3), dtype=np.uint8)
-    alone = [session.run(noise[:1]), session.run(noise[1:])]
     try:
+        alone = [session.run(noise[:1]), session.run(noise[1:])]
         together = session.run(noise)
     except Exception:  # noqa: BLE001 - libraries raise what they like; that it does not run is the answer
         return False
@@ -118,6 +118,7 @@ class _Opener:
                 sessions = self._opened(plan, any_batch=True)
                 if batches_alike(sessions[0]):
                     return sessions
+                del sessions  # a model may be large
             except DeviceUnavailable:
                 pass  # the library refuses the model so; as its file has it, it may not
         return self._opened(plan, any_batch=False)

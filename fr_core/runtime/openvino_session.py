@@ -9,6 +9,7 @@ from typing import cast
 import numpy as np
 import openvino as ov
 
+from fr_core.errors import DeviceUnavailable
 from fr_core.runtime.devices import ActiveDevice, Precision
 from fr_core.runtime.plan import Plan
 from fr_core.types import F32, U8
@@ -71,7 +72,11 @@ def open_openvino(plan: Plan) -> OpenVinoSession:
     core = ov.Core()
     version = f"openvino {ov.__version__.split('-')[0]}"
     device = ActiveDevice(plan.requested, "openvino", version, plan.precision)
-    return OpenVinoSession(core, core.read_model(plan.model), settings(plan), device)
+    try:
+        graph = core.read_model(plan.model)
+    except RuntimeError as error:  # what OpenVINO raises
+        raise DeviceUnavailable("OpenVINO cannot read the model.", device="openvino") from error
+    return OpenVinoSession(core, graph, settings(plan), device)
 
 
 def settings(plan: Plan) -> dict[str, str]:

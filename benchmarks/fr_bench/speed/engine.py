@@ -32,6 +32,8 @@ _MAX_QUEUED = 64
 def fastest_precision(device: str) -> str:
     """The precision in which a device is quickest without a loss of accuracy that `fr evaluate` shows.
 
+    For `auto` that of a processor: fp16 has to be asked for with a CUDA device.
+
     Raises:
         ConfigInvalid: there is no such device.
     """

@@ -184,7 +184,7 @@ class EmbeddingOverhead:
 
     Attributes:
         batch: faces of one call.
-        embedder_ms: per face, our embedder: normalised input, the run, normalised output; median of the repeats.
+        embedder_ms: per face, our embedder: the batcher, the run, normalised output; median of the repeats.
         runtime_ms: per face, the session's run on a prepared batch; median of the repeats.
         ratio: embedder_ms / runtime_ms.
     """
@@ -241,7 +241,7 @@ class PipelineDetail:
         stages: where the time goes.
         embedding: the embedder alone, for each size of batch; empty where no face was found.
         overhead_ratio: the worst ratio of `embedding`; None where it is empty.
-        peer: which of the peer's modes was quicker and so is its figure; None without a peer.
+        peer: the mode of the peer whose figure is taken, that with one caller; None without a peer.
         agreement: with the peer; None without one.
     """
 
@@ -383,7 +383,7 @@ class ServeDetail:
         goodput_to_peak: goodput of the overload / photos_per_s; None as above.
         peer: as in `PipelineDetail`.
         agreement: as in `PipelineDetail`.
-        batches: empty without `--metrics-url`.
+        batches: empty without `--batches` and `--metrics-url`.
     """
 
     workload: Workload
@@ -447,7 +447,7 @@ class BenchReport:
         command: pipeline, serve or search.
         photos_per_s: median over the rounds; None where no photo was measured.
         faces_per_s: as above.
-        peer_photos_per_s: of the peer's quicker mode, median over the rounds of the same run; None without a peer.
+        peer_photos_per_s: of the peer with one caller, median over the rounds of the same run; None without a peer.
         ratio: photos_per_s / peer_photos_per_s; None without a peer.
         conditions: machine and versions.
         engine: the engine's settings; None where no model ran.

@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 
-from fr_core.errors import Failure, FrError, InputRefused, InternalError, InvalidField
+from fr_core.errors import CallEnded, Failure, FrError, InputRefused, InternalError, InvalidField
 from fr_server.errors import abort
 from fr_server.interceptors.wrapping import EXEMPT, Context, Handler, Malformed, Stream, Unary, wrap
 from fr_server.telemetry.listener import CANCELLED, OK, CallObserver, NullListener
@@ -47,11 +47,6 @@ def as_item_error(error: Exception) -> FrError:
     told = as_fr_error(error, "an item of a stream", call.request_id)
     call.observer.refused(told.reason)
     return told
-
-
-def current_request_id() -> str:
-    """Return the id of the call that is being answered."""
-    return _current.get().request_id
 
 
 def _sent(context: Context, key: str) -> Iterator[str]:
@@ -136,7 +131,7 @@ class _Call:
             self._ended(OK)
         elif isinstance(error, Exception):
             told = as_fr_error(error, self.method, self.request_id)
-            self._ended(told.reason)
+            self._ended(CANCELLED if isinstance(told, CallEnded) else told.reason)
             await abort(self.context, told, self.request_id)
         else:  # cancelled, the reader of a stream gone, or the process ending
             self._ended(CANCELLED)

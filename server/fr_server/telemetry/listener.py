@@ -77,6 +77,11 @@ class Together:
         for listener in self._listeners:
             listener.batch(model, waits_s, run_s)
 
+    def failed(self, model: ModelRole, items: int) -> None:
+        """As `Observer.failed`."""
+        for listener in self._listeners:
+            listener.failed(model, items)
+
     def dropped(self, model: ModelRole, items: int) -> None:
         """As `Observer.dropped`."""
         for listener in self._listeners:

@@ -89,6 +89,12 @@ DROPPED = Spec(
     "Items dropped before the model ran, since their call was cancelled or its deadline had passed.",
     ("model",),
 )
+FAILED_BATCHES = Spec(
+    "fr_failed_batches_total",
+    "counter",
+    "Batches that failed, and whose items then ran one by one; more than a few tell of a device short of memory.",
+    ("model",),
+)
 PHOTOS = Spec("fr_photos_total", "counter", "Photos analysed.")
 FACES = Spec("fr_faces_total", "counter", "Faces found in them.")
 DEVICE_INFO = Spec(
@@ -113,6 +119,7 @@ SPECS: tuple[Spec, ...] = (
     INFERENCE_SECONDS,
     QUEUE_DEPTH,
     DROPPED,
+    FAILED_BATCHES,
     PHOTOS,
     FACES,
     DEVICE_INFO,
@@ -154,6 +161,7 @@ class PrometheusObserver:
         runs = _histogram(INFERENCE_SECONDS, self.registry)
         depths = _gauge(QUEUE_DEPTH, self.registry)
         drops = _counter(DROPPED, self.registry)
+        failures = _counter(FAILED_BATCHES, self.registry)
         self._models = {
             model: _OfModel(
                 wait=waits.labels(model),
@@ -161,6 +169,7 @@ class PrometheusObserver:
                 run=runs.labels(model),
                 depth=depths.labels(model),
                 drops=drops.labels(model),
+                failures=failures.labels(model),
             )
             for model in MODELS
         }
@@ -199,6 +208,10 @@ class PrometheusObserver:
         of_model.run.observe(run_s)
         for wait_s in waits_s:
             of_model.wait.observe(wait_s)
+
+    def failed(self, model: ModelRole, items: int) -> None:
+        """As `Observer.failed`."""
+        self._models[model].failures.inc()
 
     def dropped(self, model: ModelRole, items: int) -> None:
         """As `Observer.dropped`."""
@@ -269,6 +282,7 @@ class _OfModel:
     run: Histogram
     depth: Gauge
     drops: Counter
+    failures: Counter
 
 
 def _counter(spec: Spec, registry: CollectorRegistry) -> Counter:
