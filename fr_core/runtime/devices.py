@@ -70,10 +70,10 @@ def parse_device(text: str) -> DeviceSpec:
             return DeviceSpec(kind)
     match = _INDEXED.fullmatch(text)
     if match is None:
-        raise ConfigInvalid(f"{text!r} is not a device; the devices are {_DEVICES}.", key="device")
+        raise ConfigInvalid(f"{text!r} is not a device; the devices are {_DEVICES}.", key="model.device")
     indices = tuple(int(number) for number in (match[2] or "0").split(","))
     if len(set(indices)) < len(indices):
-        raise ConfigInvalid(f"The device {text!r} names a number twice.", key="device")
+        raise ConfigInvalid(f"The device {text!r} names a number twice.", key="model.device")
     return DeviceSpec("cuda" if match[1] == "cuda" else "tensorrt", indices)
 
 
@@ -87,11 +87,11 @@ def parse_precision(text: str, spec: DeviceSpec) -> Precision:
     if precision is None:
         raise ConfigInvalid(
             f"{text!r} is not a precision; the precisions are {' and '.join(_names(get_args(Precision)))}.",
-            key="precision",
+            key="model.precision",
         )
     if precision not in PRECISIONS[spec.kind]:
         raise ConfigInvalid(
-            f"The device {spec} has no {text}; it has {' and '.join(PRECISIONS[spec.kind])}.", key="precision"
+            f"The device {spec} has no {text}; it has {' and '.join(PRECISIONS[spec.kind])}.", key="model.precision"
         )
     found: Precision = precision
     return found

@@ -61,9 +61,9 @@ def open_sessions(
     spec = parse_device(device)
     wanted = parse_precision(precision, spec)
     if threads < 0:
-        raise ConfigInvalid(f"The number of threads is {threads}; it must be 0 or more.", key="threads")
+        raise ConfigInvalid(f"The number of threads is {threads}; it must be 0 or more.", key="model.threads")
     if lanes < 1:
-        raise ConfigInvalid(f"The number of lanes is {lanes}; it must be 1 or more.", key="lanes")
+        raise ConfigInvalid(f"The number of lanes is {lanes}; it must be 1 or more.", key="model.lanes")
     plan = Plan(b"", spec, device, wanted, threads, lanes, tuple(shapes), engines)
     opener = _Opener(model, pixels, libraries or installed_libraries())
     return [opener.first_of_auto(plan)] if spec.kind == "auto" else opener.all_of(plan)
@@ -76,7 +76,7 @@ def open_session(model: bytes, pixels: PixelInput, device: str = "auto", threads
         ConfigInvalid: the device names several numbers.
     """
     if len(parse_device(device).indices) > 1:
-        raise ConfigInvalid(f"The device {device!r} is more than one.", key="device")
+        raise ConfigInvalid(f"The device {device!r} is more than one.", key="model.device")
     return open_sessions(model, pixels, device, threads=threads)[0]
 
 

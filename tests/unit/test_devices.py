@@ -71,7 +71,7 @@ def test_devices_are_read(text: str, spec: DeviceSpec, again: str) -> None:
 def test_device_that_there_is_not_is_refused(text: str) -> None:
     with pytest.raises(ConfigInvalid) as caught:
         parse_device(text)
-    assert caught.value.metadata == {"key": "device"}
+    assert caught.value.metadata == {"key": "model.device"}
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_device_that_there_is_not_is_refused(text: str) -> None:
 def test_precision_that_a_device_never_has_is_refused_with_those_it_has(device: str, precision: str, says: str) -> None:
     with pytest.raises(ConfigInvalid, match=says) as caught:
         parse_precision(precision, parse_device(device))
-    assert caught.value.metadata == {"key": "precision"}
+    assert caught.value.metadata == {"key": "model.precision"}
 
 
 # --- which device is taken --------------------------------------------------------------------------------

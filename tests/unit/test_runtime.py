@@ -109,4 +109,4 @@ def test_device_that_is_not_there_is_refused_never_replaced() -> None:
 def test_numbers_out_of_range_are_refused(name: str, value: int) -> None:
     with pytest.raises(ConfigInvalid) as caught:
         open_sessions(b"", AS_THEY_ARE, "cpu", **{name: value})  # type: ignore[arg-type]
-    assert caught.value.metadata == {"key": name}
+    assert caught.value.metadata == {"key": f"model.{name}"}
