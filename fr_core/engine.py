@@ -29,7 +29,7 @@ from fr_core.packs.manifest import DetectorSpec, EmbedderSpec, Pack
 from fr_core.pipeline import Pipeline
 from fr_core.quality.assess import QualityLimits
 from fr_core.runtime.batcher import Batcher, require_sizes
-from fr_core.runtime.devices import ActiveDevice
+from fr_core.runtime.devices import ActiveDevice, parse_device, parse_precision
 from fr_core.runtime.observe import NullObserver, Observer
 from fr_core.runtime.onnx_graph import PixelInput
 from fr_core.runtime.open import open_sessions
@@ -168,6 +168,7 @@ def open_engine(
     """
     options = options or EngineOptions()
     observer = observer or NullObserver()
+    parse_precision(options.precision, parse_device(options.device))  # before the models are read
     if options.detection not in DETECTION:
         raise ConfigInvalid(f"`model.detection` knows only: {', '.join(DETECTION)}.", key="model.detection")
     detector_sizes = parse_sizes(options.detector_sizes, "batching.detector_sizes")

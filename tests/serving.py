@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,24 +13,32 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 from google.rpc import error_details_pb2, status_pb2
 from PIL import Image
 
 from fr_api.v1 import gallery_pb2_grpc, recognition_pb2_grpc, server_pb2_grpc
 from fr_core.detect.null import NullDetector
 from fr_core.detect.protocol import Detector
-from fr_core.embed.null import NullEmbedder
+from fr_core.embed.batched import BatchedRawEmbedder
+from fr_core.embed.null import NULL_MODEL, NullEmbedder
+from fr_core.embed.plain import PlainEmbedder
+from fr_core.embed.protocol import Embedder
 from fr_core.engine import Engine, Lifeline
 from fr_core.gallery.galleries import Galleries
 from fr_core.packs.manifest import Thresholds, load_pack
 from fr_core.pipeline import Pipeline
+from fr_core.runtime.batcher import Batcher
 from fr_core.runtime.devices import ActiveDevice
 from fr_core.runtime.observe import Observer
+from fr_core.types import F32, AlignedFace, frozen_array
 from fr_server.config import Config, config_from
 from fr_server.main import App, data_folder
 from fr_server.telemetry.open import Telemetry
 
 SQUARE = 64
+
+EmbedderRun = Callable[[Sequence[AlignedFace]], Sequence[F32]]
 
 # The null faces are flat squares: sharp or frontal they are not.
 NULL_QUALITY = {"min_sharpness": 0.0}
@@ -48,10 +56,47 @@ def photo(*blues: int, size: int = SQUARE, width: int = 400, height: int = 200) 
 
 def null_engine(config: Config, detector: Detector | None = None, observer: Observer | None = None) -> Engine:
     """Return an engine without models."""
-    pipeline = Pipeline(detector or NullDetector(), NullEmbedder(), config.images, config.quality, observer=observer)
+    return _engine(config, detector or NullDetector(), NullEmbedder(), observer, Lifeline())
+
+
+def batched_engine(
+    config: Config,
+    runs: Sequence[EmbedderRun],
+    observer: Observer | None = None,
+    batcher: type[Batcher[AlignedFace, F32]] = Batcher,
+    sizes: Sequence[int] = (1, 2, 4),
+) -> Engine:
+    """Return an engine with the null detector and, behind a batcher that was started, an embedding model.
+
+    Args:
+        config: its `batching.max_queued` bounds the queues.
+        runs: the model, f32[64] for each face; one function for each lane.
+        observer: as that of `open_engine`.
+        batcher: another class for a control.
+        sizes: allowed sizes of a batch.
+    """
+    lifeline = Lifeline()
+    blank = AlignedFace(frozen_array(np.zeros((112, 112, 3), np.uint8)), frozen_array(np.eye(2, 3, dtype=np.float32)))
+    faces = batcher(
+        "embedder", runs, sizes, config.batching.max_queued, [blank], observer=observer, on_death=lifeline.cut
+    )
+    faces.start()
+    embedder = PlainEmbedder(BatchedRawEmbedder(faces, 64), NULL_MODEL)
+    return _engine(config, NullDetector(), embedder, observer, lifeline, faces)
+
+
+def _engine(
+    config: Config,
+    detector: Detector,
+    embedder: Embedder,
+    observer: Observer | None,
+    lifeline: Lifeline,
+    *batchers: Batcher[Any, Any],
+) -> Engine:
+    pipeline = Pipeline(detector, embedder, config.images, config.quality, observer=observer)
     pack = replace(load_pack("buffalo_s"), thresholds=Thresholds(0.5, source="none: the null model", fmr=None))
     device = ActiveDevice(requested="cpu", active="cpu", runtime="null", precision="f32")
-    return Engine(pack, pipeline, device, "thorough", Lifeline())
+    return Engine(pack, pipeline, device, "thorough", lifeline, batchers)
 
 
 @dataclass
@@ -85,16 +130,23 @@ class Running:
 
 @contextmanager
 def running(
-    folder: Path, detector: Detector | None = None, observing: Telemetry | None = None, **sections: dict[str, Any]
+    folder: Path,
+    detector: Detector | None = None,
+    observing: Telemetry | None = None,
+    engine: Callable[[Config], Engine] | None = None,
+    **sections: dict[str, Any],
 ) -> Iterator[Running]:
-    """Run a server on `folder`; `sections` are those of the configuration."""
+    """Run a server on `folder`, with an engine without models or what `engine` makes of the configuration.
+
+    `sections` are those of the configuration.
+    """
     raw: dict[str, Any] = {"server": {}, "quality": NULL_QUALITY, "gallery": {}, **sections}
     raw["server"] = {"port": 0, "drain_s": 5.0, **raw["server"]}
     raw["gallery"] = {"folder": str(folder), **raw["gallery"]}
     config = config_from(raw)
     observing = observing or Telemetry()
-    engine = null_engine(config, detector, observing.listener)
-    app = App(config, engine, Galleries.open(data_folder(config), index=config.gallery.index), observing)
+    opened = engine(config) if engine else null_engine(config, detector, observing.listener)
+    app = App(config, opened, Galleries.open(data_folder(config), index=config.gallery.index), observing)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="server")
     thread.start()

@@ -6,6 +6,7 @@ that whoever is about to begin a piece of it can tell whether anybody still wait
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -35,9 +36,14 @@ class Ticket:
         self._cancelled = True
 
     @property
+    def left_s(self) -> float:
+        """Seconds until the deadline; infinite without one, 0 or less once it has passed."""
+        return math.inf if self.deadline is None else self.deadline - self._clock()
+
+    @property
     def wanted(self) -> bool:
         """Whether somebody still waits for the answer."""
-        return not self._cancelled and (self.deadline is None or self._clock() < self.deadline)
+        return not self._cancelled and self.left_s > 0
 
     def require_wanted(self) -> None:
         """Return if the answer is still wanted.

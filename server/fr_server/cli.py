@@ -21,6 +21,9 @@ def serve(
     precision: Annotated[str | None, typer.Option(help="f32, bf16 or fp16 (model.precision).")] = None,
     detection: Annotated[str | None, typer.Option(help="thorough or fast (model.detection).")] = None,
     flip: Annotated[bool | None, typer.Option(help="Fuse with the mirrored face (model.flip).")] = None,
+    frontends: Annotated[
+        int | None, typer.Option(help="Processes beside this one that answer calls (server.frontends).")
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Any other setting; may be repeated.")
     ] = None,
@@ -37,6 +40,7 @@ def serve(
     named = {
         "server.host": host,
         "server.port": port,
+        "server.frontends": frontends,
         "gallery.folder": None if data is None else str(data),
         "model.pack": pack,
         "model.device": device,

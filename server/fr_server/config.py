@@ -31,6 +31,7 @@ class NetworkConfig:
     max_in_flight: int = 64
     stream_window: int = 8
     drain_s: float = 20.0
+    frontends: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,11 @@ KEYS: Mapping[str, Key] = types.MappingProxyType(
         "server.max_in_flight": Key("Calls in work at once; more are refused with OVERLOADED.", 1, 100_000),
         "server.stream_window": Key("Items of one stream in work at once; further ones wait in the network.", 1, 1024),
         "server.drain_s": Key("Seconds that running calls may take to end after SIGTERM.", 0, 3600),
+        "server.frontends": Key(
+            "Processes that answer calls and work on photos, beside the one that runs the models; 0 for no others.",
+            0,
+            64,
+        ),
         "model.pack": Key("Model pack; `fr models list` shows them."),
         "model.device": Key(
             "auto, cpu, openvino, cuda, cuda:N, tensorrt or tensorrt:N, or several such as cuda:0,1; only auto chooses."

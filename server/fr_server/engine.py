@@ -16,7 +16,19 @@ def open_engine(config: Config, observer: Observer) -> Engine:
     Raises:
         UnknownPack, ModelNotInstalled, ModelCorrupt, DeviceUnavailable, ConfigInvalid.
     """
-    options = EngineOptions(
+    return open_core_engine(
+        load_pack(config.model.pack),
+        ModelCache(cache_folder()),
+        engine_options(config),
+        config.images,
+        config.quality,
+        observer,
+    )
+
+
+def engine_options(config: Config) -> EngineOptions:
+    """Return how the configuration says that the models are run."""
+    return EngineOptions(
         device=config.model.device,
         precision=config.model.precision,
         detection=config.model.detection,
@@ -26,7 +38,4 @@ def open_engine(config: Config, observer: Observer) -> Engine:
         detector_sizes=config.batching.detector_sizes,
         embedder_sizes=config.batching.embedder_sizes,
         max_queued=config.batching.max_queued,
-    )
-    return open_core_engine(
-        load_pack(config.model.pack), ModelCache(cache_folder()), options, config.images, config.quality, observer
     )

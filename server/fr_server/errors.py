@@ -49,7 +49,7 @@ STATUS: Mapping[type[e.FrError], grpc.StatusCode] = types.MappingProxyType(
         e.StoreFailed: grpc.StatusCode.UNAVAILABLE,
         e.InternalError: grpc.StatusCode.INTERNAL,
         e.DeviceLost: grpc.StatusCode.UNAVAILABLE,
-        e.CallEnded: grpc.StatusCode.CANCELLED,
+        e.CallEnded: grpc.StatusCode.DEADLINE_EXCEEDED,
     }
 )
 

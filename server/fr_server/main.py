@@ -8,7 +8,9 @@ import logging
 import os
 import signal
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -23,13 +25,14 @@ from fr_core.gallery.galleries import Galleries
 from fr_server.config import Config
 from fr_server.convert.server import server_info
 from fr_server.engine import open_engine
+from fr_server.frontends.metrics import shared_metrics
 from fr_server.interceptors.admission import Admission
 from fr_server.interceptors.boundary import Boundary
-from fr_server.services.gallery import GalleryService
+from fr_server.services.gallery import GalleryCalls, GalleryService
 from fr_server.services.probes import Probes
 from fr_server.services.recognition import RecognitionService
 from fr_server.services.server import ServerService
-from fr_server.telemetry.logs import log_unhandled
+from fr_server.telemetry.logs import describe, log_unhandled
 from fr_server.telemetry.open import Telemetry, open_telemetry
 from fr_server.work import Work
 
@@ -46,6 +49,8 @@ SERVICES = (
 MESSAGE_PHOTOS = 4
 MESSAGE_EXTRA_BYTES = 1024 * 1024
 
+# Whoever got the last answers may call again at once. gRPC would cancel what it has received and not yet handed over.
+_LAST_REFUSALS_S = 0.25
 # For answers that are on their way when the last call has ended.
 _LAST_WORDS_S = 0.5
 # A client that vanished without a word is noticed after both, and its calls end.
@@ -60,20 +65,63 @@ def data_folder(config: Config, environ: Mapping[str, str] = os.environ) -> Path
     return Path(home) / "data" if home else user_data_path("fr-core", appauthor=False)
 
 
-def build(config: Config) -> App:
+class Server(Protocol):
+    """What `run` runs: an `App`, or several in processes of their own."""
+
+    config: Config
+    engine: Engine
+    port: int
+
+    async def start(self) -> None:
+        """Listen and answer calls; `port` is then the port that is listened on."""
+        ...
+
+    async def broken(self) -> None:
+        """Wait, as long as the server can go on; then raise why it cannot."""
+        ...
+
+    async def stop(self) -> None:
+        """Refuse new calls, let those in work end within `server.drain_s`, then close everything."""
+        ...
+
+
+def build(config: Config) -> Server:
     """Open the models and the galleries that a configuration names.
 
     Raises:
         Unrecoverable: whatever keeps the server from starting; nothing is left open.
     """
-    telemetry = open_telemetry(config.telemetry, SERVICES)
+    frontends = config.server.frontends
     with contextlib.ExitStack() as opened:
+        if frontends and config.telemetry.metrics_port:
+            opened.enter_context(shared_metrics())
+        telemetry = open_telemetry(config.telemetry, SERVICES)
         opened.callback(telemetry.close)
         engine = open_engine(config, telemetry.listener)
         opened.callback(engine.close)
         galleries = Galleries.open(data_folder(config), index=config.gallery.index)
+        opened.callback(galleries.close)
+        if frontends:
+            from fr_server.frontends.supervisor import Supervisor
+
+            return Supervisor(config, engine, galleries, telemetry, opened.pop_all())
         opened.pop_all()
-    return App(config, engine, galleries, telemetry)
+        return App(config, engine, galleries, telemetry)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one process does of a server that has several.
+
+    Attributes:
+        port: that all of them listen on.
+        max_in_flight: as `server.max_in_flight`, for this one.
+        workers: as `model.workers`, for this one; never 0.
+    """
+
+    port: int
+    max_in_flight: int
+    workers: int
 
 
 class App:
@@ -84,10 +132,16 @@ class App:
         engine: analyses photos.
         galleries: are searched.
         telemetry: is told of both; None = nobody is.
+        part: of the server; None = all of it.
     """
 
     def __init__(
-        self, config: Config, engine: Engine, galleries: Galleries, telemetry: Telemetry | None = None
+        self,
+        config: Config,
+        engine: Engine,
+        galleries: GalleryCalls,
+        telemetry: Telemetry | None = None,
+        part: Part | None = None,
     ) -> None:
         self.config = config
         self.engine = engine
@@ -95,7 +149,11 @@ class App:
         self.telemetry = telemetry or Telemetry()
         self.telemetry.running_on(engine.device, engine.pack.name)
         self.port = 0
-        self._admission = Admission(config.server.max_in_flight)
+        self._shares_port = part is not None
+        self._part = part or Part(
+            config.server.port, config.server.max_in_flight, config.model.workers or photos_at_once(engine.device)
+        )
+        self._admission = Admission(self._part.max_in_flight)
         self._health = health.aio.HealthServicer()
         self._work: Work | None = None
         self._server: grpc.aio.Server | None = None
@@ -106,7 +164,7 @@ class App:
         Raises:
             AddressUnavailable: the address cannot be listened on.
         """
-        self._work = Work(self.config.model.workers or photos_at_once(self.engine.device))
+        self._work = Work(self._part.workers)
         await asyncio.to_thread(self.telemetry.start)
         self._server = grpc.aio.server(
             interceptors=(Boundary(self.telemetry.listener), self._admission),
@@ -118,11 +176,11 @@ class App:
                 ("grpc.max_send_message_length", -1),
                 ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
                 ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
-                ("grpc.so_reuseport", 0),  # else a second server would silently share the port
+                ("grpc.so_reuseport", int(self._shares_port)),  # else a second server would silently share the port
             ),
         )
         self._add_services(self._server, self._work)
-        address = f"{_bracketed(self.config.server.host)}:{self.config.server.port}"
+        address = f"{_bracketed(self.config.server.host)}:{self._part.port}"
         try:
             self.port = self._server.add_insecure_port(address)
         except RuntimeError as error:
@@ -136,8 +194,12 @@ class App:
 
         self.engine.lifeline.watch(tell)
 
+    async def broken(self) -> None:
+        """As `Server.broken`: a server in one process goes on until it is told to stop."""
+        await asyncio.Event().wait()
+
     async def stop(self) -> None:
-        """Refuse new calls, let those in work end within `server.drain_s`, then close everything."""
+        """As `Server.stop`."""
         if self._server is not None and self._work is not None:
             self._admission.drain()
             self._work.draining.set()
@@ -146,6 +208,7 @@ class App:
             # Not `stop(drain_s)`: whoever watches the health holds a call open for ever.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._admission.idle.wait(), self.config.server.drain_s)
+            await asyncio.sleep(_LAST_REFUSALS_S)
             await self._server.stop(_LAST_WORDS_S)
             await asyncio.to_thread(self._work.close)
         await asyncio.to_thread(self.engine.close)
@@ -153,7 +216,7 @@ class App:
         await asyncio.to_thread(self.telemetry.close)
 
     async def _lost_device(self) -> None:
-        log.error("The device %s was lost: every call that needs it fails until a restart", self.engine.device.active)
+        log_lost_device(self.engine)
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
 
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus.ValueType) -> None:
@@ -179,12 +242,25 @@ class App:
             reflection.enable_server_reflection(names, server)
 
 
-async def run(app: App, ready_file: Path | None = None) -> None:
+def log_lost_device(engine: Engine) -> None:
+    """Log that a device of an engine was lost, and to what, where that is known."""
+    cause = engine.lifeline.cause
+    log.error(
+        "The device %s was lost: every call that needs it fails until a restart%s",
+        engine.device.active,
+        "" if cause is None else f"; {describe(cause)}",
+    )
+
+
+async def run(server: Server, ready_file: Path | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then drain.
 
     Args:
-        app: what `build` returned.
+        server: what `build` returned.
         ready_file: written with "HOST:PORT" when calls are answered, and removed at the end.
+
+    Raises:
+        Unrecoverable: the server cannot start, or cannot go on.
     """
     told_to_stop = asyncio.Event()
     ready = False
@@ -193,27 +269,38 @@ async def run(app: App, ready_file: Path | None = None) -> None:
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, told_to_stop.set)
     try:
-        await app.start()
-        address = f"{_bracketed(app.config.server.host)}:{app.port}"
+        await server.start()
+        address = f"{_bracketed(server.config.server.host)}:{server.port}"
+        frontends = server.config.server.frontends
         log.info(
-            "FR Core %s serving on %s with %s on %s (%s, %s)",
+            "FR Core %s serving on %s with %s on %s (%s, %s)%s",
             __version__,
             address,
-            app.engine.pipeline.model,
-            app.engine.device.active,
-            app.engine.device.runtime,
-            app.engine.device.precision,
+            server.engine.pipeline.model,
+            server.engine.device.active,
+            server.engine.device.runtime,
+            server.engine.device.precision,
+            f" and {frontends} front-end processes" if frontends else "",
         )
         if ready_file is not None:
             await asyncio.to_thread(_write_ready, ready_file, f"{address}\n")
             ready = True
-        await told_to_stop.wait()
-        log.info("Stopping: new calls are refused, running ones have %g s to end", app.config.server.drain_s)
+        await _until(told_to_stop, server)
+        log.info("Stopping: new calls are refused, running ones have %g s to end", server.config.server.drain_s)
     finally:
         if ready_file is not None and ready:  # else the file may be that of another server
             await asyncio.to_thread(ready_file.unlink, missing_ok=True)
-        await app.stop()
+        await server.stop()
     log.info("Stopped")
+
+
+async def _until(told_to_stop: asyncio.Event, server: Server) -> None:
+    waiting = {asyncio.ensure_future(told_to_stop.wait()), asyncio.ensure_future(server.broken())}
+    done, others = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for other in others:
+        other.cancel()
+    for one in done:
+        one.result()
 
 
 def _bracketed(host: str) -> str:

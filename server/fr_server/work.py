@@ -10,6 +10,7 @@ from typing import ParamSpec, TypeVar
 
 from fr_core.errors import InputRefused, ShuttingDown
 from fr_core.runtime.ticket import current_ticket
+from fr_server.pace import Pace
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -18,13 +19,13 @@ Response = TypeVar("Response")
 
 # Most of these threads wait for the disk: the more wait at once, the more enrolments share a commit. Searches run here
 # too, so that they do not queue behind the analysis of photos.
-_STORAGE_THREADS = 32
+STORAGE_THREADS = 32
 
 
 class Work:
     """The pools: photos of calls that people wait for, photos of long jobs, and galleries.
 
-    Work that has not begun when its call ends is dropped; work that has begun ends at its next step.
+    Work that has not begun when its call ends is dropped; work that has begun ends when it next comes to a model.
 
     Args:
         workers: photos in work at once, for each of the two classes.
@@ -33,7 +34,8 @@ class Work:
     def __init__(self, workers: int) -> None:
         self._interactive = ThreadPoolExecutor(workers, thread_name_prefix="photo")
         self._bulk = ThreadPoolExecutor(workers, thread_name_prefix="bulk-photo")
-        self._storage = ThreadPoolExecutor(_STORAGE_THREADS, thread_name_prefix="storage")
+        self._storage = ThreadPoolExecutor(STORAGE_THREADS, thread_name_prefix="storage")
+        self._pace = Pace(workers)
         self.draining = asyncio.Event()
 
     async def photo(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -41,6 +43,7 @@ class Work:
 
         Raises:
             CallEnded: the call's deadline passed before the work was done.
+            Overloaded: it would pass, by the pace at which photos are done now.
         """
         ticket = current_ticket()
 
@@ -48,7 +51,10 @@ class Work:
             ticket.require_wanted()
             return task(*args, **kwargs)
 
-        return await _in(self._bulk if ticket.bulk else self._interactive, wanted)
+        if ticket.bulk:
+            return await _in(self._bulk, wanted)
+        with self._pace.photo(ticket.left_s):
+            return await _in(self._interactive, wanted)
 
     async def storage(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run what reads or changes galleries."""

@@ -40,10 +40,13 @@ class Admission(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
-        """Wrap the handler of the call."""
+        """Wrap the handler of the call; where there is no room for it, its request is not even read."""
         handler = await continuation(handler_call_details)
         if handler is None or handler_call_details.method.startswith(EXEMPT):
             return handler
+        refusal = self._refusal()
+        if refusal is not None:
+            return _refusing(refusal)
 
         def unary(behaviour: Unary) -> Unary:
             async def call(request: Any, context: Context) -> Any:
@@ -62,15 +65,21 @@ class Admission(grpc.aio.ServerInterceptor):
 
         return wrap(handler, unary, stream)
 
-    @contextmanager
-    def _admitted(self, context: Context, bulk: bool) -> Iterator[None]:
+    def _refusal(self) -> Overloaded | ShuttingDown | None:
         if self._draining:
-            raise ShuttingDown("The server is shutting down.")
+            return ShuttingDown("The server is shutting down.")
         if self._in_flight >= self._max_in_flight:
-            raise Overloaded(
+            return Overloaded(
                 f"The server has {self._max_in_flight} calls in work, as many as it accepts.",
                 limit=str(self._max_in_flight),
             )
+        return None
+
+    @contextmanager
+    def _admitted(self, context: Context, bulk: bool) -> Iterator[None]:
+        refusal = self._refusal()  # again: others may have come while this one's request was read
+        if refusal is not None:
+            raise refusal
         left_s = cast("float | None", context.time_remaining())  # None without a deadline, whatever its stub says
         ticket = Ticket(None if left_s is None else time.monotonic() + left_s, bulk)
         hold(ticket)
@@ -83,3 +92,13 @@ class Admission(grpc.aio.ServerInterceptor):
             self._in_flight -= 1
             if not self._in_flight:
                 self.idle.set()
+
+
+def _refusing(refusal: Overloaded | ShuttingDown) -> Handler:
+    """A handler of a stream, which gRPC calls before it reads a request, that of a unary call too."""
+
+    async def refuse(requests: Any, context: Context) -> AsyncIterator[Any]:
+        raise refusal
+        yield  # which makes it a stream
+
+    return grpc.stream_stream_rpc_method_handler(refuse)

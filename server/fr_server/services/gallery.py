@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 
 from fr_api.v1 import gallery_pb2, gallery_pb2_grpc
 from fr_core.errors import InvalidTopK, MissingField
 from fr_core.gallery.checks import require_display_name, require_metadata, require_subject_id
-from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.values import Enrolment, GalleryInfo, NewTemplate
+from fr_core.gallery.values import Deleted, Enrolled, Enrolment, Found, GalleryInfo, NewTemplate, Page, Subject
 from fr_core.quality.assess import QualityLimits, require_enrollable
+from fr_core.types import Embedding, ModelId
 from fr_server.convert.common import face_policy, sent_threshold
 from fr_server.convert.gallery import (
     SearchedFace,
@@ -33,12 +33,60 @@ Context = grpc.aio.ServicerContext[Any, Any]
 MAX_CANDIDATES = 10_000
 
 
+class GalleryCalls(Protocol):
+    """What this service asks of galleries: of `fr_core.gallery.galleries.Galleries`, in this process or another."""
+
+    def create(self, gallery_id: str, display_name: str, model: ModelId, embedding_size: int) -> GalleryInfo:
+        """Create an empty gallery that is bound to a model."""
+        ...
+
+    def get(self, gallery_id: str) -> GalleryInfo:
+        """Describe a gallery."""
+        ...
+
+    def list(self, page_size: int, page_token: str) -> Page[GalleryInfo]:
+        """List the galleries in the order of their ids."""
+        ...
+
+    def delete(self, gallery_id: str) -> Deleted:
+        """Delete a gallery with everything in it."""
+        ...
+
+    def enrol(self, gallery_id: str, enrolment: Enrolment) -> Enrolled:
+        """Add a template to a subject, which is created where it is new."""
+        ...
+
+    def search(self, gallery_id: str, probe: Embedding, k: int, threshold: float, only_above_threshold: bool) -> Found:
+        """Find the k subjects most similar to a probe."""
+        ...
+
+    def subject(self, gallery_id: str, subject_id: str) -> Subject:
+        """Describe a subject and its templates."""
+        ...
+
+    def subjects(self, gallery_id: str, page_size: int, page_token: str) -> Page[Subject]:
+        """List the subjects of a gallery in the order of their ids."""
+        ...
+
+    def delete_subject(self, gallery_id: str, subject_id: str) -> Deleted:
+        """Delete a subject with its templates."""
+        ...
+
+    def delete_template(self, gallery_id: str, template_id: int) -> Deleted:
+        """Delete one template."""
+        ...
+
+    def close(self) -> None:
+        """Finish the changes that wait."""
+        ...
+
+
 class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
     """Keeps galleries and searches them."""
 
     def __init__(
         self,
-        galleries: Galleries,
+        galleries: GalleryCalls,
         probes: Probes,
         work: Work,
         quality_limits: QualityLimits,

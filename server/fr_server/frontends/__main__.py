@@ -1,0 +1,111 @@
+"""A front-end process: `python -m fr_server.frontends LINK MEMORY`, two file descriptors; for `fr serve` to start."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from typing import Any, NoReturn
+
+from fr_core.engine import Engine, Lifeline, build_pipeline, tile_shapes_of
+from fr_core.errors import FrError
+from fr_server.engine import engine_options
+from fr_server.frontends.asking import Asker
+from fr_server.frontends.messages import Answer, DeviceIsLost, Ready, Refusal, Stop, Welcome
+from fr_server.frontends.remote import RemoteGalleries, RemoteRawEmbedder, RemoteTileDetector
+from fr_server.frontends.wire import Wire
+from fr_server.main import SERVICES, App
+from fr_server.telemetry.logs import configure_logging, describe, log_unhandled
+from fr_server.telemetry.open import open_telemetry
+
+log = logging.getLogger("fr_server.frontends")
+
+
+def main(link: int, memory: int) -> None:
+    """Serve until the engine's process says that it is enough, or is gone."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # which came blocked
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
+    connection: Connection[Any, Any] = Connection(link)
+    wire = Wire(connection)
+    try:
+        welcome = wire.receive()
+    except EOFError:
+        sys.exit(1)
+    configure_logging(welcome.config.telemetry.log_format)
+    try:
+        asyncio.run(serve(welcome, wire, memory))
+    except FrError as error:
+        log.error("%s: %s", error.reason, error.message)
+        sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - the boundary of the process
+        log.error("A front-end failed: %s", describe(error))
+        sys.exit(1)
+
+
+async def serve(welcome: Welcome, wire: Wire, memory: int) -> None:
+    """Answer calls with the models and the galleries of the process at the other end of a wire."""
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(log_unhandled)
+    told_to_stop = asyncio.Event()
+    config, pack = welcome.config, welcome.pack
+    asker = Asker(wire, memory, welcome.arena)
+    os.close(memory)
+    telemetry = open_telemetry(config.telemetry, SERVICES)
+    pipeline = build_pipeline(
+        pack,
+        RemoteTileDetector(asker, tile_shapes_of(pack)),
+        RemoteRawEmbedder(asker, pack.embedder.embedding_size),
+        engine_options(config),
+        config.images,
+        config.quality,
+        telemetry.listener,
+    )
+    lifeline = Lifeline()
+    app = App(
+        config,
+        Engine(pack, pipeline, welcome.device, config.model.detection, lifeline),
+        RemoteGalleries(asker),
+        # What is served, and told but once, is the engine's process's.
+        replace(telemetry, metrics=None, metrics_server=None),
+        welcome.part,
+    )
+
+    def stop() -> None:
+        loop.call_soon_threadsafe(told_to_stop.set)
+
+    threading.Thread(target=listen, args=(wire, asker, lifeline, stop), name="engine", daemon=True).start()
+    await app.start()
+    wire.send(Ready())
+    await told_to_stop.wait()
+    await app.stop()
+
+
+def listen(wire: Wire, asker: Asker, lifeline: Lifeline, stop: Callable[[], None]) -> NoReturn:
+    """Hear the engine's process; when it is gone, so is this one, whose threads would wait for its answers for ever."""
+    try:
+        while True:
+            match wire.receive():
+                case Answer() | Refusal() as message:
+                    asker.answered(message)
+                case DeviceIsLost():
+                    lifeline.cut()
+                case Stop():
+                    stop()
+                case message:
+                    raise TypeError(f"the engine's process sent a {type(message).__name__}")
+    except EOFError:
+        log.error("The engine's process is gone; this front-end ends")
+    except Exception as error:  # noqa: BLE001 - the boundary of the process
+        log.error("A front-end failed: %s", describe(error))
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

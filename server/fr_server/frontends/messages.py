@@ -1,0 +1,175 @@
+"""What a front-end and the engine's process tell each other; pixels go through the arena."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fr_core.detect.protocol import TileFaces
+from fr_core.errors import FrError
+from fr_core.packs.manifest import Pack
+from fr_core.runtime.devices import ActiveDevice
+from fr_core.runtime.observe import ModelRole
+from fr_core.types import F32
+from fr_server.config import Config
+from fr_server.main import Part
+
+GALLERY_METHODS = frozenset(
+    {
+        "create",
+        "get",
+        "list",
+        "delete",
+        "enrol",
+        "search",
+        "subject",
+        "subjects",
+        "delete_subject",
+        "delete_template",
+    }
+)
+"""The methods of galleries that a front-end may ask for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArenaPlan:
+    """How the memory of a link is divided.
+
+    Attributes:
+        slots: for each of the two classes of calls, at least 1.
+        slot_bytes: of each slot.
+    """
+
+    slots: int
+    slot_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        """Of all slots of both classes."""
+        return 2 * self.slots * self.slot_bytes
+
+
+# --- from the engine's process ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """The first message: what a front-end is to be.
+
+    Attributes:
+        config: of the server.
+        pack: the models.
+        device: what runs them.
+        part: of the server.
+        arena: how the memory is divided.
+    """
+
+    config: Config
+    pack: Pack
+    device: ActiveDevice
+    part: Part
+    arena: ArenaPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was asked for under a number: packed faces, vectors f32[N, D], or what the galleries returned."""
+
+    number: int
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why there is no answer; `error` is None for a defect, which the engine's process has logged."""
+
+    number: int
+    error: FrError | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceIsLost:
+    """A device was lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Drain, then end."""
+
+
+# --- from a front-end ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Calls are answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Run a model on pictures that lie in a slot, one behind the other.
+
+    Attributes:
+        number: of the request.
+        model: detector or embedder.
+        slot: where they lie; the asker's again with the answer.
+        shapes: (height, width) of each.
+        deadline: as `Ticket.deadline`; the clock is the machine's.
+        bulk: as `Ticket.bulk`.
+    """
+
+    number: int
+    model: ModelRole
+    slot: int
+    shapes: tuple[tuple[int, int], ...]
+    deadline: float | None
+    bulk: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryCall:
+    """Call a method of the galleries, one of `GALLERY_METHODS`."""
+
+    number: int
+    method: str
+    arguments: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Nobody waits for the answer to these pictures any more."""
+
+    number: int
+
+
+FromEngine = Welcome | Answer | Refusal | DeviceIsLost | Stop
+FromFrontend = Ready | Pictures | GalleryCall | Cancel
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PackedFaces:
+    """The faces of several tiles in one array, which travels much quicker than many small ones.
+
+    Attributes:
+        counts: faces of each tile.
+        rows: f32[N, 15]: box, landmarks and score of each face, the tiles one after the other.
+    """
+
+    counts: tuple[int, ...]
+    rows: F32
+
+    @staticmethod
+    def of(tiles: Sequence[TileFaces]) -> PackedFaces:
+        """Pack the faces of tiles."""
+        joined = TileFaces.joined(tiles)
+        rows = np.concatenate([joined.boxes, joined.landmarks.reshape(-1, 10), joined.scores[:, None]], axis=1)
+        return PackedFaces(tuple(len(tile) for tile in tiles), rows.astype(np.float32, copy=False))
+
+    def unpacked(self) -> list[TileFaces]:
+        """The faces of each tile."""
+        ends = np.cumsum(self.counts, dtype=np.int64)
+        parts = [self.rows[end - count : end] for end, count in zip(ends, self.counts, strict=True)]
+        return [TileFaces(part[:, :4], part[:, 4:14].reshape(-1, 5, 2), part[:, 14]) for part in parts]

@@ -1,0 +1,83 @@
+"""One front-end process, seen from the engine's process: started, talked to, and cleared away when it has ended."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from fr_server.frontends.answering import Answerer, Batchers
+from fr_server.frontends.arena import Arena, new_memory
+from fr_server.frontends.messages import Welcome
+from fr_server.frontends.wire import Wire
+from fr_server.services.gallery import GalleryCalls
+
+# Between the end of a process's link and its own.
+_LAST_STEPS_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frontend:
+    """A front-end process.
+
+    Attributes:
+        process: the process.
+        answerer: answers it.
+    """
+
+    process: subprocess.Popen[bytes]
+    answerer: Answerer
+    wire: Wire
+
+    def clear(self) -> int:
+        """Wait for the end of what served a front-end whose link has ended, and return its exit status."""
+        try:
+            status = self.process.wait(_LAST_STEPS_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            status = self.process.wait()
+        self.answerer.join()
+        self.wire.close()
+        return status
+
+
+def start_frontend(
+    welcome: Welcome,
+    batchers: Batchers,
+    galleries: GalleryCalls,
+    pool: Executor,
+    on_ready: Callable[[], None],
+    on_gone: Callable[[], None],
+) -> Frontend:
+    """Start a front-end; the arguments after `welcome` are those of `Answerer`.
+
+    It is a new Python, not a copy of this process: gRPC and the threads of the models do not survive being copied.
+    """
+    ours, theirs = multiprocessing.Pipe()
+    memory = new_memory(welcome.arena)
+    try:
+        descriptors = (theirs.fileno(), memory)
+        command = [sys.executable, "-P", "-m", "fr_server.frontends", *map(str, descriptors)]
+        # A signal to the whole group of processes is for this one alone: a front-end obeys it, and nobody else.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+        try:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=descriptors)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        arena = Arena(memory, welcome.arena)
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+        os.close(memory)
+    wire = Wire(ours)
+    answerer = Answerer(wire, arena, batchers, galleries, pool, on_ready, on_gone)
+    answerer.tell(welcome)
+    answerer.start()
+    return Frontend(process, answerer, wire)

@@ -1,0 +1,113 @@
+"""Models and galleries of another process, as the pipeline and the services of a front-end see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fr_core.detect.protocol import TileFaces
+from fr_core.gallery.values import Deleted, Enrolled, Enrolment, Found, GalleryInfo, Page, Subject
+from fr_core.runtime.ticket import current_ticket
+from fr_core.types import F32, U8, AlignedFace, Embedding, ModelId
+from fr_server.frontends.asking import Asker
+
+
+class RemoteTileDetector:
+    """A `TileDetector` whose tiles wait for their turn with those of all front-ends.
+
+    Args:
+        asker: asks the engine's process.
+        tile_shapes: (height, width) of the tiles that the model takes, the smallest first.
+    """
+
+    def __init__(self, asker: Asker, tile_shapes: tuple[tuple[int, int], ...]) -> None:
+        self.tile_shapes = tile_shapes
+        self._asker = asker
+
+    def detect_tiles(self, tiles: Sequence[U8]) -> list[TileFaces]:
+        """As `TileDetector.detect_tiles`; raises what `Asker.pictures` raises."""
+        parts = self._asker.pictures("detector", tiles, current_ticket())
+        return [faces for part in parts for faces in part.unpacked()]
+
+
+class RemoteRawEmbedder:
+    """A `RawEmbedder` whose faces wait for their turn with those of all front-ends.
+
+    Args:
+        asker: asks the engine's process.
+        size: number of values of a vector.
+    """
+
+    def __init__(self, asker: Asker, size: int) -> None:
+        self.size = size
+        self._asker = asker
+
+    def vectors(self, faces: Sequence[AlignedFace]) -> F32:
+        """As `RawEmbedder.vectors`; raises what `Asker.pictures` raises."""
+        parts = self._asker.pictures("embedder", [face.pixels for face in faces], current_ticket())
+        return np.concatenate(parts) if parts else np.empty((0, self.size), np.float32)
+
+
+class RemoteGalleries:
+    """The galleries of the engine's process; each method is that of `fr_core.gallery.galleries.Galleries`.
+
+    Args:
+        asker: asks the engine's process.
+    """
+
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
+
+    def create(self, gallery_id: str, display_name: str, model: ModelId, embedding_size: int) -> GalleryInfo:
+        """As `Galleries.create`."""
+        info: GalleryInfo = self._asker.gallery("create", gallery_id, display_name, model, embedding_size)
+        return info
+
+    def get(self, gallery_id: str) -> GalleryInfo:
+        """As `Galleries.get`."""
+        info: GalleryInfo = self._asker.gallery("get", gallery_id)
+        return info
+
+    def list(self, page_size: int, page_token: str) -> Page[GalleryInfo]:
+        """As `Galleries.list`."""
+        page: Page[GalleryInfo] = self._asker.gallery("list", page_size, page_token)
+        return page
+
+    def delete(self, gallery_id: str) -> Deleted:
+        """As `Galleries.delete`."""
+        deleted: Deleted = self._asker.gallery("delete", gallery_id)
+        return deleted
+
+    def enrol(self, gallery_id: str, enrolment: Enrolment) -> Enrolled:
+        """As `Galleries.enrol`."""
+        enrolled: Enrolled = self._asker.gallery("enrol", gallery_id, enrolment)
+        return enrolled
+
+    def search(self, gallery_id: str, probe: Embedding, k: int, threshold: float, only_above_threshold: bool) -> Found:
+        """As `Galleries.search`."""
+        found: Found = self._asker.gallery("search", gallery_id, probe, k, threshold, only_above_threshold)
+        return found
+
+    def subject(self, gallery_id: str, subject_id: str) -> Subject:
+        """As `Galleries.subject`."""
+        subject: Subject = self._asker.gallery("subject", gallery_id, subject_id)
+        return subject
+
+    def subjects(self, gallery_id: str, page_size: int, page_token: str) -> Page[Subject]:
+        """As `Galleries.subjects`."""
+        page: Page[Subject] = self._asker.gallery("subjects", gallery_id, page_size, page_token)
+        return page
+
+    def delete_subject(self, gallery_id: str, subject_id: str) -> Deleted:
+        """As `Galleries.delete_subject`."""
+        deleted: Deleted = self._asker.gallery("delete_subject", gallery_id, subject_id)
+        return deleted
+
+    def delete_template(self, gallery_id: str, template_id: int) -> Deleted:
+        """As `Galleries.delete_template`."""
+        deleted: Deleted = self._asker.gallery("delete_template", gallery_id, template_id)
+        return deleted
+
+    def close(self) -> None:
+        """Do nothing: the engine's process closes them."""

@@ -1,0 +1,204 @@
+"""The engine's process of a server with front-ends: starts them, and starts anew those that end before their time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+from fr_core.engine import Engine, photos_at_once, tile_shapes_of
+from fr_core.errors import FrontendsFailed
+from fr_server.config import Config
+from fr_server.frontends.answering import Batchers
+from fr_server.frontends.arena import picture_bytes
+from fr_server.frontends.messages import ArenaPlan, DeviceIsLost, Stop, Welcome
+from fr_server.frontends.metrics import forget
+from fr_server.frontends.ports import HeldPort
+from fr_server.frontends.process import Frontend, start_frontend
+from fr_server.main import Part, log_lost_device
+from fr_server.services.gallery import GalleryCalls
+from fr_server.telemetry.open import Telemetry
+from fr_server.work import STORAGE_THREADS
+
+log = logging.getLogger("fr_server.frontends")
+
+# A front-end that ends so often within so many seconds would go on doing so.
+DEATHS, WITHIN_S = 5, 60.0
+# Importing what a front-end needs takes a second; on a machine with other work, several.
+_START_S = 120.0
+# After `server.drain_s`, for the last words and the last spans.
+_GRACE_S = 10.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
+
+# Most submissions are one tile. A photo that is cut into many fills several slots, and 16 small ones fit.
+_TILES_OF_SLOT = 4
+# Photos at once of one front-end where nothing else is asked for: some decode while others wait for the models.
+_LEAST_WORKERS = 4
+
+
+class Supervisor:
+    """A server of several processes: `start`, then `stop`, within one event loop. It owns what it is given.
+
+    Args:
+        config: of the server; `server.frontends` is 1 or more.
+        engine: runs the models.
+        galleries: are searched.
+        telemetry: is told of the engine, and of health.
+        opened: closes all of these.
+    """
+
+    def __init__(
+        self, config: Config, engine: Engine, galleries: GalleryCalls, telemetry: Telemetry, opened: ExitStack
+    ) -> None:
+        self.config = config
+        self.engine = engine
+        self.port = 0
+        detector, embedder = engine.batchers
+        self._batchers: Batchers = {"detector": detector, "embedder": embedder}
+        self._galleries = galleries
+        self._telemetry = telemetry
+        self._opened = opened
+        self._pool = ThreadPoolExecutor(STORAGE_THREADS, thread_name_prefix="storage")
+        self._opened.callback(self._pool.shutdown)
+        self._frontends: dict[int, Frontend] = {}
+        self._keepers: list[asyncio.Task[None]] = []
+        self._started = False
+        self._stopping = asyncio.Event()
+        self._device_lost = False
+        telemetry.running_on(engine.device, engine.pack.name)
+
+    async def start(self) -> None:
+        """Start the front-ends; returns when all of them answer calls.
+
+        Raises:
+            AddressUnavailable: the address cannot be listened on.
+            FrontendsFailed: a front-end does not start.
+        """
+        held = await asyncio.to_thread(HeldPort, self.config.server.host, self.config.server.port)
+        self._opened.callback(held.close)
+        self.port = held.port
+        await asyncio.to_thread(self._telemetry.start)
+        loop = asyncio.get_running_loop()
+
+        def lost() -> None:
+            loop.call_soon_threadsafe(self._lose_device)
+
+        self.engine.lifeline.watch(lost)
+        ready = [asyncio.Event() for _ in range(self.config.server.frontends)]
+        self._keepers = [asyncio.create_task(self._keep(number, event)) for number, event in enumerate(ready)]
+        all_ready = asyncio.create_task(_all_set(ready))
+        done, _ = await asyncio.wait({all_ready, *self._keepers}, timeout=_START_S, return_when=asyncio.FIRST_COMPLETED)
+        all_ready.cancel()
+        for task in done:
+            task.result()
+        if all_ready not in done:
+            raise FrontendsFailed(f"Not every front-end was ready within {_START_S:g} s.")
+        self._started = True
+        self._telemetry.serving(not self._device_lost)
+
+    async def broken(self) -> None:
+        """As `Server.broken`.
+
+        Raises:
+            FrontendsFailed: a front-end ends again and again.
+        """
+        done, _ = await asyncio.wait(self._keepers, return_when=asyncio.FIRST_COMPLETED)
+        for keeper in done:
+            keeper.result()
+
+    async def stop(self) -> None:
+        """As `Server.stop`."""
+        self._stopping.set()
+        self._telemetry.serving(False)
+        for frontend in self._frontends.values():
+            frontend.answerer.tell(Stop())
+        if self._keepers:
+            _, late = await asyncio.wait(self._keepers, timeout=self.config.server.drain_s + _GRACE_S)
+            if late:
+                log.error("%d front-ends did not end in time, and are killed", len(late))
+                for frontend in self._frontends.values():
+                    frontend.process.kill()
+            await asyncio.gather(*self._keepers, return_exceptions=True)  # `broken` has told of those that failed
+        await asyncio.to_thread(self._opened.close)
+
+    async def _keep(self, number: int, first_ready: asyncio.Event) -> None:
+        """Have a front-end run, until the server stops."""
+        deaths: deque[float] = deque(maxlen=DEATHS)
+        while not self._stopping.is_set():
+            status = await self._run(number, first_ready)
+            if self._stopping.is_set():
+                return
+            now = time.monotonic()
+            deaths.append(now)
+            if not self._started:
+                raise FrontendsFailed(f"Front-end {number} ended with status {status} before it was ready.")
+            if len(deaths) == DEATHS and now - deaths[0] < WITHIN_S:
+                raise FrontendsFailed(f"Front-end {number} ended {DEATHS} times within {WITHIN_S:g} s.")
+            log.error("Front-end %d ended with status %d; it is started anew", number, status)
+            recent = sum(now - death < WITHIN_S for death in deaths)
+            pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** (recent - 1))
+            try:
+                await asyncio.wait_for(self._stopping.wait(), pause_s)
+            except TimeoutError:
+                continue
+
+    async def _run(self, number: int, first_ready: asyncio.Event) -> int:
+        """Start a front-end, and wait for its end; return its exit status."""
+        loop = asyncio.get_running_loop()
+        gone = asyncio.Event()
+
+        def tell_ready() -> None:
+            loop.call_soon_threadsafe(first_ready.set)
+
+        def tell_gone() -> None:
+            loop.call_soon_threadsafe(gone.set)
+
+        frontend = await asyncio.to_thread(
+            start_frontend, self._welcome(), self._batchers, self._galleries, self._pool, tell_ready, tell_gone
+        )
+        log.info("Front-end %d is process %d", number, frontend.process.pid)
+        self._frontends[number] = frontend
+        if self._device_lost:
+            frontend.answerer.tell(DeviceIsLost())
+        if self._stopping.is_set():
+            frontend.answerer.tell(Stop())
+        await gone.wait()
+        del self._frontends[number]
+        status = await asyncio.to_thread(frontend.clear)
+        forget(frontend.process.pid)
+        return status
+
+    def _welcome(self) -> Welcome:
+        frontends, model = self.config.server.frontends, self.config.model
+        workers = _share(model.workers or photos_at_once(self.engine.device), frontends)
+        if not model.workers:
+            workers = max(_LEAST_WORKERS, workers)
+        largest = picture_bytes(tile_shapes_of(self.engine.pack)[-1])
+        return Welcome(
+            self.config,
+            self.engine.pack,
+            self.engine.device,
+            Part(self.port, _share(self.config.server.max_in_flight, frontends), workers),
+            ArenaPlan(workers, _TILES_OF_SLOT * largest),
+        )
+
+    def _lose_device(self) -> None:
+        log_lost_device(self.engine)
+        self._device_lost = True
+        self._telemetry.serving(False)
+        for frontend in self._frontends.values():
+            frontend.answerer.tell(DeviceIsLost())
+
+
+async def _all_set(events: Sequence[asyncio.Event]) -> None:
+    for event in events:
+        await event.wait()
+
+
+def _share(whole: int, parts: int) -> int:
+    """Rounded up, so that all shares together are at least the whole."""
+    return -(-whole // parts)

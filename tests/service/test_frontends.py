@@ -1,0 +1,520 @@
+"""A server with front-end processes: real processes, with stand-ins for the models or the real ones, and their ends."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from fr_api.v1 import (
+    common_pb2,
+    gallery_pb2,
+    gallery_pb2_grpc,
+    recognition_pb2,
+    recognition_pb2_grpc,
+    server_pb2,
+    server_pb2_grpc,
+)
+from fr_core.detect.protocol import TileFaces
+from fr_core.engine import Engine, Lifeline
+from fr_core.errors import AddressUnavailable, FrontendsFailed
+from fr_core.gallery.galleries import Galleries
+from fr_core.packs.cache import ModelCache
+from fr_core.packs.manifest import load_pack
+from fr_core.runtime.batcher import Batcher
+from fr_core.runtime.devices import ActiveDevice
+from fr_core.types import F32, U8, AlignedFace
+from fr_server.config import config_from
+from fr_server.frontends.supervisor import Supervisor
+from fr_server.telemetry.open import Telemetry
+from serving import ended, null_engine, photo
+
+FR = Path(sys.executable).with_name("fr")
+DETECT = recognition_pb2.DetectRequest(image=common_pb2.Image(data=photo(1)))
+# Each a connection of its own, so that the kernel gives each to some front-end.
+CHANNELS = 6
+
+
+@dataclass
+class Client:
+    """Stubs on several connections."""
+
+    channels: list[grpc.Channel]
+
+    def recognition(self, i: int = 0) -> recognition_pb2_grpc.RecognitionServiceStub:
+        return recognition_pb2_grpc.RecognitionServiceStub(self.channels[i % len(self.channels)])
+
+    def gallery(self, i: int = 0) -> gallery_pb2_grpc.GalleryServiceStub:
+        return gallery_pb2_grpc.GalleryServiceStub(self.channels[i % len(self.channels)])
+
+    def info(self) -> server_pb2.GetServerInfoResponse:
+        stub = server_pb2_grpc.ServerServiceStub(self.channels[0])
+        return stub.GetServerInfo(server_pb2.GetServerInfoRequest())
+
+    def health(self, i: int) -> health_pb2.HealthCheckResponse.ServingStatus.ValueType:
+        return health_pb2_grpc.HealthStub(self.channels[i]).Check(health_pb2.HealthCheckRequest(service="")).status
+
+
+@contextmanager
+def client_of(address: str, channels: int = CHANNELS) -> Iterator[Client]:
+    with ExitStack() as stack:
+        options = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1))
+        yield Client([stack.enter_context(grpc.insecure_channel(address, options=options)) for _ in range(channels)])
+
+
+def eventually(holds: Callable[[], bool], within_s: float = 10.0) -> None:
+    give_up = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+
+
+def frontends_of(pid: int) -> list[int]:
+    """The front-end processes that a process has started and that are alive."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        found += [int(child) for child in (task / "children").read_text().split()]
+    return [child for child in found if b"fr_server.frontends" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def arenas_of(pid: int | str) -> int:
+    return Path(f"/proc/{pid}/maps").read_text().count("fr-arena")
+
+
+def shared_memory() -> set[str]:
+    return {path.name for path in Path("/dev/shm").iterdir()}
+
+
+# --- stand-ins for the models, in this process -------------------------------------------------------------
+
+
+@dataclass
+class Device:
+    """What runs the models: it sees no face, waits until it is let go, and can be lost."""
+
+    gate: threading.Event = field(default_factory=threading.Event)
+    lost: bool = False
+    batches: int = 0
+    tiles: int = 0
+
+    def detect(self, tiles: Sequence[U8]) -> list[TileFaces]:
+        self.batches += 1
+        assert self.gate.wait(20)
+        if self.lost:
+            raise OSError("the device")
+        self.tiles += len(tiles)
+        return [TileFaces.joined([])] * len(tiles)
+
+    def embed(self, faces: Sequence[AlignedFace]) -> list[F32]:
+        return [np.ones(512, np.float32)] * len(faces)
+
+
+@dataclass
+class Running:
+    """A supervisor in a thread of its own."""
+
+    server: Supervisor
+    device: Device
+    loop: asyncio.AbstractEventLoop
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.server.port}"
+
+    @property
+    def pids(self) -> list[int]:
+        return [frontend.process.pid for frontend in self.server._frontends.values()]
+
+    def stop(self) -> Future[None]:
+        return asyncio.run_coroutine_threadsafe(self.server.stop(), self.loop)
+
+
+@contextmanager
+def running(folder: Path, frontends: int = 2, **sections: dict[str, Any]) -> Iterator[Running]:
+    raw: dict[str, Any] = {"server": {}, "model": {"detection": "fast"}, **sections}
+    raw["server"] = {"port": 0, "drain_s": 10.0, "frontends": frontends, **raw["server"]}
+    config = config_from(raw)
+    device, lifeline = Device(), Lifeline()
+    device.gate.set()
+    with ExitStack() as opened:
+        detector: Batcher[U8, TileFaces] = Batcher(
+            "detector",
+            [device.detect],
+            (1, 2),
+            1024,
+            [np.zeros((256, 256, 3), np.uint8)],
+            on_death=lifeline.cut,
+        )
+        face = AlignedFace(np.zeros((112, 112, 3), np.uint8), np.eye(2, 3, dtype=np.float32))
+        embedder: Batcher[AlignedFace, F32] = Batcher("embedder", [device.embed], (1,), 1024, [face])
+        for batcher in (detector, embedder):
+            batcher.start()
+            opened.callback(batcher.close)
+        galleries = opened.enter_context(Galleries.open(folder))
+        engine = Engine(
+            load_pack("buffalo_s"),
+            null_engine(config).pipeline,
+            ActiveDevice("cpu", "cpu", "stand-in"),
+            "fast",
+            lifeline,
+            (detector, embedder),
+        )
+        server = Supervisor(config, engine, galleries, Telemetry(), opened.pop_all())
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="server")
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(server.start(), loop).result(60)
+        yield Running(server, device, loop)
+    finally:
+        device.gate.set()
+        asyncio.run_coroutine_threadsafe(server.stop(), loop).result(60)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(30)
+        loop.close()
+
+
+def test_killed_front_end_is_replaced_and_the_others_go_on(tmp_path: Path) -> None:
+    before, arenas = shared_memory(), arenas_of("self")
+    with running(tmp_path) as server:
+        pids = server.pids
+        assert (len(set(pids)), arenas_of("self")) == (2, arenas + 2)
+        with client_of(server.address) as client:
+            server.device.gate.clear()
+            begun = server.device.batches
+            calls = [client.recognition(i).Detect.future(DETECT) for i in range(CHANNELS)]
+            eventually(lambda: server.device.batches > begun)
+            time.sleep(0.1)  # for the other calls to be on their way
+            os.kill(pids[0], signal.SIGKILL)
+            eventually(lambda: pids[0] not in server.pids)
+            server.device.gate.set()
+            outcomes = [call.code() for call in calls]
+            # Those of the one that was killed are lost, those of the other are not; which is whose, the kernel chose.
+            assert set(outcomes) <= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
+            eventually(lambda: len(server.pids) == 2)
+            assert pids[1] in server.pids
+        with client_of(server.address) as client:
+            for i in range(CHANNELS):
+                client.recognition(i).Detect(DETECT, wait_for_ready=True, timeout=10)
+            eventually(lambda: arenas_of("self") == arenas + 2)
+        last = server.pids
+    assert not any(map(alive, (*pids, *last)))
+    assert arenas_of("self") == arenas
+    assert shared_memory() == before
+
+
+def test_front_end_that_ends_again_and_again_ends_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fr_server.frontends.supervisor.DEATHS", 2)
+    with running(tmp_path, frontends=1) as server:
+        broken = asyncio.run_coroutine_threadsafe(server.server.broken(), server.loop)
+        (first,) = server.pids
+        os.kill(first, signal.SIGKILL)
+        eventually(lambda: server.pids not in ([], [first]))
+        assert not broken.done()
+        os.kill(server.pids[0], signal.SIGKILL)
+        with pytest.raises(FrontendsFailed):
+            broken.result(10)
+
+
+def test_front_end_that_cannot_start_keeps_the_server_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONHOME", "/nowhere")
+    with pytest.raises(FrontendsFailed), running(tmp_path):
+        pytest.fail("started")
+
+
+def test_second_server_on_the_port_is_refused(tmp_path: Path) -> None:
+    with (
+        running(tmp_path / "a", frontends=1) as first,
+        pytest.raises(AddressUnavailable),
+        running(tmp_path / "b", frontends=1, server={"port": first.server.port}),
+    ):
+        pytest.fail("two servers on one port")
+
+
+def test_cancelled_calls_keep_no_slot_and_no_work(tmp_path: Path) -> None:
+    # One photo at a time, hence one slot for each class: one that leaks is missed at once.
+    with running(tmp_path, frontends=1, model={"workers": 1}) as server, client_of(server.address) as client:
+        (frontend,) = server.server._frontends.values()
+        server.device.gate.clear()
+        begun = server.device.batches
+        held = client.recognition().Detect.future(DETECT)
+        eventually(lambda: server.device.batches > begun)
+        held.cancel()
+        time.sleep(0.2)
+        assert frontend.answerer.waiting == 1, "the engine has not let go of its slot yet"
+        late = [client.recognition(i).Detect.future(DETECT, timeout=0.3) for i in range(CHANNELS)]
+        # CANCELLED where the server was the first to see that the deadline has passed.
+        assert {call.code() for call in late} <= {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
+        server.device.gate.set()
+        client.recognition().Detect(DETECT, timeout=10)
+        items = [recognition_pb2.StreamEmbedRequest(image=DETECT.image) for _ in range(5)]
+        assert len(list(client.recognition().StreamEmbed(iter(items), timeout=10))) == 5
+        eventually(lambda: frontend.answerer.waiting == 0)
+
+
+def test_lost_device_is_told_by_every_front_end_also_by_later_ones(tmp_path: Path) -> None:
+    with running(tmp_path) as server, client_of(server.address) as client:
+        assert {client.health(i) for i in range(CHANNELS)} == {health_pb2.HealthCheckResponse.SERVING}
+        server.device.lost = True
+        for i in range(CHANNELS):
+            with pytest.raises(grpc.RpcError) as caught:
+                client.recognition(i).Detect(DETECT)
+            assert ended(caught.value).info.reason == "DEVICE_LOST"
+        lost = {health_pb2.HealthCheckResponse.NOT_SERVING}
+        eventually(lambda: {client.health(i) for i in range(CHANNELS)} == lost)
+        client.gallery().CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id="works-still"))
+        pids = server.pids
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        eventually(lambda: len(set(server.pids) - set(pids)) == 2)
+        with client_of(server.address) as again:
+            stub = health_pb2_grpc.HealthStub(again.channels[0])
+            request = health_pb2.HealthCheckRequest()
+            eventually(lambda: {stub.Check(request, wait_for_ready=True).status} == lost)
+
+
+# --- real models, and the real command -----------------------------------------------------------------------
+
+
+@dataclass
+class Served:
+    """A running `fr serve`."""
+
+    process: subprocess.Popen[bytes]
+    address: str
+    log: Path
+
+
+@contextmanager
+def served(folder: Path, *options: str) -> Iterator[Served]:
+    folder.mkdir()
+    ready, log = folder / "ready", folder / "log"
+    command = [str(FR), "serve", "--port", "0", "--device", "cpu", "--detection", "fast", "--ready-file", str(ready)]
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [*command, "--data", str(folder / "data"), *options], stdout=out, stderr=out, process_group=0
+        )
+    try:
+        eventually(lambda: ready.exists() or process.poll() is not None, 60)
+        assert process.poll() is None, log.read_text()
+        yield Served(process, ready.read_text().strip(), log)
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        finally:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory, pack_cache: ModelCache) -> Iterator[tuple[Client, Client, Served]]:
+    """Clients of a server in one process and of one with two front-ends, and the latter."""
+    folder = tmp_path_factory.mktemp("both")
+    with (
+        served(folder / "one") as one,
+        served(folder / "several", "--frontends", "2") as several,
+        client_of(one.address) as of_one,
+        client_of(several.address) as of_several,
+    ):
+        yield of_one, of_several, several
+
+
+@pytest.mark.models
+def test_answers_are_those_of_one_process(
+    both: tuple[Client, Client, Served], photos: dict[str, Path], tmp_path: Path
+) -> None:
+    one, several, _ = both
+    images = [common_pb2.Image(data=photos[key].read_bytes()) for key in ("obama", "t1", "solvay", "biden")]
+    for i, image in enumerate(images):
+        detect = recognition_pb2.DetectRequest(image=image)
+        assert one.recognition().Detect(detect) == several.recognition(i).Detect(detect)
+        embed = recognition_pb2.EmbedRequest(image=image)
+        same(one.recognition().Embed(embed), several.recognition(i).Embed(embed))
+    items = [recognition_pb2.StreamEmbedRequest(item_id=str(i), image=image) for i, image in enumerate(images)]
+    streams = [
+        {answer.item_id: answer.embedded for answer in client.recognition(3).StreamEmbed(iter(items))}
+        for client in (one, several)
+    ]
+    for key in map(str, range(4)):
+        same(streams[0][key], streams[1][key])
+    assert one.info() == several.info()
+
+
+def same(a: recognition_pb2.EmbedResponse, b: recognition_pb2.EmbedResponse) -> None:
+    assert len(a.faces) == len(b.faces) > 0
+    for face, other in zip(a.faces, b.faces, strict=True):
+        assert np.dot(face.embedding.vector, other.embedding.vector) > 0.9999
+        assert face.face.box == other.face.box
+
+
+@pytest.mark.models
+def test_galleries_are_one_whichever_front_end_is_asked(
+    both: tuple[Client, Client, Served], photos: dict[str, Path]
+) -> None:
+    answers = []
+    for client in both[:2]:
+        told: list[Any] = []
+        client.gallery().CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id="team", display_name="The team"))
+        for i, key in enumerate(("obama", "biden")):
+            enrol = gallery_pb2.EnrolRequest(
+                gallery_id="team",
+                subject_id=key,
+                metadata={"k": key},
+                face=recognition_pb2.Probe(image=common_pb2.Image(data=photos[key].read_bytes())),
+            )
+            enrolled = client.gallery(i).Enrol(enrol)
+            told.append((enrolled.template_id, enrolled.gallery_version))
+            with pytest.raises(grpc.RpcError) as caught:
+                client.gallery(i + 1).Enrol(enrol)
+            told.append((caught.value.code(), ended(caught.value).status))
+        probe = recognition_pb2.Probe(image=common_pb2.Image(data=photos["obama2"].read_bytes()))
+        for i in range(CHANNELS):
+            search = gallery_pb2.SearchRequest(gallery_id="team", probe=probe)
+            (result,) = client.gallery(i).Search(search).results
+            told.append(
+                [(c.subject_id, dict(c.metadata), c.above_threshold, round(c.similarity, 4)) for c in result.candidates]
+            )
+        listed = client.gallery(1).ListSubjects(gallery_pb2.ListSubjectsRequest(gallery_id="team"))
+        told.append([(subject.subject_id, len(subject.templates)) for subject in listed.subjects])
+        subject = client.gallery(2).GetSubject(gallery_pb2.GetSubjectRequest(gallery_id="team", subject_id="obama"))
+        told.append(dict(subject.subject.metadata))
+        client.gallery(3).DeleteTemplate(gallery_pb2.DeleteTemplateRequest(gallery_id="team", template_id=1))
+        client.gallery(4).DeleteSubject(gallery_pb2.DeleteSubjectRequest(gallery_id="team", subject_id="biden"))
+        galleries = client.gallery(5).ListGalleries(gallery_pb2.ListGalleriesRequest()).galleries
+        told.append([(gallery.display_name, gallery.template_count, gallery.version) for gallery in galleries])
+        client.gallery().DeleteGallery(gallery_pb2.DeleteGalleryRequest(gallery_id="team"))
+        answers.append(told)
+    assert answers[0] == answers[1]
+
+
+@pytest.mark.models
+def test_refused_photos_are_refused_in_the_same_words(
+    both: tuple[Client, Client, Served], photos: dict[str, Path]
+) -> None:
+    group = recognition_pb2.Probe(image=common_pb2.Image(data=photos["t1"].read_bytes()))
+    calls: list[Callable[[Client], Any]] = [
+        lambda client: client.recognition(1).Detect(
+            recognition_pb2.DetectRequest(image=common_pb2.Image(data=b"no photo"))
+        ),
+        lambda client: client.recognition(2).Detect(recognition_pb2.DetectRequest()),
+        lambda client: client.recognition(3).Compare(recognition_pb2.CompareRequest(a=group, b=group)),
+        lambda client: client.gallery(4).Search(gallery_pb2.SearchRequest(gallery_id="none", probe=group)),
+    ]
+    for call in calls:
+        told = []
+        for client in both[:2]:
+            with pytest.raises(grpc.RpcError) as caught:
+                call(client)
+            told.append((caught.value.code(), ended(caught.value).status))
+        assert told[0] == told[1]
+
+
+@pytest.mark.models
+def test_front_ends_hold_no_runtime_and_no_index(both: tuple[Client, Client, Served]) -> None:
+    several = both[2].process.pid
+    front_ends = frontends_of(several)
+    assert len(front_ends) == 2
+    for pid, holds in ((several, True), *((pid, False) for pid in front_ends)):
+        maps = Path(f"/proc/{pid}/maps").read_text()
+        assert ("onnxruntime" in maps, "faiss" in maps) == (holds, holds)
+        assert "openvino" not in maps or holds
+
+
+@pytest.mark.models
+def test_front_ends_end_with_the_engines_process(tmp_path: Path, pack_cache: ModelCache) -> None:
+    before = shared_memory()
+    with served(tmp_path / "a", "--frontends", "2") as server:
+        pids = frontends_of(server.process.pid)
+        assert len(pids) == 2
+        for pid in pids:  # which obey nobody but the engine's process
+            os.kill(pid, signal.SIGTERM)
+            os.kill(pid, signal.SIGINT)
+        time.sleep(0.2)
+        assert all(map(alive, pids))
+        server.process.kill()
+        eventually(lambda: not any(map(alive, pids)), 2.0)
+    assert shared_memory() == before
+
+
+@pytest.mark.models
+def test_signal_to_all_processes_under_load_loses_no_call(
+    tmp_path: Path, pack_cache: ModelCache, photos: dict[str, Path]
+) -> None:
+    request = recognition_pb2.EmbedRequest(image=common_pb2.Image(data=photos["obama"].read_bytes()))
+    with served(tmp_path / "a", "--frontends", "2") as server, client_of(server.address, 8) as client:
+        pids = frontends_of(server.process.pid)
+        stopping = threading.Event()
+
+        def load(i: int) -> tuple[int, grpc.RpcError, bool]:
+            """Call until a call fails: how many did not, how it did, and whether it was sent before the signal."""
+            for answered in itertools.count():
+                before = not stopping.is_set()
+                try:
+                    client.recognition(i).Embed(request, timeout=20)
+                except grpc.RpcError as error:
+                    return answered, error, before
+            raise AssertionError
+
+        with ThreadPoolExecutor(8) as pool:
+            loads = [pool.submit(load, i) for i in range(8)]
+            time.sleep(1.0)
+            stopping.set()
+            os.killpg(server.process.pid, signal.SIGTERM)
+            ends = [one.result(30) for one in loads]
+        for _, error, before in ends:
+            if before:
+                assert ended(error).info.reason == "SHUTTING_DOWN"
+            else:  # CANCELLED: gRPC had it, and no handler, when its own end began
+                assert error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+        answered = sum(number for number, _, _ in ends)
+        assert server.process.wait(20) == 0
+        log = server.log.read_text()
+        assert answered == log.count("/Embed OK ") > 8
+        assert log.count("/Embed ") == answered + log.count("/Embed SHUTTING_DOWN ")
+        assert "ERROR" not in log
+        assert not any(map(alive, pids))
+
+
+@pytest.mark.models
+def test_processes_count_together(tmp_path: Path, pack_cache: ModelCache, photos: dict[str, Path]) -> None:
+    import urllib.request
+
+    from fr_bench.speed.server_process import free_port
+
+    port = free_port()
+    with served(tmp_path / "a", "--frontends", "2", "--set", f"telemetry.metrics_port={port}") as server:
+        request = recognition_pb2.DetectRequest(image=common_pb2.Image(data=photos["obama"].read_bytes()))
+        with client_of(server.address) as client:
+            for i in range(CHANNELS):
+                client.recognition(i).Detect(request)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        assert f"fr_photos_total {CHANNELS}.0" in lines
+        assert "fr_health 1.0" in lines
+        assert [line for line in lines if line.startswith("fr_batch_size_count") and not line.endswith(" 0.0")]

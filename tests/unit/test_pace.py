@@ -1,0 +1,68 @@
+"""The pace of photos, and who is told that it is too late."""
+
+from __future__ import annotations
+
+import math
+from contextlib import ExitStack
+
+import pytest
+
+from fr_core.errors import Overloaded
+from fr_server.pace import Pace
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def measured(gap_s: float = 0.5) -> tuple[Pace, list[ExitStack]]:
+    """A pace of two photos at once that has seen ends `gap_s` apart, with four photos in it."""
+    clock = Clock()
+    pace = Pace(2, clock)
+    photos = [ExitStack() for _ in range(12)]
+    for photo in photos:
+        photo.enter_context(pace.photo(math.inf))
+    for photo in photos[:8]:
+        clock.now += gap_s
+        photo.close()
+    return pace, photos[8:]
+
+
+def test_a_photo_that_would_be_late_is_refused_and_told_how_long_it_would_take() -> None:
+    pace, _ = measured()
+    assert pace.wait_s == pytest.approx(2.5)  # the fifth, half a second each
+    with pytest.raises(Overloaded) as refused, pace.photo(2.4):
+        pass
+    assert refused.value.metadata == {"wait_s": "2.5"}
+    with pace.photo(2.6), pace.photo(math.inf):
+        pass
+
+
+def test_nobody_is_refused_while_nobody_waits_or_nothing_is_known() -> None:
+    pace, waiting = measured()
+    for photo in waiting[:3]:
+        photo.close()
+    assert pace.wait_s == 0
+    with pace.photo(0.001):
+        pass
+    new = Pace(1)
+    with new.photo(math.inf), new.photo(0.001):
+        pass
+
+
+def test_idle_times_between_photos_tell_nothing_of_the_pace() -> None:
+    clock = Clock()
+    pace = Pace(1, clock)
+    for _ in range(5):
+        with pace.photo(math.inf):
+            clock.now += 0.01
+        clock.now += 60
+    assert pace.wait_s == 0
+    pace, waiting = measured()
+    for photo in waiting:
+        photo.close()
+    assert pace.wait_s == 0
