@@ -35,10 +35,10 @@ def measured(gap_s: float = 0.5) -> tuple[Pace, list[ExitStack]]:
 def test_a_photo_that_would_be_late_is_refused_and_told_how_long_it_would_take() -> None:
     pace, _ = measured()
     assert pace.wait_s == pytest.approx(2.5)  # the fifth, half a second each
-    with pytest.raises(Overloaded) as refused, pace.photo(2.4):
+    with pytest.raises(Overloaded) as refused, pace.photo(3.5):
         pass
     assert refused.value.metadata == {"wait_s": "2.5"}
-    with pace.photo(2.6), pace.photo(math.inf):
+    with pace.photo(3.6), pace.photo(math.inf):
         pass
 
 
