@@ -34,6 +34,7 @@ from typing import Any, Generic, TypeVar
 
 from fr_core.errors import CallEnded, ConfigInvalid, DeviceLost, DeviceUnavailable, Overloaded, ShuttingDown
 from fr_core.runtime.observe import ModelRole, NullObserver, Observer
+from fr_core.runtime.priority import stand_back
 from fr_core.runtime.ticket import Ticket, current_ticket
 
 Item = TypeVar("Item")
@@ -199,6 +200,7 @@ class Batcher(Generic[Item, Result]):
 
     def _lane(self, run: Run[Item, Result], ready: Future[None]) -> None:
         try:
+            stand_back()
             for example in self._examples:
                 for size in self._sizes:
                     run([example] * size)

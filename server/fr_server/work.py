@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from fr_core.errors import InputRefused, ShuttingDown
+from fr_core.runtime.priority import stand_back
 from fr_core.runtime.ticket import current_ticket
 from fr_server.pace import Pace
 
@@ -32,8 +33,8 @@ class Work:
     """
 
     def __init__(self, workers: int) -> None:
-        self._interactive = ThreadPoolExecutor(workers, thread_name_prefix="photo")
-        self._bulk = ThreadPoolExecutor(workers, thread_name_prefix="bulk-photo")
+        self._interactive = ThreadPoolExecutor(workers, "photo", stand_back)
+        self._bulk = ThreadPoolExecutor(workers, "bulk-photo", stand_back)
         self._storage = ThreadPoolExecutor(STORAGE_THREADS, thread_name_prefix="storage")
         self._pace = Pace(workers)
         self.draining = asyncio.Event()
