@@ -337,7 +337,7 @@ class DeviceUnavailable(Unrecoverable):
     """The device that was asked for is not there, or the runtime does not use it."""
 
     reason = "DEVICE_UNAVAILABLE"
-    remedy = "Choose another device, or `auto` to let the server choose."
+    remedy = "Choose another device or precision; device `auto` with precision `f32` runs everywhere."
 
 
 class AddressUnavailable(Unrecoverable):

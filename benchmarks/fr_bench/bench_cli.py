@@ -208,7 +208,19 @@ def serve(
         raise typer.BadParameter("The peak of a server is found with --mode closed.", param_hint="--ratio-to-pipeline")
     if server is not None and (settings or batches or frontends is not None):
         raise typer.BadParameter(
-            "--set, --batches and --frontends are for a server that is started here.", param_hint="--server"
+            "--set, --batches and --frontends are for a server that is started here; --metrics-url is for another.",
+            param_hint="--server",
+        )
+    engine_options = (pack, device, precision, detection, threads, lanes, workers)
+    if server is not None and engine_options != ("buffalo_s", "auto", Precision.FASTEST, Detection.FAST, 0, 0, 0):
+        raise typer.BadParameter(
+            "A server that runs already has its pack, device, precision, detection, threads, lanes and workers.",
+            param_hint="--server",
+        )
+    if ratio_to_pipeline and any(setting.startswith(("model.", "batching.")) for setting in settings or ()):
+        raise typer.BadParameter(
+            "The pipeline in this process would not have these settings; give --lanes, --workers and the like.",
+            param_hint="--ratio-to-pipeline",
         )
     if server is None and metrics_url is not None:
         raise typer.BadParameter(
@@ -318,7 +330,7 @@ def _tell(report: BenchReport, as_json: bool, out: Path | None) -> None:
     folder = out or (RESULTS if RESULTS.is_dir() else None)
     if folder is not None:
         if not can_plot():
-            typer.echo("No plots are made, since Matplotlib is missing: pip install 'fr-core[bench]'.", err=True)
+            typer.echo("No plots are made, since Matplotlib is missing: pip install '.[bench]' in a clone.", err=True)
         try:
             for path in write(report, folder, shlex.join(["fr", *sys.argv[1:]])):
                 typer.echo(f"written: {path}", err=True)

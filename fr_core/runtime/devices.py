@@ -91,7 +91,8 @@ def parse_precision(text: str, spec: DeviceSpec) -> Precision:
         )
     if precision not in PRECISIONS[spec.kind]:
         raise ConfigInvalid(
-            f"The device {spec} has no {text}; it has {' and '.join(PRECISIONS[spec.kind])}.", key="model.precision"
+            f"The device {spec} has no {text} (`model.precision`); it has {' and '.join(PRECISIONS[spec.kind])}.",
+            key="model.precision",
         )
     found: Precision = precision
     return found

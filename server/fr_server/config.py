@@ -135,8 +135,12 @@ KEYS: Mapping[str, Key] = types.MappingProxyType(
         "model.threads": Key("Threads of one inference on a processor; 0 for one.", 0, 1024),
         "model.lanes": Key("Inferences at once on a processor; 0 for as many as fill its cores.", 0, 1024),
         "model.workers": Key("Photos in work at once, of calls and of streams each; 0 for what suits.", 0, 1024),
-        "batching.detector_sizes": Key("Allowed numbers of tiles in one run of the detector, such as 1,2,4, or auto."),
-        "batching.embedder_sizes": Key("Allowed numbers of faces in one run of the embedder, such as 1,2,4, or auto."),
+        "batching.detector_sizes": Key(
+            "Allowed numbers of tiles in one run of the detector, such as 1,2,4, or auto; 1 is among them."
+        ),
+        "batching.embedder_sizes": Key(
+            "Allowed numbers of faces in one run of the embedder, such as 1,2,4, or auto; 1 is among them."
+        ),
         "batching.max_queued": Key("Tiles, and faces, that may wait, of calls and of streams each.", 1, 1_000_000),
         "images.max_bytes": Key("Bytes of an encoded photo.", 1024, 256 * 1024 * 1024),
         "images.max_pixels": Key("Pixels of a photo.", 1024, MAX_PIXELS_CEILING),
@@ -158,6 +162,10 @@ KEYS: Mapping[str, Key] = types.MappingProxyType(
         "telemetry.log_format": Key("Lines of the log: for people, or one JSON object each.", choices=("text", "json")),
     }
 )
+
+
+# Written as "1,2,4"; TOML makes a number of a lone 1, and people write lists.
+_LISTS_OF_NUMBERS = ("batching.detector_sizes", "batching.embedder_sizes")
 
 
 def load_config(
@@ -254,6 +262,8 @@ def _branch(kind: type[T], raw: object, prefix: str) -> T:
 
 
 def _leaf(key: str, kind: Any, value: object) -> Any:
+    if key in _LISTS_OF_NUMBERS and isinstance(value, (int, list)) and not isinstance(value, bool):
+        value = ",".join(map(str, value if isinstance(value, list) else [value]))
     if get_origin(kind) is tuple:
         if not isinstance(value, list) or not value or not all(isinstance(v, get_args(kind)[0]) for v in value):
             raise ConfigInvalid(f"`{key}` is a list of at least one string.", key=key)

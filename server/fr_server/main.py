@@ -273,13 +273,14 @@ async def run(server: Server, ready_file: Path | None = None) -> None:
         address = f"{_bracketed(server.config.server.host)}:{server.port}"
         frontends = server.config.server.frontends
         log.info(
-            "FR Core %s serving on %s with %s on %s (%s, %s)%s",
+            "FR Core %s serving on %s with %s on %s (%s, %s, detection %s)%s",
             __version__,
             address,
             server.engine.pipeline.model,
             server.engine.device.active,
             server.engine.device.runtime,
             server.engine.device.precision,
+            server.engine.detection,
             f" and {frontends} front-end processes" if frontends else "",
         )
         if ready_file is not None:

@@ -97,3 +97,8 @@ def test_values_of_options_are_taken_as_they_are(tmp_path: Path) -> None:
 def test_absent_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigInvalid, match="cannot be read"):
         load_config(tmp_path / "absent.toml")
+
+
+@pytest.mark.parametrize(("sent", "read"), [("1", "1"), ("[1, 2]", "1,2"), ("1,2,4", "1,2,4"), ("auto", "auto")])
+def test_batch_sizes_may_be_written_as_a_number_a_list_or_text(sent: str, read: str) -> None:
+    assert load_config(None, [f"batching.embedder_sizes={sent}"]).batching.embedder_sizes == read

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,15 @@ def file_stem(report: BenchReport) -> str:
         engine, device = report.engine, report.device
         assert engine is not None
         assert device is not None
-        load = [detail.load.method, detail.load.mode] if isinstance(detail, ServeDetail) else []
+        load: list[str] = []
+        if isinstance(detail, ServeDetail):
+            load = [detail.load.method, detail.load.mode]
+            load += [f"{detail.load.frontends}-frontends"] if detail.load.frontends else []
+            load += [
+                setting
+                for option, setting in pairwise(detail.load.server)
+                if option == "--set" and not setting.startswith(("model.precision=", "model.detection="))
+            ]
         parts = [
             report.command,
             *load,

@@ -97,7 +97,8 @@ def _info_rows(answer: server_pb2.GetServerInfoResponse) -> list[tuple[str, str]
         ("Detector's licence", model.detector_licence),
         ("Embedder's licence", model.embedder_licence),
         ("Default threshold", f"{model.default_threshold:.4f} ({model.threshold_source})"),
-        ("Device", f"{device.active} (asked for: {device.requested}), {device.runtime}"),
+        ("Device", f"{device.active} (asked for: {device.requested}), {device.runtime}, {device.precision}"),
+        ("Detection", device.detection),
         (
             "Photos",
             f"{', '.join(limits.image_formats)}; at most {mebibytes:g} MiB and {limits.max_image_pixels:,} pixels",
