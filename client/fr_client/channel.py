@@ -61,6 +61,8 @@ def channel_options(target: str, max_message_bytes: int) -> list[tuple[str, int]
     options = [
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.max_receive_message_length", max_message_bytes),
+        # Else all clients of a process share one connection, and with it one front-end process of the server.
+        ("grpc.use_local_subchannel_pool", 1),
     ]
     if target.startswith(_LOOPBACK):
         options.append(("grpc.enable_http_proxy", 0))

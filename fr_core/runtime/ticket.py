@@ -21,6 +21,9 @@ class Ticket:
         deadline: time of `clock` after which nobody waits for the answer, in seconds; None = never.
         bulk: one of many pieces of a long job, which lets the calls of people who wait go first.
         clock: seconds, monotonic.
+
+    Attributes:
+        begun: whether some of its work has been taken on; the rest is then not refused for want of time.
     """
 
     def __init__(
@@ -28,6 +31,7 @@ class Ticket:
     ) -> None:
         self.deadline = deadline
         self.bulk = bulk
+        self.begun = False
         self._clock = clock
         self._cancelled = False
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -55,6 +57,8 @@ def serve(
             typer.echo(print_config(tree), nl=False)
             return
         configure_logging(tree.telemetry.log_format)
+        # Until the server minds signals itself: what was begun is undone on the way out.
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
         from fr_server.main import build, run
 
         asyncio.run(run(build(tree), ready_file))

@@ -53,6 +53,8 @@ MESSAGE_EXTRA_BYTES = 1024 * 1024
 _LAST_REFUSALS_S = 0.25
 # For answers that are on their way when the last call has ended.
 _LAST_WORDS_S = 0.5
+# Calls that have arrived and wait for the event loop to refuse or admit them; some hundred bytes each.
+_MAX_PENDING = 100_000
 # A client that vanished without a word is noticed after both, and its calls end.
 _KEEPALIVE_MS, _KEEPALIVE_TIMEOUT_MS = 60_000, 20_000
 
@@ -174,6 +176,9 @@ class App:
                     self.config.images.max_bytes * MESSAGE_PHOTOS + MESSAGE_EXTRA_BYTES,
                 ),
                 ("grpc.max_send_message_length", -1),
+                # gRPC cancels what comes beyond these, without a reason; we refuse, with one.
+                ("grpc.server.max_pending_requests", _MAX_PENDING),
+                ("grpc.server.max_pending_requests_hard_limit", _MAX_PENDING),
                 ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
                 ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
                 ("grpc.so_reuseport", int(self._shares_port)),  # else a second server would silently share the port

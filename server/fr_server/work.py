@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -54,7 +55,8 @@ class Work:
 
         if ticket.bulk:
             return await _in(self._bulk, wanted)
-        with self._pace.photo(ticket.left_s):
+        left_s, ticket.begun = math.inf if ticket.begun else ticket.left_s, True
+        with self._pace.photo(left_s):
             return await _in(self._interactive, wanted)
 
     async def storage(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

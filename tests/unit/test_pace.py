@@ -33,13 +33,13 @@ def measured(gap_s: float = 0.5) -> tuple[Pace, list[ExitStack]]:
 
 
 def test_a_photo_that_would_be_late_is_refused_and_told_how_long_it_would_take() -> None:
-    pace, _ = measured()
+    pace, waiting = measured()
     assert pace.wait_s == pytest.approx(2.5)  # the fifth, half a second each
     with pytest.raises(Overloaded) as refused, pace.photo(3.5):
         pass
     assert refused.value.metadata == {"wait_s": "2.5"}
     with pace.photo(3.6), pace.photo(math.inf):
-        pass
+        assert len(waiting) == 4
 
 
 def test_nobody_is_refused_while_nobody_waits_or_nothing_is_known() -> None:
@@ -52,6 +52,38 @@ def test_nobody_is_refused_while_nobody_waits_or_nothing_is_known() -> None:
     new = Pace(1)
     with new.photo(math.inf), new.photo(0.001):
         pass
+
+
+def test_photos_that_were_not_done_tell_nothing_of_the_pace() -> None:
+    pace, waiting = measured()
+    for _ in range(50):
+        with pytest.raises(RuntimeError), pace.photo(math.inf):
+            raise RuntimeError
+    assert len(waiting) == 4
+    assert pace.wait_s == pytest.approx(2.5)
+
+
+def test_slow_photos_are_forgotten_once_quick_ones_are_done() -> None:
+    clock = Clock()
+    pace = Pace(2, clock)
+    slow = [ExitStack() for _ in range(8)]
+    for photo in slow:
+        photo.enter_context(pace.photo(math.inf))
+    for photo in slow:
+        clock.now += 1
+        photo.close()
+    refused = 0
+    for _ in range(100):  # two at once, of 20 ms each, each with half a second
+        pair = ExitStack()
+        for _ in range(3):
+            try:
+                pair.enter_context(pace.photo(0.5))
+            except Overloaded:
+                refused += 1
+        clock.now += 0.02
+        pair.close()
+    assert refused <= 12
+    assert pace.wait_s == 0
 
 
 def test_idle_times_between_photos_tell_nothing_of_the_pace() -> None:

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import io
+import logging
+import socket
+import socketserver
 import threading
-from wsgiref.simple_server import WSGIServer
+from collections.abc import Callable, Iterable
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from fr_core.errors import AddressUnavailable
+
+log = logging.getLogger("fr_server.metrics")
+
+# A connection that says nothing for so long is closed.
+_IDLE_S = 5.0
 
 
 class MetricsServer:
     """Serves the metrics of a registry as text, at every path; it has no encryption and no login.
+
+    What comes to the port is from nobody in particular: a request that cannot be answered is told to the log at level
+    DEBUG, by its type alone.
 
     Args:
         registry: what is served.
@@ -32,14 +46,18 @@ class MetricsServer:
             AddressUnavailable: the address cannot be listened on.
         """
         try:
-            self._running = start_http_server(self.port, self._host.strip("[]"), self._registry)
+            server = _Server(self._host.strip("[]"), self.port)
         except (OSError, OverflowError) as error:
             raise AddressUnavailable(
                 f"Metrics cannot be served on {self._host} port {self.port}"
                 f" (`telemetry.metrics_host`, `telemetry.metrics_port`).",
                 address=f"{self._host}:{self.port}",
             ) from error
-        self.port = self._running[0].server_port
+        server.set_app(_unbreakable(make_wsgi_app(self._registry)))
+        thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+        thread.start()
+        self._running = (server, thread)
+        self.port = server.server_port
 
     def close(self) -> None:
         """Stop listening; the port is free when this returns."""
@@ -49,3 +67,49 @@ class MetricsServer:
             server.shutdown()
             server.server_close()
             thread.join()
+
+
+class _Handler(WSGIRequestHandler):
+    """Answers one connection, and writes nothing to the standard error."""
+
+    timeout = _IDLE_S
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name of the base
+        """Log no request."""
+
+    def get_stderr(self) -> io.StringIO:
+        """Where wsgiref writes the traces of what the caller did."""
+        return io.StringIO()
+
+
+class _Server(socketserver.ThreadingMixIn, WSGIServer):
+    """One thread for each connection; none of them holds up the end."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, host: str, port: int) -> None:
+        self.address_family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        super().__init__((host, port), _Handler)
+
+    def server_bind(self) -> None:
+        """Bind, without asking DNS for the name of the host."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+        self.setup_environ()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Tell of a connection that ended in an error."""
+        log.debug("A connection for metrics ended in an error")
+
+
+def _unbreakable(app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        try:
+            return app(environ, start_response)
+        except Exception as error:  # noqa: BLE001 - strange headers break the library; the caller is told no more
+            log.debug("A request for metrics failed: %s", type(error).__name__)
+            start_response("400 Bad Request", [("Content-Type", "text/plain")])
+            return [b"The request cannot be answered.\n"]
+
+    return answer
