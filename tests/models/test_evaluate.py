@@ -1,4 +1,4 @@
-"""The bars: the default pack over all of the test data, in this process, once."""
+"""The bars: the default pack over all of the test data, in this process, once for each setting."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from fr_bench.evaluate import available_cpus, load_sets, run
 from fr_bench.names import SetName
 from fr_bench.report import verdict
 from fr_bench.values import Measure, Report
-from fr_core.engine import open_engine
+from fr_core.engine import EngineOptions, open_engine
+from fr_core.errors import DeviceUnavailable
 from fr_core.packs.manifest import load_pack
 
 if TYPE_CHECKING:
@@ -21,9 +22,15 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
-@pytest.fixture(scope="module")
-def report(testdata: Path, pack_cache: ModelCache) -> Report:
-    opened = open_engine(load_pack(bars.PACK), pack_cache)
+@pytest.fixture(scope="module", params=[("f32", "thorough"), ("bf16", "fast")], ids=" ".join)
+def report(testdata: Path, pack_cache: ModelCache, request: pytest.FixtureRequest) -> Report:
+    """With the server's defaults, and with the fast setting."""
+    precision, detection = request.param
+    try:
+        options = EngineOptions(precision=precision, detection=detection)
+        opened = open_engine(load_pack(bars.PACK), pack_cache, options)
+    except DeviceUnavailable as error:
+        pytest.skip(error.what)
     return run(opened, load_sets(testdata, SetName), available_cpus(), lambda name, done, total: None)
 
 
