@@ -51,7 +51,7 @@ def test_a_setting_out_of_range_is_named(tmp_path: Path, setting: str) -> None:
     [
         ("model.device=nope", "CONFIG_INVALID: 'nope' is not a device; the devices are auto, "),
         ("model.device=cuda:0,0", "CONFIG_INVALID: The device 'cuda:0,0' names a number twice."),
-        ("model.precision=fp16", "CONFIG_INVALID: The device cpu has no fp16; it has f32."),
+        ("model.precision=fp16", "CONFIG_INVALID: The device cpu has no fp16 (`model.precision`); it has f32."),
         ("model.pack=nope", "UNKNOWN_PACK: "),
     ],
 )
