@@ -124,7 +124,8 @@ def test_a_disk_that_refuses_leaves_the_old_file_or_none(cache: ModelCache, spec
 
 
 FETCH = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job starts with it ignored
 from pathlib import Path
 from fr_core.packs.cache import ModelCache
 from fr_core.packs.download import web_opener
