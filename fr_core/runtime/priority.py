@@ -14,9 +14,8 @@ NICENESS = 5
 def stand_back() -> None:
     """Lower the priority of the calling thread, and of the threads that it will start.
 
-    With every core busy, an event loop would otherwise wait for its turn behind lanes and photos: at five times what a
-    server can do, half of the refusals took 37 ms, and 5 ms with this. Where the system has no priorities of threads,
-    nothing happens.
+    With every core busy, an event loop would otherwise wait for its turn behind lanes and photos, and with it refusals
+    and health (`make overload` shows both). Where the system has no priorities of threads, nothing happens.
     """
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

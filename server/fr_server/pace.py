@@ -13,8 +13,8 @@ _NEWEST = 0.05
 # Weight of a photo that was done without waiting and tells of a quicker pace: slow photos are soon forgotten.
 _QUICKER = 0.2
 
-# Share of the time left that the expected wait may take. Photos differ, and an answer that comes a moment too late has
-# cost as much as one in time: at five times what a server can do, 0.7 kept all but 2 % of the calls in time.
+# Share of the time left that the expected wait may take: photos differ, and an answer that comes a moment too late has
+# cost as much as one in time. `make overload` shows how many of the admitted calls were late.
 _SURE = 0.7
 
 
