@@ -205,6 +205,12 @@ class App:
 
     async def stop(self) -> None:
         """As `Server.stop`."""
+        async with contextlib.AsyncExitStack() as closing:  # whatever fails, the rest is closed
+            for close in (self.telemetry.close, self.galleries.close, self.engine.close):
+                closing.push_async_callback(asyncio.to_thread, close)
+            await self._drain()
+
+    async def _drain(self) -> None:
         if self._server is not None and self._work is not None:
             self._admission.drain()
             self._work.draining.set()
@@ -216,9 +222,6 @@ class App:
             await asyncio.sleep(_LAST_REFUSALS_S)
             await self._server.stop(_LAST_WORDS_S)
             await asyncio.to_thread(self._work.close)
-        await asyncio.to_thread(self.engine.close)
-        await asyncio.to_thread(self.galleries.close)
-        await asyncio.to_thread(self.telemetry.close)
 
     async def _lost_device(self) -> None:
         log_lost_device(self.engine)

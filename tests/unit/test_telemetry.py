@@ -255,3 +255,26 @@ print(generate_latest(exposed(CollectorRegistry())).decode())
     assert value(samples, "fr_health") == 0, "what was told last"
     assert [name for name, _ in samples].count("fr_build_info") == 1
     assert any(name == "process_cpu_seconds_total" for name, _ in samples)
+
+
+GARBAGE = (
+    b"GET /m HTTP/1.0\r\nAccept: application/openmetrics-text;version=zzz;q=abc\r\n\r\n",
+    b"GET / HTTP/1.1\r\n" + b"".join(b"H%d: x\r\n" % n for n in range(150)) + b"\r\n",
+    bytes(range(256)) * 8,
+    b"\r\n\r\n",
+)
+
+
+def test_garbage_on_the_port_writes_nothing_and_stops_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    server = MetricsServer(CollectorRegistry(), "127.0.0.1", 0)
+    server.start()
+    for sent in GARBAGE:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+            connection.sendall(sent)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(4096):
+                pass
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/", timeout=5) as answer:
+        assert answer.status == 200
+    server.close()
+    assert capfd.readouterr() == ("", "")
