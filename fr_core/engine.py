@@ -6,14 +6,13 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 
 from fr_core.align import CROP_SIZE
 from fr_core.detect.batched import BatchedTileDetector
-from fr_core.detect.multiscale import MultiscaleDetector, Scales
+from fr_core.detect.multiscale import DetectionMode, MultiscaleDetector, Scales
 from fr_core.detect.protocol import TileDetector, TileFaces
 from fr_core.detect.scrfd import ScrfdDetector
 from fr_core.detect.yunet import YunetDetector
@@ -28,25 +27,19 @@ from fr_core.packs.cache import ModelCache
 from fr_core.packs.manifest import DetectorSpec, EmbedderSpec, Pack
 from fr_core.pipeline import Pipeline
 from fr_core.quality.assess import QualityLimits
-from fr_core.runtime.batcher import Batcher, require_sizes
-from fr_core.runtime.devices import ActiveDevice, parse_device, parse_precision
-from fr_core.runtime.observe import NullObserver, Observer
+from fr_core.runtime.batcher import Batcher
+from fr_core.runtime.devices import ActiveDevice, as_one, parse_device, parse_precision
+from fr_core.runtime.observe import Observer
 from fr_core.runtime.onnx_graph import PixelInput
 from fr_core.runtime.open import open_sessions
 from fr_core.runtime.session import Session
+from fr_core.runtime.sizes import ACCELERATOR_SIZES, AUTO, allowed_sizes, parse_sizes
 from fr_core.types import F32, U8, AlignedFace, frozen_array
-
-DETECTION = ("thorough", "fast")
-"""Where faces are looked for: always up to full resolution, or only where copies of 640 px show no face."""
-
-AUTO = "auto"
 
 SCALES = Scales()
 """At which scales photos are looked at."""
 
 T = TypeVar("T")
-
-_ACCELERATORS = ("cuda", "tensorrt")
 
 # Folder beside the models for what TensorRT builds from a model, which takes it minutes.
 _ENGINES = "engines"
@@ -54,7 +47,6 @@ _ENGINES = "engines"
 # A processor is full with one tile. Faces gain a little from company, but the first waits for the last.
 PROCESSOR_TILES = (1,)
 PROCESSOR_FACES = (1, 2, 3, 4, 6, 8)
-ACCELERATOR_BATCHES = (1, 2, 4, 8, 16, 32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +65,12 @@ class EngineOptions:
         detector_sizes: allowed numbers of tiles in a batch, such as "1,2,4", or "auto".
         embedder_sizes: allowed numbers of faces in a batch, such as "1,2,4", or "auto".
         max_queued: tiles, and faces, that may wait, for each class of calls; at least 1.
+
+    Raises:
+        ConfigInvalid: a number is out of range, a word unknown, or the device never has the precision.
     """
 
-    device: str = AUTO
+    device: str = "auto"
     precision: str = "f32"
     detection: str = "thorough"
     flip: bool = False
@@ -84,6 +79,17 @@ class EngineOptions:
     detector_sizes: str = AUTO
     embedder_sizes: str = AUTO
     max_queued: int = 1024
+
+    def __post_init__(self) -> None:
+        parse_precision(self.precision, parse_device(self.device))
+        if self.detection not in get_args(DetectionMode):
+            known = ", ".join(get_args(DetectionMode))
+            raise ConfigInvalid(f"`model.detection` knows only: {known}.", key="model.detection")
+        parse_sizes(self.detector_sizes, "batching.detector_sizes")
+        parse_sizes(self.embedder_sizes, "batching.embedder_sizes")
+        for name in ("threads", "lanes"):
+            if getattr(self, name) < 0:
+                raise ConfigInvalid(f"`model.{name}` must be 0 or more.", key=f"model.{name}")
 
 
 class Lifeline:
@@ -163,55 +169,15 @@ def open_engine(
 
     Raises:
         ModelNotInstalled, ModelCorrupt: as `ModelCache.read_verified`.
-        ConfigInvalid: an option is out of range or unknown.
+        ConfigInvalid: an option does not suit the models.
         DeviceUnavailable: the device is not there, lacks the precision, or cannot run the models.
     """
     options = options or EngineOptions()
-    observer = observer or NullObserver()
-    parse_precision(options.precision, parse_device(options.device))  # before the models are read
-    if options.detection not in DETECTION:
-        raise ConfigInvalid(f"`model.detection` knows only: {', '.join(DETECTION)}.", key="model.detection")
-    detector_sizes = parse_sizes(options.detector_sizes, "batching.detector_sizes")
-    embedder_sizes = parse_sizes(options.embedder_sizes, "batching.embedder_sizes")
-    threads, lanes = _shares(options)
-    tile_shapes = tile_shapes_of(pack)
-
-    def sessions(
-        spec: DetectorSpec | EmbedderSpec, device: str, shapes: Sequence[tuple[int, int]], batches: Sequence[int] | None
-    ) -> list[Session]:
-        return open_sessions(
-            cache.read_verified(spec.file),
-            PixelInput(spec.colour, spec.mean, spec.std),
-            device,
-            options.precision,
-            threads,
-            lanes,
-            [(batch, *shape) for batch in batches or ACCELERATOR_BATCHES for shape in shapes],
-            cache.folder.parent / _ENGINES,
-        )
-
-    seeing = sessions(pack.detector, options.device, tile_shapes, detector_sizes)
-    device = replace(_active(seeing), requested=options.device)
-    # Where auto chose for the detector, the embedder goes to the same device, or the start fails.
-    embedding = sessions(pack.embedder, device.active, ((CROP_SIZE, CROP_SIZE),), embedder_sizes)
     lifeline = Lifeline()
-    batching = partial(Batcher, max_queued=options.max_queued, observer=observer, on_death=lifeline.cut)
-
-    models = [_tile_detector(session, pack.detector) for session in seeing]
-    detector: Batcher[U8, TileFaces] = batching(
-        "detector",
-        [model.detect_tiles for model in _lanes(models, seeing[0], lanes)],
-        _allowed(detector_sizes, PROCESSOR_TILES, seeing[0], None, "batching.detector_sizes"),
-        examples=[np.zeros((*shape, 3), np.uint8) for shape in tile_shapes],
-        group=lambda tile: tile.shape,
-    )
-    embedders = [OnnxEmbedder(session, pack.embedder.embedding_size) for session in embedding]
-    embedder: Batcher[AlignedFace, F32] = batching(
-        "embedder",
-        [_rows_of(model) for model in _lanes(embedders, embedding[0], lanes)],
-        _allowed(embedder_sizes, PROCESSOR_FACES, embedding[0], pack.embedder.max_batch, "batching.embedder_sizes"),
-        examples=[_blank_face()],
-    )
+    seeing, detector = open_detector(pack, cache, options, observer, lifeline)
+    device = replace(as_one([session.device for session in seeing]), requested=options.device)
+    # Where auto chose for the detector, the embedder goes to the same device, or the start fails.
+    _, embedder = open_embedder(pack, cache, replace(options, device=device.active), observer, lifeline)
     detector.start()
     try:
         embedder.start()
@@ -220,7 +186,7 @@ def open_engine(
         raise
     pipeline = build_pipeline(
         pack,
-        BatchedTileDetector(detector, tile_shapes),
+        BatchedTileDetector(detector, tile_shapes_of(pack)),
         BatchedRawEmbedder(embedder, pack.embedder.embedding_size),
         options,
         image_limits,
@@ -228,6 +194,60 @@ def open_engine(
         observer,
     )
     return Engine(pack, pipeline, device, options.detection, lifeline, (detector, embedder))
+
+
+def open_detector(
+    pack: Pack,
+    cache: ModelCache,
+    options: EngineOptions,
+    observer: Observer | None = None,
+    lifeline: Lifeline | None = None,
+) -> tuple[list[Session], Batcher[U8, TileFaces]]:
+    """Load a pack's detector; arguments and errors are those of `open_engine`.
+
+    Returns:
+        A session for each device, and the batcher that runs them, which has not started and cuts the lifeline when it
+        dies.
+    """
+    spec, shapes, key = pack.detector, tile_shapes_of(pack), "batching.detector_sizes"
+    asked = parse_sizes(options.detector_sizes, key)
+    sessions = _sessions(spec, cache, options, asked, shapes)
+    family = YunetDetector if spec.family == "yunet" else ScrfdDetector
+    runs = [family(session, spec, shapes, SCALES.heard * spec.score_threshold).detect_tiles for session in sessions]
+    return sessions, Batcher(
+        "detector",
+        _lanes(runs, sessions[0], options),
+        allowed_sizes(asked, PROCESSOR_TILES, sessions[0], None, key),
+        options.max_queued,
+        [np.zeros((*shape, 3), np.uint8) for shape in shapes],
+        group=lambda tile: tile.shape,
+        observer=observer,
+        on_death=(lifeline or Lifeline()).cut,
+    )
+
+
+def open_embedder(
+    pack: Pack,
+    cache: ModelCache,
+    options: EngineOptions,
+    observer: Observer | None = None,
+    lifeline: Lifeline | None = None,
+) -> tuple[list[Session], Batcher[AlignedFace, F32]]:
+    """Load a pack's embedder; as `open_detector`."""
+    spec, key = pack.embedder, "batching.embedder_sizes"
+    asked = parse_sizes(options.embedder_sizes, key)
+    sessions = _sessions(spec, cache, options, asked, ((CROP_SIZE, CROP_SIZE),))
+    runs = [_rows_of(OnnxEmbedder(session, spec.embedding_size)) for session in sessions]
+    blank = np.zeros((CROP_SIZE, CROP_SIZE, 3), np.uint8)
+    return sessions, Batcher(
+        "embedder",
+        _lanes(runs, sessions[0], options),
+        allowed_sizes(asked, PROCESSOR_FACES, sessions[0], spec.max_batch, key),
+        options.max_queued,
+        [AlignedFace(frozen_array(blank), frozen_array(np.eye(2, 3, dtype=np.float32)))],
+        observer=observer,
+        on_death=(lifeline or Lifeline()).cut,
+    )
 
 
 def build_pipeline(
@@ -273,22 +293,6 @@ def tile_shapes_of(pack: Pack) -> tuple[tuple[int, int], ...]:
     return ((side, side),) if side else SCALES.tile_shapes
 
 
-def parse_sizes(text: str, key: str) -> tuple[int, ...] | None:
-    """Read allowed batch sizes such as "1,2,4"; None for "auto".
-
-    Raises:
-        ConfigInvalid: it is neither; `key` names the setting.
-    """
-    if text == AUTO:
-        return None
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdigit() and len(part) <= 4 for part in parts):
-        raise ConfigInvalid(f"`{key}` is {AUTO}, or batch sizes such as 1,2,4.", key=key)
-    sizes = tuple(sorted({int(part) for part in parts}))
-    require_sizes(sizes, key)
-    return sizes
-
-
 def available_cores() -> int:
     """Number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -301,65 +305,41 @@ def photos_at_once(device: ActiveDevice) -> int:
     and faces find company for a batch: on 2 cores, 8 photos gave a tenth more than 4, and 16 nothing more. A CUDA
     device wants larger batches, and so more photos on their way.
     """
-    return 64 if device.active.split(":")[0] in _ACCELERATORS else max(8, 4 * available_cores())
+    return 64 if device.accelerated else max(8, 4 * available_cores())
 
 
-def _shares(options: EngineOptions) -> tuple[int, int]:
-    """Threads of one inference, and lanes, on a processor.
+def _sessions(
+    spec: DetectorSpec | EmbedderSpec,
+    cache: ModelCache,
+    options: EngineOptions,
+    asked: tuple[int, ...] | None,
+    shapes: Sequence[tuple[int, int]],
+) -> list[Session]:
+    return open_sessions(
+        cache.read_verified(spec.file),
+        PixelInput(spec.colour, spec.mean, spec.std),
+        options.device,
+        options.precision,
+        options.threads or 1,
+        _lanes_of_a_processor(options),
+        [(batch, *shape) for batch in asked or ACCELERATOR_SIZES for shape in shapes],
+        cache.folder.parent / _ENGINES,
+    )
+
+
+def _lanes(runs: Sequence[T], session: Session, options: EngineOptions) -> list[T]:
+    """One lane for each device; on a processor several share one model."""
+    return list(runs) if session.device.accelerated else [runs[0]] * _lanes_of_a_processor(options)
+
+
+def _lanes_of_a_processor(options: EngineOptions) -> int:
+    """As asked for, or as many as fill the cores.
 
     One thread each is the quickest way to spend cores: 2 cores give 1.9 times the faces of one with two lanes of one
     thread, 1.7 times with one lane of two threads.
     """
-    for name in ("threads", "lanes"):
-        if getattr(options, name) < 0:
-            raise ConfigInvalid(f"`model.{name}` must be 0 or more.", key=f"model.{name}")
-    threads = options.threads or 1
-    return threads, options.lanes or max(1, available_cores() // threads)
-
-
-def _active(sessions: Sequence[Session]) -> ActiveDevice:
-    """The device of one session, or several CUDA devices as one: cuda:0,1."""
-    first = sessions[0].device
-    numbers = [session.device.active.partition(":")[2] for session in sessions]
-    return replace(first, active=f"{first.active.partition(':')[0]}:{','.join(numbers)}") if numbers[0] else first
-
-
-def _tile_detector(session: Session, spec: DetectorSpec) -> TileDetector:
-    model = YunetDetector if spec.family == "yunet" else ScrfdDetector
-    return model(session, spec, SCALES.tile_shapes, SCALES.heard * spec.score_threshold)
-
-
-def _lanes(models: Sequence[T], session: Session, lanes: int) -> list[T]:
-    """One lane for each device; on a processor several share one model."""
-    return list(models) if _accelerated(session) else [models[0]] * lanes
-
-
-def _allowed(
-    sizes: tuple[int, ...] | None, on_processor: tuple[int, ...], session: Session, limit: int | None, key: str
-) -> tuple[int, ...]:
-    """The batch sizes that were asked for, or those that suit the device and that the model takes.
-
-    Raises:
-        ConfigInvalid: the model does not take a size that was asked for.
-    """
-    known = [most for most in (limit, session.input_shape[0]) if most is not None]
-    largest = min(known, default=None)
-    if sizes is not None:
-        if largest is not None and sizes[-1] > largest:
-            raise ConfigInvalid(f"The model takes batches of {largest} at most, so `{key}` may not be larger.", key=key)
-        return sizes
-    suited = ACCELERATOR_BATCHES if _accelerated(session) else on_processor
-    return tuple(size for size in suited if largest is None or size <= largest)
-
-
-def _accelerated(session: Session) -> bool:
-    return session.device.active.split(":")[0] in _ACCELERATORS
+    return options.lanes or max(1, available_cores() // (options.threads or 1))
 
 
 def _rows_of(model: OnnxEmbedder) -> Callable[[Sequence[AlignedFace]], list[F32]]:
     return lambda faces: list(model.vectors(faces))
-
-
-def _blank_face() -> AlignedFace:
-    pixels = np.zeros((CROP_SIZE, CROP_SIZE, 3), np.uint8)
-    return AlignedFace(frozen_array(pixels), frozen_array(np.eye(2, 3, dtype=np.float32)))

@@ -86,7 +86,7 @@ class Pipeline:
                 Face(detection, assess(detection, crop, (image.width, image.height), self._quality_limits))
                 for detection, crop in zip(detections, crops, strict=True)
             )
-        self._observer.analysed(len(faces))
+        self._observer.analyzed(len(faces))
         return DetectedPhoto(image, faces)
 
     def analyze_image(self, image: Image) -> AnalyzedPhoto:
@@ -106,7 +106,7 @@ class Pipeline:
                     min_embedding_norm=self._min_embedding_norm,
                 )
                 faces.append(EmbeddedFace(Face(detection, quality), made.embedding))
-        self._observer.analysed(len(faces))
+        self._observer.analyzed(len(faces))
         return AnalyzedPhoto(image, tuple(faces))
 
     def _decoded(self, data: bytes) -> Image:

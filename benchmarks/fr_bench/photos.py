@@ -82,10 +82,10 @@ class Photos:
             return CountedFaces(0, refusal.reason)
         return CountedFaces(len(self._pipeline.detect_image(image).faces))
 
-    def _map(self, analyse: Callable[[Path], Answer], paths: Sequence[Path]) -> list[Answer]:
+    def _map(self, analyze: Callable[[Path], Answer], paths: Sequence[Path]) -> list[Answer]:
         answers: list[Answer] = []
         with ThreadPoolExecutor(self._workers) as pool:
-            for answer in pool.map(analyse, paths):
+            for answer in pool.map(analyze, paths):
                 answers.append(answer)
                 self._on_progress(len(answers), len(paths))
         return answers

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -38,6 +39,9 @@ from fr_core.detect.nms import iou, keep_best
 from fr_core.detect.protocol import TileDetector, TileFaces
 from fr_core.detect.tiles import cut, resized, tile_corners
 from fr_core.types import F32, U8, Detection, frozen_array
+
+DetectionMode = Literal["thorough", "fast"]
+"""Where faces are looked for: always up to full resolution, or only where copies of 640 px show no face."""
 
 # Tiles that are cut out together for a second look: a crowd has hundreds of candidates, and each tile its memory.
 _LOOKS_AT_ONCE = 16

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from fr_core.detect.nms import best_of_each
 from fr_core.detect.protocol import TileFaces
-from fr_core.detect.tiles import grid, stacked
+from fr_core.detect.tiles import corners, stacked
 from fr_core.packs.manifest import DetectorSpec
 from fr_core.runtime.session import Session
 from fr_core.types import F32, U8
@@ -18,58 +19,46 @@ STRIDES = (8, 16, 32)
 ANCHORS = 2
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class ScrfdDetector:
     """SCRFD with key points: nine outputs, the scores of each stride, then the boxes, then the landmarks.
 
-    Args:
+    Attributes:
         session: of the model.
         spec: of the model.
-        tile_shapes: (height, width) of the tiles to be used, multiples of 32; ignored where the model has a fixed size.
+        tile_shapes: (height, width) of the tiles to be used: multiples of 32, or the fixed size of the model.
         min_score: faces with a lower score are dropped, in [0, 1].
     """
 
-    def __init__(
-        self,
-        session: Session,
-        spec: DetectorSpec,
-        tile_shapes: Sequence[tuple[int, int]],
-        min_score: float,
-    ) -> None:
-        fixed = spec.input_size
-        self.tile_shapes = ((fixed, fixed),) if fixed else tuple(tile_shapes)
-        self._session = session
-        self._spec = spec
-        self._min_score = min_score
-        self._centres = {
-            (shape, stride): np.repeat(grid(*shape, stride) * stride, ANCHORS, axis=0)
-            for shape in self.tile_shapes
-            for stride in STRIDES
-        }
+    session: Session
+    spec: DetectorSpec
+    tile_shapes: tuple[tuple[int, int], ...]
+    min_score: float
 
     def detect_tiles(self, tiles: Sequence[U8]) -> list[TileFaces]:
         """As `TileDetector.detect_tiles`, in one run: there are as many tiles, of one shape, as a batch may have.
 
         The distances that the model gives are in strides, from the corner of a cell (distance2bbox).
         """
-        outputs = self._session.run(stacked(tiles))
-        shape, count = tiles[0].shape[:2], len(tiles)
+        outputs = self.session.run(stacked(tiles))
+        width, count = tiles[0].shape[1], len(tiles)
         parts, owners = [], []
         for level, stride in enumerate(STRIDES):
             scores, distances, offsets = (
-                _by_tile(outputs[level + kind * len(STRIDES)], count, width) for kind, width in enumerate((1, 4, 10))
+                _by_tile(outputs[level + kind * len(STRIDES)], count, values) for kind, values in enumerate((1, 4, 10))
             )
-            likely = np.nonzero(scores[..., 0] >= self._min_score)
-            tile, cell = likely
-            centre, distance = self._centres[shape, stride][cell], distances[likely] * stride
+            likely = np.nonzero(scores[..., 0] >= self.min_score)
+            tile, anchor = likely
+            centre, distance = corners(anchor // ANCHORS, width // stride) * stride, distances[likely] * stride
             boxes = np.concatenate([centre - distance[:, :2], centre + distance[:, 2:]], axis=1)
             landmarks = centre[:, None] + offsets[likely].reshape(-1, 5, 2) * stride
             parts.append(TileFaces(boxes, landmarks, scores[likely][:, 0]))
             owners.append(tile)
-        return best_of_each(TileFaces.joined(parts), np.concatenate(owners), count, self._spec.nms_threshold)
+        return best_of_each(TileFaces.joined(parts), np.concatenate(owners), count, self.spec.nms_threshold)
 
 
-def _by_tile(output: F32, count: int, width: int) -> F32:
-    """f32[count, cells * ANCHORS, width]; exports without a batch axis have the tile between cell and anchor."""
+def _by_tile(output: F32, count: int, values: int) -> F32:
+    """f32[count, cells * ANCHORS, values]; exports without a batch axis have the tile between cell and anchor."""
     if output.ndim == 3:
-        return output.reshape(count, -1, width)
-    return output.reshape(-1, count, ANCHORS, width).swapaxes(0, 1).reshape(count, -1, width)
+        return output.reshape(count, -1, values)
+    return output.reshape(-1, count, ANCHORS, values).swapaxes(0, 1).reshape(count, -1, values)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from fr_core.types import F32, U8
+from fr_core.types import F32, I64, U8
 
 
 def resized(pixels: U8, width: int, height: int) -> U8:
@@ -43,10 +43,9 @@ def cut(picture: U8, left: int, top: int, height: int, width: int) -> U8:
     return tile
 
 
-def grid(height: int, width: int, stride: int) -> F32:
-    """f32[height / stride * width / stride, 2]: (x, y) of the cells of a feature map, row by row, in cells."""
-    rows, columns = np.mgrid[: height // stride, : width // stride]
-    return np.stack([columns, rows], axis=-1).reshape(-1, 2).astype(np.float32)
+def corners(cells: I64, columns: int) -> F32:
+    """f32[N, 2]: (x, y), in cells, of N cells of a feature map that has so many columns; cells count row by row."""
+    return np.stack([cells % columns, cells // columns], axis=-1).astype(np.float32)
 
 
 def stacked(pictures: Sequence[U8]) -> U8:

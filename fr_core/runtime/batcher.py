@@ -35,6 +35,7 @@ from typing import Any, Generic, TypeVar
 from fr_core.errors import CallEnded, ConfigInvalid, DeviceLost, DeviceUnavailable, Overloaded, ShuttingDown
 from fr_core.runtime.observe import ModelRole, NullObserver, Observer
 from fr_core.runtime.priority import stand_back
+from fr_core.runtime.sizes import require_sizes
 from fr_core.runtime.ticket import Ticket, current_ticket
 
 Item = TypeVar("Item")
@@ -325,16 +326,6 @@ class Batcher(Generic[Item, Result]):
 
     def _tell_depth(self) -> None:
         self._observer.queued(self._role, sum(map(len, self._queues.values())))
-
-
-def require_sizes(sizes: Sequence[int], key: str) -> None:
-    """Return if `sizes` can be the allowed sizes of a batch: at least one, none below 1, and 1 among them.
-
-    Raises:
-        ConfigInvalid: it cannot.
-    """
-    if 1 not in sizes or min(sizes) < 1:
-        raise ConfigInvalid(f"`{key}` is a list of batch sizes, such as 1,2,4; 1 must be among them.", key=key)
 
 
 # A bulk item whose queue is full looks so often whether its call is still wanted.

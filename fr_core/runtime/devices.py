@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from fr_core.errors import ConfigInvalid
@@ -12,7 +13,7 @@ DeviceKind = Literal["auto", "cpu", "openvino", "cuda", "tensorrt"]
 Precision = Literal["f32", "bf16", "fp16"]
 
 PRECISIONS: dict[DeviceKind, tuple[Precision, ...]] = {
-    "auto": ("f32", "bf16", "fp16"),
+    "auto": get_args(Precision),
     "cpu": ("f32",),
     "openvino": ("f32", "bf16"),
     "cuda": ("f32", "fp16"),
@@ -38,6 +39,11 @@ class DeviceSpec:
     kind: DeviceKind
     indices: tuple[int, ...] = ()
 
+    @property
+    def accelerated(self) -> bool:
+        """Whether this is no processor, but a device, or several, that work beside it."""
+        return self.kind in ("cuda", "tensorrt")
+
     def __str__(self) -> str:
         return f"{self.kind}:{','.join(map(str, self.indices))}" if self.indices else self.kind
 
@@ -57,6 +63,27 @@ class ActiveDevice:
     active: str
     runtime: str
     precision: Precision = "f32"
+
+    @property
+    def spec(self) -> DeviceSpec:
+        """What runs, read."""
+        return parse_device(self.active)
+
+    @property
+    def kind(self) -> DeviceKind:
+        """Of what runs; never auto."""
+        return self.spec.kind
+
+    @property
+    def accelerated(self) -> bool:
+        """As `DeviceSpec.accelerated`, of what runs."""
+        return self.spec.accelerated
+
+
+def as_one(devices: Sequence[ActiveDevice]) -> ActiveDevice:
+    """The device of one session, or those of several, of one kind, as one: cuda:0,1."""
+    indices = tuple(index for device in devices for index in device.spec.indices)
+    return replace(devices[0], active=str(DeviceSpec(devices[0].kind, indices)))
 
 
 def parse_device(text: str) -> DeviceSpec:
@@ -83,7 +110,7 @@ def parse_precision(text: str, spec: DeviceSpec) -> Precision:
     Raises:
         ConfigInvalid: there is no such precision, or that kind of device never has it.
     """
-    precision = next((known for known in get_args(Precision) if known == text), None)
+    precision: Precision | None = next((known for known in get_args(Precision) if known == text), None)
     if precision is None:
         raise ConfigInvalid(
             f"{text!r} is not a precision; the precisions are {' and '.join(_names(get_args(Precision)))}.",
@@ -94,8 +121,7 @@ def parse_precision(text: str, spec: DeviceSpec) -> Precision:
             f"The device {spec} has no {text} (`model.precision`); it has {' and '.join(PRECISIONS[spec.kind])}.",
             key="model.precision",
         )
-    found: Precision = precision
-    return found
+    return precision
 
 
 def _names(values: tuple[str, ...]) -> tuple[str, str]:

@@ -17,6 +17,11 @@ _PROVIDER_OF: dict[DeviceKind, str] = {"cpu": CPU, "cuda": CUDA, "tensorrt": TEN
 class Library(Protocol):
     """Runs models on some kinds of device."""
 
+    @property
+    def failures(self) -> tuple[type[Exception], ...]:
+        """What its sessions raise where they cannot run a model."""
+        ...
+
     def refusal(self, kind: DeviceKind, precision: Precision) -> str | None:
         """Why it does not run models so on this machine, a sentence; None where it may, which `open` decides."""
         ...
@@ -39,6 +44,13 @@ class OnnxRuntimeLibrary:
 
     def __init__(self, offered: tuple[str, ...] | None = None) -> None:
         self._offered = offered
+
+    @property
+    def failures(self) -> tuple[type[Exception], ...]:
+        """As `Library.failures`."""
+        from fr_core.runtime.onnxruntime_session import FAILURES
+
+        return FAILURES
 
     def refusal(self, kind: DeviceKind, precision: Precision) -> str | None:
         """As `Library.refusal`; says nothing of the machine."""
@@ -63,6 +75,9 @@ class OnnxRuntimeLibrary:
 
 class OpenVinoLibrary:
     """OpenVINO on the processor. It is imported when it is needed, for fr-core[gpu] comes without it."""
+
+    failures: tuple[type[Exception], ...] = (RuntimeError,)
+    """As `Library.failures`."""
 
     def refusal(self, kind: DeviceKind, precision: Precision) -> str | None:
         """As `Library.refusal`."""

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 Stage = Literal["decode", "detect", "align", "embed", "assess"]
 """A step of the work on one photo; detect and embed include the wait for a batch."""
 
+STAGES: tuple[Stage, ...] = get_args(Stage)
+"""In their order."""
+
 ModelRole = Literal["detector", "embedder"]
+
+MODELS: tuple[ModelRole, ...] = get_args(ModelRole)
+"""In the order in which a photo meets them."""
 
 
 class Observer(Protocol):
@@ -18,7 +24,7 @@ class Observer(Protocol):
         """Surround a step of the work on one photo."""
         ...
 
-    def analysed(self, faces: int) -> None:
+    def analyzed(self, faces: int) -> None:
         """Hear that a photo is done, with the number of faces found in it."""
         ...
 
@@ -46,8 +52,8 @@ class NullObserver:
         """As `Observer.stage`."""
         return nullcontext()
 
-    def analysed(self, faces: int) -> None:
-        """As `Observer.analysed`."""
+    def analyzed(self, faces: int) -> None:
+        """As `Observer.analyzed`."""
 
     def queued(self, model: ModelRole, items: int) -> None:
         """As `Observer.queued`."""

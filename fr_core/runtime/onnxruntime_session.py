@@ -7,7 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
-from onnxruntime.capi.onnxruntime_pybind11_state import EngineError, EPFail, Fail, RuntimeException
+from onnxruntime.capi.onnxruntime_pybind11_state import (
+    EngineError,
+    EPFail,
+    Fail,
+    InvalidArgument,
+    NotImplemented,  # noqa: A004 - the library's own name
+    RuntimeException,
+)
 
 from fr_core.errors import DeviceUnavailable
 from fr_core.runtime.devices import ActiveDevice
@@ -20,6 +27,9 @@ _LOG_ERRORS_ONLY = 3
 
 # What the library raises where a device does not work; most of its classes derive from Exception alone.
 _DEVICE_FAILURES = (RuntimeError, EngineError, EPFail, Fail, RuntimeException)
+
+FAILURES: tuple[type[Exception], ...] = (*_DEVICE_FAILURES, InvalidArgument, NotImplemented)
+"""As `Library.failures`: a device that does not work, or a batch that the model does not take."""
 
 
 class OnnxRuntimeSession:

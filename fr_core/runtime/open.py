@@ -69,28 +69,21 @@ def open_sessions(
     return [opener.first_of_auto(plan)] if spec.kind == "auto" else opener.all_of(plan)
 
 
-def open_session(model: bytes, pixels: PixelInput, device: str = "auto", threads: int = 0) -> Session:
-    """Load a model in f32 onto one device; see `open_sessions`, which also says what is raised.
-
-    Raises:
-        ConfigInvalid: the device names several numbers.
-    """
-    if len(parse_device(device).indices) > 1:
-        raise ConfigInvalid(f"The device {device!r} is more than one.", key="model.device")
-    return open_sessions(model, pixels, device, threads=threads)[0]
-
-
-def batches_alike(session: Session) -> bool:
+def batches_alike(session: Session, failures: tuple[type[Exception], ...]) -> bool:
     """Whether two pictures in one run give the numbers that each gives alone, in whatever order.
 
     The order is that of the family: some exports put the picture between cell and anchor.
+
+    Args:
+        session: of the model.
+        failures: what it raises where it cannot run its model so; see `Library.failures`.
     """
     _, height, width, _ = session.input_shape
     noise = np.random.default_rng(0).integers(0, 256, (2, height or _PROBE, width or _PROBE, 3), dtype=np.uint8)
     try:
         alone = [session.run(noise[:1]), session.run(noise[1:])]
         together = session.run(noise)
-    except Exception:  # noqa: BLE001 - libraries raise what they like; that it does not run is the answer
+    except failures:  # that it does not run is the answer
         return False
     for both, *each in zip(together, *alone, strict=True):
         expected = np.sort(np.concatenate([output.ravel() for output in each]))
@@ -110,13 +103,14 @@ class _Opener:
     def all_of(self, plan: Plan) -> list[Session]:
         """One session for each number of the plan's device."""
         kind = plan.spec.kind
-        refusal = self._libraries[kind].refusal(kind, plan.precision)
+        library = self._libraries[kind]
+        refusal = library.refusal(kind, plan.precision)
         if refusal is not None:
             raise DeviceUnavailable(f"The device {plan.spec} cannot be had: {refusal}", device=str(plan.spec))
         if takes_one_picture(self._model):
             try:
                 sessions = self._opened(plan, any_batch=True)
-                if batches_alike(sessions[0]):
+                if batches_alike(sessions[0], library.failures):
                     return sessions
                 del sessions  # a model may be large
             except DeviceUnavailable:

@@ -10,7 +10,7 @@ import numpy as np
 import openvino as ov
 
 from fr_core.errors import DeviceUnavailable
-from fr_core.runtime.devices import ActiveDevice, Precision
+from fr_core.runtime.devices import PRECISIONS, ActiveDevice, Precision
 from fr_core.runtime.plan import Plan
 from fr_core.types import F32, U8
 
@@ -64,7 +64,7 @@ def precisions() -> tuple[Precision, ...]:
     core = ov.Core()
     if _DEVICE not in core.available_devices:
         return ()
-    return ("f32", "bf16") if "BF16" in core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES") else ("f32",)
+    return PRECISIONS["openvino"] if "BF16" in core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES") else ("f32",)
 
 
 def open_openvino(plan: Plan) -> OpenVinoSession:

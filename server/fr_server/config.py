@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+from fr_core.detect.multiscale import DetectionMode
 from fr_core.errors import ConfigInvalid, ConfigUnknownKey
 from fr_core.imaging import KNOWN_FORMATS, ImageLimits
 from fr_core.imaging.decode import MAX_PIXELS_CEILING
 from fr_core.quality.assess import QualityLimits
+from fr_core.runtime.devices import Precision
 
 T = TypeVar("T")
 
@@ -125,11 +127,11 @@ KEYS: Mapping[str, Key] = types.MappingProxyType(
         ),
         "model.precision": Key(
             "Numbers that the models compute with: bf16 with OpenVINO where the processor has it, fp16 on a GPU.",
-            choices=("f32", "bf16", "fp16"),
+            choices=get_args(Precision),
         ),
         "model.detection": Key(
             "thorough, or fast, which is quicker on large photos and misses their small faces beside large ones.",
-            choices=("thorough", "fast"),
+            choices=get_args(DetectionMode),
         ),
         "model.flip": Key("Fuse each embedding with that of the mirrored face: a model id of its own, twice the work."),
         "model.threads": Key("Threads of one inference on a processor; 0 for one.", 0, 1024),

@@ -17,7 +17,7 @@ from fr_core.imaging import ImageLimits, decode
 from fr_core.packs.cache import ModelCache
 from fr_core.packs.manifest import load_pack
 from fr_core.runtime.onnx_graph import PixelInput
-from fr_core.runtime.open import open_session
+from fr_core.runtime.open import open_sessions
 from fr_core.types import EmbeddedFace
 
 pytestmark = pytest.mark.models
@@ -44,9 +44,9 @@ def test_tiles_of_a_batch_have_the_faces_that_each_has_alone(
     """YuNet's file says that it takes one tile, and is edited to take more."""
     spec = load_pack(pack_name).detector
     try:
-        session = open_session(
+        session = open_sessions(
             pack_cache.read_verified(spec.file), PixelInput(spec.colour, spec.mean, spec.std), device
-        )
+        )[0]
     except DeviceUnavailable as error:
         pytest.skip(error.what)
     family = YunetDetector if spec.family == "yunet" else ScrfdDetector

@@ -21,7 +21,7 @@ from fr_core.imaging import ImageLimits, decode
 from fr_core.packs.cache import ModelCache
 from fr_core.packs.manifest import DetectorSpec, EmbedderSpec, load_pack
 from fr_core.runtime.onnx_graph import PIXELS, PixelInput, prepared
-from fr_core.runtime.open import open_session, open_sessions
+from fr_core.runtime.open import open_sessions
 from fr_core.runtime.openvino_session import precisions
 from fr_core.runtime.session import Session
 from fr_core.types import U8
@@ -35,7 +35,9 @@ MODELS: dict[str, Model] = {
 
 
 def opened(spec: Model, cache: ModelCache, device: str) -> Session:
-    return open_session(cache.read_verified(spec.file), PixelInput(spec.colour, spec.mean, spec.std), device, 2)
+    return open_sessions(
+        cache.read_verified(spec.file), PixelInput(spec.colour, spec.mean, spec.std), device, threads=2
+    )[0]
 
 
 def noise(session: Session, seed: int, batch: int = 1) -> U8:

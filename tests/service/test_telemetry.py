@@ -19,11 +19,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
 from fr_core.detect.null import NullDetector
+from fr_core.runtime.observe import STAGES
 from fr_core.types import U8, Detection
 from fr_server.main import SERVICES
 from fr_server.telemetry.exposition import MetricsServer
 from fr_server.telemetry.logs import JsonFormatter, TextFormatter
-from fr_server.telemetry.metrics import STAGES, PrometheusObserver, methods_of
+from fr_server.telemetry.metrics import PrometheusObserver, methods_of
 from fr_server.telemetry.open import Telemetry, together
 from fr_server.telemetry.tracing import TracingObserver
 from serving import Running, photo, running

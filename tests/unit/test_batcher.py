@@ -132,6 +132,7 @@ def test_an_idle_lane_gets_its_share() -> None:
         future = batcher.submit([1, 2, 3, 4, 5, 6, 7, 8], Ticket())
         for model in models:
             assert model.entered.acquire(timeout=SOON)
+        for model in models:  # not before both have begun: the first would take of the other's share
             model.gate.set()
         assert future.result(SOON) == [2, 4, 6, 8, 10, 12, 14, 16]
     assert [len(model.batches[0]) for model in models] == [4, 4]

@@ -8,18 +8,29 @@ import numpy as np
 import pytest
 
 from fr_core.errors import ConfigInvalid, DeviceUnavailable
-from fr_core.runtime.devices import ActiveDevice, DeviceKind, DeviceSpec, Precision, parse_device, parse_precision
+from fr_core.runtime.devices import (
+    ActiveDevice,
+    DeviceKind,
+    DeviceSpec,
+    Precision,
+    as_one,
+    parse_device,
+    parse_precision,
+)
 from fr_core.runtime.libraries import Libraries, OnnxRuntimeLibrary
-from fr_core.runtime.open import open_session, open_sessions
+from fr_core.runtime.open import batches_alike, open_sessions
 from fr_core.runtime.plan import Plan
 from fr_core.runtime.providers import providers
 from fr_core.runtime.session import Session
+from fr_core.types import F32, U8
 from handmade import HandmadeSession
 from handmade_graphs import AS_THEY_ARE, convolution, doubled
 
 
 class HandmadeLibrary:
     """Opens anything, but for what it was told to refuse; keeps the plans it was given."""
+
+    failures = ()
 
     def __init__(self, refusal: str | None = None, fails: bool = False) -> None:
         self.plans: list[Plan] = []
@@ -133,9 +144,32 @@ def test_each_cuda_device_gets_a_session_in_the_order_named() -> None:
     assert {session.device.requested for session in sessions} == {"cuda:2,0"}
 
 
-def test_one_session_is_not_to_be_had_of_two_devices() -> None:
-    with pytest.raises(ConfigInvalid):
-        open_session(doubled(), AS_THEY_ARE, "cuda:0,1")
+def test_several_devices_are_told_as_one() -> None:
+    def told(*active: str) -> str:
+        return as_one([ActiveDevice("auto", name, "handmade 1") for name in active]).active
+
+    assert told("openvino") == "openvino"
+    assert told("cuda:1") == "cuda:1"
+    assert told("tensorrt:0", "tensorrt:2") == "tensorrt:0,2"
+
+
+def test_device_tells_its_kind_and_whether_it_is_beside_the_processor() -> None:
+    for name, kind, accelerated in (("cpu", "cpu", False), ("openvino", "openvino", False), ("cuda:1,0", "cuda", True)):
+        device = ActiveDevice("auto", name, "handmade 1")
+        assert (device.kind, device.accelerated, device.spec.accelerated) == (kind, accelerated, accelerated)
+    assert parse_device("tensorrt").accelerated
+    assert not parse_device("auto").accelerated
+
+
+def test_a_defect_is_not_taken_for_a_model_that_takes_one_picture() -> None:
+    class Failing(HandmadeSession):
+        def run(self, batch: U8) -> list[F32]:
+            raise KeyError
+
+    session = Failing([], (None, 4, 4, 3))
+    assert not batches_alike(session, (ValueError, KeyError))
+    with pytest.raises(KeyError):
+        batches_alike(session, (ValueError,))
 
 
 def test_why_a_provider_is_missing_is_said_with_those_there_are() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from fr_core.runtime.onnx_graph import PIXELS, PixelInput, dequantise, prepared
-from fr_core.runtime.open import open_session
+from fr_core.runtime.open import open_sessions
 from fr_core.types import F32, U8
 from handmade_graphs import AS_THEY_ARE, convolution, doubled, model
 
@@ -45,7 +45,7 @@ def nodes_of(made: bytes, operator: str) -> list[onnx.NodeProto]:
 @pytest.mark.parametrize("pixels", [AS_THEY_ARE, PACK])
 def test_pixels_are_scaled_as_numpy_scales_them(device: str, pixels: PixelInput) -> None:
     batch = pictures(2, 5, 7)
-    session = open_session(doubled(), pixels, device, 1)
+    session = open_sessions(doubled(), pixels, device, threads=1)[0]
     assert session.input_shape == (None, None, None, 3)
     (y,) = session.run(batch)
     assert np.allclose(y, 2 * planes(batch, pixels), atol=1e-5)
@@ -55,7 +55,7 @@ def test_pixels_are_scaled_as_numpy_scales_them(device: str, pixels: PixelInput)
 def test_border_of_a_padded_convolution_is_padded_with_zeros_after_scaling(device: str) -> None:
     weights = np.random.default_rng(1).standard_normal((2, 3, 3, 3)).astype(np.float32)
     batch = pictures(1, 4, 4)
-    (y,) = open_session(convolution(weights, pads=1), PACK, device, 1).run(batch)
+    (y,) = open_sessions(convolution(weights, pads=1), PACK, device, threads=1)[0].run(batch)
     padded = np.pad(planes(batch, PACK), ((0, 0), (0, 0), (1, 1), (1, 1)))
     expected = [(padded[0, :, r : r + 3, c : c + 3] * w).sum() for w in weights for r in range(4) for c in range(4)]
     assert np.allclose(y.ravel(), expected, rtol=1e-5, atol=1e-3)
@@ -64,7 +64,7 @@ def test_border_of_a_padded_convolution_is_padded_with_zeros_after_scaling(devic
 def test_fixed_sides_stay_fixed() -> None:
     fixed = model([helper.make_node("Add", ["x", "x"], ["y"])], {}, {"x": [1, 3, 4, 6]}, {"y": [1, 3, 4, 6]})
     for device in ("cpu", "openvino"):
-        assert open_session(fixed, AS_THEY_ARE, device, 1).input_shape == (None, 4, 6, 3)
+        assert open_sessions(fixed, AS_THEY_ARE, device, threads=1)[0].input_shape == (None, 4, 6, 3)
 
 
 @pytest.mark.parametrize("shape", [["n", 4], ["n", 1, 8, 8]])
@@ -117,12 +117,12 @@ def test_quantised_weights_run_everywhere_and_mean_the_same(case: str, device: s
     scale, zero = np.array(scales, np.float32), np.array(zeros, np.int8)
     spread = -(-len(Q) // len(scale))
     expected = (Q.astype(np.float32) - np.repeat(zero, spread)[:3]) * np.repeat(scale, spread)[:3]
-    session = open_session(
+    session = open_sessions(
         weighted(scale if len(scale) > 1 or integers else scale[0], zero if integers else zero[0], **integers),
         AS_THEY_ARE,
         device,
-        1,
-    )
+        threads=1,
+    )[0]
     (y,) = session.run(np.full((2, 1, 1, 3), 10, np.uint8))
     assert y.reshape(2, 3).tolist() == [(expected * 10).tolist()] * 2
 
@@ -168,7 +168,7 @@ def test_widened_convolution_computes_the_same(
     weights = rng.integers(-9, 10, (groups * per_group, channels, kernel, kernel)).astype(np.float32)
     batch = pictures(2, 5, 4, seed)
     original = convolution(weights, groups, kernel // 2)
-    (y,) = open_session(original, AS_THEY_ARE, "cpu", 1).run(batch)
+    (y,) = open_sessions(original, AS_THEY_ARE, "cpu", threads=1)[0].run(batch)
     # The reference: each group by itself, in numpy, on whole numbers, so that sums are exact in any order.
     x = np.tile(planes(batch, AS_THEY_ARE), (1, 12 * 9 // 3, 1, 1))[:, : groups * channels]
     padded = np.pad(x, ((0, 0), (0, 0), (kernel // 2,) * 2, (kernel // 2,) * 2))
@@ -225,7 +225,7 @@ def test_half_keeps_pixels_and_outputs_in_float32() -> None:
 
     session = onnxruntime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
     (halved,) = session.run(None, {PIXELS: batch})
-    (full,) = open_session(content, PACK, "cpu", 1).run(batch)
+    (full,) = open_sessions(content, PACK, "cpu", threads=1)[0].run(batch)
     assert np.allclose(halved, full, rtol=0.01, atol=0.05)
     assert not np.array_equal(halved, full)
 
@@ -242,7 +242,7 @@ def one_picture(shape: Array) -> bytes:
 @both_runtimes
 @pytest.mark.parametrize("shape", [[-1, 48], [1, -1]])
 def test_model_of_one_picture_takes_more_where_it_gives_the_same(device: str, shape: list[int]) -> None:
-    session = open_session(one_picture(np.array(shape, np.int64)), PACK, device, 1)
+    session = open_sessions(one_picture(np.array(shape, np.int64)), PACK, device, threads=1)[0]
     assert session.input_shape == (None, 4, 4, 3)
     batch = pictures(3, 4, 4)
     (y,) = session.run(batch)
@@ -251,7 +251,7 @@ def test_model_of_one_picture_takes_more_where_it_gives_the_same(device: str, sh
 
 @both_runtimes
 def test_model_that_cannot_take_more_stays_as_its_file_says(device: str) -> None:
-    session = open_session(one_picture(np.array([1, 48], np.int64)), PACK, device, 1)
+    session = open_sessions(one_picture(np.array([1, 48], np.int64)), PACK, device, threads=1)[0]
     assert session.input_shape == (1, 4, 4, 3)
     (y,) = session.run(pictures(1, 4, 4))
     assert y.shape == (1, 48)
@@ -261,4 +261,4 @@ def test_model_that_cannot_take_more_stays_as_its_file_says(device: str) -> None
 def test_model_that_mixes_its_pictures_stays_as_its_file_says(device: str) -> None:
     nodes = [helper.make_node("ReduceMean", ["x", "axes"], ["m"]), helper.make_node("Sub", ["x", "m"], ["y"])]
     mixing = model(nodes, {"axes": np.array([0], np.int64)}, {"x": [1, 3, 4, 4]}, {"y": [1, 3, 4, 4]})
-    assert open_session(mixing, PACK, device, 1).input_shape == (1, 4, 4, 3)
+    assert open_sessions(mixing, PACK, device, threads=1)[0].input_shape == (1, 4, 4, 3)

@@ -14,7 +14,7 @@ from fr_core.errors import ConfigInvalid, DeviceUnavailable
 from fr_core.runtime.devices import ActiveDevice, DeviceSpec
 from fr_core.runtime.onnx_graph import prepared
 from fr_core.runtime.onnxruntime_session import OnnxRuntimeSession, reason
-from fr_core.runtime.open import open_session, open_sessions
+from fr_core.runtime.open import open_sessions
 from fr_core.runtime.openvino_session import precisions, settings
 from fr_core.runtime.plan import Plan
 from handmade_graphs import AS_THEY_ARE, convolution, doubled, model
@@ -25,7 +25,7 @@ def test_session_tells_its_shape_its_outputs_and_its_device(device: str) -> None
     nodes = [helper.make_node("Abs", ["x"], ["positive"]), helper.make_node("Neg", ["x"], ["negative"])]
     shape: list[int | str] = ["n", 3, "h", 8]
     two = model(nodes, {}, {"x": shape}, {"negative": shape, "positive": shape})
-    session = open_session(two, AS_THEY_ARE, device, 1)
+    session = open_sessions(two, AS_THEY_ARE, device, threads=1)[0]
     assert session.input_shape == (None, None, 8, 3)
     assert session.output_names == ("negative", "positive")
     assert session.device.requested == device
@@ -70,7 +70,7 @@ def test_bf16_computes_in_bf16_where_the_processor_has_it() -> None:
     weights = np.random.default_rng(1).standard_normal((8, 3, 3, 3)).astype(np.float32)
     batch = np.random.default_rng(2).integers(0, 256, (1, 16, 16, 3), np.uint8)
     content = convolution(weights, pads=1)
-    (full,) = open_session(content, AS_THEY_ARE, "openvino").run(batch)
+    (full,) = open_sessions(content, AS_THEY_ARE, "openvino")[0].run(batch)
     if "bf16" not in precisions():
         with pytest.raises(DeviceUnavailable, match="it has f32"):
             open_sessions(content, AS_THEY_ARE, "openvino", "bf16")

@@ -83,8 +83,8 @@ def test_session_is_given_the_pixels_as_they_are() -> None:
     assert np.array_equal(session.batches[0], np.stack(tiles))
 
 
-def test_model_of_a_fixed_size_takes_tiles_of_that_size_only() -> None:
-    session = HandmadeSession([], (1, 640, 640, 3))
-    model = ScrfdDetector(session, detector_spec("scrfd", input_size=640), ((256, 256), (640, 640)), 0.4)
-    assert model.tile_shapes == ((640, 640),)
-    assert detector(outputs([])).tile_shapes == ((SIZE, SIZE),)
+def test_a_tile_may_be_wider_than_high_and_higher_than_wide() -> None:
+    made = outputs([(8, 1, 2, 0.8)])  # the cell of number 17, of as many as tiles of these shapes have too
+    for height, width, row in ((32, 128, 1), (128, 32, 4)):
+        (found,) = detector(made).detect_tiles([np.zeros((height, width, 3), np.uint8)])
+        assert found.boxes.tolist() == [[-4, 8 * row - 12, 20, 8 * row + 12]]

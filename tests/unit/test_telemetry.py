@@ -16,11 +16,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fr_core.errors import AddressUnavailable, ConfigInvalid, UnsupportedFormat
 from fr_core.runtime.devices import ActiveDevice
+from fr_core.runtime.observe import STAGES
 from fr_server.config import TelemetryConfig
 from fr_server.main import SERVICES
 from fr_server.telemetry.exposition import MetricsServer
 from fr_server.telemetry.listener import CANCELLED, OK, NullListener
-from fr_server.telemetry.metrics import SPECS, STAGES, PrometheusObserver, methods_of
+from fr_server.telemetry.metrics import SPECS, PrometheusObserver, methods_of
 from fr_server.telemetry.open import open_telemetry, together
 
 DETECT = "fr_api.v1.RecognitionService/Detect"
@@ -91,8 +92,8 @@ def test_engine_is_counted_by_stage_and_model() -> None:
     metrics.batch("embedder", [0.01, 0.02, 0.03], 0.25)
     metrics.batch("detector", [0.5], 1.0)
     metrics.dropped("detector", 4)
-    metrics.analysed(29)
-    metrics.analysed(0)
+    metrics.analyzed(29)
+    metrics.analyzed(0)
     samples = read(metrics)
     assert value(samples, "fr_stage_seconds_count", stage="decode") == 2
     assert value(samples, "fr_stage_seconds_count", stage="assess") == 1
@@ -135,7 +136,7 @@ def test_no_caller_makes_a_series() -> None:
 
 def test_what_is_told_is_what_is_listed_and_two_registries_are_apart() -> None:
     metrics, other = observer(), observer()
-    metrics.analysed(3)
+    metrics.analyzed(3)
     metrics.began(DETECT, "r", "")(OK, 1.0)
     metrics.running_on(ActiveDevice("cpu", "cpu", "null", "f32"), "none")
     families = {family.name for family in metrics.registry.collect() if not family.name.startswith("process_")}
@@ -160,7 +161,7 @@ def test_listeners_together_all_hear_everything() -> None:
     both = together(a, None, b)
     with both.stage("detect"):
         pass
-    both.analysed(2)
+    both.analyzed(2)
     both.queued("detector", 1)
     both.batch("detector", [0.1], 0.1)
     both.dropped("embedder", 1)
@@ -182,7 +183,7 @@ def test_metrics_are_served_until_closed() -> None:
     metrics = observer()
     server = MetricsServer(metrics.registry, "127.0.0.1", 0)
     server.start()
-    metrics.analysed(5)
+    metrics.analyzed(5)
     address = f"http://127.0.0.1:{server.port}/metrics"
     with urllib.request.urlopen(address, timeout=10) as answer:
         assert value(scraped(answer.read().decode()), "fr_faces_total") == 5
@@ -206,6 +207,14 @@ def test_address_that_cannot_be_listened_on_is_refused(host: str) -> None:
 def test_empty_host_is_not_taken_for_every_interface() -> None:
     with pytest.raises(ConfigInvalid, match="metrics_host"):
         open_telemetry(TelemetryConfig(metrics_host="", metrics_port=9464), SERVICES)
+
+
+def test_nothing_is_left_open_where_a_host_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("fr_server.telemetry.open._open_tracing", opened.append)
+    with pytest.raises(ConfigInvalid, match="metrics_host"):
+        open_telemetry(TelemetryConfig(metrics_host="", metrics_port=9464, tracing="http://127.0.0.1:4317"), SERVICES)
+    assert opened == []
 
 
 def python(code: str, **environ: str) -> str:
@@ -235,7 +244,7 @@ def test_metrics_of_several_processes_are_merged(tmp_path: Path) -> None:
 from fr_server.main import SERVICES
 from fr_server.telemetry.metrics import PrometheusObserver, methods_of
 metrics = PrometheusObserver(methods_of(SERVICES))
-metrics.analysed(2)
+metrics.analyzed(2)
 metrics.queued("embedder", 3)
 metrics.serving({serving})
 metrics.began("{method}", "r", "")("OK", 0.1)

@@ -30,7 +30,7 @@ def outputs(stride: int, column: int, row: int, cls: float, obj: float) -> list[
 def detect(made: list[F32]) -> tuple[F32, F32, F32]:
     session = HandmadeSession(made, (1, SIZE, SIZE, 3), NAMES)
     tile: U8 = np.zeros((SIZE, SIZE, 3), np.uint8)
-    (found,) = YunetDetector(session, detector_spec("yunet", input_size=SIZE), ((256, 256),), 0.3).detect_tiles([tile])
+    (found,) = YunetDetector(session, detector_spec("yunet"), ((SIZE, SIZE),), 0.3).detect_tiles([tile])
     return found.boxes, found.landmarks, found.scores
 
 

@@ -102,18 +102,18 @@ def run_peer(connection: Connection, name: str, files: tuple[Path, ...], photos:
             (folder / file.name).symlink_to(file)
         app = _face_analysis(name, root)
 
-        def analyse(photo: bytes) -> list[Any]:
+        def analyze(photo: bytes) -> list[Any]:
             pixels = cv2.imdecode(np.frombuffer(photo, np.uint8), cv2.IMREAD_COLOR)
             faces: list[Any] = app.get(pixels)
             return faces
 
         def answer(request: Any) -> object:
             if request == "faces":
-                return [_found(analyse(photo)) for photo in photos]
+                return [_found(analyze(photo)) for photo in photos]
             order, callers = request
             with ThreadPoolExecutor(callers) as pool:
                 start = time.perf_counter()
-                faces = sum(pool.map(lambda place: len(analyse(photos[place])), order))
+                faces = sum(pool.map(lambda place: len(analyze(photos[place])), order))
                 return time.perf_counter() - start, faces
 
         answer_requests(connection, answer)

@@ -22,7 +22,7 @@ from fr_bench.values import Bar
 from fr_core.align import align
 from fr_core.imaging import ImageLimits, decode
 from fr_core.pipeline import Pipeline
-from fr_core.runtime.observe import Stage
+from fr_core.runtime.observe import STAGES
 from fr_core.types import AlignedFace
 
 # Of the time of the bare call of the runtime: what our embedder may add to it.
@@ -134,9 +134,8 @@ def measure_stages(pipeline: Pipeline, recorder: Recorder, photos: Sequence[byte
     for photo in photos:
         pipeline.analyze(photo)
     total = time.perf_counter() - start
-    steps: tuple[Stage, ...] = ("decode", "detect", "align", "embed", "assess")
-    decode_ms, detect_ms, align_ms, embed_ms, assess_ms = (recorder.seconds(s) / len(photos) * 1e3 for s in steps)
-    return Stages(decode_ms, detect_ms, align_ms, embed_ms, assess_ms, total / len(photos) * 1e3)
+    steps = {f"{stage}_ms": recorder.seconds(stage) / len(photos) * 1e3 for stage in STAGES}
+    return Stages(**steps, total_ms=total / len(photos) * 1e3)
 
 
 def _crops(pipeline: Pipeline, photos: Sequence[bytes]) -> list[AlignedFace]:

@@ -62,10 +62,10 @@ class Together:
             stack.enter_context(listener.stage(name))
         return stack
 
-    def analysed(self, faces: int) -> None:
-        """As `Observer.analysed`."""
+    def analyzed(self, faces: int) -> None:
+        """As `Observer.analyzed`."""
         for listener in self._listeners:
-            listener.analysed(faces)
+            listener.analyzed(faces)
 
     def queued(self, model: ModelRole, items: int) -> None:
         """As `Observer.queued`."""

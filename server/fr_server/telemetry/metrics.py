@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from google.protobuf import descriptor_pool
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -16,7 +16,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 from fr_core import __version__
 from fr_core.runtime.devices import ActiveDevice
-from fr_core.runtime.observe import ModelRole, Stage
+from fr_core.runtime.observe import MODELS, STAGES, ModelRole, Stage
 from fr_server.errors import STATUS
 from fr_server.telemetry.listener import CANCELLED, OK, Ended
 
@@ -128,8 +128,6 @@ SPECS: tuple[Spec, ...] = (
 )
 
 REASONS = frozenset(error.reason for error in STATUS)
-STAGES: tuple[Stage, ...] = get_args(Stage)
-MODELS: tuple[ModelRole, ...] = get_args(ModelRole)
 
 
 def methods_of(services: Iterable[str]) -> frozenset[str]:
@@ -192,8 +190,8 @@ class PrometheusObserver:
         """As `Observer.stage`; a step that raises is counted too."""
         return self._timed(self._stages[name])
 
-    def analysed(self, faces: int) -> None:
-        """As `Observer.analysed`."""
+    def analyzed(self, faces: int) -> None:
+        """As `Observer.analyzed`."""
         self._photos.inc()
         self._faces.inc(faces)
 

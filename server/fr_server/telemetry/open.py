@@ -71,11 +71,11 @@ def open_telemetry(config: TelemetryConfig, services: Collection[str]) -> Teleme
     Raises:
         ConfigInvalid: a host or an endpoint is none, or the packages that tracing needs are not installed.
     """
-    tracing = _open_tracing(config.tracing) if config.tracing else None
+    if config.metrics_port and not config.metrics_host:  # the socket library would take it for every interface
+        raise ConfigInvalid("`telemetry.metrics_host` is empty.", key="telemetry.metrics_host")
+    tracing = _open_tracing(config.tracing) if config.tracing else None  # from here on a thread runs
     metrics, metrics_server = None, None
     if config.metrics_port:
-        if not config.metrics_host:  # the socket library would take it for every interface
-            raise ConfigInvalid("`telemetry.metrics_host` is empty.", key="telemetry.metrics_host")
         from fr_server.telemetry.exposition import MetricsServer
         from fr_server.telemetry.metrics import PrometheusObserver, exposed, methods_of
 
