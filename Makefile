@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test test-fast check format proto proto-check docs docs-check evaluate bench bench-gpu overload cancel-soak constraints clean
+.PHONY: help demo test test-fast check format proto proto-check docs docs-check evaluate bench bench-gpu overload cancel-soak kill-soak power-cut corruption gallery-soak constraints clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,16 +62,23 @@ CONCURRENCY ?= $(if $(ON_GPU),256,8)
 GENERATORS ?= $(if $(ON_GPU),4,1)
 FRONTENDS ?= $(if $(ON_GPU),8)
 BAR ?= $(if $(ON_GPU),2500)
+INDEX ?= $(if $(ON_GPU),gpu,compact)
+TEMPLATES ?= $(if $(ON_GPU),10000000,1000000)
 # Another environment, such as one with fr-core[gpu]: `make bench-gpu FR=/opt/fr/bin/fr`.
 FR ?= $(BIN)/fr
 ENGINE = --pack $(PACK) --device $(DEVICE) --precision $(PRECISION) --photos $(PHOTOS) --number $(NUMBER)
+
+# The graphs beside which searches are measured; `make bench PEERS=flat,hnswlib,usearch` once bench-peers is installed.
+PEERS ?= flat,usearch
 
 bench: $(STAMP) ## speed on this machine's processor, beside InsightFace; to benchmarks/results
 	$(BIN)/fr models fetch buffalo_s
 	$(BIN)/fr bench pipeline --photos $(PHOTOS) --peer insightface
 	$(BIN)/fr bench pipeline --photos t1 --peer insightface
 	$(BIN)/fr bench pipeline --photos t1 --peer insightface --detection thorough --precision f32
-	$(BIN)/fr bench search
+	$(BIN)/fr bench search --n 1000000 --index compact --peer flat --sweep 10000,100000
+	$(BIN)/fr bench search --n 100000 --index compact --peer $(PEERS)
+	$(BIN)/fr bench search --n 1000000 --index compact --photos lfw
 	$(BIN)/fr bench serve --photos t1 --number 100 --concurrency 16 --peer insightface --ratio-to-pipeline
 	$(BIN)/fr bench serve --photos $(PHOTOS) --number 600 --concurrency 16 --peer insightface --ratio-to-pipeline \
 	  --sweep 1,2,4,8,16,32
@@ -79,7 +86,7 @@ bench: $(STAMP) ## speed on this machine's processor, beside InsightFace; to ben
 bench-gpu: $(if $(filter $(BIN)/fr,$(FR)),$(STAMP)) ## speed on a GPU, of buffalo_l unless PACK says otherwise; to benchmarks/results
 	$(FR) models fetch $(PACK)
 	$(FR) bench pipeline $(ENGINE)
-	$(FR) bench search --size 1000000
+	$(FR) bench search --n $(TEMPLATES) --index $(INDEX)
 	$(FR) bench serve $(ENGINE) --concurrency $(CONCURRENCY) --generators $(GENERATORS) --batches --ratio-to-pipeline \
 	  --set server.max_in_flight=1024 $(if $(FRONTENDS),--frontends $(FRONTENDS)) $(if $(BAR),--bar $(BAR))
 
@@ -94,10 +101,23 @@ overload: $(STAMP) ## a minute of real models at five times their peak; figures 
 cancel-soak: $(STAMP) ## 20,000 calls that are cancelled; prints what they left behind
 	FR_CANCELLED_CALLS=20000 $(BIN)/python -m pytest -rP -k leave_nothing tests/fault/test_cancelled.py
 
+kill-soak: $(STAMP) ## 1,000 processes that are killed while they change a gallery
+	FR_KILLS=1000 $(BIN)/python -m pytest -rP --timeout=3600 tests/fault/test_kill.py
+
+power-cut: $(STAMP) ## 1,000 power cuts while a gallery is changed
+	FR_POWER_CUTS=1000 $(BIN)/python -m pytest -rP --timeout=3600 tests/fault/test_power_cut.py
+
+corruption: $(STAMP) ## 1,000 changed bytes in each file of a gallery
+	FR_CORRUPTIONS=1000 $(BIN)/python -m pytest -rP --timeout=3600 tests/fault/test_corruption.py
+
+SECONDS ?= 3600
+gallery-soak: $(STAMP) ## an hour of everything that can be done to galleries; limits how memory grows
+	FR_SOAK_SECONDS=$(SECONDS) $(BIN)/python -m pytest -rP -k threads tests/property/test_gallery_history.py
+
 constraints: $(STAMP) ## choose the newest versions that fit, for CI and for the targets here
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --upgrade --no-header --no-annotate --no-emit-index-url \
-	  --extra cpu --extra dev --extra insightface pyproject.toml --output-file constraints.txt
+	  --extra cpu --extra dev --extra insightface --extra bench-peers pyproject.toml --output-file constraints.txt
 	echo "pip==$$($(BIN)/python -m pip --version | cut -d' ' -f2)" >> constraints.txt
 	$(BIN)/uv pip compile --quiet --upgrade --no-header --no-annotate --no-emit-index-url --python-version 3.12 \
 	  --python-platform x86_64-manylinux_2_28 --extra gpu --extra tracing pyproject.toml --output-file constraints-gpu.txt

@@ -191,6 +191,13 @@ class InvalidThreshold(InputRefused):
     remedy = "Send a number from -1 to 1, or leave the field unset for the model's default."
 
 
+class InvalidFilter(InputRefused):
+    """The filter of a search holds no condition, too many, or a key of metadata that no subject has."""
+
+    reason = "INVALID_FILTER"
+    remedy = "Name keys that subjects of this gallery have; leave the filter out to search everybody."
+
+
 class InvalidPage(InputRefused):
     """The page size is out of range, or the page token is not one that this call returned."""
 
@@ -229,6 +236,13 @@ class GalleryExists(InputRefused):
     remedy = "Choose another id, or use the gallery that exists."
 
 
+class GalleryExpired(InputRefused):
+    """The gallery has reached the end that was set for it when it was created."""
+
+    reason = "GALLERY_EXPIRED"
+    remedy = "Delete the gallery, and create another one if its purpose still holds."
+
+
 class DuplicateImage(InputRefused):
     """The gallery already holds a template of exactly this photo."""
 
@@ -246,6 +260,13 @@ class Overloaded(Failure):
     remedy = "Call again after the delay in RetryInfo."
 
 
+class NotReady(Failure):
+    """The server has begun to listen, and is still reading its galleries."""
+
+    reason = "NOT_READY"
+    remedy = "Call again after the delay in RetryInfo, or wait until the health service says SERVING."
+
+
 class ShuttingDown(Failure):
     """The server is draining and takes no new work."""
 
@@ -258,6 +279,13 @@ class StoreFailed(Failure):
 
     reason = "STORE_FAILED"
     remedy = "Look for a full or failing disk on the server, then call again."
+
+
+class StorageLow(Failure):
+    """The disk of the data folder has too little room left to take in more; everything else still works."""
+
+    reason = "STORAGE_LOW"
+    remedy = "Free space on the disk of the server's data folder, or delete galleries; then call again."
 
 
 class InternalError(Failure):
@@ -373,6 +401,50 @@ class StoreCorrupt(Unrecoverable):
 
     reason = "STORE_CORRUPT"
     remedy = "Restore the data folder from a backup; nothing was changed."
+
+
+class KeyUnavailable(Unrecoverable):
+    """The key of the galleries cannot be had: not set, not readable, readable by others, or no key."""
+
+    reason = "KEY_UNAVAILABLE"
+    remedy = (
+        "Name the key as `file:PATH` (mode 0600), `env:NAME` or `command:CMD ARGS`; each gives 64 hexadecimal digits."
+    )
+
+
+class WrongKey(Unrecoverable):
+    """The store is encrypted under another key."""
+
+    reason = "WRONG_KEY"
+    remedy = "Start with the key that the store was made or last rotated with; nothing was changed."
+
+
+class NoStore(Unrecoverable):
+    """The folder holds no store, or one that this version has not brought up to date yet."""
+
+    reason = "NO_STORE"
+    remedy = "Name the data folder of a server that has run with this version."
+
+
+class TargetTaken(Unrecoverable):
+    """What is to be written would replace something."""
+
+    reason = "TARGET_TAKEN"
+    remedy = "Name a file that does not exist, or an empty folder; nothing was changed."
+
+
+class BackupUnusable(Unrecoverable):
+    """A backup, or the file of its keys, is damaged, not there, or no such file."""
+
+    reason = "BACKUP_UNUSABLE"
+    remedy = "Nothing was changed. Take another backup, always with the newest file of keys."
+
+
+class BackupMismatch(Unrecoverable):
+    """The file of keys is of another store, or older than what it is used with."""
+
+    reason = "BACKUP_MISMATCH"
+    remedy = "Give the newest file of keys of the same store; nothing was changed."
 
 
 def all_errors() -> Iterator[type[FrError]]:

@@ -23,12 +23,11 @@ import grpc
 import numpy as np
 
 from fr_api.v1 import common_pb2, recognition_pb2
-from fr_core.gallery.galleries import Galleries
 from fr_core.runtime.batcher import Batcher
 from fr_core.runtime.observe import ModelRole, Stage
 from fr_core.types import F32, AlignedFace
 from fr_server.config import Config, config_from
-from fr_server.main import App, data_folder, run
+from fr_server.main import App, open_galleries, run
 from fr_server.pace import Pace
 from fr_server.telemetry.listener import OK, Ended, NullListener
 from fr_server.telemetry.open import Telemetry
@@ -270,7 +269,7 @@ def _main(settings: str, ready_file: str) -> None:
     if not raw["paced"]:
         setattr(Pace, "wait_s", 0.0)  # noqa: B010 - mypy refuses to replace a property
     engine = batched_engine(config, [FaultyModel(raw["run_s"])], counting)
-    app = App(config, engine, Galleries.open(data_folder(config), index=config.gallery.index), Telemetry(counting))
+    app = App(config, engine, open_galleries(config), Telemetry(counting))
     threading.Thread(target=_tell, args=(app, counting, sys.stdin), daemon=True).start()
     asyncio.run(run(app, Path(ready_file)))
 

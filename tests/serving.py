@@ -25,7 +25,6 @@ from fr_core.embed.null import NULL_MODEL, NullEmbedder
 from fr_core.embed.plain import PlainEmbedder
 from fr_core.embed.protocol import Embedder
 from fr_core.engine import Engine, Lifeline
-from fr_core.gallery.galleries import Galleries
 from fr_core.packs.manifest import Thresholds, load_pack
 from fr_core.pipeline import Pipeline
 from fr_core.runtime.batcher import Batcher
@@ -33,7 +32,7 @@ from fr_core.runtime.devices import ActiveDevice
 from fr_core.runtime.observe import Observer
 from fr_core.types import F32, AlignedFace, frozen_array
 from fr_server.config import Config, config_from
-from fr_server.main import App, data_folder
+from fr_server.main import App, open_galleries
 from fr_server.telemetry.open import Telemetry
 
 SQUARE = 64
@@ -146,7 +145,7 @@ def running(
     config = config_from(raw)
     observing = observing or Telemetry()
     opened = engine(config) if engine else null_engine(config, detector, observing.listener)
-    app = App(config, opened, Galleries.open(data_folder(config), index=config.gallery.index), observing)
+    app = App(config, opened, open_galleries(config), observing)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="server")
     thread.start()
@@ -175,7 +174,8 @@ class Ended:
 
 def ended(error: grpc.RpcError) -> Ended:
     """Read the status, the ErrorInfo and the RetryInfo of a failed call."""
-    trailing = {item.key: item.value for item in error.trailing_metadata() or ()}
+    pairs: Any = error.trailing_metadata() or ()  # namedtuples, or tuples of grpc.aio
+    trailing = dict(pairs)
     details = trailing["grpc-status-details-bin"]
     assert isinstance(details, bytes)
     status = status_pb2.Status.FromString(details)

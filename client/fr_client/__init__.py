@@ -4,12 +4,24 @@ from fr_client.aio import AsyncClient
 from fr_client.channel import RetryPolicy
 from fr_client.client import Client
 from fr_client.errors import FrApiError, reason_of
-from fr_client.requests import EmbedItem, EnrolItem, FaceSource, OneFace, Photo, SearchItem, SeveralFaces
+from fr_client.requests import (
+    EmbeddingBatch,
+    EmbeddingSubject,
+    EmbedItem,
+    EnrolItem,
+    FaceSource,
+    OneFace,
+    Photo,
+    SearchItem,
+    SeveralFaces,
+)
 
 __all__ = [
     "AsyncClient",
     "Client",
     "EmbedItem",
+    "EmbeddingBatch",
+    "EmbeddingSubject",
     "EnrolItem",
     "FaceSource",
     "FrApiError",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -23,7 +24,9 @@ from fr_api.v1 import (
     server_pb2_grpc,
 )
 from fr_client import aio_stream, requests, unpack
+from fr_client.answers import Answers
 from fr_client.channel import (
+    DEFAULT_BATCHES_IN_FLIGHT,
     DEFAULT_MAX_IN_FLIGHT,
     DEFAULT_MAX_MESSAGE_BYTES,
     DEFAULT_TARGET,
@@ -33,12 +36,22 @@ from fr_client.channel import (
     require_fits,
 )
 from fr_client.errors import from_rpc_error
-from fr_client.requests import EmbedItem, EnrolItem, FaceSource, OneFace, Photo, SearchItem, SeveralFaces
+from fr_client.requests import (
+    EmbeddingBatch,
+    EmbedItem,
+    EnrolItem,
+    FaceSource,
+    Fusion,
+    OneFace,
+    Photo,
+    SearchItem,
+    SeveralFaces,
+)
 from fr_client.window import StreamSettings
 
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT")
-ItemT = TypeVar("ItemT", EmbedItem, EnrolItem, SearchItem)
+ItemT = TypeVar("ItemT", EmbedItem, EnrolItem, EmbeddingBatch, SearchItem)
 
 
 class AsyncClient:
@@ -125,9 +138,17 @@ class AsyncClient:
 
     # --- galleries ------------------------------------------------------------------------------------------
 
-    async def create_gallery(self, gallery_id: str, *, display_name: str = "") -> gallery_pb2.Gallery:
+    async def create_gallery(
+        self,
+        gallery_id: str,
+        *,
+        display_name: str = "",
+        expires: datetime | None = None,
+        retention: timedelta | None = None,
+        keeps_photos: bool = False,
+    ) -> gallery_pb2.Gallery:
         """See `Client.create_gallery`."""
-        request = gallery_pb2.CreateGalleryRequest(gallery_id=gallery_id, display_name=display_name)
+        request = requests.create_gallery(gallery_id, display_name, expires, retention, keeps_photos)
         return (await self._call(self._gallery.CreateGallery, request)).gallery
 
     async def get_gallery(self, gallery_id: str) -> gallery_pb2.Gallery:
@@ -163,9 +184,13 @@ class AsyncClient:
         display_name: str = "",
         metadata: Mapping[str, str] | None = None,
         several_faces: OneFace = "error",
+        report_similar: bool = False,
+        similar_threshold: float | None = None,
     ) -> gallery_pb2.EnrolResponse:
         """See `Client.enrol`."""
-        item = EnrolItem(subject_id, face, "", display_name, metadata or {}, several_faces)
+        item = EnrolItem(
+            subject_id, face, "", display_name, metadata or {}, several_faces, report_similar, similar_threshold
+        )
         return await self._call(self._gallery.Enrol, await asyncio.to_thread(requests.enrol, gallery_id, item))
 
     def enrol_many(
@@ -179,6 +204,22 @@ class AsyncClient:
         items = _built(faces, lambda item: gallery_pb2.StreamEnrolRequest(enrol=requests.enrol(gallery_id, item)))
         return aio_stream.exchange(self._gallery_streams.StreamEnrol, items, unpack.stored, self._stream(max_in_flight))
 
+    def enrol_embeddings(
+        self,
+        gallery_id: str,
+        model: common_pb2.ModelId,
+        batches: Iterable[EmbeddingBatch] | AsyncIterable[EmbeddingBatch],
+        *,
+        max_in_flight: int = DEFAULT_BATCHES_IN_FLIGHT,
+    ) -> AsyncIterator[tuple[str, gallery_pb2.EnrolEmbeddingsResponse | common_pb2.Refusal]]:
+        """See `Client.enrol_embeddings`."""
+
+        def build(batch: EmbeddingBatch) -> gallery_pb2.StreamEnrolEmbeddingsRequest:
+            return gallery_pb2.StreamEnrolEmbeddingsRequest(enrol=requests.enrol_embeddings(gallery_id, model, batch))
+
+        streams, settings = self._gallery_streams, self._stream(max_in_flight)
+        return aio_stream.exchange(streams.StreamEnrolEmbeddings, _built(batches, build), unpack.enrolled, settings)
+
     async def search(
         self,
         gallery_id: str,
@@ -188,9 +229,14 @@ class AsyncClient:
         threshold: float | None = None,
         only_above_threshold: bool = False,
         several_faces: SeveralFaces = "error",
+        fusion: Fusion = "max",
+        metadata: Mapping[str, str] | None = None,
+        subject_ids: Sequence[str] | None = None,
     ) -> gallery_pb2.SearchResponse:
         """See `Client.search`."""
-        item = SearchItem(probe, "", top_k, threshold, only_above_threshold, several_faces)
+        item = SearchItem(
+            probe, "", top_k, threshold, only_above_threshold, several_faces, fusion, metadata or {}, subject_ids
+        )
         return await self._call(self._gallery.Search, await asyncio.to_thread(requests.search, gallery_id, item))
 
     def search_many(
@@ -203,6 +249,22 @@ class AsyncClient:
         """See `Client.search_many`."""
         items = _built(probes, lambda item: gallery_pb2.StreamSearchRequest(search=requests.search(gallery_id, item)))
         return aio_stream.exchange(self._gallery_streams.StreamSearch, items, unpack.found, self._stream(max_in_flight))
+
+    # --- whole galleries ------------------------------------------------------------------------------------
+
+    def find_duplicates(
+        self, gallery_id: str, *, threshold: float | None = None
+    ) -> AsyncIterator[gallery_pb2.FindDuplicatesResponse]:
+        """See `Client.find_duplicates`."""
+        request = gallery_pb2.FindDuplicatesRequest(gallery_id=gallery_id, threshold=threshold)
+        return self._answers(lambda: self._gallery_streams.FindDuplicates(request))
+
+    def cluster_gallery(
+        self, gallery_id: str, *, threshold: float | None = None
+    ) -> AsyncIterator[gallery_pb2.ClusterGalleryResponse]:
+        """See `Client.cluster_gallery`."""
+        request = gallery_pb2.ClusterGalleryRequest(gallery_id=gallery_id, threshold=threshold)
+        return self._answers(lambda: self._gallery_streams.ClusterGallery(request))
 
     # --- subjects and templates -----------------------------------------------------------------------------
 
@@ -230,12 +292,36 @@ class AsyncClient:
         request = gallery_pb2.DeleteSubjectRequest(gallery_id=gallery_id, subject_id=subject_id)
         return await self._call(self._gallery.DeleteSubject, request)
 
+    async def get_template(self, gallery_id: str, template_id: int) -> gallery_pb2.GetTemplateResponse:
+        """See `Client.get_template`."""
+        request = gallery_pb2.GetTemplateRequest(gallery_id=gallery_id, template_id=template_id)
+        return await self._call(self._gallery.GetTemplate, request)
+
+    async def erase_subject(self, gallery_id: str, subject_id: str) -> gallery_pb2.EraseSubjectResponse:
+        """See `Client.erase_subject`."""
+        request = gallery_pb2.EraseSubjectRequest(gallery_id=gallery_id, subject_id=subject_id)
+        return await self._call(self._gallery.EraseSubject, request)
+
+    async def purge_expired(self, *, dry_run: bool = False) -> gallery_pb2.PurgeExpiredResponse:
+        """See `Client.purge_expired`."""
+        return await self._call(self._gallery.PurgeExpired, gallery_pb2.PurgeExpiredRequest(dry_run=dry_run))
+
     async def delete_template(self, gallery_id: str, template_id: int) -> gallery_pb2.DeleteTemplateResponse:
         """See `Client.delete_template`."""
         request = gallery_pb2.DeleteTemplateRequest(gallery_id=gallery_id, template_id=template_id)
         return await self._call(self._gallery.DeleteTemplate, request)
 
     # --- how calls are made ---------------------------------------------------------------------------------
+
+    async def _answers(self, start: Callable[[], Any]) -> AsyncIterator[Any]:
+        """Yield the answers to one request; the call ends with the iteration."""
+        answers: Answers[Any] = await asyncio.to_thread(Answers, start, self.target, self._timeout_s, self._retry)
+        try:
+            while some := await asyncio.to_thread(answers.take):
+                for one in some:
+                    yield one
+        finally:
+            await asyncio.to_thread(answers.close)
 
     def _stream(self, max_in_flight: int) -> StreamSettings:
         return StreamSettings(self.target, max_in_flight, self._timeout_s, self._max_message_bytes, self._retry)

@@ -16,6 +16,8 @@ DEFAULT_MAX_MESSAGE_BYTES = 16 * 1024 * 1024 + 64 * 1024
 
 # Enough to keep a server of several cores busy, few enough to hold their photos in memory (16 x 8 MiB at most).
 DEFAULT_MAX_IN_FLIGHT = 16
+# Of batches of embeddings, 2 MB each at D = 512: the server works at three of a stream, and one is on its way.
+DEFAULT_BATCHES_IN_FLIGHT = 4
 
 _LOOPBACK = ("localhost:", "127.", "[::1]:", "unix:")
 

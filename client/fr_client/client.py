@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import random
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -22,7 +23,9 @@ from fr_api.v1 import (
     server_pb2_grpc,
 )
 from fr_client import requests, stream, unpack
+from fr_client.answers import Answers, each
 from fr_client.channel import (
+    DEFAULT_BATCHES_IN_FLIGHT,
     DEFAULT_MAX_IN_FLIGHT,
     DEFAULT_MAX_MESSAGE_BYTES,
     DEFAULT_TARGET,
@@ -32,7 +35,17 @@ from fr_client.channel import (
     require_fits,
 )
 from fr_client.errors import from_rpc_error
-from fr_client.requests import EmbedItem, EnrolItem, FaceSource, OneFace, Photo, SearchItem, SeveralFaces
+from fr_client.requests import (
+    EmbeddingBatch,
+    EmbedItem,
+    EnrolItem,
+    FaceSource,
+    Fusion,
+    OneFace,
+    Photo,
+    SearchItem,
+    SeveralFaces,
+)
 from fr_client.window import StreamSettings
 
 RequestT = TypeVar("RequestT", bound=Message)
@@ -129,9 +142,25 @@ class Client:
 
     # --- galleries ------------------------------------------------------------------------------------------
 
-    def create_gallery(self, gallery_id: str, *, display_name: str = "") -> gallery_pb2.Gallery:
-        """Create an empty gallery, bound to the server's model."""
-        request = gallery_pb2.CreateGalleryRequest(gallery_id=gallery_id, display_name=display_name)
+    def create_gallery(
+        self,
+        gallery_id: str,
+        *,
+        display_name: str = "",
+        expires: datetime | None = None,
+        retention: timedelta | None = None,
+        keeps_photos: bool = False,
+    ) -> gallery_pb2.Gallery:
+        """Create an empty gallery, bound to the server's model.
+
+        Args:
+            gallery_id: 1 to 128 characters of a-z, 0-9, - and _.
+            display_name: a name for people.
+            expires: when the gallery is closed, with a time zone; None for never.
+            retention: how long after its enrolment a template is deleted; None for never.
+            keeps_photos: whether the photos of enrolled faces are kept, encrypted.
+        """
+        request = requests.create_gallery(gallery_id, display_name, expires, retention, keeps_photos)
         return self._call(self._gallery.CreateGallery, request).gallery
 
     def get_gallery(self, gallery_id: str) -> gallery_pb2.Gallery:
@@ -164,6 +193,8 @@ class Client:
         display_name: str = "",
         metadata: Mapping[str, str] | None = None,
         several_faces: OneFace = "error",
+        report_similar: bool = False,
+        similar_threshold: float | None = None,
     ) -> gallery_pb2.EnrolResponse:
         """Enrol one face; it is stored durably when this returns.
 
@@ -174,8 +205,12 @@ class Client:
             display_name: a name for people; where empty, an existing subject keeps its own.
             metadata: the caller's own data; where empty, an existing subject keeps its own, else it replaces it.
             several_faces: what to do with a photo of several faces.
+            report_similar: whether to report other subjects that are similar to the face: leads for a human examiner.
+            similar_threshold: similarity at or above which they are reported; None for the model's default.
         """
-        item = EnrolItem(subject_id, face, "", display_name, metadata or {}, several_faces)
+        item = EnrolItem(
+            subject_id, face, "", display_name, metadata or {}, several_faces, report_similar, similar_threshold
+        )
         return self._call(self._gallery.Enrol, requests.enrol(gallery_id, item))
 
     def enrol_many(
@@ -193,6 +228,35 @@ class Client:
         )
         return stream.exchange(self._gallery.StreamEnrol, items, unpack.stored, self._stream(max_in_flight))
 
+    def enrol_embeddings(
+        self,
+        gallery_id: str,
+        model: common_pb2.ModelId,
+        batches: Iterable[EmbeddingBatch],
+        *,
+        max_in_flight: int = DEFAULT_BATCHES_IN_FLIGHT,
+    ) -> Iterator[tuple[str, gallery_pb2.EnrolEmbeddingsResponse | common_pb2.Refusal]]:
+        """Enrol many embeddings that were made before; see `enrol_many` for the order and the limits.
+
+        Each embedding is stored or refused by itself, as the answer to its batch says. An embedding that is sent twice
+        is stored twice: after an error, send the batches without an answer again only where they are not stored.
+
+        Args:
+            gallery_id: the gallery.
+            model: that made the embeddings; must be the gallery's.
+            batches: are read as the answers come.
+            max_in_flight: batches that are on their way at once.
+        """
+        items = (
+            (
+                batch.item_id,
+                gallery_pb2.StreamEnrolEmbeddingsRequest(enrol=requests.enrol_embeddings(gallery_id, model, batch)),
+            )
+            for batch in batches
+        )
+        settings = self._stream(max_in_flight)
+        return stream.exchange(self._gallery.StreamEnrolEmbeddings, items, unpack.enrolled, settings)
+
     # --- search ---------------------------------------------------------------------------------------------
 
     def search(
@@ -204,6 +268,9 @@ class Client:
         threshold: float | None = None,
         only_above_threshold: bool = False,
         several_faces: SeveralFaces = "error",
+        fusion: Fusion = "max",
+        metadata: Mapping[str, str] | None = None,
+        subject_ids: Sequence[str] | None = None,
     ) -> gallery_pb2.SearchResponse:
         """Search a gallery for the subjects most similar to a face: leads for a human examiner, never an identity.
 
@@ -214,8 +281,13 @@ class Client:
             threshold: similarity at or above which a candidate counts as a lead; None for the model's default.
             only_above_threshold: leave out the candidates below the threshold.
             several_faces: what to do with a photo of several faces; "all" gives one result for each.
+            fusion: how the similarities of a subject's templates become one.
+            metadata: search only subjects whose metadata hold these pairs.
+            subject_ids: search only these subjects; None for all.
         """
-        item = SearchItem(probe, "", top_k, threshold, only_above_threshold, several_faces)
+        item = SearchItem(
+            probe, "", top_k, threshold, only_above_threshold, several_faces, fusion, metadata or {}, subject_ids
+        )
         return self._call(self._gallery.Search, requests.search(gallery_id, item))
 
     def search_many(
@@ -226,6 +298,36 @@ class Client:
             (item.item_id, gallery_pb2.StreamSearchRequest(search=requests.search(gallery_id, item))) for item in probes
         )
         return stream.exchange(self._gallery.StreamSearch, items, unpack.found, self._stream(max_in_flight))
+
+    # --- whole galleries ------------------------------------------------------------------------------------
+
+    def find_duplicates(
+        self, gallery_id: str, *, threshold: float | None = None
+    ) -> Iterator[gallery_pb2.FindDuplicatesResponse]:
+        """Yield the templates of different subjects that may be of one person, and how far the search has come.
+
+        Pairs come while the gallery is searched; closing the iterator ends the search. `timeout_s` is the longest wait
+        for the next answer.
+
+        Args:
+            gallery_id: the gallery.
+            threshold: similarity at or above which two templates are a pair; None for the model's default.
+        """
+        request = gallery_pb2.FindDuplicatesRequest(gallery_id=gallery_id, threshold=threshold)
+        return each(self._answers(lambda: self._gallery.FindDuplicates(request)))
+
+    def cluster_gallery(
+        self, gallery_id: str, *, threshold: float | None = None
+    ) -> Iterator[gallery_pb2.ClusterGalleryResponse]:
+        """Yield how far the search has come, then the templates of a gallery in clusters: leads, not identities.
+
+        Args:
+            gallery_id: the gallery.
+            threshold: mean similarity that the templates of two clusters must reach to become one, from 0 to 1; None
+                for the model's default threshold.
+        """
+        request = gallery_pb2.ClusterGalleryRequest(gallery_id=gallery_id, threshold=threshold)
+        return each(self._answers(lambda: self._gallery.ClusterGallery(request)))
 
     # --- subjects and templates -----------------------------------------------------------------------------
 
@@ -250,12 +352,29 @@ class Client:
         request = gallery_pb2.DeleteSubjectRequest(gallery_id=gallery_id, subject_id=subject_id)
         return self._call(self._gallery.DeleteSubject, request)
 
+    def get_template(self, gallery_id: str, template_id: int) -> gallery_pb2.GetTemplateResponse:
+        """Read a template with everything that is kept of it: its embedding, and its photo where photos are kept."""
+        request = gallery_pb2.GetTemplateRequest(gallery_id=gallery_id, template_id=template_id)
+        return self._call(self._gallery.GetTemplate, request)
+
+    def erase_subject(self, gallery_id: str, subject_id: str) -> gallery_pb2.EraseSubjectResponse:
+        """Delete a subject with its templates, photos and key; when this returns no byte of it is left in the store."""
+        request = gallery_pb2.EraseSubjectRequest(gallery_id=gallery_id, subject_id=subject_id)
+        return self._call(self._gallery.EraseSubject, request)
+
+    def purge_expired(self, *, dry_run: bool = False) -> gallery_pb2.PurgeExpiredResponse:
+        """Delete, or only count, the templates whose time has passed, and the subjects that have none left."""
+        return self._call(self._gallery.PurgeExpired, gallery_pb2.PurgeExpiredRequest(dry_run=dry_run))
+
     def delete_template(self, gallery_id: str, template_id: int) -> gallery_pb2.DeleteTemplateResponse:
         """Delete one template; a subject without templates stays until it is deleted."""
         request = gallery_pb2.DeleteTemplateRequest(gallery_id=gallery_id, template_id=template_id)
         return self._call(self._gallery.DeleteTemplate, request)
 
     # --- how calls are made ---------------------------------------------------------------------------------
+
+    def _answers(self, start: Callable[[], Iterable[ResponseT]]) -> Answers[ResponseT]:
+        return Answers(start, self.target, self._timeout_s, self._retry)
 
     def _stream(self, max_in_flight: int) -> StreamSettings:
         return StreamSettings(self.target, max_in_flight, self._timeout_s, self._max_message_bytes, self._retry)

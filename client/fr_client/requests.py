@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -16,11 +17,20 @@ FaceSource = Photo | common_pb2.Embedding
 # What to do with a photo that holds more than one face.
 OneFace = Literal["error", "largest"]
 SeveralFaces = Literal["error", "largest", "all"]
+# How the similarities of a subject's templates become the one by which it is ranked.
+Fusion = Literal["max", "mean-top-2", "mean-template"]
 
 _POLICIES: dict[str, common_pb2.SeveralFacesPolicy.ValueType] = {
     "error": common_pb2.SEVERAL_FACES_POLICY_ERROR,
     "largest": common_pb2.SEVERAL_FACES_POLICY_LARGEST,
     "all": common_pb2.SEVERAL_FACES_POLICY_ALL,
+}
+
+
+_FUSIONS: dict[str, gallery_pb2.ScoreFusion.ValueType] = {
+    "max": gallery_pb2.SCORE_FUSION_MAX,
+    "mean-top-2": gallery_pb2.SCORE_FUSION_MEAN_TOP_2,
+    "mean-template": gallery_pb2.SCORE_FUSION_MEAN_TEMPLATE,
 }
 
 
@@ -35,6 +45,8 @@ class EnrolItem:
         display_name: a name for people; where empty, an existing subject keeps its own.
         metadata: the caller's own data; where empty, an existing subject keeps its own.
         several_faces: what to do with a photo of several faces.
+        report_similar: whether to report other subjects that are similar to the face.
+        similar_threshold: similarity at or above which they are reported; None for the model's default.
     """
 
     subject_id: str
@@ -43,6 +55,32 @@ class EnrolItem:
     display_name: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     several_faces: OneFace = "error"
+    report_similar: bool = False
+    similar_threshold: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingSubject:
+    """Whose one embedding of `enrol_embeddings` is; the fields are those of `EnrolItem`."""
+
+    subject_id: str
+    display_name: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingBatch:
+    """Embeddings of `enrol_embeddings` that are sent together.
+
+    Attributes:
+        vectors: f32[n, D], little-endian, row after row: `array.astype("<f4").tobytes()`; each row of length 1.
+        subjects: whose each of them is; 1 to 1,000.
+        item_id: that of `EnrolItem`.
+    """
+
+    vectors: bytes
+    subjects: Sequence[EmbeddingSubject]
+    item_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +93,9 @@ class SearchItem:
     threshold: float | None = None
     only_above_threshold: bool = False
     several_faces: SeveralFaces = "error"
+    fusion: Fusion = "max"
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    subject_ids: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +145,35 @@ def enrol(gallery_id: str, item: EnrolItem) -> gallery_pb2.EnrolRequest:
         metadata=dict(item.metadata),
         face=probe(item.face),
         several_faces=policy(item.several_faces),
+        report_similar=item.report_similar,
+        similar_threshold=item.similar_threshold,
+    )
+
+
+def enrol_embeddings(
+    gallery_id: str, model: common_pb2.ModelId, batch: EmbeddingBatch
+) -> gallery_pb2.EnrolEmbeddingsRequest:
+    """Return the request that enrols embeddings."""
+    subjects = [
+        gallery_pb2.EmbeddingSubject(
+            subject_id=one.subject_id, display_name=one.display_name, metadata=dict(one.metadata)
+        )
+        for one in batch.subjects
+    ]
+    return gallery_pb2.EnrolEmbeddingsRequest(
+        gallery_id=gallery_id, model=model, vectors=batch.vectors, subjects=subjects
     )
 
 
 def search(gallery_id: str, item: SearchItem) -> gallery_pb2.SearchRequest:
-    """Return the request of a search."""
+    """Return the request of a search; raises `ValueError` for an empty list of subjects or an unknown fusion."""
+    if item.fusion not in _FUSIONS:
+        raise ValueError(f"fusion is {item.fusion!r}; it can be {', '.join(map(repr, _FUSIONS))}.")
+    if item.subject_ids is not None and not item.subject_ids:
+        raise ValueError("subject_ids is empty, so there is nobody to search; None searches everybody.")
+    among = None
+    if item.metadata or item.subject_ids:
+        among = gallery_pb2.SubjectFilter(metadata=dict(item.metadata), subject_ids=item.subject_ids or ())
     return gallery_pb2.SearchRequest(
         gallery_id=gallery_id,
         probe=probe(item.probe),
@@ -116,4 +181,22 @@ def search(gallery_id: str, item: SearchItem) -> gallery_pb2.SearchRequest:
         threshold=item.threshold,
         only_above_threshold=item.only_above_threshold,
         several_faces=policy(item.several_faces),
+        filter=among,
+        fusion=_FUSIONS[item.fusion],
     )
+
+
+def create_gallery(
+    gallery_id: str, display_name: str, expires: datetime | None, retention: timedelta | None, keeps_photos: bool
+) -> gallery_pb2.CreateGalleryRequest:
+    """Return the request that creates a gallery; raises `ValueError` for a time without a time zone."""
+    request = gallery_pb2.CreateGalleryRequest(
+        gallery_id=gallery_id, display_name=display_name, keeps_photos=keeps_photos
+    )
+    if expires is not None:
+        if expires.tzinfo is None:
+            raise ValueError("expires has no time zone; datetime(..., tzinfo=UTC) has one.")
+        request.expire_time.FromDatetime(expires)
+    if retention is not None:
+        request.retention.FromTimedelta(retention)
+    return request

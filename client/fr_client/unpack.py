@@ -10,6 +10,13 @@ def stored(response: gallery_pb2.StreamEnrolResponse) -> gallery_pb2.EnrolRespon
     return response.refusal if response.WhichOneof("result") == "refusal" else response.stored
 
 
+def enrolled(
+    response: gallery_pb2.StreamEnrolEmbeddingsResponse,
+) -> gallery_pb2.EnrolEmbeddingsResponse | common_pb2.Refusal:
+    """Return what StreamEnrolEmbeddings says of an item."""
+    return response.refusal if response.WhichOneof("result") == "refusal" else response.enrolled
+
+
 def found(response: gallery_pb2.StreamSearchResponse) -> gallery_pb2.SearchResponse | common_pb2.Refusal:
     """Return what StreamSearch says of an item."""
     return response.refusal if response.WhichOneof("result") == "refusal" else response.found

@@ -5,17 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import groupby
 from typing import Generic, Protocol, TypeVar
 
-from fr_core.errors import DuplicateImage, GalleryExists, UnknownGallery, UnknownSubject, UnknownTemplate
-from fr_core.gallery.checks import is_gallery_id, is_subject_id, unit_vector
-from fr_core.gallery.store import GalleryRow, Snapshot, Transaction
-from fr_core.gallery.values import Deleted, Enrolled, Enrolment, GalleryInfo, Subject
+import numpy as np
+
+from fr_core.errors import (
+    DuplicateImage,
+    FrError,
+    GalleryExists,
+    GalleryExpired,
+    InputRefused,
+    StorageLow,
+    UnknownGallery,
+    UnknownSubject,
+    UnknownTemplate,
+)
+from fr_core.gallery import checks
+from fr_core.gallery.store import ExpiredTemplate, GalleryRow, Snapshot, Transaction
+from fr_core.gallery.values import Deleted, Enrolled, Enrolment, Erased, GalleryInfo, Purged, Subject
 from fr_core.types import F32, Embedding
 
 R_co = TypeVar("R_co", covariant=True)
 
 _MAX_TEMPLATE_ID = 2**63 - 1
+# At least what the rows of an enrolment add to the tables and their indexes beside the vector and the photo.
+_ROWS_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,10 +63,10 @@ class Effect:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Done(Generic[R_co]):
-    """What a change returns to its caller, and its effect once it is committed."""
+    """What a change returns to its caller, and its effects once it is committed, one for each gallery."""
 
     result: R_co
-    effect: Effect
+    effects: tuple[Effect, ...]
 
 
 class Change(Protocol[R_co]):
@@ -63,9 +78,17 @@ class Change(Protocol[R_co]):
 
 def known_gallery(snapshot: Snapshot, gallery_id: str) -> GalleryRow:
     """Return a gallery; raises `UnknownGallery`."""
-    row = snapshot.gallery(gallery_id) if is_gallery_id(gallery_id) else None
+    row = snapshot.gallery(gallery_id) if checks.is_gallery_id(gallery_id) else None
     if row is None:
         raise UnknownGallery("There is no gallery of that id.")
+    return row
+
+
+def open_gallery(snapshot: Snapshot, gallery_id: str, now: datetime) -> GalleryRow:
+    """Return a gallery that has not reached its end; raises `UnknownGallery`, `GalleryExpired`."""
+    row = known_gallery(snapshot, gallery_id)
+    if row.info.expires is not None and now >= row.info.expires:
+        raise GalleryExpired("The gallery has expired.")
     return row
 
 
@@ -76,11 +99,12 @@ class CreateGallery:
     info: GalleryInfo
 
     def run(self, transaction: Transaction) -> Done[GalleryInfo]:
-        """Raises `GalleryExists`."""
+        """Raises `GalleryExists`, `StorageLow`."""
+        transaction.require_room(_ROWS_BYTES)
         if transaction.gallery(self.info.gallery_id) is not None:
             raise GalleryExists("There is a gallery of that id already.")
         row = GalleryRow(transaction.insert_gallery(self.info), self.info)
-        return Done(self.info, Effect(row, self.info.version))
+        return Done(self.info, (Effect(row, self.info.version),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +119,15 @@ class DeleteGallery:
         version = transaction.changed(row.gallery_no, 0, 0)
         transaction.delete_gallery(row.gallery_no)
         deleted = Deleted(row.info.subject_count, row.info.template_count, version)
-        return Done(deleted, Effect(row, version, deleted=True))
+        return Done(deleted, (Effect(row, version, deleted=True),))
+
+
+def require_sound(enrolment: Enrolment) -> None:
+    """Raise `InvalidIdentifier` or `InvalidField` for what no gallery can hold; it checks the embedding itself."""
+    checks.require_subject_id(enrolment.subject_id)
+    checks.require_display_name(enrolment.display_name)
+    checks.require_metadata(enrolment.metadata)
+    checks.require_template(enrolment.template)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,31 +139,69 @@ class Enrol:
     now: datetime
 
     def run(self, transaction: Transaction) -> Done[Enrolled]:
-        """Raises UnknownGallery, DuplicateImage, and those of `checks.unit_vector`."""
-        row = known_gallery(transaction, self.gallery_id)
-        enrolment, template = self.enrolment, self.enrolment.template
-        vector = unit_vector(template.embedding, row.info.model, row.info.embedding_size)
-        if template.image_sha256 is not None:
-            earlier = transaction.template_of_image(row.gallery_no, template.image_sha256)
-            if earlier is not None:
-                raise DuplicateImage("The gallery holds a template of this photo already.", template_id=str(earlier))
-        subject_no = transaction.subject_no(row.gallery_no, enrolment.subject_id)
-        created = subject_no is None
-        if subject_no is None:
-            subject = Subject(enrolment.subject_id, enrolment.display_name, enrolment.metadata, self.now, ())
-            subject_no = transaction.insert_subject(row.gallery_no, subject)
-        else:
-            transaction.update_subject(subject_no, enrolment.display_name, enrolment.metadata)
-        stored = replace(template, embedding=Embedding(vector, row.info.model))
-        template_id = transaction.insert_template(row.gallery_no, subject_no, stored, self.now)
+        """Raises UnknownGallery, GalleryExpired, StorageLow, DuplicateImage, and those of `checks.unit_vector`."""
+        row = open_gallery(transaction, self.gallery_id, self.now)
+        added, created = _enrol(transaction, row, self.enrolment, self.now)
         version = transaction.changed(row.gallery_no, int(created), 1)
-        effect = Effect(row, version, added=(AddedVector(template_id, subject_no, vector),))
-        return Done(Enrolled(enrolment.subject_id, template_id, created, version), effect)
+        enrolled = Enrolled(self.enrolment.subject_id, added.template_id, created, version)
+        return Done(enrolled, (Effect(row, version, added=(added,)),))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EnrolMany:
+    """Add templates to subjects of one gallery, in one step of its version; a refused one leaves the others."""
+
+    gallery_id: str
+    enrolments: Sequence[Enrolment]
+    now: datetime
+
+    def run(self, transaction: Transaction) -> Done[tuple[Enrolled | FrError, ...]]:
+        """Return what became of each; raises UnknownGallery, GalleryExpired, which are of all."""
+        row = open_gallery(transaction, self.gallery_id, self.now)
+        outcomes: list[Enrolled | FrError] = []
+        added: list[AddedVector] = []
+        new_subjects = 0
+        for enrolment in self.enrolments:
+            try:
+                with transaction.item():
+                    require_sound(enrolment)
+                    vector, created = _enrol(transaction, row, enrolment, self.now)
+            except (InputRefused, StorageLow) as refusal:  # any other error is the store's, or a defect: it is of all
+                outcomes.append(refusal)
+                continue
+            added.append(vector)
+            new_subjects += created
+            outcomes.append(Enrolled(enrolment.subject_id, vector.template_id, created, row.info.version + 1))
+        if added:
+            transaction.changed(row.gallery_no, new_subjects, len(added))
+        return Done(tuple(outcomes), (Effect(row, row.info.version + bool(added), added=added),))
+
+
+def _enrol(transaction: Transaction, row: GalleryRow, enrolment: Enrolment, now: datetime) -> tuple[AddedVector, bool]:
+    """Write an enrolment; returns its vector, and whether its subject is new; the counts are the caller's to change."""
+    template = enrolment.template
+    photo = template.photo if row.info.keeps_photos else None
+    vector = checks.unit_vector(template.embedding, row.info.model, row.info.embedding_size)
+    if template.image_sha256 is not None:
+        earlier = transaction.template_of_image(row.gallery_no, template.image_sha256)
+        if earlier is not None:
+            raise DuplicateImage("The gallery holds a template of this photo already.", template_id=str(earlier))
+    transaction.require_room(_ROWS_BYTES + vector.nbytes + len(photo or b""))
+    subject_no = transaction.subject_no(row.gallery_no, enrolment.subject_id)
+    created = subject_no is None
+    if subject_no is None:
+        subject = Subject(enrolment.subject_id, enrolment.display_name, enrolment.metadata, now, ())
+        subject_no = transaction.insert_subject(row.gallery_no, subject)
+    else:
+        transaction.update_subject(subject_no, enrolment.display_name, enrolment.metadata)
+    stored = replace(template, embedding=Embedding(vector, row.info.model), photo=photo)
+    template_id = transaction.insert_template(row.gallery_no, subject_no, stored, now)
+    return AddedVector(template_id, subject_no, vector), created
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteSubject:
-    """Delete a subject with its templates."""
+    """Delete a subject with its templates and their photos."""
 
     gallery_id: str
     subject_id: str
@@ -139,13 +209,35 @@ class DeleteSubject:
     def run(self, transaction: Transaction) -> Done[Deleted]:
         """Raises `UnknownGallery`, `UnknownSubject`."""
         row = known_gallery(transaction, self.gallery_id)
-        known = is_subject_id(self.subject_id)
-        subject_no = transaction.subject_no(row.gallery_no, self.subject_id) if known else None
-        if subject_no is None:
-            raise UnknownSubject("The gallery holds no subject of that id.")
+        removed = transaction.delete_subject(_known_subject(transaction, row.gallery_no, self.subject_id))
+        version = transaction.changed(row.gallery_no, -1, -len(removed))
+        return Done(Deleted(1, len(removed), version), (Effect(row, version, removed=removed),))
+
+
+@dataclass(frozen=True, slots=True)
+class EraseSubject:
+    """Delete a subject with all that is kept of it, and keep a receipt that does not say whose."""
+
+    gallery_id: str
+    subject_id: str
+    now: datetime
+
+    def run(self, transaction: Transaction) -> Done[Erased]:
+        """Raises `UnknownGallery`, `UnknownSubject`."""
+        row = known_gallery(transaction, self.gallery_id)
+        subject_no = _known_subject(transaction, row.gallery_no, self.subject_id)
+        photos = transaction.photo_count(subject_no)
         removed = transaction.delete_subject(subject_no)
         version = transaction.changed(row.gallery_no, -1, -len(removed))
-        return Done(Deleted(1, len(removed), version), Effect(row, version, removed=removed))
+        erased = transaction.insert_erasure(row.gallery_no, len(removed), photos, self.now, version)
+        return Done(erased, (Effect(row, version, removed=removed),))
+
+
+def _known_subject(transaction: Transaction, gallery_no: int, subject_id: str) -> int:
+    subject_no = transaction.subject_no(gallery_no, subject_id) if checks.is_subject_id(subject_id) else None
+    if subject_no is None:
+        raise UnknownSubject("The gallery holds no subject of that id.")
+    return subject_no
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,4 +254,44 @@ class DeleteTemplate:
         if not possible or not transaction.delete_template(row.gallery_no, self.template_id):
             raise UnknownTemplate("The gallery holds no template of that id.")
         version = transaction.changed(row.gallery_no, 0, -1)
-        return Done(Deleted(0, 1, version), Effect(row, version, removed=(self.template_id,)))
+        return Done(Deleted(0, 1, version), (Effect(row, version, removed=(self.template_id,)),))
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeExpired:
+    """Delete templates whose retention has passed, and the subjects that have none left because of it.
+
+    Attributes:
+        now: the time.
+        limit: of templates that one run deletes; run it again until it deletes none.
+    """
+
+    now: datetime
+    limit: int
+
+    def run(self, transaction: Transaction) -> Done[tuple[Purged, ...]]:
+        """Return what was deleted, by gallery; raises nothing but the errors of the store."""
+        expired = transaction.expired(self.now, self.limit)
+        purged: list[Purged] = []
+        effects: list[Effect] = []
+        for gallery_id, group in groupby(expired, key=lambda template: template.gallery_id):
+            row = known_gallery(transaction, gallery_id)
+            templates = list(group)
+            subjects = _purge(transaction, row.gallery_no, templates)
+            version = transaction.changed(row.gallery_no, -subjects, -len(templates))
+            purged.append(Purged(gallery_id, len(templates), subjects))
+            removed = tuple(sorted(template.template_id for template in templates))
+            effects.append(Effect(row, version, removed=removed))
+        return Done(tuple(purged), tuple(effects))
+
+
+def _purge(transaction: Transaction, gallery_no: int, templates: Sequence[ExpiredTemplate]) -> int:
+    """Delete templates of a gallery, and return how many subjects went with their last one."""
+    for template in templates:
+        transaction.delete_template(gallery_no, template.template_id)
+    subjects = 0
+    for subject_no in sorted({template.subject_no for template in templates}):
+        if not len(transaction.template_ids_of(gallery_no, np.array([subject_no], dtype=np.int64))):
+            transaction.delete_subject(subject_no)
+            subjects += 1
+    return subjects

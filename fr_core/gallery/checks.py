@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from fr_core.gallery.values import (
     MAX_METADATA_PAIRS,
     MAX_METADATA_TOTAL,
     MAX_METADATA_VALUE,
+    MAX_RETENTION,
     MAX_TOP_K,
     NewTemplate,
 )
@@ -42,6 +44,11 @@ def is_gallery_id(gallery_id: str) -> bool:
 def is_subject_id(subject_id: str) -> bool:
     """Whether a subject can have this id: 1 to 128 printable characters without spaces at either end."""
     return 1 <= len(subject_id) <= MAX_ID_LENGTH and subject_id.isprintable() and subject_id == subject_id.strip()
+
+
+def is_template_id(template_id: int) -> bool:
+    """Whether a template can have this id: above zero, in 63 bits."""
+    return 0 < template_id < 2**63
 
 
 def require_gallery_id(gallery_id: str) -> None:
@@ -102,6 +109,18 @@ def require_model(model: ModelId, embedding_size: int) -> None:
             f"The embedding size is {embedding_size}; 1 to {MAX_EMBEDDING_SIZE} are allowed.",
             field="embedding_size",
             limit=str(MAX_EMBEDDING_SIZE),
+        )
+
+
+def require_lifetime(expires: datetime | None, retention: timedelta | None, now: datetime) -> None:
+    """Raise `InvalidField` for an end that has passed, or a retention of nothing or of more than 100 years."""
+    if expires is not None and (expires.tzinfo is None or expires <= now):
+        raise InvalidField("The time when the gallery expires has no time zone, or has passed.", field="expires")
+    if retention is not None and not timedelta(0) < retention <= MAX_RETENTION:
+        raise InvalidField(
+            "The retention is not longer than nothing, or is longer than 100 years.",
+            field="retention",
+            limit=f"{MAX_RETENTION.days} days",
         )
 
 

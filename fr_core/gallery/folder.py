@@ -50,6 +50,16 @@ class DataFolder:
             raise StoreFailed("A file of the data folder cannot be opened.", errno=_name(error)) from error
         return path
 
+    def spare_bytes(self, reserve: int) -> int:
+        """Return how many bytes may be added until the disk has less free than `reserve`, or than 1/8 of its size."""
+        try:
+            disk = os.statvfs(self.path)
+        except OSError as error:
+            raise StoreFailed(
+                "The disk of the data folder cannot be asked for its room.", errno=_name(error)
+            ) from error
+        return disk.f_bavail * disk.f_frsize - min(reserve, disk.f_blocks * disk.f_frsize // 8)
+
     def holds(self, name: str) -> bool:
         """Whether there is a file, or anything else, of that name in the folder."""
         return os.path.lexists(self.path / name)

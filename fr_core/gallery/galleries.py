@@ -2,31 +2,62 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Self
 
-from fr_core.errors import StoreCorrupt, UnknownSubject
+from fr_core.errors import FrError, UnknownSubject, UnknownTemplate
 from fr_core.gallery import checks, pages
-from fr_core.gallery.changes import CreateGallery, DeleteGallery, DeleteSubject, DeleteTemplate, Enrol, known_gallery
-from fr_core.gallery.memory import BestTemplates, Memories
-from fr_core.gallery.sqlite_store import SqliteStore
+from fr_core.gallery.changes import (
+    CreateGallery,
+    DeleteGallery,
+    DeleteSubject,
+    DeleteTemplate,
+    Enrol,
+    EnrolMany,
+    EraseSubject,
+    PurgeExpired,
+    known_gallery,
+    open_gallery,
+    require_sound,
+)
+from fr_core.gallery.clusters import Cluster, Clusters, Neighbours, Part, clusters, clusters_of, neighbours_after
+from fr_core.gallery.duplicates import Duplicates, duplicates, duplicates_after
+from fr_core.gallery.filters import require_filter, templates_among
+from fr_core.gallery.keys import KeyEncryptionKey, key_beside
+from fr_core.gallery.loading import load
+from fr_core.gallery.memory import GalleryMemory, Memories
+from fr_core.gallery.purging import added_up, would_purge
+from fr_core.gallery.query import ScoreFusion, SubjectFilter
+from fr_core.gallery.ranking import RankedSubjects
+from fr_core.gallery.scan import Cursor, Scanner
+from fr_core.gallery.sqlite_store import RESERVE_BYTES, SqliteStore, is_under_key
 from fr_core.gallery.store import GalleryRow, Snapshot, Store
-from fr_core.gallery.values import Deleted, Enrolled, Enrolment, Found, GalleryInfo, Page, Subject
+from fr_core.gallery.upkeep import Keeper
+from fr_core.gallery.values import (
+    Deleted,
+    Enrolled,
+    Enrolment,
+    Erased,
+    Found,
+    GalleryInfo,
+    KeptTemplate,
+    Page,
+    Purged,
+    Subject,
+)
 from fr_core.gallery.writer import Writer
-from fr_core.types import Candidate, Decision, Embedding, Identification, ModelId
+from fr_core.types import F32, I64, Candidate, Decision, Embedding, Identification, ModelId
 
-_log = logging.getLogger(__name__)
-
-# Vectors that are read at a time when the memory is built: 8 MiB at D = 512.
-_LOAD_ROWS = 4096
 # The call that a page token of `list` is bound to.
 _GALLERIES = "galleries"
+# Templates that are purged in one transaction: other changes wait so long.
+_PURGED_AT_ONCE = 500
 
 
 def utc_now() -> datetime:
@@ -44,45 +75,86 @@ class Galleries:
     kept; a later call may succeed) and `StoreCorrupt` where the store is found damaged.
     """
 
-    def __init__(self, store: Store, *, index: str = "faiss-flat", clock: Callable[[], datetime] = utc_now) -> None:
-        """Take over an open store, which is closed with the galleries; read all its vectors into memory.
+    def __init__(self, store: Store, *, index: str = "auto", clock: Callable[[], datetime] = utc_now) -> None:
+        """Take over an open store, which is closed with the galleries; `load` comes before anything else.
 
         Raises:
             ConfigInvalid: there is no index of that name.
-            StoreCorrupt: what is stored is damaged or contradicts itself.
         """
         self._store = store
         self._clock = clock
         self._memories = Memories(index)
-        self._load()
-        self._writer = Writer(store, self._memories)
+        self._scanner = Scanner(store, self._memories, self._now)
+        self._open: _Open | None = None
 
     @classmethod
-    def open(cls, folder: Path, *, index: str = "faiss-flat", clock: Callable[[], datetime] = utc_now) -> Self:
+    def open(
+        cls,
+        folder: Path,
+        *,
+        key: KeyEncryptionKey | None = None,
+        reserve_bytes: int = RESERVE_BYTES,
+        index: str = "auto",
+        clock: Callable[[], datetime] = utc_now,
+        load: bool = True,
+    ) -> Self:
         """Open the galleries of a data folder, which is made where it is not there.
 
         Args:
             folder: held by one process at a time; mode 0700 when made here, its files have mode 0600.
+            key: wraps the keys of the store; None = that of the file beside the folder, which is made where it is not
+                there.
+            reserve_bytes: of the disk, which enrolments leave free.
             index: how vectors are searched, one of `indexes.INDEX_NAMES`.
             clock: gives the time with a time zone.
+            load: read all vectors now, rather than leave `load` to the caller.
 
         Raises:
             StoreInUse: the folder is open already.
             StoreNewer: a later version of FR Core wrote the store.
+            WrongKey: the store is under another key.
+            KeyUnavailable: the file beside the folder cannot be used.
             StoreCorrupt: the store is damaged or contradicts itself.
             StoreFailed: the disk refuses.
             ConfigInvalid: there is no index of that name.
         """
-        store = SqliteStore(folder)
+        store = SqliteStore(
+            folder,
+            key_beside(folder, new=not is_under_key(folder)) if key is None else key,
+            reserve_bytes=reserve_bytes,
+        )
         try:
-            return cls(store, index=index, clock=clock)
+            galleries = cls(store, index=index, clock=clock)
         except BaseException:
             store.close()
             raise
+        try:
+            if load:
+                galleries.load()
+        except BaseException:
+            galleries.close()
+            raise
+        return galleries
+
+    def load(self, on_block: Callable[[], None] = lambda: None) -> None:
+        """Read all vectors into memory, and purge what has expired, which makes the galleries ready; once.
+
+        Args:
+            on_block: called every some thousand vectors; what it raises ends the loading.
+
+        Raises:
+            StoreCorrupt: what is stored is damaged or contradicts itself.
+            StoreFailed: the disk refuses.
+        """
+        load(self._store, self._memories, on_block)
+        self._open = _Open(Writer(self._store, self._memories), Keeper(self._memories, self.purge))
+        self._open.keeper.start()
 
     def close(self) -> None:
         """Finish the changes that wait, then close the store; harmless when done twice."""
-        self._writer.close()
+        if self._open is not None:
+            self._open.keeper.close()
+            self._open.writer.close()
         self._store.close()
 
     def __enter__(self) -> Self:
@@ -93,18 +165,40 @@ class Galleries:
     ) -> None:
         self.close()
 
-    def create(self, gallery_id: str, display_name: str, model: ModelId, embedding_size: int) -> GalleryInfo:
+    def create(
+        self,
+        gallery_id: str,
+        display_name: str,
+        model: ModelId,
+        embedding_size: int,
+        expires: datetime | None = None,
+        retention: timedelta | None = None,
+        keeps_photos: bool = False,
+    ) -> GalleryInfo:
         """Create an empty gallery that is bound to a model.
 
+        Args:
+            gallery_id: 1 to 128 characters of a-z, 0-9, - and _.
+            display_name: a name for people.
+            model: of every template.
+            embedding_size: values per embedding of that model.
+            expires: when it is closed, with a time zone; None = never.
+            retention: how long after its enrolment a template is deleted, above zero; None = never.
+            keeps_photos: whether the photos of enrolled faces are kept, encrypted.
+
         Raises:
-            InvalidIdentifier: the id is not 1 to 128 characters of a-z, 0-9, - and _.
-            InvalidField: the name is too long, or the model or the embedding size is none.
+            InvalidIdentifier: the id is another.
+            InvalidField: the name is too long, the model or the embedding size is none, or a time is none.
             GalleryExists: there is a gallery of that id.
         """
         checks.require_gallery_id(gallery_id)
         checks.require_display_name(display_name)
         checks.require_model(model, embedding_size)
-        info = GalleryInfo(gallery_id, display_name, model, embedding_size, self._now(), 0, 0, 1)
+        now = self._now()
+        checks.require_lifetime(expires, retention, now)
+        info = GalleryInfo(
+            gallery_id, display_name, model, embedding_size, now, 0, 0, 1, expires, retention, keeps_photos
+        )
         return self._writer.run(CreateGallery(info))
 
     def get(self, gallery_id: str) -> GalleryInfo:
@@ -131,22 +225,45 @@ class Galleries:
 
         Raises:
             UnknownGallery: there is no gallery of that id.
+            GalleryExpired: its time has passed.
+            StorageLow: the disk is nearly full.
             InvalidIdentifier: the subject's id is not 1 to 128 printable characters without spaces at either end.
             InvalidField: name or metadata too long, or a sha256 or a quality that is none.
             ModelMismatch, EmbeddingWrongSize, EmbeddingNotFinite, EmbeddingNotUnit: an embedding that the gallery
                 cannot hold.
             DuplicateImage: the gallery holds a template of this photo (metadata: template_id).
         """
-        checks.require_subject_id(enrolment.subject_id)
-        checks.require_display_name(enrolment.display_name)
-        checks.require_metadata(enrolment.metadata)
-        checks.require_template(enrolment.template)
+        require_sound(enrolment)
         return self._writer.run(Enrol(gallery_id, enrolment, self._now()))
 
+    def enrol_many(self, gallery_id: str, enrolments: Sequence[Enrolment]) -> tuple[Enrolled | FrError, ...]:
+        """Add many templates in one change: each is kept or refused by itself.
+
+        They share one step of the gallery's version, so that a search sees all that were kept, or none.
+
+        Args:
+            gallery_id: of the gallery.
+            enrolments: a thousand at most, since other changes wait until they are written.
+
+        Returns:
+            What became of each: its receipt, or the refusal that `enrol` would have raised.
+
+        Raises:
+            UnknownGallery, GalleryExpired: nothing was kept.
+        """
+        return self._writer.run(EnrolMany(gallery_id, enrolments, self._now()))
+
     def search(
-        self, gallery_id: str, probe: Embedding, k: int, threshold: float, only_above_threshold: bool = False
+        self,
+        gallery_id: str,
+        probe: Embedding,
+        k: int,
+        threshold: float,
+        only_above_threshold: bool = False,
+        fusion: ScoreFusion = ScoreFusion.MAX,
+        among: SubjectFilter | None = None,
     ) -> Found:
-        """Find the k subjects most similar to a probe, each by the best of its templates.
+        """Find the k subjects most similar to a probe.
 
         Args:
             gallery_id: of the gallery.
@@ -154,15 +271,24 @@ class Galleries:
             k: at most this many candidates, 1 to `MAX_TOP_K`.
             threshold: a candidate counts as a lead iff its similarity >= threshold, in [-1, 1].
             only_above_threshold: leave the others out.
+            fusion: how the similarities of a subject's templates become one.
+            among: the subjects that are searched; None = all.
 
         Raises:
             InvalidTopK, InvalidThreshold: out of range.
             UnknownGallery: there is no gallery of that id.
+            GalleryExpired: its time has passed.
+            InvalidFilter: no subject of the gallery has metadata of that key, or too many subjects are named.
+            UnknownSubject: the filter names a subject that the gallery does not hold.
             ModelMismatch, EmbeddingWrongSize, EmbeddingNotFinite, EmbeddingNotUnit: a probe that cannot be compared.
         """
         checks.require_top_k(k)
         checks.require_threshold(threshold)
-        with self._seen_together(gallery_id, probe, k) as (snapshot, row, best):
+        if among is not None:
+            require_filter(among)
+        question = _Question(probe, k, fusion, among)
+        with self._answered(gallery_id, question) as (snapshot, row, answer):
+            best = answer.ranked
             shown = best.similarities >= threshold if only_above_threshold else slice(None)
             subject_nos = [int(no) for no in best.subject_nos[shown]]
             subjects = snapshot.subjects_by_no(subject_nos)
@@ -176,6 +302,9 @@ class Galleries:
         return Found(
             Identification(candidates, threshold, decision, row.info.version, row.info.model),
             MappingProxyType({subject.subject_id: subject for subject in subjects.values()}),
+            fusion,
+            answer.searched,
+            answer.exhaustive,
         )
 
     def subject(self, gallery_id: str, subject_id: str) -> Subject:
@@ -202,26 +331,110 @@ class Galleries:
         """Delete a subject with its templates; raises `UnknownGallery`, `UnknownSubject`."""
         return self._writer.run(DeleteSubject(gallery_id, subject_id))
 
+    def template(self, gallery_id: str, template_id: int) -> KeptTemplate:
+        """Read a template with everything that is kept of it; raises `UnknownGallery`, `UnknownTemplate`."""
+        with self._store.snapshot() as snapshot:
+            row = known_gallery(snapshot, gallery_id)
+            kept = snapshot.template(row.gallery_no, template_id) if checks.is_template_id(template_id) else None
+        if kept is None:
+            raise UnknownTemplate("The gallery holds no template of that id.")
+        return kept
+
+    def erase_subject(self, gallery_id: str, subject_id: str) -> Erased:
+        """Delete a subject with its templates, photos and key, and wait until no byte of it is left on the disk.
+
+        Raises:
+            UnknownGallery, UnknownSubject: there is none of that id.
+            StoreFailed: the subject is deleted for good, but searches that began before have kept its last bytes from
+                being overwritten; the next erasure or the next start does it.
+        """
+        erased = self._writer.run(EraseSubject(gallery_id, subject_id, self._now()))
+        self._store.scrub()
+        return erased
+
+    def purge(self, dry_run: bool = False) -> tuple[Purged, ...]:
+        """Delete the templates whose retention has passed, and the subjects that have none left because of it.
+
+        Args:
+            dry_run: only count them.
+
+        Returns:
+            What was deleted, or would be, from each gallery, in the order of their ids.
+        """
+        now = self._now()
+        if dry_run:
+            with self._store.snapshot() as snapshot:
+                return would_purge(snapshot, now)
+        steps: list[Purged] = []
+        while step := self._writer.run(PurgeExpired(now, _PURGED_AT_ONCE)):
+            steps += step
+        if steps:
+            self._store.scrub()
+        return added_up(steps)
+
     def delete_template(self, gallery_id: str, template_id: int) -> Deleted:
         """Delete a template; its subject stays. Raises `UnknownGallery`, `UnknownTemplate`."""
         return self._writer.run(DeleteTemplate(gallery_id, template_id))
 
+    def duplicates(self, gallery_id: str, threshold: float) -> Iterator[Duplicates]:
+        """Yield the pairs of similar templates of different subjects, each once, while they are searched for.
+
+        What is compared: the templates that are there at the beginning, and still are when their turn comes. Other
+        calls go on meanwhile; each step sees one version of the gallery, which its progress tells.
+
+        Args:
+            gallery_id: of the gallery.
+            threshold: two templates are a pair iff their similarity >= threshold, in [-1, 1].
+
+        Raises:
+            InvalidThreshold: out of range.
+            UnknownGallery: there is no gallery of that id, or it was deleted meanwhile.
+            GalleryExpired: its time has passed.
+        """
+        return duplicates(self, gallery_id, threshold)
+
+    def duplicates_after(self, gallery_id: str, threshold: float, cursor: Cursor | None) -> Duplicates:
+        """Do one step of `duplicates`, from its beginning or from the cursor of the step before."""
+        checks.require_threshold(threshold)
+        return duplicates_after(self._scanner, gallery_id, threshold, cursor)
+
+    def clusters(self, gallery_id: str, threshold: float) -> Iterator[Clusters]:
+        """Group the templates of a gallery by likeness, whatever subjects they belong to: leads, not identities.
+
+        Yields how far the search for neighbours has come, then the clusters. What is grouped: as in `duplicates`.
+
+        Args:
+            gallery_id: of the gallery.
+            threshold: two clusters become one while the mean similarity of their pairs is at or above it, in [0, 1].
+
+        Raises:
+            InvalidThreshold, UnknownGallery, GalleryExpired: as `duplicates`.
+        """
+        return clusters(self, gallery_id, threshold)
+
+    def neighbours_after(self, gallery_id: str, threshold: float, cursor: Cursor | None) -> Neighbours:
+        """Do one step of the search of `clusters`, from its beginning or from the cursor of the step before."""
+        return neighbours_after(self._scanner, gallery_id, threshold, cursor)
+
+    def clusters_of(self, gallery_id: str, threshold: float, part: Part) -> tuple[Cluster, ...]:
+        """Group some of the templates: the last steps of `clusters`."""
+        return clusters_of(self._scanner, gallery_id, threshold, part)
+
     @contextmanager
-    def _seen_together(
-        self, gallery_id: str, probe: Embedding, k: int
-    ) -> Iterator[tuple[Snapshot, GalleryRow, BestTemplates]]:
+    def _answered(self, gallery_id: str, question: _Question) -> Iterator[tuple[Snapshot, GalleryRow, _Answer]]:
         """Search the memory at the version of a snapshot, and yield both with the gallery."""
         while True:
             changes = self._memories.changes
             with self._store.snapshot() as snapshot:
-                row = known_gallery(snapshot, gallery_id)
-                vector = checks.unit_vector(probe, row.info.model, row.info.embedding_size)
+                row = open_gallery(snapshot, gallery_id, self._now())
+                vector = checks.unit_vector(question.probe, row.info.model, row.info.embedding_size)
+                among = None if question.among is None else templates_among(snapshot, row.gallery_no, question.among)
                 memory = self._memories.get(row.gallery_no)
                 if memory is not None:
                     with memory.at(row.info.version) as exact:
-                        best = memory.best_subjects(vector, k) if exact else None
-                    if best is not None:
-                        yield snapshot, row, best
+                        answer = question.put(memory, vector, snapshot, row.gallery_no, among) if exact else None
+                    if answer is not None:
+                        yield snapshot, row, answer
                         return
             if memory is None:  # created or deleted this very moment: the memory is about to follow
                 self._memories.wait_beyond(changes)
@@ -232,21 +445,46 @@ class Galleries:
             raise ValueError("the clock gives a time without a time zone")
         return now.astimezone(UTC)
 
-    def _load(self) -> None:
-        """Build the memory from the store, and check that it holds what the galleries say that they hold."""
-        begun = time.monotonic()
-        with self._store.snapshot() as snapshot:
-            rows: tuple[GalleryRow, ...] = ()
-            while page := snapshot.galleries(rows[-1].info.gallery_id if rows else "", 1000):
-                rows += page
-        memories = {
-            row.gallery_no: self._memories.create(row.gallery_no, row.info.embedding_size, row.info.version)
-            for row in rows
-        }
-        for stored in self._store.vectors(_LOAD_ROWS):
-            memories[stored.gallery_no].load(stored)
-        for row in rows:
-            if memories[row.gallery_no].size != row.info.template_count:
-                raise StoreCorrupt("A gallery does not hold as many templates as it says.", check="template_count")
-        templates = sum(row.info.template_count for row in rows)
-        _log.info("%d galleries with %d templates read in %.1f s", len(rows), templates, time.monotonic() - begun)
+    @property
+    def _writer(self) -> Writer:
+        if self._open is None:
+            raise RuntimeError("the galleries are not loaded")
+        return self._open.writer
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """The threads of loaded galleries."""
+
+    writer: Writer
+    keeper: Keeper
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Question:
+    """What a search asks of a gallery; arguments of `Galleries.search`."""
+
+    probe: Embedding
+    k: int
+    fusion: ScoreFusion
+    among: SubjectFilter | None
+
+    def put(
+        self, memory: GalleryMemory, vector: F32, snapshot: Snapshot, gallery_no: int, among: I64 | None
+    ) -> _Answer:
+        """Put it to a memory that is at the version of the snapshot; of the templates `among` alone."""
+        if self.fusion is ScoreFusion.MAX:
+            ranked = memory.best_subjects(vector, self.k, among)
+        else:
+            templates_of = partial(snapshot.template_ids_of, gallery_no)
+            ranked = memory.best_fused(self.fusion, vector, self.k, templates_of, among)
+        return _Answer(ranked, memory.index.size if among is None else len(among), memory.index.exact)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Answer:
+    """What a memory says, among how many templates, and whether each was compared exactly."""
+
+    ranked: RankedSubjects
+    searched: int
+    exhaustive: bool

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from fr_core.types import F32, I64
+from fr_core.types import F32, I64, UNIT_TOLERANCE
 
 F64 = npt.NDArray[np.float64]
 
@@ -22,7 +22,7 @@ def exact_similarity(vectors: F32, probe: F32) -> F64:
 
     Args:
         vectors: f32[n, D].
-        probe: f32[D].
+        probe: f32[D], or f32[n, D]: one for each vector.
 
     Returns:
         f64[n], clipped to [-1, 1].
@@ -31,12 +31,28 @@ def exact_similarity(vectors: F32, probe: F32) -> F64:
     return np.clip(products, -1.0, 1.0, out=products)
 
 
+def scan_error_bound(dimension: int) -> float:
+    """How far a float32 scan's inner product of two unit vectors can lie from `exact_similarity`.
+
+    A sum of D rounded products, in whatever order and with or without fused multiply-add, is off by at most
+    gamma(D) * sum |x_i y_i| <= gamma(D) * |x| |y|, where gamma(D) = D u / (1 - D u) (Higham, Accuracy and Stability of
+    Numerical Algorithms, 2nd ed., section 3.1), plus the smallest normal number for each product that underflows.
+    """
+
+    def gamma(unit_roundoff: float) -> float:
+        return dimension * unit_roundoff / (1.0 - dimension * unit_roundoff)
+
+    lengths = 1.0 + UNIT_TOLERANCE
+    underflow = dimension * float(np.finfo(np.float32).tiny)
+    return lengths * (gamma(2.0**-24) + gamma(2.0**-53)) + underflow
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Hits:
     """The best vectors of an index for each of n probes.
 
     Attributes:
-        ids: i64[n, k'], where k' = min(k, size of the index).
+        ids: i64[n, k'], where k' = min(k, how many vectors were searched).
         similarities: f64[n, k'], in [-1, 1], descending; equal ones in ascending order of their ids.
     """
 
@@ -44,12 +60,45 @@ class Hits:
     similarities: F64
 
 
-class VectorIndex(Protocol):
-    """Vectors in memory, searched exactly.
+@dataclass(frozen=True, slots=True)
+class IndexMemory:
+    """Bytes that an index holds, those of removed vectors included until upkeep drops them.
 
-    `search` returns exactly the k best live vectors by (-similarity, id), with `exact_similarity`; deleted vectors
-    never appear. Any number of searches may run at once; a change needs the index for itself.
+    Room that is reserved but was never written takes no memory of the machine, and is not counted.
+
+    Attributes:
+        scan_bytes: codes that a search reads from end to end; 0 where it reads the store.
+        store_bytes: the exact vectors.
+        other_bytes: ids and flags.
     """
+
+    scan_bytes: int
+    store_bytes: int
+    other_bytes: int
+
+
+class Upkeep(Protocol):
+    """Work on an index that is worth doing now. First `prepare`, then `finish`, once each."""
+
+    def prepare(self) -> None:
+        """Do the long part. Searches and changes may run meanwhile."""
+
+    def finish(self) -> None:
+        """Put the work into effect, with the index for itself; counts in what was added and removed since."""
+
+
+class VectorIndex(Protocol):
+    """Vectors in memory.
+
+    `search` returns the k best live vectors by (-similarity, id), with `exact_similarity`, and never a removed one.
+    They are surely the k best where the index is `exact`. Elsewhere a compact scan picks the candidates, and those that
+    are returned have exact similarities and their order all the same. Any number of searches may run at once; a change,
+    and the end of an upkeep, needs the index for itself.
+    """
+
+    @property
+    def exact(self) -> bool:
+        """Whether a search of everything surely returns the k best."""
 
     @property
     def dimension(self) -> int:
@@ -67,18 +116,37 @@ class VectorIndex(Protocol):
         """
 
     def remove(self, ids: I64) -> None:
-        """Remove the vectors of ids i64[n].
+        """Remove the vectors of ids i64[n]. They are erased at once; `upkeep` gives their memory back.
 
         Raises:
             KeyError: the index holds no live vector of one of the ids; nothing was removed.
         """
 
-    def search(self, probes: F32, k: int) -> Hits:
-        """Return the best min(k, size) vectors for each of probes f32[n, D] of length 1; k >= 1.
+    def search(self, probes: F32, k: int, among: I64 | None = None) -> Hits:
+        """Return the best min(k, n) of n vectors for each of probes f32[m, D] of length 1; k >= 1.
+
+        Args:
+            probes: what is searched for.
+            k: how many are wanted.
+            among: ascending ids; these vectors are searched as if the index held no others, and ids of which it holds
+                no live vector count for nothing. None = all.
 
         Raises:
             ValueError: another shape, or k < 1.
         """
+
+    def vectors(self, ids: I64) -> F32:
+        """Return copies f32[n, D] of the vectors of ids i64[n].
+
+        Raises:
+            KeyError: the index holds no live vector of one of the ids.
+        """
+
+    def memory(self) -> IndexMemory:
+        """Count the bytes that are held."""
+
+    def upkeep(self) -> Upkeep | None:
+        """Return work that is worth doing now, or None. Called while no change and no other upkeep runs."""
 
 
 def check_added(ids: I64, vectors: F32, dimension: int, last_id: int) -> None:
@@ -115,3 +183,19 @@ def best_first(ids: I64, similarities: F64, k: int) -> tuple[I64, F64]:
         ids, similarities = ids[kept], similarities[kept]
     order = np.lexsort((ids, -similarities))[:k]
     return ids[order], similarities[order]
+
+
+def best_of_each(probes: int, owners: I64, ids: I64, similarities: F64, k: int) -> Hits:
+    """Return the k best of each probe by (-similarity, id), of candidates that lie mixed.
+
+    Args:
+        probes: how many there are.
+        owners: i64[m], in [0, probes): whose candidate each is; every probe has k or more.
+        ids: i64[m].
+        similarities: f64[m].
+        k: how many are wanted; may be 0.
+    """
+    order = np.lexsort((ids, -similarities, owners))
+    starts = np.searchsorted(owners[order], np.arange(probes))
+    best = order[starts[:, None] + np.arange(k)]
+    return Hits(ids[best], similarities[best])

@@ -10,36 +10,29 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 
 from fr_core.errors import InternalError
 from fr_core.gallery.changes import AddedVector, Effect
 from fr_core.gallery.growing import GrowingArray
-from fr_core.gallery.index import F64, VectorIndex, rows_of
-from fr_core.gallery.indexes import new_index
+from fr_core.gallery.index import F64, Upkeep, VectorIndex, rows_of
+from fr_core.gallery.indexes import index_maker
+from fr_core.gallery.query import ScoreFusion
+from fr_core.gallery.ranking import RankedSubjects, by_best_template, fused
+from fr_core.gallery.sharing import SharedSearch
 from fr_core.gallery.store import StoredVectors
 from fr_core.types import F32, I64
 
 _log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class BestTemplates:
-    """The most similar subjects, each by the best of its templates, best first.
-
-    Attributes:
-        subject_nos: i64[n], all different.
-        template_ids: i64[n].
-        similarities: f64[n], in [-1, 1], descending; equal ones in ascending order of the template ids.
-    """
-
-    subject_nos: I64
-    template_ids: I64
-    similarities: F64
+# Templates whose subjects are candidates where similarities are fused.
+_POOL = 1000
+_REMOVED = -1
+# Rows of removed templates are dropped when they are more than the others, and more than this.
+_FEW_ROWS = 1024
 
 
 class GalleryMemory:
@@ -47,17 +40,19 @@ class GalleryMemory:
 
     def __init__(self, index: VectorIndex, version: int) -> None:
         self._index = index
+        self._shared = SharedSearch(index.search)
         self._template_ids = GrowingArray(np.int64)
-        self._subject_nos = GrowingArray(np.int64)
+        self._subject_nos = GrowingArray(np.int64)  # _REMOVED where the template is gone
         self._version = version
         self._broken = False
         self._readers = 0
+        self._claimed = False
         self._turn = threading.Condition()
 
     @property
-    def size(self) -> int:
-        """How many templates there are."""
-        return self._index.size
+    def index(self) -> VectorIndex:
+        """Where the vectors are searched."""
+        return self._index
 
     def load(self, stored: StoredVectors) -> None:
         """Add vectors of the store before anybody searches; their ids ascend from call to call."""
@@ -73,7 +68,7 @@ class GalleryMemory:
             InternalError: a change could not be copied to the memory, which is of no use any more.
         """
         with self._turn:
-            self._turn.wait_for(lambda: self._version >= version or self._broken)
+            self._turn.wait_for(lambda: (self._version >= version and not self._claimed) or self._broken)
             if self._broken:
                 raise InternalError("The index of the gallery is incomplete until the server starts anew.")
             exact = self._version == version
@@ -82,15 +77,13 @@ class GalleryMemory:
             yield exact
         finally:
             if exact:
-                with self._turn:
-                    self._readers -= 1
-                    if not self._readers:
-                        self._turn.notify_all()
+                self._leave()
 
     def change(self, version: int, added: Sequence[AddedVector], removed: Sequence[int]) -> None:
         """Bring the memory to `version` as soon as nobody reads it."""
         with self._turn:
-            self._turn.wait_for(lambda: not self._readers)
+            # Who comes now with a snapshot from before the commit need not wait: there are ever fewer of them.
+            self._turn.wait_for(lambda: not self._readers and not self._claimed)
             try:
                 self._remove(np.array(sorted(removed), dtype=np.int64))
                 self._add(added)
@@ -103,34 +96,120 @@ class GalleryMemory:
                 self._version = version
                 self._turn.notify_all()
 
+    def keep_up(self) -> bool:
+        """Do one piece of the index's upkeep while it is searched and changed; False where there was none to do.
+
+        Called by one thread at a time.
+        """
+        with self._turn:
+            if self._broken:
+                return False
+            self._readers += 1
+        try:
+            work = self._index.upkeep()
+        finally:
+            self._leave()
+        if work is None:
+            return False
+        work.prepare()
+        self._finish(work)
+        return True
+
     def abandon(self) -> None:
         """Let nobody wait for a change any more, nor search what may lack one."""
         with self._turn:
             self._broken = True
             self._turn.notify_all()
 
-    def best_subjects(self, probe: F32, k: int) -> BestTemplates:
-        """Return the k subjects most similar to a probe f32[D], or all where there are fewer; call within `at`."""
+    def best_subjects(self, probe: F32, k: int, among: I64 | None = None) -> RankedSubjects:
+        """Return the k subjects whose best templates are most similar to a probe; call within `at`.
+
+        Args:
+            probe: f32[D], length 1.
+            k: at least 1; all subjects where there are fewer.
+            among: ascending ids of the templates that are searched; None = all.
+        """
         # Subjects have several templates: some more at first saves a second scan of everything.
         wanted = k + min(3 * k, 64)
         while True:
-            hits = self._index.search(probe[None, :], wanted)
-            template_ids = hits.ids[0]
-            subject_nos = self._subject_nos.rows[rows_of(template_ids, self._template_ids.rows)]
-            # The first template of a subject in the ranking is its best.
-            _, first = np.unique(subject_nos, return_index=True)
-            if len(first) >= k or len(template_ids) == self._index.size:
-                first = np.sort(first)[:k]
-                return BestTemplates(subject_nos[first], template_ids[first], hits.similarities[0][first])
+            template_ids, similarities = self._best(probe, wanted, among)
+            ranked = by_best_template(self._subjects_of(template_ids), template_ids, similarities)
+            if len(ranked.subject_nos) >= k or len(template_ids) < wanted:
+                return ranked.first(k)
             wanted *= 4
+
+    def best_fused(
+        self, fusion: ScoreFusion, probe: F32, k: int, templates_of: Callable[[I64], I64], among: I64 | None = None
+    ) -> RankedSubjects:
+        """Return the k subjects of the highest fused similarity; call within `at`.
+
+        Args:
+            fusion: how the templates of a subject are fused.
+            probe: f32[D], length 1.
+            k: at least 1.
+            templates_of: from ascending numbers of subjects to the ascending ids of all their templates.
+            among: as in `best_subjects`; of a subject, all templates or none.
+        """
+        near, _ = self._best(probe, max(_POOL, 4 * k), among)
+        template_ids = templates_of(np.unique(self._subjects_of(near)))
+        vectors = self._index.vectors(template_ids)
+        return fused(fusion, probe, self._subjects_of(template_ids), template_ids, vectors).first(k)
+
+    def live(self, after: int, until: int, limit: int) -> tuple[I64, int]:
+        """Return the first ids i64[n <= limit] of templates, ascending, that are beyond `after` and not beyond `until`.
+
+        Call within `at`. The number is that of all such templates, those beyond the limit among them.
+        """
+        ids = self._template_ids.rows
+        between = slice(*np.searchsorted(ids, (after, until), side="right"))
+        rows = np.flatnonzero(self._subject_nos.rows[between] != _REMOVED)
+        return ids[between][rows[:limit]], len(rows)
+
+    def subjects_of(self, template_ids: I64) -> I64:
+        """Return the numbers of the subjects of templates i64[n], -1 where one is gone; call within `at`."""
+        ids = self._template_ids.rows
+        if not len(ids):
+            return np.full(len(template_ids), _REMOVED, dtype=np.int64)
+        rows = np.minimum(np.searchsorted(ids, template_ids), len(ids) - 1)
+        return np.where(ids[rows] == template_ids, self._subject_nos.rows[rows], _REMOVED)
+
+    def _subjects_of(self, template_ids: I64) -> I64:
+        return self._subject_nos.rows[rows_of(template_ids, self._template_ids.rows)]
+
+    def _best(self, probe: F32, k: int, among: I64 | None) -> tuple[I64, F64]:
+        if among is None:
+            return self._shared.best(probe, k)
+        hits = self._index.search(probe[None, :], k, among)
+        return hits.ids[0], hits.similarities[0]
+
+    def _finish(self, work: Upkeep) -> None:
+        with self._turn:
+            self._claimed = True  # who comes waits, for there is no end of them
+            try:
+                self._turn.wait_for(lambda: not self._readers)
+                work.finish()
+            except BaseException:
+                self._broken = True  # what is left may be half of the index
+                raise
+            finally:
+                self._claimed = False
+                self._turn.notify_all()
+
+    def _leave(self) -> None:
+        with self._turn:
+            self._readers -= 1
+            if not self._readers:
+                self._turn.notify_all()
 
     def _remove(self, ids: I64) -> None:
         if len(ids):
             self._index.remove(ids)
-            kept = np.ones(len(self._template_ids), dtype=bool)
-            kept[rows_of(ids, self._template_ids.rows)] = False
-            self._template_ids.keep(kept)
-            self._subject_nos.keep(kept)
+            self._subject_nos.rows[rows_of(ids, self._template_ids.rows)] = _REMOVED
+            removed = len(self._template_ids) - self._index.size
+            if removed > max(_FEW_ROWS, self._index.size):
+                kept = self._subject_nos.rows != _REMOVED
+                self._template_ids.keep(kept)
+                self._subject_nos.keep(kept)
 
     def _add(self, added: Sequence[AddedVector]) -> None:
         if added:
@@ -144,8 +223,7 @@ class Memories:
     """The memory of every gallery."""
 
     def __init__(self, index: str) -> None:
-        self._index = index
-        new_index(index, 1)  # refuse a wrong name, or FAISS that is not installed, now rather than at the first gallery
+        self._new_index = index_maker(index)
         self._galleries: dict[int, GalleryMemory] = {}
         self._changed = threading.Condition()
         self._changes = 0
@@ -153,9 +231,13 @@ class Memories:
 
     def create(self, gallery_no: int, embedding_size: int, version: int) -> GalleryMemory:
         """Make the empty memory of a gallery."""
-        memory = GalleryMemory(new_index(self._index, embedding_size), version)
+        memory = GalleryMemory(self._new_index(embedding_size), version)
         self._galleries[gallery_no] = memory
         return memory
+
+    def __iter__(self) -> Iterator[GalleryMemory]:
+        """The memory of each gallery that there is now."""
+        return iter(tuple(self._galleries.values()))
 
     def get(self, gallery_no: int) -> GalleryMemory | None:
         """Return the memory of a gallery, or None where it was deleted, or was created only now."""
@@ -176,7 +258,7 @@ class Memories:
 
     def abandon(self) -> None:
         """Let nobody wait for changes any more."""
-        for memory in tuple(self._galleries.values()):
+        for memory in self:
             memory.abandon()
         with self._changed:
             self._abandoned = True

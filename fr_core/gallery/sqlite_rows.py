@@ -1,9 +1,9 @@
-"""Reading and changing the tables of a SQLite store: one method for each statement or two."""
+"""The rows of a SQLite store: their columns, and how they become values; a row that was altered becomes none."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -12,9 +12,9 @@ from typing import Any
 import apsw
 
 from fr_core.errors import StoreCorrupt, StoreFailed
-from fr_core.gallery.packing import pack_vector
 from fr_core.gallery.store import GalleryRow
-from fr_core.gallery.values import NO_METADATA, GalleryInfo, NewTemplate, Subject, TemplateInfo
+from fr_core.gallery.values import NO_METADATA, GalleryInfo
+from fr_core.gallery.vault import Value, Vault
 from fr_core.types import ModelId
 
 Row = tuple[Any, ...]
@@ -22,11 +22,60 @@ Row = tuple[Any, ...]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
-_GALLERY = (
-    "gallery_no, gallery_id, display_name, model_pack, model_version, model_sha256, embedding_size, created_us, "
-    "subject_count, template_count, version"
+# Columns of each table in the order in which they are read, written and authenticated; `mac` is the last where there is
+# one. Templates have none: they are bound to what is encrypted.
+STORE = ("store_no", "schema_version", "key_id", "wrapped_key", "mac")
+GALLERIES = (
+    "gallery_no",
+    "gallery_id",
+    "display_name",
+    "model_pack",
+    "model_version",
+    "model_sha256",
+    "embedding_size",
+    "created_us",
+    "subject_count",
+    "template_count",
+    "version",
+    "expires_us",
+    "retention_us",
+    "keeps_photos",
+    "mac",
 )
-_SUBJECT = "subject_no, subject_id, display_name, metadata, created_us"
+SUBJECTS = (
+    "subject_no",
+    "gallery_no",
+    "subject_id",
+    "display_name",
+    "metadata",
+    "created_us",
+    "wrapped_key",
+    "mac",
+)
+METADATA = ("gallery_no", "key", "value", "subject_no", "mac")
+TEMPLATES = (
+    "template_id",
+    "subject_no",
+    "image_sha256",
+    "quality",
+    "created_us",
+    "has_photo",
+    "gallery_no",
+    "sealed",
+)
+# The first of TEMPLATES, in the order of the arguments of `Binding.of`.
+TEMPLATE_FACTS = 6
+ERASURES = ("receipt_id", "gallery_no", "templates", "photos", "erased_us", "mac")
+
+
+def names(columns: tuple[str, ...], table: str = "") -> str:
+    """Return columns as SQL has them, with the name of their table where it is given."""
+    return ", ".join(f"{table}.{column}" if table else column for column in columns)
+
+
+def insertion(table: str, columns: tuple[str, ...]) -> str:
+    """Return the statement that inserts a whole row."""
+    return f"INSERT INTO {table} ({names(columns)}) VALUES ({', '.join('?' * len(columns))})"
 
 
 @contextmanager
@@ -63,193 +112,79 @@ def to_us(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
-class SqliteSnapshot:
-    """A `Snapshot` over a connection with an open transaction."""
-
-    def __init__(self, connection: apsw.Connection) -> None:
-        self.connection = connection
-
-    def gallery(self, gallery_id: str) -> GalleryRow | None:
-        """See `Snapshot`."""
-        rows = self._rows(f"SELECT {_GALLERY} FROM galleries WHERE gallery_id = ?", gallery_id)
-        return _gallery(rows[0]) if rows else None
-
-    def galleries(self, after: str, limit: int) -> tuple[GalleryRow, ...]:
-        """See `Snapshot`."""
-        sql = f"SELECT {_GALLERY} FROM galleries WHERE gallery_id > ? ORDER BY gallery_id LIMIT ?"
-        return tuple(_gallery(row) for row in self._rows(sql, after, limit))
-
-    def subject(self, gallery_no: int, subject_id: str) -> Subject | None:
-        """See `Snapshot`."""
-        sql = f"SELECT {_SUBJECT} FROM subjects WHERE gallery_no = ? AND subject_id = ?"
-        rows = self._rows(sql, gallery_no, subject_id)
-        return self._subject(rows[0]) if rows else None
-
-    def subjects(self, gallery_no: int, after: str, limit: int) -> tuple[Subject, ...]:
-        """See `Snapshot`."""
-        sql = f"SELECT {_SUBJECT} FROM subjects WHERE gallery_no = ? AND subject_id > ? ORDER BY subject_id LIMIT ?"
-        return tuple(self._subject(row) for row in self._rows(sql, gallery_no, after, limit))
-
-    def subjects_by_no(self, subject_nos: Sequence[int]) -> Mapping[int, Subject]:
-        """See `Snapshot`."""
-        sql = f"SELECT {_SUBJECT} FROM subjects WHERE subject_no = ?"
-        return {no: self._subject(row) for no in subject_nos for row in self._rows(sql, no)}
-
-    def _subject(self, row: Row) -> Subject:
-        subject_no, subject_id, display_name, metadata, created_us = row
-        templates = self._rows(
-            "SELECT template_id, image_sha256, created_us, quality FROM templates WHERE subject_no = ? "
-            "ORDER BY template_id",
-            subject_no,
-        )
-        return Subject(
-            subject_id,
-            display_name,
-            _unpacked_metadata(metadata),
-            _from_us(created_us),
-            tuple(TemplateInfo(no, sha256, _from_us(us), quality) for no, sha256, us, quality in templates),
-        )
-
-    def _rows(self, sql: str, *values: int | float | str | bytes | None) -> list[Row]:
-        with sqlite_errors():
-            return self.connection.execute(sql, values).fetchall()
+def to_duration_us(duration: timedelta) -> int:
+    """Microseconds."""
+    return duration // _MICROSECOND
 
 
-class SqliteTransaction(SqliteSnapshot):
-    """A `Transaction` over the connection that writes."""
-
-    @contextmanager
-    def item(self) -> Iterator[None]:
-        """See `Transaction`."""
-        self._rows("SAVEPOINT item")
-        try:
-            yield
-        except BaseException as error:
-            if not self.connection.in_transaction:  # SQLite undid everything, the other items with this one
-                raise StoreFailed("The database undid the transaction.", cause=type(error).__name__) from error
-            self._rows("ROLLBACK TO item")
-            self._rows("RELEASE item")
-            raise
-        self._rows("RELEASE item")
-
-    def insert_gallery(self, info: GalleryInfo) -> int:
-        """See `Transaction`."""
-        return self._number(
-            "INSERT INTO galleries (gallery_id, display_name, model_pack, model_version, model_sha256, embedding_size, "
-            "created_us, subject_count, template_count, version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
-            "RETURNING gallery_no",
-            info.gallery_id,
-            info.display_name,
-            info.model.pack,
-            info.model.version,
-            info.model.sha256,
-            info.embedding_size,
-            to_us(info.created),
-            info.subject_count,
-            info.template_count,
-            info.version,
-        )
-
-    def delete_gallery(self, gallery_no: int) -> None:
-        """See `Transaction`."""
-        subjects = "SELECT subject_no FROM subjects WHERE gallery_no = ?"
-        self._rows(f"DELETE FROM templates WHERE subject_no IN ({subjects})", gallery_no)
-        self._rows("DELETE FROM subjects WHERE gallery_no = ?", gallery_no)
-        self._rows("DELETE FROM galleries WHERE gallery_no = ?", gallery_no)
-
-    def changed(self, gallery_no: int, subjects: int, templates: int) -> int:
-        """See `Transaction`."""
-        return self._number(
-            "UPDATE galleries SET subject_count = subject_count + ?, template_count = template_count + ?, "
-            "version = version + 1 WHERE gallery_no = ? RETURNING version",
-            subjects,
-            templates,
-            gallery_no,
-        )
-
-    def subject_no(self, gallery_no: int, subject_id: str) -> int | None:
-        """See `Transaction`."""
-        sql = "SELECT subject_no FROM subjects WHERE gallery_no = ? AND subject_id = ?"
-        rows = self._rows(sql, gallery_no, subject_id)
-        return int(rows[0][0]) if rows else None
-
-    def insert_subject(self, gallery_no: int, subject: Subject) -> int:
-        """See `Transaction`."""
-        return self._number(
-            "INSERT INTO subjects (gallery_no, subject_id, display_name, metadata, created_us) VALUES (?, ?, ?, ?, ?) "
-            "RETURNING subject_no",
-            gallery_no,
-            subject.subject_id,
-            subject.display_name,
-            _packed_metadata(subject.metadata),
-            to_us(subject.created),
-        )
-
-    def update_subject(self, subject_no: int, display_name: str, metadata: Mapping[str, str]) -> None:
-        """See `Transaction`."""
-        if display_name:
-            self._rows("UPDATE subjects SET display_name = ? WHERE subject_no = ?", display_name, subject_no)
-        if metadata:
-            packed = _packed_metadata(metadata)
-            self._rows("UPDATE subjects SET metadata = ? WHERE subject_no = ?", packed, subject_no)
-
-    def delete_subject(self, subject_no: int) -> tuple[int, ...]:
-        """See `Transaction`."""
-        rows = self._rows("DELETE FROM templates WHERE subject_no = ? RETURNING template_id", subject_no)
-        self._rows("DELETE FROM subjects WHERE subject_no = ?", subject_no)
-        return tuple(sorted(int(row[0]) for row in rows))
-
-    def template_of_image(self, gallery_no: int, image_sha256: str) -> int | None:
-        """See `Transaction`."""
-        sql = "SELECT template_id FROM templates WHERE gallery_no = ? AND image_sha256 = ?"
-        rows = self._rows(sql, gallery_no, image_sha256)
-        return int(rows[0][0]) if rows else None
-
-    def insert_template(self, gallery_no: int, subject_no: int, template: NewTemplate, created: datetime) -> int:
-        """See `Transaction`."""
-        packed = pack_vector(template.embedding.vector)
-        return self._number(
-            "INSERT INTO templates (gallery_no, subject_no, image_sha256, quality, created_us, vector_crc32, vector) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING template_id",
-            gallery_no,
-            subject_no,
-            template.image_sha256,
-            template.quality,
-            to_us(created),
-            packed.crc32,
-            packed.data,
-        )
-
-    def delete_template(self, gallery_no: int, template_id: int) -> bool:
-        """See `Transaction`."""
-        sql = "DELETE FROM templates WHERE template_id = ? AND gallery_no = ? RETURNING template_id"
-        return bool(self._rows(sql, template_id, gallery_no))
-
-    def _number(self, sql: str, *values: int | float | str | bytes | None) -> int:
-        return int(self._rows(sql, *values)[0][0])
-
-
-def _gallery(row: Row) -> GalleryRow:
-    gallery_no, gallery_id, display_name, pack, version, sha256, size, created_us, subjects, templates, changes = row
-    model = ModelId(pack, version, sha256)
-    created = _from_us(created_us)
-    return GalleryRow(
-        gallery_no, GalleryInfo(gallery_id, display_name, model, size, created, subjects, templates, changes)
-    )
-
-
-def _from_us(microseconds: int) -> datetime:
+def from_us(microseconds: int) -> datetime:
+    """The time, UTC; raises `StoreCorrupt` for one out of range."""
     try:
         return _EPOCH + microseconds * _MICROSECOND
     except OverflowError as error:
         raise StoreCorrupt("A stored time is out of range.", check="time") from error
 
 
-def _packed_metadata(metadata: Mapping[str, str]) -> str:
+def checked(vault: Vault, table: str, row: Row) -> Row:
+    """Return a row whose last column authenticates the others; raises `StoreCorrupt` where it does not."""
+    vault.require_mac(table, row[:-1], row[-1])
+    return row
+
+
+def signed(vault: Vault, table: str, *columns: Value) -> Row:
+    """Return a row with the column that authenticates the others."""
+    return (*columns, vault.mac(table, columns))
+
+
+def gallery_columns(gallery_no: int, info: GalleryInfo) -> Row:
+    """Return what a gallery is stored as, without the authentication."""
+    return (
+        gallery_no,
+        info.gallery_id,
+        info.display_name,
+        info.model.pack,
+        info.model.version,
+        info.model.sha256,
+        info.embedding_size,
+        to_us(info.created),
+        info.subject_count,
+        info.template_count,
+        info.version,
+        None if info.expires is None else to_us(info.expires),
+        None if info.retention is None else to_duration_us(info.retention),
+        int(info.keeps_photos),
+    )
+
+
+def gallery_of(row: Row) -> GalleryRow:
+    """Return the gallery of a row of GALLERIES that was checked."""
+    gallery_no, gallery_id, display_name, pack, version, sha256, size, created_us = row[:8]
+    subjects, templates, changes, expires_us, retention_us, keeps_photos, _ = row[8:]
+    return GalleryRow(
+        gallery_no,
+        GalleryInfo(
+            gallery_id,
+            display_name,
+            ModelId(pack, version, sha256),
+            size,
+            from_us(created_us),
+            subjects,
+            templates,
+            changes,
+            None if expires_us is None else from_us(expires_us),
+            None if retention_us is None else retention_us * _MICROSECOND,
+            bool(keeps_photos),
+        ),
+    )
+
+
+def packed_metadata(metadata: Mapping[str, str]) -> str:
+    """Return metadata as the text that is stored of them."""
     return json.dumps(dict(metadata), ensure_ascii=False, sort_keys=True, separators=(",", ":")) if metadata else ""
 
 
-def _unpacked_metadata(text: str) -> Mapping[str, str]:
+def unpacked_metadata(text: str) -> Mapping[str, str]:
+    """Return the metadata of a text; raises `StoreCorrupt` where it is none."""
     if not text:
         return NO_METADATA
     try:

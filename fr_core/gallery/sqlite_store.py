@@ -1,31 +1,36 @@
 """The durable truth: SQLite with a write-ahead log, synced at each commit, one connection that writes.
 
-Biometric data leave as little behind as SQLite allows: `secure_delete` overwrites deleted rows with zeros, and
-temporary data stay in memory. Until a checkpoint the write-ahead log can still hold what was deleted.
+Templates and photos are encrypted, everything else is authenticated; see `vault`. What is deleted leaves nothing
+behind: `secure_delete` and `clean_pages` overwrite it with zeros in the database file, `scrub` empties the write-ahead
+log, and temporary data stay in memory.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import groupby, islice
-from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 import apsw
-import numpy as np
 
-from fr_core.errors import FrError, ShuttingDown, StoreCorrupt, StoreFailed, StoreNewer
+from fr_core.errors import FrError, ShuttingDown, StoreCorrupt, StoreFailed
+from fr_core.gallery.clean_pages import MAX_PAGES, CleanPages
 from fr_core.gallery.folder import DataFolder
-from fr_core.gallery.packing import PackedVector, unpack_vectors
-from fr_core.gallery.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
-from fr_core.gallery.sqlite_rows import Row, SqliteSnapshot, SqliteTransaction, sqlite_errors
+from fr_core.gallery.keys import KeyEncryptionKey
+from fr_core.gallery.schema import APPLICATION_ID
+from fr_core.gallery.sqlite_check import Verified, read_vectors, require_consistent, require_sound, require_whole_file
+from fr_core.gallery.sqlite_rows import sqlite_errors
+from fr_core.gallery.sqlite_snapshot import SqliteSnapshot
+from fr_core.gallery.sqlite_transaction import Numbers, SqliteTransaction
 from fr_core.gallery.store import StoredVectors
+from fr_core.gallery.upgrade import bring_up_to_date, known_version, last_numbers, rewrap, unlocked
+from fr_core.gallery.vault import Vault
 
 DATABASE_NAME = "galleries.db"
+RESERVE_BYTES = 64 * 2**20
 
 _log = logging.getLogger(__name__)
 
@@ -37,44 +42,54 @@ _PAGE_BYTES = 8_192
 # it must wait for the searches that run (64 MiB).
 _CHECKPOINT_FRAMES = 1_024
 _TRUNCATE_FRAMES = 8_192
+_SCRUB_S = 10.0
+# Vectors that `verify` holds at a time.
+_VERIFY_ROWS = 4_096
 
-# Each finds a contradiction between the counts of a gallery and what it holds, or between tables.
-_CONTRADICTIONS = {
-    "subject_count": "SELECT 1 FROM galleries g WHERE subject_count <> "
-    "(SELECT count(*) FROM subjects s WHERE s.gallery_no = g.gallery_no) LIMIT 1",
-    "template_count": "SELECT 1 FROM galleries g WHERE template_count <> (SELECT count(*) FROM subjects s "
-    "JOIN templates t ON t.subject_no = s.subject_no WHERE s.gallery_no = g.gallery_no) LIMIT 1",
-    "template_subject": "SELECT 1 FROM templates t LEFT JOIN subjects s ON s.subject_no = t.subject_no "
-    "WHERE s.gallery_no IS NULL OR s.gallery_no <> t.gallery_no LIMIT 1",
-    "subject_gallery": "SELECT 1 FROM subjects s LEFT JOIN galleries g ON g.gallery_no = s.gallery_no "
-    "WHERE g.gallery_no IS NULL LIMIT 1",
-}
+
+_HEADER_BYTES = 100
+# The schema of stores whose templates were not encrypted.
+_PLAIN_VERSION = 1
 
 
 class SqliteStore:
     """A `Store` in one file of a data folder, which it holds for itself until closed.
 
+    Args:
+        folder: the data folder, made where it is not there.
+        key: wraps the keys of the store; a new store is made under it, and so is one of version 1, which had none.
+        reserve_bytes: what must stay free on the disk for deletions and searches to go on; 1/8 of the disk at most.
+        vfs: SQLite's layer to the disk, by name; "" = its own.
+
     Raises:
         StoreInUse: the folder is open already.
         StoreNewer: a later version wrote it; nothing was changed.
+        WrongKey: it is under another key; nothing was changed.
         StoreCorrupt: it is damaged, contradicts itself, or is no store of FR Core; nothing was changed.
         StoreFailed: the disk refuses.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, key: KeyEncryptionKey, *, reserve_bytes: int = RESERVE_BYTES, vfs: str = ""
+    ) -> None:
         self._folder = DataFolder(folder)
+        self._reserve_bytes = reserve_bytes
+        self._vfs = vfs
+        self._pages = CleanPages(vfs)
         self._idle: list[apsw.Connection] = []
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
         self._closed = False
         self._log_frames = 0
+        self._scrubbed = False
         try:
             if not self._folder.holds(DATABASE_NAME):
-                self._create()
+                self._create(key)
             self._path = str(self._folder.private_file(DATABASE_NAME))
             with sqlite_errors():
-                self._writer = apsw.Connection(self._path)
+                self._writer = apsw.Connection(self._path, vfs=self._pages.vfs_name)
                 try:
-                    self._open()
+                    self._open(key)
                 except BaseException:
                     self._writer.close()
                     raise
@@ -82,7 +97,7 @@ class SqliteStore:
             self._folder.close()
             raise
 
-    def _create(self) -> None:
+    def _create(self, key: KeyEncryptionKey) -> None:
         """Make a database under another name, and give it its own when it is whole.
 
         So a database that is empty, or has no tables, is never one that is about to get them: it has lost them.
@@ -90,45 +105,36 @@ class SqliteStore:
         if self._folder.holds(f"{DATABASE_NAME}-wal"):
             raise StoreCorrupt("There is a write-ahead log without its database.", check="missing_database")
         with self._folder.whole_file(DATABASE_NAME) as path, sqlite_errors():
-            connection = apsw.Connection(str(path))
+            connection = apsw.Connection(str(path), vfs=self._pages.vfs_name)
             try:
                 connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
                 _use_log(connection)
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                _migrate(connection)
+                bring_up_to_date(connection, Vault.new(key))
+                connection.execute("VACUUM")  # the pages of the older versions of its tables
             finally:
                 connection.close()
 
-    def _open(self) -> None:
+    def _open(self, key: KeyEncryptionKey) -> None:
         writer = self._writer
         # Whatever is refused until all vectors are read stays as it was found, with the log of a process that died.
         writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         writer.set_busy_timeout(_BUSY_MS)
         for pragma in ("cell_size_check = ON", "trusted_schema = OFF", "temp_store = MEMORY", "foreign_keys = ON"):
             writer.execute(f"PRAGMA {pragma}")
-        self._refuse_unless_ours()
+        version = known_version(writer)
+        vault = Vault.new(key) if version == 1 else unlocked(writer, key)
+        require_whole_file(writer)
         _use_log(writer)
         writer.execute("PRAGMA synchronous = FULL")
         writer.execute("PRAGMA secure_delete = ON")
-        _migrate(writer)
+        writer.execute(f"PRAGMA max_page_count = {MAX_PAGES}")
+        moved = bring_up_to_date(writer, vault)
+        self._vault = vault
+        self._numbers = Numbers(last_numbers(writer))
         writer.set_wal_hook(self._note_log_frames)
-
-    def _refuse_unless_ours(self) -> None:
-        writer = self._writer
-        if int(writer.pragma("application_id")) != APPLICATION_ID:
-            raise StoreCorrupt("The database is damaged, or no store of FR Core.", check="application_id")
-        version = int(writer.pragma("user_version"))
-        if version < 1:
-            raise StoreCorrupt("The database has no schema.", check="user_version")
-        if version > SCHEMA_VERSION:
-            raise StoreNewer(
-                f"The store has schema {version}; this version knows {SCHEMA_VERSION}.",
-                found=str(version),
-                known=str(SCHEMA_VERSION),
-            )
-        # The text of SQLite's finding is left out: it may quote what is stored.
-        if writer.execute("PRAGMA integrity_check(1)").get != "ok":
-            raise StoreCorrupt("The database file is damaged.", check="integrity_check")
+        if moved:
+            self.scrub()  # what was not encrypted must not stay in the log
 
     @contextmanager
     def snapshot(self) -> Iterator[SqliteSnapshot]:
@@ -138,53 +144,73 @@ class SqliteStore:
             try:
                 connection.execute("BEGIN")
                 connection.execute("SELECT 1 FROM galleries LIMIT 1").fetchall()  # the snapshot is taken by reading
-                yield SqliteSnapshot(connection)
+                yield SqliteSnapshot(connection, self._vault)
             finally:
                 self._give_back(connection)
 
     @contextmanager
     def transaction(self) -> Iterator[SqliteTransaction]:
         """See `Store`."""
-        with sqlite_errors():
+        with self._writing, sqlite_errors():
             self._undo()
             self._writer.execute("BEGIN IMMEDIATE")
             try:
-                yield SqliteTransaction(self._writer)
+                transaction = SqliteTransaction(self._writer, self._vault, self._numbers, self._spare_bytes)
+                yield transaction
+                transaction.finish()
+                self._scrubbed = False
                 self._writer.execute("COMMIT")
             except BaseException:
                 self._undo()
                 raise
 
     def vectors(self, rows: int) -> Iterator[StoredVectors]:
-        """See `Store`; finds the contradictions between the tables first."""
+        """See `Store`; authenticates every other row first, photos excepted."""
         with self.snapshot() as snapshot, sqlite_errors():
-            connection = snapshot.connection
-            for check, sql in _CONTRADICTIONS.items():
-                if connection.execute(sql).fetchall():
-                    raise StoreCorrupt("What the store holds contradicts itself.", check=check)
-            sizes: dict[Any, Any] = dict(connection.execute("SELECT gallery_no, embedding_size FROM galleries"))
-            cursor = connection.execute(
-                "SELECT gallery_no, template_id, subject_no, vector, vector_crc32 FROM templates ORDER BY template_id"
-            )
-            while block := list(islice(cursor, rows)):
-                block.sort(key=itemgetter(0, 1))
-                for gallery_no, group in groupby(block, key=itemgetter(0)):
-                    yield _unpacked(gallery_no, list(group), sizes[gallery_no])
+            require_consistent(snapshot.connection, self._vault)
+            yield from read_vectors(snapshot.connection, self._vault, rows)
+        with self._writing:
             self._writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)  # the store is sound
+        if not self._scrubbed:
+            self._try_checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)  # what was erased before the process died
+
+    def verify(self) -> Verified:
+        """Check everything that is stored, photos included, and return how much that is; raises `StoreCorrupt`."""
+        with self.snapshot() as snapshot, sqlite_errors():
+            return require_sound(snapshot.connection, self._vault, _VERIFY_ROWS)
+
+    def rotate(self, new_key: KeyEncryptionKey) -> None:
+        """Put the store under another key; while it is done, and until it is durable, the key before stays valid.
+
+        The keys of the subjects are wrapped anew; what they encrypt stays. Nothing else may read the store meanwhile.
+
+        Raises:
+            StoreCorrupt: a row was altered; nothing was changed.
+            StoreFailed: the disk refuses.
+        """
+        vault = self._vault.under(new_key)
+        with self.transaction() as transaction:
+            rewrap(transaction.connection, self._vault, vault)
+        self._vault = vault
+        self.scrub()  # the keys as they were wrapped before
+
+    def scrub(self) -> None:
+        """See `Store`."""
+        until = time.monotonic() + _SCRUB_S
+        while not self._scrubbed:
+            try:
+                with self._writing, sqlite_errors():
+                    self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            except StoreFailed as error:
+                if not isinstance(error.__cause__, apsw.BusyError) or time.monotonic() > until:
+                    raise
 
     def tidy(self) -> None:
         """Copy the write-ahead log into the database when it has grown long; see `Store`."""
-        if self._log_frames < _CHECKPOINT_FRAMES:
-            return
-        mode = apsw.SQLITE_CHECKPOINT_PASSIVE
         if self._log_frames >= _TRUNCATE_FRAMES:
-            mode = apsw.SQLITE_CHECKPOINT_TRUNCATE
-        try:
-            with sqlite_errors():
-                self._writer.wal_checkpoint(mode=mode)
-        except FrError as error:
-            # Nothing is lost: the log keeps everything until a later attempt succeeds.
-            _log.warning("the write-ahead log of %d pages could not be copied: %s", self._log_frames, error.reason)
+            self._try_checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        elif self._log_frames >= _CHECKPOINT_FRAMES:
+            self._try_checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
 
     def close(self) -> None:
         """See `Store`."""
@@ -200,13 +226,32 @@ class SqliteStore:
         finally:
             self._folder.close()
 
+    def _try_checkpoint(self, mode: int) -> None:
+        try:
+            with self._writing, sqlite_errors():
+                self._checkpoint(mode)
+        except FrError as error:
+            # Nothing is lost: the log keeps everything until a later attempt succeeds.
+            _log.warning("the write-ahead log of %d pages could not be copied: %s", self._log_frames, error.reason)
+
+    def _checkpoint(self, mode: int) -> None:
+        self._writer.wal_checkpoint(mode=mode)
+        if mode == apsw.SQLITE_CHECKPOINT_TRUNCATE:
+            self._log_frames = 0
+            self._scrubbed = True
+
+    def _spare_bytes(self) -> int:
+        # What is in the log must fit into the database too, and so must what is about to be added to it: nothing can be
+        # erased where the log cannot be copied.
+        return (self._folder.spare_bytes(self._reserve_bytes) - self._log_frames * _PAGE_BYTES) // 2
+
     def _reader(self) -> apsw.Connection:
         with self._lock:
             if self._closed:
                 raise ShuttingDown("The galleries are closed.")
             if self._idle:
                 return self._idle.pop()
-        connection = apsw.Connection(self._path)
+        connection = apsw.Connection(self._path, vfs=self._vfs or None)
         connection.set_busy_timeout(_BUSY_MS)
         for pragma in ("query_only = ON", "cell_size_check = ON", "trusted_schema = OFF", "temp_store = MEMORY"):
             connection.execute(f"PRAGMA {pragma}")
@@ -239,15 +284,12 @@ def _use_log(connection: apsw.Connection) -> None:
         raise StoreFailed("The file system of the data folder cannot hold a write-ahead log.")
 
 
-def _migrate(connection: apsw.Connection) -> None:
-    for step in range(int(connection.pragma("user_version")), SCHEMA_VERSION):
-        connection.execute(f"BEGIN IMMEDIATE; {MIGRATIONS[step]}; PRAGMA user_version = {step + 1}; COMMIT")
-
-
-def _unpacked(gallery_no: int, rows: list[Row], size: int) -> StoredVectors:
-    return StoredVectors(
-        gallery_no,
-        np.array([row[1] for row in rows], dtype=np.int64),
-        np.array([row[2] for row in rows], dtype=np.int64),
-        unpack_vectors([PackedVector(row[3], row[4]) for row in rows], size),
-    )
+def is_under_key(folder: Path) -> bool:
+    """Whether a data folder holds a store whose templates are encrypted; a damaged one counts as such."""
+    try:
+        with (folder / DATABASE_NAME).open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+    except OSError:
+        return False  # whatever it is, opening the store will tell
+    # https://www.sqlite.org/fileformat2.html: the user version, four bytes, the first of them the highest.
+    return int.from_bytes(header[60:64], "big") != _PLAIN_VERSION

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from fr_core.gallery.values import GalleryInfo, NewTemplate, Subject
+from fr_core.gallery.values import Erased, GalleryInfo, KeptTemplate, NewTemplate, Subject
 from fr_core.types import F32, I64
 
 
@@ -41,6 +41,16 @@ class StoredVectors:
     vectors: F32
 
 
+@dataclass(frozen=True, slots=True)
+class ExpiredTemplate:
+    """A template that has been kept for as long as its gallery keeps templates."""
+
+    gallery_no: int
+    gallery_id: str
+    subject_no: int
+    template_id: int
+
+
 class Snapshot(Protocol):
     """The store as it was at one moment; later commits do not show."""
 
@@ -59,12 +69,46 @@ class Snapshot(Protocol):
     def subjects_by_no(self, subject_nos: Sequence[int]) -> Mapping[int, Subject]:
         """Return the subjects of these numbers; a number that is not there is left out."""
 
+    def subject_no(self, gallery_no: int, subject_id: str) -> int | None:
+        """Return the number of a subject, or None where there is none."""
+
+    def subjects_with(self, gallery_no: int, key: str, value: str) -> I64:
+        """Return the numbers of the subjects whose metadata hold a pair, i64[n], ascending."""
+
+    def has_metadata_key(self, gallery_no: int, key: str) -> bool:
+        """Return whether any subject of a gallery has metadata of a key."""
+
+    def template_ids_of(self, gallery_no: int, subject_nos: I64) -> I64:
+        """Return the ids of the templates of subjects i64[n] of a gallery, i64[m], ascending."""
+
+    def template(self, gallery_no: int, template_id: int) -> KeptTemplate | None:
+        """Return a template of a gallery with all that is kept of it, or None where there is none."""
+
+    def template_vectors(self, subject_no: int) -> F32:
+        """Return the vectors of a subject's templates, f32[n, D], by ascending ids; KeyError without the subject."""
+
+    def photo(self, gallery_no: int, template_id: int) -> bytes | None:
+        """Return the encoded photo of a template, or None where there is no such template, or none of it is kept."""
+
+    def expired(self, now: datetime, limit: int) -> tuple[ExpiredTemplate, ...]:
+        """Return up to `limit` templates whose retention has passed, of all galleries; those of a gallery together."""
+
 
 class Transaction(Snapshot, Protocol):
     """Changes that become durable together, or not at all."""
 
     def item(self) -> AbstractContextManager[None]:
         """Undo what was changed within, and nothing else, where an exception leaves the block."""
+
+    def require_room(self, grows_by: int) -> None:
+        """Refuse what would make the store grow where the disk is nearly full.
+
+        Args:
+            grows_by: bytes that are about to be added, beside rows.
+
+        Raises:
+            StorageLow: the disk has less room than the store keeps in reserve.
+        """
 
     def insert_gallery(self, info: GalleryInfo) -> int:
         """Add a gallery and return its number."""
@@ -75,9 +119,6 @@ class Transaction(Snapshot, Protocol):
     def changed(self, gallery_no: int, subjects: int, templates: int) -> int:
         """Add to the counts of a gallery (negative for deletions), raise its version by one and return it."""
 
-    def subject_no(self, gallery_no: int, subject_id: str) -> int | None:
-        """Return the number of a subject, or None where there is none."""
-
     def insert_subject(self, gallery_no: int, subject: Subject) -> int:
         """Add a subject, without templates, and return its number."""
 
@@ -85,16 +126,22 @@ class Transaction(Snapshot, Protocol):
         """Replace the name and the metadata of a subject, each only where it is not empty."""
 
     def delete_subject(self, subject_no: int) -> tuple[int, ...]:
-        """Delete a subject with its templates and return their ids, ascending."""
+        """Delete a subject with its templates, photos and key, and return the ids of the templates, ascending."""
+
+    def photo_count(self, subject_no: int) -> int:
+        """Return how many photos of a subject are kept."""
+
+    def insert_erasure(self, gallery_no: int, templates: int, photos: int, erased: datetime, version: int) -> Erased:
+        """Keep a receipt of an erasure and return it; `version` is the gallery's, and is not kept."""
 
     def template_of_image(self, gallery_no: int, image_sha256: str) -> int | None:
         """Return the template of a photo in a gallery, or None where there is none."""
 
     def insert_template(self, gallery_no: int, subject_no: int, template: NewTemplate, created: datetime) -> int:
-        """Add a template and return its id, which is above every id given before."""
+        """Add a template, with its photo where it has one, and return its id, above every id given before."""
 
     def delete_template(self, gallery_no: int, template_id: int) -> bool:
-        """Delete a template of a gallery and return whether there was one."""
+        """Delete a template of a gallery with its photo, and return whether there was one."""
 
 
 class Store(Protocol):
@@ -117,6 +164,14 @@ class Store(Protocol):
 
     def vectors(self, rows: int) -> Iterator[StoredVectors]:
         """Yield every vector, at most `rows` at a time, each checked; those of a gallery by ascending ids."""
+
+    def scrub(self) -> None:
+        """Leave nothing on the disk of what committed changes have deleted; called between transactions.
+
+        Raises:
+            StoreFailed: snapshots that were taken before were not given back within some seconds; what was deleted can
+                still lie in the write-ahead log. A later call makes up for it, and so does the next start.
+        """
 
     def tidy(self) -> None:
         """Do upkeep that can wait; called by the thread that writes, between transactions."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
+from fr_core.gallery.query import ScoreFusion
 from fr_core.types import Embedding, Identification, ModelId
 
 T = TypeVar("T")
@@ -25,6 +26,8 @@ MAX_METADATA_TOTAL = 4096
 # Embedders of today give 128 to 1,024 values; the bound keeps a damaged number from allocating the machine's memory.
 MAX_EMBEDDING_SIZE = 4096
 
+MAX_RETENTION = timedelta(days=36_525)
+
 NO_METADATA: Mapping[str, str] = MappingProxyType({})
 
 
@@ -41,6 +44,9 @@ class GalleryInfo:
         subject_count: subjects, those without templates included.
         template_count: templates.
         version: 1 when created; grows with each change.
+        expires: when it refuses enrolments and searches from, UTC; None = never.
+        retention: how long a template is kept from its creation; None = until it is deleted.
+        keeps_photos: whether the photos of enrolled faces are kept, encrypted as the templates are.
     """
 
     gallery_id: str
@@ -51,6 +57,9 @@ class GalleryInfo:
     subject_count: int
     template_count: int
     version: int
+    expires: datetime | None = None
+    retention: timedelta | None = None
+    keeps_photos: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +107,13 @@ class NewTemplate:
         image_sha256: of the encoded photo, 64 hexadecimal digits in lower case; None for a bare embedding. A gallery
             holds each photo once.
         quality: of the face, in [0, 1]; None for a bare embedding.
+        photo: the encoded photo, which is kept where the gallery keeps photos; None for a bare embedding.
     """
 
     embedding: Embedding
     image_sha256: str | None = None
     quality: float | None = None
+    photo: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,6 +166,57 @@ class Deleted:
 
 
 @dataclass(frozen=True, slots=True)
+class Erased:
+    """The receipt of an erasure, which the store keeps; it does not say whose.
+
+    Attributes:
+        receipt_id: 16 random hexadecimal digits.
+        templates: how many templates were erased.
+        photos: how many photos were erased.
+        erased: when, UTC.
+        gallery_version: the first version of the gallery without them.
+    """
+
+    receipt_id: str
+    templates: int
+    photos: int
+    erased: datetime
+    gallery_version: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeptTemplate:
+    """A template with everything that is kept of it.
+
+    Attributes:
+        subject_id: whose it is.
+        info: what describes it.
+        embedding: f32[D], length 1, of the gallery's model.
+        photo: encoded, as it was enrolled; None where the gallery keeps none, or a bare embedding was enrolled.
+    """
+
+    subject_id: str
+    info: TemplateInfo
+    embedding: Embedding
+    photo: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """What was deleted from a gallery because its time had passed, or would be.
+
+    Attributes:
+        gallery_id: of the gallery.
+        templates: how many templates.
+        subjects: how many subjects, whose last templates these were.
+    """
+
+    gallery_id: str
+    templates: int
+    subjects: int
+
+
+@dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
     """A part of a list.
 
@@ -174,7 +236,13 @@ class Found:
     Attributes:
         identification: the candidates, best first, at most one for each subject.
         subjects: the subjects of the candidates by subject_id, as of the version that was searched.
+        fusion: how the templates of each subject were fused.
+        searched_templates: how many templates were searched.
+        exhaustive: whether each of them was compared exactly; else the best of a compact scan were.
     """
 
     identification: Identification
     subjects: Mapping[str, Subject]
+    fusion: ScoreFusion
+    searched_templates: int
+    exhaustive: bool

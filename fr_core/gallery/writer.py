@@ -151,7 +151,7 @@ def _run(transaction: Transaction, change: Change[Any]) -> _Outcome:
 
 
 def _effects(outcomes: Sequence[_Outcome]) -> list[Effect]:
-    return [outcome.effect for outcome in outcomes if isinstance(outcome, Done)]
+    return [effect for outcome in outcomes if isinstance(outcome, Done) for effect in outcome.effects]
 
 
 def _for_one_caller(error: Exception) -> Exception:

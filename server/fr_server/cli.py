@@ -16,6 +16,12 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on (server.host).")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on, 0 for any free one (server.port).")] = None,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the galleries (gallery.folder).")] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE", help="file:PATH, env:NAME or command:CMD, the key of the galleries (gallery.key)."
+        ),
+    ] = None,
     pack: Annotated[str | None, typer.Option(help="Model pack (model.pack).")] = None,
     device: Annotated[
         str | None, typer.Option(help="auto, cpu, openvino, cuda[:N], tensorrt[:N], cuda:0,1 (model.device).")
@@ -44,6 +50,7 @@ def serve(
         "server.port": port,
         "server.frontends": frontends,
         "gallery.folder": None if data is None else str(data),
+        "gallery.key": key,
         "model.pack": pack,
         "model.device": device,
         "model.precision": precision,

@@ -15,6 +15,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from fr_core.detect.multiscale import DetectionMode
 from fr_core.errors import ConfigInvalid, ConfigUnknownKey
+from fr_core.gallery.indexes import INDEX_NAMES
 from fr_core.imaging import KNOWN_FORMATS, ImageLimits
 from fr_core.imaging.decode import MAX_PIXELS_CEILING
 from fr_core.quality.assess import QualityLimits
@@ -64,7 +65,9 @@ class GalleryConfig:
     """Where galleries are kept and how they are searched; `gallery` in the file."""
 
     folder: str = ""
-    index: str = "faiss-flat"
+    index: str = "auto"
+    key: str = ""
+    reserve_mib: int = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +160,15 @@ KEYS: Mapping[str, Key] = types.MappingProxyType(
         "quality.min_detector_score": Key("Detector's confidence below which a face is a DOUBTFUL_FACE.", 0, 1),
         "quality.max_outside": Key("Share of the box outside the photo above which a face is CUT_OFF.", 0, 1),
         "gallery.folder": Key("Folder of the galleries; empty for $FR_HOME/data or the platform's data folder."),
-        "gallery.index": Key("How a gallery is searched.", choices=("faiss-flat", "flat")),
+        "gallery.index": Key(
+            "How a gallery is searched; auto: on a GPU where FAISS has one, else exactly while small, then compact.",
+            choices=INDEX_NAMES,
+        ),
+        "gallery.key": Key(
+            "Source of the key that templates are encrypted under: file:PATH, env:NAME or command:CMD ARGS; empty for "
+            "a file beside the folder."
+        ),
+        "gallery.reserve_mib": Key("MiB of the disk that enrolments leave free.", 0, 1_000_000),
         "telemetry.metrics_host": Key("Address on which metrics are served; they are neither encrypted nor guarded."),
         "telemetry.metrics_port": Key("TCP port on which Prometheus scrapes metrics, over HTTP; 0 for none.", 0, 65535),
         "telemetry.tracing": Key("Receiver of traces, OTLP over gRPC, such as http://127.0.0.1:4317; empty for none."),

@@ -15,7 +15,9 @@ from fr_core import errors as e
 
 DOMAIN = "fr-core"
 STATUS_DETAILS_KEY = "grpc-status-details-bin"
-RETRY_AFTER_S: Mapping[type[e.FrError], float] = types.MappingProxyType({e.Overloaded: 0.5, e.ShuttingDown: 2.0})
+RETRY_AFTER_S: Mapping[type[e.FrError], float] = types.MappingProxyType(
+    {e.Overloaded: 0.5, e.NotReady: 2.0, e.ShuttingDown: 2.0}
+)
 
 # Every error that a call can end with. docs/errors.md is generated from this table and the classes' own sentences.
 STATUS: Mapping[type[e.FrError], grpc.StatusCode] = types.MappingProxyType(
@@ -38,15 +40,19 @@ STATUS: Mapping[type[e.FrError], grpc.StatusCode] = types.MappingProxyType(
         e.InvalidIdentifier: grpc.StatusCode.INVALID_ARGUMENT,
         e.InvalidTopK: grpc.StatusCode.INVALID_ARGUMENT,
         e.InvalidThreshold: grpc.StatusCode.INVALID_ARGUMENT,
+        e.InvalidFilter: grpc.StatusCode.INVALID_ARGUMENT,
         e.InvalidPage: grpc.StatusCode.INVALID_ARGUMENT,
         e.UnknownGallery: grpc.StatusCode.NOT_FOUND,
         e.UnknownSubject: grpc.StatusCode.NOT_FOUND,
         e.UnknownTemplate: grpc.StatusCode.NOT_FOUND,
         e.GalleryExists: grpc.StatusCode.ALREADY_EXISTS,
+        e.GalleryExpired: grpc.StatusCode.FAILED_PRECONDITION,
         e.DuplicateImage: grpc.StatusCode.ALREADY_EXISTS,
         e.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+        e.NotReady: grpc.StatusCode.UNAVAILABLE,
         e.ShuttingDown: grpc.StatusCode.UNAVAILABLE,
         e.StoreFailed: grpc.StatusCode.UNAVAILABLE,
+        e.StorageLow: grpc.StatusCode.RESOURCE_EXHAUSTED,
         e.InternalError: grpc.StatusCode.INTERNAL,
         e.DeviceLost: grpc.StatusCode.UNAVAILABLE,
         e.CallEnded: grpc.StatusCode.DEADLINE_EXCEEDED,

@@ -7,10 +7,10 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -20,8 +20,9 @@ from platformdirs import user_data_path
 from fr_api.v1 import gallery_pb2, gallery_pb2_grpc, recognition_pb2, recognition_pb2_grpc, server_pb2, server_pb2_grpc
 from fr_core import __version__
 from fr_core.engine import Engine, photos_at_once
-from fr_core.errors import AddressUnavailable, ConfigInvalid
+from fr_core.errors import AddressUnavailable, ConfigInvalid, NotReady, ShuttingDown
 from fr_core.gallery.galleries import Galleries
+from fr_core.gallery.keys import load_key
 from fr_server.config import Config
 from fr_server.convert.server import server_info
 from fr_server.engine import open_engine
@@ -67,6 +68,17 @@ def data_folder(config: Config, environ: Mapping[str, str] = os.environ) -> Path
     return Path(home) / "data" if home else user_data_path("fr-core", appauthor=False)
 
 
+def open_galleries(config: Config, load: bool = True) -> Galleries:
+    """Open the galleries of a configuration; raises what `Galleries.open` and `load_key` raise."""
+    return Galleries.open(
+        data_folder(config),
+        key=load_key(config.gallery.key) if config.gallery.key else None,
+        reserve_bytes=config.gallery.reserve_mib * 2**20,
+        index=config.gallery.index,
+        load=load,
+    )
+
+
 class Server(Protocol):
     """What `run` runs: an `App`, or several in processes of their own."""
 
@@ -76,6 +88,10 @@ class Server(Protocol):
 
     async def start(self) -> None:
         """Listen and answer calls; `port` is then the port that is listened on."""
+        ...
+
+    def give_up(self) -> None:
+        """Let `start` raise `ShuttingDown` soon, if it has not ended."""
         ...
 
     async def broken(self) -> None:
@@ -101,14 +117,14 @@ def build(config: Config) -> Server:
         opened.callback(telemetry.close)
         engine = open_engine(config, telemetry.listener)
         opened.callback(engine.close)
-        galleries = Galleries.open(data_folder(config), index=config.gallery.index)
+        galleries = open_galleries(config, load=False)
         opened.callback(galleries.close)
         if frontends:
             from fr_server.frontends.supervisor import Supervisor
 
             return Supervisor(config, engine, galleries, telemetry, opened.pop_all())
         opened.pop_all()
-        return App(config, engine, galleries, telemetry)
+        return App(config, engine, galleries, telemetry, load=galleries.load)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +151,7 @@ class App:
         galleries: are searched.
         telemetry: is told of both; None = nobody is.
         part: of the server; None = all of it.
+        load: makes the galleries ready, and is stopped by what its argument raises; None = they are.
     """
 
     def __init__(
@@ -144,6 +161,7 @@ class App:
         galleries: GalleryCalls,
         telemetry: Telemetry | None = None,
         part: Part | None = None,
+        load: Callable[[Callable[[], None]], None] | None = None,
     ) -> None:
         self.config = config
         self.engine = engine
@@ -155,17 +173,23 @@ class App:
         self._part = part or Part(
             config.server.port, config.server.max_in_flight, config.model.workers or photos_at_once(engine.device)
         )
+        self._load = load
+        self._given_up = False
         self._admission = Admission(self._part.max_in_flight)
         self._health = health.aio.HealthServicer()
         self._work: Work | None = None
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
-        """Listen; `port` is then the port that is listened on.
+        """Listen, then read the galleries; until this returns calls are refused. `port` is that which is listened on.
 
         Raises:
             AddressUnavailable: the address cannot be listened on.
+            StoreCorrupt, StoreFailed: the galleries cannot be read.
+            ShuttingDown: the server was told to stop before it was ready.
         """
+        if self._load is not None:
+            self._admission.refuse(NotReady("The server is reading its galleries."))
         self._work = Work(self._part.workers)
         await asyncio.to_thread(self.telemetry.start)
         self._server = grpc.aio.server(
@@ -190,7 +214,11 @@ class App:
             self.port = self._server.add_insecure_port(address)
         except RuntimeError as error:
             raise AddressUnavailable(f"The server cannot listen on {address}.", address=address) from error
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._server.start()
+        if self._load is not None:
+            await asyncio.to_thread(self._load, self._require_going_on)
+            self._admission.admit()
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
         loop = asyncio.get_running_loop()
 
@@ -198,6 +226,10 @@ class App:
             asyncio.run_coroutine_threadsafe(self._lost_device(), loop)
 
         self.engine.lifeline.watch(tell)
+
+    def give_up(self) -> None:
+        """As `Server.give_up`."""
+        self._given_up = True
 
     async def broken(self) -> None:
         """As `Server.broken`: a server in one process goes on until it is told to stop."""
@@ -212,7 +244,7 @@ class App:
 
     async def _drain(self) -> None:
         if self._server is not None and self._work is not None:
-            self._admission.drain()
+            self._admission.refuse(ShuttingDown("The server is shutting down."))
             self._work.draining.set()
             await self._health.enter_graceful_shutdown()
             self.telemetry.serving(False)
@@ -222,6 +254,10 @@ class App:
             await asyncio.sleep(_LAST_REFUSALS_S)
             await self._server.stop(_LAST_WORDS_S)
             await asyncio.to_thread(self._work.close)
+
+    def _require_going_on(self) -> None:
+        if self._given_up:
+            raise ShuttingDown("The server is shutting down.")
 
     async def _lost_device(self) -> None:
         log_lost_device(self.engine)
@@ -277,7 +313,14 @@ async def run(server: Server, ready_file: Path | None = None) -> None:
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, told_to_stop.set)
     try:
-        await server.start()
+        starting = asyncio.ensure_future(server.start())
+        await _until(told_to_stop, starting)
+        if not starting.done():
+            log.info("Stopping before calls are answered")
+            server.give_up()
+            with contextlib.suppress(ShuttingDown):
+                await starting
+            return
         address = f"{_bracketed(server.config.server.host)}:{server.port}"
         frontends = server.config.server.frontends
         log.info(
@@ -294,7 +337,7 @@ async def run(server: Server, ready_file: Path | None = None) -> None:
         if ready_file is not None:
             await asyncio.to_thread(_write_ready, ready_file, f"{address}\n")
             ready = True
-        await _until(told_to_stop, server)
+        await _until(told_to_stop, asyncio.ensure_future(server.broken()))
         log.info("Stopping: new calls are refused, running ones have %g s to end", server.config.server.drain_s)
     finally:
         if ready_file is not None and ready:  # else the file may be that of another server
@@ -303,13 +346,14 @@ async def run(server: Server, ready_file: Path | None = None) -> None:
     log.info("Stopped")
 
 
-async def _until(told_to_stop: asyncio.Event, server: Server) -> None:
-    waiting = {asyncio.ensure_future(told_to_stop.wait()), asyncio.ensure_future(server.broken())}
-    done, others = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    for other in others:
-        other.cancel()
-    for one in done:
-        one.result()
+async def _until(told_to_stop: asyncio.Event, other: asyncio.Future[None]) -> None:
+    """Wait until told to stop, or until `other` ends; raises what it ends with."""
+    told = asyncio.ensure_future(told_to_stop.wait())
+    waiting: set[asyncio.Future[Any]] = {told, other}
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    if other.done():
+        other.result()
 
 
 def _bracketed(host: str) -> str:

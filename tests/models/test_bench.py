@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(600)]
 SHORT = {
     "pipeline": "--number 3 --repeat 1",
     "serve": "--number 4 --repeat 1 --seconds 1",
-    "search": "--size 2000 --queries 3",
+    "search": "--n 2000 --probes 20 --repeat 2 --peer flat --sweep 1000 --no-bar",
 }
 
 

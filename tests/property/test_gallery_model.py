@@ -69,7 +69,7 @@ class History(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
-        self.galleries = Galleries.open(self.folder, index="flat")
+        self.galleries = Galleries.open(self.folder, index="numpy")
         self.model: dict[str, ModelGallery] = {}
         self.last_template = 0
 
@@ -196,7 +196,7 @@ class History(RuleBasedStateMachine):
         assert found.identification.gallery_version == gallery.version
         assert found.subjects == {c.subject_id: self.galleries.subject(gallery_id, c.subject_id) for c in candidates}
 
-    @rule(index=st.sampled_from(["flat", "faiss-flat"]))
+    @rule(index=st.sampled_from(["numpy", "flat", "compact"]))
     def open_again(self, index: str) -> None:
         self.galleries.close()
         self.galleries = Galleries.open(self.folder, index=index)

@@ -9,12 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import grpc
+import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 from typer.testing import CliRunner
 
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
 from fr_client import AsyncClient, Client, EmbedItem, EnrolItem, FrApiError, RetryPolicy, SearchItem, reason_of
 from fr_client.cli.main import build
+from fr_core.embed.null import NULL_MODEL
 from serving import Running, photo
 
 GREY = photo()
@@ -197,11 +201,16 @@ def test_every_example_and_command_of_the_guide_does_what_it_says(
         file.write_bytes(data)
     (manifest,) = blocks("csv")
     (tmp_path / "people.csv").write_text(manifest, encoding="utf-8")
+    vectors = np.eye(3, 64, dtype=np.float32)
+    np.save(tmp_path / "vectors.npy", vectors)
+    (tmp_path / "rows.csv").write_text("subject_id\none\ntwo\nthree\n", encoding="utf-8")
+    table = pyarrow.table({"subject_id": ["one", "two", "three"], "embedding": vectors.tolist()})
+    pyarrow.parquet.write_table(table, tmp_path / "vectors.parquet")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FR_SERVER", server.address)
 
     examples = blocks("python")
-    assert len(examples) == 4
+    assert len(examples) == 5
     for example in examples:
         exec(compile(example.replace("localhost:50061", server.address), str(GUIDE), "exec"), {})
     printed = capsys.readouterr().out
@@ -209,8 +218,9 @@ def test_every_example_and_command_of_the_guide_does_what_it_says(
         assert words in printed
 
     commands = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("fr ")]
-    assert len(commands) == 16
+    assert len(commands) == 20
     for command in commands:
+        command = command.replace("buffalo_s@1:9cc6e4a75f0e", str(NULL_MODEL))
         result = CliRunner().invoke(build(), shlex.split(command)[1:])
         assert result.exit_code == 0, (command, result.output)
     for name in ("faces.png", "leads.png"):

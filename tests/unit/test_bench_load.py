@@ -88,6 +88,9 @@ def test_the_pipeline_goes_over_the_photos_of_a_round(tmp_path: Path) -> None:
 # --- refusals -----------------------------------------------------------------------------------------------
 
 
+FEW = ("--probes", "1", "--repeat", "1", "--k", "1")
+
+
 def refused(*arguments: str) -> str:
     done = CliRunner().invoke(bench, arguments, env={"COLUMNS": "200"})
     assert done.exit_code == 2, done.output
@@ -106,7 +109,7 @@ def test_what_cannot_be_measured_is_one_sentence(tmp_path: Path, monkeypatch: py
     assert "No server of FR Core answers at 127.0.0.1:9" in refused("serve", "--photos", ".", "--server", "127.0.0.1:9")
     assert "UNKNOWN_PACK" in refused("pipeline", "--photos", ".", "--pack", "nothing")
     assert "The server did not start: UNKNOWN_PACK" in refused("serve", "--photos", ".", "--pack", "nothing")
-    assert "There is no index named" in refused("search", "--index", "nothing", "--size", "10")
+    assert "There is no index named" in refused("search", "--index", "nothing", "--n", "10", *FEW)
     assert list(tmp_path.iterdir()) == [tmp_path / "a.png"]
 
 
@@ -132,5 +135,5 @@ def test_options_that_make_no_sense_are_refused(arguments: tuple[str, ...], told
 def test_results_that_cannot_be_written_are_told(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
-    told: Any = refused("search", "--size", "10", "--dimension", "4", "--queries", "1", "--out", str(blocked))
+    told: Any = refused("search", "--n", "10", "--dimension", "4", *FEW, "--out", str(blocked))
     assert "cannot be written" in told

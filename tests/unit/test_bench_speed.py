@@ -13,6 +13,7 @@ import pytest
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
+from fr_bench.speed.conditions import conditions
 from fr_bench.speed.errors import BenchFailed
 from fr_bench.speed.generator import Call, Sent, read_details
 from fr_bench.speed.metrics import batches_between, buckets, read_metrics
@@ -20,7 +21,6 @@ from fr_bench.speed.peer import FoundFaces, Peer, agreement, matches
 from fr_bench.speed.recorder import Recorder
 from fr_bench.speed.report import dumped, file_stem, markdown, to_json, write
 from fr_bench.speed.rounds import peer_rate
-from fr_bench.speed.search import bench_search
 from fr_bench.speed.serve import point_of
 from fr_bench.speed.server_process import process_tree, resident_mib
 from fr_bench.speed.stats import latency, order_of, percentile, poisson_arrivals, rates
@@ -248,22 +248,19 @@ def test_memory_is_that_of_a_process_and_all_below_it(tmp_path: Path) -> None:
 # --- reports ------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def searched() -> BenchReport:
-    return bench_search(["flat"], 300, 8, 4, 2, 3, seed=1)
-
-
-def served(searched: BenchReport, points: tuple[LoadPoint, ...], batches: tuple[Batches, ...]) -> BenchReport:
+def served(points: tuple[LoadPoint, ...], batches: tuple[Batches, ...]) -> BenchReport:
     """A report of a server, with figures made up for the test of its form."""
     detail = ServeDetail(
         Workload("lfw", 2, 4, 0.1, 10.0), LOAD, latency([0.1]), points, None, None, None, None, None, None, batches
     )
     rounds = (round_of("server", 4, 8, 2.0),)
-    return replace(
-        searched,
+    return BenchReport(
         command="serve",
         photos_per_s=2.0,
         faces_per_s=4.0,
+        peer_photos_per_s=None,
+        ratio=None,
+        conditions=conditions(),
         engine=EngineSettings(),
         device=ActiveDevice("auto", "cpu", "null 1"),
         rounds=rounds,
@@ -273,31 +270,28 @@ def served(searched: BenchReport, points: tuple[LoadPoint, ...], batches: tuple[
     )
 
 
-def test_the_json_begins_with_the_four_figures(searched: BenchReport) -> None:
-    content = json.loads(dumped(searched))
+def test_the_json_begins_with_the_four_figures() -> None:
+    content = json.loads(dumped(served((), ())))
     assert list(content)[:4] == ["photos_per_s", "faces_per_s", "peer_photos_per_s", "ratio"]
-    assert [content[key] for key in list(content)[:4]] == [None] * 4
+    assert [content[key] for key in list(content)[:4]] == [2.0, 4.0, None, None]
     assert {"machine", "versions", "pack", "device", "precision", "settings", "rounds", "bars"} <= set(content)
     assert content["machine"]["cpus"] >= 1
-    assert content["points"][0]["index"] == "flat"
-    assert content["points"][0]["latency"]["count"] == 4
-    assert (content["size"], content["queries"], content["probes"]) == (300, 4, 2)
 
 
-def test_a_missed_bar_decides_only_if_it_was_named(searched: BenchReport) -> None:
-    report = served(searched, (), ())
+def test_a_missed_bar_decides_only_if_it_was_named() -> None:
+    report = served((), ())
     assert report.missed
     assert to_json(report)["bars"] == [{"name": "photos_per_s", "value": 2.0, "bar": ">= 2500", "met": False}]
     assert not replace(report, held=(Held("overhead_ratio", 2.0, Bar(1.25, at_least=False)),)).missed
 
 
-def test_a_report_is_written_as_json_page_and_plots(searched: BenchReport, tmp_path: Path) -> None:
+def test_a_report_is_written_as_json_page_and_plots(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     calls = (call(0.0, 0.1), call(0.0, 0.3))
     points = tuple(
         point_of("closed", load, Sent(calls, 0.0, 0.3, 0.1), (1,), replace(LOAD, mode="closed")) for load in (1.0, 2.0)
     )
-    report = served(searched, points, (Batches("embedder", ((1.0, 3), (None, 2))),))
+    report = served(points, (Batches("embedder", ((1.0, 3), (None, 2))),))
     paths = write(report, tmp_path / "new", "fr bench serve")
     assert [path.name.removeprefix(file_stem(report)) for path in paths] == [
         ".json",
@@ -316,5 +310,5 @@ def test_a_report_is_written_as_json_page_and_plots(searched: BenchReport, tmp_p
     assert paths[2].read_bytes() == first
 
 
-def test_the_page_names_the_command(searched: BenchReport) -> None:
-    assert "\n    fr bench search --size 300\n" in markdown(searched, "fr bench search --size 300", ())
+def test_the_page_names_the_command() -> None:
+    assert "\n    fr bench serve --photos lfw\n" in markdown(served((), ()), "fr bench serve --photos lfw", ())

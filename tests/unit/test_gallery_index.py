@@ -5,10 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fr_core.errors import ConfigInvalid
-from fr_core.gallery.faiss_flat import FaissFlatIndex, scan_error_bound
-from fr_core.gallery.index import VectorIndex, best_first, exact_similarity
-from fr_core.gallery.indexes import INDEX_NAMES, new_index
+from fr_core.errors import ConfigInvalid, DeviceUnavailable
+from fr_core.gallery.faiss_compact import CompactIndex
+from fr_core.gallery.faiss_flat import FaissFlatIndex
+from fr_core.gallery.faiss_gpu import gpu_count
+from fr_core.gallery.growing import GrowingArray
+from fr_core.gallery.index import (
+    IndexMemory,
+    Upkeep,
+    VectorIndex,
+    best_first,
+    best_of_each,
+    exact_similarity,
+    scan_error_bound,
+)
+from fr_core.gallery.indexes import INDEX_NAMES, index_maker, new_index
 from fr_core.types import F32, I64, Embedding, ModelId
 
 MODEL = ModelId("null", "1", "0" * 64)
@@ -24,7 +35,7 @@ def ids(*numbers: int) -> I64:
     return np.array(numbers, dtype=np.int64)
 
 
-@pytest.fixture(params=INDEX_NAMES)
+@pytest.fixture(params=[name for name in INDEX_NAMES if name != "gpu" or gpu_count()])
 def index(request: pytest.FixtureRequest) -> VectorIndex:
     return new_index(request.param, 3)
 
@@ -48,6 +59,15 @@ def test_similarity_does_not_depend_on_the_batch_nor_on_the_place_in_memory(dime
         assert (exact_similarity(vectors[start:end], probe) == together[start:end]).all()
     assert (exact_similarity(vectors[::-3], probe) == together[::-3]).all()
     assert (exact_similarity(np.asfortranarray(vectors), probe) == together).all()
+
+
+@pytest.mark.parametrize("dimension", [3, 127, 512])
+def test_similarity_of_pairs_is_that_of_one_probe(dimension: int) -> None:
+    vectors = unit_vectors(301, dimension)
+    probes = unit_vectors(301, dimension, seed=1)
+    pairs = exact_similarity(vectors, probes)
+    for vector, probe, similarity in zip(vectors, probes, pairs, strict=True):
+        assert exact_similarity(vector[None], probe)[0] == similarity
 
 
 def test_similarity_never_leaves_its_range() -> None:
@@ -126,6 +146,101 @@ def test_a_wrong_search_is_refused(index: VectorIndex) -> None:
         index.search(np.zeros((1, 3), dtype=np.float32), 0)
 
 
+def test_mixed_candidates_are_ranked_for_each_probe() -> None:
+    hits = best_of_each(2, ids(1, 0, 0, 1, 0, 1), ids(9, 8, 7, 6, 5, 4), np.array([0.1, 0.5, 0.5, 0.9, 0.7, 0.1]), 2)
+    assert hits.ids.tolist() == [[5, 7], [6, 4]]
+    assert hits.similarities.tolist() == [[0.7, 0.5], [0.9, 0.1]]
+    assert best_of_each(2, ids(), ids(), np.empty(0), 0).ids.shape == (2, 0)
+
+
+def test_only_what_the_filter_names_is_searched(index: VectorIndex) -> None:
+    index.add(ids(1, 2, 3, 5), np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, -1, 0]], dtype=np.float32))
+    index.remove(ids(2))
+    probe = np.array([[1, 0, 0]], dtype=np.float32)
+    assert index.search(probe, 3, ids(2, 3, 4, 5, 9)).ids.tolist() == [[3, 5]]
+    assert index.search(probe, 1, ids(3, 5)).ids.tolist() == [[3]]
+    for nobody in (ids(), ids(2), ids(0, 4, 99)):
+        assert index.search(probe, 3, nobody).ids.shape == (1, 0)
+
+
+def test_a_filter_of_few_finds_no_removed_one(index: VectorIndex) -> None:
+    vectors = unit_vectors(1000, 3)
+    index.add(np.arange(1000), vectors)
+    index.remove(ids(500))
+    assert index.search(vectors[500:501], 5, ids(7, 500)).ids.tolist() == [[7]]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_beyond_one_the_longer_vector_does_not_win(index: VectorIndex, sign: int) -> None:
+    """Similarities are clipped: vectors that are a little longer than 1 are as alike as one can be, no more."""
+    lengths = 1.0 + np.array([0.0001, 0.0003, 0.0002, 0.0004, 0.0001])
+    index.add(np.arange(5), (lengths[:, None] * [[0.0, sign, 0.0]]).astype(np.float32))
+    hits = index.search(np.array([[0, 1, 0]], dtype=np.float32), 2)
+    assert hits.ids.tolist() == [[0, 1]]
+    assert hits.similarities.tolist() == [[sign, sign]]
+
+
+def test_vectors_are_given_back_as_copies(index: VectorIndex) -> None:
+    vectors = unit_vectors(3, 3)
+    index.add(ids(1, 4, 7), vectors)
+    index.remove(ids(4))
+    found = index.vectors(ids(7, 1, 7))
+    assert (found == vectors[[2, 0, 2]]).all()
+    found[:] = 0.0
+    assert (index.vectors(ids(7, 1)) == vectors[[2, 0]]).all()
+    assert index.vectors(ids()).shape == (0, 3)
+    for missing in (ids(4), ids(1, 2), ids(8)):
+        with pytest.raises(KeyError):
+            index.vectors(missing)
+
+
+def test_an_empty_index_holds_no_vector_of_any_id(index: VectorIndex) -> None:
+    index.remove(ids())
+    for call in (index.remove, index.vectors):
+        with pytest.raises(KeyError):
+            call(ids(0))
+
+
+def test_memory_is_counted(index: VectorIndex) -> None:
+    assert index.memory() == IndexMemory(0, 0, 0)
+    index.add(np.arange(100), unit_vectors(100, 3))
+    assert index.memory().store_bytes == 100 * 3 * 4
+    assert index.memory().other_bytes == 100 * (8 + 1)
+
+
+def upkeep_of(index: VectorIndex) -> Upkeep:
+    work = index.upkeep()
+    assert work is not None
+    return work
+
+
+def test_a_removed_vector_is_erased_at_once_and_its_row_dropped_by_upkeep(index: VectorIndex) -> None:
+    vectors = unit_vectors(6000, 3)
+    index.add(np.arange(6000), vectors)
+    index.remove(np.arange(1, 1401))
+    assert index.upkeep() is None
+    index.remove(np.arange(1401, 1502))
+    assert index.memory().store_bytes == 6000 * 12
+    work = upkeep_of(index)
+    index.remove(ids(1600))
+    work.prepare()
+    index.remove(ids(1700))
+    index.add(ids(6000, 6001), vectors[[1, 0]])
+    index.remove(ids(6000))
+    work.finish()
+    assert index.upkeep() is None
+    live = [0, *(n for n in range(1502, 6000) if n not in (1600, 1700))]
+    assert index.size == len(live) + 1
+    assert index.memory().store_bytes <= (len(live) + 3) * 12
+    assert (index.vectors(np.array(live)) == vectors[live]).all()
+    assert index.search(vectors[:1], 2).ids.tolist() == [[0, 6001]]
+    for gone in (1600, 1700, 6000):
+        with pytest.raises(KeyError):
+            index.vectors(ids(gone))
+    index.add(ids(6002), vectors[:1])
+    assert index.search(vectors[:1], 3).ids.tolist() == [[0, 6001, 6002]]
+
+
 def test_the_error_bound_holds_for_the_worst_that_was_tried() -> None:
     """Long sums of one sign lose the most; the bound must hold for them, and not be so wide that it bounds nothing."""
     for dimension in (2, 64, 512, 4096):
@@ -134,25 +249,46 @@ def test_the_error_bound_holds_for_the_worst_that_was_tried() -> None:
         index = FaissFlatIndex(dimension)
         index.add(np.arange(len(vectors)), vectors)
         for probe in (alike[0], vectors[1], vectors[700]):
-            scores, rows = index._scan.search(probe[None], len(vectors))
+            scores, rows = index._scan(probe[None], len(vectors), None)
             error = np.abs(scores[0] - vectors[rows[0]].astype(np.float64) @ probe.astype(np.float64)).max()
             assert error <= scan_error_bound(dimension) <= 2e-7 * dimension
 
 
-def test_a_removed_vector_is_overwritten_at_once_and_its_row_dropped_later() -> None:
+def test_a_removed_vector_is_overwritten() -> None:
     index = FaissFlatIndex(8)
-    vectors = unit_vectors(6000, 8)
-    index.add(np.arange(6000), vectors)
-    index.remove(np.arange(0, 1400))
-    assert index._scan.ntotal == 6000
-    assert not index._vectors()[:1400].any()
-    index.remove(np.arange(1400, 1501))
-    assert index._scan.ntotal == index.size == 4499
-    assert (index._vectors() == vectors[1501:]).all()
-    index.add(ids(6000), vectors[:1])
-    assert index.search(vectors[:1], 1).ids.tolist() == [[6000]]
+    index.add(np.arange(10), unit_vectors(10, 8))
+    index.remove(ids(3, 4))
+    assert (index._rows.vectors.any(axis=1) == ~np.isin(np.arange(10), [3, 4])).all()
+
+
+def test_an_array_with_a_limit_is_not_copied_again_from_an_eighth_of_it_on() -> None:
+    array = GrowingArray(np.int64, limit=800)
+    array.append(np.arange(99))
+    small = array.rows.base
+    array.append(np.arange(99, 101))
+    whole = array.rows.base
+    assert whole is not small
+    array.append(np.arange(101, 800))
+    assert array.rows.base is whole
+    assert (array.rows == np.arange(800)).all()
+
+
+@pytest.mark.skipif(gpu_count() > 0, reason="there is a GPU")
+def test_without_a_gpu_the_gpu_index_is_refused_and_auto_is_the_compact_one() -> None:
+    with pytest.raises(DeviceUnavailable, match="no GPU"):
+        new_index("gpu", 3)
+    assert isinstance(new_index("auto", 3), CompactIndex)
+
+
+def test_indexes_of_one_maker_share_their_threads() -> None:
+    make = index_maker("compact", 2)
+    one, other = make(3), make(4)
+    assert isinstance(one, CompactIndex)
+    assert isinstance(other, CompactIndex)
+    assert (one.dimension, other.dimension) == (3, 4)
+    assert one._workers is other._workers
 
 
 def test_an_unknown_index_is_refused() -> None:
-    with pytest.raises(ConfigInvalid, match="faiss-flat, flat"):
+    with pytest.raises(ConfigInvalid, match="auto, compact, flat, gpu, numpy"):
         new_index("ivf", 3)

@@ -11,8 +11,8 @@ import pytest
 
 from fr_core.errors import InternalError
 from fr_core.gallery.changes import AddedVector
-from fr_core.gallery.flat import FlatIndex
 from fr_core.gallery.memory import GalleryMemory, Memories
+from fr_core.gallery.numpy_scan import NumpyIndex
 from fr_core.types import F32
 
 SOON = 0.05  # seconds after which a thread that has not come is taken to wait
@@ -31,7 +31,7 @@ def added(*numbers: int) -> list[AddedVector]:
 
 @pytest.fixture
 def memory() -> GalleryMemory:
-    memory = GalleryMemory(FlatIndex(4), 1)
+    memory = GalleryMemory(NumpyIndex(4), 1)
     memory.change(2, added(1, 2), ())
     return memory
 

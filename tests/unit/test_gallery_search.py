@@ -10,11 +10,11 @@ import pytest
 
 from fr_core.errors import InvalidThreshold, InvalidTopK
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.indexes import INDEX_NAMES
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.types import Candidate, Decision, Embedding, ModelId
 
 MODEL = ModelId("null", "1", "0" * 64)
+HERE = ("compact", "flat", "numpy")
 
 
 def at(degrees: float) -> Embedding:
@@ -23,7 +23,7 @@ def at(degrees: float) -> Embedding:
     return Embedding(np.array([np.cos(angle), np.sin(angle)], dtype=np.float32), MODEL)
 
 
-@pytest.fixture(params=INDEX_NAMES)
+@pytest.fixture(params=HERE)
 def galleries(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Galleries]:
     with Galleries.open(tmp_path, index=request.param) as opened:
         opened.create("g", "", MODEL, 2)

@@ -13,11 +13,11 @@ import pytest
 
 from fr_core.errors import ShuttingDown, UnknownGallery
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.indexes import INDEX_NAMES
 from fr_core.gallery.values import Enrolment, Found, NewTemplate
 from fr_core.types import Embedding, ModelId
 
 MODEL = ModelId("null", "1", "0" * 64)
+HERE = ("compact", "flat", "numpy")
 SIZE = 16
 WRITERS = 4
 SEARCHERS = 4
@@ -83,7 +83,7 @@ def search(galleries: Galleries, done: threading.Event, seed: int) -> list[Found
     return answers
 
 
-@pytest.mark.parametrize("index", INDEX_NAMES)
+@pytest.mark.parametrize("index", HERE)
 def test_every_search_shows_one_version(tmp_path: Path, index: str) -> None:
     log, done = Log(), threading.Event()
     with Galleries.open(tmp_path, index=index) as galleries, ThreadPoolExecutor(WRITERS + SEARCHERS) as pool:
@@ -124,7 +124,7 @@ def test_galleries_come_and_go_while_they_are_searched(tmp_path: Path) -> None:
             looked += 1
         return looked
 
-    with Galleries.open(tmp_path, index="flat") as galleries, ThreadPoolExecutor(4) as pool:
+    with Galleries.open(tmp_path, index="numpy") as galleries, ThreadPoolExecutor(4) as pool:
         looking = [pool.submit(look, galleries) for _ in range(4)]
         try:
             for _ in range(40):
@@ -138,7 +138,7 @@ def test_galleries_come_and_go_while_they_are_searched(tmp_path: Path) -> None:
 
 def test_galleries_may_be_closed_while_they_are_used(tmp_path: Path) -> None:
     """Who comes too late is told so, and what was acknowledged before is there."""
-    galleries = Galleries.open(tmp_path, index="flat")
+    galleries = Galleries.open(tmp_path, index="numpy")
     galleries.create("g", "", MODEL, SIZE)
 
     def work(worker: int) -> int:

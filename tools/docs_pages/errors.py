@@ -29,9 +29,9 @@ CALLS = """
 """
 
 STARTING = """
-## Starting, and fetching models
+## Starting, fetching models, and work on a data folder
 
-`fr serve` and `fr models` print `REASON: sentence` and exit with 1.
+`fr serve`, `fr models` and the commands of [galleries on the disk](gallery.md) print `REASON: sentence` and exit with 1.
 
 | reason | what it means | what to do |
 |---|---|---|

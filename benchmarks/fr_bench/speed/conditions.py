@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 
 import fr_core
 from fr_bench.evaluate import machine
@@ -25,15 +26,15 @@ PACKAGES = (
 )
 
 
-def conditions() -> Conditions:
-    """Describe this moment."""
+def conditions(packages: Sequence[str] = PACKAGES) -> Conditions:
+    """Describe this moment, with the versions of those of `packages` that are installed."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return Conditions(machine(), load, _accelerators(), {"fr-core": fr_core.__version__, **_installed()})
+    return Conditions(machine(), load, _accelerators(), {"fr-core": fr_core.__version__, **_installed(packages)})
 
 
-def _installed() -> dict[str, str]:
+def _installed(packages: Sequence[str]) -> dict[str, str]:
     found = {}
-    for name in PACKAGES:
+    for name in packages:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

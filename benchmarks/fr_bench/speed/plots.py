@@ -15,9 +15,9 @@ def plot(detail: PipelineDetail | ServeDetail, folder: Path, stem: str) -> tuple
     """Draw what there is to draw: nothing without a sweep and without batches."""
     made = []
     if isinstance(detail, ServeDetail) and len({point.load for point in detail.points}) > 1:
-        made.append(_save(latency_figure(detail.points), folder / f"{stem}-latency.svg"))
+        made.append(save(latency_figure(detail.points), folder / f"{stem}-latency.svg"))
     if detail.batches:
-        made.append(_save(batches_figure(detail.batches), folder / f"{stem}-batches.svg"))
+        made.append(save(batches_figure(detail.batches), folder / f"{stem}-batches.svg"))
     return tuple(made)
 
 
@@ -54,7 +54,8 @@ def batches_figure(batches: Sequence[Batches]) -> Figure:
     return figure
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure as SVG."""
     # The same figures give the same bytes, so that a change of a picture is a change of figures.
     with mpl.rc_context({"svg.hashsalt": "fr-bench"}):
         figure.savefig(path, format="svg", metadata={"Date": None})

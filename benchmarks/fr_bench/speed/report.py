@@ -17,6 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from fr_bench.report import STATES, bar_text
+from fr_bench.speed.search_report import Rows, search_figures, search_lines, search_parts, search_tables, search_title
+from fr_bench.speed.search_values import SearchDetail
 from fr_bench.speed.values import (
     PEER,
     SERVER,
@@ -27,23 +29,19 @@ from fr_bench.speed.values import (
     LoadPoint,
     Memory,
     PipelineDetail,
-    SearchDetail,
     ServeDetail,
 )
 
-# (measure, value); a measure of "" carries on the one above.
-Rows = Iterator[tuple[str, str]]
+# (measure, value).
+Measures = Iterator[tuple[str, str]]
 
 
 def to_json(report: BenchReport) -> dict[str, Any]:
-    """The report as plain values: the four figures first, then conditions, then everything."""
+    """The report as plain values: its main figures first, then conditions, then everything."""
     told = asdict(report.conditions)
-    detail = asdict(report.detail)
+    searched = isinstance(report.detail, SearchDetail)
     return {
-        "photos_per_s": report.photos_per_s,
-        "faces_per_s": report.faces_per_s,
-        "peer_photos_per_s": report.peer_photos_per_s,
-        "ratio": report.ratio,
+        **(search_figures(report.detail) if isinstance(report.detail, SearchDetail) else _photo_figures(report)),
         "command": report.command,
         "machine": {**told["machine"], "load_average": told["load_average"], "accelerators": told["accelerators"]},
         "versions": told["versions"],
@@ -51,13 +49,21 @@ def to_json(report: BenchReport) -> dict[str, Any]:
         "device": asdict(report.device) if report.device else None,
         "precision": report.engine.precision if report.engine else None,
         "settings": asdict(report.engine) if report.engine else None,
-        "rounds": [asdict(item) for item in report.rounds],
-        "rates": [asdict(item) for item in report.rates],
+        **({} if searched else _rounds(report)),
         "bars": [
             {"name": item.name, "value": item.value, "bar": bar_text(item.bar), "met": item.met} for item in report.held
         ],
-        **detail,
+        **asdict(report.detail),
     }
+
+
+def _photo_figures(report: BenchReport) -> dict[str, Any]:
+    names = ("photos_per_s", "faces_per_s", "peer_photos_per_s", "ratio")
+    return {name: getattr(report, name) for name in names}
+
+
+def _rounds(report: BenchReport) -> dict[str, Any]:
+    return {"rounds": [asdict(item) for item in report.rounds], "rates": [asdict(item) for item in report.rates]}
 
 
 def dumped(report: BenchReport) -> str:
@@ -67,14 +73,27 @@ def dumped(report: BenchReport) -> str:
 
 def render(report: BenchReport) -> Group:
     """The report for a terminal."""
-    table = Table("Measure", "Value", box=box.SIMPLE_HEAD)
-    for measure, value in rows(report):
-        table.add_row(measure, value)
+    shown = [_drawn(table) for table in tables(report)]
     held = [
-        Text.assemble(f"{item.name} {item.value:.3f}, bar {bar_text(item.bar)}: ", STATES[item.met])
+        Text.assemble(f"{item.name} {held_text(item.value)}, bar {bar_text(item.bar)}: ", STATES[item.met])
         for item in report.held
     ]
-    return Group(Text("\n".join(conditions_text(report))), table, *held)
+    return Group(Text("\n".join(conditions_text(report))), *shown, *held)
+
+
+def _drawn(rows: Rows) -> Table:
+    head, *body = rows
+    table = Table(*head, box=box.SIMPLE_HEAD)
+    for row in body:
+        table.add_row(*row)
+    return table
+
+
+def tables(report: BenchReport) -> list[Rows]:
+    """What is shown, as tables of text; the first row of each is its head."""
+    if isinstance(report.detail, SearchDetail):
+        return search_tables(report.detail)
+    return [[("measure", "value"), *measures(report)]]
 
 
 def markdown(report: BenchReport, command: str, pictures: tuple[str, ...]) -> str:
@@ -86,11 +105,15 @@ def markdown(report: BenchReport, command: str, pictures: tuple[str, ...]) -> st
         pictures: names of files beside the page.
     """
     lines = [f"# {title(report)}", "", f"    {command}", "", *(f"- {line}" for line in conditions_text(report)), ""]
-    lines += ["| measure | value |", "|---|---|", *(f"| {measure} | {value} |" for measure, value in rows(report))]
+    for head, *body in tables(report):
+        lines += ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+        lines += ["| " + " | ".join(row) + " |" for row in body]
+        lines.append("")
+    lines.pop()
     if report.held:
         lines += ["", "| figure | value | bar | reached |", "|---|---|---|---|"]
         lines += [
-            f"| {item.name} | {item.value:.3f} | {bar_text(item.bar)} | {'yes' if item.met else 'no'} |"
+            f"| {item.name} | {held_text(item.value)} | {bar_text(item.bar)} | {'yes' if item.met else 'no'} |"
             for item in report.held
         ]
     lines += ["", *(f"![{picture}]({picture})" for picture in pictures)] if pictures else []
@@ -101,7 +124,7 @@ def title(report: BenchReport) -> str:
     """A line that tells the measurements apart."""
     detail = report.detail
     if isinstance(detail, SearchDetail):
-        return f"fr bench search: {detail.size:,} templates of {detail.dimension} values"
+        return search_title(detail)
     engine, device = report.engine, report.device
     assert engine is not None
     assert device is not None
@@ -114,7 +137,7 @@ def file_stem(report: BenchReport) -> str:
     """A name for the files of a report, the same for the same measurement."""
     detail = report.detail
     if isinstance(detail, SearchDetail):
-        parts = ["search", "-".join(point.index for point in detail.points), str(detail.size)]
+        parts = search_parts(detail)
     else:
         engine, device = report.engine, report.device
         assert engine is not None
@@ -151,10 +174,12 @@ def write(report: BenchReport, folder: Path, command: str) -> tuple[Path, ...]:
     folder.mkdir(parents=True, exist_ok=True)
     stem = file_stem(report)
     pictures: tuple[Path, ...] = ()
-    if can_plot() and not isinstance(report.detail, SearchDetail):
+    if can_plot():
         from fr_bench.speed.plots import plot
+        from fr_bench.speed.search_plots import plot_search
 
-        pictures = plot(report.detail, folder, stem)
+        detail = report.detail
+        pictures = plot_search(detail, folder, stem) if isinstance(detail, SearchDetail) else plot(detail, folder, stem)
     text, page = folder / f"{stem}.json", folder / f"{stem}.md"
     text.write_text(dumped(report), encoding="utf-8")
     page.write_text(markdown(report, command, tuple(path.name for path in pictures)), encoding="utf-8")
@@ -183,7 +208,9 @@ def conditions_text(report: BenchReport) -> list[str]:
             f"precision {engine.precision}, detection {engine.detection}, threads {engine.threads}, "
             f"lanes {engine.lanes}, workers {engine.workers} (0: chosen by the engine)"
         )
-    if not isinstance(report.detail, SearchDetail):
+    if isinstance(report.detail, SearchDetail):
+        lines += search_lines(report.detail)
+    else:
         work = report.detail.workload
         lines.append(
             f"Photos {work.name}: {work.distinct} distinct, {work.photos} a round, "
@@ -204,8 +231,8 @@ def conditions_text(report: BenchReport) -> list[str]:
     return lines
 
 
-def rows(report: BenchReport) -> Rows:
-    """Measures and values for people."""
+def measures(report: BenchReport) -> Measures:
+    """Measures of photos and their values, for people."""
     for rate in report.rates:
         spread = f"{rate.lowest:.1f} to {rate.highest:.1f} over {rate.rounds} rounds"
         yield f"{rate.subject}, photos/s", f"{rate.photos_per_s:.1f} (median; {spread})"
@@ -219,11 +246,11 @@ def rows(report: BenchReport) -> Rows:
         yield from _pipeline_rows(detail)
     elif isinstance(detail, ServeDetail):
         yield from _serve_rows(detail, sum(item.subject == SERVER for item in report.rounds))
-    else:
-        for point in detail.points:
-            yield f"{point.index}, one call of {detail.probes} probes", latency_text(point.latency)
-            yield f"{point.index}, probes/s", f"{point.probes_per_s:.0f}"
-            yield f"{point.index}, time to build", f"{point.build_s:.1f} s"
+
+
+def held_text(value: float) -> str:
+    """A figure beside its bar: three decimals, or two digits where these would show none."""
+    return f"{value:.1e}" if 0 < abs(value) < 5e-4 else f"{value:.3f}"
 
 
 def latency_text(latency: Latency | None) -> str:
@@ -235,7 +262,7 @@ def latency_text(latency: Latency | None) -> str:
     )
 
 
-def _pipeline_rows(detail: PipelineDetail) -> Rows:
+def _pipeline_rows(detail: PipelineDetail) -> Measures:
     yield "latency of a photo in a round", latency_text(detail.latency)
     stages = detail.stages
     yield "one photo at a time", f"{stages.total_ms:.1f} ms"
@@ -251,7 +278,7 @@ def _pipeline_rows(detail: PipelineDetail) -> Rows:
     yield from _agreement_rows(detail.agreement)
 
 
-def _serve_rows(detail: ServeDetail, rounds: int) -> Rows:
+def _serve_rows(detail: ServeDetail, rounds: int) -> Measures:
     yield "latency of the answers", latency_text(detail.latency)
     if detail.pipeline_photos_per_s is not None and detail.server_to_pipeline is not None:
         yield "server / pipeline", f"{detail.server_to_pipeline:.3f}"
@@ -266,20 +293,20 @@ def _serve_rows(detail: ServeDetail, rounds: int) -> Rows:
     yield from _agreement_rows(detail.agreement)
 
 
-def _batch_rows(batches: Sequence[Batches]) -> Rows:
+def _batch_rows(batches: Sequence[Batches]) -> Measures:
     for item in batches:
         told = ", ".join(f"{'more' if size is None else f'{size:g}'}: {count}" for size, count in item.counts)
         yield f"batches of the {item.model}, size: number", told
 
 
-def _refusal_rows(point: LoadPoint, prefix: str) -> Rows:
+def _refusal_rows(point: LoadPoint, prefix: str) -> Measures:
     for outcome in point.outcomes:
         if outcome.reason != "OK":
             told = f"{outcome.calls} calls, {outcome.with_retry_info} with RetryInfo; {latency_text(outcome.latency)}"
             yield f"{prefix}{outcome.reason}", told
 
 
-def _point_rows(point: LoadPoint) -> Rows:
+def _point_rows(point: LoadPoint) -> Measures:
     name = f"{point.load:g} at once" if point.mode == "closed" else f"{point.load:.1f} arrivals/s"
     yield name, f"{point.photos_per_s:.1f} photos/s good; {latency_text(point.latency)}"
     yield from _refusal_rows(point, f"{name}: ")
@@ -297,7 +324,7 @@ def _memory_text(memory: Memory) -> str:
     return f"{memory.start_mib:.0f} MiB, {memory.middle_mib:.0f} MiB half way, {memory.end_mib:.0f} MiB at the end"
 
 
-def _agreement_rows(agreement: Agreement | None) -> Rows:
+def _agreement_rows(agreement: Agreement | None) -> Measures:
     if agreement is None:
         return
     yield (

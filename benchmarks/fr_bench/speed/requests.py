@@ -17,7 +17,7 @@ from fr_api.v1 import common_pb2, gallery_pb2, gallery_pb2_grpc, recognition_pb2
 from fr_bench.speed.errors import BenchFailed
 from fr_bench.speed.generator import read_details
 from fr_bench.speed.peer import FoundFaces
-from fr_bench.speed.search import unit_vectors
+from fr_bench.speed.search_gallery import unit_vectors
 
 _CONNECT_S = 10.0
 _CALL_S = 120.0

@@ -1,72 +1,179 @@
-"""`fr bench search`: one gallery in this process, searched by each index, with synthetic templates."""
+"""`fr bench search`: an index beside its peers on one gallery, how quick, how right and how large each of them is."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
 
 import numpy as np
 
-from fr_bench.speed.conditions import conditions
+from fr_bench.speed.conditions import PACKAGES, conditions
+from fr_bench.speed.errors import BenchFailed
+from fr_bench.speed.search_bars import held_figures
+from fr_bench.speed.search_child import Subject, Turn
+from fr_bench.speed.search_gallery import MATED_COSINE, Gallery, drawn_pairs, plant
+from fr_bench.speed.search_photos import RealPairs, embedded_pairs
+from fr_bench.speed.search_subjects import check_peers
+from fr_bench.speed.search_truth import exact_search, judge
+from fr_bench.speed.search_values import (
+    Accuracy,
+    Built,
+    Prediction,
+    SearchDetail,
+    SearchPoint,
+    SearchRound,
+    SearchSettings,
+    SubjectFigures,
+)
 from fr_bench.speed.stats import latency
-from fr_bench.speed.values import BenchReport, SearchDetail, SearchPoint
+from fr_bench.speed.values import BenchReport, EngineSettings
 from fr_core.gallery.indexes import new_index
-from fr_core.types import F32, I64
+from fr_core.types import F32
 
-# Vectors that are made and added at a time: 64 MiB at 512 values.
-_BLOCK = 32_768
+PREDICTED_SIZE = 10_000_000
 
-# Calls before those that count.
-_WARM_UP = 3
+# Called with a sentence after each step.
+OnStep = Callable[[str], None]
 
 
-def bench_search(
-    indexes: Sequence[str], size: int, dimension: int, queries: int, probes: int, top_k: int, seed: int
-) -> BenchReport:
+@dataclass(frozen=True, slots=True)
+class SearchOrder:
+    """What is to be measured.
+
+    Attributes:
+        settings: `probes` <= every size, `repeat` <= `probes`, `k` <= every size.
+        photos: the engine that embeds the probes from photos; None for drawn probes.
+        testdata: where the photos lie; None = as `find_testdata` does.
+        bar: whether a missed bar is told by the exit status.
+    """
+
+    settings: SearchSettings
+    photos: EngineSettings | None = None
+    testdata: Path | None = None
+    bar: bool = False
+
+
+def bench_search(order: SearchOrder, on_step: OnStep) -> BenchReport:
     """Measure.
 
-    Args:
-        indexes: names as `gallery.index` has them; at least one.
-        size: vectors, at least 1.
-        dimension: values per vector.
-        queries: calls that are timed, at least 1, one after another.
-        probes: of one call, at least 1.
-        top_k: candidates, at least 1.
-        seed: of all vectors.
-
     Raises:
-        ConfigInvalid: there is no index of a name.
+        ConfigInvalid: there is no such index, or this machine cannot have it.
+        BenchFailed: there is no such peer or it is not installed, or a process ended.
+        DatasetMissing, ModelNotInstalled, ...: as `embedded_pairs`, with photos.
     """
-    before = conditions()
-    points = tuple(_point(name, size, dimension, queries, probes, top_k, seed) for name in indexes)
-    detail = SearchDetail(size, dimension, queries, probes, top_k, seed, points)
-    return BenchReport("search", None, None, None, None, before, None, None, (), (), (), detail)
+    settings = order.settings
+    check_peers(settings.peers)
+    new_index(settings.index, settings.dimension, settings.threads)  # refused here, and not in a process far away
+    before = conditions((*PACKAGES, "hnswlib", "usearch"))
+    real = None
+    if order.photos is None:
+        probes, mates = drawn_pairs(settings.probes, settings.dimension, settings.seed)
+    else:
+        real = embedded_pairs(order.photos, settings.probes, order.testdata, on_step)
+        probes, mates = real.probes, real.mates
+        settings = replace(settings, dimension=probes.shape[1], probes=len(probes))
+        if len(probes) < settings.repeat:
+            raise BenchFailed(f"Only {len(probes)} pairs show a face on both; {settings.repeat} rounds need one each.")
+    sizes = sorted({settings.size, *settings.sweep})
+    points = {size: _point(settings, plant(mates, size, settings.seed), probes, on_step) for size in sizes}
+    detail = _detail(settings, real, points)
+    engine, device = (order.photos, real.device) if real is not None else (None, None)
+    held = held_figures(detail, decides=order.bar)
+    return BenchReport("search", None, None, None, detail.ratio, before, engine, device, (), (), held, detail)
 
 
-def _point(name: str, size: int, dimension: int, queries: int, probes: int, top_k: int, seed: int) -> SearchPoint:
-    index = new_index(name, dimension)
-    rng = np.random.default_rng(seed)
-    build = 0.0
-    for first in range(0, size, _BLOCK):
-        ids: I64 = np.arange(first, min(first + _BLOCK, size), dtype=np.int64)
-        vectors = unit_vectors(rng, len(ids), dimension)
-        start = time.perf_counter()
-        index.add(ids, vectors)
-        build += time.perf_counter() - start
-    times = []
-    for turn in range(_WARM_UP + queries):
-        asked = unit_vectors(rng, probes, dimension)
-        start = time.perf_counter()
-        index.search(asked, top_k)
-        if turn >= _WARM_UP:
-            times.append(time.perf_counter() - start)
-    found = latency(times)
-    assert found is not None  # queries is at least 1
-    return SearchPoint(name, build, found, queries * probes / sum(times))
+def predictions(points: Sequence[SearchPoint]) -> tuple[Prediction, ...]:
+    """What the two largest sizes promise for `PREDICTED_SIZE`, for each subject that looks at every vector."""
+    if len(points) < 2 or points[-1].size >= PREDICTED_SIZE:
+        return ()
+    small, large = points[-2:]
+    found = []
+    for low, high in zip(small.figures, large.figures, strict=True):
+        slope = (high.p50_ms - low.p50_ms) / (large.size - small.size)
+        if high.linear and slope > 0:  # where the smaller one took longer, chance was measured
+            p50_ms = high.p50_ms + slope * (PREDICTED_SIZE - large.size)
+            each = high.bytes_per_template
+            total = None if each is None else each * PREDICTED_SIZE
+            found.append(Prediction(high.subject, PREDICTED_SIZE, p50_ms, total, (small.size, large.size)))
+    return tuple(found)
 
 
-def unit_vectors(rng: np.random.Generator, number: int, dimension: int) -> F32:
-    """Random directions, f32[number, dimension], each of length 1."""
-    drawn = rng.standard_normal((number, dimension), dtype=np.float32)
-    unit: F32 = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
-    return unit
+def _detail(settings: SearchSettings, real: RealPairs | None, points: dict[int, SearchPoint]) -> SearchDetail:
+    swept = tuple(points.values()) if len(points) > 1 else ()
+    cosine = MATED_COSINE if real is None else None
+    told = None if real is None else real.told
+    return SearchDetail(settings, told, cosine, points[settings.size], swept, predictions(swept))
+
+
+def _point(settings: SearchSettings, gallery: Gallery, probes: F32, on_step: OnStep) -> SearchPoint:
+    truth = exact_search(gallery, probes, settings.k)
+    on_step(f"{gallery.size:,} templates: the exact search of {len(probes)} probes took {truth.seconds:.1f} s")
+    with ExitStack() as stack:
+        subjects = [
+            stack.enter_context(Subject(name, settings, gallery, probes, ours=place == 0))
+            for place, name in enumerate((settings.index, *settings.peers))
+        ]
+        built = {subject.label: _build(subject, on_step) for subject in subjects}
+        turns = _turns(subjects, settings.repeat, len(probes), on_step)
+    answered = {
+        subject.label: [one for label, turn in turns if label == subject.label for one in turn.answers]
+        for subject in subjects
+    }
+    judged = judge(gallery, probes, truth, answered)
+    rounds = tuple(_round(label, turn) for label, turn in turns)
+    figures = tuple(_figures(one, built[one.label], rounds, judged[one.label], gallery.size) for one in subjects)
+    # Probe i's mate has the i-th of the planted ids.
+    mated = float((truth.ids[:, 0] == gallery.planted_ids).mean())
+    return SearchPoint(gallery.size, truth.seconds, mated, figures, rounds)
+
+
+def _build(subject: Subject, on_step: OnStep) -> Built:
+    built = subject.build()
+    on_step(f"{subject.label}: built in {built.build_s:.1f} s")
+    return built
+
+
+def _turns(subjects: Sequence[Subject], repeat: int, probes: int, on_step: OnStep) -> list[tuple[str, Turn]]:
+    """One turn of each subject, then the next one of each; the probes are dealt out, so that each is asked for once."""
+    done = []
+    for number, places in enumerate(np.array_split(np.arange(probes, dtype=np.int64), repeat)):
+        for subject in subjects:
+            turn = subject.turn(places)
+            done.append((subject.label, turn))
+            told = _round(*done[-1])
+            on_step(f"round {number + 1} of {repeat}: {told.subject} p50 {told.p50_ms:.2f} ms")
+    return done
+
+
+def _round(label: str, turn: Turn) -> SearchRound:
+    took = latency(turn.seconds)
+    assert took is not None  # every round has a probe
+    alone = len(turn.seconds) / sum(turn.seconds)
+    return SearchRound(label, took.count, took.p50_ms, took.p95_ms, alone, turn.together_probes / turn.together_s)
+
+
+def _figures(
+    subject: Subject, built: Built, rounds: Sequence[SearchRound], accuracy: Accuracy, size: int
+) -> SubjectFigures:
+    own = [item for item in rounds if item.subject == subject.label]
+    alone, together = median(item.alone_per_s for item in own), median(item.together_per_s for item in own)
+    scanned, total = built.memory.read_bytes, built.memory.total_bytes
+    return SubjectFigures(
+        subject=subject.label,
+        linear=subject.linear,
+        settings=built.settings,
+        build_s=built.build_s,
+        memory=built.memory,
+        scan_bytes_per_template=None if scanned is None else scanned / size,
+        bytes_per_template=None if total is None else total / size,
+        memory_source=built.memory.source,
+        p50_ms=median(item.p50_ms for item in own),
+        p95_ms=median(item.p95_ms for item in own),
+        alone_per_s=alone,
+        together_per_s=together,
+        shared_ratio=together / alone,
+        accuracy=accuracy,
+    )

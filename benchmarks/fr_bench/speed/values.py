@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fr_bench.speed.search_values import SearchDetail
 from fr_bench.values import Bar, Machine
 from fr_core.runtime.devices import ActiveDevice
 
@@ -400,46 +401,6 @@ class ServeDetail:
 
 
 @dataclass(frozen=True, slots=True)
-class SearchPoint:
-    """Searches of one index.
-
-    Attributes:
-        index: its name.
-        build_s: seconds to add every vector.
-        latency: of single calls.
-        probes_per_s: probes / time, calls one after another.
-    """
-
-    index: str
-    build_s: float
-    latency: Latency
-    probes_per_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class SearchDetail:
-    """What `fr bench search` finds.
-
-    Attributes:
-        size: vectors of the gallery: random directions, seeded.
-        dimension: values per vector.
-        queries: calls of one round.
-        probes: of one call.
-        top_k: candidates of one probe.
-        seed: of vectors and probes.
-        points: one for each index.
-    """
-
-    size: int
-    dimension: int
-    queries: int
-    probes: int
-    top_k: int
-    seed: int
-    points: tuple[SearchPoint, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class BenchReport:
     """A whole measurement.
 
@@ -448,7 +409,7 @@ class BenchReport:
         photos_per_s: median over the rounds; None where no photo was measured.
         faces_per_s: as above.
         peer_photos_per_s: of the peer with one caller, median over the rounds of the same run; None without a peer.
-        ratio: photos_per_s / peer_photos_per_s; None without a peer.
+        ratio: photos_per_s / peer_photos_per_s, or of searches the peer's p50 / ours; None without a peer.
         conditions: machine and versions.
         engine: the engine's settings; None where no model ran.
         device: what ran the models; None as above.

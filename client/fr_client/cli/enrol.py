@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from fr_client.cli.enrolment import Enrolment, Tally
-from fr_client.cli.show import console, pairs, plain, print_json, shown
+from fr_api.v1 import gallery_pb2
+from fr_client.channel import DEFAULT_MAX_IN_FLIGHT
+from fr_client.cli.enrolment import Enrolment, Options, RefusedPhoto, Tally
+from fr_client.cli.journal import Journal
+from fr_client.cli.progress import progress
+from fr_client.cli.refused import refused_file
+from fr_client.cli.show import console, pairs, plain, print_json, shown, table
 from fr_client.cli.sources import PhotoSet, read_source
-from fr_client.cli.state import AsJson, GalleryId, connected, error_keys, fail
+from fr_client.cli.state import AsJson, GalleryId, Unusable, connected, error_keys, fail
 from fr_client.client import Client
 from fr_client.errors import FrApiError
 from fr_client.requests import OneFace
@@ -43,6 +47,23 @@ def enrol(
             "--several-faces", help="What to do with a photo of several faces: refuse it, or take the largest."
         ),
     ] = "error",
+    report_similar: Annotated[
+        bool, typer.Option("--report-similar", help="Tell other subjects that are similar to those of this run.")
+    ] = False,
+    journal: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Remember what became of each photo, and go on there.", show_default=False),
+    ] = None,
+    retry_refused: Annotated[
+        bool, typer.Option("--retry-refused", help="Send photos again that the journal says were refused.")
+    ] = False,
+    refused_to: Annotated[
+        Path | None,
+        typer.Option("--refused", metavar="FILE.csv", help="Write the refused photos here.", show_default=False),
+    ] = None,
+    in_flight: Annotated[
+        int, typer.Option(min=1, max=1024, help="Photos on their way at once; more for a server with a GPU.")
+    ] = DEFAULT_MAX_IN_FLIGHT,
     as_json: AsJson = False,
 ) -> None:
     """Enrol the photos of many subjects; safe to run again.
@@ -50,24 +71,34 @@ def enrol(
     FOLDER is a folder that holds a folder of photos for each subject (FOLDER/SUBJECT/PHOTO.jpg), or a CSV file with
     the header subject_id,path and, if wanted, display_name and columns of metadata.
 
+    With --journal, a later run sends only photos that are new or whose file has changed since. Each gallery needs a
+    journal of its own.
+
     Exit status 0: every photo is in the gallery. 3: some were refused. 1: the run stopped early.
     """
-    with connected(context, as_json) as client:
+    options = Options(several_faces, report_similar, retry_refused, in_flight)
+    stopped: FrApiError | Unusable | None = None
+    interrupted = False
+    with connected(context, as_json) as client, ExitStack() as opened:
         photo_set = read_source(source)
-        _require_gallery(client, gallery_id, create)
-        stopped: FrApiError | None = None
-        interrupted = False
-        with _progress(len(photo_set.photos)) as advance:
-            run = Enrolment(client, gallery_id, several_faces, advance)
-            try:
-                run.run(photo_set.photos)
-            except FrApiError as error:
-                stopped = error
-            except KeyboardInterrupt:
-                interrupted = True
+        gallery = _require_gallery(client, gallery_id, create)
+        kept = None if journal is None else opened.enter_context(Journal(journal, gallery))
+        write = opened.enter_context(refused_file(refused_to, ("file", "subject_id", "reason", "message")))
+        run = Enrolment(client, gallery, options, kept, on_refused=lambda one: write(list(_refusal_keys(one).values())))
+        left = run.left(photo_set.photos)
+        known = run.tally.done
+        advance = opened.enter_context(progress("Enrolling", "photos", len(left)))
+        run.advance = lambda tally: advance(tally.done - known, len(tally.refused))
+        try:
+            run.run(left)
+        except (FrApiError, Unusable) as error:
+            stopped = error
+        except KeyboardInterrupt:
+            interrupted = True
+        opened.close()
         run.tally.refused.sort(key=lambda one: one.photo.path)
         if as_json:
-            print_json(_as_keys(gallery_id, photo_set, run.tally, stopped))
+            print_json(_as_keys(gallery_id, photo_set, run.tally, stopped, report_similar))
         else:
             _print_tally(gallery_id, photo_set, run.tally)
     if stopped is not None:
@@ -79,35 +110,28 @@ def enrol(
         raise typer.Exit(SOME_REFUSED)
 
 
-def _require_gallery(client: Client, gallery_id: str, create: bool) -> None:
+def _require_gallery(client: Client, gallery_id: str, create: bool) -> gallery_pb2.Gallery:
     """Raise `FrApiError` (UNKNOWN_GALLERY) where there is no such gallery, unless it is to be created."""
     try:
-        client.get_gallery(gallery_id)
+        return client.get_gallery(gallery_id)
     except FrApiError as error:
         if not (create and error.reason == "UNKNOWN_GALLERY"):
             raise
-        client.create_gallery(gallery_id)
+        return client.create_gallery(gallery_id)
 
 
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[Tally], None]]:
-    """A bar on standard error where that is a terminal."""
-    out = console(stderr=True)
-    columns = (
-        TextColumn("Enrolling"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=out, disable=not out.is_terminal) as bars:
-        bar = bars.add_task("", total=total)
-        yield lambda tally: bars.update(
-            bar, completed=tally.done, description=f"{len(tally.refused)} refused" if tally.refused else ""
-        )
+def _refusal_keys(refused: RefusedPhoto) -> dict[str, str]:
+    return {
+        "file": shown(refused.photo.path),
+        "subject_id": shown(Path(refused.photo.subject_id)),
+        "reason": refused.reason,
+        "message": refused.message,
+    }
 
 
-def _as_keys(gallery_id: str, photo_set: PhotoSet, tally: Tally, stopped: FrApiError | None) -> dict[str, Any]:
+def _as_keys(
+    gallery_id: str, photo_set: PhotoSet, tally: Tally, stopped: FrApiError | Unusable | None, report_similar: bool
+) -> dict[str, Any]:
     keys: dict[str, Any] = {
         "gallery_id": gallery_id,
         "photos": len(photo_set.photos),
@@ -116,18 +140,14 @@ def _as_keys(gallery_id: str, photo_set: PhotoSet, tally: Tally, stopped: FrApiE
         "refused": len(tally.refused),
         "unanswered": len(photo_set.photos) - tally.done,
         "new_subjects": tally.new_subjects,
-        "refusals": [
-            {
-                "file": shown(one.photo.path),
-                "subject_id": shown(Path(one.photo.subject_id)),
-                "reason": one.reason,
-                "message": one.message,
-            }
-            for one in tally.refused
-        ],
+        "refusals": [_refusal_keys(one) for one in tally.refused],
         "empty_subjects": [shown(Path(subject_id)) for subject_id in photo_set.empty_subjects],
         "ignored_files": [shown(path) for path in photo_set.ignored],
     }
+    if report_similar:
+        keys["similar_subjects"] = [
+            {"subject_ids": list(pair), "similarity": similarity} for pair, similarity in _most_similar(tally)
+        ]
     return keys if stopped is None else keys | {"error": error_keys(stopped)}
 
 
@@ -150,6 +170,22 @@ def _print_tally(gallery_id: str, photo_set: PhotoSet, tally: Tally) -> None:
         out.print(plain(f"Refused as {reason} ({count}). {remedy}".rstrip()))
         # What to do is the same for all of a reason; what was found is of each.
         out.print(pairs((shown(one.photo.path), one.message.partition(". ")[0]) for one in refused))
+    _print_similar(tally)
+
+
+def _most_similar(tally: Tally) -> list[tuple[tuple[str, str], float]]:
+    return sorted(tally.similar.items(), key=lambda one: (-one[1], one[0]))
+
+
+def _print_similar(tally: Tally) -> None:
+    if not tally.similar:
+        return
+    out = console()
+    out.print(f"These subjects may be the same person: leads to check ({len(tally.similar)}).", markup=False)
+    rows = table("Subject", "Subject", "Similarity", right=("Similarity",))
+    for (one, other), similarity in _most_similar(tally):
+        rows.add_row(plain(one), plain(other), f"{similarity:.4f}")
+    out.print(rows)
 
 
 def _print_told(title: str, names: Sequence[str]) -> None:

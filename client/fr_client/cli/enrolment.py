@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from fr_api.v1 import common_pb2, gallery_pb2
+from fr_client.channel import DEFAULT_MAX_IN_FLIGHT
+from fr_client.cli.journal import FileState, Journal, Noted
 from fr_client.cli.photos import read_photo
 from fr_client.cli.show import shown
 from fr_client.cli.sources import PhotoFile
@@ -14,6 +17,23 @@ from fr_client.cli.state import Unusable
 from fr_client.client import Client
 from fr_client.errors import FrApiError, reason_of
 from fr_client.requests import EnrolItem, OneFace
+
+# Subjects whose photos in the gallery are remembered: those of one subject come one after the other.
+_HELD_SUBJECTS = 1000
+# Refusals that are no finding about the photo: a later run sends it again.
+PASSING = frozenset(
+    {
+        "OVERLOADED",
+        "NOT_READY",
+        "SHUTTING_DOWN",
+        "STORE_FAILED",
+        "STORAGE_LOW",
+        "INTERNAL",
+        "DEVICE_LOST",
+        "CALL_ENDED",
+        "FILE_UNREADABLE",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +45,23 @@ class RefusedPhoto:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a run goes.
+
+    Attributes:
+        several_faces: what to do with a photo of several faces.
+        report_similar: whether to ask for other subjects that are similar to each face.
+        retry_refused: whether to send photos again that the journal says were refused.
+        max_in_flight: photos that are on their way at once.
+    """
+
+    several_faces: OneFace = "error"
+    report_similar: bool = False
+    retry_refused: bool = False
+    max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
+
+
 @dataclass(slots=True)
 class Tally:
     """What has become of the photos so far.
@@ -34,12 +71,14 @@ class Tally:
         already: of the same subject, and in the gallery before.
         new_subjects: subjects that did not exist before.
         refused: not in the gallery.
+        similar: pairs of subjects of which a face of one is similar to the other, with the highest similarity.
     """
 
     stored: int = 0
     already: int = 0
     new_subjects: int = 0
     refused: list[RefusedPhoto] = field(default_factory=list)
+    similar: dict[tuple[str, str], float] = field(default_factory=dict)
 
     @property
     def done(self) -> int:
@@ -52,6 +91,7 @@ class _Sent:
     """A photo on its way."""
 
     photo: PhotoFile
+    state: FileState | None
     sha256: str
 
 
@@ -60,57 +100,97 @@ class Enrolment:
 
     Args:
         client: of the server.
-        gallery_id: the gallery, which exists.
-        several_faces: what to do with a photo of several faces.
-        advance: called whenever `tally` has changed.
+        gallery: the gallery.
+        options: how the run goes.
+        journal: what earlier runs did, and where this one is noted; None = there is none.
+        advance: told of the tally whenever `run` has changed it.
+        on_refused: told of each photo that is not in the gallery.
     """
 
     def __init__(
-        self, client: Client, gallery_id: str, several_faces: OneFace, advance: Callable[[Tally], None]
+        self,
+        client: Client,
+        gallery: gallery_pb2.Gallery,
+        options: Options,
+        journal: Journal | None = None,
+        advance: Callable[[Tally], None] = lambda _: None,
+        on_refused: Callable[[RefusedPhoto], None] = lambda _: None,
     ) -> None:
         self.tally = Tally()
+        self.advance = advance
         self._client = client
-        self._gallery_id = gallery_id
-        self._several_faces = several_faces
-        self._advance = advance
+        self._gallery = gallery
+        self._options = options
+        self._journal = journal
+        self._on_refused = on_refused
+        # Where the journal knows the gallery, or nobody is there, no photo need be asked about before it is sent.
+        self._asks_first = bool(gallery.template_count) and not journal
         self._sent: dict[str, _Sent] = {}
-        self._held: dict[str, frozenset[str]] = {}
-        self._first: dict[str, PhotoFile] = {}
+        self._held: OrderedDict[str, frozenset[str]] = OrderedDict()
+        self._first: dict[bytes, PhotoFile] = {}
 
-    def run(self, photos: tuple[PhotoFile, ...]) -> None:
-        """Enrol the photos; what has become of each is in `tally`, also where this raises `FrApiError`."""
-        for item_id, answer in self._client.enrol_many(self._gallery_id, self._items(photos)):
+    def left(self, photos: Sequence[PhotoFile]) -> list[PhotoFile]:
+        """Return the photos that are to be looked at; those that the journal knows are in `tally`."""
+        return [photo for photo in photos if not self._known(photo)]
+
+    def run(self, photos: Sequence[PhotoFile]) -> None:
+        """Enrol the photos; what has become of each is in `tally`, also where this raises `FrApiError`, `Unusable`."""
+        answers = self._client.enrol_many(
+            self._gallery.gallery_id, self._items(photos), max_in_flight=self._options.max_in_flight
+        )
+        for item_id, answer in answers:
             sent = self._sent.pop(item_id)
             if isinstance(answer, gallery_pb2.EnrolResponse):
                 self.tally.stored += 1
                 self.tally.new_subjects += answer.subject_created
+                self._note_similar(answer)
+                self._note(sent.photo, sent.state)
             else:
-                self._refused(sent, answer)
-            self._advance(self.tally)
+                self._answered_no(sent, answer)
+            self.advance(self.tally)
 
-    def _items(self, photos: tuple[PhotoFile, ...]) -> Iterator[EnrolItem]:
+    def _items(self, photos: Sequence[PhotoFile]) -> Iterator[EnrolItem]:
         max_bytes = self._client.server_info().limits.max_image_bytes
         for number, photo in enumerate(photos):
+            state = FileState.of(photo.path)  # before it is read: what changes later is noticed by the next run
             try:
                 data = _read(photo, max_bytes)
                 sha256 = hashlib.sha256(data).hexdigest()
-                if sha256 in self._photos_of(photo.subject_id):
+                if self._asks_first and sha256 in self._photos_of(photo.subject_id):
                     self.tally.already += 1
-                    self._advance(self.tally)
+                    self._note(photo, state)
+                    self.advance(self.tally)
                     continue
                 self._require_one_subject(photo, sha256)
             except Unusable as error:
-                self.tally.refused.append(RefusedPhoto(photo, error.reason, error.message))
-                self._advance(self.tally)
+                self._refused(photo, state, error.reason, error.message)
+                self.advance(self.tally)
                 continue
-            self._sent[str(number)] = _Sent(photo, sha256)
+            self._sent[str(number)] = _Sent(photo, state, sha256)
             yield EnrolItem(
-                photo.subject_id, data, str(number), photo.display_name, photo.metadata, self._several_faces
+                photo.subject_id,
+                data,
+                str(number),
+                photo.display_name,
+                photo.metadata,
+                self._options.several_faces,
+                self._options.report_similar,
             )
+
+    def _known(self, photo: PhotoFile) -> bool:
+        """Count a photo of which the journal says what has become of it, and return whether it does."""
+        noted = None if self._journal is None else self._journal.noted(photo, FileState.of(photo.path))
+        if noted is None or (noted.reason and self._options.retry_refused):
+            return False
+        if noted.reason:
+            self._tell_refused(RefusedPhoto(photo, noted.reason, noted.message))
+        else:
+            self.tally.already += 1
+        return True
 
     def _require_one_subject(self, photo: PhotoFile, sha256: str) -> None:
         """Raise `Unusable` where this run has sent the same photo for another subject."""
-        first = self._first.setdefault(sha256, photo)
+        first = self._first.setdefault(bytes.fromhex(sha256), photo)
         if first.subject_id != photo.subject_id:
             raise Unusable(
                 "DUPLICATE_IMAGE", f"This is the same photo as {shown(first.path)}, which is of another subject."
@@ -123,25 +203,46 @@ class Enrolment:
                 self._held[subject_id] = self._photos_now(subject_id)
             except FrApiError:
                 return frozenset()  # the photo is sent, and its answer or the end of the stream says what is wrong
+            if len(self._held) > _HELD_SUBJECTS:
+                self._held.popitem(last=False)
         return self._held[subject_id]
 
     def _photos_now(self, subject_id: str) -> frozenset[str]:
         try:
-            subject = self._client.get_subject(self._gallery_id, subject_id)
+            subject = self._client.get_subject(self._gallery.gallery_id, subject_id)
         except FrApiError as error:
             if error.reason == "UNKNOWN_SUBJECT":
                 return frozenset()
             raise
         return frozenset(template.image_sha256 for template in subject.templates)
 
-    def _refused(self, sent: _Sent, refusal: common_pb2.Refusal) -> None:
+    def _answered_no(self, sent: _Sent, refusal: common_pb2.Refusal) -> None:
         reason, message = reason_of(refusal), refusal.message
         if reason == "DUPLICATE_IMAGE":
             if sent.sha256 in self._photos_now(sent.photo.subject_id):
                 self.tally.already += 1
+                self._note(sent.photo, sent.state)
                 return
             message = "The gallery holds this very photo under another subject."
-        self.tally.refused.append(RefusedPhoto(sent.photo, reason, message))
+        self._refused(sent.photo, sent.state, reason, message)
+
+    def _refused(self, photo: PhotoFile, state: FileState | None, reason: str, message: str) -> None:
+        self._tell_refused(RefusedPhoto(photo, reason, message))
+        if reason not in PASSING:
+            self._note(photo, state, reason, message)
+
+    def _tell_refused(self, refused: RefusedPhoto) -> None:
+        self.tally.refused.append(refused)
+        self._on_refused(refused)
+
+    def _note(self, photo: PhotoFile, state: FileState | None, reason: str = "", message: str = "") -> None:
+        if self._journal is not None and state is not None:
+            self._journal.note(photo, Noted(state, reason, message))
+
+    def _note_similar(self, answer: gallery_pb2.EnrolResponse) -> None:
+        for one in answer.similar:
+            low, high = sorted((answer.subject_id, one.subject_id))
+            self.tally.similar[low, high] = max(one.similarity, self.tally.similar.get((low, high), -1.0))
 
 
 def _read(photo: PhotoFile, max_bytes: int) -> bytes:

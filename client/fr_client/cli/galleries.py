@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fr_api.v1 import gallery_pb2
-from fr_client.cli.show import console, message_keys, model_name, pairs, plain, print_json, table, when
+from fr_client.cli import duplicates, importing
+from fr_client.cli.export import write_export
+from fr_client.cli.plugins import GalleryGroup
+from fr_client.cli.show import console, message_keys, model_name, pairs, plain, print_json, shown, table, when
 from fr_client.cli.state import AsJson, GalleryId, Yes, connected
 
-gallery = typer.Typer(help="Create, list, show and delete galleries.", no_args_is_help=True)
+gallery = typer.Typer(cls=GalleryGroup, help="Create, list, show, delete and back up galleries.", no_args_is_help=True)
 subject = typer.Typer(help="List, show and delete the subjects of a gallery.", no_args_is_help=True)
 template = typer.Typer(help="Delete a single template.", no_args_is_help=True)
 
@@ -23,11 +28,29 @@ def create_gallery(
     context: typer.Context,
     gallery_id: GalleryId,
     name: Annotated[str, typer.Option(help="A name for people.")] = "",
+    expires: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], metavar="DATE", help="When it is closed, UTC; never if unset."
+        ),
+    ] = None,
+    retention_days: Annotated[
+        float | None,
+        typer.Option(min=0.001, metavar="DAYS", help="Delete each template so long after its enrolment."),
+    ] = None,
+    keep_photos: Annotated[bool, typer.Option("--keep-photos", help="Keep the photos too, encrypted.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Create an empty gallery, bound to the server's model."""
     with connected(context, as_json) as client:
-        _print_gallery(client.create_gallery(gallery_id, display_name=name), as_json)
+        created = client.create_gallery(
+            gallery_id,
+            display_name=name,
+            expires=None if expires is None else expires.replace(tzinfo=UTC),
+            retention=None if retention_days is None else timedelta(days=retention_days),
+            keeps_photos=keep_photos,
+        )
+        _print_gallery(created, as_json)
 
 
 @gallery.command("list")
@@ -78,6 +101,31 @@ def delete_gallery(context: typer.Context, gallery_id: GalleryId, yes: Yes = Fal
         console().print(plain(f"Deleted gallery {gallery_id}: {what}."))
 
 
+gallery.command("import")(importing.import_embeddings)
+gallery.command("duplicates")(duplicates.duplicates)
+gallery.command("cluster")(duplicates.cluster)
+
+
+@gallery.command("purge")
+def purge_expired(
+    context: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be deleted.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete the templates whose retention has passed, of all galleries, as the server does every hour."""
+    with connected(context, as_json) as client:
+        purged = client.purge_expired(dry_run=dry_run)
+        if as_json:
+            print_json(message_keys(purged))
+            return
+        verb = "Would delete" if dry_run else "Deleted"
+        for one in purged.galleries:
+            what = f"{one.templates} templates and {one.subjects} subjects that have none left"
+            console().print(plain(f"{verb} from gallery {one.gallery_id}: {what}."))
+        if not purged.galleries:
+            console().print("Nothing has expired.")
+
+
 @subject.command("list")
 def list_subjects(context: typer.Context, gallery_id: GalleryId, as_json: AsJson = False) -> None:
     """List the subjects of a gallery."""
@@ -120,6 +168,47 @@ def delete_subject(
             print_json(message_keys(deleted))
             return
         console().print(plain(f"Deleted subject {subject_id}: {deleted.deleted_templates} templates."))
+
+
+@subject.command("erase")
+def erase_subject(
+    context: typer.Context,
+    gallery_id: GalleryId,
+    subject_id: SubjectId,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete a subject so that no byte of it is left in the store, and print the receipt."""
+    with connected(context, as_json) as client:
+        found = client.get_subject(gallery_id, subject_id)
+        _confirm(f"Erase subject {subject_id} with {len(found.templates)} templates from gallery {gallery_id}?", yes)
+        erased = client.erase_subject(gallery_id, subject_id)
+        if as_json:
+            print_json(message_keys(erased))
+            return
+        what = f"{erased.erased_templates} templates, {erased.erased_photos} photos"
+        out = console()
+        out.print(plain(f"Erased subject {subject_id} from gallery {gallery_id}: {what}."))
+        out.print(plain(f"Receipt {erased.receipt_id} of {when(erased.erase_time)}."))
+
+
+@subject.command("export")
+def export_subject(
+    context: typer.Context,
+    gallery_id: GalleryId,
+    subject_id: SubjectId,
+    target: Annotated[
+        Path, typer.Argument(metavar="OUT.zip", help="Archive to write; it must not exist.", show_default=False)
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Write everything that is kept of a subject into an archive, for the person who asks for it."""
+    with connected(context, as_json) as client:
+        written = write_export(client, gallery_id, subject_id, target)
+        if as_json:
+            print_json({"file": shown(target), "templates": written.templates, "photos": written.photos})
+            return
+        console().print(plain(f"{shown(target)}: {written.templates} templates, {written.photos} photos."))
 
 
 @template.command("delete")
@@ -165,6 +254,9 @@ def _print_gallery(found: gallery_pb2.Gallery, as_json: bool) -> None:
         ("Model", model_name(found.model)),
         ("Created", when(found.create_time)),
         ("Version", str(found.version)),
+        ("Keeps photos", "yes" if found.keeps_photos else "no"),
+        ("Expires", when(found.expire_time) if found.HasField("expire_time") else "never"),
+        ("Retention", f"{found.retention.ToTimedelta()}" if found.HasField("retention") else "no limit"),
     ]
     console().print(pairs(rows))
 

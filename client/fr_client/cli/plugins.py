@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 GROUP = "fr.commands"
+GALLERY_GROUP = "fr.gallery_commands"
 
 # The packages of this distribution: one of these missing is a defect, anything else is an extra to install.
 _OUR_PACKAGES = ("fr_core", "fr_server", "fr_client", "fr_datasets", "fr_bench", "fr_api")
@@ -19,41 +20,51 @@ _OUR_PACKAGES = ("fr_core", "fr_server", "fr_client", "fr_datasets", "fr_bench",
 class PluginGroup(TyperGroup):
     """The group of `fr`: its own commands first, then those of the entry points, by name."""
 
+    entry_group = GROUP
+    words = "fr"
+
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of all commands."""
         own = super().list_commands(ctx)
-        return [*own, *sorted(name for name in plugin_entries() if name not in own)]
+        return [*own, *sorted(name for name in plugin_entries(self.entry_group) if name not in own)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a command; one of an entry point is imported now."""
         own = super().get_command(ctx, cmd_name)
         if own is not None:
             return own
-        entry = plugin_entries().get(cmd_name)
-        return None if entry is None else load_command(entry)
+        entry = plugin_entries(self.entry_group).get(cmd_name)
+        return None if entry is None else load_command(entry, self.words)
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; where it turns out that a package is missing, say so."""
         try:
             return super().invoke(ctx)
         except ModuleNotFoundError as error:
-            if ctx.invoked_subcommand not in plugin_entries():
+            if ctx.invoked_subcommand not in plugin_entries(self.entry_group):
                 raise
-            typer.echo(_why_absent(ctx.invoked_subcommand, error)[1], err=True)
+            typer.echo(_why_absent(f"{self.words} {ctx.invoked_subcommand}", error)[1], err=True)
             raise typer.Exit(1) from error
 
 
-def plugin_entries() -> dict[str, EntryPoint]:
-    """Return the entry points by the name of their command."""
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
+class GalleryGroup(PluginGroup):
+    """The group of `fr gallery`, to which the server adds what works on a data folder."""
+
+    entry_group = GALLERY_GROUP
+    words = "fr gallery"
 
 
-def load_command(entry: EntryPoint) -> Any:
+def plugin_entries(group: str = GROUP) -> dict[str, EntryPoint]:
+    """Return the entry points of a group by the name of their command."""
+    return {entry.name: entry for entry in entry_points(group=group)}
+
+
+def load_command(entry: EntryPoint, words: str = "fr") -> Any:
     """Return the command of an entry point, a `typer.Typer` or a function; where an import fails, one that says so."""
     try:
         loaded = entry.load()
     except ImportError as error:
-        return _command(entry.name, _absent(entry.name, error), missing=True)
+        return _command(entry.name, _absent(f"{words} {entry.name}", error), missing=True)
     return _command(entry.name, loaded)
 
 
@@ -70,9 +81,9 @@ def _command(name: str, loaded: typer.Typer | Callable[..., Any], *, missing: bo
     return group.commands[name]
 
 
-def _absent(name: str, error: ImportError) -> Callable[[], None]:
+def _absent(words: str, error: ImportError) -> Callable[[], None]:
     """Return the command that stands in for one that cannot be imported."""
-    summary, sentence = _why_absent(name, error)
+    summary, sentence = _why_absent(words, error)
 
     def stand_in() -> None:
         typer.echo(sentence, err=True)
@@ -82,12 +93,12 @@ def _absent(name: str, error: ImportError) -> Callable[[], None]:
     return stand_in
 
 
-def _why_absent(name: str, error: ImportError) -> tuple[str, str]:
+def _why_absent(words: str, error: ImportError) -> tuple[str, str]:
     """Return the help and the sentence for a command whose import failed."""
     missing = error.name or ""
     if missing.partition(".")[0] in _OUR_PACKAGES or not missing:
-        return f"Cannot be loaded: {error}.", f"`fr {name}` cannot be loaded: {error}."
+        return f"Cannot be loaded: {error}.", f"`{words}` cannot be loaded: {error}."
     return (
         "Needs the server's packages: pip install 'fr-core\\[cpu]'.",
-        f"`fr {name}` needs the server's packages ({missing} is missing): pip install 'fr-core[cpu]'.",
+        f"`{words}` needs the server's packages ({missing} is missing): pip install 'fr-core[cpu]'.",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,14 @@ from fr_client.cli.recognise import PhotoPath, ThresholdOption
 from fr_client.cli.show import console, message_keys, plain, print_json, table
 from fr_client.cli.state import AsJson, GalleryId, connected
 from fr_client.client import Client
-from fr_client.requests import SeveralFaces
+from fr_client.requests import Fusion, SeveralFaces
+
+_FUSED = {
+    gallery_pb2.SCORE_FUSION_UNSPECIFIED: "the server does not say how those of a subject were fused",
+    gallery_pb2.SCORE_FUSION_MAX: "a subject counts by its best",
+    gallery_pb2.SCORE_FUSION_MEAN_TOP_2: "a subject counts by the mean of its best two",
+    gallery_pb2.SCORE_FUSION_MEAN_TEMPLATE: "a subject counts by the mean of its templates",
+}
 
 
 def search(
@@ -29,6 +37,20 @@ def search(
         SeveralFaces,
         typer.Option("--several-faces", help="A photo of several faces: refuse it, take the largest, or search all."),
     ] = "error",
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Only subjects with this pair of metadata; may be repeated."),
+    ] = None,
+    only_subjects: Annotated[
+        list[str] | None,
+        typer.Option("--subject", metavar="SUBJECT", help="Only this subject; may be repeated."),
+    ] = None,
+    fusion: Annotated[
+        Fusion,
+        typer.Option(
+            help="How the templates of a subject are fused: the best, the mean of the best two, or their mean."
+        ),
+    ] = "max",
     draw: Annotated[
         Path | None, typer.Option(metavar="OUT.png", help="Draw the probe beside its candidates here.")
     ] = None,
@@ -53,6 +75,9 @@ def search(
             threshold=threshold,
             only_above_threshold=only_above,
             several_faces=several_faces,
+            fusion=fusion,
+            metadata=_pairs(where or []),
+            subject_ids=only_subjects,
         )
         if draw is not None:
             _draw_search(client, gallery_id, data, answer, candidate_photos, draw)
@@ -60,6 +85,13 @@ def search(
             print_json(message_keys(answer))
         else:
             print_search(gallery_id, answer)
+
+
+def _pairs(where: Sequence[str]) -> dict[str, str]:
+    split = [pair.partition("=") for pair in where]
+    if any(not key or not equals for key, equals, _ in split):
+        raise typer.BadParameter("It is KEY=VALUE, such as list=missing.", param_hint="--where")
+    return {key: value for key, _, value in split}
 
 
 def print_search(gallery_id: str, answer: gallery_pb2.SearchResponse) -> None:
@@ -84,6 +116,9 @@ def print_search(gallery_id: str, answer: gallery_pb2.SearchResponse) -> None:
                 style="" if one.above_threshold else "dim",
             )
         out.print(rows)
+    fused = _FUSED[answer.fusion]
+    how = "each compared exactly" if answer.exhaustive else "the best thousand of a compact scan compared exactly"
+    out.print(plain(f"{answer.searched_templates} templates searched, {how}; {fused}."))
     out.print(plain(answer.notice), style="italic")
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
-from google.protobuf import timestamp_pb2
+from google.protobuf import duration_pb2, timestamp_pb2
 
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
 from fr_core.errors import EmbeddingWrongSize, FrError, InvalidField, InvalidThreshold, MissingField
@@ -33,7 +33,10 @@ def require_item_id(text: str) -> None:
 
 
 def sent_threshold(
-    request: recognition_pb2.CompareRequest | gallery_pb2.SearchRequest,
+    request: recognition_pb2.CompareRequest
+    | gallery_pb2.SearchRequest
+    | gallery_pb2.FindDuplicatesRequest
+    | gallery_pb2.ClusterGalleryRequest,
 ) -> float | None:
     """Return the threshold that was sent, None where none was; raises `InvalidThreshold` outside [-1, 1]."""
     if not request.HasField("threshold"):
@@ -116,6 +119,13 @@ def timestamp(moment: datetime) -> timestamp_pb2.Timestamp:
     """Build the message of a moment."""
     message = timestamp_pb2.Timestamp()
     message.FromDatetime(moment)
+    return message
+
+
+def duration(length: timedelta) -> duration_pb2.Duration:
+    """Build the message of a duration."""
+    message = duration_pb2.Duration()
+    message.FromTimedelta(length)
     return message
 
 

@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
-from fr_api.v1 import gallery_pb2
-from fr_core.errors import InvalidPage, InvalidTopK
-from fr_core.gallery.values import MAX_PAGE_SIZE, MAX_TOP_K, Enrolled, Found, GalleryInfo, Subject, TemplateInfo
-from fr_core.types import Decision, Face
-from fr_server.convert.common import face_message, model_message, timestamp
+from fr_api.v1 import common_pb2, gallery_pb2
+from fr_core.errors import InvalidField, InvalidPage, InvalidThreshold, InvalidTopK
+from fr_core.gallery.query import ScoreFusion, SubjectFilter
+from fr_core.gallery.values import (
+    MAX_PAGE_SIZE,
+    MAX_TOP_K,
+    Enrolled,
+    Erased,
+    Found,
+    GalleryInfo,
+    KeptTemplate,
+    Purged,
+    Subject,
+    TemplateInfo,
+)
+from fr_core.types import Candidate, Decision, Face
+from fr_server.convert.common import duration, embedding_message, face_message, model_message, timestamp
 from fr_server.notice import NOTICE
 
 DEFAULT_TOP_K = 10
 DEFAULT_PAGE_SIZE = 100
+# Other subjects that an enrolment reports as similar.
+MAX_SIMILAR = 3
+
+_FUSIONS = {
+    gallery_pb2.SCORE_FUSION_UNSPECIFIED: ScoreFusion.MAX,
+    gallery_pb2.SCORE_FUSION_MAX: ScoreFusion.MAX,
+    gallery_pb2.SCORE_FUSION_MEAN_TOP_2: ScoreFusion.MEAN_TOP_2,
+    gallery_pb2.SCORE_FUSION_MEAN_TEMPLATE: ScoreFusion.MEAN_TEMPLATE,
+}
+_FUSION_VALUES = {fusion: value for value, fusion in _FUSIONS.items()}
 
 _DECISIONS = {
     Decision.POTENTIAL_CANDIDATES: gallery_pb2.SEARCH_DECISION_POTENTIAL_CANDIDATES,
@@ -38,6 +61,41 @@ def top_k(request: gallery_pb2.SearchRequest) -> int:
     return request.top_k
 
 
+def fusion(request: gallery_pb2.SearchRequest) -> ScoreFusion:
+    """Return how templates are to be fused; raises `InvalidField` for a value that is none."""
+    if request.fusion not in _FUSIONS:
+        raise InvalidField("`fusion` has a value that this call does not know.", field="fusion")
+    return _FUSIONS[request.fusion]
+
+
+def subject_filter(request: gallery_pb2.SearchRequest) -> SubjectFilter | None:
+    """Return whom to search; None = everybody."""
+    if not request.HasField("filter"):
+        return None
+    sent = request.filter
+    return SubjectFilter(dict(sent.metadata), tuple(sent.subject_ids) or None)
+
+
+def expiry(request: gallery_pb2.CreateGalleryRequest) -> datetime | None:
+    """Return when the gallery is to be closed; raises `InvalidField` for a time that is none."""
+    if not request.HasField("expire_time"):
+        return None
+    try:
+        return request.expire_time.ToDatetime(UTC)
+    except ValueError as error:
+        raise InvalidField("`expire_time` is no time of the years 1 to 9999.", field="expire_time") from error
+
+
+def retention(request: gallery_pb2.CreateGalleryRequest) -> timedelta | None:
+    """Return how long templates are to be kept; raises `InvalidField` for a duration that is none."""
+    if not request.HasField("retention"):
+        return None
+    try:
+        return request.retention.ToTimedelta()
+    except (ValueError, OverflowError) as error:
+        raise InvalidField("`retention` is no duration.", field="retention") from error
+
+
 def page_size(request: gallery_pb2.ListGalleriesRequest | gallery_pb2.ListSubjectsRequest) -> int:
     """Return the size of a page; raises `InvalidPage` for zero or too many."""
     if not request.HasField("page_size"):
@@ -47,6 +105,15 @@ def page_size(request: gallery_pb2.ListGalleriesRequest | gallery_pb2.ListSubjec
             f"page_size is {request.page_size}; it must be 1 to {MAX_PAGE_SIZE}.", limit=str(MAX_PAGE_SIZE)
         )
     return request.page_size
+
+
+def similar_threshold(request: gallery_pb2.EnrolRequest) -> float | None:
+    """Return the similarity from which subjects are reported, None where none was sent; raises `InvalidThreshold`."""
+    if not request.HasField("similar_threshold"):
+        return None
+    if not -1.0 <= request.similar_threshold <= 1.0:  # neither is NaN
+        raise InvalidThreshold("The threshold is not a number from -1 to 1.", field="similar_threshold")
+    return request.similar_threshold
 
 
 def gallery_message(info: GalleryInfo) -> gallery_pb2.Gallery:
@@ -59,6 +126,9 @@ def gallery_message(info: GalleryInfo) -> gallery_pb2.Gallery:
         subject_count=info.subject_count,
         template_count=info.template_count,
         version=info.version,
+        expire_time=None if info.expires is None else timestamp(info.expires),
+        retention=None if info.retention is None else duration(info.retention),
+        keeps_photos=info.keeps_photos,
     )
 
 
@@ -73,26 +143,77 @@ def subject_message(subject: Subject) -> gallery_pb2.Subject:
     )
 
 
-def enrol_response(enrolled: Enrolled, face: Face | None) -> gallery_pb2.EnrolResponse:
-    """Build the answer of Enrol; `face` is None where an embedding was sent."""
+def enrol_response(enrolled: Enrolled, face: Face | None, similar: Found | None = None) -> gallery_pb2.EnrolResponse:
+    """Build the answer of Enrol.
+
+    Args:
+        enrolled: what was stored.
+        face: None where an embedding was sent.
+        similar: subjects from the threshold up, the enrolled one among them; None where they were not asked for.
+    """
     return gallery_pb2.EnrolResponse(
         subject_id=enrolled.subject_id,
         template_id=enrolled.template_id,
         subject_created=enrolled.subject_created,
         face=None if face is None else face_message(face),
         gallery_version=enrolled.gallery_version,
+        similar=[] if similar is None else _others(similar, enrolled.subject_id),
+    )
+
+
+def _others(found: Found, subject_id: str) -> list[gallery_pb2.Candidate]:
+    """Return the messages of the best candidates other than a subject, ranked anew."""
+    others = [one for one in found.identification.candidates if one.subject_id != subject_id]
+    return [
+        _candidate_message(replace(one, rank=rank), found.subjects[one.subject_id])
+        for rank, one in enumerate(others[:MAX_SIMILAR], start=1)
+    ]
+
+
+def erase_response(erased: Erased) -> gallery_pb2.EraseSubjectResponse:
+    """Build the receipt of EraseSubject."""
+    return gallery_pb2.EraseSubjectResponse(
+        receipt_id=erased.receipt_id,
+        erased_templates=erased.templates,
+        erased_photos=erased.photos,
+        erase_time=timestamp(erased.erased),
+        gallery_version=erased.gallery_version,
+    )
+
+
+def template_response(template: KeptTemplate) -> gallery_pb2.GetTemplateResponse:
+    """Build the answer of GetTemplate."""
+    return gallery_pb2.GetTemplateResponse(
+        subject_id=template.subject_id,
+        template=_template_message(template.info),
+        embedding=embedding_message(template.embedding),
+        photo=None if template.photo is None else common_pb2.Image(data=template.photo),
+    )
+
+
+def purge_response(purged: Sequence[Purged]) -> gallery_pb2.PurgeExpiredResponse:
+    """Build the answer of PurgeExpired."""
+    return gallery_pb2.PurgeExpiredResponse(
+        galleries=[
+            gallery_pb2.PurgedGallery(gallery_id=one.gallery_id, templates=one.templates, subjects=one.subjects)
+            for one in purged
+        ]
     )
 
 
 def search_response(searched: Sequence[SearchedFace]) -> gallery_pb2.SearchResponse:
     """Build the answer of Search from at least one face; its version is the oldest that was searched."""
-    first = searched[0].found.identification
+    found = [one.found for one in searched]
+    first = found[0].identification
     return gallery_pb2.SearchResponse(
         results=[_search_result(one) for one in searched],
         threshold=first.threshold,
-        gallery_version=min(one.found.identification.gallery_version for one in searched),
+        gallery_version=min(one.identification.gallery_version for one in found),
         model=model_message(first.model),
         notice=NOTICE,
+        fusion=_FUSION_VALUES[found[0].fusion],
+        searched_templates=min(one.searched_templates for one in found),
+        exhaustive=all(one.exhaustive for one in found),
     )
 
 
@@ -100,19 +221,20 @@ def _search_result(searched: SearchedFace) -> gallery_pb2.SearchResult:
     identification, subjects = searched.found.identification, searched.found.subjects
     return gallery_pb2.SearchResult(
         face=None if searched.face is None else face_message(searched.face),
-        candidates=[
-            gallery_pb2.Candidate(
-                rank=candidate.rank,
-                subject_id=candidate.subject_id,
-                display_name=subjects[candidate.subject_id].display_name,
-                metadata=dict(subjects[candidate.subject_id].metadata),
-                template_id=candidate.template_id,
-                similarity=candidate.similarity,
-                above_threshold=candidate.above_threshold,
-            )
-            for candidate in identification.candidates
-        ],
+        candidates=[_candidate_message(one, subjects[one.subject_id]) for one in identification.candidates],
         decision=_DECISIONS[identification.decision],
+    )
+
+
+def _candidate_message(candidate: Candidate, subject: Subject) -> gallery_pb2.Candidate:
+    return gallery_pb2.Candidate(
+        rank=candidate.rank,
+        subject_id=candidate.subject_id,
+        display_name=subject.display_name,
+        metadata=dict(subject.metadata),
+        template_id=candidate.template_id,
+        similarity=candidate.similarity,
+        above_threshold=candidate.above_threshold,
     )
 
 

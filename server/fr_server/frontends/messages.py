@@ -24,11 +24,18 @@ GALLERY_METHODS = frozenset(
         "list",
         "delete",
         "enrol",
+        "enrol_many",
         "search",
         "subject",
         "subjects",
+        "template",
         "delete_subject",
+        "erase_subject",
         "delete_template",
+        "purge",
+        "duplicates_after",
+        "neighbours_after",
+        "clusters_of",
     }
 )
 """The methods of galleries that a front-end may ask for."""

@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 import numpy as np
 
 from fr_core.detect.protocol import TileFaces
-from fr_core.gallery.values import Deleted, Enrolled, Enrolment, Found, GalleryInfo, Page, Subject
+from fr_core.errors import FrError
+from fr_core.gallery.clusters import Cluster, Neighbours, Part
+from fr_core.gallery.duplicates import Duplicates
+from fr_core.gallery.query import ScoreFusion, SubjectFilter
+from fr_core.gallery.scan import Cursor
+from fr_core.gallery.values import (
+    Deleted,
+    Enrolled,
+    Enrolment,
+    Erased,
+    Found,
+    GalleryInfo,
+    KeptTemplate,
+    Page,
+    Purged,
+    Subject,
+)
 from fr_core.runtime.ticket import current_ticket
 from fr_core.types import F32, U8, AlignedFace, Embedding, ModelId
 from fr_server.frontends.asking import Asker
@@ -59,9 +76,20 @@ class RemoteGalleries:
     def __init__(self, asker: Asker) -> None:
         self._asker = asker
 
-    def create(self, gallery_id: str, display_name: str, model: ModelId, embedding_size: int) -> GalleryInfo:
+    def create(
+        self,
+        gallery_id: str,
+        display_name: str,
+        model: ModelId,
+        embedding_size: int,
+        expires: datetime | None,
+        retention: timedelta | None,
+        keeps_photos: bool,
+    ) -> GalleryInfo:
         """As `Galleries.create`."""
-        info: GalleryInfo = self._asker.gallery("create", gallery_id, display_name, model, embedding_size)
+        info: GalleryInfo = self._asker.gallery(
+            "create", gallery_id, display_name, model, embedding_size, expires, retention, keeps_photos
+        )
         return info
 
     def get(self, gallery_id: str) -> GalleryInfo:
@@ -84,9 +112,25 @@ class RemoteGalleries:
         enrolled: Enrolled = self._asker.gallery("enrol", gallery_id, enrolment)
         return enrolled
 
-    def search(self, gallery_id: str, probe: Embedding, k: int, threshold: float, only_above_threshold: bool) -> Found:
+    def enrol_many(self, gallery_id: str, enrolments: Sequence[Enrolment]) -> tuple[Enrolled | FrError, ...]:
+        """As `Galleries.enrol_many`."""
+        outcomes: tuple[Enrolled | FrError, ...] = self._asker.gallery("enrol_many", gallery_id, enrolments)
+        return outcomes
+
+    def search(
+        self,
+        gallery_id: str,
+        probe: Embedding,
+        k: int,
+        threshold: float,
+        only_above_threshold: bool,
+        fusion: ScoreFusion,
+        among: SubjectFilter | None,
+    ) -> Found:
         """As `Galleries.search`."""
-        found: Found = self._asker.gallery("search", gallery_id, probe, k, threshold, only_above_threshold)
+        found: Found = self._asker.gallery(
+            "search", gallery_id, probe, k, threshold, only_above_threshold, fusion, among
+        )
         return found
 
     def subject(self, gallery_id: str, subject_id: str) -> Subject:
@@ -99,15 +143,45 @@ class RemoteGalleries:
         page: Page[Subject] = self._asker.gallery("subjects", gallery_id, page_size, page_token)
         return page
 
+    def template(self, gallery_id: str, template_id: int) -> KeptTemplate:
+        """As `Galleries.template`."""
+        template: KeptTemplate = self._asker.gallery("template", gallery_id, template_id)
+        return template
+
     def delete_subject(self, gallery_id: str, subject_id: str) -> Deleted:
         """As `Galleries.delete_subject`."""
         deleted: Deleted = self._asker.gallery("delete_subject", gallery_id, subject_id)
         return deleted
 
+    def erase_subject(self, gallery_id: str, subject_id: str) -> Erased:
+        """As `Galleries.erase_subject`."""
+        erased: Erased = self._asker.gallery("erase_subject", gallery_id, subject_id)
+        return erased
+
     def delete_template(self, gallery_id: str, template_id: int) -> Deleted:
         """As `Galleries.delete_template`."""
         deleted: Deleted = self._asker.gallery("delete_template", gallery_id, template_id)
         return deleted
+
+    def purge(self, dry_run: bool) -> tuple[Purged, ...]:
+        """As `Galleries.purge`."""
+        purged: tuple[Purged, ...] = self._asker.gallery("purge", dry_run)
+        return purged
+
+    def duplicates_after(self, gallery_id: str, threshold: float, cursor: Cursor | None) -> Duplicates:
+        """As `Galleries.duplicates_after`."""
+        found: Duplicates = self._asker.gallery("duplicates_after", gallery_id, threshold, cursor)
+        return found
+
+    def neighbours_after(self, gallery_id: str, threshold: float, cursor: Cursor | None) -> Neighbours:
+        """As `Galleries.neighbours_after`."""
+        found: Neighbours = self._asker.gallery("neighbours_after", gallery_id, threshold, cursor)
+        return found
+
+    def clusters_of(self, gallery_id: str, threshold: float, part: Part) -> tuple[Cluster, ...]:
+        """As `Galleries.clusters_of`."""
+        found: tuple[Cluster, ...] = self._asker.gallery("clusters_of", gallery_id, threshold, part)
+        return found
 
     def close(self) -> None:
         """Do nothing: the engine's process closes them."""

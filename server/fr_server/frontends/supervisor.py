@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 from fr_core.engine import Engine, photos_at_once, tile_shapes_of
-from fr_core.errors import FrontendsFailed
+from fr_core.errors import FrontendsFailed, ShuttingDown
+from fr_core.gallery.galleries import Galleries
 from fr_server.config import Config
 from fr_server.frontends.answering import Batchers
 from fr_server.frontends.arena import picture_bytes
@@ -20,7 +21,6 @@ from fr_server.frontends.metrics import forget
 from fr_server.frontends.ports import HeldPort
 from fr_server.frontends.process import Frontend, start_frontend
 from fr_server.main import Part, log_lost_device
-from fr_server.services.gallery import GalleryCalls
 from fr_server.telemetry.open import Telemetry
 from fr_server.work import STORAGE_THREADS
 
@@ -46,13 +46,13 @@ class Supervisor:
     Args:
         config: of the server; `server.frontends` is 1 or more.
         engine: runs the models.
-        galleries: are searched.
+        galleries: are loaded, and searched.
         telemetry: is told of the engine, and of health.
         opened: closes all of these.
     """
 
     def __init__(
-        self, config: Config, engine: Engine, galleries: GalleryCalls, telemetry: Telemetry, opened: ExitStack
+        self, config: Config, engine: Engine, galleries: Galleries, telemetry: Telemetry, opened: ExitStack
     ) -> None:
         self.config = config
         self.engine = engine
@@ -67,21 +67,25 @@ class Supervisor:
         self._frontends: dict[int, Frontend] = {}
         self._keepers: list[asyncio.Task[None]] = []
         self._started = False
+        self._given_up = False
         self._stopping = asyncio.Event()
         self._device_lost = False
         telemetry.running_on(engine.device, engine.pack.name)
 
     async def start(self) -> None:
-        """Start the front-ends; returns when all of them answer calls.
+        """Read the galleries, then start the front-ends; returns when all of them answer calls.
 
         Raises:
             AddressUnavailable: the address cannot be listened on.
+            StoreCorrupt, StoreFailed: the galleries cannot be read.
+            ShuttingDown: the server was told to stop before it was ready.
             FrontendsFailed: a front-end does not start.
         """
         held = await asyncio.to_thread(HeldPort, self.config.server.host, self.config.server.port)
         self._opened.callback(held.close)
         self.port = held.port
         await asyncio.to_thread(self._telemetry.start)
+        await asyncio.to_thread(self._galleries.load, self._require_going_on)
         loop = asyncio.get_running_loop()
 
         def lost() -> None:
@@ -99,6 +103,10 @@ class Supervisor:
             raise FrontendsFailed(f"Not every front-end was ready within {_START_S:g} s.")
         self._started = True
         self._telemetry.serving(not self._device_lost)
+
+    def give_up(self) -> None:
+        """As `Server.give_up`."""
+        self._given_up = True
 
     async def broken(self) -> None:
         """As `Server.broken`.
@@ -185,6 +193,10 @@ class Supervisor:
             Part(self.port, _share(self.config.server.max_in_flight, frontends), workers),
             ArenaPlan(workers, _TILES_OF_SLOT * largest),
         )
+
+    def _require_going_on(self) -> None:
+        if self._given_up:
+            raise ShuttingDown("The server is shutting down.")
 
     def _lose_device(self) -> None:
         log_lost_device(self.engine)

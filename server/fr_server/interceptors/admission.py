@@ -1,4 +1,4 @@
-"""Bounds the calls in work before any of their work is done, gives each its ticket, and refuses all while draining."""
+"""Bounds the calls in work before any of their work is done, gives each its ticket, and can refuse all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import grpc
 
-from fr_core.errors import Overloaded, ShuttingDown
+from fr_core.errors import Failure, Overloaded
 from fr_core.runtime.ticket import Ticket, hold
 from fr_server.interceptors.wrapping import EXEMPT, Context, Handler, Stream, Unary, wrap
 
@@ -27,13 +27,17 @@ class Admission(grpc.aio.ServerInterceptor):
     def __init__(self, max_in_flight: int) -> None:
         self._max_in_flight = max_in_flight
         self._in_flight = 0
-        self._draining = False
+        self._refuse_all: Failure | None = None
         self.idle = asyncio.Event()
         self.idle.set()
 
-    def drain(self) -> None:
+    def refuse(self, why: Failure) -> None:
         """Refuse every call from now on; those in work go on."""
-        self._draining = True
+        self._refuse_all = why
+
+    def admit(self) -> None:
+        """Admit calls again."""
+        self._refuse_all = None
 
     async def intercept_service(
         self,
@@ -65,9 +69,9 @@ class Admission(grpc.aio.ServerInterceptor):
 
         return wrap(handler, unary, stream)
 
-    def _refusal(self) -> Overloaded | ShuttingDown | None:
-        if self._draining:
-            return ShuttingDown("The server is shutting down.")
+    def _refusal(self) -> Failure | None:
+        if self._refuse_all is not None:
+            return type(self._refuse_all)(self._refuse_all.what)  # its own: it will hold the traces of its call
         if self._in_flight >= self._max_in_flight:
             return Overloaded(
                 f"The server has {self._max_in_flight} calls in work, as many as it accepts.",
@@ -94,7 +98,7 @@ class Admission(grpc.aio.ServerInterceptor):
                 self.idle.set()
 
 
-def _refusing(refusal: Overloaded | ShuttingDown) -> Handler:
+def _refusing(refusal: Failure) -> Handler:
     """A handler of a stream, which gRPC calls before it reads a request, that of a unary call too."""
 
     async def refuse(requests: Any, context: Context) -> AsyncIterator[Any]:

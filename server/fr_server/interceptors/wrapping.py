@@ -1,4 +1,4 @@
-"""How an interceptor puts itself around a handler; every service of FR Core is unary-unary or stream-stream."""
+"""How an interceptor puts itself around a handler; no call of FR Core has many requests and one answer."""
 
 from __future__ import annotations
 
@@ -35,7 +35,37 @@ def wrap(handler: Handler, unary: Callable[[Unary], Unary], stream: Callable[[St
             request_deserializer=_reading(handler.request_deserializer),
             response_serializer=handler.response_serializer,
         )
-    raise TypeError("a service of FR Core is unary-unary or stream-stream")
+    if handler.unary_stream is not None:
+        return grpc.unary_stream_rpc_method_handler(
+            _of_one(stream(_of_many(handler.unary_stream))),  # type: ignore[arg-type]
+            request_deserializer=_reading(handler.request_deserializer),
+            response_serializer=handler.response_serializer,
+        )
+    raise TypeError("no call of FR Core has many requests and one answer")
+
+
+def _of_many(behaviour: Stream) -> Stream:
+    """Return a behaviour that takes a stream of one request, from one that takes the request."""
+
+    async def call(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+        async for request in requests:
+            async for response in behaviour(request, context):
+                yield response
+
+    return call
+
+
+def _of_one(behaviour: Stream) -> Stream:
+    """Return a behaviour that takes a request, from one that takes a stream."""
+
+    async def call(request: Any, context: Context) -> AsyncIterator[Any]:
+        async def only() -> AsyncIterator[Any]:
+            yield request
+
+        async for response in behaviour(only(), context):
+            yield response
+
+    return call
 
 
 def _reading(deserializer: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:

@@ -84,6 +84,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The device that runs the models stopped working; the server must be started anew."""
     ERROR_REASON_CALL_ENDED: _ErrorReason.ValueType  # 30
     """The call was cancelled, or its deadline passed, and its work was left undone."""
+    ERROR_REASON_INVALID_FILTER: _ErrorReason.ValueType  # 31
+    """The filter of a search holds no condition, too many, or a key of metadata that no subject has."""
+    ERROR_REASON_NOT_READY: _ErrorReason.ValueType  # 32
+    """The server has begun to listen, and is still reading its galleries."""
+    ERROR_REASON_GALLERY_EXPIRED: _ErrorReason.ValueType  # 33
+    """The gallery has reached the end that was set for it when it was created."""
+    ERROR_REASON_STORAGE_LOW: _ErrorReason.ValueType  # 34
+    """The disk of the data folder has too little room left to take in more; everything else still works."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why something was refused or failed. docs/errors.md has the status code and the advice for each."""
@@ -150,4 +158,12 @@ ERROR_REASON_DEVICE_LOST: ErrorReason.ValueType  # 29
 """The device that runs the models stopped working; the server must be started anew."""
 ERROR_REASON_CALL_ENDED: ErrorReason.ValueType  # 30
 """The call was cancelled, or its deadline passed, and its work was left undone."""
+ERROR_REASON_INVALID_FILTER: ErrorReason.ValueType  # 31
+"""The filter of a search holds no condition, too many, or a key of metadata that no subject has."""
+ERROR_REASON_NOT_READY: ErrorReason.ValueType  # 32
+"""The server has begun to listen, and is still reading its galleries."""
+ERROR_REASON_GALLERY_EXPIRED: ErrorReason.ValueType  # 33
+"""The gallery has reached the end that was set for it when it was created."""
+ERROR_REASON_STORAGE_LOW: ErrorReason.ValueType  # 34
+"""The disk of the data folder has too little room left to take in more; everything else still works."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from fr_api.v1 import common_pb2 as _common_pb2
 from fr_api.v1 import recognition_pb2 as _recognition_pb2
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -21,6 +22,34 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _ScoreFusion:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ScoreFusionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ScoreFusion.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SCORE_FUSION_UNSPECIFIED: _ScoreFusion.ValueType  # 0
+    """MAX."""
+    SCORE_FUSION_MAX: _ScoreFusion.ValueType  # 1
+    """The best of them."""
+    SCORE_FUSION_MEAN_TOP_2: _ScoreFusion.ValueType  # 2
+    """The mean of the best two; of a subject with one template, its similarity."""
+    SCORE_FUSION_MEAN_TEMPLATE: _ScoreFusion.ValueType  # 3
+    """The similarity of the mean of its templates, brought to length 1."""
+
+class ScoreFusion(_ScoreFusion, metaclass=_ScoreFusionEnumTypeWrapper):
+    """How the similarities of a subject's templates become the one by which it is ranked."""
+
+SCORE_FUSION_UNSPECIFIED: ScoreFusion.ValueType  # 0
+"""MAX."""
+SCORE_FUSION_MAX: ScoreFusion.ValueType  # 1
+"""The best of them."""
+SCORE_FUSION_MEAN_TOP_2: ScoreFusion.ValueType  # 2
+"""The mean of the best two; of a subject with one template, its similarity."""
+SCORE_FUSION_MEAN_TEMPLATE: ScoreFusion.ValueType  # 3
+"""The similarity of the mean of its templates, brought to length 1."""
+Global___ScoreFusion: _TypeAlias = ScoreFusion  # noqa: Y015
 
 class _SearchDecision:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -59,6 +88,9 @@ class Gallery(_message.Message):
     SUBJECT_COUNT_FIELD_NUMBER: _builtins.int
     TEMPLATE_COUNT_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    RETENTION_FIELD_NUMBER: _builtins.int
+    KEEPS_PHOTOS_FIELD_NUMBER: _builtins.int
     gallery_id: _builtins.str
     """Its id: 1 to 128 characters of a-z, 0-9, - and _."""
     display_name: _builtins.str
@@ -69,6 +101,8 @@ class Gallery(_message.Message):
     """How many templates it holds."""
     version: _builtins.int
     """Grows with each change; a search tells the version that it saw."""
+    keeps_photos: _builtins.bool
+    """Whether the photos of enrolled faces are kept, encrypted."""
     @_builtins.property
     def model(self) -> _common_pb2.ModelId:
         """The model of every template in it."""
@@ -76,6 +110,14 @@ class Gallery(_message.Message):
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When the gallery is closed: from then on it is neither searched nor enrolled into. Unset for never."""
+
+    @_builtins.property
+    def retention(self) -> _duration_pb2.Duration:
+        """How long after its enrolment a template is deleted. Unset for never."""
 
     def __init__(
         self,
@@ -87,10 +129,13 @@ class Gallery(_message.Message):
         subject_count: _builtins.int = ...,
         template_count: _builtins.int = ...,
         version: _builtins.int = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        retention: _duration_pb2.Duration | None = ...,
+        keeps_photos: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "model", b"model"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "model", b"model", "retention", b"retention"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "gallery_id", b"gallery_id", "model", b"model", "subject_count", b"subject_count", "template_count", b"template_count", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "expire_time", b"expire_time", "gallery_id", b"gallery_id", "keeps_photos", b"keeps_photos", "model", b"model", "retention", b"retention", "subject_count", b"subject_count", "template_count", b"template_count", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -208,19 +253,35 @@ class CreateGalleryRequest(_message.Message):
 
     GALLERY_ID_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    RETENTION_FIELD_NUMBER: _builtins.int
+    KEEPS_PHOTOS_FIELD_NUMBER: _builtins.int
     gallery_id: _builtins.str
     """Its id: 1 to 128 characters of a-z, 0-9, - and _."""
     display_name: _builtins.str
     """A name for people; at most 256 characters."""
+    keeps_photos: _builtins.bool
+    """Whether the photos of enrolled faces are kept, encrypted."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When the gallery is closed; unset for never."""
+
+    @_builtins.property
+    def retention(self) -> _duration_pb2.Duration:
+        """How long after its enrolment a template is deleted; unset for never."""
+
     def __init__(
         self,
         *,
         gallery_id: _builtins.str = ...,
         display_name: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        retention: _duration_pb2.Duration | None = ...,
+        keeps_photos: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "retention", b"retention"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "gallery_id", b"gallery_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "expire_time", b"expire_time", "gallery_id", b"gallery_id", "keeps_photos", b"keeps_photos", "retention", b"retention"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -432,6 +493,8 @@ class EnrolRequest(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     FACE_FIELD_NUMBER: _builtins.int
     SEVERAL_FACES_FIELD_NUMBER: _builtins.int
+    REPORT_SIMILAR_FIELD_NUMBER: _builtins.int
+    SIMILAR_THRESHOLD_FIELD_NUMBER: _builtins.int
     gallery_id: _builtins.str
     """The gallery."""
     subject_id: _builtins.str
@@ -440,6 +503,10 @@ class EnrolRequest(_message.Message):
     """A name for people; where empty, an existing subject keeps its own."""
     several_faces: _common_pb2.SeveralFacesPolicy.ValueType
     """What to do with a photo of several faces: ERROR (the default) or LARGEST."""
+    report_similar: _builtins.bool
+    """Whether to report other subjects that are similar to the face."""
+    similar_threshold: _builtins.float
+    """Similarity at or above which a subject is reported, from -1 to 1; unset for the model's default."""
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The caller's own data; where empty, an existing subject keeps its own, else it replaces it."""
@@ -457,12 +524,16 @@ class EnrolRequest(_message.Message):
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         face: _recognition_pb2.Probe | None = ...,
         several_faces: _common_pb2.SeveralFacesPolicy.ValueType = ...,
+        report_similar: _builtins.bool = ...,
+        similar_threshold: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["face", b"face"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_similar_threshold", b"_similar_threshold", "face", b"face", "similar_threshold", b"similar_threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "face", b"face", "gallery_id", b"gallery_id", "metadata", b"metadata", "several_faces", b"several_faces", "subject_id", b"subject_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_similar_threshold", b"_similar_threshold", "display_name", b"display_name", "face", b"face", "gallery_id", b"gallery_id", "metadata", b"metadata", "report_similar", b"report_similar", "several_faces", b"several_faces", "similar_threshold", b"similar_threshold", "subject_id", b"subject_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__similar_threshold: _TypeAlias = _typing.Literal["similar_threshold"]  # noqa: Y015
+    _WhichOneofArgType__similar_threshold: _TypeAlias = _typing.Literal["_similar_threshold", b"_similar_threshold"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__similar_threshold) -> _WhichOneofReturnType__similar_threshold | None: ...
 
 Global___EnrolRequest: _TypeAlias = EnrolRequest  # noqa: Y015
 
@@ -477,6 +548,7 @@ class EnrolResponse(_message.Message):
     SUBJECT_CREATED_FIELD_NUMBER: _builtins.int
     FACE_FIELD_NUMBER: _builtins.int
     GALLERY_VERSION_FIELD_NUMBER: _builtins.int
+    SIMILAR_FIELD_NUMBER: _builtins.int
     subject_id: _builtins.str
     """The subject's id."""
     template_id: _builtins.int
@@ -489,6 +561,12 @@ class EnrolResponse(_message.Message):
     def face(self) -> _common_pb2.Face:
         """The face that was enrolled; unset where an embedding was sent."""
 
+    @_builtins.property
+    def similar(self) -> _containers.RepeatedCompositeFieldContainer[Global___Candidate]:
+        """Where it was asked for: the other subjects that are most similar to the face, three at most. They may be the same
+        person: leads for a human examiner. The face was enrolled all the same.
+        """
+
     def __init__(
         self,
         *,
@@ -497,10 +575,11 @@ class EnrolResponse(_message.Message):
         subject_created: _builtins.bool = ...,
         face: _common_pb2.Face | None = ...,
         gallery_version: _builtins.int = ...,
+        similar: _abc.Iterable[Global___Candidate] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["face", b"face"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["face", b"face", "gallery_version", b"gallery_version", "subject_created", b"subject_created", "subject_id", b"subject_id", "template_id", b"template_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["face", b"face", "gallery_version", b"gallery_version", "similar", b"similar", "subject_created", b"subject_created", "subject_id", b"subject_id", "template_id", b"template_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -571,6 +650,280 @@ class StreamEnrolResponse(_message.Message):
 Global___StreamEnrolResponse: _TypeAlias = StreamEnrolResponse  # noqa: Y015
 
 @_typing.final
+class EmbeddingSubject(_message.Message):
+    """The subject of one embedding; as in EnrolRequest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    SUBJECT_ID_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    subject_id: _builtins.str
+    """The caller's own id of the subject; created where it is new."""
+    display_name: _builtins.str
+    """A name for people; where empty, an existing subject keeps its own."""
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The caller's own data; where empty, an existing subject keeps its own, else it replaces it."""
+
+    def __init__(
+        self,
+        *,
+        subject_id: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "metadata", b"metadata", "subject_id", b"subject_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EmbeddingSubject: _TypeAlias = EmbeddingSubject  # noqa: Y015
+
+@_typing.final
+class EnrolEmbeddingsRequest(_message.Message):
+    """Embeddings to enrol."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GALLERY_ID_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    VECTORS_FIELD_NUMBER: _builtins.int
+    SUBJECTS_FIELD_NUMBER: _builtins.int
+    gallery_id: _builtins.str
+    """The gallery."""
+    vectors: _builtins.bytes
+    """The embeddings, one after the other: float32, little-endian; each of length 1."""
+    @_builtins.property
+    def model(self) -> _common_pb2.ModelId:
+        """The model that made them: the gallery's."""
+
+    @_builtins.property
+    def subjects(self) -> _containers.RepeatedCompositeFieldContainer[Global___EmbeddingSubject]:
+        """Whose each of them is, in the same order; 1 to 1,000."""
+
+    def __init__(
+        self,
+        *,
+        gallery_id: _builtins.str = ...,
+        model: _common_pb2.ModelId | None = ...,
+        vectors: _builtins.bytes = ...,
+        subjects: _abc.Iterable[Global___EmbeddingSubject] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery_id", b"gallery_id", "model", b"model", "subjects", b"subjects", "vectors", b"vectors"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EnrolEmbeddingsRequest: _TypeAlias = EnrolEmbeddingsRequest  # noqa: Y015
+
+@_typing.final
+class RefusedEmbedding(_message.Message):
+    """Why one embedding of a request was not stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROW_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    row: _builtins.int
+    """Its place in the request, from 0."""
+    @_builtins.property
+    def refusal(self) -> _common_pb2.Refusal:
+        """Why."""
+
+    def __init__(
+        self,
+        *,
+        row: _builtins.int = ...,
+        refusal: _common_pb2.Refusal | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["refusal", b"refusal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["refusal", b"refusal", "row", b"row"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefusedEmbedding: _TypeAlias = RefusedEmbedding  # noqa: Y015
+
+@_typing.final
+class EnrolEmbeddingsResponse(_message.Message):
+    """What has become of the embeddings of a request: each was stored or refused by itself. Those that were stored stay
+    stored when the server stops at once; the gallery got all of them in one step of its version.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEMPLATE_IDS_FIELD_NUMBER: _builtins.int
+    REFUSALS_FIELD_NUMBER: _builtins.int
+    CREATED_SUBJECTS_FIELD_NUMBER: _builtins.int
+    GALLERY_VERSION_FIELD_NUMBER: _builtins.int
+    created_subjects: _builtins.int
+    """How many subjects were created."""
+    gallery_version: _builtins.int
+    """Version of the gallery with the new templates; unset where all were refused."""
+    @_builtins.property
+    def template_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The new template of each embedding; 0 where it was refused."""
+
+    @_builtins.property
+    def refusals(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefusedEmbedding]:
+        """Those that were refused, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        template_ids: _abc.Iterable[_builtins.int] | None = ...,
+        refusals: _abc.Iterable[Global___RefusedEmbedding] | None = ...,
+        created_subjects: _builtins.int = ...,
+        gallery_version: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_gallery_version", b"_gallery_version", "gallery_version", b"gallery_version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_gallery_version", b"_gallery_version", "created_subjects", b"created_subjects", "gallery_version", b"gallery_version", "refusals", b"refusals", "template_ids", b"template_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__gallery_version: _TypeAlias = _typing.Literal["gallery_version"]  # noqa: Y015
+    _WhichOneofArgType__gallery_version: _TypeAlias = _typing.Literal["_gallery_version", b"_gallery_version"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__gallery_version) -> _WhichOneofReturnType__gallery_version | None: ...
+
+Global___EnrolEmbeddingsResponse: _TypeAlias = EnrolEmbeddingsResponse  # noqa: Y015
+
+@_typing.final
+class StreamEnrolEmbeddingsRequest(_message.Message):
+    """Embeddings of a stream to enrol."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    ENROL_FIELD_NUMBER: _builtins.int
+    item_id: _builtins.str
+    """The caller's own name for the item, repeated in its response; at most 128 characters."""
+    @_builtins.property
+    def enrol(self) -> Global___EnrolEmbeddingsRequest:
+        """The embeddings."""
+
+    def __init__(
+        self,
+        *,
+        item_id: _builtins.str = ...,
+        enrol: Global___EnrolEmbeddingsRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["enrol", b"enrol"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enrol", b"enrol", "item_id", b"item_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamEnrolEmbeddingsRequest: _TypeAlias = StreamEnrolEmbeddingsRequest  # noqa: Y015
+
+@_typing.final
+class StreamEnrolEmbeddingsResponse(_message.Message):
+    """The answer to one request of a stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    ENROLLED_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    item_id: _builtins.str
+    """The item_id of the request."""
+    @_builtins.property
+    def enrolled(self) -> Global___EnrolEmbeddingsResponse:
+        """What has become of each embedding."""
+
+    @_builtins.property
+    def refusal(self) -> _common_pb2.Refusal:
+        """None of them was stored."""
+
+    def __init__(
+        self,
+        *,
+        item_id: _builtins.str = ...,
+        enrolled: Global___EnrolEmbeddingsResponse | None = ...,
+        refusal: _common_pb2.Refusal | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["enrolled", b"enrolled", "refusal", b"refusal", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enrolled", b"enrolled", "item_id", b"item_id", "refusal", b"refusal", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["enrolled", "refusal"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___StreamEnrolEmbeddingsResponse: _TypeAlias = StreamEnrolEmbeddingsResponse  # noqa: Y015
+
+@_typing.final
+class SubjectFilter(_message.Message):
+    """Which subjects are searched: those that meet every condition, as if the gallery held nobody else."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    METADATA_FIELD_NUMBER: _builtins.int
+    SUBJECT_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Pairs that the subject's metadata hold; a key that no subject of the gallery has is refused."""
+
+    @_builtins.property
+    def subject_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The only subjects, 100,000 at most; one that the gallery does not hold is refused."""
+
+    def __init__(
+        self,
+        *,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        subject_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "subject_ids", b"subject_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubjectFilter: _TypeAlias = SubjectFilter  # noqa: Y015
+
+@_typing.final
 class SearchRequest(_message.Message):
     """A face to search for."""
 
@@ -582,6 +935,8 @@ class SearchRequest(_message.Message):
     THRESHOLD_FIELD_NUMBER: _builtins.int
     ONLY_ABOVE_THRESHOLD_FIELD_NUMBER: _builtins.int
     SEVERAL_FACES_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    FUSION_FIELD_NUMBER: _builtins.int
     gallery_id: _builtins.str
     """The gallery."""
     top_k: _builtins.int
@@ -592,9 +947,17 @@ class SearchRequest(_message.Message):
     """Leave out the candidates below the threshold."""
     several_faces: _common_pb2.SeveralFacesPolicy.ValueType
     """What to do with a photo of several faces: ERROR (the default), LARGEST, or ALL (one result a face)."""
+    fusion: Global___ScoreFusion.ValueType
+    """How the templates of a subject are fused; MAX where it is unset. The others rank the subjects of the templates that
+    are most similar to the probe: the best 1,000, or four for each candidate that is asked for.
+    """
     @_builtins.property
     def probe(self) -> _recognition_pb2.Probe:
         """The face: a photo, or an embedding made by the gallery's model."""
+
+    @_builtins.property
+    def filter(self) -> Global___SubjectFilter:
+        """Whom to search; unset for everybody."""
 
     def __init__(
         self,
@@ -605,10 +968,12 @@ class SearchRequest(_message.Message):
         threshold: _builtins.float | None = ...,
         only_above_threshold: _builtins.bool = ...,
         several_faces: _common_pb2.SeveralFacesPolicy.ValueType = ...,
+        filter: Global___SubjectFilter | None = ...,
+        fusion: Global___ScoreFusion.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "_top_k", b"_top_k", "probe", b"probe", "threshold", b"threshold", "top_k", b"top_k"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "_top_k", b"_top_k", "filter", b"filter", "probe", b"probe", "threshold", b"threshold", "top_k", b"top_k"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "_top_k", b"_top_k", "gallery_id", b"gallery_id", "only_above_threshold", b"only_above_threshold", "probe", b"probe", "several_faces", b"several_faces", "threshold", b"threshold", "top_k", b"top_k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "_top_k", b"_top_k", "filter", b"filter", "fusion", b"fusion", "gallery_id", b"gallery_id", "only_above_threshold", b"only_above_threshold", "probe", b"probe", "several_faces", b"several_faces", "threshold", b"threshold", "top_k", b"top_k"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
     _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
@@ -661,9 +1026,9 @@ class Candidate(_message.Message):
     display_name: _builtins.str
     """The subject's name for people."""
     template_id: _builtins.int
-    """The template that gave the similarity."""
+    """The template that is most similar."""
     similarity: _builtins.float
-    """Cosine similarity, from -1 to 1."""
+    """Cosine similarity, from -1 to 1, fused as the answer says."""
     above_threshold: _builtins.bool
     """Whether similarity >= threshold."""
     @_builtins.property
@@ -734,12 +1099,23 @@ class SearchResponse(_message.Message):
     GALLERY_VERSION_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     NOTICE_FIELD_NUMBER: _builtins.int
+    FUSION_FIELD_NUMBER: _builtins.int
+    SEARCHED_TEMPLATES_FIELD_NUMBER: _builtins.int
+    EXHAUSTIVE_FIELD_NUMBER: _builtins.int
     threshold: _builtins.float
     """The threshold that was applied."""
     gallery_version: _builtins.int
     """The version of the gallery that was searched."""
     notice: _builtins.str
     """What the answer is, and what it is not; show it beside the answer."""
+    fusion: Global___ScoreFusion.ValueType
+    """How the templates of each subject were fused."""
+    searched_templates: _builtins.int
+    """How many templates were searched."""
+    exhaustive: _builtins.bool
+    """Whether every one of them was compared exactly. Else the best thousand of a compact scan were: their similarities are
+    exact, and of the less similar candidates one in a hundred may be missing.
+    """
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchResult]:
         """One result for each face that was searched, the largest face first."""
@@ -756,10 +1132,13 @@ class SearchResponse(_message.Message):
         gallery_version: _builtins.int = ...,
         model: _common_pb2.ModelId | None = ...,
         notice: _builtins.str = ...,
+        fusion: Global___ScoreFusion.ValueType = ...,
+        searched_templates: _builtins.int = ...,
+        exhaustive: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery_version", b"gallery_version", "model", b"model", "notice", b"notice", "results", b"results", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exhaustive", b"exhaustive", "fusion", b"fusion", "gallery_version", b"gallery_version", "model", b"model", "notice", b"notice", "results", b"results", "searched_templates", b"searched_templates", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -992,6 +1371,138 @@ class DeleteSubjectResponse(_message.Message):
 Global___DeleteSubjectResponse: _TypeAlias = DeleteSubjectResponse  # noqa: Y015
 
 @_typing.final
+class EraseSubjectRequest(_message.Message):
+    """A subject to erase."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GALLERY_ID_FIELD_NUMBER: _builtins.int
+    SUBJECT_ID_FIELD_NUMBER: _builtins.int
+    gallery_id: _builtins.str
+    """The gallery."""
+    subject_id: _builtins.str
+    """The subject."""
+    def __init__(
+        self,
+        *,
+        gallery_id: _builtins.str = ...,
+        subject_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery_id", b"gallery_id", "subject_id", b"subject_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseSubjectRequest: _TypeAlias = EraseSubjectRequest  # noqa: Y015
+
+@_typing.final
+class EraseSubjectResponse(_message.Message):
+    """The receipt of an erasure. The server keeps it too, without the id of the subject."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_ID_FIELD_NUMBER: _builtins.int
+    ERASED_TEMPLATES_FIELD_NUMBER: _builtins.int
+    ERASED_PHOTOS_FIELD_NUMBER: _builtins.int
+    ERASE_TIME_FIELD_NUMBER: _builtins.int
+    GALLERY_VERSION_FIELD_NUMBER: _builtins.int
+    receipt_id: _builtins.str
+    """Names this erasure: 16 hexadecimal digits."""
+    erased_templates: _builtins.int
+    """How many templates."""
+    erased_photos: _builtins.int
+    """How many photos."""
+    gallery_version: _builtins.int
+    """Version of the gallery without the subject."""
+    @_builtins.property
+    def erase_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        receipt_id: _builtins.str = ...,
+        erased_templates: _builtins.int = ...,
+        erased_photos: _builtins.int = ...,
+        erase_time: _timestamp_pb2.Timestamp | None = ...,
+        gallery_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["erase_time", b"erase_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["erase_time", b"erase_time", "erased_photos", b"erased_photos", "erased_templates", b"erased_templates", "gallery_version", b"gallery_version", "receipt_id", b"receipt_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseSubjectResponse: _TypeAlias = EraseSubjectResponse  # noqa: Y015
+
+@_typing.final
+class GetTemplateRequest(_message.Message):
+    """A template to read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GALLERY_ID_FIELD_NUMBER: _builtins.int
+    TEMPLATE_ID_FIELD_NUMBER: _builtins.int
+    gallery_id: _builtins.str
+    """The gallery."""
+    template_id: _builtins.int
+    """The template."""
+    def __init__(
+        self,
+        *,
+        gallery_id: _builtins.str = ...,
+        template_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery_id", b"gallery_id", "template_id", b"template_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTemplateRequest: _TypeAlias = GetTemplateRequest  # noqa: Y015
+
+@_typing.final
+class GetTemplateResponse(_message.Message):
+    """Everything that is kept of a template."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_ID_FIELD_NUMBER: _builtins.int
+    TEMPLATE_FIELD_NUMBER: _builtins.int
+    EMBEDDING_FIELD_NUMBER: _builtins.int
+    PHOTO_FIELD_NUMBER: _builtins.int
+    subject_id: _builtins.str
+    """Whose it is."""
+    @_builtins.property
+    def template(self) -> Global___Template:
+        """What describes it."""
+
+    @_builtins.property
+    def embedding(self) -> _common_pb2.Embedding:
+        """Its embedding."""
+
+    @_builtins.property
+    def photo(self) -> _common_pb2.Image:
+        """The photo that it was made from; unset where the gallery keeps none, or an embedding was enrolled."""
+
+    def __init__(
+        self,
+        *,
+        subject_id: _builtins.str = ...,
+        template: Global___Template | None = ...,
+        embedding: _common_pb2.Embedding | None = ...,
+        photo: _common_pb2.Image | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "photo", b"photo", "template", b"template"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "photo", b"photo", "subject_id", b"subject_id", "template", b"template"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTemplateResponse: _TypeAlias = GetTemplateResponse  # noqa: Y015
+
+@_typing.final
 class DeleteTemplateRequest(_message.Message):
     """A template to delete."""
 
@@ -1038,3 +1549,349 @@ class DeleteTemplateResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteTemplateResponse: _TypeAlias = DeleteTemplateResponse  # noqa: Y015
+
+@_typing.final
+class PurgeExpiredRequest(_message.Message):
+    """What is to be purged."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    dry_run: _builtins.bool
+    """Only count what would be deleted."""
+    def __init__(
+        self,
+        *,
+        dry_run: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeExpiredRequest: _TypeAlias = PurgeExpiredRequest  # noqa: Y015
+
+@_typing.final
+class PurgeExpiredResponse(_message.Message):
+    """What was deleted, or would be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GALLERIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def galleries(self) -> _containers.RepeatedCompositeFieldContainer[Global___PurgedGallery]:
+        """Each gallery that it was deleted from, in the order of their ids."""
+
+    def __init__(
+        self,
+        *,
+        galleries: _abc.Iterable[Global___PurgedGallery] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["galleries", b"galleries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeExpiredResponse: _TypeAlias = PurgeExpiredResponse  # noqa: Y015
+
+@_typing.final
+class PurgedGallery(_message.Message):
+    """What was deleted from one gallery, or would be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GALLERY_ID_FIELD_NUMBER: _builtins.int
+    TEMPLATES_FIELD_NUMBER: _builtins.int
+    SUBJECTS_FIELD_NUMBER: _builtins.int
+    gallery_id: _builtins.str
+    """Its id."""
+    templates: _builtins.int
+    """How many templates."""
+    subjects: _builtins.int
+    """How many subjects, whose last templates these were."""
+    def __init__(
+        self,
+        *,
+        gallery_id: _builtins.str = ...,
+        templates: _builtins.int = ...,
+        subjects: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery_id", b"gallery_id", "subjects", b"subjects", "templates", b"templates"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgedGallery: _TypeAlias = PurgedGallery  # noqa: Y015
+
+@_typing.final
+class ScanProgress(_message.Message):
+    """How far the search through a whole gallery has come."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEARCHED_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    GALLERY_VERSION_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    EXHAUSTIVE_FIELD_NUMBER: _builtins.int
+    NOTICE_FIELD_NUMBER: _builtins.int
+    searched: _builtins.int
+    """Templates that were searched for."""
+    total: _builtins.int
+    """Templates in all: those that were there at the beginning, and have not been deleted since."""
+    gallery_version: _builtins.int
+    """The version of the gallery that was searched last."""
+    threshold: _builtins.float
+    """The threshold that is applied."""
+    exhaustive: _builtins.bool
+    """Whether each template was compared exactly with every other. Else the best thousand of a compact scan were."""
+    notice: _builtins.str
+    """What the answer is, and what it is not; show it beside the answer."""
+    def __init__(
+        self,
+        *,
+        searched: _builtins.int = ...,
+        total: _builtins.int = ...,
+        gallery_version: _builtins.int = ...,
+        threshold: _builtins.float = ...,
+        exhaustive: _builtins.bool = ...,
+        notice: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exhaustive", b"exhaustive", "gallery_version", b"gallery_version", "notice", b"notice", "searched", b"searched", "threshold", b"threshold", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScanProgress: _TypeAlias = ScanProgress  # noqa: Y015
+
+@_typing.final
+class FindDuplicatesRequest(_message.Message):
+    """A gallery to search for duplicates."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GALLERY_ID_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    gallery_id: _builtins.str
+    """The gallery."""
+    threshold: _builtins.float
+    """Similarity at or above which two templates are a pair, from -1 to 1; unset for the model's default."""
+    def __init__(
+        self,
+        *,
+        gallery_id: _builtins.str = ...,
+        threshold: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "threshold", b"threshold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "gallery_id", b"gallery_id", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
+    _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__threshold) -> _WhichOneofReturnType__threshold | None: ...
+
+Global___FindDuplicatesRequest: _TypeAlias = FindDuplicatesRequest  # noqa: Y015
+
+@_typing.final
+class FindDuplicatesResponse(_message.Message):
+    """A pair, or how far the search has come; the first and the last answer are of the latter kind."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAIR_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def pair(self) -> Global___DuplicatePair:
+        """A pair."""
+
+    @_builtins.property
+    def progress(self) -> Global___ScanProgress:
+        """How far the search has come."""
+
+    def __init__(
+        self,
+        *,
+        pair: Global___DuplicatePair | None = ...,
+        progress: Global___ScanProgress | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "pair", b"pair", "progress", b"progress"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "pair", b"pair", "progress", b"progress"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["pair", "progress"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___FindDuplicatesResponse: _TypeAlias = FindDuplicatesResponse  # noqa: Y015
+
+@_typing.final
+class DuplicatePair(_message.Message):
+    """Two templates of different subjects that may be of one person: a lead for a human examiner. Each pair comes once."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_A_FIELD_NUMBER: _builtins.int
+    TEMPLATE_A_FIELD_NUMBER: _builtins.int
+    SUBJECT_B_FIELD_NUMBER: _builtins.int
+    TEMPLATE_B_FIELD_NUMBER: _builtins.int
+    SIMILARITY_FIELD_NUMBER: _builtins.int
+    subject_a: _builtins.str
+    """The subject of the older template."""
+    template_a: _builtins.int
+    """The older template."""
+    subject_b: _builtins.str
+    """The subject of the newer template."""
+    template_b: _builtins.int
+    """The newer template."""
+    similarity: _builtins.float
+    """Cosine similarity, from -1 to 1."""
+    def __init__(
+        self,
+        *,
+        subject_a: _builtins.str = ...,
+        template_a: _builtins.int = ...,
+        subject_b: _builtins.str = ...,
+        template_b: _builtins.int = ...,
+        similarity: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["similarity", b"similarity", "subject_a", b"subject_a", "subject_b", b"subject_b", "template_a", b"template_a", "template_b", b"template_b"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DuplicatePair: _TypeAlias = DuplicatePair  # noqa: Y015
+
+@_typing.final
+class ClusterGalleryRequest(_message.Message):
+    """A gallery to group."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GALLERY_ID_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    gallery_id: _builtins.str
+    """The gallery."""
+    threshold: _builtins.float
+    """Mean similarity that the templates of two clusters must reach to become one, from 0 to 1; unset for the model's
+    default threshold.
+    """
+    def __init__(
+        self,
+        *,
+        gallery_id: _builtins.str = ...,
+        threshold: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "threshold", b"threshold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "gallery_id", b"gallery_id", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
+    _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__threshold) -> _WhichOneofReturnType__threshold | None: ...
+
+Global___ClusterGalleryRequest: _TypeAlias = ClusterGalleryRequest  # noqa: Y015
+
+@_typing.final
+class ClusterGalleryResponse(_message.Message):
+    """A cluster, or how far the search has come; the first answer is of the latter kind."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLUSTER_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cluster(self) -> Global___Cluster:
+        """A cluster, or a part of one."""
+
+    @_builtins.property
+    def progress(self) -> Global___ScanProgress:
+        """How far the search has come."""
+
+    def __init__(
+        self,
+        *,
+        cluster: Global___Cluster | None = ...,
+        progress: Global___ScanProgress | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "event", b"event", "progress", b"progress"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "event", b"event", "progress", b"progress"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["cluster", "progress"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___ClusterGalleryResponse: _TypeAlias = ClusterGalleryResponse  # noqa: Y015
+
+@_typing.final
+class Cluster(_message.Message):
+    """Templates that may be of one person: a lead for a human examiner. Each template is in one cluster."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    COHESION_FIELD_NUMBER: _builtins.int
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Its number in this answer, from 1; a cluster of more than 1,000 templates comes in parts of the same number."""
+    size: _builtins.int
+    """How many templates are in all of it; 1 where nothing else is like this template."""
+    cohesion: _builtins.float
+    """Mean similarity of its pairs; unset where there is none."""
+    @_builtins.property
+    def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClusterMember]:
+        """Its templates, the oldest first."""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        size: _builtins.int = ...,
+        cohesion: _builtins.float | None = ...,
+        members: _abc.Iterable[Global___ClusterMember] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cohesion", b"_cohesion", "cohesion", b"cohesion"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cohesion", b"_cohesion", "cohesion", b"cohesion", "members", b"members", "number", b"number", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cohesion: _TypeAlias = _typing.Literal["cohesion"]  # noqa: Y015
+    _WhichOneofArgType__cohesion: _TypeAlias = _typing.Literal["_cohesion", b"_cohesion"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cohesion) -> _WhichOneofReturnType__cohesion | None: ...
+
+Global___Cluster: _TypeAlias = Cluster  # noqa: Y015
+
+@_typing.final
+class ClusterMember(_message.Message):
+    """A template of a cluster."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEMPLATE_ID_FIELD_NUMBER: _builtins.int
+    SUBJECT_ID_FIELD_NUMBER: _builtins.int
+    SIMILARITY_FIELD_NUMBER: _builtins.int
+    template_id: _builtins.int
+    """The template."""
+    subject_id: _builtins.str
+    """The subject that it was enrolled for."""
+    similarity: _builtins.float
+    """Cosine similarity to the mean of the cluster's templates, from -1 to 1."""
+    def __init__(
+        self,
+        *,
+        template_id: _builtins.int = ...,
+        subject_id: _builtins.str = ...,
+        similarity: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["similarity", b"similarity", "subject_id", b"subject_id", "template_id", b"template_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClusterMember: _TypeAlias = ClusterMember  # noqa: Y015

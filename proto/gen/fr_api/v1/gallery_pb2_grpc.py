@@ -65,6 +65,11 @@ class GalleryServiceStub:
                 request_serializer=fr__api_dot_v1_dot_gallery__pb2.StreamEnrolRequest.SerializeToString,
                 response_deserializer=fr__api_dot_v1_dot_gallery__pb2.StreamEnrolResponse.FromString,
                 _registered_method=True)
+        self.StreamEnrolEmbeddings = channel.stream_stream(
+                '/fr_api.v1.GalleryService/StreamEnrolEmbeddings',
+                request_serializer=fr__api_dot_v1_dot_gallery__pb2.StreamEnrolEmbeddingsRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_gallery__pb2.StreamEnrolEmbeddingsResponse.FromString,
+                _registered_method=True)
         self.Search = channel.unary_unary(
                 '/fr_api.v1.GalleryService/Search',
                 request_serializer=fr__api_dot_v1_dot_gallery__pb2.SearchRequest.SerializeToString,
@@ -85,15 +90,40 @@ class GalleryServiceStub:
                 request_serializer=fr__api_dot_v1_dot_gallery__pb2.ListSubjectsRequest.SerializeToString,
                 response_deserializer=fr__api_dot_v1_dot_gallery__pb2.ListSubjectsResponse.FromString,
                 _registered_method=True)
+        self.GetTemplate = channel.unary_unary(
+                '/fr_api.v1.GalleryService/GetTemplate',
+                request_serializer=fr__api_dot_v1_dot_gallery__pb2.GetTemplateRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_gallery__pb2.GetTemplateResponse.FromString,
+                _registered_method=True)
         self.DeleteSubject = channel.unary_unary(
                 '/fr_api.v1.GalleryService/DeleteSubject',
                 request_serializer=fr__api_dot_v1_dot_gallery__pb2.DeleteSubjectRequest.SerializeToString,
                 response_deserializer=fr__api_dot_v1_dot_gallery__pb2.DeleteSubjectResponse.FromString,
                 _registered_method=True)
+        self.EraseSubject = channel.unary_unary(
+                '/fr_api.v1.GalleryService/EraseSubject',
+                request_serializer=fr__api_dot_v1_dot_gallery__pb2.EraseSubjectRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_gallery__pb2.EraseSubjectResponse.FromString,
+                _registered_method=True)
         self.DeleteTemplate = channel.unary_unary(
                 '/fr_api.v1.GalleryService/DeleteTemplate',
                 request_serializer=fr__api_dot_v1_dot_gallery__pb2.DeleteTemplateRequest.SerializeToString,
                 response_deserializer=fr__api_dot_v1_dot_gallery__pb2.DeleteTemplateResponse.FromString,
+                _registered_method=True)
+        self.PurgeExpired = channel.unary_unary(
+                '/fr_api.v1.GalleryService/PurgeExpired',
+                request_serializer=fr__api_dot_v1_dot_gallery__pb2.PurgeExpiredRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_gallery__pb2.PurgeExpiredResponse.FromString,
+                _registered_method=True)
+        self.FindDuplicates = channel.unary_stream(
+                '/fr_api.v1.GalleryService/FindDuplicates',
+                request_serializer=fr__api_dot_v1_dot_gallery__pb2.FindDuplicatesRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_gallery__pb2.FindDuplicatesResponse.FromString,
+                _registered_method=True)
+        self.ClusterGallery = channel.unary_stream(
+                '/fr_api.v1.GalleryService/ClusterGallery',
+                request_serializer=fr__api_dot_v1_dot_gallery__pb2.ClusterGalleryRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_gallery__pb2.ClusterGalleryResponse.FromString,
                 _registered_method=True)
 
 
@@ -143,6 +173,14 @@ class GalleryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StreamEnrolEmbeddings(self, request_iterator, context):
+        """Enrols embeddings that the gallery's model made before, many with each request. Each request is answered, in any
+        order, by one response with the same item_id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Search(self, request, context):
         """Searches a gallery for the subjects most similar to a face.
         """
@@ -171,6 +209,13 @@ class GalleryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetTemplate(self, request, context):
+        """Reads a template with everything that is kept of it: for the person whom it is of, and for whoever examines a lead.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteSubject(self, request, context):
         """Deletes a subject with its templates.
         """
@@ -178,8 +223,38 @@ class GalleryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EraseSubject(self, request, context):
+        """Deletes a subject with its templates, photos and key, waits until no byte of it is left in the store, and gives a
+        receipt. Backups of the store cannot be opened for this subject any more, unless its key was copied too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteTemplate(self, request, context):
         """Deletes one template; a subject without templates stays until it is deleted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PurgeExpired(self, request, context):
+        """Deletes the templates whose time has passed, with the subjects that have none left; the server does so every hour.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindDuplicates(self, request, context):
+        """Finds templates of different subjects that are so similar that both may be of one person. Pairs come while the gallery
+        is searched; of templates that are enrolled meanwhile, none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClusterGallery(self, request, context):
+        """Groups the templates of a gallery by likeness, whatever subjects they belong to. Clusters come once all is searched.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -218,6 +293,11 @@ def add_GalleryServiceServicer_to_server(servicer, server):
                     request_deserializer=fr__api_dot_v1_dot_gallery__pb2.StreamEnrolRequest.FromString,
                     response_serializer=fr__api_dot_v1_dot_gallery__pb2.StreamEnrolResponse.SerializeToString,
             ),
+            'StreamEnrolEmbeddings': grpc.stream_stream_rpc_method_handler(
+                    servicer.StreamEnrolEmbeddings,
+                    request_deserializer=fr__api_dot_v1_dot_gallery__pb2.StreamEnrolEmbeddingsRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_gallery__pb2.StreamEnrolEmbeddingsResponse.SerializeToString,
+            ),
             'Search': grpc.unary_unary_rpc_method_handler(
                     servicer.Search,
                     request_deserializer=fr__api_dot_v1_dot_gallery__pb2.SearchRequest.FromString,
@@ -238,15 +318,40 @@ def add_GalleryServiceServicer_to_server(servicer, server):
                     request_deserializer=fr__api_dot_v1_dot_gallery__pb2.ListSubjectsRequest.FromString,
                     response_serializer=fr__api_dot_v1_dot_gallery__pb2.ListSubjectsResponse.SerializeToString,
             ),
+            'GetTemplate': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTemplate,
+                    request_deserializer=fr__api_dot_v1_dot_gallery__pb2.GetTemplateRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_gallery__pb2.GetTemplateResponse.SerializeToString,
+            ),
             'DeleteSubject': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteSubject,
                     request_deserializer=fr__api_dot_v1_dot_gallery__pb2.DeleteSubjectRequest.FromString,
                     response_serializer=fr__api_dot_v1_dot_gallery__pb2.DeleteSubjectResponse.SerializeToString,
             ),
+            'EraseSubject': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseSubject,
+                    request_deserializer=fr__api_dot_v1_dot_gallery__pb2.EraseSubjectRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_gallery__pb2.EraseSubjectResponse.SerializeToString,
+            ),
             'DeleteTemplate': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteTemplate,
                     request_deserializer=fr__api_dot_v1_dot_gallery__pb2.DeleteTemplateRequest.FromString,
                     response_serializer=fr__api_dot_v1_dot_gallery__pb2.DeleteTemplateResponse.SerializeToString,
+            ),
+            'PurgeExpired': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeExpired,
+                    request_deserializer=fr__api_dot_v1_dot_gallery__pb2.PurgeExpiredRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_gallery__pb2.PurgeExpiredResponse.SerializeToString,
+            ),
+            'FindDuplicates': grpc.unary_stream_rpc_method_handler(
+                    servicer.FindDuplicates,
+                    request_deserializer=fr__api_dot_v1_dot_gallery__pb2.FindDuplicatesRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_gallery__pb2.FindDuplicatesResponse.SerializeToString,
+            ),
+            'ClusterGallery': grpc.unary_stream_rpc_method_handler(
+                    servicer.ClusterGallery,
+                    request_deserializer=fr__api_dot_v1_dot_gallery__pb2.ClusterGalleryRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_gallery__pb2.ClusterGalleryResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -423,6 +528,33 @@ class GalleryService:
             _registered_method=True)
 
     @staticmethod
+    def StreamEnrolEmbeddings(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/fr_api.v1.GalleryService/StreamEnrolEmbeddings',
+            fr__api_dot_v1_dot_gallery__pb2.StreamEnrolEmbeddingsRequest.SerializeToString,
+            fr__api_dot_v1_dot_gallery__pb2.StreamEnrolEmbeddingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Search(request,
             target,
             options=(),
@@ -531,6 +663,33 @@ class GalleryService:
             _registered_method=True)
 
     @staticmethod
+    def GetTemplate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fr_api.v1.GalleryService/GetTemplate',
+            fr__api_dot_v1_dot_gallery__pb2.GetTemplateRequest.SerializeToString,
+            fr__api_dot_v1_dot_gallery__pb2.GetTemplateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def DeleteSubject(request,
             target,
             options=(),
@@ -558,6 +717,33 @@ class GalleryService:
             _registered_method=True)
 
     @staticmethod
+    def EraseSubject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fr_api.v1.GalleryService/EraseSubject',
+            fr__api_dot_v1_dot_gallery__pb2.EraseSubjectRequest.SerializeToString,
+            fr__api_dot_v1_dot_gallery__pb2.EraseSubjectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def DeleteTemplate(request,
             target,
             options=(),
@@ -574,6 +760,87 @@ class GalleryService:
             '/fr_api.v1.GalleryService/DeleteTemplate',
             fr__api_dot_v1_dot_gallery__pb2.DeleteTemplateRequest.SerializeToString,
             fr__api_dot_v1_dot_gallery__pb2.DeleteTemplateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeExpired(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fr_api.v1.GalleryService/PurgeExpired',
+            fr__api_dot_v1_dot_gallery__pb2.PurgeExpiredRequest.SerializeToString,
+            fr__api_dot_v1_dot_gallery__pb2.PurgeExpiredResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindDuplicates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/fr_api.v1.GalleryService/FindDuplicates',
+            fr__api_dot_v1_dot_gallery__pb2.FindDuplicatesRequest.SerializeToString,
+            fr__api_dot_v1_dot_gallery__pb2.FindDuplicatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClusterGallery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/fr_api.v1.GalleryService/ClusterGallery',
+            fr__api_dot_v1_dot_gallery__pb2.ClusterGalleryRequest.SerializeToString,
+            fr__api_dot_v1_dot_gallery__pb2.ClusterGalleryResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,10 @@ class GalleryServiceStub:
     """Enrols one face: creates the subject where it is new, and adds a template to it."""
     StreamEnrol: _grpc.StreamStreamMultiCallable[_gallery_pb2.StreamEnrolRequest, _gallery_pb2.StreamEnrolResponse]
     """Enrols many faces. Each request is answered, in any order, by one response with the same item_id."""
+    StreamEnrolEmbeddings: _grpc.StreamStreamMultiCallable[_gallery_pb2.StreamEnrolEmbeddingsRequest, _gallery_pb2.StreamEnrolEmbeddingsResponse]
+    """Enrols embeddings that the gallery's model made before, many with each request. Each request is answered, in any
+    order, by one response with the same item_id.
+    """
     Search: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.SearchRequest, _gallery_pb2.SearchResponse]
     """Searches a gallery for the subjects most similar to a face."""
     StreamSearch: _grpc.StreamStreamMultiCallable[_gallery_pb2.StreamSearchRequest, _gallery_pb2.StreamSearchResponse]
@@ -53,10 +57,24 @@ class GalleryServiceStub:
     """Describes a subject and its templates."""
     ListSubjects: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.ListSubjectsRequest, _gallery_pb2.ListSubjectsResponse]
     """Lists the subjects of a gallery, in the order of their ids."""
+    GetTemplate: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.GetTemplateRequest, _gallery_pb2.GetTemplateResponse]
+    """Reads a template with everything that is kept of it: for the person whom it is of, and for whoever examines a lead."""
     DeleteSubject: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.DeleteSubjectRequest, _gallery_pb2.DeleteSubjectResponse]
     """Deletes a subject with its templates."""
+    EraseSubject: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.EraseSubjectRequest, _gallery_pb2.EraseSubjectResponse]
+    """Deletes a subject with its templates, photos and key, waits until no byte of it is left in the store, and gives a
+    receipt. Backups of the store cannot be opened for this subject any more, unless its key was copied too.
+    """
     DeleteTemplate: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.DeleteTemplateRequest, _gallery_pb2.DeleteTemplateResponse]
     """Deletes one template; a subject without templates stays until it is deleted."""
+    PurgeExpired: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.PurgeExpiredRequest, _gallery_pb2.PurgeExpiredResponse]
+    """Deletes the templates whose time has passed, with the subjects that have none left; the server does so every hour."""
+    FindDuplicates: _grpc.UnaryStreamMultiCallable[_gallery_pb2.FindDuplicatesRequest, _gallery_pb2.FindDuplicatesResponse]
+    """Finds templates of different subjects that are so similar that both may be of one person. Pairs come while the gallery
+    is searched; of templates that are enrolled meanwhile, none.
+    """
+    ClusterGallery: _grpc.UnaryStreamMultiCallable[_gallery_pb2.ClusterGalleryRequest, _gallery_pb2.ClusterGalleryResponse]
+    """Groups the templates of a gallery by likeness, whatever subjects they belong to. Clusters come once all is searched."""
 
 @_typing.type_check_only
 class GalleryServiceAsyncStub(GalleryServiceStub):
@@ -75,6 +93,10 @@ class GalleryServiceAsyncStub(GalleryServiceStub):
     """Enrols one face: creates the subject where it is new, and adds a template to it."""
     StreamEnrol: _aio.StreamStreamMultiCallable[_gallery_pb2.StreamEnrolRequest, _gallery_pb2.StreamEnrolResponse]  # type: ignore[assignment]
     """Enrols many faces. Each request is answered, in any order, by one response with the same item_id."""
+    StreamEnrolEmbeddings: _aio.StreamStreamMultiCallable[_gallery_pb2.StreamEnrolEmbeddingsRequest, _gallery_pb2.StreamEnrolEmbeddingsResponse]  # type: ignore[assignment]
+    """Enrols embeddings that the gallery's model made before, many with each request. Each request is answered, in any
+    order, by one response with the same item_id.
+    """
     Search: _aio.UnaryUnaryMultiCallable[_gallery_pb2.SearchRequest, _gallery_pb2.SearchResponse]  # type: ignore[assignment]
     """Searches a gallery for the subjects most similar to a face."""
     StreamSearch: _aio.StreamStreamMultiCallable[_gallery_pb2.StreamSearchRequest, _gallery_pb2.StreamSearchResponse]  # type: ignore[assignment]
@@ -83,10 +105,24 @@ class GalleryServiceAsyncStub(GalleryServiceStub):
     """Describes a subject and its templates."""
     ListSubjects: _aio.UnaryUnaryMultiCallable[_gallery_pb2.ListSubjectsRequest, _gallery_pb2.ListSubjectsResponse]  # type: ignore[assignment]
     """Lists the subjects of a gallery, in the order of their ids."""
+    GetTemplate: _aio.UnaryUnaryMultiCallable[_gallery_pb2.GetTemplateRequest, _gallery_pb2.GetTemplateResponse]  # type: ignore[assignment]
+    """Reads a template with everything that is kept of it: for the person whom it is of, and for whoever examines a lead."""
     DeleteSubject: _aio.UnaryUnaryMultiCallable[_gallery_pb2.DeleteSubjectRequest, _gallery_pb2.DeleteSubjectResponse]  # type: ignore[assignment]
     """Deletes a subject with its templates."""
+    EraseSubject: _aio.UnaryUnaryMultiCallable[_gallery_pb2.EraseSubjectRequest, _gallery_pb2.EraseSubjectResponse]  # type: ignore[assignment]
+    """Deletes a subject with its templates, photos and key, waits until no byte of it is left in the store, and gives a
+    receipt. Backups of the store cannot be opened for this subject any more, unless its key was copied too.
+    """
     DeleteTemplate: _aio.UnaryUnaryMultiCallable[_gallery_pb2.DeleteTemplateRequest, _gallery_pb2.DeleteTemplateResponse]  # type: ignore[assignment]
     """Deletes one template; a subject without templates stays until it is deleted."""
+    PurgeExpired: _aio.UnaryUnaryMultiCallable[_gallery_pb2.PurgeExpiredRequest, _gallery_pb2.PurgeExpiredResponse]  # type: ignore[assignment]
+    """Deletes the templates whose time has passed, with the subjects that have none left; the server does so every hour."""
+    FindDuplicates: _aio.UnaryStreamMultiCallable[_gallery_pb2.FindDuplicatesRequest, _gallery_pb2.FindDuplicatesResponse]  # type: ignore[assignment]
+    """Finds templates of different subjects that are so similar that both may be of one person. Pairs come while the gallery
+    is searched; of templates that are enrolled meanwhile, none.
+    """
+    ClusterGallery: _aio.UnaryStreamMultiCallable[_gallery_pb2.ClusterGalleryRequest, _gallery_pb2.ClusterGalleryResponse]  # type: ignore[assignment]
+    """Groups the templates of a gallery by likeness, whatever subjects they belong to. Clusters come once all is searched."""
 
 class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
     """Keeps galleries and searches them. A search answers with leads for a human examiner, never with an identity."""
@@ -140,6 +176,16 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Enrols many faces. Each request is answered, in any order, by one response with the same item_id."""
 
     @_abc_1.abstractmethod
+    def StreamEnrolEmbeddings(
+        self,
+        request_iterator: _MaybeAsyncIterator[_gallery_pb2.StreamEnrolEmbeddingsRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_gallery_pb2.StreamEnrolEmbeddingsResponse], _abc.AsyncIterator[_gallery_pb2.StreamEnrolEmbeddingsResponse]]:
+        """Enrols embeddings that the gallery's model made before, many with each request. Each request is answered, in any
+        order, by one response with the same item_id.
+        """
+
+    @_abc_1.abstractmethod
     def Search(
         self,
         request: _gallery_pb2.SearchRequest,
@@ -172,6 +218,14 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the subjects of a gallery, in the order of their ids."""
 
     @_abc_1.abstractmethod
+    def GetTemplate(
+        self,
+        request: _gallery_pb2.GetTemplateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gallery_pb2.GetTemplateResponse, _abc.Awaitable[_gallery_pb2.GetTemplateResponse]]:
+        """Reads a template with everything that is kept of it: for the person whom it is of, and for whoever examines a lead."""
+
+    @_abc_1.abstractmethod
     def DeleteSubject(
         self,
         request: _gallery_pb2.DeleteSubjectRequest,
@@ -180,11 +234,47 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Deletes a subject with its templates."""
 
     @_abc_1.abstractmethod
+    def EraseSubject(
+        self,
+        request: _gallery_pb2.EraseSubjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gallery_pb2.EraseSubjectResponse, _abc.Awaitable[_gallery_pb2.EraseSubjectResponse]]:
+        """Deletes a subject with its templates, photos and key, waits until no byte of it is left in the store, and gives a
+        receipt. Backups of the store cannot be opened for this subject any more, unless its key was copied too.
+        """
+
+    @_abc_1.abstractmethod
     def DeleteTemplate(
         self,
         request: _gallery_pb2.DeleteTemplateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gallery_pb2.DeleteTemplateResponse, _abc.Awaitable[_gallery_pb2.DeleteTemplateResponse]]:
         """Deletes one template; a subject without templates stays until it is deleted."""
+
+    @_abc_1.abstractmethod
+    def PurgeExpired(
+        self,
+        request: _gallery_pb2.PurgeExpiredRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gallery_pb2.PurgeExpiredResponse, _abc.Awaitable[_gallery_pb2.PurgeExpiredResponse]]:
+        """Deletes the templates whose time has passed, with the subjects that have none left; the server does so every hour."""
+
+    @_abc_1.abstractmethod
+    def FindDuplicates(
+        self,
+        request: _gallery_pb2.FindDuplicatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_gallery_pb2.FindDuplicatesResponse], _abc.AsyncIterator[_gallery_pb2.FindDuplicatesResponse]]:
+        """Finds templates of different subjects that are so similar that both may be of one person. Pairs come while the gallery
+        is searched; of templates that are enrolled meanwhile, none.
+        """
+
+    @_abc_1.abstractmethod
+    def ClusterGallery(
+        self,
+        request: _gallery_pb2.ClusterGalleryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_gallery_pb2.ClusterGalleryResponse], _abc.AsyncIterator[_gallery_pb2.ClusterGalleryResponse]]:
+        """Groups the templates of a gallery by likeness, whatever subjects they belong to. Clusters come once all is searched."""
 
 def add_GalleryServiceServicer_to_server(servicer: GalleryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

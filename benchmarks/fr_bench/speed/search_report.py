@@ -1,0 +1,156 @@
+"""The report of searches: its main figures, its lines and its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
+
+from fr_bench.speed.search_values import SearchDetail, SearchPoint, SubjectFigures
+
+# A table of text; the first row is its head.
+Rows = Sequence[Sequence[str]]
+
+_UNKNOWN = "unknown"
+
+
+def search_figures(detail: SearchDetail) -> dict[str, Any]:
+    """The figures that the JSON begins with: those of our index, and of the first peer that was named."""
+    ours, peer = detail.ours, detail.peer
+    return {
+        "p50_ms": ours.p50_ms,
+        "p95_ms": ours.p95_ms,
+        "peer_p50_ms": None if peer is None else peer.p50_ms,
+        "ratio": detail.ratio,
+        "rank1": ours.accuracy.rank1,
+        "top20_recall": detail.top20_recall,
+        "bytes_per_template": ours.scan_bytes_per_template,
+        "build_s": ours.build_s,
+        "score_error": ours.accuracy.score_error,
+        "shared_ratio": ours.shared_ratio,
+        "together_per_s": ours.together_per_s,
+        "all_bytes_per_template": ours.bytes_per_template,
+    }
+
+
+def search_title(detail: SearchDetail) -> str:
+    """A line that tells the measurements apart."""
+    settings = detail.settings
+    probes = "" if detail.photos is None else f", probes of {detail.photos.name}"
+    return f"fr bench search: {settings.index}, {settings.size:,} templates of {settings.dimension} values{probes}"
+
+
+def search_parts(detail: SearchDetail) -> list[str]:
+    """Of the name of its files."""
+    settings = detail.settings
+    return ["search", settings.index, str(settings.size), "" if detail.photos is None else detail.photos.name]
+
+
+def search_lines(detail: SearchDetail) -> list[str]:
+    """What was searched for, what with, and what is only predicted."""
+    settings, point = detail.settings, detail.point
+    photos = detail.photos
+    if photos is None:
+        probes = f"{settings.probes} drawn probes, at a cosine of {detail.mated_cosine:g} to their mates"
+    else:
+        probes = (
+            f"{photos.pairs} faces of {photos.name}, each with another photo of the person enrolled (cosine: lowest "
+            f"{photos.cosine_min:.2f}, median {photos.cosine_median:.2f}; {photos.without_face} pairs left out, "
+            "without a face on both)"
+        )
+    return [
+        f"Gallery: uniform random unit vectors of {settings.dimension} values, seed {settings.seed}; {probes}",
+        f"Each probe once alone, in {settings.repeat} rounds, and in searches of {settings.concurrency} together; "
+        f"{settings.k} candidates; {settings.threads} threads",
+        f"Exact search (float64): {point.exact_s:.1f} s for all probes with the drawing of the gallery; the mate is "
+        f"first for {point.exact_rank1_mated:.4f} of them",
+        *(f"{item.subject}: {item.settings}" for item in point.figures),
+        *(
+            f"Predicted, not measured, by the straight line through {item.sizes[0]:,} and {item.sizes[1]:,}: "
+            f"{item.subject} at {item.size:,}: p50 {item.p50_ms:.0f} ms"
+            + (f", {item.bytes_total / 1e9:.1f} GB" if item.bytes_total is not None else "")
+            for item in detail.predictions
+        ),
+    ]
+
+
+def search_tables(detail: SearchDetail) -> list[Rows]:
+    """One table of times, one of what was found and of memory, and one of all sizes."""
+    point, k = detail.point, detail.settings.k
+    tables: list[Rows] = [_times(point, detail.settings.concurrency), _found(point, k)]
+    return [*tables, _sizes(detail.sweep, k)] if detail.sweep else tables
+
+
+def _times(point: SearchPoint, concurrency: int) -> Rows:
+    first = point.figures[0].p50_ms
+    rows = [
+        (
+            item.subject,
+            _p50(point, item.subject),
+            f"{item.p95_ms:.2f}",
+            f"{item.p50_ms / first:.2f}",
+            f"{item.alone_per_s:.0f}",
+            f"{item.together_per_s:.0f}",
+            f"{item.shared_ratio:.2f}",
+            f"{item.build_s:.1f}",
+        )
+        for item in point.figures
+    ]
+    head = (
+        "searched",
+        "p50, ms (of the rounds)",
+        "p95, ms",
+        "p50 / ours",
+        "probes/s alone",
+        f"probes/s, {concurrency} together",
+    )
+    return [(*head, "together / alone", "built in, s"), *rows]
+
+
+def _p50(point: SearchPoint, subject: str) -> str:
+    """The median over the rounds, with the quickest and the slowest round."""
+    own = [item.p50_ms for item in point.rounds if item.subject == subject]
+    return f"{median(own):.2f} ({min(own):.2f} to {max(own):.2f})"
+
+
+def _found(point: SearchPoint, k: int) -> Rows:
+    rows = [
+        (
+            item.subject,
+            f"{item.accuracy.rank1:.4f}",
+            f"{item.accuracy.recall:.4f}",
+            f"{item.accuracy.score_error:.1e}",
+            _bytes(item.bytes_per_template),
+            _bytes(item.scan_bytes_per_template),
+            _bytes(None if item.memory.resident_bytes is None else item.memory.resident_bytes / point.size),
+            item.memory_source,
+        )
+        for item in point.figures
+    ]
+    head = ("searched", "rank-1 as exact", f"recall of the top {k}", "scores off by at most", "bytes a template")
+    return [(*head, "of them scanned", "growth of the process", "bytes told by"), *rows]
+
+
+def _sizes(points: Sequence[SearchPoint], k: int) -> Rows:
+    rows = [_at(point, item) for point in points for item in point.figures]
+    return [
+        ("templates", "searched", "p50, ms", f"recall of the top {k}", "rank-1 as exact", "built in, s", "GB"),
+        *rows,
+    ]
+
+
+def _at(point: SearchPoint, item: SubjectFigures) -> Sequence[str]:
+    total = item.memory.total_bytes
+    return (
+        f"{point.size:,}",
+        item.subject,
+        f"{item.p50_ms:.2f}",
+        f"{item.accuracy.recall:.4f}",
+        f"{item.accuracy.rank1:.4f}",
+        f"{item.build_s:.1f}",
+        _UNKNOWN if total is None else f"{total / 1e9:.3f}",
+    )
+
+
+def _bytes(value: float | None) -> str:
+    return _UNKNOWN if value is None else f"{value:.0f}"

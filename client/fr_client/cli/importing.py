@@ -1,0 +1,176 @@
+"""`fr gallery import`: embeddings that were made before into a gallery, through one stream."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fr_api.v1 import common_pb2
+from fr_client.cli.import_run import Import, Tally
+from fr_client.cli.progress import progress
+from fr_client.cli.refused import refused_file
+from fr_client.cli.show import console, model_name, plain, print_json, table
+from fr_client.cli.state import AsJson, GalleryId, Unusable, connected, error_keys, fail
+from fr_client.errors import FrApiError
+
+if TYPE_CHECKING:
+    from fr_client.cli.embeddings import EmbeddingFile
+
+# Exit status where every row was sent and some were refused; that of a command stopped by Ctrl-C, as shells have it.
+SOME_REFUSED = 3
+_INTERRUPTED = 130
+# PACK@VERSION:SHA256; the sum may be cut short, as `fr gallery show` does, since no two packs begin alike by chance.
+_MODEL = re.compile(r"(?P<pack>[^@:]+)@(?P<version>[^@:]+):(?P<sha256>[0-9a-f]{12,64})")
+
+
+def import_embeddings(
+    context: typer.Context,
+    gallery_id: GalleryId,
+    vectors: Annotated[
+        Path,
+        typer.Argument(
+            metavar="VECTORS", help="FILE.npy, a row for each embedding; or FILE.parquet.", show_default=False
+        ),
+    ],
+    subjects: Annotated[
+        Path | None,
+        typer.Argument(metavar="ROWS.csv", help="With FILE.npy: whose each of its rows is.", show_default=False),
+    ] = None,
+    *,
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="PACK@VERSION:SHA256",
+            help="The model that made them, which must be the gallery's (`fr gallery show`).",
+            show_default=False,
+        ),
+    ],
+    normalise: Annotated[bool, typer.Option("--normalise", help="Bring the embeddings to length 1.")] = False,
+    first_row: Annotated[int, typer.Option(min=1, help="The first row to import; a file begins with row 1.")] = 1,
+    last_row: Annotated[int, typer.Option(min=0, help="The last row to import; 0 for all.")] = 0,
+    refused_to: Annotated[
+        Path | None,
+        typer.Option("--refused", metavar="FILE.csv", help="Write the refused rows here.", show_default=False),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Import embeddings that the gallery's model made before.
+
+    ROWS.csv has the header subject_id and, if wanted, display_name and columns of metadata, and a row for each row of
+    FILE.npy. FILE.parquet has the columns subject_id, embedding and, if wanted, display_name; others are metadata.
+
+    A row that is sent twice is stored twice. Where the run stops early, it says with which row to go on.
+
+    Exit status 0: every row is in the gallery. 3: some were refused. 1: the run stopped early.
+    """
+    stopped: FrApiError | Unusable | None = None
+    interrupted = False
+    with connected(context, as_json) as client:
+        gallery = client.get_gallery(gallery_id)
+        _require_model(model, gallery.model)
+        file = _opened(vectors, subjects)
+        last = min(last_row or file.count, file.count)
+        total = max(last + 1 - first_row, 0)
+        columns = ("row", "subject_id", "reason", "message")
+        with refused_file(refused_to, columns) as write, progress("Importing", "embeddings", total) as advance:
+            run = Import(client, gallery, file, normalise, advance, write)
+            try:
+                run.run(first_row, last)
+            except (FrApiError, Unusable) as error:
+                stopped = error
+            except KeyboardInterrupt:
+                interrupted = True
+        if as_json:
+            print_json(_as_keys(gallery_id, run.tally, stopped))
+        else:
+            _print_tally(gallery_id, run.tally)
+    if stopped is not None or interrupted:
+        _print_rest(run.tally, last)
+    if stopped is not None:
+        fail(stopped)
+    if interrupted:
+        raise typer.Exit(_INTERRUPTED)
+    if run.tally.refused:
+        raise typer.Exit(SOME_REFUSED)
+
+
+def _opened(vectors: Path, subjects: Path | None) -> EmbeddingFile:
+    try:
+        from fr_client.cli.embeddings import open_embeddings
+    except ModuleNotFoundError as error:
+        raise Unusable(
+            "IMPORT_UNAVAILABLE", "Importing needs NumPy, which is not installed: pip install 'fr-core[import]'."
+        ) from error
+    return open_embeddings(vectors, subjects)
+
+
+def _require_model(named: str, model: common_pb2.ModelId) -> None:
+    """Raise `Unusable` unless the model is named as the gallery's."""
+    parts = _MODEL.fullmatch(named)
+    if parts is None:
+        raise Unusable(
+            "MODEL_INVALID",
+            f"{named!r} names no model: PACK@VERSION:SHA256 does, such as {model_name(model)}, the gallery's. "
+            "The sum may be cut to 12 digits.",
+        )
+    same = (parts["pack"], parts["version"]) == (model.pack, model.version)
+    if not same or not model.sha256.startswith(parts["sha256"]):
+        raise Unusable(
+            "MODEL_MISMATCH",
+            f"The gallery is of model {model_name(model)}; embeddings of {named} cannot be compared with its own.",
+        )
+
+
+def _as_keys(gallery_id: str, tally: Tally, stopped: FrApiError | Unusable | None) -> dict[str, Any]:
+    keys: dict[str, Any] = {
+        "gallery_id": gallery_id,
+        "stored": tally.stored,
+        "new_subjects": tally.new_subjects,
+        "refused": dict(tally.refused),
+        "first_refusals": [
+            {"row": one.row, "subject_id": one.subject_id, "reason": one.reason, "message": one.message}
+            for one in tally.told
+        ],
+        "turned_down": tally.turned_down,
+        "unanswered": tally.unanswered,
+        "next_row": tally.next_row,
+        "seconds": round(tally.seconds, 3),
+    }
+    return keys if stopped is None else keys | {"error": error_keys(stopped)}
+
+
+def _print_tally(gallery_id: str, tally: Tally) -> None:
+    out = console()
+    refused = tally.refused.total()
+    pace = f" in {tally.seconds:.1f} s ({tally.done / tally.seconds:,.0f}/s)" if tally.seconds else ""
+    text = f"{tally.stored:,} embeddings stored ({tally.new_subjects:,} new subjects), {refused:,} refused{pace}."
+    out.print(plain(f"Gallery {gallery_id}: {text}"), style="bold")
+    if not refused:
+        return
+    out.print(plain(", ".join(f"{reason}: {count:,}" for reason, count in tally.refused.most_common())))
+    rows = table("Row", "Subject", "Reason", "Message", right=("Row",))
+    for one in tally.told:
+        rows.add_row(str(one.row), plain(one.subject_id), one.reason, plain(one.message))
+    out.print(rows)
+    if refused > len(tally.told):
+        out.print(f"... and {refused - len(tally.told):,} more; --refused FILE.csv writes all of them.", markup=False)
+
+
+def _print_rest(tally: Tally, last: int) -> None:
+    """Say on standard error how to go on after a run that stopped early."""
+    if tally.turned_down is not None:
+        begin, end = tally.turned_down
+        typer.echo(f"Rows {begin} to {end} were not stored: --first-row {begin} --last-row {end} sends them.", err=True)
+    for begin, end in tally.unanswered:
+        typer.echo(
+            f"Rows {begin} to {end} were sent and not answered: they were stored together, or not at all. Look for "
+            f"one of their subjects before you send them again (--first-row {begin} --last-row {end}).",
+            err=True,
+        )
+    if tally.next_row <= last:
+        typer.echo(
+            f"The rows from {tally.next_row} on were not sent: go on with --first-row {tally.next_row}.", err=True
+        )

@@ -1,0 +1,170 @@
+"""The key-encryption key: 32 bytes that open every store made with it, kept apart from the store by whoever runs it."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import secrets
+import shlex
+import stat
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fr_core.errors import KeyUnavailable
+
+KEY_BYTES = 32
+
+_COMMAND_S = 30.0
+_ID_PREFIX = b"fr-core key-encryption key"
+_KEY_TEXT = re.compile(r"[0-9a-fA-F]{64}\n?")
+# A key has 65 bytes; whoever names a large file by mistake shall not have it read whole.
+_LONGEST = 128
+
+
+@dataclass(frozen=True, slots=True)
+class KeyEncryptionKey:
+    """The key that wraps the keys of a store; its bytes show in no text of it.
+
+    Attributes:
+        secret: 32 bytes.
+
+    Raises:
+        ValueError: of another length.
+    """
+
+    secret: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if len(self.secret) != KEY_BYTES:
+            raise ValueError(f"a key-encryption key has {KEY_BYTES} bytes")
+
+    @property
+    def key_id(self) -> str:
+        """16 hexadecimal digits that tell keys apart and reveal nothing of them."""
+        return hashlib.sha256(_ID_PREFIX + self.secret).hexdigest()[:16]
+
+
+def load_key(source: str) -> KeyEncryptionKey:
+    """Return the key of a source.
+
+    Args:
+        source: `file:PATH`, `env:NAME`, or `command:CMD ARGS`, which is run without a shell and has 30 seconds to print
+            the key. The key is written as 64 hexadecimal digits; one line break may follow.
+
+    Raises:
+        KeyUnavailable: another source, nothing there, no key, or a file that others can read.
+    """
+    kind, colon, rest = source.partition(":")
+    readers = {"file": _from_file, "env": _from_environment, "command": _from_command}
+    # A source of another kind may be the key itself, so that it is not repeated.
+    if not colon or kind not in readers or not rest:
+        raise KeyUnavailable("The source of the key is neither of `file:`, `env:` and `command:`.")
+    text = readers[kind](rest)
+    if not _KEY_TEXT.fullmatch(text):
+        raise KeyUnavailable("What the source of the key holds is not 64 hexadecimal digits.", source=kind)
+    return KeyEncryptionKey(bytes.fromhex(text.strip()))
+
+
+def new_key_file(path: Path) -> KeyEncryptionKey:
+    """Make a random key and write it to a new file of mode 0600, durably.
+
+    Raises:
+        KeyUnavailable: there is a file of that name, or it cannot be written; nothing is left of it then.
+    """
+    key = KeyEncryptionKey(secrets.token_bytes(KEY_BYTES))
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise KeyUnavailable("The file of the key cannot be made.", errno=_name(error)) from error
+    try:
+        try:
+            with os.fdopen(handle, "w", encoding="ascii") as file:
+                os.fchmod(file.fileno(), 0o600)  # whatever the umask is
+                file.write(f"{key.secret.hex()}\n")
+                file.flush()
+                os.fsync(file.fileno())
+            _sync_folder(path.parent)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise KeyUnavailable("The file of the key cannot be written.", errno=_name(error)) from error
+    return key
+
+
+def key_beside(folder: Path, new: bool) -> KeyEncryptionKey:
+    """Return the key in the file beside a data folder: FOLDER.key.
+
+    Args:
+        folder: the data folder.
+        new: whether nothing is under a key yet, so that one is made where there is none.
+
+    Raises:
+        KeyUnavailable: the file is not there, and `new` is false; or as `load_key` and `new_key_file`.
+    """
+    path = folder.with_name(f"{folder.name}.key")
+    if path.exists():
+        return load_key(f"file:{path}")
+    if not new:
+        raise KeyUnavailable("The key of the galleries is not beside their folder, in the file FOLDER.key.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise KeyUnavailable("The file of the key cannot be made.", errno=_name(error)) from error
+    return new_key_file(path)
+
+
+def _from_file(path: str) -> str:
+    try:
+        with Path(path).open("rb") as file:
+            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+                raise KeyUnavailable("The file of the key can be read by others; give it mode 0600.", source="file")
+            return _text(file.read(_LONGEST))
+    except OSError as error:
+        raise KeyUnavailable("The file of the key cannot be read.", source="file", errno=_name(error)) from error
+
+
+def _from_environment(name: str) -> str:
+    text = os.environ.get(name)
+    if text is None:
+        raise KeyUnavailable("The environment variable of the key is not set.", source="env")
+    return text
+
+
+def _from_command(line: str) -> str:
+    try:
+        command = shlex.split(line)
+    except ValueError as error:
+        raise KeyUnavailable("The command of the key has a quotation that does not end.", source="command") from error
+    if not command:
+        raise KeyUnavailable("The command of the key is empty.", source="command")
+    try:
+        # What it says on stderr may hold a secret of the key manager.
+        ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_COMMAND_S, check=False)
+    except OSError as error:
+        raise KeyUnavailable("The command of the key cannot be run.", source="command", errno=_name(error)) from error
+    except subprocess.TimeoutExpired:
+        # Not raised from it: it holds what the command printed.
+        raise KeyUnavailable(f"The command of the key took more than {_COMMAND_S:g} s.", source="command") from None
+    if ran.returncode:
+        raise KeyUnavailable("The command of the key failed.", source="command", status=str(ran.returncode))
+    return _text(ran.stdout[:_LONGEST])
+
+
+def _text(data: bytes) -> str:
+    return data.decode("ascii", errors="replace")
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _name(error: OSError) -> str:
+    return errno.errorcode.get(error.errno or 0, "unknown")

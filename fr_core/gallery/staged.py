@@ -1,0 +1,119 @@
+"""A file that is not there or whole: written under another name, and given its own when it is proved and durable."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from fr_core.errors import StoreFailed, TargetTaken
+
+_NEW = ".new"
+_BLOCK = 2**20
+
+
+class Staged:
+    """A new file of mode 0600 beside its target, for one process at a time; see `staged`.
+
+    Attributes:
+        path: where it is written, by the name of the target and `.new`.
+    """
+
+    def __init__(self, target: Path, secret: bool) -> None:
+        self._target = target
+        self._secret = secret
+        self.path = target.with_name(f"{target.name}{_NEW}")
+        self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever had it before may have renamed it since it was opened.
+            if not os.path.samestat(os.fstat(self._handle), self.path.stat()):
+                raise BlockingIOError(errno.EWOULDBLOCK, "renamed")
+            os.fchmod(self._handle, 0o600)
+            os.ftruncate(self._handle, 0)  # what a process that died has left
+        except BaseException:
+            os.close(self._handle)
+            raise
+
+    def keep(self) -> None:
+        """Make it durable and give it the name of its target, which it replaces."""
+        with _disk_errors():
+            os.fsync(self._handle)
+            with _replaced(self._target, self._secret):
+                self.path.rename(self._target)
+                folder = os.open(self._target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    os.fsync(folder)
+                finally:
+                    os.close(folder)
+
+    def close(self) -> None:
+        """Remove it, unless it was kept."""
+        try:
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(self._handle), self.path.stat()):
+                    self.path.unlink()
+                    if self._secret:
+                        _overwrite(self._handle)
+        finally:
+            os.close(self._handle)
+
+
+@contextmanager
+def staged(target: Path, *, secret: bool = False) -> Iterator[Staged]:
+    """Yield the file that may become `target`; where the block fails, or does not keep it, nothing is left of it.
+
+    Args:
+        target: its name.
+        secret: overwrite what it replaces, or itself where it is not kept, with zeros.
+
+    Raises:
+        TargetTaken: another process writes the same file at this moment.
+        StoreFailed: the disk refuses.
+    """
+    with _disk_errors():
+        try:
+            file = Staged(target, secret)
+        except BlockingIOError as error:
+            raise TargetTaken("Another process writes this file at this moment.") from error
+    try:
+        yield file
+    finally:
+        with _disk_errors():
+            file.close()
+
+
+@contextmanager
+def _replaced(target: Path, secret: bool) -> Iterator[None]:
+    """Overwrite a file that the block has replaced."""
+    if not secret or not target.exists():
+        yield
+        return
+    before = os.open(target, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        yield
+        _overwrite(before)
+    finally:
+        os.close(before)
+
+
+def _overwrite(handle: int) -> None:
+    """Write zeros over a file that has no name any more; one that still has another name is somebody's own."""
+    found = os.fstat(handle)
+    if found.st_nlink:
+        return
+    for begin in range(0, found.st_size, _BLOCK):
+        os.pwrite(handle, bytes(min(_BLOCK, found.st_size - begin)), begin)
+    os.fsync(handle)
+
+
+@contextmanager
+def _disk_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        cause = errno.errorcode.get(error.errno or 0, "unknown")
+        raise StoreFailed("A file of the backup cannot be written.", errno=cause) from error

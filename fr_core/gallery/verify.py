@@ -1,0 +1,85 @@
+"""Reading a data folder from outside of the process that holds it: for its verification, and for backups.
+
+The lock of a data folder keeps a second writer away. Who reads takes no part in it: SQLite's write-ahead log gives a
+reader in another process one moment of the store, whatever is written meanwhile. What has to wait for such a reader is
+the emptying of the log, and so the end of an erasure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import apsw
+
+from fr_core.errors import NoStore, StoreCorrupt
+from fr_core.gallery.keys import KeyEncryptionKey
+from fr_core.gallery.schema import SCHEMA_VERSION
+from fr_core.gallery.sqlite_check import Verified, require_sound
+from fr_core.gallery.sqlite_rows import sqlite_errors
+from fr_core.gallery.sqlite_snapshot import SqliteSnapshot
+from fr_core.gallery.sqlite_store import DATABASE_NAME
+from fr_core.gallery.upgrade import known_version, unlocked
+
+# How long to wait for a lock: a server that starts, or that recovers its log, holds one.
+_BUSY_MS = 5_000
+# Vectors that are held at a time.
+_ROWS = 4_096
+
+
+def verify(folder: Path, key: KeyEncryptionKey) -> Verified:
+    """Check everything that a data folder holds, and return how much that is; a server may run on it.
+
+    The file is checked in full, every row is authenticated, every template and photo opened, and tables and counts are
+    compared. Nothing is changed.
+
+    Raises:
+        NoStore: there is nothing that could be checked.
+        StoreNewer: a later version wrote it.
+        WrongKey: it is under another key.
+        StoreCorrupt: something is not as it was written; `check` says what.
+        StoreFailed: the disk refuses, or another program holds the database.
+    """
+    with reading(folder, key) as snapshot:
+        return require_sound(snapshot.connection, snapshot.vault, _ROWS)
+
+
+def require_store(folder: Path) -> Path:
+    """Return the path of the database in a data folder; raises `NoStore`."""
+    path = folder / DATABASE_NAME
+    if not path.is_file():
+        raise NoStore("The folder holds no galleries.")
+    return path
+
+
+@contextmanager
+def reading(folder: Path, key: KeyEncryptionKey) -> Iterator[SqliteSnapshot]:
+    """Yield one moment of the store of a data folder, through a connection of its own that cannot write.
+
+    Raises:
+        NoStore, StoreNewer, WrongKey, StoreCorrupt, StoreFailed: as `verify` does.
+    """
+    path = require_store(folder)
+    with sqlite_errors(), _schema_errors():
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            # The log is its server's to copy, or of the server that starts next.
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            connection.set_busy_timeout(_BUSY_MS)
+            for pragma in ("query_only = ON", "cell_size_check = ON", "trusted_schema = OFF", "temp_store = MEMORY"):
+                connection.execute(f"PRAGMA {pragma}")
+            connection.execute("BEGIN")
+            if known_version(connection) < SCHEMA_VERSION:
+                raise NoStore("The galleries are of an earlier version.")
+            yield SqliteSnapshot(connection, unlocked(connection, key))
+        finally:
+            connection.close()
+
+
+@contextmanager
+def _schema_errors() -> Iterator[None]:
+    try:
+        yield
+    except apsw.SQLError as error:
+        raise StoreCorrupt("The database does not have the tables that it should have.", check="schema") from error

@@ -1,0 +1,165 @@
+"""`fr gallery backup`, `restore`, `verify` and `key`: work on a data folder, on its own machine, without the server."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from fr_core.gallery.keys import KeyEncryptionKey
+    from fr_core.gallery.saved import Extent
+    from fr_core.gallery.sqlite_check import Verified
+
+key = typer.Typer(name="key", help="Make and change the key of a data folder.", no_args_is_help=True)
+
+Data = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Folder of the galleries (gallery.folder).")]
+Key = Annotated[
+    str,
+    typer.Option(
+        "--key",
+        metavar="SOURCE",
+        help="Key of the galleries, file:PATH, env:NAME or command:CMD (gallery.key); DIR.key if unset.",
+    ),
+]
+ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Configuration in TOML.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+Backup = Annotated[Path, typer.Argument(metavar="OUT", help="File of the backup.", show_default=False)]
+Keys = Annotated[
+    Path, typer.Option("--keys", metavar="KEYS", help="File of the subjects' keys; keep one alone, apart from backups.")
+]
+
+
+def backup(
+    out: Backup, keys: Keys, data: Data = None, key: Key = "", config: ConfigFile = None, as_json: AsJson = False
+) -> None:
+    """Back up the galleries into OUT, which must not exist, and replace the older KEYS; a server may run meanwhile."""
+    with _reporting(as_json):
+        from fr_core.gallery.backup import back_up
+
+        extent = back_up(*_data_and_key(data, key, config), out, keys, datetime.now(UTC))
+        if as_json:
+            _print_json({"backup": str(out), "keys": str(keys), **asdict(extent)})
+            return
+        typer.echo(f"Backed up to {out}, read again and checked: {_counts(extent)}.")
+        typer.echo(f"The keys of the subjects are in {keys}: keep this file alone, apart from the backups.")
+
+
+def restore(
+    out: Backup, keys: Keys, data: Data = None, key: Key = "", config: ConfigFile = None, as_json: AsJson = False
+) -> None:
+    """Make an empty folder the data folder of a backup, without those who were erased after it was made."""
+    with _reporting(as_json):
+        from fr_core.gallery.restore import restore as restored_from
+
+        folder, opened = _data_and_key(data, key, config)
+        restored = restored_from(out, keys, opened, folder)
+        created = restored.created.isoformat(timespec="seconds")
+        if as_json:
+            told = {"data": str(folder), "created": created, **asdict(restored.held)}
+            _print_json({**told, "erased_since": restored.erased_since})
+            return
+        typer.echo(f"Restored to {folder} and checked: {_counts(restored.held)}, as of {created}.")
+        typer.echo(f"Left out, because they were erased or deleted since: {restored.erased_since} subjects.")
+
+
+def verify(data: Data = None, key: Key = "", config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Check everything in a data folder, changing nothing; exit status 1 with the reason unless all of it is sound."""
+    with _reporting(as_json):
+        from fr_core.gallery.verify import verify as verified
+
+        folder, opened = _data_and_key(data, key, config)
+        found = verified(folder, opened)
+        if as_json:
+            _print_json({"data": str(folder), **asdict(found)})
+            return
+        typer.echo(f"Opened and checked in {folder}: {_counts(found)}.")
+        typer.echo("The database file is whole, every row is as it was written, and the counts agree.")
+
+
+@key.command("new")
+def new_key(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="It must not exist.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Make a random key and write it to a new file that only its owner can read."""
+    with _reporting(as_json):
+        from fr_core.gallery.keys import new_key_file
+
+        made = new_key_file(file)
+        if as_json:
+            _print_json({"file": str(file), "key_id": made.key_id})
+            return
+        typer.echo(f"{file}: key {made.key_id}. Keep a copy in a safe place: without it, everything is lost.")
+
+
+@key.command("rotate")
+def rotate_key(
+    new: Annotated[str, typer.Option("--new", metavar="SOURCE", help="The key to put it under, such as file:PATH.")],
+    data: Data = None,
+    key: Key = "",
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put a data folder, which no server uses, under another key; the one before opens nothing of it from then on."""
+    with _reporting(as_json):
+        from fr_core.gallery.keys import load_key
+        from fr_core.gallery.sqlite_store import SqliteStore
+        from fr_core.gallery.verify import require_store
+
+        folder, before = _data_and_key(data, key, config)
+        after = load_key(new)
+        require_store(folder)
+        with closing(SqliteStore(folder, before)) as store:
+            store.rotate(after)
+        if as_json:
+            _print_json({"data": str(folder), "before": before.key_id, "after": after.key_id})
+            return
+        typer.echo(f"{folder} is under the key {after.key_id}; the key {before.key_id} opens nothing of it any more.")
+        typer.echo("Start the server with the new key, and take a backup: its file of keys replaces the one before.")
+
+
+def _data_and_key(data: Path | None, key: str, config: Path | None) -> tuple[Path, KeyEncryptionKey]:
+    """Return the data folder and its key, found as `fr serve` finds them; a key is never made."""
+    from fr_core.gallery.keys import load_key
+    from fr_server.config import load_config
+    from fr_server.main import data_folder
+
+    named = {"gallery.folder": None if data is None else str(data), "gallery.key": key or None}
+    tree = load_config(config, (), {name: value for name, value in named.items() if value is not None})
+    folder = data_folder(tree)
+    return folder, load_key(tree.gallery.key or f"file:{folder.absolute()}.key")
+
+
+def _counts(found: Extent | Verified) -> str:
+    return ", ".join(f"{number} {name}" for name, number in asdict(found).items())
+
+
+def _print_json(content: object) -> None:
+    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+@contextmanager
+def _reporting(as_json: bool) -> Iterator[None]:
+    """Turn an error into a message and exit status 1; with `as_json`, into a document on standard output too."""
+    from fr_core.errors import FrError
+
+    # What was begun is undone on the way out.
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        yield
+    except FrError as error:
+        if as_json:
+            _print_json({"error": {"reason": error.reason, "message": error.message, "metadata": error.metadata}})
+        typer.echo(f"{error.reason}: {error.message}", err=True)
+        raise typer.Exit(1) from error
+    finally:
+        signal.signal(signal.SIGTERM, before)

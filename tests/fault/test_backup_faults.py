@@ -1,0 +1,339 @@
+"""What befalls backups: changed bytes, full disks, sudden death, a server that writes. Each with its control."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import apsw
+import numpy as np
+import pytest
+
+from fr_core.errors import FrError, StoreFailed
+from fr_core.gallery.backup import back_up
+from fr_core.gallery.galleries import Galleries
+from fr_core.gallery.keys import KeyEncryptionKey
+from fr_core.gallery.restore import restore
+from fr_core.gallery.saved import saved_store
+from fr_core.gallery.staged import Staged
+from fr_core.gallery.values import Enrolment, NewTemplate
+from fr_core.gallery.verify import verify
+from fr_core.types import Embedding, ModelId
+
+KEY = KeyEncryptionKey(bytes(range(32)))
+MODEL = ModelId("null", "1", "0" * 64)
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+SIZE = 16
+CHANGES = 600
+
+CHILD = f"""
+import itertools, os, sys, threading
+from pathlib import Path
+import numpy as np
+from fr_core.gallery.galleries import Galleries
+from fr_core.gallery.keys import KeyEncryptionKey
+from fr_core.gallery.values import Enrolment, NewTemplate
+from fr_core.types import Embedding, ModelId
+
+MODEL = ModelId("null", "1", "0" * 64)
+galleries = Galleries.open(Path(sys.argv[1]), key=KeyEncryptionKey(bytes(range(32))), index="numpy")
+
+def work(worker):
+    for number in itertools.count():
+        vector = np.random.default_rng(worker * 1_000_000 + number).standard_normal({SIZE})
+        embedding = Embedding((vector / np.linalg.norm(vector)).astype(np.float32), MODEL)
+        galleries.enrol("g", Enrolment(f"new-{{worker}}-{{number}}", NewTemplate(embedding)))
+        os.write(1, f"new-{{worker}}-{{number}}\\n".encode())
+
+for worker in range(3):
+    threading.Thread(target=work, args=(worker,)).start()
+"""
+
+# Backs up, and kills itself at the write whose number is the third argument.
+DIE = """
+import os, signal, sys
+from datetime import UTC, datetime
+from pathlib import Path
+import apsw
+from fr_core.gallery.backup import back_up
+from fr_core.gallery.keys import KeyEncryptionKey
+
+class Deadly(apsw.VFS):
+    def __init__(self):
+        super().__init__("deadly", "")
+    def xOpen(self, name, flags):
+        return File("", name, flags)
+
+class File(apsw.VFSFile):
+    left = int(sys.argv[3])
+    def xWrite(self, data, offset):
+        File.left -= 1
+        if File.left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().xWrite(data, offset)
+
+vfs = Deadly()
+out = Path(sys.argv[2])
+keys = out.with_name("keys")
+back_up(Path(sys.argv[1]), KeyEncryptionKey(bytes(range(32))), out, keys, datetime.now(UTC), vfs="deadly")
+"""
+
+
+def embedding(seed: int) -> Embedding:
+    vector = np.random.default_rng(seed).standard_normal(SIZE)
+    return Embedding((vector / np.linalg.norm(vector)).astype(np.float32), MODEL)
+
+
+def fill(folder: Path, subjects: int = 12) -> None:
+    with Galleries.open(folder, key=KEY, index="numpy") as galleries:
+        galleries.create("g", "", MODEL, SIZE, keeps_photos=True)
+        for seed in range(subjects):
+            template = NewTemplate(embedding(seed), f"{seed:064x}", 0.5, bytes([seed]) * 700)
+            galleries.enrol("g", Enrolment(f"s{seed % 8}", template, "Name", {"k": "v"}))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `data`, its backup `out` and the `keys` of it; nobody changes them."""
+    folder = tmp_path_factory.mktemp("made")
+    fill(folder / "data")
+    back_up(folder / "data", KEY, folder / "out", folder / "keys", NOW)
+    return folder
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """The same, to be changed."""
+    fill(tmp_path / "data")
+    back_up(tmp_path / "data", KEY, tmp_path / "out", tmp_path / "keys", NOW)
+    return tmp_path
+
+
+def everything(out: Path, keys: Path) -> object:
+    with saved_store(out, keys, KEY) as saved:
+        found = saved.created, saved.extent, saved.galleries, saved.numbers, list(saved.subjects())
+        return *found, list(saved.erasures())
+
+
+# --- changed bytes ------------------------------------------------------------------------------------------
+
+
+def changed_byte(data: bytes, rng: np.random.Generator) -> bytes:
+    place = int(rng.integers(len(data)))
+    return data[:place] + bytes([data[place] ^ int(rng.integers(1, 256))]) + data[place + 1 :]
+
+
+def cut_short(data: bytes, rng: np.random.Generator) -> bytes:
+    return data[: int(rng.integers(len(data)))]
+
+
+def swapped_pages(data: bytes, rng: np.random.Generator) -> bytes:
+    pages = [data[at : at + 8_192] for at in range(0, len(data), 8_192)]
+    first, second = rng.choice(len(pages), 2, replace=False)
+    pages[first], pages[second] = pages[second], pages[first]
+    return b"".join(pages)
+
+
+def finds_nothing_amiss(path: Path) -> bool:
+    """Whether SQLite itself takes a file for sound."""
+    try:
+        with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
+            return bool(connection.execute("PRAGMA integrity_check").get == "ok")
+    except apsw.Error:
+        return False
+
+
+@pytest.mark.parametrize("name", ["out", "keys"])
+@pytest.mark.parametrize(
+    ("change", "times"), [(changed_byte, CHANGES), (cut_short, 40), (swapped_pages, 10)], ids=lambda value: str(value)
+)
+def test_a_change_is_found_or_does_no_harm(
+    made: Path,
+    tmp_path: Path,
+    name: str,
+    change: Callable[[bytes, np.random.Generator], bytes],
+    times: int,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Every answer equals that of the unchanged file, or there is none; what SQLite alone would let pass is counted."""
+    before = everything(made / "out", made / "keys")
+    whole = (made / name).read_bytes()
+    rng = np.random.default_rng(7)
+    counts: Counter[str] = Counter()
+    spoilt = tmp_path / name
+    paths = {"out": made / "out", "keys": made / "keys", name: spoilt}
+    for _ in range(times):
+        data = change(whole, rng)
+        if data == whole:
+            continue
+        spoilt.write_bytes(data)
+        try:
+            assert everything(paths["out"], paths["keys"]) == before
+            counts["harmless"] += 1
+        except FrError:
+            counts["found"] += 1
+            counts["found by the ciphers alone"] += finds_nothing_amiss(spoilt)
+        assert sorted(path.name for path in tmp_path.iterdir()) == [name]
+    with capsys.disabled():
+        sys.stdout.write(f"\n{name}, {change.__name__}: {dict(counts)}\n")
+    assert counts["found"] > times / 20
+    if change is changed_byte:
+        assert counts["found by the ciphers alone"] > 0  # the control: SQLite would have let it pass
+
+
+def test_a_damaged_backup_leaves_no_folder(own: Path) -> None:
+    whole = (own / "out").read_bytes()
+    with closing(apsw.Connection(str(own / "out"))) as connection:
+        connection.execute("UPDATE photos SET sealed = zeroblob(40) WHERE template_id = 12").fetchall()
+    with pytest.raises(FrError) as raised:
+        restore(own / "out", own / "keys", KEY, own / "deep" / "new")
+    assert (raised.value.reason, raised.value.metadata) == ("BACKUP_UNUSABLE", {"check": "photo"})
+    assert not (own / "deep").exists()
+    (own / "out").write_bytes(whole)  # the control
+    assert restore(own / "out", own / "keys", KEY, own / "deep" / "new").held.photos == 12
+
+
+# --- a full disk --------------------------------------------------------------------------------------------
+
+
+class Small(apsw.VFS):
+    """A disk that takes so many bytes and no more."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__("small", "")
+        self.room = room
+        self.written = 0
+
+    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - SQLite's
+        return _SmallFile(self, name, flags)
+
+
+class _SmallFile(apsw.VFSFile):
+    def __init__(self, disk: Small, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
+        super().__init__("", name, flags)
+        self._disk = disk
+
+    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - SQLite's
+        if self._disk.written + len(data) > self._disk.room:
+            raise apsw.FullError("full")
+        self._disk.written += len(data)
+        super().xWrite(data, offset)
+
+
+@pytest.fixture
+def disk() -> Iterator[Small]:
+    small = Small(2**40)
+    yield small
+    small.unregister()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_disk_that_is_full_in_the_middle_leaves_nothing_of_a_backup(own: Path, disk: Small) -> None:
+    older = (own / "keys").read_bytes()
+    back_up(own / "data", KEY, own / "control", own / "keys-2", NOW, vfs="small")
+    needed, before = disk.written, names(own)
+    for room in range(0, needed, needed // 12):
+        disk.room, disk.written = room, 0
+        with pytest.raises(StoreFailed):
+            back_up(own / "data", KEY, own / "new", own / "keys", NOW, vfs="small")
+        assert names(own) == before
+        assert (own / "keys").read_bytes() == older
+    disk.room, disk.written = needed, 0  # the control: with as much room as it needs
+    back_up(own / "data", KEY, own / "new", own / "keys", NOW, vfs="small")
+    assert restore(own / "new", own / "keys", KEY, own / "restored").held.templates == 12
+
+
+def test_a_disk_that_is_full_in_the_middle_leaves_nothing_of_a_restoration(own: Path, disk: Small) -> None:
+    restore(own / "out", own / "keys", KEY, own / "control", vfs="small")
+    needed, before = disk.written, names(own)
+    (own / "empty").mkdir()
+    for room in range(0, needed, needed // 12):
+        for folder in ("new", "empty"):
+            disk.room, disk.written = room, 0
+            with pytest.raises(StoreFailed):
+                restore(own / "out", own / "keys", KEY, own / folder, vfs="small")
+        assert names(own) == sorted([*before, "empty"])
+        assert names(own / "empty") == []
+    disk.room, disk.written = needed, 0  # the control
+    assert restore(own / "out", own / "keys", KEY, own / "empty", vfs="small").held.templates == 12
+
+
+# --- sudden death -------------------------------------------------------------------------------------------
+
+
+def test_death_in_the_middle_leaves_the_older_backup_and_keys_in_force(own: Path) -> None:
+    older = (own / "keys").read_bytes()
+    ended = []
+    for write in (0, 2, 5, 9, 10_000):
+        out = own / f"out-{write}"
+        child = subprocess.run([sys.executable, "-c", DIE, own / "data", out, str(write)], timeout=60, check=False)
+        ended.append(child.returncode)
+        if child.returncode == -signal.SIGKILL:
+            assert not out.exists()
+            assert (own / "keys").read_bytes() == older
+    assert ended == [-signal.SIGKILL] * 4 + [0]  # the last is the control
+    assert not (own / "keys.new").exists()
+    for name in ("out", "out-10000"):
+        assert restore(own / name, own / "keys", KEY, own / f"new-{name}").held.templates == 12
+
+
+def test_a_backup_that_does_not_get_its_name_has_changed_nothing_for_the_older(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The keys get their name first. The other order is the control: a backup without keys that open all of it."""
+    with Galleries.open(own / "data", key=KEY, index="numpy") as galleries:
+        galleries.enrol("g", Enrolment("later", NewTemplate(embedding(99))))
+        galleries.erase_subject("g", "s0")
+    keep, kept = Staged.keep, list[str]()
+
+    def keep_one(self: Staged) -> None:
+        if kept:
+            raise StoreFailed("The power has failed.")
+        kept.append(self.path.name)
+        keep(self)
+
+    monkeypatch.setattr(Staged, "keep", keep_one)
+    with pytest.raises(StoreFailed):
+        back_up(own / "data", KEY, own / "out-2", own / "keys", NOW)
+    assert kept == ["keys.new"]
+    assert names(own) == ["data", "keys", "out"]
+    restored = restore(own / "out", own / "keys", KEY, own / "new")
+    assert (restored.held.subjects, restored.erased_since) == (7, 1)
+
+
+# --- a server that writes -----------------------------------------------------------------------------------
+
+
+def test_backups_beside_a_process_that_enrols_hold_all_that_was_acknowledged(own: Path) -> None:
+    """The folder is locked by the other process; that each backup holds more than the one before is the control."""
+    child = subprocess.Popen([sys.executable, "-c", CHILD, own / "data"], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    try:
+        sizes = []
+        for number in range(3):
+            acknowledged = [child.stdout.readline().strip() for _ in range(60)]
+            out = own / f"out-{number}"
+            back_up(own / "data", KEY, out, own / "keys", NOW)
+            with saved_store(out, own / "keys", KEY) as saved:
+                held = {subject.subject_id for subject in saved.subjects() if subject is not None}
+            assert set(acknowledged) <= held
+            sizes.append(len(held))
+        assert verify(own / "data", KEY).subjects >= sizes[-1]
+    finally:
+        child.kill()
+        child.wait()
+        child.stdout.close()
+    assert sizes[0] < sizes[1] < sizes[2]
+    for number, size in enumerate(sizes):  # the newest keys open each of them
+        restored = restore(own / f"out-{number}", own / "keys", KEY, own / f"new-{number}")
+        assert (restored.held.subjects, restored.erased_since) == (size, 0)
+    assert verify(own / "data", KEY).subjects >= sizes[-1]

@@ -1,0 +1,181 @@
+"""`fr enrol` with a journal, with a list of refused photos, and with a report of similar subjects."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from fr_client import Client
+from fr_client.cli.main import build
+from serving import Running, photo
+
+Fr = Callable[..., tuple[int, Any, str]]
+
+
+@pytest.fixture
+def fr(server: Running, monkeypatch: pytest.MonkeyPatch) -> Fr:
+    """A function that runs `fr enrol team ... --json`: exit status, what it printed, standard error."""
+    monkeypatch.setenv("FR_SERVER", server.address)
+
+    def run(*words: object) -> tuple[int, Any, str]:
+        result = CliRunner().invoke(build(), ["enrol", "team", *(str(word) for word in words), "--json"])
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+        return result.exit_code, json.loads(result.stdout), result.stderr
+
+    return run
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    """Three subjects with four photos, of which one has no face."""
+    folder = tmp_path / "people"
+    for name, blues in {"ada": (1, 2), "grace": (3,)}.items():
+        (folder / name).mkdir(parents=True)
+        for blue in blues:
+            (folder / name / f"{blue}.png").write_bytes(photo(blue))
+    (folder / "grace" / "empty.png").write_bytes(photo())
+    return folder
+
+
+@pytest.fixture
+def sent(server: Running, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The subjects of the photos that the command sends."""
+    names: list[str] = []
+    enrol_many = Client.enrol_many
+
+    def watched(self: Client, gallery_id: str, faces: Any, **options: Any) -> Any:
+        def noted() -> Iterator[Any]:
+            for item in faces:
+                names.append(item.subject_id)
+                yield item
+
+        return enrol_many(self, gallery_id, noted(), **options)
+
+    monkeypatch.setattr(Client, "enrol_many", watched)
+    return names
+
+
+def counts(told: Any) -> tuple[int, int, int]:
+    return told["stored"], told["already_enrolled"], told["refused"]
+
+
+def test_a_second_run_sends_only_what_is_new_or_has_changed(
+    sent: list[str], fr: Fr, people: Path, tmp_path: Path
+) -> None:
+    journal = tmp_path / "team.journal"
+    code, told, _ = fr(people, "--create", "--journal", journal)
+    assert (code, counts(told), len(sent)) == (3, (3, 0, 1), 4)
+    sent.clear()
+    code, again, _ = fr(people, "--journal", journal)
+    assert (code, counts(again), sent) == (3, (0, 3, 1), [])
+    assert again["refusals"] == told["refusals"]
+
+    (people / "ada" / "9.png").write_bytes(photo(9))
+    (people / "ada" / "1.png").write_bytes(photo(7))
+    os.utime(people / "ada" / "2.png", ns=(1, 1))
+    code, told, _ = fr(people, "--journal", journal)
+    assert (code, counts(told), sent) == (3, (2, 2, 1), ["ada", "ada", "ada"])
+    sent.clear()
+    assert counts(fr(people, "--journal", journal)[1]) == (0, 4, 1)
+    assert sent == []
+
+
+def test_refused_photos_are_sent_again_only_where_asked_for(
+    sent: list[str], fr: Fr, people: Path, tmp_path: Path
+) -> None:
+    journal = tmp_path / "team.journal"
+    fr(people, "--create", "--journal", journal)
+    sent.clear()
+    code, told, _ = fr(people, "--journal", journal, "--retry-refused")
+    assert (code, counts(told), sent) == (3, (0, 3, 1), ["grace"])
+
+
+def test_a_run_that_was_stopped_goes_on_where_it_was(
+    sent: list[str], fr: Fr, server: Running, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = tmp_path / "team.journal"
+    enrol = server.app.galleries.enrol
+    calls: list[None] = []
+
+    def fails_later(*arguments: Any) -> Any:
+        calls.append(None)
+        if len(calls) > 2:
+            raise RuntimeError("a defect")
+        return enrol(*arguments)
+
+    monkeypatch.setattr(server.app.galleries, "enrol", fails_later)
+    code, told, _ = fr(people, "--create", "--journal", journal, "--in-flight", 1)
+    assert (code, counts(told)) == (3, (2, 0, 2))
+    assert {one["reason"] for one in told["refusals"]} == {"INTERNAL", "NO_FACE"}
+    monkeypatch.undo()
+    monkeypatch.setenv("FR_SERVER", server.address)
+    # A failure of the server is no finding about a photo: it is sent again, and the photo without a face is not.
+    code, told, _ = fr(people, "--journal", journal)
+    assert (code, counts(told)) == (3, (1, 2, 1))
+
+
+def test_a_journal_of_a_gallery_that_was_deleted_and_made_again_is_refused(
+    fr: Fr, server: Running, people: Path, tmp_path: Path
+) -> None:
+    journal = tmp_path / "team.journal"
+    fr(people, "--create", "--journal", journal)
+    with Client(server.address) as client:
+        client.delete_gallery("team")
+    code, told, error = fr(people, "--create", "--journal", journal)
+    assert (code, told["error"]["reason"]) == (1, "JOURNAL_OTHER")
+    assert "Each gallery needs its own" in error
+    with Client(server.address) as client:
+        assert client.get_gallery("team").template_count == 0
+
+
+def test_what_an_earlier_run_without_the_journal_enrolled_is_not_sent(
+    sent: list[str], fr: Fr, people: Path, tmp_path: Path
+) -> None:
+    fr(people, "--create")
+    sent.clear()
+    code, told, _ = fr(people, "--journal", tmp_path / "team.journal")
+    assert (code, counts(told), sent) == (3, (0, 3, 1), ["grace"])
+
+
+def test_photos_of_a_lost_journal_are_not_enrolled_twice(fr: Fr, server: Running, people: Path, tmp_path: Path) -> None:
+    journal = tmp_path / "team.journal"
+    fr(people, "--create", "--journal", journal)
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:2]))  # what the disk had not yet when the power failed
+    code, told, _ = fr(people, "--journal", journal)
+    assert (code, counts(told)) == (3, (0, 3, 1))
+    with Client(server.address) as client:
+        assert client.get_gallery("team").template_count == 3
+
+
+def test_refused_photos_are_listed_in_a_file(fr: Fr, people: Path, tmp_path: Path) -> None:
+    refused_to = tmp_path / "refused.csv"
+    fr(people, "--create", "--refused", refused_to)
+    with refused_to.open(newline="") as lines:
+        (row,) = csv.DictReader(lines)
+    assert (Path(row["file"]).name, row["subject_id"], row["reason"]) == ("empty.png", "grace", "NO_FACE")
+
+
+def test_similar_subjects_are_listed_as_leads(
+    fr: Fr, server: Running, people: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (people / "ada again").mkdir()
+    (people / "ada again" / "1.png").write_bytes(photo(1, width=420))
+    (people / "grace" / "empty.png").unlink()
+    code, told, _ = fr(people, "--create", "--report-similar")
+    assert (code, counts(told)) == (0, (4, 0, 0))
+    (pair,) = told["similar_subjects"]
+    assert pair["subject_ids"] == ["ada", "ada again"]
+    assert pair["similarity"] == pytest.approx(1.0)
+    (people / "ada again" / "2.png").write_bytes(photo(1, width=430))
+    shown = CliRunner().invoke(build(), ["enrol", "team", str(people), "--report-similar"]).stdout
+    assert "These subjects may be the same person: leads to check (1)." in shown
+    assert "ada again" in shown
+    assert "similar_subjects" not in fr(people)[1]

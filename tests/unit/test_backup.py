@@ -1,0 +1,514 @@
+"""Backups: what they hold and do not hold, what an erasure leaves of them, and which files belong together."""
+
+from __future__ import annotations
+
+import stat
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import apsw
+import numpy as np
+import pytest
+
+from fr_core.errors import (
+    BackupMismatch,
+    BackupUnusable,
+    NoStore,
+    StoreCorrupt,
+    StoreInUse,
+    StoreNewer,
+    TargetTaken,
+    WrongKey,
+)
+from fr_core.gallery.backup import back_up
+from fr_core.gallery.folder import DataFolder
+from fr_core.gallery.galleries import Galleries
+from fr_core.gallery.keys import KeyEncryptionKey
+from fr_core.gallery.restore import Restored, restore
+from fr_core.gallery.saved import Extent, saved_store
+from fr_core.gallery.schema import SCHEMA_VERSION
+from fr_core.gallery.sqlite_check import Verified
+from fr_core.gallery.sqlite_store import DATABASE_NAME, SqliteStore
+from fr_core.gallery.values import Enrolment, NewTemplate, Subject
+from fr_core.gallery.verify import reading, verify
+from fr_core.types import Embedding, ModelId
+
+KEY = KeyEncryptionKey(bytes(range(32)))
+OTHER_KEY = KeyEncryptionKey(bytes(range(1, 33)))
+MODEL = ModelId("null", "1", "0" * 64)
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
+SIZE = 16
+PHOTO = b"\xff\xd8 a photo of somebody " + bytes(range(256)) * 20
+
+
+def embedding(seed: int) -> Embedding:
+    vector = np.random.default_rng(seed).standard_normal(SIZE)
+    return Embedding((vector / np.linalg.norm(vector)).astype(np.float32), MODEL)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The folders of a test, and the way from one to another."""
+
+    path: Path
+
+    @property
+    def data(self) -> Path:
+        return self.path / "data"
+
+    @property
+    def keys(self) -> Path:
+        return self.path / "apart" / "fr.keys"
+
+    def open(self, folder: Path | None = None, key: KeyEncryptionKey = KEY) -> Galleries:
+        return Galleries.open(folder or self.data, key=key, index="numpy", clock=lambda: NOW)
+
+    def back_up(self, name: str, folder: Path | None = None, key: KeyEncryptionKey = KEY) -> Extent:
+        return back_up(folder or self.data, key, self.path / name, self.keys, NOW)
+
+    def restore(self, name: str, key: KeyEncryptionKey = KEY, to: str = "new") -> Restored:
+        return restore(self.path / name, self.keys, key, self.path / to)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    (tmp_path / "apart").mkdir()
+    return Place(tmp_path)
+
+
+def enrol(galleries: Galleries, gallery: str, subject: str, seed: int, **more: Any) -> int:
+    template = NewTemplate(embedding(seed), f"{seed:064x}", 0.1 * (seed % 7), PHOTO + bytes([seed % 256]))
+    enrolment = Enrolment(subject, template, f"Name of {subject}", {"case": subject[-1], "étape": "1"})
+    return galleries.enrol(gallery, replace(enrolment, **more)).template_id
+
+
+def fill(place: Place) -> Galleries:
+    galleries = place.open()
+    galleries.create("g", "A gallery", MODEL, SIZE, keeps_photos=True, retention=timedelta(days=9))
+    galleries.create("h", "", MODEL, SIZE, expires=NOW + timedelta(days=1))
+    galleries.create("empty", "", MODEL, SIZE)
+    for seed in range(1, 13):
+        enrol(galleries, "g", f"subject-{seed % 4}", seed)
+        enrol(galleries, "h", f"subject-{seed % 3}", seed, metadata={})
+    return galleries
+
+
+@pytest.fixture
+def galleries(place: Place) -> Iterator[Galleries]:
+    with fill(place) as opened:
+        yield opened
+
+
+def contents(galleries: Galleries) -> dict[str, Any]:
+    """Everything that can be read of galleries; vectors and photos as bytes."""
+    found: dict[str, Any] = {}
+    for info in galleries.list().items:
+        subjects: Sequence[Subject] = galleries.subjects(info.gallery_id).items
+        kept = [
+            galleries.template(info.gallery_id, template.template_id)
+            for subject in subjects
+            for template in subject.templates
+        ]
+        texts = [(one.subject_id, one.info, one.embedding.vector.tobytes(), one.photo) for one in kept]
+        found[info.gallery_id] = (info, [replace(one, metadata=dict(one.metadata)) for one in subjects], texts)
+    return found
+
+
+# --- there and back -----------------------------------------------------------------------------------------
+
+
+def test_everything_comes_back(place: Place, galleries: Galleries) -> None:
+    before = contents(galleries)
+    assert place.back_up("out") == Extent(3, 7, 24, 12)
+    restored = place.restore("out")
+    assert restored == Restored(NOW, Verified(3, 7, 24, 12), 0)
+    with place.open(place.path / "new") as again:
+        assert contents(again) == before
+        found = again.search("g", embedding(5), 1, 0.9)
+        assert found.identification.candidates[0].subject_id == "subject-1"
+        assert found.identification.candidates[0].similarity == pytest.approx(1.0, abs=1e-6)
+        assert enrol(again, "g", "subject-9", 99) == 25
+
+
+def test_an_empty_store_comes_back(place: Place) -> None:
+    place.open().close()
+    assert place.back_up("out") == Extent(0, 0, 0, 0)
+    assert place.restore("out").held == Verified(0, 0, 0, 0)
+    place.open(place.path / "new").close()
+
+
+def test_a_backup_of_a_restored_store(place: Place, galleries: Galleries) -> None:
+    before = contents(galleries)
+    place.back_up("out")
+    place.restore("out")
+    place.back_up("out-2", place.path / "new")
+    place.restore("out-2", to="newer")
+    with place.open(place.path / "newer") as again:
+        assert contents(again) == before
+
+
+def test_a_backup_is_one_moment_of_a_store_that_is_written_to(place: Place, galleries: Galleries) -> None:
+    ended = threading.Event()
+
+    def write() -> None:
+        seed = 1_000
+        while not ended.is_set():
+            enrol(galleries, "h", f"more-{seed}", seed, metadata={})
+            seed += 1
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        extents = [place.back_up(f"out-{number}") for number in range(4)]
+    finally:
+        ended.set()
+        thread.join()
+    assert extents[0].templates < extents[-1].templates
+    for number, extent in enumerate(extents):
+        restored = restore(place.path / f"out-{number}", place.keys, KEY, place.path / f"new-{number}")
+        assert (restored.held.templates, restored.erased_since) == (extent.templates, 0)
+
+
+def test_a_store_whose_process_died_is_backed_up_with_its_log(place: Place) -> None:
+    with fill(place):
+        log = place.data / f"{DATABASE_NAME}-wal"
+        assert log.stat().st_size > 0
+        left = place.path / "left"
+        left.mkdir()
+        for file in (place.data / DATABASE_NAME, log):
+            (left / file.name).write_bytes(file.read_bytes())
+    assert place.back_up("out", left) == Extent(3, 7, 24, 12)
+    assert verify(left, KEY) == Verified(3, 7, 24, 12)
+    assert (left / log.name).stat().st_size > 0
+
+
+def test_files_are_for_their_owner_alone_and_nothing_lies_beside_them(place: Place, galleries: Galleries) -> None:
+    place.back_up("out")
+    place.restore("out")
+    assert sorted(path.name for path in place.path.iterdir()) == ["apart", "data", "new", "out"]
+    assert [path.name for path in place.keys.parent.iterdir()] == ["fr.keys"]
+    assert sorted(path.name for path in (place.path / "new").iterdir()) == ["galleries.db", "galleries.lock"]
+    for path in (place.path / "out", place.keys, place.path / "new" / DATABASE_NAME):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+# --- erasure ------------------------------------------------------------------------------------------------
+
+
+def test_who_is_erased_is_gone_from_older_backups(place: Place, galleries: Galleries) -> None:
+    place.back_up("out")
+    galleries.erase_subject("g", "subject-1")
+    galleries.delete_subject("h", "subject-2")
+    before = contents(galleries)
+    place.back_up("out-2")
+    restored = place.restore("out")
+    assert (restored.held, restored.erased_since) == (Verified(3, 5, 17, 9), 2)
+    with place.open(place.path / "new") as again:
+        after = contents(again)
+        for name, (info, subjects, templates) in before.items():
+            assert after[name][1:] == (subjects, templates)
+            assert after[name][0].version > 0
+            assert replace(after[name][0], version=info.version) == info
+        enrolled = enrol(again, "g", "subject-1", 200)
+    assert enrolled == 25
+    with closing(SqliteStore(place.path / "new", KEY)) as store, store.snapshot() as snapshot:
+        assert snapshot.connection.execute("SELECT count(*) FROM erasures").get == 1
+
+
+def test_a_backup_alone_holds_no_id_no_name_no_vector_and_no_key(place: Place, galleries: Galleries) -> None:
+    place.back_up("out")
+    with reading(place.data, KEY) as snapshot:
+        wrapped = [key for (key,) in snapshot.connection.execute("SELECT wrapped_key FROM subjects")]
+    secrets = [b"subject-1", b"Name of", b"tape", f"{5:064x}".encode(), embedding(5).vector.tobytes(), PHOTO[:200]]
+    out, keys = (path.read_bytes() for path in (place.path / "out", place.keys))
+    assert not [secret for secret in (*secrets, *wrapped) if secret in out]
+    assert not [secret for secret in secrets if secret in keys]
+    assert all(key in keys for key in wrapped)
+    stored = (place.data / DATABASE_NAME).read_bytes() + (place.data / f"{DATABASE_NAME}-wal").read_bytes()
+    assert secrets[0] in stored  # the control: what is searched for is there to be found
+    assert b"A gallery" in out
+
+
+def test_numbers_of_later_rows_are_not_given_again_after_a_restoration(place: Place, galleries: Galleries) -> None:
+    place.back_up("out")
+    last = enrol(galleries, "g", "later", 50)
+    galleries.erase_subject("g", "later")
+    place.back_up("out-2")
+    place.restore("out")
+    with place.open(place.path / "new") as again:
+        assert enrol(again, "g", "another", 51) == last + 1
+
+
+def test_a_newer_file_of_keys_under_a_rotated_key_opens_older_backups(place: Place) -> None:
+    fill(place).close()
+    place.back_up("out")
+    with closing(SqliteStore(place.data, KEY)) as store:
+        store.rotate(OTHER_KEY)
+    place.back_up("out-2", key=OTHER_KEY)
+    with pytest.raises(WrongKey):
+        place.restore("out")
+    assert not (place.path / "new").exists()
+    assert place.restore("out", OTHER_KEY).held == Verified(3, 7, 24, 12)
+    assert verify(place.path / "new", OTHER_KEY) == Verified(3, 7, 24, 12)
+
+
+def test_keys_that_are_replaced_are_overwritten(place: Place, galleries: Galleries) -> None:
+    place.back_up("out")
+    with place.keys.open("rb") as before:
+        size = place.keys.stat().st_size
+        place.back_up("out-2")
+        assert before.read() == bytes(size)
+    linked = place.path / "linked"
+    linked.hardlink_to(place.keys)  # the control: a file that has another name is not theirs to overwrite
+    whole = linked.read_bytes()
+    place.back_up("out-3")
+    assert linked.read_bytes() == whole != place.keys.read_bytes()
+
+
+def test_a_link_to_the_keys_stays_one(place: Place, galleries: Galleries) -> None:
+    place.back_up("out")
+    link = place.path / "link"
+    link.symlink_to(place.keys)
+    before = place.keys.read_bytes()
+    back_up(place.data, KEY, place.path / "out-2", link, NOW)
+    assert link.is_symlink()
+    assert place.keys.read_bytes() != before
+    assert place.restore("out-2").erased_since == 0
+
+
+# --- files that do not belong together ----------------------------------------------------------------------
+
+
+def test_a_backup_that_exists_is_not_replaced(place: Place, galleries: Galleries) -> None:
+    (place.path / "out").write_bytes(b"something")
+    with pytest.raises(TargetTaken):
+        place.back_up("out")
+    assert (place.path / "out").read_bytes() == b"something"
+    assert not place.keys.exists()
+    with pytest.raises(TargetTaken):
+        back_up(place.data, KEY, place.keys, place.keys, NOW)
+
+
+def test_a_file_that_holds_no_keys_is_not_replaced(place: Place, galleries: Galleries) -> None:
+    place.keys.write_bytes(b"something else of somebody")
+    with pytest.raises(BackupUnusable):
+        place.back_up("out")
+    assert place.keys.read_bytes() == b"something else of somebody"
+    assert not (place.path / "out").exists()
+
+
+def test_keys_of_another_store_are_neither_replaced_nor_used(place: Place, galleries: Galleries) -> None:
+    place.back_up("out")
+    kept = place.keys.read_bytes()
+    other = Place(place.path / "other")
+    with fill(other) as filled:  # with greater numbers, so that it is not by these that they are told apart
+        enrol(filled, "g", "one-more", 70)
+    other.data.rename(place.path / "data-2")
+    with pytest.raises(BackupMismatch):
+        place.back_up("out-2", place.path / "data-2")
+    assert place.keys.read_bytes() == kept
+    place.keys.unlink()
+    place.back_up("out-2", place.path / "data-2")
+    with pytest.raises(BackupMismatch):
+        place.restore("out")
+
+
+def test_keys_that_are_older_than_the_backup_are_refused(place: Place, galleries: Galleries) -> None:
+    place.back_up("out")
+    older = place.keys.read_bytes()
+    enrol(galleries, "g", "later", 50)
+    place.back_up("out-2")
+    newer = place.keys.read_bytes()
+    place.keys.write_bytes(older)
+    with pytest.raises(BackupMismatch):
+        place.restore("out-2")
+    assert place.restore("out").erased_since == 0
+    place.keys.write_bytes(newer)
+    assert place.restore("out-2", to="new-2").held.templates == 25
+
+
+def test_newer_keys_are_not_replaced_by_those_of_an_older_copy(place: Place) -> None:
+    fill(place).close()
+    (place.path / "copy").mkdir()
+    (place.path / "copy" / DATABASE_NAME).write_bytes((place.data / DATABASE_NAME).read_bytes())
+    with place.open() as galleries:
+        galleries.erase_subject("g", "subject-1")
+    place.back_up("out")
+    with pytest.raises(BackupMismatch):
+        place.back_up("out-2", place.path / "copy")
+
+
+@pytest.mark.parametrize(
+    ("name", "sql", "check"),
+    [
+        ("out", "UPDATE backup SET created_us = 1", "backup"),
+        ("out", "UPDATE galleries SET keeps_photos = 0", "galleries"),
+        ("out", "DELETE FROM galleries WHERE gallery_no = 3", "extent"),
+        ("out", "DELETE FROM subjects WHERE subject_no = 7", "extent"),
+        ("out", "UPDATE subjects SET gallery_no = 1 WHERE subject_no = 4", "counts"),
+        ("out", "UPDATE subjects SET gallery_no = 9 WHERE subject_no = 4", "subject_gallery"),
+        ("out", "UPDATE subjects SET sealed = (SELECT sealed FROM subjects WHERE subject_no = 3)", "subject"),
+        ("out", "UPDATE templates SET template_id = 99 WHERE template_id = 2", "templates"),
+        ("out", "UPDATE templates SET subject_no = 9 WHERE row_no = 20", "templates"),
+        ("out", "INSERT INTO photos VALUES (999, x'00')", "extent"),
+        ("out", "UPDATE photos SET template_id = 999 WHERE template_id = 3", "photo"),
+        ("out", "CREATE TABLE another (a)", "schema"),
+        ("apart/fr.keys", "UPDATE keys SET last_subject_no = 99", "keys"),
+        ("apart/fr.keys", "DELETE FROM subject_keys WHERE subject_no = 2", "subject_keys"),
+        ("apart/fr.keys", "UPDATE subject_keys SET wrapped_key = zeroblob(60) WHERE subject_no = 2", "subject_key"),
+        ("apart/fr.keys", "DELETE FROM erasures", "erasures"),
+    ],
+)
+def test_what_was_altered_is_told_from_what_was_erased(
+    place: Place, galleries: Galleries, name: str, sql: str, check: str
+) -> None:
+    galleries.erase_subject("g", "subject-1")
+    place.back_up("out")
+    with closing(apsw.Connection(str(place.path / name))) as connection:
+        connection.execute(sql).fetchall()
+    with pytest.raises(BackupUnusable) as raised:
+        place.restore("out")
+    assert raised.value.metadata["check"] == check
+    assert not (place.path / "new").exists()
+
+
+def test_a_backup_that_claims_to_have_a_log_gets_none(place: Place, galleries: Galleries) -> None:
+    """Bytes 18 and 19 of a database say so; SQLite would make a log on the disk of the backup."""
+    place.back_up("out")
+    whole = (place.path / "out").read_bytes()
+    (place.path / "out").write_bytes(whole[:18] + b"\2\2" + whole[20:])
+    with saved_store(place.path / "out", place.keys, KEY) as saved:
+        assert len(list(saved.subjects())) == 7
+        assert sorted(path.name for path in place.path.iterdir()) == ["apart", "data", "out"]
+
+
+@pytest.mark.parametrize("swapped", [True, False])
+def test_files_given_the_wrong_way_round_or_not_there(place: Place, galleries: Galleries, swapped: bool) -> None:
+    place.back_up("out")
+    out, keys = (place.keys, place.path / "out") if swapped else (place.path / "none", place.keys)
+    with pytest.raises(BackupUnusable):
+        restore(out, keys, KEY, place.path / "new")
+    assert not (place.path / "new").exists()
+
+
+@pytest.mark.parametrize("name", ["out", "apart/fr.keys"])
+def test_a_newer_format_is_refused(place: Place, galleries: Galleries, name: str) -> None:
+    place.back_up("out")
+    with closing(apsw.Connection(str(place.path / name))) as connection:
+        connection.execute("PRAGMA user_version = 2")
+    with pytest.raises(StoreNewer):
+        place.restore("out")
+
+
+# --- folders ------------------------------------------------------------------------------------------------
+
+
+def test_only_an_empty_folder_is_restored_into(place: Place, galleries: Galleries) -> None:
+    place.back_up("out")
+    for folder, error in ((place.data, TargetTaken), (place.keys.parent, TargetTaken)):
+        names = sorted(folder.iterdir())
+        with pytest.raises(error):
+            restore(place.path / "out", place.keys, KEY, folder)
+        assert sorted(folder.iterdir()) == names
+    (place.path / "new").mkdir()
+    assert place.restore("out").erased_since == 0
+
+
+def test_what_a_dead_restoration_left_is_no_obstacle(place: Place, galleries: Galleries) -> None:
+    place.back_up("out")
+    (place.path / "new").mkdir()
+    for name in ("galleries.lock", "galleries.db.new", "galleries.db.new-wal"):
+        (place.path / "new" / name).write_bytes(b"left")
+    place.restore("out")
+    assert sorted(path.name for path in (place.path / "new").iterdir()) == ["galleries.db", "galleries.lock"]
+
+
+def test_what_comes_into_the_folder_at_the_last_moment_stays(
+    place: Place, galleries: Galleries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Taken(DataFolder):
+        def __init__(self, path: Path) -> None:
+            super().__init__(path)
+            (path / DATABASE_NAME).write_bytes(b"somebody's")
+
+    monkeypatch.setattr("fr_core.gallery.restore.DataFolder", Taken)
+    place.back_up("out")
+    with pytest.raises(TargetTaken):
+        place.restore("out")
+    assert (place.path / "new" / DATABASE_NAME).read_bytes() == b"somebody's"
+
+
+def test_a_folder_that_somebody_restores_into_is_in_use(place: Place, galleries: Galleries) -> None:
+    place.back_up("out")
+    held = DataFolder(place.path / "new")
+    try:
+        with pytest.raises(StoreInUse):
+            place.restore("out")
+    finally:
+        held.close()
+
+
+def test_what_is_no_store_is_said_to_be_none(place: Place) -> None:
+    for ask in (lambda: verify(place.data, KEY), lambda: place.back_up("out")):
+        with pytest.raises(NoStore):
+            ask()
+    assert not place.data.exists()
+    assert sorted(path.name for path in place.path.rglob("*")) == ["apart"]
+
+
+def test_a_newer_store_and_a_wrong_key_are_told(place: Place) -> None:
+    fill(place).close()
+    for ask in (verify, lambda folder, key: place.back_up("out", folder, key)):
+        with pytest.raises(WrongKey):
+            ask(place.data, OTHER_KEY)
+    with closing(apsw.Connection(str(place.data / DATABASE_NAME))) as connection:
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    for ask in (verify, lambda folder, key: place.back_up("out", folder, key)):
+        with pytest.raises(StoreNewer):
+            ask(place.data, KEY)
+    assert sorted(path.name for path in place.path.iterdir()) == ["apart", "data"]
+
+
+# --- verification -------------------------------------------------------------------------------------------
+
+
+def test_verification_says_how_much_it_looked_at_while_the_store_is_open(place: Place, galleries: Galleries) -> None:
+    assert verify(place.data, KEY) == Verified(3, 7, 24, 12)
+    enrol(galleries, "g", "subject-1", 77)
+    assert verify(place.data, KEY) == Verified(3, 7, 25, 13)
+
+
+@pytest.mark.parametrize(
+    ("sql", "check"),
+    [
+        ("UPDATE galleries SET display_name = 'Another' WHERE gallery_no = 1", "galleries"),
+        ("UPDATE subjects SET display_name = 'Another' WHERE subject_no = 2", "subjects"),
+        ("UPDATE templates SET quality = 0.5 WHERE template_id = 7", "template"),
+        ("UPDATE photos SET sealed = zeroblob(50) WHERE template_id = 1", "photo"),
+        ("DELETE FROM photos WHERE template_id = 1", "photo"),
+        ("DELETE FROM templates WHERE template_id = 2", "template_count"),
+        ("UPDATE templates SET gallery_no = 3 WHERE template_id = 2", "template_subject"),
+        ("DELETE FROM subject_metadata WHERE subject_no = 1", "metadata"),
+        ("DROP TABLE erasures", "schema"),
+    ],
+)
+def test_verification_finds_what_was_altered(place: Place, sql: str, check: str) -> None:
+    fill(place).close()
+    database = place.data / DATABASE_NAME
+    with closing(apsw.Connection(str(database))) as connection:
+        connection.execute(sql).fetchall()
+    before = database.read_bytes()
+    with pytest.raises(StoreCorrupt) as raised:
+        verify(place.data, KEY)
+    assert raised.value.metadata["check"] == check
+    assert database.read_bytes() == before
+    if check != "metadata":  # not backed up: a restoration makes it of the subjects
+        with pytest.raises(StoreCorrupt):
+            place.back_up("out")
+        assert not (place.path / "out").exists()
+        assert not place.keys.exists()

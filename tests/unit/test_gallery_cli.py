@@ -1,0 +1,146 @@
+"""`fr gallery backup`, `restore`, `verify` and `key`: what they print, where, and with which exit status."""
+
+from __future__ import annotations
+
+import json
+import stat
+from contextlib import closing
+from pathlib import Path
+
+import apsw
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from fr_client.cli.main import build
+from fr_core.gallery.galleries import Galleries
+from fr_core.gallery.keys import load_key, new_key_file
+from fr_core.gallery.sqlite_store import DATABASE_NAME
+from fr_core.gallery.values import Enrolment, NewTemplate
+from fr_core.types import Embedding, ModelId
+
+MODEL = ModelId("null", "1", "0" * 64)
+SIZE = 8
+HELD = "1 galleries, 3 subjects, 5 templates, 2 photos"
+COUNTS = {"galleries": 1, "subjects": 3, "templates": 5, "photos": 2}
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, with `data` in it and `data.key` beside that."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FR_HOME", str(tmp_path))
+    key = new_key_file(tmp_path / "data.key")
+    with Galleries.open(tmp_path / "data", key=key, index="numpy") as galleries:
+        galleries.create("g", "", MODEL, SIZE, keeps_photos=True)
+        for seed in range(5):
+            vector = np.random.default_rng(seed).standard_normal(SIZE)
+            embedding = Embedding((vector / np.linalg.norm(vector)).astype(np.float32), MODEL)
+            photo = b"photo" if seed < 2 else None
+            galleries.enrol("g", Enrolment(f"s{seed % 3}", NewTemplate(embedding, photo=photo)))
+    return tmp_path
+
+
+def fr(*words: str) -> Result:
+    return CliRunner().invoke(build(), ["gallery", *words])
+
+
+def failed(result: Result, reason: str) -> bool:
+    return result.exit_code == 1 and result.stderr.startswith(f"{reason}: ") and "Traceback" not in result.stderr
+
+
+def test_backup_restore_and_verify_say_how_much(home: Path) -> None:
+    made = fr("backup", "out", "--keys", "keys")
+    assert (made.exit_code, made.stderr) == (0, "")
+    assert f"Backed up to out, read again and checked: {HELD}." in made.stdout
+    (home / "data.key").rename(home / "new.key")
+    back = fr("restore", "out", "--keys", "keys", "--data", "new")
+    assert (back.exit_code, back.stderr) == (0, "")
+    assert f"Restored to new and checked: {HELD}, as of 20" in back.stdout
+    assert "erased or deleted since: 0 subjects" in back.stdout
+    for words in (("--data", "new"), ("--data", "data", "--key", "file:new.key")):
+        verified = fr("verify", *words)
+        assert (verified.exit_code, verified.stderr) == (0, "")
+        assert f"Opened and checked in {words[1]}: {HELD}." in verified.stdout
+
+
+def test_as_json(home: Path) -> None:
+    made = json.loads(fr("backup", "out", "--keys", "keys", "--json").stdout)
+    assert made == {"backup": "out", "keys": "keys", **COUNTS}
+    key = ("--key", "file:data.key")
+    back = json.loads(fr("restore", "out", "--keys", "keys", "--data", "new", *key, "--json").stdout)
+    created = back.pop("created")
+    assert created.endswith("+00:00")
+    assert back == {"data": "new", **COUNTS, "erased_since": 0}
+    assert json.loads(fr("verify", "--data", "new", *key, "--json").stdout) == {"data": "new", **COUNTS}
+
+
+def test_folder_and_key_are_found_as_the_server_finds_them(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "fr.toml").write_text('[gallery]\nfolder = "elsewhere"\n')
+    (home / "data").rename(home / "elsewhere")
+    monkeypatch.setenv("FR_KEY", load_key("file:data.key").secret.hex())
+    assert fr("verify", "--config", "fr.toml", "--key", "env:FR_KEY").exit_code == 0
+    assert failed(fr("verify", "--key", "env:FR_KEY"), "NO_STORE")
+    assert failed(fr("verify", "--config", "fr.toml"), "KEY_UNAVAILABLE")
+    assert not (home / "elsewhere.key").exists()
+    assert failed(fr("verify", "--config", "none.toml"), "CONFIG_INVALID")
+    (home / "fr.toml").write_text('[gallery]\nfolder = "elsewhere"\nkey = "file:data.key"\n')
+    assert fr("verify", "--config", "fr.toml").exit_code == 0
+    assert failed(fr("verify", "--config", "fr.toml", "--key", "env:NOT_SET"), "KEY_UNAVAILABLE")
+
+
+def test_damage_ends_verify_with_status_1_and_the_reason(home: Path) -> None:
+    with closing(apsw.Connection(str(home / "data" / DATABASE_NAME))) as connection:
+        connection.execute("UPDATE templates SET sealed = zeroblob(60) WHERE template_id = 3").fetchall()
+    assert failed(fr("verify"), "STORE_CORRUPT")
+    told = fr("verify", "--json")
+    assert failed(told, "STORE_CORRUPT")
+    error = json.loads(told.stdout)["error"]
+    assert (error["reason"], error["metadata"]) == ("STORE_CORRUPT", {"check": "template"})
+    assert failed(fr("backup", "out", "--keys", "keys"), "STORE_CORRUPT")
+    assert not (home / "out").exists()
+
+
+def test_what_would_be_overwritten_is_refused(home: Path) -> None:
+    assert fr("backup", "out", "--keys", "keys").exit_code == 0
+    assert failed(fr("backup", "out", "--keys", "keys"), "TARGET_TAKEN")
+    assert failed(fr("restore", "out", "--keys", "keys"), "TARGET_TAKEN")
+    assert failed(fr("restore", "keys", "--keys", "out", "--data", "new", "--key", "file:data.key"), "BACKUP_UNUSABLE")
+    assert fr("backup", "out").exit_code == 2  # without --keys
+
+
+def test_a_new_key_is_a_file_of_its_owner(home: Path) -> None:
+    made = fr("key", "new", "k", "--json")
+    told = json.loads(made.stdout)
+    assert told == {"file": "k", "key_id": load_key("file:k").key_id}
+    assert stat.S_IMODE((home / "k").stat().st_mode) == 0o600
+    text = (home / "k").read_text()
+    again = fr("key", "new", "k")
+    assert failed(again, "KEY_UNAVAILABLE")
+    assert (home / "k").read_text() == text
+    assert text.strip() not in made.stdout + again.stdout + again.stderr
+
+
+def test_a_rotated_folder_opens_with_the_new_key_alone(home: Path) -> None:
+    assert fr("backup", "out", "--keys", "keys").exit_code == 0
+    new_key_file(home / "k")
+    rotated = fr("key", "rotate", "--new", "file:k")
+    assert (rotated.exit_code, rotated.stderr) == (0, "")
+    assert load_key("file:k").key_id in rotated.stdout
+    assert failed(fr("verify"), "WRONG_KEY")
+    assert fr("verify", "--key", "file:k").exit_code == 0
+    assert fr("backup", "out-2", "--keys", "keys", "--key", "file:k").exit_code == 0
+    back = fr("restore", "out", "--keys", "keys", "--data", "new", "--key", "file:k")
+    assert (back.exit_code, HELD in back.stdout) == (0, True)
+
+
+def test_rotation_is_refused_where_it_cannot_be(home: Path) -> None:
+    new_key_file(home / "k")
+    assert failed(fr("key", "rotate", "--new", "file:none"), "KEY_UNAVAILABLE")
+    assert failed(fr("key", "rotate", "--new", "file:k", "--key", "file:k"), "WRONG_KEY")
+    assert failed(fr("key", "rotate", "--new", "file:k", "--key", "file:k", "--data", "none"), "NO_STORE")
+    assert not (home / "none").exists()
+    with Galleries.open(home / "data", key=load_key("file:data.key"), index="numpy"):
+        assert failed(fr("key", "rotate", "--new", "file:k"), "STORE_IN_USE")
+        assert fr("verify").exit_code == 0  # reads beside whoever has it open
+    assert fr("verify").exit_code == 0

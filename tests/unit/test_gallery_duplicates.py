@@ -1,0 +1,188 @@
+"""Duplicates: every pair of different subjects, once, against all pairs by hand; also while the gallery changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fr_core.errors import GalleryExpired, InvalidThreshold, UnknownGallery
+from fr_core.gallery import scan
+from fr_core.gallery.duplicates import DuplicatePair, Duplicates
+from fr_core.gallery.galleries import Galleries
+from fr_core.gallery.scan import Cursor
+from fr_core.gallery.values import Enrolment, NewTemplate
+from fr_core.types import F32, Embedding, ModelId
+
+MODEL = ModelId("null", "1", "0" * 64)
+D = 16
+THRESHOLD = 0.5
+
+
+@pytest.fixture(params=["numpy", "flat", "compact"])
+def galleries(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Galleries]:
+    with Galleries.open(tmp_path, index=request.param) as opened:
+        opened.create("g", "", MODEL, D)
+        yield opened
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan, "_AT_ONCE", 4)
+    monkeypatch.setattr(scan, "_FIRST", 2)
+
+
+def unit(vectors: object) -> F32:
+    array = np.asarray(vectors, dtype=np.float32)
+    scaled: F32 = array / np.linalg.norm(array, axis=-1, keepdims=True)
+    return scaled
+
+
+def enrol(galleries: Galleries, subject_id: str, vector: F32) -> int:
+    return galleries.enrol("g", Enrolment(subject_id, NewTemplate(Embedding(vector, MODEL)))).template_id
+
+
+def crowd(galleries: Galleries, count: int = 60, subjects: int = 20) -> dict[int, tuple[str, Embedding]]:
+    """Enrol vectors around a few directions, for subjects that take turns."""
+    rng = np.random.default_rng(5)
+    centres = rng.normal(size=(6, D))
+    enrolled = {}
+    for n in range(count):
+        vector = unit(centres[rng.integers(6)] + rng.normal(size=D) * 0.7)
+        subject_id = f"s{n % subjects}"
+        enrolled[enrol(galleries, subject_id, vector)] = (subject_id, Embedding(vector, MODEL))
+    return enrolled
+
+
+def by_hand(enrolled: dict[int, tuple[str, Embedding]], threshold: float) -> list[DuplicatePair]:
+    pairs = []
+    for a, b in combinations(sorted(enrolled), 2):
+        (subject_a, one), (subject_b, other) = enrolled[a], enrolled[b]
+        similarity = one.similarity(other)
+        if subject_a != subject_b and similarity >= threshold:
+            pairs.append(DuplicatePair(subject_a, a, subject_b, b, similarity))
+    return sorted(pairs, key=lambda pair: (pair.template_b, -pair.similarity, pair.template_a))
+
+
+def pairs_of(steps: list[Duplicates]) -> list[DuplicatePair]:
+    return [pair for step in steps for pair in step.pairs]
+
+
+def test_an_empty_gallery_has_none(galleries: Galleries) -> None:
+    (only,) = galleries.duplicates("g", THRESHOLD)
+    assert (only.pairs, only.progress.searched, only.progress.total, only.cursor) == ((), 0, 0, None)
+
+
+def test_every_pair_comes_once_and_in_order(galleries: Galleries) -> None:
+    enrolled = crowd(galleries)
+    expected = by_hand(enrolled, THRESHOLD)
+    assert len(expected) > 50
+    assert pairs_of(list(galleries.duplicates("g", THRESHOLD))) == expected
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("threshold", [0.9, 0.3, -1.0])
+@pytest.mark.parametrize("together", [4, 50, 10_000])
+def test_blocks_of_any_size_find_the_same(
+    galleries: Galleries, threshold: float, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan, "_TOGETHER", together)
+    enrolled = crowd(galleries)
+    steps = list(galleries.duplicates("g", threshold))
+    assert pairs_of(steps) == by_hand(enrolled, threshold)
+    assert [step.progress.total for step in steps] == [60] * len(steps)
+    assert steps[-1].progress.searched == 60
+    assert len(steps) >= 15
+
+
+def test_a_similarity_equal_to_the_threshold_is_a_pair(galleries: Galleries) -> None:
+    a, b = unit(np.eye(D)[0]), unit(np.eye(D)[0] + np.eye(D)[1] * 0.7)
+    enrol(galleries, "a", a)
+    enrol(galleries, "b", b)
+    similarity = Embedding(a, MODEL).similarity(Embedding(b, MODEL))
+    assert len(pairs_of(list(galleries.duplicates("g", similarity)))) == 1
+    assert not pairs_of(list(galleries.duplicates("g", float(np.nextafter(similarity, 2)))))
+
+
+def test_the_same_vector_is_a_pair_at_the_highest_threshold(galleries: Galleries) -> None:
+    """Rounded, a vector may be less similar to itself than 1; the owner of a block's template is known all the same."""
+    for subject_id in ("a", "b", "a"):
+        enrol(galleries, subject_id, unit(np.eye(D)[0]))
+    pairs = pairs_of(list(galleries.duplicates("g", 1.0)))
+    assert [(pair.template_a, pair.template_b) for pair in pairs] == [(1, 2), (2, 3)]
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_what_changes_meanwhile(galleries: Galleries) -> None:
+    enrolled = crowd(galleries)
+    steps = galleries.duplicates("g", THRESHOLD)
+    first = next(steps)
+    assert (first.progress.searched, first.progress.total, first.progress.gallery_version) == (4, 60, 61)
+    galleries.delete_template("g", 30)
+    galleries.delete_subject("g", "s19")  # 20, 40, 60
+    enrol(galleries, "new", enrolled[1][1].vector)
+    rest = list(steps)
+    for gone in (30, 20, 40, 60):
+        del enrolled[gone]
+    assert [*first.pairs, *pairs_of(rest)] == by_hand(enrolled, THRESHOLD)
+    last = rest[-1].progress
+    assert (last.searched, last.total, last.gallery_version) == (56, 56, 64)
+
+
+def test_a_block_does_not_keep_the_gallery(galleries: Galleries) -> None:
+    crowd(galleries)
+    steps = galleries.duplicates("g", THRESHOLD)
+    next(steps)
+    galleries.delete("g")  # would wait for ever
+    galleries.create("g", "", MODEL, D)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_another_gallery_of_the_same_id_is_not_taken_for_the_first(galleries: Galleries) -> None:
+    crowd(galleries)
+    steps = galleries.duplicates("g", THRESHOLD)
+    next(steps)
+    galleries.delete("g")
+    galleries.create("g", "", MODEL, D)
+    crowd(galleries)
+    with pytest.raises(UnknownGallery, match="deleted while"):
+        next(steps)
+
+
+@pytest.mark.parametrize("threshold", [1.1, -1.1, float("nan")])
+def test_a_threshold_out_of_range_is_refused(galleries: Galleries, threshold: float) -> None:
+    with pytest.raises(InvalidThreshold):
+        next(galleries.duplicates("g", threshold))
+    with pytest.raises(InvalidThreshold):
+        next(galleries.clusters("g", threshold))
+
+
+def test_an_unknown_gallery_is_refused(galleries: Galleries) -> None:
+    for steps in (galleries.duplicates("x", 0.5), galleries.clusters("x", 0.5)):
+        with pytest.raises(UnknownGallery):
+            next(steps)
+
+
+def test_an_expired_gallery_is_not_searched(tmp_path: Path) -> None:
+    from datetime import UTC, datetime, timedelta
+
+    now = [datetime(2030, 1, 1, tzinfo=UTC)]
+    with Galleries.open(tmp_path, index="numpy", clock=lambda: now[0]) as galleries:
+        galleries.create("g", "", MODEL, D, expires=now[0] + timedelta(days=1))
+        assert len(list(galleries.duplicates("g", 0.5))) == 1
+        now[0] += timedelta(days=2)
+        with pytest.raises(GalleryExpired):
+            next(galleries.duplicates("g", 0.5))
+
+
+def test_a_step_goes_on_from_its_cursor_alone(galleries: Galleries) -> None:
+    """Front-ends hold no state but the cursor, so a step that is asked for again answers the same."""
+    crowd(galleries, count=100)
+    first = galleries.duplicates_after("g", THRESHOLD, None)
+    assert isinstance(first.cursor, Cursor)
+    again = [galleries.duplicates_after("g", THRESHOLD, first.cursor) for _ in range(2)]
+    assert again[0] == again[1]
+    assert again[0].cursor is None

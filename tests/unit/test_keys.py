@@ -1,0 +1,152 @@
+"""The key-encryption key: where it may come from, what is refused, and that it shows nowhere."""
+
+from __future__ import annotations
+
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from fr_core.errors import KeyUnavailable
+from fr_core.gallery import keys
+from fr_core.gallery.galleries import Galleries
+from fr_core.gallery.keys import KeyEncryptionKey, key_beside, load_key, new_key_file
+
+SECRET = bytes(range(32))
+DIGITS = SECRET.hex()
+
+
+def written(path: Path, text: str, mode: int = 0o600) -> Path:
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+def test_a_new_key_is_random_private_and_read_back(tmp_path: Path) -> None:
+    one, other = new_key_file(tmp_path / "one"), new_key_file(tmp_path / "other")
+    assert one != other
+    assert load_key(f"file:{tmp_path / 'one'}") == one
+    assert stat.S_IMODE((tmp_path / "one").stat().st_mode) == 0o600
+    assert (tmp_path / "one").read_text() == one.secret.hex() + "\n"
+
+
+def test_a_key_file_is_never_written_over(tmp_path: Path) -> None:
+    path = written(tmp_path / "key", "precious")
+    with pytest.raises(KeyUnavailable):
+        new_key_file(path)
+    assert path.read_text() == "precious"
+
+
+def test_a_key_file_that_cannot_be_finished_is_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Path) -> None:
+        raise OSError(28, "no space")
+
+    monkeypatch.setattr(keys, "_sync_folder", fail)
+    with pytest.raises(KeyUnavailable):
+        new_key_file(tmp_path / "key")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", [DIGITS, DIGITS + "\n", DIGITS.upper()])
+def test_every_source_gives_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    path = written(tmp_path / "the key", text)
+    monkeypatch.setenv("FR_TEST_KEY", text)
+    for source in (f"file:{path}", "env:FR_TEST_KEY", f"command:{sys.executable} -c 'print(\"{text.strip()}\")'"):
+        assert load_key(source).secret == SECRET
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o601])
+def test_a_key_file_that_others_can_open_is_refused(tmp_path: Path, mode: int) -> None:
+    path = written(tmp_path / "key", DIGITS, mode)
+    with pytest.raises(KeyUnavailable, match="0600"):
+        load_key(f"file:{path}")
+    path.chmod(0o400)
+    assert load_key(f"file:{path}").secret == SECRET
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\n", DIGITS[:-1], DIGITS + "0", DIGITS[:-1] + "g", DIGITS + "\n\n", " " + DIGITS, DIGITS[:63] + "é"]
+)
+def test_what_is_no_key_is_refused_and_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    path = written(tmp_path / "key", text)
+    monkeypatch.setenv("FR_TEST_KEY", text)
+    for source in (f"file:{path}", "env:FR_TEST_KEY", f"command:cat '{path}'"):
+        with pytest.raises(KeyUnavailable) as refused:
+            load_key(source)
+        assert DIGITS[:16] not in str(refused.value) + str(refused.value.metadata)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["", "file:", "env:", "command:", "command: ", "command:'", DIGITS, f"key:{DIGITS}", "FILE:/x", "file:/no/such"],
+)
+def test_other_sources_are_refused_and_not_shown(source: str) -> None:
+    with pytest.raises(KeyUnavailable) as refused:
+        load_key(source)
+    assert DIGITS[:16] not in str(refused.value) + str(refused.value.metadata)
+    assert "file:PATH" in str(refused.value)
+
+
+def test_an_unset_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FR_TEST_KEY", raising=False)
+    with pytest.raises(KeyUnavailable, match="not set"):
+        load_key("env:FR_TEST_KEY")
+
+
+def test_a_command_that_fails_is_refused_and_what_it_says_is_not_shown() -> None:
+    for ending in ("sys.exit(3)", "print('no key')"):
+        program = f"import sys; sys.stderr.write('hunter2'); {ending}"
+        with pytest.raises(KeyUnavailable) as refused:
+            load_key(f'command:{sys.executable} -c "{program}"')
+        assert "hunter2" not in str(refused.value) + str(refused.value.metadata)
+    with pytest.raises(KeyUnavailable, match="cannot be run"):
+        load_key("command:/no/such/program")
+
+
+def test_a_command_is_run_without_a_shell(tmp_path: Path) -> None:
+    with pytest.raises(KeyUnavailable):
+        load_key(f"command:echo {DIGITS}; touch {tmp_path / 'shell'}")
+    assert not (tmp_path / "shell").exists()
+
+
+def test_a_command_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "_COMMAND_S", 0.2)
+    with pytest.raises(KeyUnavailable, match="took more than"):
+        load_key("command:sleep 60")
+
+
+def test_the_id_tells_keys_apart_and_neither_it_nor_the_text_of_a_key_is_the_key() -> None:
+    key = KeyEncryptionKey(SECRET)
+    # By sha256sum, of the prefix and the 32 bytes.
+    assert key.key_id == "4652306ace763948"
+    assert key.key_id != KeyEncryptionKey(SECRET[::-1]).key_id
+    assert DIGITS[:8] not in repr(key)
+    assert str(SECRET) not in repr(key)
+
+
+def test_a_key_of_another_length_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="32"):
+        KeyEncryptionKey(SECRET[:-1])
+
+
+def test_the_key_beside_a_folder_is_made_once_and_missed_later(tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "data"
+    made = key_beside(folder, new=True)
+    assert (folder.parent / "data.key").stat().st_mode & 0o777 == 0o600
+    assert key_beside(folder, new=True) == key_beside(folder, new=False) == made
+    (folder.parent / "data.key").unlink()
+    with pytest.raises(KeyUnavailable):
+        key_beside(folder, new=False)
+    assert not (folder.parent / "data.key").exists()
+
+
+def test_a_store_without_its_key_is_not_given_another(tmp_path: Path) -> None:
+    Galleries.open(tmp_path / "data", index="numpy").close()
+    key = tmp_path / "data.key"
+    key.rename(tmp_path / "elsewhere")
+    with pytest.raises(KeyUnavailable):
+        Galleries.open(tmp_path / "data", index="numpy")
+    assert not key.exists()
+    (tmp_path / "elsewhere").rename(key)
+    Galleries.open(tmp_path / "data", index="numpy").close()

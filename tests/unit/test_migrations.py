@@ -1,0 +1,211 @@
+"""A store of version 1, which was not encrypted, becomes one of today: whole or not at all, and without a trace."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import apsw
+import numpy as np
+import pytest
+
+from fr_core.errors import StoreCorrupt, WrongKey
+from fr_core.gallery import upgrade
+from fr_core.gallery.galleries import Galleries
+from fr_core.gallery.keys import KeyEncryptionKey
+from fr_core.gallery.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
+from fr_core.gallery.sqlite_store import DATABASE_NAME, SqliteStore
+from fr_core.gallery.values import Enrolment, NewTemplate
+from fr_core.types import F32, Embedding, ModelId
+
+KEY = KeyEncryptionKey(bytes(range(32)))
+OTHER_KEY = KeyEncryptionKey(bytes(range(1, 33)))
+MODEL = ModelId("null", "1", "0" * 64)
+SIZE = 64
+PEOPLE = 60
+
+
+def vector(number: int) -> F32:
+    values = np.random.default_rng(number).standard_normal(SIZE)
+    return (values / np.linalg.norm(values)).astype(np.float32)
+
+
+def old_database(folder: Path) -> apsw.Connection:
+    """Open or make a database as version 1 of the store did, with its own statements."""
+    folder.mkdir(exist_ok=True)
+    connection = apsw.Connection(str(folder / DATABASE_NAME))
+    connection.execute("PRAGMA page_size = 8192")
+    connection.pragma("journal_mode", "wal")
+    connection.execute("PRAGMA secure_delete = ON")
+    return connection
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A store of version 1: two galleries, people with one or two templates, some of them deleted again."""
+    with closing(old_database(tmp_path)) as old:
+        old.execute(f"PRAGMA application_id = {APPLICATION_ID}; {MIGRATIONS[0]}; PRAGMA user_version = 1").fetchall()
+        old.execute("BEGIN")
+        for no, name in ((1, "g"), (2, "gone"), (3, "h"), (4, "gone too")):
+            old.execute(
+                "INSERT INTO galleries VALUES (?, ?, 'A gallery', 'null', '1', ?, ?, 5, 0, 0, 9)",
+                (no, name, "0" * 64, SIZE),
+            )
+        old.execute("DELETE FROM galleries WHERE gallery_id LIKE 'gone%'")
+        for number in range(1, PEOPLE + 1):
+            gallery = 3 if number % 3 == 0 else 1
+            metadata = '{"team":"red"}' if number % 2 else ""
+            row = (number, gallery, f"person-{number}", f"Name {number}", metadata)
+            old.execute("INSERT INTO subjects VALUES (?, ?, ?, ?, ?, 6)", row)
+            for place in range(1 + number % 2):
+                data = vector(2 * number + place).tobytes()
+                image = f"{2 * number + place:064x}" if place else None
+                old.execute(
+                    "INSERT INTO templates (template_id, gallery_no, subject_no, image_sha256, quality, created_us, "
+                    "vector_crc32, vector) VALUES (?, ?, ?, ?, ?, 7, ?, ?)",
+                    (2 * number + place, gallery, number, image, 0.75 if image else None, zlib.crc32(data), data),
+                )
+        old.execute("INSERT INTO templates VALUES (1000, 1, 1, NULL, NULL, 7, 0, x'')")
+        old.execute("DELETE FROM templates WHERE template_id = 1000")
+        old.execute(
+            "UPDATE galleries AS g SET subject_count = (SELECT count(*) FROM subjects s WHERE s.gallery_no = "
+            "g.gallery_no), template_count = (SELECT count(*) FROM templates t WHERE t.gallery_no = g.gallery_no)"
+        )
+        old.execute("COMMIT")
+    return tmp_path
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name.startswith(DATABASE_NAME)}
+
+
+def version(folder: Path) -> object:
+    with closing(apsw.Connection(str(folder / DATABASE_NAME))) as connection:
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        return connection.pragma("user_version")
+
+
+@pytest.fixture
+def galleries(folder: Path) -> Iterator[Galleries]:
+    with Galleries.open(folder, key=KEY, index="flat") as opened:
+        yield opened
+
+
+def test_everything_of_version_1_is_there(galleries: Galleries) -> None:
+    first, second = galleries.list().items
+    assert [first.gallery_id, second.gallery_id] == ["g", "h"]
+    assert (first.subject_count, second.subject_count) == (40, 20)
+    assert (first.version, first.created) == (9, datetime(1970, 1, 1, 0, 0, 0, 5, UTC))
+    assert (first.expires, first.retention, first.keeps_photos) == (None, None, False)
+    for number in range(1, PEOPLE + 1):
+        subject = galleries.subject("h" if number % 3 == 0 else "g", f"person-{number}")
+        assert subject.display_name == f"Name {number}"
+        assert dict(subject.metadata) == ({"team": "red"} if number % 2 else {})
+        assert [template.template_id for template in subject.templates] == [
+            2 * number + place for place in range(1 + number % 2)
+        ]
+        if number % 2:
+            last = subject.templates[-1]
+            assert (last.image_sha256, last.quality) == (f"{2 * number + 1:064x}", 0.75)
+        found = galleries.search("h" if number % 3 == 0 else "g", Embedding(vector(2 * number), MODEL), 1, 0.999)
+        (candidate,) = found.identification.candidates
+        assert (candidate.subject_id, candidate.template_id) == (f"person-{number}", 2 * number)
+
+
+def test_numbers_that_were_given_are_not_given_again(galleries: Galleries) -> None:
+    enrolled = galleries.enrol("g", Enrolment("new", NewTemplate(Embedding(vector(7), MODEL))))
+    assert enrolled.template_id == 1001
+    galleries.create("new", "", MODEL, SIZE)
+    with galleries._store.snapshot() as snapshot:
+        row = snapshot.gallery("new")
+    assert row is not None
+    assert row.gallery_no == 5
+
+
+def test_metadata_can_be_filtered_by(folder: Path) -> None:
+    with closing(SqliteStore(folder, KEY)) as store, store.snapshot() as snapshot:
+        assert snapshot.subjects_with(3, "team", "red").tolist() == [n for n in range(1, PEOPLE + 1) if n % 6 == 3]
+
+
+def test_no_vector_is_left_in_any_file(folder: Path) -> None:
+    vectors = [vector(2 * number + place).tobytes() for number in range(1, PEOPLE + 1) for place in range(number % 2)]
+    assert vectors
+    before = b"".join(files(folder).values())
+    assert all(one in before for one in vectors)  # the control
+    store = SqliteStore(folder, KEY)
+    while_open = b"".join(files(folder).values())
+    store.close()
+    after = b"".join(files(folder).values())
+    for content in (while_open, after):
+        assert not any(one[place : place + 16] in content for one in vectors for place in range(0, len(one), 16))
+
+
+@pytest.mark.parametrize("calls", [1, 30, 75])
+def test_an_interrupted_migration_leaves_version_1(folder: Path, monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
+    before = files(folder)
+    left = calls
+
+    def opened_so_often(*_: object) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(upgrade, "unpack_vectors", opened_so_often)
+        with pytest.raises(ZeroDivisionError):
+            SqliteStore(folder, KEY)
+    assert version(folder) == 1
+    assert files(folder)[DATABASE_NAME] == before[DATABASE_NAME]
+    with Galleries.open(folder, key=OTHER_KEY, index="flat") as galleries:  # nothing was bound to the first key
+        assert galleries.get("g").subject_count == 40
+
+
+def test_a_migration_that_dies_before_its_log_is_emptied_is_finished_at_the_next_start(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(_: SqliteStore) -> None:
+        raise ZeroDivisionError
+
+    secret = vector(2).tobytes()[:32]
+    with monkeypatch.context() as patched:
+        patched.setattr(SqliteStore, "scrub", die)
+        with pytest.raises(ZeroDivisionError):
+            SqliteStore(folder, KEY)
+    assert secret in b"".join(files(folder).values())  # the control: the log has not been copied
+    assert version(folder) == SCHEMA_VERSION
+    with closing(SqliteStore(folder, KEY)) as store:
+        assert sum(len(block.template_ids) for block in store.vectors(100)) == 90
+        assert secret not in b"".join(files(folder).values())
+
+
+def test_the_store_is_under_the_key_that_it_was_migrated_with(folder: Path) -> None:
+    SqliteStore(folder, KEY).close()
+    with pytest.raises(WrongKey):
+        SqliteStore(folder, OTHER_KEY)
+
+
+@pytest.mark.parametrize(
+    ("sql", "check"),
+    [
+        ("UPDATE templates SET vector_crc32 = 0 WHERE template_id = 8", "vector_checksum"),
+        ("UPDATE templates SET vector = substr(vector, 5) WHERE template_id = 8", "vector_checksum"),
+        ("UPDATE galleries SET embedding_size = 32", "vector_size"),
+        ("UPDATE galleries SET template_count = 7", "template_count"),
+        ("DELETE FROM templates WHERE template_id = 8", "template_count"),
+        ("DELETE FROM subjects WHERE subject_no = 4", "template_subject"),
+        ("UPDATE subjects SET metadata = '{' WHERE subject_no = 4", "metadata"),
+    ],
+)
+def test_what_is_damaged_is_not_migrated(folder: Path, sql: str, check: str) -> None:
+    with closing(old_database(folder)) as old:
+        old.execute(f"PRAGMA foreign_keys = OFF; {sql}").fetchall()
+    before = files(folder)
+    with pytest.raises(StoreCorrupt) as refused:
+        SqliteStore(folder, KEY)
+    assert refused.value.metadata == {"check": check}
+    assert version(folder) == 1
+    assert files(folder)[DATABASE_NAME] == before[DATABASE_NAME]

@@ -1,0 +1,510 @@
+"""What a store keeps beside vectors: photos, metadata to filter by, ends and retentions; and room on the disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import apsw
+import numpy as np
+import pytest
+
+from fr_core.errors import (
+    GalleryExpired,
+    InvalidField,
+    StorageLow,
+    StoreCorrupt,
+    StoreFailed,
+    UnknownGallery,
+    UnknownSubject,
+)
+from fr_core.gallery.changes import (
+    CreateGallery,
+    DeleteSubject,
+    DeleteTemplate,
+    Done,
+    Enrol,
+    EraseSubject,
+    PurgeExpired,
+    open_gallery,
+)
+from fr_core.gallery.checks import require_lifetime
+from fr_core.gallery.folder import DataFolder
+from fr_core.gallery.keys import KeyEncryptionKey
+from fr_core.gallery.sqlite_store import DATABASE_NAME, SqliteStore
+from fr_core.gallery.sqlite_transaction import Numbers
+from fr_core.gallery.store import GalleryRow
+from fr_core.gallery.values import Enrolled, Enrolment, GalleryInfo, NewTemplate, Purged
+from fr_core.types import F32, Embedding, ModelId
+
+KEY = KeyEncryptionKey(bytes(range(32)))
+MODEL = ModelId("null", "1", "0" * 64)
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+SIZE = 8
+PHOTO = b"\xff\xd8 a photo of somebody " + bytes(range(256)) * 200
+
+
+def vector(number: int) -> F32:
+    values = np.random.default_rng(number).standard_normal(SIZE)
+    return (values / np.linalg.norm(values)).astype(np.float32)
+
+
+def gallery(name: str, **more: Any) -> GalleryInfo:
+    return replace(GalleryInfo(name, "", MODEL, SIZE, NOW, 0, 0, 1), **more)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    opened = SqliteStore(tmp_path, KEY)
+    assert list(opened.vectors(10)) == []
+    yield opened
+    opened.close()
+
+
+def run(store: SqliteStore, change: Any) -> Any:
+    with store.transaction() as transaction, transaction.item():
+        done: Done[Any] = change.run(transaction)
+    return done.result
+
+
+def enrol(
+    store: SqliteStore,
+    name: str,
+    subject: str,
+    number: int,
+    *,
+    photo: bytes | None = None,
+    quality: float | None = None,
+    metadata: Mapping[str, str] | None = None,
+    now: datetime = NOW,
+) -> Enrolled:
+    template = NewTemplate(Embedding(vector(number), MODEL), f"{number:064x}", quality, photo)
+    enrolled: Enrolled = run(store, Enrol(name, Enrolment(subject, template, "Name", metadata or {}), now))
+    return enrolled
+
+
+def row_of(store: SqliteStore, name: str) -> GalleryRow:
+    with store.snapshot() as snapshot:
+        row = snapshot.gallery(name)
+    assert row is not None
+    return row
+
+
+def counts(store: SqliteStore, name: str) -> tuple[int, int]:
+    info = row_of(store, name).info
+    return info.subject_count, info.template_count
+
+
+def spoil(tmp_path: Path, sql: str) -> None:
+    """Change the database behind the back of the store, which stays open."""
+    with closing(apsw.Connection(str(tmp_path / DATABASE_NAME))) as connection:
+        connection.set_busy_timeout(5_000)
+        connection.execute(sql).fetchall()
+
+
+# --- galleries and photos -----------------------------------------------------------------------------------
+
+
+def test_everything_of_a_gallery_comes_back(store: SqliteStore) -> None:
+    info = gallery("g", expires=NOW + HOUR, retention=timedelta(days=30, microseconds=1), keeps_photos=True)
+    run(store, CreateGallery(info))
+    assert row_of(store, "g").info == info
+
+
+def test_a_photo_is_kept_where_the_gallery_keeps_photos(store: SqliteStore) -> None:
+    for name, keeps in (("g", True), ("h", False)):
+        run(store, CreateGallery(gallery(name, keeps_photos=keeps)))
+        for number, photo in ((1, PHOTO), (2, None), (3, b"")):
+            template_id = enrol(store, name, "s", number, photo=photo, quality=0.25).template_id
+            with store.snapshot() as snapshot:
+                number_of = snapshot.gallery(name)
+                assert number_of is not None
+                assert snapshot.photo(number_of.gallery_no, template_id) == (photo if keeps else None)
+                assert snapshot.photo(number_of.gallery_no + 7, template_id) is None
+                kept = snapshot.template(number_of.gallery_no, template_id)
+                assert snapshot.template(number_of.gallery_no + 7, template_id) is None
+            assert kept is not None
+            assert (kept.subject_id, kept.photo) == ("s", photo if keeps else None)
+            assert kept.embedding.model == MODEL
+            assert (kept.embedding.vector == vector(number)).all()
+            assert (kept.info.template_id, kept.info.quality, kept.info.created) == (template_id, 0.25, NOW)
+    assert store.verify().photos == 2
+
+
+def test_photos_go_with_their_templates(store: SqliteStore) -> None:
+    run(store, CreateGallery(gallery("g", keeps_photos=True)))
+    ids = [enrol(store, "g", f"s{number // 2}", number, photo=PHOTO).template_id for number in range(8)]
+    run(store, DeleteTemplate("g", ids[0]))
+    assert store.verify().photos == 7
+    run(store, DeleteSubject("g", "s1"))
+    assert store.verify().photos == 5
+    erased = run(store, EraseSubject("g", "s2", NOW))
+    assert (erased.templates, erased.photos, erased.erased) == (2, 2, NOW)
+    assert store.verify().photos == 3
+    with store.transaction() as transaction:
+        row = transaction.gallery("g")
+        assert row is not None
+        transaction.delete_gallery(row.gallery_no)
+    assert store.verify().photos == 0
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE photos SET sealed = (SELECT o.sealed FROM photos o WHERE o.template_id = 3 - photos.template_id)",
+        "UPDATE photos SET sealed = substr(sealed, 2)",
+        "DELETE FROM photos",
+        "UPDATE templates SET sealed = (SELECT o.sealed FROM templates o WHERE o.template_id = 3 - "
+        "templates.template_id)",
+        "UPDATE templates SET has_photo = 0",
+    ],
+)
+def test_a_photo_that_was_exchanged_or_taken_away_is_not_served(store: SqliteStore, tmp_path: Path, sql: str) -> None:
+    run(store, CreateGallery(gallery("g", keeps_photos=True)))
+    for number in (1, 2):
+        enrol(store, "g", "s", number, photo=PHOTO)
+    spoil(tmp_path, sql)
+    with store.snapshot() as snapshot, pytest.raises(StoreCorrupt):
+        snapshot.photo(1, 1)
+    with pytest.raises(StoreCorrupt):
+        store.verify()
+
+
+def test_a_quality_of_minus_zero_comes_back(store: SqliteStore) -> None:
+    """SQLite keeps no sign of zero; a template bound to one could not be opened again."""
+    run(store, CreateGallery(gallery("g")))
+    enrol(store, "g", "s", 1, quality=-0.0)
+    assert sum(len(block.template_ids) for block in store.vectors(10)) == 1
+
+
+# --- metadata and vectors -----------------------------------------------------------------------------------
+
+
+def test_subjects_are_found_by_their_metadata(store: SqliteStore) -> None:
+    for name in ("g", "h"):
+        run(store, CreateGallery(gallery(name)))
+        for number in range(6):
+            metadata = {"team": "red" if number % 2 else "blue", "n": str(number)}
+            enrol(store, name, f"s{number}", number, metadata=metadata)
+    with store.snapshot() as snapshot:
+        assert snapshot.subjects_with(1, "team", "red").tolist() == [2, 4, 6]
+        assert snapshot.subjects_with(2, "team", "red").tolist() == [8, 10, 12]
+        assert snapshot.subjects_with(1, "team", "green").dtype == np.int64
+        assert snapshot.subjects_with(1, "team", "green").tolist() == []
+        assert snapshot.has_metadata_key(1, "team")
+        assert not snapshot.has_metadata_key(1, "Team")
+        assert not snapshot.has_metadata_key(3, "team")
+    enrol(store, "g", "s1", 100, metadata={"team": "blue"})
+    run(store, DeleteSubject("g", "s3"))
+    with store.snapshot() as snapshot:
+        assert snapshot.subjects_with(1, "team", "red").tolist() == [6]
+        assert snapshot.subjects_with(1, "team", "blue").tolist() == [1, 2, 3, 5]
+        assert snapshot.subjects_with(1, "n", "1").tolist() == []
+    assert store.verify().subjects == 11
+
+
+def test_a_row_of_metadata_that_was_altered_is_not_filtered_by(store: SqliteStore, tmp_path: Path) -> None:
+    run(store, CreateGallery(gallery("g")))
+    enrol(store, "g", "s", 1, metadata={"team": "red"})
+    spoil(tmp_path, "UPDATE subject_metadata SET value = 'blue'")
+    with store.snapshot() as snapshot:
+        with pytest.raises(StoreCorrupt):
+            snapshot.subjects_with(1, "team", "blue")
+        with pytest.raises(StoreCorrupt):
+            snapshot.has_metadata_key(1, "team")
+    with pytest.raises(StoreCorrupt):  # that it is missing from the others is found when all is read
+        list(store.vectors(10))
+
+
+def test_templates_and_vectors_of_subjects(store: SqliteStore) -> None:
+    for name in ("g", "h"):
+        run(store, CreateGallery(gallery(name)))
+    for number in range(6):
+        enrol(store, "g", f"s{number % 3}", number)
+    other = enrol(store, "h", "s0", 9).template_id
+    with store.snapshot() as snapshot:
+        assert snapshot.template_ids_of(1, np.array([1, 3, 99])).tolist() == [1, 3, 4, 6]
+        assert snapshot.template_ids_of(1, np.array([], dtype=np.int64)).tolist() == []
+        assert snapshot.template_ids_of(1, np.array([4])).tolist() == []
+        assert snapshot.template_ids_of(2, np.array([4])).tolist() == [other]
+        assert (snapshot.template_vectors(2) == np.stack([vector(1), vector(4)])).all()
+        with pytest.raises(KeyError):
+            snapshot.template_vectors(99)
+        assert snapshot.subject_no(1, "s2") == 3
+        assert snapshot.subject_no(2, "s2") is None
+    run(store, DeleteTemplate("h", other))
+    with store.snapshot() as snapshot:
+        assert snapshot.template_vectors(4).shape == (0, SIZE)
+
+
+@pytest.mark.parametrize(
+    ("sql", "read"),
+    [
+        ("UPDATE subjects SET display_name = 'x'", lambda s: s.subject(1, "s")),
+        ("UPDATE subjects SET display_name = 'x'", lambda s: s.subjects(1, "", 9)),
+        ("UPDATE subjects SET display_name = 'x'", lambda s: s.subjects_by_no([1])),
+        ("UPDATE subjects SET display_name = 'x'", lambda s: s.subject_no(1, "s")),
+        ("UPDATE templates SET created_us = 0", lambda s: s.subject(1, "s")),
+        ("UPDATE templates SET quality = 1", lambda s: s.template(1, 1)),
+        ("UPDATE templates SET created_us = 0", lambda s: s.template_vectors(1)),
+        ("UPDATE templates SET created_us = 0", lambda s: s.expired(NOW, 9)),
+        ("UPDATE galleries SET retention_us = 1", lambda s: s.expired(NOW, 9)),
+        ("UPDATE galleries SET version = 77", lambda s: s.gallery("g")),
+        ("UPDATE galleries SET version = 77", lambda s: s.galleries("", 9)),
+    ],
+)
+def test_what_was_altered_under_an_open_store_is_not_served(
+    store: SqliteStore, tmp_path: Path, sql: str, read: Callable[[Any], object]
+) -> None:
+    run(store, CreateGallery(gallery("g", retention=HOUR)))
+    enrol(store, "g", "s", 1)
+    with store.snapshot() as snapshot:
+        read(snapshot)
+    spoil(tmp_path, sql)
+    with store.snapshot() as snapshot, pytest.raises(StoreCorrupt):
+        read(snapshot)
+
+
+def test_a_row_that_was_altered_is_not_written_again_as_if_it_were_sound(store: SqliteStore, tmp_path: Path) -> None:
+    run(store, CreateGallery(gallery("g")))
+    enrol(store, "g", "s", 1)
+    spoil(tmp_path, "UPDATE subjects SET display_name = 'x'")
+    with pytest.raises(StoreCorrupt):
+        enrol(store, "g", "s", 2, metadata={"a": "b"})
+    with pytest.raises(StoreCorrupt), store.transaction() as transaction:
+        transaction.update_subject(1, "y", {})
+    spoil(tmp_path, "UPDATE galleries SET template_count = 7")
+    with pytest.raises(StoreCorrupt), store.transaction() as transaction:
+        transaction.changed(1, 0, 1)
+
+
+# --- numbers, counts, savepoints ----------------------------------------------------------------------------
+
+
+def test_a_number_is_not_given_again_after_a_rollback_or_a_restart(store: SqliteStore, tmp_path: Path) -> None:
+    def enrol_and_fail() -> None:
+        with store.transaction() as transaction, transaction.item():
+            Enrol("g", Enrolment("t", NewTemplate(Embedding(vector(2), MODEL))), NOW).run(transaction)
+            raise ZeroDivisionError
+
+    run(store, CreateGallery(gallery("g")))
+    assert enrol(store, "g", "s", 1).template_id == 1
+    with pytest.raises(ZeroDivisionError):
+        enrol_and_fail()
+    assert enrol(store, "g", "u", 3).template_id == 3
+    run(store, DeleteSubject("g", "u"))
+    store.close()
+    with closing(SqliteStore(tmp_path, KEY)) as again:
+        assert enrol(again, "g", "v", 4).template_id == 4
+        with again.snapshot() as snapshot:
+            assert snapshot.subject_no(1, "v") == 4
+    numbers = Numbers({"subjects": 4})
+    assert [numbers.next(table) for table in ("subjects", "galleries", "subjects")] == [5, 1, 6]
+
+
+def test_counts_that_are_written_late_are_right_whatever_is_undone(store: SqliteStore) -> None:
+    def add(transaction: Any, number: int, fail: bool) -> None:
+        with transaction.item():
+            Enrol("g", Enrolment(f"s{number}", NewTemplate(Embedding(vector(number), MODEL))), NOW).run(transaction)
+            if number % 2:
+                transaction.galleries("", 9)  # which writes what was kept back
+            if fail:
+                raise ZeroDivisionError
+
+    run(store, CreateGallery(gallery("g")))
+    with store.transaction() as transaction:
+        for number in range(12):
+            if number % 3 == 0:
+                with pytest.raises(ZeroDivisionError):
+                    add(transaction, number, True)
+            else:
+                add(transaction, number, False)
+            row = transaction.gallery("g")
+            assert row is not None
+            assert transaction.galleries("", 9) == (row,)
+    assert counts(store, "g") == (8, 8)
+    assert row_of(store, "g").info.version == 9
+    assert store.verify().templates == 8
+
+
+def test_a_gallery_that_is_deleted_and_made_again_in_one_transaction(store: SqliteStore) -> None:
+    run(store, CreateGallery(gallery("g")))
+    with store.transaction() as transaction:
+        transaction.changed(1, 0, 0)
+        transaction.delete_gallery(1)
+        assert transaction.gallery("g") is None
+        assert transaction.insert_gallery(gallery("g")) == 2
+        transaction.changed(2, 0, 0)
+    assert (row_of(store, "g").gallery_no, row_of(store, "g").info.version) == (2, 2)
+
+
+# --- ends and retentions ------------------------------------------------------------------------------------
+
+
+def test_a_gallery_takes_nothing_more_from_its_end_on(store: SqliteStore) -> None:
+    run(store, CreateGallery(gallery("g", expires=NOW + HOUR)))
+    before_end = NOW + HOUR - timedelta(microseconds=1)
+    enrol(store, "g", "s", 1, now=before_end)
+    with store.snapshot() as snapshot:
+        assert open_gallery(snapshot, "g", before_end).info.template_count == 1
+        with pytest.raises(GalleryExpired):
+            open_gallery(snapshot, "g", NOW + HOUR)
+        with pytest.raises(UnknownGallery):
+            open_gallery(snapshot, "h", NOW)
+    with pytest.raises(GalleryExpired):
+        enrol(store, "g", "s", 2, now=NOW + HOUR)
+    run(store, EraseSubject("g", "s", NOW + 2 * HOUR))  # who is in it can still be erased
+    assert counts(store, "g") == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("expires", "retention"),
+    [
+        (NOW, None),
+        (NOW - HOUR, None),
+        (datetime(2027, 1, 1), None),
+        (None, timedelta(0)),
+        (None, -HOUR),
+        (None, timedelta(days=36_526)),
+    ],
+)
+def test_an_end_or_a_retention_that_cannot_be_is_refused(expires: datetime | None, retention: timedelta | None) -> None:
+    require_lifetime(NOW + timedelta(microseconds=1), timedelta(days=36_525), NOW)
+    require_lifetime(None, None, NOW)
+    with pytest.raises(InvalidField):
+        require_lifetime(expires, retention, NOW)
+
+
+def test_what_has_been_kept_long_enough_is_purged_in_steps(store: SqliteStore) -> None:
+    for name, retention in (("day", 24 * HOUR), ("ever", None), ("hour", HOUR)):
+        run(store, CreateGallery(gallery(name, retention=retention, keeps_photos=True)))
+        for number in range(5):
+            enrol(store, name, f"s{number}", number, photo=PHOTO)
+        enrol(store, name, "s4", 50, now=NOW + HOUR)  # s4 has one that is younger
+        enrol(store, name, "s5", 51, now=NOW + HOUR)
+    run(store, DeleteTemplate("hour", 15))  # s0 has had none for long, and is not the purge's to delete
+    assert run(store, PurgeExpired(NOW + HOUR - timedelta(microseconds=1), 100)) == ()
+    with store.snapshot() as snapshot:
+        expired = snapshot.expired(NOW + HOUR, 100)
+    assert [(one.gallery_id, one.template_id) for one in expired] == [("hour", no) for no in (16, 17, 18, 19)]
+    assert run(store, PurgeExpired(NOW + HOUR, 3)) == (Purged("hour", 3, 3),)
+    assert run(store, PurgeExpired(NOW + HOUR, 3)) == (Purged("hour", 1, 0),)
+    assert run(store, PurgeExpired(NOW + HOUR, 3)) == ()
+    assert counts(store, "hour") == (3, 2)
+    assert run(store, PurgeExpired(NOW + 100 * HOUR, 100)) == (Purged("day", 7, 6), Purged("hour", 2, 2))
+    assert [counts(store, name) for name in ("day", "ever", "hour")] == [(0, 0), (6, 7), (1, 0)]
+    assert store.verify().photos == 5
+
+
+def test_the_effects_of_a_purge_are_those_of_each_gallery(store: SqliteStore) -> None:
+    for name in ("a", "b"):
+        run(store, CreateGallery(gallery(name, retention=HOUR)))
+        for number in (3, 1, 2):
+            enrol(store, name, "s", number, now=NOW + timedelta(minutes=number))
+    with store.transaction() as transaction:
+        done = PurgeExpired(NOW + 5 * HOUR, 100).run(transaction)
+    assert [(e.gallery.info.gallery_id, e.version, e.removed) for e in done.effects] == [
+        ("a", 5, (1, 2, 3)),
+        ("b", 5, (4, 5, 6)),
+    ]
+    assert [row_of(store, name).info.version for name in ("a", "b")] == [5, 5]
+
+
+# --- erasures -----------------------------------------------------------------------------------------------
+
+
+def test_an_erasure_leaves_a_receipt_that_does_not_say_whose(store: SqliteStore, tmp_path: Path) -> None:
+    run(store, CreateGallery(gallery("g")))
+    for number in (1, 2):
+        enrol(store, "g", "s", number)
+    erased = run(store, EraseSubject("g", "s", NOW))
+    assert len(erased.receipt_id) == 16
+    assert (erased.templates, erased.photos, erased.gallery_version) == (2, 0, 4)
+    with closing(apsw.Connection(str(tmp_path / DATABASE_NAME))) as connection:
+        ((receipt, gallery_no, templates, photos, _, _),) = connection.execute("SELECT * FROM erasures").fetchall()
+    assert (receipt, gallery_no, templates, photos) == (erased.receipt_id, 1, 2, 0)
+    for refused in (EraseSubject("g", "s", NOW), EraseSubject("g", "", NOW)):
+        with pytest.raises(UnknownSubject):
+            run(store, refused)
+    spoil(tmp_path, "UPDATE erasures SET templates = 1")
+    with pytest.raises(StoreCorrupt):
+        store.verify()
+
+
+# --- room on the disk ---------------------------------------------------------------------------------------
+
+
+def test_what_would_grow_is_refused_where_the_disk_is_nearly_full(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(store, CreateGallery(gallery("g", keeps_photos=True)))
+    enrol(store, "g", "s", 1)
+    spare, asked = [0], []
+
+    def spare_bytes(_: SqliteStore) -> int:
+        asked.append(spare[0])
+        return spare[0]
+
+    monkeypatch.setattr(SqliteStore, "_spare_bytes", spare_bytes)
+    with pytest.raises(StorageLow):
+        enrol(store, "g", "s", 2)
+    with pytest.raises(StorageLow):
+        run(store, CreateGallery(gallery("h")))
+    spare[0] = 10_000
+    asked.clear()
+    with pytest.raises(StorageLow):
+        enrol(store, "g", "s", 2, photo=PHOTO)
+    with store.transaction() as transaction:
+        # 1,024 bytes and a vector each.
+        for number in range(9):
+            Enrol("g", Enrolment("t", NewTemplate(Embedding(vector(number), MODEL))), NOW).run(transaction)
+        one_more = Enrol("g", Enrolment("t", NewTemplate(Embedding(vector(9), MODEL))), NOW)
+        with pytest.raises(StorageLow):
+            one_more.run(transaction)
+    assert len(asked) == 2  # once for each transaction
+    run(store, EraseSubject("g", "s", NOW))
+    store.scrub()
+    assert counts(store, "g") == (1, 9)
+
+
+def test_a_full_disk_leaves_the_store_whole(store: SqliteStore) -> None:
+    """SQLite's own bound of pages gives the same error as a disk without room."""
+    run(store, CreateGallery(gallery("g", keeps_photos=True)))
+    pages = int(store._writer.pragma("page_count"))
+    store._writer.execute(f"PRAGMA max_page_count = {pages + 20}")
+    kept = 0
+
+    def fill() -> None:
+        nonlocal kept
+        for kept in range(100):
+            enrol(store, "g", f"s{kept}", kept, photo=PHOTO)
+
+    with pytest.raises(StoreFailed):
+        fill()
+    assert 0 < kept < 10
+    assert store.verify().photos == kept
+    assert counts(store, "g") == (kept, kept)
+    run(store, EraseSubject("g", "s0", NOW))
+    store.scrub()
+    enrol(store, "g", "again", 0, photo=PHOTO)
+    assert store.verify().photos == kept
+
+
+def test_the_reserve_is_at_most_an_eighth_of_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(DataFolder(tmp_path)) as folder:
+        assert folder.spare_bytes(0) > 0
+        with monkeypatch.context() as patched:
+            disk = SimpleNamespace(f_bavail=50, f_frsize=4096, f_blocks=800)
+            patched.setattr(os, "statvfs", lambda _: disk)
+            assert folder.spare_bytes(4096) == 49 * 4096
+            assert folder.spare_bytes(2**62) == -50 * 4096
+        tmp_path.rename(tmp_path.with_name("elsewhere"))
+        with pytest.raises(StoreFailed):
+            folder.spare_bytes(0)

@@ -1,0 +1,325 @@
+"""What was erased is in no file of the data folder any more; nor is the key that a store was under before."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import apsw
+import numpy as np
+import pytest
+
+from fr_core.errors import StoreCorrupt, StoreFailed, WrongKey
+from fr_core.gallery import clean_pages, sqlite_store
+from fr_core.gallery.changes import CreateGallery, DeleteSubject, Enrol, EraseSubject
+from fr_core.gallery.clean_pages import clean_page
+from fr_core.gallery.keys import KeyEncryptionKey
+from fr_core.gallery.sqlite_store import DATABASE_NAME, SqliteStore
+from fr_core.gallery.values import Enrolment, GalleryInfo, NewTemplate, Subject
+from fr_core.gallery.vault import Vault
+from fr_core.types import F32, Embedding, ModelId
+
+KEY = KeyEncryptionKey(bytes(range(32)))
+OTHER_KEY = KeyEncryptionKey(bytes(range(1, 33)))
+MODEL = ModelId("null", "1", "0" * 64)
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+SIZE = 32
+PEOPLE = 400
+GONE = 150
+
+
+def vector(number: int) -> F32:
+    values = np.random.default_rng(number).standard_normal(SIZE)
+    return (values / np.linalg.norm(values)).astype(np.float32)
+
+
+def subject_id(number: int) -> str:
+    """An id that says nothing of the order in which people came, so that pages of the database are split."""
+    return f"case-{random.Random(number).getrandbits(48):012x}"
+
+
+def name(number: int) -> str:
+    return f"Name-{random.Random(-1 - number).getrandbits(48):012x}"
+
+
+def photo(number: int) -> bytes:
+    """Some are larger than a page."""
+    return random.Random(number).randbytes(2_000 if number % 10 else 20_000)
+
+
+def enrol(store: SqliteStore, numbers: range) -> None:
+    for first in range(numbers.start, numbers.stop, 20):
+        with store.transaction() as transaction:
+            for number in range(first, min(first + 20, numbers.stop)):
+                template = NewTemplate(Embedding(vector(number), MODEL), f"{number:064x}", 0.5, photo(number))
+                metadata = {"who": name(number)}
+                Enrol("g", Enrolment(subject_id(number), template, name(number), metadata), NOW).run(transaction)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    opened = SqliteStore(tmp_path, KEY)
+    assert list(opened.vectors(10)) == []
+    with opened.transaction() as transaction:
+        CreateGallery(GalleryInfo("g", "", MODEL, SIZE, NOW, 0, 0, 1, keeps_photos=True)).run(transaction)
+    enrol(opened, range(PEOPLE))
+    yield opened
+    opened.close()
+
+
+def files(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(folder.iterdir()))
+
+
+def marks(folder: Path, numbers: range) -> list[bytes]:
+    """Of each person what would show that something of it is left: texts, stored blobs, and what these hold."""
+    found: list[bytes] = []
+    with closing(apsw.Connection(str(folder / DATABASE_NAME))) as connection:
+        for number in numbers:
+            row: tuple[Any, ...] = connection.execute(
+                "SELECT s.wrapped_key, s.mac, t.sealed, p.sealed FROM subjects s JOIN templates t USING (subject_no) "
+                "JOIN photos p USING (template_id) WHERE s.subject_id = ?",
+                (subject_id(number),),
+            ).fetchall()[0]
+            found += [subject_id(number).encode(), name(number).encode(), row[0], row[1], row[2][:40], row[3][-40:]]
+    return found
+
+
+def erase(store: SqliteStore, numbers: range) -> None:
+    for first in range(numbers.start, numbers.stop, 10):
+        with store.transaction() as transaction:
+            for number in range(first, min(first + 10, numbers.stop)):
+                EraseSubject("g", subject_id(number), NOW).run(transaction)
+
+
+def left(folder: Path, erased: list[bytes]) -> int:
+    content = files(folder)
+    return sum(mark in content for mark in erased)
+
+
+def test_nothing_of_who_was_erased_is_in_any_file(store: SqliteStore, tmp_path: Path) -> None:
+    erased = marks(tmp_path, range(GONE))
+    content = files(tmp_path)
+    assert all(mark in content for mark in erased)  # the control
+    plain = [vector(number).tobytes()[:16] for number in range(GONE)] + [photo(n)[:16] for n in range(GONE)]
+    assert not any(mark in content for mark in plain)  # never in clear
+    erase(store, range(GONE))
+    store.scrub()
+    assert left(tmp_path, erased) == 0
+    enrol(store, range(PEOPLE, PEOPLE + 50))  # pages are used again
+    store.scrub()
+    assert left(tmp_path, erased) == 0
+    assert store.verify().subjects == PEOPLE - GONE + 50
+    store.close()
+    assert left(tmp_path, erased) == 0
+    with closing(SqliteStore(tmp_path, KEY)) as again:
+        assert sum(len(block.template_ids) for block in again.vectors(64)) == PEOPLE - GONE + 50
+
+
+def test_control_without_the_scrub_everything_is_left(store: SqliteStore, tmp_path: Path) -> None:
+    store.scrub()
+    erased = marks(tmp_path, range(GONE))
+    erase(store, range(GONE))
+    assert left(tmp_path, erased) > len(erased) // 2
+
+
+def test_control_without_secure_delete_much_is_left(store: SqliteStore, tmp_path: Path) -> None:
+    store._writer.execute("PRAGMA secure_delete = OFF")
+    erased = marks(tmp_path, range(GONE))
+    erase(store, range(GONE))
+    store.scrub()
+    assert left(tmp_path, erased) > len(erased) // 10
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_what_sqlite_copied_between_pages_is_left_unless_pages_are_cleaned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean: bool
+) -> None:
+    """It takes many splits and merges of pages for a few copies to be forgotten; the second case is the control."""
+    if not clean:
+        monkeypatch.setattr(clean_pages, "clean_page", lambda page, header: page)
+    ids = [subject_id(number) for number in range(8_000)]
+    with closing(SqliteStore(tmp_path, KEY)) as store:
+        for first in range(0, len(ids), 100):
+            with store.transaction() as transaction:
+                first or transaction.insert_gallery(GalleryInfo("g", "", MODEL, SIZE, NOW, 0, 0, 1))
+                for one in ids[first : first + 100]:
+                    transaction.insert_subject(1, Subject(one, one, {}, NOW, ()))
+        gone = random.Random(0).sample(range(1, len(ids) + 1), 4_000)
+        for first in range(0, len(gone), 100):
+            with store.transaction() as transaction:
+                for number in gone[first : first + 100]:
+                    transaction.delete_subject(number)
+        store.scrub()
+        content = files(tmp_path)
+        assert (sum(ids[number - 1].encode() in content for number in gone) == 0) is clean
+
+
+def test_deleting_leaves_nothing_either(store: SqliteStore, tmp_path: Path) -> None:
+    deleted = marks(tmp_path, range(3))
+    for number in range(3):
+        with store.transaction() as transaction:
+            DeleteSubject("g", subject_id(number)).run(transaction)
+    store.scrub()
+    assert left(tmp_path, deleted) == 0
+
+
+def test_who_was_erased_before_a_crash_is_gone_after_the_next_start(store: SqliteStore, tmp_path: Path) -> None:
+    store.scrub()
+    erased = marks(tmp_path, range(20))
+    erase(store, range(20))
+    store._writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)  # as a process that is killed
+    store.close()
+    assert left(tmp_path, erased) > 0  # the control
+    with closing(SqliteStore(tmp_path, KEY)) as again:
+        assert sum(len(block.template_ids) for block in again.vectors(64)) == PEOPLE - 20
+        assert left(tmp_path, erased) == 0
+
+
+def test_a_scrub_waits_for_who_reads(store: SqliteStore, tmp_path: Path) -> None:
+    erased = marks(tmp_path, range(3))
+    reading, done = threading.Event(), threading.Event()
+
+    def read() -> None:
+        with store.snapshot() as snapshot:
+            assert snapshot.subject_no(1, subject_id(0)) is not None
+            reading.set()
+            done.wait(0.5)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    assert reading.wait(5)
+    erase(store, range(3))
+    store.scrub()
+    assert left(tmp_path, erased) == 0
+    done.set()
+    reader.join()
+
+
+def test_a_scrub_that_waits_in_vain_says_so(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_store, "_SCRUB_S", 0.2)
+    store._writer.set_busy_timeout(50)
+    with store.snapshot():
+        erase(store, range(3))
+        with pytest.raises(StoreFailed):
+            store.scrub()
+    store.scrub()
+
+
+def test_a_scrub_waits_for_a_transaction_of_another_thread(store: SqliteStore) -> None:
+    scrubbed = threading.Event()
+
+    def scrub() -> None:
+        store.scrub()
+        scrubbed.set()
+
+    with store.transaction() as transaction:
+        EraseSubject("g", subject_id(0), NOW).run(transaction)
+        thread = threading.Thread(target=scrub)
+        thread.start()
+        assert not scrubbed.wait(0.1)
+    assert scrubbed.wait(5)
+    thread.join()
+
+
+@pytest.mark.parametrize("kind", [2, 5, 10, 13])
+@pytest.mark.parametrize("header", [0, 100])
+def test_the_gap_of_a_page_is_cleaned_and_nothing_else(kind: int, header: int) -> None:
+    fixed = 12 if kind < 10 else 8
+    page = bytearray(b"\xaa" * 512)
+    page[header : header + 8] = bytes([kind, 0, 0, 0, 3]) + (400).to_bytes(2, "big") + b"\0"
+    begin = header + fixed + 2 * 3
+    cleaned = clean_page(bytes(page), header)
+    assert cleaned == bytes(page[:begin]) + bytes(400 - begin) + bytes(page[400:])
+    assert clean_page(cleaned, header) is cleaned
+    page[header] = 0  # an overflow or a free page
+    assert clean_page(bytes(page), header) == bytes(page)
+    page[header : header + 7] = bytes([kind, 0, 0, 0xFF, 0xFF, 0, 9])  # nonsense
+    assert clean_page(bytes(page), header) == bytes(page)
+
+
+# --- rotation -----------------------------------------------------------------------------------------------
+
+
+def key_bytes(folder: Path) -> list[bytes]:
+    with closing(apsw.Connection(str(folder / DATABASE_NAME))) as connection:
+        rows = connection.execute("SELECT wrapped_key FROM subjects UNION ALL SELECT wrapped_key FROM store")
+        return [row[0] for row in rows]
+
+
+def sealed(folder: Path) -> list[bytes]:
+    with closing(apsw.Connection(str(folder / DATABASE_NAME))) as connection:
+        return [row[0] for row in connection.execute("SELECT sealed FROM templates ORDER BY template_id")]
+
+
+def test_after_a_rotation_the_former_key_opens_nothing(store: SqliteStore, tmp_path: Path) -> None:
+    former, templates = key_bytes(tmp_path), sealed(tmp_path)
+    assert len(former) == PEOPLE + 1
+    store.rotate(OTHER_KEY)
+    assert store.verify().templates == PEOPLE
+    assert sealed(tmp_path) == templates
+    assert left(tmp_path, former) == 0
+    enrol(store, range(PEOPLE, PEOPLE + 5))
+    store.close()
+    with pytest.raises(WrongKey):
+        SqliteStore(tmp_path, KEY)
+    with closing(SqliteStore(tmp_path, OTHER_KEY)) as again:
+        assert again.verify().photos == PEOPLE + 5
+        with again.snapshot() as snapshot:
+            row = snapshot.template(1, 1)
+    assert row is not None
+    assert row.photo == photo(0)
+
+
+@pytest.mark.parametrize("wraps", [1, 100, PEOPLE, PEOPLE + 1])
+def test_a_rotation_that_is_interrupted_leaves_the_former_key_valid(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wraps: int
+) -> None:
+    former = key_bytes(tmp_path)
+    count = 0
+    wrap = Vault._wrap
+
+    def die_at_last(vault: Vault, secret: bytes, context: bytes) -> bytes:
+        nonlocal count
+        count += 1
+        if count == wraps:
+            raise ZeroDivisionError
+        return wrap(vault, secret, context)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Vault, "_wrap", die_at_last)
+        with pytest.raises(ZeroDivisionError):
+            store.rotate(OTHER_KEY)
+    assert key_bytes(tmp_path) == former
+    assert store.verify().templates == PEOPLE
+    store.close()
+    with pytest.raises(WrongKey):
+        SqliteStore(tmp_path, OTHER_KEY)
+    SqliteStore(tmp_path, KEY).close()
+
+
+def test_a_rotation_does_not_bless_a_row_that_was_altered(store: SqliteStore, tmp_path: Path) -> None:
+    with closing(apsw.Connection(str(tmp_path / DATABASE_NAME))) as connection:
+        connection.execute("UPDATE subjects SET display_name = 'x' WHERE subject_no = 300")
+    former = key_bytes(tmp_path)
+    with pytest.raises(StoreCorrupt):
+        store.rotate(OTHER_KEY)
+    assert key_bytes(tmp_path) == former
+
+
+def test_the_wrong_key_changes_nothing(store: SqliteStore, tmp_path: Path) -> None:
+    store._writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    store.close()
+    kept = [tmp_path / DATABASE_NAME, tmp_path / f"{DATABASE_NAME}-wal"]
+    before = [path.read_bytes() for path in kept]
+    with pytest.raises(WrongKey) as refused:
+        SqliteStore(tmp_path, OTHER_KEY)
+    assert KEY.key_id not in str(refused.value)
+    assert [path.read_bytes() for path in kept] == before
+    with closing(SqliteStore(tmp_path, KEY)) as again:
+        assert again.verify().templates == PEOPLE
