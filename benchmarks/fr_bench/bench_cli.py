@@ -328,6 +328,29 @@ def search(
         _tell(bench_search(SearchOrder(settings, engine, testdata, bar), _tell_step), as_json, out)
 
 
+@bench.command()
+def gallery(
+    n: Annotated[int, typer.Option("--n", min=1, help="Embeddings to enrol: random, seeded.")] = 100_000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the embeddings.")] = 1,
+    bar: Annotated[bool, typer.Option("--bar/--no-bar", help="Exit status 1 if a bar is missed.")] = False,
+    as_json: JsonOption = False,
+    out: OutOption = None,
+) -> None:
+    """Measure a gallery's life on a server: durable enrolment through a stream, and the start with all of it."""
+    with errors_to_stderr():
+        from fr_bench.speed.life import bench_gallery
+        from fr_bench.speed.life_report import life_json, life_text, missed, write_life
+
+        report = bench_gallery(n, seed, _tell_step)
+        typer.echo(life_json(report) if as_json else life_text(report), nl=False)
+        folder = out or (RESULTS if RESULTS.is_dir() else None)
+        if folder is not None:
+            for path in write_life(report, folder, shlex.join(["fr", *sys.argv[1:]])):
+                typer.echo(f"written: {path}", err=True)
+        if bar and missed(report):
+            raise typer.Exit(MISSED)
+
+
 def _engine(
     pack: str, device: str, precision: Precision, detection: Detection, threads: int, lanes: int, workers: int
 ) -> EngineSettings:

@@ -27,6 +27,7 @@ SHORT = {
     "pipeline": "--number 3 --repeat 1",
     "serve": "--number 4 --repeat 1 --seconds 1",
     "search": "--n 2000 --probes 20 --repeat 2 --peer flat --sweep 1000 --no-bar",
+    "gallery": "--n 2500 --no-bar",
 }
 
 

@@ -25,6 +25,7 @@ from fr_bench.speed.values import (
     Agreement,
     Batches,
     BenchReport,
+    Conditions,
     Latency,
     LoadPoint,
     Memory,
@@ -191,16 +192,20 @@ def can_plot() -> bool:
     return importlib.util.find_spec("matplotlib") is not None
 
 
-def conditions_text(report: BenchReport) -> list[str]:
-    """What the figures were measured with, as lines for people."""
-    told = report.conditions
+def machine_text(told: Conditions) -> list[str]:
+    """What the figures were measured on, as lines for people."""
     machine = told.machine
-    lines = [
+    return [
         f"{machine.cpus} CPUs ({machine.processor}, {machine.architecture}), {machine.system}, Python {machine.python}"
         + (f", load average {told.load_average:.2f} at the start" if told.load_average is not None else ""),
         ", ".join(f"{name} {version}" for name, version in told.versions.items()),
         *(f"Accelerator: {name}" for name in told.accelerators),
     ]
+
+
+def conditions_text(report: BenchReport) -> list[str]:
+    """What the figures were measured with, as lines for people."""
+    lines = machine_text(report.conditions)
     engine, device = report.engine, report.device
     if engine is not None and device is not None:
         lines.append(

@@ -1,0 +1,157 @@
+"""`fr bench gallery`: a gallery filled through a server, durably; then the server's start with all of it."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import numpy as np
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from fr_api.v1 import gallery_pb2, gallery_pb2_grpc, server_pb2
+from fr_bench.speed.conditions import conditions
+from fr_bench.speed.errors import BenchFailed
+from fr_bench.speed.requests import connected
+from fr_bench.speed.search_gallery import plant
+from fr_bench.speed.server_process import free_port, resident_mib, started_server
+from fr_bench.speed.values import Conditions
+
+_GALLERY = "bench"
+# Embeddings of one request of the stream.
+_ROWS = 1000
+_LOOK_S = 0.05
+_TELL_EVERY_S = 10.0
+
+OnStep = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class LifeReport:
+    """What was measured.
+
+    Attributes:
+        enrol_per_s: embeddings a second, each acknowledged after it was durable.
+        enrol_s: for all of them.
+        start_s: from the server's first answer, NOT_SERVING, to SERVING: all templates decrypted and indexed.
+        whole_start_s: from the start of the process, with Python and the models.
+        not_serving: answers of the health service before the first SERVING.
+        resident_mib: memory of the server with all templates.
+        disk_mib: of the data folder.
+        n: embeddings.
+        dimension: values of each.
+        machine: where and with what.
+        command: "gallery".
+    """
+
+    enrol_per_s: float
+    enrol_s: float
+    start_s: float
+    whole_start_s: float
+    not_serving: int
+    resident_mib: float
+    disk_mib: float
+    n: int
+    dimension: int
+    machine: Conditions
+    command: str = "gallery"
+
+
+def bench_gallery(n: int, seed: int, on_step: OnStep) -> LifeReport:
+    """Fill a gallery with random embeddings, and start the server anew; `on_step` is told what has been done.
+
+    Raises:
+        BenchFailed: the server does not start, or refuses an embedding.
+    """
+    before = conditions()
+    with tempfile.TemporaryDirectory(prefix="fr-bench-gallery-") as folder:
+        data = Path(folder) / "data"
+        options = ("--data", str(data), "--port", str(free_port()))
+        with started_server(options) as server, connected(server.address) as (channel, info):
+            dimension = info.model.embedding_size
+            enrol_s = _fill(channel, info, n, seed, on_step)
+        on_step(f"{n} embeddings enrolled in {enrol_s:.1f} s")
+        begun = time.monotonic()
+        with _watched(options[-1]) as seen, started_server(options) as server:
+            whole_start_s = time.monotonic() - begun
+            _require_all(server.address, n)
+            memory = resident_mib(server.pid)
+            statuses = seen()
+        disk = sum(path.stat().st_size for path in data.rglob("*")) / 2**20
+    waits = [moment for moment, status in statuses if status == "NOT_SERVING"]
+    served = [moment for moment, status in statuses if status == "SERVING"]
+    start_s = served[0] - waits[0] if waits else 0.0
+    on_step(f"started in {whole_start_s:.1f} s, of which {start_s:.1f} s reading the gallery")
+    return LifeReport(n / enrol_s, enrol_s, start_s, whole_start_s, len(waits), memory, disk, n, dimension, before)
+
+
+def _fill(channel: grpc.Channel, info: server_pb2.GetServerInfoResponse, n: int, seed: int, on_step: OnStep) -> float:
+    """Enrol n random embeddings, one for each subject; return the seconds."""
+    stub = gallery_pb2_grpc.GalleryServiceStub(channel)
+    stub.CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id=_GALLERY))
+    begun = time.monotonic()
+    told, stored = begun, 0
+    for answer in stub.StreamEnrolEmbeddings(_requests(info, n, seed)):
+        if not answer.HasField("enrolled") or answer.enrolled.refusals:
+            raise BenchFailed("The server refused an embedding.")
+        stored += len(answer.enrolled.template_ids)
+        if time.monotonic() - told > _TELL_EVERY_S:
+            told = time.monotonic()
+            on_step(f"{stored} of {n} enrolled, {stored / (told - begun):.0f} a second")
+    if stored != n:
+        raise BenchFailed(f"The server stored {stored} of {n} embeddings.")
+    return time.monotonic() - begun
+
+
+def _requests(
+    info: server_pb2.GetServerInfoResponse, n: int, seed: int
+) -> Iterator[gallery_pb2.StreamEnrolEmbeddingsRequest]:
+    dimension = info.model.embedding_size
+    gallery = plant(np.empty((0, dimension), np.float32), n, seed)
+    for first, vectors in gallery.loads():
+        for start in range(0, len(vectors), _ROWS):
+            rows = vectors[start : start + _ROWS]
+            request = gallery_pb2.EnrolEmbeddingsRequest(
+                gallery_id=_GALLERY,
+                model=info.model.id,
+                vectors=rows.astype("<f4", copy=False).tobytes(),
+                subjects=[gallery_pb2.EmbeddingSubject(subject_id=str(first + start + i)) for i in range(len(rows))],
+            )
+            yield gallery_pb2.StreamEnrolEmbeddingsRequest(item_id=str(first + start), enrol=request)
+
+
+def _require_all(address: str, n: int) -> None:
+    with connected(address) as (channel, _):
+        stub = gallery_pb2_grpc.GalleryServiceStub(channel)
+        held = stub.GetGallery(gallery_pb2.GetGalleryRequest(gallery_id=_GALLERY)).gallery.template_count
+    if held != n:
+        raise BenchFailed(f"The server holds {held} of {n} templates after its start.")
+
+
+@contextmanager
+def _watched(port: str) -> Iterator[Callable[[], list[tuple[float, str]]]]:
+    """Ask a port for its health, again and again, while the block lasts; yields what gives the answers so far."""
+    seen: list[tuple[float, str]] = []
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.wait(_LOOK_S):
+            with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:  # anew: an old one would wait ever longer
+                try:
+                    answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=1.0)
+                except grpc.RpcError:
+                    continue
+            seen.append((time.monotonic(), health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)))
+
+    thread = threading.Thread(target=look, name="watch-start")
+    thread.start()
+    try:
+        yield lambda: list(seen)
+    finally:
+        done.set()
+        thread.join()
