@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import Self
 
 from fr_core.errors import FrError, UnknownSubject, UnknownTemplate
@@ -23,21 +21,19 @@ from fr_core.gallery.changes import (
     EraseSubject,
     PurgeExpired,
     known_gallery,
-    open_gallery,
     require_sound,
 )
 from fr_core.gallery.clusters import Cluster, Clusters, Neighbours, Part, clusters, clusters_of, neighbours_after
 from fr_core.gallery.duplicates import Duplicates, duplicates, duplicates_after
-from fr_core.gallery.filters import require_filter, templates_among
 from fr_core.gallery.keys import KeyEncryptionKey, key_beside
 from fr_core.gallery.loading import load
-from fr_core.gallery.memory import GalleryMemory, Memories
+from fr_core.gallery.memory import Memories
 from fr_core.gallery.purging import added_up, would_purge
 from fr_core.gallery.query import ScoreFusion, SubjectFilter
-from fr_core.gallery.ranking import RankedSubjects
 from fr_core.gallery.scan import Cursor, Scanner
+from fr_core.gallery.searching import Question, search
 from fr_core.gallery.sqlite_store import RESERVE_BYTES, SqliteStore, is_under_key
-from fr_core.gallery.store import GalleryRow, Snapshot, Store
+from fr_core.gallery.store import Store
 from fr_core.gallery.upkeep import Keeper
 from fr_core.gallery.values import (
     Deleted,
@@ -51,8 +47,9 @@ from fr_core.gallery.values import (
     Purged,
     Subject,
 )
+from fr_core.gallery.views import Views
 from fr_core.gallery.writer import Writer
-from fr_core.types import F32, I64, Candidate, Decision, Embedding, Identification, ModelId
+from fr_core.types import Embedding, ModelId
 
 # The call that a page token of `list` is bound to.
 _GALLERIES = "galleries"
@@ -84,7 +81,8 @@ class Galleries:
         self._store = store
         self._clock = clock
         self._memories = Memories(index)
-        self._scanner = Scanner(store, self._memories, self._now)
+        self._views = Views(store, self._memories, self._now)
+        self._scanner = Scanner(self._views)
         self._open: _Open | None = None
 
     @classmethod
@@ -282,30 +280,7 @@ class Galleries:
             UnknownSubject: the filter names a subject that the gallery does not hold.
             ModelMismatch, EmbeddingWrongSize, EmbeddingNotFinite, EmbeddingNotUnit: a probe that cannot be compared.
         """
-        checks.require_top_k(k)
-        checks.require_threshold(threshold)
-        if among is not None:
-            require_filter(among)
-        question = _Question(probe, k, fusion, among)
-        with self._answered(gallery_id, question) as (snapshot, row, answer):
-            best = answer.ranked
-            shown = best.similarities >= threshold if only_above_threshold else slice(None)
-            subject_nos = [int(no) for no in best.subject_nos[shown]]
-            subjects = snapshot.subjects_by_no(subject_nos)
-            scored = zip(subject_nos, best.template_ids[shown], best.similarities[shown], strict=True)
-            candidates = tuple(
-                Candidate(subjects[no].subject_id, int(template_id), float(score), rank, bool(score >= threshold))
-                for rank, (no, template_id, score) in enumerate(scored, start=1)
-            )
-        leads = bool(candidates) and candidates[0].above_threshold
-        decision = Decision.POTENTIAL_CANDIDATES if leads else Decision.NO_CANDIDATE
-        return Found(
-            Identification(candidates, threshold, decision, row.info.version, row.info.model),
-            MappingProxyType({subject.subject_id: subject for subject in subjects.values()}),
-            fusion,
-            answer.searched,
-            answer.exhaustive,
-        )
+        return search(self._views, gallery_id, Question(probe, k, threshold, only_above_threshold, fusion, among))
 
     def subject(self, gallery_id: str, subject_id: str) -> Subject:
         """Describe a subject and its templates; raises `UnknownGallery`, `UnknownSubject`."""
@@ -420,25 +395,6 @@ class Galleries:
         """Group some of the templates: the last steps of `clusters`."""
         return clusters_of(self._scanner, gallery_id, threshold, part)
 
-    @contextmanager
-    def _answered(self, gallery_id: str, question: _Question) -> Iterator[tuple[Snapshot, GalleryRow, _Answer]]:
-        """Search the memory at the version of a snapshot, and yield both with the gallery."""
-        while True:
-            changes = self._memories.changes
-            with self._store.snapshot() as snapshot:
-                row = open_gallery(snapshot, gallery_id, self._now())
-                vector = checks.unit_vector(question.probe, row.info.model, row.info.embedding_size)
-                among = None if question.among is None else templates_among(snapshot, row.gallery_no, question.among)
-                memory = self._memories.get(row.gallery_no)
-                if memory is not None:
-                    with memory.at(row.info.version) as exact:
-                        answer = question.put(memory, vector, snapshot, row.gallery_no, among) if exact else None
-                    if answer is not None:
-                        yield snapshot, row, answer
-                        return
-            if memory is None:  # created or deleted this very moment: the memory is about to follow
-                self._memories.wait_beyond(changes)
-
     def _now(self) -> datetime:
         now = self._clock()
         if now.tzinfo is None:
@@ -458,33 +414,3 @@ class _Open:
 
     writer: Writer
     keeper: Keeper
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Question:
-    """What a search asks of a gallery; arguments of `Galleries.search`."""
-
-    probe: Embedding
-    k: int
-    fusion: ScoreFusion
-    among: SubjectFilter | None
-
-    def put(
-        self, memory: GalleryMemory, vector: F32, snapshot: Snapshot, gallery_no: int, among: I64 | None
-    ) -> _Answer:
-        """Put it to a memory that is at the version of the snapshot; of the templates `among` alone."""
-        if self.fusion is ScoreFusion.MAX:
-            ranked = memory.best_subjects(vector, self.k, among)
-        else:
-            templates_of = partial(snapshot.template_ids_of, gallery_no)
-            ranked = memory.best_fused(self.fusion, vector, self.k, templates_of, among)
-        return _Answer(ranked, memory.index.size if among is None else len(among), memory.index.exact)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Answer:
-    """What a memory says, among how many templates, and whether each was compared exactly."""
-
-    ranked: RankedSubjects
-    searched: int
-    exhaustive: bool

@@ -10,16 +10,15 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TypeVar
 
 import numpy as np
 
 from fr_core.errors import UnknownGallery
-from fr_core.gallery.changes import open_gallery
 from fr_core.gallery.index import F64, VectorIndex
-from fr_core.gallery.memory import GalleryMemory, Memories
-from fr_core.gallery.store import GalleryRow, Snapshot, Store
+from fr_core.gallery.memory import GalleryMemory
+from fr_core.gallery.store import GalleryRow, Snapshot
+from fr_core.gallery.views import Views
 from fr_core.types import I64
 
 T = TypeVar("T")
@@ -109,18 +108,14 @@ Look = Callable[[VectorIndex, I64], Near]
 
 
 class Scanner:
-    """Scans the galleries of a store, one pass at a time however many scans there are.
+    """Scans galleries, one pass at a time however many scans there are.
 
     Args:
-        store: holds them.
-        memories: are searched.
-        now: gives the time, UTC.
+        views: of the galleries.
     """
 
-    def __init__(self, store: Store, memories: Memories, now: Callable[[], datetime]) -> None:
-        self._store = store
-        self._memories = memories
-        self._now = now
+    def __init__(self, views: Views) -> None:
+        self._views = views
         self._turn = threading.Lock()
 
     @contextmanager
@@ -150,20 +145,12 @@ class Scanner:
         self, gallery_id: str, search: Callable[[GalleryRow, GalleryMemory], T]
     ) -> Iterator[tuple[Snapshot, T]]:
         """Call `search` with the memory at the version of a snapshot, and yield both; the memory is held no more."""
-        while True:
-            changes = self._memories.changes
-            with self._turn, self._store.snapshot() as snapshot:
-                row = open_gallery(snapshot, gallery_id, self._now())
-                memory = self._memories.get(row.gallery_no)
-                if memory is not None:
-                    with memory.at(row.info.version) as exact:
-                        found = search(row, memory) if exact else None
-                    if exact:
-                        assert found is not None
-                        yield snapshot, found
-                        return
-            if memory is None:  # created or deleted this very moment: the memory is about to follow
-                self._memories.wait_beyond(changes)
+
+        def prepare(snapshot: Snapshot, row: GalleryRow) -> Callable[[GalleryMemory], T]:
+            return lambda memory: search(row, memory)
+
+        with self._turn, self._views.at_one_version(gallery_id, prepare) as (snapshot, _, found):
+            yield snapshot, found
 
 
 def everything_near(threshold: float) -> Look:
