@@ -53,6 +53,15 @@ class Unrecoverable(FrError):
     """The process cannot go on, or must not start, until a person has acted."""
 
 
+def for_one_caller(error: BaseException) -> BaseException:
+    """Return what one of several threads is to raise; one exception would gather the traces of all of them."""
+    if not isinstance(error, FrError):
+        return error
+    own = type(error)(error.what, **error.metadata)
+    own.__cause__ = error
+    return own
+
+
 # --- photos -----------------------------------------------------------------------------------------------
 
 

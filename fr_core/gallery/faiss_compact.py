@@ -108,7 +108,9 @@ class CompactIndex:
                 found.append(scan_everything(shares, some, width, self._workers))
             else:
                 found.append(scan_codes(shares, some, width, candidates, self._workers))
-        return Hits(np.concatenate([one.ids for one in found]), np.concatenate([one.similarities for one in found]))
+        return Hits(
+            np.concatenate([one.ids for one in found]), np.concatenate([one.similarities for one in found]), few
+        )
 
     def vectors(self, ids: I64) -> F32:
         """Return copies of vectors; see `VectorIndex.vectors`."""

@@ -129,7 +129,7 @@ class GpuIndex:
             if ((rows >= 0).sum(axis=1) >= width).all():
                 hits = best_candidates([self._rows], probes, [rows], [self._rows.products(probes, rows)], width)
                 if (hits.similarities[:, -1] > unseen + _HALF_ERROR).all():
-                    return hits
+                    return Hits(hits.ids, hits.similarities, exhaustive=False)
         return scan_everything([Share(self._rows, allowed, count)], probes, width, self._workers)
 
     def vectors(self, ids: I64) -> F32:

@@ -100,8 +100,8 @@ class Galleries:
 
         Args:
             folder: held by one process at a time; mode 0700 when made here, its files have mode 0600.
-            key: wraps the keys of the store; None = that of the file beside the folder, which is made where it is not
-                there.
+            key: wraps the keys of the store; None = that of the file beside the folder, which is made for a store that
+                is not under a key yet.
             reserve_bytes: of the disk, which enrolments leave free.
             index: how vectors are searched, one of `indexes.INDEX_NAMES`.
             clock: gives the time with a time zone.
@@ -335,6 +335,10 @@ class Galleries:
 
         Returns:
             What was deleted, or would be, from each gallery, in the order of their ids.
+
+        Raises:
+            StoreFailed: before anything was deleted; or all of it is, and its last bytes are not overwritten yet, as in
+                `erase_subject`.
         """
         now = self._now()
         if dry_run:

@@ -54,10 +54,12 @@ class Hits:
     Attributes:
         ids: i64[n, k'], where k' = min(k, how many vectors were searched).
         similarities: f64[n, k'], in [-1, 1], descending; equal ones in ascending order of their ids.
+        exhaustive: whether these are surely the k best; else those that a first scan did not pick were not compared.
     """
 
     ids: I64
     similarities: F64
+    exhaustive: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
 import re
 import secrets
@@ -14,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fr_core.errors import KeyUnavailable
+
+_log = logging.getLogger(__name__)
 
 KEY_BYTES = 32
 
@@ -109,12 +112,14 @@ def key_beside(folder: Path, new: bool) -> KeyEncryptionKey:
     if path.exists():
         return load_key(f"file:{path}")
     if not new:
-        raise KeyUnavailable("The key of the galleries is not beside their folder, in the file FOLDER.key.")
+        raise KeyUnavailable(f"The key of the galleries is not beside their folder: there is no {path}.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise KeyUnavailable("The file of the key cannot be made.", errno=_name(error)) from error
-    return new_key_file(path)
+    key = new_key_file(path)
+    _log.warning("The key %s was made in %s: keep a copy apart, without it nothing can be read", key.key_id, path)
+    return key
 
 
 def _from_file(path: str) -> str:

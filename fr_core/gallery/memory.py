@@ -18,11 +18,11 @@ import numpy as np
 from fr_core.errors import InternalError
 from fr_core.gallery.changes import AddedVector, Effect
 from fr_core.gallery.growing import GrowingArray
-from fr_core.gallery.index import F64, Upkeep, VectorIndex, rows_of
+from fr_core.gallery.index import Upkeep, VectorIndex, rows_of
 from fr_core.gallery.indexes import index_maker
 from fr_core.gallery.query import ScoreFusion
 from fr_core.gallery.ranking import RankedSubjects, by_best_template, fused
-from fr_core.gallery.sharing import SharedSearch
+from fr_core.gallery.sharing import Found, SharedSearch
 from fr_core.gallery.store import StoredVectors
 from fr_core.types import F32, I64
 
@@ -132,9 +132,9 @@ class GalleryMemory:
         # Subjects have several templates: some more at first saves a second scan of everything.
         wanted = k + min(3 * k, 64)
         while True:
-            template_ids, similarities = self._best(probe, wanted, among)
-            ranked = by_best_template(self._subjects_of(template_ids), template_ids, similarities)
-            if len(ranked.subject_nos) >= k or len(template_ids) < wanted:
+            found = self._best(probe, wanted, among)
+            ranked = by_best_template(self._subjects_of(found.ids), found)
+            if len(ranked.subject_nos) >= k or len(found.ids) < wanted:
                 return ranked.first(k)
             wanted *= 4
 
@@ -150,10 +150,12 @@ class GalleryMemory:
             templates_of: from ascending numbers of subjects to the ascending ids of all their templates.
             among: as in `best_subjects`; of a subject, all templates or none.
         """
-        near, _ = self._best(probe, max(_POOL, 4 * k), among)
-        template_ids = templates_of(np.unique(self._subjects_of(near)))
-        vectors = self._index.vectors(template_ids)
-        return fused(fusion, probe, self._subjects_of(template_ids), template_ids, vectors).first(k)
+        pool = max(_POOL, 4 * k)
+        near = self._best(probe, pool, among)
+        template_ids = templates_of(np.unique(self._subjects_of(near.ids)))
+        subject_nos, vectors = self._subjects_of(template_ids), self._index.vectors(template_ids)
+        everybody = near.exhaustive and len(near.ids) < pool
+        return fused(fusion, probe, subject_nos, template_ids, vectors, everybody).first(k)
 
     def live(self, after: int, until: int, limit: int) -> tuple[I64, int]:
         """Return the first ids i64[n <= limit] of templates, ascending, that are beyond `after` and not beyond `until`.
@@ -176,11 +178,10 @@ class GalleryMemory:
     def _subjects_of(self, template_ids: I64) -> I64:
         return self._subject_nos.rows[rows_of(template_ids, self._template_ids.rows)]
 
-    def _best(self, probe: F32, k: int, among: I64 | None) -> tuple[I64, F64]:
+    def _best(self, probe: F32, k: int, among: I64 | None) -> Found:
         if among is None:
             return self._shared.best(probe, k)
-        hits = self._index.search(probe[None, :], k, among)
-        return hits.ids[0], hits.similarities[0]
+        return Found.of(self._index.search(probe[None, :], k, among), 0, k)
 
     def _finish(self, work: Upkeep) -> None:
         with self._turn:

@@ -8,6 +8,7 @@ import numpy as np
 
 from fr_core.gallery.index import F64, exact_similarity
 from fr_core.gallery.query import ScoreFusion
+from fr_core.gallery.sharing import Found
 from fr_core.types import F32, I64
 
 
@@ -19,25 +20,29 @@ class RankedSubjects:
         subject_nos: i64[n], all different.
         template_ids: i64[n], the most similar template of each.
         similarities: f64[n], in [-1, 1], descending; equal ones in ascending order of the template ids.
+        exhaustive: whether no other subject could be among them; see `Hits`.
     """
 
     subject_nos: I64
     template_ids: I64
     similarities: F64
+    exhaustive: bool
 
     def first(self, k: int) -> RankedSubjects:
         """The k best."""
-        return RankedSubjects(self.subject_nos[:k], self.template_ids[:k], self.similarities[:k])
+        return RankedSubjects(self.subject_nos[:k], self.template_ids[:k], self.similarities[:k], self.exhaustive)
 
 
-def by_best_template(subject_nos: I64, template_ids: I64, similarities: F64) -> RankedSubjects:
-    """Rank subjects by the best of their templates; arguments i64[n], i64[n], f64[n], the best template first."""
+def by_best_template(subject_nos: I64, found: Found) -> RankedSubjects:
+    """Rank subjects by the best of their templates; subject_nos i64[n] are whose what was found is."""
     _, first = np.unique(subject_nos, return_index=True)
     first.sort()
-    return RankedSubjects(subject_nos[first], template_ids[first], similarities[first])
+    return RankedSubjects(subject_nos[first], found.ids[first], found.similarities[first], found.exhaustive)
 
 
-def fused(fusion: ScoreFusion, probe: F32, subject_nos: I64, template_ids: I64, vectors: F32) -> RankedSubjects:
+def fused(
+    fusion: ScoreFusion, probe: F32, subject_nos: I64, template_ids: I64, vectors: F32, exhaustive: bool
+) -> RankedSubjects:
     """Rank subjects by the fused similarity of all their templates.
 
     Templates that cancel each other out have no mean direction: with `MEAN_TEMPLATE` their subject is left out.
@@ -48,6 +53,7 @@ def fused(fusion: ScoreFusion, probe: F32, subject_nos: I64, template_ids: I64, 
         subject_nos: i64[n], whose each template is.
         template_ids: i64[n].
         vectors: f32[n, D], length 1.
+        exhaustive: whether these are all subjects that there are.
     """
     similarities = exact_similarity(vectors, probe)
     order = np.lexsort((template_ids, -similarities, subject_nos))  # by subject, its best template first
@@ -65,4 +71,4 @@ def fused(fusion: ScoreFusion, probe: F32, subject_nos: I64, template_ids: I64, 
         best = best[found]
         scores = np.clip(np.vecdot(sums[found] / lengths[found, None], probe.astype(np.float64)), -1.0, 1.0)
     ranking = np.lexsort((template_ids[best], -scores))
-    return RankedSubjects(subject_nos[best][ranking], template_ids[best][ranking], scores[ranking])
+    return RankedSubjects(subject_nos[best][ranking], template_ids[best][ranking], scores[ranking], exhaustive)

@@ -50,18 +50,17 @@ class Question:
                 ranked = memory.best_subjects(vector, self.k, among)
             else:
                 ranked = memory.best_fused(self.fusion, vector, self.k, templates_of, among)
-            return _Answer(ranked, memory.index.size if among is None else len(among), memory.index.exact)
+            return _Answer(ranked, memory.index.size if among is None else len(among))
 
         return search
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Answer:
-    """What a memory says, among how many templates, and whether each was compared exactly."""
+    """What a memory says, among how many templates."""
 
     ranked: RankedSubjects
     searched: int
-    exhaustive: bool
 
 
 def search(views: Views, gallery_id: str, question: Question) -> Found:
@@ -83,5 +82,5 @@ def search(views: Views, gallery_id: str, question: Question) -> Found:
         MappingProxyType({subject.subject_id: subject for subject in subjects.values()}),
         question.fusion,
         answer.searched,
-        answer.exhaustive,
+        answer.ranked.exhaustive,
     )

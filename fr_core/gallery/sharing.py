@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fr_core.errors import for_one_caller
 from fr_core.gallery.index import F64, Hits
 from fr_core.types import F32, I64
 
@@ -19,12 +20,32 @@ Search = Callable[[F32, int], Hits]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """The best vectors for one probe; see `Hits`.
+
+    Attributes:
+        ids: i64[k'].
+        similarities: f64[k'].
+        exhaustive: as in `Hits`.
+    """
+
+    ids: I64
+    similarities: F64
+    exhaustive: bool
+
+    @staticmethod
+    def of(hits: Hits, n: int, k: int) -> Found:
+        """The k best for probe n."""
+        return Found(hits.ids[n, :k], hits.similarities[n, :k], hits.exhaustive)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Waiting:
     """A search that waits for a pass; the future ends with its hits, or with None where it is to lead the next pass."""
 
     probe: F32
     k: int
-    future: Future[tuple[I64, F64] | None] = field(default_factory=Future)
+    future: Future[Found | None] = field(default_factory=Future)
 
 
 class SharedSearch:
@@ -43,20 +64,20 @@ class SharedSearch:
         self._waiting: list[_Waiting] = []
         self._under_way = False
 
-    def best(self, probe: F32, k: int) -> tuple[I64, F64]:
-        """Return ids i64[k'] and similarities f64[k'] of the best k' = min(k, size) vectors for a probe f32[D]."""
+    def best(self, probe: F32, k: int) -> Found:
+        """Return the best k' = min(k, size) vectors for a probe f32[D]."""
         own = _Waiting(probe, k)
         with self._lock:
             self._waiting.append(own)
             leads = not self._under_way
             self._under_way = True
         if not leads:
-            hits = own.future.result()
-            if hits is not None:
-                return hits
+            found = own.future.result()
+            if found is not None:
+                return found
         return self._lead(own)
 
-    def _lead(self, own: _Waiting) -> tuple[I64, F64]:
+    def _lead(self, own: _Waiting) -> Found:
         with self._lock:
             self._waiting.remove(own)
             others, self._waiting = self._waiting[: _MAX_SHARED - 1], self._waiting[_MAX_SHARED - 1 :]
@@ -64,7 +85,7 @@ class SharedSearch:
             found = self._pass((own, *others))
         except BaseException as error:
             for one in others:
-                one.future.set_exception(error)
+                one.future.set_exception(for_one_caller(error))
             raise
         finally:
             with self._lock:
@@ -72,10 +93,10 @@ class SharedSearch:
                     self._waiting[0].future.set_result(None)
                 else:
                     self._under_way = False
-        for one, hits in zip(others, found[1:], strict=True):
-            one.future.set_result(hits)
+        for one, theirs in zip(others, found[1:], strict=True):
+            one.future.set_result(theirs)
         return found[0]
 
-    def _pass(self, together: Sequence[_Waiting]) -> list[tuple[I64, F64]]:
+    def _pass(self, together: Sequence[_Waiting]) -> list[Found]:
         hits = self._search(np.stack([one.probe for one in together]), max(one.k for one in together))
-        return [(hits.ids[n, : one.k], hits.similarities[n, : one.k]) for n, one in enumerate(together)]
+        return [Found.of(hits, n, one.k) for n, one in enumerate(together)]

@@ -43,10 +43,11 @@ _PAGE_BYTES = 8_192
 _CHECKPOINT_FRAMES = 1_024
 _TRUNCATE_FRAMES = 8_192
 _SCRUB_S = 10.0
+# How long a checkpoint waits, each time, for snapshots that were taken before; nobody writes meanwhile. Searches give
+# theirs back sooner; a backup does not, and writers have the same time between two attempts.
+_CHECKPOINT_MS = 100
 # Vectors that `verify` holds at a time.
 _VERIFY_ROWS = 4_096
-
-
 _HEADER_BYTES = 100
 # The schema of stores whose templates were not encrypted.
 _PLAIN_VERSION = 1
@@ -141,27 +142,32 @@ class SqliteStore:
         """See `Store`."""
         with sqlite_errors():
             connection = self._reader()
-            try:
+        try:
+            with sqlite_errors():
                 connection.execute("BEGIN")
                 connection.execute("SELECT 1 FROM galleries LIMIT 1").fetchall()  # the snapshot is taken by reading
-                yield SqliteSnapshot(connection, self._vault)
-            finally:
+            yield SqliteSnapshot(connection, self._vault)
+        finally:
+            with sqlite_errors():
                 self._give_back(connection)
 
     @contextmanager
     def transaction(self) -> Iterator[SqliteTransaction]:
         """See `Store`."""
-        with self._writing, sqlite_errors():
-            self._undo()
-            self._writer.execute("BEGIN IMMEDIATE")
+        with self._writing:
+            with sqlite_errors():
+                self._undo()
+                self._writer.execute("BEGIN IMMEDIATE")
             try:
                 transaction = SqliteTransaction(self._writer, self._vault, self._numbers, self._spare_bytes)
                 yield transaction
-                transaction.finish()
-                self._scrubbed = False
-                self._writer.execute("COMMIT")
+                with sqlite_errors():
+                    transaction.finish()
+                    self._scrubbed = False
+                    self._writer.execute("COMMIT")
             except BaseException:
-                self._undo()
+                with sqlite_errors():
+                    self._undo()
                 raise
 
     def vectors(self, rows: int) -> Iterator[StoredVectors]:
@@ -189,7 +195,7 @@ class SqliteStore:
             StoreFailed: the disk refuses.
         """
         vault = self._vault.under(new_key)
-        with self.transaction() as transaction:
+        with self.transaction() as transaction, sqlite_errors():
             rewrap(transaction.connection, self._vault, vault)
         self._vault = vault
         self.scrub()  # the keys as they were wrapped before
@@ -204,6 +210,7 @@ class SqliteStore:
             except StoreFailed as error:
                 if not isinstance(error.__cause__, apsw.BusyError) or time.monotonic() > until:
                     raise
+                time.sleep(_CHECKPOINT_MS / 1000)
 
     def tidy(self) -> None:
         """Copy the write-ahead log into the database when it has grown long; see `Store`."""
@@ -235,7 +242,11 @@ class SqliteStore:
             _log.warning("the write-ahead log of %d pages could not be copied: %s", self._log_frames, error.reason)
 
     def _checkpoint(self, mode: int) -> None:
-        self._writer.wal_checkpoint(mode=mode)
+        self._writer.set_busy_timeout(_CHECKPOINT_MS)
+        try:
+            self._writer.wal_checkpoint(mode=mode)
+        finally:
+            self._writer.set_busy_timeout(_BUSY_MS)
         if mode == apsw.SQLITE_CHECKPOINT_TRUNCATE:
             self._log_frames = 0
             self._scrubbed = True
@@ -289,7 +300,9 @@ def is_under_key(folder: Path) -> bool:
     try:
         with (folder / DATABASE_NAME).open("rb") as file:
             header = file.read(_HEADER_BYTES)
+    except FileNotFoundError:
+        return False
     except OSError:
-        return False  # whatever it is, opening the store will tell
+        return True  # opening the store will tell what it is
     # https://www.sqlite.org/fileformat2.html: the user version, four bytes, the first of them the highest.
     return int.from_bytes(header[60:64], "big") != _PLAIN_VERSION

@@ -68,5 +68,7 @@ class Keeper:
     def _purge_expired(self) -> None:
         try:
             self._purge()
-        except FrError as error:  # the next hour may be better
-            _log.error("what has expired could not be purged: %s", error.reason)
+        # The next hour may be better; and whatever it is, the thread goes on with the indexes.
+        except Exception as error:  # noqa: BLE001
+            told = error.reason if isinstance(error, FrError) else type(error).__name__
+            _log.error("what has expired could not be purged: %s", told)

@@ -238,7 +238,8 @@ class Found:
         subjects: the subjects of the candidates by subject_id, as of the version that was searched.
         fusion: how the templates of each subject were fused.
         searched_templates: how many templates were searched.
-        exhaustive: whether each of them was compared exactly; else the best of a compact scan were.
+        exhaustive: whether no other subject could be a candidate; else only those templates, or subjects, that a first
+            scan picked were compared exactly.
     """
 
     identification: Identification

@@ -49,7 +49,7 @@ def require_store(folder: Path) -> Path:
     """Return the path of the database in a data folder; raises `NoStore`."""
     path = folder / DATABASE_NAME
     if not path.is_file():
-        raise NoStore("The folder holds no galleries.")
+        raise NoStore(f"The folder {folder} holds no galleries.")
     return path
 
 

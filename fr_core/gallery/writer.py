@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from fr_core.errors import FrError, InternalError, ShuttingDown, StoreCorrupt, StoreFailed
+from fr_core.errors import FrError, InternalError, ShuttingDown, StoreCorrupt, StoreFailed, for_one_caller
 from fr_core.gallery.changes import Change, Done, Effect
 from fr_core.gallery.memory import Memories
 from fr_core.gallery.store import Store, Transaction
@@ -112,7 +112,7 @@ class Writer:
         # Whatever it is, every caller must hear of it.
         except Exception as error:  # noqa: BLE001
             for _, future in group:
-                future.set_exception(_for_one_caller(error))
+                future.set_exception(for_one_caller(error))
             return
         self._memories.apply(_effects(outcomes))
         for (_, future), outcome in zip(group, outcomes, strict=True):
@@ -152,12 +152,3 @@ def _run(transaction: Transaction, change: Change[Any]) -> _Outcome:
 
 def _effects(outcomes: Sequence[_Outcome]) -> list[Effect]:
     return [effect for outcome in outcomes if isinstance(outcome, Done) for effect in outcome.effects]
-
-
-def _for_one_caller(error: Exception) -> Exception:
-    """An exception that several threads raise would gather the traces of all of them."""
-    if not isinstance(error, FrError):
-        return error
-    own = type(error)(error.what, **error.metadata)
-    own.__cause__ = error
-    return own

@@ -60,7 +60,7 @@ def restore(
     with _reporting(as_json):
         from fr_core.gallery.restore import restore as restored_from
 
-        folder, opened = _data_and_key(data, key, config)
+        folder, opened = _data_and_key(data, key, config, holds_store=False)
         restored = restored_from(out, keys, opened, folder)
         created = restored.created.isoformat(timespec="seconds")
         if as_json:
@@ -113,11 +113,9 @@ def rotate_key(
     with _reporting(as_json):
         from fr_core.gallery.keys import load_key
         from fr_core.gallery.sqlite_store import SqliteStore
-        from fr_core.gallery.verify import require_store
 
         folder, before = _data_and_key(data, key, config)
         after = load_key(new)
-        require_store(folder)
         with closing(SqliteStore(folder, before)) as store:
             store.rotate(after)
         if as_json:
@@ -127,16 +125,25 @@ def rotate_key(
         typer.echo("Start the server with the new key, and take a backup: its file of keys replaces the one before.")
 
 
-def _data_and_key(data: Path | None, key: str, config: Path | None) -> tuple[Path, KeyEncryptionKey]:
-    """Return the data folder and its key, found as `fr serve` finds them; a key is never made."""
-    from fr_core.gallery.keys import load_key
+def _data_and_key(
+    data: Path | None, key: str, config: Path | None, holds_store: bool = True
+) -> tuple[Path, KeyEncryptionKey]:
+    """Return the data folder and its key, found as `fr serve` finds them; a key is never made.
+
+    Raises:
+        NoStore: the folder holds no store, where it is to hold one.
+    """
+    from fr_core.gallery.keys import key_beside, load_key
+    from fr_core.gallery.verify import require_store
     from fr_server.config import load_config
     from fr_server.main import data_folder
 
     named = {"gallery.folder": None if data is None else str(data), "gallery.key": key or None}
     tree = load_config(config, (), {name: value for name, value in named.items() if value is not None})
     folder = data_folder(tree)
-    return folder, load_key(tree.gallery.key or f"file:{folder.absolute()}.key")
+    if holds_store:
+        require_store(folder)
+    return folder, load_key(tree.gallery.key) if tree.gallery.key else key_beside(folder.absolute(), new=False)
 
 
 def _counts(found: Extent | Verified) -> str:

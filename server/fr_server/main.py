@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -223,7 +224,7 @@ class App:
         loop = asyncio.get_running_loop()
 
         def tell() -> None:
-            asyncio.run_coroutine_threadsafe(self._lost_device(), loop)
+            asyncio.run_coroutine_threadsafe(self._lost_device(), loop).add_done_callback(_log_failure)
 
         self.engine.lifeline.watch(tell)
 
@@ -284,6 +285,13 @@ class App:
         if self.config.server.reflection:
             names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, server)
+
+
+def _log_failure(done: Future[None]) -> None:
+    """Log what nobody waits for."""
+    error = None if done.cancelled() else done.exception()
+    if error is not None:
+        log.error("The health could not be set: %s", describe(error))
 
 
 def log_lost_device(engine: Engine) -> None:

@@ -10,7 +10,7 @@ from fr_bench.speed.conditions import conditions
 from fr_bench.speed.life import LifeReport
 from fr_bench.speed.life_report import life_json, life_text, missed, write_life
 
-REPORT = LifeReport(6000.0, 10.0, 25.0, 31.0, 400, 2916.4, 2760.2, 60_000, 512, conditions())
+REPORT = LifeReport(6000.0, 10.0, 25.0, 31.0, 400, 2916.4, 2760.2, 1_000_000, 512, conditions())
 
 
 def test_figures_stand_beside_their_bars() -> None:
@@ -18,17 +18,20 @@ def test_figures_stand_beside_their_bars() -> None:
     assert "enrol_per_s 6,000.0, bar >= 5,000: ok" in told
     assert "start_s 25.0, bar <= 30: ok" in told
     assert not missed(REPORT)
+    few = replace(REPORT, n=10, start_s=31.0)
+    assert not missed(few)
+    assert "bar" not in life_text(few)
     for slow in (replace(REPORT, enrol_per_s=4999.0), replace(REPORT, start_s=30.5)):
         assert missed(slow)
         assert "MISSED" in life_text(slow)
 
 
 def test_the_report_is_written_as_json_and_as_a_page(tmp_path: Path) -> None:
-    written = write_life(REPORT, tmp_path / "results", "fr bench gallery --n 60000")
-    assert [path.name for path in written] == ["gallery-60000.json", "gallery-60000.md"]
+    written = write_life(REPORT, tmp_path / "results", "fr bench gallery --n 1000000")
+    assert [path.name for path in written] == ["gallery-1000000.json", "gallery-1000000.md"]
     content = json.loads(written[0].read_text())
     assert list(content)[:3] == ["enrol_per_s", "enrol_s", "start_s"]
     assert content == json.loads(life_json(REPORT))
     page = written[1].read_text()
-    assert "    fr bench gallery --n 60000\n" in page
+    assert "    fr bench gallery --n 1000000\n" in page
     assert "| start: from NOT_SERVING to SERVING | 25.0 s |" in page

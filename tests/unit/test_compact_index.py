@@ -384,3 +384,8 @@ def test_searches_run_at_once_and_beside_upkeep() -> None:
     work.finish()
     assert (expected[:, 0] == kept[:, 0]).all()
     assert (index.search(vectors[:32], 5).ids[:, 0] == np.arange(32)).all()
+
+
+def test_hits_say_whether_others_could_be_among_the_best(index: CompactIndex, vectors: F32) -> None:
+    assert not index.search(vectors[:1], 5).exhaustive
+    assert index.search(vectors[:1], 5, np.arange(0, len(vectors), 50)).exhaustive

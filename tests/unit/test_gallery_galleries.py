@@ -286,9 +286,11 @@ def test_an_unknown_index_is_refused_and_lets_the_folder_go(tmp_path: Path) -> N
 
 
 def test_a_clock_without_a_time_zone_is_a_mistake(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="time zone"):
-        Galleries.open(tmp_path, clock=lambda: datetime(2026, 1, 1))
-    Galleries.open(tmp_path).close()  # it was let go
+    with (
+        Galleries.open(tmp_path, clock=lambda: datetime(2026, 1, 1)) as opened,
+        pytest.raises(ValueError, match="time zone"),
+    ):
+        opened.create("g", "", MODEL, SIZE)
 
 
 # Code points, not UTF-16 units and no language's alphabet: U+FF5E comes before U+1F600.

@@ -47,9 +47,8 @@ def wait_for_waiting(shared: SharedSearch, number: int) -> None:
 def test_a_search_alone_waits_for_nobody() -> None:
     search = Slow()
     search.go.set()
-    ids, similarities = SharedSearch(search).best(probe(7), 2)
-    assert ids.tolist() == [7, 8]
-    assert similarities.tolist() == [-7.0, -8.0]
+    found = SharedSearch(search).best(probe(7), 2)
+    assert (found.ids.tolist(), found.similarities.tolist(), found.exhaustive) == ([7, 8], [-7.0, -8.0], True)
 
 
 def test_those_that_come_during_a_pass_share_the_next_and_each_gets_its_own() -> None:
@@ -61,9 +60,9 @@ def test_those_that_come_during_a_pass_share_the_next_and_each_gets_its_own() ->
         others = [pool.submit(shared.best, probe(n), n % 3 + 1) for n in range(1, 91)]
         wait_for_waiting(shared, 90)
         search.go.set()
-        assert first.result(10)[0].tolist() == [0]
+        assert first.result(10).ids.tolist() == [0]
         for n, other in enumerate(others, start=1):
-            assert other.result(10)[0].tolist() == [n + i for i in range(n % 3 + 1)]
+            assert other.result(10).ids.tolist() == [n + i for i in range(n % 3 + 1)]
     assert search.sizes == [1, 64, 26]
 
 
@@ -84,5 +83,5 @@ def test_a_failed_pass_fails_those_in_it_and_the_next_goes_on() -> None:
         for one in poisoned:
             with pytest.raises(MemoryError):
                 one.result(10)
-        assert [one.result(10)[0].tolist() for one in sound] == [[n] for n in range(70, 80)]
-    assert shared.best(probe(5), 1)[0].tolist() == [5]
+        assert [one.result(10).ids.tolist() for one in sound] == [[n] for n in range(70, 80)]
+    assert shared.best(probe(5), 1).ids.tolist() == [5]

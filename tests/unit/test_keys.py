@@ -12,6 +12,7 @@ from fr_core.errors import KeyUnavailable
 from fr_core.gallery import keys
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.keys import KeyEncryptionKey, key_beside, load_key, new_key_file
+from fr_core.gallery.sqlite_store import DATABASE_NAME, is_under_key
 
 SECRET = bytes(range(32))
 DIGITS = SECRET.hex()
@@ -150,3 +151,12 @@ def test_a_store_without_its_key_is_not_given_another(tmp_path: Path) -> None:
     assert not key.exists()
     (tmp_path / "elsewhere").rename(key)
     Galleries.open(tmp_path / "data", index="numpy").close()
+
+
+def test_what_is_no_readable_database_is_taken_for_a_store_under_a_key(tmp_path: Path) -> None:
+    (tmp_path / "data" / DATABASE_NAME).mkdir(parents=True)
+    assert is_under_key(tmp_path / "data")
+    assert not is_under_key(tmp_path / "other")
+    with pytest.raises(KeyUnavailable):
+        Galleries.open(tmp_path / "data", index="numpy")
+    assert not (tmp_path / "data.key").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -209,6 +210,23 @@ def test_a_scrub_that_waits_in_vain_says_so(store: SqliteStore, monkeypatch: pyt
         with pytest.raises(StoreFailed):
             store.scrub()
     store.scrub()
+
+
+def test_writers_do_not_wait_while_a_scrub_waits_for_who_reads(store: SqliteStore) -> None:
+    """Control: with `_CHECKPOINT_MS` of seconds the slowest takes as long."""
+    scrubbing = threading.Thread(target=store.scrub)
+    with store.snapshot():
+        erase(store, range(5))
+        scrubbing.start()
+        took = []
+        for number in range(PEOPLE, PEOPLE + 10):
+            begun = time.monotonic()
+            enrol(store, range(number, number + 1))
+            took.append(time.monotonic() - begun)
+        assert scrubbing.is_alive()
+    scrubbing.join(10)
+    assert not scrubbing.is_alive()
+    assert max(took) < 1.0
 
 
 def test_a_scrub_waits_for_a_transaction_of_another_thread(store: SqliteStore) -> None:

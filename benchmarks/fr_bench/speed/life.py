@@ -85,7 +85,9 @@ def bench_gallery(n: int, seed: int, on_step: OnStep) -> LifeReport:
         disk = sum(path.stat().st_size for path in data.rglob("*")) / 2**20
     waits = [moment for moment, status in statuses if status == "NOT_SERVING"]
     served = [moment for moment, status in statuses if status == "SERVING"]
-    start_s = served[0] - waits[0] if waits else 0.0
+    if not (waits and served):
+        raise BenchFailed("The start was over before it was seen; enrol more embeddings.")
+    start_s = served[0] - waits[0]
     on_step(f"started in {whole_start_s:.1f} s, of which {start_s:.1f} s reading the gallery")
     return LifeReport(n / enrol_s, enrol_s, start_s, whole_start_s, len(waits), memory, disk, n, dimension, before)
 
