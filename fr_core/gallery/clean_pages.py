@@ -36,8 +36,16 @@ class CleanPages(apsw.VFS):
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - SQLite's
         """Open a file; called by SQLite."""
-        kind = _DatabaseFile if flags[0] & apsw.SQLITE_OPEN_MAIN_DB else apsw.VFSFile
+        kinds = {apsw.SQLITE_OPEN_MAIN_DB: _DatabaseFile, apsw.SQLITE_OPEN_WAL: _LogFile}
+        kind = next((kind for flag, kind in kinds.items() if flags[0] & flag), apsw.VFSFile)
         return kind(self._below, name, flags)
+
+
+class _LogFile(apsw.VFSFile):
+    def xTruncate(self, newsize: int) -> None:  # noqa: N802 - SQLite's
+        super().xTruncate(newsize)
+        # SQLite leaves it at that. After a power cut the log would be there again, with what was erased.
+        super().xSync(apsw.SQLITE_SYNC_NORMAL)
 
 
 class _DatabaseFile(apsw.VFSFile):

@@ -88,7 +88,8 @@ def sqlite_errors() -> Iterator[None]:
     """
     try:
         yield
-    except (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError) as error:
+    # The statements are always the same: where SQLite understands one no more, the tables are not those that were made.
+    except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError, UnicodeDecodeError) as error:
         raise StoreCorrupt("The database file is damaged.", check=type(error).__name__) from error
     except (
         apsw.FullError,
@@ -102,6 +103,9 @@ def sqlite_errors() -> Iterator[None]:
         apsw.NoLFSError,
         apsw.ProtocolError,
     ) as error:
+        # Errors that a layer under SQLite raises have no such number.
+        if getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHORT_READ:
+            raise StoreCorrupt("The database file is shorter than it says.", check="short_read") from error
         raise StoreFailed("The database could not be read or written.", cause=type(error).__name__) from error
 
 

@@ -22,6 +22,7 @@ from fr_core.gallery.folder import DataFolder
 from fr_core.gallery.keys import KeyEncryptionKey
 from fr_core.gallery.schema import APPLICATION_ID
 from fr_core.gallery.sqlite_check import Verified, read_vectors, require_consistent, require_sound, require_whole_file
+from fr_core.gallery.sqlite_log import require_no_lost_commits
 from fr_core.gallery.sqlite_rows import sqlite_errors
 from fr_core.gallery.sqlite_snapshot import SqliteSnapshot
 from fr_core.gallery.sqlite_transaction import Numbers, SqliteTransaction
@@ -43,6 +44,9 @@ _PAGE_BYTES = 8_192
 _CHECKPOINT_FRAMES = 1_024
 _TRUNCATE_FRAMES = 8_192
 _SCRUB_S = 10.0
+# Pages that each reading connection keeps; there are as many connections as searches at once, and the system has the
+# pages too.
+_READER_CACHE_KIB = 256
 # How long a checkpoint waits, each time, for snapshots that were taken before; nobody writes meanwhile. Searches give
 # theirs back sooner; a backup does not, and writers have the same time between two attempts.
 _CHECKPOINT_MS = 100
@@ -127,6 +131,7 @@ class SqliteStore:
         vault = Vault.new(key) if version == 1 else unlocked(writer, key)
         require_whole_file(writer)
         _use_log(writer)
+        self._require_whole_log()
         writer.execute("PRAGMA synchronous = FULL")
         writer.execute("PRAGMA secure_delete = ON")
         writer.execute(f"PRAGMA max_page_count = {MAX_PAGES}")
@@ -251,6 +256,13 @@ class SqliteStore:
             self._log_frames = 0
             self._scrubbed = True
 
+    def _require_whole_log(self) -> None:
+        frames, _ = self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
+        try:
+            require_no_lost_commits(Path(self._path), frames, int(self._writer.pragma("page_size")))
+        except OSError as error:
+            raise StoreFailed("The write-ahead log could not be read.", cause=type(error).__name__) from error
+
     def _spare_bytes(self) -> int:
         # What is in the log must fit into the database too, and so must what is about to be added to it: nothing can be
         # erased where the log cannot be copied.
@@ -266,6 +278,7 @@ class SqliteStore:
         connection.set_busy_timeout(_BUSY_MS)
         for pragma in ("query_only = ON", "cell_size_check = ON", "trusted_schema = OFF", "temp_store = MEMORY"):
             connection.execute(f"PRAGMA {pragma}")
+        connection.execute(f"PRAGMA cache_size = -{_READER_CACHE_KIB}")
         return connection
 
     def _give_back(self, connection: apsw.Connection) -> None:

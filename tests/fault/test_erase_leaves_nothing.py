@@ -1,0 +1,174 @@
+"""After an erasure no file of the data folder holds a byte of the subject, neither in clear nor as it was stored."""
+
+from __future__ import annotations
+
+import random
+import string
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import apsw
+import numpy as np
+import pytest
+
+from fr_core.gallery import clean_pages
+from fr_core.gallery.galleries import Galleries
+from fr_core.gallery.sqlite_store import DATABASE_NAME, SqliteStore
+from fr_core.gallery.values import Enrolment, NewTemplate
+from fr_core.gallery.vectors import pack_vector
+from ledger import GALLERY, KEY, MODEL, SIZE, embedding
+
+PEOPLE = 240
+ERASED = 60
+# Photos of some bytes, of about a page, and of several; one in a few people has all of them, the others the first.
+PHOTO_BYTES = (300, 8_000, 20_000)
+ALL_PHOTOS = 5
+# Data are looked for in pieces of so many bytes, end to end: whatever is left of 15 bytes or more is found.
+PIECE = 8
+STORED = {"id", "name", "metadata", "sha256", "key", "mac", "template", "photo"}
+"""What the files do hold of a subject before it is erased."""
+
+Traces = dict[int, str]
+"""What each piece is a part of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A subject with everything that is enrolled of it; eight characters of its texts are hardly found by chance."""
+
+    number: int
+
+    @property
+    def subject_id(self) -> str:
+        return self._text("id", 24)
+
+    @property
+    def name(self) -> str:
+        return self._text("name", 40)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return {"k": self._text("k", 32), "l": self._text("l", 800)}
+
+    def template(self, nth: int) -> NewTemplate:
+        source = random.Random(f"{self.number}-{nth}")
+        sha256, photo = f"{source.getrandbits(256):064x}", source.randbytes(PHOTO_BYTES[nth])
+        return NewTemplate(embedding(self.number * len(PHOTO_BYTES) + nth), sha256, 0.5, photo)
+
+    @property
+    def templates(self) -> int:
+        return 1 if self.number % ALL_PHOTOS else len(PHOTO_BYTES)
+
+    def enrol(self, galleries: Galleries) -> None:
+        for nth in range(self.templates):
+            galleries.enrol(GALLERY, Enrolment(self.subject_id, self.template(nth), self.name, self.metadata))
+
+    def given(self) -> Iterator[tuple[str, bytes]]:
+        """What was enrolled, each with what it is."""
+        yield from (("id", self.subject_id.encode()), ("name", self.name.encode()))
+        yield from (("metadata", value.encode()) for value in self.metadata.values())
+        for nth in range(self.templates):
+            template = self.template(nth)
+            assert template.image_sha256 is not None
+            assert template.photo is not None
+            yield "sha256", template.image_sha256.encode()
+            yield "template in clear", pack_vector(template.embedding.vector)
+            yield "photo in clear", template.photo
+
+    def stored(self, connection: apsw.Connection) -> Iterator[tuple[str, bytes]]:
+        """What the database holds instead of it, each with what it is."""
+        of_subject = "FROM subjects JOIN {} USING (subject_no) WHERE subject_id = ?"
+        for kind, sql in (
+            ("key", "SELECT wrapped_key FROM subjects WHERE subject_id = ?"),
+            ("mac", "SELECT mac FROM subjects WHERE subject_id = ?"),
+            ("mac", f"SELECT subject_metadata.mac {of_subject.format('subject_metadata')}"),
+            ("template", f"SELECT sealed {of_subject.format('templates')}"),
+            ("photo", f"SELECT photos.sealed {of_subject.format('(templates JOIN photos USING (template_id))')}"),
+        ):
+            yield from ((kind, data) for (data,) in connection.execute(sql, (self.subject_id,)))
+
+    def _text(self, kind: str, length: int) -> str:
+        return "".join(random.Random(f"{self.number}-{kind}").choices(string.ascii_letters + string.digits, k=length))
+
+
+def pieces(person: Person, folder: Path) -> Traces:
+    """Cut everything of a person into pieces."""
+    connection = apsw.Connection(str(folder / DATABASE_NAME))
+    try:
+        return {
+            int.from_bytes(data[begin : begin + PIECE], "little"): kind
+            for kind, data in (*person.given(), *person.stored(connection))
+            for begin in range(0, len(data) - PIECE + 1, PIECE)
+        }
+    finally:
+        connection.close()
+
+
+def left(folder: Path, wanted: Traces) -> dict[str, set[str]]:
+    """Of which kinds each file holds pieces, by the name of the file."""
+    sought = np.array(sorted(wanted), dtype="<u8")
+    found: dict[str, set[str]] = {}
+    for path in folder.iterdir():
+        data = path.read_bytes()
+        for shift in range(min(PIECE, len(data))):
+            windows = np.frombuffer(data, "<u8", (len(data) - shift) // PIECE, shift)
+            hits = windows[np.isin(windows, sought)]
+            found.setdefault(path.name, set()).update(wanted[int(hit)] for hit in hits)
+    return {name: kinds for name, kinds in found.items() if kinds}
+
+
+def erase_some(folder: Path, galleries: Galleries) -> dict[str, set[str]]:
+    """Enrol people, delete and erase some of them, and return what is left of those who were erased."""
+    galleries.create(GALLERY, "", MODEL, SIZE, keeps_photos=True)
+    order = [int(number) for number in np.random.default_rng(1).permutation(PEOPLE)]
+    for number in order:
+        Person(number).enrol(galleries)
+    for number in order[::4]:  # what is on the pages is moved and freed
+        galleries.delete_subject(GALLERY, Person(number).subject_id)
+    wanted: Traces = {}
+    for number in order[1::4][:ERASED]:
+        person = Person(number)
+        wanted |= pieces(person, folder)
+        erased = galleries.erase_subject(GALLERY, person.subject_id)
+        assert (erased.templates, erased.photos) == (person.templates, person.templates)
+    return left(folder, wanted)
+
+
+def erased_in(folder: Path) -> dict[str, set[str]]:
+    with Galleries.open(folder, key=KEY, index="numpy") as galleries:
+        return erase_some(folder, galleries)
+
+
+def test_an_erasure_leaves_nothing(tmp_path: Path) -> None:
+    assert erased_in(tmp_path / "data") == {}
+
+
+def test_control_before_an_erasure_it_is_all_there_and_nothing_of_it_in_clear(tmp_path: Path) -> None:
+    with Galleries.open(tmp_path / "data", key=KEY, index="numpy") as galleries:
+        galleries.create(GALLERY, "", MODEL, SIZE, keeps_photos=True)
+        Person(0).enrol(galleries)
+        found = left(tmp_path / "data", pieces(Person(0), tmp_path / "data"))
+    assert found == {f"{DATABASE_NAME}-wal": STORED}
+
+
+def test_control_without_the_scrub_it_is_in_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SqliteStore, "scrub", lambda _: None)
+    assert erased_in(tmp_path / "data")[f"{DATABASE_NAME}-wal"] == STORED
+
+
+def test_control_without_secure_deletion_it_is_in_the_database(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    store = SqliteStore(folder, KEY)
+    store._writer.execute("PRAGMA secure_delete = OFF")
+    with Galleries(store, index="numpy") as galleries:
+        galleries.load()
+        found = erase_some(folder, galleries)
+    assert {"id", "name", "metadata", "key", "template", "photo"} <= found[DATABASE_NAME]
+
+
+def test_control_without_clean_pages_a_trace_is_in_the_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clean_pages, "clean_page", lambda page, _header: page)
+    assert erased_in(tmp_path / "data")[DATABASE_NAME]

@@ -1,0 +1,220 @@
+"""What several threads do to galleries, each beside a plain model of its own that says what must come of it.
+
+The galleries are real, their templates are random unit vectors: nothing here needs a model.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from zlib import crc32
+
+import numpy as np
+import pytest
+
+from fr_core.errors import DuplicateImage, UnknownSubject, UnknownTemplate
+from fr_core.gallery.galleries import Galleries
+from fr_core.gallery.index import exact_similarity
+from fr_core.gallery.query import SubjectFilter
+from fr_core.gallery.values import Deleted, Enrolment, NewTemplate
+from ledger import MODEL, SIZE, embedding
+
+SHARED = "shared"
+"""The gallery that everybody changes."""
+
+FEW, MANY = 10, 60
+"""Subjects of a model: around these numbers it only enrols, or mostly deletes."""
+
+
+class Clock:
+    """A clock that moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 2, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@dataclass(slots=True)
+class PlainTemplate:
+    seed: int
+    created: datetime
+
+
+@dataclass(slots=True)
+class PlainSubject:
+    metadata: dict[str, str]
+    templates: dict[int, PlainTemplate] = field(default_factory=dict)
+
+
+class History:
+    """One gallery of its own, its plain model, and subjects in a gallery that others change too.
+
+    Args:
+        galleries: hold both.
+        gallery_id: its own.
+        retention: of its own.
+        clock: of the galleries.
+        chance: chooses everything.
+    """
+
+    def __init__(
+        self,
+        galleries: Galleries,
+        gallery_id: str,
+        retention: timedelta | None,
+        clock: Clock,
+        chance: random.Random,
+    ) -> None:
+        self.galleries = galleries
+        self._id = gallery_id
+        self._retention = retention
+        self._clock = clock
+        self._chance = chance
+        self._number = 0
+        self._shared: list[tuple[str, int]] = []
+        self.create()
+
+    def create(self) -> None:
+        """Make the gallery, empty."""
+        self._subjects: dict[str, PlainSubject] = {}
+        self._version = self.galleries.create(self._id, "", MODEL, SIZE, None, self._retention).version
+
+    def step(self) -> None:
+        """Do something and compare what comes of it."""
+        few, many = len(self._subjects) < FEW, len(self._subjects) > MANY
+        steps = [self.enrol] * (1 if many else 6) + [self.search] * 4 + [self.search_among, self.share]
+        if not few:
+            steps += [self.delete_template, self.delete_subject, self.erase, self.enrol_again, self.look]
+        if self._chance.randrange(400) == 0:
+            steps = [self.delete_gallery]
+        self._chance.choice(steps)()
+
+    def enrol(self) -> None:
+        self._number += 1
+        subject_id = self._chance.choice([f"new-{self._number}", *list(self._subjects)[:3]])
+        seed, metadata = self._seed(), {"parity": str(self._number % 2)}
+        template = NewTemplate(embedding(seed), f"{seed:064x}", 0.5)
+        enrolled = self.galleries.enrol(self._id, Enrolment(subject_id, template, "", metadata))
+        self._version += 1
+        assert (enrolled.subject_created, enrolled.gallery_version) == (subject_id not in self._subjects, self._version)
+        subject = self._subjects.setdefault(subject_id, PlainSubject(metadata))
+        subject.metadata = metadata
+        subject.templates[enrolled.template_id] = PlainTemplate(seed, self._clock.now)
+
+    def enrol_again(self) -> None:
+        """The same photo once more is refused."""
+        template_id, kept = self._chance.choice(self._templates()) if self._templates() else (0, None)
+        if kept is not None:
+            template = NewTemplate(embedding(kept.seed), f"{kept.seed:064x}", 0.5)
+            with pytest.raises(DuplicateImage) as refused:
+                self.galleries.enrol(self._id, Enrolment("another", template))
+            assert refused.value.metadata == {"template_id": str(template_id)}
+
+    def delete_template(self) -> None:
+        subject_id = self._chance.choice(list(self._subjects))
+        templates = self._subjects[subject_id].templates
+        if not templates:
+            return
+        template_id = self._chance.choice(list(templates))
+        del templates[template_id]
+        self._version += 1
+        assert self.galleries.delete_template(self._id, template_id) == Deleted(0, 1, self._version)
+        with pytest.raises(UnknownTemplate):
+            self.galleries.template(self._id, template_id)
+
+    def delete_subject(self) -> None:
+        subject_id = self._chance.choice(list(self._subjects))
+        templates = self._subjects.pop(subject_id).templates
+        self._version += 1
+        assert self.galleries.delete_subject(self._id, subject_id) == Deleted(1, len(templates), self._version)
+
+    def erase(self) -> None:
+        subject_id = self._chance.choice(list(self._subjects))
+        templates = self._subjects.pop(subject_id).templates
+        self._version += 1
+        erased = self.galleries.erase_subject(self._id, subject_id)
+        assert (erased.templates, erased.photos, erased.gallery_version) == (len(templates), 0, self._version)
+        with pytest.raises(UnknownSubject):
+            self.galleries.subject(self._id, subject_id)
+
+    def delete_gallery(self) -> None:
+        deleted = Deleted(len(self._subjects), len(self._templates()), self._version + 1)
+        assert self.galleries.delete(self._id) == deleted
+        self.create()
+
+    def search(self) -> None:
+        self._search(None, set(self._subjects))
+
+    def search_among(self) -> None:
+        parity = self._chance.choice("01")
+        subjects = {subject_id for subject_id, one in self._subjects.items() if one.metadata == {"parity": parity}}
+        if subjects:
+            self._search(SubjectFilter({"parity": parity}), subjects)
+
+    def _search(self, among: SubjectFilter | None, subjects: set[str]) -> None:
+        owners = [
+            (template_id, subject_id, one.seed)
+            for subject_id in subjects
+            for template_id, one in self._subjects[subject_id].templates.items()
+        ]
+        near = self._chance.choice(owners)[2] if owners and self._chance.random() < 0.5 else 0
+        probe, k = embedding(near), self._chance.choice([1, 5, 1000])
+        found = self.galleries.search(self._id, probe, k, 0.5, among=among)
+        best: dict[str, tuple[float, int]] = {}
+        if owners:
+            vectors = np.stack([embedding(seed).vector for _, _, seed in owners])
+            for (template_id, subject_id, _), score in zip(
+                owners, exact_similarity(vectors, probe.vector), strict=True
+            ):
+                best[subject_id] = min(best.get(subject_id, (2.0, 0)), (-float(score), template_id))
+        expected = sorted((score, template_id, subject_id) for subject_id, (score, template_id) in best.items())[:k]
+        candidates = found.identification.candidates
+        assert [(-one.similarity, one.template_id, one.subject_id) for one in candidates] == expected
+        assert found.identification.gallery_version == self._version
+
+    def share(self) -> None:
+        """Enrol into the gallery that all change, find what was enrolled there, or delete it."""
+        if len(self._shared) > FEW and self._chance.random() < 0.5:
+            self.galleries.delete_subject(SHARED, self._shared.pop(0)[0])
+        elif self._shared and self._chance.random() < 0.5:
+            subject_id, seed = self._chance.choice(self._shared)
+            best = self.galleries.search(SHARED, embedding(seed), 1, 0.9).identification.candidates[0]
+            assert (best.subject_id, best.above_threshold) == (subject_id, True)
+        else:
+            self._number += 1
+            subject_id, seed = f"{self._id}-{self._number}", self._seed()
+            self.galleries.enrol(SHARED, Enrolment(subject_id, NewTemplate(embedding(seed))))
+            self._shared.append((subject_id, seed))
+
+    def look(self) -> None:
+        """Compare all that is listed with the model."""
+        info = self.galleries.get(self._id)
+        counts = (self._version, len(self._subjects), len(self._templates()))
+        assert (info.version, info.subject_count, info.template_count) == counts
+        listed = {one.subject_id: one for one in self.galleries.subjects(self._id, 1000).items}
+        assert list(listed) == sorted(self._subjects)
+        for subject_id, plain in self._subjects.items():
+            assert dict(listed[subject_id].metadata) == plain.metadata
+            assert [one.template_id for one in listed[subject_id].templates] == sorted(plain.templates)
+
+    def purged(self) -> None:
+        """What has expired is gone."""
+        if self._retention is not None:
+            last = self._clock.now - self._retention
+            for subject_id, subject in list(self._subjects.items()):
+                kept = {number: one for number, one in subject.templates.items() if one.created > last}
+                if subject.templates and not kept:
+                    del self._subjects[subject_id]
+                subject.templates = kept
+            self._version = self.galleries.get(self._id).version
+        self.look()
+
+    def _seed(self) -> int:
+        """Of the next template; nobody has the same."""
+        return crc32(self._id.encode()) << 32 | self._number
+
+    def _templates(self) -> list[tuple[int, PlainTemplate]]:
+        return [item for subject in self._subjects.values() for item in subject.templates.items()]

@@ -1,0 +1,151 @@
+"""Any history of enrolments, searches, deletions, erasures, purges, restarts and upkeep ends as a plain model says.
+
+`FR_SOAK_SECONDS` says for how long several threads make history; `make gallery-soak` takes an hour, and also limits how
+the memory of the process may grow.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from fr_bench.speed.server_process import resident_mib
+from fr_core.gallery import memory, upkeep
+from fr_core.gallery.faiss_compact import CompactIndex
+from fr_core.gallery.galleries import Galleries
+from fr_core.gallery.index import VectorIndex
+from fr_core.gallery.indexes import index_maker
+from histories import SHARED, Clock, History
+from ledger import KEY, MODEL, SIZE
+
+SECONDS = float(os.environ.get("FR_SOAK_SECONDS", "20"))
+THREADS = 4
+ROUND_S = 1.5
+# How memory may grow, once this part of the time has passed, where the run is long enough to tell.
+GROWTH_MIB_PER_HOUR = 6.0
+WARM_UP = 1 / 3
+TELLING_S = 1800.0
+
+
+def small_indexes(name: str) -> Callable[[int], VectorIndex]:
+    """Give the compact index codes, segments and upkeep among a few dozen vectors; it stays exact among so few."""
+    if name == "compact":
+        return lambda dimension: CompactIndex(dimension, 1, segment_rows=32, coded_from=48)
+    return index_maker(name)
+
+
+@pytest.fixture(autouse=True)
+def small_and_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "index_maker", small_indexes)
+    monkeypatch.setattr(upkeep, "_EVERY_S", 0.02)
+
+
+def open_galleries(folder: Path, clock: Clock, index: str) -> Galleries:
+    return Galleries.open(folder, key=KEY, index=index, clock=clock)
+
+
+def between_rounds(
+    galleries: Galleries, histories: list[History], clock: Clock, chance: random.Random, folder: Path
+) -> Galleries:
+    """Let time pass, purge, and perhaps begin anew; everything must be as the models say before and after."""
+    clock.now += timedelta(days=chance.randrange(3))
+    galleries.purge()
+    for history in histories:
+        history.purged()
+    if chance.random() < 0.5:
+        galleries.close()
+        galleries = open_galleries(folder, clock, chance.choice(["numpy", "flat", "compact"]))
+        for history in histories:
+            history.galleries = galleries
+            history.look()
+    return galleries
+
+
+# Opening galleries takes so long that looking for a shorter history that fails would take minutes.
+@settings(max_examples=15, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@given(st.randoms(use_true_random=False))
+def test_any_history_is_as_the_model_says(chance: random.Random) -> None:
+    clock = Clock()
+    with TemporaryDirectory() as parent:
+        folder = Path(parent) / "data"
+        galleries = open_galleries(folder, clock, "compact")
+        try:
+            galleries.create(SHARED, "", MODEL, SIZE)
+            history = History(galleries, "own", timedelta(days=2), clock, chance)
+            for _ in range(chance.randrange(1, 5)):
+                for _ in range(chance.randrange(1, 40)):
+                    history.step()
+                galleries = between_rounds(galleries, [history], clock, chance, folder)
+        finally:
+            galleries.close()
+
+
+@dataclass(slots=True)
+class Memory:
+    """The resident memory of this process over time."""
+
+    begun: float = field(default_factory=time.monotonic)
+    seconds: list[float] = field(default_factory=list)
+    mib: list[float] = field(default_factory=list)
+
+    def measure(self) -> None:
+        # What is free already, but was not given back to the system, goes up and down by more than any leak.
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
+        self.seconds.append(time.monotonic() - self.begun)
+        self.mib.append(resident_mib(os.getpid()))
+
+    def growth_mib_per_hour(self) -> float:
+        """The slope of a straight line through what was measured after the warm-up."""
+        warm = np.array(self.seconds) >= WARM_UP * self.seconds[-1]
+        return 3600 * float(np.polyfit(np.array(self.seconds)[warm], np.array(self.mib)[warm], 1)[0])
+
+    def report(self) -> None:
+        for number in range(0, len(self.mib), max(1, len(self.mib) // 30)):
+            print(f"{self.seconds[number]:7.0f} s {self.mib[number]:8.1f} MiB")  # noqa: T201 - the figures of the soak
+
+
+@pytest.mark.timeout(SECONDS + 300)
+def test_many_threads_make_history(tmp_path: Path) -> None:
+    clock, chance, resident, steps = Clock(), random.Random(1), Memory(), 0
+    folder = tmp_path / "data"
+    galleries = open_galleries(folder, clock, "compact")
+    try:
+        galleries.create(SHARED, "", MODEL, SIZE)
+        histories = [
+            History(galleries, f"own-{n}", timedelta(days=2) if n % 2 else None, clock, random.Random(f"{n}"))
+            for n in range(THREADS)
+        ]
+
+        def work(history: History) -> int:
+            until, done = time.monotonic() + ROUND_S, 0
+            while time.monotonic() < until:
+                history.step()
+                done += 1
+            return done
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            while time.monotonic() - resident.begun < SECONDS:
+                steps += sum(pool.map(work, histories))
+                galleries = between_rounds(galleries, histories, clock, chance, folder)
+                resident.measure()
+    finally:
+        galleries.close()
+    resident.report()
+    print(f"{steps} steps; memory grew by {resident.growth_mib_per_hour():.1f} MiB an hour")  # noqa: T201
+    if SECONDS >= TELLING_S:
+        assert resident.growth_mib_per_hour() <= GROWTH_MIB_PER_HOUR
