@@ -47,7 +47,7 @@ from fr_client.requests import (
     SearchItem,
     SeveralFaces,
 )
-from fr_client.window import StreamSettings
+from fr_client.window import STORES_EMBEDDINGS, STORES_FACES, STORES_NOTHING, Advice, StreamSettings
 
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT")
@@ -131,10 +131,8 @@ class AsyncClient:
         max_in_flight: int = DEFAULT_MAX_IN_FLIGHT,
     ) -> AsyncIterator[tuple[str, recognition_pb2.EmbedResponse | common_pb2.Refusal]]:
         """See `Client.embed_many`."""
-        items = _built(photos, lambda item: recognition_pb2.StreamEmbedRequest(image=requests.image(item.photo)))
-        return aio_stream.exchange(
-            self._recognition_streams.StreamEmbed, items, unpack.embedded, self._stream(max_in_flight)
-        )
+        items, settings = _built(photos, requests.stream_embed), self._stream(max_in_flight, STORES_NOTHING)
+        return aio_stream.exchange(self._recognition_streams.StreamEmbed, items, unpack.embedded, settings)
 
     # --- galleries ------------------------------------------------------------------------------------------
 
@@ -201,8 +199,9 @@ class AsyncClient:
         max_in_flight: int = DEFAULT_MAX_IN_FLIGHT,
     ) -> AsyncIterator[tuple[str, gallery_pb2.EnrolResponse | common_pb2.Refusal]]:
         """See `Client.enrol_many`."""
-        items = _built(faces, lambda item: gallery_pb2.StreamEnrolRequest(enrol=requests.enrol(gallery_id, item)))
-        return aio_stream.exchange(self._gallery_streams.StreamEnrol, items, unpack.stored, self._stream(max_in_flight))
+        items = _built(faces, lambda item: requests.stream_enrol(gallery_id, item))
+        settings = self._stream(max_in_flight, STORES_FACES)
+        return aio_stream.exchange(self._gallery_streams.StreamEnrol, items, unpack.stored, settings)
 
     def enrol_embeddings(
         self,
@@ -213,12 +212,9 @@ class AsyncClient:
         max_in_flight: int = DEFAULT_BATCHES_IN_FLIGHT,
     ) -> AsyncIterator[tuple[str, gallery_pb2.EnrolEmbeddingsResponse | common_pb2.Refusal]]:
         """See `Client.enrol_embeddings`."""
-
-        def build(batch: EmbeddingBatch) -> gallery_pb2.StreamEnrolEmbeddingsRequest:
-            return gallery_pb2.StreamEnrolEmbeddingsRequest(enrol=requests.enrol_embeddings(gallery_id, model, batch))
-
-        streams, settings = self._gallery_streams, self._stream(max_in_flight)
-        return aio_stream.exchange(streams.StreamEnrolEmbeddings, _built(batches, build), unpack.enrolled, settings)
+        items = _built(batches, lambda one: requests.stream_enrol_embeddings(gallery_id, model, one))
+        settings = self._stream(max_in_flight, STORES_EMBEDDINGS)
+        return aio_stream.exchange(self._gallery_streams.StreamEnrolEmbeddings, items, unpack.enrolled, settings)
 
     async def search(
         self,
@@ -247,8 +243,9 @@ class AsyncClient:
         max_in_flight: int = DEFAULT_MAX_IN_FLIGHT,
     ) -> AsyncIterator[tuple[str, gallery_pb2.SearchResponse | common_pb2.Refusal]]:
         """See `Client.search_many`."""
-        items = _built(probes, lambda item: gallery_pb2.StreamSearchRequest(search=requests.search(gallery_id, item)))
-        return aio_stream.exchange(self._gallery_streams.StreamSearch, items, unpack.found, self._stream(max_in_flight))
+        items = _built(probes, lambda item: requests.stream_search(gallery_id, item))
+        settings = self._stream(max_in_flight, STORES_NOTHING)
+        return aio_stream.exchange(self._gallery_streams.StreamSearch, items, unpack.found, settings)
 
     # --- whole galleries ------------------------------------------------------------------------------------
 
@@ -315,7 +312,8 @@ class AsyncClient:
 
     async def _answers(self, start: Callable[[], Any]) -> AsyncIterator[Any]:
         """Yield the answers to one request; the call ends with the iteration."""
-        answers: Answers[Any] = await asyncio.to_thread(Answers, start, self.target, self._timeout_s, self._retry)
+        # Not in a thread: a task that is cancelled meanwhile would leave a call that nobody ends.
+        answers: Answers[Any] = Answers(start, self.target, self._timeout_s, self._retry)
         try:
             while some := await asyncio.to_thread(answers.take):
                 for one in some:
@@ -323,8 +321,8 @@ class AsyncClient:
         finally:
             await asyncio.to_thread(answers.close)
 
-    def _stream(self, max_in_flight: int) -> StreamSettings:
-        return StreamSettings(self.target, max_in_flight, self._timeout_s, self._max_message_bytes, self._retry)
+    def _stream(self, max_in_flight: int, advice: Advice) -> StreamSettings:
+        return StreamSettings(self.target, max_in_flight, self._timeout_s, self._max_message_bytes, self._retry, advice)
 
     async def _call(self, method: aio.UnaryUnaryMultiCallable[RequestT, ResponseT], request: RequestT) -> ResponseT:
         """Call until there is an answer, an error that a repetition would not mend, or no time left."""

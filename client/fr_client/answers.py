@@ -5,8 +5,7 @@ from __future__ import annotations
 import queue
 import random
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
@@ -24,7 +23,7 @@ _LOOK_EVERY_S = 0.1
 
 
 class Answers(Generic[ResponseT]):
-    """The answers to one request, as they come.
+    """The answers to one request, as they come; the call begins at once.
 
     Args:
         start: makes the call; is called again where the server refused to begin.
@@ -39,14 +38,21 @@ class Answers(Generic[ResponseT]):
         self._timeout_s = timeout_s
         self._retry = retry
         self._attempt: int | None = 1  # None once there was an answer
+        self._closed = threading.Event()
+        self._lock = threading.Lock()  # no call begins once it is closed
         self._open()
 
-    def _open(self) -> None:
-        self._inbox: _Inbox[ResponseT] = _Inbox()
-        self._call: Call[Any, Any] = Call(lambda _: self._start(), self._inbox.put)
+    def _open(self) -> bool:
+        """Begin the call, unless it is closed; return whether it was begun."""
+        with self._lock:
+            if self._closed.is_set():
+                return False
+            self._inbox: _Inbox[ResponseT] = _Inbox()
+            self._call: Call[Any, Any] = Call(lambda _: self._start(), self._inbox.put)
+            return True
 
     def take(self) -> list[ResponseT]:
-        """Wait for answers and return those that are there; none at the end. Raises `FrApiError`."""
+        """Wait for answers and return those there; none at the end, or once it is closed. Raises `FrApiError`."""
         while True:
             try:
                 answers = self._inbox.take(self._timeout_s)
@@ -60,12 +66,18 @@ class Answers(Generic[ResponseT]):
             else:
                 self._attempt = None
                 return answers
-            self.close()
-            time.sleep(delay_s)
-            self._open()
+            self._stop()
+            self._closed.wait(delay_s)
+            if not self._open():
+                return []
 
     def close(self) -> None:
-        """Stop the call where it still runs, and wait for that; from any thread."""
+        """Stop the call where it still runs, and wait for that; none begins any more; from any thread."""
+        with self._lock:
+            self._closed.set()
+        self._stop()
+
+    def _stop(self) -> None:
         self._inbox.close()
         self._call.close()
 
@@ -85,8 +97,11 @@ class Answers(Generic[ResponseT]):
         )
 
 
-def each(answers: Answers[ResponseT]) -> Iterator[ResponseT]:
-    """Yield the answers one by one; the call ends with the iteration."""
+def each(
+    start: Callable[[], Iterable[ResponseT]], target: str, timeout_s: float | None, retry: RetryPolicy
+) -> Iterator[ResponseT]:
+    """Yield the answers one by one; the call begins and ends with the iteration. Arguments: those of `Answers`."""
+    answers: Answers[ResponseT] = Answers(start, target, timeout_s, retry)
     try:
         while some := answers.take():
             yield from some
@@ -113,7 +128,7 @@ class _Inbox(Generic[ResponseT]):
     def take(self, timeout_s: float | None) -> list[ResponseT]:
         """Take out all there is, one or more; none at the end. Raises `queue.Empty`, and the error of the call."""
         taken: list[ResponseT] = []
-        while not self._ended:
+        while not (self._ended or self._closed.is_set()):
             try:
                 response = self._queue.get(block=not taken, timeout=timeout_s)
             except queue.Empty:

@@ -16,8 +16,9 @@ DEFAULT_MAX_MESSAGE_BYTES = 16 * 1024 * 1024 + 64 * 1024
 
 # Enough to keep a server of several cores busy, few enough to hold their photos in memory (16 x 8 MiB at most).
 DEFAULT_MAX_IN_FLIGHT = 16
-# Of batches of embeddings, 2 MB each at D = 512: the server works at three of a stream, and one is on its way.
-DEFAULT_BATCHES_IN_FLIGHT = 4
+# Of batches of embeddings, 2 MB each at D = 512: the server works at one of a stream, and the next is there when it is
+# done. With 1 the server waits for the client; more than 2 are no faster, and leave more unanswered at a failure.
+DEFAULT_BATCHES_IN_FLIGHT = 2
 
 _LOOPBACK = ("localhost:", "127.", "[::1]:", "unix:")
 
@@ -82,14 +83,14 @@ def require_fits(size: int, max_message_bytes: int) -> None:
         raise FrApiError(
             grpc.StatusCode.RESOURCE_EXHAUSTED,
             "IMAGE_TOO_MANY_BYTES",
-            too_large_message(size, max_message_bytes),
+            too_large_message(size, max_message_bytes, "Send a smaller file."),
             {"limit": str(max_message_bytes), "found": str(size)},
         )
 
 
-def too_large_message(size: int, max_message_bytes: int) -> str:
-    """Return the sentence for a request larger than this client sends."""
+def too_large_message(size: int, max_message_bytes: int, remedy: str) -> str:
+    """Return the sentences for a request larger than this client sends, `remedy` among them."""
     return (
-        f"The request has {size:,} bytes; this client sends at most {max_message_bytes:,}. "
-        "Send a smaller file, or raise `max_message_bytes` of the client and the limits of the server."
+        f"The request has {size:,} bytes; this client sends at most {max_message_bytes:,}. {remedy} "
+        "Or raise `max_message_bytes` of the client and the limits of the server."
     )

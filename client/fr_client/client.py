@@ -23,7 +23,7 @@ from fr_api.v1 import (
     server_pb2_grpc,
 )
 from fr_client import requests, stream, unpack
-from fr_client.answers import Answers, each
+from fr_client.answers import each
 from fr_client.channel import (
     DEFAULT_BATCHES_IN_FLIGHT,
     DEFAULT_MAX_IN_FLIGHT,
@@ -46,7 +46,7 @@ from fr_client.requests import (
     SearchItem,
     SeveralFaces,
 )
-from fr_client.window import StreamSettings
+from fr_client.window import STORES_EMBEDDINGS, STORES_FACES, STORES_NOTHING, Advice, StreamSettings
 
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT")
@@ -135,10 +135,9 @@ class Client:
         self, photos: Iterable[EmbedItem], *, max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
     ) -> Iterator[tuple[str, recognition_pb2.EmbedResponse | common_pb2.Refusal]]:
         """Embed many photos; see `enrol_many` for the order and the limits."""
-        items = (
-            (item.item_id, recognition_pb2.StreamEmbedRequest(image=requests.image(item.photo))) for item in photos
-        )
-        return stream.exchange(self._recognition.StreamEmbed, items, unpack.embedded, self._stream(max_in_flight))
+        items = ((item.item_id, requests.stream_embed(item)) for item in photos)
+        settings = self._stream(max_in_flight, STORES_NOTHING)
+        return stream.exchange(self._recognition.StreamEmbed, items, unpack.embedded, settings)
 
     # --- galleries ------------------------------------------------------------------------------------------
 
@@ -206,6 +205,7 @@ class Client:
             metadata: the caller's own data; where empty, an existing subject keeps its own, else it replaces it.
             several_faces: what to do with a photo of several faces.
             report_similar: whether to report other subjects that are similar to the face: leads for a human examiner.
+                Where that search fails, the face is stored, and the answer has `similar_unknown`.
             similar_threshold: similarity at or above which they are reported; None for the model's default.
         """
         item = EnrolItem(
@@ -220,13 +220,12 @@ class Client:
 
         Yields the `item_id` of each item with what was stored, or with why nothing was, in the order in which the
         answers come. `faces` is read as the answers come: at most `max_in_flight` items are on their way at once.
-        When the stream as a whole fails, `FrApiError` is raised; it is safe to send the items again, since the photos
-        that were stored are then refused as DUPLICATE_IMAGE.
+        When the stream as a whole fails, `FrApiError` is raised; it is safe to send photos again, since those that were
+        stored are then refused as DUPLICATE_IMAGE. An embedding that is sent twice is stored twice.
         """
-        items = (
-            (item.item_id, gallery_pb2.StreamEnrolRequest(enrol=requests.enrol(gallery_id, item))) for item in faces
-        )
-        return stream.exchange(self._gallery.StreamEnrol, items, unpack.stored, self._stream(max_in_flight))
+        items = ((item.item_id, requests.stream_enrol(gallery_id, item)) for item in faces)
+        settings = self._stream(max_in_flight, STORES_FACES)
+        return stream.exchange(self._gallery.StreamEnrol, items, unpack.stored, settings)
 
     def enrol_embeddings(
         self,
@@ -247,14 +246,8 @@ class Client:
             batches: are read as the answers come.
             max_in_flight: batches that are on their way at once.
         """
-        items = (
-            (
-                batch.item_id,
-                gallery_pb2.StreamEnrolEmbeddingsRequest(enrol=requests.enrol_embeddings(gallery_id, model, batch)),
-            )
-            for batch in batches
-        )
-        settings = self._stream(max_in_flight)
+        items = ((one.item_id, requests.stream_enrol_embeddings(gallery_id, model, one)) for one in batches)
+        settings = self._stream(max_in_flight, STORES_EMBEDDINGS)
         return stream.exchange(self._gallery.StreamEnrolEmbeddings, items, unpack.enrolled, settings)
 
     # --- search ---------------------------------------------------------------------------------------------
@@ -294,10 +287,9 @@ class Client:
         self, gallery_id: str, probes: Iterable[SearchItem], *, max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
     ) -> Iterator[tuple[str, gallery_pb2.SearchResponse | common_pb2.Refusal]]:
         """Search for many faces; see `enrol_many` for the order and the limits."""
-        items = (
-            (item.item_id, gallery_pb2.StreamSearchRequest(search=requests.search(gallery_id, item))) for item in probes
-        )
-        return stream.exchange(self._gallery.StreamSearch, items, unpack.found, self._stream(max_in_flight))
+        items = ((item.item_id, requests.stream_search(gallery_id, item)) for item in probes)
+        settings = self._stream(max_in_flight, STORES_NOTHING)
+        return stream.exchange(self._gallery.StreamSearch, items, unpack.found, settings)
 
     # --- whole galleries ------------------------------------------------------------------------------------
 
@@ -306,15 +298,15 @@ class Client:
     ) -> Iterator[gallery_pb2.FindDuplicatesResponse]:
         """Yield the templates of different subjects that may be of one person, and how far the search has come.
 
-        Pairs come while the gallery is searched; closing the iterator ends the search. `timeout_s` is the longest wait
-        for the next answer.
+        The search begins with the first step of the iterator, and closing that ends it. Pairs come while the gallery is
+        searched. `timeout_s` is the longest wait for the next answer.
 
         Args:
             gallery_id: the gallery.
             threshold: similarity at or above which two templates are a pair; None for the model's default.
         """
         request = gallery_pb2.FindDuplicatesRequest(gallery_id=gallery_id, threshold=threshold)
-        return each(self._answers(lambda: self._gallery.FindDuplicates(request)))
+        return self._answers(lambda: self._gallery.FindDuplicates(request))
 
     def cluster_gallery(
         self, gallery_id: str, *, threshold: float | None = None
@@ -327,7 +319,7 @@ class Client:
                 for the model's default threshold.
         """
         request = gallery_pb2.ClusterGalleryRequest(gallery_id=gallery_id, threshold=threshold)
-        return each(self._answers(lambda: self._gallery.ClusterGallery(request)))
+        return self._answers(lambda: self._gallery.ClusterGallery(request))
 
     # --- subjects and templates -----------------------------------------------------------------------------
 
@@ -373,11 +365,11 @@ class Client:
 
     # --- how calls are made ---------------------------------------------------------------------------------
 
-    def _answers(self, start: Callable[[], Iterable[ResponseT]]) -> Answers[ResponseT]:
-        return Answers(start, self.target, self._timeout_s, self._retry)
+    def _answers(self, start: Callable[[], Iterable[ResponseT]]) -> Iterator[ResponseT]:
+        return each(start, self.target, self._timeout_s, self._retry)
 
-    def _stream(self, max_in_flight: int) -> StreamSettings:
-        return StreamSettings(self.target, max_in_flight, self._timeout_s, self._max_message_bytes, self._retry)
+    def _stream(self, max_in_flight: int, advice: Advice) -> StreamSettings:
+        return StreamSettings(self.target, max_in_flight, self._timeout_s, self._max_message_bytes, self._retry, advice)
 
     def _call(self, method: grpc.UnaryUnaryMultiCallable[RequestT, ResponseT], request: RequestT) -> ResponseT:
         """Call until there is an answer, an error that a repetition would not mend, or no time left."""

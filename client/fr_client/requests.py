@@ -150,19 +150,35 @@ def enrol(gallery_id: str, item: EnrolItem) -> gallery_pb2.EnrolRequest:
     )
 
 
-def enrol_embeddings(
+def stream_enrol_embeddings(
     gallery_id: str, model: common_pb2.ModelId, batch: EmbeddingBatch
-) -> gallery_pb2.EnrolEmbeddingsRequest:
-    """Return the request that enrols embeddings."""
+) -> gallery_pb2.StreamEnrolEmbeddingsRequest:
+    """Return the request of one batch of `enrol_embeddings`."""
     subjects = [
         gallery_pb2.EmbeddingSubject(
             subject_id=one.subject_id, display_name=one.display_name, metadata=dict(one.metadata)
         )
         for one in batch.subjects
     ]
-    return gallery_pb2.EnrolEmbeddingsRequest(
+    request = gallery_pb2.EnrolEmbeddingsRequest(
         gallery_id=gallery_id, model=model, vectors=batch.vectors, subjects=subjects
     )
+    return gallery_pb2.StreamEnrolEmbeddingsRequest(enrol=request)
+
+
+def stream_embed(item: EmbedItem) -> recognition_pb2.StreamEmbedRequest:
+    """Return the request of one photo of `embed_many`."""
+    return recognition_pb2.StreamEmbedRequest(image=image(item.photo))
+
+
+def stream_enrol(gallery_id: str, item: EnrolItem) -> gallery_pb2.StreamEnrolRequest:
+    """Return the request of one face of `enrol_many`."""
+    return gallery_pb2.StreamEnrolRequest(enrol=enrol(gallery_id, item))
+
+
+def stream_search(gallery_id: str, item: SearchItem) -> gallery_pb2.StreamSearchRequest:
+    """Return the request of one face of `search_many`."""
+    return gallery_pb2.StreamSearchRequest(search=search(gallery_id, item))
 
 
 def search(gallery_id: str, item: SearchItem) -> gallery_pb2.SearchRequest:

@@ -35,6 +35,35 @@ AnswerT = TypeVar("AnswerT")
 
 
 @dataclass(frozen=True, slots=True)
+class Advice:
+    """What the caller of a stream is told to do.
+
+    Attributes:
+        unanswered: with items that had no answer when the stream ended.
+        too_large: so that an item is no larger than the channel carries.
+        too_large_reason: of the refusal of an item that is.
+    """
+
+    unanswered: str
+    too_large: str = "Send a smaller file."
+    too_large_reason: error_reason_pb2.ErrorReason.ValueType = error_reason_pb2.ERROR_REASON_IMAGE_TOO_MANY_BYTES
+
+
+# Of streams that store nothing.
+STORES_NOTHING = Advice("Send them again.")
+STORES_FACES = Advice(
+    "Send them again: a photo that was stored already is then refused as DUPLICATE_IMAGE; an embedding would be stored "
+    "twice."
+)
+STORES_EMBEDDINGS = Advice(
+    "Those of a batch were stored together, or not at all: look for one of its subjects before you send it again. An "
+    "embedding that is sent twice is stored twice.",
+    "Put fewer embeddings in a batch.",
+    error_reason_pb2.ERROR_REASON_INVALID_FIELD,
+)
+
+
+@dataclass(frozen=True, slots=True)
 class StreamSettings:
     """How a stream is run.
 
@@ -44,6 +73,7 @@ class StreamSettings:
         timeout_s: the longest wait for the next answer; None for no limit.
         max_message_bytes: the largest request that the channel carries.
         retry: when an item that the server refused to begin is sent again.
+        advice: what the caller is told to do.
     """
 
     target: str
@@ -51,6 +81,7 @@ class StreamSettings:
     timeout_s: float | None
     max_message_bytes: int
     retry: RetryPolicy
+    advice: Advice
 
     def __post_init__(self) -> None:
         if self.max_in_flight < 1:
@@ -114,9 +145,10 @@ class Window(Generic[RequestT, ResponseT, AnswerT]):
         size = request.ByteSize()
         limit = self._settings.max_message_bytes
         if size > limit:
+            advice = self._settings.advice
             return common_pb2.Refusal(
-                reason=error_reason_pb2.ERROR_REASON_IMAGE_TOO_MANY_BYTES,
-                message=too_large_message(size, limit),
+                reason=advice.too_large_reason,
+                message=too_large_message(size, limit, advice.too_large),
                 metadata={"limit": str(limit), "found": str(size)},
             )
         self._count += 1
@@ -160,7 +192,7 @@ class Window(Generic[RequestT, ResponseT, AnswerT]):
             grpc.StatusCode.UNAVAILABLE,
             CONNECTION_LOST,
             f"{self._settings.target} ended the stream with {len(self._sent)} items unanswered. "
-            "Send them again; what was stored already is refused as DUPLICATE_IMAGE.",
+            f"{self._settings.advice.unanswered}",
         )
 
     def timed_out(self) -> FrApiError:

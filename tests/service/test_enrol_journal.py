@@ -179,3 +179,18 @@ def test_similar_subjects_are_listed_as_leads(
     assert "These subjects may be the same person: leads to check (1)." in shown
     assert "ada again" in shown
     assert "similar_subjects" not in fr(people)[1]
+
+
+def test_photos_without_a_search_for_similar_subjects_are_counted(
+    fr: Fr, server: Running, people: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*arguments: Any) -> Any:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(server.app.galleries, "search", fails)
+    code, told, _ = fr(people, "--create", "--report-similar")
+    assert (code, counts(told), told["similar_unknown"]) == (3, (3, 0, 1), 3)
+    (people / "ada" / "8.png").write_bytes(photo(8))
+    shown = CliRunner().invoke(build(), ["enrol", "team", str(people), "--report-similar"]).stdout
+    assert "Stored without a search for similar subjects, which failed: 1 photo." in shown
+    assert "similar_unknown" not in fr(people)[1]

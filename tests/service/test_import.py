@@ -21,6 +21,7 @@ from fr_client import AsyncClient, Client, EmbeddingBatch, EmbeddingSubject, Enr
 from fr_client.cli.main import build
 from fr_client.errors import FrApiError, reason_of
 from fr_core.embed.null import NULL_MODEL
+from fr_core.errors import ShuttingDown
 from fr_core.gallery.galleries import Galleries
 from fr_core.types import F32, ModelId
 from serving import Running, photo, running
@@ -211,6 +212,27 @@ def test_a_stream_reports_similar_subjects_too(client: Client) -> None:
     # They were enrolled at the same time: one of them at least is told of the other.
     assert {one.subject_id for answer in stored for one in getattr(answer, "similar", ())} <= {"a", "b"}
     assert any(getattr(answer, "similar", ()) for answer in stored)
+
+
+@pytest.mark.parametrize("error", [ShuttingDown("The server is shutting down."), RuntimeError("a defect")])
+def test_a_face_is_stored_once_where_the_search_for_similar_ones_fails(
+    client: Client, server: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    def fails(*arguments: object) -> None:
+        raise error
+
+    embedding = client.embed(photo(1)).faces[0].embedding
+    assert not client.enrol("g", "jane roe", embedding, report_similar=True).similar_unknown
+    monkeypatch.setattr(server.app.galleries, "search", fails)
+    answer = client.enrol("g", "jane roe", embedding, report_similar=True)
+    assert (answer.similar_unknown, list(answer.similar), answer.template_id) == (True, [], 2)
+    item = EnrolItem("jane roe", embedding, "item", report_similar=True)
+    ((_, streamed),) = client.enrol_many("g", [item])
+    assert isinstance(streamed, gallery_pb2.EnrolResponse)
+    assert streamed.similar_unknown
+    assert not client.enrol("g", "jane roe", embedding).similar_unknown
+    assert client.get_gallery("g").template_count == 4
+    assert "jane" not in caplog.text
 
 
 # --- the command ----------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from rich.console import Console
 
 from fr_api.v1 import gallery_pb2, server_pb2
@@ -17,6 +18,7 @@ from fr_client.cli.enrolment import Enrolment, Options
 from fr_client.cli.journal import Journal
 from fr_client.cli.progress import Pace, progress
 from fr_client.cli.refused import refused_file
+from fr_client.cli.run import INTERRUPTED, SOME_REFUSED, Ending
 from fr_client.cli.sources import PhotoFile
 from fr_client.cli.state import Unusable
 from fr_client.requests import EnrolItem
@@ -128,3 +130,43 @@ def test_a_run_holds_no_answers_and_asks_nothing_of_an_empty_gallery(tmp_path: P
         again = Enrolment(client, gallery, Options(), journal)  # type: ignore[arg-type]
         assert again.left(photos) == []
     assert again.tally.already == 1500
+
+
+def test_a_run_tells_of_every_change_to_the_one_who_asked(tmp_path: Path) -> None:
+    photos = [PhotoFile(tmp_path / f"{number}.jpg", "s") for number in range(3)]
+    photos[0].path.write_text("0")
+    photos[2].path.write_text("2")
+    told: list[tuple[int, int]] = []
+    run = Enrolment(Enrolling(), gallery_pb2.Gallery(gallery_id="g"), Options())  # type: ignore[arg-type]
+    run.run(run.left(photos), lambda tally: told.append((tally.done, len(tally.refused))))
+    assert told == [(1, 0), (2, 1), (3, 1)]
+
+
+@pytest.mark.parametrize(
+    ("stop", "some_refused", "status"),
+    [
+        (None, False, None),
+        (None, True, SOME_REFUSED),
+        (KeyboardInterrupt(), True, INTERRUPTED),
+        (Unusable("NO_PHOTOS", "There is none."), True, 1),
+    ],
+)
+def test_a_run_ends_with_the_status_that_it_has_earned(
+    stop: BaseException | None, some_refused: bool, status: int | None
+) -> None:
+    ending = Ending()
+    with ending.noted():
+        if stop is not None:
+            raise stop
+    assert ending.early == (stop is not None)
+    if status is None:
+        ending.leave(some_refused)
+        return
+    with pytest.raises(typer.Exit) as caught:
+        ending.leave(some_refused)
+    assert caught.value.exit_code == status
+
+
+def test_a_defect_in_a_run_is_not_noted_as_its_end() -> None:
+    with pytest.raises(RuntimeError), Ending().noted():
+        raise RuntimeError("a defect")

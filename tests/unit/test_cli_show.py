@@ -127,3 +127,10 @@ def test_a_search_is_printed_with_ranks_marks_and_the_notice(capsys: pytest.Capt
     assert ["2", "0.2500", "below", "y", "4"] in lines
     assert ["Face", "2", "of", "2:", "no", "candidate", "at", "threshold", "0.5000", "in", "gallery", "team"] in lines
     assert lines[-1] == ["Leads,", "not", "identities."]
+
+
+def test_a_fusion_that_only_a_newer_server_knows_is_told_in_a_plain_word(capsys: pytest.CaptureFixture[str]) -> None:
+    print_search("team", gallery_pb2.SearchResponse(fusion=99, searched_templates=7))  # type: ignore[arg-type]
+    out = " ".join(capsys.readouterr().out.split())
+    assert "7 templates searched, those that a first scan picked compared exactly; " in out
+    assert "those of a subject were fused in a way that is newer than this command." in out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -12,9 +13,9 @@ import grpc
 import pytest
 
 from fr_api.v1 import gallery_pb2, gallery_pb2_grpc
-from fr_client import Client, FrApiError, RetryPolicy
+from fr_client import AsyncClient, Client, FrApiError, RetryPolicy
 from fr_client.answers import Answers, each
-from scripted import QUICK, refuse
+from scripted import QUICK, Kind, both, refuse, serving
 
 
 class Endless:
@@ -43,7 +44,8 @@ def answers_of(call: Endless, timeout_s: float | None = None) -> Answers[int]:
 
 def test_answers_come_in_their_order_and_the_call_ends_with_the_iteration() -> None:
     call = Endless(5)
-    answers = each(answers_of(call))
+    answers = each(lambda: call, "here", None, RetryPolicy())
+    assert call.read == 0
     assert [next(answers) for _ in range(5)] == [1, 2, 3, 4, 5]
     assert not call.cancelled.is_set()
     answers.close()  # type: ignore[attr-defined]
@@ -67,6 +69,127 @@ def test_who_waits_is_let_go_when_it_is_closed() -> None:
     answers.close()
     waiting.join(5)
     assert taken == [[]]
+
+
+class Busy(grpc.RpcError):
+    """What a call raises whose server is too busy, and asks for `wait_s`."""
+
+    def __init__(self, wait_s: float) -> None:
+        refuse(self, grpc.StatusCode.UNAVAILABLE, "OVERLOADED", wait_s)
+
+    def set_trailing_metadata(self, metadata: Any) -> None:
+        self._metadata = metadata
+
+    def abort(self, code: grpc.StatusCode, details: str) -> None:
+        self._code, self._details = code, details
+
+    def code(self) -> grpc.StatusCode:
+        return self._code
+
+    def details(self) -> str:
+        return self._details
+
+    def trailing_metadata(self) -> Any:
+        return self._metadata
+
+
+class Refusing:
+    """A call that the server was too busy for."""
+
+    def __init__(self, wait_s: float) -> None:
+        self._wait_s = wait_s
+
+    def __iter__(self) -> Iterator[int]:
+        raise Busy(self._wait_s)
+
+    def cancel(self) -> None:
+        pass
+
+
+def test_closed_while_it_waits_to_call_again_it_does_not() -> None:
+    begun: list[Refusing] = []
+
+    def start() -> Refusing:
+        begun.append(Refusing(8.0))
+        return begun[-1]
+
+    answers: Answers[int] = Answers(start, "here", None, RetryPolicy())
+    taken: list[list[int]] = []
+    waiting = threading.Thread(target=lambda: taken.append(answers.take()), daemon=True)
+    waiting.start()
+    time.sleep(0.2)
+    answers.close()
+    waiting.join(2)
+    assert taken == [[]]
+    assert len(begun) == 1
+    assert answers.take() == []
+
+
+def test_closed_with_as_many_answers_as_it_holds_it_has_none() -> None:
+    call = Endless(1_000_000)
+    answers = answers_of(call)
+    while call.read < 1025:
+        time.sleep(0.01)
+    answers.close()
+    taken: list[list[int]] = []
+    taking = threading.Thread(target=lambda: taken.extend([answers.take(), answers.take()]), daemon=True)
+    taking.start()
+    taking.join(2)
+    assert taken == [[], []]
+
+
+def streams() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name == "fr-client-stream"]
+
+
+class Silent(gallery_pb2_grpc.GalleryServiceServicer):
+    """Answers nothing until the call is cancelled."""
+
+    def FindDuplicates(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802
+        ended = threading.Event()
+        context.add_callback(ended.set)
+        ended.wait(10)
+        yield from ()
+
+    ClusterGallery = FindDuplicates
+
+
+@both
+@pytest.mark.parametrize("method", ["find_duplicates", "cluster_gallery"])
+def test_a_call_whose_answers_nobody_asked_for_was_never_made(kind: Kind, method: str) -> None:
+    async def run(target: str) -> None:
+        async with AsyncClient(target) as client:
+            answers = getattr(client, method)("g")
+            await asyncio.sleep(0.1)
+            assert streams() == []
+            await answers.aclose()
+
+    with serving(Silent()) as target:  # type: ignore[abstract, arg-type]
+        if kind == "async":
+            asyncio.run(run(target))
+            return
+        with Client(target) as client:
+            answers = getattr(client, method)("g")
+            time.sleep(0.1)
+            assert streams() == []
+            answers.close()
+
+
+@pytest.mark.parametrize("wait_s", [0.0, 0.1])
+def test_a_task_that_is_cancelled_leaves_no_call(wait_s: float) -> None:
+    """Also one that is cancelled before its call was made."""
+
+    async def run(target: str) -> None:
+        async with AsyncClient(target) as client:
+            task: asyncio.Task[Any] = asyncio.create_task(anext(client.find_duplicates("g")))  # type: ignore[arg-type]
+            await asyncio.sleep(wait_s)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await asyncio.sleep(0.1)
+            assert streams() == []
+
+    with serving(Silent()) as target:  # type: ignore[abstract, arg-type]
+        asyncio.run(run(target))
 
 
 def test_a_wait_that_is_too_long_ends_with_a_sentence() -> None:

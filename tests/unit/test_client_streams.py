@@ -6,15 +6,24 @@ import asyncio
 import itertools
 import threading
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
-from fr_api.v1 import common_pb2, error_reason_pb2, gallery_pb2
-from fr_client import AsyncClient, Client, EnrolItem, FrApiError, reason_of
+from fr_api.v1 import common_pb2, error_reason_pb2, gallery_pb2, gallery_pb2_grpc
+from fr_client import (
+    AsyncClient,
+    Client,
+    EmbeddingBatch,
+    EmbeddingSubject,
+    EnrolItem,
+    FrApiError,
+    SearchItem,
+    reason_of,
+)
 from scripted import QUICK, Kind, both, refuse, scripted, serving
 
 
@@ -204,6 +213,70 @@ def test_a_photo_too_large_for_the_channel_is_refused_alone(kind: Kind) -> None:
     assert reason_of(big) == "IMAGE_TOO_MANY_BYTES"
     assert isinstance(answers["item 0"], gallery_pb2.EnrolResponse)
     assert isinstance(answers["last"], gallery_pb2.EnrolResponse)
+
+
+class Unanswering(gallery_pb2_grpc.GalleryServiceServicer):
+    """Ends every stream after its first item, without an answer."""
+
+    def StreamEnrol(self, request_iterator: Iterator[Any], context: Any) -> Iterator[Any]:  # noqa: N802
+        next(request_iterator, None)
+        yield from ()
+
+    StreamEnrolEmbeddings = StreamSearch = StreamEnrol
+
+
+VECTORS = EmbeddingBatch(bytes(5000), [EmbeddingSubject("s")], "batch")
+MODEL = common_pb2.ModelId(pack="p")
+CALLS: dict[str, Callable[[Client | AsyncClient], Any]] = {
+    "enrol_many": lambda client: client.enrol_many("g", [EnrolItem("s", bytes(5000))]),
+    "search_many": lambda client: client.search_many("g", [SearchItem(bytes(5000))]),
+    "enrol_embeddings": lambda client: client.enrol_embeddings("g", MODEL, [VECTORS]),
+}
+
+
+def answers_to(kind: Kind, target: str, call: str, **settings: Any) -> list[Any]:
+    if kind == "sync":
+        with Client(target, **settings) as client:
+            return list(CALLS[call](client))
+
+    async def run() -> list[Any]:
+        async with AsyncClient(target, **settings) as client:
+            return [answer async for answer in CALLS[call](client)]
+
+    return asyncio.run(run())
+
+
+@both
+@pytest.mark.parametrize(
+    ("call", "says", "says_not"),
+    [
+        ("enrol_many", "a photo that was stored already is then refused as DUPLICATE_IMAGE", "batch"),
+        ("search_many", "Send them again.", "DUPLICATE_IMAGE"),
+        ("enrol_embeddings", "An embedding that is sent twice is stored twice", "DUPLICATE_IMAGE"),
+    ],
+)
+def test_what_to_do_with_unanswered_items_is_said_of_each_call(kind: Kind, call: str, says: str, says_not: str) -> None:
+    with serving(Unanswering()) as target, pytest.raises(FrApiError, match="1 items unanswered") as caught:  # type: ignore[abstract, arg-type]
+        answers_to(kind, target, call, timeout_s=5.0)
+    assert says in caught.value.message
+    assert says_not not in caught.value.message
+
+
+@both
+@pytest.mark.parametrize(
+    ("call", "reason", "says"),
+    [
+        ("enrol_many", "IMAGE_TOO_MANY_BYTES", "Send a smaller file."),
+        ("search_many", "IMAGE_TOO_MANY_BYTES", "Send a smaller file."),
+        ("enrol_embeddings", "INVALID_FIELD", "Put fewer embeddings in a batch."),
+    ],
+)
+def test_how_to_make_an_item_smaller_is_said_of_each_call(kind: Kind, call: str, reason: str, says: str) -> None:
+    with serving(Unanswering()) as target:  # type: ignore[abstract, arg-type]
+        ((_, refusal),) = answers_to(kind, target, call, timeout_s=5.0, max_message_bytes=4096)
+    assert reason_of(refusal) == reason
+    assert says in refusal.message
+    assert refusal.metadata["limit"] == "4096"
 
 
 @both

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
 from fr_api.v1 import gallery_pb2
+from fr_client.cli.private import private_file
 from fr_client.cli.progress import progress
 from fr_client.cli.show import console, message_keys, plain, shown, table
 from fr_client.cli.state import GalleryId, Unusable, connected, error_keys
@@ -169,7 +171,7 @@ def _print_clusters(several: Sequence[_ClusterLine], singles: int, reached: gall
 def _how(reached: gallery_pb2.ScanProgress) -> str:
     if reached.exhaustive:
         return "Each template was compared exactly with every other."
-    return "Of each template the best thousand of a compact scan were compared exactly."
+    return "Of each template those that a first scan picked were compared exactly."
 
 
 def _print_line(answer: gallery_pb2.FindDuplicatesResponse | gallery_pb2.ClusterGalleryResponse) -> None:
@@ -198,12 +200,12 @@ def _shown(client: Client, gallery_id: str) -> Iterator[Callable[[gallery_pb2.Sc
 
 @contextmanager
 def _csv(target: Path | None) -> Iterator[Callable[[gallery_pb2.Cluster], None]]:
-    """Write the members of clusters into a file, where there is to be one."""
+    """Write the members of clusters into a file, where there is to be one; it is for its owner alone."""
     if target is None:
         yield lambda found: None
         return
     try:
-        with target.open("w", newline="", encoding="utf-8") as file:
+        with _opened(target) as file:
             writer = csv.writer(file)
             writer.writerow(("cluster", "size", "cohesion", "template_id", "subject_id", "similarity"))
 
@@ -216,3 +218,17 @@ def _csv(target: Path | None) -> Iterator[Callable[[gallery_pb2.Cluster], None]]
             yield write
     except OSError as error:
         raise Unusable("FILE_UNWRITABLE", f"The file cannot be written: {error.strerror}.") from error
+
+
+@contextmanager
+def _opened(target: Path) -> Iterator[TextIO]:
+    if target.exists() and not target.is_file():  # a pipe or a terminal has its owner already
+        with target.open("w", newline="", encoding="utf-8") as file:
+            yield file
+        return
+    with private_file(target, replace=True) as binary:
+        file = io.TextIOWrapper(binary, "utf-8", newline="")
+        try:
+            yield file
+        finally:
+            file.detach()  # and writes what it holds

@@ -16,17 +16,14 @@ from fr_client.cli.enrolment import Enrolment, Options, RefusedPhoto, Tally
 from fr_client.cli.journal import Journal
 from fr_client.cli.progress import progress
 from fr_client.cli.refused import refused_file
+from fr_client.cli.run import Ending
 from fr_client.cli.show import console, pairs, plain, print_json, shown, table
 from fr_client.cli.sources import PhotoSet, read_source
-from fr_client.cli.state import AsJson, GalleryId, Unusable, connected, error_keys, fail
+from fr_client.cli.state import AsJson, GalleryId, connected, error_keys
 from fr_client.client import Client
 from fr_client.errors import FrApiError
 from fr_client.requests import OneFace
 
-# Exit status where every photo was sent and some were refused.
-SOME_REFUSED = 3
-# That of a command stopped by Ctrl-C, as shells have it.
-_INTERRUPTED = 130
 # Subjects, files and folders that are told by name; further ones are counted.
 _TOLD = 10
 
@@ -77,8 +74,7 @@ def enrol(
     Exit status 0: every photo is in the gallery. 3: some were refused. 1: the run stopped early.
     """
     options = Options(several_faces, report_similar, retry_refused, in_flight)
-    stopped: FrApiError | Unusable | None = None
-    interrupted = False
+    ending = Ending()
     with connected(context, as_json) as client, ExitStack() as opened:
         photo_set = read_source(source)
         gallery = _require_gallery(client, gallery_id, create)
@@ -88,26 +84,17 @@ def enrol(
         left = run.left(photo_set.photos)
         known = run.tally.done
         advance = opened.enter_context(progress("Enrolling", "photos", len(left)))
-        run.advance = lambda tally: advance(tally.done - known, len(tally.refused))
-        try:
-            run.run(left)
-        except (FrApiError, Unusable) as error:
-            stopped = error
-        except KeyboardInterrupt:
-            interrupted = True
+        with ending.noted():
+            run.run(left, lambda tally: advance(tally.done - known, len(tally.refused)))
         opened.close()
         run.tally.refused.sort(key=lambda one: one.photo.path)
         if as_json:
-            print_json(_as_keys(gallery_id, photo_set, run.tally, stopped, report_similar))
+            print_json(_as_keys(gallery_id, photo_set, run.tally, ending, report_similar))
         else:
             _print_tally(gallery_id, photo_set, run.tally)
-    if stopped is not None:
-        fail(stopped)
-    if interrupted:
+    if ending.interrupted:
         typer.echo("Stopped. Run the same command again to go on.", err=True)
-        raise typer.Exit(_INTERRUPTED)
-    if run.tally.refused:
-        raise typer.Exit(SOME_REFUSED)
+    ending.leave(bool(run.tally.refused))
 
 
 def _require_gallery(client: Client, gallery_id: str, create: bool) -> gallery_pb2.Gallery:
@@ -130,7 +117,7 @@ def _refusal_keys(refused: RefusedPhoto) -> dict[str, str]:
 
 
 def _as_keys(
-    gallery_id: str, photo_set: PhotoSet, tally: Tally, stopped: FrApiError | Unusable | None, report_similar: bool
+    gallery_id: str, photo_set: PhotoSet, tally: Tally, ending: Ending, report_similar: bool
 ) -> dict[str, Any]:
     keys: dict[str, Any] = {
         "gallery_id": gallery_id,
@@ -148,7 +135,8 @@ def _as_keys(
         keys["similar_subjects"] = [
             {"subject_ids": list(pair), "similarity": similarity} for pair, similarity in _most_similar(tally)
         ]
-    return keys if stopped is None else keys | {"error": error_keys(stopped)}
+        keys["similar_unknown"] = tally.similar_unknown
+    return keys if ending.error is None else keys | {"error": error_keys(ending.error)}
 
 
 def _print_tally(gallery_id: str, photo_set: PhotoSet, tally: Tally) -> None:
@@ -178,9 +166,13 @@ def _most_similar(tally: Tally) -> list[tuple[tuple[str, str], float]]:
 
 
 def _print_similar(tally: Tally) -> None:
+    out = console()
+    if tally.similar_unknown:
+        of = _count(tally.similar_unknown, "photo")
+        out.print(f"Stored without a search for similar subjects, which failed: {of}.", markup=False)
+        out.print("`fr gallery duplicates` looks for all of the gallery.", markup=False)
     if not tally.similar:
         return
-    out = console()
     out.print(f"These subjects may be the same person: leads to check ({len(tally.similar)}).", markup=False)
     rows = table("Subject", "Subject", "Similarity", right=("Similarity",))
     for (one, other), similarity in _most_similar(tally):

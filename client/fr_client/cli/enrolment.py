@@ -72,6 +72,7 @@ class Tally:
         new_subjects: subjects that did not exist before.
         refused: not in the gallery.
         similar: pairs of subjects of which a face of one is similar to the other, with the highest similarity.
+        similar_unknown: newly in the gallery, without the search for similar subjects that was asked for: it failed.
     """
 
     stored: int = 0
@@ -79,6 +80,7 @@ class Tally:
     new_subjects: int = 0
     refused: list[RefusedPhoto] = field(default_factory=list)
     similar: dict[tuple[str, str], float] = field(default_factory=dict)
+    similar_unknown: int = 0
 
     @property
     def done(self) -> int:
@@ -103,7 +105,6 @@ class Enrolment:
         gallery: the gallery.
         options: how the run goes.
         journal: what earlier runs did, and where this one is noted; None = there is none.
-        advance: told of the tally whenever `run` has changed it.
         on_refused: told of each photo that is not in the gallery.
     """
 
@@ -113,11 +114,9 @@ class Enrolment:
         gallery: gallery_pb2.Gallery,
         options: Options,
         journal: Journal | None = None,
-        advance: Callable[[Tally], None] = lambda _: None,
         on_refused: Callable[[RefusedPhoto], None] = lambda _: None,
     ) -> None:
         self.tally = Tally()
-        self.advance = advance
         self._client = client
         self._gallery = gallery
         self._options = options
@@ -133,10 +132,15 @@ class Enrolment:
         """Return the photos that are to be looked at; those that the journal knows are in `tally`."""
         return [photo for photo in photos if not self._known(photo)]
 
-    def run(self, photos: Sequence[PhotoFile]) -> None:
-        """Enrol the photos; what has become of each is in `tally`, also where this raises `FrApiError`, `Unusable`."""
+    def run(self, photos: Sequence[PhotoFile], advance: Callable[[Tally], None] = lambda _: None) -> None:
+        """Enrol the photos; what has become of each is in `tally`, also where this raises `FrApiError`, `Unusable`.
+
+        Args:
+            photos: that `left` returned.
+            advance: is told of the tally whenever it has changed.
+        """
         answers = self._client.enrol_many(
-            self._gallery.gallery_id, self._items(photos), max_in_flight=self._options.max_in_flight
+            self._gallery.gallery_id, self._items(photos, advance), max_in_flight=self._options.max_in_flight
         )
         for item_id, answer in answers:
             sent = self._sent.pop(item_id)
@@ -147,9 +151,9 @@ class Enrolment:
                 self._note(sent.photo, sent.state)
             else:
                 self._answered_no(sent, answer)
-            self.advance(self.tally)
+            advance(self.tally)
 
-    def _items(self, photos: Sequence[PhotoFile]) -> Iterator[EnrolItem]:
+    def _items(self, photos: Sequence[PhotoFile], advance: Callable[[Tally], None]) -> Iterator[EnrolItem]:
         max_bytes = self._client.server_info().limits.max_image_bytes
         for number, photo in enumerate(photos):
             state = FileState.of(photo.path)  # before it is read: what changes later is noticed by the next run
@@ -159,12 +163,12 @@ class Enrolment:
                 if self._asks_first and sha256 in self._photos_of(photo.subject_id):
                     self.tally.already += 1
                     self._note(photo, state)
-                    self.advance(self.tally)
+                    advance(self.tally)
                     continue
                 self._require_one_subject(photo, sha256)
             except Unusable as error:
                 self._refused(photo, state, error.reason, error.message)
-                self.advance(self.tally)
+                advance(self.tally)
                 continue
             self._sent[str(number)] = _Sent(photo, state, sha256)
             yield EnrolItem(
@@ -240,6 +244,7 @@ class Enrolment:
             self._journal.note(photo, Noted(state, reason, message))
 
     def _note_similar(self, answer: gallery_pb2.EnrolResponse) -> None:
+        self.tally.similar_unknown += answer.similar_unknown
         for one in answer.similar:
             low, high = sorted((answer.subject_id, one.subject_id))
             self.tally.similar[low, high] = max(one.similarity, self.tally.similar.get((low, high), -1.0))

@@ -7,6 +7,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from fr_client.cli.private import private_file
 from fr_client.cli.show import message_keys
 from fr_client.cli.state import Unusable
 from fr_client.client import Client
@@ -29,7 +30,7 @@ class Exported:
 
 
 def write_export(client: Client, gallery_id: str, subject_id: str, target: Path) -> Exported:
-    """Write the archive; it is whole, or it is not there.
+    """Write the archive, for its owner alone; it is whole, or it is not there.
 
     Raises:
         FrApiError: the server refuses or fails.
@@ -38,23 +39,18 @@ def write_export(client: Client, gallery_id: str, subject_id: str, target: Path)
     subject = client.get_subject(gallery_id, subject_id)
     photos = 0
     try:
-        with target.open("xb") as file:
-            try:
-                with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-                    archive.writestr("README.txt", _README)
-                    archive.writestr("subject.json", json.dumps(message_keys(subject), indent=2))
-                    for template in subject.templates:
-                        kept = client.get_template(gallery_id, template.template_id)
-                        keys = message_keys(kept)
-                        keys.pop("photo", None)
-                        archive.writestr(f"templates/{template.template_id}.json", json.dumps(keys, indent=2))
-                        if kept.HasField("photo"):
-                            name = f"photos/{template.template_id}.{_ending(kept.photo.data)}"
-                            archive.writestr(name, kept.photo.data, zipfile.ZIP_STORED)
-                            photos += 1
-            except BaseException:
-                target.unlink()
-                raise
+        with private_file(target, replace=False) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("README.txt", _README)
+            archive.writestr("subject.json", json.dumps(message_keys(subject), indent=2))
+            for template in subject.templates:
+                kept = client.get_template(gallery_id, template.template_id)
+                keys = message_keys(kept)
+                keys.pop("photo", None)
+                archive.writestr(f"templates/{template.template_id}.json", json.dumps(keys, indent=2))
+                if kept.HasField("photo"):
+                    name = f"photos/{template.template_id}.{_ending(kept.photo.data)}"
+                    archive.writestr(name, kept.photo.data, zipfile.ZIP_STORED)
+                    photos += 1
     except FileExistsError as error:
         raise Unusable("FILE_EXISTS", "The archive is there already; choose another name.") from error
     except OSError as error:

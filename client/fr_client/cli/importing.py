@@ -12,16 +12,13 @@ from fr_api.v1 import common_pb2
 from fr_client.cli.import_run import Import, Tally
 from fr_client.cli.progress import progress
 from fr_client.cli.refused import refused_file
+from fr_client.cli.run import Ending
 from fr_client.cli.show import console, model_name, plain, print_json, table
-from fr_client.cli.state import AsJson, GalleryId, Unusable, connected, error_keys, fail
-from fr_client.errors import FrApiError
+from fr_client.cli.state import AsJson, GalleryId, Unusable, connected, error_keys
 
 if TYPE_CHECKING:
     from fr_client.cli.embeddings import EmbeddingFile
 
-# Exit status where every row was sent and some were refused; that of a command stopped by Ctrl-C, as shells have it.
-SOME_REFUSED = 3
-_INTERRUPTED = 130
 # PACK@VERSION:SHA256; the sum may be cut short, as `fr gallery show` does, since no two packs begin alike by chance.
 _MODEL = re.compile(r"(?P<pack>[^@:]+)@(?P<version>[^@:]+):(?P<sha256>[0-9a-f]{12,64})")
 
@@ -66,8 +63,7 @@ def import_embeddings(
 
     Exit status 0: every row is in the gallery. 3: some were refused. 1: the run stopped early.
     """
-    stopped: FrApiError | Unusable | None = None
-    interrupted = False
+    ending = Ending()
     with connected(context, as_json) as client:
         gallery = client.get_gallery(gallery_id)
         _require_model(model, gallery.model)
@@ -77,24 +73,15 @@ def import_embeddings(
         columns = ("row", "subject_id", "reason", "message")
         with refused_file(refused_to, columns) as write, progress("Importing", "embeddings", total) as advance:
             run = Import(client, gallery, file, normalise, advance, write)
-            try:
+            with ending.noted():
                 run.run(first_row, last)
-            except (FrApiError, Unusable) as error:
-                stopped = error
-            except KeyboardInterrupt:
-                interrupted = True
         if as_json:
-            print_json(_as_keys(gallery_id, run.tally, stopped))
+            print_json(_as_keys(gallery_id, run.tally, ending))
         else:
             _print_tally(gallery_id, run.tally)
-    if stopped is not None or interrupted:
+    if ending.early:
         _print_rest(run.tally, last)
-    if stopped is not None:
-        fail(stopped)
-    if interrupted:
-        raise typer.Exit(_INTERRUPTED)
-    if run.tally.refused:
-        raise typer.Exit(SOME_REFUSED)
+    ending.leave(bool(run.tally.refused))
 
 
 def _opened(vectors: Path, subjects: Path | None) -> EmbeddingFile:
@@ -124,7 +111,7 @@ def _require_model(named: str, model: common_pb2.ModelId) -> None:
         )
 
 
-def _as_keys(gallery_id: str, tally: Tally, stopped: FrApiError | Unusable | None) -> dict[str, Any]:
+def _as_keys(gallery_id: str, tally: Tally, ending: Ending) -> dict[str, Any]:
     keys: dict[str, Any] = {
         "gallery_id": gallery_id,
         "stored": tally.stored,
@@ -139,7 +126,7 @@ def _as_keys(gallery_id: str, tally: Tally, stopped: FrApiError | Unusable | Non
         "next_row": tally.next_row,
         "seconds": round(tally.seconds, 3),
     }
-    return keys if stopped is None else keys | {"error": error_keys(stopped)}
+    return keys if ending.error is None else keys | {"error": error_keys(ending.error)}
 
 
 def _print_tally(gallery_id: str, tally: Tally) -> None:

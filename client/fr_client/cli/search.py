@@ -116,8 +116,8 @@ def print_search(gallery_id: str, answer: gallery_pb2.SearchResponse) -> None:
                 style="" if one.above_threshold else "dim",
             )
         out.print(rows)
-    fused = _FUSED[answer.fusion]
-    how = "each compared exactly" if answer.exhaustive else "the best thousand of a compact scan compared exactly"
+    fused = _FUSED.get(answer.fusion, "those of a subject were fused in a way that is newer than this command")
+    how = "each compared exactly" if answer.exhaustive else "those that a first scan picked compared exactly"
     out.print(plain(f"{answer.searched_templates} templates searched, {how}; {fused}."))
     out.print(plain(answer.notice), style="italic")
 

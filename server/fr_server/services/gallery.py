@@ -387,7 +387,13 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         # Afterwards: of two that are enrolled at the same time, one at least finds the other. One more is asked for,
         # since the subject is found too.
         arguments = (request.gallery_id, face.embedding, MAX_SIMILAR + 1, threshold, True, ScoreFusion.MAX, None)
-        return enrol_response(enrolled, face.face, await self._work.storage(self._galleries.search, *arguments))
+        try:
+            return enrol_response(enrolled, face.face, await self._work.storage(self._galleries.search, *arguments))
+        except Exception as error:  # noqa: BLE001 - the face is stored: an error would have it sent, and stored, again
+            as_item_error(error)  # counts it, and logs a defect
+            response = enrol_response(enrolled, face.face)
+            response.similar_unknown = True
+            return response
 
     async def _enrol_embeddings(
         self, request: gallery_pb2.EnrolEmbeddingsRequest

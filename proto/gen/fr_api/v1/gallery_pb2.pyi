@@ -549,6 +549,7 @@ class EnrolResponse(_message.Message):
     FACE_FIELD_NUMBER: _builtins.int
     GALLERY_VERSION_FIELD_NUMBER: _builtins.int
     SIMILAR_FIELD_NUMBER: _builtins.int
+    SIMILAR_UNKNOWN_FIELD_NUMBER: _builtins.int
     subject_id: _builtins.str
     """The subject's id."""
     template_id: _builtins.int
@@ -557,6 +558,10 @@ class EnrolResponse(_message.Message):
     """Whether the subject was created by this call."""
     gallery_version: _builtins.int
     """Version of the gallery with the new template."""
+    similar_unknown: _builtins.bool
+    """The search for similar subjects failed, so that `similar` says nothing. The face was enrolled all the same: it is not
+    to be sent again.
+    """
     @_builtins.property
     def face(self) -> _common_pb2.Face:
         """The face that was enrolled; unset where an embedding was sent."""
@@ -576,10 +581,11 @@ class EnrolResponse(_message.Message):
         face: _common_pb2.Face | None = ...,
         gallery_version: _builtins.int = ...,
         similar: _abc.Iterable[Global___Candidate] | None = ...,
+        similar_unknown: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["face", b"face"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["face", b"face", "gallery_version", b"gallery_version", "similar", b"similar", "subject_created", b"subject_created", "subject_id", b"subject_id", "template_id", b"template_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["face", b"face", "gallery_version", b"gallery_version", "similar", b"similar", "similar_unknown", b"similar_unknown", "subject_created", b"subject_created", "subject_id", b"subject_id", "template_id", b"template_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1113,8 +1119,8 @@ class SearchResponse(_message.Message):
     searched_templates: _builtins.int
     """How many templates were searched."""
     exhaustive: _builtins.bool
-    """Whether every one of them was compared exactly. Else the best thousand of a compact scan were: their similarities are
-    exact, and of the less similar candidates one in a hundred may be missing.
+    """Whether surely nobody else belongs among the candidates. Else only what a first scan of all picked was compared
+    exactly: similarities are exact, and of the less similar candidates one in a hundred may be missing.
     """
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchResult]:
@@ -1647,7 +1653,7 @@ class ScanProgress(_message.Message):
     threshold: _builtins.float
     """The threshold that is applied."""
     exhaustive: _builtins.bool
-    """Whether each template was compared exactly with every other. Else the best thousand of a compact scan were."""
+    """Whether each template was compared exactly with every other. Else only with those that a first scan of all picked."""
     notice: _builtins.str
     """What the answer is, and what it is not; show it beside the answer."""
     def __init__(

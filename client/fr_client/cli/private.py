@@ -1,0 +1,39 @@
+"""Files about persons that a command writes: for their owner alone, and whole or not there."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def private_file(target: Path, *, replace: bool) -> Iterator[BinaryIO]:
+    """Write a file of mode 0600, which gets its name when the block ends well.
+
+    Until then it lies beside it as `.fr-*.part`; a process that is killed leaves that one.
+
+    Args:
+        target: its name.
+        replace: whether it takes the place of a file of that name.
+
+    Raises:
+        FileExistsError: there is a file of that name, and it is not to be replaced; nothing was written.
+        OSError: the file cannot be written, or it is not to replace one and its file system has no hard links.
+    """
+    descriptor, name = tempfile.mkstemp(".part", ".fr-", target.parent)  # of mode 0600
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+        if replace:
+            temporary.replace(target)
+        else:
+            os.link(temporary, target)  # unlike a renaming, it fails where the name is taken
+    finally:
+        temporary.unlink(missing_ok=True)
