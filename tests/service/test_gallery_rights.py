@@ -109,13 +109,27 @@ def test_the_commands(fr: Fr, client: Client, tmp_path: Path) -> None:
     assert code == 0, error
     assert "2099-01-01" in out
     assert "90 days" in out
+    assert fr("gallery", "create", "x", "--retention-days", "1e9")[0] == 2
     for blue in range(3):
         client.enrol("g", f"s{blue}", photo(blue), display_name="Jane Roe", metadata={"list": "wanted"})
     (tmp_path / "probe.png").write_bytes(photo(1))
     code, out, _ = fr("search", "g", tmp_path / "probe.png", "--where", "list=wanted", "--fusion", "mean-top-2")
     assert code == 0
     assert "3 templates searched, each compared exactly; a subject counts by the mean of its best two." in out
+    assert "Searched only: list=wanted." in out
     assert fr("search", "g", tmp_path / "probe.png", "--where", "list")[0] == 2
+    assert fr("search", "g", tmp_path / "probe.png", "--where", "list=a", "--where", "list=b")[0] == 2
+    code, out, _ = fr("search", "g", tmp_path / "probe.png", "--where", "list=nobody")
+    assert code == 0
+    assert "Nobody was searched" in out
+    code, _, error = fr("search", "g", tmp_path / "probe.png", "--draw", tmp_path / "leads.png")
+    assert code == 0
+    assert "without a photo" not in error  # those that the gallery keeps are drawn
+    assert (tmp_path / "leads.png").is_file()
+    client.create_gallery("lean")
+    client.enrol("lean", "s", photo(1))
+    _, _, error = fr("search", "lean", tmp_path / "probe.png", "--draw", tmp_path / "leads.png")
+    assert "1 candidates are drawn without a photo: --candidate-photos names the folder" in error
     code, out, _ = fr("search", "g", tmp_path / "probe.png", "--subject", "s2", "--json")
     assert [one["subject_id"] for one in json.loads(out)["results"][0]["candidates"]] == ["s2"]
 

@@ -1,4 +1,4 @@
-"""The photos of candidates: the server keeps none, so they are found among the files that were enrolled."""
+"""The photos of candidates: those that the gallery keeps, else found among the files that were enrolled."""
 
 from __future__ import annotations
 
@@ -16,8 +16,20 @@ from fr_client.client import Client
 from fr_client.errors import FrApiError
 
 
-def crops(client: Client, gallery_id: str, answer: gallery_pb2.SearchResponse, source: Path) -> dict[int, draw.Photo]:
-    """Return the face of each candidate's photo that is found in `source`, by template id."""
+def crops(
+    client: Client, gallery_id: str, answer: gallery_pb2.SearchResponse, source: Path | None
+) -> dict[int, draw.Photo]:
+    """Return the face of each candidate's photo, by template id: found in `source`, or without one as it was kept."""
+    shown_ids = sorted({one.template_id for result in answer.results for one in result.candidates})
+    if source is not None:
+        return _found(client, gallery_id, answer, source)
+    if not client.get_gallery(gallery_id).keeps_photos:
+        return {}
+    kept = {number: client.get_template(gallery_id, number) for number in shown_ids}
+    return {number: _largest_face(client, one.photo.data) for number, one in kept.items() if one.HasField("photo")}
+
+
+def _found(client: Client, gallery_id: str, answer: gallery_pb2.SearchResponse, source: Path) -> dict[int, draw.Photo]:
     sha256_of: dict[int, str] = {}
     subject_ids = {one.subject_id for result in answer.results for one in result.candidates}
     for subject_id in sorted(subject_ids):

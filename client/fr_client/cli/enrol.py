@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,9 +18,9 @@ from fr_client.cli.journal import Journal
 from fr_client.cli.progress import progress
 from fr_client.cli.refused import refused_file
 from fr_client.cli.run import Ending
-from fr_client.cli.show import console, pairs, plain, print_json, shown, table
+from fr_client.cli.show import console, pairs, plain, print_json, shown, table, when
 from fr_client.cli.sources import PhotoSet, read_source
-from fr_client.cli.state import AsJson, GalleryId, connected, error_keys
+from fr_client.cli.state import AsJson, GalleryId, Unusable, connected, error_keys
 from fr_client.client import Client
 from fr_client.errors import FrApiError
 from fr_client.requests import OneFace
@@ -100,7 +101,10 @@ def enrol(
 def _require_gallery(client: Client, gallery_id: str, create: bool) -> gallery_pb2.Gallery:
     """Raise `FrApiError` (UNKNOWN_GALLERY) where there is no such gallery, unless it is to be created."""
     try:
-        return client.get_gallery(gallery_id)
+        found = client.get_gallery(gallery_id)
+        if found.HasField("expire_time") and found.expire_time.ToDatetime(UTC) <= datetime.now(UTC):
+            raise Unusable("GALLERY_EXPIRED", f"The gallery {gallery_id} was closed at {when(found.expire_time)}.")
+        return found
     except FrApiError as error:
         if not (create and error.reason == "UNKNOWN_GALLERY"):
             raise

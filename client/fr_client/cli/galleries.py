@@ -31,12 +31,14 @@ def create_gallery(
     expires: Annotated[
         datetime | None,
         typer.Option(
-            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], metavar="DATE", help="When it is closed, UTC; never if unset."
+            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"],
+            metavar="DATE",
+            help="When it is closed: the beginning of the day, UTC; never if unset.",
         ),
     ] = None,
     retention_days: Annotated[
         float | None,
-        typer.Option(min=0.001, metavar="DAYS", help="Delete each template so long after its enrolment."),
+        typer.Option(min=0.001, max=36_500, metavar="DAYS", help="Delete each template so long after its enrolment."),
     ] = None,
     keep_photos: Annotated[bool, typer.Option("--keep-photos", help="Keep the photos too, encrypted.")] = False,
     as_json: AsJson = False,
@@ -256,7 +258,12 @@ def _print_gallery(found: gallery_pb2.Gallery, as_json: bool) -> None:
         ("Version", str(found.version)),
         ("Keeps photos", "yes" if found.keeps_photos else "no"),
         ("Expires", when(found.expire_time) if found.HasField("expire_time") else "never"),
-        ("Retention", f"{found.retention.ToTimedelta()}" if found.HasField("retention") else "no limit"),
+        (
+            "Retention",
+            f"{found.retention.ToTimedelta() / timedelta(days=1):g} days"
+            if found.HasField("retention")
+            else "no limit",
+        ),
     ]
     console().print(pairs(rows))
 

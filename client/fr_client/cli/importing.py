@@ -69,7 +69,11 @@ def import_embeddings(
         _require_model(model, gallery.model)
         file = _opened(vectors, subjects)
         last = min(last_row or file.count, file.count)
-        total = max(last + 1 - first_row, 0)
+        if first_row > last:
+            raise Unusable(
+                "EMBEDDINGS_INVALID", f"There is no row from {first_row} to {last}; the file has {file.count}."
+            )
+        total = last + 1 - first_row
         columns = ("row", "subject_id", "reason", "message")
         with refused_file(refused_to, columns) as write, progress("Importing", "embeddings", total) as advance:
             run = Import(client, gallery, file, normalise, advance, write)

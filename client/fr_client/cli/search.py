@@ -84,18 +84,22 @@ def search(
         if as_json:
             print_json(message_keys(answer))
         else:
-            print_search(gallery_id, answer)
+            kept_to = ", ".join([*(where or []), *(f"subject {one}" for one in only_subjects or [])])
+            print_search(gallery_id, answer, kept_to)
 
 
 def _pairs(where: Sequence[str]) -> dict[str, str]:
     split = [pair.partition("=") for pair in where]
     if any(not key or not equals for key, equals, _ in split):
         raise typer.BadParameter("It is KEY=VALUE, such as list=missing.", param_hint="--where")
-    return {key: value for key, _, value in split}
+    found = {key: value for key, _, value in split}
+    if len(found) < len(split):
+        raise typer.BadParameter("A subject has one value of a key; name each key once.", param_hint="--where")
+    return found
 
 
-def print_search(gallery_id: str, answer: gallery_pb2.SearchResponse) -> None:
-    """Print the candidate list of every face, and the notice."""
+def print_search(gallery_id: str, answer: gallery_pb2.SearchResponse, kept_to: str = "") -> None:
+    """Print the candidate list of every face, whom the search was kept to, how it was made, and the notice."""
     out = console()
     for number, result in enumerate(answer.results, start=1):
         reached = result.decision == gallery_pb2.SEARCH_DECISION_POTENTIAL_CANDIDATES
@@ -118,7 +122,12 @@ def print_search(gallery_id: str, answer: gallery_pb2.SearchResponse) -> None:
         out.print(rows)
     fused = _FUSED.get(answer.fusion, "those of a subject were fused in a way that is newer than this command")
     how = "each compared exactly" if answer.exhaustive else "those that a first scan picked compared exactly"
-    out.print(plain(f"{answer.searched_templates} templates searched, {how}; {fused}."))
+    if kept_to:
+        out.print(plain(f"Searched only: {kept_to}."))
+    if answer.searched_templates:
+        out.print(plain(f"{answer.searched_templates} templates searched, {how}; {fused}."))
+    else:
+        out.print("Nobody was searched: there is no template of whom the search was kept to.", style="bold")
     out.print(plain(answer.notice), style="italic")
 
 
@@ -132,5 +141,10 @@ def _draw_search(
 ) -> None:
     from fr_client.cli import candidates, draw
 
-    crops = {} if candidate_photos is None else candidates.crops(client, gallery_id, answer, candidate_photos)
+    crops = candidates.crops(client, gallery_id, answer, candidate_photos)
+    shown_ids = {one.template_id for result in answer.results for one in result.candidates}
+    missing = len(shown_ids - crops.keys())
+    if missing:
+        hint = "not found there" if candidate_photos else "--candidate-photos names the folder that was enrolled"
+        typer.echo(f"{missing} candidates are drawn without a photo: {hint}.", err=True)
     write_picture(draw.search_picture(draw.open_photo(data), answer, crops), target)
