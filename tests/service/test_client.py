@@ -220,7 +220,7 @@ def test_every_example_and_command_of_the_guide_does_what_it_says(
         assert words in printed
 
     commands = [line for block in blocks("sh") for line in block.splitlines() if line.startswith(("fr ", "("))]
-    assert len(commands) == 24
+    assert len(commands) == 30
     for command in commands:
         if command.startswith("("):
             subprocess.run(["bash", "-c", command], check=True)
