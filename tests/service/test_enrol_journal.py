@@ -194,3 +194,18 @@ def test_photos_without_a_search_for_similar_subjects_are_counted(
     shown = CliRunner().invoke(build(), ["enrol", "team", str(people), "--report-similar"]).stdout
     assert "Stored without a search for similar subjects, which failed: 1 photo." in shown
     assert "similar_unknown" not in fr(people)[1]
+
+
+def test_photos_that_were_erased_since_are_told_and_not_sent_again(
+    sent: list[str], fr: Fr, server: Running, people: Path, tmp_path: Path
+) -> None:
+    journal = tmp_path / "team.journal"
+    (people / "grace" / "empty.png").unlink()
+    assert fr(people, "--create", "--journal", journal)[0] == 0
+    assert fr(people, "--journal", journal)[0] == 0
+    with Client(server.address) as client:
+        client.erase_subject("team", "ada")
+    sent.clear()
+    code, told, error = fr(people, "--journal", journal)
+    assert (code, counts(told), sent) == (3, (0, 3, 0), [])
+    assert "2 or more photos that the journal has as stored were deleted since; they are not sent again." in error

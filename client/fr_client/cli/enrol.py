@@ -72,7 +72,8 @@ def enrol(
     With --journal, a later run sends only photos that are new or whose file has changed since. Each gallery needs a
     journal of its own.
 
-    Exit status 0: every photo is in the gallery. 3: some were refused. 1: the run stopped early.
+    Exit status 0: every photo is in the gallery. 3: some were refused, or were deleted since the journal noted them. 1:
+    the run stopped early.
     """
     options = Options(several_faces, report_similar, retry_refused, in_flight)
     ending = Ending()
@@ -84,6 +85,10 @@ def enrol(
         run = Enrolment(client, gallery, options, kept, on_refused=lambda one: write(list(_refusal_keys(one).values())))
         left = run.left(photo_set.photos)
         known = run.tally.done
+        gone = max(0, run.tally.already - gallery.template_count)
+        if gone:
+            told = "photos that the journal has as stored were deleted since; they are not sent again."
+            typer.echo(f"{gone} or more {told}", err=True)
         advance = opened.enter_context(progress("Enrolling", "photos", len(left)))
         with ending.noted():
             run.run(left, lambda tally: advance(tally.done - known, len(tally.refused)))
@@ -95,7 +100,7 @@ def enrol(
             _print_tally(gallery_id, photo_set, run.tally)
     if ending.interrupted:
         typer.echo("Stopped. Run the same command again to go on.", err=True)
-    ending.leave(bool(run.tally.refused))
+    ending.leave(bool(run.tally.refused) or gone > 0)
 
 
 def _require_gallery(client: Client, gallery_id: str, create: bool) -> gallery_pb2.Gallery:
