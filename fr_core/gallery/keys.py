@@ -11,6 +11,7 @@ import secrets
 import shlex
 import stat
 import subprocess
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -148,15 +149,28 @@ def _from_command(line: str) -> str:
         raise KeyUnavailable("The command of the key is empty.", source="command")
     try:
         # What it says on stderr may hold a secret of the key manager.
-        ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_COMMAND_S, check=False)
+        ran = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     except OSError as error:
         raise KeyUnavailable("The command of the key cannot be run.", source="command", errno=_name(error)) from error
-    except subprocess.TimeoutExpired:
-        # Not raised from it: it holds what the command printed.
-        raise KeyUnavailable(f"The command of the key took more than {_COMMAND_S:g} s.", source="command") from None
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        ran.kill()
+
+    timer = threading.Timer(_COMMAND_S, end)
+    timer.start()
+    try:
+        with ran:  # closes what it still prints into, and waits for its end
+            assert ran.stdout is not None
+            printed = ran.stdout.read(_LONGEST)
+    finally:
+        timer.cancel()
+    if late.is_set():
+        raise KeyUnavailable(f"The command of the key took more than {_COMMAND_S:g} s.", source="command")
     if ran.returncode:
         raise KeyUnavailable("The command of the key failed.", source="command", status=str(ran.returncode))
-    return _text(ran.stdout[:_LONGEST])
+    return _text(printed)
 
 
 def _text(data: bytes) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import apsw
 
-from fr_core.errors import FrError, ShuttingDown, StoreCorrupt, StoreFailed
+from fr_core.errors import FrError, KeyUnavailable, ShuttingDown, StoreCorrupt, StoreFailed
 from fr_core.gallery.clean_pages import MAX_PAGES, CleanPages
 from fr_core.gallery.folder import DataFolder
 from fr_core.gallery.keys import KeyEncryptionKey
@@ -196,9 +196,12 @@ class SqliteStore:
         The keys of the subjects are wrapped anew; what they encrypt stays. Nothing else may read the store meanwhile.
 
         Raises:
+            KeyUnavailable: it is the key that the store is under; nothing was changed.
             StoreCorrupt: a row was altered; nothing was changed.
             StoreFailed: the disk refuses.
         """
+        if new_key.key_id == self._vault.key_id:
+            raise KeyUnavailable("The new key is the one that the store is under.", key_id=new_key.key_id)
         vault = self._vault.under(new_key)
         with self.transaction() as transaction, sqlite_errors():
             rewrap(transaction.connection, self._vault, vault)

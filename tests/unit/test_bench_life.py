@@ -18,8 +18,9 @@ def test_figures_stand_beside_their_bars() -> None:
     assert "enrol_per_s 6,000.0, bar >= 5,000: ok" in told
     assert "start_s 25.0, bar <= 30: ok" in told
     assert not missed(REPORT)
-    few = replace(REPORT, n=10, start_s=31.0)
+    few = replace(REPORT, n=10, start_s=None)
     assert not missed(few)
+    assert "too short to be seen" in life_text(few)
     assert "bar" not in life_text(few)
     for slow in (replace(REPORT, enrol_per_s=4999.0), replace(REPORT, start_s=30.5)):
         assert missed(slow)

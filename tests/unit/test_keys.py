@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,14 @@ def test_a_command_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keys, "_COMMAND_S", 0.2)
     with pytest.raises(KeyUnavailable, match="took more than"):
         load_key("command:sleep 60")
+
+
+def test_a_command_that_prints_without_end_is_read_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "_COMMAND_S", 10.0)
+    begun = time.monotonic()
+    with pytest.raises(KeyUnavailable):
+        load_key("command:cat /dev/zero")
+    assert time.monotonic() - begun < 5
 
 
 def test_the_id_tells_keys_apart_and_neither_it_nor_the_text_of_a_key_is_the_key() -> None:

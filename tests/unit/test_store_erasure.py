@@ -15,7 +15,7 @@ import apsw
 import numpy as np
 import pytest
 
-from fr_core.errors import StoreCorrupt, StoreFailed, WrongKey
+from fr_core.errors import KeyUnavailable, StoreCorrupt, StoreFailed, WrongKey
 from fr_core.gallery import clean_pages, sqlite_store
 from fr_core.gallery.changes import CreateGallery, DeleteSubject, Enrol, EraseSubject
 from fr_core.gallery.clean_pages import clean_page
@@ -319,6 +319,11 @@ def test_a_rotation_that_is_interrupted_leaves_the_former_key_valid(
     with pytest.raises(WrongKey):
         SqliteStore(tmp_path, OTHER_KEY)
     SqliteStore(tmp_path, KEY).close()
+
+
+def test_a_rotation_to_the_same_key_is_refused(store: SqliteStore) -> None:
+    with pytest.raises(KeyUnavailable, match="the one that the store is under"):
+        store.rotate(KEY)
 
 
 def test_a_rotation_does_not_bless_a_row_that_was_altered(store: SqliteStore, tmp_path: Path) -> None:

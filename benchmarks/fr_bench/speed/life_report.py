@@ -28,7 +28,7 @@ def life_text(report: LifeReport) -> str:
 
 def missed(report: LifeReport) -> bool:
     """Whether a figure misses its bar."""
-    return report.n >= _BARS_FROM and not all(bar.met(getattr(report, name)) for name, bar in _BARS.items())
+    return not all(bar.met(value) for _, value, bar in _bars(report))
 
 
 def write_life(report: LifeReport, folder: Path, command: str) -> tuple[Path, ...]:
@@ -51,7 +51,10 @@ def _rows(report: LifeReport) -> list[tuple[str, str]]:
     return [
         ("enrolled, durable, a second", f"{report.enrol_per_s:,.0f}"),
         ("for all of them", f"{report.enrol_s:.1f} s"),
-        ("start: from NOT_SERVING to SERVING", f"{report.start_s:.1f} s"),
+        (
+            "start: from NOT_SERVING to SERVING",
+            "too short to be seen" if report.start_s is None else f"{report.start_s:.1f} s",
+        ),
         ("start: from the process to the ready file", f"{report.whole_start_s:.1f} s"),
         ("answers NOT_SERVING before SERVING", str(report.not_serving)),
         ("memory of the server", f"{report.resident_mib:,.0f} MiB"),
@@ -60,8 +63,14 @@ def _rows(report: LifeReport) -> list[tuple[str, str]]:
 
 
 def _held(report: LifeReport) -> list[str]:
-    bars = _BARS if report.n >= _BARS_FROM else {}
-    return [_told(name, getattr(report, name), bar) for name, bar in bars.items()]
+    return [_told(name, value, bar) for name, value, bar in _bars(report)]
+
+
+def _bars(report: LifeReport) -> list[tuple[str, float, Bar]]:
+    if report.n < _BARS_FROM:
+        return []
+    values = {"enrol_per_s": report.enrol_per_s, "start_s": report.start_s}
+    return [(name, value, _BARS[name]) for name, value in values.items() if value is not None]
 
 
 def _told(name: str, value: float, bar: Bar) -> str:
