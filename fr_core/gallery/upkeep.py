@@ -16,6 +16,7 @@ _log = logging.getLogger(__name__)
 # How often the indexes are asked for work, which is cheap.
 _EVERY_S = 1.0
 _PURGE_EVERY_S = 3600.0
+_PURGE_FAILED = "what has expired could not be purged"
 
 
 class Keeper:
@@ -24,18 +25,20 @@ class Keeper:
     Args:
         memories: hold the indexes.
         purge: deletes what has expired.
+        catch_up: does what a call left to be done, and is cheap where there is nothing.
     """
 
-    def __init__(self, memories: Memories, purge: Callable[[], object]) -> None:
+    def __init__(self, memories: Memories, purge: Callable[[], object], catch_up: Callable[[], object]) -> None:
         self._memories = memories
         self._purge = purge
+        self._catch_up = catch_up
         self._failed: WeakSet[GalleryMemory] = WeakSet()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="gallery-upkeep", daemon=True)
 
     def start(self) -> None:
         """Purge, and go on from then."""
-        self._purge_expired()
+        self._do(self._purge, _PURGE_FAILED)
         self._thread.start()
 
     def close(self) -> None:
@@ -50,8 +53,9 @@ class Keeper:
             for memory in self._memories:
                 if memory not in self._failed:
                     self._keep_up(memory)
+            self._do(self._catch_up, "what was deleted could not be overwritten")
             if time.monotonic() >= next_purge:
-                self._purge_expired()
+                self._do(self._purge, _PURGE_FAILED)
                 next_purge = time.monotonic() + _PURGE_EVERY_S
 
     def _keep_up(self, memory: GalleryMemory) -> None:
@@ -65,10 +69,10 @@ class Keeper:
             self._failed.add(memory)
             _log.error("the upkeep of an index failed, and is left until a restart: %s", type(error).__name__)
 
-    def _purge_expired(self) -> None:
+    def _do(self, work: Callable[[], object], failed: str) -> None:
         try:
-            self._purge()
-        # The next hour may be better; and whatever it is, the thread goes on with the indexes.
+            work()
+        # The next time may be better; and whatever it is, the thread goes on with the indexes.
         except Exception as error:  # noqa: BLE001
             told = error.reason if isinstance(error, FrError) else type(error).__name__
-            _log.error("what has expired could not be purged: %s", told)
+            _log.error("%s: %s", failed, told)

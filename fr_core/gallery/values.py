@@ -175,6 +175,8 @@ class Erased:
         photos: how many photos were erased.
         erased: when, UTC.
         gallery_version: the first version of the gallery without them.
+        scrubbed: whether no byte of them is left on the disk. Else who read the store has kept the last ones from being
+            overwritten; that is done as soon as they have ended.
     """
 
     receipt_id: str
@@ -182,6 +184,7 @@ class Erased:
     photos: int
     erased: datetime
     gallery_version: int
+    scrubbed: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)

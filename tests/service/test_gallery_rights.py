@@ -86,7 +86,7 @@ def test_a_template_is_read_with_its_photo_until_its_subject_is_erased(client: C
     kept = client.get_template("g", template.template_id)
     assert (kept.subject_id, kept.photo.data, len(kept.embedding.vector)) == ("s2", photo(2), 64)
     erased = client.erase_subject("g", "s2")
-    assert (erased.erased_templates, erased.erased_photos, len(erased.receipt_id)) == (1, 1, 16)
+    assert (erased.erased_templates, erased.erased_photos, len(erased.receipt_id), erased.scrubbed) == (1, 1, 16, True)
     assert "s2" not in subjects(client.search("g", photo(2)))
 
 

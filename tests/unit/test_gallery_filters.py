@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from fr_core.errors import GalleryExpired, InvalidField, InvalidFilter, UnknownSubject, UnknownTemplate
+from fr_core.gallery import sqlite_store
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.query import MAX_FILTER_SUBJECTS, ScoreFusion, SubjectFilter
 from fr_core.gallery.values import Enrolment, Found, NewTemplate, Purged
@@ -196,3 +198,25 @@ def test_photos_are_kept_only_where_the_gallery_keeps_them(galleries: Galleries)
     galleries.create("lean", "", MODEL, SIZE)
     enrolled = galleries.enrol("lean", Enrolment("s", NewTemplate(embedding(3), "cd" * 32, 0.5, b"a photo")))
     assert galleries.template("lean", enrolled.template_id).photo is None
+
+
+def test_an_erasure_beside_a_long_reader_has_its_receipt_and_is_seen_to(
+    galleries: Galleries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_store, "_SCRUB_S", 0.3)
+    galleries.enrol("g", Enrolment("Jane Roe", NewTemplate(embedding(1))))
+    with galleries._store.snapshot():
+        erased = galleries.erase_subject("g", "Jane Roe")
+        assert (erased.templates, erased.scrubbed) == (1, False)
+        assert held(tmp_path, b"Jane Roe")
+    for _ in range(500):
+        if not held(tmp_path, b"Jane Roe"):
+            break
+        time.sleep(0.02)
+    assert not held(tmp_path, b"Jane Roe")
+    galleries.enrol("g", Enrolment("Joe", NewTemplate(embedding(2))))
+    assert galleries.erase_subject("g", "Joe").scrubbed
+
+
+def held(folder: Path, text: bytes) -> bool:
+    return any(text in path.read_bytes() for path in folder.rglob("*") if path.is_file() and "shm" not in path.name)

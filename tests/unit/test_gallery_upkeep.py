@@ -27,7 +27,7 @@ def test_a_purge_that_fails_is_logged_and_tried_again(
             again.set()
         raise error
 
-    keeper = Keeper(Memories("numpy"), purge)
+    keeper = Keeper(Memories("numpy"), purge, lambda: None)
     keeper.start()
     assert again.wait(10)
     keeper.close()
@@ -41,4 +41,4 @@ def test_a_purge_that_fails_is_logged_and_tried_again(
 
 
 def test_a_keeper_that_was_never_started_can_be_closed() -> None:
-    Keeper(Memories("numpy"), lambda: None).close()
+    Keeper(Memories("numpy"), lambda: None, lambda: None).close()

@@ -38,8 +38,8 @@ class LifeReport:
     Attributes:
         enrol_per_s: embeddings a second, each acknowledged after it was durable.
         enrol_s: for all of them.
-        start_s: from the server's first answer, NOT_SERVING, to SERVING: all templates decrypted and indexed; None where
-            that was too short to be seen.
+        start_s: from the server's first answer, NOT_SERVING, to SERVING: all templates decrypted and indexed. None
+            where that was too short to be seen.
         whole_start_s: from the start of the process, with Python and the models.
         not_serving: answers of the health service before the first SERVING.
         resident_mib: memory of the server with all templates.

@@ -192,6 +192,10 @@ def erase_subject(
         out = console()
         out.print(plain(f"Erased subject {subject_id} from gallery {gallery_id}: {what}."))
         out.print(plain(f"Receipt {erased.receipt_id} of {when(erased.erase_time)}."))
+        if not erased.scrubbed:
+            out.print(
+                "Its last bytes are overwritten as soon as those who read the store now, such as a backup, have ended."
+            )
 
 
 @subject.command("export")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from fr_api.v1 import common_pb2, gallery_pb2
 from fr_core.errors import InvalidField, InvalidPage, InvalidThreshold, InvalidTopK
+from fr_core.gallery.filters import require_subject_count
 from fr_core.gallery.query import ScoreFusion, SubjectFilter
 from fr_core.gallery.values import (
     MAX_PAGE_SIZE,
@@ -29,6 +30,7 @@ DEFAULT_TOP_K = 10
 DEFAULT_PAGE_SIZE = 100
 # Other subjects that an enrolment reports as similar.
 MAX_SIMILAR = 3
+_NANOS_PER_SECOND = 10**9
 
 _FUSIONS = {
     gallery_pb2.SCORE_FUSION_UNSPECIFIED: ScoreFusion.MAX,
@@ -69,10 +71,11 @@ def fusion(request: gallery_pb2.SearchRequest) -> ScoreFusion:
 
 
 def subject_filter(request: gallery_pb2.SearchRequest) -> SubjectFilter | None:
-    """Return whom to search; None = everybody."""
+    """Return whom to search; None = everybody. Raises `InvalidFilter` where too many subjects are named."""
     if not request.HasField("filter"):
         return None
     sent = request.filter
+    require_subject_count(len(sent.subject_ids))  # before they are copied
     return SubjectFilter(dict(sent.metadata), tuple(sent.subject_ids) or None)
 
 
@@ -90,6 +93,10 @@ def retention(request: gallery_pb2.CreateGalleryRequest) -> timedelta | None:
     """Return how long templates are to be kept; raises `InvalidField` for a duration that is none."""
     if not request.HasField("retention"):
         return None
+    seconds, nanos = request.retention.seconds, request.retention.nanos
+    # `ToTimedelta` adds up whatever it finds.
+    if abs(nanos) >= _NANOS_PER_SECOND or seconds * nanos < 0:
+        raise InvalidField("`retention` is no duration.", field="retention")
     try:
         return request.retention.ToTimedelta()
     except (ValueError, OverflowError) as error:
@@ -178,6 +185,7 @@ def erase_response(erased: Erased) -> gallery_pb2.EraseSubjectResponse:
         erased_photos=erased.photos,
         erase_time=timestamp(erased.erased),
         gallery_version=erased.gallery_version,
+        scrubbed=erased.scrubbed,
     )
 
 

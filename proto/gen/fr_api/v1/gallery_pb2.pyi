@@ -1413,6 +1413,7 @@ class EraseSubjectResponse(_message.Message):
     ERASED_PHOTOS_FIELD_NUMBER: _builtins.int
     ERASE_TIME_FIELD_NUMBER: _builtins.int
     GALLERY_VERSION_FIELD_NUMBER: _builtins.int
+    SCRUBBED_FIELD_NUMBER: _builtins.int
     receipt_id: _builtins.str
     """Names this erasure: 16 hexadecimal digits."""
     erased_templates: _builtins.int
@@ -1421,6 +1422,10 @@ class EraseSubjectResponse(_message.Message):
     """How many photos."""
     gallery_version: _builtins.int
     """Version of the gallery without the subject."""
+    scrubbed: _builtins.bool
+    """Whether no byte of it is left on the disk. Else whoever reads the store, such as a backup, keeps the last ones from
+    being overwritten; the server does that as soon as they have ended.
+    """
     @_builtins.property
     def erase_time(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -1433,10 +1438,11 @@ class EraseSubjectResponse(_message.Message):
         erased_photos: _builtins.int = ...,
         erase_time: _timestamp_pb2.Timestamp | None = ...,
         gallery_version: _builtins.int = ...,
+        scrubbed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["erase_time", b"erase_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["erase_time", b"erase_time", "erased_photos", b"erased_photos", "erased_templates", b"erased_templates", "gallery_version", b"gallery_version", "receipt_id", b"receipt_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["erase_time", b"erase_time", "erased_photos", b"erased_photos", "erased_templates", b"erased_templates", "gallery_version", b"gallery_version", "receipt_id", b"receipt_id", "scrubbed", b"scrubbed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
