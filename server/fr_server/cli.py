@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import signal
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -65,10 +66,26 @@ def serve(
             return
         configure_logging(tree.telemetry.log_format)
         # Until the server minds signals itself: what was begun is undone on the way out.
-        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _give_up)
         from fr_server.main import build, run
 
         asyncio.run(run(build(tree), ready_file))
     except FrError as error:
         typer.echo(f"{error.reason}: {error.message}", err=True)
         raise typer.Exit(1) from error
+    except _GivenUp as given_up:
+        logging.shutdown()
+        # Not by way of the interpreter's end: it would end threads that load models within their library, which aborts.
+        os._exit(128 + given_up.signal_number)
+
+
+class _GivenUp(BaseException):
+    """A signal ended the start."""
+
+    def __init__(self, signal_number: int) -> None:
+        self.signal_number = signal_number
+
+
+def _give_up(signal_number: int, frame: object) -> None:
+    raise _GivenUp(signal_number)
