@@ -15,7 +15,7 @@ from fr_core.packs.cache import ModelCache
 
 pytestmark = pytest.mark.models
 
-MOMENTS_S = (0.8, 1.2, 1.5, 1.8, 2.1, 2.5, 3.0, 4.0)
+MOMENTS_S = (1.2, 1.6, 2.0, 2.6, 3.4)
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
