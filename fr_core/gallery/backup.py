@@ -63,8 +63,10 @@ def back_up(folder: Path, key: KeyEncryptionKey, backup: Path, keys: Path, now: 
         What the backup holds.
 
     Raises:
-        TargetTaken: there is a file where the backup should go, or both have the same name.
-        BackupMismatch: the file of keys that is there is of another store, or newer than this one.
+        TargetTaken: there is a file where the backup should go, or where one of both is written first, or both have the
+            same name.
+        BackupMismatch: the file of keys that is there is of another store, such as that from which this one was
+            restored, or newer than this one.
         BackupUnusable: the file that is there holds no keys.
         NoStore, StoreNewer, WrongKey: as `verify` does.
         StoreCorrupt: something is not as it was written, in the store or after it was copied.
@@ -72,7 +74,7 @@ def back_up(folder: Path, key: KeyEncryptionKey, backup: Path, keys: Path, now: 
     """
     _require_free(backup, keys)
     keys = keys.resolve()  # a link to it is to stay one, and the file behind it to be replaced
-    with staged(backup) as new_backup, staged(keys, secret=True) as new_keys:
+    with staged(backup, files.is_backup) as new_backup, staged(keys, files.are_keys, secret=True) as new_keys:
         with (
             files.writing_backup(new_backup.path, vfs) as data,
             files.writing_keys(new_keys.path, vfs) as wrapped,
@@ -80,6 +82,7 @@ def back_up(folder: Path, key: KeyEncryptionKey, backup: Path, keys: Path, now: 
             _write(folder, key, keys, data, wrapped, now)
         extent = _proved(new_backup.path, new_keys.path, key)
         _require_free(backup, keys)
+        files.prove_keys(new_keys)
         # The newer keys serve the older backups; the newer backup is of no use with the older keys.
         new_keys.keep()
         new_backup.keep()
@@ -98,7 +101,10 @@ def _require_replaceable(keys: Path, store_id: bytes, numbers: dict[str, int]) -
     with files.reading_keys(keys) as connection:
         row = dict(zip(files.KEYS, files.only_row(connection, "keys", files.KEYS), strict=True))
     if row["store_id"] != store_id:
-        raise BackupMismatch("The file of keys that is there is of another store.")
+        raise BackupMismatch(
+            "The file of keys that is there is of another store. A restored copy is a store of its own: give it a file "
+            "of keys of its own."
+        )
     require_not_older(numbers, row)
 
 
@@ -173,11 +179,12 @@ def _sign(
 ) -> None:
     """Write into both files what they are, and how much they hold."""
     common, created_us = files.store_id(vault), to_us(now)
-    held = (files.count(data, table) for table in ("galleries", "subjects", "templates", "photos"))
-    row = signed(vault, "backup", 1, common, backup_id, *held, *numbers.values(), created_us)
+    counts = (files.count(data, table) for table in ("galleries", "subjects", "templates", "photos"))
+    row = signed(vault, "backup", 1, common, backup_id, *counts, *numbers.values(), created_us)
     data.execute(insertion("backup", files.BACKUP), row)
     subjects = files.count(wrapped, "subject_keys")
-    row = signed(vault, "keys", 1, common, vault.key_id, vault.wrapped(), subjects, *numbers.values(), created_us)
+    held = (vault.key_id, vault.wrapped(), subjects, files.digest(vault, wrapped))
+    row = signed(vault, "keys", 1, common, *held, *numbers.values(), created_us)
     wrapped.execute(insertion("keys", files.KEYS), row)
 
 
@@ -189,7 +196,7 @@ def _proved(backup: Path, keys: Path, key: KeyEncryptionKey) -> Extent:
     """Read a new backup from end to end, and return what it holds; raises `StoreCorrupt` where something is amiss."""
     photos = 0
     try:
-        with saved_store(backup, keys, key) as saved:
+        with saved_store(backup, keys, key, new_keys=True) as saved:
             for subject in saved.subjects():
                 if subject is None:
                     raise files.unusable("subject_keys")

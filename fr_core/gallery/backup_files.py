@@ -8,6 +8,7 @@ then nobody can read what any backup holds of that person.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,8 @@ from pathlib import Path
 import apsw
 
 from fr_core.errors import BackupUnusable, StoreCorrupt, StoreNewer
-from fr_core.gallery.sqlite_rows import Row, names, sqlite_errors
+from fr_core.gallery.sqlite_rows import ERASURES, Row, names, sqlite_errors
+from fr_core.gallery.staged import Staged
 from fr_core.gallery.vault import Vault, encode
 
 # The layout of both files, and of what is encrypted in them.
@@ -35,14 +37,20 @@ BACKUP = (
     "created_us",
     "mac",
 )
-KEYS = ("keys_no", "store_id", "key_id", "wrapped_key", "subjects", *NUMBERS, "created_us", "mac")
+KEYS = ("keys_no", "store_id", "key_id", "wrapped_key", "subjects", "digest", *NUMBERS, "created_us", "mac")
 SUBJECTS = ("subject_no", "gallery_no", "sealed")
 TEMPLATES = ("subject_no", "template_id", "sealed")
 PHOTOS = ("template_id", "sealed")
 SUBJECT_KEYS = ("subject_no", "gallery_no", "wrapped_key")
 
-# As the store's; https://www.sqlite.org/fileformat2.html, "Application ID": "FRCB" and "FRCK".
-_BACKUP_ID, _KEYS_ID = 0x46524342, 0x4652434B
+# In the order in which they lie: a damaged tree can hide a row from who looks for its number.
+ALL_SUBJECT_KEYS = f"SELECT {names(SUBJECT_KEYS)} FROM subject_keys ORDER BY subject_no"
+ALL_ERASURES = f"SELECT {names(ERASURES)} FROM erasures ORDER BY receipt_no"
+
+# As the store's; https://www.sqlite.org/fileformat2.html, "Application ID". "FRCN": keys that are not proved yet.
+_BACKUP_ID, _KEYS_ID, _NEW_KEYS_ID = b"FRCB", b"FRCK", b"FRCN"
+_MAGIC = b"SQLite format 3\0"
+_ID_AT = 68
 _PAGE_BYTES = 8_192
 _NUMBER_COLUMNS = ", ".join(f"{name} INTEGER NOT NULL" for name in NUMBERS)
 
@@ -101,6 +109,7 @@ _KEYS_TABLES = (
     key_id TEXT NOT NULL,
     wrapped_key BLOB NOT NULL,
     subjects INTEGER NOT NULL,
+    digest BLOB NOT NULL,
     {_NUMBER_COLUMNS},
     created_us INTEGER NOT NULL,
     mac BLOB NOT NULL
@@ -132,6 +141,37 @@ def subject_context(backup_id: bytes, gallery_no: int, subject_no: int) -> bytes
     return encode("fr-core", FORMAT, "backup of a subject", backup_id, gallery_no, subject_no)
 
 
+def digest(vault: Vault, connection: apsw.Connection) -> bytes:
+    """Return 16 bytes that authenticate all rows of a file of keys but the one that says what it is, in their order."""
+    hashing = hashlib.blake2b()
+    for sql in (ALL_SUBJECT_KEYS, ALL_ERASURES):
+        rows = 0
+        for row in connection.execute(sql):
+            hashing.update(encode(*row))
+            rows += 1
+        hashing.update(encode(rows))
+    return vault.mac("rows of keys", (hashing.digest(),))
+
+
+def is_backup(head: bytes) -> bool:
+    """Whether the first 100 bytes of a file are those of a backup, whole or not."""
+    return _application_id(head) == _BACKUP_ID
+
+
+def are_keys(head: bytes) -> bool:
+    """Whether the first 100 bytes of a file are those of a file of keys, proved or not."""
+    return _application_id(head) in (_KEYS_ID, _NEW_KEYS_ID)
+
+
+def _application_id(head: bytes) -> bytes:
+    return head[_ID_AT : _ID_AT + len(_KEYS_ID)] if head.startswith(_MAGIC) else b""
+
+
+def prove_keys(file: Staged) -> None:
+    """Make a new file of keys one that is read."""
+    file.mark(_KEYS_ID, _ID_AT)
+
+
 @contextmanager
 def writing_backup(path: Path, vfs: str) -> Iterator[apsw.Connection]:
     """Yield a transaction in a new backup, which is committed where the block ends well."""
@@ -141,8 +181,8 @@ def writing_backup(path: Path, vfs: str) -> Iterator[apsw.Connection]:
 
 @contextmanager
 def writing_keys(path: Path, vfs: str) -> Iterator[apsw.Connection]:
-    """Yield a transaction in a new file of keys, which is committed where the block ends well."""
-    with _writing(path, vfs, _KEYS_ID, _KEYS_TABLES) as connection:
+    """Yield a transaction in a new file of keys, which is committed where the block ends well; see `prove_keys`."""
+    with _writing(path, vfs, _NEW_KEYS_ID, _KEYS_TABLES) as connection:
         yield connection
 
 
@@ -154,9 +194,14 @@ def reading_backup(path: Path) -> Iterator[apsw.Connection]:
 
 
 @contextmanager
-def reading_keys(path: Path) -> Iterator[apsw.Connection]:
-    """Yield a file of keys that has the tables of one; raises `BackupUnusable`, `StoreNewer`, `StoreFailed`."""
-    with _reading(path, _KEYS_ID, _KEYS_TABLES) as connection:
+def reading_keys(path: Path, *, new: bool = False) -> Iterator[apsw.Connection]:
+    """Yield a file of keys that has the tables of one; raises `BackupUnusable`, `StoreNewer`, `StoreFailed`.
+
+    Args:
+        path: the file.
+        new: whether it is one that is still to be proved; only such a one is read then.
+    """
+    with _reading(path, _NEW_KEYS_ID if new else _KEYS_ID, _KEYS_TABLES) as connection:
         yield connection
 
 
@@ -196,7 +241,7 @@ def count(connection: apsw.Connection, table: str) -> int:
 
 
 @contextmanager
-def _writing(path: Path, vfs: str, application_id: int, tables: tuple[str, ...]) -> Iterator[apsw.Connection]:
+def _writing(path: Path, vfs: str, application_id: bytes, tables: tuple[str, ...]) -> Iterator[apsw.Connection]:
     with sqlite_errors():
         connection = apsw.Connection(str(path), vfs=vfs or None)
         try:
@@ -206,13 +251,16 @@ def _writing(path: Path, vfs: str, application_id: int, tables: tuple[str, ...])
                 "synchronous = OFF",
                 "temp_store = MEMORY",
                 f"page_size = {_PAGE_BYTES}",
-                f"application_id = {application_id}",
+                f"application_id = {int.from_bytes(application_id)}",
                 f"user_version = {FORMAT}",
             ):
                 connection.execute(f"PRAGMA {pragma}")
+            # The tables first, so that whatever dies later leaves a file that says of what kind it is.
             connection.execute("BEGIN")
             for table in tables:
                 connection.execute(table)
+            connection.execute("COMMIT")
+            connection.execute("BEGIN")
             yield connection
             connection.execute("COMMIT")
         finally:
@@ -220,7 +268,7 @@ def _writing(path: Path, vfs: str, application_id: int, tables: tuple[str, ...])
 
 
 @contextmanager
-def _reading(path: Path, application_id: int, tables: tuple[str, ...]) -> Iterator[apsw.Connection]:
+def _reading(path: Path, application_id: bytes, tables: tuple[str, ...]) -> Iterator[apsw.Connection]:
     if not path.is_file():
         raise BackupUnusable("The backup, or the file of its keys, is not there.", check="file")
     # Nobody changes the file, so that SQLite shall look for no log and leave nothing beside it.
@@ -236,8 +284,8 @@ def _reading(path: Path, application_id: int, tables: tuple[str, ...]) -> Iterat
             connection.close()
 
 
-def _require_layout(connection: apsw.Connection, application_id: int, tables: tuple[str, ...]) -> None:
-    if int(connection.pragma("application_id")) != application_id:
+def _require_layout(connection: apsw.Connection, application_id: bytes, tables: tuple[str, ...]) -> None:
+    if int(connection.pragma("application_id")) != int.from_bytes(application_id):
         raise BackupUnusable(
             "The file is damaged, or no backup of FR Core, or no file of keys.", check="application_id"
         )

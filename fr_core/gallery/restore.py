@@ -33,6 +33,7 @@ from fr_core.gallery.sqlite_rows import (
 )
 from fr_core.gallery.sqlite_store import DATABASE_NAME
 from fr_core.gallery.upgrade import bring_up_to_date, unlocked
+from fr_core.gallery.vault import Vault
 
 _PAGE_BYTES = 8_192  # as the store's
 _ROWS = 4_096  # vectors that are held at a time
@@ -63,6 +64,9 @@ class Restored:
 def restore(backup: Path, keys: Path, key: KeyEncryptionKey, folder: Path, *, vfs: str = "") -> Restored:
     """Make a data folder of a backup, and check all of it.
 
+    The new store gets a key of its own, and with it another id: from now on it and the store of the backup give the
+    same numbers to different rows, so that neither may replace the other's file of keys.
+
     Args:
         backup: the backup.
         keys: the newest file of keys of the same store.
@@ -82,7 +86,7 @@ def restore(backup: Path, keys: Path, key: KeyEncryptionKey, folder: Path, *, vf
     _require_empty(folder)
     with saved_store(backup, keys, key) as saved, _emptied_on_failure(folder) as data:
         with data.whole_file(DATABASE_NAME) as path:
-            erased_since = _write(path, saved, vfs)
+            erased_since = _write(path, saved, Vault.new(key), vfs)
             held = _proved(path, key)
         return Restored(saved.created, held, erased_since)
 
@@ -119,7 +123,7 @@ def _emptied_on_failure(folder: Path) -> Iterator[DataFolder]:
         data.close()
 
 
-def _write(path: Path, saved: SavedStore, vfs: str) -> int:
+def _write(path: Path, saved: SavedStore, vault: Vault, vfs: str) -> int:
     """Write a database, and return how many subjects were left out."""
     pages = CleanPages(vfs)
     with sqlite_errors():
@@ -135,9 +139,9 @@ def _write(path: Path, saved: SavedStore, vfs: str) -> int:
                 f"application_id = {APPLICATION_ID}",
             ):
                 connection.execute(f"PRAGMA {pragma}")
-            bring_up_to_date(connection, saved.vault)
+            bring_up_to_date(connection, vault)
             connection.execute("BEGIN")
-            left_out = _fill(connection, saved)
+            left_out = _fill(connection, saved, vault)
             connection.execute("COMMIT")
             connection.pragma("journal_mode", "wal")
         finally:
@@ -145,7 +149,7 @@ def _write(path: Path, saved: SavedStore, vfs: str) -> int:
     return left_out
 
 
-def _fill(connection: apsw.Connection, saved: SavedStore) -> int:
+def _fill(connection: apsw.Connection, saved: SavedStore, vault: Vault) -> int:
     left_out, subjects, templates = 0, Counter[int](), Counter[int]()
     for subject in saved.subjects():
         if subject is None:
@@ -153,23 +157,24 @@ def _fill(connection: apsw.Connection, saved: SavedStore) -> int:
             continue
         subjects[subject.gallery_no] += 1
         templates[subject.gallery_no] += len(subject.templates)
-        _insert_subject(connection, saved, subject)
+        _insert_subject(connection, vault, subject)
     for number, row in saved.galleries.items():
         info = replace(row.info, subject_count=subjects[number], template_count=templates[number])
         info = replace(info, version=info.version + (info != row.info))
-        columns = signed(saved.vault, "galleries", *gallery_columns(number, info))
+        columns = signed(vault, "galleries", *gallery_columns(number, info))
         connection.execute(insertion("galleries", GALLERIES), columns)
-    connection.executemany(insertion("erasures", ERASURES), saved.erasures())
+    erasures = (signed(vault, "erasures", *columns) for *columns, _ in saved.erasures())
+    connection.executemany(insertion("erasures", ERASURES), erasures)
     _set_numbers(connection, saved)
     return left_out
 
 
-def _insert_subject(connection: apsw.Connection, saved: SavedStore, subject: SavedSubject) -> None:
+def _insert_subject(connection: apsw.Connection, vault: Vault, subject: SavedSubject) -> None:
     number, gallery_no = subject.subject_no, subject.gallery_no
     columns = (subject.subject_id, subject.display_name, subject.metadata, subject.created_us, subject.wrapped_key)
-    connection.execute(_INSERT_SUBJECT, signed(saved.vault, "subjects", number, gallery_no, *columns))
+    connection.execute(_INSERT_SUBJECT, signed(vault, "subjects", number, gallery_no, *columns))
     for key, value in unpacked_metadata(subject.metadata).items():
-        connection.execute(_INSERT_METADATA, signed(saved.vault, "subject_metadata", gallery_no, key, value, number))
+        connection.execute(_INSERT_METADATA, signed(vault, "subject_metadata", gallery_no, key, value, number))
     for template in subject.templates:
         connection.execute(_INSERT_TEMPLATE, (*template.facts, gallery_no, template.sealed))
         if template.photo is not None:

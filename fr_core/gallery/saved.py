@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,14 +18,15 @@ import apsw
 from fr_core.errors import BackupMismatch
 from fr_core.gallery import backup_files as files
 from fr_core.gallery.keys import KeyEncryptionKey
-from fr_core.gallery.sqlite_rows import ERASURES, GALLERIES, Row, checked, from_us, gallery_of, names
+from fr_core.gallery.sqlite_rows import GALLERIES, Row, checked, from_us, gallery_of, names
 from fr_core.gallery.store import GalleryRow
 from fr_core.gallery.vault import Binding, SubjectKey, Vault
 
 _SUBJECTS = f"SELECT {names(files.SUBJECTS)} FROM subjects ORDER BY subject_no"
 _TEMPLATES = f"SELECT {names(files.TEMPLATES)} FROM templates ORDER BY row_no"
-_SUBJECT_KEY = "SELECT wrapped_key FROM subject_keys WHERE subject_no = ? AND gallery_no = ?"
 _NO_ROWS: tuple[None, Iterator[Row]] = (None, iter(()))
+_NO_KEY: Row = (None, None, None)
+_KEY_ID = re.compile(r"[0-9a-f]{16}")  # see `KeyEncryptionKey.key_id`
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +88,22 @@ class SavedStore:
     def __init__(self, backup: apsw.Connection, keys: apsw.Connection, key: KeyEncryptionKey) -> None:
         self._backup = backup
         self._keys = keys
-        row = dict(zip(files.BACKUP, files.only_row(backup, "backup", files.BACKUP), strict=True))
         of_keys = dict(zip(files.KEYS, files.only_row(keys, "keys", files.KEYS), strict=True))
-        if row["store_id"] != of_keys["store_id"]:
-            raise BackupMismatch("The keys are of another store than the backup, or one of the files is damaged.")
+        # What no key is called is damage, and no other key.
+        if not isinstance(of_keys["key_id"], str) or not _KEY_ID.fullmatch(of_keys["key_id"]):
+            raise files.unusable("keys")
         self.vault = Vault.unlocked(key, of_keys["key_id"], of_keys["wrapped_key"])
-        checked(self.vault, "backup", tuple(row.values()))
         checked(self.vault, "keys", tuple(of_keys.values()))
-        require_not_older(of_keys, row)
+        # Whom it has no key of is taken for erased: so it is whole, or nothing is read by it.
+        if files.digest(self.vault, keys) != of_keys["digest"]:
+            raise files.unusable("rows_of_keys")
         if files.count(keys, "subject_keys") != of_keys["subjects"]:
             raise files.unusable("subject_keys")
+        row = dict(zip(files.BACKUP, files.only_row(backup, "backup", files.BACKUP), strict=True))
+        if row["store_id"] != of_keys["store_id"]:
+            raise BackupMismatch("The keys are of another store than the backup, or the backup is damaged.")
+        checked(self.vault, "backup", tuple(row.values()))
+        require_not_older(of_keys, row)
         self._backup_id: bytes = row["backup_id"]
         self.extent = Extent(*(row[name] for name in ("galleries", "subjects", "templates", "photos")))
         self.created: datetime = from_us(row["created_us"])
@@ -108,7 +116,7 @@ class SavedStore:
     def erasures(self) -> Iterator[Row]:
         """Yield the receipts of erasures, as rows of ERASURES."""
         found = 0
-        for row in self._keys.execute(f"SELECT {names(ERASURES)} FROM erasures ORDER BY receipt_no"):
+        for row in self._keys.execute(files.ALL_ERASURES):
             yield checked(self.vault, "erasures", row)
             found += 1
         if found != self.numbers["erasures"]:
@@ -126,7 +134,7 @@ class SavedStore:
         subjects, templates = Counter[int](), Counter[int]()
         held = groupby(self._backup.execute(_TEMPLATES), key=itemgetter(0))
         whose, rows = next(held, _NO_ROWS)
-        for subject_no, gallery_no, sealed in self._backup.execute(_SUBJECTS):
+        for subject_no, gallery_no, sealed, wrapped in self._with_keys():
             if gallery_no not in self.galleries:
                 raise files.unusable("subject_gallery")
             own: list[Row] = []
@@ -135,13 +143,30 @@ class SavedStore:
                 whose, rows = next(held, _NO_ROWS)
             subjects[gallery_no] += 1
             templates[gallery_no] += len(own)
-            wrapped: Row | None = self._keys.execute(_SUBJECT_KEY, (subject_no, gallery_no)).fetchone()
-            yield None if wrapped is None else self._subject(subject_no, gallery_no, sealed, wrapped[0], own)
+            yield None if wrapped is None else self._subject(subject_no, gallery_no, sealed, wrapped, own)
         if whose is not None:
             raise files.unusable("template_subject")
         for no, row in self.galleries.items():
             if (subjects[no], templates[no]) != (row.info.subject_count, row.info.template_count):
                 raise files.unusable("counts")
+
+    def _with_keys(self) -> Iterator[tuple[int, int, bytes, bytes | None]]:
+        """Yield the subjects as they are saved, and the wrapped key of each; None where there is none any more.
+
+        Both files are read one row after the other, since a damaged tree can hide a row from who looks for it.
+        """
+        keys, last = self._keys.execute(files.ALL_SUBJECT_KEYS), 0
+        of_subject, of_gallery, wrapped = next(keys, _NO_KEY)
+        for subject_no, gallery_no, sealed in self._backup.execute(_SUBJECTS):
+            if subject_no <= last:
+                raise files.unusable("subjects")
+            last = subject_no
+            while of_subject is not None and of_subject < subject_no:
+                of_subject, of_gallery, wrapped = next(keys, _NO_KEY)
+            found = of_subject == subject_no
+            if found and of_gallery != gallery_no:
+                raise files.unusable("subject_gallery")
+            yield subject_no, gallery_no, sealed, wrapped if found else None
 
     def _subject(self, subject_no: int, gallery_no: int, sealed: bytes, wrapped: bytes, own: list[Row]) -> SavedSubject:
         key = self.vault.subject_key(gallery_no, subject_no, wrapped)
@@ -184,8 +209,14 @@ class _Bindings:
 
 
 @contextmanager
-def saved_store(backup: Path, keys: Path, key: KeyEncryptionKey) -> Iterator[SavedStore]:
+def saved_store(backup: Path, keys: Path, key: KeyEncryptionKey, *, new_keys: bool = False) -> Iterator[SavedStore]:
     """Yield what a backup and a file of keys hold.
+
+    Args:
+        backup: the backup.
+        keys: the file of keys.
+        key: under which these are.
+        new_keys: whether they are still to be proved.
 
     Raises:
         BackupUnusable: one of them is damaged, not there, or no such file.
@@ -194,7 +225,7 @@ def saved_store(backup: Path, keys: Path, key: KeyEncryptionKey) -> Iterator[Sav
         WrongKey: the keys are under another key.
         StoreFailed: the disk refuses.
     """
-    with files.reading_backup(backup) as data, files.reading_keys(keys) as wrapped:
+    with files.reading_backup(backup) as data, files.reading_keys(keys, new=new_keys) as wrapped:
         yield SavedStore(data, wrapped, key)
 
 

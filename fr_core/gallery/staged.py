@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from fr_core.errors import StoreFailed, TargetTaken
 
 _NEW = ".new"
 _BLOCK = 2**20
+_HEAD_BYTES = 100
 
 
 class Staged:
@@ -22,7 +23,7 @@ class Staged:
         path: where it is written, by the name of the target and `.new`.
     """
 
-    def __init__(self, target: Path, secret: bool) -> None:
+    def __init__(self, target: Path, is_ours: Callable[[bytes], bool], secret: bool) -> None:
         self._target = target
         self._secret = secret
         self.path = target.with_name(f"{target.name}{_NEW}")
@@ -32,11 +33,22 @@ class Staged:
             # Whoever had it before may have renamed it since it was opened.
             if not os.path.samestat(os.fstat(self._handle), self.path.stat()):
                 raise BlockingIOError(errno.EWOULDBLOCK, "renamed")
+            head = os.pread(self._handle, _HEAD_BYTES, 0)
+            if head and not is_ours(head):
+                raise TargetTaken(f"The file {self.path.name} is there, and it is none that a backup has left.")
             os.fchmod(self._handle, 0o600)
-            os.ftruncate(self._handle, 0)  # what a process that died has left
+            # What a process that died has left.
+            if secret:
+                _zero(self._handle)
+            os.ftruncate(self._handle, 0)
         except BaseException:
             os.close(self._handle)
             raise
+
+    def mark(self, data: bytes, place: int) -> None:
+        """Write some bytes of it; `keep` makes them durable."""
+        with _disk_errors():
+            os.pwrite(self._handle, data, place)
 
     def keep(self) -> None:
         """Make it durable and give it the name of its target, which it replaces."""
@@ -63,20 +75,23 @@ class Staged:
 
 
 @contextmanager
-def staged(target: Path, *, secret: bool = False) -> Iterator[Staged]:
+def staged(target: Path, is_ours: Callable[[bytes], bool], *, secret: bool = False) -> Iterator[Staged]:
     """Yield the file that may become `target`; where the block fails, or does not keep it, nothing is left of it.
 
     Args:
         target: its name.
-        secret: overwrite what it replaces, or itself where it is not kept, with zeros.
+        is_ours: says by its first 100 bytes, or fewer, whether a file that has its name already was left by a process
+            that died, and may be written over; an empty one always may.
+        secret: overwrite what it replaces, what a process that died has left of it, or itself where it is not kept,
+            with zeros.
 
     Raises:
-        TargetTaken: another process writes the same file at this moment.
+        TargetTaken: another process writes the same file at this moment, or somebody else's has its name.
         StoreFailed: the disk refuses.
     """
     with _disk_errors():
         try:
-            file = Staged(target, secret)
+            file = Staged(target, is_ours, secret)
         except BlockingIOError as error:
             raise TargetTaken("Another process writes this file at this moment.") from error
     try:
@@ -102,11 +117,14 @@ def _replaced(target: Path, secret: bool) -> Iterator[None]:
 
 def _overwrite(handle: int) -> None:
     """Write zeros over a file that has no name any more; one that still has another name is somebody's own."""
-    found = os.fstat(handle)
-    if found.st_nlink:
-        return
-    for begin in range(0, found.st_size, _BLOCK):
-        os.pwrite(handle, bytes(min(_BLOCK, found.st_size - begin)), begin)
+    if not os.fstat(handle).st_nlink:
+        _zero(handle)
+
+
+def _zero(handle: int) -> None:
+    size = os.fstat(handle).st_size
+    for begin in range(0, size, _BLOCK):
+        os.pwrite(handle, bytes(min(_BLOCK, size - begin)), begin)
     os.fsync(handle)
 
 

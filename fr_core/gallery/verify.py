@@ -13,10 +13,11 @@ from pathlib import Path
 
 import apsw
 
-from fr_core.errors import NoStore, StoreCorrupt
+from fr_core.errors import NoStore, StoreCorrupt, StoreFailed
 from fr_core.gallery.keys import KeyEncryptionKey
 from fr_core.gallery.schema import SCHEMA_VERSION
 from fr_core.gallery.sqlite_check import Verified, require_sound
+from fr_core.gallery.sqlite_log import require_no_lost_commits
 from fr_core.gallery.sqlite_rows import sqlite_errors
 from fr_core.gallery.sqlite_snapshot import SqliteSnapshot
 from fr_core.gallery.sqlite_store import DATABASE_NAME
@@ -31,8 +32,8 @@ _ROWS = 4_096
 def verify(folder: Path, key: KeyEncryptionKey) -> Verified:
     """Check everything that a data folder holds, and return how much that is; a server may run on it.
 
-    The file is checked in full, every row is authenticated, every template and photo opened, and tables and counts are
-    compared. Nothing is changed.
+    The file is checked in full, every row is authenticated, every template and photo opened, tables and counts are
+    compared, and the log is searched for commits that were lost. Nothing is changed.
 
     Raises:
         NoStore: there is nothing that could be checked.
@@ -72,9 +73,35 @@ def reading(folder: Path, key: KeyEncryptionKey) -> Iterator[SqliteSnapshot]:
             connection.execute("BEGIN")
             if known_version(connection) < SCHEMA_VERSION:
                 raise NoStore("The galleries are of an earlier version.")
+            _require_whole_log(path, int(connection.pragma("page_size")))
             yield SqliteSnapshot(connection, unlocked(connection, key))
         finally:
             connection.close()
+
+
+def _require_whole_log(path: Path, page_bytes: int) -> None:
+    """Raise `StoreCorrupt` where the log holds commits that SQLite leaves out."""
+    frames = _log_frames(path)
+    try:
+        require_no_lost_commits(path, frames, page_bytes)
+    except OSError as error:
+        raise StoreFailed("The write-ahead log could not be read.", cause=type(error).__name__) from error
+    except StoreCorrupt:
+        # A server has written more in the meantime; it looked at the log when it started, and what it adds is its own.
+        if _log_frames(path) == frames:
+            raise
+
+
+def _log_frames(path: Path) -> int:
+    """Return how many frames of the log SQLite takes for valid at this moment; beside a snapshot it does not say."""
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        connection.set_busy_timeout(_BUSY_MS)
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()  # before it has read, it counts nothing
+        return connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)[0]
+    finally:
+        connection.close()
 
 
 @contextmanager

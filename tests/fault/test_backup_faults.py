@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import signal
 import subprocess
 import sys
@@ -15,7 +17,7 @@ import apsw
 import numpy as np
 import pytest
 
-from fr_core.errors import FrError, StoreFailed
+from fr_core.errors import BackupUnusable, FrError, StoreFailed
 from fr_core.gallery.backup import back_up
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.keys import KeyEncryptionKey
@@ -187,6 +189,48 @@ def test_a_change_is_found_or_does_no_harm(
         assert counts["found by the ciphers alone"] > 0  # the control: SQLite would have let it pass
 
 
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `made`, with so many subjects that their keys are a tree of several pages."""
+    folder = tmp_path_factory.mktemp("many")
+    with Galleries.open(folder / "data", key=KEY, index="numpy") as galleries:
+        galleries.create("g", "", MODEL, SIZE)
+        for seed in range(400):
+            galleries.enrol("g", Enrolment(f"s{seed}", NewTemplate(embedding(seed))))
+        galleries.erase_subject("g", "s7")
+    back_up(folder / "data", KEY, folder / "out", folder / "keys", NOW)
+    return folder
+
+
+def test_no_change_of_the_keys_makes_anybody_pass_for_erased(many: Path, tmp_path: Path) -> None:
+    """Every bit of the root of the tree, bytes anywhere, every pair of pages, cuts at and within every page."""
+    whole = (many / "keys").read_bytes()
+    pages = [whole[at : at + 8_192] for at in range(0, len(whole), 8_192)]
+    (inner,) = (number for number, page in enumerate(pages) if page[0] == 5)  # an interior page of a table
+    places = [inner * 8_192 + at for at in (*range(12 + 12), *range(8_192 - 64, 8_192))]
+    changes = [whole[:at] + bytes([whole[at] ^ 1 << bit]) + whole[at + 1 :] for at in places for bit in range(8)]
+    rng = np.random.default_rng(3)
+    changes += [changed_byte(whole, rng) for _ in range(200)]
+    for first, second in itertools.combinations(range(len(pages)), 2):
+        swapped = list(pages)
+        swapped[first], swapped[second] = pages[second], pages[first]
+        changes.append(b"".join(swapped))
+    changes += [whole[:cut] for page in range(len(pages)) for cut in (page * 8_192, page * 8_192 + 4_000)]
+    spoilt, reasons = tmp_path / "keys", Counter[str]()
+    for data in changes:
+        # Four bytes of the header claim a later version, which is refused as such; nothing authenticates them.
+        spoilt.write_bytes(data[:60] + whole[60:64] + data[64:] if len(data) > 64 else data)
+        try:
+            with saved_store(many / "out", spoilt, KEY) as saved:
+                assert sum(subject is not None for subject in saved.subjects()) == 399
+                reasons["harmless"] += 1
+        except FrError as error:
+            reasons[error.reason] += 1
+    assert set(reasons) == {"BACKUP_UNUSABLE", "harmless"}
+    assert reasons["BACKUP_UNUSABLE"] > len(changes) / 4
+    assert reasons["harmless"] > 0
+
+
 def test_a_damaged_backup_leaves_no_folder(own: Path) -> None:
     whole = (own / "out").read_bytes()
     with closing(apsw.Connection(str(own / "out"))) as connection:
@@ -284,6 +328,51 @@ def test_death_in_the_middle_leaves_the_older_backup_and_keys_in_force(own: Path
     assert not (own / "keys.new").exists()
     for name in ("out", "out-10000"):
         assert restore(own / name, own / "keys", KEY, own / f"new-{name}").held.templates == 12
+
+
+def test_keys_that_a_dead_process_left_open_nothing_and_are_overwritten(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lies in `keys.new` has the keys of whoever is erased afterwards."""
+    back_up(own / "data", KEY, own / "out-2", own / "keys-2", NOW)
+    whole = (own / "keys-2").read_bytes()
+    unproved = whole.replace(b"FRCK", b"FRCN", 1)
+    assert unproved != whole
+    left = own / "keys.new"
+    left.write_bytes(unproved)
+    with pytest.raises(BackupUnusable):
+        restore(own / "out", left, KEY, own / "new")
+    other = own / "other"
+    truncate = os.ftruncate
+    seen = list[bytes]()
+
+    def truncated(handle: int, size: int) -> None:
+        seen.append(os.pread(handle, len(whole), 0))
+        truncate(handle, size)
+
+    monkeypatch.setattr("os.ftruncate", truncated)
+    back_up(own / "data", KEY, own / "out-3", own / "keys", NOW)
+    assert seen == [b"", bytes(len(whole))]
+    assert not left.exists()
+    other.write_bytes(whole)  # the control: the same file, proved
+    assert restore(own / "out", other, KEY, own / "new").held.templates == 12
+
+
+def test_a_file_of_keys_is_none_before_it_is_proved(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = list[bytes]()
+
+    def stop(self: Staged, data: bytes, place: int) -> None:
+        held.append(self.path.read_bytes())
+        raise StoreFailed("The power has failed.")
+
+    monkeypatch.setattr(Staged, "mark", stop)
+    with pytest.raises(StoreFailed):
+        back_up(own / "data", KEY, own / "out-2", own / "keys", NOW)
+    (own / "left").write_bytes(held[0])
+    with pytest.raises(BackupUnusable):
+        restore(own / "out", own / "left", KEY, own / "new")
+    (own / "left").write_bytes(held[0].replace(b"FRCN", b"FRCK", 1))  # the control
+    assert restore(own / "out", own / "left", KEY, own / "new").held.templates == 12
 
 
 def test_a_backup_that_does_not_get_its_name_has_changed_nothing_for_the_older(

@@ -146,8 +146,9 @@ def test_a_backup_of_a_restored_store(place: Place, galleries: Galleries) -> Non
     before = contents(galleries)
     place.back_up("out")
     place.restore("out")
-    place.back_up("out-2", place.path / "new")
-    place.restore("out-2", to="newer")
+    keys = place.path / "apart" / "new.keys"
+    back_up(place.path / "new", KEY, place.path / "out-2", keys, NOW)
+    restore(place.path / "out-2", keys, KEY, place.path / "newer")
     with place.open(place.path / "newer") as again:
         assert contents(again) == before
 
@@ -294,6 +295,23 @@ def test_a_backup_that_exists_is_not_replaced(place: Place, galleries: Galleries
         back_up(place.data, KEY, place.keys, place.keys, NOW)
 
 
+@pytest.mark.parametrize("name", ["out.new", "apart/fr.keys.new"])
+@pytest.mark.parametrize("text", [b"somebody's", b"SQLite format 3\0" + bytes(84)], ids=["text", "database"])
+def test_what_somebody_else_has_under_the_name_of_a_new_file_stays(
+    place: Place, galleries: Galleries, name: str, text: bytes
+) -> None:
+    theirs = place.path / name
+    theirs.write_bytes(text)
+    theirs.chmod(0o640)
+    with pytest.raises(TargetTaken, match="is there"):
+        place.back_up("out")
+    assert (theirs.read_bytes(), stat.S_IMODE(theirs.stat().st_mode)) == (text, 0o640)
+    assert not (place.path / "out").exists()
+    assert not place.keys.exists()
+    theirs.unlink()  # the control
+    place.back_up("out")
+
+
 def test_a_file_that_holds_no_keys_is_not_replaced(place: Place, galleries: Galleries) -> None:
     place.keys.write_bytes(b"something else of somebody")
     with pytest.raises(BackupUnusable):
@@ -316,6 +334,37 @@ def test_keys_of_another_store_are_neither_replaced_nor_used(place: Place, galle
     place.back_up("out-2", place.path / "data-2")
     with pytest.raises(BackupMismatch):
         place.restore("out")
+
+
+def test_a_restored_copy_does_not_take_the_keys_of_its_source(place: Place, galleries: Galleries) -> None:
+    place.back_up("out")
+    place.restore("out", to="drill")
+    enrol(galleries, "g", "live", 50)
+    place.back_up("out-live")
+    kept = place.keys.read_bytes()
+    with place.open(place.path / "drill") as drill:
+        for seed in range(60, 66):  # so that its numbers are the higher ones
+            enrol(drill, "g", f"drill-{seed}", seed)
+        with pytest.raises(BackupMismatch, match="restored copy"):
+            place.back_up("out-drill", place.path / "drill")
+        own = place.path / "apart" / "drill.keys"
+        back_up(place.path / "drill", KEY, place.path / "out-drill", own, NOW)
+        with pytest.raises(BackupMismatch):  # nor the other way round
+            back_up(place.data, KEY, place.path / "out-3", own, NOW)
+    assert place.keys.read_bytes() == kept
+    assert place.restore("out-live").held.templates == 25
+    place.back_up("out-4")
+    assert restore(place.path / "out-drill", own, KEY, place.path / "new-2").held.templates == 30
+
+
+def test_a_restored_copy_keeps_its_receipts_of_erasures(place: Place, galleries: Galleries) -> None:
+    galleries.erase_subject("g", "subject-1")
+    place.back_up("out")
+    place.restore("out")
+    assert verify(place.path / "new", KEY) == verify(place.data, KEY)
+    columns = "SELECT receipt_id, gallery_no, templates, photos, erased_us FROM erasures"
+    with reading(place.data, KEY) as before, reading(place.path / "new", KEY) as after:
+        assert after.connection.execute(columns).fetchall() == before.connection.execute(columns).fetchall() != []
 
 
 def test_keys_that_are_older_than_the_backup_are_refused(place: Place, galleries: Galleries) -> None:
@@ -350,7 +399,7 @@ def test_newer_keys_are_not_replaced_by_those_of_an_older_copy(place: Place) -> 
         ("out", "UPDATE galleries SET keeps_photos = 0", "galleries"),
         ("out", "DELETE FROM galleries WHERE gallery_no = 3", "extent"),
         ("out", "DELETE FROM subjects WHERE subject_no = 7", "extent"),
-        ("out", "UPDATE subjects SET gallery_no = 1 WHERE subject_no = 4", "counts"),
+        ("out", "UPDATE subjects SET gallery_no = 1 WHERE subject_no = 4", "subject_gallery"),
         ("out", "UPDATE subjects SET gallery_no = 9 WHERE subject_no = 4", "subject_gallery"),
         ("out", "UPDATE subjects SET sealed = (SELECT sealed FROM subjects WHERE subject_no = 3)", "subject"),
         ("out", "UPDATE templates SET template_id = 99 WHERE template_id = 2", "templates"),
@@ -359,9 +408,11 @@ def test_newer_keys_are_not_replaced_by_those_of_an_older_copy(place: Place) -> 
         ("out", "UPDATE photos SET template_id = 999 WHERE template_id = 3", "photo"),
         ("out", "CREATE TABLE another (a)", "schema"),
         ("apart/fr.keys", "UPDATE keys SET last_subject_no = 99", "keys"),
-        ("apart/fr.keys", "DELETE FROM subject_keys WHERE subject_no = 2", "subject_keys"),
-        ("apart/fr.keys", "UPDATE subject_keys SET wrapped_key = zeroblob(60) WHERE subject_no = 2", "subject_key"),
-        ("apart/fr.keys", "DELETE FROM erasures", "erasures"),
+        ("apart/fr.keys", "DELETE FROM subject_keys WHERE subject_no = 2", "rows_of_keys"),
+        ("apart/fr.keys", "UPDATE subject_keys SET wrapped_key = zeroblob(60) WHERE subject_no = 2", "rows_of_keys"),
+        ("apart/fr.keys", "UPDATE subject_keys SET subject_no = 99 WHERE subject_no = 2", "rows_of_keys"),
+        ("apart/fr.keys", "UPDATE keys SET store_id = zeroblob(16)", "keys"),
+        ("apart/fr.keys", "DELETE FROM erasures", "rows_of_keys"),
     ],
 )
 def test_what_was_altered_is_told_from_what_was_erased(
@@ -481,6 +532,40 @@ def test_verification_says_how_much_it_looked_at_while_the_store_is_open(place: 
     assert verify(place.data, KEY) == Verified(3, 7, 24, 12)
     enrol(galleries, "g", "subject-1", 77)
     assert verify(place.data, KEY) == Verified(3, 7, 25, 13)
+
+
+def test_verification_and_a_backup_find_a_log_that_lost_commits(place: Place) -> None:
+    left = place.path / "left"
+    left.mkdir()
+    with fill(place):
+        for name in (DATABASE_NAME, f"{DATABASE_NAME}-wal"):
+            (left / name).write_bytes((place.data / name).read_bytes())
+    log = left / f"{DATABASE_NAME}-wal"
+    whole = log.read_bytes()
+    assert verify(left, KEY) == Verified(3, 7, 24, 12)  # the control
+    (left / f"{DATABASE_NAME}-shm").unlink(missing_ok=True)
+    middle = len(whole) // 2
+    log.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+    for ask in (lambda: verify(left, KEY), lambda: place.back_up("out", left)):
+        with pytest.raises(StoreCorrupt) as raised:
+            ask()
+        assert raised.value.metadata["check"] == "log"
+
+
+def test_a_log_that_grows_in_the_meantime_is_not_taken_for_a_damaged_one(
+    place: Place, galleries: Galleries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object) -> None:
+        if grows:
+            enrol(galleries, "g", "subject-1", 90)
+        raise StoreCorrupt("", check="log")
+
+    monkeypatch.setattr("fr_core.gallery.verify.require_no_lost_commits", lost)
+    grows = True
+    assert verify(place.data, KEY) == Verified(3, 7, 24, 12)
+    grows = False  # the control
+    with pytest.raises(StoreCorrupt):
+        verify(place.data, KEY)
 
 
 @pytest.mark.parametrize(
