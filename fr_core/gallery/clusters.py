@@ -8,7 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from fr_core.errors import InvalidThreshold, UnknownGallery
+from fr_core.errors import InvalidField, UnknownGallery
+from fr_core.gallery import checks
 from fr_core.gallery.index import F64
 from fr_core.gallery.linkage import average_linkage, components
 from fr_core.gallery.memory import GalleryMemory
@@ -119,9 +120,10 @@ def clusters(steps: ClusterSteps, gallery_id: str, threshold: float) -> Iterator
 
 def neighbours_after(scanner: Scanner, gallery_id: str, threshold: float, cursor: Cursor | None) -> Neighbours:
     """Return the neighbours of the next block of templates; see `Galleries.neighbours_after`."""
+    checks.require_threshold(threshold)
     # Below zero the mean of a cluster can vanish, and nothing has a similarity to it.
-    if not 0.0 <= threshold <= 1.0:
-        raise InvalidThreshold("The threshold of clusters is not a number from 0 to 1.")
+    if threshold < 0.0:
+        raise InvalidField("The threshold of clusters is below 0; 0 to 1 are allowed.", field="threshold")
     with scanner.block(gallery_id, cursor, nearest(threshold, _NEIGHBOURS)) as (_, block):
         return Neighbours(block.near, block.progress, block.gallery_no, block.cursor)
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fr_core.gallery.scan import Cursor, Progress, Scanner, everything_near
+from fr_core.gallery.scan import Cursor, Progress, Scanner, older_near
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Duplicates:
     """What a block of a scan found.
 
     Attributes:
-        pairs: by the newer template, then best first.
+        pairs: by the newer template, then best first; a template with very many has them in several steps.
         progress: of the scan.
         cursor: where to go on; None after the last block.
     """
@@ -66,17 +66,17 @@ def duplicates(steps: DuplicateSteps, gallery_id: str, threshold: float) -> Iter
 
 def duplicates_after(scanner: Scanner, gallery_id: str, threshold: float, cursor: Cursor | None) -> Duplicates:
     """Return the pairs whose newer template is of the next block; see `Galleries.duplicates_after`."""
-    with scanner.block(gallery_id, cursor, everything_near(threshold)) as (snapshot, block):
+    with scanner.block(gallery_id, cursor, older_near(threshold)) as (snapshot, block):
         near = block.near
         newer, own = near.template_ids[near.rows], block.owners[near.rows]
         # Only the newer of two tells of their pair: so it comes once, and the older was there to be found.
-        found = np.flatnonzero((near.ids < newer) & (block.others != own))
-        subjects = snapshot.subjects_by_no(np.union1d(block.others[found], own[found]).tolist())
+        found = np.flatnonzero(block.others != own)
+        subject_ids = snapshot.subject_ids(np.union1d(block.others[found], own[found]))
         pairs = tuple(
             DuplicatePair(
-                subjects[int(block.others[n])].subject_id,
+                subject_ids[int(block.others[n])],
                 int(near.ids[n]),
-                subjects[int(own[n])].subject_id,
+                subject_ids[int(own[n])],
                 int(newer[n]),
                 float(near.similarities[n]),
             )

@@ -23,10 +23,15 @@ def require_filter(among: SubjectFilter) -> None:
             f"The filter has {len(among.metadata)} pairs of metadata; {MAX_METADATA_PAIRS} are allowed.",
             limit=str(MAX_METADATA_PAIRS),
         )
-    if among.subject_ids is not None and len(among.subject_ids) > MAX_FILTER_SUBJECTS:
+    if among.subject_ids is not None:
+        require_subject_count(len(among.subject_ids))
+
+
+def require_subject_count(count: int) -> None:
+    """Raise `InvalidFilter` for a filter that names too many subjects."""
+    if count > MAX_FILTER_SUBJECTS:
         raise InvalidFilter(
-            f"The filter names {len(among.subject_ids)} subjects; {MAX_FILTER_SUBJECTS} are allowed.",
-            limit=str(MAX_FILTER_SUBJECTS),
+            f"The filter names {count} subjects; {MAX_FILTER_SUBJECTS} are allowed.", limit=str(MAX_FILTER_SUBJECTS)
         )
 
 
@@ -39,8 +44,7 @@ def templates_among(snapshot: Snapshot, gallery_no: int, among: SubjectFilter) -
     """
     conditions = [_with_pair(snapshot, gallery_no, key, value) for key, value in among.metadata.items()]
     if among.subject_ids is not None:
-        numbers = {_subject_no(snapshot, gallery_no, subject_id) for subject_id in among.subject_ids}
-        conditions.append(np.array(sorted(numbers), dtype=np.int64))
+        conditions.append(_named(snapshot, gallery_no, frozenset(among.subject_ids)))
     subject_nos: I64 = reduce(lambda a, b: np.intersect1d(a, b, assume_unique=True), conditions)
     return snapshot.template_ids_of(gallery_no, subject_nos)
 
@@ -53,8 +57,9 @@ def _with_pair(snapshot: Snapshot, gallery_no: int, key: str, value: str) -> I64
     return found
 
 
-def _subject_no(snapshot: Snapshot, gallery_no: int, subject_id: str) -> int:
-    subject_no = snapshot.subject_no(gallery_no, subject_id) if is_subject_id(subject_id) else None
-    if subject_no is None:
+def _named(snapshot: Snapshot, gallery_no: int, subject_ids: frozenset[str]) -> I64:
+    possible = all(map(is_subject_id, subject_ids))  # what is no id may not even be asked for
+    found = snapshot.subject_nos(gallery_no, subject_ids) if possible else np.empty(0, dtype=np.int64)
+    if not possible or len(found) < len(subject_ids):
         raise UnknownSubject("The filter names a subject that the gallery does not hold.")
-    return subject_no
+    return found

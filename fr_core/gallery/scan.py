@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from fr_core.errors import UnknownGallery
-from fr_core.gallery.index import F64, VectorIndex
+from fr_core.gallery.index import F64
 from fr_core.gallery.memory import GalleryMemory
 from fr_core.gallery.store import GalleryRow, Snapshot
 from fr_core.gallery.views import Views
@@ -27,8 +27,10 @@ T = TypeVar("T")
 _AT_ONCE = 64
 # Similar templates that are fetched at first of each; four times as many wherever all of them reach the threshold.
 _FIRST = 64
-# Similar templates that a block fetches at most, but for a single template with more: 16 MiB.
-_TOGETHER = 2**20
+_WIDER = 4
+# Vectors, in bytes, that one pass may compare exactly: its memory is some five times that, and its time a fraction of a
+# second. Other calls wait for one pass.
+_GATHERED_BYTES = 2**26
 _MAX_ID = 2**63 - 1
 
 
@@ -41,12 +43,18 @@ class Cursor:
         after: the last template that was searched for; 0 = none yet.
         until: the newest template that is searched for: of those that came after the beginning, none is.
         searched: how many templates were searched for.
+        width: similar templates that are fetched of each; 0 = as at the beginning.
+        unfinished: the template that was compared with some of the others only; 0 = none.
+        compared: it was compared with those up to this one.
     """
 
     gallery_no: int
     after: int
     until: int
     searched: int
+    width: int = 0
+    unfinished: int = 0
+    compared: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +92,25 @@ class Near:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Pass:
+    """What one pass of the index found, and how the next is to go on.
+
+    Attributes:
+        near: what was found.
+        finished: of how many of the templates, from the first on, nothing is left to be found.
+        width: see `Cursor`.
+        unfinished: see `Cursor`.
+        compared: see `Cursor`.
+    """
+
+    near: Near
+    finished: int
+    width: int = 0
+    unfinished: int = 0
+    compared: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Block:
     """A block of a scan, in the version that `progress` has.
 
@@ -104,7 +131,8 @@ class Block:
     cursor: Cursor | None
 
 
-Look = Callable[[VectorIndex, I64], Near]
+Look = Callable[[GalleryMemory, I64, Cursor], Pass]
+"""One bounded pass: from ascending templates, one or more, to what is similar to the first of them, or to none yet."""
 
 
 class Scanner:
@@ -125,7 +153,7 @@ class Scanner:
         Args:
             gallery_id: of the gallery.
             cursor: where to go on; None = at the beginning.
-            look: from ascending templates to what is similar to the first of them, one or more.
+            look: the pass that searches for them.
 
         Raises:
             UnknownGallery: there is no gallery of that id, or it is another than the cursor's.
@@ -153,28 +181,34 @@ class Scanner:
             yield snapshot, found
 
 
-def everything_near(threshold: float) -> Look:
-    """Return what finds all templates at or above a threshold; may take fewer templates than it is given."""
+def older_near(threshold: float) -> Look:
+    """Return what finds all older templates at or above a threshold, in as many passes as that takes.
 
-    def look(index: VectorIndex, template_ids: I64) -> Near:
-        probes, taken, k = index.vectors(template_ids), len(template_ids), _FIRST
-        waiting = np.arange(taken)
-        rows, ids, similarities = [], [], []
-        while len(waiting):
-            hits = index.search(probes[waiting], k)
-            reaches = hits.similarities >= threshold
-            # The last of k that reaches the threshold may have others behind it.
-            full = (reaches[:, -1]) & (reaches.shape[1] == k)
-            row, column = np.nonzero(reaches & ~full[:, None])
-            rows.append(waiting[row])
-            ids.append(hits.ids[row, column])
-            similarities.append(hits.similarities[row, column])
-            waiting, k = waiting[full], 4 * k
-            if len(waiting) > 1 and len(waiting) * k > _TOGETHER:
-                # The block ends before the first that waits, or with it alone; the rest is of a later block.
-                taken = max(1, int(waiting[0]))
-                waiting = waiting[waiting < taken]
-        return _first(taken, template_ids, np.concatenate(rows), np.concatenate(ids), np.concatenate(similarities))
+    The more are near, the fewer templates a pass searches for. One that has more than a pass may compare is compared
+    with all older ones, some in each pass.
+    """
+
+    def look(memory: GalleryMemory, template_ids: I64, cursor: Cursor) -> Pass:
+        index, width = memory.index, cursor.width or _FIRST
+        most = max(1, _GATHERED_BYTES // (np.dtype(np.float32).itemsize * index.dimension))
+        if width > most:
+            return _compared(memory, int(template_ids[0]), cursor, threshold, most)
+        template_ids = template_ids[: most // width]
+        hits = index.search(index.vectors(template_ids), width)
+        reaches = hits.similarities >= threshold
+        reached = np.count_nonzero(reaches, axis=1)
+        # Who has as many as were fetched may have others behind them: the pass ends before the first such template.
+        full = np.flatnonzero(reached == width)
+        finished = int(full[0]) if len(full) else len(template_ids)
+        row, column = np.nonzero(reaches[:finished])
+        ids = hits.ids[row, column]
+        older = ids < template_ids[row]
+        near = Near(template_ids[:finished], row[older], ids[older], hits.similarities[row, column][older])
+        if len(full):
+            width *= _WIDER
+        elif int(reached.max(initial=0)) < width // _WIDER:
+            width = max(_FIRST, width // _WIDER)
+        return Pass(near, finished, width)
 
     return look
 
@@ -182,19 +216,27 @@ def everything_near(threshold: float) -> Look:
 def nearest(threshold: float, k: int) -> Look:
     """Return what finds the k nearest others of each template, as far as they reach a threshold."""
 
-    def look(index: VectorIndex, template_ids: I64) -> Near:
+    def look(memory: GalleryMemory, template_ids: I64, _: Cursor) -> Pass:
+        index = memory.index
         hits = index.search(index.vectors(template_ids), k + 1)  # each finds itself
         row, column = np.nonzero(hits.similarities >= threshold)
-        return Near(template_ids, row, hits.ids[row, column], hits.similarities[row, column])
+        near = Near(template_ids, row, hits.ids[row, column], hits.similarities[row, column])
+        return Pass(near, len(template_ids))
 
     return look
 
 
-def _first(taken: int, template_ids: I64, rows: I64, ids: I64, similarities: F64) -> Near:
-    """Return what was found of the first templates alone, those of one template together, the best first."""
-    kept = np.flatnonzero(rows < taken)
-    order = kept[np.lexsort((ids[kept], -similarities[kept], rows[kept]))]
-    return Near(template_ids[:taken], rows[order], ids[order], similarities[order])
+def _compared(memory: GalleryMemory, template_id: int, cursor: Cursor, threshold: float, most: int) -> Pass:
+    """Compare one template with up to `most` of the older ones that it was not compared with."""
+    compared = cursor.compared if cursor.unfinished == template_id else 0
+    others, left = memory.live(compared, template_id - 1, most)
+    template_ids = np.array([template_id], dtype=np.int64)
+    hits = memory.index.search(memory.index.vectors(template_ids), most, others)
+    reached = np.flatnonzero(hits.similarities[0] >= threshold)
+    near = Near(template_ids, np.zeros_like(reached), hits.ids[0, reached], hits.similarities[0, reached])
+    if left > len(others):
+        return Pass(near, 0, cursor.width, template_id, int(others[-1]))
+    return Pass(near, 1, max(_FIRST, cursor.width // _WIDER))
 
 
 def _searched(row: GalleryRow, memory: GalleryMemory, cursor: Cursor | None, look: Look) -> Block:
@@ -203,15 +245,16 @@ def _searched(row: GalleryRow, memory: GalleryMemory, cursor: Cursor | None, loo
         cursor = Cursor(row.gallery_no, 0, int(everything[-1]) if len(everything) else 0, 0)
     template_ids, left = memory.live(cursor.after, cursor.until, _AT_ONCE)
     if len(template_ids):
-        near = look(memory.index, template_ids)
+        seen = look(memory, template_ids, cursor)
     else:
         nothing = np.empty(0, dtype=np.int64)
-        near = Near(nothing, nothing, nothing, np.empty(0))
-    searched = cursor.searched + len(near.template_ids)
-    total = cursor.searched + left
+        seen = Pass(Near(nothing, nothing, nothing, np.empty(0)), 0)
+    near, searched, total = seen.near, cursor.searched + seen.finished, cursor.searched + left
     follows = None
     if searched < total:
-        follows = Cursor(row.gallery_no, int(near.template_ids[-1]), cursor.until, searched)
+        after = int(template_ids[seen.finished - 1]) if seen.finished else cursor.after
+        going_on = seen.width, seen.unfinished, seen.compared
+        follows = Cursor(row.gallery_no, after, cursor.until, searched, *going_on)
     owners, others = memory.subjects_of(near.template_ids), memory.subjects_of(near.ids)
     progress = Progress(searched, total, row.info.version, memory.index.exact)
     return Block(row.gallery_no, near, owners, others, progress, follows)

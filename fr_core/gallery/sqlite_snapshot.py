@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -37,7 +37,7 @@ _GALLERY = f"SELECT {names(GALLERIES)} FROM galleries"
 _SUBJECT = f"SELECT {names(SUBJECTS)} FROM subjects"
 _METADATA = f"SELECT {names(METADATA)} FROM subject_metadata"
 _TEMPLATE = f"SELECT {names(TEMPLATES)} FROM templates"
-_GALLERY_NO, _SUBJECT_NO, _KEY, _SEALED = 1, 0, 6, 7  # places in rows of subjects, and of templates
+_SUBJECT_NO, _GALLERY_NO, _SUBJECT_ID, _KEY, _SEALED = 0, 1, 2, 6, 7  # places in rows of subjects, and of templates
 
 
 class SqliteSnapshot:
@@ -81,6 +81,21 @@ class SqliteSnapshot:
         """See `Snapshot`."""
         return {no: self._subject(row) for no in subject_nos for row in self._subjects("WHERE subject_no = ?", no)}
 
+    def subject_ids(self, subject_nos: I64) -> Mapping[int, str]:
+        """See `Snapshot`."""
+        clause = "WHERE subject_no IN (SELECT value FROM json_each(?))"
+        rows = self._subjects(clause, json.dumps(subject_nos.tolist()))
+        return {row[_SUBJECT_NO]: row[_SUBJECT_ID] for row in rows}
+
+    def subject_nos(self, gallery_no: int, subject_ids: Collection[str]) -> I64:
+        """See `Snapshot`."""
+        # As in `template_ids_of`: the index by id holds all that is asked for, which is faster in its order.
+        sql = (
+            "SELECT json_group_array(subject_no) FROM subjects "
+            "WHERE gallery_no = ? AND subject_id IN (SELECT value FROM json_each(?))"
+        )
+        return self._array(sql, gallery_no, json.dumps(sorted(subject_ids)))
+
     def subjects_with(self, gallery_no: int, key: str, value: str) -> I64:
         """See `Snapshot`."""
         clause = "WHERE gallery_no = ? AND key = ? AND value = ? ORDER BY subject_no"
@@ -96,10 +111,10 @@ class SqliteSnapshot:
         """See `Snapshot`."""
         # The rows are not opened: the index by subject holds all that is asked for, and was checked at the start.
         sql = (
-            "SELECT template_id FROM templates WHERE subject_no IN (SELECT value FROM json_each(?)) AND gallery_no = ?"
+            "SELECT json_group_array(template_id) FROM templates "
+            "WHERE subject_no IN (SELECT value FROM json_each(?)) AND gallery_no = ?"
         )
-        rows = self._rows(sql, json.dumps(subject_nos.tolist()), gallery_no)
-        return np.sort(np.fromiter((row[0] for row in rows), dtype=np.int64, count=len(rows)))
+        return self._array(sql, json.dumps(subject_nos.tolist()), gallery_no)
 
     def template(self, gallery_no: int, template_id: int) -> KeptTemplate | None:
         """See `Snapshot`."""
@@ -190,6 +205,15 @@ class SqliteSnapshot:
             model = self._gallery_of_no(gallery_no).info.model
             binding = self._bindings[purpose, gallery_no] = Binding(purpose, gallery_no, model)
         return binding
+
+    def _array(self, sql: str, *values: Value) -> I64:
+        """Return the numbers of one row's array, ascending.
+
+        One row, and not one for each: between rows the interpreter's lock changes hands, and others that hold it long
+        would be waited for as often.
+        """
+        ((array,),) = self._rows(sql, *values)
+        return np.sort(np.array(json.loads(array), dtype=np.int64))
 
     def _rows(self, sql: str, *values: Value) -> list[Row]:
         with sqlite_errors():

@@ -6,7 +6,7 @@ it keeps what `changes` tells it to.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -71,6 +71,12 @@ class Snapshot(Protocol):
 
     def subject_no(self, gallery_no: int, subject_id: str) -> int | None:
         """Return the number of a subject, or None where there is none."""
+
+    def subject_ids(self, subject_nos: I64) -> Mapping[int, str]:
+        """Return the ids of the subjects of numbers i64[n] that differ; a number that is not there is left out."""
+
+    def subject_nos(self, gallery_no: int, subject_ids: Collection[str]) -> I64:
+        """Return the numbers of the subjects of a gallery that have one of these ids, i64[n], ascending."""
 
     def subjects_with(self, gallery_no: int, key: str, value: str) -> I64:
         """Return the numbers of the subjects whose metadata hold a pair, i64[n], ascending."""

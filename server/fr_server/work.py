@@ -22,10 +22,12 @@ Response = TypeVar("Response")
 # Most of these threads wait for the disk: the more wait at once, the more enrolments share a commit. Searches run here
 # too, so that they do not queue behind the analysis of photos.
 STORAGE_THREADS = 32
+# Of long jobs: few enough that their searches, which take turns for processor and interpreter, leave room for others.
+BULK_STORAGE_THREADS = 8
 
 
 class Work:
-    """The pools: photos of calls that people wait for, photos of long jobs, and galleries.
+    """The pools: photos, and galleries, each for calls that people wait for and for long jobs.
 
     Work that has not begun when its call ends is dropped; work that has begun ends when it next comes to a model.
 
@@ -37,6 +39,7 @@ class Work:
         self._interactive = ThreadPoolExecutor(workers, "photo", stand_back)
         self._bulk = ThreadPoolExecutor(workers, "bulk-photo", stand_back)
         self._storage = ThreadPoolExecutor(STORAGE_THREADS, thread_name_prefix="storage")
+        self._bulk_storage = ThreadPoolExecutor(BULK_STORAGE_THREADS, thread_name_prefix="bulk-storage")
         self._pace = Pace(workers)
         self.draining = asyncio.Event()
 
@@ -61,11 +64,12 @@ class Work:
 
     async def storage(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run what reads or changes galleries."""
-        return await _in(self._storage, lambda: task(*args, **kwargs))
+        pool = self._bulk_storage if current_ticket().bulk else self._storage
+        return await _in(pool, lambda: task(*args, **kwargs))
 
     def close(self) -> None:
         """Wait for what has begun, and drop the rest."""
-        for pool in (self._interactive, self._bulk, self._storage):
+        for pool in (self._interactive, self._bulk, self._storage, self._bulk_storage):
             pool.shutdown(wait=True, cancel_futures=True)
 
 

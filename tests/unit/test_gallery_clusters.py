@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fr_core.errors import InvalidThreshold, UnknownGallery
+from fr_core.errors import InvalidField, UnknownGallery
 from fr_core.gallery import clusters as clustering
 from fr_core.gallery import linkage, scan
 from fr_core.gallery.clusters import Cluster
@@ -207,5 +207,7 @@ def test_a_gallery_that_is_deleted_meanwhile_is_refused(galleries: Galleries) ->
 
 
 def test_no_mean_can_vanish(galleries: Galleries) -> None:
-    with pytest.raises(InvalidThreshold):
+    """What is refused, and what to do about it, must not contradict each other."""
+    with pytest.raises(InvalidField, match="below 0; 0 to 1 are allowed") as refused:
         clusters_of(galleries, -0.1)
+    assert "-1" not in refused.value.message

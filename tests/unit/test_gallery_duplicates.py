@@ -14,6 +14,7 @@ from fr_core.gallery import scan
 from fr_core.gallery.duplicates import DuplicatePair, Duplicates
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.scan import Cursor
+from fr_core.gallery.sqlite_snapshot import SqliteSnapshot
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.types import F32, Embedding, ModelId
 
@@ -89,13 +90,76 @@ def test_every_pair_comes_once_and_in_order(galleries: Galleries) -> None:
 def test_blocks_of_any_size_find_the_same(
     galleries: Galleries, threshold: float, together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scan, "_TOGETHER", together)
+    monkeypatch.setattr(scan, "_GATHERED_BYTES", together * 4 * D)
     enrolled = crowd(galleries)
     steps = list(galleries.duplicates("g", threshold))
-    assert pairs_of(steps) == by_hand(enrolled, threshold)
+    expected = by_hand(enrolled, threshold)
+    found = pairs_of(steps)
+    assert [pair.template_b for pair in found] == [pair.template_b for pair in expected]
+    # Of a template that took several passes, those of each pass come together.
+    several = any(step.cursor is not None and step.cursor.unfinished for step in steps)
+    assert several or together >= 60 or threshold > -1.0
+    assert sorted(found, key=str) == sorted(expected, key=str) if several else found == expected
     assert [step.progress.total for step in steps] == [60] * len(steps)
     assert steps[-1].progress.searched == 60
     assert len(steps) >= 15
+
+
+def compared_at_once(galleries: Galleries, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return where it is noted, for each step from now on, how many vectors were asked for at once."""
+    index = next(iter(galleries._memories)).index
+    asked: list[int] = []
+    search = type(index).search
+
+    def noting(self: object, probes: F32, k: int, among: object = None) -> object:
+        asked.append(len(probes) * k)
+        return search(self, probes, k, among)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(index), "search", noting)
+    return asked
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("threshold", [0.9, -1.0])
+def test_a_step_is_one_pass_of_bounded_size(
+    galleries: Galleries, threshold: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many are alike: or one call would take all memory, and let no other scan begin."""
+    monkeypatch.setattr(scan, "_GATHERED_BYTES", 10 * 4 * D)
+    enrolled = crowd(galleries)
+    asked = compared_at_once(galleries, monkeypatch)
+    found: list[DuplicatePair] = []
+    for number, step in enumerate(galleries.duplicates("g", threshold), start=1):
+        assert len(asked) <= number
+        assert max(asked) <= 10
+        found += step.pairs
+    assert set(found) == set(by_hand(enrolled, threshold))
+    assert len(found) == len(set(found))
+
+
+def test_a_template_that_is_deleted_half_compared_takes_nothing_from_the_next(
+    galleries: Galleries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan, "_FIRST", 2)
+    monkeypatch.setattr(scan, "_GATHERED_BYTES", 4 * 4 * D)
+    enrolled = crowd(galleries)
+    found: list[DuplicatePair] = []
+    deleted = 0
+    for step in galleries.duplicates("g", -1.0):
+        found += step.pairs
+        if not deleted and step.cursor is not None and step.cursor.compared > 20:
+            deleted = step.cursor.unfinished
+            galleries.delete_template("g", deleted)
+            del enrolled[deleted]
+    assert deleted
+    assert {pair for pair in found if pair.template_b != deleted} == set(by_hand(enrolled, -1.0))
+
+
+def test_pairs_need_the_ids_of_their_subjects_alone(galleries: Galleries, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A subject is read with all its templates, each of which is decrypted: too long for the thousands of a pass."""
+    enrolled = crowd(galleries)
+    monkeypatch.delattr(SqliteSnapshot, "subjects_by_no")
+    assert pairs_of(list(galleries.duplicates("g", THRESHOLD))) == by_hand(enrolled, THRESHOLD)
 
 
 def test_a_similarity_equal_to_the_threshold_is_a_pair(galleries: Galleries) -> None:
@@ -115,8 +179,8 @@ def test_the_same_vector_is_a_pair_at_the_highest_threshold(galleries: Galleries
     assert [(pair.template_a, pair.template_b) for pair in pairs] == [(1, 2), (2, 3)]
 
 
-@pytest.mark.usefixtures("small_blocks")
-def test_what_changes_meanwhile(galleries: Galleries) -> None:
+def test_what_changes_meanwhile(galleries: Galleries, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan, "_AT_ONCE", 4)
     enrolled = crowd(galleries)
     steps = galleries.duplicates("g", THRESHOLD)
     first = next(steps)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from fr_core.errors import GalleryExpired, InvalidField, InvalidFilter, UnknownS
 from fr_core.gallery import sqlite_store
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.query import MAX_FILTER_SUBJECTS, ScoreFusion, SubjectFilter
+from fr_core.gallery.sqlite_snapshot import SqliteSnapshot
 from fr_core.gallery.values import Enrolment, Found, NewTemplate, Purged
 from fr_core.types import Embedding, ModelId
 
@@ -101,6 +103,30 @@ def test_replaced_metadata_are_what_counts(galleries: Galleries) -> None:
     fill(galleries, 4)
     galleries.enrol("g", Enrolment("s1", NewTemplate(embedding(99)), metadata={"list": "wanted"}))
     assert set(ids(found_by(galleries, among=SubjectFilter({"list": "wanted"})))) == {"s0", "s1"}
+
+
+def test_all_subjects_of_a_filter_are_asked_for_at_once(galleries: Galleries, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that come one by one have the interpreter's lock change hands as often, to the harm of everybody."""
+    fill(galleries)
+    among = SubjectFilter(subject_ids=tuple(f"s{n}" for n in range(40)))
+    rows: list[int] = []
+    read = SqliteSnapshot._rows
+
+    def noting(self: SqliteSnapshot, sql: str, *values: Any) -> list[Any]:
+        found = read(self, sql, *values)
+        rows.append(len(found))
+        return found
+
+    monkeypatch.setattr(SqliteSnapshot, "_rows", noting)
+    assert len(ids(found_by(galleries, 1, among=among))) == 1
+    assert sum(rows) < 10
+
+
+@pytest.mark.parametrize("name", ["s40", "", "s1\0", "\ud800", " s1"])
+def test_one_name_that_the_gallery_does_not_hold_refuses_the_filter(galleries: Galleries, name: str) -> None:
+    fill(galleries)
+    with pytest.raises(UnknownSubject):
+        found_by(galleries, among=SubjectFilter(subject_ids=("s1", "s1", name)))
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 
 import pytest
 
 from fr_core.errors import ShuttingDown
-from fr_server.work import answer_each
+from fr_core.runtime.ticket import Ticket, hold
+from fr_server.work import STORAGE_THREADS, Work, answer_each
 
 
 async def count(n: int) -> AsyncIterator[int]:
@@ -109,3 +111,23 @@ def test_abandoned_stream_cancels_its_items() -> None:
 
     asyncio.run(scenario())
     assert cancelled == 2
+
+
+def test_long_jobs_leave_threads_of_galleries_to_those_who_wait() -> None:
+    async def at_work() -> None:
+        work, gate = Work(1), threading.Event()
+
+        async def long_job() -> None:
+            hold(Ticket(bulk=True))
+            await work.storage(gate.wait)
+
+        jobs = [asyncio.create_task(long_job()) for _ in range(2 * STORAGE_THREADS)]
+        await asyncio.sleep(0)  # each has asked for a thread
+        try:
+            assert await asyncio.wait_for(work.storage(lambda: 7), 10.0) == 7
+        finally:
+            gate.set()
+            await asyncio.gather(*jobs)
+            work.close()
+
+    asyncio.run(at_work())
