@@ -43,6 +43,7 @@ def serve(
 ) -> None:
     """Serve matching over gRPC until SIGTERM or Ctrl-C."""
     from fr_core.errors import FrError
+    from fr_server.allocator import share_one_heap
     from fr_server.config import load_config, print_config
     from fr_server.telemetry.logs import configure_logging
 
@@ -65,6 +66,7 @@ def serve(
             typer.echo(print_config(tree), nl=False)
             return
         configure_logging(tree.telemetry.log_format)
+        share_one_heap()
         # Until the server minds signals itself: what was begun is undone on the way out.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _give_up)

@@ -29,6 +29,7 @@ from fr_core.gallery.faiss_compact import CompactIndex
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.index import VectorIndex
 from fr_core.gallery.indexes import index_maker
+from fr_server.allocator import share_one_heap
 from histories import SHARED, Clock, History
 from ledger import KEY, MODEL, SIZE
 
@@ -121,6 +122,7 @@ class Memory:
 
 @pytest.mark.timeout(SECONDS + 300)
 def test_many_threads_make_history(tmp_path: Path) -> None:
+    share_one_heap()  # as `fr serve` does
     clock, chance, resident, steps = Clock(), random.Random(1), Memory(), 0
     folder = tmp_path / "data"
     galleries = open_galleries(folder, clock, "compact")

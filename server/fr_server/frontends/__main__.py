@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from fr_core.engine import Engine, Lifeline, build_pipeline, tile_shapes_of
 from fr_core.errors import FrError
+from fr_server.allocator import share_one_heap
 from fr_server.engine import engine_options
 from fr_server.frontends.asking import Asker
 from fr_server.frontends.messages import Answer, DeviceIsLost, Ready, Refusal, Stop, Welcome
@@ -32,6 +33,7 @@ def main(link: int, memory: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # which came blocked
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
+    share_one_heap()
     connection: Connection[Any, Any] = Connection(link)
     wire = Wire(connection)
     try:
