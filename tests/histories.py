@@ -15,7 +15,7 @@ import pytest
 
 from fr_core.errors import DuplicateImage, UnknownSubject, UnknownTemplate
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.index import exact_similarity
+from fr_core.gallery.index.protocol import exact_similarity
 from fr_core.gallery.query import SubjectFilter
 from fr_core.gallery.values import Deleted, Enrolment, NewTemplate
 from ledger import MODEL, SIZE, embedding

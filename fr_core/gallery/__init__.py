@@ -2,13 +2,10 @@
 
 What to open for what is to be changed:
 
-* **rules and values**: `values`, `checks`, `pages`, `purging`, `changes` (what can be done, each in one transaction);
-* **the truth**: `store` (the protocol), `sqlite_*`, `schema` and `upgrade` (tables and versions), `clean_pages`,
-  `folder`, `writer` (the one thread that writes);
-* **keys and ciphers**: `keys` (from outside), `vault` (of the store), `vectors`;
-* **indexes**: `index` (the protocol), `indexes` (the register), `numpy_scan` (the reference), `faiss_*`, `growing`;
-* **search**: `memory` (an index and whose its templates are), `loading`, `views` (store and memory at one version),
-  `searching`, `query`, `filters`, `ranking`, `sharing`, `upkeep`;
-* **a whole gallery**: `scan`, `duplicates`, `clusters`, `linkage`;
-* **copies**: `backup`, `backup_files`, `saved`, `restore`, `staged`, `verify`.
+* **rules and values**: `values`, `query`, `checks`, `pages`;
+* **what can be done**: `changes` (each in one transaction), `writer` (the one thread that writes), `purging`;
+* **the truth**: `store`, with its keys and ciphers;
+* **the vectors in memory**: `index`;
+* **search**: `search`, of one or a few probes; `scan`, of everybody for everybody;
+* **copies**: `backup`.
 """

@@ -22,7 +22,7 @@ from fr_core.errors import (
     UnknownTemplate,
 )
 from fr_core.gallery import checks
-from fr_core.gallery.store import ExpiredTemplate, GalleryRow, Snapshot, Transaction
+from fr_core.gallery.store.protocol import ExpiredTemplate, GalleryRow, Snapshot, Transaction
 from fr_core.gallery.values import Deleted, Enrolled, Enrolment, Erased, GalleryInfo, Purged, Subject
 from fr_core.types import F32, Embedding
 

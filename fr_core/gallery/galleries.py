@@ -24,18 +24,19 @@ from fr_core.gallery.changes import (
     known_gallery,
     require_sound,
 )
-from fr_core.gallery.clusters import Cluster, Clusters, Neighbours, Part, clusters, clusters_of, neighbours_after
-from fr_core.gallery.duplicates import Duplicates, duplicates, duplicates_after
-from fr_core.gallery.keys import KeyEncryptionKey, key_beside
-from fr_core.gallery.loading import load
-from fr_core.gallery.memory import Memories
 from fr_core.gallery.purging import added_up, would_purge
 from fr_core.gallery.query import ScoreFusion, SubjectFilter
-from fr_core.gallery.scan import Cursor, Scanner
-from fr_core.gallery.searching import Question, search
-from fr_core.gallery.sqlite_store import RESERVE_BYTES, SqliteStore, is_under_key
-from fr_core.gallery.store import Store
-from fr_core.gallery.upkeep import Keeper
+from fr_core.gallery.scan.blocks import Cursor, Scanner
+from fr_core.gallery.scan.clusters import Cluster, Clusters, Neighbours, Part, clusters, clusters_of, neighbours_after
+from fr_core.gallery.scan.duplicates import Duplicates, duplicates, duplicates_after
+from fr_core.gallery.search.loading import load
+from fr_core.gallery.search.memory import Memories
+from fr_core.gallery.search.searching import Question, search
+from fr_core.gallery.search.upkeep import Keeper
+from fr_core.gallery.search.views import Views
+from fr_core.gallery.store.keys import KeyEncryptionKey, key_beside
+from fr_core.gallery.store.protocol import Store
+from fr_core.gallery.store.sqlite_store import RESERVE_BYTES, SqliteStore, is_under_key
 from fr_core.gallery.values import (
     Deleted,
     Enrolled,
@@ -48,7 +49,6 @@ from fr_core.gallery.values import (
     Purged,
     Subject,
 )
-from fr_core.gallery.views import Views
 from fr_core.gallery.writer import Writer
 from fr_core.types import Embedding, ModelId
 

@@ -9,7 +9,7 @@ from operator import attrgetter
 
 import numpy as np
 
-from fr_core.gallery.store import ExpiredTemplate, Snapshot
+from fr_core.gallery.store.protocol import ExpiredTemplate, Snapshot
 from fr_core.gallery.values import Purged
 
 _NO_LIMIT = 2**62

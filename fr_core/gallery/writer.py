@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 from fr_core.errors import FrError, InternalError, ShuttingDown, StoreCorrupt, StoreFailed, for_one_caller
 from fr_core.gallery.changes import Change, Done, Effect
-from fr_core.gallery.memory import Memories
-from fr_core.gallery.store import Store, Transaction
+from fr_core.gallery.search.memory import Memories
+from fr_core.gallery.store.protocol import Store, Transaction
 
 R = TypeVar("R")
 

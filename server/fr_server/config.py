@@ -15,7 +15,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from fr_core.detect.multiscale import DetectionMode
 from fr_core.errors import ConfigInvalid, ConfigUnknownKey
-from fr_core.gallery.indexes import INDEX_NAMES
+from fr_core.gallery.index.register import INDEX_NAMES
 from fr_core.imaging import KNOWN_FORMATS, ImageLimits
 from fr_core.imaging.decode import MAX_PIXELS_CEILING
 from fr_core.quality.assess import QualityLimits

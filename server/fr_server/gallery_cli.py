@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from fr_core.gallery.keys import KeyEncryptionKey
-    from fr_core.gallery.saved import Extent
-    from fr_core.gallery.sqlite_check import Verified
+    from fr_core.gallery.backup.saved import Extent
+    from fr_core.gallery.store.keys import KeyEncryptionKey
+    from fr_core.gallery.store.sqlite_check import Verified
 
 key = typer.Typer(name="key", help="Make and change the key of a data folder.", no_args_is_help=True)
 
@@ -43,7 +43,7 @@ def backup(
 ) -> None:
     """Back up the galleries into OUT, which must not exist, and replace the older KEYS; a server may run meanwhile."""
     with _reporting(as_json):
-        from fr_core.gallery.backup import back_up
+        from fr_core.gallery.backup.take import back_up
 
         extent = back_up(*_data_and_key(data, key, config), out, keys, datetime.now(UTC))
         if as_json:
@@ -58,7 +58,7 @@ def restore(
 ) -> None:
     """Make an empty folder the data folder of a backup, without those who were erased after it was made."""
     with _reporting(as_json):
-        from fr_core.gallery.restore import restore as restored_from
+        from fr_core.gallery.backup.restore import restore as restored_from
 
         folder, opened = _data_and_key(data, key, config, holds_store=False)
         restored = restored_from(out, keys, opened, folder)
@@ -74,7 +74,7 @@ def restore(
 def verify(data: Data = None, key: Key = "", config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Check everything in a data folder, changing nothing; exit status 1 with the reason unless all of it is sound."""
     with _reporting(as_json):
-        from fr_core.gallery.verify import verify as verified
+        from fr_core.gallery.backup.verify import verify as verified
 
         folder, opened = _data_and_key(data, key, config)
         found = verified(folder, opened)
@@ -92,7 +92,7 @@ def new_key(
 ) -> None:
     """Make a random key and write it to a new file that only its owner can read."""
     with _reporting(as_json):
-        from fr_core.gallery.keys import new_key_file
+        from fr_core.gallery.store.keys import new_key_file
 
         made = new_key_file(file)
         if as_json:
@@ -111,8 +111,8 @@ def rotate_key(
 ) -> None:
     """Put a data folder, which no server uses, under another key; the one before opens nothing of it from then on."""
     with _reporting(as_json):
-        from fr_core.gallery.keys import load_key
-        from fr_core.gallery.sqlite_store import SqliteStore
+        from fr_core.gallery.store.keys import load_key
+        from fr_core.gallery.store.sqlite_store import SqliteStore
 
         folder, before = _data_and_key(data, key, config)
         after = load_key(new)
@@ -133,8 +133,8 @@ def _data_and_key(
     Raises:
         NoStore: the folder holds no store, where it is to hold one.
     """
-    from fr_core.gallery.keys import key_beside, load_key
-    from fr_core.gallery.verify import require_store
+    from fr_core.gallery.backup.verify import require_store
+    from fr_core.gallery.store.keys import key_beside, load_key
     from fr_server.config import load_config
     from fr_server.main import data_folder
 

@@ -23,7 +23,7 @@ from fr_core import __version__
 from fr_core.engine import Engine, photos_at_once
 from fr_core.errors import AddressUnavailable, ConfigInvalid, NotReady, ShuttingDown
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.keys import load_key
+from fr_core.gallery.store.keys import load_key
 from fr_server.config import Config
 from fr_server.convert.server import server_info
 from fr_server.engine import open_engine

@@ -18,14 +18,14 @@ import numpy as np
 import pytest
 
 from fr_core.errors import BackupUnusable, FrError, StoreFailed
-from fr_core.gallery.backup import back_up
+from fr_core.gallery.backup.restore import restore
+from fr_core.gallery.backup.saved import saved_store
+from fr_core.gallery.backup.staged import Staged
+from fr_core.gallery.backup.take import back_up
+from fr_core.gallery.backup.verify import verify
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.keys import KeyEncryptionKey
-from fr_core.gallery.restore import restore
-from fr_core.gallery.saved import saved_store
-from fr_core.gallery.staged import Staged
+from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.values import Enrolment, NewTemplate
-from fr_core.gallery.verify import verify
 from fr_core.types import Embedding, ModelId
 
 KEY = KeyEncryptionKey(bytes(range(32)))
@@ -39,7 +39,7 @@ import itertools, os, sys, threading
 from pathlib import Path
 import numpy as np
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.keys import KeyEncryptionKey
+from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.types import Embedding, ModelId
 
@@ -63,8 +63,8 @@ import os, signal, sys
 from datetime import UTC, datetime
 from pathlib import Path
 import apsw
-from fr_core.gallery.backup import back_up
-from fr_core.gallery.keys import KeyEncryptionKey
+from fr_core.gallery.backup.take import back_up
+from fr_core.gallery.store.keys import KeyEncryptionKey
 
 class Deadly(apsw.VFS):
     def __init__(self):

@@ -20,7 +20,7 @@ import pytest
 from fr_core.errors import FrError, KeyUnavailable, StoreCorrupt, StoreNewer, WrongKey
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.query import ScoreFusion, SubjectFilter
-from fr_core.gallery.sqlite_store import _PAGE_BYTES, DATABASE_NAME, SqliteStore
+from fr_core.gallery.store.sqlite_store import _PAGE_BYTES, DATABASE_NAME, SqliteStore
 from fr_core.gallery.values import Enrolment, NewTemplate
 from ledger import MODEL, SIZE, embedding
 
@@ -277,7 +277,7 @@ def test_control_what_is_not_authenticated_would_be_served(
     closed: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = f"data/{DATABASE_NAME}"
-    monkeypatch.setattr("fr_core.gallery.vault.Vault.require_mac", lambda *_: None)
+    monkeypatch.setattr("fr_core.gallery.store.vault.Vault.require_mac", lambda *_: None)
     tally = Tally(tmp_path / "changed", closed)
     data = closed.files[name]
     for number in range(SUBJECTS):
@@ -290,7 +290,7 @@ def test_control_without_a_look_at_what_sqlite_leaves_out_commits_are_lost(
     killed: list[Data], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = f"data/{LOG_NAME}"
-    monkeypatch.setattr("fr_core.gallery.sqlite_store.require_no_lost_commits", lambda *_: None)
+    monkeypatch.setattr("fr_core.gallery.store.sqlite_store.require_no_lost_commits", lambda *_: None)
     tally = Tally(tmp_path / "changed", killed[-1])
     for change in byte_changes(killed[-1].files[name][: 4 * _FRAME], random.Random(1)):
         tally.count(name, Change(change.what, change.data + killed[-1].files[name][4 * _FRAME :], change.first))

@@ -11,7 +11,7 @@ import pytest
 
 from fr_core.errors import FrError, StorageLow, StoreFailed
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.sqlite_store import RESERVE_BYTES, SqliteStore
+from fr_core.gallery.store.sqlite_store import RESERVE_BYTES, SqliteStore
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fulldisk import CountedDisk, Disk, mounted
 from ledger import GALLERY, KEY, MODEL, SIZE, embedding

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from fr_core.errors import StoreCorrupt
-from fr_core.gallery import sqlite_store
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.sqlite_store import SqliteStore
+from fr_core.gallery.store import sqlite_store
+from fr_core.gallery.store.sqlite_store import SqliteStore
 from ledger import GALLERY, HANDS, KEY, MODEL, SIZE, Hand, Ledger, judge
 from powercut import Image, PowerCut
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fr_core.gallery.faiss_gpu import MAX_K, GpuIndex, gpu_count, gpu_indexes
-from fr_core.gallery.faiss_segment import Workers
-from fr_core.gallery.indexes import new_index
-from fr_core.gallery.numpy_scan import NumpyIndex
+from fr_core.gallery.index.faiss_gpu import MAX_K, GpuIndex, gpu_count, gpu_indexes
+from fr_core.gallery.index.faiss_segment import Workers
+from fr_core.gallery.index.numpy_scan import NumpyIndex
+from fr_core.gallery.index.register import new_index
 from fr_core.types import F32
 
 pytestmark = [

@@ -24,11 +24,11 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from fr_bench.speed.server_process import resident_mib
-from fr_core.gallery import memory, upkeep
-from fr_core.gallery.faiss_compact import CompactIndex
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.index import VectorIndex
-from fr_core.gallery.indexes import index_maker
+from fr_core.gallery.index.faiss_compact import CompactIndex
+from fr_core.gallery.index.protocol import VectorIndex
+from fr_core.gallery.index.register import index_maker
+from fr_core.gallery.search import memory, upkeep
 from fr_server.allocator import share_one_heap
 from histories import SHARED, Clock, History
 from ledger import KEY, MODEL, SIZE

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fr_core.gallery.faiss_compact import CompactIndex
-from fr_core.gallery.faiss_flat import FaissFlatIndex
-from fr_core.gallery.faiss_gpu import GpuIndex
-from fr_core.gallery.faiss_segment import Workers
-from fr_core.gallery.index import Hits, Upkeep, VectorIndex
-from fr_core.gallery.numpy_scan import NumpyIndex
+from fr_core.gallery.index.faiss_compact import CompactIndex
+from fr_core.gallery.index.faiss_flat import FaissFlatIndex
+from fr_core.gallery.index.faiss_gpu import GpuIndex
+from fr_core.gallery.index.faiss_segment import Workers
+from fr_core.gallery.index.numpy_scan import NumpyIndex
+from fr_core.gallery.index.protocol import Hits, Upkeep, VectorIndex
 from fr_core.types import F32, I64, Embedding, ModelId
 
 _faiss: Any = faiss  # its stubs lack what is called here

@@ -22,10 +22,10 @@ from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
 from fr_client import AsyncClient, Client, FrApiError
 from fr_client.cli.main import build
 from fr_core.embed.null import NULL_MODEL
-from fr_core.gallery import scan
-from fr_core.gallery.clusters import clusters
-from fr_core.gallery.duplicates import duplicates
 from fr_core.gallery.galleries import Galleries
+from fr_core.gallery.scan import blocks as scan
+from fr_core.gallery.scan.clusters import clusters
+from fr_core.gallery.scan.duplicates import duplicates
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.types import F32, Embedding
 from fr_server.frontends.messages import GALLERY_METHODS, Answer, GalleryCall

@@ -25,17 +25,17 @@ from fr_core.errors import (
     TargetTaken,
     WrongKey,
 )
-from fr_core.gallery.backup import back_up
-from fr_core.gallery.folder import DataFolder
+from fr_core.gallery.backup.restore import Restored, restore
+from fr_core.gallery.backup.saved import Extent, saved_store
+from fr_core.gallery.backup.take import back_up
+from fr_core.gallery.backup.verify import reading, verify
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.keys import KeyEncryptionKey
-from fr_core.gallery.restore import Restored, restore
-from fr_core.gallery.saved import Extent, saved_store
-from fr_core.gallery.schema import SCHEMA_VERSION
-from fr_core.gallery.sqlite_check import Verified
-from fr_core.gallery.sqlite_store import DATABASE_NAME, SqliteStore
+from fr_core.gallery.store.folder import DataFolder
+from fr_core.gallery.store.keys import KeyEncryptionKey
+from fr_core.gallery.store.schema import SCHEMA_VERSION
+from fr_core.gallery.store.sqlite_check import Verified
+from fr_core.gallery.store.sqlite_store import DATABASE_NAME, SqliteStore
 from fr_core.gallery.values import Enrolment, NewTemplate, Subject
-from fr_core.gallery.verify import reading, verify
 from fr_core.types import Embedding, ModelId
 
 KEY = KeyEncryptionKey(bytes(range(32)))
@@ -487,7 +487,7 @@ def test_what_comes_into_the_folder_at_the_last_moment_stays(
             super().__init__(path)
             (path / DATABASE_NAME).write_bytes(b"somebody's")
 
-    monkeypatch.setattr("fr_core.gallery.restore.DataFolder", Taken)
+    monkeypatch.setattr("fr_core.gallery.backup.restore.DataFolder", Taken)
     place.back_up("out")
     with pytest.raises(TargetTaken):
         place.restore("out")
@@ -560,7 +560,7 @@ def test_a_log_that_grows_in_the_meantime_is_not_taken_for_a_damaged_one(
             enrol(galleries, "g", "subject-1", 90)
         raise StoreCorrupt("", check="log")
 
-    monkeypatch.setattr("fr_core.gallery.verify.require_no_lost_commits", lost)
+    monkeypatch.setattr("fr_core.gallery.backup.verify.require_no_lost_commits", lost)
     grows = True
     assert verify(place.data, KEY) == Verified(3, 7, 24, 12)
     grows = False  # the control

@@ -34,8 +34,8 @@ from fr_bench.speed.search_values import (
 )
 from fr_bench.speed.values import BenchReport
 from fr_core.errors import ConfigInvalid
-from fr_core.gallery.index import F64, IndexMemory
-from fr_core.gallery.indexes import new_index
+from fr_core.gallery.index.protocol import F64, IndexMemory
+from fr_core.gallery.index.register import new_index
 from fr_core.types import F32, I64
 from fr_datasets.values import VerificationPair
 

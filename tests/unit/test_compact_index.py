@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from fr_core.gallery.faiss_compact import CODED_FROM, CompactIndex
-from fr_core.gallery.faiss_segment import Segment, Workers
-from fr_core.gallery.faiss_upkeep import Coding, worth_rewriting
-from fr_core.gallery.growing import Rewriting
-from fr_core.gallery.index import Upkeep, exact_similarity
-from fr_core.gallery.numpy_scan import NumpyIndex
+from fr_core.gallery.index.faiss_compact import CODED_FROM, CompactIndex
+from fr_core.gallery.index.faiss_segment import Segment, Workers
+from fr_core.gallery.index.faiss_upkeep import Coding, worth_rewriting
+from fr_core.gallery.index.growing import Rewriting
+from fr_core.gallery.index.numpy_scan import NumpyIndex
+from fr_core.gallery.index.protocol import Upkeep, exact_similarity
 from fr_core.types import F32, I64
 
 CROWD = 30_000

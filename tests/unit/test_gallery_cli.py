@@ -14,8 +14,8 @@ from typer.testing import CliRunner, Result
 
 from fr_client.cli.main import build
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.keys import load_key, new_key_file
-from fr_core.gallery.sqlite_store import DATABASE_NAME
+from fr_core.gallery.store.keys import load_key, new_key_file
+from fr_core.gallery.store.sqlite_store import DATABASE_NAME
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.types import Embedding, ModelId
 

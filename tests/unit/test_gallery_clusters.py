@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from fr_core.errors import InvalidField, UnknownGallery
-from fr_core.gallery import clusters as clustering
-from fr_core.gallery import linkage, scan
-from fr_core.gallery.clusters import Cluster
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.linkage import average_linkage, components
+from fr_core.gallery.scan import blocks as scan
+from fr_core.gallery.scan import clusters as clustering
+from fr_core.gallery.scan import linkage
+from fr_core.gallery.scan.clusters import Cluster
+from fr_core.gallery.scan.linkage import average_linkage, components
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.types import F32, I64, Embedding, ModelId
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from fr_core.errors import GalleryExpired, InvalidThreshold, UnknownGallery
-from fr_core.gallery import scan
-from fr_core.gallery.duplicates import DuplicatePair, Duplicates
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.scan import Cursor
-from fr_core.gallery.sqlite_snapshot import SqliteSnapshot
+from fr_core.gallery.scan import blocks as scan
+from fr_core.gallery.scan.blocks import Cursor
+from fr_core.gallery.scan.duplicates import DuplicatePair, Duplicates
+from fr_core.gallery.store.sqlite_snapshot import SqliteSnapshot
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.types import F32, Embedding, ModelId
 

@@ -11,7 +11,7 @@ import pytest
 
 from fr_core.errors import FrError, GalleryExpired, StorageLow, StoreFailed, UnknownGallery
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.sqlite_transaction import SqliteTransaction
+from fr_core.gallery.store.sqlite_transaction import SqliteTransaction
 from fr_core.gallery.values import Enrolled, Enrolment, NewTemplate
 from fr_core.types import F32, Embedding, ModelId
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from fr_core.errors import GalleryExpired, InvalidField, InvalidFilter, UnknownSubject, UnknownTemplate
-from fr_core.gallery import sqlite_store
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.query import MAX_FILTER_SUBJECTS, ScoreFusion, SubjectFilter
-from fr_core.gallery.sqlite_snapshot import SqliteSnapshot
+from fr_core.gallery.store import sqlite_store
+from fr_core.gallery.store.sqlite_snapshot import SqliteSnapshot
 from fr_core.gallery.values import Enrolment, Found, NewTemplate, Purged
 from fr_core.types import Embedding, ModelId
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from fr_core.errors import ConfigInvalid, DeviceUnavailable
-from fr_core.gallery.faiss_compact import CompactIndex
-from fr_core.gallery.faiss_flat import FaissFlatIndex
-from fr_core.gallery.faiss_gpu import gpu_count
-from fr_core.gallery.growing import GrowingArray
-from fr_core.gallery.index import (
+from fr_core.gallery.index.faiss_compact import CompactIndex
+from fr_core.gallery.index.faiss_flat import FaissFlatIndex
+from fr_core.gallery.index.faiss_gpu import gpu_count
+from fr_core.gallery.index.growing import GrowingArray
+from fr_core.gallery.index.protocol import (
     IndexMemory,
     Upkeep,
     VectorIndex,
@@ -19,7 +19,7 @@ from fr_core.gallery.index import (
     exact_similarity,
     scan_error_bound,
 )
-from fr_core.gallery.indexes import INDEX_NAMES, index_maker, new_index
+from fr_core.gallery.index.register import INDEX_NAMES, index_maker, new_index
 from fr_core.types import F32, I64, Embedding, ModelId
 
 MODEL = ModelId("null", "1", "0" * 64)

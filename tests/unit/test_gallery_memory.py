@@ -11,8 +11,8 @@ import pytest
 
 from fr_core.errors import InternalError
 from fr_core.gallery.changes import AddedVector
-from fr_core.gallery.memory import GalleryMemory, Memories
-from fr_core.gallery.numpy_scan import NumpyIndex
+from fr_core.gallery.index.numpy_scan import NumpyIndex
+from fr_core.gallery.search.memory import GalleryMemory, Memories
 from fr_core.types import F32
 
 SOON = 0.05  # seconds after which a thread that has not come is taken to wait

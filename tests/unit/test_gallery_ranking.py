@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fr_core.gallery.query import ScoreFusion
-from fr_core.gallery.ranking import by_best_template, fused
-from fr_core.gallery.sharing import Found
+from fr_core.gallery.search.ranking import by_best_template, fused
+from fr_core.gallery.search.sharing import Found
 from fr_core.types import F32
 
 

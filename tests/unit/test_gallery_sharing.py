@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from fr_core.gallery.index import Hits
-from fr_core.gallery.sharing import SharedSearch
+from fr_core.gallery.index.protocol import Hits
+from fr_core.gallery.search.sharing import SharedSearch
 from fr_core.types import F32
 
 

@@ -8,9 +8,9 @@ import threading
 import pytest
 
 from fr_core.errors import StoreFailed
-from fr_core.gallery import upkeep
-from fr_core.gallery.memory import Memories
-from fr_core.gallery.upkeep import Keeper
+from fr_core.gallery.search import upkeep
+from fr_core.gallery.search.memory import Memories
+from fr_core.gallery.search.upkeep import Keeper
 
 
 @pytest.mark.parametrize("error", [StoreFailed("The disk refuses."), MemoryError("Jane Roe")])

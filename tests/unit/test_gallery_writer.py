@@ -22,10 +22,10 @@ from fr_core.errors import (
 )
 from fr_core.gallery.changes import CreateGallery, Done, Enrol
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.keys import KeyEncryptionKey
-from fr_core.gallery.memory import Memories
-from fr_core.gallery.sqlite_store import SqliteStore
-from fr_core.gallery.store import Snapshot, StoredVectors, Transaction
+from fr_core.gallery.search.memory import Memories
+from fr_core.gallery.store.keys import KeyEncryptionKey
+from fr_core.gallery.store.protocol import Snapshot, StoredVectors, Transaction
+from fr_core.gallery.store.sqlite_store import SqliteStore
 from fr_core.gallery.values import Enrolled, Enrolment, GalleryInfo, NewTemplate
 from fr_core.gallery.writer import Writer
 from fr_core.types import Embedding, ModelId

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from fr_core.errors import StoreCorrupt, WrongKey
-from fr_core.gallery import upgrade
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.keys import KeyEncryptionKey
-from fr_core.gallery.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
-from fr_core.gallery.sqlite_store import DATABASE_NAME, SqliteStore
+from fr_core.gallery.store import upgrade
+from fr_core.gallery.store.keys import KeyEncryptionKey
+from fr_core.gallery.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
+from fr_core.gallery.store.sqlite_store import DATABASE_NAME, SqliteStore
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.types import F32, Embedding, ModelId
 

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 from fr_core.errors import ShuttingDown, StoreCorrupt, StoreFailed, StoreInUse
-from fr_core.gallery import sqlite_store
-from fr_core.gallery.keys import KeyEncryptionKey
-from fr_core.gallery.schema import APPLICATION_ID, SCHEMA_VERSION
-from fr_core.gallery.sqlite_rows import sqlite_errors, to_us
-from fr_core.gallery.sqlite_store import DATABASE_NAME, SqliteStore
-from fr_core.gallery.sqlite_transaction import SqliteTransaction
+from fr_core.gallery.store import sqlite_store
+from fr_core.gallery.store.keys import KeyEncryptionKey
+from fr_core.gallery.store.schema import APPLICATION_ID, SCHEMA_VERSION
+from fr_core.gallery.store.sqlite_rows import sqlite_errors, to_us
+from fr_core.gallery.store.sqlite_store import DATABASE_NAME, SqliteStore
+from fr_core.gallery.store.sqlite_transaction import SqliteTransaction
+from fr_core.gallery.store.vectors import pack_vector, unpack_vectors
 from fr_core.gallery.values import GalleryInfo, NewTemplate, Subject
-from fr_core.gallery.vectors import pack_vector, unpack_vectors
 from fr_core.types import F32, Embedding, ModelId
 
 KEY = KeyEncryptionKey(bytes(range(32)))

@@ -35,11 +35,11 @@ from fr_core.gallery.changes import (
     open_gallery,
 )
 from fr_core.gallery.checks import require_lifetime
-from fr_core.gallery.folder import DataFolder
-from fr_core.gallery.keys import KeyEncryptionKey
-from fr_core.gallery.sqlite_store import DATABASE_NAME, SqliteStore
-from fr_core.gallery.sqlite_transaction import Numbers
-from fr_core.gallery.store import GalleryRow
+from fr_core.gallery.store.folder import DataFolder
+from fr_core.gallery.store.keys import KeyEncryptionKey
+from fr_core.gallery.store.protocol import GalleryRow
+from fr_core.gallery.store.sqlite_store import DATABASE_NAME, SqliteStore
+from fr_core.gallery.store.sqlite_transaction import Numbers
 from fr_core.gallery.values import Enrolled, Enrolment, GalleryInfo, NewTemplate, Purged
 from fr_core.types import F32, Embedding, ModelId
 

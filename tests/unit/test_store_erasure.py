@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 
 from fr_core.errors import KeyUnavailable, StoreCorrupt, StoreFailed, WrongKey
-from fr_core.gallery import clean_pages, sqlite_store
 from fr_core.gallery.changes import CreateGallery, DeleteSubject, Enrol, EraseSubject
-from fr_core.gallery.clean_pages import clean_page
-from fr_core.gallery.keys import KeyEncryptionKey
-from fr_core.gallery.sqlite_store import DATABASE_NAME, SqliteStore
+from fr_core.gallery.store import clean_pages, sqlite_store
+from fr_core.gallery.store.clean_pages import clean_page
+from fr_core.gallery.store.keys import KeyEncryptionKey
+from fr_core.gallery.store.sqlite_store import DATABASE_NAME, SqliteStore
+from fr_core.gallery.store.vault import Vault
 from fr_core.gallery.values import Enrolment, GalleryInfo, NewTemplate, Subject
-from fr_core.gallery.vault import Vault
 from fr_core.types import F32, Embedding, ModelId
 
 KEY = KeyEncryptionKey(bytes(range(32)))

@@ -30,7 +30,7 @@ from fr_bench.speed.search_values import (
 )
 from fr_bench.speed.stats import latency
 from fr_bench.speed.values import BenchReport, EngineSettings
-from fr_core.gallery.indexes import new_index
+from fr_core.gallery.index.register import new_index
 from fr_core.types import F32
 
 PREDICTED_SIZE = 10_000_000

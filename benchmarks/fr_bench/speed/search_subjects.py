@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from fr_bench.speed.errors import BenchFailed
-from fr_core.gallery.index import F64, IndexMemory
-from fr_core.gallery.indexes import new_index
+from fr_core.gallery.index.protocol import F64, IndexMemory
+from fr_core.gallery.index.register import new_index
 from fr_core.types import F32, I64
 
 # The graphs as their makers build them: M and ef_construction of hnswlib's README, connectivity and expansion_add of

@@ -10,7 +10,7 @@ import numpy as np
 
 from fr_bench.speed.search_gallery import Gallery
 from fr_bench.speed.search_values import Accuracy
-from fr_core.gallery.index import F64, best_first, exact_similarity
+from fr_core.gallery.index.protocol import F64, best_first, exact_similarity
 from fr_core.types import F32, I64
 
 # Vectors that are compared at a time: 64 MiB of similarities for 1,000 probes.

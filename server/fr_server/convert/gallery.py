@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 from fr_api.v1 import common_pb2, gallery_pb2
 from fr_core.errors import InvalidField, InvalidPage, InvalidThreshold, InvalidTopK
-from fr_core.gallery.filters import require_subject_count
 from fr_core.gallery.query import ScoreFusion, SubjectFilter
+from fr_core.gallery.search.filters import require_subject_count
 from fr_core.gallery.values import (
     MAX_PAGE_SIZE,
     MAX_TOP_K,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fr_api.v1 import gallery_pb2
-from fr_core.gallery.clusters import Cluster
-from fr_core.gallery.duplicates import DuplicatePair
-from fr_core.gallery.scan import Progress
+from fr_core.gallery.scan.blocks import Progress
+from fr_core.gallery.scan.clusters import Cluster
+from fr_core.gallery.scan.duplicates import DuplicatePair
 from fr_server.notice import NOTICE
 
 # Templates of one message, some 150 bytes each.

@@ -9,10 +9,10 @@ import numpy as np
 
 from fr_core.detect.protocol import TileFaces
 from fr_core.errors import FrError
-from fr_core.gallery.clusters import Cluster, Neighbours, Part
-from fr_core.gallery.duplicates import Duplicates
 from fr_core.gallery.query import ScoreFusion, SubjectFilter
-from fr_core.gallery.scan import Cursor
+from fr_core.gallery.scan.blocks import Cursor
+from fr_core.gallery.scan.clusters import Cluster, Neighbours, Part
+from fr_core.gallery.scan.duplicates import Duplicates
 from fr_core.gallery.values import (
     Deleted,
     Enrolled,

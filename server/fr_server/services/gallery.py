@@ -11,10 +11,10 @@ import grpc
 from fr_api.v1 import gallery_pb2, gallery_pb2_grpc
 from fr_core.errors import FrError, InvalidTopK, MissingField
 from fr_core.gallery.checks import require_display_name, require_metadata, require_subject_id
-from fr_core.gallery.clusters import Cluster, Neighbours, Part
-from fr_core.gallery.duplicates import Duplicates
 from fr_core.gallery.query import ScoreFusion, SubjectFilter
-from fr_core.gallery.scan import Cursor
+from fr_core.gallery.scan.blocks import Cursor
+from fr_core.gallery.scan.clusters import Cluster, Neighbours, Part
+from fr_core.gallery.scan.duplicates import Duplicates
 from fr_core.gallery.values import (
     Deleted,
     Enrolled,

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from fr_api.v1 import gallery_pb2
 from fr_core.errors import ShuttingDown
-from fr_core.gallery.clusters import ClusterSteps, clusters
-from fr_core.gallery.duplicates import DuplicateSteps, duplicates
+from fr_core.gallery.scan.clusters import ClusterSteps, clusters
+from fr_core.gallery.scan.duplicates import DuplicateSteps, duplicates
 from fr_server.convert.scans import cluster_messages, pair_message, progress_message
 from fr_server.work import Work
 

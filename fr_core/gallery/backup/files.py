@@ -1,0 +1,299 @@
+"""The two files of a backup: the tables of each, and how each is written and opened.
+
+The backup holds the galleries, and of each subject everything under the key of that subject, its id and name too. The
+file of keys holds these keys, wrapped, and what must never be older than the backup: the receipts of erasures, and the
+last number that a row of each kind has had. Who is erased from the store is missing in every later file of keys, and
+then nobody can read what any backup holds of that person.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import apsw
+
+from fr_core.errors import BackupUnusable, StoreCorrupt, StoreNewer
+from fr_core.gallery.backup.staged import Staged
+from fr_core.gallery.store.sqlite_rows import ERASURES, Row, names, sqlite_errors
+from fr_core.gallery.store.vault import Vault, encode
+
+# The layout of both files, and of what is encrypted in them.
+FORMAT = 1
+# Columns in the order in which they are read, written and authenticated. The last four before the time are the numbers
+# by which files of one store are told older from newer: each of them only grows.
+NUMBERS = ("last_gallery_no", "last_subject_no", "last_template_id", "erasures")
+BACKUP = (
+    "backup_no",
+    "store_id",
+    "backup_id",
+    "galleries",
+    "subjects",
+    "templates",
+    "photos",
+    *NUMBERS,
+    "created_us",
+    "mac",
+)
+KEYS = ("keys_no", "store_id", "key_id", "wrapped_key", "subjects", "digest", *NUMBERS, "created_us", "mac")
+SUBJECTS = ("subject_no", "gallery_no", "sealed")
+TEMPLATES = ("subject_no", "template_id", "sealed")
+PHOTOS = ("template_id", "sealed")
+SUBJECT_KEYS = ("subject_no", "gallery_no", "wrapped_key")
+
+# In the order in which they lie: a damaged tree can hide a row from who looks for its number.
+ALL_SUBJECT_KEYS = f"SELECT {names(SUBJECT_KEYS)} FROM subject_keys ORDER BY subject_no"
+ALL_ERASURES = f"SELECT {names(ERASURES)} FROM erasures ORDER BY receipt_no"
+
+# As the store's; https://www.sqlite.org/fileformat2.html, "Application ID". "FRCN": keys that are not proved yet.
+_BACKUP_ID, _KEYS_ID, _NEW_KEYS_ID = b"FRCB", b"FRCK", b"FRCN"
+_MAGIC = b"SQLite format 3\0"
+_ID_AT = 68
+_PAGE_BYTES = 8_192
+_NUMBER_COLUMNS = ", ".join(f"{name} INTEGER NOT NULL" for name in NUMBERS)
+
+_BACKUP_TABLES = (
+    f"""CREATE TABLE backup (
+    backup_no INTEGER PRIMARY KEY CHECK (backup_no = 1),
+    store_id BLOB NOT NULL,
+    backup_id BLOB NOT NULL,
+    galleries INTEGER NOT NULL,
+    subjects INTEGER NOT NULL,
+    templates INTEGER NOT NULL,
+    photos INTEGER NOT NULL,
+    {_NUMBER_COLUMNS},
+    created_us INTEGER NOT NULL,
+    mac BLOB NOT NULL
+) STRICT""",
+    """CREATE TABLE galleries (
+    gallery_no INTEGER PRIMARY KEY,
+    gallery_id TEXT NOT NULL,
+    display_name TEXT NOT NULL,
+    model_pack TEXT NOT NULL,
+    model_version TEXT NOT NULL,
+    model_sha256 TEXT NOT NULL,
+    embedding_size INTEGER NOT NULL,
+    created_us INTEGER NOT NULL,
+    subject_count INTEGER NOT NULL,
+    template_count INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    expires_us INTEGER,
+    retention_us INTEGER,
+    keeps_photos INTEGER NOT NULL,
+    mac BLOB NOT NULL
+) STRICT""",
+    """CREATE TABLE subjects (
+    subject_no INTEGER PRIMARY KEY,
+    gallery_no INTEGER NOT NULL,
+    sealed BLOB NOT NULL
+) STRICT""",
+    # In the order of subjects and templates, in which they are read again.
+    """CREATE TABLE templates (
+    row_no INTEGER PRIMARY KEY,
+    subject_no INTEGER NOT NULL,
+    template_id INTEGER NOT NULL,
+    sealed BLOB NOT NULL
+) STRICT""",
+    """CREATE TABLE photos (
+    template_id INTEGER PRIMARY KEY,
+    sealed BLOB NOT NULL
+) STRICT""",
+)
+
+_KEYS_TABLES = (
+    f"""CREATE TABLE keys (
+    keys_no INTEGER PRIMARY KEY CHECK (keys_no = 1),
+    store_id BLOB NOT NULL,
+    key_id TEXT NOT NULL,
+    wrapped_key BLOB NOT NULL,
+    subjects INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    {_NUMBER_COLUMNS},
+    created_us INTEGER NOT NULL,
+    mac BLOB NOT NULL
+) STRICT""",
+    """CREATE TABLE subject_keys (
+    subject_no INTEGER PRIMARY KEY,
+    gallery_no INTEGER NOT NULL,
+    wrapped_key BLOB NOT NULL
+) STRICT""",
+    """CREATE TABLE erasures (
+    receipt_no INTEGER PRIMARY KEY,
+    receipt_id TEXT NOT NULL,
+    gallery_no INTEGER NOT NULL,
+    templates INTEGER NOT NULL,
+    photos INTEGER NOT NULL,
+    erased_us INTEGER NOT NULL,
+    mac BLOB NOT NULL
+) STRICT""",
+)
+
+
+def store_id(vault: Vault) -> bytes:
+    """Return 16 bytes that are the same for all backups of a store, under whichever key, and reveal nothing of it."""
+    return vault.mac("store id", ())
+
+
+def subject_context(backup_id: bytes, gallery_no: int, subject_no: int) -> bytes:
+    """Return what the id, name, metadata and template facts of a subject are bound to in a backup."""
+    return encode("fr-core", FORMAT, "backup of a subject", backup_id, gallery_no, subject_no)
+
+
+def digest(vault: Vault, connection: apsw.Connection) -> bytes:
+    """Return 16 bytes that authenticate all rows of a file of keys but the one that says what it is, in their order."""
+    hashing = hashlib.blake2b()
+    for sql in (ALL_SUBJECT_KEYS, ALL_ERASURES):
+        rows = 0
+        for row in connection.execute(sql):
+            hashing.update(encode(*row))
+            rows += 1
+        hashing.update(encode(rows))
+    return vault.mac("rows of keys", (hashing.digest(),))
+
+
+def is_backup(head: bytes) -> bool:
+    """Whether the first 100 bytes of a file are those of a backup, whole or not."""
+    return _application_id(head) == _BACKUP_ID
+
+
+def are_keys(head: bytes) -> bool:
+    """Whether the first 100 bytes of a file are those of a file of keys, proved or not."""
+    return _application_id(head) in (_KEYS_ID, _NEW_KEYS_ID)
+
+
+def _application_id(head: bytes) -> bytes:
+    return head[_ID_AT : _ID_AT + len(_KEYS_ID)] if head.startswith(_MAGIC) else b""
+
+
+def prove_keys(file: Staged) -> None:
+    """Make a new file of keys one that is read."""
+    file.mark(_KEYS_ID, _ID_AT)
+
+
+@contextmanager
+def writing_backup(path: Path, vfs: str) -> Iterator[apsw.Connection]:
+    """Yield a transaction in a new backup, which is committed where the block ends well."""
+    with _writing(path, vfs, _BACKUP_ID, _BACKUP_TABLES) as connection:
+        yield connection
+
+
+@contextmanager
+def writing_keys(path: Path, vfs: str) -> Iterator[apsw.Connection]:
+    """Yield a transaction in a new file of keys, which is committed where the block ends well; see `prove_keys`."""
+    with _writing(path, vfs, _NEW_KEYS_ID, _KEYS_TABLES) as connection:
+        yield connection
+
+
+@contextmanager
+def reading_backup(path: Path) -> Iterator[apsw.Connection]:
+    """Yield a backup that has the tables of one; raises `BackupUnusable`, `StoreNewer`, `StoreFailed`."""
+    with _reading(path, _BACKUP_ID, _BACKUP_TABLES) as connection:
+        yield connection
+
+
+@contextmanager
+def reading_keys(path: Path, *, new: bool = False) -> Iterator[apsw.Connection]:
+    """Yield a file of keys that has the tables of one; raises `BackupUnusable`, `StoreNewer`, `StoreFailed`.
+
+    Args:
+        path: the file.
+        new: whether it is one that is still to be proved; only such a one is read then.
+    """
+    with _reading(path, _NEW_KEYS_ID if new else _KEYS_ID, _KEYS_TABLES) as connection:
+        yield connection
+
+
+@contextmanager
+def backup_errors() -> Iterator[None]:
+    """Turn what is found damaged, in the block, into the error of a backup.
+
+    Raises:
+        BackupUnusable: SQLite, or the ciphers, found something that was not written so.
+        StoreFailed: the disk refuses.
+    """
+    try:
+        with sqlite_errors():
+            yield
+    except StoreCorrupt as error:
+        raise unusable(error.metadata.get("check", "unknown")) from error
+    except apsw.Error as error:  # SQL that does not fit tables that were altered
+        raise unusable(type(error).__name__) from error
+
+
+def unusable(check: str) -> BackupUnusable:
+    """Return the error for damage that `check` has found."""
+    return BackupUnusable("The backup, or the file of its keys, is damaged.", check=check)
+
+
+def only_row(connection: apsw.Connection, table: str, columns: tuple[str, ...]) -> Row:
+    """Return the row of a table of one row; raises `BackupUnusable`."""
+    rows: list[Row] = connection.execute(f"SELECT {names(columns)} FROM {table}").fetchall()
+    if len(rows) != 1:
+        raise unusable(table)
+    return rows[0]
+
+
+def count(connection: apsw.Connection, table: str) -> int:
+    """Return how many rows a table has."""
+    return int(connection.execute(f"SELECT count(*) FROM {table}").get)
+
+
+@contextmanager
+def _writing(path: Path, vfs: str, application_id: bytes, tables: tuple[str, ...]) -> Iterator[apsw.Connection]:
+    with sqlite_errors():
+        connection = apsw.Connection(str(path), vfs=vfs or None)
+        try:
+            # The file is thrown away where this fails, and synced when it is whole.
+            for pragma in (
+                "journal_mode = OFF",
+                "synchronous = OFF",
+                "temp_store = MEMORY",
+                f"page_size = {_PAGE_BYTES}",
+                f"application_id = {int.from_bytes(application_id)}",
+                f"user_version = {FORMAT}",
+            ):
+                connection.execute(f"PRAGMA {pragma}")
+            # The tables first, so that whatever dies later leaves a file that says of what kind it is.
+            connection.execute("BEGIN")
+            for table in tables:
+                connection.execute(table)
+            connection.execute("COMMIT")
+            connection.execute("BEGIN")
+            yield connection
+            connection.execute("COMMIT")
+        finally:
+            connection.close()
+
+
+@contextmanager
+def _reading(path: Path, application_id: bytes, tables: tuple[str, ...]) -> Iterator[apsw.Connection]:
+    if not path.is_file():
+        raise BackupUnusable("The backup, or the file of its keys, is not there.", check="file")
+    # Nobody changes the file, so that SQLite shall look for no log and leave nothing beside it.
+    uri = f"{path.absolute().as_uri()}?immutable=1"
+    with backup_errors():
+        connection = apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+        try:
+            for pragma in ("query_only = ON", "cell_size_check = ON", "trusted_schema = OFF", "temp_store = MEMORY"):
+                connection.execute(f"PRAGMA {pragma}")
+            _require_layout(connection, application_id, tables)
+            yield connection
+        finally:
+            connection.close()
+
+
+def _require_layout(connection: apsw.Connection, application_id: bytes, tables: tuple[str, ...]) -> None:
+    if int(connection.pragma("application_id")) != int.from_bytes(application_id):
+        raise BackupUnusable(
+            "The file is damaged, or no backup of FR Core, or no file of keys.", check="application_id"
+        )
+    layout = int(connection.pragma("user_version"))
+    if layout > FORMAT:
+        raise StoreNewer(
+            f"The backup has format {layout}; this version knows {FORMAT}.", found=str(layout), known=str(FORMAT)
+        )
+    found = [sql for (sql,) in connection.execute("SELECT sql FROM sqlite_schema ORDER BY rowid")]
+    if layout != FORMAT or found != list(tables):
+        raise unusable("schema")

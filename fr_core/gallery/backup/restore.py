@@ -1,0 +1,199 @@
+"""From a backup to a data folder: the store built anew under another name, and given its own when it is proved."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import apsw
+
+from fr_core.errors import StoreFailed, TargetTaken
+from fr_core.gallery.backup.files import NUMBERS
+from fr_core.gallery.backup.saved import SavedStore, SavedSubject, saved_store
+from fr_core.gallery.store.clean_pages import MAX_PAGES, CleanPages
+from fr_core.gallery.store.folder import DataFolder
+from fr_core.gallery.store.keys import KeyEncryptionKey
+from fr_core.gallery.store.schema import APPLICATION_ID
+from fr_core.gallery.store.sqlite_check import Verified, require_sound
+from fr_core.gallery.store.sqlite_rows import (
+    ERASURES,
+    GALLERIES,
+    METADATA,
+    SUBJECTS,
+    TEMPLATES,
+    gallery_columns,
+    insertion,
+    signed,
+    sqlite_errors,
+    unpacked_metadata,
+)
+from fr_core.gallery.store.sqlite_store import DATABASE_NAME
+from fr_core.gallery.store.upgrade import bring_up_to_date, unlocked
+from fr_core.gallery.store.vault import Vault
+
+_PAGE_BYTES = 8_192  # as the store's
+_ROWS = 4_096  # vectors that are held at a time
+# The trees of a million subjects' ids, numbers and metadata: what does not fit is written again and again.
+_CACHE_KIB = 262_144
+_INSERT_SUBJECT = insertion("subjects", SUBJECTS)
+_INSERT_METADATA = insertion("subject_metadata", METADATA)
+_INSERT_TEMPLATE = insertion("templates", TEMPLATES)
+# What a restoration that died may have left in the folder.
+_LEFT = ("galleries.lock", f"{DATABASE_NAME}.new*")
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a restoration has brought back.
+
+    Attributes:
+        created: when the backup was made, UTC.
+        held: what the new store holds, all of it checked.
+        erased_since: subjects of the backup that were left out, because they were erased or deleted after it was made.
+    """
+
+    created: datetime
+    held: Verified
+    erased_since: int
+
+
+def restore(backup: Path, keys: Path, key: KeyEncryptionKey, folder: Path, *, vfs: str = "") -> Restored:
+    """Make a data folder of a backup, and check all of it.
+
+    The new store gets a key of its own, and with it another id: from now on it and the store of the backup give the
+    same numbers to different rows, so that neither may replace the other's file of keys.
+
+    Args:
+        backup: the backup.
+        keys: the newest file of keys of the same store.
+        key: under which these are; the new store is under it too.
+        folder: an empty folder, or one that is made.
+        vfs: SQLite's layer to the disk for what is written, by name; "" = its own.
+
+    Raises:
+        TargetTaken: the folder is not empty.
+        BackupUnusable, BackupMismatch, StoreNewer, WrongKey: as `saved_store` does.
+        StoreInUse: another process works in the folder.
+        StoreFailed: the disk refuses.
+        StoreCorrupt: what was written cannot be read again.
+
+        Nothing is left of the folder, or in it, after any of them.
+    """
+    _require_empty(folder)
+    with saved_store(backup, keys, key) as saved, _emptied_on_failure(folder) as data:
+        with data.whole_file(DATABASE_NAME) as path:
+            erased_since = _write(path, saved, Vault.new(key), vfs)
+            held = _proved(path, key)
+        return Restored(saved.created, held, erased_since)
+
+
+def _require_empty(folder: Path) -> None:
+    try:
+        left = {path.name for path in folder.iterdir()} if folder.exists() else set()
+        for pattern in _LEFT:
+            left -= {path.name for path in folder.glob(pattern)}
+    except OSError as error:
+        raise StoreFailed("The folder cannot be read.") from error
+    if left:
+        raise TargetTaken("The folder is not empty.")
+
+
+@contextmanager
+def _emptied_on_failure(folder: Path) -> Iterator[DataFolder]:
+    """Hold a folder; where the block fails, remove what was put there, and each folder that had to be made for it."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    data = DataFolder(folder)
+    try:
+        _require_empty(folder)  # now that nobody else can come
+        try:
+            yield data
+        except BaseException:
+            with suppress(OSError):
+                for pattern in (*_LEFT, DATABASE_NAME):
+                    for path in folder.glob(pattern):
+                        path.unlink()
+                for path in made:
+                    path.rmdir()
+            raise
+    finally:
+        data.close()
+
+
+def _write(path: Path, saved: SavedStore, vault: Vault, vfs: str) -> int:
+    """Write a database, and return how many subjects were left out."""
+    pages = CleanPages(vfs)
+    with sqlite_errors():
+        connection = apsw.Connection(str(path), vfs=pages.vfs_name)
+        try:
+            # The file is thrown away where this fails, and synced when it is whole.
+            for pragma in (
+                "journal_mode = OFF",
+                "synchronous = OFF",
+                f"page_size = {_PAGE_BYTES}",
+                f"cache_size = -{_CACHE_KIB}",
+                f"max_page_count = {MAX_PAGES}",
+                f"application_id = {APPLICATION_ID}",
+            ):
+                connection.execute(f"PRAGMA {pragma}")
+            bring_up_to_date(connection, vault)
+            connection.execute("BEGIN")
+            left_out = _fill(connection, saved, vault)
+            connection.execute("COMMIT")
+            connection.pragma("journal_mode", "wal")
+        finally:
+            connection.close()
+    return left_out
+
+
+def _fill(connection: apsw.Connection, saved: SavedStore, vault: Vault) -> int:
+    left_out, subjects, templates = 0, Counter[int](), Counter[int]()
+    for subject in saved.subjects():
+        if subject is None:
+            left_out += 1
+            continue
+        subjects[subject.gallery_no] += 1
+        templates[subject.gallery_no] += len(subject.templates)
+        _insert_subject(connection, vault, subject)
+    for number, row in saved.galleries.items():
+        info = replace(row.info, subject_count=subjects[number], template_count=templates[number])
+        info = replace(info, version=info.version + (info != row.info))
+        columns = signed(vault, "galleries", *gallery_columns(number, info))
+        connection.execute(insertion("galleries", GALLERIES), columns)
+    erasures = (signed(vault, "erasures", *columns) for *columns, _ in saved.erasures())
+    connection.executemany(insertion("erasures", ERASURES), erasures)
+    _set_numbers(connection, saved)
+    return left_out
+
+
+def _insert_subject(connection: apsw.Connection, vault: Vault, subject: SavedSubject) -> None:
+    number, gallery_no = subject.subject_no, subject.gallery_no
+    columns = (subject.subject_id, subject.display_name, subject.metadata, subject.created_us, subject.wrapped_key)
+    connection.execute(_INSERT_SUBJECT, signed(vault, "subjects", number, gallery_no, *columns))
+    for key, value in unpacked_metadata(subject.metadata).items():
+        connection.execute(_INSERT_METADATA, signed(vault, "subject_metadata", gallery_no, key, value, number))
+    for template in subject.templates:
+        connection.execute(_INSERT_TEMPLATE, (*template.facts, gallery_no, template.sealed))
+        if template.photo is not None:
+            sql = "INSERT INTO photos (template_id, sealed) VALUES (?, ?)"
+            connection.execute(sql, (template.facts[0], template.photo))
+
+
+def _set_numbers(connection: apsw.Connection, saved: SavedStore) -> None:
+    """No number that the store has given, up to its newest file of keys, is given to another row."""
+    connection.execute("DELETE FROM sqlite_sequence")
+    for table, name in zip(("galleries", "subjects", "templates"), NUMBERS, strict=False):
+        connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, saved.numbers[name]))
+
+
+def _proved(path: Path, key: KeyEncryptionKey) -> Verified:
+    with sqlite_errors():
+        connection = apsw.Connection(str(path))
+        try:
+            connection.execute("PRAGMA query_only = ON")
+            return require_sound(connection, unlocked(connection, key), _ROWS)
+        finally:
+            connection.close()

@@ -1,0 +1,112 @@
+"""Reading a data folder from outside of the process that holds it: for its verification, and for backups.
+
+The lock of a data folder keeps a second writer away. Who reads takes no part in it: SQLite's write-ahead log gives a
+reader in another process one moment of the store, whatever is written meanwhile. What has to wait for such a reader is
+the emptying of the log, and so the end of an erasure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import apsw
+
+from fr_core.errors import NoStore, StoreCorrupt, StoreFailed
+from fr_core.gallery.store.keys import KeyEncryptionKey
+from fr_core.gallery.store.schema import SCHEMA_VERSION
+from fr_core.gallery.store.sqlite_check import Verified, require_sound
+from fr_core.gallery.store.sqlite_log import require_no_lost_commits
+from fr_core.gallery.store.sqlite_rows import sqlite_errors
+from fr_core.gallery.store.sqlite_snapshot import SqliteSnapshot
+from fr_core.gallery.store.sqlite_store import DATABASE_NAME
+from fr_core.gallery.store.upgrade import known_version, unlocked
+
+# How long to wait for a lock: a server that starts, or that recovers its log, holds one.
+_BUSY_MS = 5_000
+# Vectors that are held at a time.
+_ROWS = 4_096
+
+
+def verify(folder: Path, key: KeyEncryptionKey) -> Verified:
+    """Check everything that a data folder holds, and return how much that is; a server may run on it.
+
+    The file is checked in full, every row is authenticated, every template and photo opened, tables and counts are
+    compared, and the log is searched for commits that were lost. Nothing is changed.
+
+    Raises:
+        NoStore: there is nothing that could be checked.
+        StoreNewer: a later version wrote it.
+        WrongKey: it is under another key.
+        StoreCorrupt: something is not as it was written; `check` says what.
+        StoreFailed: the disk refuses, or another program holds the database.
+    """
+    with reading(folder, key) as snapshot:
+        return require_sound(snapshot.connection, snapshot.vault, _ROWS)
+
+
+def require_store(folder: Path) -> Path:
+    """Return the path of the database in a data folder; raises `NoStore`."""
+    path = folder / DATABASE_NAME
+    if not path.is_file():
+        raise NoStore(f"The folder {folder} holds no galleries.")
+    return path
+
+
+@contextmanager
+def reading(folder: Path, key: KeyEncryptionKey) -> Iterator[SqliteSnapshot]:
+    """Yield one moment of the store of a data folder, through a connection of its own that cannot write.
+
+    Raises:
+        NoStore, StoreNewer, WrongKey, StoreCorrupt, StoreFailed: as `verify` does.
+    """
+    path = require_store(folder)
+    with sqlite_errors(), _schema_errors():
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            # The log is its server's to copy, or of the server that starts next.
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            connection.set_busy_timeout(_BUSY_MS)
+            for pragma in ("query_only = ON", "cell_size_check = ON", "trusted_schema = OFF", "temp_store = MEMORY"):
+                connection.execute(f"PRAGMA {pragma}")
+            connection.execute("BEGIN")
+            if known_version(connection) < SCHEMA_VERSION:
+                raise NoStore("The galleries are of an earlier version.")
+            _require_whole_log(path, int(connection.pragma("page_size")))
+            yield SqliteSnapshot(connection, unlocked(connection, key))
+        finally:
+            connection.close()
+
+
+def _require_whole_log(path: Path, page_bytes: int) -> None:
+    """Raise `StoreCorrupt` where the log holds commits that SQLite leaves out."""
+    frames = _log_frames(path)
+    try:
+        require_no_lost_commits(path, frames, page_bytes)
+    except OSError as error:
+        raise StoreFailed("The write-ahead log could not be read.", cause=type(error).__name__) from error
+    except StoreCorrupt:
+        # A server has written more in the meantime; it looked at the log when it started, and what it adds is its own.
+        if _log_frames(path) == frames:
+            raise
+
+
+def _log_frames(path: Path) -> int:
+    """Return how many frames of the log SQLite takes for valid at this moment; beside a snapshot it does not say."""
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        connection.set_busy_timeout(_BUSY_MS)
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()  # before it has read, it counts nothing
+        return connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)[0]
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _schema_errors() -> Iterator[None]:
+    try:
+        yield
+    except apsw.SQLError as error:
+        raise StoreCorrupt("The database does not have the tables that it should have.", check="schema") from error

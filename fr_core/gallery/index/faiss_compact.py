@@ -1,0 +1,195 @@
+"""The default index on processors: a scan of codes, two bits for a value, then exact similarities of the best thousand.
+
+While it is small it scans the vectors themselves, and is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fr_core.gallery.index.faiss_codes import Codebook, Codes
+from fr_core.gallery.index.faiss_scan import Share, scan_codes, scan_everything
+from fr_core.gallery.index.faiss_segment import Segment, Workers
+from fr_core.gallery.index.faiss_upkeep import Coding, worth_rewriting
+from fr_core.gallery.index.growing import Rewriting, VectorRows
+from fr_core.gallery.index.protocol import Hits, IndexMemory, Upkeep, check_added, check_searched
+from fr_core.types import F32, I64
+
+# Rows of a segment: 16 MiB of codes at D = 512, which eight cores scan side by side where there are a million.
+SEGMENT_ROWS = 131_072
+# Vectors from which on codes are worth their memory; below this their scan takes no longer than that of the codes.
+CODED_FROM = 16_384
+# Candidates that are scored exactly, and how many there are for each that is wanted where many are.
+_CANDIDATES = 1000
+_CANDIDATES_PER_WANTED = 4
+# The share of the rows up to which what a filter lets through is multiplied rather than picked from a scan of codes.
+_FEW = 1 / 12
+# Candidates of all probes that are looked at together: 48 MiB of scores and rows.
+_TOGETHER = 2**22
+_PROBES_TOGETHER = 64
+
+
+class CompactIndex:
+    """A `VectorIndex` in segments, of which only the last grows.
+
+    Args:
+        dimension: D, values per vector.
+        threads: that search, and as many that code; 0 = one for each core that the process may use.
+        workers: the threads that search, where indexes share them; None = `threads` of its own.
+        segment_rows: rows of a full segment.
+        coded_from: vectors from which on there are codes; 16 or more.
+        candidates: how many vectors are scored exactly for a probe, at least.
+    """
+
+    def __init__(
+        self,
+        dimension: int,
+        threads: int = 0,
+        *,
+        workers: Workers | None = None,
+        segment_rows: int = SEGMENT_ROWS,
+        coded_from: int = CODED_FROM,
+        candidates: int = _CANDIDATES,
+    ) -> None:
+        self._dimension = dimension
+        self._workers = workers or Workers(threads)
+        self._segment_rows = segment_rows
+        self._coded_from = coded_from
+        self._candidates = candidates
+        self._segments: list[Segment] = []
+        self._codebook: Codebook | None = None
+        self._last_id = -1
+
+    @property
+    def exact(self) -> bool:
+        """Whether a search of everything surely returns the k best: while it is small."""
+        return self._codebook is None or self.size <= self._few()
+
+    @property
+    def dimension(self) -> int:
+        """D, values per vector."""
+        return self._dimension
+
+    @property
+    def size(self) -> int:
+        """How many vectors are live."""
+        return sum(segment.size for segment in self._segments)
+
+    def add(self, ids: I64, vectors: F32) -> None:
+        """Add vectors; see `VectorIndex.add`."""
+        check_added(ids, vectors, self._dimension, self._last_id)
+        if len(ids):
+            self._append(self._segments, ids, vectors)
+            self._last_id = int(ids[-1])
+
+    def remove(self, ids: I64) -> None:
+        """Remove vectors; see `VectorIndex.remove`."""
+        for segment, rows, _ in self._places(ids):
+            segment.remove(rows)
+
+    def search(self, probes: F32, k: int, among: I64 | None = None) -> Hits:
+        """Search; see `VectorIndex.search`."""
+        check_searched(probes, k, self._dimension)
+        probes = np.ascontiguousarray(probes, dtype=np.float32)
+        shares = self._shares(among)
+        count = sum(share.count for share in shares)
+        width = min(k, count)
+        if not width or not len(probes):
+            return Hits(np.empty((len(probes), width), dtype=np.int64), np.empty((len(probes), width)))
+        candidates = max(self._candidates, _CANDIDATES_PER_WANTED * width)
+        few = self._codebook is None or count <= max(candidates, self._few())
+        step = max(1, min(_PROBES_TOGETHER, _TOGETHER // (count if few else 2 * candidates)))
+        found = []
+        for start in range(0, len(probes), step):
+            some = probes[start : start + step]
+            if few:
+                found.append(scan_everything(shares, some, width, self._workers))
+            else:
+                found.append(scan_codes(shares, some, width, candidates, self._workers))
+        return Hits(
+            np.concatenate([one.ids for one in found]), np.concatenate([one.similarities for one in found]), few
+        )
+
+    def vectors(self, ids: I64) -> F32:
+        """Return copies of vectors; see `VectorIndex.vectors`."""
+        found: F32 = np.empty((len(ids), self._dimension), dtype=np.float32)
+        for segment, rows, places in self._places(ids):
+            found[places] = segment.vectors[rows]
+        return found
+
+    def memory(self) -> IndexMemory:
+        """Count the bytes that are held; see `VectorIndex.memory`."""
+        return IndexMemory(
+            sum(segment.codes.scan_bytes for segment in self._segments if segment.codes),
+            sum(segment.store_bytes for segment in self._segments),
+            sum(segment.other_bytes for segment in self._segments),
+        )
+
+    def upkeep(self) -> Upkeep | None:
+        """Return what is worth doing: codes for all once they are worth it, or segments that can be made fewer."""
+        if self._codebook is None and self.size >= self._coded_from:
+            return Coding(self._segments, self._workers.count, self._coded)
+        run = worth_rewriting(self._segments, self._segment_rows)
+        if not run:
+            return None
+        old: list[VectorRows] = list(run)
+
+        def replace(new: VectorRows, ids: I64, vectors: F32) -> None:
+            assert isinstance(new, Segment)
+            self._replace(run, new, ids, vectors)
+
+        return Rewriting(old, self._new_segment(), replace)
+
+    def _few(self) -> int:
+        """How many rows are multiplied even where there are codes."""
+        return max(self._candidates, int(_FEW * sum(map(len, self._segments))))
+
+    def _new_segment(self) -> Segment:
+        return Segment(self._dimension, self._segment_rows, self._codebook)
+
+    def _append(self, segments: list[Segment], ids: I64, vectors: F32) -> None:
+        """Add vectors f32[n, D] under ids i64[n] behind the last of `segments`, and open others where it is full."""
+        start = 0
+        while start < len(ids):
+            if not segments or len(segments[-1]) >= self._segment_rows:
+                segments.append(self._new_segment())
+            end = start + self._segment_rows - len(segments[-1])
+            segments[-1].append(ids[start:end], vectors[start:end])
+            start = end
+
+    def _places(self, ids: I64) -> list[tuple[Segment, I64, I64]]:
+        """Return the segments of ids i64[n], their rows there, and their places in `ids`; KeyError before any of it."""
+        if len(ids) and not self._segments:
+            raise KeyError("no vector of one of these ids")
+        firsts = np.array([segment.ids[0] for segment in self._segments[1:]], dtype=np.int64)
+        owners = np.searchsorted(firsts, ids, side="right")
+        places = []
+        for owner in np.unique(owners):
+            mine = np.flatnonzero(owners == owner)
+            segment = self._segments[owner]
+            places.append((segment, segment.rows_of(ids[mine]), mine))
+        return places
+
+    def _shares(self, among: I64 | None) -> list[Share]:
+        shares = []
+        for segment in self._segments:
+            allowed = segment.allowed(among)
+            count = segment.size if among is None else int(np.count_nonzero(allowed))
+            if count:
+                shares.append(Share(segment, allowed if count < len(segment) else None, count))
+        return shares
+
+    def _coded(self, codebook: Codebook, codes: Sequence[Codes]) -> None:
+        self._codebook = codebook
+        for n, segment in enumerate(self._segments):
+            segment.codes = codes[n] if n < len(codes) else codebook.codes()
+            segment.codes.append(segment.vectors[len(segment.codes) :])
+
+    def _replace(self, old: list[Segment], new: Segment, ids: I64, vectors: F32) -> None:
+        # What came since has greater ids than `new`, and smaller ones than the segments that came since.
+        instead = [new] if len(new) else []
+        self._append(instead, ids, vectors)
+        place = self._segments.index(old[0])
+        self._segments[place : place + len(old)] = instead

@@ -1,0 +1,46 @@
+"""The register of indexes: a new one is one file beside this one, and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fr_core.errors import ConfigInvalid
+from fr_core.gallery.index.numpy_scan import NumpyIndex
+from fr_core.gallery.index.protocol import VectorIndex
+
+INDEX_NAMES = ("auto", "compact", "flat", "gpu", "numpy")
+
+
+def index_maker(name: str, threads: int = 0) -> Callable[[int], VectorIndex]:
+    """Return what makes empty indexes of a dimension; those that it makes share threads and devices.
+
+    Args:
+        name: one of `INDEX_NAMES`; "auto" is "gpu" where FAISS has a GPU, and "compact" elsewhere.
+        threads: that search "compact" and "gpu"; 0 = one for each core that the process may use.
+
+    Raises:
+        ConfigInvalid: there is no index of that name.
+        DeviceUnavailable: there is no GPU that FAISS can use.
+    """
+    if name == "numpy":
+        return NumpyIndex
+    if name not in INDEX_NAMES:
+        raise ConfigInvalid(f"There is no index named {name!r}; there are: {', '.join(INDEX_NAMES)}.", key="index")
+    # Imported here, so that the exact NumPy index works where FAISS is not installed.
+    if name == "flat":
+        from fr_core.gallery.index.faiss_flat import FaissFlatIndex
+
+        return FaissFlatIndex
+    from fr_core.gallery.index.faiss_compact import CompactIndex
+    from fr_core.gallery.index.faiss_gpu import gpu_count, gpu_indexes
+    from fr_core.gallery.index.faiss_segment import Workers
+
+    workers = Workers(threads)
+    if name == "gpu" or (name == "auto" and gpu_count()):
+        return gpu_indexes(workers)
+    return lambda dimension: CompactIndex(dimension, workers=workers)
+
+
+def new_index(name: str, dimension: int, threads: int = 0) -> VectorIndex:
+    """Return an empty index of a dimension, which shares nothing with others; see `index_maker`."""
+    return index_maker(name, threads)(dimension)

@@ -1,0 +1,1 @@
+"""A whole gallery: `blocks` go through it, `duplicates` and `clusters` (by `linkage`) tell what they found."""

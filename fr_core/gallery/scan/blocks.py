@@ -1,0 +1,260 @@
+"""From one end of a gallery to the other: what is like each template, a block of templates at a time.
+
+Each block sees the gallery at one version and holds it for one pass of the index, so that enrolment and searches go on.
+Nothing is kept between blocks but a cursor: whoever asks for no more blocks has ended the scan.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from fr_core.errors import UnknownGallery
+from fr_core.gallery.index.protocol import F64
+from fr_core.gallery.search.memory import GalleryMemory
+from fr_core.gallery.search.views import Views
+from fr_core.gallery.store.protocol import GalleryRow, Snapshot
+from fr_core.types import I64
+
+T = TypeVar("T")
+
+# Templates that are searched for in one pass: as many as searches that come together share one.
+_AT_ONCE = 64
+# Similar templates that are fetched at first of each; four times as many wherever all of them reach the threshold.
+_FIRST = 64
+_WIDER = 4
+# Vectors, in bytes, that one pass may compare exactly: its memory is some five times that, and its time a fraction of a
+# second. Other calls wait for one pass.
+_GATHERED_BYTES = 2**26
+_MAX_ID = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a scan goes on.
+
+    Attributes:
+        gallery_no: the store's number of the gallery.
+        after: the last template that was searched for; 0 = none yet.
+        until: the newest template that is searched for: of those that came after the beginning, none is.
+        searched: how many templates were searched for.
+        width: similar templates that are fetched of each; 0 = as at the beginning.
+        unfinished: the template that was compared with some of the others only; 0 = none.
+        compared: it was compared with those up to this one.
+    """
+
+    gallery_no: int
+    after: int
+    until: int
+    searched: int
+    width: int = 0
+    unfinished: int = 0
+    compared: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a scan has come.
+
+    Attributes:
+        searched: templates that were searched for.
+        total: those that were there at the beginning and have not been deleted since.
+        gallery_version: the version of the gallery that the last of them were searched in.
+        exhaustive: whether that compared each exactly; else the best of a compact scan were.
+    """
+
+    searched: int
+    total: int
+    gallery_version: int
+    exhaustive: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Near:
+    """What is similar to the templates of a block.
+
+    Attributes:
+        template_ids: i64[n], ascending: what was searched for.
+        rows: i64[m], in [0, n): which of them is meant.
+        ids: i64[m]: a template that is similar to it; it itself may be among them.
+        similarities: f64[m], all of them at or above the threshold.
+    """
+
+    template_ids: I64
+    rows: I64
+    ids: I64
+    similarities: F64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pass:
+    """What one pass of the index found, and how the next is to go on.
+
+    Attributes:
+        near: what was found.
+        finished: of how many of the templates, from the first on, nothing is left to be found.
+        width: see `Cursor`.
+        unfinished: see `Cursor`.
+        compared: see `Cursor`.
+    """
+
+    near: Near
+    finished: int
+    width: int = 0
+    unfinished: int = 0
+    compared: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """A block of a scan, in the version that `progress` has.
+
+    Attributes:
+        gallery_no: the store's number of the gallery.
+        near: what was found.
+        owners: i64[n], numbers of the subjects of `near.template_ids`.
+        others: i64[m], those of `near.ids`.
+        progress: of the scan.
+        cursor: where to go on; None after the last block.
+    """
+
+    gallery_no: int
+    near: Near
+    owners: I64
+    others: I64
+    progress: Progress
+    cursor: Cursor | None
+
+
+Look = Callable[[GalleryMemory, I64, Cursor], Pass]
+"""One bounded pass: from ascending templates, one or more, to what is similar to the first of them, or to none yet."""
+
+
+class Scanner:
+    """Scans galleries, one pass at a time however many scans there are.
+
+    Args:
+        views: of the galleries.
+    """
+
+    def __init__(self, views: Views) -> None:
+        self._views = views
+        self._turn = threading.Lock()
+
+    @contextmanager
+    def block(self, gallery_id: str, cursor: Cursor | None, look: Look) -> Iterator[tuple[Snapshot, Block]]:
+        """Search for the next templates, and yield the snapshot of the same moment with what was found.
+
+        Args:
+            gallery_id: of the gallery.
+            cursor: where to go on; None = at the beginning.
+            look: the pass that searches for them.
+
+        Raises:
+            UnknownGallery: there is no gallery of that id, or it is another than the cursor's.
+            GalleryExpired: its time has passed.
+        """
+
+        def search(row: GalleryRow, memory: GalleryMemory) -> Block:
+            if cursor is not None and cursor.gallery_no != row.gallery_no:
+                raise UnknownGallery("The gallery was deleted while it was searched.")
+            return _searched(row, memory, cursor, look)
+
+        with self.at_version(gallery_id, search) as found:
+            yield found
+
+    @contextmanager
+    def at_version(
+        self, gallery_id: str, search: Callable[[GalleryRow, GalleryMemory], T]
+    ) -> Iterator[tuple[Snapshot, T]]:
+        """Call `search` with the memory at the version of a snapshot, and yield both; the memory is held no more."""
+
+        def prepare(snapshot: Snapshot, row: GalleryRow) -> Callable[[GalleryMemory], T]:
+            return lambda memory: search(row, memory)
+
+        with self._turn, self._views.at_one_version(gallery_id, prepare) as (snapshot, _, found):
+            yield snapshot, found
+
+
+def older_near(threshold: float) -> Look:
+    """Return what finds all older templates at or above a threshold, in as many passes as that takes.
+
+    The more are near, the fewer templates a pass searches for. One that has more than a pass may compare is compared
+    with all older ones, some in each pass.
+    """
+
+    def look(memory: GalleryMemory, template_ids: I64, cursor: Cursor) -> Pass:
+        index, width = memory.index, cursor.width or _FIRST
+        most = max(1, _GATHERED_BYTES // (np.dtype(np.float32).itemsize * index.dimension))
+        if width > most:
+            return _compared(memory, int(template_ids[0]), cursor, threshold, most)
+        template_ids = template_ids[: most // width]
+        hits = index.search(index.vectors(template_ids), width)
+        reaches = hits.similarities >= threshold
+        reached = np.count_nonzero(reaches, axis=1)
+        # Who has as many as were fetched may have others behind them: the pass ends before the first such template.
+        full = np.flatnonzero(reached == width)
+        finished = int(full[0]) if len(full) else len(template_ids)
+        row, column = np.nonzero(reaches[:finished])
+        ids = hits.ids[row, column]
+        older = ids < template_ids[row]
+        near = Near(template_ids[:finished], row[older], ids[older], hits.similarities[row, column][older])
+        if len(full):
+            width *= _WIDER
+        elif int(reached.max(initial=0)) < width // _WIDER:
+            width = max(_FIRST, width // _WIDER)
+        return Pass(near, finished, width)
+
+    return look
+
+
+def nearest(threshold: float, k: int) -> Look:
+    """Return what finds the k nearest others of each template, as far as they reach a threshold."""
+
+    def look(memory: GalleryMemory, template_ids: I64, _: Cursor) -> Pass:
+        index = memory.index
+        hits = index.search(index.vectors(template_ids), k + 1)  # each finds itself
+        row, column = np.nonzero(hits.similarities >= threshold)
+        near = Near(template_ids, row, hits.ids[row, column], hits.similarities[row, column])
+        return Pass(near, len(template_ids))
+
+    return look
+
+
+def _compared(memory: GalleryMemory, template_id: int, cursor: Cursor, threshold: float, most: int) -> Pass:
+    """Compare one template with up to `most` of the older ones that it was not compared with."""
+    compared = cursor.compared if cursor.unfinished == template_id else 0
+    others, left = memory.live(compared, template_id - 1, most)
+    template_ids = np.array([template_id], dtype=np.int64)
+    hits = memory.index.search(memory.index.vectors(template_ids), most, others)
+    reached = np.flatnonzero(hits.similarities[0] >= threshold)
+    near = Near(template_ids, np.zeros_like(reached), hits.ids[0, reached], hits.similarities[0, reached])
+    if left > len(others):
+        return Pass(near, 0, cursor.width, template_id, int(others[-1]))
+    return Pass(near, 1, max(_FIRST, cursor.width // _WIDER))
+
+
+def _searched(row: GalleryRow, memory: GalleryMemory, cursor: Cursor | None, look: Look) -> Block:
+    if cursor is None:
+        everything, _ = memory.live(0, _MAX_ID, memory.index.size)
+        cursor = Cursor(row.gallery_no, 0, int(everything[-1]) if len(everything) else 0, 0)
+    template_ids, left = memory.live(cursor.after, cursor.until, _AT_ONCE)
+    if len(template_ids):
+        seen = look(memory, template_ids, cursor)
+    else:
+        nothing = np.empty(0, dtype=np.int64)
+        seen = Pass(Near(nothing, nothing, nothing, np.empty(0)), 0)
+    near, searched, total = seen.near, cursor.searched + seen.finished, cursor.searched + left
+    follows = None
+    if searched < total:
+        after = int(template_ids[seen.finished - 1]) if seen.finished else cursor.after
+        going_on = seen.width, seen.unfinished, seen.compared
+        follows = Cursor(row.gallery_no, after, cursor.until, searched, *going_on)
+    owners, others = memory.subjects_of(near.template_ids), memory.subjects_of(near.ids)
+    progress = Progress(searched, total, row.info.version, memory.index.exact)
+    return Block(row.gallery_no, near, owners, others, progress, follows)

@@ -1,0 +1,292 @@
+"""What searches need in memory: for each gallery its index and whose each template is, at one version.
+
+A search that sees version v of the store must search version v of the memory. A reader therefore enters with the
+version of its snapshot: it waits while the memory is behind, which lasts only as long as a finished commit takes to be
+copied here, and takes a new snapshot where the memory has moved on. Readers that come after a commit wait for its copy,
+so the writer waits for the searches that ran at its commit and for no others.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
+from fr_core.errors import InternalError
+from fr_core.gallery.changes import AddedVector, Effect
+from fr_core.gallery.index.growing import GrowingArray
+from fr_core.gallery.index.protocol import Upkeep, VectorIndex, rows_of
+from fr_core.gallery.index.register import index_maker
+from fr_core.gallery.query import ScoreFusion
+from fr_core.gallery.search.ranking import RankedSubjects, by_best_template, fused
+from fr_core.gallery.search.sharing import Found, SharedSearch
+from fr_core.gallery.store.protocol import StoredVectors
+from fr_core.types import F32, I64
+
+_log = logging.getLogger(__name__)
+
+# Templates whose subjects are candidates where similarities are fused.
+_POOL = 1000
+_REMOVED = -1
+# Rows of removed templates are dropped when they are more than the others, and more than this.
+_FEW_ROWS = 1024
+
+
+class GalleryMemory:
+    """The index of one gallery, and the subject of each template."""
+
+    def __init__(self, index: VectorIndex, version: int) -> None:
+        self._index = index
+        self._shared = SharedSearch(index.search)
+        self._template_ids = GrowingArray(np.int64)
+        self._subject_nos = GrowingArray(np.int64)  # _REMOVED where the template is gone
+        self._version = version
+        self._broken = False
+        self._readers = 0
+        self._claimed = False
+        self._turn = threading.Condition()
+
+    @property
+    def index(self) -> VectorIndex:
+        """Where the vectors are searched."""
+        return self._index
+
+    def load(self, stored: StoredVectors) -> None:
+        """Add vectors of the store before anybody searches; their ids ascend from call to call."""
+        self._index.add(stored.template_ids, stored.vectors)
+        self._template_ids.append(stored.template_ids)
+        self._subject_nos.append(stored.subject_nos)
+
+    @contextmanager
+    def at(self, version: int) -> Iterator[bool]:
+        """Hold the memory still within the block; yields whether it is at `version`, and not beyond.
+
+        Raises:
+            InternalError: a change could not be copied to the memory, which is of no use any more.
+        """
+        with self._turn:
+            self._turn.wait_for(lambda: (self._version >= version and not self._claimed) or self._broken)
+            if self._broken:
+                raise InternalError("The index of the gallery is incomplete until the server starts anew.")
+            exact = self._version == version
+            self._readers += exact
+        try:
+            yield exact
+        finally:
+            if exact:
+                self._leave()
+
+    def change(self, version: int, added: Sequence[AddedVector], removed: Sequence[int]) -> None:
+        """Bring the memory to `version` as soon as nobody reads it."""
+        with self._turn:
+            # Who comes now with a snapshot from before the commit need not wait: there are ever fewer of them.
+            self._turn.wait_for(lambda: not self._readers and not self._claimed)
+            try:
+                self._remove(np.array(sorted(removed), dtype=np.int64))
+                self._add(added)
+            # The change is durable whatever happens here, and the thread that writes must live on. The gallery refuses
+            # to be searched from now on, rather than answer from a memory that lacks somebody.
+            except Exception as error:  # noqa: BLE001
+                self._broken = True
+                _log.error("a change could not be copied to the index: %s", type(error).__name__)
+            finally:
+                self._version = version
+                self._turn.notify_all()
+
+    def keep_up(self) -> bool:
+        """Do one piece of the index's upkeep while it is searched and changed; False where there was none to do.
+
+        Called by one thread at a time.
+        """
+        with self._turn:
+            if self._broken:
+                return False
+            self._readers += 1
+        try:
+            work = self._index.upkeep()
+        finally:
+            self._leave()
+        if work is None:
+            return False
+        work.prepare()
+        self._finish(work)
+        return True
+
+    def abandon(self) -> None:
+        """Let nobody wait for a change any more, nor search what may lack one."""
+        with self._turn:
+            self._broken = True
+            self._turn.notify_all()
+
+    def best_subjects(self, probe: F32, k: int, among: I64 | None = None) -> RankedSubjects:
+        """Return the k subjects whose best templates are most similar to a probe; call within `at`.
+
+        Args:
+            probe: f32[D], length 1.
+            k: at least 1; all subjects where there are fewer.
+            among: ascending ids of the templates that are searched; None = all.
+        """
+        # Subjects have several templates: some more at first saves a second scan of everything.
+        wanted = k + min(3 * k, 64)
+        while True:
+            found = self._best(probe, wanted, among)
+            ranked = by_best_template(self._subjects_of(found.ids), found)
+            if len(ranked.subject_nos) >= k or len(found.ids) < wanted:
+                return ranked.first(k)
+            wanted *= 4
+
+    def best_fused(
+        self, fusion: ScoreFusion, probe: F32, k: int, templates_of: Callable[[I64], I64], among: I64 | None = None
+    ) -> RankedSubjects:
+        """Return the k subjects of the highest fused similarity; call within `at`.
+
+        Args:
+            fusion: how the templates of a subject are fused.
+            probe: f32[D], length 1.
+            k: at least 1.
+            templates_of: from ascending numbers of subjects to the ascending ids of all their templates.
+            among: as in `best_subjects`; of a subject, all templates or none.
+        """
+        pool = max(_POOL, 4 * k)
+        near = self._best(probe, pool, among)
+        template_ids = templates_of(np.unique(self._subjects_of(near.ids)))
+        subject_nos, vectors = self._subjects_of(template_ids), self._index.vectors(template_ids)
+        everybody = near.exhaustive and len(near.ids) < pool
+        return fused(fusion, probe, subject_nos, template_ids, vectors, everybody).first(k)
+
+    def live(self, after: int, until: int, limit: int) -> tuple[I64, int]:
+        """Return the first ids i64[n <= limit] of templates, ascending, that are beyond `after` and not beyond `until`.
+
+        Call within `at`. The number is that of all such templates, those beyond the limit among them.
+        """
+        ids = self._template_ids.rows
+        between = slice(*np.searchsorted(ids, (after, until), side="right"))
+        rows = np.flatnonzero(self._subject_nos.rows[between] != _REMOVED)
+        return ids[between][rows[:limit]], len(rows)
+
+    def subjects_of(self, template_ids: I64) -> I64:
+        """Return the numbers of the subjects of templates i64[n], -1 where one is gone; call within `at`."""
+        ids = self._template_ids.rows
+        if not len(ids):
+            return np.full(len(template_ids), _REMOVED, dtype=np.int64)
+        rows = np.minimum(np.searchsorted(ids, template_ids), len(ids) - 1)
+        return np.where(ids[rows] == template_ids, self._subject_nos.rows[rows], _REMOVED)
+
+    def _subjects_of(self, template_ids: I64) -> I64:
+        return self._subject_nos.rows[rows_of(template_ids, self._template_ids.rows)]
+
+    def _best(self, probe: F32, k: int, among: I64 | None) -> Found:
+        if among is None:
+            return self._shared.best(probe, k)
+        return Found.of(self._index.search(probe[None, :], k, among), 0, k)
+
+    def _finish(self, work: Upkeep) -> None:
+        with self._turn:
+            self._claimed = True  # who comes waits, for there is no end of them
+            try:
+                self._turn.wait_for(lambda: not self._readers)
+                work.finish()
+            except BaseException:
+                self._broken = True  # what is left may be half of the index
+                raise
+            finally:
+                self._claimed = False
+                self._turn.notify_all()
+
+    def _leave(self) -> None:
+        with self._turn:
+            self._readers -= 1
+            if not self._readers:
+                self._turn.notify_all()
+
+    def _remove(self, ids: I64) -> None:
+        if len(ids):
+            self._index.remove(ids)
+            self._subject_nos.rows[rows_of(ids, self._template_ids.rows)] = _REMOVED
+            removed = len(self._template_ids) - self._index.size
+            if removed > max(_FEW_ROWS, self._index.size):
+                kept = self._subject_nos.rows != _REMOVED
+                self._template_ids.keep(kept)
+                self._subject_nos.keep(kept)
+
+    def _add(self, added: Sequence[AddedVector]) -> None:
+        if added:
+            ids = np.array([item.template_id for item in added], dtype=np.int64)
+            self._index.add(ids, np.stack([item.vector for item in added]))
+            self._template_ids.append(ids)
+            self._subject_nos.append(np.array([item.subject_no for item in added], dtype=np.int64))
+
+
+class Memories:
+    """The memory of every gallery."""
+
+    def __init__(self, index: str) -> None:
+        self._new_index = index_maker(index)
+        self._galleries: dict[int, GalleryMemory] = {}
+        self._changed = threading.Condition()
+        self._changes = 0
+        self._abandoned = False
+
+    def create(self, gallery_no: int, embedding_size: int, version: int) -> GalleryMemory:
+        """Make the empty memory of a gallery."""
+        memory = GalleryMemory(self._new_index(embedding_size), version)
+        self._galleries[gallery_no] = memory
+        return memory
+
+    def __iter__(self) -> Iterator[GalleryMemory]:
+        """The memory of each gallery that there is now."""
+        return iter(tuple(self._galleries.values()))
+
+    def get(self, gallery_no: int) -> GalleryMemory | None:
+        """Return the memory of a gallery, or None where it was deleted, or was created only now."""
+        return self._galleries.get(gallery_no)
+
+    @property
+    def changes(self) -> int:
+        """How many times the memory was changed; for `wait_beyond`."""
+        with self._changed:
+            return self._changes
+
+    def wait_beyond(self, changes: int) -> None:
+        """Wait until the memory was changed more than `changes` times; raises `InternalError` once that is in vain."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._changes > changes or self._abandoned)
+            if self._abandoned:
+                raise InternalError("The thread that writes has died.")
+
+    def abandon(self) -> None:
+        """Let nobody wait for changes any more."""
+        for memory in self:
+            memory.abandon()
+        with self._changed:
+            self._abandoned = True
+            self._changed.notify_all()
+
+    def apply(self, effects: Iterable[Effect]) -> None:
+        """Copy the effects of a commit, in their order; a gallery never shows a part of them."""
+        by_gallery: dict[int, list[Effect]] = {}
+        for effect in effects:
+            by_gallery.setdefault(effect.gallery.gallery_no, []).append(effect)
+        for gallery_no, changes in by_gallery.items():
+            self._apply(gallery_no, changes)
+        with self._changed:
+            self._changes += 1
+            self._changed.notify_all()
+
+    def _apply(self, gallery_no: int, effects: Sequence[Effect]) -> None:
+        if effects[-1].deleted:
+            self._galleries.pop(gallery_no, None)
+            return
+        memory = self._galleries.get(gallery_no)
+        if memory is None:
+            memory = self.create(gallery_no, effects[0].gallery.info.embedding_size, 0)
+        added: dict[int, AddedVector] = {}
+        removed: list[int] = []
+        for effect in effects:
+            added.update((item.template_id, item) for item in effect.added)
+            # What the same commit added and removed again never shows.
+            removed.extend(no for no in effect.removed if added.pop(no, None) is None)
+        memory.change(effects[-1].version, tuple(added.values()), removed)

@@ -1,0 +1,102 @@
+"""Searches that come at the same time share one pass over the index, which is bound by memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fr_core.errors import for_one_caller
+from fr_core.gallery.index.protocol import F64, Hits
+from fr_core.types import F32, I64
+
+# Probes of one pass: beyond this a pass takes longer than its first probe would want to wait.
+_MAX_SHARED = 64
+
+Search = Callable[[F32, int], Hits]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """The best vectors for one probe; see `Hits`.
+
+    Attributes:
+        ids: i64[k'].
+        similarities: f64[k'].
+        exhaustive: as in `Hits`.
+    """
+
+    ids: I64
+    similarities: F64
+    exhaustive: bool
+
+    @staticmethod
+    def of(hits: Hits, n: int, k: int) -> Found:
+        """The k best for probe n."""
+        return Found(hits.ids[n, :k], hits.similarities[n, :k], hits.exhaustive)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiting:
+    """A search that waits for a pass; the future ends with its hits, or with None where it is to lead the next pass."""
+
+    probe: F32
+    k: int
+    future: Future[Found | None] = field(default_factory=Future)
+
+
+class SharedSearch:
+    """Runs `search` for the probes of many threads, one pass at a time.
+
+    There is no thread of its own: whoever finds no pass under way makes one with all that wait, its own probe among
+    them, and then lets the first of those that came meanwhile make the next. So a single search waits for nobody.
+
+    Args:
+        search: f32[n, D] and k to the hits of each probe; it must give a probe the same hits whatever is beside it.
+    """
+
+    def __init__(self, search: Search) -> None:
+        self._search = search
+        self._lock = threading.Lock()
+        self._waiting: list[_Waiting] = []
+        self._under_way = False
+
+    def best(self, probe: F32, k: int) -> Found:
+        """Return the best k' = min(k, size) vectors for a probe f32[D]."""
+        own = _Waiting(probe, k)
+        with self._lock:
+            self._waiting.append(own)
+            leads = not self._under_way
+            self._under_way = True
+        if not leads:
+            found = own.future.result()
+            if found is not None:
+                return found
+        return self._lead(own)
+
+    def _lead(self, own: _Waiting) -> Found:
+        with self._lock:
+            self._waiting.remove(own)
+            others, self._waiting = self._waiting[: _MAX_SHARED - 1], self._waiting[_MAX_SHARED - 1 :]
+        try:
+            found = self._pass((own, *others))
+        except BaseException as error:
+            for one in others:
+                one.future.set_exception(for_one_caller(error))
+            raise
+        finally:
+            with self._lock:
+                if self._waiting:
+                    self._waiting[0].future.set_result(None)
+                else:
+                    self._under_way = False
+        for one, theirs in zip(others, found[1:], strict=True):
+            one.future.set_result(theirs)
+        return found[0]
+
+    def _pass(self, together: Sequence[_Waiting]) -> list[Found]:
+        hits = self._search(np.stack([one.probe for one in together]), max(one.k for one in together))
+        return [Found.of(hits, n, one.k) for n, one in enumerate(together)]

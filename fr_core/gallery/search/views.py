@@ -1,0 +1,59 @@
+"""The store and the memory of a gallery, seen together at one version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TypeVar
+
+from fr_core.gallery.changes import open_gallery
+from fr_core.gallery.search.memory import GalleryMemory, Memories
+from fr_core.gallery.store.protocol import GalleryRow, Snapshot, Store
+
+T = TypeVar("T")
+
+Prepare = Callable[[Snapshot, GalleryRow], Callable[[GalleryMemory], T]]
+"""What is read from a snapshot first; it returns what is then done with the memory of the same version."""
+
+
+class Views:
+    """Gives views of galleries that have not expired.
+
+    Args:
+        store: holds them.
+        memories: are searched.
+        now: gives the time, UTC.
+    """
+
+    def __init__(self, store: Store, memories: Memories, now: Callable[[], datetime]) -> None:
+        self._store = store
+        self._memories = memories
+        self._now = now
+
+    @contextmanager
+    def at_one_version(self, gallery_id: str, prepare: Prepare[T]) -> Iterator[tuple[Snapshot, GalleryRow, T]]:
+        """Do something with a snapshot and the memory of its version; yields what came of it, with the snapshot.
+
+        The memory is held still only while it is searched: neither for `prepare`, which may run again where the gallery
+        has changed meanwhile, nor within the block.
+
+        Raises:
+            UnknownGallery: there is no gallery of that id.
+            GalleryExpired: its time has passed.
+        """
+        while True:
+            changes = self._memories.changes
+            with self._store.snapshot() as snapshot:
+                row = open_gallery(snapshot, gallery_id, self._now())
+                search = prepare(snapshot, row)
+                memory = self._memories.get(row.gallery_no)
+                if memory is not None:
+                    with memory.at(row.info.version) as exact:
+                        found = search(memory) if exact else None
+                    if exact:
+                        assert found is not None
+                        yield snapshot, row, found
+                        return
+            if memory is None:  # created or deleted this very moment: the memory is about to follow
+                self._memories.wait_beyond(changes)

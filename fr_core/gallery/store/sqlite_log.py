@@ -1,0 +1,103 @@
+"""Whether a write-ahead log lost commits that were acknowledged.
+
+SQLite leaves out, without a word, everything in the log from the first frame on that is not as it was written. That is
+right for the last transaction: it may have been under way when the power failed, and nobody was told of it. Each one
+before was synced before the next began, so where a later one follows, a byte has changed since.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from fr_core.errors import StoreCorrupt
+from fr_core.gallery.store.clean_pages import clean_page
+
+# https://www.sqlite.org/fileformat2.html, "The Write-Ahead Log".
+_HEADER_BYTES, _FRAME_HEADER = 32, 24
+_CHECKED_BYTES = 24
+_WORD = 0xFFFF_FFFF
+_DATABASE_HEADER = 100
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """The header of a frame; `begin` is where it lies, `ends` whether it ends a transaction."""
+
+    begin: int
+    page_no: int
+    ends: bool
+    salts: bytes
+
+
+def require_no_lost_commits(database: Path, frames: int, page_bytes: int) -> None:
+    """Look at what SQLite has left out of a log.
+
+    Args:
+        database: beside it lies its log.
+        frames: of the log that SQLite takes for valid.
+        page_bytes: of the database.
+
+    Raises:
+        StoreCorrupt: a transaction before the last one was left out.
+        OSError: one of the files cannot be read.
+    """
+    log = database.with_name(f"{database.name}-wal")
+    if not log.exists() or log.stat().st_size <= _HEADER_BYTES:
+        return
+    with log.open("rb") as file:
+        header = file.read(_HEADER_BYTES)
+        left_out = list(_frames(file, frames, page_bytes))
+        if not left_out:
+            return
+        if _is_whole(header):
+            # Frames with other salts are of a log that was copied, and is being written over.
+            lost = sum(frame.ends for frame in left_out if frame.salts == header[16:24]) > 1
+        else:
+            # The header is synced before the first frame. So either it was damaged, or the log was begun anew when all
+            # of it was in the database.
+            lost = not _copied(file, left_out, database, page_bytes)
+    if lost:
+        raise StoreCorrupt("The write-ahead log is damaged; it held more than can be read of it.", check="log")
+
+
+def _frames(file: IO[bytes], first: int, page_bytes: int) -> Iterator[_Frame]:
+    step = _FRAME_HEADER + page_bytes
+    begin = file.seek(_HEADER_BYTES + first * step)
+    while len(header := file.read(_FRAME_HEADER)) == _FRAME_HEADER:
+        page_no, pages = struct.unpack_from(">II", header)
+        yield _Frame(begin, page_no, bool(pages), header[8:16])
+        begin = file.seek(begin + step)
+
+
+def _is_whole(header: bytes) -> bool:
+    order = ">" if header[3] & 1 else "<"
+    first = second = 0
+    for one, other in struct.iter_unpack(f"{order}II", header[:_CHECKED_BYTES]):
+        first = (first + one + second) & _WORD
+        second = (second + other + first) & _WORD
+    return struct.pack(">II", first, second) == header[_CHECKED_BYTES:]
+
+
+def _copied(file: IO[bytes], frames: list[_Frame], database: Path, page_bytes: int) -> bool:
+    """Whether the database holds every page as the last transaction of the log that begins it has left it."""
+    latest: dict[int, int] = {}
+    pending: dict[int, int] = {}
+    for frame in frames:
+        if frame.salts != frames[0].salts:
+            break
+        pending[frame.page_no] = frame.begin
+        if frame.ends:
+            latest |= pending
+            pending.clear()
+    with database.open("rb") as pages:
+        for page_no, begin in latest.items():
+            file.seek(begin + _FRAME_HEADER)
+            pages.seek((page_no - 1) * page_bytes)
+            written = clean_page(file.read(page_bytes), _DATABASE_HEADER if page_no == 1 else 0)
+            if pages.read(page_bytes) != written:
+                return False
+    return True

@@ -1,0 +1,200 @@
+"""The rows of a SQLite store: their columns, and how they become values; a row that was altered becomes none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any
+
+import apsw
+
+from fr_core.errors import StoreCorrupt, StoreFailed
+from fr_core.gallery.store.protocol import GalleryRow
+from fr_core.gallery.store.vault import Value, Vault
+from fr_core.gallery.values import NO_METADATA, GalleryInfo
+from fr_core.types import ModelId
+
+Row = tuple[Any, ...]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+# Columns of each table in the order in which they are read, written and authenticated; `mac` is the last where there is
+# one. Templates have none: they are bound to what is encrypted.
+STORE = ("store_no", "schema_version", "key_id", "wrapped_key", "mac")
+GALLERIES = (
+    "gallery_no",
+    "gallery_id",
+    "display_name",
+    "model_pack",
+    "model_version",
+    "model_sha256",
+    "embedding_size",
+    "created_us",
+    "subject_count",
+    "template_count",
+    "version",
+    "expires_us",
+    "retention_us",
+    "keeps_photos",
+    "mac",
+)
+SUBJECTS = (
+    "subject_no",
+    "gallery_no",
+    "subject_id",
+    "display_name",
+    "metadata",
+    "created_us",
+    "wrapped_key",
+    "mac",
+)
+METADATA = ("gallery_no", "key", "value", "subject_no", "mac")
+TEMPLATES = (
+    "template_id",
+    "subject_no",
+    "image_sha256",
+    "quality",
+    "created_us",
+    "has_photo",
+    "gallery_no",
+    "sealed",
+)
+# The first of TEMPLATES, in the order of the arguments of `Binding.of`.
+TEMPLATE_FACTS = 6
+ERASURES = ("receipt_id", "gallery_no", "templates", "photos", "erased_us", "mac")
+
+
+def names(columns: tuple[str, ...], table: str = "") -> str:
+    """Return columns as SQL has them, with the name of their table where it is given."""
+    return ", ".join(f"{table}.{column}" if table else column for column in columns)
+
+
+def insertion(table: str, columns: tuple[str, ...]) -> str:
+    """Return the statement that inserts a whole row."""
+    return f"INSERT INTO {table} ({names(columns)}) VALUES ({', '.join('?' * len(columns))})"
+
+
+@contextmanager
+def sqlite_errors() -> Iterator[None]:
+    """Turn SQLite's errors into those of a store; neither carries data of a person.
+
+    Raises:
+        StoreCorrupt: SQLite found the file damaged, or a row holds what no row can.
+        StoreFailed: the disk is full, failing or forbidden, or another program holds the database.
+    """
+    try:
+        yield
+    # The statements are always the same: where SQLite understands one no more, the tables are not those that were made.
+    except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError, UnicodeDecodeError) as error:
+        raise StoreCorrupt("The database file is damaged.", check=type(error).__name__) from error
+    except (
+        apsw.FullError,
+        apsw.IOError,
+        apsw.CantOpenError,
+        apsw.PermissionsError,
+        apsw.ReadOnlyError,
+        apsw.BusyError,
+        apsw.LockedError,
+        apsw.NoMemError,
+        apsw.NoLFSError,
+        apsw.ProtocolError,
+    ) as error:
+        # Errors that a layer under SQLite raises have no such number.
+        if getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHORT_READ:
+            raise StoreCorrupt("The database file is shorter than it says.", check="short_read") from error
+        raise StoreFailed("The database could not be read or written.", cause=type(error).__name__) from error
+
+
+def to_us(moment: datetime) -> int:
+    """Microseconds since 1970, UTC; ValueError for a time without a time zone."""
+    if moment.tzinfo is None:
+        raise ValueError("the time has no time zone")
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def to_duration_us(duration: timedelta) -> int:
+    """Microseconds."""
+    return duration // _MICROSECOND
+
+
+def from_us(microseconds: int) -> datetime:
+    """The time, UTC; raises `StoreCorrupt` for one out of range."""
+    try:
+        return _EPOCH + microseconds * _MICROSECOND
+    except OverflowError as error:
+        raise StoreCorrupt("A stored time is out of range.", check="time") from error
+
+
+def checked(vault: Vault, table: str, row: Row) -> Row:
+    """Return a row whose last column authenticates the others; raises `StoreCorrupt` where it does not."""
+    vault.require_mac(table, row[:-1], row[-1])
+    return row
+
+
+def signed(vault: Vault, table: str, *columns: Value) -> Row:
+    """Return a row with the column that authenticates the others."""
+    return (*columns, vault.mac(table, columns))
+
+
+def gallery_columns(gallery_no: int, info: GalleryInfo) -> Row:
+    """Return what a gallery is stored as, without the authentication."""
+    return (
+        gallery_no,
+        info.gallery_id,
+        info.display_name,
+        info.model.pack,
+        info.model.version,
+        info.model.sha256,
+        info.embedding_size,
+        to_us(info.created),
+        info.subject_count,
+        info.template_count,
+        info.version,
+        None if info.expires is None else to_us(info.expires),
+        None if info.retention is None else to_duration_us(info.retention),
+        int(info.keeps_photos),
+    )
+
+
+def gallery_of(row: Row) -> GalleryRow:
+    """Return the gallery of a row of GALLERIES that was checked."""
+    gallery_no, gallery_id, display_name, pack, version, sha256, size, created_us = row[:8]
+    subjects, templates, changes, expires_us, retention_us, keeps_photos, _ = row[8:]
+    return GalleryRow(
+        gallery_no,
+        GalleryInfo(
+            gallery_id,
+            display_name,
+            ModelId(pack, version, sha256),
+            size,
+            from_us(created_us),
+            subjects,
+            templates,
+            changes,
+            None if expires_us is None else from_us(expires_us),
+            None if retention_us is None else retention_us * _MICROSECOND,
+            bool(keeps_photos),
+        ),
+    )
+
+
+def packed_metadata(metadata: Mapping[str, str]) -> str:
+    """Return metadata as the text that is stored of them."""
+    return json.dumps(dict(metadata), ensure_ascii=False, sort_keys=True, separators=(",", ":")) if metadata else ""
+
+
+def unpacked_metadata(text: str) -> Mapping[str, str]:
+    """Return the metadata of a text; raises `StoreCorrupt` where it is none."""
+    if not text:
+        return NO_METADATA
+    try:
+        metadata = json.loads(text)
+    except ValueError:
+        raise StoreCorrupt("Stored metadata cannot be read.", check="metadata") from None
+    if not isinstance(metadata, dict):
+        raise StoreCorrupt("Stored metadata are no pairs.", check="metadata")
+    return MappingProxyType(metadata)

@@ -1,0 +1,235 @@
+"""Reading a SQLite store: one method for each question, and nothing returned that was altered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import apsw
+import numpy as np
+
+from fr_core.errors import StoreCorrupt
+from fr_core.gallery.store.protocol import ExpiredTemplate, GalleryRow
+from fr_core.gallery.store.sqlite_rows import (
+    GALLERIES,
+    METADATA,
+    SUBJECTS,
+    TEMPLATE_FACTS,
+    TEMPLATES,
+    Row,
+    checked,
+    from_us,
+    gallery_of,
+    names,
+    sqlite_errors,
+    to_duration_us,
+    to_us,
+    unpacked_metadata,
+)
+from fr_core.gallery.store.vault import Binding, SubjectKey, Value, Vault
+from fr_core.gallery.store.vectors import unpack_vectors
+from fr_core.gallery.values import KeptTemplate, Subject, TemplateInfo
+from fr_core.types import F32, I64, Embedding
+
+_GALLERY = f"SELECT {names(GALLERIES)} FROM galleries"
+_SUBJECT = f"SELECT {names(SUBJECTS)} FROM subjects"
+_METADATA = f"SELECT {names(METADATA)} FROM subject_metadata"
+_TEMPLATE = f"SELECT {names(TEMPLATES)} FROM templates"
+_SUBJECT_NO, _GALLERY_NO, _SUBJECT_ID, _KEY, _SEALED = 0, 1, 2, 6, 7  # places in rows of subjects, and of templates
+
+
+class SqliteSnapshot:
+    """A `Snapshot` over a connection with an open transaction.
+
+    Args:
+        connection: the connection.
+        vault: the keys of the store.
+    """
+
+    def __init__(self, connection: apsw.Connection, vault: Vault) -> None:
+        self.connection = connection
+        self.vault = vault
+        self._bindings: dict[tuple[str, int], Binding] = {}
+
+    def gallery(self, gallery_id: str) -> GalleryRow | None:
+        """See `Snapshot`."""
+        rows = self._galleries("WHERE gallery_id = ?", gallery_id)
+        return rows[0] if rows else None
+
+    def galleries(self, after: str, limit: int) -> tuple[GalleryRow, ...]:
+        """See `Snapshot`."""
+        return tuple(self._galleries("WHERE gallery_id > ? ORDER BY gallery_id LIMIT ?", after, limit))
+
+    def subject_no(self, gallery_no: int, subject_id: str) -> int | None:
+        """See `Snapshot`."""
+        rows = self._subjects("WHERE gallery_no = ? AND subject_id = ?", gallery_no, subject_id)
+        return int(rows[0][_SUBJECT_NO]) if rows else None
+
+    def subject(self, gallery_no: int, subject_id: str) -> Subject | None:
+        """See `Snapshot`."""
+        rows = self._subjects("WHERE gallery_no = ? AND subject_id = ?", gallery_no, subject_id)
+        return self._subject(rows[0]) if rows else None
+
+    def subjects(self, gallery_no: int, after: str, limit: int) -> tuple[Subject, ...]:
+        """See `Snapshot`."""
+        clause = "WHERE gallery_no = ? AND subject_id > ? ORDER BY subject_id LIMIT ?"
+        return tuple(self._subject(row) for row in self._subjects(clause, gallery_no, after, limit))
+
+    def subjects_by_no(self, subject_nos: Sequence[int]) -> Mapping[int, Subject]:
+        """See `Snapshot`."""
+        return {no: self._subject(row) for no in subject_nos for row in self._subjects("WHERE subject_no = ?", no)}
+
+    def subject_ids(self, subject_nos: I64) -> Mapping[int, str]:
+        """See `Snapshot`."""
+        clause = "WHERE subject_no IN (SELECT value FROM json_each(?))"
+        rows = self._subjects(clause, json.dumps(subject_nos.tolist()))
+        return {row[_SUBJECT_NO]: row[_SUBJECT_ID] for row in rows}
+
+    def subject_nos(self, gallery_no: int, subject_ids: Collection[str]) -> I64:
+        """See `Snapshot`."""
+        # As in `template_ids_of`: the index by id holds all that is asked for, which is faster in its order.
+        sql = (
+            "SELECT json_group_array(subject_no) FROM subjects "
+            "WHERE gallery_no = ? AND subject_id IN (SELECT value FROM json_each(?))"
+        )
+        return self._array(sql, gallery_no, json.dumps(sorted(subject_ids)))
+
+    def subjects_with(self, gallery_no: int, key: str, value: str) -> I64:
+        """See `Snapshot`."""
+        clause = "WHERE gallery_no = ? AND key = ? AND value = ? ORDER BY subject_no"
+        rows = self._rows(f"{_METADATA} {clause}", gallery_no, key, value)
+        return np.array([checked(self.vault, "subject_metadata", row)[3] for row in rows], dtype=np.int64)
+
+    def has_metadata_key(self, gallery_no: int, key: str) -> bool:
+        """See `Snapshot`."""
+        rows = self._rows(f"{_METADATA} WHERE gallery_no = ? AND key = ? LIMIT 1", gallery_no, key)
+        return any(checked(self.vault, "subject_metadata", row) for row in rows)
+
+    def template_ids_of(self, gallery_no: int, subject_nos: I64) -> I64:
+        """See `Snapshot`."""
+        # The rows are not opened: the index by subject holds all that is asked for, and was checked at the start.
+        sql = (
+            "SELECT json_group_array(template_id) FROM templates "
+            "WHERE subject_no IN (SELECT value FROM json_each(?)) AND gallery_no = ?"
+        )
+        return self._array(sql, json.dumps(subject_nos.tolist()), gallery_no)
+
+    def template(self, gallery_no: int, template_id: int) -> KeptTemplate | None:
+        """See `Snapshot`."""
+        for found in self._templates("WHERE template_id = ? AND gallery_no = ?", template_id, gallery_no):
+            gallery = self._gallery_of_no(gallery_no)
+            vector = unpack_vectors([found.vector], gallery.info.embedding_size)[0]
+            embedding = Embedding(vector, gallery.info.model)
+            return KeptTemplate(found.subject_id, _info(found.row), embedding, self._photo(found))
+        return None
+
+    def template_vectors(self, subject_no: int) -> F32:
+        """See `Snapshot`."""
+        subjects = self._subjects("WHERE subject_no = ?", subject_no)
+        if not subjects:
+            raise KeyError("no subject of that number")
+        size = self._gallery_of_no(subjects[0][_GALLERY_NO]).info.embedding_size
+        found = self._templates("WHERE subject_no = ? ORDER BY template_id", subject_no)
+        return unpack_vectors([template.vector for template in found], size)
+
+    def photo(self, gallery_no: int, template_id: int) -> bytes | None:
+        """See `Snapshot`."""
+        for found in self._templates("WHERE template_id = ? AND gallery_no = ?", template_id, gallery_no):
+            return self._photo(found)
+        return None
+
+    def expired(self, now: datetime, limit: int) -> tuple[ExpiredTemplate, ...]:
+        """See `Snapshot`."""
+        expired: list[ExpiredTemplate] = []
+        for gallery in self._galleries("WHERE retention_us IS NOT NULL ORDER BY gallery_no"):
+            last_us = to_us(now) - to_duration_us(gallery.info.retention or timedelta())
+            clause = "WHERE gallery_no = ? AND created_us <= ? ORDER BY created_us, template_id LIMIT ?"
+            for found in self._templates(clause, gallery.gallery_no, last_us, limit - len(expired)):
+                template_id, subject_no = found.row[:2]
+                expired.append(ExpiredTemplate(gallery.gallery_no, gallery.info.gallery_id, subject_no, template_id))
+        return tuple(expired)
+
+    def _galleries(self, clause: str, *values: Value) -> list[GalleryRow]:
+        return [
+            gallery_of(checked(self.vault, "galleries", row)) for row in self._rows(f"{_GALLERY} {clause}", *values)
+        ]
+
+    def _gallery_of_no(self, gallery_no: int) -> GalleryRow:
+        rows = self._galleries("WHERE gallery_no = ?", gallery_no)
+        if not rows:
+            raise StoreCorrupt("What the store holds contradicts itself.", check="subject_gallery")
+        return rows[0]
+
+    def _subjects(self, clause: str, *values: Value) -> list[Row]:
+        return [checked(self.vault, "subjects", row) for row in self._rows(f"{_SUBJECT} {clause}", *values)]
+
+    def _subject(self, row: Row) -> Subject:
+        subject_no, gallery_no, subject_id, display_name, metadata, created_us, wrapped, _ = row
+        templates = self._rows(f"{_TEMPLATE} WHERE subject_no = ? ORDER BY template_id", subject_no)
+        if templates:
+            key = self.vault.subject_key(gallery_no, subject_no, wrapped)
+            for template in templates:  # only what can be opened is as it was written
+                self._vector(template, key)
+        infos = tuple(_info(template) for template in templates)
+        return Subject(subject_id, display_name, unpacked_metadata(metadata), from_us(created_us), infos)
+
+    def _templates(self, clause: str, *values: Value) -> Iterator[_Opened]:
+        """Yield templates, each proved to be as it was written by opening it."""
+        for row in self._rows(f"{_TEMPLATE} {clause}", *values):
+            subjects = self._subjects("WHERE subject_no = ?", row[1])
+            if not subjects:
+                raise StoreCorrupt("What the store holds contradicts itself.", check="template_subject")
+            subject_no, gallery_no, subject_id = subjects[0][:3]
+            key = self.vault.subject_key(gallery_no, subject_no, subjects[0][_KEY])
+            yield _Opened(row, subject_id, key, self._vector(row, key))
+
+    def _vector(self, row: Row, key: SubjectKey) -> bytes:
+        bound_to = self._binding("template", row[6]).of(*row[:TEMPLATE_FACTS])
+        return key.open(row[_SEALED], bound_to, "template")
+
+    def _photo(self, template: _Opened) -> bytes | None:
+        template_id, has_photo, gallery_no = template.row[0], template.row[5], template.row[6]
+        if not has_photo:
+            return None
+        photos = self._rows("SELECT sealed FROM photos WHERE template_id = ?", template_id)
+        if not photos:
+            raise StoreCorrupt("A photo that the store should hold is not there.", check="photo")
+        bound_to = self._binding("photo", gallery_no).of(*template.row[:TEMPLATE_FACTS])
+        return template.key.open(photos[0][0], bound_to, "photo")
+
+    def _binding(self, purpose: str, gallery_no: int) -> Binding:
+        binding = self._bindings.get((purpose, gallery_no))
+        if binding is None:  # a gallery's model never changes, and its number is never used again
+            model = self._gallery_of_no(gallery_no).info.model
+            binding = self._bindings[purpose, gallery_no] = Binding(purpose, gallery_no, model)
+        return binding
+
+    def _array(self, sql: str, *values: Value) -> I64:
+        """Return the numbers of one row's array, ascending.
+
+        One row, and not one for each: between rows the interpreter's lock changes hands, and others that hold it long
+        would be waited for as often.
+        """
+        ((array,),) = self._rows(sql, *values)
+        return np.sort(np.array(json.loads(array), dtype=np.int64))
+
+    def _rows(self, sql: str, *values: Value) -> list[Row]:
+        with sqlite_errors():
+            return self.connection.execute(sql, values).fetchall()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Opened:
+    """A row of TEMPLATES, the id and the key of its subject, and the bytes of its vector."""
+
+    row: Row
+    subject_id: str
+    key: SubjectKey
+    vector: bytes
+
+
+def _info(row: Row) -> TemplateInfo:
+    template_id, _, image_sha256, quality, created_us = row[:5]
+    return TemplateInfo(template_id, image_sha256, from_us(created_us), quality)

@@ -1,0 +1,330 @@
+"""The durable truth: SQLite with a write-ahead log, synced at each commit, one connection that writes.
+
+Templates and photos are encrypted, everything else is authenticated; see `vault`. What is deleted leaves nothing
+behind: `secure_delete` and `clean_pages` overwrite it with zeros in the database file, `scrub` empties the write-ahead
+log, and temporary data stay in memory.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import apsw
+
+from fr_core.errors import FrError, KeyUnavailable, ShuttingDown, StoreCorrupt, StoreFailed
+from fr_core.gallery.store.clean_pages import MAX_PAGES, CleanPages
+from fr_core.gallery.store.folder import DataFolder
+from fr_core.gallery.store.keys import KeyEncryptionKey
+from fr_core.gallery.store.protocol import StoredVectors
+from fr_core.gallery.store.schema import APPLICATION_ID
+from fr_core.gallery.store.sqlite_check import (
+    Verified,
+    read_vectors,
+    require_consistent,
+    require_sound,
+    require_whole_file,
+)
+from fr_core.gallery.store.sqlite_log import require_no_lost_commits
+from fr_core.gallery.store.sqlite_rows import sqlite_errors
+from fr_core.gallery.store.sqlite_snapshot import SqliteSnapshot
+from fr_core.gallery.store.sqlite_transaction import Numbers, SqliteTransaction
+from fr_core.gallery.store.upgrade import bring_up_to_date, known_version, last_numbers, rewrap, unlocked
+from fr_core.gallery.store.vault import Vault
+
+DATABASE_NAME = "galleries.db"
+RESERVE_BYTES = 64 * 2**20
+
+_log = logging.getLogger(__name__)
+
+# How long a connection waits for another's lock: only checkpoints and the recovery after a crash hold one.
+_BUSY_MS = 5_000
+# Two rows of 512 float32 values and more fit a page; SQLite's default of 4,096 would hold one and waste the rest.
+_PAGE_BYTES = 8_192
+# Frames of the write-ahead log after which it is copied into the database (8 MiB), and after which this is done even if
+# it must wait for the searches that run (64 MiB).
+_CHECKPOINT_FRAMES = 1_024
+_TRUNCATE_FRAMES = 8_192
+_SCRUB_S = 10.0
+# Pages that each reading connection keeps; there are as many connections as searches at once, and the system has the
+# pages too.
+_READER_CACHE_KIB = 256
+# How long a checkpoint waits, each time, for snapshots that were taken before; nobody writes meanwhile. Searches give
+# theirs back sooner; a backup does not, and writers have the same time between two attempts.
+_CHECKPOINT_MS = 100
+# Vectors that `verify` holds at a time.
+_VERIFY_ROWS = 4_096
+_HEADER_BYTES = 100
+# The schema of stores whose templates were not encrypted.
+_PLAIN_VERSION = 1
+
+
+class SqliteStore:
+    """A `Store` in one file of a data folder, which it holds for itself until closed.
+
+    Args:
+        folder: the data folder, made where it is not there.
+        key: wraps the keys of the store; a new store is made under it, and so is one of version 1, which had none.
+        reserve_bytes: what must stay free on the disk for deletions and searches to go on; 1/8 of the disk at most.
+        vfs: SQLite's layer to the disk, by name; "" = its own.
+
+    Raises:
+        StoreInUse: the folder is open already.
+        StoreNewer: a later version wrote it; nothing was changed.
+        WrongKey: it is under another key; nothing was changed.
+        StoreCorrupt: it is damaged, contradicts itself, or is no store of FR Core; nothing was changed.
+        StoreFailed: the disk refuses.
+    """
+
+    def __init__(
+        self, folder: Path, key: KeyEncryptionKey, *, reserve_bytes: int = RESERVE_BYTES, vfs: str = ""
+    ) -> None:
+        self._folder = DataFolder(folder)
+        self._reserve_bytes = reserve_bytes
+        self._vfs = vfs
+        self._pages = CleanPages(vfs)
+        self._idle: list[apsw.Connection] = []
+        self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._closed = False
+        self._log_frames = 0
+        self._scrubbed = False
+        try:
+            if not self._folder.holds(DATABASE_NAME):
+                self._create(key)
+            self._path = str(self._folder.private_file(DATABASE_NAME))
+            with sqlite_errors():
+                self._writer = apsw.Connection(self._path, vfs=self._pages.vfs_name)
+                try:
+                    self._open(key)
+                except BaseException:
+                    self._writer.close()
+                    raise
+        except BaseException:
+            self._folder.close()
+            raise
+
+    def _create(self, key: KeyEncryptionKey) -> None:
+        """Make a database under another name, and give it its own when it is whole.
+
+        So a database that is empty, or has no tables, is never one that is about to get them: it has lost them.
+        """
+        if self._folder.holds(f"{DATABASE_NAME}-wal"):
+            raise StoreCorrupt("There is a write-ahead log without its database.", check="missing_database")
+        with self._folder.whole_file(DATABASE_NAME) as path, sqlite_errors():
+            connection = apsw.Connection(str(path), vfs=self._pages.vfs_name)
+            try:
+                connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+                _use_log(connection)
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                bring_up_to_date(connection, Vault.new(key))
+                connection.execute("VACUUM")  # the pages of the older versions of its tables
+            finally:
+                connection.close()
+
+    def _open(self, key: KeyEncryptionKey) -> None:
+        writer = self._writer
+        # Whatever is refused until all vectors are read stays as it was found, with the log of a process that died.
+        writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        writer.set_busy_timeout(_BUSY_MS)
+        for pragma in ("cell_size_check = ON", "trusted_schema = OFF", "temp_store = MEMORY", "foreign_keys = ON"):
+            writer.execute(f"PRAGMA {pragma}")
+        version = known_version(writer)
+        vault = Vault.new(key) if version == 1 else unlocked(writer, key)
+        require_whole_file(writer)
+        _use_log(writer)
+        self._require_whole_log()
+        writer.execute("PRAGMA synchronous = FULL")
+        writer.execute("PRAGMA secure_delete = ON")
+        writer.execute(f"PRAGMA max_page_count = {MAX_PAGES}")
+        moved = bring_up_to_date(writer, vault)
+        self._vault = vault
+        self._numbers = Numbers(last_numbers(writer))
+        writer.set_wal_hook(self._note_log_frames)
+        if moved:
+            self.scrub()  # what was not encrypted must not stay in the log
+
+    @contextmanager
+    def snapshot(self) -> Iterator[SqliteSnapshot]:
+        """See `Store`."""
+        with sqlite_errors():
+            connection = self._reader()
+        try:
+            with sqlite_errors():
+                connection.execute("BEGIN")
+                connection.execute("SELECT 1 FROM galleries LIMIT 1").fetchall()  # the snapshot is taken by reading
+            yield SqliteSnapshot(connection, self._vault)
+        finally:
+            with sqlite_errors():
+                self._give_back(connection)
+
+    @contextmanager
+    def transaction(self) -> Iterator[SqliteTransaction]:
+        """See `Store`."""
+        with self._writing:
+            with sqlite_errors():
+                self._undo()
+                self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                transaction = SqliteTransaction(self._writer, self._vault, self._numbers, self._spare_bytes)
+                yield transaction
+                with sqlite_errors():
+                    transaction.finish()
+                    self._scrubbed = False
+                    self._writer.execute("COMMIT")
+            except BaseException:
+                with sqlite_errors():
+                    self._undo()
+                raise
+
+    def vectors(self, rows: int) -> Iterator[StoredVectors]:
+        """See `Store`; authenticates every other row first, photos excepted."""
+        with self.snapshot() as snapshot, sqlite_errors():
+            require_consistent(snapshot.connection, self._vault)
+            yield from read_vectors(snapshot.connection, self._vault, rows)
+        with self._writing:
+            self._writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)  # the store is sound
+        if not self._scrubbed:
+            self._try_checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)  # what was erased before the process died
+
+    def verify(self) -> Verified:
+        """Check everything that is stored, photos included, and return how much that is; raises `StoreCorrupt`."""
+        with self.snapshot() as snapshot, sqlite_errors():
+            return require_sound(snapshot.connection, self._vault, _VERIFY_ROWS)
+
+    def rotate(self, new_key: KeyEncryptionKey) -> None:
+        """Put the store under another key; while it is done, and until it is durable, the key before stays valid.
+
+        The keys of the subjects are wrapped anew; what they encrypt stays. Nothing else may read the store meanwhile.
+
+        Raises:
+            KeyUnavailable: it is the key that the store is under; nothing was changed.
+            StoreCorrupt: a row was altered; nothing was changed.
+            StoreFailed: the disk refuses.
+        """
+        if new_key.key_id == self._vault.key_id:
+            raise KeyUnavailable("The new key is the one that the store is under.", key_id=new_key.key_id)
+        vault = self._vault.under(new_key)
+        with self.transaction() as transaction, sqlite_errors():
+            rewrap(transaction.connection, self._vault, vault)
+        self._vault = vault
+        self.scrub()  # the keys as they were wrapped before
+
+    def scrub(self) -> None:
+        """See `Store`."""
+        until = time.monotonic() + _SCRUB_S
+        while not self._scrubbed:
+            try:
+                with self._writing, sqlite_errors():
+                    self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            except StoreFailed as error:
+                if not isinstance(error.__cause__, apsw.BusyError) or time.monotonic() > until:
+                    raise
+                time.sleep(_CHECKPOINT_MS / 1000)
+
+    def tidy(self) -> None:
+        """Copy the write-ahead log into the database when it has grown long; see `Store`."""
+        if self._log_frames >= _TRUNCATE_FRAMES:
+            self._try_checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        elif self._log_frames >= _CHECKPOINT_FRAMES:
+            self._try_checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+
+    def close(self) -> None:
+        """See `Store`."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            idle, self._idle = self._idle, []
+        try:
+            with sqlite_errors():
+                for connection in (*idle, self._writer):
+                    connection.close()
+        finally:
+            self._folder.close()
+
+    def _try_checkpoint(self, mode: int) -> None:
+        try:
+            with self._writing, sqlite_errors():
+                self._checkpoint(mode)
+        except FrError as error:
+            # Nothing is lost: the log keeps everything until a later attempt succeeds.
+            _log.warning("the write-ahead log of %d pages could not be copied: %s", self._log_frames, error.reason)
+
+    def _checkpoint(self, mode: int) -> None:
+        self._writer.set_busy_timeout(_CHECKPOINT_MS)
+        try:
+            self._writer.wal_checkpoint(mode=mode)
+        finally:
+            self._writer.set_busy_timeout(_BUSY_MS)
+        if mode == apsw.SQLITE_CHECKPOINT_TRUNCATE:
+            self._log_frames = 0
+            self._scrubbed = True
+
+    def _require_whole_log(self) -> None:
+        frames, _ = self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
+        try:
+            require_no_lost_commits(Path(self._path), frames, int(self._writer.pragma("page_size")))
+        except OSError as error:
+            raise StoreFailed("The write-ahead log could not be read.", cause=type(error).__name__) from error
+
+    def _spare_bytes(self) -> int:
+        # What is in the log must fit into the database too, and so must what is about to be added to it: nothing can be
+        # erased where the log cannot be copied.
+        return (self._folder.spare_bytes(self._reserve_bytes) - self._log_frames * _PAGE_BYTES) // 2
+
+    def _reader(self) -> apsw.Connection:
+        with self._lock:
+            if self._closed:
+                raise ShuttingDown("The galleries are closed.")
+            if self._idle:
+                return self._idle.pop()
+        connection = apsw.Connection(self._path, vfs=self._vfs or None)
+        connection.set_busy_timeout(_BUSY_MS)
+        for pragma in ("query_only = ON", "cell_size_check = ON", "trusted_schema = OFF", "temp_store = MEMORY"):
+            connection.execute(f"PRAGMA {pragma}")
+        connection.execute(f"PRAGMA cache_size = -{_READER_CACHE_KIB}")
+        return connection
+
+    def _give_back(self, connection: apsw.Connection) -> None:
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except apsw.Error:
+            connection.close()
+            raise
+        with self._lock:
+            if not self._closed:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    def _undo(self) -> None:
+        if self._writer.in_transaction:
+            self._writer.execute("ROLLBACK")
+
+    def _note_log_frames(self, connection: apsw.Connection, database: str, frames: int) -> int:
+        self._log_frames = frames
+        return apsw.SQLITE_OK
+
+
+def _use_log(connection: apsw.Connection) -> None:
+    if connection.pragma("journal_mode", "wal") != "wal":
+        raise StoreFailed("The file system of the data folder cannot hold a write-ahead log.")
+
+
+def is_under_key(folder: Path) -> bool:
+    """Whether a data folder holds a store whose templates are encrypted; a damaged one counts as such."""
+    try:
+        with (folder / DATABASE_NAME).open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # opening the store will tell what it is
+    # https://www.sqlite.org/fileformat2.html: the user version, four bytes, the first of them the highest.
+    return int.from_bytes(header[60:64], "big") != _PLAIN_VERSION

@@ -1,0 +1,245 @@
+"""Changing a SQLite store: one method for each step of a change; what it writes is encrypted or authenticated."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+
+import apsw
+
+from fr_core.errors import StorageLow, StoreCorrupt, StoreFailed
+from fr_core.gallery.store.protocol import GalleryRow
+from fr_core.gallery.store.sqlite_rows import (
+    ERASURES,
+    GALLERIES,
+    METADATA,
+    SUBJECTS,
+    TEMPLATE_FACTS,
+    TEMPLATES,
+    gallery_columns,
+    insertion,
+    packed_metadata,
+    signed,
+    to_us,
+)
+from fr_core.gallery.store.sqlite_snapshot import SqliteSnapshot
+from fr_core.gallery.store.vault import SubjectKey, Value, Vault
+from fr_core.gallery.store.vectors import pack_vector
+from fr_core.gallery.values import Erased, GalleryInfo, NewTemplate, Subject
+
+_INSERT_GALLERY = insertion("galleries", GALLERIES)
+_INSERT_SUBJECT = insertion("subjects", SUBJECTS)
+_INSERT_METADATA = insertion("subject_metadata", METADATA)
+_INSERT_TEMPLATE = insertion("templates", TEMPLATES)
+_INSERT_ERASURE = insertion("erasures", ERASURES)
+_RECEIPT_BYTES = 8
+
+
+class Numbers:
+    """The numbers of the rows to come. None is given twice, whether or not the first row of it is kept.
+
+    Args:
+        last: of each table, the greatest number that any row of it has ever had.
+    """
+
+    def __init__(self, last: Mapping[str, int]) -> None:
+        self._last = dict(last)
+
+    def next(self, table: str) -> int:
+        """Return the number of the next row of a table."""
+        self._last[table] = self._last.get(table, 0) + 1
+        return self._last[table]
+
+
+class SqliteTransaction(SqliteSnapshot):
+    """A `Transaction` over the connection that writes.
+
+    Args:
+        connection: the connection.
+        vault: the keys of the store.
+        numbers: of rows to come.
+        spare: tells how many bytes the disk has beyond the reserve; asked once at most.
+    """
+
+    def __init__(self, connection: apsw.Connection, vault: Vault, numbers: Numbers, spare: Callable[[], int]) -> None:
+        super().__init__(connection, vault)
+        self._numbers = numbers
+        self._ask_spare = spare
+        self._spare: int | None = None
+        self._new_keys: dict[int, SubjectKey] = {}
+        # Galleries as the changes have left them, by number, and which of them are still to be written: many enrolments
+        # of a group change the same counts.
+        self._changed: dict[int, GalleryRow] = {}
+        self._unwritten: set[int] = set()
+
+    @contextmanager
+    def item(self) -> Iterator[None]:
+        """See `Transaction`."""
+        self._rows("SAVEPOINT item")
+        before = dict(self._changed), set(self._unwritten)
+        try:
+            yield
+        except BaseException as error:
+            self._changed, self._unwritten = before
+            if not self.connection.in_transaction:  # SQLite undid everything, the other items with this one
+                raise StoreFailed("The database undid the transaction.", cause=type(error).__name__) from error
+            self._rows("ROLLBACK TO item")
+            self._rows("RELEASE item")
+            raise
+        self._rows("RELEASE item")
+
+    def require_room(self, grows_by: int) -> None:
+        """See `Transaction`."""
+        if self._spare is None:
+            self._spare = self._ask_spare()
+        if self._spare < grows_by:
+            raise StorageLow("The disk of the data folder is nearly full.")
+        self._spare -= grows_by
+
+    def finish(self) -> None:
+        """Write what was kept back; called before the commit."""
+        for gallery_no in sorted(self._unwritten):
+            info = self._changed[gallery_no].info
+            *_, mac = signed(self.vault, "galleries", *gallery_columns(gallery_no, info))
+            sql = (
+                "UPDATE galleries SET subject_count = ?, template_count = ?, version = ?, mac = ? WHERE gallery_no = ?"
+            )
+            self._rows(sql, info.subject_count, info.template_count, info.version, mac, gallery_no)
+        self._unwritten.clear()
+
+    def gallery(self, gallery_id: str) -> GalleryRow | None:
+        """See `Snapshot`."""
+        for row in self._changed.values():
+            if row.info.gallery_id == gallery_id:
+                return row
+        return super().gallery(gallery_id)
+
+    def insert_gallery(self, info: GalleryInfo) -> int:
+        """See `Transaction`."""
+        gallery_no = self._numbers.next("galleries")
+        self._rows(_INSERT_GALLERY, *signed(self.vault, "galleries", *gallery_columns(gallery_no, info)))
+        return gallery_no
+
+    def delete_gallery(self, gallery_no: int) -> None:
+        """See `Transaction`."""
+        self._changed.pop(gallery_no, None)
+        self._unwritten.discard(gallery_no)
+        templates = "SELECT template_id FROM templates WHERE gallery_no = ?"
+        self._rows(f"DELETE FROM photos WHERE template_id IN ({templates})", gallery_no)
+        for table in ("templates", "subject_metadata", "subjects", "galleries"):
+            self._rows(f"DELETE FROM {table} WHERE gallery_no = ?", gallery_no)
+
+    def changed(self, gallery_no: int, subjects: int, templates: int) -> int:
+        """See `Transaction`."""
+        row = self._changed.get(gallery_no) or self._gallery_of_no(gallery_no)
+        info = replace(
+            row.info,
+            subject_count=row.info.subject_count + subjects,
+            template_count=row.info.template_count + templates,
+            version=row.info.version + 1,
+        )
+        self._changed[gallery_no] = GalleryRow(gallery_no, info)
+        self._unwritten.add(gallery_no)
+        return info.version
+
+    def insert_subject(self, gallery_no: int, subject: Subject) -> int:
+        """See `Transaction`."""
+        subject_no = self._numbers.next("subjects")
+        self._new_keys[subject_no], wrapped = self.vault.new_subject_key(gallery_no, subject_no)
+        columns = (
+            subject_no,
+            gallery_no,
+            subject.subject_id,
+            subject.display_name,
+            packed_metadata(subject.metadata),
+            to_us(subject.created),
+            wrapped,
+        )
+        self._rows(_INSERT_SUBJECT, *signed(self.vault, "subjects", *columns))
+        self._insert_metadata(gallery_no, subject_no, subject.metadata)
+        return subject_no
+
+    def update_subject(self, subject_no: int, display_name: str, metadata: Mapping[str, str]) -> None:
+        """See `Transaction`."""
+        if not display_name and not metadata:
+            return
+        ((no, gallery_no, subject_id, name, packed, *rest, _),) = self._subjects("WHERE subject_no = ?", subject_no)
+        name = display_name or name
+        if metadata:
+            packed = packed_metadata(metadata)
+            self._rows("DELETE FROM subject_metadata WHERE subject_no = ?", subject_no)
+            self._insert_metadata(gallery_no, subject_no, metadata)
+        *_, mac = signed(self.vault, "subjects", no, gallery_no, subject_id, name, packed, *rest)
+        sql = "UPDATE subjects SET display_name = ?, metadata = ?, mac = ? WHERE subject_no = ?"
+        self._rows(sql, name, packed, mac, subject_no)
+
+    def delete_subject(self, subject_no: int) -> tuple[int, ...]:
+        """See `Transaction`."""
+        self._rows(f"DELETE FROM photos WHERE template_id IN ({_TEMPLATES_OF_SUBJECT})", subject_no)
+        rows = self._rows("DELETE FROM templates WHERE subject_no = ? RETURNING template_id", subject_no)
+        self._rows("DELETE FROM subject_metadata WHERE subject_no = ?", subject_no)
+        self._rows("DELETE FROM subjects WHERE subject_no = ?", subject_no)
+        return tuple(sorted(int(row[0]) for row in rows))
+
+    def photo_count(self, subject_no: int) -> int:
+        """See `Transaction`."""
+        sql = f"SELECT count(*) FROM photos WHERE template_id IN ({_TEMPLATES_OF_SUBJECT})"
+        return int(self._rows(sql, subject_no)[0][0])
+
+    def insert_erasure(self, gallery_no: int, templates: int, photos: int, erased: datetime, version: int) -> Erased:
+        """See `Transaction`."""
+        receipt_id = secrets.token_hex(_RECEIPT_BYTES)
+        columns = (receipt_id, gallery_no, templates, photos, to_us(erased))
+        self._rows(_INSERT_ERASURE, *signed(self.vault, "erasures", *columns))
+        return Erased(receipt_id, templates, photos, erased, version)
+
+    def template_of_image(self, gallery_no: int, image_sha256: str) -> int | None:
+        """See `Transaction`."""
+        found = tuple(self._templates("WHERE gallery_no = ? AND image_sha256 = ?", gallery_no, image_sha256))
+        return int(found[0].row[0]) if found else None
+
+    def insert_template(self, gallery_no: int, subject_no: int, template: NewTemplate, created: datetime) -> int:
+        """See `Transaction`."""
+        template_id = self._numbers.next("templates")
+        key = self._new_keys.get(subject_no) or self._key_of(subject_no)
+        # SQLite keeps no sign of zero, so that -0.0 would come back as another number than was bound.
+        quality = None if template.quality is None else template.quality + 0.0
+        has_photo = int(template.photo is not None)
+        facts = (template_id, subject_no, template.image_sha256, quality, to_us(created), has_photo)
+        assert len(facts) == TEMPLATE_FACTS
+        vector = pack_vector(template.embedding.vector)
+        self._rows(
+            _INSERT_TEMPLATE, *facts, gallery_no, key.seal(vector, self._binding("template", gallery_no).of(*facts))
+        )
+        if template.photo is not None:
+            sealed = key.seal(template.photo, self._binding("photo", gallery_no).of(*facts))
+            self._rows("INSERT INTO photos (template_id, sealed) VALUES (?, ?)", template_id, sealed)
+        return template_id
+
+    def delete_template(self, gallery_no: int, template_id: int) -> bool:
+        """See `Transaction`."""
+        found = tuple(self._templates("WHERE template_id = ? AND gallery_no = ?", template_id, gallery_no))
+        for table in ("photos", "templates") if found else ():
+            self._rows(f"DELETE FROM {table} WHERE template_id = ?", template_id)
+        return bool(found)
+
+    def _galleries(self, clause: str, *values: Value) -> list[GalleryRow]:
+        self.finish()
+        return super()._galleries(clause, *values)
+
+    def _insert_metadata(self, gallery_no: int, subject_no: int, metadata: Mapping[str, str]) -> None:
+        for key, value in metadata.items():
+            row: tuple[Value, ...] = (gallery_no, key, value, subject_no)
+            self._rows(_INSERT_METADATA, *signed(self.vault, "subject_metadata", *row))
+
+    def _key_of(self, subject_no: int) -> SubjectKey:
+        rows = self._subjects("WHERE subject_no = ?", subject_no)
+        if not rows:
+            raise StoreCorrupt("What the store holds contradicts itself.", check="template_subject")
+        return self.vault.subject_key(rows[0][1], subject_no, rows[0][6])
+
+
+_TEMPLATES_OF_SUBJECT = "SELECT template_id FROM templates WHERE subject_no = ?"
