@@ -149,6 +149,15 @@ def test_every_refusal_is_told_with_its_file_and_the_rest_is_stored(fr: Fr, peop
         assert word in out
 
 
+def test_unnamed_photos_are_subjects_of_their_own(fr: Fr, people: Path) -> None:
+    told = keys(fr("enrol", "unnamed", people, "--unnamed", "--create", "--json"))
+    assert (told["stored"], told["new_subjects"], told["refused"]) == (4, 4, 0)
+    subjects = {subject["subject_id"] for subject in keys(fr("subject", "list", "unnamed", "--json"))["subjects"]}
+    assert subjects == {file.relative_to(people).as_posix() for file in people.rglob("*.png")}
+    again = keys(fr("enrol", "unnamed", people, "--unnamed", "--json"))
+    assert (again["stored"], again["already_enrolled"]) == (0, 4)
+
+
 def test_a_second_run_does_not_even_send_what_is_enrolled(
     start_server: Callable[..., Running], people: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

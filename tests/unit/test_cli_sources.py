@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fr_client.cli.sources import PhotoFile, is_photo, read_folder, read_manifest, read_source
+from fr_client.cli.sources import PhotoFile, is_photo, read_folder, read_manifest, read_source, read_unnamed
 from fr_client.cli.state import Unusable
 
 
@@ -43,6 +43,28 @@ def test_what_is_no_photo_of_a_subject_is_told(tmp_path: Path) -> None:
     assert [photo.path.name for photo in found.photos] == ["x.jpg"]
     assert found.empty_subjects == ("nobody", "only-notes")
     assert [path.name for path in found.ignored] == ["more", "notes.txt", "loose.jpg", "notes.txt"]
+
+
+def test_each_unnamed_photo_is_a_subject(tmp_path: Path) -> None:
+    touch(
+        tmp_path / "2.jpg", tmp_path / "trip" / "1.png", tmp_path / "trip" / "day 2" / "x.webp", tmp_path / "notes.txt"
+    )
+    touch(tmp_path / ".cache" / "x.jpg", tmp_path / unicodedata.normalize("NFD", "Zoë") / "1.png")
+    (tmp_path / "trip" / "round").symlink_to(tmp_path)
+    found = read_unnamed(tmp_path)
+    assert [photo.subject_id for photo in found.photos] == ["2.jpg", "Zoë/1.png", "trip/1.png", "trip/day 2/x.webp"]
+    assert all(photo.path.is_file() for photo in found.photos)
+    assert [path.name for path in found.ignored] == ["notes.txt", "round"]
+    assert read_source(tmp_path, unnamed=True) == found
+
+
+def test_no_unnamed_photo_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(Unusable, match="Name a folder with photos") as caught:
+        read_source(tmp_path, unnamed=True)
+    assert caught.value.reason == "NO_PHOTOS"
+    with pytest.raises(Unusable, match="Not a directory") as caught:
+        read_source(manifest(tmp_path, "subject_id,path\na,x.jpg\n"), unnamed=True)
+    assert caught.value.reason == "FILE_UNREADABLE"
 
 
 def test_hidden_names_are_passed_over(tmp_path: Path) -> None:

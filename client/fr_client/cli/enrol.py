@@ -39,6 +39,10 @@ def enrol(
         ),
     ],
     create: Annotated[bool, typer.Option("--create", help="Create the gallery where it does not exist.")] = False,
+    unnamed: Annotated[
+        bool,
+        typer.Option("--unnamed", help="FOLDER holds photos of nobody knows whom: each is a subject of its own."),
+    ] = False,
     several_faces: Annotated[
         OneFace,
         typer.Option(
@@ -67,7 +71,9 @@ def enrol(
     """Enrol the photos of many subjects; safe to run again.
 
     FOLDER is a folder that holds a folder of photos for each subject (FOLDER/SUBJECT/PHOTO.jpg), or a CSV file with
-    the header subject_id,path and, if wanted, display_name and columns of metadata.
+    the header subject_id,path and, if wanted, display_name and columns of metadata. With --unnamed it is a folder of
+    photos, in folders or not, each of which is a subject: its path in FOLDER is the id. fr gallery cluster then tells
+    which may be of one person.
 
     With --journal, a later run sends only photos that are new or whose file has changed since. Each gallery needs a
     journal of its own.
@@ -78,7 +84,7 @@ def enrol(
     options = Options(several_faces, report_similar, retry_refused, in_flight)
     ending = Ending()
     with connected(context, as_json) as client, ExitStack() as opened:
-        photo_set = read_source(source)
+        photo_set = read_source(source, unnamed)
         gallery = _require_gallery(client, gallery_id, create)
         kept = None if journal is None else opened.enter_context(Journal(journal, gallery))
         write = opened.enter_context(refused_file(refused_to, ("file", "subject_id", "reason", "message")))

@@ -1,4 +1,4 @@
-"""What `fr enrol` reads: a folder with a folder for each subject, or a CSV manifest."""
+"""What `fr enrol` reads: a folder with a folder for each subject, a folder of unnamed photos, or a CSV manifest."""
 
 from __future__ import annotations
 
@@ -52,24 +52,53 @@ class PhotoSet:
     ignored: tuple[Path, ...] = ()
 
 
-def read_source(path: Path) -> PhotoSet:
+def read_source(path: Path, unnamed: bool = False) -> PhotoSet:
     """Read a folder of subjects, or a CSV manifest.
+
+    Args:
+        path: of either.
+        unnamed: it is a folder of photos of nobody knows whom.
 
     Raises:
         Unusable: it cannot be read, or holds no photo.
     """
     try:
-        found = read_folder(path) if path.is_dir() else read_manifest(path)
+        read = read_unnamed if unnamed else read_folder if path.is_dir() else read_manifest
+        found = read(path)
     except OSError as error:
         where = shown(Path(error.filename)) if error.filename else shown(path)
         raise Unusable("FILE_UNREADABLE", f"{where} cannot be read: {error.strerror}.") from error
     if not found.photos:
-        raise Unusable(
-            "NO_PHOTOS",
-            f"{shown(path)} holds no photo to enrol. A folder needs a folder for each subject with photos in it: "
-            "FOLDER/SUBJECT/PHOTO.jpg.",
+        remedy = (
+            "Name a folder with photos in it, or in its folders."
+            if unnamed
+            else "A folder needs a folder for each subject with photos in it: FOLDER/SUBJECT/PHOTO.jpg. For photos of "
+            "nobody knows whom there is --unnamed."
         )
+        raise Unusable("NO_PHOTOS", f"{shown(path)} holds no photo to enrol. {remedy}")
     return found
+
+
+def read_unnamed(folder: Path) -> PhotoSet:
+    """Read the photos of a folder and of all folders in it: each is a subject, whose id is its path in the folder.
+
+    Names that begin with a dot are passed over, and links to folders are not followed.
+    """
+    photos: list[PhotoFile] = []
+    ignored: list[Path] = []
+    folders = [folder]
+    while folders:
+        inner: list[Path] = []
+        for entry in _entries(folders.pop()):
+            if is_photo(entry):
+                subject_id = unicodedata.normalize("NFC", entry.relative_to(folder).as_posix())
+                photos.append(PhotoFile(entry, subject_id))
+            elif entry.is_dir() and not entry.is_symlink():
+                inner.append(entry)
+            else:
+                ignored.append(entry)
+        folders += reversed(inner)
+    return PhotoSet(tuple(photos), (), tuple(ignored))
 
 
 def read_folder(folder: Path) -> PhotoSet:
