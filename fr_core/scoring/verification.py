@@ -13,6 +13,7 @@ from math import sqrt
 import numpy as np
 import numpy.typing as npt
 
+from fr_core.scoring.checks import check_failures, check_pairs, check_similarities, check_threshold
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Interval, Rate, UndefinedRate, rate, wilson_interval
 
 F64 = npt.NDArray[np.float64]
@@ -100,8 +101,8 @@ def best_threshold_accuracy(
         UndefinedRate: no mated or no non-mated pair was compared, so that no threshold divides them.
         ValueError: shapes or dtypes differ from the above, a similarity is not finite, or failures is negative.
     """
-    _check_pairs(similarities, mated)
-    _check_failures(failures)
+    check_pairs(similarities, mated)
+    check_failures(failures)
     if mated.all() or not mated.any():
         raise UndefinedRate("Accuracy needs at least one mated and one non-mated comparison.")
     threshold, wrong = _best_threshold(similarities, mated)
@@ -133,7 +134,7 @@ def kfold_accuracy(
         UndefinedRate: fewer than two folds, or the other folds of one lack mated or non-mated comparisons.
         ValueError: as for `best_threshold_accuracy`.
     """
-    _check_pairs(similarities, mated)
+    check_pairs(similarities, mated)
     if folds.shape != similarities.shape:
         raise ValueError(f"{len(similarities)} similarities need as many fold numbers, not {folds.shape}.")
     failed = np.asarray(failed_folds, dtype=np.int64)
@@ -167,8 +168,8 @@ def false_match_rate(nonmated: F64, threshold: float, confidence: float = DEFAUL
         UndefinedRate: n is 0.
         ValueError: a similarity or the threshold is NaN, or a similarity is infinite.
     """
-    _check_similarities(nonmated)
-    _check_threshold(threshold)
+    check_similarities(nonmated)
+    check_threshold(threshold)
     return rate(int((nonmated >= threshold).sum()), len(nonmated), confidence)
 
 
@@ -187,9 +188,9 @@ def false_non_match_rate(
         UndefinedRate: there is no mated pair.
         ValueError: as for `false_match_rate`, or failures is negative.
     """
-    _check_similarities(mated)
-    _check_threshold(threshold)
-    _check_failures(failures)
+    check_similarities(mated)
+    check_threshold(threshold)
+    check_failures(failures)
     return rate(int((mated < threshold).sum()) + failures, len(mated) + failures, confidence)
 
 
@@ -203,8 +204,8 @@ def operating_point(
     confidence: float = DEFAULT_CONFIDENCE,
 ) -> OperatingPoint:
     """Both error rates at one threshold; arguments and errors are those of the two rates."""
-    _check_pairs(similarities, mated)
-    _check_failures(nonmated_failures)
+    check_pairs(similarities, mated)
+    check_failures(nonmated_failures)
     return OperatingPoint(
         threshold,
         false_match_rate(similarities[~mated], threshold, confidence),
@@ -224,7 +225,7 @@ def threshold_at_fmr(nonmated: F64, target: float) -> float:
         UndefinedRate: fewer than 1 / target comparisons, which cannot show a rate that low.
         ValueError: the target is not in (0, 1], or a similarity is not finite.
     """
-    _check_similarities(nonmated)
+    check_similarities(nonmated)
     if not 0.0 < target <= 1.0:
         raise ValueError(f"The target must lie in (0, 1], and is {target}.")
     n = len(nonmated)
@@ -261,27 +262,3 @@ def _best_threshold(similarities: F64, mated: Bools) -> tuple[float, int]:
     else:
         threshold = float(np.nextafter(values[-1], np.inf))
     return threshold, int(wrong.min())
-
-
-def _check_pairs(similarities: F64, mated: Bools) -> None:
-    _check_similarities(similarities)
-    if mated.shape != similarities.shape or mated.dtype != np.bool_:
-        found = f"{mated.dtype}{list(mated.shape)}"
-        raise ValueError(f"{len(similarities)} similarities need as many booleans, not {found}.")
-
-
-def _check_similarities(similarities: F64) -> None:
-    if similarities.ndim != 1 or similarities.dtype != np.float64:
-        raise ValueError(f"Similarities are f64[n], not {similarities.dtype}{list(similarities.shape)}.")
-    if not np.isfinite(similarities).all():
-        raise ValueError("A similarity is not a finite number.")
-
-
-def _check_threshold(threshold: float) -> None:
-    if np.isnan(threshold):
-        raise ValueError("The threshold is not a number.")
-
-
-def _check_failures(failures: int) -> None:
-    if failures < 0:
-        raise ValueError(f"The number of failures cannot be {failures}.")

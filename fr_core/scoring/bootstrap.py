@@ -1,0 +1,231 @@
+"""How sure rates are when people occur in many comparisons: intervals by resampling subjects, not comparisons.
+
+One person's photos meet in many comparisons, which therefore fail together; an interval that takes them for independent
+is too narrow. Here subjects are drawn with replacement, and each comparison weighs as often as its subjects were drawn:
+for a non-mated one the product of its two subjects' counts, for a mated one its subject's count. This is the vertex
+bootstrap of T. A. B. Snijders and S. P. Borgatti, "Non-parametric standard errors and tests for network statistics",
+Connections 22 (1999) 161-170, for matching by R. Fogliato, P. Patil and P. Perona, "Confidence intervals for error
+rates in 1:1 matching tasks: critical statistical analysis and recommendations", International Journal of Computer
+Vision (2024). The subsets bootstrap of R. M. Bolle, N. K. Ratha and S. Pankanti, "Error analysis of pattern recognition
+systems: the subsets bootstrap", Computer Vision and Image Understanding 93 (2004) 1-33, is not used: it draws one side
+of a comparison only. Where errors are few, this interval is too narrow: show Wilson's beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fr_core.scoring.checks import F64, Bools, check_confidence, check_failures, check_similarities, check_threshold
+from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, UndefinedRate
+from fr_core.scoring.verification import threshold_at_fmr
+
+Ints = npt.NDArray[np.int64]
+
+UNDEFINED_ALLOWED = 0.01  # of the replicates; so few hardly move the ends of an interval
+
+# A figure of weighted comparisons: takes f64[n], the weight of each, at least 0, and answers the figure; raises
+# UndefinedRate where the weights leave nothing to measure. It may not keep or change the weights.
+Statistic = Callable[[F64], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """A figure, and how much it varies with the people that happen to be in the test.
+
+    Attributes:
+        value: the figure of the comparisons as they are.
+        low: lower end of the percentile interval, in the unit of the figure.
+        high: upper end.
+        confidence: of the interval, two-sided, in (0, 1).
+        standard_error: sample standard deviation of the replicates.
+        subjects: people that were resampled.
+        replicates: resamples that gave a figure.
+    """
+
+    value: float
+    low: float
+    high: float
+    confidence: float
+    standard_error: float
+    subjects: int
+    replicates: int
+
+
+def subject_bootstrap(
+    statistic: Statistic,
+    subjects_a: Ints,
+    subjects_b: Ints,
+    *,
+    seed: int,
+    replicates: int = 1000,
+    confidence: float = DEFAULT_CONFIDENCE,
+) -> Bootstrap:
+    """A figure with the percentile interval of its subject bootstrap.
+
+    The interval is the range of the middle `confidence` of the replicates (B. Efron and R. J. Tibshirani, "An
+    introduction to the bootstrap", Chapman and Hall (1993), chapter 13). The same seed gives the same interval.
+
+    Args:
+        statistic: the figure, of f64[n] weights; below are those of verification.
+        subjects_a: i64[n], a number for the person of each comparison's one photo, failed comparisons included.
+        subjects_b: i64[n], that of the other photo; equal for a mated comparison.
+        seed: of the random draws, at least 0.
+        replicates: resamples, at least 2; 1000 place the ends of a 95 % interval well.
+        confidence: in (0, 1).
+
+    Raises:
+        UndefinedRate: the figure is undefined as it is or in more than one replicate of a hundred, there are fewer than
+            two subjects, or all replicates agree, as those of no error at all do: the Wilson interval answers then.
+        ValueError: shapes or dtypes differ from the above, or a number is out of its range.
+    """
+    _check_subjects(subjects_a, subjects_b)
+    check_confidence(confidence)
+    if replicates < 2:
+        raise ValueError(f"A bootstrap needs at least 2 replicates, not {replicates}.")
+    value = statistic(np.ones(len(subjects_a)))
+    drawn = [_figure(statistic, weights) for weights in _resamples(subjects_a, subjects_b, replicates, seed)]
+    figures = np.array([figure for figure in drawn if figure is not None])
+    if replicates - len(figures) > UNDEFINED_ALLOWED * replicates:
+        raise UndefinedRate(f"{replicates - len(figures)} of {replicates} resamples leave nothing to measure.")
+    if figures.min() == figures.max():
+        raise UndefinedRate("All resamples agree, so they cannot show how far the figure may be off.")
+    low, high = np.quantile(figures, [0.5 - confidence / 2, 0.5 + confidence / 2])
+    n_subjects = len(np.union1d(subjects_a, subjects_b))
+    error = float(figures.std(ddof=1))
+    return Bootstrap(value, float(low), float(high), confidence, error, n_subjects, len(figures))
+
+
+def fmr_statistic(nonmated: F64, threshold: float) -> Statistic:
+    """The weighted false match rate at a threshold, of the weights of f64[n] non-mated comparisons.
+
+    Raises:
+        ValueError: as `false_match_rate` of verification does.
+    """
+    check_similarities(nonmated)
+    check_threshold(threshold)
+    return _share_statistic(nonmated >= threshold)
+
+
+def fnmr_statistic(mated: F64, threshold: float, failures: int = 0) -> Statistic:
+    """The weighted false non-match rate at a threshold.
+
+    Its weights are f64[n + failures]: of the n mated comparisons, then of the mated pairs that could not be compared.
+
+    Raises:
+        ValueError: as `false_non_match_rate` of verification does.
+    """
+    check_similarities(mated)
+    check_threshold(threshold)
+    check_failures(failures)
+    return _share_statistic(np.concatenate([mated < threshold, np.ones(failures, dtype=np.bool_)]))
+
+
+def threshold_statistic(nonmated: F64, target: float) -> Statistic:
+    """The lowest threshold whose weighted false match rate is at most `target`, of the weights of f64[n] comparisons.
+
+    Raises:
+        UndefinedRate: fewer than 1 / target comparisons, as for `threshold_at_fmr` of verification.
+        ValueError: as there.
+    """
+    threshold_at_fmr(nonmated, target)  # the comparisons as they are must support the target
+    order = np.argsort(nonmated)[::-1]
+    n = len(order)
+
+    def threshold(weights: F64) -> float:
+        allowed = _allowed(target, _total(weights, n))
+        size = min(n, 1024 + int(2 * target * n))  # most often the highest few are enough
+        reached = np.cumsum(weights[order[:size]])
+        if reached[-1] <= allowed and size < n:
+            reached = np.cumsum(weights[order])
+        rejected = int(np.searchsorted(reached, allowed, "right"))
+        if rejected == n:
+            return float(nonmated[order[-1]])
+        return float(np.nextafter(nonmated[order[rejected]], np.inf))
+
+    return threshold
+
+
+def fnmr_at_fmr_statistic(mated: F64, nonmated: F64, target: float, failures: int = 0) -> Statistic:
+    """The weighted false non-match rate at the threshold for a weighted false match rate; each resample has its own.
+
+    Its weights are f64[n + failures + m]: of the n mated comparisons, of the mated pairs that could not be compared,
+    and of the m non-mated comparisons.
+
+    Raises:
+        UndefinedRate: fewer than 1 / target non-mated comparisons.
+        ValueError: as for `threshold_at_fmr` and `false_non_match_rate` of verification.
+    """
+    check_similarities(mated)
+    check_failures(failures)
+    threshold = threshold_statistic(nonmated, target)
+    n, n_mated = len(mated), len(mated) + failures
+
+    def rate(weights: F64) -> float:
+        at = threshold(weights[n_mated:])
+        total = _total(weights[:n_mated], n_mated)
+        return float((weights[:n] @ (mated < at) + weights[n:n_mated].sum()) / total)
+
+    return rate
+
+
+def _share_statistic(counted: Bools) -> Statistic:
+    n, positions = len(counted), np.flatnonzero(counted)
+
+    def share(weights: F64) -> float:
+        total = _total(weights, n)
+        return float(weights[positions].sum() / total)
+
+    return share
+
+
+def _total(weights: F64, n: int) -> float:
+    if len(weights) != n:
+        raise ValueError(f"{n} comparisons need as many pairs of subjects, not {len(weights)}.")
+    total = float(weights.sum())
+    if total == 0.0:
+        raise UndefinedRate("A rate of no trials is undefined.")
+    return total
+
+
+def _allowed(target: float, total: float) -> float:
+    """The largest whole weight whose share of the total is at most the target."""
+    allowed = float(int(target * total))
+    return allowed + 1.0 if (allowed + 1.0) / total <= target else allowed  # the product was rounded down
+
+
+def _resamples(subjects_a: Ints, subjects_b: Ints, replicates: int, seed: int) -> Iterator[F64]:
+    """Of each resample, the weight of every comparison: whole f64[n], in memory that the next one overwrites."""
+    numbers, positions = np.unique(np.concatenate([subjects_a, subjects_b]), return_inverse=True)
+    n = len(numbers)
+    a, b = np.split(positions, 2)
+    b = np.where(a == b, n, b)  # the other side of a mated comparison is no second person, and weighs 1
+    rng = np.random.default_rng(seed)
+    counts = np.ones(n + 1)
+    weights, others = np.empty(len(a)), np.empty(len(a))
+    for _ in range(replicates):
+        counts[:n] = np.bincount(rng.integers(n, size=n), minlength=n)
+        np.take(counts, a, out=weights, mode="clip")  # with the default mode, `out` is buffered
+        np.take(counts, b, out=others, mode="clip")
+        weights *= others
+        yield weights
+
+
+def _figure(statistic: Statistic, weights: F64) -> float | None:
+    try:
+        return statistic(weights)
+    except UndefinedRate:
+        return None
+
+
+def _check_subjects(subjects_a: Ints, subjects_b: Ints) -> None:
+    for subjects in (subjects_a, subjects_b):
+        if subjects.ndim != 1 or subjects.dtype != np.int64:
+            raise ValueError(f"Subjects are i64[n], not {subjects.dtype}{list(subjects.shape)}.")
+    if len(subjects_a) != len(subjects_b):
+        raise ValueError(f"{len(subjects_a)} first subjects need as many second ones, not {len(subjects_b)}.")
+    if len(np.union1d(subjects_a, subjects_b)) < 2:
+        raise UndefinedRate("People cannot be resampled where there are fewer than two.")

@@ -1,0 +1,116 @@
+"""What a number of comparisons can support: the rule of 3, the rule of 30, and a sentence for a report.
+
+Both rules take the comparisons for independent. Sources of the rules:
+J. A. Hanley and A. Lippman-Hand, "If nothing goes wrong, is everything all right?", JAMA 249 (1983) 1743-1745;
+G. R. Doddington, M. A. Przybocki, A. F. Martin and D. A. Reynolds, "The NIST speaker recognition evaluation: overview,
+methodology, systems, results, perspective", Speech Communication 31 (2000) 225-254. ISO/IEC 19795-1 names both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+from math import ceil
+
+from fr_core.scoring.intervals import UndefinedRate
+
+ENOUGH_ERRORS = 30  # Doddington et al. (2000): within 30 % of the true rate, 90 % confidence
+NO_ERRORS_FACTOR = 3  # Hanley and Lippman-Hand (1983): -ln 0.05 = 2.996, 95 % confidence, one-sided
+
+
+class Strength(StrEnum):
+    """How well a number of errors supports the rate that it makes."""
+
+    NO_ERRORS = "no errors"
+    FEW_ERRORS = "few errors"
+    ENOUGH_ERRORS = "enough errors"
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """What some errors among some comparisons tell.
+
+    Attributes:
+        errors: comparisons decided wrongly.
+        comparisons: all of them, at least 1.
+        strength: NO_ERRORS: only an upper limit is known. FEW_ERRORS: under 30. ENOUGH_ERRORS: the true rate is within
+            30 % of the observed one, with 90 % confidence.
+        sentence: the same for a report.
+    """
+
+    errors: int
+    comparisons: int
+    strength: Strength
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonsNeeded:
+    """How many independent comparisons a rate asks for.
+
+    Attributes:
+        rate: in (0, 1].
+        to_exclude: so many without an error show, with 95 % confidence, that the rate is lower: 3 / rate.
+        to_measure: so many have 30 errors on average, which measure the rate to 30 %: 30 / rate.
+    """
+
+    rate: float
+    to_exclude: int
+    to_measure: int
+
+
+def rule_of_three(comparisons: int) -> float:
+    """The upper 95 % limit (one-sided) of a rate of which n comparisons showed no error: 3 / n, at most 1.
+
+    Raises:
+        UndefinedRate: there is no comparison.
+        ValueError: the number is negative.
+    """
+    _check_counts(0, comparisons)
+    return min(1.0, NO_ERRORS_FACTOR / comparisons)
+
+
+def support(errors: int, comparisons: int) -> Support:
+    """What `errors` among `comparisons` tell of the true rate.
+
+    Raises:
+        UndefinedRate: there is no comparison.
+        ValueError: a number is negative, or there are more errors than comparisons.
+    """
+    _check_counts(errors, comparisons)
+    if errors == 0:
+        strength = Strength.NO_ERRORS
+        limit = rule_of_three(comparisons)
+        known = f"the true rate is at most {limit:.2g} with 95 % confidence, if they are independent (rule of 3)"
+    elif errors < ENOUGH_ERRORS:
+        strength = Strength.FEW_ERRORS
+        known = f"too few to know the rate to 30 %, which takes {ENOUGH_ERRORS} errors (rule of 30)"
+    else:
+        strength = Strength.ENOUGH_ERRORS
+        known = "the rate is known to 30 % with 90 % confidence, if they are independent (rule of 30)"
+    counted = "1 error" if errors == 1 else f"{errors:,} errors"
+    among = "1 comparison" if comparisons == 1 else f"{comparisons:,} comparisons"
+    return Support(errors, comparisons, strength, f"{counted} in {among}: {known}")
+
+
+def comparisons_needed(rate: float) -> ComparisonsNeeded:
+    """How many comparisons it takes to exclude a rate, and to measure it.
+
+    Args:
+        rate: in (0, 1].
+
+    Raises:
+        ValueError: the rate is outside of that.
+    """
+    if not 0.0 < rate <= 1.0:
+        raise ValueError(f"The rate must lie in (0, 1], and is {rate}.")
+    decimal = Fraction(repr(float(rate)))  # 1e-6 is meant as one in a million, not as the double next to it
+    return ComparisonsNeeded(rate, ceil(NO_ERRORS_FACTOR / decimal), ceil(ENOUGH_ERRORS / decimal))
+
+
+def _check_counts(errors: int, comparisons: int) -> None:
+    if errors < 0 or comparisons < 0 or errors > comparisons:
+        raise ValueError(f"{errors} errors in {comparisons} comparisons cannot be.")
+    if comparisons == 0:
+        raise UndefinedRate("No comparisons support no rate.")

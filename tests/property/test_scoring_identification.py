@@ -1,0 +1,215 @@
+"""Identification, groups and quality against slow counts, one search or pair at a time."""
+
+from __future__ import annotations
+
+from itertools import pairwise, product
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from fr_core.scoring.differentials import gini, max_to_min, rates_by_group, ratios_to_geometric_mean
+from fr_core.scoring.gallery_sizes import mated_at_sizes, nonmated_at_sizes
+from fr_core.scoring.identification import (
+    MatedSearches,
+    NonmatedSearches,
+    cmc,
+    fnir,
+    fpir,
+    identification_det,
+    threshold_at_fpir,
+    tpir,
+)
+from fr_core.scoring.intervals import UndefinedRate
+from fr_core.scoring.picks import picks_at
+from fr_core.scoring.rejection import discard_curve, rates_by_quality
+
+F64 = npt.NDArray[np.float64]
+
+# Few distinct values, so that ties are common.
+values = st.integers(-4, 4).map(lambda i: i / 4)
+thresholds = st.integers(-9, 9).map(lambda i: i / 8)
+
+
+def matrix(rows: int, columns: int) -> st.SearchStrategy[F64]:
+    return hnp.arrays(np.float64, (rows, columns), elements=values)
+
+
+@st.composite
+def searches(draw: st.DrawFn) -> tuple[MatedSearches, NonmatedSearches, F64]:
+    """Searches of a made-up gallery, and the best foil of each mated one; person 0 is always the mate."""
+    people = draw(st.integers(2, 6))
+    length = draw(st.integers(1, people))
+    similarities = draw(matrix(draw(st.integers(1, 5)), people))
+    ranks = np.array([sorted(range(people), key=lambda person: -row[person]).index(0) + 1 for row in similarities])
+    mated = MatedSearches(
+        np.where(ranks <= length, ranks, 0), similarities[:, 0].copy(), people, length, draw(st.integers(0, 2))
+    )
+    strangers = draw(matrix(draw(st.integers(1, 5)), people))
+    nonmated = NonmatedSearches(strangers.max(axis=1), people, draw(st.integers(0, 2)))
+    return mated, nonmated, similarities[:, 1:].max(axis=1)
+
+
+# --- identification -----------------------------------------------------------------------------------------
+
+
+@given(searches(), thresholds, st.data())
+def test_rates_are_those_of_a_slow_count(
+    case: tuple[MatedSearches, NonmatedSearches, F64], threshold: float, data: st.DataObject
+) -> None:
+    mated, nonmated, best_foils = case
+    rank = data.draw(st.integers(1, mated.list_length))
+    hits = right = foils = 0
+    for found, similarity, foil in zip(mated.ranks, mated.similarities, best_foils, strict=True):
+        hits += bool(1 <= found <= rank and similarity >= threshold)
+        right += bool(found == 1 and similarity >= threshold)
+        foils += bool(found != 1 and foil >= threshold)
+    alarms = sum(bool(top >= threshold) for top in nonmated.top_similarities)
+    total = len(mated.ranks) + mated.failures
+
+    misses = fnir(mated, threshold, rank)
+    assert (misses.count, misses.total) == (total - hits, total)
+    assert tpir(mated, threshold, rank).value == pytest.approx(1 - misses.value)
+    assert (fpir(nonmated, threshold).count, fpir(nonmated, threshold).total) == (
+        alarms,
+        len(nonmated.top_similarities),
+    )
+    picks = picks_at(mated, best_foils, nonmated, threshold)
+    assert (picks.right.count, picks.foil.count, picks.false_alarm.count) == (right, foils, alarms)
+    assert (picks.right.total, picks.foil.total) == (total, total)
+
+
+@given(searches())
+def test_cmc_is_tpir_without_a_threshold(case: tuple[MatedSearches, NonmatedSearches, F64]) -> None:
+    mated = case[0]
+    assert list(cmc(mated)) == [tpir(mated, -np.inf, rank) for rank in range(1, mated.list_length + 1)]
+
+
+@given(searches(), st.data())
+def test_det_holds_the_rates_at_each_of_its_thresholds(
+    case: tuple[MatedSearches, NonmatedSearches, F64], data: st.DataObject
+) -> None:
+    mated, nonmated, _ = case
+    rank = data.draw(st.integers(1, mated.list_length))
+    det = identification_det(mated, nonmated, rank)
+    assert (np.diff(det.thresholds) > 0).all()
+    assert det.fpir.tolist() == [fpir(nonmated, at).value for at in det.thresholds]
+    assert det.fnir.tolist() == [fnir(mated, at, rank).value for at in det.thresholds]
+    assert (det.fpir[0], det.fpir[-1], det.fnir[-1]) == (1.0, 0.0, 1.0)
+    # Between its thresholds nothing changes.
+    for low, high in pairwise(det.thresholds):
+        just_above = float(np.nextafter(low, np.inf))
+        assert fpir(nonmated, just_above) == fpir(nonmated, high)
+        assert fnir(mated, just_above, rank) == fnir(mated, high, rank)
+
+
+@given(searches(), st.sampled_from([0.1, 0.2, 0.25, 0.4, 0.5, 0.6, 1.0]))
+def test_threshold_at_fpir_keeps_it_and_no_lower_one_does(
+    case: tuple[MatedSearches, NonmatedSearches, F64], target: float
+) -> None:
+    nonmated = case[1]
+    tops = nonmated.top_similarities
+    if 1 / len(tops) > target:
+        with pytest.raises(UndefinedRate):
+            threshold_at_fpir(nonmated, target)
+        return
+    threshold = threshold_at_fpir(nonmated, target)
+    lower = float(np.nextafter(threshold, -np.inf))
+    assert fpir(nonmated, threshold).value <= target
+    assert fpir(nonmated, lower).value > target or lower < tops.min()
+
+
+@given(st.integers(1, 4), st.integers(1, 8), st.data())
+def test_galleries_grow_as_slow_searches_do(probes: int, people: int, data: st.DataObject) -> None:
+    mates = data.draw(hnp.arrays(np.float64, probes, elements=values))
+    others = data.draw(matrix(probes, people))
+    sizes = sorted(data.draw(st.sets(st.integers(1, people), min_size=1)))
+    cuts = sorted(data.draw(st.sets(st.integers(0, people))))
+    blocks = np.split(others, cuts, axis=1)  # empty blocks among them
+
+    for size, at in zip(sizes, nonmated_at_sizes(blocks, sizes), strict=True):
+        assert at.gallery_size == size
+        assert at.top_similarities.tolist() == [max(row[:size]) for row in others.tolist()]
+    for size, mated in zip(sizes, mated_at_sizes(mates, blocks, sizes), strict=True):
+        assert (mated.gallery_size, mated.list_length) == (size, size)
+        ahead = [sum(other >= mate for other in row[: size - 1]) for mate, row in zip(mates, others, strict=True)]
+        assert mated.ranks.tolist() == [1 + count for count in ahead]
+        assert mated.similarities.tolist() == mates.tolist()
+
+
+# --- groups -------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.booleans()), min_size=60, max_size=120))
+def test_rates_of_groups_are_those_of_a_slow_count(trials: list[tuple[int, bool]]) -> None:
+    groups = np.array([group for group, _ in trials], dtype=np.int64)
+    errors = np.array([error for _, error in trials], dtype=np.bool_)
+    for number, found in enumerate(rates_by_group(errors, groups, ["a", "b", "c"])):
+        mine = [error for group, error in trials if group == number]
+        assert found.trials == len(mine)
+        if len(mine) < 30:
+            assert found.rate is None
+            assert found.note
+        else:
+            assert found.rate is not None
+            assert (found.rate.count, found.rate.total) == (sum(mine), len(mine))
+
+
+@given(st.lists(st.floats(1e-6, 1.0), min_size=2, max_size=6), st.floats(0.1, 1.0))
+def test_differentials_do_not_depend_on_scale_or_order(rates: list[float], scale: float) -> None:
+    array = np.array(rates)
+    ratios = ratios_to_geometric_mean(array)
+    assert np.prod(ratios) == pytest.approx(1.0)
+    assert ratios == pytest.approx(array / np.prod(array) ** (1 / len(array)))
+    assert ratios_to_geometric_mean(array * scale) == pytest.approx(ratios)
+    assert max_to_min(array) == pytest.approx(ratios.max() / ratios.min())
+    mean_difference = sum(abs(a - b) for a, b in product(rates, rates)) / (len(rates) * (len(rates) - 1))
+    assert gini(array) == pytest.approx(mean_difference / (2 * array.mean()), abs=1e-12)
+    assert gini(array * scale) == pytest.approx(gini(array[::-1]), abs=1e-9)
+    assert -1e-12 <= gini(array) <= 1 + 1e-12
+
+
+# --- quality ------------------------------------------------------------------------------------------------
+
+pairs = st.lists(st.tuples(values, st.integers(0, 4).map(float)), min_size=1, max_size=20)
+
+
+@given(pairs, thresholds, st.sampled_from([0.0, 0.1, 0.25, 0.3, 0.5, 0.7, 0.95]), st.integers(0, 2))
+def test_the_discard_curve_is_that_of_a_slow_count(
+    rows: list[tuple[float, float]], threshold: float, share: float, failures: int
+) -> None:
+    mated = np.array([similarity for similarity, _ in rows])
+    qualities = np.array([quality for _, quality in rows])
+    (point,) = discard_curve(mated, qualities, threshold, [share], failures)
+    # The highest limit on quality that discards no more than the share.
+    limits = [limit for limit in sorted({*qualities.tolist()}) if (qualities < limit).mean() <= share]
+    kept = [similarity for similarity, quality in rows if quality >= limits[-1]]
+    assert (point.lowest_quality, point.discarded) == (limits[-1], len(rows) - len(kept))
+    assert point.fnmr.count == sum(similarity < threshold for similarity in kept) + failures
+    assert point.fnmr.total == len(kept) + failures
+    assert point.ideal <= point.fnmr.value
+
+
+@given(pairs, thresholds, st.sets(st.integers(1, 3), max_size=3))
+def test_bins_hold_every_pair_once(rows: list[tuple[float, float]], threshold: float, inner: set[int]) -> None:
+    similarities = np.array([similarity for similarity, _ in rows])
+    qualities = np.array([quality for _, quality in rows])
+    edges = np.array([0.0, *sorted(inner), 4.0])
+    bins = rates_by_quality(similarities, qualities, similarities, qualities, threshold, edges)
+    for found in bins:
+        last = found.high == 4.0
+        mine = [
+            similarity
+            for similarity, quality in rows
+            if found.low <= quality < found.high or (last and quality == found.high)
+        ]
+        if not mine:
+            assert (found.fnmr, found.fmr) == (None, None)
+            continue
+        assert found.fnmr is not None
+        assert found.fmr is not None
+        assert (found.fnmr.count, found.fnmr.total) == (sum(s < threshold for s in mine), len(mine))
+        assert (found.fmr.count, found.fmr.total) == (sum(s >= threshold for s in mine), len(mine))

@@ -1,0 +1,208 @@
+"""Unit tests of the subject bootstrap."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from math import sqrt
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from fr_core.scoring.bootstrap import (
+    Statistic,
+    fmr_statistic,
+    fnmr_at_fmr_statistic,
+    fnmr_statistic,
+    subject_bootstrap,
+    threshold_statistic,
+)
+from fr_core.scoring.intervals import UndefinedRate, wilson_interval
+
+F64 = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+def f64(*values: float) -> F64:
+    return np.array(values, dtype=np.float64)
+
+
+def i64(*values: int) -> Ints:
+    return np.array(values, dtype=np.int64)
+
+
+def across(people: int) -> tuple[Ints, Ints]:
+    """Everyone against everyone else."""
+    a, b = np.triu_indices(people, 1)
+    return a.astype(np.int64), b.astype(np.int64)
+
+
+def recorded(weights: list[F64]) -> Statistic:
+    """Keeps a copy of the weights that it is asked with."""
+
+    def statistic(given: F64) -> float:
+        weights.append(given.copy())
+        return float(given[0])
+
+    return statistic
+
+
+def test_a_nonmated_comparison_weighs_the_product_of_its_people_and_a_mated_one_its_person() -> None:
+    seen: list[F64] = []
+    # Mated comparisons of 7, 8 and 9, then 7-8, 8-7, 7-9 and 8-9.
+    subject_bootstrap(recorded(seen), i64(7, 8, 9, 7, 8, 7, 8), i64(7, 8, 9, 8, 7, 9, 9), seed=1, replicates=200)
+    assert (seen[0] == 1.0).all()
+    for weights in seen[1:]:
+        seven, eight, nine = weights[:3]
+        assert seven + eight + nine == 3
+        assert list(weights[3:]) == [seven * eight, seven * eight, seven * nine, eight * nine]
+    assert {tuple(weights[:3]) for weights in seen[1:]} >= {(1, 1, 1), (3, 0, 0), (0, 2, 1)}
+
+
+def test_the_same_seed_gives_the_same_interval_and_another_one_does_not() -> None:
+    scores, (a, b) = np.random.default_rng(1).normal(size=190), across(20)
+    first, again, other = (
+        subject_bootstrap(fmr_statistic(scores, 1.0), a, b, seed=seed, replicates=100) for seed in (1, 1, 2)
+    )
+    assert first == again
+    assert (first.low, first.high) != (other.low, other.high)
+    assert first.value == other.value
+    assert (first.subjects, first.replicates, first.confidence) == (20, 100, 0.95)
+
+
+def test_it_holds_the_true_rate_where_an_interval_of_independent_trials_does_not() -> None:
+    """People who look like everyone: each one's similarities share a term, which Wilson's interval knows nothing of."""
+    rng, (a, b) = np.random.default_rng(3), across(60)
+    true = 1.0 - NormalDist().cdf(1.2 / sqrt(1.5))
+    held = held_by_wilson = 0
+    for seed in range(200):
+        person = rng.normal(0.0, 0.5, 60)
+        scores = rng.normal(size=len(a)) + person[a] + person[b]
+        found = subject_bootstrap(fmr_statistic(scores, 1.2), a, b, seed=seed, replicates=200)
+        wilson = wilson_interval(int((scores >= 1.2).sum()), len(scores))
+        held += found.low <= true <= found.high
+        held_by_wilson += wilson.low <= true <= wilson.high
+    assert held / 200 > 0.9
+    assert held_by_wilson / 200 < 0.6
+
+
+def test_a_wider_confidence_is_a_wider_interval() -> None:
+    scores, (a, b) = np.random.default_rng(1).normal(size=780), across(40)
+    narrow, wide = (
+        subject_bootstrap(threshold_statistic(scores, 0.1), a, b, seed=1, confidence=confidence)
+        for confidence in (0.5, 0.99)
+    )
+    assert wide.low < narrow.low < narrow.value < narrow.high < wide.high
+
+
+def test_mated_failed_and_nonmated_pairs_are_resampled_together() -> None:
+    rng, (a, b) = np.random.default_rng(1), across(40)
+    people = np.arange(40)
+    scores = rng.normal(size=780)
+    statistic = fnmr_at_fmr_statistic(rng.normal(2, 1, 36), scores, 0.1, failures=4)
+    found = subject_bootstrap(statistic, np.concatenate([people, a]), np.concatenate([people, b]), seed=1)
+    assert 0.1 <= found.low < found.value < found.high
+
+
+def test_what_all_resamples_agree_on_has_no_interval() -> None:
+    with pytest.raises(UndefinedRate, match="resamples agree"):
+        subject_bootstrap(fmr_statistic(np.zeros(190), 0.5), *across(20), seed=1)
+
+
+def test_a_figure_that_many_resamples_lack_is_undefined() -> None:
+    # One comparison alone: one half of all resamples draw one of its two people twice.
+    with pytest.raises(UndefinedRate, match="of 1000 resamples leave nothing to measure"):
+        subject_bootstrap(fmr_statistic(f64(0.9), 0.5), i64(1), i64(2), seed=1)
+
+
+def test_few_resamples_without_a_figure_are_left_out_and_counted() -> None:
+    calls = 0
+
+    def statistic(weights: F64) -> float:
+        nonlocal calls
+        calls += 1
+        if calls == 5:
+            raise UndefinedRate("Nothing to measure.")
+        return float(weights[0])
+
+    assert subject_bootstrap(statistic, *across(3), seed=1, replicates=100).replicates == 99
+
+
+def test_fewer_than_two_people_are_not_resampled() -> None:
+    for people in (i64(), i64(1, 1)):
+        with pytest.raises(UndefinedRate, match="fewer than two"):
+            subject_bootstrap(fnmr_statistic(f64(0.1, 0.9), 0.5), people, people, seed=1)
+
+
+def test_bad_input_is_refused() -> None:
+    statistic, a, b = fmr_statistic(f64(0.1, 0.6, 0.9), 0.5), *across(3)
+    with pytest.raises(ValueError, match="i64"):
+        subject_bootstrap(statistic, a.astype(np.int32), b, seed=1)
+    with pytest.raises(ValueError, match="as many second ones"):
+        subject_bootstrap(statistic, a, b[:2], seed=1)
+    with pytest.raises(ValueError, match="at least 2 replicates"):
+        subject_bootstrap(statistic, a, b, seed=1, replicates=1)
+    with pytest.raises(ValueError, match="confidence"):
+        subject_bootstrap(statistic, a, b, seed=1, confidence=1.0)
+
+
+@pytest.mark.parametrize(
+    "statistic",
+    [
+        fmr_statistic(f64(0.1, 0.2), 0.5),
+        fnmr_statistic(f64(0.1), 0.5, failures=1),
+        threshold_statistic(f64(0.1, 0.2), 0.5),
+        fnmr_at_fmr_statistic(f64(), f64(0.1), 1.0, failures=1),
+    ],
+)
+def test_a_figure_of_two_comparisons_takes_two_weights(statistic: Statistic) -> None:
+    statistic(f64(1, 1))
+    for weights in (f64(1), f64(1, 1, 1)):
+        with pytest.raises(ValueError, match="need as many pairs of subjects"):
+            statistic(weights)
+
+
+def test_bad_scores_are_refused() -> None:
+    bad, good = f64(np.nan), f64(0.5)
+    refused: list[Callable[[], Statistic]] = [
+        lambda: fmr_statistic(bad, 0.5),
+        lambda: fmr_statistic(good, np.nan),
+        lambda: fnmr_statistic(bad, 0.5),
+        lambda: fnmr_statistic(good, np.nan),
+        lambda: fnmr_statistic(good, 0.5, failures=-1),
+        lambda: threshold_statistic(bad, 1.0),
+        lambda: threshold_statistic(good, 2.0),
+        lambda: fnmr_at_fmr_statistic(bad, good, 1.0),
+        lambda: fnmr_at_fmr_statistic(good, good, 1.0, failures=-1),
+    ]
+    for make in refused:
+        with pytest.raises(ValueError):
+            make()
+    with pytest.raises(UndefinedRate, match="cannot support"):
+        threshold_statistic(good, 0.1)
+
+
+def test_a_target_far_down_the_list_is_found_as_well() -> None:
+    """The highest half weighs nothing in this resample, so that a look at the highest few finds nothing."""
+    scores = np.arange(10_000, dtype=np.float64)
+    weights = np.where(scores >= 5000, 0.0, 1.0)
+    assert threshold_statistic(scores, 0.01)(weights) == np.nextafter(4949.0, np.inf)
+
+
+def test_rounding_does_not_take_a_false_match_away() -> None:
+    scores = np.arange(100, dtype=np.float64)
+    assert 0.29 * 100 < 29
+    assert threshold_statistic(scores, 0.29)(np.ones(100)) == np.nextafter(70.0, np.inf)
+
+
+@pytest.mark.slow
+def test_a_thousand_replicates_of_a_million_comparisons_take_seconds() -> None:
+    a, b = across(1415)
+    scores = np.random.default_rng(1).normal(size=len(a))
+    for statistic in (fmr_statistic(scores, 3.0), threshold_statistic(scores, 1e-3)):
+        begun = time.process_time()
+        found = subject_bootstrap(statistic, a, b, seed=1)
+        assert found.low < found.value < found.high
+        assert time.process_time() - begun < 15.0

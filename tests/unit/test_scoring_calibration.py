@@ -1,0 +1,370 @@
+"""A calibration: its table of rates, what it answers, what it refuses, and that it comes back from JSON unchanged."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import date
+from functools import partial
+from math import inf, log10, nan
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from fr_core.scoring.bootstrap import fmr_statistic, subject_bootstrap
+from fr_core.scoring.calibration import Calibration, Provenance, fit_calibration
+from fr_core.scoring.calibration_json import from_json, to_json
+from fr_core.scoring.calibrators import LogisticCurve, LrCalibrator, StepCurve, fit_logistic, fit_steps
+from fr_core.scoring.intervals import Interval, UndefinedRate, rate, wilson_interval
+from fr_core.scoring.rate_table import RateTable, rate_table
+from fr_core.scoring.verification import threshold_at_fmr
+
+F64 = npt.NDArray[np.float64]
+
+PROVENANCE = Provenance(
+    dataset="made by hand",
+    manifest_sha256="0123456789abcdef" * 4,
+    people=12,
+    model_id="none/1",
+    measured_on=date(2026, 11, 25),
+    settings={"detector": "640", "flip": "no"},
+)
+
+
+def f64(*values: float) -> F64:
+    return np.array(values, dtype=np.float64)
+
+
+def small() -> Calibration:
+    """Five non-mated comparisons and four mated ones, two of which are too low, and a failure of each kind."""
+    mated, nonmated = f64(0.2, 0.35, 0.6, 0.7), f64(0.0, 0.1, 0.2, 0.3, 0.4)
+    return fit_calibration(mated, nonmated, PROVENANCE, mated_failures=1, nonmated_failures=2)
+
+
+def large() -> tuple[F64, F64]:
+    rng = np.random.default_rng(5)
+    return rng.normal(0.55, 0.15, 30_000), rng.normal(0.05, 0.1, 300_000)
+
+
+# --- rates --------------------------------------------------------------------------------------------------
+
+
+def test_rates_are_those_observed_at_a_threshold() -> None:
+    found = small()
+    at = np.nextafter(0.3, 1)
+    assert found.fmr_at(at) == rate(1, 5)
+    assert found.fmr_at(0.4) == rate(1, 5)
+    assert found.fnmr_at(0.35) == rate(1 + 1, 5)
+    assert found.fnmr_at(0.6) == rate(2 + 1, 5)
+
+
+def test_failures_are_counted_and_stay_in_the_denominator() -> None:
+    rates = small().rates
+    assert (rates.mated, rates.mated_failures, rates.nonmated, rates.nonmated_failures) == (5, 1, 5, 2)
+    assert small().fnmr_at(-inf) == rate(1, 5)
+
+
+def test_beyond_all_similarities_all_or_none_are_accepted() -> None:
+    found = small()
+    assert (found.fmr_at(-inf).count, found.fnmr_at(-1.0).count) == (5, 1)
+    assert (found.fmr_at(0.9).count, found.fnmr_at(0.9).count, found.fnmr_at(inf).count) == (0, 5, 5)
+    assert found.fmr_at(inf) == rate(0, 5)
+
+
+def test_between_two_rows_the_worse_count_is_given() -> None:
+    table = RateTable((0.0, 1.0, 2.0), (9, 5, 0), (0, 3, 7), 9, 7, 0, 0)
+    assert (table.fmr_at(0.99).count, table.fmr_at(1.0).count, table.fmr_at(1.01).count) == (9, 5, 5)
+    assert (table.fnmr_at(0.99).count, table.fnmr_at(1.0).count, table.fnmr_at(1.01).count) == (3, 3, 7)
+
+
+def test_the_confidence_is_that_of_the_calibration() -> None:
+    found = fit_calibration(f64(0.2, 0.6), f64(0.0, 0.4), PROVENANCE, confidence=0.9)
+    assert found.fmr_at(0.3).interval == wilson_interval(1, 2, 0.9)
+
+
+@pytest.mark.parametrize("target", [1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0])
+def test_the_threshold_at_a_false_match_rate_is_that_of_the_comparisons(target: float) -> None:
+    mated, nonmated = large()
+    found = rate_table(mated, nonmated)
+    exact = threshold_at_fmr(nonmated, target)
+    threshold = found.threshold_at_fmr(target)
+    assert found.fmr_at(threshold).value <= target
+    # At target 1 the table goes down to the lowest similarity of all, which may be a mated one.
+    assert threshold == exact if target < 1.0 else threshold <= exact
+
+
+def test_a_table_of_many_comparisons_is_compact_and_close() -> None:
+    mated, nonmated = large()
+    found = rate_table(mated, nonmated)
+    assert len(found.thresholds) < 1500
+    for threshold in np.linspace(-0.2, 0.9, 200):
+        for shown, observed in (
+            (found.fmr_at(threshold).count, int((nonmated >= threshold).sum())),
+            (found.fnmr_at(threshold).count, int((mated < threshold).sum())),
+        ):
+            assert observed <= shown <= observed * 1.021 + 1
+
+
+def test_a_false_match_rate_that_needs_more_comparisons_is_undefined() -> None:
+    found = small()
+    assert found.threshold_at_fmr(0.2) == np.nextafter(0.3, 1)
+    with pytest.raises(UndefinedRate, match=r"not supported by this many comparisons: 5 .* below 0\.2,"):
+        found.threshold_at_fmr(0.19)
+
+
+def test_targets_and_thresholds_are_checked() -> None:
+    found = small()
+    for target in (0.0, 1.1, nan):
+        with pytest.raises(ValueError, match="target"):
+            found.threshold_at_fmr(target)
+    for ask in (found.fmr_at, found.fnmr_at):
+        with pytest.raises(ValueError, match="threshold is not a number"):
+            ask(nan)
+
+
+def test_a_table_needs_both_kinds_and_checked_input() -> None:
+    for mated, nonmated in ((f64(), f64(0.1)), (f64(0.1), f64())):
+        with pytest.raises(UndefinedRate, match="one mated and one non-mated"):
+            rate_table(mated, nonmated, mated_failures=3, nonmated_failures=3)
+    with pytest.raises(ValueError, match="finite"):
+        rate_table(f64(nan), f64(0.1))
+    for failures in ((-1, 0), (0, -1)):
+        with pytest.raises(ValueError, match="failures"):
+            rate_table(f64(0.5), f64(0.1), *failures)
+    with pytest.raises(ValueError, match="confidence"):
+        rate_table(f64(0.5), f64(0.1), confidence=1.0)
+
+
+# --- identification by a model ------------------------------------------------------------------------------
+
+
+def test_a_search_is_so_many_chances_of_a_false_match() -> None:
+    found = small()
+    expected = found.fpir_at(0.4, 3)
+    assert expected.value == pytest.approx(1 - 0.8**3)
+    interval = wilson_interval(1, 5)
+    assert (expected.interval.low, expected.interval.high) == pytest.approx(
+        (1 - (1 - interval.low) ** 3, 1 - (1 - interval.high) ** 3)
+    )
+    assert found.fpir_at(0.4, 1).value == pytest.approx(0.2)
+    assert found.fpir_at(-1.0, 10).value == 1.0
+    assert found.fpir_at(0.9, 10**12).value == 0.0
+    # No false match was seen; that there is none is not said.
+    assert found.fpir_at(0.9, 10**12).interval.high == 1.0
+
+
+def test_the_threshold_at_a_false_positive_identification_rate() -> None:
+    mated, nonmated = large()
+    found = fit_calibration(mated, nonmated, PROVENANCE)
+    threshold = found.threshold_at_fpir(0.1, 1000)
+    assert threshold == pytest.approx(threshold_at_fmr(nonmated, 0.1 / 1000), abs=0.01)
+    assert 0.09 < found.fpir_at(threshold, 1000).value <= 0.1
+    with pytest.raises(UndefinedRate, match="not supported by this many comparisons"):
+        found.threshold_at_fpir(0.1, 1_000_000)
+    with pytest.raises(UndefinedRate, match="not supported by this many comparisons"):
+        found.threshold_at_fpir(1e-310, 10)
+
+
+def test_a_gallery_has_people_and_a_target_its_range() -> None:
+    found = small()
+    for ask in (partial(found.fpir_at, 0.4), partial(found.threshold_at_fpir, 0.5)):
+        with pytest.raises(ValueError, match="at least 1 person"):
+            ask(0)
+    for target in (0.0, 1.0, nan):
+        with pytest.raises(ValueError, match="target"):
+            found.threshold_at_fpir(target, 10)
+
+
+# --- bootstrap, evidence, provenance ------------------------------------------------------------------------
+
+
+def test_bootstrap_limits_are_beside_the_wilson_ones() -> None:
+    found = small()
+    row = found.threshold_at_fmr(0.2)
+    wider = found.with_bootstrap({row: Interval(0.0, 0.6, 0.95)})
+    assert wider.rates.fmr_bootstrap_at(row) == Interval(0.0, 0.6, 0.95)
+    assert wider.fmr_at(row) == found.fmr_at(row)
+    # .36 shares its row with .35, which has none.
+    assert row < 0.35
+    for calibration, threshold in ((found, row), (wider, 0.36), (wider, 0.29)):
+        with pytest.raises(UndefinedRate, match="No bootstrap interval"):
+            calibration.rates.fmr_bootstrap_at(threshold)
+    assert wider.rates.fmr_bootstrap_at(np.nextafter(row, 1)) == Interval(0.0, 0.6, 0.95)
+
+
+def test_bootstrap_limits_are_checked() -> None:
+    found = small()
+    row = found.threshold_at_fmr(0.2)
+    with pytest.raises(ValueError, match="thresholds of the table"):
+        found.with_bootstrap({0.123: Interval(0.0, 0.6, 0.95)})
+    for bad in (Interval(0.5, 0.4, 0.95), Interval(0.0, 1.1, 0.95), Interval(0.0, 0.1, 1.0)):
+        with pytest.raises(ValueError, match=r"bootstrap|confidence"):
+            found.with_bootstrap({row: bad})
+
+
+def test_a_resampling_of_subjects_can_be_kept_in_a_calibration() -> None:
+    rng = np.random.default_rng(2)
+    mated, nonmated = rng.normal(0.5, 0.1, 50), rng.normal(0.1, 0.2, 300)
+    one, other = rng.integers(0, 15, 300), rng.integers(15, 30, 300)
+    found = fit_calibration(mated, nonmated, PROVENANCE)
+    row = found.threshold_at_fmr(0.1)
+    drawn = subject_bootstrap(fmr_statistic(nonmated, row), one, other, seed=1, replicates=50)
+    limits = found.with_bootstrap({row: Interval(drawn.low, drawn.high, drawn.confidence)}).rates.fmr_bootstrap_at(row)
+    assert limits.low < found.fmr_at(row).value == drawn.value < limits.high
+
+
+def test_evidence_is_that_of_the_calibrator() -> None:
+    found = small()
+    assert found.log10_lr(0.3) == found.likelihood.evidence(0.3)
+    assert not found.log10_lr(0.8).supported
+
+
+def test_comparisons_that_do_not_overlap_are_calibrated_with_steps() -> None:
+    mated, nonmated = f64(0.6, 0.7), f64(0.1, 0.2, 0.3)
+    with pytest.raises(UndefinedRate, match="calibrate with steps"):
+        fit_calibration(mated, nonmated, PROVENANCE)
+    found = fit_calibration(mated, nonmated, PROVENANCE, fit=fit_steps)
+    assert 0 < found.log10_lr(0.65).log10_lr <= log10(3 + 1)
+
+
+@pytest.mark.parametrize(("weakest", "strongest"), [(-0.1, 1.0), (-1.0, 0.1)])
+def test_limits_beyond_the_number_of_comparisons_are_refused(weakest: float, strongest: float) -> None:
+    likelihood = LrCalibrator(LogisticCurve(0.0, 1.0), weakest, strongest, 0.0, 1.0)
+    with pytest.raises(ValueError, match="exceed what the number of comparisons can support"):
+        Calibration(PROVENANCE, small().rates, likelihood)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dataset": ""},
+        {"model_id": ""},
+        {"people": 1},
+        {"manifest_sha256": "0" * 63},
+        {"manifest_sha256": "0" * 65},
+        {"manifest_sha256": "A" * 64},
+    ],
+)
+def test_provenance_is_whole(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"names|at least 2 people|SHA-256"):
+        replace(PROVENANCE, **change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"thresholds": (0.0, 1.0)},
+        {"thresholds": (0.0, 2.0, 1.0)},
+        {"thresholds": (0.0, 1.0, inf)},
+        {"false_matches": (9, 10, 0)},
+        {"false_matches": (8, 5, 0)},
+        {"false_matches": (9, 5, 1)},
+        {"false_non_matches": (0, 8, 7)},
+        {"false_non_matches": (1, 3, 7)},
+        {"false_non_matches": (0, 3, 6)},
+        {"mated_failures": -1},
+        {"nonmated_failures": -1},
+        {"confidence": 0.0},
+    ],
+)
+def test_a_table_that_contradicts_itself_is_refused(change: dict[str, Any]) -> None:
+    table = RateTable((0.0, 1.0, 2.0), (9, 5, 0), (0, 3, 7), 9, 7, 0, 0)
+    with pytest.raises(ValueError, match=r"table|thresholds|[Ff]alse|failures|confidence"):
+        replace(table, **change)
+
+
+def test_a_table_of_no_comparisons_is_refused() -> None:
+    for counts in (((0, 0), (0, 1), 0, 1, 0, 0), ((1, 0), (2, 2), 1, 2, 0, 2)):
+        with pytest.raises(ValueError, match="at least one mated and one non-mated"):
+            RateTable((0.0, 1.0), *counts)
+
+
+# --- JSON ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fit", [fit_logistic, fit_steps])
+def test_a_calibration_comes_back_from_json_unchanged(fit: Any) -> None:
+    mated, nonmated = large()
+    found = fit_calibration(mated[:1000], nonmated[:5000], PROVENANCE, mated_failures=2, fit=fit)
+    assert isinstance(found.likelihood.curve, LogisticCurve if fit is fit_logistic else StepCurve)
+    limits = {found.threshold_at_fmr(target): Interval(0, 1, 0.9) for target in (0.01, 0.1)}  # 0 and 1 are written .0
+    for calibration in (found, found.with_bootstrap(limits)):
+        text = to_json(calibration)
+        assert from_json(text) == calibration
+        assert to_json(from_json(text)) == text
+        assert json.loads(text)["version"] == 1
+
+
+def changed(path: str, value: Any) -> str:
+    """The JSON of a small calibration with the value at a dotted path set, or with None removed."""
+    document = json.loads(to_json(small()))
+    *parents, key = path.split(".")
+    place = document
+    for parent in parents:
+        place = place[parent]
+    if value is None:
+        del place[key]
+    else:
+        place[key] = value
+    return json.dumps(document)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        ("extra", 1, "In the calibration, extra is not known"),
+        ("provenance.extra", 1, "In provenance, extra is not known"),
+        ("rates.extra", 1, "In rates, extra is not known"),
+        ("likelihood.extra", 1, "In likelihood, extra is not known"),
+        ("likelihood.curve.extra", 1, "In curve, extra is not known"),
+        ("rates", None, "In the calibration, rates is missing"),
+        ("provenance.people", None, "In provenance, people is missing"),
+        ("provenance.people", True, "people must be a whole number"),
+        ("provenance.people", 12.0, "people must be a whole number"),
+        ("provenance.settings", {"flip": 1}, "each of settings must be a text"),
+        ("provenance.measured_on", "yesterday", "measured_on must be a day"),
+        ("provenance.manifest_sha256", "0", "SHA-256"),
+        ("rates.thresholds", "0.1", "thresholds must be a list"),
+        ("rates.thresholds", [0, 1], "each of thresholds must be a number with a decimal point"),
+        ("rates.false_matches", [5, 0], "all columns are as long"),
+        ("rates.bootstrap", [[0.0, 0.0, 1.0]], "each of bootstrap must be .threshold, low, high, confidence"),
+        ("rates.bootstrap", [[0.123, 0.0, 1.0, 0.95]], "for thresholds of the table"),
+        ("rates.bootstrap", [["0", 0.0, 1.0, 0.95]], "each of bootstrap must be"),
+        ("rates.nonmated", 6, "False matches fall"),
+        ("likelihood.strongest", 3.0, "exceed what the number of comparisons"),
+        ("likelihood.curve.kind", "line", "kind must be logistic or steps"),
+        ("likelihood.curve.slope", -1.0, "slope above 0"),
+        ("format", "another", "not a calibration of FR Core"),
+        ("format", None, "not a calibration of FR Core"),
+        ("version", 2, "version 2, and this release reads 1: install a newer one"),
+        ("version", 0, "version of this calibration is not a number from 1"),
+        ("version", True, "version of this calibration is not a number from 1"),
+        ("version", "1", "version of this calibration is not a number from 1"),
+    ],
+)
+def test_json_that_is_not_such_a_calibration_is_refused(path: str, value: Any, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        from_json(changed(path, value))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "not JSON, see line 1"),
+        ("{", "not JSON"),
+        ("[]", "not a calibration of FR Core"),
+        ('{"format": NaN}', "not finite"),
+        ('{"format": 1, "format": 2}', "comes twice"),
+        ("[" * 100_000, "nested too deep"),
+    ],
+)
+def test_what_is_no_calibration_at_all_is_refused(text: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        from_json(text)
+
+
+def test_a_number_too_large_for_a_float_is_refused() -> None:
+    with pytest.raises(ValueError, match="a lowest and a highest"):
+        from_json(changed("likelihood.highest", 1.5).replace('"highest": 1.5', '"highest": 1e999'))
