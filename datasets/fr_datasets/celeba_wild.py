@@ -7,7 +7,7 @@ from pathlib import Path
 from fr_datasets.errors import DatasetMalformed, require_file
 from fr_datasets.manifests import load_manifest
 from fr_datasets.tables import read_table
-from fr_datasets.values import PairSet, VerificationPair
+from fr_datasets.values import Counts, PairSet, VerificationPair, count_pairs
 
 COLUMNS = ("same", "identity_a", "file_a", "identity_b", "file_b")
 
@@ -32,3 +32,8 @@ def pairs(root: Path) -> PairSet:
         b = require_file(root / "images" / row["identity_b"] / row["file_b"], named_by)
         found.append(VerificationPair(a, b, mated))
     return PairSet("celeba_wild", load_manifest("celeba_wild").terms, tuple(found))
+
+
+def contents(root: Path) -> Counts:
+    """Read the list, and count; errors are those of `pairs`."""
+    return count_pairs(pairs(root).pairs)

@@ -7,7 +7,7 @@ from pathlib import Path
 from fr_datasets.errors import DatasetMalformed, require_file
 from fr_datasets.manifests import load_manifest
 from fr_datasets.tables import read_table
-from fr_datasets.values import PairSet, VerificationPair
+from fr_datasets.values import Counts, PairSet, VerificationPair, count_pairs
 
 COLUMNS = ("file_x", "file_y", "Decision")
 DECISIONS = {"Yes": True, "No": False}
@@ -30,3 +30,8 @@ def pairs(root: Path) -> PairSet:
         a, b = (require_file(root / row[column], named_by) for column in ("file_x", "file_y"))
         found.append(VerificationPair(a, b, mated))
     return PairSet("deepface", load_manifest("deepface").terms, tuple(found))
+
+
+def contents(root: Path) -> Counts:
+    """Read the list, and count; errors are those of `pairs`."""
+    return count_pairs(pairs(root).pairs)

@@ -1,4 +1,4 @@
-"""What can be wrong with a data set on disk.
+"""What can be wrong with a data set on disk, or on its way there.
 
 These errors name files of the set, even where a file is called after a person, as in LFW: whoever runs an evaluation
 has to find the file. They are raised on the evaluating machine only and never reach a log of the server.
@@ -7,18 +7,47 @@ has to find the file. They are raised on the evaluating machine only and never r
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from fr_core.errors import FrError
 
 
 class DatasetError(FrError):
-    """A data set cannot be used as it lies there."""
+    """A data set cannot be used as it lies there.
+
+    Attributes:
+        code: what went wrong, as `fr dataset` prints it; `reason` is for what the API answers, and stays empty.
+    """
+
+    code: ClassVar[str] = "DATASET_UNUSABLE"
+
+
+class DatasetUnknown(DatasetError):
+    """There is no data set of that name."""
+
+    code = "DATASET_UNKNOWN"
+    remedy = "`fr dataset list` shows the names."
 
 
 class DatasetMissing(DatasetError):
     """A file or folder of the data set is absent."""
 
-    remedy = "Complete the data set; docs/evaluation.md shows how its folder must look."
+    code = "DATASET_MISSING"
+    remedy = "Complete the data set; docs/datasets.md shows how its folder must look."
+
+
+class DatasetIncomplete(DatasetError):
+    """A data set holds another number of people, photos or pairs than its manifest says."""
+
+    code = "DATASET_INCOMPLETE"
+    remedy = "Complete the data set, or say --partial where a part of it is meant."
+
+
+class DatasetNotLinked(DatasetError):
+    """Nobody has said where the data set lies."""
+
+    code = "DATASET_NOT_LINKED"
+    remedy = "Run `fr dataset link NAME --root DIR`, or `fr dataset fetch NAME`."
 
 
 class DatasetMalformed(DatasetError):
@@ -30,12 +59,56 @@ class DatasetMalformed(DatasetError):
         what: what is wrong with it, without a full stop.
     """
 
+    code = "DATASET_MALFORMED"
     remedy = "Restore the list as its authors published it."
 
     def __init__(self, path: Path, line: int, what: str) -> None:
         super().__init__(f"{path}, line {line}: {what}.", line=str(line))
         self.path = path
         self.line = line
+
+
+class BinMalformed(DatasetError):
+    """A .bin file of InsightFace breaks its format, or holds more than crops and labels."""
+
+    code = "DATASET_MALFORMED"
+    remedy = (
+        "Use the file as InsightFace published it, or write (list of bytes, list of bool) by pickle protocol 3 to 5."
+    )
+
+
+class TermsNotAccepted(DatasetError):
+    """Nobody accepted the terms of a data set that was to be fetched."""
+
+    code = "TERMS_NOT_ACCEPTED"
+    remedy = "Read the terms with `fr dataset info NAME`, and say --accept-terms where you accept them."
+
+
+class ChecksumMismatch(DatasetError):
+    """A file is not the one that its authors published."""
+
+    code = "CHECKSUM_MISMATCH"
+    remedy = "Remove the file and fetch it again, or take it from its authors."
+
+
+class ArchiveRefused(DatasetError):
+    """An archive is damaged, or holds what must not be unpacked."""
+
+    code = "ARCHIVE_REFUSED"
+    remedy = "Nothing of it was unpacked. Take the archive from the authors of the set."
+
+
+class FetchFailed(DatasetError):
+    """No source delivered a file."""
+
+    code = "FETCH_FAILED"
+    remedy = "What has come is kept: run the command again to go on."
+
+
+class NoSource(FetchFailed):
+    """The set can only be placed by hand."""
+
+    remedy = ""
 
 
 def require_file(path: Path, named_by: str) -> Path:

@@ -1,119 +1,75 @@
-"""Labeled Faces in the Wild: the pairs of View 2, and the people sets, by the official lists.
+"""Labeled Faces in the Wild: the pairs of View 1 and View 2, and the people sets, by the official lists.
 
-A photo's path is built from the name and the number in the list, never by its place in a sorted folder: one missing
-file would shift all that follow.
+The root holds the lists. The people's folders lie in it, or in `images`, or in the folder of one of LFW's archives.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
-from fr_datasets.errors import DatasetMalformed, require_file
+from fr_datasets.errors import DatasetMissing
+from fr_datasets.folders import choose_folder
+from fr_datasets.lfw_lists import read_dev_pairs, read_dev_people, read_pairs, read_people
 from fr_datasets.manifests import load_manifest
-from fr_datasets.tables import read_lines
-from fr_datasets.values import PairSet, PeopleSet, Person, VerificationPair
+from fr_datasets.values import Counts, PairSet, PeopleSet, count_pairs, count_people
+
+Part = Literal["train", "test"]
+
+# The folders that the archives unpack to, and the spellings under which they are passed on.
+FOLDERS = (
+    "images",
+    "lfw",
+    "lfw_funneled",
+    "lfw-funneled",
+    "lfw-deepfunneled",
+    "lfw_deepfunneled",
+)
+# The part of View 1, and the end of the names of its lists.
+DEV_PARTS: Mapping[Part, str] = {"train": "DevTrain.txt", "test": "DevTest.txt"}
+
+
+def view1(root: Path, part: Part) -> PairSet:
+    """The pairs of `root`/pairsDevTrain.txt or pairsDevTest.txt, for development; errors are those of `view2`."""
+    pairs = read_dev_pairs(root / f"pairs{DEV_PARTS[part]}", choose_folder(root, FOLDERS))
+    return PairSet(f"lfw/view1-{part}", load_manifest("lfw").terms, pairs)
+
+
+def view1_people(root: Path, part: Part) -> PeopleSet:
+    """The people of `root`/peopleDevTrain.txt or peopleDevTest.txt, disjoint; errors are those of `view2`."""
+    found = read_dev_people(root / f"people{DEV_PARTS[part]}", choose_folder(root, FOLDERS))
+    return PeopleSet(f"lfw/view1-{part}", load_manifest("lfw").terms, found)
 
 
 def view2(root: Path) -> PairSet:
-    """The pairs of `root`/pairs.txt, with photos under `root`/images; errors are those of `read_pairs`."""
-    return PairSet("lfw", load_manifest("lfw").terms, read_pairs(root / "pairs.txt", root / "images"))
+    """The pairs of `root`/pairs.txt, in folds, for the figures that are reported.
+
+    Raises:
+        DatasetMissing: the list, or a photo that it names, is absent.
+        DatasetMalformed: a line breaks the rule.
+        DatasetError: photos lie in several folders.
+    """
+    return PairSet("lfw", load_manifest("lfw").terms, read_pairs(root / "pairs.txt", choose_folder(root, FOLDERS)))
 
 
 def people(root: Path) -> PeopleSet:
-    """The people of `root`/people.txt, with photos under `root`/images; errors are those of `read_people`."""
-    return PeopleSet("lfw", load_manifest("lfw").terms, read_people(root / "people.txt", root / "images"))
+    """The people of `root`/people.txt; errors are those of `view2`."""
+    return PeopleSet("lfw", load_manifest("lfw").terms, read_people(root / "people.txt", choose_folder(root, FOLDERS)))
 
 
-def photo_path(images: Path, name: str, number: int) -> Path:
-    """Where photo `number`, from 1, of the person `name` lies: NAME/NAME_0001.jpg."""
-    return images / name / f"{name}_{number:04d}.jpg"
-
-
-def read_pairs(pairs_file: Path, images: Path) -> tuple[VerificationPair, ...]:
-    """Read a list of pairs by the rule of View 2.
-
-    The header holds the number of folds F and of pairs of each class N, such as "10 300". F blocks follow, each with N
-    lines "name number number" (mated), then N lines "name number name number" (not mated).
-
-    Raises:
-        DatasetMissing: the list, or a photo that it names, is absent.
-        DatasetMalformed: a line breaks the rule.
-    """
-    lines = _lines(pairs_file)
-    header = lines[0].split()
-    if len(header) != 2:
-        raise DatasetMalformed(pairs_file, 1, "the header must hold two numbers: folds, and pairs of each class")
-    folds, per_class = (_number(pairs_file, 1, text) for text in header)
-    if len(lines) != 1 + folds * 2 * per_class:
-        what = f"the header promises {folds * 2 * per_class} pairs, and {len(lines) - 1} follow"
-        raise DatasetMalformed(pairs_file, len(lines), what)
-    pairs = []
-    for index, text in enumerate(lines[1:]):
-        fold, place = divmod(index, 2 * per_class)
-        pairs.append(_pair(pairs_file, index + 2, text, images, fold + 1, mated=place < per_class))
-    return tuple(pairs)
-
-
-def read_people(people_file: Path, images: Path) -> tuple[Person, ...]:
-    """Read a list of people sets: the number of sets, then for each set its size and as many lines "name photos".
-
-    Raises:
-        DatasetMissing: the list, or a photo that it names, is absent.
-        DatasetMalformed: a line breaks the rule.
-    """
-    lines = _lines(people_file)
-    sets = _number(people_file, 1, lines[0])
-    found: list[Person] = []
-    at = 1
-    for _ in range(sets):
-        if at >= len(lines):
-            raise DatasetMalformed(people_file, len(lines), f"the list ends before its {sets} sets do")
-        size = _number(people_file, at + 1, lines[at])
-        if at + size >= len(lines):
-            raise DatasetMalformed(people_file, at + 1, f"fewer than {size} people follow")
-        found += [_person(people_file, n + 1, lines[n], images) for n in range(at + 1, at + 1 + size)]
-        at += 1 + size
-    if at != len(lines):
-        raise DatasetMalformed(people_file, at + 1, f"the list goes on after its {sets} sets")
-    return tuple(found)
-
-
-def _pair(path: Path, line: int, text: str, images: Path, fold: int, *, mated: bool) -> VerificationPair:
-    fields = text.split()
-    if len(fields) != (3 if mated else 4):
-        form = "name number number" if mated else "name number name number"
-        raise DatasetMalformed(path, line, f"expected `{form}`, found {len(fields)} fields")
-    name_a, number_a = fields[:2]
-    name_b, number_b = (name_a, fields[2]) if mated else fields[2:]
-    if not mated and name_a == name_b:
-        raise DatasetMalformed(path, line, "a pair of two people names the same person twice")
-    named_by = f"line {line} of {path.name}"
-    a = require_file(photo_path(images, name_a, _number(path, line, number_a)), named_by)
-    b = require_file(photo_path(images, name_b, _number(path, line, number_b)), named_by)
-    return VerificationPair(a, b, mated, fold)
-
-
-def _person(path: Path, line: int, text: str, images: Path) -> Person:
-    fields = text.split()
-    if len(fields) != 2:
-        raise DatasetMalformed(path, line, f"expected `name photos`, found {len(fields)} fields")
-    name, count = fields[0], _number(path, line, fields[1])
-    named_by = f"line {line} of {path.name}"
-    return Person(name, tuple(require_file(photo_path(images, name, n), named_by) for n in range(1, count + 1)))
-
-
-def _lines(path: Path) -> list[str]:
-    lines = read_lines(path)
-    while lines and not lines[-1].strip():
-        lines.pop()
-    if not lines:
-        raise DatasetMalformed(path, 1, "the list is empty")
-    return lines
-
-
-def _number(path: Path, line: int, text: str) -> int:
-    """A whole number from 1."""
-    text = text.strip()
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise DatasetMalformed(path, line, f"expected a whole number from 1, found {text!r}")
-    return int(text)
+def contents(root: Path) -> Counts:
+    """Read every list that is there, of View 1, View 2 and people, and count; errors are those of `view2`."""
+    counts: dict[str, int] = {}
+    if (root / "pairs.txt").is_file():
+        counts |= count_pairs(view2(root).pairs)
+    if (root / "people.txt").is_file():
+        counts |= count_people(people(root).people)
+    for part, name in DEV_PARTS.items():
+        if (root / f"pairs{name}").is_file():
+            counts[f"view1_{part}_pairs"] = len(view1(root, part).pairs)
+        if (root / f"people{name}").is_file():
+            counts[f"view1_{part}_people"] = len(view1_people(root, part).people)
+    if not counts:
+        raise DatasetMissing(f"The folder {root} holds none of LFW's lists, such as pairs.txt and people.txt.")
+    return counts

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from fr_datasets.errors import DatasetMissing, require_file, require_folder
+from fr_datasets.labels import read_labels
 from fr_datasets.manifests import load_manifest
-from fr_datasets.values import PeopleSet, Person
+from fr_datasets.values import Counts, PeopleSet, Person, count_people
 
 # The set's own numbering of expressions; front view.
 NEUTRAL = "03"
@@ -16,12 +17,18 @@ SMILING = "08"
 def people(root: Path) -> PeopleSet:
     """The people of the folders `root`/NNN, in their order; photos are NNN_03.jpg (neutral) and NNN_08.jpg (smiling).
 
+    `root`/london_info.csv, where it is there, gives the labels `face_age`, `face_gender` and `face_eth`; people whom it
+    leaves out have none.
+
     Raises:
         DatasetMissing: the folder is absent or holds nobody, or a person lacks a photo.
+        DatasetMalformed: london_info.csv breaks its format.
     """
     folders = sorted(folder for folder in require_folder(root).iterdir() if folder.is_dir() and folder.name.isdigit())
     if not folders:
         raise DatasetMissing(f"The folder {root} holds no folder of a person, such as 001.")
+    table = root / "london_info.csv"
+    labels = read_labels(table, "face_id") if table.exists() else {}
     found = tuple(
         Person(
             folder.name,
@@ -29,7 +36,13 @@ def people(root: Path) -> PeopleSet:
                 require_file(folder / f"{folder.name}_{expression}.jpg", f"the rule of the set for {folder.name}")
                 for expression in (NEUTRAL, SMILING)
             ),
+            labels.get(folder.name, {}),
         )
         for folder in folders
     )
     return PeopleSet("london", load_manifest("london").terms, found)
+
+
+def contents(root: Path) -> Counts:
+    """Read the folders, and count; errors are those of `people`."""
+    return count_people(people(root).people)

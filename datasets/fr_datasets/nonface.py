@@ -7,7 +7,7 @@ from pathlib import Path
 from fr_datasets.errors import DatasetMalformed, require_file
 from fr_datasets.manifests import load_manifest
 from fr_datasets.tables import read_table
-from fr_datasets.values import CountedPhoto, CountedSet
+from fr_datasets.values import CountedPhoto, CountedSet, Counts
 
 COLUMNS = ("file", "source", "terms")
 PARTS = ("easy", "hard")
@@ -30,3 +30,8 @@ def parts(root: Path) -> dict[str, CountedSet]:
         found[part].append(CountedPhoto(photo, (0,)))
     terms = load_manifest("nonface").terms
     return {part: CountedSet(f"nonface/{part}", terms, tuple(photos)) for part, photos in found.items()}
+
+
+def contents(root: Path) -> Counts:
+    """Read the list, and count; errors are those of `parts`."""
+    return {"photos": sum(len(part.photos) for part in parts(root).values())}

@@ -1,4 +1,4 @@
-"""The lists of the data sets: CSV files with a fixed header, read row by row with their line numbers."""
+"""How the lists of the data sets are read: lines of text, and CSV files with a fixed header, by their line numbers."""
 
 from __future__ import annotations
 
@@ -20,6 +20,29 @@ def read_lines(path: Path) -> list[str]:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise DatasetMalformed(path, line, "the text is not UTF-8") from error
+
+
+def read_filled_lines(path: Path) -> list[str]:
+    """The lines of `read_lines` without empty ones at the end; raises `DatasetMalformed` where none is left."""
+    lines = read_lines(path)
+    while lines and not lines[-1].strip():
+        lines.pop()
+    if not lines:
+        raise DatasetMalformed(path, 1, "the list is empty")
+    return lines
+
+
+def whole_number(path: Path, line: int, text: str) -> int:
+    """A whole number from 1 in line `line` of `path`; raises `DatasetMalformed` for anything else."""
+    text = text.strip()
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise DatasetMalformed(path, line, f"expected a whole number from 1, found {text!r}")
+    return int(text)
+
+
+def read_header(path: Path) -> list[str]:
+    """The names of the columns of a CSV file; errors are those of `read_lines`."""
+    return next(csv.reader(read_lines(path)[:1]), [])
 
 
 def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:

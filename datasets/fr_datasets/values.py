@@ -1,9 +1,16 @@
-"""What a data set is made of: pairs of photos, people with their photos, photos with a known number of faces."""
+"""What a data set is made of: pairs of photos or crops, people, templates, photos with a known number of faces."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+# What is counted in a set, by name, such as "pairs" or "people".
+Counts = Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +46,17 @@ class PairSet:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One person of a set, and that person's photos; never empty."""
+    """One person of a set.
+
+    Attributes:
+        identity: the person's name or number in the set.
+        photos: never empty.
+        labels: what the set says of the person, by kind, such as "age": "24"; empty where it says nothing.
+    """
 
     identity: str
     photos: tuple[Path, ...]
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +66,54 @@ class PeopleSet:
     name: str
     terms: str
     people: tuple[Person, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CropPairs:
+    """Pairs of aligned faces that lie in memory, in the order of their file.
+
+    Attributes:
+        name: of the set.
+        terms: on which its photos may be used.
+        crops: JPEG or PNG files; crops 2i and 2i + 1 make pair i.
+        mated: for each pair, whether both crops show one person.
+        folds: for each pair, the number of its cross-validation fold from 1.
+    """
+
+    name: str
+    terms: str
+    crops: tuple[bytes, ...]
+    mated: tuple[bool, ...]
+    folds: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TemplateSet:
+    """Templates of several media each, and the pairs of templates to compare.
+
+    Attributes:
+        name: of the set.
+        terms: on which its photos may be used.
+        folder: where the photos lie.
+        photos: n names in `folder`, in the order of the set's list.
+        templates: i64[n], the number of the template to which each photo belongs.
+        media: i64[n], the number of the medium, a still or a video, from which each photo comes.
+        landmarks: f32[n, 5, 2], (x, y) pixels in the photo, origin top-left: left eye, right eye, nose, mouth corners.
+        scores: f32[n], the confidence of the set's own face detector.
+        pairs: i64[m, 2], numbers of two templates.
+        mated: bool[m], whether both templates are of one person.
+    """
+
+    name: str
+    terms: str
+    folder: Path
+    photos: tuple[str, ...]
+    templates: npt.NDArray[np.int64]
+    media: npt.NDArray[np.int64]
+    landmarks: npt.NDArray[np.float32]
+    scores: npt.NDArray[np.float32]
+    pairs: npt.NDArray[np.int64]
+    mated: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +143,25 @@ class CountedSet:
     name: str
     terms: str
     photos: tuple[CountedPhoto, ...]
+
+
+def count_pairs(pairs: Iterable[VerificationPair]) -> dict[str, int]:
+    """The numbers of "pairs" and of "mated" ones."""
+    labels = [pair.mated for pair in pairs]
+    return {"pairs": len(labels), "mated": sum(labels)}
+
+
+def count_people(people: Iterable[Person]) -> dict[str, int]:
+    """The numbers of "people" and of their "photos"."""
+    sizes = [len(person.photos) for person in people]
+    return {"people": len(sizes), "photos": sum(sizes)}
+
+
+def fold_of(index: int, count: int, folds: int = 10) -> int:
+    """The fold, from 1, of item `index` of `count` that are dealt in their order, in blocks as equal as can be.
+
+    The first `count % folds` folds hold one item more than the others, as those of scikit-learn's `KFold` do.
+    """
+    size, larger = divmod(count, folds)
+    edge = larger * (size + 1)
+    return 1 + (index // (size + 1) if index < edge else larger + (index - edge) // size)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from fr_datasets import celeba_wild, deepface, groups, lfw, london, nonface, odd_formats
-from fr_datasets.errors import DatasetError, DatasetMalformed, DatasetMissing
-from fr_datasets.manifests import load_manifest, manifest_names, parse_manifest
+from fr_datasets.catalogue import READERS, check
+from fr_datasets.errors import DatasetError, DatasetMalformed, DatasetMissing, DatasetUnknown
+from fr_datasets.manifests import RemoteFile, load_manifest, manifest_names, parse_manifest
 from fr_datasets.values import CountedPhoto, VerificationPair
 
 
@@ -281,20 +282,62 @@ def test_london_people_have_a_neutral_and_a_smiling_photo(tmp_path: Path) -> Non
 
 
 def test_each_set_has_a_manifest_of_its_own_name() -> None:
-    assert manifest_names() == ("celeba_wild", "deepface", "groups", "lfw", "london", "nonface", "odd_formats")
+    assert manifest_names() == tuple(READERS)
     assert [load_manifest(name).name for name in manifest_names()] == list(manifest_names())
 
 
-MANIFEST = 'name = "x"\ntitle = "X"\nterms = "Free."\ncitation = "X et al."\n'
+MANIFEST = """
+name = "x"
+title = "X"
+licence = "CC0"
+terms = "Free."
+citation = "X et al."
+layout = "a.txt"
+by_hand = "Ask."
+[counts]
+pairs = 2
+[[files]]
+path = "a.txt"
+sources = ["https://example.org/a.txt"]
+checksum = "md5:0123456789abcdef0123456789abcdef"
+"""
+
+
+def test_a_manifest_says_what_can_be_fetched() -> None:
+    manifest = parse_manifest(MANIFEST)
+    assert (manifest.title, manifest.counts) == ("X", {"pairs": 2})
+    checksum = "md5:0123456789abcdef0123456789abcdef"
+    assert manifest.files == (RemoteFile("a.txt", ("https://example.org/a.txt",), checksum),)
 
 
 @pytest.mark.parametrize(
-    "text", [MANIFEST + 'licence = "x"\n', MANIFEST.replace("terms", "term"), MANIFEST.replace('"X"', '" "')]
+    ("old", "new"),
+    [
+        ('title = "X"', 'title = "X"\nurl = "x"'),
+        ("terms =", "term ="),
+        ('"X"', '" "'),
+        ('"CC0"', "0"),
+        ("pairs = 2", "pairs = 0"),
+        ("pairs = 2", "pairs = true"),
+        ("md5:01", "md5:1"),
+        ("md5:01", "crc:01"),
+        ("https://example.org", "file://"),
+        ('["https://example.org/a.txt"]', "[]"),
+        ('path = "a.txt"', 'path = "../a.txt"'),
+        ('path = "a.txt"', 'path = "b/a.txt"'),
+        ('path = "a.txt"', 'path = "."'),
+        ("checksum =", "sum ="),
+    ],
 )
-def test_a_manifest_with_other_keys_or_empty_text_is_refused(text: str) -> None:
-    assert parse_manifest(MANIFEST).title == "X"
+def test_a_manifest_with_other_keys_or_values_is_refused(old: str, new: str) -> None:
+    assert old in MANIFEST
     with pytest.raises(ValueError, match=r"manifest"):
-        parse_manifest(text)
+        parse_manifest(MANIFEST.replace(old, new))
+
+
+def test_a_set_without_a_manifest_is_unknown() -> None:
+    with pytest.raises(DatasetUnknown, match="lwf"):
+        load_manifest("lwf")
 
 
 # --- the real lists -----------------------------------------------------------------------------------------
@@ -313,4 +356,17 @@ def test_the_test_data_hold_what_their_readme_says(testdata: Path) -> None:
     assert (len(parts["easy"].photos), len(parts["hard"].photos)) == (74, 26)
     assert len(groups.photos(testdata / "groups").photos) == 9
     assert len(odd_formats.photos(testdata / "odd_formats").photos) == 47
-    assert len(london.people(testdata / "london").people) == 102
+    shown = london.people(testdata / "london").people
+    assert len(shown) == 102
+    assert shown[0].labels == {"face_age": "24", "face_gender": "female", "face_eth": "white"}
+
+
+@pytest.mark.parametrize("name", ["celeba_wild", "deepface", "groups", "london", "nonface", "odd_formats"])
+def test_the_test_data_are_what_the_manifests_promise(testdata: Path, name: str) -> None:
+    assert check(load_manifest(name), testdata / name) == load_manifest(name).counts
+
+
+def test_two_folds_of_lfw_are_a_part_of_it(testdata: Path) -> None:
+    with pytest.raises(DatasetError, match=r"sha256|1200 pairs of 6000"):
+        check(load_manifest("lfw"), testdata / "lfw")
+    assert check(load_manifest("lfw"), testdata / "lfw", partial=True)["pairs"] == 1200

@@ -1,0 +1,40 @@
+"""AgeDB-30: 6,000 pairs of AgeDB in ten folds; the mated ones are thirty years apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fr_datasets.errors import DatasetMalformed, require_file
+from fr_datasets.folders import choose_folder
+from fr_datasets.manifests import load_manifest
+from fr_datasets.tables import read_filled_lines
+from fr_datasets.values import Counts, PairSet, VerificationPair, count_pairs, fold_of
+
+FOLDERS = ("images", "AgeDB", "agedb30_align_112")
+
+
+def pairs(root: Path) -> PairSet:
+    """The pairs of `root`/agedb_30_pair.txt, with photos in `root` or in one of `FOLDERS`.
+
+    Each line is "FILE FILE LABEL", label 1 = mated, 0 = not. The folds are ten equal blocks, in the list's order.
+
+    Raises:
+        DatasetMissing: the list, or a photo that it names, is absent.
+        DatasetMalformed: a line breaks the rule.
+        DatasetError: photos lie in several folders.
+    """
+    path, images = root / "agedb_30_pair.txt", choose_folder(root, FOLDERS)
+    lines = read_filled_lines(path)
+    found = []
+    for number, text in enumerate(lines, 1):
+        fields = text.split()
+        if len(fields) != 3 or fields[2] not in ("0", "1"):
+            raise DatasetMalformed(path, number, "expected `FILE FILE LABEL`, label 0 or 1")
+        a, b = (require_file(images / name, f"line {number} of {path.name}") for name in fields[:2])
+        found.append(VerificationPair(a, b, fields[2] == "1", fold_of(number - 1, len(lines))))
+    return PairSet("agedb30", load_manifest("agedb30").terms, tuple(found))
+
+
+def contents(root: Path) -> Counts:
+    """Read the list, and count; errors are those of `pairs`."""
+    return count_pairs(pairs(root).pairs)

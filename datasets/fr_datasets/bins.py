@@ -1,0 +1,61 @@
+"""InsightFace's .bin files: pairs of aligned faces and their labels, for LFW, CFP, AgeDB-30, CALFW and CPLFW."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fr_datasets.errors import BinMalformed, DatasetMissing, require_file, require_folder
+from fr_datasets.manifests import load_manifest
+from fr_datasets.plain_pickle import PickleRefused, load_plain
+from fr_datasets.values import Counts, CropPairs, fold_of
+
+# The largest known, cfp_ff.bin and cfp_fp.bin, hold 14,000 crops of some kilobytes.
+MAX_BYTES = 1 << 30
+JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+
+
+def crop_pairs(path: Path) -> CropPairs:
+    """The pairs of one .bin file, a pickle of (crops, labels): crops 2i and 2i + 1 make pair i, labels are booleans.
+
+    Nothing of the file is run. The folds are ten blocks in the file's order, as in InsightFace's own evaluation.
+
+    Raises:
+        DatasetMissing: there is no such file.
+        BinMalformed: larger than `MAX_BYTES`, no plain pickle, of another form, or a crop neither JPEG nor PNG.
+    """
+    require_file(path, "whoever asked for it")
+    if path.stat().st_size > MAX_BYTES:
+        raise BinMalformed(f"{path} is larger than {MAX_BYTES} bytes.")
+    try:
+        content = load_plain(path.read_bytes())
+    except PickleRefused as error:
+        raise BinMalformed(f"{path} cannot be read: {error}.") from error
+    crops, labels = _checked(path, content)
+    folds = tuple(fold_of(index, len(labels)) for index in range(len(labels)))
+    return CropPairs(path.stem, load_manifest("insightface_bins").terms, crops, labels, folds)
+
+
+def contents(root: Path) -> Counts:
+    """Read each .bin file of the folder, and count its pairs as NAME_pairs; errors are those of `crop_pairs`."""
+    found = sorted(require_folder(root).glob("*.bin"))
+    if not found:
+        raise DatasetMissing(f"The folder {root} holds no .bin file.")
+    return {f"{path.stem}_pairs": len(crop_pairs(path).mated) for path in found}
+
+
+def _checked(path: Path, content: Any) -> tuple[tuple[bytes, ...], tuple[bool, ...]]:
+    if not (
+        isinstance(content, (tuple, list)) and len(content) == 2 and all(isinstance(p, (tuple, list)) for p in content)
+    ):
+        raise BinMalformed(f"{path} must hold two lists, the crops and the labels.")
+    crops, labels = content
+    if not labels or len(crops) != 2 * len(labels):
+        raise BinMalformed(f"{path} has {len(crops)} crops for {len(labels)} labels; each label needs two.")
+    for number, crop in enumerate(crops, 1):
+        if not (isinstance(crop, bytes) and crop.startswith((JPEG, PNG))):
+            raise BinMalformed(f"Crop {number} of {path} is neither a JPEG nor a PNG file.")
+    for number, label in enumerate(labels, 1):
+        if not (isinstance(label, int) and label in (0, 1)):
+            raise BinMalformed(f"Label {number} of {path} is no boolean.")
+    return tuple(crops), tuple(bool(label) for label in labels)

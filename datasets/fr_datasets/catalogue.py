@@ -1,0 +1,77 @@
+"""Which reader reads which set, and what of a set is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from fr_datasets import (
+    agedb30,
+    bins,
+    calfw,
+    celeba_wild,
+    cfp,
+    cplfw,
+    deepface,
+    groups,
+    ijb,
+    lfw,
+    london,
+    nonface,
+    odd_formats,
+    pairs_csv,
+    people_folder,
+)
+from fr_datasets.checksums import require_checksum
+from fr_datasets.errors import DatasetIncomplete, require_folder
+from fr_datasets.manifests import Manifest
+from fr_datasets.values import Counts
+
+# Each reads every list of the set in a folder, makes sure of each photo that these name, and counts.
+READERS: Mapping[str, Callable[[Path], Counts]] = {
+    "agedb30": agedb30.contents,
+    "calfw": calfw.contents,
+    "celeba_wild": celeba_wild.contents,
+    "cfp": cfp.contents,
+    "cplfw": cplfw.contents,
+    "deepface": deepface.contents,
+    "groups": groups.contents,
+    "ijbb": ijb.contents_ijbb,
+    "ijbc": ijb.contents_ijbc,
+    "insightface_bins": bins.contents,
+    "lfw": lfw.contents,
+    "lfw_funneled": lfw.contents,
+    "lfw_original": lfw.contents,
+    "london": london.contents,
+    "nonface": nonface.contents,
+    "odd_formats": odd_formats.contents,
+    "pairs_csv": pairs_csv.contents,
+    "people_folder": people_folder.contents,
+}
+
+
+def check(manifest: Manifest, root: Path, *, partial: bool = False) -> Counts:
+    """Hold the folder of a set against its lists and its manifest, and return what was counted.
+
+    Args:
+        manifest: of the set.
+        root: the set's folder.
+        partial: whether a part of the set is meant, so that the manifest's counts and checksums do not apply.
+
+    Raises:
+        DatasetError: a list or a photo is absent, a list breaks its format, a checksum or a count is another one.
+    """
+    require_folder(root)
+    counts = READERS[manifest.name](root)
+    if not partial:
+        for file in manifest.files:
+            if not file.archive and (root / file.path).is_file():
+                require_checksum(root / file.path, file.checksum)
+        wrong = [
+            f"{counts.get(name, 0)} {name} of {expected}"
+            for name, expected in manifest.counts.items()
+            if counts.get(name, 0) != expected
+        ]
+        if wrong:
+            raise DatasetIncomplete(f"{root} holds {', '.join(wrong)}.")
+    return counts

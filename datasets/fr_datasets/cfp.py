@@ -1,0 +1,77 @@
+"""Celebrities in Frontal-Profile: 7,000 pairs of a frontal and a profile photo, and as many of two frontal ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from fr_datasets.errors import DatasetMalformed, DatasetMissing, require_file, require_folder
+from fr_datasets.manifests import load_manifest
+from fr_datasets.tables import read_filled_lines, whole_number
+from fr_datasets.values import Counts, PairSet, VerificationPair, count_pairs
+
+Protocol = Literal["FP", "FF"]
+
+
+def pairs(root: Path, protocol: Protocol = "FP") -> PairSet:
+    """The pairs of `root`/Protocol/Split/FP, frontal with profile, or of Split/FF, frontal with frontal.
+
+    Split/FP holds a folder for each fold, with same.txt (mated) and diff.txt; each line is "number,number". The first
+    number counts in Pair_list_F.txt, the second in Pair_list_P.txt, or in F again for FF. These say where photos lie,
+    from the folder `Protocol`.
+
+    Raises:
+        DatasetMissing: a list, or a photo that it names, is absent.
+        DatasetMalformed: a line breaks the rule, or a number is on no list.
+    """
+    folder = root / "Protocol"
+    frontal = _photos(folder / "Pair_list_F.txt")
+    second = frontal if protocol == "FF" else _photos(folder / "Pair_list_P.txt")
+    found: list[VerificationPair] = []
+    for number, fold in enumerate(_folds(folder / "Split" / protocol), 1):
+        for name, mated in (("same.txt", True), ("diff.txt", False)):
+            found += (VerificationPair(a, b, mated, number) for a, b in _pairs(fold / name, frontal, second))
+    return PairSet(f"cfp_{protocol.lower()}", load_manifest("cfp").terms, tuple(found))
+
+
+def contents(root: Path) -> Counts:
+    """Read the lists of FP, and of FF where they are there, and count; errors are those of `pairs`."""
+    counts = count_pairs(pairs(root).pairs)
+    if (root / "Protocol" / "Split" / "FF").is_dir():
+        counts["frontal_pairs"] = len(pairs(root, "FF").pairs)
+    return counts
+
+
+def _photos(path: Path) -> dict[int, Path]:
+    """The photos of a list of lines "number path"."""
+    photos: dict[int, Path] = {}
+    for line, text in enumerate(read_filled_lines(path), 1):
+        fields = text.split(maxsplit=1)
+        if len(fields) != 2:
+            raise DatasetMalformed(path, line, "expected `number path`")
+        number = whole_number(path, line, fields[0])
+        if number in photos:
+            raise DatasetMalformed(path, line, f"number {number} is given twice")
+        place = Path(os.path.normpath(path.parent / fields[1].strip()))
+        photos[number] = require_file(place, f"line {line} of {path.name}")
+    return photos
+
+
+def _folds(folder: Path) -> list[Path]:
+    folds = sorted(fold for fold in require_folder(folder).iterdir() if fold.name.isdigit() and fold.is_dir())
+    if not folds:
+        raise DatasetMissing(f"The folder {folder} holds no fold, such as 01.")
+    return folds
+
+
+def _pairs(path: Path, first: dict[int, Path], second: dict[int, Path]) -> Iterator[tuple[Path, Path]]:
+    for line, text in enumerate(read_filled_lines(path), 1):
+        fields = text.split(",")
+        if len(fields) != 2:
+            raise DatasetMalformed(path, line, "expected `number,number`")
+        a, b = (whole_number(path, line, field) for field in fields)
+        if a not in first or b not in second:
+            raise DatasetMalformed(path, line, f"no list of photos has number {a if a not in first else b}")
+        yield first[a], second[b]

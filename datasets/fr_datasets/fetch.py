@@ -1,0 +1,66 @@
+"""Fetching a data set: its files are downloaded, verified and unpacked into one folder."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from fr_datasets.archives import unpack
+from fr_datasets.checksums import require_checksum
+from fr_datasets.download import Progress, download
+from fr_datasets.errors import FetchFailed, NoSource
+from fr_datasets.manifests import Manifest, RemoteFile
+
+PARTS = ".parts"
+
+
+def fetch(manifest: Manifest, root: Path, progress: Progress) -> None:
+    """Bring every file of the set into `root`; what is there and right already is left as it is.
+
+    A file or folder is in its place whole and verified, or not at all. What came of a download that was cut off lies in
+    `root`/.parts, and is completed by the next call.
+
+    Raises:
+        NoSource: the set can only be placed by hand; the message says how.
+        FetchFailed: no source delivered a file; the message says how to place the set by hand.
+        ChecksumMismatch: a file that is there, or that came, is another one.
+        ArchiveRefused: an archive is damaged, or holds what must not be unpacked.
+    """
+    require_source(manifest)
+    parts = root / PARTS
+    try:
+        parts.mkdir(parents=True, exist_ok=True)
+        for file in manifest.files:
+            _fetch_file(file, root, parts, progress)
+        shutil.rmtree(parts)
+    except FetchFailed as error:
+        raise FetchFailed(f"{error.what} {by_hand(manifest)}") from error
+    except OSError as error:
+        raise FetchFailed(f"A file of {root} cannot be written: {error}.") from error
+
+
+def require_source(manifest: Manifest) -> None:
+    """Raise `NoSource`, saying how to place the set by hand, where no file of it can be fetched."""
+    if not manifest.files:
+        raise NoSource(f"{manifest.name} cannot be fetched. {by_hand(manifest)}")
+
+
+def by_hand(manifest: Manifest) -> str:
+    """How to place the set by hand, in some sentences."""
+    return (
+        f"To place it by hand: {manifest.by_hand} Its folder must look like this:\n{manifest.layout}\n"
+        f"Then run `fr dataset link {manifest.name} --root DIR`."
+    )
+
+
+def _fetch_file(file: RemoteFile, root: Path, parts: Path, progress: Progress) -> None:
+    place = root / file.path
+    if file.archive:
+        if not place.is_dir():
+            archive = download(file, parts, progress)
+            unpack(archive, root, file.path)
+            archive.unlink()
+    elif place.exists():
+        require_checksum(place, file.checksum)
+    else:
+        download(file, parts, progress).replace(place)

@@ -1,0 +1,21 @@
+"""Which folder holds the photos of a set whose copies differ in its name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fr_datasets.errors import DatasetError
+
+
+def choose_folder(root: Path, names: Sequence[str]) -> Path:
+    """The folder of `root` that has one of these names, else `root` itself.
+
+    Raises:
+        DatasetError: several are there, and nothing says which is meant.
+    """
+    found = [root / name for name in names if (root / name).is_dir()]
+    if len(found) > 1:
+        listed = ", ".join(folder.name for folder in found)
+        raise DatasetError(f"{root} holds photos in several folders: {listed}. Keep each of them in a root of its own.")
+    return found[0] if found else root

@@ -1,0 +1,129 @@
+"""IJB-B and IJB-C, 1:1: templates of several photos, and the pairs of templates to compare, by the lists in `meta`.
+
+These are the lists that InsightFace and others pass on beside the photos; the photos come from NIST alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from fr_datasets.errors import DatasetMalformed, DatasetMissing, require_folder
+from fr_datasets.manifests import load_manifest
+from fr_datasets.tables import read_filled_lines
+from fr_datasets.values import Counts, TemplateSet
+
+Name = Literal["ijbb", "ijbc"]
+_ROW = re.compile(r"at row (\d+)")
+
+
+def templates(root: Path, name: Name) -> TemplateSet:
+    """The templates and pairs of `root`/meta/NAME_*.txt, with the photos in `root`/loose_crop.
+
+    NAME_face_tid_mid.txt has lines "photo template medium", NAME_name_5pts_score.txt "photo x1 y1 ... x5 y5 score" of
+    the same photos in the same order, NAME_template_pair_label.txt "template template label", label 1 = mated.
+
+    Raises:
+        DatasetMissing: a list, or a photo that it names, is absent.
+        DatasetMalformed: a line breaks the rule, the lists of photos differ, or a pair names a template without photos.
+    """
+    meta = root / "meta"
+    media_list, points_list = meta / f"{name}_face_tid_mid.txt", meta / f"{name}_name_5pts_score.txt"
+    photos, members = _named_rows(media_list, 2, np.int64)
+    other, points = _named_rows(points_list, 11, np.float32)
+    _require_same(photos, other, points_list)
+    folder = require_folder(root / "loose_crop")
+    _require_photos(photos, folder, media_list)
+    pairs_list = meta / f"{name}_template_pair_label.txt"
+    rows = _number_rows(pairs_list, np.arange(3), np.int64)
+    _require_pairs(rows, members[:, 0], pairs_list)
+    return TemplateSet(
+        name,
+        load_manifest(name).terms,
+        folder,
+        photos,
+        templates=members[:, 0],
+        media=members[:, 1],
+        landmarks=points[:, :10].reshape(-1, 5, 2),
+        scores=points[:, 10],
+        pairs=rows[:, :2],
+        mated=rows[:, 2] == 1,
+    )
+
+
+def contents_ijbb(root: Path) -> Counts:
+    """Read the lists of IJB-B, and count; errors are those of `templates`."""
+    return _contents(root, "ijbb")
+
+
+def contents_ijbc(root: Path) -> Counts:
+    """Read the lists of IJB-C, and count; errors are those of `templates`."""
+    return _contents(root, "ijbc")
+
+
+def _contents(root: Path, name: Name) -> Counts:
+    found = templates(root, name)
+    return {
+        "photos": len(found.photos),
+        "templates": len(np.unique(found.templates)),
+        "pairs": len(found.pairs),
+        "mated": int(found.mated.sum()),
+    }
+
+
+def _named_rows(path: Path, width: int, dtype: type[Any]) -> tuple[tuple[str, ...], npt.NDArray[Any]]:
+    """The names of the first column, and the numbers of the `width` columns after it."""
+    names = tuple(line.split(maxsplit=1)[0] if line.strip() else "" for line in read_filled_lines(path))
+    if "" in names:
+        raise DatasetMalformed(path, names.index("") + 1, "the line is empty")
+    return names, _number_rows(path, np.arange(1, width + 1), dtype)
+
+
+def _number_rows(path: Path, columns: npt.NDArray[np.int64], dtype: type[Any]) -> npt.NDArray[Any]:
+    """These columns of a list of words; `DatasetMalformed` where one is absent or holds no number.
+
+    NumPy parses them, as the pairs of IJB-C are 15 million lines.
+    """
+    try:
+        rows = np.loadtxt(path, dtype=dtype, comments=None, usecols=columns.tolist(), ndmin=2, encoding="utf-8")
+    except FileNotFoundError as error:
+        raise DatasetMissing(f"The list {path} is not there.") from error
+    except ValueError as error:
+        row = _ROW.search(str(error))
+        # NumPy counts rows from 0 where a number is at fault, from 1 where a column is.
+        line = int(row[1]) + ("could not convert" in str(error)) if row else 1
+        raise DatasetMalformed(
+            path, line, f"expected numbers in columns {columns[0] + 1} to {columns[-1] + 1}"
+        ) from error
+    wrong = ~np.isfinite(rows).all(axis=1)
+    if wrong.any():
+        raise DatasetMalformed(path, int(wrong.argmax()) + 1, "a number is not finite")
+    return rows
+
+
+def _require_same(photos: tuple[str, ...], other: tuple[str, ...], path: Path) -> None:
+    if photos != other:
+        line = next((n for n, (a, b) in enumerate(zip(photos, other, strict=False), 1) if a != b), len(other))
+        raise DatasetMalformed(path, line, "the photo is not that of the same line of the list of templates")
+
+
+def _require_photos(photos: tuple[str, ...], folder: Path, path: Path) -> None:
+    with os.scandir(folder) as entries:
+        there = {entry.name for entry in entries}
+    for line, photo in enumerate(photos, 1):
+        if photo not in there:
+            raise DatasetMissing(f"The file {folder / photo}, named by line {line} of {path.name}, is not there.")
+
+
+def _require_pairs(rows: npt.NDArray[np.int64], known: npt.NDArray[np.int64], path: Path) -> None:
+    wrong = ~np.isin(rows[:, 2], (0, 1))
+    if wrong.any():
+        raise DatasetMalformed(path, int(wrong.argmax()) + 1, "the label must be 0 or 1")
+    unknown = ~np.isin(rows[:, :2], known).all(axis=1)
+    if unknown.any():
+        raise DatasetMalformed(path, int(unknown.argmax()) + 1, "the pair names a template that has no photo")

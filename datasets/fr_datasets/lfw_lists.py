@@ -1,0 +1,119 @@
+"""The lists of LFW, and of the sets that took over their form.
+
+A photo's path is built from the name and the number in the list, never by its place in a sorted folder: one missing
+file would shift all that follow.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fr_datasets.errors import DatasetMalformed, require_file
+from fr_datasets.tables import read_filled_lines, whole_number
+from fr_datasets.values import Person, VerificationPair
+
+
+def photo_path(images: Path, name: str, number: int) -> Path:
+    """Where photo `number`, from 1, of the person `name` lies: NAME/NAME_0001.jpg."""
+    return images / name / f"{name}_{number:04d}.jpg"
+
+
+def read_pairs(pairs_file: Path, images: Path) -> tuple[VerificationPair, ...]:
+    """Read a list of pairs by the rule of View 2.
+
+    The header holds the number of folds F and of pairs of each class N, such as "10 300". F blocks follow, each with N
+    lines "name number number" (mated), then N lines "name number name number" (not mated).
+
+    Raises:
+        DatasetMissing: the list, or a photo that it names, is absent.
+        DatasetMalformed: a line breaks the rule.
+    """
+    lines = read_filled_lines(pairs_file)
+    header = lines[0].split()
+    if len(header) != 2:
+        raise DatasetMalformed(pairs_file, 1, "the header must hold two numbers: folds, and pairs of each class")
+    folds, per_class = (whole_number(pairs_file, 1, text) for text in header)
+    return _blocks(pairs_file, lines, images, folds, per_class)
+
+
+def read_dev_pairs(pairs_file: Path, images: Path) -> tuple[VerificationPair, ...]:
+    """Read a list of pairs by the rule of View 1: that of View 2 with one block, and a header of N alone.
+
+    The pairs have no fold. Errors are those of `read_pairs`.
+    """
+    lines = read_filled_lines(pairs_file)
+    header = lines[0].split()
+    if len(header) != 1:
+        raise DatasetMalformed(pairs_file, 1, "the header must hold one number: pairs of each class")
+    return _blocks(pairs_file, lines, images, None, whole_number(pairs_file, 1, header[0]))
+
+
+def read_people(people_file: Path, images: Path) -> tuple[Person, ...]:
+    """Read a list of people sets: the number of sets, then for each set its size and as many lines "name photos".
+
+    Raises:
+        DatasetMissing: the list, or a photo that it names, is absent.
+        DatasetMalformed: a line breaks the rule.
+    """
+    lines = read_filled_lines(people_file)
+    sets = whole_number(people_file, 1, lines[0])
+    found: list[Person] = []
+    at = 1
+    for _ in range(sets):
+        if at >= len(lines):
+            raise DatasetMalformed(people_file, len(lines), f"the list ends before its {sets} sets do")
+        size = whole_number(people_file, at + 1, lines[at])
+        if at + size >= len(lines):
+            raise DatasetMalformed(people_file, at + 1, f"fewer than {size} people follow")
+        found += [_person(people_file, n + 1, lines[n], images) for n in range(at + 1, at + 1 + size)]
+        at += 1 + size
+    if at != len(lines):
+        raise DatasetMalformed(people_file, at + 1, f"the list goes on after its {sets} sets")
+    return tuple(found)
+
+
+def read_dev_people(people_file: Path, images: Path) -> tuple[Person, ...]:
+    """Read a people set of View 1: its size, then as many lines "name photos"; errors are those of `read_people`."""
+    lines = read_filled_lines(people_file)
+    size = whole_number(people_file, 1, lines[0])
+    if len(lines) != 1 + size:
+        raise DatasetMalformed(people_file, 1, f"the header promises {size} people, and {len(lines) - 1} follow")
+    return tuple(_person(people_file, number, text, images) for number, text in enumerate(lines[1:], 2))
+
+
+def _blocks(
+    path: Path, lines: list[str], images: Path, folds: int | None, per_class: int
+) -> tuple[VerificationPair, ...]:
+    promised = (folds or 1) * 2 * per_class
+    if len(lines) != 1 + promised:
+        raise DatasetMalformed(path, len(lines), f"the header promises {promised} pairs, and {len(lines) - 1} follow")
+    pairs = []
+    for index, text in enumerate(lines[1:]):
+        block, place = divmod(index, 2 * per_class)
+        fold = None if folds is None else block + 1
+        pairs.append(_pair(path, index + 2, text, images, fold, mated=place < per_class))
+    return tuple(pairs)
+
+
+def _pair(path: Path, line: int, text: str, images: Path, fold: int | None, *, mated: bool) -> VerificationPair:
+    fields = text.split()
+    if len(fields) != (3 if mated else 4):
+        form = "name number number" if mated else "name number name number"
+        raise DatasetMalformed(path, line, f"expected `{form}`, found {len(fields)} fields")
+    name_a, number_a = fields[:2]
+    name_b, number_b = (name_a, fields[2]) if mated else fields[2:]
+    if not mated and name_a == name_b:
+        raise DatasetMalformed(path, line, "a pair of two people names the same person twice")
+    named_by = f"line {line} of {path.name}"
+    a = require_file(photo_path(images, name_a, whole_number(path, line, number_a)), named_by)
+    b = require_file(photo_path(images, name_b, whole_number(path, line, number_b)), named_by)
+    return VerificationPair(a, b, mated, fold)
+
+
+def _person(path: Path, line: int, text: str, images: Path) -> Person:
+    fields = text.split()
+    if len(fields) != 2:
+        raise DatasetMalformed(path, line, f"expected `name photos`, found {len(fields)} fields")
+    name, count = fields[0], whole_number(path, line, fields[1])
+    named_by = f"line {line} of {path.name}"
+    return Person(name, tuple(require_file(photo_path(images, name, n), named_by) for n in range(1, count + 1)))

@@ -1,0 +1,66 @@
+"""Where the data sets of this user lie: a small TOML file, a table for each set."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from fr_datasets.errors import DatasetError, DatasetNotLinked
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Where a set lies, and whether only a part of it is meant to be there."""
+
+    root: Path
+    partial: bool = False
+
+
+def datasets_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where sets are fetched to: `FR_HOME`/datasets, else `datasets` in the platform's data folder of the user."""
+    home = environ.get("FR_HOME", "")
+    return (Path(home) if home else platformdirs.user_data_path("fr-core", appauthor=False)) / "datasets"
+
+
+def read_links(folder: Path) -> dict[str, Link]:
+    """The links of `folder`/links.toml by the names of the sets; raises `DatasetError` where the file is broken."""
+    path = folder / "links.toml"
+    if not path.exists():
+        return {}
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return {name: Link(Path(entry["root"]), entry["partial"]) for name, entry in table.items()}
+    except (ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"{path} cannot be read. Remove it, and link the data sets again.") from error
+
+
+def find_link(name: str, folder: Path) -> Link:
+    """The link of a set; raises `DatasetNotLinked` where there is none."""
+    links = read_links(folder)
+    if name not in links:
+        raise DatasetNotLinked(f"Nobody has said where {name} lies.")
+    return links[name]
+
+
+def write_link(name: str, link: Link, folder: Path) -> None:
+    """Remember where a set lies, in place of what was remembered before; the file is whole at any time."""
+    links = read_links(folder) | {name: link}
+    # A JSON string is a TOML string.
+    text = "\n".join(
+        f"[{key}]\nroot = {json.dumps(str(entry.root), ensure_ascii=False)}\npartial = {json.dumps(entry.partial)}\n"
+        for key, entry in sorted(links.items())
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    scratch = folder / f".links-{secrets.token_hex(8)}"
+    try:
+        scratch.write_text(text, encoding="utf-8")
+        scratch.replace(folder / "links.toml")
+    finally:
+        scratch.unlink(missing_ok=True)

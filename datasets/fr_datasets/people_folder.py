@@ -1,0 +1,62 @@
+"""People of your own: a folder with a folder for each person, in which the photos lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fr_datasets.errors import DatasetError, DatasetMissing, require_folder
+from fr_datasets.labels import read_labels
+from fr_datasets.manifests import load_manifest
+from fr_datasets.values import Counts, PeopleSet, Person, count_people
+
+SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+
+
+def people(root: Path) -> PeopleSet:
+    """The people of the folders `root`/PERSON, sorted, each with the photos in it, sorted by name.
+
+    `root`/labels.csv, where it is there, holds the column `person` and a column for each label. Other files of `root`,
+    and names that begin with a dot, are left out.
+
+    Raises:
+        DatasetMissing: the folder is absent or holds nobody, a person has no photo, or has no row in labels.csv.
+        DatasetMalformed: labels.csv breaks its format.
+        DatasetError: a person's folder holds something that is no photo, or labels.csv names somebody without a folder.
+    """
+    folders = sorted(folder for folder in require_folder(root).iterdir() if folder.is_dir() and folder.name[0] != ".")
+    if not folders:
+        raise DatasetMissing(f"The folder {root} holds no folder of a person.")
+    labels = _labels(root, [folder.name for folder in folders])
+    found = tuple(Person(folder.name, _photos(folder), labels.get(folder.name, {})) for folder in folders)
+    return PeopleSet("people_folder", load_manifest("people_folder").terms, found)
+
+
+def contents(root: Path) -> Counts:
+    """Read the folders, and count; errors are those of `people`."""
+    return count_people(people(root).people)
+
+
+def _photos(folder: Path) -> tuple[Path, ...]:
+    photos = sorted(path for path in folder.iterdir() if path.name[0] != ".")
+    for path in photos:
+        if not path.is_file() or path.suffix.lower() not in SUFFIXES:
+            raise DatasetError(
+                f"{path} is no photo. A person's folder holds photos alone: {', '.join(sorted(SUFFIXES))}."
+            )
+    if not photos:
+        raise DatasetMissing(f"The folder {folder} holds no photo.")
+    return tuple(photos)
+
+
+def _labels(root: Path, names: list[str]) -> dict[str, dict[str, str]]:
+    path = root / "labels.csv"
+    if not path.exists():
+        return {}
+    labels = read_labels(path, "person")
+    for name in names:
+        if name not in labels:
+            raise DatasetMissing(f"The folder {root / name} has no row in {path}.")
+    if len(labels) > len(names):
+        strangers = len(labels) - len(names)
+        raise DatasetError(f"{path} has {strangers} rows of people who have no folder.")
+    return labels

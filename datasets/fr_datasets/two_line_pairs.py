@@ -1,0 +1,63 @@
+"""Lists of pairs over two lines each, "FILE LABEL", as those of CALFW and CPLFW are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from fr_datasets.errors import DatasetMalformed, require_file
+from fr_datasets.tables import read_filled_lines
+from fr_datasets.values import VerificationPair, fold_of
+
+
+def read_two_line_pairs(path: Path, images: Path) -> tuple[VerificationPair, ...]:
+    """Read a list in which lines 2i - 1 and 2i name the photos of pair i, each with the pair's label.
+
+    Label 0 means not mated; any other number means mated, and is the fold where the list counts folds. To pairs without
+    a fold of their own, folds are given by `deal_folds`.
+
+    Raises:
+        DatasetMissing: the list, or a photo that it names, is absent.
+        DatasetMalformed: a line breaks the rule, or two lines of a pair disagree.
+    """
+    lines = read_filled_lines(path)
+    if len(lines) % 2:
+        raise DatasetMalformed(path, len(lines), "the last pair has only one line")
+    read = [_photo(path, number, text, images) for number, text in enumerate(lines, 1)]
+    pairs = []
+    for index in range(0, len(read), 2):
+        (a, label), (b, other) = read[index : index + 2]
+        if label != other:
+            raise DatasetMalformed(path, index + 2, f"the pair's labels differ: {label} and {other}")
+        if a == b:
+            raise DatasetMalformed(path, index + 2, "the pair names one photo twice")
+        pairs.append(VerificationPair(a, b, label > 0, label or None))
+    return deal_folds(pairs)
+
+
+def deal_folds(pairs: list[VerificationPair]) -> tuple[VerificationPair, ...]:
+    """Give folds to the pairs of each class, mated or not, whose list names none: as many as it has elsewhere, or ten.
+
+    A list names folds for a class if it names more than one. The others are dealt in the order of the list, in blocks
+    of equal size, so that each fold holds as many of a class as any other.
+    """
+    highest = max(pair.fold or 0 for pair in pairs)
+    folds = highest if highest > 1 else 10
+    dealt = list(pairs)
+    for mated in (True, False):
+        places = [place for place, pair in enumerate(pairs) if pair.mated is mated]
+        if len({pairs[place].fold for place in places}) > 1:
+            continue
+        for order, place in enumerate(places):
+            dealt[place] = replace(pairs[place], fold=fold_of(order, len(places), folds))
+    return tuple(dealt)
+
+
+def _photo(path: Path, line: int, text: str, images: Path) -> tuple[Path, int]:
+    fields = text.rsplit(maxsplit=1)
+    if len(fields) != 2:
+        raise DatasetMalformed(path, line, "expected `FILE LABEL`")
+    name, label = fields
+    if not (label.isascii() and label.isdigit()):
+        raise DatasetMalformed(path, line, f"the label must be a number from 0, and is {label!r}")
+    return require_file(images / name, f"line {line} of {path.name}"), int(label)

@@ -1,0 +1,219 @@
+"""`fr dataset`: what it prints, where, and with which exit status; and each command of docs/datasets.md, as written."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from fr_datasets.cli import dataset
+from fr_datasets.errors import DatasetError
+from fr_datasets.links import Link, datasets_folder, find_link, read_links, write_link
+from fr_datasets.manifests import manifest_names
+
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "datasets.md"
+CLOSED = "http://127.0.0.1:1"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Away from the user's own links, and from the network."""
+    monkeypatch.setenv("FR_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("http_proxy", CLOSED)
+    monkeypatch.setenv("https_proxy", CLOSED)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "home"
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(dataset, list(arguments))
+
+
+def lay_out(folder: Path) -> None:
+    """People, pairs and a part of LFW, where the guide has them."""
+    texts = {
+        "people/Ada/1.jpg": "",
+        "people/Bo/1.jpg": "",
+        "mine/a.jpg": "",
+        "mine/b.jpg": "",
+        "mine/pairs.csv": "a,b,mated\na.jpg,b.jpg,0\n",
+        "lfw/images/Ada/Ada_0001.jpg": "",
+        "lfw/images/Ada/Ada_0002.jpg": "",
+        "lfw/images/Bo/Bo_0001.jpg": "",
+        "lfw/pairs.txt": "1\t1\nAda\t1\t2\nAda\t1\tBo\t1\n",
+    }
+    for name, text in texts.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+# --- list, info -----------------------------------------------------------------------------------------------
+
+
+def test_the_list_shows_each_set_with_its_terms() -> None:
+    shown = run("list")
+    assert shown.exit_code == 0
+    for name in manifest_names():
+        assert name in shown.stdout
+    rows = json.loads(run("list", "--json").stdout)["datasets"]
+    assert [row["dataset"] for row in rows] == list(manifest_names())
+    assert all(row["terms"] and row["licence"] and row["root"] is None for row in rows)
+    assert {row["dataset"] for row in rows if row["fetchable"]} == {"lfw", "lfw_funneled", "lfw_original"}
+
+
+def test_info_shows_terms_counts_files_and_the_folder() -> None:
+    shown = run("info", "lfw").stdout
+    words = ("commercial", "Huang", "6,000 pairs", "13,233 photos", "md5:68331da3", "by hand", "pairsDevTrain.txt")
+    for word in words:
+        assert word in shown
+    row = json.loads(run("info", "cfp", "--json").stdout)
+    assert (row["dataset"], row["files"], row["counts"]["mated"]) == ("cfp", [], 3500)
+    assert "files: none" in run("info", "cfp").stdout
+
+
+@pytest.mark.parametrize("command", [("info",), ("fetch",), ("verify",), ("link", "--root", ".")])
+def test_an_unknown_set_is_a_message_not_a_traceback(command: tuple[str, ...]) -> None:
+    result = run(command[0], "lwf", *command[1:])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("DATASET_UNKNOWN: ")
+
+
+# --- link, verify ---------------------------------------------------------------------------------------------
+
+
+def test_a_linked_set_is_remembered_and_verified(tmp_path: Path) -> None:
+    lay_out(tmp_path)
+    linked = run("link", "people_folder", "--root", "people", "--json")
+    expected = {"dataset": "people_folder", "root": str(tmp_path / "people"), "counts": {"people": 2, "photos": 2}}
+    assert json.loads(linked.stdout) == expected
+    assert json.loads(run("verify", "people_folder", "--json").stdout) == expected
+    assert run("verify", "people_folder").stdout == f"people_folder: 2 people, 2 photos in {tmp_path / 'people'}\n"
+    rows = json.loads(run("list", "--json").stdout)["datasets"]
+    assert [row["root"] for row in rows if row["root"]] == [str(tmp_path / "people")]
+
+
+def test_a_set_that_is_not_linked_says_how(home: Path) -> None:
+    result = run("verify", "people_folder")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("DATASET_NOT_LINKED: ")
+    assert "fr dataset link" in result.stderr
+
+
+def test_a_part_of_a_set_is_linked_only_as_a_part(tmp_path: Path) -> None:
+    lay_out(tmp_path)
+    refused = run("link", "lfw", "--root", "lfw")
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith("CHECKSUM_MISMATCH: ")
+    assert read_links(datasets_folder()) == {}
+    assert run("link", "lfw", "--root", "lfw", "--partial").exit_code == 0
+    assert find_link("lfw", datasets_folder()) == Link(tmp_path / "lfw", partial=True)
+    assert run("verify", "lfw").exit_code == 0
+
+
+def test_a_count_at_odds_with_the_manifest_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "b.jpg").touch()
+    (tmp_path / "agedb_30_pair.txt").write_text("a.jpg b.jpg 1\n")
+    result = run("verify", "agedb30", "--root", ".")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("DATASET_INCOMPLETE: ")
+    assert "1 pairs of 6000, 1 mated of 3000" in result.stderr
+
+
+def test_a_missing_photo_is_named(tmp_path: Path) -> None:
+    lay_out(tmp_path)
+    run("link", "pairs_csv", "--root", "mine")
+    (tmp_path / "mine/b.jpg").unlink()
+    result = run("verify", "pairs_csv", "--json")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert re.match(r"DATASET_MISSING: .*b\.jpg, named by line 2 of pairs\.csv", result.stderr)
+
+
+# --- links.toml -----------------------------------------------------------------------------------------------
+
+
+def test_links_of_any_name_come_back(home: Path) -> None:
+    links = {"lfw": Link(Path('/a "b"\\c\n\u00e9\U0001f600'), True), "cfp": Link(Path("/x"))}
+    for name, link in links.items():
+        write_link(name, link, home)
+    write_link("cfp", Link(Path("/y")), home)
+    assert read_links(home) == links | {"cfp": Link(Path("/y"))}
+    assert [path.name for path in home.iterdir()] == ["links.toml"]
+
+
+@pytest.mark.parametrize("text", ["[lfw", "lfw = 1", "[lfw]\nroot = 1\npartial = true", '[lfw]\nroot = "/x"', "\xff"])
+def test_broken_links_are_told_and_not_replaced(home: Path, text: str) -> None:
+    home.mkdir()
+    (home / "links.toml").write_text(text, encoding="latin-1")
+    with pytest.raises(DatasetError, match="link the data sets again"):
+        write_link("cfp", Link(Path("/x")), home)
+    assert (home / "links.toml").read_text(encoding="latin-1") == text
+
+
+def test_sets_lie_in_fr_home_or_in_the_users_data() -> None:
+    assert datasets_folder({"FR_HOME": "/h"}) == Path("/h/datasets")
+    assert datasets_folder({}).parts[-2:] == ("fr-core", "datasets")
+
+
+# --- fetch ----------------------------------------------------------------------------------------------------
+
+
+def test_without_a_terminal_the_terms_must_be_accepted_by_an_option(home: Path) -> None:
+    result = run("fetch", "lfw")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "TERMS_NOT_ACCEPTED: " in result.stderr
+    assert "Terms: Public research benchmark" in result.stderr
+    assert not home.exists()
+
+
+@pytest.mark.parametrize(("answer", "code"), [("n", "TERMS_NOT_ACCEPTED"), ("y", "FETCH_FAILED")])
+def test_on_a_terminal_the_terms_are_asked_for(answer: str, code: str) -> None:
+    ours, theirs = pty.openpty()
+    program = "from fr_datasets.cli import dataset; dataset(prog_name='fr dataset')"
+    command = [sys.executable, "-c", program, "fetch", "lfw"]
+    with subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        os.write(ours, f"{answer}\n".encode())
+        _, errors = process.communicate(timeout=60)
+    os.close(ours)
+    os.close(theirs)
+    assert process.returncode == 1
+    assert "Do you accept these terms?" in errors
+    assert f"{code}: " in errors
+
+
+def test_a_set_that_cannot_be_fetched_asks_for_no_terms() -> None:
+    result = run("fetch", "cfp")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("FETCH_FAILED: cfp cannot be fetched. To place it by hand: ")
+
+
+# --- the guide ------------------------------------------------------------------------------------------------
+
+
+def test_each_command_of_the_guide_runs(tmp_path: Path) -> None:
+    lay_out(tmp_path)
+    blocks = re.findall(r"```sh\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    commands = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines() if line]
+    assert {words[2] for words in commands} == {"list", "info", "fetch", "verify", "link"}
+    for words in commands:
+        assert words[:2] == ["fr", "dataset"]
+        result = run(*words[2:])
+        if words[2] == "fetch":  # there is no network here
+            assert "FETCH_FAILED: " in result.stderr, words
+        else:
+            assert result.exit_code == 0, (words, result.stderr)
+
+
+def test_the_guide_names_each_set() -> None:
+    text = GUIDE.read_text()
+    for name in manifest_names():
+        assert f"| `{name}` |" in text
