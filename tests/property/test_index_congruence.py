@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import faiss
@@ -12,9 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fr_core.gallery.index import faiss_gpu
 from fr_core.gallery.index.faiss_compact import CompactIndex
 from fr_core.gallery.index.faiss_flat import FaissFlatIndex
 from fr_core.gallery.index.faiss_gpu import GpuIndex
+from fr_core.gallery.index.faiss_scan import Share, scan_everything
 from fr_core.gallery.index.faiss_segment import Workers
 from fr_core.gallery.index.numpy_scan import NumpyIndex
 from fr_core.gallery.index.protocol import Hits, Upkeep, VectorIndex
@@ -245,3 +248,29 @@ def test_many_probes_at_once_agree_with_each_alone(name: str) -> None:
         alone = index.search(probe[None], 50)
         assert (alone.ids[0] == together.ids[row]).all()
         assert (alone.similarities[0] == together.similarities[row]).all()
+
+
+def test_only_the_probes_that_thousands_are_equally_like_are_answered_from_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(1)
+    vectors = crowd(rng, 6000, 128, 6000, 1.0)
+    vectors[rng.choice(6000, 2500, replace=False)] = vectors[0]
+    nearby = vectors[0] + 0.3 * vectors[1]
+    nearby /= np.linalg.norm(nearby)
+    probes = np.concatenate([crowd(rng, 3, 128, 6000, 1.0), vectors[:1], -vectors[:1], nearby[None]])
+    reference, index = NumpyIndex(128), every_index(128)["scanned as on a GPU"]
+    for one in (reference, index):
+        one.add(np.arange(6000), vectors)
+    from_memory = []
+
+    def noting(shares: Sequence[Share], probes: F32, k: int, workers: Workers) -> Hits:
+        from_memory.append(probes)
+        return scan_everything(shares, probes, k, workers)
+
+    monkeypatch.setattr(faiss_gpu, "scan_everything", noting)
+    hits = index.search(probes, 20)
+    assert_same(hits, reference.search(probes, 20))
+    assert not hits.exhaustive
+    (searched,) = from_memory
+    assert (searched == probes[[3, 5]]).all()

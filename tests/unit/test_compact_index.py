@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from fr_core.gallery.index import faiss_scan
 from fr_core.gallery.index.faiss_compact import CODED_FROM, CompactIndex
 from fr_core.gallery.index.faiss_segment import Segment, Workers
 from fr_core.gallery.index.faiss_upkeep import Coding, worth_rewriting
@@ -389,3 +390,71 @@ def test_searches_run_at_once_and_beside_upkeep() -> None:
 def test_hits_say_whether_others_could_be_among_the_best(index: CompactIndex, vectors: F32) -> None:
     assert not index.search(vectors[:1], 5).exhaustive
     assert index.search(vectors[:1], 5, np.arange(0, len(vectors), 50)).exhaustive
+
+
+SCATTERED = np.random.default_rng(1).choice(10 * 256, 1500, replace=False)
+
+
+def with_copies(n: int, copies: I64) -> tuple[CompactIndex, NumpyIndex, F32]:
+    """An index of few candidates in which the rows `copies` are equal, its reference, and what these rows are."""
+    vectors = unit_vectors(n, 16)
+    vectors[copies] = vectors[0]
+    index, reference = CompactIndex(16, 2, segment_rows=256, coded_from=16, candidates=20), NumpyIndex(16)
+    for one in (index, reference):
+        one.add(np.arange(n), vectors)
+    keep_up(index)
+    return index, reference, vectors[:1]
+
+
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Return where it is noted, from now on, for how many probes and how wide segments are scanned."""
+    noted: list[tuple[int, int]] = []
+    clear = faiss_scan._Found.clear
+
+    def noting(found: faiss_scan._Found, probes: int) -> None:
+        noted.append((probes, found.width))
+        clear(found, probes)
+
+    monkeypatch.setattr(faiss_scan._Found, "clear", noting)
+    return noted
+
+
+def test_a_probe_that_thousands_are_equally_like_has_more_fetched_for_itself_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    index, reference, copied = with_copies(10 * 256, SCATTERED)
+    strangers = -mated(np.repeat(copied, 9, axis=0), 0.5, seed=2)
+    probes = np.concatenate([strangers[:4], copied, strangers[4:]])
+    noted = fetched(monkeypatch)
+    hits = index.search(probes, 5)
+    narrow = min(width for _, width in noted)
+    assert {probes for probes, width in noted if width > narrow} == {1}
+    assert hits.ids[4].tolist() == reference.search(copied, 5).ids[0].tolist()
+    for row in (0, 4, 9):
+        assert hits.ids[row].tolist() == hits_of(index, probes[row : row + 1], 5)[0]
+
+
+def test_probes_that_thousands_are_equally_like_are_looked_at_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    index, reference, copied = with_copies(10 * 256, SCATTERED)
+    probes = mated(np.repeat(copied, 10, axis=0), 0.95, seed=2)
+    expected = reference.search(probes, 5)
+    monkeypatch.setattr(faiss_scan, "_TOGETHER", 6000)
+    noted = fetched(monkeypatch)
+    hits = index.search(probes, 5)
+    assert (hits.ids == expected.ids).all()
+    assert (hits.similarities == expected.similarities).all()
+    whole = max(width for _, width in noted)
+    assert whole == 256
+    assert 1 <= max(probes for probes, width in noted if width == whole) <= 2
+
+
+def test_copies_in_one_segment_have_more_of_it_fetched_and_not_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    index, reference, copied = with_copies(10 * 256, np.arange(512, 768))
+    nearby = mated(np.repeat(copied, 6, axis=0), 0.9, seed=2)
+    probes = np.concatenate([nearby[:3], -nearby[:3], nearby[3:]])
+    noted = fetched(monkeypatch)
+    hits = index.search(probes, 5)
+    assert (hits.ids[[0, 1, 2, 6, 7, 8]] == reference.search(nearby, 5).ids).all()
+    assert len([width for _, width in noted if width == 256]) == 1
+    for row in (0, 4, 8):
+        assert hits.ids[row].tolist() == hits_of(index, probes[row : row + 1], 5)[0]

@@ -18,11 +18,13 @@ class Slow:
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
+        self.wanted: list[int] = []
         self.entered = threading.Event()
         self.go = threading.Event()
 
     def __call__(self, probes: F32, k: int) -> Hits:
         self.sizes.append(len(probes))
+        self.wanted.append(k)
         if len(self.sizes) == 1:
             self.entered.set()
             assert self.go.wait(10)
@@ -57,13 +59,32 @@ def test_those_that_come_during_a_pass_share_the_next_and_each_gets_its_own() ->
     with ThreadPoolExecutor(100) as pool:
         first = pool.submit(shared.best, probe(0), 1)
         assert search.entered.wait(10)
-        others = [pool.submit(shared.best, probe(n), n % 3 + 1) for n in range(1, 91)]
+        others = [pool.submit(shared.best, probe(n), 2) for n in range(1, 91)]
         wait_for_waiting(shared, 90)
         search.go.set()
         assert first.result(10).ids.tolist() == [0]
         for n, other in enumerate(others, start=1):
-            assert other.result(10).ids.tolist() == [n + i for i in range(n % 3 + 1)]
+            assert other.result(10).ids.tolist() == [n, n + 1]
     assert search.sizes == [1, 64, 26]
+
+
+def test_only_searches_for_equally_many_share_a_pass() -> None:
+    """An index may find more where more is wanted: an answer must not depend on who else asks."""
+    search = Slow()
+    shared = SharedSearch(search)
+    with ThreadPoolExecutor(100) as pool:
+        first = pool.submit(shared.best, probe(0), 1)
+        assert search.entered.wait(10)
+        others = []
+        for n in range(1, 91):
+            others.append(pool.submit(shared.best, probe(n), n % 3 + 1))
+            wait_for_waiting(shared, n)
+        search.go.set()
+        assert first.result(10).ids.tolist() == [0]
+        for n, other in enumerate(others, start=1):
+            assert other.result(10).ids.tolist() == [n + i for i in range(n % 3 + 1)]
+    assert search.sizes == [1, 30, 30, 30]
+    assert search.wanted == [1, 2, 3, 1]
 
 
 def test_a_failed_pass_fails_those_in_it_and_the_next_goes_on() -> None:

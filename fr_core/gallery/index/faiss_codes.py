@@ -9,11 +9,12 @@ import numpy as np
 
 from fr_core.types import F32, I64
 
-# Values that share a code: two, as long as the codes are no more than this. FAISS adds up 8 bits for each code in 16.
+# Codes of a vector at most: two values share one up to D = 1024, and more values beyond. FAISS adds up the scores of
+# the codes in 16 bits, so that each of them has the fewer levels, the more codes there are.
 _MAX_CODES = 512
 _CODE_BITS = 4
-# Vectors that the codebook is trained on for each of its 16 centroids, and rounds of k-means; docs/adr/0013 has what
-# more of them would give.
+# Vectors that the codebook is trained on for each of the 16 centroids of a piece, and rounds of k-means; docs/adr/0013
+# has what more of them would give.
 _PER_CENTROID = 256
 _ROUNDS = 10
 TRAINED_ON = _PER_CENTROID * 2**_CODE_BITS
@@ -49,7 +50,7 @@ class Codebook:
         return cls(dimension, scan)
 
     def codes(self) -> Codes:
-        """Make room for the codes of vectors."""
+        """Return an empty list of codes for vectors to be added to."""
         return Codes(faiss.clone_index(self._scan))
 
 
@@ -77,7 +78,7 @@ class Codes:
             self._scan.add(_padded(vectors, self._scan.d))
 
     def erase(self, rows: I64) -> None:
-        """Overwrite codes, from which most of a vector could be had back."""
+        """Overwrite the codes of rows i64[n]: most of a vector could be had back from them."""
         if not len(rows):
             return
         packer = self._scan.get_CodePacker()

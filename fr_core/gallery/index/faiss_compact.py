@@ -6,6 +6,7 @@ While it is small it scans the vectors themselves, and is exact.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from fr_core.gallery.index.faiss_codes import Codebook, Codes
 from fr_core.gallery.index.faiss_scan import Share, scan_codes, scan_everything
 from fr_core.gallery.index.faiss_segment import Segment, Workers
 from fr_core.gallery.index.faiss_upkeep import Coding, worth_rewriting
-from fr_core.gallery.index.growing import Rewriting, VectorRows
+from fr_core.gallery.index.growing import Rewriting
 from fr_core.gallery.index.protocol import Hits, IndexMemory, Upkeep, check_added, check_searched
 from fr_core.types import F32, I64
 
@@ -26,9 +27,6 @@ _CANDIDATES = 1000
 _CANDIDATES_PER_WANTED = 4
 # The share of the rows up to which what a filter lets through is multiplied rather than picked from a scan of codes.
 _FEW = 1 / 12
-# Candidates of all probes that are looked at together: 48 MiB of scores and rows.
-_TOGETHER = 2**22
-_PROBES_TOGETHER = 64
 
 
 class CompactIndex:
@@ -97,20 +95,11 @@ class CompactIndex:
         count = sum(share.count for share in shares)
         width = min(k, count)
         if not width or not len(probes):
-            return Hits(np.empty((len(probes), width), dtype=np.int64), np.empty((len(probes), width)))
+            return Hits.unfilled(len(probes), width)
         candidates = max(self._candidates, _CANDIDATES_PER_WANTED * width)
-        few = self._codebook is None or count <= max(candidates, self._few())
-        step = max(1, min(_PROBES_TOGETHER, _TOGETHER // (count if few else 2 * candidates)))
-        found = []
-        for start in range(0, len(probes), step):
-            some = probes[start : start + step]
-            if few:
-                found.append(scan_everything(shares, some, width, self._workers))
-            else:
-                found.append(scan_codes(shares, some, width, candidates, self._workers))
-        return Hits(
-            np.concatenate([one.ids for one in found]), np.concatenate([one.similarities for one in found]), few
-        )
+        if self._codebook is None or count <= max(candidates, self._few()):
+            return scan_everything(shares, probes, width, self._workers)
+        return scan_codes(shares, probes, width, candidates, self._workers)
 
     def vectors(self, ids: I64) -> F32:
         """Return copies of vectors; see `VectorIndex.vectors`."""
@@ -134,16 +123,10 @@ class CompactIndex:
         run = worth_rewriting(self._segments, self._segment_rows)
         if not run:
             return None
-        old: list[VectorRows] = list(run)
-
-        def replace(new: VectorRows, ids: I64, vectors: F32) -> None:
-            assert isinstance(new, Segment)
-            self._replace(run, new, ids, vectors)
-
-        return Rewriting(old, self._new_segment(), replace)
+        return Rewriting(run, self._new_segment(), partial(self._replace, run))
 
     def _few(self) -> int:
-        """How many rows are multiplied even where there are codes."""
+        """Return up to how many rows are multiplied even where there are codes."""
         return max(self._candidates, int(_FEW * sum(map(len, self._segments))))
 
     def _new_segment(self) -> Segment:
@@ -160,7 +143,11 @@ class CompactIndex:
             start = end
 
     def _places(self, ids: I64) -> list[tuple[Segment, I64, I64]]:
-        """Return the segments of ids i64[n], their rows there, and their places in `ids`; KeyError before any of it."""
+        """Return the segments of ids i64[n], with the rows that the ids have there and their places in `ids`.
+
+        Raises:
+            KeyError: there is no live vector of one of the ids.
+        """
         if len(ids) and not self._segments:
             raise KeyError("no vector of one of these ids")
         firsts = np.array([segment.ids[0] for segment in self._segments[1:]], dtype=np.int64)
@@ -173,6 +160,7 @@ class CompactIndex:
         return places
 
     def _shares(self, among: I64 | None) -> list[Share]:
+        """Return what a search may find in each segment: live rows, of ascending ids i64[n] where these are given."""
         shares = []
         for segment in self._segments:
             allowed = segment.allowed(among)
@@ -182,13 +170,15 @@ class CompactIndex:
         return shares
 
     def _coded(self, codebook: Codebook, codes: Sequence[Codes]) -> None:
+        """Take over a codebook and the codes of the first rows of the first segments; the other rows are coded now."""
         self._codebook = codebook
         for n, segment in enumerate(self._segments):
             segment.codes = codes[n] if n < len(codes) else codebook.codes()
             segment.codes.append(segment.vectors[len(segment.codes) :])
 
     def _replace(self, old: list[Segment], new: Segment, ids: I64, vectors: F32) -> None:
-        # What came since has greater ids than `new`, and smaller ones than the segments that came since.
+        """Put `new` in the place of neighbours, and what was added to the last of them since: see `Rewriting`."""
+        # That has greater ids than `new`, and smaller ones than the segments that came since.
         instead = [new] if len(new) else []
         self._append(instead, ids, vectors)
         place = self._segments.index(old[0])

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from fr_core.errors import DeviceUnavailable
 from fr_core.gallery.index.faiss_scan import Share, best_candidates, scan_everything
 from fr_core.gallery.index.faiss_segment import Segment, Workers
-from fr_core.gallery.index.growing import Rewriting, VectorRows
-from fr_core.gallery.index.protocol import Hits, IndexMemory, Upkeep, check_added, check_searched
+from fr_core.gallery.index.protocol import Hits, IndexMemory, check_searched
+from fr_core.gallery.index.rows_index import RowsIndex
 from fr_core.types import F32, I64
 
 _faiss: Any = faiss  # its stubs lack what is called here
@@ -26,8 +26,6 @@ _MAX_FETCHED = 2048
 MAX_K = 1024
 # Candidates that are scored exactly, at least.
 _CANDIDATES = 1000
-# Removed rows are dropped when they are more than one in four, and more than this.
-_FEW_ROWS = 1024
 _HALF_BYTES = 2
 # How far the inner product of two unit vectors can lie from that of their halves, which are within 2**-11 of the whole;
 # twice that, to have room for how a device adds them up.
@@ -61,11 +59,12 @@ def gpu_indexes(workers: Workers) -> Callable[[int], GpuIndex]:
     return lambda dimension: GpuIndex(dimension, lambda: new_scan(dimension), workers, turn)
 
 
-class GpuIndex:
+class GpuIndex(RowsIndex["_Scanned"]):
     """A `VectorIndex` that scans on GPUs and keeps the exact vectors in memory.
 
-    Filters, searches for more than `MAX_K`, and the rare one whose last vector half precision cannot tell from those
-    that were not fetched, are answered from memory.
+    Filters, searches for more than `MAX_K`, and the rare probe whose last vector half precision cannot tell from those
+    that were not fetched, are answered from memory. The halves of removed vectors stay on the GPUs, unseen, until
+    upkeep drops them.
 
     Args:
         dimension: D, values per vector.
@@ -78,12 +77,9 @@ class GpuIndex:
     def __init__(
         self, dimension: int, new_scan: Callable[[], Any], workers: Workers, turn: AbstractContextManager[Any]
     ) -> None:
-        self._dimension = dimension
-        self._new_scan = new_scan
-        self._rows = _Scanned(dimension, new_scan())
+        super().__init__(dimension, lambda: _Scanned(dimension, new_scan()))
         self._workers = workers
         self._turn = turn
-        self._last_id = -1
 
     @property
     def exact(self) -> bool:
@@ -93,27 +89,6 @@ class GpuIndex:
         """
         return len(self._rows) <= _CANDIDATES
 
-    @property
-    def dimension(self) -> int:
-        """D, values per vector."""
-        return self._dimension
-
-    @property
-    def size(self) -> int:
-        """How many vectors are live."""
-        return self._rows.size
-
-    def add(self, ids: I64, vectors: F32) -> None:
-        """Add vectors; see `VectorIndex.add`."""
-        check_added(ids, vectors, self._dimension, self._last_id)
-        if len(ids):
-            self._rows.append(ids, vectors)
-            self._last_id = int(ids[-1])
-
-    def remove(self, ids: I64) -> None:
-        """Remove vectors; see `VectorIndex.remove`. Their halves stay on the GPU, unseen, until upkeep drops them."""
-        self._rows.remove(self._rows.rows_of(ids))
-
     def search(self, probes: F32, k: int, among: I64 | None = None) -> Hits:
         """Search; see `VectorIndex.search`."""
         check_searched(probes, k, self._dimension)
@@ -121,36 +96,49 @@ class GpuIndex:
         count = int(np.count_nonzero(allowed))
         width = min(k, count)
         if not width or not len(probes):
-            return Hits(np.empty((len(probes), width), dtype=np.int64), np.empty((len(probes), width)))
+            return Hits.unfilled(len(probes), width)
+        everything = [Share(self._rows, allowed, count)]
         fetched = min(max(_CANDIDATES, 2 * width), _MAX_FETCHED)
-        if among is None and k <= MAX_K and len(self._rows) > fetched:
-            with self._turn:
-                rows, unseen = self._rows.candidates(probes, fetched, allowed)
-            if ((rows >= 0).sum(axis=1) >= width).all():
-                hits = best_candidates([self._rows], probes, [rows], [self._rows.products(probes, rows)], width)
-                if (hits.similarities[:, -1] > unseen + _HALF_ERROR).all():
-                    return Hits(hits.ids, hits.similarities, exhaustive=False)
-        return scan_everything([Share(self._rows, allowed, count)], probes, width, self._workers)
-
-    def vectors(self, ids: I64) -> F32:
-        """Return copies of vectors; see `VectorIndex.vectors`."""
-        return self._rows.vectors[self._rows.rows_of(ids)]
+        if among is not None or k > MAX_K or len(self._rows) <= fetched:
+            return scan_everything(everything, probes, width, self._workers)
+        hits = Hits.unfilled(len(probes), width, exhaustive=False)
+        left = np.flatnonzero(~self._found_by_scan(hits, probes, fetched, allowed))
+        if len(left):
+            best = scan_everything(everything, probes[left], width, self._workers)
+            hits.ids[left], hits.similarities[left] = best.ids, best.similarities
+        return hits
 
     def memory(self) -> IndexMemory:
         """Count the bytes that are held, those on GPUs as bytes of the scan; see `VectorIndex.memory`."""
         scan_bytes = len(self._rows) * self._dimension * _HALF_BYTES
         return IndexMemory(scan_bytes, self._rows.store_bytes, self._rows.other_bytes)
 
-    def upkeep(self) -> Upkeep | None:
-        """Return the dropping of removed rows where they are many; see `VectorIndex.upkeep`."""
-        if len(self._rows) - self.size <= max(_FEW_ROWS, len(self._rows) // 4):
-            return None
-        return Rewriting([self._rows], _Scanned(self._dimension, self._new_scan()), self._replace)
+    def _found_by_scan(
+        self, hits: Hits, probes: F32, fetched: int, allowed: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.bool_]:
+        """Fill in the hits of the probes for which a scan leaves no doubt; return which these are.
 
-    def _replace(self, new: VectorRows, ids: I64, vectors: F32) -> None:
-        assert isinstance(new, _Scanned)
-        self._rows = new
-        new.append(ids, vectors)
+        Args:
+            hits: of n probes.
+            probes: f32[n, D].
+            fetched: how many rows the scan fetches for each.
+            allowed: bool[rows], what may be found.
+
+        Returns:
+            bool[n].
+        """
+        sure = np.zeros(len(probes), dtype=bool)
+        width = hits.ids.shape[1]
+        with self._turn:
+            rows, unseen = self._rows.candidates(probes, fetched, allowed)
+        enough = np.flatnonzero(np.count_nonzero(rows >= 0, axis=1) >= width)
+        if len(enough):
+            best = best_candidates([self._rows], probes[enough], [rows[enough]], width, self._workers)
+            certain = best.similarities[:, -1] > unseen[enough] + _HALF_ERROR
+            some = enough[certain]
+            hits.ids[some], hits.similarities[some] = best.ids[certain], best.similarities[certain]
+            sure[some] = True
+        return sure
 
 
 class _Scanned(Segment):

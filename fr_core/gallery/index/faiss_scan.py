@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from fr_core.gallery.index.faiss_segment import Segment, Workers
-from fr_core.gallery.index.protocol import Hits, best_of_each, exact_similarity, scan_error_bound
+from fr_core.gallery.index.protocol import F64, Hits, best_of_each, exact_similarity, scan_error_bound
 from fr_core.types import F32, I64
 
 # Probes that FAISS's kernel scores in one pass over the codes; docs/adr/0013 has what other numbers give.
 _PROBES_PER_PASS = 4
-# Rows that are multiplied at a time where there are no codes: as few as stay in a core's cache, 512 KiB at D = 512,
-# while several probes are multiplied with them; more for one probe, that has each row once.
+# Rows that are multiplied at a time: as few as stay in a core's cache, 512 KiB at D = 512, while several probes are
+# multiplied with them; more for one probe, that has each row once.
 _BLOCK_ROWS = 256
 _BLOCK_ROWS_OF_ONE = 4096
-# Fetched of a segment at first: this many times its share of the candidates, and some. Nearly always enough.
-_WIDER = 1.5
-# Pairs that are scored exactly at a time: 128 MiB of vectors and probes in float64 at D = 512.
-_GATHERED = 2**14
+# Fetched of a segment at first: this many times its share of the candidates, and some. Nearly always enough; else
+# several times as many.
+_SPARE_SHARE = 1.5
 _SPARE = 64
+_WIDER = 4
+# Candidates of all probes that are looked at together: 48 MiB of scores and rows, and some five times that where all of
+# them are scored exactly.
+_TOGETHER = 2**22
+_PROBES_TOGETHER = 64
+# Pairs that are scored exactly at a time: 6 MiB of vectors and probes at D = 512. Many more take three times as long,
+# since they leave the cache and have fresh memory each time.
+_GATHERED = 2**9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +57,6 @@ class _Found:
         scores: f32[n, w], w <= width; -inf where a probe has fewer candidates.
         rows: i64[n, w]; -1 where a probe has fewer.
         unseen: f32[n], no row that was not fetched scores higher; -inf with `complete`.
-        complete: whether all of the segment is fetched.
     """
 
     share: Share
@@ -61,6 +67,7 @@ class _Found:
 
     @property
     def complete(self) -> bool:
+        """Whether all of the segment is fetched."""
         return self.width == len(self.share.segment)
 
     def clear(self, probes: int) -> None:
@@ -92,88 +99,68 @@ class _Found:
         widest = int(np.count_nonzero(self.rows >= 0, axis=1).max())
         self.scores, self.rows = self.scores[:, :widest], self.rows[:, :widest]
 
+    def lacks(self, lowest: F32) -> npt.NDArray[np.bool_]:
+        """Return bool[n]: for whom a row that scores `lowest` (f32[n]) or more may not have been fetched."""
+        return np.zeros(len(lowest), dtype=bool) if self.complete else self.unseen >= lowest
+
+    def keep(self, probes: npt.NDArray[np.bool_]) -> None:
+        """Drop the candidates of other probes than these, bool[n]."""
+        self.scores, self.rows, self.unseen = self.scores[probes], self.rows[probes], self.unseen[probes]
+
+    def widen(self) -> None:
+        """Have more fetched next time."""
+        self.width = min(_WIDER * self.width, len(self.share.segment))
+
 
 def scan_everything(shares: Sequence[Share], probes: F32, k: int, workers: Workers) -> Hits:
-    """Return the k best for each of probes f32[n, D], surely; k is at most the number of rows that are shared."""
-    rows = [_rows(share) for share in shares]
-    scores: list[F32] = [np.empty((len(probes), len(some)), dtype=np.float32) for some in rows]
+    """Return the k best for each of probes, surely.
 
-    def multiply(task: tuple[int, int]) -> None:
-        n, start = task
-        block = slice(start, start + step)
-        scores[n][:, block] = shares[n].segment.products(probes, alike[n][:, block])
+    Args:
+        shares: what may be found.
+        probes: f32[n, D], n >= 1.
+        k: how many are wanted, at most the number of rows that are shared.
+        workers: do the work.
+    """
+    segments, rows = [share.segment for share in shares], [_rows(share) for share in shares]
 
-    step = _BLOCK_ROWS if len(probes) > 1 else _BLOCK_ROWS_OF_ONE
-    alike = [np.broadcast_to(some, (len(probes), len(some))) for some in rows]
-    workers.each(multiply, [(n, start) for n, some in enumerate(rows) for start in range(0, len(some), step)])
-    return best_candidates([share.segment for share in shares], probes, alike, scores, k)
+    def search(some: F32) -> Hits:
+        alike = [np.broadcast_to(of_segment, (len(some), len(of_segment))) for of_segment in rows]
+        return best_candidates(segments, some, alike, k, workers)
+
+    return _in_steps(search, probes, _TOGETHER // sum(share.count for share in shares))
 
 
 def scan_codes(shares: Sequence[Share], probes: F32, k: int, candidates: int, workers: Workers) -> Hits:
-    """Return the k best for each of probes f32[n, D], of those that are among the best by their compact scores.
+    """Return the k best for each of probes, of those that are among the best by their compact scores.
 
     Candidates are all whose compact score is not below that of the `candidates`-th: which these are depends on nothing
     but the probe and the rows, so that a probe finds the same alone and in company.
 
     Args:
         shares: what may be found, of segments with codes; more than `candidates` rows.
-        probes: what is searched for.
+        probes: f32[n, D], n >= 1.
         k: how many are wanted, at most `candidates`.
         candidates: how many are scored exactly, and those that tie with the last.
         workers: do the work.
     """
-    count = sum(share.count for share in shares)
-    found = []
-    for share in shares:
-        width = int(_WIDER * candidates * len(share.segment) / count) + _SPARE
-        found.append(_Found(share, min(width, len(share.segment))))
-    groups = [slice(start, start + _PROBES_PER_PASS) for start in range(0, len(probes), _PROBES_PER_PASS)]
-    lowest = _fetch(found, probes, candidates, groups, workers)
-    scores: list[F32] = [np.empty_like(one.scores) for one in found]
 
-    def multiply(task: tuple[int, slice]) -> None:
-        n, some = task
-        rows = np.where(found[n].scores[some] >= lowest[some, None], found[n].rows[some], -1)
-        scores[n][some] = shares[n].segment.products(probes[some], rows)
+    def search(some: F32) -> Hits:
+        return _by_codes(shares, some, k, candidates, workers)
 
-    workers.each(multiply, [(n, some) for some in groups for n in range(len(found))])
-    return best_candidates([share.segment for share in shares], probes, [one.rows for one in found], scores, k)
+    return _in_steps(search, probes, _TOGETHER // (2 * candidates))
 
 
-def _fetch(found: list[_Found], probes: F32, candidates: int, groups: list[slice], workers: Workers) -> F32:
-    """Fetch candidates until none is missing; return the least score f32[n] that one of them may have."""
-    waiting = found
-    while True:
-        for one in waiting:
-            one.clear(len(probes))
-        tasks = [(one, some) for some in groups for one in waiting]
-        workers.each(lambda task: task[0].scan(probes, task[1]), tasks)
-        for one in waiting:
-            one.trim()
-        scores = np.concatenate([one.scores for one in found], axis=1)
-        lowest: F32 = np.full(len(probes), -np.inf, dtype=np.float32)
-        if scores.shape[1] >= candidates:
-            place = scores.shape[1] - candidates
-            lowest = np.partition(scores, place, axis=1)[:, place]
-        # One that scores as much as the last candidate is a candidate too, and may not have been fetched.
-        waiting = [one for one in found if not one.complete and (one.unseen >= lowest).any()]
-        if not waiting:
-            return lowest
-        for one in waiting:
-            one.width = min(4 * one.width, len(one.share.segment))
-
-
-def best_candidates(segments: list[Segment], probes: F32, rows: list[I64], scores: list[F32], k: int) -> Hits:
+def best_candidates(segments: Sequence[Segment], probes: F32, rows: Sequence[I64], k: int, workers: Workers) -> Hits:
     """Return the k best candidates by their exact similarities.
 
     Args:
         segments: where the candidates are.
         probes: f32[n, D].
-        rows: i64[n, w] for each segment.
-        scores: f32[n, w] for each segment, float32 inner products; -inf for what is no candidate. k or more are
-            candidates of each probe.
-        k: how many are wanted.
+        rows: i64[n, w] for each segment: the candidates of each probe; -1 is none. Each probe has k or more.
+        k: how many are wanted; 1 or more.
+        workers: do the work.
     """
+    scores = _products(segments, probes, rows, workers)
     everything = np.concatenate(scores, axis=1)
     place = everything.shape[1] - k
     kth = np.partition(everything, place, axis=1)[:, place].astype(np.float64)
@@ -188,11 +175,108 @@ def best_candidates(segments: list[Segment], probes: F32, rows: list[I64], score
         kept = of_segment[probe, column]
         owners.append(probe)
         ids.append(segment.ids[kept])
-        # Where very many are equal, all of them are close; they are not gathered all at once.
-        for start in range(0, len(kept), _GATHERED):
-            some = slice(start, start + _GATHERED)
-            similarities.append(exact_similarity(segment.vectors[kept[some]], probes[probe[some]]))
+        similarities.append(_similarities(segment, kept, probes, probe, workers))
     return best_of_each(len(probes), np.concatenate(owners), np.concatenate(ids), np.concatenate(similarities), k)
+
+
+def _by_codes(shares: Sequence[Share], probes: F32, k: int, candidates: int, workers: Workers) -> Hits:
+    """Search for probes that are looked at together; see `scan_codes`."""
+    segments = [share.segment for share in shares]
+    found = _first_widths(shares, candidates)
+    hits = Hits.unfilled(len(probes), k, exhaustive=False)
+    waiting, left = found, np.arange(len(probes))
+    while len(left):
+        _fetch(waiting, probes[left], workers)
+        lowest = _lowest(found, candidates)
+        lacking = np.array([one.lacks(lowest) for one in found])
+        ready = np.logical_not(lacking.any(axis=0))
+        if ready.any():
+            rows = [np.where(one.scores[ready] >= lowest[ready, None], one.rows[ready], -1) for one in found]
+            best = best_candidates(segments, probes[left[ready]], rows, k, workers)
+            hits.ids[left[ready]], hits.similarities[left[ready]] = best.ids, best.similarities
+        # The others may have many that tie, and are fetched more; who is ready does not wait for that again.
+        left = left[~ready]
+        waiting = []
+        for one, some in zip(found, lacking, strict=True):
+            one.keep(~ready)
+            if some.any():
+                one.widen()
+                waiting.append(one)
+        if len(left) > 1 and len(left) * sum(one.width for one in found) > _TOGETHER:
+            rest = _in_steps(lambda some: _by_codes(shares, some, k, candidates, workers), probes[left], len(left) // 2)
+            hits.ids[left], hits.similarities[left] = rest.ids, rest.similarities
+            break
+    return hits
+
+
+def _first_widths(shares: Sequence[Share], candidates: int) -> list[_Found]:
+    count = sum(share.count for share in shares)
+    found = []
+    for share in shares:
+        width = int(_SPARE_SHARE * candidates * len(share.segment) / count) + _SPARE
+        found.append(_Found(share, min(width, len(share.segment))))
+    return found
+
+
+def _fetch(waiting: Sequence[_Found], probes: F32, workers: Workers) -> None:
+    """Fetch candidates for all of probes f32[n, D]."""
+    for one in waiting:
+        one.clear(len(probes))
+    groups = [slice(start, start + _PROBES_PER_PASS) for start in range(0, len(probes), _PROBES_PER_PASS)]
+    tasks = [(one, some) for some in groups for one in waiting]
+    workers.each(lambda task: task[0].scan(probes, task[1]), tasks)
+    for one in waiting:
+        one.trim()
+
+
+def _lowest(found: Sequence[_Found], candidates: int) -> F32:
+    """Return the least score f32[n] of a candidate, as far as they were fetched; -inf where there are fewer."""
+    scores = np.concatenate([one.scores for one in found], axis=1)
+    place = scores.shape[1] - candidates
+    if place < 0:
+        return np.full(len(scores), -np.inf, dtype=np.float32)
+    lowest: F32 = np.partition(scores, place, axis=1)[:, place]
+    return lowest
+
+
+def _products(segments: Sequence[Segment], probes: F32, rows: Sequence[I64], workers: Workers) -> list[F32]:
+    """Return the inner products f32[n, w] with rows i64[n, w] of each segment; -inf where a row is -1."""
+    products: list[F32] = [np.empty(of_segment.shape, dtype=np.float32) for of_segment in rows]
+    step = _BLOCK_ROWS if len(probes) > 1 else _BLOCK_ROWS_OF_ONE
+
+    def multiply(task: tuple[int, int]) -> None:
+        n, start = task
+        block = slice(start, start + step)
+        products[n][:, block] = segments[n].products(probes, rows[n][:, block])
+
+    workers.each(
+        multiply, [(n, start) for n, of_segment in enumerate(rows) for start in range(0, of_segment.shape[1], step)]
+    )
+    return products
+
+
+def _similarities(segment: Segment, rows: I64, probes: F32, owners: I64, workers: Workers) -> F64:
+    """Return the exact similarities f64[m] of rows i64[m] to their probes, rows `owners` (i64[m]) of f32[n, D]."""
+    similarities: F64 = np.empty(len(rows), dtype=np.float64)
+
+    def compare(start: int) -> None:
+        some = slice(start, start + _GATHERED)
+        similarities[some] = exact_similarity(segment.vectors[rows[some]], probes[owners[some]])
+
+    # Where very many are equal, all of them are close: many blocks. Else there is one, that no thread has to wait for.
+    workers.each(compare, range(0, len(rows), _GATHERED))
+    return similarities
+
+
+def _in_steps(search: Callable[[F32], Hits], probes: F32, step: int) -> Hits:
+    """Search for probes f32[n, D], n >= 1, up to `step` at a time, or one where it is 0."""
+    step = max(1, min(step, _PROBES_TOGETHER))
+    found = [search(probes[start : start + step]) for start in range(0, len(probes), step)]
+    return Hits(
+        np.concatenate([hits.ids for hits in found]),
+        np.concatenate([hits.similarities for hits in found]),
+        all(hits.exhaustive for hits in found),
+    )
 
 
 def _rows(share: Share) -> I64:

@@ -24,7 +24,7 @@ class Segment(VectorRows):
 
     Args:
         dimension: D, values per vector.
-        limit: rows that it shall hold at most.
+        limit: rows that are expected at most, 0 = unknown.
         codebook: gives codes to what is added; None = there are none yet.
     """
 
@@ -66,7 +66,7 @@ class Workers:
         self._pool = ThreadPoolExecutor(self.count, "gallery-scan", faiss.omp_set_num_threads, (1,))
 
     def each(self, do: Callable[[Item], None], items: Sequence[Item]) -> None:
-        """Do all items; raises what one of them raised, once the others are done."""
+        """Do all items, in any order; raises what one of them raised, once all that were begun are done."""
         if len(items) == 1:
             self._do_here(do, items[0])
             return

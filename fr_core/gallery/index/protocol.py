@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +60,12 @@ class Hits:
     ids: I64
     similarities: F64
     exhaustive: bool = True
+
+    @classmethod
+    def unfilled(cls, probes: int, width: int, exhaustive: bool = True) -> Self:
+        """Make room for `width` hits of each of so many probes."""
+        ids, similarities = np.empty((probes, width), dtype=np.int64), np.empty((probes, width), dtype=np.float64)
+        return cls(ids, similarities, exhaustive)
 
 
 @dataclass(frozen=True, slots=True)

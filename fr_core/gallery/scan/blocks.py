@@ -15,7 +15,8 @@ from typing import TypeVar
 import numpy as np
 
 from fr_core.errors import UnknownGallery
-from fr_core.gallery.index.protocol import F64
+from fr_core.gallery.index.protocol import F64, Hits, VectorIndex
+from fr_core.gallery.scan.equal import distinct
 from fr_core.gallery.search.memory import GalleryMemory
 from fr_core.gallery.search.views import Views
 from fr_core.gallery.store.protocol import GalleryRow, Snapshot
@@ -25,10 +26,10 @@ T = TypeVar("T")
 
 # Templates that are searched for in one pass: as many as searches that come together share one.
 _AT_ONCE = 64
-# Similar templates that are fetched at first of each; four times as many wherever all of them reach the threshold.
+# Similar templates that are fetched at first for each; four times as many wherever all of them reach the threshold.
 _FIRST = 64
 _WIDER = 4
-# Vectors, in bytes, that one pass may compare exactly: its memory is some five times that, and its time a fraction of a
+# Vectors, in bytes, that one pass may be asked for: its memory is some five times that, and its time a fraction of a
 # second. Other calls wait for one pass.
 _GATHERED_BYTES = 2**26
 _MAX_ID = 2**63 - 1
@@ -43,7 +44,7 @@ class Cursor:
         after: the last template that was searched for; 0 = none yet.
         until: the newest template that is searched for: of those that came after the beginning, none is.
         searched: how many templates were searched for.
-        width: similar templates that are fetched of each; 0 = as at the beginning.
+        width: similar templates that are fetched for each; 0 = as at the beginning.
         unfinished: the template that was compared with some of the others only; 0 = none.
         compared: it was compared with those up to this one.
     """
@@ -194,7 +195,7 @@ def older_near(threshold: float) -> Look:
         if width > most:
             return _compared(memory, int(template_ids[0]), cursor, threshold, most)
         template_ids = template_ids[: most // width]
-        hits = index.search(index.vectors(template_ids), width)
+        hits = _like(index, template_ids, width)
         reaches = hits.similarities >= threshold
         reached = np.count_nonzero(reaches, axis=1)
         # Who has as many as were fetched may have others behind them: the pass ends before the first such template.
@@ -217,8 +218,7 @@ def nearest(threshold: float, k: int) -> Look:
     """Return what finds the k nearest others of each template, as far as they reach a threshold."""
 
     def look(memory: GalleryMemory, template_ids: I64, _: Cursor) -> Pass:
-        index = memory.index
-        hits = index.search(index.vectors(template_ids), k + 1)  # each finds itself
+        hits = _like(memory.index, template_ids, k + 1)  # each finds itself
         row, column = np.nonzero(hits.similarities >= threshold)
         near = Near(template_ids, row, hits.ids[row, column], hits.similarities[row, column])
         return Pass(near, len(template_ids))
@@ -226,8 +226,19 @@ def nearest(threshold: float, k: int) -> Look:
     return look
 
 
+def _like(index: VectorIndex, template_ids: I64, k: int) -> Hits:
+    """Search for the vectors of templates i64[n], for equal ones once: a photo of nobody may be enrolled for thousands.
+
+    That spares most where it counts. An index takes longest for a probe that very many vectors are equally like.
+    """
+    vectors = index.vectors(template_ids)
+    first, kind = distinct(vectors)
+    hits = index.search(vectors[first], k)
+    return Hits(hits.ids[kind], hits.similarities[kind], hits.exhaustive)
+
+
 def _compared(memory: GalleryMemory, template_id: int, cursor: Cursor, threshold: float, most: int) -> Pass:
-    """Compare one template with up to `most` of the older ones that it was not compared with."""
+    """Compare one template with up to `most` of the older ones that it was not yet compared with."""
     compared = cursor.compared if cursor.unfinished == template_id else 0
     others, left = memory.live(compared, template_id - 1, most)
     template_ids = np.array([template_id], dtype=np.int64)
@@ -240,6 +251,7 @@ def _compared(memory: GalleryMemory, template_id: int, cursor: Cursor, threshold
 
 
 def _searched(row: GalleryRow, memory: GalleryMemory, cursor: Cursor | None, look: Look) -> Block:
+    """Search for the templates behind a cursor, in one pass; see `Scanner.block`."""
     if cursor is None:
         everything, _ = memory.live(0, _MAX_ID, memory.index.size)
         cursor = Cursor(row.gallery_no, 0, int(everything[-1]) if len(everything) else 0, 0)

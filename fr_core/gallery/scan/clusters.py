@@ -57,7 +57,12 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Clusters:
-    """What a step found: clusters, or how far the search for neighbours has come."""
+    """What a step found.
+
+    Attributes:
+        clusters: all of their members included; none while neighbours are searched for.
+        progress: of the search for neighbours; None once it has ended.
+    """
 
     clusters: tuple[Cluster, ...]
     progress: Progress | None
@@ -65,7 +70,14 @@ class Clusters:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Neighbours:
-    """The neighbours of a block of templates, `near`; `cursor` is None after the last block."""
+    """The neighbours of a block of templates.
+
+    Attributes:
+        near: what was found.
+        progress: of the scan.
+        gallery_no: the store's number of the gallery.
+        cursor: where to go on; None after the last block.
+    """
 
     near: Near
     progress: Progress
@@ -149,6 +161,14 @@ def clusters_of(scanner: Scanner, gallery_id: str, threshold: float, part: Part)
 
 
 def _clusters(owners: I64, template_ids: I64, subject_ids: list[str], vectors: F32) -> Iterator[Cluster]:
+    """Yield the clusters of n templates, by their oldest.
+
+    Args:
+        owners: i64[n], the cluster of each template.
+        template_ids: i64[n], ascending within a cluster.
+        subject_ids: whose the templates are, n of them.
+        vectors: f32[n, D], length 1.
+    """
     order = np.argsort(owners, kind="stable")
     starts = np.flatnonzero(np.diff(owners[order], prepend=-1))
     for number, rows in enumerate(np.split(order, starts[1:]) if len(order) else (), start=1):
@@ -167,7 +187,7 @@ def _clusters(owners: I64, template_ids: I64, subject_ids: list[str], vectors: F
 
 
 def _parts(found: list[Near], gallery_no: int) -> Iterator[Part]:
-    """Yield whole components, in the order of their oldest templates."""
+    """Yield whole components, in the order of their oldest templates; empties `found`, which takes memory."""
     template_ids = np.concatenate([near.template_ids for near in found])
     edges = _edges(found, template_ids)
     found.clear()

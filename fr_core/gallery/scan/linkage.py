@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fr_core.gallery.index.protocol import F64, exact_similarity
+from fr_core.gallery.scan.equal import distinct
 from fr_core.types import F32, I64
 
 # Edges whose similarity is computed at a time: 32 MiB at D = 512.
@@ -46,7 +47,11 @@ def average_linkage(vectors: F32, edges: I64, threshold: float) -> I64:
 
 
 class _Graph:
-    """Clusters, the sum of the vectors of each, and the edges between them that may still matter."""
+    """Clusters, the sum of the vectors of each, and the edges between them that may still matter.
+
+    Attributes:
+        owners: i64[n], the cluster of each vector: the least row of it.
+    """
 
     def __init__(self, vectors: F32, edges: I64, threshold: float) -> None:
         self.owners = _equal(vectors, threshold)
@@ -96,6 +101,7 @@ class _Graph:
         self._edges, self._means = edges[order], means[order]
 
     def _mean_similarities(self, edges: I64) -> F64:
+        """Return the mean similarity f64[m] of all pairs between the clusters that edges i64[m, 2] join."""
         means = np.empty(len(edges))
         for start in range(0, len(edges), _EDGES):
             a, b = edges[start : start + _EDGES].T
@@ -117,7 +123,6 @@ def _equal(vectors: F32, threshold: float) -> I64:
     Nothing is more similar than equal vectors, so they are merged first in any case. All at once: they have the same
     neighbours, and would wait in line for the first of them.
     """
-    bytes_of = np.ascontiguousarray(vectors).view(np.dtype((np.void, vectors.shape[1] * vectors.itemsize)))
-    _, first, kind = np.unique(bytes_of.ravel(), return_index=True, return_inverse=True)
+    first, kind = distinct(vectors)
     owners: I64 = np.where(exact_similarity(vectors, vectors) >= threshold, first[kind], np.arange(len(vectors)))
     return owners

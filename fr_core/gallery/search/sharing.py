@@ -51,11 +51,14 @@ class _Waiting:
 class SharedSearch:
     """Runs `search` for the probes of many threads, one pass at a time.
 
-    There is no thread of its own: whoever finds no pass under way makes one with all that wait, its own probe among
-    them, and then lets the first of those that came meanwhile make the next. So a single search waits for nobody.
+    There is no thread of its own: whoever finds no pass under way makes one, and then lets the first of those that came
+    meanwhile make the next, with all of them that want equally many. So a single search waits for nobody.
+
+    Who wants another number has another pass: an index may compare more vectors for one that wants more, and so find
+    one that it misses otherwise. What is found must not depend on who else searches.
 
     Args:
-        search: f32[n, D] and k to the hits of each probe; it must give a probe the same hits whatever is beside it.
+        search: probes f32[n, D] and k to the hits of each; it must give a probe the same hits whatever is beside it.
     """
 
     def __init__(self, search: Search) -> None:
@@ -65,7 +68,7 @@ class SharedSearch:
         self._under_way = False
 
     def best(self, probe: F32, k: int) -> Found:
-        """Return the best k' = min(k, size) vectors for a probe f32[D]."""
+        """Return the best k' = min(k, size) vectors for a probe f32[D]; raises what the search raises."""
         own = _Waiting(probe, k)
         with self._lock:
             self._waiting.append(own)
@@ -79,10 +82,12 @@ class SharedSearch:
 
     def _lead(self, own: _Waiting) -> Found:
         with self._lock:
-            self._waiting.remove(own)
-            others, self._waiting = self._waiting[: _MAX_SHARED - 1], self._waiting[_MAX_SHARED - 1 :]
+            # Who leads has waited longest of all, so that it is the first of these.
+            together = [one for one in self._waiting if one.k == own.k][:_MAX_SHARED]
+            self._waiting = [one for one in self._waiting if one not in together]
+        others = together[1:]
         try:
-            found = self._pass((own, *others))
+            found = self._pass(together)
         except BaseException as error:
             for one in others:
                 one.future.set_exception(for_one_caller(error))
@@ -98,5 +103,6 @@ class SharedSearch:
         return found[0]
 
     def _pass(self, together: Sequence[_Waiting]) -> list[Found]:
-        hits = self._search(np.stack([one.probe for one in together]), max(one.k for one in together))
-        return [Found.of(hits, n, one.k) for n, one in enumerate(together)]
+        k = together[0].k
+        hits = self._search(np.stack([one.probe for one in together]), k)
+        return [Found.of(hits, n, k) for n in range(len(together))]

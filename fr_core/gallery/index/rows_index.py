@@ -1,0 +1,68 @@
+"""What is the same in indexes that keep all their vectors in one array: everything but the search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic
+
+from fr_core.gallery.index.growing import Rewriting, Rows
+from fr_core.gallery.index.protocol import IndexMemory, Upkeep, check_added
+from fr_core.types import F32, I64
+
+# Removed rows are dropped when they are more than one in so many, and more than a few.
+_REMOVED = 4
+_FEW_REMOVED = 1024
+
+
+class RowsIndex(Generic[Rows]):
+    """A `VectorIndex` without `exact` and `search`.
+
+    Args:
+        dimension: D, values per vector.
+        new_rows: makes empty rows for such vectors.
+    """
+
+    def __init__(self, dimension: int, new_rows: Callable[[], Rows]) -> None:
+        self._dimension = dimension
+        self._new_rows = new_rows
+        self._rows = new_rows()
+        self._last_id = -1
+
+    @property
+    def dimension(self) -> int:
+        """D, values per vector."""
+        return self._dimension
+
+    @property
+    def size(self) -> int:
+        """How many vectors are live."""
+        return self._rows.size
+
+    def add(self, ids: I64, vectors: F32) -> None:
+        """Add vectors; see `VectorIndex.add`."""
+        check_added(ids, vectors, self._dimension, self._last_id)
+        if len(ids):
+            self._rows.append(ids, vectors)
+            self._last_id = int(ids[-1])
+
+    def remove(self, ids: I64) -> None:
+        """Remove vectors; see `VectorIndex.remove`."""
+        self._rows.remove(self._rows.rows_of(ids))
+
+    def vectors(self, ids: I64) -> F32:
+        """Return copies of vectors; see `VectorIndex.vectors`."""
+        return self._rows.vectors[self._rows.rows_of(ids)]
+
+    def memory(self) -> IndexMemory:
+        """Count the bytes that are held; see `VectorIndex.memory`."""
+        return IndexMemory(0, self._rows.store_bytes, self._rows.other_bytes)
+
+    def upkeep(self) -> Upkeep | None:
+        """Return the dropping of removed rows where they are many; see `VectorIndex.upkeep`."""
+        if len(self._rows) - self.size <= max(_FEW_REMOVED, len(self._rows) // _REMOVED):
+            return None
+        return Rewriting([self._rows], self._new_rows(), self._replace)
+
+    def _replace(self, new: Rows, ids: I64, vectors: F32) -> None:
+        self._rows = new
+        new.append(ids, vectors)
