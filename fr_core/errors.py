@@ -290,6 +290,13 @@ class StoreFailed(Failure):
     remedy = "Look for a full or failing disk on the server, then call again."
 
 
+class StoreCorrupt(Failure):
+    """The store is damaged, or what it holds contradicts itself; nothing of the call was kept."""
+
+    reason = "STORE_CORRUPT"
+    remedy = "Whoever runs the server checks the data folder with `fr gallery verify`, and restores it from a backup."
+
+
 class StorageLow(Failure):
     """The disk of the data folder has too little room left to take in more; everything else still works."""
 
@@ -403,13 +410,6 @@ class StoreNewer(Unrecoverable):
 
     reason = "STORE_NEWER"
     remedy = "Run the version that wrote it, or a later one; nothing was changed."
-
-
-class StoreCorrupt(Unrecoverable):
-    """The store is damaged, or what it holds contradicts itself."""
-
-    reason = "STORE_CORRUPT"
-    remedy = "Restore the data folder from a backup; nothing was changed."
 
 
 class KeyUnavailable(Unrecoverable):

@@ -26,8 +26,9 @@ from fr_api.v1 import common_pb2, recognition_pb2
 from fr_core.runtime.batcher import Batcher
 from fr_core.runtime.observe import ModelRole, Stage
 from fr_core.types import F32, AlignedFace
+from fr_server.app import App
 from fr_server.config import Config, config_from
-from fr_server.main import App, open_galleries, run
+from fr_server.main import open_galleries, run
 from fr_server.pace import Pace
 from fr_server.telemetry.listener import OK, Ended, NullListener
 from fr_server.telemetry.open import Telemetry

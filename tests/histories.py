@@ -17,7 +17,7 @@ from fr_core.errors import DuplicateImage, UnknownSubject, UnknownTemplate
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.index.protocol import exact_similarity
 from fr_core.gallery.query import SubjectFilter
-from fr_core.gallery.values import Deleted, Enrolment, NewTemplate
+from fr_core.gallery.values import Deleted, Enrolment, GalleryUpdate, NewTemplate, SubjectUpdate
 from ledger import MODEL, SIZE, embedding
 
 SHARED = "shared"
@@ -87,7 +87,7 @@ class History:
         few, many = len(self._subjects) < FEW, len(self._subjects) > MANY
         steps = [self.enrol] * (1 if many else 6) + [self.search] * 4 + [self.search_among, self.share]
         if not few:
-            steps += [self.delete_template, self.delete_subject, self.erase, self.enrol_again, self.look]
+            steps += [self.delete_template, self.delete_subject, self.erase, self.enrol_again, self.look, self.update]
         if self._chance.randrange(400) == 0:
             steps = [self.delete_gallery]
         self._chance.choice(steps)()
@@ -112,6 +112,19 @@ class History:
             with pytest.raises(DuplicateImage) as refused:
                 self.galleries.enrol(self._id, Enrolment("another", template))
             assert refused.value.metadata == {"template_id": str(template_id)}
+
+    def update(self) -> None:
+        """A subject's metadata, or the name of the gallery."""
+        subject_id, metadata = self._chance.choice(list(self._subjects)), {"parity": self._chance.choice("01")}
+        self._version += 1
+        if self._chance.random() < 0.2:
+            name = self._chance.choice(["", "N"])
+            info = self.galleries.update(self._id, GalleryUpdate(display_name=name))
+            assert (info.display_name, info.version) == (name, self._version)
+            return
+        updated = self.galleries.update_subject(self._id, subject_id, SubjectUpdate(metadata=metadata))
+        assert (dict(updated.subject.metadata), updated.gallery_version) == (metadata, self._version)
+        self._subjects[subject_id].metadata = metadata
 
     def delete_template(self) -> None:
         subject_id = self._chance.choice(list(self._subjects))

@@ -31,8 +31,9 @@ from fr_core.runtime.batcher import Batcher
 from fr_core.runtime.devices import ActiveDevice
 from fr_core.runtime.observe import Observer
 from fr_core.types import F32, AlignedFace, frozen_array
+from fr_server.app import App, Load
 from fr_server.config import Config, config_from
-from fr_server.main import App, open_galleries
+from fr_server.main import open_galleries
 from fr_server.telemetry.open import Telemetry
 
 SQUARE = 64
@@ -96,6 +97,21 @@ def _engine(
     pack = replace(load_pack("buffalo_s"), thresholds=Thresholds(0.5, source="none: the null model", fmr=None))
     device = ActiveDevice(requested="cpu", active="cpu", runtime="null", precision="f32")
     return Engine(pack, pipeline, device, "thorough", lifeline, batchers)
+
+
+class HeldUp:
+    """A `load` that waits until it is let go; `on_block` is called all the while."""
+
+    def __init__(self, load: Load) -> None:
+        self.entered = threading.Event()
+        self.go = threading.Event()
+        self._load = load
+
+    def __call__(self, on_block: Callable[[], None]) -> None:
+        self.entered.set()
+        while not self.go.wait(0.01):
+            on_block()
+        self._load(on_block)
 
 
 @dataclass

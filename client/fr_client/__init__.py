@@ -4,13 +4,16 @@ from fr_client.aio import AsyncClient
 from fr_client.channel import RetryPolicy
 from fr_client.client import Client
 from fr_client.errors import FrApiError, reason_of
+from fr_client.export import Exported
 from fr_client.requests import (
+    KEEP,
     EmbeddingBatch,
     EmbeddingSubject,
     EmbedItem,
     EnrolItem,
     FaceSource,
     Fusion,
+    Keep,
     OneFace,
     Photo,
     SearchItem,
@@ -18,15 +21,18 @@ from fr_client.requests import (
 )
 
 __all__ = [
+    "KEEP",
     "AsyncClient",
     "Client",
     "EmbedItem",
     "EmbeddingBatch",
     "EmbeddingSubject",
     "EnrolItem",
+    "Exported",
     "FaceSource",
     "FrApiError",
     "Fusion",
+    "Keep",
     "OneFace",
     "Photo",
     "RetryPolicy",

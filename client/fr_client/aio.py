@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -36,12 +38,15 @@ from fr_client.channel import (
     require_fits,
 )
 from fr_client.errors import from_rpc_error
+from fr_client.export import Exported, write_export
 from fr_client.requests import (
+    KEEP,
     EmbeddingBatch,
     EmbedItem,
     EnrolItem,
     FaceSource,
     Fusion,
+    Keep,
     OneFace,
     Photo,
     SearchItem,
@@ -166,6 +171,18 @@ class AsyncClient:
             if not token:
                 return
 
+    async def update_gallery(
+        self,
+        gallery_id: str,
+        *,
+        display_name: str | Keep = KEEP,
+        expires: datetime | Keep | None = KEEP,
+        retention: timedelta | Keep | None = KEEP,
+    ) -> gallery_pb2.Gallery:
+        """See `Client.update_gallery`."""
+        request = requests.update_gallery(gallery_id, display_name, expires, retention)
+        return (await self._call(self._gallery.UpdateGallery, request)).gallery
+
     async def delete_gallery(self, gallery_id: str) -> gallery_pb2.DeleteGalleryResponse:
         """See `Client.delete_gallery`."""
         request = gallery_pb2.DeleteGalleryRequest(gallery_id=gallery_id)
@@ -283,6 +300,34 @@ class AsyncClient:
             token = page.next_page_token
             if not token:
                 return
+
+    async def update_subject(
+        self,
+        gallery_id: str,
+        subject_id: str,
+        *,
+        display_name: str | Keep = KEEP,
+        metadata: Mapping[str, str] | Keep = KEEP,
+    ) -> gallery_pb2.Subject:
+        """See `Client.update_subject`."""
+        request = requests.update_subject(gallery_id, subject_id, display_name, metadata)
+        return (await self._call(self._gallery.UpdateSubject, request)).subject
+
+    async def export_subject(self, gallery_id: str, subject_id: str, target: Path) -> Exported:
+        """See `Client.export_subject`; the file is written in a thread."""
+        loop, cancelled = asyncio.get_running_loop(), threading.Event()
+
+        def template(template_id: int) -> gallery_pb2.GetTemplateResponse:
+            if cancelled.is_set():
+                raise asyncio.CancelledError
+            return asyncio.run_coroutine_threadsafe(self.get_template(gallery_id, template_id), loop).result()
+
+        subject = await self.get_subject(gallery_id, subject_id)
+        try:
+            return await asyncio.to_thread(write_export, subject, template, target)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
 
     async def delete_subject(self, gallery_id: str, subject_id: str) -> gallery_pb2.DeleteSubjectResponse:
         """See `Client.delete_subject`."""

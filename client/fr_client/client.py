@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -35,12 +36,15 @@ from fr_client.channel import (
     require_fits,
 )
 from fr_client.errors import from_rpc_error
+from fr_client.export import Exported, write_export
 from fr_client.requests import (
+    KEEP,
     EmbeddingBatch,
     EmbedItem,
     EnrolItem,
     FaceSource,
     Fusion,
+    Keep,
     OneFace,
     Photo,
     SearchItem,
@@ -176,6 +180,26 @@ class Client:
             token = page.next_page_token
             if not token:
                 return
+
+    def update_gallery(
+        self,
+        gallery_id: str,
+        *,
+        display_name: str | Keep = KEEP,
+        expires: datetime | Keep | None = KEEP,
+        retention: timedelta | Keep | None = KEEP,
+    ) -> gallery_pb2.Gallery:
+        """Change a gallery, and return it; what is not given stays as it is.
+
+        Args:
+            gallery_id: the gallery; one that has expired is open again with a later end, or with none.
+            display_name: a name for people.
+            expires: when the gallery is closed, a time to come with a time zone; None for never.
+            retention: how long after its enrolment a template is deleted, those that are there already too; None for
+                never.
+        """
+        request = requests.update_gallery(gallery_id, display_name, expires, retention)
+        return self._call(self._gallery.UpdateGallery, request).gallery
 
     def delete_gallery(self, gallery_id: str) -> gallery_pb2.DeleteGalleryResponse:
         """Delete a gallery with its subjects and templates."""
@@ -338,6 +362,38 @@ class Client:
             token = page.next_page_token
             if not token:
                 return
+
+    def update_subject(
+        self,
+        gallery_id: str,
+        subject_id: str,
+        *,
+        display_name: str | Keep = KEEP,
+        metadata: Mapping[str, str] | Keep = KEEP,
+    ) -> gallery_pb2.Subject:
+        """Change a subject, and return it; what is not given stays as it is.
+
+        Args:
+            gallery_id: the gallery.
+            subject_id: the subject.
+            display_name: a name for people.
+            metadata: the caller's own data, in the place of all that the subject had.
+        """
+        request = requests.update_subject(gallery_id, subject_id, display_name, metadata)
+        return self._call(self._gallery.UpdateSubject, request).subject
+
+    def export_subject(self, gallery_id: str, subject_id: str, target: Path) -> Exported:
+        """Write everything that is kept of a subject into a zip archive, for the person who asks for it.
+
+        Only its owner can read the file (mode 0600); it is whole, or it is not there.
+
+        Args:
+            gallery_id: the gallery.
+            subject_id: the subject.
+            target: the file, which must not be there; else, or where it cannot be written, an `OSError` is raised.
+        """
+        subject = self.get_subject(gallery_id, subject_id)
+        return write_export(subject, lambda template_id: self.get_template(gallery_id, template_id), target)
 
     def delete_subject(self, gallery_id: str, subject_id: str) -> gallery_pb2.DeleteSubjectResponse:
         """Delete a subject with its templates."""

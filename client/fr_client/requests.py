@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import Enum
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
 
@@ -32,6 +33,16 @@ _FUSIONS: dict[str, gallery_pb2.ScoreFusion.ValueType] = {
     "mean-top-2": gallery_pb2.SCORE_FUSION_MEAN_TOP_2,
     "mean-template": gallery_pb2.SCORE_FUSION_MEAN_TEMPLATE,
 }
+
+
+class Keep(Enum):
+    """The type of `KEEP`."""
+
+    KEEP = "keep"
+
+
+KEEP: Final = Keep.KEEP
+"""Stands in `update_gallery` and `update_subject` for what stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,10 +220,50 @@ def create_gallery(
     request = gallery_pb2.CreateGalleryRequest(
         gallery_id=gallery_id, display_name=display_name, keeps_photos=keeps_photos
     )
+    _set_lifetime(request, expires, retention)
+    return request
+
+
+def update_gallery(
+    gallery_id: str,
+    display_name: str | Keep,
+    expires: datetime | Keep | None,
+    retention: timedelta | Keep | None,
+) -> gallery_pb2.UpdateGalleryRequest:
+    """Return the request that changes a gallery; raises `ValueError` for a time without a time zone."""
+    request = gallery_pb2.UpdateGalleryRequest(gallery_id=gallery_id)
+    _set_lifetime(
+        request, None if isinstance(expires, Keep) else expires, None if isinstance(retention, Keep) else retention
+    )
+    if not isinstance(display_name, Keep):
+        request.display_name = display_name
+    values = {"display_name": display_name, "expire_time": expires, "retention": retention}
+    request.update_mask.paths.extend(name for name, value in values.items() if value is not KEEP)
+    return request
+
+
+def update_subject(
+    gallery_id: str, subject_id: str, display_name: str | Keep, metadata: Mapping[str, str] | Keep
+) -> gallery_pb2.UpdateSubjectRequest:
+    """Return the request that changes a subject."""
+    request = gallery_pb2.UpdateSubjectRequest(gallery_id=gallery_id, subject_id=subject_id)
+    if not isinstance(display_name, Keep):
+        request.display_name = display_name
+        request.update_mask.paths.append("display_name")
+    if not isinstance(metadata, Keep):
+        request.metadata.update(metadata)
+        request.update_mask.paths.append("metadata")
+    return request
+
+
+def _set_lifetime(
+    request: gallery_pb2.CreateGalleryRequest | gallery_pb2.UpdateGalleryRequest,
+    expires: datetime | None,
+    retention: timedelta | None,
+) -> None:
     if expires is not None:
         if expires.tzinfo is None:
             raise ValueError("expires has no time zone; datetime(..., tzinfo=UTC) has one.")
         request.expire_time.FromDatetime(expires)
     if retention is not None:
         request.retention.FromTimedelta(retention)
-    return request

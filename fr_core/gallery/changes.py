@@ -17,18 +17,27 @@ from fr_core.errors import (
     GalleryExpired,
     InputRefused,
     StorageLow,
-    UnknownGallery,
-    UnknownSubject,
-    UnknownTemplate,
 )
 from fr_core.gallery import checks
+from fr_core.gallery.store.known import delete_known_template, known_gallery, known_subject_no
 from fr_core.gallery.store.protocol import ExpiredTemplate, GalleryRow, Snapshot, Transaction
-from fr_core.gallery.values import Deleted, Enrolled, Enrolment, Erased, GalleryInfo, Purged, Subject
+from fr_core.gallery.values import (
+    KEEP,
+    Deleted,
+    Enrolled,
+    Enrolment,
+    Erased,
+    GalleryInfo,
+    GalleryUpdate,
+    Purged,
+    Subject,
+    SubjectUpdate,
+    UpdatedSubject,
+)
 from fr_core.types import F32, Embedding
 
 R_co = TypeVar("R_co", covariant=True)
 
-_MAX_TEMPLATE_ID = 2**63 - 1
 # At least what the rows of an enrolment add to the tables and their indexes beside the vector and the photo.
 _ROWS_BYTES = 1024
 
@@ -76,14 +85,6 @@ class Change(Protocol[R_co]):
         """Check and write; raises the refusals of the change, after which nothing it wrote is kept."""
 
 
-def known_gallery(snapshot: Snapshot, gallery_id: str) -> GalleryRow:
-    """Return a gallery; raises `UnknownGallery`."""
-    row = snapshot.gallery(gallery_id) if checks.is_gallery_id(gallery_id) else None
-    if row is None:
-        raise UnknownGallery("There is no gallery of that id.")
-    return row
-
-
 def open_gallery(snapshot: Snapshot, gallery_id: str, now: datetime) -> GalleryRow:
     """Return a gallery that has not reached its end; raises `UnknownGallery`, `GalleryExpired`."""
     row = known_gallery(snapshot, gallery_id)
@@ -105,6 +106,21 @@ class CreateGallery:
             raise GalleryExists("There is a gallery of that id already.")
         row = GalleryRow(transaction.insert_gallery(self.info), self.info)
         return Done(self.info, (Effect(row, self.info.version),))
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateGallery:
+    """Change a gallery, also one that has expired: a later end opens it again."""
+
+    gallery_id: str
+    update: GalleryUpdate
+
+    def run(self, transaction: Transaction) -> Done[GalleryInfo]:
+        """Raises `UnknownGallery`."""
+        # No room is asked for: where the disk is nearly full, a shorter retention is what helps.
+        row = known_gallery(transaction, self.gallery_id)
+        info = transaction.update_gallery(row.gallery_no, self.update)
+        return Done(info, (Effect(row, info.version),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,10 +209,31 @@ def _enrol(transaction: Transaction, row: GalleryRow, enrolment: Enrolment, now:
         subject = Subject(enrolment.subject_id, enrolment.display_name, enrolment.metadata, now, ())
         subject_no = transaction.insert_subject(row.gallery_no, subject)
     else:
-        transaction.update_subject(subject_no, enrolment.display_name, enrolment.metadata)
+        update = SubjectUpdate(enrolment.display_name or KEEP, enrolment.metadata or KEEP)
+        transaction.update_subject(subject_no, update)
     stored = replace(template, embedding=Embedding(vector, row.info.model), photo=photo)
     template_id = transaction.insert_template(row.gallery_no, subject_no, stored, now)
     return AddedVector(template_id, subject_no, vector), created
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateSubject:
+    """Change a subject, also one of a gallery that has expired."""
+
+    gallery_id: str
+    subject_id: str
+    update: SubjectUpdate
+
+    def run(self, transaction: Transaction) -> Done[UpdatedSubject]:
+        """Raises `UnknownGallery`, `UnknownSubject`, `StorageLow`."""
+        row = known_gallery(transaction, self.gallery_id)
+        subject_no = known_subject_no(transaction, row.gallery_no, self.subject_id)
+        transaction.require_room(_ROWS_BYTES)
+        transaction.update_subject(subject_no, self.update)
+        version = transaction.changed(row.gallery_no, 0, 0)
+        subject = transaction.subject(row.gallery_no, self.subject_id)
+        assert subject is not None
+        return Done(UpdatedSubject(subject, version), (Effect(row, version),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +246,7 @@ class DeleteSubject:
     def run(self, transaction: Transaction) -> Done[Deleted]:
         """Raises `UnknownGallery`, `UnknownSubject`."""
         row = known_gallery(transaction, self.gallery_id)
-        removed = transaction.delete_subject(_known_subject(transaction, row.gallery_no, self.subject_id))
+        removed = transaction.delete_subject(known_subject_no(transaction, row.gallery_no, self.subject_id))
         version = transaction.changed(row.gallery_no, -1, -len(removed))
         return Done(Deleted(1, len(removed), version), (Effect(row, version, removed=removed),))
 
@@ -225,19 +262,12 @@ class EraseSubject:
     def run(self, transaction: Transaction) -> Done[Erased]:
         """Raises `UnknownGallery`, `UnknownSubject`."""
         row = known_gallery(transaction, self.gallery_id)
-        subject_no = _known_subject(transaction, row.gallery_no, self.subject_id)
+        subject_no = known_subject_no(transaction, row.gallery_no, self.subject_id)
         photos = transaction.photo_count(subject_no)
         removed = transaction.delete_subject(subject_no)
         version = transaction.changed(row.gallery_no, -1, -len(removed))
         erased = transaction.insert_erasure(row.gallery_no, len(removed), photos, self.now, version)
         return Done(erased, (Effect(row, version, removed=removed),))
-
-
-def _known_subject(transaction: Transaction, gallery_no: int, subject_id: str) -> int:
-    subject_no = transaction.subject_no(gallery_no, subject_id) if checks.is_subject_id(subject_id) else None
-    if subject_no is None:
-        raise UnknownSubject("The gallery holds no subject of that id.")
-    return subject_no
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,9 +280,7 @@ class DeleteTemplate:
     def run(self, transaction: Transaction) -> Done[Deleted]:
         """Raises `UnknownGallery`, `UnknownTemplate`."""
         row = known_gallery(transaction, self.gallery_id)
-        possible = 0 < self.template_id <= _MAX_TEMPLATE_ID
-        if not possible or not transaction.delete_template(row.gallery_no, self.template_id):
-            raise UnknownTemplate("The gallery holds no template of that id.")
+        delete_known_template(transaction, row.gallery_no, self.template_id)
         version = transaction.changed(row.gallery_no, 0, -1)
         return Done(Deleted(0, 1, version), (Effect(row, version, removed=(self.template_id,)),))
 

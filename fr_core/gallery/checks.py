@@ -28,7 +28,11 @@ from fr_core.gallery.values import (
     MAX_METADATA_VALUE,
     MAX_RETENTION,
     MAX_TOP_K,
+    NO_METADATA,
+    GalleryUpdate,
     NewTemplate,
+    SubjectUpdate,
+    updated,
 )
 from fr_core.types import F32, UNIT_TOLERANCE, Embedding, ModelId
 
@@ -122,6 +126,24 @@ def require_lifetime(expires: datetime | None, retention: timedelta | None, now:
             field="retention",
             limit=f"{MAX_RETENTION.days} days",
         )
+
+
+def require_gallery_update(update: GalleryUpdate, now: datetime) -> None:
+    """Raise `InvalidField` for an update of nothing, and as `require_display_name` and `require_lifetime` do."""
+    if update == GalleryUpdate():
+        raise InvalidField(
+            "Neither the name of the gallery, nor its end, nor its retention is to change.", field="update"
+        )
+    require_display_name(updated(update.display_name, ""))
+    require_lifetime(updated(update.expires, None), updated(update.retention, None), now)
+
+
+def require_subject_update(update: SubjectUpdate) -> None:
+    """Raise `InvalidField` for an update of nothing, and as `require_display_name` and `require_metadata` do."""
+    if update == SubjectUpdate():
+        raise InvalidField("Neither the name of the subject nor its metadata are to change.", field="update")
+    require_display_name(updated(update.display_name, ""))
+    require_metadata(updated(update.metadata, NO_METADATA))
 
 
 def require_template(template: NewTemplate) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from fr_core.errors import FrError, StoreFailed, UnknownSubject, UnknownTemplate
+from fr_core.errors import FrError, StoreFailed
 from fr_core.gallery import checks, pages
 from fr_core.gallery.changes import (
     CreateGallery,
@@ -21,7 +21,8 @@ from fr_core.gallery.changes import (
     EnrolMany,
     EraseSubject,
     PurgeExpired,
-    known_gallery,
+    UpdateGallery,
+    UpdateSubject,
     require_sound,
 )
 from fr_core.gallery.purging import added_up, would_purge
@@ -35,6 +36,7 @@ from fr_core.gallery.search.searching import Question, search
 from fr_core.gallery.search.upkeep import Keeper
 from fr_core.gallery.search.views import Views
 from fr_core.gallery.store.keys import KeyEncryptionKey, key_beside
+from fr_core.gallery.store.known import known_gallery, known_subject, known_template
 from fr_core.gallery.store.protocol import Store
 from fr_core.gallery.store.sqlite_store import RESERVE_BYTES, SqliteStore, is_under_key
 from fr_core.gallery.values import (
@@ -44,10 +46,13 @@ from fr_core.gallery.values import (
     Erased,
     Found,
     GalleryInfo,
+    GalleryUpdate,
     KeptTemplate,
     Page,
     Purged,
     Subject,
+    SubjectUpdate,
+    UpdatedSubject,
 )
 from fr_core.gallery.writer import Writer
 from fr_core.types import Embedding, ModelId
@@ -218,6 +223,19 @@ class Galleries:
         more = len(rows) > page_size
         return Page(items, pages.page_token(_GALLERIES, items[-1].gallery_id) if more else "")
 
+    def update(self, gallery_id: str, update: GalleryUpdate) -> GalleryInfo:
+        """Change the name, the end or the retention of a gallery, in one step of its version.
+
+        A gallery that has expired is open again with a later end, or with none. A shorter retention holds for the
+        templates that are there already too: the next purge deletes those that have been kept for longer.
+
+        Raises:
+            UnknownGallery: there is no gallery of that id.
+            InvalidField: nothing is to change, the name is too long, or a time is none.
+        """
+        checks.require_gallery_update(update, self._now())
+        return self._writer.run(UpdateGallery(gallery_id, update))
+
     def delete(self, gallery_id: str) -> Deleted:
         """Delete a gallery with everything in it; raises `UnknownGallery`."""
         return self._writer.run(DeleteGallery(gallery_id))
@@ -290,10 +308,7 @@ class Galleries:
         """Describe a subject and its templates; raises `UnknownGallery`, `UnknownSubject`."""
         with self._store.snapshot() as snapshot:
             row = known_gallery(snapshot, gallery_id)
-            subject = snapshot.subject(row.gallery_no, subject_id) if checks.is_subject_id(subject_id) else None
-        if subject is None:
-            raise UnknownSubject("The gallery holds no subject of that id.")
-        return subject
+            return known_subject(snapshot, row.gallery_no, subject_id)
 
     def subjects(self, gallery_id: str, page_size: int = 100, page_token: str = "") -> Page[Subject]:
         """List the subjects of a gallery in the order of their ids; raises `UnknownGallery`, `InvalidPage`."""
@@ -306,6 +321,17 @@ class Galleries:
         more = len(found) > page_size
         return Page(items, pages.page_token(call, items[-1].subject_id) if more else "")
 
+    def update_subject(self, gallery_id: str, subject_id: str, update: SubjectUpdate) -> UpdatedSubject:
+        """Change the name or the metadata of a subject, in one step of the gallery's version; also of an expired one.
+
+        Raises:
+            UnknownGallery, UnknownSubject: there is none of that id.
+            InvalidField: nothing is to change, or the name or the metadata are too long.
+            StorageLow: the disk is nearly full.
+        """
+        checks.require_subject_update(update)
+        return self._writer.run(UpdateSubject(gallery_id, subject_id, update))
+
     def delete_subject(self, gallery_id: str, subject_id: str) -> Deleted:
         """Delete a subject with its templates; raises `UnknownGallery`, `UnknownSubject`."""
         return self._writer.run(DeleteSubject(gallery_id, subject_id))
@@ -314,10 +340,7 @@ class Galleries:
         """Read a template with everything that is kept of it; raises `UnknownGallery`, `UnknownTemplate`."""
         with self._store.snapshot() as snapshot:
             row = known_gallery(snapshot, gallery_id)
-            kept = snapshot.template(row.gallery_no, template_id) if checks.is_template_id(template_id) else None
-        if kept is None:
-            raise UnknownTemplate("The gallery holds no template of that id.")
-        return kept
+            return known_template(snapshot, row.gallery_no, template_id)
 
     def erase_subject(self, gallery_id: str, subject_id: str) -> Erased:
         """Delete a subject with its templates, photos and key, and wait until no byte of it is left on the disk.

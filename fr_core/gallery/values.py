@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import Enum
 from types import MappingProxyType
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from fr_core.gallery.query import ScoreFusion
 from fr_core.types import Embedding, Identification, ModelId
@@ -62,6 +63,46 @@ class GalleryInfo:
     keeps_photos: bool = False
 
 
+class Keep(Enum):
+    """The type of `KEEP`."""
+
+    KEEP = "keep"
+
+
+KEEP: Final = Keep.KEEP
+"""Stands in an update for what stays as it is."""
+
+
+def updated(new: T | Keep, old: T) -> T:
+    """Return what an update makes of a value."""
+    return old if isinstance(new, Keep) else new
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryUpdate:
+    """What is to change of a gallery.
+
+    Attributes:
+        display_name: a name for people, at most 256 characters.
+        expires: when it refuses enrolments and searches from, with a time zone; None = never.
+        retention: how long a template is kept from its creation, those that are there already too; None = until it is
+            deleted.
+    """
+
+    display_name: str | Keep = KEEP
+    expires: datetime | Keep | None = KEEP
+    retention: timedelta | Keep | None = KEEP
+
+    def of(self, info: GalleryInfo) -> GalleryInfo:
+        """Return what becomes of a gallery."""
+        return replace(
+            info,
+            display_name=updated(self.display_name, info.display_name),
+            expires=updated(self.expires, info.expires),
+            retention=updated(self.retention, info.retention),
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class TemplateInfo:
     """An enrolled embedding, without its vector.
@@ -96,6 +137,32 @@ class Subject:
     metadata: Mapping[str, str]
     created: datetime
     templates: tuple[TemplateInfo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectUpdate:
+    """What is to change of a subject.
+
+    Attributes:
+        display_name: a name for people, at most 256 characters.
+        metadata: the caller's own data, in the place of all that the subject had.
+    """
+
+    display_name: str | Keep = KEEP
+    metadata: Mapping[str, str] | Keep = KEEP
+
+
+@dataclass(frozen=True, slots=True)
+class UpdatedSubject:
+    """What an update has made of a subject.
+
+    Attributes:
+        subject: as it is now.
+        gallery_version: the first version of the gallery in which it is so.
+    """
+
+    subject: Subject
+    gallery_version: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -44,12 +44,6 @@ class Writer:
         self._thread.start()
 
     @property
-    def closed(self) -> bool:
-        """Whether changes are refused."""
-        with self._closing:
-            return self._closed
-
-    @property
     def waiting(self) -> int:
         """About how many changes wait to be taken up."""
         return self._queue.qsize()

@@ -52,6 +52,7 @@ STATUS: Mapping[type[e.FrError], grpc.StatusCode] = types.MappingProxyType(
         e.NotReady: grpc.StatusCode.UNAVAILABLE,
         e.ShuttingDown: grpc.StatusCode.UNAVAILABLE,
         e.StoreFailed: grpc.StatusCode.UNAVAILABLE,
+        e.StoreCorrupt: grpc.StatusCode.DATA_LOSS,
         e.StorageLow: grpc.StatusCode.RESOURCE_EXHAUSTED,
         e.InternalError: grpc.StatusCode.INTERNAL,
         e.DeviceLost: grpc.StatusCode.UNAVAILABLE,

@@ -26,6 +26,23 @@ STORAGE_THREADS = 32
 BULK_STORAGE_THREADS = 8
 
 
+class StorageThreads:
+    """Threads that read and change galleries: long jobs have their own, and leave the others to those who wait."""
+
+    def __init__(self) -> None:
+        self._people = ThreadPoolExecutor(STORAGE_THREADS, thread_name_prefix="storage")
+        self._bulk = ThreadPoolExecutor(BULK_STORAGE_THREADS, thread_name_prefix="bulk-storage")
+
+    def of(self, bulk: bool) -> ThreadPoolExecutor:
+        """Those of long jobs, or of calls that people wait for."""
+        return self._bulk if bulk else self._people
+
+    def close(self) -> None:
+        """Wait for what has begun, and drop the rest."""
+        for pool in (self._people, self._bulk):
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
 class Work:
     """The pools: photos, and galleries, each for calls that people wait for and for long jobs.
 
@@ -38,8 +55,7 @@ class Work:
     def __init__(self, workers: int) -> None:
         self._interactive = ThreadPoolExecutor(workers, "photo", stand_back)
         self._bulk = ThreadPoolExecutor(workers, "bulk-photo", stand_back)
-        self._storage = ThreadPoolExecutor(STORAGE_THREADS, thread_name_prefix="storage")
-        self._bulk_storage = ThreadPoolExecutor(BULK_STORAGE_THREADS, thread_name_prefix="bulk-storage")
+        self._storage = StorageThreads()
         self._pace = Pace(workers)
         self.draining = asyncio.Event()
 
@@ -64,13 +80,13 @@ class Work:
 
     async def storage(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run what reads or changes galleries."""
-        pool = self._bulk_storage if current_ticket().bulk else self._storage
-        return await _in(pool, lambda: task(*args, **kwargs))
+        return await _in(self._storage.of(current_ticket().bulk), lambda: task(*args, **kwargs))
 
     def close(self) -> None:
         """Wait for what has begun, and drop the rest."""
-        for pool in (self._interactive, self._bulk, self._storage, self._bulk_storage):
+        for pool in (self._interactive, self._bulk):
             pool.shutdown(wait=True, cancel_futures=True)
+        self._storage.close()
 
 
 async def _in(pool: ThreadPoolExecutor, task: Callable[[], T]) -> T:

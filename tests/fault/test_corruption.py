@@ -10,17 +10,23 @@ import os
 import random
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
+import apsw
 import pytest
 
-from fr_core.errors import FrError, KeyUnavailable, StoreCorrupt, StoreNewer, WrongKey
+from fr_core.errors import FrError, InputRefused, KeyUnavailable, StoreCorrupt, StoreNewer, WrongKey
+from fr_core.gallery.backup.verify import verify
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.query import ScoreFusion, SubjectFilter
-from fr_core.gallery.store.sqlite_store import _PAGE_BYTES, DATABASE_NAME, SqliteStore
+from fr_core.gallery.store.connection import PAGE_BYTES
+from fr_core.gallery.store.keys import key_beside
+from fr_core.gallery.store.sqlite_store import DATABASE_NAME
 from fr_core.gallery.values import Enrolment, NewTemplate
 from ledger import MODEL, SIZE, embedding
 
@@ -32,7 +38,7 @@ SUBJECTS = 9
 LOG_NAME = f"{DATABASE_NAME}-wal"
 # https://www.sqlite.org/fileformat2.html
 _DATABASE_HEADER, _LOG_HEADER, _FRAME_HEADER = 100, 32, 24
-_FRAME = _FRAME_HEADER + _PAGE_BYTES
+_FRAME = _FRAME_HEADER + PAGE_BYTES
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 Answers = tuple[object, ...]
@@ -106,9 +112,7 @@ def answers(folder: Path) -> Answers:
                     yield galleries.search(gallery_id, embedding(7), 100, 0.1, False, fusion, among)
 
     with opened(folder) as galleries:
-        store = galleries._store
-        assert isinstance(store, SqliteStore)
-        return (*map(repr, told(galleries)), store.verify())
+        return (*map(repr, told(galleries)), verify(folder, key_beside(folder, new=False)))
 
 
 def one(call: object, *arguments: object) -> object:
@@ -239,7 +243,7 @@ def killed(tmp_path: Path) -> list[Data]:
 def test_a_change_of_the_database_is_noticed_or_changes_no_answer(closed: Data, tmp_path: Path) -> None:
     name = f"data/{DATABASE_NAME}"
     tally = Tally(tmp_path / "changed", closed)
-    for change in all_changes(closed.files[name], _PAGE_BYTES):
+    for change in all_changes(closed.files[name], PAGE_BYTES):
         tally.count(name, change)
     tally.require_nothing_served(name)
     assert tally.counts["STORE_CORRUPT"] > BYTES / 3  # the rest are free pages and the ends of others
@@ -271,6 +275,66 @@ def test_a_change_of_the_log_is_noticed_or_costs_the_last_transaction_at_most(
         tally.count(name, change, earlier if shorter else earlier[-1:] if change.first >= last else ())
     tally.require_nothing_served(name)
     assert tally.counts["STORE_CORRUPT"] > BYTES / 2
+
+
+def calls(galleries: Galleries, gallery: int) -> Iterator[Callable[[], object]]:
+    """Calls of every kind, those that read first."""
+    name = GALLERIES[gallery]
+    some = SubjectFilter({"k": "1"})
+    yield galleries.list
+    yield partial(galleries.get, name)
+    yield partial(galleries.subjects, name)
+    yield from (partial(galleries.template, name, number) for number in range(1, 4 * SUBJECTS))
+    for among in (None, some, SubjectFilter(subject_ids=("case-3", "case-5"))):
+        yield partial(galleries.search, name, embedding(7), 100, 0.1, among=among)
+    yield lambda: list(galleries.duplicates(name, 0.1))
+    yield lambda: list(galleries.clusters(name, 0.1))
+    yield partial(enrol, galleries, gallery, 3, 4)
+    yield partial(enrol, galleries, gallery, 40, 1)
+    yield partial(galleries.erase_subject, name, "case-5")
+    yield partial(galleries.create, name, "", MODEL, SIZE)
+    yield partial(galleries.delete, name)
+
+
+def test_damage_under_open_galleries_is_told_as_what_it_is(closed: Data, tmp_path: Path) -> None:
+    """Beside the refusals of each call nothing is raised but `StoreCorrupt`, for whatever reason that is."""
+    rng, told = random.Random(1), Counter[str]()
+    pages = len(closed.files[f"data/{DATABASE_NAME}"]) // PAGE_BYTES
+    for number in range(max(pages, BYTES // 4)):
+        closed.write(tmp_path / "run")
+        with opened(tmp_path / "run" / "data") as galleries:
+            with (tmp_path / "run" / "data" / DATABASE_NAME).open("r+b") as file:
+                file.seek(number % pages * PAGE_BYTES + number // pages)
+                file.write(rng.randbytes(PAGE_BYTES - number // pages))
+            for gallery in range(len(GALLERIES)):
+                for call in calls(galleries, gallery):
+                    try:
+                        call()
+                    except (InputRefused, StoreCorrupt) as error:
+                        told[error.reason] += 1
+    assert told["STORE_CORRUPT"] > pages
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda galleries: galleries.search("a", embedding(0), 100, -1.0),
+        lambda galleries: list(galleries.duplicates("a", -1.0)),
+        lambda galleries: list(galleries.clusters("a", 0.0)),
+    ],
+    ids=["search", "duplicates", "clusters"],
+)
+def test_a_subject_that_memory_has_and_the_store_has_no_more_is_damage(
+    closed: Data, tmp_path: Path, ask: Callable[[Galleries], object]
+) -> None:
+    closed.write(tmp_path / "run")
+    with opened(tmp_path / "run" / "data") as galleries:
+        ask(galleries)
+        with closing(apsw.Connection(str(tmp_path / "run" / "data" / DATABASE_NAME))) as connection:
+            connection.execute("DELETE FROM subjects WHERE subject_id = 'case-3'").fetchall()
+        with pytest.raises(StoreCorrupt) as found:
+            ask(galleries)
+    assert found.value.metadata == {"check": "template_subject"}
 
 
 def test_control_what_is_not_authenticated_would_be_served(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fr_core.errors import FrError, StorageLow, StoreFailed
+from fr_core.gallery.backup.verify import verify
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store.sqlite_store import RESERVE_BYTES, SqliteStore
 from fr_core.gallery.values import Enrolment, NewTemplate
@@ -70,7 +71,7 @@ def require_whole(galleries: Galleries, enrolled: list[int], photo: bytes | None
         assert (best.subject_id, best.above_threshold) == (f"case-{seed}", True)
     store = galleries._store
     assert isinstance(store, SqliteStore)
-    verified = store.verify()
+    verified = verify(store._folder.path, KEY)
     assert (verified.subjects, verified.templates) == (len(enrolled), len(enrolled))
     assert verified.photos == (0 if photo is None else len(enrolled))
 

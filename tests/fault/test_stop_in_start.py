@@ -18,13 +18,17 @@ pytestmark = pytest.mark.models
 MOMENTS_S = (1.2, 1.6, 2.0, 2.6, 3.4)
 
 
+@pytest.mark.parametrize("frontends", [0, 2])
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_in_mid_start(tmp_path: Path, pack_cache: ModelCache, signal_number: signal.Signals) -> None:
+def test_a_signal_in_mid_start(
+    tmp_path: Path, pack_cache: ModelCache, signal_number: signal.Signals, frontends: int
+) -> None:
     fr = Path(sys.executable).parent / "fr"
     statuses = []
     for moment in MOMENTS_S:
         ready = tmp_path / "ready"
         command = [str(fr), "serve", "--port", "0", "--data", str(tmp_path / "data"), "--ready-file", str(ready)]
+        command += ["--frontends", str(frontends)]
         with (tmp_path / "log").open("wb") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log)
             time.sleep(moment)

@@ -13,9 +13,16 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from fr_core.errors import DuplicateImage, GalleryExists, UnknownGallery, UnknownSubject, UnknownTemplate
+from fr_core.errors import (
+    DuplicateImage,
+    GalleryExists,
+    InvalidField,
+    UnknownGallery,
+    UnknownSubject,
+    UnknownTemplate,
+)
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.values import Deleted, Enrolled, Enrolment, NewTemplate
+from fr_core.gallery.values import KEEP, Deleted, Enrolled, Enrolment, NewTemplate, SubjectUpdate, UpdatedSubject
 from fr_core.types import Embedding, ModelId
 
 MODEL = ModelId("null", "1", "0" * 64)
@@ -132,6 +139,33 @@ class History(RuleBasedStateMachine):
         subject.templates[self.last_template] = ModelTemplate(enrolment.template.embedding, sha256)
         enrolled = self.galleries.enrol(gallery_id, enrolment)
         assert enrolled == Enrolled(subject_id, self.last_template, created, gallery.version)
+
+    @rule(
+        gallery_id=GALLERY_IDS,
+        subject_id=SUBJECT_IDS,
+        name=st.sampled_from([None, "", "N"]),
+        metadata=st.sampled_from([None, {}, {"k": "v"}, {"l": "w"}]),
+    )
+    def update_subject(
+        self, gallery_id: str, subject_id: str, name: str | None, metadata: dict[str, str] | None
+    ) -> None:
+        update = SubjectUpdate(KEEP if name is None else name, KEEP if metadata is None else metadata)
+        gallery = self.model.get(gallery_id)
+        refusal = UnknownGallery if gallery is None else UnknownSubject
+        if gallery is None or subject_id not in gallery.subjects or update == SubjectUpdate():
+            with pytest.raises(InvalidField if update == SubjectUpdate() else refusal):
+                self.galleries.update_subject(gallery_id, subject_id, update)
+            return
+        subject = gallery.subjects[subject_id]
+        subject.display_name = subject.display_name if name is None else name
+        subject.metadata = subject.metadata if metadata is None else metadata
+        gallery.version += 1
+        updated = self.galleries.update_subject(gallery_id, subject_id, update)
+        assert updated == UpdatedSubject(self.galleries.subject(gallery_id, subject_id), gallery.version)
+        assert (updated.subject.display_name, dict(updated.subject.metadata)) == (
+            subject.display_name,
+            subject.metadata,
+        )
 
     @rule(gallery_id=GALLERY_IDS, subject_id=SUBJECT_IDS)
     def delete_subject(self, gallery_id: str, subject_id: str) -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 import numpy as np
 import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
 from PIL import Image
 
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, server_pb2
@@ -64,6 +68,18 @@ def detect(data: bytes) -> Callable[[Running], object]:
 def delete_template(template_id: int) -> Callable[[Running], object]:
     request = gallery_pb2.DeleteTemplateRequest(gallery_id="staff", template_id=template_id)
     return lambda server: server.gallery.DeleteTemplate(request)
+
+
+def update_gallery(*mask: str, gallery_id: str = "staff", **fields: Any) -> Callable[[Running], object]:
+    request = gallery_pb2.UpdateGalleryRequest(gallery_id=gallery_id, update_mask=FieldMask(paths=mask), **fields)
+    return lambda server: server.gallery.UpdateGallery(request)
+
+
+def update_subject(*mask: str, subject_id: str = "kept", **fields: Any) -> Callable[[Running], object]:
+    request = gallery_pb2.UpdateSubjectRequest(
+        gallery_id="staff", subject_id=subject_id, update_mask=FieldMask(paths=mask), **fields
+    )
+    return lambda server: server.gallery.UpdateSubject(request)
 
 
 def pages(page_size: int | None, token: str) -> Callable[[Running], object]:
@@ -129,6 +145,31 @@ BAD = (
         INVALID,
         "INVALID_FIELD",
     ),
+    Bad("update: empty mask", update_gallery(), INVALID, "INVALID_FIELD"),
+    Bad("update: unknown field", update_gallery("display_name", "colour"), INVALID, "INVALID_FIELD"),
+    Bad("update: what never changes", update_gallery("keeps_photos"), INVALID, "INVALID_FIELD"),
+    Bad("update: the model", update_gallery("model"), INVALID, "INVALID_FIELD"),
+    Bad("update: the id", update_gallery("gallery_id"), INVALID, "INVALID_FIELD"),
+    Bad("update: long name", update_gallery("display_name", display_name="x" * 257), INVALID, "INVALID_FIELD"),
+    Bad(
+        "update: an end that has passed",
+        update_gallery("expire_time", expire_time=Timestamp(seconds=1)),
+        INVALID,
+        "INVALID_FIELD",
+    ),
+    Bad("update: no time", update_gallery("expire_time", expire_time=Timestamp(nanos=-1)), INVALID, "INVALID_FIELD"),
+    Bad("update: no retention", update_gallery("retention", retention=Duration(seconds=0)), INVALID, "INVALID_FIELD"),
+    Bad("update: unknown gallery", update_gallery("retention", gallery_id="x"), NOT_FOUND, "UNKNOWN_GALLERY"),
+    Bad("update subject: empty mask", update_subject(), INVALID, "INVALID_FIELD"),
+    Bad("update subject: one pair", update_subject("metadata.unit"), INVALID, "INVALID_FIELD"),
+    Bad("update subject: what never changes", update_subject("templates"), INVALID, "INVALID_FIELD"),
+    Bad(
+        "update subject: much metadata",
+        update_subject("metadata", metadata={str(i): "x" * 1000 for i in range(5)}),
+        INVALID,
+        "INVALID_FIELD",
+    ),
+    Bad("update subject: unknown", update_subject("metadata", subject_id="x"), NOT_FOUND, "UNKNOWN_SUBJECT"),
     Bad("page of none", pages(0, ""), INVALID, "INVALID_PAGE"),
     Bad("page of too many", pages(1001, ""), INVALID, "INVALID_PAGE"),
     Bad("invented page token", pages(None, "abc"), INVALID, "INVALID_PAGE"),

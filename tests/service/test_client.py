@@ -219,7 +219,7 @@ def test_every_example_and_command_of_the_guide_does_what_it_says(
         assert words in printed
 
     commands = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("fr ")]
-    assert len(commands) == 29
+    assert len(commands) == 31
     for command in commands:
         command = command.replace("buffalo_s@1:9cc6e4a75f0e", str(NULL_MODEL))
         result = CliRunner().invoke(build(), shlex.split(command)[1:])

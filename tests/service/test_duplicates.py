@@ -324,7 +324,7 @@ class Piped:
         self._near, self._far = (Wire(end) for end in multiprocessing.Pipe())
 
     def gallery(self, method: str, *arguments: object) -> Any:
-        self._near.send(GalleryCall(1, method, arguments))
+        self._near.send(GalleryCall(1, method, arguments, bulk=True))
         asked = self._far.receive()
         assert asked.method in GALLERY_METHODS
         self._far.send(Answer(1, getattr(self._galleries, asked.method)(*asked.arguments)))

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,17 +33,20 @@ from fr_api.v1 import (
 )
 from fr_core.detect.protocol import TileFaces
 from fr_core.engine import Engine, Lifeline
-from fr_core.errors import AddressUnavailable, FrontendsFailed
+from fr_core.errors import AddressUnavailable, FrontendsFailed, ShuttingDown, StoreCorrupt
 from fr_core.gallery.galleries import Galleries
 from fr_core.packs.cache import ModelCache
 from fr_core.packs.manifest import load_pack
 from fr_core.runtime.batcher import Batcher
 from fr_core.runtime.devices import ActiveDevice
 from fr_core.types import F32, U8, AlignedFace
+from fr_server.app import SERVICES
 from fr_server.config import config_from
 from fr_server.frontends.supervisor import Supervisor
+from fr_server.telemetry.metrics import PrometheusObserver, methods_of
 from fr_server.telemetry.open import Telemetry
-from serving import ended, null_engine, photo
+from fr_server.work import BULK_STORAGE_THREADS
+from serving import HeldUp, ended, null_engine, photo
 
 FR = Path(sys.executable).with_name("fr")
 DETECT = recognition_pb2.DetectRequest(image=common_pb2.Image(data=photo(1)))
@@ -139,6 +142,8 @@ class Running:
     server: Supervisor
     device: Device
     loop: asyncio.AbstractEventLoop
+    starting: Future[None]
+    held: HeldUp
 
     @property
     def address(self) -> str:
@@ -153,7 +158,14 @@ class Running:
 
 
 @contextmanager
-def running(folder: Path, frontends: int = 2, **sections: dict[str, Any]) -> Iterator[Running]:
+def running(
+    folder: Path,
+    frontends: int = 2,
+    telemetry: Telemetry | None = None,
+    read: bool = True,
+    **sections: dict[str, Any],
+) -> Iterator[Running]:
+    """Run a supervisor; where its galleries are not to be `read` yet, it is starting, and `held` lets it go on."""
     raw: dict[str, Any] = {"server": {}, "model": {"detection": "fast"}, **sections}
     raw["server"] = {"port": 0, "drain_s": 10.0, "frontends": frontends, **raw["server"]}
     config = config_from(raw)
@@ -173,7 +185,10 @@ def running(folder: Path, frontends: int = 2, **sections: dict[str, Any]) -> Ite
         for batcher in (detector, embedder):
             batcher.start()
             opened.callback(batcher.close)
-        galleries = opened.enter_context(Galleries.open(folder))
+        galleries = opened.enter_context(Galleries.open(folder, load=False))
+        held = HeldUp(galleries.load)
+        if read:
+            held.go.set()
         engine = Engine(
             load_pack("buffalo_s"),
             null_engine(config).pipeline,
@@ -182,15 +197,19 @@ def running(folder: Path, frontends: int = 2, **sections: dict[str, Any]) -> Ite
             lifeline,
             (detector, embedder),
         )
-        server = Supervisor(config, engine, galleries, Telemetry(), opened.pop_all())
+        server = Supervisor(config, engine, galleries, telemetry or Telemetry(), opened.pop_all(), held)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="server")
     thread.start()
+    starting = asyncio.run_coroutine_threadsafe(server.start(), loop)
     try:
-        asyncio.run_coroutine_threadsafe(server.start(), loop).result(60)
-        yield Running(server, device, loop)
+        if read:
+            starting.result(60)
+        yield Running(server, device, loop, starting, held)
     finally:
         device.gate.set()
+        server.give_up()
+        wait([starting], 60)
         asyncio.run_coroutine_threadsafe(server.stop(), loop).result(60)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(30)
@@ -296,6 +315,121 @@ def test_lost_device_is_told_by_every_front_end_also_by_later_ones(tmp_path: Pat
             stub = health_pb2_grpc.HealthStub(again.channels[0])
             request = health_pb2.HealthCheckRequest()
             eventually(lambda: {stub.Check(request, wait_for_ready=True).status} == lost)
+
+
+# --- while the galleries are read ---------------------------------------------------------------------------------
+
+
+LIST = gallery_pb2.ListGalleriesRequest()
+
+
+def health_of(address: str) -> health_pb2.HealthCheckResponse.ServingStatus.ValueType:
+    """What the first front-end that listens says."""
+    with client_of(address, 1) as client:
+        stub = health_pb2_grpc.HealthStub(client.channels[0])
+        return stub.Check(health_pb2.HealthCheckRequest(), wait_for_ready=True, timeout=30).status
+
+
+def require_not_ready(client: Client) -> None:
+    """Whichever front-end is asked, it refuses for now."""
+    for i in range(CHANNELS):
+        assert client.health(i) == health_pb2.HealthCheckResponse.NOT_SERVING
+        with pytest.raises(grpc.RpcError) as caught:
+            client.gallery(i).ListGalleries(LIST)
+        how = ended(caught.value)
+        assert (how.code, how.info.reason) == (grpc.StatusCode.UNAVAILABLE, "NOT_READY")
+        assert how.retry is not None
+
+
+def test_front_ends_refuse_calls_until_the_galleries_are_read(tmp_path: Path) -> None:
+    metrics = PrometheusObserver(methods_of(SERVICES))
+    with running(tmp_path, telemetry=Telemetry(metrics=metrics), read=False) as server:
+        eventually(lambda: server.server.port != 0)
+        assert health_of(server.address) == health_pb2.HealthCheckResponse.NOT_SERVING
+        with client_of(server.address) as client:
+            require_not_ready(client)
+            assert metrics.registry.get_sample_value("fr_health") == 0
+            assert not server.starting.done()
+            server.held.go.set()
+            server.starting.result(30)
+            for i in range(CHANNELS):
+                client.gallery(i).ListGalleries(LIST)
+                assert client.health(i) == health_pb2.HealthCheckResponse.SERVING
+            assert metrics.registry.get_sample_value("fr_health") == 1
+
+
+def test_front_end_that_ends_while_the_galleries_are_read_is_replaced(tmp_path: Path) -> None:
+    with running(tmp_path, frontends=1, read=False) as server:
+        eventually(lambda: server.server.port != 0)
+        assert health_of(server.address) == health_pb2.HealthCheckResponse.NOT_SERVING
+        (first,) = server.pids
+        os.kill(first, signal.SIGKILL)
+        eventually(lambda: server.pids not in ([], [first]))
+        assert health_of(server.address) == health_pb2.HealthCheckResponse.NOT_SERVING
+        with client_of(server.address) as client:
+            require_not_ready(client)
+        server.held.go.set()
+        server.starting.result(30)
+        (second,) = server.pids
+        os.kill(second, signal.SIGKILL)
+        eventually(lambda: server.pids not in ([], [second]))
+        with client_of(server.address, 1) as client:  # which knows at once that calls can be answered
+            client.gallery().ListGalleries(LIST, wait_for_ready=True, timeout=30)
+
+
+@pytest.mark.parametrize("listening", [False, True])
+def test_start_that_is_given_up_while_the_galleries_are_read_ends_in_order(tmp_path: Path, listening: bool) -> None:
+    with running(tmp_path, read=False) as server:
+        eventually(lambda: len(server.pids) == 2)
+        if listening:
+            assert health_of(server.address) == health_pb2.HealthCheckResponse.NOT_SERVING
+        pids = server.pids
+        server.server.give_up()
+        with pytest.raises(ShuttingDown):
+            server.starting.result(5)
+        server.stop().result(15)  # before anybody would be killed for being late
+        assert not any(map(alive, pids))
+    Galleries.open(tmp_path).close()  # the folder was let go
+
+
+def test_damage_that_is_found_while_front_ends_start_ends_the_start(tmp_path: Path) -> None:
+    def damaged(on_block: Callable[[], None]) -> None:
+        raise StoreCorrupt("The checksum of a stored vector differs.", check="vector")
+
+    with running(tmp_path, read=False) as server:
+        server.held._load = damaged
+        server.held.go.set()
+        with pytest.raises(StoreCorrupt):
+            server.starting.result(30)
+    Galleries.open(tmp_path).close()
+
+
+def test_front_end_that_cannot_start_ends_the_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONHOME", "/nowhere")
+    with running(tmp_path, read=False) as server, pytest.raises(FrontendsFailed):
+        server.starting.result(30)
+    Galleries.open(tmp_path).close()
+
+
+# --- threads of galleries -----------------------------------------------------------------------------------------
+
+
+def test_long_jobs_of_front_ends_leave_threads_to_those_who_wait(tmp_path: Path) -> None:
+    with running(tmp_path, frontends=1) as server, client_of(server.address) as client:
+        gate, bulk = threading.Event(), server.server._storage.of(bulk=True)
+        busy = [bulk.submit(gate.wait, 30) for _ in range(BULK_STORAGE_THREADS)]
+        try:
+            request = gallery_pb2.FindDuplicatesRequest(gallery_id="none")
+            job = client.gallery().FindDuplicates(request, timeout=30)
+            told = threading.Thread(target=job.code)
+            told.start()
+            assert client.gallery().ListGalleries(LIST, timeout=10).galleries == []
+            assert told.is_alive(), "the job did not wait for a thread of its own kind"
+        finally:
+            gate.set()
+            wait(busy)
+        told.join(10)
+        assert job.code() is grpc.StatusCode.NOT_FOUND
 
 
 # --- real models, and the real command -----------------------------------------------------------------------

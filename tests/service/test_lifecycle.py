@@ -16,7 +16,7 @@ from fr_api.v1 import common_pb2, error_reason_pb2, gallery_pb2, recognition_pb2
 from fr_core.detect.null import NullDetector
 from fr_core.errors import AddressUnavailable
 from fr_core.types import U8, Detection
-from fr_server.main import SERVICES
+from fr_server.app import SERVICES
 from serving import Running, ended, photo, running
 
 DETECT = recognition_pb2.DetectRequest(image=common_pb2.Image(data=photo(1)))

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,26 +17,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from fr_api.v1 import gallery_pb2, gallery_pb2_grpc
 from fr_core.errors import ShuttingDown, StoreCorrupt
 from fr_core.gallery.galleries import Galleries
+from fr_server.app import App
 from fr_server.config import config_from
-from fr_server.main import App, data_folder, run
-from serving import ended, null_engine
-
-Load = Callable[[Callable[[], None]], None]
-
-
-class HeldUp:
-    """A `load` that waits until it is let go; `on_block` is called all the while."""
-
-    def __init__(self, load: Load) -> None:
-        self.entered = threading.Event()
-        self.go = threading.Event()
-        self._load = load
-
-    def __call__(self, on_block: Callable[[], None]) -> None:
-        self.entered.set()
-        while not self.go.wait(0.01):
-            on_block()
-        self._load(on_block)
+from fr_server.main import data_folder, run
+from serving import HeldUp, ended, null_engine
 
 
 @contextlib.contextmanager

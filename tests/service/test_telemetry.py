@@ -21,7 +21,7 @@ from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
 from fr_core.detect.null import NullDetector
 from fr_core.runtime.observe import STAGES
 from fr_core.types import U8, Detection
-from fr_server.main import SERVICES
+from fr_server.app import SERVICES
 from fr_server.telemetry.exposition import MetricsServer
 from fr_server.telemetry.logs import JsonFormatter, TextFormatter
 from fr_server.telemetry.metrics import PrometheusObserver, methods_of

@@ -12,7 +12,8 @@ from rich.console import Console
 
 from fr_api.v1 import common_pb2, gallery_pb2
 from fr_client.cli.search import print_search
-from fr_client.cli.show import face_table, message_keys, pairs, plain, print_json, reason_words, shown, table, when
+from fr_client.cli.show import face_table, pairs, plain, print_json, reason_words, shown, table, when
+from fr_client.unpack import message_keys
 
 
 def printed(renderable: object) -> str:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -32,6 +32,7 @@ from fr_server.frontends.messages import GALLERY_METHODS, Answer, ArenaPlan, Pac
 from fr_server.frontends.ports import HeldPort
 from fr_server.frontends.remote import RemoteGalleries, RemoteRawEmbedder, RemoteTileDetector
 from fr_server.frontends.wire import Wire
+from fr_server.work import StorageThreads
 
 SHAPE = (8, 8)
 TILE_BYTES = 8 * 8 * 3
@@ -99,14 +100,16 @@ def link(tmp_path: Path) -> Iterator[Link]:
     embedder.start()
     ours, theirs = multiprocessing.Pipe()
     memory = new_memory(PLAN)
-    with Galleries.open(tmp_path) as galleries, ThreadPoolExecutor(2) as pool:
+    storage = StorageThreads()
+    with Galleries.open(tmp_path) as galleries, closing(storage):
         wire, far_end = Wire(ours), Wire(theirs)
         answerer = Answerer(
             wire,
             Arena(memory, PLAN),
             {"detector": detector, "embedder": embedder},
             galleries,
-            pool,
+            storage,
+            lambda: None,
             lambda: None,
             gone.set,
         )

@@ -109,6 +109,16 @@ def test_what_would_be_overwritten_is_refused(home: Path) -> None:
     assert fr("backup", "out").exit_code == 2  # without --keys
 
 
+def test_a_backup_does_not_make_the_folder_that_it_goes_to(home: Path) -> None:
+    """It may be one where a disk is to be mounted."""
+    for words, field in ((("disk/out", "--keys", "keys"), "backup"), (("out", "--keys", "disk/keys"), "keys")):
+        refused = fr("backup", *words, "--json")
+        assert failed(refused, "INVALID_FIELD")
+        assert "make it, or mount its disk" in refused.stderr
+        assert json.loads(refused.stdout)["error"]["metadata"] == {"field": field}
+    assert sorted(path.name for path in home.iterdir()) == ["data", "data.key"]
+
+
 def test_a_new_key_is_a_file_of_its_owner(home: Path) -> None:
     made = fr("key", "new", "k", "--json")
     told = json.loads(made.stdout)
@@ -127,7 +137,10 @@ def test_a_rotated_folder_opens_with_the_new_key_alone(home: Path) -> None:
     rotated = fr("key", "rotate", "--new", "file:k")
     assert (rotated.exit_code, rotated.stderr) == (0, "")
     assert load_key("file:k").key_id in rotated.stdout
-    assert failed(fr("verify"), "WRONG_KEY")
+    wrong = fr("verify")
+    assert failed(wrong, "WRONG_KEY")
+    assert all(load_key(f"file:{name}").key_id in wrong.stderr for name in ("k", "data.key"))
+    assert not any((home / name).read_text().strip() in wrong.stderr for name in ("k", "data.key"))
     assert fr("verify", "--key", "file:k").exit_code == 0
     assert fr("backup", "out-2", "--keys", "keys", "--key", "file:k").exit_code == 0
     back = fr("restore", "out", "--keys", "keys", "--data", "new", "--key", "file:k")

@@ -243,7 +243,7 @@ def test_closing_finishes_what_waits_and_takes_nothing_new(bench: Bench) -> None
     others = bench.queued(enrol(1), enrol(2))
     closing = threading.Thread(target=bench.writer.close)
     closing.start()
-    wait_until(lambda: bench.writer.closed)
+    wait_until(lambda: bench.writer.waiting == 3)  # the two changes, and the end
     with pytest.raises(ShuttingDown):
         bench.writer.run(enrol(3))
     bench.store.leave.set()

@@ -44,7 +44,7 @@ def test_a_key_file_that_cannot_be_finished_is_not_left(tmp_path: Path, monkeypa
     def fail(_: Path) -> None:
         raise OSError(28, "no space")
 
-    monkeypatch.setattr(keys, "_sync_folder", fail)
+    monkeypatch.setattr(keys, "sync", fail)
     with pytest.raises(KeyUnavailable):
         new_key_file(tmp_path / "key")
     assert list(tmp_path.iterdir()) == []

@@ -14,6 +14,7 @@ import pytest
 
 from fr_core.errors import ShuttingDown, StoreCorrupt, StoreFailed, StoreInUse
 from fr_core.gallery.store import sqlite_store
+from fr_core.gallery.store.connection import PAGE_BYTES
 from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.schema import APPLICATION_ID, SCHEMA_VERSION
 from fr_core.gallery.store.sqlite_rows import sqlite_errors, to_us
@@ -195,7 +196,11 @@ def test_everything_of_a_subject_comes_back(store: SqliteStore) -> None:
     with store.snapshot() as snapshot:
         found = snapshot.subject(number, "s")
         assert found is not None
-        assert snapshot.subjects_by_no([no, no + 1]) == {no: found}
+        assert snapshot.subjects_by_no([no]) == {no: found}
+        assert snapshot.subject_ids(np.array([no])) == {no: "s"}
+        for read in (snapshot.subjects_by_no, lambda numbers: snapshot.subject_ids(np.array(numbers))):
+            with pytest.raises(StoreCorrupt):
+                read([no, no + 1])
     assert (found.display_name, dict(found.metadata), found.created) == ("Nam'é", metadata, NOW)
     one, other = found.templates
     assert (one.template_id, one.image_sha256, one.quality) == (first, "ab" * 32, 0.25)
@@ -231,7 +236,7 @@ def test_the_log_is_copied_into_the_database_when_it_has_grown(store: SqliteStor
         with store.transaction() as transaction:
             transaction.insert_subject(number, Subject(f"{count}", "n" * 256, {"k": "v" * 1024}, NOW, ()))
         store.tidy()
-    assert log.stat().st_size < 2 * sqlite_store._CHECKPOINT_FRAMES * sqlite_store._PAGE_BYTES
+    assert log.stat().st_size < 2 * sqlite_store._CHECKPOINT_FRAMES * PAGE_BYTES
     assert (tmp_path / "data" / DATABASE_NAME).stat().st_size > 700 * 1024
 
 
@@ -264,7 +269,7 @@ def test_searches_that_overlap_for_ever_do_not_let_the_log_grow_for_ever(store: 
         for reader in readers:
             reader.join()
     frames = sqlite_store._TRUNCATE_FRAMES
-    assert largest < 1.5 * frames * sqlite_store._PAGE_BYTES
+    assert largest < 1.5 * frames * PAGE_BYTES
 
 
 def test_a_closed_store_gives_no_snapshot_and_closes_again(store: SqliteStore) -> None:

@@ -17,8 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from fr_core.errors import AddressUnavailable, ConfigInvalid, UnsupportedFormat
 from fr_core.runtime.devices import ActiveDevice
 from fr_core.runtime.observe import STAGES
+from fr_server.app import SERVICES
 from fr_server.config import TelemetryConfig
-from fr_server.main import SERVICES
 from fr_server.telemetry.exposition import MetricsServer
 from fr_server.telemetry.listener import CANCELLED, OK, NullListener
 from fr_server.telemetry.metrics import SPECS, PrometheusObserver, methods_of
@@ -229,7 +229,7 @@ def test_what_is_off_is_not_imported() -> None:
     code = """
 import sys
 from fr_server.config import TelemetryConfig
-from fr_server.main import SERVICES
+from fr_server.app import SERVICES
 from fr_server.telemetry.open import open_telemetry
 telemetry = open_telemetry(TelemetryConfig(), SERVICES)
 telemetry.start()
@@ -241,7 +241,7 @@ print(*{name.split(".")[0] for name in sys.modules} & {"opentelemetry", "prometh
 
 def test_metrics_of_several_processes_are_merged(tmp_path: Path) -> None:
     process = """
-from fr_server.main import SERVICES
+from fr_server.app import SERVICES
 from fr_server.telemetry.metrics import PrometheusObserver, methods_of
 metrics = PrometheusObserver(methods_of(SERVICES))
 metrics.analyzed(2)

@@ -20,8 +20,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from fr_core.errors import ConfigInvalid, UnsupportedFormat
+from fr_server.app import SERVICES
 from fr_server.config import TelemetryConfig
-from fr_server.main import SERVICES
 from fr_server.telemetry.open import Telemetry, open_telemetry
 from fr_server.telemetry.tracing import TracingObserver
 

@@ -170,8 +170,12 @@ def test_only_its_own_key_unlocks_a_store(vault: Vault) -> None:
     wrapped = vault.wrapped()
     again = Vault.unlocked(KEY, KEY.key_id, wrapped)
     assert again.mac("t", (1,)) == vault.mac("t", (1,))
-    with pytest.raises(WrongKey):
+    with pytest.raises(WrongKey) as refused:
         Vault.unlocked(OTHER_KEY, KEY.key_id, wrapped)
+    assert refused.value.metadata == {"key_id": KEY.key_id, "given_key_id": OTHER_KEY.key_id}
+    damaged: list[Any] = ["a text of somebody's", KEY.key_id[:15], KEY.key_id + "\n", b"bytes", None, 7]
+    for no_id in damaged:
+        require_corrupt("store_key", partial(Vault.unlocked, OTHER_KEY, no_id, wrapped))
     require_corrupt("store_key", lambda: Vault.unlocked(KEY, KEY.key_id, wrapped[:-1] + bytes([wrapped[-1] ^ 1])))
 
 

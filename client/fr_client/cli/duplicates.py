@@ -14,12 +14,13 @@ from typing import Annotated, TextIO
 import typer
 
 from fr_api.v1 import gallery_pb2
-from fr_client.cli.private import private_file
 from fr_client.cli.progress import progress
-from fr_client.cli.show import console, message_keys, plain, shown, table
+from fr_client.cli.show import console, plain, shown, table
 from fr_client.cli.state import GalleryId, Unusable, connected, error_keys
 from fr_client.client import Client
 from fr_client.errors import FrApiError
+from fr_client.private import private_file
+from fr_client.unpack import message_keys
 
 AsLines = Annotated[bool, typer.Option("--json", help="Print a JSON document in each line instead of text.")]
 

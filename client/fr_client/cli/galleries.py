@@ -1,26 +1,37 @@
-"""`fr gallery`, `fr subject` and `fr template`: what is in the galleries, and how it is taken out again."""
+"""`fr gallery`: which galleries there are, and what they are called and keep."""
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fr_api.v1 import gallery_pb2
 from fr_client.cli import duplicates, importing
-from fr_client.cli.export import write_export
 from fr_client.cli.plugins import GalleryGroup
-from fr_client.cli.show import console, message_keys, model_name, pairs, plain, print_json, shown, table, when
-from fr_client.cli.state import AsJson, GalleryId, Yes, connected
+from fr_client.cli.show import console, end_of, model_name, pairs, plain, print_json, retention_of, table, when
+from fr_client.cli.state import AsJson, GalleryId, Yes, confirm, connected, require_one_of
+from fr_client.requests import KEEP
+from fr_client.unpack import message_keys
 
-gallery = typer.Typer(cls=GalleryGroup, help="Create, list, show, delete and back up galleries.", no_args_is_help=True)
-subject = typer.Typer(help="List, show and delete the subjects of a gallery.", no_args_is_help=True)
-template = typer.Typer(help="Delete a single template.", no_args_is_help=True)
+gallery = typer.Typer(
+    cls=GalleryGroup, help="Create, list, show, change, delete and back up galleries.", no_args_is_help=True
+)
 
-SubjectId = Annotated[str, typer.Argument(metavar="SUBJECT", help="Id of the subject.", show_default=False)]
+Expires = Annotated[
+    datetime | None,
+    typer.Option(
+        formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"],
+        metavar="DATE",
+        help="When it is closed: the beginning of the day, UTC.",
+    ),
+]
+RetentionDays = Annotated[
+    float | None,
+    typer.Option(min=0.001, max=36_500, metavar="DAYS", help="Delete each template so long after its enrolment."),
+]
 
 
 @gallery.command("create")
@@ -28,22 +39,12 @@ def create_gallery(
     context: typer.Context,
     gallery_id: GalleryId,
     name: Annotated[str, typer.Option(help="A name for people.")] = "",
-    expires: Annotated[
-        datetime | None,
-        typer.Option(
-            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"],
-            metavar="DATE",
-            help="When it is closed: the beginning of the day, UTC; never if unset.",
-        ),
-    ] = None,
-    retention_days: Annotated[
-        float | None,
-        typer.Option(min=0.001, max=36_500, metavar="DAYS", help="Delete each template so long after its enrolment."),
-    ] = None,
+    expires: Expires = None,
+    retention_days: RetentionDays = None,
     keep_photos: Annotated[bool, typer.Option("--keep-photos", help="Keep the photos too, encrypted.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Create an empty gallery, bound to the server's model."""
+    """Create an empty gallery, bound to the server's model; where nothing else is said, for ever."""
     with connected(context, as_json) as client:
         created = client.create_gallery(
             gallery_id,
@@ -53,6 +54,38 @@ def create_gallery(
             keeps_photos=keep_photos,
         )
         _print_gallery(created, as_json)
+
+
+@gallery.command("update")
+def update_gallery(
+    context: typer.Context,
+    gallery_id: GalleryId,
+    name: Annotated[str | None, typer.Option(help="A name for people; '' for none.")] = None,
+    expires: Expires = None,
+    no_expiry: Annotated[bool, typer.Option("--no-expiry", help="Never close it.")] = False,
+    retention_days: RetentionDays = None,
+    no_retention: Annotated[
+        bool, typer.Option("--no-retention", help="Keep templates until they are deleted.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Change the name, the end or the retention of a gallery; what is not given stays as it is.
+
+    A gallery that has expired is open again with a later end, or with none. A shorter retention holds for the templates
+    that are there already, too: the next purge deletes those that have been kept for longer.
+    """
+    require_one_of(expires is not None, no_expiry, "--expires", "--no-expiry")
+    require_one_of(retention_days is not None, no_retention, "--retention-days", "--no-retention")
+    if (name, expires, retention_days) == (None, None, None) and not (no_expiry or no_retention):
+        raise typer.BadParameter("Nothing is to change: give a name, an end or a retention.")
+    with connected(context, as_json) as client:
+        changed = client.update_gallery(
+            gallery_id,
+            display_name=KEEP if name is None else name,
+            expires=None if no_expiry else KEEP if expires is None else expires.replace(tzinfo=UTC),
+            retention=None if no_retention else KEEP if retention_days is None else timedelta(days=retention_days),
+        )
+        _print_gallery(changed, as_json)
 
 
 @gallery.command("list")
@@ -66,17 +99,7 @@ def list_galleries(context: typer.Context, as_json: AsJson = False) -> None:
         if not found:
             console().print("There is no gallery yet: `fr gallery create GALLERY` creates one.", markup=False)
             return
-        rows = table("Gallery", "Name", "Subjects", "Templates", "Model", "Created", right=("Subjects", "Templates"))
-        for one in found:
-            rows.add_row(
-                plain(one.gallery_id),
-                plain(one.display_name),
-                str(one.subject_count),
-                str(one.template_count),
-                plain(model_name(one.model)),
-                when(one.create_time),
-            )
-        console().print(rows)
+        _print_galleries(found)
 
 
 @gallery.command("show")
@@ -91,7 +114,7 @@ def delete_gallery(context: typer.Context, gallery_id: GalleryId, yes: Yes = Fal
     """Delete a gallery with its subjects and templates."""
     with connected(context, as_json) as client:
         found = client.get_gallery(gallery_id)
-        _confirm(
+        confirm(
             f"Delete gallery {gallery_id} with {found.subject_count} subjects and {found.template_count} templates?",
             yes,
         )
@@ -128,124 +151,23 @@ def purge_expired(
             console().print("Nothing has expired.")
 
 
-@subject.command("list")
-def list_subjects(context: typer.Context, gallery_id: GalleryId, as_json: AsJson = False) -> None:
-    """List the subjects of a gallery."""
-    with connected(context, as_json) as client:
-        found = list(client.list_subjects(gallery_id))
-        if as_json:
-            print_json({"subjects": [message_keys(one) for one in found]})
-            return
-        rows = table("Subject", "Name", "Templates", "Created", right=("Templates",))
-        for one in found:
-            rows.add_row(plain(one.subject_id), plain(one.display_name), str(len(one.templates)), when(one.create_time))
-        console().print(rows if found else "The gallery is empty.")
-
-
-@subject.command("show")
-def show_subject(context: typer.Context, gallery_id: GalleryId, subject_id: SubjectId, as_json: AsJson = False) -> None:
-    """Show a subject and its templates."""
-    with connected(context, as_json) as client:
-        found = client.get_subject(gallery_id, subject_id)
-        if as_json:
-            print_json(message_keys(found))
-            return
-        _print_subject(found)
-
-
-@subject.command("delete")
-def delete_subject(
-    context: typer.Context,
-    gallery_id: GalleryId,
-    subject_id: SubjectId,
-    yes: Yes = False,
-    as_json: AsJson = False,
-) -> None:
-    """Delete a subject with its templates."""
-    with connected(context, as_json) as client:
-        found = client.get_subject(gallery_id, subject_id)
-        _confirm(f"Delete subject {subject_id} with {len(found.templates)} templates from gallery {gallery_id}?", yes)
-        deleted = client.delete_subject(gallery_id, subject_id)
-        if as_json:
-            print_json(message_keys(deleted))
-            return
-        console().print(plain(f"Deleted subject {subject_id}: {deleted.deleted_templates} templates."))
-
-
-@subject.command("erase")
-def erase_subject(
-    context: typer.Context,
-    gallery_id: GalleryId,
-    subject_id: SubjectId,
-    yes: Yes = False,
-    as_json: AsJson = False,
-) -> None:
-    """Delete a subject so that no byte of it is left in the store, and print the receipt."""
-    with connected(context, as_json) as client:
-        found = client.get_subject(gallery_id, subject_id)
-        _confirm(f"Erase subject {subject_id} with {len(found.templates)} templates from gallery {gallery_id}?", yes)
-        erased = client.erase_subject(gallery_id, subject_id)
-        if as_json:
-            print_json(message_keys(erased))
-            return
-        what = f"{erased.erased_templates} templates, {erased.erased_photos} photos"
-        out = console()
-        out.print(plain(f"Erased subject {subject_id} from gallery {gallery_id}: {what}."))
-        out.print(plain(f"Receipt {erased.receipt_id} of {when(erased.erase_time)}."))
-        if not erased.scrubbed:
-            out.print(
-                "Its last bytes are overwritten as soon as those who read the store now, such as a backup, have ended."
-            )
-
-
-@subject.command("export")
-def export_subject(
-    context: typer.Context,
-    gallery_id: GalleryId,
-    subject_id: SubjectId,
-    target: Annotated[
-        Path, typer.Argument(metavar="OUT.zip", help="Archive to write; it must not exist.", show_default=False)
-    ],
-    as_json: AsJson = False,
-) -> None:
-    """Write everything that is kept of a subject into an archive, for the person who asks for it."""
-    with connected(context, as_json) as client:
-        written = write_export(client, gallery_id, subject_id, target)
-        if as_json:
-            print_json({"file": shown(target), "templates": written.templates, "photos": written.photos})
-            return
-        console().print(plain(f"{shown(target)}: {written.templates} templates, {written.photos} photos."))
-
-
-@template.command("delete")
-def delete_template(
-    context: typer.Context,
-    gallery_id: GalleryId,
-    template_id: Annotated[
-        int, typer.Argument(metavar="TEMPLATE", help="Number, as `fr subject show` has it.", show_default=False)
-    ],
-    yes: Yes = False,
-    as_json: AsJson = False,
-) -> None:
-    """Delete one template; a subject without templates stays until it is deleted."""
-    with connected(context, as_json) as client:
-        _confirm(f"Delete template {template_id} from gallery {gallery_id}?", yes)
-        deleted = client.delete_template(gallery_id, template_id)
-        if as_json:
-            print_json(message_keys(deleted))
-            return
-        console().print(f"Deleted template {template_id}.")
-
-
-def _confirm(question: str, yes: bool) -> None:
-    """Ask on standard error unless told not to; ends the command with exit status 1 where the answer is no."""
-    if yes:
-        return
-    # Not `typer.confirm`, which writes to standard output: that belongs to the answer.
-    typer.echo(f"{question} [y/N]: ", nl=False, err=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        typer.echo("Nothing was deleted.", err=True)
-        raise typer.Exit(1)
+def _print_galleries(found: Sequence[gallery_pb2.Gallery]) -> None:
+    """Print a line for each; ends and retentions have a column where there are any."""
+    optional = {"Expires": end_of, "Retention": retention_of}
+    shown_too = {name: of for name, of in optional.items() if any(map(of, found))}
+    numbers = ("Subjects", "Templates")
+    rows = table("Gallery", "Name", *numbers, "Model", "Created", *shown_too, right=numbers)
+    for one in found:
+        rows.add_row(
+            plain(one.gallery_id),
+            plain(one.display_name),
+            str(one.subject_count),
+            str(one.template_count),
+            plain(model_name(one.model)),
+            when(one.create_time),
+            *(of(one) for of in shown_too.values()),
+        )
+    console().print(rows)
 
 
 def _print_gallery(found: gallery_pb2.Gallery, as_json: bool) -> None:
@@ -261,23 +183,7 @@ def _print_gallery(found: gallery_pb2.Gallery, as_json: bool) -> None:
         ("Created", when(found.create_time)),
         ("Version", str(found.version)),
         ("Keeps photos", "yes" if found.keeps_photos else "no"),
-        ("Expires", when(found.expire_time) if found.HasField("expire_time") else "never"),
-        (
-            "Retention",
-            f"{found.retention.ToTimedelta() / timedelta(days=1):g} days"
-            if found.HasField("retention")
-            else "no limit",
-        ),
+        ("Expires", end_of(found) or "never"),
+        ("Retention", retention_of(found) or "no limit"),
     ]
     console().print(pairs(rows))
-
-
-def _print_subject(found: gallery_pb2.Subject) -> None:
-    out = console()
-    details = [("Subject", found.subject_id), ("Name", found.display_name), ("Created", when(found.create_time))]
-    out.print(pairs([*details, *sorted(found.metadata.items())]))
-    rows = table("Template", "Enrolled", "Quality", "sha256 of the photo", right=("Template", "Quality"))
-    for one in found.templates:
-        quality = f"{one.quality:.2f}" if one.HasField("quality") else ""
-        rows.add_row(str(one.template_id), when(one.create_time), quality, plain(one.image_sha256))
-    out.print(rows)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fr_client.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S
-from fr_client.cli import enrol, galleries, recognise, search
+from fr_client.cli import enrol, galleries, recognise, search, subjects
 from fr_client.cli.plugins import PluginGroup
 from fr_client.cli.state import Settings
 
@@ -32,8 +32,8 @@ def build() -> typer.Typer:
     app.command("enrol")(enrol.enrol)
     app.command("search")(search.search)
     app.add_typer(galleries.gallery, name="gallery")
-    app.add_typer(galleries.subject, name="subject")
-    app.add_typer(galleries.template, name="template")
+    app.add_typer(subjects.subject, name="subject")
+    app.add_typer(subjects.template, name="template")
     return app
 
 

@@ -9,9 +9,10 @@ import typer
 
 from fr_api.v1 import recognition_pb2, server_pb2
 from fr_client.cli.photos import read_photo, require_drawing, write_picture
-from fr_client.cli.show import console, face_table, message_keys, model_name, pairs, plain, print_json, shown
+from fr_client.cli.show import console, face_table, model_name, pairs, plain, print_json, shown
 from fr_client.cli.state import AsJson, connected
 from fr_client.requests import OneFace
+from fr_client.unpack import message_keys
 
 PhotoPath = Annotated[Path, typer.Argument(metavar="PHOTO", help="JPEG, PNG or WebP file.", show_default=False)]
 SeveralFacesOption = Annotated[

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fr_client.cli.show import shown
 from fr_client.cli.state import Unusable
+from fr_client.private import private_opener
 
 # Is told the cells of a row.
 Write = Callable[[Sequence[str]], None]
@@ -16,7 +17,7 @@ Write = Callable[[Sequence[str]], None]
 
 @contextmanager
 def refused_file(path: Path | None, columns: Sequence[str]) -> Iterator[Write]:
-    """Open the file for as long as the block lasts; each row is there as soon as it was told.
+    """Open the file, of mode 0600, for as long as the block lasts; each row is there as soon as it was told.
 
     Args:
         path: is replaced where it is there; None = nothing is written.
@@ -29,7 +30,8 @@ def refused_file(path: Path | None, columns: Sequence[str]) -> Iterator[Write]:
         yield lambda _: None
         return
     try:
-        with path.open("w", encoding="utf-8", errors="replace", newline="", buffering=1) as lines:
+        # Names of files are often names of people.
+        with open(path, "w", 1, "utf-8", errors="replace", newline="", opener=private_opener) as lines:
             writer = csv.writer(lines)
             writer.writerow(columns)
             yield writer.writerow

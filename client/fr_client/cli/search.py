@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,10 +10,11 @@ import typer
 from fr_api.v1 import gallery_pb2
 from fr_client.cli.photos import read_photo, require_drawing, write_picture
 from fr_client.cli.recognise import PhotoPath, ThresholdOption
-from fr_client.cli.show import console, message_keys, plain, print_json, table
-from fr_client.cli.state import AsJson, GalleryId, connected
+from fr_client.cli.show import console, plain, print_json, table
+from fr_client.cli.state import AsJson, GalleryId, connected, key_values
 from fr_client.client import Client
 from fr_client.requests import Fusion, SeveralFaces
+from fr_client.unpack import message_keys
 
 _FUSED = {
     gallery_pb2.SCORE_FUSION_UNSPECIFIED: "the server does not say how those of a subject were fused",
@@ -76,7 +76,7 @@ def search(
             only_above_threshold=only_above,
             several_faces=several_faces,
             fusion=fusion,
-            metadata=_pairs(where or []),
+            metadata=key_values(where or [], "--where"),
             subject_ids=only_subjects,
         )
         if draw is not None:
@@ -86,16 +86,6 @@ def search(
         else:
             kept_to = ", ".join([*(where or []), *(f"subject {one}" for one in only_subjects or [])])
             print_search(gallery_id, answer, kept_to)
-
-
-def _pairs(where: Sequence[str]) -> dict[str, str]:
-    split = [pair.partition("=") for pair in where]
-    if any(not key or not equals for key, equals, _ in split):
-        raise typer.BadParameter("It is KEY=VALUE, such as list=missing.", param_hint="--where")
-    found = {key: value for key, _, value in split}
-    if len(found) < len(split):
-        raise typer.BadParameter("A subject has one value of a key; name each key once.", param_hint="--where")
-    return found
 
 
 def print_search(gallery_id: str, answer: gallery_pb2.SearchResponse, kept_to: str = "") -> None:

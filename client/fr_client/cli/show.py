@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import typer
-from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fr_api.v1 import common_pb2
+from fr_api.v1 import common_pb2, gallery_pb2
 
 # Of tables that go to a file or a pipe, which have no width of their own.
 _PIPE_WIDTH = 160
@@ -34,15 +33,6 @@ def console(*, stderr: bool = False) -> Console:
 def print_json(content: dict[str, Any]) -> None:
     """Print one JSON document; other letters than ASCII as escapes, so that no terminal or file spoils them."""
     typer.echo(json.dumps(content, indent=2))
-
-
-def message_keys(message: Message) -> dict[str, Any]:
-    """Return a message as JSON has it.
-
-    The names are those of the .proto files, every field is there (but an optional one that was not set), 64-bit
-    integers are strings, and enums are names: the JSON mapping of protobuf.
-    """
-    return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
 
 
 def plain(text: str) -> Text:
@@ -77,6 +67,16 @@ def pairs(rows: Iterable[tuple[str, str]]) -> Table:
 def when(timestamp: Timestamp) -> str:
     """Return a time as ISO 8601 in UTC, to the second."""
     return f"{timestamp.ToDatetime():%Y-%m-%dT%H:%M:%SZ}"
+
+
+def end_of(gallery: gallery_pb2.Gallery) -> str:
+    """Return when a gallery expires; empty for never."""
+    return when(gallery.expire_time) if gallery.HasField("expire_time") else ""
+
+
+def retention_of(gallery: gallery_pb2.Gallery) -> str:
+    """Return how long a gallery keeps templates; empty for no limit."""
+    return f"{gallery.retention.ToTimedelta() / timedelta(days=1):g} days" if gallery.HasField("retention") else ""
 
 
 def model_name(model: common_pb2.ModelId) -> str:

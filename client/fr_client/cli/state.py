@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, NoReturn
@@ -65,6 +66,34 @@ def connected(context: typer.Context, as_json: bool) -> Iterator[Client]:
     settings: Settings = context.obj
     with reporting(as_json), Client(settings.server, timeout_s=settings.timeout_s) as client:
         yield client
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Ask on standard error unless told not to; ends the command with exit status 1 where the answer is no."""
+    if yes:
+        return
+    # Not `typer.confirm`, which writes to standard output: that belongs to the answer.
+    typer.echo(f"{question} [y/N]: ", nl=False, err=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        typer.echo("Nothing was deleted.", err=True)
+        raise typer.Exit(1)
+
+
+def require_one_of(first: bool, second: bool, first_option: str, second_option: str) -> None:
+    """End the command where two options that contradict each other were both given."""
+    if first and second:
+        raise typer.BadParameter(f"It contradicts {second_option}; give one of both.", param_hint=first_option)
+
+
+def key_values(pairs: Sequence[str], option: str) -> dict[str, str]:
+    """Return the metadata of pairs KEY=VALUE that an option was given; ends the command where one is none."""
+    split = [pair.partition("=") for pair in pairs]
+    if any(not key or not equals for key, equals, _ in split):
+        raise typer.BadParameter("It is KEY=VALUE, such as list=missing.", param_hint=option)
+    found = {key: value for key, _, value in split}
+    if len(found) < len(split):
+        raise typer.BadParameter("A subject has one value of a key; name each key once.", param_hint=option)
+    return found
 
 
 def error_keys(error: FrApiError | Unusable) -> dict[str, Any]:

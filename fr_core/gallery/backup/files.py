@@ -17,6 +17,7 @@ import apsw
 
 from fr_core.errors import BackupUnusable, StoreCorrupt, StoreNewer
 from fr_core.gallery.backup.staged import Staged
+from fr_core.gallery.store.connection import open_finished, open_new
 from fr_core.gallery.store.sqlite_rows import ERASURES, Row, names, sqlite_errors
 from fr_core.gallery.store.vault import Vault, encode
 
@@ -51,7 +52,6 @@ ALL_ERASURES = f"SELECT {names(ERASURES)} FROM erasures ORDER BY receipt_no"
 _BACKUP_ID, _KEYS_ID, _NEW_KEYS_ID = b"FRCB", b"FRCK", b"FRCN"
 _MAGIC = b"SQLite format 3\0"
 _ID_AT = 68
-_PAGE_BYTES = 8_192
 _NUMBER_COLUMNS = ", ".join(f"{name} INTEGER NOT NULL" for name in NUMBERS)
 
 _BACKUP_TABLES = (
@@ -243,18 +243,8 @@ def count(connection: apsw.Connection, table: str) -> int:
 @contextmanager
 def _writing(path: Path, vfs: str, application_id: bytes, tables: tuple[str, ...]) -> Iterator[apsw.Connection]:
     with sqlite_errors():
-        connection = apsw.Connection(str(path), vfs=vfs or None)
+        connection = open_new(path, vfs, int.from_bytes(application_id), f"user_version = {FORMAT}")
         try:
-            # The file is thrown away where this fails, and synced when it is whole.
-            for pragma in (
-                "journal_mode = OFF",
-                "synchronous = OFF",
-                "temp_store = MEMORY",
-                f"page_size = {_PAGE_BYTES}",
-                f"application_id = {int.from_bytes(application_id)}",
-                f"user_version = {FORMAT}",
-            ):
-                connection.execute(f"PRAGMA {pragma}")
             # The tables first, so that whatever dies later leaves a file that says of what kind it is.
             connection.execute("BEGIN")
             for table in tables:
@@ -271,13 +261,9 @@ def _writing(path: Path, vfs: str, application_id: bytes, tables: tuple[str, ...
 def _reading(path: Path, application_id: bytes, tables: tuple[str, ...]) -> Iterator[apsw.Connection]:
     if not path.is_file():
         raise BackupUnusable("The backup, or the file of its keys, is not there.", check="file")
-    # Nobody changes the file, so that SQLite shall look for no log and leave nothing beside it.
-    uri = f"{path.absolute().as_uri()}?immutable=1"
     with backup_errors():
-        connection = apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+        connection = open_finished(path)
         try:
-            for pragma in ("query_only = ON", "cell_size_check = ON", "trusted_schema = OFF", "temp_store = MEMORY"):
-                connection.execute(f"PRAGMA {pragma}")
             _require_layout(connection, application_id, tables)
             yield connection
         finally:

@@ -14,10 +14,10 @@ import apsw
 from fr_core.errors import StoreFailed, TargetTaken
 from fr_core.gallery.backup.files import NUMBERS
 from fr_core.gallery.backup.saved import SavedStore, SavedSubject, saved_store
-from fr_core.gallery.store.clean_pages import MAX_PAGES, CleanPages
+from fr_core.gallery.store.clean_pages import CleanPages
+from fr_core.gallery.store.connection import open_finished, open_new_store, use_log
 from fr_core.gallery.store.folder import DataFolder
 from fr_core.gallery.store.keys import KeyEncryptionKey
-from fr_core.gallery.store.schema import APPLICATION_ID
 from fr_core.gallery.store.sqlite_check import Verified, require_sound
 from fr_core.gallery.store.sqlite_rows import (
     ERASURES,
@@ -35,7 +35,6 @@ from fr_core.gallery.store.sqlite_store import DATABASE_NAME
 from fr_core.gallery.store.upgrade import bring_up_to_date, unlocked
 from fr_core.gallery.store.vault import Vault
 
-_PAGE_BYTES = 8_192  # as the store's
 _ROWS = 4_096  # vectors that are held at a time
 # The trees of a million subjects' ids, numbers and metadata: what does not fit is written again and again.
 _CACHE_KIB = 262_144
@@ -127,23 +126,13 @@ def _write(path: Path, saved: SavedStore, vault: Vault, vfs: str) -> int:
     """Write a database, and return how many subjects were left out."""
     pages = CleanPages(vfs)
     with sqlite_errors():
-        connection = apsw.Connection(str(path), vfs=pages.vfs_name)
+        connection = open_new_store(path, pages.vfs_name, cache_kib=_CACHE_KIB)
         try:
-            # The file is thrown away where this fails, and synced when it is whole.
-            for pragma in (
-                "journal_mode = OFF",
-                "synchronous = OFF",
-                f"page_size = {_PAGE_BYTES}",
-                f"cache_size = -{_CACHE_KIB}",
-                f"max_page_count = {MAX_PAGES}",
-                f"application_id = {APPLICATION_ID}",
-            ):
-                connection.execute(f"PRAGMA {pragma}")
             bring_up_to_date(connection, vault)
             connection.execute("BEGIN")
             left_out = _fill(connection, saved, vault)
             connection.execute("COMMIT")
-            connection.pragma("journal_mode", "wal")
+            use_log(connection)
         finally:
             connection.close()
     return left_out
@@ -179,7 +168,8 @@ def _insert_subject(connection: apsw.Connection, vault: Vault, subject: SavedSub
         connection.execute(_INSERT_TEMPLATE, (*template.facts, gallery_no, template.sealed))
         if template.photo is not None:
             sql = "INSERT INTO photos (template_id, sealed) VALUES (?, ?)"
-            connection.execute(sql, (template.facts[0], template.photo))
+            template_id, *_ = template.facts
+            connection.execute(sql, (template_id, template.photo))
 
 
 def _set_numbers(connection: apsw.Connection, saved: SavedStore) -> None:
@@ -191,9 +181,8 @@ def _set_numbers(connection: apsw.Connection, saved: SavedStore) -> None:
 
 def _proved(path: Path, key: KeyEncryptionKey) -> Verified:
     with sqlite_errors():
-        connection = apsw.Connection(str(path))
+        connection = open_finished(path)
         try:
-            connection.execute("PRAGMA query_only = ON")
             return require_sound(connection, unlocked(connection, key), _ROWS)
         finally:
             connection.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +25,6 @@ _SUBJECTS = f"SELECT {names(files.SUBJECTS)} FROM subjects ORDER BY subject_no"
 _TEMPLATES = f"SELECT {names(files.TEMPLATES)} FROM templates ORDER BY row_no"
 _NO_ROWS: tuple[None, Iterator[Row]] = (None, iter(()))
 _NO_KEY: Row = (None, None, None)
-_KEY_ID = re.compile(r"[0-9a-f]{16}")  # see `KeyEncryptionKey.key_id`
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +87,6 @@ class SavedStore:
         self._backup = backup
         self._keys = keys
         of_keys = dict(zip(files.KEYS, files.only_row(keys, "keys", files.KEYS), strict=True))
-        # What no key is called is damage, and no other key.
-        if not isinstance(of_keys["key_id"], str) or not _KEY_ID.fullmatch(of_keys["key_id"]):
-            raise files.unusable("keys")
         self.vault = Vault.unlocked(key, of_keys["key_id"], of_keys["wrapped_key"])
         checked(self.vault, "keys", tuple(of_keys.values()))
         # Whom it has no key of is taken for erased: so it is whole, or nothing is read by it.
@@ -109,7 +104,8 @@ class SavedStore:
         self.created: datetime = from_us(row["created_us"])
         self.numbers = {name: int(of_keys[name]) for name in files.NUMBERS}
         rows = backup.execute(f"SELECT {names(GALLERIES)} FROM galleries ORDER BY gallery_no")
-        self.galleries = {one[0]: gallery_of(checked(self.vault, "galleries", one)) for one in rows}
+        galleries = (gallery_of(checked(self.vault, "galleries", one)) for one in rows)
+        self.galleries = {gallery.gallery_no: gallery for gallery in galleries}
         self._bindings = {no: _Bindings(row) for no, row in self.galleries.items()}
         self._require_extent()
 
@@ -172,26 +168,26 @@ class SavedStore:
         key = self.vault.subject_key(gallery_no, subject_no, wrapped)
         context = files.subject_context(self._backup_id, gallery_no, subject_no)
         subject_id, name, metadata, created_us, facts = json.loads(key.open(sealed, context, "subject"))
-        if [fact[0] for fact in facts] != [row[1] for row in own]:
+        if [template_id for template_id, *_ in facts] != [template_id for _, template_id, _ in own]:
             raise files.unusable("templates")
         bindings = self._bindings[gallery_no]
         templates = tuple(
-            self._template(key, bindings, (template_id, subject_no, *rest), row[2])
-            for (template_id, *rest), row in zip(facts, own, strict=True)
+            self._template(key, bindings, (template_id, subject_no, *rest), vector)
+            for (template_id, *rest), (_, _, vector) in zip(facts, own, strict=True)
         )
         return SavedSubject(subject_no, gallery_no, subject_id, name, metadata, created_us, wrapped, templates)
 
     def _template(self, key: SubjectKey, bindings: _Bindings, facts: Row, sealed: bytes) -> SavedTemplate:
         key.open(sealed, bindings.template.of(*facts), "template")
+        template_id, *_, has_photo = facts
         photo: bytes | None = None
-        if facts[-1]:
-            row: Row | None = self._backup.execute(
-                "SELECT sealed FROM photos WHERE template_id = ?", facts[:1]
-            ).fetchone()
-            if row is None:
+        if has_photo:
+            sql = "SELECT sealed FROM photos WHERE template_id = ?"
+            photos: list[Row] = self._backup.execute(sql, (template_id,)).fetchall()
+            if len(photos) != 1:
                 raise files.unusable("photo")
-            photo = row[0]
-            key.open(row[0], bindings.photo.of(*facts), "photo")
+            ((photo,),) = photos
+            key.open(photo, bindings.photo.of(*facts), "photo")
         return SavedTemplate(facts, sealed, photo)
 
     def _require_extent(self) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fr_core.errors import StoreFailed, TargetTaken
+from fr_core.gallery.store.durable import cause, name_whole
 
 _NEW = ".new"
 _BLOCK = 2**20
@@ -52,15 +53,8 @@ class Staged:
 
     def keep(self) -> None:
         """Make it durable and give it the name of its target, which it replaces."""
-        with _disk_errors():
-            os.fsync(self._handle)
-            with _replaced(self._target, self._secret):
-                self.path.rename(self._target)
-                folder = os.open(self._target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                try:
-                    os.fsync(folder)
-                finally:
-                    os.close(folder)
+        with _disk_errors(), _replaced(self._target, self._secret):
+            name_whole(self.path, self._target)
 
     def close(self) -> None:
         """Remove it, unless it was kept."""
@@ -133,5 +127,4 @@ def _disk_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        cause = errno.errorcode.get(error.errno or 0, "unknown")
-        raise StoreFailed("A file of the backup cannot be written.", errno=cause) from error
+        raise StoreFailed("A file of the backup cannot be written.", errno=cause(error)) from error

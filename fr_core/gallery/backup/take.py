@@ -12,7 +12,7 @@ from pathlib import Path
 
 import apsw
 
-from fr_core.errors import BackupMismatch, BackupUnusable, StoreCorrupt, TargetTaken
+from fr_core.errors import BackupMismatch, BackupUnusable, InvalidField, StoreCorrupt, TargetTaken
 from fr_core.gallery.backup import files
 from fr_core.gallery.backup.saved import Extent, require_not_older, saved_store
 from fr_core.gallery.backup.staged import staged
@@ -25,6 +25,7 @@ from fr_core.gallery.store.sqlite_rows import (
     TEMPLATES,
     Row,
     checked,
+    contradiction,
     insertion,
     names,
     signed,
@@ -40,8 +41,7 @@ _TEMPLATES = (
     f"SELECT {names(TEMPLATES)} FROM templates INDEXED BY templates_by_subject "
     "ORDER BY subject_no, gallery_no, template_id"
 )
-_SEALED = 7  # its place in TEMPLATES
-_FACTS = TEMPLATES[:_SEALED]
+_FACTS = TEMPLATES[:-1]  # all but what is encrypted
 _INSERT_SUBJECT = insertion("subjects", files.SUBJECTS)
 _INSERT_TEMPLATE = insertion("templates", files.TEMPLATES)
 _INSERT_KEY = insertion("subject_keys", files.SUBJECT_KEYS)
@@ -63,6 +63,7 @@ def back_up(folder: Path, key: KeyEncryptionKey, backup: Path, keys: Path, now: 
         What the backup holds.
 
     Raises:
+        InvalidField: the folder of the backup, or that of its keys, is not there or cannot be written to.
         TargetTaken: there is a file where the backup should go, or where one of both is written first, or both have the
             same name.
         BackupMismatch: the file of keys that is there is of another store, such as that from which this one was
@@ -72,6 +73,7 @@ def back_up(folder: Path, key: KeyEncryptionKey, backup: Path, keys: Path, now: 
         StoreCorrupt: something is not as it was written, in the store or after it was copied.
         StoreFailed: the disk refuses; nothing is left of the backup, and the older keys are as they were.
     """
+    _require_folders(backup, keys.resolve())
     _require_free(backup, keys)
     keys = keys.resolve()  # a link to it is to stay one, and the file behind it to be replaced
     with staged(backup, files.is_backup) as new_backup, staged(keys, files.are_keys, secret=True) as new_keys:
@@ -87,6 +89,16 @@ def back_up(folder: Path, key: KeyEncryptionKey, backup: Path, keys: Path, now: 
         new_keys.keep()
         new_backup.keep()
     return extent
+
+
+def _require_folders(backup: Path, keys: Path) -> None:
+    """Raise `InvalidField` for a folder that cannot be written to: the disk that backups go to may not be mounted."""
+    for field, what, path in (("backup", "backup", backup), ("keys", "file of keys", keys)):
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise InvalidField(
+                f"The folder of the {what} is not there, or cannot be written to: make it, or mount its disk.",
+                field=field,
+            )
 
 
 def _require_free(backup: Path, keys: Path) -> None:
@@ -141,8 +153,10 @@ def _take(source: SqliteSnapshot, data: apsw.Connection, wrapped: apsw.Connectio
     data.executemany(insertion("taken_subjects", SUBJECTS), subjects)
     insert_facts = insertion("taken_facts", _FACTS)
     for row in source.connection.execute(_TEMPLATES):
-        data.execute(insert_facts, row[:_SEALED])
-        data.execute(_INSERT_TEMPLATE, (row[1], row[0], row[_SEALED]))
+        *facts, sealed = row
+        template_id, subject_no, *_ = facts
+        data.execute(insert_facts, facts)
+        data.execute(_INSERT_TEMPLATE, (subject_no, template_id, sealed))
     photos = source.connection.execute(f"SELECT {names(files.PHOTOS)} FROM photos")
     data.executemany(insertion("photos", files.PHOTOS), photos)
 
@@ -157,7 +171,7 @@ def _seal(vault: Vault, data: apsw.Connection, wrapped: apsw.Connection, backup_
         if whose == subject_no:
             for template_id, _, *rest, of_gallery in rows:
                 if of_gallery != gallery_no:
-                    raise _contradiction()
+                    raise contradiction("template_subject")
                 facts.append((template_id, *rest))
             whose, rows = next(held, _NO_ROWS)
         key = vault.subject_key(gallery_no, subject_no, wrapped_key)
@@ -166,7 +180,7 @@ def _seal(vault: Vault, data: apsw.Connection, wrapped: apsw.Connection, backup_
         data.execute(_INSERT_SUBJECT, (subject_no, gallery_no, sealed))
         wrapped.execute(_INSERT_KEY, (subject_no, gallery_no, wrapped_key))
     if whose is not None:
-        raise _contradiction()
+        raise contradiction("template_subject")
 
 
 def _sign(
@@ -186,10 +200,6 @@ def _sign(
     held = (vault.key_id, vault.wrapped(), subjects, files.digest(vault, wrapped))
     row = signed(vault, "keys", 1, common, *held, *numbers.values(), created_us)
     wrapped.execute(insertion("keys", files.KEYS), row)
-
-
-def _contradiction() -> StoreCorrupt:
-    return StoreCorrupt("What the store holds contradicts itself.", check="template_subject")
 
 
 def _proved(backup: Path, keys: Path, key: KeyEncryptionKey) -> Extent:

@@ -14,6 +14,7 @@ from pathlib import Path
 import apsw
 
 from fr_core.errors import NoStore, StoreCorrupt, StoreFailed
+from fr_core.gallery.store.connection import open_to_read
 from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.schema import SCHEMA_VERSION
 from fr_core.gallery.store.sqlite_check import Verified, require_sound
@@ -23,8 +24,6 @@ from fr_core.gallery.store.sqlite_snapshot import SqliteSnapshot
 from fr_core.gallery.store.sqlite_store import DATABASE_NAME
 from fr_core.gallery.store.upgrade import known_version, unlocked
 
-# How long to wait for a lock: a server that starts, or that recovers its log, holds one.
-_BUSY_MS = 5_000
 # Vectors that are held at a time.
 _ROWS = 4_096
 
@@ -63,13 +62,8 @@ def reading(folder: Path, key: KeyEncryptionKey) -> Iterator[SqliteSnapshot]:
     """
     path = require_store(folder)
     with sqlite_errors(), _schema_errors():
-        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        connection = open_to_read(path, outside=True)
         try:
-            # The log is its server's to copy, or of the server that starts next.
-            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-            connection.set_busy_timeout(_BUSY_MS)
-            for pragma in ("query_only = ON", "cell_size_check = ON", "trusted_schema = OFF", "temp_store = MEMORY"):
-                connection.execute(f"PRAGMA {pragma}")
             connection.execute("BEGIN")
             if known_version(connection) < SCHEMA_VERSION:
                 raise NoStore("The galleries are of an earlier version.")
@@ -94,10 +88,8 @@ def _require_whole_log(path: Path, page_bytes: int) -> None:
 
 def _log_frames(path: Path) -> int:
     """Return how many frames of the log SQLite takes for valid at this moment; beside a snapshot it does not say."""
-    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    connection = open_to_read(path, outside=True)
     try:
-        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        connection.set_busy_timeout(_BUSY_MS)
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()  # before it has read, it counts nothing
         return connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)[0]
     finally:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from fr_core.gallery import checks
 from fr_core.gallery.query import ScoreFusion, SubjectFilter
-from fr_core.gallery.search.filters import require_filter, templates_among
+from fr_core.gallery.search.filters import names_many, require_filter, templates_among
 from fr_core.gallery.search.memory import GalleryMemory
 from fr_core.gallery.search.ranking import RankedSubjects
 from fr_core.gallery.search.views import Views
@@ -39,6 +39,11 @@ class Question:
         if self.among is not None:
             require_filter(self.among)
 
+    @property
+    def in_turn(self) -> bool:
+        """Whether it takes turns with others of its kind; see `Views.at_one_version`."""
+        return self.among is not None and names_many(self.among)
+
     def prepared(self, snapshot: Snapshot, row: GalleryRow) -> Callable[[GalleryMemory], _Answer]:
         """Check the probe and read whom the filter lets through; see `views.Prepare`."""
         vector = checks.unit_vector(self.probe, row.info.model, row.info.embedding_size)
@@ -65,7 +70,7 @@ class _Answer:
 
 def search(views: Views, gallery_id: str, question: Question) -> Found:
     """Answer a question; raises what `Galleries.search` raises."""
-    with views.at_one_version(gallery_id, question.prepared) as (snapshot, row, answer):
+    with views.at_one_version(gallery_id, question.prepared, question.in_turn) as (snapshot, row, answer):
         best, threshold = answer.ranked, question.threshold
         shown = best.similarities >= threshold if question.only_above_threshold else slice(None)
         subject_nos = [int(no) for no in best.subject_nos[shown]]

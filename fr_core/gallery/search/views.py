@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from typing import TypeVar
 
@@ -30,30 +31,39 @@ class Views:
         self._store = store
         self._memories = memories
         self._now = now
+        self._turn = threading.Lock()
 
     @contextmanager
-    def at_one_version(self, gallery_id: str, prepare: Prepare[T]) -> Iterator[tuple[Snapshot, GalleryRow, T]]:
+    def at_one_version(
+        self, gallery_id: str, prepare: Prepare[T], in_turn: bool = False
+    ) -> Iterator[tuple[Snapshot, GalleryRow, T]]:
         """Do something with a snapshot and the memory of its version; yields what came of it, with the snapshot.
 
         The memory is held still only while it is searched: neither for `prepare`, which may run again where the gallery
         has changed meanwhile, nor within the block.
 
+        Args:
+            gallery_id: of the gallery.
+            prepare: reads.
+            in_turn: one view of this kind at a time, for those that read much; it waits before it holds a snapshot.
+
         Raises:
             UnknownGallery: there is no gallery of that id.
             GalleryExpired: its time has passed.
         """
-        while True:
-            changes = self._memories.changes
-            with self._store.snapshot() as snapshot:
-                row = open_gallery(snapshot, gallery_id, self._now())
-                search = prepare(snapshot, row)
-                memory = self._memories.get(row.gallery_no)
-                if memory is not None:
-                    with memory.at(row.info.version) as exact:
-                        found = search(memory) if exact else None
-                    if exact:
-                        assert found is not None
-                        yield snapshot, row, found
-                        return
-            if memory is None:  # created or deleted this very moment: the memory is about to follow
-                self._memories.wait_beyond(changes)
+        with self._turn if in_turn else nullcontext():
+            while True:
+                changes = self._memories.changes
+                with self._store.snapshot() as snapshot:
+                    row = open_gallery(snapshot, gallery_id, self._now())
+                    search = prepare(snapshot, row)
+                    memory = self._memories.get(row.gallery_no)
+                    if memory is not None:
+                        with memory.at(row.info.version) as exact:
+                            found = search(memory) if exact else None
+                        if exact:
+                            assert found is not None
+                            yield snapshot, row, found
+                            return
+                if memory is None:  # created or deleted this very moment: the memory is about to follow
+                    self._memories.wait_beyond(changes)

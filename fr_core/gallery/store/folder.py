@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fr_core.errors import StoreFailed, StoreInUse
+from fr_core.gallery.store.durable import cause, name_whole, sync
 
 _LOCK_NAME = "galleries.lock"
 
@@ -31,14 +32,14 @@ class DataFolder:
             path.mkdir(mode=0o700, exist_ok=True)
             self._lock = os.open(path / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise StoreFailed("The data folder cannot be made or written to.", errno=_name(error)) from error
+            raise StoreFailed("The data folder cannot be made or written to.", errno=cause(error)) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(self._lock)
             if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
                 raise StoreInUse("The data folder is open already.") from error
-            raise StoreFailed("The data folder cannot be locked.", errno=_name(error)) from error
+            raise StoreFailed("The data folder cannot be locked.", errno=cause(error)) from error
 
     def private_file(self, name: str) -> Path:
         """Return the path of a file of mode 0600 in the folder, made empty where it is not there."""
@@ -47,7 +48,7 @@ class DataFolder:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             path.chmod(0o600)
         except OSError as error:
-            raise StoreFailed("A file of the data folder cannot be opened.", errno=_name(error)) from error
+            raise StoreFailed("A file of the data folder cannot be opened.", errno=cause(error)) from error
         return path
 
     def spare_bytes(self, reserve: int) -> int:
@@ -56,7 +57,7 @@ class DataFolder:
             disk = os.statvfs(self.path)
         except OSError as error:
             raise StoreFailed(
-                "The disk of the data folder cannot be asked for its room.", errno=_name(error)
+                "The disk of the data folder cannot be asked for its room.", errno=cause(error)
             ) from error
         return disk.f_bavail * disk.f_frsize - min(reserve, disk.f_blocks * disk.f_frsize // 8)
 
@@ -75,36 +76,15 @@ class DataFolder:
             for left in self.path.glob(f"{new}*"):  # by a process that died while it did this
                 left.unlink()
         except OSError as error:
-            raise StoreFailed("A file of the data folder cannot be removed.", errno=_name(error)) from error
+            raise StoreFailed("A file of the data folder cannot be removed.", errno=cause(error)) from error
         path = self.private_file(new)
         yield path
         try:
-            handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-            path.rename(self.path / name)
+            name_whole(path, self.path / name)
+            sync(self.path.parent)  # which may have got the folder's own name just now
         except OSError as error:
-            raise StoreFailed("A file of the data folder cannot be made.", errno=_name(error)) from error
-        self.sync()
-
-    def sync(self) -> None:
-        """Make the names in the folder, and the folder's own name, durable."""
-        for folder in (self.path, self.path.parent):
-            try:
-                handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                try:
-                    os.fsync(handle)
-                finally:
-                    os.close(handle)
-            except OSError as error:
-                raise StoreFailed("The data folder cannot be made durable.", errno=_name(error)) from error
+            raise StoreFailed("A file of the data folder cannot be made.", errno=cause(error)) from error
 
     def close(self) -> None:
         """Let the folder go."""
         os.close(self._lock)
-
-
-def _name(error: OSError) -> str:
-    return errno.errorcode.get(error.errno or 0, "unknown")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import logging
 import os
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fr_core.errors import KeyUnavailable
+from fr_core.gallery.store.durable import cause, sync
 
 _log = logging.getLogger(__name__)
 
@@ -23,6 +23,7 @@ KEY_BYTES = 32
 
 _COMMAND_S = 30.0
 _ID_PREFIX = b"fr-core key-encryption key"
+_KEY_ID = re.compile(r"[0-9a-f]{16}")
 _KEY_TEXT = re.compile(r"[0-9a-fA-F]{64}\n?")
 # A key has 65 bytes; whoever names a large file by mistake shall not have it read whole.
 _LONGEST = 128
@@ -49,6 +50,11 @@ class KeyEncryptionKey:
     def key_id(self) -> str:
         """16 hexadecimal digits that tell keys apart and reveal nothing of them."""
         return hashlib.sha256(_ID_PREFIX + self.secret).hexdigest()[:16]
+
+
+def is_key_id(text: object) -> bool:
+    """Whether a key can have this `key_id`."""
+    return isinstance(text, str) and _KEY_ID.fullmatch(text) is not None
 
 
 def load_key(source: str) -> KeyEncryptionKey:
@@ -82,7 +88,7 @@ def new_key_file(path: Path) -> KeyEncryptionKey:
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise KeyUnavailable("The file of the key cannot be made.", errno=_name(error)) from error
+        raise KeyUnavailable("The file of the key cannot be made.", errno=cause(error)) from error
     try:
         try:
             with os.fdopen(handle, "w", encoding="ascii") as file:
@@ -90,12 +96,12 @@ def new_key_file(path: Path) -> KeyEncryptionKey:
                 file.write(f"{key.secret.hex()}\n")
                 file.flush()
                 os.fsync(file.fileno())
-            _sync_folder(path.parent)
+            sync(path.parent)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise KeyUnavailable("The file of the key cannot be written.", errno=_name(error)) from error
+        raise KeyUnavailable("The file of the key cannot be written.", errno=cause(error)) from error
     return key
 
 
@@ -117,7 +123,7 @@ def key_beside(folder: Path, new: bool) -> KeyEncryptionKey:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise KeyUnavailable("The file of the key cannot be made.", errno=_name(error)) from error
+        raise KeyUnavailable("The file of the key cannot be made.", errno=cause(error)) from error
     key = new_key_file(path)
     _log.warning("The key %s was made in %s: keep a copy apart, without it nothing can be read", key.key_id, path)
     return key
@@ -130,7 +136,7 @@ def _from_file(path: str) -> str:
                 raise KeyUnavailable("The file of the key can be read by others; give it mode 0600.", source="file")
             return _text(file.read(_LONGEST))
     except OSError as error:
-        raise KeyUnavailable("The file of the key cannot be read.", source="file", errno=_name(error)) from error
+        raise KeyUnavailable("The file of the key cannot be read.", source="file", errno=cause(error)) from error
 
 
 def _from_environment(name: str) -> str:
@@ -151,7 +157,7 @@ def _from_command(line: str) -> str:
         # What it says on stderr may hold a secret of the key manager.
         ran = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     except OSError as error:
-        raise KeyUnavailable("The command of the key cannot be run.", source="command", errno=_name(error)) from error
+        raise KeyUnavailable("The command of the key cannot be run.", source="command", errno=cause(error)) from error
     late = threading.Event()
 
     def end() -> None:
@@ -175,15 +181,3 @@ def _from_command(line: str) -> str:
 
 def _text(data: bytes) -> str:
     return data.decode("ascii", errors="replace")
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _name(error: OSError) -> str:
-    return errno.errorcode.get(error.errno or 0, "unknown")

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from fr_core.gallery.values import Erased, GalleryInfo, KeptTemplate, NewTemplate, Subject
+from fr_core.gallery.values import (
+    Erased,
+    GalleryInfo,
+    GalleryUpdate,
+    KeptTemplate,
+    NewTemplate,
+    Subject,
+    SubjectUpdate,
+)
 from fr_core.types import F32, I64
 
 
@@ -67,13 +75,13 @@ class Snapshot(Protocol):
         """Return up to `limit` subjects with ids beyond `after`, in the order of their ids."""
 
     def subjects_by_no(self, subject_nos: Sequence[int]) -> Mapping[int, Subject]:
-        """Return the subjects of these numbers; a number that is not there is left out."""
+        """Return the subjects of these numbers, which memory has: one that is not there is damage."""
 
     def subject_no(self, gallery_no: int, subject_id: str) -> int | None:
         """Return the number of a subject, or None where there is none."""
 
     def subject_ids(self, subject_nos: I64) -> Mapping[int, str]:
-        """Return the ids of the subjects of numbers i64[n] that differ; a number that is not there is left out."""
+        """Return the ids of the subjects of numbers i64[n] that differ; one that is not there is damage."""
 
     def subject_nos(self, gallery_no: int, subject_ids: Collection[str]) -> I64:
         """Return the numbers of the subjects of a gallery that have one of these ids, i64[n], ascending."""
@@ -89,12 +97,6 @@ class Snapshot(Protocol):
 
     def template(self, gallery_no: int, template_id: int) -> KeptTemplate | None:
         """Return a template of a gallery with all that is kept of it, or None where there is none."""
-
-    def template_vectors(self, subject_no: int) -> F32:
-        """Return the vectors of a subject's templates, f32[n, D], by ascending ids; KeyError without the subject."""
-
-    def photo(self, gallery_no: int, template_id: int) -> bytes | None:
-        """Return the encoded photo of a template, or None where there is no such template, or none of it is kept."""
 
     def expired(self, now: datetime, limit: int) -> tuple[ExpiredTemplate, ...]:
         """Return up to `limit` templates whose retention has passed, of all galleries; those of a gallery together."""
@@ -119,6 +121,9 @@ class Transaction(Snapshot, Protocol):
     def insert_gallery(self, info: GalleryInfo) -> int:
         """Add a gallery and return its number."""
 
+    def update_gallery(self, gallery_no: int, update: GalleryUpdate) -> GalleryInfo:
+        """Change a gallery, raise its version by one and return it."""
+
     def delete_gallery(self, gallery_no: int) -> None:
         """Delete a gallery with its subjects and templates."""
 
@@ -128,8 +133,8 @@ class Transaction(Snapshot, Protocol):
     def insert_subject(self, gallery_no: int, subject: Subject) -> int:
         """Add a subject, without templates, and return its number."""
 
-    def update_subject(self, subject_no: int, display_name: str, metadata: Mapping[str, str]) -> None:
-        """Replace the name and the metadata of a subject, each only where it is not empty."""
+    def update_subject(self, subject_no: int, update: SubjectUpdate) -> None:
+        """Change a subject."""
 
     def delete_subject(self, subject_no: int) -> tuple[int, ...]:
         """Delete a subject with its templates, photos and key, and return the ids of the templates, ascending."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby, islice
-from operator import itemgetter
+from operator import attrgetter
+from typing import NamedTuple
 
 import apsw
 import numpy as np
@@ -17,10 +18,14 @@ from fr_core.gallery.store.sqlite_rows import (
     GALLERIES,
     METADATA,
     SUBJECTS,
-    TEMPLATE_FACTS,
     TEMPLATES,
+    PairRow,
     Row,
+    SubjectRow,
+    TemplateRow,
     checked,
+    contradiction,
+    facts_of,
     gallery_of,
     names,
     unpacked_metadata,
@@ -57,12 +62,26 @@ _VECTORS = (
     f"SELECT {names(TEMPLATES, 't')}, s.gallery_no, s.wrapped_key FROM templates t "
     "LEFT JOIN subjects s ON s.subject_no = t.subject_no ORDER BY t.template_id"
 )
-_GALLERY_NO, _SEALED, _KEY = 6, 7, 9  # places in the rows of _VECTORS
 _PHOTOS = (
-    f"SELECT {names(TEMPLATES[:_SEALED], 't')}, p.sealed, s.gallery_no, s.wrapped_key FROM photos p "
+    f"SELECT {names(TEMPLATES[:-1], 't')}, p.sealed, s.gallery_no, s.wrapped_key FROM photos p "
     "JOIN templates t ON t.template_id = p.template_id JOIN subjects s ON s.subject_no = t.subject_no"
 )
-_NO_PAIRS: tuple[None, Iterator[Row]] = (None, iter(()))
+
+
+class _Held(NamedTuple):
+    """A row of _VECTORS or _PHOTOS: a template, or its photo as `sealed`, and what its subject says."""
+
+    template: TemplateRow
+    of_gallery: int
+    wrapped_key: bytes
+
+    @classmethod
+    def of(cls, row: Row) -> _Held:
+        *template, of_gallery, wrapped_key = row
+        return cls(TemplateRow._make(template), of_gallery, wrapped_key)
+
+
+_NO_PAIRS: tuple[None, Iterator[PairRow]] = (None, iter(()))
 
 
 def require_consistent(connection: apsw.Connection, vault: Vault) -> None:
@@ -82,30 +101,28 @@ def require_no_contradictions(connection: apsw.Connection) -> None:
     """Raise `StoreCorrupt` where counts and tables do not agree."""
     for check, sql in _CONTRADICTIONS.items():
         if connection.execute(sql).fetchall():
-            raise _contradiction(check)
+            raise contradiction(check)
 
 
 def _require_subjects(connection: apsw.Connection, vault: Vault) -> None:
     """Authenticate the subjects, and compare the metadata of each with the rows that filters search."""
     sql = f"SELECT {names(METADATA)} FROM subject_metadata ORDER BY subject_no, gallery_no, key"
-    pairs = groupby(connection.execute(sql), key=itemgetter(3))
-    whose, rows = next(pairs, _NO_PAIRS)
-    for subject in connection.execute(f"SELECT {names(SUBJECTS)} FROM subjects ORDER BY subject_no"):
-        subject_no, gallery_no, _, _, metadata = checked(vault, "subjects", subject)[:5]
+    all_pairs = map(PairRow._make, connection.execute(sql))
+    groups = groupby(all_pairs, key=attrgetter("subject_no"))
+    whose, pairs = next(groups, _NO_PAIRS)
+    for row in connection.execute(f"SELECT {names(SUBJECTS)} FROM subjects ORDER BY subject_no"):
+        subject = checked(vault, "subjects", SubjectRow._make(row))
         found: list[Row] = []
-        if whose == subject_no:
-            found = [checked(vault, "subject_metadata", row)[:3] for row in rows]
-            whose, rows = next(pairs, _NO_PAIRS)
-        if not metadata and not found:
+        if whose == subject.subject_no:
+            own = (checked(vault, "subject_metadata", pair) for pair in pairs)
+            found = [(pair.gallery_no, pair.key, pair.value) for pair in own]
+            whose, pairs = next(groups, _NO_PAIRS)
+        if not subject.metadata and not found:
             continue
-        if found != [(gallery_no, *pair) for pair in sorted(unpacked_metadata(metadata).items())]:
-            raise _contradiction("metadata")
+        if found != [(subject.gallery_no, *pair) for pair in sorted(unpacked_metadata(subject.metadata).items())]:
+            raise contradiction("metadata")
     if whose is not None:
-        raise _contradiction("metadata")
-
-
-def _contradiction(check: str) -> StoreCorrupt:
-    return StoreCorrupt("What the store holds contradicts itself.", check=check)
+        raise contradiction("metadata")
 
 
 def read_vectors(connection: apsw.Connection, vault: Vault, rows: int) -> Iterator[StoredVectors]:
@@ -117,13 +134,13 @@ def read_vectors(connection: apsw.Connection, vault: Vault, rows: int) -> Iterat
     galleries = _galleries(connection)
     with_photo = 0
     cursor = connection.execute(_VECTORS)
-    while block := list(islice(cursor, rows)):
-        block.sort(key=itemgetter(_GALLERY_NO, 0))
-        for gallery_no, group in groupby(block, key=itemgetter(_GALLERY_NO)):
+    while block := list(map(_Held.of, islice(cursor, rows))):
+        block.sort(key=attrgetter("template.gallery_no", "template.template_id"))
+        for gallery_no, group in groupby(block, key=attrgetter("template.gallery_no")):
             if gallery_no not in galleries:
-                raise _contradiction("template_subject")
+                raise contradiction("template_subject")
             yield _opened(vault, galleries[gallery_no], list(group))
-        with_photo += sum(row[5] for row in block)
+        with_photo += sum(row.template.has_photo for row in block)
     if connection.execute("SELECT count(*) FROM photos").get != with_photo:
         raise StoreCorrupt("A photo that the store should hold is not there.", check="photo")
 
@@ -132,10 +149,10 @@ def require_photos(connection: apsw.Connection, vault: Vault) -> int:
     """Open every photo and return how many there are; raises `StoreCorrupt` where one cannot be opened."""
     galleries = _galleries(connection)
     photos = 0
-    for row in connection.execute(_PHOTOS):
-        gallery = galleries[row[_GALLERY_NO]]
-        bound_to = Binding("photo", gallery.gallery_no, gallery.info.model).of(*row[:TEMPLATE_FACTS])
-        vault.subject_key(row[8], row[1], row[_KEY]).open(row[_SEALED], bound_to, "photo")
+    for photo, of_gallery, wrapped_key in map(_Held.of, connection.execute(_PHOTOS)):
+        gallery = galleries[photo.gallery_no]
+        bound_to = Binding("photo", gallery.gallery_no, gallery.info.model).of(*facts_of(photo))
+        vault.subject_key(of_gallery, photo.subject_no, wrapped_key).open(photo.sealed, bound_to, "photo")
         photos += 1
     return photos
 
@@ -167,22 +184,22 @@ def require_whole_file(connection: apsw.Connection) -> None:
 
 
 def _galleries(connection: apsw.Connection) -> dict[int, GalleryRow]:
-    rows = connection.execute(f"SELECT {names(GALLERIES)} FROM galleries")
-    return {row[0]: gallery_of(row) for row in rows}
+    rows = map(gallery_of, connection.execute(f"SELECT {names(GALLERIES)} FROM galleries"))
+    return {row.gallery_no: row for row in rows}
 
 
-def _opened(vault: Vault, gallery: GalleryRow, rows: list[Row]) -> StoredVectors:
+def _opened(vault: Vault, gallery: GalleryRow, rows: list[_Held]) -> StoredVectors:
     binding = Binding("template", gallery.gallery_no, gallery.info.model)
     bound_to, subject_key = binding.of, vault.subject_key
     vectors: list[bytes] = []
     last, key = None, None
-    for row in rows:
-        if key is None or row[1] != last:  # templates of one subject often lie together
-            last, key = row[1], subject_key(row[8], row[1], row[_KEY])
-        vectors.append(key.open(row[_SEALED], bound_to(*row[:TEMPLATE_FACTS]), "template"))
+    for template, of_gallery, wrapped_key in rows:
+        if key is None or template.subject_no != last:  # templates of one subject often lie together
+            last, key = template.subject_no, subject_key(of_gallery, template.subject_no, wrapped_key)
+        vectors.append(key.open(template.sealed, bound_to(*facts_of(template)), "template"))
     return StoredVectors(
         gallery.gallery_no,
-        np.array([row[0] for row in rows], dtype=np.int64),
-        np.array([row[1] for row in rows], dtype=np.int64),
+        np.array([row.template.template_id for row in rows], dtype=np.int64),
+        np.array([row.template.subject_no for row in rows], dtype=np.int64),
         unpack_vectors(vectors, gallery.info.embedding_size),
     )

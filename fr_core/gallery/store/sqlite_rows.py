@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import apsw
 
@@ -18,12 +18,50 @@ from fr_core.gallery.values import NO_METADATA, GalleryInfo
 from fr_core.types import ModelId
 
 Row = tuple[Any, ...]
+AnyRow = TypeVar("AnyRow", bound=Row)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
+
+class SubjectRow(NamedTuple):
+    """A row of `subjects`; metadata is packed."""
+
+    subject_no: int
+    gallery_no: int
+    subject_id: str
+    display_name: str
+    metadata: str
+    created_us: int
+    wrapped_key: bytes
+    mac: bytes
+
+
+class PairRow(NamedTuple):
+    """A row of `subject_metadata`."""
+
+    gallery_no: int
+    key: str
+    value: str
+    subject_no: int
+    mac: bytes
+
+
+class TemplateRow(NamedTuple):
+    """A row of `templates`, which has no `mac`: it is bound to what is encrypted in it."""
+
+    template_id: int
+    subject_no: int
+    image_sha256: str | None
+    quality: float | None
+    created_us: int
+    has_photo: int
+    gallery_no: int
+    sealed: bytes
+
+
 # Columns of each table in the order in which they are read, written and authenticated; `mac` is the last where there is
-# one. Templates have none: they are bound to what is encrypted.
+# one.
 STORE = ("store_no", "schema_version", "key_id", "wrapped_key", "mac")
 GALLERIES = (
     "gallery_no",
@@ -42,29 +80,11 @@ GALLERIES = (
     "keeps_photos",
     "mac",
 )
-SUBJECTS = (
-    "subject_no",
-    "gallery_no",
-    "subject_id",
-    "display_name",
-    "metadata",
-    "created_us",
-    "wrapped_key",
-    "mac",
-)
-METADATA = ("gallery_no", "key", "value", "subject_no", "mac")
-TEMPLATES = (
-    "template_id",
-    "subject_no",
-    "image_sha256",
-    "quality",
-    "created_us",
-    "has_photo",
-    "gallery_no",
-    "sealed",
-)
+SUBJECTS = SubjectRow._fields
+METADATA = PairRow._fields
+TEMPLATES = TemplateRow._fields
 # The first of TEMPLATES, in the order of the arguments of `Binding.of`.
-TEMPLATE_FACTS = 6
+TEMPLATE_FACTS = TEMPLATES.index("gallery_no")
 ERASURES = ("receipt_id", "gallery_no", "templates", "photos", "erased_us", "mac")
 
 
@@ -89,7 +109,8 @@ def sqlite_errors() -> Iterator[None]:
     try:
         yield
     # The statements are always the same: where SQLite understands one no more, the tables are not those that were made.
-    except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError, UnicodeDecodeError) as error:
+    # What a constraint forbids was looked for before: where one fails, a damaged tree has hidden a row from who looked.
+    except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError, apsw.ConstraintError, UnicodeDecodeError) as error:
         raise StoreCorrupt("The database file is damaged.", check=type(error).__name__) from error
     except (
         apsw.FullError,
@@ -107,6 +128,11 @@ def sqlite_errors() -> Iterator[None]:
         if getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHORT_READ:
             raise StoreCorrupt("The database file is shorter than it says.", check="short_read") from error
         raise StoreFailed("The database could not be read or written.", cause=type(error).__name__) from error
+
+
+def contradiction(check: str) -> StoreCorrupt:
+    """Return the error for rows that are as they were written, and cannot all be; `check` says what was compared."""
+    return StoreCorrupt("What the store holds contradicts itself.", check=check)
 
 
 def to_us(moment: datetime) -> int:
@@ -129,7 +155,12 @@ def from_us(microseconds: int) -> datetime:
         raise StoreCorrupt("A stored time is out of range.", check="time") from error
 
 
-def checked(vault: Vault, table: str, row: Row) -> Row:
+def facts_of(template: Row) -> Row:
+    """Return what is bound to the vector of a template, and to its photo; a row that begins as those of TEMPLATES."""
+    return template[:TEMPLATE_FACTS]
+
+
+def checked(vault: Vault, table: str, row: AnyRow) -> AnyRow:
     """Return a row whose last column authenticates the others; raises `StoreCorrupt` where it does not."""
     vault.require_mac(table, row[:-1], row[-1])
     return row
@@ -162,8 +193,8 @@ def gallery_columns(gallery_no: int, info: GalleryInfo) -> Row:
 
 def gallery_of(row: Row) -> GalleryRow:
     """Return the gallery of a row of GALLERIES that was checked."""
-    gallery_no, gallery_id, display_name, pack, version, sha256, size, created_us = row[:8]
-    subjects, templates, changes, expires_us, retention_us, keeps_photos, _ = row[8:]
+    gallery_no, gallery_id, display_name, pack, version, sha256, size, created_us, *state, _ = row
+    subjects, templates, changes, expires_us, retention_us, keeps_photos = state
     return GalleryRow(
         gallery_no,
         GalleryInfo(

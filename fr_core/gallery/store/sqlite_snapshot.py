@@ -16,10 +16,14 @@ from fr_core.gallery.store.sqlite_rows import (
     GALLERIES,
     METADATA,
     SUBJECTS,
-    TEMPLATE_FACTS,
     TEMPLATES,
+    PairRow,
     Row,
+    SubjectRow,
+    TemplateRow,
     checked,
+    contradiction,
+    facts_of,
     from_us,
     gallery_of,
     names,
@@ -31,13 +35,12 @@ from fr_core.gallery.store.sqlite_rows import (
 from fr_core.gallery.store.vault import Binding, SubjectKey, Value, Vault
 from fr_core.gallery.store.vectors import unpack_vectors
 from fr_core.gallery.values import KeptTemplate, Subject, TemplateInfo
-from fr_core.types import F32, I64, Embedding
+from fr_core.types import I64, Embedding
 
 _GALLERY = f"SELECT {names(GALLERIES)} FROM galleries"
 _SUBJECT = f"SELECT {names(SUBJECTS)} FROM subjects"
 _METADATA = f"SELECT {names(METADATA)} FROM subject_metadata"
 _TEMPLATE = f"SELECT {names(TEMPLATES)} FROM templates"
-_SUBJECT_NO, _GALLERY_NO, _SUBJECT_ID, _KEY, _SEALED = 0, 1, 2, 6, 7  # places in rows of subjects, and of templates
 
 
 class SqliteSnapshot:
@@ -65,7 +68,7 @@ class SqliteSnapshot:
     def subject_no(self, gallery_no: int, subject_id: str) -> int | None:
         """See `Snapshot`."""
         rows = self._subjects("WHERE gallery_no = ? AND subject_id = ?", gallery_no, subject_id)
-        return int(rows[0][_SUBJECT_NO]) if rows else None
+        return rows[0].subject_no if rows else None
 
     def subject(self, gallery_no: int, subject_id: str) -> Subject | None:
         """See `Snapshot`."""
@@ -79,13 +82,18 @@ class SqliteSnapshot:
 
     def subjects_by_no(self, subject_nos: Sequence[int]) -> Mapping[int, Subject]:
         """See `Snapshot`."""
-        return {no: self._subject(row) for no in subject_nos for row in self._subjects("WHERE subject_no = ?", no)}
+        rows = {no: row for no in subject_nos for row in self._subjects("WHERE subject_no = ?", no)}
+        if len(rows) != len(set(subject_nos)):
+            raise contradiction("template_subject")
+        return {no: self._subject(row) for no, row in rows.items()}
 
     def subject_ids(self, subject_nos: I64) -> Mapping[int, str]:
         """See `Snapshot`."""
         clause = "WHERE subject_no IN (SELECT value FROM json_each(?))"
         rows = self._subjects(clause, json.dumps(subject_nos.tolist()))
-        return {row[_SUBJECT_NO]: row[_SUBJECT_ID] for row in rows}
+        if len(rows) != len(subject_nos):
+            raise contradiction("template_subject")
+        return {row.subject_no: row.subject_id for row in rows}
 
     def subject_nos(self, gallery_no: int, subject_ids: Collection[str]) -> I64:
         """See `Snapshot`."""
@@ -99,13 +107,11 @@ class SqliteSnapshot:
     def subjects_with(self, gallery_no: int, key: str, value: str) -> I64:
         """See `Snapshot`."""
         clause = "WHERE gallery_no = ? AND key = ? AND value = ? ORDER BY subject_no"
-        rows = self._rows(f"{_METADATA} {clause}", gallery_no, key, value)
-        return np.array([checked(self.vault, "subject_metadata", row)[3] for row in rows], dtype=np.int64)
+        return np.array([pair.subject_no for pair in self._pairs(clause, gallery_no, key, value)], dtype=np.int64)
 
     def has_metadata_key(self, gallery_no: int, key: str) -> bool:
         """See `Snapshot`."""
-        rows = self._rows(f"{_METADATA} WHERE gallery_no = ? AND key = ? LIMIT 1", gallery_no, key)
-        return any(checked(self.vault, "subject_metadata", row) for row in rows)
+        return bool(self._pairs("WHERE gallery_no = ? AND key = ? LIMIT 1", gallery_no, key))
 
     def template_ids_of(self, gallery_no: int, subject_nos: I64) -> I64:
         """See `Snapshot`."""
@@ -125,21 +131,6 @@ class SqliteSnapshot:
             return KeptTemplate(found.subject_id, _info(found.row), embedding, self._photo(found))
         return None
 
-    def template_vectors(self, subject_no: int) -> F32:
-        """See `Snapshot`."""
-        subjects = self._subjects("WHERE subject_no = ?", subject_no)
-        if not subjects:
-            raise KeyError("no subject of that number")
-        size = self._gallery_of_no(subjects[0][_GALLERY_NO]).info.embedding_size
-        found = self._templates("WHERE subject_no = ? ORDER BY template_id", subject_no)
-        return unpack_vectors([template.vector for template in found], size)
-
-    def photo(self, gallery_no: int, template_id: int) -> bytes | None:
-        """See `Snapshot`."""
-        for found in self._templates("WHERE template_id = ? AND gallery_no = ?", template_id, gallery_no):
-            return self._photo(found)
-        return None
-
     def expired(self, now: datetime, limit: int) -> tuple[ExpiredTemplate, ...]:
         """See `Snapshot`."""
         expired: list[ExpiredTemplate] = []
@@ -147,8 +138,12 @@ class SqliteSnapshot:
             last_us = to_us(now) - to_duration_us(gallery.info.retention or timedelta())
             clause = "WHERE gallery_no = ? AND created_us <= ? ORDER BY created_us, template_id LIMIT ?"
             for found in self._templates(clause, gallery.gallery_no, last_us, limit - len(expired)):
-                template_id, subject_no = found.row[:2]
-                expired.append(ExpiredTemplate(gallery.gallery_no, gallery.info.gallery_id, subject_no, template_id))
+                template = found.row
+                expired.append(
+                    ExpiredTemplate(
+                        gallery.gallery_no, gallery.info.gallery_id, template.subject_no, template.template_id
+                    )
+                )
         return tuple(expired)
 
     def _galleries(self, clause: str, *values: Value) -> list[GalleryRow]:
@@ -159,45 +154,54 @@ class SqliteSnapshot:
     def _gallery_of_no(self, gallery_no: int) -> GalleryRow:
         rows = self._galleries("WHERE gallery_no = ?", gallery_no)
         if not rows:
-            raise StoreCorrupt("What the store holds contradicts itself.", check="subject_gallery")
+            raise contradiction("subject_gallery")
         return rows[0]
 
-    def _subjects(self, clause: str, *values: Value) -> list[Row]:
-        return [checked(self.vault, "subjects", row) for row in self._rows(f"{_SUBJECT} {clause}", *values)]
+    def _subjects(self, clause: str, *values: Value) -> list[SubjectRow]:
+        rows = self._rows(f"{_SUBJECT} {clause}", *values)
+        return [checked(self.vault, "subjects", SubjectRow._make(row)) for row in rows]
 
-    def _subject(self, row: Row) -> Subject:
-        subject_no, gallery_no, subject_id, display_name, metadata, created_us, wrapped, _ = row
-        templates = self._rows(f"{_TEMPLATE} WHERE subject_no = ? ORDER BY template_id", subject_no)
+    def _pairs(self, clause: str, *values: Value) -> list[PairRow]:
+        rows = self._rows(f"{_METADATA} {clause}", *values)
+        return [checked(self.vault, "subject_metadata", PairRow._make(row)) for row in rows]
+
+    def _subject(self, row: SubjectRow) -> Subject:
+        templates = self._template_rows("WHERE subject_no = ? ORDER BY template_id", row.subject_no)
         if templates:
-            key = self.vault.subject_key(gallery_no, subject_no, wrapped)
+            key = self.vault.subject_key(row.gallery_no, row.subject_no, row.wrapped_key)
             for template in templates:  # only what can be opened is as it was written
                 self._vector(template, key)
         infos = tuple(_info(template) for template in templates)
-        return Subject(subject_id, display_name, unpacked_metadata(metadata), from_us(created_us), infos)
+        return Subject(
+            row.subject_id, row.display_name, unpacked_metadata(row.metadata), from_us(row.created_us), infos
+        )
+
+    def _template_rows(self, clause: str, *values: Value) -> list[TemplateRow]:
+        return [TemplateRow._make(row) for row in self._rows(f"{_TEMPLATE} {clause}", *values)]
 
     def _templates(self, clause: str, *values: Value) -> Iterator[_Opened]:
         """Yield templates, each proved to be as it was written by opening it."""
-        for row in self._rows(f"{_TEMPLATE} {clause}", *values):
-            subjects = self._subjects("WHERE subject_no = ?", row[1])
+        for row in self._template_rows(clause, *values):
+            subjects = self._subjects("WHERE subject_no = ?", row.subject_no)
             if not subjects:
-                raise StoreCorrupt("What the store holds contradicts itself.", check="template_subject")
-            subject_no, gallery_no, subject_id = subjects[0][:3]
-            key = self.vault.subject_key(gallery_no, subject_no, subjects[0][_KEY])
-            yield _Opened(row, subject_id, key, self._vector(row, key))
+                raise contradiction("template_subject")
+            subject = subjects[0]
+            key = self.vault.subject_key(subject.gallery_no, subject.subject_no, subject.wrapped_key)
+            yield _Opened(row, subject.subject_id, key, self._vector(row, key))
 
-    def _vector(self, row: Row, key: SubjectKey) -> bytes:
-        bound_to = self._binding("template", row[6]).of(*row[:TEMPLATE_FACTS])
-        return key.open(row[_SEALED], bound_to, "template")
+    def _vector(self, row: TemplateRow, key: SubjectKey) -> bytes:
+        bound_to = self._binding("template", row.gallery_no).of(*facts_of(row))
+        return key.open(row.sealed, bound_to, "template")
 
     def _photo(self, template: _Opened) -> bytes | None:
-        template_id, has_photo, gallery_no = template.row[0], template.row[5], template.row[6]
-        if not has_photo:
+        row = template.row
+        if not row.has_photo:
             return None
-        photos = self._rows("SELECT sealed FROM photos WHERE template_id = ?", template_id)
+        photos = self._rows("SELECT sealed FROM photos WHERE template_id = ?", row.template_id)
         if not photos:
             raise StoreCorrupt("A photo that the store should hold is not there.", check="photo")
-        bound_to = self._binding("photo", gallery_no).of(*template.row[:TEMPLATE_FACTS])
-        return template.key.open(photos[0][0], bound_to, "photo")
+        ((sealed,),) = photos
+        return template.key.open(sealed, self._binding("photo", row.gallery_no).of(*facts_of(row)), "photo")
 
     def _binding(self, purpose: str, gallery_no: int) -> Binding:
         binding = self._bindings.get((purpose, gallery_no))
@@ -224,12 +228,11 @@ class SqliteSnapshot:
 class _Opened:
     """A row of TEMPLATES, the id and the key of its subject, and the bytes of its vector."""
 
-    row: Row
+    row: TemplateRow
     subject_id: str
     key: SubjectKey
     vector: bytes
 
 
-def _info(row: Row) -> TemplateInfo:
-    template_id, _, image_sha256, quality, created_us = row[:5]
-    return TemplateInfo(template_id, image_sha256, from_us(created_us), quality)
+def _info(row: TemplateRow) -> TemplateInfo:
+    return TemplateInfo(row.template_id, row.image_sha256, from_us(row.created_us), row.quality)

@@ -17,18 +17,21 @@ from pathlib import Path
 import apsw
 
 from fr_core.errors import FrError, KeyUnavailable, ShuttingDown, StoreCorrupt, StoreFailed
-from fr_core.gallery.store.clean_pages import MAX_PAGES, CleanPages
+from fr_core.gallery.store.clean_pages import CleanPages
+from fr_core.gallery.store.connection import (
+    BUSY_MS,
+    PAGE_BYTES,
+    keep_log,
+    open_new_store,
+    open_to_read,
+    open_to_write,
+    settle,
+    use_log,
+)
 from fr_core.gallery.store.folder import DataFolder
 from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.protocol import StoredVectors
-from fr_core.gallery.store.schema import APPLICATION_ID
-from fr_core.gallery.store.sqlite_check import (
-    Verified,
-    read_vectors,
-    require_consistent,
-    require_sound,
-    require_whole_file,
-)
+from fr_core.gallery.store.sqlite_check import read_vectors, require_consistent, require_whole_file
 from fr_core.gallery.store.sqlite_log import require_no_lost_commits
 from fr_core.gallery.store.sqlite_rows import sqlite_errors
 from fr_core.gallery.store.sqlite_snapshot import SqliteSnapshot
@@ -41,10 +44,6 @@ RESERVE_BYTES = 64 * 2**20
 
 _log = logging.getLogger(__name__)
 
-# How long a connection waits for another's lock: only checkpoints and the recovery after a crash hold one.
-_BUSY_MS = 5_000
-# Two rows of 512 float32 values and more fit a page; SQLite's default of 4,096 would hold one and waste the rest.
-_PAGE_BYTES = 8_192
 # Frames of the write-ahead log after which it is copied into the database (8 MiB), and after which this is done even if
 # it must wait for the searches that run (64 MiB).
 _CHECKPOINT_FRAMES = 1_024
@@ -56,8 +55,6 @@ _READER_CACHE_KIB = 256
 # How long a checkpoint waits, each time, for snapshots that were taken before; nobody writes meanwhile. Searches give
 # theirs back sooner; a backup does not, and writers have the same time between two attempts.
 _CHECKPOINT_MS = 100
-# Vectors that `verify` holds at a time.
-_VERIFY_ROWS = 4_096
 _HEADER_BYTES = 100
 # The schema of stores whose templates were not encrypted.
 _PLAIN_VERSION = 1
@@ -96,9 +93,9 @@ class SqliteStore:
         try:
             if not self._folder.holds(DATABASE_NAME):
                 self._create(key)
-            self._path = str(self._folder.private_file(DATABASE_NAME))
+            self._path = self._folder.private_file(DATABASE_NAME)
             with sqlite_errors():
-                self._writer = apsw.Connection(self._path, vfs=self._pages.vfs_name)
+                self._writer = open_to_write(self._path, self._pages.vfs_name)
                 try:
                     self._open(key)
                 except BaseException:
@@ -116,31 +113,22 @@ class SqliteStore:
         if self._folder.holds(f"{DATABASE_NAME}-wal"):
             raise StoreCorrupt("There is a write-ahead log without its database.", check="missing_database")
         with self._folder.whole_file(DATABASE_NAME) as path, sqlite_errors():
-            connection = apsw.Connection(str(path), vfs=self._pages.vfs_name)
+            connection = open_new_store(path, self._pages.vfs_name)
             try:
-                connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-                _use_log(connection)
-                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 bring_up_to_date(connection, Vault.new(key))
                 connection.execute("VACUUM")  # the pages of the older versions of its tables
+                use_log(connection)
             finally:
                 connection.close()
 
     def _open(self, key: KeyEncryptionKey) -> None:
         writer = self._writer
-        # Whatever is refused until all vectors are read stays as it was found, with the log of a process that died.
-        writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        writer.set_busy_timeout(_BUSY_MS)
-        for pragma in ("cell_size_check = ON", "trusted_schema = OFF", "temp_store = MEMORY", "foreign_keys = ON"):
-            writer.execute(f"PRAGMA {pragma}")
         version = known_version(writer)
         vault = Vault.new(key) if version == 1 else unlocked(writer, key)
         require_whole_file(writer)
-        _use_log(writer)
+        use_log(writer)
         self._require_whole_log()
-        writer.execute("PRAGMA synchronous = FULL")
-        writer.execute("PRAGMA secure_delete = ON")
-        writer.execute(f"PRAGMA max_page_count = {MAX_PAGES}")
+        settle(writer)
         moved = bring_up_to_date(writer, vault)
         self._vault = vault
         self._numbers = Numbers(last_numbers(writer))
@@ -187,14 +175,9 @@ class SqliteStore:
             require_consistent(snapshot.connection, self._vault)
             yield from read_vectors(snapshot.connection, self._vault, rows)
         with self._writing:
-            self._writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)  # the store is sound
+            keep_log(self._writer, False)  # the store is sound
         if not self._scrubbed:
             self._try_checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)  # what was erased before the process died
-
-    def verify(self) -> Verified:
-        """Check everything that is stored, photos included, and return how much that is; raises `StoreCorrupt`."""
-        with self.snapshot() as snapshot, sqlite_errors():
-            return require_sound(snapshot.connection, self._vault, _VERIFY_ROWS)
 
     def rotate(self, new_key: KeyEncryptionKey) -> None:
         """Put the store under another key; while it is done, and until it is durable, the key before stays valid.
@@ -260,7 +243,7 @@ class SqliteStore:
         try:
             self._writer.wal_checkpoint(mode=mode)
         finally:
-            self._writer.set_busy_timeout(_BUSY_MS)
+            self._writer.set_busy_timeout(BUSY_MS)
         if mode == apsw.SQLITE_CHECKPOINT_TRUNCATE:
             self._log_frames = 0
             self._scrubbed = True
@@ -268,14 +251,14 @@ class SqliteStore:
     def _require_whole_log(self) -> None:
         frames, _ = self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
         try:
-            require_no_lost_commits(Path(self._path), frames, int(self._writer.pragma("page_size")))
+            require_no_lost_commits(self._path, frames, int(self._writer.pragma("page_size")))
         except OSError as error:
             raise StoreFailed("The write-ahead log could not be read.", cause=type(error).__name__) from error
 
     def _spare_bytes(self) -> int:
         # What is in the log must fit into the database too, and so must what is about to be added to it: nothing can be
         # erased where the log cannot be copied.
-        return (self._folder.spare_bytes(self._reserve_bytes) - self._log_frames * _PAGE_BYTES) // 2
+        return (self._folder.spare_bytes(self._reserve_bytes) - self._log_frames * PAGE_BYTES) // 2
 
     def _reader(self) -> apsw.Connection:
         with self._lock:
@@ -283,12 +266,7 @@ class SqliteStore:
                 raise ShuttingDown("The galleries are closed.")
             if self._idle:
                 return self._idle.pop()
-        connection = apsw.Connection(self._path, vfs=self._vfs or None)
-        connection.set_busy_timeout(_BUSY_MS)
-        for pragma in ("query_only = ON", "cell_size_check = ON", "trusted_schema = OFF", "temp_store = MEMORY"):
-            connection.execute(f"PRAGMA {pragma}")
-        connection.execute(f"PRAGMA cache_size = -{_READER_CACHE_KIB}")
-        return connection
+        return open_to_read(self._path, self._vfs, cache_kib=_READER_CACHE_KIB)
 
     def _give_back(self, connection: apsw.Connection) -> None:
         try:
@@ -310,11 +288,6 @@ class SqliteStore:
     def _note_log_frames(self, connection: apsw.Connection, database: str, frames: int) -> int:
         self._log_frames = frames
         return apsw.SQLITE_OK
-
-
-def _use_log(connection: apsw.Connection) -> None:
-    if connection.pragma("journal_mode", "wal") != "wal":
-        raise StoreFailed("The file system of the data folder cannot hold a write-ahead log.")
 
 
 def is_under_key(folder: Path) -> bool:

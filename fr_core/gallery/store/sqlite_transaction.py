@@ -10,7 +10,7 @@ from datetime import datetime
 
 import apsw
 
-from fr_core.errors import StorageLow, StoreCorrupt, StoreFailed
+from fr_core.errors import StorageLow, StoreFailed
 from fr_core.gallery.store.protocol import GalleryRow
 from fr_core.gallery.store.sqlite_rows import (
     ERASURES,
@@ -19,6 +19,7 @@ from fr_core.gallery.store.sqlite_rows import (
     SUBJECTS,
     TEMPLATE_FACTS,
     TEMPLATES,
+    contradiction,
     gallery_columns,
     insertion,
     packed_metadata,
@@ -28,13 +29,25 @@ from fr_core.gallery.store.sqlite_rows import (
 from fr_core.gallery.store.sqlite_snapshot import SqliteSnapshot
 from fr_core.gallery.store.vault import SubjectKey, Value, Vault
 from fr_core.gallery.store.vectors import pack_vector
-from fr_core.gallery.values import Erased, GalleryInfo, NewTemplate, Subject
+from fr_core.gallery.values import (
+    Erased,
+    GalleryInfo,
+    GalleryUpdate,
+    Keep,
+    NewTemplate,
+    Subject,
+    SubjectUpdate,
+    updated,
+)
 
 _INSERT_GALLERY = insertion("galleries", GALLERIES)
 _INSERT_SUBJECT = insertion("subjects", SUBJECTS)
 _INSERT_METADATA = insertion("subject_metadata", METADATA)
 _INSERT_TEMPLATE = insertion("templates", TEMPLATES)
 _INSERT_ERASURE = insertion("erasures", ERASURES)
+# What can change of a gallery.
+_CHANGING = ("display_name", "subject_count", "template_count", "version", "expires_us", "retention_us", "mac")
+_UPDATE_GALLERY = f"UPDATE galleries SET {' = ?, '.join(_CHANGING)} = ? WHERE gallery_no = ?"
 _RECEIPT_BYTES = 8
 
 
@@ -103,11 +116,8 @@ class SqliteTransaction(SqliteSnapshot):
         """Write what was kept back; called before the commit."""
         for gallery_no in sorted(self._unwritten):
             info = self._changed[gallery_no].info
-            *_, mac = signed(self.vault, "galleries", *gallery_columns(gallery_no, info))
-            sql = (
-                "UPDATE galleries SET subject_count = ?, template_count = ?, version = ?, mac = ? WHERE gallery_no = ?"
-            )
-            self._rows(sql, info.subject_count, info.template_count, info.version, mac, gallery_no)
+            row = dict(zip(GALLERIES, signed(self.vault, "galleries", *gallery_columns(gallery_no, info)), strict=True))
+            self._rows(_UPDATE_GALLERY, *(row[column] for column in _CHANGING), gallery_no)
         self._unwritten.clear()
 
     def gallery(self, gallery_id: str) -> GalleryRow | None:
@@ -123,6 +133,11 @@ class SqliteTransaction(SqliteSnapshot):
         self._rows(_INSERT_GALLERY, *signed(self.vault, "galleries", *gallery_columns(gallery_no, info)))
         return gallery_no
 
+    def update_gallery(self, gallery_no: int, update: GalleryUpdate) -> GalleryInfo:
+        """See `Transaction`."""
+        info = update.of(self._latest(gallery_no))
+        return self._keep_back(gallery_no, replace(info, version=info.version + 1))
+
     def delete_gallery(self, gallery_no: int) -> None:
         """See `Transaction`."""
         self._changed.pop(gallery_no, None)
@@ -134,16 +149,14 @@ class SqliteTransaction(SqliteSnapshot):
 
     def changed(self, gallery_no: int, subjects: int, templates: int) -> int:
         """See `Transaction`."""
-        row = self._changed.get(gallery_no) or self._gallery_of_no(gallery_no)
-        info = replace(
-            row.info,
-            subject_count=row.info.subject_count + subjects,
-            template_count=row.info.template_count + templates,
-            version=row.info.version + 1,
+        info = self._latest(gallery_no)
+        changed = replace(
+            info,
+            subject_count=info.subject_count + subjects,
+            template_count=info.template_count + templates,
+            version=info.version + 1,
         )
-        self._changed[gallery_no] = GalleryRow(gallery_no, info)
-        self._unwritten.add(gallery_no)
-        return info.version
+        return self._keep_back(gallery_no, changed).version
 
     def insert_subject(self, gallery_no: int, subject: Subject) -> int:
         """See `Transaction`."""
@@ -162,19 +175,19 @@ class SqliteTransaction(SqliteSnapshot):
         self._insert_metadata(gallery_no, subject_no, subject.metadata)
         return subject_no
 
-    def update_subject(self, subject_no: int, display_name: str, metadata: Mapping[str, str]) -> None:
+    def update_subject(self, subject_no: int, update: SubjectUpdate) -> None:
         """See `Transaction`."""
-        if not display_name and not metadata:
+        if update == SubjectUpdate():
             return
-        ((no, gallery_no, subject_id, name, packed, *rest, _),) = self._subjects("WHERE subject_no = ?", subject_no)
-        name = display_name or name
-        if metadata:
-            packed = packed_metadata(metadata)
+        (row,) = self._subjects("WHERE subject_no = ?", subject_no)
+        row = row._replace(display_name=updated(update.display_name, row.display_name))
+        if not isinstance(update.metadata, Keep):
+            row = row._replace(metadata=packed_metadata(update.metadata))
             self._rows("DELETE FROM subject_metadata WHERE subject_no = ?", subject_no)
-            self._insert_metadata(gallery_no, subject_no, metadata)
-        *_, mac = signed(self.vault, "subjects", no, gallery_no, subject_id, name, packed, *rest)
+            self._insert_metadata(row.gallery_no, subject_no, update.metadata)
+        *_, mac = signed(self.vault, "subjects", *row[:-1])
         sql = "UPDATE subjects SET display_name = ?, metadata = ?, mac = ? WHERE subject_no = ?"
-        self._rows(sql, name, packed, mac, subject_no)
+        self._rows(sql, row.display_name, row.metadata, mac, subject_no)
 
     def delete_subject(self, subject_no: int) -> tuple[int, ...]:
         """See `Transaction`."""
@@ -182,12 +195,13 @@ class SqliteTransaction(SqliteSnapshot):
         rows = self._rows("DELETE FROM templates WHERE subject_no = ? RETURNING template_id", subject_no)
         self._rows("DELETE FROM subject_metadata WHERE subject_no = ?", subject_no)
         self._rows("DELETE FROM subjects WHERE subject_no = ?", subject_no)
-        return tuple(sorted(int(row[0]) for row in rows))
+        return tuple(sorted(int(template_id) for (template_id,) in rows))
 
     def photo_count(self, subject_no: int) -> int:
         """See `Transaction`."""
         sql = f"SELECT count(*) FROM photos WHERE template_id IN ({_TEMPLATES_OF_SUBJECT})"
-        return int(self._rows(sql, subject_no)[0][0])
+        ((count,),) = self._rows(sql, subject_no)
+        return int(count)
 
     def insert_erasure(self, gallery_no: int, templates: int, photos: int, erased: datetime, version: int) -> Erased:
         """See `Transaction`."""
@@ -199,7 +213,7 @@ class SqliteTransaction(SqliteSnapshot):
     def template_of_image(self, gallery_no: int, image_sha256: str) -> int | None:
         """See `Transaction`."""
         found = tuple(self._templates("WHERE gallery_no = ? AND image_sha256 = ?", gallery_no, image_sha256))
-        return int(found[0].row[0]) if found else None
+        return found[0].row.template_id if found else None
 
     def insert_template(self, gallery_no: int, subject_no: int, template: NewTemplate, created: datetime) -> int:
         """See `Transaction`."""
@@ -230,6 +244,16 @@ class SqliteTransaction(SqliteSnapshot):
         self.finish()
         return super()._galleries(clause, *values)
 
+    def _latest(self, gallery_no: int) -> GalleryInfo:
+        """Return a gallery as the changes have left it."""
+        return (self._changed.get(gallery_no) or self._gallery_of_no(gallery_no)).info
+
+    def _keep_back(self, gallery_no: int, info: GalleryInfo) -> GalleryInfo:
+        """Have a gallery written by `finish`, and return it."""
+        self._changed[gallery_no] = GalleryRow(gallery_no, info)
+        self._unwritten.add(gallery_no)
+        return info
+
     def _insert_metadata(self, gallery_no: int, subject_no: int, metadata: Mapping[str, str]) -> None:
         for key, value in metadata.items():
             row: tuple[Value, ...] = (gallery_no, key, value, subject_no)
@@ -238,8 +262,8 @@ class SqliteTransaction(SqliteSnapshot):
     def _key_of(self, subject_no: int) -> SubjectKey:
         rows = self._subjects("WHERE subject_no = ?", subject_no)
         if not rows:
-            raise StoreCorrupt("What the store holds contradicts itself.", check="template_subject")
-        return self.vault.subject_key(rows[0][1], subject_no, rows[0][6])
+            raise contradiction("template_subject")
+        return self.vault.subject_key(rows[0].gallery_no, subject_no, rows[0].wrapped_key)
 
 
 _TEMPLATES_OF_SUBJECT = "SELECT template_id FROM templates WHERE subject_no = ?"

@@ -17,7 +17,9 @@ from fr_core.gallery.store.sqlite_rows import (
     SUBJECTS,
     TEMPLATES,
     Row,
+    SubjectRow,
     checked,
+    contradiction,
     insertion,
     names,
     signed,
@@ -58,9 +60,10 @@ def unlocked(connection: apsw.Connection, key: KeyEncryptionKey) -> Vault:
     rows: list[Row] = connection.execute(f"SELECT {names(STORE)} FROM store").fetchall()
     if len(rows) != 1:
         raise StoreCorrupt("The store does not say under which key it is.", check="store")
-    _, schema_version, key_id, wrapped, _ = rows[0]
+    (row,) = rows
+    _, schema_version, key_id, wrapped, _ = row
     vault = Vault.unlocked(key, key_id, wrapped)
-    checked(vault, "store", rows[0])
+    checked(vault, "store", row)
     if schema_version != int(connection.pragma("user_version")):
         raise _wrong_version()
     return vault
@@ -130,7 +133,8 @@ def _move_galleries(connection: apsw.Connection, vault: Vault) -> dict[int, tupl
     rows: list[Row] = connection.execute("SELECT * FROM galleries_v1").fetchall()
     for row in rows:
         connection.execute(insert, signed(vault, "galleries", *row, None, None, 0)).fetchall()
-        bindings[row[0]] = (Binding("template", row[0], ModelId(*row[3:6])), row[6])
+        gallery_no, _, _, *model, size, _, _, _, _ = row
+        bindings[gallery_no] = (Binding("template", gallery_no, ModelId(*model)), size)
     return bindings
 
 
@@ -138,7 +142,7 @@ def _move_subjects(connection: apsw.Connection, vault: Vault) -> dict[int, tuple
     keys: dict[int, tuple[int, bytes]] = {}
     insert, insert_metadata = insertion("subjects", SUBJECTS), insertion("subject_metadata", METADATA)
     for row in connection.execute("SELECT * FROM subjects_v1 ORDER BY subject_no"):
-        subject_no, gallery_no, metadata = row[0], row[1], row[4]
+        subject_no, gallery_no, _, _, metadata, _ = row
         _, wrapped = vault.new_subject_key(gallery_no, subject_no)
         keys[subject_no] = (gallery_no, wrapped)
         connection.execute(insert, signed(vault, "subjects", *row, wrapped)).fetchall()
@@ -158,7 +162,7 @@ def _move_templates(
     for row in connection.execute("SELECT * FROM templates_v1 ORDER BY template_id"):
         template_id, gallery_no, subject_no, image_sha256, quality, created_us, crc32, vector = row
         if gallery_no not in galleries or subject_no not in keys:
-            raise StoreCorrupt("What the store holds contradicts itself.", check="template_subject")
+            raise contradiction("template_subject")
         if zlib.crc32(vector) != crc32:
             raise StoreCorrupt("The checksum of a stored vector differs.", check="vector_checksum")
         binding, size = galleries[gallery_no]
@@ -178,11 +182,11 @@ def rewrap(connection: apsw.Connection, before: Vault, after: Vault) -> None:
     last = 0
     select = f"SELECT {names(SUBJECTS)} FROM subjects WHERE subject_no > ? ORDER BY subject_no LIMIT {_BLOCK}"
     while block := connection.execute(select, (last,)).fetchall():
-        for row in block:
-            *columns, wrapped, _ = checked(before, "subjects", row)
-            last, gallery_no = columns[:2]
-            rewrapped = after.rewrapped(before, gallery_no, last, wrapped)
-            *_, mac = signed(after, "subjects", *columns, rewrapped)
+        for row in map(SubjectRow._make, block):
+            subject = checked(before, "subjects", row)
+            last = subject.subject_no
+            rewrapped = after.rewrapped(before, subject.gallery_no, last, subject.wrapped_key)
+            *_, mac = signed(after, "subjects", *subject._replace(wrapped_key=rewrapped)[:-1])
             sql = "UPDATE subjects SET wrapped_key = ?, mac = ? WHERE subject_no = ?"
             connection.execute(sql, (rewrapped, mac, last)).fetchall()
     write_store_row(connection, after)

@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from fr_core.errors import StoreCorrupt, WrongKey
-from fr_core.gallery.store.keys import KEY_BYTES, KeyEncryptionKey
+from fr_core.gallery.store.keys import KEY_BYTES, KeyEncryptionKey, is_key_id
 from fr_core.types import ModelId
 
 # Part of everything that is authenticated: what a later layout of it writes is never taken for this one.
@@ -82,15 +82,19 @@ class Vault:
         """Return the vault of a store that says `key_id` and keeps its own key `wrapped`.
 
         Raises:
-            WrongKey: it was wrapped under another key.
-            StoreCorrupt: it was wrapped under this key, and has changed since.
+            WrongKey: it was wrapped under another key (metadata: key_id, of the store, and given_key_id).
+            StoreCorrupt: it was wrapped under this key, and has changed since, or `key_id` is that of no key.
         """
         try:
             return cls(key, _opened(AESGCM(key.secret), wrapped, _context("store key"), "store_key"))
         except StoreCorrupt:
-            if key_id == key.key_id:
+            if key_id == key.key_id or not is_key_id(key_id):
                 raise
-            raise WrongKey("The store was encrypted under another key.") from None
+            raise WrongKey(
+                f"What is to be opened is under the key {key_id}; the key that was given is {key.key_id}.",
+                key_id=key_id,
+                given_key_id=key.key_id,
+            ) from None
 
     def under(self, key: KeyEncryptionKey) -> Vault:
         """Return the same vault under another key-encryption key."""

@@ -79,7 +79,7 @@ def subject_filter(request: gallery_pb2.SearchRequest) -> SubjectFilter | None:
     return SubjectFilter(dict(sent.metadata), tuple(sent.subject_ids) or None)
 
 
-def expiry(request: gallery_pb2.CreateGalleryRequest) -> datetime | None:
+def expiry(request: gallery_pb2.CreateGalleryRequest | gallery_pb2.UpdateGalleryRequest) -> datetime | None:
     """Return when the gallery is to be closed; raises `InvalidField` for a time that is none."""
     if not request.HasField("expire_time"):
         return None
@@ -89,7 +89,7 @@ def expiry(request: gallery_pb2.CreateGalleryRequest) -> datetime | None:
         raise InvalidField("`expire_time` is no time of the years 1 to 9999.", field="expire_time") from error
 
 
-def retention(request: gallery_pb2.CreateGalleryRequest) -> timedelta | None:
+def retention(request: gallery_pb2.CreateGalleryRequest | gallery_pb2.UpdateGalleryRequest) -> timedelta | None:
     """Return how long templates are to be kept; raises `InvalidField` for a duration that is none."""
     if not request.HasField("retention"):
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -14,14 +15,24 @@ from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
 from fr_core.engine import Engine, Lifeline, build_pipeline, tile_shapes_of
-from fr_core.errors import FrError
+from fr_core.errors import FrError, ShuttingDown
 from fr_server.allocator import share_one_heap
+from fr_server.app import SERVICES, App, until
 from fr_server.engine import engine_options
+from fr_server.frontends.arena import PATIENCE_S
 from fr_server.frontends.asking import Asker
-from fr_server.frontends.messages import Answer, DeviceIsLost, Ready, Refusal, Stop, Welcome
+from fr_server.frontends.messages import (
+    Answer,
+    DeviceIsLost,
+    GalleriesAreRead,
+    Listening,
+    Ready,
+    Refusal,
+    Stop,
+    Welcome,
+)
 from fr_server.frontends.remote import RemoteGalleries, RemoteRawEmbedder, RemoteTileDetector
 from fr_server.frontends.wire import Wire
-from fr_server.main import SERVICES, App
 from fr_server.telemetry.logs import configure_logging, describe, log_unhandled
 from fr_server.telemetry.open import open_telemetry
 
@@ -69,7 +80,13 @@ async def serve(welcome: Welcome, wire: Wire, memory: int) -> None:
         config.quality,
         telemetry.listener,
     )
-    lifeline = Lifeline()
+    lifeline, loaded = Lifeline(), threading.Event()
+
+    def wait_for_galleries(on_block: Callable[[], None]) -> None:
+        wire.send(Listening())
+        while not loaded.wait(PATIENCE_S):
+            on_block()
+
     app = App(
         config,
         Engine(pack, pipeline, welcome.device, config.model.detection, lifeline),
@@ -77,25 +94,36 @@ async def serve(welcome: Welcome, wire: Wire, memory: int) -> None:
         # What is served, and told but once, is the engine's process's.
         replace(telemetry, metrics=None, metrics_server=None),
         welcome.part,
+        None if welcome.loaded else wait_for_galleries,
     )
 
     def stop() -> None:
         loop.call_soon_threadsafe(told_to_stop.set)
 
-    threading.Thread(target=listen, args=(wire, asker, lifeline, stop), name="engine", daemon=True).start()
-    await app.start()
-    wire.send(Ready())
-    await told_to_stop.wait()
+    threading.Thread(target=listen, args=(wire, asker, lifeline, loaded.set, stop), name="engine", daemon=True).start()
+    starting = asyncio.ensure_future(app.start())
+    await until(told_to_stop, starting)
+    if starting.done():
+        wire.send(Ready())
+        await told_to_stop.wait()
+    else:
+        app.give_up()
+        with contextlib.suppress(ShuttingDown):
+            await starting
     await app.stop()
 
 
-def listen(wire: Wire, asker: Asker, lifeline: Lifeline, stop: Callable[[], None]) -> NoReturn:
+def listen(
+    wire: Wire, asker: Asker, lifeline: Lifeline, on_loaded: Callable[[], None], stop: Callable[[], None]
+) -> NoReturn:
     """Hear the engine's process; when it is gone, so is this one, whose threads would wait for its answers for ever."""
     try:
         while True:
             match wire.receive():
                 case Answer() | Refusal() as message:
                     asker.answered(message)
+                case GalleriesAreRead():
+                    on_loaded()
                 case DeviceIsLost():
                     lifeline.cut()
                 case Stop():

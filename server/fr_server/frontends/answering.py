@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from functools import partial
 from queue import SimpleQueue
 from typing import Any
@@ -30,14 +30,16 @@ from fr_server.frontends.messages import (
     Cancel,
     FromEngine,
     GalleryCall,
+    Listening,
     PackedFaces,
     Pictures,
     Ready,
     Refusal,
 )
 from fr_server.frontends.wire import Wire
-from fr_server.services.gallery import GalleryCalls
+from fr_server.services.gallery_calls import GalleryCalls
 from fr_server.telemetry.logs import describe
+from fr_server.work import StorageThreads
 
 log = logging.getLogger("fr_server.frontends")
 
@@ -54,9 +56,10 @@ class Answerer:
         wire: to the front-end.
         arena: where its pixels lie.
         batchers: of tiles u8[H, W, 3] and of faces.
-        galleries: are asked by `pool`.
-        pool: runs what waits for the disk; shared by all front-ends.
-        on_ready: called when the front-end answers calls, from the receiving thread.
+        galleries: are asked by `storage`.
+        storage: runs what waits for the disk; shared by all front-ends.
+        on_listening: called when the front-end listens, from the receiving thread.
+        on_ready: called when it answers calls, from the receiving thread.
         on_gone: called when its process has ended, from the receiving thread; nothing is kept for it any more.
     """
 
@@ -66,7 +69,8 @@ class Answerer:
         arena: Arena,
         batchers: Batchers,
         galleries: GalleryCalls,
-        pool: Executor,
+        storage: StorageThreads,
+        on_listening: Callable[[], None],
         on_ready: Callable[[], None],
         on_gone: Callable[[], None],
     ) -> None:
@@ -74,7 +78,8 @@ class Answerer:
         self._arena = arena
         self._batchers = batchers
         self._galleries = galleries
-        self._pool = pool
+        self._storage = storage
+        self._on_listening = on_listening
         self._on_ready = on_ready
         self._on_gone = on_gone
         self._lock = threading.Lock()
@@ -137,7 +142,9 @@ class Answerer:
                     if number in self._tickets:  # else its answer is on its way
                         self._tickets[number].cancel()
             case GalleryCall():
-                self._pool.submit(self._ask_galleries, message)
+                self._storage.of(message.bulk).submit(self._ask_galleries, message)
+            case Listening():
+                self._on_listening()
             case Ready():
                 self._on_ready()
             case _:

@@ -13,7 +13,7 @@ import numpy as np
 
 from fr_core.errors import Overloaded
 from fr_core.runtime.observe import ModelRole
-from fr_core.runtime.ticket import Ticket
+from fr_core.runtime.ticket import Ticket, current_ticket
 from fr_core.types import U8
 from fr_server.frontends.arena import PATIENCE_S, Arena, Slots, picture_bytes
 from fr_server.frontends.messages import Answer, ArenaPlan, Cancel, GalleryCall, Pictures, Refusal
@@ -71,7 +71,7 @@ class Asker:
     def gallery(self, method: str, *arguments: object) -> Any:
         """Call a method of the galleries and wait; raises what it raises, and `EngineDefect`."""
         asked = self._new(None)
-        self._wire.send(GalleryCall(asked.number, method, arguments))
+        self._wire.send(GalleryCall(asked.number, method, arguments, current_ticket().bulk))
         return asked.future.result()
 
     def answered(self, message: Answer | Refusal) -> None:

@@ -14,14 +14,15 @@ from fr_core.packs.manifest import Pack
 from fr_core.runtime.devices import ActiveDevice
 from fr_core.runtime.observe import ModelRole
 from fr_core.types import F32
+from fr_server.app import Part
 from fr_server.config import Config
-from fr_server.main import Part
 
 GALLERY_METHODS = frozenset(
     {
         "create",
         "get",
         "list",
+        "update",
         "delete",
         "enrol",
         "enrol_many",
@@ -29,6 +30,7 @@ GALLERY_METHODS = frozenset(
         "subject",
         "subjects",
         "template",
+        "update_subject",
         "delete_subject",
         "erase_subject",
         "delete_template",
@@ -72,6 +74,7 @@ class Welcome:
         device: what runs them.
         part: of the server.
         arena: how the memory is divided.
+        loaded: whether the galleries have been read.
     """
 
     config: Config
@@ -79,6 +82,7 @@ class Welcome:
     device: ActiveDevice
     part: Part
     arena: ArenaPlan
+    loaded: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,11 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class GalleriesAreRead:
+    """Calls can be answered."""
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceIsLost:
     """A device was lost."""
 
@@ -108,6 +117,11 @@ class Stop:
 
 
 # --- from a front-end ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Calls are refused until the galleries are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +152,12 @@ class Pictures:
 
 @dataclass(frozen=True, slots=True)
 class GalleryCall:
-    """Call a method of the galleries, one of `GALLERY_METHODS`."""
+    """Call a method of the galleries, one of `GALLERY_METHODS`; `bulk` as `Ticket.bulk`."""
 
     number: int
     method: str
     arguments: tuple[Any, ...]
+    bulk: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +167,8 @@ class Cancel:
     number: int
 
 
-FromEngine = Welcome | Answer | Refusal | DeviceIsLost | Stop
-FromFrontend = Ready | Pictures | GalleryCall | Cancel
+FromEngine = Welcome | Answer | Refusal | GalleriesAreRead | DeviceIsLost | Stop
+FromFrontend = Listening | Ready | Pictures | GalleryCall | Cancel
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,6 +6,7 @@ import socket
 from contextlib import ExitStack
 
 from fr_core.errors import AddressUnavailable
+from fr_server.address import address_of
 
 
 class HeldPort:
@@ -33,10 +34,8 @@ class HeldPort:
                     self.port = held.enter_context(_shared(family, address, self.port)).getsockname()[1]
                 self._held = held.pop_all()
         except (OSError, UnicodeError) as error:
-            named = f"[{host}]" if ":" in host and not host.startswith("[") else host
-            raise AddressUnavailable(
-                f"The server cannot listen on {named}:{port}.", address=f"{named}:{port}"
-            ) from error
+            address = address_of(host, port)
+            raise AddressUnavailable(f"The server cannot listen on {address}.", address=address) from error
 
     def close(self) -> None:
         """Let the port go."""

@@ -8,14 +8,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from fr_server.frontends.answering import Answerer, Batchers
 from fr_server.frontends.arena import Arena, new_memory
 from fr_server.frontends.messages import Welcome
 from fr_server.frontends.wire import Wire
-from fr_server.services.gallery import GalleryCalls
+from fr_server.services.gallery_calls import GalleryCalls
+from fr_server.work import StorageThreads
 
 # Between the end of a process's link and its own.
 _LAST_STEPS_S = 5.0
@@ -50,7 +50,8 @@ def start_frontend(
     welcome: Welcome,
     batchers: Batchers,
     galleries: GalleryCalls,
-    pool: Executor,
+    storage: StorageThreads,
+    on_listening: Callable[[], None],
     on_ready: Callable[[], None],
     on_gone: Callable[[], None],
 ) -> Frontend:
@@ -77,7 +78,7 @@ def start_frontend(
         theirs.close()
         os.close(memory)
     wire = Wire(ours)
-    answerer = Answerer(wire, arena, batchers, galleries, pool, on_ready, on_gone)
+    answerer = Answerer(wire, arena, batchers, galleries, storage, on_listening, on_ready, on_gone)
     answerer.tell(welcome)
     answerer.start()
     return Frontend(process, answerer, wire)

@@ -20,10 +20,13 @@ from fr_core.gallery.values import (
     Erased,
     Found,
     GalleryInfo,
+    GalleryUpdate,
     KeptTemplate,
     Page,
     Purged,
     Subject,
+    SubjectUpdate,
+    UpdatedSubject,
 )
 from fr_core.runtime.ticket import current_ticket
 from fr_core.types import F32, U8, AlignedFace, Embedding, ModelId
@@ -102,6 +105,11 @@ class RemoteGalleries:
         page: Page[GalleryInfo] = self._asker.gallery("list", page_size, page_token)
         return page
 
+    def update(self, gallery_id: str, update: GalleryUpdate) -> GalleryInfo:
+        """As `Galleries.update`."""
+        info: GalleryInfo = self._asker.gallery("update", gallery_id, update)
+        return info
+
     def delete(self, gallery_id: str) -> Deleted:
         """As `Galleries.delete`."""
         deleted: Deleted = self._asker.gallery("delete", gallery_id)
@@ -147,6 +155,11 @@ class RemoteGalleries:
         """As `Galleries.template`."""
         template: KeptTemplate = self._asker.gallery("template", gallery_id, template_id)
         return template
+
+    def update_subject(self, gallery_id: str, subject_id: str, update: SubjectUpdate) -> UpdatedSubject:
+        """As `Galleries.update_subject`."""
+        updated: UpdatedSubject = self._asker.gallery("update_subject", gallery_id, subject_id, update)
+        return updated
 
     def delete_subject(self, gallery_id: str, subject_id: str) -> Deleted:
         """As `Galleries.delete_subject`."""

@@ -7,22 +7,22 @@ import logging
 import time
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 
 from fr_core.engine import Engine, photos_at_once, tile_shapes_of
 from fr_core.errors import FrontendsFailed, ShuttingDown
-from fr_core.gallery.galleries import Galleries
+from fr_server.app import Load, Part, log_lost_device
 from fr_server.config import Config
 from fr_server.frontends.answering import Batchers
 from fr_server.frontends.arena import picture_bytes
-from fr_server.frontends.messages import ArenaPlan, DeviceIsLost, Stop, Welcome
+from fr_server.frontends.messages import ArenaPlan, DeviceIsLost, GalleriesAreRead, Stop, Welcome
 from fr_server.frontends.metrics import forget
 from fr_server.frontends.ports import HeldPort
 from fr_server.frontends.process import Frontend, start_frontend
-from fr_server.main import Part, log_lost_device
+from fr_server.services.gallery_calls import GalleryCalls
 from fr_server.telemetry.open import Telemetry
-from fr_server.work import STORAGE_THREADS
+from fr_server.work import StorageThreads
 
 log = logging.getLogger("fr_server.frontends")
 
@@ -40,19 +40,34 @@ _TILES_OF_SLOT = 4
 _LEAST_WORKERS = 4
 
 
+@dataclass(frozen=True, slots=True)
+class _Milestones:
+    """How far the first process of a front-end, or one that took its place, has come: it listens, it answers calls."""
+
+    listening: asyncio.Event = field(default_factory=asyncio.Event)
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class Supervisor:
     """A server of several processes: `start`, then `stop`, within one event loop. It owns what it is given.
 
     Args:
         config: of the server; `server.frontends` is 1 or more.
         engine: runs the models.
-        galleries: are loaded, and searched.
+        galleries: are searched.
         telemetry: is told of the engine, and of health.
         opened: closes all of these.
+        load: makes the galleries ready.
     """
 
     def __init__(
-        self, config: Config, engine: Engine, galleries: Galleries, telemetry: Telemetry, opened: ExitStack
+        self,
+        config: Config,
+        engine: Engine,
+        galleries: GalleryCalls,
+        telemetry: Telemetry,
+        opened: ExitStack,
+        load: Load,
     ) -> None:
         self.config = config
         self.engine = engine
@@ -62,18 +77,19 @@ class Supervisor:
         self._galleries = galleries
         self._telemetry = telemetry
         self._opened = opened
-        self._pool = ThreadPoolExecutor(STORAGE_THREADS, thread_name_prefix="storage")
-        self._opened.callback(self._pool.shutdown)
+        self._load = load
+        self._storage = StorageThreads()
+        self._opened.callback(self._storage.close)
         self._frontends: dict[int, Frontend] = {}
         self._keepers: list[asyncio.Task[None]] = []
-        self._started = False
+        self._loaded = False
         self._given_up = False
         self._stopping = asyncio.Event()
         self._device_lost = False
         telemetry.running_on(engine.device, engine.pack.name)
 
     async def start(self) -> None:
-        """Read the galleries, then start the front-ends; returns when all of them answer calls.
+        """Start the front-ends, which refuse calls, and read the galleries; returns when all front-ends answer calls.
 
         Raises:
             AddressUnavailable: the address cannot be listened on.
@@ -84,24 +100,24 @@ class Supervisor:
         held = await asyncio.to_thread(HeldPort, self.config.server.host, self.config.server.port)
         self._opened.callback(held.close)
         self.port = held.port
+        self._telemetry.serving(False)
         await asyncio.to_thread(self._telemetry.start)
-        await asyncio.to_thread(self._galleries.load, self._require_going_on)
         loop = asyncio.get_running_loop()
 
         def lost() -> None:
             loop.call_soon_threadsafe(self._lose_device)
 
         self.engine.lifeline.watch(lost)
-        ready = [asyncio.Event() for _ in range(self.config.server.frontends)]
-        self._keepers = [asyncio.create_task(self._keep(number, event)) for number, event in enumerate(ready)]
-        all_ready = asyncio.create_task(_all_set(ready))
-        done, _ = await asyncio.wait({all_ready, *self._keepers}, timeout=_START_S, return_when=asyncio.FIRST_COMPLETED)
-        all_ready.cancel()
-        for task in done:
-            task.result()
-        if all_ready not in done:
-            raise FrontendsFailed(f"Not every front-end was ready within {_START_S:g} s.")
-        self._started = True
+        reached = [_Milestones() for _ in range(self.config.server.frontends)]
+        self._keepers = [asyncio.create_task(self._keep(number, one)) for number, one in enumerate(reached)]
+        await self._read_galleries()
+        all_ready = asyncio.create_task(_all_set([one.ready for one in reached]))
+        try:
+            await asyncio.wait_for(self._unless_broken(all_ready), _START_S)
+        except TimeoutError as error:
+            raise FrontendsFailed(f"Not every front-end was ready within {_START_S:g} s.") from error
+        finally:
+            all_ready.cancel()
         self._telemetry.serving(not self._device_lost)
 
     def give_up(self) -> None:
@@ -114,9 +130,7 @@ class Supervisor:
         Raises:
             FrontendsFailed: a front-end ends again and again.
         """
-        done, _ = await asyncio.wait(self._keepers, return_when=asyncio.FIRST_COMPLETED)
-        for keeper in done:
-            keeper.result()
+        await self._unless_broken()
 
     async def stop(self) -> None:
         """As `Server.stop`."""
@@ -133,17 +147,36 @@ class Supervisor:
             await asyncio.gather(*self._keepers, return_exceptions=True)  # `broken` has told of those that failed
         await asyncio.to_thread(self._opened.close)
 
-    async def _keep(self, number: int, first_ready: asyncio.Event) -> None:
+    async def _read_galleries(self) -> None:
+        """Make the galleries ready, while front-ends start, and tell these; raises what `start` raises."""
+        loading = asyncio.create_task(asyncio.to_thread(self._load, self._require_going_on))
+        try:
+            await self._unless_broken(loading)
+        except BaseException:  # `stop` may close the galleries only when nobody reads them any more
+            self.give_up()
+            await asyncio.gather(loading, return_exceptions=True)
+            raise
+        self._loaded = True
+        for frontend in self._frontends.values():
+            frontend.answerer.tell(GalleriesAreRead())
+
+    async def _unless_broken(self, *others: asyncio.Task[None]) -> None:
+        """Wait until a task or a keeper ends; raises what it ends with."""
+        done, _ = await asyncio.wait({*others, *self._keepers}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+    async def _keep(self, number: int, reached: _Milestones) -> None:
         """Have a front-end run, until the server stops."""
         deaths: deque[float] = deque(maxlen=DEATHS)
         while not self._stopping.is_set():
-            status = await self._run(number, first_ready)
+            status = await self._run(number, reached)
             if self._stopping.is_set():
                 return
             now = time.monotonic()
             deaths.append(now)
-            if not self._started:
-                raise FrontendsFailed(f"Front-end {number} ended with status {status} before it was ready.")
+            if not reached.listening.is_set():
+                raise FrontendsFailed(f"Front-end {number} ended with status {status} before it listened.")
             if len(deaths) == DEATHS and now - deaths[0] < WITHIN_S:
                 raise FrontendsFailed(f"Front-end {number} ended {DEATHS} times within {WITHIN_S:g} s.")
             log.error("Front-end %d ended with status %d; it is started anew", number, status)
@@ -154,22 +187,35 @@ class Supervisor:
             except TimeoutError:
                 continue
 
-    async def _run(self, number: int, first_ready: asyncio.Event) -> int:
+    async def _run(self, number: int, reached: _Milestones) -> int:
         """Start a front-end, and wait for its end; return its exit status."""
         loop = asyncio.get_running_loop()
         gone = asyncio.Event()
 
+        def tell_listening() -> None:
+            loop.call_soon_threadsafe(reached.listening.set)
+
         def tell_ready() -> None:
-            loop.call_soon_threadsafe(first_ready.set)
+            loop.call_soon_threadsafe(reached.listening.set)
+            loop.call_soon_threadsafe(reached.ready.set)
 
         def tell_gone() -> None:
             loop.call_soon_threadsafe(gone.set)
 
         frontend = await asyncio.to_thread(
-            start_frontend, self._welcome(), self._batchers, self._galleries, self._pool, tell_ready, tell_gone
+            start_frontend,
+            self._welcome(),
+            self._batchers,
+            self._galleries,
+            self._storage,
+            tell_listening,
+            tell_ready,
+            tell_gone,
         )
         log.info("Front-end %d is process %d", number, frontend.process.pid)
         self._frontends[number] = frontend
+        if self._loaded:  # else it may have been welcomed just before
+            frontend.answerer.tell(GalleriesAreRead())
         if self._device_lost:
             frontend.answerer.tell(DeviceIsLost())
         if self._stopping.is_set():
@@ -192,6 +238,7 @@ class Supervisor:
             self.engine.device,
             Part(self.port, _share(self.config.server.max_in_flight, frontends), workers),
             ArenaPlan(workers, _TILES_OF_SLOT * largest),
+            self._loaded,
         )
 
     def _require_going_on(self) -> None:

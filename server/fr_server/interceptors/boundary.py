@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 
-from fr_core.errors import CallEnded, Failure, FrError, InputRefused, InternalError, InvalidField
+from fr_core.errors import CallEnded, Failure, FrError, InputRefused, InternalError, InvalidField, StoreCorrupt
 from fr_server.errors import abort
 from fr_server.interceptors.wrapping import EXEMPT, Context, Handler, Malformed, Stream, Unary, wrap
 from fr_server.telemetry.listener import CANCELLED, OK, CallObserver, NullListener
@@ -31,7 +31,15 @@ def log_defect(where: str, request_id: str, error: BaseException) -> None:
 
 
 def as_fr_error(error: Exception, where: str, request_id: str) -> FrError:
-    """Return the error itself where it is one for the caller; log anything else and return `InternalError`."""
+    """Return the error itself where it is one for the caller; log anything else and return `InternalError`.
+
+    Damage of the store is logged too: its caller cannot mend it.
+    """
+    if isinstance(error, StoreCorrupt):
+        fields = {"request_id": request_id, "error": error.reason, **error.metadata}
+        log.error(
+            "%s found the store damaged, request %s: %s", where, request_id, error.message, extra={FIELDS: fields}
+        )
     if isinstance(error, (InputRefused, Failure)):
         return error
     log_defect(where, request_id, error)

@@ -92,6 +92,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The gallery has reached the end that was set for it when it was created."""
     ERROR_REASON_STORAGE_LOW: _ErrorReason.ValueType  # 34
     """The disk of the data folder has too little room left to take in more; everything else still works."""
+    ERROR_REASON_STORE_CORRUPT: _ErrorReason.ValueType  # 35
+    """The store is damaged, or what it holds contradicts itself; nothing of the call was kept."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why something was refused or failed. docs/errors.md has the status code and the advice for each."""
@@ -166,4 +168,6 @@ ERROR_REASON_GALLERY_EXPIRED: ErrorReason.ValueType  # 33
 """The gallery has reached the end that was set for it when it was created."""
 ERROR_REASON_STORAGE_LOW: ErrorReason.ValueType  # 34
 """The disk of the data folder has too little room left to take in more; everything else still works."""
+ERROR_REASON_STORE_CORRUPT: ErrorReason.ValueType  # 35
+"""The store is damaged, or what it holds contradicts itself; nothing of the call was kept."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -8,6 +8,7 @@ from fr_api.v1 import common_pb2 as _common_pb2
 from fr_api.v1 import recognition_pb2 as _recognition_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -412,6 +413,76 @@ class ListGalleriesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListGalleriesResponse: _TypeAlias = ListGalleriesResponse  # noqa: Y015
+
+@_typing.final
+class UpdateGalleryRequest(_message.Message):
+    """What is to change of a gallery. Nothing changes but the fields that the mask names."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GALLERY_ID_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    RETENTION_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    gallery_id: _builtins.str
+    """The gallery."""
+    display_name: _builtins.str
+    """A name for people; at most 256 characters."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When the gallery is closed, a time to come; unset for never."""
+
+    @_builtins.property
+    def retention(self) -> _duration_pb2.Duration:
+        """How long after its enrolment a template is deleted; unset for never. It is that of the templates which are there
+        already, too: those that have been kept for longer are deleted by the next purge, within the hour.
+        """
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """One or more of `display_name`, `expire_time` and `retention`. What else a gallery has never changes."""
+
+    def __init__(
+        self,
+        *,
+        gallery_id: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        retention: _duration_pb2.Duration | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "retention", b"retention", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "expire_time", b"expire_time", "gallery_id", b"gallery_id", "retention", b"retention", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateGalleryRequest: _TypeAlias = UpdateGalleryRequest  # noqa: Y015
+
+@_typing.final
+class UpdateGalleryResponse(_message.Message):
+    """The gallery as it is now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GALLERY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def gallery(self) -> Global___Gallery:
+        """The gallery."""
+
+    def __init__(
+        self,
+        *,
+        gallery: Global___Gallery | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["gallery", b"gallery"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery", b"gallery"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateGalleryResponse: _TypeAlias = UpdateGalleryResponse  # noqa: Y015
 
 @_typing.final
 class DeleteGalleryRequest(_message.Message):
@@ -1323,6 +1394,96 @@ class ListSubjectsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListSubjectsResponse: _TypeAlias = ListSubjectsResponse  # noqa: Y015
+
+@_typing.final
+class UpdateSubjectRequest(_message.Message):
+    """What is to change of a subject. Nothing changes but the fields that the mask names."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    GALLERY_ID_FIELD_NUMBER: _builtins.int
+    SUBJECT_ID_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    gallery_id: _builtins.str
+    """The gallery."""
+    subject_id: _builtins.str
+    """The subject."""
+    display_name: _builtins.str
+    """A name for people; at most 256 characters."""
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The caller's own data, in the place of all that the subject had."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """One or both of `display_name` and `metadata`. What else a subject has never changes."""
+
+    def __init__(
+        self,
+        *,
+        gallery_id: _builtins.str = ...,
+        subject_id: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "gallery_id", b"gallery_id", "metadata", b"metadata", "subject_id", b"subject_id", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateSubjectRequest: _TypeAlias = UpdateSubjectRequest  # noqa: Y015
+
+@_typing.final
+class UpdateSubjectResponse(_message.Message):
+    """The subject as it is now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    GALLERY_VERSION_FIELD_NUMBER: _builtins.int
+    gallery_version: _builtins.int
+    """Version of the gallery with the change."""
+    @_builtins.property
+    def subject(self) -> Global___Subject:
+        """The subject with its templates."""
+
+    def __init__(
+        self,
+        *,
+        subject: Global___Subject | None = ...,
+        gallery_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subject", b"subject"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery_version", b"gallery_version", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateSubjectResponse: _TypeAlias = UpdateSubjectResponse  # noqa: Y015
 
 @_typing.final
 class DeleteSubjectRequest(_message.Message):

@@ -50,6 +50,11 @@ class GalleryServiceStub:
                 request_serializer=fr__api_dot_v1_dot_gallery__pb2.ListGalleriesRequest.SerializeToString,
                 response_deserializer=fr__api_dot_v1_dot_gallery__pb2.ListGalleriesResponse.FromString,
                 _registered_method=True)
+        self.UpdateGallery = channel.unary_unary(
+                '/fr_api.v1.GalleryService/UpdateGallery',
+                request_serializer=fr__api_dot_v1_dot_gallery__pb2.UpdateGalleryRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_gallery__pb2.UpdateGalleryResponse.FromString,
+                _registered_method=True)
         self.DeleteGallery = channel.unary_unary(
                 '/fr_api.v1.GalleryService/DeleteGallery',
                 request_serializer=fr__api_dot_v1_dot_gallery__pb2.DeleteGalleryRequest.SerializeToString,
@@ -89,6 +94,11 @@ class GalleryServiceStub:
                 '/fr_api.v1.GalleryService/ListSubjects',
                 request_serializer=fr__api_dot_v1_dot_gallery__pb2.ListSubjectsRequest.SerializeToString,
                 response_deserializer=fr__api_dot_v1_dot_gallery__pb2.ListSubjectsResponse.FromString,
+                _registered_method=True)
+        self.UpdateSubject = channel.unary_unary(
+                '/fr_api.v1.GalleryService/UpdateSubject',
+                request_serializer=fr__api_dot_v1_dot_gallery__pb2.UpdateSubjectRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_gallery__pb2.UpdateSubjectResponse.FromString,
                 _registered_method=True)
         self.GetTemplate = channel.unary_unary(
                 '/fr_api.v1.GalleryService/GetTemplate',
@@ -152,6 +162,14 @@ class GalleryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateGallery(self, request, context):
+        """Changes the name, the end or the retention of a gallery, all in one step of its version; done twice it is the same as
+        once. A gallery that has expired is open again with a later end, or with none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteGallery(self, request, context):
         """Deletes a gallery with its subjects and templates.
         """
@@ -204,6 +222,14 @@ class GalleryServiceServicer:
 
     def ListSubjects(self, request, context):
         """Lists the subjects of a gallery, in the order of their ids.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateSubject(self, request, context):
+        """Changes the name or the metadata of a subject, which searches and their filters see in one step of the gallery's
+        version; done twice it is the same as once. It is also done where the gallery has expired.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -278,6 +304,11 @@ def add_GalleryServiceServicer_to_server(servicer, server):
                     request_deserializer=fr__api_dot_v1_dot_gallery__pb2.ListGalleriesRequest.FromString,
                     response_serializer=fr__api_dot_v1_dot_gallery__pb2.ListGalleriesResponse.SerializeToString,
             ),
+            'UpdateGallery': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateGallery,
+                    request_deserializer=fr__api_dot_v1_dot_gallery__pb2.UpdateGalleryRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_gallery__pb2.UpdateGalleryResponse.SerializeToString,
+            ),
             'DeleteGallery': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteGallery,
                     request_deserializer=fr__api_dot_v1_dot_gallery__pb2.DeleteGalleryRequest.FromString,
@@ -317,6 +348,11 @@ def add_GalleryServiceServicer_to_server(servicer, server):
                     servicer.ListSubjects,
                     request_deserializer=fr__api_dot_v1_dot_gallery__pb2.ListSubjectsRequest.FromString,
                     response_serializer=fr__api_dot_v1_dot_gallery__pb2.ListSubjectsResponse.SerializeToString,
+            ),
+            'UpdateSubject': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateSubject,
+                    request_deserializer=fr__api_dot_v1_dot_gallery__pb2.UpdateSubjectRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_gallery__pb2.UpdateSubjectResponse.SerializeToString,
             ),
             'GetTemplate': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTemplate,
@@ -436,6 +472,33 @@ class GalleryService:
             '/fr_api.v1.GalleryService/ListGalleries',
             fr__api_dot_v1_dot_gallery__pb2.ListGalleriesRequest.SerializeToString,
             fr__api_dot_v1_dot_gallery__pb2.ListGalleriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateGallery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fr_api.v1.GalleryService/UpdateGallery',
+            fr__api_dot_v1_dot_gallery__pb2.UpdateGalleryRequest.SerializeToString,
+            fr__api_dot_v1_dot_gallery__pb2.UpdateGalleryResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -652,6 +715,33 @@ class GalleryService:
             '/fr_api.v1.GalleryService/ListSubjects',
             fr__api_dot_v1_dot_gallery__pb2.ListSubjectsRequest.SerializeToString,
             fr__api_dot_v1_dot_gallery__pb2.ListSubjectsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateSubject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fr_api.v1.GalleryService/UpdateSubject',
+            fr__api_dot_v1_dot_gallery__pb2.UpdateSubjectRequest.SerializeToString,
+            fr__api_dot_v1_dot_gallery__pb2.UpdateSubjectResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,10 @@ class GalleryServiceStub:
     """Describes a gallery."""
     ListGalleries: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.ListGalleriesRequest, _gallery_pb2.ListGalleriesResponse]
     """Lists the galleries, in the order of their ids."""
+    UpdateGallery: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.UpdateGalleryRequest, _gallery_pb2.UpdateGalleryResponse]
+    """Changes the name, the end or the retention of a gallery, all in one step of its version; done twice it is the same as
+    once. A gallery that has expired is open again with a later end, or with none.
+    """
     DeleteGallery: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.DeleteGalleryRequest, _gallery_pb2.DeleteGalleryResponse]
     """Deletes a gallery with its subjects and templates."""
     Enrol: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.EnrolRequest, _gallery_pb2.EnrolResponse]
@@ -57,6 +61,10 @@ class GalleryServiceStub:
     """Describes a subject and its templates."""
     ListSubjects: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.ListSubjectsRequest, _gallery_pb2.ListSubjectsResponse]
     """Lists the subjects of a gallery, in the order of their ids."""
+    UpdateSubject: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.UpdateSubjectRequest, _gallery_pb2.UpdateSubjectResponse]
+    """Changes the name or the metadata of a subject, which searches and their filters see in one step of the gallery's
+    version; done twice it is the same as once. It is also done where the gallery has expired.
+    """
     GetTemplate: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.GetTemplateRequest, _gallery_pb2.GetTemplateResponse]
     """Reads a template with everything that is kept of it: for the person whom it is of, and for whoever examines a lead."""
     DeleteSubject: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.DeleteSubjectRequest, _gallery_pb2.DeleteSubjectResponse]
@@ -87,6 +95,10 @@ class GalleryServiceAsyncStub(GalleryServiceStub):
     """Describes a gallery."""
     ListGalleries: _aio.UnaryUnaryMultiCallable[_gallery_pb2.ListGalleriesRequest, _gallery_pb2.ListGalleriesResponse]  # type: ignore[assignment]
     """Lists the galleries, in the order of their ids."""
+    UpdateGallery: _aio.UnaryUnaryMultiCallable[_gallery_pb2.UpdateGalleryRequest, _gallery_pb2.UpdateGalleryResponse]  # type: ignore[assignment]
+    """Changes the name, the end or the retention of a gallery, all in one step of its version; done twice it is the same as
+    once. A gallery that has expired is open again with a later end, or with none.
+    """
     DeleteGallery: _aio.UnaryUnaryMultiCallable[_gallery_pb2.DeleteGalleryRequest, _gallery_pb2.DeleteGalleryResponse]  # type: ignore[assignment]
     """Deletes a gallery with its subjects and templates."""
     Enrol: _aio.UnaryUnaryMultiCallable[_gallery_pb2.EnrolRequest, _gallery_pb2.EnrolResponse]  # type: ignore[assignment]
@@ -105,6 +117,10 @@ class GalleryServiceAsyncStub(GalleryServiceStub):
     """Describes a subject and its templates."""
     ListSubjects: _aio.UnaryUnaryMultiCallable[_gallery_pb2.ListSubjectsRequest, _gallery_pb2.ListSubjectsResponse]  # type: ignore[assignment]
     """Lists the subjects of a gallery, in the order of their ids."""
+    UpdateSubject: _aio.UnaryUnaryMultiCallable[_gallery_pb2.UpdateSubjectRequest, _gallery_pb2.UpdateSubjectResponse]  # type: ignore[assignment]
+    """Changes the name or the metadata of a subject, which searches and their filters see in one step of the gallery's
+    version; done twice it is the same as once. It is also done where the gallery has expired.
+    """
     GetTemplate: _aio.UnaryUnaryMultiCallable[_gallery_pb2.GetTemplateRequest, _gallery_pb2.GetTemplateResponse]  # type: ignore[assignment]
     """Reads a template with everything that is kept of it: for the person whom it is of, and for whoever examines a lead."""
     DeleteSubject: _aio.UnaryUnaryMultiCallable[_gallery_pb2.DeleteSubjectRequest, _gallery_pb2.DeleteSubjectResponse]  # type: ignore[assignment]
@@ -150,6 +166,16 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gallery_pb2.ListGalleriesResponse, _abc.Awaitable[_gallery_pb2.ListGalleriesResponse]]:
         """Lists the galleries, in the order of their ids."""
+
+    @_abc_1.abstractmethod
+    def UpdateGallery(
+        self,
+        request: _gallery_pb2.UpdateGalleryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gallery_pb2.UpdateGalleryResponse, _abc.Awaitable[_gallery_pb2.UpdateGalleryResponse]]:
+        """Changes the name, the end or the retention of a gallery, all in one step of its version; done twice it is the same as
+        once. A gallery that has expired is open again with a later end, or with none.
+        """
 
     @_abc_1.abstractmethod
     def DeleteGallery(
@@ -216,6 +242,16 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gallery_pb2.ListSubjectsResponse, _abc.Awaitable[_gallery_pb2.ListSubjectsResponse]]:
         """Lists the subjects of a gallery, in the order of their ids."""
+
+    @_abc_1.abstractmethod
+    def UpdateSubject(
+        self,
+        request: _gallery_pb2.UpdateSubjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gallery_pb2.UpdateSubjectResponse, _abc.Awaitable[_gallery_pb2.UpdateSubjectResponse]]:
+        """Changes the name or the metadata of a subject, which searches and their filters see in one step of the gallery's
+        version; done twice it is the same as once. It is also done where the gallery has expired.
+        """
 
     @_abc_1.abstractmethod
     def GetTemplate(

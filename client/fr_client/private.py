@@ -1,8 +1,9 @@
-"""Files about persons that a command writes: for their owner alone, and whole or not there."""
+"""Files about persons that a command writes: for their owner alone."""
 
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +11,24 @@ from pathlib import Path
 from typing import BinaryIO
 
 
+def private_opener(path: str, flags: int) -> int:
+    """Open a file for its owner alone, for `open(..., opener=private_opener)`; one that was there is made so first.
+
+    Pipes and devices stay as they are.
+    """
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.fchmod(descriptor, 0o600)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
 @contextmanager
 def private_file(target: Path, *, replace: bool) -> Iterator[BinaryIO]:
-    """Write a file of mode 0600, which gets its name when the block ends well.
+    """Write a file of mode 0600 that is whole or not there: it gets its name when the block ends well.
 
     Until then it lies beside it as `.fr-*.part`; a process that is killed leaves that one.
 

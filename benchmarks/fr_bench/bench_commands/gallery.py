@@ -1,0 +1,33 @@
+"""`fr bench gallery`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fr_bench.bench_commands.options import JsonOption, OutOption
+from fr_bench.bench_commands.telling import command_line, results_folder, tell_step
+from fr_bench.cli import MISSED, errors_to_stderr
+
+
+def gallery(
+    n: Annotated[int, typer.Option("--n", min=1, help="Embeddings to enrol: random, seeded.")] = 100_000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the embeddings.")] = 1,
+    bar: Annotated[bool, typer.Option("--bar/--no-bar", help="Exit status 1 if a bar is missed.")] = False,
+    as_json: JsonOption = False,
+    out: OutOption = None,
+) -> None:
+    """Measure a gallery's life on a server: durable enrolment through a stream, and the start with all of it."""
+    with errors_to_stderr():
+        from fr_bench.speed.life import bench_gallery
+        from fr_bench.speed.life_report import life_json, life_text, missed, write_life
+
+        report = bench_gallery(n, seed, tell_step)
+        typer.echo(life_json(report) if as_json else life_text(report), nl=False)
+        folder = results_folder(out)
+        if folder is not None:
+            for path in write_life(report, folder, command_line()):
+                typer.echo(f"written: {path}", err=True)
+        if bar and missed(report):
+            raise typer.Exit(MISSED)

@@ -1,0 +1,182 @@
+"""`fr bench serve`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from fr_bench.bench_commands.options import (
+    BarOption,
+    Detection,
+    DetectionOption,
+    DeviceOption,
+    JsonOption,
+    LanesOption,
+    NumberOption,
+    OutOption,
+    PackOption,
+    PeerOption,
+    PhotosOption,
+    Precision,
+    PrecisionOption,
+    RepeatOption,
+    TestdataOption,
+    ThreadsOption,
+    bar_of,
+    engine_settings,
+)
+from fr_bench.bench_commands.telling import tell, tell_round
+from fr_bench.cli import errors_to_stderr
+
+
+class MethodName(StrEnum):
+    """What is asked of the server."""
+
+    EMBED = "embed"
+    DETECT = "detect"
+    SEARCH = "search"
+
+
+class Mode(StrEnum):
+    """How the load is made."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+
+
+def serve(
+    photos: PhotosOption = None,
+    number: NumberOption = 0,
+    testdata: TestdataOption = None,
+    server: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="A server that runs already [default: start one]")
+    ] = None,
+    method: Annotated[MethodName, typer.Option(help="What is asked of it.")] = MethodName.EMBED,
+    mode: Annotated[
+        Mode,
+        typer.Option(help="closed: so many calls at once; open: calls arrive at a rate, whatever becomes of them."),
+    ] = Mode.CLOSED,
+    concurrency: Annotated[int, typer.Option(min=1, help="Calls at once of the closed loop.")] = 8,
+    rate: Annotated[
+        float | None, typer.Option(metavar="CALLS/S", min=0.001, help="Arrivals of the open loop, a Poisson process.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Length of an open loop.")] = 30.0,
+    deadline: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.001, help="An open loop's answer later than this is not good.")
+    ] = 2.0,
+    sweep: Annotated[
+        str | None, typer.Option(metavar="LOAD,LOAD,...", help="Then one point for each load: calls at once, or rates.")
+    ] = None,
+    overload: Annotated[
+        float | None,
+        typer.Option(metavar="TIMES", min=0.1, help="Then an open loop at so many times the peak of the closed loop."),
+    ] = None,
+    ratio_to_pipeline: Annotated[
+        bool, typer.Option("--ratio-to-pipeline", help="Measure the same engine in this process too, in turn.")
+    ] = False,
+    generators: Annotated[int, typer.Option(min=1, help="Processes that send.")] = 1,
+    channels: Annotated[
+        int, typer.Option(min=0, help="Connections of each; 0 for 2, or 4 for each of --frontends.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the arrivals and of the gallery.")] = 1,
+    gallery_size: Annotated[int, typer.Option(min=1, help="Templates of the gallery that is searched.")] = 1000,
+    frontends: Annotated[
+        int | None, typer.Option(min=0, help="Processes of our server that answer calls (server.frontends).")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Of our server; may be repeated.")
+    ] = None,
+    batches: Annotated[
+        bool, typer.Option("--batches", help="Let our server serve metrics, and read the sizes of its batches.")
+    ] = False,
+    metrics_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Read them from the metrics of the server named by --server.")
+    ] = None,
+    pack: PackOption = "buffalo_s",
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = Precision.FASTEST,
+    detection: DetectionOption = Detection.FAST,
+    threads: ThreadsOption = 0,
+    lanes: LanesOption = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Photos at a time; 0 lets the server choose.")] = 0,
+    repeat: RepeatOption = 5,
+    peer: PeerOption = None,
+    bar: BarOption = None,
+    as_json: JsonOption = False,
+    out: OutOption = None,
+) -> None:
+    """Measure a server under load over gRPC: photos per second, latencies, what it refuses, and its memory."""
+    if (mode is Mode.OPEN) != (rate is not None):
+        raise typer.BadParameter("--rate is for --mode open, which needs it.", param_hint="--rate")
+    if overload is not None and mode is Mode.OPEN:
+        raise typer.BadParameter("--overload finds its peak with --mode closed.", param_hint="--overload")
+    if ratio_to_pipeline and mode is Mode.OPEN:
+        raise typer.BadParameter("The peak of a server is found with --mode closed.", param_hint="--ratio-to-pipeline")
+    if server is not None and (settings or batches or frontends is not None):
+        raise typer.BadParameter(
+            "--set, --batches and --frontends are for a server that is started here; --metrics-url is for another.",
+            param_hint="--server",
+        )
+    engine_options = (pack, device, precision, detection, threads, lanes, workers)
+    if server is not None and engine_options != ("buffalo_s", "auto", Precision.FASTEST, Detection.FAST, 0, 0, 0):
+        raise typer.BadParameter(
+            "A server that runs already has its pack, device, precision, detection, threads, lanes and workers.",
+            param_hint="--server",
+        )
+    if ratio_to_pipeline and any(setting.startswith(("model.", "batching.")) for setting in settings or ()):
+        raise typer.BadParameter(
+            "The pipeline in this process would not have these settings; give --lanes, --workers and the like.",
+            param_hint="--ratio-to-pipeline",
+        )
+    if server is None and metrics_url is not None:
+        raise typer.BadParameter(
+            "It goes with --server; a server of our own takes --batches.", param_hint="--metrics-url"
+        )
+    loads = _loads(sweep)
+    with errors_to_stderr():
+        from fr_bench.speed.serve import ServeOrder, bench_serve
+        from fr_bench.speed.values import LoadSettings
+        from fr_bench.speed.workload import read_photos
+
+        load = LoadSettings(
+            str(method),
+            str(mode),
+            concurrency,
+            rate,
+            seconds,
+            deadline,
+            generators,
+            channels or max(2, 4 * (frontends or 0)),
+            seed,
+            gallery_size if method is MethodName.SEARCH else None,
+            frontends,
+            tuple(part for setting in settings or () for part in ("--set", setting)),
+        )
+        order = ServeOrder(
+            engine=engine_settings(pack, device, precision, detection, threads, lanes, workers),
+            load=load,
+            address=server,
+            repeat=repeat,
+            peer=None if peer is None else str(peer),
+            with_pipeline=ratio_to_pipeline,
+            sweep=loads,
+            overload=overload,
+            with_batches=batches,
+            metrics_url=metrics_url,
+            bar=bar_of(bar),
+        )
+        report = bench_serve(order, read_photos(photos or ["lfw"], number, testdata), tell_round)
+        tell(report, as_json, out)
+
+
+def _loads(text: str | None) -> tuple[float, ...]:
+    """The loads of a sweep, such as "1,2,4"."""
+    try:
+        loads = tuple(float(part) for part in text.split(",")) if text else ()
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no list of loads, such as 1,2,4.", param_hint="--sweep") from error
+    if not all(0 < load < float("inf") for load in loads):
+        raise typer.BadParameter("Each load must be above 0.", param_hint="--sweep")
+    return loads

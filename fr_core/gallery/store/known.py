@@ -1,0 +1,54 @@
+"""What callers name by ids, found in a snapshot or refused; what can be no id is not even asked for."""
+
+from __future__ import annotations
+
+from fr_core.errors import UnknownGallery, UnknownSubject, UnknownTemplate
+from fr_core.gallery.checks import is_gallery_id, is_subject_id, is_template_id
+from fr_core.gallery.store.protocol import GalleryRow, Snapshot, Transaction
+from fr_core.gallery.values import KeptTemplate, Subject
+
+
+def known_gallery(snapshot: Snapshot, gallery_id: str) -> GalleryRow:
+    """Return a gallery; raises `UnknownGallery`."""
+    row = snapshot.gallery(gallery_id) if is_gallery_id(gallery_id) else None
+    if row is None:
+        raise UnknownGallery("There is no gallery of that id.")
+    return row
+
+
+def known_subject(snapshot: Snapshot, gallery_no: int, subject_id: str) -> Subject:
+    """Return a subject of a gallery; raises `UnknownSubject`."""
+    subject = snapshot.subject(gallery_no, subject_id) if is_subject_id(subject_id) else None
+    if subject is None:
+        raise _unknown_subject()
+    return subject
+
+
+def known_subject_no(snapshot: Snapshot, gallery_no: int, subject_id: str) -> int:
+    """Return the number of a subject of a gallery; raises `UnknownSubject`."""
+    subject_no = snapshot.subject_no(gallery_no, subject_id) if is_subject_id(subject_id) else None
+    if subject_no is None:
+        raise _unknown_subject()
+    return subject_no
+
+
+def known_template(snapshot: Snapshot, gallery_no: int, template_id: int) -> KeptTemplate:
+    """Return a template of a gallery with all that is kept of it; raises `UnknownTemplate`."""
+    kept = snapshot.template(gallery_no, template_id) if is_template_id(template_id) else None
+    if kept is None:
+        raise _unknown_template()
+    return kept
+
+
+def delete_known_template(transaction: Transaction, gallery_no: int, template_id: int) -> None:
+    """Delete a template of a gallery; raises `UnknownTemplate`."""
+    if not is_template_id(template_id) or not transaction.delete_template(gallery_no, template_id):
+        raise _unknown_template()
+
+
+def _unknown_subject() -> UnknownSubject:
+    return UnknownSubject("The gallery holds no subject of that id.")
+
+
+def _unknown_template() -> UnknownTemplate:
+    return UnknownTemplate("The gallery holds no template of that id.")

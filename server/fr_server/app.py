@@ -1,0 +1,268 @@
+"""A server: it listens, makes its galleries ready, answers calls, and drains."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from fr_api.v1 import gallery_pb2, gallery_pb2_grpc, recognition_pb2, recognition_pb2_grpc, server_pb2, server_pb2_grpc
+from fr_core.engine import Engine, photos_at_once
+from fr_core.errors import AddressUnavailable, NotReady, ShuttingDown
+from fr_server.address import address_of
+from fr_server.config import Config
+from fr_server.convert.server import server_info
+from fr_server.interceptors.admission import Admission
+from fr_server.interceptors.boundary import Boundary
+from fr_server.services.gallery import GalleryService
+from fr_server.services.gallery_calls import GalleryCalls
+from fr_server.services.probes import Probes
+from fr_server.services.recognition import RecognitionService
+from fr_server.services.server import ServerService
+from fr_server.telemetry.logs import describe
+from fr_server.telemetry.open import Telemetry
+from fr_server.work import Work
+
+log = logging.getLogger("fr_server")
+
+SERVICES = (
+    recognition_pb2.DESCRIPTOR.services_by_name["RecognitionService"].full_name,
+    gallery_pb2.DESCRIPTOR.services_by_name["GalleryService"].full_name,
+    server_pb2.DESCRIPTOR.services_by_name["ServerService"].full_name,
+)
+
+# A message holds two photos at most (Compare). Room for twice as much, so that a photo that is somewhat too large is
+# refused by the server, with a reason, rather than by gRPC without one.
+MESSAGE_PHOTOS = 4
+MESSAGE_EXTRA_BYTES = 1024 * 1024
+
+# Whoever got the last answers may call again at once. gRPC would cancel what it has received and not yet handed over.
+_LAST_REFUSALS_S = 0.25
+# For answers that are on their way when the last call has ended.
+_LAST_WORDS_S = 0.5
+# Calls that have arrived and wait for the event loop to refuse or admit them; some hundred bytes each.
+_MAX_PENDING = 100_000
+# A client that vanished without a word is noticed after both, and its calls end.
+_KEEPALIVE_MS, _KEEPALIVE_TIMEOUT_MS = 60_000, 20_000
+
+
+Load = Callable[[Callable[[], None]], None]
+"""Makes galleries ready, and calls its argument all the while; what that raises ends it."""
+
+
+class Server(Protocol):
+    """What `main.run` runs: an `App`, or several in processes of their own."""
+
+    config: Config
+    engine: Engine
+    port: int
+
+    async def start(self) -> None:
+        """Listen and answer calls; `port` is then the port that is listened on."""
+        ...
+
+    def give_up(self) -> None:
+        """Let `start` raise `ShuttingDown` soon, if it has not ended."""
+        ...
+
+    async def broken(self) -> None:
+        """Wait, as long as the server can go on; then raise why it cannot."""
+        ...
+
+    async def stop(self) -> None:
+        """Refuse new calls, let those in work end within `server.drain_s`, then close everything."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one process does of a server that has several.
+
+    Attributes:
+        port: that all of them listen on.
+        max_in_flight: as `server.max_in_flight`, for this one.
+        workers: as `model.workers`, for this one; never 0.
+    """
+
+    port: int
+    max_in_flight: int
+    workers: int
+
+
+class App:
+    """A server: `start`, then `stop`, within one event loop. It owns what it is given, and closes it.
+
+    Args:
+        config: of the server.
+        engine: analyses photos.
+        galleries: are searched.
+        telemetry: is told of both; None = nobody is.
+        part: of the server; None = all of it.
+        load: makes the galleries ready; None = they are.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        engine: Engine,
+        galleries: GalleryCalls,
+        telemetry: Telemetry | None = None,
+        part: Part | None = None,
+        load: Load | None = None,
+    ) -> None:
+        self.config = config
+        self.engine = engine
+        self.galleries = galleries
+        self.telemetry = telemetry or Telemetry()
+        self.telemetry.running_on(engine.device, engine.pack.name)
+        self.port = 0
+        self._shares_port = part is not None
+        self._part = part or Part(
+            config.server.port, config.server.max_in_flight, config.model.workers or photos_at_once(engine.device)
+        )
+        self._load = load
+        self._given_up = False
+        self._admission = Admission(self._part.max_in_flight)
+        self._health = health.aio.HealthServicer()
+        self._work: Work | None = None
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen, then read the galleries; until this returns calls are refused. `port` is that which is listened on.
+
+        Raises:
+            AddressUnavailable: the address cannot be listened on.
+            StoreCorrupt, StoreFailed: the galleries cannot be read.
+            ShuttingDown: the server was told to stop before it was ready.
+        """
+        if self._load is not None:
+            self._admission.refuse(NotReady("The server is reading its galleries."))
+        self._work = Work(self._part.workers)
+        await asyncio.to_thread(self.telemetry.start)
+        self._server = grpc.aio.server(
+            interceptors=(Boundary(self.telemetry.listener), self._admission),
+            options=(
+                (
+                    "grpc.max_receive_message_length",
+                    self.config.images.max_bytes * MESSAGE_PHOTOS + MESSAGE_EXTRA_BYTES,
+                ),
+                ("grpc.max_send_message_length", -1),
+                # gRPC cancels what comes beyond these, without a reason; we refuse, with one.
+                ("grpc.server.max_pending_requests", _MAX_PENDING),
+                ("grpc.server.max_pending_requests_hard_limit", _MAX_PENDING),
+                ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+                ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+                ("grpc.so_reuseport", int(self._shares_port)),  # else a second server would silently share the port
+            ),
+        )
+        self._add_services(self._server, self._work)
+        address = address_of(self.config.server.host, self._part.port)
+        try:
+            self.port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise AddressUnavailable(f"The server cannot listen on {address}.", address=address) from error
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self._server.start()
+        if self._load is not None:
+            await asyncio.to_thread(self._load, self._require_going_on)
+            self._admission.admit()
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        loop = asyncio.get_running_loop()
+
+        def tell() -> None:
+            asyncio.run_coroutine_threadsafe(self._lost_device(), loop).add_done_callback(_log_failure)
+
+        self.engine.lifeline.watch(tell)
+
+    def give_up(self) -> None:
+        """As `Server.give_up`."""
+        self._given_up = True
+
+    async def broken(self) -> None:
+        """As `Server.broken`: a server in one process goes on until it is told to stop."""
+        await asyncio.Event().wait()
+
+    async def stop(self) -> None:
+        """As `Server.stop`."""
+        async with contextlib.AsyncExitStack() as closing:  # whatever fails, the rest is closed
+            for close in (self.telemetry.close, self.galleries.close, self.engine.close):
+                closing.push_async_callback(asyncio.to_thread, close)
+            await self._drain()
+
+    async def _drain(self) -> None:
+        if self._server is not None and self._work is not None:
+            self._admission.refuse(ShuttingDown("The server is shutting down."))
+            self._work.draining.set()
+            await self._health.enter_graceful_shutdown()
+            self.telemetry.serving(False)
+            # Not `stop(drain_s)`: whoever watches the health holds a call open for ever.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._admission.idle.wait(), self.config.server.drain_s)
+            await asyncio.sleep(_LAST_REFUSALS_S)
+            await self._server.stop(_LAST_WORDS_S)
+            await asyncio.to_thread(self._work.close)
+
+    def _require_going_on(self) -> None:
+        if self._given_up:
+            raise ShuttingDown("The server is shutting down.")
+
+    async def _lost_device(self) -> None:
+        log_lost_device(self.engine)
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+
+    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus.ValueType) -> None:
+        for service in ("", *SERVICES):
+            await self._health.set(service, status)
+        self.telemetry.serving(status == health_pb2.HealthCheckResponse.SERVING)
+
+    def _add_services(self, server: grpc.aio.Server, work: Work) -> None:
+        window, threshold = self.config.server.stream_window, self.engine.pack.thresholds.similarity
+        probes = Probes(self.engine.pipeline, work)
+        recognition_pb2_grpc.add_RecognitionServiceServicer_to_server(
+            RecognitionService(probes, work, threshold, window), server
+        )
+        gallery_pb2_grpc.add_GalleryServiceServicer_to_server(
+            GalleryService(self.galleries, probes, work, self.config.quality, threshold, window), server
+        )
+        server_pb2_grpc.add_ServerServiceServicer_to_server(
+            ServerService(server_info(self.config, self.engine)), server
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        if self.config.server.reflection:
+            names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, server)
+
+
+def _log_failure(done: Future[None]) -> None:
+    """Log what nobody waits for."""
+    error = None if done.cancelled() else done.exception()
+    if error is not None:
+        log.error("The health could not be set: %s", describe(error))
+
+
+def log_lost_device(engine: Engine) -> None:
+    """Log that a device of an engine was lost, and to what, where that is known."""
+    cause = engine.lifeline.cause
+    log.error(
+        "The device %s was lost: every call that needs it fails until a restart%s",
+        engine.device.active,
+        "" if cause is None else f"; {describe(cause)}",
+    )
+
+
+async def until(told_to_stop: asyncio.Event, other: asyncio.Future[None]) -> None:
+    """Wait until told to stop, or until `other` ends; raises what it ends with."""
+    told = asyncio.ensure_future(told_to_stop.wait())
+    waiting: set[asyncio.Future[Any]] = {told, other}
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    if other.done():
+        other.result()

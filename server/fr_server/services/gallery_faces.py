@@ -1,0 +1,158 @@
+"""The faces of a call: read, then enrolled into a gallery or searched for in it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import nullcontext
+
+from fr_api.v1 import gallery_pb2
+from fr_core.errors import FrError, InvalidTopK, MissingField
+from fr_core.gallery.checks import require_display_name, require_metadata, require_subject_id
+from fr_core.gallery.query import ScoreFusion
+from fr_core.gallery.search.filters import names_many
+from fr_core.gallery.values import Enrolled, Enrolment, GalleryInfo, NewTemplate
+from fr_core.quality.assess import QualityLimits, require_enrollable
+from fr_server.convert.common import face_policy, sent_threshold
+from fr_server.convert.embeddings import embeddings_response, enrolments
+from fr_server.convert.gallery import (
+    MAX_SIMILAR,
+    SearchedFace,
+    enrol_response,
+    fusion,
+    search_response,
+    similar_threshold,
+    subject_filter,
+    top_k,
+)
+from fr_server.interceptors.boundary import as_item_error
+from fr_server.services.gallery_calls import GalleryCalls
+from fr_server.services.probes import ProbeFace, Probes
+from fr_server.work import Work
+
+# Candidates of all faces of one answer, so that its size stays within what clients and memory hold.
+MAX_CANDIDATES = 10_000
+
+
+class GalleryFaces:
+    """Enrols faces into galleries, and searches for them.
+
+    Args:
+        galleries: hold the templates.
+        probes: make templates of photos.
+        work: runs what blocks.
+        quality_limits: of faces that are enrolled.
+        threshold: the default of the model of `probes`, in [-1, 1].
+    """
+
+    def __init__(
+        self,
+        galleries: GalleryCalls,
+        probes: Probes,
+        work: Work,
+        quality_limits: QualityLimits,
+        threshold: float,
+    ) -> None:
+        self._galleries = galleries
+        self._probes = probes
+        self._work = work
+        self._quality_limits = quality_limits
+        self._default_threshold = threshold
+        self._turn = asyncio.Lock()  # here, and not only in the core: who waits for a turn must hold no thread
+
+    async def threshold(self, request: gallery_pb2.FindDuplicatesRequest | gallery_pb2.ClusterGalleryRequest) -> float:
+        """Return the threshold of a request, the default where it has none.
+
+        Raises:
+            InvalidThreshold: it is out of range.
+            UnknownGallery, MissingField: there is no default for the gallery.
+        """
+        sent = sent_threshold(request)
+        if sent is not None:
+            return sent
+        info = await self._work.storage(self._galleries.get, request.gallery_id)
+        return self._default_for(info, "threshold")
+
+    async def enrol(self, request: gallery_pb2.EnrolRequest) -> gallery_pb2.EnrolResponse:
+        """Enrol one face; raises what `Probes.read` and `Galleries.enrol` raise, and refuses what no gallery holds."""
+        policy = face_policy(request.several_faces, allow_all=False)
+        # Before the work on the photo rather than after it.
+        require_subject_id(request.subject_id)
+        require_display_name(request.display_name)
+        require_metadata(request.metadata)
+        threshold = similar_threshold(request)
+        info = await self._work.storage(self._galleries.get, request.gallery_id)
+        if request.report_similar and threshold is None:
+            threshold = self._default_for(info, "similar_threshold")
+        (face,) = await self._probes.read(request.face, "face", policy, info.model, info.embedding_size)
+        quality: float | None = None
+        if face.face is not None:
+            require_enrollable(face.face.quality, self._quality_limits)
+            quality = face.face.quality.score
+        photo = request.face.image.data if info.keeps_photos and face.face is not None else None
+        enrolment = Enrolment(
+            subject_id=request.subject_id,
+            template=NewTemplate(face.embedding, face.image_sha256, quality, photo),
+            display_name=request.display_name,
+            metadata=dict(request.metadata),
+        )
+        enrolled = await self._work.storage(self._galleries.enrol, request.gallery_id, enrolment)
+        if not request.report_similar or threshold is None:
+            return enrol_response(enrolled, face.face)
+        # Afterwards: of two that are enrolled at the same time, one at least finds the other. One more is asked for,
+        # since the subject is found too.
+        arguments = (request.gallery_id, face.embedding, MAX_SIMILAR + 1, threshold, True, ScoreFusion.MAX, None)
+        try:
+            return enrol_response(enrolled, face.face, await self._work.storage(self._galleries.search, *arguments))
+        except Exception as error:  # noqa: BLE001 - the face is stored: an error would have it sent, and stored, again
+            as_item_error(error)  # counts it, and logs a defect
+            response = enrol_response(enrolled, face.face)
+            response.similar_unknown = True
+            return response
+
+    async def enrol_embeddings(
+        self, request: gallery_pb2.EnrolEmbeddingsRequest
+    ) -> gallery_pb2.EnrolEmbeddingsResponse:
+        """Enrol embeddings, each kept or refused by itself; raises what `Galleries.enrol_many` raises."""
+        info = await self._work.storage(self._galleries.get, request.gallery_id)
+
+        def enrol() -> tuple[Enrolled | FrError, ...]:
+            return self._galleries.enrol_many(request.gallery_id, enrolments(request, info))
+
+        outcomes = await self._work.storage(enrol)
+        for outcome in outcomes:
+            if isinstance(outcome, FrError):
+                as_item_error(outcome)  # counts it
+        return embeddings_response(outcomes)
+
+    async def search(self, request: gallery_pb2.SearchRequest) -> gallery_pb2.SearchResponse:
+        """Search for every face of a probe; raises what `Probes.read` and `Galleries.search` raise."""
+        policy = face_policy(request.several_faces, allow_all=True)
+        k = top_k(request)
+        sent = sent_threshold(request)
+        fused_by, among = fusion(request), subject_filter(request)
+        info = await self._work.storage(self._galleries.get, request.gallery_id)
+        threshold = self._default_for(info, "threshold") if sent is None else sent
+        faces = await self._probes.read(request.probe, "probe", policy, info.model, info.embedding_size)
+        if len(faces) * k > MAX_CANDIDATES:
+            raise InvalidTopK(
+                f"{len(faces)} faces with top_k {k} make more than {MAX_CANDIDATES} candidates in one answer.",
+                limit=str(MAX_CANDIDATES),
+            )
+
+        def search(face: ProbeFace) -> SearchedFace:
+            found = self._galleries.search(
+                request.gallery_id, face.embedding, k, threshold, request.only_above_threshold, fused_by, among
+            )
+            return SearchedFace(face.face, found)
+
+        async with self._turn if among is not None and names_many(among) else nullcontext():
+            searched = [await self._work.storage(search, face) for face in faces]
+        return await self._work.storage(search_response, searched)
+
+    def _default_for(self, info: GalleryInfo, field: str) -> float:
+        if info.model != self._probes.pipeline.model:
+            raise MissingField(
+                "The gallery is of another model than this server's, so there is no default threshold for it.",
+                field=field,
+            )
+        return self._default_threshold
