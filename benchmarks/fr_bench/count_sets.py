@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fr_bench.photos import CountedFaces, Photos
 from fr_bench.values import Measure, Outcome
 from fr_core.errors import InputRefused
 from fr_core.imaging import KNOWN_FORMATS, ImageLimits, decode
 from fr_core.scoring.intervals import rate
 from fr_datasets.values import CountedPhoto, CountedSet
+from fr_evaluation.photos import CountedFaces, Photos
 
 # The set holds one file of 29 million pixels, and formats that a server does not accept unless it is told to.
 WIDE_LIMITS = ImageLimits(max_bytes=64 * 1024 * 1024, max_pixels=40_000_000, formats=tuple(sorted(KNOWN_FORMATS)))

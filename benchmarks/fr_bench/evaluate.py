@@ -15,11 +15,11 @@ from fr_bench import bars
 from fr_bench.count_sets import GroupEvaluation, NonfaceEvaluation, OddFormatsEvaluation
 from fr_bench.names import SetName
 from fr_bench.pair_sets import PairEvaluation
-from fr_bench.photos import Photos
-from fr_bench.pick import largest, most_central
 from fr_bench.values import Bar, Machine, Outcome, Report, SetReport
 from fr_core.engine import Engine
 from fr_datasets import celeba_wild, deepface, groups, lfw, nonface, odd_formats
+from fr_evaluation.photos import Photos
+from fr_evaluation.pick import largest, most_central
 
 # Called with the set, and the numbers of its photos that are done and that there are.
 OnSetProgress = Callable[[SetName, int, int], None]

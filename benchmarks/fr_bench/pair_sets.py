@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from fr_bench.photos import Photos
-from fr_bench.pick import Pick
 from fr_bench.values import Measure, Outcome
 from fr_core.scoring.intervals import rate
 from fr_core.scoring.verification import (
@@ -21,29 +17,13 @@ from fr_core.scoring.verification import (
     threshold_at_fmr,
 )
 from fr_core.types import Embedding
-from fr_datasets.values import PairSet, PeopleSet, VerificationPair
-
-F64 = npt.NDArray[np.float64]
+from fr_datasets.values import PairSet, PeopleSet
+from fr_evaluation.compare import ComparedPairs, compare
+from fr_evaluation.photos import Photos
+from fr_evaluation.pick import Pick
 
 # False match rates whose thresholds are printed, where there are enough pairs of different people to show them.
 TARGET_FMRS = (1e-3, 1e-4, 1e-5)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ScoredPairs:
-    """The pairs of a set after comparison.
-
-    Attributes:
-        similarities: f64[n] in [-1, 1], of the pairs that could be compared.
-        mated: bool[n].
-        folds: i64[n]; 0 for pairs without a fold.
-        failed: the pairs of which a photo shows no face.
-    """
-
-    similarities: F64
-    mated: npt.NDArray[np.bool_]
-    folds: npt.NDArray[np.int64]
-    failed: tuple[VerificationPair, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +51,12 @@ class PairEvaluation:
         embedded = photos.embed([*self.pairs.photos, *firsts])
         chosen = {path: self.pick(photo) for path, photo in embedded.items()}
         embeddings = {path: None if face is None else face.embedding for path, face in chosen.items()}
-        scored = score(self.pairs.pairs, embeddings)
-        measures = [*_accuracy(scored), *_faceless(self.pairs.photos, embeddings), *_at_default(scored, threshold)]
+        compared = compare(self.pairs.pairs, embeddings)
+        measures = [
+            *_accuracy(compared),
+            *_faceless(self.pairs.photos, embeddings),
+            *_at_default(compared, threshold),
+        ]
         notes = [
             f"{path.name}: {photo.refusal or 'no face found'}."
             for path, photo in embedded.items()
@@ -86,32 +70,13 @@ class PairEvaluation:
         return (Outcome(self.pairs.name, tuple(measures), tuple(notes)),)
 
 
-def score(pairs: Iterable[VerificationPair], embeddings: dict[Path, Embedding | None]) -> ScoredPairs:
-    """Compare the pairs whose photos both have an embedding; keep the others as failures."""
-    compared: list[tuple[float, bool, int]] = []
-    failed = []
-    for pair in pairs:
-        a, b = embeddings[pair.a], embeddings[pair.b]
-        if a is None or b is None:
-            failed.append(pair)
-        else:
-            compared.append((a.similarity(b), pair.mated, pair.fold or 0))
-    return ScoredPairs(
-        np.array([similarity for similarity, _, _ in compared], dtype=np.float64),
-        np.array([mated for _, mated, _ in compared], dtype=np.bool_),
-        np.array([fold for _, _, fold in compared], dtype=np.int64),
-        tuple(failed),
-    )
-
-
-def _accuracy(scored: ScoredPairs) -> list[Measure]:
-    best = best_threshold_accuracy(scored.similarities, scored.mated, len(scored.failed))
+def _accuracy(compared: ComparedPairs) -> list[Measure]:
+    best = best_threshold_accuracy(compared.similarities, compared.mated, len(compared.failed))
     label = f"accuracy at the best threshold, {best.threshold:.3f}"
     right = rate(best.n - best.n_wrong, best.n)
     measures = [Measure("best_threshold_accuracy", label, best.accuracy, right, threshold=best.threshold)]
-    if scored.folds.any():
-        failed_folds = [pair.fold or 0 for pair in scored.failed]
-        folded = kfold_accuracy(scored.similarities, scored.mated, scored.folds, failed_folds)
+    if compared.folds.any():
+        folded = kfold_accuracy(compared.similarities, compared.mated, compared.folds, compared.failed_folds)
         label = f"accuracy over {len(folded.folds)} folds, threshold from the others (s.e. {folded.standard_error:.4f})"
         measures.append(Measure("fold_accuracy", label, folded.mean, folded.pooled))
     return measures
@@ -122,18 +87,16 @@ def _faceless(paths: tuple[Path, ...], embeddings: dict[Path, Embedding | None])
     return [Measure("photos_without_face", "photos without a face", without, rate(without, len(paths)))]
 
 
-def _at_default(scored: ScoredPairs, threshold: float) -> list[Measure]:
-    mated_failures = sum(pair.mated for pair in scored.failed)
-    nonmated_failures = len(scored.failed) - mated_failures
+def _at_default(compared: ComparedPairs, threshold: float) -> list[Measure]:
     point = operating_point(
-        scored.similarities,
-        scored.mated,
+        compared.similarities,
+        compared.mated,
         threshold,
-        mated_failures=mated_failures,
-        nonmated_failures=nonmated_failures,
+        mated_failures=compared.mated_failures,
+        nonmated_failures=compared.nonmated_failures,
     )
-    n = len(scored.similarities) + point.failures
-    right = rate(n - point.fmr.count - point.fnmr.count - nonmated_failures, n)
+    n = len(compared.similarities) + point.failures
+    right = rate(n - point.fmr.count - point.fnmr.count - compared.nonmated_failures, n)
     where = f"at the pack's threshold, {threshold:.3f}"
     return [
         Measure("default_accuracy", f"accuracy {where}", right.value, right, threshold=threshold),

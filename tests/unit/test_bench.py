@@ -19,8 +19,6 @@ from fr_bench.count_sets import GroupEvaluation, NonfaceEvaluation, OddFormatsEv
 from fr_bench.evaluate import Evaluation, run
 from fr_bench.names import SetName
 from fr_bench.pair_sets import PairEvaluation
-from fr_bench.photos import EmbeddedPhoto, Photos
-from fr_bench.pick import largest, most_central
 from fr_bench.report import interval_text, render, to_json, value_text
 from fr_bench.testdata import find_testdata
 from fr_bench.values import Bar, Measure, Report
@@ -35,6 +33,8 @@ from fr_core.runtime.devices import ActiveDevice
 from fr_core.scoring.intervals import rate
 from fr_datasets.errors import DatasetMissing
 from fr_datasets.values import CountedPhoto, CountedSet, PairSet, PeopleSet, Person, VerificationPair
+from fr_evaluation.photos import EmbeddedPhoto, Photos
+from fr_evaluation.pick import largest, most_central
 
 Square = tuple[int, int, int, int]  # left, top, side, blue
 

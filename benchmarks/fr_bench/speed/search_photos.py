@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from fr_bench.photos import EmbeddedPhoto, Photos
-from fr_bench.pick import most_central
 from fr_bench.speed.engine import opened_engine, workers_for
 from fr_bench.speed.errors import BenchFailed
 from fr_bench.speed.search_values import PhotoProbes
@@ -19,6 +17,8 @@ from fr_core.runtime.devices import ActiveDevice
 from fr_core.types import F32
 from fr_datasets import lfw
 from fr_datasets.values import VerificationPair
+from fr_evaluation.photos import EmbeddedPhoto, Photos
+from fr_evaluation.pick import most_central
 
 LFW = "lfw"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fr_bench.photos import EmbeddedPhoto
 from fr_core.types import EmbeddedFace
+from fr_evaluation.photos import EmbeddedPhoto
 
 Pick = Callable[[EmbeddedPhoto], EmbeddedFace | None]
 

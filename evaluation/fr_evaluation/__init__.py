@@ -1,0 +1,1 @@
+"""Evaluation: data sets through the pipeline of the service, to error rates and reports."""
