@@ -1,4 +1,7 @@
-"""`fr evaluate`: accuracy on labelled photos, held against bars. Heavy imports wait until the command runs."""
+"""`fr evaluate`: accuracy on labelled photos, held against bars, or of one data set, to a report.
+
+Heavy imports wait until the command runs.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from fr_bench.names import SetName
+from fr_evaluation.cli import errors_to_stderr, verification
 
 if TYPE_CHECKING:
     from fr_bench.evaluate import OnSetProgress
@@ -22,12 +26,16 @@ if TYPE_CHECKING:
 # A table that is cut off in a pipe or a file helps nobody.
 PIPE_WIDTH = 160
 
-# Exit statuses: 0 all bars reached, 1 a bar missed, 2 the evaluation could not be made.
+# Exit statuses: 0 all bars reached, 1 a bar missed, 2 (of `errors_to_stderr`) the evaluation could not be made.
 MISSED = 1
-NOT_MADE = 2
+
+evaluate = typer.Typer(name="evaluate", invoke_without_command=True)
+evaluate.command()(verification)
 
 
-def evaluate(
+@evaluate.callback()
+def hold_against_bars(
+    context: typer.Context,
     testdata: Annotated[
         Path | None,
         typer.Option(
@@ -46,6 +54,8 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure accuracy on labelled photos; exit status 1 if a bar is missed, 2 if it cannot be measured."""
+    if context.invoked_subcommand is not None:
+        return
     with errors_to_stderr():
         from fr_core.engine import EngineOptions
 
@@ -92,29 +102,3 @@ def _progress() -> Iterator[OnSetProgress]:
             bars.update(tasks[name], completed=done, total=total)
 
         yield show
-
-
-@contextmanager
-def errors_to_stderr() -> Iterator[None]:
-    """Turn an error of the core or of a data set, or a part that is not installed, into a message and a status."""
-    try:
-        from fr_core.errors import FrError
-    except ModuleNotFoundError as error:
-        raise _not_installed(error) from error
-    try:
-        from fr_core.scoring.intervals import UndefinedRate
-
-        yield
-    except FrError as error:
-        typer.echo(f"{error.reason}: {error.message}" if error.reason else error.message, err=True)
-        raise typer.Exit(NOT_MADE) from error
-    except UndefinedRate as error:
-        typer.echo(f"A figure is undefined on these photos: {error}", err=True)
-        raise typer.Exit(NOT_MADE) from error
-    except ModuleNotFoundError as error:
-        raise _not_installed(error) from error
-
-
-def _not_installed(error: ModuleNotFoundError) -> typer.Exit:
-    typer.echo(f"This command needs the server (`{error.name}` is missing): pip install 'fr-core[cpu]'.", err=True)
-    return typer.Exit(NOT_MADE)

@@ -30,7 +30,7 @@ def pairs(root: Path) -> PairSet:
         named_by = f"line {line} of {path.name}"
         a = require_file(root / "images" / row["identity_a"] / row["file_a"], named_by)
         b = require_file(root / "images" / row["identity_b"] / row["file_b"], named_by)
-        found.append(VerificationPair(a, b, mated))
+        found.append(VerificationPair(a, b, mated, people=(row["identity_a"], row["identity_b"])))
     return PairSet("celeba_wild", load_manifest("celeba_wild").terms, tuple(found))
 
 

@@ -107,7 +107,7 @@ def _pair(path: Path, line: int, text: str, images: Path, fold: int | None, *, m
     named_by = f"line {line} of {path.name}"
     a = require_file(photo_path(images, name_a, whole_number(path, line, number_a)), named_by)
     b = require_file(photo_path(images, name_b, whole_number(path, line, number_b)), named_by)
-    return VerificationPair(a, b, mated, fold)
+    return VerificationPair(a, b, mated, fold, (name_a, name_b))
 
 
 def _person(path: Path, line: int, text: str, images: Path) -> Person:

@@ -22,12 +22,14 @@ class VerificationPair:
         b: likewise.
         mated: whether the label says that both show one person.
         fold: number of the cross-validation fold from 1; None where the set has none.
+        people: whom the list says that `a` and `b` show; None where it names nobody.
     """
 
     a: Path
     b: Path
     mated: bool
     fold: int | None = None
+    people: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

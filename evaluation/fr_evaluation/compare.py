@@ -82,3 +82,39 @@ def compare(pairs: Iterable[VerificationPair], embeddings: Mapping[Path, Embeddi
         tuple(compared),
         tuple(failed),
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AcrossPeople:
+    """Every two people of a list, compared by one photo each: many more non-mated comparisons than the list has.
+
+    Attributes:
+        similarities: f64[k (k - 1) / 2] in [-1, 1].
+        people: k.
+    """
+
+    similarities: F64
+    people: int
+
+
+def across_people(
+    pairs: Iterable[VerificationPair], embeddings: Mapping[Path, Embedding | None]
+) -> AcrossPeople | None:
+    """Compare everybody whom a list names with everybody else, by the first photo of each that has an embedding.
+
+    Returns:
+        None where the list does not name people, or fewer than two have an embedding.
+    """
+    firsts: dict[str, Embedding] = {}
+    for pair in pairs:
+        if pair.people is None:
+            return None
+        for person, photo in zip(pair.people, (pair.a, pair.b), strict=True):
+            embedding = embeddings[photo]
+            if embedding is not None:
+                firsts.setdefault(person, embedding)
+    if len(firsts) < 2:
+        return None
+    vectors = np.array([embedding.vector for embedding in firsts.values()], dtype=np.float64)
+    rows = [vectors[row + 1 :] @ vectors[row] for row in range(len(vectors) - 1)]
+    return AcrossPeople(np.concatenate(rows), len(vectors))

@@ -11,7 +11,6 @@ import numpy as np
 import PIL.Image
 import pytest
 from rich.console import Console
-from typer import Typer
 from typer.testing import CliRunner
 
 from fr_bench.cli import evaluate
@@ -316,9 +315,7 @@ def test_another_pack_has_no_bars(lfw_sets: Mapping[SetName, Evaluation]) -> Non
 
 
 def call(*arguments: str) -> tuple[int, str]:
-    app = Typer()
-    app.command()(evaluate)
-    result = CliRunner().invoke(app, list(arguments))
+    result = CliRunner().invoke(evaluate, list(arguments))
     return result.exit_code, result.output
 
 

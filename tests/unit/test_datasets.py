@@ -55,10 +55,10 @@ def test_lfw_pairs_have_paths_labels_and_folds(lfw_root: Path) -> None:
     ada, bo = lfw_root / "images" / "Ada_A", lfw_root / "images" / "Bo"
     found = lfw.view2(lfw_root)
     assert found.pairs == (
-        VerificationPair(ada / "Ada_A_0001.jpg", ada / "Ada_A_0003.jpg", True, 1),
-        VerificationPair(ada / "Ada_A_0001.jpg", bo / "Bo_0002.jpg", False, 1),
-        VerificationPair(bo / "Bo_0001.jpg", bo / "Bo_0002.jpg", True, 2),
-        VerificationPair(bo / "Bo_0001.jpg", ada / "Ada_A_0003.jpg", False, 2),
+        VerificationPair(ada / "Ada_A_0001.jpg", ada / "Ada_A_0003.jpg", True, 1, ("Ada_A", "Ada_A")),
+        VerificationPair(ada / "Ada_A_0001.jpg", bo / "Bo_0002.jpg", False, 1, ("Ada_A", "Bo")),
+        VerificationPair(bo / "Bo_0001.jpg", bo / "Bo_0002.jpg", True, 2, ("Bo", "Bo")),
+        VerificationPair(bo / "Bo_0001.jpg", ada / "Ada_A_0003.jpg", False, 2, ("Bo", "Ada_A")),
     )
     assert [photo.name for photo in found.photos] == [
         "Ada_A_0001.jpg",
@@ -167,8 +167,8 @@ def deepface_root(tmp_path: Path) -> Path:
 def test_celeba_pairs_lie_in_folders_of_identities(celeba_root: Path) -> None:
     images = celeba_root / "images"
     assert celeba_wild.pairs(celeba_root).pairs == (
-        VerificationPair(images / "7/a.jpg", images / "7/b.jpg", True),
-        VerificationPair(images / "7/a.jpg", images / "8/c.jpg", False),
+        VerificationPair(images / "7/a.jpg", images / "7/b.jpg", True, people=("7", "7")),
+        VerificationPair(images / "7/a.jpg", images / "8/c.jpg", False, people=("7", "8")),
     )
 
 

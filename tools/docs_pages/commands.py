@@ -27,7 +27,7 @@ def page() -> str:
 def _sections(command: Any, name: str, parent: Any) -> Iterator[str]:
     context = command.make_context(name, [], parent=parent, resilient_parsing=True)
     children = command.list_commands(context) if hasattr(command, "list_commands") else []
-    if name == "fr" or not children:
+    if name == "fr" or not children or command.invoke_without_command:
         yield _section(command, name, context)
     for child in children:
         yield from _sections(command.get_command(context, child), f"{name} {child}", context)

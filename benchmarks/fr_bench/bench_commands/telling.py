@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 
-from fr_bench.cli import MISSED, NOT_MADE, PIPE_WIDTH
+from fr_bench.cli import MISSED, PIPE_WIDTH
+from fr_evaluation.cli import NOT_MADE
 
 if TYPE_CHECKING:
     from fr_bench.speed.values import BenchReport, Round

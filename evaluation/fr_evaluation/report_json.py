@@ -1,0 +1,163 @@
+"""A verification report for programs: one JSON document, and the score of every pair as CSV."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+from typing import Any, TextIO
+
+from fr_core.scoring.bootstrap import Bootstrap
+from fr_core.scoring.det import ThresholdRow
+from fr_core.scoring.intervals import Interval, Rate
+from fr_core.scoring.verification import OperatingPoint
+from fr_datasets.values import VerificationPair
+from fr_evaluation.figures import RateAtFmr, VerificationFigures
+from fr_evaluation.report import NOTICE, VerificationReport
+
+FORMAT = 1
+COLUMNS = ("pair", "photo_a", "photo_b", "mated", "fold", "similarity", "failure")
+
+
+def report_keys(report: VerificationReport) -> dict[str, Any]:
+    """The report as one document; docs/evaluation.md describes its keys. An undefined figure is null."""
+    figures = report.figures
+    return {
+        "format": FORMAT,
+        "kind": "verification",
+        "notice": NOTICE,
+        "measured_at": report.measured_at.isoformat(timespec="seconds"),
+        "dataset": _dataset(report),
+        "settings": {name: getattr(report.settings, name) for name in report.settings.__slots__},
+        "accuracy": _accuracy(figures),
+        "accuracy_at_best_threshold": None
+        if figures.best is None
+        else {
+            "value": figures.best.accuracy,
+            "threshold": figures.best.threshold,
+            "wrong": figures.best.n_wrong,
+            "pairs": figures.best.n,
+            **_interval(figures.best.interval),
+        },
+        "failures_to_acquire": len(report.failures),
+        "failures": {
+            "photos": len(report.failures),
+            "mated_pairs": report.compared.mated_failures,
+            "nonmated_pairs": report.compared.nonmated_failures,
+            "reasons": dict(sorted(Counter(report.failures.values()).items())),
+        },
+        "equal_error_rate": None
+        if figures.equal_error_rate is None
+        else {"value": figures.equal_error_rate.value, "threshold": figures.equal_error_rate.threshold},
+        "auc": None
+        if figures.auc is None
+        else {
+            "value": figures.auc.value,
+            "standard_error": figures.auc.standard_error,
+            **_interval(figures.auc.interval),
+        },
+        "at_default_threshold": None if figures.default is None else _point(figures.default),
+        "fnmr_at_fmr": {f"{one.row.target:g}": _at_fmr(one) for one in figures.at_fmr},
+        "across_people": {
+            "people": figures.people,
+            "fnmr_at_fmr": {f"{row.target:g}": _row(row) for row in figures.across_people},
+        }
+        if figures.people
+        else None,
+        "likelihood_ratio": None
+        if figures.evidence is None
+        else {
+            "method": figures.evidence.method,
+            "cllr": figures.evidence.cllr,
+            "min_cllr": figures.evidence.min_cllr,
+            "expected_calibration_error": figures.evidence.calibration_error,
+        },
+        "undefined": dict(figures.undefined),
+        "seconds": report.seconds,
+    }
+
+
+def write_scores(report: VerificationReport, file: TextIO) -> None:
+    """Write a row for each pair: those that were compared in the order of the list, then those that were not."""
+    rows = csv.writer(file, lineterminator="\n")
+    rows.writerow(COLUMNS)
+    compared = report.compared
+    number = 0
+    for pair, similarity in zip(compared.pairs, compared.similarities.tolist(), strict=True):
+        number += 1
+        rows.writerow([number, *_pair(pair, report.dataset.root), repr(similarity), ""])
+    for pair in compared.failed:
+        number += 1
+        reasons = [report.failures[photo] for photo in (pair.a, pair.b) if photo in report.failures]
+        rows.writerow([number, *_pair(pair, report.dataset.root), "", "+".join(dict.fromkeys(reasons))])
+
+
+def _dataset(report: VerificationReport) -> dict[str, Any]:
+    dataset, compared = report.dataset, report.compared
+    pairs = (*compared.pairs, *compared.failed)
+    return {
+        "name": dataset.manifest.name,
+        "title": dataset.manifest.title,
+        "terms": dataset.manifest.terms,
+        "citation": dataset.manifest.citation,
+        "list_sha256": dataset.list_sha256,
+        "photos": dataset.photos,
+        "people": dataset.people,
+        "pairs": len(pairs),
+        "mated_pairs": sum(pair.mated for pair in pairs),
+    }
+
+
+def _accuracy(figures: VerificationFigures) -> dict[str, Any] | None:
+    if figures.accuracy is None:
+        return None
+    return {
+        "mean": figures.accuracy.mean,
+        "standard_error": figures.accuracy.standard_error,
+        "pooled": _rate(figures.accuracy.pooled),
+        "folds": [
+            {"fold": fold.number, "threshold": fold.threshold, **_rate(fold.accuracy)}
+            for fold in figures.accuracy.folds
+        ],
+    }
+
+
+def _at_fmr(one: RateAtFmr) -> dict[str, Any]:
+    keys = _row(one.row)
+    if one.row.point is not None:
+        keys["fnmr_by_subject"] = None if one.by_subject is None else _bootstrap(one.by_subject)
+    return keys
+
+
+def _row(row: ThresholdRow) -> dict[str, Any]:
+    if row.point is None:
+        return {"supported": False, "note": row.note}
+    return {"supported": True, **_point(row.point), "note": row.note}
+
+
+def _point(point: OperatingPoint) -> dict[str, Any]:
+    return {"threshold": point.threshold, "fmr": _rate(point.fmr), "fnmr": _rate(point.fnmr)}
+
+
+def _rate(rate: Rate) -> dict[str, Any]:
+    return {"value": rate.value, "count": rate.count, "total": rate.total, **_interval(rate.interval)}
+
+
+def _interval(interval: Interval) -> dict[str, float]:
+    return {"low": interval.low, "high": interval.high, "confidence": interval.confidence}
+
+
+def _bootstrap(bootstrap: Bootstrap) -> dict[str, float]:
+    return {
+        "low": bootstrap.low,
+        "high": bootstrap.high,
+        "confidence": bootstrap.confidence,
+        "standard_error": bootstrap.standard_error,
+        "subjects": bootstrap.subjects,
+        "replicates": bootstrap.replicates,
+    }
+
+
+def _pair(pair: VerificationPair, root: Path) -> list[str | int]:
+    a, b = (photo.relative_to(root).as_posix() for photo in (pair.a, pair.b))
+    return [a, b, int(pair.mated), "" if pair.fold is None else pair.fold]

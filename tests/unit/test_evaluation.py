@@ -1,0 +1,186 @@
+"""Verification without models: coloured squares are faces, and equal squares are one person."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+from typer.testing import CliRunner
+
+from fr_bench.cli import evaluate
+from fr_core.detect.null import NullDetector
+from fr_core.embed.null import NullEmbedder
+from fr_core.engine import Engine, Lifeline
+from fr_core.imaging import ImageLimits
+from fr_core.packs.manifest import load_pack
+from fr_core.pipeline import Pipeline
+from fr_core.quality.assess import QualityLimits
+from fr_core.runtime.devices import ActiveDevice
+from fr_datasets.errors import DatasetMalformed, DatasetMissing, DatasetUnknown
+from fr_evaluation import words
+from fr_evaluation.page import page
+from fr_evaluation.report import VerificationReport
+from fr_evaluation.report_json import report_keys
+from fr_evaluation.verify import read_pairs, run_verification
+from fr_evaluation.write import write_report
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+PEOPLE = 6
+
+
+def face(path: Path, blue: int | None) -> None:
+    """A photo of the person of that colour, or of nobody."""
+    pixels = np.zeros((200, 300, 3), dtype=np.uint8)
+    if blue is not None:
+        pixels[50:150, 100:200] = (255, 0, blue)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.fromarray(pixels).save(path, format="PNG")
+
+
+@pytest.fixture
+def lfw(tmp_path: Path) -> Path:
+    """Two folds of three mated and three non-mated pairs, of six people."""
+    root = tmp_path / "lfw"
+    for number in range(PEOPLE):
+        for photo in (1, 2):
+            face(root / "images" / f"P{number}" / f"P{number}_{photo:04d}.jpg", 40 * number)
+    lines = ["2\t3"]
+    for fold in (0, 3):
+        lines += [f"P{number}\t1\t2" for number in range(fold, fold + 3)]
+        lines += [f"P{number}\t1\tP{(number + 1) % PEOPLE}\t2" for number in range(fold, fold + 3)]
+    (root / "pairs.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return root
+
+
+def engine() -> Engine:
+    return Engine(
+        load_pack("buffalo_s"),
+        Pipeline(NullDetector(), NullEmbedder(), ImageLimits(), QualityLimits()),
+        ActiveDevice("cpu", "cpu", "onnxruntime 0", "f32"),
+        "thorough",
+        Lifeline(),
+    )
+
+
+def report_of(root: Path, name: str = "lfw") -> VerificationReport:
+    return run_verification(
+        engine(),
+        read_pairs(name, root),
+        flip=False,
+        seed=1,
+        workers=2,
+        clock=lambda: NOW,
+        on_progress=lambda done, total: None,
+    )
+
+
+def test_every_pair_is_right_and_every_photo_gave_a_template(lfw: Path) -> None:
+    keys = report_keys(report_of(lfw))
+    assert (keys["accuracy"]["mean"], keys["accuracy"]["standard_error"]) == (1.0, 0.0)
+    assert keys["failures_to_acquire"] == 0
+    assert (keys["dataset"]["pairs"], keys["dataset"]["mated_pairs"], keys["dataset"]["people"]) == (12, 6, 6)
+    assert keys["across_people"]["people"] == PEOPLE
+    assert keys["measured_at"] == "2026-01-02T03:04:05+00:00"
+    assert "never an identity" in keys["notice"]
+    json.dumps(keys, allow_nan=False)
+
+
+def test_a_rate_that_so_few_pairs_cannot_show_is_said_not_to_be_supported(lfw: Path) -> None:
+    rates = report_keys(report_of(lfw))["fnmr_at_fmr"]
+    assert list(rates) == ["0.01", "0.001", "0.0001", "1e-05", "1e-06"]
+    assert not any(rate["supported"] for rate in rates.values())
+    assert {rate["note"] for rate in rates.values()} == {"not supported by this many comparisons"}
+
+
+def test_a_photo_without_a_face_counts_as_wrong_and_is_named(lfw: Path) -> None:
+    face(lfw / "images" / "P0" / "P0_0001.jpg", None)
+    (lfw / "images" / "P4" / "P4_0002.jpg").write_bytes(b"no photo")
+    report = report_of(lfw)
+    keys = report_keys(report)
+    assert keys["failures_to_acquire"] == 2
+    assert keys["failures"]["reasons"] == {"NO_FACE": 1, "UNDECODABLE": 1}
+    assert (keys["failures"]["mated_pairs"], keys["failures"]["nonmated_pairs"]) == (2, 2)
+    assert keys["accuracy"]["pooled"]["count"] == 8
+    assert keys["at_default_threshold"]["fnmr"]["count"] == 2
+    assert "2 photos gave no template" in words.summary(report)
+
+
+def test_pairs_without_folds_have_no_accuracy_over_folds_and_say_why(tmp_path: Path) -> None:
+    for name, blue in (("a", 0), ("b", 0), ("c", 90)):
+        face(tmp_path / f"{name}.png", blue)
+    (tmp_path / "pairs.csv").write_text("a,b,mated\na.png,b.png,1\na.png,c.png,0\n", encoding="utf-8")
+    report = report_of(tmp_path, "pairs_csv")
+    keys = report_keys(report)
+    assert keys["accuracy"] is None
+    assert keys["undefined"]["accuracy"] == "The list of pairs has no folds."
+    assert keys["across_people"] is None
+    assert ("accuracy", "undefined", "", "The list of pairs has no folds.") in words.rows(report)
+
+
+def test_pairs_of_one_kind_leave_the_rest_undefined_and_none_at_zero(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        face(tmp_path / f"{name}.png", 0)
+    (tmp_path / "pairs.csv").write_text("a,b,mated\na.png,b.png,1\n", encoding="utf-8")
+    report = report_of(tmp_path, "pairs_csv")
+    keys = report_keys(report)
+    undefined = {"accuracy", "accuracy_at_best_threshold", "auc", "det", "at_default_threshold", "likelihood_ratio"}
+    assert set(keys["undefined"]) == undefined
+    assert all(keys[name] is None for name in undefined - {"det"})
+    assert not any(rate["supported"] for rate in keys["fnmr_at_fmr"].values())
+    assert "undefined" in page(report)
+
+
+def test_the_same_run_gives_the_same_report(lfw: Path) -> None:
+    first, second = (report_keys(report_of(lfw)) for _ in range(2))
+    assert {**first, "seconds": 0} == {**second, "seconds": 0}
+    face(lfw / "images" / "P0" / "P0_0001.jpg", 200)
+    lines = (lfw / "pairs.txt").read_text(encoding="utf-8").replace("P0\t1\tP1\t2", "P0\t1\tP2\t2")
+    (lfw / "pairs.txt").write_text(lines, encoding="utf-8")
+    assert report_keys(report_of(lfw))["dataset"]["list_sha256"] != first["dataset"]["list_sha256"]
+
+
+def test_the_files_are_whole_and_need_nothing_beside_them(lfw: Path, tmp_path: Path) -> None:
+    report = report_of(lfw)
+    out = tmp_path / "out"
+    files = write_report(report, out)
+    names = {"report.json", "report.html", "scores.csv", "histogram.png", "det.png", "roc.png"}
+    assert {file.name for file in files} == {file.name for file in out.iterdir()} == names
+    html = (out / "report.html").read_text(encoding="utf-8")
+    assert html.count("<svg") == 3
+    assert not re.search(r"""(src|href)=["'](?!#)""", html)
+    assert "url(http" not in html
+    assert page(report) == html  # the same bytes, pictures included
+    with (out / "scores.csv").open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert len(rows) == 12
+    assert rows[0] == {
+        "pair": "1",
+        "photo_a": "images/P0/P0_0001.jpg",
+        "photo_b": "images/P0/P0_0002.jpg",
+        "mated": "1",
+        "fold": "1",
+        "similarity": repr(float(report.compared.similarities[0])),
+        "failure": "",
+    }
+    assert json.loads((out / "report.json").read_text(encoding="utf-8")) == report_keys(report)
+
+
+def test_what_cannot_be_measured_is_one_sentence(lfw: Path, tmp_path: Path) -> None:
+    with pytest.raises(DatasetUnknown, match="with pairs; those are"):
+        read_pairs("groups", lfw)
+    (lfw / "images" / "P3" / "P3_0002.jpg").unlink()
+    with pytest.raises(DatasetMissing, match=r"P3_0002\.jpg, named by line \d+ of pairs\.txt"):
+        read_pairs("lfw", lfw)
+    (lfw / "pairs.txt").write_text("2\t3\nP0\tone\t2\n", encoding="utf-8")
+    with pytest.raises(DatasetMalformed, match="line 2"):
+        read_pairs("lfw", lfw)
+    result = CliRunner().invoke(evaluate, ["verification", "--dataset", "lfw", "--root", str(tmp_path / "nowhere")])
+    assert (result.exit_code, result.output.partition(":")[0]) == (2, "DATASET_MISSING")
+    result = CliRunner().invoke(evaluate, ["verification", "--dataset", "nothing", "--root", str(lfw)])
+    assert (result.exit_code, result.output.partition(":")[0]) == (2, "DATASET_UNKNOWN")
