@@ -22,8 +22,13 @@ from fr_core.packs.manifest import load_pack
 from fr_core.pipeline import Pipeline
 from fr_core.quality.assess import QualityLimits
 from fr_core.runtime.devices import ActiveDevice
+from fr_core.scoring.bootstrap import fnmr_at_fmr_statistic, subject_bootstrap
+from fr_core.types import Embedding, ModelId
 from fr_datasets.errors import DatasetMalformed, DatasetMissing, DatasetUnknown
+from fr_datasets.values import VerificationPair
 from fr_evaluation import words
+from fr_evaluation.compare import ComparedPairs, across_people
+from fr_evaluation.figures import verification_figures
 from fr_evaluation.page import page
 from fr_evaluation.report import VerificationReport
 from fr_evaluation.report_json import report_keys
@@ -184,3 +189,53 @@ def test_what_cannot_be_measured_is_one_sentence(lfw: Path, tmp_path: Path) -> N
     assert (result.exit_code, result.output.partition(":")[0]) == (2, "DATASET_MISSING")
     result = CliRunner().invoke(evaluate, ["verification", "--dataset", "nothing", "--root", str(lfw)])
     assert (result.exit_code, result.output.partition(":")[0]) == (2, "DATASET_UNKNOWN")
+
+
+@pytest.mark.parametrize("row", ["a.png,c.png,1,1", "a.png,b.png,0,1", "a.png,b.png,1,2"])
+def test_the_hash_of_a_list_tells_photos_labels_and_folds_apart(tmp_path: Path, row: str) -> None:
+    for name, blue in (("a", 0), ("b", 0), ("c", 90)):
+        face(tmp_path / f"{name}.png", blue)
+
+    def list_hash(row: str) -> str:
+        (tmp_path / "pairs.csv").write_text(f"a,b,mated,fold\n{row}\na.png,c.png,0,2\n", encoding="utf-8")
+        return report_of(tmp_path, "pairs_csv").dataset.list_sha256
+
+    assert list_hash(row) != list_hash("a.png,b.png,1,1")
+
+
+def embedding(*values: float) -> Embedding:
+    vector = np.array(values, dtype=np.float32)
+    return Embedding(vector / np.linalg.norm(vector), ModelId("null", "1", "0" * 64))
+
+
+def test_everybody_is_compared_with_everybody_by_the_first_photo_that_has_an_embedding() -> None:
+    a1, a2, a3, b1, c1 = (Path(name) for name in ("a1", "a2", "a3", "b1", "c1"))
+    pairs = (
+        VerificationPair(a1, a2, True, people=("a", "a")),
+        VerificationPair(a3, b1, False, people=("a", "b")),
+        VerificationPair(b1, c1, False, people=("b", "c")),
+    )
+    embeddings = {a1: None, a2: embedding(1, 0), a3: embedding(0, 1), b1: embedding(1, 0), c1: embedding(1, 1)}
+    across = across_people(pairs, embeddings)
+    assert across is not None
+    assert across.people == 3
+    assert across.similarities == pytest.approx([1.0, 0.5**0.5, 0.5**0.5])
+    assert across_people((*pairs, VerificationPair(a1, a2, True)), embeddings) is None
+    assert across_people(pairs[:1], embeddings) is None
+
+
+def test_the_interval_by_people_resamples_the_people_of_the_pairs() -> None:
+    chance = np.random.default_rng(1)
+    mated = tuple(VerificationPair(Path("a"), Path("b"), True, people=(f"{n % 40}",) * 2) for n in range(200))
+    nonmated = tuple(
+        VerificationPair(Path("a"), Path("b"), False, people=(f"{n % 40}", f"{(n + 7) % 40}")) for n in range(200)
+    )
+    failed = tuple(VerificationPair(Path("a"), Path("b"), True, people=(f"{n}", f"{n}")) for n in range(3))
+    similarities = np.concatenate([chance.normal(0.5, 0.2, 200), chance.normal(0.0, 0.2, 200)])
+    is_mated = np.arange(400) < 200
+    compared = ComparedPairs(similarities, is_mated, np.zeros(400, dtype=np.int64), (*mated, *nonmated), failed)
+    found = verification_figures(compared, None, 0.3, seed=5, replicates=200).at_fmr[0].by_subject
+    numbers = [[int(pair.people[side]) for pair in (*mated, *failed, *nonmated) if pair.people] for side in (0, 1)]
+    statistic = fnmr_at_fmr_statistic(similarities[:200], similarities[200:], 1e-2, 3)
+    expected = subject_bootstrap(statistic, np.array(numbers[0]), np.array(numbers[1]), seed=5, replicates=200)
+    assert found == expected
