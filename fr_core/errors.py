@@ -246,10 +246,10 @@ class GalleryExists(InputRefused):
 
 
 class GalleryExpired(InputRefused):
-    """The gallery has reached the end that was set for it when it was created."""
+    """The gallery has reached its end, and takes no enrolments and searches."""
 
     reason = "GALLERY_EXPIRED"
-    remedy = "Delete the gallery, and create another one if its purpose still holds."
+    remedy = "Give it a later end with UpdateGallery, or none, if its purpose still holds; else delete it."
 
 
 class DuplicateImage(InputRefused):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
@@ -23,6 +23,7 @@ from fr_core.gallery.store.known import delete_known_template, known_gallery, kn
 from fr_core.gallery.store.protocol import ExpiredTemplate, GalleryRow, Snapshot, Transaction
 from fr_core.gallery.values import (
     KEEP,
+    NO_METADATA,
     Deleted,
     Enrolled,
     Enrolment,
@@ -33,13 +34,16 @@ from fr_core.gallery.values import (
     Subject,
     SubjectUpdate,
     UpdatedSubject,
+    updated,
 )
 from fr_core.types import F32, Embedding
 
 R_co = TypeVar("R_co", covariant=True)
 
-# At least what the rows of an enrolment add to the tables and their indexes beside the vector and the photo.
+# At least what the rows of a change add to the tables and their indexes beside vectors, photos and metadata.
 _ROWS_BYTES = 1024
+# Metadata are kept in the subject's row, and once more where filters look.
+_METADATA_COPIES = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +60,7 @@ class Effect:
     """What a committed change means for the memory of a gallery.
 
     Attributes:
-        gallery: as the change left it, or as it was before it was deleted.
+        gallery: as the change found it; a new one as it left it.
         version: of the gallery after the change.
         added: vectors that are new.
         removed: ids of templates that are gone.
@@ -114,11 +118,15 @@ class UpdateGallery:
 
     gallery_id: str
     update: GalleryUpdate
+    now: datetime
 
     def run(self, transaction: Transaction) -> Done[GalleryInfo]:
-        """Raises `UnknownGallery`."""
+        """Raises `UnknownGallery`, and `InvalidField` for an end that has passed."""
         # No room is asked for: where the disk is nearly full, a shorter retention is what helps.
         row = known_gallery(transaction, self.gallery_id)
+        expires = updated(self.update.expires, row.info.expires)
+        if expires != row.info.expires:  # so that a call that is made again is answered as it was at first
+            checks.require_end(expires, self.now)
         info = transaction.update_gallery(row.gallery_no, self.update)
         return Done(info, (Effect(row, info.version),))
 
@@ -188,9 +196,17 @@ class EnrolMany:
             added.append(vector)
             new_subjects += created
             outcomes.append(Enrolled(enrolment.subject_id, vector.template_id, created, row.info.version + 1))
-        if added:
-            transaction.changed(row.gallery_no, new_subjects, len(added))
-        return Done(tuple(outcomes), (Effect(row, row.info.version + bool(added), added=added),))
+        if not added:
+            return Done(tuple(outcomes), ())
+        version = transaction.changed(row.gallery_no, new_subjects, len(added))
+        return Done(tuple(outcomes), (Effect(row, version, added=added),))
+
+
+def _room_for(metadata: Mapping[str, str]) -> int:
+    """Bytes that rows with these metadata add."""
+    return _ROWS_BYTES + _METADATA_COPIES * sum(
+        len(key.encode()) + len(value.encode()) for key, value in metadata.items()
+    )
 
 
 def _enrol(transaction: Transaction, row: GalleryRow, enrolment: Enrolment, now: datetime) -> tuple[AddedVector, bool]:
@@ -202,7 +218,7 @@ def _enrol(transaction: Transaction, row: GalleryRow, enrolment: Enrolment, now:
         earlier = transaction.template_of_image(row.gallery_no, template.image_sha256)
         if earlier is not None:
             raise DuplicateImage("The gallery holds a template of this photo already.", template_id=str(earlier))
-    transaction.require_room(_ROWS_BYTES + vector.nbytes + len(photo or b""))
+    transaction.require_room(_room_for(enrolment.metadata) + vector.nbytes + len(photo or b""))
     subject_no = transaction.subject_no(row.gallery_no, enrolment.subject_id)
     created = subject_no is None
     if subject_no is None:
@@ -228,7 +244,7 @@ class UpdateSubject:
         """Raises `UnknownGallery`, `UnknownSubject`, `StorageLow`."""
         row = known_gallery(transaction, self.gallery_id)
         subject_no = known_subject_no(transaction, row.gallery_no, self.subject_id)
-        transaction.require_room(_ROWS_BYTES)
+        transaction.require_room(_room_for(updated(self.update.metadata, NO_METADATA)))
         transaction.update_subject(subject_no, self.update)
         version = transaction.changed(row.gallery_no, 0, 0)
         subject = transaction.subject(row.gallery_no, self.subject_id)

@@ -81,8 +81,8 @@ def require_metadata(metadata: Mapping[str, str]) -> None:
             limit=str(MAX_METADATA_PAIRS),
         )
     for key, value in metadata.items():
-        _require_text(key, 1, MAX_METADATA_KEY, "metadata key")
-        _require_text(value, 0, MAX_METADATA_VALUE, "metadata value")
+        _require_text(key, 1, MAX_METADATA_KEY, "metadata", "key of the metadata")
+        _require_text(value, 0, MAX_METADATA_VALUE, "metadata", "value of the metadata")
     total = sum(len(key) + len(value) for key, value in metadata.items())
     if total > MAX_METADATA_TOTAL:
         raise InvalidField(
@@ -92,16 +92,17 @@ def require_metadata(metadata: Mapping[str, str]) -> None:
         )
 
 
-def _require_text(text: str, shortest: int, longest: int, field: str) -> None:
+def _require_text(text: str, shortest: int, longest: int, field: str, words: str = "") -> None:
+    words = words or field
     if not shortest <= len(text) <= longest:
         raise InvalidField(
-            f"The {field} has {len(text)} characters; {shortest} to {longest} are allowed.",
+            f"The {words} has {len(text)} characters; {shortest} to {longest} are allowed.",
             field=field,
             limit=str(longest),
         )
     # A lone surrogate has no UTF-8 form; a NUL ends the text for many a database.
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise InvalidField(f"The {field} holds a character that cannot be stored.", field=field)
+        raise InvalidField(f"The {words} holds a character that cannot be stored.", field=field)
 
 
 def require_model(model: ModelId, embedding_size: int) -> None:
@@ -116,10 +117,18 @@ def require_model(model: ModelId, embedding_size: int) -> None:
         )
 
 
-def require_lifetime(expires: datetime | None, retention: timedelta | None, now: datetime) -> None:
-    """Raise `InvalidField` for an end that has passed, or a retention of nothing or of more than 100 years."""
-    if expires is not None and (expires.tzinfo is None or expires <= now):
-        raise InvalidField("The time when the gallery expires has no time zone, or has passed.", field="expires")
+def require_end(expires: datetime | None, now: datetime) -> None:
+    """Raise `InvalidField` for an end without a time zone, or one that has passed."""
+    if expires is None:
+        return
+    if expires.tzinfo is None:
+        raise InvalidField("The time when the gallery expires has no time zone.", field="expire_time")
+    if expires <= now:
+        raise InvalidField("The time when the gallery expires has passed.", field="expire_time")
+
+
+def require_retention(retention: timedelta | None) -> None:
+    """Raise `InvalidField` for a retention of nothing, or of more than 100 years."""
     if retention is not None and not timedelta(0) < retention <= MAX_RETENTION:
         raise InvalidField(
             "The retention is not longer than nothing, or is longer than 100 years.",
@@ -128,14 +137,14 @@ def require_lifetime(expires: datetime | None, retention: timedelta | None, now:
         )
 
 
-def require_gallery_update(update: GalleryUpdate, now: datetime) -> None:
-    """Raise `InvalidField` for an update of nothing, and as `require_display_name` and `require_lifetime` do."""
+def require_gallery_update(update: GalleryUpdate) -> None:
+    """Raise `InvalidField` for an update of nothing, and as `require_display_name` and `require_retention` do."""
     if update == GalleryUpdate():
         raise InvalidField(
             "Neither the name of the gallery, nor its end, nor its retention is to change.", field="update"
         )
     require_display_name(updated(update.display_name, ""))
-    require_lifetime(updated(update.expires, None), updated(update.retention, None), now)
+    require_retention(updated(update.retention, None))
 
 
 def require_subject_update(update: SubjectUpdate) -> None:
@@ -179,13 +188,15 @@ def unit_vector(embedding: Embedding, model: ModelId, size: int) -> F32:
     return vector
 
 
-def require_top_k(k: int) -> None:
-    """Raise `InvalidTopK` unless 1 <= k <= MAX_TOP_K."""
+def require_top_k(k: int, field: str = "k") -> None:
+    """Raise `InvalidTopK`, which names the field, unless 1 <= k <= MAX_TOP_K."""
     if not 1 <= k <= MAX_TOP_K:
-        raise InvalidTopK(f"{k} candidates were asked for; 1 to {MAX_TOP_K} are allowed.", limit=str(MAX_TOP_K))
+        raise InvalidTopK(
+            f"{k} candidates were asked for; 1 to {MAX_TOP_K} are allowed.", field=field, limit=str(MAX_TOP_K)
+        )
 
 
-def require_threshold(threshold: float) -> None:
-    """Raise `InvalidThreshold` unless it is a number in [-1, 1]."""
-    if not -1.0 <= threshold <= 1.0:
-        raise InvalidThreshold("The threshold is not a number from -1 to 1.")
+def require_threshold(threshold: float, field: str = "threshold") -> None:
+    """Raise `InvalidThreshold`, which names the field, unless it is a number in [-1, 1]."""
+    if not -1.0 <= threshold <= 1.0:  # neither is NaN
+        raise InvalidThreshold("The threshold is not a number from -1 to 1.", field=field)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from fr_core.errors import FrError, StoreFailed
+from fr_core.errors import FrError, StoreCorrupt
 from fr_core.gallery import checks, pages
 from fr_core.gallery.changes import (
     CreateGallery,
@@ -78,6 +79,9 @@ class Galleries:
 
     Every method raises `ShuttingDown` after `close`, `StoreFailed` where the disk refuses (nothing of the call was
     kept; a later call may succeed) and `StoreCorrupt` where the store is found damaged.
+
+    Attributes:
+        broken: ends with the error where no call can succeed any more, until the store is opened anew; never else.
     """
 
     def __init__(self, store: Store, *, index: str = "auto", clock: Callable[[], datetime] = utc_now) -> None:
@@ -91,7 +95,8 @@ class Galleries:
         self._memories = Memories(index)
         self._views = Views(store, self._memories, self._now)
         self._scanner = Scanner(self._views)
-        self._owes_scrub = False
+        self._owes_scrub = True  # what the process before could not overwrite
+        self.broken: Future[None] = Future()
         self._open: _Open | None = None
 
     @classmethod
@@ -147,22 +152,27 @@ class Galleries:
         """Read all vectors into memory, and purge what has expired, which makes the galleries ready; once.
 
         Args:
-            on_block: called every some thousand vectors; what it raises ends the loading.
+            on_block: called every some thousand vectors, and between steps of the purge; what it raises ends the
+                loading.
 
         Raises:
             StoreCorrupt: what is stored is damaged or contradicts itself.
             StoreFailed: the disk refuses.
         """
         load(self._store, self._memories, on_block)
-        self._open = _Open(Writer(self._store, self._memories), Keeper(self._memories, self.purge, self._catch_up))
-        self._open.keeper.start()
+        self._open = _Open(
+            Writer(self._store, self._memories, self.broken), Keeper(self._memories, self._purge_some, self._catch_up)
+        )
+        self._open.keeper.start(on_block)
 
     def close(self) -> None:
         """Finish the changes that wait, then close the store; harmless when done twice."""
         if self._open is not None:
-            self._open.keeper.close()
+            self._open.keeper.stop()
             self._open.writer.close()
-        self._store.close()
+        self._store.close()  # ends the keeper's waiting for who reads the store
+        if self._open is not None:
+            self._open.keeper.close()
 
     def __enter__(self) -> Self:
         return self
@@ -197,15 +207,16 @@ class Galleries:
             InvalidIdentifier: the id is another.
             InvalidField: the name is too long, the model or the embedding size is none, or a time is none.
             GalleryExists: there is a gallery of that id.
+            StorageLow: the disk is nearly full.
         """
         checks.require_gallery_id(gallery_id)
         checks.require_display_name(display_name)
         checks.require_model(model, embedding_size)
         now = self._now()
-        checks.require_lifetime(expires, retention, now)
-        info = GalleryInfo(
-            gallery_id, display_name, model, embedding_size, now, 0, 0, 1, expires, retention, keeps_photos
-        )
+        checks.require_end(expires, now)
+        checks.require_retention(retention)
+        end = expires and expires.astimezone(UTC)
+        info = GalleryInfo(gallery_id, display_name, model, embedding_size, now, 0, 0, 1, end, retention, keeps_photos)
         return self._writer.run(CreateGallery(info))
 
     def get(self, gallery_id: str) -> GalleryInfo:
@@ -233,8 +244,8 @@ class Galleries:
             UnknownGallery: there is no gallery of that id.
             InvalidField: nothing is to change, the name is too long, or a time is none.
         """
-        checks.require_gallery_update(update, self._now())
-        return self._writer.run(UpdateGallery(gallery_id, update))
+        checks.require_gallery_update(update)
+        return self._writer.run(UpdateGallery(gallery_id, update, self._now()))
 
     def delete(self, gallery_id: str) -> Deleted:
         """Delete a gallery with everything in it; raises `UnknownGallery`."""
@@ -361,14 +372,12 @@ class Galleries:
 
         Returns:
             What was deleted, or would be, from each gallery, in the order of their ids.
-
         """
-        now = self._now()
         if dry_run:
             with self._store.snapshot() as snapshot:
-                return would_purge(snapshot, now)
+                return would_purge(snapshot, self._now())
         steps: list[Purged] = []
-        while step := self._writer.run(PurgeExpired(now, _PURGED_AT_ONCE)):
+        while step := self._purge_some():
             steps += step
         if steps:
             self._scrub()
@@ -422,19 +431,30 @@ class Galleries:
         """Group some of the templates: the last steps of `clusters`."""
         return clusters_of(self._scanner, gallery_id, threshold, part)
 
+    def _purge_some(self) -> tuple[Purged, ...]:
+        """Do one step of a purge, which is to be overwritten; returns nothing where there is no more."""
+        purged = self._writer.run(PurgeExpired(self._now(), _PURGED_AT_ONCE))
+        if purged:
+            self._owes_scrub = True
+        return purged
+
     def _scrub(self) -> bool:
-        """Overwrite what was deleted; returns whether that could be done now, else the keeper does it."""
+        """Overwrite what was deleted; returns whether that was done; else the keeper does it, or the next start.
+
+        What was deleted is deleted: nothing that fails here may keep the caller from hearing of it.
+        """
         try:
             self._store.scrub()
-        except StoreFailed as error:
+        except FrError as error:
             self._owes_scrub = True
-            _log.warning("what was deleted is not overwritten yet: %s", error.message)
+            level = logging.ERROR if isinstance(error, StoreCorrupt) else logging.WARNING
+            _log.log(level, "what was deleted is not overwritten yet: %s", error.what)
             return False
-        self._owes_scrub = False
         return True
 
     def _catch_up(self) -> None:
         if self._owes_scrub:
+            self._owes_scrub = False  # before, for what is deleted in the meantime is owed again
             self._scrub()
 
     def _now(self) -> datetime:

@@ -13,10 +13,12 @@ _CHECK_BYTES = 12
 
 
 def require_page_size(page_size: int) -> None:
-    """Raise `InvalidPage` unless 1 <= page_size <= MAX_PAGE_SIZE."""
+    """Raise `InvalidPage`, which names the field, unless 1 <= page_size <= MAX_PAGE_SIZE."""
     if not 1 <= page_size <= MAX_PAGE_SIZE:
         raise InvalidPage(
-            f"A page of {page_size} was asked for; 1 to {MAX_PAGE_SIZE} are allowed.", limit=str(MAX_PAGE_SIZE)
+            f"A page of {page_size} was asked for; 1 to {MAX_PAGE_SIZE} are allowed.",
+            field="page_size",
+            limit=str(MAX_PAGE_SIZE),
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from types import MappingProxyType
 from typing import Final, Generic, TypeVar
@@ -95,10 +95,11 @@ class GalleryUpdate:
 
     def of(self, info: GalleryInfo) -> GalleryInfo:
         """Return what becomes of a gallery."""
+        expires = updated(self.expires, info.expires)
         return replace(
             info,
             display_name=updated(self.display_name, info.display_name),
-            expires=updated(self.expires, info.expires),
+            expires=expires and expires.astimezone(UTC),
             retention=updated(self.retention, info.retention),
         )
 
@@ -242,8 +243,8 @@ class Erased:
         photos: how many photos were erased.
         erased: when, UTC.
         gallery_version: the first version of the gallery without them.
-        scrubbed: whether no byte of them is left on the disk. Else who read the store has kept the last ones from being
-            overwritten; that is done as soon as they have ended.
+        scrubbed: whether no byte of them is left on the disk. False where a backup was reading, or the disk refused; it
+            is tried again every second.
     """
 
     receipt_id: str

@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 
 # At some 100 microseconds a change, the last of a group waits 50 ms at most for the others.
 _MAX_GROUP = 512
+_DIED = "The thread that writes has died."
 
 _Waiting = tuple[Change[Any], "Future[Any]"]
 # What became of a change within its group, before the commit: done, or the error that its caller gets.
@@ -32,11 +33,17 @@ class Writer:
     A change that is refused, or that fails by a defect of its own, leaves the others of its group as they are. Where
     the store fails, the whole group fails and nothing of it is kept. A change has returned only after it is durable and
     the memory shows it.
+
+    Args:
+        store: is written.
+        memories: show what was written.
+        broken: ends with an `InternalError` where the thread dies, after which nothing can be written or searched.
     """
 
-    def __init__(self, store: Store, memories: Memories) -> None:
+    def __init__(self, store: Store, memories: Memories, broken: Future[None]) -> None:
         self._store = store
         self._memories = memories
+        self._broken = broken
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
         self._closed = False
@@ -73,16 +80,17 @@ class Writer:
 
     def _work(self) -> None:
         group: list[_Waiting] = []
-        died = True
         try:
             while self._take(group):
                 self._commit(group)
                 group.clear()
                 self._store.tidy()
-            died = False
-        finally:
-            if died:
-                self._abandon(group)
+        except BaseException as error:  # noqa: BLE001 - the boundary of the thread
+            self._abandon(group)
+            died = InternalError(_DIED, cause=type(error).__name__)
+            died.__cause__ = error
+            # It is told to whoever waits for `broken`, not to the thread's hook, which would print what a caller sent.
+            self._broken.set_exception(died)
 
     def _take(self, group: list[_Waiting]) -> bool:
         """Fill `group` with what waits, at least one change; False at the end."""
@@ -127,7 +135,7 @@ class Writer:
                 left.append(waiting)
         for _, future in left:
             if not future.done():
-                future.set_exception(InternalError("The thread that writes has died."))
+                future.set_exception(InternalError(_DIED))
 
 
 def _run(transaction: Transaction, change: Change[Any]) -> _Outcome:

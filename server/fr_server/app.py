@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha import reflection
 
 from fr_api.v1 import gallery_pb2, gallery_pb2_grpc, recognition_pb2, recognition_pb2_grpc, server_pb2, server_pb2_grpc
 from fr_core.engine import Engine, photos_at_once
-from fr_core.errors import AddressUnavailable, NotReady, ShuttingDown
+from fr_core.errors import AddressUnavailable, InternalError, NotReady, ShuttingDown
 from fr_server.address import address_of
 from fr_server.config import Config
 from fr_server.convert.server import server_info
@@ -55,7 +55,10 @@ _KEEPALIVE_MS, _KEEPALIVE_TIMEOUT_MS = 60_000, 20_000
 
 
 Load = Callable[[Callable[[], None]], None]
-"""Makes galleries ready, and calls its argument all the while; what that raises ends it."""
+"""Makes galleries ready; calls its argument between blocks of vectors, pieces of an index and steps of a purge.
+
+What that raises ends it.
+"""
 
 
 class Server(Protocol):
@@ -107,6 +110,7 @@ class App:
         telemetry: is told of both; None = nobody is.
         part: of the server; None = all of it.
         load: makes the galleries ready; None = they are.
+        broken: fails when the galleries can take no more changes, as `Galleries.broken`; None = nobody tells.
     """
 
     def __init__(
@@ -117,6 +121,7 @@ class App:
         telemetry: Telemetry | None = None,
         part: Part | None = None,
         load: Load | None = None,
+        broken: Future[None] | None = None,
     ) -> None:
         self.config = config
         self.engine = engine
@@ -129,6 +134,7 @@ class App:
             config.server.port, config.server.max_in_flight, config.model.workers or photos_at_once(engine.device)
         )
         self._load = load
+        self._broken = broken or Future()
         self._given_up = False
         self._admission = Admission(self._part.max_in_flight)
         self._health = health.aio.HealthServicer()
@@ -187,8 +193,8 @@ class App:
         self._given_up = True
 
     async def broken(self) -> None:
-        """As `Server.broken`: a server in one process goes on until it is told to stop."""
-        await asyncio.Event().wait()
+        """As `Server.broken`; raises `InternalError` where the galleries can take no more changes."""
+        await while_writing(self._broken)
 
     async def stop(self) -> None:
         """As `Server.stop`."""
@@ -256,6 +262,19 @@ def log_lost_device(engine: Engine) -> None:
         engine.device.active,
         "" if cause is None else f"; {describe(cause)}",
     )
+
+
+async def while_writing(broken: Future[None]) -> None:
+    """Wait, as long as the galleries can be changed; then log why they cannot, and raise `InternalError`.
+
+    Args:
+        broken: of the galleries, as `Galleries.broken`; it is never cancelled.
+    """
+    try:
+        await asyncio.shield(asyncio.wrap_future(broken))
+    except Exception as error:
+        log.error("The galleries can take no more changes, so the server ends: %s", describe(error))
+        raise InternalError("The thread that writes the galleries has died; the log says where.") from error
 
 
 async def until(told_to_stop: asyncio.Event, other: asyncio.Future[None]) -> None:

@@ -117,11 +117,16 @@ def rotate_key(
         folder, before = _data_and_key(data, key, config)
         after = load_key(new)
         with closing(SqliteStore(folder, before)) as store:
-            store.rotate(after)
+            scrubbed = store.rotate(after)
         if as_json:
-            _print_json({"data": str(folder), "before": before.key_id, "after": after.key_id})
+            told = {"data": str(folder), "before": before.key_id, "after": after.key_id}
+            _print_json({**told, "scrubbed": scrubbed})
             return
-        typer.echo(f"{folder} is under the key {after.key_id}; the key {before.key_id} opens nothing of it any more.")
+        if scrubbed:
+            left = f"the key {before.key_id} opens nothing of it any more."
+        else:
+            left = f"what is left under the key {before.key_id} is overwritten by the next start of the server."
+        typer.echo(f"{folder} is under the key {after.key_id}; {left}")
         typer.echo("Start the server with the new key, and take a backup: its file of keys replaces the one before.")
 
 

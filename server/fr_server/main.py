@@ -64,9 +64,10 @@ def build(config: Config) -> Server:
         galleries = open_galleries(config, load=False)
         opened.callback(galleries.close)
         if frontends:
-            return Supervisor(config, engine, galleries, telemetry, opened.pop_all(), galleries.load)
-        opened.pop_all()
-        return App(config, engine, galleries, telemetry, load=galleries.load)
+            return Supervisor(config, engine, galleries, telemetry, opened, galleries.load, galleries.broken)
+        app = App(config, engine, galleries, telemetry, load=galleries.load, broken=galleries.broken)
+        opened.pop_all()  # the app closes them
+        return app
 
 
 async def run(server: Server, ready_file: Path | None = None) -> None:
@@ -78,6 +79,7 @@ async def run(server: Server, ready_file: Path | None = None) -> None:
 
     Raises:
         Unrecoverable: the server cannot start, or cannot go on.
+        InternalError: the galleries can take no more changes.
     """
     told_to_stop = asyncio.Event()
     ready = False

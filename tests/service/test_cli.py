@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import time
+import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
@@ -156,6 +157,29 @@ def test_unnamed_photos_are_subjects_of_their_own(fr: Fr, people: Path) -> None:
     assert subjects == {file.relative_to(people).as_posix() for file in people.rglob("*.png")}
     again = keys(fr("enrol", "unnamed", people, "--unnamed", "--json"))
     assert (again["stored"], again["already_enrolled"]) == (0, 4)
+
+
+def test_another_unnamed_photo_under_the_same_path_is_refused(fr: Fr, tmp_path: Path) -> None:
+    for folder, number in (("a", 1), ("b", 2)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "IMG_0001.png").write_bytes(photo(number))
+    assert keys(fr("enrol", "unnamed", tmp_path / "a", "--unnamed", "--create", "--json"))["stored"] == 1
+    code, out, _ = fr("enrol", "unnamed", tmp_path / "b", "--unnamed", "--json")
+    told = json.loads(out)
+    assert (code, told["stored"], [one["reason"] for one in told["refusals"]]) == (3, 0, ["SUBJECT_EXISTS"])
+    # In one folder: names that differ on the disk, and are the same text.
+    for name, number in ((unicodedata.normalize("NFC", "Zoë"), 3), (unicodedata.normalize("NFD", "Zoë"), 4)):
+        (tmp_path / "a" / f"{name}.png").write_bytes(photo(number))
+    code, out, _ = fr("enrol", "unnamed", tmp_path / "a", "--unnamed", "--json")
+    told = json.loads(out)
+    assert (code, told["stored"], told["already_enrolled"]) == (3, 1, 1)
+    assert [one["reason"] for one in told["refusals"]] == ["SUBJECT_EXISTS"]
+
+
+def test_a_value_that_is_no_text_is_one_sentence(fr: Fr) -> None:
+    keys(fr("gallery", "create", "team", "--json"))
+    code, _, error = fr("gallery", "update", "team", "--name", "x\udcff")
+    assert (code, error.partition(":")[0]) == (1, "INVALID_FIELD")
 
 
 def test_a_second_run_does_not_even_send_what_is_enrolled(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
 import os
 import signal
@@ -33,7 +34,7 @@ from fr_api.v1 import (
 )
 from fr_core.detect.protocol import TileFaces
 from fr_core.engine import Engine, Lifeline
-from fr_core.errors import AddressUnavailable, FrontendsFailed, ShuttingDown, StoreCorrupt
+from fr_core.errors import AddressUnavailable, FrontendsFailed, InternalError, ShuttingDown, StoreCorrupt
 from fr_core.gallery.galleries import Galleries
 from fr_core.packs.cache import ModelCache
 from fr_core.packs.manifest import load_pack
@@ -144,6 +145,7 @@ class Running:
     loop: asyncio.AbstractEventLoop
     starting: Future[None]
     held: HeldUp
+    broken: Future[None]
 
     @property
     def address(self) -> str:
@@ -152,6 +154,9 @@ class Running:
     @property
     def pids(self) -> list[int]:
         return [frontend.process.pid for frontend in self.server._frontends.values()]
+
+    def give_up(self) -> None:
+        self.loop.call_soon_threadsafe(self.server.give_up)
 
     def stop(self) -> Future[None]:
         return asyncio.run_coroutine_threadsafe(self.server.stop(), self.loop)
@@ -197,7 +202,8 @@ def running(
             lifeline,
             (detector, embedder),
         )
-        server = Supervisor(config, engine, galleries, telemetry or Telemetry(), opened.pop_all(), held)
+        broken: Future[None] = Future()
+        server = Supervisor(config, engine, galleries, telemetry or Telemetry(), opened, held, broken)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="server")
     thread.start()
@@ -205,10 +211,10 @@ def running(
     try:
         if read:
             starting.result(60)
-        yield Running(server, device, loop, starting, held)
+        yield Running(server, device, loop, starting, held, broken)
     finally:
         device.gate.set()
-        server.give_up()
+        loop.call_soon_threadsafe(server.give_up)
         wait([starting], 60)
         asyncio.run_coroutine_threadsafe(server.stop(), loop).result(60)
         loop.call_soon_threadsafe(loop.stop)
@@ -264,6 +270,62 @@ def test_front_end_that_cannot_start_keeps_the_server_from_starting(
     monkeypatch.setenv("PYTHONHOME", "/nowhere")
     with pytest.raises(FrontendsFailed), running(tmp_path):
         pytest.fail("started")
+
+
+def test_machine_that_has_nothing_left_for_a_front_end_ends_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with running(tmp_path, frontends=1) as server:
+        broken = asyncio.run_coroutine_threadsafe(server.server.broken(), server.loop)
+        monkeypatch.setattr(os, "memfd_create", refuse)
+        os.kill(server.pids[0], signal.SIGKILL)
+        with pytest.raises(FrontendsFailed, match=r"could not be started \(Too many open files\), the last of 5 times"):
+            broken.result(10)
+
+
+def test_front_end_that_could_not_be_started_for_a_moment_is_started_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.memfd_create
+    refused: list[tuple[Any, ...]] = []
+
+    def refuse_twice(*arguments: Any) -> int:
+        if len(refused) < 2:
+            refused.append(arguments)
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return real(*arguments)
+
+    with running(tmp_path, frontends=1) as server:
+        first = server.pids
+        monkeypatch.setattr(os, "memfd_create", refuse_twice)
+        os.kill(first[0], signal.SIGKILL)
+        eventually(lambda: len(server.pids) == 1 and server.pids != first)
+    assert len(refused) == 2
+
+
+def test_galleries_that_can_be_changed_no_more_end_the_server(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with running(tmp_path, frontends=1) as server:
+        broken = asyncio.run_coroutine_threadsafe(server.server.broken(), server.loop)
+        time.sleep(0.1)
+        assert not broken.done()
+        server.broken.set_exception(KeyError("Jane Roe"))
+        with pytest.raises(InternalError) as caught:
+            broken.result(10)
+    assert "KeyError" in caplog.text
+    assert "Jane" not in caplog.text + str(caught.value)
+
+
+def test_supervisor_that_cannot_be_made_leaves_what_is_open_to_its_caller(tmp_path: Path) -> None:
+    config = config_from({"server": {"frontends": 1}})
+    engine = null_engine(config)  # of no batchers, which front-ends need
+    with ExitStack() as opened:
+        galleries = opened.enter_context(Galleries.open(tmp_path, index="numpy", load=False))
+        with pytest.raises(ValueError, match="unpack"):
+            Supervisor(config, engine, galleries, Telemetry(), opened, galleries.load, galleries.broken)
+    Galleries.open(tmp_path, index="numpy").close()  # the folder was let go
 
 
 def test_second_server_on_the_port_is_refused(tmp_path: Path) -> None:
@@ -384,12 +446,32 @@ def test_start_that_is_given_up_while_the_galleries_are_read_ends_in_order(tmp_p
         if listening:
             assert health_of(server.address) == health_pb2.HealthCheckResponse.NOT_SERVING
         pids = server.pids
-        server.server.give_up()
+        server.give_up()
         with pytest.raises(ShuttingDown):
             server.starting.result(5)
         server.stop().result(15)  # before anybody would be killed for being late
         assert not any(map(alive, pids))
     Galleries.open(tmp_path).close()  # the folder was let go
+
+
+def test_start_that_is_given_up_when_only_front_ends_are_waited_for_ends_at_once(tmp_path: Path) -> None:
+    with running(tmp_path, read=False) as server:
+        eventually(lambda: server.server.port != 0)
+        assert health_of(server.address) == health_pb2.HealthCheckResponse.NOT_SERVING
+        pids = server.pids
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            server.held.go.set()
+            eventually(lambda: server.server._loaded)
+            assert not server.starting.done()
+            server.give_up()
+            with pytest.raises(ShuttingDown):
+                server.starting.result(5)
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+    assert not any(map(alive, pids))
 
 
 def test_damage_that_is_found_while_front_ends_start_ends_the_start(tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ import contextlib
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -15,11 +17,12 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from fr_api.v1 import gallery_pb2, gallery_pb2_grpc
-from fr_core.errors import ShuttingDown, StoreCorrupt
+from fr_core.engine import Engine
+from fr_core.errors import InternalError, ShuttingDown, StoreCorrupt
 from fr_core.gallery.galleries import Galleries
 from fr_server.app import App
-from fr_server.config import config_from
-from fr_server.main import data_folder, run
+from fr_server.config import Config, config_from
+from fr_server.main import build, data_folder, run
 from serving import HeldUp, ended, null_engine
 
 
@@ -37,6 +40,13 @@ def app_on(folder: Path) -> tuple[App, HeldUp]:
     galleries = Galleries.open(data_folder(config), index="numpy", load=False)
     held = HeldUp(galleries.load)
     return App(config, null_engine(config), galleries, load=held), held
+
+
+def eventually(holds: Callable[[], bool], within_s: float = 10.0) -> None:
+    give_up = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
 
 
 async def health_of(channel: grpc.aio.Channel, service: str = "") -> int:
@@ -115,3 +125,38 @@ def test_damage_that_is_found_while_reading_ends_the_start(tmp_path: Path) -> No
 
     asyncio.run(story())
     Galleries.open(tmp_path, index="numpy").close()
+
+
+def test_galleries_that_can_be_changed_no_more_end_the_server(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fr_server.main.open_engine", lambda config, listener: null_engine(config))
+    server = build(config_from({"server": {"port": 0}, "gallery": {"folder": str(tmp_path), "index": "numpy"}}))
+    assert isinstance(server, App)
+    galleries = server.galleries
+    assert isinstance(galleries, Galleries)
+
+    async def story() -> None:
+        running = asyncio.create_task(run(server, tmp_path / "ready"))
+        await asyncio.to_thread(eventually, (tmp_path / "ready").exists)
+        assert not running.done()
+        galleries.broken.set_exception(KeyError("Jane Roe"))
+        with pytest.raises(InternalError) as caught:
+            await asyncio.wait_for(running, 10)
+        assert "Jane" not in str(caught.value)
+
+    asyncio.run(story())
+    assert "The galleries can take no more changes" in caplog.text
+    assert "KeyError" in caplog.text
+    assert "Jane" not in caplog.text
+    Galleries.open(tmp_path, index="numpy").close()  # the folder was let go
+
+
+def test_server_that_cannot_be_made_leaves_nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_engine(config: Config, *arguments: object) -> Engine:
+        return replace(null_engine(config), pack=None)  # type: ignore[arg-type]  # so that no app can be made
+
+    monkeypatch.setattr("fr_server.main.open_engine", open_engine)
+    with pytest.raises(AttributeError):
+        build(config_from({"gallery": {"folder": str(tmp_path), "index": "numpy"}}))
+    Galleries.open(tmp_path, index="numpy").close()  # the folder was let go

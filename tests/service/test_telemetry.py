@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -18,7 +19,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client.parser import text_string_to_metric_families
 
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
+from fr_client import Client, EmbeddingBatch, EmbeddingSubject
 from fr_core.detect.null import NullDetector
+from fr_core.errors import ShuttingDown
 from fr_core.runtime.observe import STAGES
 from fr_core.types import U8, Detection
 from fr_server.app import SERVICES
@@ -131,6 +134,28 @@ def test_refused_items_of_a_stream_count_though_the_stream_is_ok(observed: Obser
     assert observed.value("fr_request_seconds_count", method=method, outcome="OK") == 1
     assert observed.value("fr_rejects_total", reason="UNDECODABLE") == 1
     assert observed.value("fr_rejects_total", reason="INTERNAL") == 1
+
+
+def test_refused_rows_count_each_though_the_stream_is_ok(observed: Observed) -> None:
+    subjects = [EmbeddingSubject(str(row)) for row in range(3)]
+    with Client(observed.server.address) as client:
+        client.create_gallery("g")
+        sent = EmbeddingBatch(np.zeros((3, 64), "<f4").tobytes(), subjects)
+        list(client.enrol_embeddings("g", client.embed(photo(1)).faces[0].embedding.model, [sent]))
+    assert observed.value("fr_rejects_total", reason="EMBEDDING_NOT_UNIT") == 3
+
+
+def test_search_for_similar_ones_that_fails_counts_though_the_face_is_stored(
+    observed: Observed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*arguments: object) -> None:
+        raise ShuttingDown("The server is shutting down.")
+
+    monkeypatch.setattr(observed.server.app.galleries, "search", fails)
+    with Client(observed.server.address) as client:
+        client.create_gallery("g")
+        assert client.enrol("g", "s", photo(1), report_similar=True).similar_unknown
+    assert observed.value("fr_rejects_total", reason="SHUTTING_DOWN") == 1
 
 
 def test_abandoned_stream_is_a_cancelled_call_and_no_longer_in_flight(observed: Observed) -> None:

@@ -20,6 +20,7 @@ from fr_core.errors import (
     BackupUnusable,
     NoStore,
     StoreCorrupt,
+    StoreFailed,
     StoreInUse,
     StoreNewer,
     TargetTaken,
@@ -34,6 +35,7 @@ from fr_core.gallery.store.folder import DataFolder
 from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.schema import SCHEMA_VERSION
 from fr_core.gallery.store.sqlite_check import Verified
+from fr_core.gallery.store.sqlite_log import require_no_lost_commits
 from fr_core.gallery.store.sqlite_store import DATABASE_NAME, SqliteStore
 from fr_core.gallery.values import Enrolment, NewTemplate, Subject
 from fr_core.types import Embedding, ModelId
@@ -550,6 +552,12 @@ def test_verification_and_a_backup_find_a_log_that_lost_commits(place: Place) ->
         with pytest.raises(StoreCorrupt) as raised:
             ask()
         assert raised.value.metadata["check"] == "log"
+
+
+def test_a_log_that_cannot_be_read_is_a_failing_disk(tmp_path: Path) -> None:
+    (tmp_path / f"{DATABASE_NAME}-wal").mkdir()
+    with pytest.raises(StoreFailed):
+        require_no_lost_commits(tmp_path / DATABASE_NAME, 0, 8_192)
 
 
 def test_a_log_that_grows_in_the_meantime_is_not_taken_for_a_damaged_one(

@@ -22,14 +22,19 @@ import pytest
 from fr_core.detect.protocol import TileFaces
 from fr_core.errors import AddressUnavailable, CallEnded, DuplicateImage, Overloaded
 from fr_core.gallery.galleries import Galleries
+from fr_core.packs.manifest import load_pack
 from fr_core.runtime.batcher import Batcher
+from fr_core.runtime.devices import ActiveDevice
 from fr_core.runtime.ticket import Ticket
 from fr_core.types import F32, U8, AlignedFace
+from fr_server.app import Part
+from fr_server.config import config_from
 from fr_server.frontends.answering import Answerer
 from fr_server.frontends.arena import Arena, Slots, new_memory
 from fr_server.frontends.asking import Asker, EngineDefect, parted
-from fr_server.frontends.messages import GALLERY_METHODS, Answer, ArenaPlan, PackedFaces, Refusal
+from fr_server.frontends.messages import GALLERY_METHODS, Answer, ArenaPlan, PackedFaces, Refusal, Welcome
 from fr_server.frontends.ports import HeldPort
+from fr_server.frontends.process import start_frontend
 from fr_server.frontends.remote import RemoteGalleries, RemoteRawEmbedder, RemoteTileDetector
 from fr_server.frontends.wire import Wire
 from fr_server.work import StorageThreads
@@ -188,6 +193,26 @@ def test_both_ends_of_an_arena_see_the_same_pixels_and_slots_do_not_touch() -> N
     for slot, shapes in ((4, [SHAPE]), (-1, [SHAPE]), (0, [(112, 113)])):
         with pytest.raises(ValueError):
             a.views(slot, shapes)
+
+
+def open_descriptors() -> set[str]:
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
+
+
+def test_machine_without_memory_for_a_front_end_has_nothing_left_open(tmp_path: Path) -> None:
+    no_memory = ArenaPlan(slots=-1, slot_bytes=1)
+    welcome = Welcome(
+        config_from({}), load_pack("buffalo_s"), ActiveDevice("cpu", "cpu", "null"), Part(1, 1, 1), no_memory, False
+    )
+
+    def never() -> None:
+        pytest.fail("a front-end spoke")
+
+    with Galleries.open(tmp_path) as galleries, closing(StorageThreads()) as storage:
+        before = open_descriptors()
+        with pytest.raises(OSError):
+            start_frontend(welcome, {}, galleries, storage, never, never, never)
+        assert open_descriptors() == before
 
 
 def test_each_class_has_slots_of_its_own_and_waits_for_one_as_long_as_it_is_wanted() -> None:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from fr_client.cli.main import build
 from fr_core.gallery.galleries import Galleries
+from fr_core.gallery.store import sqlite_store
 from fr_core.gallery.store.keys import load_key, new_key_file
 from fr_core.gallery.store.sqlite_store import DATABASE_NAME
 from fr_core.gallery.values import Enrolment, NewTemplate
@@ -145,6 +146,22 @@ def test_a_rotated_folder_opens_with_the_new_key_alone(home: Path) -> None:
     assert fr("backup", "out-2", "--keys", "keys", "--key", "file:k").exit_code == 0
     back = fr("restore", "out", "--keys", "keys", "--data", "new", "--key", "file:k")
     assert (back.exit_code, HELD in back.stdout) == (0, True)
+
+
+def test_a_rotation_beside_who_reads_says_what_is_left_to_be_done(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_store, "_SCRUB_S", 0.0)
+    for name in "kl":
+        new_key_file(home / name)
+    with closing(apsw.Connection(str(home / "data" / DATABASE_NAME))) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM galleries").fetchall()
+        rotated = fr("key", "rotate", "--new", "file:k")
+        assert (rotated.exit_code, "the next start of the server" in rotated.stdout) == (0, True)
+        told = fr("key", "rotate", "--new", "file:l", "--key", "file:k", "--json")
+        assert (told.exit_code, json.loads(told.stdout)["scrubbed"]) == (0, False)
+    back = fr("key", "rotate", "--new", "file:k", "--key", "file:l", "--json")
+    assert json.loads(back.stdout)["scrubbed"]
+    assert fr("verify", "--key", "file:k").exit_code == 0
 
 
 def test_rotation_is_refused_where_it_cannot_be(home: Path) -> None:

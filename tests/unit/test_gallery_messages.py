@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import tracemalloc
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from google.protobuf import duration_pb2
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from fr_api.v1 import gallery_pb2
-from fr_core.errors import InvalidField, InvalidFilter
+from fr_core.errors import FrError, InvalidField, InvalidFilter, InvalidPage, InvalidThreshold, InvalidTopK
 from fr_core.gallery.query import MAX_FILTER_SUBJECTS
-from fr_server.convert.gallery import retention, subject_filter
+from fr_core.gallery.values import KEEP
+from fr_server.convert.common import sent_threshold
+from fr_server.convert.gallery import page_size, retention, similar_threshold, subject_filter, top_k
+from fr_server.convert.gallery_updates import subject_update
 
 
 @pytest.mark.parametrize(
@@ -41,3 +47,45 @@ def test_too_many_subjects_of_a_filter_are_refused_before_they_are_copied() -> N
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
         tracemalloc.stop()
+
+
+TOO_MUCH = {str(number): "" for number in range(33)}
+
+
+def test_metadata_that_the_mask_does_not_name_are_not_looked_at() -> None:
+    request = gallery_pb2.UpdateSubjectRequest(metadata=TOO_MUCH, update_mask=FieldMask(paths=["display_name"]))
+    assert subject_update(request).metadata is KEEP
+    request.update_mask.paths.append("metadata")
+    with pytest.raises(InvalidField) as refused:
+        subject_update(request)
+    assert refused.value.metadata == {"field": "metadata", "limit": "32"}
+
+
+@pytest.mark.parametrize(
+    ("read", "refusal", "metadata"),
+    [
+        (lambda: top_k(gallery_pb2.SearchRequest(top_k=0)), InvalidTopK, {"field": "top_k", "limit": "1000"}),
+        (lambda: top_k(gallery_pb2.SearchRequest(top_k=1001)), InvalidTopK, {"field": "top_k", "limit": "1000"}),
+        (
+            lambda: page_size(gallery_pb2.ListGalleriesRequest(page_size=0)),
+            InvalidPage,
+            {"field": "page_size", "limit": "1000"},
+        ),
+        (
+            lambda: sent_threshold(gallery_pb2.SearchRequest(threshold=math.nan)),
+            InvalidThreshold,
+            {"field": "threshold"},
+        ),
+        (
+            lambda: similar_threshold(gallery_pb2.EnrolRequest(similar_threshold=1.5)),
+            InvalidThreshold,
+            {"field": "similar_threshold"},
+        ),
+    ],
+)
+def test_a_number_out_of_range_is_refused_by_the_name_of_its_field(
+    read: Callable[[], object], refusal: type[FrError], metadata: dict[str, str]
+) -> None:
+    with pytest.raises(refusal) as refused:
+        read()
+    assert refused.value.metadata == metadata

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fr_core.gallery.query import ScoreFusion
 from fr_core.gallery.search.ranking import by_best_template, fused
-from fr_core.gallery.search.sharing import Found
+from fr_core.gallery.search.sharing import Nearest
 from fr_core.types import F32
 
 
@@ -80,7 +80,7 @@ def test_no_template_no_subject() -> None:
 
 
 def test_the_best_template_stands_for_its_subject() -> None:
-    found = Found(np.array([1, 2, 3, 4]), np.array([0.9, 0.8, 0.7, 0.6]), exhaustive=False)
+    found = Nearest(np.array([1, 2, 3, 4]), np.array([0.9, 0.8, 0.7, 0.6]), exhaustive=False)
     ranked = by_best_template(np.array([7, 8, 7, 9]), found)
     assert not ranked.exhaustive
     assert ranked.subject_nos.tolist() == [7, 8, 9]

@@ -174,6 +174,15 @@ def test_the_same_update_twice_is_the_same_as_once(galleries: Galleries) -> None
     assert galleries.update_subject("g", "s", change).subject == subject
 
 
+def test_an_end_that_was_set_in_time_may_be_sent_again(galleries: Galleries, clock: Clock) -> None:
+    end = GalleryUpdate(expires=BEGIN + DAY)
+    galleries.update("g", end)
+    clock.now += 2 * DAY
+    assert galleries.update("g", end).expires == BEGIN + DAY  # as the caller that got no answer the first time sends it
+    with pytest.raises(InvalidField, match="has passed"):
+        galleries.update("g", GalleryUpdate(expires=BEGIN + DAY / 2))
+
+
 def test_changes_of_one_commit_are_all_written_and_a_refused_one_is_not(tmp_path: Path) -> None:
     with Galleries.open(tmp_path, key=KEY) as opened:
         opened.create("g", "", MODEL, SIZE)
@@ -181,9 +190,9 @@ def test_changes_of_one_commit_are_all_written_and_a_refused_one_is_not(tmp_path
         assert list(store.vectors(10)) == []
         with store.transaction() as transaction:
             for change in (
-                UpdateGallery("g", GalleryUpdate(display_name="First")),
+                UpdateGallery("g", GalleryUpdate(display_name="First"), BEGIN),
                 Enrol("g", enrolment("s", 1), BEGIN),
-                UpdateGallery("g", GalleryUpdate(retention=DAY)),
+                UpdateGallery("g", GalleryUpdate(retention=DAY), BEGIN),
                 UpdateSubject("g", "s", SubjectUpdate(metadata={"k": "v"})),
             ):
                 with transaction.item():
@@ -201,14 +210,14 @@ def test_changes_of_one_commit_are_all_written_and_a_refused_one_is_not(tmp_path
 
 
 def _rename_and_enrol_twice(transaction: Transaction) -> None:
-    UpdateGallery("g", GalleryUpdate(display_name="Never")).run(transaction)
+    UpdateGallery("g", GalleryUpdate(display_name="Never"), BEGIN).run(transaction)
     Enrol("g", enrolment("t", 1), BEGIN).run(transaction)
 
 
 @pytest.mark.parametrize(
     ("sql", "change"),
     [
-        ("UPDATE galleries SET expires_us = NULL", UpdateGallery("g", GalleryUpdate(display_name="x"))),
+        ("UPDATE galleries SET expires_us = NULL", UpdateGallery("g", GalleryUpdate(display_name="x"), BEGIN)),
         ("UPDATE subjects SET display_name = 'y'", UpdateSubject("g", "s", SubjectUpdate(metadata={}))),
         ("UPDATE templates SET quality = 1", UpdateSubject("g", "s", SubjectUpdate(display_name="x"))),
     ],

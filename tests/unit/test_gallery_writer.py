@@ -22,6 +22,7 @@ from fr_core.errors import (
 )
 from fr_core.gallery.changes import CreateGallery, Done, Enrol
 from fr_core.gallery.galleries import Galleries
+from fr_core.gallery.index.protocol import VectorIndex
 from fr_core.gallery.search.memory import Memories
 from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.protocol import Snapshot, StoredVectors, Transaction
@@ -119,7 +120,7 @@ def wait_until(true: Callable[[], bool]) -> None:
 def bench(tmp_path: Path) -> Iterator[Bench]:
     store = SlowStore(tmp_path)
     memories = Memories("flat")
-    writer = Writer(store, memories)
+    writer = Writer(store, memories, Future())
     writer.run(CreateGallery(GalleryInfo("g", "", MODEL, 8, NOW, 0, 0, 1)))
     store.commits = 0
     with ThreadPoolExecutor(40) as pool:
@@ -262,11 +263,11 @@ class DyingStore(SlowStore):
         raise ZeroDivisionError
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_nobody_waits_for_a_thread_that_died(tmp_path: Path) -> None:
     store = DyingStore(tmp_path)
     memories = Memories("flat")
-    writer = Writer(store, memories)
+    broken: Future[None] = Future()
+    writer = Writer(store, memories, broken)
     store.leave.clear()
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(writer.run, CreateGallery(GalleryInfo("g", "", MODEL, 8, NOW, 0, 0, 1)))
@@ -281,8 +282,50 @@ def test_nobody_waits_for_a_thread_that_died(tmp_path: Path) -> None:
         writer.run(enrol(1))
     with pytest.raises(InternalError):
         memories.wait_beyond(100)
+    assert isinstance(broken.exception(LONG), InternalError)
     writer.close()
     store.close()
+
+
+def test_galleries_whose_thread_died_say_so(tmp_path: Path) -> None:
+    store = SlowStore(tmp_path)
+    with Galleries(store, index="numpy") as galleries:
+        galleries.load()
+        galleries.create("g", "", MODEL, 8)
+        assert not galleries.broken.done()
+        store.tidy = DyingStore.tidy.__get__(store)  # type: ignore[method-assign]
+        galleries.enrol("g", enrol(0).enrolment)
+        error = galleries.broken.exception(LONG)
+        assert isinstance(error, InternalError)
+        assert error.metadata == {"cause": "ZeroDivisionError"}
+        with pytest.raises(InternalError):
+            galleries.search("g", embedding(0), 1, 0.0)
+
+
+def test_a_gallery_whose_index_cannot_be_made_harms_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_memory(embedding_size: int) -> VectorIndex:
+        raise MemoryError("Jane Roe")
+
+    with Galleries(SqliteStore(tmp_path, KEY), index="numpy") as galleries:
+        galleries.load()
+        galleries.create("g", "", MODEL, 8)
+        with monkeypatch.context() as patched:
+            patched.setattr(galleries._memories, "_new_index", no_memory)
+            galleries.create("h", "", MODEL, 8)
+        assert "could not be made: MemoryError" in caplog.text
+        assert "Jane Roe" not in caplog.text
+        for gallery_id in "gh":
+            galleries.enrol(gallery_id, enrol(0).enrolment)  # in h too: it is durable, and no index of it alone is made
+        assert len(list(galleries._memories)) == 1
+        with pytest.raises(InternalError):
+            galleries.search("h", embedding(0), 1, 0.0)
+        assert galleries.search("g", embedding(0), 1, 0.0).identification.candidates[0].subject_id == "s0"
+        assert not galleries.broken.done()
+        galleries.delete("h")
+        galleries.create("h", "", MODEL, 8)
+        assert galleries.search("h", embedding(0), 1, 0.0).identification.candidates == ()
 
 
 def test_a_search_does_not_wait_for_a_commit(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from fr_core.gallery.changes import (
     PurgeExpired,
     open_gallery,
 )
-from fr_core.gallery.checks import require_lifetime
+from fr_core.gallery.checks import require_end, require_retention
 from fr_core.gallery.store.folder import DataFolder
 from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.protocol import GalleryRow
@@ -369,21 +369,22 @@ def test_a_gallery_takes_nothing_more_from_its_end_on(store: SqliteStore) -> Non
 
 
 @pytest.mark.parametrize(
-    ("expires", "retention"),
-    [
-        (NOW, None),
-        (NOW - HOUR, None),
-        (datetime(2027, 1, 1), None),
-        (None, timedelta(0)),
-        (None, -HOUR),
-        (None, timedelta(days=36_526)),
-    ],
+    ("expires", "why"),
+    [(NOW, "has passed"), (NOW - HOUR, "has passed"), (datetime(2027, 1, 1), "no time zone")],
 )
-def test_an_end_or_a_retention_that_cannot_be_is_refused(expires: datetime | None, retention: timedelta | None) -> None:
-    require_lifetime(NOW + timedelta(microseconds=1), timedelta(days=36_525), NOW)
-    require_lifetime(None, None, NOW)
-    with pytest.raises(InvalidField):
-        require_lifetime(expires, retention, NOW)
+def test_an_end_that_cannot_be_is_refused(expires: datetime, why: str) -> None:
+    require_end(NOW + timedelta(microseconds=1), NOW)
+    require_end(None, NOW)
+    with pytest.raises(InvalidField, match=why):
+        require_end(expires, NOW)
+
+
+@pytest.mark.parametrize("retention", [timedelta(0), -HOUR, timedelta(days=36_526)])
+def test_a_retention_that_cannot_be_is_refused(retention: timedelta) -> None:
+    require_retention(timedelta(days=36_525))
+    require_retention(None)
+    with pytest.raises(InvalidField, match="retention"):
+        require_retention(retention)
 
 
 def test_what_has_been_kept_long_enough_is_purged_in_steps(store: SqliteStore, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ import apsw
 import numpy as np
 import pytest
 
-from fr_core.errors import KeyUnavailable, StoreCorrupt, StoreFailed, WrongKey
+from fr_core.errors import KeyUnavailable, ShuttingDown, StoreCorrupt, StoreFailed, WrongKey
 from fr_core.gallery.backup.verify import verify
 from fr_core.gallery.changes import CreateGallery, DeleteSubject, Enrol, EraseSubject
 from fr_core.gallery.store import clean_pages, sqlite_store
@@ -259,6 +259,47 @@ def test_a_scrub_waits_for_a_transaction_of_another_thread(store: SqliteStore) -
     thread.join()
 
 
+def test_who_waits_to_scrub_hears_that_the_store_was_closed(store: SqliteStore) -> None:
+    heard: list[type[Exception]] = []
+
+    def scrub() -> None:
+        try:
+            store.scrub()
+        except Exception as error:  # noqa: BLE001
+            heard.append(type(error))
+
+    scrubbing = threading.Thread(target=scrub)
+    with store.snapshot():
+        erase(store, range(3))
+        scrubbing.start()
+        time.sleep(0.05)
+        begun = time.monotonic()
+        store.close()
+        scrubbing.join(20)
+    assert heard == [ShuttingDown]
+    assert time.monotonic() - begun < sqlite_store._SCRUB_S / 2
+
+
+def test_a_log_that_cannot_be_copied_is_told_and_damage_as_an_error(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for error, level in ((StoreFailed("The disk refuses."), "WARNING"), (StoreCorrupt("It is damaged."), "ERROR")):
+        caplog.clear()
+        with monkeypatch.context() as patched:
+            patched.setattr(sqlite_store, "_TRUNCATE_FRAMES", 0)
+            patched.setattr(store, "_checkpoint", raiser(error))
+            store.tidy()
+        assert [record.levelname for record in caplog.records] == [level]
+        assert ("damaged" in caplog.text) == isinstance(error, StoreCorrupt)
+
+
+def raiser(error: Exception) -> Callable[..., None]:
+    def refuse(*_: object) -> None:
+        raise error
+
+    return refuse
+
+
 @pytest.mark.parametrize("kind", [2, 5, 10, 13])
 @pytest.mark.parametrize("header", [0, 100])
 def test_the_gap_of_a_page_is_cleaned_and_nothing_else(kind: int, header: int) -> None:
@@ -306,6 +347,38 @@ def test_after_a_rotation_the_former_key_opens_nothing(store: SqliteStore, tmp_p
             row = snapshot.template(1, 1)
     assert row is not None
     assert row.photo == photo(0)
+
+
+def test_a_rotation_beside_who_reads_is_one_and_the_next_start_overwrites_the_rest(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sqlite_store, "_SCRUB_S", 0.0)
+    former = key_bytes(tmp_path)
+    with closing(apsw.Connection(str(tmp_path / DATABASE_NAME))) as reader:
+        reader.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM galleries").fetchall()
+        assert not store.rotate(OTHER_KEY)
+        assert "not overwritten yet" in caplog.text
+        enrol(store, range(PEOPLE, PEOPLE + 1))
+        store.close()
+    with pytest.raises(WrongKey):
+        SqliteStore(tmp_path, KEY)
+    assert left(tmp_path, former) > 0  # the control
+    with closing(SqliteStore(tmp_path, OTHER_KEY)) as again:
+        assert sum(len(block.template_ids) for block in again.vectors(64)) == PEOPLE + 1
+        assert left(tmp_path, former) == 0
+
+
+@pytest.mark.parametrize("error", [StoreFailed("The disk refuses."), StoreCorrupt("It is damaged.")])
+def test_a_rotation_whose_scrub_fails_is_under_the_new_key(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "_checkpoint", raiser(error))
+        assert not store.rotate(OTHER_KEY)
+    assert verify(tmp_path, OTHER_KEY).templates == PEOPLE
+    assert store.rotate(KEY)
 
 
 @pytest.mark.parametrize("wraps", [1, 100, PEOPLE, PEOPLE + 1])

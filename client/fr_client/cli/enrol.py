@@ -81,7 +81,7 @@ def enrol(
     Exit status 0: every photo is in the gallery. 3: some were refused, or were deleted since the journal noted them. 1:
     the run stopped early.
     """
-    options = Options(several_faces, report_similar, retry_refused, in_flight)
+    options = Options(several_faces, unnamed, report_similar, retry_refused, in_flight)
     ending = Ending()
     with connected(context, as_json) as client, ExitStack() as opened:
         photo_set = read_source(source, unnamed)

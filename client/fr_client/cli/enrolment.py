@@ -51,12 +51,14 @@ class Options:
 
     Attributes:
         several_faces: what to do with a photo of several faces.
+        one_photo_each: whether a subject has one photo, so that another one under the same id is refused.
         report_similar: whether to ask for other subjects that are similar to each face.
         retry_refused: whether to send photos again that the journal says were refused.
         max_in_flight: photos that are on their way at once.
     """
 
     several_faces: OneFace = "error"
+    one_photo_each: bool = False
     report_similar: bool = False
     retry_refused: bool = False
     max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
@@ -127,6 +129,7 @@ class Enrolment:
         self._sent: dict[str, _Sent] = {}
         self._held: OrderedDict[str, frozenset[str]] = OrderedDict()
         self._first: dict[bytes, PhotoFile] = {}
+        self._photo_of: dict[str, str] = {}
 
     def left(self, photos: Sequence[PhotoFile]) -> list[PhotoFile]:
         """Return the photos that are to be looked at; those that the journal knows are in `tally`."""
@@ -166,6 +169,8 @@ class Enrolment:
                     advance(self.tally)
                     continue
                 self._require_one_subject(photo, sha256)
+                if self._options.one_photo_each:
+                    self._require_one_photo(photo, sha256)
             except Unusable as error:
                 self._refused(photo, state, error.reason, error.message)
                 advance(self.tally)
@@ -198,6 +203,16 @@ class Enrolment:
         if first.subject_id != photo.subject_id:
             raise Unusable(
                 "DUPLICATE_IMAGE", f"This is the same photo as {shown(first.path)}, which is of another subject."
+            )
+
+    def _require_one_photo(self, photo: PhotoFile, sha256: str) -> None:
+        """Raise `Unusable` where this run has sent another photo of the subject, or the gallery holds one."""
+        first = self._photo_of.setdefault(photo.subject_id, sha256)
+        held = self._photos_of(photo.subject_id) if self._gallery.template_count else frozenset()
+        if first != sha256 or (held and sha256 not in held):
+            raise Unusable(
+                "SUBJECT_EXISTS",
+                "Another photo is enrolled under this path. Rename the file, or use a gallery of its own.",
             )
 
     def _photos_of(self, subject_id: str) -> frozenset[str]:
@@ -253,7 +268,9 @@ class Enrolment:
 def _read(photo: PhotoFile, max_bytes: int) -> bytes:
     """Return the bytes of a photo; raises `Unusable` for one that the server could only refuse."""
     if not _is_text(photo.subject_id):
-        raise Unusable("INVALID_IDENTIFIER", "The name of the folder is no text in UTF-8, so that it cannot be an id.")
+        raise Unusable(
+            "INVALID_IDENTIFIER", "The name of the file or its folder is no text in UTF-8, so that it cannot be an id."
+        )
     try:
         size = photo.path.stat().st_size
     except OSError:

@@ -54,10 +54,16 @@ def reporting(as_json: bool) -> Iterator[None]:
     """
     try:
         yield
+    except UnicodeEncodeError:
+        _tell(Unusable("INVALID_FIELD", "A value on the command line is no text in UTF-8; type it anew."), as_json)
     except (FrApiError, Unusable) as error:
-        if as_json:
-            print_json({"error": error_keys(error)})
-        fail(error)
+        _tell(error, as_json)
+
+
+def _tell(error: FrApiError | Unusable, as_json: bool) -> NoReturn:
+    if as_json:
+        print_json({"error": error_keys(error)})
+    fail(error)
 
 
 @contextmanager

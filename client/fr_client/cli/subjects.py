@@ -110,9 +110,7 @@ def erase_subject(
         out.print(plain(f"Erased subject {subject_id} from gallery {gallery_id}: {what}."))
         out.print(plain(f"Receipt {erased.receipt_id} of {when(erased.erase_time)}."))
         if not erased.scrubbed:
-            out.print(
-                "Its last bytes are overwritten as soon as those who read the store now, such as a backup, have ended."
-            )
+            out.print("Its last bytes are not overwritten yet: a backup reads, or the disk refused. It is tried anew.")
 
 
 @subject.command("export")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import apsw
 
-from fr_core.errors import NoStore, StoreCorrupt, StoreFailed
+from fr_core.errors import NoStore, StoreCorrupt
 from fr_core.gallery.store.connection import open_to_read
 from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.schema import SCHEMA_VERSION
@@ -78,8 +78,6 @@ def _require_whole_log(path: Path, page_bytes: int) -> None:
     frames = _log_frames(path)
     try:
         require_no_lost_commits(path, frames, page_bytes)
-    except OSError as error:
-        raise StoreFailed("The write-ahead log could not be read.", cause=type(error).__name__) from error
     except StoreCorrupt:
         # A server has written more in the meantime; it looked at the log when it started, and what it adds is its own.
         if _log_frames(path) == frames:

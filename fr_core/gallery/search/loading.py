@@ -42,6 +42,7 @@ def load(store: Store, memories: Memories, on_block: Callable[[], None]) -> None
     for memory in by_no.values():
         while memory.keep_up():
             on_block()
+    memories.filled()
     indexed_s = time.monotonic() - begun - read_s
     _log.info(
         "%d galleries with %d templates: read in %.1f s, indexed in %.1f s", len(rows), templates, read_s, indexed_s

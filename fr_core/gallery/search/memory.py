@@ -3,7 +3,7 @@
 A search that sees version v of the store must search version v of the memory. A reader therefore enters with the
 version of its snapshot: it waits while the memory is behind, which lasts only as long as a finished commit takes to be
 copied here, and takes a new snapshot where the memory has moved on. Readers that come after a commit wait for its copy,
-so the writer waits for the searches that ran at its commit and for no others.
+so the writer waits for the searches that ran at its commit, for a piece of the index's upkeep, and for nothing else.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fr_core.gallery.index.protocol import Upkeep, VectorIndex, rows_of
 from fr_core.gallery.index.register import index_maker
 from fr_core.gallery.query import ScoreFusion
 from fr_core.gallery.search.ranking import RankedSubjects, by_best_template, fused
-from fr_core.gallery.search.sharing import Found, SharedSearch
+from fr_core.gallery.search.sharing import Nearest, SharedSearch
 from fr_core.gallery.store.protocol import StoredVectors
 from fr_core.types import F32, I64
 
@@ -54,6 +54,11 @@ class GalleryMemory:
         """Where the vectors are searched."""
         return self._index
 
+    @property
+    def broken(self) -> bool:
+        """Whether it refuses to be searched, for it may lack somebody."""
+        return self._broken
+
     def load(self, stored: StoredVectors) -> None:
         """Add vectors of the store before anybody searches; their ids ascend from call to call."""
         self._index.add(stored.template_ids, stored.vectors)
@@ -70,7 +75,7 @@ class GalleryMemory:
         with self._turn:
             self._turn.wait_for(lambda: (self._version >= version and not self._claimed) or self._broken)
             if self._broken:
-                raise InternalError("The index of the gallery is incomplete until the server starts anew.")
+                raise InternalError("The index of the gallery is incomplete until it is loaded again.")
             exact = self._version == version
             self._readers += exact
         try:
@@ -178,10 +183,10 @@ class GalleryMemory:
     def _subjects_of(self, template_ids: I64) -> I64:
         return self._subject_nos.rows[rows_of(template_ids, self._template_ids.rows)]
 
-    def _best(self, probe: F32, k: int, among: I64 | None) -> Found:
+    def _best(self, probe: F32, k: int, among: I64 | None) -> Nearest:
         if among is None:
             return self._shared.best(probe, k)
-        return Found.of(self._index.search(probe[None, :], k, among), 0, k)
+        return Nearest.of(self._index.search(probe[None, :], k, among), 0, k)
 
     def _finish(self, work: Upkeep) -> None:
         with self._turn:
@@ -226,6 +231,8 @@ class Memories:
     def __init__(self, index: str) -> None:
         self._new_index = index_maker(index)
         self._galleries: dict[int, GalleryMemory] = {}
+        self._without: set[int] = set()  # galleries that no index could be made for
+        self._filled = False
         self._changed = threading.Condition()
         self._changes = 0
         self._abandoned = False
@@ -240,8 +247,20 @@ class Memories:
         """The memory of each gallery that there is now."""
         return iter(tuple(self._galleries.values()))
 
+    def filled(self) -> None:
+        """Let them be searched: they hold everything that the store holds."""
+        self._filled = True
+
     def get(self, gallery_no: int) -> GalleryMemory | None:
-        """Return the memory of a gallery, or None where it was deleted, or was created only now."""
+        """Return the memory of a gallery, or None where it was deleted, or was created only now.
+
+        Raises:
+            InternalError: there is no memory for the gallery, and will be none.
+        """
+        if not self._filled:
+            raise RuntimeError("the galleries are not loaded")
+        if gallery_no in self._without:
+            raise InternalError("The gallery has no index until it is loaded again.")
         return self._galleries.get(gallery_no)
 
     @property
@@ -279,10 +298,19 @@ class Memories:
     def _apply(self, gallery_no: int, effects: Sequence[Effect]) -> None:
         if effects[-1].deleted:
             self._galleries.pop(gallery_no, None)
+            self._without.discard(gallery_no)
             return
-        memory = self._galleries.get(gallery_no)
-        if memory is None:
-            memory = self.create(gallery_no, effects[0].gallery.info.embedding_size, 0)
+        if gallery_no in self._without:
+            return
+        try:
+            memory = self._galleries.get(gallery_no)
+            if memory is None:
+                memory = self.create(gallery_no, effects[0].gallery.info.embedding_size, 0)
+        # As in `change`: the commit is durable, and the other galleries go on.
+        except Exception as error:  # noqa: BLE001
+            self._without.add(gallery_no)
+            _log.error("the index of a new gallery could not be made: %s", type(error).__name__)
+            return
         added: dict[int, AddedVector] = {}
         removed: list[int] = []
         for effect in effects:

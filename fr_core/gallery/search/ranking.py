@@ -8,7 +8,7 @@ import numpy as np
 
 from fr_core.gallery.index.protocol import F64, exact_similarity
 from fr_core.gallery.query import ScoreFusion
-from fr_core.gallery.search.sharing import Found
+from fr_core.gallery.search.sharing import Nearest
 from fr_core.types import F32, I64
 
 
@@ -33,7 +33,7 @@ class RankedSubjects:
         return RankedSubjects(self.subject_nos[:k], self.template_ids[:k], self.similarities[:k], self.exhaustive)
 
 
-def by_best_template(subject_nos: I64, found: Found) -> RankedSubjects:
+def by_best_template(subject_nos: I64, found: Nearest) -> RankedSubjects:
     """Rank subjects by the best of their templates; subject_nos i64[n] are whose what was found is."""
     _, first = np.unique(subject_nos, return_index=True)
     first.sort()

@@ -20,7 +20,7 @@ Search = Callable[[F32, int], Hits]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found:
+class Nearest:
     """The best vectors for one probe; see `Hits`.
 
     Attributes:
@@ -34,9 +34,9 @@ class Found:
     exhaustive: bool
 
     @staticmethod
-    def of(hits: Hits, n: int, k: int) -> Found:
+    def of(hits: Hits, n: int, k: int) -> Nearest:
         """The k best for probe n."""
-        return Found(hits.ids[n, :k], hits.similarities[n, :k], hits.exhaustive)
+        return Nearest(hits.ids[n, :k], hits.similarities[n, :k], hits.exhaustive)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +45,7 @@ class _Waiting:
 
     probe: F32
     k: int
-    future: Future[Found | None] = field(default_factory=Future)
+    future: Future[Nearest | None] = field(default_factory=Future)
 
 
 class SharedSearch:
@@ -67,7 +67,7 @@ class SharedSearch:
         self._waiting: list[_Waiting] = []
         self._under_way = False
 
-    def best(self, probe: F32, k: int) -> Found:
+    def best(self, probe: F32, k: int) -> Nearest:
         """Return the best k' = min(k, size) vectors for a probe f32[D]; raises what the search raises."""
         own = _Waiting(probe, k)
         with self._lock:
@@ -80,7 +80,7 @@ class SharedSearch:
                 return found
         return self._lead(own)
 
-    def _lead(self, own: _Waiting) -> Found:
+    def _lead(self, own: _Waiting) -> Nearest:
         with self._lock:
             # Who leads has waited longest of all, so that it is the first of these.
             together = [one for one in self._waiting if one.k == own.k][:_MAX_SHARED]
@@ -102,7 +102,7 @@ class SharedSearch:
             one.future.set_result(theirs)
         return found[0]
 
-    def _pass(self, together: Sequence[_Waiting]) -> list[Found]:
+    def _pass(self, together: Sequence[_Waiting]) -> list[Nearest]:
         k = together[0].k
         hits = self._search(np.stack([one.probe for one in together]), k)
-        return [Found.of(hits, n, k) for n in range(len(together))]
+        return [Nearest.of(hits, n, k) for n in range(len(together))]

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from weakref import WeakSet
 
-from fr_core.errors import FrError
+from fr_core.errors import FrError, ShuttingDown
 from fr_core.gallery.search.memory import GalleryMemory, Memories
 
 _log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ class Keeper:
 
     Args:
         memories: hold the indexes.
-        purge: deletes what has expired.
+        purge: deletes some of what has expired; false where there is no more.
         catch_up: does what a call left to be done, and is cheap where there is nothing.
     """
 
@@ -36,15 +36,24 @@ class Keeper:
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="gallery-upkeep", daemon=True)
 
-    def start(self) -> None:
-        """Purge, and go on from then."""
-        self._do(self._purge, _PURGE_FAILED)
+    def start(self, on_step: Callable[[], None] = lambda: None) -> None:
+        """Purge, and go on from then.
+
+        Args:
+            on_step: called after each step of the purge; what it raises ends it, and nothing was started.
+        """
+        while self._do(self._purge, _PURGE_FAILED):
+            on_step()
         self._thread.start()
+
+    def stop(self) -> None:
+        """Begin nothing new; what is under way goes on."""
+        self._closing.set()
 
     def close(self) -> None:
         """Finish the piece of work that is under way, and end the thread; harmless when done twice."""
-        self._closing.set()
-        if self._thread.is_alive():  # it was never started where the first purge failed
+        self.stop()
+        if self._thread.is_alive():  # it was never started where the first purge was ended
             self._thread.join()
 
     def _work(self) -> None:
@@ -55,7 +64,8 @@ class Keeper:
                     self._keep_up(memory)
             self._do(self._catch_up, "what was deleted could not be overwritten")
             if time.monotonic() >= next_purge:
-                self._do(self._purge, _PURGE_FAILED)
+                while not self._closing.is_set() and self._do(self._purge, _PURGE_FAILED):
+                    pass
                 next_purge = time.monotonic() + _PURGE_EVERY_S
 
     def _keep_up(self, memory: GalleryMemory) -> None:
@@ -64,15 +74,21 @@ class Keeper:
             while not self._closing.is_set() and memory.keep_up():
                 _log.info("an index of %d templates kept in order, %.1f s", memory.index.size, time.monotonic() - begun)
                 begun = time.monotonic()
-        # The index goes on as it is, slower or larger than it could be; nothing that it answers is wrong.
+        # Where a piece was being prepared, the index goes on as it is, slower or larger than it could be. Where it was
+        # being put in, half of the index may be missing, and the gallery refuses to be searched.
         except Exception as error:  # noqa: BLE001
             self._failed.add(memory)
-            _log.error("the upkeep of an index failed, and is left until a restart: %s", type(error).__name__)
+            left = "its gallery is not searched" if memory.broken else "it is left as it is"
+            _log.error("the upkeep of an index failed, and %s until a restart: %s", left, type(error).__name__)
 
-    def _do(self, work: Callable[[], object], failed: str) -> None:
+    def _do(self, work: Callable[[], object], failed: str) -> bool:
+        """Return whether the work gave something; it gave nothing where it failed."""
         try:
-            work()
+            return bool(work())
+        except ShuttingDown:
+            return False
         # The next time may be better; and whatever it is, the thread goes on with the indexes.
         except Exception as error:  # noqa: BLE001
             told = error.reason if isinstance(error, FrError) else type(error).__name__
             _log.error("%s: %s", failed, told)
+            return False

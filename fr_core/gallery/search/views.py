@@ -39,8 +39,9 @@ class Views:
     ) -> Iterator[tuple[Snapshot, GalleryRow, T]]:
         """Do something with a snapshot and the memory of its version; yields what came of it, with the snapshot.
 
-        The memory is held still only while it is searched: neither for `prepare`, which may run again where the gallery
-        has changed meanwhile, nor within the block.
+        The memory is held still while it is searched, not within the block, and not for `prepare` at first. Where the
+        gallery has changed during that, `prepare` runs again while the memory is held, and the writer waits for it:
+        who prepares for longer than the time between two changes would else never come to search.
 
         Args:
             gallery_id: of the gallery.
@@ -52,18 +53,20 @@ class Views:
             GalleryExpired: its time has passed.
         """
         with self._turn if in_turn else nullcontext():
+            overtaken = False
             while True:
                 changes = self._memories.changes
                 with self._store.snapshot() as snapshot:
                     row = open_gallery(snapshot, gallery_id, self._now())
-                    search = prepare(snapshot, row)
+                    search = None if overtaken else prepare(snapshot, row)
                     memory = self._memories.get(row.gallery_no)
                     if memory is not None:
                         with memory.at(row.info.version) as exact:
-                            found = search(memory) if exact else None
+                            found = (search or prepare(snapshot, row))(memory) if exact else None
                         if exact:
                             assert found is not None
                             yield snapshot, row, found
                             return
+                        overtaken = True
                 if memory is None:  # created or deleted this very moment: the memory is about to follow
                     self._memories.wait_beyond(changes)

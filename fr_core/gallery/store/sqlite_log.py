@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from fr_core.errors import StoreCorrupt
+from fr_core.errors import StoreCorrupt, StoreFailed
 from fr_core.gallery.store.clean_pages import clean_page
 
 # https://www.sqlite.org/fileformat2.html, "The Write-Ahead Log".
@@ -43,25 +43,31 @@ def require_no_lost_commits(database: Path, frames: int, page_bytes: int) -> Non
 
     Raises:
         StoreCorrupt: a transaction before the last one was left out.
-        OSError: one of the files cannot be read.
+        StoreFailed: one of the files cannot be read.
     """
+    try:
+        lost = _lost_commits(database, frames, page_bytes)
+    except OSError as error:
+        raise StoreFailed("The write-ahead log could not be read.", cause=type(error).__name__) from error
+    if lost:
+        raise StoreCorrupt("The write-ahead log is damaged; it held more than can be read of it.", check="log")
+
+
+def _lost_commits(database: Path, frames: int, page_bytes: int) -> bool:
     log = database.with_name(f"{database.name}-wal")
     if not log.exists() or log.stat().st_size <= _HEADER_BYTES:
-        return
+        return False
     with log.open("rb") as file:
         header = file.read(_HEADER_BYTES)
         left_out = list(_frames(file, frames, page_bytes))
         if not left_out:
-            return
+            return False
         if _is_whole(header):
             # Frames with other salts are of a log that was copied, and is being written over.
-            lost = sum(frame.ends for frame in left_out if frame.salts == header[16:24]) > 1
-        else:
-            # The header is synced before the first frame. So either it was damaged, or the log was begun anew when all
-            # of it was in the database.
-            lost = not _copied(file, left_out, database, page_bytes)
-    if lost:
-        raise StoreCorrupt("The write-ahead log is damaged; it held more than can be read of it.", check="log")
+            return sum(frame.ends for frame in left_out if frame.salts == header[16:24]) > 1
+        # The header is synced before the first frame. So either it was damaged, or the log was begun anew when all of
+        # it was in the database.
+        return not _copied(file, left_out, database, page_bytes)
 
 
 def _frames(file: IO[bytes], first: int, page_bytes: int) -> Iterator[_Frame]:

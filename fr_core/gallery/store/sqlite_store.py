@@ -179,15 +179,19 @@ class SqliteStore:
         if not self._scrubbed:
             self._try_checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)  # what was erased before the process died
 
-    def rotate(self, new_key: KeyEncryptionKey) -> None:
+    def rotate(self, new_key: KeyEncryptionKey) -> bool:
         """Put the store under another key; while it is done, and until it is durable, the key before stays valid.
 
-        The keys of the subjects are wrapped anew; what they encrypt stays. Nothing else may read the store meanwhile.
+        The keys of the subjects are wrapped anew; what they encrypt stays.
+
+        Returns:
+            Whether the keys as they were wrapped before are overwritten. Else the store is under the new key all the
+            same, and they are overwritten by the next start.
 
         Raises:
             KeyUnavailable: it is the key that the store is under; nothing was changed.
             StoreCorrupt: a row was altered; nothing was changed.
-            StoreFailed: the disk refuses.
+            StoreFailed: the disk refuses; nothing was changed.
         """
         if new_key.key_id == self._vault.key_id:
             raise KeyUnavailable("The new key is the one that the store is under.", key_id=new_key.key_id)
@@ -195,7 +199,12 @@ class SqliteStore:
         with self.transaction() as transaction, sqlite_errors():
             rewrap(transaction.connection, self._vault, vault)
         self._vault = vault
-        self.scrub()  # the keys as they were wrapped before
+        try:
+            self.scrub()
+        except FrError as error:  # the store is under the new key, whatever it is
+            _log.warning("the keys as they were wrapped before are not overwritten yet: %s", error.what)
+            return False
+        return True
 
     def scrub(self) -> None:
         """See `Store`."""
@@ -203,6 +212,8 @@ class SqliteStore:
         while not self._scrubbed:
             try:
                 with self._writing, sqlite_errors():
+                    if self._closed:
+                        raise ShuttingDown("The galleries are closed.")
                     self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
             except StoreFailed as error:
                 if not isinstance(error.__cause__, apsw.BusyError) or time.monotonic() > until:
@@ -224,7 +235,7 @@ class SqliteStore:
             self._closed = True
             idle, self._idle = self._idle, []
         try:
-            with sqlite_errors():
+            with self._writing, sqlite_errors():
                 for connection in (*idle, self._writer):
                     connection.close()
         finally:
@@ -234,6 +245,8 @@ class SqliteStore:
         try:
             with self._writing, sqlite_errors():
                 self._checkpoint(mode)
+        except StoreCorrupt as error:
+            _log.error("the write-ahead log could not be copied into a store that is damaged: %s", error.what)
         except FrError as error:
             # Nothing is lost: the log keeps everything until a later attempt succeeds.
             _log.warning("the write-ahead log of %d pages could not be copied: %s", self._log_frames, error.reason)
@@ -250,10 +263,7 @@ class SqliteStore:
 
     def _require_whole_log(self) -> None:
         frames, _ = self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
-        try:
-            require_no_lost_commits(self._path, frames, int(self._writer.pragma("page_size")))
-        except OSError as error:
-            raise StoreFailed("The write-ahead log could not be read.", cause=type(error).__name__) from error
+        require_no_lost_commits(self._path, frames, int(self._writer.pragma("page_size")))
 
     def _spare_bytes(self) -> int:
         # What is in the log must fit into the database too, and so must what is about to be added to it: nothing can be

@@ -9,7 +9,8 @@ import numpy as np
 from google.protobuf import duration_pb2, timestamp_pb2
 
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
-from fr_core.errors import EmbeddingWrongSize, FrError, InvalidField, InvalidThreshold, MissingField
+from fr_core.errors import EmbeddingWrongSize, FrError, InvalidField, MissingField
+from fr_core.gallery.checks import require_threshold
 from fr_core.pipeline import FacePolicy
 from fr_core.types import Embedding, Face, ModelId, Quality, checked_embedding
 from fr_server.errors import reason_value
@@ -41,10 +42,8 @@ def sent_threshold(
     """Return the threshold that was sent, None where none was; raises `InvalidThreshold` outside [-1, 1]."""
     if not request.HasField("threshold"):
         return None
-    value = request.threshold
-    if not -1.0 <= value <= 1.0:  # neither is NaN
-        raise InvalidThreshold("The threshold is not a number from -1 to 1.", field="threshold")
-    return value
+    require_threshold(request.threshold)
+    return request.threshold
 
 
 def face_policy(value: common_pb2.SeveralFacesPolicy.ValueType, allow_all: bool) -> FacePolicy:

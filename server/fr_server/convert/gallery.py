@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from fr_api.v1 import common_pb2, gallery_pb2
-from fr_core.errors import InvalidField, InvalidPage, InvalidThreshold, InvalidTopK
+from fr_core.errors import InvalidField
+from fr_core.gallery.checks import require_threshold, require_top_k
+from fr_core.gallery.pages import require_page_size
 from fr_core.gallery.query import ScoreFusion, SubjectFilter
 from fr_core.gallery.search.filters import require_subject_count
 from fr_core.gallery.values import (
-    MAX_PAGE_SIZE,
-    MAX_TOP_K,
     Enrolled,
     Erased,
     Found,
@@ -58,8 +58,7 @@ def top_k(request: gallery_pb2.SearchRequest) -> int:
     """Return how many candidates are asked for; raises `InvalidTopK` for zero or too many."""
     if not request.HasField("top_k"):
         return DEFAULT_TOP_K
-    if not 1 <= request.top_k <= MAX_TOP_K:
-        raise InvalidTopK(f"top_k is {request.top_k}; it must be 1 to {MAX_TOP_K}.", limit=str(MAX_TOP_K))
+    require_top_k(request.top_k, field="top_k")
     return request.top_k
 
 
@@ -107,10 +106,7 @@ def page_size(request: gallery_pb2.ListGalleriesRequest | gallery_pb2.ListSubjec
     """Return the size of a page; raises `InvalidPage` for zero or too many."""
     if not request.HasField("page_size"):
         return DEFAULT_PAGE_SIZE
-    if not 1 <= request.page_size <= MAX_PAGE_SIZE:
-        raise InvalidPage(
-            f"page_size is {request.page_size}; it must be 1 to {MAX_PAGE_SIZE}.", limit=str(MAX_PAGE_SIZE)
-        )
+    require_page_size(request.page_size)
     return request.page_size
 
 
@@ -118,8 +114,7 @@ def similar_threshold(request: gallery_pb2.EnrolRequest) -> float | None:
     """Return the similarity from which subjects are reported, None where none was sent; raises `InvalidThreshold`."""
     if not request.HasField("similar_threshold"):
         return None
-    if not -1.0 <= request.similar_threshold <= 1.0:  # neither is NaN
-        raise InvalidThreshold("The threshold is not a number from -1 to 1.", field="similar_threshold")
+    require_threshold(request.similar_threshold, field="similar_threshold")
     return request.similar_threshold
 
 

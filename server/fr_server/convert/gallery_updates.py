@@ -27,11 +27,15 @@ def gallery_update(request: gallery_pb2.UpdateGalleryRequest) -> GalleryUpdate:
 def subject_update(request: gallery_pb2.UpdateSubjectRequest) -> SubjectUpdate:
     """Return what is to change of a subject; raises `InvalidField` for a mask or metadata that are none."""
     named = _named(request.update_mask, _SUBJECT_FIELDS)
-    require_metadata(request.metadata)  # before they are copied
     return SubjectUpdate(
         request.display_name if "display_name" in named else KEEP,
-        dict(request.metadata) if "metadata" in named else KEEP,
+        _metadata(request) if "metadata" in named else KEEP,
     )
+
+
+def _metadata(request: gallery_pb2.UpdateSubjectRequest) -> dict[str, str]:
+    require_metadata(request.metadata)  # before they are copied
+    return dict(request.metadata)
 
 
 def _named(mask: FieldMask, fields: tuple[str, ...]) -> frozenset[str]:

@@ -23,9 +23,13 @@ PATIENCE_S = 0.05
 
 
 def new_memory(plan: ArenaPlan) -> int:
-    """Make the memory of an arena, and return its file descriptor, the caller's to close."""
+    """Make the memory of an arena, and return its file descriptor, the caller's to close; raises `OSError`."""
     memory = os.memfd_create("fr-arena", os.MFD_CLOEXEC)
-    os.ftruncate(memory, plan.total_bytes)
+    try:
+        os.ftruncate(memory, plan.total_bytes)
+    except BaseException:
+        os.close(memory)
+        raise
     return memory
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from fr_server.frontends.answering import Answerer, Batchers
@@ -58,10 +59,16 @@ def start_frontend(
     """Start a front-end; the arguments after `welcome` are those of `Answerer`.
 
     It is a new Python, not a copy of this process: gRPC and the threads of the models do not survive being copied.
+
+    Raises:
+        OSError: the machine has no process, memory or file descriptor left; nothing stays open.
     """
-    ours, theirs = multiprocessing.Pipe()
-    memory = new_memory(welcome.arena)
-    try:
+    with ExitStack() as given, ExitStack() as kept:
+        ours, theirs = multiprocessing.Pipe()
+        kept.callback(ours.close)
+        given.callback(theirs.close)
+        memory = new_memory(welcome.arena)
+        given.callback(os.close, memory)
         descriptors = (theirs.fileno(), memory)
         command = [sys.executable, "-P", "-m", "fr_server.frontends", *map(str, descriptors)]
         # A signal to the whole group of processes is for this one alone: a front-end obeys it, and nobody else.
@@ -71,12 +78,7 @@ def start_frontend(
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         arena = Arena(memory, welcome.arena)
-    except BaseException:
-        ours.close()
-        raise
-    finally:
-        theirs.close()
-        os.close(memory)
+        kept.pop_all()
     wire = Wire(ours)
     answerer = Answerer(wire, arena, batchers, galleries, storage, on_listening, on_ready, on_gone)
     answerer.tell(welcome)

@@ -6,13 +6,14 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from fr_core.engine import Engine, photos_at_once, tile_shapes_of
 from fr_core.errors import FrontendsFailed, ShuttingDown
-from fr_server.app import Load, Part, log_lost_device
+from fr_server.app import Load, Part, log_lost_device, while_writing
 from fr_server.config import Config
 from fr_server.frontends.answering import Batchers
 from fr_server.frontends.arena import picture_bytes
@@ -56,8 +57,9 @@ class Supervisor:
         engine: runs the models.
         galleries: are searched.
         telemetry: is told of the engine, and of health.
-        opened: closes all of these.
+        opened: closes all of these; emptied, and theirs to close no more, once the supervisor is made.
         load: makes the galleries ready.
+        broken: fails when the galleries can take no more changes, as `Galleries.broken`.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Supervisor:
         telemetry: Telemetry,
         opened: ExitStack,
         load: Load,
+        broken: Future[None],
     ) -> None:
         self.config = config
         self.engine = engine
@@ -76,17 +79,18 @@ class Supervisor:
         self._batchers: Batchers = {"detector": detector, "embedder": embedder}
         self._galleries = galleries
         self._telemetry = telemetry
-        self._opened = opened
         self._load = load
+        self._broken = broken
         self._storage = StorageThreads()
-        self._opened.callback(self._storage.close)
         self._frontends: dict[int, Frontend] = {}
         self._keepers: list[asyncio.Task[None]] = []
         self._loaded = False
-        self._given_up = False
+        self._given_up = asyncio.Event()
         self._stopping = asyncio.Event()
         self._device_lost = False
         telemetry.running_on(engine.device, engine.pack.name)
+        self._opened = opened.pop_all()
+        self._opened.callback(self._storage.close)
 
     async def start(self) -> None:
         """Start the front-ends, which refuse calls, and read the galleries; returns when all front-ends answer calls.
@@ -111,26 +115,21 @@ class Supervisor:
         reached = [_Milestones() for _ in range(self.config.server.frontends)]
         self._keepers = [asyncio.create_task(self._keep(number, one)) for number, one in enumerate(reached)]
         await self._read_galleries()
-        all_ready = asyncio.create_task(_all_set([one.ready for one in reached]))
-        try:
-            await asyncio.wait_for(self._unless_broken(all_ready), _START_S)
-        except TimeoutError as error:
-            raise FrontendsFailed(f"Not every front-end was ready within {_START_S:g} s.") from error
-        finally:
-            all_ready.cancel()
+        await self._have_ready([one.ready for one in reached])
         self._telemetry.serving(not self._device_lost)
 
     def give_up(self) -> None:
         """As `Server.give_up`."""
-        self._given_up = True
+        self._given_up.set()
 
     async def broken(self) -> None:
         """As `Server.broken`.
 
         Raises:
-            FrontendsFailed: a front-end ends again and again.
+            FrontendsFailed: a front-end ends again and again, or cannot be started anew.
+            InternalError: the galleries can take no more changes.
         """
-        await self._unless_broken()
+        await self._unless_broken(while_writing(self._broken))
 
     async def stop(self) -> None:
         """As `Server.stop`."""
@@ -151,7 +150,7 @@ class Supervisor:
         """Make the galleries ready, while front-ends start, and tell these; raises what `start` raises."""
         loading = asyncio.create_task(asyncio.to_thread(self._load, self._require_going_on))
         try:
-            await self._unless_broken(loading)
+            await self._unless_broken(asyncio.shield(loading))
         except BaseException:  # `stop` may close the galleries only when nobody reads them any more
             self.give_up()
             await asyncio.gather(loading, return_exceptions=True)
@@ -160,26 +159,39 @@ class Supervisor:
         for frontend in self._frontends.values():
             frontend.answerer.tell(GalleriesAreRead())
 
-    async def _unless_broken(self, *others: asyncio.Task[None]) -> None:
-        """Wait until a task or a keeper ends; raises what it ends with."""
-        done, _ = await asyncio.wait({*others, *self._keepers}, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+    async def _have_ready(self, ready: Sequence[asyncio.Event]) -> None:
+        """Wait until all front-ends answer calls; raises what `start` raises."""
+        try:
+            await asyncio.wait_for(self._unless_broken(_all_set(ready), self._given_up.wait()), _START_S)
+        except TimeoutError as error:
+            raise FrontendsFailed(f"Not every front-end was ready within {_START_S:g} s.") from error
+        self._require_going_on()
+
+    async def _unless_broken(self, *others: Awaitable[object]) -> None:
+        """Wait until one of these or a keeper ends; raises what it ends with. The others of these are cancelled."""
+        waiting = [asyncio.ensure_future(other) for other in others]
+        try:
+            done, _ = await asyncio.wait({*waiting, *self._keepers}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for other in waiting:
+                other.cancel()
 
     async def _keep(self, number: int, reached: _Milestones) -> None:
         """Have a front-end run, until the server stops."""
         deaths: deque[float] = deque(maxlen=DEATHS)
         while not self._stopping.is_set():
-            status = await self._run(number, reached)
+            end = await self._run(number, reached)
             if self._stopping.is_set():
                 return
             now = time.monotonic()
             deaths.append(now)
             if not reached.listening.is_set():
-                raise FrontendsFailed(f"Front-end {number} ended with status {status} before it listened.")
+                raise FrontendsFailed(f"Front-end {number} {end} before it listened.")
             if len(deaths) == DEATHS and now - deaths[0] < WITHIN_S:
-                raise FrontendsFailed(f"Front-end {number} ended {DEATHS} times within {WITHIN_S:g} s.")
-            log.error("Front-end %d ended with status %d; it is started anew", number, status)
+                raise FrontendsFailed(f"Front-end {number} {end}, the last of {DEATHS} times within {WITHIN_S:g} s.")
+            log.error("Front-end %d %s; it is started anew", number, end)
             recent = sum(now - death < WITHIN_S for death in deaths)
             pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** (recent - 1))
             try:
@@ -187,8 +199,8 @@ class Supervisor:
             except TimeoutError:
                 continue
 
-    async def _run(self, number: int, reached: _Milestones) -> int:
-        """Start a front-end, and wait for its end; return its exit status."""
+    async def _run(self, number: int, reached: _Milestones) -> str:
+        """Start a front-end, and wait for its end; return in words how it ended, or why it did not begin."""
         loop = asyncio.get_running_loop()
         gone = asyncio.Event()
 
@@ -202,16 +214,13 @@ class Supervisor:
         def tell_gone() -> None:
             loop.call_soon_threadsafe(gone.set)
 
-        frontend = await asyncio.to_thread(
-            start_frontend,
-            self._welcome(),
-            self._batchers,
-            self._galleries,
-            self._storage,
-            tell_listening,
-            tell_ready,
-            tell_gone,
-        )
+        told = tell_listening, tell_ready, tell_gone
+        try:
+            frontend = await asyncio.to_thread(
+                start_frontend, self._welcome(), self._batchers, self._galleries, self._storage, *told
+            )
+        except OSError as error:  # the machine has no process, memory or file descriptor left for it
+            return f"could not be started ({error.strerror})"
         log.info("Front-end %d is process %d", number, frontend.process.pid)
         self._frontends[number] = frontend
         if self._loaded:  # else it may have been welcomed just before
@@ -224,7 +233,7 @@ class Supervisor:
         del self._frontends[number]
         status = await asyncio.to_thread(frontend.clear)
         forget(frontend.process.pid)
-        return status
+        return f"ended with status {status}"
 
     def _welcome(self) -> Welcome:
         frontends, model = self.config.server.frontends, self.config.model
@@ -242,7 +251,7 @@ class Supervisor:
         )
 
     def _require_going_on(self) -> None:
-        if self._given_up:
+        if self._given_up.is_set():
             raise ShuttingDown("The server is shutting down.")
 
     def _lose_device(self) -> None:

@@ -47,14 +47,13 @@ def as_fr_error(error: Exception, where: str, request_id: str) -> FrError:
 
 
 def as_item_error(error: Exception) -> FrError:
-    """Return what the answer to an item of a stream tells of its error, as `as_fr_error`, and count it.
+    """Return what the answer to an item of the current call tells of its error, as `as_fr_error`; on the event loop."""
+    return as_fr_error(error, "an item of a stream", _current.get().request_id)
 
-    For the work of the current call, on the event loop.
-    """
-    call = _current.get()
-    told = as_fr_error(error, "an item of a stream", call.request_id)
-    call.observer.refused(told.reason)
-    return told
+
+def count_refusal(refusal: FrError) -> None:
+    """Count what the answer to an item of the current call tells; on the event loop."""
+    _current.get().observer.refused(refusal.reason)
 
 
 def _sent(context: Context, key: str) -> Iterator[str]:

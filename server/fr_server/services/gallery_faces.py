@@ -24,7 +24,7 @@ from fr_server.convert.gallery import (
     subject_filter,
     top_k,
 )
-from fr_server.interceptors.boundary import as_item_error
+from fr_server.interceptors.boundary import as_item_error, count_refusal
 from fr_server.services.gallery_calls import GalleryCalls
 from fr_server.services.probes import ProbeFace, Probes
 from fr_server.work import Work
@@ -79,10 +79,11 @@ class GalleryFaces:
         require_subject_id(request.subject_id)
         require_display_name(request.display_name)
         require_metadata(request.metadata)
-        threshold = similar_threshold(request)
+        sent = similar_threshold(request)
         info = await self._work.storage(self._galleries.get, request.gallery_id)
-        if request.report_similar and threshold is None:
-            threshold = self._default_for(info, "similar_threshold")
+        similar_from: float | None = None
+        if request.report_similar:
+            similar_from = self._default_for(info, "similar_threshold") if sent is None else sent
         (face,) = await self._probes.read(request.face, "face", policy, info.model, info.embedding_size)
         quality: float | None = None
         if face.face is not None:
@@ -96,15 +97,15 @@ class GalleryFaces:
             metadata=dict(request.metadata),
         )
         enrolled = await self._work.storage(self._galleries.enrol, request.gallery_id, enrolment)
-        if not request.report_similar or threshold is None:
+        if similar_from is None:
             return enrol_response(enrolled, face.face)
         # Afterwards: of two that are enrolled at the same time, one at least finds the other. One more is asked for,
         # since the subject is found too.
-        arguments = (request.gallery_id, face.embedding, MAX_SIMILAR + 1, threshold, True, ScoreFusion.MAX, None)
+        arguments = (request.gallery_id, face.embedding, MAX_SIMILAR + 1, similar_from, True, ScoreFusion.MAX, None)
         try:
             return enrol_response(enrolled, face.face, await self._work.storage(self._galleries.search, *arguments))
         except Exception as error:  # noqa: BLE001 - the face is stored: an error would have it sent, and stored, again
-            as_item_error(error)  # counts it, and logs a defect
+            count_refusal(as_item_error(error))
             response = enrol_response(enrolled, face.face)
             response.similar_unknown = True
             return response
@@ -121,7 +122,7 @@ class GalleryFaces:
         outcomes = await self._work.storage(enrol)
         for outcome in outcomes:
             if isinstance(outcome, FrError):
-                as_item_error(outcome)  # counts it
+                count_refusal(outcome)
         return embeddings_response(outcomes)
 
     async def search(self, request: gallery_pb2.SearchRequest) -> gallery_pb2.SearchResponse:

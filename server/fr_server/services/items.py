@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 from fr_server.convert.common import MAX_ITEM_ID, refusal, require_item_id
-from fr_server.interceptors.boundary import as_item_error
+from fr_server.interceptors.boundary import as_item_error, count_refusal
 from fr_server.work import Work, answer_each
 
 Response = TypeVar("Response", bound=Any)
@@ -35,7 +35,9 @@ def answer_items(
             require_item_id(request.item_id)
             await fill(request, response)
         except Exception as error:  # noqa: BLE001 - the boundary of one item: every item is answered
-            response.refusal.CopyFrom(refusal(as_item_error(error)))
+            told = as_item_error(error)
+            count_refusal(told)
+            response.refusal.CopyFrom(refusal(told))
         return response
 
     return answer_each(requests, answer, window, work.draining)

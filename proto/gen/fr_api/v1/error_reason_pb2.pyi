@@ -89,7 +89,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_NOT_READY: _ErrorReason.ValueType  # 32
     """The server has begun to listen, and is still reading its galleries."""
     ERROR_REASON_GALLERY_EXPIRED: _ErrorReason.ValueType  # 33
-    """The gallery has reached the end that was set for it when it was created."""
+    """The gallery has reached its end, and takes no enrolments and searches."""
     ERROR_REASON_STORAGE_LOW: _ErrorReason.ValueType  # 34
     """The disk of the data folder has too little room left to take in more; everything else still works."""
     ERROR_REASON_STORE_CORRUPT: _ErrorReason.ValueType  # 35
@@ -165,7 +165,7 @@ ERROR_REASON_INVALID_FILTER: ErrorReason.ValueType  # 31
 ERROR_REASON_NOT_READY: ErrorReason.ValueType  # 32
 """The server has begun to listen, and is still reading its galleries."""
 ERROR_REASON_GALLERY_EXPIRED: ErrorReason.ValueType  # 33
-"""The gallery has reached the end that was set for it when it was created."""
+"""The gallery has reached its end, and takes no enrolments and searches."""
 ERROR_REASON_STORAGE_LOW: ErrorReason.ValueType  # 34
 """The disk of the data folder has too little room left to take in more; everything else still works."""
 ERROR_REASON_STORE_CORRUPT: ErrorReason.ValueType  # 35

@@ -1584,8 +1584,8 @@ class EraseSubjectResponse(_message.Message):
     gallery_version: _builtins.int
     """Version of the gallery without the subject."""
     scrubbed: _builtins.bool
-    """Whether no byte of it is left on the disk. Else whoever reads the store, such as a backup, keeps the last ones from
-    being overwritten; the server does that as soon as they have ended.
+    """Whether no byte of it is left on the disk. Else a backup was reading the store, or the disk refused; the server tries
+    again every second.
     """
     @_builtins.property
     def erase_time(self) -> _timestamp_pb2.Timestamp:

@@ -1,0 +1,141 @@
+"""Identification: half of a set's people enrolled, the photos of all others searched for, in galleries of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from fr_core.scoring.gallery_sizes import mated_at_sizes, nonmated_at_sizes
+from fr_core.scoring.identification import MatedSearches, NonmatedSearches
+from fr_core.types import Embedding
+from fr_datasets.values import Person
+
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+
+# Strangers that are drawn and compared at once.
+BLOCK = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSet:
+    """Who is enrolled, and who is searched for.
+
+    Attributes:
+        enrolled: a photo of each enrolled person, in order of enrolment.
+        mated: (number in `enrolled`, photo) of each further photo of them.
+        nonmated: every photo of the people who are not enrolled.
+    """
+
+    enrolled: tuple[Path, ...]
+    mated: tuple[tuple[int, Path], ...]
+    nonmated: tuple[Path, ...]
+
+    @property
+    def photos(self) -> tuple[Path, ...]:
+        """All of them, each once."""
+        return (*self.enrolled, *(photo for _, photo in self.mated), *self.nonmated)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Searches:
+    """The searches of galleries of several sizes; each gallery is part of each larger one.
+
+    Attributes:
+        mated: for people who are in the gallery, by size.
+        nonmated: for people who are not.
+        people: enrolled people who are real; the others of a gallery are drawn.
+        not_enrolled: people whose photo gave no template: every search for them is a miss.
+    """
+
+    mated: tuple[MatedSearches, ...]
+    nonmated: tuple[NonmatedSearches, ...]
+    people: int
+    not_enrolled: int
+
+
+def open_set(people: Sequence[Person], seed: int) -> OpenSet:
+    """Enrol half of the people, rounded up, drawn by chance, each with the first photo.
+
+    Args:
+        people: of a set, each with one photo or more.
+        seed: of the draw.
+    """
+    order = np.random.default_rng(seed).permutation(len(people))
+    half = (len(people) + 1) // 2
+    chosen = [people[number] for number in order[:half]]
+    others = [people[number] for number in order[half:]]
+    return OpenSet(
+        tuple(person.photos[0] for person in chosen),
+        tuple((number, photo) for number, person in enumerate(chosen) for photo in person.photos[1:]),
+        tuple(photo for person in others for photo in person.photos),
+    )
+
+
+def search(given: OpenSet, embeddings: Mapping[Path, Embedding | None], sizes: Sequence[int], seed: int) -> Searches:
+    """Search for every probe in galleries of the enrolled people, then of these with ever more strangers.
+
+    Strangers are uniform random unit vectors: less like anybody than real people are, so that a curve over them shows
+    what a real one of that size is at least.
+
+    Args:
+        given: who is enrolled and who is searched for.
+        embeddings: of each photo of `given`; None where it gave none.
+        sizes: of the larger galleries, ascending; those that are no larger than the enrolled people are left out.
+        seed: of the strangers.
+    """
+    columns: dict[int, int] = {}  # of the enrolled people whose photo gave a template, in `gallery`
+    for number, photo in enumerate(given.enrolled):
+        if embeddings[photo] is not None:
+            columns[number] = len(columns)
+    mated = [(number, photo) for number, photo in given.mated if number in columns and embeddings[photo] is not None]
+    gallery, probes, strangers = (
+        _vectors(embeddings[photo] for photo in photos)
+        for photos in (given.enrolled, [photo for _, photo in mated], given.nonmated)
+    )
+    all_sizes = [len(gallery), *(size for size in sizes if size > len(gallery))]
+    mates, others = _apart(probes @ gallery.T, [columns[number] for number, _ in mated])
+    return Searches(
+        mated_at_sizes(
+            mates,
+            _with_strangers(probes, others, all_sizes[-1] - len(gallery), seed),
+            all_sizes,
+            len(given.mated) - len(mated),
+        ),
+        nonmated_at_sizes(
+            _with_strangers(strangers, (strangers @ gallery.T).astype(np.float64), all_sizes[-1] - len(gallery), seed),
+            all_sizes,
+            len(given.nonmated) - len(strangers),
+        ),
+        len(gallery),
+        len(given.enrolled) - len(gallery),
+    )
+
+
+def _vectors(embeddings: Iterable[Embedding | None]) -> F32:
+    """f32[n, D], of those that are there."""
+    found = [embedding.vector for embedding in embeddings if embedding is not None]
+    return np.array(found, dtype=np.float32) if found else np.empty((0, 0), dtype=np.float32)
+
+
+def _apart(similarities: F32, mates: Sequence[int]) -> tuple[F64, F64]:
+    """f64[n] to the mate of each probe, and f64[n, N - 1] to everybody else in order of enrolment."""
+    rows = np.arange(len(similarities))
+    other = np.ones(similarities.shape, dtype=np.bool_)
+    other[rows, mates] = False
+    exact = similarities.astype(np.float64)
+    return exact[rows, mates], exact[other].reshape(len(similarities), -1)
+
+
+def _with_strangers(probes: F32, others: F64, count: int, seed: int) -> Iterator[F64]:
+    """The similarities to the others, then to `count` strangers, in blocks f64[n, b]."""
+    yield others
+    chance = np.random.default_rng(seed)
+    for start in range(0, count, BLOCK):
+        drawn = chance.standard_normal((min(BLOCK, count - start), probes.shape[1]), dtype=np.float32)
+        drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
+        yield (probes @ drawn.T).astype(np.float64)
