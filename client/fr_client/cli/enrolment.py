@@ -26,6 +26,7 @@ PASSING = frozenset(
         "OVERLOADED",
         "NOT_READY",
         "SHUTTING_DOWN",
+        "STORE_CORRUPT",
         "STORE_FAILED",
         "STORAGE_LOW",
         "INTERNAL",
