@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from fr_bench.names import SetName
-from fr_evaluation.cli import errors_to_stderr, verification
+from fr_evaluation.cli import errors_to_stderr, identification, verification
 
 if TYPE_CHECKING:
     from fr_bench.evaluate import OnSetProgress
@@ -31,6 +31,7 @@ MISSED = 1
 
 evaluate = typer.Typer(name="evaluate", invoke_without_command=True)
 evaluate.command()(verification)
+evaluate.command()(identification)
 
 
 @evaluate.callback()

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from fr_core.scoring.gallery_sizes import mated_at_sizes, nonmated_at_sizes
 from fr_core.scoring.identification import MatedSearches, NonmatedSearches
+from fr_core.scoring.intervals import UndefinedRate
 from fr_core.types import Embedding
 from fr_datasets.values import Person
 
@@ -87,39 +88,37 @@ def search(given: OpenSet, embeddings: Mapping[Path, Embedding | None], sizes: S
         embeddings: of each photo of `given`; None where it gave none.
         sizes: of the larger galleries, ascending; those that are no larger than the enrolled people are left out.
         seed: of the strangers.
+
+    Raises:
+        UndefinedRate: nobody could be enrolled.
     """
     columns: dict[int, int] = {}  # of the enrolled people whose photo gave a template, in `gallery`
     for number, photo in enumerate(given.enrolled):
         if embeddings[photo] is not None:
             columns[number] = len(columns)
+    if not columns:
+        raise UndefinedRate("Nobody could be enrolled, so that nobody can be searched for.")
     mated = [(number, photo) for number, photo in given.mated if number in columns and embeddings[photo] is not None]
-    gallery, probes, strangers = (
-        _vectors(embeddings[photo] for photo in photos)
-        for photos in (given.enrolled, [photo for _, photo in mated], given.nonmated)
-    )
-    all_sizes = [len(gallery), *(size for size in sizes if size > len(gallery))]
+    gallery = _vectors(embeddings, given.enrolled)
+    probes = _vectors(embeddings, [photo for _, photo in mated], gallery.shape[1])
+    unknown = _vectors(embeddings, given.nonmated, gallery.shape[1])
+    galleries = [len(gallery), *(size for size in sizes if size > len(gallery))]
+    strangers = galleries[-1] - len(gallery)
     mates, others = _apart(probes @ gallery.T, [columns[number] for number, _ in mated])
+    of_mated = _with_strangers(probes, others, strangers, seed)
+    of_nonmated = _with_strangers(unknown, (unknown @ gallery.T).astype(np.float64), strangers, seed)
     return Searches(
-        mated_at_sizes(
-            mates,
-            _with_strangers(probes, others, all_sizes[-1] - len(gallery), seed),
-            all_sizes,
-            len(given.mated) - len(mated),
-        ),
-        nonmated_at_sizes(
-            _with_strangers(strangers, (strangers @ gallery.T).astype(np.float64), all_sizes[-1] - len(gallery), seed),
-            all_sizes,
-            len(given.nonmated) - len(strangers),
-        ),
+        mated_at_sizes(mates, of_mated, galleries, len(given.mated) - len(mated)),
+        nonmated_at_sizes(of_nonmated, galleries, len(given.nonmated) - len(unknown)),
         len(gallery),
         len(given.enrolled) - len(gallery),
     )
 
 
-def _vectors(embeddings: Iterable[Embedding | None]) -> F32:
-    """f32[n, D], of those that are there."""
-    found = [embedding.vector for embedding in embeddings if embedding is not None]
-    return np.array(found, dtype=np.float32) if found else np.empty((0, 0), dtype=np.float32)
+def _vectors(embeddings: Mapping[Path, Embedding | None], photos: Iterable[Path], dimension: int = 0) -> F32:
+    """f32[n, D], of the photos that have an embedding; `dimension` is D where none has."""
+    found = [embedding.vector for photo in photos if (embedding := embeddings[photo]) is not None]
+    return np.array(found, dtype=np.float32).reshape(len(found), -1 if found else dimension)
 
 
 def _apart(similarities: F32, mates: Sequence[int]) -> tuple[F64, F64]:
@@ -128,7 +127,7 @@ def _apart(similarities: F32, mates: Sequence[int]) -> tuple[F64, F64]:
     other = np.ones(similarities.shape, dtype=np.bool_)
     other[rows, mates] = False
     exact = similarities.astype(np.float64)
-    return exact[rows, mates], exact[other].reshape(len(similarities), -1)
+    return exact[rows, mates], exact[other].reshape(len(similarities), similarities.shape[1] - 1)
 
 
 def _with_strangers(probes: F32, others: F64, count: int, seed: int) -> Iterator[F64]:

@@ -1,13 +1,11 @@
-"""A verification report as one HTML file that needs nothing beside it."""
+"""A verification report as one HTML file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from html import escape
-
 from fr_datasets.values import VerificationPair
 from fr_evaluation import words
-from fr_evaluation.plots import as_svg, figures
+from fr_evaluation.html import document, paragraph, pictures, table
+from fr_evaluation.plots import figures
 from fr_evaluation.report import NOTICE, VerificationReport
 
 # Errors that are listed one by one.
@@ -19,44 +17,21 @@ CAPTIONS = {
     "roc": "Pairs of one person that are accepted, at each false match rate.",
 }
 
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }
-table { border-collapse: collapse; margin: 1rem 0; width: 100%; }
-th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #ddd; vertical-align: top; }
-td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
-.notice { border-left: 4px solid #D55E00; padding: .5rem 1rem; background: #fff6ee; }
-figure { margin: 1.5rem 0; }
-svg { max-width: 100%; height: auto; }
-@media print { body { margin: 0; } }
-"""
-
 
 def page(report: VerificationReport) -> str:
     """The whole file."""
-    title = f"Verification: {report.dataset.manifest.title}"
-    return "".join(
-        (
-            f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n',
-            f"<style>{STYLE}</style>\n</head>\n<body>\n<h1>{escape(title)}</h1>\n",
-            f'<p class="notice">{escape(NOTICE)}</p>\n<p>{escape(words.summary(report))}</p>\n',
-            "<h2>Figures</h2>\n",
-            _table(words.HEADER, words.rows(report)),
-            "<h2>Thresholds by false match rate</h2>\n",
-            _table(
-                ("target", "threshold", "observed", "pairs of one person missed", "support"),
-                words.threshold_rows(report),
-            ),
-            "<h2>Curves</h2>\n",
-            *(
-                f"<figure>{as_svg(figure)}<figcaption>{CAPTIONS[name]}</figcaption></figure>\n"
-                for name, figure in figures(report).items()
-            ),
-            f"<h2>The hardest pairs</h2>\n<p>{_about_errors(report)}</p>\n",
-            _table(("pair", "label", "similarity"), _hardest(report)),
-            "<h2>How it was measured</h2>\n",
-            _table(("", ""), _conditions(report)),
-            "</body>\n</html>\n",
-        )
+    return document(
+        f"Verification: {report.dataset.manifest.title}",
+        NOTICE,
+        words.summary(report),
+        {
+            "Figures": table(words.HEADER, words.rows(report)),
+            "Thresholds by false match rate": table(words.THRESHOLD_HEADER, words.threshold_rows(report)),
+            "Curves": pictures(figures(report), CAPTIONS),
+            "The hardest pairs": paragraph(_about_errors(report))
+            + table(("pair", "label", "similarity"), _hardest(report)),
+            "How it was measured": table(("", ""), words.conditions(report)),
+        },
     )
 
 
@@ -87,26 +62,5 @@ def _about_errors(report: VerificationReport) -> str:
     )
 
 
-def _conditions(report: VerificationReport) -> list[tuple[str, str]]:
-    dataset, settings = report.dataset, report.settings
-    return [
-        ("data set", dataset.manifest.name),
-        ("terms", dataset.manifest.terms),
-        ("to cite", dataset.manifest.citation),
-        ("sha256 of the list", dataset.list_sha256),
-        ("people", "not named by the list" if dataset.people is None else f"{dataset.people:,}"),
-        *((name.replace("_", " "), str(getattr(settings, name))) for name in settings.__slots__),
-        ("measured at", report.measured_at.isoformat(timespec="seconds")),
-        ("photos took", f"{report.seconds:.1f} s"),
-    ]
-
-
 def _names(pair: VerificationPair, report: VerificationReport) -> str:
     return " and ".join(photo.relative_to(report.dataset.root).as_posix() for photo in (pair.a, pair.b))
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>\n" for row in rows)
-    top = f"<thead><tr>{head}</tr></thead>\n" if any(header) else ""
-    return f"<table>\n{top}<tbody>\n{body}</tbody>\n</table>\n"

@@ -40,7 +40,7 @@ def figures(report: VerificationReport) -> dict[str, Figure]:
 
 def histogram(report: VerificationReport) -> Figure:
     """How similar mated and non-mated pairs are, each as a share of its own."""
-    figure, axes = _figure("similarity", "share of the pairs")
+    figure, axes = new_figure("similarity", "share of the pairs")
     compared = report.compared
     edges = np.linspace(*_range(compared.similarities), 61).tolist()
     for label, values, colour in (
@@ -57,7 +57,7 @@ def histogram(report: VerificationReport) -> Figure:
 
 def det_figure(curves: Mapping[str, DetCurve]) -> Figure:
     """FNMR against FMR on normal deviates, each curve with the 95 % band of its FNMR."""
-    figure, axes = _figure("false match rate", "false non-match rate")
+    figure, axes = new_figure("false match rate", "false non-match rate")
     lowest = min(0.5 / curve.n_nonmated for curve in curves.values()), min(0.5 / c.n_mated for c in curves.values())
     for (label, curve), colour in zip(curves.items(), COLOURS, strict=False):
         fmr, fnmr = _deviates(curve.fmr, curve.n_nonmated), _deviates(curve.fnmr, curve.n_mated)
@@ -75,7 +75,7 @@ def det_figure(curves: Mapping[str, DetCurve]) -> Figure:
 
 def roc_figure(curves: Mapping[str, DetCurve]) -> Figure:
     """The share of mated pairs that are accepted against FMR on a logarithmic axis, each curve with its 95 % band."""
-    figure, axes = _figure("false match rate", "mated pairs accepted")
+    figure, axes = new_figure("false match rate", "mated pairs accepted")
     for (label, curve), colour in zip(curves.items(), COLOURS, strict=False):
         seen = curve.fmr > 0
         low, high = _band(1 - curve.fnmr[seen], curve.n_mated)
@@ -106,7 +106,8 @@ def _saved(figure: Figure, form: str) -> bytes:
     return data.getvalue()
 
 
-def _figure(x: str, y: str) -> tuple[Figure, Axes]:
+def new_figure(x: str, y: str) -> tuple[Figure, Axes]:
+    """An empty picture with the names of its axes."""
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     axes.set_xlabel(x)

@@ -1,4 +1,4 @@
-"""A verification report: what was measured, of what, with what, and everything needed to measure it again."""
+"""Reports: what was measured, of what, with what, and everything needed to measure it again."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from fr_core.engine import Engine
 from fr_datasets.manifests import Manifest
 from fr_evaluation.compare import ComparedPairs
 from fr_evaluation.figures import VerificationFigures
+from fr_evaluation.identification import IdentificationFigures
+from fr_evaluation.identify import Searches
 
 NOTICE = (
     "Error rates of this model on this data set, for people and photos like its own. "
@@ -65,8 +67,8 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class VerificationReport:
-    """Everything that a verification found.
+class Report:
+    """What every report tells.
 
     Attributes:
         dataset: what was compared.
@@ -74,8 +76,6 @@ class VerificationReport:
         measured_at: when, with a time zone.
         seconds: how long the photos took.
         failures: photo -> why it gave no embedding, such as "NO_FACE".
-        compared: every pair with its similarity.
-        figures: of them.
     """
 
     dataset: Dataset
@@ -83,8 +83,32 @@ class VerificationReport:
     measured_at: datetime
     seconds: float
     failures: Mapping[Path, str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VerificationReport(Report):
+    """Everything that a verification found.
+
+    Attributes:
+        compared: every pair with its similarity.
+        figures: of them.
+    """
+
     compared: ComparedPairs
     figures: VerificationFigures
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IdentificationReport(Report):
+    """Everything that an identification found.
+
+    Attributes:
+        searches: every search, by size of the gallery.
+        figures: of them.
+    """
+
+    searches: Searches
+    figures: IdentificationFigures
 
 
 def settings_of(engine: Engine, *, flip: bool, pick: str, seed: int, version: str) -> Settings:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import csv
-from collections import Counter
 from pathlib import Path
 from typing import Any, TextIO
 
 from fr_core.scoring.bootstrap import Bootstrap
 from fr_core.scoring.det import ThresholdRow
-from fr_core.scoring.intervals import Interval, Rate
 from fr_core.scoring.verification import OperatingPoint
 from fr_datasets.values import VerificationPair
+from fr_evaluation.compare import ComparedPairs
 from fr_evaluation.figures import RateAtFmr, VerificationFigures
-from fr_evaluation.report import NOTICE, VerificationReport
+from fr_evaluation.json_values import head, interval_keys, rate_keys
+from fr_evaluation.report import VerificationReport
 
-FORMAT = 1
 COLUMNS = ("pair", "photo_a", "photo_b", "mated", "fold", "similarity", "failure")
 
 
@@ -23,12 +22,8 @@ def report_keys(report: VerificationReport) -> dict[str, Any]:
     """The report as one document; docs/evaluation.md describes its keys. An undefined figure is null."""
     figures = report.figures
     return {
-        "format": FORMAT,
-        "kind": "verification",
-        "notice": NOTICE,
-        "measured_at": report.measured_at.isoformat(timespec="seconds"),
-        "dataset": _dataset(report),
-        "settings": {name: getattr(report.settings, name) for name in report.settings.__slots__},
+        **head(report, "verification"),
+        "pairs": _pairs(report.compared),
         "accuracy": _accuracy(figures),
         "accuracy_at_best_threshold": None
         if figures.best is None
@@ -37,14 +32,7 @@ def report_keys(report: VerificationReport) -> dict[str, Any]:
             "threshold": figures.best.threshold,
             "wrong": figures.best.n_wrong,
             "pairs": figures.best.n,
-            **_interval(figures.best.interval),
-        },
-        "failures_to_acquire": len(report.failures),
-        "failures": {
-            "photos": len(report.failures),
-            "mated_pairs": report.compared.mated_failures,
-            "nonmated_pairs": report.compared.nonmated_failures,
-            "reasons": dict(sorted(Counter(report.failures.values()).items())),
+            **interval_keys(figures.best.interval),
         },
         "equal_error_rate": None
         if figures.equal_error_rate is None
@@ -54,7 +42,7 @@ def report_keys(report: VerificationReport) -> dict[str, Any]:
         else {
             "value": figures.auc.value,
             "standard_error": figures.auc.standard_error,
-            **_interval(figures.auc.interval),
+            **interval_keys(figures.auc.interval),
         },
         "at_default_threshold": None if figures.default is None else _point(figures.default),
         "fnmr_at_fmr": {f"{one.row.target:g}": _at_fmr(one) for one in figures.at_fmr},
@@ -73,7 +61,6 @@ def report_keys(report: VerificationReport) -> dict[str, Any]:
             "expected_calibration_error": figures.evidence.calibration_error,
         },
         "undefined": dict(figures.undefined),
-        "seconds": report.seconds,
     }
 
 
@@ -92,19 +79,13 @@ def write_scores(report: VerificationReport, file: TextIO) -> None:
         rows.writerow([number, *_pair(pair, report.dataset.root), "", "+".join(dict.fromkeys(reasons))])
 
 
-def _dataset(report: VerificationReport) -> dict[str, Any]:
-    dataset, compared = report.dataset, report.compared
-    pairs = (*compared.pairs, *compared.failed)
+def _pairs(compared: ComparedPairs) -> dict[str, int]:
+    mated = int(compared.mated.sum()) + compared.mated_failures
     return {
-        "name": dataset.manifest.name,
-        "title": dataset.manifest.title,
-        "terms": dataset.manifest.terms,
-        "citation": dataset.manifest.citation,
-        "list_sha256": dataset.list_sha256,
-        "photos": dataset.photos,
-        "people": dataset.people,
-        "pairs": len(pairs),
-        "mated_pairs": sum(pair.mated for pair in pairs),
+        "mated": mated,
+        "nonmated": len(compared.pairs) + len(compared.failed) - mated,
+        "mated_failures": compared.mated_failures,
+        "nonmated_failures": compared.nonmated_failures,
     }
 
 
@@ -114,9 +95,9 @@ def _accuracy(figures: VerificationFigures) -> dict[str, Any] | None:
     return {
         "mean": figures.accuracy.mean,
         "standard_error": figures.accuracy.standard_error,
-        "pooled": _rate(figures.accuracy.pooled),
+        "pooled": rate_keys(figures.accuracy.pooled),
         "folds": [
-            {"fold": fold.number, "threshold": fold.threshold, **_rate(fold.accuracy)}
+            {"fold": fold.number, "threshold": fold.threshold, **rate_keys(fold.accuracy)}
             for fold in figures.accuracy.folds
         ],
     }
@@ -136,15 +117,7 @@ def _row(row: ThresholdRow) -> dict[str, Any]:
 
 
 def _point(point: OperatingPoint) -> dict[str, Any]:
-    return {"threshold": point.threshold, "fmr": _rate(point.fmr), "fnmr": _rate(point.fnmr)}
-
-
-def _rate(rate: Rate) -> dict[str, Any]:
-    return {"value": rate.value, "count": rate.count, "total": rate.total, **_interval(rate.interval)}
-
-
-def _interval(interval: Interval) -> dict[str, float]:
-    return {"low": interval.low, "high": interval.high, "confidence": interval.confidence}
+    return {"threshold": point.threshold, "fmr": rate_keys(point.fmr), "fnmr": rate_keys(point.fnmr)}
 
 
 def _bootstrap(bootstrap: Bootstrap) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fr_core.scoring.bootstrap import Bootstrap
 from fr_core.scoring.det import ThresholdRow
 from fr_core.scoring.intervals import Interval, Rate
-from fr_evaluation.report import VerificationReport
+from fr_evaluation.report import Report, VerificationReport
 
 Row = tuple[str, str, str, str]
 ThresholdCells = tuple[str, str, str, str, str]
@@ -106,6 +106,21 @@ def _threshold_row(row: ThresholdRow, by_subject: Bootstrap | None, across: int 
     if by_subject is not None:
         missed += f"; by people {by_subject.low:.4f} to {by_subject.high:.4f}"
     return target, f"{row.point.threshold:.4f}", rate_text(row.point.fmr), missed, row.note
+
+
+def conditions(report: Report) -> list[tuple[str, str]]:
+    """What was measured with what."""
+    dataset, settings = report.dataset, report.settings
+    return [
+        ("data set", dataset.manifest.name),
+        ("terms", dataset.manifest.terms),
+        ("to cite", dataset.manifest.citation),
+        ("sha256 of the list", dataset.list_sha256),
+        ("people", "not named by the list" if dataset.people is None else f"{dataset.people:,}"),
+        *((name.replace("_", " "), str(getattr(settings, name))) for name in settings.__slots__),
+        ("measured at", report.measured_at.isoformat(timespec="seconds")),
+        ("photos took", f"{report.seconds:.1f} s"),
+    ]
 
 
 def interval_text(interval: Interval) -> str:

@@ -89,7 +89,7 @@ def test_every_pair_is_right_and_every_photo_gave_a_template(lfw: Path) -> None:
     keys = report_keys(report_of(lfw))
     assert (keys["accuracy"]["mean"], keys["accuracy"]["standard_error"]) == (1.0, 0.0)
     assert keys["failures_to_acquire"] == 0
-    assert (keys["dataset"]["pairs"], keys["dataset"]["mated_pairs"], keys["dataset"]["people"]) == (12, 6, 6)
+    assert (keys["pairs"]["mated"], keys["pairs"]["nonmated"], keys["dataset"]["people"]) == (6, 6, 6)
     assert keys["across_people"]["people"] == PEOPLE
     assert keys["measured_at"] == "2026-01-02T03:04:05+00:00"
     assert "never an identity" in keys["notice"]
@@ -109,8 +109,8 @@ def test_a_photo_without_a_face_counts_as_wrong_and_is_named(lfw: Path) -> None:
     report = report_of(lfw)
     keys = report_keys(report)
     assert keys["failures_to_acquire"] == 2
-    assert keys["failures"]["reasons"] == {"NO_FACE": 1, "UNDECODABLE": 1}
-    assert (keys["failures"]["mated_pairs"], keys["failures"]["nonmated_pairs"]) == (2, 2)
+    assert keys["failure_reasons"] == {"NO_FACE": 1, "UNDECODABLE": 1}
+    assert (keys["pairs"]["mated_failures"], keys["pairs"]["nonmated_failures"]) == (2, 2)
     assert keys["accuracy"]["pooled"]["count"] == 8
     assert keys["at_default_threshold"]["fnmr"]["count"] == 2
     assert "2 photos gave no template" in words.summary(report)
@@ -187,6 +187,10 @@ def test_what_cannot_be_measured_is_one_sentence(lfw: Path, tmp_path: Path) -> N
         read_pairs("lfw", lfw)
     result = CliRunner().invoke(evaluate, ["verification", "--dataset", "lfw", "--root", str(tmp_path / "nowhere")])
     assert (result.exit_code, result.output.partition(":")[0]) == (2, "DATASET_MISSING")
+    (tmp_path / "file").touch()
+    arguments = ["verification", "--dataset", "lfw", "--root", str(lfw), "--out", str(tmp_path / "file" / "out")]
+    result = CliRunner().invoke(evaluate, arguments)
+    assert (result.exit_code, "cannot be written" in result.output) == (2, True)
     result = CliRunner().invoke(evaluate, ["verification", "--dataset", "nothing", "--root", str(lfw)])
     assert (result.exit_code, result.output.partition(":")[0]) == (2, "DATASET_UNKNOWN")
 

@@ -26,6 +26,8 @@ _GALLERY = "bench"
 # Embeddings of one request of the stream.
 _ROWS = 1000
 _LOOK_S = 0.05
+# The server has said that it is ready, so that its health says so by then.
+_SEEN_S = 5.0
 _TELL_EVERY_S = 10.0
 
 OnStep = Callable[[str], None]
@@ -82,13 +84,24 @@ def bench_gallery(n: int, seed: int, on_step: OnStep) -> LifeReport:
             whole_start_s = time.monotonic() - begun
             _require_all(server.address, n)
             memory = resident_mib(server.pid)
-            statuses = seen()
+            statuses = _until_serving(seen)
         disk = sum(path.stat().st_size for path in data.rglob("*")) / 2**20
     waits = [moment for moment, status in statuses if status == "NOT_SERVING"]
     served = [moment for moment, status in statuses if status == "SERVING"]
     start_s = served[0] - waits[0] if waits and served else None
     on_step(f"started in {whole_start_s:.1f} s")
     return LifeReport(n / enrol_s, enrol_s, start_s, whole_start_s, len(waits), memory, disk, n, dimension, before)
+
+
+def _until_serving(seen: Callable[[], list[tuple[float, str]]]) -> list[tuple[float, str]]:
+    """Return the answers of the health service; the last look may have been just before the first SERVING."""
+    until = time.monotonic() + _SEEN_S
+    while time.monotonic() < until:
+        statuses = seen()
+        if any(status == "SERVING" for _, status in statuses):
+            return statuses
+        time.sleep(_LOOK_S)
+    raise BenchFailed("The server is ready, and its health service does not say SERVING.")
 
 
 def _fill(channel: grpc.Channel, info: server_pb2.GetServerInfoResponse, n: int, seed: int, on_step: OnStep) -> float:

@@ -1,0 +1,59 @@
+"""Pages that need nothing beside them: one HTML file with its style and its pictures inside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+
+from matplotlib.figure import Figure
+
+from fr_evaluation.plots import as_svg
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }
+table { border-collapse: collapse; margin: 1rem 0; width: 100%; }
+th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #ddd; vertical-align: top; }
+td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+.notice { border-left: 4px solid #D55E00; padding: .5rem 1rem; background: #fff6ee; }
+figure { margin: 1.5rem 0; }
+svg { max-width: 100%; height: auto; }
+@media print { body { margin: 0; } }
+"""
+
+
+def document(title: str, notice: str, summary: str, sections: Mapping[str, str]) -> str:
+    """The whole file.
+
+    Args:
+        title: of the page, as text.
+        notice: what every reader must know, as text.
+        summary: a paragraph, as text.
+        sections: heading, as text -> content, as HTML.
+    """
+    body = "".join(f"<h2>{escape(heading)}</h2>\n{content}" for heading, content in sections.items())
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
+        f"<style>{STYLE}</style>\n</head>\n<body>\n<h1>{escape(title)}</h1>\n"
+        f'<p class="notice">{escape(notice)}</p>\n<p>{escape(summary)}</p>\n{body}</body>\n</html>\n'
+    )
+
+
+def paragraph(text: str) -> str:
+    """A paragraph of text."""
+    return f"<p>{escape(text)}</p>\n"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of texts; without a head where all its cells are empty."""
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>\n" for row in rows)
+    top = f"<thead><tr>{head}</tr></thead>\n" if any(header) else ""
+    return f"<table>\n{top}<tbody>\n{body}</tbody>\n</table>\n"
+
+
+def pictures(figures: Mapping[str, Figure], captions: Mapping[str, str]) -> str:
+    """The pictures, each with what it shows."""
+    return "".join(
+        f"<figure>{as_svg(figure)}<figcaption>{escape(captions[name])}</figcaption></figure>\n"
+        for name, figure in figures.items()
+    )

@@ -1,0 +1,109 @@
+"""The figures of an identification: from searches to hit rates, false alarms and misses, by size of the gallery."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fr_core.scoring.identification import (
+    IdentificationDet,
+    IdentificationPoint,
+    MatedSearches,
+    NonmatedSearches,
+    cmc,
+    fnir_at_fpir,
+    identification_det,
+    identification_point,
+)
+from fr_core.scoring.intervals import Rate, UndefinedRate
+from fr_core.scoring.support import support
+from fr_evaluation.identify import Searches
+
+TARGETS = (1e-1, 1e-2, 1e-3)
+# Candidates that are looked at, as a search of the service returns them unless it is asked for others.
+RANK = 20
+UNSUPPORTED = "not supported by this many searches"
+
+
+@dataclass(frozen=True, slots=True)
+class FpirRow:
+    """A line of a table of thresholds.
+
+    Attributes:
+        target: the false positive identification rate asked for.
+        point: the lowest threshold that holds it, with both rates; None where the searches are too few.
+        note: how far the false alarms support it, or that this many searches do not.
+    """
+
+    target: float
+    point: IdentificationPoint | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class SizeFigures:
+    """What the searches of a gallery of one size show.
+
+    Attributes:
+        gallery_size: N.
+        cmc: for each rank from 1 to `RANK`, or to N, the share of mated searches with the mate at that rank or better.
+        at_fpir: for each of `TARGETS`.
+        default: both rates at the threshold of the pack.
+    """
+
+    gallery_size: int
+    cmc: tuple[Rate, ...]
+    at_fpir: tuple[FpirRow, ...]
+    default: IdentificationPoint
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IdentificationFigures:
+    """What all searches show.
+
+    Attributes:
+        sizes: the smallest gallery first, which holds real people only.
+        det: of that gallery.
+        undefined: name of a figure -> what the searches lack; the others are then empty.
+    """
+
+    sizes: tuple[SizeFigures, ...]
+    det: IdentificationDet | None
+    undefined: dict[str, str] = field(default_factory=dict)
+
+
+def identification_figures(searches: Searches, threshold: float) -> IdentificationFigures:
+    """Compute every figure that the searches support.
+
+    Args:
+        searches: of one model.
+        threshold: the pack's default.
+    """
+    try:
+        sizes = tuple(
+            _of_size(mated, nonmated, threshold)
+            for mated, nonmated in zip(searches.mated, searches.nonmated, strict=True)
+        )
+        first = searches.mated[0]
+        det = identification_det(first, searches.nonmated[0], min(RANK, first.gallery_size))
+    except UndefinedRate as error:
+        return IdentificationFigures((), None, {"identification": str(error)})
+    return IdentificationFigures(sizes, det)
+
+
+def _of_size(mated: MatedSearches, nonmated: NonmatedSearches, threshold: float) -> SizeFigures:
+    rank = min(RANK, mated.gallery_size)
+    return SizeFigures(
+        mated.gallery_size,
+        cmc(mated)[:rank],
+        tuple(_row(mated, nonmated, target, rank) for target in TARGETS),
+        identification_point(mated, nonmated, threshold, rank),
+    )
+
+
+def _row(mated: MatedSearches, nonmated: NonmatedSearches, target: float, rank: int) -> FpirRow:
+    try:
+        point = fnir_at_fpir(mated, nonmated, target, rank)
+    except UndefinedRate:
+        return FpirRow(target, None, UNSUPPORTED)
+    note = support(point.fpir.count, point.fpir.total).sentence
+    return FpirRow(target, point, note.replace("comparisons", "searches"))

@@ -1,0 +1,65 @@
+"""An identification report in plain words and in rows, for the terminal and for the page."""
+
+from __future__ import annotations
+
+from fr_evaluation.identification import RANK, FpirRow, SizeFigures
+from fr_evaluation.report import IdentificationReport
+from fr_evaluation.words import interval_text, rate_text
+
+HEADER = (
+    "gallery",
+    "mate first",
+    f"mate among {RANK}",
+    "FPIR asked for",
+    "threshold",
+    "false alarms",
+    "misses",
+    "support",
+)
+
+
+def summary(report: IdentificationReport) -> str:
+    """What was found, as a paragraph for whoever sets a threshold."""
+    searches, figures = report.searches, report.figures
+    if not figures.sizes:
+        return " ".join(figures.undefined.values())
+    smallest, largest = figures.sizes[0], figures.sizes[-1]
+    mated, nonmated = searches.mated[0], searches.nonmated[0]
+    sentences = [
+        f"{searches.people:,} people of {report.dataset.manifest.title} were enrolled with a photo each.",
+        f"{mated.total:,} further photos of them were searched for, and {len(nonmated.top_similarities):,} photos of "
+        "people who were not enrolled.",
+        f"The right person was the first candidate in {smallest.cmc[0].value:.2%} of the searches "
+        f"({smallest.cmc[0].interval.low:.2%} to {smallest.cmc[0].interval.high:.2%}).",
+    ]
+    for row in smallest.at_fpir:
+        if row.point is not None:
+            missed = row.point.fnir
+            sentences.append(
+                f"With the threshold {row.point.threshold:.3f}, at most one search in {round(1 / row.target):,} for "
+                f"somebody who is not enrolled raises a false alarm, and {missed.value:.2%} of those who are enrolled "
+                f"are missed ({missed.interval.low:.2%} to {missed.interval.high:.2%})."
+            )
+    if largest is not smallest:
+        sentences.append(
+            f"With drawn strangers up to a gallery of {largest.gallery_size:,}, the right person was first in "
+            f"{largest.cmc[0].value:.2%}. Drawn strangers are less like anybody than real people are: a real gallery "
+            "of that size does worse."
+        )
+    missing = mated.failures + nonmated.failures
+    if missing:
+        sentences.append(f"{missing:,} searches could not be done; those for enrolled people count as misses.")
+    return " ".join(sentences)
+
+
+def rows(report: IdentificationReport) -> list[tuple[str, ...]]:
+    """A row for each gallery and each false positive identification rate."""
+    return [_row(size, row) for size in report.figures.sizes for row in size.at_fpir]
+
+
+def _row(size: SizeFigures, row: FpirRow) -> tuple[str, ...]:
+    hits = (f"{size.gallery_size:,}", rate_text(size.cmc[0]), rate_text(size.cmc[-1]), f"{row.target:g}")
+    if row.point is None:
+        return (*hits, "", "", "", row.note)
+    missed = f"{row.point.fnir.value:.4f} ({interval_text(row.point.fnir.interval)})"
+    return (*hits, f"{row.point.threshold:.4f}", rate_text(row.point.fpir), missed, row.note)

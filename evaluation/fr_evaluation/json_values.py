@@ -1,0 +1,45 @@
+"""What the JSON of every report has in common."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from fr_core.scoring.intervals import Interval, Rate
+from fr_evaluation.report import NOTICE, Report
+
+FORMAT = 1
+
+
+def head(report: Report, kind: str) -> dict[str, Any]:
+    """The keys that every report begins with."""
+    dataset = report.dataset
+    return {
+        "format": FORMAT,
+        "kind": kind,
+        "notice": NOTICE,
+        "measured_at": report.measured_at.isoformat(timespec="seconds"),
+        "dataset": {
+            "name": dataset.manifest.name,
+            "title": dataset.manifest.title,
+            "terms": dataset.manifest.terms,
+            "citation": dataset.manifest.citation,
+            "list_sha256": dataset.list_sha256,
+            "photos": dataset.photos,
+            "people": dataset.people,
+        },
+        "settings": {name: getattr(report.settings, name) for name in report.settings.__slots__},
+        "failures_to_acquire": len(report.failures),
+        "failure_reasons": dict(sorted(Counter(report.failures.values()).items())),
+        "seconds": report.seconds,
+    }
+
+
+def rate_keys(rate: Rate) -> dict[str, Any]:
+    """A rate with its counts and its interval."""
+    return {"value": rate.value, "count": rate.count, "total": rate.total, **interval_keys(rate.interval)}
+
+
+def interval_keys(interval: Interval) -> dict[str, float]:
+    """The two ends, and how sure they are."""
+    return {"low": interval.low, "high": interval.high, "confidence": interval.confidence}

@@ -1,0 +1,118 @@
+"""An identification: the people of a data set through the pipeline, to a report."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import fr_core
+from fr_core.engine import Engine
+from fr_core.errors import NoFaceFound
+from fr_datasets import lfw, london, people_folder
+from fr_datasets.errors import DatasetIncomplete, DatasetUnknown
+from fr_datasets.manifests import Manifest, load_manifest
+from fr_datasets.values import PeopleSet
+from fr_evaluation.identification import identification_figures
+from fr_evaluation.identify import OpenSet, open_set, search
+from fr_evaluation.photos import OnProgress, Photos
+from fr_evaluation.pick import most_central
+from fr_evaluation.report import Dataset, IdentificationReport, settings_of
+
+# By the names of the manifests.
+PEOPLE_READERS: Mapping[str, Callable[[Path], PeopleSet]] = {
+    "lfw": lfw.people,
+    "lfw_funneled": lfw.people,
+    "lfw_original": lfw.people,
+    "london": london.people,
+    "people_folder": people_folder.people,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleToSearch:
+    """The people of a data set, read and checked.
+
+    Attributes:
+        manifest: of the set.
+        root: its folder.
+        people: all of them.
+    """
+
+    manifest: Manifest
+    root: Path
+    people: PeopleSet
+
+
+def read_people(name: str, root: Path) -> PeopleToSearch:
+    """Read the people of a data set, and make sure of each photo.
+
+    Raises:
+        DatasetUnknown: there is no data set of that name that names people with their photos.
+        DatasetIncomplete: there are fewer than two people.
+        DatasetError: a list or a photo is absent, or a list breaks its format.
+    """
+    if name not in PEOPLE_READERS:
+        raise DatasetUnknown(f"There is no data set {name!r} of people; those are {', '.join(PEOPLE_READERS)}.")
+    people = PEOPLE_READERS[name](root)
+    if len(people.people) < 2:
+        raise DatasetIncomplete("One half of the people is enrolled, and one is not: it needs two at least.")
+    return PeopleToSearch(load_manifest(name), root, people)
+
+
+def run_identification(
+    engine: Engine,
+    given: PeopleToSearch,
+    *,
+    sizes: Sequence[int],
+    flip: bool,
+    seed: int,
+    workers: int,
+    clock: Callable[[], datetime],
+    on_progress: OnProgress,
+) -> IdentificationReport:
+    """Enrol half of the people, and search for all other photos.
+
+    Args:
+        engine: the pipeline; its photos are analysed side by side.
+        given: the people.
+        sizes: of the galleries that are filled up with drawn strangers, ascending.
+        flip: whether the engine fuses embeddings with those of the mirrored face, for the report.
+        seed: of who is enrolled, and of the strangers.
+        workers: photos at a time, at least 1.
+        clock: gives the time with a time zone.
+        on_progress: called after each photo.
+
+    Raises:
+        UndefinedRate: nobody could be enrolled.
+    """
+    chosen = open_set(given.people.people, seed)
+    began = time.perf_counter()
+    photos = Photos(engine.pipeline, workers, on_progress).embed(chosen.photos)
+    faces = {path: most_central(photo) for path, photo in photos.items()}
+    seconds = time.perf_counter() - began
+    embeddings = {path: None if face is None else face.embedding for path, face in faces.items()}
+    searches = search(chosen, embeddings, sizes, seed)
+    settings = settings_of(engine, flip=flip, pick=most_central.__name__, seed=seed, version=fr_core.__version__)
+    return IdentificationReport(
+        Dataset(given.manifest, given.root, _list_sha256(chosen), len(chosen.photos), len(given.people.people)),
+        settings,
+        clock(),
+        seconds,
+        {path: photos[path].refusal or NoFaceFound.reason for path, face in faces.items() if face is None},
+        searches,
+        identification_figures(searches, settings.threshold),
+    )
+
+
+def _list_sha256(chosen: OpenSet) -> str:
+    """The hash of who was enrolled and searched for: names of photos with that of their folder, in order."""
+    digest = hashlib.sha256()
+    for part in (chosen.enrolled, tuple(photo for _, photo in chosen.mated), chosen.nonmated):
+        digest.update(f"{len(part)}\n".encode())
+        for photo in part:
+            digest.update(f"{photo.parent.name}/{photo.name}\n".encode())
+    return digest.hexdigest()
