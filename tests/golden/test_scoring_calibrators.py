@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from math import log
 
 import numpy as np
@@ -24,7 +25,7 @@ def comparisons(seed: int) -> tuple[F64, F64]:
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("prior", [0.5, 0.1])
 def test_the_logistic_curve_is_that_of_scikit_learn(seed: int, prior: float) -> None:
-    linear_model = pytest.importorskip("sklearn.linear_model")
+    linear_model = import_module("sklearn.linear_model")
     mated, nonmated = comparisons(seed)
     similarities, truth = np.concatenate([mated, nonmated]), np.repeat([1, 0], [len(mated), len(nonmated)])
     weights = np.where(truth == 1, prior / len(mated), (1 - prior) / len(nonmated)) * len(truth)
@@ -36,7 +37,7 @@ def test_the_logistic_curve_is_that_of_scikit_learn(seed: int, prior: float) -> 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_pooling_is_the_isotonic_regression_of_scikit_learn(seed: int) -> None:
-    isotonic = pytest.importorskip("sklearn.isotonic")
+    isotonic = import_module("sklearn.isotonic")
     mated, nonmated = comparisons(seed)
     similarities, truth = np.concatenate([mated, nonmated]), np.repeat([1.0, 0.0], [len(mated), len(nonmated)])
     expected = isotonic.IsotonicRegression().fit_transform(similarities, truth)
@@ -49,8 +50,8 @@ def test_pooling_is_the_isotonic_regression_of_scikit_learn(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_min_cllr_is_the_balanced_log_loss_of_an_isotonic_regression(seed: int) -> None:
-    isotonic = pytest.importorskip("sklearn.isotonic")
-    metrics = pytest.importorskip("sklearn.metrics")
+    isotonic = import_module("sklearn.isotonic")
+    metrics = import_module("sklearn.metrics")
     mated, nonmated = comparisons(seed)
     similarities, truth = np.concatenate([mated, nonmated]), np.repeat([1.0, 0.0], [len(mated), len(nonmated)])
     weights = np.where(truth == 1, 1 / len(mated), 1 / len(nonmated))
@@ -60,7 +61,7 @@ def test_min_cllr_is_the_balanced_log_loss_of_an_isotonic_regression(seed: int) 
 
 
 def test_brier_and_log_loss_are_those_of_scikit_learn() -> None:
-    metrics = pytest.importorskip("sklearn.metrics")
+    metrics = import_module("sklearn.metrics")
     rng = np.random.default_rng(9)
     probabilities, truth = rng.uniform(0.01, 0.99, 500), rng.random(500) < 0.4
     assert brier(probabilities, truth) == pytest.approx(metrics.brier_score_loss(truth, probabilities))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -30,7 +32,7 @@ def labelled(mated: F64, nonmated: F64) -> tuple[npt.NDArray[np.int64], F64]:
 
 @pytest.mark.parametrize("decimals", [1, 2, 12])
 def test_the_det_curve_is_that_of_scikit_learn(decimals: int) -> None:
-    metrics = pytest.importorskip("sklearn.metrics")
+    metrics = import_module("sklearn.metrics")
     mated, nonmated = similarities(1, decimals)
     fmr, fnmr, thresholds = metrics.det_curve(*labelled(mated, nonmated))
     curve = det_curve(mated, nonmated)
@@ -44,7 +46,7 @@ def test_the_det_curve_is_that_of_scikit_learn(decimals: int) -> None:
 
 @pytest.mark.parametrize("decimals", [1, 2, 12])
 def test_the_equal_error_rate_is_the_crossing_of_the_roc_curve(decimals: int) -> None:
-    metrics, optimize = pytest.importorskip("sklearn.metrics"), pytest.importorskip("scipy.optimize")
+    metrics, optimize = import_module("sklearn.metrics"), import_module("scipy.optimize")
     mated, nonmated = similarities(2, decimals)
     false, true, _ = metrics.roc_curve(*labelled(mated, nonmated))
     crossing = optimize.brentq(lambda x: 1.0 - x - np.interp(x, false, true), 0.0, 1.0)
@@ -53,7 +55,7 @@ def test_the_equal_error_rate_is_the_crossing_of_the_roc_curve(decimals: int) ->
 
 @pytest.mark.parametrize("decimals", [1, 2, 12])
 def test_the_area_is_that_of_scikit_learn_and_of_the_mann_whitney_test(decimals: int) -> None:
-    metrics, stats = pytest.importorskip("sklearn.metrics"), pytest.importorskip("scipy.stats")
+    metrics, stats = import_module("sklearn.metrics"), import_module("scipy.stats")
     mated, nonmated = similarities(3, decimals)
     area = auc(mated, nonmated)
     assert area == pytest.approx(metrics.roc_auc_score(*labelled(mated, nonmated)), abs=1e-12)
@@ -73,14 +75,14 @@ def test_the_dprime_of_an_area(area: float, dprime: float) -> None:
 
 @pytest.mark.parametrize("comparisons", [300, 10_000, 667_590])
 def test_the_rule_of_three_is_the_exact_limit_rounded_up(comparisons: int) -> None:
-    stats = pytest.importorskip("scipy.stats")
+    stats = import_module("scipy.stats")
     test = stats.binomtest(0, comparisons, alternative="less")
     exact = test.proportion_ci(0.95, method="exact").high
     assert exact <= rule_of_three(comparisons) <= exact * 1.01
 
 
 def test_the_rule_of_thirty_gives_thirty_per_cent_with_ninety_per_cent_confidence() -> None:
-    stats = pytest.importorskip("scipy.stats")
+    stats = import_module("scipy.stats")
     needed = comparisons_needed(1e-4).to_measure
     errors = stats.binom(needed, 1e-4)
     assert errors.mean() == pytest.approx(30)
@@ -88,7 +90,7 @@ def test_the_rule_of_thirty_gives_thirty_per_cent_with_ninety_per_cent_confidenc
 
 
 def test_resampling_people_of_one_comparison_each_is_resampling_comparisons() -> None:
-    stats = pytest.importorskip("scipy.stats")
+    stats = import_module("scipy.stats")
     scores = np.random.default_rng(4).normal(size=400)
     people = np.arange(400)
     found = subject_bootstrap(fmr_statistic(scores, 1.0), people, people, seed=5, replicates=4000)

@@ -9,19 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import PIL.Image
 import pytest
 from typer.testing import CliRunner
 
 from fr_bench.cli import evaluate
-from fr_core.detect.null import NullDetector
-from fr_core.embed.null import NullEmbedder
-from fr_core.engine import Engine, Lifeline
-from fr_core.imaging import ImageLimits
-from fr_core.packs.manifest import load_pack
-from fr_core.pipeline import Pipeline
-from fr_core.quality.assess import QualityLimits
-from fr_core.runtime.devices import ActiveDevice
 from fr_core.scoring.bootstrap import fnmr_at_fmr_statistic, subject_bootstrap
 from fr_core.types import Embedding, ModelId
 from fr_datasets.errors import DatasetMalformed, DatasetMissing, DatasetUnknown
@@ -34,18 +25,10 @@ from fr_evaluation.report import VerificationReport
 from fr_evaluation.report_json import report_keys
 from fr_evaluation.verify import read_pairs, run_verification
 from fr_evaluation.write import write_report
+from squares import engine, face
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 PEOPLE = 6
-
-
-def face(path: Path, blue: int | None) -> None:
-    """A photo of the person of that colour, or of nobody."""
-    pixels = np.zeros((200, 300, 3), dtype=np.uint8)
-    if blue is not None:
-        pixels[50:150, 100:200] = (255, 0, blue)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    PIL.Image.fromarray(pixels).save(path, format="PNG")
 
 
 @pytest.fixture
@@ -61,16 +44,6 @@ def lfw(tmp_path: Path) -> Path:
         lines += [f"P{number}\t1\tP{(number + 1) % PEOPLE}\t2" for number in range(fold, fold + 3)]
     (root / "pairs.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return root
-
-
-def engine() -> Engine:
-    return Engine(
-        load_pack("buffalo_s"),
-        Pipeline(NullDetector(), NullEmbedder(), ImageLimits(), QualityLimits()),
-        ActiveDevice("cpu", "cpu", "onnxruntime 0", "f32"),
-        "thorough",
-        Lifeline(),
-    )
 
 
 def report_of(root: Path, name: str = "lfw") -> VerificationReport:

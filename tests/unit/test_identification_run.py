@@ -8,19 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import PIL.Image
 import pytest
 from typer.testing import CliRunner
 
 from fr_bench.cli import evaluate
-from fr_core.detect.null import NullDetector
-from fr_core.embed.null import NullEmbedder
-from fr_core.engine import Engine, Lifeline
-from fr_core.imaging import ImageLimits
-from fr_core.packs.manifest import load_pack
-from fr_core.pipeline import Pipeline
-from fr_core.quality.assess import QualityLimits
-from fr_core.runtime.devices import ActiveDevice
 from fr_core.types import Embedding, ModelId
 from fr_datasets.errors import DatasetIncomplete, DatasetUnknown
 from fr_datasets.values import Person
@@ -30,18 +21,10 @@ from fr_evaluation.keys import report_keys
 from fr_evaluation.report import IdentificationReport
 from fr_evaluation.run_identification import read_people, run_identification
 from fr_evaluation.write import write_report
+from squares import engine, face
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 PEOPLE = 6
-
-
-def face(path: Path, blue: int | None) -> None:
-    """A photo of the person of that colour, or of nobody."""
-    pixels = np.zeros((200, 300, 3), dtype=np.uint8)
-    if blue is not None:
-        pixels[50:150, 100:200] = (255, 0, blue)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    PIL.Image.fromarray(pixels).save(path)
 
 
 @pytest.fixture
@@ -54,15 +37,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def report_of(root: Path, sizes: Sequence[int] = ()) -> IdentificationReport:
-    engine = Engine(
-        load_pack("buffalo_s"),
-        Pipeline(NullDetector(), NullEmbedder(), ImageLimits(), QualityLimits()),
-        ActiveDevice("cpu", "cpu", "onnxruntime 0", "f32"),
-        "thorough",
-        Lifeline(),
-    )
     return run_identification(
-        engine,
+        engine(),
         read_people("people_folder", root),
         sizes=sizes,
         flip=False,
