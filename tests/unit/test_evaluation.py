@@ -216,3 +216,20 @@ def test_the_interval_by_people_resamples_the_people_of_the_pairs() -> None:
     statistic = fnmr_at_fmr_statistic(similarities[:200], similarities[200:], 1e-2, 3)
     expected = subject_bootstrap(statistic, np.array(numbers[0]), np.array(numbers[1]), seed=5, replicates=200)
     assert found == expected
+
+
+GUIDE = Path(__file__).parents[2] / "docs" / "evaluation.md"
+COMMANDS = re.findall(r"(?m)^ {4}fr evaluate ((?:verification|identification) .*)$", GUIDE.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_of_the_guide_is_understood_and_asks_for_its_photos(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(evaluate, command.replace("/data/", "data/").split())
+    assert (result.exit_code, result.output.partition(":")[0]) == (2, "DATASET_MISSING")
+
+
+def test_the_guide_has_commands() -> None:
+    assert len(COMMANDS) == 5
