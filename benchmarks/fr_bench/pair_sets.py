@@ -18,9 +18,9 @@ from fr_core.scoring.verification import (
 )
 from fr_core.types import Embedding
 from fr_datasets.values import PairSet, PeopleSet
-from fr_evaluation.compare import ComparedPairs, compare
 from fr_evaluation.photos import Photos
 from fr_evaluation.pick import Pick
+from fr_evaluation.verification.compare import ComparedPairs, compare
 
 # False match rates whose thresholds are printed, where there are enough pairs of different people to show them.
 TARGET_FMRS = (1e-3, 1e-4, 1e-5)

@@ -58,8 +58,8 @@ def verification(
     Exit status 2 if it cannot be measured.
     """
     with errors_to_stderr():
-        from fr_evaluation import words
-        from fr_evaluation.verify import read_pairs, run_verification
+        from fr_evaluation.verification import words
+        from fr_evaluation.verification.run import read_pairs, run_verification
 
         _require_writable(out)
         pairs = read_pairs(dataset, _root(dataset, root))
@@ -107,8 +107,8 @@ def identification(
     """
     galleries = _sizes(sizes)
     with errors_to_stderr():
-        from fr_evaluation import identification_words as words
-        from fr_evaluation.run_identification import read_people, run_identification
+        from fr_evaluation.identification import words
+        from fr_evaluation.identification.run import read_people, run_identification
 
         _require_writable(out)
         people = read_people(dataset, _root(dataset, root))

@@ -9,10 +9,6 @@ from pathlib import Path
 
 from fr_core.engine import Engine
 from fr_datasets.manifests import Manifest
-from fr_evaluation.compare import ComparedPairs
-from fr_evaluation.figures import VerificationFigures
-from fr_evaluation.identification import IdentificationFigures
-from fr_evaluation.identify import Searches
 
 NOTICE = (
     "Error rates of this model on this data set, for people and photos like its own. "
@@ -83,32 +79,6 @@ class Report:
     measured_at: datetime
     seconds: float
     failures: Mapping[Path, str]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class VerificationReport(Report):
-    """Everything that a verification found.
-
-    Attributes:
-        compared: every pair with its similarity.
-        figures: of them.
-    """
-
-    compared: ComparedPairs
-    figures: VerificationFigures
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class IdentificationReport(Report):
-    """Everything that an identification found.
-
-    Attributes:
-        searches: every search, by size of the gallery.
-        figures: of them.
-    """
-
-    searches: Searches
-    figures: IdentificationFigures
 
 
 def settings_of(engine: Engine, *, flip: bool, pick: str, seed: int, version: str) -> Settings:

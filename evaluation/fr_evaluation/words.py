@@ -1,111 +1,9 @@
-"""A verification report in plain words and in rows, for the terminal and for the page."""
+"""What reports have in common in plain words."""
 
 from __future__ import annotations
 
-from fr_core.scoring.bootstrap import Bootstrap
-from fr_core.scoring.det import ThresholdRow
 from fr_core.scoring.intervals import Interval, Rate
-from fr_evaluation.report import Report, VerificationReport
-
-Row = tuple[str, str, str, str]
-ThresholdCells = tuple[str, str, str, str, str]
-HEADER: Row = ("figure", "value", "95 % interval", "of")
-THRESHOLD_HEADER = ("target", "threshold", "observed", "pairs of one person missed", "support")
-
-
-def summary(report: VerificationReport) -> str:
-    """What was found, as a paragraph for whoever sets a threshold."""
-    figures, compared = report.figures, report.compared
-    n = len(compared.pairs) + len(compared.failed)
-    sentences = [f"{n:,} pairs of {report.dataset.photos:,} photos of {report.dataset.manifest.title} were compared."]
-    if report.failures:
-        sentences.append(f"{len(report.failures):,} photos gave no template; their pairs count as wrong.")
-    else:
-        sentences.append("Every photo gave a template.")
-    if figures.accuracy is not None:
-        right = figures.accuracy
-        sentences.append(
-            f"{right.mean:.2%} were decided rightly, each fold with the threshold that is best on the others "
-            f"(standard error {right.standard_error:.2%})."
-        )
-    rows = figures.across_people or tuple(one.row for one in figures.at_fmr)
-    if figures.people:
-        sentences.append(f"Each of the {figures.people:,} people was compared with every other, by one photo of each.")
-    for row in rows:
-        if row.point is not None:
-            point = row.point
-            sentences.append(
-                f"With the threshold {point.threshold:.3f}, at most one pair of different people in "
-                f"{round(1 / row.target):,} is accepted, and {point.fnmr.value:.2%} of the pairs of one person are "
-                f"missed ({point.fnmr.interval.low:.2%} to {point.fnmr.interval.high:.2%})."
-            )
-    unsupported = [row.target for row in rows if row.point is None]
-    if unsupported:
-        sentences.append(
-            f"Lower rates, from one in {round(1 / max(unsupported)):,} on, are not supported by this many comparisons."
-        )
-    return " ".join(sentences)
-
-
-def rows(report: VerificationReport) -> list[Row]:
-    """The figures, a row for each; one that is undefined says why in place of its value."""
-    figures = report.figures
-    found: list[Row] = []
-    if figures.accuracy is not None:
-        error = f"standard error {figures.accuracy.standard_error:.4f}"
-        found.append(
-            (f"accuracy, mean of {len(figures.accuracy.folds)} folds", f"{figures.accuracy.mean:.4f}", "", error)
-        )
-    if figures.best is not None:
-        found.append(
-            (
-                f"accuracy at the best threshold, {figures.best.threshold:.3f}",
-                f"{figures.best.accuracy:.4f}",
-                interval_text(figures.best.interval),
-                f"{figures.best.n - figures.best.n_wrong:,} of {figures.best.n:,}",
-            )
-        )
-    if figures.equal_error_rate is not None:
-        where = f"at {figures.equal_error_rate.threshold:.3f}"
-        found.append(("equal error rate", f"{figures.equal_error_rate.value:.4f}", "", where))
-    if figures.auc is not None:
-        error = f"standard error {figures.auc.standard_error:.5f}"
-        found.append(
-            ("area under the ROC curve", f"{figures.auc.value:.5f}", interval_text(figures.auc.interval), error)
-        )
-    if figures.default is not None:
-        where = f"at the pack's threshold, {figures.default.threshold:.3f}"
-        found.append(_rate_row(f"false match rate {where}", figures.default.fmr))
-        found.append(_rate_row(f"false non-match rate {where}", figures.default.fnmr))
-    if figures.evidence is not None:
-        cost = f"at best {figures.evidence.min_cllr:.4f}"
-        found.append(("cost of the likelihood ratios, Cllr", f"{figures.evidence.cllr:.4f}", "", cost))
-        found.append(("expected calibration error", f"{figures.evidence.calibration_error:.4f}", "", ""))
-    without = len(report.failures)
-    found.append(("photos without a template", f"{without:,}", "", f"{report.dataset.photos:,}"))
-    found += [(name.replace("_", " "), "undefined", "", why) for name, why in figures.undefined.items()]
-    return found
-
-
-def threshold_rows(report: VerificationReport) -> list[ThresholdCells]:
-    """For each false match rate: the threshold, the observed rate, the miss rate, and how far it is supported.
-
-    First by the pairs of the list, then by every two people that it names.
-    """
-    figures = report.figures
-    return [_threshold_row(one.row, one.by_subject) for one in figures.at_fmr] + [
-        _threshold_row(row, None, across=figures.people) for row in figures.across_people
-    ]
-
-
-def _threshold_row(row: ThresholdRow, by_subject: Bootstrap | None, across: int = 0) -> ThresholdCells:
-    target = f"{row.target:g}" + (f" across {across:,} people" if across else "")
-    if row.point is None:
-        return target, "", "", "", row.note
-    missed = f"{row.point.fnmr.value:.4f} ({interval_text(row.point.fnmr.interval)})"
-    if by_subject is not None:
-        missed += f"; by people {by_subject.low:.4f} to {by_subject.high:.4f}"
-    return target, f"{row.point.threshold:.4f}", rate_text(row.point.fmr), missed, row.note
+from fr_evaluation.report import Report
 
 
 def conditions(report: Report) -> list[tuple[str, str]]:
@@ -131,7 +29,3 @@ def interval_text(interval: Interval) -> str:
 def rate_text(rate: Rate) -> str:
     """A rate with its counts."""
     return f"{rate.value:.4g} ({rate.count:,} of {rate.total:,})"
-
-
-def _rate_row(label: str, rate: Rate) -> Row:
-    return label, f"{rate.value:.4g}", interval_text(rate.interval), f"{rate.count:,} of {rate.total:,}"

@@ -9,9 +9,16 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from fr_evaluation import identification_page, identification_plots, page, plots, report_json
+from fr_evaluation import plots
+from fr_evaluation.identification import page as identification_page
+from fr_evaluation.identification import plots as identification_plots
+from fr_evaluation.identification.report import IdentificationReport
 from fr_evaluation.keys import report_keys
-from fr_evaluation.report import IdentificationReport, Report, VerificationReport
+from fr_evaluation.report import Report
+from fr_evaluation.verification import as_json
+from fr_evaluation.verification import page as verification_page
+from fr_evaluation.verification import plots as verification_plots
+from fr_evaluation.verification.report import VerificationReport
 
 
 def write_report(report: Report, folder: Path) -> tuple[Path, ...]:
@@ -37,9 +44,9 @@ def _files(report: Report) -> dict[str, bytes]:
     match report:
         case VerificationReport():
             scores = io.StringIO(newline="")
-            report_json.write_scores(report, scores)
+            as_json.write_scores(report, scores)
             files["scores.csv"] = scores.getvalue().encode()
-            pictures, text = plots.figures(report), page.page(report)
+            pictures, text = verification_plots.figures(report), verification_page.page(report)
         case IdentificationReport():
             pictures, text = identification_plots.figures(report), identification_page.page(report)
         case _:

@@ -17,13 +17,13 @@ from fr_core.scoring.bootstrap import fnmr_at_fmr_statistic, subject_bootstrap
 from fr_core.types import Embedding, ModelId
 from fr_datasets.errors import DatasetMalformed, DatasetMissing, DatasetUnknown
 from fr_datasets.values import VerificationPair
-from fr_evaluation import words
-from fr_evaluation.compare import ComparedPairs, across_people
-from fr_evaluation.figures import verification_figures
-from fr_evaluation.page import page
-from fr_evaluation.report import VerificationReport
-from fr_evaluation.report_json import report_keys
-from fr_evaluation.verify import read_pairs, run_verification
+from fr_evaluation.verification import words
+from fr_evaluation.verification.as_json import report_keys
+from fr_evaluation.verification.compare import ComparedPairs, across_people
+from fr_evaluation.verification.figures import verification_figures
+from fr_evaluation.verification.page import page
+from fr_evaluation.verification.report import VerificationReport
+from fr_evaluation.verification.run import read_pairs, run_verification
 from fr_evaluation.write import write_report
 from squares import engine, face
 

@@ -15,11 +15,11 @@ from fr_bench.cli import evaluate
 from fr_core.types import Embedding, ModelId
 from fr_datasets.errors import DatasetIncomplete, DatasetUnknown
 from fr_datasets.values import Person
-from fr_evaluation import identification_words
-from fr_evaluation.identify import OpenSet, open_set, search
+from fr_evaluation.identification import words as identification_words
+from fr_evaluation.identification.report import IdentificationReport
+from fr_evaluation.identification.run import read_people, run_identification
+from fr_evaluation.identification.searches import OpenSet, open_set, search
 from fr_evaluation.keys import report_keys
-from fr_evaluation.report import IdentificationReport
-from fr_evaluation.run_identification import read_people, run_identification
 from fr_evaluation.write import write_report
 from squares import engine, face
 

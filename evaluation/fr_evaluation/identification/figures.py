@@ -16,7 +16,7 @@ from fr_core.scoring.identification import (
 )
 from fr_core.scoring.intervals import Rate, UndefinedRate
 from fr_core.scoring.support import support
-from fr_evaluation.identify import Searches
+from fr_evaluation.identification.searches import Searches
 
 TARGETS = (1e-1, 1e-2, 1e-3)
 # Candidates that are looked at, as a search of the service returns them unless it is asked for others.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from fr_core.scoring.identification import IdentificationPoint
-from fr_evaluation.identification import FpirRow, SizeFigures
+from fr_evaluation.identification.figures import FpirRow, SizeFigures
+from fr_evaluation.identification.report import IdentificationReport
 from fr_evaluation.json_values import head, rate_keys
-from fr_evaluation.report import IdentificationReport
 
 
 def report_keys(report: IdentificationReport) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from fr_core.scoring.verification import (
     operating_point,
 )
 from fr_datasets.values import VerificationPair
-from fr_evaluation.compare import F64, AcrossPeople, ComparedPairs
+from fr_evaluation.verification.compare import F64, AcrossPeople, ComparedPairs
 
 T = TypeVar("T")
 

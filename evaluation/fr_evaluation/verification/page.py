@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from fr_datasets.values import VerificationPair
-from fr_evaluation import words
 from fr_evaluation.html import document, paragraph, pictures, table
-from fr_evaluation.plots import figures
-from fr_evaluation.report import NOTICE, VerificationReport
+from fr_evaluation.report import NOTICE
+from fr_evaluation.verification import words
+from fr_evaluation.verification.plots import figures
+from fr_evaluation.verification.report import VerificationReport
+from fr_evaluation.words import conditions
 
 # Errors that are listed one by one.
 HARDEST = 20
@@ -30,7 +32,7 @@ def page(report: VerificationReport) -> str:
             "Curves": pictures(figures(report), CAPTIONS),
             "The hardest pairs": paragraph(_about_errors(report))
             + table(("pair", "label", "similarity"), _hardest(report)),
-            "How it was measured": table(("", ""), words.conditions(report)),
+            "How it was measured": table(("", ""), conditions(report)),
         },
     )
 

@@ -16,11 +16,12 @@ from fr_datasets import lfw, london, people_folder
 from fr_datasets.errors import DatasetIncomplete, DatasetUnknown
 from fr_datasets.manifests import Manifest, load_manifest
 from fr_datasets.values import PeopleSet
-from fr_evaluation.identification import identification_figures
-from fr_evaluation.identify import OpenSet, open_set, search
+from fr_evaluation.identification.figures import identification_figures
+from fr_evaluation.identification.report import IdentificationReport
+from fr_evaluation.identification.searches import OpenSet, open_set, search
 from fr_evaluation.photos import OnProgress, Photos
 from fr_evaluation.pick import most_central
-from fr_evaluation.report import Dataset, IdentificationReport, settings_of
+from fr_evaluation.report import Dataset, settings_of
 
 # By the names of the manifests.
 PEOPLE_READERS: Mapping[str, Callable[[Path], PeopleSet]] = {

@@ -10,10 +10,10 @@ from fr_core.scoring.bootstrap import Bootstrap
 from fr_core.scoring.det import ThresholdRow
 from fr_core.scoring.verification import OperatingPoint
 from fr_datasets.values import VerificationPair
-from fr_evaluation.compare import ComparedPairs
-from fr_evaluation.figures import RateAtFmr, VerificationFigures
 from fr_evaluation.json_values import head, interval_keys, rate_keys
-from fr_evaluation.report import VerificationReport
+from fr_evaluation.verification.compare import ComparedPairs
+from fr_evaluation.verification.figures import RateAtFmr, VerificationFigures
+from fr_evaluation.verification.report import VerificationReport
 
 COLUMNS = ("pair", "photo_a", "photo_b", "mated", "fold", "similarity", "failure")
 

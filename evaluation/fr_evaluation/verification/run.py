@@ -16,11 +16,12 @@ from fr_datasets import agedb30, calfw, celeba_wild, cfp, cplfw, deepface, lfw, 
 from fr_datasets.errors import DatasetUnknown
 from fr_datasets.manifests import Manifest, load_manifest
 from fr_datasets.values import PairSet
-from fr_evaluation.compare import across_people, compare
-from fr_evaluation.figures import verification_figures
 from fr_evaluation.photos import OnProgress, Photos
 from fr_evaluation.pick import Pick, largest, most_central
-from fr_evaluation.report import Dataset, VerificationReport, settings_of
+from fr_evaluation.report import Dataset, settings_of
+from fr_evaluation.verification.compare import across_people, compare
+from fr_evaluation.verification.figures import verification_figures
+from fr_evaluation.verification.report import VerificationReport
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from fr_evaluation.identification import IdentificationFigures
+from fr_evaluation.identification.figures import IdentificationFigures
+from fr_evaluation.identification.report import IdentificationReport
 from fr_evaluation.plots import COLOURS, new_figure
-from fr_evaluation.report import IdentificationReport
 
 CAPTIONS = {
     "cmc": "How often the right person is among so many first candidates.",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fr_evaluation.identification import RANK, FpirRow, SizeFigures
-from fr_evaluation.report import IdentificationReport
+from fr_evaluation.identification.figures import RANK, FpirRow, SizeFigures
+from fr_evaluation.identification.report import IdentificationReport
 from fr_evaluation.words import interval_text, rate_text
 
 HEADER = (
