@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fr_datasets.errors import DatasetMalformed, require_file
+from fr_datasets.errors import DatasetMalformed
 from fr_datasets.folders import choose_folder
 from fr_datasets.manifests import load_manifest
-from fr_datasets.tables import read_filled_lines
+from fr_datasets.tables import listed_photo, read_filled_lines
 from fr_datasets.values import Counts, PairSet, VerificationPair, count_pairs, fold_of
 
 FOLDERS = ("images", "AgeDB", "agedb30_align_112")
@@ -30,7 +30,7 @@ def pairs(root: Path) -> PairSet:
         fields = text.split()
         if len(fields) != 3 or fields[2] not in ("0", "1"):
             raise DatasetMalformed(path, number, "expected `FILE FILE LABEL`, label 0 or 1")
-        a, b = (require_file(images / name, f"line {number} of {path.name}") for name in fields[:2])
+        a, b = (listed_photo(images, name, path, number) for name in fields[:2])
         found.append(VerificationPair(a, b, fields[2] == "1", fold_of(number - 1, len(lines))))
     return PairSet("agedb30", load_manifest("agedb30").terms, tuple(found))
 

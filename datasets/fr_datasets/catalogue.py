@@ -24,6 +24,7 @@ from fr_datasets import (
 )
 from fr_datasets.checksums import require_checksum
 from fr_datasets.errors import DatasetIncomplete, require_folder
+from fr_datasets.fetch import PARTS
 from fr_datasets.manifests import Manifest
 from fr_datasets.values import Counts
 
@@ -59,9 +60,13 @@ def check(manifest: Manifest, root: Path, *, partial: bool = False) -> Counts:
         partial: whether a part of the set is meant, so that the manifest's counts and checksums do not apply.
 
     Raises:
-        DatasetError: a list or a photo is absent, a list breaks its format, a checksum or a count is another one.
+        DatasetError: a list or a photo is absent, a list breaks its format, a checksum or a count is another one, or a
+            fetch into the folder has not come to its end.
     """
     require_folder(root)
+    if not partial and (root / PARTS).is_dir():
+        what = f"A fetch into {root} was cut off: `fr dataset fetch {manifest.name} --root {root}` goes on with it."
+        raise DatasetIncomplete(what)
     counts = READERS[manifest.name](root)
     if not partial:
         for file in manifest.files:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fr_datasets.errors import DatasetMalformed, require_file
+from fr_datasets.errors import DatasetMalformed
 from fr_datasets.manifests import load_manifest
-from fr_datasets.tables import read_table
+from fr_datasets.tables import listed_photo, quoted, read_table
 from fr_datasets.values import Counts, PairSet, VerificationPair, count_pairs
 
 COLUMNS = ("same", "identity_a", "file_a", "identity_b", "file_b")
@@ -23,13 +23,12 @@ def pairs(root: Path) -> PairSet:
     found = []
     for line, row in read_table(path, COLUMNS):
         if row["same"] not in ("0", "1"):
-            raise DatasetMalformed(path, line, f"`same` must be 0 or 1, and is {row['same']!r}")
+            raise DatasetMalformed(path, line, f"`same` must be 0 or 1, and is {quoted(row['same'])}")
         mated = row["same"] == "1"
         if mated != (row["identity_a"] == row["identity_b"]):
             raise DatasetMalformed(path, line, "`same` contradicts the identities")
-        named_by = f"line {line} of {path.name}"
-        a = require_file(root / "images" / row["identity_a"] / row["file_a"], named_by)
-        b = require_file(root / "images" / row["identity_b"] / row["file_b"], named_by)
+        names = (f"{row[f'identity_{which}']}/{row[f'file_{which}']}" for which in "ab")
+        a, b = (listed_photo(root / "images", name, path, line) for name in names)
         found.append(VerificationPair(a, b, mated, people=(row["identity_a"], row["identity_b"])))
     return PairSet("celeba_wild", load_manifest("celeba_wild").terms, tuple(found))
 

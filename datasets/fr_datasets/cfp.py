@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from fr_datasets.errors import DatasetMalformed, DatasetMissing, require_file, require_folder
+from fr_datasets.errors import DatasetMalformed, DatasetMissing, require_folder
 from fr_datasets.manifests import load_manifest
-from fr_datasets.tables import read_filled_lines, whole_number
+from fr_datasets.tables import listed_photo, read_filled_lines, whole_number
 from fr_datasets.values import Counts, PairSet, VerificationPair, count_pairs
 
 Protocol = Literal["FP", "FF"]
@@ -54,8 +53,7 @@ def _photos(path: Path) -> dict[int, Path]:
         number = whole_number(path, line, fields[0])
         if number in photos:
             raise DatasetMalformed(path, line, f"number {number} is given twice")
-        place = Path(os.path.normpath(path.parent / fields[1].strip()))
-        photos[number] = require_file(place, f"line {line} of {path.name}")
+        photos[number] = listed_photo(path.parent.parent, f"{path.parent.name}/{fields[1].strip()}", path, line)
     return photos
 
 

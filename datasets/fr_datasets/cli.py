@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+
+from fr_datasets.telling import errors_to_status
 
 if TYPE_CHECKING:
     from fr_datasets.links import Link
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 dataset = typer.Typer(
     name="dataset", help="List, fetch, verify and link sets of labelled photos.", no_args_is_help=True
 )
+
+UNUSABLE = 1
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the set, as `fr dataset list` shows it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -31,7 +34,7 @@ Partial = Annotated[
 @dataset.command("list")
 def list_sets(as_json: AsJson = False) -> None:
     """Show every set: its title, its terms, and where it lies."""
-    with _errors_to_stderr():
+    with errors_to_status(UNUSABLE):
         from fr_datasets.links import datasets_folder, read_links
         from fr_datasets.manifests import load_manifest, manifest_names
 
@@ -43,14 +46,16 @@ def list_sets(as_json: AsJson = False) -> None:
     table = Table("Name", "Title", "Terms", "Source", "Folder", show_lines=True)
     for row in rows:
         source = "fetch" if row["fetchable"] else "by hand"
-        table.add_row(row["dataset"], row["title"], row["terms"], source, row["root"] or "")
+        folder = (row["root"] or "") + (" (a part)" if row["partial"] else "")
+        table.add_row(row["dataset"], row["title"], row["terms"], source, folder)
     Console().print(table)
+    typer.echo("`fr dataset info NAME` shows where a set comes from, and how its folder must look.")
 
 
 @dataset.command()
 def info(name: Name, as_json: AsJson = False) -> None:
     """Show what is known of a set: terms, citation, counts, files, and how its folder must look."""
-    with _errors_to_stderr():
+    with errors_to_status(UNUSABLE):
         from fr_datasets.links import datasets_folder, read_links
         from fr_datasets.manifests import load_manifest
 
@@ -75,7 +80,7 @@ def fetch(
     as_json: AsJson = False,
 ) -> None:
     """Fetch a set: shows its terms, goes on where it was cut off, verifies, unpacks and links it."""
-    with _errors_to_stderr():
+    with errors_to_status(UNUSABLE):
         from fr_datasets.catalogue import check
         from fr_datasets.fetch import fetch as fetch_files
         from fr_datasets.fetch import require_source
@@ -104,7 +109,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Read every list of a set, make sure of every photo it names, and hold it against the manifest."""
-    with _errors_to_stderr():
+    with errors_to_status(UNUSABLE):
         from fr_datasets.catalogue import check
         from fr_datasets.links import Link, datasets_folder, find_link
         from fr_datasets.manifests import load_manifest
@@ -123,7 +128,7 @@ def link(
     as_json: AsJson = False,
 ) -> None:
     """Check a folder as `verify` does, and remember it as the place of the set."""
-    with _errors_to_stderr():
+    with errors_to_status(UNUSABLE):
         from fr_datasets.catalogue import check
         from fr_datasets.links import Link, datasets_folder, write_link
         from fr_datasets.manifests import load_manifest
@@ -196,24 +201,3 @@ def _print_checked(name: str, root: Path, counts: Mapping[str, int], as_json: bo
 
 def _print_json(content: object) -> None:
     typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
-
-
-@contextmanager
-def _errors_to_stderr() -> Iterator[None]:
-    """Turn an error of a data set, or a part that is not installed, into a message and exit status 1."""
-    try:
-        from fr_datasets.errors import DatasetError
-    except ModuleNotFoundError as error:
-        raise _not_installed(error) from error
-    try:
-        yield
-    except DatasetError as error:
-        typer.echo(f"{error.code}: {error.message}", err=True)
-        raise typer.Exit(1) from error
-    except ModuleNotFoundError as error:
-        raise _not_installed(error) from error
-
-
-def _not_installed(error: ModuleNotFoundError) -> typer.Exit:
-    typer.echo(f"This command needs the server (`{error.name}` is missing): pip install 'fr-core[cpu]'.", err=True)
-    return typer.Exit(1)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fr_datasets.errors import DatasetMalformed, require_file
+from fr_datasets.errors import DatasetMalformed
 from fr_datasets.manifests import load_manifest
-from fr_datasets.tables import read_table
+from fr_datasets.tables import listed_photo, quoted, read_table
 from fr_datasets.values import Counts, PairSet, VerificationPair, count_pairs
 
 COLUMNS = ("file_x", "file_y", "Decision")
@@ -25,9 +25,8 @@ def pairs(root: Path) -> PairSet:
     for line, row in read_table(path, COLUMNS):
         mated = DECISIONS.get(row["Decision"])
         if mated is None:
-            raise DatasetMalformed(path, line, f"`Decision` must be Yes or No, and is {row['Decision']!r}")
-        named_by = f"line {line} of {path.name}"
-        a, b = (require_file(root / row[column], named_by) for column in ("file_x", "file_y"))
+            raise DatasetMalformed(path, line, f"`Decision` must be Yes or No, and is {quoted(row['Decision'])}")
+        a, b = (listed_photo(root, row[column], path, line) for column in ("file_x", "file_y"))
         found.append(VerificationPair(a, b, mated))
     return PairSet("deepface", load_manifest("deepface").terms, tuple(found))
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
+from io import FileIO
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from fr_datasets.checksums import require_checksum
-from fr_datasets.errors import ChecksumMismatch, FetchFailed
+from fr_datasets.errors import CannotWrite, ChecksumMismatch, FetchFailed
 from fr_datasets.manifests import RemoteFile
 
 TIMEOUT_S = 60.0
@@ -19,7 +22,8 @@ TIMEOUT_S = 60.0
 ATTEMPTS = 5
 MAX_BYTES = 64 << 30
 _CHUNK_BYTES = 1 << 18
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_LENGTH = re.compile(r"\d{1,18}")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d+/(\d{1,18}|\*)")
 
 
 class Progress(Protocol):
@@ -46,6 +50,7 @@ def download(file: RemoteFile, folder: Path, progress: Progress) -> Path:
 
     Raises:
         FetchFailed: no source delivered it; the message lists each source and why.
+        CannotWrite: it cannot be written, as where the disk is full; no other source is asked then.
         ChecksumMismatch: the last source that delivered it gave another file; that one is removed.
     """
     kind, _, digest = file.checksum.partition(":")
@@ -94,7 +99,9 @@ def _append(source: str, part: Path, at: int, progress: Progress) -> None:
         request = urllib.request.Request(source, headers=headers)
         with urllib.request.build_opener().open(request, timeout=TIMEOUT_S) as response:
             at, total = _place(response, at)
-            with part.open("r+b" if at else "wb") as target:
+            with _writing(part):
+                target = part.open("r+b" if at else "wb", buffering=0)
+            with target:
                 target.seek(at)
                 _copy(response, target, at, total, urlsplit(source).path.rsplit("/", 1)[-1], progress)
     except urllib.error.HTTPError as error:
@@ -107,18 +114,27 @@ def _append(source: str, part: Path, at: int, progress: Progress) -> None:
         raise _Broken(f"the download failed: {reason}") from error
 
 
+@contextmanager
+def _writing(part: Path | str) -> Iterator[None]:
+    """An error of the disk is none of the server's: it is told at once, and no other source is asked."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotWrite(f"{part} cannot be written: {error.strerror}.") from error
+
+
 def _place(response: HTTPResponse, asked: int) -> tuple[int, int | None]:
     """Where the body begins, and how long the whole is (None = unknown); a server may give all, not a rest."""
     if response.status != 206:
         length = response.headers.get("Content-Length", "")
-        return 0, int(length) if length.isdecimal() else None
+        return 0, int(length) if _LENGTH.fullmatch(length) else None
     found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if found is None or int(found[1]) != asked:
         raise _Broken("the server gave another range than was asked for")
     return asked, None if found[2] == "*" else int(found[2])
 
 
-def _copy(response: HTTPResponse, target: IO[bytes], at: int, total: int | None, name: str, progress: Progress) -> None:
+def _copy(response: HTTPResponse, target: FileIO, at: int, total: int | None, name: str, progress: Progress) -> None:
     progress.start(name, total)
     progress.advance(at)
     try:
@@ -126,7 +142,10 @@ def _copy(response: HTTPResponse, target: IO[bytes], at: int, total: int | None,
             at += len(chunk)
             if at > MAX_BYTES:
                 raise _Broken(f"the file is larger than {MAX_BYTES} bytes")
-            target.write(chunk)
+            rest = memoryview(chunk)
+            with _writing(target.name):
+                while rest:  # an unbuffered file may take a part at a time
+                    rest = rest[target.write(rest) :]
             progress.advance(len(chunk))
         target.truncate()
     finally:

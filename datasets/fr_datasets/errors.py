@@ -6,6 +6,9 @@ has to find the file. They are raised on the evaluating machine only and never r
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import ClassVar
 
@@ -28,12 +31,25 @@ class DatasetUnknown(DatasetError):
     code = "DATASET_UNKNOWN"
     remedy = "`fr dataset list` shows the names."
 
+    @classmethod
+    def among(cls, name: str, known: Iterable[str]) -> DatasetUnknown:
+        """The error for `name`, with the nearest of the names that are known, where one is near."""
+        near = get_close_matches(name, known, n=1)
+        return cls(f"There is no data set {name!r}." + (f" Did you mean {near[0]}?" if near else ""))
+
 
 class DatasetMissing(DatasetError):
     """A file or folder of the data set is absent."""
 
     code = "DATASET_MISSING"
     remedy = "Complete the data set; docs/datasets.md shows how its folder must look."
+
+
+class DatasetUnreadable(DatasetError):
+    """A list or a photo is there, and cannot be read."""
+
+    code = "DATASET_UNREADABLE"
+    remedy = "Make it a file that this user may read."
 
 
 class DatasetIncomplete(DatasetError):
@@ -47,7 +63,7 @@ class DatasetNotLinked(DatasetError):
     """Nobody has said where the data set lies."""
 
     code = "DATASET_NOT_LINKED"
-    remedy = "Run `fr dataset link NAME --root DIR`, or `fr dataset fetch NAME`."
+    remedy = "Run `fr dataset link NAME --root DIR`, or say --root DIR; `fr dataset list` shows which can be fetched."
 
 
 class DatasetMalformed(DatasetError):
@@ -60,7 +76,7 @@ class DatasetMalformed(DatasetError):
     """
 
     code = "DATASET_MALFORMED"
-    remedy = "Restore the list as its authors published it."
+    remedy = "Correct the list, or restore it as its authors published it."
 
     def __init__(self, path: Path, line: int, what: str) -> None:
         super().__init__(f"{path}, line {line}: {what}.", line=str(line))
@@ -105,6 +121,12 @@ class FetchFailed(DatasetError):
     remedy = "What has come is kept: run the command again to go on."
 
 
+class CannotWrite(FetchFailed):
+    """What has come cannot be written, as the disk is full or the folder is another user's."""
+
+    remedy = "What has come is kept: make room or rights there, and run the command again to go on."
+
+
 class NoSource(FetchFailed):
     """The set can only be placed by hand."""
 
@@ -112,14 +134,41 @@ class NoSource(FetchFailed):
 
 
 def require_file(path: Path, named_by: str) -> Path:
-    """Return `path`, or raise `DatasetMissing` saying what names it, such as "line 7 of pairs.txt"."""
-    if not path.is_file():
+    """Return `path`, a file that can be read; `named_by` says what names it, such as "line 7 of pairs.txt".
+
+    Raises:
+        DatasetMissing: there is no such file.
+        DatasetUnreadable: it may not be read, or its name is none.
+    """
+    try:
+        there = path.is_file()
+    except OSError as error:
+        raise DatasetUnreadable(f"The file named by {named_by} cannot be looked up: {error.strerror}.") from error
+    if not there:
         raise DatasetMissing(f"The file {path}, named by {named_by}, is not there.")
+    if not os.access(path, os.R_OK):
+        raise DatasetUnreadable(f"The file {path}, named by {named_by}, may not be read.")
     return path
 
 
+def read_photo(path: Path) -> bytes:
+    """The bytes of a photo that was there when the list was read; raises `DatasetUnreadable` where it is gone."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DatasetUnreadable(
+            f"The photo {path} was there, and cannot be read any more: {error.strerror}."
+        ) from error
+
+
 def require_folder(path: Path) -> Path:
-    """Return `path`, or raise `DatasetMissing`."""
-    if not path.is_dir():
-        raise DatasetMissing(f"The folder {path} is not there.")
+    """Return `path`, a folder that can be listed; raises `DatasetMissing` or `DatasetUnreadable`."""
+    try:
+        there, is_folder = path.exists(), path.is_dir()
+    except OSError as error:
+        raise DatasetUnreadable(f"The folder {path} cannot be looked up: {error.strerror}.") from error
+    if not is_folder:
+        raise DatasetMissing(f"{path} is no folder." if there else f"The folder {path} is not there.")
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise DatasetUnreadable(f"The folder {path} may not be read.")
     return path

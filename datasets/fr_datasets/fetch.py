@@ -8,7 +8,7 @@ from pathlib import Path
 from fr_datasets.archives import unpack
 from fr_datasets.checksums import require_checksum
 from fr_datasets.download import Progress, download
-from fr_datasets.errors import FetchFailed, NoSource
+from fr_datasets.errors import CannotWrite, FetchFailed, NoSource
 from fr_datasets.manifests import Manifest, RemoteFile
 
 PARTS = ".parts"
@@ -23,6 +23,7 @@ def fetch(manifest: Manifest, root: Path, progress: Progress) -> None:
     Raises:
         NoSource: the set can only be placed by hand; the message says how.
         FetchFailed: no source delivered a file; the message says how to place the set by hand.
+        CannotWrite: what came cannot be written.
         ChecksumMismatch: a file that is there, or that came, is another one.
         ArchiveRefused: an archive is damaged, or holds what must not be unpacked.
     """
@@ -33,10 +34,12 @@ def fetch(manifest: Manifest, root: Path, progress: Progress) -> None:
         for file in manifest.files:
             _fetch_file(file, root, parts, progress)
         shutil.rmtree(parts)
+    except CannotWrite:
+        raise
     except FetchFailed as error:
         raise FetchFailed(f"{error.what} {by_hand(manifest)}") from error
     except OSError as error:
-        raise FetchFailed(f"A file of {root} cannot be written: {error}.") from error
+        raise CannotWrite(f"A file of {root} cannot be written: {error.strerror}.") from error
 
 
 def require_source(manifest: Manifest) -> None:

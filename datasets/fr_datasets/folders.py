@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from fr_datasets.errors import DatasetError
+from fr_datasets.errors import DatasetError, require_folder
 
 
 def choose_folder(root: Path, names: Sequence[str]) -> Path:
@@ -13,7 +13,9 @@ def choose_folder(root: Path, names: Sequence[str]) -> Path:
 
     Raises:
         DatasetError: several are there, and nothing says which is meant.
+        DatasetMissing, DatasetUnreadable: as for `require_folder`.
     """
+    require_folder(root)
     found = [root / name for name in names if (root / name).is_dir()]
     if len(found) > 1:
         listed = ", ".join(folder.name for folder in found)

@@ -13,9 +13,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from fr_datasets.errors import DatasetMalformed, DatasetMissing, require_folder
+from fr_datasets.errors import DatasetMalformed, DatasetMissing, DatasetUnreadable, require_folder
 from fr_datasets.manifests import load_manifest
-from fr_datasets.tables import read_filled_lines
+from fr_datasets.tables import read_filled_lines, read_lines
 from fr_datasets.values import Counts, TemplateSet
 
 Name = Literal["ijbb", "ijbc"]
@@ -89,10 +89,12 @@ def _number_rows(path: Path, columns: npt.NDArray[np.int64], dtype: type[Any]) -
 
     NumPy parses them, as the pairs of IJB-C are 15 million lines.
     """
+    _require_filled(path)
     try:
-        rows = np.loadtxt(path, dtype=dtype, comments=None, usecols=columns.tolist(), ndmin=2, encoding="utf-8")
-    except FileNotFoundError as error:
-        raise DatasetMissing(f"The list {path} is not there.") from error
+        rows = np.loadtxt(path, dtype=dtype, comments=None, usecols=columns.tolist(), ndmin=2, encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        read_lines(path)  # which tells the line
+        raise
     except ValueError as error:
         row = _ROW.search(str(error))
         # NumPy counts rows from 0 where a number is at fault, from 1 where a column is.
@@ -104,6 +106,18 @@ def _number_rows(path: Path, columns: npt.NDArray[np.int64], dtype: type[Any]) -
     if wrong.any():
         raise DatasetMalformed(path, int(wrong.argmax()) + 1, "a number is not finite")
     return rows
+
+
+def _require_filled(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            filled = any(line.strip() for line in file)
+    except FileNotFoundError as error:
+        raise DatasetMissing(f"The list {path} is not there.") from error
+    except OSError as error:
+        raise DatasetUnreadable(f"The list {path} cannot be read: {error.strerror}.") from error
+    if not filled:
+        raise DatasetMalformed(path, 1, "the list is empty")
 
 
 def _require_same(photos: tuple[str, ...], other: tuple[str, ...], path: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from fr_datasets.errors import DatasetMalformed
+from fr_datasets.errors import DatasetError, DatasetMalformed
 from fr_datasets.tables import read_header, read_table
+from fr_datasets.values import PairSet
 
 
 def read_labels(path: Path, key: str) -> dict[str, dict[str, str]]:
@@ -18,15 +21,48 @@ def read_labels(path: Path, key: str) -> dict[str, dict[str, str]]:
         DatasetMissing: the list is absent.
         DatasetMalformed: another first column, no further one, a column or a person twice, or a row out of form.
     """
-    columns = read_header(path)
-    if columns[:1] != [key] or len(columns) < 2:
+    if read_header(path)[:1] != [key]:
         raise DatasetMalformed(path, 1, f"the columns must be {key}, then at least one label")
+    return {identity: labels for _, identity, labels in _rows(path)}
+
+
+def with_labels(pairs: PairSet, path: Path) -> PairSet:
+    """The pairs with what a CSV says of their people, in place of what the set says.
+
+    Its first column names the person as the list of pairs does, and the further ones are labels. People of the list who
+    have no row have no labels.
+
+    Raises:
+        DatasetMissing: the CSV is absent.
+        DatasetMalformed: a row names somebody whom the list does not, or the CSV is out of form.
+        DatasetError: the list names nobody.
+    """
+    named = [pair.people for pair in pairs.pairs]
+    if None in named:
+        raise DatasetError(f"The list of {pairs.name} names no people, so that labels of people cannot be used.")
+    return replace(pairs, labels=_labels_of(path, {name for both in named if both is not None for name in both}))
+
+
+def _labels_of(path: Path, people: Container[str]) -> dict[str, dict[str, str]]:
+    found = {}
+    for line, identity, labels in _rows(path):
+        if identity not in people:
+            raise DatasetMalformed(path, line, "the list of pairs names no such person")
+        found[identity] = labels
+    return found
+
+
+def _rows(path: Path) -> Iterator[tuple[int, str, dict[str, str]]]:
+    """Line number, identity and labels of each row."""
+    columns = read_header(path)
+    if len(columns) < 2:
+        raise DatasetMalformed(path, 1, "the columns must be the person, then at least one label")
     if len(set(columns)) != len(columns):
         raise DatasetMalformed(path, 1, "a column is there twice")
-    found: dict[str, dict[str, str]] = {}
+    seen: set[str] = set()
     for line, row in read_table(path, columns):
-        identity = row.pop(key)
-        if identity in found:
+        identity = row.pop(columns[0])
+        if identity in seen:
             raise DatasetMalformed(path, line, "the person is there twice")
-        found[identity] = row
-    return found
+        seen.add(identity)
+        yield line, identity, row

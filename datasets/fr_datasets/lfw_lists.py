@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fr_datasets.errors import DatasetMalformed, require_file
-from fr_datasets.tables import read_filled_lines, whole_number
+from fr_datasets.errors import DatasetMalformed
+from fr_datasets.tables import listed_photo, read_filled_lines, whole_number
 from fr_datasets.values import Person, VerificationPair
 
 
-def photo_path(images: Path, name: str, number: int) -> Path:
+def photo_name(name: str, number: int) -> str:
     """Where photo `number`, from 1, of the person `name` lies: NAME/NAME_0001.jpg."""
-    return images / name / f"{name}_{number:04d}.jpg"
+    return f"{name}/{name}_{number:04d}.jpg"
 
 
 def read_pairs(pairs_file: Path, images: Path) -> tuple[VerificationPair, ...]:
@@ -104,9 +104,8 @@ def _pair(path: Path, line: int, text: str, images: Path, fold: int | None, *, m
     name_b, number_b = (name_a, fields[2]) if mated else fields[2:]
     if not mated and name_a == name_b:
         raise DatasetMalformed(path, line, "a pair of two people names the same person twice")
-    named_by = f"line {line} of {path.name}"
-    a = require_file(photo_path(images, name_a, whole_number(path, line, number_a)), named_by)
-    b = require_file(photo_path(images, name_b, whole_number(path, line, number_b)), named_by)
+    a = listed_photo(images, photo_name(name_a, whole_number(path, line, number_a)), path, line)
+    b = listed_photo(images, photo_name(name_b, whole_number(path, line, number_b)), path, line)
     return VerificationPair(a, b, mated, fold, (name_a, name_b))
 
 
@@ -115,5 +114,5 @@ def _person(path: Path, line: int, text: str, images: Path) -> Person:
     if len(fields) != 2:
         raise DatasetMalformed(path, line, f"expected `name photos`, found {len(fields)} fields")
     name, count = fields[0], whole_number(path, line, fields[1])
-    named_by = f"line {line} of {path.name}"
-    return Person(name, tuple(require_file(photo_path(images, name, n), named_by) for n in range(1, count + 1)))
+    numbers = range(1, count + 1)
+    return Person(name, tuple(listed_photo(images, photo_name(name, n), path, line) for n in numbers))

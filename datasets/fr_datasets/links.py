@@ -13,6 +13,7 @@ from pathlib import Path
 import platformdirs
 
 from fr_datasets.errors import DatasetError, DatasetNotLinked
+from fr_datasets.manifests import load_manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,30 +38,39 @@ def read_links(folder: Path) -> dict[str, Link]:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
         return {name: Link(Path(entry["root"]), entry["partial"]) for name, entry in table.items()}
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{path} cannot be read. Remove it, and link the data sets again.") from error
 
 
 def find_link(name: str, folder: Path) -> Link:
-    """The link of a set; raises `DatasetNotLinked` where there is none."""
+    """The link of a set; raises `DatasetNotLinked` where there is none, `DatasetUnknown` where there is no such set."""
     links = read_links(folder)
     if name not in links:
+        load_manifest(name)
         raise DatasetNotLinked(f"Nobody has said where {name} lies.")
     return links[name]
 
 
 def write_link(name: str, link: Link, folder: Path) -> None:
-    """Remember where a set lies, in place of what was remembered before; the file is whole at any time."""
+    """Remember where a set lies, in place of what was remembered before; the file is whole at any time.
+
+    Raises:
+        DatasetError: the file is broken, or cannot be written.
+    """
     links = read_links(folder) | {name: link}
     # A JSON string is a TOML string.
     text = "\n".join(
         f"[{key}]\nroot = {json.dumps(str(entry.root), ensure_ascii=False)}\npartial = {json.dumps(entry.partial)}\n"
         for key, entry in sorted(links.items())
     )
-    folder.mkdir(parents=True, exist_ok=True)
     scratch = folder / f".links-{secrets.token_hex(8)}"
     try:
-        scratch.write_text(text, encoding="utf-8")
-        scratch.replace(folder / "links.toml")
-    finally:
-        scratch.unlink(missing_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            scratch.write_text(text, encoding="utf-8")
+            scratch.replace(folder / "links.toml")
+        finally:
+            scratch.unlink(missing_ok=True)
+    except OSError as error:
+        what = f"{folder / 'links.toml'} cannot be written: {error.strerror}. Set FR_HOME to a folder of your own."
+        raise DatasetError(what) from error

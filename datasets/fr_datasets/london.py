@@ -7,7 +7,8 @@ from pathlib import Path
 from fr_datasets.errors import DatasetMissing, require_file, require_folder
 from fr_datasets.labels import read_labels
 from fr_datasets.manifests import load_manifest
-from fr_datasets.values import Counts, PeopleSet, Person, count_people
+from fr_datasets.people_pairs import pairs_of_people
+from fr_datasets.values import Counts, PairSet, PeopleSet, Person, count_people
 
 # The set's own numbering of expressions; front view.
 NEUTRAL = "03"
@@ -41,6 +42,11 @@ def people(root: Path) -> PeopleSet:
         for folder in folders
     )
     return PeopleSet("london", load_manifest("london").terms, found)
+
+
+def pairs(root: Path) -> PairSet:
+    """Pairs of the photos of `people`, as `pairs_of_people` makes them, which may raise too."""
+    return pairs_of_people(people(root))
 
 
 def contents(root: Path) -> Counts:

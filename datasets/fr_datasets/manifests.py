@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tomllib
 from collections.abc import Mapping
@@ -47,6 +48,8 @@ class Manifest:
         by_hand: where to get it, and how to place it.
         counts: how many people, photos and pairs there are, by the names that its reader counts; empty = not known.
         files: what can be fetched; empty where it can only be placed by hand.
+        sha256: of the text that it was read from, 64 hex digits.
+        shows_photos: whether the terms let a report show some of its photos to whoever gets the report.
     """
 
     name: str
@@ -58,6 +61,8 @@ class Manifest:
     by_hand: str
     counts: Mapping[str, int]
     files: tuple[RemoteFile, ...] = ()
+    sha256: str = ""
+    shows_photos: bool = False
 
 
 def manifest_names() -> tuple[str, ...]:
@@ -74,7 +79,7 @@ def load_manifest(name: str) -> Manifest:
         ValueError: a key is missing, unknown, or of another form.
     """
     if name not in manifest_names():
-        raise DatasetUnknown(f"There is no data set {name!r}.")
+        raise DatasetUnknown.among(name, manifest_names())
     text = (resources.files("fr_datasets") / "manifests" / f"{name}.toml").read_text(encoding="utf-8")
     return parse_manifest(text)
 
@@ -82,14 +87,19 @@ def load_manifest(name: str) -> Manifest:
 def parse_manifest(text: str) -> Manifest:
     """Parse the TOML text of a manifest; raises `ValueError` where a key is missing, unknown, or of another form."""
     table = tomllib.loads(text)
-    _require_keys(table, set(_TEXTS), {"counts", "files"})
+    _require_keys(table, set(_TEXTS), {"counts", "files", "shows_photos"})
     if not all(isinstance(table[key], str) and table[key].strip() for key in _TEXTS):
         raise ValueError("Each text of a manifest is a text, and none is empty.")
     counts = table.get("counts", {})
     if not all(type(count) is int and count > 0 for count in counts.values()):
         raise ValueError("Each count of a manifest is a whole number from 1.")
+    shows_photos = table.get("shows_photos", False)
+    if type(shows_photos) is not bool:
+        raise ValueError("`shows_photos` of a manifest is true or false.")
     files = tuple(_file(entry) for entry in table.get("files", ()))
-    return Manifest(**{key: table[key].strip() for key in _TEXTS}, counts=counts, files=files)
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    texts = {key: table[key].strip() for key in _TEXTS}
+    return Manifest(**texts, counts=counts, files=files, sha256=sha256, shows_photos=shows_photos)
 
 
 def _file(entry: Mapping[str, Any]) -> RemoteFile:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fr_datasets.errors import DatasetMalformed, require_file
+from fr_datasets.errors import DatasetMalformed
 from fr_datasets.manifests import load_manifest
-from fr_datasets.tables import read_header, read_table, whole_number
+from fr_datasets.tables import listed_photo, quoted, read_header, read_table, whole_number
 from fr_datasets.values import Counts, PairSet, VerificationPair, count_pairs
 
-COLUMNS = ("a", "b", "mated")
+COLUMNS = ["a", "b", "mated"]
 
 
 def pairs(root: Path) -> PairSet:
@@ -22,19 +22,39 @@ def read_pairs_csv(path: Path) -> tuple[VerificationPair, ...]:
 
     Raises:
         DatasetMissing: the list, or a photo that it names, is absent.
-        DatasetMalformed: other columns, `mated` neither 0 nor 1, a fold that is no number, or a pair of one photo.
+        DatasetUnreadable: one of these cannot be read.
+        DatasetMalformed: other columns, `mated` neither 0 nor 1, a fold that is no number, a photo outside of the
+            folder, a pair of one photo, or one that is there already, in either order.
     """
-    with_folds = read_header(path) == [*COLUMNS, "fold"]
+    columns = read_header(path)
+    if columns not in (COLUMNS, [*COLUMNS, "fold"]):
+        what = f"the columns must be a,b,mated or a,b,mated,fold, and are {quoted(','.join(columns))}"
+        raise DatasetMalformed(path, 1, what)
     found = []
-    for line, row in read_table(path, (*COLUMNS, "fold") if with_folds else COLUMNS):
+    photos: dict[str, tuple[Path, tuple[int, int]]] = {}
+    lines: dict[frozenset[tuple[int, int]], int] = {}
+    for line, row in read_table(path, columns):
         if row["mated"] not in ("0", "1"):
-            raise DatasetMalformed(path, line, f"`mated` must be 0 or 1, and is {row['mated']!r}")
-        a, b = (require_file(path.parent / row[column], f"line {line} of {path.name}") for column in ("a", "b"))
-        if a == b:
+            raise DatasetMalformed(path, line, f"`mated` must be 0 or 1, and is {quoted(row['mated'])}")
+        for name in (row["a"], row["b"]):
+            if name not in photos:
+                photos[name] = _photo(path, line, name)
+        (a, file_a), (b, file_b) = photos[row["a"]], photos[row["b"]]
+        if file_a == file_b:
             raise DatasetMalformed(path, line, "the pair names one photo twice")
-        fold = whole_number(path, line, row["fold"]) if with_folds else None
+        first = lines.setdefault(frozenset((file_a, file_b)), line)
+        if first != line:
+            raise DatasetMalformed(path, line, f"the pair is there already, in line {first}")
+        fold = whole_number(path, line, row["fold"]) if "fold" in row else None
         found.append(VerificationPair(a, b, row["mated"] == "1", fold))
     return tuple(found)
+
+
+def _photo(path: Path, line: int, name: str) -> tuple[Path, tuple[int, int]]:
+    """The photo, and the file that it is, by device and number: links and other spellings of its name are the same."""
+    photo = listed_photo(path.parent, name, path, line)
+    status = photo.stat()
+    return photo, (status.st_dev, status.st_ino)
 
 
 def contents(root: Path) -> Counts:

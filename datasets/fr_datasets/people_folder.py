@@ -7,7 +7,8 @@ from pathlib import Path
 from fr_datasets.errors import DatasetError, DatasetMissing, require_folder
 from fr_datasets.labels import read_labels
 from fr_datasets.manifests import load_manifest
-from fr_datasets.values import Counts, PeopleSet, Person, count_people
+from fr_datasets.people_pairs import pairs_of_people
+from fr_datasets.values import Counts, PairSet, PeopleSet, Person, count_people
 
 SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -29,6 +30,11 @@ def people(root: Path) -> PeopleSet:
     labels = _labels(root, [folder.name for folder in folders])
     found = tuple(Person(folder.name, _photos(folder), labels.get(folder.name, {})) for folder in folders)
     return PeopleSet("people_folder", load_manifest("people_folder").terms, found)
+
+
+def pairs(root: Path) -> PairSet:
+    """Pairs of the photos of `people`, as `pairs_of_people` makes them, which may raise too."""
+    return pairs_of_people(people(root))
 
 
 def contents(root: Path) -> Counts:

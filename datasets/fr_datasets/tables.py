@@ -1,25 +1,49 @@
-"""How the lists of the data sets are read: lines of text, and CSV files with a fixed header, by their line numbers."""
+"""How the lists of the data sets are read: lines of text, CSV files with a fixed header, the photos that they name."""
 
 from __future__ import annotations
 
 import csv
+import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from fr_datasets.errors import DatasetMalformed, DatasetMissing
+from fr_datasets.errors import DatasetMalformed, DatasetMissing, DatasetUnreadable, require_file
+
+# Not those at which `str.splitlines` cuts too, such as U+2028, which a name may hold.
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_CONTROL = re.compile(r"[^\t\r\n\x20-\x7e\x80-\U0010ffff]")
+MAX_DIGITS = 9
+_MAX_QUOTED = 40
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a UTF-8 text file; raises `DatasetMissing`, or `DatasetMalformed` where it is no UTF-8."""
+    """The lines of a UTF-8 text file, with or without a byte order mark, whatever its line ends.
+
+    Raises:
+        DatasetMissing: there is no such file.
+        DatasetUnreadable: it is none, or may not be read.
+        DatasetMalformed: it is no UTF-8, or holds a control character other than a tab.
+    """
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
         raise DatasetMissing(f"The list {path} is not there.") from error
+    except NotADirectoryError as error:
+        raise DatasetMissing(f"The list {path} is not there: {path.parent} is no folder.") from error
+    except OSError as error:
+        raise DatasetUnreadable(f"The list {path} cannot be read: {error.strerror}.") from error
     try:
-        return data.decode("utf-8-sig").splitlines()
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise DatasetMalformed(path, line, "the text is not UTF-8") from error
+    control = _CONTROL.search(text)
+    if control is not None:
+        line = len(_LINE_END.split(text[: control.start()]))
+        raise DatasetMalformed(path, line, "the line holds a control character")
+    lines = _LINE_END.split(text)
+    return lines if lines[-1] else lines[:-1]
 
 
 def read_filled_lines(path: Path) -> list[str]:
@@ -32,17 +56,40 @@ def read_filled_lines(path: Path) -> list[str]:
     return lines
 
 
+def quoted(text: str) -> str:
+    """A text of a list as a message shows it: in quotation marks, its end cut off where it is long."""
+    return repr(text if len(text) <= _MAX_QUOTED else text[:_MAX_QUOTED] + "...")
+
+
 def whole_number(path: Path, line: int, text: str) -> int:
     """A whole number from 1 in line `line` of `path`; raises `DatasetMalformed` for anything else."""
     text = text.strip()
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise DatasetMalformed(path, line, f"expected a whole number from 1, found {text!r}")
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS and int(text) > 0):
+        raise DatasetMalformed(path, line, f"expected a whole number from 1, found {quoted(text)}")
     return int(text)
 
 
+def listed_photo(folder: Path, name: str, path: Path, line: int) -> Path:
+    """The photo that line `line` of the list `path` names, from `folder`.
+
+    Raises:
+        DatasetMalformed: no photo is named, or one outside of `folder`.
+        DatasetMissing, DatasetUnreadable: as for `require_file`.
+    """
+    place = Path(os.path.normpath(name))
+    if not place.parts:
+        raise DatasetMalformed(path, line, "no photo is named")
+    if place.is_absolute() or place.parts[0] == os.pardir:
+        raise DatasetMalformed(path, line, "the photo lies outside of the folder of the set")
+    return require_file(folder / place, f"line {line} of {path.name}")
+
+
 def read_header(path: Path) -> list[str]:
-    """The names of the columns of a CSV file; errors are those of `read_lines`."""
-    return next(csv.reader(read_lines(path)[:1]), [])
+    """The names of the columns of a CSV file; errors are those of `read_filled_lines`."""
+    try:
+        return next(csv.reader(read_filled_lines(path)[:1]))
+    except csv.Error as error:
+        raise DatasetMalformed(path, 1, f"the header is no CSV: {error}") from error
 
 
 def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
@@ -53,23 +100,22 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[s
         columns: what the header must hold, in this order.
 
     Raises:
-        DatasetMissing: there is no such file.
+        DatasetMissing, DatasetUnreadable: as for `read_lines`.
         DatasetMalformed: another header, a row with another number of fields, a broken quotation, or no row at all.
     """
-    reader = csv.reader(read_lines(path), strict=True)
-    rows = 0
+    reader = csv.reader(read_filled_lines(path), strict=True)
+    line = 1
     try:
         for fields in reader:
-            if reader.line_num == 1:
-                if fields != list(columns):
-                    raise DatasetMalformed(path, 1, f"the columns must be {','.join(columns)}")
-                continue
+            if line == 1 and fields != list(columns):
+                what = f"the columns must be {','.join(columns)}, and are {quoted(','.join(fields))}"
+                raise DatasetMalformed(path, 1, what)
             if len(fields) != len(columns):
-                what = f"expected {len(columns)} fields, found {len(fields)}"
-                raise DatasetMalformed(path, reader.line_num, what)
-            rows += 1
-            yield reader.line_num, dict(zip(columns, fields, strict=True))
+                raise DatasetMalformed(path, line, f"expected {len(columns)} fields, found {len(fields)}")
+            if line > 1:
+                yield line, dict(zip(columns, fields, strict=True))
+            line = reader.line_num + 1
     except csv.Error as error:
-        raise DatasetMalformed(path, reader.line_num, str(error)) from error
-    if not rows:
-        raise DatasetMalformed(path, max(1, reader.line_num), "the list has no rows")
+        raise DatasetMalformed(path, line, f"the row is no CSV: {error}") from error
+    if reader.line_num == 1:
+        raise DatasetMalformed(path, 1, "the list has no rows")

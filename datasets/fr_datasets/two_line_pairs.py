@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from fr_datasets.errors import DatasetMalformed, require_file
-from fr_datasets.tables import read_filled_lines
+from fr_datasets.errors import DatasetMalformed
+from fr_datasets.tables import MAX_DIGITS, listed_photo, quoted, read_filled_lines
 from fr_datasets.values import VerificationPair, fold_of
 
 
@@ -58,6 +58,6 @@ def _photo(path: Path, line: int, text: str, images: Path) -> tuple[Path, int]:
     if len(fields) != 2:
         raise DatasetMalformed(path, line, "expected `FILE LABEL`")
     name, label = fields
-    if not (label.isascii() and label.isdigit()):
-        raise DatasetMalformed(path, line, f"the label must be a number from 0, and is {label!r}")
-    return require_file(images / name, f"line {line} of {path.name}"), int(label)
+    if not (label.isascii() and label.isdigit() and len(label) <= MAX_DIGITS):
+        raise DatasetMalformed(path, line, f"the label must be a number from 0, and is {quoted(label)}")
+    return listed_photo(images, name, path, line), int(label)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,7 @@ class VerificationPair:
     """Two photos, and whether they show one person.
 
     Attributes:
-        a: a file that was there when the set was read.
+        a: a file that was there when the set was read; the name of a crop or a template where it is one.
         b: likewise.
         mated: whether the label says that both show one person.
         fold: number of the cross-validation fold from 1; None where the set has none.
@@ -34,11 +34,21 @@ class VerificationPair:
 
 @dataclass(frozen=True, slots=True)
 class PairSet:
-    """A list of pairs, in the order of its file, with the terms on which its photos may be used."""
+    """A list of pairs, in the order of its file, with the terms on which its photos may be used.
+
+    Attributes:
+        name: of the set.
+        terms: on which its photos may be used.
+        pairs: never empty.
+        labels: what is said of the people, identity -> kind -> text, such as "age": "24"; empty where nothing is.
+        content_sha256: of the crops or templates that the pairs name, 64 hex digits; empty where they name files.
+    """
 
     name: str
     terms: str
-    pairs: tuple[VerificationPair, ...]
+    pairs: Sequence[VerificationPair]
+    labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
+    content_sha256: str = ""
 
     @property
     def photos(self) -> tuple[Path, ...]:

@@ -1,8 +1,7 @@
 """How misses and false alarms grow with the gallery, measured: the same probes against ever more of the same people.
 
 Nothing is extrapolated here. A gallery of N people is the first N of one order of enrolment, so that each smaller
-gallery is part of each larger one, as in the studies of P. Grother, M. Ngan and K. Hanaoka, "Face Recognition Vendor
-Test (FRVT) Part 2: Identification", NIST IR 8271 (2019).
+gallery is part of each larger one. The rates are those of `fr_core.scoring.identification`.
 """
 
 from __future__ import annotations

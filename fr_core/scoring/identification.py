@@ -3,7 +3,7 @@
 A candidate counts iff similarity >= threshold. A search is "mated" if its person is in the gallery. Terms: ISO/IEC
 19795-1:2021 and NIST FRTE, where N is the people in the gallery, R the ranks looked at and T the threshold:
 FNIR(N, R, T) = 1 - TPIR, and FPIR(N, T). The definitions are those of P. Grother, M. Ngan and K. Hanaoka, "Face
-Recognition Vendor Test (FRVT) Part 2: Identification", NIST IR 8271 (2019), chapter "Performance metrics".
+Recognition Vendor Test (FRVT) Part 2: Identification", NIST IR 8271 (2019).
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def fnir(
 ) -> Rate:
     """FNIR(N, R, T): the share of mated searches whose mate is not among the first R candidates, or is below T.
 
-    Source: NIST IR 8271, "Performance metrics".
+    Source: NIST IR 8271.
 
     Args:
         mated: the searches; each failure is a miss.
@@ -179,7 +179,7 @@ def tpir(
 def fpir(nonmated: NonmatedSearches, threshold: float, confidence: float = DEFAULT_CONFIDENCE) -> Rate:
     """FPIR(N, T): the share of non-mated searches in which any candidate reaches the threshold.
 
-    Source: NIST IR 8271, "Performance metrics".
+    Source: NIST IR 8271.
 
     Raises:
         UndefinedRate: no non-mated search was done.

@@ -3,7 +3,8 @@
 Both rules take the comparisons for independent. Sources of the rules:
 J. A. Hanley and A. Lippman-Hand, "If nothing goes wrong, is everything all right?", JAMA 249 (1983) 1743-1745;
 G. R. Doddington, M. A. Przybocki, A. F. Martin and D. A. Reynolds, "The NIST speaker recognition evaluation: overview,
-methodology, systems, results, perspective", Speech Communication 31 (2000) 225-254. ISO/IEC 19795-1 names both.
+methodology, systems, results, perspective", Speech Communication 31 (2000) 225-254. For biometrics: A. J. Mansfield and
+J. L. Wayman, "Best practices in testing and reporting performance of biometric devices", NPL report CMSC 14/02 (2002).
 """
 
 from __future__ import annotations

@@ -187,9 +187,9 @@ def test_deepface_pairs_lie_beside_their_list(deepface_root: Path) -> None:
         (CELEBA.replace("0,7,a", "1,7,a"), 3, "contradicts the identities"),
         (CELEBA.replace("1,7,a", "0,7,a"), 2, "contradicts the identities"),
         (CELEBA.replace("7,b.jpg", "7"), 2, "expected 5 fields, found 4"),
-        (CELEBA.replace("b.jpg", '"b.jpg'), 3, "unexpected end"),
+        (CELEBA.replace("b.jpg", '"b.jpg'), 2, "unexpected end"),
         ("same,identity_a,file_a,identity_b,file_b\n", 1, "no rows"),
-        ("", 1, "no rows"),
+        ("", 1, "the list is empty"),
     ],
 )
 def test_a_broken_celeba_list_is_refused_with_its_line(celeba_root: Path, text: str, line: int, what: str) -> None:

@@ -21,7 +21,7 @@ from fr_datasets import archives, manifests
 from fr_datasets.archives import unpack
 from fr_datasets.cli import dataset
 from fr_datasets.download import ATTEMPTS, download
-from fr_datasets.errors import ArchiveRefused, ChecksumMismatch, FetchFailed, NoSource
+from fr_datasets.errors import ArchiveRefused, CannotWrite, ChecksumMismatch, FetchFailed, NoSource
 from fr_datasets.fetch import PARTS, fetch
 from fr_datasets.links import Link, find_link, read_links
 from fr_datasets.manifests import Manifest, RemoteFile, load_manifest
@@ -55,6 +55,8 @@ class Server(ThreadingHTTPServer):
         files: path -> body.
         cut_after: bytes of a body after which the connection is closed; None = never.
         ranges: whether ranges are understood; a wrong one is given where it is "wrong".
+        promised: the length that is told in place of the true one; None = the true one.
+        redirects: path -> where it lies now.
         asked: each request as (path, Range header).
     """
 
@@ -65,6 +67,8 @@ class Server(ThreadingHTTPServer):
         self.files: dict[str, bytes] = {}
         self.cut_after: int | None = None
         self.ranges: bool | str = True
+        self.promised: str | None = None
+        self.redirects: dict[str, str] = {}
         self.asked: list[tuple[str, str | None]] = []
 
     def url(self, path: str) -> str:
@@ -78,6 +82,12 @@ class Handler(BaseHTTPRequestHandler):
         asked = self.headers.get("Range")
         self.server.asked.append((self.path, asked))
         body = self.server.files.get(self.path)
+        if self.path in self.server.redirects:
+            self.send_response(302)
+            self.send_header("Location", self.server.redirects[self.path])
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         if body is None:
             self.send_error(404)
             return
@@ -91,7 +101,7 @@ class Handler(BaseHTTPRequestHandler):
         if start:
             told = start + 1 if self.server.ranges == "wrong" else start
             self.send_header("Content-Range", f"bytes {told}-{len(body) - 1}/{len(body)}")
-        self.send_header("Content-Length", str(len(rest)))
+        self.send_header("Content-Length", self.server.promised or str(len(rest)))
         self.end_headers()
         self.wfile.write(rest[: self.server.cut_after])
 
@@ -209,6 +219,69 @@ def test_each_source_and_why_it_failed_is_told(server: Server, tmp_path: Path) -
         download(closed, tmp_path, Told())
     assert f"[{server.url('/absent')}: the server answered 404 Not Found]" in caught.value.what
     assert "[http://127.0.0.1:1/a: the download failed: " in caught.value.what
+
+
+def test_a_source_that_fails_is_followed_by_the_next(server: Server, tmp_path: Path) -> None:
+    server.files["/right"] = BODY
+    assert download(a_file(server, "/absent", "/right"), tmp_path, Told()).read_bytes() == BODY
+    assert [path for path, _ in server.asked] == ["/absent", "/right"]
+
+
+def test_redirects_are_followed_and_what_is_missing_is_asked_there(server: Server, tmp_path: Path) -> None:
+    server.files["/moved"] = BODY
+    server.redirects["/a"] = "/moved"
+    server.cut_after = len(BODY) // 2
+    assert download(a_file(server, "/a"), tmp_path, Told()).read_bytes() == BODY
+    assert server.asked[2:] == [("/a", f"bytes={len(BODY) // 2}-"), ("/moved", f"bytes={len(BODY) // 2}-")]
+
+
+@pytest.mark.parametrize("place", ["/a", "file:///etc/passwd"])
+def test_a_redirect_in_a_circle_or_to_a_file_is_refused(server: Server, tmp_path: Path, place: str) -> None:
+    server.redirects["/a"] = place
+    with pytest.raises(FetchFailed, match="the server answered 302"):
+        download(a_file(server, "/a"), tmp_path, Told())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("promised", [str(len(BODY) + 1), "9" * 5000, "many"])
+def test_a_length_that_is_wrong_or_none_does_no_harm(server: Server, tmp_path: Path, promised: str) -> None:
+    server.files["/a"] = BODY
+    server.promised = promised
+    assert download(a_file(server, "/a"), tmp_path, Told()).read_bytes() == BODY
+
+
+def test_a_file_that_is_shorter_than_it_must_be_is_no_file(server: Server, tmp_path: Path) -> None:
+    server.files["/a"] = BODY
+    server.promised = str(len(BODY) - 1)
+    with pytest.raises(ChecksumMismatch):
+        download(a_file(server, "/a"), tmp_path, Told())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told_and_no_other_source_is_asked(server: Server, tmp_path: Path) -> None:
+    server.files |= {"/a": BODY, "/b": BODY}
+    file = a_file(server, "/a", "/b")
+    (tmp_path / f"pairs.txt.sha256-{file.checksum[7:23]}.part").symlink_to("/dev/full")
+    with pytest.raises(CannotWrite, match=r"part cannot be written: No space left on device\. What has come is kept"):
+        download(file, tmp_path, Told())
+    assert [path for path, _ in server.asked] == ["/a"]
+
+
+class Interrupted(Told):
+    """Somebody presses Ctrl-C when half of it is there."""
+
+    def advance(self, n: int) -> None:
+        super().advance(n)
+        if self.bytes[-1] >= len(BODY) // 2:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_download_goes_on_where_it_was(server: Server, tmp_path: Path) -> None:
+    server.files["/a"] = BODY
+    with pytest.raises(KeyboardInterrupt):
+        download(a_file(server, "/a"), tmp_path, Interrupted())
+    assert download(a_file(server, "/a"), tmp_path, Told()).read_bytes() == BODY
+    assert server.asked == [("/a", None), ("/a", f"bytes={len(BODY) // 2}-")]
 
 
 # --- archives -------------------------------------------------------------------------------------------------

@@ -247,9 +247,9 @@ def test_a_missing_photo_or_fold_of_cfp_is_named(cfp_root: Path) -> None:
 
 @pytest.mark.parametrize(("column", "folds"), [("", [None, None]), (",fold", [2, 1])])
 def test_pairs_of_ones_own_may_have_folds(tmp_path: Path, column: str, folds: list[int | None]) -> None:
-    touch(tmp_path, "x/a.jpg", "b c.jpg")
+    touch(tmp_path, "x/a.jpg", "b c.jpg", "d.jpg")
     ends = [f",{fold}" if fold else "" for fold in folds]
-    write(tmp_path, "pairs.csv", f"a,b,mated{column}\nx/a.jpg,b c.jpg,1{ends[0]}\nb c.jpg,x/a.jpg,0{ends[1]}\n")
+    write(tmp_path, "pairs.csv", f"a,b,mated{column}\nx/a.jpg,b c.jpg,1{ends[0]}\nb c.jpg,d.jpg,0{ends[1]}\n")
     found = pairs_csv.pairs(tmp_path).pairs
     assert [(pair.mated, pair.fold) for pair in found] == [(True, folds[0]), (False, folds[1])]
     assert (found[0].a, found[0].b) == (tmp_path / "x/a.jpg", tmp_path / "b c.jpg")
@@ -263,7 +263,7 @@ def test_pairs_of_ones_own_may_have_folds(tmp_path: Path, column: str, folds: li
         ("a,b,mated,fold\na.jpg,b.jpg,1,0\n", 2, "whole number"),
         ("a,b,mated\na.jpg,a.jpg,1\n", 2, "one photo twice"),
         ("a,b,mated\n", 1, "no rows"),
-        ("", 1, "no rows"),
+        ("", 1, "the list is empty"),
     ],
 )
 def test_a_broken_list_of_ones_own_is_refused(tmp_path: Path, text: str, line: int, what: str) -> None:

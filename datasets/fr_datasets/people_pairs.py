@@ -1,0 +1,43 @@
+"""From people with photos to pairs of photos."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from math import comb
+
+from fr_datasets.errors import DatasetError
+from fr_datasets.values import PairSet, PeopleSet, VerificationPair
+
+MOST_NONMATED = 100_000
+
+
+def pairs_of_people(people: PeopleSet, most_nonmated: int = MOST_NONMATED) -> PairSet:
+    """Every two photos of one person, and every two people by the first photo of each.
+
+    Where those are more than `most_nonmated` pairs of people, each person is paired with the people that follow in the
+    order of the set, and the last with the first ones: as many for each person as the bound allows, and one at least.
+    The pairs have no folds, and the labels of the people go along.
+
+    Raises:
+        DatasetError: nobody has two photos.
+    """
+    mated = [
+        VerificationPair(a, b, True, people=(person.identity, person.identity))
+        for person in people.people
+        for a, b in combinations(person.photos, 2)
+    ]
+    if not mated:
+        raise DatasetError("Nobody in the set has two photos, so that no pair shows one person twice.")
+    nonmated = [
+        VerificationPair(a.photos[0], b.photos[0], False, people=(a.identity, b.identity))
+        for a, b in ((people.people[i], people.people[j]) for i, j in _two_people(len(people.people), most_nonmated))
+    ]
+    labels = {person.identity: person.labels for person in people.people}
+    return PairSet(people.name, people.terms, (*mated, *nonmated), labels)
+
+
+def _two_people(count: int, most: int) -> list[tuple[int, int]]:
+    if comb(count, 2) <= most:
+        return list(combinations(range(count), 2))
+    following = max(1, most // count)
+    return [(person, (person + step) % count) for person in range(count) for step in range(1, following + 1)]

@@ -1,0 +1,29 @@
+"""How commands end that could not do what was asked: a line on standard error, and an exit status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from fr_core.errors import FrError
+
+
+@contextmanager
+def errors_to_status(status: int) -> Iterator[None]:
+    """Turn an error, or a part that is not installed, into a message and the exit status."""
+    try:
+        yield
+    except FrError as error:
+        typer.echo(f"{getattr(error, 'code', error.reason)}: {error.message}", err=True)
+        raise typer.Exit(status) from error
+    except ModuleNotFoundError as error:
+        typer.echo(_not_installed(error.name or ""), err=True)
+        raise typer.Exit(status) from error
+
+
+def _not_installed(module: str) -> str:
+    if module.partition(".")[0] == "matplotlib":
+        return "Reports need matplotlib: pip install 'fr-core[report]'."
+    return f"This command needs the server (`{module}` is missing): pip install 'fr-core[cpu]'."
