@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from fr_core.align import align
 from fr_core.detect.protocol import Detector
-from fr_core.embed.protocol import Embedder
+from fr_core.embed.protocol import Embedder, EmbeddingWithNorm
 from fr_core.errors import NoFaceFound, SeveralFaces
 from fr_core.imaging import ImageLimits, decode
 from fr_core.quality.assess import QualityLimits, assess
@@ -70,13 +70,28 @@ class Pipeline:
         """Number of values of an embedding."""
         return self._embedder.size
 
+    @property
+    def image_limits(self) -> ImageLimits:
+        """What a photo may be."""
+        return self._image_limits
+
+    @property
+    def quality_limits(self) -> QualityLimits:
+        """What a face should be."""
+        return self._quality_limits
+
+    def decode(self, data: bytes) -> Image:
+        """Decode a photo within the limits of this pipeline; raises what `fr_core.imaging.decode` raises."""
+        with self._observer.stage("decode"):
+            return decode(data, self._image_limits)
+
     def detect(self, data: bytes) -> DetectedPhoto:
         """Find the faces of an encoded photo; raises what `fr_core.imaging.decode` raises."""
-        return self.detect_image(self._decoded(data))
+        return self.detect_image(self.decode(data))
 
     def analyze(self, data: bytes) -> AnalyzedPhoto:
         """Find and embed the faces of an encoded photo; raises what `fr_core.imaging.decode` raises."""
-        return self.analyze_image(self._decoded(data))
+        return self.analyze_image(self.decode(data))
 
     def detect_image(self, image: Image) -> DetectedPhoto:
         """Find the faces of a decoded photo; their quality is without the embedding's share."""
@@ -109,9 +124,10 @@ class Pipeline:
         self._observer.analyzed(len(faces))
         return AnalyzedPhoto(image, tuple(faces))
 
-    def _decoded(self, data: bytes) -> Image:
-        with self._observer.stage("decode"):
-            return decode(data, self._image_limits)
+    def embed_aligned(self, crops: Sequence[AlignedFace]) -> tuple[EmbeddingWithNorm, ...]:
+        """Embed faces that are aligned already, as `Embedder.embed` does; nothing is detected or assessed."""
+        with self._observer.stage("embed"):
+            return self._embedder.embed(crops)
 
     def _found(self, image: Image) -> tuple[tuple[Detection, ...], list[AlignedFace]]:
         """The faces of a photo, and their crops."""

@@ -16,7 +16,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from fr_bench.names import SetName
-from fr_evaluation.cli import errors_to_stderr, identification, verification
+from fr_evaluation.cli import identification, verification
+from fr_evaluation.cli_parts import errors_to_stderr
+from fr_evaluation.repeat_cli import repeat
 
 if TYPE_CHECKING:
     from fr_bench.evaluate import OnSetProgress
@@ -32,6 +34,7 @@ MISSED = 1
 evaluate = typer.Typer(name="evaluate", invoke_without_command=True)
 evaluate.command()(verification)
 evaluate.command()(identification)
+evaluate.command()(repeat)
 
 
 @evaluate.callback()

@@ -6,38 +6,38 @@ Heavy imports wait until a command runs.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Column, Table
+
+from fr_evaluation.cli_parts import (
+    AsJson,
+    Detection,
+    Device,
+    Flip,
+    Out,
+    Pack,
+    Precision,
+    Root,
+    Threads,
+    errors_to_stderr,
+    now,
+    opened,
+    photo_progress,
+    require_writable,
+    root_of,
+    workers_of,
+    write_files,
+)
 
 if TYPE_CHECKING:
-    from fr_core.engine import Engine
-    from fr_evaluation.photos import OnProgress
     from fr_evaluation.report import Report
-
-NOT_MADE = 2
-
-Root = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Its folder; else the one that `fr dataset link` remembers.")
-]
-Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Write report.html, report.json and the pictures here.")]
-Pack = Annotated[str, typer.Option(help="Model pack.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, openvino, cuda[:N] or tensorrt[:N].")]
-Precision = Annotated[str, typer.Option(help="f32, bf16 or fp16.")]
-Detection = Annotated[str, typer.Option(help="thorough or fast.")]
-Flip = Annotated[bool, typer.Option("--flip/--no-flip", help="Fuse with the mirrored face.")]
-Threads = Annotated[int, typer.Option(min=0, help="Photos analysed at a time; 0 = as many as there are processors.")]
-# A table: its head, and its rows.
-Rows = tuple[Sequence[str], Sequence[Sequence[str]]]
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
+    from fr_evaluation.words import Section
 
 
 def verification(
@@ -50,7 +50,14 @@ def verification(
     detection: Detection = "thorough",
     flip: Flip = False,
     threads: Threads = 0,
+    groups: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="Labels of people: identity, then a column for each label.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the draws behind the intervals by people.")] = 1,
+    thumbnails: Annotated[
+        bool | None,
+        typer.Option(help="Show the photos of the hardest pairs in report.html; else where the set's terms allow it."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure how a model errs on pairs of photos with known answers: accuracy, error rates and thresholds.
@@ -58,30 +65,29 @@ def verification(
     Exit status 2 if it cannot be measured.
     """
     with errors_to_stderr():
+        from fr_core.engine import EngineOptions
         from fr_evaluation.verification import words
         from fr_evaluation.verification.run import read_pairs, run_verification
 
-        _require_writable(out)
-        pairs = read_pairs(dataset, _root(dataset, root))
-        with _engine(pack, device, precision, detection, flip) as engine, _progress() as on_progress:
+        require_writable(out)
+        options = EngineOptions(device, precision, detection, flip)
+        pairs = read_pairs(dataset, root_of(dataset, root), groups)
+        with opened(pack, options) as engine, photo_progress() as on_progress:
             report = run_verification(
                 engine,
                 pairs,
                 flip=flip,
                 seed=seed,
-                workers=_workers(threads, engine),
-                clock=_now,
+                workers=workers_of(threads, engine),
+                clock=now,
                 on_progress=on_progress,
             )
         _tell(
             report,
             out,
             as_json,
-            lambda: (
-                words.summary(report),
-                (words.HEADER, words.rows(report)),
-                (words.THRESHOLD_HEADER, words.threshold_rows(report)),
-            ),
+            lambda: (words.summary(report), words.sections(report)),
+            thumbnails,
         )
 
 
@@ -107,46 +113,25 @@ def identification(
     """
     galleries = _sizes(sizes)
     with errors_to_stderr():
+        from fr_core.engine import EngineOptions
         from fr_evaluation.identification import words
         from fr_evaluation.identification.run import read_people, run_identification
 
-        _require_writable(out)
-        people = read_people(dataset, _root(dataset, root))
-        with _engine(pack, device, precision, detection, flip) as engine, _progress() as on_progress:
+        require_writable(out)
+        options = EngineOptions(device, precision, detection, flip)
+        people = read_people(dataset, root_of(dataset, root))
+        with opened(pack, options) as engine, photo_progress() as on_progress:
             report = run_identification(
                 engine,
                 people,
                 sizes=galleries,
                 flip=flip,
                 seed=seed,
-                workers=_workers(threads, engine),
-                clock=_now,
+                workers=workers_of(threads, engine),
+                clock=now,
                 on_progress=on_progress,
             )
-        _tell(report, out, as_json, lambda: (words.summary(report), (words.HEADER, words.rows(report))))
-
-
-def _require_writable(out: Path | None) -> None:
-    """End the command before the photos, rather than after them, where a report cannot be written."""
-    if out is None:
-        return
-    import fr_evaluation.write  # noqa: F401 - needs what may not be installed
-
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(out, error) from error
-
-
-def _unwritable(out: Path, error: OSError) -> typer.Exit:
-    typer.echo(f"The report cannot be written to {out}: {error.strerror}.", err=True)
-    return typer.Exit(NOT_MADE)
-
-
-def _root(dataset: str, root: Path | None) -> Path:
-    from fr_datasets.links import datasets_folder, find_link
-
-    return find_link(dataset, datasets_folder()).root if root is None else root
+        _tell(report, out, as_json, lambda: (words.summary(report), words.sections(report)))
 
 
 def _sizes(text: str) -> list[int]:
@@ -158,101 +143,32 @@ def _sizes(text: str) -> list[int]:
     return sorted({int(part) for part in parts})
 
 
-@contextmanager
-def _engine(pack: str, device: str, precision: str, detection: str, flip: bool) -> Iterator[Engine]:
-    from fr_core.engine import EngineOptions, open_engine
-    from fr_core.packs.cache import ModelCache, cache_folder
-    from fr_core.packs.manifest import load_pack
-
-    options = EngineOptions(device=device, precision=precision, detection=detection, flip=flip)
-    engine = open_engine(load_pack(pack), ModelCache(cache_folder()), options)
-    try:
-        yield engine
-    finally:
-        engine.close()
-
-
-def _workers(threads: int, engine: Engine) -> int:
-    from fr_core.engine import photos_at_once
-
-    return threads or photos_at_once(engine.device)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 def _tell(
-    report: Report, out: Path | None, as_json: bool, in_words: Callable[[], tuple[str, *tuple[Rows, ...]]]
+    report: Report,
+    out: Path | None,
+    as_json: bool,
+    in_words: Callable[[], tuple[str, Sequence[Section]]],
+    thumbnails: bool | None = None,
 ) -> None:
     """Write the files where they are wanted, and print the report."""
     from fr_evaluation.keys import report_keys
     from fr_evaluation.report import NOTICE
 
     if out is not None:
-        from fr_evaluation.write import write_report
-
-        try:
-            files = write_report(report, out)
-        except OSError as error:
-            raise _unwritable(out, error) from error
-        typer.echo(f"Wrote {', '.join(file.name for file in files)} to {out}", err=True)
+        write_files(report, out, thumbnails)
     if as_json:
         typer.echo(json.dumps(report_keys(report), indent=2, ensure_ascii=False))
         return
     console = Console()
-    summary, *tables = in_words()
-    console.print(summary, highlight=False)
-    for header, rows in tables:
-        table = Table(*header)
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
+    summary, sections = in_words()
+    console.print(summary, highlight=False, markup=False)
+    for section in sections:
+        console.print(f"\n[bold]{section.heading}[/bold]")
+        if section.text:
+            console.print(section.text, highlight=False, markup=False)
+        for one in section.tables:
+            table = Table(*(Column(name, overflow="fold") for name in one.header), title=one.title or None)
+            for row in one.rows:
+                table.add_row(*map(escape, row))
+            console.print(table)
     console.print(NOTICE, highlight=False)
-
-
-@contextmanager
-def _progress() -> Iterator[OnProgress]:
-    """A bar on standard error, where that is a terminal."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task("photos", total=None)
-
-        def show(done: int, total: int) -> None:
-            bars.update(task, completed=done, total=total)
-
-        yield show
-
-
-@contextmanager
-def errors_to_stderr() -> Iterator[None]:
-    """Turn an error of the core or of a data set, or a part that is not installed, into a message and a status."""
-    try:
-        from fr_core.errors import FrError
-        from fr_core.scoring.intervals import UndefinedRate
-        from fr_datasets.errors import DatasetError
-    except ModuleNotFoundError as error:
-        raise _not_installed(error) from error
-    try:
-        yield
-    except DatasetError as error:
-        typer.echo(f"{error.code}: {error.message}", err=True)
-        raise typer.Exit(NOT_MADE) from error
-    except FrError as error:
-        typer.echo(f"{error.reason}: {error.message}", err=True)
-        raise typer.Exit(NOT_MADE) from error
-    except UndefinedRate as error:
-        typer.echo(f"A figure is undefined on these photos: {error}", err=True)
-        raise typer.Exit(NOT_MADE) from error
-    except ModuleNotFoundError as error:
-        raise _not_installed(error) from error
-
-
-def _not_installed(error: ModuleNotFoundError) -> typer.Exit:
-    missing = error.name or ""
-    if missing.partition(".")[0] == "matplotlib":
-        typer.echo("Reports need matplotlib: pip install 'fr-core[report]'.", err=True)
-    else:
-        typer.echo(f"This command needs the server (`{missing}` is missing): pip install 'fr-core[cpu]'.", err=True)
-    return typer.Exit(NOT_MADE)

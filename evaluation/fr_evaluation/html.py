@@ -8,17 +8,23 @@ from html import escape
 from matplotlib.figure import Figure
 
 from fr_evaluation.plots import as_svg
+from fr_evaluation.words import Section
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }
 table { border-collapse: collapse; margin: 1rem 0; width: 100%; }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #ddd; vertical-align: top; }
+td img { margin-right: .3rem; vertical-align: top; }
 td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .notice { border-left: 4px solid #D55E00; padding: .5rem 1rem; background: #fff6ee; }
 figure { margin: 1.5rem 0; }
 svg { max-width: 100%; height: auto; }
 @media print { body { margin: 0; } }
 """
+
+
+class Html(str):
+    """Text that is HTML already."""
 
 
 def document(title: str, notice: str, summary: str, sections: Mapping[str, str]) -> str:
@@ -44,11 +50,28 @@ def paragraph(text: str) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of texts; without a head where all its cells are empty."""
+    """A table of texts, or of `Html`; without a head where all its cells are empty."""
     head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>\n" for row in rows)
+    body = "".join("<tr>" + "".join(f"<td>{_inside(cell)}</td>" for cell in row) + "</tr>\n" for row in rows)
     top = f"<thead><tr>{head}</tr></thead>\n" if any(header) else ""
     return f"<table>\n{top}<tbody>\n{body}</tbody>\n</table>\n"
+
+
+def words(section: Section) -> str:
+    """The paragraph and the tables of a section, each table under its title."""
+    text = paragraph(section.text) if section.text else ""
+    return text + "".join(
+        (f"<h3>{escape(one.title)}</h3>\n" if one.title else "") + table(one.header, one.rows) for one in section.tables
+    )
+
+
+def image(uri: str, alt: str) -> Html:
+    """A picture from a data: URI, with what it is in words."""
+    return Html(f'<img src="{escape(uri)}" alt="{escape(alt)}">')
+
+
+def _inside(cell: str) -> str:
+    return cell if isinstance(cell, Html) else escape(cell)
 
 
 def pictures(figures: Mapping[str, Figure], captions: Mapping[str, str]) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 from fr_core.scoring.intervals import Interval, Rate
+from fr_evaluation.provenance import versions
 from fr_evaluation.report import NOTICE, Report
 
-FORMAT = 1
+# 2: holds everything that a repetition needs.
+FORMAT = 2
 
 
 def head(report: Report, kind: str) -> dict[str, Any]:
@@ -24,14 +27,25 @@ def head(report: Report, kind: str) -> dict[str, Any]:
             "title": dataset.manifest.title,
             "terms": dataset.manifest.terms,
             "citation": dataset.manifest.citation,
+            "manifest_sha256": dataset.manifest.sha256,
             "list_sha256": dataset.list_sha256,
+            "labels_sha256": dataset.labels_sha256,
             "photos": dataset.photos,
             "people": dataset.people,
         },
-        "settings": {name: getattr(report.settings, name) for name in report.settings.__slots__},
+        "settings": _plain(asdict(report.settings)),
+        "versions": versions(),
         "failures_to_acquire": len(report.failures),
         "failure_reasons": dict(sorted(Counter(report.failures.values()).items())),
         "seconds": report.seconds,
+    }
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """The same with lists for tuples, as JSON has it."""
+    return {
+        name: _plain(value) if isinstance(value, dict) else list(value) if isinstance(value, tuple) else value
+        for name, value in values.items()
     }
 
 

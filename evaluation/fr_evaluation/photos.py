@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 from fr_core.errors import InputRefused
 from fr_core.imaging import ImageLimits, decode
 from fr_core.pipeline import Pipeline
+from fr_core.runtime.ticket import current_ticket
 from fr_core.types import EmbeddedFace
+from fr_datasets.errors import read_photo
 
+Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
-# Called with the number of photos that are done and that there are.
+# Photos that are begun or wait, for each thread: enough that none is idle behind a slow one, and few in memory.
+AHEAD = 4
+
+# Called with the number of photos that are done, at first 0, and that there are.
 OnProgress = Callable[[int, int], None]
 
 
@@ -48,7 +57,7 @@ class Photos:
     Args:
         pipeline: must be safe to use from several threads.
         workers: photos at a time, at least 1.
-        on_progress: called from this thread only.
+        on_progress: called from this thread only; what it raises ends the work, as `in_threads` says.
     """
 
     def __init__(self, pipeline: Pipeline, workers: int, on_progress: OnProgress) -> None:
@@ -70,22 +79,56 @@ class Photos:
 
     def _embed_one(self, path: Path) -> EmbeddedPhoto:
         try:
-            photo = self._pipeline.analyze(path.read_bytes())
+            photo = self._pipeline.analyze(read_photo(path))
         except InputRefused as refusal:
             return EmbeddedPhoto((0, 0), (), refusal.reason)
         return EmbeddedPhoto((photo.image.width, photo.image.height), photo.faces)
 
     def _count_one(self, path: Path, limits: ImageLimits) -> CountedFaces:
         try:
-            image = decode(path.read_bytes(), limits)
+            image = decode(read_photo(path), limits)
         except InputRefused as refusal:
             return CountedFaces(0, refusal.reason)
         return CountedFaces(len(self._pipeline.detect_image(image).faces))
 
     def _map(self, analyze: Callable[[Path], Answer], paths: Sequence[Path]) -> list[Answer]:
-        answers: list[Answer] = []
-        with ThreadPoolExecutor(self._workers) as pool:
-            for answer in pool.map(analyze, paths):
-                answers.append(answer)
-                self._on_progress(len(answers), len(paths))
-        return answers
+        return list(in_threads(analyze, paths, self._workers, self._on_progress))
+
+
+def in_threads(
+    analyze: Callable[[Item], Answer], items: Sequence[Item], workers: int, on_progress: OnProgress
+) -> Generator[Answer, None, None]:
+    """Call `analyze` with each item, several at a time and each for the caller's ticket; the answers in their order.
+
+    However it ends, what waits is not begun, and what runs is awaited.
+
+    Args:
+        analyze: must be safe to use from several threads.
+        items: how many there are must be known.
+        workers: items at a time, at least 1.
+        on_progress: called from this thread only; what it raises ends the work.
+
+    Raises:
+        CallEnded: the caller's ticket is no longer wanted.
+        DatasetUnreadable: a photo has gone since the list was read.
+    """
+    ticket = current_ticket()
+
+    def one(item: Item) -> Answer:
+        ticket.require_wanted()
+        return analyze(item)
+
+    on_progress(0, len(items))
+    ahead: deque[Future[Answer]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="photos")
+    try:
+        rest = iter(items)
+        for done in range(1, len(items) + 1):
+            for item in islice(rest, AHEAD * workers - len(ahead)):
+                ahead.append(pool.submit(copy_context().run, one, item))
+            answer = ahead.popleft().result()
+            on_progress(done, len(items))
+            yield answer
+        ticket.require_wanted()
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -8,6 +8,8 @@ from datetime import datetime
 from pathlib import Path
 
 from fr_core.engine import Engine
+from fr_core.imaging import ImageLimits
+from fr_core.quality.limits import QualityLimits
 from fr_datasets.manifests import Manifest
 
 NOTICE = (
@@ -26,6 +28,7 @@ class Dataset:
         list_sha256: of the list of pairs as it was read, 64 hex digits.
         photos: number of photos that it names.
         people: number of people that it names; None where it names nobody.
+        labels_sha256: of what is said of the people for the rates by group; empty where nothing is.
     """
 
     manifest: Manifest
@@ -33,6 +36,7 @@ class Dataset:
     list_sha256: str
     photos: int
     people: int | None
+    labels_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,26 +44,44 @@ class Settings:
     """What the figures depend on beside the data set: the same settings give the same figures.
 
     Attributes:
+        pack: name of the models.
+        pack_version: of them.
         model: id of the model whose embeddings were compared.
+        embedder_sha256: of its file, 64 hex digits.
+        detector_sha256: of the detector's file.
         threshold: the pack's default, similarity.
-        device: that ran the models, with its runtime.
+        requested_device: as it was asked for, such as "auto".
+        device: that ran the models, such as "cpu".
+        runtime: library that ran them, with its version.
         precision: of the models' numbers.
         detection: thorough or fast.
         flip: whether embeddings were fused with those of the mirrored face.
         pick: which face of a photo with several was taken.
-        seed: of the bootstrap's draws.
+        seed: of everything that was drawn.
         version: of FR Core.
+        images: what a photo may be; others were refused.
+        quality: what a face should be; its quality score depends on it.
+        gallery_sizes: that were asked for beside the real people of an identification.
     """
 
+    pack: str
+    pack_version: str
     model: str
+    embedder_sha256: str
+    detector_sha256: str
     threshold: float
+    requested_device: str
     device: str
+    runtime: str
     precision: str
     detection: str
     flip: bool
     pick: str
     seed: int
     version: str
+    images: ImageLimits
+    quality: QualityLimits
+    gallery_sizes: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,16 +103,28 @@ class Report:
     failures: Mapping[Path, str]
 
 
-def settings_of(engine: Engine, *, flip: bool, pick: str, seed: int, version: str) -> Settings:
-    """Describe an engine."""
+def settings_of(
+    engine: Engine, *, flip: bool, pick: str, seed: int, version: str, sizes: tuple[int, ...] = ()
+) -> Settings:
+    """Describe an engine, and what it is to do."""
+    model = engine.pipeline.model
     return Settings(
-        model=str(engine.pipeline.model),
+        pack=engine.pack.name,
+        pack_version=engine.pack.version,
+        model=str(model),
+        embedder_sha256=model.sha256,
+        detector_sha256=engine.pack.detector.file.sha256,
         threshold=engine.pack.thresholds.similarity,
-        device=f"{engine.device.active} ({engine.device.runtime})",
+        requested_device=engine.device.requested,
+        device=engine.device.active,
+        runtime=engine.device.runtime,
         precision=str(engine.device.precision),
         detection=str(engine.detection),
         flip=flip,
         pick=pick,
         seed=seed,
         version=version,
+        images=engine.pipeline.image_limits,
+        quality=engine.pipeline.quality_limits,
+        gallery_sizes=sizes,
     )

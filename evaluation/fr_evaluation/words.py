@@ -2,8 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from fr_core.imaging import ImageLimits
+from fr_core.quality.limits import QualityLimits
 from fr_core.scoring.intervals import Interval, Rate
+from fr_core.scoring.support import ENOUGH_ERRORS, Strength, rule_of_three, support
 from fr_evaluation.report import Report
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of texts.
+
+    Attributes:
+        header: a text for each column.
+        rows: as long as the header.
+        title: what the rows are; empty where the section says it.
+    """
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a report in words, for the terminal and for the page.
+
+    Attributes:
+        heading: of it.
+        text: a paragraph, or empty.
+        tables: those that have rows.
+    """
+
+    heading: str
+    text: str = ""
+    tables: tuple[Table, ...] = ()
+
+
+RULE_OF_30 = (
+    f"With {ENOUGH_ERRORS} errors a rate is known to 30 % with 90 % confidence, if comparisons are independent (rule "
+    "of 30); fewer are too few for that. Comparisons that share people are not independent: the truth is less sure."
+)
+
+
+def section(heading: str, text: str, *tables: Table) -> Section:
+    """A section with those of the tables that have rows."""
+    return Section(heading, text, tuple(table for table in tables if table.rows))
 
 
 def conditions(report: Report) -> list[tuple[str, str]]:
@@ -14,16 +61,40 @@ def conditions(report: Report) -> list[tuple[str, str]]:
         ("terms", dataset.manifest.terms),
         ("to cite", dataset.manifest.citation),
         ("sha256 of the list", dataset.list_sha256),
+        ("sha256 of the manifest", dataset.manifest.sha256),
         ("people", "not named by the list" if dataset.people is None else f"{dataset.people:,}"),
-        *((name.replace("_", " "), str(getattr(settings, name))) for name in settings.__slots__),
+        *((name.replace("_", " "), _plain(getattr(settings, name))) for name in settings.__slots__),
         ("measured at", report.measured_at.isoformat(timespec="seconds")),
         ("photos took", f"{report.seconds:.1f} s"),
     ]
 
 
+def _plain(value: object) -> str:
+    match value:
+        case ImageLimits() | QualityLimits():
+            return ", ".join(f"{name.replace('_', ' ')} {_plain(inner)}" for name, inner in asdict(value).items())
+        case tuple():
+            return " ".join(map(str, value)) or "none"
+        case _:
+            return str(value)
+
+
 def interval_text(interval: Interval) -> str:
     """The two ends."""
     return f"{interval.low:.4f} to {interval.high:.4f}"
+
+
+def sure_text(rate: Rate) -> str:
+    """A rate with its interval."""
+    return f"{rate.value:.4f} ({interval_text(rate.interval)})"
+
+
+def support_text(rate: Rate) -> str:
+    """How far its errors support a rate, in few words."""
+    strength = support(rate.count, rate.total).strength
+    if strength is Strength.NO_ERRORS:
+        return f"no error: at most {rule_of_three(rate.total):.2g} (rule of 3)"
+    return "rule of 30 is met" if strength is Strength.ENOUGH_ERRORS else f"fewer than {ENOUGH_ERRORS} errors"
 
 
 def rate_text(rate: Rate) -> str:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from math import log10
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from typer.testing import CliRunner
 
 from fr_bench.cli import evaluate
+from fr_core.scoring.calibration_json import from_json
 
 if TYPE_CHECKING:
-    from fr_core.packs.cache import ModelCache
+    from remembered import Memory
 
 pytestmark = [pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
+@pytest.mark.usefixtures("pack_cache")
 @pytest.mark.parametrize(("option", "accuracy"), [("--no-flip", 0.9960), ("--flip", 0.9970)])
 def test_lfw_in_one_command(
-    testdata: Path, pack_cache: ModelCache, tmp_path: Path, option: str, accuracy: float
+    testdata: Path, memory: Memory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, option: str, accuracy: float
 ) -> None:
+    monkeypatch.setattr("fr_core.engine.open_engine", memory.open)
     arguments = ["verification", "--dataset", "lfw", "--root", str(testdata / "lfw"), "--out", str(tmp_path), "--json"]
     result = CliRunner().invoke(evaluate, [*arguments, option])
     assert result.exit_code == 0, result.output
@@ -31,3 +36,26 @@ def test_lfw_in_one_command(
     assert report["fnmr_at_fmr"]["0.01"]["fnmr"]["high"] <= 0.01
     assert report["across_people"]["fnmr_at_fmr"]["0.001"]["fnmr"]["high"] <= 0.02
     assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8")) == report
+    require_calibrated(report, tmp_path)
+
+
+def require_calibrated(report: dict[str, Any], folder: Path) -> None:
+    """A calibration of one fold holds on the people of the other, and states no more than its comparisons support."""
+    print(report["held_out"])  # noqa: T201 - the figures
+    assert [one["fold"] for one in report["held_out"]] == [1, 2]
+    for one in report["held_out"]:
+        stated, observed, limits = one["stated"], one["observed"], one["log10_lr"]
+        assert one["by_people"]
+        assert min(stated["total"], observed["total"]) > 80_000  # every two people of a fold
+        assert stated["low"] <= observed["value"] <= stated["high"]
+        assert one["inside"]
+        assert one["cllr"] <= 0.1
+        assert one["expected_calibration_error"] <= 0.02
+        assert -log10(301) <= limits["weakest"] < 0 < limits["strongest"] <= log10(stated["total"] + 1)
+    calibration = from_json((folder / "calibration.json").read_text(encoding="utf-8"))
+    assert calibration.provenance.model_id == report["settings"]["model"]
+    assert calibration.provenance.manifest_sha256 == report["dataset"]["list_sha256"]
+    assert (calibration.rates.nonmated, len(calibration.rates.bootstrap)) == (355_746, 4)
+    with (folder / "scores.csv").open(encoding="utf-8", newline="") as rows:
+        stated = [calibration.log10_lr(float(row["similarity"])).log10_lr for row in csv.DictReader(rows)]
+    assert -log10(601) <= min(stated) <= max(stated) <= log10(355_747)

@@ -108,8 +108,9 @@ def test_pairs_of_one_kind_leave_the_rest_undefined_and_none_at_zero(tmp_path: P
     report = report_of(tmp_path, "pairs_csv")
     keys = report_keys(report)
     undefined = {"accuracy", "accuracy_at_best_threshold", "auc", "det", "at_default_threshold", "likelihood_ratio"}
+    undefined |= {"calibration", "held_out", "differentials"}
     assert set(keys["undefined"]) == undefined
-    assert all(keys[name] is None for name in undefined - {"det"})
+    assert not any(keys[name] for name in undefined - {"det"})
     assert not any(rate["supported"] for rate in keys["fnmr_at_fmr"].values())
     assert "undefined" in page(report)
 
@@ -128,9 +129,10 @@ def test_the_files_are_whole_and_need_nothing_beside_them(lfw: Path, tmp_path: P
     out = tmp_path / "out"
     files = write_report(report, out)
     names = {"report.json", "report.html", "scores.csv", "histogram.png", "det.png", "roc.png"}
+    names |= {"calibration.json", "quality.png"}
     assert {file.name for file in files} == {file.name for file in out.iterdir()} == names
     html = (out / "report.html").read_text(encoding="utf-8")
-    assert html.count("<svg") == 3
+    assert html.count("<svg") == 4
     assert not re.search(r"""(src|href)=["'](?!#)""", html)
     assert "url(http" not in html
     assert page(report) == html  # the same bytes, pictures included
@@ -174,7 +176,7 @@ def test_the_hash_of_a_list_tells_photos_labels_and_folds_apart(tmp_path: Path, 
         face(tmp_path / f"{name}.png", blue)
 
     def list_hash(row: str) -> str:
-        (tmp_path / "pairs.csv").write_text(f"a,b,mated,fold\n{row}\na.png,c.png,0,2\n", encoding="utf-8")
+        (tmp_path / "pairs.csv").write_text(f"a,b,mated,fold\n{row}\nb.png,c.png,0,2\n", encoding="utf-8")
         return report_of(tmp_path, "pairs_csv").dataset.list_sha256
 
     assert list_hash(row) != list_hash("a.png,b.png,1,1")
@@ -197,6 +199,12 @@ def test_everybody_is_compared_with_everybody_by_the_first_photo_that_has_an_emb
     assert across is not None
     assert across.people == 3
     assert across.similarities == pytest.approx([1.0, 0.5**0.5, 0.5**0.5])
+    few = across_people(pairs, {**embeddings, c1: None}, most=2)
+    assert few is not None
+    assert (few.names, few.photos, few.absent, few.left_out, few.failures) == (("a", "b"), (a2, b1), 1, 0, 2)
+    few = across_people(pairs, embeddings, most=2)
+    assert few is not None
+    assert (few.names, few.absent, few.left_out) == (("a", "b"), 0, 1)
     assert across_people((*pairs, VerificationPair(a1, a2, True)), embeddings) is None
     assert across_people(pairs[:1], embeddings) is None
 
@@ -232,4 +240,4 @@ def test_each_command_of_the_guide_is_understood_and_asks_for_its_photos(
 
 
 def test_the_guide_has_commands() -> None:
-    assert len(COMMANDS) == 5
+    assert len(COMMANDS) >= 8

@@ -9,7 +9,7 @@ import typer
 from fr_bench.bench_commands.options import JsonOption, OutOption
 from fr_bench.bench_commands.telling import command_line, results_folder, tell_step
 from fr_bench.cli import MISSED
-from fr_evaluation.cli import errors_to_stderr
+from fr_evaluation.cli_parts import errors_to_stderr
 
 
 def gallery(

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from fr_bench.cli import MISSED, PIPE_WIDTH
-from fr_evaluation.cli import NOT_MADE
+from fr_evaluation.cli_parts import NOT_MADE
 
 if TYPE_CHECKING:
     from fr_bench.speed.values import BenchReport, Round

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +78,7 @@ def embedded_pairs(
     return RealPairs(probes, mates, told, device)
 
 
-def one_of_each(pairs: tuple[VerificationPair, ...]) -> list[VerificationPair]:
+def one_of_each(pairs: Iterable[VerificationPair]) -> list[VerificationPair]:
     """The first mated pair of each person, in their order; LFW has a folder for each person.
 
     A second pair would enrol a further photo of a person who is searched for, or the very photo that is searched for.

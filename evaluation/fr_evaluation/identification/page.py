@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fr_evaluation.html import document, pictures, table
+from fr_evaluation.html import words as in_html
 from fr_evaluation.identification import words
 from fr_evaluation.identification.plots import CAPTIONS, figures
 from fr_evaluation.identification.report import IdentificationReport
@@ -17,7 +18,7 @@ def page(report: IdentificationReport) -> str:
         NOTICE,
         words.summary(report),
         {
-            "Galleries and thresholds": table(words.HEADER, words.rows(report)),
+            **{section.heading: in_html(section) for section in words.sections(report)},
             "Curves": pictures(figures(report), CAPTIONS),
             "How it was measured": table(("", ""), conditions(report)),
         },

@@ -97,9 +97,11 @@ def run_identification(
     seconds = time.perf_counter() - began
     embeddings = {path: None if face is None else face.embedding for path, face in faces.items()}
     searches = search(chosen, embeddings, sizes, seed)
-    settings = settings_of(engine, flip=flip, pick=most_central.__name__, seed=seed, version=fr_core.__version__)
+    settings = settings_of(
+        engine, flip=flip, pick=most_central.__name__, seed=seed, version=fr_core.__version__, sizes=tuple(sizes)
+    )
     return IdentificationReport(
-        Dataset(given.manifest, given.root, _list_sha256(chosen), len(chosen.photos), len(given.people.people)),
+        Dataset(given.manifest, given.root, list_sha256(chosen), len(chosen.photos), len(given.people.people)),
         settings,
         clock(),
         seconds,
@@ -109,7 +111,7 @@ def run_identification(
     )
 
 
-def _list_sha256(chosen: OpenSet) -> str:
+def list_sha256(chosen: OpenSet) -> str:
     """The hash of who was enrolled and searched for: names of photos with that of their folder, in order."""
     digest = hashlib.sha256()
     for part in (chosen.enrolled, tuple(photo for _, photo in chosen.mated), chosen.nonmated):

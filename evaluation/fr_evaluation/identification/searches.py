@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from fr_core.runtime.ticket import current_ticket
 from fr_core.scoring.gallery_sizes import mated_at_sizes, nonmated_at_sizes
 from fr_core.scoring.identification import MatedSearches, NonmatedSearches
 from fr_core.scoring.intervals import UndefinedRate
@@ -131,10 +132,11 @@ def _apart(similarities: F32, mates: Sequence[int]) -> tuple[F64, F64]:
 
 
 def _with_strangers(probes: F32, others: F64, count: int, seed: int) -> Iterator[F64]:
-    """The similarities to the others, then to `count` strangers, in blocks f64[n, b]."""
+    """The similarities to the others, then to `count` strangers, in blocks f64[n, b]; raises `CallEnded`."""
     yield others
     chance = np.random.default_rng(seed)
     for start in range(0, count, BLOCK):
+        current_ticket().require_wanted()
         drawn = chance.standard_normal((min(BLOCK, count - start), probes.shape[1]), dtype=np.float32)
         drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
         yield (probes @ drawn.T).astype(np.float64)

@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from fr_evaluation.identification.figures import RANK, FpirRow, SizeFigures
 from fr_evaluation.identification.report import IdentificationReport
-from fr_evaluation.words import interval_text, rate_text
+from fr_evaluation.words import RULE_OF_30, Section, Table, rate_text, section, support_text, sure_text
 
-HEADER = (
-    "gallery",
-    "mate first",
-    f"mate among {RANK}",
-    "FPIR asked for",
-    "threshold",
-    "false alarms",
-    "misses",
-    "support",
-)
+HIT_HEADER = ("gallery", "mate first", f"mate among {RANK}")
+THRESHOLD_HEADER = ("gallery", "FPIR asked for", "threshold", "FPIR observed", "FNIR: missed", "support")
 
 
 def summary(report: IdentificationReport) -> str:
@@ -52,14 +44,20 @@ def summary(report: IdentificationReport) -> str:
     return " ".join(sentences)
 
 
-def rows(report: IdentificationReport) -> list[tuple[str, ...]]:
-    """A row for each gallery and each false positive identification rate."""
-    return [_row(size, row) for size in report.figures.sizes for row in size.at_fpir]
+def sections(report: IdentificationReport) -> tuple[Section, ...]:
+    """Everything but the summary."""
+    sizes = report.figures.sizes
+    hits = [(f"{size.gallery_size:,}", sure_text(size.cmc[0]), sure_text(size.cmc[-1])) for size in sizes]
+    thresholds = [_threshold_row(size, row) for size in sizes for row in size.at_fpir]
+    return (
+        section("How often the right person is found", "", Table(HIT_HEADER, hits)),
+        section("Thresholds by false positive identification rate", RULE_OF_30, Table(THRESHOLD_HEADER, thresholds)),
+    )
 
 
-def _row(size: SizeFigures, row: FpirRow) -> tuple[str, ...]:
-    hits = (f"{size.gallery_size:,}", rate_text(size.cmc[0]), rate_text(size.cmc[-1]), f"{row.target:g}")
+def _threshold_row(size: SizeFigures, row: FpirRow) -> tuple[str, ...]:
+    gallery, asked = f"{size.gallery_size:,}", f"{row.target:g}"
     if row.point is None:
-        return (*hits, "", "", "", row.note)
-    missed = f"{row.point.fnir.value:.4f} ({interval_text(row.point.fnir.interval)})"
-    return (*hits, f"{row.point.threshold:.4f}", rate_text(row.point.fpir), missed, row.note)
+        return gallery, asked, "", "", "", row.note
+    fpir, fnir = row.point.fpir, row.point.fnir
+    return gallery, asked, f"{row.point.threshold:.4f}", rate_text(fpir), sure_text(fnir), support_text(fpir)

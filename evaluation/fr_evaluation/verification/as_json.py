@@ -6,7 +6,6 @@ import csv
 from pathlib import Path
 from typing import Any, TextIO
 
-from fr_core.scoring.bootstrap import Bootstrap
 from fr_core.scoring.det import ThresholdRow
 from fr_core.scoring.verification import OperatingPoint
 from fr_datasets.values import VerificationPair
@@ -14,6 +13,13 @@ from fr_evaluation.json_values import head, interval_keys, rate_keys
 from fr_evaluation.verification.compare import ComparedPairs
 from fr_evaluation.verification.figures import RateAtFmr, VerificationFigures
 from fr_evaluation.verification.report import VerificationReport
+from fr_evaluation.verification.section_keys import (
+    bootstrap_keys,
+    calibration_keys,
+    group_keys,
+    held_out_keys,
+    quality_keys,
+)
 
 COLUMNS = ("pair", "photo_a", "photo_b", "mated", "fold", "similarity", "failure")
 
@@ -48,6 +54,7 @@ def report_keys(report: VerificationReport) -> dict[str, Any]:
         "fnmr_at_fmr": {f"{one.row.target:g}": _at_fmr(one) for one in figures.at_fmr},
         "across_people": {
             "people": figures.people,
+            "left_out": figures.left_out,
             "fnmr_at_fmr": {f"{row.target:g}": _row(row) for row in figures.across_people},
         }
         if figures.people
@@ -60,7 +67,11 @@ def report_keys(report: VerificationReport) -> dict[str, Any]:
             "min_cllr": figures.evidence.min_cllr,
             "expected_calibration_error": figures.evidence.calibration_error,
         },
-        "undefined": dict(figures.undefined),
+        "calibration": calibration_keys(report.calibration),
+        "held_out": held_out_keys(report.held_out),
+        "differentials": group_keys(report.groups),
+        "quality": quality_keys(report.quality),
+        "undefined": dict(report.undefined),
     }
 
 
@@ -76,7 +87,9 @@ def write_scores(report: VerificationReport, file: TextIO) -> None:
     for pair in compared.failed:
         number += 1
         reasons = [report.failures[photo] for photo in (pair.a, pair.b) if photo in report.failures]
-        rows.writerow([number, *_pair(pair, report.dataset.root), "", "+".join(dict.fromkeys(reasons))])
+        rows.writerow(
+            [number, *_pair(pair, report.dataset.root), "", "+".join(dict.fromkeys(reasons)) or "NO_TEMPLATE"]
+        )
 
 
 def _pairs(compared: ComparedPairs) -> dict[str, int]:
@@ -106,7 +119,7 @@ def _accuracy(figures: VerificationFigures) -> dict[str, Any] | None:
 def _at_fmr(one: RateAtFmr) -> dict[str, Any]:
     keys = _row(one.row)
     if one.row.point is not None:
-        keys["fnmr_by_subject"] = None if one.by_subject is None else _bootstrap(one.by_subject)
+        keys["fnmr_by_subject"] = None if one.by_subject is None else bootstrap_keys(one.by_subject)
     return keys
 
 
@@ -118,17 +131,6 @@ def _row(row: ThresholdRow) -> dict[str, Any]:
 
 def _point(point: OperatingPoint) -> dict[str, Any]:
     return {"threshold": point.threshold, "fmr": rate_keys(point.fmr), "fnmr": rate_keys(point.fnmr)}
-
-
-def _bootstrap(bootstrap: Bootstrap) -> dict[str, float]:
-    return {
-        "low": bootstrap.low,
-        "high": bootstrap.high,
-        "confidence": bootstrap.confidence,
-        "standard_error": bootstrap.standard_error,
-        "subjects": bootstrap.subjects,
-        "replicates": bootstrap.replicates,
-    }
 
 
 def _pair(pair: VerificationPair, root: Path) -> list[str | int]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import comb
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from fr_core.types import Embedding
+from fr_core.types import I64, Embedding
 from fr_datasets.values import VerificationPair
 
 F64 = npt.NDArray[np.float64]
+
+# Compared with each other: 12.5 million comparisons. View 2 of LFW names 4,281.
+MOST_PEOPLE = 5_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,8 +34,8 @@ class ComparedPairs:
     similarities: F64
     mated: npt.NDArray[np.bool_]
     folds: npt.NDArray[np.int64]
-    pairs: tuple[VerificationPair, ...]
-    failed: tuple[VerificationPair, ...]
+    pairs: Sequence[VerificationPair]
+    failed: Sequence[VerificationPair]
 
     @property
     def mated_similarities(self) -> F64:
@@ -57,6 +61,17 @@ class ComparedPairs:
     def failed_folds(self) -> tuple[int, ...]:
         """The fold of each pair that could not be compared; 0 where it has none."""
         return tuple(pair.fold or 0 for pair in self.failed)
+
+    def only(self, wanted: Callable[[VerificationPair], bool]) -> ComparedPairs:
+        """Those pairs alone."""
+        kept = np.array([wanted(pair) for pair in self.pairs], dtype=np.bool_)
+        return ComparedPairs(
+            self.similarities[kept],
+            self.mated[kept],
+            self.folds[kept],
+            tuple(pair for pair, keep in zip(self.pairs, kept, strict=True) if keep),
+            tuple(pair for pair in self.failed if wanted(pair)),
+        )
 
 
 def compare(pairs: Iterable[VerificationPair], embeddings: Mapping[Path, Embedding | None]) -> ComparedPairs:
@@ -89,32 +104,72 @@ class AcrossPeople:
     """Every two people of a list, compared by one photo each: many more non-mated comparisons than the list has.
 
     Attributes:
-        similarities: f64[k (k - 1) / 2] in [-1, 1].
-        people: k.
+        similarities: f64[k (k - 1) / 2] in [-1, 1]: of person 0 and each further one, of person 1 and each further one,
+            and so on.
+        names: k people, in the order of the list.
+        photos: k, the one that was taken of each.
+        absent: people who were not compared, as none of their photos has an embedding.
+        left_out: people who were not compared, as there are more than `MOST_PEOPLE`.
     """
 
     similarities: F64
-    people: int
+    names: tuple[str, ...]
+    photos: tuple[Path, ...]
+    absent: int = 0
+    left_out: int = 0
+
+    @property
+    def people(self) -> int:
+        """k."""
+        return len(self.names)
+
+    @property
+    def failures(self) -> int:
+        """Comparisons that were not made, as of one person or both there is no embedding."""
+        return comb(self.people + self.absent, 2) - comb(self.people, 2)
+
+    def places(self) -> tuple[I64, I64]:
+        """i64[k (k - 1) / 2] twice: the first and the second person of each comparison, as places in `names`."""
+        first, second = np.triu_indices(self.people, 1)
+        return first.astype(np.int64), second.astype(np.int64)
+
+    def among(self, chosen: Collection[str]) -> AcrossPeople | None:
+        """The comparisons of two people who are both chosen; None where fewer than two are."""
+        kept = np.array([name in chosen for name in self.names])
+        if kept.sum() < 2:
+            return None
+        first, second = self.places()
+        photos = tuple(photo for photo, keep in zip(self.photos, kept, strict=True) if keep)
+        names = tuple(name for name in self.names if name in chosen)
+        return AcrossPeople(self.similarities[kept[first] & kept[second]], names, photos)
 
 
 def across_people(
-    pairs: Iterable[VerificationPair], embeddings: Mapping[Path, Embedding | None]
+    pairs: Iterable[VerificationPair], embeddings: Mapping[Path, Embedding | None], most: int = MOST_PEOPLE
 ) -> AcrossPeople | None:
     """Compare everybody whom a list names with everybody else, by the first photo of each that has an embedding.
+
+    Args:
+        pairs: the list.
+        embeddings: of all its photos.
+        most: people to compare, the first of the list; memory and time grow with their square.
 
     Returns:
         None where the list does not name people, or fewer than two have an embedding.
     """
-    firsts: dict[str, Embedding] = {}
+    firsts: dict[str, tuple[Path, Embedding] | None] = {}
     for pair in pairs:
         if pair.people is None:
             return None
         for person, photo in zip(pair.people, (pair.a, pair.b), strict=True):
             embedding = embeddings[photo]
-            if embedding is not None:
-                firsts.setdefault(person, embedding)
-    if len(firsts) < 2:
+            if firsts.get(person) is None:
+                firsts[person] = None if embedding is None else (photo, embedding)
+    found = [(name, *first) for name, first in firsts.items() if first is not None]
+    compared = found[:most]
+    if len(compared) < 2:
         return None
-    vectors = np.array([embedding.vector for embedding in firsts.values()], dtype=np.float64)
+    vectors = np.array([embedding.vector for _, _, embedding in compared], dtype=np.float64)
     rows = [vectors[row + 1 :] @ vectors[row] for row in range(len(vectors) - 1)]
-    return AcrossPeople(np.concatenate(rows), len(vectors))
+    names, photos = tuple(name for name, _, _ in compared), tuple(photo for _, photo, _ in compared)
+    return AcrossPeople(np.concatenate(rows), names, photos, len(firsts) - len(found), len(found) - len(compared))

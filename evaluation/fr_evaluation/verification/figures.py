@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -33,8 +32,7 @@ from fr_core.scoring.verification import (
 )
 from fr_datasets.values import VerificationPair
 from fr_evaluation.verification.compare import F64, AcrossPeople, ComparedPairs
-
-T = TypeVar("T")
+from fr_evaluation.verification.undefined import Undefined
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +80,7 @@ class VerificationFigures:
         across_people: for each of `TARGETS`, the false match rate by every two people of the list, the false non-match
             rate by its mated pairs; empty where it names nobody.
         people: who are compared there.
+        left_out: people of the list who are not, as there are more than are compared with each other.
         det: the curve of the list's pairs.
         det_across: mated pairs of the list against every two people, thinned; None where the list names nobody.
         evidence: of likelihood ratios.
@@ -96,6 +95,7 @@ class VerificationFigures:
     at_fmr: tuple[RateAtFmr, ...]
     across_people: tuple[ThresholdRow, ...]
     people: int
+    left_out: int
     det: DetCurve | None
     det_across: DetCurve | None
     evidence: Evidence | None
@@ -114,15 +114,8 @@ def verification_figures(
         seed: of the bootstrap's draws.
         replicates: of the bootstrap.
     """
-    undefined: dict[str, str] = {}
-
-    def defined(name: str, figure: Callable[[], T]) -> T | None:
-        try:
-            return figure()
-        except UndefinedRate as error:
-            undefined[name] = str(error)
-            return None
-
+    undefined = Undefined()
+    defined = undefined.unless
     mated, nonmated, failures = compared.mated_similarities, compared.nonmated_similarities, compared.mated_failures
     det = defined("det", lambda: det_curve(mated, nonmated, failures))
     rows = defined("fnmr_at_fmr", lambda: threshold_table(mated, nonmated, TARGETS, failures))
@@ -143,6 +136,7 @@ def verification_figures(
         at_fmr=tuple(RateAtFmr(row, _by_subject(compared, row, seed, replicates)) for row in rows or ()),
         across_people=wider or (),
         people=0 if across is None else across.people,
+        left_out=0 if across is None else across.left_out,
         det=det,
         det_across=det_across,
         evidence=defined("likelihood_ratio", lambda: _evidence(compared)),
@@ -168,7 +162,7 @@ def _operating_point(compared: ComparedPairs, threshold: float) -> OperatingPoin
 
 def _by_subject(compared: ComparedPairs, row: ThresholdRow, seed: int, replicates: int) -> Bootstrap | None:
     """None where people are not named, the target is not supported, or all resamples agree."""
-    if row.point is None:
+    if row.point is None or any(pair.people is None for pair in compared.pairs[:1]):
         return None
     failed = tuple(pair for pair in compared.failed if pair.mated)
     mated = tuple(pair for pair in compared.pairs if pair.mated)

@@ -7,11 +7,13 @@ from statistics import NormalDist
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from fr_core.scoring.det import DetCurve
 from fr_core.scoring.intervals import wilson_interval
 from fr_evaluation.plots import COLOURS, new_figure
 from fr_evaluation.verification.compare import F64
+from fr_evaluation.verification.quality import QualityFigures
 from fr_evaluation.verification.report import VerificationReport
 
 MATED, NONMATED = COLOURS
@@ -32,6 +34,8 @@ def figures(report: VerificationReport) -> dict[str, Figure]:
     }
     if curves:
         found |= {"det": det_figure(curves), "roc": roc_figure(curves)}
+    if report.quality is not None:
+        found["quality"] = discard_figure(report.quality)
     return found
 
 
@@ -80,6 +84,23 @@ def roc_figure(curves: Mapping[str, DetCurve]) -> Figure:
         axes.plot(curve.fmr[seen], 1 - curve.fnmr[seen], color=colour, linewidth=1.5, label=label)
     axes.set_xscale("log")
     axes.legend(frameon=False, loc="lower right")
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def discard_figure(quality: QualityFigures) -> Figure:
+    """The misses that are left as the pairs of lowest quality are discarded, with the 95 % band, and the ideal."""
+    figure, axes = new_figure("share of the pairs that is discarded, lowest quality first", "false non-match rate")
+    shares = [point.share for point in quality.discard]
+    rates = [point.fnmr for point in quality.discard]
+    low, high = [rate.interval.low for rate in rates], [rate.interval.high for rate in rates]
+    axes.fill_between(shares, low, high, color=MATED, alpha=0.2, linewidth=0)
+    axes.plot(shares, [rate.value for rate in rates], color=MATED, marker="o", markersize=3, label="by quality")
+    ideal = [point.ideal for point in quality.discard]
+    axes.plot(shares, ideal, color="black", linestyle="--", linewidth=1, label="if only misses were discarded")
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     axes.grid(alpha=0.3)
     return figure
 

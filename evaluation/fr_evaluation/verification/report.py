@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fr_core.scoring.calibration import Calibration
 from fr_evaluation.report import Report
+from fr_evaluation.verification.calibrate import HeldOut
 from fr_evaluation.verification.compare import ComparedPairs
 from fr_evaluation.verification.figures import VerificationFigures
+from fr_evaluation.verification.groups import LabelFigures
+from fr_evaluation.verification.quality import QualityFigures
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VerificationReport(Report):
-    """Everything that a verification found.
+    """Everything that a verification found. A figure is None or empty where `undefined` says why.
 
     Attributes:
         compared: every pair with its similarity.
         figures: of them.
+        calibration: what similarities mean, by them.
+        held_out: calibrations of all folds but one, each tried on that one.
+        groups: error rates by group, for each kind of label.
+        quality: what the quality score is worth.
+        undefined: name of a figure -> what the pairs lack; of `figures` too.
     """
 
     compared: ComparedPairs
     figures: VerificationFigures
+    calibration: Calibration | None
+    held_out: tuple[HeldOut, ...]
+    groups: tuple[LabelFigures, ...]
+    quality: QualityFigures | None
+    undefined: Mapping[str, str]

@@ -3,69 +3,74 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 import fr_core
 from fr_core.engine import Engine
-from fr_core.errors import NoFaceFound
-from fr_datasets import agedb30, calfw, celeba_wild, cfp, cplfw, deepface, lfw, pairs_csv
+from fr_datasets import agedb30, calfw, celeba_wild, cfp, cplfw, deepface, lfw, london, pairs_csv, people_folder
 from fr_datasets.errors import DatasetUnknown
-from fr_datasets.manifests import Manifest, load_manifest
+from fr_datasets.labels import with_labels
+from fr_datasets.manifests import load_manifest
 from fr_datasets.values import PairSet
-from fr_evaluation.photos import OnProgress, Photos
+from fr_evaluation.photos import OnProgress
 from fr_evaluation.pick import Pick, largest, most_central
 from fr_evaluation.report import Dataset, settings_of
-from fr_evaluation.verification.compare import across_people, compare
-from fr_evaluation.verification.figures import verification_figures
+from fr_evaluation.verification.assemble import assemble
+from fr_evaluation.verification.crops import read_crops
 from fr_evaluation.verification.report import VerificationReport
+from fr_evaluation.verification.sources import PairsToCompare, PhotoSource
+from fr_evaluation.verification.templates import read_ijbb, read_ijbc
 
 
 @dataclass(frozen=True, slots=True)
 class PairReader:
-    """How the pairs of a data set are read and which face of a photo they mean."""
+    """Reads the pairs of a data set of photos.
+
+    Attributes:
+        read: its list of pairs.
+        pick: which face of a photo they mean.
+    """
 
     read: Callable[[Path], PairSet]
     pick: Pick
 
+    def __call__(self, name: str, root: Path) -> PairsToCompare:
+        """The pairs of the data set `name` in the folder `root`; raises what `read` raises."""
+        return PairsToCompare(load_manifest(name), root, self.read(root), PhotoSource(self.pick))
+
 
 # By the names of the manifests.
-PAIR_READERS: Mapping[str, PairReader] = {
+PAIR_READERS: Mapping[str, Callable[[str, Path], PairsToCompare]] = {
     "agedb30": PairReader(agedb30.pairs, most_central),
     "calfw": PairReader(calfw.pairs, most_central),
     "celeba_wild": PairReader(celeba_wild.pairs, most_central),
     "cfp": PairReader(cfp.pairs, most_central),
     "cplfw": PairReader(cplfw.pairs, most_central),
     "deepface": PairReader(deepface.pairs, largest),
+    "ijbb": read_ijbb,
+    "ijbc": read_ijbc,
+    "insightface_bins": read_crops,
     "lfw": PairReader(lfw.view2, most_central),
     "lfw_funneled": PairReader(lfw.view2, most_central),
     "lfw_original": PairReader(lfw.view2, most_central),
+    "london": PairReader(london.pairs, most_central),
     "pairs_csv": PairReader(pairs_csv.pairs, most_central),
+    "people_folder": PairReader(people_folder.pairs, most_central),
 }
 
 
-@dataclass(frozen=True, slots=True)
-class PairsToCompare:
-    """The pairs of a data set, read and checked.
-
-    Attributes:
-        manifest: of the set.
-        root: its folder.
-        pairs: what its list names.
-        pick: which face of a photo is meant.
-    """
-
-    manifest: Manifest
-    root: Path
-    pairs: PairSet
-    pick: Pick
-
-
-def read_pairs(name: str, root: Path) -> PairsToCompare:
+def read_pairs(name: str, root: Path, groups: Path | None = None) -> PairsToCompare:
     """Read the list of pairs of a data set, and make sure of each photo that it names.
+
+    Args:
+        name: of its manifest.
+        root: its folder; of InsightFace's .bin files the file, or a folder with one.
+        groups: a CSV with labels of the people, as `with_labels` reads it, in place of those of the set.
 
     Raises:
         DatasetUnknown: there is no data set of that name that has pairs.
@@ -73,8 +78,8 @@ def read_pairs(name: str, root: Path) -> PairsToCompare:
     """
     if name not in PAIR_READERS:
         raise DatasetUnknown(f"There is no data set {name!r} with pairs; those are {', '.join(PAIR_READERS)}.")
-    reader = PAIR_READERS[name]
-    return PairsToCompare(load_manifest(name), root, reader.read(root), reader.pick)
+    given = PAIR_READERS[name](name, root)
+    return given if groups is None else replace(given, pairs=with_labels(given.pairs, groups))
 
 
 def run_verification(
@@ -100,34 +105,43 @@ def run_verification(
     """
     pairs = given.pairs
     began = time.perf_counter()
-    photos = Photos(engine.pipeline, workers, on_progress).embed(pairs.photos)
-    faces = {path: given.pick(photo) for path, photo in photos.items()}
+    found = given.source.compare(pairs, engine.pipeline, workers, on_progress)
     seconds = time.perf_counter() - began
-    embeddings = {path: None if face is None else face.embedding for path, face in faces.items()}
-    compared, across = compare(pairs.pairs, embeddings), across_people(pairs.pairs, embeddings)
-    settings = settings_of(engine, flip=flip, pick=given.pick.__name__, seed=seed, version=fr_core.__version__)
-    return VerificationReport(
-        Dataset(given.manifest, given.root, _list_sha256(pairs), len(pairs.photos), _people(pairs)),
+    settings = settings_of(engine, flip=flip, pick=given.source.pick, seed=seed, version=fr_core.__version__)
+    return assemble(
+        Dataset(given.manifest, given.root, list_sha256(pairs), found.photos, _people(pairs), labels_sha256(pairs)),
         settings,
         clock(),
         seconds,
-        {path: photos[path].refusal or NoFaceFound.reason for path, face in faces.items() if face is None},
-        compared,
-        verification_figures(compared, across, settings.threshold, seed=seed),
+        found.failures,
+        pairs,
+        found.compared,
+        found.across,
+        {photo: face.face.quality.score for photo, face in found.faces.items()},
     )
 
 
-def _list_sha256(pairs: PairSet) -> str:
-    """The hash of what was compared: names of photos with that of their folder, labels, and folds."""
-    digest = hashlib.sha256()
+def list_sha256(pairs: PairSet) -> str:
+    """The hash of what was compared: names of photos with that of their folder, labels, folds; crops and templates."""
+    digest = hashlib.sha256(pairs.content_sha256.encode())
     for pair in pairs.pairs:
         a, b = (f"{photo.parent.name}/{photo.name}" for photo in (pair.a, pair.b))
         digest.update(f"{a}\t{b}\t{int(pair.mated)}\t{pair.fold or 0}\n".encode())
     return digest.hexdigest()
 
 
+def labels_sha256(pairs: PairSet) -> str:
+    """The hash of what is said of the people; empty where nothing is."""
+    if not any(pairs.labels.values()):
+        return ""
+    said = {name: dict(labels) for name, labels in pairs.labels.items()}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
 def _people(pairs: PairSet) -> int | None:
-    named = [pair.people for pair in pairs.pairs]
-    if None in named:
-        return None
-    return len({name for both in named if both is not None for name in both})
+    names: set[str] = set()
+    for pair in pairs.pairs:
+        if pair.people is None:
+            return None
+        names.update(pair.people)
+    return len(names)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from fr_core.scoring.bootstrap import Bootstrap
 from fr_core.scoring.det import ThresholdRow
 from fr_core.scoring.intervals import Rate
+from fr_evaluation.verification import section_words
 from fr_evaluation.verification.report import VerificationReport
-from fr_evaluation.words import interval_text, rate_text
+from fr_evaluation.words import RULE_OF_30, Section, Table, interval_text, rate_text, section, support_text, sure_text
 
 Row = tuple[str, str, str, str]
-ThresholdCells = tuple[str, str, str, str, str]
 HEADER: Row = ("figure", "value", "95 % interval", "of")
-THRESHOLD_HEADER = ("target", "threshold", "observed", "pairs of one person missed", "support")
+THRESHOLD_HEADER = ("FMR asked for", "threshold", "FMR observed", "pairs of one person missed", "support")
 
 
 def summary(report: VerificationReport) -> str:
@@ -20,7 +20,8 @@ def summary(report: VerificationReport) -> str:
     n = len(compared.pairs) + len(compared.failed)
     sentences = [f"{n:,} pairs of {report.dataset.photos:,} photos of {report.dataset.manifest.title} were compared."]
     if report.failures:
-        sentences.append(f"{len(report.failures):,} photos gave no template; their pairs count as wrong.")
+        without = f"{len(compared.failed):,} pairs, for want of one, count as wrong"
+        sentences.append(f"{len(report.failures):,} photos gave no template; {without}.")
     else:
         sentences.append("Every photo gave a template.")
     if figures.accuracy is not None:
@@ -32,6 +33,8 @@ def summary(report: VerificationReport) -> str:
     rows = figures.across_people or tuple(one.row for one in figures.at_fmr)
     if figures.people:
         sentences.append(f"Each of the {figures.people:,} people was compared with every other, by one photo of each.")
+    if figures.left_out:
+        sentences.append(f"{figures.left_out:,} more, the last of the list, were not, as that would be too many.")
     for row in rows:
         if row.point is not None:
             point = row.point
@@ -84,29 +87,35 @@ def rows(report: VerificationReport) -> list[Row]:
         found.append(("expected calibration error", f"{figures.evidence.calibration_error:.4f}", "", ""))
     without = len(report.failures)
     found.append(("photos without a template", f"{without:,}", "", f"{report.dataset.photos:,}"))
-    found += [(name.replace("_", " "), "undefined", "", why) for name, why in figures.undefined.items()]
+    found += [(name.replace("_", " "), "undefined", "", why) for name, why in report.undefined.items()]
     return found
 
 
-def threshold_rows(report: VerificationReport) -> list[ThresholdCells]:
-    """For each false match rate: the threshold, the observed rate, the miss rate, and how far it is supported.
-
-    First by the pairs of the list, then by every two people that it names.
-    """
+def sections(report: VerificationReport) -> tuple[Section, ...]:
+    """Everything but the summary and the single pairs."""
     figures = report.figures
-    return [_threshold_row(one.row, one.by_subject) for one in figures.at_fmr] + [
-        _threshold_row(row, None, across=figures.people) for row in figures.across_people
-    ]
+    by_list = [_threshold_row(one.row, one.by_subject) for one in figures.at_fmr]
+    by_people = [_threshold_row(row, None) for row in figures.across_people]
+    return (
+        section("Figures", "", Table(HEADER, rows(report))),
+        section(
+            "Thresholds by false match rate",
+            RULE_OF_30,
+            Table(THRESHOLD_HEADER, by_list, "By the pairs of the list"),
+            Table(THRESHOLD_HEADER, by_people, f"By every two of {figures.people:,} people"),
+        ),
+        *section_words.sections(report),
+    )
 
 
-def _threshold_row(row: ThresholdRow, by_subject: Bootstrap | None, across: int = 0) -> ThresholdCells:
-    target = f"{row.target:g}" + (f" across {across:,} people" if across else "")
+def _threshold_row(row: ThresholdRow, by_subject: Bootstrap | None) -> tuple[str, ...]:
     if row.point is None:
-        return target, "", "", "", row.note
-    missed = f"{row.point.fnmr.value:.4f} ({interval_text(row.point.fnmr.interval)})"
+        return f"{row.target:g}", "", "", "", row.note
+    missed = sure_text(row.point.fnmr)
     if by_subject is not None:
         missed += f"; by people {by_subject.low:.4f} to {by_subject.high:.4f}"
-    return target, f"{row.point.threshold:.4f}", rate_text(row.point.fmr), missed, row.note
+    threshold, fmr = f"{row.point.threshold:.4f}", row.point.fmr
+    return f"{row.target:g}", threshold, rate_text(fmr), missed, support_text(fmr)
 
 
 def _rate_row(label: str, rate: Rate) -> Row:

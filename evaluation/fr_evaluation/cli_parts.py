@@ -1,0 +1,129 @@
+"""What the commands of `fr evaluate` share: options, the engine, progress, files, errors.
+
+Heavy imports wait until a command runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from fr_datasets.telling import errors_to_status
+
+if TYPE_CHECKING:
+    from fr_core.engine import Engine, EngineOptions
+    from fr_core.imaging import ImageLimits
+    from fr_core.quality.limits import QualityLimits
+    from fr_evaluation.photos import OnProgress
+    from fr_evaluation.report import Report
+
+NOT_MADE = 2
+
+Root = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Its folder; else the one that `fr dataset link` remembers.")
+]
+Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Write report.html, report.json and the pictures here.")]
+Pack = Annotated[str, typer.Option(help="Model pack.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, openvino, cuda[:N] or tensorrt[:N].")]
+Precision = Annotated[str, typer.Option(help="f32, bf16 or fp16.")]
+Detection = Annotated[str, typer.Option(help="thorough or fast.")]
+Flip = Annotated[bool, typer.Option("--flip/--no-flip", help="Fuse with the mirrored face.")]
+Threads = Annotated[int, typer.Option(min=0, help="Photos analysed at a time; 0 = as many as there are processors.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
+
+
+def require_writable(out: Path | None) -> None:
+    """End the command before the photos, rather than after them, where a report cannot be written."""
+    if out is None:
+        return
+    import fr_evaluation.write  # noqa: F401 - needs what may not be installed
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(out, error) from error
+
+
+def _unwritable(out: Path, error: OSError) -> typer.Exit:
+    typer.echo(f"The report cannot be written to {out}: {error.strerror}.", err=True)
+    return typer.Exit(NOT_MADE)
+
+
+def write_files(report: Report, out: Path, thumbnails: bool | None = None) -> None:
+    """Write the files of a report, and say so; `thumbnails` as in `write_report`."""
+    from fr_evaluation.write import write_report
+
+    try:
+        files = write_report(report, out, thumbnails)
+    except OSError as error:
+        raise _unwritable(out, error) from error
+    typer.echo(f"Wrote {', '.join(file.name for file in files)} to {out}", err=True)
+
+
+def root_of(dataset: str, root: Path | None) -> Path:
+    """The folder of a data set: as given, else as linked."""
+    from fr_datasets.links import datasets_folder, find_link
+
+    return find_link(dataset, datasets_folder()).root if root is None else root
+
+
+@contextmanager
+def opened(
+    pack: str, options: EngineOptions, images: ImageLimits | None = None, quality: QualityLimits | None = None
+) -> Iterator[Engine]:
+    """An engine, closed at the end."""
+    from fr_core.engine import open_engine
+    from fr_core.packs.cache import ModelCache, cache_folder
+    from fr_core.packs.manifest import load_pack
+
+    engine = open_engine(load_pack(pack), ModelCache(cache_folder()), options, images, quality)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def workers_of(threads: int, engine: Engine) -> int:
+    """Photos at a time: as given, else as many as keep the device busy."""
+    from fr_core.engine import photos_at_once
+
+    return threads or photos_at_once(engine.device)
+
+
+def now() -> datetime:
+    """The time."""
+    return datetime.now(UTC)
+
+
+@contextmanager
+def photo_progress() -> Iterator[OnProgress]:
+    """A bar on standard error, where that is a terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task("photos", total=None)
+
+        def show(done: int, total: int) -> None:
+            bars.update(task, completed=done, total=total)
+
+        yield show
+
+
+@contextmanager
+def errors_to_stderr() -> Iterator[None]:
+    """Turn an error of the core, of a data set or of a report, or a part that is not installed, into a message."""
+    with errors_to_status(NOT_MADE):
+        from fr_core.scoring.intervals import UndefinedRate
+
+        try:
+            yield
+        except UndefinedRate as error:
+            typer.echo(f"A figure is undefined on these photos: {error}", err=True)
+            raise typer.Exit(NOT_MADE) from error

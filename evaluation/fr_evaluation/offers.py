@@ -1,0 +1,49 @@
+"""What can be measured on which data set, and which of them lie on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from fr_datasets.links import read_links
+from fr_datasets.manifests import Manifest, load_manifest
+from fr_evaluation.identification.run import PEOPLE_READERS
+from fr_evaluation.verification.run import PAIR_READERS
+
+READERS: dict[str, Collection[str]] = {"verification": PAIR_READERS, "identification": PEOPLE_READERS}
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A data set that something can be measured on.
+
+    Attributes:
+        manifest: of the set.
+        kinds: "verification", "identification" or both.
+        available: whether it lies where somebody said that it does.
+    """
+
+    manifest: Manifest
+    kinds: tuple[str, ...]
+    available: bool
+
+
+def offers(folder: Path) -> tuple[Offer, ...]:
+    """Every data set that something can be measured on, in the order of their names.
+
+    Args:
+        folder: of the links, as `fr_datasets.links.datasets_folder`.
+
+    Raises:
+        DatasetError: the links cannot be read.
+    """
+    links = read_links(folder)
+    return tuple(
+        Offer(
+            load_manifest(name),
+            tuple(kind for kind, names in READERS.items() if name in names),
+            name in links and links[name].root.exists(),
+        )
+        for name in sorted(set().union(*READERS.values()))
+    )

@@ -1,0 +1,246 @@
+"""A report measured again: the same photos, models and settings, and every figure held against the recorded one."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fr_core.engine import Engine, EngineOptions
+from fr_datasets.manifests import Manifest
+from fr_evaluation.identification.run import PeopleToSearch, read_people, run_identification
+from fr_evaluation.identification.run import list_sha256 as people_sha256
+from fr_evaluation.identification.searches import open_set
+from fr_evaluation.keys import report_keys
+from fr_evaluation.photos import OnProgress
+from fr_evaluation.recorded import NotRepeatable, Recorded, Scores, read_scores
+from fr_evaluation.report import Report
+from fr_evaluation.verification.as_json import write_scores
+from fr_evaluation.verification.report import VerificationReport
+from fr_evaluation.verification.run import labels_sha256, read_pairs, run_verification
+from fr_evaluation.verification.run import list_sha256 as pairs_sha256
+from fr_evaluation.verification.sources import PairsToCompare
+
+TOLERANCE = 1e-5
+"""How far numbers that are no counts may be apart. docs/evaluation.md says how far they were."""
+
+# No figures: when, how long and on what it was measured; texts; and what is held against each other before the photos.
+_NO_FIGURES = frozenset({"format", "kind", "notice", "measured_at", "dataset", "settings", "versions", "seconds"})
+
+_ABSENT = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A figure that is not what it was.
+
+    Attributes:
+        path: where it stands in report.json, such as "fnmr_at_fmr/0.01/threshold"; of scores.csv in words.
+        then: as recorded.
+        now: as measured; both as JSON, "absent" where there is none.
+    """
+
+    path: str
+    then: str
+    now: str
+
+
+@dataclass(frozen=True, slots=True)
+class Repetition:
+    """What came of measuring again.
+
+    Attributes:
+        compared: figures that were held against each other.
+        different: those that are not what they were.
+        notes: what else is not as it was, such as the version of a library.
+        pairs: similarities of scores.csv that were held against each other; None where there is none.
+        largest: difference of a similarity.
+    """
+
+    compared: int
+    different: tuple[Difference, ...]
+    notes: tuple[str, ...]
+    pairs: int | None
+    largest: float
+
+    @property
+    def same(self) -> bool:
+        """Whether every figure is what it was."""
+        return not self.different
+
+
+def read_given(recorded: Recorded, root: Path, groups: Path | None = None) -> PairsToCompare | PeopleToSearch:
+    """Read the lists of a report's data set, and make sure that they are those of the report.
+
+    Args:
+        recorded: the report.
+        root: the folder of the set.
+        groups: labels of people, as of `read_pairs`.
+
+    Raises:
+        NotRepeatable: the manifest, the list, or what is said of the people is not what it was.
+        DatasetError: as `read_pairs` and `read_people`.
+    """
+    if recorded.kind == "verification":
+        pairs = read_pairs(recorded.dataset, root, groups)
+        _require_same_data(recorded, pairs.manifest, pairs_sha256(pairs.pairs))
+        if labels_sha256(pairs.pairs) != recorded.labels_sha256:
+            raise NotRepeatable(
+                "What is said of the people for the rates by group is not what it was. "
+                "Say with --groups which file it was, or leave --groups out where there was none."
+            )
+        return pairs
+    people = read_people(recorded.dataset, root)
+    _require_same_data(recorded, people.manifest, people_sha256(open_set(people.people.people, recorded.settings.seed)))
+    return people
+
+
+def options_of(recorded: Recorded, device: str | None) -> EngineOptions:
+    """How to run the models: as it was, on the device that ran them, or on another."""
+    then = recorded.settings
+    return EngineOptions(device or then.device, then.precision, then.detection, then.flip)
+
+
+def require_same_model(recorded: Recorded, engine: Engine) -> None:
+    """Raise `NotRepeatable` unless the engine holds the models of the report."""
+    then = recorded.settings
+    now = engine.pipeline.model
+    wanted = (then.model, then.embedder_sha256, then.detector_sha256)
+    if wanted != (str(now), now.sha256, engine.pack.detector.file.sha256):
+        raise NotRepeatable(
+            f"The report is of model {then.model} with detector {then.detector_sha256[:12]}, and this is {now} with"
+            f" {engine.pack.detector.file.sha256[:12]}. Use FR Core {then.version}, whose pack {then.pack} it was."
+        )
+
+
+def run_again(
+    recorded: Recorded,
+    engine: Engine,
+    given: PairsToCompare | PeopleToSearch,
+    *,
+    workers: int,
+    clock: Callable[[], datetime],
+    on_progress: OnProgress,
+) -> Report:
+    """Measure what the report measured; arguments and errors are those of `run_verification` and `run_identification`.
+
+    Raises:
+        NotRepeatable: the engine holds other models.
+    """
+    require_same_model(recorded, engine)
+    then = recorded.settings
+    if isinstance(given, PairsToCompare):
+        return run_verification(
+            engine, given, flip=then.flip, seed=then.seed, workers=workers, clock=clock, on_progress=on_progress
+        )
+    return run_identification(
+        engine,
+        given,
+        sizes=then.gallery_sizes,
+        flip=then.flip,
+        seed=then.seed,
+        workers=workers,
+        clock=clock,
+        on_progress=on_progress,
+    )
+
+
+def hold_against(recorded: Recorded, report: Report) -> Repetition:
+    """Compare every figure of a new report with the recorded one, and every similarity where the old ones are there."""
+    document = json.loads(json.dumps(report_keys(report)))
+    then, now = dict(_figures(recorded.document)), dict(_figures(document))
+    paths = list(dict.fromkeys((*then, *now)))
+    different = [
+        Difference(path, _shown(a), _shown(b))
+        for path in paths
+        if not _equal(a := then.get(path, _ABSENT), b := now.get(path, _ABSENT))
+    ]
+    pairs, largest = None, 0.0
+    if recorded.scores is not None and isinstance(report, VerificationReport):
+        pairs, largest, others = _compare_scores(recorded.scores, _scores_of(report))
+        different += others
+    compared = sum({int, float} & {type(then.get(path)), type(now.get(path))} != set() for path in paths)
+    return Repetition(compared, tuple(different), tuple(_notes(recorded, document)), pairs, largest)
+
+
+def _require_same_data(recorded: Recorded, manifest: Manifest, list_sha256: str) -> None:
+    name, version = recorded.dataset, recorded.settings.version
+    if manifest.sha256 != recorded.manifest_sha256:
+        raise NotRepeatable(
+            f"The manifest of {name} is another than the report's: {manifest.sha256[:12]}, and it was"
+            f" {recorded.manifest_sha256[:12]}. Use FR Core {version}, or measure anew."
+        )
+    if list_sha256 != recorded.list_sha256:
+        raise NotRepeatable(
+            f"The list of {name} is another than the report's: {list_sha256[:12]}, and it was"
+            f" {recorded.list_sha256[:12]}. Say with --root where the photos lie that were measured, or measure anew."
+        )
+
+
+def _figures(document: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    """(path, value) of everything that must be what it was."""
+    yield from _leaves({name: value for name, value in document.items() if name not in _NO_FIGURES})
+    for part, name in (("dataset", "photos"), ("dataset", "people"), ("settings", "threshold"), ("settings", "pick")):
+        yield f"{part}/{name}", document[part].get(name, _ABSENT)
+
+
+def _leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
+    match value:
+        case dict() if value:
+            for name, inner in value.items():
+                yield from _leaves(inner, f"{path}/{name}" if path else name)
+        case list() if value:
+            for number, inner in enumerate(value):
+                yield from _leaves(inner, f"{path}/{number}")
+        case _:
+            yield path, value
+
+
+def _equal(then: object, now: object) -> bool:
+    """Counts and words exactly; other numbers within `TOLERANCE`."""
+    if isinstance(then, float) and isinstance(now, float):
+        return abs(then - now) <= TOLERANCE
+    return type(then) is type(now) and then == now
+
+
+def _shown(value: object) -> str:
+    return "absent" if value is _ABSENT else json.dumps(value, ensure_ascii=False)
+
+
+def _scores_of(report: VerificationReport) -> Scores:
+    lines = io.StringIO(newline="")
+    write_scores(report, lines)
+    lines.seek(0)
+    return read_scores(lines)
+
+
+def _compare_scores(then: Scores, now: Scores) -> tuple[int, float, list[Difference]]:
+    """How many similarities were compared, their largest difference, and whether a pair is not what it was."""
+    apart = [
+        abs(a - b)
+        for pair in then.keys() & now.keys()
+        if (a := then[pair]) is not None and (b := now[pair]) is not None
+    ]
+    pairs = then.keys() | now.keys()
+    unlike = sum(not _equal(then.get(pair, _ABSENT), now.get(pair, _ABSENT)) for pair in pairs)
+    different = [Difference("scores.csv", f"{len(then)} pairs", f"{unlike} with another similarity")] if unlike else []
+    return len(apart), max(apart, default=0.0), different
+
+
+def _notes(recorded: Recorded, document: Mapping[str, Any]) -> Iterator[str]:
+    """What the figures were computed on, where it is not what it was."""
+    then, now = _ground(recorded.document), _ground(document)
+    for name in dict.fromkeys((*then, *now)):
+        if then.get(name) != now.get(name):
+            yield f"{name}: {then.get(name, 'absent')} then, {now.get(name, 'absent')} now"
+
+
+def _ground(document: Mapping[str, Any]) -> dict[str, str]:
+    settings = document["settings"]
+    return {"fr-core": settings["version"], **{name: settings[name] for name in ("device", "runtime")}} | dict(
+        document["versions"]
+    )

@@ -1,0 +1,31 @@
+"""Photos as small pictures inside a page: decoded and encoded anew, so that nothing of EXIF is left in them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+import PIL.Image
+
+from fr_core.errors import InputRefused
+from fr_core.imaging import ImageLimits, decode
+
+# (width, height) in pixels that a picture fills at most: as high as an aligned face.
+BOX = (224, 112)
+QUALITY = 75
+
+
+def thumbnail(path: Path, limits: ImageLimits) -> str | None:
+    """The photo as a small JPEG in a data: URI; None where it is no file, or one that `limits` refuse."""
+    if not path.is_file():
+        return None
+    try:
+        image = decode(path.read_bytes(), limits)
+    except InputRefused:
+        return None
+    small = PIL.Image.fromarray(image.pixels)
+    small.thumbnail(BOX)
+    file = io.BytesIO()
+    small.save(file, format="JPEG", quality=QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()

@@ -1,0 +1,91 @@
+"""Photos of an evaluation: they carry the ticket of their call, and end with it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fr_core.errors import CallEnded
+from fr_core.runtime.ticket import Ticket, current_ticket, hold
+from fr_datasets.errors import DatasetUnreadable, read_photo
+from fr_evaluation.photos import AHEAD, in_threads
+
+
+class Stop(Exception):
+    """What a caller raises to end the work."""
+
+
+@pytest.fixture
+def ticket() -> Iterator[Ticket]:
+    """The ticket of this test, which ends with it."""
+    own = Ticket(bulk=True)
+    hold(own)
+    yield own
+    hold(Ticket())
+
+
+def ignore(done: int, total: int) -> None:
+    pass
+
+
+def test_each_photo_is_analysed_for_the_ticket_of_the_call(ticket: Ticket) -> None:
+    assert all(seen is ticket for seen in in_threads(lambda _: current_ticket(), range(9), 3, ignore))
+
+
+def test_answers_keep_their_order_and_few_are_in_work() -> None:
+    begun: list[int] = []
+
+    def analyze(item: int) -> int:
+        begun.append(item)
+        return item
+
+    answers = in_threads(analyze, range(1000), 2, ignore)
+    assert [next(answers) for _ in range(3)] == [0, 1, 2]
+    threading.Event().wait(0.05)
+    assert len(begun) <= 3 + AHEAD * 2
+
+
+def test_a_cancelled_call_begins_no_more_photos(ticket: Ticket) -> None:
+    begun: list[int] = []
+
+    def analyze(item: int) -> int:
+        begun.append(item)
+        if item == 2:
+            ticket.cancel()
+        return item
+
+    with pytest.raises(CallEnded):
+        list(in_threads(analyze, range(1000), 1, ignore))
+    assert begun == [0, 1, 2]
+
+
+def test_a_caller_that_raises_ends_the_work_and_what_ran_is_awaited() -> None:
+    running = threading.Event()
+    finished: list[int] = []
+
+    def analyze(item: int) -> int:
+        if item:
+            running.set()
+            threading.Event().wait(0.05)
+        finished.append(item)
+        return item
+
+    def stop(done: int, total: int) -> None:
+        if done:
+            running.wait(5)
+            raise Stop
+
+    with pytest.raises(Stop):
+        list(in_threads(analyze, range(1000), 2, stop))
+    assert 2 <= len(finished) <= 1 + AHEAD
+    count = len(finished)
+    threading.Event().wait(0.1)
+    assert len(finished) == count
+
+
+def test_a_photo_that_has_gone_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DatasetUnreadable, match=r"gone\.jpg"):
+        read_photo(tmp_path / "gone.jpg")

@@ -1,0 +1,295 @@
+"""A report measured again, without models: coloured squares are faces, and equal squares are one person."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from fr_bench.cli import evaluate
+from fr_datasets.manifests import load_manifest, parse_manifest
+from fr_evaluation.files import data_files
+from fr_evaluation.identification.run import read_people, run_identification
+from fr_evaluation.recorded import NotRepeatable, read_recorded
+from fr_evaluation.repeat import TOLERANCE, Repetition, hold_against, read_given, run_again
+from fr_evaluation.report import Report
+from fr_evaluation.verification.run import read_pairs, run_verification
+from fr_evaluation.verification.sources import PairsToCompare
+from squares import engine, face
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def verified(pairs: PairsToCompare) -> Report:
+    return run_verification(
+        engine(), pairs, flip=False, seed=1, workers=2, clock=lambda: NOW, on_progress=lambda done, total: None
+    )
+
+
+def identified(root: Path) -> Report:
+    return run_identification(
+        engine(),
+        read_people("people_folder", root),
+        sizes=[5],
+        flip=False,
+        seed=2,
+        workers=2,
+        clock=lambda: NOW,
+        on_progress=lambda done, total: None,
+    )
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Three people with two photos each, as pairs of two folds."""
+    root = tmp_path / "people"
+    for number, name in enumerate("abc"):
+        for photo in (1, 2):
+            face(root / name / f"{photo}.png", 40 * number)
+    pairs = ["a/1.png,a/2.png,1,1", "a/1.png,b/1.png,0,1", "b/1.png,b/2.png,1,2", "b/2.png,c/1.png,0,2"]
+    (root / "pairs.csv").write_text("\n".join(["a,b,mated,fold", *pairs]) + "\n", encoding="utf-8")
+    return root
+
+
+@pytest.fixture
+def out(tmp_path: Path, root: Path) -> Path:
+    """The report of these pairs."""
+    return written(verified(read_pairs("pairs_csv", root)), tmp_path / "out")
+
+
+def written(report: Report, folder: Path) -> Path:
+    folder.mkdir()
+    for name, content in data_files(report).items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def edit(out: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    path = out / "report.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    change(document)
+    path.write_text(json.dumps(document), encoding="utf-8")
+
+
+def repeated(out: Path, root: Path) -> Repetition:
+    recorded = read_recorded(out)
+    report = run_again(
+        recorded,
+        engine(),
+        read_given(recorded, root),
+        workers=1,
+        clock=lambda: NOW,
+        on_progress=lambda done, total: None,
+    )
+    return hold_against(recorded, report)
+
+
+def said(out: Path, root: Path) -> tuple[int, str]:
+    """Exit status and words of the command, where it ends before it opens a model."""
+    result = CliRunner().invoke(evaluate, ["repeat", str(out), "--root", str(root)])
+    return result.exit_code, result.output
+
+
+def test_the_same_photos_give_the_same_numbers(out: Path, root: Path) -> None:
+    repetition = repeated(out, root)
+    assert repetition.same
+    assert repetition.compared > 40
+    assert (repetition.pairs, repetition.largest, repetition.notes) == (4, 0.0, ())
+    assert repeated(out / "report.json", root) == repetition
+
+
+def test_an_identification_is_repeated_with_its_draws_and_sizes(tmp_path: Path, root: Path) -> None:
+    out = written(identified(root), tmp_path / "out")
+    assert json.loads((out / "report.json").read_text(encoding="utf-8"))["settings"]["gallery_sizes"] == [5]
+    repetition = repeated(out, root)
+    assert repetition.same
+    assert (repetition.compared > 20, repetition.pairs) == (True, None)
+    edit(out, lambda document: document["settings"].update(seed=3))
+    with pytest.raises(NotRepeatable, match="The list of people_folder is another"):
+        read_given(read_recorded(out), root)
+
+
+def test_a_report_names_what_it_was_measured_with_and_no_folder(out: Path, root: Path) -> None:
+    text = (out / "report.json").read_text(encoding="utf-8")
+    document = json.loads(text)
+    assert {"python", "machine", "numpy", "pillow"} <= set(document["versions"])
+    assert document["settings"]["detector_sha256"] == engine().pack.detector.file.sha256
+    assert document["settings"]["images"]["formats"] == ["JPEG", "PNG", "WEBP"]
+    assert document["settings"]["quality"]["max_yaw"] == 60.0
+    assert document["dataset"]["manifest_sha256"] == load_manifest("pairs_csv").sha256
+    assert str(root) not in text
+
+
+def test_a_changed_photo_gives_other_figures_and_similarities(out: Path, root: Path) -> None:
+    face(root / "a" / "2.png", 200)
+    repetition = repeated(out, root)
+    assert not repetition.same
+    assert repetition.largest > 0.01
+    paths = {one.path for one in repetition.different}
+    assert {"at_default_threshold/fnmr/count", "scores.csv"} <= paths
+    face(root / "a" / "2.png", None)
+    assert {one.path: (one.then, one.now) for one in repeated(out, root).different}["failures_to_acquire"] == ("0", "1")
+
+
+def test_an_edited_figure_is_named_and_one_within_the_tolerance_is_not(out: Path, root: Path) -> None:
+    best = json.loads((out / "report.json").read_text(encoding="utf-8"))["accuracy_at_best_threshold"]["threshold"]
+
+    def threshold(value: object) -> None:
+        edit(out, lambda document: document["accuracy_at_best_threshold"].update(threshold=value))
+
+    threshold(best + 0.9 * TOLERANCE)
+    assert repeated(out, root).same
+    for other in (best + 1.1 * TOLERANCE, None, True, "0.5"):
+        threshold(other)
+        assert [one.path for one in repeated(out, root).different] == ["accuracy_at_best_threshold/threshold"]
+    threshold(best)
+    edit(out, lambda document: document["pairs"].update(mated=document["pairs"]["mated"] + 1))
+    assert [(one.path, one.then, one.now) for one in repeated(out, root).different] == [("pairs/mated", "3", "2")]
+    edit(out, lambda document: document["pairs"].update(mated=2, mated_failures=False))
+    assert [one.path for one in repeated(out, root).different] == ["pairs/mated_failures"]
+    edit(out, lambda document: document["pairs"].update(mated_failures=0))
+    edit(out, lambda document: document["pairs"].pop("mated"))
+    assert [(one.path, one.then) for one in repeated(out, root).different] == [("pairs/mated", "absent")]
+
+
+def test_an_edited_similarity_is_noticed(out: Path, root: Path) -> None:
+    path = out / "scores.csv"
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(lines[:-1]), encoding="utf-8")
+    assert [(one.then, one.now) for one in repeated(out, root).different] == [("3 pairs", "1 with another similarity")]
+    old = lines[1].split(",")[5]
+    path.write_text("".join(lines).replace(old, f"{float(old) - 0.25}", 1), encoding="utf-8")
+    repetition = repeated(out, root)
+    assert [(one.then, one.now) for one in repetition.different] == [("4 pairs", "1 with another similarity")]
+    assert repetition.largest == pytest.approx(0.25)
+    path.unlink()
+    assert (repeated(out, root).same, repeated(out, root).pairs) == (True, None)
+
+
+def test_other_versions_are_told_and_are_no_difference(out: Path, root: Path) -> None:
+    edit(out, lambda document: document["versions"].update(numpy="1.0"))
+    edit(out, lambda document: document["settings"].update(device="openvino"))
+    repetition = repeated(out, root)
+    assert repetition.same
+    assert [note.split(" now")[0].split(",")[0] for note in repetition.notes] == [
+        "device: openvino then",
+        "numpy: 1.0 then",
+    ]
+
+
+@pytest.mark.parametrize("name", ["embedder_sha256", "detector_sha256"])
+def test_another_model_is_refused(out: Path, root: Path, name: str) -> None:
+    edit(out, lambda document: document["settings"].update({name: "f" * 64}))
+    with pytest.raises(NotRepeatable, match="The report is of model null@1:000000000000"):
+        repeated(out, root)
+
+
+def test_other_lists_and_manifests_are_refused_before_a_model_is_opened(out: Path, root: Path) -> None:
+    text = (root / "pairs.csv").read_text(encoding="utf-8")
+    (root / "pairs.csv").write_text(text.replace("b/2.png,c/1.png", "b/1.png,c/1.png"), encoding="utf-8")
+    status, words = said(out, root)
+    assert (status, "REPORT_UNUSABLE: The list of pairs_csv is another" in words, "--root" in words) == (2, True, True)
+    edit(out, lambda document: document["dataset"].update(manifest_sha256="0" * 64))
+    status, words = said(out, root)
+    assert (status, "The manifest of pairs_csv is another" in words) == (2, True)
+    status, words = said(out, root / "nowhere")
+    assert (status, words.partition(":")[0]) == (2, "DATASET_MISSING")
+
+
+def test_labels_of_people_belong_to_what_is_repeated(tmp_path: Path, root: Path) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text("identity,side\na,left\nb,right\nc,left\n", encoding="utf-8")
+    out = written(verified(read_pairs("people_folder", root, labels)), tmp_path / "out")
+    assert isinstance(read_given(read_recorded(out), root, labels), PairsToCompare)
+    with pytest.raises(NotRepeatable, match="Say with --groups"):
+        read_given(read_recorded(out), root)
+    labels.write_text("identity,side\na,left\nb,left\nc,left\n", encoding="utf-8")
+    with pytest.raises(NotRepeatable, match="Say with --groups"):
+        read_given(read_recorded(out), root, labels)
+
+
+GUIDE = Path(__file__).parents[2] / "docs" / "evaluation.md"
+COMMANDS = re.findall(r"(?m)^ {4}fr evaluate (repeat .*)$", GUIDE.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_of_the_guide_asks_for_its_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(evaluate, command.split())
+    assert (result.exit_code, result.output.partition(":")[0]) == (2, "REPORT_UNUSABLE")
+
+
+def test_the_guide_has_commands() -> None:
+    assert len(COMMANDS) == 2
+
+
+def test_a_manifest_is_known_by_its_text() -> None:
+    text = (resources.files("fr_datasets") / "manifests" / "lfw.toml").read_text(encoding="utf-8")
+    assert re.fullmatch("[0-9a-f]{64}", parse_manifest(text).sha256)
+    assert parse_manifest(text).sha256 == load_manifest("lfw").sha256 != parse_manifest(text + "\n").sha256
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "is no JSON, or is cut off"),
+        ("[" * 100_000, "is no JSON, or is cut off"),
+        ('{"format": NaN}', "is no JSON, or is cut off"),
+        ("[]", "is no report of"),
+        ('{"format": 2, "kind": "speed"}', "is no report of"),
+        ('{"format": 3, "kind": "verification"}', "is of format 3, and this version reads 2. Use the version"),
+        ('{"format": 1, "kind": "verification"}', "is of format 1, and this version reads 2. Measure it anew"),
+        ('{"format": true, "kind": "verification"}', "is of format True"),
+        ('{"format": 2, "kind": "verification"}', "lacks `dataset`"),
+        ('{"format": 2, "kind": "verification", "dataset": [], "versions": {}}', "`dataset` is no object"),
+    ],
+)
+def test_what_is_no_report_is_one_sentence(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(text, encoding="utf-8")
+    status, told = said(path, tmp_path)
+    assert (status, words in told, told.count("\n")) == (2, True, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("seed", -1),
+        ("seed", 1.5),
+        ("flip", 1),
+        ("threshold", "high"),
+        ("threshold", 10**400),
+        ("images", {"max_bytes": 1, "max_pixels": 1, "formats": "JPEG"}),
+        ("images", {"max_bytes": 1, "max_pixels": 1}),
+        ("quality", 3),
+        ("gallery_sizes", [10**8]),
+        ("gallery_sizes", [3, 2]),
+        ("model", None),
+        ("colour", "red"),
+    ],
+)
+def test_a_setting_of_another_form_is_named(out: Path, root: Path, name: str, value: object) -> None:
+    edit(out, lambda document: document["settings"].update({name: value}))
+    status, words = said(out, root)
+    assert (status, words.count("\n")) == (2, 1)
+    assert name in words or "formats" in words
+
+
+def test_broken_scores_absent_reports_and_the_reports_own_folder_are_refused(out: Path, root: Path) -> None:
+    for text in ("photo_a,photo_b,similarity\na,b,high\n", "photo_a,similarity\na,0.5\n", '"a"b\n', "\x00\n"):
+        (out / "scores.csv").write_text(text, encoding="utf-8")
+        status, words = said(out, root)
+        assert (status, "scores.csv is broken" in words) == (2, True), text
+    (out / "scores.csv").unlink()
+    result = CliRunner().invoke(evaluate, ["repeat", str(out), "--root", str(root), "--out", str(out)])
+    assert (result.exit_code, "say another folder with --out" in result.output) == (2, True)
+    assert "cannot be read" in said(out / "nothing.json", root)[1]

@@ -1,0 +1,138 @@
+"""Reports that are kept: whole or not at all, the newest first, a damaged one told as what it is."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+import fr_evaluation.stored
+from fr_core.errors import CallEnded, StorageLow, StoreCorrupt, StoreFailed, UnknownReport
+from fr_core.runtime.ticket import Ticket, hold
+from fr_core.types import ModelId
+from fr_evaluation.stored import SUMMARY_NAME, KeptReport, Reports, Summary
+
+MODEL = ModelId("null", "1", "0" * 64)
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
+FILES = {"report.json": b"{}", "scores.csv": b"a\n"}
+
+
+@pytest.fixture
+def reports(tmp_path: Path) -> Reports:
+    return Reports(tmp_path / "data" / "reports")
+
+
+def kept(reports: Reports, later_s: float = 0.0, dataset: str = "lfw_funneled") -> KeptReport:
+    moment = NOW + timedelta(seconds=later_s)
+    return reports.keep(Summary("verification", dataset, MODEL, moment, "1.0", "All is well."), FILES)
+
+
+def test_a_report_is_read_as_it_was_kept_by_its_owner_alone(reports: Reports, tmp_path: Path) -> None:
+    report = kept(reports)
+    assert report.report_id.startswith("20260102-030405-678-verification-lfw-funneled-")
+    assert reports.read(report.report_id, "scores.csv") == (report, b"a\n")
+    folder = tmp_path / "data" / "reports"
+    modes = {path: path.stat().st_mode & 0o777 for path in (folder, *folder.rglob("*"))}
+    assert {mode for path, mode in modes.items() if path.is_dir()} == {0o700}
+    assert {mode for path, mode in modes.items() if path.is_file()} == {0o600}
+
+
+def test_lists_go_from_the_newest_to_the_oldest_and_leave_damaged_ones_out(reports: Reports, tmp_path: Path) -> None:
+    assert reports.page("", 10).reports == ()
+    first, second, third = (kept(reports, seconds) for seconds in (0.0, 0.5, 3600.0))
+    page = reports.page("", 2)
+    assert (page.reports, page.more) == ((third, second), True)
+    assert reports.page(second.report_id, 2).reports == (first,)
+    (tmp_path / "data" / "reports" / second.report_id / SUMMARY_NAME).write_text('{"format": 1}')
+    page = reports.page("", 2)
+    assert (page.reports, page.more, page.damaged) == ((third, first), False, 1)
+
+
+def lose(path: Path) -> None:
+    path.unlink()
+
+
+def change(path: Path) -> None:
+    path.write_bytes(b"[1]")
+
+
+@pytest.mark.parametrize("name", [SUMMARY_NAME, "report.json"])
+@pytest.mark.parametrize("damage", [lose, change])
+def test_damage_is_told(reports: Reports, tmp_path: Path, name: str, damage: Callable[[Path], None]) -> None:
+    report = kept(reports)
+    damage(tmp_path / "data" / "reports" / report.report_id / name)
+    with pytest.raises(StoreCorrupt):
+        reports.read(report.report_id, "report.json")
+
+
+@pytest.mark.parametrize(
+    "report_id", ["", "..", "../secret", "20260102-030405-678-verification-lfw-0123456", "/etc", "a\0b", "."]
+)
+def test_what_is_no_id_never_becomes_a_path(reports: Reports, tmp_path: Path, report_id: str) -> None:
+    kept(reports)
+    (tmp_path / "data" / "secret").mkdir()
+    with pytest.raises(UnknownReport, match="form"):
+        reports.read(report_id, "report.json")
+
+
+def test_a_report_or_a_file_that_is_not_there_is_unknown(reports: Reports) -> None:
+    report = kept(reports)
+    for report_id, name in (
+        (report.report_id, "report.html"),
+        (report.report_id, SUMMARY_NAME),
+        (report.report_id, "../secret"),
+        ("20260102-030405-678-verification-lfw-01234567", "report.json"),
+    ):
+        with pytest.raises(UnknownReport):
+            reports.read(report_id, name)
+
+
+@pytest.mark.parametrize(("number", "error"), [(errno.ENOSPC, StorageLow), (errno.EIO, StoreFailed)])
+def test_a_report_that_cannot_be_written_leaves_nothing(
+    reports: Reports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, error: type[Exception]
+) -> None:
+    def refuse(path: Path) -> None:
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(fr_evaluation.stored, "sync", refuse)
+    with pytest.raises(error):
+        kept(reports)
+    assert list((tmp_path / "data" / "reports").iterdir()) == []
+
+
+def test_a_report_of_a_call_that_has_ended_is_not_kept(reports: Reports, tmp_path: Path) -> None:
+    ticket = Ticket()
+    ticket.cancel()
+    hold(ticket)
+    try:
+        with pytest.raises(CallEnded):
+            kept(reports)
+    finally:
+        hold(Ticket())
+    assert list((tmp_path / "data" / "reports").iterdir()) == []
+
+
+def test_what_a_killed_writer_left_is_removed_and_what_a_living_one_writes_is_not(
+    reports: Reports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reports.remove_leftovers()  # of no folder at all
+    folder = tmp_path / "data" / "reports"
+    left = folder / ".new-0123456789abcdef"
+    left.mkdir(parents=True)
+    (left / "report.json").write_bytes(b"{")
+    synced = os.fsync
+    seen: list[list[str]] = []
+
+    def look(handle: int) -> None:
+        reports.remove_leftovers()
+        seen.append([path.name for path in folder.iterdir()])
+        synced(handle)
+
+    monkeypatch.setattr(os, "fsync", look)
+    report = kept(reports)
+    assert len(seen[0]) == 1  # that which is being written
+    assert [path.name for path in folder.iterdir()] == [report.report_id]
