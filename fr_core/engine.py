@@ -21,9 +21,10 @@ from fr_core.embed.flip import FlipFusion
 from fr_core.embed.onnx import OnnxEmbedder
 from fr_core.embed.plain import PlainEmbedder
 from fr_core.embed.protocol import RawEmbedder
-from fr_core.errors import ConfigInvalid
+from fr_core.errors import ConfigInvalid, PackInvalid
 from fr_core.imaging import ImageLimits
 from fr_core.packs.cache import ModelCache
+from fr_core.packs.calibrated import calibration_text
 from fr_core.packs.manifest import DetectorSpec, EmbedderSpec, Pack
 from fr_core.pipeline import Pipeline
 from fr_core.quality.assess import QualityLimits
@@ -34,7 +35,9 @@ from fr_core.runtime.onnx_graph import PixelInput
 from fr_core.runtime.open import open_sessions
 from fr_core.runtime.session import Session
 from fr_core.runtime.sizes import ACCELERATOR_SIZES, AUTO, allowed_sizes, parse_sizes
-from fr_core.types import F32, U8, AlignedFace, frozen_array
+from fr_core.scoring.calibration import Calibration
+from fr_core.scoring.calibration_json import from_json
+from fr_core.types import F32, U8, AlignedFace, ModelId, frozen_array
 
 SCALES = Scales()
 """At which scales photos are looked at."""
@@ -134,6 +137,7 @@ class Engine:
         lifeline: tells when a device is lost; then every call fails with `DeviceLost`.
         batchers: of the detector and of the embedder, in this order, which `close` closes; empty where the models run
             elsewhere.
+        calibration: what the similarities of the pipeline's model mean; None where the pack ships none.
     """
 
     pack: Pack
@@ -142,6 +146,7 @@ class Engine:
     detection: str
     lifeline: Lifeline
     batchers: tuple[Batcher[Any, Any], ...] = ()
+    calibration: Calibration | None = None
 
     def close(self) -> None:
         """Finish what waits, and end the threads that run the models."""
@@ -171,8 +176,10 @@ def open_engine(
         ModelNotInstalled, ModelCorrupt: as `ModelCache.read_verified`.
         ConfigInvalid: an option does not suit the models.
         DeviceUnavailable: the device is not there, lacks the precision, or cannot run the models.
+        PackInvalid: as `pack_calibration`.
     """
     options = options or EngineOptions()
+    calibration = pack_calibration(pack.model_id(flip=options.flip))
     lifeline = Lifeline()
     seeing, detector = open_detector(pack, cache, options, observer, lifeline)
     device = replace(as_one([session.device for session in seeing]), requested=options.device)
@@ -193,7 +200,7 @@ def open_engine(
         quality_limits,
         observer,
     )
-    return Engine(pack, pipeline, device, options.detection, lifeline, (detector, embedder))
+    return Engine(pack, pipeline, device, options.detection, lifeline, (detector, embedder), calibration)
 
 
 def open_detector(
@@ -285,6 +292,24 @@ def build_pipeline(
         pack.embedder.min_embedding_norm,
         observer,
     )
+
+
+def pack_calibration(model: ModelId) -> Calibration | None:
+    """Return the calibration that comes with the pack of a model, None where none does.
+
+    Raises:
+        PackInvalid: it cannot be read, or is of another model, such as an earlier version of the pack.
+    """
+    text = calibration_text(model)
+    if text is None:
+        return None
+    try:
+        calibration = from_json(text)
+    except ValueError as error:
+        raise PackInvalid(f"The calibration of the pack `{model.pack}` cannot be used: {error}") from error
+    if calibration.provenance.model_id != str(model):
+        raise PackInvalid(f"The calibration of the pack `{model.pack}` is not of {model}: remove it, and measure anew.")
+    return calibration
 
 
 def tile_shapes_of(pack: Pack) -> tuple[tuple[int, int], ...]:

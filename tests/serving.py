@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import grpc
 import numpy as np
 from google.rpc import error_details_pb2, status_pb2
 from PIL import Image
 
-from fr_api.v1 import gallery_pb2_grpc, recognition_pb2_grpc, server_pb2_grpc
+from fr_api.v1 import evaluation_pb2_grpc, gallery_pb2_grpc, recognition_pb2_grpc, server_pb2_grpc
 from fr_core.detect.null import NullDetector
 from fr_core.detect.protocol import Detector
 from fr_core.embed.batched import BatchedRawEmbedder
@@ -135,6 +136,10 @@ class Running:
         return gallery_pb2_grpc.GalleryServiceStub(self.channel)
 
     @property
+    def evaluation(self) -> evaluation_pb2_grpc.EvaluationServiceStub:
+        return evaluation_pb2_grpc.EvaluationServiceStub(self.channel)
+
+    @property
     def server(self) -> server_pb2_grpc.ServerServiceStub:
         return server_pb2_grpc.ServerServiceStub(self.channel)
 
@@ -172,7 +177,8 @@ def running(
             server = Running(app, loop, channel)
             yield server
     finally:
-        asyncio.run_coroutine_threadsafe(app.stop(), loop).result(30)
+        with patch("fr_server.app._LAST_REFUSALS_S", 0.0):  # nobody calls any more
+            asyncio.run_coroutine_threadsafe(app.stop(), loop).result(30)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(30)
         loop.close()

@@ -6,7 +6,8 @@ import asyncio
 import itertools
 import random
 import threading
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,8 @@ from grpc import aio
 
 from fr_api.v1 import (
     common_pb2,
+    evaluation_pb2,
+    evaluation_pb2_grpc,
     gallery_pb2,
     gallery_pb2_grpc,
     recognition_pb2,
@@ -37,7 +40,7 @@ from fr_client.channel import (
     channel_options,
     require_fits,
 )
-from fr_client.errors import from_rpc_error
+from fr_client.errors import from_rpc_error, without_report
 from fr_client.export import Exported, write_export
 from fr_client.requests import (
     KEEP,
@@ -48,7 +51,9 @@ from fr_client.requests import (
     Fusion,
     Keep,
     OneFace,
+    OnProgress,
     Photo,
+    ReportFile,
     SearchItem,
     SeveralFaces,
 )
@@ -89,9 +94,11 @@ class AsyncClient:
         self._recognition = recognition_pb2_grpc.RecognitionServiceStub(self._channel)
         self._gallery = gallery_pb2_grpc.GalleryServiceStub(self._channel)
         self._server = server_pb2_grpc.ServerServiceStub(self._channel)
+        self._evaluation = evaluation_pb2_grpc.EvaluationServiceStub(self._channel)
         # `aio_stream` says why streams have a channel of the synchronous API.
         self._recognition_streams = recognition_pb2_grpc.RecognitionServiceStub(self._streams)
         self._gallery_streams = gallery_pb2_grpc.GalleryServiceStub(self._streams)
+        self._evaluation_streams = evaluation_pb2_grpc.EvaluationServiceStub(self._streams)
 
     async def __aenter__(self) -> Self:
         return self
@@ -123,10 +130,16 @@ class AsyncClient:
         return await self._call(self._recognition.Embed, recognition_pb2.EmbedRequest(image=image))
 
     async def compare(
-        self, a: FaceSource, b: FaceSource, *, several_faces: OneFace = "error", threshold: float | None = None
+        self,
+        a: FaceSource,
+        b: FaceSource,
+        *,
+        several_faces: OneFace = "error",
+        threshold: float | None = None,
+        target_fmr: float | None = None,
     ) -> recognition_pb2.CompareResponse:
         """See `Client.compare`."""
-        request = await asyncio.to_thread(requests.compare, a, b, several_faces, threshold)
+        request = await asyncio.to_thread(requests.compare, a, b, several_faces, threshold, target_fmr)
         return await self._call(self._recognition.Compare, request)
 
     def embed_many(
@@ -188,6 +201,15 @@ class AsyncClient:
         request = gallery_pb2.DeleteGalleryRequest(gallery_id=gallery_id)
         return await self._call(self._gallery.DeleteGallery, request)
 
+    async def set_calibration(self, gallery_id: str, json_text: str | None) -> gallery_pb2.SetCalibrationResponse:
+        """See `Client.set_calibration`."""
+        return await self._call(self._gallery.SetCalibration, requests.set_calibration(gallery_id, json_text))
+
+    async def calibration(self, gallery_id: str) -> gallery_pb2.GetCalibrationResponse:
+        """See `Client.calibration`."""
+        request = gallery_pb2.GetCalibrationRequest(gallery_id=gallery_id)
+        return await self._call(self._gallery.GetCalibration, request)
+
     # --- enrolment and search -------------------------------------------------------------------------------
 
     async def enrol(
@@ -245,10 +267,21 @@ class AsyncClient:
         fusion: Fusion = "max",
         metadata: Mapping[str, str] | None = None,
         subject_ids: Sequence[str] | None = None,
+        target_fmr: float | None = None,
+        target_fpir: float | None = None,
     ) -> gallery_pb2.SearchResponse:
         """See `Client.search`."""
         item = SearchItem(
-            probe, "", top_k, threshold, only_above_threshold, several_faces, fusion, metadata or {}, subject_ids
+            probe,
+            top_k=top_k,
+            threshold=threshold,
+            only_above_threshold=only_above_threshold,
+            several_faces=several_faces,
+            fusion=fusion,
+            metadata=metadata or {},
+            subject_ids=subject_ids,
+            target_fmr=target_fmr,
+            target_fpir=target_fpir,
         )
         return await self._call(self._gallery.Search, await asyncio.to_thread(requests.search, gallery_id, item))
 
@@ -271,14 +304,14 @@ class AsyncClient:
     ) -> AsyncIterator[gallery_pb2.FindDuplicatesResponse]:
         """See `Client.find_duplicates`."""
         request = gallery_pb2.FindDuplicatesRequest(gallery_id=gallery_id, threshold=threshold)
-        return self._answers(lambda: self._gallery_streams.FindDuplicates(request))
+        return self._answers(lambda: self._gallery_streams.FindDuplicates(request), self._timeout_s)
 
     def cluster_gallery(
         self, gallery_id: str, *, threshold: float | None = None
     ) -> AsyncIterator[gallery_pb2.ClusterGalleryResponse]:
         """See `Client.cluster_gallery`."""
         request = gallery_pb2.ClusterGalleryRequest(gallery_id=gallery_id, threshold=threshold)
-        return self._answers(lambda: self._gallery_streams.ClusterGallery(request))
+        return self._answers(lambda: self._gallery_streams.ClusterGallery(request), self._timeout_s)
 
     # --- subjects and templates -----------------------------------------------------------------------------
 
@@ -353,12 +386,62 @@ class AsyncClient:
         request = gallery_pb2.DeleteTemplateRequest(gallery_id=gallery_id, template_id=template_id)
         return await self._call(self._gallery.DeleteTemplate, request)
 
+    # --- evaluation -----------------------------------------------------------------------------------------
+
+    async def datasets(self) -> Sequence[evaluation_pb2.Dataset]:
+        """See `Client.datasets`."""
+        return (await self._call(self._evaluation.ListDatasets, evaluation_pb2.ListDatasetsRequest())).datasets
+
+    async def run_verification(
+        self, dataset: str, *, seed: int | None = None, on_progress: OnProgress | None = None
+    ) -> evaluation_pb2.ReportSummary:
+        """See `Client.run_verification`; a task that is cancelled ends the evaluation."""
+        request = evaluation_pb2.RunVerificationRequest(dataset=dataset, seed=seed)
+        return await self._measured(lambda: self._evaluation_streams.RunVerification(request), on_progress)
+
+    async def run_identification(
+        self,
+        dataset: str,
+        *,
+        seed: int | None = None,
+        gallery_sizes: Sequence[int] = (),
+        on_progress: OnProgress | None = None,
+    ) -> evaluation_pb2.ReportSummary:
+        """See `Client.run_identification`; a task that is cancelled ends the evaluation."""
+        request = evaluation_pb2.RunIdentificationRequest(dataset=dataset, seed=seed, gallery_sizes=gallery_sizes)
+        return await self._measured(lambda: self._evaluation_streams.RunIdentification(request), on_progress)
+
+    async def reports(self, *, page_size: int | None = None) -> AsyncIterator[evaluation_pb2.ReportSummary]:
+        """See `Client.reports`."""
+        token = ""
+        while True:
+            request = evaluation_pb2.ListReportsRequest(page_size=page_size, page_token=token)
+            page = await self._call(self._evaluation.ListReports, request)
+            for one in page.reports:
+                yield one
+            token = page.next_page_token
+            if not token:
+                return
+
+    async def report(self, report_id: str, file: ReportFile = "json") -> evaluation_pb2.GetReportResponse:
+        """See `Client.report`."""
+        return await self._call(self._evaluation.GetReport, requests.get_report(report_id, file))
+
     # --- how calls are made ---------------------------------------------------------------------------------
 
-    async def _answers(self, start: Callable[[], Any]) -> AsyncIterator[Any]:
+    async def _measured(self, start: Callable[[], Any], on_progress: OnProgress | None) -> evaluation_pb2.ReportSummary:
+        """Wait for the report; the evaluation ends with the wait."""
+        async with aclosing(self._answers(start, None)) as answers:
+            async for answer in answers:
+                report = unpack.finished(answer, on_progress)
+                if report is not None:
+                    return report
+        raise without_report(self.target)
+
+    async def _answers(self, start: Callable[[], Any], timeout_s: float | None) -> AsyncGenerator[Any]:
         """Yield the answers to one request; the call ends with the iteration."""
         # Not in a thread: a task that is cancelled meanwhile would leave a call that nobody ends.
-        answers: Answers[Any] = Answers(start, self.target, self._timeout_s, self._retry)
+        answers: Answers[Any] = Answers(start, self.target, timeout_s, self._retry)
         try:
             while some := await asyncio.to_thread(answers.take):
                 for one in some:

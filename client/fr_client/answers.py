@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import random
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
@@ -99,7 +99,7 @@ class Answers(Generic[ResponseT]):
 
 def each(
     start: Callable[[], Iterable[ResponseT]], target: str, timeout_s: float | None, retry: RetryPolicy
-) -> Iterator[ResponseT]:
+) -> Generator[ResponseT]:
     """Yield the answers one by one; the call begins and ends with the iteration. Arguments: those of `Answers`."""
     answers: Answers[ResponseT] = Answers(start, target, timeout_s, retry)
     try:

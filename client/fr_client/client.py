@@ -6,6 +6,7 @@ import itertools
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,8 @@ from google.protobuf.message import Message
 
 from fr_api.v1 import (
     common_pb2,
+    evaluation_pb2,
+    evaluation_pb2_grpc,
     gallery_pb2,
     gallery_pb2_grpc,
     recognition_pb2,
@@ -35,7 +38,7 @@ from fr_client.channel import (
     channel_options,
     require_fits,
 )
-from fr_client.errors import from_rpc_error
+from fr_client.errors import from_rpc_error, without_report
 from fr_client.export import Exported, write_export
 from fr_client.requests import (
     KEEP,
@@ -46,7 +49,9 @@ from fr_client.requests import (
     Fusion,
     Keep,
     OneFace,
+    OnProgress,
     Photo,
+    ReportFile,
     SearchItem,
     SeveralFaces,
 )
@@ -67,7 +72,7 @@ class Client:
         timeout_s: seconds that a call may take, its repetitions included; of a stream, the longest wait for the next
             answer. None for no limit.
         credentials: of a TLS channel, such as `grpc.ssl_channel_credentials()`; None for one without encryption.
-        max_message_bytes: the largest request or response in bytes.
+        max_message_bytes: the largest request in bytes.
         retry: when a call that the server refused to begin is made again.
 
     Every method raises `FrApiError` when the call is refused or fails, and `OSError` when the file of a photo cannot be
@@ -95,6 +100,7 @@ class Client:
         self._recognition = recognition_pb2_grpc.RecognitionServiceStub(self._channel)
         self._gallery = gallery_pb2_grpc.GalleryServiceStub(self._channel)
         self._server = server_pb2_grpc.ServerServiceStub(self._channel)
+        self._evaluation = evaluation_pb2_grpc.EvaluationServiceStub(self._channel)
 
     def __enter__(self) -> Self:
         return self
@@ -123,7 +129,13 @@ class Client:
         return self._call(self._recognition.Embed, recognition_pb2.EmbedRequest(image=requests.image(photo)))
 
     def compare(
-        self, a: FaceSource, b: FaceSource, *, several_faces: OneFace = "error", threshold: float | None = None
+        self,
+        a: FaceSource,
+        b: FaceSource,
+        *,
+        several_faces: OneFace = "error",
+        threshold: float | None = None,
+        target_fmr: float | None = None,
     ) -> recognition_pb2.CompareResponse:
         """Compare two faces.
 
@@ -132,8 +144,9 @@ class Client:
             b: the second face.
             several_faces: what to do with a photo of several faces.
             threshold: similarity at or above which the answer says so, from -1 to 1; None for the model's default.
+            target_fmr: in place of a threshold, the false match rate to hold, above 0 and at most 1.
         """
-        return self._call(self._recognition.Compare, requests.compare(a, b, several_faces, threshold))
+        return self._call(self._recognition.Compare, requests.compare(a, b, several_faces, threshold, target_fmr))
 
     def embed_many(
         self, photos: Iterable[EmbedItem], *, max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
@@ -204,6 +217,20 @@ class Client:
     def delete_gallery(self, gallery_id: str) -> gallery_pb2.DeleteGalleryResponse:
         """Delete a gallery with its subjects and templates."""
         return self._call(self._gallery.DeleteGallery, gallery_pb2.DeleteGalleryRequest(gallery_id=gallery_id))
+
+    def set_calibration(self, gallery_id: str, json_text: str | None) -> gallery_pb2.SetCalibrationResponse:
+        """Set what similarities in a gallery mean: searches answer with its error rates from now on.
+
+        Args:
+            gallery_id: the gallery.
+            json_text: the calibration.json of a verification with the gallery's model; None to go back to the
+                calibration of the model pack.
+        """
+        return self._call(self._gallery.SetCalibration, requests.set_calibration(gallery_id, json_text))
+
+    def calibration(self, gallery_id: str) -> gallery_pb2.GetCalibrationResponse:
+        """Read the calibration that searches of a gallery answer with: its own, else that of the model pack, if any."""
+        return self._call(self._gallery.GetCalibration, gallery_pb2.GetCalibrationRequest(gallery_id=gallery_id))
 
     # --- enrolment ------------------------------------------------------------------------------------------
 
@@ -288,6 +315,8 @@ class Client:
         fusion: Fusion = "max",
         metadata: Mapping[str, str] | None = None,
         subject_ids: Sequence[str] | None = None,
+        target_fmr: float | None = None,
+        target_fpir: float | None = None,
     ) -> gallery_pb2.SearchResponse:
         """Search a gallery for the subjects most similar to a face: leads for a human examiner, never an identity.
 
@@ -301,9 +330,20 @@ class Client:
             fusion: how the similarities of a subject's templates become one.
             metadata: search only subjects whose metadata hold these pairs.
             subject_ids: search only these subjects; None for all.
+            target_fmr: in place of a threshold, the false match rate to hold, above 0 and at most 1.
+            target_fpir: likewise the false positive identification rate, between 0 and 1, at the size of the gallery.
         """
         item = SearchItem(
-            probe, "", top_k, threshold, only_above_threshold, several_faces, fusion, metadata or {}, subject_ids
+            probe,
+            top_k=top_k,
+            threshold=threshold,
+            only_above_threshold=only_above_threshold,
+            several_faces=several_faces,
+            fusion=fusion,
+            metadata=metadata or {},
+            subject_ids=subject_ids,
+            target_fmr=target_fmr,
+            target_fpir=target_fpir,
         )
         return self._call(self._gallery.Search, requests.search(gallery_id, item))
 
@@ -419,10 +459,90 @@ class Client:
         request = gallery_pb2.DeleteTemplateRequest(gallery_id=gallery_id, template_id=template_id)
         return self._call(self._gallery.DeleteTemplate, request)
 
+    # --- evaluation -----------------------------------------------------------------------------------------
+
+    def datasets(self) -> Sequence[evaluation_pb2.Dataset]:
+        """Return the data sets that something can be measured on, and which of them lie on the server."""
+        return self._call(self._evaluation.ListDatasets, evaluation_pb2.ListDatasetsRequest()).datasets
+
+    def run_verification(
+        self, dataset: str, *, seed: int | None = None, on_progress: OnProgress | None = None
+    ) -> evaluation_pb2.ReportSummary:
+        """Compare the pairs of a data set on the server; return what was found and the id of the report.
+
+        It may take minutes or hours: `timeout_s` does not end it. What ends the wait, such as Ctrl-C, ends the
+        evaluation too, and leaves no report.
+
+        Args:
+            dataset: its name, as `datasets` has it.
+            seed: of the draws behind the intervals by people; None for the server's.
+            on_progress: is told how many photos are done, and how many there are.
+        """
+        request = evaluation_pb2.RunVerificationRequest(dataset=dataset, seed=seed)
+        return self._measured(lambda: self._evaluation.RunVerification(request), on_progress)
+
+    def run_identification(
+        self,
+        dataset: str,
+        *,
+        seed: int | None = None,
+        gallery_sizes: Sequence[int] = (),
+        on_progress: OnProgress | None = None,
+    ) -> evaluation_pb2.ReportSummary:
+        """Enrol half of a data set's people, search for all others, and return what was found; no gallery is touched.
+
+        Args:
+            dataset: its name, as `datasets` has it.
+            seed: of who is enrolled and of the strangers; None for the server's.
+            gallery_sizes: sizes of galleries to fill up with drawn strangers.
+            on_progress: is told how many photos are done, and how many there are.
+
+        See `run_verification` for how long it may take, and how it ends.
+        """
+        request = evaluation_pb2.RunIdentificationRequest(dataset=dataset, seed=seed, gallery_sizes=gallery_sizes)
+        return self._measured(lambda: self._evaluation.RunIdentification(request), on_progress)
+
+    def reports(self, *, page_size: int | None = None) -> Iterator[evaluation_pb2.ReportSummary]:
+        """Yield every report that the server keeps, the newest first, page by page; None for its size of a page."""
+        token = ""
+        while True:
+            request = evaluation_pb2.ListReportsRequest(page_size=page_size, page_token=token)
+            page = self._call(self._evaluation.ListReports, request)
+            yield from page.reports
+            token = page.next_page_token
+            if not token:
+                return
+
+    def report(self, report_id: str, file: ReportFile = "json") -> evaluation_pb2.GetReportResponse:
+        """Read a file of a report; raises `FrApiError` (UNKNOWN_REPORT) where there is none.
+
+        Args:
+            report_id: the report.
+            file: "json" has every figure, "html" is a page for people; a verification has the "scores" of its pairs and
+                a "calibration" for `set_calibration` too.
+        """
+        return self._call(self._evaluation.GetReport, requests.get_report(report_id, file))
+
     # --- how calls are made ---------------------------------------------------------------------------------
 
     def _answers(self, start: Callable[[], Iterable[ResponseT]]) -> Iterator[ResponseT]:
         return each(start, self.target, self._timeout_s, self._retry)
+
+    def _measured(
+        self,
+        start: Callable[
+            [], Iterable[evaluation_pb2.RunVerificationResponse | evaluation_pb2.RunIdentificationResponse]
+        ],
+        on_progress: OnProgress | None,
+    ) -> evaluation_pb2.ReportSummary:
+        """Wait for the report; the evaluation ends with the wait."""
+        # Without a limit: after its photos, an evaluation computes for as long as it takes.
+        with closing(each(start, self.target, None, self._retry)) as answers:
+            for answer in answers:
+                report = unpack.finished(answer, on_progress)
+                if report is not None:
+                    return report
+        raise without_report(self.target)
 
     def _stream(self, max_in_flight: int, advice: Advice) -> StreamSettings:
         return StreamSettings(self.target, max_in_flight, self._timeout_s, self._max_message_bytes, self._retry, advice)

@@ -113,6 +113,12 @@ def parse(wire: Wire, target: str, timeout_s: float | None) -> FrApiError:
     return FrApiError(wire.code, reason, message, retry_after_s=retry_after_s, request_id=request_id)
 
 
+def without_report(target: str) -> FrApiError:
+    """Return the error for an evaluation that the server ended without a report."""
+    message = f"{target} ended the evaluation without a report. Call again."
+    return FrApiError(grpc.StatusCode.UNAVAILABLE, CONNECTION_LOST, message)
+
+
 def _found_on_the_way(wire: Wire, target: str, timeout_s: float | None) -> tuple[str, str]:
     """Return the reason and the sentence for a status that holds no reason of the server."""
     details = wire.details.strip()

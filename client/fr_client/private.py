@@ -1,8 +1,10 @@
-"""Files about persons that a command writes: for their owner alone."""
+"""Files and folders about persons that a command writes: for their owner alone."""
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -53,3 +55,31 @@ def private_file(target: Path, *, replace: bool) -> Iterator[BinaryIO]:
             os.link(temporary, target)  # unlike a renaming, it fails where the name is taken
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def private_folder(target: Path) -> Iterator[Path]:
+    """Make a folder of mode 0700 that is whole or not there: it gets its name when the block ends well.
+
+    Until then it lies beside it as `.fr-*.part`; a process that is killed leaves that one.
+
+    Args:
+        target: its name.
+
+    Raises:
+        FileExistsError: there is something of that name; nothing was written.
+        OSError: it cannot be made.
+    """
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+    temporary = Path(tempfile.mkdtemp(".part", ".fr-", target.parent))  # of mode 0700
+    try:
+        yield temporary
+        try:
+            temporary.rename(target)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.ENOTDIR):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Final, Literal
 
-from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
+from fr_api.v1 import common_pb2, evaluation_pb2, gallery_pb2, recognition_pb2
 
 # An encoded photo: its bytes, or the path of its file.
 Photo = bytes | Path
@@ -20,6 +20,10 @@ OneFace = Literal["error", "largest"]
 SeveralFaces = Literal["error", "largest", "all"]
 # How the similarities of a subject's templates become the one by which it is ranked.
 Fusion = Literal["max", "mean-top-2", "mean-template"]
+# A file of a report: its figures, its page, the similarity of every pair, its calibration.
+ReportFile = Literal["json", "html", "scores", "calibration"]
+# Is told how many photos are done, and how many there are.
+OnProgress = Callable[[int, int], None]
 
 _POLICIES: dict[str, common_pb2.SeveralFacesPolicy.ValueType] = {
     "error": common_pb2.SEVERAL_FACES_POLICY_ERROR,
@@ -32,6 +36,14 @@ _FUSIONS: dict[str, gallery_pb2.ScoreFusion.ValueType] = {
     "max": gallery_pb2.SCORE_FUSION_MAX,
     "mean-top-2": gallery_pb2.SCORE_FUSION_MEAN_TOP_2,
     "mean-template": gallery_pb2.SCORE_FUSION_MEAN_TEMPLATE,
+}
+
+
+_REPORT_FILES: dict[str, evaluation_pb2.ReportFile.ValueType] = {
+    "json": evaluation_pb2.REPORT_FILE_JSON,
+    "html": evaluation_pb2.REPORT_FILE_HTML,
+    "scores": evaluation_pb2.REPORT_FILE_SCORES_CSV,
+    "calibration": evaluation_pb2.REPORT_FILE_CALIBRATION,
 }
 
 
@@ -107,6 +119,8 @@ class SearchItem:
     fusion: Fusion = "max"
     metadata: Mapping[str, str] = field(default_factory=dict)
     subject_ids: Sequence[str] | None = None
+    target_fmr: float | None = None
+    target_fpir: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +153,14 @@ def policy(name: SeveralFaces) -> common_pb2.SeveralFacesPolicy.ValueType:
 
 
 def compare(
-    a: FaceSource, b: FaceSource, several_faces: OneFace, threshold: float | None
+    a: FaceSource, b: FaceSource, several_faces: OneFace, threshold: float | None, target_fmr: float | None
 ) -> recognition_pb2.CompareRequest:
-    """Return the request of a comparison."""
-    return recognition_pb2.CompareRequest(
-        a=probe(a), b=probe(b), several_faces=policy(several_faces), threshold=threshold
-    )
+    """Return the request of a comparison; raises `ValueError` where both a threshold and a rate are given."""
+    request = recognition_pb2.CompareRequest(several_faces=policy(several_faces))
+    _set_criterion(request, threshold=threshold, target_fmr=target_fmr)
+    request.a.CopyFrom(probe(a))
+    request.b.CopyFrom(probe(b))
+    return request
 
 
 def enrol(gallery_id: str, item: EnrolItem) -> gallery_pb2.EnrolRequest:
@@ -193,7 +209,10 @@ def stream_search(gallery_id: str, item: SearchItem) -> gallery_pb2.StreamSearch
 
 
 def search(gallery_id: str, item: SearchItem) -> gallery_pb2.SearchRequest:
-    """Return the request of a search; raises `ValueError` for an empty list of subjects or an unknown fusion."""
+    """Return the request of a search.
+
+    Raises `ValueError` for an empty list of subjects, an unknown fusion, or more than one of a threshold and two rates.
+    """
     if item.fusion not in _FUSIONS:
         raise ValueError(f"fusion is {item.fusion!r}; it can be {', '.join(map(repr, _FUSIONS))}.")
     if item.subject_ids is not None and not item.subject_ids:
@@ -201,16 +220,17 @@ def search(gallery_id: str, item: SearchItem) -> gallery_pb2.SearchRequest:
     among = None
     if item.metadata or item.subject_ids:
         among = gallery_pb2.SubjectFilter(metadata=dict(item.metadata), subject_ids=item.subject_ids or ())
-    return gallery_pb2.SearchRequest(
+    request = gallery_pb2.SearchRequest(
         gallery_id=gallery_id,
-        probe=probe(item.probe),
         top_k=item.top_k,
-        threshold=item.threshold,
         only_above_threshold=item.only_above_threshold,
         several_faces=policy(item.several_faces),
         filter=among,
         fusion=_FUSIONS[item.fusion],
     )
+    _set_criterion(request, threshold=item.threshold, target_fmr=item.target_fmr, target_fpir=item.target_fpir)
+    request.probe.CopyFrom(probe(item.probe))
+    return request
 
 
 def create_gallery(
@@ -254,6 +274,31 @@ def update_subject(
         request.metadata.update(metadata)
         request.update_mask.paths.append("metadata")
     return request
+
+
+def set_calibration(gallery_id: str, json_text: str | None) -> gallery_pb2.SetCalibrationRequest:
+    """Return the request that sets a calibration, or with None takes it away; raises `ValueError` for an empty text."""
+    if json_text is not None and not json_text.strip():
+        raise ValueError("The calibration is empty; None takes the gallery's calibration away.")
+    return gallery_pb2.SetCalibrationRequest(gallery_id=gallery_id, calibration_json=json_text or "")
+
+
+def get_report(report_id: str, file: ReportFile) -> evaluation_pb2.GetReportRequest:
+    """Return the request of a file of a report; raises `ValueError` for any other word."""
+    if file not in _REPORT_FILES:
+        raise ValueError(f"file is {file!r}; it can be {', '.join(map(repr, _REPORT_FILES))}.")
+    return evaluation_pb2.GetReportRequest(report_id=report_id, file=_REPORT_FILES[file])
+
+
+def _set_criterion(
+    request: recognition_pb2.CompareRequest | gallery_pb2.SearchRequest, **criteria: float | None
+) -> None:
+    """Set the one criterion that is given, if any; raises `ValueError` for more than one."""
+    given = {name: value for name, value in criteria.items() if value is not None}
+    if len(given) > 1:
+        raise ValueError(f"{' and '.join(given)} contradict each other; give one of them.")
+    for name, value in given.items():
+        setattr(request, name, value)
 
 
 def _set_lifetime(

@@ -7,7 +7,8 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
+from fr_api.v1 import common_pb2, evaluation_pb2, gallery_pb2, recognition_pb2
+from fr_client.requests import OnProgress
 
 
 def message_keys(message: Message) -> dict[str, Any]:
@@ -39,3 +40,15 @@ def found(response: gallery_pb2.StreamSearchResponse) -> gallery_pb2.SearchRespo
 def embedded(response: recognition_pb2.StreamEmbedResponse) -> recognition_pb2.EmbedResponse | common_pb2.Refusal:
     """Return what StreamEmbed says of an item."""
     return response.refusal if response.WhichOneof("result") == "refusal" else response.embedded
+
+
+def finished(
+    response: evaluation_pb2.RunVerificationResponse | evaluation_pb2.RunIdentificationResponse,
+    on_progress: OnProgress | None,
+) -> evaluation_pb2.ReportSummary | None:
+    """Return the report that an evaluation ended with, or tell how far it has come and return None."""
+    if response.WhichOneof("event") == "report":
+        return response.report
+    if on_progress is not None:
+        on_progress(response.progress.photos, response.progress.total)
+    return None

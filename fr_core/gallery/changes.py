@@ -11,6 +11,7 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 
 from fr_core.errors import (
+    CalibrationInvalid,
     DuplicateImage,
     FrError,
     GalleryExists,
@@ -28,6 +29,7 @@ from fr_core.gallery.values import (
     Enrolled,
     Enrolment,
     Erased,
+    GalleryCalibration,
     GalleryInfo,
     GalleryUpdate,
     Purged,
@@ -128,6 +130,26 @@ class UpdateGallery:
         if expires != row.info.expires:  # so that a call that is made again is answered as it was at first
             checks.require_end(expires, self.now)
         info = transaction.update_gallery(row.gallery_no, self.update)
+        return Done(info, (Effect(row, info.version),))
+
+
+@dataclass(frozen=True, slots=True)
+class SetCalibration:
+    """Give a gallery a calibration of its model, or take it away; also one that has expired."""
+
+    gallery_id: str
+    calibration: GalleryCalibration | None
+
+    def run(self, transaction: Transaction) -> Done[GalleryInfo]:
+        """Raises `UnknownGallery`, `CalibrationInvalid`, `StorageLow`."""
+        row = known_gallery(transaction, self.gallery_id)
+        text: str | None = None
+        if self.calibration is not None:
+            text, model = self.calibration.text, str(row.info.model)
+            if self.calibration.model_id != model:
+                raise CalibrationInvalid("The calibration is of another model than the gallery.", expected=model)
+            transaction.require_room(_ROWS_BYTES + len(text.encode()))
+        info = transaction.set_calibration(row.gallery_no, text)
         return Done(info, (Effect(row, info.version),))
 
 

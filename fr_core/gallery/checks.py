@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from fr_core.errors import (
+    CalibrationInvalid,
     EmbeddingNotFinite,
     EmbeddingNotUnit,
     EmbeddingWrongSize,
@@ -19,6 +20,7 @@ from fr_core.errors import (
     InvalidTopK,
 )
 from fr_core.gallery.values import (
+    MAX_CALIBRATION_BYTES,
     MAX_DISPLAY_NAME,
     MAX_EMBEDDING_SIZE,
     MAX_ID_LENGTH,
@@ -65,6 +67,15 @@ def require_subject_id(subject_id: str) -> None:
     """Raise `InvalidIdentifier` unless `is_subject_id`."""
     if not is_subject_id(subject_id):
         raise InvalidIdentifier("The subject id is empty, too long, or holds other characters.", field="subject_id")
+
+
+def require_calibration_size(text: str) -> None:
+    """Raise `CalibrationInvalid` where the text of a calibration is too long."""
+    size = len(text.encode())
+    if size > MAX_CALIBRATION_BYTES:
+        raise CalibrationInvalid(
+            f"The calibration has {size} bytes; {MAX_CALIBRATION_BYTES} are allowed.", limit=str(MAX_CALIBRATION_BYTES)
+        )
 
 
 def require_display_name(display_name: str) -> None:

@@ -22,6 +22,7 @@ from fr_core.gallery.changes import (
     EnrolMany,
     EraseSubject,
     PurgeExpired,
+    SetCalibration,
     UpdateGallery,
     UpdateSubject,
     require_sound,
@@ -46,6 +47,7 @@ from fr_core.gallery.values import (
     Enrolment,
     Erased,
     Found,
+    GalleryCalibration,
     GalleryInfo,
     GalleryUpdate,
     KeptTemplate,
@@ -246,6 +248,28 @@ class Galleries:
         """
         checks.require_gallery_update(update)
         return self._writer.run(UpdateGallery(gallery_id, update, self._now()))
+
+    def set_calibration(self, gallery_id: str, calibration: GalleryCalibration | None) -> GalleryInfo:
+        """Say what similarities in a gallery mean, in one step of its version; no template changes.
+
+        Args:
+            gallery_id: of the gallery, also of one that has expired.
+            calibration: in the place of the one that it has; None = it has none of its own from now on. That its text
+                can be read is for the caller to check.
+
+        Raises:
+            UnknownGallery: there is no gallery of that id.
+            CalibrationInvalid: it is of another model than the gallery, or too long.
+            StorageLow: the disk is nearly full.
+        """
+        if calibration is not None:
+            checks.require_calibration_size(calibration.text)
+        return self._writer.run(SetCalibration(gallery_id, calibration))
+
+    def calibration(self, gallery_id: str) -> str | None:
+        """Read the calibration of a gallery as it was set, None where it has none; raises `UnknownGallery`."""
+        with self._store.snapshot() as snapshot:
+            return snapshot.calibration(known_gallery(snapshot, gallery_id).gallery_no)
 
     def delete(self, gallery_id: str) -> Deleted:
         """Delete a gallery with everything in it; raises `UnknownGallery`."""

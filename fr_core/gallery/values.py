@@ -27,6 +27,9 @@ MAX_METADATA_TOTAL = 4096
 # Embedders of today give 128 to 1,024 values; the bound keeps a damaged number from allocating the machine's memory.
 MAX_EMBEDDING_SIZE = 4096
 
+# Some 10 times that of ten million comparisons.
+MAX_CALIBRATION_BYTES = 2**20
+
 MAX_RETENTION = timedelta(days=36_525)
 
 NO_METADATA: Mapping[str, str] = MappingProxyType({})
@@ -48,6 +51,7 @@ class GalleryInfo:
         expires: when it refuses enrolments and searches from, UTC; None = never.
         retention: how long a template is kept from its creation; None = until it is deleted.
         keeps_photos: whether the photos of enrolled faces are kept, encrypted as the templates are.
+        calibration_sha256: of its calibration, 64 hexadecimal digits; None where it has none of its own.
     """
 
     gallery_id: str
@@ -61,6 +65,7 @@ class GalleryInfo:
     expires: datetime | None = None
     retention: timedelta | None = None
     keeps_photos: bool = False
+    calibration_sha256: str | None = None
 
 
 class Keep(Enum):
@@ -102,6 +107,19 @@ class GalleryUpdate:
             expires=expires and expires.astimezone(UTC),
             retention=updated(self.retention, info.retention),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryCalibration:
+    """What similarities mean in a gallery, as whoever measured it wrote it down.
+
+    Attributes:
+        model_id: `str` of the model whose similarities these are.
+        text: a calibration of `fr_core.scoring.calibration_json`, at most `MAX_CALIBRATION_BYTES` in UTF-8.
+    """
+
+    model_id: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

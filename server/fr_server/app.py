@@ -14,14 +14,27 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from fr_api.v1 import gallery_pb2, gallery_pb2_grpc, recognition_pb2, recognition_pb2_grpc, server_pb2, server_pb2_grpc
+from fr_api.v1 import (
+    evaluation_pb2,
+    evaluation_pb2_grpc,
+    gallery_pb2,
+    gallery_pb2_grpc,
+    recognition_pb2,
+    recognition_pb2_grpc,
+    server_pb2,
+    server_pb2_grpc,
+)
 from fr_core.engine import Engine, photos_at_once
 from fr_core.errors import AddressUnavailable, InternalError, NotReady, ShuttingDown
+from fr_evaluation.stored import Reports
 from fr_server.address import address_of
 from fr_server.config import Config
 from fr_server.convert.server import server_info
+from fr_server.folders import reports_folder
 from fr_server.interceptors.admission import Admission
 from fr_server.interceptors.boundary import Boundary
+from fr_server.services.decisions import Decisions
+from fr_server.services.evaluation import EvaluationService
 from fr_server.services.gallery import GalleryService
 from fr_server.services.gallery_calls import GalleryCalls
 from fr_server.services.probes import Probes
@@ -36,6 +49,7 @@ log = logging.getLogger("fr_server")
 SERVICES = (
     recognition_pb2.DESCRIPTOR.services_by_name["RecognitionService"].full_name,
     gallery_pb2.DESCRIPTOR.services_by_name["GalleryService"].full_name,
+    evaluation_pb2.DESCRIPTOR.services_by_name["EvaluationService"].full_name,
     server_pb2.DESCRIPTOR.services_by_name["ServerService"].full_name,
 )
 
@@ -230,13 +244,19 @@ class App:
         self.telemetry.serving(status == health_pb2.HealthCheckResponse.SERVING)
 
     def _add_services(self, server: grpc.aio.Server, work: Work) -> None:
-        window, threshold = self.config.server.stream_window, self.engine.pack.thresholds.similarity
-        probes = Probes(self.engine.pipeline, work)
+        window, pipeline = self.config.server.stream_window, self.engine.pipeline
+        probes = Probes(pipeline, work)
+        threshold = self.engine.pack.thresholds.similarity
+        decisions = Decisions(pipeline.model, threshold, self.engine.calibration)
         recognition_pb2_grpc.add_RecognitionServiceServicer_to_server(
-            RecognitionService(probes, work, threshold, window), server
+            RecognitionService(probes, work, decisions, window), server
         )
         gallery_pb2_grpc.add_GalleryServiceServicer_to_server(
-            GalleryService(self.galleries, probes, work, self.config.quality, threshold, window), server
+            GalleryService(self.galleries, probes, work, self.config.quality, decisions, window), server
+        )
+        reports = Reports(reports_folder(self.config))
+        evaluation_pb2_grpc.add_EvaluationServiceServicer_to_server(
+            EvaluationService(self.engine, self.config.model.flip, self._part.workers, reports, work), server
         )
         server_pb2_grpc.add_ServerServiceServicer_to_server(
             ServerService(server_info(self.config, self.engine)), server

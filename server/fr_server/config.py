@@ -71,6 +71,13 @@ class GalleryConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class EvaluationConfig:
+    """Where reports are kept; `evaluation` in the file."""
+
+    folder: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TelemetryConfig:
     """What the server tells about its own work; `telemetry` in the file."""
 
@@ -90,6 +97,7 @@ class Config:
     images: ImageLimits = field(default_factory=ImageLimits)
     quality: QualityLimits = field(default_factory=QualityLimits)
     gallery: GalleryConfig = field(default_factory=GalleryConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
 
 
@@ -169,6 +177,7 @@ KEYS: Mapping[str, Key] = types.MappingProxyType(
             "a file beside the folder."
         ),
         "gallery.reserve_mib": Key("MiB of the disk that enrolments leave free.", 0, 1_000_000),
+        "evaluation.folder": Key("Folder of the reports; empty for `reports` in the folder of the galleries."),
         "telemetry.metrics_host": Key("Address on which metrics are served; they are neither encrypted nor guarded."),
         "telemetry.metrics_port": Key("TCP port on which Prometheus scrapes metrics, over HTTP; 0 for none.", 0, 65535),
         "telemetry.tracing": Key("Receiver of traces, OTLP over gRPC, such as http://127.0.0.1:4317; empty for none."),

@@ -141,7 +141,7 @@ def _data_and_key(
     from fr_core.gallery.backup.verify import require_store
     from fr_core.gallery.store.keys import key_beside, load_key
     from fr_server.config import load_config
-    from fr_server.main import data_folder
+    from fr_server.folders import data_folder
 
     named = {"gallery.folder": None if data is None else str(data), "gallery.key": key or None}
     tree = load_config(config, (), {name: value for name, value in named.items() if value is not None})

@@ -5,35 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
-from collections.abc import Mapping
 from pathlib import Path
-
-from platformdirs import user_data_path
 
 from fr_core import __version__
 from fr_core.errors import ConfigInvalid, ShuttingDown
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store.keys import load_key
+from fr_evaluation.stored import Reports
 from fr_server.address import address_of
 from fr_server.app import SERVICES, App, Server, until
 from fr_server.config import Config
 from fr_server.engine import open_engine
+from fr_server.folders import data_folder, reports_folder
 from fr_server.frontends.metrics import shared_metrics
 from fr_server.frontends.supervisor import Supervisor
 from fr_server.telemetry.logs import log_unhandled
 from fr_server.telemetry.open import open_telemetry
 
 log = logging.getLogger("fr_server")
-
-
-def data_folder(config: Config, environ: Mapping[str, str] = os.environ) -> Path:
-    """Return where galleries are kept: `gallery.folder`, else $FR_HOME/data, else the platform's data folder."""
-    if config.gallery.folder:
-        return Path(config.gallery.folder).expanduser()
-    home = environ.get("FR_HOME")
-    return Path(home) / "data" if home else user_data_path("fr-core", appauthor=False)
 
 
 def open_galleries(config: Config, load: bool = True) -> Galleries:
@@ -63,6 +53,7 @@ def build(config: Config) -> Server:
         opened.callback(engine.close)
         galleries = open_galleries(config, load=False)
         opened.callback(galleries.close)
+        Reports(reports_folder(config)).remove_leftovers()
         if frontends:
             return Supervisor(config, engine, galleries, telemetry, opened, galleries.load, galleries.broken)
         app = App(config, engine, galleries, telemetry, load=galleries.load, broken=galleries.broken)

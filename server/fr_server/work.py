@@ -44,7 +44,7 @@ class StorageThreads:
 
 
 class Work:
-    """The pools: photos, and galleries, each for calls that people wait for and for long jobs.
+    """The pools: photos, and galleries, each for calls that people wait for and for long jobs; and one of evaluations.
 
     Work that has not begun when its call ends is dropped; work that has begun ends when it next comes to a model.
 
@@ -56,6 +56,7 @@ class Work:
         self._interactive = ThreadPoolExecutor(workers, "photo", stand_back)
         self._bulk = ThreadPoolExecutor(workers, "bulk-photo", stand_back)
         self._storage = StorageThreads()
+        self._evaluation = ThreadPoolExecutor(1, "evaluation", stand_back)
         self._pace = Pace(workers)
         self.draining = asyncio.Event()
 
@@ -82,9 +83,13 @@ class Work:
         """Run what reads or changes galleries."""
         return await _in(self._storage.of(current_ticket().bulk), lambda: task(*args, **kwargs))
 
+    async def evaluation(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run what measures: it feeds photos to threads of its own, and computes figures; one at a time."""
+        return await _in(self._evaluation, lambda: task(*args, **kwargs))
+
     def close(self) -> None:
         """Wait for what has begun, and drop the rest."""
-        for pool in (self._interactive, self._bulk):
+        for pool in (self._interactive, self._bulk, self._evaluation):
             pool.shutdown(wait=True, cancel_futures=True)
         self._storage.close()
 

@@ -263,7 +263,7 @@ def test_control_without_damage_everything_is_there(enrolled: Path) -> None:
         ("UPDATE store SET wrapped_key = zeroblob(60)", "store_key"),
         ("UPDATE store SET key_id = '0000000000000000'", "store"),
         ("DELETE FROM store", "store"),
-        ("UPDATE store SET schema_version = 3", "store"),
+        (f"UPDATE store SET schema_version = {SCHEMA_VERSION + 1}", "store"),
         ("PRAGMA application_id = 7", "application_id"),
         ("PRAGMA user_version = 0", "user_version"),
         ("PRAGMA user_version = 1", "user_version"),

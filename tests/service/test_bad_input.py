@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from PIL import Image
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, server_pb2
 from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import all_errors
-from serving import Running, ended, photo
+from serving import Running, ended, photo, running
 
 MODEL = common_pb2.ModelId(pack=NULL_MODEL.pack, version=NULL_MODEL.version, sha256=NULL_MODEL.sha256)
 UNIT = np.eye(64)[0]
@@ -82,6 +82,11 @@ def update_subject(*mask: str, subject_id: str = "kept", **fields: Any) -> Calla
     return lambda server: server.gallery.UpdateSubject(request)
 
 
+def set_calibration(text: str) -> Callable[[Running], object]:
+    request = gallery_pb2.SetCalibrationRequest(gallery_id="staff", calibration_json=text)
+    return lambda server: server.gallery.SetCalibration(request)
+
+
 def pages(page_size: int | None, token: str) -> Callable[[Running], object]:
     request = gallery_pb2.ListSubjectsRequest(gallery_id="staff", page_size=page_size, page_token=token)
     return lambda server: server.gallery.ListSubjects(request)
@@ -121,6 +126,9 @@ BAD = (
     Bad("search: zeros", search(embedding_probe([0.0] * 64)), INVALID, "EMBEDDING_NOT_UNIT"),
     Bad("search: other model", search(embedding_probe(list(UNIT), OTHER_MODEL)), PRECONDITION, "MODEL_MISMATCH"),
     Bad("search: no model", search(embedding_probe(list(UNIT), common_pb2.ModelId())), INVALID, "MISSING_FIELD"),
+    Bad("search: no calibration", search(embedding_probe(list(UNIT)), target_fmr=0.1), PRECONDITION, "NO_CALIBRATION"),
+    Bad("search: rate of 0", search(embedding_probe(list(UNIT)), target_fpir=0.0), INVALID, "INVALID_FIELD"),
+    Bad("no calibration", set_calibration("{}"), INVALID, "CALIBRATION_INVALID"),
     Bad("search: zero top-k", search(embedding_probe(list(UNIT)), top_k=0), INVALID, "INVALID_TOP_K"),
     Bad("search: huge top-k", search(embedding_probe(list(UNIT)), top_k=2**31), INVALID, "INVALID_TOP_K"),
     Bad("search: threshold 2", search(embedding_probe(list(UNIT)), threshold=2.0), INVALID, "INVALID_THRESHOLD"),
@@ -201,12 +209,13 @@ def gallery_state(server: Running) -> tuple[int, int, int]:
     return gallery.subject_count, gallery.template_count, gallery.version
 
 
-@pytest.fixture
-def staffed(server: Running) -> Running:
-    """A server with one gallery of one subject."""
-    server.gallery.CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id="staff"))
-    enrol(image_probe(photo(200)), subject_id="kept")(server)
-    return server
+@pytest.fixture(scope="module")
+def staffed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server with one gallery of one subject, which no test here may change."""
+    with running(tmp_path_factory.mktemp("staffed")) as server:
+        server.gallery.CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id="staff"))
+        enrol(image_probe(photo(200)), subject_id="kept")(server)
+        yield server
 
 
 @pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.name)

@@ -17,8 +17,10 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from calibrated import calibration
 from fr_api.v1 import gallery_pb2
 from fr_client.cli.main import build
+from fr_core.scoring.calibration_json import to_json
 from serving import Running, photo
 
 Fr = Callable[..., tuple[int, str, str]]
@@ -284,6 +286,31 @@ def test_subjects_and_templates_are_listed_and_deleted(fr: Fr, people: Path) -> 
     assert keys(fr("subject", "delete", "team", "ada", "--yes", "--json"))["deleted_templates"] == "1"
     code, out, _ = fr("subject", "show", "team", "ada", "--json")
     assert (code, json.loads(out)["error"]["reason"]) == (1, "UNKNOWN_SUBJECT")
+
+
+def test_a_gallery_is_calibrated_and_its_searches_tell_error_rates(fr: Fr, people: Path) -> None:
+    keys(fr("enrol", "team", people, "--create", "--json"))
+    probe, file = people / "ada" / "1.png", write(people / "calibration.json", to_json(calibration()).encode())
+    assert keys(fr("gallery", "calibrate", "team", "--show", "--json")) == {"calibration": None, "calibration_json": ""}
+    assert "Neither gallery team nor its model has a calibration" in fr("gallery", "calibrate", "team", "--show")[1]
+    assert keys(fr("search", "team", probe, "--json"))["error_rates"] is None
+    assert "At this threshold" not in fr("search", "team", probe)[1]
+    code, _, error = fr("search", "team", probe, "--target-fmr", "0.01")
+    assert (code, error.partition(":")[0]) == (1, "NO_CALIBRATION")
+
+    assert keys(fr("gallery", "calibrate", "team", file, "--json"))["calibration"]["people"] == "50"
+    assert json.loads(keys(fr("gallery", "calibrate", "team", "--show", "--json"))["calibration_json"])["version"] == 1
+    assert "made-up, 50 people, 2026-11-25" in fr("gallery", "calibrate", "team", "--show")[1]
+    out = " ".join(fr("search", "team", probe, "--target-fpir", "0.05")[1].split())
+    assert "At this threshold 1.25 % of the comparisons of different people are accepted" in out
+    assert "as measured on made-up, 50 people (the gallery's own calibration)." in out
+    assert "Among 4 templates 4.91 % of the searches for somebody who is not enrolled are answered with a lead" in out
+    assert "examiner" in out
+    code, _, error = fr("search", "team", probe, "--target-fpir", "0.0001")
+    assert (code, error.partition(":")[0]) == (1, "RATE_NOT_SUPPORTED")
+    code, _, error = fr("gallery", "calibrate", "team", write(people / "other.json", b"{}"))
+    assert (code, error.partition(":")[0]) == (1, "CALIBRATION_INVALID")
+    assert keys(fr("gallery", "calibrate", "team", "--remove", "--json")) == {"calibration": None}
 
 
 def test_a_run_that_stops_early_tells_what_was_done(fr: Fr, server: Running, people: Path) -> None:

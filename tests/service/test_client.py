@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 import shlex
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -13,13 +15,18 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
+from linked import link_lfw
 from typer.testing import CliRunner
 
+from calibrated import calibration
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
 from fr_client import AsyncClient, Client, EmbedItem, EnrolItem, FrApiError, RetryPolicy, SearchItem, reason_of
 from fr_client.cli.main import build
 from fr_core.embed.null import NULL_MODEL
-from serving import Running, photo
+from fr_core.engine import Engine
+from fr_core.scoring.calibration_json import to_json
+from fr_server.config import Config
+from serving import Running, null_engine, photo
 
 GREY = photo()
 
@@ -75,6 +82,10 @@ def test_the_whole_way_of_the_asynchronous_client(server: Running, tmp_path: Pat
             assert [one.subject_id async for one in client.list_subjects("staff", page_size=1)] == ["ada", "grace"]
             (result,) = (await client.search("staff", file)).results
             assert result.candidates[0].subject_id == "ada"
+            await client.set_calibration("staff", to_json(calibration()))
+            assert (await client.calibration("staff")).calibration.people == 50
+            assert (await client.search("staff", file, target_fmr=0.01)).error_rates.fmr.value <= 0.01
+            assert not (await client.set_calibration("staff", None)).HasField("calibration")
             (template,) = (await client.get_subject("staff", "ada")).templates
             await client.delete_template("staff", template.template_id)
             assert (await client.delete_subject("staff", "ada")).deleted_templates == 0
@@ -184,6 +195,10 @@ def test_a_server_that_drains_ends_the_stream_with_its_reason(server: Running) -
         stopping.result(20)
 
 
+def calibrated_engine(config: Config) -> Engine:
+    return replace(null_engine(config), calibration=calibration())
+
+
 GUIDE = Path(__file__).parents[2] / "docs" / "client.md"
 
 
@@ -192,8 +207,12 @@ def blocks(language: str) -> list[str]:
 
 
 def test_every_example_and_command_of_the_guide_does_what_it_says(
-    server: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    start_server: Callable[..., Running],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    server = start_server(engine=calibrated_engine)
     photos = {"group": photo(1, 2), "probe": photo(1), "people/ada/1": photo(1), "people/ada/2": photo(4)}
     photos |= {"people/grace/1": photo(5), "unnamed/1": photo(6), "unnamed/2": photo(7)}
     for name, data in photos.items():
@@ -207,22 +226,33 @@ def test_every_example_and_command_of_the_guide_does_what_it_says(
     (tmp_path / "rows.csv").write_text("subject_id\none\ntwo\nthree\n", encoding="utf-8")
     table = pyarrow.table({"subject_id": ["one", "two", "three"], "embedding": vectors.tolist()})
     pyarrow.parquet.write_table(table, tmp_path / "vectors.parquet")
+    (tmp_path / "calibration.json").write_text(to_json(calibration()), encoding="utf-8")
+    monkeypatch.setenv("FR_HOME", str(tmp_path / "home"))
+    link_lfw(tmp_path / "home" / "lfw")
+    # A server without matplotlib: the pages of reports take seconds, and other tests hold them.
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.delitem(sys.modules, "fr_evaluation.write", raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FR_SERVER", server.address)
 
     examples = blocks("python")
-    assert len(examples) == 5
+    assert len(examples) == 7
     for example in examples:
         exec(compile(example.replace("localhost:50061", server.address), str(GUIDE), "exec"), {})
     printed = capsys.readouterr().out
     for words in ("stored as template", "refused: DUPLICATE_IMAGE", "True ada", "UNKNOWN_GALLERY", "NOT_FOUND"):
         assert words in printed
+    for words in ("measured on made-up with 50 people", "['lfw']", "12 of 12 photos", "12 pairs of 12 photos"):
+        assert words in printed
+    with Client(server.address) as client:
+        (made,) = client.reports()
 
     commands = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("fr ")]
-    assert len(commands) == 31
+    assert len(commands) == 41
     for command in commands:
         command = command.replace("buffalo_s@1:9cc6e4a75f0e", str(NULL_MODEL))
+        command = command.replace("20261125-221530-250-verification-lfw-5f0c2a9e", made.report_id)
         result = CliRunner().invoke(build(), shlex.split(command)[1:])
         assert result.exit_code == 0, (command, result.output)
-    for name in ("faces.png", "leads.png"):
+    for name in ("faces.png", "leads.png", "lfw-report/report.json", "lfw-report/calibration.json"):
         assert (tmp_path / name).is_file()

@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from calibrated import calibration
 from fr_api.v1 import (
     common_pb2,
     gallery_pb2,
@@ -40,7 +41,8 @@ from fr_core.packs.cache import ModelCache
 from fr_core.packs.manifest import load_pack
 from fr_core.runtime.batcher import Batcher
 from fr_core.runtime.devices import ActiveDevice
-from fr_core.types import F32, U8, AlignedFace
+from fr_core.scoring.calibration_json import to_json
+from fr_core.types import F32, U8, AlignedFace, ModelId
 from fr_server.app import SERVICES
 from fr_server.config import config_from
 from fr_server.frontends.supervisor import Supervisor
@@ -627,6 +629,27 @@ def test_galleries_are_one_whichever_front_end_is_asked(
         client.gallery().DeleteGallery(gallery_pb2.DeleteGalleryRequest(gallery_id="team"))
         answers.append(told)
     assert answers[0] == answers[1]
+
+
+@pytest.mark.models
+def test_a_calibration_holds_for_the_next_search_of_every_front_end(
+    both: tuple[Client, Client, Served], photos: dict[str, Path]
+) -> None:
+    client = both[1]
+    created = client.gallery().CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id="measured")).gallery
+    model = ModelId(created.model.pack, created.model.version, created.model.sha256)
+    probe = recognition_pb2.Probe(image=common_pb2.Image(data=photos["obama"].read_bytes()))
+    search = gallery_pb2.SearchRequest(gallery_id="measured", probe=probe, target_fmr=0.01)
+    for seed in (1, 2):
+        measured = calibration(model, seed=seed)
+        client.gallery(seed).SetCalibration(
+            gallery_pb2.SetCalibrationRequest(gallery_id="measured", calibration_json=to_json(measured))
+        )
+        for i in range(CHANNELS):
+            answer = client.gallery(i).Search(search)
+            assert answer.threshold == measured.threshold_at_fmr(0.01)
+            assert answer.error_rates.calibration.source == common_pb2.CALIBRATION_SOURCE_GALLERY
+    client.gallery().DeleteGallery(gallery_pb2.DeleteGalleryRequest(gallery_id="measured"))
 
 
 @pytest.mark.models

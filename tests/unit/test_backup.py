@@ -453,7 +453,7 @@ def test_files_given_the_wrong_way_round_or_not_there(place: Place, galleries: G
 def test_a_newer_format_is_refused(place: Place, galleries: Galleries, name: str) -> None:
     place.back_up("out")
     with closing(apsw.Connection(str(place.path / name))) as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute("PRAGMA user_version = 3")
     with pytest.raises(StoreNewer):
         place.restore("out")
 

@@ -48,7 +48,7 @@ def test_answers_come_in_their_order_and_the_call_ends_with_the_iteration() -> N
     assert call.read == 0
     assert [next(answers) for _ in range(5)] == [1, 2, 3, 4, 5]
     assert not call.cancelled.is_set()
-    answers.close()  # type: ignore[attr-defined]
+    answers.close()
     assert call.cancelled.is_set()
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from fr_core.errors import ConfigInvalid, ConfigUnknownKey
 from fr_server.config import KEYS, Config, config_from, leaves, load_config, print_config
+from fr_server.folders import reports_folder
 
 
 def test_every_leaf_of_the_tree_is_described_once() -> None:
@@ -102,3 +103,10 @@ def test_absent_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("sent", "read"), [("1", "1"), ("[1, 2]", "1,2"), ("1,2,4", "1,2,4"), ("auto", "auto")])
 def test_batch_sizes_may_be_written_as_a_number_a_list_or_text(sent: str, read: str) -> None:
     assert load_config(None, [f"batching.embedder_sizes={sent}"]).batching.embedder_sizes == read
+
+
+def test_reports_are_kept_beside_the_galleries_unless_a_folder_is_named() -> None:
+    at_home = {"FR_HOME": "/home"}
+    assert reports_folder(Config(), at_home) == Path("/home/data/reports")
+    assert reports_folder(load_config(None, ["gallery.folder=/g"]), at_home) == Path("/g/reports")
+    assert reports_folder(load_config(None, ["gallery.folder=/g", "evaluation.folder=/r"]), at_home) == Path("/r")

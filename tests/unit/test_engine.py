@@ -1,16 +1,29 @@
-"""The engine's choices: lanes, photos at once, options that cannot be, and who hears that a device was lost."""
+"""The engine's choices: lanes, photos at once, options, calibrations, and who hears that a device was lost."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fr_core.engine import SCALES, EngineOptions, Lifeline, _lanes, open_engine, photos_at_once, tile_shapes_of
-from fr_core.errors import ConfigInvalid
+from calibrated import calibration
+from fr_core.engine import (
+    SCALES,
+    EngineOptions,
+    Lifeline,
+    _lanes,
+    open_engine,
+    pack_calibration,
+    photos_at_once,
+    tile_shapes_of,
+)
+from fr_core.errors import ConfigInvalid, PackInvalid
+from fr_core.packs import calibrated
 from fr_core.packs.cache import ModelCache
-from fr_core.packs.manifest import load_pack
+from fr_core.packs.manifest import load_pack, pack_names
 from fr_core.runtime.devices import ActiveDevice
+from fr_core.scoring.calibration_json import to_json
 from handmade import HandmadeSession
 
 
@@ -73,3 +86,28 @@ def test_queue_without_room_is_refused(pack_cache: ModelCache) -> None:
     with pytest.raises(ConfigInvalid) as refused:
         open_engine(load_pack("buffalo_s"), pack_cache, EngineOptions(device="cpu", max_queued=0))
     assert refused.value.metadata["key"] == "batching.max_queued"
+
+
+# --- calibrations that come with packs ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("name", pack_names())
+def test_the_calibrations_that_come_with_packs_can_be_used(name: str, flip: bool) -> None:
+    model = load_pack(name).model_id(flip)
+    found = pack_calibration(model)
+    assert found is None or found.provenance.model_id == str(model)
+
+
+def test_a_calibration_is_that_of_the_model_or_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibrated, "_FOLDER", str(tmp_path))
+    plain, flip = (load_pack("buffalo_s").model_id(flip) for flip in (False, True))
+    assert pack_calibration(plain) is None
+    for model, name in ((plain, "buffalo_s.json"), (flip, "buffalo_s+flip.json")):
+        (tmp_path / name).write_text(to_json(calibration(model)))
+        assert pack_calibration(model) == calibration(model)
+    for text in (to_json(calibration(flip)), "{", to_json(calibration(plain)).replace('"version": 1', '"version": 2')):
+        (tmp_path / "buffalo_s.json").write_text(text)
+        with pytest.raises(PackInvalid):
+            pack_calibration(plain)
+    assert pack_calibration(flip) == calibration(flip)

@@ -15,7 +15,7 @@ from fr_api.v1 import gallery_pb2
 from fr_core.errors import FrError, InvalidField, InvalidFilter, InvalidPage, InvalidThreshold, InvalidTopK
 from fr_core.gallery.query import MAX_FILTER_SUBJECTS
 from fr_core.gallery.values import KEEP
-from fr_server.convert.common import sent_threshold
+from fr_server.convert.calibration import criterion
 from fr_server.convert.gallery import page_size, retention, similar_threshold, subject_filter, top_k
 from fr_server.convert.gallery_updates import subject_update
 
@@ -72,7 +72,7 @@ def test_metadata_that_the_mask_does_not_name_are_not_looked_at() -> None:
             {"field": "page_size", "limit": "1000"},
         ),
         (
-            lambda: sent_threshold(gallery_pb2.SearchRequest(threshold=math.nan)),
+            lambda: criterion(gallery_pb2.SearchRequest(threshold=math.nan)),
             InvalidThreshold,
             {"field": "threshold"},
         ),

@@ -1,4 +1,4 @@
-"""A store of version 1, which was not encrypted, becomes one of today: whole or not at all, and without a trace."""
+"""A store of an earlier version becomes one of today: whole or not at all, and no trace of what was not encrypted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fr_core.gallery.store import upgrade
 from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
 from fr_core.gallery.store.sqlite_store import DATABASE_NAME, SqliteStore
-from fr_core.gallery.values import Enrolment, NewTemplate
+from fr_core.gallery.values import Enrolment, GalleryCalibration, NewTemplate
 from fr_core.types import F32, Embedding, ModelId
 
 KEY = KeyEncryptionKey(bytes(range(32)))
@@ -209,3 +209,71 @@ def test_what_is_damaged_is_not_migrated(folder: Path, sql: str, check: str) -> 
     assert refused.value.metadata == {"check": check}
     assert version(folder) == 1
     assert files(folder)[DATABASE_NAME] == before[DATABASE_NAME]
+
+
+# --- version 2, which had no calibrations -------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder_of_2(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same store, as version 2 of the schema has made it of version 1."""
+    with monkeypatch.context() as patched:
+        patched.setattr(upgrade, "SCHEMA_VERSION", 2)
+        SqliteStore(folder, KEY).close()
+    assert version(folder) == 2
+    return folder
+
+
+def test_everything_of_version_2_is_there(folder_of_2: Path) -> None:
+    with Galleries.open(folder_of_2, key=KEY, index="flat") as galleries:
+        assert [(one.gallery_id, one.subject_count, one.version) for one in galleries.list().items] == [
+            ("g", 40, 9),
+            ("h", 20, 9),
+        ]
+        assert galleries.search("g", Embedding(vector(2), MODEL), 1, 0.999).identification.candidates
+        galleries.set_calibration("g", GalleryCalibration(str(MODEL), "a text"))
+    assert version(folder_of_2) == SCHEMA_VERSION
+    with Galleries.open(folder_of_2, key=KEY, index="flat") as galleries:
+        assert (galleries.calibration("g"), galleries.calibration("h")) == ("a text", None)
+    with pytest.raises(WrongKey):
+        SqliteStore(folder_of_2, OTHER_KEY)
+
+
+def test_an_interrupted_migration_leaves_version_2(folder_of_2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    before = files(folder_of_2)
+    with monkeypatch.context() as patched:
+        patched.setattr(upgrade, "write_store_row", die)
+        with pytest.raises(ZeroDivisionError):
+            SqliteStore(folder_of_2, KEY)
+    assert version(folder_of_2) == 2
+    assert files(folder_of_2)[DATABASE_NAME] == before[DATABASE_NAME]
+    with Galleries.open(folder_of_2, key=KEY, index="flat") as galleries:
+        assert galleries.get("g").subject_count == 40
+
+
+def test_a_migration_that_dies_between_its_steps_goes_on_at_the_next_start(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(upgrade, "_sign_galleries", die)
+        with pytest.raises(ZeroDivisionError):
+            SqliteStore(folder, KEY)
+    assert version(folder) == 2
+    with Galleries.open(folder, key=KEY, index="flat") as galleries:
+        assert galleries.get("g").subject_count == 40
+    assert vector(2).tobytes()[:32] not in b"".join(files(folder).values())
+
+
+def test_an_altered_gallery_of_version_2_is_not_authenticated(folder_of_2: Path) -> None:
+    with closing(apsw.Connection(str(folder_of_2 / DATABASE_NAME))) as old:
+        old.execute("UPDATE galleries SET display_name = 'Other' WHERE gallery_no = 3").fetchall()
+    with pytest.raises(StoreCorrupt) as refused:
+        SqliteStore(folder_of_2, KEY)
+    assert refused.value.metadata == {"check": "galleries"}
+    assert version(folder_of_2) == 2

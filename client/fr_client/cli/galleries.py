@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fr_api.v1 import gallery_pb2
-from fr_client.cli import duplicates, importing
+from fr_client.cli import calibrations, duplicates, importing
 from fr_client.cli.plugins import GalleryGroup
 from fr_client.cli.show import console, end_of, model_name, pairs, plain, print_json, retention_of, table, when
 from fr_client.cli.state import AsJson, GalleryId, Yes, confirm, connected, require_one_of
@@ -127,6 +127,7 @@ def delete_gallery(context: typer.Context, gallery_id: GalleryId, yes: Yes = Fal
 
 
 gallery.command("import")(importing.import_embeddings)
+gallery.command("calibrate")(calibrations.calibrate)
 gallery.command("duplicates")(duplicates.duplicates)
 gallery.command("cluster")(duplicates.cluster)
 

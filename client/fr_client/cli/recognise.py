@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from fr_api.v1 import recognition_pb2, server_pb2
+from fr_client.cli.error_rates import answer_keys, evidence_words, rates_words
 from fr_client.cli.photos import read_photo, require_drawing, write_picture
 from fr_client.cli.show import console, face_table, model_name, pairs, plain, print_json, shown
-from fr_client.cli.state import AsJson, connected
+from fr_client.cli.state import AsJson, connected, require_one_criterion
 from fr_client.requests import OneFace
 from fr_client.unpack import message_keys
 
@@ -25,6 +26,17 @@ ThresholdOption = Annotated[
         min=-1.0,
         max=1.0,
         help="Similarity at or above which a candidate counts as a lead; the model's default if unset.",
+    ),
+]
+
+TargetFmr = Annotated[
+    float | None,
+    typer.Option(
+        "--target-fmr",
+        min=0.0,
+        max=1.0,
+        metavar="RATE",
+        help="In place of a threshold: the share of comparisons of different people to accept, such as 0.0001.",
     ),
 ]
 
@@ -73,19 +85,25 @@ def compare(
     b: Annotated[Path, typer.Argument(metavar="B", help="Photo of the second face.", show_default=False)],
     several_faces: SeveralFacesOption = "error",
     threshold: ThresholdOption = None,
+    target_fmr: TargetFmr = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare the faces of two photos."""
+    require_one_criterion(threshold=threshold, target_fmr=target_fmr)
     with connected(context, as_json) as client:
-        answer = client.compare(read_photo(a), read_photo(b), several_faces=several_faces, threshold=threshold)
+        answer = client.compare(
+            read_photo(a), read_photo(b), several_faces=several_faces, threshold=threshold, target_fmr=target_fmr
+        )
         if as_json:
-            print_json(message_keys(answer))
+            print_json(answer_keys(answer))
             return
         verdict = "reaches" if answer.above_threshold else "is below"
         out = console()
         out.print(f"Similarity {answer.similarity:.4f} {verdict} the threshold {answer.threshold:.4f}.", style="bold")
         out.print(plain(f"Model {model_name(answer.model)}"))
         out.print(face_table([answer.face_a, answer.face_b]))
+        for sentence in (*rates_words(answer), *evidence_words(answer)):
+            out.print(plain(sentence))
         out.print(plain(answer.notice), style="italic")
 
 

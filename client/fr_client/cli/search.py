@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from fr_api.v1 import gallery_pb2
+from fr_client.cli.error_rates import answer_keys, rates_words
 from fr_client.cli.photos import read_photo, require_drawing, write_picture
-from fr_client.cli.recognise import PhotoPath, ThresholdOption
+from fr_client.cli.recognise import PhotoPath, TargetFmr, ThresholdOption
 from fr_client.cli.show import console, plain, print_json, table
-from fr_client.cli.state import AsJson, GalleryId, connected, key_values
+from fr_client.cli.state import AsJson, GalleryId, connected, key_values, require_one_criterion
 from fr_client.client import Client
 from fr_client.requests import Fusion, SeveralFaces
-from fr_client.unpack import message_keys
 
 _FUSED = {
     gallery_pb2.SCORE_FUSION_UNSPECIFIED: "the server does not say how those of a subject were fused",
@@ -32,6 +32,17 @@ def search(
         int | None, typer.Option(min=1, metavar="N", help="Candidates at most; the server's default if unset.")
     ] = None,
     threshold: ThresholdOption = None,
+    target_fmr: TargetFmr = None,
+    target_fpir: Annotated[
+        float | None,
+        typer.Option(
+            "--target-fpir",
+            min=0.0,
+            max=1.0,
+            metavar="RATE",
+            help="In place of a threshold: the share of searches for strangers to answer with a lead, such as 0.01.",
+        ),
+    ] = None,
     only_above: Annotated[bool, typer.Option("--only-above", help="Leave out candidates below the threshold.")] = False,
     several_faces: Annotated[
         SeveralFaces,
@@ -63,6 +74,7 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Search a gallery for a face: leads for a human examiner, never an identity."""
+    require_one_criterion(threshold=threshold, target_fmr=target_fmr, target_fpir=target_fpir)
     with connected(context, as_json) as client:
         if candidate_photos is not None and draw is None:
             raise typer.BadParameter("It is of use with --draw only.", param_hint="--candidate-photos")
@@ -78,18 +90,20 @@ def search(
             fusion=fusion,
             metadata=key_values(where or [], "--where"),
             subject_ids=only_subjects,
+            target_fmr=target_fmr,
+            target_fpir=target_fpir,
         )
         if draw is not None:
             _draw_search(client, gallery_id, data, answer, candidate_photos, draw)
         if as_json:
-            print_json(message_keys(answer))
+            print_json(answer_keys(answer))
         else:
             kept_to = ", ".join([*(where or []), *(f"subject {one}" for one in only_subjects or [])])
             print_search(gallery_id, answer, kept_to)
 
 
 def print_search(gallery_id: str, answer: gallery_pb2.SearchResponse, kept_to: str = "") -> None:
-    """Print the candidate list of every face, whom the search was kept to, how it was made, and the notice."""
+    """Print the candidate lists, whom the search was kept to, how it was made, its error rates, and the notice."""
     out = console()
     for number, result in enumerate(answer.results, start=1):
         reached = result.decision == gallery_pb2.SEARCH_DECISION_POTENTIAL_CANDIDATES
@@ -118,6 +132,8 @@ def print_search(gallery_id: str, answer: gallery_pb2.SearchResponse, kept_to: s
         out.print(plain(f"{answer.searched_templates} templates searched, {how}; {fused}."))
     else:
         out.print("Nobody was searched: there is no template of whom the search was kept to.", style="bold")
+    for sentence in rates_words(answer):
+        out.print(plain(sentence))
     out.print(plain(answer.notice), style="italic")
 
 

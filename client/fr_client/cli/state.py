@@ -85,6 +85,13 @@ def confirm(question: str, yes: bool) -> None:
         raise typer.Exit(1)
 
 
+def require_one_criterion(**criteria: float | None) -> None:
+    """End the command where more than one of a threshold and its rates was given; names are those of the options."""
+    given = [f"--{name.replace('_', '-')}" for name, value in criteria.items() if value is not None]
+    for second in given[1:]:
+        require_one_of(True, True, given[0], second)
+
+
 def require_one_of(first: bool, second: bool, first_option: str, second_option: str) -> None:
     """End the command where two options that contradict each other were both given."""
     if first and second:

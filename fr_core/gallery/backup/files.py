@@ -21,8 +21,8 @@ from fr_core.gallery.store.connection import open_finished, open_new
 from fr_core.gallery.store.sqlite_rows import ERASURES, Row, names, sqlite_errors
 from fr_core.gallery.store.vault import Vault, encode
 
-# The layout of both files, and of what is encrypted in them.
-FORMAT = 1
+# The layout of what is encrypted in a backup.
+_SEALED_FORMAT = 1
 # Columns in the order in which they are read, written and authenticated. The last four before the time are the numbers
 # by which files of one store are told older from newer: each of them only grows.
 NUMBERS = ("last_gallery_no", "last_subject_no", "last_template_id", "erasures")
@@ -52,9 +52,10 @@ ALL_ERASURES = f"SELECT {names(ERASURES)} FROM erasures ORDER BY receipt_no"
 _BACKUP_ID, _KEYS_ID, _NEW_KEYS_ID = b"FRCB", b"FRCK", b"FRCN"
 _MAGIC = b"SQLite format 3\0"
 _ID_AT = 68
+_Formats = tuple[tuple[str, ...], ...]
 _NUMBER_COLUMNS = ", ".join(f"{name} INTEGER NOT NULL" for name in NUMBERS)
 
-_BACKUP_TABLES = (
+_BACKUP_V1 = (
     f"""CREATE TABLE backup (
     backup_no INTEGER PRIMARY KEY CHECK (backup_no = 1),
     store_id BLOB NOT NULL,
@@ -102,7 +103,35 @@ _BACKUP_TABLES = (
 ) STRICT""",
 )
 
-_KEYS_TABLES = (
+# The text of a calibration is authenticated by its hash in the row of its gallery.
+_BACKUP_V2 = (
+    _BACKUP_V1[0],
+    """CREATE TABLE galleries (
+    gallery_no INTEGER PRIMARY KEY,
+    gallery_id TEXT NOT NULL,
+    display_name TEXT NOT NULL,
+    model_pack TEXT NOT NULL,
+    model_version TEXT NOT NULL,
+    model_sha256 TEXT NOT NULL,
+    embedding_size INTEGER NOT NULL,
+    created_us INTEGER NOT NULL,
+    subject_count INTEGER NOT NULL,
+    template_count INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    expires_us INTEGER,
+    retention_us INTEGER,
+    keeps_photos INTEGER NOT NULL,
+    calibration_sha256 TEXT,
+    mac BLOB NOT NULL
+) STRICT""",
+    *_BACKUP_V1[2:],
+    """CREATE TABLE calibrations (
+    gallery_no INTEGER PRIMARY KEY,
+    calibration TEXT NOT NULL
+) STRICT""",
+)
+
+_KEYS_V1 = (
     f"""CREATE TABLE keys (
     keys_no INTEGER PRIMARY KEY CHECK (keys_no = 1),
     store_id BLOB NOT NULL,
@@ -131,6 +160,12 @@ _KEYS_TABLES = (
 )
 
 
+# The tables of format n of each file are the n-th; the last are those that are written.
+_BACKUP_FORMATS = (_BACKUP_V1, _BACKUP_V2)
+_KEYS_FORMATS = (_KEYS_V1,)
+FORMAT_WITH_CALIBRATIONS = 2
+
+
 def store_id(vault: Vault) -> bytes:
     """Return 16 bytes that are the same for all backups of a store, under whichever key, and reveal nothing of it."""
     return vault.mac("store id", ())
@@ -138,7 +173,7 @@ def store_id(vault: Vault) -> bytes:
 
 def subject_context(backup_id: bytes, gallery_no: int, subject_no: int) -> bytes:
     """Return what the id, name, metadata and template facts of a subject are bound to in a backup."""
-    return encode("fr-core", FORMAT, "backup of a subject", backup_id, gallery_no, subject_no)
+    return encode("fr-core", _SEALED_FORMAT, "backup of a subject", backup_id, gallery_no, subject_no)
 
 
 def digest(vault: Vault, connection: apsw.Connection) -> bytes:
@@ -175,21 +210,21 @@ def prove_keys(file: Staged) -> None:
 @contextmanager
 def writing_backup(path: Path, vfs: str) -> Iterator[apsw.Connection]:
     """Yield a transaction in a new backup, which is committed where the block ends well."""
-    with _writing(path, vfs, _BACKUP_ID, _BACKUP_TABLES) as connection:
+    with _writing(path, vfs, _BACKUP_ID, _BACKUP_FORMATS) as connection:
         yield connection
 
 
 @contextmanager
 def writing_keys(path: Path, vfs: str) -> Iterator[apsw.Connection]:
     """Yield a transaction in a new file of keys, which is committed where the block ends well; see `prove_keys`."""
-    with _writing(path, vfs, _NEW_KEYS_ID, _KEYS_TABLES) as connection:
+    with _writing(path, vfs, _NEW_KEYS_ID, _KEYS_FORMATS) as connection:
         yield connection
 
 
 @contextmanager
 def reading_backup(path: Path) -> Iterator[apsw.Connection]:
     """Yield a backup that has the tables of one; raises `BackupUnusable`, `StoreNewer`, `StoreFailed`."""
-    with _reading(path, _BACKUP_ID, _BACKUP_TABLES) as connection:
+    with _reading(path, _BACKUP_ID, _BACKUP_FORMATS) as connection:
         yield connection
 
 
@@ -201,7 +236,7 @@ def reading_keys(path: Path, *, new: bool = False) -> Iterator[apsw.Connection]:
         path: the file.
         new: whether it is one that is still to be proved; only such a one is read then.
     """
-    with _reading(path, _NEW_KEYS_ID if new else _KEYS_ID, _KEYS_TABLES) as connection:
+    with _reading(path, _NEW_KEYS_ID if new else _KEYS_ID, _KEYS_FORMATS) as connection:
         yield connection
 
 
@@ -235,19 +270,24 @@ def only_row(connection: apsw.Connection, table: str, columns: tuple[str, ...]) 
     return rows[0]
 
 
+def format_of(connection: apsw.Connection) -> int:
+    """Return the number of the format that a file says it has."""
+    return int(connection.pragma("user_version"))
+
+
 def count(connection: apsw.Connection, table: str) -> int:
     """Return how many rows a table has."""
     return int(connection.execute(f"SELECT count(*) FROM {table}").get)
 
 
 @contextmanager
-def _writing(path: Path, vfs: str, application_id: bytes, tables: tuple[str, ...]) -> Iterator[apsw.Connection]:
+def _writing(path: Path, vfs: str, application_id: bytes, formats: _Formats) -> Iterator[apsw.Connection]:
     with sqlite_errors():
-        connection = open_new(path, vfs, int.from_bytes(application_id), f"user_version = {FORMAT}")
+        connection = open_new(path, vfs, int.from_bytes(application_id), f"user_version = {len(formats)}")
         try:
             # The tables first, so that whatever dies later leaves a file that says of what kind it is.
             connection.execute("BEGIN")
-            for table in tables:
+            for table in formats[-1]:
                 connection.execute(table)
             connection.execute("COMMIT")
             connection.execute("BEGIN")
@@ -258,28 +298,28 @@ def _writing(path: Path, vfs: str, application_id: bytes, tables: tuple[str, ...
 
 
 @contextmanager
-def _reading(path: Path, application_id: bytes, tables: tuple[str, ...]) -> Iterator[apsw.Connection]:
+def _reading(path: Path, application_id: bytes, formats: _Formats) -> Iterator[apsw.Connection]:
     if not path.is_file():
         raise BackupUnusable("The backup, or the file of its keys, is not there.", check="file")
     with backup_errors():
         connection = open_finished(path)
         try:
-            _require_layout(connection, application_id, tables)
+            _require_layout(connection, application_id, formats)
             yield connection
         finally:
             connection.close()
 
 
-def _require_layout(connection: apsw.Connection, application_id: bytes, tables: tuple[str, ...]) -> None:
+def _require_layout(connection: apsw.Connection, application_id: bytes, formats: _Formats) -> None:
     if int(connection.pragma("application_id")) != int.from_bytes(application_id):
         raise BackupUnusable(
             "The file is damaged, or no backup of FR Core, or no file of keys.", check="application_id"
         )
-    layout = int(connection.pragma("user_version"))
-    if layout > FORMAT:
+    layout, known = format_of(connection), len(formats)
+    if layout > known:
         raise StoreNewer(
-            f"The backup has format {layout}; this version knows {FORMAT}.", found=str(layout), known=str(FORMAT)
+            f"The backup has format {layout}; this version knows {known}.", found=str(layout), known=str(known)
         )
     found = [sql for (sql,) in connection.execute("SELECT sql FROM sqlite_schema ORDER BY rowid")]
-    if layout != FORMAT or found != list(tables):
+    if layout < 1 or found != list(formats[layout - 1]):
         raise unusable("schema")

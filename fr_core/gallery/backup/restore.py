@@ -20,6 +20,7 @@ from fr_core.gallery.store.folder import DataFolder
 from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.sqlite_check import Verified, require_sound
 from fr_core.gallery.store.sqlite_rows import (
+    CALIBRATIONS,
     ERASURES,
     GALLERIES,
     METADATA,
@@ -152,6 +153,7 @@ def _fill(connection: apsw.Connection, saved: SavedStore, vault: Vault) -> int:
         info = replace(info, version=info.version + (info != row.info))
         columns = signed(vault, "galleries", *gallery_columns(number, info))
         connection.execute(insertion("galleries", GALLERIES), columns)
+    connection.executemany(insertion("calibrations", CALIBRATIONS), saved.calibrations.items())
     erasures = (signed(vault, "erasures", *columns) for *columns, _ in saved.erasures())
     connection.executemany(insertion("erasures", ERASURES), erasures)
     _set_numbers(connection, saved)

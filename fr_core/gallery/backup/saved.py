@@ -18,7 +18,18 @@ from fr_core.errors import BackupMismatch
 from fr_core.gallery.backup import files
 from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.protocol import GalleryRow
-from fr_core.gallery.store.sqlite_rows import GALLERIES, Row, checked, from_us, gallery_of, names
+from fr_core.gallery.store.sqlite_rows import (
+    CALIBRATIONS,
+    GALLERIES,
+    GALLERIES_V2,
+    Row,
+    checked,
+    from_us,
+    gallery_of,
+    names,
+    sha256_of,
+    without_calibration,
+)
 from fr_core.gallery.store.vault import Binding, SubjectKey, Vault
 
 _SUBJECTS = f"SELECT {names(files.SUBJECTS)} FROM subjects ORDER BY subject_no"
@@ -80,6 +91,7 @@ class SavedStore:
         extent: what the backup holds, as it says itself.
         created: when the backup was made.
         galleries: by number.
+        calibrations: of the galleries that have one, by number.
         numbers: by the names of NUMBERS, as the file of keys has them.
     """
 
@@ -103,9 +115,8 @@ class SavedStore:
         self.extent = Extent(*(row[name] for name in ("galleries", "subjects", "templates", "photos")))
         self.created: datetime = from_us(row["created_us"])
         self.numbers = {name: int(of_keys[name]) for name in files.NUMBERS}
-        rows = backup.execute(f"SELECT {names(GALLERIES)} FROM galleries ORDER BY gallery_no")
-        galleries = (gallery_of(checked(self.vault, "galleries", one)) for one in rows)
-        self.galleries = {gallery.gallery_no: gallery for gallery in galleries}
+        self.galleries = {gallery.gallery_no: gallery for gallery in self._read_galleries()}
+        self.calibrations = self._read_calibrations()
         self._bindings = {no: _Bindings(row) for no, row in self.galleries.items()}
         self._require_extent()
 
@@ -189,6 +200,26 @@ class SavedStore:
             ((photo,),) = photos
             key.open(photo, bindings.photo.of(*facts), "photo")
         return SavedTemplate(facts, sealed, photo)
+
+    def _read_galleries(self) -> Iterator[GalleryRow]:
+        old = files.format_of(self._backup) < files.FORMAT_WITH_CALIBRATIONS
+        rows = self._backup.execute(
+            f"SELECT {names(GALLERIES_V2 if old else GALLERIES)} FROM galleries ORDER BY gallery_no"
+        )
+        for row in rows:
+            found = checked(self.vault, "galleries", row)
+            yield gallery_of(without_calibration(found) if old else found)
+
+    def _read_calibrations(self) -> dict[int, str]:
+        """Return the calibrations, each as its gallery names it; raises `BackupUnusable`."""
+        if files.format_of(self._backup) < files.FORMAT_WITH_CALIBRATIONS:
+            return {}
+        rows: list[Row] = self._backup.execute(f"SELECT {names(CALIBRATIONS)} FROM calibrations").fetchall()
+        texts: dict[int, str] = dict(rows)
+        named = {no: row.info.calibration_sha256 for no, row in self.galleries.items() if row.info.calibration_sha256}
+        if {no: sha256_of(text) for no, text in texts.items()} != named:
+            raise files.unusable("calibration")
+        return texts
 
     def _require_extent(self) -> None:
         tables = ("galleries", "subjects", "templates", "photos")

@@ -19,6 +19,7 @@ from fr_core.gallery.backup.staged import staged
 from fr_core.gallery.backup.verify import reading
 from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.sqlite_rows import (
+    CALIBRATIONS,
     ERASURES,
     GALLERIES,
     SUBJECTS,
@@ -146,6 +147,8 @@ def _take(source: SqliteSnapshot, data: apsw.Connection, wrapped: apsw.Connectio
     for table, columns, target in (("galleries", GALLERIES, data), ("erasures", ERASURES, wrapped)):
         rows = source.connection.execute(f"SELECT {names(columns)} FROM {table}")
         target.executemany(insertion(table, columns), (checked(source.vault, table, row) for row in rows))
+    calibrations = source.connection.execute(f"SELECT {names(CALIBRATIONS)} FROM calibrations")
+    data.executemany(insertion("calibrations", CALIBRATIONS), calibrations)
     # Not encrypted, and so in memory alone.
     data.execute(f"CREATE TEMP TABLE taken_subjects ({names(SUBJECTS)})")
     data.execute(f"CREATE TEMP TABLE taken_facts ({names(_FACTS)})")

@@ -68,6 +68,9 @@ class Snapshot(Protocol):
     def galleries(self, after: str, limit: int) -> tuple[GalleryRow, ...]:
         """Return up to `limit` galleries with ids beyond `after`, in the order of their ids."""
 
+    def calibration(self, gallery_no: int) -> str | None:
+        """Return the calibration of a gallery, or None where it has none."""
+
     def subject(self, gallery_no: int, subject_id: str) -> Subject | None:
         """Return a subject, or None where there is none."""
 
@@ -123,6 +126,9 @@ class Transaction(Snapshot, Protocol):
 
     def update_gallery(self, gallery_no: int, update: GalleryUpdate) -> GalleryInfo:
         """Change a gallery, raise its version by one and return it."""
+
+    def set_calibration(self, gallery_no: int, text: str | None) -> GalleryInfo:
+        """Give a gallery a calibration, or take it away, raise its version by one and return it."""
 
     def delete_gallery(self, gallery_no: int) -> None:
         """Delete a gallery with its subjects and templates."""

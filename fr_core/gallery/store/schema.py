@@ -141,6 +141,17 @@ CREATE INDEX templates_by_age ON templates (gallery_no, created_us);
 CREATE UNIQUE INDEX templates_by_image ON templates (gallery_no, image_sha256) WHERE image_sha256 IS NOT NULL;
 """
 
+# `upgrade` authenticates the rows of galleries anew, with the column that came. The text of a calibration is
+# authenticated by its hash in the row of its gallery.
+_V3 = """
+ALTER TABLE galleries ADD COLUMN calibration_sha256 TEXT;
+
+CREATE TABLE calibrations (
+    gallery_no INTEGER PRIMARY KEY REFERENCES galleries (gallery_no),
+    calibration TEXT NOT NULL
+) STRICT;
+"""
+
 # Step n brings a store of version n to version n + 1. Steps are never edited once released, only added.
-MIGRATIONS = (_V1, _V2)
+MIGRATIONS = (_V1, _V2, _V3)
 SCHEMA_VERSION = len(MIGRATIONS)

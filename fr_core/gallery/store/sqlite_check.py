@@ -14,6 +14,7 @@ import numpy as np
 from fr_core.errors import StoreCorrupt
 from fr_core.gallery.store.protocol import GalleryRow, StoredVectors
 from fr_core.gallery.store.sqlite_rows import (
+    CALIBRATIONS,
     ERASURES,
     GALLERIES,
     METADATA,
@@ -23,11 +24,13 @@ from fr_core.gallery.store.sqlite_rows import (
     Row,
     SubjectRow,
     TemplateRow,
+    altered_calibration,
     checked,
     contradiction,
     facts_of,
     gallery_of,
     names,
+    sha256_of,
     unpacked_metadata,
 )
 from fr_core.gallery.store.vault import Binding, Vault
@@ -93,6 +96,7 @@ def require_consistent(connection: apsw.Connection, vault: Vault) -> None:
     for table, columns in (("galleries", GALLERIES), ("erasures", ERASURES)):
         for row in connection.execute(f"SELECT {names(columns)} FROM {table}"):
             checked(vault, table, row)
+    _require_calibrations(connection)
     _require_subjects(connection, vault)
     require_no_contradictions(connection)
 
@@ -102,6 +106,15 @@ def require_no_contradictions(connection: apsw.Connection) -> None:
     for check, sql in _CONTRADICTIONS.items():
         if connection.execute(sql).fetchall():
             raise contradiction(check)
+
+
+def _require_calibrations(connection: apsw.Connection) -> None:
+    """Compare the calibrations with the galleries, which were authenticated."""
+    galleries: list[Row] = connection.execute("SELECT gallery_no, calibration_sha256 FROM galleries").fetchall()
+    rows: list[Row] = connection.execute(f"SELECT {names(CALIBRATIONS)} FROM calibrations").fetchall()
+    named = {gallery_no: sha256 for gallery_no, sha256 in galleries if sha256 is not None}
+    if {gallery_no: sha256_of(text) for gallery_no, text in rows} != named:
+        raise altered_calibration()
 
 
 def _require_subjects(connection: apsw.Connection, vault: Vault) -> None:

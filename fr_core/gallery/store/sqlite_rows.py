@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -78,8 +79,12 @@ GALLERIES = (
     "expires_us",
     "retention_us",
     "keeps_photos",
+    "calibration_sha256",
     "mac",
 )
+# As they were before there were calibrations: in stores of version 2, and in backups of format 1.
+GALLERIES_V2 = tuple(column for column in GALLERIES if column != "calibration_sha256")
+CALIBRATIONS = ("gallery_no", "calibration")
 SUBJECTS = SubjectRow._fields
 METADATA = PairRow._fields
 TEMPLATES = TemplateRow._fields
@@ -188,13 +193,14 @@ def gallery_columns(gallery_no: int, info: GalleryInfo) -> Row:
         None if info.expires is None else to_us(info.expires),
         None if info.retention is None else to_duration_us(info.retention),
         int(info.keeps_photos),
+        info.calibration_sha256,
     )
 
 
 def gallery_of(row: Row) -> GalleryRow:
     """Return the gallery of a row of GALLERIES that was checked."""
     gallery_no, gallery_id, display_name, pack, version, sha256, size, created_us, *state, _ = row
-    subjects, templates, changes, expires_us, retention_us, keeps_photos = state
+    subjects, templates, changes, expires_us, retention_us, keeps_photos, calibration_sha256 = state
     return GalleryRow(
         gallery_no,
         GalleryInfo(
@@ -209,8 +215,32 @@ def gallery_of(row: Row) -> GalleryRow:
             None if expires_us is None else from_us(expires_us),
             None if retention_us is None else retention_us * _MICROSECOND,
             bool(keeps_photos),
+            calibration_sha256,
         ),
     )
+
+
+def without_calibration(row: Row) -> Row:
+    """Return a row of GALLERIES_V2 as one of GALLERIES; the last column is still that of the former."""
+    *columns, mac = row
+    return (*columns, None, mac)
+
+
+def require_calibration(text: str, sha256: str | None) -> str:
+    """Return the text of a calibration; raises `StoreCorrupt` where it is not the one of its gallery."""
+    if sha256_of(text) != sha256:
+        raise altered_calibration()
+    return text
+
+
+def sha256_of(text: str) -> str:
+    """Return the 64 hexadecimal digits that a gallery keeps of its calibration."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def altered_calibration() -> StoreCorrupt:
+    """Return the error for a calibration that is missing, altered, or of no gallery."""
+    return StoreCorrupt("The calibration of a gallery was altered.", check="calibration")
 
 
 def packed_metadata(metadata: Mapping[str, str]) -> str:

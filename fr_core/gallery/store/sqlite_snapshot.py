@@ -21,12 +21,14 @@ from fr_core.gallery.store.sqlite_rows import (
     Row,
     SubjectRow,
     TemplateRow,
+    altered_calibration,
     checked,
     contradiction,
     facts_of,
     from_us,
     gallery_of,
     names,
+    require_calibration,
     sqlite_errors,
     to_duration_us,
     to_us,
@@ -64,6 +66,16 @@ class SqliteSnapshot:
     def galleries(self, after: str, limit: int) -> tuple[GalleryRow, ...]:
         """See `Snapshot`."""
         return tuple(self._galleries("WHERE gallery_id > ? ORDER BY gallery_id LIMIT ?", after, limit))
+
+    def calibration(self, gallery_no: int) -> str | None:
+        """See `Snapshot`."""
+        sha256 = self._gallery_of_no(gallery_no).info.calibration_sha256
+        if sha256 is None:
+            return None
+        rows = self._rows("SELECT calibration FROM calibrations WHERE gallery_no = ?", gallery_no)
+        if not rows:
+            raise altered_calibration()
+        return require_calibration(rows[0][0], sha256)
 
     def subject_no(self, gallery_no: int, subject_id: str) -> int | None:
         """See `Snapshot`."""

@@ -13,6 +13,7 @@ import apsw
 from fr_core.errors import StorageLow, StoreFailed
 from fr_core.gallery.store.protocol import GalleryRow
 from fr_core.gallery.store.sqlite_rows import (
+    CALIBRATIONS,
     ERASURES,
     GALLERIES,
     METADATA,
@@ -23,6 +24,7 @@ from fr_core.gallery.store.sqlite_rows import (
     gallery_columns,
     insertion,
     packed_metadata,
+    sha256_of,
     signed,
     to_us,
 )
@@ -41,12 +43,22 @@ from fr_core.gallery.values import (
 )
 
 _INSERT_GALLERY = insertion("galleries", GALLERIES)
+_INSERT_CALIBRATION = insertion("calibrations", CALIBRATIONS)
 _INSERT_SUBJECT = insertion("subjects", SUBJECTS)
 _INSERT_METADATA = insertion("subject_metadata", METADATA)
 _INSERT_TEMPLATE = insertion("templates", TEMPLATES)
 _INSERT_ERASURE = insertion("erasures", ERASURES)
 # What can change of a gallery.
-_CHANGING = ("display_name", "subject_count", "template_count", "version", "expires_us", "retention_us", "mac")
+_CHANGING = (
+    "display_name",
+    "subject_count",
+    "template_count",
+    "version",
+    "expires_us",
+    "retention_us",
+    "calibration_sha256",
+    "mac",
+)
 _UPDATE_GALLERY = f"UPDATE galleries SET {' = ?, '.join(_CHANGING)} = ? WHERE gallery_no = ?"
 _RECEIPT_BYTES = 8
 
@@ -138,13 +150,22 @@ class SqliteTransaction(SqliteSnapshot):
         info = update.of(self._latest(gallery_no))
         return self._keep_back(gallery_no, replace(info, version=info.version + 1))
 
+    def set_calibration(self, gallery_no: int, text: str | None) -> GalleryInfo:
+        """See `Transaction`."""
+        self._rows("DELETE FROM calibrations WHERE gallery_no = ?", gallery_no)
+        if text is not None:
+            self._rows(_INSERT_CALIBRATION, gallery_no, text)
+        info = self._latest(gallery_no)
+        sha256 = None if text is None else sha256_of(text)
+        return self._keep_back(gallery_no, replace(info, calibration_sha256=sha256, version=info.version + 1))
+
     def delete_gallery(self, gallery_no: int) -> None:
         """See `Transaction`."""
         self._changed.pop(gallery_no, None)
         self._unwritten.discard(gallery_no)
         templates = "SELECT template_id FROM templates WHERE gallery_no = ?"
         self._rows(f"DELETE FROM photos WHERE template_id IN ({templates})", gallery_no)
-        for table in ("templates", "subject_metadata", "subjects", "galleries"):
+        for table in ("templates", "subject_metadata", "subjects", "calibrations", "galleries"):
             self._rows(f"DELETE FROM {table} WHERE gallery_no = ?", gallery_no)
 
     def changed(self, gallery_no: int, subjects: int, templates: int) -> int:

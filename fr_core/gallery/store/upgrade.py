@@ -11,7 +11,7 @@ from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION, V2_AFTER_MOVE
 from fr_core.gallery.store.sqlite_check import require_no_contradictions
 from fr_core.gallery.store.sqlite_rows import (
-    GALLERIES,
+    GALLERIES_V2,
     METADATA,
     STORE,
     SUBJECTS,
@@ -24,6 +24,7 @@ from fr_core.gallery.store.sqlite_rows import (
     names,
     signed,
     unpacked_metadata,
+    without_calibration,
 )
 from fr_core.gallery.store.vault import Binding, Vault
 from fr_core.gallery.store.vectors import unpack_vectors
@@ -95,6 +96,10 @@ def bring_up_to_date(connection: apsw.Connection, vault: Vault) -> bool:
             connection.execute(MIGRATIONS[step]).fetchall()
             if step == 1:
                 moved = _seal(connection, vault)
+            elif step == 2:
+                _sign_galleries(connection, vault)
+            if step > 0:
+                write_store_row(connection, vault, step + 1)
             connection.execute(f"PRAGMA user_version = {step + 1}").fetchall()
             connection.execute("COMMIT").fetchall()
         except BaseException:
@@ -104,10 +109,10 @@ def bring_up_to_date(connection: apsw.Connection, vault: Vault) -> bool:
     return moved
 
 
-def write_store_row(connection: apsw.Connection, vault: Vault) -> None:
-    """Write the row that says under which key the store is."""
+def write_store_row(connection: apsw.Connection, vault: Vault, version: int = SCHEMA_VERSION) -> None:
+    """Write the row that says under which key the store is, and of which version of the schema."""
     connection.execute("DELETE FROM store").fetchall()
-    row = signed(vault, "store", _STORE_NO, SCHEMA_VERSION, vault.key_id, vault.wrapped())
+    row = signed(vault, "store", _STORE_NO, version, vault.key_id, vault.wrapped())
     connection.execute(insertion("store", STORE), row).fetchall()
 
 
@@ -123,13 +128,21 @@ def _seal(connection: apsw.Connection, vault: Vault) -> bool:
         connection.execute(sql, (table, f"{table}_v1")).fetchall()
     connection.execute(V2_AFTER_MOVE).fetchall()
     require_no_contradictions(connection)
-    write_store_row(connection, vault)
     return bool(galleries)
+
+
+def _sign_galleries(connection: apsw.Connection, vault: Vault) -> None:
+    """Authenticate the rows of version 2 with the column that version 3 has added."""
+    rows: list[Row] = connection.execute(f"SELECT {names(GALLERIES_V2)} FROM galleries").fetchall()
+    for row in rows:
+        gallery_no, *_ = columns = without_calibration(checked(vault, "galleries", row))
+        *_, mac = signed(vault, "galleries", *columns[:-1])
+        connection.execute("UPDATE galleries SET mac = ? WHERE gallery_no = ?", (mac, gallery_no)).fetchall()
 
 
 def _move_galleries(connection: apsw.Connection, vault: Vault) -> dict[int, tuple[Binding, int]]:
     bindings: dict[int, tuple[Binding, int]] = {}
-    insert = insertion("galleries", GALLERIES)
+    insert = insertion("galleries", GALLERIES_V2)
     rows: list[Row] = connection.execute("SELECT * FROM galleries_v1").fetchall()
     for row in rows:
         connection.execute(insert, signed(vault, "galleries", *row, None, None, 0)).fetchall()

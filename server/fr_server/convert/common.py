@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import numpy as np
 from google.protobuf import duration_pb2, timestamp_pb2
 
-from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
+from fr_api.v1 import common_pb2, gallery_pb2
 from fr_core.errors import EmbeddingWrongSize, FrError, InvalidField, MissingField
 from fr_core.gallery.checks import require_threshold
 from fr_core.pipeline import FacePolicy
@@ -34,10 +34,7 @@ def require_item_id(text: str) -> None:
 
 
 def sent_threshold(
-    request: recognition_pb2.CompareRequest
-    | gallery_pb2.SearchRequest
-    | gallery_pb2.FindDuplicatesRequest
-    | gallery_pb2.ClusterGalleryRequest,
+    request: gallery_pb2.FindDuplicatesRequest | gallery_pb2.ClusterGalleryRequest,
 ) -> float | None:
     """Return the threshold that was sent, None where none was; raises `InvalidThreshold` outside [-1, 1]."""
     if not request.HasField("threshold"):

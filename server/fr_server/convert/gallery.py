@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from fr_api.v1 import common_pb2, gallery_pb2
+from fr_api.v1 import common_pb2, evaluation_pb2, gallery_pb2
 from fr_core.errors import InvalidField
 from fr_core.gallery.checks import require_threshold, require_top_k
 from fr_core.gallery.pages import require_page_size
@@ -23,6 +23,7 @@ from fr_core.gallery.values import (
     TemplateInfo,
 )
 from fr_core.types import Candidate, Decision, Face
+from fr_server.convert.calibration import InForce, error_rates
 from fr_server.convert.common import duration, embedding_message, face_message, model_message, timestamp
 from fr_server.notice import NOTICE
 
@@ -102,7 +103,9 @@ def retention(request: gallery_pb2.CreateGalleryRequest | gallery_pb2.UpdateGall
         raise InvalidField("`retention` is no duration.", field="retention") from error
 
 
-def page_size(request: gallery_pb2.ListGalleriesRequest | gallery_pb2.ListSubjectsRequest) -> int:
+def page_size(
+    request: gallery_pb2.ListGalleriesRequest | gallery_pb2.ListSubjectsRequest | evaluation_pb2.ListReportsRequest,
+) -> int:
     """Return the size of a page; raises `InvalidPage` for zero or too many."""
     if not request.HasField("page_size"):
         return DEFAULT_PAGE_SIZE
@@ -204,10 +207,16 @@ def purge_response(purged: Sequence[Purged]) -> gallery_pb2.PurgeExpiredResponse
     )
 
 
-def search_response(searched: Sequence[SearchedFace]) -> gallery_pb2.SearchResponse:
-    """Build the answer of Search from at least one face; its version is the oldest that was searched."""
+def search_response(searched: Sequence[SearchedFace], in_force: InForce | None = None) -> gallery_pb2.SearchResponse:
+    """Build the answer of Search from at least one face; its version is the oldest that was searched.
+
+    Args:
+        searched: what was found for each face.
+        in_force: the calibration of the gallery; None where there is none.
+    """
     found = [one.found for one in searched]
     first = found[0].identification
+    templates = min(one.searched_templates for one in found)
     return gallery_pb2.SearchResponse(
         results=[_search_result(one) for one in searched],
         threshold=first.threshold,
@@ -215,8 +224,9 @@ def search_response(searched: Sequence[SearchedFace]) -> gallery_pb2.SearchRespo
         model=model_message(first.model),
         notice=NOTICE,
         fusion=_FUSION_VALUES[found[0].fusion],
-        searched_templates=min(one.searched_templates for one in found),
+        searched_templates=templates,
         exhaustive=all(one.exhaustive for one in found),
+        error_rates=None if in_force is None else error_rates(in_force, first.threshold, templates),
     )
 
 

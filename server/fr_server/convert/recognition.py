@@ -5,6 +5,7 @@ from __future__ import annotations
 from fr_api.v1 import recognition_pb2
 from fr_core.pipeline import AnalyzedPhoto, DetectedPhoto
 from fr_core.types import EmbeddedFace, Embedding, Face
+from fr_server.convert.calibration import InForce, error_rates, likelihood_ratio
 from fr_server.convert.common import embedding_message, face_message, model_message
 from fr_server.notice import NOTICE
 
@@ -28,9 +29,14 @@ def embed_response(photo: AnalyzedPhoto) -> recognition_pb2.EmbedResponse:
 
 
 def compare_response(
-    a: Embedding, b: Embedding, face_a: Face | None, face_b: Face | None, threshold: float
+    a: Embedding,
+    b: Embedding,
+    face_a: Face | None,
+    face_b: Face | None,
+    threshold: float,
+    in_force: InForce | None = None,
 ) -> recognition_pb2.CompareResponse:
-    """Build the answer of Compare; a face is None where an embedding was sent."""
+    """Build the answer of Compare; a face is None where an embedding was sent, `in_force` without a calibration."""
     similarity = a.similarity(b)
     return recognition_pb2.CompareResponse(
         similarity=similarity,
@@ -40,6 +46,8 @@ def compare_response(
         face_b=None if face_b is None else face_message(face_b),
         model=model_message(a.model),
         notice=NOTICE,
+        error_rates=None if in_force is None else error_rates(in_force, threshold),
+        likelihood_ratio=None if in_force is None else likelihood_ratio(in_force.calibration, similarity),
     )
 
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
-from fr_core.engine import Engine, Lifeline, build_pipeline, tile_shapes_of
+from fr_core.engine import Engine, Lifeline, build_pipeline, pack_calibration, tile_shapes_of
 from fr_core.errors import FrError, ShuttingDown
 from fr_server.allocator import share_one_heap
 from fr_server.app import SERVICES, App, until
@@ -89,7 +89,14 @@ async def serve(welcome: Welcome, wire: Wire, memory: int) -> None:
 
     app = App(
         config,
-        Engine(pack, pipeline, welcome.device, config.model.detection, lifeline),
+        Engine(
+            pack,
+            pipeline,
+            welcome.device,
+            config.model.detection,
+            lifeline,
+            calibration=pack_calibration(pipeline.model),
+        ),
         RemoteGalleries(asker),
         # What is served, and told but once, is the engine's process's.
         replace(telemetry, metrics=None, metrics_server=None),

@@ -23,6 +23,8 @@ GALLERY_METHODS = frozenset(
         "get",
         "list",
         "update",
+        "set_calibration",
+        "calibration",
         "delete",
         "enrol",
         "enrol_many",

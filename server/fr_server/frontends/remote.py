@@ -19,6 +19,7 @@ from fr_core.gallery.values import (
     Enrolment,
     Erased,
     Found,
+    GalleryCalibration,
     GalleryInfo,
     GalleryUpdate,
     KeptTemplate,
@@ -109,6 +110,16 @@ class RemoteGalleries:
         """As `Galleries.update`."""
         info: GalleryInfo = self._asker.gallery("update", gallery_id, update)
         return info
+
+    def set_calibration(self, gallery_id: str, calibration: GalleryCalibration | None) -> GalleryInfo:
+        """As `Galleries.set_calibration`."""
+        info: GalleryInfo = self._asker.gallery("set_calibration", gallery_id, calibration)
+        return info
+
+    def calibration(self, gallery_id: str) -> str | None:
+        """As `Galleries.calibration`."""
+        text: str | None = self._asker.gallery("calibration", gallery_id)
+        return text
 
     def delete(self, gallery_id: str) -> Deleted:
         """As `Galleries.delete`."""

@@ -21,6 +21,8 @@ from fr_server.convert.gallery import (
     template_response,
 )
 from fr_server.convert.gallery_updates import gallery_update, subject_update
+from fr_server.services.calibrations import Calibrations
+from fr_server.services.decisions import Decisions
 from fr_server.services.gallery_calls import GalleryCalls
 from fr_server.services.gallery_faces import GalleryFaces
 from fr_server.services.items import answer_items
@@ -45,13 +47,14 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         probes: Probes,
         work: Work,
         quality_limits: QualityLimits,
-        default_threshold: float,
+        decisions: Decisions,
         stream_window: int,
     ) -> None:
         self._galleries = galleries
         self._pipeline = probes.pipeline
         self._work = work
-        self._faces = GalleryFaces(galleries, probes, work, quality_limits, default_threshold)
+        self._calibrations = Calibrations(galleries, work, decisions)
+        self._faces = GalleryFaces(galleries, probes, work, quality_limits, decisions, self._calibrations)
         self._stream_window = stream_window
         self._scans = Scans(work)
 
@@ -220,6 +223,18 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         """Delete one template."""
         deleted = await self._work.storage(self._galleries.delete_template, request.gallery_id, request.template_id)
         return gallery_pb2.DeleteTemplateResponse(gallery_version=deleted.gallery_version)
+
+    async def SetCalibration(  # noqa: N802
+        self, request: gallery_pb2.SetCalibrationRequest, context: Context
+    ) -> gallery_pb2.SetCalibrationResponse:
+        """Say what similarities in a gallery mean."""
+        return await self._calibrations.set(request)
+
+    async def GetCalibration(  # noqa: N802
+        self, request: gallery_pb2.GetCalibrationRequest, context: Context
+    ) -> gallery_pb2.GetCalibrationResponse:
+        """Read what similarities in a gallery mean."""
+        return await self._calibrations.get(request)
 
     async def PurgeExpired(  # noqa: N802
         self, request: gallery_pb2.PurgeExpiredRequest, context: Context

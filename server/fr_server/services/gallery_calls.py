@@ -17,6 +17,7 @@ from fr_core.gallery.values import (
     Enrolment,
     Erased,
     Found,
+    GalleryCalibration,
     GalleryInfo,
     GalleryUpdate,
     KeptTemplate,
@@ -55,6 +56,14 @@ class GalleryCalls(Protocol):
 
     def update(self, gallery_id: str, update: GalleryUpdate) -> GalleryInfo:
         """Change the name, the end or the retention of a gallery."""
+        ...
+
+    def set_calibration(self, gallery_id: str, calibration: GalleryCalibration | None) -> GalleryInfo:
+        """Say what similarities in a gallery mean."""
+        ...
+
+    def calibration(self, gallery_id: str) -> str | None:
+        """Read the calibration of a gallery, None where it has none."""
         ...
 
     def delete(self, gallery_id: str) -> Deleted:

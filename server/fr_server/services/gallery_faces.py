@@ -6,12 +6,13 @@ import asyncio
 from contextlib import nullcontext
 
 from fr_api.v1 import gallery_pb2
-from fr_core.errors import FrError, InvalidTopK, MissingField
+from fr_core.errors import FrError, InvalidTopK
 from fr_core.gallery.checks import require_display_name, require_metadata, require_subject_id
 from fr_core.gallery.query import ScoreFusion
 from fr_core.gallery.search.filters import names_many
-from fr_core.gallery.values import Enrolled, Enrolment, GalleryInfo, NewTemplate
+from fr_core.gallery.values import Enrolled, Enrolment, NewTemplate
 from fr_core.quality.assess import QualityLimits, require_enrollable
+from fr_server.convert.calibration import criterion
 from fr_server.convert.common import face_policy, sent_threshold
 from fr_server.convert.embeddings import embeddings_response, enrolments
 from fr_server.convert.gallery import (
@@ -25,6 +26,8 @@ from fr_server.convert.gallery import (
     top_k,
 )
 from fr_server.interceptors.boundary import as_item_error, count_refusal
+from fr_server.services.calibrations import Calibrations
+from fr_server.services.decisions import Decisions
 from fr_server.services.gallery_calls import GalleryCalls
 from fr_server.services.probes import ProbeFace, Probes
 from fr_server.work import Work
@@ -41,7 +44,8 @@ class GalleryFaces:
         probes: make templates of photos.
         work: runs what blocks.
         quality_limits: of faces that are enrolled.
-        threshold: the default of the model of `probes`, in [-1, 1].
+        decisions: for the model of `probes`.
+        calibrations: of the galleries.
     """
 
     def __init__(
@@ -50,13 +54,15 @@ class GalleryFaces:
         probes: Probes,
         work: Work,
         quality_limits: QualityLimits,
-        threshold: float,
+        decisions: Decisions,
+        calibrations: Calibrations,
     ) -> None:
         self._galleries = galleries
         self._probes = probes
         self._work = work
         self._quality_limits = quality_limits
-        self._default_threshold = threshold
+        self._decisions = decisions
+        self._calibrations = calibrations
         self._turn = asyncio.Lock()  # here, and not only in the core: who waits for a turn must hold no thread
 
     async def threshold(self, request: gallery_pb2.FindDuplicatesRequest | gallery_pb2.ClusterGalleryRequest) -> float:
@@ -70,7 +76,7 @@ class GalleryFaces:
         if sent is not None:
             return sent
         info = await self._work.storage(self._galleries.get, request.gallery_id)
-        return self._default_for(info, "threshold")
+        return self._decisions.default_for(info.model, "threshold")
 
     async def enrol(self, request: gallery_pb2.EnrolRequest) -> gallery_pb2.EnrolResponse:
         """Enrol one face; raises what `Probes.read` and `Galleries.enrol` raise, and refuses what no gallery holds."""
@@ -83,7 +89,7 @@ class GalleryFaces:
         info = await self._work.storage(self._galleries.get, request.gallery_id)
         similar_from: float | None = None
         if request.report_similar:
-            similar_from = self._default_for(info, "similar_threshold") if sent is None else sent
+            similar_from = self._decisions.default_for(info.model, "similar_threshold") if sent is None else sent
         (face,) = await self._probes.read(request.face, "face", policy, info.model, info.embedding_size)
         quality: float | None = None
         if face.face is not None:
@@ -126,13 +132,14 @@ class GalleryFaces:
         return embeddings_response(outcomes)
 
     async def search(self, request: gallery_pb2.SearchRequest) -> gallery_pb2.SearchResponse:
-        """Search for every face of a probe; raises what `Probes.read` and `Galleries.search` raise."""
+        """Search for every face of a probe; raises what `Probes.read`, `Galleries.search` and `Decisions` raise."""
         policy = face_policy(request.several_faces, allow_all=True)
         k = top_k(request)
-        sent = sent_threshold(request)
+        asked = criterion(request)
         fused_by, among = fusion(request), subject_filter(request)
         info = await self._work.storage(self._galleries.get, request.gallery_id)
-        threshold = self._default_for(info, "threshold") if sent is None else sent
+        in_force = await self._calibrations.in_force(info)
+        threshold = self._decisions.threshold(asked, info.model, in_force, info.template_count)
         faces = await self._probes.read(request.probe, "probe", policy, info.model, info.embedding_size)
         if len(faces) * k > MAX_CANDIDATES:
             raise InvalidTopK(
@@ -148,12 +155,4 @@ class GalleryFaces:
 
         async with self._turn if among is not None and names_many(among) else nullcontext():
             searched = [await self._work.storage(search, face) for face in faces]
-        return await self._work.storage(search_response, searched)
-
-    def _default_for(self, info: GalleryInfo, field: str) -> float:
-        if info.model != self._probes.pipeline.model:
-            raise MissingField(
-                "The gallery is of another model than this server's, so there is no default threshold for it.",
-                field=field,
-            )
-        return self._default_threshold
+        return await self._work.storage(search_response, searched, in_force)

@@ -10,8 +10,10 @@ import grpc
 from fr_api.v1 import common_pb2, recognition_pb2, recognition_pb2_grpc
 from fr_core.pipeline import FacePolicy
 from fr_core.types import Embedding, Face
-from fr_server.convert.common import face_policy, image_data, sent_threshold
+from fr_server.convert.calibration import criterion
+from fr_server.convert.common import face_policy, image_data
 from fr_server.convert.recognition import compare_response, detect_response, embed_response
+from fr_server.services.decisions import Decisions
 from fr_server.services.items import answer_items
 from fr_server.services.probes import Probes
 from fr_server.work import Work
@@ -22,10 +24,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class RecognitionService(recognition_pb2_grpc.RecognitionServiceServicer):
     """Finds, embeds and compares faces; keeps nothing."""
 
-    def __init__(self, probes: Probes, work: Work, default_threshold: float, stream_window: int) -> None:
+    def __init__(self, probes: Probes, work: Work, decisions: Decisions, stream_window: int) -> None:
         self._probes = probes
         self._work = work
-        self._default_threshold = default_threshold
+        self._decisions = decisions
         self._stream_window = stream_window
 
     async def Detect(  # noqa: N802
@@ -46,11 +48,12 @@ class RecognitionService(recognition_pb2_grpc.RecognitionServiceServicer):
     ) -> recognition_pb2.CompareResponse:
         """Compare two faces."""
         policy = face_policy(request.several_faces, allow_all=False)
-        sent = sent_threshold(request)
-        threshold = self._default_threshold if sent is None else sent
+        model = self._probes.pipeline.model
+        in_force = self._decisions.in_force(model)
+        threshold = self._decisions.threshold(criterion(request), model, in_force)
         embedding_a, face_a = await self._side(request.a, "a", policy)
         embedding_b, face_b = await self._side(request.b, "b", policy)
-        return compare_response(embedding_a, embedding_b, face_a, face_b, threshold)
+        return compare_response(embedding_a, embedding_b, face_a, face_b, threshold, in_force)
 
     async def StreamEmbed(  # noqa: N802
         self, request_iterator: AsyncIterator[recognition_pb2.StreamEmbedRequest], context: Context

@@ -104,6 +104,30 @@ SEVERAL_FACES_POLICY_ALL: SeveralFacesPolicy.ValueType  # 3
 """Take every face."""
 Global___SeveralFacesPolicy: _TypeAlias = SeveralFacesPolicy  # noqa: Y015
 
+class _CalibrationSource:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CalibrationSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CalibrationSource.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CALIBRATION_SOURCE_UNSPECIFIED: _CalibrationSource.ValueType  # 0
+    """Never sent."""
+    CALIBRATION_SOURCE_PACK: _CalibrationSource.ValueType  # 1
+    """The one that comes with the model pack."""
+    CALIBRATION_SOURCE_GALLERY: _CalibrationSource.ValueType  # 2
+    """The one that was set for the gallery."""
+
+class CalibrationSource(_CalibrationSource, metaclass=_CalibrationSourceEnumTypeWrapper):
+    """Whose calibration stands behind an answer."""
+
+CALIBRATION_SOURCE_UNSPECIFIED: CalibrationSource.ValueType  # 0
+"""Never sent."""
+CALIBRATION_SOURCE_PACK: CalibrationSource.ValueType  # 1
+"""The one that comes with the model pack."""
+CALIBRATION_SOURCE_GALLERY: CalibrationSource.ValueType  # 2
+"""The one that was set for the gallery."""
+Global___CalibrationSource: _TypeAlias = CalibrationSource  # noqa: Y015
+
 @_typing.final
 class Image(_message.Message):
     """An encoded photo."""
@@ -447,3 +471,202 @@ class Refusal(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Refusal: _TypeAlias = Refusal  # noqa: Y015
+
+@_typing.final
+class ErrorRate(_message.Message):
+    """A rate with how sure it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUE_FIELD_NUMBER: _builtins.int
+    LOW_FIELD_NUMBER: _builtins.int
+    HIGH_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    value: _builtins.float
+    """From 0 to 1."""
+    low: _builtins.float
+    """Lower end of the interval."""
+    high: _builtins.float
+    """Upper end of the interval."""
+    confidence: _builtins.float
+    """How sure the interval is, such as 0.95."""
+    count: _builtins.int
+    """Errors that were counted; unset for a rate that follows from another by a model."""
+    total: _builtins.int
+    """Comparisons among which they were counted; unset likewise."""
+    def __init__(
+        self,
+        *,
+        value: _builtins.float = ...,
+        low: _builtins.float = ...,
+        high: _builtins.float = ...,
+        confidence: _builtins.float = ...,
+        count: _builtins.int | None = ...,
+        total: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_count", b"_count", "_total", b"_total", "count", b"count", "total", b"total"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_count", b"_count", "_total", b"_total", "confidence", b"confidence", "count", b"count", "high", b"high", "low", b"low", "total", b"total", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__count: _TypeAlias = _typing.Literal["count"]  # noqa: Y015
+    _WhichOneofArgType__count: _TypeAlias = _typing.Literal["_count", b"_count"]  # noqa: Y015
+    _WhichOneofReturnType__total: _TypeAlias = _typing.Literal["total"]  # noqa: Y015
+    _WhichOneofArgType__total: _TypeAlias = _typing.Literal["_total", b"_total"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__count) -> _WhichOneofReturnType__count | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__total) -> _WhichOneofReturnType__total | None: ...
+
+Global___ErrorRate: _TypeAlias = ErrorRate  # noqa: Y015
+
+@_typing.final
+class Calibration(_message.Message):
+    """Where a calibration was measured. It holds for people and photos like those."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class SettingsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    DATASET_FIELD_NUMBER: _builtins.int
+    LIST_SHA256_FIELD_NUMBER: _builtins.int
+    PEOPLE_FIELD_NUMBER: _builtins.int
+    MATED_FIELD_NUMBER: _builtins.int
+    NONMATED_FIELD_NUMBER: _builtins.int
+    MEASURED_ON_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    source: Global___CalibrationSource.ValueType
+    """Whose it is."""
+    dataset: _builtins.str
+    """Name of the data set."""
+    list_sha256: _builtins.str
+    """sha256 of the list of what was compared, 64 hexadecimal digits."""
+    people: _builtins.int
+    """People in it."""
+    mated: _builtins.int
+    """Comparisons of photos of one person."""
+    nonmated: _builtins.int
+    """Comparisons of photos of different people."""
+    measured_on: _builtins.str
+    """The day of the measurement, as 2026-11-25."""
+    @_builtins.property
+    def settings(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The settings that similarities depend on."""
+
+    def __init__(
+        self,
+        *,
+        source: Global___CalibrationSource.ValueType = ...,
+        dataset: _builtins.str = ...,
+        list_sha256: _builtins.str = ...,
+        people: _builtins.int = ...,
+        mated: _builtins.int = ...,
+        nonmated: _builtins.int = ...,
+        measured_on: _builtins.str = ...,
+        settings: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "list_sha256", b"list_sha256", "mated", b"mated", "measured_on", b"measured_on", "nonmated", b"nonmated", "people", b"people", "settings", b"settings", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Calibration: _TypeAlias = Calibration  # noqa: Y015
+
+@_typing.final
+class ErrorRates(_message.Message):
+    """The error rates that stand behind a threshold, as a calibration observed them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FMR_FIELD_NUMBER: _builtins.int
+    FNMR_FIELD_NUMBER: _builtins.int
+    FPIR_FIELD_NUMBER: _builtins.int
+    GALLERY_SIZE_FIELD_NUMBER: _builtins.int
+    CALIBRATION_FIELD_NUMBER: _builtins.int
+    SUPPORT_FIELD_NUMBER: _builtins.int
+    gallery_size: _builtins.int
+    """Templates that fpir is given for; unset where there is none."""
+    support: _builtins.str
+    """How far the number of comparisons supports fmr, for people."""
+    @_builtins.property
+    def fmr(self) -> Global___ErrorRate:
+        """Comparisons of different people that reach the threshold."""
+
+    @_builtins.property
+    def fnmr(self) -> Global___ErrorRate:
+        """Comparisons of one person that do not."""
+
+    @_builtins.property
+    def fpir(self) -> Global___ErrorRate:
+        """Of a search: searches for somebody who is not enrolled that return a candidate at or above the threshold. It follows
+        from fmr by a model that takes comparisons as independent, 1 - (1 - fmr)^gallery_size; look-alikes are not.
+        """
+
+    @_builtins.property
+    def calibration(self) -> Global___Calibration:
+        """Where this was measured."""
+
+    def __init__(
+        self,
+        *,
+        fmr: Global___ErrorRate | None = ...,
+        fnmr: Global___ErrorRate | None = ...,
+        fpir: Global___ErrorRate | None = ...,
+        gallery_size: _builtins.int = ...,
+        calibration: Global___Calibration | None = ...,
+        support: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration", "fmr", b"fmr", "fnmr", b"fnmr", "fpir", b"fpir"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration", "fmr", b"fmr", "fnmr", b"fnmr", "fpir", b"fpir", "gallery_size", b"gallery_size", "support", b"support"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ErrorRates: _TypeAlias = ErrorRates  # noqa: Y015
+
+@_typing.final
+class LikelihoodRatio(_message.Message):
+    """How much more probable a similarity is if both photos show one person than if they do not, by a calibration."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG10_LR_FIELD_NUMBER: _builtins.int
+    SUPPORTED_FIELD_NUMBER: _builtins.int
+    log10_lr: _builtins.float
+    """Logarithm to base 10; above 0 it speaks for one person."""
+    supported: _builtins.bool
+    """Whether the calibration's comparisons reach this far; if not, log10_lr is the furthest that they support."""
+    def __init__(
+        self,
+        *,
+        log10_lr: _builtins.float = ...,
+        supported: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log10_lr", b"log10_lr", "supported", b"supported"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LikelihoodRatio: _TypeAlias = LikelihoodRatio  # noqa: Y015

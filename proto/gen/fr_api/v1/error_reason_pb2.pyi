@@ -94,6 +94,22 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The disk of the data folder has too little room left to take in more; everything else still works."""
     ERROR_REASON_STORE_CORRUPT: _ErrorReason.ValueType  # 35
     """The store is damaged, or what it holds contradicts itself; nothing of the call was kept."""
+    ERROR_REASON_NO_CALIBRATION: _ErrorReason.ValueType  # 36
+    """A rate was asked for, and neither the gallery nor the model has a calibration that tells its threshold."""
+    ERROR_REASON_RATE_NOT_SUPPORTED: _ErrorReason.ValueType  # 37
+    """The rate that was asked for is lower than the comparisons of the calibration can show."""
+    ERROR_REASON_CALIBRATION_INVALID: _ErrorReason.ValueType  # 38
+    """The calibration cannot be read, contradicts itself, or is of another model."""
+    ERROR_REASON_DATASET_UNAVAILABLE: _ErrorReason.ValueType  # 39
+    """There is no data set of that name, it does not lie on the server, or what is asked for is not in it."""
+    ERROR_REASON_DATASET_UNUSABLE: _ErrorReason.ValueType  # 40
+    """The data set on the server is incomplete, or breaks its format."""
+    ERROR_REASON_FIGURE_UNDEFINED: _ErrorReason.ValueType  # 41
+    """The photos of the data set support no figure, as when none shows a face."""
+    ERROR_REASON_EVALUATION_RUNNING: _ErrorReason.ValueType  # 42
+    """The server measures something already."""
+    ERROR_REASON_UNKNOWN_REPORT: _ErrorReason.ValueType  # 43
+    """There is no report of that id, or it has no such file."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why something was refused or failed. docs/errors.md has the status code and the advice for each."""
@@ -170,4 +186,20 @@ ERROR_REASON_STORAGE_LOW: ErrorReason.ValueType  # 34
 """The disk of the data folder has too little room left to take in more; everything else still works."""
 ERROR_REASON_STORE_CORRUPT: ErrorReason.ValueType  # 35
 """The store is damaged, or what it holds contradicts itself; nothing of the call was kept."""
+ERROR_REASON_NO_CALIBRATION: ErrorReason.ValueType  # 36
+"""A rate was asked for, and neither the gallery nor the model has a calibration that tells its threshold."""
+ERROR_REASON_RATE_NOT_SUPPORTED: ErrorReason.ValueType  # 37
+"""The rate that was asked for is lower than the comparisons of the calibration can show."""
+ERROR_REASON_CALIBRATION_INVALID: ErrorReason.ValueType  # 38
+"""The calibration cannot be read, contradicts itself, or is of another model."""
+ERROR_REASON_DATASET_UNAVAILABLE: ErrorReason.ValueType  # 39
+"""There is no data set of that name, it does not lie on the server, or what is asked for is not in it."""
+ERROR_REASON_DATASET_UNUSABLE: ErrorReason.ValueType  # 40
+"""The data set on the server is incomplete, or breaks its format."""
+ERROR_REASON_FIGURE_UNDEFINED: ErrorReason.ValueType  # 41
+"""The photos of the data set support no figure, as when none shows a face."""
+ERROR_REASON_EVALUATION_RUNNING: ErrorReason.ValueType  # 42
+"""The server measures something already."""
+ERROR_REASON_UNKNOWN_REPORT: ErrorReason.ValueType  # 43
+"""There is no report of that id, or it has no such file."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -1010,6 +1010,8 @@ class SearchRequest(_message.Message):
     PROBE_FIELD_NUMBER: _builtins.int
     TOP_K_FIELD_NUMBER: _builtins.int
     THRESHOLD_FIELD_NUMBER: _builtins.int
+    TARGET_FMR_FIELD_NUMBER: _builtins.int
+    TARGET_FPIR_FIELD_NUMBER: _builtins.int
     ONLY_ABOVE_THRESHOLD_FIELD_NUMBER: _builtins.int
     SEVERAL_FACES_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
@@ -1019,7 +1021,13 @@ class SearchRequest(_message.Message):
     top_k: _builtins.int
     """How many candidates at most; unset for 10. Zero is refused."""
     threshold: _builtins.float
-    """Similarity at or above which a candidate counts as a lead, from -1 to 1; unset for the model's default."""
+    """Similarity at or above which it does, from -1 to 1."""
+    target_fmr: _builtins.float
+    """The false match rate to hold, above 0 and at most 1: the calibration of the gallery, else of the pack, tells the
+    threshold.
+    """
+    target_fpir: _builtins.float
+    """The false positive identification rate to hold at the size of the gallery, between 0 and 1, likewise."""
     only_above_threshold: _builtins.bool
     """Leave out the candidates below the threshold."""
     several_faces: _common_pb2.SeveralFacesPolicy.ValueType
@@ -1042,24 +1050,26 @@ class SearchRequest(_message.Message):
         gallery_id: _builtins.str = ...,
         probe: _recognition_pb2.Probe | None = ...,
         top_k: _builtins.int | None = ...,
-        threshold: _builtins.float | None = ...,
+        threshold: _builtins.float = ...,
+        target_fmr: _builtins.float = ...,
+        target_fpir: _builtins.float = ...,
         only_above_threshold: _builtins.bool = ...,
         several_faces: _common_pb2.SeveralFacesPolicy.ValueType = ...,
         filter: Global___SubjectFilter | None = ...,
         fusion: Global___ScoreFusion.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "_top_k", b"_top_k", "filter", b"filter", "probe", b"probe", "threshold", b"threshold", "top_k", b"top_k"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_top_k", b"_top_k", "criterion", b"criterion", "filter", b"filter", "probe", b"probe", "target_fmr", b"target_fmr", "target_fpir", b"target_fpir", "threshold", b"threshold", "top_k", b"top_k"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "_top_k", b"_top_k", "filter", b"filter", "fusion", b"fusion", "gallery_id", b"gallery_id", "only_above_threshold", b"only_above_threshold", "probe", b"probe", "several_faces", b"several_faces", "threshold", b"threshold", "top_k", b"top_k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_top_k", b"_top_k", "criterion", b"criterion", "filter", b"filter", "fusion", b"fusion", "gallery_id", b"gallery_id", "only_above_threshold", b"only_above_threshold", "probe", b"probe", "several_faces", b"several_faces", "target_fmr", b"target_fmr", "target_fpir", b"target_fpir", "threshold", b"threshold", "top_k", b"top_k"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
-    _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
     _WhichOneofReturnType__top_k: _TypeAlias = _typing.Literal["top_k"]  # noqa: Y015
     _WhichOneofArgType__top_k: _TypeAlias = _typing.Literal["_top_k", b"_top_k"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__threshold) -> _WhichOneofReturnType__threshold | None: ...
+    _WhichOneofReturnType_criterion: _TypeAlias = _typing.Literal["threshold", "target_fmr", "target_fpir"]  # noqa: Y015
+    _WhichOneofArgType_criterion: _TypeAlias = _typing.Literal["criterion", b"criterion"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__top_k) -> _WhichOneofReturnType__top_k | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_criterion) -> _WhichOneofReturnType_criterion | None: ...
 
 Global___SearchRequest: _TypeAlias = SearchRequest  # noqa: Y015
 
@@ -1179,6 +1189,7 @@ class SearchResponse(_message.Message):
     FUSION_FIELD_NUMBER: _builtins.int
     SEARCHED_TEMPLATES_FIELD_NUMBER: _builtins.int
     EXHAUSTIVE_FIELD_NUMBER: _builtins.int
+    ERROR_RATES_FIELD_NUMBER: _builtins.int
     threshold: _builtins.float
     """The threshold that was applied."""
     gallery_version: _builtins.int
@@ -1201,6 +1212,10 @@ class SearchResponse(_message.Message):
     def model(self) -> _common_pb2.ModelId:
         """The model of the gallery."""
 
+    @_builtins.property
+    def error_rates(self) -> _common_pb2.ErrorRates:
+        """The error rates at the threshold; unset where neither the gallery nor its model has a calibration."""
+
     def __init__(
         self,
         *,
@@ -1212,10 +1227,11 @@ class SearchResponse(_message.Message):
         fusion: Global___ScoreFusion.ValueType = ...,
         searched_templates: _builtins.int = ...,
         exhaustive: _builtins.bool = ...,
+        error_rates: _common_pb2.ErrorRates | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error_rates", b"error_rates", "model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["exhaustive", b"exhaustive", "fusion", b"fusion", "gallery_version", b"gallery_version", "model", b"model", "notice", b"notice", "results", b"results", "searched_templates", b"searched_templates", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error_rates", b"error_rates", "exhaustive", b"exhaustive", "fusion", b"fusion", "gallery_version", b"gallery_version", "model", b"model", "notice", b"notice", "results", b"results", "searched_templates", b"searched_templates", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2068,3 +2084,105 @@ class ClusterMember(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ClusterMember: _TypeAlias = ClusterMember  # noqa: Y015
+
+@_typing.final
+class SetCalibrationRequest(_message.Message):
+    """A calibration for a gallery."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GALLERY_ID_FIELD_NUMBER: _builtins.int
+    CALIBRATION_JSON_FIELD_NUMBER: _builtins.int
+    gallery_id: _builtins.str
+    """The gallery."""
+    calibration_json: _builtins.str
+    """The calibration.json that `fr evaluate verification --out DIR` wrote for the gallery's model; empty to go back to the
+    one of the pack. At most 1 MiB.
+    """
+    def __init__(
+        self,
+        *,
+        gallery_id: _builtins.str = ...,
+        calibration_json: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration_json", b"calibration_json", "gallery_id", b"gallery_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetCalibrationRequest: _TypeAlias = SetCalibrationRequest  # noqa: Y015
+
+@_typing.final
+class SetCalibrationResponse(_message.Message):
+    """What searches answer with from now on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALIBRATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def calibration(self) -> _common_pb2.Calibration:
+        """Where it was measured; unset where the pack has none to go back to."""
+
+    def __init__(
+        self,
+        *,
+        calibration: _common_pb2.Calibration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetCalibrationResponse: _TypeAlias = SetCalibrationResponse  # noqa: Y015
+
+@_typing.final
+class GetCalibrationRequest(_message.Message):
+    """A gallery whose calibration is asked for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GALLERY_ID_FIELD_NUMBER: _builtins.int
+    gallery_id: _builtins.str
+    """The gallery."""
+    def __init__(
+        self,
+        *,
+        gallery_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery_id", b"gallery_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCalibrationRequest: _TypeAlias = GetCalibrationRequest  # noqa: Y015
+
+@_typing.final
+class GetCalibrationResponse(_message.Message):
+    """The calibration that searches of a gallery answer with."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALIBRATION_FIELD_NUMBER: _builtins.int
+    CALIBRATION_JSON_FIELD_NUMBER: _builtins.int
+    calibration_json: _builtins.str
+    """All of it, as SetCalibration takes it; empty likewise."""
+    @_builtins.property
+    def calibration(self) -> _common_pb2.Calibration:
+        """Where it was measured; unset where neither the gallery nor its model has one."""
+
+    def __init__(
+        self,
+        *,
+        calibration: _common_pb2.Calibration | None = ...,
+        calibration_json: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration", "calibration_json", b"calibration_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCalibrationResponse: _TypeAlias = GetCalibrationResponse  # noqa: Y015

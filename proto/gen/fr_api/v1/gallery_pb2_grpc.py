@@ -120,6 +120,16 @@ class GalleryServiceStub:
                 request_serializer=fr__api_dot_v1_dot_gallery__pb2.DeleteTemplateRequest.SerializeToString,
                 response_deserializer=fr__api_dot_v1_dot_gallery__pb2.DeleteTemplateResponse.FromString,
                 _registered_method=True)
+        self.SetCalibration = channel.unary_unary(
+                '/fr_api.v1.GalleryService/SetCalibration',
+                request_serializer=fr__api_dot_v1_dot_gallery__pb2.SetCalibrationRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_gallery__pb2.SetCalibrationResponse.FromString,
+                _registered_method=True)
+        self.GetCalibration = channel.unary_unary(
+                '/fr_api.v1.GalleryService/GetCalibration',
+                request_serializer=fr__api_dot_v1_dot_gallery__pb2.GetCalibrationRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_gallery__pb2.GetCalibrationResponse.FromString,
+                _registered_method=True)
         self.PurgeExpired = channel.unary_unary(
                 '/fr_api.v1.GalleryService/PurgeExpired',
                 request_serializer=fr__api_dot_v1_dot_gallery__pb2.PurgeExpiredRequest.SerializeToString,
@@ -264,6 +274,20 @@ class GalleryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetCalibration(self, request, context):
+        """Sets what similarities in this gallery mean, as measured on photos like its own; done twice it is the same as once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCalibration(self, request, context):
+        """Reads the calibration that searches of a gallery answer with.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PurgeExpired(self, request, context):
         """Deletes the templates whose time has passed, with the subjects that have none left; the server does so every hour.
         """
@@ -373,6 +397,16 @@ def add_GalleryServiceServicer_to_server(servicer, server):
                     servicer.DeleteTemplate,
                     request_deserializer=fr__api_dot_v1_dot_gallery__pb2.DeleteTemplateRequest.FromString,
                     response_serializer=fr__api_dot_v1_dot_gallery__pb2.DeleteTemplateResponse.SerializeToString,
+            ),
+            'SetCalibration': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetCalibration,
+                    request_deserializer=fr__api_dot_v1_dot_gallery__pb2.SetCalibrationRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_gallery__pb2.SetCalibrationResponse.SerializeToString,
+            ),
+            'GetCalibration': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCalibration,
+                    request_deserializer=fr__api_dot_v1_dot_gallery__pb2.GetCalibrationRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_gallery__pb2.GetCalibrationResponse.SerializeToString,
             ),
             'PurgeExpired': grpc.unary_unary_rpc_method_handler(
                     servicer.PurgeExpired,
@@ -850,6 +884,60 @@ class GalleryService:
             '/fr_api.v1.GalleryService/DeleteTemplate',
             fr__api_dot_v1_dot_gallery__pb2.DeleteTemplateRequest.SerializeToString,
             fr__api_dot_v1_dot_gallery__pb2.DeleteTemplateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetCalibration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fr_api.v1.GalleryService/SetCalibration',
+            fr__api_dot_v1_dot_gallery__pb2.SetCalibrationRequest.SerializeToString,
+            fr__api_dot_v1_dot_gallery__pb2.SetCalibrationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCalibration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fr_api.v1.GalleryService/GetCalibration',
+            fr__api_dot_v1_dot_gallery__pb2.GetCalibrationRequest.SerializeToString,
+            fr__api_dot_v1_dot_gallery__pb2.GetCalibrationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -75,6 +75,10 @@ class GalleryServiceStub:
     """
     DeleteTemplate: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.DeleteTemplateRequest, _gallery_pb2.DeleteTemplateResponse]
     """Deletes one template; a subject without templates stays until it is deleted."""
+    SetCalibration: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.SetCalibrationRequest, _gallery_pb2.SetCalibrationResponse]
+    """Sets what similarities in this gallery mean, as measured on photos like its own; done twice it is the same as once."""
+    GetCalibration: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.GetCalibrationRequest, _gallery_pb2.GetCalibrationResponse]
+    """Reads the calibration that searches of a gallery answer with."""
     PurgeExpired: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.PurgeExpiredRequest, _gallery_pb2.PurgeExpiredResponse]
     """Deletes the templates whose time has passed, with the subjects that have none left; the server does so every hour."""
     FindDuplicates: _grpc.UnaryStreamMultiCallable[_gallery_pb2.FindDuplicatesRequest, _gallery_pb2.FindDuplicatesResponse]
@@ -131,6 +135,10 @@ class GalleryServiceAsyncStub(GalleryServiceStub):
     """
     DeleteTemplate: _aio.UnaryUnaryMultiCallable[_gallery_pb2.DeleteTemplateRequest, _gallery_pb2.DeleteTemplateResponse]  # type: ignore[assignment]
     """Deletes one template; a subject without templates stays until it is deleted."""
+    SetCalibration: _aio.UnaryUnaryMultiCallable[_gallery_pb2.SetCalibrationRequest, _gallery_pb2.SetCalibrationResponse]  # type: ignore[assignment]
+    """Sets what similarities in this gallery mean, as measured on photos like its own; done twice it is the same as once."""
+    GetCalibration: _aio.UnaryUnaryMultiCallable[_gallery_pb2.GetCalibrationRequest, _gallery_pb2.GetCalibrationResponse]  # type: ignore[assignment]
+    """Reads the calibration that searches of a gallery answer with."""
     PurgeExpired: _aio.UnaryUnaryMultiCallable[_gallery_pb2.PurgeExpiredRequest, _gallery_pb2.PurgeExpiredResponse]  # type: ignore[assignment]
     """Deletes the templates whose time has passed, with the subjects that have none left; the server does so every hour."""
     FindDuplicates: _aio.UnaryStreamMultiCallable[_gallery_pb2.FindDuplicatesRequest, _gallery_pb2.FindDuplicatesResponse]  # type: ignore[assignment]
@@ -286,6 +294,22 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gallery_pb2.DeleteTemplateResponse, _abc.Awaitable[_gallery_pb2.DeleteTemplateResponse]]:
         """Deletes one template; a subject without templates stays until it is deleted."""
+
+    @_abc_1.abstractmethod
+    def SetCalibration(
+        self,
+        request: _gallery_pb2.SetCalibrationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gallery_pb2.SetCalibrationResponse, _abc.Awaitable[_gallery_pb2.SetCalibrationResponse]]:
+        """Sets what similarities in this gallery mean, as measured on photos like its own; done twice it is the same as once."""
+
+    @_abc_1.abstractmethod
+    def GetCalibration(
+        self,
+        request: _gallery_pb2.GetCalibrationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gallery_pb2.GetCalibrationResponse, _abc.Awaitable[_gallery_pb2.GetCalibrationResponse]]:
+        """Reads the calibration that searches of a gallery answer with."""
 
     @_abc_1.abstractmethod
     def PurgeExpired(

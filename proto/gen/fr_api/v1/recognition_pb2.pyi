@@ -203,10 +203,13 @@ class CompareRequest(_message.Message):
     B_FIELD_NUMBER: _builtins.int
     SEVERAL_FACES_FIELD_NUMBER: _builtins.int
     THRESHOLD_FIELD_NUMBER: _builtins.int
+    TARGET_FMR_FIELD_NUMBER: _builtins.int
     several_faces: _common_pb2.SeveralFacesPolicy.ValueType
     """What to do with a photo of several faces: ERROR (the default) or LARGEST."""
     threshold: _builtins.float
-    """Similarity at or above which the answer says so, from -1 to 1; unset for the model's default."""
+    """Similarity at or above which it does, from -1 to 1."""
+    target_fmr: _builtins.float
+    """The false match rate to hold, above 0 and at most 1: the pack's calibration tells the threshold."""
     @_builtins.property
     def a(self) -> Global___Probe:
         """The first face."""
@@ -221,15 +224,16 @@ class CompareRequest(_message.Message):
         a: Global___Probe | None = ...,
         b: Global___Probe | None = ...,
         several_faces: _common_pb2.SeveralFacesPolicy.ValueType = ...,
-        threshold: _builtins.float | None = ...,
+        threshold: _builtins.float = ...,
+        target_fmr: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "a", b"a", "b", b"b", "threshold", b"threshold"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["a", b"a", "b", b"b", "criterion", b"criterion", "target_fmr", b"target_fmr", "threshold", b"threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "a", b"a", "b", b"b", "several_faces", b"several_faces", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["a", b"a", "b", b"b", "criterion", b"criterion", "several_faces", b"several_faces", "target_fmr", b"target_fmr", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
-    _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__threshold) -> _WhichOneofReturnType__threshold | None: ...
+    _WhichOneofReturnType_criterion: _TypeAlias = _typing.Literal["threshold", "target_fmr"]  # noqa: Y015
+    _WhichOneofArgType_criterion: _TypeAlias = _typing.Literal["criterion", b"criterion"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_criterion) -> _WhichOneofReturnType_criterion | None: ...
 
 Global___CompareRequest: _TypeAlias = CompareRequest  # noqa: Y015
 
@@ -246,6 +250,8 @@ class CompareResponse(_message.Message):
     FACE_B_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     NOTICE_FIELD_NUMBER: _builtins.int
+    ERROR_RATES_FIELD_NUMBER: _builtins.int
+    LIKELIHOOD_RATIO_FIELD_NUMBER: _builtins.int
     similarity: _builtins.float
     """Cosine similarity, from -1 to 1."""
     threshold: _builtins.float
@@ -266,6 +272,14 @@ class CompareResponse(_message.Message):
     def model(self) -> _common_pb2.ModelId:
         """The model that both embeddings come from."""
 
+    @_builtins.property
+    def error_rates(self) -> _common_pb2.ErrorRates:
+        """The error rates at the threshold; unset where the model has no calibration."""
+
+    @_builtins.property
+    def likelihood_ratio(self) -> _common_pb2.LikelihoodRatio:
+        """What the similarity says; unset where the model has no calibration."""
+
     def __init__(
         self,
         *,
@@ -276,10 +290,12 @@ class CompareResponse(_message.Message):
         face_b: _common_pb2.Face | None = ...,
         model: _common_pb2.ModelId | None = ...,
         notice: _builtins.str = ...,
+        error_rates: _common_pb2.ErrorRates | None = ...,
+        likelihood_ratio: _common_pb2.LikelihoodRatio | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["face_a", b"face_a", "face_b", b"face_b", "model", b"model"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error_rates", b"error_rates", "face_a", b"face_a", "face_b", b"face_b", "likelihood_ratio", b"likelihood_ratio", "model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["above_threshold", b"above_threshold", "face_a", b"face_a", "face_b", b"face_b", "model", b"model", "notice", b"notice", "similarity", b"similarity", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["above_threshold", b"above_threshold", "error_rates", b"error_rates", "face_a", b"face_a", "face_b", b"face_b", "likelihood_ratio", b"likelihood_ratio", "model", b"model", "notice", b"notice", "similarity", b"similarity", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

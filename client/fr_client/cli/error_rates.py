@@ -1,0 +1,94 @@
+"""What a threshold and a similarity mean, in plain words: error rates and likelihood ratios of a calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
+from fr_client.unpack import message_keys
+
+_SOURCES = {
+    common_pb2.CALIBRATION_SOURCE_PACK: "the model pack's calibration",
+    common_pb2.CALIBRATION_SOURCE_GALLERY: "the gallery's own calibration",
+}
+# From here on a share is told in per cent, below it as one in so many.
+_PER_CENT_FROM = 0.001
+
+
+def rates_words(answer: recognition_pb2.CompareResponse | gallery_pb2.SearchResponse) -> Iterator[str]:
+    """Yield sentences on the error rates that stand behind the threshold of an answer; none without a calibration."""
+    if not answer.HasField("error_rates"):
+        return
+    rates = answer.error_rates
+    calibration = rates.calibration
+    accepted = _part("the comparisons of different people", "accepted", rates.fmr)
+    missed = _part("those of one person", "missed", rates.fnmr)
+    measured = f"as measured on {calibration.dataset}, {calibration.people:,} people ({source_words(calibration)})"
+    yield f"At this threshold {accepted}, and {missed}, {measured}."
+    if rates.support:
+        yield f"Of different people: {rates.support.removesuffix('.')}."
+    if rates.HasField("fpir"):
+        searches = _part("the searches for somebody who is not enrolled", "answered with a lead", rates.fpir)
+        yield (
+            f"Among {rates.gallery_size:,} templates {searches}: reckoned as if comparisons were independent, which "
+            "those with look-alikes are not."
+        )
+
+
+def evidence_words(answer: recognition_pb2.CompareResponse) -> Iterator[str]:
+    """Yield sentences on what the similarity of a comparison says; none without a calibration."""
+    if not answer.HasField("likelihood_ratio"):
+        return
+    evidence = answer.likelihood_ratio
+    factor = 10.0 ** abs(evidence.log10_lr)
+    times = f"{factor:.1f} times" if factor < 10.0 else f"{_rounded(factor):,} times"
+    if times == "1.0 times":
+        said = "is as probable for two photos of one person as for those of different people"
+    elif evidence.log10_lr > 0.0:
+        said = f"is {times} as probable for two photos of one person as for those of different people"
+    else:
+        said = f"is {times} as probable for two photos of different people as for those of one person"
+    yield (
+        f"This similarity {said} (log10 of the likelihood ratio {evidence.log10_lr:+.2f}). That is not the probability "
+        "that they show one person."
+    )
+    if not evidence.supported:
+        yield "The calibration's comparisons do not reach this similarity; the factor is the furthest they support."
+
+
+def source_words(calibration: common_pb2.Calibration) -> str:
+    """Return whose calibration it is."""
+    return _SOURCES.get(calibration.source, "a calibration of a kind that is newer than this command")
+
+
+def answer_keys(answer: recognition_pb2.CompareResponse | gallery_pb2.SearchResponse) -> dict[str, Any]:
+    """Return an answer as JSON has it, with null for what only a calibration tells where there is none."""
+    keys = message_keys(answer)
+    for name in ("error_rates", "likelihood_ratio"):
+        if name in answer.DESCRIPTOR.fields_by_name:
+            keys.setdefault(name, None)
+    return keys
+
+
+def _part(of: str, done: str, rate: common_pb2.ErrorRate) -> str:
+    """Such as "0.5 % of those of one person are missed (95 % interval 0.3 % to 0.8 %)"."""
+    share = _share(rate.value)
+    verb = "is" if share.startswith("1 in") else "are"
+    interval = f"{100 * rate.confidence:g} % interval {_share(rate.low)} to {_share(rate.high)}"
+    return f"{'none' if share == '0' else share} of {of} {verb} {done} ({interval})"
+
+
+def _share(value: float) -> str:
+    """A share from 0 to 1 to three digits; one that is not 0 or 1 does not read as if it were."""
+    if value == 0.0:
+        return "0"
+    if value < _PER_CENT_FROM:
+        return f"1 in {_rounded(1.0 / value):,}"
+    text = f"{100 * value:.3g}"
+    return "over 99.9 %" if text == "100" and value < 1.0 else f"{text} %"
+
+
+def _rounded(number: float) -> int:
+    """A number to three digits."""
+    return round(float(f"{number:.3g}"))

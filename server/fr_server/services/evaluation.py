@@ -1,0 +1,213 @@
+"""EvaluationService: how the model errs, measured with the pipeline that answers all other calls."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from fr_api.v1 import evaluation_pb2, evaluation_pb2_grpc
+from fr_core.engine import Engine
+from fr_core.errors import DatasetUnavailable, DatasetUnusable, EvaluationRunning, FigureUndefined, ShuttingDown
+from fr_core.gallery.pages import last_of, page_token
+from fr_core.runtime.ticket import current_ticket
+from fr_core.scoring.intervals import UndefinedRate
+from fr_datasets.errors import DatasetError, DatasetNotLinked, DatasetUnknown
+from fr_datasets.links import datasets_folder, find_link
+from fr_evaluation.identification.run import read_people, run_identification
+from fr_evaluation.keeping import files_of, summary_of
+from fr_evaluation.offers import offers
+from fr_evaluation.photos import OnProgress
+from fr_evaluation.report import Report
+from fr_evaluation.stored import KeptReport, Reports
+from fr_evaluation.verification.run import read_pairs, run_verification
+from fr_server.convert.evaluation import dataset_message, file_name, gallery_sizes, report_message, sent_seed
+from fr_server.convert.gallery import page_size
+from fr_server.telemetry.logs import FIELDS
+from fr_server.work import Work
+
+log = logging.getLogger("fr_server.evaluation")
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+# Between two looks at how far an evaluation has come.
+_LOOK_S = 0.1
+# What page tokens are bound to.
+_LIST = "reports"
+
+
+class EvaluationService(evaluation_pb2_grpc.EvaluationServiceServicer):
+    """Measures one thing at a time, on the data sets that `fr dataset link` remembers on this machine.
+
+    Args:
+        engine: what is measured; calls that people wait for go before its photos.
+        flip: whether the engine fuses embeddings with those of the mirrored face.
+        workers: photos at a time, at least 1.
+        reports: where reports are kept.
+        work: runs what blocks, and ends an evaluation when it drains.
+    """
+
+    def __init__(self, engine: Engine, flip: bool, workers: int, reports: Reports, work: Work) -> None:
+        self._engine = engine
+        self._flip = flip
+        self._workers = workers
+        self._reports = reports
+        self._work = work
+        self._measuring = False
+
+    async def ListDatasets(  # noqa: N802
+        self, request: evaluation_pb2.ListDatasetsRequest, context: Context
+    ) -> evaluation_pb2.ListDatasetsResponse:
+        """List the data sets."""
+
+        def found() -> list[evaluation_pb2.Dataset]:
+            with _dataset_errors():
+                return [dataset_message(offer) for offer in offers(datasets_folder())]
+
+        return evaluation_pb2.ListDatasetsResponse(datasets=await self._work.storage(found))
+
+    async def RunVerification(  # noqa: N802
+        self, request: evaluation_pb2.RunVerificationRequest, context: Context
+    ) -> AsyncIterator[evaluation_pb2.RunVerificationResponse]:
+        """Compare the pairs of a data set."""
+        seed = sent_seed(request)
+
+        def measure(on_progress: OnProgress) -> Report:
+            return run_verification(
+                self._engine,
+                read_pairs(request.dataset, _root(request.dataset)),
+                flip=self._flip,
+                seed=seed,
+                workers=self._workers,
+                clock=_now,
+                on_progress=on_progress,
+            )
+
+        async for event in self._steps(measure):
+            yield evaluation_pb2.RunVerificationResponse(**event)
+
+    async def RunIdentification(  # noqa: N802
+        self, request: evaluation_pb2.RunIdentificationRequest, context: Context
+    ) -> AsyncIterator[evaluation_pb2.RunIdentificationResponse]:
+        """Enrol half of the people of a data set, and search for all others."""
+        seed, sizes = sent_seed(request), gallery_sizes(request)
+
+        def measure(on_progress: OnProgress) -> Report:
+            return run_identification(
+                self._engine,
+                read_people(request.dataset, _root(request.dataset)),
+                sizes=sizes,
+                flip=self._flip,
+                seed=seed,
+                workers=self._workers,
+                clock=_now,
+                on_progress=on_progress,
+            )
+
+        async for event in self._steps(measure):
+            yield evaluation_pb2.RunIdentificationResponse(**event)
+
+    async def GetReport(  # noqa: N802
+        self, request: evaluation_pb2.GetReportRequest, context: Context
+    ) -> evaluation_pb2.GetReportResponse:
+        """Read a file of a report."""
+        name = file_name(request.file)
+        report, content = await self._work.storage(self._reports.read, request.report_id, name)
+        return evaluation_pb2.GetReportResponse(report=report_message(report), content=content)
+
+    async def ListReports(  # noqa: N802
+        self, request: evaluation_pb2.ListReportsRequest, context: Context
+    ) -> evaluation_pb2.ListReportsResponse:
+        """List the reports."""
+        before = last_of(_LIST, request.page_token)
+        page = await self._work.storage(self._reports.page, before, page_size(request))
+        if page.damaged:
+            log.warning("%d reports cannot be read, and are left out of a list", page.damaged)
+        return evaluation_pb2.ListReportsResponse(
+            reports=map(report_message, page.reports),
+            next_page_token=page_token(_LIST, page.reports[-1].report_id) if page.more else "",
+        )
+
+    async def _steps(self, measure: Callable[[OnProgress], Report]) -> AsyncIterator[dict[str, Any]]:
+        """Measure, and yield each event of the answer by the name of its field; holds no thread but that which does.
+
+        The ticket of a call that ends tells the threads to end, at their next photo.
+        """
+        if self._measuring:
+            raise EvaluationRunning("The server measures something already.")
+        self._measuring = True
+        seen = _Seen()
+        running = asyncio.ensure_future(self._work.evaluation(self._kept, measure, seen))
+        running.add_done_callback(self._ended)
+        while not running.done():
+            await asyncio.wait((running,), timeout=_LOOK_S)
+            if self._work.draining.is_set() and not running.done():
+                raise ShuttingDown("The server is shutting down; measure again when it is back.")
+            for photos, total in seen.new():
+                yield {"progress": evaluation_pb2.EvaluationProgress(photos=photos, total=total)}
+        yield {"report": report_message(running.result())}
+
+    def _kept(self, measure: Callable[[OnProgress], Report], on_progress: OnProgress) -> KeptReport:
+        with _dataset_errors():
+            report = measure(on_progress)
+            current_ticket().require_wanted()
+            files = files_of(report)  # whose page may show photos
+        kept = self._reports.keep(summary_of(report, self._engine.pipeline.model), files)
+        summary, photos, seconds = kept.summary, report.dataset.photos, round(report.seconds, 1)
+        fields = {"kind": summary.kind, "dataset": summary.dataset, "photos": photos, "seconds": seconds}
+        log.info("Measured: %s on %s, %d photos, %.1f s", *fields.values(), extra={FIELDS: fields})
+        return kept
+
+    def _ended(self, running: asyncio.Future[KeptReport]) -> None:
+        self._measuring = False
+        if not running.cancelled():
+            running.exception()  # which nobody may wait for any more
+
+
+class _Seen:
+    """How far an evaluation has come: told by its thread, looked at by the event loop."""
+
+    def __init__(self) -> None:
+        self._latest: tuple[int, int] | None = None
+        self._told: tuple[int, int] | None = None
+
+    def __call__(self, photos: int, total: int) -> None:
+        self._latest = photos, total
+
+    def new(self) -> Iterator[tuple[int, int]]:
+        """Yield (photos, total) as it is now, unless that was told; at first also that none was done."""
+        latest = self._latest
+        if latest is not None and self._told is None:
+            yield 0, latest[1]
+        if latest is not None and latest != self._told:
+            yield latest
+        self._told = latest
+
+
+def _root(name: str) -> Path:
+    """Where a data set lies; raises `DatasetNotLinked`. A caller sends names alone, never a path."""
+    return find_link(name, datasets_folder()).root
+
+
+@contextmanager
+def _dataset_errors() -> Iterator[None]:
+    """Turn an error of a data set, which names files and so people, into one for the caller."""
+    try:
+        yield
+    except (DatasetUnknown, DatasetNotLinked):
+        raise DatasetUnavailable("The data set does not lie on this server, or it lacks what is asked for.") from None
+    except (DatasetError, OSError) as error:
+        code = error.code if isinstance(error, DatasetError) else DatasetError.code
+        raise DatasetUnusable(f"The data set cannot be used as it lies on the server: {code}.", code=code) from None
+    except UndefinedRate as error:
+        raise FigureUndefined(str(error)) from None
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,232 @@
+"""Rates asked for over the wire, and the error rates that answers carry: by the calibration of a pack or a gallery."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from calibrated import NONMATED, calibration
+from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
+from fr_core.embed.null import NULL_MODEL
+from fr_core.gallery.galleries import Galleries
+from fr_core.scoring.calibration_json import to_json
+from fr_core.types import ModelId
+from serving import Running, ended, null_engine, photo, running
+
+OF_PACK, OWN = calibration(), calibration(seed=8, nonmated=400)
+OTHER = ModelId("other", "1", "f" * 64)
+PACK, GALLERY = common_pb2.CALIBRATION_SOURCE_PACK, common_pb2.CALIBRATION_SOURCE_GALLERY
+
+
+def probe(*blues: int) -> recognition_pb2.Probe:
+    return recognition_pb2.Probe(image=common_pb2.Image(data=photo(*blues)))
+
+
+def compare(server: Running, **criterion: float) -> recognition_pb2.CompareResponse:
+    return server.recognition.Compare(recognition_pb2.CompareRequest(a=probe(1), b=probe(2), **criterion))  # type: ignore[arg-type]
+
+
+def search(server: Running, gallery_id: str = "staff", **fields: Any) -> gallery_pb2.SearchResponse:
+    request = {"probe": probe(1), **fields}
+    return server.gallery.Search(gallery_pb2.SearchRequest(gallery_id=gallery_id, **request))
+
+
+def set_calibration(server: Running, text: str, gallery_id: str = "staff") -> common_pb2.Calibration:
+    request = gallery_pb2.SetCalibrationRequest(gallery_id=gallery_id, calibration_json=text)
+    return server.gallery.SetCalibration(request).calibration
+
+
+def get_calibration(server: Running, gallery_id: str = "staff") -> gallery_pb2.GetCalibrationResponse:
+    return server.gallery.GetCalibration(gallery_pb2.GetCalibrationRequest(gallery_id=gallery_id))
+
+
+def refused(call: Callable[[], object], code: grpc.StatusCode, reason: str) -> dict[str, str]:
+    """Return the metadata of a refusal."""
+    with pytest.raises(grpc.RpcError) as caught:
+        call()
+    told = ended(caught.value)
+    assert (told.code, told.info.reason) == (code, reason)
+    return dict(told.info.metadata)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server whose pack has a calibration: 12 templates in `staff`, none in `empty` and in `foreign`."""
+    folder = tmp_path_factory.mktemp("calibrated")
+    with running(folder, engine=lambda config: replace(null_engine(config), calibration=OF_PACK)) as server:
+        for gallery_id in ("staff", "empty"):
+            server.gallery.CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id=gallery_id))
+        galleries = server.app.galleries
+        assert isinstance(galleries, Galleries)
+        galleries.create("foreign", "", OTHER, 64)
+        for blue in range(12):
+            server.gallery.Enrol(gallery_pb2.EnrolRequest(gallery_id="staff", subject_id=f"s{blue}", face=probe(blue)))
+        yield server
+
+
+@pytest.fixture
+def server(shared: Running) -> Iterator[Running]:
+    """The same, the calibrations of whose galleries are taken away afterwards."""
+    yield shared
+    for gallery_id in ("staff", "empty", "foreign"):
+        set_calibration(shared, "", gallery_id)
+
+
+def test_a_comparison_holds_the_rate_that_is_asked_for(server: Running) -> None:
+    answer = compare(server, target_fmr=0.01)
+    assert answer.threshold == OF_PACK.threshold_at_fmr(0.01)
+    assert answer.above_threshold == (answer.similarity >= answer.threshold)
+    rates = answer.error_rates
+    assert (rates.fmr.value, rates.fmr.total) == (OF_PACK.fmr_at(answer.threshold).value, NONMATED)
+    assert rates.fmr.value <= 0.01
+    assert (rates.calibration.source, rates.calibration.dataset) == (PACK, "made-up")
+    assert not rates.HasField("fpir")
+    assert answer.likelihood_ratio.log10_lr == OF_PACK.log10_lr(answer.similarity).log10_lr
+    plain = compare(server)
+    assert plain.threshold == 0.5
+    assert plain.error_rates.fmr.value == OF_PACK.fmr_at(0.5).value
+    assert compare(server, threshold=-1.0).error_rates.fmr.value == 1.0
+
+
+def test_a_search_holds_the_rate_that_is_asked_for(server: Running) -> None:
+    answer = search(server, target_fmr=0.01)
+    assert answer.threshold == OF_PACK.threshold_at_fmr(0.01)
+    rates = answer.error_rates
+    assert rates.gallery_size == answer.searched_templates == 12
+    assert rates.fpir.value == OF_PACK.fpir_at(answer.threshold, 12).value
+    answer = search(server, target_fpir=0.1)
+    assert answer.threshold == OF_PACK.threshold_at_fpir(0.1, 12) > OF_PACK.threshold_at_fpir(0.1, 1)
+    assert 0.0 < answer.error_rates.fpir.value <= 0.1
+    every = common_pb2.SEVERAL_FACES_POLICY_ALL
+    assert search(server, probe=probe(1, 2), several_faces=every, target_fpir=0.1).error_rates == answer.error_rates
+
+
+def test_an_empty_gallery_is_searched_without_fpir(server: Running) -> None:
+    answer = search(server, "empty", target_fpir=0.1)
+    assert answer.threshold == OF_PACK.threshold_at_fpir(0.1, 1)
+    assert not answer.error_rates.HasField("fpir")
+    assert answer.error_rates.gallery_size == 0
+    assert answer.error_rates.fmr.value <= 0.1
+
+
+def test_a_gallery_has_its_own_until_it_is_taken_away(server: Running) -> None:
+    assert get_calibration(server).calibration.source == PACK
+    assert get_calibration(server).calibration_json == to_json(OF_PACK)
+    of_pack = search(server, target_fmr=0.01)
+    for _ in range(2):
+        found = set_calibration(server, to_json(OWN))
+        assert (found.source, found.nonmated) == (GALLERY, 400)
+        assert get_calibration(server) == gallery_pb2.GetCalibrationResponse(
+            calibration=found, calibration_json=to_json(OWN)
+        )
+        answer = search(server, target_fmr=0.01)
+        assert answer.threshold == OWN.threshold_at_fmr(0.01) != of_pack.threshold
+        assert answer.error_rates.calibration == found
+    assert search(server, "empty", target_fmr=0.01).threshold == of_pack.threshold
+    another = calibration(seed=9)
+    set_calibration(server, to_json(another))  # holds for the next search
+    assert search(server, target_fmr=0.01).threshold == another.threshold_at_fmr(0.01)
+    assert set_calibration(server, "").source == PACK
+    assert search(server, target_fmr=0.01).threshold == of_pack.threshold
+
+
+def test_a_gallery_of_another_model_has_only_its_own(server: Running) -> None:
+    model = common_pb2.ModelId(pack=OTHER.pack, version=OTHER.version, sha256=OTHER.sha256)
+    foreign = recognition_pb2.Probe(embedding=common_pb2.Embedding(vector=np.eye(64)[0].tolist(), model=model))
+
+    def ask(**criterion: float) -> gallery_pb2.SearchResponse:
+        return search(server, "foreign", probe=foreign, **criterion)
+
+    for criterion in ({"target_fmr": 0.1}, {"target_fpir": 0.1}):
+        refused(partial(ask, **criterion), grpc.StatusCode.FAILED_PRECONDITION, "NO_CALIBRATION")
+    assert not ask(threshold=0.5).HasField("error_rates")
+    assert get_calibration(server, "foreign") == gallery_pb2.GetCalibrationResponse()
+    own = calibration(OTHER)
+    set_calibration(server, to_json(own), "foreign")
+    assert ask(target_fmr=0.1).threshold == own.threshold_at_fmr(0.1)
+    assert ask(threshold=0.5).error_rates.calibration.source == GALLERY
+    refused(ask, grpc.StatusCode.INVALID_ARGUMENT, "MISSING_FIELD")
+
+
+def test_a_rate_that_is_too_low_names_the_lowest(server: Running) -> None:
+    code, reason = grpc.StatusCode.FAILED_PRECONDITION, "RATE_NOT_SUPPORTED"
+    for ask in (compare, search):
+        lowest = float(refused(partial(ask, server, target_fmr=1e-6), code, reason)["lowest"])
+        assert lowest == 1 / NONMATED
+        assert ask(server, target_fmr=lowest).error_rates.fmr.value <= lowest
+    lowest = float(refused(lambda: search(server, target_fpir=1e-6), code, reason)["lowest"])
+    assert lowest == pytest.approx(1 - (1 - 1 / NONMATED) ** 12)
+    assert search(server, target_fpir=lowest).error_rates.fpir.value <= lowest
+
+
+@pytest.mark.parametrize("rate", [0.0, -0.5, float("nan"), 2.0])
+def test_what_is_no_rate_is_refused(server: Running, rate: float) -> None:
+    invalid = grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD"
+    assert refused(lambda: compare(server, target_fmr=rate), *invalid) == {"field": "target_fmr"}
+    assert refused(lambda: search(server, target_fmr=rate), *invalid) == {"field": "target_fmr"}
+    assert refused(lambda: search(server, target_fpir=rate), *invalid) == {"field": "target_fpir"}
+
+
+def test_what_is_no_calibration_of_the_gallery_changes_nothing(server: Running) -> None:
+    own = to_json(OWN)
+    before = set_calibration(server, own)
+    gallery = server.gallery.GetGallery(gallery_pb2.GetGalleryRequest(gallery_id="staff"))
+    invalid = grpc.StatusCode.INVALID_ARGUMENT, "CALIBRATION_INVALID"
+    for text in ("{", "null", own[:-1], own.replace('"version"', f'"{"x" * 20_000}": 1, "version"'), " " * 2**21):
+        refused(partial(set_calibration, server, text), *invalid)
+    metadata = refused(lambda: set_calibration(server, to_json(calibration(OTHER))), *invalid)
+    assert metadata == {"expected": str(NULL_MODEL)}
+    unknown = grpc.StatusCode.NOT_FOUND, "UNKNOWN_GALLERY"
+    for call in (lambda: set_calibration(server, own, "nowhere"), lambda: set_calibration(server, "", "nowhere")):
+        refused(call, *unknown)
+    refused(lambda: get_calibration(server, "nowhere"), *unknown)
+    assert get_calibration(server).calibration == before
+    assert server.gallery.GetGallery(gallery_pb2.GetGalleryRequest(gallery_id="staff")) == gallery
+
+
+def test_a_calibration_is_read_once_for_many_searches(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    galleries = server.app.galleries
+    calibration_of = galleries.calibration
+
+    def reading(gallery_id: str) -> str | None:
+        read.append(gallery_id)
+        return calibration_of(gallery_id)
+
+    monkeypatch.setattr("fr_server.services.calibrations._KEPT", 1)
+    monkeypatch.setattr(galleries, "calibration", reading)
+    set_calibration(server, to_json(calibration(seed=10)))
+    for _ in range(3):
+        search(server)
+    assert read == ["staff"]
+
+
+def test_more_galleries_than_are_kept_parsed(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fr_server.services.calibrations._KEPT", 1)
+    set_calibration(server, to_json(OWN))
+    set_calibration(server, to_json(calibration(seed=9)), "empty")
+    for _ in range(2):
+        assert search(server, target_fmr=0.01).threshold == OWN.threshold_at_fmr(0.01)
+        assert search(server, "empty", target_fmr=0.01).threshold == calibration(seed=9).threshold_at_fmr(0.01)
+
+
+def test_a_server_without_a_calibration_says_so(start_server: Callable[..., Running]) -> None:
+    server = start_server()
+    server.gallery.CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id="staff"))
+    missing = grpc.StatusCode.FAILED_PRECONDITION, "NO_CALIBRATION"
+    refused(lambda: compare(server, target_fmr=0.1), *missing)
+    refused(lambda: search(server, target_fmr=0.1), *missing)
+    answer = compare(server)
+    assert answer.threshold == 0.5
+    assert not answer.HasField("error_rates")
+    assert not answer.HasField("likelihood_ratio")
+    assert not search(server).HasField("error_rates")
+    assert not set_calibration(server, "").ByteSize()
+    set_calibration(server, to_json(OWN))
+    assert search(server, target_fmr=0.1).error_rates.calibration.source == GALLERY

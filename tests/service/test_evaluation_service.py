@@ -1,0 +1,361 @@
+"""Measuring on the server: progress, reports, refusals, the end of a run, and callers who wait meanwhile."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from fr_api.v1 import common_pb2, evaluation_pb2, recognition_pb2
+from fr_core.detect.null import NullDetector
+from fr_core.embed.null import NULL_MODEL
+from fr_core.engine import Engine, EngineOptions, open_engine
+from fr_core.packs.cache import ModelCache
+from fr_core.packs.manifest import load_pack
+from fr_core.types import F32, U8, AlignedFace, Detection, frozen_array
+from fr_datasets.links import Link, datasets_folder, write_link
+from fr_evaluation.keys import report_keys
+from fr_evaluation.verification.run import read_pairs, run_verification
+from fr_server.config import Config
+from serving import Running, batched_engine, ended, null_engine, photo, running
+from squares import face
+
+PEOPLE = 6
+NAMES = [f"Jane_Roe_{number}" for number in range(PEOPLE)]
+VERIFY = evaluation_pb2.RunVerificationRequest(dataset="lfw")
+EMBED = recognition_pb2.EmbedRequest(image=common_pb2.Image(data=photo(200)))
+
+
+def drawn_lfw(root: Path) -> Path:
+    """Six people with two photos each, and two folds of three mated and three non-mated pairs of them."""
+    for number, name in enumerate(NAMES):
+        for shot in (1, 2):
+            face(root / "images" / name / f"{name}_{shot:04d}.jpg", 40 * number)
+    lines = ["2\t3"]
+    for fold in (0, 3):
+        lines += [f"{NAMES[number]}\t1\t2" for number in range(fold, fold + 3)]
+        lines += [f"{NAMES[number]}\t1\t{NAMES[(number + 1) % PEOPLE]}\t2" for number in range(fold, fold + 3)]
+    (root / "pairs.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    people = ["1", str(PEOPLE), *(f"{name}\t2" for name in NAMES)]
+    (root / "people.txt").write_text("\n".join(people) + "\n", encoding="utf-8")
+    return root
+
+
+def link(name: str, root: Path) -> None:
+    write_link(name, Link(root), datasets_folder())
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which lfw is linked."""
+    folder = tmp_path_factory.mktemp("home")
+    write_link("lfw", Link(drawn_lfw(folder / "lfw")), folder / "datasets")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def at_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FR_HOME", str(home))
+
+
+@pytest.fixture(scope="module")
+def server(home: Path) -> Iterator[Running]:
+    with running(home / "data") as server:
+        yield server
+
+
+def told(steps: Any) -> tuple[list[tuple[int, int]], evaluation_pb2.ReportSummary]:
+    """The progress, and the report, which comes last."""
+    *before, last = list(steps)
+    assert last.WhichOneof("event") == "report"
+    return [(step.progress.photos, step.progress.total) for step in before], last.report
+
+
+def content(server: Running, report_id: str, file: int = evaluation_pb2.REPORT_FILE_UNSPECIFIED) -> bytes:
+    request = evaluation_pb2.GetReportRequest(report_id=report_id, file=file)  # type: ignore[arg-type]
+    return server.evaluation.GetReport(request).content
+
+
+def refusal(call: Callable[[], object]) -> str:
+    with pytest.raises(grpc.RpcError) as caught:
+        call()
+    told = ended(caught.value)
+    assert not any(name in told.status.message for name in NAMES)
+    reason: str = told.info.reason
+    return reason
+
+
+def same(keys: dict[str, Any]) -> dict[str, Any]:
+    """A report without what differs from run to run."""
+    return {name: value for name, value in keys.items() if name not in ("measured_at", "seconds")}
+
+
+def test_a_verification_tells_how_far_it_is_and_gives_the_figures_of_a_direct_one(
+    server: Running, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    progress, report = told(server.evaluation.RunVerification(VERIFY))
+    assert progress[0] == (0, 2 * PEOPLE)
+    assert progress[-1] == (2 * PEOPLE, 2 * PEOPLE)
+    assert (report.kind, report.dataset) == (evaluation_pb2.EVALUATION_KIND_VERIFICATION, "lfw")
+    assert report.model.pack == NULL_MODEL.pack
+    assert "12 pairs" in report.summary
+    direct = run_verification(
+        null_engine(server.app.config),
+        read_pairs("lfw", home / "lfw"),
+        flip=False,
+        seed=1,
+        workers=2,
+        clock=lambda: datetime.now(UTC),
+        on_progress=lambda done, total: None,
+    )
+    assert same(json.loads(content(server, report.report_id))) == same(json.loads(json.dumps(report_keys(direct))))
+    assert content(server, report.report_id, evaluation_pb2.REPORT_FILE_HTML).startswith(b"<!doctype html>")
+    assert content(server, report.report_id, evaluation_pb2.REPORT_FILE_SCORES_CSV).count(b"\n") == 13
+    assert "Measured: verification on lfw, 12 photos" in caplog.text
+    assert not any(name in caplog.text for name in NAMES)
+
+
+def test_an_identification_fills_galleries_up_to_the_sizes_asked_for(server: Running) -> None:
+    request = evaluation_pb2.RunIdentificationRequest(dataset="lfw", gallery_sizes=[200, 50, 50], seed=2)
+    progress, report = told(server.evaluation.RunIdentification(request))
+    assert progress[0][0] == 0
+    keys = json.loads(content(server, report.report_id))
+    assert keys["settings"]["seed"] == 2
+    assert [size["gallery_size"] for size in keys["galleries"]] == [3, 50, 200]
+    assert refusal(lambda: content(server, report.report_id, evaluation_pb2.REPORT_FILE_SCORES_CSV)) == "UNKNOWN_REPORT"
+
+
+def test_reports_are_listed_page_by_page(server: Running) -> None:
+    _, report = [told(server.evaluation.RunVerification(VERIFY)) for _ in range(2)][1]
+    first = server.evaluation.ListReports(evaluation_pb2.ListReportsRequest(page_size=1))
+    assert list(first.reports) == [report]
+    rest: list[str] = []
+    token = first.next_page_token
+    while token:
+        page = server.evaluation.ListReports(evaluation_pb2.ListReportsRequest(page_size=1, page_token=token))
+        rest += [one.report_id for one in page.reports]
+        token = page.next_page_token
+    kept = {path.name for path in (Path(server.app.config.gallery.folder) / "reports").iterdir()}
+    assert {report.report_id, *rest} == kept
+    listed = evaluation_pb2.ListReportsRequest
+    assert refusal(lambda: server.evaluation.ListReports(listed(page_token="x"))) == "INVALID_PAGE"
+    assert refusal(lambda: server.evaluation.ListReports(listed(page_size=0))) == "INVALID_PAGE"
+
+
+def test_data_sets_are_listed_with_their_terms_and_what_lies_here(server: Running, home: Path) -> None:
+    link("calfw", home / "nowhere")
+    sets = {one.name: one for one in server.evaluation.ListDatasets(evaluation_pb2.ListDatasetsRequest()).datasets}
+    assert list(sets) == sorted(sets)
+    assert len(sets["lfw"].kinds) == 2
+    assert sets["lfw"].terms
+    assert sets["calfw"].kinds == [evaluation_pb2.EVALUATION_KIND_VERIFICATION]
+    assert sets["lfw"].available
+    assert not sets["calfw"].available
+    assert not sets["cplfw"].available
+
+
+def test_a_report_that_is_not_there_is_refused_and_a_damaged_one_is_told(server: Running) -> None:
+    _, report = told(server.evaluation.RunVerification(VERIFY))
+    reports = Path(server.app.config.gallery.folder) / "reports"
+    for report_id in ("", f"../reports/{report.report_id}", "20260102-030405-678-verification-lfw-01234567"):
+        assert refusal(lambda report_id=report_id: content(server, report_id)) == "UNKNOWN_REPORT"  # type: ignore[misc]
+    assert refusal(lambda: content(server, report.report_id, 99)) == "INVALID_FIELD"
+    (reports / report.report_id / "report.json").write_bytes(b"{}")
+    assert refusal(lambda: content(server, report.report_id)) == "STORE_CORRUPT"
+    shutil.rmtree(reports / report.report_id)
+
+
+def test_what_cannot_be_measured_is_refused_and_names_nobody(
+    server: Running, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def verify(name: str) -> str:
+        request = evaluation_pb2.RunVerificationRequest(dataset=name)
+        return refusal(lambda: list(server.evaluation.RunVerification(request)))
+
+    def identify(*sizes: int, name: str = "lfw") -> str:
+        request = evaluation_pb2.RunIdentificationRequest(dataset=name, gallery_sizes=sizes)
+        return refusal(lambda: list(server.evaluation.RunIdentification(request)))
+
+    for name in ("", "../lfw", "cplfw"):  # none, none, one that nobody linked
+        assert verify(name) == "DATASET_UNAVAILABLE"
+    assert identify(name="cplfw") == "DATASET_UNAVAILABLE"
+    for sizes in ([0], [10_000_001], range(1, 18)):
+        assert identify(*sizes) == "INVALID_FIELD"
+    broken = drawn_lfw(home / "broken")
+    (broken / "images" / NAMES[0] / f"{NAMES[0]}_0001.jpg").unlink()
+    link("lfw_funneled", broken)
+    assert verify("lfw_funneled") == "DATASET_UNUSABLE"
+    faceless = home / "people"
+    for name in NAMES[:2]:
+        face(faceless / name / "a.png", None)
+    link("people_folder", faceless)
+    assert identify(name="people_folder") == "FIGURE_UNDEFINED"
+    link("calfw", home)
+    assert identify(name="calfw") == "DATASET_UNAVAILABLE"  # it has pairs alone
+    assert not any(name in caplog.text for name in NAMES)
+
+
+class GatedDetector(NullDetector):
+    """A null detector that waits until it is let go."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Semaphore(0)
+        self.gate = threading.Event()
+        self.calls = 0
+
+    def detect(self, pixels: U8) -> tuple[Detection, ...]:
+        self.calls += 1
+        self.entered.release()
+        assert self.gate.wait(20)
+        return super().detect(pixels)
+
+
+def photo_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("photos")]
+
+
+def gone_within(seconds: float) -> bool:
+    """Whether no thread works on photos of an evaluation any more."""
+    end = time.monotonic() + seconds
+    while photo_threads() and time.monotonic() < end:
+        time.sleep(0.01)
+    return not photo_threads()
+
+
+def test_a_run_that_is_cancelled_or_out_of_time_leaves_nothing_and_another_is_refused_meanwhile(
+    home: Path, tmp_path: Path
+) -> None:
+    detector = GatedDetector()
+    with running(tmp_path / "data", detector, model={"workers": 2}) as server:
+        for end in ("cancelled", "late"):
+            steps = server.evaluation.RunVerification(VERIFY, timeout=1.0 if end == "late" else None)
+            assert detector.entered.acquire(timeout=10)
+            again = refusal(lambda: list(server.evaluation.RunVerification(VERIFY)))
+            assert again == "EVALUATION_RUNNING"
+            if end == "cancelled":
+                steps.cancel()
+            with pytest.raises(grpc.RpcError):
+                list(steps)
+            time.sleep(0.1)  # until the server has heard of it
+            begun = detector.calls
+            detector.gate.set()
+            assert gone_within(1.0)
+            assert detector.calls == begun
+            detector.gate.clear()
+            while detector.entered.acquire(blocking=False):
+                pass
+        assert not (tmp_path / "data" / "reports").exists()
+        detector.gate.set()
+        assert told(server.evaluation.RunVerification(VERIFY))[0][-1] == (12, 12)
+
+
+def is_measuring(server: Running) -> bool:
+    try:
+        told(server.evaluation.RunVerification(VERIFY))
+    except grpc.RpcError as error:
+        if ended(error).info.reason != "EVALUATION_RUNNING":
+            raise
+        return True
+    return False
+
+
+def test_a_search_of_millions_of_strangers_ends_with_its_call(server: Running) -> None:
+    request = evaluation_pb2.RunIdentificationRequest(dataset="lfw", gallery_sizes=[2_000_000])
+    steps = server.evaluation.RunIdentification(request)
+    while (progress := next(steps).progress).photos < progress.total or not progress.total:
+        pass
+    steps.cancel()
+    end = time.monotonic() + 2.0
+    while is_measuring(server):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_photo_that_vanishes_during_a_run_ends_it(home: Path, tmp_path: Path) -> None:
+    detector = GatedDetector()
+    link("lfw_original", drawn_lfw(tmp_path / "lfw"))
+    with running(tmp_path / "data", detector, model={"workers": 1}) as server:
+        steps = server.evaluation.RunVerification(evaluation_pb2.RunVerificationRequest(dataset="lfw_original"))
+        assert detector.entered.acquire(timeout=10)
+        shutil.rmtree(tmp_path / "lfw" / "images")
+        detector.gate.set()
+        assert refusal(lambda: list(steps)) == "DATASET_UNUSABLE"
+
+
+def test_a_run_ends_when_the_server_stops(home: Path, tmp_path: Path) -> None:
+    detector = GatedDetector()
+    with running(tmp_path / "data", detector, model={"workers": 1}) as server:
+        steps = server.evaluation.RunVerification(VERIFY)
+        assert detector.entered.acquire(timeout=10)
+        stopping = server.stop()
+        assert refusal(lambda: list(steps)) == "SHUTTING_DOWN"
+        detector.gate.set()
+        stopping.result(10)
+        assert not photo_threads()
+        assert not (tmp_path / "data" / "reports").exists()
+
+
+class SlowModel:
+    """An embedding model that takes a while for each batch, and counts them."""
+
+    def __init__(self) -> None:
+        self.batches = 0
+
+    def __call__(self, faces: Sequence[AlignedFace]) -> list[F32]:
+        self.batches += 1
+        time.sleep(0.05)
+        return [frozen_array(np.eye(64, dtype=np.float32)[int(one.pixels[56, 56, 2]) % 64]) for one in faces]
+
+
+def test_who_waits_for_an_answer_goes_before_the_photos_of_a_run(home: Path, tmp_path: Path) -> None:
+    model = SlowModel()
+
+    def engine(config: Config) -> Engine:
+        return batched_engine(config, [model], sizes=(1,))
+
+    with running(tmp_path / "data", engine=engine, model={"workers": 10}) as server:
+        steps = server.evaluation.RunVerification(VERIFY)
+        progress = next(steps)  # of the first photo: nine or so wait for the model
+        assert progress.WhichOneof("event") == "progress"
+        before = model.batches
+        server.recognition.Embed(EMBED)
+        between = model.batches - before
+        assert between <= 3  # the one that ran, its own, and one that began since
+        assert model.batches < 2 * PEOPLE  # the run goes on
+        told(steps)
+
+
+@pytest.mark.models
+def test_real_photos_are_measured_with_the_models_of_the_server(
+    tmp_path: Path, testdata: Path, pack_cache: ModelCache
+) -> None:
+    def engine(config: Config) -> Engine:
+        return open_engine(load_pack("buffalo_s"), pack_cache, EngineOptions())
+
+    with running(tmp_path / "data", engine=engine) as server:
+        sources = sorted((testdata / "london").glob("0*"))[:4]
+        rows = ["a,b,mated"]
+        for number, folder in enumerate(sources):
+            mine, other = folder.name, sources[(number + 1) % len(sources)].name
+            rows += [f"{mine}/{mine}_03.jpg,{mine}/{mine}_08.jpg,1", f"{mine}/{mine}_03.jpg,{other}/{other}_08.jpg,0"]
+            (tmp_path / "pairs" / mine).mkdir(parents=True)
+            for shot in ("03", "08"):
+                shutil.copy(folder / f"{mine}_{shot}.jpg", tmp_path / "pairs" / mine)
+        (tmp_path / "pairs" / "pairs.csv").write_text("\n".join(rows) + "\n")
+        link("pairs_csv", tmp_path / "pairs")
+        _, report = told(server.evaluation.RunVerification(evaluation_pb2.RunVerificationRequest(dataset="pairs_csv")))
+        keys = json.loads(content(server, report.report_id))
+        assert keys["failures_to_acquire"] == 0
+        assert keys["accuracy_at_best_threshold"]["value"] == 1.0
+        assert report.model.pack == "buffalo_s"

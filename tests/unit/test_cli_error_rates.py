@@ -1,0 +1,98 @@
+"""Error rates and likelihood ratios in plain words: what a reader of an answer is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
+from fr_client.cli.error_rates import answer_keys, evidence_words, rates_words
+from fr_client.cli.search import print_search
+
+
+def rate(value: float, low: float, high: float) -> common_pb2.ErrorRate:
+    return common_pb2.ErrorRate(value=value, low=low, high=high, confidence=0.95)
+
+
+def rates(fmr: common_pb2.ErrorRate, fnmr: common_pb2.ErrorRate, **more: Any) -> common_pb2.ErrorRates:
+    calibration = common_pb2.Calibration(source=common_pb2.CALIBRATION_SOURCE_PACK, dataset="lfw", people=844)
+    return common_pb2.ErrorRates(fmr=fmr, fnmr=fnmr, calibration=calibration, **more)
+
+
+def words(found: common_pb2.ErrorRates) -> list[str]:
+    return list(rates_words(recognition_pb2.CompareResponse(error_rates=found)))
+
+
+def test_a_threshold_is_told_by_whom_it_accepts_and_whom_it_misses() -> None:
+    found = rates(rate(1e-4, 1 / 21_234, 1 / 5_000), rate(0.005, 0.0031, 0.0084), support="3 errors in 30,000")
+    assert words(found) == [
+        "At this threshold 1 in 10,000 of the comparisons of different people is accepted (95 % interval 1 in 21,200 "
+        "to 1 in 5,000), and 0.5 % of those of one person are missed (95 % interval 0.31 % to 0.84 %), as measured on "
+        "lfw, 844 people (the model pack's calibration).",
+        "Of different people: 3 errors in 30,000.",
+    ]
+
+
+def test_a_rate_without_an_error_is_none_up_to_a_limit_and_one_near_all_is_not_all() -> None:
+    (sentence,) = words(rates(rate(0.0, 0.0, 0.0012), rate(0.99999, 0.9, 1.0)))
+    assert "none of the comparisons of different people are accepted (95 % interval 0 to 0.12 %)" in sentence
+    assert "over 99.9 % of those of one person are missed (95 % interval 90 % to 100 %)" in sentence
+
+
+def test_a_search_tells_how_many_strangers_it_answers_with_a_lead_and_what_that_rests_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = rates(rate(1e-4, 5e-5, 2e-4), rate(0.005, 0.003, 0.008), fpir=rate(0.095, 0.049, 0.18), gallery_size=1000)
+    found.calibration.source = common_pb2.CALIBRATION_SOURCE_GALLERY
+    print_search("team", gallery_pb2.SearchResponse(error_rates=found, notice="Leads, not identities."))
+    out = " ".join(capsys.readouterr().out.split())
+    assert "844 people (the gallery's own calibration)." in out
+    assert (
+        "Among 1,000 templates 9.5 % of the searches for somebody who is not enrolled are answered with a lead (95 % "
+        "interval 4.9 % to 18 %): reckoned as if comparisons were independent, which those with look-alikes are not. "
+        "Leads, not identities."
+    ) in out
+
+
+@pytest.mark.parametrize(
+    ("log10_lr", "said"),
+    [
+        (3.2, "is 1,580 times as probable for two photos of one person as for those of different people"),
+        (-2.0, "is 100 times as probable for two photos of different people as for those of one person"),
+        (0.2, "is 1.6 times as probable for two photos of one person as for those of different people"),
+        (0.001, "is as probable for two photos of one person as for those of different people"),
+    ],
+)
+def test_a_similarity_is_told_by_how_much_it_speaks_for_one_person(log10_lr: float, said: str) -> None:
+    evidence = common_pb2.LikelihoodRatio(log10_lr=log10_lr, supported=True)
+    (sentence,) = evidence_words(recognition_pb2.CompareResponse(likelihood_ratio=evidence))
+    assert sentence == (
+        f"This similarity {said} (log10 of the likelihood ratio {log10_lr:+.2f}). That is not the probability that "
+        "they show one person."
+    )
+
+
+def test_a_similarity_beyond_the_calibration_says_so() -> None:
+    evidence = common_pb2.LikelihoodRatio(log10_lr=4.0, supported=False)
+    _, limits = evidence_words(recognition_pb2.CompareResponse(likelihood_ratio=evidence))
+    assert limits == (
+        "The calibration's comparisons do not reach this similarity; the factor is the furthest they support."
+    )
+
+
+def test_without_a_calibration_nothing_is_said_and_json_has_null() -> None:
+    compared, found = recognition_pb2.CompareResponse(), gallery_pb2.SearchResponse()
+    assert [*rates_words(compared), *evidence_words(compared), *rates_words(found)] == []
+    keys = answer_keys(compared)
+    assert (keys["error_rates"], keys["likelihood_ratio"]) == (None, None)
+    keys = answer_keys(found)
+    assert keys["error_rates"] is None
+    assert "likelihood_ratio" not in keys
+
+
+def test_with_a_calibration_json_has_all_of_it() -> None:
+    found = rates(rate(1e-4, 5e-5, 2e-4), rate(0.005, 0.003, 0.008))
+    keys = answer_keys(recognition_pb2.CompareResponse(error_rates=found))["error_rates"]
+    assert keys["fmr"] == {"value": 1e-4, "low": 5e-5, "high": 2e-4, "confidence": 0.95}
+    assert (keys["calibration"]["dataset"], keys["calibration"]["people"]) == ("lfw", "844")

@@ -1,0 +1,198 @@
+"""From a criterion to a threshold, and to the error rates that stand behind it."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from calibrated import NONMATED, calibration
+from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
+from fr_core.embed.null import NULL_MODEL
+from fr_core.errors import CalibrationInvalid, InvalidField, MissingField, NoCalibration, RateNotSupported
+from fr_core.scoring.calibration import fit_calibration
+from fr_core.scoring.calibration_json import to_json
+from fr_core.scoring.intervals import Interval
+from fr_core.types import ModelId
+from fr_server.convert.calibration import (
+    InForce,
+    Source,
+    TargetFmr,
+    TargetFpir,
+    Threshold,
+    calibration_from,
+    criterion,
+    error_rates,
+    likelihood_ratio,
+)
+from fr_server.services.decisions import Decisions
+
+OF_PACK = calibration()
+DECISIONS = Decisions(NULL_MODEL, 0.5, OF_PACK)
+PACK = DECISIONS.in_force(NULL_MODEL)
+OTHER = ModelId("other", "1", "f" * 64)
+
+
+def test_what_is_not_asked_for_is_the_default() -> None:
+    assert DECISIONS.threshold(None, NULL_MODEL, PACK) == 0.5
+    assert DECISIONS.threshold(Threshold(0.25), OTHER, None) == 0.25
+    with pytest.raises(MissingField) as refused:
+        DECISIONS.threshold(None, OTHER, None)
+    assert refused.value.metadata == {"field": "threshold"}
+
+
+def test_the_calibration_of_a_gallery_goes_before_that_of_the_pack() -> None:
+    own = calibration(seed=8)
+    assert InForce(OF_PACK, Source.PACK) == PACK
+    assert DECISIONS.in_force(NULL_MODEL, own) == InForce(own, Source.GALLERY)
+    assert DECISIONS.in_force(OTHER, own) == InForce(own, Source.GALLERY)
+    assert DECISIONS.in_force(OTHER) is None
+    assert Decisions(NULL_MODEL, 0.5, None).in_force(NULL_MODEL) is None
+
+
+def test_a_rate_without_a_calibration_is_refused() -> None:
+    for asked in (TargetFmr(0.1), TargetFpir(0.1)):
+        with pytest.raises(NoCalibration):
+            DECISIONS.threshold(asked, OTHER, None)
+
+
+@given(st.floats(1 / NONMATED, 1.0))
+@settings(max_examples=50, deadline=None)
+def test_the_rate_at_the_threshold_never_exceeds_the_target(target: float) -> None:
+    threshold = DECISIONS.threshold(TargetFmr(target), NULL_MODEL, PACK)
+    assert -1.0 <= threshold <= 1.0
+    assert OF_PACK.fmr_at(threshold).value <= target
+
+
+@pytest.mark.parametrize("templates", [0, 1, 7, 1_000])
+def test_the_lowest_rate_that_a_refusal_names_is_supported(templates: int) -> None:
+    for target in (TargetFmr(1e-9), TargetFpir(1e-9)):
+        with pytest.raises(RateNotSupported) as refused:
+            DECISIONS.threshold(target, NULL_MODEL, PACK, templates)
+        lowest = float(refused.value.metadata["lowest"])
+        threshold = DECISIONS.threshold(replace(target, value=lowest), NULL_MODEL, PACK, templates)
+        if isinstance(target, TargetFmr):
+            assert OF_PACK.fmr_at(threshold).value <= lowest
+        else:
+            assert OF_PACK.fpir_at(threshold, max(1, templates)).value <= lowest
+        with pytest.raises(RateNotSupported):
+            DECISIONS.threshold(replace(target, value=lowest * 0.99), NULL_MODEL, PACK, templates)
+
+
+def test_a_threshold_is_one_that_similarities_can_have() -> None:
+    """Two people of one similarity of 1 leave no threshold that tells them apart, and some lie below -1."""
+    rng = np.random.default_rng(3)
+    nonmated = np.concatenate([rng.normal(0.0, 0.2, 998), [1.0, -1.5]])
+    found = fit_calibration(rng.normal(0.7, 0.2, 300), nonmated, OF_PACK.provenance)
+    assert DECISIONS.threshold(TargetFmr(1.0), NULL_MODEL, InForce(found, Source.GALLERY)) == -1.0
+    alike = fit_calibration(rng.normal(0.7, 0.2, 300), np.append(nonmated, [1.0, 1.0]), OF_PACK.provenance)
+    with pytest.raises(RateNotSupported) as refused:
+        DECISIONS.threshold(TargetFmr(0.001), NULL_MODEL, InForce(alike, Source.GALLERY))
+    lowest = float(refused.value.metadata["lowest"])
+    assert lowest == pytest.approx(3 / 1002)
+    assert DECISIONS.threshold(TargetFmr(lowest), NULL_MODEL, InForce(alike, Source.GALLERY)) <= 1.0
+
+
+@pytest.mark.parametrize("rate", [0.0, -0.1, math.nan, 2.0, math.inf])
+def test_a_rate_out_of_range_is_refused_by_its_name(rate: float) -> None:
+    requests = {
+        "target_fmr": (recognition_pb2.CompareRequest(target_fmr=rate), gallery_pb2.SearchRequest(target_fmr=rate)),
+        "target_fpir": (gallery_pb2.SearchRequest(target_fpir=rate),),
+    }
+    for name, sent in requests.items():
+        for request in sent:
+            with pytest.raises(InvalidField) as refused:
+                criterion(request)
+            assert refused.value.metadata == {"field": name}
+
+
+def test_what_is_in_range_is_read() -> None:
+    assert criterion(gallery_pb2.SearchRequest()) is None
+    assert criterion(gallery_pb2.SearchRequest(threshold=0.0)) == Threshold(0.0)
+    assert criterion(recognition_pb2.CompareRequest(target_fmr=1.0)) == TargetFmr(1.0)
+    assert criterion(gallery_pb2.SearchRequest(target_fpir=0.5)) == TargetFpir(0.5)
+    with pytest.raises(InvalidField):
+        criterion(gallery_pb2.SearchRequest(target_fpir=1.0))
+
+
+def test_rates_are_those_of_the_calibration() -> None:
+    threshold = OF_PACK.threshold_at_fmr(0.01)
+    limits = Interval(0.001, 0.03, 0.9)
+    resampled = OF_PACK.with_bootstrap({threshold: limits})
+    rates = error_rates(InForce(resampled, Source.GALLERY), threshold, 9)
+    fmr, fnmr = OF_PACK.fmr_at(threshold), OF_PACK.fnmr_at(threshold)
+    assert rates.fmr == common_pb2.ErrorRate(
+        value=fmr.value, low=0.001, high=0.03, confidence=0.9, count=fmr.count, total=NONMATED
+    )
+    assert (rates.fnmr.count, rates.fnmr.total, rates.fnmr.high) == (fnmr.count, 503, fnmr.interval.high)
+    assert rates.fpir.value == pytest.approx(1 - (1 - fmr.value) ** 9)
+    assert not rates.fpir.HasField("count")
+    assert rates.gallery_size == 9
+    assert rates.support.startswith(f"{fmr.count} errors in 2,000 comparisons: ")
+    assert rates.calibration == common_pb2.Calibration(
+        source=common_pb2.CALIBRATION_SOURCE_GALLERY,
+        dataset="made-up",
+        list_sha256="a" * 64,
+        people=50,
+        mated=503,
+        nonmated=NONMATED,
+        measured_on="2026-11-25",
+        settings={"detection": "thorough"},
+    )
+    plain = error_rates(InForce(OF_PACK, Source.PACK), threshold)
+    assert not plain.HasField("fpir")
+    assert (plain.fmr.low, plain.fmr.confidence) == (fmr.interval.low, 0.95)
+
+
+def test_a_likelihood_ratio_says_where_its_support_ends() -> None:
+    likely, sure = likelihood_ratio(OF_PACK, 0.4), likelihood_ratio(OF_PACK, 1.0)
+    assert likely.supported
+    assert 0 < likely.log10_lr < sure.log10_lr == OF_PACK.likelihood.strongest
+    assert not sure.supported
+    assert not likelihood_ratio(OF_PACK, -1.0).supported
+
+
+def changed(**provenance: object) -> str:
+    document = json.loads(to_json(OF_PACK))
+    document["provenance"].update(provenance)
+    return json.dumps(document)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "[" * 100_000,
+        "{}",
+        to_json(OF_PACK)[:-1],
+        to_json(OF_PACK).replace('"version": 1', '"version": 2'),
+        changed(people=1),
+        changed(people=2**70),
+        changed(dataset="\ud800"),
+        changed(settings={"\ud800": ""}),
+        changed(**{"\ud800" * 5_000: 1}),
+        to_json(OF_PACK).replace('"nonmated": 2000', f'"nonmated": {10**400}'),
+        to_json(OF_PACK).replace('"nonmated": 2000', f'"nonmated": {"9" * 5_000}'),
+        to_json(OF_PACK).replace('"confidence": 0.95', '"confidence": 1e999'),
+    ],
+)
+def test_what_no_answer_can_be_given_by_is_refused_in_a_sentence(text: str) -> None:
+    with pytest.raises(CalibrationInvalid) as refused:
+        calibration_from(text)
+    assert refused.value.what.isascii()
+    assert 10 < len(refused.value.what) <= 200
+
+
+def test_a_text_that_is_too_long_is_not_even_read() -> None:
+    text = to_json(OF_PACK)
+    assert calibration_from(text + " " * (2**20 - len(text))) == OF_PACK
+    with pytest.raises(CalibrationInvalid) as refused:
+        calibration_from(text + " " * (2**20 - len(text) + 1))
+    assert refused.value.metadata == {"limit": "1048576"}
