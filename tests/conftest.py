@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from fr_core.engine import Engine
     from fr_core.packs.cache import ModelCache
+    from remembered import Memory
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+IN_MEMORY = Path("/dev/shm")
+ROOM_BYTES = 4 * 2**30
+
+
+def pytest_configure() -> None:
+    """Have the folders of tests in memory, where it has room: a sync to a disk takes long, and no test sees it.
+
+    `PYTEST_DEBUG_TEMPROOT` and `--basetemp` name another place.
+    """
+    if IN_MEMORY.is_dir() and os.access(IN_MEMORY, os.W_OK) and shutil.disk_usage(IN_MEMORY).free >= ROOM_BYTES:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +58,22 @@ def photos() -> dict[str, Path]:
     from fr_core.packs.photos import fetch_photos, photos_folder
 
     return fetch_photos(photos_folder(), NullProgress())
+
+
+@pytest.fixture(scope="session")
+def memory() -> Memory:
+    """What the models answered so far, for tests that look at the same photos with the same options."""
+    from remembered import Memory
+
+    return Memory()
+
+
+@pytest.fixture(scope="module")
+def default_engine(pack_cache: ModelCache, memory: Memory) -> Iterator[Engine]:
+    """The default pack with the server's defaults; it remembers what it saw in other modules."""
+    from fr_core.engine import EngineOptions
+    from fr_core.packs.manifest import load_pack
+
+    engine = memory.open(load_pack("buffalo_s"), pack_cache, EngineOptions())
+    yield engine
+    engine.close()

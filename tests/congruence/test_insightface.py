@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fr_core.engine import EngineOptions, open_engine
+from fr_core.engine import Engine, photos_at_once
 from fr_core.imaging import ImageLimits, decode
 from fr_core.packs.cache import ModelCache
 from fr_core.packs.manifest import load_pack
-from fr_core.pipeline import Pipeline
+from fr_evaluation.photos import Photos
 
 # InsightFace and what it imports warn about themselves; that is no concern of this code.
 pytestmark = [pytest.mark.models, pytest.mark.filterwarnings("ignore")]
@@ -37,47 +37,45 @@ class Reference:
 
 
 @pytest.fixture(scope="module")
-def pipeline(pack_cache: ModelCache) -> Pipeline:
-    return open_engine(load_pack("buffalo_s"), pack_cache, EngineOptions(device="cpu")).pipeline
-
-
-@pytest.fixture(scope="module")
 def reference(pack_cache: ModelCache) -> Reference:
     return Reference(pack_cache.path(load_pack("buffalo_s").embedder.file))
 
 
-def cosines(paths: list[Path], pipeline: Pipeline, reference: Reference) -> np.ndarray[Any, Any]:
+def cosines(paths: list[Path], engine: Engine, reference: Reference) -> np.ndarray[Any, Any]:
     """The similarity of both embeddings of each face of each photo."""
+    photos = Photos(engine.pipeline, photos_at_once(engine.device), lambda done, total: None).embed(paths)
     found = []
-    for path in paths:
-        image = decode(path.read_bytes(), ImageLimits())
-        for face in pipeline.analyze_image(image).faces:
-            theirs = reference.embedding(image.pixels, face.face.detection.landmarks)
+    for path, photo in photos.items():
+        pixels = decode(path.read_bytes(), ImageLimits()).pixels
+        for face in photo.faces:
+            theirs = reference.embedding(pixels, face.face.detection.landmarks)
             found.append(float(face.embedding.vector.astype(np.float64) @ theirs))
     return np.array(found)
 
 
 @pytest.mark.timeout(600)
 def test_every_face_of_lfw_is_embedded_as_insightface_does(
-    testdata: Path, pipeline: Pipeline, reference: Reference
+    testdata: Path, default_engine: Engine, reference: Reference
 ) -> None:
     paths = sorted((testdata / "lfw" / "images").rglob("*.jpg"))
-    found = cosines(paths, pipeline, reference)
+    found = cosines(paths, default_engine, reference)
     print(f"{len(found)} faces of {len(paths)} photos, lowest cosine {found.min():.6f}, median {np.median(found):.6f}")
     assert len(found) >= len(paths) > 2000
     assert found.min() >= SAME
 
 
 def test_every_face_of_the_registry_photos_is_embedded_as_insightface_does(
-    photos: dict[str, Path], pipeline: Pipeline, reference: Reference
+    photos: dict[str, Path], default_engine: Engine, reference: Reference
 ) -> None:
-    found = cosines(sorted(photos.values()), pipeline, reference)
+    found = cosines(sorted(photos.values()), default_engine, reference)
     assert len(found) >= 40
     assert found.min() >= SAME
 
 
-def test_wrong_colour_order_would_be_seen(photos: dict[str, Path], pipeline: Pipeline, reference: Reference) -> None:
+def test_wrong_colour_order_would_be_seen(
+    photos: dict[str, Path], default_engine: Engine, reference: Reference
+) -> None:
     image = decode(photos["obama"].read_bytes(), ImageLimits())
-    (face,) = pipeline.analyze_image(image).faces
+    (face,) = default_engine.pipeline.analyze_image(image).faces
     theirs = reference.embedding(image.pixels[..., ::-1], face.face.detection.landmarks)
     assert float(face.embedding.vector @ theirs) < SAME

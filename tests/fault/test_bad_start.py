@@ -1,4 +1,4 @@
-"""Settings that cannot be: `fr serve` ends with status 1 and one line that names the setting, before it listens."""
+"""Settings that cannot be: the start fails with a sentence that names the setting, before anybody listens."""
 
 from __future__ import annotations
 
@@ -8,20 +8,31 @@ from pathlib import Path
 
 import pytest
 
+from fr_core.errors import FrError
 from fr_core.packs.cache import ModelCache
+from fr_server.config import load_config
+from fr_server.main import build
 
 START_S = 30.0
 """More than the start takes; it ends before the models are run."""
 
 
-def refusal(tmp_path: Path, setting: str) -> str:
-    """Start a server with a setting; return the line that it ends with."""
+def line_of_the_command(folder: Path, setting: str) -> str:
+    """Start `fr serve` with a setting; return the line that it ends with."""
     fr = str(Path(sys.executable).with_name("fr"))
-    command = [fr, "serve", "--port", "0", "--data", str(tmp_path / "data"), "--set", "model.device=cpu"]
+    command = [fr, "serve", "--port", "0", "--data", str(folder), "--set", "model.device=cpu"]
     ended = subprocess.run([*command, "--set", setting], capture_output=True, text=True, timeout=START_S, check=False)
     assert (ended.returncode, ended.stdout) == (1, "")
     (line,) = ended.stderr.splitlines()
     return line
+
+
+def refusal(folder: Path, setting: str) -> str:
+    """What the command would say."""
+    with pytest.raises(FrError) as refused:
+        build(load_config(None, ["model.device=cpu", setting], {"server.port": 0, "gallery.folder": str(folder)}))
+    assert not folder.exists()
+    return f"{refused.value.reason}: {refused.value.message}"
 
 
 @pytest.mark.parametrize(
@@ -40,9 +51,9 @@ def refusal(tmp_path: Path, setting: str) -> str:
     ],
 )
 def test_a_setting_out_of_range_is_named(tmp_path: Path, setting: str) -> None:
-    line = refusal(tmp_path, setting)
-    assert line.startswith("CONFIG_INVALID: ")
-    assert f"`{setting.partition('=')[0]}`" in line
+    told = refusal(tmp_path / "data", setting)
+    assert told.startswith("CONFIG_INVALID: ")
+    assert f"`{setting.partition('=')[0]}`" in told
 
 
 @pytest.mark.models
@@ -58,4 +69,10 @@ def test_a_setting_out_of_range_is_named(tmp_path: Path, setting: str) -> None:
 def test_a_device_or_pack_that_cannot_be_is_named(
     tmp_path: Path, pack_cache: ModelCache, setting: str, sentence: str
 ) -> None:
-    assert refusal(tmp_path, setting).startswith(sentence)
+    assert refusal(tmp_path / "data", setting).startswith(sentence)
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("setting", ["model.lanes=-1", "model.device=nope", "model.pack=nope"])
+def test_the_command_ends_with_that_sentence_and_status_1(tmp_path: Path, pack_cache: ModelCache, setting: str) -> None:
+    assert line_of_the_command(tmp_path / "data", setting) == refusal(tmp_path / "data", setting)

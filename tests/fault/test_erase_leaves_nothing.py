@@ -20,7 +20,8 @@ from fr_core.gallery.values import Enrolment, NewTemplate
 from ledger import GALLERY, KEY, MODEL, SIZE, embedding
 
 PEOPLE = 240
-ERASED = 60
+FEW_PEOPLE = 60
+"""For controls where something of everybody is left."""
 # Photos of some bytes, of about a page, and of several; one in a few people has all of them, the others the first.
 PHOTO_BYTES = (300, 8_000, 20_000)
 ALL_PHOTOS = 5
@@ -118,16 +119,16 @@ def left(folder: Path, wanted: Traces) -> dict[str, set[str]]:
     return {name: kinds for name, kinds in found.items() if kinds}
 
 
-def erase_some(folder: Path, galleries: Galleries) -> dict[str, set[str]]:
-    """Enrol people, delete and erase some of them, and return what is left of those who were erased."""
+def erase_some(folder: Path, galleries: Galleries, people: int) -> dict[str, set[str]]:
+    """Enrol people, delete and erase a fourth of them each, and return what is left of those who were erased."""
     galleries.create(GALLERY, "", MODEL, SIZE, keeps_photos=True)
-    order = [int(number) for number in np.random.default_rng(1).permutation(PEOPLE)]
+    order = [int(number) for number in np.random.default_rng(1).permutation(people)]
     for number in order:
         Person(number).enrol(galleries)
     for number in order[::4]:  # what is on the pages is moved and freed
         galleries.delete_subject(GALLERY, Person(number).subject_id)
     wanted: Traces = {}
-    for number in order[1::4][:ERASED]:
+    for number in order[1::4]:
         person = Person(number)
         wanted |= pieces(person, folder)
         erased = galleries.erase_subject(GALLERY, person.subject_id)
@@ -135,13 +136,13 @@ def erase_some(folder: Path, galleries: Galleries) -> dict[str, set[str]]:
     return left(folder, wanted)
 
 
-def erased_in(folder: Path) -> dict[str, set[str]]:
+def erased_in(folder: Path, people: int) -> dict[str, set[str]]:
     with Galleries.open(folder, key=KEY, index="numpy") as galleries:
-        return erase_some(folder, galleries)
+        return erase_some(folder, galleries, people)
 
 
 def test_an_erasure_leaves_nothing(tmp_path: Path) -> None:
-    assert erased_in(tmp_path / "data") == {}
+    assert erased_in(tmp_path / "data", PEOPLE) == {}
 
 
 def test_control_before_an_erasure_it_is_all_there_and_nothing_of_it_in_clear(tmp_path: Path) -> None:
@@ -154,7 +155,7 @@ def test_control_before_an_erasure_it_is_all_there_and_nothing_of_it_in_clear(tm
 
 def test_control_without_the_scrub_it_is_in_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SqliteStore, "scrub", lambda _: None)
-    assert erased_in(tmp_path / "data")[f"{DATABASE_NAME}-wal"] == STORED
+    assert erased_in(tmp_path / "data", FEW_PEOPLE)[f"{DATABASE_NAME}-wal"] == STORED
 
 
 def test_control_without_secure_deletion_it_is_in_the_database(tmp_path: Path) -> None:
@@ -163,7 +164,7 @@ def test_control_without_secure_deletion_it_is_in_the_database(tmp_path: Path) -
     store._writer.execute("PRAGMA secure_delete = OFF")
     with Galleries(store, index="numpy") as galleries:
         galleries.load()
-        found = erase_some(folder, galleries)
+        found = erase_some(folder, galleries, FEW_PEOPLE)
     assert {"id", "name", "metadata", "key", "template", "photo"} <= found[DATABASE_NAME]
 
 
@@ -171,4 +172,4 @@ def test_control_without_clean_pages_a_trace_is_in_the_database(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clean_pages, "clean_page", lambda page, _header: page)
-    assert erased_in(tmp_path / "data")[DATABASE_NAME]
+    assert erased_in(tmp_path / "data", PEOPLE)[DATABASE_NAME]

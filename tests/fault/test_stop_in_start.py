@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,24 +20,31 @@ pytestmark = pytest.mark.models
 MOMENTS_S = (1.2, 1.6, 2.0, 2.6, 3.4)
 
 
-@pytest.mark.parametrize("frontends", [0, 2])
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_in_mid_start(
-    tmp_path: Path, pack_cache: ModelCache, signal_number: signal.Signals, frontends: int
-) -> None:
-    fr = Path(sys.executable).parent / "fr"
+def test_a_signal_in_mid_start(tmp_path: Path, pack_cache: ModelCache, signal_number: signal.Signals) -> None:
+    """With front-ends and without, side by side."""
+    with ThreadPoolExecutor() as pool:
+        for ends in pool.map(partial(stopped_in_start, tmp_path, signal_number), (0, 2)):
+            # Before the command is there, the signal ends Python as it ends any program; once the server is, it ends
+            # in order.
+            assert set(ends) <= {0, 128 + signal_number, -signal_number, 130, 1}
+
+
+def stopped_in_start(folder: Path, signal_number: signal.Signals, frontends: int) -> list[int]:
+    """Start servers on one data folder, each stopped at another moment; return how they ended."""
+    own = folder / str(frontends)
+    own.mkdir()
+    ready = own / "ready"
+    command: list[str | Path] = [Path(sys.executable).with_name("fr"), "serve", "--port", "0", "--data", own / "data"]
+    command += ["--ready-file", ready, "--frontends", str(frontends)]
     statuses = []
     for moment in MOMENTS_S:
-        ready = tmp_path / "ready"
-        command = [str(fr), "serve", "--port", "0", "--data", str(tmp_path / "data"), "--ready-file", str(ready)]
-        command += ["--frontends", str(frontends)]
-        with (tmp_path / "log").open("wb") as log:
+        with (own / "log").open("wb") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log)
             time.sleep(moment)
             process.send_signal(signal_number)
             statuses.append(process.wait(30))
-        assert b"terminate called" not in (tmp_path / "log").read_bytes()
+        assert b"terminate called" not in (own / "log").read_bytes()
         assert not ready.exists()
-    # Before the command is there, the signal ends Python as it ends any program; once the server is, it ends in order.
-    assert set(statuses) <= {0, 128 + signal_number, -signal_number, 130, 1}
-    Galleries.open(tmp_path / "data", index="numpy").close()  # the folder was let go
+    Galleries.open(own / "data", index="numpy").close()  # the folder was let go
+    return statuses

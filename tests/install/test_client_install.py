@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import venv
 from pathlib import Path
 
@@ -19,18 +20,9 @@ pytestmark = [pytest.mark.network, pytest.mark.slow]
 def binaries(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of programs of an environment that holds the client and nothing else."""
     folder = tmp_path_factory.mktemp("client")
-    venv.create(folder, with_pip=True)
-    constraints = REPOSITORY / "constraints.txt"
-    command: list[str | Path] = [
-        folder / "bin" / "python",
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--constraint",
-        constraints,
-        REPOSITORY,
-    ]
+    venv.create(folder)  # without a pip of its own, which takes longer to install than the client
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", folder / "bin" / "python"]
+    command = [*pip, "install", "--quiet", "--constraint", REPOSITORY / "constraints.txt", REPOSITORY]
     subprocess.run(command, check=True, timeout=240)
     return folder / "bin"
 

@@ -29,7 +29,7 @@ SAME = {"f32": 0.9995, "bf16": 0.998}
 
 
 def opened(cache: ModelCache, device: str, precision: str, sizes: str) -> Engine:
-    options = EngineOptions(device=device, precision=precision, embedder_sizes=sizes, detector_sizes=sizes)
+    options = EngineOptions(device, precision, "fast", embedder_sizes=sizes, detector_sizes=sizes)
     try:
         return open_engine(load_pack("buffalo_s"), cache, options)
     except DeviceUnavailable as error:

@@ -8,6 +8,9 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -25,7 +28,7 @@ pytestmark = [pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(600)]
 # Put behind the documented options, of which the last one counts.
 SHORT = {
     "pipeline": "--number 3 --repeat 1",
-    "serve": "--number 4 --repeat 1 --seconds 1",
+    "serve": "--number 4 --repeat 1 --seconds 1 --gallery-size 300",
     "search": "--n 2000 --probes 20 --repeat 2 --peer flat --sweep 1000 --no-bar",
     "gallery": "--n 2500 --no-bar",
 }
@@ -44,6 +47,13 @@ def run(command: str, folder: Path) -> str:
     )
     assert done.returncode == 0, command + done.stdout + done.stderr
     return done.stdout
+
+
+def run_short(commands: Sequence[str], folder: Path, testdata: Path) -> None:
+    """Run commands, two at a time: that they work is tested, not how fast they are."""
+    short = [f"FR_TESTDATA={testdata} {command} {SHORT[command.split()[2]]}" for command in commands]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(partial(run, folder=folder), short))
 
 
 def of(content: dict[str, Any], subject: str) -> list[float]:
@@ -120,15 +130,11 @@ def test_every_command_of_the_guide_runs(folder: Path, testdata: Path) -> None:
     commands = [line for block in blocks for line in block.splitlines()]
     assert len(commands) >= 10
     with started_server(("--pack", "buffalo_s")) as server:
-        for command in commands:
-            kind = command.split()[2]
-            here = command.replace("localhost:50061", server.address)
-            run(f"FR_TESTDATA={testdata} {here} {SHORT[kind]}", folder)
+        run_short([command.replace("localhost:50061", server.address) for command in commands], folder, testdata)
 
 
 def test_the_commands_of_make_bench_gpu_run_without_a_gpu(folder: Path, testdata: Path) -> None:
     told = run(f"make -C {REPOSITORY} -n bench-gpu DEVICE=cpu PACK=buffalo_s FR=fr", folder).replace("\\\n", "")
     commands = [line for line in told.splitlines() if line.startswith("fr bench")]
     assert [command.split()[2] for command in commands] == ["pipeline", "search", "serve"]
-    for command in commands:
-        run(f"FR_TESTDATA={testdata} {command} {SHORT[command.split()[2]]}", folder)
+    run_short(commands, folder, testdata)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import comb
 from pathlib import Path
 
 import pytest
 
-from fr_core.engine import EngineOptions, open_engine
+from fr_core.engine import Engine, photos_at_once
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.values import Enrolment, NewTemplate
-from fr_core.packs.cache import ModelCache
 from fr_core.packs.manifest import load_pack
-from fr_core.pipeline import Pipeline
 from fr_core.types import Embedding
+from fr_evaluation.photos import Photos
 
 pytestmark = [pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -83,22 +81,12 @@ def test_the_measure_itself() -> None:
     assert told.b_cubed == pytest.approx(((5 + 2 * 2 / 7 + 5 * 5 / 7) / 12, 1.0))
 
 
-@pytest.fixture(scope="module")
-def pipeline(pack_cache: ModelCache) -> Iterator[Pipeline]:
-    engine = open_engine(load_pack("buffalo_s"), pack_cache, EngineOptions(device="cpu", detection="fast"))
-    yield engine.pipeline
-    engine.close()
-
-
-def embedded(pipeline: Pipeline, photos: Sequence[tuple[str, Path]]) -> list[tuple[str, Embedding]]:
+def embedded(engine: Engine, photos: Sequence[tuple[str, Path]]) -> list[tuple[str, Embedding]]:
     """The largest face of each photo that shows one, with its label."""
-
-    def embed(photo: tuple[str, Path]) -> list[tuple[str, Embedding]]:
-        faces = pipeline.analyze(photo[1].read_bytes()).faces
-        return [(photo[0], face.embedding) for face in faces[:1]]
-
-    with ThreadPoolExecutor(2) as pool:
-        return [face for faces in pool.map(embed, photos) for face in faces]
+    seen = Photos(engine.pipeline, photos_at_once(engine.device), lambda done, total: None).embed(
+        path for _, path in photos
+    )
+    return [(label, face.embedding) for label, path in photos for face in seen[path].faces[:1]]
 
 
 def clustered(faces: Sequence[tuple[str, Embedding]], folder: Path, index: str) -> Quality:
@@ -120,10 +108,10 @@ def clustered(faces: Sequence[tuple[str, Embedding]], folder: Path, index: str) 
     return quality([labels[one] for one in ids], [found[one] for one in ids])
 
 
-def test_people_of_lfw(pipeline: Pipeline, testdata: Path, tmp_path: Path) -> None:
+def test_people_of_lfw(default_engine: Engine, testdata: Path, tmp_path: Path) -> None:
     """Every photo of the people of two folds; a few labels of LFW are known to be wrong, and stay as they are."""
     photos = [(path.parent.name, path) for path in sorted((testdata / "lfw" / "images").glob("*/*.jpg"))]
-    faces = embedded(pipeline, photos)
+    faces = embedded(default_engine, photos)
     told = clustered(faces, tmp_path / "numpy", "numpy")
     print(f"lfw, {len(photos) - len(faces)} photos without a face: {told.words()}")  # noqa: T201 - the figures
     assert told.templates > 2600
@@ -133,10 +121,10 @@ def test_people_of_lfw(pipeline: Pipeline, testdata: Path, tmp_path: Path) -> No
     assert clustered(faces, tmp_path / "compact", "compact") == told
 
 
-def test_people_in_the_wild(pipeline: Pipeline, testdata: Path, tmp_path: Path) -> None:
+def test_people_in_the_wild(default_engine: Engine, testdata: Path, tmp_path: Path) -> None:
     """Uncropped photos of 30 people with bystanders; the largest face is not always the one that is named."""
     photos = [(path.parent.name, path) for path in sorted((testdata / "celeba_wild" / "images").glob("*/*.jpg"))]
-    faces = embedded(pipeline, photos)
+    faces = embedded(default_engine, photos)
     told = clustered(faces, tmp_path, "numpy")
     print(f"celeba_wild, {len(photos) - len(faces)} photos without a face: {told.words()}")  # noqa: T201 - the figures
     assert told.templates > 160

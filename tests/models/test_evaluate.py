@@ -12,23 +12,23 @@ from fr_bench.evaluate import available_cpus, load_sets, run
 from fr_bench.names import SetName
 from fr_bench.report import verdict
 from fr_bench.values import Measure, Report
-from fr_core.engine import EngineOptions, open_engine
+from fr_core.engine import EngineOptions
 from fr_core.errors import DeviceUnavailable
 from fr_core.packs.manifest import load_pack
 
 if TYPE_CHECKING:
     from fr_core.packs.cache import ModelCache
+    from remembered import Memory
 
 pytestmark = [pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module", params=[("f32", "thorough"), ("bf16", "fast")], ids=" ".join)
-def report(testdata: Path, pack_cache: ModelCache, request: pytest.FixtureRequest) -> Report:
+def report(testdata: Path, pack_cache: ModelCache, memory: Memory, request: pytest.FixtureRequest) -> Report:
     """With the server's defaults, and with the fast setting."""
     precision, detection = request.param
     try:
-        options = EngineOptions(precision=precision, detection=detection)
-        opened = open_engine(load_pack(bars.PACK), pack_cache, options)
+        opened = memory.open(load_pack(bars.PACK), pack_cache, EngineOptions(precision=precision, detection=detection))
     except DeviceUnavailable as error:
         pytest.skip(error.what)
     return run(opened, load_sets(testdata, SetName), available_cpus(), lambda name, done, total: None)

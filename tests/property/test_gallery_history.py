@@ -33,7 +33,7 @@ from fr_server.allocator import share_one_heap
 from histories import SHARED, Clock, History
 from ledger import KEY, MODEL, SIZE
 
-SECONDS = float(os.environ.get("FR_SOAK_SECONDS", "20"))
+SECONDS = float(os.environ.get("FR_SOAK_SECONDS", "9"))
 THREADS = 4
 ROUND_S = 1.5
 # How memory may grow, once this part of the time has passed, where the run is long enough to tell.
