@@ -226,18 +226,19 @@ def test_the_interval_by_people_resamples_the_people_of_the_pairs() -> None:
     assert found == expected
 
 
-GUIDE = Path(__file__).parents[2] / "docs" / "evaluation.md"
-COMMANDS = re.findall(r"(?m)^ {4}fr evaluate ((?:verification|identification) .*)$", GUIDE.read_text("utf-8"))
+DOCS = Path(__file__).parents[2] / "docs"
+GUIDES = "".join((DOCS / name).read_text("utf-8") for name in ("evaluation.md", "packs.md"))
+COMMANDS = re.findall(r"(?m)^(?: {4})?fr evaluate ((?:verification|identification) .*)$", GUIDES)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_of_the_guide_is_understood_and_asks_for_its_photos(
+def test_each_command_of_the_guides_is_understood_and_asks_for_its_photos(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(evaluate, command.replace("/data/", "data/").split())
+    result = CliRunner().invoke(evaluate, command.replace("/data/", "data/").replace("NAME", "sface").split())
     assert (result.exit_code, result.output.partition(":")[0]) == (2, "DATASET_MISSING")
 
 
-def test_the_guide_has_commands() -> None:
-    assert len(COMMANDS) >= 8
+def test_the_guides_have_commands() -> None:
+    assert len(COMMANDS) >= 10
