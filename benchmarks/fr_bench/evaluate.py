@@ -65,7 +65,7 @@ def run(opened: Engine, sets: Mapping[SetName, Evaluation], workers: int, on_pro
         opened: the pipeline; its sessions should use one thread each, as photos are analysed side by side.
         sets: as `load_sets` gives them.
         workers: photos at a time, at least 1.
-        on_progress: called after each photo.
+        on_progress: called before the first photo of each part, and after each photo.
     """
     held = bars.BARS if opened.pack.name == bars.PACK else {}
     reports = []
@@ -115,7 +115,7 @@ class _Counter:
         self.photos = 0
 
     def __call__(self, done: int, total: int) -> None:
-        self.photos += 1
+        self.photos += done > 0
         self._on_progress(self._name, done, total)
 
 

@@ -101,7 +101,7 @@ def run_verification(
         seed: of the bootstrap's draws.
         workers: photos at a time, at least 1.
         clock: gives the time with a time zone.
-        on_progress: called after each photo.
+        on_progress: called before the first photo and after each.
     """
     pairs = given.pairs
     began = time.perf_counter()
