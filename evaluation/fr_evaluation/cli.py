@@ -25,6 +25,7 @@ from fr_evaluation.cli_parts import (
     Precision,
     Root,
     Threads,
+    Thumbnails,
     errors_to_stderr,
     now,
     opened,
@@ -54,10 +55,7 @@ def verification(
         Path | None, typer.Option(metavar="FILE.csv", help="Labels of people: identity, then a column for each label.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the draws behind the intervals by people.")] = 1,
-    thumbnails: Annotated[
-        bool | None,
-        typer.Option(help="Show the photos of the hardest pairs in report.html; else where the set's terms allow it."),
-    ] = None,
+    thumbnails: Thumbnails = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure how a model errs on pairs of photos with known answers: accuracy, error rates and thresholds.
@@ -82,13 +80,7 @@ def verification(
                 clock=now,
                 on_progress=on_progress,
             )
-        _tell(
-            report,
-            out,
-            as_json,
-            lambda: (words.summary(report), words.sections(report)),
-            thumbnails,
-        )
+        _tell(report, out, as_json, lambda: (words.summary(report), words.sections(report)), thumbnails)
 
 
 def identification(
@@ -104,7 +96,8 @@ def identification(
     detection: Detection = "thorough",
     flip: Flip = False,
     threads: Threads = 0,
-    seed: Annotated[int, typer.Option(min=0, help="Of who is enrolled, and of the strangers.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 1,
+    thumbnails: Thumbnails = None,
     as_json: AsJson = False,
 ) -> None:
     """Enrol half of a set's people and search for the photos of all others: hits, false alarms and misses.
@@ -131,7 +124,7 @@ def identification(
                 clock=now,
                 on_progress=on_progress,
             )
-        _tell(report, out, as_json, lambda: (words.summary(report), words.sections(report)))
+        _tell(report, out, as_json, lambda: (words.summary(report), words.sections(report)), thumbnails)
 
 
 def _sizes(text: str) -> list[int]:
@@ -148,7 +141,7 @@ def _tell(
     out: Path | None,
     as_json: bool,
     in_words: Callable[[], tuple[str, Sequence[Section]]],
-    thumbnails: bool | None = None,
+    thumbnails: bool | None,
 ) -> None:
     """Write the files where they are wanted, and print the report."""
     from fr_evaluation.keys import report_keys

@@ -36,6 +36,10 @@ Precision = Annotated[str, typer.Option(help="f32, bf16 or fp16.")]
 Detection = Annotated[str, typer.Option(help="thorough or fast.")]
 Flip = Annotated[bool, typer.Option("--flip/--no-flip", help="Fuse with the mirrored face.")]
 Threads = Annotated[int, typer.Option(min=0, help="Photos analysed at a time; 0 = as many as there are processors.")]
+Thumbnails = Annotated[
+    bool | None,
+    typer.Option(help="Show the photos of the hardest cases in report.html; else where the set's terms allow it."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 
 

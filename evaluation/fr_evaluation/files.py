@@ -6,20 +6,31 @@ import io
 import json
 
 from fr_core.scoring.calibration_json import to_json
+from fr_evaluation.identification import as_json as identification_json
+from fr_evaluation.identification.report import IdentificationReport
 from fr_evaluation.keys import report_keys
 from fr_evaluation.report import Report
-from fr_evaluation.verification import as_json
+from fr_evaluation.verification import as_json as verification_json
 from fr_evaluation.verification.report import VerificationReport
 
 
 def data_files(report: Report) -> dict[str, bytes]:
-    """report.json, and of a verification calibration.json, where it has one, and scores.csv, which names photos."""
-    files: dict[str, bytes] = {}
-    if isinstance(report, VerificationReport):
-        scores = io.StringIO(newline="")
-        as_json.write_scores(report, scores)
-        files["scores.csv"] = scores.getvalue().encode()
-        if report.calibration is not None:
-            files["calibration.json"] = f"{to_json(report.calibration)}\n".encode()
+    """scores.csv, which names photos, of a verification calibration.json, where it has one, and report.json."""
+    files = {"scores.csv": scores_csv(report).encode()}
+    if isinstance(report, VerificationReport) and report.calibration is not None:
+        files["calibration.json"] = f"{to_json(report.calibration)}\n".encode()
     files["report.json"] = (json.dumps(report_keys(report), indent=2, ensure_ascii=False) + "\n").encode()
     return files
+
+
+def scores_csv(report: Report) -> str:
+    """The text of scores.csv: the similarity of every pair, or those of every search."""
+    lines = io.StringIO(newline="")
+    match report:
+        case VerificationReport():
+            verification_json.write_scores(report, lines)
+        case IdentificationReport():
+            identification_json.write_scores(report, lines)
+        case _:
+            raise TypeError(f"There are no scores of a {type(report).__name__}.")
+    return lines.getvalue()

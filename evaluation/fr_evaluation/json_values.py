@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
+from fr_core.scoring.bootstrap import Bootstrap
 from fr_core.scoring.intervals import Interval, Rate
 from fr_evaluation.provenance import versions
 from fr_evaluation.report import NOTICE, Report
@@ -57,3 +58,15 @@ def rate_keys(rate: Rate) -> dict[str, Any]:
 def interval_keys(interval: Interval) -> dict[str, float]:
     """The two ends, and how sure they are."""
     return {"low": interval.low, "high": interval.high, "confidence": interval.confidence}
+
+
+def bootstrap_keys(bootstrap: Bootstrap) -> dict[str, float]:
+    """An interval by people."""
+    return {
+        "low": bootstrap.low,
+        "high": bootstrap.high,
+        "confidence": bootstrap.confidence,
+        "standard_error": bootstrap.standard_error,
+        "subjects": bootstrap.subjects,
+        "replicates": bootstrap.replicates,
+    }

@@ -6,7 +6,7 @@ import csv
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn, TextIO, TypeVar, get_type_hints
@@ -18,9 +18,14 @@ from fr_evaluation.report import Settings
 # As `--sizes` has it.
 LARGEST_GALLERY = 10_000_000
 
-KINDS = ("verification", "identification")
+# kind -> what is read of its scores.csv
+_COLUMNS = {
+    "verification": {"photo_a", "photo_b", "similarity"},
+    "identification": {"photo", "mate_similarity", "other_similarity"},
+}
+KINDS = tuple(_COLUMNS)
 
-# (name of one photo, of the other) -> similarity; None where they were not compared.
+# (name of one photo, of the other), or (name of the photo searched for, column) -> similarity; None where it has none.
 Scores = Mapping[tuple[str, str], float | None]
 
 T = TypeVar("T")
@@ -91,7 +96,7 @@ def read_recorded(path: Path) -> Recorded:
             _values(Settings, document["settings"], "settings"),
             {name: _text(version, f"versions/{name}") for name, version in versions.items()},
             document,
-            _scores_beside(file),
+            _scores_beside(file, document["kind"]),
         )
     except KeyError as error:
         raise NotRepeatable(f"{file} lacks `{error.args[0]}`. Take the report as it was written.") from error
@@ -99,21 +104,31 @@ def read_recorded(path: Path) -> Recorded:
         raise NotRepeatable(f"{file} is not as a report is written: {error}. Take it as it was written.") from error
 
 
-def read_scores(lines: TextIO) -> Scores:
+def read_scores(lines: TextIO, kind: str) -> Scores:
     """Read scores.csv.
+
+    Args:
+        lines: of the file.
+        kind: of the report.
 
     Raises:
         ValueError: it is no such file.
     """
     rows = csv.DictReader(lines, strict=True)
     try:
-        if not {"photo_a", "photo_b", "similarity"} <= set(rows.fieldnames or ()):
+        if not _COLUMNS[kind] <= set(rows.fieldnames or ()):
             raise ValueError("a column is not there")
-        return {
-            (row["photo_a"], row["photo_b"]): float(row["similarity"]) if row["similarity"] else None for row in rows
-        }
+        return {of: float(text) if text else None for row in rows for of, text in _similarities(row, kind)}
     except (ValueError, csv.Error) as error:
         raise ValueError(f"no scores at line {max(1, rows.line_num)}") from error
+
+
+def _similarities(row: Mapping[str, str], kind: str) -> Iterator[tuple[tuple[str, str], str]]:
+    if kind == "verification":
+        yield (row["photo_a"], row["photo_b"]), row["similarity"]
+        return
+    for column in ("mate_similarity", "other_similarity"):
+        yield (row["photo"], column), row[column]
 
 
 def _document(file: Path) -> Mapping[str, Any]:
@@ -216,11 +231,11 @@ _READERS: Mapping[Any, Callable[[object, str], object]] = {
 }
 
 
-def _scores_beside(file: Path) -> Scores | None:
+def _scores_beside(file: Path, kind: str) -> Scores | None:
     path = file.with_name("scores.csv")
     try:
         with path.open(encoding="utf-8", newline="") as lines:
-            return read_scores(lines)
+            return read_scores(lines, kind)
     except FileNotFoundError:
         return None
     except OSError as error:

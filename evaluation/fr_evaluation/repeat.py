@@ -12,6 +12,7 @@ from typing import Any
 
 from fr_core.engine import Engine, EngineOptions
 from fr_datasets.manifests import Manifest
+from fr_evaluation.files import scores_csv
 from fr_evaluation.identification.run import PeopleToSearch, read_people, run_identification
 from fr_evaluation.identification.run import list_sha256 as people_sha256
 from fr_evaluation.identification.searches import open_set
@@ -19,8 +20,6 @@ from fr_evaluation.keys import report_keys
 from fr_evaluation.photos import OnProgress
 from fr_evaluation.recorded import NotRepeatable, Recorded, Scores, read_scores
 from fr_evaluation.report import Report
-from fr_evaluation.verification.as_json import write_scores
-from fr_evaluation.verification.report import VerificationReport
 from fr_evaluation.verification.run import labels_sha256, read_pairs, run_verification
 from fr_evaluation.verification.run import list_sha256 as pairs_sha256
 from fr_evaluation.verification.sources import PairsToCompare
@@ -160,8 +159,9 @@ def hold_against(recorded: Recorded, report: Report) -> Repetition:
         if not _equal(a := then.get(path, _ABSENT), b := now.get(path, _ABSENT))
     ]
     pairs, largest = None, 0.0
-    if recorded.scores is not None and isinstance(report, VerificationReport):
-        pairs, largest, others = _compare_scores(recorded.scores, _scores_of(report))
+    if recorded.scores is not None:
+        now_scores = read_scores(io.StringIO(scores_csv(report), newline=""), recorded.kind)
+        pairs, largest, others = _compare_scores(recorded.scores, now_scores)
         different += others
     compared = sum({int, float} & {type(then.get(path)), type(now.get(path))} != set() for path in paths)
     return Repetition(compared, tuple(different), tuple(_notes(recorded, document)), pairs, largest)
@@ -211,23 +211,14 @@ def _shown(value: object) -> str:
     return "absent" if value is _ABSENT else json.dumps(value, ensure_ascii=False)
 
 
-def _scores_of(report: VerificationReport) -> Scores:
-    lines = io.StringIO(newline="")
-    write_scores(report, lines)
-    lines.seek(0)
-    return read_scores(lines)
-
-
 def _compare_scores(then: Scores, now: Scores) -> tuple[int, float, list[Difference]]:
-    """How many similarities were compared, their largest difference, and whether a pair is not what it was."""
+    """How many similarities were compared, their largest difference, and whether one is not what it was."""
     apart = [
-        abs(a - b)
-        for pair in then.keys() & now.keys()
-        if (a := then[pair]) is not None and (b := now[pair]) is not None
+        abs(a - b) for one in then.keys() & now.keys() if (a := then[one]) is not None and (b := now[one]) is not None
     ]
-    pairs = then.keys() | now.keys()
-    unlike = sum(not _equal(then.get(pair, _ABSENT), now.get(pair, _ABSENT)) for pair in pairs)
-    different = [Difference("scores.csv", f"{len(then)} pairs", f"{unlike} with another similarity")] if unlike else []
+    unlike = sum(not _equal(then.get(one, _ABSENT), now.get(one, _ABSENT)) for one in then.keys() | now.keys())
+    recorded = sum(similarity is not None for similarity in then.values())
+    different = [Difference("scores.csv", f"{recorded} similarities", f"{unlike} not as it was")] if unlike else []
     return len(apart), max(apart, default=0.0), different
 
 

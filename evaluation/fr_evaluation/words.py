@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 from fr_core.imaging import ImageLimits
 from fr_core.quality.limits import QualityLimits
+from fr_core.scoring.bootstrap import Bootstrap
 from fr_core.scoring.intervals import Interval, Rate
 from fr_core.scoring.support import ENOUGH_ERRORS, Strength, rule_of_three, support
 from fr_evaluation.report import Report
@@ -87,6 +88,11 @@ def interval_text(interval: Interval) -> str:
 def sure_text(rate: Rate) -> str:
     """A rate with its interval."""
     return f"{rate.value:.4f} ({interval_text(rate.interval)})"
+
+
+def by_people_text(bootstrap: Bootstrap | None) -> str:
+    """The interval by people, to follow that of a rate; empty where there is none."""
+    return "" if bootstrap is None else f"; by people {bootstrap.low:.4f} to {bootstrap.high:.4f}"
 
 
 def support_text(rate: Rate) -> str:

@@ -1,4 +1,4 @@
-"""A report as files in a folder: report.json, report.html, the pictures, and of a verification scores.csv."""
+"""A report as files in a folder: report.json, report.html, the pictures, scores.csv, and what else the report has."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def write_report(report: Report, folder: Path, thumbnails: bool | None = None) -
     Args:
         report: to write.
         folder: made where it is absent.
-        thumbnails: whether report.html of a verification shows photos; None = as the manifest of the set says.
+        thumbnails: whether report.html shows photos; None = as the manifest of the set says.
 
     Raises:
         OSError: the folder cannot be written to.
@@ -47,7 +47,7 @@ def report_files(report: Report, thumbnails: bool | None = None) -> dict[str, by
         case VerificationReport():
             pictures, text = verification_plots.figures(report), verification_page.page(report, thumbnails)
         case IdentificationReport():
-            pictures, text = identification_plots.figures(report), identification_page.page(report)
+            pictures, text = identification_plots.figures(report), identification_page.page(report, thumbnails)
         case _:
             raise TypeError(f"There are no files of a {type(report).__name__}.")
     images = {f"{name}.png": plots.as_png(figure) for name, figure in pictures.items()}

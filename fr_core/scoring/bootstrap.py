@@ -107,7 +107,7 @@ def fmr_statistic(nonmated: F64, threshold: float) -> Statistic:
     """
     check_similarities(nonmated)
     check_threshold(threshold)
-    return _share_statistic(nonmated >= threshold)
+    return share_statistic(nonmated >= threshold)
 
 
 def fnmr_statistic(mated: F64, threshold: float, failures: int = 0) -> Statistic:
@@ -121,7 +121,7 @@ def fnmr_statistic(mated: F64, threshold: float, failures: int = 0) -> Statistic
     check_similarities(mated)
     check_threshold(threshold)
     check_failures(failures)
-    return _share_statistic(np.concatenate([mated < threshold, np.ones(failures, dtype=np.bool_)]))
+    return share_statistic(np.concatenate([mated < threshold, np.ones(failures, dtype=np.bool_)]))
 
 
 def threshold_statistic(nonmated: F64, target: float) -> Statistic:
@@ -172,7 +172,8 @@ def fnmr_at_fmr_statistic(mated: F64, nonmated: F64, target: float, failures: in
     return rate
 
 
-def _share_statistic(counted: Bools) -> Statistic:
+def share_statistic(counted: Bools) -> Statistic:
+    """The weighted share of the trials that are counted: bool[n], and as many weights."""
     n, positions = len(counted), np.flatnonzero(counted)
 
     def share(weights: F64) -> float:

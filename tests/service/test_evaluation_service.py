@@ -133,7 +133,10 @@ def test_an_identification_fills_galleries_up_to_the_sizes_asked_for(server: Run
     keys = json.loads(content(server, report.report_id))
     assert keys["settings"]["seed"] == 2
     assert [size["gallery_size"] for size in keys["galleries"]] == [3, 50, 200]
-    assert refusal(lambda: content(server, report.report_id, evaluation_pb2.REPORT_FILE_SCORES_CSV)) == "UNKNOWN_REPORT"
+    assert content(server, report.report_id, evaluation_pb2.REPORT_FILE_SCORES_CSV).startswith(b"search,photo,")
+    assert (
+        refusal(lambda: content(server, report.report_id, evaluation_pb2.REPORT_FILE_CALIBRATION)) == "UNKNOWN_REPORT"
+    )
 
 
 def test_reports_are_listed_page_by_page(server: Running) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,13 +15,18 @@ import pytest
 from typer.testing import CliRunner
 
 from fr_bench.cli import evaluate
+from fr_core.scoring.intervals import rate
 from fr_core.types import Embedding, ModelId
 from fr_datasets.errors import DatasetIncomplete, DatasetUnknown
 from fr_datasets.values import Person
+from fr_evaluation.files import scores_csv
 from fr_evaluation.identification import words as identification_words
+from fr_evaluation.identification.by_people import first_by_people, rates_by_people
+from fr_evaluation.identification.figures import identification_figures
+from fr_evaluation.identification.page import page
 from fr_evaluation.identification.report import IdentificationReport
 from fr_evaluation.identification.run import read_people, run_identification
-from fr_evaluation.identification.searches import OpenSet, open_set, search
+from fr_evaluation.identification.searches import OpenSet, Search, open_set, search
 from fr_evaluation.keys import report_keys
 from fr_evaluation.write import write_report
 from squares import engine, face
@@ -62,7 +70,9 @@ def test_half_of_the_people_are_enrolled_and_everything_else_is_searched_for() -
         (number, chosen.enrolled[number].name[0]) for number, _ in chosen.mated
     ]
     assert sorted(chosen.photos) == sorted(photo for one in people for photo in one.photos)
-    assert {photo.name[0] for photo in chosen.nonmated}.isdisjoint(photo.name[0] for photo in chosen.enrolled)
+    strangers = {(number, photo.name[0]) for number, photo in chosen.nonmated}
+    assert len(strangers) == len({name for _, name in strangers}) == len({number for number, _ in strangers}) == 2
+    assert {name for _, name in strangers}.isdisjoint(photo.name[0] for photo in chosen.enrolled)
     assert open_set(people, seed=3) == chosen
     assert any(open_set(people, seed=seed) != chosen for seed in range(10))
 
@@ -74,7 +84,7 @@ def unit(*values: float) -> Embedding:
 
 def test_ranks_similarities_and_failures_are_those_that_a_direct_search_finds() -> None:
     a, b, lost, a2, b2, lost2, none, stranger = (Path(name) for name in ("a", "b", "l", "a2", "b2", "l2", "n", "s"))
-    given = OpenSet((a, lost, b), ((0, a2), (1, lost2), (2, b2), (2, none)), (stranger, none))
+    given = OpenSet((a, lost, b), ((0, a2), (1, lost2), (2, b2), (2, none)), ((0, stranger), (1, none)))
     embeddings = {
         a: unit(1, 0, 0, 0),
         lost: None,
@@ -93,13 +103,27 @@ def test_ranks_similarities_and_failures_are_those_that_a_direct_search_finds() 
     assert mated.failures == 2  # of somebody who could not be enrolled, and of a photo without a template
     assert nonmated.top_similarities == pytest.approx([0.8])
     assert nonmated.failures == 1
+    assert [(one.photo, one.person, one.mate, one.rank, one.nearest) for one in found.made] == [
+        (a2, 0, a, 2, b),
+        (lost2, 1, lost, None, None),
+        (b2, 2, b, 1, a),
+        (none, 2, b, None, None),
+        (stranger, 3, None, None, b),
+        (none, 4, None, None, None),
+    ]
+    assert [one.similarity for one in found.made] == [*similar(5**-0.5), None, *similar(0.5**0.5), None, None, None]
+    assert [one.other for one in found.made] == [*similar(2 * 5**-0.5), None, *similar(0.0), None, *similar(0.8), None]
+
+
+def similar(*values: float) -> list[object]:
+    return [pytest.approx(value) for value in values]
 
 
 def test_strangers_fill_the_larger_galleries_and_the_smaller_is_part_of_each() -> None:
     chance = np.random.default_rng(1)
     photos = [Path(f"{n}") for n in range(12)]
     embeddings: dict[Path, Embedding | None] = {photo: unit(*chance.standard_normal(8)) for photo in photos}
-    given = OpenSet(tuple(photos[:4]), tuple((n, photos[4 + n]) for n in range(4)), tuple(photos[8:]))
+    given = OpenSet(tuple(photos[:4]), tuple((n, photos[4 + n]) for n in range(4)), tuple(enumerate(photos[8:])))
     found = search(given, embeddings, [2, 4, 100, 5_000], seed=1)
     assert [one.gallery_size for one in found.mated] == [4, 100, 5_000]
     assert found.mated[0].ranks.tolist() == search(given, embeddings, [], seed=2).mated[0].ranks.tolist()
@@ -125,25 +149,143 @@ def test_everybody_is_found_and_the_report_says_so(root: Path) -> None:
 
 def test_who_could_not_be_enrolled_or_read_counts_as_missed(root: Path) -> None:
     for number in range(PEOPLE):
-        face(root / f"p{number}" / "1.png", None if number % 2 else 40 * number)
+        face(root / f"p{number}" / "1.png", None if number in (0, 1, 3) else 40 * number)
     report = report_of(root)
     keys = report_keys(report)
     missing = keys["enrolled"]["failures_to_enrol"]
+    assert missing == 1
     assert keys["failures_to_acquire"] == 3
     assert keys["searches"]["mated_failures"] == 2 * missing
     hits = keys["galleries"][0]["cmc"][-1]
     assert (hits["count"], hits["total"]) == (6 - 2 * missing, 6)
     assert "could not be done" in identification_words.summary(report)
+    rows = list(csv.DictReader(scores_csv(report).splitlines()))
+    assert [row["search"] for row in rows] == [str(number) for number in range(1, 16)]
+    failed = [(row["photo"][3:], row["enrolled"], row["failure"]) for row in rows if row["failure"]]
+    lost = [(photo, "1", "NOT_ENROLLED") for photo in ("2.png", "3.png")]
+    assert failed == [*lost, *[("1.png", "0", "NO_FACE")] * 2]
+    for row in rows:
+        empty = {"rank", "mate_similarity"} if row["enrolled"] == "0" else set()
+        assert {name for name in row if not row[name]} == (
+            {"rank", "mate_similarity", "other_similarity"} if row["failure"] else empty | {"failure"}
+        )
+
+
+def of_people(mates: Sequence[float], tops: Sequence[float], photos: int) -> tuple[Search, ...]:
+    """As many searches with one outcome for each person; the mate is the first candidate from 0.5 on."""
+    photo = Path("photo")
+    return tuple(
+        Search(photo, person, photo, 1 if mate >= 0.5 else 2, mate, photo, 0.1)
+        for person, mate in enumerate(mates)
+        for _ in range(photos)
+    ) + tuple(
+        Search(photo, len(mates) + person, None, None, None, photo, top)
+        for person, top in enumerate(tops)
+        for _ in range(photos)
+    )
+
+
+def test_searches_for_one_person_are_resampled_together() -> None:
+    mates, tops = [0.9] * 24 + [0.3] * 6, [0.2] * 27 + [0.6] * 3
+    one, many = of_people(mates, tops, 1), of_people(mates, tops, 20)
+    assert first_by_people(many, seed=1) == first_by_people(one, seed=1)
+    hits = first_by_people(many, seed=1)
+    assert hits is not None
+    wilson = rate(24 * 20, 30 * 20).interval
+    assert (hits.value, hits.subjects) == (0.8, 30)
+    assert hits.high - hits.low > 2 * (wilson.high - wilson.low)
+    rates = rates_by_people(many, 0.1, 0.5, 20, seed=1)
+    assert rates.fpir is not None
+    assert rates.fnir is not None
+    assert (rates.fpir.value, rates.fpir.subjects) == (0.1, 30)
+    assert rates.fpir.high - rates.fpir.low > 0.15  # at the threshold that was given, not at that of each resample
+    assert (rates.fnir.value, rates.fnir.subjects) == (0.0, 60)
+    assert rates.fnir.high > 0.2  # in resamples whose threshold lies above 0.6
+    assert rates_by_people(many, 0.1, 0.5, 1, seed=1).fnir != rates.fnir  # rank 2 is a miss then
+    assert first_by_people(of_people([0.9] * 3, [], 2), seed=1) is None
+
+
+def test_intervals_by_people_are_those_of_the_real_gallery(root: Path) -> None:
+    chance = np.random.default_rng(1)
+    photos = [Path(f"{n}") for n in range(50)]
+    embeddings: dict[Path, Embedding | None] = {photo: unit(*chance.standard_normal(8)) for photo in photos}
+    mated = tuple((n // 2, photos[10 + n]) for n in range(20))
+    given = OpenSet(tuple(photos[:10]), mated, tuple((n // 2, photos[30 + n]) for n in range(20)))
+    real, larger = identification_figures(search(given, embeddings, [50], seed=1), 0.0, seed=1).sizes
+    row = real.at_fpir[0]
+    assert row.point is not None
+    assert row.by_people is not None
+    assert row.by_people.fnir is not None
+    assert row.by_people.fpir is not None
+    assert row.by_people.fnir.value == row.point.fnir.value
+    assert row.by_people.fpir.value == row.point.fpir.value
+    assert real.first_by_people is not None
+    assert real.first_by_people.value == real.cmc[0].value
+    assert larger.at_fpir[0].point is not None
+    assert (larger.first_by_people, larger.at_fpir[0].by_people) == (None, None)
+
+    report = report_of(root, [100])
+    report = replace(report, figures=replace(report.figures, sizes=(real, larger)))
+    first, second = report_keys(report)["galleries"]
+    assert first["first_by_people"]["low"] == real.first_by_people.low
+    told = first["fnir_at_fpir"]["0.1"]["by_people"]
+    assert {name: told[name]["high"] for name in told} == {
+        "fpir": row.by_people.fpir.high,
+        "fnir": row.by_people.fnir.high,
+    }
+    assert (second["first_by_people"], "by_people" in second["fnir_at_fpir"]["0.1"]) == (None, False)
+    hits, thresholds = identification_words.sections(report)
+    cells = [*hits.tables[0].rows[0], *thresholds.tables[0].rows[0]]
+    assert [cell.count("; by people ") for cell in cells] == [0, 1, 0, 0, 0, 1, 1, 0]
+    assert f"by people {row.by_people.fnir.low:.2%} to " in identification_words.summary(report)
+
+
+def test_the_hardest_searches_are_shown_the_worst_first(root: Path) -> None:
+    a, b, c = (root / "p0" / f"{number}.png" for number in (1, 2, 3))
+    made = (
+        Search(a, 0, b, 1, 0.9, c, 0.1),  # right
+        Search(a, 0, b, 1, 0.25, c, 0.1),
+        Search(a, 0, b, 2, 0.5, c, 0.65),
+        Search(a, 0, b, None, None, None, None),
+        Search(c, 1, None, None, None, a, 0.31),
+        Search(c, 1, None, None, None, b, 0.8),
+        Search(c, 1, None, None, None, b, 0.29),
+    )
+    report = report_of(root)
+    report = replace(report, searches=replace(report.searches, made=made))
+    assert "No photos are shown" in page(report)
+    html = page(report, thumbnails=True)
+    cells = re.findall("<td>(p0/[^<]*)</td><td>([^<]*)</td><td>([^<]*)</td>", html)
+    assert cells == [
+        ("p0/3.png and p0/2.png", "not enrolled: a false alarm", "0.800"),
+        ("p0/1.png and p0/2.png", "enrolled: not the first, rank 2", "0.500"),
+        ("p0/1.png and p0/2.png", "enrolled: below the threshold, rank 1", "0.250"),
+        ("p0/3.png and p0/1.png", "not enrolled: a false alarm", "0.310"),
+    ]
+    assert html.count("<img") == 8
+    assert "2 searches for enrolled people" in html
 
 
 def test_the_files_are_whole(root: Path, tmp_path: Path) -> None:
     report = report_of(root, [100])
     files = write_report(report, tmp_path / "out")
-    names = {"report.json", "report.html", "cmc.png", "det.png", "sizes.png"}
+    names = {"report.json", "report.html", "scores.csv", "cmc.png", "det.png", "sizes.png"}
     assert {file.name for file in files} == {file.name for file in (tmp_path / "out").iterdir()} == names
     html = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert html.count("<svg") == 3
     assert "never an identity" in html
+
+
+def test_the_command_shows_photos_where_it_is_told_to(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fr_core.engine.open_engine", lambda *arguments: engine())
+    for number in range(PEOPLE):
+        face(root / f"p{number}" / "3.png", 0)  # each is a false alarm, or not found
+    arguments = ["identification", "--dataset", "people_folder", "--root", str(root), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(evaluate, [*arguments, "--json", "--thumbnails"])
+    assert result.exit_code == 0, result.output
+    assert '<img src="data:' in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_set_in_which_nobody_has_a_second_photo_leaves_the_figures_undefined(tmp_path: Path) -> None:
@@ -153,7 +295,11 @@ def test_a_set_in_which_nobody_has_a_second_photo_leaves_the_figures_undefined(t
     keys = report_keys(report)
     assert (keys["galleries"], list(keys["undefined"])) == ([], ["identification"])
     assert identification_words.summary(report) == keys["undefined"]["identification"]
-    assert {file.name for file in write_report(report, tmp_path / "out")} == {"report.json", "report.html"}
+    assert {file.name for file in write_report(report, tmp_path / "out")} == {
+        "report.json",
+        "report.html",
+        "scores.csv",
+    }
 
 
 def test_what_cannot_be_measured_is_one_sentence(root: Path, tmp_path: Path) -> None:

@@ -110,7 +110,10 @@ def test_an_identification_is_repeated_with_its_draws_and_sizes(tmp_path: Path, 
     assert json.loads((out / "report.json").read_text(encoding="utf-8"))["settings"]["gallery_sizes"] == [5]
     repetition = repeated(out, root)
     assert repetition.same
-    assert (repetition.compared > 20, repetition.pairs) == (True, None)
+    assert (repetition.compared > 20, repetition.pairs, repetition.largest) == (True, 6, 0.0)
+    text = (out / "scores.csv").read_text(encoding="utf-8")
+    (out / "scores.csv").write_text(text.replace(",0.", ",-0.", 1), encoding="utf-8")
+    assert [(one.path, one.now) for one in repeated(out, root).different] == [("scores.csv", "1 not as it was")]
     edit(out, lambda document: document["settings"].update(seed=3))
     with pytest.raises(NotRepeatable, match="The list of people_folder is another"):
         read_given(read_recorded(out), root)
@@ -163,11 +166,11 @@ def test_an_edited_similarity_is_noticed(out: Path, root: Path) -> None:
     path = out / "scores.csv"
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     path.write_text("".join(lines[:-1]), encoding="utf-8")
-    assert [(one.then, one.now) for one in repeated(out, root).different] == [("3 pairs", "1 with another similarity")]
+    assert [(one.then, one.now) for one in repeated(out, root).different] == [("3 similarities", "1 not as it was")]
     old = lines[1].split(",")[5]
     path.write_text("".join(lines).replace(old, f"{float(old) - 0.25}", 1), encoding="utf-8")
     repetition = repeated(out, root)
-    assert [(one.then, one.now) for one in repetition.different] == [("4 pairs", "1 with another similarity")]
+    assert [(one.then, one.now) for one in repetition.different] == [("4 similarities", "1 not as it was")]
     assert repetition.largest == pytest.approx(0.25)
     path.unlink()
     assert (repeated(out, root).same, repeated(out, root).pairs) == (True, None)

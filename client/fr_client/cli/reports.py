@@ -128,7 +128,7 @@ def get_report(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the files of a report: its figures, its page, the scores of its pairs, its calibration.
+    """Write the files of a report: its figures, its page, the scores of its pairs or searches, its calibration.
 
     They may name and show photos: the folder is for its owner alone.
     """

@@ -1,13 +1,22 @@
-"""An identification report for programs: one JSON document."""
+"""An identification report for programs: one JSON document, and every search as CSV."""
 
 from __future__ import annotations
 
-from typing import Any
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
 
+from fr_core.scoring.bootstrap import Bootstrap
 from fr_core.scoring.identification import IdentificationPoint
 from fr_evaluation.identification.figures import FpirRow, SizeFigures
 from fr_evaluation.identification.report import IdentificationReport
-from fr_evaluation.json_values import head, rate_keys
+from fr_evaluation.identification.searches import Search
+from fr_evaluation.json_values import bootstrap_keys, head, rate_keys
+
+COLUMNS = ("search", "photo", "enrolled", "rank", "mate_similarity", "other_similarity", "failure")
+# The failure of a search whose person gave no template to enrol.
+NOT_ENROLLED = "NOT_ENROLLED"
 
 
 def report_keys(report: IdentificationReport) -> dict[str, Any]:
@@ -28,10 +37,30 @@ def report_keys(report: IdentificationReport) -> dict[str, Any]:
     }
 
 
+def write_scores(report: IdentificationReport, file: TextIO) -> None:
+    """Write a row for each search of the gallery of real people, in their order; what there is none of is empty."""
+    rows = csv.writer(file, lineterminator="\n")
+    rows.writerow(COLUMNS)
+    for number, one in enumerate(report.searches.made, start=1):
+        name, enrolled = one.photo.relative_to(report.dataset.root).as_posix(), int(one.mate is not None)
+        rank, similarities = "" if one.rank is None else one.rank, (one.similarity, one.other)
+        exact = ("" if similarity is None else repr(similarity) for similarity in similarities)
+        rows.writerow([number, name, enrolled, rank, *exact, _failure(one, report.failures)])
+
+
+def _failure(one: Search, failures: Mapping[Path, str]) -> str:
+    """Why a search could not be done; empty where it was."""
+    reasons = [failures[one.photo]] if one.photo in failures else []
+    if one.mate in failures:
+        reasons.append(NOT_ENROLLED)
+    return "+".join(reasons)
+
+
 def _size(size: SizeFigures) -> dict[str, Any]:
     return {
         "gallery_size": size.gallery_size,
         "cmc": [rate_keys(rate) for rate in size.cmc],
+        "first_by_people": _by_people(size.first_by_people),
         "fnir_at_fpir": {f"{row.target:g}": _row(row) for row in size.at_fpir},
         "at_default_threshold": _point(size.default),
     }
@@ -40,7 +69,14 @@ def _size(size: SizeFigures) -> dict[str, Any]:
 def _row(row: FpirRow) -> dict[str, Any]:
     if row.point is None:
         return {"supported": False, "note": row.note}
-    return {"supported": True, **_point(row.point), "note": row.note}
+    keys = {"supported": True, **_point(row.point), "note": row.note}
+    if row.by_people is not None:
+        keys["by_people"] = {"fpir": _by_people(row.by_people.fpir), "fnir": _by_people(row.by_people.fnir)}
+    return keys
+
+
+def _by_people(bootstrap: Bootstrap | None) -> dict[str, float] | None:
+    return None if bootstrap is None else bootstrap_keys(bootstrap)
 
 
 def _point(point: IdentificationPoint) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
+from fr_core.scoring.bootstrap import Bootstrap
 from fr_core.scoring.identification import (
     IdentificationDet,
     IdentificationPoint,
@@ -16,7 +18,8 @@ from fr_core.scoring.identification import (
 )
 from fr_core.scoring.intervals import Rate, UndefinedRate
 from fr_core.scoring.support import support
-from fr_evaluation.identification.searches import Searches
+from fr_evaluation.identification.by_people import RatesByPeople, first_by_people, rates_by_people
+from fr_evaluation.identification.searches import Search, Searches
 
 TARGETS = (1e-1, 1e-2, 1e-3)
 # Candidates that are looked at, as a search of the service returns them unless it is asked for others.
@@ -32,11 +35,13 @@ class FpirRow:
         target: the false positive identification rate asked for.
         point: the lowest threshold that holds it, with both rates; None where the searches are too few.
         note: how far the false alarms support it, or that this many searches do not.
+        by_people: both rates with intervals by resampling people; None without a point, and beside drawn strangers.
     """
 
     target: float
     point: IdentificationPoint | None
     note: str
+    by_people: RatesByPeople | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +53,15 @@ class SizeFigures:
         cmc: for each rank from 1 to `RANK`, or to N, the share of mated searches with the mate at that rank or better.
         at_fpir: for each of `TARGETS`.
         default: both rates at the threshold of the pack.
+        first_by_people: the first of `cmc` with its interval by resampling people; None where all resamples agree, and
+            beside drawn strangers.
     """
 
     gallery_size: int
     cmc: tuple[Rate, ...]
     at_fpir: tuple[FpirRow, ...]
     default: IdentificationPoint
+    first_by_people: Bootstrap | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,12 +79,13 @@ class IdentificationFigures:
     undefined: dict[str, str] = field(default_factory=dict)
 
 
-def identification_figures(searches: Searches, threshold: float) -> IdentificationFigures:
+def identification_figures(searches: Searches, threshold: float, seed: int) -> IdentificationFigures:
     """Compute every figure that the searches support.
 
     Args:
         searches: of one model.
         threshold: the pack's default.
+        seed: of the draws of people.
     """
     try:
         sizes = tuple(
@@ -87,7 +96,18 @@ def identification_figures(searches: Searches, threshold: float) -> Identificati
         det = identification_det(first, searches.nonmated[0], min(RANK, first.gallery_size))
     except UndefinedRate as error:
         return IdentificationFigures((), None, {"identification": str(error)})
-    return IdentificationFigures(sizes, det)
+    return IdentificationFigures((_with_people(sizes[0], searches.made, seed), *sizes[1:]), det)
+
+
+def _with_people(size: SizeFigures, searches: Sequence[Search], seed: int) -> SizeFigures:
+    """The same with intervals by resampling people."""
+    rows = [
+        row
+        if row.point is None
+        else replace(row, by_people=rates_by_people(searches, row.target, row.point.threshold, row.point.rank, seed))
+        for row in size.at_fpir
+    ]
+    return replace(size, at_fpir=tuple(rows), first_by_people=first_by_people(searches, seed))
 
 
 def _of_size(mated: MatedSearches, nonmated: NonmatedSearches, threshold: float) -> SizeFigures:

@@ -82,7 +82,7 @@ def run_identification(
         given: the people.
         sizes: of the galleries that are filled up with drawn strangers, ascending.
         flip: whether the engine fuses embeddings with those of the mirrored face, for the report.
-        seed: of who is enrolled, and of the strangers.
+        seed: of who is enrolled, of the strangers, and of the draws behind the intervals by people.
         workers: photos at a time, at least 1.
         clock: gives the time with a time zone.
         on_progress: called after each photo.
@@ -107,14 +107,14 @@ def run_identification(
         seconds,
         {path: photos[path].refusal or NoFaceFound.reason for path, face in faces.items() if face is None},
         searches,
-        identification_figures(searches, settings.threshold),
+        identification_figures(searches, settings.threshold, seed),
     )
 
 
 def list_sha256(chosen: OpenSet) -> str:
     """The hash of who was enrolled and searched for: names of photos with that of their folder, in order."""
     digest = hashlib.sha256()
-    for part in (chosen.enrolled, tuple(photo for _, photo in chosen.mated), chosen.nonmated):
+    for part in (chosen.enrolled, *([photo for _, photo in part] for part in (chosen.mated, chosen.nonmated))):
         digest.update(f"{len(part)}\n".encode())
         for photo in part:
             digest.update(f"{photo.parent.name}/{photo.name}\n".encode())

@@ -22,6 +22,10 @@ F64 = npt.NDArray[np.float64]
 # Strangers that are drawn and compared at once.
 BLOCK = 4096
 
+# Of a search: the last four of `Search`.
+_Answer = tuple[int | None, float | None, Path | None, float | None]
+_UNDONE: _Answer = (None, None, None, None)
+
 
 @dataclass(frozen=True, slots=True)
 class OpenSet:
@@ -30,17 +34,40 @@ class OpenSet:
     Attributes:
         enrolled: a photo of each enrolled person, in order of enrolment.
         mated: (number in `enrolled`, photo) of each further photo of them.
-        nonmated: every photo of the people who are not enrolled.
+        nonmated: (number among those who are not enrolled, photo) of every photo of them.
     """
 
     enrolled: tuple[Path, ...]
     mated: tuple[tuple[int, Path], ...]
-    nonmated: tuple[Path, ...]
+    nonmated: tuple[tuple[int, Path], ...]
 
     @property
     def photos(self) -> tuple[Path, ...]:
         """All of them, each once."""
-        return (*self.enrolled, *(photo for _, photo in self.mated), *self.nonmated)
+        return (*self.enrolled, *(photo for _, photo in (*self.mated, *self.nonmated)))
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A search of the gallery of real people.
+
+    Attributes:
+        photo: that was searched for.
+        person: number of its person; other people have others.
+        mate: the photo with which that person was, or should have been, enrolled; None for somebody who is not.
+        rank: of the mate, from 1; None where there is none, or the search could not be done.
+        similarity: of the mate; None likewise.
+        nearest: the photo of the best candidate who is somebody else; None where there is none.
+        other: the similarity of that one; None likewise.
+    """
+
+    photo: Path
+    person: int
+    mate: Path | None
+    rank: int | None
+    similarity: float | None
+    nearest: Path | None
+    other: float | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,12 +79,14 @@ class Searches:
         nonmated: for people who are not.
         people: enrolled people who are real; the others of a gallery are drawn.
         not_enrolled: people whose photo gave no template: every search for them is a miss.
+        made: each search of the smallest gallery, also one that could not be done: mated ones, then the others.
     """
 
     mated: tuple[MatedSearches, ...]
     nonmated: tuple[NonmatedSearches, ...]
     people: int
     not_enrolled: int
+    made: tuple[Search, ...]
 
 
 def open_set(people: Sequence[Person], seed: int) -> OpenSet:
@@ -74,7 +103,7 @@ def open_set(people: Sequence[Person], seed: int) -> OpenSet:
     return OpenSet(
         tuple(person.photos[0] for person in chosen),
         tuple((number, photo) for number, person in enumerate(chosen) for photo in person.photos[1:]),
-        tuple(photo for person in others for photo in person.photos),
+        tuple((number, photo) for number, person in enumerate(others) for photo in person.photos),
     )
 
 
@@ -100,20 +129,48 @@ def search(given: OpenSet, embeddings: Mapping[Path, Embedding | None], sizes: S
     if not columns:
         raise UndefinedRate("Nobody could be enrolled, so that nobody can be searched for.")
     mated = [(number, photo) for number, photo in given.mated if number in columns and embeddings[photo] is not None]
+    nonmated = [photo for _, photo in given.nonmated if embeddings[photo] is not None]
     gallery = _vectors(embeddings, given.enrolled)
     probes = _vectors(embeddings, [photo for _, photo in mated], gallery.shape[1])
-    unknown = _vectors(embeddings, given.nonmated, gallery.shape[1])
+    unknown = _vectors(embeddings, nonmated, gallery.shape[1])
     galleries = [len(gallery), *(size for size in sizes if size > len(gallery))]
     strangers = galleries[-1] - len(gallery)
-    mates, others = _apart(probes @ gallery.T, [columns[number] for number, _ in mated])
-    of_mated = _with_strangers(probes, others, strangers, seed)
-    of_nonmated = _with_strangers(unknown, (unknown @ gallery.T).astype(np.float64), strangers, seed)
-    return Searches(
-        mated_at_sizes(mates, of_mated, galleries, len(given.mated) - len(mated)),
-        nonmated_at_sizes(of_nonmated, galleries, len(given.nonmated) - len(unknown)),
-        len(gallery),
-        len(given.enrolled) - len(gallery),
+    similarities, of_unknown = ((part @ gallery.T).astype(np.float64) for part in (probes, unknown))
+    own = [columns[number] for number, _ in mated]
+    mates, others = _apart(similarities, own)
+    of_mated = mated_at_sizes(
+        mates, _with_strangers(probes, others, strangers, seed), galleries, len(given.mated) - len(mated)
     )
+    of_nonmated = nonmated_at_sizes(
+        _with_strangers(unknown, of_unknown, strangers, seed), galleries, len(given.nonmated) - len(unknown)
+    )
+    people = [given.enrolled[number] for number in columns]
+    similarities[np.arange(len(mated)), own] = -np.inf
+    answers = zip(of_mated[0].ranks.tolist(), mates.tolist(), _nearest(similarities, people), strict=True)
+    answered: dict[Path, _Answer] = {
+        photo: (rank, mate, *nearest) for (_, photo), (rank, mate, nearest) in zip(mated, answers, strict=True)
+    } | {photo: (None, None, *nearest) for photo, nearest in zip(nonmated, _nearest(of_unknown, people), strict=True)}
+    return Searches(
+        of_mated, of_nonmated, len(gallery), len(given.enrolled) - len(gallery), tuple(_told(given, answered))
+    )
+
+
+def _told(given: OpenSet, answered: Mapping[Path, _Answer]) -> Iterator[Search]:
+    """Every search, in the order of `given`; those without an answer could not be done."""
+    for number, photo in given.mated:
+        yield Search(photo, number, given.enrolled[number], *answered.get(photo, _UNDONE))
+    for number, photo in given.nonmated:
+        yield Search(photo, len(given.enrolled) + number, None, *answered.get(photo, _UNDONE))
+
+
+def _nearest(similarities: F64, people: Sequence[Path]) -> list[tuple[Path, float] | tuple[None, None]]:
+    """The best candidate of each row of f64[n, N], with its similarity; none where that is -inf."""
+    best = similarities.argmax(axis=1)
+    top = similarities[np.arange(len(best)), best]
+    return [
+        (None, None) if similarity == -np.inf else (people[column], similarity)
+        for column, similarity in zip(best.tolist(), top.tolist(), strict=True)
+    ]
 
 
 def _vectors(embeddings: Mapping[Path, Embedding | None], photos: Iterable[Path], dimension: int = 0) -> F32:
@@ -122,13 +179,12 @@ def _vectors(embeddings: Mapping[Path, Embedding | None], photos: Iterable[Path]
     return np.array(found, dtype=np.float32).reshape(len(found), -1 if found else dimension)
 
 
-def _apart(similarities: F32, mates: Sequence[int]) -> tuple[F64, F64]:
+def _apart(similarities: F64, mates: Sequence[int]) -> tuple[F64, F64]:
     """f64[n] to the mate of each probe, and f64[n, N - 1] to everybody else in order of enrolment."""
     rows = np.arange(len(similarities))
     other = np.ones(similarities.shape, dtype=np.bool_)
     other[rows, mates] = False
-    exact = similarities.astype(np.float64)
-    return exact[rows, mates], exact[other].reshape(len(similarities), similarities.shape[1] - 1)
+    return similarities[rows, mates], similarities[other].reshape(len(similarities), similarities.shape[1] - 1)
 
 
 def _with_strangers(probes: F32, others: F64, count: int, seed: int) -> Iterator[F64]:

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from fr_evaluation.identification.figures import RANK, FpirRow, SizeFigures
 from fr_evaluation.identification.report import IdentificationReport
-from fr_evaluation.words import RULE_OF_30, Section, Table, rate_text, section, support_text, sure_text
+from fr_evaluation.words import (
+    RULE_OF_30,
+    Section,
+    Table,
+    by_people_text,
+    rate_text,
+    section,
+    support_text,
+    sure_text,
+)
 
 HIT_HEADER = ("gallery", "mate first", f"mate among {RANK}")
-THRESHOLD_HEADER = ("gallery", "FPIR asked for", "threshold", "FPIR observed", "FNIR: missed", "support")
+THRESHOLD_HEADER = ("FPIR asked for", "threshold", "FPIR observed", "FNIR: missed", "support")
 
 
 def summary(report: IdentificationReport) -> str:
@@ -27,10 +36,12 @@ def summary(report: IdentificationReport) -> str:
     for row in smallest.at_fpir:
         if row.point is not None:
             missed = row.point.fnir
+            by_people = None if row.by_people is None else row.by_people.fnir
             sentences.append(
                 f"With the threshold {row.point.threshold:.3f}, at most one search in {round(1 / row.target):,} for "
                 f"somebody who is not enrolled raises a false alarm, and {missed.value:.2%} of those who are enrolled "
-                f"are missed ({missed.interval.low:.2%} to {missed.interval.high:.2%})."
+                f"are missed ({missed.interval.low:.2%} to {missed.interval.high:.2%}"
+                f"{'' if by_people is None else f'; by people {by_people.low:.2%} to {by_people.high:.2%}'})."
             )
     if largest is not smallest:
         sentences.append(
@@ -47,17 +58,36 @@ def summary(report: IdentificationReport) -> str:
 def sections(report: IdentificationReport) -> tuple[Section, ...]:
     """Everything but the summary."""
     sizes = report.figures.sizes
-    hits = [(f"{size.gallery_size:,}", sure_text(size.cmc[0]), sure_text(size.cmc[-1])) for size in sizes]
-    thresholds = [_threshold_row(size, row) for size in sizes for row in size.at_fpir]
+    hits = [
+        (
+            f"{size.gallery_size:,}",
+            sure_text(size.cmc[0]) + by_people_text(size.first_by_people),
+            sure_text(size.cmc[-1]),
+        )
+        for size in sizes
+    ]
+    thresholds = [
+        Table(THRESHOLD_HEADER, [_threshold_row(row) for row in size.at_fpir], _title(size, report.searches.people))
+        for size in sizes
+    ]
     return (
         section("How often the right person is found", "", Table(HIT_HEADER, hits)),
-        section("Thresholds by false positive identification rate", RULE_OF_30, Table(THRESHOLD_HEADER, thresholds)),
+        section("Thresholds by false positive identification rate", RULE_OF_30, *thresholds),
     )
 
 
-def _threshold_row(size: SizeFigures, row: FpirRow) -> tuple[str, ...]:
-    gallery, asked = f"{size.gallery_size:,}", f"{row.target:g}"
+def _title(size: SizeFigures, people: int) -> str:
+    strangers = size.gallery_size - people
+    return f"Gallery of {people:,} people" + (f" and {strangers:,} drawn strangers" if strangers else "")
+
+
+def _threshold_row(row: FpirRow) -> tuple[str, ...]:
+    asked = f"{row.target:g}"
     if row.point is None:
-        return gallery, asked, "", "", "", row.note
+        return asked, "", "", "", row.note
     fpir, fnir = row.point.fpir, row.point.fnir
-    return gallery, asked, f"{row.point.threshold:.4f}", rate_text(fpir), sure_text(fnir), support_text(fpir)
+    observed, missed = rate_text(fpir), sure_text(fnir)
+    if row.by_people is not None:
+        observed += by_people_text(row.by_people.fpir)
+        missed += by_people_text(row.by_people.fnir)
+    return asked, f"{row.point.threshold:.4f}", observed, missed, support_text(fpir)

@@ -9,12 +9,11 @@ from typing import Any, TextIO
 from fr_core.scoring.det import ThresholdRow
 from fr_core.scoring.verification import OperatingPoint
 from fr_datasets.values import VerificationPair
-from fr_evaluation.json_values import head, interval_keys, rate_keys
+from fr_evaluation.json_values import bootstrap_keys, head, interval_keys, rate_keys
 from fr_evaluation.verification.compare import ComparedPairs
 from fr_evaluation.verification.figures import RateAtFmr, VerificationFigures
 from fr_evaluation.verification.report import VerificationReport
 from fr_evaluation.verification.section_keys import (
-    bootstrap_keys,
     calibration_keys,
     group_keys,
     held_out_keys,

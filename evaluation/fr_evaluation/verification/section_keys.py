@@ -9,7 +9,7 @@ from fr_core.scoring.bootstrap import Bootstrap
 from fr_core.scoring.calibration import Calibration
 from fr_core.scoring.differentials import GroupRate
 from fr_core.scoring.intervals import Interval, Rate
-from fr_evaluation.json_values import interval_keys, rate_keys
+from fr_evaluation.json_values import bootstrap_keys, interval_keys, rate_keys
 from fr_evaluation.verification.calibrate import HeldOut, method_of
 from fr_evaluation.verification.groups import GroupedRate, LabelFigures
 from fr_evaluation.verification.quality import QualityFigures
@@ -102,18 +102,6 @@ def quality_keys(quality: QualityFigures | None) -> dict[str, Any] | None:
             }
             for one in quality.bins
         ],
-    }
-
-
-def bootstrap_keys(bootstrap: Bootstrap) -> dict[str, float]:
-    """An interval by people."""
-    return {
-        "low": bootstrap.low,
-        "high": bootstrap.high,
-        "confidence": bootstrap.confidence,
-        "standard_error": bootstrap.standard_error,
-        "subjects": bootstrap.subjects,
-        "replicates": bootstrap.replicates,
     }
 
 

@@ -7,7 +7,17 @@ from fr_core.scoring.det import ThresholdRow
 from fr_core.scoring.intervals import Rate
 from fr_evaluation.verification import section_words
 from fr_evaluation.verification.report import VerificationReport
-from fr_evaluation.words import RULE_OF_30, Section, Table, interval_text, rate_text, section, support_text, sure_text
+from fr_evaluation.words import (
+    RULE_OF_30,
+    Section,
+    Table,
+    by_people_text,
+    interval_text,
+    rate_text,
+    section,
+    support_text,
+    sure_text,
+)
 
 Row = tuple[str, str, str, str]
 HEADER: Row = ("figure", "value", "95 % interval", "of")
@@ -111,9 +121,7 @@ def sections(report: VerificationReport) -> tuple[Section, ...]:
 def _threshold_row(row: ThresholdRow, by_subject: Bootstrap | None) -> tuple[str, ...]:
     if row.point is None:
         return f"{row.target:g}", "", "", "", row.note
-    missed = sure_text(row.point.fnmr)
-    if by_subject is not None:
-        missed += f"; by people {by_subject.low:.4f} to {by_subject.high:.4f}"
+    missed = sure_text(row.point.fnmr) + by_people_text(by_subject)
     threshold, fmr = f"{row.point.threshold:.4f}", row.point.fmr
     return f"{row.target:g}", threshold, rate_text(fmr), missed, support_text(fmr)
 

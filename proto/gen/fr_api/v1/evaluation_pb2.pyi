@@ -60,7 +60,9 @@ class _ReportFileEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReportFile
     matplotlib (the extra `report`).
     """
     REPORT_FILE_SCORES_CSV: _ReportFile.ValueType  # 3
-    """Of a verification: the similarity of every pair. It names photos likewise."""
+    """The similarity of every pair of a verification, those of every search of an identification. It names photos
+    likewise.
+    """
     REPORT_FILE_CALIBRATION: _ReportFile.ValueType  # 4
     """Of a verification: what similarities mean, for SetCalibration."""
 
@@ -76,7 +78,9 @@ REPORT_FILE_HTML: ReportFile.ValueType  # 2
 matplotlib (the extra `report`).
 """
 REPORT_FILE_SCORES_CSV: ReportFile.ValueType  # 3
-"""Of a verification: the similarity of every pair. It names photos likewise."""
+"""The similarity of every pair of a verification, those of every search of an identification. It names photos
+likewise.
+"""
 REPORT_FILE_CALIBRATION: ReportFile.ValueType  # 4
 """Of a verification: what similarities mean, for SetCalibration."""
 Global___ReportFile: _TypeAlias = ReportFile  # noqa: Y015

@@ -1,0 +1,79 @@
+"""What a model was furthest off with, one by one, with photos where a report may show them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fr_evaluation.html import Html, image, paragraph, table
+from fr_evaluation.report import Report
+from fr_evaluation.thumbnails import thumbnail
+
+# Errors that are listed one by one.
+HARDEST = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """A comparison that came out on the wrong side.
+
+    Attributes:
+        a: its first photo.
+        b: its second.
+        what: what it is, in words.
+        similarity: of both.
+    """
+
+    a: Path
+    b: Path
+    what: str
+    similarity: float
+
+
+def hardest(
+    report: Report, errors: Sequence[Error], about: str, header: tuple[str, str], thumbnails: bool | None
+) -> str:
+    """A table of errors as HTML, in their order.
+
+    Args:
+        report: that they are of.
+        errors: at most `HARDEST`.
+        about: a paragraph on them, as text.
+        header: what the two photos are, and what `Error.what` says.
+        thumbnails: whether the photos are shown; None = as the manifest of the set says.
+    """
+    shown = report.dataset.manifest.shows_photos if thumbnails is None else thumbnails
+    photos = [_photos(error, report) if shown else Html() for error in errors]
+    rows = [
+        (picture, _names(error, report), error.what, f"{error.similarity:.3f}")
+        for error, picture in zip(errors, photos, strict=True)
+    ]
+    head = ("photos", *header, "similarity")
+    first = 0 if any(photos) else 1
+    return (
+        paragraph(about)
+        + (paragraph(_why_not_shown(thumbnails, shown)) if first and rows else "")
+        + table(head[first:], [row[first:] for row in rows])
+    )
+
+
+def _photos(error: Error, report: Report) -> Html:
+    limits = report.settings.images
+    both = ((thumbnail(error.a, limits), "first photo"), (thumbnail(error.b, limits), "second photo"))
+    return Html("".join(image(uri, alt) for uri, alt in both if uri))
+
+
+def _why_not_shown(thumbnails: bool | None, shown: bool) -> str:
+    if shown:
+        return "No photos are shown: they are no files of their own, or are not there any more."
+    if thumbnails is None:
+        return (
+            "No photos are shown, as the terms of this set do not say that a report may show them; --thumbnails puts "
+            "them in for readers who may see the set."
+        )
+    return "No photos are shown, as was asked for."
+
+
+def _names(error: Error, report: Report) -> str:
+    return " and ".join(photo.relative_to(report.dataset.root).as_posix() for photo in (error.a, error.b))
