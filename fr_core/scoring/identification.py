@@ -11,13 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from fr_core.scoring.checks import F64, check_failures, check_similarities, check_threshold
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Rate, UndefinedRate, rate
 from fr_core.scoring.verification import threshold_at_fmr
-
-I64 = npt.NDArray[np.int64]
+from fr_core.types import I64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,19 +128,27 @@ class IdentificationDet:
     n_nonmated: int
 
 
-def cmc(mated: MatedSearches, confidence: float = DEFAULT_CONFIDENCE) -> tuple[Rate, ...]:
+def cmc(mated: MatedSearches, ranks: int | None = None, confidence: float = DEFAULT_CONFIDENCE) -> tuple[Rate, ...]:
     """The cumulative match characteristic: element r - 1 is the share of mated searches with the mate at rank <= r.
 
-    There is one rate for each rank of the list. It is a figure of a closed set: no threshold is applied, so it says
+    It is a figure of a closed set: no threshold is applied, so it says
     nothing about people who are not in the gallery. Failures count as misses. Source: P. J. Phillips, H. Moon,
     S. A. Rizvi and P. J. Rauss, "The FERET evaluation methodology for face-recognition algorithms", IEEE Transactions
     on Pattern Analysis and Machine Intelligence 22 (2000) 1090-1104.
 
+    Args:
+        mated: the searches.
+        ranks: how many rates, from rank 1; None is the length of the lists.
+        confidence: of the intervals, in (0, 1).
+
     Raises:
         UndefinedRate: there is no mated search.
-        ValueError: the confidence is not inside (0, 1).
+        ValueError: the lists are too short for the ranks, or the confidence is not inside (0, 1).
     """
-    found = np.bincount(mated.ranks, minlength=mated.list_length + 1)[1:]
+    last = mated.list_length if ranks is None else ranks
+    if not 1 <= last <= mated.list_length:
+        raise ValueError(f"Lists of {mated.list_length} candidates have no {last} ranks.")
+    found = np.bincount(mated.ranks[mated.ranks <= last], minlength=last + 1)[1:]
     return tuple(rate(int(count), mated.total, confidence) for count in np.cumsum(found))
 
 

@@ -20,6 +20,7 @@ from fr_core.types import Embedding, ModelId
 from fr_datasets.errors import DatasetIncomplete, DatasetUnknown
 from fr_datasets.values import Person
 from fr_evaluation.files import scores_csv
+from fr_evaluation.identification import searches
 from fr_evaluation.identification import words as identification_words
 from fr_evaluation.identification.by_people import first_by_people, rates_by_people
 from fr_evaluation.identification.figures import identification_figures
@@ -117,6 +118,24 @@ def test_ranks_similarities_and_failures_are_those_that_a_direct_search_finds() 
 
 def similar(*values: float) -> list[object]:
     return [pytest.approx(value) for value in values]
+
+
+def test_searches_in_parts_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = np.random.default_rng(2)
+    photos = [Path(f"{n}") for n in range(30)]
+    embeddings: dict[Path, Embedding | None] = {photo: unit(*chance.standard_normal(8)) for photo in photos}
+    mated = tuple((n % 4, photos[4 + n]) for n in range(13))
+    given = OpenSet(tuple(photos[:4]), mated, tuple(enumerate(photos[17:])))
+    whole = search(given, embeddings, [50], seed=1)
+    monkeypatch.setattr(searches, "CELLS", 4 * 5)  # five probes at a time
+    parts = search(given, embeddings, [50], seed=1)
+    for one, other in zip(whole.mated, parts.mated, strict=True):
+        assert one.ranks.tolist() == other.ranks.tolist()
+        assert one.similarities == pytest.approx(other.similarities)
+        assert (one.gallery_size, one.failures) == (other.gallery_size, other.failures)
+    for strangers, others in zip(whole.nonmated, parts.nonmated, strict=True):
+        assert strangers.top_similarities == pytest.approx(others.top_similarities)
+    assert [(one.rank, one.nearest) for one in whole.made] == [(one.rank, one.nearest) for one in parts.made]
 
 
 def test_strangers_fill_the_larger_galleries_and_the_smaller_is_part_of_each() -> None:

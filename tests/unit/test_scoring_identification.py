@@ -49,6 +49,10 @@ def nonmated(failures: int = 0) -> NonmatedSearches:
 
 def test_cmc_counts_the_mates_up_to_each_rank_of_the_list() -> None:
     assert cmc(mated()) == (rate(2, 4), rate(2, 4), rate(3, 4))
+    assert cmc(mated(), 2) == (rate(2, 4), rate(2, 4))
+    for ranks in (0, 4):
+        with pytest.raises(ValueError, match="ranks"):
+            cmc(mated(), ranks)
 
 
 def test_a_failure_to_acquire_or_enrol_is_a_miss_at_every_rank() -> None:

@@ -22,7 +22,7 @@ from fr_evaluation.identification.by_people import RatesByPeople, first_by_peopl
 from fr_evaluation.identification.searches import Search, Searches
 
 TARGETS = (1e-1, 1e-2, 1e-3)
-# Candidates that are looked at, as a search of the service returns them unless it is asked for others.
+# Candidates that are looked at.
 RANK = 20
 UNSUPPORTED = "not supported by this many searches"
 
@@ -114,7 +114,7 @@ def _of_size(mated: MatedSearches, nonmated: NonmatedSearches, threshold: float)
     rank = min(RANK, mated.gallery_size)
     return SizeFigures(
         mated.gallery_size,
-        cmc(mated)[:rank],
+        cmc(mated, rank),
         tuple(_row(mated, nonmated, target, rank) for target in TARGETS),
         identification_point(mated, nonmated, threshold, rank),
     )

@@ -13,7 +13,7 @@ from fr_core.runtime.ticket import current_ticket
 from fr_core.scoring.gallery_sizes import mated_at_sizes, nonmated_at_sizes
 from fr_core.scoring.identification import MatedSearches, NonmatedSearches
 from fr_core.scoring.intervals import UndefinedRate
-from fr_core.types import Embedding
+from fr_core.types import I64, Embedding
 from fr_datasets.values import Person
 
 F32 = npt.NDArray[np.float32]
@@ -21,6 +21,8 @@ F64 = npt.NDArray[np.float64]
 
 # Strangers that are drawn and compared at once.
 BLOCK = 4096
+# Similarities of probes to enrolled people that are in memory at once, in several copies: 128 MiB each.
+CELLS = 2**24
 
 # Of a search: the last four of `Search`.
 _Answer = tuple[int | None, float | None, Path | None, float | None]
@@ -135,23 +137,60 @@ def search(given: OpenSet, embeddings: Mapping[Path, Embedding | None], sizes: S
     unknown = _vectors(embeddings, nonmated, gallery.shape[1])
     galleries = [len(gallery), *(size for size in sizes if size > len(gallery))]
     strangers = galleries[-1] - len(gallery)
-    similarities, of_unknown = ((part @ gallery.T).astype(np.float64) for part in (probes, unknown))
-    own = [columns[number] for number, _ in mated]
-    mates, others = _apart(similarities, own)
-    of_mated = mated_at_sizes(
-        mates, _with_strangers(probes, others, strangers, seed), galleries, len(given.mated) - len(mated)
-    )
-    of_nonmated = nonmated_at_sizes(
-        _with_strangers(unknown, of_unknown, strangers, seed), galleries, len(given.nonmated) - len(unknown)
-    )
     people = [given.enrolled[number] for number in columns]
-    similarities[np.arange(len(mated)), own] = -np.inf
-    answers = zip(of_mated[0].ranks.tolist(), mates.tolist(), _nearest(similarities, people), strict=True)
-    answered: dict[Path, _Answer] = {
-        photo: (rank, mate, *nearest) for (_, photo), (rank, mate, nearest) in zip(mated, answers, strict=True)
-    } | {photo: (None, None, *nearest) for photo, nearest in zip(nonmated, _nearest(of_unknown, people), strict=True)}
+    own = np.array([columns[number] for number, _ in mated], dtype=np.int64)
+    of_mated, of_nonmated = [], []
+    answered: dict[Path, _Answer] = {}
+    for part in _parts(len(probes), len(gallery)):
+        similarities = (probes[part] @ gallery.T).astype(np.float64)
+        mates, others = _apart(similarities, own[part])
+        found = mated_at_sizes(mates, _with_strangers(probes[part], others, strangers, seed), galleries)
+        of_mated.append(found)
+        similarities[np.arange(len(mates)), own[part]] = -np.inf
+        answers = zip(found[0].ranks.tolist(), mates.tolist(), _nearest(similarities, people), strict=True)
+        for (_, photo), (rank, mate, nearest) in zip(mated[part], answers, strict=True):
+            answered[photo] = (rank, mate, *nearest)
+    for part in _parts(len(unknown), len(gallery)):
+        similarities = (unknown[part] @ gallery.T).astype(np.float64)
+        of_nonmated.append(nonmated_at_sizes(_with_strangers(unknown[part], similarities, strangers, seed), galleries))
+        for photo, nearest in zip(nonmated[part], _nearest(similarities, people), strict=True):
+            answered[photo] = (None, None, *nearest)
     return Searches(
-        of_mated, of_nonmated, len(gallery), len(given.enrolled) - len(gallery), tuple(_told(given, answered))
+        _all_mated(of_mated, len(given.mated) - len(mated)),
+        _all_nonmated(of_nonmated, len(given.nonmated) - len(nonmated)),
+        len(gallery),
+        len(given.enrolled) - len(gallery),
+        tuple(_told(given, answered)),
+    )
+
+
+def _parts(probes: int, people: int) -> Iterator[slice]:
+    """The probes in parts, one at least, of no more than `CELLS` similarities each; raises `CallEnded`."""
+    step = max(1, CELLS // people)
+    for start in range(0, max(1, probes), step):
+        current_ticket().require_wanted()
+        yield slice(start, min(probes, start + step))
+
+
+def _all_mated(parts: Sequence[Sequence[MatedSearches]], failures: int) -> tuple[MatedSearches, ...]:
+    """The searches of all parts, by size."""
+    return tuple(
+        MatedSearches(
+            np.concatenate([one.ranks for one in size]),
+            np.concatenate([one.similarities for one in size]),
+            size[0].gallery_size,
+            size[0].list_length,
+            failures,
+        )
+        for size in zip(*parts, strict=True)
+    )
+
+
+def _all_nonmated(parts: Sequence[Sequence[NonmatedSearches]], failures: int) -> tuple[NonmatedSearches, ...]:
+    """The searches of all parts, by size."""
+    return tuple(
+        NonmatedSearches(np.concatenate([one.top_similarities for one in size]), size[0].gallery_size, failures)
+        for size in zip(*parts, strict=True)
     )
 
 
@@ -179,7 +218,7 @@ def _vectors(embeddings: Mapping[Path, Embedding | None], photos: Iterable[Path]
     return np.array(found, dtype=np.float32).reshape(len(found), -1 if found else dimension)
 
 
-def _apart(similarities: F64, mates: Sequence[int]) -> tuple[F64, F64]:
+def _apart(similarities: F64, mates: I64) -> tuple[F64, F64]:
     """f64[n] to the mate of each probe, and f64[n, N - 1] to everybody else in order of enrolment."""
     rows = np.arange(len(similarities))
     other = np.ones(similarities.shape, dtype=np.bool_)
