@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from decimal import ROUND_CEILING, Decimal
 
 from fr_core.imaging import ImageLimits
 from fr_core.quality.limits import QualityLimits
@@ -44,9 +45,21 @@ class Section:
 
 
 RULE_OF_30 = (
-    f"With {ENOUGH_ERRORS} errors a rate is known to 30 % with 90 % confidence, if comparisons are independent (rule "
-    "of 30); fewer are too few for that. Comparisons that share people are not independent: the truth is less sure."
+    f"Fewer than {ENOUGH_ERRORS} errors hardly tell a rate, even of independent comparisons (rule of 30). Those that "
+    "share people are not independent: the truth is less sure than Wilson's intervals. Read the interval by people, "
+    "where there is one."
 )
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number of things, such as "1 pair", "1,200 pairs" or, with a plural of its own, "2 people"."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def threshold_text(value: float, digits: int = 3) -> str:
+    """A threshold in [-1, 1], rounded up: whoever types what is shown accepts no more than was measured."""
+    exact = Decimal(repr(float(value)))  # 0.226 is meant as that, not as the double next to it
+    return str(exact.quantize(Decimal(1).scaleb(-digits), ROUND_CEILING) + 0)  # no "-0.000"
 
 
 def section(heading: str, text: str, *tables: Table) -> Section:
@@ -100,7 +113,9 @@ def support_text(rate: Rate) -> str:
     strength = support(rate.count, rate.total).strength
     if strength is Strength.NO_ERRORS:
         return f"no error: at most {rule_of_three(rate.total):.2g} (rule of 3)"
-    return "rule of 30 is met" if strength is Strength.ENOUGH_ERRORS else f"fewer than {ENOUGH_ERRORS} errors"
+    if strength is Strength.ENOUGH_ERRORS:
+        return f"{ENOUGH_ERRORS} errors or more"
+    return f"fewer than {ENOUGH_ERRORS} errors: hardly known"
 
 
 def rate_text(rate: Rate) -> str:

@@ -6,7 +6,7 @@
 * **what a similarity means**: `calibration` (error rates and likelihood ratios that stand behind a threshold), made of
   `rate_table`, `calibrators` and `pav`, and written by `calibration_json`; `likelihood` judges likelihood ratios and
   probabilities;
-* **for whom and when it errs**: `differentials` (by group), `rejection` (by quality).
+* **for whom and when it errs**: `differentials` (by group, of `group_trials`), `rejection` (by quality).
 
 A pair is accepted iff similarity >= threshold, everywhere. What the data cannot give is an `UndefinedRate`, never 0.0.
 """

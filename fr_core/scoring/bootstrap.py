@@ -13,14 +13,14 @@ of a comparison only. Where errors are few, this interval is too narrow: show Wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from fr_core.scoring.checks import F64, Bools, check_confidence, check_failures, check_similarities, check_threshold
-from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, UndefinedRate
+from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Interval, UndefinedRate
 from fr_core.scoring.verification import threshold_at_fmr
 
 Ints = npt.NDArray[np.int64]
@@ -83,20 +83,72 @@ def subject_bootstrap(
         ValueError: shapes or dtypes differ from the above, or a number is out of its range.
     """
     _check_subjects(subjects_a, subjects_b)
-    check_confidence(confidence)
-    if replicates < 2:
-        raise ValueError(f"A bootstrap needs at least 2 replicates, not {replicates}.")
+    _check_resampling(replicates, confidence)
     value = statistic(np.ones(len(subjects_a)))
     drawn = [_figure(statistic, weights) for weights in _resamples(subjects_a, subjects_b, replicates, seed)]
     figures = np.array([figure for figure in drawn if figure is not None])
-    if replicates - len(figures) > UNDEFINED_ALLOWED * replicates:
-        raise UndefinedRate(f"{replicates - len(figures)} of {replicates} resamples leave nothing to measure.")
-    if figures.min() == figures.max():
-        raise UndefinedRate("All resamples agree, so they cannot show how far the figure may be off.")
-    low, high = np.quantile(figures, [0.5 - confidence / 2, 0.5 + confidence / 2])
+    interval = _percentiles(figures, replicates, confidence)
     n_subjects = len(np.union1d(subjects_a, subjects_b))
     error = float(figures.std(ddof=1))
-    return Bootstrap(value, float(low), float(high), confidence, error, n_subjects, len(figures))
+    return Bootstrap(value, interval.low, interval.high, confidence, error, n_subjects, len(figures))
+
+
+def fmr_by_people(
+    similarities: F64,
+    people: int,
+    thresholds: Sequence[float],
+    *,
+    seed: int,
+    replicates: int = 1000,
+    confidence: float = DEFAULT_CONFIDENCE,
+    check: Callable[[], None] = lambda: None,
+) -> Mapping[float, Interval]:
+    """Intervals of the false match rate at many thresholds, where every two of k people are compared once.
+
+    Each is that of `subject_bootstrap` with the same draws. As everybody is compared with everybody, the weights of all
+    comparisons need no adding up; and as matches are put in order once, a resample costs no more than the matches at
+    the lowest threshold, however many thresholds there are.
+
+    Args:
+        similarities: f64[k (k - 1) / 2], finite: of person 0 and each further one, of person 1 and each further one,
+            and so on.
+        people: k, at least 2.
+        thresholds: match iff similarity >= threshold; at least one.
+        seed: of the random draws, at least 0.
+        replicates: resamples, at least 2.
+        confidence: in (0, 1).
+        check: called before each resample; what it raises ends the work.
+
+    Returns:
+        Threshold -> interval, without the thresholds at which the bootstrap is undefined, as that of no match is.
+
+    Raises:
+        ValueError: shape or dtype differs from the above, or a number is out of its range.
+    """
+    check_similarities(similarities)
+    _check_resampling(replicates, confidence)
+    for threshold in thresholds:
+        check_threshold(threshold)
+    if people < 2 or len(similarities) != people * (people - 1) // 2:
+        raise ValueError(f"Every two of {people} people are not {len(similarities)} comparisons.")
+    matches = np.flatnonzero(similarities >= min(thresholds))
+    falling = matches[np.argsort(-similarities[matches])]
+    first, second = _two_of(people, falling)
+    reached = np.searchsorted(-similarities[falling], [-threshold for threshold in thresholds], side="right")
+    shares = []
+    for counts in _draws(people, replicates, seed):
+        check()
+        total = (people**2 - counts @ counts) / 2
+        if total > 0:
+            matched = np.cumsum(counts[first] * counts[second])
+            shares.append(np.concatenate([[0], matched])[reached] / total)
+    found = {}
+    for threshold, figures in zip(thresholds, np.array(shares).reshape(-1, len(thresholds)).T, strict=True):
+        try:
+            found[threshold] = _percentiles(figures, replicates, confidence)
+        except UndefinedRate:
+            continue
+    return found
 
 
 def fmr_statistic(nonmated: F64, threshold: float) -> Statistic:
@@ -204,15 +256,39 @@ def _resamples(subjects_a: Ints, subjects_b: Ints, replicates: int, seed: int) -
     n = len(numbers)
     a, b = np.split(positions, 2)
     b = np.where(a == b, n, b)  # the other side of a mated comparison is no second person, and weighs 1
-    rng = np.random.default_rng(seed)
     counts = np.ones(n + 1)
     weights, others = np.empty(len(a)), np.empty(len(a))
-    for _ in range(replicates):
-        counts[:n] = np.bincount(rng.integers(n, size=n), minlength=n)
+    for drawn in _draws(n, replicates, seed):
+        counts[:n] = drawn
         np.take(counts, a, out=weights, mode="clip")  # with the default mode, `out` is buffered
         np.take(counts, b, out=others, mode="clip")
         weights *= others
         yield weights
+
+
+def _draws(people: int, replicates: int, seed: int) -> Iterator[Ints]:
+    """Of each resample i64[people], how often each was drawn."""
+    rng = np.random.default_rng(seed)
+    for _ in range(replicates):
+        yield np.bincount(rng.integers(people, size=people), minlength=people)
+
+
+def _two_of(people: int, comparisons: Ints) -> tuple[Ints, Ints]:
+    """The first and the second person of comparisons, by their place among those of every two people."""
+    numbers = np.arange(people)
+    begins = numbers * (2 * people - 1 - numbers) // 2
+    first = np.searchsorted(begins[:-1], comparisons, side="right") - 1
+    return first, comparisons - begins[first] + first + 1
+
+
+def _percentiles(figures: F64, replicates: int, confidence: float) -> Interval:
+    """The middle `confidence` of the resamples that gave a figure; raises UndefinedRate as `subject_bootstrap` does."""
+    if replicates - len(figures) > UNDEFINED_ALLOWED * replicates:
+        raise UndefinedRate(f"{replicates - len(figures)} of {replicates} resamples leave nothing to measure.")
+    if figures.min() == figures.max():
+        raise UndefinedRate("All resamples agree, so they cannot show how far the figure may be off.")
+    low, high = np.quantile(figures, [0.5 - confidence / 2, 0.5 + confidence / 2])
+    return Interval(float(low), float(high), confidence)
 
 
 def _figure(statistic: Statistic, weights: F64) -> float | None:
@@ -220,6 +296,12 @@ def _figure(statistic: Statistic, weights: F64) -> float | None:
         return statistic(weights)
     except UndefinedRate:
         return None
+
+
+def _check_resampling(replicates: int, confidence: float) -> None:
+    check_confidence(confidence)
+    if replicates < 2:
+        raise ValueError(f"A bootstrap needs at least 2 replicates, not {replicates}.")
 
 
 def _check_subjects(subjects_a: Ints, subjects_b: Ints) -> None:

@@ -14,39 +14,52 @@ from math import expm1, log1p, log10
 
 from fr_core.scoring.calibrators import Evidence, LrCalibrator, fit_logistic
 from fr_core.scoring.checks import F64
-from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Interval, Rate
+from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Interval, Rate, UndefinedRate
 from fr_core.scoring.rate_table import RateTable, rate_table
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
+# Characters of a text of a provenance, and entries of its settings.
+MOST_CHARACTERS = 128
+MOST_SETTINGS = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
     """Where a calibration comes from.
 
+    Texts have 128 characters at most, `model_id` aside, and there are 32 settings at most.
+
     Attributes:
         dataset: its name.
-        manifest_sha256: of the list of its photos, 64 lower-case hex digits.
-        people: in it, at least 2.
+        list_sha256: of the list of what was compared, 64 lower-case hex digits.
+        people: who were compared, at least 2; None where the list names nobody.
         model_id: of the model whose similarities these are.
         measured_on: the day of the measurement.
         settings: of the pipeline that similarities depend on, such as the detector's size.
+        part: of the data set that was compared, such as "folds 1, 2"; empty where it has no parts.
     """
 
     dataset: str
-    manifest_sha256: str
-    people: int
+    list_sha256: str
+    people: int | None
     model_id: str
     measured_on: date
     settings: Mapping[str, str]
+    part: str = ""
 
     def __post_init__(self) -> None:
         if not self.dataset or not self.model_id:
             raise ValueError("A calibration names its data set and its model.")
-        if not SHA256.fullmatch(self.manifest_sha256):
+        if not SHA256.fullmatch(self.list_sha256):
             raise ValueError("The hash of the data set's list is a SHA-256 of 64 lower-case hex digits.")
-        if self.people < 2:
+        if self.people is not None and self.people < 2:
             raise ValueError(f"A calibration needs at least 2 people, and has {self.people}.")
+        if len(self.settings) > MOST_SETTINGS:
+            raise ValueError(f"A calibration has at most {MOST_SETTINGS} settings, not {len(self.settings)}.")
+        if any(
+            len(text) > MOST_CHARACTERS for text in (self.dataset, self.part, *self.settings, *self.settings.values())
+        ):
+            raise ValueError(f"A name, part or setting of a calibration has at most {MOST_CHARACTERS} characters.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +69,12 @@ class ModelledRate:
     Attributes:
         value: in [0, 1].
         interval: what the model makes of the other rate's interval; how wrong the model may be is not in it.
+        by_people: whether that interval knows that comparisons share people; else it takes them for independent.
     """
 
     value: float
     interval: Interval
+    by_people: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +100,16 @@ class Calibration:
         """The false match rate, never below the observed one; see `RateTable.fmr_at`."""
         return self.rates.fmr_at(threshold)
 
+    def fmr_interval_at(self, threshold: float) -> tuple[Interval, bool]:
+        """The interval of `fmr_at`, and whether it is by people: else it is Wilson's, of independent comparisons.
+
+        ValueError: the threshold is NaN.
+        """
+        try:
+            return self.rates.fmr_bootstrap_at(threshold), True
+        except UndefinedRate:
+            return self.fmr_at(threshold).interval, False
+
     def fnmr_at(self, threshold: float) -> Rate:
         """The false non-match rate, never below the observed one; see `RateTable.fnmr_at`."""
         return self.rates.fnmr_at(threshold)
@@ -107,9 +132,11 @@ class Calibration:
             gallery_size: people compared with, one comparison each, at least 1; ValueError otherwise.
         """
         _check_gallery_size(gallery_size)
-        fmr = self.fmr_at(threshold)
-        low, high = (_any_of(gallery_size, end) for end in (fmr.interval.low, fmr.interval.high))
-        return ModelledRate(_any_of(gallery_size, fmr.value), Interval(low, high, fmr.interval.confidence))
+        limits, by_people = self.fmr_interval_at(threshold)
+        value, low, high = (
+            _any_of(gallery_size, share) for share in (self.fmr_at(threshold).value, limits.low, limits.high)
+        )
+        return ModelledRate(value, Interval(low, high, limits.confidence), by_people)
 
     def threshold_at_fpir(self, target: float, gallery_size: int) -> float:
         """The threshold at which `fpir_at` is at most `target`, by the same model, with the same caveat.
@@ -135,8 +162,8 @@ class Calibration:
         """The same with intervals of the false match rate that know that comparisons share people.
 
         Args:
-            limits: by threshold, each one of `rates.thresholds`, as `threshold_at_fmr` gives them; ValueError if not.
-                `fr_core.scoring.bootstrap` computes them.
+            limits: by threshold, each one of `rates.thresholds`; ValueError if not. `fmr_by_people` of
+                `fr_core.scoring.bootstrap` computes them for many.
         """
         return replace(self, rates=replace(self.rates, bootstrap=tuple(sorted(limits.items()))))
 

@@ -29,7 +29,8 @@ def to_json(calibration: Calibration) -> str:
         "version": VERSION,
         "provenance": {
             "dataset": provenance.dataset,
-            "manifest_sha256": provenance.manifest_sha256,
+            "part": provenance.part,
+            "list_sha256": provenance.list_sha256,
             "people": provenance.people,
             "model_id": provenance.model_id,
             "measured_on": provenance.measured_on.isoformat(),
@@ -88,6 +89,12 @@ class _Reader:
             raise ValueError(f"In {self._name}, {key} is missing.")
         return self._of(self._fields.pop(key), kind, key)
 
+    def take_or_none(self, key: str, kind: type[T]) -> T | None:
+        if self._fields.get(key, "missing") is None:
+            del self._fields[key]
+            return None
+        return self.take(key, kind)
+
     def many(self, key: str, kind: type[T]) -> tuple[T, ...]:
         return tuple(self._of(value, kind, f"each of {key}") for value in self.take(key, list))
 
@@ -120,8 +127,9 @@ _KINDS: Mapping[type, str] = {
 def _provenance(reader: _Reader) -> Provenance:
     found = Provenance(
         dataset=reader.take("dataset", str),
-        manifest_sha256=reader.take("manifest_sha256", str),
-        people=reader.take("people", int),
+        part=reader.take("part", str),
+        list_sha256=reader.take("list_sha256", str),
+        people=reader.take_or_none("people", int),
         model_id=reader.take("model_id", str),
         measured_on=_day(reader.take("measured_on", str)),
         settings=reader.texts("settings"),

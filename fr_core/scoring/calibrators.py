@@ -195,9 +195,10 @@ def supported_limits(mated: F64, nonmated: F64) -> tuple[float, float]:
     An LR of t is supported if stating LRs up to t serves better than stating none: among the comparisons, LRs of t or
     more must be at least t times as frequent if mated. One misleading comparison more than was seen is added on each
     side. So the upper bound is below (number of non-mated comparisons) + 1, and the lower one above
-    1 / (number of mated comparisons + 1). Source: P. Vergeer, A. van Es, A. de Jongh, I. Alberink and R. Stoel,
-    "Numerical likelihood ratios outputted by LR systems are often based on extrapolation: when to stop extrapolating?",
-    Science and Justice 56 (2016) 482-491. The bounds are computed exactly, not on a grid.
+    1 / (number of mated comparisons + 1). Comparisons are counted as if they were independent; as they share people,
+    less evidence stands behind a bound than its number says. Source: P. Vergeer, A. van Es, A. de Jongh, I. Alberink
+    and R. Stoel, "Numerical likelihood ratios outputted by LR systems are often based on extrapolation: when to stop
+    extrapolating?", Science and Justice 56 (2016) 482-491. The bounds are computed exactly, not on a grid.
 
     Args:
         mated: f64[n], finite log10 LRs of mated comparisons.

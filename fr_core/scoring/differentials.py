@@ -1,9 +1,13 @@
-"""Differentials between groups of people: each group's error rates, and how far apart they are.
+"""Differentials between groups of people: each group's error rates, how far apart they are, and what chance alone does.
 
 A false match is likelier between people of one group, so a group's FMR is of non-mated pairs within the group. Sources:
 P. Grother, "Face Recognition Vendor Test (FRVT) Part 8: Summarizing demographic differentials", NIST IR 8429 (2022);
 J. J. Howard, E. J. Laird, Y. B. Sirotin, R. E. Rubin, J. L. Tipton and A. R. Vemury, "Evaluating proposed fairness
 models for face recognition algorithms", ICPR workshops (2022), arXiv 2203.05051.
+
+The highest of several rates exceeds the lowest by chance too, and resampling people does not tell by how much, as each
+resample has a highest and a lowest again. So a spread is held against those of labels that are permuted among people:
+P. Good, "Permutation, parametric, and bootstrap tests of hypotheses", Springer (2005).
 
 Every figure here is undefined rather than 0 or infinite where a group has no error to divide by: no error among a
 few trials is not an error rate of zero.
@@ -12,19 +16,33 @@ few trials is not an error rate of zero.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 import numpy.typing as npt
 
-from fr_core.scoring.bootstrap import Bootstrap, subject_bootstrap
-from fr_core.scoring.checks import F64, Bools, check_similarities, check_threshold
+from fr_core.runtime.ticket import current_ticket
+from fr_core.scoring.bootstrap import UNDEFINED_ALLOWED, Bootstrap
+from fr_core.scoring.checks import F64, check_confidence
+from fr_core.scoring.group_trials import GroupTrials
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Rate, UndefinedRate, rate
 
 I64 = npt.NDArray[np.int64]
 
-# A rate of fewer trials says more of the trials than of the group: at 30, no error at all still allows a rate of .11.
-MIN_TRIALS = 30
+# A rate of fewer people says more of them than of the group; so many have as many trials at least. At 30 trials, no
+# error at all still allows a rate of .11.
+MIN_PEOPLE = 30
+# Of the spreads of permuted labels, the share that a spread must exceed to be more than chance makes.
+BEYOND_CHANCE = 0.95
+# Draws between two questions whether the answer is still wanted.
+BLOCK = 50
+# What the draws of one figure should add up together, in numbers, which is a second or two; the fewest draws that are
+# enough; and what these may add up, which is some seconds.
+MOST_WORK = 50_000_000
+FEWEST_DRAWS = 200
+MOST_WORK_OF_FEWEST = 200_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +51,14 @@ class GroupRate:
 
     Attributes:
         group: its name.
+        people: of the group who have a trial.
         trials: pairs of the group, failures included where they count.
-        rate: None if the group has fewer than 30 trials.
+        rate: None if fewer than 30 people have a trial.
         note: why there is no rate; "" if there is one.
     """
 
     group: str
+    people: int
     trials: int
     rate: Rate | None
     note: str
@@ -50,7 +70,7 @@ class Differential:
 
     Attributes:
         groups: names of the groups that are compared, at least two.
-        left_out: names of the groups that have too few trials for a rate.
+        left_out: names of the groups that have too few people for a rate.
         ratios: each group's rate to the geometric mean of all, in the order of `groups`; None if undefined.
         max_to_min: highest to lowest rate, at least 1; None if undefined.
         gini: in [0, 1], 0 where all rates are equal; None if undefined.
@@ -65,63 +85,47 @@ class Differential:
     notes: tuple[str, ...]
 
 
-def fmr_by_group(
-    nonmated: F64, groups: I64, names: Sequence[str], threshold: float, confidence: float = DEFAULT_CONFIDENCE
-) -> tuple[GroupRate, ...]:
-    """Each group's false match rate with its Wilson interval, in the order of the names.
+@dataclass(frozen=True, slots=True)
+class ByPeople:
+    """How far ratios may be off, by resampling people; the groups are fixed, so that a ratio may be on both sides of 1.
 
-    Args:
-        nonmated: f64[n], finite similarities of non-mated pairs, both of whose people are of one group.
-        groups: i64[n], the pair's group: a place in `names`.
-        names: of the groups, distinct.
-        threshold: accept iff similarity >= threshold.
-        confidence: of the intervals, in (0, 1).
-
-    Raises:
-        ValueError: shapes, dtypes or ranges differ from the above.
+    Attributes:
+        ratios: each group's rate to the geometric mean of all.
+        max_to_min: of the two groups whose rates are highest and lowest. They were chosen for that, so that with many
+            groups the interval leaves out 1 too often: whether they differ, `WithoutDifference` tells.
     """
-    check_similarities(nonmated)
-    check_threshold(threshold)
-    return rates_by_group(nonmated >= threshold, groups, names, confidence)
+
+    ratios: tuple[Bootstrap, ...]
+    max_to_min: Bootstrap
 
 
-def fnmr_by_group(
-    mated: F64,
-    groups: I64,
-    names: Sequence[str],
-    threshold: float,
-    failed_groups: Sequence[int] = (),
-    confidence: float = DEFAULT_CONFIDENCE,
-) -> tuple[GroupRate, ...]:
-    """Each group's false non-match rate with its Wilson interval, in the order of the names.
+@dataclass(frozen=True, slots=True)
+class WithoutDifference:
+    """A figure of the spread where labels say nothing, as they are permuted among the people.
 
-    Args:
-        mated: f64[n], finite similarities of mated pairs.
-        groups: i64[n], the pair's group: a place in `names`.
-        names: of the groups, distinct.
-        threshold: accept iff similarity >= threshold.
-        failed_groups: the group of each further mated pair that could not be compared; each counts as a non-match.
-        confidence: of the intervals, in (0, 1).
-
-    Raises:
-        ValueError: shapes, dtypes or ranges differ from the above.
+    Attributes:
+        median: of the permutations; None if infinite, as where a group has no error.
+        high: their 95th percentile, likewise.
+        permutations: those in which the figure is defined.
     """
-    check_similarities(mated)
-    check_threshold(threshold)
-    _check_groups(groups, mated.shape, len(names))
-    failed = np.asarray(failed_groups, dtype=np.int64)
-    errors = np.concatenate([mated < threshold, np.ones(len(failed), dtype=np.bool_)])
-    return rates_by_group(errors, np.concatenate([groups, failed]), names, confidence)
+
+    median: float | None
+    high: float | None
+    permutations: int
+
+    def exceeded_by(self, value: float) -> bool:
+        """Whether a spread is larger than chance makes it in 95 of 100."""
+        return self.high is not None and value > self.high
 
 
 def rates_by_group(
-    errors: Bools, groups: I64, names: Sequence[str], confidence: float = DEFAULT_CONFIDENCE
+    trials: GroupTrials, of_person: I64, names: Sequence[str], confidence: float = DEFAULT_CONFIDENCE
 ) -> tuple[GroupRate, ...]:
-    """Each group's share of errors with its Wilson interval, in the order of the names; none under 30 trials.
+    """Each group's share of errors with its Wilson interval, in the order of the names; none under 30 people.
 
     Args:
-        errors: bool[n], the trials that went wrong, failures among them where they count.
-        groups: i64[n], the trial's group: a place in `names`.
+        trials: of p people.
+        of_person: i64[p], the group of each: a place in `names`, or -1.
         names: of the groups, distinct.
         confidence: of the intervals, in (0, 1).
 
@@ -130,13 +134,12 @@ def rates_by_group(
     """
     if len(set(names)) != len(names):
         raise ValueError("Two groups have the same name.")
-    _check_errors(errors)
-    _check_groups(groups, errors.shape, len(names))
-    trials = np.bincount(groups, minlength=len(names))
-    wrong = np.bincount(groups[errors], minlength=len(names))
+    _check_groups(of_person, trials, len(names))
+    wrong, total = trials.by_group(of_person, len(names), np.ones(len(of_person)))
+    people = np.bincount(of_person[trials.present & (of_person >= 0)], minlength=len(names))
     return tuple(
-        _group_rate(name, int(count), int(total), confidence)
-        for name, count, total in zip(names, wrong, trials, strict=True)
+        _group_rate(name, int(people[place]), int(wrong[place]), int(total[place]), confidence)
+        for place, name in enumerate(names)
     )
 
 
@@ -162,8 +165,8 @@ def ratios_to_geometric_mean(rates: F64) -> F64:
 def max_to_min(rates: F64) -> float:
     """The highest rate to the lowest.
 
-    Chance alone makes it exceed 1, the more so the fewer errors and the more groups there are: read it with an
-    interval. Source, arguments and errors are those of `ratios_to_geometric_mean`.
+    Chance alone makes it exceed 1, the more so the fewer errors and the more groups there are: hold it against
+    `without_difference`. Source, arguments and errors are those of `ratios_to_geometric_mean`.
     """
     _check_rates(rates)
     if not rates.all():
@@ -217,65 +220,142 @@ def differential(rates: Sequence[GroupRate]) -> Differential:
     return Differential(tuple(name for name, _ in shown), left_out, ratios, widest, concentration, tuple(notes))
 
 
-def bootstrap_differential(
-    figure: Callable[[F64], float],
-    errors: Bools,
-    groups: I64,
-    subjects_a: I64,
-    subjects_b: I64,
+def draws_within(most: int, trials: GroupTrials) -> int:
+    """How many resamples or permutations there is time for: `most`, or fewer where each costs much; 200 at least.
+
+    Raises:
+        UndefinedRate: there is no time for 200, as of more than a million errors.
+    """
+    if FEWEST_DRAWS * trials.work > MOST_WORK_OF_FEWEST:
+        raise UndefinedRate("So many errors cannot be drawn from in time: choose a higher threshold.")
+    return min(most, max(FEWEST_DRAWS, MOST_WORK // max(1, trials.work)))
+
+
+def by_people(
+    trials: GroupTrials,
+    of_person: I64,
     *,
     seed: int,
     replicates: int = 1000,
     confidence: float = DEFAULT_CONFIDENCE,
-) -> Bootstrap:
-    """A figure of the groups' rates, with an interval from resampling people (see `subject_bootstrap`).
-
-    Groups with fewer than 30 trials are left out, as in `rates_by_group`.
+) -> ByPeople:
+    """Ratios of the groups' rates with percentile intervals from resampling people, all of the same resamples.
 
     Args:
-        figure: of f64[g], the rates of the groups in ascending order of their numbers, such as `max_to_min` or `gini`.
-        errors: bool[n], the trials that went wrong, failures among them where they count.
-        groups: i64[n], the trial's group, from 0.
-        subjects_a: i64[n], a number for the person of each trial's one photo.
-        subjects_b: i64[n], that of the other photo; equal for a mated trial.
+        trials: of p people, each of whom has one.
+        of_person: i64[p], the group of each, from 0, all of the numbers up to the highest.
         seed: of the random draws, at least 0.
         replicates: resamples, at least 2.
         confidence: in (0, 1).
 
     Raises:
-        UndefinedRate: the figure is undefined, at once or in too many resamples, as where a group has hardly any error.
+        UndefinedRate: ratios are undefined, at once or in more than one resample of a hundred, as where a group has
+            hardly any error; or all resamples agree.
         ValueError: shapes, dtypes or ranges differ from the above.
+        CallEnded: the caller's ticket is no longer wanted.
     """
-    _check_errors(errors)
-    _check_groups(groups, errors.shape, None)
-    if subjects_a.shape != errors.shape or subjects_b.shape != errors.shape:
-        raise ValueError(f"{len(errors)} trials need as many subjects on both sides.")
-    trials = np.bincount(groups)
-    kept = np.flatnonzero(trials >= MIN_TRIALS)
-    inside = (trials >= MIN_TRIALS)[groups]
-    place = np.searchsorted(kept, groups[inside])
-    wrong = errors[inside].astype(np.float64)
+    groups = _groups(of_person, trials)
+    check_confidence(confidence)
+    people = len(of_person)
+    rates = _rates(trials, of_person, groups, np.ones(people))
+    high, low = groups - 1 - int(rates[::-1].argmax()), int(rates.argmin())  # two groups, even if all rates are equal
 
-    def of_weights(weights: F64) -> float:
-        totals = np.bincount(place, weights, minlength=len(kept))
-        if not totals.all():
-            raise UndefinedRate("A group has no trial in this resample.")
-        return figure(np.bincount(place, weights * wrong, minlength=len(kept)) / totals)
+    def ratios(rates: F64) -> F64:
+        to_mean = ratios_to_geometric_mean(rates)
+        return np.append(to_mean, to_mean[high] / to_mean[low])
 
-    return subject_bootstrap(
-        of_weights,
-        subjects_a[inside],
-        subjects_b[inside],
-        seed=seed,
-        replicates=replicates,
-        confidence=confidence,
+    def resampled(rng: np.random.Generator) -> F64:
+        weights = np.bincount(rng.integers(people, size=people), minlength=people).astype(np.float64)
+        return ratios(_rates(trials, of_person, groups, weights))
+
+    values = ratios(rates)
+    drawn = _drawn(resampled, seed, replicates)
+    if (drawn.min(axis=0) == drawn.max(axis=0)).any():
+        raise UndefinedRate("All resamples agree, so they cannot show how far the figure may be off.")
+    lows, highs = np.quantile(drawn, [0.5 - confidence / 2, 0.5 + confidence / 2], axis=0)
+    errors = drawn.std(axis=0, ddof=1)
+    found = [
+        Bootstrap(float(value), float(low), float(high), confidence, float(error), people, len(drawn))
+        for value, low, high, error in zip(values, lows, highs, errors, strict=True)
+    ]
+    return ByPeople(tuple(found[:-1]), found[-1])
+
+
+def without_difference(
+    trials: GroupTrials, of_person: I64, *, seed: int, permutations: int = 1000
+) -> tuple[WithoutDifference, WithoutDifference]:
+    """The highest rate to the lowest, and the Gini coefficient, where the labels of people are permuted among them.
+
+    As many people are of each group as before. A permuted group is as mixed as all people together, so that fewer false
+    matches fall into it than into groups of people who are alike: for false matches the spread errs to the large side.
+
+    Args:
+        trials: of p people, each of whom has one.
+        of_person: i64[p], the group of each, from 0, all of the numbers up to the highest.
+        seed: of the random draws, at least 0.
+        permutations: at least 2.
+
+    Raises:
+        UndefinedRate: more than one permutation of a hundred leaves no error in any group.
+        ValueError: shapes, dtypes or ranges differ from the above.
+        CallEnded: the caller's ticket is no longer wanted.
+    """
+    groups = _groups(of_person, trials)
+    alike = np.ones(len(of_person))
+
+    def permuted(rng: np.random.Generator) -> F64:
+        rates = _rates(trials, rng.permutation(of_person), groups, alike)
+        concentration = gini(rates)  # undefined where no group has an error
+        return np.array([rates.max() / rates.min() if rates.all() else np.inf, concentration])
+
+    drawn = _drawn(permuted, seed, permutations)
+    middle, high = np.quantile(drawn, [0.5, BEYOND_CHANCE], axis=0, method="higher")  # never between a number and inf
+    widest, concentration = (
+        WithoutDifference(_finite(middle[figure]), _finite(high[figure]), len(drawn)) for figure in (0, 1)
     )
+    return widest, concentration
 
 
-def _group_rate(name: str, count: int, total: int, confidence: float) -> GroupRate:
-    if total < MIN_TRIALS:
-        return GroupRate(name, total, None, f"Fewer than {MIN_TRIALS} trials are too few for a rate.")
-    return GroupRate(name, total, rate(count, total, confidence), "")
+def _rates(trials: GroupTrials, of_person: I64, groups: int, weights: F64) -> F64:
+    wrong, total = trials.by_group(of_person, groups, weights)
+    if not total.all():
+        raise UndefinedRate("A group has no trial.")
+    return np.asarray(wrong / total, dtype=np.float64)
+
+
+def _drawn(draw: Callable[[np.random.Generator], F64], seed: int, wanted: int) -> F64:
+    """f64[n, k]: the k figures of each draw that gives any."""
+    if wanted < 2:
+        raise ValueError(f"At least 2 draws are needed, not {wanted}.")
+    rng = np.random.default_rng(seed)
+    found = []
+    for number in range(wanted):
+        if number % BLOCK == 0:
+            current_ticket().require_wanted()
+        with suppress(UndefinedRate):
+            found.append(draw(rng))
+    if wanted - len(found) > UNDEFINED_ALLOWED * wanted:
+        raise UndefinedRate(f"{wanted - len(found)} of {wanted} draws leave nothing to measure.")
+    return np.array(found)
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if isfinite(value) else None
+
+
+def _group_rate(name: str, people: int, count: int, total: int, confidence: float) -> GroupRate:
+    if people < MIN_PEOPLE:
+        return GroupRate(name, people, total, None, f"Fewer than {MIN_PEOPLE} people are too few for a rate.")
+    return GroupRate(name, people, total, rate(count, total, confidence), "")
+
+
+def _groups(of_person: I64, trials: GroupTrials) -> int:
+    """How many groups there are, each person in one of them."""
+    groups = int(of_person.max(initial=-1)) + 1
+    _check_groups(of_person, trials, groups)
+    if not np.array_equal(np.unique(of_person), np.arange(groups)):
+        raise ValueError("Each person is in a group, and each group has a person.")
+    return groups
 
 
 def _check_rates(rates: F64) -> None:
@@ -285,16 +365,10 @@ def _check_rates(rates: F64) -> None:
         raise UndefinedRate("A differential needs at least two groups with a rate.")
 
 
-def _check_errors(errors: Bools) -> None:
-    if errors.ndim != 1 or errors.dtype != np.bool_:
-        raise ValueError(f"Errors are bool[n], not {errors.dtype}{list(errors.shape)}.")
-
-
-def _check_groups(groups: I64, shape: tuple[int, ...], names: int | None) -> None:
-    """A group number for each trial, from 0 and below the number of names, if there is one."""
-    if groups.dtype != np.int64 or groups.shape != shape:
-        raise ValueError(
-            f"Groups are i64[n], one for each of {shape[0]} trials, not {groups.dtype}{list(groups.shape)}."
-        )
-    if len(groups) and (groups.min() < 0 or (names is not None and groups.max() >= names)):
+def _check_groups(of_person: I64, trials: GroupTrials, names: int) -> None:
+    """A group number for each person, below the number of names."""
+    if of_person.dtype != np.int64 or of_person.shape != trials.present.shape:
+        found = f"{of_person.dtype}{list(of_person.shape)}"
+        raise ValueError(f"Groups are i64[p], one for each of {len(trials.present)} people, not {found}.")
+    if len(of_person) and not -1 <= of_person.min() <= of_person.max() < names:
         raise ValueError("A group number has no name: they count from 0, in the order of the names.")

@@ -126,15 +126,33 @@ def expected_calibration_error(probabilities: F64, mated: Bools, bins: int = 5) 
 
     The bins divide [0, 1] equally, hold their lower end and weigh by their comparisons. Source: M. P. Naeini,
     G. F. Cooper and M. Hauskrecht, "Obtaining well calibrated probabilities using Bayesian binning", AAAI (2015).
-    Arguments and errors are those of `brier`; bins >= 1.
+    The probabilities must mean the share of mated comparisons that there is; for likelihood ratios, which know none,
+    there is `lr_calibration_error`. Arguments and errors are those of `brier`; bins >= 1.
     """
     _check_probabilities(probabilities, mated)
-    if bins < 1:
-        raise ValueError(f"There must be at least one bin, not {bins}.")
-    ends = np.arange(1, bins) / bins
-    place = np.searchsorted(ends, probabilities, side="right")
-    excess = np.bincount(place, weights=probabilities - mated, minlength=bins)
-    return float(np.abs(excess).sum()) / len(probabilities)
+    return _binned_error(probabilities, mated, np.full(len(probabilities), 1 / len(probabilities)), bins)
+
+
+def lr_calibration_error(mated: F64, nonmated: F64, bins: int = 5) -> float:
+    """The expected calibration error of the probabilities that likelihood ratios give at even odds, in [0, 1].
+
+    Even odds means that mated comparisons weigh one half together, and so do non-mated ones, however many there are.
+    Without these weights, perfect ratios would look wrong wherever there are not equally many of both.
+
+    Args:
+        mated: f64[n], finite log10 LRs of mated comparisons.
+        nonmated: f64[m], finite log10 LRs of non-mated comparisons.
+        bins: at least 1, as of `expected_calibration_error`.
+
+    Raises:
+        UndefinedRate: n or m is 0.
+        ValueError: shape or dtype differs from the above, a value is not finite, or there is no bin.
+    """
+    check_both(mated, nonmated)
+    probabilities = 0.5 + 0.5 * np.tanh(np.concatenate([mated, nonmated]) * (LN_10 / 2))  # LR / (LR + 1)
+    truth = np.repeat([True, False], [len(mated), len(nonmated)])
+    weights = np.repeat([0.5 / len(mated), 0.5 / len(nonmated)], [len(mated), len(nonmated)])
+    return _binned_error(probabilities, truth, weights, bins)
 
 
 def level_ratios(mated: I64, nonmated: I64, levels: Sequence[int]) -> tuple[LevelRatio, ...]:
@@ -193,6 +211,16 @@ def check_both(mated: F64, nonmated: F64) -> None:
         if not np.isfinite(values).all():
             raise ValueError("A similarity, or a strength of evidence, is not a finite number.")
     _check_some(len(mated), len(nonmated))
+
+
+def _binned_error(probabilities: F64, mated: Bools, weights: F64, bins: int) -> float:
+    """The sum over bins of |weighted probabilities - weight of mated|; the weights sum to 1."""
+    if bins < 1:
+        raise ValueError(f"There must be at least one bin, not {bins}.")
+    ends = np.arange(1, bins) / bins
+    place = np.searchsorted(ends, probabilities, side="right")
+    excess = np.bincount(place, weights=weights * (probabilities - mated), minlength=bins)
+    return float(np.abs(excess).sum())
 
 
 def _check_some(mated: int, nonmated: int) -> None:

@@ -6,6 +6,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil, isfinite
+from operator import itemgetter
 
 import numpy as np
 
@@ -78,12 +79,15 @@ class RateTable:
         return rate(self.false_matches[self._row_not_above(threshold)], self.nonmated, self.confidence)
 
     def fmr_bootstrap_at(self, threshold: float) -> Interval:
-        """The bootstrap interval of `fmr_at`, of the same row; UndefinedRate if none was computed for it."""
+        """The bootstrap interval of `fmr_at`, of the same row; UndefinedRate if none was computed for it.
+
+        ValueError: the threshold is NaN.
+        """
         row = self.thresholds[self._row_not_above(threshold)]
-        for at, limits in self.bootstrap:
-            if at == row:
-                return limits
-        raise UndefinedRate("No bootstrap interval of the false match rate was computed for this threshold.")
+        place = bisect_left(self.bootstrap, row, key=itemgetter(0))
+        if place == len(self.bootstrap) or self.bootstrap[place][0] != row:
+            raise UndefinedRate("No bootstrap interval of the false match rate was computed for this threshold.")
+        return self.bootstrap[place][1]
 
     def fnmr_at(self, threshold: float) -> Rate:
         """The false non-match rate, with its Wilson interval: that of the first row not below the threshold.

@@ -1,6 +1,7 @@
 """What a number of comparisons can support: the rule of 3, the rule of 30, and a sentence for a report.
 
-Both rules take the comparisons for independent. Sources of the rules:
+Both rules take the comparisons for independent. Those that share people are not, and tell less than their number says:
+where there is an interval by resampling people, read that (`bootstrap`). Sources of the rules:
 J. A. Hanley and A. Lippman-Hand, "If nothing goes wrong, is everything all right?", JAMA 249 (1983) 1743-1745;
 G. R. Doddington, M. A. Przybocki, A. F. Martin and D. A. Reynolds, "The NIST speaker recognition evaluation: overview,
 methodology, systems, results, perspective", Speech Communication 31 (2000) 225-254. For biometrics: A. J. Mansfield and
@@ -36,7 +37,8 @@ class Support:
         errors: comparisons decided wrongly.
         comparisons: all of them, at least 1.
         strength: NO_ERRORS: only an upper limit is known. FEW_ERRORS: under 30. ENOUGH_ERRORS: the true rate is within
-            30 % of the observed one, with 90 % confidence.
+            30 % of the observed one, with 90 % confidence, if the comparisons are independent; comparisons that share
+            people are not.
         sentence: the same for a report.
     """
 

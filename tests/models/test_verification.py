@@ -45,17 +45,28 @@ def require_calibrated(report: dict[str, Any], folder: Path) -> None:
     assert [one["fold"] for one in report["held_out"]] == [1, 2]
     for one in report["held_out"]:
         stated, observed, limits = one["stated"], one["observed"], one["log10_lr"]
-        assert one["by_people"]
+        assert one["people_disjoint"]
+        assert stated["by_people"]
+        assert observed["by_people"]
         assert min(stated["total"], observed["total"]) > 80_000  # every two people of a fold
         assert stated["low"] <= observed["value"] <= stated["high"]
+        assert one["agrees"]
         assert one["inside"]
         assert one["cllr"] <= 0.1
         assert one["expected_calibration_error"] <= 0.02
         assert -log10(301) <= limits["weakest"] < 0 < limits["strongest"] <= log10(stated["total"] + 1)
     calibration = from_json((folder / "calibration.json").read_text(encoding="utf-8"))
     assert calibration.provenance.model_id == report["settings"]["model"]
-    assert calibration.provenance.manifest_sha256 == report["dataset"]["list_sha256"]
-    assert (calibration.rates.nonmated, len(calibration.rates.bootstrap)) == (355_746, 4)
+    assert calibration.provenance.list_sha256 == report["dataset"]["list_sha256"]
+    assert (calibration.provenance.part, calibration.provenance.people) == ("folds 1, 2", 844)
+    assert calibration.rates.nonmated == 355_746
+    for target in (0.1, 0.01, 1e-3, 1e-4, 1e-5):
+        threshold = calibration.threshold_at_fmr(target)
+        limits, by_people = calibration.fmr_interval_at(threshold)
+        independent = calibration.fmr_at(threshold).interval
+        assert by_people
+        assert limits.low < independent.low
+        assert independent.high < limits.high
     with (folder / "scores.csv").open(encoding="utf-8", newline="") as rows:
         stated = [calibration.log10_lr(float(row["similarity"])).log10_lr for row in csv.DictReader(rows)]
     assert -log10(601) <= min(stated) <= max(stated) <= log10(355_747)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fr_core.scoring.calibration import Provenance, fit_calibration
+from fr_core.scoring.calibration import MOST_CHARACTERS, MOST_SETTINGS, Provenance, fit_calibration
 from fr_core.scoring.calibration_json import from_json, to_json
 from fr_core.scoring.calibrators import fit_logistic, fit_steps, supported_limits
 from fr_core.scoring.intervals import UndefinedRate
@@ -135,7 +135,16 @@ def test_the_threshold_for_a_search_keeps_what_it_promises(
     assert found.fpir_at(threshold, gallery_size).value <= target * (1 + 1e-9)
 
 
-@given(similarities, similarities, st.integers(0, 3), st.integers(0, 3), st.dictionaries(st.text(), st.text()))
+texts = st.text(max_size=MOST_CHARACTERS)
+
+
+@given(
+    similarities,
+    similarities,
+    st.integers(0, 3),
+    st.integers(0, 3),
+    st.dictionaries(texts, texts, max_size=MOST_SETTINGS),
+)
 def test_a_calibration_comes_back_from_json(
     mated: np.ndarray, nonmated: np.ndarray, failed: int, failed_too: int, notes: dict[str, str]
 ) -> None:

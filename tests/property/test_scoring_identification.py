@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from fr_core.scoring.differentials import gini, max_to_min, rates_by_group, ratios_to_geometric_mean
 from fr_core.scoring.gallery_sizes import mated_at_sizes, nonmated_at_sizes
+from fr_core.scoring.group_trials import MatedTrials
 from fr_core.scoring.identification import (
     MatedSearches,
     NonmatedSearches,
@@ -146,8 +147,8 @@ def test_galleries_grow_as_slow_searches_do(probes: int, people: int, data: st.D
 @given(st.lists(st.tuples(st.integers(0, 2), st.booleans()), min_size=60, max_size=120))
 def test_rates_of_groups_are_those_of_a_slow_count(trials: list[tuple[int, bool]]) -> None:
     groups = np.array([group for group, _ in trials], dtype=np.int64)
-    errors = np.array([error for _, error in trials], dtype=np.bool_)
-    for number, found in enumerate(rates_by_group(errors, groups, ["a", "b", "c"])):
+    of_people = MatedTrials(np.array([error for _, error in trials], dtype=np.float64), np.ones(len(trials)))
+    for number, found in enumerate(rates_by_group(of_people, groups, ["a", "b", "c"])):
         mine = [error for group, error in trials if group == number]
         assert found.trials == len(mine)
         if len(mine) < 30:

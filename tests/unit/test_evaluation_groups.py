@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ SEX = {f"P{number}": {"sex": "f" if number < 40 else "m", "age": str(number)} fo
 
 
 def test_rates_are_of_the_mated_pairs_of_the_group_and_of_two_people_of_it() -> None:
-    sex = group_figures(COMPARED, ACROSS, SEX, 0.3, seed=1, replicates=50)[0]
+    sex = group_figures(COMPARED, ACROSS, SEX, 0.3, seed=1, draws=50)[0]
     assert (sex.kind, dict(sex.people), sex.unlabelled, sex.banded) == ("sex", {"f": 40, "m": 55}, 5, False)
     at = sex.at[0]
     missed = (COMPARED.mated_similarities < 0.3)[:40]
@@ -47,12 +48,40 @@ def test_rates_are_of_the_mated_pairs_of_the_group_and_of_two_people_of_it() -> 
     assert at.fmr.ratios().keys() == {"f", "m"}
     overall = sex.at[1]
     assert (ACROSS.similarities >= overall.threshold).mean() == pytest.approx(0.01, abs=1e-3)
-    assert overall.fmr.gini is not None
+    assert overall.fmr.gini_by_chance is not None
+    assert at.fmr.by_people.keys() == {"f", "m"}
+    assert at.fmr.beyond_chance() is False  # drawn alike
+
+
+def test_a_rate_is_of_the_people_behind_it_not_of_those_of_the_list() -> None:
+    some = COMPARED.only(lambda pair: not pair.mated or int((pair.people or ("P0",))[0][1:]) >= 11)
+    at = group_figures(some, ACROSS, SEX, 0.3, seed=1, draws=50)[0].at[0]
+    assert [(one.group, one.people, one.rate is None) for one in at.fnmr.groups] == [("f", 29, True), ("m", 55, False)]
+    assert "30 people" in at.fnmr.groups[0].note
+    assert at.fmr.groups[0].people == 40
+    assert at.fmr.groups[0].rate is not None
+
+
+def test_a_difference_is_named_only_where_it_exceeds_chance() -> None:
+    worse = np.where(np.arange(200) < 25, 0.0, COMPARED.similarities)  # 25 of 40 women are missed
+    sex = group_figures(replace(COMPARED, similarities=worse), ACROSS, SEX, 0.4, seed=1, draws=200)[0]
+    missed, accepted = sex.at[0].fnmr, sex.at[0].fmr
+    assert (missed.beyond_chance(), missed.extremes()) == (True, ("m", "f"))
+    assert accepted.beyond_chance() is False
+    assert missed.max_to_min is not None
+    assert missed.max_to_min.low > 1
+    said = section_words.about_kind(sex)
+    assert "more than chance alone sets apart: at 0.400, f is missed more often than m" in said
+    assert "accepted" not in said
+    none = np.where(np.arange(200) < 40, 0.0, 0.9)  # all women are missed, and no man
+    sex = group_figures(replace(COMPARED, similarities=none), ACROSS, SEX, 0.3, seed=1, draws=200)[0]
+    assert sex.at[0].fnmr.max_to_min is None
+    assert sex.at[0].fnmr.beyond_chance() is True
 
 
 def test_a_mated_pair_that_could_not_be_compared_is_a_miss_of_its_group() -> None:
     failed = tuple(VerificationPair(Path("a"), Path("b"), True, people=(name, name)) for name in ("P0", "P99"))
-    sex = group_figures(replace(COMPARED, failed=failed), ACROSS, SEX, -1.0, seed=1, replicates=50)[0]
+    sex = group_figures(replace(COMPARED, failed=failed), ACROSS, SEX, -1.0, seed=1, draws=50)[0]
     women, men = (group.rate for group in sex.at[0].fnmr.groups)
     assert women is not None
     assert men is not None
@@ -60,7 +89,7 @@ def test_a_mated_pair_that_could_not_be_compared_is_a_miss_of_its_group() -> Non
 
 
 def test_ages_are_put_into_bands_and_small_groups_have_no_rate() -> None:
-    age = group_figures(COMPARED, ACROSS, SEX, 0.3, seed=1, replicates=50)[1]
+    age = group_figures(COMPARED, ACROSS, SEX, 0.3, seed=1, draws=50)[1]
     assert age.banded
     assert dict(age.people) == {"under 18": 18, "18-29": 12, "30-44": 15, "45-59": 15, "60 and over": 35}
     rates = {group.group: group.rate for group in age.at[0].fnmr.groups}
@@ -73,7 +102,7 @@ def test_ages_are_put_into_bands_and_small_groups_have_no_rate() -> None:
         *("under 18", "18-29", "18-29", "30-44", "45-59", "60 and over")
     ]
     words = {name: {"age": "old" if name == "P0" else said["age"]} for name, said in SEX.items()}
-    assert not group_figures(COMPARED, ACROSS, words, 0.3, seed=1, replicates=50)[0].banded
+    assert not group_figures(COMPARED, ACROSS, words, 0.3, seed=1, draws=50)[0].banded
 
 
 def test_without_labels_or_names_there_are_no_groups() -> None:
@@ -125,6 +154,15 @@ def test_people_become_pairs_of_all_their_photos_and_of_every_two_of_them() -> N
         pairs_of_people(people(1, 4))
 
 
+def test_one_person_has_at_most_a_hundred_pairs_from_all_of_their_photos() -> None:
+    mated = [pair for pair in pairs_of_people(people(100, 2)).pairs if pair.mated]
+    assert [pair.people for pair in mated] == [("P0", "P0")] * 100 + [("P1", "P1")] * 100
+    numbers = [(int(pair.a.name), int(pair.b.name)) for pair in mated[:100]]
+    places = [list(combinations(range(100), 2)).index(pair) for pair in numbers]
+    assert places == [number * 4950 // 100 for number in range(100)]
+    assert len(pairs_of_people(people(5, 2), most_mated_of_one=3).pairs) == 7
+
+
 def test_labels_go_with_the_pairs_of_a_folder(tmp_path: Path) -> None:
     for name in ("Ada/1.jpg", "Ada/2.jpg", "Bo/1.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -156,9 +194,9 @@ def test_labels_of_strangers_are_refused_with_their_line(tmp_path: Path, text: s
 
 def test_ratios_need_an_error_in_each_group() -> None:
     similarities = np.where(COMPARED.mated, 0.9, 0.0)
-    sex = group_figures(replace(COMPARED, similarities=similarities), ACROSS, SEX, 0.3, seed=1, replicates=50)[0]
+    sex = group_figures(replace(COMPARED, similarities=similarities), ACROSS, SEX, 0.3, seed=1, draws=50)[0]
     missed = sex.at[0].fnmr
-    assert (missed.ratios(), missed.max_to_min, missed.gini, missed.apart()) == ({}, None, None, None)
+    assert (missed.ratios(), missed.max_to_min, missed.gini_by_chance, missed.beyond_chance()) == ({}, None, None, None)
     assert [note.partition(":")[0] for note in missed.notes] == ["Ratios", "Gini coefficient"]
 
 

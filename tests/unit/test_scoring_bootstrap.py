@@ -13,6 +13,7 @@ import pytest
 
 from fr_core.scoring.bootstrap import (
     Statistic,
+    fmr_by_people,
     fmr_statistic,
     fnmr_at_fmr_statistic,
     fnmr_statistic,
@@ -59,6 +60,38 @@ def test_a_nonmated_comparison_weighs_the_product_of_its_people_and_a_mated_one_
         assert seven + eight + nine == 3
         assert list(weights[3:]) == [seven * eight, seven * eight, seven * nine, eight * nine]
     assert {tuple(weights[:3]) for weights in seen[1:]} >= {(1, 1, 1), (3, 0, 0), (0, 2, 1)}
+
+
+def test_the_intervals_of_many_thresholds_are_those_of_the_subject_bootstrap_at_each() -> None:
+    scores, (a, b) = np.random.default_rng(1).normal(size=435).round(1), across(30)  # with ties
+    thresholds = [2.0, -1.0, 0.5, 0.55, 1.5, 9.0, float("inf")]
+    found = fmr_by_people(scores, 30, thresholds, seed=3, replicates=200, confidence=0.9)
+    assert list(found) == [2.0, -1.0, 0.5, 0.55, 1.5]  # no match at the others: all resamples agree
+    for threshold, interval in found.items():
+        statistic = fmr_statistic(scores, threshold)
+        expected = subject_bootstrap(statistic, a, b, seed=3, replicates=200, confidence=0.9)
+        assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), rel=1e-12)
+        assert interval.confidence == 0.9
+
+
+def test_two_people_are_too_few_for_an_interval_and_everything_is_checked() -> None:
+    # Half of the resamples of two people hold one of them alone, and compare nobody.
+    assert fmr_by_people(f64(0.5), 2, [0.1], seed=1, replicates=100) == {}
+    for similarities, people, match in ((f64(0.5), 3, "3 people are not 1"), (f64(np.nan), 2, "finite")):
+        with pytest.raises(ValueError, match=match):
+            fmr_by_people(similarities, people, [0.1], seed=1)
+    for argument, match in (({"replicates": 1}, "2 replicates"), ({"confidence": 1.0}, "confidence")):
+        with pytest.raises(ValueError, match=match):
+            fmr_by_people(f64(0.5), 2, [0.1], seed=1, **argument)
+    with pytest.raises(ValueError, match="not a number"):
+        fmr_by_people(f64(0.5), 2, [float("nan")], seed=1)
+
+
+def test_a_check_before_each_resample_ends_the_work() -> None:
+    left = iter(range(3))
+    with pytest.raises(StopIteration):
+        fmr_by_people(np.linspace(0, 1, 45), 10, [0.5], seed=1, check=lambda: print(next(left)))  # noqa: T201
+    assert next(left, None) is None
 
 
 def test_the_same_seed_gives_the_same_interval_and_another_one_does_not() -> None:

@@ -25,11 +25,12 @@ F64 = npt.NDArray[np.float64]
 
 PROVENANCE = Provenance(
     dataset="made by hand",
-    manifest_sha256="0123456789abcdef" * 4,
+    list_sha256="0123456789abcdef" * 4,
     people=12,
     model_id="none/1",
     measured_on=date(2026, 11, 25),
     settings={"detector": "640", "flip": "no"},
+    part="folds 1, 2",
 )
 
 
@@ -194,6 +195,22 @@ def test_bootstrap_limits_are_beside_the_wilson_ones() -> None:
     assert wider.rates.fmr_bootstrap_at(np.nextafter(row, 1)) == Interval(0.0, 0.6, 0.95)
 
 
+def test_the_interval_says_whether_it_is_by_people_and_so_does_what_follows_from_it() -> None:
+    found = small()
+    row = found.threshold_at_fmr(0.2)
+    limits = Interval(0.1, 0.6, 0.9)
+    wider = found.with_bootstrap({row: limits})
+    for threshold in (row, np.nextafter(row, 1)):
+        assert wider.fmr_interval_at(threshold) == (limits, True)
+        expected = wider.fpir_at(threshold, 3)
+        assert expected.value == found.fpir_at(threshold, 3).value
+        assert (expected.interval.low, expected.interval.high) == pytest.approx((1 - 0.9**3, 1 - 0.4**3))
+        assert (expected.interval.confidence, expected.by_people) == (0.9, True)
+    assert found.fmr_interval_at(row) == (found.fmr_at(row).interval, False)
+    assert wider.fmr_interval_at(0.36) == (wilson_interval(1, 5), False)
+    assert not wider.fpir_at(0.36, 3).by_people
+
+
 def test_bootstrap_limits_are_checked() -> None:
     found = small()
     row = found.threshold_at_fmr(0.2)
@@ -242,14 +259,24 @@ def test_limits_beyond_the_number_of_comparisons_are_refused(weakest: float, str
         {"dataset": ""},
         {"model_id": ""},
         {"people": 1},
-        {"manifest_sha256": "0" * 63},
-        {"manifest_sha256": "0" * 65},
-        {"manifest_sha256": "A" * 64},
+        {"list_sha256": "0" * 63},
+        {"list_sha256": "0" * 65},
+        {"list_sha256": "A" * 64},
+        {"dataset": "d" * 129},
+        {"part": "p" * 129},
+        {"settings": {"k" * 129: ""}},
+        {"settings": {"k": "v" * 129}},
+        {"settings": {str(number): "" for number in range(33)}},
     ],
 )
-def test_provenance_is_whole(change: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"names|at least 2 people|SHA-256"):
+def test_provenance_is_whole_and_short(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"names|at least 2 people|SHA-256|at most (128 characters|32 settings)"):
         replace(PROVENANCE, **change)
+
+
+def test_provenance_may_be_as_long_as_is_allowed() -> None:
+    longest = {f"{number:0128}": "v" * 128 for number in range(32)}
+    assert replace(PROVENANCE, dataset="d" * 128, part="p" * 128, settings=longest).settings == longest
 
 
 @pytest.mark.parametrize(
@@ -290,7 +317,8 @@ def test_a_calibration_comes_back_from_json_unchanged(fit: Any) -> None:
     found = fit_calibration(mated[:1000], nonmated[:5000], PROVENANCE, mated_failures=2, fit=fit)
     assert isinstance(found.likelihood.curve, LogisticCurve if fit is fit_logistic else StepCurve)
     limits = {found.threshold_at_fmr(target): Interval(0, 1, 0.9) for target in (0.01, 0.1)}  # 0 and 1 are written .0
-    for calibration in (found, found.with_bootstrap(limits)):
+    nobody = replace(found, provenance=replace(PROVENANCE, people=None, part=""))
+    for calibration in (found, found.with_bootstrap(limits), nobody):
         text = to_json(calibration)
         assert from_json(text) == calibration
         assert to_json(from_json(text)) == text
@@ -321,11 +349,12 @@ def changed(path: str, value: Any) -> str:
         ("likelihood.curve.extra", 1, "In curve, extra is not known"),
         ("rates", None, "In the calibration, rates is missing"),
         ("provenance.people", None, "In provenance, people is missing"),
+        ("provenance.part", None, "In provenance, part is missing"),
         ("provenance.people", True, "people must be a whole number"),
         ("provenance.people", 12.0, "people must be a whole number"),
         ("provenance.settings", {"flip": 1}, "each of settings must be a text"),
         ("provenance.measured_on", "yesterday", "measured_on must be a day"),
-        ("provenance.manifest_sha256", "0", "SHA-256"),
+        ("provenance.list_sha256", "0", "SHA-256"),
         ("rates.thresholds", "0.1", "thresholds must be a list"),
         ("rates.thresholds", [0, 1], "each of thresholds must be a number with a decimal point"),
         ("rates.false_matches", [5, 0], "all columns are as long"),

@@ -2,97 +2,104 @@
 
 from __future__ import annotations
 
+from contextvars import copy_context
 from math import nan
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from fr_core.errors import CallEnded
+from fr_core.runtime.ticket import Ticket, hold
 from fr_core.scoring.differentials import (
-    MIN_TRIALS,
+    MIN_PEOPLE,
     GroupRate,
-    bootstrap_differential,
+    WithoutDifference,
+    by_people,
     differential,
-    fmr_by_group,
-    fnmr_by_group,
+    draws_within,
     gini,
     max_to_min,
     rates_by_group,
     ratios_to_geometric_mean,
+    without_difference,
 )
+from fr_core.scoring.group_trials import EveryTwo, MatedTrials
 from fr_core.scoring.intervals import UndefinedRate, rate
 
 F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
 
 
 def f64(*values: float) -> F64:
     return np.array(values, dtype=np.float64)
 
 
-def groups_of(*counts: int) -> npt.NDArray[np.int64]:
+def groups_of(*counts: int) -> I64:
     """Group 0 so many times, then group 1, and so on."""
     return np.repeat(np.arange(len(counts)), counts)
 
 
-def group_rates(*counts: tuple[int, int]) -> tuple[GroupRate, ...]:
-    """Groups a, b, ... with errors and trials."""
+def mated(*counts: tuple[int, int]) -> MatedTrials:
+    """One trial of each person: for each group how many of them went wrong, and how many there are."""
     errors = np.concatenate([np.arange(total) < wrong for wrong, total in counts])
-    return rates_by_group(errors, groups_of(*[total for _, total in counts]), "abcdef"[: len(counts)])
+    return MatedTrials(errors.astype(np.float64), np.ones(len(errors)))
+
+
+def group_rates(*counts: tuple[int, int]) -> tuple[GroupRate, ...]:
+    """Groups a, b, ... with errors and people, who have a trial each."""
+    return rates_by_group(mated(*counts), groups_of(*[total for _, total in counts]), "abcdef"[: len(counts)])
+
+
+def every_two(similarities: F64, people: int, threshold: float) -> EveryTwo:
+    first, second = np.triu_indices(people, 1)
+    errors = similarities >= threshold
+    return EveryTwo(first[errors], second[errors], np.ones(people, dtype=np.bool_))
 
 
 # --- rates of groups ----------------------------------------------------------------------------------------
 
 
-def test_each_group_has_its_false_match_rate() -> None:
-    similarities = np.concatenate([np.full(30, 0.2), np.full(10, 0.5), np.full(30, 0.4)])
-    found = fmr_by_group(similarities, groups_of(40, 30), ["young", "old"], 0.5, confidence=0.9)
+def test_each_group_has_the_rate_of_its_trials_and_says_how_many_people_are_behind_it() -> None:
+    trials = MatedTrials(np.full(70, 1.0), np.where(np.arange(70) < 5, 0.0, 2.0))  # five people have no trial
+    trials = MatedTrials(np.minimum(trials.errors, trials.trials), trials.trials)
+    found = rates_by_group(trials, np.where(np.arange(70) < 69, groups_of(36, 34), -1), ["young", "old"], 0.9)
     assert found == (
-        GroupRate("young", 40, rate(10, 40, 0.9), ""),
-        GroupRate("old", 30, rate(0, 30, 0.9), ""),
+        GroupRate("young", 31, 62, rate(31, 62, 0.9), ""),
+        GroupRate("old", 33, 66, rate(33, 66, 0.9), ""),
     )
 
 
-def test_each_group_has_its_false_non_match_rate() -> None:
-    similarities = np.concatenate([np.full(30, 0.2), np.full(10, 0.5), np.full(30, 0.4)])
-    found = fnmr_by_group(similarities, groups_of(40, 30), ["young", "old"], 0.5)
-    assert [group.rate for group in found] == [rate(30, 40), rate(30, 30)]
+def test_a_false_match_is_of_the_group_of_both_people() -> None:
+    people = np.array([0, 1] * 35)
+    pairs = np.array([[0, 2], [0, 1], [3, 5], [1, 69], [68, 69]])
+    absent = np.arange(70) >= 68
+    found = rates_by_group(EveryTwo(pairs[:, 0], pairs[:, 1], ~absent), people, ["a", "b"])
+    assert [(one.people, one.trials) for one in found] == [(34, 34 * 33 // 2)] * 2
+    assert [one.rate and one.rate.count for one in found] == [1, 2]
 
 
-def test_failures_are_misses_of_their_group() -> None:
-    found = fnmr_by_group(np.full(60, 0.9), groups_of(30, 30), ["a", "b"], 0.5, failed_groups=[1, 1])
-    assert [group.rate for group in found] == [rate(0, 30), rate(2, 32)]
+def test_a_group_of_few_people_has_no_rate_however_many_trials() -> None:
+    trials = MatedTrials(np.full(59, 5.0), np.full(59, 50.0))
+    few, enough = rates_by_group(trials, groups_of(29, 30), ["a", "b"])
+    assert (few.people, few.trials, few.rate) == (29, 1450, None)
+    assert "Fewer than 30 people" in few.note
+    assert (enough.rate, enough.note) == (rate(150, 1500), "")
 
 
-def test_a_group_of_few_trials_has_no_rate_and_says_why() -> None:
-    few, enough = fnmr_by_group(np.full(59, 0.1), groups_of(29, 30), ["a", "b"], 0.5)
-    assert (few.trials, few.rate) == (29, None)
-    assert "Fewer than 30 trials" in few.note
-    assert (enough.rate, enough.note) == (rate(30, 30), "")
-    assert fmr_by_group(f64(), groups_of(), ["a"], 0.5)[0].trials == 0
-
-
-def test_groups_that_do_not_fit_the_trials_are_refused() -> None:
-    with pytest.raises(ValueError, match="one for each of 2 trials"):
-        fmr_by_group(f64(0.1, 0.2), groups_of(1), ["a"], 0.5)
-    with pytest.raises(ValueError, match="one for each of 2 trials"):
-        fnmr_by_group(f64(0.1, 0.2), f64(0, 0).astype(np.int32), ["a"], 0.5)
-    for number in (-1, 1):
+def test_groups_that_do_not_fit_the_people_are_refused() -> None:
+    with pytest.raises(ValueError, match="one for each of 2 people"):
+        rates_by_group(mated((0, 2)), groups_of(1), ["a"])
+    with pytest.raises(ValueError, match="one for each of 2 people"):
+        rates_by_group(mated((0, 2)), np.zeros(2, dtype=np.int32), ["a"])
+    for number in (-2, 1):
         with pytest.raises(ValueError, match="has no name"):
-            fmr_by_group(f64(0.1), np.array([number]), ["a"], 0.5)
-    with pytest.raises(ValueError, match="has no name"):
-        fnmr_by_group(f64(0.1), np.array([0]), ["a"], 0.5, failed_groups=[1])
+            rates_by_group(mated((0, 1)), np.array([number]), ["a"])
     with pytest.raises(ValueError, match="same name"):
-        fmr_by_group(f64(0.1), np.array([0]), ["a", "a"], 0.5)
-
-
-def test_trials_that_are_none_are_refused() -> None:
-    for by_group in (fmr_by_group, fnmr_by_group):
-        with pytest.raises(ValueError, match="finite"):
-            by_group(f64(nan), np.array([0]), ["a"], 0.5)
-        with pytest.raises(ValueError, match="threshold"):
-            by_group(f64(0.1), np.array([0]), ["a"], nan)
-    with pytest.raises(ValueError, match=r"Errors are bool\[n\]"):
-        rates_by_group(np.array([0, 1]), np.array([0, 0]), ["a"])
+        rates_by_group(mated((0, 1)), np.array([0]), ["a", "a"])
+    for groups in (np.array([0, 2]), np.array([-1, 0])):
+        with pytest.raises(ValueError, match="each group has a person"):
+            by_people(mated((0, 2)), groups, seed=1)
 
 
 # --- figures of all groups ----------------------------------------------------------------------------------
@@ -132,7 +139,7 @@ def test_rates_that_are_none_are_refused() -> None:
 
 
 def test_differential_compares_the_groups_that_have_a_rate() -> None:
-    found = differential(group_rates((10, 100), (20, 100), (5, 20), (40, 100)))
+    found = differential(group_rates((10, 100), (20, 100), (5, MIN_PEOPLE - 1), (40, 100)))
     assert (found.groups, found.left_out) == (("a", "b", "d"), ("c",))
     assert found.ratios == pytest.approx((0.5, 1.0, 2.0))
     assert found.max_to_min == pytest.approx(4.0)
@@ -155,64 +162,112 @@ def test_differential_of_small_groups_is_undefined() -> None:
         differential(group_rates((10, 100), (20, 29)))
 
 
-# --- intervals ----------------------------------------------------------------------------------------------
+# --- how sure -----------------------------------------------------------------------------------------------
 
 
-def people(n: int) -> npt.NDArray[np.int64]:
-    return np.arange(n)
-
-
-def test_bootstrap_of_a_ratio_surrounds_it() -> None:
-    groups = groups_of(400, 400)
-    errors = np.concatenate([np.arange(400) % 10 == 0, np.arange(400) % 5 == 0])
-    found = bootstrap_differential(max_to_min, errors, groups, people(800), people(800), seed=1, replicates=300)
-    assert found.value == pytest.approx(2.0)
-    assert 1.0 < found.low < 1.6
-    assert 2.4 < found.high < 4.0
+def test_intervals_are_of_ratios_of_fixed_groups() -> None:
+    found = by_people(mated((40, 400), (80, 400)), groups_of(400, 400), seed=1, replicates=300)
+    assert found.max_to_min.value == pytest.approx(2.0)
+    assert 1.0 < found.max_to_min.low < 1.6
+    assert 2.4 < found.max_to_min.high < 4.0
+    assert [one.value for one in found.ratios] == pytest.approx([0.5**0.5, 2**0.5])
+    assert found.ratios[0].high == pytest.approx(1 / found.ratios[1].low)  # of the same resamples
+    alike = by_people(mated((40, 400), (41, 400)), groups_of(400, 400), seed=1, replicates=300)
+    assert alike.max_to_min.low < 0.8
+    assert alike.max_to_min.high > 1.2
 
 
 def test_people_with_many_trials_widen_the_interval() -> None:
-    groups = groups_of(400, 400)
-    errors = np.concatenate([np.arange(400) < 100, np.arange(400) < 200])
-    alone = bootstrap_differential(max_to_min, errors, groups, people(800), people(800), seed=1, replicates=200)
-    shared = bootstrap_differential(
-        max_to_min, errors, groups, people(800) // 20, people(800) // 20, seed=1, replicates=200
-    )
+    alone = by_people(mated((100, 400), (200, 400)), groups_of(400, 400), seed=1, replicates=200).max_to_min
+    many = MatedTrials(20 * mated((5, 20), (10, 20)).errors, np.full(40, 20.0))
+    shared = by_people(many, groups_of(20, 20), seed=1, replicates=200).max_to_min
     assert shared.value == alone.value
+    assert (shared.subjects, alone.subjects) == (40, 800)
     assert shared.high - shared.low > 3 * (alone.high - alone.low)
 
 
-def test_bootstrap_leaves_out_groups_of_few_trials() -> None:
-    groups = groups_of(100, MIN_TRIALS - 1, 100)
-    errors = np.concatenate([np.arange(100) < 20, np.ones(MIN_TRIALS - 1, dtype=np.bool_), np.arange(100) < 40])
-    seen: list[int] = []
+def test_counts_of_every_two_are_those_of_weighted_comparisons() -> None:
+    rng = np.random.default_rng(1)
+    similarities, weights = rng.normal(size=30 * 29 // 2), rng.integers(0, 4, size=30).astype(np.float64)
+    groups = rng.integers(-1, 3, size=30)
+    first, second = np.triu_indices(30, 1)
+    within = (groups[first] == groups[second]) & (groups[first] >= 0)
+    weight = weights[first] * weights[second]
+    trials = every_two(similarities, 30, 0.5)
+    wrong, total = trials.by_group(groups, 3, weights)
+    for group in range(3):
+        of_group = within & (groups[first] == group)
+        assert total[group] == weight[of_group].sum()
+        assert wrong[group] == weight[of_group & (similarities >= 0.5)].sum()
+    kept = groups >= 0
+    fewer = trials.among(kept).by_group(groups[kept], 3, weights[kept])
+    assert np.array_equal(fewer, (wrong, total))
 
-    def figure(rates: F64) -> float:
-        seen.append(len(rates))
-        return max_to_min(rates)
 
-    found = bootstrap_differential(figure, errors, groups, people(229), people(229), seed=1, replicates=20)
-    assert found.value == pytest.approx(2.0)
-    assert set(seen) == {2}
-
-
-def test_bootstrap_of_hardly_any_errors_is_undefined() -> None:
-    errors = np.concatenate([np.arange(100) < 1, np.arange(100) < 40])
+def test_ratios_of_hardly_any_errors_have_no_interval() -> None:
+    for counts in ((1, 40), (0, 40)):
+        with pytest.raises(UndefinedRate):
+            by_people(mated((counts[0], 100), (counts[1], 100)), groups_of(100, 100), seed=1)
     with pytest.raises(UndefinedRate):
-        bootstrap_differential(max_to_min, errors, groups_of(100, 100), people(200), people(200), seed=1)
+        by_people(mated((40, 100), (1, 1)), groups_of(100, 1), seed=1)  # a third of the resamples lose the second group
 
 
-def test_bootstrap_of_a_group_that_resamples_lose_is_undefined() -> None:
-    # All trials of the second group are of one person, whom a third of the resamples leave out.
-    subjects = np.concatenate([np.arange(100), np.full(100, 100)])
-    errors = np.tile(np.arange(100) < 40, 2)
+def test_labels_that_say_nothing_tell_what_chance_makes() -> None:
+    groups = groups_of(100, 100)
+    widest, concentration = without_difference(mated((20, 100), (20, 100)), groups, seed=1, permutations=400)
+    # Of 200 people 40 err: hypergeometric, so that a group has 26 of them or more in 2.5 % of draws.
+    assert widest.median == pytest.approx(22 / 18, rel=0.15)
+    assert widest.high == pytest.approx(26 / 14, rel=0.15)
+    assert concentration.high == pytest.approx(12 / 40, rel=0.3)
+    assert widest.exceeded_by(40 / 10)
+    assert not widest.exceeded_by(23 / 17)
+    few, concentration = without_difference(mated((3, 100), (0, 100)), groups, seed=1, permutations=400)
+    assert (few.high, concentration.high) == (None, 1.0)  # in a quarter of the draws a group has no error
+    assert not few.exceeded_by(1e9)
     with pytest.raises(UndefinedRate):
-        bootstrap_differential(gini, errors, groups_of(100, 100), subjects, subjects, seed=1)
+        without_difference(mated((0, 100), (0, 100)), groups, seed=1)
 
 
-def test_each_trial_needs_its_subjects() -> None:
-    errors = np.tile(np.arange(100) < 40, 2)
-    with pytest.raises(ValueError, match="as many subjects"):
-        bootstrap_differential(gini, errors, groups_of(100, 100), people(199), people(200), seed=1)
-    with pytest.raises(ValueError, match="as many subjects"):
-        bootstrap_differential(gini, errors, groups_of(100, 100), people(200), people(199), seed=1)
+def test_equal_groups_seldom_look_different() -> None:
+    """Two groups of 50, a mated trial of each person and every two people compared, all alike."""
+    inside, beyond = [], []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        own = rng.normal(size=100)
+        first, second = np.triu_indices(100, 1)
+        similarities = rng.normal(size=len(first)) + 0.3 * (own[first] + own[second])
+        errors = (rng.random(100) < 0.3).astype(np.float64)
+        for trials in (MatedTrials(errors, np.ones(100)), every_two(similarities, 100, 1.8)):
+            sure = by_people(trials, groups_of(50, 50), seed=seed, replicates=200).max_to_min
+            chance, _ = without_difference(trials, groups_of(50, 50), seed=seed, permutations=200)
+            inside.append(sure.low <= 1 <= sure.high)
+            beyond.append(chance.exceeded_by(sure.value))
+    assert np.mean(inside) > 0.88
+    assert np.mean(beyond) < 0.11
+
+
+def test_draws_are_bounded_and_end_with_the_call() -> None:
+    groups, trials = groups_of(100, 100), mated((20, 100), (20, 100))
+    assert draws_within(1000, trials) == 1000
+    many = EveryTwo(np.zeros(200_000, dtype=np.int64), np.ones(200_000, dtype=np.int64), np.ones(2, dtype=np.bool_))
+    assert draws_within(1000, many) == 249
+    with pytest.raises(UndefinedRate, match="higher threshold"):
+        draws_within(1000, MatedTrials(np.zeros(1_000_001), np.ones(1_000_001)))
+    with pytest.raises(ValueError, match="At least 2"):
+        without_difference(trials, groups, seed=1, permutations=1)
+    ticket = Ticket()
+    ticket.cancel()
+
+    def called() -> None:
+        hold(ticket)
+        for draw in (by_people, without_difference):
+            with pytest.raises(CallEnded):
+                draw(trials, groups, seed=1)
+
+    copy_context().run(called)
+
+
+def test_an_infinite_spread_is_exceeded_by_none() -> None:
+    assert WithoutDifference(1.2, 2.0, 1000).exceeded_by(2.1)
+    assert not WithoutDifference(1.2, 2.0, 1000).exceeded_by(2.0)
+    assert not WithoutDifference(1.2, None, 1000).exceeded_by(100.0)

@@ -16,6 +16,7 @@ from fr_core.scoring.likelihood import (
     expected_calibration_error,
     level_ratios,
     log_loss,
+    lr_calibration_error,
     min_cllr,
     ratio_ceiling,
 )
@@ -113,6 +114,30 @@ def test_probabilities_are_checked(cost: Callable[..., float]) -> None:
 def test_a_calibration_error_needs_a_bin() -> None:
     with pytest.raises(ValueError, match="one bin"):
         expected_calibration_error(f64(0.5), np.array([True]), bins=0)
+
+
+@pytest.mark.parametrize(("mated", "nonmated"), [(3000, 57_000), (1000, 99_000), (5000, 5000)])
+def test_perfect_ratios_have_no_calibration_error_however_many_there_are_of_a_kind(mated: int, nonmated: int) -> None:
+    # Natural logarithms of normal LRs are perfect where their mean is half of their variance, here 2 of 4.
+    rng = np.random.default_rng(4)
+    of_mated, of_nonmated = rng.normal(2.0, 2.0, mated) / np.log(10), rng.normal(-2.0, 2.0, nonmated) / np.log(10)
+    assert lr_calibration_error(of_mated, of_nonmated) < 0.015
+    assert lr_calibration_error(of_mated + 0.5, of_nonmated + 0.5) > 0.05
+    # The share of each kind is not even odds.
+    probabilities = 1 / (1 + 10 ** -np.concatenate([of_mated, of_nonmated]))
+    unweighted = expected_calibration_error(probabilities, np.arange(mated + nonmated) < mated)
+    assert (unweighted > 0.1) is (mated != nonmated)
+
+
+def test_the_calibration_error_of_ratios_worked_by_hand() -> None:
+    # Even LRs are probabilities of a half, in one bin: |(.5 - 1) / 2 + .5 / 2|. A third of 1 000 : 1 is beside them.
+    assert lr_calibration_error(f64(0.0), f64(0.0, 0.0, 0.0)) == pytest.approx(0.0, abs=1e-15)
+    assert lr_calibration_error(f64(0.0), f64(0.0, 0.0, 1000.0)) == pytest.approx(1 / 12 + 1 / 6)
+    assert lr_calibration_error(f64(1e6), f64(-1e6)) == 0.0
+    with pytest.raises(UndefinedRate, match="one mated and one non-mated"):
+        lr_calibration_error(f64(), f64(0.0))
+    with pytest.raises(ValueError, match="one bin"):
+        lr_calibration_error(f64(0.0), f64(0.0), bins=0)
 
 
 def test_the_ratio_of_each_level_of_a_published_case() -> None:

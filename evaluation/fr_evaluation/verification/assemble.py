@@ -44,7 +44,9 @@ def assemble(
     threshold, seed = settings.threshold, settings.seed
     figures = verification_figures(compared, across, threshold, seed=seed)
     undefined = Undefined(figures.undefined)
-    source = undefined.unless("calibration", lambda: provenance_of(dataset, settings, measured_at.date(), pairs.pairs))
+    source = undefined.unless(
+        "calibration", lambda: provenance_of(dataset, settings, measured_at.date(), pairs.pairs, across)
+    )
     calibration, tried = None, None
     if source is None:
         undefined["held_out"] = undefined["calibration"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from fr_core.runtime.ticket import current_ticket
 from fr_core.scoring.auc import Auc, auc_delong
 from fr_core.scoring.bootstrap import Bootstrap, fnmr_at_fmr_statistic, subject_bootstrap
 from fr_core.scoring.calibrators import LrCalibrator, fit_logistic, fit_steps
@@ -21,7 +22,7 @@ from fr_core.scoring.det import (
     threshold_table,
 )
 from fr_core.scoring.intervals import UndefinedRate
-from fr_core.scoring.likelihood import cllr, expected_calibration_error, min_cllr
+from fr_core.scoring.likelihood import cllr, lr_calibration_error, min_cllr
 from fr_core.scoring.verification import (
     BestThreshold,
     FoldAccuracy,
@@ -161,7 +162,12 @@ def _operating_point(compared: ComparedPairs, threshold: float) -> OperatingPoin
 
 
 def _by_subject(compared: ComparedPairs, row: ThresholdRow, seed: int, replicates: int) -> Bootstrap | None:
-    """None where people are not named, the target is not supported, or all resamples agree."""
+    """None where people are not named, the target is not supported, or all resamples agree.
+
+    Raises:
+        CallEnded: the caller's ticket is no longer wanted.
+    """
+    current_ticket().require_wanted()
     if row.point is None or any(pair.people is None for pair in compared.pairs[:1]):
         return None
     failed = tuple(pair for pair in compared.failed if pair.mated)
@@ -210,11 +216,10 @@ def _evidence(compared: ComparedPairs) -> Evidence:
         method, log10_lrs = "logistic", _held_out(compared, fit_logistic)
     except UndefinedRate:
         method, log10_lrs = "steps", _held_out(compared, fit_steps)
-    probabilities = 1.0 / (1.0 + 10.0**-log10_lrs)  # at even odds
     of_mated, of_nonmated = log10_lrs[compared.mated], log10_lrs[~compared.mated]
     return Evidence(
         method,
         cllr(of_mated, of_nonmated),
         min_cllr(compared.mated_similarities, compared.nonmated_similarities),
-        expected_calibration_error(probabilities, compared.mated),
+        lr_calibration_error(of_mated, of_nonmated),
     )

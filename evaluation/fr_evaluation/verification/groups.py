@@ -1,14 +1,15 @@
 """Differentials: how the model errs on each group of people that the set labels, at two thresholds.
 
 A group's false non-match rate is of its mated pairs, its false match rate of comparisons of two people who are both of
-it, as two people of one group are the likelier ones to be mistaken. Few people cannot show that groups are alike.
+it, as two people of one group are the likelier ones to be mistaken. Few people cannot show that groups are alike, and
+chance alone sets them apart: a difference is one only where it exceeds what labels make that are permuted among people.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -16,31 +17,27 @@ import numpy.typing as npt
 
 from fr_core.scoring.bootstrap import Bootstrap
 from fr_core.scoring.differentials import (
-    MIN_TRIALS,
     Differential,
     GroupRate,
-    bootstrap_differential,
+    WithoutDifference,
+    by_people,
     differential,
-    fmr_by_group,
-    fnmr_by_group,
-    gini,
-    max_to_min,
+    draws_within,
+    rates_by_group,
+    without_difference,
 )
+from fr_core.scoring.group_trials import EveryTwo, GroupTrials, MatedTrials
 from fr_core.scoring.intervals import UndefinedRate
 from fr_core.scoring.verification import threshold_at_fmr
 from fr_core.types import I64
 from fr_evaluation.verification.compare import F64, AcrossPeople, ComparedPairs
+from fr_evaluation.verification.undefined import Undefined
 
 # The overall false match rate at whose threshold groups are compared, beside the pack's threshold.
 OVERALL_FMR = 1e-2
 # Lower ends of the bands of ages; below the first is a band of its own, and the last has no end.
 BANDS = (18, 30, 45, 60)
 AGE = re.compile(r"(?:^|[_ -])age(?:$|[_ -])", re.IGNORECASE)
-# A group of fewer people has no rates: its comparisons are many, and all of the same few.
-MIN_PEOPLE = MIN_TRIALS
-# Weights that all resamples of one interval may take together, which is a second or two; and the fewest resamples.
-MOST_WEIGHTS = 50_000_000
-FEWEST_REPLICATES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +48,21 @@ class GroupedRate:
         rate: "fmr" or "fnmr".
         groups: each with its rate, or why it has none.
         spread: how far apart they are; None where fewer than two groups have a rate.
-        max_to_min: highest to lowest rate with its interval by people; None where undefined.
-        gini: the Gini coefficient with its interval by people; None where undefined.
+        by_people: group -> its rate to the geometric mean of all, with its interval; empty where undefined.
+        max_to_min: highest to lowest rate with its interval, of these two groups; None where undefined.
+        max_to_min_by_chance: the same where labels say nothing; None where undefined.
+        gini_by_chance: the Gini coefficient where labels say nothing; None where undefined.
         notes: what is undefined, and why.
     """
 
     rate: str
     groups: tuple[GroupRate, ...]
-    spread: Differential | None
-    max_to_min: Bootstrap | None
-    gini: Bootstrap | None
-    notes: tuple[str, ...]
+    spread: Differential | None = None
+    by_people: Mapping[str, Bootstrap] = field(default_factory=dict)
+    max_to_min: Bootstrap | None = None
+    max_to_min_by_chance: WithoutDifference | None = None
+    gini_by_chance: WithoutDifference | None = None
+    notes: tuple[str, ...] = ()
 
     def ratios(self) -> Mapping[str, float]:
         """Group -> its rate to the geometric mean of all; empty where undefined."""
@@ -69,13 +70,22 @@ class GroupedRate:
             return {}
         return dict(zip(self.spread.groups, self.spread.ratios, strict=True))
 
-    def apart(self) -> tuple[str, str] | None:
-        """The groups of the lowest and of the highest rate, where their intervals do not overlap."""
-        rates = [(one.rate, one.group) for one in self.groups if one.rate is not None]
-        if not rates:
+    def beyond_chance(self) -> bool | None:
+        """Whether the rates are further apart than chance sets them; None where that cannot be told.
+
+        By the highest to the lowest, or by the Gini coefficient where a group has no error.
+        """
+        spread, widest, concentration = self.spread, self.max_to_min_by_chance, self.gini_by_chance
+        if spread is None or spread.gini is None or widest is None or concentration is None:
             return None
-        low, high = (end(rates, key=lambda one: one[0].value) for end in (min, max))
-        return (low[1], high[1]) if low[0].interval.high < high[0].interval.low else None
+        if spread.max_to_min is None:
+            return concentration.exceeded_by(spread.gini)
+        return widest.exceeded_by(spread.max_to_min)
+
+    def extremes(self) -> tuple[str, str]:
+        """The groups of the lowest and of the highest rate; there must be two that have one."""
+        values = {one.group: one.rate.value for one in self.groups if one.rate is not None}
+        return min(values, key=values.__getitem__), max(values, key=values.__getitem__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +112,7 @@ class LabelFigures:
     Attributes:
         kind: such as "gender".
         banded: whether ages were put into bands.
-        people: group -> how many people are of it; one of fewer than `MIN_PEOPLE` has no rates.
+        people: group -> how many people of the list are of it; fewer may be behind a rate.
         unlabelled: people of the list of whom nothing is said; they are in no group.
         at: at each threshold.
     """
@@ -124,6 +134,19 @@ class _Trials:
     nonmated: F64
     first: I64
     second: I64
+    across: npt.NDArray[np.bool_]  # bool[p], who is compared with all others
+
+    def missed(self, threshold: float) -> MatedTrials:
+        """Mated pairs at a threshold; those that failed are missed."""
+        errors = np.concatenate([self.mated < threshold, np.ones(self.failures, dtype=np.bool_)])
+        count = len(self.across)
+        wrong, trials = (np.bincount(of, minlength=count) for of in (self.of_mated[errors], self.of_mated))
+        return MatedTrials(wrong.astype(np.float64), trials.astype(np.float64))
+
+    def accepted(self, threshold: float) -> EveryTwo:
+        """Comparisons of every two people at a threshold."""
+        errors = self.nonmated >= threshold
+        return EveryTwo(self.first[errors], self.second[errors], self.across)
 
 
 def group_figures(
@@ -133,7 +156,7 @@ def group_figures(
     threshold: float,
     *,
     seed: int,
-    replicates: int = 1000,
+    draws: int = 1000,
 ) -> tuple[LabelFigures, ...]:
     """Both error rates by group, for each kind of label, in the order of the set.
 
@@ -142,11 +165,12 @@ def group_figures(
         across: of the same photos.
         labels: identity -> kind -> text; an empty text says nothing.
         threshold: the pack's.
-        seed: of the bootstrap's draws.
-        replicates: of the bootstrap; fewer, 200 at least, where there are more than 50,000 comparisons.
+        seed: of the draws.
+        draws: resamples, and permutations; fewer where there are many errors, 200 at least.
 
     Raises:
         UndefinedRate: nobody is labelled, or the list names nobody.
+        CallEnded: the caller's ticket is no longer wanted.
     """
     if across is None or not any(labels.values()):
         raise UndefinedRate("Nothing is said of the people of the list, so that they are in no groups.")
@@ -160,17 +184,14 @@ def group_figures(
         np.array([numbers[(pair.people or ("",))[0]] for pair in pairs], dtype=np.int64),
         across.similarities,
         *across.places(),  # the first names are those of `across`
+        np.arange(len(names)) < across.people,
     )
     thresholds = {"the pack's threshold": threshold}
     if OVERALL_FMR * len(trials.nonmated) >= 1:
         thresholds[f"false match rate {OVERALL_FMR:g} overall"] = threshold_at_fmr(trials.nonmated, OVERALL_FMR)
     kinds = dict.fromkeys(kind for said in labels.values() for kind in said)
-    return tuple(
-        _of_kind(
-            kind, [labels.get(name, {}).get(kind, "").strip() for name in names], trials, thresholds, seed, replicates
-        )
-        for kind in kinds
-    )
+    said = {kind: [labels.get(name, {}).get(kind, "").strip() for name in names] for kind in kinds}
+    return tuple(_of_kind(kind, said[kind], trials, thresholds, seed, draws) for kind in kinds)
 
 
 def age_band(text: str) -> str:
@@ -185,32 +206,23 @@ def age_band(text: str) -> str:
 
 
 def _of_kind(
-    kind: str, said: Sequence[str], trials: _Trials, thresholds: Mapping[str, float], seed: int, replicates: int
+    kind: str, said: Sequence[str], trials: _Trials, thresholds: Mapping[str, float], seed: int, draws: int
 ) -> LabelFigures:
     values, banded = _banded(kind, said)
     names = sorted({value for value in values if value}, key=lambda name: (not name.startswith("under "), name))
     places = {name: place for place, name in enumerate(names)}
     of_person = np.array([places.get(value, -1) for value in values], dtype=np.int64)
     people = {name: int((of_person == place).sum()) for name, place in places.items()}
-    few = [name for name in names if people[name] < MIN_PEOPLE]
-    measured = np.where(np.isin(of_person, [places[name] for name in few]), -1, of_person)
     at = tuple(
         ByThreshold(
             why,
             threshold,
-            _without(few, _fnmr(trials, measured, names, threshold, seed, replicates)),
-            _without(few, _fmr(trials, measured, names, threshold, seed, replicates)),
+            _grouped("fnmr", trials.missed(threshold), of_person, names, seed, draws),
+            _grouped("fmr", trials.accepted(threshold), of_person, names, seed, draws),
         )
         for why, threshold in thresholds.items()
     )
     return LabelFigures(kind, banded, people, int((of_person < 0).sum()), at)
-
-
-def _without(few: Sequence[str], grouped: GroupedRate) -> GroupedRate:
-    """The same, which says of the groups that were left out why."""
-    note = f"Fewer than {MIN_PEOPLE} people are too few for a rate."
-    groups = tuple(replace(one, note=note) if one.group in few else one for one in grouped.groups)
-    return replace(grouped, groups=groups)
 
 
 def _banded(kind: str, said: Sequence[str]) -> tuple[list[str], bool]:
@@ -223,62 +235,33 @@ def _banded(kind: str, said: Sequence[str]) -> tuple[list[str], bool]:
         return list(said), False
 
 
-def _fnmr(
-    trials: _Trials, of_person: I64, names: Sequence[str], threshold: float, seed: int, replicates: int
+def _grouped(
+    name: str, trials: GroupTrials, of_person: I64, names: Sequence[str], seed: int, draws: int
 ) -> GroupedRate:
-    groups = of_person[trials.of_mated]
-    made = len(trials.mated)
-    known = groups >= 0
-    rates = fnmr_by_group(
-        trials.mated[known[:made]],
-        groups[:made][known[:made]],
-        names,
-        threshold,
-        groups[made:][known[made:]].tolist(),
-    )
-    errors = np.concatenate([trials.mated < threshold, np.ones(trials.failures, dtype=np.bool_)])
-    subjects = trials.of_mated[known]
-    return _spread("fnmr", rates, errors[known], groups[known], subjects, subjects, seed, replicates)
-
-
-def _fmr(
-    trials: _Trials, of_person: I64, names: Sequence[str], threshold: float, seed: int, replicates: int
-) -> GroupedRate:
-    groups = of_person[trials.first]
-    within = (groups >= 0) & (groups == of_person[trials.second])
-    nonmated, groups = trials.nonmated[within], groups[within]
-    rates = fmr_by_group(nonmated, groups, names, threshold)
-    subjects = trials.first[within], trials.second[within]
-    return _spread("fmr", rates, nonmated >= threshold, groups, *subjects, seed, replicates)
-
-
-def _spread(
-    name: str,
-    rates: tuple[GroupRate, ...],
-    errors: npt.NDArray[np.bool_],
-    groups: I64,
-    first: I64,
-    second: I64,
-    seed: int,
-    replicates: int,
-) -> GroupedRate:
+    rates = rates_by_group(trials, of_person, names)
     try:
         spread = differential(rates)
     except UndefinedRate as undefined:
-        return GroupedRate(name, rates, None, None, None, (str(undefined),))
-    notes = list(spread.notes)
-    fewer = min(replicates, max(FEWEST_REPLICATES, MOST_WEIGHTS // len(errors)))
-    found: dict[str, Bootstrap] = {}
-    for title, figure, value in (
-        ("Highest to lowest rate", max_to_min, spread.max_to_min),
-        ("Gini coefficient", gini, spread.gini),
-    ):
-        if value is None:
-            continue
-        try:
-            found[title] = bootstrap_differential(figure, errors, groups, first, second, seed=seed, replicates=fewer)
-        except UndefinedRate as undefined:
-            notes.append(f"{title}, interval by people: {undefined}")
+        return GroupedRate(name, rates, notes=(str(undefined),))
+    measured = [place for place, group in enumerate(rates) if group.rate is not None]
+    kept = trials.present & np.isin(of_person, measured)
+    trials, of_person = trials.among(kept), np.searchsorted(measured, of_person[kept])
+    found = Undefined()
+    most = found.unless("Draws", lambda: draws_within(draws, trials))
+    sure = chance = None
+    if spread.ratios is not None and most is not None:
+        sure = found.unless("Intervals by people", lambda: by_people(trials, of_person, seed=seed, replicates=most))
+    if spread.gini is not None and most is not None:
+        chance = found.unless(
+            "Without a difference", lambda: without_difference(trials, of_person, seed=seed, permutations=most)
+        )
     return GroupedRate(
-        name, rates, spread, found.get("Highest to lowest rate"), found.get("Gini coefficient"), tuple(notes)
+        name,
+        rates,
+        spread,
+        {} if sure is None else dict(zip(spread.groups, sure.ratios, strict=True)),
+        None if sure is None else sure.max_to_min,
+        None if chance is None else chance[0],
+        None if chance is None else chance[1],
+        (*spread.notes, *(f"{title}: {why}" for title, why in found.items())),
     )

@@ -11,7 +11,7 @@ from fr_evaluation.report import NOTICE
 from fr_evaluation.verification import words
 from fr_evaluation.verification.plots import figures
 from fr_evaluation.verification.report import VerificationReport
-from fr_evaluation.words import conditions
+from fr_evaluation.words import conditions, counted, threshold_text
 
 CAPTIONS = {
     "histogram": "Similarities of pairs of one person and of different people.",
@@ -55,11 +55,12 @@ def _worst(report: VerificationReport) -> list[Error]:
 
 def _about(report: VerificationReport) -> str:
     default = report.figures.default
-    threshold = f"{report.settings.threshold:.3f}"
+    threshold = threshold_text(report.settings.threshold)
     if default is None:
         return f"Pairs on the wrong side of the pack's threshold, {threshold}."
     return (
-        f"At the pack's threshold, {threshold}, {default.fmr.count:,} pairs of different people are accepted and "
-        f"{default.fnmr.count:,} of one person are missed. The furthest off come first, {HARDEST} at most. Labels of "
-        "data sets are wrong at times: look at a pair before you blame the model."
+        f"At the pack's threshold, {threshold}, {counted(default.fmr.count, 'pair')} of different people "
+        f"{'is' if default.fmr.count == 1 else 'are'} accepted and {default.fnmr.count:,} of one person "
+        f"{'is' if default.fnmr.count == 1 else 'are'} missed. The furthest off come first, {HARDEST} at most. Labels "
+        "of data sets are wrong at times: look at a pair before you blame the model."
     )

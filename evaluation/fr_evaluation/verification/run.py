@@ -12,11 +12,13 @@ from pathlib import Path
 
 import fr_core
 from fr_core.engine import Engine
+from fr_core.runtime.ticket import current_ticket
 from fr_datasets import agedb30, calfw, celeba_wild, cfp, cplfw, deepface, lfw, london, pairs_csv, people_folder
 from fr_datasets.errors import DatasetUnknown
 from fr_datasets.labels import with_labels
 from fr_datasets.manifests import load_manifest
 from fr_datasets.values import PairSet
+from fr_evaluation.names import photo_namer
 from fr_evaluation.photos import OnProgress
 from fr_evaluation.pick import Pick, largest, most_central
 from fr_evaluation.report import Dataset, settings_of
@@ -25,6 +27,9 @@ from fr_evaluation.verification.crops import read_crops
 from fr_evaluation.verification.report import VerificationReport
 from fr_evaluation.verification.sources import PairsToCompare, PhotoSource
 from fr_evaluation.verification.templates import read_ijbb, read_ijbc
+
+# Pairs of a list between two looks at whether it is still wanted.
+BLOCK = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +114,7 @@ def run_verification(
     seconds = time.perf_counter() - began
     settings = settings_of(engine, flip=flip, pick=given.source.pick, seed=seed, version=fr_core.__version__)
     return assemble(
-        Dataset(given.manifest, given.root, list_sha256(pairs), found.photos, _people(pairs), labels_sha256(pairs)),
+        Dataset(given.manifest, given.root, list_sha256(given), found.photos, _people(pairs), labels_sha256(pairs)),
         settings,
         clock(),
         seconds,
@@ -121,12 +126,20 @@ def run_verification(
     )
 
 
-def list_sha256(pairs: PairSet) -> str:
-    """The hash of what was compared: names of photos with that of their folder, labels, folds; crops and templates."""
-    digest = hashlib.sha256(pairs.content_sha256.encode())
-    for pair in pairs.pairs:
-        a, b = (f"{photo.parent.name}/{photo.name}" for photo in (pair.a, pair.b))
-        digest.update(f"{a}\t{b}\t{int(pair.mated)}\t{pair.fold or 0}\n".encode())
+def list_sha256(given: PairsToCompare) -> str:
+    """The hash of what is compared: names of photos and people, labels, folds; crops and templates by their content.
+
+    Raises:
+        CallEnded: the call that it is for has ended.
+    """
+    ticket = current_ticket()
+    named = photo_namer(given.manifest.name, given.root)
+    digest = hashlib.sha256(given.pairs.content_sha256.encode())
+    for number, pair in enumerate(given.pairs.pairs):
+        if number % BLOCK == 0:
+            ticket.require_wanted()
+        row = (named(pair.a), named(pair.b), int(pair.mated), pair.fold or 0, pair.people)
+        digest.update(f"{json.dumps(row)}\n".encode())
     return digest.hexdigest()
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fr_core.scoring.bootstrap import Bootstrap
 from fr_core.scoring.calibration import Calibration
-from fr_core.scoring.differentials import GroupRate
+from fr_core.scoring.differentials import GroupRate, WithoutDifference
 from fr_core.scoring.intervals import Interval, Rate
 from fr_evaluation.json_values import bootstrap_keys, interval_keys, rate_keys
 from fr_evaluation.verification.calibrate import HeldOut, method_of
 from fr_evaluation.verification.groups import GroupedRate, LabelFigures
 from fr_evaluation.verification.quality import QualityFigures
+
+# False match rates whose thresholds are shown, where they are supported; calibration.json has all rows.
+SHOWN = (1e-1, 1e-2, 1e-3, 1e-4)
 
 
 def calibration_keys(calibration: Calibration | None) -> dict[str, Any] | None:
@@ -22,6 +25,7 @@ def calibration_keys(calibration: Calibration | None) -> dict[str, Any] | None:
     rates, likelihood = calibration.rates, calibration.likelihood
     return {
         "method": method_of(calibration),
+        "part": calibration.provenance.part,
         "people": calibration.provenance.people,
         "mated": rates.mated,
         "nonmated": rates.nonmated,
@@ -30,10 +34,7 @@ def calibration_keys(calibration: Calibration | None) -> dict[str, Any] | None:
         "lowest_fmr": 1 / rates.nonmated,
         "log10_lr": {"weakest": likelihood.weakest, "strongest": likelihood.strongest},
         "similarity": {"lowest": likelihood.lowest, "highest": likelihood.highest},
-        "by_people": [
-            {"threshold": threshold, "fmr": rate_keys(calibration.fmr_at(threshold)), **interval_keys(interval)}
-            for threshold, interval in rates.bootstrap
-        ],
+        "at_fmr": {f"{target:g}": _at(calibration, target) for target in SHOWN if 1 / rates.nonmated <= target},
     }
 
 
@@ -44,9 +45,10 @@ def held_out_keys(tried: Sequence[HeldOut]) -> list[dict[str, Any]]:
             "fold": one.fold,
             "target_fmr": one.target,
             "threshold": one.threshold,
-            "by_people": one.by_people,
-            "stated": _limited(one.stated, one.interval),
-            "observed": _limited(one.observed, one.observed_interval),
+            "people_disjoint": one.disjoint,
+            "stated": _limited(one.stated, one.interval, one.by_people),
+            "observed": _limited(one.observed, one.observed_interval, one.observed_by_people),
+            "agrees": one.agrees,
             "inside": one.inside,
             "method": one.method,
             "log10_lr": {"weakest": one.weakest, "strongest": one.strongest},
@@ -105,28 +107,49 @@ def quality_keys(quality: QualityFigures | None) -> dict[str, Any] | None:
     }
 
 
-def _limited(rate: Rate, interval: Interval) -> dict[str, Any]:
-    return {**rate_keys(rate), **interval_keys(interval)}
+def _at(calibration: Calibration, target: float) -> dict[str, Any]:
+    threshold = calibration.threshold_at_fmr(target)
+    limits = calibration.fmr_interval_at(threshold)
+    return {"threshold": threshold, "fmr": _limited(calibration.fmr_at(threshold), *limits)}
+
+
+def _limited(rate: Rate, interval: Interval, by_people: bool) -> dict[str, Any]:
+    return {**rate_keys(rate), **interval_keys(interval), "by_people": by_people}
 
 
 def _grouped(grouped: GroupedRate) -> dict[str, Any]:
-    spread = grouped.spread
-    ratios = grouped.ratios()
+    spread, ratios = grouped.spread, grouped.ratios()
+    groups = {group.group: _group(group, ratios, grouped.by_people) for group in grouped.groups}
+    widest, concentration = (None, None) if spread is None else (spread.max_to_min, spread.gini)
     return {
-        "groups": {group.group: _group(group, ratios.get(group.group)) for group in grouped.groups},
-        "max_to_min": None if spread is None else _spread(spread.max_to_min, grouped.max_to_min),
-        "gini": None if spread is None else _spread(spread.gini, grouped.gini),
+        "groups": groups,
+        "max_to_min": None
+        if widest is None
+        else {**_by_people(widest, grouped.max_to_min), **_by_chance(grouped.max_to_min_by_chance)},
+        "gini": None if concentration is None else {"value": concentration, **_by_chance(grouped.gini_by_chance)},
+        "beyond_chance": grouped.beyond_chance(),
         "notes": list(grouped.notes),
     }
 
 
-def _group(group: GroupRate, ratio: float | None) -> dict[str, Any]:
+def _group(group: GroupRate, ratios: Mapping[str, float], sure: Mapping[str, Bootstrap]) -> dict[str, Any]:
     if group.rate is None:
-        return {"rate": None, "note": group.note}
-    return {"trials": group.trials, "rate": rate_keys(group.rate), "to_geometric_mean": ratio}
+        return {"people": group.people, "rate": None, "note": group.note}
+    ratio = ratios.get(group.group)
+    return {
+        "people": group.people,
+        "trials": group.trials,
+        "rate": rate_keys(group.rate),
+        "to_geometric_mean": None if ratio is None else _by_people(ratio, sure.get(group.group)),
+    }
 
 
-def _spread(value: float | None, by_people: Bootstrap | None) -> dict[str, Any] | None:
-    if value is None:
-        return None
-    return {"value": value, "by_people": None if by_people is None else bootstrap_keys(by_people)}
+def _by_people(value: float, sure: Bootstrap | None) -> dict[str, Any]:
+    return {"value": value, "by_people": None if sure is None else bootstrap_keys(sure)}
+
+
+def _by_chance(chance: WithoutDifference | None) -> dict[str, Any]:
+    found = None
+    if chance is not None:
+        found = {"median": chance.median, "percentile_95": chance.high, "permutations": chance.permutations}
+    return {"expected_without_difference": found}

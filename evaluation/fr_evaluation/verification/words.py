@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fr_core.scoring.bootstrap import Bootstrap
+from fr_core.scoring.calibration import Calibration
 from fr_core.scoring.det import ThresholdRow
 from fr_core.scoring.intervals import Rate
 from fr_evaluation.verification import section_words
@@ -12,11 +13,13 @@ from fr_evaluation.words import (
     Section,
     Table,
     by_people_text,
+    counted,
     interval_text,
     rate_text,
     section,
     support_text,
     sure_text,
+    threshold_text,
 )
 
 Row = tuple[str, str, str, str]
@@ -28,12 +31,8 @@ def summary(report: VerificationReport) -> str:
     """What was found, as a paragraph for whoever sets a threshold."""
     figures, compared = report.figures, report.compared
     n = len(compared.pairs) + len(compared.failed)
-    sentences = [f"{n:,} pairs of {report.dataset.photos:,} photos of {report.dataset.manifest.title} were compared."]
-    if report.failures:
-        without = f"{len(compared.failed):,} pairs, for want of one, count as wrong"
-        sentences.append(f"{len(report.failures):,} photos gave no template; {without}.")
-    else:
-        sentences.append("Every photo gave a template.")
+    photos = f"{counted(report.dataset.photos, 'photo')} of {report.dataset.manifest.title}"
+    sentences = [f"{counted(n, 'pair')} of {photos} {'was' if n == 1 else 'were'} compared.", _about_failures(report)]
     if figures.accuracy is not None:
         right = figures.accuracy
         sentences.append(
@@ -49,7 +48,7 @@ def summary(report: VerificationReport) -> str:
         if row.point is not None:
             point = row.point
             sentences.append(
-                f"With the threshold {point.threshold:.3f}, at most one pair of different people in "
+                f"With the threshold {threshold_text(point.threshold)}, at most one pair of different people in "
                 f"{round(1 / row.target):,} is accepted, and {point.fnmr.value:.2%} of the pairs of one person are "
                 f"missed ({point.fnmr.interval.low:.2%} to {point.fnmr.interval.high:.2%})."
             )
@@ -59,6 +58,19 @@ def summary(report: VerificationReport) -> str:
             f"Lower rates, from one in {round(1 / max(unsupported)):,} on, are not supported by this many comparisons."
         )
     return " ".join(sentences)
+
+
+def _about_failures(report: VerificationReport) -> str:
+    """How photos without a template count."""
+    if not report.failures:
+        return "Every photo gave a template."
+    compared = report.compared
+    mated, nonmated = compared.mated_failures, compared.nonmated_failures
+    return (
+        f"{counted(len(report.failures), 'photo')} gave no template, so that {counted(mated, 'pair')} of one person "
+        f"and {nonmated:,} of different people could not be compared: those of one person count as missed, false "
+        "match rates leave out the others, and accuracy counts both as wrong."
+    )
 
 
 def rows(report: VerificationReport) -> list[Row]:
@@ -73,14 +85,14 @@ def rows(report: VerificationReport) -> list[Row]:
     if figures.best is not None:
         found.append(
             (
-                f"accuracy at the best threshold, {figures.best.threshold:.3f}",
+                f"accuracy at the best threshold, {threshold_text(figures.best.threshold)}",
                 f"{figures.best.accuracy:.4f}",
                 interval_text(figures.best.interval),
                 f"{figures.best.n - figures.best.n_wrong:,} of {figures.best.n:,}",
             )
         )
     if figures.equal_error_rate is not None:
-        where = f"at {figures.equal_error_rate.threshold:.3f}"
+        where = f"at {threshold_text(figures.equal_error_rate.threshold)}"
         found.append(("equal error rate", f"{figures.equal_error_rate.value:.4f}", "", where))
     if figures.auc is not None:
         error = f"standard error {figures.auc.standard_error:.5f}"
@@ -88,7 +100,7 @@ def rows(report: VerificationReport) -> list[Row]:
             ("area under the ROC curve", f"{figures.auc.value:.5f}", interval_text(figures.auc.interval), error)
         )
     if figures.default is not None:
-        where = f"at the pack's threshold, {figures.default.threshold:.3f}"
+        where = f"at the pack's threshold, {threshold_text(figures.default.threshold)}"
         found.append(_rate_row(f"false match rate {where}", figures.default.fmr))
         found.append(_rate_row(f"false non-match rate {where}", figures.default.fnmr))
     if figures.evidence is not None:
@@ -105,7 +117,7 @@ def sections(report: VerificationReport) -> tuple[Section, ...]:
     """Everything but the summary and the single pairs."""
     figures = report.figures
     by_list = [_threshold_row(one.row, one.by_subject) for one in figures.at_fmr]
-    by_people = [_threshold_row(row, None) for row in figures.across_people]
+    by_people = [_threshold_row(row, None, report.calibration) for row in figures.across_people]
     return (
         section("Figures", "", Table(HEADER, rows(report))),
         section(
@@ -118,12 +130,18 @@ def sections(report: VerificationReport) -> tuple[Section, ...]:
     )
 
 
-def _threshold_row(row: ThresholdRow, by_subject: Bootstrap | None) -> tuple[str, ...]:
+def _threshold_row(
+    row: ThresholdRow, missed_by_people: Bootstrap | None, calibration: Calibration | None = None
+) -> tuple[str, ...]:
+    """`calibration`: of the comparisons of the false match rate, whose interval by people it knows."""
     if row.point is None:
         return f"{row.target:g}", "", "", "", row.note
-    missed = sure_text(row.point.fnmr) + by_people_text(by_subject)
-    threshold, fmr = f"{row.point.threshold:.4f}", row.point.fmr
-    return f"{row.target:g}", threshold, rate_text(fmr), missed, support_text(fmr)
+    point = row.point
+    accepted, missed = rate_text(point.fmr), sure_text(point.fnmr) + by_people_text(missed_by_people)
+    if calibration is not None:
+        limits, by_people = calibration.fmr_interval_at(point.threshold)
+        accepted += f"; by people {limits.low:.2g} to {limits.high:.2g}" if by_people else ""
+    return f"{row.target:g}", threshold_text(point.threshold, 4), accepted, missed, support_text(point.fmr)
 
 
 def _rate_row(label: str, rate: Rate) -> Row:
