@@ -273,7 +273,7 @@ class RateNotSupported(InputRefused):
     """The rate that was asked for is lower than the comparisons of the calibration can show."""
 
     reason = "RATE_NOT_SUPPORTED"
-    remedy = "Ask for a higher rate, or set a calibration of more people for the gallery."
+    remedy = "Ask for a higher rate, if there is one, or set a calibration of more people for the gallery."
 
 
 class CalibrationInvalid(InputRefused):
@@ -281,6 +281,13 @@ class CalibrationInvalid(InputRefused):
 
     reason = "CALIBRATION_INVALID"
     remedy = "Send the calibration.json that `fr evaluate verification --out DIR` wrote for the gallery's model."
+
+
+class CalibrationUnreadable(InputRefused):
+    """A rate was asked for, and the gallery's calibration cannot be read any more."""
+
+    reason = "CALIBRATION_UNREADABLE"
+    remedy = "Send a threshold, or set the calibration anew, as `fr evaluate verification` of this version writes it."
 
 
 class DatasetUnavailable(InputRefused):
@@ -360,7 +367,7 @@ class StorageLow(Failure):
     """The disk of the data folder has too little room left to take in more; everything else still works."""
 
     reason = "STORAGE_LOW"
-    remedy = "Free space on the disk of the server's data folder, or delete galleries; then call again."
+    remedy = "Free space on the disk of the server's data folder, delete galleries or reports; then call again."
 
 
 class InternalError(Failure):

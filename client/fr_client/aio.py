@@ -42,6 +42,7 @@ from fr_client.channel import (
 )
 from fr_client.errors import from_rpc_error, without_report
 from fr_client.export import Exported, write_export
+from fr_client.report_file import FileOfReport, whole_file
 from fr_client.requests import (
     KEEP,
     EmbeddingBatch,
@@ -201,9 +202,15 @@ class AsyncClient:
         request = gallery_pb2.DeleteGalleryRequest(gallery_id=gallery_id)
         return await self._call(self._gallery.DeleteGallery, request)
 
-    async def set_calibration(self, gallery_id: str, json_text: str | None) -> gallery_pb2.SetCalibrationResponse:
+    async def set_calibration(self, gallery_id: str, json_text: str) -> gallery_pb2.SetCalibrationResponse:
         """See `Client.set_calibration`."""
-        return await self._call(self._gallery.SetCalibration, requests.set_calibration(gallery_id, json_text))
+        request = gallery_pb2.SetCalibrationRequest(gallery_id=gallery_id, calibration_json=json_text)
+        return await self._call(self._gallery.SetCalibration, request)
+
+    async def delete_calibration(self, gallery_id: str) -> gallery_pb2.DeleteCalibrationResponse:
+        """See `Client.delete_calibration`."""
+        request = gallery_pb2.DeleteCalibrationRequest(gallery_id=gallery_id)
+        return await self._call(self._gallery.DeleteCalibration, request)
 
     async def calibration(self, gallery_id: str) -> gallery_pb2.GetCalibrationResponse:
         """See `Client.calibration`."""
@@ -423,9 +430,21 @@ class AsyncClient:
             if not token:
                 return
 
-    async def report(self, report_id: str, file: ReportFile = "json") -> evaluation_pb2.GetReportResponse:
+    async def report(self, report_id: str, file: ReportFile = "json") -> FileOfReport:
         """See `Client.report`."""
-        return await self._call(self._evaluation.GetReport, requests.get_report(report_id, file))
+        async with aclosing(self.report_parts(report_id, file)) as parts:
+            return whole_file([part async for part in parts])
+
+    def report_parts(
+        self, report_id: str, file: ReportFile = "json"
+    ) -> AsyncGenerator[evaluation_pb2.GetReportResponse]:
+        """See `Client.report_parts`."""
+        request = requests.get_report(report_id, file)
+        return self._answers(lambda: self._evaluation_streams.GetReport(request), self._timeout_s)
+
+    async def delete_report(self, report_id: str) -> None:
+        """See `Client.delete_report`."""
+        await self._call(self._evaluation.DeleteReport, evaluation_pb2.DeleteReportRequest(report_id=report_id))
 
     # --- how calls are made ---------------------------------------------------------------------------------
 

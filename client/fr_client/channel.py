@@ -63,8 +63,7 @@ def channel_options(target: str, max_message_bytes: int) -> list[tuple[str, int]
     """Return the options of a channel to `target`: room for photos, and no proxy on the way to this very machine."""
     options = [
         ("grpc.max_send_message_length", max_message_bytes),
-        # An answer is as long as what was asked for: the scores of a report have a line for each pair.
-        ("grpc.max_receive_message_length", -1),
+        ("grpc.max_receive_message_length", max_message_bytes),
         # Else all clients of a process share one connection, and with it one front-end process of the server.
         ("grpc.use_local_subchannel_pool", 1),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -40,6 +40,7 @@ from fr_client.channel import (
 )
 from fr_client.errors import from_rpc_error, without_report
 from fr_client.export import Exported, write_export
+from fr_client.report_file import FileOfReport, whole_file
 from fr_client.requests import (
     KEEP,
     EmbeddingBatch,
@@ -218,15 +219,19 @@ class Client:
         """Delete a gallery with its subjects and templates."""
         return self._call(self._gallery.DeleteGallery, gallery_pb2.DeleteGalleryRequest(gallery_id=gallery_id))
 
-    def set_calibration(self, gallery_id: str, json_text: str | None) -> gallery_pb2.SetCalibrationResponse:
+    def set_calibration(self, gallery_id: str, json_text: str) -> gallery_pb2.SetCalibrationResponse:
         """Set what similarities in a gallery mean: searches answer with its error rates from now on.
 
         Args:
             gallery_id: the gallery.
-            json_text: the calibration.json of a verification with the gallery's model; None to go back to the
-                calibration of the model pack.
+            json_text: the calibration.json of a verification with the gallery's model.
         """
-        return self._call(self._gallery.SetCalibration, requests.set_calibration(gallery_id, json_text))
+        request = gallery_pb2.SetCalibrationRequest(gallery_id=gallery_id, calibration_json=json_text)
+        return self._call(self._gallery.SetCalibration, request)
+
+    def delete_calibration(self, gallery_id: str) -> gallery_pb2.DeleteCalibrationResponse:
+        """Take the calibration of a gallery away: searches answer with that of the model pack, if it has one."""
+        return self._call(self._gallery.DeleteCalibration, gallery_pb2.DeleteCalibrationRequest(gallery_id=gallery_id))
 
     def calibration(self, gallery_id: str) -> gallery_pb2.GetCalibrationResponse:
         """Read the calibration that searches of a gallery answer with: its own, else that of the model pack, if any."""
@@ -327,7 +332,7 @@ class Client:
             threshold: similarity at or above which a candidate counts as a lead; None for the model's default.
             only_above_threshold: leave out the candidates below the threshold.
             several_faces: what to do with a photo of several faces; "all" gives one result for each.
-            fusion: how the similarities of a subject's templates become one.
+            fusion: how the similarities of a subject's templates become one; error rates are known of "max" only.
             metadata: search only subjects whose metadata hold these pairs.
             subject_ids: search only these subjects; None for all.
             target_fmr: in place of a threshold, the false match rate to hold, above 0 and at most 1.
@@ -513,7 +518,7 @@ class Client:
             if not token:
                 return
 
-    def report(self, report_id: str, file: ReportFile = "json") -> evaluation_pb2.GetReportResponse:
+    def report(self, report_id: str, file: ReportFile = "json") -> FileOfReport:
         """Read a file of a report; raises `FrApiError` (UNKNOWN_REPORT) where there is none.
 
         Args:
@@ -521,7 +526,17 @@ class Client:
             file: "json" has every figure, "html" is a page for people; a verification has the "scores" of its pairs and
                 a "calibration" for `set_calibration` too.
         """
-        return self._call(self._evaluation.GetReport, requests.get_report(report_id, file))
+        with closing(self.report_parts(report_id, file)) as parts:
+            return whole_file(parts)
+
+    def report_parts(self, report_id: str, file: ReportFile = "json") -> Generator[evaluation_pb2.GetReportResponse]:
+        """Yield what the report is, then the file piece by piece; arguments and errors are those of `report`."""
+        request = requests.get_report(report_id, file)
+        return each(lambda: self._evaluation.GetReport(request), self.target, self._timeout_s, self._retry)
+
+    def delete_report(self, report_id: str) -> None:
+        """Delete a report with all its files; raises `FrApiError` (UNKNOWN_REPORT) where there is none."""
+        self._call(self._evaluation.DeleteReport, evaluation_pb2.DeleteReportRequest(report_id=report_id))
 
     # --- how calls are made ---------------------------------------------------------------------------------
 

@@ -276,13 +276,6 @@ def update_subject(
     return request
 
 
-def set_calibration(gallery_id: str, json_text: str | None) -> gallery_pb2.SetCalibrationRequest:
-    """Return the request that sets a calibration, or with None takes it away; raises `ValueError` for an empty text."""
-    if json_text is not None and not json_text.strip():
-        raise ValueError("The calibration is empty; None takes the gallery's calibration away.")
-    return gallery_pb2.SetCalibrationRequest(gallery_id=gallery_id, calibration_json=json_text or "")
-
-
 def get_report(report_id: str, file: ReportFile) -> evaluation_pb2.GetReportRequest:
     """Return the request of a file of a report; raises `ValueError` for any other word."""
     if file not in _REPORT_FILES:

@@ -36,6 +36,7 @@ from fr_core.gallery.values import (
     Subject,
     SubjectUpdate,
     UpdatedSubject,
+    calibration_id,
     updated,
 )
 from fr_core.types import F32, Embedding
@@ -135,7 +136,10 @@ class UpdateGallery:
 
 @dataclass(frozen=True, slots=True)
 class SetCalibration:
-    """Give a gallery a calibration of its model, or take it away; also one that has expired."""
+    """Give a gallery a calibration of its model, or take it away; also one that has expired.
+
+    One that it has already, or has no more, changes nothing.
+    """
 
     gallery_id: str
     calibration: GalleryCalibration | None
@@ -148,6 +152,9 @@ class SetCalibration:
             text, model = self.calibration.text, str(row.info.model)
             if self.calibration.model_id != model:
                 raise CalibrationInvalid("The calibration is of another model than the gallery.", expected=model)
+        if row.info.calibration_sha256 == (None if text is None else calibration_id(text)):
+            return Done(row.info, ())
+        if text is not None:
             transaction.require_room(_ROWS_BYTES + len(text.encode()))
         info = transaction.set_calibration(row.gallery_no, text)
         return Done(info, (Effect(row, info.version),))

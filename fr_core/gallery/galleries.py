@@ -250,7 +250,7 @@ class Galleries:
         return self._writer.run(UpdateGallery(gallery_id, update, self._now()))
 
     def set_calibration(self, gallery_id: str, calibration: GalleryCalibration | None) -> GalleryInfo:
-        """Say what similarities in a gallery mean, in one step of its version; no template changes.
+        """Say what similarities in a gallery mean, in one step of its version, or none where it says so already.
 
         Args:
             gallery_id: of the gallery, also of one that has expired.

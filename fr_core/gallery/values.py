@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -120,6 +121,11 @@ class GalleryCalibration:
 
     model_id: str
     text: str
+
+
+def calibration_id(text: str) -> str:
+    """Return what tells a calibration from every other: the sha256 of its text, 64 hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -15,6 +16,7 @@ from calibrated import NONMATED, calibration
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
 from fr_core.embed.null import NULL_MODEL
 from fr_core.gallery.galleries import Galleries
+from fr_core.gallery.values import GalleryCalibration
 from fr_core.scoring.calibration_json import to_json
 from fr_core.types import ModelId
 from serving import Running, ended, null_engine, photo, running
@@ -40,6 +42,21 @@ def search(server: Running, gallery_id: str = "staff", **fields: Any) -> gallery
 def set_calibration(server: Running, text: str, gallery_id: str = "staff") -> common_pb2.Calibration:
     request = gallery_pb2.SetCalibrationRequest(gallery_id=gallery_id, calibration_json=text)
     return server.gallery.SetCalibration(request).calibration
+
+
+def delete_calibration(server: Running, gallery_id: str = "staff") -> gallery_pb2.DeleteCalibrationResponse:
+    return server.gallery.DeleteCalibration(gallery_pb2.DeleteCalibrationRequest(gallery_id=gallery_id))
+
+
+def get_gallery(server: Running) -> gallery_pb2.Gallery:
+    return server.gallery.GetGallery(gallery_pb2.GetGalleryRequest(gallery_id="staff")).gallery
+
+
+def without_settings(found: common_pb2.Calibration) -> common_pb2.Calibration:
+    copied = common_pb2.Calibration()
+    copied.CopyFrom(found)
+    copied.ClearField("settings")
+    return copied
 
 
 def get_calibration(server: Running, gallery_id: str = "staff") -> gallery_pb2.GetCalibrationResponse:
@@ -75,7 +92,7 @@ def server(shared: Running) -> Iterator[Running]:
     """The same, the calibrations of whose galleries are taken away afterwards."""
     yield shared
     for gallery_id in ("staff", "empty", "foreign"):
-        set_calibration(shared, "", gallery_id)
+        delete_calibration(shared, gallery_id)
 
 
 def test_a_comparison_holds_the_rate_that_is_asked_for(server: Running) -> None:
@@ -98,7 +115,7 @@ def test_a_search_holds_the_rate_that_is_asked_for(server: Running) -> None:
     answer = search(server, target_fmr=0.01)
     assert answer.threshold == OF_PACK.threshold_at_fmr(0.01)
     rates = answer.error_rates
-    assert rates.gallery_size == answer.searched_templates == 12
+    assert rates.templates == answer.searched_templates == 12
     assert rates.fpir.value == OF_PACK.fpir_at(answer.threshold, 12).value
     answer = search(server, target_fpir=0.1)
     assert answer.threshold == OF_PACK.threshold_at_fpir(0.1, 12) > OF_PACK.threshold_at_fpir(0.1, 1)
@@ -111,7 +128,7 @@ def test_an_empty_gallery_is_searched_without_fpir(server: Running) -> None:
     answer = search(server, "empty", target_fpir=0.1)
     assert answer.threshold == OF_PACK.threshold_at_fpir(0.1, 1)
     assert not answer.error_rates.HasField("fpir")
-    assert answer.error_rates.gallery_size == 0
+    assert answer.error_rates.templates == 0
     assert answer.error_rates.fmr.value <= 0.1
 
 
@@ -127,13 +144,58 @@ def test_a_gallery_has_its_own_until_it_is_taken_away(server: Running) -> None:
         )
         answer = search(server, target_fmr=0.01)
         assert answer.threshold == OWN.threshold_at_fmr(0.01) != of_pack.threshold
-        assert answer.error_rates.calibration == found
+        assert found.settings == {"detection": "thorough"}
+        assert answer.error_rates.calibration == without_settings(found)
     assert search(server, "empty", target_fmr=0.01).threshold == of_pack.threshold
     another = calibration(seed=9)
     set_calibration(server, to_json(another))  # holds for the next search
     assert search(server, target_fmr=0.01).threshold == another.threshold_at_fmr(0.01)
-    assert set_calibration(server, "").source == PACK
+    gallery = get_gallery(server)
+    assert gallery.has_calibration
+    for _ in range(2):  # done twice is the same as once
+        deleted = delete_calibration(server)
+        assert (deleted.calibration.source, deleted.gallery_version) == (PACK, gallery.version + 1)
+    assert deleted.calibration == get_calibration(server).calibration
+    assert not get_gallery(server).has_calibration
     assert search(server, target_fmr=0.01).threshold == of_pack.threshold
+
+
+def test_what_a_calibration_is_called_is_the_hash_of_its_text(server: Running) -> None:
+    for setting in (lambda: None, lambda: set_calibration(server, to_json(OWN) + "\n")):
+        setting()
+        found = get_calibration(server)
+        assert found.calibration.id == hashlib.sha256(found.calibration_json.encode()).hexdigest()
+        assert search(server).error_rates.calibration.id == found.calibration.id
+    assert compare(server).error_rates.calibration.id == hashlib.sha256(to_json(OF_PACK).encode()).hexdigest()
+
+
+def test_fused_similarities_have_no_error_rates(server: Running) -> None:
+    invalid = grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD"
+    for fusion in (gallery_pb2.SCORE_FUSION_MEAN_TOP_2, gallery_pb2.SCORE_FUSION_MEAN_TEMPLATE):
+        assert not search(server, fusion=fusion).HasField("error_rates")
+        assert not search(server, fusion=fusion, threshold=0.5).HasField("error_rates")
+        for target in ("target_fmr", "target_fpir"):
+            request = {"fusion": fusion, target: 0.1}
+            assert refused(partial(search, server, "staff", **request), *invalid) == {"field": "fusion"}
+    assert search(server, fusion=gallery_pb2.SCORE_FUSION_MAX, target_fmr=0.1).HasField("error_rates")
+
+
+def test_one_that_cannot_be_read_any_more_stops_only_who_asks_for_a_rate(
+    server: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    galleries = server.app.galleries
+    galleries.set_calibration("staff", GalleryCalibration(str(NULL_MODEL), "of a version to come"))
+    for _ in range(2):
+        assert not search(server).HasField("error_rates")
+        assert not search(server, threshold=0.5).HasField("error_rates")
+        for criterion in ({"target_fmr": 0.1}, {"target_fpir": 0.1}):
+            code = grpc.StatusCode.FAILED_PRECONDITION
+            refused(partial(search, server, "staff", **criterion), code, "CALIBRATION_UNREADABLE")
+    assert [record.name for record in caplog.records if record.levelname == "WARNING"] == ["fr_server.calibrations"]
+    kept = gallery_pb2.GetCalibrationResponse(calibration_json="of a version to come")
+    assert get_calibration(server) == kept
+    set_calibration(server, to_json(OWN))
+    assert search(server, target_fmr=0.1).error_rates.calibration.source == GALLERY
 
 
 def test_a_gallery_of_another_model_has_only_its_own(server: Running) -> None:
@@ -183,9 +245,11 @@ def test_what_is_no_calibration_of_the_gallery_changes_nothing(server: Running) 
     metadata = refused(lambda: set_calibration(server, to_json(calibration(OTHER))), *invalid)
     assert metadata == {"expected": str(NULL_MODEL)}
     unknown = grpc.StatusCode.NOT_FOUND, "UNKNOWN_GALLERY"
-    for call in (lambda: set_calibration(server, own, "nowhere"), lambda: set_calibration(server, "", "nowhere")):
+    for call in (lambda: set_calibration(server, own, "nowhere"), lambda: delete_calibration(server, "nowhere")):
         refused(call, *unknown)
     refused(lambda: get_calibration(server, "nowhere"), *unknown)
+    missing = refused(lambda: set_calibration(server, ""), grpc.StatusCode.INVALID_ARGUMENT, "MISSING_FIELD")
+    assert missing == {"field": "calibration_json"}
     assert get_calibration(server).calibration == before
     assert server.gallery.GetGallery(gallery_pb2.GetGalleryRequest(gallery_id="staff")) == gallery
 
@@ -227,6 +291,6 @@ def test_a_server_without_a_calibration_says_so(start_server: Callable[..., Runn
     assert not answer.HasField("error_rates")
     assert not answer.HasField("likelihood_ratio")
     assert not search(server).HasField("error_rates")
-    assert not set_calibration(server, "").ByteSize()
+    assert not delete_calibration(server).HasField("calibration")
     set_calibration(server, to_json(OWN))
     assert search(server, target_fmr=0.1).error_rates.calibration.source == GALLERY

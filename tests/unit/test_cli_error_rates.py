@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
+from fr_client.cli.calibrations import print_calibration
 from fr_client.cli.error_rates import answer_keys, evidence_words, rates_words
 from fr_client.cli.search import print_search
 
 
-def rate(value: float, low: float, high: float) -> common_pb2.ErrorRate:
-    return common_pb2.ErrorRate(value=value, low=low, high=high, confidence=0.95)
+def rate(value: float, low: float, high: float, **more: Any) -> common_pb2.ErrorRate:
+    return common_pb2.ErrorRate(value=value, low=low, high=high, confidence=0.95, **more)
 
 
 def rates(fmr: common_pb2.ErrorRate, fnmr: common_pb2.ErrorRate, **more: Any) -> common_pb2.ErrorRates:
@@ -34,6 +35,17 @@ def test_a_threshold_is_told_by_whom_it_accepts_and_whom_it_misses() -> None:
     ]
 
 
+def test_whose_intervals_and_settings_they_are_is_told() -> None:
+    by_people = rate(1e-4, 1 / 21_234, 1 / 5_000, interval_method=common_pb2.INTERVAL_METHOD_BY_PEOPLE)
+    found = rates(by_people, rate(0.005, 0.003, 0.008), other_settings=["precision", "detection"])
+    found.calibration.part = "folds 1, 2"
+    found.calibration.ClearField("people")
+    first, settings = words(found)
+    assert "is accepted (95 % interval 1 in 21,200 to 1 in 5,000, by resampling people)" in first
+    assert "are missed (95 % interval 0.3 % to 0.8 %), as measured on lfw (folds 1, 2) (the model pack's" in first
+    assert settings == "That was measured with another precision and another detection than this server has."
+
+
 def test_a_rate_without_an_error_is_none_up_to_a_limit_and_one_near_all_is_not_all() -> None:
     (sentence,) = words(rates(rate(0.0, 0.0, 0.0012), rate(0.99999, 0.9, 1.0)))
     assert "none of the comparisons of different people are accepted (95 % interval 0 to 0.12 %)" in sentence
@@ -43,7 +55,7 @@ def test_a_rate_without_an_error_is_none_up_to_a_limit_and_one_near_all_is_not_a
 def test_a_search_tells_how_many_strangers_it_answers_with_a_lead_and_what_that_rests_on(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    found = rates(rate(1e-4, 5e-5, 2e-4), rate(0.005, 0.003, 0.008), fpir=rate(0.095, 0.049, 0.18), gallery_size=1000)
+    found = rates(rate(1e-4, 5e-5, 2e-4), rate(0.005, 0.003, 0.008), fpir=rate(0.095, 0.049, 0.18), templates=1000)
     found.calibration.source = common_pb2.CALIBRATION_SOURCE_GALLERY
     print_search("team", gallery_pb2.SearchResponse(error_rates=found, notice="Leads, not identities."))
     out = " ".join(capsys.readouterr().out.split())
@@ -58,14 +70,16 @@ def test_a_search_tells_how_many_strangers_it_answers_with_a_lead_and_what_that_
 @pytest.mark.parametrize(
     ("log10_lr", "said"),
     [
-        (3.2, "is 1,580 times as probable for two photos of one person as for those of different people"),
-        (-2.0, "is 100 times as probable for two photos of different people as for those of one person"),
-        (0.2, "is 1.6 times as probable for two photos of one person as for those of different people"),
-        (0.001, "is as probable for two photos of one person as for those of different people"),
+        (3.2, "is 1,580 times more probable if both photos show one person than if they show two"),
+        (-2.0, "is 100 times more probable if the photos show two people than if they show one"),
+        (0.2, "is 1.6 times more probable if both photos show one person than if they show two"),
+        (0.001, "is as probable if both photos show one person as if they show two"),
     ],
 )
 def test_a_similarity_is_told_by_how_much_it_speaks_for_one_person(log10_lr: float, said: str) -> None:
-    evidence = common_pb2.LikelihoodRatio(log10_lr=log10_lr, supported=True)
+    evidence = common_pb2.LikelihoodRatio(
+        log10_lr=log10_lr, bound=common_pb2.LIKELIHOOD_RATIO_BOUND_NONE, in_range=True
+    )
     (sentence,) = evidence_words(recognition_pb2.CompareResponse(likelihood_ratio=evidence))
     assert sentence == (
         f"This similarity {said} (log10 of the likelihood ratio {log10_lr:+.2f}). That is not the probability that "
@@ -73,12 +87,56 @@ def test_a_similarity_is_told_by_how_much_it_speaks_for_one_person(log10_lr: flo
     )
 
 
-def test_a_similarity_beyond_the_calibration_says_so() -> None:
-    evidence = common_pb2.LikelihoodRatio(log10_lr=4.0, supported=False)
-    _, limits = evidence_words(recognition_pb2.CompareResponse(likelihood_ratio=evidence))
-    assert limits == (
-        "The calibration's comparisons do not reach this similarity; the factor is the furthest they support."
+@pytest.mark.parametrize(
+    ("log10_lr", "bound", "said", "logarithm"),
+    [
+        (5.2186, "AT_LEAST", "at least 165,000 times more probable if both photos show one person", "at least +5.22"),
+        (0.0, "AT_LEAST", "at least 1.0 times more probable if both photos show one person", "at least +0.00"),
+        (-2.0, "AT_MOST", "at least 100 times more probable if the photos show two people", "at most -2.00"),
+    ],
+)
+def test_a_ratio_that_is_cut_off_is_told_as_the_least(log10_lr: float, bound: str, said: str, logarithm: str) -> None:
+    evidence = common_pb2.LikelihoodRatio(
+        log10_lr=log10_lr,
+        bound=common_pb2.LikelihoodRatioBound.Value(f"LIKELIHOOD_RATIO_BOUND_{bound}"),
+        in_range=True,
     )
+    sentence, more = evidence_words(recognition_pb2.CompareResponse(likelihood_ratio=evidence))
+    assert sentence.startswith(f"This similarity is {said} than if they show ")
+    assert f"ratio {logarithm})" in sentence
+    assert more == "How much more is not known: the calibration has too few comparisons to tell."
+
+
+def test_a_similarity_beyond_those_of_the_calibration_says_so() -> None:
+    evidence = common_pb2.LikelihoodRatio(log10_lr=4.0, bound=common_pb2.LIKELIHOOD_RATIO_BOUND_NONE)
+    _, beyond = evidence_words(recognition_pb2.CompareResponse(likelihood_ratio=evidence))
+    assert beyond == "No comparison of the calibration has a similarity this far out."
+
+
+def test_a_calibration_is_shown_with_what_could_not_be_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    found = common_pb2.Calibration(
+        source=common_pb2.CALIBRATION_SOURCE_GALLERY, dataset="lfw", mated=600, mated_failures=3, id="b" * 64
+    )
+    print_calibration("team", gallery_pb2.GetCalibrationResponse(calibration=found), False, {})
+    out = " ".join(capsys.readouterr().out.split())
+    assert "600 of one person, 0 of different people" in out
+    assert "Could not be compared 3 of those of one person (missed), 0 more of different people" in out
+    assert "b" * 64 in out
+    found.mated_failures = 0
+    print_calibration("team", gallery_pb2.SetCalibrationResponse(calibration=found), False, {})
+    assert "Could not be compared" not in capsys.readouterr().out
+
+
+def test_a_calibration_that_is_not_there_is_told_from_one_that_cannot_be_read(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for text, said in (
+        ("", "Neither gallery team nor its model has a calibration."),
+        ("{", "set it anew, or remove it."),
+    ):
+        none = gallery_pb2.GetCalibrationResponse(calibration_json=text)
+        print_calibration("team", none, False, {"calibration_json": text})
+        assert said in " ".join(capsys.readouterr().out.split())
 
 
 def test_without_a_calibration_nothing_is_said_and_json_has_null() -> None:
@@ -94,5 +152,6 @@ def test_without_a_calibration_nothing_is_said_and_json_has_null() -> None:
 def test_with_a_calibration_json_has_all_of_it() -> None:
     found = rates(rate(1e-4, 5e-5, 2e-4), rate(0.005, 0.003, 0.008))
     keys = answer_keys(recognition_pb2.CompareResponse(error_rates=found))["error_rates"]
-    assert keys["fmr"] == {"value": 1e-4, "low": 5e-5, "high": 2e-4, "confidence": 0.95}
+    assert keys["fmr"]["interval_method"] == "INTERVAL_METHOD_UNSPECIFIED"
+    assert (keys["fmr"]["value"], keys["fmr"]["low"], keys["fmr"]["high"]) == (1e-4, 5e-5, 2e-4)
     assert (keys["calibration"]["dataset"], keys["calibration"]["people"]) == ("lfw", "844")

@@ -41,8 +41,8 @@ class ScriptedEvaluation(evaluation_pb2_grpc.EvaluationServiceServicer):
     def RunVerification(self, request: Any, context: Any) -> Iterator[evaluation_pb2.RunVerificationResponse]:  # noqa: N802
         self.requests.append(request)
         context.add_callback(self.cancelled.set)
-        for done in (1, 2):
-            progress = evaluation_pb2.EvaluationProgress(photos=done, total=2)
+        for stage, done in enumerate((1, 2, 2), start=1):
+            progress = evaluation_pb2.EvaluationProgress(photos=done, total=2, stage=stage)  # type: ignore[arg-type]
             yield evaluation_pb2.RunVerificationResponse(progress=progress)
         if request.dataset == "silent":
             self.cancelled.wait(10)
@@ -62,10 +62,17 @@ class ScriptedEvaluation(evaluation_pb2_grpc.EvaluationServiceServicer):
         reports = [evaluation_pb2.ReportSummary(report_id=one) for one in ids]
         return evaluation_pb2.ListReportsResponse(reports=reports, next_page_token=token)
 
-    def GetReport(self, request: Any, context: Any) -> evaluation_pb2.GetReportResponse:  # noqa: N802
+    def GetReport(self, request: Any, context: Any) -> Iterator[evaluation_pb2.GetReportResponse]:  # noqa: N802
         if request.report_id != "r1" or request.file not in FILES:
             refuse(context, grpc.StatusCode.NOT_FOUND, "UNKNOWN_REPORT", 0.0)
-        return evaluation_pb2.GetReportResponse(content=FILES[request.file])
+        report = evaluation_pb2.ReportSummary(report_id="r1", files=[*FILES, 99])  # type: ignore[list-item]
+        yield evaluation_pb2.GetReportResponse(report=report)
+        for byte in FILES[request.file]:
+            yield evaluation_pb2.GetReportResponse(content=bytes([byte]))
+
+    def DeleteReport(self, request: Any, context: Any) -> evaluation_pb2.DeleteReportResponse:  # noqa: N802
+        self.requests.append(request)
+        return evaluation_pb2.DeleteReportResponse()
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +108,7 @@ def test_a_verification_tells_how_far_it_has_come_and_ends_with_its_report(kind:
     service, target = evaluation
     told: list[tuple[int, int]] = []
     assert verified(kind, target, "lfw", told).report_id == "r1"
-    assert told == [(1, 2), (2, 2)]
+    assert told == [(1, 2), (2, 2), (2, 2)]
     assert (service.requests[-1].dataset, service.requests[-1].seed) == ("lfw", 7)
 
 
@@ -172,6 +179,22 @@ def test_the_rest_of_the_service_is_asked_as_it_is_told(kind: Kind, evaluation: 
     assert not service.requests[-1].HasField("seed")
 
 
+@both
+def test_a_report_is_deleted(kind: Kind, evaluation: Evaluation) -> None:
+    service, target = evaluation
+
+    async def run() -> None:
+        async with AsyncClient(target) as client:
+            await client.delete_report("r8")
+
+    if kind == "async":
+        asyncio.run(run())
+    else:
+        with Client(target) as client:
+            client.delete_report("r8")
+    assert service.requests[-1] == evaluation_pb2.DeleteReportRequest(report_id="r8")
+
+
 def fr(target: str, *words: object) -> tuple[int, str, str]:
     result = CliRunner().invoke(build(), ["--server", target, *map(str, words)])
     return result.exit_code, result.stdout, result.stderr
@@ -195,6 +218,17 @@ def test_the_files_that_a_report_has_are_written_for_their_owner_alone(evaluatio
     assert [file.name for file in (tmp_path / "one").iterdir()] == ["calibration.json"]
 
 
+def test_a_command_tells_that_figures_follow_the_photos_and_deletes_a_report(evaluation: Evaluation) -> None:
+    service, target = evaluation
+    code, _, error = fr(target, "report", "verification", "lfw")
+    assert (code, error.count("The figures are computed")) == (0, 1)
+    asked = len(service.requests)
+    assert fr(target, "report", "delete", "r8")[0] == 1  # nobody said yes
+    assert len(service.requests) == asked
+    assert fr(target, "report", "delete", "r8", "--yes") == (0, "Deleted report r8.\n", "")
+    assert service.requests[-1] == evaluation_pb2.DeleteReportRequest(report_id="r8")
+
+
 @pytest.mark.parametrize("words", [("r9",), ("r1", "--file", "json", "--file", "html")])
 def test_what_is_not_there_leaves_nothing_behind(
     evaluation: Evaluation, tmp_path: Path, words: tuple[str, ...]
@@ -215,12 +249,6 @@ def test_a_threshold_and_its_rates_exclude_each_other() -> None:
         requests.compare(face, face, "error", 0.0, 0.001)
     with pytest.raises(ValueError, match="target_fmr and target_fpir contradict each other"):
         requests.stream_search("g", SearchItem(face, target_fmr=0.001, target_fpir=0.01))
-
-
-def test_an_empty_calibration_takes_none_away() -> None:
-    with pytest.raises(ValueError, match="The calibration is empty; None takes"):
-        requests.set_calibration("g", " \n")
-    assert requests.set_calibration("g", None).calibration_json == ""
 
 
 @pytest.mark.parametrize(

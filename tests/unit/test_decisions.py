@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +16,13 @@ from calibrated import NONMATED, calibration
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
 from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import CalibrationInvalid, InvalidField, MissingField, NoCalibration, RateNotSupported
-from fr_core.scoring.calibration import fit_calibration
+from fr_core.gallery.query import ScoreFusion
+from fr_core.gallery.values import Found, calibration_id
+from fr_core.scoring.calibration import Calibration, fit_calibration
 from fr_core.scoring.calibration_json import to_json
 from fr_core.scoring.intervals import Interval
-from fr_core.types import ModelId
+from fr_core.types import Decision, Identification, ModelId
+from fr_server.config import Config
 from fr_server.convert.calibration import (
     InForce,
     Source,
@@ -26,16 +30,23 @@ from fr_server.convert.calibration import (
     TargetFpir,
     Threshold,
     calibration_from,
+    calibration_message,
     criterion,
     error_rates,
     likelihood_ratio,
 )
-from fr_server.services.decisions import Decisions
+from fr_server.convert.gallery import SearchedFace, search_response
+from fr_server.services.decisions import Decisions, compared_settings, warn_of_other_settings
+from serving import null_engine
 
 OF_PACK = calibration()
 DECISIONS = Decisions(NULL_MODEL, 0.5, OF_PACK)
 PACK = DECISIONS.in_force(NULL_MODEL)
 OTHER = ModelId("other", "1", "f" * 64)
+
+
+def own(calibration: Calibration, **more: Any) -> InForce:
+    return InForce(calibration, Source.GALLERY, "b" * 64, **more)
 
 
 def test_what_is_not_asked_for_is_the_default() -> None:
@@ -47,12 +58,34 @@ def test_what_is_not_asked_for_is_the_default() -> None:
 
 
 def test_the_calibration_of_a_gallery_goes_before_that_of_the_pack() -> None:
-    own = calibration(seed=8)
-    assert InForce(OF_PACK, Source.PACK) == PACK
-    assert DECISIONS.in_force(NULL_MODEL, own) == InForce(own, Source.GALLERY)
-    assert DECISIONS.in_force(OTHER, own) == InForce(own, Source.GALLERY)
+    measured = calibration(seed=8)
+    assert InForce(OF_PACK, Source.PACK, calibration_id(to_json(OF_PACK))) == PACK
+    for model in (NULL_MODEL, OTHER):
+        assert DECISIONS.of_gallery(model, measured, "b" * 64) == own(measured)
     assert DECISIONS.in_force(OTHER) is None
     assert Decisions(NULL_MODEL, 0.5, None).in_force(NULL_MODEL) is None
+
+
+def test_settings_that_differ_from_those_of_the_measurement_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    """The calibration was made with thorough detection, and names no precision."""
+    engine = replace(null_engine(Config()), calibration=OF_PACK, detection="thorough")
+    assert compared_settings(engine) == {"precision": "f32", "detection": "thorough", "flip": "false"}
+    alike = Decisions(NULL_MODEL, 0.5, OF_PACK, compared_settings(engine))
+    assert alike.in_force(NULL_MODEL) == PACK
+    warn_of_other_settings(engine)
+    warn_of_other_settings(replace(engine, detection="fast", calibration=None))
+    assert not caplog.records
+    other = replace(engine, detection="fast")
+    fast = Decisions(NULL_MODEL, 0.5, OF_PACK, compared_settings(other))
+    warn_of_other_settings(other)
+    assert [record.getMessage() for record in caplog.records] == [
+        "The calibration of the pack was measured with another detection: its error rates may not hold here"
+    ]
+    found = fast.in_force(NULL_MODEL)
+    assert found is not None
+    assert list(error_rates(found, 0.5).other_settings) == ["detection"]
+    assert fast.of_gallery(NULL_MODEL, OF_PACK, "b" * 64).other_settings == ("detection",)
+    assert fast.of_gallery(OTHER, OF_PACK, "b" * 64).other_settings == ()  # this server makes none of its embeddings
 
 
 def test_a_rate_without_a_calibration_is_refused() -> None:
@@ -80,8 +113,18 @@ def test_the_lowest_rate_that_a_refusal_names_is_supported(templates: int) -> No
             assert OF_PACK.fmr_at(threshold).value <= lowest
         else:
             assert OF_PACK.fpir_at(threshold, max(1, templates)).value <= lowest
+        shown = float(refused.value.what.rpartition(" ")[2].removesuffix("."))
+        assert lowest <= shown <= lowest * 1.01
+        DECISIONS.threshold(replace(target, value=shown), NULL_MODEL, PACK, templates)
         with pytest.raises(RateNotSupported):
             DECISIONS.threshold(replace(target, value=lowest * 0.99), NULL_MODEL, PACK, templates)
+
+
+def test_a_gallery_that_is_too_large_for_any_rate_is_told_so() -> None:
+    with pytest.raises(RateNotSupported) as refused:
+        DECISIONS.threshold(TargetFpir(0.99), NULL_MODEL, PACK, 100 * NONMATED)
+    assert "no false positive identification rate, for 200000 templates, at all" in refused.value.what
+    assert refused.value.metadata == {}
 
 
 def test_a_threshold_is_one_that_similarities_can_have() -> None:
@@ -89,13 +132,13 @@ def test_a_threshold_is_one_that_similarities_can_have() -> None:
     rng = np.random.default_rng(3)
     nonmated = np.concatenate([rng.normal(0.0, 0.2, 998), [1.0, -1.5]])
     found = fit_calibration(rng.normal(0.7, 0.2, 300), nonmated, OF_PACK.provenance)
-    assert DECISIONS.threshold(TargetFmr(1.0), NULL_MODEL, InForce(found, Source.GALLERY)) == -1.0
+    assert DECISIONS.threshold(TargetFmr(1.0), NULL_MODEL, own(found)) == -1.0
     alike = fit_calibration(rng.normal(0.7, 0.2, 300), np.append(nonmated, [1.0, 1.0]), OF_PACK.provenance)
     with pytest.raises(RateNotSupported) as refused:
-        DECISIONS.threshold(TargetFmr(0.001), NULL_MODEL, InForce(alike, Source.GALLERY))
+        DECISIONS.threshold(TargetFmr(0.001), NULL_MODEL, own(alike))
     lowest = float(refused.value.metadata["lowest"])
     assert lowest == pytest.approx(3 / 1002)
-    assert DECISIONS.threshold(TargetFmr(lowest), NULL_MODEL, InForce(alike, Source.GALLERY)) <= 1.0
+    assert DECISIONS.threshold(TargetFmr(lowest), NULL_MODEL, own(alike)) <= 1.0
 
 
 @pytest.mark.parametrize("rate", [0.0, -0.1, math.nan, 2.0, math.inf])
@@ -124,16 +167,25 @@ def test_rates_are_those_of_the_calibration() -> None:
     threshold = OF_PACK.threshold_at_fmr(0.01)
     limits = Interval(0.001, 0.03, 0.9)
     resampled = OF_PACK.with_bootstrap({threshold: limits})
-    rates = error_rates(InForce(resampled, Source.GALLERY), threshold, 9)
+    rates = error_rates(own(resampled), threshold, 9)
     fmr, fnmr = OF_PACK.fmr_at(threshold), OF_PACK.fnmr_at(threshold)
     assert rates.fmr == common_pb2.ErrorRate(
-        value=fmr.value, low=0.001, high=0.03, confidence=0.9, count=fmr.count, total=NONMATED
+        value=fmr.value,
+        low=0.001,
+        high=0.03,
+        confidence=0.9,
+        count=fmr.count,
+        total=NONMATED,
+        interval_method=common_pb2.INTERVAL_METHOD_BY_PEOPLE,
     )
     assert (rates.fnmr.count, rates.fnmr.total, rates.fnmr.high) == (fnmr.count, 503, fnmr.interval.high)
+    assert rates.fnmr.interval_method == common_pb2.INTERVAL_METHOD_WILSON
     assert rates.fpir.value == pytest.approx(1 - (1 - fmr.value) ** 9)
+    assert (rates.fpir.low, rates.fpir.high) == pytest.approx((1 - (1 - 0.001) ** 9, 1 - (1 - 0.03) ** 9))
+    assert rates.fpir.interval_method == common_pb2.INTERVAL_METHOD_BY_PEOPLE
     assert not rates.fpir.HasField("count")
-    assert rates.gallery_size == 9
-    assert rates.support.startswith(f"{fmr.count} errors in 2,000 comparisons: ")
+    assert rates.templates == 9
+    assert rates.support == ""
     assert rates.calibration == common_pb2.Calibration(
         source=common_pb2.CALIBRATION_SOURCE_GALLERY,
         dataset="made-up",
@@ -142,19 +194,46 @@ def test_rates_are_those_of_the_calibration() -> None:
         mated=503,
         nonmated=NONMATED,
         measured_on="2026-11-25",
-        settings={"detection": "thorough"},
+        id="b" * 64,
+        mated_failures=3,
     )
-    plain = error_rates(InForce(OF_PACK, Source.PACK), threshold)
-    assert not plain.HasField("fpir")
+    assert calibration_message(own(resampled), with_settings=True).settings == {"detection": "thorough"}
+    assert PACK is not None
+    plain = error_rates(PACK, threshold, 9)
     assert (plain.fmr.low, plain.fmr.confidence) == (fmr.interval.low, 0.95)
+    methods = {plain.fmr.interval_method, plain.fpir.interval_method}
+    assert methods == {common_pb2.INTERVAL_METHOD_WILSON}
+    assert plain.support.startswith(f"{fmr.count} errors in 2,000 comparisons: ")
+    assert not error_rates(PACK, threshold).HasField("fpir")
 
 
-def test_a_likelihood_ratio_says_where_its_support_ends() -> None:
-    likely, sure = likelihood_ratio(OF_PACK, 0.4), likelihood_ratio(OF_PACK, 1.0)
-    assert likely.supported
-    assert 0 < likely.log10_lr < sure.log10_lr == OF_PACK.likelihood.strongest
-    assert not sure.supported
-    assert not likelihood_ratio(OF_PACK, -1.0).supported
+def test_a_calibration_of_nobody_knows_how_many_says_so() -> None:
+    known = replace(OF_PACK, provenance=replace(OF_PACK.provenance, people=None, part="fold 1"))
+    message = calibration_message(own(known))
+    assert (message.HasField("people"), message.part) == (False, "fold 1")
+    assert calibration_message(own(OF_PACK)).people == 50
+
+
+def test_a_likelihood_ratio_says_on_which_side_it_is_cut_off() -> None:
+    limits = OF_PACK.likelihood
+    likely, sure, unlike = (likelihood_ratio(OF_PACK, at) for at in (0.4, 1.0, -1.0))
+    assert 0 < likely.log10_lr < sure.log10_lr == limits.strongest
+    assert unlike.log10_lr == limits.weakest
+    assert likely.bound == common_pb2.LIKELIHOOD_RATIO_BOUND_NONE
+    assert sure.bound == common_pb2.LIKELIHOOD_RATIO_BOUND_AT_LEAST
+    assert unlike.bound == common_pb2.LIKELIHOOD_RATIO_BOUND_AT_MOST
+    assert (likely.in_range, sure.in_range, unlike.in_range) == (True, limits.highest >= 1.0, False)
+    assert likelihood_ratio(OF_PACK, limits.lowest).in_range
+    none = replace(OF_PACK, likelihood=replace(limits, weakest=0.0, strongest=0.0))
+    assert likelihood_ratio(none, 1.0).bound == common_pb2.LIKELIHOOD_RATIO_BOUND_NONE
+
+
+def test_the_most_templates_that_a_face_saw_are_those_of_the_rates() -> None:
+    nobody = Identification((), 0.5, Decision.NO_CANDIDATE, 3, NULL_MODEL)
+    searched = [SearchedFace(None, Found(nobody, {}, ScoreFusion.MAX, seen, True)) for seen in (7, 12, 9)]
+    answer = search_response(searched, PACK)
+    assert (answer.searched_templates, answer.error_rates.templates) == (7, 12)
+    assert answer.error_rates.fpir.value == OF_PACK.fpir_at(0.5, 12).value
 
 
 def changed(**provenance: object) -> str:

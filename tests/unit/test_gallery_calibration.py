@@ -60,6 +60,7 @@ def test_it_is_kept_as_it_was_set(galleries: Galleries, folder: Path) -> None:
     assert (before.version, before.template_count) == (3, 1)
     assert galleries.calibration("g") == TEXT
     assert (galleries.calibration("h"), galleries.get("h").calibration_sha256) == (None, None)
+    assert galleries.set_calibration("g", of(TEXT)) == before  # done twice is the same as once
     changed = galleries.set_calibration("g", of("another"))
     assert changed == galleries.get("g")
     assert (changed.version, changed.calibration_sha256 != before.calibration_sha256) == (4, True)
@@ -68,7 +69,9 @@ def test_it_is_kept_as_it_was_set(galleries: Galleries, folder: Path) -> None:
     with opened(folder) as again:
         assert again.calibration("g") == "another"
         assert again.get("g").calibration_sha256 == changed.calibration_sha256
-        assert again.set_calibration("g", None).calibration_sha256 is None
+        without = again.set_calibration("g", None)
+        assert (without.calibration_sha256, without.version) == (None, 6)
+        assert again.set_calibration("g", None) == without
         assert again.calibration("g") is None
 
 
@@ -94,9 +97,10 @@ def test_what_is_refused_changes_nothing(galleries: Galleries, monkeypatch: pyte
     with monkeypatch.context() as full:
         full.setattr(SqliteStore, "_spare_bytes", lambda _: len(TEXT))
         with pytest.raises(StorageLow):
-            galleries.set_calibration("g", of(TEXT))
-        assert galleries.get("g") == before
-        assert galleries.set_calibration("h", None).version == 2  # needs no room
+            galleries.set_calibration("h", of(TEXT))
+        assert galleries.get("h").version == 1
+        assert galleries.set_calibration("g", of(TEXT)) == before  # needs no room, nor does what follows
+        assert galleries.set_calibration("g", None).version == before.version + 1
     galleries.set_calibration("g", of(long))
     assert galleries.calibration("g") == long
 

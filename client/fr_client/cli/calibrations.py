@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from fr_api.v1 import common_pb2
-from fr_client.cli.error_rates import source_words
+from fr_api.v1 import common_pb2, gallery_pb2
+from fr_client.cli.error_rates import measured_words, source_words
 from fr_client.cli.show import console, pairs, plain, print_json, shown
 from fr_client.cli.state import AsJson, GalleryId, Unusable, connected
 from fr_client.unpack import message_keys
@@ -36,12 +36,13 @@ def calibrate(
         raise typer.BadParameter("Give one of FILE, --show and --remove.")
     with connected(context, as_json) as client:
         if show:
-            answer = client.calibration(gallery_id)
-            calibration = answer.calibration if answer.HasField("calibration") else None
-            _print_calibration(gallery_id, calibration, as_json, {"calibration_json": answer.calibration_json})
+            found = client.calibration(gallery_id)
+            print_calibration(gallery_id, found, as_json, {"calibration_json": found.calibration_json})
             return
-        changed = client.set_calibration(gallery_id, None if file is None else _read(file))
-        _print_calibration(gallery_id, changed.calibration if changed.HasField("calibration") else None, as_json, {})
+        changed = (
+            client.delete_calibration(gallery_id) if file is None else client.set_calibration(gallery_id, _read(file))
+        )
+        print_calibration(gallery_id, changed, as_json, {})
 
 
 def _read(file: Path) -> str:
@@ -57,23 +58,41 @@ def _read(file: Path) -> str:
     return text
 
 
-def _print_calibration(
-    gallery_id: str, calibration: common_pb2.Calibration | None, as_json: bool, more: dict[str, Any]
+def print_calibration(
+    gallery_id: str,
+    answer: gallery_pb2.GetCalibrationResponse
+    | gallery_pb2.SetCalibrationResponse
+    | gallery_pb2.DeleteCalibrationResponse,
+    as_json: bool,
+    more: dict[str, str],
 ) -> None:
+    """Print what searches of a gallery answer with; `more` are further keys of the JSON document."""
+    calibration = answer.calibration if answer.HasField("calibration") else None
     if as_json:
         print_json({"calibration": None if calibration is None else message_keys(calibration), **more})
         return
     if calibration is None:
-        console().print(
-            plain(f"Neither gallery {gallery_id} nor its model has a calibration: searches tell no error rates.")
-        )
+        none = f"Neither gallery {gallery_id} nor its model has a calibration"
+        unreadable = f"The server cannot read the calibration of gallery {gallery_id}: set it anew, or remove it"
+        console().print(plain(f"{unreadable if more.get('calibration_json') else none}. Searches tell no error rates."))
         return
     rows = [
         ("Gallery", gallery_id),
         ("Answers with", source_words(calibration)),
-        ("Measured on", f"{calibration.dataset}, {calibration.people:,} people, {calibration.measured_on}"),
+        ("Measured on", f"{measured_words(calibration)}, {calibration.measured_on}"),
         ("Comparisons", f"{calibration.mated:,} of one person, {calibration.nonmated:,} of different people"),
+        *_failure_rows(calibration),
         ("sha256 of their list", calibration.list_sha256),
+        ("sha256 of the calibration", calibration.id),
         *sorted(calibration.settings.items()),
     ]
     console().print(pairs(rows))
+
+
+def _failure_rows(calibration: common_pb2.Calibration) -> list[tuple[str, str]]:
+    mated, nonmated = calibration.mated_failures, calibration.nonmated_failures
+    if not mated and not nonmated:
+        return []
+    return [
+        ("Could not be compared", f"{mated:,} of those of one person (missed), {nonmated:,} more of different people")
+    ]

@@ -12,6 +12,11 @@ _SOURCES = {
     common_pb2.CALIBRATION_SOURCE_PACK: "the model pack's calibration",
     common_pb2.CALIBRATION_SOURCE_GALLERY: "the gallery's own calibration",
 }
+# How a likelihood ratio is told that is cut off: in words, and before its logarithm.
+_BOUNDS = {
+    common_pb2.LIKELIHOOD_RATIO_BOUND_AT_LEAST: "at least ",
+    common_pb2.LIKELIHOOD_RATIO_BOUND_AT_MOST: "at most ",
+}
 # From here on a share is told in per cent, below it as one in so many.
 _PER_CENT_FROM = 0.001
 
@@ -24,14 +29,16 @@ def rates_words(answer: recognition_pb2.CompareResponse | gallery_pb2.SearchResp
     calibration = rates.calibration
     accepted = _part("the comparisons of different people", "accepted", rates.fmr)
     missed = _part("those of one person", "missed", rates.fnmr)
-    measured = f"as measured on {calibration.dataset}, {calibration.people:,} people ({source_words(calibration)})"
+    measured = f"as measured on {measured_words(calibration)} ({source_words(calibration)})"
     yield f"At this threshold {accepted}, and {missed}, {measured}."
+    if rates.other_settings:
+        yield f"That was measured with another {' and another '.join(rates.other_settings)} than this server has."
     if rates.support:
         yield f"Of different people: {rates.support.removesuffix('.')}."
     if rates.HasField("fpir"):
         searches = _part("the searches for somebody who is not enrolled", "answered with a lead", rates.fpir)
         yield (
-            f"Among {rates.gallery_size:,} templates {searches}: reckoned as if comparisons were independent, which "
+            f"Among {rates.templates:,} templates {searches}: reckoned as if comparisons were independent, which "
             "those with look-alikes are not."
         )
 
@@ -43,23 +50,34 @@ def evidence_words(answer: recognition_pb2.CompareResponse) -> Iterator[str]:
     evidence = answer.likelihood_ratio
     factor = 10.0 ** abs(evidence.log10_lr)
     times = f"{factor:.1f} times" if factor < 10.0 else f"{_rounded(factor):,} times"
-    if times == "1.0 times":
-        said = "is as probable for two photos of one person as for those of different people"
-    elif evidence.log10_lr > 0.0:
-        said = f"is {times} as probable for two photos of one person as for those of different people"
+    bound = _BOUNDS.get(evidence.bound, "")
+    least = "at least " if bound else ""  # of either: what is at most 1 / 100 for one is at least 100 for the other
+    if times == "1.0 times" and not bound:
+        said = "is as probable if both photos show one person as if they show two"
+    elif evidence.log10_lr > 0.0 or evidence.bound == common_pb2.LIKELIHOOD_RATIO_BOUND_AT_LEAST:
+        said = f"is {least}{times} more probable if both photos show one person than if they show two"
     else:
-        said = f"is {times} as probable for two photos of different people as for those of one person"
+        said = f"is {least}{times} more probable if the photos show two people than if they show one"
     yield (
-        f"This similarity {said} (log10 of the likelihood ratio {evidence.log10_lr:+.2f}). That is not the probability "
-        "that they show one person."
+        f"This similarity {said} (log10 of the likelihood ratio {bound}{evidence.log10_lr:+.2f}). That is not the "
+        "probability that they show one person."
     )
-    if not evidence.supported:
-        yield "The calibration's comparisons do not reach this similarity; the factor is the furthest they support."
+    if bound:
+        yield "How much more is not known: the calibration has too few comparisons to tell."
+    if not evidence.in_range:
+        yield "No comparison of the calibration has a similarity this far out."
 
 
 def source_words(calibration: common_pb2.Calibration) -> str:
     """Return whose calibration it is."""
     return _SOURCES.get(calibration.source, "a calibration of a kind that is newer than this command")
+
+
+def measured_words(calibration: common_pb2.Calibration) -> str:
+    """Return on what it was measured, such as "lfw (folds 1, 2), 844 people"."""
+    part = f" ({calibration.part})" if calibration.part else ""
+    people = f", {calibration.people:,} people" if calibration.HasField("people") else ""
+    return f"{calibration.dataset}{part}{people}"
 
 
 def answer_keys(answer: recognition_pb2.CompareResponse | gallery_pb2.SearchResponse) -> dict[str, Any]:
@@ -75,7 +93,8 @@ def _part(of: str, done: str, rate: common_pb2.ErrorRate) -> str:
     """Such as "0.5 % of those of one person are missed (95 % interval 0.3 % to 0.8 %)"."""
     share = _share(rate.value)
     verb = "is" if share.startswith("1 in") else "are"
-    interval = f"{100 * rate.confidence:g} % interval {_share(rate.low)} to {_share(rate.high)}"
+    how = ", by resampling people" if rate.interval_method == common_pb2.INTERVAL_METHOD_BY_PEOPLE else ""
+    interval = f"{100 * rate.confidence:g} % interval {_share(rate.low)} to {_share(rate.high)}{how}"
     return f"{'none' if share == '0' else share} of {of} {verb} {done} ({interval})"
 
 

@@ -13,9 +13,8 @@ import typer
 from fr_api.v1 import evaluation_pb2
 from fr_client.cli.progress import progress
 from fr_client.cli.show import console, model_name, pairs, plain, print_json, shown, table, when
-from fr_client.cli.state import AsJson, Unusable, connected
+from fr_client.cli.state import AsJson, Unusable, Yes, confirm, connected
 from fr_client.client import Client
-from fr_client.errors import FrApiError
 from fr_client.private import private_file, private_folder
 from fr_client.requests import OnProgress, ReportFile
 from fr_client.unpack import message_keys
@@ -26,18 +25,22 @@ DatasetName = Annotated[
     str,
     typer.Argument(metavar="DATASET", help="Name of the data set, as `fr report datasets` has it.", show_default=False),
 ]
+ReportId = Annotated[
+    str, typer.Argument(metavar="ID", help="Id of the report, as `fr report list` has it.", show_default=False)
+]
 Seed = Annotated[int | None, typer.Option(min=0, max=2**32 - 1, metavar="N", help="Of what is drawn; 1 if unset.")]
 
 _KINDS = {
     evaluation_pb2.EVALUATION_KIND_VERIFICATION: "verification",
     evaluation_pb2.EVALUATION_KIND_IDENTIFICATION: "identification",
 }
-_FILE_NAMES: dict[ReportFile, str] = {
-    "json": "report.json",
-    "html": "report.html",
-    "scores": "scores.csv",
-    "calibration": "calibration.json",
+_FILES: dict[evaluation_pb2.ReportFile.ValueType, tuple[ReportFile, str]] = {
+    evaluation_pb2.REPORT_FILE_JSON: ("json", "report.json"),
+    evaluation_pb2.REPORT_FILE_HTML: ("html", "report.html"),
+    evaluation_pb2.REPORT_FILE_SCORES_CSV: ("scores", "scores.csv"),
+    evaluation_pb2.REPORT_FILE_CALIBRATION: ("calibration", "calibration.json"),
 }
+# `fr_evaluation.kinds.LARGEST_GALLERY`, which a client without the rest of FR Core does not have.
 MAX_SIZE = 10_000_000
 
 
@@ -116,9 +119,7 @@ def list_reports(context: typer.Context, as_json: AsJson = False) -> None:
 @report.command("get")
 def get_report(
     context: typer.Context,
-    report_id: Annotated[
-        str, typer.Argument(metavar="ID", help="Id of the report, as `fr report list` has it.", show_default=False)
-    ],
+    report_id: ReportId,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to make, with the files; it must not exist.")],
     files: Annotated[
         list[File] | None,
@@ -136,9 +137,9 @@ def get_report(
         written: list[str] = []
         try:
             with private_folder(out) as folder:
-                for name, content in _contents(client, report_id, files):
+                for word, name in _wanted(client, report_id, files):
                     with private_file(folder / name, replace=True) as file:
-                        file.write(content)
+                        file.writelines(part.content for part in client.report_parts(report_id, word))
                     written.append(name)
         except FileExistsError as error:
             raise Unusable("FILE_EXISTS", f"{shown(out)} is there already; choose another name.") from error
@@ -150,21 +151,28 @@ def get_report(
         console().print(plain(f"{shown(out)}: {', '.join(written)}."))
 
 
-def _contents(client: Client, report_id: str, wanted: list[File] | None) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of the files that are wanted; without a wish, of all that there are."""
-    for file, name in _FILE_NAMES.items():
-        if wanted and file not in wanted:
-            continue
-        try:
-            yield name, client.report(report_id, file).content
-        except FrApiError as error:
-            # Every report has its figures: it is the file that there is none of.
-            if wanted or file == "json" or error.reason != "UNKNOWN_REPORT":
-                raise
+@report.command("delete")
+def delete_report(context: typer.Context, report_id: ReportId, yes: Yes = False, as_json: AsJson = False) -> None:
+    """Delete a report with all its files."""
+    with connected(context, as_json) as client:
+        confirm(f"Delete report {report_id}?", yes)
+        client.delete_report(report_id)
+        if as_json:
+            print_json({})
+            return
+        console().print(plain(f"Deleted report {report_id}."))
+
+
+def _wanted(client: Client, report_id: str, wanted: list[File] | None) -> list[tuple[ReportFile, str]]:
+    """Word and name of the files that are wanted; without a wish, of all that there are."""
+    if wanted:
+        return [(word, name) for word, name in _FILES.values() if word in wanted]
+    there = client.report(report_id).report.files
+    return [_FILES[file] for file in there if file in _FILES]
 
 
 def _sizes(text: str) -> list[int]:
-    """The sizes of galleries, ascending; ends the command where one is no number from 1 to ten million."""
+    """The sizes of galleries, ascending; ends the command where one is no number from 1 to `MAX_SIZE`."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not all(part.isascii() and part.isdigit() and 1 <= int(part) <= MAX_SIZE for part in parts):
         what = f"Sizes are whole numbers from 1 to {MAX_SIZE}, such as 10000,1000000."
@@ -177,12 +185,16 @@ def _shown() -> Iterator[OnProgress]:
     """Tell on standard error how far an evaluation has come, from its first word on until the block ends."""
     with ExitStack() as stack:
         advance: Callable[[int, int], None] | None = None
+        figures = False
 
         def tell(done: int, total: int) -> None:
-            nonlocal advance
+            nonlocal advance, figures
             if advance is None:
                 advance = stack.enter_context(progress("Measuring", "photos", total))
             advance(done, 0)
+            if done == total and not figures:
+                figures = True
+                typer.echo("All photos are done. The figures are computed, of a large list within minutes.", err=True)
 
         yield tell
 

@@ -27,10 +27,10 @@ from fr_core.gallery.store.sqlite_rows import (
     from_us,
     gallery_of,
     names,
-    sha256_of,
     without_calibration,
 )
 from fr_core.gallery.store.vault import Binding, SubjectKey, Vault
+from fr_core.gallery.values import calibration_id
 
 _SUBJECTS = f"SELECT {names(files.SUBJECTS)} FROM subjects ORDER BY subject_no"
 _TEMPLATES = f"SELECT {names(files.TEMPLATES)} FROM templates ORDER BY row_no"
@@ -217,7 +217,7 @@ class SavedStore:
         rows: list[Row] = self._backup.execute(f"SELECT {names(CALIBRATIONS)} FROM calibrations").fetchall()
         texts: dict[int, str] = dict(rows)
         named = {no: row.info.calibration_sha256 for no, row in self.galleries.items() if row.info.calibration_sha256}
-        if {no: sha256_of(text) for no, text in texts.items()} != named:
+        if {no: calibration_id(text) for no, text in texts.items()} != named:
             raise files.unusable("calibration")
         return texts
 

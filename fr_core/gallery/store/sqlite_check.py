@@ -30,11 +30,11 @@ from fr_core.gallery.store.sqlite_rows import (
     facts_of,
     gallery_of,
     names,
-    sha256_of,
     unpacked_metadata,
 )
 from fr_core.gallery.store.vault import Binding, Vault
 from fr_core.gallery.store.vectors import unpack_vectors
+from fr_core.gallery.values import calibration_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def _require_calibrations(connection: apsw.Connection) -> None:
     galleries: list[Row] = connection.execute("SELECT gallery_no, calibration_sha256 FROM galleries").fetchall()
     rows: list[Row] = connection.execute(f"SELECT {names(CALIBRATIONS)} FROM calibrations").fetchall()
     named = {gallery_no: sha256 for gallery_no, sha256 in galleries if sha256 is not None}
-    if {gallery_no: sha256_of(text) for gallery_no, text in rows} != named:
+    if {gallery_no: calibration_id(text) for gallery_no, text in rows} != named:
         raise altered_calibration()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ import apsw
 from fr_core.errors import StoreCorrupt, StoreFailed
 from fr_core.gallery.store.protocol import GalleryRow
 from fr_core.gallery.store.vault import Value, Vault
-from fr_core.gallery.values import NO_METADATA, GalleryInfo
+from fr_core.gallery.values import NO_METADATA, GalleryInfo, calibration_id
 from fr_core.types import ModelId
 
 Row = tuple[Any, ...]
@@ -228,14 +227,9 @@ def without_calibration(row: Row) -> Row:
 
 def require_calibration(text: str, sha256: str | None) -> str:
     """Return the text of a calibration; raises `StoreCorrupt` where it is not the one of its gallery."""
-    if sha256_of(text) != sha256:
+    if calibration_id(text) != sha256:
         raise altered_calibration()
     return text
-
-
-def sha256_of(text: str) -> str:
-    """Return the 64 hexadecimal digits that a gallery keeps of its calibration."""
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def altered_calibration() -> StoreCorrupt:

@@ -24,7 +24,6 @@ from fr_core.gallery.store.sqlite_rows import (
     gallery_columns,
     insertion,
     packed_metadata,
-    sha256_of,
     signed,
     to_us,
 )
@@ -39,6 +38,7 @@ from fr_core.gallery.values import (
     NewTemplate,
     Subject,
     SubjectUpdate,
+    calibration_id,
     updated,
 )
 
@@ -156,7 +156,7 @@ class SqliteTransaction(SqliteSnapshot):
         if text is not None:
             self._rows(_INSERT_CALIBRATION, gallery_no, text)
         info = self._latest(gallery_no)
-        sha256 = None if text is None else sha256_of(text)
+        sha256 = None if text is None else calibration_id(text)
         return self._keep_back(gallery_no, replace(info, calibration_sha256=sha256, version=info.version + 1))
 
     def delete_gallery(self, gallery_no: int) -> None:

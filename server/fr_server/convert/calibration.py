@@ -10,11 +10,14 @@ from fr_core.errors import CalibrationInvalid, InvalidField
 from fr_core.gallery.checks import require_calibration_size, require_threshold
 from fr_core.scoring.calibration import Calibration, ModelledRate
 from fr_core.scoring.calibration_json import from_json
-from fr_core.scoring.intervals import Interval, Rate, UndefinedRate
+from fr_core.scoring.calibrators import LrCalibrator
+from fr_core.scoring.intervals import Interval, Rate
 from fr_core.scoring.support import support
 
 # Of the sentence that says what is wrong with a calibration: it may name a key of the sender's.
 _MAX_SENTENCE = 200
+_WILSON, _BY_PEOPLE = common_pb2.INTERVAL_METHOD_WILSON, common_pb2.INTERVAL_METHOD_BY_PEOPLE
+_NO_BOUND = common_pb2.LIKELIHOOD_RATIO_BOUND_NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +53,19 @@ class Source(Enum):
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """The calibration that an answer is given by, and whose it is."""
+    """The calibration that an answer is given by.
+
+    Attributes:
+        calibration: what similarities mean.
+        source: whose it is.
+        id: sha256 of its text, 64 hexadecimal digits.
+        other_settings: names of the settings that differ between its measurement and this server.
+    """
 
     calibration: Calibration
     source: Source
+    id: str
+    other_settings: tuple[str, ...] = ()
 
 
 def criterion(request: recognition_pb2.CompareRequest | gallery_pb2.SearchRequest) -> Criterion | None:
@@ -87,39 +99,46 @@ def calibration_from(text: str) -> Calibration:
     require_calibration_size(text)
     try:
         calibration = from_json(text)
-        calibration_message(InForce(calibration, Source.GALLERY))
+        calibration_message(InForce(calibration, Source.GALLERY, ""), with_settings=True)
     except ValueError as error:
         sentence = str(error).encode("ascii", "replace").decode()[:_MAX_SENTENCE]
         raise CalibrationInvalid(sentence) from error
     return calibration
 
 
-def calibration_message(in_force: InForce) -> common_pb2.Calibration:
+def calibration_message(in_force: InForce, *, with_settings: bool = False) -> common_pb2.Calibration:
     """Build the message of a calibration; ValueError for texts and numbers that no message can hold."""
     provenance, rates = in_force.calibration.provenance, in_force.calibration.rates
     return common_pb2.Calibration(
         source=in_force.source.value,
         dataset=provenance.dataset,
-        list_sha256=provenance.manifest_sha256,
+        list_sha256=provenance.list_sha256,
         people=provenance.people,
         mated=rates.mated,
         nonmated=rates.nonmated,
         measured_on=provenance.measured_on.isoformat(),
-        settings=dict(provenance.settings),
+        settings=dict(provenance.settings) if with_settings else None,
+        id=in_force.id,
+        part=provenance.part,
+        mated_failures=rates.mated_failures,
+        nonmated_failures=rates.nonmated_failures,
     )
 
 
 def error_rates(in_force: InForce, threshold: float, searched_templates: int = 0) -> common_pb2.ErrorRates:
     """Build the message of the rates at a threshold in [-1, 1]; fpir where at least one template was searched."""
     calibration = in_force.calibration
-    fmr = calibration.fmr_at(threshold)
+    fmr, fnmr = calibration.fmr_at(threshold), calibration.fnmr_at(threshold)
+    limits, by_people = calibration.fmr_interval_at(threshold)
     return common_pb2.ErrorRates(
-        fmr=_rate_message(fmr, _fmr_interval(calibration, threshold, fmr)),
-        fnmr=_counted(calibration.fnmr_at(threshold)),
-        fpir=_modelled(calibration.fpir_at(threshold, searched_templates)) if searched_templates else None,
-        gallery_size=searched_templates,
+        fmr=_rate_message(fmr, limits, by_people),
+        fnmr=_rate_message(fnmr, fnmr.interval, by_people=False),
+        fpir=_modelled_message(calibration.fpir_at(threshold, searched_templates)) if searched_templates else None,
+        templates=searched_templates,
         calibration=calibration_message(in_force),
-        support=support(fmr.count, fmr.total).sentence,
+        # It takes comparisons as independent, which an interval by people shows that they are not.
+        support="" if by_people else support(fmr.count, fmr.total).sentence,
+        other_settings=in_force.other_settings,
     )
 
 
@@ -127,33 +146,33 @@ def likelihood_ratio(calibration: Calibration, similarity: float) -> common_pb2.
     """Build the message of what a similarity in [-1, 1] says."""
     evidence = calibration.log10_lr(similarity)
     return common_pb2.LikelihoodRatio(
-        log10_lr=evidence.log10_lr, supported=evidence.supported and not evidence.at_limit
+        log10_lr=evidence.log10_lr,
+        bound=_bound(calibration.likelihood, evidence.log10_lr) if evidence.at_limit else _NO_BOUND,
+        in_range=evidence.supported,
     )
 
 
-def _fmr_interval(calibration: Calibration, threshold: float, fmr: Rate) -> Interval:
-    """The interval that knows that comparisons share people, where the calibration has one; else that of the counts."""
-    try:
-        return calibration.rates.fmr_bootstrap_at(threshold)
-    except UndefinedRate:
-        return fmr.interval
+def _bound(likelihood: LrCalibrator, cut_off: float) -> common_pb2.LikelihoodRatioBound.ValueType:
+    """Which side a log10 LR was cut off on."""
+    if likelihood.weakest == likelihood.strongest:  # both 0: nothing is stated of either side
+        return _NO_BOUND
+    if cut_off == likelihood.strongest:
+        return common_pb2.LIKELIHOOD_RATIO_BOUND_AT_LEAST
+    return common_pb2.LIKELIHOOD_RATIO_BOUND_AT_MOST
 
 
-def _counted(rate: Rate) -> common_pb2.ErrorRate:
-    return _rate_message(rate, rate.interval)
+def _rate_message(rate: Rate, interval: Interval, by_people: bool) -> common_pb2.ErrorRate:
+    message = _modelled_message(ModelledRate(rate.value, interval, by_people))
+    message.count, message.total = rate.count, rate.total
+    return message
 
 
-def _rate_message(rate: Rate, interval: Interval) -> common_pb2.ErrorRate:
+def _modelled_message(rate: ModelledRate) -> common_pb2.ErrorRate:
+    interval = rate.interval
     return common_pb2.ErrorRate(
         value=rate.value,
         low=interval.low,
         high=interval.high,
         confidence=interval.confidence,
-        count=rate.count,
-        total=rate.total,
+        interval_method=_BY_PEOPLE if rate.by_people else _WILSON,
     )
-
-
-def _modelled(rate: ModelledRate) -> common_pb2.ErrorRate:
-    interval = rate.interval
-    return common_pb2.ErrorRate(value=rate.value, low=interval.low, high=interval.high, confidence=interval.confidence)

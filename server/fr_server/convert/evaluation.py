@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from fr_api.v1 import evaluation_pb2
 from fr_core.errors import InvalidField
+from fr_evaluation.kinds import KINDS, LARGEST_GALLERY
 from fr_evaluation.offers import Offer
 from fr_evaluation.stored import KeptReport
 from fr_server.convert.common import model_message, timestamp
 
-MAX_GALLERY_SIZE = 10_000_000
 MAX_GALLERY_SIZES = 16
 # Where none is sent; that of `fr evaluate`.
 _SEED = 1
-_KINDS = {
-    "verification": evaluation_pb2.EVALUATION_KIND_VERIFICATION,
-    "identification": evaluation_pb2.EVALUATION_KIND_IDENTIFICATION,
-}
+_KINDS = dict(
+    zip(
+        KINDS,
+        (evaluation_pb2.EVALUATION_KIND_VERIFICATION, evaluation_pb2.EVALUATION_KIND_IDENTIFICATION),
+        strict=True,
+    )
+)
 _FILES = {
-    evaluation_pb2.REPORT_FILE_UNSPECIFIED: "report.json",
     evaluation_pb2.REPORT_FILE_JSON: "report.json",
     evaluation_pb2.REPORT_FILE_HTML: "report.html",
     evaluation_pb2.REPORT_FILE_SCORES_CSV: "scores.csv",
@@ -33,9 +35,9 @@ def sent_seed(request: evaluation_pb2.RunVerificationRequest | evaluation_pb2.Ru
 def gallery_sizes(request: evaluation_pb2.RunIdentificationRequest) -> tuple[int, ...]:
     """Return the sizes that were sent, ascending; raises `InvalidField` for too many, zero or one that is too large."""
     sizes = request.gallery_sizes
-    if len(sizes) > MAX_GALLERY_SIZES or not all(1 <= size <= MAX_GALLERY_SIZE for size in sizes):
+    if len(sizes) > MAX_GALLERY_SIZES or not all(1 <= size <= LARGEST_GALLERY for size in sizes):
         raise InvalidField(
-            f"`gallery_sizes` holds {MAX_GALLERY_SIZES} numbers at most, each from 1 to {MAX_GALLERY_SIZE}.",
+            f"`gallery_sizes` holds {MAX_GALLERY_SIZES} numbers at most, each from 1 to {LARGEST_GALLERY}.",
             field="gallery_sizes",
         )
     return tuple(sorted(set(sizes)))
@@ -43,9 +45,10 @@ def gallery_sizes(request: evaluation_pb2.RunIdentificationRequest) -> tuple[int
 
 def file_name(file: evaluation_pb2.ReportFile.ValueType) -> str:
     """Return the name of a file of a report; raises `InvalidField` for one that is not known."""
-    if file not in _FILES:
+    name = _FILES.get(file or evaluation_pb2.REPORT_FILE_JSON)
+    if name is None:
         raise InvalidField("`file` has a value that this call does not know.", field="file")
-    return _FILES[file]
+    return name
 
 
 def dataset_message(offer: Offer) -> evaluation_pb2.Dataset:
@@ -73,4 +76,5 @@ def report_message(report: KeptReport) -> evaluation_pb2.ReportSummary:
         create_time=timestamp(summary.measured_at),
         version=summary.version,
         summary=summary.words,
+        files=[file for file, name in _FILES.items() if name in report.files],
     )

@@ -39,6 +39,7 @@ _FUSIONS = {
     gallery_pb2.SCORE_FUSION_MEAN_TOP_2: ScoreFusion.MEAN_TOP_2,
     gallery_pb2.SCORE_FUSION_MEAN_TEMPLATE: ScoreFusion.MEAN_TEMPLATE,
 }
+_TARGETS = ("target_fmr", "target_fpir")
 _FUSION_VALUES = {fusion: value for value, fusion in _FUSIONS.items()}
 
 _DECISIONS = {
@@ -64,10 +65,21 @@ def top_k(request: gallery_pb2.SearchRequest) -> int:
 
 
 def fusion(request: gallery_pb2.SearchRequest) -> ScoreFusion:
-    """Return how templates are to be fused; raises `InvalidField` for a value that is none."""
+    """Return how templates are to be fused.
+
+    Raises:
+        InvalidField: a value that is none, or one of those to whose similarities no error rates are known, with a rate
+            to hold.
+    """
     if request.fusion not in _FUSIONS:
         raise InvalidField("`fusion` has a value that this call does not know.", field="fusion")
-    return _FUSIONS[request.fusion]
+    found = _FUSIONS[request.fusion]
+    if found is not ScoreFusion.MAX and request.WhichOneof("criterion") in _TARGETS:
+        raise InvalidField(
+            "Error rates are those of single comparisons: with this `fusion`, send a threshold in place of a rate.",
+            field="fusion",
+        )
+    return found
 
 
 def subject_filter(request: gallery_pb2.SearchRequest) -> SubjectFilter | None:
@@ -134,6 +146,7 @@ def gallery_message(info: GalleryInfo) -> gallery_pb2.Gallery:
         expire_time=None if info.expires is None else timestamp(info.expires),
         retention=None if info.retention is None else duration(info.retention),
         keeps_photos=info.keeps_photos,
+        has_calibration=info.calibration_sha256 is not None,
     )
 
 
@@ -212,11 +225,11 @@ def search_response(searched: Sequence[SearchedFace], in_force: InForce | None =
 
     Args:
         searched: what was found for each face.
-        in_force: the calibration of the gallery; None where there is none.
+        in_force: the calibration of the gallery; None where there is none, or none for this fusion.
     """
     found = [one.found for one in searched]
     first = found[0].identification
-    templates = min(one.searched_templates for one in found)
+    templates = [one.searched_templates for one in found]
     return gallery_pb2.SearchResponse(
         results=[_search_result(one) for one in searched],
         threshold=first.threshold,
@@ -224,9 +237,9 @@ def search_response(searched: Sequence[SearchedFace], in_force: InForce | None =
         model=model_message(first.model),
         notice=NOTICE,
         fusion=_FUSION_VALUES[found[0].fusion],
-        searched_templates=templates,
+        searched_templates=min(templates),
         exhaustive=all(one.exhaustive for one in found),
-        error_rates=None if in_force is None else error_rates(in_force, first.threshold, templates),
+        error_rates=None if in_force is None else error_rates(in_force, first.threshold, max(templates)),
     )
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
+import logging
 from collections import OrderedDict
 
 from fr_api.v1 import gallery_pb2
-from fr_core.gallery.values import GalleryCalibration, GalleryInfo
+from fr_core.errors import CalibrationInvalid, CalibrationUnreadable, MissingField
+from fr_core.gallery.values import GalleryCalibration, GalleryInfo, calibration_id
 from fr_core.scoring.calibration import Calibration
 from fr_core.scoring.calibration_json import to_json
-from fr_server.convert.calibration import InForce, Source, calibration_from, calibration_message
+from fr_server.convert.calibration import Criterion, InForce, Threshold, calibration_from, calibration_message
 from fr_server.services.decisions import Decisions
 from fr_server.services.gallery_calls import GalleryCalls
 from fr_server.work import Work
+
+log = logging.getLogger("fr_server.calibrations")
 
 # Calibrations that are kept parsed. The largest takes some megabytes, the usual one a tenth of one.
 _KEPT = 16
@@ -22,7 +25,7 @@ class Calibrations:
     """Sets the calibrations of galleries and reads them, for calls of one event loop.
 
     A search learns from its gallery's description which calibration it has, by hash, so that what another process sets
-    holds for the next search of this one.
+    holds for the next search of this one. One that was set once can be unreadable later, for another version.
 
     Args:
         galleries: keep the calibrations.
@@ -34,77 +37,113 @@ class Calibrations:
         self._galleries = galleries
         self._work = work
         self._decisions = decisions
-        self._parsed: OrderedDict[str, Calibration] = OrderedDict()  # by sha256, that used last at the end
+        self._parsed: OrderedDict[str, Calibration] = OrderedDict()  # by id, that used last at the end
+        self._unreadable: set[str] = set()  # ids
 
-    async def in_force(self, info: GalleryInfo) -> InForce | None:
-        """Return what holds for searches of a gallery.
+    async def in_force(self, info: GalleryInfo, asked: Criterion | None) -> InForce | None:
+        """Return what holds for searches of a gallery; None where there is nothing, or its own is unreadable.
 
         Raises:
             UnknownGallery: it was deleted meanwhile.
-            CalibrationInvalid: its calibration cannot be read any more.
+            CalibrationUnreadable: a rate is asked for, and its own cannot be read any more.
         """
-        return self._decisions.in_force(info.model, await self._own(info))
+        own = info.calibration_sha256
+        if own is not None and own not in self._parsed and own not in self._unreadable:
+            own = await self._read(info.gallery_id)
+        if own is None:
+            return self._decisions.in_force(info.model)
+        if own in self._unreadable:
+            if asked is None or isinstance(asked, Threshold):
+                return None
+            raise CalibrationUnreadable(
+                "The gallery's calibration cannot be read, so it tells no threshold for a rate."
+            )
+        self._parsed.move_to_end(own)
+        calibration = self._parsed[own]
+        if len(self._parsed) > _KEPT:
+            self._parsed.popitem(last=False)
+        return self._decisions.of_gallery(info.model, calibration, own)
 
     async def set(self, request: gallery_pb2.SetCalibrationRequest) -> gallery_pb2.SetCalibrationResponse:
-        """Give a gallery a calibration, or take it away.
+        """Give a gallery a calibration.
 
         Raises:
+            MissingField: there is no text.
             UnknownGallery: there is no gallery of that id.
             CalibrationInvalid: it cannot be read, contradicts itself, is too long, or of another model.
             StorageLow: the disk is nearly full.
         """
         text = request.calibration_json
+        if not text:
+            raise MissingField(
+                "`calibration_json` is empty; DeleteCalibration takes a gallery's calibration away.",
+                field="calibration_json",
+            )
 
-        def change() -> tuple[GalleryInfo, Calibration | None]:
-            if not text:
-                return self._galleries.set_calibration(request.gallery_id, None), None
+        def change() -> gallery_pb2.SetCalibrationResponse:
             own = calibration_from(text)
-            calibration = GalleryCalibration(own.provenance.model_id, text)
-            return self._galleries.set_calibration(request.gallery_id, calibration), own
+            info = self._galleries.set_calibration(
+                request.gallery_id, GalleryCalibration(own.provenance.model_id, text)
+            )
+            in_force = self._decisions.of_gallery(info.model, own, calibration_id(text))
+            return gallery_pb2.SetCalibrationResponse(
+                calibration=calibration_message(in_force, with_settings=True), gallery_version=info.version
+            )
 
-        info, own = await self._work.storage(change)
-        in_force = self._decisions.in_force(info.model, own)
-        message = None if in_force is None else calibration_message(in_force)
-        return gallery_pb2.SetCalibrationResponse(calibration=message)
+        return await self._work.storage(change)
+
+    async def delete(self, request: gallery_pb2.DeleteCalibrationRequest) -> gallery_pb2.DeleteCalibrationResponse:
+        """Take the calibration of a gallery away, if it has one; raises `UnknownGallery`."""
+        info = await self._work.storage(self._galleries.set_calibration, request.gallery_id, None)
+        of_pack = self._decisions.in_force(info.model)
+        return gallery_pb2.DeleteCalibrationResponse(
+            calibration=None if of_pack is None else calibration_message(of_pack, with_settings=True),
+            gallery_version=info.version,
+        )
 
     async def get(self, request: gallery_pb2.GetCalibrationRequest) -> gallery_pb2.GetCalibrationResponse:
         """Read the calibration that searches of a gallery answer with; raises `UnknownGallery`."""
 
         def read() -> gallery_pb2.GetCalibrationResponse:
-            text = self._galleries.calibration(request.gallery_id)
+            info = self._galleries.get(request.gallery_id)
+            text, in_force = self._galleries.calibration(request.gallery_id), self._decisions.in_force(info.model)
             if text is not None:
-                in_force = InForce(calibration_from(text), Source.GALLERY)
-                return gallery_pb2.GetCalibrationResponse(
-                    calibration=calibration_message(in_force), calibration_json=text
-                )
-            of_pack = self._decisions.in_force(self._galleries.get(request.gallery_id).model)
-            if of_pack is None:
+                try:
+                    in_force = self._decisions.of_gallery(info.model, calibration_from(text), calibration_id(text))
+                except CalibrationInvalid:
+                    return gallery_pb2.GetCalibrationResponse(calibration_json=text)
+            if in_force is None:
                 return gallery_pb2.GetCalibrationResponse()
             return gallery_pb2.GetCalibrationResponse(
-                calibration=calibration_message(of_pack), calibration_json=to_json(of_pack.calibration)
+                calibration=calibration_message(in_force, with_settings=True),
+                calibration_json=to_json(in_force.calibration) if text is None else text,
             )
 
         return await self._work.storage(read)
 
-    async def _own(self, info: GalleryInfo) -> Calibration | None:
-        sha256 = info.calibration_sha256
-        if sha256 is None:
-            return None
-        if sha256 not in self._parsed:
-            found = await self._work.storage(self._read, info.gallery_id)
-            if found is None:
-                return None
-            sha256, own = found
-            self._parsed[sha256] = own
-        self._parsed.move_to_end(sha256)
-        own = self._parsed[sha256]
-        if len(self._parsed) > _KEPT:
-            self._parsed.popitem(last=False)
-        return own
+    async def _read(self, gallery_id: str) -> str | None:
+        """Read the calibration that a gallery has by now, which may be another than a moment ago, and return its id."""
 
-    def _read(self, gallery_id: str) -> tuple[str, Calibration] | None:
-        """Return the calibration that a gallery has by now, which may be another than a moment ago, and its hash."""
-        text = self._galleries.calibration(gallery_id)
-        if text is None:
+        def read() -> tuple[str, Calibration | None] | None:
+            text = self._galleries.calibration(gallery_id)
+            if text is None:
+                return None
+            try:
+                return calibration_id(text), calibration_from(text)
+            except CalibrationInvalid:
+                return calibration_id(text), None
+
+        found = await self._work.storage(read)
+        if found is None:
             return None
-        return hashlib.sha256(text.encode()).hexdigest(), calibration_from(text)
+        own, calibration = found
+        if calibration is not None:
+            self._parsed[own] = calibration
+        elif own not in self._unreadable:
+            self._unreadable.add(own)
+            log.warning(
+                "The calibration %s of a gallery cannot be read: its searches are answered without error rates, "
+                "until it is set anew or taken away",
+                own[:12],
+            )
+        return own

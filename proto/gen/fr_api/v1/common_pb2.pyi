@@ -104,6 +104,34 @@ SEVERAL_FACES_POLICY_ALL: SeveralFacesPolicy.ValueType  # 3
 """Take every face."""
 Global___SeveralFacesPolicy: _TypeAlias = SeveralFacesPolicy  # noqa: Y015
 
+class _IntervalMethod:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _IntervalMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_IntervalMethod.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INTERVAL_METHOD_UNSPECIFIED: _IntervalMethod.ValueType  # 0
+    """Never sent."""
+    INTERVAL_METHOD_WILSON: _IntervalMethod.ValueType  # 1
+    """Wilson's, of the counts. It takes comparisons as independent; those that share people are not, and of their false
+    matches it is too narrow.
+    """
+    INTERVAL_METHOD_BY_PEOPLE: _IntervalMethod.ValueType  # 2
+    """By resampling people: it knows that comparisons share them."""
+
+class IntervalMethod(_IntervalMethod, metaclass=_IntervalMethodEnumTypeWrapper):
+    """How an interval of an error rate was made."""
+
+INTERVAL_METHOD_UNSPECIFIED: IntervalMethod.ValueType  # 0
+"""Never sent."""
+INTERVAL_METHOD_WILSON: IntervalMethod.ValueType  # 1
+"""Wilson's, of the counts. It takes comparisons as independent; those that share people are not, and of their false
+matches it is too narrow.
+"""
+INTERVAL_METHOD_BY_PEOPLE: IntervalMethod.ValueType  # 2
+"""By resampling people: it knows that comparisons share them."""
+Global___IntervalMethod: _TypeAlias = IntervalMethod  # noqa: Y015
+
 class _CalibrationSource:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -127,6 +155,34 @@ CALIBRATION_SOURCE_PACK: CalibrationSource.ValueType  # 1
 CALIBRATION_SOURCE_GALLERY: CalibrationSource.ValueType  # 2
 """The one that was set for the gallery."""
 Global___CalibrationSource: _TypeAlias = CalibrationSource  # noqa: Y015
+
+class _LikelihoodRatioBound:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LikelihoodRatioBoundEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LikelihoodRatioBound.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LIKELIHOOD_RATIO_BOUND_UNSPECIFIED: _LikelihoodRatioBound.ValueType  # 0
+    """Never sent."""
+    LIKELIHOOD_RATIO_BOUND_NONE: _LikelihoodRatioBound.ValueType  # 1
+    """Neither: it is what the comparisons bear out."""
+    LIKELIHOOD_RATIO_BOUND_AT_LEAST: _LikelihoodRatioBound.ValueType  # 2
+    """It is as much or more: more than the number of the calibration's comparisons can bear out in favour of one person."""
+    LIKELIHOOD_RATIO_BOUND_AT_MOST: _LikelihoodRatioBound.ValueType  # 3
+    """It is as much or less: more than they can bear out in favour of two people."""
+
+class LikelihoodRatioBound(_LikelihoodRatioBound, metaclass=_LikelihoodRatioBoundEnumTypeWrapper):
+    """Which side of the stated likelihood ratio the true one lies on."""
+
+LIKELIHOOD_RATIO_BOUND_UNSPECIFIED: LikelihoodRatioBound.ValueType  # 0
+"""Never sent."""
+LIKELIHOOD_RATIO_BOUND_NONE: LikelihoodRatioBound.ValueType  # 1
+"""Neither: it is what the comparisons bear out."""
+LIKELIHOOD_RATIO_BOUND_AT_LEAST: LikelihoodRatioBound.ValueType  # 2
+"""It is as much or more: more than the number of the calibration's comparisons can bear out in favour of one person."""
+LIKELIHOOD_RATIO_BOUND_AT_MOST: LikelihoodRatioBound.ValueType  # 3
+"""It is as much or less: more than they can bear out in favour of two people."""
+Global___LikelihoodRatioBound: _TypeAlias = LikelihoodRatioBound  # noqa: Y015
 
 @_typing.final
 class Image(_message.Message):
@@ -484,6 +540,7 @@ class ErrorRate(_message.Message):
     CONFIDENCE_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
+    INTERVAL_METHOD_FIELD_NUMBER: _builtins.int
     value: _builtins.float
     """From 0 to 1."""
     low: _builtins.float
@@ -496,6 +553,8 @@ class ErrorRate(_message.Message):
     """Errors that were counted; unset for a rate that follows from another by a model."""
     total: _builtins.int
     """Comparisons among which they were counted; unset likewise."""
+    interval_method: Global___IntervalMethod.ValueType
+    """How the interval was made; that of a rate that follows from another is made of that one's."""
     def __init__(
         self,
         *,
@@ -505,10 +564,11 @@ class ErrorRate(_message.Message):
         confidence: _builtins.float = ...,
         count: _builtins.int | None = ...,
         total: _builtins.int | None = ...,
+        interval_method: Global___IntervalMethod.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_count", b"_count", "_total", b"_total", "count", b"count", "total", b"total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_count", b"_count", "_total", b"_total", "confidence", b"confidence", "count", b"count", "high", b"high", "low", b"low", "total", b"total", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_count", b"_count", "_total", b"_total", "confidence", b"confidence", "count", b"count", "high", b"high", "interval_method", b"interval_method", "low", b"low", "total", b"total", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__count: _TypeAlias = _typing.Literal["count"]  # noqa: Y015
     _WhichOneofArgType__count: _TypeAlias = _typing.Literal["_count", b"_count"]  # noqa: Y015
@@ -555,6 +615,10 @@ class Calibration(_message.Message):
     NONMATED_FIELD_NUMBER: _builtins.int
     MEASURED_ON_FIELD_NUMBER: _builtins.int
     SETTINGS_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    PART_FIELD_NUMBER: _builtins.int
+    MATED_FAILURES_FIELD_NUMBER: _builtins.int
+    NONMATED_FAILURES_FIELD_NUMBER: _builtins.int
     source: Global___CalibrationSource.ValueType
     """Whose it is."""
     dataset: _builtins.str
@@ -562,16 +626,24 @@ class Calibration(_message.Message):
     list_sha256: _builtins.str
     """sha256 of the list of what was compared, 64 hexadecimal digits."""
     people: _builtins.int
-    """People in it."""
+    """People in it; unset where the list does not tell."""
     mated: _builtins.int
-    """Comparisons of photos of one person."""
+    """Comparisons of photos of one person, with those that failed."""
     nonmated: _builtins.int
-    """Comparisons of photos of different people."""
+    """Comparisons of photos of different people, without those that failed."""
     measured_on: _builtins.str
     """The day of the measurement, as 2026-11-25."""
+    id: _builtins.str
+    """sha256 of the calibration's text, as GetCalibration gives it, 64 hexadecimal digits."""
+    part: _builtins.str
+    """The part of the data set that it was measured on; empty for all of it."""
+    mated_failures: _builtins.int
+    """Pairs of one person that could not be compared, such as where no face was found; each counts as a miss."""
+    nonmated_failures: _builtins.int
+    """Pairs of different people that could not be compared; in no rate."""
     @_builtins.property
     def settings(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """The settings that similarities depend on."""
+        """The settings that similarities depend on. Only GetCalibration, SetCalibration and DeleteCalibration tell them."""
 
     def __init__(
         self,
@@ -579,36 +651,47 @@ class Calibration(_message.Message):
         source: Global___CalibrationSource.ValueType = ...,
         dataset: _builtins.str = ...,
         list_sha256: _builtins.str = ...,
-        people: _builtins.int = ...,
+        people: _builtins.int | None = ...,
         mated: _builtins.int = ...,
         nonmated: _builtins.int = ...,
         measured_on: _builtins.str = ...,
         settings: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        id: _builtins.str = ...,
+        part: _builtins.str = ...,
+        mated_failures: _builtins.int = ...,
+        nonmated_failures: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_people", b"_people", "people", b"people"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "list_sha256", b"list_sha256", "mated", b"mated", "measured_on", b"measured_on", "nonmated", b"nonmated", "people", b"people", "settings", b"settings", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_people", b"_people", "dataset", b"dataset", "id", b"id", "list_sha256", b"list_sha256", "mated", b"mated", "mated_failures", b"mated_failures", "measured_on", b"measured_on", "nonmated", b"nonmated", "nonmated_failures", b"nonmated_failures", "part", b"part", "people", b"people", "settings", b"settings", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__people: _TypeAlias = _typing.Literal["people"]  # noqa: Y015
+    _WhichOneofArgType__people: _TypeAlias = _typing.Literal["_people", b"_people"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__people) -> _WhichOneofReturnType__people | None: ...
 
 Global___Calibration: _TypeAlias = Calibration  # noqa: Y015
 
 @_typing.final
 class ErrorRates(_message.Message):
-    """The error rates that stand behind a threshold, as a calibration observed them."""
+    """The error rates that stand behind a threshold, as a calibration observed them on its people. They are of single
+    comparisons of two photos.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     FMR_FIELD_NUMBER: _builtins.int
     FNMR_FIELD_NUMBER: _builtins.int
     FPIR_FIELD_NUMBER: _builtins.int
-    GALLERY_SIZE_FIELD_NUMBER: _builtins.int
+    TEMPLATES_FIELD_NUMBER: _builtins.int
     CALIBRATION_FIELD_NUMBER: _builtins.int
     SUPPORT_FIELD_NUMBER: _builtins.int
-    gallery_size: _builtins.int
-    """Templates that fpir is given for; unset where there is none."""
+    OTHER_SETTINGS_FIELD_NUMBER: _builtins.int
+    templates: _builtins.int
+    """Templates that were searched, of several faces the most; fpir is given for them. 0 where there is no fpir."""
     support: _builtins.str
-    """How far the number of comparisons supports fmr, for people."""
+    """A sentence on how far the number of comparisons supports fmr, as if they were independent; empty where the interval of
+    fmr is by people, which knows better.
+    """
     @_builtins.property
     def fmr(self) -> Global___ErrorRate:
         """Comparisons of different people that reach the threshold."""
@@ -620,12 +703,19 @@ class ErrorRates(_message.Message):
     @_builtins.property
     def fpir(self) -> Global___ErrorRate:
         """Of a search: searches for somebody who is not enrolled that return a candidate at or above the threshold. It follows
-        from fmr by a model that takes comparisons as independent, 1 - (1 - fmr)^gallery_size; look-alikes are not.
+        from fmr by a model that takes comparisons as independent, 1 - (1 - fmr)^templates; look-alikes are not.
         """
 
     @_builtins.property
     def calibration(self) -> Global___Calibration:
         """Where this was measured."""
+
+    @_builtins.property
+    def other_settings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The settings among precision, detection and flip that differ between the measurement and this server, by name; the
+        rates may not hold with others. What the calibration does not name is not compared. The device is not among them: with
+        one precision, devices differ in the order of their sums alone.
+        """
 
     def __init__(
         self,
@@ -633,13 +723,14 @@ class ErrorRates(_message.Message):
         fmr: Global___ErrorRate | None = ...,
         fnmr: Global___ErrorRate | None = ...,
         fpir: Global___ErrorRate | None = ...,
-        gallery_size: _builtins.int = ...,
+        templates: _builtins.int = ...,
         calibration: Global___Calibration | None = ...,
         support: _builtins.str = ...,
+        other_settings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration", "fmr", b"fmr", "fnmr", b"fnmr", "fpir", b"fpir"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration", "fmr", b"fmr", "fnmr", b"fnmr", "fpir", b"fpir", "gallery_size", b"gallery_size", "support", b"support"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration", "fmr", b"fmr", "fnmr", b"fnmr", "fpir", b"fpir", "other_settings", b"other_settings", "support", b"support", "templates", b"templates"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -652,20 +743,26 @@ class LikelihoodRatio(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     LOG10_LR_FIELD_NUMBER: _builtins.int
-    SUPPORTED_FIELD_NUMBER: _builtins.int
+    BOUND_FIELD_NUMBER: _builtins.int
+    IN_RANGE_FIELD_NUMBER: _builtins.int
     log10_lr: _builtins.float
-    """Logarithm to base 10; above 0 it speaks for one person."""
-    supported: _builtins.bool
-    """Whether the calibration's comparisons reach this far; if not, log10_lr is the furthest that they support."""
+    """Logarithm to base 10; above 0 it speaks for one person. It is cut off at what the calibration's comparisons can bear
+    out, counted as if they were independent, though many share people. Most comparisons of one person reach that limit.
+    """
+    bound: Global___LikelihoodRatioBound.ValueType
+    """Whether it was cut off, and on which side."""
+    in_range: _builtins.bool
+    """Whether the calibration's comparisons hold similarities this far out; if not, its curve is continued to here."""
     def __init__(
         self,
         *,
         log10_lr: _builtins.float = ...,
-        supported: _builtins.bool = ...,
+        bound: Global___LikelihoodRatioBound.ValueType = ...,
+        in_range: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["log10_lr", b"log10_lr", "supported", b"supported"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bound", b"bound", "in_range", b"in_range", "log10_lr", b"log10_lr"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

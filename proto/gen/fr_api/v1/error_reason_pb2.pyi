@@ -110,6 +110,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The server measures something already."""
     ERROR_REASON_UNKNOWN_REPORT: _ErrorReason.ValueType  # 43
     """There is no report of that id, or it has no such file."""
+    ERROR_REASON_CALIBRATION_UNREADABLE: _ErrorReason.ValueType  # 44
+    """A rate was asked for, and the gallery's calibration cannot be read any more."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why something was refused or failed. docs/errors.md has the status code and the advice for each."""
@@ -202,4 +204,6 @@ ERROR_REASON_EVALUATION_RUNNING: ErrorReason.ValueType  # 42
 """The server measures something already."""
 ERROR_REASON_UNKNOWN_REPORT: ErrorReason.ValueType  # 43
 """There is no report of that id, or it has no such file."""
+ERROR_REASON_CALIBRATION_UNREADABLE: ErrorReason.ValueType  # 44
+"""A rate was asked for, and the gallery's calibration cannot be read any more."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -45,6 +45,34 @@ EVALUATION_KIND_IDENTIFICATION: EvaluationKind.ValueType  # 2
 """1:N, on people."""
 Global___EvaluationKind: _TypeAlias = EvaluationKind  # noqa: Y015
 
+class _EvaluationStage:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EvaluationStageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EvaluationStage.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EVALUATION_STAGE_UNSPECIFIED: _EvaluationStage.ValueType  # 0
+    """Never sent."""
+    EVALUATION_STAGE_PHOTOS: _EvaluationStage.ValueType  # 1
+    """The photos go through the models."""
+    EVALUATION_STAGE_FIGURES: _EvaluationStage.ValueType  # 2
+    """The figures are computed, from all photos: of a large list that takes minutes."""
+    EVALUATION_STAGE_WRITING: _EvaluationStage.ValueType  # 3
+    """The files of the report are written."""
+
+class EvaluationStage(_EvaluationStage, metaclass=_EvaluationStageEnumTypeWrapper):
+    """What an evaluation does; one after the other."""
+
+EVALUATION_STAGE_UNSPECIFIED: EvaluationStage.ValueType  # 0
+"""Never sent."""
+EVALUATION_STAGE_PHOTOS: EvaluationStage.ValueType  # 1
+"""The photos go through the models."""
+EVALUATION_STAGE_FIGURES: EvaluationStage.ValueType  # 2
+"""The figures are computed, from all photos: of a large list that takes minutes."""
+EVALUATION_STAGE_WRITING: EvaluationStage.ValueType  # 3
+"""The files of the report are written."""
+Global___EvaluationStage: _TypeAlias = EvaluationStage  # noqa: Y015
+
 class _ReportFile:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -210,19 +238,23 @@ class EvaluationProgress(_message.Message):
 
     PHOTOS_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
     photos: _builtins.int
     """Photos that are done."""
     total: _builtins.int
     """Photos that there are."""
+    stage: Global___EvaluationStage.ValueType
+    """What it does now."""
     def __init__(
         self,
         *,
         photos: _builtins.int = ...,
         total: _builtins.int = ...,
+        stage: Global___EvaluationStage.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["photos", b"photos", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["photos", b"photos", "stage", b"stage", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -241,6 +273,7 @@ class ReportSummary(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
     report_id: _builtins.str
     """Its id, given by the server."""
     kind: Global___EvaluationKind.ValueType
@@ -259,6 +292,10 @@ class ReportSummary(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When."""
 
+    @_builtins.property
+    def files(self) -> _containers.RepeatedScalarFieldContainer[Global___ReportFile.ValueType]:
+        """Its files, for GetReport."""
+
     def __init__(
         self,
         *,
@@ -269,10 +306,11 @@ class ReportSummary(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         version: _builtins.str = ...,
         summary: _builtins.str = ...,
+        files: _abc.Iterable[Global___ReportFile.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "dataset", b"dataset", "kind", b"kind", "model", b"model", "report_id", b"report_id", "summary", b"summary", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "dataset", b"dataset", "files", b"files", "kind", b"kind", "model", b"model", "report_id", b"report_id", "summary", b"summary", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -404,17 +442,17 @@ Global___GetReportRequest: _TypeAlias = GetReportRequest  # noqa: Y015
 
 @_typing.final
 class GetReportResponse(_message.Message):
-    """A file of a report."""
+    """A part of the answer."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     REPORT_FIELD_NUMBER: _builtins.int
     CONTENT_FIELD_NUMBER: _builtins.int
     content: _builtins.bytes
-    """The file, as UTF-8."""
+    """The next piece of the file, 1 MiB at most. All of them together are the file, as UTF-8."""
     @_builtins.property
     def report(self) -> Global___ReportSummary:
-        """What the report is."""
+        """What the report is; the first message."""
 
     def __init__(
         self,
@@ -422,11 +460,13 @@ class GetReportResponse(_message.Message):
         report: Global___ReportSummary | None = ...,
         content: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "part", b"part", "report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "report", b"report"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "part", b"part", "report", b"report"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["report", "content"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
 
 Global___GetReportResponse: _TypeAlias = GetReportResponse  # noqa: Y015
 
@@ -485,3 +525,42 @@ class ListReportsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListReportsResponse: _TypeAlias = ListReportsResponse  # noqa: Y015
+
+@_typing.final
+class DeleteReportRequest(_message.Message):
+    """A report to delete."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPORT_ID_FIELD_NUMBER: _builtins.int
+    report_id: _builtins.str
+    """Its id."""
+    def __init__(
+        self,
+        *,
+        report_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["report_id", b"report_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteReportRequest: _TypeAlias = DeleteReportRequest  # noqa: Y015
+
+@_typing.final
+class DeleteReportResponse(_message.Message):
+    """Nothing needs to be told."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteReportResponse: _TypeAlias = DeleteReportResponse  # noqa: Y015

@@ -50,7 +50,7 @@ class EvaluationServiceStub:
                 request_serializer=fr__api_dot_v1_dot_evaluation__pb2.RunIdentificationRequest.SerializeToString,
                 response_deserializer=fr__api_dot_v1_dot_evaluation__pb2.RunIdentificationResponse.FromString,
                 _registered_method=True)
-        self.GetReport = channel.unary_unary(
+        self.GetReport = channel.unary_stream(
                 '/fr_api.v1.EvaluationService/GetReport',
                 request_serializer=fr__api_dot_v1_dot_evaluation__pb2.GetReportRequest.SerializeToString,
                 response_deserializer=fr__api_dot_v1_dot_evaluation__pb2.GetReportResponse.FromString,
@@ -60,6 +60,11 @@ class EvaluationServiceStub:
                 request_serializer=fr__api_dot_v1_dot_evaluation__pb2.ListReportsRequest.SerializeToString,
                 response_deserializer=fr__api_dot_v1_dot_evaluation__pb2.ListReportsResponse.FromString,
                 _registered_method=True)
+        self.DeleteReport = channel.unary_unary(
+                '/fr_api.v1.EvaluationService/DeleteReport',
+                request_serializer=fr__api_dot_v1_dot_evaluation__pb2.DeleteReportRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_evaluation__pb2.DeleteReportResponse.FromString,
+                _registered_method=True)
 
 
 class EvaluationServiceServicer:
@@ -67,7 +72,7 @@ class EvaluationServiceServicer:
     """
 
     def ListDatasets(self, request, context):
-        """Lists the data sets that this version knows, and says which of them lie on the server.
+        """Lists the data sets that something can be measured on, and says which of them lie on the server.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -90,7 +95,7 @@ class EvaluationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetReport(self, request, context):
-        """Reads a file of a report.
+        """Reads a file of a report: first what the report is, then the file in pieces.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -98,6 +103,13 @@ class EvaluationServiceServicer:
 
     def ListReports(self, request, context):
         """Lists the reports, the newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteReport(self, request, context):
+        """Deletes a report with all its files.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,7 +133,7 @@ def add_EvaluationServiceServicer_to_server(servicer, server):
                     request_deserializer=fr__api_dot_v1_dot_evaluation__pb2.RunIdentificationRequest.FromString,
                     response_serializer=fr__api_dot_v1_dot_evaluation__pb2.RunIdentificationResponse.SerializeToString,
             ),
-            'GetReport': grpc.unary_unary_rpc_method_handler(
+            'GetReport': grpc.unary_stream_rpc_method_handler(
                     servicer.GetReport,
                     request_deserializer=fr__api_dot_v1_dot_evaluation__pb2.GetReportRequest.FromString,
                     response_serializer=fr__api_dot_v1_dot_evaluation__pb2.GetReportResponse.SerializeToString,
@@ -130,6 +142,11 @@ def add_EvaluationServiceServicer_to_server(servicer, server):
                     servicer.ListReports,
                     request_deserializer=fr__api_dot_v1_dot_evaluation__pb2.ListReportsRequest.FromString,
                     response_serializer=fr__api_dot_v1_dot_evaluation__pb2.ListReportsResponse.SerializeToString,
+            ),
+            'DeleteReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteReport,
+                    request_deserializer=fr__api_dot_v1_dot_evaluation__pb2.DeleteReportRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_evaluation__pb2.DeleteReportResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -235,7 +252,7 @@ class EvaluationService:
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.unary_unary(
+        return grpc.experimental.unary_stream(
             request,
             target,
             '/fr_api.v1.EvaluationService/GetReport',
@@ -268,6 +285,33 @@ class EvaluationService:
             '/fr_api.v1.EvaluationService/ListReports',
             fr__api_dot_v1_dot_evaluation__pb2.ListReportsRequest.SerializeToString,
             fr__api_dot_v1_dot_evaluation__pb2.ListReportsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fr_api.v1.EvaluationService/DeleteReport',
+            fr__api_dot_v1_dot_evaluation__pb2.DeleteReportRequest.SerializeToString,
+            fr__api_dot_v1_dot_evaluation__pb2.DeleteReportResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -34,7 +34,7 @@ class EvaluationServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> EvaluationServiceAsyncStub: ...
     ListDatasets: _grpc.UnaryUnaryMultiCallable[_evaluation_pb2.ListDatasetsRequest, _evaluation_pb2.ListDatasetsResponse]
-    """Lists the data sets that this version knows, and says which of them lie on the server."""
+    """Lists the data sets that something can be measured on, and says which of them lie on the server."""
     RunVerification: _grpc.UnaryStreamMultiCallable[_evaluation_pb2.RunVerificationRequest, _evaluation_pb2.RunVerificationResponse]
     """Compares the pairs of a data set. Tells how far it has come, and at last of the report; a call that is cancelled leaves
     none.
@@ -43,10 +43,12 @@ class EvaluationServiceStub:
     """Enrols half of a data set's people and searches for all others, without touching any gallery. Answers as
     RunVerification does.
     """
-    GetReport: _grpc.UnaryUnaryMultiCallable[_evaluation_pb2.GetReportRequest, _evaluation_pb2.GetReportResponse]
-    """Reads a file of a report."""
+    GetReport: _grpc.UnaryStreamMultiCallable[_evaluation_pb2.GetReportRequest, _evaluation_pb2.GetReportResponse]
+    """Reads a file of a report: first what the report is, then the file in pieces."""
     ListReports: _grpc.UnaryUnaryMultiCallable[_evaluation_pb2.ListReportsRequest, _evaluation_pb2.ListReportsResponse]
     """Lists the reports, the newest first."""
+    DeleteReport: _grpc.UnaryUnaryMultiCallable[_evaluation_pb2.DeleteReportRequest, _evaluation_pb2.DeleteReportResponse]
+    """Deletes a report with all its files."""
 
 @_typing.type_check_only
 class EvaluationServiceAsyncStub(EvaluationServiceStub):
@@ -54,7 +56,7 @@ class EvaluationServiceAsyncStub(EvaluationServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListDatasets: _aio.UnaryUnaryMultiCallable[_evaluation_pb2.ListDatasetsRequest, _evaluation_pb2.ListDatasetsResponse]  # type: ignore[assignment]
-    """Lists the data sets that this version knows, and says which of them lie on the server."""
+    """Lists the data sets that something can be measured on, and says which of them lie on the server."""
     RunVerification: _aio.UnaryStreamMultiCallable[_evaluation_pb2.RunVerificationRequest, _evaluation_pb2.RunVerificationResponse]  # type: ignore[assignment]
     """Compares the pairs of a data set. Tells how far it has come, and at last of the report; a call that is cancelled leaves
     none.
@@ -63,10 +65,12 @@ class EvaluationServiceAsyncStub(EvaluationServiceStub):
     """Enrols half of a data set's people and searches for all others, without touching any gallery. Answers as
     RunVerification does.
     """
-    GetReport: _aio.UnaryUnaryMultiCallable[_evaluation_pb2.GetReportRequest, _evaluation_pb2.GetReportResponse]  # type: ignore[assignment]
-    """Reads a file of a report."""
+    GetReport: _aio.UnaryStreamMultiCallable[_evaluation_pb2.GetReportRequest, _evaluation_pb2.GetReportResponse]  # type: ignore[assignment]
+    """Reads a file of a report: first what the report is, then the file in pieces."""
     ListReports: _aio.UnaryUnaryMultiCallable[_evaluation_pb2.ListReportsRequest, _evaluation_pb2.ListReportsResponse]  # type: ignore[assignment]
     """Lists the reports, the newest first."""
+    DeleteReport: _aio.UnaryUnaryMultiCallable[_evaluation_pb2.DeleteReportRequest, _evaluation_pb2.DeleteReportResponse]  # type: ignore[assignment]
+    """Deletes a report with all its files."""
 
 class EvaluationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Measures error rates with the pipeline that answers all other calls, and keeps the reports."""
@@ -77,7 +81,7 @@ class EvaluationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _evaluation_pb2.ListDatasetsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_evaluation_pb2.ListDatasetsResponse, _abc.Awaitable[_evaluation_pb2.ListDatasetsResponse]]:
-        """Lists the data sets that this version knows, and says which of them lie on the server."""
+        """Lists the data sets that something can be measured on, and says which of them lie on the server."""
 
     @_abc_1.abstractmethod
     def RunVerification(
@@ -104,8 +108,8 @@ class EvaluationServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _evaluation_pb2.GetReportRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_evaluation_pb2.GetReportResponse, _abc.Awaitable[_evaluation_pb2.GetReportResponse]]:
-        """Reads a file of a report."""
+    ) -> _typing.Union[_abc.Iterator[_evaluation_pb2.GetReportResponse], _abc.AsyncIterator[_evaluation_pb2.GetReportResponse]]:
+        """Reads a file of a report: first what the report is, then the file in pieces."""
 
     @_abc_1.abstractmethod
     def ListReports(
@@ -114,5 +118,13 @@ class EvaluationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_evaluation_pb2.ListReportsResponse, _abc.Awaitable[_evaluation_pb2.ListReportsResponse]]:
         """Lists the reports, the newest first."""
+
+    @_abc_1.abstractmethod
+    def DeleteReport(
+        self,
+        request: _evaluation_pb2.DeleteReportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_evaluation_pb2.DeleteReportResponse, _abc.Awaitable[_evaluation_pb2.DeleteReportResponse]]:
+        """Deletes a report with all its files."""
 
 def add_EvaluationServiceServicer_to_server(servicer: EvaluationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -92,6 +92,7 @@ class Gallery(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     RETENTION_FIELD_NUMBER: _builtins.int
     KEEPS_PHOTOS_FIELD_NUMBER: _builtins.int
+    HAS_CALIBRATION_FIELD_NUMBER: _builtins.int
     gallery_id: _builtins.str
     """Its id: 1 to 128 characters of a-z, 0-9, - and _."""
     display_name: _builtins.str
@@ -104,6 +105,8 @@ class Gallery(_message.Message):
     """Grows with each change; a search tells the version that it saw."""
     keeps_photos: _builtins.bool
     """Whether the photos of enrolled faces are kept, encrypted."""
+    has_calibration: _builtins.bool
+    """Whether it has a calibration of its own."""
     @_builtins.property
     def model(self) -> _common_pb2.ModelId:
         """The model of every template in it."""
@@ -133,10 +136,11 @@ class Gallery(_message.Message):
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         retention: _duration_pb2.Duration | None = ...,
         keeps_photos: _builtins.bool = ...,
+        has_calibration: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "model", b"model", "retention", b"retention"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "expire_time", b"expire_time", "gallery_id", b"gallery_id", "keeps_photos", b"keeps_photos", "model", b"model", "retention", b"retention", "subject_count", b"subject_count", "template_count", b"template_count", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "expire_time", b"expire_time", "gallery_id", b"gallery_id", "has_calibration", b"has_calibration", "keeps_photos", b"keeps_photos", "model", b"model", "retention", b"retention", "subject_count", b"subject_count", "template_count", b"template_count", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1024,10 +1028,13 @@ class SearchRequest(_message.Message):
     """Similarity at or above which it does, from -1 to 1."""
     target_fmr: _builtins.float
     """The false match rate to hold, above 0 and at most 1: the calibration of the gallery, else of the pack, tells the
-    threshold.
+    threshold. What is held is the share that was observed on the calibration's people. Among others the rate may be
+    several times as high: the upper end of its interval in the answer tells how far. For fusion MAX only.
     """
     target_fpir: _builtins.float
-    """The false positive identification rate to hold at the size of the gallery, between 0 and 1, likewise."""
+    """The false positive identification rate to hold at the size of the gallery, between 0 and 1, likewise. It can be held
+    in galleries of about target_fpir times the calibration's non-mated comparisons at most.
+    """
     only_above_threshold: _builtins.bool
     """Leave out the candidates below the threshold."""
     several_faces: _common_pb2.SeveralFacesPolicy.ValueType
@@ -1214,7 +1221,9 @@ class SearchResponse(_message.Message):
 
     @_builtins.property
     def error_rates(self) -> _common_pb2.ErrorRates:
-        """The error rates at the threshold; unset where neither the gallery nor its model has a calibration."""
+        """The error rates at the threshold; unset where neither the gallery nor its model has a calibration, where that of the
+        gallery cannot be read, and with a fusion other than MAX: they are of single comparisons.
+        """
 
     def __init__(
         self,
@@ -2096,8 +2105,8 @@ class SetCalibrationRequest(_message.Message):
     gallery_id: _builtins.str
     """The gallery."""
     calibration_json: _builtins.str
-    """The calibration.json that `fr evaluate verification --out DIR` wrote for the gallery's model; empty to go back to the
-    one of the pack. At most 1 MiB.
+    """The calibration.json that `fr evaluate verification --out DIR` wrote for the gallery's model. At most 1 MiB; an empty
+    one is refused.
     """
     def __init__(
         self,
@@ -2120,22 +2129,76 @@ class SetCalibrationResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CALIBRATION_FIELD_NUMBER: _builtins.int
+    GALLERY_VERSION_FIELD_NUMBER: _builtins.int
+    gallery_version: _builtins.int
+    """The version of the gallery; it does not grow where this calibration was set already."""
     @_builtins.property
     def calibration(self) -> _common_pb2.Calibration:
-        """Where it was measured; unset where the pack has none to go back to."""
+        """Where it was measured."""
 
     def __init__(
         self,
         *,
         calibration: _common_pb2.Calibration | None = ...,
+        gallery_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration", "gallery_version", b"gallery_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetCalibrationResponse: _TypeAlias = SetCalibrationResponse  # noqa: Y015
+
+@_typing.final
+class DeleteCalibrationRequest(_message.Message):
+    """A gallery that is to have no calibration of its own."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GALLERY_ID_FIELD_NUMBER: _builtins.int
+    gallery_id: _builtins.str
+    """The gallery."""
+    def __init__(
+        self,
+        *,
+        gallery_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery_id", b"gallery_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteCalibrationRequest: _TypeAlias = DeleteCalibrationRequest  # noqa: Y015
+
+@_typing.final
+class DeleteCalibrationResponse(_message.Message):
+    """What searches answer with from now on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALIBRATION_FIELD_NUMBER: _builtins.int
+    GALLERY_VERSION_FIELD_NUMBER: _builtins.int
+    gallery_version: _builtins.int
+    """The version of the gallery; it does not grow where there was no calibration."""
+    @_builtins.property
+    def calibration(self) -> _common_pb2.Calibration:
+        """Where that of the pack was measured; unset where the pack has none."""
+
+    def __init__(
+        self,
+        *,
+        calibration: _common_pb2.Calibration | None = ...,
+        gallery_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration", "gallery_version", b"gallery_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteCalibrationResponse: _TypeAlias = DeleteCalibrationResponse  # noqa: Y015
 
 @_typing.final
 class GetCalibrationRequest(_message.Message):
@@ -2168,10 +2231,12 @@ class GetCalibrationResponse(_message.Message):
     CALIBRATION_FIELD_NUMBER: _builtins.int
     CALIBRATION_JSON_FIELD_NUMBER: _builtins.int
     calibration_json: _builtins.str
-    """All of it, as SetCalibration takes it; empty likewise."""
+    """All of it, as it was set; empty where neither has one."""
     @_builtins.property
     def calibration(self) -> _common_pb2.Calibration:
-        """Where it was measured; unset where neither the gallery nor its model has one."""
+        """Where it was measured; unset where neither the gallery nor its model has one, or where that of the gallery cannot be
+        read any more.
+        """
 
     def __init__(
         self,

@@ -125,6 +125,11 @@ class GalleryServiceStub:
                 request_serializer=fr__api_dot_v1_dot_gallery__pb2.SetCalibrationRequest.SerializeToString,
                 response_deserializer=fr__api_dot_v1_dot_gallery__pb2.SetCalibrationResponse.FromString,
                 _registered_method=True)
+        self.DeleteCalibration = channel.unary_unary(
+                '/fr_api.v1.GalleryService/DeleteCalibration',
+                request_serializer=fr__api_dot_v1_dot_gallery__pb2.DeleteCalibrationRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_gallery__pb2.DeleteCalibrationResponse.FromString,
+                _registered_method=True)
         self.GetCalibration = channel.unary_unary(
                 '/fr_api.v1.GalleryService/GetCalibration',
                 request_serializer=fr__api_dot_v1_dot_gallery__pb2.GetCalibrationRequest.SerializeToString,
@@ -281,6 +286,13 @@ class GalleryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteCalibration(self, request, context):
+        """Takes the calibration of a gallery away: it goes back to that of the pack. Done twice it is the same as once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetCalibration(self, request, context):
         """Reads the calibration that searches of a gallery answer with.
         """
@@ -402,6 +414,11 @@ def add_GalleryServiceServicer_to_server(servicer, server):
                     servicer.SetCalibration,
                     request_deserializer=fr__api_dot_v1_dot_gallery__pb2.SetCalibrationRequest.FromString,
                     response_serializer=fr__api_dot_v1_dot_gallery__pb2.SetCalibrationResponse.SerializeToString,
+            ),
+            'DeleteCalibration': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteCalibration,
+                    request_deserializer=fr__api_dot_v1_dot_gallery__pb2.DeleteCalibrationRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_gallery__pb2.DeleteCalibrationResponse.SerializeToString,
             ),
             'GetCalibration': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCalibration,
@@ -911,6 +928,33 @@ class GalleryService:
             '/fr_api.v1.GalleryService/SetCalibration',
             fr__api_dot_v1_dot_gallery__pb2.SetCalibrationRequest.SerializeToString,
             fr__api_dot_v1_dot_gallery__pb2.SetCalibrationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteCalibration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fr_api.v1.GalleryService/DeleteCalibration',
+            fr__api_dot_v1_dot_gallery__pb2.DeleteCalibrationRequest.SerializeToString,
+            fr__api_dot_v1_dot_gallery__pb2.DeleteCalibrationResponse.FromString,
             options,
             channel_credentials,
             insecure,

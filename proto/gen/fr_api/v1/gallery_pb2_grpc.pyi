@@ -77,6 +77,8 @@ class GalleryServiceStub:
     """Deletes one template; a subject without templates stays until it is deleted."""
     SetCalibration: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.SetCalibrationRequest, _gallery_pb2.SetCalibrationResponse]
     """Sets what similarities in this gallery mean, as measured on photos like its own; done twice it is the same as once."""
+    DeleteCalibration: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.DeleteCalibrationRequest, _gallery_pb2.DeleteCalibrationResponse]
+    """Takes the calibration of a gallery away: it goes back to that of the pack. Done twice it is the same as once."""
     GetCalibration: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.GetCalibrationRequest, _gallery_pb2.GetCalibrationResponse]
     """Reads the calibration that searches of a gallery answer with."""
     PurgeExpired: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.PurgeExpiredRequest, _gallery_pb2.PurgeExpiredResponse]
@@ -137,6 +139,8 @@ class GalleryServiceAsyncStub(GalleryServiceStub):
     """Deletes one template; a subject without templates stays until it is deleted."""
     SetCalibration: _aio.UnaryUnaryMultiCallable[_gallery_pb2.SetCalibrationRequest, _gallery_pb2.SetCalibrationResponse]  # type: ignore[assignment]
     """Sets what similarities in this gallery mean, as measured on photos like its own; done twice it is the same as once."""
+    DeleteCalibration: _aio.UnaryUnaryMultiCallable[_gallery_pb2.DeleteCalibrationRequest, _gallery_pb2.DeleteCalibrationResponse]  # type: ignore[assignment]
+    """Takes the calibration of a gallery away: it goes back to that of the pack. Done twice it is the same as once."""
     GetCalibration: _aio.UnaryUnaryMultiCallable[_gallery_pb2.GetCalibrationRequest, _gallery_pb2.GetCalibrationResponse]  # type: ignore[assignment]
     """Reads the calibration that searches of a gallery answer with."""
     PurgeExpired: _aio.UnaryUnaryMultiCallable[_gallery_pb2.PurgeExpiredRequest, _gallery_pb2.PurgeExpiredResponse]  # type: ignore[assignment]
@@ -302,6 +306,14 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gallery_pb2.SetCalibrationResponse, _abc.Awaitable[_gallery_pb2.SetCalibrationResponse]]:
         """Sets what similarities in this gallery mean, as measured on photos like its own; done twice it is the same as once."""
+
+    @_abc_1.abstractmethod
+    def DeleteCalibration(
+        self,
+        request: _gallery_pb2.DeleteCalibrationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gallery_pb2.DeleteCalibrationResponse, _abc.Awaitable[_gallery_pb2.DeleteCalibrationResponse]]:
+        """Takes the calibration of a gallery away: it goes back to that of the pack. Done twice it is the same as once."""
 
     @_abc_1.abstractmethod
     def GetCalibration(

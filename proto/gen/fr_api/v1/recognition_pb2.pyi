@@ -209,7 +209,10 @@ class CompareRequest(_message.Message):
     threshold: _builtins.float
     """Similarity at or above which it does, from -1 to 1."""
     target_fmr: _builtins.float
-    """The false match rate to hold, above 0 and at most 1: the pack's calibration tells the threshold."""
+    """The false match rate to hold, above 0 and at most 1: the pack's calibration tells the threshold. What is held is the
+    share that was observed on the calibration's people. Among others the rate may be several times as high: the upper
+    end of its interval in the answer tells how far.
+    """
     @_builtins.property
     def a(self) -> Global___Probe:
         """The first face."""
