@@ -35,6 +35,7 @@ from fr_evaluation.cli_parts import (
     workers_of,
     write_files,
 )
+from fr_evaluation.kinds import LARGEST_GALLERY
 
 if TYPE_CHECKING:
     from fr_evaluation.report import Report
@@ -128,10 +129,10 @@ def identification(
 
 
 def _sizes(text: str) -> list[int]:
-    """The sizes of galleries, ascending; ends the command where one is no number from 1 to ten million."""
+    """The sizes of galleries, ascending; ends the command where one is no number from 1 to `LARGEST_GALLERY`."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not all(part.isascii() and part.isdigit() and 1 <= int(part) <= 10_000_000 for part in parts):
-        what = "Sizes are whole numbers from 1 to 10000000, such as 10000,1000000."
+    if not all(part.isascii() and part.isdigit() and 1 <= int(part) <= LARGEST_GALLERY for part in parts):
+        what = f"Sizes are whole numbers from 1 to {LARGEST_GALLERY}, such as 10000,1000000."
         raise typer.BadParameter(what, param_hint="--sizes")
     return sorted({int(part) for part in parts})
 

@@ -29,7 +29,10 @@ NOT_MADE = 2
 Root = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Its folder; else the one that `fr dataset link` remembers.")
 ]
-Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Write report.html, report.json and the pictures here.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Write report.html, report.json and the pictures here, for their owner alone."),
+]
 Pack = Annotated[str, typer.Option(help="Model pack.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, openvino, cuda[:N] or tensorrt[:N].")]
 Precision = Annotated[str, typer.Option(help="f32, bf16 or fp16.")]
@@ -47,10 +50,10 @@ def require_writable(out: Path | None) -> None:
     """End the command before the photos, rather than after them, where a report cannot be written."""
     if out is None:
         return
-    import fr_evaluation.write  # noqa: F401 - needs what may not be installed
+    from fr_evaluation.write import private_folder  # needs what may not be installed
 
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        private_folder(out)
     except OSError as error:
         raise _unwritable(out, error) from error
 

@@ -1,4 +1,4 @@
-"""The files of a report that need no pictures, as bytes by name; `write` adds those that do."""
+"""The files of a report: their names, and those that need no pictures, as bytes by name; `write` adds the others."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ from fr_evaluation.keys import report_keys
 from fr_evaluation.report import Report
 from fr_evaluation.verification import as_json as verification_json
 from fr_evaluation.verification.report import VerificationReport
+
+# Those that a report of either kind may have.
+_PICTURES = ("histogram", "det", "roc", "quality", "cmc", "sizes")
+NAMES = frozenset(
+    ("report.json", "report.html", "scores.csv", "calibration.json", *(f"{name}.png" for name in _PICTURES))
+)
 
 
 def data_files(report: Report) -> dict[str, bytes]:

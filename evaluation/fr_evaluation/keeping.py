@@ -25,11 +25,12 @@ def summary_of(report: Report, model: ModelId) -> Summary:
 
 
 def files_of(report: Report) -> dict[str, bytes]:
-    """Its files, as bytes by name; without page and pictures where matplotlib is not installed."""
+    """Its files, as bytes by name; without the page, which holds the pictures, where matplotlib is not installed."""
+    files = data_files(report)
     try:
-        from fr_evaluation.write import report_files
+        from fr_evaluation.write import report_page
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "matplotlib":
             raise
-        return data_files(report)
-    return report_files(report)
+        return files
+    return files | {"report.html": report_page(report)}

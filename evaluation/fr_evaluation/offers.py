@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from fr_datasets.links import read_links
 from fr_datasets.manifests import Manifest, load_manifest
 from fr_evaluation.identification.run import PEOPLE_READERS
+from fr_evaluation.kinds import KINDS
 from fr_evaluation.verification.run import PAIR_READERS
 
-READERS: dict[str, Collection[str]] = {"verification": PAIR_READERS, "identification": PEOPLE_READERS}
+READERS: Mapping[str, Collection[str]] = dict(zip(KINDS, (PAIR_READERS, PEOPLE_READERS), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Offer:
 
     Attributes:
         manifest: of the set.
-        kinds: "verification", "identification" or both.
+        kinds: some of `KINDS`.
         available: whether it lies where somebody said that it does.
     """
 

@@ -13,17 +13,14 @@ from typing import Any, ClassVar, NoReturn, TextIO, TypeVar, get_type_hints
 
 from fr_core.errors import FrError
 from fr_evaluation.json_values import FORMAT
+from fr_evaluation.kinds import KINDS, LARGEST_GALLERY
 from fr_evaluation.report import Settings
-
-# As `--sizes` has it.
-LARGEST_GALLERY = 10_000_000
 
 # kind -> what is read of its scores.csv
 _COLUMNS = {
     "verification": {"photo_a", "photo_b", "similarity"},
     "identification": {"photo", "mate_similarity", "other_similarity"},
 }
-KINDS = tuple(_COLUMNS)
 
 # (name of one photo, of the other), or (name of the photo searched for, column) -> similarity; None where it has none.
 Scores = Mapping[tuple[str, str], float | None]
@@ -44,7 +41,7 @@ class Recorded:
     """A report as its files have it.
 
     Attributes:
-        kind: "verification" or "identification".
+        kind: one of `KINDS`.
         dataset: name of the data set.
         manifest_sha256: of its manifest.
         list_sha256: of what was compared.
@@ -52,7 +49,7 @@ class Recorded:
         settings: with what.
         versions: of libraries, by name.
         document: all of report.json.
-        scores: of scores.csv beside it; None where there is none.
+        scores: of scores.csv beside it; None where there is none, and of an identification.
     """
 
     kind: str

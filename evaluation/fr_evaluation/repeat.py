@@ -27,6 +27,14 @@ from fr_evaluation.verification.sources import PairsToCompare
 TOLERANCE = 1e-5
 """How far numbers that are no counts may be apart. docs/evaluation.md says how far they were."""
 
+RELATIVE = 1e-3
+"""How far, as a share of the recorded number, those may be apart that are no cosines: a rate may be tiny."""
+
+# Where 0 was recorded: what rounding may leave of it.
+_ROUNDING = 1e-12
+# Whose values are cosines, wherever they stand in a path.
+_COSINES = frozenset({"threshold", "similarity"})
+
 # No figures: when, how long and on what it was measured; texts; and what is held against each other before the photos.
 _NO_FIGURES = frozenset({"format", "kind", "notice", "measured_at", "dataset", "settings", "versions", "seconds"})
 
@@ -86,7 +94,7 @@ def read_given(recorded: Recorded, root: Path, groups: Path | None = None) -> Pa
     """
     if recorded.kind == "verification":
         pairs = read_pairs(recorded.dataset, root, groups)
-        _require_same_data(recorded, pairs.manifest, pairs_sha256(pairs.pairs))
+        _require_same_data(recorded, pairs.manifest, pairs_sha256(pairs))
         if labels_sha256(pairs.pairs) != recorded.labels_sha256:
             raise NotRepeatable(
                 "What is said of the people for the rates by group is not what it was. "
@@ -94,7 +102,8 @@ def read_given(recorded: Recorded, root: Path, groups: Path | None = None) -> Pa
             )
         return pairs
     people = read_people(recorded.dataset, root)
-    _require_same_data(recorded, people.manifest, people_sha256(open_set(people.people.people, recorded.settings.seed)))
+    chosen = open_set(people.people.people, recorded.settings.seed)
+    _require_same_data(recorded, people.manifest, people_sha256(people, chosen))
     return people
 
 
@@ -156,7 +165,7 @@ def hold_against(recorded: Recorded, report: Report) -> Repetition:
     different = [
         Difference(path, _shown(a), _shown(b))
         for path in paths
-        if not _equal(a := then.get(path, _ABSENT), b := now.get(path, _ABSENT))
+        if not _equal(a := then.get(path, _ABSENT), b := now.get(path, _ABSENT), _is_cosine(path))
     ]
     pairs, largest = None, 0.0
     if recorded.scores is not None:
@@ -200,10 +209,15 @@ def _leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
             yield path, value
 
 
-def _equal(then: object, now: object) -> bool:
-    """Counts and words exactly; other numbers within `TOLERANCE`."""
+def _is_cosine(path: str) -> bool:
+    return not _COSINES.isdisjoint(path.split("/"))
+
+
+def _equal(then: object, now: object, cosine: bool) -> bool:
+    """Counts and words exactly; other numbers within `TOLERANCE`, unless they are cosines within `RELATIVE` too."""
     if isinstance(then, float) and isinstance(now, float):
-        return abs(then - now) <= TOLERANCE
+        allowed = TOLERANCE if cosine else min(TOLERANCE, max(RELATIVE * abs(then), _ROUNDING))
+        return abs(then - now) <= allowed
     return type(then) is type(now) and then == now
 
 
@@ -216,7 +230,8 @@ def _compare_scores(then: Scores, now: Scores) -> tuple[int, float, list[Differe
     apart = [
         abs(a - b) for one in then.keys() & now.keys() if (a := then[one]) is not None and (b := now[one]) is not None
     ]
-    unlike = sum(not _equal(then.get(one, _ABSENT), now.get(one, _ABSENT)) for one in then.keys() | now.keys())
+    ids = then.keys() | now.keys()
+    unlike = sum(not _equal(then.get(one, _ABSENT), now.get(one, _ABSENT), cosine=True) for one in ids)
     recorded = sum(similarity is not None for similarity in then.values())
     different = [Difference("scores.csv", f"{recorded} similarities", f"{unlike} not as it was")] if unlike else []
     return len(apart), max(apart, default=0.0), different

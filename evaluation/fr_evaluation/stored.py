@@ -1,7 +1,8 @@
 """Reports that are kept: a folder for each, which is there whole or not at all.
 
-Several processes may keep and read reports at once. A folder that is being written has a hidden name, and is locked by
-whoever writes it, so that one whose writer died is told from one that is on its way.
+Several processes may keep, read and delete reports at once. A folder that is being written has a hidden name, and is
+locked by whoever writes it, so that one whose writer died is told from one that is on its way. One that is deleted gets
+such a name first.
 """
 
 from __future__ import annotations
@@ -15,22 +16,23 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from fr_core.errors import StorageLow, StoreCorrupt, StoreFailed, UnknownReport
 from fr_core.gallery.store.durable import cause, sync
 from fr_core.runtime.ticket import current_ticket
 from fr_core.types import ModelId
+from fr_evaluation.kinds import KINDS
 
-KINDS = ("verification", "identification")
 SUMMARY_NAME = "summary.json"
 _FORMAT = 1
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9]{3}(-[a-z0-9]+){2,12}-[0-9a-f]{8}")
-_BEING_WRITTEN = ".new-"
+_HIDDEN = ".new-"
+_PIECE = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +89,32 @@ class ReportPage:
 class Reports:
     """The reports in a folder, which is made with the first of them, for its owner alone.
 
+    Args:
+        folder: where they are, or will be.
+        reserve_bytes: what they leave free on the disk, as enrolments do; 1/8 of the disk at most.
+
     Raises:
-        StorageLow: the disk is full.
-        StoreFailed: the disk refuses.
+        StoreFailed: the disk refuses; of every method.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, reserve_bytes: int = 0) -> None:
         self._folder = folder
+        self._reserve_bytes = reserve_bytes
+
+    def require_room(self, size: int = 0) -> None:
+        """Raise `StorageLow` unless the disk has more room than a report of `size` bytes and the reserve."""
+        with _disk_errors():
+            there = next(path for path in (self._folder, *self._folder.absolute().parents) if path.exists())
+            disk = os.statvfs(there)
+        reserve = min(self._reserve_bytes, disk.f_blocks * disk.f_frsize // 8)
+        if disk.f_bavail * disk.f_frsize <= size + reserve:
+            raise StorageLow("The disk of the reports is nearly full.")
 
     def keep(self, summary: Summary, files: Mapping[str, bytes]) -> KeptReport:
         """Keep a report, durably.
 
         Raises:
+            StorageLow: the disk is nearly full; nothing is kept.
             CallEnded: the call that it is for has ended; it is not kept.
         """
         moment = summary.measured_at.astimezone(UTC)
@@ -107,31 +123,53 @@ class Reports:
         report = KeptReport(
             report_id, summary, {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
         )
+        written = {**files, SUMMARY_NAME: _as_json(report)}
+        self.require_room(sum(map(len, written.values())))
         with _disk_errors():
-            self._folder.parent.mkdir(parents=True, exist_ok=True)
-            self._folder.mkdir(mode=0o700, exist_ok=True)
+            _make_durably(self._folder)
             with _whole_folder(self._folder, report_id) as folder:
-                for name, content in {**files, SUMMARY_NAME: _as_json(report)}.items():
+                for name, content in written.items():
                     _write(folder / name, content)
                 current_ticket().require_wanted()
         return report
 
-    def read(self, report_id: str, name: str) -> tuple[KeptReport, bytes]:
-        """Return a report and one of its files.
+    def open(self, report_id: str, name: str) -> tuple[KeptReport, BinaryIO]:
+        """Return a report, and one of its files, open at its beginning and found to be whole; the caller closes it.
 
         Raises:
             UnknownReport: there is none of that id, or it has no such file.
             StoreCorrupt: it is damaged.
+            CallEnded: the call that it is for has ended.
         """
-        if not _ID.fullmatch(report_id):  # before it becomes a path
-            raise UnknownReport("No report has an id of this form.")
+        folder = self._folder_of(report_id)
         with _disk_errors():
-            if not (self._folder / report_id).is_dir():
-                raise UnknownReport("There is no such report.")
-            report = self._report(report_id)
-            if name not in report.files:
-                raise UnknownReport("The report has no such file.")
-            return report, self._content(report, name)
+            if not folder.is_dir():
+                raise _unknown()
+            try:
+                report = self._report(report_id)
+                if name not in report.files:
+                    raise UnknownReport("The report has no such file.")
+                return report, _opened_whole(folder / name, report.files[name])
+            except StoreCorrupt:
+                if not folder.exists():  # deleted meanwhile
+                    raise _unknown() from None
+                raise
+
+    def delete(self, report_id: str) -> None:
+        """Delete a report, damaged or not; whoever reads it goes on. What the disk does not delete is a leftover then.
+
+        Raises:
+            UnknownReport: there is none of that id.
+        """
+        folder, hidden = self._folder_of(report_id), _hidden_name(self._folder)
+        with _disk_errors():
+            try:
+                folder.rename(hidden)
+            except FileNotFoundError:
+                raise _unknown() from None
+            sync(self._folder)
+            with suppress(FileNotFoundError):  # another process removes leftovers
+                shutil.rmtree(hidden)
 
     def page(self, before: str, size: int) -> ReportPage:
         """Return `size` reports at most, those that are older than the report `before`; all where that is ""."""
@@ -140,17 +178,18 @@ class Reports:
         with _disk_errors():
             ids = sorted(report_id for report_id in self._ids() if not before or report_id < before)
             while ids and len(found) < size:
+                report_id = ids.pop()
                 try:
-                    found.append(self._report(ids.pop()))
+                    found.append(self._report(report_id))
                 except (StoreCorrupt, OSError):  # the others are listed all the same
-                    damaged += 1
+                    damaged += (self._folder / report_id).exists()
         return ReportPage(tuple(found), bool(ids), damaged)
 
     def remove_leftovers(self) -> None:
-        """Remove what writers left that died."""
+        """Remove what writers and deleters left that died."""
         with _disk_errors():
             for folder in self._names():
-                if folder.startswith(_BEING_WRITTEN):
+                if folder.startswith(_HIDDEN):
                     _remove_unless_locked(self._folder / folder)
 
     def _ids(self) -> Iterator[str]:
@@ -169,18 +208,35 @@ class Reports:
         except (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError, NotADirectoryError):
             raise _damaged() from None
 
-    def _content(self, report: KeptReport, name: str) -> bytes:
-        try:
-            content = (self._folder / report.report_id / name).read_bytes()
-        except FileNotFoundError:
-            raise _damaged() from None
-        if hashlib.sha256(content).hexdigest() != report.files[name]:
-            raise _damaged()
-        return content
+    def _folder_of(self, report_id: str) -> Path:
+        if not _ID.fullmatch(report_id):  # before it becomes a path
+            raise UnknownReport("No report has an id of this form.")
+        return self._folder / report_id
+
+
+def _unknown() -> UnknownReport:
+    return UnknownReport("There is no such report.")
 
 
 def _damaged() -> StoreCorrupt:
     return StoreCorrupt("A report is damaged; measure again.", check="report")
+
+
+def _opened_whole(path: Path, sha256: str) -> BinaryIO:
+    with ExitStack() as opened:
+        try:
+            file = opened.enter_context(path.open("rb"))
+        except FileNotFoundError:
+            raise _damaged() from None
+        digest = hashlib.sha256()
+        while piece := file.read(_PIECE):
+            current_ticket().require_wanted()
+            digest.update(piece)
+        if digest.hexdigest() != sha256:
+            raise _damaged()
+        file.seek(0)
+        opened.pop_all()  # the caller closes it
+        return file
 
 
 def _as_json(report: KeptReport) -> bytes:
@@ -202,14 +258,41 @@ def _from_json(report_id: str, text: bytes) -> KeptReport:
     return KeptReport(report_id, Summary(**summary), files)
 
 
+def _make_durably(folder: Path) -> None:
+    """Make a folder for its owner alone, and those above it, where they are not there."""
+    if folder.is_dir():
+        return
+    _make_durably(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    sync(folder.parent)
+
+
+def _hidden_name(parent: Path) -> Path:
+    return parent / f"{_HIDDEN}{secrets.token_hex(8)}"
+
+
+def _locked_folder(parent: Path) -> tuple[Path, int]:
+    """Make a hidden folder, and return it with its lock; another process may take one without a lock for a leftover."""
+    while True:
+        folder = _hidden_name(parent)
+        folder.mkdir(mode=0o700)
+        with suppress(FileNotFoundError):  # removed before it was opened
+            lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if folder.exists():  # else it was removed before it was locked
+                    return folder, lock
+            except BaseException:
+                os.close(lock)
+                raise
+            os.close(lock)
+
+
 @contextmanager
 def _whole_folder(parent: Path, name: str) -> Iterator[Path]:
     """Yield a hidden folder; it gets its name, durably, when the block has ended, and is removed when that fails."""
-    folder = parent / f"{_BEING_WRITTEN}{secrets.token_hex(8)}"
-    folder.mkdir(mode=0o700)
-    lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    folder, lock = _locked_folder(parent)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         yield folder
         sync(folder)
         folder.rename(parent / name)

@@ -17,12 +17,10 @@ QUALITY = 75
 
 
 def thumbnail(path: Path, limits: ImageLimits) -> str | None:
-    """The photo as a small JPEG in a data: URI; None where it is no file, or one that `limits` refuse."""
-    if not path.is_file():
-        return None
+    """The photo as a small JPEG in a data: URI; None where it cannot be read as a file, or `limits` refuse it."""
     try:
         image = decode(path.read_bytes(), limits)
-    except InputRefused:
+    except (OSError, InputRefused):
         return None
     small = PIL.Image.fromarray(image.pixels)
     small.thumbnail(BOX)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from fr_core.gallery.store.durable import sync
 from fr_evaluation import plots
-from fr_evaluation.files import data_files
+from fr_evaluation.files import NAMES, data_files
 from fr_evaluation.identification import page as identification_page
 from fr_evaluation.identification import plots as identification_plots
 from fr_evaluation.identification.report import IdentificationReport
@@ -19,36 +22,64 @@ from fr_evaluation.verification.report import VerificationReport
 
 
 def write_report(report: Report, folder: Path, thumbnails: bool | None = None) -> tuple[Path, ...]:
-    """Write the files, each whole or not at all; those of an earlier report there are replaced.
+    """Write the files, each whole or not at all, for their owner alone, in place of those of an earlier report there.
 
     Scores name the photos of people: the files are for whoever may see the data set.
 
     Args:
         report: to write.
-        folder: made where it is absent.
+        folder: as of `private_folder`.
         thumbnails: whether report.html shows photos; None = as the manifest of the set says.
 
     Raises:
         OSError: the folder cannot be written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    files = report_files(report, thumbnails)
-    for name, data in files.items():
-        partial = folder / f".{name}.part"
-        partial.write_bytes(data)
-        partial.replace(folder / name)
+    pictures = {f"{name}.png": plots.as_png(figure) for name, figure in _figures(report).items()}
+    files = data_files(report) | pictures | {"report.html": report_page(report, thumbnails)}
+    private_folder(folder)
+    for name, content in files.items():
+        _write_whole(folder / name, content)
+    for name in NAMES - files.keys():
+        (folder / name).unlink(missing_ok=True)
+    sync(folder)
     return tuple(folder / name for name in files)
 
 
-def report_files(report: Report, thumbnails: bool | None = None) -> dict[str, bytes]:
-    """Every file of a report, as bytes by name; `thumbnails` as in `write_report`."""
-    pictures: Mapping[str, Figure]
+def private_folder(folder: Path) -> None:
+    """Make a folder for its owner alone; one that is there stays as it is. Raises `OSError`."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def report_page(report: Report, thumbnails: bool | None = None) -> bytes:
+    """report.html, pictures included; `thumbnails` as in `write_report`."""
     match report:
         case VerificationReport():
-            pictures, text = verification_plots.figures(report), verification_page.page(report, thumbnails)
+            text = verification_page.page(report, thumbnails)
         case IdentificationReport():
-            pictures, text = identification_plots.figures(report), identification_page.page(report, thumbnails)
+            text = identification_page.page(report, thumbnails)
         case _:
-            raise TypeError(f"There are no files of a {type(report).__name__}.")
-    images = {f"{name}.png": plots.as_png(figure) for name, figure in pictures.items()}
-    return data_files(report) | images | {"report.html": text.encode()}
+            raise TypeError(f"There is no page of a {type(report).__name__}.")
+    return text.encode()
+
+
+def _figures(report: Report) -> Mapping[str, Figure]:
+    match report:
+        case VerificationReport():
+            return verification_plots.figures(report)
+        case IdentificationReport():
+            return identification_plots.figures(report)
+        case _:
+            raise TypeError(f"There are no pictures of a {type(report).__name__}.")
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    descriptor, name = tempfile.mkstemp(".part", ".fr-", path.parent)  # of mode 0600
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

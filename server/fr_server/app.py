@@ -33,7 +33,7 @@ from fr_server.convert.server import server_info
 from fr_server.folders import reports_folder
 from fr_server.interceptors.admission import Admission
 from fr_server.interceptors.boundary import Boundary
-from fr_server.services.decisions import Decisions
+from fr_server.services.decisions import Decisions, compared_settings
 from fr_server.services.evaluation import EvaluationService
 from fr_server.services.gallery import GalleryService
 from fr_server.services.gallery_calls import GalleryCalls
@@ -247,14 +247,14 @@ class App:
         window, pipeline = self.config.server.stream_window, self.engine.pipeline
         probes = Probes(pipeline, work)
         threshold = self.engine.pack.thresholds.similarity
-        decisions = Decisions(pipeline.model, threshold, self.engine.calibration)
+        decisions = Decisions(pipeline.model, threshold, self.engine.calibration, compared_settings(self.engine))
         recognition_pb2_grpc.add_RecognitionServiceServicer_to_server(
             RecognitionService(probes, work, decisions, window), server
         )
         gallery_pb2_grpc.add_GalleryServiceServicer_to_server(
             GalleryService(self.galleries, probes, work, self.config.quality, decisions, window), server
         )
-        reports = Reports(reports_folder(self.config))
+        reports = Reports(reports_folder(self.config), self.config.gallery.reserve_mib * 2**20)
         evaluation_pb2_grpc.add_EvaluationServiceServicer_to_server(
             EvaluationService(self.engine, self.config.model.flip, self._part.workers, reports, work), server
         )

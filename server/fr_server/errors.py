@@ -51,6 +51,7 @@ STATUS: Mapping[type[e.FrError], grpc.StatusCode] = types.MappingProxyType(
         e.NoCalibration: grpc.StatusCode.FAILED_PRECONDITION,
         e.RateNotSupported: grpc.StatusCode.FAILED_PRECONDITION,
         e.CalibrationInvalid: grpc.StatusCode.INVALID_ARGUMENT,
+        e.CalibrationUnreadable: grpc.StatusCode.FAILED_PRECONDITION,
         e.DatasetUnavailable: grpc.StatusCode.NOT_FOUND,
         e.DatasetUnusable: grpc.StatusCode.FAILED_PRECONDITION,
         e.FigureUndefined: grpc.StatusCode.FAILED_PRECONDITION,

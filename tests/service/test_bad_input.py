@@ -128,7 +128,11 @@ BAD = (
     Bad("search: no model", search(embedding_probe(list(UNIT), common_pb2.ModelId())), INVALID, "MISSING_FIELD"),
     Bad("search: no calibration", search(embedding_probe(list(UNIT)), target_fmr=0.1), PRECONDITION, "NO_CALIBRATION"),
     Bad("search: rate of 0", search(embedding_probe(list(UNIT)), target_fpir=0.0), INVALID, "INVALID_FIELD"),
+    Bad(
+        "search: rate of fused", search(embedding_probe(list(UNIT)), target_fmr=0.1, fusion=2), INVALID, "INVALID_FIELD"
+    ),
     Bad("no calibration", set_calibration("{}"), INVALID, "CALIBRATION_INVALID"),
+    Bad("empty calibration", set_calibration(""), INVALID, "MISSING_FIELD"),
     Bad("search: zero top-k", search(embedding_probe(list(UNIT)), top_k=0), INVALID, "INVALID_TOP_K"),
     Bad("search: huge top-k", search(embedding_probe(list(UNIT)), top_k=2**31), INVALID, "INVALID_TOP_K"),
     Bad("search: threshold 2", search(embedding_probe(list(UNIT)), threshold=2.0), INVALID, "INVALID_THRESHOLD"),

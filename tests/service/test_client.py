@@ -82,10 +82,14 @@ def test_the_whole_way_of_the_asynchronous_client(server: Running, tmp_path: Pat
             assert [one.subject_id async for one in client.list_subjects("staff", page_size=1)] == ["ada", "grace"]
             (result,) = (await client.search("staff", file)).results
             assert result.candidates[0].subject_id == "ada"
-            await client.set_calibration("staff", to_json(calibration()))
+            version = (await client.set_calibration("staff", to_json(calibration()))).gallery_version
             assert (await client.calibration("staff")).calibration.people == 50
             assert (await client.search("staff", file, target_fmr=0.01)).error_rates.fmr.value <= 0.01
-            assert not (await client.set_calibration("staff", None)).HasField("calibration")
+            assert (await client.get_gallery("staff")).has_calibration
+            for _ in range(2):  # done twice is the same as once
+                deleted = await client.delete_calibration("staff")
+                assert (deleted.HasField("calibration"), deleted.gallery_version) == (False, version + 1)
+            assert not (await client.get_gallery("staff")).has_calibration
             (template,) = (await client.get_subject("staff", "ada")).templates
             await client.delete_template("staff", template.template_id)
             assert (await client.delete_subject("staff", "ada")).deleted_templates == 0

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import grpc
 import numpy as np
@@ -77,13 +80,20 @@ def server(home: Path) -> Iterator[Running]:
 def told(steps: Any) -> tuple[list[tuple[int, int]], evaluation_pb2.ReportSummary]:
     """The progress, and the report, which comes last."""
     *before, last = list(steps)
+    stages = [step.progress.stage for step in before]
+    assert stages == sorted(stages)
     assert last.WhichOneof("event") == "report"
     return [(step.progress.photos, step.progress.total) for step in before], last.report
 
 
 def content(server: Running, report_id: str, file: int = evaluation_pb2.REPORT_FILE_UNSPECIFIED) -> bytes:
     request = evaluation_pb2.GetReportRequest(report_id=report_id, file=file)  # type: ignore[arg-type]
-    return server.evaluation.GetReport(request).content
+    with patch("fr_server.services.evaluation._PIECE", 100):
+        first, *pieces = server.evaluation.GetReport(request)
+    assert first.WhichOneof("part") == "report"
+    assert first.report.report_id == report_id
+    assert {len(piece.content) for piece in pieces[:-1]} == {100}
+    return b"".join(piece.content for piece in pieces)
 
 
 def refusal(call: Callable[[], object]) -> str:
@@ -122,8 +132,23 @@ def test_a_verification_tells_how_far_it_is_and_gives_the_figures_of_a_direct_on
     assert same(json.loads(content(server, report.report_id))) == same(json.loads(json.dumps(report_keys(direct))))
     assert content(server, report.report_id, evaluation_pb2.REPORT_FILE_HTML).startswith(b"<!doctype html>")
     assert content(server, report.report_id, evaluation_pb2.REPORT_FILE_SCORES_CSV).count(b"\n") == 13
+    files = [evaluation_pb2.ReportFile.Name(file) for file in report.files]
+    assert files[:3] == ["REPORT_FILE_JSON", "REPORT_FILE_HTML", "REPORT_FILE_SCORES_CSV"]
+    folder = Path(server.app.config.gallery.folder) / "reports" / report.report_id
+    kept = {path.name for path in folder.iterdir()}
+    assert kept - {"calibration.json"} == {"summary.json", "report.json", "report.html", "scores.csv"}  # no picture
+    server.evaluation.DeleteReport(evaluation_pb2.DeleteReportRequest(report_id=report.report_id))
+    assert not folder.exists()
+    for delete in (server.evaluation.DeleteReport, server.evaluation.DeleteReport):
+        request = evaluation_pb2.DeleteReportRequest(report_id=report.report_id)
+        assert refusal(lambda delete=delete, request=request: delete(request)) == "UNKNOWN_REPORT"  # type: ignore[misc]
     assert "Measured: verification on lfw, 12 photos" in caplog.text
     assert not any(name in caplog.text for name in NAMES)
+
+
+def test_a_full_disk_refuses_a_run_before_its_photos(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_bavail=0, f_frsize=4096, f_blocks=10**6))
+    assert refusal(lambda: next(server.evaluation.RunVerification(VERIFY))) == "STORAGE_LOW"
 
 
 def test_an_identification_fills_galleries_up_to_the_sizes_asked_for(server: Running) -> None:
@@ -278,6 +303,7 @@ def test_a_search_of_millions_of_strangers_ends_with_its_call(server: Running) -
     steps = server.evaluation.RunIdentification(request)
     while (progress := next(steps).progress).photos < progress.total or not progress.total:
         pass
+    assert progress.stage == evaluation_pb2.EVALUATION_STAGE_FIGURES
     steps.cancel()
     end = time.monotonic() + 2.0
     while is_measuring(server):

@@ -24,6 +24,7 @@ from fr_evaluation.verification.figures import verification_figures
 from fr_evaluation.verification.page import page
 from fr_evaluation.verification.report import VerificationReport
 from fr_evaluation.verification.run import read_pairs, run_verification
+from fr_evaluation.words import counted, threshold_text
 from fr_evaluation.write import write_report
 from squares import engine, face
 
@@ -86,7 +87,10 @@ def test_a_photo_without_a_face_counts_as_wrong_and_is_named(lfw: Path) -> None:
     assert (keys["pairs"]["mated_failures"], keys["pairs"]["nonmated_failures"]) == (2, 2)
     assert keys["accuracy"]["pooled"]["count"] == 8
     assert keys["at_default_threshold"]["fnmr"]["count"] == 2
-    assert "2 photos gave no template" in words.summary(report)
+    assert (
+        "2 photos gave no template, so that 2 pairs of one person and 2 of different people could not be compared: "
+        "those of one person count as missed, false match rates leave out the others" in words.summary(report)
+    )
 
 
 def test_pairs_without_folds_have_no_accuracy_over_folds_and_say_why(tmp_path: Path) -> None:
@@ -99,6 +103,16 @@ def test_pairs_without_folds_have_no_accuracy_over_folds_and_say_why(tmp_path: P
     assert keys["undefined"]["accuracy"] == "The list of pairs has no folds."
     assert keys["across_people"] is None
     assert ("accuracy", "undefined", "", "The list of pairs has no folds.") in words.rows(report)
+
+
+def test_thresholds_are_shown_rounded_up_and_numbers_with_their_noun() -> None:
+    assert [threshold_text(value) for value in (0.22543, 0.226, np.float64(0.3), 0.2250001, -0.0004, -0.2251)] == [
+        *("0.226", "0.226", "0.300", "0.226", "0.000", "-0.225")
+    ]
+    assert threshold_text(0.22543, 4) == "0.2255"
+    assert [counted(1, "pair"), counted(1200, "pair"), counted(2, "person", "people")] == [
+        *("1 pair", "1,200 pairs", "2 people")
+    ]
 
 
 def test_pairs_of_one_kind_leave_the_rest_undefined_and_none_at_zero(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -14,12 +15,18 @@ import pytest
 from typer.testing import CliRunner
 
 from fr_bench.cli import evaluate
+from fr_core.errors import CallEnded
+from fr_core.runtime.ticket import Ticket, hold
 from fr_datasets.manifests import load_manifest, parse_manifest
 from fr_evaluation.files import data_files
+from fr_evaluation.identification.run import list_sha256 as people_sha256
 from fr_evaluation.identification.run import read_people, run_identification
+from fr_evaluation.identification.searches import open_set
 from fr_evaluation.recorded import NotRepeatable, read_recorded
 from fr_evaluation.repeat import TOLERANCE, Repetition, hold_against, read_given, run_again
 from fr_evaluation.report import Report
+from fr_evaluation.verification.report import VerificationReport
+from fr_evaluation.verification.run import list_sha256 as pairs_sha256
 from fr_evaluation.verification.run import read_pairs, run_verification
 from fr_evaluation.verification.sources import PairsToCompare
 from squares import engine, face
@@ -162,6 +169,85 @@ def test_an_edited_figure_is_named_and_one_within_the_tolerance_is_not(out: Path
     assert [(one.path, one.then) for one in repeated(out, root).different] == [("pairs/mated", "absent")]
 
 
+def test_a_small_rate_has_a_small_tolerance_and_a_cosine_near_0_has_not(tmp_path: Path, root: Path) -> None:
+    report = verified(read_pairs("pairs_csv", root))
+    assert isinstance(report, VerificationReport)
+    point = report.figures.default
+    assert point is not None
+    fmr = replace(point.fmr, interval=replace(point.fmr.interval, low=4.8e-5))
+    figures = replace(report.figures, default=replace(point, fmr=fmr, threshold=1e-6))
+    report = replace(report, figures=figures)
+    recorded = read_recorded(written(report, tmp_path / "out"))
+
+    def differs(part: dict[str, Any]) -> list[str]:
+        default = recorded.document["at_default_threshold"]
+        document = {**recorded.document, "at_default_threshold": {**default, **part}}
+        return [one.path for one in hold_against(replace(recorded, document=document), report).different]
+
+    def ends(low: float, high: float) -> dict[str, Any]:
+        return {"fmr": {**recorded.document["at_default_threshold"]["fmr"], "low": low, "high": high}}
+
+    high = recorded.document["at_default_threshold"]["fmr"]["high"]
+    assert differs({}) == differs(ends(4.8e-5 * (1 + 1e-4), high)) == differs({"threshold": -8e-6}) == []
+    assert differs(ends(4e-5, high)) == differs(ends(0.0, high)) == ["at_default_threshold/fmr/low"]
+    assert differs(ends(4.8e-5, high + 2e-5)) == ["at_default_threshold/fmr/high"]
+    assert differs({"threshold": -1e-5}) == ["at_default_threshold/threshold"]
+
+
+def test_a_list_is_the_same_wherever_it_lies_and_names_each_photo_apart(tmp_path: Path) -> None:
+    def hashes(root: Path) -> tuple[str, str]:
+        pairs = pairs_sha256(read_pairs("people_folder", root))
+        people = read_people("people_folder", root)
+        return pairs, people_sha256(people, open_set(people.people.people, 1))
+
+    for name in "ab":
+        face(tmp_path / "here" / name / "1.png", 0)
+        face(tmp_path / "here" / name / "2.png", 0)
+    first = hashes(tmp_path / "here")
+    (tmp_path / "here").rename(tmp_path / "there")
+    assert hashes(tmp_path / "there") == first
+    (tmp_path / "there" / "b" / "2.png").rename(tmp_path / "there" / "b" / "3.png")
+    assert not set(hashes(tmp_path / "there")) & set(first)
+
+    flat = tmp_path / "flat"
+    for name in ("x/ada/1", "x/ada/2", "y/ada/1", "y/ada/2", "1", "2"):
+        face(flat / f"{name}.png", 0)
+
+    def listed(*rows: str) -> str:
+        (flat / "pairs.csv").write_text("\n".join(["a,b,mated", *rows]) + "\n", encoding="utf-8")
+        return pairs_sha256(read_pairs("pairs_csv", flat))
+
+    assert listed("x/ada/1.png,x/ada/2.png,1") != listed("y/ada/1.png,y/ada/2.png,1")
+    before = listed("1.png,2.png,1")
+    flat = flat.rename(tmp_path / "elsewhere")
+    assert listed("1.png,2.png,1") == before
+    given = read_pairs("pairs_csv", flat)
+    (pair,) = given.pairs.pairs
+    assert pairs_sha256(replace(given, pairs=replace(given.pairs, pairs=(replace(pair, people=("a", "a")),)))) != before
+
+
+def test_the_layouts_of_lfw_are_one_list(tmp_path: Path) -> None:
+    for name in "ab":
+        for photo in (1, 2):
+            face(tmp_path / name / f"{name}_{photo:04}.jpg", 0)
+    (tmp_path / "pairs.txt").write_text("1\t1\na\t1\t2\na\t1\tb\t1\n", encoding="utf-8")
+    (tmp_path / "people.txt").write_text("1\n2\na\t2\nb\t2\n", encoding="utf-8")
+
+    def hashes() -> tuple[str, str]:
+        people = read_people("lfw", tmp_path)
+        return pairs_sha256(read_pairs("lfw", tmp_path)), people_sha256(people, open_set(people.people.people, 1))
+
+    first = hashes()
+    for folder in ("images", "lfw-deepfunneled"):
+        (tmp_path / folder).mkdir()
+        for name in "ab":
+            next(tmp_path.glob(f"**/{name}")).rename(tmp_path / folder / name)
+        for other in {"images", "lfw-deepfunneled"} - {folder}:
+            if (tmp_path / other).exists():
+                (tmp_path / other).rmdir()
+        assert hashes() == first
+
+
 def test_an_edited_similarity_is_noticed(out: Path, root: Path) -> None:
     path = out / "scores.csv"
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -296,3 +382,14 @@ def test_broken_scores_absent_reports_and_the_reports_own_folder_are_refused(out
     result = CliRunner().invoke(evaluate, ["repeat", str(out), "--root", str(root), "--out", str(out)])
     assert (result.exit_code, "say another folder with --out" in result.output) == (2, True)
     assert "cannot be read" in said(out / "nothing.json", root)[1]
+
+
+def test_the_hash_of_a_list_ends_with_its_call(root: Path) -> None:
+    given, ticket = read_pairs("pairs_csv", root), Ticket()
+    ticket.cancel()
+    hold(ticket)
+    try:
+        with pytest.raises(CallEnded):
+            pairs_sha256(given)
+    finally:
+        hold(Ticket())

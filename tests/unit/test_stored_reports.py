@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -31,10 +35,16 @@ def kept(reports: Reports, later_s: float = 0.0, dataset: str = "lfw_funneled") 
     return reports.keep(Summary("verification", dataset, MODEL, moment, "1.0", "All is well."), FILES)
 
 
+def read(reports: Reports, report_id: str, name: str) -> tuple[KeptReport, bytes]:
+    report, file = reports.open(report_id, name)
+    with file:
+        return report, file.read()
+
+
 def test_a_report_is_read_as_it_was_kept_by_its_owner_alone(reports: Reports, tmp_path: Path) -> None:
     report = kept(reports)
     assert report.report_id.startswith("20260102-030405-678-verification-lfw-funneled-")
-    assert reports.read(report.report_id, "scores.csv") == (report, b"a\n")
+    assert read(reports, report.report_id, "scores.csv") == (report, b"a\n")
     folder = tmp_path / "data" / "reports"
     modes = {path: path.stat().st_mode & 0o777 for path in (folder, *folder.rglob("*"))}
     assert {mode for path, mode in modes.items() if path.is_dir()} == {0o700}
@@ -52,6 +62,84 @@ def test_lists_go_from_the_newest_to_the_oldest_and_leave_damaged_ones_out(repor
     assert (page.reports, page.more, page.damaged) == ((third, first), False, 1)
 
 
+def test_a_list_reads_no_more_than_what_it_tells(
+    reports: Reports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, second, third = (kept(reports, seconds) for seconds in (0.0, 0.5, 1.0))
+    looked_at: list[Path] = []
+    opened = Path.open
+
+    def look(path: Path, *how: Any, **more: Any) -> Any:
+        looked_at.append(path)
+        return opened(path, *how, **more)
+
+    monkeypatch.setattr(Path, "open", look)
+    assert reports.page(third.report_id, 1).reports == (second,)
+    assert looked_at == [tmp_path / "data" / "reports" / second.report_id / SUMMARY_NAME]
+
+
+def test_a_report_is_deleted_even_if_damaged_while_others_read_it(reports: Reports, tmp_path: Path) -> None:
+    first, second = kept(reports), kept(reports, 1.0)
+    _, file = reports.open(first.report_id, "scores.csv")
+    reports.delete(first.report_id)
+    with file:
+        assert file.read() == b"a\n"
+    folder = tmp_path / "data" / "reports"
+    lose(folder / second.report_id / SUMMARY_NAME)
+    reports.delete(second.report_id)
+    assert list(folder.iterdir()) == []
+    for report_id in (first.report_id, "../secret", ""):
+        with pytest.raises(UnknownReport):
+            reports.delete(report_id)
+
+
+def test_a_report_whose_files_the_disk_does_not_delete_is_told_and_removed_later(
+    reports: Reports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path) -> None:
+        raise OSError(errno.EIO, "no")
+
+    report = kept(reports)
+    with monkeypatch.context() as broken:
+        broken.setattr(shutil, "rmtree", refuse)
+        with pytest.raises(StoreFailed):
+            reports.delete(report.report_id)
+    assert reports.page("", 10).reports == ()
+    reports.remove_leftovers()
+    assert list((tmp_path / "data" / "reports").iterdir()) == []
+
+
+def test_a_report_that_is_deleted_while_it_is_looked_for_is_unknown(
+    reports: Reports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = kept(reports)
+    read_bytes = Path.read_bytes
+
+    def deleted(path: Path) -> bytes:
+        content = read_bytes(path)
+        reports.delete(report.report_id)
+        return content
+
+    monkeypatch.setattr(Path, "read_bytes", deleted)
+    with pytest.raises(UnknownReport):
+        reports.open(report.report_id, "report.json")
+
+
+def test_a_report_for_which_there_is_no_room_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reports = Reports(tmp_path / "data" / "reports", reserve_bytes=2**20)
+    full = {"f_bavail": 2**20 + 1, "f_frsize": 1, "f_blocks": 2**40}
+    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(**full))
+    reports.require_room()
+    with pytest.raises(StorageLow, match="nearly full"):
+        kept(reports)
+    assert not (tmp_path / "data").exists()
+    full["f_bavail"] -= 1
+    with pytest.raises(StorageLow):
+        reports.require_room()
+    full["f_blocks"] = 8  # a small disk keeps an eighth of itself
+    reports.require_room()
+
+
 def lose(path: Path) -> None:
     path.unlink()
 
@@ -66,7 +154,7 @@ def test_damage_is_told(reports: Reports, tmp_path: Path, name: str, damage: Cal
     report = kept(reports)
     damage(tmp_path / "data" / "reports" / report.report_id / name)
     with pytest.raises(StoreCorrupt):
-        reports.read(report.report_id, "report.json")
+        reports.open(report.report_id, "report.json")
 
 
 @pytest.mark.parametrize(
@@ -76,7 +164,7 @@ def test_what_is_no_id_never_becomes_a_path(reports: Reports, tmp_path: Path, re
     kept(reports)
     (tmp_path / "data" / "secret").mkdir()
     with pytest.raises(UnknownReport, match="form"):
-        reports.read(report_id, "report.json")
+        reports.open(report_id, "report.json")
 
 
 def test_a_report_or_a_file_that_is_not_there_is_unknown(reports: Reports) -> None:
@@ -88,7 +176,7 @@ def test_a_report_or_a_file_that_is_not_there_is_unknown(reports: Reports) -> No
         ("20260102-030405-678-verification-lfw-01234567", "report.json"),
     ):
         with pytest.raises(UnknownReport):
-            reports.read(report_id, name)
+            reports.open(report_id, name)
 
 
 @pytest.mark.parametrize(("number", "error"), [(errno.ENOSPC, StorageLow), (errno.EIO, StoreFailed)])
@@ -98,6 +186,7 @@ def test_a_report_that_cannot_be_written_leaves_nothing(
     def refuse(path: Path) -> None:
         raise OSError(number, "no")
 
+    (tmp_path / "data" / "reports").mkdir(parents=True)
     monkeypatch.setattr(fr_evaluation.stored, "sync", refuse)
     with pytest.raises(error):
         kept(reports)
@@ -136,3 +225,43 @@ def test_what_a_killed_writer_left_is_removed_and_what_a_living_one_writes_is_no
     report = kept(reports)
     assert len(seen[0]) == 1  # that which is being written
     assert [path.name for path in folder.iterdir()] == [report.report_id]
+
+
+def test_a_writer_whose_folder_is_taken_for_a_leftover_makes_another(
+    reports: Reports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "data" / "reports"
+    opened, locked = os.open, fcntl.flock
+    taken = {"open": 0, "lock": 0}
+
+    def take(when: str) -> None:
+        taken[when] += 1
+        if taken[when] == 1:
+            (new,) = folder.iterdir()
+            new.rmdir()
+
+    def late_open(path: Any, flags: int, *more: Any) -> int:
+        if Path(path).name.startswith(".new-"):
+            take("open")
+        return opened(path, flags, *more)
+
+    def late_lock(handle: int, how: int) -> None:
+        take("lock")
+        locked(handle, how)
+
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(os, "open", late_open)
+    monkeypatch.setattr(fcntl, "flock", late_lock)
+    report = kept(reports)
+    assert taken["lock"] == 2
+    assert read(reports, report.report_id, "report.json") == (report, b"{}")
+
+
+def test_the_name_of_a_new_folder_of_reports_is_durable(
+    reports: Reports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(fr_evaluation.stored, "sync", synced.append)
+    kept(reports)
+    assert synced[:2] == [tmp_path, tmp_path / "data"]
+    assert synced[-1] == tmp_path / "data" / "reports"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import errno
 import io
+import os
 import re
+import stat
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,10 +20,12 @@ from typer.testing import CliRunner
 from fr_bench.cli import evaluate
 from fr_core.imaging import ImageLimits
 from fr_datasets.manifests import load_manifest, parse_manifest
+from fr_evaluation.files import NAMES
 from fr_evaluation.thumbnails import BOX, thumbnail
 from fr_evaluation.verification.page import page
 from fr_evaluation.verification.report import VerificationReport
 from fr_evaluation.verification.run import read_pairs, run_verification
+from fr_evaluation.write import write_report
 from squares import engine, face
 
 IMAGE = re.compile(r'<img src="data:image/jpeg;base64,([^"]+)" alt="([^"]+)">')
@@ -81,6 +86,42 @@ def test_the_command_passes_on_what_is_asked_for(
     assert IMAGE.search((tmp_path / "report.html").read_text(encoding="utf-8"))
 
 
+def test_a_report_takes_the_place_of_the_one_before_for_its_owner_alone(
+    report: VerificationReport, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    files = write_report(replace(report, calibration=None), out)
+    assert {file.name for file in files} <= NAMES
+    assert {stat.S_IMODE(path.stat().st_mode) for path in out.iterdir()} == {0o600}
+    assert stat.S_IMODE(out.stat().st_mode) == 0o700
+    out.chmod(0o755)
+    for name in ("calibration.json", "cmc.png", "mine.txt"):
+        (out / name).write_bytes(b"of an earlier report")
+    (out / "report.json").chmod(0o644)
+    write_report(replace(report, calibration=None), out)
+    assert {path.name for path in out.iterdir()} == {file.name for file in files} | {"mine.txt"}
+    assert stat.S_IMODE((out / "report.json").stat().st_mode) == 0o600
+    assert stat.S_IMODE(out.stat().st_mode) == 0o755
+
+
+def test_a_file_that_cannot_be_written_leaves_the_one_before(
+    report: VerificationReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "report.json").write_bytes(b"before")
+    (tmp_path / "scores.csv").write_bytes(b"before")
+
+    def refuse(handle: int) -> None:
+        raise OSError(errno.EIO, "no")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="no"):
+        write_report(report, tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        "report.json": b"before",
+        "scores.csv": b"before",
+    }
+
+
 def test_a_thumbnail_is_small_upright_and_has_no_exif(tmp_path: Path) -> None:
     path = tmp_path / "large.jpg"
     tags = PIL.Image.Exif()
@@ -101,6 +142,9 @@ def test_what_cannot_be_shown_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"no photo")
     assert thumbnail(tmp_path / "broken.jpg", ImageLimits()) is None
     assert thumbnail(tmp_path / "lfw.bin" / "1", ImageLimits()) is None
+    assert thumbnail(tmp_path, ImageLimits()) is None  # no file
+    (tmp_path / "circle.jpg").symlink_to(tmp_path / "circle.jpg")
+    assert thumbnail(tmp_path / "circle.jpg", ImageLimits()) is None  # not to be opened
 
 
 def test_only_photos_with_consent_are_shown_unasked() -> None:

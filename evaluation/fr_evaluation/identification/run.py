@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from fr_datasets.values import PeopleSet
 from fr_evaluation.identification.figures import identification_figures
 from fr_evaluation.identification.report import IdentificationReport
 from fr_evaluation.identification.searches import OpenSet, open_set, search
+from fr_evaluation.names import photo_namer
 from fr_evaluation.photos import OnProgress, Photos
 from fr_evaluation.pick import most_central
 from fr_evaluation.report import Dataset, settings_of
@@ -85,7 +87,7 @@ def run_identification(
         seed: of who is enrolled, of the strangers, and of the draws behind the intervals by people.
         workers: photos at a time, at least 1.
         clock: gives the time with a time zone.
-        on_progress: called after each photo.
+        on_progress: called before the first photo and after each.
 
     Raises:
         UndefinedRate: nobody could be enrolled.
@@ -101,7 +103,7 @@ def run_identification(
         engine, flip=flip, pick=most_central.__name__, seed=seed, version=fr_core.__version__, sizes=tuple(sizes)
     )
     return IdentificationReport(
-        Dataset(given.manifest, given.root, list_sha256(chosen), len(chosen.photos), len(given.people.people)),
+        Dataset(given.manifest, given.root, list_sha256(given, chosen), len(chosen.photos), len(given.people.people)),
         settings,
         clock(),
         seconds,
@@ -111,11 +113,13 @@ def run_identification(
     )
 
 
-def list_sha256(chosen: OpenSet) -> str:
-    """The hash of who was enrolled and searched for: names of photos with that of their folder, in order."""
+def list_sha256(given: PeopleToSearch, chosen: OpenSet) -> str:
+    """The hash of who is enrolled and searched for: names of photos and of the people they show, in order."""
+    named = photo_namer(given.manifest.name, given.root)
+    shown = {photo: person.identity for person in given.people.people for photo in person.photos}
     digest = hashlib.sha256()
     for part in (chosen.enrolled, *([photo for _, photo in part] for part in (chosen.mated, chosen.nonmated))):
         digest.update(f"{len(part)}\n".encode())
         for photo in part:
-            digest.update(f"{photo.parent.name}/{photo.name}\n".encode())
+            digest.update(f"{json.dumps((shown[photo], named(photo)))}\n".encode())
     return digest.hexdigest()

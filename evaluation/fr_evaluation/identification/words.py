@@ -13,6 +13,7 @@ from fr_evaluation.words import (
     section,
     support_text,
     sure_text,
+    threshold_text,
 )
 
 HIT_HEADER = ("gallery", "mate first", f"mate among {RANK}")
@@ -38,9 +39,10 @@ def summary(report: IdentificationReport) -> str:
             missed = row.point.fnir
             by_people = None if row.by_people is None else row.by_people.fnir
             sentences.append(
-                f"With the threshold {row.point.threshold:.3f}, at most one search in {round(1 / row.target):,} for "
-                f"somebody who is not enrolled raises a false alarm, and {missed.value:.2%} of those who are enrolled "
-                f"are missed ({missed.interval.low:.2%} to {missed.interval.high:.2%}"
+                f"With the threshold {threshold_text(row.point.threshold)}, at most one search in "
+                f"{round(1 / row.target):,} for somebody who is not enrolled raises a false alarm, and "
+                f"{missed.value:.2%} of those who are enrolled are missed ({missed.interval.low:.2%} to "
+                f"{missed.interval.high:.2%}"
                 f"{'' if by_people is None else f'; by people {by_people.low:.2%} to {by_people.high:.2%}'})."
             )
     if largest is not smallest:
@@ -90,4 +92,4 @@ def _threshold_row(row: FpirRow) -> tuple[str, ...]:
     if row.by_people is not None:
         observed += by_people_text(row.by_people.fpir)
         missed += by_people_text(row.by_people.fnir)
-    return asked, f"{row.point.threshold:.4f}", observed, missed, support_text(fpir)
+    return asked, threshold_text(row.point.threshold, 4), observed, missed, support_text(fpir)

@@ -38,6 +38,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 # Between two looks at how far an evaluation has come.
 _LOOK_S = 0.1
+# Of a file, in a message.
+_PIECE = 2**20
 # What page tokens are bound to.
 _LIST = "reports"
 
@@ -115,11 +117,14 @@ class EvaluationService(evaluation_pb2_grpc.EvaluationServiceServicer):
 
     async def GetReport(  # noqa: N802
         self, request: evaluation_pb2.GetReportRequest, context: Context
-    ) -> evaluation_pb2.GetReportResponse:
-        """Read a file of a report."""
+    ) -> AsyncIterator[evaluation_pb2.GetReportResponse]:
+        """Read a file of a report, which is found to be whole before any of it is sent."""
         name = file_name(request.file)
-        report, content = await self._work.storage(self._reports.read, request.report_id, name)
-        return evaluation_pb2.GetReportResponse(report=report_message(report), content=content)
+        report, file = await self._work.storage(self._reports.open, request.report_id, name)
+        with file:
+            yield evaluation_pb2.GetReportResponse(report=report_message(report))
+            while piece := await self._work.storage(file.read, _PIECE):
+                yield evaluation_pb2.GetReportResponse(content=piece)
 
     async def ListReports(  # noqa: N802
         self, request: evaluation_pb2.ListReportsRequest, context: Context
@@ -134,10 +139,17 @@ class EvaluationService(evaluation_pb2_grpc.EvaluationServiceServicer):
             next_page_token=page_token(_LIST, page.reports[-1].report_id) if page.more else "",
         )
 
+    async def DeleteReport(  # noqa: N802
+        self, request: evaluation_pb2.DeleteReportRequest, context: Context
+    ) -> evaluation_pb2.DeleteReportResponse:
+        """Delete a report."""
+        await self._work.storage(self._reports.delete, request.report_id)
+        return evaluation_pb2.DeleteReportResponse()
+
     async def _steps(self, measure: Callable[[OnProgress], Report]) -> AsyncIterator[dict[str, Any]]:
         """Measure, and yield each event of the answer by the name of its field; holds no thread but that which does.
 
-        The ticket of a call that ends tells the threads to end, at their next photo.
+        The ticket of a call that ends tells the threads to end: at their next photo, or their next block of figures.
         """
         if self._measuring:
             raise EvaluationRunning("The server measures something already.")
@@ -149,16 +161,17 @@ class EvaluationService(evaluation_pb2_grpc.EvaluationServiceServicer):
             await asyncio.wait((running,), timeout=_LOOK_S)
             if self._work.draining.is_set() and not running.done():
                 raise ShuttingDown("The server is shutting down; measure again when it is back.")
-            for photos, total in seen.new():
-                yield {"progress": evaluation_pb2.EvaluationProgress(photos=photos, total=total)}
+            for progress in seen.new():
+                yield {"progress": progress}
         yield {"report": report_message(running.result())}
 
-    def _kept(self, measure: Callable[[OnProgress], Report], on_progress: OnProgress) -> KeptReport:
+    def _kept(self, measure: Callable[[OnProgress], Report], seen: _Seen) -> KeptReport:
+        self._reports.require_room()
         with _dataset_errors():
-            report = measure(on_progress)
-            current_ticket().require_wanted()
-            files = files_of(report)  # whose page may show photos
-        kept = self._reports.keep(summary_of(report, self._engine.pipeline.model), files)
+            report = measure(seen)
+        current_ticket().require_wanted()
+        seen.writing()
+        kept = self._reports.keep(summary_of(report, self._engine.pipeline.model), files_of(report))
         summary, photos, seconds = kept.summary, report.dataset.photos, round(report.seconds, 1)
         fields = {"kind": summary.kind, "dataset": summary.dataset, "photos": photos, "seconds": seconds}
         log.info("Measured: %s on %s, %d photos, %.1f s", *fields.values(), extra={FIELDS: fields})
@@ -174,20 +187,29 @@ class _Seen:
     """How far an evaluation has come: told by its thread, looked at by the event loop."""
 
     def __init__(self) -> None:
-        self._latest: tuple[int, int] | None = None
-        self._told: tuple[int, int] | None = None
+        self._now = self._told = evaluation_pb2.EvaluationProgress()
 
     def __call__(self, photos: int, total: int) -> None:
-        self._latest = photos, total
+        stage = evaluation_pb2.EVALUATION_STAGE_PHOTOS
+        if photos == total:
+            stage = evaluation_pb2.EVALUATION_STAGE_FIGURES
+        self._now = evaluation_pb2.EvaluationProgress(photos=photos, total=total, stage=stage)
 
-    def new(self) -> Iterator[tuple[int, int]]:
-        """Yield (photos, total) as it is now, unless that was told; at first also that none was done."""
-        latest = self._latest
-        if latest is not None and self._told is None:
-            yield 0, latest[1]
-        if latest is not None and latest != self._told:
-            yield latest
-        self._told = latest
+    def writing(self) -> None:
+        """The figures are computed."""
+        stage, photos = evaluation_pb2.EVALUATION_STAGE_WRITING, self._now.total
+        self._now = evaluation_pb2.EvaluationProgress(photos=photos, total=photos, stage=stage)
+
+    def new(self) -> Iterator[evaluation_pb2.EvaluationProgress]:
+        """Yield how far it is now, unless that was told; at first also that no photo was done."""
+        now = self._now
+        if now.stage and not self._told.stage:
+            stage = evaluation_pb2.EVALUATION_STAGE_PHOTOS
+            self._told = evaluation_pb2.EvaluationProgress(total=now.total, stage=stage)
+            yield self._told
+        if now != self._told:
+            self._told = now
+            yield now
 
 
 def _root(name: str) -> Path:

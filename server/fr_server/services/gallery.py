@@ -230,6 +230,12 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         """Say what similarities in a gallery mean."""
         return await self._calibrations.set(request)
 
+    async def DeleteCalibration(  # noqa: N802
+        self, request: gallery_pb2.DeleteCalibrationRequest, context: Context
+    ) -> gallery_pb2.DeleteCalibrationResponse:
+        """Go back to what similarities mean by the pack."""
+        return await self._calibrations.delete(request)
+
     async def GetCalibration(  # noqa: N802
         self, request: gallery_pb2.GetCalibrationRequest, context: Context
     ) -> gallery_pb2.GetCalibrationResponse:

@@ -132,13 +132,17 @@ class GalleryFaces:
         return embeddings_response(outcomes)
 
     async def search(self, request: gallery_pb2.SearchRequest) -> gallery_pb2.SearchResponse:
-        """Search for every face of a probe; raises what `Probes.read`, `Galleries.search` and `Decisions` raise."""
+        """Search for every face of a probe.
+
+        Raises what `Probes.read`, `Galleries.search`, `Calibrations.in_force` and `Decisions` raise.
+        """
         policy = face_policy(request.several_faces, allow_all=True)
         k = top_k(request)
         asked = criterion(request)
         fused_by, among = fusion(request), subject_filter(request)
         info = await self._work.storage(self._galleries.get, request.gallery_id)
-        in_force = await self._calibrations.in_force(info)
+        # Fused similarities are not those of single comparisons, which error rates are of.
+        in_force = await self._calibrations.in_force(info, asked) if fused_by is ScoreFusion.MAX else None
         threshold = self._decisions.threshold(asked, info.model, in_force, info.template_count)
         faces = await self._probes.read(request.probe, "probe", policy, info.model, info.embedding_size)
         if len(faces) * k > MAX_CANDIDATES:

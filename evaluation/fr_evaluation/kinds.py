@@ -1,0 +1,7 @@
+"""What can be measured, and how much of it: the same for commands, reports and the server."""
+
+from __future__ import annotations
+
+KINDS = ("verification", "identification")
+# Drawn strangers included; such a run takes hours.
+LARGEST_GALLERY = 10_000_000
