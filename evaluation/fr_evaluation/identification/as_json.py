@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -31,6 +32,10 @@ def report_keys(report: IdentificationReport) -> dict[str, Any]:
             "mated_failures": mated.failures,
             "nonmated": len(nonmated.top_similarities) + nonmated.failures,
             "nonmated_failures": nonmated.failures,
+        },
+        "strangers": {
+            "drawn": searches.mated[-1].gallery_size - searches.people,
+            "likeness": [asdict(one) for one in searches.likeness],
         },
         "galleries": [_size(size) for size in report.figures.sizes],
         "undefined": dict(report.figures.undefined),

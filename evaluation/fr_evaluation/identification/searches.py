@@ -15,12 +15,11 @@ from fr_core.scoring.identification import MatedSearches, NonmatedSearches
 from fr_core.scoring.intervals import UndefinedRate
 from fr_core.types import I64, Embedding
 from fr_datasets.values import Person
+from fr_evaluation.identification.strangers import Likeness, Strangers
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 
-# Strangers that are drawn and compared at once.
-BLOCK = 4096
 # Similarities of probes to enrolled people that are in memory at once, in several copies: 128 MiB each.
 CELLS = 2**24
 
@@ -82,6 +81,7 @@ class Searches:
         people: enrolled people who are real; the others of a gallery are drawn.
         not_enrolled: people whose photo gave no template: every search for them is a miss.
         made: each search of the smallest gallery, also one that could not be done: mated ones, then the others.
+        likeness: of drawn strangers to real people; empty where none was drawn.
     """
 
     mated: tuple[MatedSearches, ...]
@@ -89,6 +89,7 @@ class Searches:
     people: int
     not_enrolled: int
     made: tuple[Search, ...]
+    likeness: tuple[Likeness, ...] = ()
 
 
 def open_set(people: Sequence[Person], seed: int) -> OpenSet:
@@ -112,8 +113,8 @@ def open_set(people: Sequence[Person], seed: int) -> OpenSet:
 def search(given: OpenSet, embeddings: Mapping[Path, Embedding | None], sizes: Sequence[int], seed: int) -> Searches:
     """Search for every probe in galleries of the enrolled people, then of these with ever more strangers.
 
-    Strangers are uniform random unit vectors: less like anybody than real people are, so that a curve over them shows
-    what a real one of that size is at least.
+    Strangers are drawn like the people of the set, see `Strangers`; real ones are mistaken for somebody more often, so
+    that a curve over them shows what a real one of that size is at least.
 
     Args:
         given: who is enrolled and who is searched for.
@@ -136,7 +137,8 @@ def search(given: OpenSet, embeddings: Mapping[Path, Embedding | None], sizes: S
     probes = _vectors(embeddings, [photo for _, photo in mated], gallery.shape[1])
     unknown = _vectors(embeddings, nonmated, gallery.shape[1])
     galleries = [len(gallery), *(size for size in sizes if size > len(gallery))]
-    strangers = galleries[-1] - len(gallery)
+    strangers = Strangers(np.concatenate([gallery, _firsts(given, embeddings, gallery.shape[1])]), seed)
+    count = galleries[-1] - len(gallery)
     people = [given.enrolled[number] for number in columns]
     own = np.array([columns[number] for number, _ in mated], dtype=np.int64)
     of_mated, of_nonmated = [], []
@@ -144,7 +146,7 @@ def search(given: OpenSet, embeddings: Mapping[Path, Embedding | None], sizes: S
     for part in _parts(len(probes), len(gallery)):
         similarities = (probes[part] @ gallery.T).astype(np.float64)
         mates, others = _apart(similarities, own[part])
-        found = mated_at_sizes(mates, _with_strangers(probes[part], others, strangers, seed), galleries)
+        found = mated_at_sizes(mates, _with_strangers(probes[part], others, strangers, count), galleries)
         of_mated.append(found)
         similarities[np.arange(len(mates)), own[part]] = -np.inf
         answers = zip(found[0].ranks.tolist(), mates.tolist(), _nearest(similarities, people), strict=True)
@@ -152,7 +154,7 @@ def search(given: OpenSet, embeddings: Mapping[Path, Embedding | None], sizes: S
             answered[photo] = (rank, mate, *nearest)
     for part in _parts(len(unknown), len(gallery)):
         similarities = (unknown[part] @ gallery.T).astype(np.float64)
-        of_nonmated.append(nonmated_at_sizes(_with_strangers(unknown[part], similarities, strangers, seed), galleries))
+        of_nonmated.append(nonmated_at_sizes(_with_strangers(unknown[part], similarities, strangers, count), galleries))
         for photo, nearest in zip(nonmated[part], _nearest(similarities, people), strict=True):
             answered[photo] = (None, None, *nearest)
     return Searches(
@@ -161,6 +163,7 @@ def search(given: OpenSet, embeddings: Mapping[Path, Embedding | None], sizes: S
         len(gallery),
         len(given.enrolled) - len(gallery),
         tuple(_told(given, answered)),
+        strangers.likeness() if count else (),
     )
 
 
@@ -226,12 +229,17 @@ def _apart(similarities: F64, mates: I64) -> tuple[F64, F64]:
     return similarities[rows, mates], similarities[other].reshape(len(similarities), similarities.shape[1] - 1)
 
 
-def _with_strangers(probes: F32, others: F64, count: int, seed: int) -> Iterator[F64]:
+def _firsts(given: OpenSet, embeddings: Mapping[Path, Embedding | None], dimension: int) -> F32:
+    """f32[n, D]: the first template of each person who is not enrolled."""
+    firsts: dict[int, Path] = {}
+    for number, photo in given.nonmated:
+        if embeddings[photo] is not None:
+            firsts.setdefault(number, photo)
+    return _vectors(embeddings, firsts.values(), dimension)
+
+
+def _with_strangers(probes: F32, others: F64, strangers: Strangers, count: int) -> Iterator[F64]:
     """The similarities to the others, then to `count` strangers, in blocks f64[n, b]; raises `CallEnded`."""
     yield others
-    chance = np.random.default_rng(seed)
-    for start in range(0, count, BLOCK):
-        current_ticket().require_wanted()
-        drawn = chance.standard_normal((min(BLOCK, count - start), probes.shape[1]), dtype=np.float32)
-        drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
-        yield (probes @ drawn.T).astype(np.float64)
+    for block in strangers.blocks(count):
+        yield (probes @ block.T).astype(np.float64)

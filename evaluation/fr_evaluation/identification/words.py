@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fr_evaluation.identification.figures import RANK, FpirRow, SizeFigures
 from fr_evaluation.identification.report import IdentificationReport
+from fr_evaluation.identification.strangers import Likeness
 from fr_evaluation.words import (
     RULE_OF_30,
     Section,
@@ -48,13 +51,29 @@ def summary(report: IdentificationReport) -> str:
     if largest is not smallest:
         sentences.append(
             f"With drawn strangers up to a gallery of {largest.gallery_size:,}, the right person was first in "
-            f"{largest.cmc[0].value:.2%}. Drawn strangers are less like anybody than real people are: a real gallery "
-            "of that size does worse."
+            f"{largest.cmc[0].value:.2%}. {_about_strangers(searches.likeness)}"
         )
+    too_small = [size for size in report.settings.gallery_sizes if size <= searches.people]
+    if too_small:
+        left_out = ", ".join(f"{size:,}" for size in too_small)
+        sentences.append(f"There is no gallery of {left_out}: {searches.people:,} real people are enrolled already.")
     missing = mated.failures + nonmated.failures
     if missing:
         sentences.append(f"{missing:,} searches could not be done; those for enrolled people count as misses.")
     return " ".join(sentences)
+
+
+def _about_strangers(likeness: Sequence[Likeness]) -> str:
+    """What drawn strangers show, and what they do not."""
+    told = "Strangers are drawn like the people of this set, by mean and covariance of their templates"
+    shown = [one for one in likeness if one.drawn > 0]
+    if shown:
+        rarest = shown[-1]
+        told += (
+            f"; the threshold that one in {round(1 / rarest.real):,} comparisons of real people reaches is reached by "
+            f"one in {round(1 / rarest.drawn):,} with them"
+        )
+    return f"{told}. A real gallery of that size is harder, by look-alikes and wrong labels."
 
 
 def sections(report: IdentificationReport) -> tuple[Section, ...]:
@@ -69,7 +88,11 @@ def sections(report: IdentificationReport) -> tuple[Section, ...]:
         for size in sizes
     ]
     thresholds = [
-        Table(THRESHOLD_HEADER, [_threshold_row(row) for row in size.at_fpir], _title(size, report.searches.people))
+        Table(
+            THRESHOLD_HEADER,
+            [*map(_threshold_row, size.at_fpir), _default_row(size)],
+            _title(size, report.searches.people),
+        )
         for size in sizes
     ]
     return (
@@ -81,6 +104,12 @@ def sections(report: IdentificationReport) -> tuple[Section, ...]:
 def _title(size: SizeFigures, people: int) -> str:
     strangers = size.gallery_size - people
     return f"Gallery of {people:,} people" + (f" and {strangers:,} drawn strangers" if strangers else "")
+
+
+def _default_row(size: SizeFigures) -> tuple[str, ...]:
+    fpir, fnir = size.default.fpir, size.default.fnir
+    threshold = threshold_text(size.default.threshold, 4)
+    return "the pack's", threshold, rate_text(fpir), sure_text(fnir), support_text(fpir)
 
 
 def _threshold_row(row: FpirRow) -> tuple[str, ...]:
