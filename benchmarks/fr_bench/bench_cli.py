@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from fr_bench.bench_commands.evaluation import evaluation
 from fr_bench.bench_commands.gallery import gallery
 from fr_bench.bench_commands.pipeline import pipeline
 from fr_bench.bench_commands.search import search
@@ -14,5 +15,5 @@ bench = typer.Typer(
     help="Measure speed: of the pipeline in process, of a server under load, of searches. "
     "Exit status 1 if --bar is missed, 2 if it cannot be measured.",
 )
-for command in (pipeline, serve, search, gallery):
+for command in (pipeline, serve, search, gallery, evaluation):
     bench.command()(command)

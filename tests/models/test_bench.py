@@ -19,6 +19,7 @@ import pytest
 
 from fr_bench.speed.server_process import started_server
 from fr_core.packs.cache import ModelCache
+from fr_datasets import lfw
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 BIN = Path(sys.executable).parent
@@ -31,6 +32,7 @@ SHORT = {
     "serve": "--number 4 --repeat 1 --seconds 1 --gallery-size 300",
     "search": "--n 2000 --probes 20 --repeat 2 --peer flat --sweep 1000 --no-bar",
     "gallery": "--n 2500 --no-bar",
+    "evaluation": "--n 10000 --no-bar --testdata few",
 }
 
 
@@ -54,6 +56,15 @@ def run_short(commands: Sequence[str], folder: Path, testdata: Path) -> None:
     short = [f"FR_TESTDATA={testdata} {command} {SHORT[command.split()[2]]}" for command in commands]
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(partial(run, folder=folder), short))
+
+
+def few_people(folder: Path, testdata: Path) -> None:
+    """The first people of LFW, under `few`."""
+    chosen = [person for person in lfw.people(testdata / "lfw").people if len(person.photos) > 1][:4]
+    for person in chosen:
+        shutil.copytree(person.photos[0].parent, folder / "few" / "lfw" / "images" / person.identity)
+    listed = "".join(f"{person.identity}\t{len(person.photos)}\n" for person in chosen)
+    (folder / "few" / "lfw" / "people.txt").write_text(f"1\n{len(chosen)}\n{listed}", encoding="utf-8")
 
 
 def of(content: dict[str, Any], subject: str) -> list[float]:
@@ -128,7 +139,8 @@ def test_a_bar_that_is_missed_is_told_by_the_exit_status(folder: Path) -> None:
 def test_every_command_of_the_guide_runs(folder: Path, testdata: Path) -> None:
     blocks = re.findall(r"```sh\n(.*?)```", (REPOSITORY / "docs" / "benchmarks.md").read_text(), re.DOTALL)
     commands = [line for block in blocks for line in block.splitlines()]
-    assert len(commands) >= 10
+    assert len(commands) >= 11
+    few_people(folder, testdata)
     with started_server(("--pack", "buffalo_s")) as server:
         run_short([command.replace("localhost:50061", server.address) for command in commands], folder, testdata)
 

@@ -60,7 +60,7 @@ class Peer:
 
     def __init__(self, pack: Pack, photos: tuple[bytes, ...]) -> None:
         if importlib.util.find_spec("insightface") is None:
-            raise BenchFailed("The peer InsightFace is not installed: pip install 'fr-core[insightface]'.")
+            raise BenchFailed("The peer InsightFace is not installed: pip install '.[insightface]' in a clone.")
         if (pack.detector.family, pack.embedder.family) != ("scrfd", "arcface"):
             raise BenchFailed(f"The peer runs SCRFD and ArcFace models only; the pack {pack.name} has others.")
         cache = ModelCache(cache_folder())

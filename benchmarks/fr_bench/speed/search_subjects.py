@@ -190,12 +190,12 @@ class UsearchPeer:
 
 
 PEERS: Mapping[str, PeerKind] = {
-    "flat": PeerKind("faiss", "pip install 'fr-core[cpu]'", FlatPeer, linear=True),
+    "flat": PeerKind("faiss", "pip install '.[cpu]' in a clone", FlatPeer, linear=True),
     # hnswlib has no wheels: it is compiled when it is installed.
     "hnswlib": PeerKind(
-        "hnswlib", "pip install 'fr-core[bench-peers]', with a C++ compiler", HnswlibPeer, linear=False
+        "hnswlib", "pip install '.[bench-peers]' in a clone, with a C++ compiler", HnswlibPeer, linear=False
     ),
-    "usearch": PeerKind("usearch", "pip install 'fr-core[bench]'", UsearchPeer, linear=False),
+    "usearch": PeerKind("usearch", "pip install '.[bench]' in a clone", UsearchPeer, linear=False),
 }
 
 

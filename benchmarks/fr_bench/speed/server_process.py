@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -9,9 +10,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from fr_bench.speed.errors import BenchFailed
 
@@ -41,8 +43,14 @@ class ServerProcess:
 
 
 @contextmanager
-def started_server(options: Sequence[str]) -> Iterator[ServerProcess]:
+def started_server(
+    options: Sequence[str], environ: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[ServerProcess]:
     """Start `fr serve` with these options beside a free port and a new data folder; stop it at the end.
+
+    Args:
+        options: of the command, the last of several counts.
+        environ: variables beside those of this process.
 
     Raises:
         BenchFailed: it does not start; the message ends with the last line of its log.
@@ -56,7 +64,9 @@ def started_server(options: Sequence[str]) -> Iterator[ServerProcess]:
         ready, log = Path(folder) / "ready", Path(folder) / "log"
         fixed = ["serve", "--port", "0", "--data", f"{folder}/galleries", "--ready-file", str(ready)]
         with log.open("wb") as out:
-            process = subprocess.Popen([command, *fixed, *options], stdout=out, stderr=out)
+            process = subprocess.Popen(
+                [command, *fixed, *options], env={**os.environ, **environ}, stdout=out, stderr=out
+            )
         try:
             yield ServerProcess(process, _wait_ready(process, ready, log), log)
         finally:
