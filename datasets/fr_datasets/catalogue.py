@@ -23,7 +23,7 @@ from fr_datasets import (
     people_folder,
 )
 from fr_datasets.checksums import require_checksum
-from fr_datasets.errors import DatasetIncomplete, require_folder
+from fr_datasets.errors import DatasetIncomplete, of_dataset, require_folder
 from fr_datasets.fetch import PARTS
 from fr_datasets.manifests import Manifest
 from fr_datasets.values import Counts
@@ -63,6 +63,11 @@ def check(manifest: Manifest, root: Path, *, partial: bool = False) -> Counts:
         DatasetError: a list or a photo is absent, a list breaks its format, a checksum or a count is another one, or a
             fetch into the folder has not come to its end.
     """
+    with of_dataset(manifest.name):
+        return _checked(manifest, root, partial)
+
+
+def _checked(manifest: Manifest, root: Path, partial: bool) -> Counts:
     require_folder(root)
     if not partial and (root / PARTS).is_dir():
         what = f"A fetch into {root} was cut off: `fr dataset fetch {manifest.name} --root {root}` goes on with it."

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
-from fr_datasets.telling import errors_to_status
+from fr_datasets.telling import errors_to_status, printable
 
 if TYPE_CHECKING:
     from fr_datasets.links import Link
@@ -33,7 +34,7 @@ Partial = Annotated[
 
 @dataset.command("list")
 def list_sets(as_json: AsJson = False) -> None:
-    """Show every set: its title, its terms, and where it lies."""
+    """Show every set: its title, whether it can be fetched, and where it lies."""
     with errors_to_status(UNUSABLE):
         from fr_datasets.links import datasets_folder, read_links
         from fr_datasets.manifests import load_manifest, manifest_names
@@ -43,13 +44,14 @@ def list_sets(as_json: AsJson = False) -> None:
     if as_json:
         _print_json({"datasets": rows})
         return
-    table = Table("Name", "Title", "Terms", "Source", "Folder", show_lines=True)
+    # Whoever reads the list types the name and opens the folder: neither is cut off on a narrow terminal.
+    table = Table(Column("Name", no_wrap=True), "Title", "Source", Column("Folder", overflow="fold"), show_lines=True)
     for row in rows:
         source = "fetch" if row["fetchable"] else "by hand"
-        folder = (row["root"] or "") + (" (a part)" if row["partial"] else "")
-        table.add_row(row["dataset"], row["title"], row["terms"], source, folder)
+        folder = printable(row["root"] or "") + (" (a part)" if row["partial"] else "")
+        table.add_row(*map(Text, (row["dataset"], row["title"], source, folder)))
     Console().print(table)
-    typer.echo("`fr dataset info NAME` shows where a set comes from, and how its folder must look.")
+    typer.echo("`fr dataset info NAME` shows the terms of a set, where it comes from, and how its folder must look.")
 
 
 @dataset.command()
@@ -64,6 +66,7 @@ def info(name: Name, as_json: AsJson = False) -> None:
     if as_json:
         _print_json(row)
         return
+    row["root"] = row["root"] and printable(row["root"])
     for key, value in row.items():
         typer.echo(f"{key.replace('_', ' ')}: {_plain(value)}")
 
@@ -140,14 +143,15 @@ def link(
 
 
 def _require_acceptance(manifest: Manifest, accepted: bool) -> None:
-    from fr_datasets.errors import TermsNotAccepted
+    from fr_datasets.errors import TermsNotAccepted, of_dataset
 
     typer.echo(f"{manifest.title}\nLicence: {manifest.licence}\nTerms: {manifest.terms}", err=True)
     typer.echo(f"Cite: {manifest.citation}", err=True)
     if accepted:
         return
     if not sys.stdin.isatty() or not typer.confirm("Do you accept these terms?", err=True):
-        raise TermsNotAccepted(f"The terms of {manifest.name} were not accepted, and nothing was fetched.")
+        with of_dataset(manifest.name):
+            raise TermsNotAccepted(f"The terms of {manifest.name} were not accepted, and nothing was fetched.")
 
 
 def _describe(manifest: Manifest, link: Link | None) -> dict[str, Any]:
@@ -196,7 +200,7 @@ def _print_checked(name: str, root: Path, counts: Mapping[str, int], as_json: bo
     if as_json:
         _print_json({"dataset": name, "root": str(root), "counts": dict(counts)})
     else:
-        typer.echo(f"{name}: {_plain(dict(counts))} in {root}")
+        typer.echo(f"{name}: {_plain(dict(counts))} in {printable(str(root))}")
 
 
 def _print_json(content: object) -> None:

@@ -7,12 +7,14 @@ has to find the file. They are raised on the evaluating machine only and never r
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import ClassVar
 
 from fr_core.errors import FrError
+from fr_datasets.reading import read_at_most
 
 
 class DatasetError(FrError):
@@ -20,9 +22,26 @@ class DatasetError(FrError):
 
     Attributes:
         code: what went wrong, as `fr dataset` prints it; `reason` is for what the API answers, and stays empty.
+        dataset: the name of the set, which takes the place of NAME in the remedy; `of_dataset` sets it.
     """
 
     code: ClassVar[str] = "DATASET_UNUSABLE"
+    dataset: str = "NAME"
+
+    @property
+    def message(self) -> str:
+        """What was found, then what to do about it."""
+        return f"{self.what} {self.remedy.replace('NAME', self.dataset)}".strip()
+
+
+@contextmanager
+def of_dataset(name: str) -> Iterator[None]:
+    """Errors of data sets that are raised inside are those of the set `name`."""
+    try:
+        yield
+    except DatasetError as error:
+        error.dataset = name
+        raise
 
 
 class DatasetUnknown(DatasetError):
@@ -42,7 +61,7 @@ class DatasetMissing(DatasetError):
     """A file or folder of the data set is absent."""
 
     code = "DATASET_MISSING"
-    remedy = "Complete the data set; docs/datasets.md shows how its folder must look."
+    remedy = "Complete the data set; `fr dataset info NAME` shows how its folder must look."
 
 
 class DatasetUnreadable(DatasetError):
@@ -50,6 +69,12 @@ class DatasetUnreadable(DatasetError):
 
     code = "DATASET_UNREADABLE"
     remedy = "Make it a file that this user may read."
+
+
+class NameNotText(DatasetUnreadable):
+    """The name of a file or folder is no UTF-8, so that no report could name it."""
+
+    remedy = "Rename it."
 
 
 class DatasetIncomplete(DatasetError):
@@ -104,7 +129,10 @@ class ChecksumMismatch(DatasetError):
     """A file is not the one that its authors published."""
 
     code = "CHECKSUM_MISMATCH"
-    remedy = "Remove the file and fetch it again, or take it from its authors."
+    remedy = (
+        "Remove the file and fetch it again, or take it from its authors. Where a part of the set is meant, "
+        "`fr dataset link` and `verify` take --partial."
+    )
 
 
 class ArchiveRefused(DatasetError):
@@ -140,6 +168,7 @@ def require_file(path: Path, named_by: str) -> Path:
         DatasetMissing: there is no such file.
         DatasetUnreadable: it may not be read, or its name is none.
     """
+    require_text(path)
     try:
         there = path.is_file()
     except OSError as error:
@@ -151,10 +180,23 @@ def require_file(path: Path, named_by: str) -> Path:
     return path
 
 
-def read_photo(path: Path) -> bytes:
-    """The bytes of a photo that was there when the list was read; raises `DatasetUnreadable` where it is gone."""
+def require_text(path: Path) -> Path:
+    """Return `path`, whose name is UTF-8; raises `NameNotText`."""
     try:
-        return path.read_bytes()
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise NameNotText(f"The name {str(path)!a} is not UTF-8.") from error
+    return path
+
+
+def read_photo(path: Path, most: int) -> bytes:
+    """The bytes of a photo that was there when the list was read; of one larger than `most`, the first `most + 1`.
+
+    Raises:
+        DatasetUnreadable: it is gone, may not be read, or is no regular file.
+    """
+    try:
+        return read_at_most(path, most)
     except OSError as error:
         raise DatasetUnreadable(
             f"The photo {path} was there, and cannot be read any more: {error.strerror}."
@@ -163,6 +205,7 @@ def read_photo(path: Path) -> bytes:
 
 def require_folder(path: Path) -> Path:
     """Return `path`, a folder that can be listed; raises `DatasetMissing` or `DatasetUnreadable`."""
+    require_text(path)
     try:
         there, is_folder = path.exists(), path.is_dir()
     except OSError as error:

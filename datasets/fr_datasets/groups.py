@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from fr_datasets.errors import DatasetError, DatasetMissing, require_folder
+from fr_datasets.errors import DatasetError, DatasetMissing, require_folder, require_text
 from fr_datasets.manifests import load_manifest
 from fr_datasets.values import CountedPhoto, CountedSet, Counts
 
@@ -20,7 +20,7 @@ def photos(root: Path) -> CountedSet:
         DatasetError: a file compreface_*.jpg whose name holds no count.
     """
     found = []
-    for path in sorted(require_folder(root).glob("compreface_*.jpg")):
+    for path in map(require_text, sorted(require_folder(root).glob("compreface_*.jpg"))):
         match = NAME.fullmatch(path.name)
         if match is None:
             raise DatasetError(f"The name of {path} must be compreface_NUMBER_FACES.jpg.")

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from fr_datasets.errors import DatasetMalformed, DatasetMissing, DatasetUnreadable, require_folder
 from fr_datasets.manifests import load_manifest
-from fr_datasets.tables import read_filled_lines, read_lines
+from fr_datasets.tables import open_list, read_filled_lines, read_lines
 from fr_datasets.values import Counts, TemplateSet
 
 Name = Literal["ijbb", "ijbc"]
@@ -109,13 +109,11 @@ def _number_rows(path: Path, columns: npt.NDArray[np.int64], dtype: type[Any]) -
 
 
 def _require_filled(path: Path) -> None:
-    try:
-        with path.open("rb") as file:
+    with open_list(path) as file:
+        try:
             filled = any(line.strip() for line in file)
-    except FileNotFoundError as error:
-        raise DatasetMissing(f"The list {path} is not there.") from error
-    except OSError as error:
-        raise DatasetUnreadable(f"The list {path} cannot be read: {error.strerror}.") from error
+        except OSError as error:
+            raise DatasetUnreadable(f"The list {path} cannot be read: {error.strerror}.") from error
     if not filled:
         raise DatasetMalformed(path, 1, "the list is empty")
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fr_datasets.errors import DatasetError, DatasetMalformed
-from fr_datasets.tables import read_header, read_table
+from fr_datasets.tables import quoted, read_header, read_table
 from fr_datasets.values import PairSet
 
 
@@ -21,8 +21,10 @@ def read_labels(path: Path, key: str) -> dict[str, dict[str, str]]:
         DatasetMissing: the list is absent.
         DatasetMalformed: another first column, no further one, a column or a person twice, or a row out of form.
     """
-    if read_header(path)[:1] != [key]:
-        raise DatasetMalformed(path, 1, f"the columns must be {key}, then at least one label")
+    columns = read_header(path)
+    if columns[:1] != [key]:
+        what = f"the columns must be {key}, then at least one label, and are {quoted(','.join(columns))}"
+        raise DatasetMalformed(path, 1, what)
     return {identity: labels for _, identity, labels in _rows(path)}
 
 
@@ -56,7 +58,8 @@ def _rows(path: Path) -> Iterator[tuple[int, str, dict[str, str]]]:
     """Line number, identity and labels of each row."""
     columns = read_header(path)
     if len(columns) < 2:
-        raise DatasetMalformed(path, 1, "the columns must be the person, then at least one label")
+        what = f"the columns must be the person, then at least one label, and are {quoted(','.join(columns))}"
+        raise DatasetMalformed(path, 1, what)
     if len(set(columns)) != len(columns):
         raise DatasetMalformed(path, 1, "a column is there twice")
     seen: set[str] = set()

@@ -13,6 +13,7 @@ from fr_datasets.errors import DatasetMissing
 from fr_datasets.folders import choose_folder
 from fr_datasets.lfw_lists import read_dev_pairs, read_dev_people, read_pairs, read_people
 from fr_datasets.manifests import load_manifest
+from fr_datasets.tables import suggest_folder
 from fr_datasets.values import Counts, PairSet, PeopleSet, count_pairs, count_people
 
 Part = Literal["train", "test"]
@@ -71,5 +72,6 @@ def contents(root: Path) -> Counts:
         if (root / f"people{name}").is_file():
             counts[f"view1_{part}_people"] = len(view1_people(root, part).people)
     if not counts:
-        raise DatasetMissing(f"The folder {root} holds none of LFW's lists, such as pairs.txt and people.txt.")
+        what = f"The folder {root} holds none of LFW's lists, such as pairs.txt and people.txt."
+        raise DatasetMissing(what + suggest_folder(root, "pairs.txt"))
     return counts

@@ -9,11 +9,15 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
-from fr_datasets.errors import DatasetError, DatasetNotLinked
+from fr_datasets.errors import DatasetError, DatasetNotLinked, of_dataset
 from fr_datasets.manifests import load_manifest
+from fr_datasets.reading import read_at_most
+
+MAX_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +40,11 @@ def read_links(folder: Path) -> dict[str, Link]:
     if not path.exists():
         return {}
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-        return {name: Link(Path(entry["root"]), entry["partial"]) for name, entry in table.items()}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        data = read_at_most(path, MAX_BYTES)
+        if len(data) > MAX_BYTES:
+            raise ValueError("it is too large")
+        return {name: _link(entry) for name, entry in tomllib.loads(data.decode()).items()}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DatasetError(f"{path} cannot be read. Remove it, and link the data sets again.") from error
 
 
@@ -47,7 +53,8 @@ def find_link(name: str, folder: Path) -> Link:
     links = read_links(folder)
     if name not in links:
         load_manifest(name)
-        raise DatasetNotLinked(f"Nobody has said where {name} lies.")
+        with of_dataset(name):
+            raise DatasetNotLinked(f"Nobody has said where {name} lies.")
     return links[name]
 
 
@@ -58,15 +65,15 @@ def write_link(name: str, link: Link, folder: Path) -> None:
         DatasetError: the file is broken, or cannot be written.
     """
     links = read_links(folder) | {name: link}
-    # A JSON string is a TOML string.
     text = "\n".join(
-        f"[{key}]\nroot = {json.dumps(str(entry.root), ensure_ascii=False)}\npartial = {json.dumps(entry.partial)}\n"
+        f"[{_quoted(key)}]\nroot = {_quoted(str(entry.root))}\npartial = {json.dumps(entry.partial)}\n"
         for key, entry in sorted(links.items())
     )
     scratch = folder / f".links-{secrets.token_hex(8)}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         try:
+            tomllib.loads(text)  # what cannot be read again must not replace what can
             scratch.write_text(text, encoding="utf-8")
             scratch.replace(folder / "links.toml")
         finally:
@@ -74,3 +81,16 @@ def write_link(name: str, link: Link, folder: Path) -> None:
     except OSError as error:
         what = f"{folder / 'links.toml'} cannot be written: {error.strerror}. Set FR_HOME to a folder of your own."
         raise DatasetError(what) from error
+    except ValueError as error:
+        raise DatasetError(f"The folder {str(link.root)!a} cannot be remembered. Rename it.") from error
+
+
+def _link(entry: Mapping[str, Any]) -> Link:
+    if not isinstance(entry, dict) or not isinstance(entry["partial"], bool):
+        raise TypeError("a link is a table with root and partial")
+    return Link(Path(entry["root"]), entry["partial"])
+
+
+def _quoted(text: str) -> str:
+    """The text as a string of TOML, which is one of JSON but for DEL."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

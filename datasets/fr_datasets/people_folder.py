@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fr_datasets.errors import DatasetError, DatasetMissing, require_folder
+from fr_datasets.errors import DatasetError, DatasetMissing, require_folder, require_text
 from fr_datasets.labels import read_labels
 from fr_datasets.manifests import load_manifest
 from fr_datasets.people_pairs import pairs_of_people
+from fr_datasets.tables import quoted
 from fr_datasets.values import Counts, PairSet, PeopleSet, Person, count_people
 
 SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
@@ -16,15 +17,22 @@ SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", 
 def people(root: Path) -> PeopleSet:
     """The people of the folders `root`/PERSON, sorted, each with the photos in it, sorted by name.
 
-    `root`/labels.csv, where it is there, holds the column `person` and a column for each label. Other files of `root`,
-    and names that begin with a dot, are left out.
+    `root`/labels.csv, where it is there, holds the column `person` and a column for each label. Other files of `root`
+    that are no photos, and names that begin with a dot, are left out.
 
     Raises:
         DatasetMissing: the folder is absent or holds nobody, a person has no photo, or has no row in labels.csv.
         DatasetMalformed: labels.csv breaks its format.
-        DatasetError: a person's folder holds something that is no photo, or labels.csv names somebody without a folder.
+        DatasetUnreadable: a name is no UTF-8.
+        DatasetError: a photo lies beside the folders, a person's folder holds something that is no photo, or labels.csv
+            names somebody without a folder.
     """
-    folders = sorted(folder for folder in require_folder(root).iterdir() if folder.is_dir() and folder.name[0] != ".")
+    folders = []
+    for path in _listed(root):
+        if path.is_dir():
+            folders.append(path)
+        elif path.suffix.lower() in SUFFIXES:
+            raise DatasetError(f"The photo {path} is in no person's folder. Move it into one, or out of {root}.")
     if not folders:
         raise DatasetMissing(f"The folder {root} holds no folder of a person.")
     labels = _labels(root, [folder.name for folder in folders])
@@ -43,7 +51,7 @@ def contents(root: Path) -> Counts:
 
 
 def _photos(folder: Path) -> tuple[Path, ...]:
-    photos = sorted(path for path in folder.iterdir() if path.name[0] != ".")
+    photos = _listed(folder)
     for path in photos:
         if not path.is_file() or path.suffix.lower() not in SUFFIXES:
             raise DatasetError(
@@ -54,6 +62,11 @@ def _photos(folder: Path) -> tuple[Path, ...]:
     return tuple(photos)
 
 
+def _listed(folder: Path) -> list[Path]:
+    """What lies in a folder, sorted, without names that begin with a dot."""
+    return sorted(require_text(path) for path in require_folder(folder).iterdir() if path.name[0] != ".")
+
+
 def _labels(root: Path, names: list[str]) -> dict[str, dict[str, str]]:
     path = root / "labels.csv"
     if not path.exists():
@@ -62,7 +75,9 @@ def _labels(root: Path, names: list[str]) -> dict[str, dict[str, str]]:
     for name in names:
         if name not in labels:
             raise DatasetMissing(f"The folder {root / name} has no row in {path}.")
-    if len(labels) > len(names):
-        strangers = len(labels) - len(names)
-        raise DatasetError(f"{path} has {strangers} rows of people who have no folder.")
+    known = set(names)
+    strangers = [name for name in labels if name not in known]
+    if strangers:
+        first = quoted(strangers[0])
+        raise DatasetError(f"{path} has {len(strangers)} rows of people who have no folder, the first of them {first}.")
     return labels

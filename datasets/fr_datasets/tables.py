@@ -7,13 +7,17 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
-from fr_datasets.errors import DatasetMalformed, DatasetMissing, DatasetUnreadable, require_file
+from fr_datasets.errors import DatasetMalformed, DatasetMissing, DatasetUnreadable, require_file, require_text
+from fr_datasets.reading import open_regular, size_of
 
 # Not those at which `str.splitlines` cuts too, such as U+2028, which a name may hold.
 _LINE_END = re.compile(r"\r\n|\r|\n")
-_CONTROL = re.compile(r"[^\t\r\n\x20-\x7e\x80-\U0010ffff]")
+_CONTROL = re.compile(r"[^\t\r\n\x20-\x7e\xa0-\U0010ffff]")
 MAX_DIGITS = 9
+# The largest known, the pairs of IJB-C, has 15,658,489 lines of at most 15 bytes.
+MAX_BYTES = 256 << 20
 _MAX_QUOTED = 40
 
 
@@ -22,17 +26,14 @@ def read_lines(path: Path) -> list[str]:
 
     Raises:
         DatasetMissing: there is no such file.
-        DatasetUnreadable: it is none, or may not be read.
+        DatasetUnreadable: as for `open_list`, or it cannot be read to its end.
         DatasetMalformed: it is no UTF-8, or holds a control character other than a tab.
     """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise DatasetMissing(f"The list {path} is not there.") from error
-    except NotADirectoryError as error:
-        raise DatasetMissing(f"The list {path} is not there: {path.parent} is no folder.") from error
-    except OSError as error:
-        raise DatasetUnreadable(f"The list {path} cannot be read: {error.strerror}.") from error
+    with open_list(path) as file:
+        try:
+            data = file.read(size_of(file))
+        except OSError as error:
+            raise DatasetUnreadable(f"The list {path} cannot be read: {error.strerror}.") from error
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -44,6 +45,36 @@ def read_lines(path: Path) -> list[str]:
         raise DatasetMalformed(path, line, "the line holds a control character")
     lines = _LINE_END.split(text)
     return lines if lines[-1] else lines[:-1]
+
+
+def open_list(path: Path) -> BinaryIO:
+    """Open a list of a data set.
+
+    Raises:
+        DatasetMissing: there is no such file.
+        DatasetUnreadable: it is no regular file, may not be read, has no name in UTF-8, or more than `MAX_BYTES`.
+    """
+    try:
+        file = open_regular(require_text(path))
+    except FileNotFoundError as error:
+        raise DatasetMissing(f"The list {path} is not there.{suggest_folder(path.parent, path.name)}") from error
+    except NotADirectoryError as error:
+        raise DatasetMissing(f"The list {path} is not there: {path.parent} is no folder.") from error
+    except OSError as error:
+        raise DatasetUnreadable(f"The list {path} cannot be read: {error.strerror}.") from error
+    if size_of(file) > MAX_BYTES:
+        file.close()
+        raise DatasetUnreadable(f"The list {path} is larger than {MAX_BYTES} bytes.")
+    return file
+
+
+def suggest_folder(folder: Path, name: str) -> str:
+    """A sentence, after a space, on the first sub-folder of `folder` that holds the list `name`; else nothing."""
+    try:
+        found = min((place for place in folder.iterdir() if (place / name).is_file()), default=None)
+    except OSError:
+        return ""
+    return "" if found is None else f" Did you mean the folder {found}?"
 
 
 def read_filled_lines(path: Path) -> list[str]:

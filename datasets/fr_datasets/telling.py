@@ -10,13 +10,18 @@ import typer
 from fr_core.errors import FrError
 
 
+def printable(text: str) -> str:
+    r"""The text on one line and without what commands a terminal: "\x1b" in place of escape, "\n" of a new line."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
+
 @contextmanager
 def errors_to_status(status: int) -> Iterator[None]:
     """Turn an error, or a part that is not installed, into a message and the exit status."""
     try:
         yield
     except FrError as error:
-        typer.echo(f"{getattr(error, 'code', error.reason)}: {error.message}", err=True)
+        typer.echo(printable(f"{getattr(error, 'code', error.reason)}: {error.message}"), err=True)
         raise typer.Exit(status) from error
     except ModuleNotFoundError as error:
         typer.echo(_not_installed(error.name or ""), err=True)
@@ -25,5 +30,5 @@ def errors_to_status(status: int) -> Iterator[None]:
 
 def _not_installed(module: str) -> str:
     if module.partition(".")[0] == "matplotlib":
-        return "Reports need matplotlib: pip install 'fr-core[report]'."
-    return f"This command needs the server (`{module}` is missing): pip install 'fr-core[cpu]'."
+        return "Reports need matplotlib; in a clone of FR Core: pip install '.[report]'."
+    return f"This command needs the server (`{module}` is missing); in a clone of FR Core: pip install '.[cpu]'."

@@ -116,6 +116,7 @@ HEADER = "line 1: the columns must be a,b,mated or a,b,mated,fold, and are "
         (GOOD.encode("utf-16"), MALFORMED, "line 1: the text is not UTF-8"),
         ("a,b,mated\na.png,b\0.png,1\n", MALFORMED, "line 2: the line holds a control character"),
         ("a,b,mated\r\na.png,\x1b[2J,1\r\n", MALFORMED, "line 2: the line holds a control character"),
+        ("a,b,mated\na.png,b\x9b2J.png,1\n", MALFORMED, "line 2: the line holds a control character"),
         ("a,b,mated\na.png,b\u2028.png,1\n", "DATASET_MISSING", "named by line 2 of pairs.csv, is not there"),
     ],
 )
@@ -158,6 +159,23 @@ def folder_as_list(root: Path) -> Path:
     return root
 
 
+def pipe_as_list(root: Path) -> Path:
+    os.mkfifo(root / "pairs.csv")
+    return root
+
+
+def huge_list(root: Path) -> Path:
+    with (root / "pairs.csv").open("wb") as file:
+        file.truncate(1 << 40)  # more than any memory
+    return root
+
+
+def name_in_bytes(root: Path) -> Path:
+    folder = Path(os.fsdecode(os.fsencode(root) + b"\xff"))
+    lay_out(folder, {"pairs.csv": GOOD, "a.png": 0, "b.png": 0, "c.png": 90})
+    return folder
+
+
 def loop_as_photo(root: Path) -> Path:
     lay_out(root, {"pairs.csv": GOOD})
     (root / "c.png").unlink()
@@ -180,12 +198,28 @@ def second_name(root: Path) -> Path:
         (loop, "DATASET_UNREADABLE", "symbolic links"),
         (loop_as_list, "DATASET_UNREADABLE", "pairs.csv cannot be read: "),
         (folder_as_list, "DATASET_UNREADABLE", "pairs.csv cannot be read: "),
+        (pipe_as_list, "DATASET_UNREADABLE", "pairs.csv cannot be read: it is no regular file"),
+        (huge_list, "DATASET_UNREADABLE", "pairs.csv is larger than 268435456 bytes"),
+        (name_in_bytes, "DATASET_UNREADABLE", "\\udcff/pairs.csv' is not UTF-8. Rename it"),
         (loop_as_photo, "DATASET_MISSING", "c.png, named by line 3 of pairs.csv, is not there"),
         (second_name, MALFORMED, "line 2: the pair names one photo twice"),
     ],
 )
 def test_a_wrong_place_is_told(root: Path, change: Callable[[Path], Path], code: str, words: str) -> None:
     assert_told(measure(change(root)), 2, code, words)
+
+
+@pytest.mark.parametrize("name", [b"Cy\xff/1.png", b"Bo/2\xff.png"])
+def test_a_name_that_is_no_text_is_told_before_the_photos(root: Path, name: bytes) -> None:
+    lay_out(root / "people", {"Ada/1.png": 0, "Bo/1.png": 90, os.fsdecode(name): 90})
+    assert_told(measure(root / "people", "people_folder"), 2, "DATASET_UNREADABLE", "\\udcff")
+
+
+def test_a_name_does_not_command_the_terminal(root: Path) -> None:
+    lay_out(root / "people", {"Ada/1.png": 0, "Bo/\x1b[2J\n\x9b1m\x7f.txt": ""})
+    words = r"Bo/\x1b[2J\n\x9b1m\x7f.txt is no photo"
+    assert_told(measure(root / "people", "people_folder"), 2, "DATASET_UNUSABLE", words)
+    assert_told(invoke("verify", "people_folder", "--root", str(root / "people")), 1, "DATASET_UNUSABLE", words)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +263,8 @@ CELEBA = "same,identity_a,file_a,identity_b,file_b\n0,..,../a.png,1,b.png\n"
         ("celeba_wild", {"pairs.csv": CELEBA}, MALFORMED, "line 2: the photo lies outside"),
         ("deepface", {"pairs_master.csv": "file_x,file_y,Decision\n../out.png,a.png,No\n"}, MALFORMED, "outside"),
         ("deepface", {"pairs_master.csv": "file_x,Decision\na.png,No\n"}, MALFORMED, "and are 'file_x,Decision'"),
-        ("lfv", {}, "DATASET_UNKNOWN", "'lfv'"),
+        ("lfv", {}, "DATASET_UNKNOWN", "'lfv'. Did you mean lfw?"),
+        ("groups", {}, "DATASET_UNKNOWN", "The data set groups has no pairs; those with pairs are agedb30"),
     ],
 )
 def test_a_wrong_list_of_others_is_told(
@@ -324,6 +359,17 @@ def test_a_wrong_list_of_templates_is_told(root: Path, pairs: str | bytes | None
     name = "meta/ijbb_template_pair_label.txt"
     lay_out(root, IJB | ({f"{name}/x": ""} if pairs is None else {name: pairs}))
     assert_told(invoke("verify", "ijbb", "--root", str(root), "--partial"), 1, code, words)
+
+
+@pytest.mark.timeout(20)
+def test_pipes_in_place_of_lists_are_not_waited_for(root: Path, tmp_path: Path) -> None:
+    lay_out(root, IJB)
+    os.mkfifo(root / "meta/ijbb_template_pair_label.txt")
+    told = invoke("verify", "ijbb", "--root", str(root), "--partial")
+    assert_told(told, 1, "DATASET_UNREADABLE", "pair_label.txt cannot be read: it is no regular file")
+    (tmp_path / "home/datasets").mkdir(parents=True)
+    os.mkfifo(tmp_path / "home/datasets/links.toml")
+    assert_told(invoke("list"), 1, "DATASET_UNUSABLE", "links.toml cannot be read. Remove it")
 
 
 def test_a_list_of_templates_may_come_from_windows(root: Path) -> None:

@@ -16,8 +16,9 @@ from typer.testing import CliRunner, Result
 
 from fr_datasets.cli import dataset
 from fr_datasets.errors import DatasetError
-from fr_datasets.links import Link, datasets_folder, find_link, read_links, write_link
+from fr_datasets.links import MAX_BYTES, Link, datasets_folder, find_link, read_links, write_link
 from fr_datasets.manifests import manifest_names
+from fr_datasets.telling import printable
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "datasets.md"
 CLOSED = "http://127.0.0.1:1"
@@ -59,11 +60,22 @@ def lay_out(folder: Path) -> None:
 # --- list, info -----------------------------------------------------------------------------------------------
 
 
-def test_the_list_shows_each_set_with_its_terms() -> None:
+@pytest.mark.parametrize("folder", ["/data/" + "x" * 150, "/data/a[/b]", "/data/\x1b[2J\x9b1m\n"])
+def test_the_list_shows_names_and_folders_whole_on_a_narrow_terminal(
+    home: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    write_link("lfw", Link(Path(folder)), home / "datasets")
     shown = run("list")
-    assert shown.exit_code == 0
-    for name in manifest_names():
-        assert name in shown.stdout
+    assert shown.exit_code == 0, shown.exception
+    rows = [[cell.strip() for cell in line.split("\u2502")[1:-1]] for line in shown.stdout.splitlines()]
+    rows = [row for row in rows if len(row) == 4]
+    assert set(manifest_names()) <= {row[0] for row in rows}
+    assert "".join(row[3] for row in rows) == printable(folder)
+    assert f"root: {printable(folder)}\n" in run("info", "lfw").stdout
+
+
+def test_the_list_as_json_gives_each_set_with_its_terms() -> None:
     rows = json.loads(run("list", "--json").stdout)["datasets"]
     assert [row["dataset"] for row in rows] == list(manifest_names())
     assert all(row["terms"] and row["licence"] and row["root"] is None for row in rows)
@@ -105,7 +117,7 @@ def test_a_set_that_is_not_linked_says_how(home: Path) -> None:
     result = run("verify", "people_folder")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("DATASET_NOT_LINKED: ")
-    assert "fr dataset link" in result.stderr
+    assert "fr dataset link people_folder --root DIR" in result.stderr
 
 
 def test_a_part_of_a_set_is_linked_only_as_a_part(tmp_path: Path) -> None:
@@ -113,10 +125,20 @@ def test_a_part_of_a_set_is_linked_only_as_a_part(tmp_path: Path) -> None:
     refused = run("link", "lfw", "--root", "lfw")
     assert refused.exit_code == 1
     assert refused.stderr.startswith("CHECKSUM_MISMATCH: ")
+    assert "--partial" in refused.stderr
     assert read_links(datasets_folder()) == {}
     assert run("link", "lfw", "--root", "lfw", "--partial").exit_code == 0
     assert find_link("lfw", datasets_folder()) == Link(tmp_path / "lfw", partial=True)
     assert run("verify", "lfw").exit_code == 0
+
+
+def test_a_root_one_folder_too_high_names_the_right_one(tmp_path: Path) -> None:
+    lay_out(tmp_path)
+    for name, folder in (("lfw", "lfw"), ("pairs_csv", "mine")):
+        told = run("link", name, "--root", ".").stderr
+        assert told.startswith("DATASET_MISSING: ")
+        assert f"Did you mean the folder {tmp_path / folder}?" in told
+        assert f"`fr dataset info {name}` shows how its folder must look" in told
 
 
 def test_a_count_at_odds_with_the_manifest_is_refused(tmp_path: Path) -> None:
@@ -142,7 +164,8 @@ def test_a_missing_photo_is_named(tmp_path: Path) -> None:
 
 
 def test_links_of_any_name_come_back(home: Path) -> None:
-    links = {"lfw": Link(Path('/a "b"\\c\n\u00e9\U0001f600'), True), "cfp": Link(Path("/x"))}
+    odd = '/a "b"\\c\n\x7f\x9b\u00e9\U0001f600'
+    links = {"lfw": Link(Path(odd), True), "cfp": Link(Path("/x")), "foo bar": Link(Path("/z"))}
     for name, link in links.items():
         write_link(name, link, home)
     write_link("cfp", Link(Path("/y")), home)
@@ -150,7 +173,29 @@ def test_links_of_any_name_come_back(home: Path) -> None:
     assert [path.name for path in home.iterdir()] == ["links.toml"]
 
 
-@pytest.mark.parametrize("text", ["[lfw", "lfw = 1", "[lfw]\nroot = 1\npartial = true", '[lfw]\nroot = "/x"', "\xff"])
+def test_a_folder_whose_name_is_no_text_is_not_remembered(home: Path) -> None:
+    write_link("cfp", Link(Path("/x")), home)
+    with pytest.raises(DatasetError, match="cannot be remembered"):
+        write_link("lfw", Link(Path("/\udcff")), home)
+    assert read_links(home) == {"cfp": Link(Path("/x"))}
+    assert [path.name for path in home.iterdir()] == ["links.toml"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[lfw",
+        "lfw = 1",
+        "[lfw]\nroot = 1\npartial = true",
+        '[lfw]\nroot = "/x"',
+        '[lfw]\nroot = "/x"\npartial = "no"',
+        'lfw = ["/x"]',
+        f"lfw = {'[' * 5000}",
+        "#" * (MAX_BYTES + 1),
+        "\xff",
+    ],
+    ids=range(9),
+)
 def test_broken_links_are_told_and_not_replaced(home: Path, text: str) -> None:
     home.mkdir()
     (home / "links.toml").write_text(text, encoding="latin-1")

@@ -422,7 +422,7 @@ def test_a_file_that_is_there_and_another_is_not_overwritten(manifest: Manifest,
 def test_a_set_without_a_source_says_how_to_place_it(tmp_path: Path) -> None:
     with pytest.raises(NoSource) as caught:
         fetch(load_manifest("cfp"), tmp_path, Told())
-    assert "Pair_list_F.txt" in caught.value.message
+    assert "`fr dataset info cfp` shows how its folder must look" in caught.value.message
     assert list(tmp_path.iterdir()) == []
 
 

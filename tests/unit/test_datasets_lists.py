@@ -291,9 +291,13 @@ def test_people_of_ones_own_lie_in_folders(tmp_path: Path) -> None:
     ("labels", "error", "what"),
     [
         ("person,sex\nBo,m\n", DatasetMissing, "Ada has no row"),
-        ("person,sex\nBo,m\nAda,f\nCy,m\n", DatasetError, "1 rows of people"),
+        (
+            "person,sex\nBo,m\nAda,f\nCy,m\n",
+            DatasetError,
+            "1 rows of people who have no folder, the first of them 'Cy'",
+        ),
         ("person,sex\nBo,m\nBo,m\n", DatasetMalformed, "there twice"),
-        ("name,sex\nBo,m\n", DatasetMalformed, "columns must be person"),
+        ("name,sex\nBo,m\n", DatasetMalformed, "columns must be person.*and are 'name,sex'"),
         ("person\nBo\n", DatasetMalformed, "at least one label"),
         ("person,sex,sex\nBo,m,m\n", DatasetMalformed, "column is there twice"),
     ],
@@ -304,6 +308,12 @@ def test_labels_at_odds_with_the_folders_are_refused(
     touch(tmp_path, "Bo/1.jpg", "Ada/1.jpg")
     write(tmp_path, "labels.csv", labels)
     with pytest.raises(error, match=what):
+        people_folder.people(tmp_path)
+
+
+def test_a_photo_beside_the_folders_of_people_is_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "Bo/1.jpg", "Ada/1.jpg", "README.txt", "group.JPG")
+    with pytest.raises(DatasetError, match=r"group\.JPG is in no person's folder"):
         people_folder.people(tmp_path)
 
 
