@@ -294,7 +294,10 @@ class DatasetUnavailable(InputRefused):
     """There is no data set of that name, it does not lie on the server, or what is asked for is not in it."""
 
     reason = "DATASET_UNAVAILABLE"
-    remedy = "Ask ListDatasets for those that can be measured; whoever runs the server adds one with `fr dataset link`."
+    remedy = (
+        "Ask ListDatasets (`fr report datasets`) for those that can be measured; whoever runs the server adds one with "
+        "`fr dataset link`."
+    )
 
 
 class DatasetUnusable(InputRefused):
@@ -322,7 +325,7 @@ class UnknownReport(InputRefused):
     """There is no report of that id, or it has no such file."""
 
     reason = "UNKNOWN_REPORT"
-    remedy = "Ask ListReports for those that there are."
+    remedy = "Ask ListReports (`fr report list`) for those that there are."
 
 
 # --- failures that may pass -------------------------------------------------------------------------------
@@ -360,7 +363,10 @@ class StoreCorrupt(Failure):
     """The store is damaged, or what it holds contradicts itself; nothing of the call was kept."""
 
     reason = "STORE_CORRUPT"
-    remedy = "Whoever runs the server checks the data folder with `fr gallery verify`, and restores it from a backup."
+    remedy = (
+        "Whoever runs the server checks the galleries with `fr gallery verify`, and restores them from a backup; "
+        "a damaged report is deleted with DeleteReport, and measured again."
+    )
 
 
 class StorageLow(Failure):

@@ -202,9 +202,10 @@ class AsyncClient:
         request = gallery_pb2.DeleteGalleryRequest(gallery_id=gallery_id)
         return await self._call(self._gallery.DeleteGallery, request)
 
-    async def set_calibration(self, gallery_id: str, json_text: str) -> gallery_pb2.SetCalibrationResponse:
+    async def set_calibration(self, gallery_id: str, source: str | Path) -> gallery_pb2.SetCalibrationResponse:
         """See `Client.set_calibration`."""
-        request = gallery_pb2.SetCalibrationRequest(gallery_id=gallery_id, calibration_json=json_text)
+        text = await asyncio.to_thread(requests.calibration_text, source)
+        request = gallery_pb2.SetCalibrationRequest(gallery_id=gallery_id, calibration_json=text)
         return await self._call(self._gallery.SetCalibration, request)
 
     async def delete_calibration(self, gallery_id: str) -> gallery_pb2.DeleteCalibrationResponse:

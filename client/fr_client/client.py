@@ -219,14 +219,19 @@ class Client:
         """Delete a gallery with its subjects and templates."""
         return self._call(self._gallery.DeleteGallery, gallery_pb2.DeleteGalleryRequest(gallery_id=gallery_id))
 
-    def set_calibration(self, gallery_id: str, json_text: str) -> gallery_pb2.SetCalibrationResponse:
+    def set_calibration(self, gallery_id: str, source: str | Path) -> gallery_pb2.SetCalibrationResponse:
         """Set what similarities in a gallery mean: searches answer with its error rates from now on.
 
         Args:
             gallery_id: the gallery.
-            json_text: the calibration.json of a verification with the gallery's model.
+            source: the text of the calibration.json of a verification with the gallery's model, or the file's path.
+
+        Raises:
+            OSError: the file cannot be read.
+            UnicodeDecodeError: it is no text in UTF-8.
         """
-        request = gallery_pb2.SetCalibrationRequest(gallery_id=gallery_id, calibration_json=json_text)
+        text = requests.calibration_text(source)
+        request = gallery_pb2.SetCalibrationRequest(gallery_id=gallery_id, calibration_json=text)
         return self._call(self._gallery.SetCalibration, request)
 
     def delete_calibration(self, gallery_id: str) -> gallery_pb2.DeleteCalibrationResponse:

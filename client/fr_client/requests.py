@@ -138,6 +138,15 @@ def image(photo: Photo) -> common_pb2.Image:
     return common_pb2.Image(data=photo.read_bytes() if isinstance(photo, Path) else photo)
 
 
+def calibration_text(source: str | Path) -> str:
+    """Return the text of a calibration; raises `OSError` or `UnicodeDecodeError` where its file cannot be read."""
+    if isinstance(source, Path):
+        return source.read_text(encoding="utf-8")
+    if not isinstance(source, str):
+        raise TypeError("A calibration is the text of a calibration.json, or the Path of that file.")
+    return source
+
+
 def probe(face: FaceSource) -> recognition_pb2.Probe:
     """Return the message for a face; raises `OSError` where its file cannot be read."""
     if isinstance(face, common_pb2.Embedding):

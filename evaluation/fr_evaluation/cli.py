@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Column, Table
 
 from fr_evaluation.cli_parts import (
     AsJson,
@@ -30,6 +27,7 @@ from fr_evaluation.cli_parts import (
     now,
     opened,
     photo_progress,
+    print_words,
     require_writable,
     root_of,
     workers_of,
@@ -153,16 +151,4 @@ def _tell(
     if as_json:
         typer.echo(json.dumps(report_keys(report), indent=2, ensure_ascii=False))
         return
-    console = Console()
-    summary, sections = in_words()
-    console.print(summary, highlight=False, markup=False)
-    for section in sections:
-        console.print(f"\n[bold]{section.heading}[/bold]")
-        if section.text:
-            console.print(section.text, highlight=False, markup=False)
-        for one in section.tables:
-            table = Table(*(Column(name, overflow="fold") for name in one.header), title=one.title or None)
-            for row in one.rows:
-                table.add_row(*map(escape, row))
-            console.print(table)
-    console.print(NOTICE, highlight=False)
+    print_words(*in_words(), NOTICE)

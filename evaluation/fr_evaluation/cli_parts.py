@@ -5,7 +5,7 @@ Heavy imports wait until a command runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
 
-from fr_datasets.telling import errors_to_status
+from fr_datasets.telling import errors_to_status, printable
 
 if TYPE_CHECKING:
     from fr_core.engine import Engine, EngineOptions
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from fr_core.quality.limits import QualityLimits
     from fr_evaluation.photos import OnProgress
     from fr_evaluation.report import Report
+    from fr_evaluation.words import Section
 
 NOT_MADE = 2
 
@@ -107,6 +110,29 @@ def workers_of(threads: int, engine: Engine) -> int:
 def now() -> datetime:
     """The time."""
     return datetime.now(UTC)
+
+
+def plain(text: str) -> str:
+    """Rich's markup for the text as it is: a label may be "[/b]", or hold what commands a terminal."""
+    return escape(printable(text))
+
+
+def print_words(summary: str, sections: Sequence[Section], notice: str) -> None:
+    """Print a report in words; its labels and names are whatever the data set says."""
+    console = Console()
+    console.print(printable(summary), highlight=False, markup=False)
+    for section in sections:
+        console.print(f"\n[bold]{plain(section.heading)}[/bold]", highlight=False)
+        if section.text:
+            console.print(printable(section.text), highlight=False, markup=False)
+        for one in section.tables:
+            table = Table(
+                *(Column(plain(name), overflow="fold") for name in one.header), title=plain(one.title) or None
+            )
+            for row in one.rows:
+                table.add_row(*map(plain, row))
+            console.print(table)
+    console.print(notice, highlight=False)
 
 
 @contextmanager

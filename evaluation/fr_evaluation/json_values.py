@@ -33,6 +33,7 @@ def head(report: Report, kind: str) -> dict[str, Any]:
             "labels_sha256": dataset.labels_sha256,
             "photos": dataset.photos,
             "people": dataset.people,
+            "part": dataset.part,
         },
         "settings": _plain(asdict(report.settings)),
         "versions": versions(),

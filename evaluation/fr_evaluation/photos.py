@@ -79,14 +79,14 @@ class Photos:
 
     def _embed_one(self, path: Path) -> EmbeddedPhoto:
         try:
-            photo = self._pipeline.analyze(read_photo(path))
+            photo = self._pipeline.analyze(read_photo(path, self._pipeline.image_limits.max_bytes))
         except InputRefused as refusal:
             return EmbeddedPhoto((0, 0), (), refusal.reason)
         return EmbeddedPhoto((photo.image.width, photo.image.height), photo.faces)
 
     def _count_one(self, path: Path, limits: ImageLimits) -> CountedFaces:
         try:
-            image = decode(read_photo(path), limits)
+            image = decode(read_photo(path, limits.max_bytes), limits)
         except InputRefused as refusal:
             return CountedFaces(0, refusal.reason)
         return CountedFaces(len(self._pipeline.detect_image(image).faces))

@@ -28,6 +28,9 @@ Scores = Mapping[tuple[str, str], float | None]
 T = TypeVar("T")
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+# Of lists and objects in one another.
+_MOST_LEVELS = 32
 
 
 class NotRepeatable(FrError):
@@ -137,7 +140,27 @@ def _document(file: Path) -> Mapping[str, Any]:
         raise NotRepeatable(f"{file} is no JSON, or is cut off. Take the report as it was written.") from error
     if not isinstance(document, dict):
         raise NotRepeatable(f"{file} is no report of `fr evaluate verification` or `identification`.")
+    try:
+        _require_plain(document)
+    except ValueError as error:
+        raise NotRepeatable(f"{file} is not as a report is written: {error}. Take it as it was written.") from error
     return document
+
+
+def _require_plain(value: object, levels: int = _MOST_LEVELS) -> None:
+    """Raise ValueError for texts that cannot be written again, and for more levels than any report has."""
+    inner: list[object] = []
+    match value:
+        case str() if _SURROGATE.search(value):
+            raise ValueError("a text of it holds a character that no text can have")
+        case dict() | list() if not levels:
+            raise ValueError("it is nested too deep")
+        case dict():
+            inner = [*value, *value.values()]
+        case list():
+            inner = value
+    for one in inner:
+        _require_plain(one, levels - 1)
 
 
 def _no_number(name: str) -> NoReturn:

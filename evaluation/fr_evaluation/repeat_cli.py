@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Column, Table
 
+from fr_datasets.telling import printable
 from fr_evaluation.cli_parts import (
     NOT_MADE,
     Out,
@@ -21,6 +21,7 @@ from fr_evaluation.cli_parts import (
     now,
     opened,
     photo_progress,
+    plain,
     require_writable,
     root_of,
     workers_of,
@@ -76,24 +77,25 @@ def repeat(
             )
         )
     else:
-        _tell(repetition)
+        print_repetition(repetition)
     if not repetition.same:
         raise typer.Exit(DIFFERENT)
 
 
-def _tell(repetition: Repetition) -> None:
+def print_repetition(repetition: Repetition) -> None:
+    """Print what came of measuring again; of the figures that differ, 50 at most."""
     from fr_evaluation.repeat import TOLERANCE
 
     console = Console()
     if repetition.different:
         table = Table(*(Column(name, overflow="fold") for name in ("Figure", "Then", "Now")))
         for one in repetition.different[:MOST_ROWS]:
-            table.add_row(escape(one.path), escape(one.then), escape(one.now))
+            table.add_row(plain(one.path), plain(one.then), plain(one.now))
         console.print(table)
         if len(repetition.different) > MOST_ROWS:
             console.print(f"{len(repetition.different) - MOST_ROWS:,} more: --json tells all", highlight=False)
     for note in repetition.notes:
-        console.print(f"Not as it was: {note}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"Not as it was: {printable(note)}", highlight=False, markup=False, soft_wrap=True)
     if repetition.pairs is not None:
         similarities = f"{repetition.pairs:,} similarities compared, the largest difference {repetition.largest:.2g}"
         console.print(similarities, highlight=False, soft_wrap=True)

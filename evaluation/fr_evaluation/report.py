@@ -29,6 +29,7 @@ class Dataset:
         photos: number of photos that it names.
         people: number of people that it names; None where it names nobody.
         labels_sha256: of what is said of the people for the rates by group; empty where nothing is.
+        part: how much of the set that is, as `part_of` says; empty where it is all, or that is not known.
     """
 
     manifest: Manifest
@@ -37,6 +38,24 @@ class Dataset:
     photos: int
     people: int | None
     labels_sha256: str = ""
+    part: str = ""
+
+
+def part_of(manifest: Manifest, counts: Mapping[str, int | None]) -> str:
+    """How much of a set was read where that is less than its manifest counts, such as "1,200 of 6,000 pairs".
+
+    Args:
+        manifest: of the set.
+        counts: what was read, by the manifest's names; the first that it counts tells. None is not known.
+
+    Returns:
+        Empty where it is all, or that is not known.
+    """
+    for name, count in counts.items():
+        whole = manifest.counts.get(name)
+        if whole is not None and count is not None:
+            return f"{count:,} of {whole:,} {name}" if count < whole else ""
+    return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -26,13 +27,19 @@ from fr_core.errors import StorageLow, StoreCorrupt, StoreFailed, UnknownReport
 from fr_core.gallery.store.durable import cause, sync
 from fr_core.runtime.ticket import current_ticket
 from fr_core.types import ModelId
+from fr_evaluation.files import NAMES
 from fr_evaluation.kinds import KINDS
 
 SUMMARY_NAME = "summary.json"
 _FORMAT = 1
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9]{3}(-[a-z0-9]+){2,12}-[0-9a-f]{8}")
 _HIDDEN = ".new-"
+# Of `os.open`, where there is no file: nothing, a folder that is none, a link, a socket.
+_NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
 _PIECE = 2**20
+# Of a summary: what Reports writes has a few hundred.
+_MOST_BYTES = 2**16
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +155,8 @@ class Reports:
             try:
                 report = self._report(report_id)
                 if name not in report.files:
-                    raise UnknownReport("The report has no such file.")
+                    why = ": only a verification has a calibration" if name == "calibration.json" else ""
+                    raise UnknownReport(f"The report has no such file{why}.")
                 return report, _opened_whole(folder / name, report.files[name])
             except StoreCorrupt:
                 if not folder.exists():  # deleted meanwhile
@@ -169,7 +177,7 @@ class Reports:
                 raise _unknown() from None
             sync(self._folder)
             with suppress(FileNotFoundError):  # another process removes leftovers
-                shutil.rmtree(hidden)
+                _remove(hidden)
 
     def page(self, before: str, size: int) -> ReportPage:
         """Return `size` reports at most, those that are older than the report `before`; all where that is ""."""
@@ -202,10 +210,11 @@ class Reports:
             return []
 
     def _report(self, report_id: str) -> KeptReport:
-        path = self._folder / report_id / SUMMARY_NAME
+        with _opened(self._folder / report_id / SUMMARY_NAME) as file:
+            text = file.read(_MOST_BYTES)  # what is longer is cut off, and so damaged
         try:
-            return _from_json(report_id, path.read_bytes())
-        except (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError, NotADirectoryError):
+            return _from_json(report_id, text)
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             raise _damaged() from None
 
     def _folder_of(self, report_id: str) -> Path:
@@ -219,15 +228,29 @@ def _unknown() -> UnknownReport:
 
 
 def _damaged() -> StoreCorrupt:
-    return StoreCorrupt("A report is damaged; measure again.", check="report")
+    return StoreCorrupt("The report is damaged.", check="report")
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open a file; where something else lies there, or nothing, the report is damaged: a pipe would never end."""
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            raise _damaged() from None
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(number).st_mode):
+            raise _damaged()
+        return os.fdopen(number, "rb")
+    except BaseException:
+        os.close(number)
+        raise
 
 
 def _opened_whole(path: Path, sha256: str) -> BinaryIO:
     with ExitStack() as opened:
-        try:
-            file = opened.enter_context(path.open("rb"))
-        except FileNotFoundError:
-            raise _damaged() from None
+        file = opened.enter_context(_opened(path))
         digest = hashlib.sha256()
         while piece := file.read(_PIECE):
             current_ticket().require_wanted()
@@ -245,15 +268,22 @@ def _as_json(report: KeptReport) -> bytes:
 
 
 def _from_json(report_id: str, text: bytes) -> KeptReport:
-    """Read what `_as_json` wrote; raises ValueError, KeyError, TypeError or AttributeError where it did not."""
+    """Read what `_as_json` wrote.
+
+    Raises ValueError, KeyError, TypeError, AttributeError, OverflowError or RecursionError where it did not.
+    """
     keys: dict[str, Any] = json.loads(text)
     if keys["format"] != _FORMAT:
         raise ValueError("another format")
     summary, model, files = {**keys["summary"]}, {**keys["summary"]["model"]}, {**keys["files"]}
     texts = (*model.values(), *files.values(), *(value for name, value in summary.items() if name != "model"))
-    if not all(isinstance(text, str) for text in texts) or summary["kind"] not in KINDS:
+    "".join(texts).encode()  # raises for what is no text, or none that can be sent
+    if summary["kind"] not in KINDS or not files.keys() <= NAMES or not all(map(_SHA256.fullmatch, files.values())):
         raise ValueError("another form")
     measured_at = datetime.fromisoformat(summary["measured_at"])
+    if measured_at.tzinfo is None:
+        raise ValueError("no time zone")
+    measured_at.astimezone(UTC)  # raises where that is before the first year, or after the last
     summary |= {"model": ModelId(**model), "measured_at": measured_at}
     return KeptReport(report_id, Summary(**summary), files)
 
@@ -311,9 +341,17 @@ def _write(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def _remove(path: Path) -> None:
+    """Remove a folder, or what lies in the place of one."""
+    if stat.S_ISDIR(path.lstat().st_mode):
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
 def _remove_unless_locked(folder: Path) -> None:
     with suppress(OSError):  # what cannot be removed harms nobody
-        lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while its writer lives
             shutil.rmtree(folder)

@@ -10,6 +10,7 @@ import PIL.Image
 
 from fr_core.errors import InputRefused
 from fr_core.imaging import ImageLimits, decode
+from fr_datasets.reading import read_at_most
 
 # (width, height) in pixels that a picture fills at most: as high as an aligned face.
 BOX = (224, 112)
@@ -19,7 +20,7 @@ QUALITY = 75
 def thumbnail(path: Path, limits: ImageLimits) -> str | None:
     """The photo as a small JPEG in a data: URI; None where it cannot be read as a file, or `limits` refuse it."""
     try:
-        image = decode(path.read_bytes(), limits)
+        image = decode(read_at_most(path, limits.max_bytes), limits)
     except (OSError, InputRefused):
         return None
     small = PIL.Image.fromarray(image.pixels)

@@ -72,6 +72,7 @@ def conditions(report: Report) -> list[tuple[str, str]]:
     dataset, settings = report.dataset, report.settings
     return [
         ("data set", dataset.manifest.name),
+        *([("part of it", dataset.part)] if dataset.part else []),
         ("terms", dataset.manifest.terms),
         ("to cite", dataset.manifest.citation),
         ("sha256 of the list", dataset.list_sha256),
@@ -116,6 +117,13 @@ def support_text(rate: Rate) -> str:
     if strength is Strength.ENOUGH_ERRORS:
         return f"{ENOUGH_ERRORS} errors or more"
     return f"fewer than {ENOUGH_ERRORS} errors: hardly known"
+
+
+def few_errors_text(rate: Rate) -> str:
+    """How few errors a rate rests on, to follow it in prose; empty where they are enough."""
+    if rate.count >= ENOUGH_ERRORS:
+        return ""
+    return f" (on {counted(rate.count, 'error') if rate.count else 'no error'}: hardly known)"
 
 
 def rate_text(rate: Rate) -> str:

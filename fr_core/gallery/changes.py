@@ -151,7 +151,8 @@ class SetCalibration:
         if self.calibration is not None:
             text, model = self.calibration.text, str(row.info.model)
             if self.calibration.model_id != model:
-                raise CalibrationInvalid("The calibration is of another model than the gallery.", expected=model)
+                told = f"The calibration is of {self.calibration.model_id}, and the gallery of {model}."
+                raise CalibrationInvalid(told, expected=model)
         if row.info.calibration_sha256 == (None if text is None else calibration_id(text)):
             return Done(row.info, ())
         if text is not None:

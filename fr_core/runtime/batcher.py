@@ -126,23 +126,17 @@ class Batcher(Generic[Item, Result]):
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Start the lanes, and return when each has run every example in every allowed size.
+        """Start the lanes, and return when each has run every example in every allowed size; else none is left.
 
         Raises:
             DeviceUnavailable: a lane could not run an example; the cause tells why.
         """
-        for number, run in enumerate(self._runs):
-            ready: Future[None] = Future()
-            thread = threading.Thread(target=self._lane, args=(run, ready), name=f"{self._role}-{number}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
-            error = ready.exception()  # one after the other: runtimes have been seen to hang when two came at once
-            if error is not None:
-                self.close()
-                sizes = ", ".join(map(str, self._sizes))
-                raise DeviceUnavailable(
-                    f"The device could not run the {self._role} in every batch size of {sizes}.", model=self._role
-                ) from error
+        try:
+            for number, run in enumerate(self._runs):
+                self._start_lane(number, run)
+        except BaseException:  # an interrupt too: a process whose thread is inside a runtime does not end in order
+            self.close()
+            raise
 
     def run(self, items: Sequence[Item]) -> list[Result]:
         """Submit items for the current ticket and wait for their results, in their order.
@@ -198,6 +192,18 @@ class Batcher(Generic[Item, Result]):
                     limit=str(self._max_queued),
                 )
             self._room_came.wait(_PATIENCE_S)
+
+    def _start_lane(self, number: int, run: Run[Item, Result]) -> None:
+        ready: Future[None] = Future()
+        thread = threading.Thread(target=self._lane, args=(run, ready), name=f"{self._role}-{number}", daemon=True)
+        thread.start()
+        self._threads.append(thread)
+        error = ready.exception()  # one after the other: runtimes have been seen to hang when two came at once
+        if error is not None:
+            sizes = ", ".join(map(str, self._sizes))
+            raise DeviceUnavailable(
+                f"The device could not run the {self._role} in every batch size of {sizes}.", model=self._role
+            ) from error
 
     def _lane(self, run: Run[Item, Result], ready: Future[None]) -> None:
         try:

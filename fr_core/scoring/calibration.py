@@ -21,6 +21,7 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 # Characters of a text of a provenance, and entries of its settings.
 MOST_CHARACTERS = 128
 MOST_SETTINGS = 32
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +57,11 @@ class Provenance:
             raise ValueError(f"A calibration needs at least 2 people, and has {self.people}.")
         if len(self.settings) > MOST_SETTINGS:
             raise ValueError(f"A calibration has at most {MOST_SETTINGS} settings, not {len(self.settings)}.")
-        if any(
-            len(text) > MOST_CHARACTERS for text in (self.dataset, self.part, *self.settings, *self.settings.values())
-        ):
+        texts = (self.dataset, self.part, *self.settings, *self.settings.values())
+        if any(len(text) > MOST_CHARACTERS for text in texts):
             raise ValueError(f"A name, part or setting of a calibration has at most {MOST_CHARACTERS} characters.")
+        if any(map(_SURROGATE.search, (self.model_id, *texts))):
+            raise ValueError("A name, part or setting of a calibration holds a character that no text can have.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,10 @@ class Calibration:
         _check_gallery_size(gallery_size)
         if not 0.0 < target < 1.0:
             raise ValueError(f"The target must lie between 0 and 1, and is {target}.")
-        return self.threshold_at_fmr(-expm1(log1p(-target) / gallery_size))
+        needed = -expm1(log1p(-target) / gallery_size)
+        if needed == 0.0:
+            raise UndefinedRate(f"A false positive identification rate of {target:g} is not supported by any number.")
+        return self.threshold_at_fmr(needed)
 
     def log10_lr(self, similarity: float) -> Evidence:
         """What one similarity says, and whether the comparisons support it; ValueError if it is not finite."""

@@ -15,6 +15,8 @@ from fr_core.scoring.rate_table import RateTable
 
 FORMAT = "fr-core calibration"
 VERSION = 1
+# Of a whole number: none of more counts what anybody compared, and these fit into 64 bits.
+_MOST_DIGITS = 18
 
 T = TypeVar("T")
 
@@ -53,7 +55,7 @@ def from_json(text: str) -> Calibration:
             of another type; or its numbers contradict each other. The sentence says which.
     """
     try:
-        document = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        document = json.loads(text, object_pairs_hook=_unique, parse_int=_whole_number, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         raise ValueError(f"This is not a calibration: it is not JSON, see line {error.lineno}.") from None
     except RecursionError:
@@ -198,6 +200,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         raise ValueError("A key comes twice in this calibration.")
     return found
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"A whole number of this calibration has more than {_MOST_DIGITS} digits.")
+    return int(digits)
 
 
 def _no_constant(_: str) -> NoReturn:

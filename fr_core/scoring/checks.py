@@ -38,6 +38,6 @@ def check_failures(failures: int) -> None:
 
 
 def check_confidence(confidence: float) -> None:
-    """The confidence is inside (0, 1)."""
-    if not 0.0 < confidence < 1.0:
+    """The confidence is inside (0, 1), and not so near to either that rounding makes it one of them."""
+    if not 0.5 < 0.5 + confidence / 2 < 1.0:  # as intervals take its normal quantile
         raise ValueError(f"The confidence must lie between 0 and 1, and is {confidence}.")

@@ -15,10 +15,13 @@ import pytest
 from calibrated import NONMATED, calibration
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
 from fr_core.embed.null import NULL_MODEL
+from fr_core.errors import CalibrationInvalid
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.values import GalleryCalibration
+from fr_core.scoring.calibration import Calibration, ModelledRate
 from fr_core.scoring.calibration_json import to_json
 from fr_core.types import ModelId
+from fr_server.convert.calibration import calibration_from
 from serving import Running, ended, null_engine, photo, running
 
 OF_PACK, OWN = calibration(), calibration(seed=8, nonmated=400)
@@ -222,6 +225,7 @@ def test_a_rate_that_is_too_low_names_the_lowest(server: Running) -> None:
         lowest = float(refused(partial(ask, server, target_fmr=1e-6), code, reason)["lowest"])
         assert lowest == 1 / NONMATED
         assert ask(server, target_fmr=lowest).error_rates.fmr.value <= lowest
+    refused(lambda: search(server, target_fpir=5e-324), code, reason)
     lowest = float(refused(lambda: search(server, target_fpir=1e-6), code, reason)["lowest"])
     assert lowest == pytest.approx(1 - (1 - 1 / NONMATED) ** 12)
     assert search(server, target_fpir=lowest).error_rates.fpir.value <= lowest
@@ -240,7 +244,13 @@ def test_what_is_no_calibration_of_the_gallery_changes_nothing(server: Running) 
     before = set_calibration(server, own)
     gallery = server.gallery.GetGallery(gallery_pb2.GetGalleryRequest(gallery_id="staff"))
     invalid = grpc.StatusCode.INVALID_ARGUMENT, "CALIBRATION_INVALID"
-    for text in ("{", "null", own[:-1], own.replace('"version"', f'"{"x" * 20_000}": 1, "version"'), " " * 2**21):
+    sent = (
+        *("{", "null", own[:-1], " " * 2**21),
+        own.replace('"version"', f'"{"x" * 20_000}": 1, "version"'),
+        own.replace('"confidence": 0.95', '"confidence": 0.9999999999999999'),
+    )
+    for text in sent:
+        assert text != own
         refused(partial(set_calibration, server, text), *invalid)
     metadata = refused(lambda: set_calibration(server, to_json(calibration(OTHER))), *invalid)
     assert metadata == {"expected": str(NULL_MODEL)}
@@ -252,6 +262,29 @@ def test_what_is_no_calibration_of_the_gallery_changes_nothing(server: Running) 
     assert missing == {"field": "calibration_json"}
     assert get_calibration(server).calibration == before
     assert server.gallery.GetGallery(gallery_pb2.GetGalleryRequest(gallery_id="staff")) == gallery
+
+
+@pytest.mark.parametrize(
+    ("this", "that", "sentence"),
+    [
+        ('"version": 1', '"version": ' + "1" * 5_000, "more than 18 digits"),
+        ('"people": 50', '"people": 18446744073709551616', "more than 18 digits"),
+        ('"made-up"', '"\\ud800"', "no text can have"),
+        ('"version"', '"\\u001b[2J": 1, "version"', r"\?\[2J is not known"),
+    ],
+)
+def test_what_is_wrong_with_a_calibration_is_said_in_plain_words(this: str, that: str, sentence: str) -> None:
+    with pytest.raises(CalibrationInvalid, match=sentence):
+        calibration_from(to_json(OWN).replace(this, that))
+
+
+def test_a_calibration_that_an_answer_would_fail_with_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def overflow(found: Calibration, threshold: float, gallery_size: int) -> ModelledRate:
+        raise OverflowError
+
+    monkeypatch.setattr(Calibration, "fpir_at", overflow)
+    with pytest.raises(CalibrationInvalid, match="no answer can be given by"):
+        calibration_from(to_json(OWN))
 
 
 def test_a_calibration_is_read_once_for_many_searches(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import time
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from typer.testing import CliRunner
 from calibrated import calibration
 from fr_api.v1 import gallery_pb2
 from fr_client.cli.main import build
+from fr_core.embed.null import NULL_MODEL
 from fr_core.scoring.calibration_json import to_json
 from serving import Running, photo
 
@@ -310,6 +312,16 @@ def test_a_gallery_is_calibrated_and_its_searches_tell_error_rates(fr: Fr, peopl
     assert (code, error.partition(":")[0]) == (1, "RATE_NOT_SUPPORTED")
     code, _, error = fr("gallery", "calibrate", "team", write(people / "other.json", b"{}"))
     assert (code, error.partition(":")[0]) == (1, "CALIBRATION_INVALID")
+    assert keys(fr("gallery", "calibrate", "team", people, "--json"))["calibration"]["people"] == "50"  # its folder
+    report = write(people / "report.json", b'{"kind": "verification", "dataset": {}}')
+    code, _, error = fr("gallery", "calibrate", "team", report)
+    assert (code, error.partition(":")[0]) == (1, "CALIBRATION_INVALID")
+    assert f"report.json is the report; give {people / 'calibration.json'}, which lies beside it." in error
+    flipped = replace(NULL_MODEL, version=f"{NULL_MODEL.version}+flip")
+    other = write(people / "flipped.json", to_json(calibration(flipped)).encode())
+    code, _, error = fr("gallery", "calibrate", "team", other)
+    assert (code, error.partition(":")[0]) == (1, "CALIBRATION_INVALID")
+    assert f"measured with {flipped}, without --flip, and the gallery is of {NULL_MODEL}." in error
     assert keys(fr("gallery", "calibrate", "team", "--remove", "--json")) == {"calibration": None}
 
 

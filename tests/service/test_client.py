@@ -82,7 +82,11 @@ def test_the_whole_way_of_the_asynchronous_client(server: Running, tmp_path: Pat
             assert [one.subject_id async for one in client.list_subjects("staff", page_size=1)] == ["ada", "grace"]
             (result,) = (await client.search("staff", file)).results
             assert result.candidates[0].subject_id == "ada"
-            version = (await client.set_calibration("staff", to_json(calibration()))).gallery_version
+            written = tmp_path / "calibration.json"
+            written.write_text(to_json(calibration()), encoding="utf-8")
+            version = (await client.set_calibration("staff", written)).gallery_version
+            with pytest.raises(TypeError, match="A calibration is the text of"):
+                await client.set_calibration("staff", to_json(calibration()).encode())  # type: ignore[arg-type]
             assert (await client.calibration("staff")).calibration.people == 50
             assert (await client.search("staff", file, target_fmr=0.01)).error_rates.fmr.value <= 0.01
             assert (await client.get_gallery("staff")).has_calibration

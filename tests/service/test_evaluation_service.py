@@ -215,9 +215,17 @@ def test_what_cannot_be_measured_is_refused_and_names_nobody(
         request = evaluation_pb2.RunIdentificationRequest(dataset=name, gallery_sizes=sizes)
         return refusal(lambda: list(server.evaluation.RunIdentification(request)))
 
-    for name in ("", "../lfw", "cplfw"):  # none, none, one that nobody linked
+    for name, said in (
+        ("", "There is no data set of that name. Ask"),
+        ("lfx", "There is no data set of that name. Did you mean lfw? Ask"),
+        ("cplfw", "The data set cplfw is not linked on this server. "),
+        ("nonface", "The data set nonface has no pairs to compare. "),
+    ):
         assert verify(name) == "DATASET_UNAVAILABLE"
-    assert identify(name="cplfw") == "DATASET_UNAVAILABLE"
+        with pytest.raises(grpc.RpcError) as caught:
+            list(server.evaluation.RunVerification(evaluation_pb2.RunVerificationRequest(dataset=name)))
+        assert ended(caught.value).status.message.startswith(said)
+    assert identify(name="cplfw") == "DATASET_UNAVAILABLE"  # it has pairs alone
     for sizes in ([0], [10_000_001], range(1, 18)):
         assert identify(*sizes) == "INVALID_FIELD"
     broken = drawn_lfw(home / "broken")

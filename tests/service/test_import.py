@@ -372,7 +372,7 @@ def test_without_pyarrow_one_sentence_says_what_to_install(
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     code, _, error = fr("gallery", "import", "g", tmp_path / "v.parquet", "--model", NAMED)
     assert code == 1
-    assert "pip install 'fr-core[parquet]'" in error
+    assert "pip install '.[parquet]'" in error
 
 
 def test_a_run_that_stops_early_says_how_to_go_on(fr: Fr, client: Client, server: Running, tmp_path: Path) -> None:

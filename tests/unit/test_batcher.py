@@ -403,6 +403,17 @@ def test_every_lane_runs_every_allowed_size_before_the_start_returns() -> None:
         assert sorted(seen) == [1, 1, 2, 2, 4, 4]
 
 
+def test_a_start_that_is_interrupted_leaves_no_lane(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(future: Future[None]) -> None:
+        raise KeyboardInterrupt
+
+    before = set(threading.enumerate())
+    monkeypatch.setattr(Future, "exception", interrupted)
+    with pytest.raises(KeyboardInterrupt), batching(lambda batch: batch):
+        pass
+    assert set(threading.enumerate()) <= before
+
+
 @pytest.mark.parametrize("failure", [RuntimeError("the model takes one at a time"), SystemExit()])
 def test_a_lane_that_cannot_run_an_allowed_size_stops_the_start(failure: BaseException) -> None:
     def model(batch: Sequence[int]) -> Sequence[int]:

@@ -29,8 +29,8 @@ def test_a_threshold_is_told_by_whom_it_accepts_and_whom_it_misses() -> None:
     found = rates(rate(1e-4, 1 / 21_234, 1 / 5_000), rate(0.005, 0.0031, 0.0084), support="3 errors in 30,000")
     assert words(found) == [
         "At this threshold 1 in 10,000 of the comparisons of different people is accepted (95 % interval 1 in 21,200 "
-        "to 1 in 5,000), and 0.5 % of those of one person are missed (95 % interval 0.31 % to 0.84 %), as measured on "
-        "lfw, 844 people (the model pack's calibration).",
+        "to 1 in 5,000), as measured on lfw, 844 people (the model pack's calibration).",
+        "At the same threshold 0.5 % of the comparisons of one person are missed (95 % interval 0.31 % to 0.84 %).",
         "Of different people: 3 errors in 30,000.",
     ]
 
@@ -40,16 +40,43 @@ def test_whose_intervals_and_settings_they_are_is_told() -> None:
     found = rates(by_people, rate(0.005, 0.003, 0.008), other_settings=["precision", "detection"])
     found.calibration.part = "folds 1, 2"
     found.calibration.ClearField("people")
-    first, settings = words(found)
-    assert "is accepted (95 % interval 1 in 21,200 to 1 in 5,000, by resampling people)" in first
-    assert "are missed (95 % interval 0.3 % to 0.8 %), as measured on lfw (folds 1, 2) (the model pack's" in first
+    first, missed, settings = words(found)
+    assert "(95 % interval 1 in 21,200 to 1 in 5,000, by resampling people), as measured on lfw (folds 1, 2) (" in first
+    assert missed.endswith("are missed (95 % interval 0.3 % to 0.8 %).")
     assert settings == "That was measured with another precision and another detection than this server has."
 
 
 def test_a_rate_without_an_error_is_none_up_to_a_limit_and_one_near_all_is_not_all() -> None:
-    (sentence,) = words(rates(rate(0.0, 0.0, 0.0012), rate(0.99999, 0.9, 1.0)))
-    assert "none of the comparisons of different people are accepted (95 % interval 0 to 0.12 %)" in sentence
-    assert "over 99.9 % of those of one person are missed (95 % interval 90 % to 100 %)" in sentence
+    accepted, missed = words(rates(rate(0.0, 0.0, 0.0112), rate(0.99999, 0.9, 1.0)))
+    assert "none of the comparisons of different people are accepted (95 % interval 0 to 1.12 %)" in accepted
+    assert "over 99.9 % of the comparisons of one person are missed (95 % interval 90 % to 100 %)" in missed
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (rate(1 / 1_030, 0.0, 0.00275, count=30), "1 in 1,030 * is accepted (95 % interval 0 to 1 in 364)"),
+        (rate(1 / 1_030, 1 / 5_000, 0.02, count=40), "0.0971 % * are accepted (95 % interval 0.02 % to 2 %)"),
+        (rate(1 / 1_372, 1e-4, 0.004, count=1), "1 in 1,370 * is accepted (on 1 error; 95 % interval 1 in 10,000 to"),
+        (rate(0.02, 0.01, 0.04, count=29), "2 % * are accepted (on 29 errors; 95 % interval 1 % to 4 %)"),
+        (rate(0.0, 0.0, 0.001), "none * are accepted (95 % interval 0 to 1 in 1,000)"),
+    ],
+)
+def test_a_rate_and_its_interval_have_one_unit_and_few_errors_are_told(found: common_pb2.ErrorRate, said: str) -> None:
+    assert said.replace("*", "of the comparisons of different people") in words(rates(found, rate(0.5, 0.4, 0.6)))[0]
+
+
+def test_a_calibration_of_a_few_people_is_told_to_be_too_small(capsys: pytest.CaptureFixture[str]) -> None:
+    found = common_pb2.Calibration(source=common_pb2.CALIBRATION_SOURCE_GALLERY, dataset="mine", people=10, nonmated=45)
+    small = "cannot even show a false match rate of 0.01, which takes 100 comparisons"
+    for nonmated, supports, warned in ((45, "0.022 (45", True), (99, "0.01 (99", True), (100, "0.01 (100", False)):
+        found.nonmated = nonmated
+        for answer in (gallery_pb2.SetCalibrationResponse, gallery_pb2.GetCalibrationResponse):
+            print_calibration("team", answer(calibration=found), False, {})
+            out = " ".join(capsys.readouterr().out.split())
+            supported = f"false match rates down to {supports} comparisons of different people, 10 people)"
+            assert f"Supports {supported}" in out
+            assert (small in out) is warned
 
 
 def test_a_search_tells_how_many_strangers_it_answers_with_a_lead_and_what_that_rests_on(

@@ -70,13 +70,13 @@ def test_a_command_that_needs_the_server_says_what_to_install(words: tuple[str, 
     ended = base_only(*words)
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr
-    assert "pip install 'fr-core[cpu]'" in ended.stderr
+    assert "pip install '.[cpu]'" in ended.stderr
 
 
 def test_drawing_without_pillow_says_what_to_install(tmp_path: Path) -> None:
     ended = base_only(*NOBODY, "detect", str(tmp_path / "x.jpg"), "--draw", str(tmp_path / "y.png"))
     assert ended.returncode == 1
-    assert ended.stderr.strip().endswith("pip install 'fr-core[draw]'.")
+    assert ended.stderr.strip().endswith("pip install '.[draw]'.")
     assert "Traceback" not in ended.stderr
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,18 +15,23 @@ from typer.testing import CliRunner
 
 from fr_bench.cli import evaluate
 from fr_core.scoring.bootstrap import fnmr_at_fmr_statistic, subject_bootstrap
+from fr_core.scoring.intervals import rate
 from fr_core.types import Embedding, ModelId
 from fr_datasets.errors import DatasetMalformed, DatasetMissing, DatasetUnknown
+from fr_datasets.manifests import load_manifest
 from fr_datasets.values import VerificationPair
+from fr_evaluation.report import part_of
 from fr_evaluation.verification import words
 from fr_evaluation.verification.as_json import report_keys
 from fr_evaluation.verification.compare import ComparedPairs, across_people
 from fr_evaluation.verification.figures import verification_figures
 from fr_evaluation.verification.page import page
+from fr_evaluation.verification.plots import figures
 from fr_evaluation.verification.report import VerificationReport
 from fr_evaluation.verification.run import read_pairs, run_verification
-from fr_evaluation.words import counted, threshold_text
+from fr_evaluation.words import counted, few_errors_text, threshold_text
 from fr_evaluation.write import write_report
+from made_pairs import made_pairs
 from squares import engine, face
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -102,7 +108,54 @@ def test_pairs_without_folds_have_no_accuracy_over_folds_and_say_why(tmp_path: P
     assert keys["accuracy"] is None
     assert keys["undefined"]["accuracy"] == "The list of pairs has no folds."
     assert keys["across_people"] is None
-    assert ("accuracy", "undefined", "", "The list of pairs has no folds.") in words.rows(report)
+    assert all(row[1] != "undefined" for row in words.rows(report))
+    told = words.sections(report)[0].text
+    assert told.startswith("Some figures are undefined: accuracy (The list of pairs has no folds); ")
+    assert keys["dataset"]["part"] == ""  # nobody has counted the pairs of one's own
+
+
+def test_a_part_of_a_data_set_is_called_one(lfw: Path) -> None:
+    report = report_of(lfw)
+    assert report_keys(report)["dataset"]["part"] == "12 of 6,000 pairs"
+    assert report.calibration is not None
+    assert report.calibration.provenance.part == "folds 1, 2; 12 of 6,000 pairs"
+    assert "were compared, a part of the data set: 12 of 6,000 pairs." in words.summary(report)
+    assert "<td>part of it</td><td>12 of 6,000 pairs</td>" in page(report)
+    manifest = report.dataset.manifest
+    assert part_of(manifest, {"pairs": 6000}) == part_of(manifest, {"pairs": None}) == part_of(manifest, {}) == ""
+    assert part_of(load_manifest("london"), {"pairs": 9, "people": 100}) == "100 of 102 people"
+
+
+def test_pairs_of_every_two_people_are_told_and_drawn_once(lfw: Path) -> None:
+    compared, across = made_pairs()
+    everybody = replace(
+        compared,
+        similarities=np.concatenate([compared.mated_similarities, across.similarities[::-1] + 1e-9]),
+        mated=np.arange(60 + len(across.similarities)) < 60,
+        folds=np.zeros(60 + len(across.similarities), dtype=np.int64),
+        pairs=(*compared.pairs[:60], *[compared.pairs[60]] * len(across.similarities)),
+    )
+    report = report_of(lfw)
+    for pairs, once in ((everybody, True), (compared, False)):
+        told = replace(report, figures=verification_figures(pairs, across, 0.3, seed=1, replicates=20))
+        assert words.lists_everybody(told.figures) is once
+        titles = [table.title for table in words.sections(told)[1].tables]
+        everyone = "By every two of 60 people"
+        one, both = [f"{everyone}, which are the pairs of the list"], ["By the pairs of the list", everyone]
+        assert titles == (one if once else both[1:])  # 60 pairs of the list support no rate
+        lacking = [f"{one[0]}, rates of 0.0001 and less need more"] if once else [f"{both[0]}, rates of 0.01 and less"]
+        assert all(f" {said}" in words.sections(told)[1].text for said in lacking)
+        assert len(figures(told)["roc"].axes[0].lines) == (1 if once else 2)
+        assert "one pair of different people in 100 is accepted (on 17 errors: hardly known), and" in words.summary(
+            told
+        )
+
+
+@pytest.mark.parametrize(
+    ("errors", "said"), [(0, " (on no error: hardly known)"), (1, " (on 1 error: hardly known)"), (30, "")]
+)
+def test_prose_says_where_a_rate_rests_on_few_errors(errors: int, said: str) -> None:
+    assert few_errors_text(rate(errors, 1372)) == said
 
 
 def test_thresholds_are_shown_rounded_up_and_numbers_with_their_noun() -> None:
@@ -166,7 +219,7 @@ def test_the_files_are_whole_and_need_nothing_beside_them(lfw: Path, tmp_path: P
 
 
 def test_what_cannot_be_measured_is_one_sentence(lfw: Path, tmp_path: Path) -> None:
-    with pytest.raises(DatasetUnknown, match="with pairs; those are"):
+    with pytest.raises(DatasetUnknown, match="groups has no pairs; those with pairs are"):
         read_pairs("groups", lfw)
     (lfw / "images" / "P3" / "P3_0002.jpg").unlink()
     with pytest.raises(DatasetMissing, match=r"P3_0002\.jpg, named by line \d+ of pairs\.txt"):

@@ -19,12 +19,14 @@ from fr_datasets.errors import DatasetError, DatasetMalformed
 from fr_datasets.labels import with_labels
 from fr_datasets.people_pairs import pairs_of_people
 from fr_datasets.values import PairSet, PeopleSet, Person, VerificationPair
+from fr_evaluation.cli_parts import print_words
 from fr_evaluation.verification import section_words
 from fr_evaluation.verification.as_json import report_keys
 from fr_evaluation.verification.groups import age_band, group_figures
 from fr_evaluation.verification.page import page
 from fr_evaluation.verification.quality import quality_figures
 from fr_evaluation.verification.run import read_pairs, run_verification
+from fr_evaluation.words import Section, Table
 from made_pairs import made_pairs
 from squares import engine, face
 
@@ -101,7 +103,10 @@ def test_ages_are_put_into_bands_and_small_groups_have_no_rate() -> None:
     assert [age_band(text) for text in ("17.9", "18", "29", "30", "59", "60")] == [
         *("under 18", "18-29", "18-29", "30-44", "45-59", "60 and over")
     ]
-    words = {name: {"age": "old" if name == "P0" else said["age"]} for name, said in SEX.items()}
+    for text in ("old", "nan", "1e999", "-1", "150"):
+        with pytest.raises(ValueError, match=r"age|float"):
+            age_band(text)
+    words = {name: {"age": "-1" if name == "P0" else said["age"]} for name, said in SEX.items()}
     assert not group_figures(COMPARED, ACROSS, words, 0.3, seed=1, draws=50)[0].banded
 
 
@@ -200,7 +205,7 @@ def test_ratios_need_an_error_in_each_group() -> None:
     assert [note.partition(":")[0] for note in missed.notes] == ["Ratios", "Gini coefficient"]
 
 
-def test_groups_and_quality_are_told_in_json_page_and_words(tmp_path: Path) -> None:
+def test_groups_and_quality_are_told_in_json_page_and_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(9):
         for photo in range(2):
             face(tmp_path / f"P{number}" / f"{photo}.png", 20 * number)
@@ -236,3 +241,10 @@ def test_groups_and_quality_are_told_in_json_page_and_words(tmp_path: Path) -> N
     assert tables
     assert all(len(row) == len(table.header) for table in tables for row in table.rows)
     json.dumps(keys, allow_nan=False)
+    sections = section_words.sections(report)
+    odd = Section("[/x]", "\x1b[2J", (Table(["[/x]"], [["[red]\x9b"]], "[/x]"),))
+    print_words("[/x]", [*sections, odd], "")
+    told = capsys.readouterr().out
+    assert told.count("[/x]") >= 4
+    assert all(words in told for words in ("[/side]", r"\x1b[2J", r"[red]\x9b"))
+    assert all(sign.isprintable() or sign == "\n" for sign in told)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import squares
 from fr_core.errors import CallEnded
+from fr_core.imaging import ImageLimits
 from fr_core.runtime.ticket import Ticket, current_ticket, hold
 from fr_datasets.errors import DatasetUnreadable, read_photo
-from fr_evaluation.photos import AHEAD, in_threads
+from fr_datasets.reading import read_at_most
+from fr_evaluation.photos import AHEAD, Photos, in_threads
+from fr_evaluation.thumbnails import thumbnail
 
 
 class Stop(Exception):
@@ -88,4 +93,24 @@ def test_a_caller_that_raises_ends_the_work_and_what_ran_is_awaited() -> None:
 
 def test_a_photo_that_has_gone_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetUnreadable, match=r"gone\.jpg"):
-        read_photo(tmp_path / "gone.jpg")
+        read_photo(tmp_path / "gone.jpg", 9)
+
+
+def test_of_a_photo_no_more_is_read_than_tells_that_it_is_too_large(tmp_path: Path) -> None:
+    huge = tmp_path / "huge.jpg"
+    with huge.open("wb") as file:
+        file.truncate(1 << 40)  # more than any memory
+    assert len(read_photo(huge, 9)) == 10
+    assert len(read_at_most(huge, 0)) == 1
+    photos = Photos(squares.engine().pipeline, 1, ignore)
+    assert photos.embed([huge])[huge].refusal == "IMAGE_TOO_MANY_BYTES"
+    assert photos.count([huge], ImageLimits(max_bytes=9))[0].refusal == "IMAGE_TOO_MANY_BYTES"
+    assert thumbnail(huge, ImageLimits()) is None
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_in_place_of_a_photo_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(DatasetUnreadable, match="no regular file"):
+        read_photo(tmp_path / "pipe.jpg", 9)
+    assert thumbnail(tmp_path / "pipe.jpg", ImageLimits()) is None

@@ -15,6 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 from fr_bench.cli import evaluate
+from fr_core.errors import CallEnded
+from fr_core.runtime.ticket import Ticket, hold
 from fr_core.scoring.intervals import rate
 from fr_core.types import Embedding, ModelId
 from fr_datasets.errors import DatasetIncomplete, DatasetUnknown
@@ -224,6 +226,22 @@ def test_searches_for_one_person_are_resampled_together() -> None:
     assert first_by_people(of_people([0.9] * 3, [], 2), seed=1) is None
 
 
+def test_figures_of_each_gallery_end_with_their_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = [Path(f"{n}") for n in range(4)]
+    embeddings: dict[Path, Embedding | None] = {photo: unit(n, 1.0, 1.0) for n, photo in enumerate(photos)}
+    found = search(OpenSet((photos[0],), ((0, photos[1]),), ((0, photos[2]),)), embeddings, [], seed=1)
+    ticket, measured = Ticket(), []
+    monkeypatch.setattr("fr_evaluation.identification.figures.cmc", lambda *of: measured.append(of))
+    ticket.cancel()
+    hold(ticket)
+    try:
+        with pytest.raises(CallEnded):
+            identification_figures(found, 0.0, seed=1)
+    finally:
+        hold(Ticket())
+    assert measured == []
+
+
 def test_intervals_by_people_are_those_of_the_real_gallery(root: Path) -> None:
     chance = np.random.default_rng(1)
     photos = [Path(f"{n}") for n in range(50)]
@@ -322,7 +340,7 @@ def test_a_set_in_which_nobody_has_a_second_photo_leaves_the_figures_undefined(t
 
 
 def test_what_cannot_be_measured_is_one_sentence(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(DatasetUnknown, match="of people; those are"):
+    with pytest.raises(DatasetUnknown, match="deepface names no people; those that do are"):
         read_people("deepface", root)
     face(tmp_path / "one" / "p" / "1.png", 0)
     with pytest.raises(DatasetIncomplete, match="two at least"):

@@ -80,4 +80,5 @@ def test_a_client_without_the_server_is_told_what_to_install() -> None:
     code = "import sys; sys.modules['numpy'] = None; from fr_server.models_cli import models; models(['list'])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 1
-    assert result.stderr.strip() == "This command needs the server (`numpy` is missing): pip install 'fr-core[cpu]'."
+    expected = "This command needs the server (`numpy` is missing); in a clone of FR Core: pip install '.[cpu]'."
+    assert result.stderr.strip() == expected

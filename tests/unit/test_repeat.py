@@ -24,6 +24,7 @@ from fr_evaluation.identification.run import read_people, run_identification
 from fr_evaluation.identification.searches import open_set
 from fr_evaluation.recorded import NotRepeatable, read_recorded
 from fr_evaluation.repeat import TOLERANCE, Repetition, hold_against, read_given, run_again
+from fr_evaluation.repeat_cli import print_repetition
 from fr_evaluation.report import Report
 from fr_evaluation.verification.report import VerificationReport
 from fr_evaluation.verification.run import list_sha256 as pairs_sha256
@@ -248,6 +249,16 @@ def test_the_layouts_of_lfw_are_one_list(tmp_path: Path) -> None:
         assert hashes() == first
 
 
+def test_what_a_report_says_commands_no_terminal(out: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit(out, lambda document: document.update({"[/x]\x1b[2J": 1}))
+    edit(out, lambda document: document["versions"].update(numpy="\x1b[3J"))
+    print_repetition(repeated(out, root))
+    told = capsys.readouterr().out
+    assert r"[/x]\x1b[2J" in told
+    assert r"\x1b[3J then" in told
+    assert "\x1b" not in told
+
+
 def test_an_edited_similarity_is_noticed(out: Path, root: Path) -> None:
     path = out / "scores.csv"
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -334,6 +345,8 @@ def test_a_manifest_is_known_by_its_text() -> None:
         ("[" * 100_000, "is no JSON, or is cut off"),
         ('{"format": NaN}', "is no JSON, or is cut off"),
         ("[]", "is no report of"),
+        ('{"format": 2, "kind": "verification", "notice": "\\ud800"}', "holds a character that no text can have"),
+        ('{"format": 2, "kind": "verification", "auc": ' + "[" * 40 + "]" * 40 + "}", "is nested too deep"),
         ('{"format": 2, "kind": "speed"}', "is no report of"),
         ('{"format": 3, "kind": "verification"}', "is of format 3, and this version reads 2. Use the version"),
         ('{"format": 1, "kind": "verification"}', "is of format 1, and this version reads 2. Measure it anew"),

@@ -134,8 +134,9 @@ def test_a_table_needs_both_kinds_and_checked_input() -> None:
     for failures in ((-1, 0), (0, -1)):
         with pytest.raises(ValueError, match="failures"):
             rate_table(f64(0.5), f64(0.1), *failures)
-    with pytest.raises(ValueError, match="confidence"):
-        rate_table(f64(0.5), f64(0.1), confidence=1.0)
+    for confidence in (5e-324, 0.9999999999999999, 1.0, nan):
+        with pytest.raises(ValueError, match="confidence"):
+            rate_table(f64(0.5), f64(0.1), confidence=confidence)
 
 
 # --- identification by a model ------------------------------------------------------------------------------
@@ -166,6 +167,8 @@ def test_the_threshold_at_a_false_positive_identification_rate() -> None:
         found.threshold_at_fpir(0.1, 1_000_000)
     with pytest.raises(UndefinedRate, match="not supported by this many comparisons"):
         found.threshold_at_fpir(1e-310, 10)
+    with pytest.raises(UndefinedRate, match="not supported by any number"):
+        found.threshold_at_fpir(5e-324, 10)
 
 
 def test_a_gallery_has_people_and_a_target_its_range() -> None:
@@ -267,10 +270,12 @@ def test_limits_beyond_the_number_of_comparisons_are_refused(weakest: float, str
         {"settings": {"k" * 129: ""}},
         {"settings": {"k": "v" * 129}},
         {"settings": {str(number): "" for number in range(33)}},
+        {"model_id": "\ud800"},
+        {"settings": {"\udfff": ""}},
     ],
 )
 def test_provenance_is_whole_and_short(change: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"names|at least 2 people|SHA-256|at most (128 characters|32 settings)"):
+    with pytest.raises(ValueError, match=r"names|at least 2 |SHA-256|at most (128|32 settings)|no text can have"):
         replace(PROVENANCE, **change)
 
 
@@ -387,6 +392,7 @@ def test_json_that_is_not_such_a_calibration_is_refused(path: str, value: Any, s
         ('{"format": NaN}', "not finite"),
         ('{"format": 1, "format": 2}', "comes twice"),
         ("[" * 100_000, "nested too deep"),
+        ('{"format": ' + "1" * 5_000 + "}", "more than 18 digits"),
     ],
 )
 def test_what_is_no_calibration_at_all_is_refused(text: str, sentence: str) -> None:

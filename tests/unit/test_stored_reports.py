@@ -67,13 +67,13 @@ def test_a_list_reads_no_more_than_what_it_tells(
 ) -> None:
     _, second, third = (kept(reports, seconds) for seconds in (0.0, 0.5, 1.0))
     looked_at: list[Path] = []
-    opened = Path.open
+    opened = os.open
 
-    def look(path: Path, *how: Any, **more: Any) -> Any:
+    def look(path: Path, *how: Any, **more: Any) -> int:
         looked_at.append(path)
         return opened(path, *how, **more)
 
-    monkeypatch.setattr(Path, "open", look)
+    monkeypatch.setattr(os, "open", look)
     assert reports.page(third.report_id, 1).reports == (second,)
     assert looked_at == [tmp_path / "data" / "reports" / second.report_id / SUMMARY_NAME]
 
@@ -113,14 +113,15 @@ def test_a_report_that_is_deleted_while_it_is_looked_for_is_unknown(
     reports: Reports, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report = kept(reports)
-    read_bytes = Path.read_bytes
+    opened = os.open
 
-    def deleted(path: Path) -> bytes:
-        content = read_bytes(path)
-        reports.delete(report.report_id)
-        return content
+    def deleted(path: Any, *how: Any, **more: Any) -> int:
+        number = opened(path, *how, **more)
+        if Path(path).name == SUMMARY_NAME:
+            reports.delete(report.report_id)
+        return number
 
-    monkeypatch.setattr(Path, "read_bytes", deleted)
+    monkeypatch.setattr(os, "open", deleted)
     with pytest.raises(UnknownReport):
         reports.open(report.report_id, "report.json")
 
@@ -148,13 +149,74 @@ def change(path: Path) -> None:
     path.write_bytes(b"[1]")
 
 
+def pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def link(path: Path) -> None:
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to("elsewhere")
+
+
+def inside_out(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.timeout(20)  # a pipe would be waited for
 @pytest.mark.parametrize("name", [SUMMARY_NAME, "report.json"])
-@pytest.mark.parametrize("damage", [lose, change])
+@pytest.mark.parametrize("damage", [lose, change, pipe, link, inside_out])
 def test_damage_is_told(reports: Reports, tmp_path: Path, name: str, damage: Callable[[Path], None]) -> None:
     report = kept(reports)
     damage(tmp_path / "data" / "reports" / report.report_id / name)
     with pytest.raises(StoreCorrupt):
         reports.open(report.report_id, "report.json")
+    page = reports.page("", 10)
+    assert len(page.reports) + page.damaged == 1
+    reports.delete(report.report_id)
+    assert list((tmp_path / "data" / "reports").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("this", "that"),
+    [
+        ('"format": 1', '"format": ' + "[" * 20_000),
+        ('"format": 1', '"format": 1' + " " * 2**16),
+        ('"format": 1', '"format": ' + "1" * 5_000),
+        ("2026-01-02T03:04:06.678000+00:00", "0001-01-01T00:00:00+14:00"),
+        ("2026-01-02T03:04:06.678000+00:00", "2026-01-02T03:04:05"),
+        ("All is well.", "\\ud800"),
+        ("lfw_funneled", "\\udcff"),
+        ("scores.csv", "../secret"),
+        ('"scores.csv": "', '"scores.csv": "x'),
+    ],
+)
+def test_a_summary_that_nobody_wrote_leaves_the_others_to_be_listed(
+    reports: Reports, tmp_path: Path, this: str, that: str
+) -> None:
+    whole, damaged = kept(reports), kept(reports, 1.0)
+    path = tmp_path / "data" / "reports" / damaged.report_id / SUMMARY_NAME
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace(this, that), encoding="utf-8")
+    assert path.read_text(encoding="utf-8") != text
+    page = reports.page("", 10)
+    assert (page.reports, page.damaged) == ((whole,), 1)
+    with pytest.raises(StoreCorrupt, match="DeleteReport"):
+        reports.open(damaged.report_id, "report.json")
+
+
+@pytest.mark.timeout(20)
+def test_what_is_no_folder_is_deleted_and_not_waited_for(reports: Reports, tmp_path: Path) -> None:
+    report_id = kept(reports).report_id
+    folder = tmp_path / "data" / "reports"
+    shutil.rmtree(folder / report_id)
+    os.mkfifo(folder / report_id)
+    os.mkfifo(folder / ".new-0")
+    reports.remove_leftovers()
+    assert reports.page("", 10).damaged == 1
+    reports.delete(report_id)
+    assert [path.name for path in folder.iterdir()] == [".new-0"]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -90,6 +91,19 @@ def test_exception_as_an_argument_is_its_type(formatter: logging.Formatter) -> N
     assert "failed: KeyError" in named
     own = logged(formatter, lambda logger: logger.error("failed: %s", UnknownSubject("There is none.")))
     assert "There is none." in own
+
+
+def test_an_endless_recursion_is_told_by_its_two_ends() -> None:
+    def deeper() -> None:
+        deeper()
+
+    with pytest.raises(RecursionError) as caught:
+        deeper()
+    (defect,) = defects(caught.value)
+    assert len(defect.places) == 41
+    assert "in test_an_endless" in defect.places[0]
+    assert re.fullmatch("[0-9]{3,} more", defect.places[20])
+    assert all(place.endswith("in deeper") for place in defect.places[21:])
 
 
 def test_circle_of_exceptions_ends() -> None:

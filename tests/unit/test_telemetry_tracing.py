@@ -235,4 +235,4 @@ except ConfigInvalid as error:
     print(error.message)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
-    assert "pip install 'fr-core[tracing]'" in done.stdout
+    assert "pip install '.[tracing]'" in done.stdout

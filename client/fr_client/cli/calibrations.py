@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fr_api.v1 import common_pb2, gallery_pb2
-from fr_client.cli.error_rates import measured_words, source_words
+from fr_client.cli.error_rates import measured_words, small_words, source_words, support_words
 from fr_client.cli.show import console, pairs, plain, print_json, shown
 from fr_client.cli.state import AsJson, GalleryId, Unusable, connected
+from fr_client.client import Client
+from fr_client.errors import FrApiError
 from fr_client.unpack import message_keys
+
+_FILE = "calibration.json"
 
 
 def calibrate(
@@ -20,7 +25,9 @@ def calibrate(
     file: Annotated[
         Path | None,
         typer.Argument(
-            metavar="FILE", help="The calibration.json of a report on the gallery's model.", show_default=False
+            metavar="FILE",
+            help="The calibration.json of a report on the gallery's model, or the folder of the report.",
+            show_default=False,
         ),
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Only show what searches answer with.")] = False,
@@ -39,13 +46,52 @@ def calibrate(
             found = client.calibration(gallery_id)
             print_calibration(gallery_id, found, as_json, {"calibration_json": found.calibration_json})
             return
-        changed = (
-            client.delete_calibration(gallery_id) if file is None else client.set_calibration(gallery_id, _read(file))
-        )
+        changed = client.delete_calibration(gallery_id) if file is None else _set(client, gallery_id, _read(file))
         print_calibration(gallery_id, changed, as_json, {})
 
 
+def _set(client: Client, gallery_id: str, text: str) -> gallery_pb2.SetCalibrationResponse:
+    """Set a calibration; where it is of another model, the error names both, and what they were measured with."""
+    try:
+        return client.set_calibration(gallery_id, text)
+    except FrApiError as error:
+        expected = error.metadata.get("expected")
+        if error.reason == "CALIBRATION_INVALID" and expected:
+            error.message = _other_model(text, expected)
+        raise
+
+
+def _other_model(text: str, expected: str) -> str:
+    measured = json.loads(text)["provenance"]  # which the server has read
+    flip = "with" if measured["settings"].get("flip") == "true" else "without"
+    return (
+        f"The calibration is of another model than the gallery: it was measured with {measured['model_id']}, {flip} "
+        f"--flip, and the gallery is of {expected}. Measure with it, and with --flip where its version ends in +flip."
+    )
+
+
 def _read(file: Path) -> str:
+    """Return the text of a calibration, of which the file or its folder is given; raises `Unusable` for another."""
+    if file.is_dir():
+        file /= _FILE
+    text = _text(file)
+    if _is_report(text):
+        raise Unusable(
+            "CALIBRATION_INVALID",
+            f"{shown(file)} is the report; give {shown(file.with_name(_FILE))}, which lies beside it.",
+        )
+    return text
+
+
+def _is_report(text: str) -> bool:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return False  # the server says what is wrong with it
+    return isinstance(document, dict) and "kind" in document and "dataset" in document
+
+
+def _text(file: Path) -> str:
     """Return the text of a file; raises `Unusable` where there is none."""
     try:
         text = file.read_text(encoding="utf-8")
@@ -81,12 +127,15 @@ def print_calibration(
         ("Answers with", source_words(calibration)),
         ("Measured on", f"{measured_words(calibration)}, {calibration.measured_on}"),
         ("Comparisons", f"{calibration.mated:,} of one person, {calibration.nonmated:,} of different people"),
+        *[("Supports", supported) for supported in [support_words(calibration)] if supported],
         *_failure_rows(calibration),
         ("sha256 of their list", calibration.list_sha256),
         ("sha256 of the calibration", calibration.id),
         *sorted(calibration.settings.items()),
     ]
     console().print(pairs(rows))
+    if small := small_words(calibration):
+        console().print(plain(small), style="bold")
 
 
 def _failure_rows(calibration: common_pb2.Calibration) -> list[tuple[str, str]]:

@@ -17,8 +17,12 @@ _BOUNDS = {
     common_pb2.LIKELIHOOD_RATIO_BOUND_AT_LEAST: "at least ",
     common_pb2.LIKELIHOOD_RATIO_BOUND_AT_MOST: "at most ",
 }
-# From here on a share is told in per cent, below it as one in so many.
-_PER_CENT_FROM = 0.001
+# A rate below the first, whose interval ends below the second, is told as one in so many; others in per cent.
+_RARE, _RARE_AT_MOST = 0.001, 0.01
+# Of errors: fewer hardly tell a rate (rule of 30).
+_ENOUGH_ERRORS = 30
+# A calibration that cannot show this false match rate supports no threshold that is of use.
+_LEAST_FMR = 0.01
 
 
 def rates_words(answer: recognition_pb2.CompareResponse | gallery_pb2.SearchResponse) -> Iterator[str]:
@@ -28,9 +32,9 @@ def rates_words(answer: recognition_pb2.CompareResponse | gallery_pb2.SearchResp
     rates = answer.error_rates
     calibration = rates.calibration
     accepted = _part("the comparisons of different people", "accepted", rates.fmr)
-    missed = _part("those of one person", "missed", rates.fnmr)
-    measured = f"as measured on {measured_words(calibration)} ({source_words(calibration)})"
-    yield f"At this threshold {accepted}, and {missed}, {measured}."
+    missed = _part("the comparisons of one person", "missed", rates.fnmr)
+    yield f"At this threshold {accepted}, as measured on {measured_words(calibration)} ({source_words(calibration)})."
+    yield f"At the same threshold {missed}."
     if rates.other_settings:
         yield f"That was measured with another {' and another '.join(rates.other_settings)} than this server has."
     if rates.support:
@@ -80,6 +84,25 @@ def measured_words(calibration: common_pb2.Calibration) -> str:
     return f"{calibration.dataset}{part}{people}"
 
 
+def support_words(calibration: common_pb2.Calibration) -> str:
+    """Return how low a false match rate it can show; empty where it has no comparison of different people."""
+    if not calibration.nonmated:
+        return ""
+    people = f", {calibration.people:,} people" if calibration.HasField("people") else ""
+    lowest, comparisons = 1 / calibration.nonmated, f"{calibration.nonmated:,} comparisons of different people"
+    return f"false match rates down to {lowest:.2g} ({comparisons}{people})"
+
+
+def small_words(calibration: common_pb2.Calibration) -> str:
+    """Return a warning where it has too few comparisons to be of use; else nothing."""
+    if calibration.nonmated >= 1 / _LEAST_FMR:
+        return ""
+    return (
+        f"This calibration is too small to be of use: it cannot even show a false match rate of {_LEAST_FMR:g}, which "
+        f"takes {round(1 / _LEAST_FMR):,} comparisons of different people. Measure it on more people."
+    )
+
+
 def answer_keys(answer: recognition_pb2.CompareResponse | gallery_pb2.SearchResponse) -> dict[str, Any]:
     """Return an answer as JSON has it, with null for what only a calibration tells where there is none."""
     keys = message_keys(answer)
@@ -90,19 +113,23 @@ def answer_keys(answer: recognition_pb2.CompareResponse | gallery_pb2.SearchResp
 
 
 def _part(of: str, done: str, rate: common_pb2.ErrorRate) -> str:
-    """Such as "0.5 % of those of one person are missed (95 % interval 0.3 % to 0.8 %)"."""
-    share = _share(rate.value)
-    verb = "is" if share.startswith("1 in") else "are"
+    """Such as "0.5 % of those of one person are missed (on 3 errors; 95 % interval 0.3 % to 0.8 %)", in one unit."""
+    rare = rate.value < _RARE and rate.high < _RARE_AT_MOST
+    value, low, high = (_share(share, rare) for share in (rate.value, rate.low, rate.high))
+    verb = "is" if value.startswith("1 in") else "are"
     how = ", by resampling people" if rate.interval_method == common_pb2.INTERVAL_METHOD_BY_PEOPLE else ""
-    interval = f"{100 * rate.confidence:g} % interval {_share(rate.low)} to {_share(rate.high)}{how}"
-    return f"{'none' if share == '0' else share} of {of} {verb} {done} ({interval})"
+    few = ""
+    if 0 < rate.count < _ENOUGH_ERRORS:
+        few = f"on {rate.count} error{'' if rate.count == 1 else 's'}; "
+    interval = f"{100 * rate.confidence:g} % interval {low} to {high}{how}"
+    return f"{'none' if value == '0' else value} of {of} {verb} {done} ({few}{interval})"
 
 
-def _share(value: float) -> str:
+def _share(value: float, rare: bool) -> str:
     """A share from 0 to 1 to three digits; one that is not 0 or 1 does not read as if it were."""
     if value == 0.0:
         return "0"
-    if value < _PER_CENT_FROM:
+    if rare:
         return f"1 in {_rounded(1.0 / value):,}"
     text = f"{100 * value:.3g}"
     return "over 99.9 %" if text == "100" and value < 1.0 else f"{text} %"

@@ -93,7 +93,8 @@ def _opened(vectors: Path, subjects: Path | None) -> EmbeddingFile:
         from fr_client.cli.embeddings import open_embeddings
     except ModuleNotFoundError as error:
         raise Unusable(
-            "IMPORT_UNAVAILABLE", "Importing needs NumPy, which is not installed: pip install 'fr-core[import]'."
+            "IMPORT_UNAVAILABLE",
+            "Importing needs NumPy, which is not installed; in a clone of FR Core: pip install '.[import]'.",
         ) from error
     return open_embeddings(vectors, subjects)
 

@@ -21,7 +21,8 @@ class ParquetFile:
         except ModuleNotFoundError as error:
             raise Unusable(
                 "IMPORT_UNAVAILABLE",
-                "Reading Parquet needs PyArrow, which is not installed: pip install 'fr-core[parquet]'.",
+                "Reading Parquet needs PyArrow, which is not installed; in a clone of FR Core: "
+                "pip install '.[parquet]'.",
             ) from error
         self._arrow: Any = pyarrow
         self._path = path

@@ -38,7 +38,8 @@ def require_drawing(target: Path | None, *sources: Path | None) -> None:
         import PIL.Image
     except ModuleNotFoundError as error:
         raise Unusable(
-            "DRAWING_UNAVAILABLE", "Drawing needs Pillow, which is not installed: pip install 'fr-core[draw]'."
+            "DRAWING_UNAVAILABLE",
+            "Drawing needs Pillow, which is not installed; in a clone of FR Core: pip install '.[draw]'.",
         ) from error
     if target.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
         raise Unusable("PICTURE_UNWRITABLE", f"{shown(target)} must end in .png, .jpg or .webp.")

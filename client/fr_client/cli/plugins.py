@@ -99,6 +99,6 @@ def _why_absent(words: str, error: ImportError) -> tuple[str, str]:
     if missing.partition(".")[0] in _OUR_PACKAGES or not missing:
         return f"Cannot be loaded: {error}.", f"`{words}` cannot be loaded: {error}."
     return (
-        "Needs the server's packages: pip install 'fr-core\\[cpu]'.",
-        f"`{words}` needs the server's packages ({missing} is missing): pip install 'fr-core[cpu]'.",
+        "Needs the server's packages; in a clone of FR Core: pip install '.\\[cpu]'.",
+        f"`{words}` needs the server's packages ({missing} is missing); in a clone of FR Core: pip install '.[cpu]'.",
     )

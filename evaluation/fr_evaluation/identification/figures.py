@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from fr_core.runtime.ticket import current_ticket
 from fr_core.scoring.bootstrap import Bootstrap
 from fr_core.scoring.identification import (
     IdentificationDet,
@@ -86,6 +87,9 @@ def identification_figures(searches: Searches, threshold: float, seed: int) -> I
         searches: of one model.
         threshold: the pack's default.
         seed: of the draws of people.
+
+    Raises:
+        CallEnded: the caller's ticket is no longer wanted.
     """
     try:
         sizes = tuple(
@@ -111,6 +115,7 @@ def _with_people(size: SizeFigures, searches: Sequence[Search], seed: int) -> Si
 
 
 def _of_size(mated: MatedSearches, nonmated: NonmatedSearches, threshold: float) -> SizeFigures:
+    current_ticket().require_wanted()
     rank = min(RANK, mated.gallery_size)
     return SizeFigures(
         mated.gallery_size,

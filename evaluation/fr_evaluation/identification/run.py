@@ -14,7 +14,7 @@ import fr_core
 from fr_core.engine import Engine
 from fr_core.errors import NoFaceFound
 from fr_datasets import lfw, london, people_folder
-from fr_datasets.errors import DatasetIncomplete, DatasetUnknown
+from fr_datasets.errors import DatasetIncomplete, DatasetUnknown, of_dataset
 from fr_datasets.manifests import Manifest, load_manifest
 from fr_datasets.values import PeopleSet
 from fr_evaluation.identification.figures import identification_figures
@@ -23,7 +23,7 @@ from fr_evaluation.identification.searches import OpenSet, open_set, search
 from fr_evaluation.names import photo_namer
 from fr_evaluation.photos import OnProgress, Photos
 from fr_evaluation.pick import most_central
-from fr_evaluation.report import Dataset, settings_of
+from fr_evaluation.report import Dataset, part_of, settings_of
 
 # By the names of the manifests.
 PEOPLE_READERS: Mapping[str, Callable[[Path], PeopleSet]] = {
@@ -59,8 +59,10 @@ def read_people(name: str, root: Path) -> PeopleToSearch:
         DatasetError: a list or a photo is absent, or a list breaks its format.
     """
     if name not in PEOPLE_READERS:
-        raise DatasetUnknown(f"There is no data set {name!r} of people; those are {', '.join(PEOPLE_READERS)}.")
-    people = PEOPLE_READERS[name](root)
+        load_manifest(name)  # raises for a name of no set
+        raise DatasetUnknown(f"The data set {name} names no people; those that do are {', '.join(PEOPLE_READERS)}.")
+    with of_dataset(name):
+        people = PEOPLE_READERS[name](root)
     if len(people.people) < 2:
         raise DatasetIncomplete("One half of the people is enrolled, and one is not: it needs two at least.")
     return PeopleToSearch(load_manifest(name), root, people)
@@ -102,8 +104,10 @@ def run_identification(
     settings = settings_of(
         engine, flip=flip, pick=most_central.__name__, seed=seed, version=fr_core.__version__, sizes=tuple(sizes)
     )
+    people = len(given.people.people)
+    part = part_of(given.manifest, {"people": people})
     return IdentificationReport(
-        Dataset(given.manifest, given.root, list_sha256(given, chosen), len(chosen.photos), len(given.people.people)),
+        Dataset(given.manifest, given.root, list_sha256(given, chosen), len(chosen.photos), people, part=part),
         settings,
         clock(),
         seconds,

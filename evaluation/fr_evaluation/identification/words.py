@@ -12,6 +12,7 @@ from fr_evaluation.words import (
     Section,
     Table,
     by_people_text,
+    few_errors_text,
     rate_text,
     section,
     support_text,
@@ -30,8 +31,9 @@ def summary(report: IdentificationReport) -> str:
         return " ".join(figures.undefined.values())
     smallest, largest = figures.sizes[0], figures.sizes[-1]
     mated, nonmated = searches.mated[0], searches.nonmated[0]
+    part = f", a part of the data set ({report.dataset.part})," if report.dataset.part else ""
     sentences = [
-        f"{searches.people:,} people of {report.dataset.manifest.title} were enrolled with a photo each.",
+        f"{searches.people:,} people of {report.dataset.manifest.title}{part} were enrolled with a photo each.",
         f"{mated.total:,} further photos of them were searched for, and {len(nonmated.top_similarities):,} photos of "
         "people who were not enrolled.",
         f"The right person was the first candidate in {smallest.cmc[0].value:.2%} of the searches "
@@ -43,9 +45,9 @@ def summary(report: IdentificationReport) -> str:
             by_people = None if row.by_people is None else row.by_people.fnir
             sentences.append(
                 f"With the threshold {threshold_text(row.point.threshold)}, at most one search in "
-                f"{round(1 / row.target):,} for somebody who is not enrolled raises a false alarm, and "
-                f"{missed.value:.2%} of those who are enrolled are missed ({missed.interval.low:.2%} to "
-                f"{missed.interval.high:.2%}"
+                f"{round(1 / row.target):,} for somebody who is not enrolled raises a false alarm"
+                f"{few_errors_text(row.point.fpir)}, and {missed.value:.2%} of those who are enrolled are missed "
+                f"({missed.interval.low:.2%} to {missed.interval.high:.2%}"
                 f"{'' if by_people is None else f'; by people {by_people.low:.2%} to {by_people.high:.2%}'})."
             )
     if largest is not smallest:

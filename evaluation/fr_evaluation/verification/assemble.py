@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from fr_datasets.values import PairSet
-from fr_evaluation.report import Dataset, Settings
+from fr_evaluation.report import Dataset, Settings, part_of
 from fr_evaluation.verification.calibrate import calibrate, held_out, provenance_of
 from fr_evaluation.verification.compare import AcrossPeople, ComparedPairs
 from fr_evaluation.verification.figures import verification_figures
@@ -31,7 +32,7 @@ def assemble(
     """Compute all that the pairs support.
 
     Args:
-        dataset: what was compared.
+        dataset: what was compared; how much of the set that is, is found here.
         settings: with what.
         measured_at: when, with a time zone.
         seconds: how long the photos took.
@@ -41,6 +42,7 @@ def assemble(
         across: every two of its people; None where it names nobody.
         scores: photo -> quality of its face in [0, 1], of each photo that gave an embedding.
     """
+    dataset = replace(dataset, part=part_of(dataset.manifest, {"pairs": len(pairs.pairs), "people": dataset.people}))
     threshold, seed = settings.threshold, settings.seed
     figures = verification_figures(compared, across, threshold, seed=seed)
     undefined = Undefined(figures.undefined)

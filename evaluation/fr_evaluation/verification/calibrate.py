@@ -119,7 +119,7 @@ def provenance_of(
             "pick": settings.pick,
             "flip": str(settings.flip).lower(),
         },
-        _part(pairs),
+        "; ".join(filter(None, (_folds(pairs), dataset.part))),
     )
 
 
@@ -269,7 +269,7 @@ def _tried_on(
     )
 
 
-def _part(pairs: Collection[VerificationPair]) -> str:
+def _folds(pairs: Collection[VerificationPair]) -> str:
     """The folds of a list, such as "folds 1, 2"; empty where it has none."""
     folds = sorted({pair.fold for pair in pairs if pair.fold is not None})
     if not folds:

@@ -37,6 +37,8 @@ from fr_evaluation.verification.undefined import Undefined
 OVERALL_FMR = 1e-2
 # Lower ends of the bands of ages; below the first is a band of its own, and the last has no end.
 BANDS = (18, 30, 45, 60)
+# In years, of nobody; a label with it, or with -1 for those whose age is not known, is no age.
+ELDEST = 150
 AGE = re.compile(r"(?:^|[_ -])age(?:$|[_ -])", re.IGNORECASE)
 
 
@@ -195,8 +197,10 @@ def group_figures(
 
 
 def age_band(text: str) -> str:
-    """The band of an age in years, such as "18-29"; ValueError where it is no number."""
+    """The band of an age in years, such as "18-29"; ValueError where it is no number from 0 to below 150."""
     age = float(text)
+    if not 0 <= age < ELDEST:  # nor is NaN
+        raise ValueError("Nobody is of that age.")
     if age < BANDS[0]:
         return f"under {BANDS[0]}"
     for low, end in pairwise(BANDS):
@@ -226,7 +230,7 @@ def _of_kind(
 
 
 def _banded(kind: str, said: Sequence[str]) -> tuple[list[str], bool]:
-    """Ages in bands, where the label is one and all are numbers; anything else as it is."""
+    """Ages in bands, where the label is one and all are ages; anything else as it is."""
     if not AGE.search(kind):
         return list(said), False
     try:

@@ -15,6 +15,7 @@ from fr_evaluation.plots import COLOURS, new_figure
 from fr_evaluation.verification.compare import F64
 from fr_evaluation.verification.quality import QualityFigures
 from fr_evaluation.verification.report import VerificationReport
+from fr_evaluation.verification.words import lists_everybody
 
 MATED, NONMATED = COLOURS
 TICKS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.05, 0.2, 0.5)
@@ -24,14 +25,10 @@ POINTS = 600
 def figures(report: VerificationReport) -> dict[str, Figure]:
     """The pictures by the names of their files, in the order to show them."""
     found = {"histogram": histogram(report)}
-    curves = {
-        label: curve.thinned(POINTS)
-        for label, curve in (
-            ("pairs of the list", report.figures.det),
-            (f"every two of {report.figures.people:,} people", report.figures.det_across),
-        )
-        if curve is not None
-    }
+    by_people = (f"every two of {report.figures.people:,} people", report.figures.det_across)
+    by_list = ("pairs of the list", report.figures.det)
+    drawn = (by_people,) if lists_everybody(report.figures) else (by_list, by_people)
+    curves = {label: curve.thinned(POINTS) for label, curve in drawn if curve is not None}
     if curves:
         found |= {"det": det_figure(curves), "roc": roc_figure(curves)}
     if report.quality is not None:

@@ -14,7 +14,7 @@ import fr_core
 from fr_core.engine import Engine
 from fr_core.runtime.ticket import current_ticket
 from fr_datasets import agedb30, calfw, celeba_wild, cfp, cplfw, deepface, lfw, london, pairs_csv, people_folder
-from fr_datasets.errors import DatasetUnknown
+from fr_datasets.errors import DatasetUnknown, of_dataset
 from fr_datasets.labels import with_labels
 from fr_datasets.manifests import load_manifest
 from fr_datasets.values import PairSet
@@ -82,8 +82,10 @@ def read_pairs(name: str, root: Path, groups: Path | None = None) -> PairsToComp
         DatasetError: a list or a photo is absent, or a list breaks its format.
     """
     if name not in PAIR_READERS:
-        raise DatasetUnknown(f"There is no data set {name!r} with pairs; those are {', '.join(PAIR_READERS)}.")
-    given = PAIR_READERS[name](name, root)
+        load_manifest(name)  # raises for a name of no set
+        raise DatasetUnknown(f"The data set {name} has no pairs; those with pairs are {', '.join(PAIR_READERS)}.")
+    with of_dataset(name):
+        given = PAIR_READERS[name](name, root)
     return given if groups is None else replace(given, pairs=with_labels(given.pairs, groups))
 
 

@@ -117,10 +117,11 @@ class TemplateSource:
         """
         found, failures = self._templates, {}
         order = np.lexsort((found.media, found.templates))
+        most = pipeline.image_limits.max_bytes
 
         def embed(row: int) -> EmbeddingWithNorm | str:
             try:
-                image = pipeline.decode(read_photo(found.folder / found.photos[row]))
+                image = pipeline.decode(read_photo(found.folder / found.photos[row], most))
             except InputRefused as refusal:
                 return refusal.reason
             try:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fr_core.scoring.bootstrap import Bootstrap
 from fr_core.scoring.calibration import Calibration
 from fr_core.scoring.det import ThresholdRow
 from fr_core.scoring.intervals import Rate
+from fr_core.scoring.verification import OperatingPoint
 from fr_evaluation.verification import section_words
+from fr_evaluation.verification.figures import VerificationFigures
 from fr_evaluation.verification.report import VerificationReport
 from fr_evaluation.words import (
     RULE_OF_30,
@@ -14,6 +18,7 @@ from fr_evaluation.words import (
     Table,
     by_people_text,
     counted,
+    few_errors_text,
     interval_text,
     rate_text,
     section,
@@ -23,6 +28,8 @@ from fr_evaluation.words import (
 )
 
 Row = tuple[str, str, str, str]
+# Of one similarity, computed alone or with others.
+ROUNDING = 1e-6
 HEADER: Row = ("figure", "value", "95 % interval", "of")
 THRESHOLD_HEADER = ("FMR asked for", "threshold", "FMR observed", "pairs of one person missed", "support")
 
@@ -32,7 +39,11 @@ def summary(report: VerificationReport) -> str:
     figures, compared = report.figures, report.compared
     n = len(compared.pairs) + len(compared.failed)
     photos = f"{counted(report.dataset.photos, 'photo')} of {report.dataset.manifest.title}"
-    sentences = [f"{counted(n, 'pair')} of {photos} {'was' if n == 1 else 'were'} compared.", _about_failures(report)]
+    part = f", a part of the data set: {report.dataset.part}" if report.dataset.part else ""
+    sentences = [
+        f"{counted(n, 'pair')} of {photos} {'was' if n == 1 else 'were'} compared{part}.",
+        _about_failures(report),
+    ]
     if figures.accuracy is not None:
         right = figures.accuracy
         sentences.append(
@@ -49,8 +60,8 @@ def summary(report: VerificationReport) -> str:
             point = row.point
             sentences.append(
                 f"With the threshold {threshold_text(point.threshold)}, at most one pair of different people in "
-                f"{round(1 / row.target):,} is accepted, and {point.fnmr.value:.2%} of the pairs of one person are "
-                f"missed ({point.fnmr.interval.low:.2%} to {point.fnmr.interval.high:.2%})."
+                f"{round(1 / row.target):,} is accepted{few_errors_text(point.fmr)}, and {point.fnmr.value:.2%} of the "
+                f"pairs of one person are missed ({point.fnmr.interval.low:.2%} to {point.fnmr.interval.high:.2%})."
             )
     unsupported = [row.target for row in rows if row.point is None]
     if unsupported:
@@ -74,7 +85,7 @@ def _about_failures(report: VerificationReport) -> str:
 
 
 def rows(report: VerificationReport) -> list[Row]:
-    """The figures, a row for each; one that is undefined says why in place of its value."""
+    """The figures that the pairs support, a row for each; `_about_undefined` tells of the others."""
     figures = report.figures
     found: list[Row] = []
     if figures.accuracy is not None:
@@ -109,39 +120,79 @@ def rows(report: VerificationReport) -> list[Row]:
         found.append(("expected calibration error", f"{figures.evidence.calibration_error:.4f}", "", ""))
     without = len(report.failures)
     found.append(("photos without a template", f"{without:,}", "", f"{report.dataset.photos:,}"))
-    found += [(name.replace("_", " "), "undefined", "", why) for name, why in report.undefined.items()]
     return found
+
+
+def _about_undefined(report: VerificationReport) -> str:
+    """Which figures there are none of, and why; those that lack the same go together."""
+    lacking: dict[str, list[str]] = {}
+    for name, why in report.undefined.items():
+        lacking.setdefault(why.removesuffix("."), []).append(name.replace("_", " "))
+    if not lacking:
+        return ""
+    found = [f"{', '.join(names)} ({why})" for why, names in lacking.items()]
+    return f"Some figures are undefined: {'; '.join(found)}."
 
 
 def sections(report: VerificationReport) -> tuple[Section, ...]:
     """Everything but the summary and the single pairs."""
-    figures = report.figures
-    by_list = [_threshold_row(one.row, one.by_subject) for one in figures.at_fmr]
-    by_people = [_threshold_row(row, None, report.calibration) for row in figures.across_people]
     return (
-        section("Figures", "", Table(HEADER, rows(report))),
-        section(
-            "Thresholds by false match rate",
-            RULE_OF_30,
-            Table(THRESHOLD_HEADER, by_list, "By the pairs of the list"),
-            Table(THRESHOLD_HEADER, by_people, f"By every two of {figures.people:,} people"),
-        ),
+        section("Figures", _about_undefined(report), Table(HEADER, rows(report))),
+        _about_thresholds(report),
         *section_words.sections(report),
     )
 
 
+def lists_everybody(figures: VerificationFigures) -> bool:
+    """Whether the non-mated pairs of the list are those of every two people, so that both give the same thresholds."""
+    by_list, by_people = figures.det, figures.det_across
+    if by_list is None or by_people is None or by_list.n_nonmated != by_people.n_nonmated:
+        return False
+    points = [(one.row.point, row.point) for one, row in zip(figures.at_fmr, figures.across_people, strict=True)]
+    return any(a and b for a, b in points) and all(
+        a is b or (a and b and abs(a.threshold - b.threshold) < ROUNDING and a.fmr.count == b.fmr.count)
+        for a, b in points
+    )
+
+
+def _about_thresholds(report: VerificationReport) -> Section:
+    """By the pairs of the list and by every two people, told once where these are the same pairs."""
+    figures, calibration = report.figures, report.calibration
+    missed = [(one.row, one.by_subject) for one in figures.at_fmr]
+    across = [(row, None) for row in figures.across_people]
+    everybody = f"By every two of {figures.people:,} people"
+    if lists_everybody(figures):
+        told = [_thresholds(f"{everybody}, which are the pairs of the list", missed, calibration)]
+    else:
+        told = [_thresholds("By the pairs of the list", missed), _thresholds(everybody, across, calibration)]
+    text = " ".join(filter(None, (RULE_OF_30, *(lacking for _, lacking in told))))
+    return section("Thresholds by false match rate", text, *(table for table, _ in told))
+
+
+def _thresholds(
+    title: str, rows: Sequence[tuple[ThresholdRow, Bootstrap | None]], calibration: Calibration | None = None
+) -> tuple[Table, str]:
+    """The rows that the comparisons support, and a sentence on the others.
+
+    Args:
+        title: of the table.
+        rows: each with the interval by people of its misses.
+        calibration: of the comparisons of the false match rate, whose interval by people it knows.
+    """
+    found = [_threshold_row(row.target, row.point, sure, calibration) for row, sure in rows if row.point is not None]
+    lacking = [row.target for row, _ in rows if row.point is None]
+    sentence = f"{title}, rates of {max(lacking):g} and less need more comparisons than there are." if lacking else ""
+    return Table(THRESHOLD_HEADER, found, title), sentence
+
+
 def _threshold_row(
-    row: ThresholdRow, missed_by_people: Bootstrap | None, calibration: Calibration | None = None
+    target: float, point: OperatingPoint, missed_by_people: Bootstrap | None, calibration: Calibration | None
 ) -> tuple[str, ...]:
-    """`calibration`: of the comparisons of the false match rate, whose interval by people it knows."""
-    if row.point is None:
-        return f"{row.target:g}", "", "", "", row.note
-    point = row.point
     accepted, missed = rate_text(point.fmr), sure_text(point.fnmr) + by_people_text(missed_by_people)
     if calibration is not None:
         limits, by_people = calibration.fmr_interval_at(point.threshold)
         accepted += f"; by people {limits.low:.2g} to {limits.high:.2g}" if by_people else ""
-    return f"{row.target:g}", threshold_text(point.threshold, 4), accepted, missed, support_text(point.fmr)
+    return f"{target:g}", threshold_text(point.threshold, 4), accepted, missed, support_text(point.fmr)
 
 
 def _rate_row(label: str, rate: Rate) -> Row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
@@ -16,6 +17,7 @@ from fr_core.scoring.support import support
 
 # Of the sentence that says what is wrong with a calibration: it may name a key of the sender's.
 _MAX_SENTENCE = 200
+_NOT_PLAIN = re.compile(r"[^ -~]")
 _WILSON, _BY_PEOPLE = common_pb2.INTERVAL_METHOD_WILSON, common_pb2.INTERVAL_METHOD_BY_PEOPLE
 _NO_BOUND = common_pb2.LIKELIHOOD_RATIO_BOUND_NONE
 
@@ -99,11 +101,21 @@ def calibration_from(text: str) -> Calibration:
     require_calibration_size(text)
     try:
         calibration = from_json(text)
-        calibration_message(InForce(calibration, Source.GALLERY, ""), with_settings=True)
     except ValueError as error:
-        sentence = str(error).encode("ascii", "replace").decode()[:_MAX_SENTENCE]
-        raise CalibrationInvalid(sentence) from error
+        raise CalibrationInvalid(_NOT_PLAIN.sub("?", str(error))[:_MAX_SENTENCE]) from error
+    try:
+        _require_answers(InForce(calibration, Source.GALLERY, ""))
+    except (ValueError, ArithmeticError) as error:
+        raise CalibrationInvalid("The calibration holds a number or a text that no answer can be given by.") from error
     return calibration
+
+
+def _require_answers(in_force: InForce) -> None:
+    """Build all that answers are made of, at both ends of similarities and between; ValueError or ArithmeticError."""
+    calibration_message(in_force, with_settings=True)
+    for similarity in (-1.0, 0.0, 1.0):
+        error_rates(in_force, similarity, searched_templates=1)
+        likelihood_ratio(in_force.calibration, similarity)
 
 
 def calibration_message(in_force: InForce, *, with_settings: bool = False) -> common_pb2.Calibration:

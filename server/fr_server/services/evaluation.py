@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ from fr_core.errors import DatasetUnavailable, DatasetUnusable, EvaluationRunnin
 from fr_core.gallery.pages import last_of, page_token
 from fr_core.runtime.ticket import current_ticket
 from fr_core.scoring.intervals import UndefinedRate
-from fr_datasets.errors import DatasetError, DatasetNotLinked, DatasetUnknown
+from fr_datasets.errors import DatasetError, DatasetNotLinked
 from fr_datasets.links import datasets_folder, find_link
+from fr_datasets.manifests import manifest_names
 from fr_evaluation.identification.run import read_people, run_identification
 from fr_evaluation.keeping import files_of, summary_of
-from fr_evaluation.offers import offers
+from fr_evaluation.offers import READERS, offers
 from fr_evaluation.photos import OnProgress
 from fr_evaluation.report import Report
 from fr_evaluation.stored import KeptReport, Reports
@@ -83,7 +85,7 @@ class EvaluationService(evaluation_pb2_grpc.EvaluationServiceServicer):
         def measure(on_progress: OnProgress) -> Report:
             return run_verification(
                 self._engine,
-                read_pairs(request.dataset, _root(request.dataset)),
+                read_pairs(request.dataset, _root(request.dataset, "verification")),
                 flip=self._flip,
                 seed=seed,
                 workers=self._workers,
@@ -103,7 +105,7 @@ class EvaluationService(evaluation_pb2_grpc.EvaluationServiceServicer):
         def measure(on_progress: OnProgress) -> Report:
             return run_identification(
                 self._engine,
-                read_people(request.dataset, _root(request.dataset)),
+                read_people(request.dataset, _root(request.dataset, "identification")),
                 sizes=sizes,
                 flip=self._flip,
                 seed=seed,
@@ -212,9 +214,23 @@ class _Seen:
             yield now
 
 
-def _root(name: str) -> Path:
-    """Where a data set lies; raises `DatasetNotLinked`. A caller sends names alone, never a path."""
-    return find_link(name, datasets_folder()).root
+def _root(name: str, kind: str) -> Path:
+    """Where a data set lies that a kind of evaluation can be made on. A caller sends names alone, never a path.
+
+    Raises:
+        DatasetUnavailable: nothing of that name is here; the sentence repeats no name but that of a known set.
+    """
+    offered = READERS[kind]
+    if name not in manifest_names():
+        near = get_close_matches(name, offered, n=1)
+        raise DatasetUnavailable(f"There is no data set of that name.{f' Did you mean {near[0]}?' if near else ''}")
+    if name not in offered:
+        lacking = "pairs to compare" if kind == "verification" else "list of people to search for"
+        raise DatasetUnavailable(f"The data set {name} has no {lacking}.")
+    try:
+        return find_link(name, datasets_folder()).root
+    except DatasetNotLinked:
+        raise DatasetUnavailable(f"The data set {name} is not linked on this server.") from None
 
 
 @contextmanager
@@ -222,8 +238,6 @@ def _dataset_errors() -> Iterator[None]:
     """Turn an error of a data set, which names files and so people, into one for the caller."""
     try:
         yield
-    except (DatasetUnknown, DatasetNotLinked):
-        raise DatasetUnavailable("The data set does not lie on this server, or it lacks what is asked for.") from None
     except (DatasetError, OSError) as error:
         code = error.code if isinstance(error, DatasetError) else DatasetError.code
         raise DatasetUnusable(f"The data set cannot be used as it lies on the server: {code}.", code=code) from None

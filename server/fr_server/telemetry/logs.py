@@ -23,13 +23,17 @@ FIELDS = "fields"
 """Key of `extra` whose mapping becomes fields of the JSON object: `log.info(..., extra={FIELDS: {"took_ms": 3.1}})`."""
 
 
+# Of an exception, at either end: one of an endless recursion has a thousand.
+_MOST_PLACES = 20
+
+
 @dataclass(frozen=True, slots=True)
 class Defect:
     """An exception without its message.
 
     Attributes:
         type: name of its class.
-        places: "FILE:LINE in FUNCTION", the outermost first.
+        places: "FILE:LINE in FUNCTION", the outermost first; of many the first and the last, and how many are between.
     """
 
     type: str
@@ -46,10 +50,17 @@ def defects(error: BaseException) -> Iterator[Defect]:
             continue
         seen.add(id(current))
         frames = traceback.extract_tb(current.__traceback__)
-        yield Defect(type(current).__name__, tuple(f"{f.filename}:{f.lineno} in {f.name}" for f in frames))
+        places = tuple(f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames)
+        yield Defect(type(current).__name__, _ends(places))
         waiting.append(current.__cause__ or (None if current.__suppress_context__ else current.__context__))
         if isinstance(current, BaseExceptionGroup):
             waiting.extend(reversed(current.exceptions))
+
+
+def _ends(places: tuple[str, ...]) -> tuple[str, ...]:
+    if len(places) <= 2 * _MOST_PLACES:
+        return places
+    return *places[:_MOST_PLACES], f"{len(places) - 2 * _MOST_PLACES} more", *places[-_MOST_PLACES:]
 
 
 def describe(error: BaseException) -> str:

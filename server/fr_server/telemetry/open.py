@@ -100,7 +100,8 @@ def _open_tracing(endpoint: str) -> TracingObserver:
         if not (error.name or "").startswith("opentelemetry"):
             raise
         raise ConfigInvalid(
-            "`telemetry.tracing` needs OpenTelemetry, which is not installed: pip install 'fr-core[tracing]'.",
+            "`telemetry.tracing` needs OpenTelemetry, which is not installed; in a clone of FR Core: "
+            "pip install '.[tracing]'.",
             key="telemetry.tracing",
         ) from error
     return TracingObserver(exporting(endpoint))

@@ -89,7 +89,8 @@ class _ReportFileEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReportFile
     """
     REPORT_FILE_SCORES_CSV: _ReportFile.ValueType  # 3
     """The similarity of every pair of a verification, those of every search of an identification. It names photos
-    likewise.
+    likewise, as the data set does: a spreadsheet must import it as text, or it takes a name that begins with =, +, - or
+    @ for a formula.
     """
     REPORT_FILE_CALIBRATION: _ReportFile.ValueType  # 4
     """Of a verification: what similarities mean, for SetCalibration."""
@@ -107,7 +108,8 @@ matplotlib (the extra `report`).
 """
 REPORT_FILE_SCORES_CSV: ReportFile.ValueType  # 3
 """The similarity of every pair of a verification, those of every search of an identification. It names photos
-likewise.
+likewise, as the data set does: a spreadsheet must import it as text, or it takes a name that begins with =, +, - or
+@ for a formula.
 """
 REPORT_FILE_CALIBRATION: ReportFile.ValueType  # 4
 """Of a verification: what similarities mean, for SetCalibration."""
