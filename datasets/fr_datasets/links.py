@@ -37,13 +37,13 @@ def datasets_folder(environ: Mapping[str, str] = os.environ) -> Path:
 def read_links(folder: Path) -> dict[str, Link]:
     """The links of `folder`/links.toml by the names of the sets; raises `DatasetError` where the file is broken."""
     path = folder / "links.toml"
-    if not path.exists():
-        return {}
     try:
         data = read_at_most(path, MAX_BYTES)
         if len(data) > MAX_BYTES:
             raise ValueError("it is too large")
         return {name: _link(entry) for name, entry in tomllib.loads(data.decode()).items()}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DatasetError(f"{path} cannot be read. Remove it, and link the data sets again.") from error
 

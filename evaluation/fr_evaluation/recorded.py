@@ -52,7 +52,7 @@ class Recorded:
         settings: with what.
         versions: of libraries, by name.
         document: all of report.json.
-        scores: of scores.csv beside it; None where there is none, and of an identification.
+        scores: of scores.csv beside it; None where there is none.
     """
 
     kind: str

@@ -54,7 +54,7 @@ def repeat(
     """
     with errors_to_stderr():
         from fr_evaluation.recorded import find_report, read_recorded
-        from fr_evaluation.repeat import TOLERANCE, hold_against, options_of, read_given, run_again
+        from fr_evaluation.repeat import RELATIVE, TOLERANCE, hold_against, options_of, read_given, run_again
 
         recorded = read_recorded(report)
         if out is not None and out.resolve() == find_report(report).parent.resolve():
@@ -71,11 +71,9 @@ def repeat(
         if out is not None:
             write_files(measured, out)
     if as_json:
-        typer.echo(
-            json.dumps(
-                {"same": repetition.same, "tolerance": TOLERANCE, **asdict(repetition)}, indent=2, ensure_ascii=False
-            )
-        )
+        tolerances = {"tolerance": TOLERANCE, "relative_tolerance": RELATIVE}
+        keys = {"same": repetition.same, **tolerances, **asdict(repetition)}
+        typer.echo(json.dumps(keys, indent=2, ensure_ascii=False))
     else:
         print_repetition(repetition)
     if not repetition.same:
@@ -84,7 +82,7 @@ def repeat(
 
 def print_repetition(repetition: Repetition) -> None:
     """Print what came of measuring again; of the figures that differ, 50 at most."""
-    from fr_evaluation.repeat import TOLERANCE
+    from fr_evaluation.repeat import RELATIVE, TOLERANCE
 
     console = Console()
     if repetition.different:
@@ -100,5 +98,5 @@ def print_repetition(repetition: Repetition) -> None:
         similarities = f"{repetition.pairs:,} similarities compared, the largest difference {repetition.largest:.2g}"
         console.print(similarities, highlight=False, soft_wrap=True)
     verdict = "the same numbers" if repetition.same else f"not the same: {len(repetition.different):,} differ"
-    rule = f"counts must be equal, other numbers within {TOLERANCE:g}"
+    rule = f"counts must be equal, other numbers within {TOLERANCE:g}, and rates within {RELATIVE:g} of themselves"
     console.print(f"{verdict}: {repetition.compared:,} figures compared ({rule})", highlight=False, soft_wrap=True)

@@ -46,8 +46,8 @@ class Section:
 
 RULE_OF_30 = (
     f"Fewer than {ENOUGH_ERRORS} errors hardly tell a rate, even of independent comparisons (rule of 30). Those that "
-    "share people are not independent: the truth is less sure than Wilson's intervals. Read the interval by people, "
-    "where there is one."
+    "share people are not independent: the truth is less sure than Wilson's intervals, which come first. Where there "
+    "is one by people too, read the wider of the two."
 )
 
 
@@ -117,6 +117,11 @@ def support_text(rate: Rate) -> str:
     if strength is Strength.ENOUGH_ERRORS:
         return f"{ENOUGH_ERRORS} errors or more"
     return f"fewer than {ENOUGH_ERRORS} errors: hardly known"
+
+
+def counted_text(rate: Rate) -> str:
+    """A rate with its counts and its interval."""
+    return f"{rate_text(rate)}; {rate.interval.low:.2g} to {rate.interval.high:.2g}"
 
 
 def few_errors_text(rate: Rate) -> str:

@@ -185,7 +185,11 @@ def test_rates_are_those_of_the_calibration() -> None:
     assert rates.fpir.interval_method == common_pb2.INTERVAL_METHOD_BY_PEOPLE
     assert not rates.fpir.HasField("count")
     assert rates.templates == 9
-    assert rates.support == ""
+    assert "too few to know the rate" in rates.support  # of 20 errors
+    often = OF_PACK.threshold_at_fmr(0.05)
+    many = OF_PACK.with_bootstrap({often: limits})
+    assert error_rates(own(many), often, 9).support == ""
+    assert "independent" in error_rates(own(OF_PACK), often, 9).support  # without an interval by people
     assert rates.calibration == common_pb2.Calibration(
         source=common_pb2.CALIBRATION_SOURCE_GALLERY,
         dataset="made-up",

@@ -146,8 +146,9 @@ def test_pairs_of_every_two_people_are_told_and_drawn_once(lfw: Path) -> None:
         lacking = [f"{one[0]}, rates of 0.0001 and less need more"] if once else [f"{both[0]}, rates of 0.01 and less"]
         assert all(f" {said}" in words.sections(told)[1].text for said in lacking)
         assert len(figures(told)["roc"].axes[0].lines) == (1 if once else 2)
-        assert "one pair of different people in 100 is accepted (on 17 errors: hardly known), and" in words.summary(
-            told
+        assert (
+            "one in 100 of these pairs of different people was accepted (on 17 errors: hardly known), and"
+            in words.summary(told)
         )
 
 

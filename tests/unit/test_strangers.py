@@ -59,7 +59,7 @@ def test_the_likeness_is_the_share_that_reaches_the_threshold_of_a_share_of_real
     strangers = Strangers(real, 1)
     pairs = between(real, real)[np.triu_indices(200, 1)]
     shown = strangers.likeness()
-    assert [one.real for one in shown] == [1e-2, 1e-3, 1e-4]
+    assert [(one.real, one.count) for one in shown] == [(1e-2, 199), (1e-3, 19), (1e-4, 1)]
     for one in shown:
         assert (pairs >= one.threshold).sum() == int(one.real * len(pairs))
         drawn = float((between(real, all_of(strangers, BLOCK)) >= one.threshold).mean())

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fr_core.runtime.ticket import current_ticket
 from fr_core.scoring.bootstrap import (
     Bootstrap,
     Statistic,
@@ -75,6 +76,6 @@ def rates_by_people(searches: Sequence[Search], target: float, threshold: float,
 def _bootstrap(statistic: Statistic, searches: Sequence[Search], seed: int) -> Bootstrap | None:
     people = np.array([one.person for one in searches], dtype=np.int64)
     try:
-        return subject_bootstrap(statistic, people, people, seed=seed)
+        return subject_bootstrap(statistic, people, people, seed=seed, check=current_ticket().require_wanted)
     except UndefinedRate:
         return None

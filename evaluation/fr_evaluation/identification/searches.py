@@ -15,12 +15,12 @@ from fr_core.scoring.identification import MatedSearches, NonmatedSearches
 from fr_core.scoring.intervals import UndefinedRate
 from fr_core.types import I64, Embedding
 from fr_datasets.values import Person
-from fr_evaluation.identification.strangers import Likeness, Strangers
+from fr_evaluation.identification.strangers import BLOCK, Likeness, Strangers
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 
-# Similarities of probes to enrolled people that are in memory at once, in several copies: 128 MiB each.
+# Similarities of probes to people that are in memory at once, in several copies: 128 MiB each.
 CELLS = 2**24
 
 # Of a search: the last four of `Search`.
@@ -113,8 +113,8 @@ def open_set(people: Sequence[Person], seed: int) -> OpenSet:
 def search(given: OpenSet, embeddings: Mapping[Path, Embedding | None], sizes: Sequence[int], seed: int) -> Searches:
     """Search for every probe in galleries of the enrolled people, then of these with ever more strangers.
 
-    Strangers are drawn like the people of the set, see `Strangers`; real ones are mistaken for somebody more often, so
-    that a curve over them shows what a real one of that size is at least.
+    Strangers are drawn like the people of the set, see `Strangers`. Real ones are most likely mistaken for somebody
+    more often (`Likeness` tells), so that a curve over them shows less than a real gallery of that size costs.
 
     Args:
         given: who is enrolled and who is searched for.
@@ -137,13 +137,16 @@ def search(given: OpenSet, embeddings: Mapping[Path, Embedding | None], sizes: S
     probes = _vectors(embeddings, [photo for _, photo in mated], gallery.shape[1])
     unknown = _vectors(embeddings, nonmated, gallery.shape[1])
     galleries = [len(gallery), *(size for size in sizes if size > len(gallery))]
-    strangers = Strangers(np.concatenate([gallery, _firsts(given, embeddings, gallery.shape[1])]), seed)
     count = galleries[-1] - len(gallery)
+    strangers = None
+    if count:
+        strangers = Strangers(np.concatenate([gallery, _firsts(given, embeddings, gallery.shape[1])]), seed)
+    width = max(len(gallery), BLOCK if count else 0)
     people = [given.enrolled[number] for number in columns]
     own = np.array([columns[number] for number, _ in mated], dtype=np.int64)
     of_mated, of_nonmated = [], []
     answered: dict[Path, _Answer] = {}
-    for part in _parts(len(probes), len(gallery)):
+    for part in _parts(len(probes), width):
         similarities = (probes[part] @ gallery.T).astype(np.float64)
         mates, others = _apart(similarities, own[part])
         found = mated_at_sizes(mates, _with_strangers(probes[part], others, strangers, count), galleries)
@@ -152,7 +155,7 @@ def search(given: OpenSet, embeddings: Mapping[Path, Embedding | None], sizes: S
         answers = zip(found[0].ranks.tolist(), mates.tolist(), _nearest(similarities, people), strict=True)
         for (_, photo), (rank, mate, nearest) in zip(mated[part], answers, strict=True):
             answered[photo] = (rank, mate, *nearest)
-    for part in _parts(len(unknown), len(gallery)):
+    for part in _parts(len(unknown), width):
         similarities = (unknown[part] @ gallery.T).astype(np.float64)
         of_nonmated.append(nonmated_at_sizes(_with_strangers(unknown[part], similarities, strangers, count), galleries))
         for photo, nearest in zip(nonmated[part], _nearest(similarities, people), strict=True):
@@ -163,13 +166,13 @@ def search(given: OpenSet, embeddings: Mapping[Path, Embedding | None], sizes: S
         len(gallery),
         len(given.enrolled) - len(gallery),
         tuple(_told(given, answered)),
-        strangers.likeness() if count else (),
+        strangers.likeness() if strangers else (),
     )
 
 
-def _parts(probes: int, people: int) -> Iterator[slice]:
-    """The probes in parts, one at least, of no more than `CELLS` similarities each; raises `CallEnded`."""
-    step = max(1, CELLS // people)
+def _parts(probes: int, width: int) -> Iterator[slice]:
+    """The probes in parts, one at least, of no more than `CELLS` similarities to `width` people; raises `CallEnded`."""
+    step = max(1, CELLS // width)
     for start in range(0, max(1, probes), step):
         current_ticket().require_wanted()
         yield slice(start, min(probes, start + step))
@@ -238,8 +241,9 @@ def _firsts(given: OpenSet, embeddings: Mapping[Path, Embedding | None], dimensi
     return _vectors(embeddings, firsts.values(), dimension)
 
 
-def _with_strangers(probes: F32, others: F64, strangers: Strangers, count: int) -> Iterator[F64]:
+def _with_strangers(probes: F32, others: F64, strangers: Strangers | None, count: int) -> Iterator[F64]:
     """The similarities to the others, then to `count` strangers, in blocks f64[n, b]; raises `CallEnded`."""
     yield others
-    for block in strangers.blocks(count):
-        yield (probes @ block.T).astype(np.float64)
+    if strangers is not None:
+        for block in strangers.blocks(count):
+            yield (probes @ block.T).astype(np.float64)

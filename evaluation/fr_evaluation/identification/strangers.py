@@ -27,11 +27,13 @@ class Likeness:
 
     Attributes:
         real: share of the comparisons of every two people, as asked for.
+        count: of those comparisons.
         threshold: that this share reaches.
         drawn: share of the comparisons of people with drawn strangers that reaches it.
     """
 
     real: float
+    count: int
     threshold: float
     drawn: float
 
@@ -81,7 +83,7 @@ class Strangers:
             reached = int(share * len(real))
             if reached:
                 threshold = float(real[-reached])
-                found.append(Likeness(share, threshold, float((drawn >= threshold).mean())))
+                found.append(Likeness(share, reached, threshold, float((drawn >= threshold).mean())))
         return tuple(found)
 
 
@@ -92,6 +94,6 @@ def _shrinkage(people: F64, mean: F64, covariance: F64, sphere: float) -> float:
         return 1.0
     similarities = people @ people.T
     real = (float((similarities**2).sum()) - float((np.diag(similarities) ** 2).sum())) / (n * (n - 1))
-    along = float(np.einsum("ij,jk,ik->i", people, covariance, people).mean())
+    along = float(((people @ covariance) * people).sum(axis=1).mean())
     modelled = float(((people @ mean) ** 2).mean()) + along
     return float(np.clip((modelled - real) / (along - sphere), 0.0, 1.0)) if along > sphere else 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fr_core.scoring.support import ENOUGH_ERRORS
 from fr_evaluation.identification.figures import RANK, FpirRow, SizeFigures
 from fr_evaluation.identification.report import IdentificationReport
 from fr_evaluation.identification.strangers import Likeness
@@ -12,8 +13,8 @@ from fr_evaluation.words import (
     Section,
     Table,
     by_people_text,
+    counted_text,
     few_errors_text,
-    rate_text,
     section,
     support_text,
     sure_text,
@@ -31,11 +32,12 @@ def summary(report: IdentificationReport) -> str:
         return " ".join(figures.undefined.values())
     smallest, largest = figures.sizes[0], figures.sizes[-1]
     mated, nonmated = searches.mated[0], searches.nonmated[0]
+    others = len(nonmated.top_similarities) + nonmated.failures
     part = f", a part of the data set ({report.dataset.part})," if report.dataset.part else ""
     sentences = [
         f"{searches.people:,} people of {report.dataset.manifest.title}{part} were enrolled with a photo each.",
-        f"{mated.total:,} further photos of them were searched for, and {len(nonmated.top_similarities):,} photos of "
-        "people who were not enrolled.",
+        f"{mated.total:,} further photos of them were searched for, and {others:,} photos of people who were not "
+        "enrolled.",
         f"The right person was the first candidate in {smallest.cmc[0].value:.2%} of the searches "
         f"({smallest.cmc[0].interval.low:.2%} to {smallest.cmc[0].interval.high:.2%}).",
     ]
@@ -44,9 +46,9 @@ def summary(report: IdentificationReport) -> str:
             missed = row.point.fnir
             by_people = None if row.by_people is None else row.by_people.fnir
             sentences.append(
-                f"With the threshold {threshold_text(row.point.threshold)}, at most one search in "
-                f"{round(1 / row.target):,} for somebody who is not enrolled raises a false alarm"
-                f"{few_errors_text(row.point.fpir)}, and {missed.value:.2%} of those who are enrolled are missed "
+                f"With the threshold {threshold_text(row.point.threshold)}, at most one in "
+                f"{round(1 / row.target):,} of these searches for somebody who is not enrolled raised a false alarm"
+                f"{few_errors_text(row.point.fpir)}, and {missed.value:.2%} of those for people who are missed them "
                 f"({missed.interval.low:.2%} to {missed.interval.high:.2%}"
                 f"{'' if by_people is None else f'; by people {by_people.low:.2%} to {by_people.high:.2%}'})."
             )
@@ -68,14 +70,19 @@ def summary(report: IdentificationReport) -> str:
 def _about_strangers(likeness: Sequence[Likeness]) -> str:
     """What drawn strangers show, and what they do not."""
     told = "Strangers are drawn like the people of this set, by mean and covariance of their templates"
-    shown = [one for one in likeness if one.drawn > 0]
+    shown = [one for one in likeness if one.drawn > 0 and one.count >= ENOUGH_ERRORS]
     if shown:
         rarest = shown[-1]
         told += (
             f"; the threshold that one in {round(1 / rarest.real):,} comparisons of real people reaches is reached by "
             f"one in {round(1 / rarest.drawn):,} with them"
         )
-    return f"{told}. A real gallery of that size is harder, by look-alikes and wrong labels."
+    harder = bool(shown) and shown[-1].drawn < shown[-1].real
+    return f"{told}. " + (
+        "A real gallery of that size is most likely harder, by look-alikes and wrong labels."
+        if harder
+        else "How much harder a real gallery of that size is, these searches do not tell."
+    )
 
 
 def sections(report: IdentificationReport) -> tuple[Section, ...]:
@@ -111,7 +118,7 @@ def _title(size: SizeFigures, people: int) -> str:
 def _default_row(size: SizeFigures) -> tuple[str, ...]:
     fpir, fnir = size.default.fpir, size.default.fnir
     threshold = threshold_text(size.default.threshold, 4)
-    return "the pack's", threshold, rate_text(fpir), sure_text(fnir), support_text(fpir)
+    return "the pack's", threshold, counted_text(fpir), sure_text(fnir), support_text(fpir)
 
 
 def _threshold_row(row: FpirRow) -> tuple[str, ...]:
@@ -119,7 +126,7 @@ def _threshold_row(row: FpirRow) -> tuple[str, ...]:
     if row.point is None:
         return asked, "", "", "", row.note
     fpir, fnir = row.point.fpir, row.point.fnir
-    observed, missed = rate_text(fpir), sure_text(fnir)
+    observed, missed = counted_text(fpir), sure_text(fnir)
     if row.by_people is not None:
         observed += by_people_text(row.by_people.fpir)
         missed += by_people_text(row.by_people.fnir)

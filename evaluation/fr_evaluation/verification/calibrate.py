@@ -74,7 +74,7 @@ class HeldOut:
     def agrees(self) -> bool:
         """Whether the two rates differ by no more than both intervals together allow.
 
-        Their half-widths are added as those of independent errors. Where all is right, some 95 % of folds agree.
+        Their half-widths are added as those of independent errors. Where all is right, nearly all folds agree.
         """
         halves = [(interval.high - interval.low) / 2 for interval in (self.interval, self.observed_interval)]
         return abs(self.observed.value - self.stated.value) <= hypot(*halves)
@@ -83,8 +83,7 @@ class HeldOut:
     def inside(self) -> bool:
         """Whether the observed rate lies in the interval that was stated.
 
-        That interval knows how far the stated rate may be off. How far the fold is off by chance is not in it, so that
-        of two folds alike in size one rate in six lies outside, and of ten about half.
+        That interval knows how far the stated rate may be off. How far the fold is off by chance is not in it.
         """
         return self.interval.low <= self.observed.value <= self.interval.high
 

@@ -85,9 +85,9 @@ class GroupedRate:
         return widest.exceeded_by(spread.max_to_min)
 
     def extremes(self) -> tuple[str, str]:
-        """The groups of the lowest and of the highest rate; there must be two that have one."""
+        """The groups of the lowest and of the highest rate, the first and the last of equals; two must have one."""
         values = {one.group: one.rate.value for one in self.groups if one.rate is not None}
-        return min(values, key=values.__getitem__), max(values, key=values.__getitem__)
+        return min(values, key=values.__getitem__), max(reversed(values), key=values.__getitem__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ def _about_held_out(tried: Sequence[HeldOut]) -> str:
     return (
         f"Learnt from all folds but one, and tried at its threshold for a false match rate of {tried[0].target:g} on "
         f"that one, {unseen}: in {agree} of {len(tried)} folds the observed rate agrees with the stated one, that is, "
-        "they differ by no more than their 95 % intervals together allow; some 95 % of folds do where all is right. In "
+        "they differ by no more than their 95 % intervals together allow; nearly all folds do where all is right. In "
         f"{inside} it also lies in the stated interval, which leaves out what chance does in a fold. {by}"
     )
 

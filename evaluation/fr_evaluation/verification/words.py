@@ -18,9 +18,9 @@ from fr_evaluation.words import (
     Table,
     by_people_text,
     counted,
+    counted_text,
     few_errors_text,
     interval_text,
-    rate_text,
     section,
     support_text,
     sure_text,
@@ -59,9 +59,10 @@ def summary(report: VerificationReport) -> str:
         if row.point is not None:
             point = row.point
             sentences.append(
-                f"With the threshold {threshold_text(point.threshold)}, at most one pair of different people in "
-                f"{round(1 / row.target):,} is accepted{few_errors_text(point.fmr)}, and {point.fnmr.value:.2%} of the "
-                f"pairs of one person are missed ({point.fnmr.interval.low:.2%} to {point.fnmr.interval.high:.2%})."
+                f"With the threshold {threshold_text(point.threshold)}, at most one in {round(1 / row.target):,} of "
+                f"these pairs of different people was accepted{few_errors_text(point.fmr)}, and "
+                f"{point.fnmr.value:.2%} of the pairs of one person were missed ({point.fnmr.interval.low:.2%} to "
+                f"{point.fnmr.interval.high:.2%})."
             )
     unsupported = [row.target for row in rows if row.point is None]
     if unsupported:
@@ -188,7 +189,7 @@ def _thresholds(
 def _threshold_row(
     target: float, point: OperatingPoint, missed_by_people: Bootstrap | None, calibration: Calibration | None
 ) -> tuple[str, ...]:
-    accepted, missed = rate_text(point.fmr), sure_text(point.fnmr) + by_people_text(missed_by_people)
+    accepted, missed = counted_text(point.fmr), sure_text(point.fnmr) + by_people_text(missed_by_people)
     if calibration is not None:
         limits, by_people = calibration.fmr_interval_at(point.threshold)
         accepted += f"; by people {limits.low:.2g} to {limits.high:.2g}" if by_people else ""

@@ -13,7 +13,7 @@ from fr_core.scoring.calibration import Calibration, ModelledRate
 from fr_core.scoring.calibration_json import from_json
 from fr_core.scoring.calibrators import LrCalibrator
 from fr_core.scoring.intervals import Interval, Rate
-from fr_core.scoring.support import support
+from fr_core.scoring.support import ENOUGH_ERRORS, support
 
 # Of the sentence that says what is wrong with a calibration: it may name a key of the sender's.
 _MAX_SENTENCE = 200
@@ -148,8 +148,8 @@ def error_rates(in_force: InForce, threshold: float, searched_templates: int = 0
         fpir=_modelled_message(calibration.fpir_at(threshold, searched_templates)) if searched_templates else None,
         templates=searched_templates,
         calibration=calibration_message(in_force),
-        # It takes comparisons as independent, which an interval by people shows that they are not.
-        support="" if by_people else support(fmr.count, fmr.total).sentence,
+        # That of many errors takes comparisons as independent, which an interval by people shows that they are not.
+        support="" if by_people and fmr.count >= ENOUGH_ERRORS else support(fmr.count, fmr.total).sentence,
         other_settings=in_force.other_settings,
     )
 
