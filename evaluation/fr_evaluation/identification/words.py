@@ -48,7 +48,7 @@ def summary(report: IdentificationReport) -> str:
             sentences.append(
                 f"With the threshold {threshold_text(row.point.threshold)}, at most one in "
                 f"{round(1 / row.target):,} of these searches for somebody who is not enrolled raised a false alarm"
-                f"{few_errors_text(row.point.fpir)}, and {missed.value:.2%} of those for people who are missed them "
+                f"{few_errors_text(row.point.fpir)}, and {missed.value:.2%} of those for enrolled people missed them "
                 f"({missed.interval.low:.2%} to {missed.interval.high:.2%}"
                 f"{'' if by_people is None else f'; by people {by_people.low:.2%} to {by_people.high:.2%}'})."
             )
