@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from fr_core.runtime.ticket import current_ticket
 from fr_datasets.errors import DatasetMalformed, DatasetMissing, DatasetUnreadable, require_file, require_text
 from fr_datasets.reading import open_regular, size_of
 
-# Not those at which `str.splitlines` cuts too, such as U+2028, which a name may hold.
-_LINE_END = re.compile(r"\r\n|\r|\n")
 _CONTROL = re.compile(r"[^\t\r\n\x20-\x7e\xa0-\U0010ffff]")
 MAX_DIGITS = 9
 # The largest known, the pairs of IJB-C, has 15,658,489 lines of at most 15 bytes.
 MAX_BYTES = 256 << 20
+MAX_LINES = 20_000_000
+# Lines between two looks at whether the caller still waits.
+_LOOK_EVERY = 4096
+_LONGEST_HEADER = 1 << 18
 _MAX_QUOTED = 40
 
 
@@ -26,8 +30,9 @@ def read_lines(path: Path) -> list[str]:
 
     Raises:
         DatasetMissing: there is no such file.
-        DatasetUnreadable: as for `open_list`, or it cannot be read to its end.
+        DatasetUnreadable: as for `open_list`, it cannot be read to its end, or has more than `MAX_LINES`.
         DatasetMalformed: it is no UTF-8, or holds a control character other than a tab.
+        CallEnded: the caller's ticket is no longer wanted.
     """
     with open_list(path) as file:
         try:
@@ -37,14 +42,17 @@ def read_lines(path: Path) -> list[str]:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DatasetMalformed(path, line, "the text is not UTF-8") from error
-    control = _CONTROL.search(text)
-    if control is not None:
-        line = len(_LINE_END.split(text[: control.start()]))
-        raise DatasetMalformed(path, line, "the line holds a control character")
-    lines = _LINE_END.split(text)
-    return lines if lines[-1] else lines[:-1]
+        raise DatasetMalformed(path, data.count(b"\n", 0, error.start) + 1, "the text is not UTF-8") from error
+    lines: list[str] = []
+    for line in io.StringIO(text, newline=None):  # cuts at \n, \r and \r\n alone
+        lines.append(line.removesuffix("\n"))
+        if _CONTROL.search(line):
+            raise DatasetMalformed(path, len(lines), "the line holds a control character")
+        if len(lines) > MAX_LINES:
+            raise DatasetUnreadable(f"The list {path} has more than {MAX_LINES} lines.")
+        if len(lines) % _LOOK_EVERY == 0:
+            current_ticket().require_wanted()
+    return lines
 
 
 def open_list(path: Path) -> BinaryIO:
@@ -116,9 +124,16 @@ def listed_photo(folder: Path, name: str, path: Path, line: int) -> Path:
 
 
 def read_header(path: Path) -> list[str]:
-    """The names of the columns of a CSV file; errors are those of `read_filled_lines`."""
+    """The names of the columns of a CSV file, of which no more is read; errors are those of `read_filled_lines`."""
+    with open_list(path) as file, io.TextIOWrapper(file, encoding="utf-8-sig") as text:
+        try:
+            header = text.readline(_LONGEST_HEADER)
+        except (OSError, UnicodeDecodeError):
+            header = ""
+    if not header.strip() or _CONTROL.search(header):
+        header = read_filled_lines(path)[0]  # which tells what is wrong
     try:
-        return next(csv.reader(read_filled_lines(path)[:1]))
+        return next(csv.reader([header]))
     except csv.Error as error:
         raise DatasetMalformed(path, 1, f"the header is no CSV: {error}") from error
 
@@ -146,6 +161,8 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[s
             if line > 1:
                 yield line, dict(zip(columns, fields, strict=True))
             line = reader.line_num + 1
+            if line % _LOOK_EVERY == 0:
+                current_ticket().require_wanted()
     except csv.Error as error:
         raise DatasetMalformed(path, line, f"the row is no CSV: {error}") from error
     if reader.line_num == 1:

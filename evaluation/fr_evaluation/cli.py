@@ -33,7 +33,7 @@ from fr_evaluation.cli_parts import (
     workers_of,
     write_files,
 )
-from fr_evaluation.kinds import LARGEST_GALLERY
+from fr_evaluation.kinds import LARGEST_GALLERY, MOST_DIGITS
 
 if TYPE_CHECKING:
     from fr_evaluation.report import Report
@@ -129,7 +129,10 @@ def identification(
 def _sizes(text: str) -> list[int]:
     """The sizes of galleries, ascending; ends the command where one is no number from 1 to `LARGEST_GALLERY`."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not all(part.isascii() and part.isdigit() and 1 <= int(part) <= LARGEST_GALLERY for part in parts):
+    if not all(
+        part.isascii() and part.isdigit() and len(part) <= MOST_DIGITS and 1 <= int(part) <= LARGEST_GALLERY
+        for part in parts
+    ):
         what = f"Sizes are whole numbers from 1 to {LARGEST_GALLERY}, such as 10000,1000000."
         raise typer.BadParameter(what, param_hint="--sizes")
     return sorted({int(part) for part in parts})

@@ -62,7 +62,7 @@ def require_writable(out: Path | None) -> None:
 
 
 def _unwritable(out: Path, error: OSError) -> typer.Exit:
-    typer.echo(f"The report cannot be written to {out}: {error.strerror}.", err=True)
+    typer.echo(f"The report cannot be written to {printable(str(out))}: {error.strerror}.", err=True)
     return typer.Exit(NOT_MADE)
 
 
@@ -74,7 +74,7 @@ def write_files(report: Report, out: Path, thumbnails: bool | None = None) -> No
         files = write_report(report, out, thumbnails)
     except OSError as error:
         raise _unwritable(out, error) from error
-    typer.echo(f"Wrote {', '.join(file.name for file in files)} to {out}", err=True)
+    typer.echo(f"Wrote {', '.join(file.name for file in files)} to {printable(str(out))}", err=True)
 
 
 def root_of(dataset: str, root: Path | None) -> Path:

@@ -5,3 +5,4 @@ from __future__ import annotations
 KINDS = ("verification", "identification")
 # Drawn strangers included; such a run takes hours.
 LARGEST_GALLERY = 10_000_000
+MOST_DIGITS = len(str(LARGEST_GALLERY))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NoReturn, TextIO, TypeVar, get_type_hints
 
 from fr_core.errors import FrError
+from fr_datasets.reading import open_regular, read_at_most
 from fr_evaluation.json_values import FORMAT
 from fr_evaluation.kinds import KINDS, LARGEST_GALLERY
 from fr_evaluation.report import Settings
@@ -30,6 +32,7 @@ T = TypeVar("T")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 # Of lists and objects in one another.
+_MOST_BYTES = 64 << 20
 _MOST_LEVELS = 32
 
 
@@ -133,7 +136,7 @@ def _similarities(row: Mapping[str, str], kind: str) -> Iterator[tuple[tuple[str
 
 def _document(file: Path) -> Mapping[str, Any]:
     try:
-        document = json.loads(file.read_text(encoding="utf-8"), parse_constant=_no_number)
+        document = json.loads(_bounded(file), parse_constant=_no_number)
     except OSError as error:
         raise NotRepeatable(f"{file} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
@@ -145,6 +148,14 @@ def _document(file: Path) -> Mapping[str, Any]:
     except ValueError as error:
         raise NotRepeatable(f"{file} is not as a report is written: {error}. Take it as it was written.") from error
     return document
+
+
+def _bounded(file: Path) -> bytes:
+    """The bytes of a regular file; raises `OSError`, or `ValueError` where they are more than a report has."""
+    content = read_at_most(file, _MOST_BYTES)
+    if len(content) > _MOST_BYTES:
+        raise ValueError("it is too large")
+    return content
 
 
 def _require_plain(value: object, levels: int = _MOST_LEVELS) -> None:
@@ -254,7 +265,7 @@ _READERS: Mapping[Any, Callable[[object, str], object]] = {
 def _scores_beside(file: Path, kind: str) -> Scores | None:
     path = file.with_name("scores.csv")
     try:
-        with path.open(encoding="utf-8", newline="") as lines:
+        with io.TextIOWrapper(open_regular(path), encoding="utf-8", newline="") as lines:
             return read_scores(lines, kind)
     except FileNotFoundError:
         return None

@@ -273,7 +273,7 @@ def _from_json(report_id: str, text: bytes) -> KeptReport:
     Raises ValueError, KeyError, TypeError, AttributeError, OverflowError or RecursionError where it did not.
     """
     keys: dict[str, Any] = json.loads(text)
-    if keys["format"] != _FORMAT:
+    if type(keys["format"]) is not int or keys["format"] != _FORMAT:
         raise ValueError("another format")
     summary, model, files = {**keys["summary"]}, {**keys["summary"]["model"]}, {**keys["files"]}
     texts = (*model.values(), *files.values(), *(value for name, value in summary.items() if name != "model"))

@@ -19,6 +19,7 @@ from fr_core.scoring.rate_table import RateTable, rate_table
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 # Characters of a text of a provenance, and entries of its settings.
+MOST_OF_MODEL_ID = 256
 MOST_CHARACTERS = 128
 MOST_SETTINGS = 32
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -28,7 +29,7 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 class Provenance:
     """Where a calibration comes from.
 
-    Texts have 128 characters at most, `model_id` aside, and there are 32 settings at most.
+    Texts have 128 characters at most, `model_id` 256 that are printable, and there are 32 settings at most.
 
     Attributes:
         dataset: its name.
@@ -55,6 +56,8 @@ class Provenance:
             raise ValueError("The hash of the data set's list is a SHA-256 of 64 lower-case hex digits.")
         if self.people is not None and self.people < 2:
             raise ValueError(f"A calibration needs at least 2 people, and has {self.people}.")
+        if len(self.model_id) > MOST_OF_MODEL_ID or not self.model_id.isprintable():
+            raise ValueError(f"The model of a calibration has at most {MOST_OF_MODEL_ID} characters, all printable.")
         if len(self.settings) > MOST_SETTINGS:
             raise ValueError(f"A calibration has at most {MOST_SETTINGS} settings, not {len(self.settings)}.")
         texts = (self.dataset, self.part, *self.settings, *self.settings.values())

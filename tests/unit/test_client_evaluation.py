@@ -260,6 +260,7 @@ def test_a_threshold_and_its_rates_exclude_each_other() -> None:
         ("gallery", "calibrate", "g"),
         ("gallery", "calibrate", "g", "calibration.json", "--remove"),
         ("report", "identification", "lfw", "--sizes", "0"),
+        ("report", "identification", "lfw", "--sizes", "9" * 5000),
         ("report", "identification", "lfw", "--sizes", "10000001"),
     ],
 )

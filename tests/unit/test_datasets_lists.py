@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fr_datasets import agedb30, calfw, cfp, cplfw, ijb, lfw, pairs_csv, people_folder
-from fr_datasets.errors import DatasetError, DatasetMalformed, DatasetMissing
+from fr_core.errors import CallEnded
+from fr_core.runtime.ticket import Ticket, hold
+from fr_datasets import agedb30, calfw, cfp, cplfw, ijb, lfw, pairs_csv, people_folder, tables
+from fr_datasets.errors import DatasetError, DatasetMalformed, DatasetMissing, DatasetUnreadable
 from fr_datasets.values import fold_of
 
 
@@ -394,3 +396,29 @@ def test_a_missing_photo_or_list_of_ijb_is_named(ijb_root: Path) -> None:
     (ijb_root / "meta/ijbc_template_pair_label.txt").unlink()
     with pytest.raises(DatasetMissing, match=r"template_pair_label\.txt is not there"):
         ijb.templates(ijb_root, "ijbc")
+
+
+def test_lines_end_at_line_ends_alone_and_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "list.txt"
+    path.write_bytes("\ufeffa\r\nb\rc\n\nd\u2028e".encode())
+    assert tables.read_lines(path) == ["a", "b", "c", "", "d\u2028e"]
+    monkeypatch.setattr(tables, "MAX_LINES", 4)
+    with pytest.raises(DatasetUnreadable, match="more than 4 lines"):
+        tables.read_lines(path)
+
+
+def test_a_long_list_ends_with_its_call(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text("a,b\n" + "1,2\n" * 5000)
+    ticket = Ticket()
+    hold(ticket)
+    try:
+        rows = tables.read_table(path, ["a", "b"])
+        next(rows)
+        ticket.cancel()
+        with pytest.raises(CallEnded):
+            list(rows)
+        with pytest.raises(CallEnded):
+            tables.read_lines(path)
+    finally:
+        hold(Ticket())

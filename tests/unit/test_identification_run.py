@@ -347,6 +347,7 @@ def test_what_cannot_be_measured_is_one_sentence(root: Path, tmp_path: Path) -> 
     with pytest.raises(DatasetIncomplete, match="two at least"):
         read_people("people_folder", tmp_path / "one")
     arguments = ["identification", "--dataset", "people_folder", "--root", str(root)]
+    assert CliRunner().invoke(evaluate, [*arguments, "--sizes", "9" * 5000]).exit_code == 2
     result = CliRunner().invoke(evaluate, [*arguments, "--sizes", "10,many"])
     assert (result.exit_code, "whole numbers" in result.output) == (2, True)
     result = CliRunner().invoke(evaluate, [*arguments[:-1], str(tmp_path / "nowhere")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -395,6 +396,16 @@ def test_broken_scores_absent_reports_and_the_reports_own_folder_are_refused(out
     result = CliRunner().invoke(evaluate, ["repeat", str(out), "--root", str(root), "--out", str(out)])
     assert (result.exit_code, "say another folder with --out" in result.output) == (2, True)
     assert "cannot be read" in said(out / "nothing.json", root)[1]
+
+
+@pytest.mark.timeout(20)
+def test_pipes_in_place_of_files_are_refused(out: Path, root: Path) -> None:
+    for name in ("scores.csv", "report.json"):
+        (out / name).unlink()
+        os.mkfifo(out / name)
+        status, words = said(out, root)
+        assert (status, "no regular file" in words) == (2, True)
+        (out / name).unlink()
 
 
 def test_the_hash_of_a_list_ends_with_its_call(root: Path) -> None:

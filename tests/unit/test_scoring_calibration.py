@@ -271,11 +271,14 @@ def test_limits_beyond_the_number_of_comparisons_are_refused(weakest: float, str
         {"settings": {"k": "v" * 129}},
         {"settings": {str(number): "" for number in range(33)}},
         {"model_id": "\ud800"},
+        {"model_id": "m" * 257},
+        {"model_id": "x\x1b[31m"},
+        {"model_id": "two\nlines"},
         {"settings": {"\udfff": ""}},
     ],
 )
 def test_provenance_is_whole_and_short(change: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"names|at least 2 |SHA-256|at most (128|32 settings)|no text can have"):
+    with pytest.raises(ValueError, match=r"names|at least 2 |SHA-256|at most (128|256|32 settings)|no text can have"):
         replace(PROVENANCE, **change)
 
 

@@ -134,9 +134,17 @@ configure_logging("json")
 logging.getLogger("a.library").info("one")
 logging.getLogger("a.library").debug("not told")
 warnings.warn("two")
+grpc = logging.getLogger("grpc._cython.cygrpc")
+for raised in (type("ExecuteBatchError", (Exception,), {}), OSError):  # the first: a caller has hung up
+    try:
+        raise raised
+    except Exception:
+        grpc.exception("three")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    first, second = map(record, done.stderr.splitlines())
+    first, second, third = map(record, done.stderr.splitlines())
     assert (first["logger"], first["level"], first["message"]) == ("a.library", "INFO", "one")
     assert (second["logger"], second["level"]) == ("py.warnings", "WARNING")
+    assert (third["logger"], third["level"], third["message"]) == ("grpc._cython.cygrpc", "ERROR", "three")
+    assert "OSError" in json.dumps(third)
     assert done.stdout == ""

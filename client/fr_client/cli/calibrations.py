@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import stat
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +19,7 @@ from fr_client.client import Client
 from fr_client.errors import FrApiError
 from fr_client.unpack import message_keys
 
+_MOST_BYTES = 1 << 20  # of which the server refuses more
 _FILE = "calibration.json"
 
 
@@ -94,7 +98,7 @@ def _is_report(text: str) -> bool:
 def _text(file: Path) -> str:
     """Return the text of a file; raises `Unusable` where there is none."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = _bytes(file).decode("utf-8")
     except OSError as error:
         raise Unusable("FILE_UNREADABLE", f"{shown(file)} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
@@ -102,6 +106,14 @@ def _text(file: Path) -> str:
     if not text.strip():
         raise Unusable("FILE_UNREADABLE", f"{shown(file)} is empty.")
     return text
+
+
+def _bytes(file: Path) -> bytes:
+    """The bytes of a regular file, one more than a calibration may have at most; raises `OSError`, also for a pipe."""
+    with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK), "rb") as opened:
+        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        return opened.read(_MOST_BYTES + 1)
 
 
 def print_calibration(

@@ -183,6 +183,7 @@ def _print_gallery(found: gallery_pb2.Gallery, as_json: bool) -> None:
         ("Model", model_name(found.model)),
         ("Created", when(found.create_time)),
         ("Version", str(found.version)),
+        ("Calibration", "its own" if found.has_calibration else "that of the model pack, if it has one"),
         ("Keeps photos", "yes" if found.keeps_photos else "no"),
         ("Expires", end_of(found) or "never"),
         ("Retention", retention_of(found) or "no limit"),

@@ -42,6 +42,7 @@ _FILES: dict[evaluation_pb2.ReportFile.ValueType, tuple[ReportFile, str]] = {
 }
 # `fr_evaluation.kinds.LARGEST_GALLERY`, which a client without the rest of FR Core does not have.
 MAX_SIZE = 10_000_000
+MOST_DIGITS = len(str(MAX_SIZE))
 
 
 class File(StrEnum):
@@ -108,11 +109,12 @@ def list_reports(context: typer.Context, as_json: AsJson = False) -> None:
         if as_json:
             print_json({"reports": [message_keys(one) for one in found]})
             return
-        rows = table("Report", "Kind", "Data set", "Model", "Made", "FR Core")
+        rows = table("Report", "Model", "Made", "FR Core")  # an id tells kind and data set, and is copied whole
+        rows.columns[0].no_wrap = True
         for one in found:
             model = plain(model_name(one.model))
             made = (when(one.create_time), plain(one.version))
-            rows.add_row(plain(one.report_id), _kind(one.kind), plain(one.dataset), model, *made)
+            rows.add_row(plain(one.report_id), model, *made)
         console().print(rows if found else "There is no report yet.")
 
 
@@ -174,7 +176,9 @@ def _wanted(client: Client, report_id: str, wanted: list[File] | None) -> list[t
 def _sizes(text: str) -> list[int]:
     """The sizes of galleries, ascending; ends the command where one is no number from 1 to `MAX_SIZE`."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not all(part.isascii() and part.isdigit() and 1 <= int(part) <= MAX_SIZE for part in parts):
+    if not all(
+        part.isascii() and part.isdigit() and len(part) <= MOST_DIGITS and 1 <= int(part) <= MAX_SIZE for part in parts
+    ):
         what = f"Sizes are whole numbers from 1 to {MAX_SIZE}, such as 10000,1000000."
         raise typer.BadParameter(what, param_hint="--sizes")
     return sorted(set(map(int, parts)))

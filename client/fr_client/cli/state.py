@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from fr_client.cli.show import print_json
+from fr_client.cli.show import plain, print_json
 from fr_client.client import Client
 from fr_client.errors import FrApiError
 
@@ -126,5 +126,5 @@ def fail(error: FrApiError | Unusable) -> NoReturn:
     """Write the sentence of an error and end the command with exit status 1."""
     reason = f"{error.reason}: " if error.reason else ""
     request = f" (request {error.request_id})" if isinstance(error, FrApiError) and error.request_id else ""
-    typer.echo(f"{reason}{error.message}{request}", err=True)
+    typer.echo(plain(f"{reason}{error.message}{request}").plain, err=True)
     raise typer.Exit(1)

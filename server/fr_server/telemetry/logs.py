@@ -111,7 +111,14 @@ def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.captureWarnings(log_format == "json")
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_hangup)
     logging.getLogger("faiss").setLevel(logging.WARNING)  # tells at length which processor features it tried
+
+
+def _is_no_hangup(record: logging.LogRecord) -> bool:
+    """Whether a record of gRPC's is more than that a caller hung up, which the line of the call says."""
+    raised = record.exc_info[0] if record.exc_info else None
+    return raised is None or raised.__name__ != "ExecuteBatchError"
 
 
 def log_unhandled(loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
