@@ -1,7 +1,12 @@
 """Evaluation: data sets through the pipeline of the service, to error rates and reports.
 
-* `photos` analyses photos, `pick` chooses the face that is meant;
-* `verification` (1:1) and `identification` (1:N) each run, compute and tell;
-* of both: `report` (the values), `json_values`, `keys`, `words`, `plots`, `html`, `write` (the files), `cli`;
-* `recorded` reads a report back, and `repeat` measures it again.
+* **what is measured**: `verification` (1:1) and `identification` (1:N) each read, run, compute and tell; `kinds` and
+  `offers` list what there is;
+* **photos**: `photos` analyses them, `pick` chooses the face that is meant, `names` tells them apart, `thumbnails`
+  shows them;
+* **a report**: `report` (its values), `provenance` (on what), `json_values` and `keys` (for programs), `words` (for
+  people), `plots`, `html`, `hardest` (the single errors), `files` and `write` (a folder);
+* **afterwards**: `recorded` reads a report back, `repeat` measures it again; `keeping` and `stored` keep those of a
+  server;
+* **commands**: `cli`, `repeat_cli`, and what they share, `cli_parts`.
 """

@@ -111,6 +111,8 @@ def test_readme_commands_find_the_right_person(desk: Desk) -> None:
     found = json.loads(desk.run("fr search people probe.jpg --json"))
     assert found["results"][0]["candidates"][0]["subject_id"] == "obama"
     assert found["results"][0]["candidates"][0]["above_threshold"] is True
+    asked = desk.run(next(block for block in blocks("README.md", "sh") if "--target-fmr" in block))
+    assert "as measured on lfw" in " ".join(asked.split())
 
 
 def test_readme_snippet_prints_the_candidates(desk: Desk) -> None:

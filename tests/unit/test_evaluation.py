@@ -295,7 +295,8 @@ def test_the_interval_by_people_resamples_the_people_of_the_pairs() -> None:
 
 
 DOCS = Path(__file__).parents[2] / "docs"
-GUIDES = "".join((DOCS / name).read_text("utf-8") for name in ("evaluation.md", "packs.md"))
+NAMES = ("evaluation.md", "packs.md", "gallery.md", "../README.md")
+GUIDES = "".join((DOCS / name).read_text("utf-8") for name in NAMES)
 COMMANDS = re.findall(r"(?m)^(?: {4})?fr evaluate ((?:verification|identification) .*)$", GUIDES)
 
 
@@ -309,4 +310,4 @@ def test_each_command_of_the_guides_is_understood_and_asks_for_its_photos(
 
 
 def test_the_guides_have_commands() -> None:
-    assert len(COMMANDS) >= 10
+    assert len(COMMANDS) >= 13

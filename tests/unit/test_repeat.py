@@ -316,8 +316,9 @@ def test_labels_of_people_belong_to_what_is_repeated(tmp_path: Path, root: Path)
         read_given(read_recorded(out), root, labels)
 
 
-GUIDE = Path(__file__).parents[2] / "docs" / "evaluation.md"
-COMMANDS = re.findall(r"(?m)^ {4}fr evaluate (repeat .*)$", GUIDE.read_text("utf-8"))
+REPOSITORY = Path(__file__).parents[2]
+GUIDES = "".join((REPOSITORY / name).read_text("utf-8") for name in ("docs/evaluation.md", "README.md"))
+COMMANDS = re.findall(r"(?m)^(?: {4})?fr evaluate (repeat .*)$", GUIDES)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -330,7 +331,7 @@ def test_each_command_of_the_guide_asks_for_its_report(
 
 
 def test_the_guide_has_commands() -> None:
-    assert len(COMMANDS) == 2
+    assert len(COMMANDS) == 3
 
 
 def test_a_manifest_is_known_by_its_text() -> None:
