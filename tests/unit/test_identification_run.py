@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,9 @@ from typer.testing import CliRunner
 from fr_bench.cli import evaluate
 from fr_core.errors import CallEnded
 from fr_core.runtime.ticket import Ticket, hold
+from fr_core.scoring.checks import F64
+from fr_core.scoring.gallery_sizes import mated_at_sizes
+from fr_core.scoring.identification import MatedSearches
 from fr_core.scoring.intervals import rate
 from fr_core.types import Embedding, ModelId
 from fr_datasets.errors import DatasetIncomplete, DatasetUnknown
@@ -130,8 +133,16 @@ def test_searches_in_parts_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatc
     mated = tuple((n % 4, photos[4 + n]) for n in range(13))
     given = OpenSet(tuple(photos[:4]), mated, tuple(enumerate(photos[17:])))
     whole = search(given, embeddings, [50], seed=1)
-    monkeypatch.setattr(searches, "CELLS", 5 * BLOCK)  # five probes at a time
+    monkeypatch.setattr(searches, "CELLS", 5 * BLOCK)  # five probes at a time, as strangers come in blocks
+    probes: list[int] = []
+
+    def counted(mates: F64, others: Iterable[F64], sizes: Sequence[int]) -> tuple[MatedSearches, ...]:
+        probes.append(len(mates))
+        return mated_at_sizes(mates, others, sizes)
+
+    monkeypatch.setattr(searches, "mated_at_sizes", counted)
     parts = search(given, embeddings, [50], seed=1)
+    assert probes == [5, 5, 3]
     for one, other in zip(whole.mated, parts.mated, strict=True):
         assert one.ranks.tolist() == other.ranks.tolist()
         assert one.similarities == pytest.approx(other.similarities, abs=1e-6)
@@ -167,6 +178,12 @@ def test_everybody_is_found_and_the_report_says_so(root: Path) -> None:
     assert keys["galleries"][0]["cmc"][0]["count"] == 6
     assert not keys["galleries"][0]["fnir_at_fpir"]["0.01"]["supported"]
     json.dumps(keys, allow_nan=False)
+
+
+def test_a_size_below_the_people_who_are_enrolled_is_told_to_be_no_gallery(root: Path) -> None:
+    told = identification_words.summary(report_of(root, sizes=[2, 3, 1000]))
+    assert "There is no gallery of 2, 3: 3 real people are enrolled already." in told
+    assert "There is no gallery" not in identification_words.summary(report_of(root, sizes=[1000]))
 
 
 def test_who_could_not_be_enrolled_or_read_counts_as_missed(root: Path) -> None:
