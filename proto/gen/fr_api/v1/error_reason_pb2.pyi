@@ -112,6 +112,46 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """There is no report of that id, or it has no such file."""
     ERROR_REASON_CALIBRATION_UNREADABLE: _ErrorReason.ValueType  # 44
     """A rate was asked for, and the gallery's calibration cannot be read any more."""
+    ERROR_REASON_PLAN_INVALID: _ErrorReason.ValueType  # 45
+    """The plan of a course cannot be read, or contradicts itself."""
+    ERROR_REASON_UNKNOWN_EXERCISE: _ErrorReason.ValueType  # 46
+    """The plan names an exercise that there is not."""
+    ERROR_REASON_UNKNOWN_PLAN: _ErrorReason.ValueType  # 47
+    """No plan of that name comes with the server."""
+    ERROR_REASON_TOO_FEW_PEOPLE: _ErrorReason.ValueType  # 48
+    """The data sets hold too few people for the forms that the plan wants, none of whom is shown twice."""
+    ERROR_REASON_COURSE_BUILDING: _ErrorReason.ValueType  # 49
+    """The server makes a course already."""
+    ERROR_REASON_UNKNOWN_COURSE: _ErrorReason.ValueType  # 50
+    """There is no course of that id."""
+    ERROR_REASON_UNKNOWN_COHORT: _ErrorReason.ValueType  # 51
+    """There is no cohort of that id."""
+    ERROR_REASON_UNKNOWN_TRAINEE: _ErrorReason.ValueType  # 52
+    """There is no trainee of that id, or with that code."""
+    ERROR_REASON_UNKNOWN_SITTING: _ErrorReason.ValueType  # 53
+    """The course has no sitting of that name."""
+    ERROR_REASON_CONSENT_REQUIRED: _ErrorReason.ValueType  # 54
+    """A session begins only when the trainee has agreed to what is kept, and for how long."""
+    ERROR_REASON_UNKNOWN_SESSION: _ErrorReason.ValueType  # 55
+    """There is no session of that id."""
+    ERROR_REASON_UNKNOWN_TRIAL: _ErrorReason.ValueType  # 56
+    """The trial is not one that this session has shown."""
+    ERROR_REASON_WRONG_STEP: _ErrorReason.ValueType  # 57
+    """The answer is not the one that the trial waits for, such as a decision before the notes are locked."""
+    ERROR_REASON_INVALID_RATING: _ErrorReason.ValueType  # 58
+    """A rating, a probability or a difficulty is out of its range, or is of something that was not shown."""
+    ERROR_REASON_DECISION_LOCKED: _ErrorReason.ValueType  # 59
+    """The trial is answered already, and differently; an answer that is locked stays as it is."""
+    ERROR_REASON_BLOCK_EXPIRED: _ErrorReason.ValueType  # 60
+    """The time of the block is over; the trial stays without an answer."""
+    ERROR_REASON_SESSION_PAUSED: _ErrorReason.ValueType  # 61
+    """The session is paused."""
+    ERROR_REASON_SESSION_FINISHED: _ErrorReason.ValueType  # 62
+    """The session is finished, and takes no further answers."""
+    ERROR_REASON_SESSION_UNFINISHED: _ErrorReason.ValueType  # 63
+    """A trainee's own report is there when the session is finished."""
+    ERROR_REASON_NOTHING_TO_REPORT: _ErrorReason.ValueType  # 64
+    """Nobody whom the report is about has answered a trial yet."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why something was refused or failed. docs/errors.md has the status code and the advice for each."""
@@ -206,4 +246,44 @@ ERROR_REASON_UNKNOWN_REPORT: ErrorReason.ValueType  # 43
 """There is no report of that id, or it has no such file."""
 ERROR_REASON_CALIBRATION_UNREADABLE: ErrorReason.ValueType  # 44
 """A rate was asked for, and the gallery's calibration cannot be read any more."""
+ERROR_REASON_PLAN_INVALID: ErrorReason.ValueType  # 45
+"""The plan of a course cannot be read, or contradicts itself."""
+ERROR_REASON_UNKNOWN_EXERCISE: ErrorReason.ValueType  # 46
+"""The plan names an exercise that there is not."""
+ERROR_REASON_UNKNOWN_PLAN: ErrorReason.ValueType  # 47
+"""No plan of that name comes with the server."""
+ERROR_REASON_TOO_FEW_PEOPLE: ErrorReason.ValueType  # 48
+"""The data sets hold too few people for the forms that the plan wants, none of whom is shown twice."""
+ERROR_REASON_COURSE_BUILDING: ErrorReason.ValueType  # 49
+"""The server makes a course already."""
+ERROR_REASON_UNKNOWN_COURSE: ErrorReason.ValueType  # 50
+"""There is no course of that id."""
+ERROR_REASON_UNKNOWN_COHORT: ErrorReason.ValueType  # 51
+"""There is no cohort of that id."""
+ERROR_REASON_UNKNOWN_TRAINEE: ErrorReason.ValueType  # 52
+"""There is no trainee of that id, or with that code."""
+ERROR_REASON_UNKNOWN_SITTING: ErrorReason.ValueType  # 53
+"""The course has no sitting of that name."""
+ERROR_REASON_CONSENT_REQUIRED: ErrorReason.ValueType  # 54
+"""A session begins only when the trainee has agreed to what is kept, and for how long."""
+ERROR_REASON_UNKNOWN_SESSION: ErrorReason.ValueType  # 55
+"""There is no session of that id."""
+ERROR_REASON_UNKNOWN_TRIAL: ErrorReason.ValueType  # 56
+"""The trial is not one that this session has shown."""
+ERROR_REASON_WRONG_STEP: ErrorReason.ValueType  # 57
+"""The answer is not the one that the trial waits for, such as a decision before the notes are locked."""
+ERROR_REASON_INVALID_RATING: ErrorReason.ValueType  # 58
+"""A rating, a probability or a difficulty is out of its range, or is of something that was not shown."""
+ERROR_REASON_DECISION_LOCKED: ErrorReason.ValueType  # 59
+"""The trial is answered already, and differently; an answer that is locked stays as it is."""
+ERROR_REASON_BLOCK_EXPIRED: ErrorReason.ValueType  # 60
+"""The time of the block is over; the trial stays without an answer."""
+ERROR_REASON_SESSION_PAUSED: ErrorReason.ValueType  # 61
+"""The session is paused."""
+ERROR_REASON_SESSION_FINISHED: ErrorReason.ValueType  # 62
+"""The session is finished, and takes no further answers."""
+ERROR_REASON_SESSION_UNFINISHED: ErrorReason.ValueType  # 63
+"""A trainee's own report is there when the session is finished."""
+ERROR_REASON_NOTHING_TO_REPORT: ErrorReason.ValueType  # 64
+"""Nobody whom the report is about has answered a trial yet."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -1,0 +1,51 @@
+"""The roots of the tree, and its three branches."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class FrError(Exception):
+    """The root of every error that FR Core raises on purpose.
+
+    Args:
+        what: one sentence that says what was found, without personal data.
+        metadata: numbers and names of settings that a program may act on, such as `limit="8388608"`.
+    """
+
+    reason: ClassVar[str] = ""
+    remedy: ClassVar[str] = ""
+
+    def __init__(self, what: str, **metadata: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.metadata = metadata
+
+    @property
+    def message(self) -> str:
+        """What was found, then what to do about it."""
+        return f"{self.what} {self.remedy}".strip()
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class InputRefused(FrError):
+    """The caller can mend it; asking again unchanged gives the same answer."""
+
+
+class Failure(FrError):
+    """Ours, and it may pass; asking again later may succeed."""
+
+
+class Unrecoverable(FrError):
+    """The process cannot go on, or must not start, until a person has acted."""
+
+
+def for_one_caller(error: BaseException) -> BaseException:
+    """Return what one of several threads is to raise; one exception would gather the traces of all of them."""
+    if not isinstance(error, FrError):
+        return error
+    own = type(error)(error.what, **error.metadata)
+    own.__cause__ = error
+    return own

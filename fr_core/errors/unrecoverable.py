@@ -1,0 +1,133 @@
+"""What stops the process until a person has acted."""
+
+from __future__ import annotations
+
+from fr_core.errors.base import Unrecoverable
+
+
+class ConfigUnknownKey(Unrecoverable):
+    """The configuration holds a key that does not exist."""
+
+    reason = "CONFIG_UNKNOWN_KEY"
+    remedy = "Correct or remove the key; `fr serve --print-config` shows every key there is."
+
+
+class ConfigInvalid(Unrecoverable):
+    """The configuration cannot be read, or a value of it is out of range."""
+
+    reason = "CONFIG_INVALID"
+    remedy = "Correct the value; `fr serve --print-config` shows every key with its default."
+
+
+class UnknownPack(Unrecoverable):
+    """There is no model pack of that name."""
+
+    reason = "UNKNOWN_PACK"
+    remedy = "`fr models list` shows the packs there are."
+
+
+class PackInvalid(Unrecoverable):
+    """A model pack's manifest breaks the rules of manifests."""
+
+    reason = "PACK_INVALID"
+    remedy = "Correct the pack's TOML; docs/packs.md describes each key."
+
+
+class ModelNotInstalled(Unrecoverable):
+    """A file of the model pack is not in the cache."""
+
+    reason = "MODEL_NOT_INSTALLED"
+    remedy = "Fetch the pack with `fr models fetch PACK`."
+
+
+class ModelCorrupt(Unrecoverable):
+    """A model file is not the file that the pack names: its sha256 differs."""
+
+    reason = "MODEL_CORRUPT"
+    remedy = "Nothing was loaded. Delete the file and fetch the pack again with `fr models fetch PACK`."
+
+
+class FetchFailed(Unrecoverable):
+    """No source of a file could deliver it."""
+
+    reason = "FETCH_FAILED"
+    remedy = "Check the network, or put the file into the cache by hand and run `fr models verify PACK`."
+
+
+class DeviceUnavailable(Unrecoverable):
+    """The device that was asked for is not there, or the runtime does not use it."""
+
+    reason = "DEVICE_UNAVAILABLE"
+    remedy = "Choose another device or precision; device `auto` with precision `f32` runs everywhere."
+
+
+class AddressUnavailable(Unrecoverable):
+    """The server cannot listen on the address: it is taken, not of this machine, or not allowed."""
+
+    reason = "ADDRESS_UNAVAILABLE"
+    remedy = "Stop what listens there, or choose another host or port in the configuration; port 0 takes any free port."
+
+
+class FrontendsFailed(Unrecoverable):
+    """Front-end processes of the server do not start, or end again and again."""
+
+    reason = "FRONTENDS_FAILED"
+    remedy = "Look for the reason in the log, such as too little memory; `server.frontends = 0` does without them."
+
+
+class StoreInUse(Unrecoverable):
+    """Another process has the data folder open."""
+
+    reason = "STORE_IN_USE"
+    remedy = "Stop the other server, or give this one a data folder of its own."
+
+
+class StoreNewer(Unrecoverable):
+    """The store was written by a newer version of FR Core."""
+
+    reason = "STORE_NEWER"
+    remedy = "Run the version that wrote it, or a later one; nothing was changed."
+
+
+class KeyUnavailable(Unrecoverable):
+    """The key of the galleries cannot be had: not set, not readable, readable by others, or no key."""
+
+    reason = "KEY_UNAVAILABLE"
+    remedy = (
+        "Name the key as `file:PATH` (mode 0600), `env:NAME` or `command:CMD ARGS`; each gives 64 hexadecimal digits."
+    )
+
+
+class WrongKey(Unrecoverable):
+    """The store is encrypted under another key."""
+
+    reason = "WRONG_KEY"
+    remedy = "Start with the key that the store was made or last rotated with; nothing was changed."
+
+
+class NoStore(Unrecoverable):
+    """The folder holds no store, or one that this version has not brought up to date yet."""
+
+    reason = "NO_STORE"
+    remedy = "Name the data folder of a server that has run with this version."
+
+
+class TargetTaken(Unrecoverable):
+    """What is to be written would replace something."""
+
+    reason = "TARGET_TAKEN"
+    remedy = "Name a file that does not exist, or an empty folder; nothing was changed."
+
+
+class BackupUnusable(Unrecoverable):
+    """A backup, or the file of its keys, is damaged, not there, or no such file."""
+
+    reason = "BACKUP_UNUSABLE"
+    remedy = "Nothing was changed. Take another backup, always with the newest file of keys."
+
+
+class BackupMismatch(Unrecoverable):
+    """The file of keys is of another store, or older than what it is used with."""
+
+    reason = "BACKUP_MISMATCH"
+    remedy = "Give the newest file of keys of the same store; nothing was changed."
