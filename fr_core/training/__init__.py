@@ -1,0 +1,1 @@
+"""The training half: courses, forms, sessions, answers and what they are worth. It knows no network and no clock."""

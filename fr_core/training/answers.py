@@ -1,0 +1,155 @@
+"""What a trainee answers. Pictures are told by their ids, as they were shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+RATINGS = (-3, -2, -1, 0, 1, 2, 3)
+"""From surely two people to surely one; 0 is undecided. A positive rating says "same"."""
+
+DIFFICULTIES = (1, 2, 3, 4, 5)
+"""From easy to hard, as a trainee finds it."""
+
+MAX_NOTES = 2_000
+"""Characters of notes."""
+
+MAX_SIMILARITY = 10
+"""Of a component, from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairRating:
+    """At RATE and RATE_AGAIN.
+
+    Attributes:
+        rating: one of RATINGS.
+        p_same: probability that both show one person, in [0, 1]; None where it was not given.
+    """
+
+    rating: int
+    p_same: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OddOneOut:
+    """At CHOOSE: the picture of the person who is shown once."""
+
+    picture_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """At NOTE: 1 to MAX_NOTES characters on the probe alone."""
+
+    text: str
+
+
+class Compared(StrEnum):
+    """How a component compares."""
+
+    SIMILAR = "similar"
+    DIFFERENT = "different"
+    NOT_VISIBLE = "not_visible"
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A component, compared.
+
+    Attributes:
+        component_id: which.
+        compared: how.
+        similarity: from 0 to MAX_SIMILARITY; None exactly where it is not visible.
+    """
+
+    component_id: str
+    compared: Compared
+    similarity: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Observations:
+    """At OBSERVE: each component once."""
+
+    observations: tuple[Observation, ...]
+
+
+class ListChoice(StrEnum):
+    """What was decided on a list of candidates."""
+
+    CANDIDATE = "candidate"
+    NONE = "none"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True, slots=True)
+class ListDecision:
+    """At DECIDE.
+
+    Attributes:
+        choice: what was decided.
+        picture_id: of the candidate; None unless `choice` is CANDIDATE.
+        ratings: one of RATINGS for each candidate, by picture id.
+    """
+
+    choice: ListChoice
+    picture_id: str | None
+    ratings: Mapping[str, int] = field(default_factory=dict, hash=False)
+
+
+class Usability(StrEnum):
+    """Whether a photo can be used."""
+
+    USABLE = "usable"
+    LIMITED = "limited"
+    REJECT = "reject"
+
+
+class Degraded(StrEnum):
+    """What is wrong with a photo."""
+
+    BLUR = "blur"
+    NOISE = "noise"
+    RESOLUTION = "resolution"
+    COMPRESSION = "compression"
+    OCCLUSION = "occlusion"
+    POSE = "pose"
+
+
+@dataclass(frozen=True, slots=True)
+class Triage:
+    """At TRIAGE: the decision and why; no reason for a usable photo."""
+
+    usability: Usability
+    reasons: frozenset[Degraded] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSent:
+    """At SEND_PROBE: which photo was searched for; no part of it is kept.
+
+    Attributes:
+        image_sha256: of the photo's file, 64 hexadecimal digits.
+    """
+
+    image_sha256: str
+
+
+Given = PairRating | OddOneOut | Notes | Observations | ListDecision | Triage | ProbeSent
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer as it is sent.
+
+    Attributes:
+        given: the answer itself.
+        difficulty: one of DIFFICULTIES, as the trainee finds it; None where it was not given.
+        known_to_me: whether the trainee knows one of the people shown; the trial is then in no figure.
+    """
+
+    given: Given
+    difficulty: int | None = None
+    known_to_me: bool = False

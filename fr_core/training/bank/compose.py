@@ -1,0 +1,138 @@
+"""From a plan and a pool to the forms of a course: nobody is shown in two items, and equated forms are equally hard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fr_core.training.bank.likeness import Index
+from fr_core.training.bank.lists import draft_absent, draft_present, enrolled, list_items
+from fr_core.training.bank.manifest import course_sha256, form_sha256, manifest_of, own_probe_id
+from fr_core.training.bank.matcher import Matcher
+from fr_core.training.bank.needs import available, own_probe_size, require_enough
+from fr_core.training.bank.pairs import draft_different, draft_same, pair_items
+from fr_core.training.bank.pictures import PictureSpec, Shown
+from fr_core.training.bank.pool import Pool
+from fr_core.training.bank.quarantine import told_apart
+from fr_core.training.bank.reports import EquatedForms, FormReport, equated_forms, report_of
+from fr_core.training.bank.roster import Roster, roster_of
+from fr_core.training.bank.shares import FormSet, Workbench, form_sets
+from fr_core.training.bank.triads import triad_items
+from fr_core.training.bank.triage import triage_items
+from fr_core.training.courses import Form, Item
+from fr_core.training.plan import PAIRS, CoursePlan
+from fr_core.training.prompts import ExerciseKind
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """What a course is made of, before its pictures are.
+
+    Attributes:
+        forms: by name, those of `CoursePlan.forms`; photos of items are indices in `pictures`.
+        pictures: to be made.
+        gallery: number of a person -> index of the picture, of everybody who is enrolled and may be shown as a
+            candidate: where the plan has own probes, the whole gallery that these may search, none of whom is in any
+            form but those of lists; else those on lists.
+        manifest_sha256: over the manifests of all forms, 64 hexadecimal digits.
+        reports: of each form, by name.
+        equated: of each set of at least two forms.
+    """
+
+    forms: Mapping[str, Form]
+    pictures: tuple[PictureSpec, ...]
+    gallery: Mapping[int, int]
+    manifest_sha256: str
+    reports: Mapping[str, FormReport]
+    equated: tuple[EquatedForms, ...]
+
+
+def compose(plan: CoursePlan, pool: Pool, seed: int, matcher: Matcher) -> Composed:
+    """Choose who is shown where.
+
+    People with two photos are set aside first, for pairs of one person, lists with the person and triads; then come the
+    odd ones of triads, photos to triage, pairs of two people, probes that are not enrolled, and the gallery.
+
+    Args:
+        plan: what is wanted.
+        pool: whom there is; what is known to be mislabelled was left out by `quarantine.without`.
+        seed: at least 0; with the plan and the photos of the pool it decides everything.
+        matcher: with nobody enrolled yet; used only where the plan has lists or own probes.
+
+    Raises:
+        TooFewPeople: the pool holds fewer people than `needs` counts.
+    """
+    pool = told_apart(pool)
+    require_enough(plan, *available([len(person.photos) for person in pool.people]))
+    roster = roster_of(pool)
+    bench = Workbench(roster, seed, np.ones(len(roster.people), dtype=np.bool_))
+    sets = form_sets(plan)
+    items, gallery = _items(bench, sets, own_probe_size(plan), matcher)
+    forms = {name: _form(bench, name, one, items[name]) for one in sets for name in one.forms}
+    people = {person.number: person for person in pool.people}
+    return Composed(
+        forms=forms,
+        pictures=bench.book.specs,
+        gallery=gallery,
+        manifest_sha256=course_sha256(forms),
+        reports={name: report_of(name, form.items, people) for name, form in forms.items()},
+        equated=tuple(equated_forms(one, items) for one in sets if len(one.forms) > 1),
+    )
+
+
+def _items(
+    bench: Workbench, sets: Sequence[FormSet], own: int, matcher: Matcher
+) -> tuple[dict[str, list[Item]], Mapping[int, int]]:
+    """The items of all forms by name, and the pictures of the gallery by person."""
+    pairs = [one for one in sets if one.block.exercise in PAIRS]
+    triads = [one for one in sets if one.block.exercise == ExerciseKind.TRIAD]
+    lists = [one for one in sets if one.block.exercise == ExerciseKind.CANDIDATES]
+    same = draft_same(bench, pairs)
+    present = draft_present(bench, lists)
+    items: dict[str, list[Item]] = {}
+    kept = sum(one.block.trials * len(one.forms) for one in triads)
+    for one in triads:
+        kept -= one.block.trials * len(one.forms)
+        items |= triad_items(bench, one, kept)
+    for one in sets:
+        if one.block.exercise == ExerciseKind.TRIAGE:
+            items |= triage_items(bench, one)
+        elif one.block.exercise == ExerciseKind.OWN_PROBE:
+            items |= {name: _places(name, one.block.trials) for name in one.forms}
+    different = draft_different(bench, pairs, same)
+    for one in pairs:
+        items |= pair_items(bench, one, same, different)
+    if not lists and not own:
+        return items, {}
+    probes = draft_absent(bench, lists, present)
+    gallery = enrolled(bench, probes, own)
+    matcher.enrol([(bench.roster.people[person].number, bench.roster.second[person]) for person in gallery.tolist()])
+    found = list_items(bench, probes, gallery, matcher)
+    return items | found, _gallery(bench, gallery, found, own)
+
+
+def _gallery(bench: Workbench, gallery: Index, lists: Mapping[str, Sequence[Item]], own: int) -> Mapping[int, int]:
+    on_lists = {person for items in lists.values() for item in items for person in item.people}
+    roster: Roster = bench.roster
+    return {
+        roster.people[person].number: bench.book.numbers((Shown(roster.second[person]),))[0]
+        for person in gallery.tolist()
+        if own or roster.people[person].number in on_lists
+    }
+
+
+def _places(form: str, count: int) -> list[Item]:
+    """Places that own probes will fill."""
+    return [Item(own_probe_id(form, number), (), None, None, ()) for number in range(count)]
+
+
+def _form(bench: Workbench, name: str, one: FormSet, items: Sequence[Item]) -> Form:
+    """A form in an order that is drawn, and tells nothing."""
+    order = bench.rng("order", name).permutation(len(items)).tolist()
+    drawn = tuple(items[number] for number in order)
+    model = bench.roster.pool.model
+    shown = [bench.book.shown(item.photos) for item in drawn]
+    manifest = manifest_of(name, one.block.exercise, model, bench.seed, drawn, shown)
+    return Form(name, drawn, form_sha256(manifest))

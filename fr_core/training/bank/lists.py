@@ -1,0 +1,148 @@
+"""Lists of candidates: a probe, and the enrolled people whom the matcher finds for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fr_core.training.bank.equate import spread
+from fr_core.training.bank.likeness import Index
+from fr_core.training.bank.matcher import Matcher, Ranked
+from fr_core.training.bank.pictures import Shown
+from fr_core.training.bank.pool import F32
+from fr_core.training.bank.roster import subset
+from fr_core.training.bank.shares import FormSet, Workbench
+from fr_core.training.courses import Item
+from fr_core.training.keys import ListKey
+
+MOST_ENROLLED = 1_000
+"""People in the gallery that own probes search: a picture is made of each. Lists alone search everybody who is free."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """Whose photos are searched for, in one form.
+
+    Attributes:
+        form: its name.
+        size: candidates of each list.
+        present: i64[p], who is enrolled with another photo.
+        absent: i64[a], who is not enrolled.
+    """
+
+    form: str
+    size: int
+    present: Index
+    absent: Index
+
+    @property
+    def foils(self) -> int:
+        """People whom the lists show beside the probes'."""
+        return len(self.present) * (self.size - 1) + len(self.absent) * self.size
+
+
+def draft_present(bench: Workbench, sets: Sequence[FormSet]) -> Mapping[str, Index]:
+    """Set people aside who will be on a list with another photo of theirs; by form."""
+    roster = bench.roster
+    found: dict[str, Index] = {}
+    for one in sets:
+        count, forms = one.block.present, len(one.forms)
+        people = bench.with_two(count * forms)
+        b = roster.margin.of(roster.margins[people])
+        chosen = people[spread(b, count, forms, bench.rng("present", one.name))]
+        bench.take(chosen.ravel().tolist())
+        found |= {name: chosen[:, form] for form, name in enumerate(one.forms)}
+    return found
+
+
+def draft_absent(bench: Workbench, sets: Sequence[FormSet], present: Mapping[str, Index]) -> list[Probes]:
+    """Set people aside who are searched for in vain; the probes of all forms."""
+    roster = bench.roster
+    found = []
+    for one in sets:
+        count, forms = one.block.absent, len(one.forms)
+        people = bench.others(count * forms)
+        b = roster.different.of(roster.impostor_similarity[people])
+        chosen = people[spread(b, count, forms, bench.rng("absent", one.name))]
+        bench.take(chosen.ravel().tolist())
+        for form, name in enumerate(one.forms):
+            found.append(Probes(name, one.block.size, present[name], chosen[:, form]))
+    return found
+
+
+def enrolled(bench: Workbench, probes: Sequence[Probes], own: int) -> Index:
+    """i64[g]: who is in the gallery, ascending: who is searched for and present, and who is in no form.
+
+    Args:
+        bench: where all other forms have their people.
+        probes: of all forms.
+        own: length of the longest list of an own probe, 0 where there is none; where there is one, the gallery is
+            limited to `MOST_ENROLLED` people who are in no form, those with two photos first: of them there is a probe.
+    """
+    free = subset(bench.free)
+    most = max(MOST_ENROLLED, own + sum(one.foils for one in probes))
+    if own and len(free) > most:
+        drawn = bench.rng("enrolled").permutation(free)
+        free = drawn[np.argsort(~bench.roster.two[drawn], kind="stable")][:most]
+    return np.sort(np.concatenate([free, *(one.present for one in probes)]))
+
+
+def list_items(bench: Workbench, probes: Sequence[Probes], gallery: Index, matcher: Matcher) -> dict[str, list[Item]]:
+    """Search for every probe, in an order that is drawn, so that no form has the first choice of candidates.
+
+    Raises:
+        ValueError: the matcher returns fewer people than it must.
+    """
+    mates = {person for one in probes for person in one.present.tolist()}
+    roster = bench.roster
+    left = {roster.people[person].number: person for person in gallery.tolist() if person not in mates}
+    searches = [
+        (one, person, mated)
+        for one in probes
+        for mated in (True, False)
+        for person in (one.present if mated else one.absent).tolist()
+    ]
+    items: dict[str, list[Item]] = {one.form: [] for one in probes}
+    for number in bench.rng("searches").permutation(len(searches)).tolist():
+        one, person, mated = searches[number]
+        wanted = one.size - 1 if mated else one.size
+        found = _found(matcher, roster.first[person].embedding, wanted, left, len(gallery))
+        foils = [(left.pop(ranked.person), _clipped(ranked)) for ranked in found]
+        bench.take(foil for foil, _ in foils)
+        items[one.form].append(_item(bench, person, mated, foils))
+    return items
+
+
+def _found(matcher: Matcher, probe: F32, wanted: int, left: Mapping[int, int], gallery: int) -> list[Ranked]:
+    """The most similar people who may still be shown; it asks for more as long as too many of those found may not."""
+    if not wanted:
+        return []
+    k = wanted
+    while True:
+        k = min(gallery, 2 * k)
+        found = [ranked for ranked in matcher.search(probe, k) if ranked.person in left]
+        if len(found) >= wanted:
+            return found[:wanted]
+        if k == gallery:
+            raise ValueError(f"The matcher returned too few of the {gallery} people who are enrolled.")
+
+
+def _item(bench: Workbench, person: int, mated: bool, foils: Sequence[tuple[int, float]]) -> Item:
+    roster = bench.roster
+    on_list = list(foils)
+    best = on_list[0][1] if on_list else float(roster.impostor_similarity[person])
+    own = float(roster.mated_similarity[person])
+    mate = None
+    if mated:
+        mate = sum(similarity >= own for _, similarity in on_list)
+        on_list.insert(mate, (person, own))
+    shown = (Shown(roster.first[person]), *(Shown(roster.second[one]) for one, _ in on_list))
+    key = ListKey(mate, tuple(similarity for _, similarity in on_list))
+    b = roster.margin.b(own - best) if mated else roster.different.b(best)
+    return bench.item(shown, tuple(dict.fromkeys((person, *(one for one, _ in on_list)))), key, b)
+
+
+def _clipped(found: Ranked) -> float:
+    return min(1.0, max(-1.0, float(found.similarity)))

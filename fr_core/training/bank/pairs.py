@@ -1,0 +1,200 @@
+"""Items of two photos: of one person, or of two people who are hard to tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fr_core.training.bank.difficulty import F64
+from fr_core.training.bank.equate import equated, spread
+from fr_core.training.bank.impostors import Impostors, paired
+from fr_core.training.bank.likeness import I32, Index
+from fr_core.training.bank.pictures import Shown
+from fr_core.training.bank.roster import Bools, Roster
+from fr_core.training.bank.shares import FormSet, Workbench
+from fr_core.training.courses import Item
+from fr_core.training.keys import PairKey
+from fr_core.training.prompts import ExerciseKind
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A pair: of one person where `a` is `b`."""
+
+    a: int
+    b: int
+    similarity: float
+    difficulty: float
+
+    @property
+    def people(self) -> tuple[int, ...]:
+        return (self.a,) if self.a == self.b else (self.a, self.b)
+
+
+Drafts = Mapping[str, list[list[_Draft]]]
+"""By name of a form set: for each item of a form, one draft for each form of the set."""
+
+
+def draft_same(bench: Workbench, sets: Sequence[FormSet]) -> Drafts:
+    """Set people with two photos aside for the pairs of one person of all sets."""
+    roster = bench.roster
+    found: dict[str, list[list[_Draft]]] = {}
+    for one in sets:
+        count, forms = one.block.same, len(one.forms)
+        people = bench.with_two(count * forms)
+        similarity = roster.mated_similarity[people]
+        b = roster.same.of(similarity)
+        wrong = wrong_advice(bench, one)[0]
+        chosen = _chosen(
+            b, _machine_errs(roster, similarity, mated=True), one, count, wrong, bench.rng("same", one.name)
+        )
+        drafts = [_Draft(p, p, float(s), float(v)) for p, s, v in zip(people.tolist(), similarity, b, strict=True)]
+        found[one.name] = _table(drafts, chosen)
+        bench.take(draft.a for row in found[one.name] for draft in row)
+    return found
+
+
+def draft_different(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> Drafts:
+    """Find the pairs of two people of all sets among those who are free.
+
+    Each data set has the share of them that it has of the pairs of one person of the same forms, as far as its people
+    go: else the look of a photo would tell what is right.
+
+    Args:
+        bench: where nobody is free who is needed for something else with two photos.
+        sets: of pairs.
+        same: of the same sets.
+    """
+    source = bench.roster.faces.traits.source
+    people = bench.others(2 * sum(one.block.different * len(one.forms) for one in sets))
+    quotas = [_quota(one, same[one.name], source, people) for one in sets]
+    found: dict[str, list[list[_Draft]]] = {one.name: [] for one in sets}
+    for number in np.unique(source):
+        own = people[source[people] == number]
+        wanted = sum(int(quota[number]) * len(one.forms) for quota, one in zip(quotas, sets, strict=True))
+        left = _paired(bench, own, min(wanted, len(own) // 2))
+        for quota, one in zip(quotas, sets, strict=True):
+            left = _deal(bench, one, min(int(quota[number]), len(left) // len(one.forms)), left, found[one.name])
+    missing = {one.name: one.block.different - len(found[one.name]) for one in sets}
+    wanted = sum(missing[one.name] * len(one.forms) for one in sets)
+    left = _paired(bench, bench.others(2 * wanted), wanted)
+    for one in sets:
+        left = _deal(bench, one, missing[one.name], left, found[one.name])
+    return found
+
+
+def _quota(one: FormSet, same: Sequence[Sequence[_Draft]], source: I32, people: Index) -> Index:
+    """i64[s]: how many pairs of two people of a form come from each data set, by largest remainders."""
+    mated = [draft.a for row in same for draft in row]
+    shares = np.bincount(source[mated or people], minlength=int(source.max()) + 1) * one.block.different
+    whole, rest = np.divmod(shares, max(1, len(mated or people)))
+    whole[np.argsort(-rest, kind="stable")[: one.block.different - int(whole.sum())]] += 1
+    return whole
+
+
+def _paired(bench: Workbench, people: Index, count: int) -> list[_Draft]:
+    if not count:
+        return []
+    return [_different(bench.roster, pair) for pair in paired(bench.roster.faces, people, count, bench.roster.near)]
+
+
+def _deal(bench: Workbench, one: FormSet, count: int, left: list[_Draft], rows: list[list[_Draft]]) -> list[_Draft]:
+    """Add `count` tuples of pairs to the rows of a set, take their people, and return the pairs that are left."""
+    if not count:
+        return left
+    b = np.array([draft.difficulty for draft in left], dtype=np.float64)
+    errs = _machine_errs(bench.roster, np.array([draft.similarity for draft in left], dtype=np.float64), mated=False)
+    wrong = max(0, wrong_advice(bench, one)[1] - len(rows))
+    chosen = _chosen(b, errs, one, count, wrong, bench.rng("different", one.name, str(len(rows))))
+    table = _table(left, chosen)
+    bench.take(person for row in table for draft in row for person in draft.people)
+    rows += table
+    gone = set(chosen.ravel().tolist())
+    return [draft for number, draft in enumerate(left) if number not in gone]
+
+
+def pair_items(bench: Workbench, one: FormSet, same: Drafts, different: Drafts) -> dict[str, list[Item]]:
+    """The items of the forms of a set, equated; in an aided exercise with the machine's advice."""
+    tables = (same[one.name], different[one.name])
+    forms = len(one.forms)
+    values = [
+        np.array([[draft.difficulty for draft in row] for row in table], dtype=np.float64).reshape(-1, forms)
+        for table in tables
+    ]
+    dealt = equated(values, bench.rng("equate", one.name))
+    items: dict[str, list[Item]] = {}
+    for form, name in enumerate(one.forms):
+        drafts = [
+            [table[flat // forms][flat % forms] for flat in of_class[:, form].tolist()]
+            for table, of_class in zip(tables, dealt, strict=True)
+        ]
+        items[name] = _with_keys(bench, one, drafts)
+    return items
+
+
+def wrong_advice(bench: Workbench, one: FormSet) -> tuple[int, int]:
+    """How many pairs of one person, and of two, get wrong advice: as equally as can be."""
+    block = one.block
+    half, odd = divmod(block.wrong, 2)
+    same = half + (odd if bench.rng("wrong", one.name).random() < 0.5 else 0)
+    same = min(max(same, block.wrong - block.different), block.same)
+    return same, block.wrong - same
+
+
+def _chosen(b: F64, errs: Bools, one: FormSet, count: int, wrong: int, rng: np.random.Generator) -> Index:
+    """i64[count, forms]: where advice is to be wrong, first pairs on which the machine errs itself, then the spread."""
+    forms = len(one.forms)
+    first = rng.permutation(np.flatnonzero(errs))[: min(wrong, count)] if wrong else np.empty(0, dtype=np.int64)
+    rest = np.setdiff1d(np.arange(len(b), dtype=np.int64), first)
+    rows = [np.repeat(first[:, None], forms, axis=1)] if len(first) else []
+    return np.concatenate([*rows, rest[spread(b[rest], count - len(first), forms, rng)]])
+
+
+def _machine_errs(roster: Roster, similarities: F64, *, mated: bool) -> Bools:
+    """bool[n]: whether the likelihood ratio speaks against what is right; nowhere without a calibration."""
+    calibration = roster.pool.calibration
+    if calibration is None:
+        return np.zeros(len(similarities), dtype=np.bool_)
+    return np.array([(calibration.log10_lr(float(s)).log10_lr > 0.0) != mated for s in similarities], dtype=np.bool_)
+
+
+def _different(roster: Roster, pair: Impostors) -> _Draft:
+    similarity = roster.faces.similarity(pair.a, pair.b)
+    return _Draft(pair.a, pair.b, similarity, roster.different.b(similarity))
+
+
+def _table(drafts: Sequence[_Draft], chosen: Index) -> list[list[_Draft]]:
+    return [[drafts[number] for number in row] for row in chosen.tolist()]
+
+
+def _with_keys(bench: Workbench, one: FormSet, drafts: Sequence[Sequence[_Draft]]) -> list[Item]:
+    items = []
+    for of_class, mated, wrong in zip(drafts, (True, False), wrong_advice(bench, one), strict=True):
+        misled = _misled(bench, one, of_class, wrong, mated=mated)
+        for number, draft in enumerate(of_class):
+            advice = (mated != (number in misled)) if one.block.exercise == ExerciseKind.AIDED else None
+            items.append(_item(bench, draft, mated, advice))
+    return items
+
+
+def _misled(bench: Workbench, one: FormSet, drafts: Sequence[_Draft], wrong: int, *, mated: bool) -> frozenset[int]:
+    """Which pairs get wrong advice: those on which the machine errs first."""
+    similarities = np.array([draft.similarity for draft in drafts], dtype=np.float64)
+    errs = _machine_errs(bench.roster, similarities, mated=mated)
+    order = bench.rng("misled", one.name, str(mated)).permutation(len(drafts))
+    return frozenset(order[np.argsort(~errs[order], kind="stable")][:wrong].tolist())
+
+
+def _item(bench: Workbench, draft: _Draft, mated: bool, advice: bool | None) -> Item:
+    roster = bench.roster
+    calibration = roster.pool.calibration
+    key = PairKey(
+        mated=mated,
+        similarity=draft.similarity,
+        log10_lr=None if calibration is None else calibration.log10_lr(draft.similarity).log10_lr,
+        advice_same=advice,
+    )
+    shown = (Shown(roster.first[draft.a]), Shown(roster.second[draft.b]))
+    return bench.item(shown, draft.people, key, draft.difficulty)

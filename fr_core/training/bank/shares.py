@@ -1,0 +1,132 @@
+"""Which people are still free, and which forms go together.
+
+People of whom two photos are needed are set aside first, for all forms; what remains is enough for everything else
+whenever the pool is enough at all, as everybody can be somebody who is shown once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fr_core.training.bank.likeness import Index, shared_labels
+from fr_core.training.bank.manifest import canonical, item_id_of
+from fr_core.training.bank.pictures import PictureBook, Shown
+from fr_core.training.bank.roster import Bools, Roster, subset
+from fr_core.training.courses import Item
+from fr_core.training.keys import AnswerKey
+from fr_core.training.plan import BlockPlan, CoursePlan
+from fr_core.training.prompts import ExerciseKind
+
+OVERSUPPLY = 3
+"""Where one photo is enough, people with one are preferred if there are so many times more than are needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class FormSet:
+    """Forms that are to be equally hard; most sets hold one.
+
+    Attributes:
+        name: of the set of a plan, or of the block.
+        forms: their names.
+        block: a block that shows one of them; it says what each holds.
+    """
+
+    name: str
+    forms: tuple[str, ...]
+    block: BlockPlan
+
+
+def form_sets(plan: CoursePlan) -> list[FormSet]:
+    """The forms of a plan: equated sets first, as they need the best choice, then aided blocks, then the others."""
+    found: dict[str, FormSet] = {}
+    for name, block in plan.forms().items():
+        key = f"equated {block.equated}" if block.equated else f"block {block.block_id}"
+        before = found.get(key)
+        forms = (*before.forms, name) if before else (name,)
+        found[key] = FormSet(block.equated or block.block_id, forms, block)
+    return sorted(found.values(), key=_turn)
+
+
+def _turn(one: FormSet) -> int:
+    if one.block.equated:
+        return 0
+    return 1 if one.block.exercise == ExerciseKind.AIDED else 2
+
+
+@dataclass(slots=True)
+class Workbench:
+    """What a course is made with, while it is made.
+
+    Attributes:
+        roster: everybody.
+        seed: decides what is drawn.
+        free: bool[n], who is in no form yet.
+        book: the pictures so far.
+    """
+
+    roster: Roster
+    seed: int
+    free: Bools
+    book: PictureBook = field(default_factory=PictureBook)
+
+    def rng(self, *label: str) -> np.random.Generator:
+        """Randomness for one purpose, which depends on the seed and the label alone."""
+        digest = hashlib.sha256(canonical([self.seed, *label]).encode()).digest()
+        return np.random.default_rng(int.from_bytes(digest[:16], "big"))
+
+    def take(self, people: Iterable[int]) -> None:
+        """Nobody else may show them; ValueError where somebody does already."""
+        for person in people:
+            if not self.free[person]:
+                raise ValueError("A person would be shown in two items.")
+            self.free[person] = False
+
+    def with_two(self, count: int, among: Bools | None = None) -> Index:
+        """i64[k]: free people with two photos; who is doubtful only where the others are fewer than `count`.
+
+        Args:
+            count: that are needed.
+            among: bool[n], others are left out; None for everybody who is free.
+        """
+        roster, free = self.roster, self.free if among is None else among & self.free
+        found = subset(free & roster.two & ~roster.doubtful)
+        if len(found) >= count:
+            return found
+        doubtful = subset(free & roster.doubtful)
+        best = doubtful[np.argsort(-roster.mated_similarity[doubtful], kind="stable")]
+        return np.concatenate([found, best[: count - len(found)]])
+
+    def others(self, slots: int, among: Bools | None = None) -> Index:
+        """i64[k]: free people of whom one photo is needed, for `slots` of them.
+
+        Those with one photo where a data set has plenty, else everybody who is free of that set. It is decided for each
+        data set, since all pairs of one person come from sets with two photos: were the others taken from other sets,
+        the look of a photo would tell which is which.
+
+        Args:
+            slots: people who are needed.
+            among: bool[n], others are left out; None for everybody who is free.
+        """
+        free, source = self.free if among is None else among & self.free, self.roster.faces.traits.source
+        chosen = np.zeros(len(free), dtype=np.bool_)
+        for number in np.unique(source):
+            own = free & (source == number)
+            single = own & ~self.roster.two
+            chosen |= single if single.sum() >= OVERSUPPLY * slots else own
+        return subset(chosen)
+
+    def item(self, shown: tuple[Shown, ...], people: tuple[int, ...], key: AnswerKey, b: float | None) -> Item:
+        """Make an item of what it shows and of whom, by index in the roster, each once."""
+        persons = [self.roster.people[person] for person in people]
+        return Item(
+            item_id=item_id_of(key, shown),
+            photos=self.book.numbers(shown),
+            key=key,
+            b=b,
+            people=tuple(person.number for person in persons),
+            groups=shared_labels(persons),
+        )

@@ -1,0 +1,72 @@
+"""What a cohort's figures come to, in plain sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from fr_core.scoring.human.fusion import GroupArea
+from fr_core.scoring.intervals import Rate
+from fr_core.training.grading.figures import CohortChange, CohortFigures, Words
+from fr_core.training.grading.fusion import CrowdFigures
+from fr_core.training.grading.items import ItemRow
+from fr_core.training.grading.trainee_words import TESTS
+from fr_core.training.grading.values import Undefined
+from fr_core.training.grading.words import THEY, bias, ceiling, counted, left_out, practise, went_well
+
+SIGNIFICANT = 0.05
+
+TOGETHER = (
+    "Intervals of pooled figures take trials for independent; answers of one trainee, and answers to one item, go "
+    "together, so that the truth is less sure than they say."
+)
+
+
+def cohort_words(figures: CohortFigures) -> Words:
+    """The sentences of a cohort."""
+    pairs = figures.together.pairs
+    return Words(
+        went_well=(*went_well(THEY, figures.together, figures.aided), *_crowds(figures.crowds)),
+        bias=bias(THEY, pairs, figures.aided, figures.prevalence),
+        practise=practise(THEY, figures.together, figures.aided),
+        change=tuple(_changes(figures.changes)),
+        limits=(*left_out(figures.counts), *ceiling(THEY, pairs), *_quarantined(figures.items), TOGETHER),
+    )
+
+
+def _changes(changes: Sequence[CohortChange]) -> Iterable[str]:
+    for one in changes:
+        between = f"From {TESTS.get(one.first, one.first)} to {TESTS.get(one.second, one.second)}"
+        if not (isinstance(one.better, Rate) and isinstance(one.worse, Rate)):
+            continue
+        beyond = (
+            "no more scores rose or fell than chance makes"
+            if isinstance(one.p_value, Undefined) or one.p_value >= SIGNIFICANT
+            else f"more scores {'rose' if one.rose > one.fell else 'fell'} than chance makes"
+        )
+        yield (
+            f"{between}, of {counted(one.trainees, 'trainee')} {one.better.count:,} did reliably better and "
+            f"{one.worse.count:,} reliably worse, by more than {one.needed:.1f} points. {one.rose:,} scores rose and "
+            f"{one.fell:,} fell: {beyond}."
+        )
+
+
+def _crowds(crowds: Sequence[CrowdFigures]) -> Iterable[str]:
+    for one in crowds[:1]:
+        areas = {size.size: size.area for size in one.sizes if isinstance(size.area, GroupArea)}
+        if 1 in areas and len(areas) > 1:
+            alone, most = areas[1], areas[max(areas)]
+            if most.low > alone.high:
+                yield (
+                    f"The average of {most.size} trainees who judge alone has an area of {most.area:.2f}, one trainee "
+                    f"{alone.area:.2f}: independent opinions together are better than one."
+                )
+
+
+def _quarantined(items: Sequence[ItemRow]) -> Iterable[str]:
+    aside = [one for one in items if one.quarantined]
+    surely = sum(one.high is not None and one.high < 0.0 for one in aside)
+    if aside:
+        yield (
+            f"{counted(len(aside), 'item')} tell the able from others the wrong way round, {surely:,} of them more "
+            "than chance makes: look at these before they are used again, as a label may be wrong."
+        )

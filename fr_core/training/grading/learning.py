@@ -1,0 +1,63 @@
+"""Whether a trainee gets better as the trials go on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fr_core.scoring.human.learning import CurvePoint, cohort_curve, person_curve, stretches
+from fr_core.training.courses import Course
+from fr_core.training.grading.splitting import unmoved
+from fr_core.training.grading.values import Maybe, Undefined, unless_undefined
+from fr_core.training.results import Result
+
+STRETCH = 20
+"""Trials of a point of the curve; at fewer, the band is wider than what anybody learns."""
+
+
+@dataclass(frozen=True, slots=True)
+class LearningFigures:
+    """Right answers over trials: rated pairs that nothing but the photos moves, without those of adaptive blocks.
+
+    An adaptive block keeps the share of right answers where it aims, however well a trainee does.
+
+    Attributes:
+        trainees: whose answers these are.
+        trials: of the trainee with the most.
+        points: a stretch of trials each, in each trainee's own order.
+    """
+
+    trainees: int
+    trials: int
+    points: tuple[CurvePoint, ...]
+
+
+def in_order(course: Course, results: Sequence[Result]) -> list[bool]:
+    """Whether each of a trainee's pairs that a curve is of was answered rightly, in the order in which they came."""
+    adaptive = {block.block_id for block in course.plan.blocks if block.adaptive}
+    used = [one for one in unmoved(results) if one.block_id not in adaptive]
+    return [one.correct is True for one in sorted(used, key=lambda one: (one.shown_ms, one.ordinal))]
+
+
+def trainee_learning(course: Course, results: Sequence[Result]) -> Maybe[LearningFigures]:
+    """Of one trainee."""
+    right = np.array(in_order(course, results), dtype=np.bool_)
+    rng = np.random.default_rng([course.seed, 3])
+    return unless_undefined(
+        lambda: LearningFigures(1, len(right), person_curve(right, stretches(len(right), STRETCH), rng))
+    )
+
+
+def cohort_learning(course: Course, cohort: Mapping[str, Sequence[Result]]) -> Maybe[LearningFigures]:
+    """Of all trainees together; the band draws trainees, whose answers go together."""
+    found = [right for results in cohort.values() if (right := in_order(course, results))]
+    if not found:
+        return Undefined("No pair was rated.")
+    answers = np.full((len(found), max(map(len, found))), np.nan)
+    for row, right in zip(answers, found, strict=True):
+        row[: len(right)] = right
+    rng = np.random.default_rng([course.seed, 3])
+    bounds = stretches(answers.shape[1], STRETCH)
+    return unless_undefined(lambda: LearningFigures(len(found), answers.shape[1], cohort_curve(answers, bounds, rng)))

@@ -1,0 +1,192 @@
+"""Pairs: both error rates, sensitivity and bias, ratings as evidence, stated probabilities, and where errors lie."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fr_core.scoring.intervals import Rate
+from fr_core.scoring.likelihood import brier, expected_calibration_error, log_loss
+from fr_core.training.answers import DIFFICULTIES
+from fr_core.training.grading.areas import Roc, roc_of_ratings
+from fr_core.training.grading.errors import ErrorFigures, error_figures
+from fr_core.training.grading.evidence import EvidenceFigures, evidence
+from fr_core.training.grading.fusion import with_machine
+from fr_core.training.grading.machine import MachineFigures, machine_figures
+from fr_core.training.grading.values import Area, Maybe, Times, Undefined, share, times, unless_undefined
+from fr_core.training.results import Result
+
+THIRDS = ("easy", "middle", "hard")
+"""Of the pairs of one truth, by the difficulty of their items."""
+
+PROBABILITY_BINS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ProbabilityBin:
+    """Stated probabilities that lie together.
+
+    Attributes:
+        low: lower end of the bin, which it holds.
+        high: upper end, which only the last bin holds.
+        mean: of the stated probabilities.
+        same: how many of the pairs do show one person.
+    """
+
+    low: float
+    high: float
+    mean: float
+    same: Rate
+
+
+@dataclass(frozen=True, slots=True)
+class ProbabilityFigures:
+    """How good stated probabilities are.
+
+    Attributes:
+        trials: for which one was stated.
+        brier: mean squared distance from the truth, in [0, 1]; always .5 gives .25.
+        log_loss: nats; always .5 gives .693.
+        calibration_error: mean distance of the stated probabilities from shares, five equal bins, in [0, 1].
+        bins: those that hold a trial.
+    """
+
+    trials: int
+    brier: float
+    log_loss: Maybe[float]
+    calibration_error: float
+    bins: tuple[ProbabilityBin, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FeltDifficulty:
+    """Trials that the trainee found equally hard.
+
+    Attributes:
+        level: from 1, easy, to 5, hard.
+        trials: that were rated so.
+        right: share of right answers.
+        mean_b: mean difficulty of their items by the machine, standard deviations; None where no item has one.
+    """
+
+    level: int
+    trials: int
+    right: Maybe[Rate]
+    mean_b: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorsAt:
+    """Where errors lie.
+
+    Attributes:
+        truth: "same" or "different".
+        third: one of THIRDS.
+        wrong: share of wrong answers.
+    """
+
+    truth: str
+    third: str
+    wrong: Maybe[Rate]
+
+
+@dataclass(frozen=True, slots=True)
+class PairFigures:
+    """Of rated pairs.
+
+    Attributes:
+        trials: answered pairs of known truth.
+        same: of them, pairs of one person.
+        different: pairs of two people.
+        undecided: rated 0.
+        errors: both error rates, with and without the undecided; sensitivity and bias.
+        roc: of the ratings.
+        evidence: what each rating has been worth.
+        probabilities: of P(same), where it was stated.
+        felt: of difficulties that were stated, from easy to hard.
+        errors_at: by truth and difficulty.
+        times: of right and of wrong answers.
+        machine: on the same pairs.
+        with_machine: area of the average of the trainee's ratings and the machine's similarities, both standardised.
+    """
+
+    trials: int
+    same: int
+    different: int
+    undecided: int
+    errors: ErrorFigures
+    roc: Maybe[Roc]
+    evidence: Maybe[EvidenceFigures]
+    probabilities: Maybe[ProbabilityFigures]
+    felt: tuple[FeltDifficulty, ...]
+    errors_at: tuple[ErrorsAt, ...]
+    times: Times
+    machine: MachineFigures
+    with_machine: Maybe[Area]
+
+
+def pair_figures(pairs: Sequence[Result]) -> PairFigures:
+    """Of pairs as `fr_core.training.grading.splitting.pairs` selects them."""
+    return PairFigures(
+        trials=len(pairs),
+        same=sum(one.truth == "same" for one in pairs),
+        different=sum(one.truth == "different" for one in pairs),
+        undecided=sum(one.rating == 0 for one in pairs),
+        errors=error_figures(pairs),
+        roc=roc_of_ratings(pairs),
+        evidence=unless_undefined(lambda: evidence(pairs)),
+        probabilities=_probabilities(pairs),
+        felt=_felt(pairs),
+        errors_at=tuple(one for truth in ("same", "different") for one in _errors_at(pairs, truth)),
+        times=times(pairs),
+        machine=machine_figures(pairs),
+        with_machine=with_machine(pairs),
+    )
+
+
+def _probabilities(pairs: Sequence[Result]) -> Maybe[ProbabilityFigures]:
+    stated = [(one.p_same, one.truth == "same") for one in pairs if one.p_same is not None]
+    if not stated:
+        return Undefined("No probability was stated.")
+    values = np.array([value for value, _ in stated], dtype=np.float64)
+    truth = np.array([same for _, same in stated], dtype=np.bool_)
+    ends = np.arange(PROBABILITY_BINS + 1) / PROBABILITY_BINS
+    places = np.searchsorted(ends[1:-1], values, side="right")
+    bins = []
+    for place in np.unique(places).tolist():
+        here = places == place
+        same = share(int(truth[here].sum()), int(here.sum()), "trials")
+        if isinstance(same, Rate):
+            bins.append(ProbabilityBin(float(ends[place]), float(ends[place + 1]), float(values[here].mean()), same))
+    return ProbabilityFigures(
+        trials=len(stated),
+        brier=brier(values, truth),
+        log_loss=unless_undefined(lambda: log_loss(values, truth)),
+        calibration_error=expected_calibration_error(values, truth, PROBABILITY_BINS),
+        bins=tuple(bins),
+    )
+
+
+def _felt(pairs: Sequence[Result]) -> tuple[FeltDifficulty, ...]:
+    found = []
+    for level in DIFFICULTIES:
+        here = [one for one in pairs if one.difficulty == level]
+        hard = [one.b for one in here if one.b is not None]
+        right = share(sum(one.correct is True for one in here), len(here), "pairs that were found so hard")
+        found.append(FeltDifficulty(level, len(here), right, sum(hard) / len(hard) if hard else None))
+    return tuple(found)
+
+
+def _errors_at(pairs: Sequence[Result], truth: str) -> list[ErrorsAt]:
+    """The pairs of one truth in thirds by the difficulty of their items; equal difficulties stay together."""
+    placed = sorted((one.b, one.correct is False) for one in pairs if one.truth == truth and one.b is not None)
+    hardness = np.array([b for b, _ in placed], dtype=np.float64)
+    rank = np.searchsorted(hardness, hardness, side="left")
+    third = np.minimum(rank * len(THIRDS) // max(1, len(placed)), len(THIRDS) - 1)
+    wrong = np.array([is_wrong for _, is_wrong in placed], dtype=np.bool_)
+    return [
+        ErrorsAt(truth, name, share(int(wrong[third == place].sum()), int((third == place).sum()), f"{name} pairs"))
+        for place, name in enumerate(THIRDS)
+    ]

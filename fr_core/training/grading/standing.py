@@ -1,0 +1,181 @@
+"""How a trainee changes from test to test, and where the score stands among others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fr_core.scoring.checks import F64
+from fr_core.scoring.human.change import Change, change, percentile_in, percentile_of_norm
+from fr_core.scoring.human.norms import GFMT2_SHORT, NORMS, Norm, Unit
+from fr_core.scoring.human.signal_detection import Difference, difference
+from fr_core.training.grading.errors import sensitivity_of
+from fr_core.training.grading.splitting import by, pairs
+from fr_core.training.grading.values import Maybe, Undefined, unless_undefined
+from fr_core.training.plan import OCCASIONS
+from fr_core.training.results import Result
+
+MIN_SCORED = 10
+"""Pairs below which a test has no score: one pair would move it by ten points and more."""
+
+MIN_COHORT = 5
+"""Trainees with a score below which nobody is placed among them: who is who would be plain."""
+
+OTHER_TEST = (
+    "A comparison with another test, of other photos and other people: it says where the field stands, and not where "
+    "you would stand in that test."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeFigures:
+    """From one test to a later one.
+
+    Attributes:
+        first: "pre", or the earliest test that there is.
+        second: the later one.
+        score: change of percent correct, judged by the reliable change of a published test of this kind.
+        norm: title of that test, whose SD and retest correlation are used.
+        sensitivity: change of d' and of c.
+    """
+
+    first: str
+    second: str
+    score: Maybe[Change]
+    norm: str
+    sensitivity: Maybe[Difference]
+
+
+@dataclass(frozen=True, slots=True)
+class NormFigures:
+    """A published figure beside the trainee's.
+
+    Attributes:
+        title: of the test or of the people.
+        unit: of the value.
+        value: mean or median, in its unit.
+        sd: among people; None where it was not found.
+        percentile: share of people of that test below the trainee's score, in percent.
+        source: where the figure was published.
+        from_memory: whether the figure was not looked up in its source.
+        caution: that it is another test.
+    """
+
+    title: str
+    unit: str
+    value: float
+    sd: float | None
+    percentile: Maybe[float]
+    source: str
+    from_memory: bool
+    caution: str
+
+
+@dataclass(frozen=True, slots=True)
+class StandingFigures:
+    """Where a score stands.
+
+    Attributes:
+        test: "pre", "post" or "retention": the first that has a score; "" where none has.
+        score: percent correct of its pairs.
+        cohort: trainees who have a score of that test, this one included.
+        percentile_in_cohort: share of them below, in percent; those who are equal count one half.
+        norms: published figures.
+    """
+
+    test: str
+    score: Maybe[float]
+    cohort: int
+    percentile_in_cohort: Maybe[float]
+    norms: tuple[NormFigures, ...]
+
+
+def of_test(results: Sequence[Result], test: str) -> tuple[Result, ...]:
+    """The rated pairs of one test."""
+    return tuple(one for one in pairs(results) if one.test == test)
+
+
+def score(rated: Sequence[Result]) -> Maybe[float]:
+    """Percent correct of rated pairs; the undecided are not right."""
+    if len(rated) < MIN_SCORED:
+        return Undefined(f"Fewer than {MIN_SCORED} rated pairs are too few for a score.")
+    return 100.0 * sum(one.correct is True for one in rated) / len(rated)
+
+
+def changes(results: Sequence[Result]) -> tuple[ChangeFigures, ...]:
+    """From the first test that the trainee took to each later one."""
+    taken = {test: rated for test in OCCASIONS if (rated := of_test(results, test))}
+    if len(taken) < 2:
+        return ()
+    first, *later = taken
+    return tuple(_change(first, taken[first], second, taken[second]) for second in later)
+
+
+def _change(first: str, before: Sequence[Result], second: str, after: Sequence[Result]) -> ChangeFigures:
+    return ChangeFigures(
+        first=first,
+        second=second,
+        score=change_of_score(score(before), score(after)),
+        norm=GFMT2_SHORT.title,
+        sensitivity=unless_undefined(lambda: difference(sensitivity_of(after), sensitivity_of(before))),
+    )
+
+
+def change_of_score(before: Maybe[float], after: Maybe[float]) -> Maybe[Change]:
+    """A change of percent correct, judged by SD and retest correlation of the Glasgow Face Matching Test 2, short."""
+    if isinstance(before, Undefined):
+        return before
+    if isinstance(after, Undefined):
+        return after
+    if GFMT2_SHORT.sd is None or GFMT2_SHORT.retest is None:
+        return Undefined("The published test has no retest correlation.")
+    return change(before, after, GFMT2_SHORT.sd, GFMT2_SHORT.retest)
+
+
+def scores_by_test(results: Iterable[Result]) -> dict[str, float]:
+    """Percent correct of one trainee in each test that has a score, in the order of the tests."""
+    taken = by((one for one in pairs(results) if one.test), lambda one: one.test)
+    found = {test: score(taken.get(test, ())) for test in OCCASIONS}
+    return {test: value for test, value in found.items() if not isinstance(value, Undefined)}
+
+
+def standing(own: Mapping[str, float], cohort: Sequence[Mapping[str, float]]) -> StandingFigures:
+    """Where a trainee stands in the first test that has a score.
+
+    Args:
+        own: percent correct by test, as `scores_by_test` gives it.
+        cohort: the same of every trainee, this one included.
+    """
+    test = next(iter(own), "")
+    mine: Maybe[float] = own[test] if test else score(())
+    others = np.array([one[test] for one in cohort if test in one], dtype=np.float64)
+    return StandingFigures(
+        test=test,
+        score=mine,
+        cohort=len(others),
+        percentile_in_cohort=_in_cohort(mine, others),
+        norms=tuple(_of_norm(norm, mine) for norm in NORMS),
+    )
+
+
+def _in_cohort(own: Maybe[float], others: F64) -> Maybe[float]:
+    if isinstance(own, Undefined):
+        return own
+    if len(others) < MIN_COHORT:
+        return Undefined(f"Fewer than {MIN_COHORT} trainees have a score of this test.")
+    return percentile_in(own, others)
+
+
+def _of_norm(norm: Norm, own: Maybe[float]) -> NormFigures:
+    percentile: Maybe[float] = own
+    if not isinstance(own, Undefined):
+        percentile = (
+            percentile_of_norm(own, norm.value, norm.sd)
+            if norm.unit == Unit.PERCENT_CORRECT and norm.sd is not None
+            else Undefined("No spread among people was published for this figure.")
+        )
+    return NormFigures(
+        norm.title, norm.unit.value, norm.value, norm.sd, percentile, norm.source, norm.from_memory, OTHER_TEST
+    )

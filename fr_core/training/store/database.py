@@ -1,0 +1,309 @@
+"""The database of training: one connection of a process that writes, several that read, one that copies the log.
+
+The one that writes goes the shortest way to the disk, because trainees wait for it. Only the one that copies the
+write-ahead log into the database has `CleanPages` under it, so that nothing deleted stays in a page. No process copies
+the log in any other way.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from fr_core.errors import FrError, KeyUnavailable, ShuttingDown, StoreCorrupt, StoreFailed, StoreNewer
+from fr_core.gallery.store.clean_pages import CleanPages
+from fr_core.gallery.store.connection import open_new, open_to_read, open_to_write, settle, use_log
+from fr_core.gallery.store.keys import KeyEncryptionKey
+from fr_core.gallery.store.sqlite_log import require_no_lost_commits
+from fr_core.gallery.store.sqlite_rows import sqlite_errors
+from fr_core.gallery.store.vault import Value
+from fr_core.training.store.folder import DATABASE_NAME, SharedFolder
+from fr_core.training.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
+from fr_core.training.store.seals import Owner, Seals
+
+Row = tuple[Any, ...]
+
+_log = logging.getLogger(__name__)
+
+# A change touches a few rows of some hundred bytes, on pages far apart: smaller pages make a smaller log.
+PAGE_BYTES = 4_096
+# Frames of the log after which it is copied into the database: 16 MiB.
+_CHECKPOINT_FRAMES = 4_096
+_LONG_LOG_FRAMES = 65_536
+# How long a copy waits for those who read, each time; nobody writes meanwhile.
+_CHECKPOINT_S = 0.1
+_SCRUB_S = 10.0
+_READER_CACHE_KIB = 1_024
+# To which the log is cut when it is written anew.
+_LOG_BYTES = 64 * 2**20
+# Between two tries to write while another process does. SQLite's own waits grow to 100 ms.
+_TURN_S = 0.0005
+_LONGEST_TURN_S = 5.0
+
+
+class Reading:
+    """A look at the database, all of one moment.
+
+    Args:
+        connection: in a transaction.
+        seals: the keys of the store.
+    """
+
+    def __init__(self, connection: apsw.Connection, seals: Seals) -> None:
+        self._connection = connection
+        self.seals = seals
+
+    def rows(self, sql: str, *values: Value) -> list[Row]:
+        """Return what a statement gives; raises `apsw.Error`."""
+        return self._connection.execute(sql, values).fetchall()
+
+    def row(self, sql: str, *values: Value) -> Row | None:
+        """Return the first row of it, None where there is none; raises `apsw.Error`."""
+        return self._connection.execute(sql, values).fetchone()
+
+
+class Database:
+    """The database in a shared folder.
+
+    Args:
+        path: the folder.
+        key: wraps the keys of the store; a new store is made under it.
+        reserve_bytes: what must stay free on the disk for deletions to go on; 1/8 of the disk at most.
+        vfs: SQLite's layer to the disk, by name; "" = its own.
+
+    Raises:
+        StoreNewer: a later version wrote it; nothing was changed.
+        WrongKey: it is under another key; nothing was changed.
+        StoreCorrupt: it is damaged, or no training store; nothing was changed.
+        StoreFailed: the disk refuses.
+    """
+
+    def __init__(self, path: Path, key: KeyEncryptionKey, reserve_bytes: int, vfs: str = "") -> None:
+        self.folder = SharedFolder(path)
+        self._reserve_bytes = reserve_bytes
+        self._vfs = vfs
+        self._pages = CleanPages(vfs)
+        self._lock = threading.Lock()
+        self._copying = threading.Lock()
+        self._idle: list[apsw.Connection] = []
+        self._closed = False
+        self._log_frames = 0
+        self.was_alone = self.folder.alone
+        try:
+            if self.folder.alone and not self.folder.holds(DATABASE_NAME):
+                self._create(key)
+            self._path = self.folder.private_file(DATABASE_NAME)
+            with sqlite_errors():
+                self.writer = open_to_write(self._path, vfs)
+                try:
+                    self._open(key)
+                    self._copier = open_to_write(self._path, self._pages.vfs_name)
+                    use_log(self._copier)  # without which it knows of no log that could be copied
+                    self._copier.set_busy_handler(_Turns(_CHECKPOINT_S))
+                except BaseException:
+                    self.writer.close()
+                    raise
+            self.folder.share()
+        except BaseException:
+            self.folder.close()
+            raise
+
+    def _create(self, key: KeyEncryptionKey) -> None:
+        if self.folder.holds(f"{DATABASE_NAME}-wal"):
+            raise StoreCorrupt("There is a write-ahead log without its database.", check="missing_database")
+        seals = Seals.new(key)
+        with self.folder.whole_file(DATABASE_NAME) as path, sqlite_errors():
+            connection = open_new(path, self._vfs, APPLICATION_ID)
+            try:
+                for step in MIGRATIONS:
+                    connection.execute(step)
+                sql = "INSERT INTO store (store_no, key_id, wrapped_key) VALUES (1, ?, ?)"
+                connection.execute(sql, (seals.key_id, seals.wrapped()))
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+                connection.execute("VACUUM")  # which gives the pages that size
+                use_log(connection)
+            finally:
+                connection.close()
+
+    def _open(self, key: KeyEncryptionKey) -> None:
+        writer = self.writer
+        _require_known(writer)
+        rows: list[Row] = writer.execute("SELECT key_id, wrapped_key FROM store").fetchall()
+        if len(rows) != 1:
+            raise StoreCorrupt("The training store does not say under which key it is.", check="store")
+        self.seals = Seals.unlocked(key, *rows[0])
+        use_log(writer)
+        if self.folder.alone:  # where nobody else writes, what the log leaves out is lost
+            frames, _ = writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
+            require_no_lost_commits(self._path, frames, int(writer.pragma("page_size")))
+        settle(writer)
+        writer.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
+        writer.set_wal_hook(self._note_log_frames)
+        writer.set_busy_handler(_Turns(_LONGEST_TURN_S))
+
+    @contextmanager
+    def reading(self) -> Iterator[Reading]:
+        """Look at the database; raises `ShuttingDown`, and as `sqlite_errors`."""
+        with sqlite_errors():
+            connection = self._reader()
+            try:
+                connection.execute("BEGIN")
+                yield Reading(connection, self.seals)
+            finally:
+                self._give_back(connection)
+
+    def rotate(self, key: KeyEncryptionKey, run: Callable[[Callable[[Reading], Seals]], Seals]) -> None:
+        """Wrap every key of the store by another.
+
+        Args:
+            key: the new one.
+            run: runs a job on the thread that writes, and waits until it is durable.
+
+        Raises:
+            StoreInUse: another process has the store open; nothing was changed.
+            KeyUnavailable: it is the key that the store is under; nothing was changed.
+        """
+        if key.key_id == self.seals.key_id:
+            raise KeyUnavailable("The new key is the one that the store is under.", key_id=key.key_id)
+        with self.folder.alone_for():
+            self.seals = run(lambda tx: _rewrapped(tx, key))
+
+    def spare_bytes(self) -> int:
+        """Return how many bytes may be added: the log must fit into the database, and what is added into both."""
+        return (self.folder.spare_bytes(self._reserve_bytes) - self._log_frames * PAGE_BYTES) // 2
+
+    @property
+    def log_is_long(self) -> bool:
+        """Whether the log is to be copied."""
+        return self._log_frames >= _CHECKPOINT_FRAMES
+
+    def tidy(self) -> None:
+        """Copy the log into the database where it has grown long: most of it while others write, the rest alone."""
+        for mode in (apsw.SQLITE_CHECKPOINT_PASSIVE, apsw.SQLITE_CHECKPOINT_RESTART):
+            if not self.log_is_long:
+                return
+            try:
+                self._copy(mode)
+            except StoreCorrupt as error:
+                _log.error("the log of the training store could not be copied into a damaged file: %s", error.what)
+            except FrError as error:
+                # Nothing is lost: the log keeps everything until a later attempt succeeds. Others who read, write or
+                # copy at this moment are no trouble, unless they always do.
+                if not isinstance(error.__cause__, apsw.BusyError) or self._log_frames >= _LONG_LOG_FRAMES:
+                    _log.warning("the log of the training store could not be copied yet: %s", error.reason)
+
+    def scrub(self) -> bool:
+        """Leave nothing of what was deleted in the log.
+
+        Returns:
+            Whether that was done; else the disk refuses, or somebody reads for ever, and it must be done later.
+        """
+        until = time.monotonic() + _SCRUB_S
+        while True:
+            try:
+                self._copy(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            except FrError as error:
+                if isinstance(error.__cause__, apsw.BusyError) and time.monotonic() < until:
+                    time.sleep(_CHECKPOINT_S)
+                    continue
+                _log.warning("what was deleted is not overwritten in the log yet: %s", error.reason)
+                return False
+            return True
+
+    def close(self) -> None:
+        """Close every connection; harmless when done twice."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            idle, self._idle = self._idle, []
+        try:
+            with self._copying, sqlite_errors():
+                for connection in (*idle, self.writer, self._copier):
+                    connection.close()
+        finally:
+            self.folder.close()
+
+    def _copy(self, mode: int) -> None:
+        with self._copying, sqlite_errors():
+            if self._closed:
+                raise ShuttingDown("The training store is closed.")
+            frames, copied = self._copier.wal_checkpoint(mode=mode)
+            if frames < 0:
+                raise StoreFailed("The database has no write-ahead log any more.")
+            if frames == copied and mode != apsw.SQLITE_CHECKPOINT_PASSIVE:
+                self._log_frames = 0
+
+    def _reader(self) -> apsw.Connection:
+        with self._lock:
+            if self._closed:
+                raise ShuttingDown("The training store is closed.")
+            if self._idle:
+                return self._idle.pop()
+        return open_to_read(self._path, self._vfs, cache_kib=_READER_CACHE_KIB)
+
+    def _give_back(self, connection: apsw.Connection) -> None:
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except apsw.Error:
+            connection.close()
+            raise
+        with self._lock:
+            if not self._closed:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    def _note_log_frames(self, connection: apsw.Connection, database: str, frames: int) -> int:
+        self._log_frames = frames
+        return apsw.SQLITE_OK
+
+
+class _Turns:
+    """SQLite asks it, again and again, whether to wait for another process that writes."""
+
+    def __init__(self, longest_s: float) -> None:
+        self._longest_s = longest_s
+        self._until = 0.0
+
+    def __call__(self, tries: int) -> bool:
+        now = time.monotonic()
+        if tries == 0:
+            self._until = now + self._longest_s
+        if now > self._until:
+            return False
+        time.sleep(_TURN_S)
+        return True
+
+
+def _rewrapped(tx: Reading, key: KeyEncryptionKey) -> Seals:
+    before, after = tx.seals, tx.seals.under(key)
+    tx.rows("UPDATE store SET key_id = ?, wrapped_key = ?", after.key_id, after.wrapped())
+    for owner, table, number in ((Owner.COURSE, "courses", "course_no"), (Owner.COHORT, "cohorts", "cohort_no")):
+        for row_no, wrapped in tx.rows(f"SELECT {number}, wrapped_key FROM {table}"):
+            rewrapped = after.rewrapped(before, owner, row_no, wrapped)
+            tx.rows(f"UPDATE {table} SET wrapped_key = ? WHERE {number} = ?", rewrapped, row_no)
+    return after
+
+
+def _require_known(connection: apsw.Connection) -> None:
+    if int(connection.pragma("application_id")) != APPLICATION_ID:
+        raise StoreCorrupt("The database is damaged, or no training store.", check="application_id")
+    version = int(connection.pragma("user_version"))
+    if version > SCHEMA_VERSION:
+        raise StoreNewer(
+            f"The training store has schema {version}; this version knows {SCHEMA_VERSION}.",
+            found=str(version),
+            known=str(SCHEMA_VERSION),
+        )
+    if version != SCHEMA_VERSION:
+        raise StoreCorrupt("The training store does not have a schema that there was.", check="user_version")

@@ -1,0 +1,326 @@
+"""Sudden death of two processes that write answers at once, and of the power: what was acknowledged is there.
+
+`FR_KILLS` says how often two processes are killed, `FR_POWER_CUTS` how often the power fails. Run as a script, this
+file makes two processes for each line that it reads, as `doomed` does; its argument is the folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from fr_core.errors import StoreCorrupt, UnknownCourse
+from fr_core.training.courses import Course
+from fr_core.training.store import database, writer
+from fr_core.training.store.folder import DATABASE_NAME
+from fr_core.training.store.training_store import TrainingStore
+from fr_core.training.trials import Session
+from powercut import Image, PowerCut
+from trainingstore import (
+    DAY_MS,
+    NOW_MS,
+    add_course,
+    answered,
+    begin,
+    open_store,
+    pictures_of,
+    session_of,
+    shown,
+    small_course,
+)
+
+KILLS = int(os.environ.get("FR_KILLS", "12"))
+CUTS = int(os.environ.get("FR_POWER_CUTS", "60"))
+SESSIONS = 24
+HANDS = 6
+"""Threads of a process, each with its own sessions."""
+
+# The processes live until they have acknowledged up to so many changes, and up to so long after that.
+MOST_CHANGES = 120
+LONGEST_S = 0.03
+
+COURSE = small_course()
+PASSING = small_course(course_id="0" * 16)
+"""A course that comes and goes meanwhile."""
+
+
+def changed(session: Session) -> Session:
+    """The session after its next change, which follows from the session alone."""
+    if session.trials and not session.trials[-1].done:
+        return answered(session, len(session.trials) % 7 - 3, NOW_MS + len(session.trials))
+    return shown(COURSE, session, NOW_MS + len(session.trials))
+
+
+def changes_of(session: Session) -> int:
+    """How many changes have led to it."""
+    return sum(1 + trial.done for trial in session.trials)
+
+
+def after(session: Session, changes: int) -> Session:
+    """The session after so many changes."""
+    for _ in range(changes):
+        session = changed(session)
+    return session
+
+
+# --- the processes that die --------------------------------------------------------------------------------------
+
+
+def _say(*words: object) -> None:
+    os.write(1, (json.dumps(words) + "\n").encode())  # shorter than a pipe takes whole
+
+
+def _change_for_ever(folder: Path, child: int, how: str) -> None:
+    _say("pid", os.getpid())
+    store = open_store(folder)
+    (cohort,) = store.cohorts()
+    ids = [session.session_id for session in store.cohort_sessions(cohort.cohort_id)]
+
+    def change(_: Course, session: Session) -> tuple[Session, None]:
+        return changed(session), None
+
+    def work(hand: int) -> None:
+        while True:
+            for number in range(2 * hand + child, SESSIONS, 2 * HANDS):
+                _say("begin", number)
+                if how == "promise":
+                    _say("done", number)
+                store.change(ids[number], change).result()
+                if how != "promise":
+                    _say("done", number)
+
+    for hand in range(HANDS):
+        threading.Thread(target=work, args=(hand,), daemon=True).start()
+    while child == 0:
+        add_course(store, PASSING)
+        store.delete_course(PASSING.course_id)
+    time.sleep(600)
+
+
+def main() -> None:
+    """Make two children for each line of standard input, and tell when both are dead."""
+    folder = Path(sys.argv[1])
+    while line := sys.stdin.readline():
+        children = []
+        for child in range(2):
+            pid = os.fork()
+            if not pid:
+                try:
+                    _change_for_ever(folder, child, line.strip())
+                finally:
+                    os._exit(1)
+            children.append(pid)
+        _say("dead", [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children])
+
+
+# --- the one who kills -------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Book:
+    """What was acknowledged of each session, and which changes were under way when the processes died."""
+
+    done: list[int] = field(default_factory=lambda: [0] * SESSIONS)
+    begun: set[int] = field(default_factory=set)
+    lost: int = 0
+    acknowledged: int = 0
+    in_the_midst: int = 0
+
+
+@contextmanager
+def children_of(folder: Path) -> Iterator[tuple[IO[str], IO[str]]]:
+    """Start the process that makes children; gives its input and its output."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, __file__, str(folder)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            yield process.stdin, process.stdout
+        finally:
+            process.kill()
+
+
+def live_and_die(stdin: IO[str], stdout: IO[str], how: str, at: random.Random, book: Book) -> None:
+    """Let two processes live and kill them, one after the other, at random moments."""
+    stdin.write(f"{how}\n")
+    stdin.flush()
+    pids: list[int] = []
+    left = at.randrange(MOST_CHANGES)
+    for line in stdout:
+        word, value = json.loads(line)
+        if word == "pid":
+            pids.append(value)
+        elif word == "begin":
+            book.begun.add(value)
+        elif word == "done":
+            book.begun.discard(value)
+            book.done[value] += 1
+            book.acknowledged += 1
+            left -= 1
+        elif word == "dead":
+            assert value == [-signal.SIGKILL] * 2
+            return
+        if left <= 0 and len(pids) == 2:
+            left = sys.maxsize
+            for pid in at.sample(pids, 2):
+                time.sleep(at.uniform(0, LONGEST_S))
+                os.kill(pid, signal.SIGKILL)
+    raise AssertionError("the process that makes the children has ended")
+
+
+def judge(store: TrainingStore, begun: list[Session], book: Book) -> None:
+    """Compare every session with the book, which is then brought to what is there."""
+    for number, first in enumerate(begun):
+        session = store.session(first.session_id)
+        changes = changes_of(session)
+        assert session == after(first, changes)
+        if not book.done[number] <= changes <= book.done[number] + (number in book.begun):
+            book.lost += 1
+        book.done[number] = changes
+    book.in_the_midst += bool(book.begun)
+    book.begun.clear()
+    with store._database.reading() as now:
+        ((courses, pictures),) = now.rows("SELECT (SELECT count(*) FROM courses), (SELECT count(*) FROM pictures)")
+    assert pictures == courses * len(pictures_of(COURSE))  # no part of one
+    try:
+        assert store.course(PASSING.course_id) == PASSING
+        store.delete_course(PASSING.course_id)
+    except UnknownCourse:
+        assert courses == 1
+
+
+def kill_many(folder: Path, kills: int, how: str, seed: int) -> Book:
+    with open_store(folder) as store:
+        add_course(store, COURSE)
+        _, enrolled = store.create_cohort(COURSE.course_id, "", SESSIONS, DAY_MS)
+        begun = begin(store, COURSE, enrolled)
+    at, book = random.Random(seed), Book()
+    with children_of(folder) as (stdin, stdout):
+        for _ in range(kills):
+            live_and_die(stdin, stdout, how, at, book)
+            with open_store(folder) as store:
+                judge(store, begun, book)
+            if book.lost:
+                break
+    return book
+
+
+def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
+    book = kill_many(tmp_path / "training", KILLS, "change", seed=1)
+    print(f"{2 * KILLS} processes killed: {book.acknowledged} acknowledged, {book.lost} lost")  # noqa: T201
+    assert book.lost == 0
+    assert book.acknowledged > 10 * KILLS
+    assert book.in_the_midst > KILLS / 2
+
+
+def test_control_what_was_promised_too_early_does_not(tmp_path: Path) -> None:
+    assert kill_many(tmp_path / "training", 20, "promise", seed=2).lost > 0
+
+
+# --- the power fails ---------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Cut:
+    """What a power cut left, with what was acknowledged until then, and what had been begun."""
+
+    image: Image
+    done: list[int]
+    begun: list[int]
+
+
+def cut_many(
+    folder: Path, cuts: int, monkeypatch: pytest.MonkeyPatch, synchronous: str = "FULL"
+) -> tuple[list[Cut], list[Session]]:
+    """Change sessions from several threads until the power has failed often enough."""
+    monkeypatch.setattr(database, "_CHECKPOINT_FRAMES", 40)  # as frequent as in days
+    monkeypatch.setattr(writer, "_PACE_S", 0.0)
+    with open_store(folder) as store:
+        add_course(store, COURSE)
+        _, enrolled = store.create_cohort(COURSE.course_id, "", HANDS, DAY_MS)
+        first = begin(store, COURSE, enrolled)
+    done, begun, taken, enough = [0] * HANDS, [0] * HANDS, [], threading.Event()
+
+    def take(image: Image) -> None:
+        # Whoever comes here holds the disk: nothing that is begun from now on can be in the image.
+        taken.append(Cut(image, done.copy(), begun.copy()))
+        if len(taken) >= cuts:
+            enough.set()
+
+    disk = PowerCut(random.Random(1), 60, take, folder)
+    with open_store(folder, vfs=disk.vfs_name) as store:
+        store._database.writer.execute(f"PRAGMA synchronous = {synchronous}")
+
+        def work(hand: int) -> None:
+            while not enough.is_set():
+                begun[hand] += 1
+                store.change(first[hand].session_id, lambda _, one: (changed(one), None)).result()
+                done[hand] += 1
+
+        threads = [threading.Thread(target=work, args=(hand,)) for hand in range(HANDS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return taken[:cuts], first
+
+
+def lost_in(cut: Cut, first: list[Session], folder: Path) -> int:
+    """How many sessions are not as they were acknowledged."""
+    cut.image.write(folder)
+    lost = 0
+    with open_store(folder) as store:
+        for number, session in enumerate(first):
+            now = store.session(session.session_id)
+            assert now == after(session, changes_of(now))
+            lost += not cut.done[number] <= changes_of(now) <= cut.begun[number]
+    shutil.rmtree(folder)
+    return lost
+
+
+def test_a_power_cut_takes_nothing_that_was_acknowledged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cuts, first = cut_many(tmp_path / "training", CUTS, monkeypatch)
+    assert sum(lost_in(cut, first, tmp_path / "cut") for cut in cuts) == 0
+    assert len({cut.image.files[DATABASE_NAME] for cut in cuts}) > CUTS / 10  # the log was copied again and again
+    assert sum(cut.image.torn for cut in cuts) > CUTS / 20
+    assert sum(cuts[-1].done) > CUTS
+
+
+def test_control_a_commit_that_is_not_synced_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cuts, first = cut_many(tmp_path / "training", 300, monkeypatch, synchronous="NORMAL")
+
+    def is_lost(cut: Cut) -> bool:
+        try:
+            return lost_in(cut, first, tmp_path / "cut") > 0
+        except StoreCorrupt:  # which says so
+            return True
+
+    assert any(map(is_lost, cuts))
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_changes_follow_from_the_session(number: int) -> None:
+    session = after(session_of(COURSE, "T-1", number), 9)
+    assert changes_of(session) == 9
+    assert len(session.trials) == 5
+
+
+if __name__ == "__main__":
+    main()

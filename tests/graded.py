@@ -1,0 +1,241 @@
+"""Results of training as they would come from sessions: made by hand, and drawn by chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hypothesis import strategies as st
+
+from fr_core.training.courses import Course
+from fr_core.training.plan import read_plan
+from fr_core.training.prompts import ExerciseKind
+from fr_core.training.results import Result
+from fr_core.types import ModelId
+
+PLAN = """
+format = 1
+title = "Faces & <b>lists</b>"
+
+[[sittings]]
+name = "first"
+blocks = [
+  {id="pre", exercise="verification", title="Before <script>", same=20, different=20, equated="t", occasion="pre"},
+  {id = "triads", exercise = "triad", trials = 20},
+  {id = "lists", exercise = "candidates", present = 10, absent = 10, size = 5},
+  {id = "triage", exercise = "triage", usable = 5, limited = 5, reject = 5},
+  {id = "aided", exercise = "aided", same = 10, different = 10, wrong = 6},
+  {id = "rare", exercise = "low_prevalence", same = 36, different = 4},
+  {id = "open", exercise = "verification", same = 10, different = 10, feedback = true},
+  {id = "blind", exercise = "blind", verifies = "open"},
+  {id = "own", exercise = "own_probe", trials = 2, size = 5},
+  {id="post", exercise="verification", same=20, different=20, equated="t", occasion="post"},
+]
+"""
+KIND = {
+    "pre": ExerciseKind.VERIFICATION,
+    "triads": ExerciseKind.TRIAD,
+    "lists": ExerciseKind.CANDIDATES,
+    "triage": ExerciseKind.TRIAGE,
+    "aided": ExerciseKind.AIDED,
+    "rare": ExerciseKind.LOW_PREVALENCE,
+    "open": ExerciseKind.VERIFICATION,
+    "blind": ExerciseKind.BLIND,
+    "own": ExerciseKind.OWN_PROBE,
+    "post": ExerciseKind.VERIFICATION,
+}
+PAIR_BLOCKS = ("pre", "aided", "rare", "open", "blind", "post")
+
+
+def course() -> Course:
+    return Course(
+        course_id="0123456789abcdef",
+        plan=read_plan(PLAN),
+        datasets=("made <up>",),
+        terms=("free",),
+        model=ModelId("made", "1", "0" * 64),
+        seed=1,
+        forms={},
+        gallery_id="",
+        created_ms=0,
+        manifest_sha256="1" * 64,
+    )
+
+
+def word(rating: int) -> str:
+    return "same" if rating > 0 else "different" if rating < 0 else "undecided"
+
+
+def pair(
+    truth: str,
+    rating: int | None,
+    ordinal: int = 0,
+    *,
+    trainee: str = "t1",
+    block: str = "pre",
+    b: float | None = 0.0,
+    item: str = "",
+    form: str = "",
+    before: int | None = None,
+    advice: str = "",
+    p_same: float | None = None,
+    similarity: float | None = None,
+    known: bool = False,
+    took_ms: int | None = 4_000,
+    paused: bool = False,
+    partner: str = "",
+    difficulty: int | None = None,
+    groups: dict[str, str] | None = None,
+) -> Result:
+    answer = "" if rating is None else word(rating)
+    return Result(
+        trainee_id=trainee,
+        sitting="first",
+        block_id=block,
+        form=form or block,
+        test=block if block in ("pre", "post") else "",
+        exercise=KIND[block],
+        ordinal=ordinal,
+        item_id=item or f"{block}-{ordinal}",
+        b=b,
+        truth=truth,
+        answer=answer,
+        correct=None if answer in ("", "undecided") else answer == truth,
+        shown_ms=ordinal * 10_000,
+        feedback=block == "open",
+        rating=rating,
+        rating_before=before,
+        p_same=p_same,
+        advice=advice,
+        similarity=similarity,
+        log10_lr=None if similarity is None else similarity,
+        machine="" if similarity is None else "same" if similarity > 0 else "different",
+        difficulty=difficulty,
+        known_to_me=known,
+        took_ms=None if rating is None else took_ms,
+        paused=paused,
+        partner=partner,
+        groups=groups or {},
+    )
+
+
+def triad(odd: int, chosen: int | None, ordinal: int = 0, *, trainee: str = "t1", b: float | None = 0.0) -> Result:
+    answer = "" if chosen is None else f"odd:{chosen}"
+    return Result(
+        trainee_id=trainee,
+        sitting="first",
+        block_id="triads",
+        form="triads",
+        test="",
+        exercise=ExerciseKind.TRIAD,
+        ordinal=ordinal,
+        item_id=f"triads-{ordinal}",
+        b=b,
+        truth=f"odd:{odd}",
+        answer=answer,
+        correct=None if chosen is None else chosen == odd,
+        shown_ms=ordinal * 10_000,
+        machine="odd:0",
+        took_ms=None if chosen is None else 3_000,
+    )
+
+
+def listed(
+    mate: int | None, answer: str, ordinal: int = 0, *, trainee: str = "t1", block: str = "lists", scored: bool = True
+) -> Result:
+    truth = "" if not scored else "absent" if mate is None else f"mate:{mate}"
+    right = {"none": mate is None, "inconclusive": None, "": None}.get(answer, answer == f"candidate:{mate}")
+    return Result(
+        trainee_id=trainee,
+        sitting="first",
+        block_id=block,
+        form=block,
+        test="",
+        exercise=KIND[block],
+        ordinal=ordinal,
+        item_id=f"{block}-{ordinal}",
+        b=None,
+        truth=truth,
+        answer=answer,
+        correct=right if scored else None,
+        shown_ms=ordinal * 10_000,
+        machine="candidate:0",
+        mate_rank=None if mate is None or not scored else mate + 1,
+        candidates=5,
+        took_ms=9_000 if answer else None,
+    )
+
+
+def triaged(truth: str, answer: str, ordinal: int = 0, *, degraded: str = "", reasons: str = "") -> Result:
+    return Result(
+        trainee_id="t1",
+        sitting="first",
+        block_id="triage",
+        form="triage",
+        test="",
+        exercise=ExerciseKind.TRIAGE,
+        ordinal=ordinal,
+        item_id=f"triage-{ordinal}",
+        b=None,
+        truth=truth,
+        answer=answer,
+        correct=None if not answer else answer == truth,
+        shown_ms=ordinal * 10_000,
+        took_ms=2_000 if answer else None,
+        degraded=degraded,
+        reasons=reasons,
+    )
+
+
+RATINGS = st.sampled_from([None, -3, -2, -1, 0, 1, 2, 3])
+NUMBERS = st.one_of(st.none(), st.floats(-3, 3, allow_nan=False))
+
+
+@st.composite
+def _pairs(draw: st.DrawFn, trainee: str) -> Result:
+    block = draw(st.sampled_from(PAIR_BLOCKS))
+    aided = block == "aided"
+    return pair(
+        draw(st.sampled_from(["same", "different"])),
+        draw(RATINGS),
+        draw(st.integers(0, 9)),
+        trainee=trainee,
+        block=block,
+        b=draw(NUMBERS),
+        before=draw(RATINGS) if aided else None,
+        advice=draw(st.sampled_from(["same", "different"])) if aided else "",
+        p_same=draw(st.one_of(st.none(), st.floats(0, 1, allow_nan=False))),
+        similarity=draw(st.one_of(st.none(), st.floats(-1, 1, allow_nan=False))),
+        known=draw(st.booleans()),
+        took_ms=draw(st.integers(0, 100_000)),
+        paused=draw(st.booleans()),
+        partner=draw(st.sampled_from(["", "t1", "t2", "t3"])) if block == "blind" else "",
+        difficulty=draw(st.one_of(st.none(), st.integers(1, 5))),
+        groups=draw(st.dictionaries(st.sampled_from(["gender", "age"]), st.sampled_from(["a", "b"]))),
+    )
+
+
+@st.composite
+def _lists(draw: st.DrawFn, trainee: str) -> Result:
+    answers = ["none", "inconclusive", "", "candidate:0", "candidate:1"]
+    return listed(
+        draw(st.sampled_from([None, 0, 1])),
+        draw(st.sampled_from(answers)),
+        draw(st.integers(0, 9)),
+        trainee=trainee,
+        block=draw(st.sampled_from(["lists", "own"])),
+        scored=draw(st.booleans()),
+    )
+
+
+def results(trainee: str = "t1", most: int = 40) -> st.SearchStrategy[Sequence[Result]]:
+    usable = st.sampled_from(["usable", "limited", "reject"])
+    triads = st.builds(
+        triad,
+        st.integers(0, 2),
+        st.one_of(st.none(), st.integers(0, 2)),
+        st.integers(0, 9),
+        trainee=st.just(trainee),
+        b=NUMBERS,
+    )
+    photos = st.builds(triaged, usable, usable, st.integers(0, 9), degraded=st.sampled_from(["", "blur"]))
+    return st.lists(st.one_of(_pairs(trainee), triads, _lists(trainee), photos), max_size=most)

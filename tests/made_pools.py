@@ -1,0 +1,101 @@
+"""Pools of made-up people for tests, and plans that need them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import numpy.typing as npt
+
+from fr_core.scoring.calibration import Calibration, Provenance, fit_calibration
+from fr_core.training.bank.compose import Composed
+from fr_core.training.bank.pool import Pool, PoolPerson, PoolPhoto
+from fr_core.training.plan import CoursePlan, read_plan
+from fr_core.types import ModelId
+
+MODEL = ModelId("made-up", "1", "a" * 64)
+
+TASTER = """
+    id = "pre"; exercise = "verification"; same = 10; different = 10; equated = "test"; occasion = "pre"
+    id = "practice"; exercise = "verification"; same = 6; different = 6; adaptive = true; trials = 8
+    id = "lists"; exercise = "candidates"; present = 2; absent = 1; size = 5
+    id = "aid"; exercise = "aided"; same = 2; different = 2; wrong = 2
+    id = "post"; exercise = "verification"; same = 10; different = 10; equated = "test"; occasion = "post"
+"""
+"""Blocks of 90 minutes: 100 people, 30 of them with two photos."""
+
+EVERYTHING = """
+    id = "pre"; exercise = "verification"; same = 4; different = 5; equated = "test"; occasion = "pre"
+    id = "odd"; exercise = "triad"; trials = 3; equated = "triads"; occasion = "pre"
+    id = "parts"; exercise = "features"; same = 2; different = 1
+    id = "lists"; exercise = "candidates"; present = 2; absent = 2; size = 4
+    id = "triage"; exercise = "triage"; usable = 4; limited = 6; reject = 6
+    id = "aid"; exercise = "aided"; same = 4; different = 4; wrong = 3
+    id = "rare"; exercise = "low_prevalence"; same = 9; different = 1
+    id = "first"; exercise = "verification"; same = 3; different = 3
+    id = "second"; exercise = "blind"; verifies = "first"
+    id = "own"; exercise = "own_probe"; trials = 2; size = 5
+    id = "odd-again"; exercise = "triad"; trials = 3; equated = "triads"; occasion = "post"
+    id = "post"; exercise = "verification"; same = 4; different = 5; equated = "test"; occasion = "post"
+    id = "later"; exercise = "verification"; same = 4; different = 5; equated = "test"; occasion = "retention"
+"""
+"""Blocks of every exercise."""
+
+
+def plan_of(blocks: str) -> CoursePlan:
+    """A plan of one sitting; each line is a block, its keys parted by semicolons."""
+    tables = [line.strip().replace("; ", "\n") for line in blocks.strip().splitlines()]
+    head = 'format = 1\ntitle = "made-up"\n[[sittings]]\nname = "one"\n'
+    return read_plan(head + "\n".join(f"[[sittings.blocks]]\n{table}" for table in tables))
+
+
+def made_pool(
+    people: int,
+    two: int,
+    *,
+    seed: int = 0,
+    size: int = 32,
+    source: str = "",
+    first: int = 0,
+    labelled: bool = True,
+    calibration: Calibration | None = None,
+) -> Pool:
+    """People numbered from `first`, the first `two` of whom have two photos; sexes take turns, ages are 20 to 59."""
+    rng = np.random.default_rng(seed)
+    sexes = rng.normal(size=(2, size))
+    found = []
+    for number in range(people):
+        centre = rng.normal(size=size) + sexes[number % 2]
+        photos = [_photo(rng, centre, f"{source} {seed} {number}", turn, first) for turn in range(1 + (number < two))]
+        labels = {"gender": ("female", "male")[number % 2], "age": str(20 + number * 7 % 40)} if labelled else {}
+        numbered = (replace(photo, number=2 * (first + number) + turn) for turn, photo in enumerate(photos))
+        found.append(PoolPerson(first + number, tuple(numbered), labels, source))
+    return Pool(tuple(found), MODEL, calibration)
+
+
+def strict_calibration() -> Calibration:
+    """One by which made-up people are often mistaken: what is less similar than about .65 is different."""
+    rng = np.random.default_rng(7)
+    provenance = Provenance("made-up", "a" * 64, 50, str(MODEL), date(2026, 11, 25), {})
+    mated, nonmated = (np.clip(rng.normal(mean, 0.1, 500), -1.0, 1.0) for mean in (0.8, 0.5))
+    return fit_calibration(mated, nonmated, provenance)
+
+
+def _photo(rng: np.random.Generator, centre: np.ndarray, who: str, turn: int, number: int) -> PoolPhoto:
+    vector = centre + rng.normal(size=len(centre)) * rng.uniform(0.3, 1.2)
+    digest = hashlib.sha256(f"{who} {turn}".encode()).hexdigest()
+    return PoolPhoto(number, digest, unit(vector), float(rng.normal() * 25), float(rng.random()))
+
+
+def unit(vector: np.ndarray) -> npt.NDArray[np.float32]:
+    """f32[D], length 1, read-only."""
+    found: npt.NDArray[np.float32] = (vector / np.linalg.norm(vector)).astype(np.float32)
+    found.setflags(write=False)
+    return found
+
+
+def shown_people(composed: Composed) -> list[int]:
+    """Everybody in an item, once for each item."""
+    return [person for form in composed.forms.values() for item in form.items for person in item.people]

@@ -1,0 +1,234 @@
+"""Exercises by property: nothing right is shown before an answer is locked, and what `check` lets pass has a worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fr_core.errors import InvalidField, InvalidRating, MissingField, WrongStep
+from fr_core.training.answers import (
+    RATINGS,
+    Answer,
+    Compared,
+    Degraded,
+    Given,
+    ListChoice,
+    ListDecision,
+    Notes,
+    Observation,
+    Observations,
+    OddOneOut,
+    PairRating,
+    ProbeSent,
+    Triage,
+    Usability,
+)
+from fr_core.training.exercises.components import COMPONENTS
+from fr_core.training.exercises.protocol import Exercise
+from fr_core.training.exercises.register import EXERCISES, exercise_of
+from fr_core.training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_core.training.plan import PAIRS
+from fr_core.training.prompts import Advice, ExerciseKind, Reveal, Step
+from fr_core.training.trials import Locked
+
+KINDS = sorted(EXERCISES)
+cosines = st.floats(-1.0, 1.0)
+ratings = st.sampled_from(RATINGS)
+
+pair_keys = st.builds(PairKey, st.booleans(), cosines, st.none() | st.floats(-9.0, 9.0), st.booleans())
+triad_keys = st.builds(TriadKey, st.integers(0, 2), st.integers(0, 2), st.floats(-2.0, 2.0))
+triage_keys = st.builds(
+    TriageKey, st.sampled_from(Usability), st.none() | st.sampled_from(Degraded), st.floats(0.0, 9.0)
+)
+
+
+def list_keys(size: int) -> st.SearchStrategy[ListKey]:
+    mates = st.none() | st.integers(0, size - 1) if size else st.none()
+    scores = st.lists(cosines, min_size=size, max_size=size).map(tuple)
+    return st.builds(ListKey, mates, scores, st.booleans())
+
+
+def keys(kind: ExerciseKind, photos: int) -> st.SearchStrategy[AnswerKey]:
+    if kind in PAIRS:
+        return pair_keys
+    if kind == ExerciseKind.TRIAD:
+        return triad_keys
+    if kind == ExerciseKind.TRIAGE:
+        return triage_keys
+    return list_keys(photos - (kind == ExerciseKind.CANDIDATES))
+
+
+def sizes(kind: ExerciseKind) -> st.SearchStrategy[int]:
+    """Photos of an item."""
+    if kind in PAIRS:
+        return st.just(2)
+    if kind == ExerciseKind.TRIAD:
+        return st.just(3)
+    if kind == ExerciseKind.TRIAGE:
+        return st.just(1)
+    return st.integers(0 if kind == ExerciseKind.OWN_PROBE else 2, 8)
+
+
+def names(photos: int) -> tuple[str, ...]:
+    return tuple(f"{number:016x}" for number in range(photos))
+
+
+# --- before an answer is locked ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(data=st.data())
+def test_what_is_shown_does_not_depend_on_the_key(kind: ExerciseKind, data: st.DataObject) -> None:
+    exercise = exercise_of(kind)
+    photos = data.draw(sizes(kind))
+    one, other = data.draw(keys(kind, photos)), data.draw(keys(kind, photos))
+    for step in exercise.steps:
+        shown = [exercise.prompt(step, names(photos), key) for key in (one, other)]
+        if step == Step.RATE_AGAIN:
+            advices = [prompt.advice for prompt in shown]
+            for key, advice in zip((one, other), advices, strict=True):
+                assert isinstance(key, PairKey)
+                assert advice is not None
+                assert advice.same == key.advice_same
+            assert len({len(advice.text.encode()) for advice in advices if advice}) == 1
+            shown = [replace(prompt, advice=Advice(True, "")) for prompt in shown]
+        else:
+            assert shown[0].advice is None
+            assert exercise.prompt(step, names(photos), None) == shown[0]
+        assert shown[0] == shown[1]
+        assert repr(shown[0]) == repr(shown[1])  # with what equality might leave out
+
+
+@given(pair_keys, pair_keys)
+def test_equal_advice_is_told_in_equal_words(one: PairKey, other: PairKey) -> None:
+    other = replace(other, advice_same=one.advice_same)
+    aided = exercise_of(ExerciseKind.AIDED)
+    shown = [aided.prompt(Step.RATE_AGAIN, names(2), key) for key in (one, other)]
+    assert shown[0] == shown[1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(data=st.data(), seed=st.integers(0, 2**32 - 1))
+def test_the_order_is_a_permutation_that_the_seed_decides(kind: ExerciseKind, data: st.DataObject, seed: int) -> None:
+    photos = data.draw(sizes(kind))
+    order = exercise_of(kind).order(photos, np.random.default_rng(seed))
+    assert sorted(order) == list(range(photos))
+    assert all(type(index) is int for index in order)
+    assert order == exercise_of(kind).order(photos, np.random.default_rng(seed))
+    assert kind != ExerciseKind.CANDIDATES or order[0] == 0
+
+
+# --- the order in which photos are shown changes nothing ------------------------------------------------------
+
+
+def good(step: Step, data: st.DataObject, shown: Sequence[str]) -> Given:
+    """An answer that a step takes; `shown` are the pictures that may be chosen."""
+    if step in (Step.RATE, Step.RATE_AGAIN):
+        return data.draw(st.builds(PairRating, ratings, st.none() | st.floats(0.0, 1.0)))
+    if step == Step.CHOOSE:
+        return OddOneOut(data.draw(st.sampled_from(shown)))
+    if step == Step.NOTE:
+        return Notes("a scar")
+    if step == Step.SEND_PROBE:
+        return ProbeSent("0" * 64)
+    if step == Step.OBSERVE:
+        return Observations(tuple(Observation(one.component_id, Compared.DIFFERENT, 0) for one in COMPONENTS))
+    if step == Step.TRIAGE:
+        return data.draw(st.sampled_from([Triage(Usability.USABLE), Triage(Usability.REJECT, frozenset(Degraded))]))
+    choice = data.draw(st.sampled_from(ListChoice)) if shown else ListChoice.NONE
+    picked = data.draw(st.sampled_from(shown)) if choice == ListChoice.CANDIDATE else None
+    return ListDecision(choice, picked, {picture_id: data.draw(ratings) for picture_id in shown})
+
+
+def answered(exercise: Exercise, data: st.DataObject, ids: Sequence[str]) -> tuple[Locked, ...]:
+    choices = ids[1:] if exercise.kind == ExerciseKind.CANDIDATES else ids
+    answers = tuple(Locked(step, Answer(good(step, data, choices)), 0, 1) for step in exercise.steps)
+    for one in answers:
+        exercise.check(one.step, one.answer, ids)
+    return answers
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=50)
+@given(data=st.data(), seed=st.integers(0, 2**32 - 1))
+def test_answers_are_worth_the_same_in_every_order(kind: ExerciseKind, data: st.DataObject, seed: int) -> None:
+    exercise = exercise_of(kind)
+    photos = data.draw(sizes(kind))
+    key, ids = data.draw(keys(kind, photos)), names(photos)
+    order = exercise.order(photos, np.random.default_rng(seed))
+    answers = answered(exercise, data, ids)
+    plain = tuple(ids[index] for index in order)  # each photo keeps its id, and is shown elsewhere
+    straight = exercise.grade(key, answers, range(photos), ids)
+    assert exercise.grade(key, answers, order, plain) == straight
+    told, again = (exercise.reveal(key, answers, *shown) for shown in ((range(photos), ids), (order, plain)))
+    assert (told.correct, told.similarities, told.picture_id) == (again.correct, again.similarities, again.picture_id)
+    assert straight.correct == told.correct
+    require_told_well(exercise, key, told, ids)
+
+
+def require_told_well(exercise: Exercise, key: AnswerKey, told: Reveal, ids: Sequence[str]) -> None:
+    """Pictures were shown in the order of the item."""
+    if isinstance(key, ListKey):
+        candidates = ids[1:] if exercise.kind == ExerciseKind.CANDIDATES else ids
+        assert told.similarities == dict(zip(candidates, key.similarities, strict=True))
+        assert told.picture_id == (candidates[key.mate] if key.scored and key.mate is not None else "")
+        assert (told.picture_id == "") or f"candidate {key.mate + 1 if key.mate is not None else 0} " in told.text
+    else:
+        assert told.similarities == {}
+        assert told.picture_id == (ids[key.odd] if isinstance(key, TriadKey) else "")
+
+
+# --- whatever is sent ----------------------------------------------------------------------------------------
+
+texts = st.text(max_size=20) | st.sampled_from(["", "a\0", "\n", "x" * 2_001])
+pictures = st.sampled_from([*names(9), "", "nobody"])
+numbers = st.integers(-5, 12)
+probabilities = st.none() | st.floats()
+sent = st.one_of(
+    st.builds(PairRating, numbers, probabilities),
+    st.builds(OddOneOut, pictures),
+    st.builds(Notes, texts),
+    st.lists(
+        st.builds(
+            Observation,
+            st.sampled_from([*(one.component_id for one in COMPONENTS), "tail"]),
+            st.sampled_from(Compared),
+            st.none() | numbers,
+        ),
+        max_size=14,
+    ).map(lambda found: Observations(tuple(found))),
+    st.builds(
+        ListDecision,
+        st.sampled_from(ListChoice),
+        st.none() | pictures,
+        st.dictionaries(pictures, numbers, max_size=9),
+    ),
+    st.builds(Triage, st.sampled_from(Usability), st.frozensets(st.sampled_from(Degraded))),
+    st.builds(ProbeSent, texts | st.just("0" * 64)),
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=150)
+@given(data=st.data())
+def test_an_answer_is_refused_for_a_reason_or_has_a_worth(kind: ExerciseKind, data: st.DataObject) -> None:
+    exercise = exercise_of(kind)
+    photos = data.draw(sizes(kind))
+    key, ids, step = data.draw(keys(kind, photos)), names(photos), data.draw(st.sampled_from(exercise.steps))
+    answer = Answer(data.draw(sent), data.draw(st.none() | st.integers(0, 6)))
+    try:
+        exercise.check(step, answer, ids)
+    except (WrongStep, InvalidRating, MissingField, InvalidField):
+        return
+    assert answer.difficulty in (None, 1, 2, 3, 4, 5)
+    answers = tuple(
+        Locked(one.step, answer if one.step == step else one.answer, 0, 1) for one in answered(exercise, data, ids)
+    )
+    graded = exercise.grade(key, answers, range(photos), ids)
+    assert graded.answer != ""
+    assert exercise.reveal(key, answers, range(photos), ids).correct == graded.correct

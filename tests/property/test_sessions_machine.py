@@ -1,0 +1,259 @@
+"""Any history of calls, lost replies, crashes and clocks that step leaves a session as undisturbed calls would."""
+
+from __future__ import annotations
+
+import pickle
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from fr_core.errors import BlockExpired, DecisionLocked, SessionFinished, SessionPaused, UnknownTrial, WrongStep
+from fr_core.training.answers import Answer
+from fr_core.training.exercises.register import exercise_of
+from fr_core.training.prompts import Step
+from fr_core.training.sessions import flow
+from fr_core.training.sessions.clock import MS_PER_MINUTE
+from fr_core.training.sessions.order import block_of
+from fr_core.training.sessions.probes import lock_probe
+from fr_core.training.sessions.results import progress, results
+from fr_core.training.sessions.shown import LockedStep, Over, ShowBlock, ShowTrial
+from fr_core.training.trials import Session, Trial
+from made_sessions import PHOTO, T0, Trainee, answer_to, begun, course, own_list
+
+MADE = course()
+DAY = 24 * 3_600_000
+REFUSED = (BlockExpired, SessionFinished, SessionPaused, WrongStep)
+
+
+class Calls(RuleBasedStateMachine):
+    """`session` goes through everything, `plain` through the accepted calls alone, each once."""
+
+    @initialize(
+        sitting=st.sampled_from(["first", "second"]),
+        group=st.integers(0, 1),
+        secret=st.binary(min_size=32, max_size=32),
+        seed=st.integers(0, 2**16),
+    )
+    def begin(self, sitting: str, group: int, secret: bytes, seed: int) -> None:
+        self.session: Session = begun(MADE, sitting, group, secret)
+        self.plain: Session = self.session
+        self.draw = random.Random(seed)
+        self.now = T0
+        self.replies: dict[tuple[str, Step], tuple[Answer, LockedStep]] = {}
+        self.current: ShowTrial | None = None
+        self.at_step = 0  # ms in which the present step was shown and time ran
+        self.in_block = 0  # ms in which the block ran
+        self.forward = self.back = False
+
+    # --- time ---
+
+    @rule(ms=st.sampled_from([1, 700, 8_000, 50_000, 130_000]))
+    def wait(self, ms: int) -> None:
+        self.now += ms
+        if self.session.paused_ms is None:
+            self.at_step += ms
+            self.in_block += ms
+
+    @rule(ms=st.sampled_from([DAY, -DAY, -3_000, -1]))
+    def set_the_clock(self, ms: int) -> None:
+        self.now += ms
+        self.forward |= ms > 0
+        self.back |= ms < 0
+
+    # --- calls that are accepted ---
+
+    @rule()
+    def look(self) -> None:
+        if self.session.paused_ms is not None and self.session.finished_ms is None:
+            with pytest.raises(SessionPaused):
+                flow.show(MADE, self.session, "", self.now)
+            return
+        before = self.session
+        seen = self._show("")
+        if isinstance(seen, ShowBlock):
+            self.in_block = 0
+            seen = self._show(seen.block.block_id)
+        if isinstance(seen, Over):
+            assert self.session.finished_ms is not None
+            self.current = None
+            return
+        assert isinstance(seen, ShowTrial)
+        if len(self.session.trials) > len(before.trials):
+            self.at_step = 0
+        self.current = seen
+        self._check_left(seen)
+        # The reply was lost.
+        again, once_more = flow.show(MADE, self.session, "", self.now)
+        assert again is self.session
+        assert once_more == seen
+
+    @rule()
+    def reply(self) -> None:
+        if self.current is None:
+            return
+        trial, step = self.current.trial, self.current.prompt.step
+        answer = Answer(PHOTO) if step == Step.SEND_PROBE else answer_to(self.current, self.draw)
+        try:
+            session, locked = self._lock(self.session, trial.trial_id, step, answer)
+        except REFUSED as error:
+            self._check_refusal(error)
+            self.current = None
+            return
+        self.plain, plainly = self._lock(self.plain, trial.trial_id, step, answer)
+        assert plainly == locked
+        self.session = session
+        self._check_took(session.trials[-1])
+        self.replies[trial.trial_id, step] = (answer, locked)
+        self.current = locked.trial
+        self.at_step = 0
+
+    @rule(times=st.integers(1, 8))
+    def go_on(self, times: int) -> None:
+        for _ in range(times):
+            self.wait(700)
+            self.look()
+            self.reply()
+
+    @rule()
+    @precondition(lambda self: self.session.finished_ms is None)
+    def pause(self) -> None:
+        self.session, self.plain = (flow.pause(one, self.now) for one in (self.session, self.plain))
+        assert flow.pause(self.session, self.now + 5) is self.session
+
+    @rule()
+    @precondition(lambda self: self.session.finished_ms is None)
+    def resume(self) -> None:
+        self.session, self.plain = (flow.resume(one, self.now) for one in (self.session, self.plain))
+        assert flow.resume(self.session, self.now + 5) is self.session
+
+    @rule(sure=st.integers(0, 9))
+    def finish(self, sure: int) -> None:
+        if sure == 0:
+            self.session, self.plain = (flow.finish(one, self.now) for one in (self.session, self.plain))
+            assert flow.finish(self.session, self.now + 5) is self.session
+
+    # --- calls that must change nothing ---
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.replies)
+    def ask_again_what_was_answered(self, data: st.DataObject) -> None:
+        trial_id, step = data.draw(st.sampled_from(sorted(self.replies)))
+        answer, locked = self.replies[trial_id, step]
+        again, repeated = self._lock(self.session, trial_id, step, answer)
+        assert again is self.session
+        assert _timeless(repeated) == _timeless(locked)
+        with pytest.raises(DecisionLocked):
+            flow.lock(MADE, self.session, trial_id, step, replace(answer, known_to_me=True), self.now)
+
+    @rule()
+    @precondition(lambda self: self.session.trials)
+    def answer_out_of_turn(self) -> None:
+        trial = self.session.trials[-1]
+        block = block_of(MADE, self.session, trial.block_id)
+        steps = exercise_of(block.exercise).steps
+        for step in Step:
+            if step not in steps[: len(trial.locked) + 1]:
+                with pytest.raises(REFUSED):
+                    flow.lock(MADE, self.session, trial.trial_id, step, Answer(PHOTO), self.now)
+        with pytest.raises(UnknownTrial):
+            flow.lock(MADE, self.session, "0" * 32, steps[0], Answer(PHOTO), self.now)
+
+    @rule()
+    def crash(self) -> None:
+        self.session = pickle.loads(pickle.dumps(self.session))
+        self.current = None
+
+    # --- what holds at any time ---
+
+    @invariant()
+    def undisturbed(self) -> None:
+        if hasattr(self, "session"):
+            assert self.session == self.plain
+
+    @invariant()
+    def in_order(self) -> None:
+        if not hasattr(self, "session"):
+            return
+        trials = self.session.trials
+        assert [trial.ordinal for trial in trials] == list(range(len(trials)))
+        assert len({trial.item_id for trial in trials}) == len({trial.trial_id for trial in trials}) == len(trials)
+        for trial in trials:
+            steps = exercise_of(block_of(MADE, self.session, trial.block_id).exercise).steps
+            assert tuple(one.step for one in trial.locked) == steps[: len(trial.locked)]
+            assert trial.done == (len(trial.locked) == len(steps))
+            assert all(one.took_ms >= 0 for one in trial.locked)
+            assert trial.paused_ms >= 0
+
+    @invariant()
+    def counted_once(self) -> None:
+        if not hasattr(self, "session"):
+            return
+        assert sum(len(trial.locked) for trial in self.session.trials) == len(self.replies)
+        rows = results(MADE, self.session)
+        assert len(rows) == len(self.session.trials)
+        answered = [row for row in rows if row.answer]
+        assert len(answered) == progress(MADE, self.session).answered
+        assert all(row.took_ms is not None and row.took_ms >= 0 for row in answered)
+
+    def teardown(self) -> None:
+        """Whatever happened, the trainee can go on to the end."""
+        if not hasattr(self, "session") or self.session.finished_ms is not None:
+            return
+        session = flow.resume(self.session, self.now)
+        done = Trainee(MADE, session, lambda shown: answer_to(shown, self.draw), self.now).run()
+        assert done.finished_ms is not None
+        unanswered = {trial.block_id for trial in done.trials if not trial.done}
+        timed = {block.block_id for block in MADE.plan.blocks if block.minutes is not None}
+        assert unanswered <= timed
+
+    # --- helpers ---
+
+    def _show(self, begin_block: str) -> ShowTrial | ShowBlock | Over:
+        self.session, seen = flow.show(MADE, self.session, begin_block, self.now)
+        self.plain, plainly = flow.show(MADE, self.plain, begin_block, self.now)
+        assert plainly == seen
+        return seen
+
+    def _lock(self, session: Session, trial_id: str, step: Step, answer: Answer) -> tuple[Session, LockedStep]:
+        if step == Step.SEND_PROBE:
+            session, shown = lock_probe(MADE, session, trial_id, PHOTO, own_list(), self.now)
+            return session, LockedStep(shown, None)
+        return flow.lock(MADE, session, trial_id, step, answer, self.now)
+
+    def _check_took(self, trial: Trial) -> None:
+        took = trial.locked[-1].took_ms
+        if not self.forward:
+            assert took <= self.at_step  # a clock set back takes nothing from a trainee
+            assert self.back or took == self.at_step
+
+    def _check_left(self, shown: ShowTrial) -> None:
+        if shown.block.minutes is None:
+            assert shown.left_ms is None
+            return
+        limit = shown.block.minutes * MS_PER_MINUTE
+        assert shown.left_ms is not None
+        assert 0 < shown.left_ms <= limit
+        if not self.forward:
+            assert shown.left_ms >= limit - self.in_block
+            assert self.back or shown.left_ms == limit - self.in_block
+
+    def _check_refusal(self, error: Exception) -> None:
+        if isinstance(error, BlockExpired) and not self.forward and not self.back:
+            assert self.current is not None
+            assert self.in_block >= (self.current.block.minutes or 0) * MS_PER_MINUTE
+
+
+def _timeless(locked: LockedStep) -> LockedStep:
+    """What was answered, without the times that run on."""
+    if locked.trial is None:
+        return locked
+    trial = replace(locked.trial.trial, shown_ms=0, paused_ms=0)
+    return LockedStep(replace(locked.trial, left_ms=None, trial=trial), locked.reveal)
+
+
+Calls.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestCalls = Calls.TestCase

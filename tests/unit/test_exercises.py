@@ -1,0 +1,444 @@
+"""What the exercises show, what answers to them are worth, and what is told afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from fr_core.training.answers import (
+    Answer,
+    Compared,
+    Degraded,
+    Given,
+    ListChoice,
+    ListDecision,
+    Notes,
+    Observation,
+    Observations,
+    OddOneOut,
+    PairRating,
+    ProbeSent,
+    Triage,
+    Usability,
+)
+from fr_core.training.exercises.components import COMPONENTS
+from fr_core.training.exercises.protocol import Exercise, Graded
+from fr_core.training.exercises.register import EXERCISES, exercise_of
+from fr_core.training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_core.training.plan import PAIRS
+from fr_core.training.prompts import ExerciseKind, Prompt, Reveal, Role, Step
+from fr_core.training.trials import Locked
+
+MATED, NONMATED = PairKey(True, 0.4, 1.5), PairKey(False, 0.1, -2.0)
+OBSERVED = Observations(tuple(Observation(one.component_id, Compared.SIMILAR, 5) for one in COMPONENTS))
+
+
+def locked(exercise: Exercise, given: Sequence[Given]) -> tuple[Locked, ...]:
+    """Answers to the first steps."""
+    return tuple(Locked(step, Answer(one), 0, 1) for step, one in zip(exercise.steps, given, strict=False))
+
+
+def told(
+    kind: ExerciseKind, key: AnswerKey, given: Sequence[Given], order: Sequence[int], ids: Sequence[str]
+) -> tuple[Graded, Reveal]:
+    exercise = exercise_of(kind)
+    answers = locked(exercise, given)
+    return exercise.grade(key, answers, order, ids), exercise.reveal(key, answers, order, ids)
+
+
+def ids_of(prompt: Prompt) -> list[tuple[str, Role]]:
+    return [(one.picture_id, one.role) for one in prompt.pictures]
+
+
+# --- the register --------------------------------------------------------------------------------------------
+
+
+def test_each_kind_has_an_exercise_with_steps_and_instructions() -> None:
+    assert set(EXERCISES) == set(ExerciseKind)
+    for kind, exercise in EXERCISES.items():
+        assert exercise.kind == kind
+        assert exercise_of(kind) is exercise
+        assert len(exercise.instructions) > 100
+    steps = {kind: exercise.steps for kind, exercise in EXERCISES.items()}
+    assert steps == {
+        ExerciseKind.VERIFICATION: (Step.RATE,),
+        ExerciseKind.TRIAD: (Step.CHOOSE,),
+        ExerciseKind.CANDIDATES: (Step.NOTE, Step.DECIDE),
+        ExerciseKind.FEATURES: (Step.OBSERVE, Step.RATE),
+        ExerciseKind.TRIAGE: (Step.TRIAGE,),
+        ExerciseKind.AIDED: (Step.RATE, Step.RATE_AGAIN),
+        ExerciseKind.LOW_PREVALENCE: (Step.RATE,),
+        ExerciseKind.BLIND: (Step.RATE,),
+        ExerciseKind.OWN_PROBE: (Step.SEND_PROBE, Step.NOTE, Step.DECIDE),
+    }
+
+
+def test_instructions_of_low_prevalence_do_not_tell_it_apart() -> None:
+    low, plain = exercise_of(ExerciseKind.LOW_PREVALENCE), exercise_of(ExerciseKind.VERIFICATION)
+    assert low.instructions == plain.instructions
+
+
+def test_components_have_names_of_their_own_and_a_sentence() -> None:
+    assert len({one.component_id for one in COMPONENTS}) == len({one.name for one in COMPONENTS}) == len(COMPONENTS)
+    assert 10 <= len(COMPONENTS) <= 20
+    for one in COMPONENTS:
+        assert one.look_at.endswith(".")
+
+
+# --- what is shown -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", sorted(PAIRS))
+def test_pairs_show_both_photos_at_each_step(kind: ExerciseKind) -> None:
+    exercise = exercise_of(kind)
+    for step in exercise.steps:
+        prompt = exercise.prompt(step, ("pa", "pb"), PairKey(True, 0.4, advice_same=False))
+        assert (prompt.exercise, prompt.step) == (kind, step)
+        assert ids_of(prompt) == [("pa", Role.COMPARED), ("pb", Role.COMPARED)]
+        assert (prompt.components == COMPONENTS) == (step == Step.OBSERVE)
+        assert (prompt.advice is not None) == (step == Step.RATE_AGAIN)
+
+
+def test_the_probe_is_shown_before_the_candidates_are() -> None:
+    exercise = exercise_of(ExerciseKind.CANDIDATES)
+    ids = ("probe", "ca", "cb")
+    assert ids_of(exercise.prompt(Step.NOTE, ids, None)) == [("probe", Role.PROBE)]
+    assert ids_of(exercise.prompt(Step.DECIDE, ids, None)) == [
+        ("probe", Role.PROBE),
+        ("ca", Role.CANDIDATE),
+        ("cb", Role.CANDIDATE),
+    ]
+
+
+def test_an_own_probe_shows_candidates_at_the_decision_alone() -> None:
+    exercise = exercise_of(ExerciseKind.OWN_PROBE)
+    assert ids_of(exercise.prompt(Step.SEND_PROBE, (), None)) == []
+    assert ids_of(exercise.prompt(Step.NOTE, ("ca", "cb"), None)) == []
+    assert ids_of(exercise.prompt(Step.DECIDE, ("ca", "cb"), None)) == [("ca", Role.CANDIDATE), ("cb", Role.CANDIDATE)]
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_the_advice_is_that_of_the_key(same: bool) -> None:
+    prompt = exercise_of(ExerciseKind.AIDED).prompt(Step.RATE_AGAIN, ("pa", "pb"), PairKey(True, 0.4, advice_same=same))
+    assert prompt.advice is not None
+    assert prompt.advice.same is same
+    assert ("one person" in prompt.advice.text, "two people" in prompt.advice.text) == (same, not same)
+    assert "can be wrong" in prompt.advice.text
+
+
+@pytest.mark.parametrize("kind", EXERCISES)
+def test_no_exercise_shows_a_step_that_it_does_not_have(kind: ExerciseKind) -> None:
+    for step in set(Step) - set(exercise_of(kind).steps):
+        with pytest.raises(ValueError, match="has no step"):
+            exercise_of(kind).prompt(step, ("pa", "pb"), MATED)
+
+
+def test_an_aided_item_without_advice_is_not_shown() -> None:
+    aided = exercise_of(ExerciseKind.AIDED)
+    with pytest.raises(ValueError, match="advice"):
+        aided.prompt(Step.RATE_AGAIN, ("pa", "pb"), MATED)
+    with pytest.raises(TypeError, match="PairKey"):
+        aided.prompt(Step.RATE_AGAIN, ("pa", "pb"), None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "photos", "fixed"),
+    [
+        (ExerciseKind.VERIFICATION, 2, 0),
+        (ExerciseKind.LOW_PREVALENCE, 2, 0),
+        (ExerciseKind.BLIND, 2, 0),
+        (ExerciseKind.FEATURES, 2, 0),
+        (ExerciseKind.AIDED, 2, 0),
+        (ExerciseKind.TRIAD, 3, 0),
+        (ExerciseKind.TRIAGE, 1, 0),
+        (ExerciseKind.CANDIDATES, 4, 1),
+        (ExerciseKind.OWN_PROBE, 3, 0),
+    ],
+)
+def test_every_order_is_as_likely_as_any_other(kind: ExerciseKind, photos: int, fixed: int) -> None:
+    rng = np.random.default_rng(7)
+    draws = 1_200
+    orders = [exercise_of(kind).order(photos, rng) for _ in range(draws)]
+    assert all(order[:fixed] == tuple(range(fixed)) and sorted(order) == list(range(photos)) for order in orders)
+    counts = np.array([orders.count(one) for one in set(orders)])
+    expected = [1, 1, 2, 6][photos - fixed]
+    assert len(counts) == expected  # of the 3! at most, none is missing
+    assert np.abs(counts - draws / expected).max() < 5 * np.sqrt(draws / expected)
+
+
+# --- pairs ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", sorted(PAIRS - {ExerciseKind.AIDED}))
+@pytest.mark.parametrize(
+    ("key", "rating", "answer", "correct", "text"),
+    [
+        (MATED, 3, "same", True, "Right: both photos show one person."),
+        (MATED, 1, "same", True, "Right: both photos show one person."),
+        (MATED, -1, "different", False, "Not right: both photos show one person."),
+        (MATED, 0, "undecided", None, "Undecided: both photos show one person."),
+        (NONMATED, -3, "different", True, "Right: the photos show two people."),
+        (NONMATED, 2, "same", False, "Not right: the photos show two people."),
+        (NONMATED, 0, "undecided", None, "Undecided: the photos show two people."),
+    ],
+)
+def test_ratings_of_pairs(
+    kind: ExerciseKind, key: PairKey, rating: int, answer: str, correct: bool | None, text: str
+) -> None:
+    first: list[Given] = [OBSERVED] if kind == ExerciseKind.FEATURES else []
+    graded, reveal = told(kind, key, [*first, PairRating(rating, 0.25)], (1, 0), ("pa", "pb"))
+    truth = "same" if key.mated else "different"
+    assert graded == Graded(
+        truth,
+        answer,
+        correct,
+        rating,
+        None,
+        0.25,
+        "",
+        key.similarity,
+        key.log10_lr,
+        "same" if key.mated else "different",
+    )
+    assert reveal == Reveal(correct, text)
+
+
+@pytest.mark.parametrize(("log10_lr", "machine"), [(0.01, "same"), (0.0, "different"), (-3.0, "different"), (None, "")])
+def test_the_machine_says_same_above_a_likelihood_ratio_of_1(log10_lr: float | None, machine: str) -> None:
+    graded = exercise_of(ExerciseKind.VERIFICATION).grade(PairKey(True, 0.9, log10_lr), (), (0, 1), ("pa", "pb"))
+    assert graded == Graded("same", "", None, similarity=0.9, log10_lr=log10_lr, machine=machine)
+
+
+def test_an_aided_trial_counts_the_last_rating_and_keeps_the_first() -> None:
+    key = PairKey(False, 0.5, 1.0, advice_same=True)
+    graded, reveal = told(ExerciseKind.AIDED, key, [PairRating(-2, 0.1), PairRating(1, 0.6)], (0, 1), ("pa", "pb"))
+    assert graded == Graded("different", "same", False, 1, -2, 0.6, "same", 0.5, 1.0, "same")
+    assert reveal == Reveal(False, "Not right: the photos show two people. The machine's opinion was wrong.")
+
+
+def test_an_aided_trial_tells_that_the_advice_was_right() -> None:
+    _, reveal = told(
+        ExerciseKind.AIDED, PairKey(True, 0.5, advice_same=True), [PairRating(0), PairRating(0)], (0, 1), ("a", "b")
+    )
+    assert reveal == Reveal(None, "Undecided: both photos show one person. The machine's opinion was right.")
+
+
+def test_an_aided_trial_that_ends_early_has_no_answer() -> None:
+    aided, key = exercise_of(ExerciseKind.AIDED), PairKey(True, 0.5, None, advice_same=False)
+    assert aided.grade(key, (), (0, 1), ("pa", "pb")) == Graded("same", "", None, similarity=0.5)
+    half = aided.grade(key, locked(aided, [PairRating(2, 0.9)]), (0, 1), ("pa", "pb"))
+    assert half == Graded("same", "", None, rating_before=2, advice="different", similarity=0.5)
+
+
+def test_advice_in_the_key_of_another_exercise_is_not_counted_as_seen() -> None:
+    key = PairKey(True, 0.5, advice_same=False)
+    graded, _ = told(ExerciseKind.VERIFICATION, key, [PairRating(2)], (0, 1), ("pa", "pb"))
+    assert graded.advice == ""
+
+
+# --- triads --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("chosen", "answer", "correct"), [("x", "odd:2", False), ("y", "odd:0", True), ("z", "odd:1", False)]
+)
+def test_triads_count_photos_as_in_the_item(chosen: str, answer: str, correct: bool) -> None:
+    graded, reveal = told(ExerciseKind.TRIAD, TriadKey(0, 1, -0.1), [OddOneOut(chosen)], (2, 0, 1), ("x", "y", "z"))
+    assert graded == Graded("odd:0", answer, correct, machine="odd:1")
+    opening = "Right" if correct else "Not right"
+    assert reveal == Reveal(correct, f"{opening}: photo 2 shows another person than the two others.", {}, "y")
+
+
+def test_a_triad_without_an_answer() -> None:
+    graded = exercise_of(ExerciseKind.TRIAD).grade(TriadKey(2, 2, 0.1), (), (0, 1, 2), ("x", "y", "z"))
+    assert graded == Graded("odd:2", "", None, machine="odd:2")
+
+
+# --- lists ---------------------------------------------------------------------------------------------------
+
+SIMILARITIES = (0.9, 0.5, 0.7)
+RATED = {"x": 0, "y": 1, "z": -1}
+SHOWN = {"x": 0.7, "y": 0.9, "z": 0.5}  # x, y, z show the candidates 2, 0, 1
+
+
+def decide(key: ListKey, choice: ListChoice, picture_id: str | None, own: bool) -> tuple[Graded, Reveal]:
+    decision = ListDecision(choice, picture_id, RATED)
+    if own:
+        given: list[Given] = [ProbeSent("0" * 64), Notes("a scar"), decision]
+        return told(ExerciseKind.OWN_PROBE, key, given, (2, 0, 1), ("x", "y", "z"))
+    return told(ExerciseKind.CANDIDATES, key, [Notes("a scar"), decision], (0, 3, 1, 2), ("probe", "x", "y", "z"))
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize(
+    ("choice", "picture_id", "answer", "correct", "opening"),
+    [
+        (ListChoice.CANDIDATE, "x", "candidate:2", True, "Right"),
+        (ListChoice.CANDIDATE, "y", "candidate:0", False, "Not right"),
+        (ListChoice.NONE, None, "none", False, "Not right"),
+        (ListChoice.INCONCLUSIVE, None, "inconclusive", None, "Inconclusive, which is neither right nor wrong"),
+    ],
+)
+def test_lists_with_the_person(
+    own: bool, choice: ListChoice, picture_id: str | None, answer: str, correct: bool | None, opening: str
+) -> None:
+    graded, reveal = decide(ListKey(2, SIMILARITIES), choice, picture_id, own)
+    assert graded == Graded("mate:2", answer, correct, machine="candidate:0", mate_rank=2, candidates=3)
+    assert reveal == Reveal(correct, f"{opening}: candidate 1 is the person searched for.", SHOWN, "x")
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize(
+    ("choice", "picture_id", "answer", "correct", "opening"),
+    [
+        (ListChoice.CANDIDATE, "y", "candidate:0", False, "Not right"),
+        (ListChoice.NONE, None, "none", True, "Right"),
+        (ListChoice.INCONCLUSIVE, None, "inconclusive", None, "Inconclusive, which is neither right nor wrong"),
+    ],
+)
+def test_lists_without_the_person(
+    own: bool, choice: ListChoice, picture_id: str | None, answer: str, correct: bool | None, opening: str
+) -> None:
+    graded, reveal = decide(ListKey(None, SIMILARITIES), choice, picture_id, own)
+    assert graded == Graded("absent", answer, correct, machine="candidate:0", candidates=3)
+    assert reveal == Reveal(correct, f"{opening}: none of the candidates is the person searched for.", SHOWN)
+
+
+@pytest.mark.parametrize("mate", [None, 2])
+@pytest.mark.parametrize(("choice", "picture_id"), [(ListChoice.CANDIDATE, "x"), (ListChoice.NONE, None)])
+def test_a_probe_of_unknown_truth_is_neither_right_nor_wrong(
+    mate: int | None, choice: ListChoice, picture_id: str | None
+) -> None:
+    graded, reveal = decide(ListKey(mate, SIMILARITIES, scored=False), choice, picture_id, own=True)
+    assert graded == Graded("", "candidate:2" if picture_id else "none", None, machine="candidate:0", candidates=3)
+    assert (reveal.correct, reveal.similarities, reveal.picture_id) == (None, SHOWN, "")
+    assert "not known" in reveal.text
+
+
+def test_equal_similarities_rank_in_the_order_of_the_item() -> None:
+    exercise = exercise_of(ExerciseKind.CANDIDATES)
+    ids = ("probe", "x", "y", "z")
+    for mate, rank in ((0, 3), (1, 1), (2, 2)):
+        graded = exercise.grade(ListKey(mate, (0.1, 0.5, 0.5)), (), (0, 1, 2, 3), ids)
+        assert (graded.machine, graded.mate_rank) == ("candidate:1", rank)
+
+
+def test_lists_that_end_early_have_no_answer() -> None:
+    exercise = exercise_of(ExerciseKind.CANDIDATES)
+    graded = exercise.grade(
+        ListKey(2, SIMILARITIES), locked(exercise, [Notes("a scar")]), (0, 3, 1, 2), ("probe", "x", "y", "z")
+    )
+    assert graded == Graded("mate:2", "", None, machine="candidate:0", mate_rank=2, candidates=3)
+
+
+def test_an_own_probe_that_was_not_sent_is_nothing() -> None:
+    assert exercise_of(ExerciseKind.OWN_PROBE).grade(None, (), (), ()) == Graded("", "", None)
+
+
+def test_a_search_that_found_nobody_is_graded() -> None:
+    given: list[Given] = [ProbeSent("0" * 64), Notes("a scar"), ListDecision(ListChoice.NONE, None)]
+    graded, reveal = told(ExerciseKind.OWN_PROBE, ListKey(None, ()), given, (), ())
+    assert graded == Graded("absent", "none", True)
+    assert reveal == Reveal(True, "Right: none of the candidates is the person searched for.")
+
+
+# --- triage --------------------------------------------------------------------------------------------------
+
+BLURRED = TriageKey(Usability.LIMITED, Degraded.BLUR, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("key", "given", "graded", "text"),
+    [
+        (
+            TriageKey(Usability.USABLE, None, 0.0),
+            Triage(Usability.USABLE),
+            Graded("usable", "usable", True),
+            "Right: the photo can be used as it is.",
+        ),
+        (
+            TriageKey(Usability.USABLE, None, 0.0),
+            Triage(Usability.REJECT, frozenset({Degraded.POSE})),
+            Graded("usable", "reject", False, reasons="pose"),
+            "Not right: the photo can be used as it is.",
+        ),
+        (
+            BLURRED,
+            Triage(Usability.LIMITED, frozenset({Degraded.NOISE, Degraded.BLUR})),
+            Graded("limited", "limited", True, reasons="blur+noise", degraded="blur"),
+            "Right: the photo can be used with reserve, for it is blurred.",
+        ),
+        (
+            BLURRED,
+            Triage(Usability.LIMITED, frozenset({Degraded.NOISE})),
+            Graded("limited", "limited", True, reasons="noise", degraded="blur"),
+            "Right: the photo can be used with reserve, for it is blurred. You named another reason.",
+        ),
+        (
+            TriageKey(Usability.REJECT, Degraded.POSE, 50.0),
+            Triage(Usability.USABLE),
+            Graded("reject", "usable", False, degraded="pose"),
+            "Not right: the photo is to be rejected, for the head is turned away.",
+        ),
+    ],
+)
+def test_triage(key: TriageKey, given: Triage, graded: Graded, text: str) -> None:
+    found, reveal = told(ExerciseKind.TRIAGE, key, [given], (0,), ("pa",))
+    assert found == graded
+    assert reveal == Reveal(graded.correct, text)
+
+
+def test_every_degradation_has_words() -> None:
+    texts = {
+        told(ExerciseKind.TRIAGE, TriageKey(Usability.REJECT, one, 1.0), [Triage(Usability.USABLE)], (0,), ("pa",))[
+            1
+        ].text
+        for one in Degraded
+    }
+    assert len(texts) == len(Degraded)
+
+
+def test_triage_without_an_answer() -> None:
+    graded = exercise_of(ExerciseKind.TRIAGE).grade(BLURRED, (), (0,), ("pa",))
+    assert graded == Graded("limited", "", None, degraded="blur")
+
+
+# --- what must not happen ------------------------------------------------------------------------------------
+
+KEYS: dict[ExerciseKind, AnswerKey] = {
+    **dict.fromkeys(PAIRS, PairKey(True, 0.4, 1.5, advice_same=True)),
+    ExerciseKind.TRIAD: TriadKey(0, 0, 0.1),
+    ExerciseKind.CANDIDATES: ListKey(None, (0.1,)),
+    ExerciseKind.OWN_PROBE: ListKey(None, (0.1, 0.2)),
+    ExerciseKind.TRIAGE: BLURRED,
+}
+
+
+@pytest.mark.parametrize("kind", EXERCISES)
+def test_nothing_is_revealed_before_the_last_answer(kind: ExerciseKind) -> None:
+    exercise = exercise_of(kind)
+    given: dict[Step, Given] = {
+        Step.OBSERVE: OBSERVED,
+        Step.NOTE: Notes("a scar"),
+        Step.SEND_PROBE: ProbeSent("0" * 64),
+        Step.RATE: PairRating(1),
+    }
+    for answered in range(len(exercise.steps)):
+        answers = locked(exercise, [given[step] for step in exercise.steps[:answered]])
+        with pytest.raises(ValueError, match="every step is answered"):
+            exercise.reveal(KEYS[kind], answers, (0, 1), ("pa", "pb"))
+
+
+@pytest.mark.parametrize("kind", EXERCISES)
+def test_keys_and_answers_of_other_exercises_are_errors(kind: ExerciseKind) -> None:
+    exercise = exercise_of(kind)
+    for key in KEYS.values():
+        if type(key) is not type(KEYS[kind]):
+            with pytest.raises(TypeError):
+                exercise.grade(key, (), (0, 1), ("pa", "pb"))
+    last = exercise.steps[-1]
+    wrong = Locked(last, Answer(Notes("a scar")), 0, 1)
+    with pytest.raises(TypeError):
+        exercise.grade(KEYS[kind], (wrong,), (0, 1), ("pa", "pb"))

@@ -1,0 +1,218 @@
+"""Figures of pairs: the numbers of the metric table come out of results, and words stay below the ceiling."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from math import log10
+
+import numpy as np
+import pytest
+
+from fr_core.scoring.human.signal_detection import Sensitivity
+from fr_core.scoring.intervals import Interval, Rate
+from fr_core.scoring.likelihood import cllr
+from fr_core.training.grading.areas import Roc
+from fr_core.training.grading.evidence import NO_SUPPORT, UNUSED, EvidenceFigures, evidence, words_of
+from fr_core.training.grading.pairs import ProbabilityFigures, pair_figures
+from fr_core.training.grading.splitting import count, pairs
+from fr_core.training.grading.values import Area, Undefined
+from fr_core.training.results import Result
+from graded import pair
+
+SAME = [3, 3, 2, 2, 1, 0, -1, 3, 2, 1]
+DIFFERENT = [-3, -2, -2, -1, 0, 1, -3, -1, -2, 2]
+
+
+def rated(same: Sequence[int], different: Sequence[int]) -> list[Result]:
+    truths = ["same"] * len(same) + ["different"] * len(different)
+    return [pair(truth, rating, n) for n, (truth, rating) in enumerate(zip(truths, [*same, *different], strict=True))]
+
+
+def answered(hits: int, same: int, false_alarms: int, different: int) -> list[Result]:
+    return rated([2] * hits + [-2] * (same - hits), [2] * false_alarms + [-2] * (different - false_alarms))
+
+
+def value(found: Rate | Undefined) -> float:
+    assert isinstance(found, Rate)
+    return found.value
+
+
+@pytest.mark.parametrize(
+    ("counts", "dprime", "criterion"),
+    [((13, 20, 4, 20), 1.1577, 0.2128), ((20, 20, 0, 20), 3.9615, 0), ((20, 20, 6, 20), 2.4780, -0.7418)],
+)
+def test_sensitivity_and_bias_are_those_of_the_answers(
+    counts: tuple[int, int, int, int], dprime: float, criterion: float
+) -> None:
+    found = pair_figures(answered(*counts)).errors.sensitivity
+    assert isinstance(found, Sensitivity)
+    assert found.dprime.value == pytest.approx(dprime, abs=5e-5)
+    assert found.criterion.value == pytest.approx(criterion, abs=5e-5)
+    assert found.dprime.low < found.dprime.value < found.dprime.high
+
+
+def test_both_error_rates_are_told_with_and_without_the_undecided() -> None:
+    found = pair_figures(rated([2] * 15 + [0] * 2 + [-1] * 3, [-1] * 15 + [1] * 5)).errors
+    assert value(found.misses.of_all) == pytest.approx(0.15)
+    assert value(found.misses.of_decided) == pytest.approx(3 / 18)
+    assert value(found.misses.coverage) == pytest.approx(0.9)
+    assert isinstance(found.false_same.of_all, Rate)
+    assert found.false_same.of_all.value == 0.25
+    assert found.false_same.of_all.interval.low == pytest.approx(0.1119, abs=5e-5)
+    assert value(found.right) == 30 / 40
+
+
+def test_a_rate_without_trials_says_so_and_is_not_zero() -> None:
+    found = pair_figures(rated([1], []))
+    assert found.errors.false_same.of_all == Undefined("There are no pairs of two people.")
+    assert found.errors.misses.of_all == Rate(0, 1, found.errors.misses.of_all.interval)  # type: ignore[union-attr]
+    for one in (found.errors.sensitivity, found.roc, found.evidence, found.probabilities, found.with_machine):
+        assert isinstance(one, Undefined)
+        assert one.reason
+
+
+def test_all_undecided_leaves_the_share_of_the_decided_undefined() -> None:
+    found = pair_figures(rated([0, 0], [0])).errors
+    assert value(found.misses.of_all) == 0.0
+    assert value(found.misses.coverage) == 0.0
+    assert isinstance(found.misses.of_decided, Undefined)
+
+
+def test_the_area_has_delongs_interval() -> None:
+    found = pair_figures(rated(SAME, DIFFERENT)).roc
+    assert isinstance(found, Roc)
+    assert found.area.value == pytest.approx(0.89)
+    assert found.area.standard_error == pytest.approx(0.0709, abs=5e-5)
+    assert isinstance(found.area.interval, Interval)
+    assert (found.points[0].false_same, found.points[0].hits) == (0.0, 0.0)
+    assert (found.points[-1].false_same, found.points[-1].hits) == (1.0, 1.0)
+
+
+def test_a_perfect_area_has_no_interval_and_says_why() -> None:
+    found = pair_figures(answered(5, 5, 0, 5)).roc
+    assert isinstance(found, Roc)
+    assert found.area.value == 1.0
+    assert isinstance(found.area.interval, Undefined)
+
+
+def test_each_rating_is_worth_its_empirical_ratio() -> None:
+    found = evidence(rated(SAME, DIFFERENT))
+    assert [round(one.ratio, 3) for one in found.levels] == [7.0, 2.333, 1.667, 1.0, 0.6, 0.143, 0.2]
+    assert found.ceiling_same == pytest.approx(21)
+    assert [one.words for one in found.levels][:4] == [
+        "weak support for one person",
+        "weak support for one person",
+        NO_SUPPORT,
+        NO_SUPPORT,
+    ]
+    assert found.levels[-2].words == "weak support for two people"
+
+
+def test_words_beyond_the_ceiling_are_refused_however_sure_the_trainee_is() -> None:
+    found = evidence(rated([3] * 10, [-3] * 10))
+    assert found.levels[0].ratio == pytest.approx(found.ceiling_same) == pytest.approx(21)
+    assert found.levels[0].words == "moderate support for one person" == f"{found.strongest_same} for one person"
+    assert found.refused == (
+        "moderately strong support",
+        "strong support",
+        "very strong support",
+        "extremely strong support",
+    )
+    assert {one.words for one in found.levels[1:-1]} == {UNUSED}
+
+
+def test_words_begin_at_their_bounds() -> None:
+    assert [words_of(ratio) for ratio in (1.0, 1.99, 2.0, 9.99, 10.0, 1e6)] == [
+        NO_SUPPORT,
+        NO_SUPPORT,
+        "weak support",
+        "weak support",
+        "moderate support",
+        "extremely strong support",
+    ]
+
+
+def test_no_trial_is_evidence_for_itself() -> None:
+    def log_ratio(level: int, own: list[int], other: list[int], sign: int) -> float:
+        rest = list(own)
+        rest.remove(level)
+        here, there = (rest.count(level) + 0.5) / (len(rest) + 3.5), (other.count(level) + 0.5) / (len(other) + 3.5)
+        return sign * log10(here / there)
+
+    same = np.array([log_ratio(level, SAME, DIFFERENT, 1) for level in SAME])
+    different = np.array([log_ratio(level, DIFFERENT, SAME, -1) for level in DIFFERENT])
+    assert evidence(rated(SAME, DIFFERENT)).cllr == pytest.approx(cllr(same, different))
+
+
+def test_stated_probabilities_are_judged() -> None:
+    stated = [0.95, 0.8, 0.6, 0.5, 0.3, 0.9, 0.1, 0.2, 0.4, 0.05]
+    truth = [1, 1, 1, 1, 0, 0, 0, 0, 1, 0]
+    results = [
+        pair("same" if same else "different", 1, n, p_same=p)
+        for n, (same, p) in enumerate(zip(truth, stated, strict=True))
+    ]
+    found = pair_figures(results).probabilities
+    assert isinstance(found, ProbabilityFigures)
+    assert found.brier == pytest.approx(0.1765)
+    assert found.log_loss == pytest.approx(0.54338, abs=5e-6)
+    assert found.calibration_error == pytest.approx(0.28)
+    assert sum(one.same.total for one in found.bins) == 10
+
+
+def test_a_wrong_certainty_leaves_the_log_loss_undefined() -> None:
+    found = pair_figures([pair("same", -3, 0, p_same=0.0), pair("different", 1, 1, p_same=0.5)])
+    assert isinstance(found.probabilities, ProbabilityFigures)
+    assert isinstance(found.probabilities.log_loss, Undefined)
+    assert isinstance(found.evidence, EvidenceFigures)
+    assert isinstance(found.evidence.stated_cllr, Undefined)
+
+
+def test_errors_lie_where_they_were_made() -> None:
+    results = [pair("same", -1 if n >= 8 else 1, n, b=float(n)) for n in range(12)]
+    found = {(one.truth, one.third): one.wrong for one in pair_figures(results).errors_at}
+    assert [value(found["same", third]) for third in ("easy", "middle", "hard")] == [0.0, 0.0, 1.0]
+    assert isinstance(found["different", "hard"], Undefined)
+
+
+def test_felt_difficulty_stands_beside_that_of_the_machine() -> None:
+    results = [pair("same", 1, 0, difficulty=5, b=1.0), pair("same", -1, 1, difficulty=5, b=2.0)]
+    hardest = pair_figures(results).felt[-1]
+    assert (hardest.level, hardest.trials, hardest.mean_b, value(hardest.right)) == (5, 2, 1.5, 0.5)
+
+
+def test_times_leave_pauses_out() -> None:
+    results = [
+        pair("same", 1, 0, took_ms=1_000),
+        pair("same", 1, 1, took_ms=3_000),
+        pair("same", 1, 2, took_ms=90_000, paused=True),
+        pair("same", -1, 3, took_ms=7_000),
+    ]
+    found = pair_figures(results).times
+    assert not isinstance(found.right, Undefined)
+    assert not isinstance(found.wrong, Undefined)
+    assert (found.right.median_ms, found.right.trials, found.wrong.median_ms) == (2_000.0, 2, 7_000.0)
+
+
+def test_the_machine_is_told_on_the_same_pairs_and_with_the_trainee() -> None:
+    results = [pair("same", 1, n, similarity=0.5 - n / 10) for n in range(8)]
+    results += [pair("different", -1 if n else 1, 8 + n, similarity=-0.5 + n / 10) for n in range(8)]
+    found = pair_figures(results)
+    assert value(found.machine.right) == 11 / 16  # 0 says "different"
+    assert isinstance(found.machine.roc, Roc)
+    assert isinstance(found.machine.cllr, float)
+    assert isinstance(found.with_machine, Area)
+    assert found.with_machine.value > found.machine.roc.area.value
+
+
+def test_known_and_unanswered_trials_are_counted_and_in_no_figure() -> None:
+    results = [
+        pair("same", 1, 0),
+        pair("same", -3, 1, known=True),
+        pair("same", None, 2),
+        pair("same", None, 3, known=True),
+    ]
+    assert json.dumps([one.ordinal for one in pairs(results)]) == "[0]"
+    found = count(results)
+    assert (found.shown, found.answered, found.unanswered, found.known_to_me) == (4, 1, 1, 2)
+    assert pair_figures(pairs(results)) == pair_figures([results[0]])

@@ -1,0 +1,155 @@
+"""A trainee's figures and sentences: change, standing, bias in plain words, and what is kept from others."""
+
+from __future__ import annotations
+
+import pytest
+
+from fr_core.errors import NothingToReport
+from fr_core.scoring.human.change import Change, Verdict
+from fr_core.training.grading.areas import Roc
+from fr_core.training.grading.standing import MIN_COHORT, OTHER_TEST
+from fr_core.training.grading.trainee import trainee_figures
+from fr_core.training.grading.values import Undefined
+from fr_core.training.results import Result
+from graded import course, listed, pair, triad, triaged
+
+
+def taken(block: str, right: int, *, trainee: str = "t1", of: int = 40) -> list[Result]:
+    """A test of which so many pairs are right, errors on both sides alike."""
+    results = []
+    for n in range(of):
+        truth = "same" if n % 2 else "different"
+        sign = 1 if (truth == "same") == (n < right) else -1
+        results.append(pair(truth, 2 * sign, n, trainee=trainee, block=block))
+    return results
+
+
+def sentences(results: list[Result]) -> str:
+    words = trainee_figures(course(), results, {}).words
+    return " ".join([*words.went_well, *words.bias, *words.practise, *words.change, *words.limits])
+
+
+def test_saying_same_too_readily_is_said_with_both_error_rates() -> None:
+    results = [pair("different", 2 if n < 9 else -2, n) for n in range(20)]
+    results += [pair("same", 2, 20 + n) for n in range(20)]
+    assert (
+        'You say "same" too readily: of 20 pairs of different people you called 9 the same and of 20 pairs of one '
+        "person you called 0 different."
+    ) in trainee_figures(course(), results, {}).words.bias
+
+
+def test_saying_different_too_readily_is_said_too() -> None:
+    results = [pair("same", -2 if n < 9 else 2, n) for n in range(20)]
+    results += [pair("different", -2, 20 + n) for n in range(20)]
+    assert 'You say "different" too readily' in sentences(results)
+
+
+def test_leaving_pairs_undecided_is_no_leaning_to_different() -> None:
+    results = [pair("same", 0 if n < 12 else 2, n) for n in range(20)]
+    results += [pair("different", 2 if n < 1 else -2, 20 + n) for n in range(20)]
+    said = sentences(results)
+    assert 'You are slow to say "same", more by leaving pairs undecided than by errors' in said
+    assert "you left 12 pairs undecided" in said
+
+
+def test_no_leaning_is_claimed_where_chance_explains_it() -> None:
+    assert "lean neither way more than chance makes" in sentences(taken("pre", 30))
+    results = [pair("different", 2 if n < 5 else -2, n) for n in range(20)]
+    results += [pair("same", -2 if n < 3 else 2, 20 + n) for n in range(20)]
+    assert "lean neither way more than chance makes" in sentences(results)
+
+
+def test_a_change_within_chance_is_none() -> None:
+    figures = trainee_figures(course(), taken("pre", 30) + taken("post", 33), {})
+    (change,) = figures.changes
+    assert isinstance(change.score, Change)
+    assert (change.score.points, change.score.verdict) == (7.5, Verdict.NO_RELIABLE_CHANGE)
+    assert change.score.needed == pytest.approx(9.83, abs=0.005)
+    assert any("This is not more than chance." in one for one in figures.words.change)
+
+
+def test_a_change_beyond_chance_is_said_to_be_one() -> None:
+    better = trainee_figures(course(), taken("pre", 30) + taken("post", 35), {})
+    worse = trainee_figures(course(), taken("pre", 35) + taken("post", 30), {})
+    assert "This is more than chance: you did better." in " ".join(better.words.change)
+    assert "This is more than chance: you did worse." in " ".join(worse.words.change)
+    assert [one.score for one in better.tests] == [75.0, 87.5]
+
+
+def test_few_pairs_have_no_score_and_no_change() -> None:
+    figures = trainee_figures(course(), taken("pre", 5, of=9) + taken("post", 20), {})
+    assert isinstance(figures.changes[0].score, Undefined)
+    assert figures.standing.test == "post"
+    assert "cannot be said: Fewer than 10 rated pairs" in " ".join(figures.words.change)
+
+
+def test_norms_are_marked_as_another_test() -> None:
+    found = trainee_figures(course(), taken("pre", 30), {}).standing
+    assert {norm.caution for norm in found.norms} == {OTHER_TEST}
+    by_title = {norm.title: norm for norm in found.norms}
+    assert by_title["Glasgow Face Matching Test, short"].percentile == pytest.approx(26.8, abs=0.05)
+    assert by_title["Students"].from_memory
+    assert isinstance(by_title["Students"].percentile, Undefined)
+
+
+def test_a_small_cohort_is_told_nothing_of() -> None:
+    cohort = {f"t{n}": taken("pre", 20 + n, trainee=f"t{n}") for n in range(1, MIN_COHORT)}
+    small = trainee_figures(course(), cohort["t1"], cohort)
+    assert isinstance(small.standing.percentile_in_cohort, Undefined)
+    assert isinstance(small.cohort_roc, Undefined)
+    assert small.crowds == ()
+    cohort["t9"] = taken("pre", 30, trainee="t9")
+    large = trainee_figures(course(), cohort["t1"], cohort)
+    assert large.standing.percentile_in_cohort == pytest.approx(10)
+    assert isinstance(large.cohort_roc, Roc)
+    assert large.crowds[0].trainees == MIN_COHORT
+    others = {name: some for name, some in cohort.items() if name != "t1"}
+    assert trainee_figures(course(), cohort["t1"], others) == large
+
+
+def test_what_is_left_out_is_counted() -> None:
+    results = [pair("same", 1, 0), pair("same", None, 1), pair("same", 1, 2, known=True)]
+    results.append(listed(0, "none", 3, scored=False))
+    assert (
+        "In no figure: 1 trial in which somebody shown is known, 1 trial without an answer, 1 trial of which nobody "
+        "knows what is right."
+    ) in sentences(results)
+
+
+def test_the_ceiling_is_told() -> None:
+    results = [pair("same", 3, n) for n in range(10)] + [pair("different", -3, 10 + n) for n in range(10)]
+    assert (
+        "20 pairs can show a likelihood ratio of 21 at most: no rating of yours can carry words beyond "
+        '"moderate support"'
+    ) in sentences(results)
+
+
+def test_practice_is_named_by_exercise() -> None:
+    results = [listed(None, "candidate:0", n) for n in range(5)] + [listed(1, "candidate:0", 5)]
+    results += [triaged("reject", "usable", 6)]
+    said = " ".join(trainee_figures(course(), results, {}).words.practise)
+    assert "from 5 of 5 lists without the person you picked somebody" in said
+    assert "in 1 of 1 lists with the person you picked somebody else" in said
+    assert "1 of 1 of them were let through" in said
+
+
+def test_what_went_well_is_said_only_where_it_is_sure() -> None:
+    guessing = trainee_figures(course(), [triad(n % 3, 0, n) for n in range(9)], {}).words.went_well
+    assert guessing == ("So far, these answers show nothing that is surely better than guessing.",)
+    able = [triad(1, 1, n) for n in range(9)] + [listed(None, "none", 9 + n) for n in range(5)]
+    said = " ".join(trainee_figures(course(), able, {}).words.went_well)
+    assert "You found the odd one out in 9 of 9 triads" in said
+    assert "nobody from any of the 5 lists" in said
+
+
+def test_blocks_come_in_the_order_of_the_plan_with_their_titles() -> None:
+    results = [*taken("post", 30), triad(0, 0), *taken("pre", 30)]
+    found = trainee_figures(course(), results, {}).blocks
+    assert [one.block_id for one in found] == ["pre", "triads", "post"]
+    assert found[0].title == "Before <script>"
+    assert found[0].figures.triads is None
+
+
+def test_nobody_without_a_trial_has_a_report() -> None:
+    with pytest.raises(NothingToReport):
+        trainee_figures(course(), [], {"t2": [pair("same", 1)]})

@@ -1,0 +1,132 @@
+"""A clock that is set forward or back by a day: no time is negative, and no session is lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from fr_core.training.answers import Answer, PairRating
+from fr_core.training.prompts import Step
+from fr_core.training.sessions.clock import left_ms, settled
+from fr_core.training.sessions.flow import finish, lock, pause, resume, show
+from fr_core.training.sessions.shown import ShowBlock, ShowTrial
+from fr_core.training.trials import Session
+from made_sessions import T0, Trainee, begun, course
+
+DAY = 24 * 3_600_000
+MINUTE = 60_000
+ANSWER = Answer(PairRating(1))
+MADE = course(
+    """
+    format = 1
+    title = "Timed"
+    [[sittings]]
+    name = "first"
+    [[sittings.blocks]]
+    id = "a"
+    exercise = "aided"
+    same = 2
+    different = 2
+    wrong = 1
+    minutes = 10
+    [[sittings.blocks]]
+    id = "b"
+    exercise = "verification"
+    same = 2
+    different = 2
+    minutes = 10
+    """
+)
+BLOCK = MADE.plan.blocks[0]
+
+
+def at_second_step(now_ms: int) -> tuple[Session, ShowTrial]:
+    """A session whose first trial waits for its second rating, a minute after its block began."""
+    session, shown = show(MADE, begun(MADE), "a", now_ms - MINUTE)
+    assert isinstance(shown, ShowTrial)
+    session, locked = lock(MADE, session, shown.trial.trial_id, Step.RATE, ANSWER, now_ms)
+    assert locked.trial is not None
+    return session, locked.trial
+
+
+def rated_again(session: Session, shown: ShowTrial, now_ms: int) -> tuple[Session, int, bool]:
+    session, _ = lock(MADE, session, shown.trial.trial_id, Step.RATE_AGAIN, ANSWER, now_ms)
+    last = session.trials[-1].locked[-1]
+    return session, last.took_ms, last.paused
+
+
+def test_a_clock_that_runs_is_left_alone() -> None:
+    session, shown = at_second_step(T0)
+    assert settled(session, T0 + 5) is session
+    _, took, was_paused = rated_again(session, shown, T0 + 7_000)
+    assert (took, was_paused) == (7_000, False)
+
+
+def test_a_clock_set_back_keeps_what_had_passed_and_counts_on() -> None:
+    session, shown = at_second_step(T0)
+    session, seen = show(MADE, session, "", T0 - DAY)
+    assert isinstance(seen, ShowTrial)
+    assert seen.left_ms == 9 * MINUTE
+    assert show(MADE, session, "", T0 - DAY)[0] is session
+    session, took, _ = rated_again(session, shown, T0 - DAY + 3_000)
+    assert took == 3_000
+    assert left_ms(session, BLOCK, T0 - DAY + 3_000) == 9 * MINUTE - 3_000
+
+
+def test_an_answer_right_after_a_clock_was_set_back_took_no_time() -> None:
+    session, shown = at_second_step(T0)
+    session, took, _ = rated_again(session, shown, T0 - DAY)
+    assert took == 0
+    assert left_ms(session, BLOCK, T0 - DAY) == 9 * MINUTE
+
+
+def test_a_clock_set_back_between_two_trials_leaves_the_block_its_time_at_most() -> None:
+    session, shown = at_second_step(T0)
+    session, _, _ = rated_again(session, shown, T0)
+    session, seen = show(MADE, session, "", T0 - DAY)
+    assert isinstance(seen, ShowTrial)
+    assert seen.left_ms == 10 * MINUTE
+    with_time, seen = show(MADE, session, "", T0 - DAY + 10 * MINUTE - 1)
+    assert isinstance(seen, ShowTrial)
+    assert isinstance(show(MADE, with_time, "", T0 - DAY + 10 * MINUTE)[1], ShowBlock)
+
+
+def test_a_clock_set_forward_ends_the_block_but_not_the_session() -> None:
+    session, _ = at_second_step(T0)
+    session, seen = show(MADE, session, "", T0 + DAY)
+    assert isinstance(seen, ShowBlock)
+    session, seen = show(MADE, session, "b", T0 + DAY)
+    assert isinstance(seen, ShowTrial)
+    # Set right again, it must not give the next block a day.
+    session, seen = show(MADE, session, "", T0)
+    assert isinstance(seen, ShowTrial)
+    assert seen.left_ms == 10 * MINUTE
+    trainee = Trainee(MADE, session, lambda _: ANSWER, now_ms=T0)
+    assert len([trial for trial in trainee.run().trials if trial.done]) == 4
+
+
+@pytest.mark.parametrize("resumed_at", [T0 + MINUTE, T0, T0 - DAY, T0 + DAY])
+def test_a_pause_stops_the_time_whatever_the_clock_shows_after_it(resumed_at: int) -> None:
+    session, shown = at_second_step(T0 - 5_000)
+    session = resume(pause(session, T0), resumed_at)
+    assert left_ms(session, BLOCK, resumed_at) == 9 * MINUTE - 5_000
+    session, took, was_paused = rated_again(session, shown, resumed_at + 2_000)
+    assert (took, was_paused) == (7_000, True)
+    assert left_ms(session, BLOCK, resumed_at + 2_000) == 9 * MINUTE - 7_000
+
+
+def test_a_clock_set_forward_in_a_pause_and_right_again_after_it() -> None:
+    session, shown = at_second_step(T0 - 5_000)
+    session = resume(pause(session, T0), T0 + DAY)
+    session, seen = show(MADE, session, "", T0 + 1_000)
+    assert isinstance(seen, ShowTrial)
+    assert seen.trial.shown_ms == T0 - 5_000
+    assert seen.left_ms == 9 * MINUTE
+    session, took, was_paused = rated_again(session, shown, T0 + 2_000)
+    assert (took, was_paused) == (1_000, True)
+
+
+def test_the_end_is_not_before_the_beginning() -> None:
+    session, _ = at_second_step(T0)
+    ended = finish(session, T0 - DAY)
+    assert ended.finished_ms == session.started_ms
+    assert finish(pause(session, T0 + 5), T0 + 9).trials[-1].paused_ms == 4

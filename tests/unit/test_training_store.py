@@ -1,0 +1,678 @@
+"""The store of training: courses, cohorts and sessions, as one process and as two see them."""
+
+from __future__ import annotations
+
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from fr_core.errors import (
+    InvalidField,
+    ShuttingDown,
+    StoreCorrupt,
+    StoreInUse,
+    StoreNewer,
+    UnknownCohort,
+    UnknownCourse,
+    UnknownSession,
+    UnknownTrainee,
+    WrongKey,
+    WrongStep,
+)
+from fr_core.gallery.store.keys import KeyEncryptionKey
+from fr_core.training.courses import Course
+from fr_core.training.store import sessions as sessions_room
+from fr_core.training.store.caches import Pictures, Remembered, Sessions
+from fr_core.training.store.codec import pack_trial
+from fr_core.training.store.folder import DATABASE_NAME
+from fr_core.training.store.training_store import TrainingStore
+from fr_core.training.store.values import ProbeTruth
+from fr_core.training.store.writer import Transaction
+from fr_core.training.trials import Session, Trial
+from trainingstore import (
+    DAY_MS,
+    KEY,
+    NOW_MS,
+    SITTING,
+    Clock,
+    add_course,
+    answered,
+    begin,
+    open_store,
+    pictures_of,
+    session_of,
+    shown,
+    small_course,
+)
+
+COURSE = small_course()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: Clock) -> Iterator[TrainingStore]:
+    with open_store(tmp_path / "training", clock) as store:
+        yield store
+
+
+@pytest.fixture
+def session(store: TrainingStore) -> Session:
+    add_course(store, COURSE)
+    _, enrolled = store.create_cohort(COURSE.course_id, "Monday", 1, DAY_MS)
+    return begin(store, COURSE, enrolled)[0]
+
+
+def show(_: Course, session: Session) -> tuple[Session, int]:
+    return shown(COURSE, session), len(session.trials)
+
+
+def lock(_: Course, session: Session) -> tuple[Session, None]:
+    return answered(session), None
+
+
+class Gate:
+    """A change that holds up the thread that writes, so that those after it come in one group."""
+
+    def __init__(self, store: TrainingStore, session: Session) -> None:
+        self._begun, self._open = threading.Event(), threading.Event()
+        self._future = store.change(session.session_id, self._wait)
+        assert self._begun.wait(10)
+
+    def _wait(self, _: Course, session: Session) -> tuple[Session, None]:
+        self._begun.set()
+        assert self._open.wait(10)
+        return session, None
+
+    def open(self) -> None:
+        """Let the others go on."""
+        self._open.set()
+        self._future.result()
+
+
+def damage(store: TrainingStore, sql: str) -> None:
+    connection = apsw.Connection(str(store._database.folder.path / DATABASE_NAME))
+    connection.execute(sql)
+    connection.close()
+
+
+# --- courses -----------------------------------------------------------------------------------------------------
+
+
+def test_a_course_comes_back_after_the_store_was_closed(tmp_path: Path) -> None:
+    pictures = pictures_of(COURSE)
+    with open_store(tmp_path / "training") as store:
+        add_course(store, COURSE, {"a" * 64: 3, "b" * 64: None})
+        assert store.course(COURSE.course_id) is COURSE or store.course(COURSE.course_id) == COURSE
+    with open_store(tmp_path / "training") as store:
+        assert store.course(COURSE.course_id) == COURSE
+        assert store.course(COURSE.course_id) is store.course(COURSE.course_id)
+        assert [store.picture(COURSE.course_id, n) for n in range(len(pictures))] == list(pictures)
+        assert store.picture(COURSE.course_id, 5) is store.picture(COURSE.course_id, 5)
+        assert store.gallery(COURSE.course_id) == {person: person + 1 for person in range(10)}
+        assert store.probe_truth(COURSE.course_id, "A" * 64) == ProbeTruth(True, 3)
+        assert store.probe_truth(COURSE.course_id, "b" * 64) == ProbeTruth(True, None)
+        assert store.probe_truth(COURSE.course_id, "c" * 64) == ProbeTruth(False, None)
+
+
+def test_probe_keys_are_set_by_identity(store: TrainingStore) -> None:
+    add_course(store, COURSE, {"a" * 64: 3})
+    store.set_probe_key(COURSE.course_id, "c" * 64, "person 7")
+    store.set_probe_key(COURSE.course_id, "a" * 64, None)
+    assert store.probe_truth(COURSE.course_id, "c" * 64) == ProbeTruth(True, 7)
+    assert store.probe_truth(COURSE.course_id, "a" * 64) == ProbeTruth(True, None)
+    with pytest.raises(InvalidField) as refusal:
+        store.set_probe_key(COURSE.course_id, "d" * 64, "nobody here")
+    assert "nobody here" not in str(refusal.value)
+    assert store.probe_truth(COURSE.course_id, "d" * 64) == ProbeTruth(False, None)
+
+
+def test_courses_in_pages_the_newest_first(store: TrainingStore) -> None:
+    courses = [small_course(course_id=f"{n:016x}", created_ms=NOW_MS + n // 2) for n in range(5)]
+    for course in courses:
+        store.add_course(course, (), {}, {}, {})
+    newest = list(reversed(courses))
+    assert list(store.courses(size=3)) == newest[:3]
+    last = newest[2]
+    assert list(store.courses((last.created_ms, last.course_id), 3)) == newest[3:]
+    with pytest.raises(ValueError, match="there is a course"):
+        store.add_course(courses[0], (), {}, {}, {})
+
+
+def test_a_deleted_course_is_gone_with_all_that_is_of_it(store: TrainingStore, session: Session) -> None:
+    other = small_course(course_id="0" * 16)
+    add_course(store, other)
+    cohort = store.cohorts()[0]
+    assert store.delete_course(COURSE.course_id) == COURSE
+    for asked in (store.course, store.delete_course, store.gallery, lambda one: store.picture(one, 0)):
+        with pytest.raises(UnknownCourse):
+            asked(COURSE.course_id)
+    with pytest.raises(UnknownCohort):
+        store.cohort(cohort.cohort_id)
+    with pytest.raises(UnknownSession):
+        store.session(session.session_id)
+    assert store.courses() == (other,)
+    with store._database.reading() as now:
+        (found,) = now.rows(
+            "SELECT (SELECT count(*) FROM pictures), (SELECT count(*) FROM identities), (SELECT count(*) FROM cohorts),"
+            " (SELECT count(*) FROM trainees), (SELECT count(*) FROM sessions), (SELECT count(*) FROM courses)"
+        )
+    assert found == (len(pictures_of(other)), 10, 0, 0, 0, 1)
+
+
+def test_a_picture_that_there_is_not(store: TrainingStore) -> None:
+    add_course(store, COURSE)
+    with pytest.raises(IndexError):
+        store.picture(COURSE.course_id, 10_000)
+
+
+def test_what_cannot_be_kept_leaves_no_course(store: TrainingStore) -> None:
+    wrong = replace(COURSE, forms={"other": next(iter(COURSE.forms.values()))})
+    with pytest.raises(ValueError, match="another name"):
+        add_course(store, wrong)
+    with pytest.raises(TypeError):
+        store.add_course(COURSE, (b"1", "no bytes"), {}, {}, {})  # type: ignore[arg-type]
+    assert store.courses() == ()
+    add_course(store, COURSE)  # nothing is in its way
+    assert store.courses() == (COURSE,)
+
+
+# --- cohorts -----------------------------------------------------------------------------------------------------
+
+
+def test_a_cohort_and_its_trainees(store: TrainingStore, clock: Clock) -> None:
+    add_course(store, COURSE)
+    cohort, enrolled = store.create_cohort(COURSE.course_id, "Monday", 3, DAY_MS)
+    assert cohort == store.cohort(cohort.cohort_id)
+    assert (cohort.display_name, cohort.trainees, cohort.expires_ms) == ("Monday", 3, NOW_MS + DAY_MS)
+    more = store.add_trainees(cohort.cohort_id, 2)
+    trainees = store.trainees(cohort.cohort_id)
+    assert [trainee.trainee_id for trainee in trainees] == [new.trainee_id for new in (*enrolled, *more)]
+    assert [(one.number, one.group) for one in trainees] == [(0, 0), (1, 1), (2, 0), (3, 1), (4, 0)]
+    for new, trainee in zip((*enrolled, *more), trainees, strict=True):
+        assert store.trainee_of_code(new.code.lower()) == trainee == store.trainee(new.trainee_id)
+        assert new.code not in repr(new)
+    assert store.cohort(cohort.cohort_id).trainees == 5
+    store.delete_trainee(enrolled[1].trainee_id)
+    assert store.cohort(cohort.cohort_id).trainees == 4
+    store.add_trainees(cohort.cohort_id, 1)
+    assert [one.number for one in store.trainees(cohort.cohort_id)] == [0, 2, 3, 4, 5]  # no number comes twice
+
+
+@pytest.mark.parametrize("code", ["", "x", "0" * 26])
+def test_a_code_of_nobody(store: TrainingStore, code: str) -> None:
+    with pytest.raises(UnknownTrainee):
+        store.trainee_of_code(code)
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda store: store.create_cohort("none", "", 1, 1), UnknownCourse),
+        (lambda store: store.cohorts("none"), UnknownCourse),
+        (lambda store: store.set_probe_key("none", "a" * 64, None), UnknownCourse),
+        (lambda store: store.probe_truth("none", "a" * 64), UnknownCourse),
+        (lambda store: store.cohort("none"), UnknownCohort),
+        (lambda store: store.add_trainees("none", 1), UnknownCohort),
+        (lambda store: store.trainees("none"), UnknownCohort),
+        (lambda store: store.delete_cohort("none"), UnknownCohort),
+        (lambda store: store.cohort_sessions("none"), UnknownCohort),
+        (lambda store: store.cohort_version("none"), UnknownCohort),
+        (lambda store: store.trainee("none"), UnknownTrainee),
+        (lambda store: store.delete_trainee("none"), UnknownTrainee),
+        (lambda store: store.sessions_of("none"), UnknownTrainee),
+        (lambda store: store.session("none"), UnknownSession),
+        (lambda store: store.change("none", show).result(), UnknownSession),
+    ],
+)
+def test_what_there_is_not(
+    store: TrainingStore, call: Callable[[TrainingStore], object], error: type[Exception]
+) -> None:
+    add_course(store, COURSE)
+    with pytest.raises(error):
+        call(store)
+
+
+@pytest.mark.parametrize("trainees", [0, 1_001])
+def test_as_many_trainees_as_are_allowed(store: TrainingStore, trainees: int) -> None:
+    add_course(store, COURSE)
+    with pytest.raises(InvalidField):
+        store.create_cohort(COURSE.course_id, "", trainees, 1)
+    assert store.cohorts() == ()
+
+
+def test_cohorts_in_pages_of_one_course_or_of_all(store: TrainingStore, clock: Clock) -> None:
+    other = small_course(course_id="0" * 16)
+    for course in (COURSE, other):
+        store.add_course(course, (), {}, {}, {})
+    made = []
+    for n in range(5):
+        clock.now_ms = NOW_MS + n
+        made.append(store.create_cohort((COURSE if n % 2 else other).course_id, str(n), 1, DAY_MS)[0])
+    newest = made[::-1]
+    assert list(store.cohorts(size=2)) == newest[:2]
+    assert list(store.cohorts(None, (newest[1].created_ms, newest[1].cohort_id), 9)) == newest[2:]
+    assert [one.display_name for one in store.cohorts(COURSE.course_id)] == ["3", "1"]
+    assert [one.display_name for one in store.cohorts(COURSE.course_id, (made[3].created_ms, made[3].cohort_id))] == [
+        "1"
+    ]
+
+
+def test_a_cohort_whose_time_is_over_is_there_for_nobody(store: TrainingStore, session: Session, clock: Clock) -> None:
+    kept, _ = store.create_cohort(COURSE.course_id, "longer", 1, 2 * DAY_MS)
+    cohort = next(one for one in store.cohorts() if one.display_name == "Monday")
+    (trainee,) = store.trainees(cohort.cohort_id)
+    assert store.purge() == 0
+    clock.now_ms += DAY_MS
+    with pytest.raises(UnknownCohort):
+        store.cohort(cohort.cohort_id)
+    with pytest.raises(UnknownCohort):
+        store.cohort_sessions(cohort.cohort_id)
+    with pytest.raises(UnknownTrainee):
+        store.start_session(trainee, "day-2", lambda: session)
+    with pytest.raises(UnknownSession):
+        store.change(session.session_id, show).result()
+    assert store.cohorts() == (kept,)
+    assert (store.purge(), store.purge()) == (1, 0)
+    with store._database.reading() as now:
+        assert now.rows("SELECT count(*) FROM sessions") == [(0,)]
+    assert store.cohorts() == (kept,)
+
+
+# --- sessions ----------------------------------------------------------------------------------------------------
+
+
+def test_a_session_is_made_once(store: TrainingStore, session: Session) -> None:
+    trainee = store.trainee(session.trainee_id)
+
+    def another() -> Session:
+        raise AssertionError("made twice")
+
+    assert store.start_session(trainee, SITTING, another) == session
+    other = session_of(COURSE, trainee.trainee_id, sitting="day-2")
+    with pytest.raises(ValueError, match="another trainee"):
+        store.start_session(trainee, "day-2", lambda: session)
+    assert store.start_session(trainee, "day-2", lambda: other) == other
+    assert store.sessions_of(trainee.trainee_id) == (session, other)
+
+
+def test_two_who_begin_at_once_get_the_same_session(store: TrainingStore, tmp_path: Path) -> None:
+    add_course(store, COURSE)
+    _, enrolled = store.create_cohort(COURSE.course_id, "", 1, DAY_MS)
+    trainee = store.trainee(enrolled[0].trainee_id)
+    with open_store(tmp_path / "training") as other, ThreadPoolExecutor(8) as pool:
+        begun = [
+            pool.submit(
+                (store, other)[n % 2].start_session,
+                trainee,
+                SITTING,
+                lambda n=n: session_of(COURSE, trainee.trainee_id, seed=n),  # type: ignore[misc]
+            )
+            for n in range(16)
+        ]
+        assert len({one.result().session_id for one in begun}) == 1
+
+
+def test_a_change_is_kept_and_its_result_returned(tmp_path: Path, store: TrainingStore, session: Session) -> None:
+    for n in range(5):
+        assert store.change(session.session_id, show).result() == n
+        store.change(session.session_id, lock).result()
+    finished = store.change(session.session_id, lambda _, one: (replace(one, finished_ms=7), "over"))
+    assert finished.result() == "over"
+    expected = session
+    for _ in range(5):
+        expected = answered(shown(COURSE, expected))
+    expected = replace(expected, finished_ms=7)
+    assert store.session(session.session_id) == expected
+    with open_store(tmp_path / "training") as other:
+        assert other.session(session.session_id) == expected
+        assert other.sessions_of(session.trainee_id) == (expected,)
+
+
+def test_changes_of_one_group_build_on_each_other(store: TrainingStore, session: Session) -> None:
+    gate = Gate(store, session)
+    group = [store.change(session.session_id, change) for _ in range(20) for change in (show, lock)]
+    gate.open()
+    assert [one.result() for one in group[::2]] == list(range(20))
+    assert all(len(trial.locked) == 1 for trial in store.session(session.session_id).trials)
+
+
+def test_a_refusal_or_a_defect_leaves_the_others_alone(store: TrainingStore, session: Session) -> None:
+    gate = Gate(store, session)
+
+    def refuse(_: Course, one: Session) -> tuple[Session, None]:
+        raise WrongStep("It is not that one.")
+
+    def fail(_: Course, one: Session) -> tuple[Session, None]:
+        raise ZeroDivisionError
+
+    hows: list[Callable[[Course, Session], tuple[Session, Any]]] = [show, refuse, fail, lock]
+    changes: list[Future[Any]] = [store.change(session.session_id, how) for how in hows]
+    gate.open()
+    assert changes[0].result() == 0
+    with pytest.raises(WrongStep):
+        changes[1].result()
+    with pytest.raises(ZeroDivisionError):
+        changes[2].result()
+    changes[3].result()
+    assert store.session(session.session_id) == answered(shown(COURSE, session))
+
+
+def test_what_a_job_wrote_before_it_failed_is_undone_and_no_more(store: TrainingStore, session: Session) -> None:
+    kept: list[str] = []
+
+    def fail(tx: Transaction) -> None:
+        assert tx.write("DELETE FROM trials") == 1
+        tx.when_kept(lambda: kept.append("of the failed"))
+        assert tx.version() > 0
+        raise WrongStep("It is not that one.")
+
+    store.change(session.session_id, show).result()
+    version = store.cohort_version(store.cohorts()[0].cohort_id)
+    gate = Gate(store, session)
+    failed = store._writer.submit(fail)
+    second = store.change(session.session_id, lock)
+    gate.open()
+    assert isinstance(failed.exception(), WrongStep)
+    assert (second.result(), kept) == (None, [])
+    store._sessions._cache.keep_only([])
+    assert store.session(session.session_id) == answered(shown(COURSE, session))
+    with store._database.reading() as now:
+        assert now.rows("SELECT last_version FROM versions") == [(version + 1,)]
+
+
+def test_where_the_database_fails_the_whole_group_does(store: TrainingStore, session: Session) -> None:
+    gate = Gate(store, session)
+    first = store.change(session.session_id, show)
+    failed = store._writer.submit(lambda tx: tx.write("INSERT INTO trials VALUES (999, 0, 0, x'00')"))
+    gate.open()
+    for future in (first, failed):
+        with pytest.raises(StoreCorrupt):
+            future.result()
+    assert store.change(session.session_id, show).result() == 0
+
+
+def test_nothing_is_written_where_nothing_changes(store: TrainingStore, session: Session) -> None:
+    store.change(session.session_id, show).result()
+    cohort = store.cohorts()[0]
+    version = store.cohort_version(cohort.cohort_id)
+    same = store.session(session.session_id)
+    assert store.change(session.session_id, lambda _, one: (one, one)).result() == same
+    store.change(session.session_id, lambda _, one: (replace(one), None)).result()
+    assert store.cohort_version(cohort.cohort_id) == version
+    store.change(session.session_id, lock).result()
+    assert store.cohort_version(cohort.cohort_id) > version
+
+
+def test_only_trials_that_changed_are_written(
+    store: TrainingStore, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+
+    def packed(trial: Trial) -> bytes:
+        written.append(trial.ordinal)
+        return pack_trial(trial)
+
+    monkeypatch.setattr(sessions_room, "pack_trial", packed)
+    for _ in range(4):
+        store.change(session.session_id, show).result()
+        store.change(session.session_id, lock).result()
+    assert written == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda one: replace(one, trials=()),
+        lambda one: replace(one, trainee_id="T-00000000"),
+        lambda one: replace(one, secret=bytes(32)),
+        lambda one: replace(one, trials=(*one.trials, one.trials[0])),
+    ],
+)
+def test_a_change_cannot_make_another_session(store: TrainingStore, session: Session, wrong: object) -> None:
+    assert callable(wrong)
+    store.change(session.session_id, show).result()
+    with pytest.raises(ValueError):
+        store.change(session.session_id, lambda _, one: (wrong(one), None)).result()
+    assert store.session(session.session_id) == shown(COURSE, session)
+
+
+def test_a_change_that_was_cancelled_in_time_is_not_made(store: TrainingStore, session: Session) -> None:
+    gate = Gate(store, session)
+    second = store.change(session.session_id, show)
+    assert second.cancel()
+    gate.open()
+    assert store.change(session.session_id, show).result() == 0
+
+
+def test_what_one_process_writes_another_sees(tmp_path: Path, store: TrainingStore, session: Session) -> None:
+    with open_store(tmp_path / "training") as other:
+        for n in range(6):
+            writes, reads = (store, other) if n % 2 else (other, store)
+            assert writes.change(session.session_id, show).result() == n
+            assert reads.session(session.session_id).trials == writes.session(session.session_id).trials
+            reads.change(session.session_id, lock).result()
+        assert store.session(session.session_id) == other.session(session.session_id)
+        assert all(trial.done for trial in store.session(session.session_id).trials)
+        cohort = other.cohorts()[0]
+        other.delete_cohort(cohort.cohort_id)
+        with pytest.raises(UnknownSession):
+            store.change(session.session_id, show).result()
+
+
+def test_what_has_changed_since(store: TrainingStore) -> None:
+    add_course(store, COURSE)
+    cohort, enrolled = store.create_cohort(COURSE.course_id, "", 3, DAY_MS)
+    _, strangers = store.create_cohort(COURSE.course_id, "", 1, DAY_MS)
+    assert store.changes_since(cohort.cohort_id, -1).sessions == ()
+    begun = begin(store, COURSE, enrolled)
+    stranger = begin(store, COURSE, strangers)[0]
+    changes = store.changes_since(cohort.cohort_id, -1)
+    assert changes.sessions == tuple(begun) == store.cohort_sessions(cohort.cohort_id)
+    assert changes.mark == store.cohort_version(cohort.cohort_id)
+    store.change(stranger.session_id, show).result()
+    assert store.changes_since(cohort.cohort_id, changes.mark) == replace(changes, sessions=())
+    store.change(begun[1].session_id, show).result()
+    after = store.changes_since(cohort.cohort_id, changes.mark)
+    assert after.sessions == (shown(COURSE, begun[1]),)
+    assert store.changes_since(cohort.cohort_id, after.mark).sessions == ()
+    store.delete_trainee(begun[1].trainee_id)
+    store.change(begun[0].session_id, show).result()
+    assert [one.session_id for one in store.changes_since(cohort.cohort_id, after.mark).sessions] == [
+        begun[0].session_id
+    ]
+
+
+def test_a_deleted_trainee_is_gone(store: TrainingStore, session: Session) -> None:
+    store.change(session.session_id, show).result()
+    store.delete_trainee(session.trainee_id)
+    with pytest.raises(UnknownSession):
+        store.session(session.session_id)
+    with pytest.raises(UnknownTrainee):
+        store.trainee(session.trainee_id)
+    with store._database.reading() as now:
+        assert now.rows("SELECT count(*) FROM trials") == [(0,)]
+
+
+# --- the store itself --------------------------------------------------------------------------------------------
+
+
+def test_files_are_private(tmp_path: Path, store: TrainingStore, session: Session) -> None:
+    folder = tmp_path / "training"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+
+
+def test_another_key_opens_nothing(tmp_path: Path) -> None:
+    open_store(tmp_path / "training").close()
+    other = KeyEncryptionKey(bytes(32))
+    with pytest.raises(WrongKey) as refusal:
+        TrainingStore.open(tmp_path / "training", other, Clock())
+    assert refusal.value.metadata == {"key_id": KEY.key_id, "given_key_id": other.key_id}
+
+
+def test_a_store_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
+    with open_store(tmp_path / "training") as store:
+        damage(store, "PRAGMA user_version = 99")
+    with pytest.raises(StoreNewer):
+        open_store(tmp_path / "training")
+
+
+def test_what_is_no_training_store(tmp_path: Path) -> None:
+    with open_store(tmp_path / "training") as store:
+        damage(store, "PRAGMA application_id = 5")
+    with pytest.raises(StoreCorrupt):
+        open_store(tmp_path / "training")
+
+
+def test_a_log_without_its_database_is_damage(tmp_path: Path) -> None:
+    with open_store(tmp_path / "training") as store:
+        add_course(store, COURSE)
+    (tmp_path / "training" / DATABASE_NAME).unlink()
+    with pytest.raises(StoreCorrupt):
+        open_store(tmp_path / "training")
+
+
+def test_a_closed_store_takes_nothing(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "training")
+    store.close()
+    store.close()
+    with pytest.raises(ShuttingDown):
+        store.courses()
+    with pytest.raises(ShuttingDown):
+        store.change("", show)
+
+
+@pytest.mark.parametrize(
+    ("sql", "asked"),
+    [
+        ("UPDATE trials SET sealed = zeroblob(40)", "session"),
+        ("DELETE FROM trials WHERE ordinal = 0", "session"),
+        ("UPDATE sessions SET sealed = zeroblob(40)", "session"),
+        ("UPDATE sessions SET trials = 1", "session"),
+        ("UPDATE sessions SET sitting = 'day-2'", "session"),
+        ("UPDATE trials SET ordinal = 1 - ordinal", "session"),
+        ("UPDATE trainees SET number = number + 1", "trainee"),
+        ("UPDATE cohorts SET expires_ms = expires_ms + 1", "cohort"),
+        ("UPDATE courses SET created_ms = 5", "course"),
+        ("UPDATE pictures SET number = 1 - number WHERE number IN (0, 1)", "picture"),
+    ],
+)
+def test_an_altered_row_is_damage(tmp_path: Path, sql: str, asked: str) -> None:
+    with open_store(tmp_path / "training") as store:
+        add_course(store, COURSE)
+        cohort, enrolled = store.create_cohort(COURSE.course_id, "", 1, DAY_MS)
+        (session,) = begin(store, COURSE, enrolled)
+        for _ in range(2):
+            store.change(session.session_id, show).result()
+    with open_store(tmp_path / "training") as store:
+        if "1 - " in sql:  # a unique key stands in the way of a swap
+            table, column = sql.split()[1], sql.split()[3]
+            for step in (f"{column} = {column} + 100", f"{column} = 101 - {column}"):
+                condition = f"WHERE {column} IN (0, 1, 100, 101)"
+                damage(store, f"UPDATE {table} SET {step} {condition}")
+        else:
+            damage(store, sql)
+        ask: dict[str, Callable[[], object]] = {
+            "session": lambda: store.session(session.session_id),
+            "trainee": lambda: store.trainee(session.trainee_id),
+            "cohort": lambda: store.cohort(cohort.cohort_id),
+            "course": lambda: store.course(COURSE.course_id),
+            "picture": lambda: store.picture(COURSE.course_id, 0),
+        }
+        with pytest.raises(StoreCorrupt):
+            ask[asked]()
+
+
+def test_a_new_key_takes_the_place_of_the_old(tmp_path: Path) -> None:
+    new_key = KeyEncryptionKey(bytes(32))
+    with open_store(tmp_path / "training") as store:
+        add_course(store, COURSE)
+        cohort, enrolled = store.create_cohort(COURSE.course_id, "", 1, DAY_MS)
+        begin(store, COURSE, enrolled)
+        with open_store(tmp_path / "training") as other, pytest.raises(StoreInUse):
+            other.rotate(new_key)
+        store.rotate(new_key)
+        assert store.cohort(cohort.cohort_id) == cohort
+        store.create_cohort(COURSE.course_id, "after", 1, DAY_MS)
+    with pytest.raises(WrongKey):
+        open_store(tmp_path / "training")
+    with TrainingStore.open(tmp_path / "training", new_key, Clock()) as store:
+        assert store.course(COURSE.course_id) == COURSE
+        assert len(store.cohorts()) == 2
+        assert len(store.cohort_sessions(cohort.cohort_id)) == 1
+        assert store.trainee_of_code(enrolled[0].code).trainee_id == enrolled[0].trainee_id
+
+
+# --- caches ------------------------------------------------------------------------------------------------------
+
+
+def test_the_cache_of_sessions_forgets_what_was_used_least() -> None:
+    one = session_of(COURSE, "T-1")
+    for _ in range(3):
+        one = shown(COURSE, one)
+    cache = Sessions(max_trials=12)
+    for number in range(3):
+        cache.put(number, Remembered(1, one))
+    assert cache.get(0) is not None
+    cache.put(3, Remembered(1, one))
+    assert [cache.get(number) is not None for number in range(4)] == [True, False, True, True]
+    cache.put(3, Remembered(0, one))
+    assert cache.get(3) == Remembered(1, one)
+    cache.keep_only([0])
+    assert [cache.get(number) is not None for number in range(4)] == [True, False, False, False]
+
+
+def test_the_cache_of_pictures_is_bounded_in_bytes() -> None:
+    cache = Pictures(max_bytes=100)
+    for number in range(5):
+        cache.put(1, number, bytes(40))
+        cache.get(1, 0)
+    assert [cache.get(1, number) is not None for number in range(5)] == [True, False, False, False, True]
+    cache.forget(1)
+    assert cache.get(1, 0) is None
+
+
+def test_a_session_that_was_forgotten_is_read_again(store: TrainingStore, session: Session) -> None:
+    for _ in range(3):
+        store.change(session.session_id, show).result()
+    before = store.session(session.session_id)
+    store._sessions._cache.keep_only([])
+    assert store.session(session.session_id) == before
+    store._sessions._cache.keep_only([])
+    assert store.change(session.session_id, show).result() == 3
+
+
+def test_ids_and_secrets_are_nowhere_in_clear(tmp_path: Path, store: TrainingStore, session: Session) -> None:
+    cohort, enrolled = store.create_cohort(COURSE.course_id, "Name of the cohort", 1, DAY_MS)
+    store.set_probe_key(COURSE.course_id, "ab" * 32, "person 3")
+    store.change(session.session_id, show).result()
+    item = next(iter(COURSE.forms.values())).items[0]
+    folder = tmp_path / "training"
+    held = b"".join(path.read_bytes() for path in folder.iterdir())
+    assert cohort.cohort_id.encode() in held  # what is searched for can be found
+    for secret in (
+        enrolled[0].code.encode(),
+        enrolled[0].code.replace("-", "").encode(),
+        session.session_id.encode(),
+        session.secret,
+        session.secret.hex().encode(),
+        b"Name of the cohort",
+        b"person 3",
+        b"ab" * 32,
+        b"A small course",
+        item.item_id.encode(),
+        pictures_of(COURSE)[0][:64],
+        KEY.secret,
+    ):
+        assert secret not in held
