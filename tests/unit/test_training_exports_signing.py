@@ -1,0 +1,187 @@
+"""Signing keys: what they sign verifies, what was changed does not, and what is secret does not show."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fr_training.exports.did import base58
+from fr_training.exports.signing import SigningKey, did_of, new_signing_key, thumbprint, verify
+
+CLAIMS = {"sub": "urn:uuid:1", "nbf": 1_700_000_000, "name": "Gesichter – “Kurs”"}
+
+
+@pytest.fixture(scope="module")
+def pem() -> bytes:
+    return new_signing_key()
+
+
+@pytest.fixture(scope="module")
+def key(pem: bytes) -> SigningKey:
+    return SigningKey.load(pem)
+
+
+def decoded(part: str) -> bytes:
+    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+
+
+def encoded(value: Mapping[str, Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+def test_what_is_signed_verifies(key: SigningKey) -> None:
+    assert verify(key.sign(CLAIMS), key.public_jwk) == CLAIMS
+
+
+def test_the_header_says_how_and_by_which_public_key(key: SigningKey) -> None:
+    header = json.loads(decoded(key.sign(CLAIMS).split(".")[0]))
+    assert header == {"alg": "RS256", "typ": "JWT", "jwk": key.public_jwk}
+    assert set(key.public_jwk) == {"kty", "n", "e", "alg", "use", "kid"}  # d, p, q are the secret ones
+    assert key.public_jwk["e"] == "AQAB"
+
+
+def test_the_signature_is_rs256_by_another_reading(key: SigningKey) -> None:
+    header, claims, signature = key.sign(CLAIMS).split(".")
+    key.private.public_key().verify(
+        decoded(signature), f"{header}.{claims}".encode(), padding.PKCS1v15(), hashes.SHA256()
+    )
+
+
+def test_the_same_claims_give_the_same_text(key: SigningKey, pem: bytes) -> None:
+    assert key.sign(CLAIMS) == SigningKey.load(pem).sign(CLAIMS)
+
+
+def test_no_changed_character_verifies(key: SigningKey) -> None:
+    text, jwk = key.sign({"a": 1}), key.public_jwk
+    for place, character in enumerate(text):
+        other = "A" if character != "A" else "B"
+        with pytest.raises(ValueError):
+            verify(text[:place] + other + text[place + 1 :], jwk)
+
+
+def test_not_even_bits_that_base64_does_not_use_may_change(key: SigningKey) -> None:
+    text = key.sign(CLAIMS)
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    last = alphabet.index(text[-1])
+    assert last % 16 == 0  # 256 bytes leave four bits of the last character
+    other = text[:-1] + alphabet[last + 1]
+    assert decoded(other.split(".")[2]) == decoded(text.split(".")[2])
+    with pytest.raises(ValueError, match="no base64url"):
+        verify(other, key.public_jwk)
+
+
+def test_another_key_does_not_verify_even_one_that_came_along(key: SigningKey) -> None:
+    stranger = SigningKey.load(new_signing_key())
+    with pytest.raises(ValueError, match="not that of the key"):
+        verify(stranger.sign(CLAIMS), key.public_jwk)
+
+
+@pytest.mark.parametrize("algorithm", ["none", "HS256", "RS512", None])
+def test_another_algorithm_is_refused(key: SigningKey, algorithm: str | None) -> None:
+    signed = f"{encoded({'alg': algorithm})}.{encoded({'a': 1})}"
+    signature = key.private.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
+    with pytest.raises(ValueError, match="RS256"):
+        verify(f"{signed}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}", key.public_jwk)
+
+
+@pytest.mark.parametrize("text", ["", "a.b", "a.b.c.d", "..", "e30.e30.", "e30=.e30.e30", "é.e30.e30", "a.e30.e30"])
+def test_what_is_no_token_is_refused(key: SigningKey, text: str) -> None:
+    with pytest.raises(ValueError):
+        verify(text, key.public_jwk)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_refused_by_one_kind_of_error(key: SigningKey, text: str) -> None:
+    with pytest.raises(ValueError):
+        verify(text, key.public_jwk)
+
+
+def test_keys_that_cannot_be_trusted_are_refused(key: SigningKey) -> None:
+    short = rsa.generate_private_key(public_exponent=65537, key_size=1024)
+    with pytest.raises(ValueError, match="2048"):
+        SigningKey(short)
+    n = short.public_key().public_numbers().n
+    weak = {"kty": "RSA", "e": "AQAB", "n": base64.urlsafe_b64encode(n.to_bytes(128)).rstrip(b"=").decode()}
+    signed = f"{encoded({'alg': 'RS256'})}.{encoded({'a': 1})}"
+    signature = base64.urlsafe_b64encode(short.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256()))
+    with pytest.raises(ValueError, match="2048"):
+        verify(f"{signed}.{signature.rstrip(b'=').decode()}", weak)
+    for jwk in ({"kty": "EC"}, {"kty": "RSA", "e": "AQAB"}, {**key.public_jwk, "n": "+"}):
+        with pytest.raises(ValueError):
+            verify(key.sign(CLAIMS), jwk)
+
+
+def test_what_is_no_signing_key_is_not_loaded(pem: bytes) -> None:
+    curve = ec.generate_private_key(ec.SECP256R1())
+    private = serialization.load_pem_private_key(pem, None)
+    format_ = serialization.PrivateFormat.PKCS8
+    texts = (
+        b"",
+        pem[: len(pem) // 2],
+        curve.private_bytes(serialization.Encoding.PEM, format_, serialization.NoEncryption()),
+        private.private_bytes(serialization.Encoding.PEM, format_, serialization.BestAvailableEncryption(b"word")),
+    )
+    for text in texts:
+        with pytest.raises(ValueError, match="an RSA key in PEM"):
+            SigningKey.load(text)
+
+
+def test_a_key_shows_in_no_text_of_it(key: SigningKey, pem: bytes) -> None:
+    assert repr(key) == str(key) == "SigningKey()"
+    secret = str(key.private.private_numbers().d)
+    assert secret not in f"{key!r} {key.public_jwk} {key.did} {key.sign(CLAIMS)}"
+    assert pem.startswith(b"-----BEGIN PRIVATE KEY-----")
+
+
+def test_two_keys_differ() -> None:
+    first, second = (SigningKey.load(new_signing_key()) for _ in range(2))
+    assert first.public_jwk["kid"] != second.public_jwk["kid"]
+    assert first.did != second.did
+
+
+def test_thumbprint_of_rfc_7638() -> None:
+    n = (
+        "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3okn"
+        "jhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6q"
+        "MQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awap"
+        "JzKnqDKgw"
+    )
+    jwk = {"kty": "RSA", "n": n, "e": "AQAB", "alg": "RS256", "kid": "2011-04-29"}
+    assert thumbprint(jwk) == "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
+    assert did_of(jwk).startswith("did:key:z4MX")
+
+
+def test_a_did_is_the_key_itself(key: SigningKey) -> None:
+    assert key.did == did_of(key.public_jwk)
+    whole = 0
+    for digit in key.did.removeprefix("did:key:z"):
+        whole = whole * 58 + "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz".index(digit)
+    data = whole.to_bytes((whole.bit_length() + 7) // 8)
+    assert data[:2] == b"\x85\x24"
+    found = serialization.load_der_public_key(data[2:])  # OpenSSL takes PKCS #1 too
+    assert isinstance(found, rsa.RSAPublicKey)
+    assert found.public_numbers() == key.private.public_key().public_numbers()
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"", ""),
+        (b"Hello World!", "2NEpo7TZRRrLZSi2U"),
+        (
+            b"The quick brown fox jumps over the lazy dog.",
+            "USm3fpXnKG5EUBx2ndxBDMPVciP5hGey2Jh4NDv6gmeo1LkMeiKrLJUUBk6Z",
+        ),
+        (bytes.fromhex("0000287fb4cd"), "11233QC4"),
+    ],
+)
+def test_base58_of_its_draft(data: bytes, text: str) -> None:
+    assert base58(data) == text

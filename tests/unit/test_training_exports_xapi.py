@@ -1,0 +1,382 @@
+"""The export as xAPI statements: the rules of xAPI 1.0.3, one statement word by word, ids that stay."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import graded
+import made_sessions
+from fr_core.training.prompts import ExerciseKind
+from fr_core.training.results import Result
+from fr_core.training.sessions.results import results as results_of
+from fr_training.exports.signing import SigningKey, new_signing_key
+from fr_training.exports.values import CohortResults
+from fr_training.exports.xapi import EXTENSIONS, xapi
+from graded import course, listed, pair, triad, triaged
+
+HOME = "https://fr-core.invalid/training/xapi/"
+LISTS_OF = {"choice": "choices", "likert": "scale"}
+
+
+@pytest.fixture(scope="module")
+def key() -> SigningKey:
+    return SigningKey.load(new_signing_key())
+
+
+def statements(key: SigningKey, *results: Result) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(xapi(CohortResults(course(), "Spring", {"t1": results}, (), key, 0)))
+    return found
+
+
+# The rules, as xAPI 1.0.3 has them (part two, sections 2 and 4).
+
+
+def require(rule: str, kept: bool) -> None:
+    if not kept:
+        raise AssertionError(rule)
+
+
+def require_keys(value: Mapping[str, Any], needed: str, allowed: str = "") -> None:
+    require(f"properties of {needed}", set(needed.split()) <= set(value) <= {*needed.split(), *allowed.split()})
+
+
+def require_iri(text: object) -> None:
+    require(
+        "an IRI has a scheme", isinstance(text, str) and bool(re.fullmatch(r"[a-z][a-z0-9+.-]*:[^\s<>\"{}|^`]+", text))
+    )
+    if isinstance(text, str) and text.startswith("urn:"):
+        require("a URN is of a known namespace", bool(re.fullmatch(r"urn:uuid:[0-9a-f-]{36}", text)))
+
+
+def require_uuid(text: str) -> None:
+    require("a UUID in canonical form, version 5", str(UUID(text)) == text and UUID(text).version == 5)
+
+
+def require_language_map(value: Mapping[str, str]) -> None:
+    require("a language map is not empty", bool(value))
+    for language, text in value.items():
+        require("a language of RFC 5646", bool(re.fullmatch(r"[a-z]{2,3}(-[A-Z]{2})?", language)))
+        require("a text", isinstance(text, str))
+
+
+def require_activity(value: Mapping[str, Any]) -> None:
+    require_keys(value, "objectType id definition")
+    require("an activity", value["objectType"] == "Activity")
+    require_iri(value["id"])
+    definition = value["definition"]
+    require_keys(definition, "type name", "description interactionType correctResponsesPattern choices scale")
+    require_iri(definition["type"])
+    require_language_map(definition["name"])
+    if "description" in definition:
+        require_language_map(definition["description"])
+    if "interactionType" in definition:
+        require_interaction(definition)
+
+
+def require_interaction(definition: Mapping[str, Any]) -> None:
+    kind = definition["interactionType"]
+    require("an interaction type of SCORM", kind in ("choice", "likert", "other"))
+    require("its type is an interaction", definition["type"].endswith("/activities/cmi.interaction"))
+    require(
+        "component lists fit",
+        set(definition) & {"choices", "scale"} == ({LISTS_OF[kind]} if kind in LISTS_OF else set()),
+    )
+    ids = component_ids(definition)
+    require("ids of components are distinct", len(set(ids)) == len(ids))
+    require("ids of components have no space or delimiter", not any(re.search(r"\s|\[[,.:]\]", one) for one in ids))
+    for pattern in definition.get("correctResponsesPattern", ()):
+        require("a right answer is a component", pattern in ids)
+    require("no empty pattern", definition.get("correctResponsesPattern") != [])
+
+
+def component_ids(definition: Mapping[str, Any]) -> list[str]:
+    components: Sequence[Mapping[str, Any]] = definition.get(LISTS_OF.get(definition["interactionType"], ""), ())
+    for one in components:
+        require_keys(one, "id description")
+        require_language_map(one["description"])
+    return [one["id"] for one in components]
+
+
+def require_result(result: Mapping[str, Any], definition: Mapping[str, Any]) -> None:
+    require_keys(result, "completion response", "score success duration")
+    require(
+        "success and completion are true or false",
+        {type(result.get(n, True)) for n in ("success", "completion")} == {bool},
+    )
+    ids = component_ids(definition)
+    require(
+        "the response is a component", isinstance(result["response"], str) and (not ids or result["response"] in ids)
+    )
+    require("success comes with a score", ("success" in result) == ("score" in result))
+    if "duration" in result:
+        require(
+            "a duration of ISO 8601, hundredths of a second", bool(re.fullmatch(r"PT\d+\.\d\dS", result["duration"]))
+        )
+    if "score" in result:
+        score = result["score"]
+        require_keys(score, "scaled raw min max")
+        require("scaled is from -1 to 1", -1 <= score["scaled"] <= 1)
+        require("raw is from min to max", score["min"] <= score["raw"] <= score["max"] and score["min"] < score["max"])
+
+
+def require_context(context: Mapping[str, Any]) -> None:
+    require_keys(context, "registration revision platform contextActivities extensions")
+    require_uuid(context["registration"])
+    require_keys(context["contextActivities"], "parent grouping")
+    for activities in context["contextActivities"].values():
+        require("context activities are an array", isinstance(activities, list) and bool(activities))
+        for one in activities:
+            require_activity(one)
+    for name in context["extensions"]:
+        require_iri(name)
+
+
+def require_conforming(statement: Mapping[str, Any]) -> None:
+    require_keys(statement, "id actor verb object result context timestamp")
+    require_uuid(statement["id"])
+    require_keys(statement["actor"], "objectType account")
+    require("an agent", statement["actor"]["objectType"] == "Agent")
+    require_keys(statement["actor"]["account"], "homePage name")
+    require_iri(statement["actor"]["account"]["homePage"])
+    require("a name of the account", bool(statement["actor"]["account"]["name"]))
+    require_keys(statement["verb"], "id display")
+    require_iri(statement["verb"]["id"])
+    require_language_map(statement["verb"]["display"])
+    require_activity(statement["object"])
+    require_result(statement["result"], statement["object"]["definition"])
+    require_context(statement["context"])
+    moment = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+    require("a time of RFC 3339", bool(re.fullmatch(moment, statement["timestamp"])))
+    require("nothing is null", "null" not in re.sub(r'"[^"]*"', "", json.dumps(statement)))
+
+
+@given(graded.results(), graded.results("t2"))
+def test_every_statement_keeps_the_rules(key: SigningKey, first: Sequence[Result], second: Sequence[Result]) -> None:
+    text = xapi(CohortResults(course(), "x", {"t1": first, "t2": second}, (), key, 0))
+    made = json.loads(text)
+    assert len(made) == sum(bool(one.answer) for one in (*first, *second))
+    for one in made:
+        require_conforming(one)
+
+
+BREAKS: list[Callable[[Any], object]] = [
+    lambda s: s.update(version="2.0"),
+    lambda s: s.update(id="x" * 36),
+    lambda s: s["actor"].update(mbox="mailto:a@b.test"),
+    lambda s: s["verb"].update(id="answered"),
+    lambda s: s["object"].update(id="urn:fr-core:item"),
+    lambda s: s["object"]["definition"].update(correctResponsesPattern=["4"]),
+    lambda s: s["object"]["definition"]["scale"].append({"id": "3", "description": {"en": "again"}}),
+    lambda s: s["object"]["definition"].update(choices=[]),
+    lambda s: s["result"].update(response="4"),
+    lambda s: s["result"].update(success=1),
+    lambda s: s["result"].update(duration="4 s"),
+    lambda s: s["result"]["score"].update(scaled=1.5),
+    lambda s: s["context"].update(registration=None),
+    lambda s: s["context"]["extensions"].update(rating=1),
+    lambda s: s["context"]["extensions"].update({f"{HOME}b": None}),
+    lambda s: s["context"]["contextActivities"].update(parent={}),
+    lambda s: s.update(timestamp="2023-11-14T22:13:20.000"),
+]
+
+
+@pytest.mark.parametrize("spoil", BREAKS)
+def test_the_rules_find_what_breaks_them(key: SigningKey, spoil: Callable[[Any], object]) -> None:
+    statement = statements(key, pair("same", 2))[0]
+    require_conforming(statement)
+    spoilt = copy.deepcopy(statement)
+    spoil(spoilt)
+    with pytest.raises((AssertionError, ValueError, TypeError)):
+        require_conforming(spoilt)
+
+
+def test_a_pair_word_by_word(key: SigningKey) -> None:
+    one = replace(
+        pair("different", 2, 3, b=-0.25, p_same=0.75, similarity=0.5, difficulty=4, took_ms=4_256),
+        shown_ms=1_700_000_000_000,
+    )
+    (made,) = statements(key, one)
+    words = ["surely two people", "probably two people", "rather two people", "undecided"]
+    words += ["rather one person", "probably one person", "surely one person"]
+    activity = "http://adlnet.gov/expapi/activities"
+    assert made == {
+        "id": "a28c1b1b-8676-5a06-bc78-d87fc42d6309",
+        "actor": {
+            "objectType": "Agent",
+            "account": {"homePage": "https://fr-core.invalid/training/courses/0123456789abcdef", "name": "t1"},
+        },
+        "verb": {"id": "http://adlnet.gov/expapi/verbs/answered", "display": {"en-US": "answered"}},
+        "object": {
+            "objectType": "Activity",
+            "id": "urn:uuid:f5d908a1-99b1-55b0-927a-be6a3a80e514",
+            "definition": {
+                "name": {"en": "Pair of photos pre-3"},
+                "description": {"en": "Do both photos show one person?"},
+                "type": f"{activity}/cmi.interaction",
+                "interactionType": "likert",
+                "scale": [{"id": str(n - 3), "description": {"en": word}} for n, word in enumerate(words)],
+                "correctResponsesPattern": ["-3", "-2", "-1"],
+            },
+        },
+        "result": {
+            "completion": True,
+            "response": "2",
+            "score": {"scaled": 0, "raw": 0, "min": 0, "max": 1},
+            "success": False,
+            "duration": "PT4.26S",
+        },
+        "context": {
+            "registration": "4f20d8cb-7a95-5a2b-9798-6a5e61d29e77",
+            "revision": "1" * 64,
+            "platform": "FR Core",
+            "contextActivities": {
+                "parent": [
+                    {
+                        "objectType": "Activity",
+                        "id": "urn:uuid:56e138c6-1754-5117-b696-1102979f3a16",
+                        "definition": {"type": f"{activity}/assessment", "name": {"und": "Before <script>"}},
+                    }
+                ],
+                "grouping": [
+                    {
+                        "objectType": "Activity",
+                        "id": "urn:uuid:e1e46c03-1094-56f8-b530-8fadd93d5a1e",
+                        "definition": {"type": f"{activity}/module", "name": {"und": "first"}},
+                    },
+                    {
+                        "objectType": "Activity",
+                        "id": "urn:uuid:dc3f7189-9efd-54ad-bed8-bb5b93ad30b5",
+                        "definition": {"type": f"{activity}/course", "name": {"und": "Faces & <b>lists</b>"}},
+                    },
+                ],
+            },
+            "extensions": {
+                f"{HOME}exercise": "verification",
+                f"{HOME}form": "pre",
+                f"{HOME}test": "pre",
+                f"{HOME}ordinal": 3,
+                f"{HOME}b": -0.25,
+                f"{HOME}rating": 2,
+                f"{HOME}p-same": 0.75,
+                f"{HOME}difficulty": 4,
+                f"{HOME}machine": "same",
+                f"{HOME}similarity": 0.5,
+                f"{HOME}log10-lr": 0.5,
+                f"{HOME}known-to-me": False,
+                f"{HOME}paused": False,
+                f"{HOME}feedback": False,
+            },
+        },
+        "timestamp": "2023-11-14T22:13:24.256Z",
+    }
+
+
+@pytest.mark.parametrize(
+    ("one", "kind", "right", "response"),
+    [
+        (pair("same", -1), "likert", ["1", "2", "3"], "-1"),
+        (triad(2, 1), "choice", ["odd:2"], "odd:1"),
+        (listed(3, "candidate:3"), "choice", ["candidate:3"], "candidate:3"),
+        (listed(None, "inconclusive"), "choice", ["none"], "inconclusive"),
+        (triaged("limited", "reject"), "choice", ["limited"], "reject"),
+        (listed(3, "candidate:3", block="own"), "other", None, "candidate:3"),
+    ],
+)
+def test_each_exercise_is_the_interaction_that_fits(
+    key: SigningKey, one: Result, kind: str, right: list[str] | None, response: str
+) -> None:
+    (made,) = statements(key, one)
+    definition = made["object"]["definition"]
+    assert definition["interactionType"] == kind
+    assert definition.get("correctResponsesPattern") == right
+    assert made["result"]["response"] == response
+    require_conforming(made)
+
+
+def test_a_list_has_its_candidates_none_and_inconclusive(key: SigningKey) -> None:
+    (made,) = statements(key, listed(0, "none"))
+    ids = [one["id"] for one in made["object"]["definition"]["choices"]]
+    assert ids == [*(f"candidate:{n}" for n in range(5)), "none", "inconclusive"]
+
+
+def test_neither_right_nor_wrong_has_no_score(key: SigningKey) -> None:
+    undecided, known, inconclusive = statements(
+        key, pair("same", 0), pair("same", 3, 1, known=True), listed(None, "inconclusive", 2)
+    )
+    for made in (undecided, known, inconclusive):
+        assert set(made["result"]) == {"completion", "response", "duration"}
+    assert known["context"]["extensions"][f"{HOME}known-to-me"] is True
+
+
+def test_right_is_1(key: SigningKey) -> None:
+    (made,) = statements(key, pair("same", 1))
+    assert made["result"]["score"]["scaled"] == 1
+    assert made["result"]["success"] is True
+
+
+def test_no_answer_makes_no_statement(key: SigningKey) -> None:
+    assert statements(key, pair("same", None), listed(1, ""), triaged("reject", "")) == []
+
+
+def test_an_export_twice_is_the_same_and_ids_are_of_one_trial_each(key: SigningKey) -> None:
+    one = pair("same", 1)
+    others = [replace(one, ordinal=1), replace(one, trainee_id="t2"), replace(one, sitting="second")]
+    first, again = (statements(key, one, *others) for _ in range(2))
+    assert first == again
+    assert len({made["id"] for made in first}) == 4
+    registrations = [made["context"]["registration"] for made in first]
+    assert registrations[0] == registrations[1]
+    assert len(set(registrations)) == 3
+
+
+def test_what_is_told_later_changes_no_statement(key: SigningKey) -> None:
+    blind = pair("same", 1, block="blind")
+    assert statements(key, blind) == statements(key, replace(blind, partner="t9"))
+    own = listed(1, "candidate:1", block="own", scored=False)
+    told = listed(1, "candidate:1", block="own")
+    (before,), (after,) = statements(key, own), statements(key, told)
+    assert "score" not in before["result"]
+    assert after["result"]["score"]["scaled"] == 1
+    assert before["id"] != after["id"]  # a record store refuses other words under an id that it has
+
+
+def test_an_item_is_told_alike_wherever_it_is_shown(key: SigningKey) -> None:
+    open_ = pair("same", 1, block="open", item="i", form="f")
+    blind = replace(open_, block_id="blind", exercise=ExerciseKind.BLIND, ordinal=7)
+    first, second = statements(key, open_, blind)
+    assert first["object"] == second["object"]
+
+
+def test_each_extension_is_an_attribute_of_a_result() -> None:
+    assert {name.replace("-", "_") for name in EXTENSIONS} <= set(Result.__dataclass_fields__)
+    assert all(EXTENSIONS.values())
+
+
+@given(st.sampled_from([float("nan"), float("inf")]))
+def test_a_number_that_is_none_is_refused(key: SigningKey, value: float) -> None:
+    with pytest.raises(ValueError):
+        xapi(CohortResults(course(), "x", {"t1": [pair("same", 1, similarity=value)]}, (), key, 0))
+
+
+def test_a_session_of_every_exercise_keeps_the_rules(key: SigningKey) -> None:
+    made = made_sessions.course()
+    taken = [made_sessions.random_trainee(made, sitting).run() for sitting in ("first", "second")]
+    found = [one for session in taken for one in results_of(made, session)]
+    text = xapi(CohortResults(made, "x", {"trainee-1": found}, (), key, 0))
+    told = json.loads(text)
+    assert len(told) == len(found) == sum(sitting.trials for sitting in made.plan.sittings)
+    for one in told:
+        require_conforming(one)
+    kinds = {one["object"]["definition"]["interactionType"] for one in told}
+    assert kinds == {"likert", "choice", "other"}
+    assert len({one["id"] for one in told}) == len(told)

@@ -1,0 +1,176 @@
+"""Pictures of a course: upright, in one place, grey around the face, alike in all that could tell more than a face."""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+import pytest
+
+from fr_core.align import similarity_transform
+from fr_core.imaging import ImageLimits, decode
+from fr_core.types import F32, U8
+from fr_training.framing import EYE_DISTANCE, SIDE, TEMPLATE
+from fr_training.pictures import GREY, encode, jpeg, padded, render
+
+
+def photo(size: int, turn_degrees: float, scale: float) -> tuple[U8, F32]:
+    """A photo with a red, a green and three blue dots at the landmarks of a turned face, and the landmarks."""
+    angle = math.radians(turn_degrees)
+    turned = scale * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    landmarks = ((TEMPLATE - SIDE / 2) @ turned.T + size / 2).astype(np.float32)
+    pixels = np.full((size, size, 3), 200, dtype=np.uint8)
+    for number, (x, y) in enumerate(landmarks):
+        colour = [(255, 0, 0), (0, 255, 0), (0, 0, 255)][min(number, 2)]
+        # Eighths of a pixel, and OpenCV measures from the middle of the first pixel.
+        at = (round((float(x) - 0.5) * 8), round((float(y) - 0.5) * 8))
+        cv2.circle(pixels, at, round(6 * scale * 8), colour, -1, shift=3)
+    return pixels, landmarks
+
+
+def centre(picture: U8, channel: int) -> npt.NDArray[np.float64]:
+    """(x, y) of the dot of a pure colour, from the corner of the first pixel."""
+    others = [other for other in range(3) if other != channel]
+    wide = picture.astype(np.float64)
+    weight = np.clip(wide[..., channel] - wide[..., others].max(axis=2) - 40.0, 0.0, None)
+    y, x = np.mgrid[: picture.shape[0], : picture.shape[1]] + 0.5
+    return np.array([(x * weight).sum() / weight.sum(), (y * weight).sum() / weight.sum()])
+
+
+@pytest.mark.parametrize(("size", "turn", "scale"), [(300, 0, 1.0), (300, 35, 0.5), (1500, -80, 3.3), (900, 170, 2.0)])
+def test_eyes_come_to_lie_in_one_place_whatever_the_tilt_and_the_size(size: int, turn: float, scale: float) -> None:
+    picture = render(*photo(size, turn, scale), "oval", None, 0.0)
+    assert picture.shape == (SIDE, SIDE, 3)
+    assert not picture.flags.writeable
+    left, right = centre(picture, 0), centre(picture, 1)
+    np.testing.assert_allclose(left, TEMPLATE[0], atol=0.35)
+    np.testing.assert_allclose(right, TEMPLATE[1], atol=0.35)
+    assert abs(float(np.linalg.norm(right - left)) - EYE_DISTANCE) < 0.35
+
+
+def test_the_oval_greys_what_is_around_the_face_and_nothing_inside() -> None:
+    pixels, landmarks = photo(300, 0, 1.0)
+    oval, whole = (render(pixels, landmarks, mask, None, 0.0) for mask in ("oval", "none"))
+    corner = oval[:20, :20]
+    assert (corner == GREY).all()
+    assert (whole[:20, :20] == 200).all()
+    middle = slice(SIDE // 2 - 40, SIDE // 2 + 40)
+    np.testing.assert_array_equal(oval[middle, middle], whole[middle, middle])
+    steps = np.abs(np.diff(oval[SIDE // 2 + 40, :, 0].astype(int)))
+    assert steps.max() < 0.5 * (200 - GREY)  # a soft edge
+
+
+def test_what_lies_outside_the_photo_is_grey() -> None:
+    pixels, landmarks = photo(300, 0, 1.0)
+    cut = render(pixels[:, 150:].copy(), landmarks - np.array((150, 0), dtype=np.float32), "none", None, 0.0)
+    assert (cut[:, : SIDE // 2 - 4] == GREY).all()
+
+
+@pytest.mark.parametrize("scale", [11.0, 5.3, 1.3])
+def test_each_pixel_of_a_large_photo_is_the_mean_of_those_that_it_covers(scale: float) -> None:
+    """Against 16 x 16 samples for each pixel; taking one here and there shows patterns that are not there."""
+    size = round(280 * scale)
+    landmarks = photo(size, 10, scale)[1]
+    noise = np.random.default_rng(5).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    pixels = np.asarray(cv2.GaussianBlur(noise, (0, 0), 1.0), dtype=np.uint8)
+    matrix = 16.0 * similarity_transform(landmarks, TEMPLATE).astype(np.float64)
+    matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
+    fine = cv2.warpAffine(pixels, matrix, (16 * SIDE, 16 * SIDE), flags=cv2.INTER_LINEAR, borderValue=(GREY,) * 3)
+    mean = cv2.resize(fine, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(int)
+    difference = render(pixels, landmarks, "none", None, 0.0).astype(int) - mean
+    assert float(mean.std()) > 4.0
+    assert float(difference.std()) < 0.15 * float(mean.std())
+
+
+def test_the_same_face_at_two_sizes_gives_nearly_the_same_picture() -> None:
+    rng = np.random.default_rng(1)
+    small = cv2.GaussianBlur(rng.integers(0, 256, (300, 300, 3), dtype=np.uint8), (0, 0), 4)
+    large = cv2.resize(small, (1500, 1500), interpolation=cv2.INTER_CUBIC)
+    landmarks = photo(300, 20, 0.9)[1]
+    one = render(np.asarray(small, dtype=np.uint8), landmarks, "none", None, 0.0)
+    other = render(np.asarray(large, dtype=np.uint8), landmarks * np.float32(5), "none", None, 0.0)
+    assert np.abs(one.astype(int) - other.astype(int)).mean() < 1.5
+
+
+def test_landmarks_that_are_no_face_are_refused() -> None:
+    with pytest.raises(ValueError, match="one point"):
+        render(np.zeros((50, 50, 3), dtype=np.uint8), np.ones((5, 2), dtype=np.float32), "oval", None, 0.0)
+
+
+def pictures() -> list[U8]:
+    """A flat picture, a face of dots, and noise, whose files differ much in length."""
+    rng = np.random.default_rng(7)
+    noise = rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    return [np.full((SIDE, SIDE, 3), 90, np.uint8), render(*photo(300, 0, 1.0), "oval", None, 0.0), noise]
+
+
+def test_files_have_one_length_and_every_decoder_reads_them() -> None:
+    made = pictures()
+    files = encode(made)
+    assert len({len(jpeg(picture)) for picture in made}) == 3
+    assert len({len(data) for data in files}) == 1
+    for picture, data in zip(made[:2], files[:2], strict=True):
+        with PIL.Image.open(io.BytesIO(data)) as image:
+            by_pillow = np.asarray(image.convert("RGB"))
+        by_opencv = cv2.cvtColor(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        for read in (by_pillow, by_opencv, decode(data, ImageLimits()).pixels):
+            assert np.abs(read.astype(int) - picture.astype(int)).mean() < 4.0
+
+
+def segments(data: bytes) -> list[tuple[int, bytes]]:
+    """Markers and contents of a JPEG up to its first scan (ITU-T T.81, B.1)."""
+    assert data[:2] == b"\xff\xd8"
+    found, at = [], 2
+    while data[at + 1] != 0xDA:
+        marker, length = struct.unpack(">xBH", data[at : at + 4])
+        assert data[at] == 0xFF
+        found.append((marker, data[at + 4 : at + 2 + length]))
+        at += 2 + length
+    return found
+
+
+def test_files_hold_no_metadata_and_end_where_they_should() -> None:
+    for data in encode(pictures()):
+        markers = [marker for marker, _ in segments(data)]
+        assert markers[0] == 0xE0  # JFIF, which must come first
+        assert set(markers) <= {0xE0, 0xFE, 0xDB, 0xC0, 0xC4, 0xDD}  # header, comments, tables, frame
+        assert data.endswith(b"\xff\xd9")
+        with PIL.Image.open(io.BytesIO(data)) as image:
+            assert not image.getexif()
+            assert "icc_profile" not in image.info
+
+
+@pytest.mark.parametrize("missing", [0, 1, 3, 4, 65_532, 65_533, 65_534, 65_536, 65_537, 65_538, 200_000])
+def test_any_gap_is_filled_with_whole_comments(missing: int) -> None:
+    data = jpeg(pictures()[1])
+    longest = data + bytes(missing)
+    made, _ = padded([data, longest])
+    assert len(made) == len(longest) + 4
+    assert sum(marker == 0xFE for marker, _ in segments(made)) >= 1
+    np.testing.assert_array_equal(decode(made, ImageLimits()).pixels, decode(data, ImageLimits()).pixels)
+
+
+def test_a_connection_that_compresses_does_not_tell_lengths_either() -> None:
+    flat, _, noise = encode(pictures())
+    assert len(zlib.compress(flat, 9)) > 0.98 * len(zlib.compress(noise, 9))
+
+
+def test_the_same_pictures_give_the_same_bytes() -> None:
+    assert encode(pictures()) == encode(pictures())
+    assert padded([]) == []
+
+
+def test_a_picture_without_colour_keeps_the_luma_alone() -> None:
+    pixels, landmarks = photo(400, 0.0, 1.0)
+    coloured = render(pixels, landmarks, "oval", None, 0.0)
+    grey = render(pixels, landmarks, "oval", None, 0.0, colour=False)
+    assert np.ptp(coloured.astype(np.int64), axis=2).max() > 50
+    assert np.ptp(grey.astype(np.int64), axis=2).max() == 0
+    luma = coloured.astype(np.float64) @ (0.299, 0.587, 0.114)
+    assert np.abs(luma - grey[..., 0]).max() <= 2

@@ -1,0 +1,233 @@
+"""Reports of training: stable keys, no name, no mark-up from a plan, and a page that begins with plain words."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from fr_core.scoring.human.estimates import Estimate
+from fr_core.scoring.intervals import rate
+from fr_core.training.grading.cohort import cohort_figures
+from fr_core.training.grading.trainee import trainee_figures
+from fr_core.training.grading.values import Area, Time, Undefined
+from fr_core.training.results import Result
+from fr_training.report import cohort_html, cohort_json, trainee_html, trainee_json
+from fr_training.report.cells import percent, percentile, text
+from fr_training.report.keys import NOTICE, keys
+from fr_training.report.trainee_page import bullets
+from graded import course, listed, pair, triad, triaged
+
+
+def everything(trainee: str) -> list[Result]:
+    """Trials of every exercise."""
+    shift = int(trainee[1:])
+    found = []
+    for block in ("pre", "open", "post"):
+        for n in range(24):
+            truth = "same" if n % 2 else "different"
+            sign = 1 if (truth == "same") == ((n + shift) % 6 > 0) else -1
+            found.append(
+                pair(
+                    truth,
+                    sign * (1 + n % 3),
+                    n,
+                    trainee=trainee,
+                    block=block,
+                    b=n / 12 - 1,
+                    p_same=0.5 + 0.1 * sign * (1 + n % 3),
+                    similarity=(0.4 if truth == "same" else -0.4) + (n % 7 - 3) / 5,
+                    difficulty=1 + n % 5,
+                    groups={"gender": "<i>f" if n > 1 else "m"},
+                )
+            )
+    for n in range(12):
+        truth, advice = "same" if n % 2 else "different", "same" if n % 4 < 2 else "different"
+        found.append(pair(truth, 1 if n % 3 else -1, n, trainee=trainee, block="aided", before=-1, advice=advice))
+        found.append(pair("different" if n == 3 else "same", 1, n, trainee=trainee, block="rare"))
+        found.append(
+            pair(
+                truth,
+                2 if n % 5 else -2,
+                n,
+                trainee=trainee,
+                block="blind",
+                partner="t2",
+                form="open",
+                item=f"open-{n}",
+            )
+        )
+        found.append(triad(n % 3, n % 2, n, trainee=trainee, b=n / 6 - 1))
+        found.append(listed(n % 3 or None, ("none", "candidate:1", "inconclusive")[n % 3], n, trainee=trainee))
+    if trainee == "t1":
+        found += [triaged("reject", ("usable", "reject")[n % 2], n, degraded="blur", reasons="blur") for n in range(6)]
+    return found
+
+
+COHORT = {f"t{n}": everything(f"t{n}") for n in range(1, 25)}
+TRAINEE = trainee_figures(course(), COHORT["t1"], COHORT)
+ALL = cohort_figures(course(), COHORT)
+
+
+@pytest.fixture(scope="module")
+def trainees_page() -> str:
+    return trainee_html(course(), TRAINEE)
+
+
+@pytest.fixture(scope="module")
+def cohorts_page() -> str:
+    return cohort_html(course(), ALL)
+
+
+def paths(value: Any, at: str = "") -> set[str]:
+    """Every key of a document, below which lists are one."""
+    if isinstance(value, dict):
+        if set(value) == {"undefined"}:
+            return {at}
+        return {at, *(path for key, inner in value.items() for path in paths(inner, f"{at}.{key}"))}
+    if isinstance(value, list):
+        return {at, *(path for inner in value for path in paths(inner, f"{at}[]"))}
+    return {at}
+
+
+def test_the_keys_of_a_trainee_are_those_that_programs_know() -> None:
+    document = json.loads(trainee_json(course(), TRAINEE))
+    assert list(document) == [
+        "format", "kind", "notice", "course", "trainee_id", "words", "counts", "together", "blocks", "tests", "changes",
+        "standing", "learning", "aided", "prevalence", "groups", "verification", "cohort_roc", "crowds",
+    ]  # fmt: skip
+    assert (document["format"], document["kind"], document["notice"]) == (1, "training-trainee", NOTICE)
+    assert set(document["words"]) == {"went_well", "bias", "practise", "change", "limits"}
+    assert set(document["course"]) == {"course_id", "title", "datasets", "terms", "model", "seed", "manifest_sha256"}
+    found = paths(document)
+    for path in (
+        ".together.pairs.errors.misses.of_all.low",
+        ".together.pairs.errors.false_same.of_decided.count",
+        ".together.pairs.errors.sensitivity.dprime.standard_error",
+        ".together.pairs.errors.sensitivity.criterion.high",
+        ".together.pairs.roc.area.interval.confidence",
+        ".together.pairs.roc.points[].hits",
+        ".together.pairs.evidence.levels[].words",
+        ".together.pairs.evidence.ceiling_same",
+        ".together.pairs.evidence.cllr",
+        ".together.pairs.probabilities.calibration_error",
+        ".together.pairs.errors_at[].wrong.value",
+        ".together.pairs.machine.roc.area.value",
+        ".together.pairs.with_machine.value",
+        ".together.triads.ability.theta",
+        ".together.lists.picks.false_alarms.value",
+        ".together.lists.picks.wrong.of_decided.value",
+        ".together.triage.confusion[].reject",
+        ".blocks[].figures.pairs.times.right.median_ms",
+        ".tests[].score",
+        ".changes[].score.verdict",
+        ".changes[].sensitivity.dprime.value",
+        ".standing.percentile_in_cohort",
+        ".standing.norms[].caution",
+        ".learning.points[].right.value",
+        ".aided.misled.value",
+        ".aided.bias.net.value",
+        ".prevalence.false_same.value",
+        ".groups[].groups[].false_same.total",
+        ".verification.quadratic_kappa.value",
+        ".cohort_roc.area.value",
+        ".crowds[].sizes[].area.low",
+    ):  # fmt: skip
+        assert path in found, path
+
+
+def test_the_keys_of_a_cohort_are_those_that_programs_know() -> None:
+    document = json.loads(cohort_json(course(), ALL))
+    assert list(document) == [
+        "format", "kind", "notice", "course", "trainees", "words", "counts", "together", "blocks", "tests", "rows",
+        "distributions", "changes", "learning", "aided", "prevalence", "groups", "verification", "crowds", "items",
+        "quarantined",
+    ]  # fmt: skip
+    assert document["kind"] == "training-cohort"
+    assert set(document["rows"][0]) == {"trainee_id", "answered", "misses", "false_same", "sensitivity", "scores"}
+    assert {"item_id", "form", "b", "human_b", "updated_b", "right", "correlation", "quarantined"} <= set(
+        document["items"][0]
+    )
+    assert len(document["rows"]) == 24
+
+
+def test_figures_become_keys_by_the_rules() -> None:
+    assert keys(rate(1, 4)) == {"value": 0.25, "count": 1, "total": 4, **keys(rate(1, 4).interval)}
+    assert keys(Undefined("why")) == {"undefined": "why"}
+    assert keys(Estimate(1.0, 0.5, 0.0, 2.0, 0.95)) == {
+        "value": 1.0, "standard_error": 0.5, "low": 0.0, "high": 2.0, "confidence": 0.95
+    }  # fmt: skip
+    assert keys({"b": (1, None), "a": True}) == {"a": True, "b": [1, None]}
+    for number in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="finite"):
+            keys([number])
+    with pytest.raises(TypeError):
+        keys(object())
+
+
+def test_json_needs_no_matplotlib() -> None:
+    program = "import sys; sys.modules['matplotlib'] = None; import fr_training.report, fr_core.training.grading.cohort"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60, cwd=".")
+
+
+def test_a_page_begins_with_the_notice_and_plain_words_and_ends_with_pictures(trainees_page: str) -> None:
+    page = trainees_page
+    marks = [NOTICE[:40], "What went well", "Which way the answers lean", "What to practise", "<h2>Pairs</h2>", "<svg"]
+    places = [page.index(mark) for mark in marks]
+    assert places == sorted(places)
+    assert page.count("<svg") == 5
+    assert "no evidence of identity" in page
+
+
+def test_a_page_of_a_cohort_has_its_own_pictures_and_rows(cohorts_page: str) -> None:
+    page = cohorts_page
+    assert page.count("<svg") == 8
+    for heading in ("What went well", "Items", "Trainees", "Opinions together", "Change"):
+        assert f"<h2>{heading}</h2>" in page
+    assert page.index(NOTICE[:40]) < page.index("<h2>What went well</h2>")
+
+
+def test_nothing_of_a_plan_or_a_label_becomes_mark_up(trainees_page: str, cohorts_page: str) -> None:
+    for page in (trainees_page, cohorts_page):
+        for mark in ("<script", "<b>lists", "<up>", "<i>f"):
+            assert mark not in page
+        assert "Before &lt;script&gt; (pre-test)" in page
+        assert "Faces &amp; &lt;b&gt;lists&lt;/b&gt;" in page
+
+
+def test_sentences_become_a_list_of_text() -> None:
+    assert bullets(["1 < 2 & <b>"]) == "<ul>\n<li>1 &lt; 2 &amp; &lt;b&gt;</li>\n</ul>\n"
+
+
+def test_a_trainees_page_names_no_other_trainee(trainees_page: str) -> None:
+    for told in (trainees_page, trainee_json(course(), TRAINEE)):
+        assert not set(re.findall(r"\bt\d+\b", re.sub(r"<svg.*?</svg>", "", told, flags=re.DOTALL))) - {"t1"}
+
+
+def test_groups_of_few_pairs_are_not_shown(trainees_page: str) -> None:
+    assert "Fewer than 30 pairs are too few for a rate of a group." in trainees_page
+
+
+def test_one_trial_makes_a_page() -> None:
+    one = [pair("same", 1)]
+    assert "1 of 1 trials" in trainee_html(course(), trainee_figures(course(), one, {}))
+    assert "<svg" not in trainee_html(course(), trainee_figures(course(), [pair("same", 1, known=True)], {}))
+    assert "What went well" in cohort_html(course(), cohort_figures(course(), {"t1": [listed(None, "none")]}))
+
+
+def test_the_same_figures_make_the_same_page(trainees_page: str) -> None:
+    assert trainee_html(course(), trainee_figures(course(), COHORT["t1"], COHORT)) == trainees_page
+
+
+def test_cells_say_no_more_than_is_known() -> None:
+    assert text(rate(13, 20)) == "65 % (13 of 20); 43 % to 82 %"
+    assert text(Undefined("There are none.")) == "not known: There are none."
+    assert text(Area(1.0, Undefined("All are right."))) == "1.00; no interval: All are right."
+    assert text(Time(2_500.0, 3)) == "2.5 s (of 3)"
+    assert text(-0.001) == "0.00"
+    assert (percent(0.0), percent(0.004), percent(0.996), percent(1.0)) == ("0 %", "under 1 %", "over 99 %", "100 %")
+    assert (percentile(0.2), percentile(99.9), percentile(50.0)) == ("under 1", "over 99", "50")

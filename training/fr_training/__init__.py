@@ -1,0 +1,1 @@
+"""Training with real data sets: courses made of them, pictures, reports, exports, simulations."""

@@ -1,0 +1,54 @@
+"""Exports of results: what other programs take from a cohort.
+
+* `register` names the forms: `csv_rows` for statistics and spreadsheets, `xapi` (with `xapi_items`) for learning record
+  stores, `ags` for gradebooks, `open_badges` for certificates of completion;
+* `values` is what they are made of;
+* `signing` signs and verifies credentials, with the key as an id in `did`;
+* `ids` and `texts` are how ids, times and JSON are written.
+
+Trainees are told by pseudonyms, and the people whose photos are shown not at all. Every number is described in the file
+of its form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from fr_core.training.courses import Course
+from fr_core.training.results import Result
+from fr_training.exports.register import FORMS
+from fr_training.exports.signing import SigningKey
+from fr_training.exports.values import CohortResults, Finished
+
+__all__ = ["Finished", "export"]
+
+
+def export(
+    form: str,
+    course: Course,
+    cohort_name: str,
+    results: Mapping[str, Sequence[Result]],
+    finished: Sequence[Finished],
+    signing_key: SigningKey,
+    now_ms: int,
+) -> str:
+    """Write the results of a cohort.
+
+    Args:
+        form: "csv", "xapi", "ags" or "open-badges".
+        course: that the cohort takes.
+        cohort_name: for people; it is in the CSV alone.
+        results: of each trainee, by pseudonym, in the order in which the trials were shown.
+        finished: sittings that were ended, each once for a trainee.
+        signing_key: of the server; it signs "open-badges", the others do not use it.
+        now_ms: milliseconds since 1970, UTC; the scores of "ags" are of then, the others do not use it.
+
+    Returns:
+        Text to be written as UTF-8, line ends as they are.
+
+    Raises:
+        ValueError: there is no such form, or a number of a result is not finite.
+    """
+    if form not in FORMS:
+        raise ValueError(f"an export is one of {', '.join(FORMS)}")
+    return FORMS[form](CohortResults(course, cohort_name, results, finished, signing_key, now_ms))

@@ -1,0 +1,109 @@
+"""The export for wallets: Open Badges 3.0 certificates of completion, signed, one for each trainee who is through.
+
+The file is a JSON array of {"trainee_id", "credential", "jwt"}: `jwt` is what a trainee is given, `credential` the same
+to read, and `trainee_id` says to whom it goes; the credential itself names nobody, not even by pseudonym.
+
+Who is through: whoever has ended every sitting that is needed, and answered a trial in each of them. A sitting of
+retention tests alone is not needed, unless a course has no other. How many answers were right plays no part, and no
+score is in a credential: it says that somebody took a course, not that somebody can do anything.
+
+`jwt` is a JSON Web Signature in compact form, RS256, with the public key in its header (Open Badges 3.0, "JSON Web
+Token Proof Format"). Its payload is the credential with `iss`, `jti`, `nbf` and `sub`. The id of the issuer is a
+`did:key`, which is that public key; see `signing.verify`. `validFrom` is when the last needed sitting ended, in whole
+seconds, as `nbf` counts them. A second export with the same key is the same, byte by byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from fr_core.training.courses import Course
+from fr_core.training.plan import CoursePlan, SittingPlan
+from fr_core.training.results import Result
+from fr_training.exports.ids import urn
+from fr_training.exports.texts import instant, json_lines
+from fr_training.exports.values import CohortResults
+
+CONTEXT: Final = (
+    "https://www.w3.org/ns/credentials/v2",
+    "https://purl.imsglobal.org/spec/ob/v3p0/context-3.0.3.json",
+)
+NOTICE: Final = (
+    "TRAINING OUTPUT: a certificate of completion. It is no proof of ability and no licence to identify anybody."
+)
+_MS: Final = 1_000
+
+
+def open_badges(of: CohortResults) -> str:
+    """A credential for each trainee of a cohort who is through."""
+    return json_lines(_entries(of))
+
+
+def needed(plan: CoursePlan) -> tuple[SittingPlan, ...]:
+    """The sittings that a certificate wants: all but those of retention tests alone; all where there are no others."""
+    found = tuple(one for one in plan.sittings if any(block.occasion != "retention" for block in one.blocks))
+    return found or plan.sittings
+
+
+def _entries(of: CohortResults) -> Iterator[dict[str, Any]]:
+    ended = {(one.trainee_id, one.sitting): one.finished_ms for one in of.finished}
+    sittings = needed(of.course.plan)
+    for trainee_id, results in of.results.items():
+        answered = [one for one in results if one.answer]
+        names = {one.sitting for one in answered}
+        times = [ended.get((trainee_id, one.name)) for one in sittings if one.name in names]
+        known = [time for time in times if time is not None]
+        if len(known) == len(sittings):
+            credential = _credential(of, trainee_id, max(known), _told(sittings, answered))
+            yield {"trainee_id": trainee_id, "credential": credential, "jwt": _signed(of, credential, max(known))}
+
+
+def _signed(of: CohortResults, credential: dict[str, Any], finished_ms: int) -> str:
+    claims = {
+        "iss": credential["issuer"]["id"],
+        "jti": credential["id"],
+        "nbf": finished_ms // _MS,  # seconds since 1970
+        "sub": credential["credentialSubject"]["id"],
+    }
+    return of.signing_key.sign({**credential, **claims})
+
+
+def _credential(of: CohortResults, trainee_id: str, finished_ms: int, told: str) -> dict[str, Any]:
+    course = of.course
+    return {
+        "@context": list(CONTEXT),
+        "id": urn("credential", course.course_id, trainee_id),
+        "type": ["VerifiableCredential", "OpenBadgeCredential"],
+        "issuer": {"id": of.signing_key.did, "type": ["Profile"], "name": "FR Core training server"},
+        "validFrom": instant(finished_ms // _MS * _MS),
+        "name": course.plan.title,
+        "description": NOTICE,
+        "credentialSubject": {
+            "id": urn("subject", course.course_id, trainee_id),
+            "type": ["AchievementSubject"],
+            "narrative": told,
+            "achievement": _achievement(course),
+        },
+    }
+
+
+def _achievement(course: Course) -> dict[str, Any]:
+    sittings = ", ".join(f"“{one.title}”" for one in needed(course.plan))
+    return {
+        "id": urn("achievement", course.course_id),
+        "type": ["Achievement"],
+        "achievementType": "CertificateOfCompletion",
+        "name": course.plan.title,
+        "description": f"A course in comparing photos of faces, on the training server of FR Core. {NOTICE}",
+        "criteria": {
+            "narrative": f"The trainee has gone through these sittings to their end: {sittings}. How many answers were "
+            f"right plays no part, and nobody has checked who sat there. {NOTICE}"
+        },
+    }
+
+
+def _told(sittings: Sequence[SittingPlan], answered: Sequence[Result]) -> str:
+    names = {one.name for one in sittings}
+    done, planned = sum(one.sitting in names for one in answered), sum(one.trials for one in sittings)
+    return f"Answered {done} of {planned} trials. {NOTICE}"

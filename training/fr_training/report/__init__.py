@@ -1,0 +1,42 @@
+"""Reports of training: the figures of `fr_core.training.grading` for programs and for people.
+
+* `keys` says which keys the JSON has, and makes it; it needs no matplotlib;
+* `trainee_page` and `cohort_page` are the HTML: `sections` and `others` tell the figures with what each means, `plots`
+  and `cohort_plots` draw, `cells` writes a figure as text.
+
+Every report says that it is training output and no evidence of identity, and knows trainees by their pseudonyms alone.
+"""
+
+from __future__ import annotations
+
+from fr_core.training.courses import Course
+from fr_core.training.grading.figures import CohortFigures, TraineeFigures
+from fr_training.report.keys import document
+
+
+def trainee_json(course: Course, figures: TraineeFigures) -> str:
+    """A trainee's report as JSON text; `fr_training.report.keys` says which keys it has."""
+    return document(course, "training-trainee", figures)
+
+
+def cohort_json(course: Course, figures: CohortFigures) -> str:
+    """A cohort's report as JSON text; `fr_training.report.keys` says which keys it has."""
+    return document(course, "training-cohort", figures)
+
+
+def trainee_html(course: Course, figures: TraineeFigures) -> str:
+    """A trainee's report as one HTML page that needs nothing beside it.
+
+    Raises:
+        ModuleNotFoundError: matplotlib is not installed, which the extra `report` brings.
+    """
+    from fr_training.report.trainee_page import page  # it draws with matplotlib, which a server may lack
+
+    return page(course, figures)
+
+
+def cohort_html(course: Course, figures: CohortFigures) -> str:
+    """A cohort's report as one HTML page; errors are those of `trainee_html`."""
+    from fr_training.report.cohort_page import page
+
+    return page(course, figures)

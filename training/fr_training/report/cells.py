@@ -1,0 +1,62 @@
+"""Figures as short texts for the cells of tables."""
+
+from __future__ import annotations
+
+from fr_core.scoring.human.estimates import Estimate
+from fr_core.scoring.intervals import Rate
+from fr_core.training.grading.values import Area, Time, Undefined
+
+NO_FIGURE = "not known"
+
+
+def percent(value: float) -> str:
+    """A share in [0, 1] as whole per cent; "under 1 %" and "over 99 %" where rounding would say none or all."""
+    if 0.0 < value < 0.01:
+        return "under 1 %"
+    if 0.99 < value < 1.0:
+        return "over 99 %"
+    return f"{value:.0%}".replace("%", " %")
+
+
+def percentile(value: object) -> str:
+    """A percentile in percent, or why there is none; nobody is told to stand at 0 or at 100."""
+    if not isinstance(value, float):
+        return text(value)
+    return "under 1" if value < 1.0 else "over 99" if value > 99.0 else f"{value:.0f}"
+
+
+def text(value: object, digits: int = 2) -> str:
+    """A figure with its interval, or why there is none.
+
+    Args:
+        value: a rate, an estimate, an area, a time, a number, or an `Undefined`; None is written as "".
+        digits: behind the point.
+    """
+    match value:
+        case None:
+            return ""
+        case Undefined():
+            return f"{NO_FIGURE}: {value.reason}"
+        case Rate():
+            ends = f"{percent(value.interval.low)} to {percent(value.interval.high)}"
+            return f"{percent(value.value)} ({value.count:,} of {value.total:,}); {ends}"
+        case Estimate():
+            return f"{_number(value.value, digits)}; {_number(value.low, digits)} to {_number(value.high, digits)}"
+        case Area():
+            if isinstance(value.interval, Undefined):
+                return f"{value.value:.{digits}f}; no interval: {value.interval.reason}"
+            return f"{value.value:.{digits}f}; {value.interval.low:.{digits}f} to {value.interval.high:.{digits}f}"
+        case Time():
+            return f"{value.median_ms / 1000:.1f} s (of {value.trials:,})"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return _number(value, digits)
+        case int():
+            return f"{value:,}"
+    return str(value)
+
+
+def _number(value: float, digits: int) -> str:
+    written = f"{value:.{digits}f}"
+    return written.lstrip("-") if float(written) == 0.0 else written  # no "-0.00"

@@ -1,0 +1,145 @@
+"""A cohort's report as one HTML page for trainers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fr_core.scoring.human.agreement import Intraclass
+from fr_core.scoring.human.item_analysis import Difficulty
+from fr_core.scoring.human.signal_detection import Sensitivity
+from fr_core.training.courses import Course
+from fr_core.training.grading.figures import CohortChange, CohortFigures, Distribution, TraineeRow
+from fr_core.training.grading.items import ItemRow
+from fr_core.training.grading.values import Maybe, Undefined
+from fr_evaluation.html import document, pictures, table
+from fr_evaluation.words import Section, Table, section
+from fr_training.report import cohort_plots, others, plots, sections
+from fr_training.report.cells import text
+from fr_training.report.keys import NOTICE
+from fr_training.report.trainee_page import in_words, tables
+
+MOST_ITEMS = 40
+"""Items that the page lists; the JSON has all."""
+
+
+def page(course: Course, figures: CohortFigures) -> str:
+    """The whole file."""
+    counts = figures.counts
+    summary = (
+        f"{figures.trainees:,} trainees, told by pseudonyms. {counts.answered:,} of {counts.shown:,} trials that were "
+        "shown make these figures; pooled ones take all trials as they are, so that a diligent trainee weighs more."
+    )
+    told = [
+        section("Trials", "", Table(sections.HEADER, sections.count_rows(counts))),
+        _distribution_section(figures.distributions),
+        _change_section(figures.changes),
+        *sections.of_kinds(figures.together),
+        others.aided_section(figures.aided, figures.prevalence),
+        others.learning_section(figures.learning),
+        others.group_section(figures.groups),
+        others.verification_section(figures.verification),
+        others.crowd_section(figures.crowds),
+        sections.block_section(figures.blocks),
+        _item_section(figures.items),
+        _row_section(figures.rows),
+    ]
+    return document(
+        f"Training report of a cohort: {course.plan.title}",
+        NOTICE,
+        summary,
+        {
+            **in_words(figures.words),
+            **tables(told),
+            "Pictures": pictures(cohort_plots.figures(figures), plots.CAPTIONS | cohort_plots.CAPTIONS),
+            "What it is made of": table(("", ""), others.made_of(course)),
+        },
+    )
+
+
+def _distribution_section(found: Sequence[Distribution]) -> Section:
+    rows = [
+        (
+            one.test,
+            f"{one.trainees:,}",
+            *(f"{value:.1f}" for value in (one.lowest, one.quarter, one.median, one.three_quarters, one.highest)),
+        )
+        for one in found
+    ]
+    header = ("test", "trainees", "lowest", "a quarter below", "half below", "three quarters below", "highest")
+    return section("Scores, percent right", "", Table(header, rows))
+
+
+def _change_section(changes: Sequence[CohortChange]) -> Section:
+    rows = []
+    for one in changes:
+        between = f"{one.first} to {one.second}"
+        needed = f"By more than {one.needed:.1f} points, which {one.norm}, another test, makes reliable."
+        rows += [
+            (f"{between}: median change", f"{one.median_points:+.1f} points", f"Of {one.trainees:,} trainees."),
+            (f"{between}: reliably better", text(one.better), needed),
+            (f"{between}: reliably worse", text(one.worse), needed),
+            (
+                f"{between}: rose and fell",
+                f"{one.rose:,} and {one.fell:,}",
+                f"Sign test: p of as unequal numbers by chance: {text(one.p_value, 3)}.",
+            ),
+            (
+                f"{between}: ICC, agreement",
+                _icc(one.agreement),
+                "How far the two scores of a trainee agree; 1 is full.",
+            ),
+            (f"{between}: ICC, consistency", _icc(one.consistency), "The same without what all learnt alike."),
+        ]
+    return section("Change", "", Table(sections.HEADER, rows))
+
+
+def _icc(found: Maybe[Intraclass]) -> str:
+    return text(found) if isinstance(found, Undefined) else f"{found.value:.2f}; {found.low:.2f} to {found.high:.2f}"
+
+
+def _item_section(items: Sequence[ItemRow]) -> Section:
+    """Those to be looked at first, then the hardest."""
+    listed = sorted(items, key=lambda one: (not one.quarantined, _share(one), one.item_id))[:MOST_ITEMS]
+    rows = [
+        (
+            one.item_id,
+            one.form,
+            one.exercise.replace("_", " "),
+            one.truth,
+            "" if one.b is None else f"{one.b:.2f}",
+            f"{one.human_b.b:.2f}" if isinstance(one.human_b, Difficulty) else "",
+            text(one.right),
+            "" if isinstance(one.correlation, Undefined) else f"{one.correlation:.2f}",
+            "yes" if one.quarantined else "",
+        )
+        for one in listed
+    ]
+    header = ("item", "form", "exercise", "truth", "b, machine", "b, answers", "right", "item-total r", "look at it")
+    about = (
+        f"{len(items):,} items; those to be looked at come first, then the hardest, {MOST_ITEMS} at most. A negative "
+        "correlation means that the able get it wrong: a label may be wrong."
+    )
+    return section("Items", about, Table(header, rows))
+
+
+def _share(item: ItemRow) -> float:
+    return 2.0 if isinstance(item.right, Undefined) else item.right.value
+
+
+def _row_section(rows: Sequence[TraineeRow]) -> Section:
+    header = ("trainee", "answered", 'false "same"', "misses", "d'", "c", "scores, percent right")
+    return section("Trainees", "", Table(header, [_row(one) for one in rows]))
+
+
+def _row(one: TraineeRow) -> tuple[str, ...]:
+    found = one.sensitivity
+    dprime, criterion = (found.dprime, found.criterion) if isinstance(found, Sensitivity) else (None, None)
+    return (
+        one.trainee_id,
+        f"{one.answered:,}",
+        text(one.false_same),
+        text(one.misses),
+        text(dprime),
+        text(criterion),
+        ", ".join(f"{test} {score:.1f}" for test, score in one.scores.items()),
+    )
