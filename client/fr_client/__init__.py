@@ -1,6 +1,7 @@
 """The client of the API and the `fr` command; it needs neither models nor index."""
 
 from fr_client.aio import AsyncClient
+from fr_client.aio_training import AsyncTraining
 from fr_client.channel import RetryPolicy
 from fr_client.client import Client
 from fr_client.errors import FrApiError, reason_of
@@ -21,10 +22,12 @@ from fr_client.requests import (
     SearchItem,
     SeveralFaces,
 )
+from fr_client.training import Training
 
 __all__ = [
     "KEEP",
     "AsyncClient",
+    "AsyncTraining",
     "Client",
     "EmbedItem",
     "EmbeddingBatch",
@@ -42,5 +45,6 @@ __all__ = [
     "RetryPolicy",
     "SearchItem",
     "SeveralFaces",
+    "Training",
     "reason_of",
 ]

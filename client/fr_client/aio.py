@@ -9,6 +9,7 @@ import threading
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -29,6 +30,7 @@ from fr_api.v1 import (
     server_pb2_grpc,
 )
 from fr_client import aio_stream, requests, unpack
+from fr_client.aio_training import AsyncTraining
 from fr_client.answers import Answers
 from fr_client.channel import (
     DEFAULT_BATCHES_IN_FLIGHT,
@@ -117,6 +119,11 @@ class AsyncClient:
     async def server_info(self) -> server_pb2.GetServerInfoResponse:
         """See `Client.server_info`."""
         return await self._call(self._server.GetServerInfo, server_pb2.GetServerInfoRequest())
+
+    @cached_property
+    def training(self) -> AsyncTraining:
+        """See `Client.training`."""
+        return AsyncTraining(self._channel, self._streams, self._call, self._answers, self.target, self._timeout_s)
 
     # --- without a gallery ----------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -56,6 +57,7 @@ from fr_client.requests import (
     SearchItem,
     SeveralFaces,
 )
+from fr_client.training import Training
 from fr_client.window import STORES_EMBEDDINGS, STORES_FACES, STORES_NOTHING, Advice, StreamSettings
 
 RequestT = TypeVar("RequestT", bound=Message)
@@ -118,6 +120,11 @@ class Client:
     def server_info(self) -> server_pb2.GetServerInfoResponse:
         """Return the server's version, model, device and limits."""
         return self._call(self._server.GetServerInfo, server_pb2.GetServerInfoRequest())
+
+    @cached_property
+    def training(self) -> Training:
+        """Training in the comparison of faces: courses, cohorts, sittings and results."""
+        return Training(self._channel, self._call, self.target, self._timeout_s, self._retry)
 
     # --- without a gallery ----------------------------------------------------------------------------------
 

@@ -23,14 +23,17 @@ from fr_api.v1 import (
     recognition_pb2_grpc,
     server_pb2,
     server_pb2_grpc,
+    training_pb2,
+    training_pb2_grpc,
 )
 from fr_core.engine import Engine, photos_at_once
 from fr_core.errors import AddressUnavailable, InternalError, NotReady, ShuttingDown
+from fr_core.training.store.training_store import TrainingStore
 from fr_evaluation.stored import Reports
 from fr_server.address import address_of
 from fr_server.config import Config
 from fr_server.convert.server import server_info
-from fr_server.folders import reports_folder
+from fr_server.folders import reports_folder, training_folder
 from fr_server.interceptors.admission import Admission
 from fr_server.interceptors.boundary import Boundary
 from fr_server.services.decisions import Decisions, compared_settings
@@ -40,6 +43,9 @@ from fr_server.services.gallery_calls import GalleryCalls
 from fr_server.services.probes import Probes
 from fr_server.services.recognition import RecognitionService
 from fr_server.services.server import ServerService
+from fr_server.services.training.desk import Desk
+from fr_server.services.training.service import TrainingService
+from fr_server.services.training.storage import now_ms, open_training, purge_for_ever
 from fr_server.telemetry.logs import describe
 from fr_server.telemetry.open import Telemetry
 from fr_server.work import Work
@@ -50,6 +56,7 @@ SERVICES = (
     recognition_pb2.DESCRIPTOR.services_by_name["RecognitionService"].full_name,
     gallery_pb2.DESCRIPTOR.services_by_name["GalleryService"].full_name,
     evaluation_pb2.DESCRIPTOR.services_by_name["EvaluationService"].full_name,
+    training_pb2.DESCRIPTOR.services_by_name["TrainingService"].full_name,
     server_pb2.DESCRIPTOR.services_by_name["ServerService"].full_name,
 )
 
@@ -153,6 +160,8 @@ class App:
         self._admission = Admission(self._part.max_in_flight)
         self._health = health.aio.HealthServicer()
         self._work: Work | None = None
+        self._training: TrainingStore | None = None
+        self._purging: asyncio.Task[None] | None = None
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
@@ -160,13 +169,15 @@ class App:
 
         Raises:
             AddressUnavailable: the address cannot be listened on.
-            StoreCorrupt, StoreFailed: the galleries cannot be read.
+            StoreCorrupt, StoreFailed: the galleries, or the courses, cannot be read.
+            StoreNewer, WrongKey, KeyUnavailable: the courses cannot be opened.
             ShuttingDown: the server was told to stop before it was ready.
         """
         if self._load is not None:
             self._admission.refuse(NotReady("The server is reading its galleries."))
         self._work = Work(self._part.workers)
         await asyncio.to_thread(self.telemetry.start)
+        self._training = await asyncio.to_thread(open_training, self.config)
         self._server = grpc.aio.server(
             interceptors=(Boundary(self.telemetry.listener), self._admission),
             options=(
@@ -183,7 +194,7 @@ class App:
                 ("grpc.so_reuseport", int(self._shares_port)),  # else a second server would silently share the port
             ),
         )
-        self._add_services(self._server, self._work)
+        self._add_services(self._server, self._work, self._training)
         address = address_of(self.config.server.host, self._part.port)
         try:
             self.port = self._server.add_insecure_port(address)
@@ -194,6 +205,7 @@ class App:
         if self._load is not None:
             await asyncio.to_thread(self._load, self._require_going_on)
             self._admission.admit()
+        self._purging = asyncio.create_task(purge_for_ever(self._training))
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
         loop = asyncio.get_running_loop()
 
@@ -207,14 +219,18 @@ class App:
         self._given_up = True
 
     async def broken(self) -> None:
-        """As `Server.broken`; raises `InternalError` where the galleries can take no more changes."""
-        await while_writing(self._broken)
+        """As `Server.broken`; raises `InternalError` where the galleries, or the courses, can take no more changes."""
+        await while_writing(self._broken, *([] if self._training is None else [self._training.broken]))
 
     async def stop(self) -> None:
         """As `Server.stop`."""
         async with contextlib.AsyncExitStack() as closing:  # whatever fails, the rest is closed
             for close in (self.telemetry.close, self.galleries.close, self.engine.close):
                 closing.push_async_callback(asyncio.to_thread, close)
+            if self._training is not None:
+                closing.push_async_callback(asyncio.to_thread, self._training.close)
+            if self._purging is not None:
+                self._purging.cancel()
             await self._drain()
 
     async def _drain(self) -> None:
@@ -243,7 +259,7 @@ class App:
             await self._health.set(service, status)
         self.telemetry.serving(status == health_pb2.HealthCheckResponse.SERVING)
 
-    def _add_services(self, server: grpc.aio.Server, work: Work) -> None:
+    def _add_services(self, server: grpc.aio.Server, work: Work, training: TrainingStore) -> None:
         window, pipeline = self.config.server.stream_window, self.engine.pipeline
         probes = Probes(pipeline, work)
         threshold = self.engine.pack.thresholds.similarity
@@ -258,6 +274,10 @@ class App:
         evaluation_pb2_grpc.add_EvaluationServiceServicer_to_server(
             EvaluationService(self.engine, self.config.model.flip, self._part.workers, reports, work), server
         )
+        desk = Desk(
+            training, training_folder(self.config), self.engine, self.galleries, work, self._part.workers, now_ms
+        )
+        training_pb2_grpc.add_TrainingServiceServicer_to_server(TrainingService(desk), server)
         server_pb2_grpc.add_ServerServiceServicer_to_server(
             ServerService(server_info(self.config, self.engine)), server
         )
@@ -284,17 +304,18 @@ def log_lost_device(engine: Engine) -> None:
     )
 
 
-async def while_writing(broken: Future[None]) -> None:
-    """Wait, as long as the galleries can be changed; then log why they cannot, and raise `InternalError`.
+async def while_writing(*broken: Future[None]) -> None:
+    """Wait, as long as what is kept can be changed; then log why it cannot, and raise `InternalError`.
 
     Args:
-        broken: of the galleries, as `Galleries.broken`; it is never cancelled.
+        broken: of the galleries and of the courses, as `Galleries.broken`; they are never cancelled.
     """
+    waiting = [asyncio.wrap_future(one) for one in broken]
     try:
-        await asyncio.shield(asyncio.wrap_future(broken))
+        await asyncio.shield(next(iter((await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED))[0])))
     except Exception as error:
-        log.error("The galleries can take no more changes, so the server ends: %s", describe(error))
-        raise InternalError("The thread that writes the galleries has died; the log says where.") from error
+        log.error("What is kept can take no more changes, so the server ends: %s", describe(error))
+        raise InternalError("A thread that writes has died; the log says where.") from error
 
 
 async def until(told_to_stop: asyncio.Event, other: asyncio.Future[None]) -> None:

@@ -78,6 +78,13 @@ class EvaluationConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingConfig:
+    """Where courses, and the answers of trainees, are kept; `training` in the file."""
+
+    folder: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TelemetryConfig:
     """What the server tells about its own work; `telemetry` in the file."""
 
@@ -98,6 +105,7 @@ class Config:
     quality: QualityLimits = field(default_factory=QualityLimits)
     gallery: GalleryConfig = field(default_factory=GalleryConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
     telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
 
 
@@ -178,6 +186,7 @@ KEYS: Mapping[str, Key] = types.MappingProxyType(
         ),
         "gallery.reserve_mib": Key("MiB of the disk that enrolments leave free.", 0, 1_000_000),
         "evaluation.folder": Key("Folder of the reports; empty for `reports` in the folder of the galleries."),
+        "training.folder": Key("Folder of courses and answers; empty for `training` in the folder of the galleries."),
         "telemetry.metrics_host": Key("Address on which metrics are served; they are neither encrypted nor guarded."),
         "telemetry.metrics_port": Key("TCP port on which Prometheus scrapes metrics, over HTTP; 0 for none.", 0, 65535),
         "telemetry.tracing": Key("Receiver of traces, OTLP over gRPC, such as http://127.0.0.1:4317; empty for none."),

@@ -24,3 +24,10 @@ def reports_folder(config: Config, environ: Mapping[str, str] = os.environ) -> P
     if config.evaluation.folder:
         return Path(config.evaluation.folder).expanduser()
     return data_folder(config, environ) / "reports"
+
+
+def training_folder(config: Config, environ: Mapping[str, str] = os.environ) -> Path:
+    """Return where courses and answers are kept: `training.folder`, else `training` in the folder of the galleries."""
+    if config.training.folder:
+        return Path(config.training.folder).expanduser()
+    return data_folder(config, environ) / "training"

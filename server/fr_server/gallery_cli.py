@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fr_core.gallery.backup.saved import Extent
     from fr_core.gallery.store.keys import KeyEncryptionKey
     from fr_core.gallery.store.sqlite_check import Verified
+    from fr_server.config import Config
 
 key = typer.Typer(name="key", help="Make and change the key of a data folder.", no_args_is_help=True)
 
@@ -113,10 +114,12 @@ def rotate_key(
     with _reporting(as_json):
         from fr_core.gallery.store.keys import load_key
         from fr_core.gallery.store.sqlite_store import SqliteStore
+        from fr_server.folders import training_folder
 
         folder, before = _data_and_key(data, key, config)
         after = load_key(new)
         with closing(SqliteStore(folder, before)) as store:
+            _rotate_training(training_folder(_configuration(data, key, config)), before, after)
             scrubbed = store.rotate(after)
         if as_json:
             told = {"data": str(folder), "before": before.key_id, "after": after.key_id}
@@ -140,15 +143,42 @@ def _data_and_key(
     """
     from fr_core.gallery.backup.verify import require_store
     from fr_core.gallery.store.keys import key_beside, load_key
-    from fr_server.config import load_config
     from fr_server.folders import data_folder
 
-    named = {"gallery.folder": None if data is None else str(data), "gallery.key": key or None}
-    tree = load_config(config, (), {name: value for name, value in named.items() if value is not None})
+    tree = _configuration(data, key, config)
     folder = data_folder(tree)
     if holds_store:
         require_store(folder)
     return folder, load_key(tree.gallery.key) if tree.gallery.key else key_beside(folder.absolute(), new=False)
+
+
+def _configuration(data: Path | None, key: str, config: Path | None) -> Config:
+    """Return the configuration that the options and the file give."""
+    from fr_server.config import load_config
+
+    named = {"gallery.folder": None if data is None else str(data), "gallery.key": key or None}
+    return load_config(config, (), {name: value for name, value in named.items() if value is not None})
+
+
+def _rotate_training(folder: Path, before: KeyEncryptionKey, after: KeyEncryptionKey) -> None:
+    """Put the courses and answers of a server under another key, where there are any.
+
+    It comes before the galleries: a run that was cut off in between is simply made again.
+    """
+    from fr_core.errors import WrongKey
+    from fr_core.training.store.folder import DATABASE_NAME
+    from fr_core.training.store.training_store import TrainingStore
+    from fr_server.services.training.storage import now_ms
+
+    if not (folder / DATABASE_NAME).exists():
+        return
+    try:
+        store = TrainingStore.open(folder, before, now_ms)
+    except WrongKey:
+        TrainingStore.open(folder, after, now_ms).close()  # a run before this one has done it; else this is refused too
+        return
+    with closing(store):
+        store.rotate(after)
 
 
 def _counts(found: Extent | Verified) -> str:

@@ -57,6 +57,8 @@ class Work:
         self._bulk = ThreadPoolExecutor(workers, "bulk-photo", stand_back)
         self._storage = StorageThreads()
         self._evaluation = ThreadPoolExecutor(1, "evaluation", stand_back)
+        self._course = ThreadPoolExecutor(1, "course", stand_back)
+        self._report = ThreadPoolExecutor(1, "report", stand_back)
         self._pace = Pace(workers)
         self.draining = asyncio.Event()
 
@@ -87,9 +89,17 @@ class Work:
         """Run what measures: it feeds photos to threads of its own, and computes figures; one at a time."""
         return await _in(self._evaluation, lambda: task(*args, **kwargs))
 
+    async def course(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run what makes a course: as `evaluation`."""
+        return await _in(self._course, lambda: task(*args, **kwargs))
+
+    async def report(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run what computes the figures of a cohort, and writes them; one at a time."""
+        return await _in(self._report, lambda: task(*args, **kwargs))
+
     def close(self) -> None:
         """Wait for what has begun, and drop the rest."""
-        for pool in (self._interactive, self._bulk, self._evaluation):
+        for pool in (self._interactive, self._bulk, self._evaluation, self._course, self._report):
             pool.shutdown(wait=True, cancel_futures=True)
         self._storage.close()
 

@@ -147,7 +147,7 @@ def test_galleries_that_can_be_changed_no_more_end_the_server(
         assert "Jane" not in str(caught.value)
 
     asyncio.run(story())
-    assert "The galleries can take no more changes" in caplog.text
+    assert "What is kept can take no more changes" in caplog.text
     assert "KeyError" in caplog.text
     assert "Jane" not in caplog.text
     Galleries.open(tmp_path, index="numpy").close()  # the folder was let go

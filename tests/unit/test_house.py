@@ -13,7 +13,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent.parent
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 
 
-@pytest.mark.parametrize("root", ["server", "client", "datasets", "benchmarks", "proto", "proto/gen"])
+@pytest.mark.parametrize(
+    "root", ["server", "client", "datasets", "evaluation", "training", "benchmarks", "proto", "proto/gen"]
+)
 def test_source_roots_are_no_packages(root: str) -> None:
     assert not (REPOSITORY / root / "__init__.py").exists()
 
@@ -42,6 +44,8 @@ def test_no_photo_lies_in_the_repository() -> None:
         "server",
         "client",
         "datasets",
+        "evaluation",
+        "training",
         "benchmarks",
         "proto",
         "tests",

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fr_client.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S
-from fr_client.cli import enrol, galleries, recognise, reports, search, subjects
+from fr_client.cli import enrol, galleries, recognise, reports, search, subjects, train
 from fr_client.cli.plugins import PluginGroup
 from fr_client.cli.state import Settings
 
@@ -35,6 +35,7 @@ def build() -> typer.Typer:
     app.add_typer(subjects.subject, name="subject")
     app.add_typer(subjects.template, name="template")
     app.add_typer(reports.report, name="report")
+    app.add_typer(train.train, name="train")
     return app
 
 

@@ -12,9 +12,19 @@ from typer.main import get_command
 
 GROUP = "fr.commands"
 GALLERY_GROUP = "fr.gallery_commands"
+TRAIN_GROUP = "fr.train_commands"
 
 # The packages of this distribution: one of these missing is a defect, anything else is an extra to install.
-_OUR_PACKAGES = ("fr_core", "fr_server", "fr_client", "fr_datasets", "fr_bench", "fr_api")
+_OUR_PACKAGES = (
+    "fr_core",
+    "fr_server",
+    "fr_client",
+    "fr_datasets",
+    "fr_evaluation",
+    "fr_training",
+    "fr_bench",
+    "fr_api",
+)
 
 
 class PluginGroup(TyperGroup):
@@ -52,6 +62,13 @@ class GalleryGroup(PluginGroup):
 
     entry_group = GALLERY_GROUP
     words = "fr gallery"
+
+
+class TrainGroup(PluginGroup):
+    """The group of `fr train`, to which the training room adds what needs no server."""
+
+    entry_group = TRAIN_GROUP
+    words = "fr train"
 
 
 def plugin_entries(group: str = GROUP) -> dict[str, EntryPoint]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from fr_api.v1 import common_pb2, evaluation_pb2, gallery_pb2
+from fr_api.v1 import common_pb2, evaluation_pb2, gallery_pb2, training_pb2
 from fr_core.errors import InvalidField
 from fr_core.gallery.checks import require_threshold, require_top_k
 from fr_core.gallery.pages import require_page_size
@@ -116,7 +116,11 @@ def retention(request: gallery_pb2.CreateGalleryRequest | gallery_pb2.UpdateGall
 
 
 def page_size(
-    request: gallery_pb2.ListGalleriesRequest | gallery_pb2.ListSubjectsRequest | evaluation_pb2.ListReportsRequest,
+    request: gallery_pb2.ListGalleriesRequest
+    | gallery_pb2.ListSubjectsRequest
+    | evaluation_pb2.ListReportsRequest
+    | training_pb2.ListCoursesRequest
+    | training_pb2.ListCohortsRequest,
 ) -> int:
     """Return the size of a page; raises `InvalidPage` for zero or too many."""
     if not request.HasField("page_size"):

@@ -112,7 +112,7 @@ async def serve(welcome: Welcome, wire: Wire, memory: int) -> None:
     await until(told_to_stop, starting)
     if starting.done():
         wire.send(Ready())
-        await told_to_stop.wait()
+        await until(told_to_stop, asyncio.ensure_future(app.broken()))
     else:
         app.give_up()
         with contextlib.suppress(ShuttingDown):

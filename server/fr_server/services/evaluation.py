@@ -5,32 +5,27 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 import grpc
 
 from fr_api.v1 import evaluation_pb2, evaluation_pb2_grpc
 from fr_core.engine import Engine
-from fr_core.errors import DatasetUnavailable, DatasetUnusable, EvaluationRunning, FigureUndefined, ShuttingDown
+from fr_core.errors import EvaluationRunning, ShuttingDown
 from fr_core.gallery.pages import last_of, page_token
 from fr_core.runtime.ticket import current_ticket
-from fr_core.scoring.intervals import UndefinedRate
-from fr_datasets.errors import DatasetError, DatasetNotLinked
-from fr_datasets.links import datasets_folder, find_link
-from fr_datasets.manifests import manifest_names
+from fr_datasets.links import datasets_folder
 from fr_evaluation.identification.run import read_people, run_identification
 from fr_evaluation.keeping import files_of, summary_of
-from fr_evaluation.offers import READERS, offers
+from fr_evaluation.offers import offers
 from fr_evaluation.photos import OnProgress
 from fr_evaluation.report import Report
 from fr_evaluation.stored import KeptReport, Reports
 from fr_evaluation.verification.run import read_pairs, run_verification
 from fr_server.convert.evaluation import dataset_message, file_name, gallery_sizes, report_message, sent_seed
 from fr_server.convert.gallery import page_size
+from fr_server.services.datasets import dataset_errors, dataset_root
 from fr_server.telemetry.logs import FIELDS
 from fr_server.work import Work
 
@@ -71,7 +66,7 @@ class EvaluationService(evaluation_pb2_grpc.EvaluationServiceServicer):
         """List the data sets."""
 
         def found() -> list[evaluation_pb2.Dataset]:
-            with _dataset_errors():
+            with dataset_errors():
                 return [dataset_message(offer) for offer in offers(datasets_folder())]
 
         return evaluation_pb2.ListDatasetsResponse(datasets=await self._work.storage(found))
@@ -85,7 +80,7 @@ class EvaluationService(evaluation_pb2_grpc.EvaluationServiceServicer):
         def measure(on_progress: OnProgress) -> Report:
             return run_verification(
                 self._engine,
-                read_pairs(request.dataset, _root(request.dataset, "verification")),
+                read_pairs(request.dataset, dataset_root(request.dataset, "verification")),
                 flip=self._flip,
                 seed=seed,
                 workers=self._workers,
@@ -105,7 +100,7 @@ class EvaluationService(evaluation_pb2_grpc.EvaluationServiceServicer):
         def measure(on_progress: OnProgress) -> Report:
             return run_identification(
                 self._engine,
-                read_people(request.dataset, _root(request.dataset, "identification")),
+                read_people(request.dataset, dataset_root(request.dataset, "identification")),
                 sizes=sizes,
                 flip=self._flip,
                 seed=seed,
@@ -169,7 +164,7 @@ class EvaluationService(evaluation_pb2_grpc.EvaluationServiceServicer):
 
     def _kept(self, measure: Callable[[OnProgress], Report], seen: _Seen) -> KeptReport:
         self._reports.require_room()
-        with _dataset_errors():
+        with dataset_errors():
             report = measure(seen)
         current_ticket().require_wanted()
         seen.writing()
@@ -212,37 +207,6 @@ class _Seen:
         if now != self._told:
             self._told = now
             yield now
-
-
-def _root(name: str, kind: str) -> Path:
-    """Where a data set lies that a kind of evaluation can be made on. A caller sends names alone, never a path.
-
-    Raises:
-        DatasetUnavailable: nothing of that name is here; the sentence repeats no name but that of a known set.
-    """
-    offered = READERS[kind]
-    if name not in manifest_names():
-        near = get_close_matches(name, offered, n=1)
-        raise DatasetUnavailable(f"There is no data set of that name.{f' Did you mean {near[0]}?' if near else ''}")
-    if name not in offered:
-        lacking = "pairs to compare" if kind == "verification" else "list of people to search for"
-        raise DatasetUnavailable(f"The data set {name} has no {lacking}.")
-    try:
-        return find_link(name, datasets_folder()).root
-    except DatasetNotLinked:
-        raise DatasetUnavailable(f"The data set {name} is not linked on this server.") from None
-
-
-@contextmanager
-def _dataset_errors() -> Iterator[None]:
-    """Turn an error of a data set, which names files and so people, into one for the caller."""
-    try:
-        yield
-    except (DatasetError, OSError) as error:
-        code = error.code if isinstance(error, DatasetError) else DatasetError.code
-        raise DatasetUnusable(f"The data set cannot be used as it lies on the server: {code}.", code=code) from None
-    except UndefinedRate as error:
-        raise FigureUndefined(str(error)) from None
 
 
 def _now() -> datetime:

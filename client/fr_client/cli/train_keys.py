@@ -1,0 +1,184 @@
+"""What a trainee types, and what it means: nothing here asks, shows or sends."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from enum import StrEnum
+
+from fr_api.v1 import training_pb2
+
+# Those of `fr_core.training.answers`, which a client without the rest of FR Core does not have.
+RATINGS = range(-3, 4)
+DIFFICULTIES = range(1, 6)
+MAX_NOTES = 2_000
+MAX_SIMILARITY = 10
+
+COMPARISONS = {
+    "s": training_pb2.COMPARISON_SIMILAR,
+    "d": training_pb2.COMPARISON_DIFFERENT,
+    "n": training_pb2.COMPARISON_NOT_VISIBLE,
+}
+USABILITIES = {
+    "u": training_pb2.USABILITY_USABLE,
+    "l": training_pb2.USABILITY_LIMITED,
+    "r": training_pb2.USABILITY_REJECT,
+}
+DEGRADATIONS = {
+    "1": (training_pb2.DEGRADATION_BLUR, "blur"),
+    "2": (training_pb2.DEGRADATION_NOISE, "noise"),
+    "3": (training_pb2.DEGRADATION_RESOLUTION, "too few pixels"),
+    "4": (training_pb2.DEGRADATION_COMPRESSION, "compression"),
+    "5": (training_pb2.DEGRADATION_OCCLUSION, "covered"),
+    "6": (training_pb2.DEGRADATION_POSE, "turned away"),
+}
+
+_SIGNED = re.compile(r"[+-]?[0-9]")
+_PERCENT = re.compile(r"([0-9]{1,3})\s*%?")
+_OBSERVED = re.compile(r"([sd])\s*([0-9]{1,2})")
+_QUALITY = re.compile(r"([ulr])\s*([1-6 ,]*)")
+
+
+class NotUnderstood(ValueError):
+    """What was typed is no answer; the message says what would be one."""
+
+
+class Scale(StrEnum):
+    """Which keys rate.
+
+    With SIGNED, `2` is +2. With SEVEN, the keys 1 to 7 stand for -3 to 3 from left to right; a sign still makes a
+    rating of what follows it.
+    """
+
+    SIGNED = "signed"
+    SEVEN = "1-7"
+
+
+def rating(text: str, scale: Scale) -> int:
+    """Return a rating from -3, surely two people, to 3, surely one person."""
+    typed = _typed(text)
+    if not _SIGNED.fullmatch(typed):
+        raise NotUnderstood(_rating_words(scale))
+    number = int(typed)
+    if scale is Scale.SEVEN and typed[0] not in "+-":
+        number -= 4
+    if number not in RATINGS:
+        raise NotUnderstood(_rating_words(scale))
+    return number
+
+
+def ratings(text: str, scale: Scale) -> list[int]:
+    """Return one or more ratings with spaces or commas between them."""
+    return [rating(word, scale) for word in re.split(r"[\s,]+", text.strip(" ,\t"))]
+
+
+def _rating_words(scale: Scale) -> str:
+    if scale is Scale.SEVEN:
+        return "Type 1 (surely two people) to 7 (surely one person); 4 is undecided."
+    return "Type -3 (surely two people) to 3 (surely one person); 0 is undecided."
+
+
+def percent(text: str) -> float | None:
+    """Return a probability in [0, 1] of a whole number of percent; None for an empty line."""
+    typed = _typed(text)
+    if not typed:
+        return None
+    found = _PERCENT.fullmatch(typed)
+    if found is None or int(found[1]) > 100:
+        raise NotUnderstood("Type a whole number from 0 to 100, or nothing.")
+    return int(found[1]) / 100
+
+
+def difficulty(text: str) -> int | None:
+    """Return how hard it was, from 1 to 5; None for an empty line."""
+    typed = _typed(text)
+    if not typed:
+        return None
+    if len(typed) > 1 or not _is_number(typed) or int(typed) not in DIFFICULTIES:
+        raise NotUnderstood("Type 1 (easy) to 5 (hard), or nothing.")
+    return int(typed)
+
+
+def number(text: str, of: int) -> int:
+    """Return which of some pictures is meant, from 1."""
+    typed = _typed(text)
+    if not _is_number(typed) or not 1 <= int(typed) <= of:
+        raise NotUnderstood(f"Type a number from 1 to {of}.")
+    return int(typed)
+
+
+def choice(text: str, candidates: Sequence[str]) -> training_pb2.CandidateDecision:
+    """Return what was decided on candidates, given by their picture ids, without ratings."""
+    typed = _typed(text)
+    if typed == "n":
+        return training_pb2.CandidateDecision(none=True)
+    if typed == "i":
+        return training_pb2.CandidateDecision(inconclusive=True)
+    try:
+        return training_pb2.CandidateDecision(picture_id=candidates[number(typed, len(candidates)) - 1])
+    except NotUnderstood as error:
+        raise NotUnderstood(
+            f"Type the number of a candidate, 1 to {len(candidates)}, n for none of them, or i for inconclusive."
+        ) from error
+
+
+def observation(text: str, component_id: str) -> training_pb2.Observation:
+    """Return what was observed of a component: `s8` for similar, 8 of 10; `d2` for different; `n` for not visible."""
+    typed = _typed(text)
+    if typed == "n":
+        return training_pb2.Observation(component_id=component_id, comparison=COMPARISONS["n"])
+    found = _OBSERVED.fullmatch(typed)
+    if found is None or int(found[2]) > MAX_SIMILARITY:
+        raise NotUnderstood(
+            f"Type s or d and how similar from 0 to {MAX_SIMILARITY}, such as s8 or d2; or n for not visible."
+        )
+    return training_pb2.Observation(
+        component_id=component_id, comparison=COMPARISONS[found[1]], similarity=int(found[2])
+    )
+
+
+def quality(text: str) -> training_pb2.QualityDecision:
+    """Return a decision on a photo: `u`, or `l` or `r` with one or more reasons, such as `r13`."""
+    found = _QUALITY.fullmatch(_typed(text))
+    if found is None:
+        raise NotUnderstood("Type u (usable), l (limited) or r (reject), the last two with reasons, such as l1 or r25.")
+    reasons = sorted(set(found[2]) & set(DEGRADATIONS))
+    if found[1] == "u" and reasons:
+        raise NotUnderstood("A usable photo has no reasons: type u alone.")
+    if found[1] != "u" and not reasons:
+        raise NotUnderstood(f"Say why, too, such as {found[1]}1: {degradation_words()}.")
+    return training_pb2.QualityDecision(
+        usability=USABILITIES[found[1]], reasons=[DEGRADATIONS[one][0] for one in reasons]
+    )
+
+
+def degradation_words() -> str:
+    """Return the keys of what can be wrong with a photo."""
+    return ", ".join(f"{key} {words}" for key, (_, words) in DEGRADATIONS.items())
+
+
+def notes_with(lines: Sequence[str], line: str) -> list[str]:
+    """Return the lines of notes with one more; raises `NotUnderstood` where they would be too long together."""
+    longer = [*lines, _writable(line)]
+    length = len("\n".join(longer))
+    if length > MAX_NOTES:
+        raise NotUnderstood(
+            f"The line is left out: the notes would have {length:,} characters, and {MAX_NOTES:,} are taken at most."
+        )
+    return longer
+
+
+def _writable(line: str) -> str:
+    """The line without control characters, such as those of arrow keys, and with what is no UTF-8 replaced."""
+    kept = (one for one in line if one == "\t" or unicodedata.category(one) != "Cc")
+    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(one) == "Cs" else one for one in kept)
+
+
+def _typed(text: str) -> str:
+    """What was typed, in small letters; a minus of any kind is one."""
+    return text.strip().lower().replace("\N{MINUS SIGN}", "-").replace("\N{EN DASH}", "-")
+
+
+def _is_number(typed: str) -> bool:
+    return typed.isascii() and typed.isdigit() and len(typed) <= 4

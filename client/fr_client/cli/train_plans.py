@@ -1,0 +1,158 @@
+"""`fr train plans` and `fr train plan`: what a course is made of, and the making."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fr_api.v1 import training_pb2
+from fr_client.cli.progress import Advance, progress
+from fr_client.cli.show import console, pairs, plain, print_json, shown, table
+from fr_client.cli.state import AsJson, Unusable, connected
+from fr_client.cli.train_courses import print_course
+from fr_client.training_requests import OnCourseProgress, Plan
+from fr_client.unpack import message_keys
+
+# What the server does at each stage, and what is counted of it.
+_STAGES = {
+    training_pb2.COURSE_STAGE_PHOTOS: ("Photos through the models", "photos"),
+    training_pb2.COURSE_STAGE_FORMS: ("Choosing and equating", "steps"),
+    training_pb2.COURSE_STAGE_PICTURES: ("Cutting out pictures", "pictures"),
+}
+
+
+def list_plans(
+    context: typer.Context,
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Print the text of this plan, to begin one's own with.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List the plans that come with the server, or print the text of one."""
+    with connected(context, as_json) as client:
+        found = [one for one in client.training.plans() if name in ("", one.name)]
+        if name and not found:
+            raise Unusable("UNKNOWN_PLAN", f"No plan {name} comes with the server; `fr train plans` lists them.")
+        if as_json:
+            print_json({"plans": [message_keys(one) for one in found]})
+            return
+        if name:
+            typer.echo(found[0].toml, nl=not found[0].toml.endswith("\n"))
+            return
+        numbers = ("Trials", "Minutes", "People", "With two photos")
+        rows = table("Plan", "Title", *numbers, right=numbers)
+        for one in found:
+            needs = one.needs
+            asked = (needs.trials, needs.minutes, needs.people, needs.people_with_two_photos)
+            rows.add_row(plain(one.name), plain(one.title), *(f"{number:,}" for number in asked))
+        console().print(rows if found else "No plan comes with the server.")
+
+
+def plan(
+    context: typer.Context,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|NAME",
+            help="A plan as TOML, or the name of one, as `fr train plans` has it.",
+            show_default=False,
+        ),
+    ],
+    datasets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dataset",
+            metavar="NAME",
+            help="Data set of people on the server (`fr report datasets`); may be repeated.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**32 - 1, metavar="N", help="In place of the plan's: who is shown where.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say what the plan needs, and whether the data sets have it.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a course of a plan, or check the plan.
+
+    Ctrl-C ends the making, and leaves no course. With --check the exit status is 1 where people are missing.
+    """
+    if not check and not datasets:
+        raise typer.BadParameter("A course needs photos of people: give at least one.", param_hint="--dataset")
+    with connected(context, as_json) as client:
+        wanted = plan_of(source)
+        if check:
+            _print_check(client.training.check_plan(wanted, datasets or ()), bool(datasets), as_json)
+            return
+        with _told() as tell:
+            made = client.training.create_course(wanted, datasets or (), seed=seed, on_progress=tell)
+        print_course(made, as_json)
+        if not as_json:
+            words = f"Its trainees: fr train cohort new {made.course_id} --trainees N --name TEXT --codes FILE.csv"
+            console().print(plain(words))
+
+
+def plan_of(source: str) -> Plan:
+    """Return the plan that is meant: a file where there is one, or the word looks like one; else a name.
+
+    Raises:
+        Unusable: the file cannot be read.
+    """
+    path = Path(source)
+    if not (path.is_file() or path.suffix == ".toml" or path.name != source):
+        return source
+    try:
+        return training_pb2.PlanSource(toml=path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Unusable("FILE_UNREADABLE", f"{shown(path)} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise Unusable("FILE_UNREADABLE", f"{shown(path)} is no text in UTF-8.") from error
+
+
+def _print_check(found: training_pb2.CheckPlanResponse, compared: bool, as_json: bool) -> None:
+    if as_json:
+        print_json(message_keys(found))
+    else:
+        console().print(pairs(_check_rows(found, compared)))
+    if compared and found.missing:
+        raise typer.Exit(1)
+
+
+def _check_rows(found: training_pb2.CheckPlanResponse, compared: bool) -> list[tuple[str, str]]:
+    needs = found.needs
+    rows = [
+        ("Plan", found.title),
+        ("Trials of one trainee", f"{needs.trials:,}"),
+        ("Minutes at most", f"{needs.minutes:,}"),
+        ("Needs", f"{needs.people:,} people, {needs.people_with_two_photos:,} of them with two photos"),
+    ]
+    if compared:
+        there = f"{found.people:,} people, {found.people_with_two_photos:,} of them with two photos"
+        verdict = (
+            f"no: {found.missing:,} people are missing" if found.missing else "yes, if their photos show usable faces"
+        )
+        rows += [("The data sets hold", there), ("Enough", verdict)]
+    return rows
+
+
+@contextmanager
+def _told() -> Iterator[OnCourseProgress]:
+    """Tell on standard error how far the making has come, stage by stage, until the block ends."""
+    with ExitStack() as stack:
+        stage: training_pb2.CourseStage.ValueType | None = None
+        advance: Advance | None = None
+
+        def tell(now: training_pb2.CourseProgress) -> None:
+            nonlocal stage, advance
+            if now.stage != stage or advance is None:
+                stack.close()
+                verb, noun = _STAGES.get(now.stage, ("Working", "steps"))
+                stage, advance = now.stage, stack.enter_context(progress(verb, noun, now.total))
+            advance(now.done, 0)
+
+        yield tell

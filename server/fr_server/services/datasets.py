@@ -1,0 +1,46 @@
+"""The data sets of a server as callers name them, and their errors as callers may read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+
+from fr_core.errors import DatasetUnavailable, DatasetUnusable, FigureUndefined
+from fr_core.scoring.intervals import UndefinedRate
+from fr_datasets.errors import DatasetError, DatasetNotLinked
+from fr_datasets.links import datasets_folder, find_link
+from fr_datasets.manifests import manifest_names
+from fr_evaluation.offers import READERS
+
+
+def dataset_root(name: str, kind: str) -> Path:
+    """Where a data set lies that a kind of evaluation can be made on. A caller sends names alone, never a path.
+
+    Raises:
+        DatasetUnavailable: nothing of that name is here; the sentence repeats no name but that of a known set.
+    """
+    offered = READERS[kind]
+    if name not in manifest_names():
+        near = get_close_matches(name, offered, n=1)
+        raise DatasetUnavailable(f"There is no data set of that name.{f' Did you mean {near[0]}?' if near else ''}")
+    if name not in offered:
+        lacking = "pairs to compare" if kind == "verification" else "list of people to search for"
+        raise DatasetUnavailable(f"The data set {name} has no {lacking}.")
+    try:
+        return find_link(name, datasets_folder()).root
+    except DatasetNotLinked:
+        raise DatasetUnavailable(f"The data set {name} is not linked on this server.") from None
+
+
+@contextmanager
+def dataset_errors() -> Iterator[None]:
+    """Turn an error of a data set, which names files and so people, into one for the caller."""
+    try:
+        yield
+    except (DatasetError, OSError) as error:
+        code = error.code if isinstance(error, DatasetError) else DatasetError.code
+        raise DatasetUnusable(f"The data set cannot be used as it lies on the server: {code}.", code=code) from None
+    except UndefinedRate as error:
+        raise FigureUndefined(str(error)) from None

@@ -1,0 +1,125 @@
+"""The calls on cohorts and their trainees."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from fr_api.v1 import training_pb2, training_pb2_grpc
+from fr_core.errors import ShuttingDown
+from fr_core.gallery.checks import require_display_name
+from fr_core.training.sessions.results import not_started, progress
+from fr_server.convert.gallery import page_size
+from fr_server.convert.training import (
+    cohort_message,
+    enrolled_message,
+    last_moment,
+    moment_token,
+    progress_message,
+    sent_retention_ms,
+    sent_trainees,
+)
+from fr_server.services.training.desk import Context, Desk
+
+# Between two looks at whether a cohort has changed; a look costs a query.
+_LOOK_S = 0.5
+
+
+class CohortCalls(training_pb2_grpc.TrainingServiceServicer):
+    """Makes, shows and deletes cohorts; see `Desk` for what it works with."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def CreateCohort(  # noqa: N802
+        self, request: training_pb2.CreateCohortRequest, context: Context
+    ) -> training_pb2.CreateCohortResponse:
+        """Make a cohort with trainees."""
+        count = sent_trainees(request.trainees)
+        require_display_name(request.display_name)
+        desk = self._desk
+        course = await desk.work.storage(desk.store.course, request.course_id)
+        retention_ms = sent_retention_ms(request, course.plan)
+        cohort, enrolled = await desk.work.storage(
+            desk.store.create_cohort, course.course_id, request.display_name, count, retention_ms
+        )
+        return training_pb2.CreateCohortResponse(
+            cohort=cohort_message(cohort), enrolled=map(enrolled_message, enrolled)
+        )
+
+    async def AddTrainees(  # noqa: N802
+        self, request: training_pb2.AddTraineesRequest, context: Context
+    ) -> training_pb2.AddTraineesResponse:
+        """Add trainees to a cohort."""
+        count = sent_trainees(request.trainees)
+        enrolled = await self._desk.work.storage(self._desk.store.add_trainees, request.cohort_id, count)
+        return training_pb2.AddTraineesResponse(enrolled=map(enrolled_message, enrolled))
+
+    async def GetCohort(  # noqa: N802
+        self, request: training_pb2.GetCohortRequest, context: Context
+    ) -> training_pb2.GetCohortResponse:
+        """Describe a cohort and how far its trainees are."""
+        cohort = await self._desk.work.storage(self._desk.store.cohort, request.cohort_id)
+        found = await self._desk.work.storage(self._progress, request.cohort_id)
+        return training_pb2.GetCohortResponse(cohort=cohort_message(cohort), progress=found)
+
+    async def ListCohorts(  # noqa: N802
+        self, request: training_pb2.ListCohortsRequest, context: Context
+    ) -> training_pb2.ListCohortsResponse:
+        """List the cohorts."""
+        course_id, size = request.course_id or None, page_size(request)
+        call = f"cohorts {request.course_id}"
+        before = last_moment(call, request.page_token)
+        page = await self._desk.work.storage(self._desk.store.cohorts, course_id, before, size + 1)
+        shown = page[:size]
+        return training_pb2.ListCohortsResponse(
+            cohorts=map(cohort_message, shown),
+            next_page_token=moment_token(call, shown[-1].created_ms, shown[-1].cohort_id) if len(page) > size else "",
+        )
+
+    async def WatchCohort(  # noqa: N802
+        self, request: training_pb2.WatchCohortRequest, context: Context
+    ) -> AsyncIterator[training_pb2.WatchCohortResponse]:
+        """Send how far each trainee is, at once and whenever that changes."""
+        desk, cohort_id = self._desk, request.cohort_id
+        mark = await desk.work.storage(desk.store.cohort_version, cohort_id)
+        yield training_pb2.WatchCohortResponse(progress=await desk.work.storage(self._progress, cohort_id))
+        while not desk.work.draining.is_set():
+            if await desk.work.storage(desk.store.cohort_version, cohort_id) != mark:
+                mark, changed = await desk.work.storage(self._changed, cohort_id, mark)
+                yield training_pb2.WatchCohortResponse(progress=changed)
+            await asyncio.sleep(_LOOK_S)
+        raise ShuttingDown("The server is shutting down; watch again when it is back.")
+
+    async def DeleteCohort(  # noqa: N802
+        self, request: training_pb2.DeleteCohortRequest, context: Context
+    ) -> training_pb2.DeleteCohortResponse:
+        """Delete a cohort with everything of its trainees."""
+        await self._desk.work.storage(self._desk.store.delete_cohort, request.cohort_id)
+        return training_pb2.DeleteCohortResponse()
+
+    async def DeleteTrainee(  # noqa: N802
+        self, request: training_pb2.DeleteTraineeRequest, context: Context
+    ) -> training_pb2.DeleteTraineeResponse:
+        """Delete a trainee with everything of the trainee."""
+        await self._desk.work.storage(self._desk.store.delete_trainee, request.trainee_id)
+        return training_pb2.DeleteTraineeResponse()
+
+    def _changed(self, cohort_id: str, mark: int) -> tuple[int, list[training_pb2.SittingProgress]]:
+        store = self._desk.store
+        course = store.course(store.cohort(cohort_id).course_id)
+        changes = store.changes_since(cohort_id, mark)
+        found = [progress_message(one.trainee_id, one.sitting, progress(course, one)) for one in changes.sessions]
+        return changes.mark, found
+
+    def _progress(self, cohort_id: str) -> list[training_pb2.SittingProgress]:
+        store = self._desk.store
+        course = store.course(store.cohort(cohort_id).course_id)
+        begun = {(one.trainee_id, one.sitting): one for one in store.cohort_sessions(cohort_id)}
+        found = []
+        for trainee in store.trainees(cohort_id):
+            for sitting in course.plan.sittings:
+                session = begun.get((trainee.trainee_id, sitting.name))
+                now = progress(course, session) if session else not_started(course, sitting.name, trainee.group)
+                found.append(progress_message(trainee.trainee_id, sitting.name, now))
+        return found

@@ -1,0 +1,88 @@
+"""The gallery of a course: the people whom candidate lists and own probes are searched among, in the real matcher."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from fr_core.errors import FrError
+from fr_core.gallery.query import ScoreFusion
+from fr_core.gallery.values import MAX_TOP_K, Enrolment, GalleryUpdate, NewTemplate
+from fr_core.training.bank.matcher import Ranked
+from fr_core.training.bank.pool import PoolPhoto
+from fr_core.types import F32, Embedding, ModelId
+from fr_server.services.gallery_calls import GalleryCalls
+
+# A course is made within minutes. What a process leaves that dies meanwhile expires by itself.
+_UNFINISHED = timedelta(days=1)
+# Below every similarity.
+_ANY = -1.0
+
+
+class CourseGallery:
+    """The gallery of one course; a `fr_core.training.bank.matcher.Matcher`.
+
+    Args:
+        galleries: hold it.
+        course_id: of the course, which names the gallery.
+        model: of the embeddings.
+        size: number of values of an embedding.
+    """
+
+    def __init__(self, galleries: GalleryCalls, course_id: str, model: ModelId, size: int) -> None:
+        self._galleries = galleries
+        self._model = model
+        self._size = size
+        self.gallery_id = gallery_id_of(course_id)
+        self.enrolled = False
+
+    def enrol(self, people: Sequence[tuple[int, PoolPhoto]]) -> None:
+        """Make the gallery, and enrol people with a photo each.
+
+        Raises:
+            FrError: what creating and enrolling raise.
+        """
+        expires = datetime.now(UTC) + _UNFINISHED
+        self._galleries.create(
+            self.gallery_id, "People of a training course", self._model, self._size, expires, None, False
+        )
+        self.enrolled = True
+        enrolments = [
+            Enrolment(subject_of(person), NewTemplate(Embedding(photo.embedding, self._model), photo.sha256))
+            for person, photo in people
+        ]
+        for outcome in self._galleries.enrol_many(self.gallery_id, enrolments):
+            if isinstance(outcome, FrError):
+                raise outcome
+
+    def search(self, probe: F32, k: int) -> Sequence[Ranked]:
+        """The k people most similar to a probe, best first, MAX_TOP_K at most; raises what searching raises."""
+        return search_people(self._galleries, self.gallery_id, Embedding(probe, self._model), min(k, MAX_TOP_K))
+
+    def keep(self) -> None:
+        """Let the gallery stay as long as its course."""
+        if self.enrolled:
+            self._galleries.update(self.gallery_id, GalleryUpdate(expires=None))
+
+    def drop(self) -> None:
+        """Delete the gallery, where it was made."""
+        if self.enrolled:
+            self._galleries.delete(self.gallery_id)
+
+
+def gallery_id_of(course_id: str) -> str:
+    """The id of the gallery of a course."""
+    return f"training-{course_id}"
+
+
+def subject_of(person: int) -> str:
+    """The id under which a person of a course is enrolled."""
+    return f"person-{person}"
+
+
+def search_people(galleries: GalleryCalls, gallery_id: str, probe: Embedding, k: int) -> list[Ranked]:
+    """The k people of a course's gallery most similar to a probe, best first; raises what searching raises."""
+    found = galleries.search(gallery_id, probe, k, _ANY, False, ScoreFusion.MAX, None)
+    return [
+        Ranked(int(one.subject_id.removeprefix("person-")), one.similarity) for one in found.identification.candidates
+    ]

@@ -1,0 +1,210 @@
+"""The calls on plans and courses."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator
+
+from fr_api.v1 import training_pb2, training_pb2_grpc
+from fr_core.errors import CourseBuilding, FrError, MissingField, ShuttingDown, UnknownGallery
+from fr_core.runtime.ticket import current_ticket
+from fr_core.training.bank.needs import available, needs, require_enough
+from fr_core.training.courses import Course
+from fr_core.training.plan import CoursePlan
+from fr_server.convert.gallery import page_size
+from fr_server.convert.training import (
+    course_message,
+    last_moment,
+    moment_token,
+    needs_message,
+    plan_message,
+    sent_datasets,
+    sent_plan,
+    sent_seed,
+    sent_sha256,
+)
+from fr_server.services.datasets import dataset_errors, dataset_root
+from fr_server.services.training.course_gallery import CourseGallery
+from fr_server.services.training.desk import Context, Desk
+from fr_server.telemetry.logs import FIELDS, describe
+from fr_training.build import Progress, build_course
+from fr_training.people import NamedPeople, read_datasets
+from fr_training.plans import plan_names
+
+log = logging.getLogger("fr_server.training")
+
+# Between two looks at how far a course has come.
+_LOOK_S = 0.1
+# What page tokens are bound to.
+_LIST = "courses"
+
+_STAGES = {
+    "photos": training_pb2.COURSE_STAGE_PHOTOS,
+    "forms": training_pb2.COURSE_STAGE_FORMS,
+    "pictures": training_pb2.COURSE_STAGE_PICTURES,
+}
+
+
+class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
+    """Makes one course at a time; see `Desk` for what it works with."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._building = False
+
+    async def ListPlans(  # noqa: N802
+        self, request: training_pb2.ListPlansRequest, context: Context
+    ) -> training_pb2.ListPlansResponse:
+        """List the plans that come with the server."""
+        return training_pb2.ListPlansResponse(plans=map(plan_message, plan_names()))
+
+    async def CheckPlan(  # noqa: N802
+        self, request: training_pb2.CheckPlanRequest, context: Context
+    ) -> training_pb2.CheckPlanResponse:
+        """Say what a plan needs, and what there is."""
+        plan = sent_plan(request.plan)
+        wanted = needs(plan)
+        response = training_pb2.CheckPlanResponse(title=plan.title, needs=needs_message(wanted))
+        if names := sent_datasets(request.datasets):
+            datasets = await self._desk.work.storage(_read, names)
+            people, with_two = available([len(person.photos) for dataset in datasets for person in dataset.people])
+            response.people, response.people_with_two_photos = people, with_two
+            response.missing = max(0, wanted.people - people, wanted.people_with_two_photos - with_two)
+        return response
+
+    async def CreateCourse(  # noqa: N802
+        self, request: training_pb2.CreateCourseRequest, context: Context
+    ) -> AsyncIterator[training_pb2.CreateCourseResponse]:
+        """Make a course; holds no thread but that which makes it, and ends with its call."""
+        plan = sent_plan(request.plan)
+        seed, names = sent_seed(request, plan), sent_datasets(request.datasets)
+        if not names:
+            raise MissingField("`datasets` names no data set.", field="datasets")
+        if self._building:
+            raise CourseBuilding("The server makes a course already.")
+        self._building = True
+        seen = _Seen()
+        running = asyncio.ensure_future(self._desk.work.course(self._made, plan, names, seed, seen))
+        running.add_done_callback(self._ended)
+        while not running.done():
+            await asyncio.wait((running,), timeout=_LOOK_S)
+            if self._desk.work.draining.is_set() and not running.done():
+                raise ShuttingDown("The server is shutting down; make the course when it is back.")
+            if (progress := seen.new()) is not None:
+                yield training_pb2.CreateCourseResponse(progress=progress)
+        yield training_pb2.CreateCourseResponse(course=course_message(running.result()))
+
+    async def GetCourse(  # noqa: N802
+        self, request: training_pb2.GetCourseRequest, context: Context
+    ) -> training_pb2.GetCourseResponse:
+        """Describe a course."""
+        course = await self._desk.work.storage(self._desk.store.course, request.course_id)
+        return training_pb2.GetCourseResponse(course=course_message(course))
+
+    async def ListCourses(  # noqa: N802
+        self, request: training_pb2.ListCoursesRequest, context: Context
+    ) -> training_pb2.ListCoursesResponse:
+        """List the courses."""
+        size, before = page_size(request), last_moment(_LIST, request.page_token)
+        page = await self._desk.work.storage(self._desk.store.courses, before, size + 1)
+        shown = page[:size]
+        return training_pb2.ListCoursesResponse(
+            courses=map(course_message, shown),
+            next_page_token=moment_token(_LIST, shown[-1].created_ms, shown[-1].course_id) if len(page) > size else "",
+        )
+
+    async def DeleteCourse(  # noqa: N802
+        self, request: training_pb2.DeleteCourseRequest, context: Context
+    ) -> training_pb2.DeleteCourseResponse:
+        """Delete a course, then its gallery."""
+        await self._desk.work.storage(self._deleted, request.course_id)
+        return training_pb2.DeleteCourseResponse()
+
+    async def SetProbeKey(  # noqa: N802
+        self, request: training_pb2.SetProbeKeyRequest, context: Context
+    ) -> training_pb2.SetProbeKeyResponse:
+        """Say whom a photo shows."""
+        sha256, which = sent_sha256(request.image_sha256), request.WhichOneof("truth")
+        if which is None or (which == "absent" and not request.absent):
+            raise MissingField("`truth` says neither who it is nor that it is nobody.", field="truth")
+        identity = request.identity if which == "identity" else None
+        await self._desk.work.storage(self._desk.store.set_probe_key, request.course_id, sha256, identity)
+        return training_pb2.SetProbeKeyResponse()
+
+    def _made(self, plan: CoursePlan, names: tuple[str, ...], seed: int, seen: _Seen) -> Course:
+        desk = self._desk
+        with dataset_errors():
+            datasets = _read(names)
+            photos = [len(person.photos) for dataset in datasets for person in dataset.people]
+            require_enough(plan, *available(photos))
+            course_id = secrets.token_hex(8)
+            pipeline = desk.engine.pipeline
+            gallery = CourseGallery(desk.galleries, course_id, pipeline.model, pipeline.embedding_size)
+            try:
+                built = build_course(
+                    plan,
+                    datasets,
+                    desk.engine,
+                    gallery,
+                    seed=seed,
+                    workers=desk.workers,
+                    course_id=course_id,
+                    gallery_id=gallery.gallery_id,
+                    now_ms=desk.now_ms(),
+                    on_progress=seen,
+                )
+                current_ticket().require_wanted()
+                desk.store.add_course(built.course, built.pictures, built.gallery, built.probe_keys, built.identities)
+                gallery.keep()
+            except BaseException:
+                _drop(gallery)
+                raise
+        fields = {"forms": len(built.course.forms), "pictures": len(built.pictures)}
+        log.info("Made a course: %d forms, %d pictures", *fields.values(), extra={FIELDS: fields})
+        return built.course
+
+    def _deleted(self, course_id: str) -> None:
+        course = self._desk.store.delete_course(course_id)
+        if course.gallery_id:
+            try:
+                self._desk.galleries.delete(course.gallery_id)
+            except UnknownGallery:
+                log.info("The gallery of a deleted course was deleted before")
+
+    def _ended(self, running: asyncio.Future[Course]) -> None:
+        self._building = False
+        if not running.cancelled():
+            running.exception()  # which nobody may wait for any more
+
+
+class _Seen:
+    """How far a course has come: told by its thread, looked at by the event loop."""
+
+    def __init__(self) -> None:
+        self._now: training_pb2.CourseProgress | None = None
+        self._told: training_pb2.CourseProgress | None = None
+
+    def __call__(self, stage: Progress, done: int, total: int) -> None:
+        self._now = training_pb2.CourseProgress(stage=_STAGES[stage], done=done, total=total)
+
+    def new(self) -> training_pb2.CourseProgress | None:
+        """How far it is now; None where that was told."""
+        if self._now == self._told:
+            return None
+        self._told = self._now
+        return self._told
+
+
+def _read(names: tuple[str, ...]) -> tuple[NamedPeople, ...]:
+    with dataset_errors():
+        return read_datasets([(name, dataset_root(name, "identification")) for name in names])
+
+
+def _drop(gallery: CourseGallery) -> None:
+    """Delete the gallery of a course that was not made; where that fails, it expires."""
+    try:
+        gallery.drop()
+    except FrError as error:
+        log.warning("The gallery of a course that was not made could not be deleted: %s", describe(error))

@@ -1,0 +1,55 @@
+"""The search for a trainee's own probe: no part of the photo is kept, and nobody is shown twice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fr_core.errors import InvalidField
+from fr_core.gallery.values import MAX_TOP_K
+from fr_core.pipeline import FacePolicy, select
+from fr_core.training.courses import Course
+from fr_core.training.keys import ListKey
+from fr_core.training.sessions.locking import find
+from fr_core.training.sessions.order import block_of
+from fr_core.training.sessions.probes import shown_people, shown_pictures
+from fr_core.training.trials import OwnList, Session
+from fr_server.services.training.course_gallery import search_people
+from fr_server.services.training.desk import Desk
+
+
+async def search_for(desk: Desk, course: Course, session: Session, trial_id: str, data: bytes, sha256: str) -> OwnList:
+    """Search the gallery of a course for the face on a photo.
+
+    Args:
+        desk: of the calls.
+        course: that the session is of.
+        session: whose trial waits for the probe.
+        trial_id: of that trial.
+        data: the encoded photo.
+        sha256: of `data`, 64 hexadecimal digits.
+
+    Raises:
+        NoFaceFound: the photo shows none; or what decoding, embedding and searching raise.
+        InvalidField: everybody in the gallery has been shown in this session already.
+    """
+    photo = await desk.work.photo(desk.engine.pipeline.analyze, data)
+    (face,) = select(photo.faces, FacePolicy.LARGEST)
+    pictures, seen = await desk.work.storage(_gallery, desk, course, session)
+    size = block_of(course, session, find(session, trial_id).block_id).size
+    wanted = min(MAX_TOP_K, size + len(seen))
+    ranked = await desk.work.storage(search_people, desk.galleries, course.gallery_id, face.embedding, wanted)
+    found = [one for one in ranked if one.person not in seen][:size]
+    if not found:
+        raise InvalidField("Everybody in the gallery of this course was shown in this session already.", field="image")
+    truth = await desk.work.storage(desk.store.probe_truth, course.course_id, sha256)
+    people = [one.person for one in found]
+    mate = people.index(truth.person) if truth.person in people else None
+    key = ListKey(mate, tuple(one.similarity for one in found), scored=truth.known)
+    return OwnList(tuple(pictures[person] for person in people), key)
+
+
+def _gallery(desk: Desk, course: Course, session: Session) -> tuple[Mapping[int, int], frozenset[int]]:
+    """Person -> picture of the gallery, and those of its people whom the session has shown."""
+    pictures = desk.store.gallery(course.course_id)
+    people, shown = shown_people(course, session), shown_pictures(course, session)
+    return pictures, frozenset(p for p, picture in pictures.items() if p in people or picture in shown)

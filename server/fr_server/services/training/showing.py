@@ -1,0 +1,21 @@
+"""Trials with their pictures, as messages."""
+
+from __future__ import annotations
+
+from fr_api.v1 import training_pb2
+from fr_core.training.sessions.shown import ShowTrial
+from fr_server.convert.trials import trial_message
+from fr_server.services.training.desk import Desk
+
+
+async def with_pictures(desk: Desk, course_id: str, shown: ShowTrial) -> training_pb2.Trial:
+    """The message of a trial; its pictures come from memory where they were shown before.
+
+    Raises:
+        StoreFailed, StoreCorrupt: a picture cannot be read.
+    """
+
+    def read() -> list[bytes]:
+        return [desk.store.picture(course_id, number) for number in shown.photos]
+
+    return trial_message(shown, await desk.work.storage(read))

@@ -1,0 +1,83 @@
+"""The store of courses and answers: opened for a server, and rid of what is due."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import time
+from pathlib import Path
+
+from fr_core.errors import Failure, StoreCorrupt, StoreFailed
+from fr_core.gallery.store.durable import cause, sync
+from fr_core.gallery.store.keys import key_beside, load_key
+from fr_core.training.store.training_store import TrainingStore
+from fr_server.config import Config
+from fr_server.folders import data_folder, training_folder
+from fr_server.telemetry.logs import FIELDS, describe
+from fr_training.exports.signing import SigningKey, new_signing_key
+
+log = logging.getLogger("fr_server.training")
+
+# Between two looks at which cohorts are due; access to them ends at their time.
+_PURGE_S = 3600.0
+_SIGNING_KEY = "certificates.pem"
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def open_training(config: Config) -> TrainingStore:
+    """Open the store of a configuration; its keys are under the key of the galleries, which are open.
+
+    Raises:
+        StoreNewer, WrongKey, KeyUnavailable, StoreCorrupt, StoreFailed: as `TrainingStore.open` and `load_key`.
+    """
+    source = config.gallery.key
+    key = load_key(source) if source else key_beside(data_folder(config), new=False)
+    reserve = config.gallery.reserve_mib * 2**20
+    return TrainingStore.open(training_folder(config), key, now_ms, reserve)
+
+
+def signing_key(folder: Path) -> SigningKey:
+    """Return the key that certificates are signed with: a private file beside the store, made when it is first needed.
+
+    Raises:
+        StoreFailed: the file cannot be read or made.
+        StoreCorrupt: it holds no key.
+    """
+    path = folder / _SIGNING_KEY
+    try:
+        if not path.exists():
+            partial = folder / f"{_SIGNING_KEY}.{secrets.token_hex(8)}"
+            with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(new_signing_key())
+                file.flush()
+                os.fsync(file.fileno())
+            try:
+                path.hardlink_to(partial)  # unless another process was quicker
+            except FileExistsError:
+                log.info("Another process has made the key of certificates")
+            partial.unlink()
+            sync(folder)
+        return SigningKey.load(path.read_bytes())
+    except ValueError as error:
+        raise StoreCorrupt("The key of certificates is damaged.", file=_SIGNING_KEY) from error
+    except OSError as error:
+        raise StoreFailed("The key of certificates cannot be read or made.", errno=cause(error)) from error
+
+
+async def purge_for_ever(store: TrainingStore) -> None:
+    """Delete the cohorts whose time is over, now and every hour, until cancelled."""
+    while True:
+        try:
+            deleted = await asyncio.to_thread(store.purge)
+        except Failure as error:
+            log.warning("Cohorts that are due could not be deleted: %s", describe(error))
+        else:
+            if deleted:
+                log.info("Deleted %d cohorts, which were due", deleted, extra={FIELDS: {"cohorts": deleted}})
+        await asyncio.sleep(_PURGE_S)

@@ -1,0 +1,240 @@
+"""A course on a server without models, of people who are coloured squares, and a trainee who takes it call by call."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from fr_api.v1 import training_pb2, training_pb2_grpc
+from fr_core.training.store.training_store import TrainingStore
+from fr_datasets.links import Link, datasets_folder, write_link
+from serving import Running, photo, running
+from squares import face
+
+Stub = training_pb2_grpc.TrainingServiceStub
+Trial = training_pb2.Trial
+
+# Every exercise, in blocks that are short, with feedback in some.
+PLAN = """
+format = 1
+title = "A course of squares"
+[[sittings]]
+name = "all"
+title = "Everything"
+[[sittings.blocks]]
+id = "pre"
+exercise = "verification"
+same = 2
+different = 2
+minutes = 30
+equated = "test"
+occasion = "pre"
+[[sittings.blocks]]
+id = "odd"
+exercise = "triad"
+trials = 2
+[[sittings.blocks]]
+id = "features"
+exercise = "features"
+same = 1
+different = 1
+feedback = true
+[[sittings.blocks]]
+id = "practice"
+exercise = "verification"
+adaptive = true
+same = 3
+different = 3
+trials = 4
+feedback = true
+[[sittings.blocks]]
+id = "lists"
+exercise = "candidates"
+size = 3
+present = 1
+absent = 1
+[[sittings.blocks]]
+id = "triage"
+exercise = "triage"
+usable = 1
+limited = 1
+reject = 1
+feedback = true
+[[sittings.blocks]]
+id = "aided"
+exercise = "aided"
+same = 1
+different = 2
+wrong = 1
+[[sittings.blocks]]
+id = "rare"
+exercise = "low_prevalence"
+same = 2
+different = 1
+[[sittings.blocks]]
+id = "opinion"
+exercise = "verification"
+same = 1
+different = 1
+[[sittings.blocks]]
+id = "second"
+exercise = "blind"
+verifies = "opinion"
+[[sittings.blocks]]
+id = "post"
+exercise = "verification"
+same = 2
+different = 2
+equated = "test"
+occasion = "post"
+[[sittings]]
+name = "own"
+[[sittings.blocks]]
+id = "own"
+exercise = "own_probe"
+trials = 1
+size = 3
+"""
+PEOPLE = 100
+
+
+def link_people(root: Path, people: int = PEOPLE) -> None:
+    """Draw people with two photos each, and link them as `people_folder`; `FR_HOME` tells where the link is kept."""
+    for number in range(people):
+        for which in (1, 2):
+            drawn = root / f"Jane_Roe_{number:03}" / f"{which}.png"
+            face(drawn, 2 * number)
+            drawn.write_bytes(drawn.read_bytes() + bytes([which]))  # two files of one picture are one photo
+    write_link("people_folder", Link(root), datasets_folder())
+
+
+def create(stub: Stub, plan: str = PLAN, **fields: Any) -> training_pb2.Course:
+    """Make a course of a plan, of the people who are linked."""
+    source = training_pb2.PlanSource(toml=plan)
+    request = training_pb2.CreateCourseRequest(plan=source, datasets=["people_folder"], **fields)
+    return list(stub.CreateCourse(request))[-1].course
+
+
+def enrol(stub: Stub, course_id: str, trainees: int = 1) -> training_pb2.CreateCohortResponse:
+    """Make a cohort."""
+    request = training_pb2.CreateCohortRequest(course_id=course_id, display_name="Squares", trainees=trainees)
+    return stub.CreateCohort(request)
+
+
+def start(stub: Stub, code: str, sitting: str = "all") -> str:
+    """Begin a sitting, or go on with it; returns the session's id."""
+    request = training_pb2.StartSessionRequest(code=code, sitting=sitting, consent=True)
+    return stub.StartSession(request).session.session_id
+
+
+def ask(stub: Stub, session_id: str, begin: str = "") -> training_pb2.NextTrialResponse:
+    """What is next."""
+    return stub.NextTrial(training_pb2.NextTrialRequest(session_id=session_id, begin_block=begin))
+
+
+def next_trial(stub: Stub, session_id: str) -> Trial | None:
+    """The next trial, its block begun where that is needed; None at the end."""
+    found = ask(stub, session_id)
+    while found.WhichOneof("next") == "block":
+        found = ask(stub, session_id, found.block.block.block_id)
+    return found.trial if found.WhichOneof("next") == "trial" else None
+
+
+@dataclass
+class Chance:
+    """Answers by chance whatever is asked."""
+
+    rng: random.Random = field(default_factory=lambda: random.Random(1))
+    probe: bytes = field(default_factory=lambda: photo(6))
+
+    def decision(self, session_id: str, trial: Trial) -> training_pb2.SubmitDecisionRequest:
+        """A decision that the step can take."""
+        request = training_pb2.SubmitDecisionRequest(session_id=session_id, trial_id=trial.trial_id, step=trial.step)
+        ids = [one.picture_id for one in trial.pictures]
+        if trial.step in (training_pb2.TRIAL_STEP_RATE, training_pb2.TRIAL_STEP_RATE_AGAIN):
+            request.rating.rating = self.rng.randint(-3, 3)
+        elif trial.step == training_pb2.TRIAL_STEP_CHOOSE:
+            request.odd_picture_id = self.rng.choice(ids)
+        elif trial.step == training_pb2.TRIAL_STEP_DECIDE:
+            candidates = [one.picture_id for one in trial.pictures if one.role == training_pb2.PICTURE_ROLE_CANDIDATE]
+            for one in candidates:
+                request.candidates.ratings[one] = self.rng.randint(-3, 3)
+            request.candidates.picture_id = self.rng.choice(candidates)
+        else:
+            request.quality.usability = training_pb2.USABILITY_USABLE
+        return request
+
+    def notes(self, session_id: str, trial: Trial) -> training_pb2.LockNotesRequest:
+        """Notes that the step can take."""
+        request = training_pb2.LockNotesRequest(session_id=session_id, trial_id=trial.trial_id)
+        if trial.step == training_pb2.TRIAL_STEP_NOTE:
+            request.notes = "A red square."
+        for component in trial.components:
+            request.observations.add(
+                component_id=component.component_id, comparison=training_pb2.COMPARISON_SIMILAR, similarity=7
+            )
+        return request
+
+    def probe_of(self, session_id: str, trial: Trial) -> training_pb2.SubmitProbeRequest:
+        """A photo."""
+        request = training_pb2.SubmitProbeRequest(session_id=session_id, trial_id=trial.trial_id)
+        request.image.data = self.probe
+        return request
+
+
+def answer(stub: Stub, session_id: str, trial: Trial, how: Chance) -> tuple[Any, Trial | None]:
+    """Answer the step that a trial waits for; returns the response, and the trial at its next step."""
+    response: Any
+    if trial.step in (training_pb2.TRIAL_STEP_NOTE, training_pb2.TRIAL_STEP_OBSERVE):
+        response = stub.LockNotes(how.notes(session_id, trial))
+    elif trial.step == training_pb2.TRIAL_STEP_SEND_PROBE:
+        response = stub.SubmitProbe(how.probe_of(session_id, trial))
+    else:
+        response = stub.SubmitDecision(how.decision(session_id, trial))
+    return response, response.trial if response.HasField("trial") else None
+
+
+def take(
+    stub: Stub, session_id: str, how: Chance, on_trial: Callable[[Trial], None] = lambda trial: None
+) -> Iterator[Any]:
+    """Take a session to its end; yields each response to an answer, after `on_trial` saw what was answered."""
+    while (trial := next_trial(stub, session_id)) is not None:
+        step: Trial | None = trial
+        while step is not None:
+            on_trial(step)
+            response, step = answer(stub, session_id, step, how)
+            yield response
+
+
+def store_of(server: Running) -> TrainingStore:
+    """What a server keeps, where the keys of all items are: what no trainee gets to see."""
+    assert server.app._training is not None
+    return server.app._training
+
+
+@dataclass
+class Clock:
+    """The clock of a server's courses: it goes as any, until it is stopped or put forward."""
+
+    ahead_ms: int = 0
+    stopped_ms: int | None = None
+
+    def __call__(self) -> int:
+        return (time.time_ns() // 1_000_000 if self.stopped_ms is None else self.stopped_ms) + self.ahead_ms
+
+
+@contextmanager
+def running_by(clock: Clock, folder: Path) -> Iterator[Running]:
+    """As `running`, with courses that go by a clock of the test's own."""
+    with (
+        patch("fr_server.app.now_ms", clock),
+        patch("fr_server.services.training.storage.now_ms", clock),
+        running(folder) as server,
+    ):
+        yield server

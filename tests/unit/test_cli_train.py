@@ -1,0 +1,267 @@
+"""`fr train` for trainers: plans, courses, cohorts, codes, reports and exports, as they are told and written."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from fr_api.v1 import training_pb2
+from fr_client.cli.main import build
+from fr_client.cli.train_progress import Board, progress_line, summary_words
+from scripted_training import ScriptedTraining, progress, serving_training
+
+
+@pytest.fixture
+def service() -> ScriptedTraining:
+    return ScriptedTraining()
+
+
+@pytest.fixture
+def target(service: ScriptedTraining) -> Iterator[str]:
+    with serving_training(service) as where:
+        yield where
+
+
+def fr(target: str, *words: object, typed: str = "", columns: str = "200") -> tuple[int, str, str]:
+    runner = CliRunner(env={"COLUMNS": columns})
+    result = runner.invoke(build(), ["--server", target, "train", *map(str, words)], input=typed)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_plans_are_listed_and_their_text_is_printed(target: str) -> None:
+    code, out, _ = fr(target, "plans")
+    assert code == 0
+    assert out.splitlines()[-2].split() == ["taster-90", "A", "taster", "148", "90", "212", "80"]
+    assert fr(target, "plans", "taster-90") == (0, 'format = 1\ntitle = "A taster"\n', "")
+    code, _, error = fr(target, "plans", "taster-91")
+    assert (code, error.partition(":")[0]) == (1, "UNKNOWN_PLAN")
+    assert json.loads(fr(target, "plans", "--json")[1])["plans"][0]["needs"]["people"] == 212
+
+
+def test_a_check_says_what_a_plan_needs_and_whether_it_is_there(target: str, service: ScriptedTraining) -> None:
+    code, out, _ = fr(target, "plan", "taster-90", "--check")
+    assert code == 0
+    assert "212 people, 80 of them with two photos" in out
+    assert "Enough" not in out
+    code, out, _ = fr(target, "plan", "--check", "taster-90", "--dataset", "lfw")
+    assert code == 0
+    assert "5,749 people, 1,680 of them with two photos" in out
+    assert "Enough" in out
+    code, out, _ = fr(target, "plan", "taster-90", "--check", "--dataset", "mine", "--dataset", "other")
+    assert code == 1
+    assert "no: 110 people are missing" in out
+    code, out, _ = fr(target, "plan", "taster-90", "--check", "--dataset", "mine", "--json")
+    assert (code, json.loads(out)["missing"]) == (1, 110)
+    assert [list(one.datasets) for one in service.calls("CheckPlan")] == [[], ["lfw"], ["mine", "other"], ["mine"]]
+
+
+def test_a_plan_of_a_file_is_sent_as_its_text(target: str, service: ScriptedTraining, tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("format = 1", encoding="utf-8")
+    assert fr(target, "plan", file, "--check")[0] == 0
+    assert service.calls("CheckPlan")[0].plan.toml == "format = 1"
+    code, _, error = fr(target, "plan", tmp_path / "none.toml", "--check")
+    assert (code, error.partition(":")[0]) == (1, "FILE_UNREADABLE")
+    file.write_bytes(b"\xff")
+    code, _, error = fr(target, "plan", file, "--check")
+    assert (code, "is no text in UTF-8" in error) == (1, True)
+
+
+def test_a_course_is_made_and_shown(target: str, service: ScriptedTraining) -> None:
+    code, out, _ = fr(target, "plan", "taster-90", "--dataset", "lfw", "--seed", "7")
+    assert code == 0
+    assert "fr train cohort new c1" in out
+    assert "own_probe" in out
+    assert "+0.012" in out
+    assert service.calls("CreateCourse")[0].seed == 7
+    code, out, error = fr(target, "plan", "taster-90", "--dataset", "lfw", "--json")
+    assert (code, json.loads(out)["course_id"]) == (0, "c1"), error
+    code, out, _ = fr(target, "course", "c9")
+    assert (code, out.split()[1]) == (0, "c9")
+    code, out, _ = fr(target, "courses")
+    assert [line.split()[0] for line in out.splitlines()[-4:] if line.strip()] == ["c3", "c2", "c1"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("plan", "taster-90"),
+        ("plan", "taster-90", "--dataset", "lfw", "--seed", "-1"),
+        ("probe-key", "c1", "photo.jpg"),
+        ("probe-key", "c1", "photo.jpg", "--identity", "Jane", "--absent"),
+        ("cohort", "new", "c1", "--trainees", "0", "--codes", "-"),
+        ("cohort", "new", "c1", "--trainees", "3"),
+        ("report", "--out", "x"),
+        ("report", "k1", "--trainee", "p1", "--out", "x"),
+        ("export", "k1", "--format", "pdf", "--out", "x"),
+    ],
+)
+def test_wrong_usage_ends_before_anything_is_sent(words: tuple[str, ...]) -> None:
+    code, _, error = fr("localhost:1", *words)
+    assert code == 2
+    assert "Usage:" in error
+
+
+def test_the_hash_of_a_probe_is_made_here_and_the_photo_stays(
+    target: str, service: ScriptedTraining, tmp_path: Path
+) -> None:
+    photo = tmp_path / "probe.jpg"
+    photo.write_bytes(b"a photo" * 100_000)
+    digest = hashlib.sha256(photo.read_bytes()).hexdigest()
+    code, out, error = fr(target, "probe-key", "c1", photo, "--identity", "Jane Doe")
+    assert (code, digest in out, "Jane" in out + error) == (0, True, False)
+    assert fr(target, "probe-key", "c1", photo, "--absent", "--json")[0] == 0
+    assert [request for _, request in service.requests] == [
+        training_pb2.SetProbeKeyRequest(course_id="c1", image_sha256=digest, identity="Jane Doe"),
+        training_pb2.SetProbeKeyRequest(course_id="c1", image_sha256=digest, absent=True),
+    ]
+    assert fr(target, "probe-key", "c1", tmp_path / "none.jpg", "--absent")[2].startswith("FILE_UNREADABLE")
+
+
+def test_codes_go_to_a_file_of_their_owner_alone_and_are_not_printed(target: str, tmp_path: Path) -> None:
+    file = tmp_path / "codes.csv"
+    code, out, error = fr(target, "cohort", "new", "c1", "--trainees", "2", "--name", "Autumn", "--codes", file)
+    assert (code, "code-1" in out + error) == (0, False)
+    assert list(csv.reader(file.read_text().splitlines())) == [
+        ["trainee_id", "code"],
+        ["p1", "code-1"],
+        ["p2", "code-2"],
+    ]
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    more = tmp_path / "more.csv"
+    code, out, _ = fr(target, "cohort", "add", "k1", "--trainees", "1", "--codes", more, "--json")
+    assert code == 0
+    assert json.loads(out)["enrolled"] == [{"trainee_id": "p1"}]
+    assert "code-1" in more.read_text()
+    code, out, _ = fr(target, "cohort", "add", "k1", "--trainees", "1", "--codes", "-")
+    assert (code, "code-1" in out) == (0, True)
+
+
+def test_no_cohort_is_made_whose_codes_could_not_be_written(
+    target: str, service: ScriptedTraining, tmp_path: Path
+) -> None:
+    file = tmp_path / "codes.csv"
+    file.write_text("mine")
+    new = ("cohort", "new", "c1", "--trainees", "2", "--codes")
+    assert fr(target, *new, file)[2].startswith("FILE_EXISTS")
+    assert fr(target, *new, tmp_path / "none" / "codes.csv")[2].startswith("FILE_UNWRITABLE")
+    assert (service.requests, file.read_text()) == ([], "mine")
+
+
+def test_a_cohort_whose_codes_were_lost_is_deleted_again(
+    target: str, service: ScriptedTraining, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(source: object, link: object) -> None:  # as of file systems without them
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    code, _, error = fr(target, "cohort", "new", "c1", "--trainees", "2", "--codes", tmp_path / "codes.csv")
+    assert (code, error.partition(":")[0]) == (1, "FILE_UNWRITABLE")
+    assert [request.cohort_id for request in service.calls("DeleteCohort")] == ["k1"]
+    fr(target, "cohort", "add", "k1", "--trainees", "2", "--codes", tmp_path / "codes.csv")
+    assert [request.trainee_id for request in service.calls("DeleteTrainee")] == ["p1", "p2"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_cohorts_are_listed_shown_and_watched(target: str, service: ScriptedTraining) -> None:
+    for words in (("cohorts",), ("cohort", "list", "--course", "c1")):
+        code, out, _ = fr(target, *words)
+        assert [line.split()[0] for line in out.splitlines() if line.lstrip().startswith("k")] == ["k2", "k1"]
+    assert service.calls("ListCohorts")[-1].course_id == "c1"
+    code, out, _ = fr(target, "cohort", "show", "k1")
+    assert code == 0
+    assert "3 of 9" in out
+    assert "2 of 3" in out
+    assert fr(target, "cohort", "watch", "k1") == (
+        0,
+        "p1 day-1: running, pre, 3 of 9 answered, right 2 of 3\n"
+        "p2 day-1: not begun, 0 of 9 answered\n"
+        "p1 day-1: running, pre, 4 of 9 answered, right 3 of 4\n",
+        "",
+    )
+    lines = fr(target, "cohort", "watch", "k1", "--json")[1].splitlines()
+    assert [(json.loads(line)["trainee_id"], json.loads(line)["answered"]) for line in lines] == [
+        ("p1", 3),
+        ("p2", 0),
+        ("p1", 4),
+    ]
+
+
+def test_a_board_keeps_the_last_of_each_and_shows_first_who_answered_last() -> None:
+    board = Board()
+    board.note([progress("p1", 3), progress("p2", 0)])
+    board.note([progress("p2", 5)])
+    found = board.progress()
+    assert [(one.trainee_id, one.answered) for one in found] == [("p2", 5), ("p1", 3)]
+    assert summary_words(found) == "Sittings: 0 not begun, 2 running, 0 paused, 0 finished. Answers: 8."
+    found[0].state = 9  # type: ignore[assignment]
+    assert "newer than this command" in progress_line(found[0])
+
+
+def test_nothing_is_deleted_without_a_yes(target: str, service: ScriptedTraining) -> None:
+    for words in (("delete-course", "c1"), ("cohort", "delete", "k1"), ("delete-trainee", "p1")):
+        assert fr(target, *words)[0] == 1
+        assert fr(target, *words, typed="n\n")[0] == 1
+    assert not [name for name, _ in service.requests if name.startswith("Delete")]
+    assert fr(target, "delete-course", "c1", typed="y\n")[:2] == (0, "Deleted course c1 with 2 cohorts.\n")
+    assert fr(target, "cohort", "delete", "k1", "--yes")[1] == "Deleted cohort k1 with 2 trainees.\n"
+    assert fr(target, "delete-trainee", "p1", "--yes", "--json")[1] == "{}\n"
+    assert [name for name, _ in service.requests if name.startswith("Delete")] == [
+        "DeleteCourse",
+        "DeleteCohort",
+        "DeleteTrainee",
+    ]
+
+
+def test_a_report_is_written_for_its_owner_alone(target: str, service: ScriptedTraining, tmp_path: Path) -> None:
+    out = tmp_path / "report"
+    code, printed, error = fr(target, "report", "k1", "--out", out, "--json")
+    assert (code, json.loads(printed)["files"]) == (0, ["report.json", "report.html"]), error
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == {"report.json": b"{}", "report.html": b"<p>"}
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (out, out / "report.html")] == [0o700, 0o600]
+    assert fr(target, "report", "k1", "--out", out)[2].startswith("FILE_EXISTS")
+    assert fr(target, "report", "--trainee", "p1", "--out", tmp_path / "one", "--file", "html")[0] == 0
+    assert [file.name for file in (tmp_path / "one").iterdir()] == ["report.html"]
+    assert service.calls("GetTrainingReport")[-1].trainee_id == "p1"
+
+
+def test_ones_own_code_is_asked_for_and_never_shown(target: str, service: ScriptedTraining, tmp_path: Path) -> None:
+    code, out, error = fr(target, "report", "--code", "-", "--out", tmp_path / "mine", typed="s3cret\n")
+    assert (code, "s3cret" in out + error) == (0, False)
+    assert service.calls("GetTrainingReport")[0].code == "s3cret"
+    code, _, error = fr(target, "report", "--code", "-", "--out", tmp_path / "none", typed="")
+    assert (code, error.partition(":")[0]) == (1, "MISSING_FIELD")
+
+
+def test_a_server_without_pages_gives_the_figures_and_says_so(
+    target: str, service: ScriptedTraining, tmp_path: Path
+) -> None:
+    del service.files[training_pb2.TRAINING_REPORT_FILE_HTML]
+    code, out, error = fr(target, "report", "k1", "--out", tmp_path / "report")
+    assert (code, "report.json" in out, error.startswith("No report.html")) == (0, True, True)
+    assert [file.name for file in (tmp_path / "report").iterdir()] == ["report.json"]
+    code, _, error = fr(target, "report", "k1", "--out", tmp_path / "page", "--file", "html")
+    assert (code, error.partition(":")[0]) == (1, "NOTHING_TO_REPORT")
+    service.files.clear()
+    assert fr(target, "report", "k1", "--out", tmp_path / "page")[0] == 1
+    assert not (tmp_path / "page").exists()
+
+
+def test_an_export_is_written_whole_or_not_at_all(target: str, service: ScriptedTraining, tmp_path: Path) -> None:
+    file = tmp_path / "results.csv"
+    assert fr(target, "export", "k1", "--format", "csv", "--out", file)[0] == 0
+    assert (file.read_bytes(), stat.S_IMODE(file.stat().st_mode)) == (b"a,b\n", 0o600)
+    assert fr(target, "export", "k1", "--format", "open-badges", "--out", file)[2].startswith("FILE_EXISTS")
+    service.refusals["ExportResults"] = ["NOTHING_TO_REPORT"]
+    code, _, error = fr(target, "export", "k1", "--format", "ags", "--out", tmp_path / "scores.json")
+    assert (code, error.partition(":")[0]) == (1, "NOTHING_TO_REPORT")
+    assert [path.name for path in tmp_path.iterdir()] == ["results.csv"]

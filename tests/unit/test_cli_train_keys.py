@@ -1,0 +1,225 @@
+"""What a trainee types, the time that is left, and what pictures are called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+from fr_api.v1 import training_pb2
+from fr_client.cli import train_keys as keys
+from fr_client.cli.train_desk import HELP, Countdown, Desk, EndedForGood, InputEnded, Left
+from fr_client.cli.train_keys import NotUnderstood, Scale
+from fr_client.cli.train_labels import labels, shown_of, similarity_words
+from scripted_training import picture
+
+
+@pytest.mark.parametrize(
+    ("typed", "scale", "rating"),
+    [
+        ("-3", Scale.SIGNED, -3),
+        (" 3 ", Scale.SIGNED, 3),
+        ("+2", Scale.SIGNED, 2),
+        ("0", Scale.SIGNED, 0),
+        ("\N{MINUS SIGN}1", Scale.SIGNED, -1),
+        ("1", Scale.SEVEN, -3),
+        ("4", Scale.SEVEN, 0),
+        ("7", Scale.SEVEN, 3),
+        ("+1", Scale.SEVEN, 1),
+        ("-2", Scale.SEVEN, -2),
+    ],
+)
+def test_a_rating_is_read_by_its_scale(typed: str, scale: Scale, rating: int) -> None:
+    assert keys.rating(typed, scale) == rating
+
+
+@pytest.mark.parametrize(
+    ("parse", "typed"),
+    [
+        *[
+            (lambda text: keys.rating(text, Scale.SIGNED), typed)
+            for typed in ("", "4", "-4", "1.5", "same", "٣", "--1")
+        ],
+        *[(lambda text: keys.rating(text, Scale.SEVEN), typed) for typed in ("", "0", "8", "9", "+4", "-5", "1 2")],
+        *[(lambda text: keys.ratings(text, Scale.SIGNED), typed) for typed in ("", "1 9", "1;2", ",")],
+        *[(keys.percent, typed) for typed in ("101", "-1", "0.5", "half", "5 0", "٥")],
+        *[(keys.difficulty, typed) for typed in ("0", "6", "11", "easy", "٢")],
+        *[(lambda text: keys.number(text, 3), typed) for typed in ("", "0", "4", "-1", "1.0", "²", "9" * 5000)],
+        *[(lambda text: keys.choice(text, ["a", "b"]), typed) for typed in ("", "3", "0", "none", "x")],
+        *[(lambda text: keys.observation(text, "nose"), typed) for typed in ("", "s", "8", "s11", "n3", "x5", "s-1")],
+        *[(keys.quality, typed) for typed in ("", "l", "r", "u1", "l7", "x", "1", "l 1 9")],
+    ],
+)
+def test_what_is_no_answer_is_told_what_would_be_one(parse: Callable[[str], Any], typed: str) -> None:
+    with pytest.raises(NotUnderstood) as caught:
+        parse(typed)
+    assert str(caught.value)[-1] == "."
+
+
+def test_several_ratings_may_stand_on_a_line() -> None:
+    assert keys.ratings("-3, 0  2", Scale.SIGNED) == [-3, 0, 2]
+    assert keys.ratings("1 4 +1", Scale.SEVEN) == [-3, 0, 1]
+
+
+def test_probabilities_and_difficulties_may_be_left_out() -> None:
+    assert [keys.percent(typed) for typed in ("", "0", "80", "80 %", "100%")] == [None, 0.0, 0.8, 0.8, 1.0]
+    assert [keys.difficulty(typed) for typed in (" ", "1", "5")] == [None, 1, 5]
+
+
+def test_a_decision_on_candidates_is_one_of_them_or_none_or_inconclusive() -> None:
+    assert keys.choice("2", ["a", "b"]).picture_id == "b"
+    assert keys.choice("N", ["a", "b"]).WhichOneof("decision") == "none"
+    assert keys.choice("i", ["a", "b"]).WhichOneof("decision") == "inconclusive"
+
+
+def test_an_observation_has_a_similarity_where_it_is_visible() -> None:
+    found = [keys.observation(typed, "nose") for typed in ("s10", "D 0", "n")]
+    assert [(one.comparison, one.HasField("similarity"), one.similarity) for one in found] == [
+        (training_pb2.COMPARISON_SIMILAR, True, 10),
+        (training_pb2.COMPARISON_DIFFERENT, True, 0),
+        (training_pb2.COMPARISON_NOT_VISIBLE, False, 0),
+    ]
+    assert {one.component_id for one in found} == {"nose"}
+
+
+def test_a_triage_has_reasons_where_the_photo_is_not_usable() -> None:
+    found = [keys.quality(typed) for typed in ("u", "l1", "r 6, 2 2")]
+    assert [(one.usability, list(one.reasons)) for one in found] == [
+        (training_pb2.USABILITY_USABLE, []),
+        (training_pb2.USABILITY_LIMITED, [training_pb2.DEGRADATION_BLUR]),
+        (training_pb2.USABILITY_REJECT, [training_pb2.DEGRADATION_NOISE, training_pb2.DEGRADATION_POSE]),
+    ]
+
+
+def test_every_value_of_the_api_has_a_key() -> None:
+    assert set(keys.COMPARISONS.values()) == set(training_pb2.Comparison.values()) - {0}
+    assert set(keys.USABILITIES.values()) == set(training_pb2.Usability.values()) - {0}
+    assert {one for one, _ in keys.DEGRADATIONS.values()} == set(training_pb2.Degradation.values()) - {0}
+
+
+def test_notes_end_where_the_server_takes_no_more() -> None:
+    lines = keys.notes_with(["x" * 1_000], "y" * 999)
+    assert len("\n".join(lines)) == keys.MAX_NOTES
+    with pytest.raises(NotUnderstood, match="2,002 characters"):
+        keys.notes_with(lines, "z")
+    # What the server would refuse: the arrow key of a terminal, and a byte that is no UTF-8.
+    assert keys.notes_with([], "a\x1b[D\tscar\udcff ü") == ["a[D\tscar\ufffd ü"]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_the_time_that_is_left_stands_still_in_a_pause() -> None:
+    clock = Clock()
+    countdown = Countdown(clock)
+    assert countdown.words() == ""
+    countdown.begin(90.0)
+    clock.now += 25.5
+    assert countdown.words() == "1:04 left"
+    countdown.pause()
+    clock.now += 1_000.0
+    countdown.pause()  # a second one changes nothing
+    assert countdown.words() == "1:04 left"
+    countdown.resume()
+    countdown.resume()
+    clock.now += 4.5
+    assert countdown.words() == "1:00 left"
+    clock.now += 600.0
+    assert countdown.words() == "0:00 left"
+    countdown.begin(None)
+    assert countdown.words() == ""
+
+
+class Time:
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def pause(self) -> None:
+        self.calls.append("pause")
+
+    def resume(self) -> None:
+        self.calls.append("resume")
+
+
+def desk(lines: Iterable[str]) -> tuple[Desk, list[str], Time]:
+    left, told, time = iter(lines), list[str](), Time()
+    return Desk(lambda: next(left, ""), told.append, told.append, time, Countdown(Clock())), told, time
+
+
+def rated(at: Desk) -> int:
+    return at.ask("Rate:", lambda line: keys.rating(line, Scale.SIGNED))
+
+
+def test_a_question_is_asked_until_it_is_answered() -> None:
+    at, told, _ = desk(["x\n", "?\n", "2\r\n"])
+    assert rated(at) == 2
+    assert told.count("Rate:") == 3
+    assert HELP in told
+
+
+def test_a_pause_stops_the_time_of_the_session_until_enter() -> None:
+    at, _, time = desk(["p\n", "\n", "-1\n"])
+    assert rated(at) == -1
+    assert time.calls == ["pause", "resume"]
+    at, _, time = desk(["p\n", "q\n"])
+    with pytest.raises(Left):
+        rated(at)
+    assert time.calls == ["pause"]
+
+
+def test_leaving_and_ending_are_different_things() -> None:
+    with pytest.raises(Left):
+        rated(desk(["q\n"])[0])
+    with pytest.raises(EndedForGood):
+        rated(desk(["f\n", "y\n"])[0])
+    assert rated(desk(["f\n", "\n", "1"])[0]) == 1
+    with pytest.raises(InputEnded):
+        rated(desk(["x\n"])[0])
+
+
+def test_who_knows_somebody_may_say_so_and_take_it_back() -> None:
+    at, told, _ = desk(["k\n", "1\n"])
+    assert (rated(at), at.known_to_me) == (1, None)
+    assert "Nobody is shown now." in told
+    at, _, _ = desk(["k\n", "1\n", "k\n", "1\n"])
+    at.known_to_me = False
+    assert (rated(at), at.known_to_me) == (1, True)
+    assert (rated(at), at.known_to_me) == (1, False)
+
+
+def test_pictures_are_called_as_the_exercises_count_them() -> None:
+    def names(*roles: str) -> list[str]:
+        return list(labels([picture(str(number), role) for number, role in enumerate(roles)]).values())
+
+    assert names("COMPARED") == ["photo"]
+    assert names("COMPARED", "COMPARED") == ["A", "B"]
+    assert names("COMPARED", "COMPARED", "COMPARED") == ["1", "2", "3"]
+    assert names("PROBE") == ["probe"]
+    assert names("PROBE", "CANDIDATE", "CANDIDATE") == ["probe", "1", "2"]
+    assert names("CANDIDATE", "CANDIDATE", "CANDIDATE") == ["1", "2", "3"]
+    assert names() == []
+
+
+def test_the_probe_comes_first_and_may_be_the_trainees_own() -> None:
+    candidates = [picture("a", "CANDIDATE"), picture("b", "CANDIDATE")]
+    assert [one.label for one in shown_of(candidates, None)] == ["1", "2"]
+    own = shown_of(candidates, b"photo")
+    assert [(one.label, one.is_probe) for one in own] == [("probe", True), ("1", False), ("2", False)]
+    assert own[0].data == b"photo"
+    sent = shown_of([*candidates, picture("p", "PROBE")], b"photo")
+    assert [one.label for one in sent] == ["probe", "1", "2"]
+    assert sent[0].data != b"photo"
+
+
+def test_similarities_are_told_by_label() -> None:
+    assert similarity_words({}, {"x": "A"}) == ""
+    assert similarity_words({"x": 0.5, "y": 0.5}, {"x": "A", "y": "B"}) == "The machine's similarity of both: +0.500."
+    names = {"p": "probe", **{str(number): str(number) for number in range(1, 12)}}
+    found = similarity_words({"10": 0.25, "2": -0.125, "gone": 1.0}, names)
+    assert found == "The machine's similarities: 2 -0.125, 10 +0.250."

@@ -1,0 +1,494 @@
+"""`fr train run`: a sitting through a pipe, from consent to its end, and what goes wrong on the way."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import typer
+from PIL import Image
+from typer.testing import CliRunner
+
+from fr_api.v1 import training_pb2
+from fr_client import Client, FrApiError
+from fr_client.cli import train_run
+from fr_client.cli.main import build
+from fr_client.cli.state import Unusable
+from fr_client.cli.train_keys import Scale
+from fr_client.cli.train_questions import Style
+from fr_client.cli.train_run import take
+from fr_client.cli.train_sitting import DELAYS_S
+from scripted_training import LOST, ScriptedTraining, face, picture, serving_training, trial
+
+RED, GREEN = (200, 40, 40), (40, 180, 40)
+SHORT = Style(short=True)
+PAIR = [picture("x", data=face(RED)), picture("y", data=face(GREEN))]
+BEGIN = ("y", "")  # consent, and Enter for the block
+
+
+class Keyboard:
+    """Standard input.
+
+    Args:
+        lines: what is typed.
+        interrupted: whether Ctrl-C follows; else the input ends.
+    """
+
+    def __init__(self, lines: Iterable[str], interrupted: bool) -> None:
+        self._lines = iter(lines)
+        self._interrupted = interrupted
+
+    def readline(self) -> str:
+        line = next(self._lines, None)
+        if line is not None:
+            return f"{line}\n"
+        if self._interrupted:
+            raise KeyboardInterrupt
+        return ""
+
+    def isatty(self) -> bool:
+        return False
+
+
+@dataclass
+class Seen:
+    """What a trainee saw, and how the command ended."""
+
+    text: str = ""
+    status: int = 0
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    slept: list[float] = field(default_factory=list)
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Seen]:
+    """Takes a sitting of a service with some lines typed."""
+
+    def run(
+        service: ScriptedTraining,
+        *lines: str,
+        style: Style = SHORT,
+        sitting: str = "",
+        interrupted: bool = False,
+    ) -> Seen:
+        seen = Seen()
+
+        def viewer(path: Path) -> None:
+            with Image.open(path) as opened:
+                seen.sizes.append(opened.size)
+
+        monkeypatch.setattr(sys, "stdin", Keyboard(lines, interrupted))
+        with serving_training(service) as target, Client(target) as client:
+            try:
+                take(client.training, "s3cret", sitting, tmp_path / "p", viewer, style, seen.slept.append)
+            except typer.Exit as ended:
+                seen.status = ended.exit_code
+        seen.text = "".join(capsys.readouterr())
+        assert "s3cret" not in seen.text
+        assert "secret-session" not in seen.text
+        assert list((tmp_path / "p").iterdir()) == []
+        return seen
+
+    return run
+
+
+Taken = Callable[..., Seen]
+
+
+def decisions(service: ScriptedTraining) -> list[Any]:
+    return service.calls("SubmitDecision")
+
+
+def names(service: ScriptedTraining) -> list[str]:
+    return [name for name, _ in service.requests]
+
+
+def test_a_sitting_is_taken_from_consent_to_its_end(taken: Taken) -> None:
+    reveal = training_pb2.Reveal(correct=False, text="Not right: two people.", similarities={"x": 0.25, "y": 0.25})
+    service = ScriptedTraining([trial("RATE", PAIR, left_s=90)], reveal)
+    seen = taken(service, *BEGIN, "2", "80", "4", "", style=Style())
+    assert seen.status == 0
+    for words in (
+        "Your answers are kept.",
+        "Do you agree? [y/N]:",
+        "Block 1 of 1: Pairs\nLook.\nThen answer.\n1 trial, 10 min from when you begin.",
+        "Trial 1 of 1\nPicture: ",
+        "[1:29 left] One person or two? (-3 surely two people ... 0 undecided ... 3 surely one person):",
+        "Not right: two people.\nThe machine's similarity of both: +0.250.",
+        "The sitting is over: 1 of 1 trials are answered.",
+    ):
+        assert words in seen.text.replace("1:30", "1:29")
+    assert seen.sizes == [(1340, 720)]
+    assert names(service) == ["JoinCourse", "StartSession", "NextTrial", "NextTrial", "SubmitDecision", "NextTrial"]
+    start = service.calls("StartSession")[0]
+    assert (start.code, start.sitting, start.consent) == ("s3cret", "day-1", True)
+    assert [one.begin_block for one in service.calls("NextTrial")] == ["", "b1", ""]
+    (given,) = decisions(service)
+    assert (given.rating.rating, given.rating.p_same, given.difficulty, given.known_to_me) == (2, 0.8, 4, False)
+    assert (given.session_id, given.trial_id, given.step) == ("secret-session", "t1", training_pb2.TRIAL_STEP_RATE)
+
+
+def test_without_consent_nothing_begins(taken: Taken) -> None:
+    for lines in ((), ("n",), ("",)):
+        service = ScriptedTraining([trial("RATE", PAIR)])
+        seen = taken(service, *lines)
+        assert (seen.status, names(service), "Nothing was begun." in seen.text) == (1, ["JoinCourse"], True)
+
+
+def test_keys_from_left_to_right_and_questions_that_are_left_out(taken: Taken) -> None:
+    service = ScriptedTraining([trial("RATE", PAIR)])
+    seen = taken(service, *BEGIN, "9", "1", style=Style(Scale.SEVEN, short=True))
+    (given,) = decisions(service)
+    assert (given.rating.rating, given.rating.HasField("p_same"), given.HasField("difficulty")) == (-3, False, False)
+    assert "Type 1 (surely two people) to 7 (surely one person); 4 is undecided." in seen.text
+    service = ScriptedTraining([trial("RATE", PAIR)])
+    taken(service, *BEGIN, "-1", "", "", style=Style())
+    (given,) = decisions(service)
+    assert (given.rating.rating, given.rating.HasField("p_same"), given.HasField("difficulty")) == (-1, False, False)
+
+
+def test_whom_the_trainee_knows_is_told_with_every_step_of_the_trial(taken: Taken) -> None:
+    advice = training_pb2.Advice(same=True, text="The machine leans towards: same person. It can be wrong.")
+    first, again = (
+        trial("RATE", PAIR, exercise="AIDED"),
+        trial("RATE_AGAIN", PAIR, exercise="AIDED", advice=advice),
+    )
+    service = ScriptedTraining([first, again, trial("RATE", PAIR, trial_id="t2")])
+    seen = taken(service, *BEGIN, "k", "1", "50", "2", "90", "5", "0", "", "", style=Style())
+    assert [(one.rating.rating, one.known_to_me, one.difficulty) for one in decisions(service)] == [
+        (1, True, 0),
+        (2, True, 5),
+        (0, False, 0),
+    ]
+    assert not decisions(service)[0].HasField("difficulty")  # an aided trial is not over yet
+    assert "The machine's opinion: The machine leans towards: same person." in seen.text
+    assert len(seen.sizes) == 1  # the same two photos in all three
+
+
+def test_the_odd_one_out_is_a_picture(taken: Taken) -> None:
+    service = ScriptedTraining([trial("CHOOSE", [picture(one) for one in "xyz"], exercise="TRIAD")])
+    taken(service, *BEGIN, "4", "3")
+    assert decisions(service)[0].odd_picture_id == "z"
+
+
+def test_candidates_come_after_the_notes(taken: Taken) -> None:
+    probe = picture("p", "PROBE")
+    candidates = [picture(one, "CANDIDATE", face(GREEN)) for one in ("a", "b", "c")]
+    note = trial("NOTE", [probe], exercise="CANDIDATES")
+    steps = [note, trial("DECIDE", [probe, *candidates], exercise="CANDIDATES")]
+    reveal = training_pb2.Reveal(correct=True, text="Right: candidate 2 is the person searched for.", picture_id="b")
+    service = ScriptedTraining(steps, reveal)
+    seen = taken(service, *BEGIN, "", "a scar", "k", "wide-set eyes", "", "-3", "3 0 1", "3 -1", "4", "2", "")
+    assert [one.notes for one in service.calls("LockNotes")] == ["a scar\nwide-set eyes"]
+    (given,) = decisions(service)
+    assert given.candidates.picture_id == "b"
+    assert dict(given.candidates.ratings) == {"a": -3, "b": 3, "c": -1}
+    assert given.known_to_me
+    assert "Write at least one line" in seen.text
+    assert "These are 3 ratings, and 2 candidates are left to rate." in seen.text
+    assert "Type the number of a candidate, 1 to 3, n for none of them, or i for inconclusive." in seen.text
+    assert seen.sizes[0][0] < seen.sizes[1][0]
+    for typed, kind in (("n", "none"), ("i", "inconclusive")):
+        service = ScriptedTraining(steps)
+        taken(service, *BEGIN, "x", "", "0 0 0", typed)
+        assert decisions(service)[0].candidates.WhichOneof("decision") == kind
+
+
+def test_components_are_observed_one_by_one_and_one_may_go_back(taken: Taken) -> None:
+    parts = [
+        training_pb2.Component(component_id=one, name=one.title(), look_at=f"The {one}.") for one in ("nose", "ears")
+    ]
+    observe = trial("OBSERVE", PAIR, exercise="FEATURES", components=parts)
+    service = ScriptedTraining([observe, trial("RATE", PAIR, exercise="FEATURES")])
+    seen = taken(service, *BEGIN, "b", "s8", "b", "d2", "n", "-2")
+    observed = [
+        (one.component_id, one.comparison, one.similarity) for one in service.calls("LockNotes")[0].observations
+    ]
+    assert observed == [
+        ("nose", training_pb2.COMPARISON_DIFFERENT, 2),
+        ("ears", training_pb2.COMPARISON_NOT_VISIBLE, 0),
+    ]
+    assert "2 of 2, Ears (The ears.):" in seen.text
+    assert decisions(service)[0].rating.rating == -2
+
+
+def test_a_photo_is_triaged_with_reasons(taken: Taken) -> None:
+    service = ScriptedTraining([trial("TRIAGE", PAIR[:1], exercise="TRIAGE")])
+    seen = taken(service, *BEGIN, "r", "r13")
+    (given,) = decisions(service)
+    assert given.quality == training_pb2.QualityDecision(
+        usability=training_pb2.USABILITY_REJECT,
+        reasons=[training_pb2.DEGRADATION_BLUR, training_pb2.DEGRADATION_RESOLUTION],
+    )
+    assert "Say why, too, such as r1: 1 blur, 2 noise" in seen.text
+
+
+def test_an_own_probe_is_sent_and_shown_beside_its_candidates(taken: Taken, tmp_path: Path) -> None:
+    photo = tmp_path / "my probe.jpg"
+    photo.write_bytes(face(RED, side=200))
+    candidates = [picture(one, "CANDIDATE") for one in ("a", "b")]
+    steps = [
+        trial("SEND_PROBE", exercise="OWN_PROBE"),
+        trial("NOTE", exercise="OWN_PROBE"),
+        trial("DECIDE", candidates, exercise="OWN_PROBE"),
+    ]
+    service = ScriptedTraining(steps)
+    service.refusals["SubmitProbe"] = ["NO_FACE"]
+    seen = taken(service, *BEGIN, "", str(tmp_path / "none.jpg"), str(photo), f"'{photo}'", "note", "", "0 0", "n")
+    assert [one.image.data for one in service.calls("SubmitProbe")] == [photo.read_bytes()] * 2
+    assert len(decisions(service)) == 1
+    assert "none.jpg cannot be read: No such file or directory. Type the path of another." in seen.text
+    assert len(seen.sizes) == 2  # the probe alone, then with the candidates
+    assert seen.sizes[1][0] > 1200
+
+
+def test_an_own_probe_that_cannot_be_drawn_ends_nothing(taken: Taken, tmp_path: Path) -> None:
+    photo = tmp_path / "probe.heic"
+    photo.write_bytes(b"a format that this machine does not know")
+    steps = [
+        trial("SEND_PROBE", exercise="OWN_PROBE"),
+        trial("DECIDE", [picture("a", "CANDIDATE")], exercise="OWN_PROBE"),
+    ]
+    service = ScriptedTraining(steps)
+    seen = taken(service, *BEGIN, str(photo), "0", "1")
+    assert decisions(service)[0].candidates.picture_id == "a"
+    assert "cannot be shown here" in seen.text
+    assert len(seen.sizes) == 1
+
+
+def test_leaving_stops_the_time_and_the_same_command_goes_on(taken: Taken) -> None:
+    service = ScriptedTraining([trial("RATE", PAIR)])
+    seen = taken(service, *BEGIN, "q")
+    assert (seen.status, names(service)[-1], "the same command goes on" in seen.text) == (0, "PauseSession", True)
+    service.state, service.requests = training_pb2.SESSION_STATE_PAUSED, []
+    seen = taken(service, "", "3")
+    assert seen.status == 0
+    assert "agree" not in seen.text
+    assert names(service)[:4] == ["JoinCourse", "StartSession", "ResumeSession", "NextTrial"]
+    assert not service.calls("StartSession")[0].consent
+    assert decisions(service)[0].rating.rating == 3
+
+
+def test_answers_that_end_too_soon_stop_the_time(taken: Taken) -> None:
+    service = ScriptedTraining([trial("RATE", PAIR)])
+    seen = taken(service, *BEGIN)
+    assert (seen.status, names(service)[-1]) == (1, "PauseSession")
+    assert "The answers ended before the sitting did." in seen.text
+
+
+def test_ctrl_c_stops_the_time(taken: Taken) -> None:
+    service = ScriptedTraining([trial("RATE", PAIR)])
+    service.refusals["PauseSession"] = ["SESSION_FINISHED"]
+    seen = taken(service, *BEGIN, interrupted=True)
+    assert (seen.status, names(service)[-1]) == (130, "PauseSession")
+
+
+def test_a_pause_in_the_midst_of_a_trial_keeps_what_was_typed(taken: Taken) -> None:
+    service = ScriptedTraining([trial("NOTE", [picture("p", "PROBE")]), trial("RATE", PAIR)])
+    taken(service, *BEGIN, "first", "p", "", "second", "", "p", "", "1")
+    assert service.calls("LockNotes")[0].notes == "first\nsecond"
+    assert names(service).count("PauseSession") == names(service).count("ResumeSession") == 2
+    service = ScriptedTraining([trial("RATE", PAIR)])
+    service.refusals["SubmitDecision"] = ["SESSION_PAUSED"]  # from elsewhere
+    service.refusals["NextTrial"] = ["SESSION_PAUSED"]
+    taken(service, "y", "", "", "2", "")
+    assert [one.rating.rating for one in decisions(service)] == [2, 2]
+    assert names(service).count("ResumeSession") == 2
+
+
+def test_a_sitting_may_be_ended_for_good(taken: Taken) -> None:
+    service = ScriptedTraining([trial("RATE", PAIR)])
+    seen = taken(service, *BEGIN, "f", "y")
+    assert (seen.status, names(service)[-1]) == (0, "FinishSession")
+    assert "The sitting is ended: 0 of 1 trials are answered." in seen.text
+
+
+@pytest.mark.parametrize("reason", [LOST, "OVERLOADED", "SHUTTING_DOWN", "NOT_READY"])
+def test_the_same_answer_is_sent_again_after_a_lost_connection(taken: Taken, reason: str) -> None:
+    service = ScriptedTraining([trial("NOTE", [picture("p", "PROBE")]), trial("RATE", PAIR)])
+    # The client itself calls again where the server refused to begin.
+    times = 7 if reason in ("OVERLOADED", "SHUTTING_DOWN") else 2
+    service.refusals["SubmitDecision"] = [reason] * times
+    service.refusals["LockNotes"] = [LOST]
+    seen = taken(service, *BEGIN, "note", "", "-2")
+    sent = decisions(service)
+    assert len(sent) == times + 1
+    assert all(one == sent[0] for one in sent)
+    assert len(service.calls("LockNotes")) == 2
+    assert seen.slept[:2] == [1.0, 1.0]
+    assert seen.text.count("is kept here, and is sent again") == 2
+    assert seen.text.count("The server answers again.") == 2
+    assert seen.status == 0
+
+
+def test_a_server_that_does_not_come_back_ends_the_command_and_keeps_the_sitting(
+    taken: Taken, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = ScriptedTraining([trial("RATE", PAIR)])
+    service.refusals["SubmitDecision"] = [LOST] * 20
+    with pytest.raises(FrApiError) as caught:
+        taken(service, *BEGIN, "1")
+    assert caught.value.reason == "CONNECTION_LOST"
+    assert len(decisions(service)) == len(DELAYS_S) + 1
+    assert "the same command goes on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("reason", ["BLOCK_EXPIRED", "DECISION_LOCKED", "WRONG_STEP", "UNKNOWN_TRIAL"])
+def test_a_trial_that_is_over_is_told_and_gone_on_from(taken: Taken, reason: str) -> None:
+    service = ScriptedTraining([trial("RATE", PAIR)])
+    service.refusals["SubmitDecision"] = [reason]
+    seen = taken(service, *BEGIN, "1", "2")
+    assert [one.rating.rating for one in decisions(service)] == [1, 2]
+    assert "Not now." in seen.text  # the server's sentence
+    assert seen.status == 0
+
+
+def test_a_server_that_always_refuses_is_not_asked_for_ever(taken: Taken) -> None:
+    service = ScriptedTraining([trial("RATE", PAIR)])
+    service.refusals["SubmitDecision"] = ["WRONG_STEP"] * 50
+    with pytest.raises(FrApiError, match="Not now"):
+        taken(service, *BEGIN, *["1"] * 50)
+    assert len(decisions(service)) == 6
+    service = ScriptedTraining([trial("RATE", PAIR)])
+    service.refusals["SubmitDecision"] = ["STORE_FAILED"]
+    with pytest.raises(FrApiError):
+        taken(service, *BEGIN, "1")
+
+
+def test_an_answer_that_the_server_does_not_take_is_asked_for_again(taken: Taken) -> None:
+    service = ScriptedTraining([trial("RATE", PAIR, left_s=60)])
+    service.refusals["SubmitDecision"] = ["INVALID_RATING"]
+    seen = taken(service, *BEGIN, "k", "1", "2")
+    assert [(one.rating.rating, one.known_to_me) for one in decisions(service)] == [(1, True), (2, True)]
+    assert len(seen.sizes) == 1
+
+
+def test_the_time_goes_on_while_an_answer_is_asked_for_again(taken: Taken, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = count(step=10)  # a clock that goes on by ten seconds whenever it is read
+    monkeypatch.setattr(train_run, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
+    service = ScriptedTraining([trial("RATE", PAIR, left_s=60)])
+    service.refusals["SubmitDecision"] = ["INVALID_RATING"]
+    seen = taken(service, *BEGIN, "x", "1", "2")
+    assert [line[:12] for line in seen.text.splitlines() if "left]" in line] == [
+        "[0:50 left] ",
+        "[0:40 left] ",
+        "[0:30 left] ",
+    ]
+
+
+def test_a_block_that_was_begun_elsewhere_is_gone_on_with(taken: Taken) -> None:
+    service = ScriptedTraining([trial("RATE", PAIR)])
+    service.refusals["NextTrial"] = ["INVALID_FIELD"]
+    with pytest.raises(FrApiError):  # of the first call, which begins no block, nothing is to be understood
+        taken(service, *BEGIN, "1")
+
+    class Elsewhere(ScriptedTraining):
+        def NextTrial(self, request: Any, context: Any) -> training_pb2.NextTrialResponse:  # noqa: N802
+            if request.begin_block and not self.begun:
+                self.begun = True
+                self.refusals["NextTrial"] = ["INVALID_FIELD"]
+            return super().NextTrial(request, context)
+
+    service = Elsewhere([trial("RATE", PAIR)])
+    assert taken(service, *BEGIN, "1").status == 0
+    assert len(decisions(service)) == 1
+
+
+def test_the_sitting_is_the_next_or_the_named_one(taken: Taken) -> None:
+    service = ScriptedTraining([trial("RATE", PAIR)])
+    with pytest.raises(Unusable, match="it has: day-0, day-1"):
+        taken(service, "y", sitting="day-2")
+    assert "what there is to take is finished" in taken(service, sitting="day-0").text
+    service.state = training_pb2.SESSION_STATE_FINISHED
+    assert "what there is to take is finished" in taken(service).text
+    assert "StartSession" not in names(service)
+    service.state = training_pb2.SESSION_STATE_RUNNING
+    assert taken(service, "", "1", sitting="day-1").status == 0
+    assert len(decisions(service)) == 1
+
+
+def test_a_step_of_a_newer_server_is_told(taken: Taken) -> None:
+    shown = trial("RATE", PAIR)
+    shown.step = 99  # type: ignore[assignment]
+    with pytest.raises(Unusable, match="newer than this command"):
+        taken(ScriptedTraining([shown]), *BEGIN, "1")
+
+
+def fr(target: str, words: Sequence[str], typed: str, environment: dict[str, str]) -> tuple[int, str, str]:
+    result = CliRunner(env=environment).invoke(build(), ["--server", target, "train", "run", *words], input=typed)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+    return result.exit_code, result.stdout, result.stderr
+
+
+@contextmanager
+def umasked(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.parametrize(
+    ("words", "typed", "environment"),
+    [
+        (["--code", "s3cret"], "", {}),
+        ([], "", {"FR_TRAINEE_CODE": "s3cret"}),
+        ([], "s3cret\n", {}),
+    ],
+)
+def test_the_command_takes_a_code_in_three_ways_and_shows_it_in_none(
+    tmp_path: Path, words: list[str], typed: str, environment: dict[str, str]
+) -> None:
+    service = ScriptedTraining([trial("NOTE", [picture("p", "PROBE")]), trial("RATE", PAIR)])
+    with serving_training(service) as target, umasked(0):
+        more = ["--short", "--keys", "1-7", "--pictures", str(tmp_path / "p"), "--no-viewer"]
+        code, out, error = fr(target, [*words, *more], typed + "y\n\nGröße \N{BULLET}\n\n7\n", environment)
+    assert code == 0, error
+    assert "s3cret" not in out + error
+    assert service.calls("JoinCourse")[0].code == "s3cret"
+    assert service.calls("LockNotes")[0].notes == "Größe \N{BULLET}"
+    assert decisions(service)[0].rating.rating == 3
+    assert f"Picture: {tmp_path / 'p' / 'trial.png'}" in out
+    assert stat.S_IMODE((tmp_path / "p").stat().st_mode) == 0o700
+
+
+def test_an_error_ends_the_command_with_one_sentence(tmp_path: Path) -> None:
+    service = ScriptedTraining()
+    service.refusals["JoinCourse"] = ["UNKNOWN_TRAINEE"]
+    with serving_training(service) as target:
+        code, _, error = fr(target, ["--code", "s3cret"], "", {})
+    assert (code, error) == (1, "UNKNOWN_TRAINEE: Not now. (request id-1)\n")
+    code, _, error = fr("localhost:1", ["--code", "s3cret", "--pictures", str(tmp_path)], "", {})
+    assert (code, error.partition(":")[0]) == (1, "UNREACHABLE")
+    assert list(tmp_path.iterdir()) == []
+
+
+# Runs `fr` in a Python without Pillow, as the base of the distribution has it.
+WITHOUT_PILLOW = """
+import sys
+sys.modules["PIL"] = None
+from fr_client.cli.main import main
+main()
+"""
+
+
+def test_without_pillow_nothing_is_begun_and_what_to_install_is_told() -> None:
+    service = ScriptedTraining()
+    with serving_training(service) as target:
+        words = [sys.executable, "-c", WITHOUT_PILLOW, "--server", target, "train", "run", "--code", "s3cret"]
+        ended = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("DRAWING_UNAVAILABLE: ")
+    assert ended.stderr.strip().endswith("pip install '.[draw]'.")
+    assert service.requests == []
