@@ -1,0 +1,14 @@
+"""What the answers of people are worth: sensitivity and bias, ability, agreement, change. It knows no trainees.
+
+* **decisions of pairs**: `decisions` (both error rates, the undecided), `signal_detection` (d' and the criterion c, and
+  what their estimates are on average), whose intervals are made by `posterior`;
+* **ability and difficulty**: `item_response` (Rasch and guessing, the next item), `item_analysis` (items that mislead);
+* **agreement**: `agreement` (kappa, McNemar, intraclass correlation, by way of `beta`), `fusion` (several opinions);
+* **change**: `change` (reliable change, percentiles), `norms` (published ones), `learning` (curves with bands);
+* **a machine's advice**: `advice` (automation bias, prevalence), made of `paired` and `proportions`;
+* what all of them use: `estimates`, `normal`.
+
+Areas under ROC curves, Wilson intervals, likelihood ratios of rating levels and picks from lists are in
+`fr_core.scoring` itself. Intervals take trials for independent; of many people's trials together they are too narrow.
+What the data cannot give is an `UndefinedRate`, never 0.0.
+"""

@@ -1,0 +1,148 @@
+"""Decisions and ratings of pairs: both error rates, with and without those left undecided, and how many these are.
+
+A rating above 0 says "same", one below 0 "different", and 0 is undecided. Leaving the undecided out makes a person who
+decides only easy pairs look good; counting them as errors makes a careful person look bad. So both shares of errors are
+given, and the share decided with them: A. Scurich and R. S. John, "Three-way ROCs for forensic decision making",
+Statistics and Public Policy 10 (2023); M. Hofmann, A. Carriquiry and S. Vanderplas, "Treatment of inconclusives in the
+AFTE range of conclusions", Law, Probability and Risk 19 (2020) 317-364.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fr_core.scoring.checks import Bools
+from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Rate, UndefinedRate, rate
+from fr_core.types import I64
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What became of some trials, some of which may have been left undecided.
+
+    Attributes:
+        errors_of_all: wrong decisions, of all trials.
+        errors_of_conclusive: wrong decisions, of those decided; None where none was, as the share is undefined.
+        coverage: trials decided, of all.
+    """
+
+    errors_of_all: Rate
+    errors_of_conclusive: Rate | None
+    coverage: Rate
+
+
+@dataclass(frozen=True, slots=True)
+class RatingErrors:
+    """Both kinds of errors, which accuracy alone would hide behind each other.
+
+    Attributes:
+        false_same: of non-mated pairs; a wrong decision says "same" (as a false match does).
+        false_different: of mated pairs; a wrong decision says "different" (as a false non-match does).
+    """
+
+    false_same: Decided
+    false_different: Decided
+
+
+@dataclass(frozen=True, slots=True)
+class SignalCounts:
+    """What signal detection asks of ratings, cut at one level of the scale.
+
+    Attributes:
+        hits: mated pairs rated above the cut.
+        mated: mated pairs.
+        false_alarms: non-mated pairs rated above the cut.
+        nonmated: non-mated pairs.
+    """
+
+    hits: int
+    mated: int
+    false_alarms: int
+    nonmated: int
+
+
+def decided(right: int, wrong: int, inconclusive: int, confidence: float = DEFAULT_CONFIDENCE) -> Decided:
+    """Shares of errors of all trials and of those decided, and the share decided, each with its Wilson interval.
+
+    Args:
+        right: right decisions.
+        wrong: wrong decisions.
+        inconclusive: trials left undecided.
+        confidence: of the intervals, in (0, 1).
+
+    Raises:
+        UndefinedRate: there is no trial.
+        ValueError: a number is negative, or the confidence is outside (0, 1).
+    """
+    if min(right, wrong, inconclusive) < 0:
+        raise ValueError("Decisions are counted from 0.")
+    conclusive = right + wrong
+    total = conclusive + inconclusive
+    return Decided(
+        rate(wrong, total, confidence),
+        rate(wrong, conclusive, confidence) if conclusive else None,
+        rate(conclusive, total, confidence),
+    )
+
+
+def rating_errors(ratings: I64, mated: Bools, confidence: float = DEFAULT_CONFIDENCE) -> RatingErrors:
+    """Both error rates of ratings.
+
+    Args:
+        ratings: i64[n]; above 0 is "same", below 0 is "different", 0 is undecided.
+        mated: bool[n].
+        confidence: of the intervals, in (0, 1).
+
+    Raises:
+        UndefinedRate: there is no mated or no non-mated pair.
+        ValueError: shapes or dtypes differ from the above, or the confidence is outside (0, 1).
+    """
+    check_ratings(ratings, mated)
+    require_both(mated)
+    of_mated, of_nonmated = ratings[mated], ratings[~mated]
+    return RatingErrors(
+        false_same=_decided_as(of_nonmated < 0, of_nonmated > 0, confidence),
+        false_different=_decided_as(of_mated > 0, of_mated < 0, confidence),
+    )
+
+
+def signal_counts(ratings: I64, mated: Bools, cut: int = 0) -> SignalCounts:
+    """Counts of "same": ratings above the cut. The undecided are below it, as they do not say "same".
+
+    Each cut of a rating scale is one point of its ROC curve, and d' and c are those of the point: N. A. Macmillan and
+    C. D. Creelman, "Detection theory: a user's guide", 2nd edition, Erlbaum (2005), chapter 3.
+
+    Args:
+        ratings: i64[n].
+        mated: bool[n].
+        cut: the highest rating that does not say "same".
+
+    Raises:
+        UndefinedRate: there is no mated or no non-mated pair.
+        ValueError: shapes or dtypes differ from the above.
+    """
+    check_ratings(ratings, mated)
+    require_both(mated)
+    same = ratings > cut
+    return SignalCounts(int(same[mated].sum()), int(mated.sum()), int(same[~mated].sum()), int((~mated).sum()))
+
+
+def check_ratings(ratings: I64, mated: Bools) -> None:
+    """The ratings are i64[n], `mated` is bool[n]: ValueError otherwise."""
+    if ratings.ndim != 1 or ratings.dtype != np.int64:
+        raise ValueError(f"Ratings are i64[n], not {ratings.dtype}{list(ratings.shape)}.")
+    if mated.shape != ratings.shape or mated.dtype != np.bool_:
+        raise ValueError(f"{len(ratings)} ratings need as many booleans, not {mated.dtype}{list(mated.shape)}.")
+
+
+def require_both(mated: Bools) -> None:
+    """There is a mated and a non-mated pair: UndefinedRate otherwise."""
+    if mated.all() or not mated.any():
+        raise UndefinedRate("Both error rates need at least one mated and one non-mated pair.")
+
+
+def _decided_as(right: Bools, wrong: Bools, confidence: float) -> Decided:
+    count_right, count_wrong = int(right.sum()), int(wrong.sum())
+    return decided(count_right, count_wrong, len(right) - count_right - count_wrong, confidence)

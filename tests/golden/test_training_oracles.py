@@ -1,0 +1,199 @@
+"""The oracles of training: every figure of a trainee's report, computed once by hand and held to four decimals."""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+
+from fr_core.scoring.auc import auc_delong, auc_to_dprime
+from fr_core.scoring.differentials import max_to_min, ratios_to_geometric_mean
+from fr_core.scoring.human.advice import Aided, automation_bias, misled
+from fr_core.scoring.human.agreement import Weights, kappa, mcnemar
+from fr_core.scoring.human.change import reliable_change
+from fr_core.scoring.human.decisions import decided
+from fr_core.scoring.human.item_response import eap, elo, mle, offset_for, probability, update_difficulty
+from fr_core.scoring.human.signal_detection import prevalence_ppv, sensitivity
+from fr_core.scoring.intervals import wilson_interval
+from fr_core.scoring.likelihood import brier, cllr, expected_calibration_error, level_ratios, log_loss, ratio_ceiling
+from fr_core.scoring.picks import pick_rates
+
+LEVELS = (3, 2, 1, 0, -1, -2, -3)
+RATED_MATED = [3, 3, 2, 2, 1, 0, -1, 3, 2, 1]
+RATED_NONMATED = [-3, -2, -2, -1, 0, 1, -3, -1, -2, 2]
+RASCH_B = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
+RASCH_X = np.array([True, True, True, False, False])
+
+
+def near(value: float, decimals: int = 4) -> object:
+    """Equal after rounding to so many decimals."""
+    return pytest.approx(value, abs=0.5 * 10**-decimals + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("hits", "false_alarms", "dprime", "criterion"),
+    [(13, 4, 1.1577, 0.2128), (20, 0, 3.9615, 0.0), (16, 16, 0.0, -0.7916), (20, 6, 2.4780, -0.7418)],
+)
+def test_dprime_and_criterion(hits: int, false_alarms: int, dprime: float, criterion: float) -> None:
+    found = sensitivity(hits, 20, false_alarms, 20)
+    assert found.dprime.value == near(dprime)
+    assert found.criterion.value == near(criterion)
+
+
+def test_dprime_is_not_divided_by_n_and_a_half_too_many() -> None:
+    found = sensitivity(9, 10, 2, 9)
+    assert found.dprime.value == near(1.7713)
+    z = NormalDist().inv_cdf
+    buggy = z(9.5 / 11.5) - z(2.5 / 10.5)
+    assert buggy == near(1.6513)
+    assert abs(found.dprime.value - buggy) > 0.1
+
+
+def test_area_with_delongs_error() -> None:
+    found = auc_delong(np.array(RATED_MATED, dtype=np.float64), np.array(RATED_NONMATED, dtype=np.float64))
+    assert found.value == near(0.89)
+    assert found.standard_error == near(0.0709)
+
+
+@pytest.mark.parametrize(("area", "dprime"), [(0.93, 2.0871), (0.68, 0.6614)])
+def test_area_to_dprime(area: float, dprime: float) -> None:
+    assert auc_to_dprime(area) == near(dprime)
+
+
+@pytest.mark.parametrize(
+    ("count", "total", "low", "high"),
+    [(34, 40, 0.7093, 0.9294), (0, 20, 0.0, 0.1611), (13, 20, 0.4329, 0.8188), (5, 20, 0.1119, 0.4687)],
+)
+def test_wilson(count: int, total: int, low: float, high: float) -> None:
+    found = wilson_interval(count, total)
+    assert (found.low, found.high) == (near(low), near(high))
+
+
+def test_brier_log_loss_and_calibration_error() -> None:
+    stated = np.array([0.95, 0.8, 0.6, 0.5, 0.3, 0.9, 0.1, 0.2, 0.4, 0.05])
+    truth = np.array([1, 1, 1, 1, 0, 0, 0, 0, 1, 0], dtype=np.bool_)
+    assert brier(stated, truth) == near(0.1765)
+    assert log_loss(stated, truth) == near(0.54338, 5)
+    assert expected_calibration_error(stated, truth, bins=5) == near(0.28)
+
+
+def test_cllr() -> None:
+    mated, nonmated = np.array([100, 50, 10, 3, 0.5]), np.array([0.01, 0.1, 0.2, 0.5, 4])
+    assert cllr(np.log10(mated), np.log10(nonmated)) == near(0.55022, 5)
+    assert cllr(np.zeros(5), np.zeros(4)) == near(1.0)
+
+
+def test_ratio_of_each_level() -> None:
+    found = level_ratios(np.array(RATED_MATED), np.array(RATED_NONMATED), LEVELS)
+    assert [one.level for one in found] == list(LEVELS)
+    wanted = [7.0, 7 / 3, 5 / 3, 1.0, 0.6, 1 / 7, 0.2]  # 7, 2.333, 1.667, 1, .6, .143, .2
+    assert [one.ratio for one in found] == [near(ratio) for ratio in wanted]
+
+
+def test_ceiling_of_ratios() -> None:
+    assert ratio_ceiling(10, 10) == near(21.0)
+    best = level_ratios(np.full(10, 3), np.full(10, -3), LEVELS)
+    assert best[0].ratio == near(21.0)
+
+
+def test_candidate_lists() -> None:
+    found = pick_rates(right=13, foils=4, mated=20, false_alarms=5, nonmated=20)
+    assert found.right.value == near(0.65)
+    assert found.false_alarm.value == near(0.25)
+    assert found.foil.value == near(0.2)
+
+
+def test_inconclusive() -> None:
+    found = decided(right=15, wrong=3, inconclusive=2)
+    assert found.errors_of_all.value == near(0.15)
+    assert found.errors_of_conclusive is not None
+    assert found.errors_of_conclusive.value == near(0.1667)
+    assert found.coverage.value == near(0.90)
+
+
+@pytest.mark.parametrize(("g", "theta", "sd"), [(0.0, 0.2471, 0.7041), (1 / 3, -0.0669, 0.8028)])
+def test_ability_by_posterior(g: float, theta: float, sd: float) -> None:
+    found = eap(RASCH_B, RASCH_X, g)
+    assert (found.theta, found.sd) == (near(theta), near(sd))
+
+
+def test_ability_by_likelihood() -> None:
+    found = mle(RASCH_B, RASCH_X)
+    assert (found.theta, found.sd) == (near(0.4545), near(0.9650))
+
+
+def test_elo() -> None:
+    assert float(probability(0.0, 0.8, 1 / 3)) == near(0.5400)
+    theta, b = elo(0.0, 0.8, True, k=0.4, g=1 / 3)
+    assert (theta, b) == (near(0.1840), near(0.6160))
+
+
+@pytest.mark.parametrize(("weights", "value"), [(Weights.LINEAR, 0.7895), (Weights.QUADRATIC, 0.9429)])
+def test_weighted_kappa(weights: Weights, value: float) -> None:
+    first, second = np.array([3, 2, 1, 0, -1, -2, -3, 2]), np.array([2, 2, 1, -1, -1, -3, -3, 3])
+    assert kappa(first, second, LEVELS, weights).value == near(value)
+
+
+def test_mcnemar() -> None:
+    assert mcnemar(10, 2) == near(0.03857, 5)
+    assert mcnemar(2, 10) == mcnemar(10, 2)
+
+
+@pytest.mark.parametrize(("reliability", "points"), [(0.774, 9.83), (0.631, 12.56)])
+def test_reliable_change(reliability: float, points: float) -> None:
+    assert reliable_change(7.46, reliability) == near(points, 2)
+
+
+@pytest.mark.parametrize(("prevalence", "ppv"), [(0.5, 0.85), (0.1, 0.3864), (0.01, 0.0541)])
+def test_prevalence(prevalence: float, ppv: float) -> None:
+    assert prevalence_ppv(0.85, 0.15, prevalence) == near(ppv)
+
+
+def test_demographic_ratios() -> None:
+    rates = np.array([0.1, 0.2, 0.4])
+    assert ratios_to_geometric_mean(rates).tolist() == [near(0.5), near(1.0), near(2.0)]
+    assert max_to_min(rates) == near(4.0)
+
+
+def test_automation_bias_of_somebody_healthy() -> None:
+    """Answers that do not depend on the advice: the criterion is the same under both labels, and nobody is misled."""
+    mated = np.tile([True, False], 20)
+    aid_same = np.repeat([True, False], 20)
+    ratings = np.where(mated, 2, -2)
+    ratings[[0, 1, 20, 21]] *= -1  # the same errors under both labels
+    found = automation_bias(Aided(ratings, ratings, mated, aid_same), np.random.default_rng(1))
+    assert found.shift.criterion.value == near(0.0)
+    assert found.shift.dprime.value == near(0.0)
+    assert found.net.value == near(0.0)
+    assert misled(Aided(ratings, ratings, mated, aid_same)).value == 0.0
+
+
+def test_automation_bias_of_somebody_who_leans() -> None:
+    """10 + 10 pairs under each label: H, F of .8, .4 told "same", of .6, .2 told "different"."""
+    mated = np.tile(np.repeat([True, False], 10), 2)
+    aid_same = np.repeat([True, False], 20)
+    said_same = np.concatenate([np.arange(10) < count for count in (8, 4, 6, 2)])
+    before = np.where(mated, 1, -1)
+    found = automation_bias(Aided(before, np.where(said_same, 1, -1), mated, aid_same), np.random.default_rng(1))
+    z = NormalDist().inv_cdf
+    wanted = -(z(6.5 / 11) + z(2.5 / 11)) / 2 + (z(8.5 / 11) + z(4.5 / 11)) / 2
+    assert found.shift.criterion.value == near(wanted)
+    assert found.shift.dprime.value == near(0.0)
+    wrong_advice = misled(Aided(before, np.where(said_same, 1, -1), mated, aid_same))
+    assert (wrong_advice.count, wrong_advice.total) == (4 + 4, 20)
+
+
+@pytest.mark.parametrize(
+    ("target", "g", "offset"),
+    [(0.75, 0.5, 0.0), (0.75, 1 / 3, 0.5108), (0.85, 0.5, 0.8473), (0.85, 1 / 3, 1.2368)],
+)
+def test_offset_for_a_target(target: float, g: float, offset: float) -> None:
+    assert offset_for(target, g) == near(offset)
+    assert float(probability(offset_for(target, g), 0.0, g)) == near(target)
+
+
+def test_difficulty_after_people_answered() -> None:
+    assert update_difficulty(1.0, 2.0, 10) == near(1.5)
+    assert update_difficulty(1.0, 2.0, 0) == near(1.0)
+    assert update_difficulty(0.4, -0.8, 5, k=10) == near(0.0)

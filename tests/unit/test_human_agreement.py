@@ -1,0 +1,185 @@
+"""Agreement, change and differences of shares: published examples, limits, and what is undefined."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fr_core.scoring.human.agreement import Weights, icc_agreement, icc_consistency, kappa, mcnemar
+from fr_core.scoring.human.beta import beta_below, f_quantile
+from fr_core.scoring.human.change import (
+    Verdict,
+    change,
+    percentile_in,
+    percentile_of_norm,
+    reliable_change,
+    standard_error_of_difference,
+)
+from fr_core.scoring.human.norms import GFMT2_SHORT, NORMS
+from fr_core.scoring.human.proportions import difference_of_rates
+from fr_core.scoring.intervals import UndefinedRate
+from fr_core.types import I64
+
+LEVELS = (-3, -2, -1, 0, 1, 2, 3)
+# P. E. Shrout and J. L. Fleiss (1979), table 2: six targets, four judges
+JUDGES = np.array(
+    [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], dtype=np.float64
+)
+
+
+def test_intraclass_correlations_of_the_published_example() -> None:
+    agreement, consistency = icc_agreement(JUDGES), icc_consistency(JUDGES)
+    assert agreement.value == pytest.approx(0.29, abs=0.005)
+    assert consistency.value == pytest.approx(0.71, abs=0.005)
+    assert [agreement.low, agreement.high] == pytest.approx([0.019, 0.761], abs=5e-4)
+    assert [consistency.low, consistency.high] == pytest.approx([0.342, 0.946], abs=5e-4)
+    assert (agreement.subjects, agreement.raters) == (6, 4)
+
+
+def test_practice_that_all_share_is_no_error_of_consistency() -> None:
+    rng = np.random.default_rng(1)
+    first = rng.normal(75, 8, 40)
+    again = np.stack([first, first + rng.normal(0, 2, 40)], axis=1)
+    better = again + np.array([0.0, 10.0])
+    assert icc_consistency(better).value == pytest.approx(icc_consistency(again).value)
+    assert icc_agreement(better).value < icc_agreement(again).value - 0.1
+
+
+def test_intraclass_undefined() -> None:
+    with pytest.raises(UndefinedRate, match="two"):
+        icc_agreement(np.zeros((1, 2)))
+    with pytest.raises(UndefinedRate, match="no error"):
+        icc_consistency(np.array([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]))
+    with pytest.raises(UndefinedRate, match="no error"):
+        icc_agreement(np.ones((4, 2)))
+    with pytest.raises(ValueError, match="finite"):
+        icc_agreement(np.array([[1.0, np.nan], [2.0, 1.0]]))
+
+
+def test_kappas_interval_covers_what_it_says() -> None:
+    """Two people who rate 100 pairs, each the truth or a neighbour of it; the true kappa is that of very many pairs."""
+    rng = np.random.default_rng(3)
+
+    def rated(n: int) -> tuple[I64, I64]:
+        truth = rng.integers(-3, 4, n)
+        first, second = (np.clip(truth + rng.integers(-1, 2, n), -3, 3) for _ in range(2))
+        return first, second
+
+    true = kappa(*rated(400_000), LEVELS, Weights.QUADRATIC).value
+    runs = 500
+    found = [kappa(*rated(100), LEVELS, Weights.QUADRATIC) for _ in range(runs)]
+    covered = sum(one.low <= true <= one.high for one in found)
+    assert covered >= 0.91 * runs
+    scatter = float(np.std([one.value for one in found]))
+    assert float(np.mean([one.standard_error for one in found])) == pytest.approx(scatter, rel=0.15)
+
+
+def test_kappa_of_full_of_chance_and_of_no_agreement() -> None:
+    answers = np.array([1, 2, 3, 1, 2, 3])
+    assert kappa(answers, answers, LEVELS).value == pytest.approx(1.0)
+    crossed = np.array([1, 1, 2, 2]), np.array([1, 2, 1, 2])
+    assert kappa(*crossed, (1, 2)).value == pytest.approx(0.0)
+    assert kappa(np.array([1, 1, 2, 2]), np.array([2, 2, 1, 1]), (1, 2)).value == pytest.approx(-1.0)
+    two = np.array([1, 2, 2, 1, 2]), np.array([1, 2, 1, 1, 2])
+    assert kappa(*two, (1, 2), Weights.LINEAR).value == pytest.approx(kappa(*two, (1, 2)).value)
+
+
+def test_kappa_undefined_and_refused() -> None:
+    with pytest.raises(UndefinedRate):
+        kappa(np.array([], dtype=np.int64), np.array([], dtype=np.int64), LEVELS)
+    with pytest.raises(UndefinedRate, match="chance alone"):
+        kappa(np.array([2, 2]), np.array([2, 2]), LEVELS)
+    with pytest.raises(ValueError, match="levels of the scale"):
+        kappa(np.array([4]), np.array([2]), LEVELS)
+    with pytest.raises(ValueError, match="each once"):
+        kappa(np.array([1]), np.array([1]), (1, 1))
+    with pytest.raises(ValueError, match="i64"):
+        kappa(np.array([1, 2]), np.array([1]), LEVELS)
+
+
+def test_mcnemar_at_its_limits() -> None:
+    assert mcnemar(5, 5) == 1.0
+    assert mcnemar(0, 1) == 1.0
+    assert mcnemar(0, 6) == pytest.approx(2 / 2**6)
+    assert 0.0 < mcnemar(900, 1100) < 1e-4
+    with pytest.raises(UndefinedRate):
+        mcnemar(0, 0)
+    with pytest.raises(ValueError, match="from 0"):
+        mcnemar(-1, 3)
+
+
+def test_verdicts_of_change() -> None:
+    needed = reliable_change(7.46, 0.774)
+    assert change(75.0, 75.0 + needed + 0.01, 7.46, 0.774).verdict == Verdict.BETTER
+    assert change(0.0, needed, 7.46, 0.774).verdict == Verdict.NO_RELIABLE_CHANGE
+    assert change(75.0, 75.0 - needed - 0.01, 7.46, 0.774).verdict == Verdict.WORSE
+    found = change(70.0, 80.0, 7.46, 0.774)
+    assert found.index == pytest.approx(10 / standard_error_of_difference(7.46, 0.774))
+    assert found.points == 10.0
+    assert reliable_change(7.46, 0.774, 0.8) < needed
+    for sd, reliability in [(0.0, 0.5), (-1.0, 0.5), (1.0, 1.0), (1.0, -0.1)]:
+        with pytest.raises(ValueError, match="SD"):
+            reliable_change(sd, reliability)
+    with pytest.raises(ValueError, match="finite"):
+        change(float("nan"), 1.0, 1.0, 0.5)
+
+
+def test_unchanged_people_are_judged_changed_one_time_in_twenty() -> None:
+    rng = np.random.default_rng(8)
+    true = rng.normal(80, 7.46 * np.sqrt(0.774), 4000)
+    noise = 7.46 * np.sqrt(1 - 0.774)
+    before, after = (true + rng.normal(0, noise, 4000) for _ in range(2))
+    verdicts = [change(a, b, 7.46, 0.774).verdict for a, b in zip(before.tolist(), after.tolist(), strict=True)]
+    assert 159 <= 4000 - verdicts.count(Verdict.NO_RELIABLE_CHANGE) <= 241  # 200, give or take 3 times 13.8
+
+
+def test_percentiles() -> None:
+    assert percentile_of_norm(82.9, 82.9, 7.46) == pytest.approx(50.0)
+    assert percentile_of_norm(82.9 + 1.959964 * 7.46, 82.9, 7.46) == pytest.approx(97.5)
+    cohort = np.array([60.0, 70.0, 70.0, 80.0])
+    assert percentile_in(70.0, cohort) == pytest.approx(50.0)
+    assert percentile_in(80.0, cohort) == pytest.approx(100 - 50 / 4)
+    assert percentile_in(60.0, cohort) == pytest.approx(50 / 4)
+    assert percentile_in(10.0, cohort) == 0.0
+    with pytest.raises(UndefinedRate):
+        percentile_in(70.0, np.array([]))
+    with pytest.raises(ValueError, match="finite"):
+        percentile_in(float("nan"), cohort)
+    with pytest.raises(ValueError, match="above 0"):
+        percentile_of_norm(1.0, 1.0, 0.0)
+
+
+def test_difference_of_shares_of_the_published_examples() -> None:
+    """R. G. Newcombe (1998), table II, method 10."""
+    for counts, low, high in [
+        ((56, 70, 48, 80), 0.0524, 0.3339),
+        ((9, 10, 3, 10), 0.1705, 0.8090),
+        ((10, 10, 0, 20), 0.6791, 1.0),
+    ]:
+        found = difference_of_rates(*counts)
+        assert [found.low, found.high] == pytest.approx([low, high], abs=5e-5)
+    with pytest.raises(UndefinedRate):
+        difference_of_rates(0, 0, 1, 2)
+
+
+def test_beta_and_f_at_known_values() -> None:
+    assert beta_below(0.3, 1.0, 1.0) == pytest.approx(0.3)
+    assert beta_below(0.5, 7.5, 7.5) == pytest.approx(0.5)
+    assert beta_below(0.2, 2.0, 3.0) == pytest.approx(0.1808)  # 6 x^2 - 8 x^3 + 3 x^4
+    assert (beta_below(0.0, 2.0, 3.0), beta_below(1.0, 2.0, 3.0)) == (0.0, 1.0)
+    assert f_quantile(0.5, 4.0, 4.0) == pytest.approx(1.0)
+    assert f_quantile(0.95, 1.0, 10.0) == pytest.approx(4.9646, abs=5e-5)
+    with pytest.raises(ValueError, match="nothing"):
+        beta_below(1.5, 1.0, 1.0)
+    with pytest.raises(ValueError, match="quantile"):
+        f_quantile(1.0, 1.0, 1.0)
+
+
+def test_norms_say_where_they_are_from() -> None:
+    assert len({norm.key for norm in NORMS}) == len(NORMS)
+    assert all(norm.source and norm.title for norm in NORMS)
+    assert all(norm.from_memory == norm.key.startswith("nist-") for norm in NORMS)
+    assert GFMT2_SHORT in NORMS
+    assert GFMT2_SHORT.sd is not None
+    assert GFMT2_SHORT.retest is not None
+    assert reliable_change(GFMT2_SHORT.sd, GFMT2_SHORT.retest) == pytest.approx(9.83, abs=0.005)

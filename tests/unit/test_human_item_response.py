@@ -1,0 +1,196 @@
+"""Ability and difficulty: against direct sums, at their limits, and how well intervals cover."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fr_core.scoring.human.item_analysis import (
+    ItemFigures,
+    expected_difficulty,
+    human_difficulty,
+    item_figures,
+    quarantine,
+)
+from fr_core.scoring.human.item_response import (
+    closest,
+    eap,
+    elo,
+    information,
+    mle,
+    offset_for,
+    probability,
+    update_difficulty,
+)
+from fr_core.scoring.intervals import UndefinedRate
+
+B = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
+X = np.array([True, True, True, False, False])
+
+
+def test_probability_has_guessing_as_its_floor() -> None:
+    found = probability(np.array([-800.0, 0.0, 800.0]), 0.0, 1 / 3)
+    assert found.tolist() == pytest.approx([1 / 3, 2 / 3, 1.0])
+    assert float(probability(1.0, 0.0)) == pytest.approx(1 / (1 + np.exp(-1.0)))
+
+
+@pytest.mark.parametrize("g", [0.0, 1 / 3, 0.5])
+def test_information_is_the_squared_slope_over_the_variance(g: float) -> None:
+    theta = np.linspace(-3, 3, 13)
+    slope = (probability(theta + 1e-6, 0.4, g) - probability(theta - 1e-6, 0.4, g)) / 2e-6
+    p = probability(theta, 0.4, g)
+    assert information(theta, 0.4, g) == pytest.approx(slope**2 / (p * (1 - p)), rel=1e-6)
+
+
+def test_without_answers_the_prior_comes_out() -> None:
+    none = np.array([]), np.array([], dtype=np.bool_)
+    found = eap(*none, mean=1.0, sd=0.5)
+    assert found.theta == pytest.approx(1.0)
+    assert found.sd == pytest.approx(0.5, abs=1e-3)
+    assert [found.low, found.high] == pytest.approx([1 - 0.98, 1 + 0.98], abs=0.01)
+
+
+def test_posterior_covers_what_it_says_over_the_prior() -> None:
+    rng = np.random.default_rng(2)
+    runs = 2000
+    covered = 0
+    off = []
+    for _ in range(runs):
+        theta, b = rng.normal(), rng.normal(size=40)
+        found = eap(b, rng.random(40) < probability(theta, b, 0.5), 0.5)
+        covered += found.low <= theta <= found.high
+        off.append(found.theta - theta)
+    assert 1871 <= covered <= 1929  # 1900, give or take 3 standard deviations of 9.7
+    assert abs(np.mean(off)) < 3 * np.std(off) / np.sqrt(runs)
+
+
+def test_all_right_has_a_posterior_but_no_likeliest_ability() -> None:
+    for x in (np.ones(5, dtype=np.bool_), np.zeros(5, dtype=np.bool_)):
+        assert np.isfinite(eap(B, x).theta)
+        with pytest.raises(UndefinedRate):
+            mle(B, x)
+    with pytest.raises(UndefinedRate):
+        mle(np.array([]), np.array([], dtype=np.bool_))
+
+
+def test_no_better_than_guessing_has_no_likeliest_ability() -> None:
+    b = np.zeros(20)
+    x = np.arange(20) < 6  # of pairs, half are right by guessing
+    with pytest.raises(UndefinedRate, match="guessing"):
+        mle(b, x, 0.5)
+    assert eap(b, x, 0.5).theta < -0.5
+
+
+@pytest.mark.parametrize("g", [0.0, 0.2])
+def test_likeliest_ability_is_a_top(g: float) -> None:
+    found = mle(B, X, g)
+
+    def log_likelihood(theta: float) -> float:
+        p = probability(theta, B, g)
+        return float(np.log(np.where(X, p, 1 - p)).sum())
+
+    nearby = np.linspace(-6, 6, 2001)
+    assert log_likelihood(found.theta) >= max(map(log_likelihood, nearby.tolist())) - 1e-12
+    assert found.low == pytest.approx(found.theta - 1.959964 * found.sd)
+    assert found.high == pytest.approx(found.theta + 1.959964 * found.sd)
+
+
+def test_guessing_may_differ_between_items() -> None:
+    assert eap(B, X, np.full(5, 1 / 3)).theta == pytest.approx(eap(B, X, 1 / 3).theta)
+    mixed = eap(B, X, np.array([0.5, 0.5, 0.5, 1 / 3, 1 / 3])).theta
+    assert eap(B, X, 0.5).theta != mixed
+
+
+def test_elo_moves_both_apart_and_sums_to_nothing() -> None:
+    theta, b = elo(0.0, 0.8, False, 0.4, 1 / 3)
+    assert theta < 0.0
+    assert b > 0.8
+    assert theta + b == pytest.approx(0.8)
+
+
+def test_choosing_the_next_item() -> None:
+    b = np.array([-1.0, 0.2, 0.4, 2.0])
+    assert closest(b, 0.31) == 2
+    assert closest(b, 0.3) in (1, 2)
+    assert closest(np.array([1.0, 3.0]), 2.0) == 0
+    theta = 1.0
+    assert closest(b, theta - offset_for(0.75, 0.5)) == 2
+    with pytest.raises(ValueError, match="at least one"):
+        closest(np.array([]), 0.0)
+
+
+def test_refused() -> None:
+    with pytest.raises(ValueError, match="guessing"):
+        probability(0.0, 0.0, 1.0)
+    with pytest.raises(ValueError, match="between"):
+        offset_for(0.5, 0.5)
+    with pytest.raises(ValueError, match="between"):
+        offset_for(1.0, 0.0)
+    with pytest.raises(ValueError, match="booleans"):
+        eap(B, X[:3])
+    with pytest.raises(ValueError, match="finite"):
+        eap(np.array([np.nan]), np.array([True]))
+    with pytest.raises(ValueError, match="or as many"):
+        eap(B, X, np.array([0.5, 0.5]))
+    with pytest.raises(ValueError, match="prior"):
+        eap(B, X, sd=0.0)
+    with pytest.raises(ValueError, match="share above 0"):
+        elo(0.0, 0.0, True, 0.0)
+    with pytest.raises(ValueError, match="at least 0"):
+        update_difficulty(0.0, 0.0, -1)
+
+
+def test_an_item_with_a_wrong_key_is_found() -> None:
+    rng = np.random.default_rng(4)
+    theta, b = rng.normal(size=200), rng.normal(size=30)
+    answers = (rng.random((200, 30)) < probability(theta[:, None], b[None, :], 0.0)).astype(np.float64)
+    assert quarantine(item_figures(answers)) == ()
+    answers[:, 7] = 1 - answers[:, 7]
+    figures = item_figures(answers)
+    assert quarantine(figures) == (7,)
+    assert figures[7].high is not None
+    assert figures[7].high < 0.0
+    assert quarantine(figures, at_least=201) == ()
+
+
+def test_the_item_itself_is_left_out_of_the_total() -> None:
+    answers = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1], [1, 1, 1]], dtype=np.float64)
+    found = item_figures(answers)[0]
+    assert found.correlation == pytest.approx(np.corrcoef(answers[:, 0], answers[:, 1:].sum(axis=1))[0, 1])
+    assert found.right is not None
+    assert (found.right.count, found.right.total) == (3, 5)
+
+
+def test_items_that_tell_nothing_have_no_correlation() -> None:
+    answers = np.array([[1, 1, np.nan], [1, 0, np.nan], [1, 1, np.nan], [1, 0, np.nan], [1, 1, np.nan]])
+    alike, constant_rest, unanswered = item_figures(answers)
+    assert alike.correlation is None
+    assert "alike" in alike.note
+    assert constant_rest.correlation is None
+    assert unanswered.right is None
+    assert unanswered.people == 0
+    assert "Fewer" in unanswered.note
+    with pytest.raises(ValueError, match="0, 1 or NaN"):
+        item_figures(np.array([[0.5]]))
+    with pytest.raises(ValueError, match="from 0"):
+        quarantine([ItemFigures(0, 0, None, None, None, None, "")], -1)
+
+
+def test_difficulty_from_peoples_answers() -> None:
+    rng = np.random.default_rng(6)
+    theta = rng.normal(size=2000)
+    right = rng.random(2000) < probability(theta, 0.7, 0.5)
+    found = human_difficulty(theta, right, 0.5)
+    assert found.b == pytest.approx(0.7, abs=3 * found.sd)
+    assert found.low < found.b < found.high
+    assert found.sd < 0.15
+    prior = expected_difficulty(theta[:10], right[:10], 0.5, mean=-0.5, sd=0.01)
+    assert prior.b == pytest.approx(-0.5, abs=0.01)
+    assert prior.low < prior.b < prior.high
+
+
+def test_difficulty_of_an_item_that_nobody_missed() -> None:
+    theta, right = np.zeros(5), np.ones(5, dtype=np.bool_)
+    with pytest.raises(UndefinedRate):
+        human_difficulty(theta, right)
+    assert expected_difficulty(theta, right).b < 0.0

@@ -1,0 +1,320 @@
+"""Fusion, learning and advice: what groups gain, what curves show, and what a machine's word does."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from fr_core.scoring.auc import auc
+from fr_core.scoring.human.advice import (
+    Aided,
+    advice_gain,
+    automation_bias,
+    helped,
+    misled,
+    prevalence_effect,
+)
+from fr_core.scoring.human.fusion import fuse, fuse_with_machine, group_area
+from fr_core.scoring.human.learning import cohort_curve, person_curve, stretches
+from fr_core.scoring.human.paired import PairedCounts, drawn_change
+from fr_core.scoring.human.posterior import Term, central_interval
+from fr_core.scoring.human.signal_detection import sensitivity
+from fr_core.scoring.intervals import UndefinedRate
+
+F64 = npt.NDArray[np.float64]
+
+
+def crowd(people: int, items: int, dprime: float, seed: int) -> tuple[F64, npt.NDArray[np.bool_]]:
+    """Independent ratings from -3 to 3, half of the items mated."""
+    rng = np.random.default_rng(seed)
+    mated = np.arange(items) % 2 == 0
+    seen = rng.normal(size=(people, items)) + np.where(mated, dprime / 2, -dprime / 2)
+    return np.clip(np.round(2 * seen), -3, 3), mated
+
+
+def test_fused_rating_is_the_mean_of_those_given() -> None:
+    nan = float("nan")
+    assert fuse(np.array([[3.0, nan, 1.0], [-1.0, 2.0, 1.0]])).tolist() == [1.0, 2.0, 1.0]
+    with pytest.raises(UndefinedRate, match="nobody rated"):
+        fuse(np.array([[1.0, nan]]))
+    with pytest.raises(UndefinedRate, match="Nobody"):
+        fuse(np.zeros((0, 3)))
+    with pytest.raises(ValueError, match="infinite"):
+        fuse(np.array([[np.inf]]))
+
+
+def test_groups_of_one_are_the_people() -> None:
+    ratings, mated = crowd(6, 60, 1.2, 1)
+    found = group_area(ratings, mated, 1, np.random.default_rng(0))
+    areas = [auc(row[mated], row[~mated]) for row in ratings]
+    assert found.area == pytest.approx(np.mean(areas))
+    assert (found.groups, found.every) == (6, True)
+    assert found.low < found.area < found.high
+    assert min(areas) <= found.worst <= found.best <= max(areas)
+
+
+def test_all_groups_are_tried_where_they_are_few() -> None:
+    ratings, mated = crowd(5, 40, 1.0, 2)
+    found = group_area(ratings, mated, 3, np.random.default_rng(0))
+    fused = [ratings[list(group)].sum(axis=0) for group in combinations(range(5), 3)]
+    assert found.area == pytest.approx(np.mean([auc(one[mated], one[~mated]) for one in fused]))
+    assert (found.groups, found.every) == (10, True)
+
+
+def test_more_people_are_better() -> None:
+    ratings, mated = crowd(12, 80, 1.0, 3)
+    areas = [group_area(ratings, mated, size, np.random.default_rng(1), most_groups=30) for size in (1, 2, 4, 8)]
+    assert [one.area for one in areas] == sorted(one.area for one in areas)
+    assert areas[3].area > areas[0].area + 0.1
+    assert (areas[3].groups, areas[3].every) == (30, False)
+
+
+def test_the_same_seed_gives_the_same_groups() -> None:
+    ratings, mated = crowd(12, 40, 1.0, 4)
+    one, two, other = (group_area(ratings, mated, 4, np.random.default_rng(seed), most_groups=20) for seed in (1, 1, 2))
+    assert one == two
+    assert one != other
+
+
+def test_areas_interval_covers_what_it_says() -> None:
+    covered = 0
+    large, mated = crowd(1, 200_000, 1.0, 9)
+    true = auc(large[0][mated], large[0][~mated])
+    for seed in range(200):
+        ratings, mated = crowd(1, 60, 1.0, 100 + seed)
+        found = group_area(ratings, mated, 1, np.random.default_rng(seed), replicates=300)
+        covered += found.low <= true <= found.high
+    assert covered >= 0.90 * 200
+
+
+def test_missing_ratings_are_left_out_of_their_group() -> None:
+    ratings, mated = crowd(2, 40, 1.5, 5)
+    ratings[0, :4] = np.nan
+    found = group_area(ratings, mated, 1, np.random.default_rng(0))
+    first = auc(ratings[0, 4:][mated[4:]], ratings[0, 4:][~mated[4:]])
+    assert found.area == pytest.approx((first + auc(ratings[1][mated], ratings[1][~mated])) / 2)
+    ratings[0, :] = np.nan
+    with pytest.raises(UndefinedRate, match="fewer than two"):
+        group_area(ratings, mated, 1, np.random.default_rng(0))
+
+
+def test_group_without_some_ratings_takes_the_mean_of_those_there_are() -> None:
+    ratings, mated = crowd(2, 40, 1.5, 6)
+    ratings[0, :20] = np.nan
+    found = group_area(ratings, mated, 2, np.random.default_rng(0))
+    fused = np.nanmean(ratings, axis=0)
+    assert found.area == pytest.approx(auc(fused[mated], fused[~mated]))
+
+
+def test_nobody_is_twice_in_a_group() -> None:
+    ratings, mated = crowd(12, 60, 0.8, 7)
+    all_but_one = [np.delete(ratings, person, axis=0).sum(axis=0) for person in range(12)]
+    areas = [auc(one[mated], one[~mated]) for one in all_but_one]
+    found = group_area(ratings, mated, 11, np.random.default_rng(0), most_groups=6)
+    assert min(areas) - 1e-9 <= found.worst <= found.best <= max(areas) + 1e-9
+
+
+def test_areas_undefined_and_refused() -> None:
+    mated = np.arange(10) % 2 == 0
+    perfect = np.where(mated, 3.0, -3.0)[None, :]
+    with pytest.raises(UndefinedRate, match="agree"):
+        group_area(perfect, mated, 1, np.random.default_rng(0))
+    with pytest.raises(UndefinedRate, match="at least two"):
+        group_area(perfect, np.arange(10) == 0, 1, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="no group"):
+        group_area(perfect, mated, 2, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="booleans"):
+        group_area(perfect, mated[:3], 1, np.random.default_rng(0))
+
+
+def test_machine_and_people_weigh_the_same() -> None:
+    ratings = np.array([[3.0, -3.0, 1.0, -1.0], [1.0, -1.0, 3.0, -3.0]])
+    similarities = np.array([0.4, 0.1, 0.2, 0.3])
+    found = fuse_with_machine(ratings, similarities)
+    assert found == pytest.approx(fuse_with_machine(7 * ratings, similarities / 3 + 2))
+    assert float(found.mean()) == pytest.approx(0.0)
+    people, machine = np.array([2.0, -2.0, 2.0, -2.0]), similarities
+    by_hand = ((people - people.mean()) / people.std() + (machine - machine.mean()) / machine.std()) / 2
+    assert found == pytest.approx(by_hand)
+    with pytest.raises(UndefinedRate, match="standard score"):
+        fuse_with_machine(ratings, np.full(4, 0.5))
+    with pytest.raises(ValueError, match="similarities"):
+        fuse_with_machine(ratings, similarities[:2])
+
+
+def test_stretches() -> None:
+    assert stretches(10, 5) == ((0, 5), (5, 10))
+    assert stretches(12, 5) == ((0, 5), (5, 12))
+    assert stretches(13, 5) == ((0, 5), (5, 10), (10, 13))
+    assert stretches(2, 5) == ((0, 2),)
+    with pytest.raises(UndefinedRate):
+        stretches(0, 5)
+    with pytest.raises(ValueError, match="stretches"):
+        stretches(5, 0)
+
+
+def test_curve_of_a_person() -> None:
+    right = np.array([False] * 10 + [True, False] * 5 + [True] * 10)
+    low, middle, high = person_curve(right, stretches(30, 10), np.random.default_rng(0))
+    assert (low.right.count, middle.right.count, high.right.count) == (0, 5, 10)
+    assert (middle.first, middle.last) == (10, 19)
+    assert low.band is None
+    assert high.band is None
+    assert middle.band is not None
+    assert middle.band.low == pytest.approx(0.2, abs=0.11)
+    assert middle.band.high == pytest.approx(0.8, abs=0.11)
+    again = person_curve(right, stretches(30, 10), np.random.default_rng(0))
+    assert again == (low, middle, high)
+
+
+def test_band_of_a_cohort_knows_that_people_differ() -> None:
+    """Half of the people are always right and half never: trials are many, but people are few."""
+    right = np.repeat([[1.0], [0.0]], [6, 6], axis=0) * np.ones((1, 50))
+    (point,) = cohort_curve(right, [(0, 50)], np.random.default_rng(0))
+    assert point.right.value == 0.5
+    assert point.band is not None
+    assert point.band.high - point.band.low > 3 * (point.right.interval.high - point.right.interval.low)
+
+
+def test_cohort_leaves_unanswered_trials_out() -> None:
+    right = np.array([[1.0, np.nan], [0.0, 1.0]])
+    first, second = cohort_curve(right, [(0, 1), (1, 2)], np.random.default_rng(0))
+    assert (first.right.count, first.right.total) == (1, 2)
+    assert (second.right.count, second.right.total) == (1, 1)
+    with pytest.raises(UndefinedRate):
+        cohort_curve(np.full((2, 2), np.nan), [(0, 2)], np.random.default_rng(0))
+    with pytest.raises(UndefinedRate):
+        cohort_curve(np.zeros((0, 2)), [(0, 2)], np.random.default_rng(0))
+    with pytest.raises(ValueError, match="NaN"):
+        cohort_curve(np.full((2, 2), 0.5), [(0, 2)], np.random.default_rng(0))
+    with pytest.raises(ValueError, match="empty"):
+        person_curve(np.array([True]), [(0, 0)], np.random.default_rng(0))
+    with pytest.raises(ValueError, match="resamples"):
+        person_curve(np.array([True]), [(0, 1)], np.random.default_rng(0), replicates=1)
+
+
+def aided(cells: list[tuple[int, int, bool, bool, int]]) -> Aided:
+    """Trials of (before, after, mated, advice "same", how many)."""
+    rows = [row[:4] for row in cells for _ in range(row[4])]
+    before, after, mated, aid = zip(*rows, strict=True)
+    return Aided(np.array(before), np.array(after), np.array(mated), np.array(aid))
+
+
+def test_switches_are_counted_where_they_could_happen() -> None:
+    trials = aided(
+        [
+            (2, -1, True, False, 3),  # wrong advice talked the person out of being right
+            (2, 0, True, False, 1),  # into doubt: not wrong
+            (2, 1, True, False, 4),  # held
+            (-1, -2, True, False, 5),  # wrong before already: not asked
+            (-1, 1, True, True, 2),  # right advice helped
+            (0, 1, True, True, 1),  # and out of doubt
+            (-2, -2, True, True, 3),  # did not
+            (1, -1, False, False, 4),  # helped
+            (-1, 1, False, True, 2),  # misled
+        ]
+    )
+    wrong, right = misled(trials), helped(trials)
+    assert (wrong.count, wrong.total) == (3 + 2, 3 + 1 + 4 + 2)
+    assert (right.count, right.total) == (2 + 1 + 4, 2 + 1 + 3 + 4)
+    healthy = aided([(1, 1, True, True, 3), (-1, -1, False, False, 3)])
+    with pytest.raises(UndefinedRate, match="switched"):
+        misled(healthy)
+    with pytest.raises(UndefinedRate, match="switched"):
+        helped(healthy)
+
+
+def test_choice_of_pairs_is_told_from_leaning() -> None:
+    """Wrong advice comes with harder pairs: the criterion differs by label before the advice as well as after."""
+    cells = [
+        (1, 1, True, True, 18),
+        (-1, -1, True, True, 2),
+        (1, 1, False, True, 9),
+        (-1, -1, False, True, 3),
+        (1, 1, True, False, 4),
+        (-1, -1, True, False, 8),
+        (-1, -1, False, False, 18),
+        (1, 1, False, False, 2),
+    ]
+    found = automation_bias(aided(cells), np.random.default_rng(0))
+    assert found.shift.criterion.low > 0.3
+    assert found.shift_before.criterion == found.shift.criterion
+    assert found.net.value == 0.0
+    assert found.net.low < 0.0 < found.net.high
+    assert found.net.high < 0.8
+
+
+def test_leaning_is_found() -> None:
+    cells = [
+        (1, 1, True, True, 20),
+        (-1, 1, False, True, 8),
+        (-1, -1, False, True, 12),
+        (1, -1, True, False, 8),
+        (1, 1, True, False, 12),
+        (-1, -1, False, False, 20),
+    ]
+    found = automation_bias(aided(cells), np.random.default_rng(0))
+    assert found.shift_before.criterion.value == pytest.approx(0.0)
+    assert found.net.value == pytest.approx(found.shift.criterion.value)
+    assert found.net.low > 0.3
+    assert found.told_same.criterion.value < 0.0 < found.told_different.criterion.value
+    same = automation_bias(aided(cells), np.random.default_rng(0))
+    assert same == found
+
+
+def test_net_shift_covers_what_it_says() -> None:
+    rng = np.random.default_rng(7)
+    mated = np.tile(np.repeat([True, False], 20), 2)
+    aid = np.repeat([True, False], 40)
+    runs, shift, covered = 60, 0.5, 0
+    for _ in range(runs):
+        seen = rng.normal(size=80) + np.where(mated, 0.9, -0.9)
+        again = 0.6 * (seen - np.where(mated, 0.9, -0.9)) + 0.8 * rng.normal(size=80) + np.where(mated, 0.9, -0.9)
+        after = np.where(again > np.where(aid, -shift / 2, shift / 2), 1, -1)
+        found = automation_bias(Aided(np.where(seen > 0, 1, -1), after, mated, aid), rng, draws=500)
+        covered += found.net.low <= shift <= found.net.high
+    assert covered >= 0.88 * runs
+
+
+def test_gain_of_advice() -> None:
+    cells = [(-1, 1, True, True, 6), (1, 1, True, True, 14), (-1, -1, False, False, 15), (1, -1, False, False, 5)]
+    found = advice_gain(aided(cells), np.random.default_rng(0))
+    assert found.before == sensitivity(14, 20, 5, 20)
+    assert found.after == sensitivity(20, 20, 0, 20)
+    assert found.dprime.value == pytest.approx(found.after.dprime.value - found.before.dprime.value)
+    assert found.dprime.low > 0.5
+    assert found.criterion.low < 0.0 < found.criterion.high
+
+
+def test_drawn_posterior_is_that_of_each_answer_alone() -> None:
+    """With nothing called "same" twice, the change still has the marginal posteriors of before and after."""
+    rng = np.random.default_rng(0)
+    drawn = drawn_change([(1.0, PairedCounts(0, 10, 10, 0))], rng, 40_000)
+    assert float(drawn.mean()) == pytest.approx(0.0, abs=0.02)
+    alone = central_interval([Term(1.0, 10, 20), Term(-1.0, 10, 20)], 0.95)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    # before and after are opposite here, so that the change scatters by more than two independent answers: by root two
+    assert high - low == pytest.approx((alone[1] - alone[0]) * np.sqrt(2), rel=0.1)
+
+
+def test_prevalence_effect() -> None:
+    found = prevalence_effect(rare_called_same=5, rare=10, usual_called_same=6, usual=30)
+    assert found.value == pytest.approx(0.3)
+    assert found.low < 0.3 < found.high
+    with pytest.raises(UndefinedRate):
+        prevalence_effect(rare_called_same=0, rare=0, usual_called_same=6, usual=30)
+
+
+def test_advice_undefined_and_refused() -> None:
+    one_label = aided([(1, 1, True, True, 3), (-1, -1, False, True, 3)])
+    with pytest.raises(UndefinedRate):
+        automation_bias(one_label, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="draws"):
+        automation_bias(one_label, np.random.default_rng(0), draws=1)
+    with pytest.raises(ValueError, match="advice"):
+        Aided(np.array([1]), np.array([1]), np.array([True]), np.array([True, False]))
+    with pytest.raises(ValueError, match="i64"):
+        Aided(np.array([1.0]), np.array([1]), np.array([True]), np.array([True]))
