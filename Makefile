@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test test-fast check format proto proto-check docs docs-check evaluate bench bench-gpu overload cancel-soak kill-soak power-cut corruption gallery-soak constraints clean
+.PHONY: help demo demo-training test test-fast check format proto proto-check docs docs-check evaluate bench bench-gpu overload cancel-soak kill-soak power-cut corruption training-kill training-load gallery-soak constraints clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,6 +17,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP) ## fetch models and photos, enrol about 40 people, search, draw the result
 	$(BIN)/python examples/demo.py --out demo-output
+
+demo-training: $(STAMP) ## make a course, have 20 simulated trainees take it over the API, write reports and exports
+	$(BIN)/python examples/demo_training.py --out demo-output/training
 
 test: $(STAMP) ## every test, those with real models included
 	$(BIN)/python -m pytest
@@ -109,6 +112,13 @@ power-cut: $(STAMP) ## 1,000 power cuts while a gallery is changed
 
 corruption: $(STAMP) ## 1,000 changed bytes in each file of a gallery
 	FR_CORRUPTIONS=1000 $(BIN)/python -m pytest -rP --timeout=3600 tests/fault/test_corruption.py
+
+training-kill: $(STAMP) ## 200 servers that are killed while trainees answer
+	FR_KILLS=200 $(BIN)/python -m pytest -rP tests/fault/test_training_server_kill.py
+
+training-load: $(STAMP) ## a minute of 500 trainees on a server with models
+	$(BIN)/fr models fetch buffalo_s
+	$(BIN)/fr bench training --trainees 500 --every 2 --seconds 60 --bar
 
 SECONDS ?= 3600
 gallery-soak: $(STAMP) ## an hour of everything that can be done to galleries; limits how memory grows

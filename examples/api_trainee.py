@@ -1,0 +1,137 @@
+"""A simulated trainee who takes a sitting over the API: told by an oracle what is right, it errs by its abilities."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from fr_api.v1 import training_pb2
+from fr_client.training import Training
+from fr_core.training.answers import (
+    Answer,
+    Compared,
+    Degraded,
+    ListChoice,
+    ListDecision,
+    Notes,
+    Observation,
+    Observations,
+    OddOneOut,
+    PairRating,
+    Triage,
+    Usability,
+)
+from fr_training.simulation.oracle import StoreOracle
+from fr_training.simulation.trainee import SimulatedTrainee
+
+_COMPARED = {
+    Compared.SIMILAR: training_pb2.COMPARISON_SIMILAR,
+    Compared.DIFFERENT: training_pb2.COMPARISON_DIFFERENT,
+    Compared.NOT_VISIBLE: training_pb2.COMPARISON_NOT_VISIBLE,
+}
+_USABILITY = {
+    Usability.USABLE: training_pb2.USABILITY_USABLE,
+    Usability.LIMITED: training_pb2.USABILITY_LIMITED,
+    Usability.REJECT: training_pb2.USABILITY_REJECT,
+}
+_DEGRADATIONS = {
+    Degraded.BLUR: training_pb2.DEGRADATION_BLUR,
+    Degraded.NOISE: training_pb2.DEGRADATION_NOISE,
+    Degraded.RESOLUTION: training_pb2.DEGRADATION_RESOLUTION,
+    Degraded.COMPRESSION: training_pb2.DEGRADATION_COMPRESSION,
+    Degraded.OCCLUSION: training_pb2.DEGRADATION_OCCLUSION,
+    Degraded.POSE: training_pb2.DEGRADATION_POSE,
+}
+
+
+def take_sitting(
+    training: Training,
+    oracle: StoreOracle,
+    trainee: SimulatedTrainee,
+    code: str,
+    sitting: str,
+    probe: Path,
+    rng: np.random.Generator,
+) -> int:
+    """Take a sitting to its end; returns how many trials were answered.
+
+    Args:
+        training: calls the server.
+        oracle: looks into the store of that server.
+        trainee: who answers.
+        code: lets the trainee in.
+        sitting: its name.
+        probe: photo to send where an own one is asked for.
+        rng: draws.
+    """
+    session_id = training.start_session(code, sitting, consent=True).session_id
+    begin = ""
+    while True:
+        found = training.next_trial(session_id, begin)
+        begin = ""
+        match found.WhichOneof("next"):
+            case "block":
+                begin = found.block.block.block_id
+            case "over":
+                return found.over.answered
+            case _:
+                _answer(training, oracle, trainee, session_id, found.trial, probe, rng)
+
+
+def _answer(
+    training: Training,
+    oracle: StoreOracle,
+    trainee: SimulatedTrainee,
+    session_id: str,
+    trial: training_pb2.Trial,
+    probe: Path,
+    rng: np.random.Generator,
+) -> None:
+    """Answer a trial, step after step."""
+    waiting = True
+    while waiting:
+        if trial.step == training_pb2.TRIAL_STEP_SEND_PROBE:
+            trial = training.submit_probe(session_id, trial.trial_id, probe)
+            continue
+        answer = oracle.answer(trainee, session_id, trial.trial_id, rng)
+        match answer.given:
+            case Notes(text):
+                trial = training.lock_notes(session_id, trial.trial_id, text)
+            case Observations(observations):
+                trial = training.lock_notes(session_id, trial.trial_id, list(map(_observation, observations)))
+            case _:
+                response = training.submit_decision(
+                    session_id, trial, _decision(answer), difficulty=answer.difficulty, known_to_me=answer.known_to_me
+                )
+                waiting, trial = response.HasField("trial"), response.trial
+
+
+def _decision(
+    answer: Answer,
+) -> training_pb2.PairRating | training_pb2.CandidateDecision | training_pb2.QualityDecision | str:
+    match answer.given:
+        case PairRating(rating, p_same):
+            return training_pb2.PairRating(rating=rating, p_same=p_same)
+        case OddOneOut(picture_id):
+            return picture_id
+        case ListDecision(choice, picture_id, ratings):
+            decision = training_pb2.CandidateDecision(ratings=ratings)
+            if picture_id is not None:
+                decision.picture_id = picture_id
+            elif choice == ListChoice.NONE:
+                decision.none = True
+            else:
+                decision.inconclusive = True
+            return decision
+        case Triage(usability, reasons):
+            return training_pb2.QualityDecision(
+                usability=_USABILITY[usability], reasons=[_DEGRADATIONS[one] for one in sorted(reasons)]
+            )
+    raise TypeError(f"a {type(answer.given).__name__} is no decision")
+
+
+def _observation(one: Observation) -> training_pb2.Observation:
+    return training_pb2.Observation(
+        component_id=one.component_id, comparison=_COMPARED[one.compared], similarity=one.similarity
+    )

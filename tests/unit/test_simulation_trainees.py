@@ -1,0 +1,336 @@
+"""Simulated trainees answer by their abilities: pairs, lists, triads, triage, times; made courses are as planned."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from math import inf, log
+from statistics import NormalDist, mean, median, pstdev, stdev
+
+import numpy as np
+import pytest
+
+from fr_core.scoring.human.item_response import probability
+from fr_core.scoring.human.signal_detection import rates_of
+from fr_core.training.answers import ListChoice, PairRating
+from fr_core.training.courses import Course
+from fr_core.training.keys import ListKey, PairKey, TriadKey, TriageKey
+from fr_core.training.plan import read_plan
+from fr_core.training.prompts import ExerciseKind, Step
+from fr_core.training.results import Result
+from fr_core.training.sessions.flow import new_session, show
+from fr_core.training.sessions.results import results
+from fr_core.training.sessions.shown import ShowTrial
+from fr_core.training.trials import Session
+from fr_training.plans import plan_names, plan_text
+from fr_training.simulation.evidence import Scale, felt_difficulty, first_sight, rated, second_sight, strength_of
+from fr_training.simulation.made_courses import difficulties, made_course
+from fr_training.simulation.population import Population
+from fr_training.simulation.runner import BETWEEN_MS, Seat, items_of, run_sitting
+from fr_training.simulation.trainee import Abilities, SimulatedTrainee
+
+T0 = 1_700_000_000_000
+MANY = 4_000
+ABLE = Abilities(1.6, 0.3, 0.5, theta=0.7)
+CERTAIN = Abilities(
+    20.0, theta=40.0, advice_weight=0.0, picks_mate=1.0, picks_foil=0.0, false_alarm=0.0, inconclusive=0.0, triage=1.0
+)
+
+
+def course(blocks: str, seed: int = 1) -> Course:
+    toml = f'format = 1\ntitle = "Made"\n[[sittings]]\nname = "day"\n[[sittings.blocks]]\nid = "a"\n{blocks}'
+    return made_course(read_plan(toml), seed, T0)
+
+
+def taken(made: Course, who: SimulatedTrainee, seed: int = 1, sitting: str = "day", group: int = 0) -> Session:
+    rng = np.random.default_rng(seed)
+    return run_sitting(made, items_of(made), Seat("S-1", group, who), sitting, rng, T0)
+
+
+def shown_first(made: Course) -> ShowTrial:
+    session = new_session(made, "S-1", 0, "day", "5" * 32, bytes(32), T0)
+    _, seen = show(made, session, "a", T0)
+    assert isinstance(seen, ShowTrial)
+    return seen
+
+
+# --- evidence ----------------------------------------------------------------------------------------------------
+
+
+def test_ratings_lie_to_both_sides_of_the_criterion_alike() -> None:
+    scale = Scale(0.1, 0.6, 1.3)
+    distances = (-2.0, -1.0, -0.3, 0.0, 0.3, 1.0, 2.0)
+    assert [scale.rating(one) for one in distances] == [-3, -2, -1, 0, 1, 2, 3]
+    for rating in range(-3, 4):
+        low, high = scale.range_of(rating)
+        assert scale.rating((max(low, -9.0) + min(high, 9.0)) / 2) == rating
+        assert high == -scale.range_of(-rating)[0]
+    assert Scale(0.0, 0.6, 1.3).rating(1e-12) == 1
+    for wrong in ((-0.1, 0.6, 1.3), (0.7, 0.6, 1.3), (0.1, 1.4, 1.3), (0.1, 0.6, inf)):
+        with pytest.raises(ValueError):
+            Scale(*wrong)
+
+
+def test_strength_is_that_of_an_unbiased_trainee() -> None:
+    assert strength_of(0.8) == pytest.approx(NormalDist().inv_cdf(0.8))
+    assert strength_of(0.5) == 0.0
+    assert 7.0 < strength_of(1.0) < 9.0
+
+
+def test_a_second_look_is_spread_as_if_the_first_were_remembered() -> None:
+    rng, scale, memory = np.random.default_rng(1), Scale(), 0.8
+    for mated in (True, False):
+        first = [first_sight(mated, 0.9, rng) for _ in range(MANY)]
+        second = [second_sight(mated, 0.9, *scale.range_of(scale.rating(x)), memory, rng) for x in first]
+        centre = 0.9 if mated else -0.9
+        assert mean(second) == pytest.approx(centre, abs=0.07)
+        assert stdev(second) == pytest.approx(1.0, abs=0.05)
+        # Each first look is known by its rating alone, so that what is kept of it is a little less than all.
+        assert 0.7 < float(np.corrcoef(first, second)[0, 1]) < memory
+
+
+def test_a_perfect_memory_stays_within_what_the_first_rating_said() -> None:
+    rng, scale = np.random.default_rng(2), Scale()
+    for rating in range(-3, 4):
+        low, high = scale.range_of(rating)
+        for mated in (True, False):
+            drawn = [second_sight(mated, 3.0, low, high, 1.0, rng) for _ in range(50)]
+            assert all(low - 1e-9 <= one <= high + 1e-9 for one in drawn)
+            assert rating in (-3, 3) or len(set(drawn)) > 10
+
+
+def test_a_first_rating_that_was_hardly_to_be_expected_still_leaves_something_open() -> None:
+    rng = np.random.default_rng(4)
+    for mated, low, high in ((False, 8.0, inf), (True, -inf, -8.0)):  # 9 standard deviations off
+        drawn = [abs(second_sight(mated, 1.0, low, high, 1.0, rng)) for _ in range(200)]
+        assert min(drawn) >= 8.0
+        assert mean(drawn) == pytest.approx(8.109, abs=0.03)  # of the tail: 1 / 9 beyond its end, about
+
+
+def test_stated_probabilities_are_calibrated() -> None:
+    rng, m = np.random.default_rng(3), 0.8
+    stated = [(rated(first_sight(mated, m, rng), 0.0, m, Scale()).p_same, mated) for mated in (True, False) * MANY]
+    high = [mated for p, mated in stated if p is not None and 0.7 <= p < 0.9]
+    assert mean(high) == pytest.approx(0.8, abs=0.04)
+    assert rated(-1e6, 0.0, m, Scale()).p_same == 0.0
+
+
+def test_what_is_near_the_criterion_is_felt_as_hard() -> None:
+    assert [felt_difficulty(one) for one in (0.0, -0.5, 1.0, -1.5, 9.0)] == [5, 4, 3, 2, 1]
+
+
+# --- pairs -------------------------------------------------------------------------------------------------------
+
+
+def shares(rows: list[Result], truth: str) -> float:
+    here = [one for one in rows if one.truth == truth]
+    return sum(one.answer == "same" for one in here) / len(here)
+
+
+def test_pairs_are_answered_by_dprime_and_c() -> None:
+    made = course('exercise = "verification"\nsame = 40\ndifferent = 40\n')
+    rows = [row for seed in range(25) for row in results(made, taken(made, SimulatedTrainee(ABLE), seed))]
+    hits, false_alarms = rates_of(ABLE.dprime, ABLE.criterion + ABLE.scale.undecided)
+    assert shares(rows, "same") == pytest.approx(hits, abs=0.03)
+    assert shares(rows, "different") == pytest.approx(false_alarms, abs=0.03)
+    assert {one.rating for one in rows} == set(range(-3, 4))
+
+
+def test_adaptive_blocks_and_those_that_are_named_are_answered_by_theta_and_difficulty() -> None:
+    plain = 'exercise = "verification"\nsame = 40\ndifferent = 40\n'
+    for blocks, named in ((plain, frozenset({"a"})), (plain + "adaptive = true\ntrials = 80\n", frozenset[str]())):
+        made = course(blocks)
+        who = SimulatedTrainee(ABLE, named)
+        rows = [row for seed in range(15) for row in results(made, taken(made, who, seed))]
+        for truth in ("same", "different"):
+            here = [one for one in rows if one.truth == truth]
+            chance = mean(float(probability(ABLE.theta, one.b or 0.0, 0.5)) for one in here)
+            assert mean(one.correct is True for one in here) == pytest.approx(chance, abs=0.04)
+        assert not any(one.rating == 0 for one in rows)
+
+
+def test_advice_moves_the_criterion_towards_itself_and_no_further() -> None:
+    made = course('exercise = "aided"\nsame = 40\ndifferent = 40\nwrong = 40\n')
+    rows = [row for seed in range(20) for row in results(made, taken(made, SimulatedTrainee(ABLE), seed))]
+    for advice, sign in (("same", -1.0), ("different", 1.0)):
+        told = [one for one in rows if one.advice == advice]
+        hits, false_alarms = rates_of(ABLE.dprime, ABLE.says_same_above + sign * ABLE.advice_weight)
+        assert shares(told, "same") == pytest.approx(hits, abs=0.04)
+        assert shares(told, "different") == pytest.approx(false_alarms, abs=0.04)
+        before = mean((one.rating_before or 0) > 0 for one in told if one.truth == "same")
+        assert before == pytest.approx(rates_of(ABLE.dprime, ABLE.says_same_above)[0], abs=0.04)
+
+
+# --- everything else ---------------------------------------------------------------------------------------------
+
+
+def test_triads_are_answered_by_theta_with_a_guess_rate_of_a_third() -> None:
+    made = course('exercise = "triad"\ntrials = 300\n')
+    rows = [row for seed in (1, 2) for row in results(made, taken(made, SimulatedTrainee(ABLE), seed))]
+    chance = mean(float(probability(ABLE.theta, one.b or 0.0, 1 / 3)) for one in rows)
+    assert mean(one.correct is True for one in rows) == pytest.approx(chance, abs=0.05)
+    wrong = results(made, taken(made, SimulatedTrainee(replace(ABLE, theta=-40.0))))
+    assert mean(one.correct is True for one in wrong) == pytest.approx(1 / 3, abs=0.08)
+    chosen = Counter(one.answer for one in wrong)
+    assert min(chosen.values()) > 70
+
+
+def test_lists_are_decided_by_their_chances() -> None:
+    made = course('exercise = "candidates"\npresent = 150\nabsent = 150\nsize = 5\n')
+    mine = replace(ABLE, picks_mate=0.6, picks_foil=0.2, false_alarm=0.3, inconclusive=0.25)
+    rows = [row for seed in (1, 2) for row in results(made, taken(made, SimulatedTrainee(mine), seed))]
+    present, absent = ([one for one in rows if (one.truth == "absent") == empty] for empty in (False, True))
+    assert mean(one.correct is True for one in present) == pytest.approx(0.6, abs=0.08)
+    foils = [one for one in present if one.answer.startswith("candidate") and not one.correct]
+    assert len(foils) / len(present) == pytest.approx(0.2, abs=0.07)
+    assert mean(one.answer.startswith("candidate") for one in absent) == pytest.approx(0.3, abs=0.08)
+    unpicked = [one for one in rows if not one.answer.startswith("candidate")]
+    assert mean(one.answer == "inconclusive" for one in unpicked) == pytest.approx(0.25, abs=0.08)
+
+
+def test_triage_is_right_as_often_as_it_should_be() -> None:
+    made = course('exercise = "triage"\nusable = 200\nlimited = 200\nreject = 200\n')
+    rows = results(made, taken(made, SimulatedTrainee(replace(ABLE, triage=0.7))))
+    assert mean(one.correct is True for one in rows) == pytest.approx(0.7, abs=0.07)
+    named = [one for one in rows if one.degraded and one.answer != "usable"]
+    assert mean(one.reasons == one.degraded for one in named) == pytest.approx(0.75, abs=0.08)  # some are guessed
+
+
+def test_who_knows_everything_has_everything_right() -> None:
+    """Whatever order photos are shown in: every exercise of every plan, at every step."""
+    kinds: Counter[ExerciseKind] = Counter()
+    for name in plan_names():
+        made = made_course(read_plan(plan_text(name)), 3, T0)
+        for group in (0, 1):
+            for sitting in made.plan.sittings:
+                for row in results(made, taken(made, SimulatedTrainee(CERTAIN), 5, sitting.name, group)):
+                    kinds[row.exercise] += 1
+                    assert row.correct is True
+    assert set(kinds) == set(ExerciseKind)
+
+
+def test_an_own_probe_of_unknown_truth_is_answered_as_if_nobody_were_there() -> None:
+    made = course('exercise = "candidates"\npresent = 1\nabsent = 0\nsize = 5\n')
+    rng, seen = np.random.default_rng(1), shown_first(made)
+    pictures = tuple(replace(one, picture_id=f"{n:016x}") for n, one in enumerate(seen.prompt.pictures * 6))
+    prompt = replace(seen.prompt, step=Step.DECIDE, pictures=pictures)
+    trial = replace(seen.trial, order=tuple(range(6)))
+    unknown = ListKey(2, (0.5,) * 5, scored=False)
+    answer = SimulatedTrainee(CERTAIN).answer(replace(seen, prompt=prompt, trial=trial), unknown, None, rng)
+    assert getattr(answer.given, "choice", None) == ListChoice.NONE
+
+
+@pytest.mark.parametrize("key", [TriadKey(0, 0, 0.1), ListKey(None, (0.1,)), TriageKey("usable", None, 0.0), None])  # type: ignore[arg-type]
+def test_a_key_of_another_exercise_is_refused(key: TriadKey) -> None:
+    seen = shown_first(course('exercise = "verification"\nsame = 1\ndifferent = 1\n'))
+    who, rng = SimulatedTrainee(ABLE), np.random.default_rng(1)
+    with pytest.raises(ValueError):
+        who.answer(seen, key, None, rng)
+    assert isinstance(who.answer(seen, PairKey(True, 0.5), None, rng).given, PairRating)
+
+
+def test_times_are_log_normal_about_the_median_of_each_picture() -> None:
+    seen, rng = shown_first(course('exercise = "triad"\ntrials = 1\n')), np.random.default_rng(1)
+    took = [SimulatedTrainee(replace(ABLE, median_ms=2_000.0)).took_ms(seen, rng) for _ in range(MANY)]
+    assert median(took) == pytest.approx(6_000, rel=0.05)
+    assert stdev(map(log, took)) == pytest.approx(0.5, abs=0.03)
+    assert SimulatedTrainee(replace(ABLE, median_ms=1e-6)).took_ms(seen, rng) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"dprime": -0.1},
+        {"dprime": inf},
+        {"theta": inf},
+        {"picks_mate": 0.9, "picks_foil": 0.2},
+        {"false_alarm": 1.1},
+        {"memory": -0.1},
+        {"triage": 2.0},
+        {"median_ms": 0.0},
+        {"spread": -1.0},
+    ],
+)
+def test_abilities_that_cannot_be_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError):
+        replace(ABLE, **wrong)  # type: ignore[arg-type]
+
+
+# --- sittings ----------------------------------------------------------------------------------------------------
+
+
+def test_a_sitting_is_the_same_for_the_same_seed() -> None:
+    made = course('exercise = "aided"\nsame = 10\ndifferent = 10\nwrong = 5\n')
+    who = SimulatedTrainee(ABLE)
+    assert taken(made, who, 1) == taken(made, who, 1)
+    assert taken(made, who, 1).trials != taken(made, who, 2).trials
+
+
+def test_the_clock_of_a_sitting_is_that_of_the_answers() -> None:
+    made = course('exercise = "aided"\nsame = 10\ndifferent = 10\nwrong = 5\n')
+    session = taken(made, SimulatedTrainee(ABLE))
+    for earlier, later in zip(session.trials, session.trials[1:], strict=False):
+        assert later.locked[0].at_ms - later.locked[0].took_ms == earlier.locked[-1].at_ms + BETWEEN_MS
+    assert all(one.took_ms > 0 for trial in session.trials for one in trial.locked)
+    assert session.finished_ms == session.trials[-1].locked[-1].at_ms
+
+
+def test_who_is_too_slow_is_cut_off() -> None:
+    made = course('exercise = "verification"\nsame = 50\ndifferent = 50\nminutes = 1\n')
+    session = taken(made, SimulatedTrainee(replace(ABLE, median_ms=5_000.0)))
+    assert session.finished_ms is not None
+    assert session.finished_ms >= T0 + 60_000
+    answered = [trial.done for trial in session.trials]
+    assert answered[:-1] == [True] * (len(answered) - 1)
+    assert not answered[-1]
+    assert 2 < len(answered) < 20
+
+
+# --- made courses and people -------------------------------------------------------------------------------------
+
+
+def test_made_forms_are_spread_as_the_bank_spreads_them() -> None:
+    made = course('exercise = "verification"\nsame = 20\ndifferent = 30\n')
+    items = made.forms["a"].items
+    for mated, count in ((True, 20), (False, 30)):
+        b = [one.b or 0.0 for one in items if isinstance(one.key, PairKey) and one.key.mated == mated]
+        assert len(b) == count
+        assert mean(b) == pytest.approx(0.0, abs=1e-9)
+        assert pstdev(b) == pytest.approx(1.0)
+    assert difficulties(0) == []
+    assert difficulties(1) == [0.0]
+    assert len({one.item_id for one in items}) == 50
+    mated_order = [isinstance(one.key, PairKey) and one.key.mated for one in items]
+    assert mated_order != sorted(mated_order, reverse=True)
+
+
+def test_made_advice_is_wrong_as_often_as_planned_and_for_both_truths() -> None:
+    made = course('exercise = "aided"\nsame = 10\ndifferent = 10\nwrong = 7\n')
+    keys = [one.key for one in made.forms["a"].items if isinstance(one.key, PairKey)]
+    assert Counter(key.mated for key in keys if key.advice_same != key.mated) == {True: 3, False: 4}
+
+
+def test_a_made_course_follows_its_seed_and_equated_forms_are_equally_hard() -> None:
+    plan = read_plan(plan_text("three-day"))
+    assert made_course(plan, 1, T0) == made_course(plan, 1, T0)
+    assert made_course(plan, 1, T0).manifest_sha256 != made_course(plan, 2, T0).manifest_sha256
+    forms = made_course(plan, 1, T0).forms
+    a, b = (sorted(one.b or 0.0 for one in forms[name].items) for name in ("pairs-a", "pairs-b"))
+    assert a == pytest.approx(b)
+    numbers = [photo for form in forms.values() for one in form.items for photo in one.photos]
+    assert sorted(numbers) == list(range(len(numbers)))
+
+
+def test_people_are_as_able_as_the_norms_say() -> None:
+    """81 % right, and 7.5 points of people, by d' and by theta alike."""
+    rng, people = np.random.default_rng(1), Population()
+    drawn = [people.draw(rng) for _ in range(20_000)]
+    by_dprime = np.array([NormalDist().cdf(one.dprime / 2) for one in drawn[:5_000]])
+    form = np.array(difficulties(20), dtype=np.float64)
+    theta = np.array([one.theta for one in drawn], dtype=np.float64)
+    by_theta = probability(theta[:, None], form[None, :], 0.5).mean(axis=1)
+    for right in (by_dprime, by_theta):
+        assert float(right.mean()) == pytest.approx(0.81, abs=0.015)
+        assert float(right.std()) == pytest.approx(0.075, abs=0.006)
+    assert min(one.dprime for one in drawn) >= 0.0
+    assert stdev(one.advice_weight for one in drawn) == pytest.approx(0.2, abs=0.01)

@@ -1,0 +1,19 @@
+"""Simulated trainees: people of known ability, who show whether the product finds out what they can do.
+
+* **who they are**: `trainee` (one of them, and its abilities), `evidence` (what two photos tell, and how it is rated),
+  `judging` (all other answers), `population` (how abilities are spread over people);
+* **what they take**: `made_courses` (a course of a plan, without photos), `runner` (sittings, through the real flow);
+* **what is found out**: `study` (everybody takes everything), `recovery` (the estimates beside the truth), `savings`
+  (adaptive blocks against fixed forms), `holding` (the share of right answers), `claims` (what was claimed, and what
+  was found);
+* **for readers**: `words` and `page` (tables and pictures), `as_json`, `cli` (`fr train simulate`);
+* **on the machine of a server**: `oracle`, which knows what is right, for trainees who take a course through the API.
+
+The pair model. Two photos give evidence of unit variance, mean +m for one person and -m for two, and a trainee says
+"same" above a criterion. Where d' and c are to be found out, m = d'/2 for every pair: that is equal-variance signal
+detection, the model of those two figures, which knows no difficulty of items. Where ability is to be found out, in
+adaptive blocks and in those that a study names, m = z(P) with P = g + (1 - g) s(theta - b), g = 1/2, and the criterion
+is 0: right answers then come with chance P to both kinds of pairs, which is the model that abilities are estimated by.
+A trainee is so one model with two settings, and each figure is tested where its own model holds; how far real people
+follow either model no simulation can tell.
+"""

@@ -1,0 +1,151 @@
+"""How many items adaptive blocks save: trials until an ability is known as well as after a fixed form.
+
+A right or wrong answer to a pair tells most where P(right) is .81. Fisher's information is .0902 there, and no choice
+of items gets more: with L = s(theta - b) and g = 1/2 it is L^2 (1 - L) / (1 + L), which is greatest, and L^5, at
+L = (sqrt(5) - 1) / 2. The items of a fixed form tell less the farther they are from that, so what can be saved depends
+on how far its difficulties are spread, and how far people are from its mean: people who are 80 % right on a form are,
+on average, just where it measures best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+
+from fr_core.scoring.checks import F64
+from fr_core.scoring.human.item_response import information
+from fr_core.training.sessions.adaptive import GUESS_RATE
+from fr_training.simulation.claims import Claim
+from fr_training.simulation.population import Spread
+from fr_training.simulation.study import Measured, Precision, Study
+
+MOST_ITEMS = 0.6
+"""Of those of the fixed form, that an adaptive block may need."""
+
+GREATEST_INFORMATION = ((sqrt(5.0) - 1.0) / 2.0) ** 5
+"""Of one answer about an ability, whichever pair it is to."""
+
+SPREADS = (0.5, 1.0, 1.5, 2.0, 3.0)
+"""Of difficulties of a form, in logits, for which the least ratio is told; forms of the bank have 1."""
+
+_NODES, _FARTHEST = 161, 5.0  # of the average over people
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """Items of adaptive blocks in parts of those of the fixed form.
+
+    Attributes:
+        ratio: mean over trainees; each stops when the posterior is as narrow as after the own fixed form.
+        standard_error: of it.
+        unreached: trainees whose block was over before; they count as having needed all of it.
+        trainees: of all.
+        by_mean: where the root of the mean variance is as small as after the fixed form; None where it never is.
+    """
+
+    ratio: float
+    standard_error: float
+    unreached: int
+    trainees: int
+    by_mean: float | None
+
+
+def saving(precisions: Sequence[Precision], items: int) -> Saving:
+    """Of some trainees, at least two, whose fixed form has so many items."""
+    needed = [_first(one.adaptive, one.form) for one in precisions]
+    shown = len(precisions[0].adaptive)
+    ratios = np.array([(shown if one is None else one) / items for one in needed], dtype=np.float64)
+    adaptive = np.sqrt(np.mean([one.adaptive**2 for one in precisions], axis=0))
+    together = _first(adaptive, sqrt(float(np.mean([one.form**2 for one in precisions]))))
+    return Saving(
+        ratio=float(ratios.mean()),
+        standard_error=float(ratios.std(ddof=1)) / sqrt(len(ratios)),
+        unreached=sum(one is None for one in needed),
+        trainees=len(ratios),
+        by_mean=None if together is None else together / items,
+    )
+
+
+def savings(study: Study) -> tuple[Claim, ...]:
+    """The claim on the items that are needed, and what it depends on."""
+    measured = [one.ability for one in study.people]
+    weak, informed = (_of(study, [one.weak for one in measured]), _of(study, [one.informed for one in measured]))
+    least = least_ratio(study.form_b, study.population.theta)
+    return (
+        Claim(
+            "Items of an adaptive block for the standard error of theta of the fixed form",
+            f"at most {MOST_ITEMS:.0%} of the form's",
+            _told(weak),
+            weak.ratio <= MOST_ITEMS,
+            _figures(weak),
+        ),
+        Claim("The same, with the population as prior", "none: told", _told(informed), None, _figures(informed)),
+        Claim(
+            "Least share of items that any choice of pairs can need, for these people and this form",
+            "none: computed",
+            f"{least:.0%}",
+            None,
+            {"ratio": least},
+        ),
+    )
+
+
+def by_theta(study: Study) -> dict[float, tuple[Saving, float]]:
+    """By ability: what people of exactly that needed, and the least that any choice could need."""
+    return {
+        theta: (_of(study, [one.weak for one in people]), least_ratio(study.form_b, Spread(theta, 0.0)))
+        for theta, people in study.at_theta.items()
+    }
+
+
+def by_spread(study: Study) -> dict[float, float]:
+    """By the standard deviation of the fixed form's difficulties, the least ratio for the study's people."""
+    return {sd: least_ratio(study.form_b * sd, study.population.theta) for sd in SPREADS}
+
+
+def least_ratio(form_b: F64, people: Spread) -> float:
+    """Mean information of an item of the form over that of the best pair there can be, averaged over people.
+
+    Args:
+        form_b: f64[n], difficulties of the form, at least one.
+        people: how their abilities are spread; an SD of 0 is one ability.
+    """
+    standard = np.linspace(-_FARTHEST, _FARTHEST, _NODES) if people.sd else np.zeros(1)
+    shares = np.exp(-(standard**2) / 2)
+    theta = people.mean + people.sd * standard
+    of_form = information(theta[:, None], form_b[None, :], GUESS_RATE).mean(axis=1)
+    return float(shares @ of_form / shares.sum()) / GREATEST_INFORMATION
+
+
+def curves(people: Sequence[Measured]) -> tuple[F64, float]:
+    """f64[n], the root of the mean posterior variance after each adaptive trial, and that after the fixed form."""
+    adaptive = np.sqrt(np.mean([one.weak.adaptive**2 for one in people], axis=0))
+    return np.asarray(adaptive, dtype=np.float64), sqrt(float(np.mean([one.weak.form**2 for one in people])))
+
+
+def _of(study: Study, precisions: Sequence[Precision]) -> Saving:
+    return saving(precisions, study.sizes.fixed)
+
+
+def _first(sds: F64, wanted: float) -> int | None:
+    """After how many trials the posterior is as narrow as is wanted."""
+    narrow = np.flatnonzero(sds <= wanted)
+    return int(narrow[0]) + 1 if len(narrow) else None
+
+
+def _told(found: Saving) -> str:
+    unreached = f"; {found.unreached} of {found.trainees} not within their block" if found.unreached else ""
+    return f"{found.ratio:.1%}, standard error {found.standard_error:.1%}{unreached}"
+
+
+def _figures(found: Saving) -> dict[str, float]:
+    figures = {
+        "ratio": found.ratio,
+        "standard_error": found.standard_error,
+        "unreached": float(found.unreached),
+        "trainees": float(found.trainees),
+    }
+    return figures if found.by_mean is None else figures | {"by_mean": found.by_mean}

@@ -1,0 +1,309 @@
+"""The study: simulated people take one course through the real flow, and the real estimators say what they can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from fr_core.scoring.checks import F64, Bools
+from fr_core.scoring.human.advice import Aided, AutomationBias, automation_bias
+from fr_core.scoring.human.item_response import FARTHEST, NODES, Ability, eap, probability
+from fr_core.scoring.human.signal_detection import Sensitivity
+from fr_core.training.courses import Course
+from fr_core.training.grading.abilities import ability
+from fr_core.training.grading.errors import Known, sensitivity_of
+from fr_core.training.grading.triads import CHANCE
+from fr_core.training.grading.values import Undefined
+from fr_core.training.plan import CoursePlan, read_plan
+from fr_core.training.results import Result
+from fr_core.training.sessions.adaptive import GUESS_RATE, PRIOR_SD
+from fr_core.training.sessions.results import results
+from fr_training.simulation.made_courses import made_course
+from fr_training.simulation.population import Population, Spread
+from fr_training.simulation.runner import Items, Seat, items_of, run_sitting
+from fr_training.simulation.trainee import Abilities, SimulatedTrainee
+
+START_MS = 1_700_000_000_000
+"""When every simulated session begins, milliseconds since 1970, UTC."""
+
+DRAWS = 4_000
+"""Of the posterior behind the interval of the net change by advice: its ends are then known to some hundredths of its
+width, while a report draws more."""
+
+PAIRS, AIDED, FORM, ADAPTIVE, TRIADS = "pairs", "aided", "form", "adaptive", "triads"
+"""Sittings of the study, each with one block of the same id."""
+
+FIXED_THETAS = (-2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
+"""Abilities of which some people each are looked at apart."""
+
+REPLICATES = 16
+"""People of each of FIXED_THETAS."""
+
+
+WEAK = Spread(0.0, PRIOR_SD)
+"""The prior that adaptive blocks work with: it knows hardly anything of the people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much everybody is shown; the defaults are those of plans that come with FR Core, or larger.
+
+    Attributes:
+        pairs: pairs of one person, and as many of two, behind d' and c.
+        aided: likewise, behind the change by advice; a quarter of the advice is wrong.
+        form: likewise, in the fixed form behind an ability.
+        pool: likewise, from which the adaptive block chooses.
+        adaptive: trials of the adaptive block.
+        target: share of right answers that it aims at, in (.5, 1).
+        triads: triads.
+    """
+
+    pairs: int = 20
+    aided: int = 40
+    form: int = 20
+    pool: int = 100
+    adaptive: int = 50
+    target: float = 0.8
+    triads: int = 20
+
+    @property
+    def fixed(self) -> int:
+        """Items of the fixed form."""
+        return 2 * self.form
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """How well an ability is known under a prior: standard deviations of the posterior.
+
+    Attributes:
+        form: after the fixed form.
+        adaptive: f64[n], after each trial of the adaptive block.
+    """
+
+    form: float
+    adaptive: F64
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was found out about somebody's ability.
+
+    Attributes:
+        theta: true ability.
+        form: estimate from the fixed form, with the population as prior.
+        adaptive: estimate from the whole adaptive block, likewise.
+        b: f64[n], difficulties of the items of the adaptive block, in the order in which they were shown.
+        right: bool[n], whether they were answered rightly.
+        weak: precision under WEAK.
+        informed: precision with the population as prior.
+    """
+
+    theta: float
+    form: Ability
+    adaptive: Ability
+    b: F64
+    right: Bools
+    weak: Precision
+    informed: Precision
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """A simulated person, and what was found out.
+
+    Attributes:
+        abilities: the truth.
+        pairs: d' and c, without advice.
+        advice: what advice moved.
+        ability: from pairs by difficulty.
+        triads: ability from triads, as reports give it.
+    """
+
+    abilities: Abilities
+    pairs: Sensitivity
+    advice: AutomationBias
+    ability: Measured
+    triads: Ability
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """All of it.
+
+    Attributes:
+        seed: decided everything.
+        population: whom the people were drawn from.
+        sizes: how much they were shown.
+        people: who took the whole course.
+        at_theta: by ability, further people of exactly that, who took the fixed form and the adaptive block.
+        form_b: f64[n], difficulties of the fixed form.
+        advice_cells: mated pairs and non-mated pairs that the advice called "same", then those it called "different".
+    """
+
+    seed: int
+    population: Population
+    sizes: Sizes
+    people: tuple[Recovered, ...]
+    at_theta: dict[float, tuple[Measured, ...]]
+    form_b: F64
+    advice_cells: tuple[tuple[int, int], tuple[int, int]]
+
+
+@dataclass(slots=True)
+class _Desk:
+    """What it takes to let people take the course.
+
+    Attributes:
+        course: that they take.
+        items: of it.
+        population: gives the prior of abilities.
+        known: figures of counts that came before.
+    """
+
+    course: Course
+    items: Items
+    population: Population
+    known: Known = field(default_factory=dict)
+
+    def rows(self, seat: Seat, sitting: str, rng: np.random.Generator) -> tuple[Result, ...]:
+        """Take a sitting, and say what became of it."""
+        return results(self.course, run_sitting(self.course, self.items, seat, sitting, rng, START_MS))
+
+
+def run_study(
+    trainees: int,
+    seed: int,
+    *,
+    population: Population | None = None,
+    sizes: Sizes | None = None,
+    replicates: int = REPLICATES,
+    on_progress: Callable[[int, int], None] = lambda done, of: None,
+) -> Study:
+    """Let people take the course; the same seed gives the same study with one version of NumPy.
+
+    Args:
+        trainees: drawn from the population, at least 2.
+        seed: at least 0.
+        population: whom they are drawn from.
+        sizes: how much they are shown.
+        replicates: people of each of FIXED_THETAS, at least 2.
+        on_progress: called with how many people are done, of how many.
+
+    Raises:
+        ValueError: a number is out of its range.
+    """
+    if trainees < 2 or seed < 0 or replicates < 2:
+        raise ValueError("A study has at least 2 trainees, a seed of at least 0, and 2 replicates.")
+    population, sizes = population or Population(), sizes or Sizes()
+    course = made_course(study_plan(sizes), seed, START_MS)
+    desk = _Desk(course, items_of(course), population)
+    total = trainees + replicates * len(FIXED_THETAS)
+    people = []
+    for number in range(trainees):
+        rng = np.random.default_rng([seed, 0, number])
+        people.append(_recovered(desk, _seat(f"S-{number}", number, population.draw(rng)), rng))
+        on_progress(number + 1, total)
+    at_theta: dict[float, tuple[Measured, ...]] = {}
+    for place, theta in enumerate(FIXED_THETAS):
+        seats = [_seat(f"F-{n}", n, Abilities(population.dprime.mean, theta=theta)) for n in range(replicates)]
+        rngs = [np.random.default_rng([seed, 1, place, n]) for n in range(replicates)]
+        at_theta[theta] = tuple(_measured(desk, seat, rng) for seat, rng in zip(seats, rngs, strict=True))
+        on_progress(trainees + replicates * (place + 1), total)
+    form_b = np.array([item.b or 0.0 for item in course.forms[FORM].items], dtype=np.float64)
+    return Study(seed, population, sizes, tuple(people), at_theta, form_b, _advice_cells(sizes))
+
+
+def study_plan(sizes: Sizes) -> CoursePlan:
+    """The plan of the study's course."""
+    adaptive = f"same = {sizes.pool}\ndifferent = {sizes.pool}\nadaptive = true\ntrials = {sizes.adaptive}\n"
+    blocks = {
+        PAIRS: ("verification", f"same = {sizes.pairs}\ndifferent = {sizes.pairs}\n"),
+        AIDED: ("aided", f"same = {sizes.aided}\ndifferent = {sizes.aided}\nwrong = {2 * _wrong(sizes)}\n"),
+        FORM: ("verification", f"same = {sizes.form}\ndifferent = {sizes.form}\n"),
+        ADAPTIVE: ("verification", f"{adaptive}target = {sizes.target}\n"),
+        TRIADS: ("triad", f"trials = {sizes.triads}\n"),
+    }
+    return read_plan(
+        'format = 1\ntitle = "Simulated trainees"\n'
+        + "".join(
+            f'[[sittings]]\nname = "{name}"\n[[sittings.blocks]]\nid = "{name}"\nexercise = "{exercise}"\n{counts}'
+            for name, (exercise, counts) in blocks.items()
+        )
+    )
+
+
+def estimated(b: F64, right: Bools, population: Population) -> Ability:
+    """An ability from pairs, with the population as prior, which is what the interval of `eap` is made for."""
+    return eap(b, right, GUESS_RATE, mean=population.theta.mean, sd=population.theta.sd)
+
+
+def posterior_sds(b: F64, right: Bools, prior: Spread) -> F64:
+    """f64[n]: the standard deviation that `eap` gives after each of n answers to pairs, all of them at once."""
+    standard = np.linspace(-FARTHEST, FARTHEST, NODES)
+    nodes = prior.mean + prior.sd * standard
+    chances = probability(nodes[:, None], b[None, :], GUESS_RATE)
+    logs = np.log(np.where(right[None, :], chances, 1.0 - chances)).cumsum(axis=1) - standard[:, None] ** 2 / 2
+    shares = np.exp(logs - logs.max(axis=0))
+    shares /= shares.sum(axis=0)
+    means = nodes @ shares
+    return np.asarray(np.sqrt((shares * (nodes[:, None] - means[None, :]) ** 2).sum(axis=0)), dtype=np.float64)
+
+
+def _recovered(desk: _Desk, seat: Seat, rng: np.random.Generator) -> Recovered:
+    rated = desk.rows(seat, AIDED, rng)
+    aided = Aided(
+        before=np.array([one.rating_before or 0 for one in rated], dtype=np.int64),
+        after=np.array([one.rating or 0 for one in rated], dtype=np.int64),
+        mated=np.array([one.truth == "same" for one in rated], dtype=np.bool_),
+        aid_same=np.array([one.advice == "same" for one in rated], dtype=np.bool_),
+    )
+    triads = ability(desk.rows(seat, TRIADS, rng), CHANCE)
+    if isinstance(triads, Undefined):
+        raise AssertionError(triads.reason)
+    return Recovered(
+        abilities=seat.trainee.abilities,
+        pairs=sensitivity_of(desk.rows(seat, PAIRS, rng), desk.known),
+        advice=automation_bias(aided, rng, draws=DRAWS),
+        ability=_measured(desk, seat, rng),
+        triads=triads,
+    )
+
+
+def _measured(desk: _Desk, seat: Seat, rng: np.random.Generator) -> Measured:
+    form_b, form_right = _answers(desk.rows(seat, FORM, rng))
+    b, right = _answers(desk.rows(seat, ADAPTIVE, rng))
+
+    def precision(prior: Spread) -> Precision:
+        return Precision(float(posterior_sds(form_b, form_right, prior)[-1]), posterior_sds(b, right, prior))
+
+    return Measured(
+        theta=seat.trainee.abilities.theta,
+        form=estimated(form_b, form_right, desk.population),
+        adaptive=estimated(b, right, desk.population),
+        b=b,
+        right=right,
+        weak=precision(WEAK),
+        informed=precision(desk.population.theta),
+    )
+
+
+def _answers(rows: Sequence[Result]) -> tuple[F64, Bools]:
+    b = np.array([one.b or 0.0 for one in rows], dtype=np.float64)
+    return b, np.array([one.correct is True for one in rows], dtype=np.bool_)
+
+
+def _seat(trainee_id: str, number: int, abilities: Abilities) -> Seat:
+    return Seat(trainee_id, number % 2, SimulatedTrainee(replace(abilities, median_ms=3_000.0), frozenset({FORM})))
+
+
+def _wrong(sizes: Sizes) -> int:
+    """Wrong advice to the pairs of each truth."""
+    return sizes.aided // 4
+
+
+def _advice_cells(sizes: Sizes) -> tuple[tuple[int, int], tuple[int, int]]:
+    wrong = _wrong(sizes)
+    return (sizes.aided - wrong, wrong), (wrong, sizes.aided - wrong)

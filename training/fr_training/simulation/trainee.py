@@ -1,0 +1,160 @@
+"""A simulated trainee: somebody whose abilities are known, who answers every step of every exercise by them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import exp, isfinite
+
+import numpy as np
+
+from fr_core.scoring.human.item_response import probability
+from fr_core.training.answers import Answer, PairRating
+from fr_core.training.exercises.protocol import given_at
+from fr_core.training.grading.triads import CHANCE
+from fr_core.training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_core.training.prompts import Step
+from fr_core.training.sessions.adaptive import GUESS_RATE
+from fr_core.training.sessions.shown import ShowTrial
+from fr_training.simulation import evidence, judging
+from fr_training.simulation.evidence import USUAL_SCALE, Scale
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What somebody can do.
+
+    Attributes:
+        dprime: d' on pairs, at least 0.
+        criterion: c on pairs, in units of d'; above 0 says "different" more readily.
+        advice_weight: how far the criterion moves towards a machine's advice, in units of d'; 0 is unmoved.
+        memory: correlation, in [0, 1], of what two looks at a pair tell; a second rating follows it.
+        theta: ability on adaptive blocks and triads, in logits on the scale of item difficulties.
+        scale: of ratings.
+        picks_mate: chance of picking the person searched for, where it is in the list.
+        picks_foil: chance of picking somebody else, where the person is in the list.
+        false_alarm: chance of picking somebody where the person is not in the list.
+        inconclusive: chance of leaving a list inconclusive in which nobody was picked.
+        triage: chance of judging the use of a photo rightly.
+        median_ms: median time for each picture that is shown, milliseconds.
+        spread: standard deviation of the logarithm of times.
+    """
+
+    dprime: float
+    criterion: float = 0.0
+    advice_weight: float = 0.0
+    memory: float = 0.8
+    theta: float = 0.0
+    scale: Scale = USUAL_SCALE
+    picks_mate: float = 0.65
+    picks_foil: float = 0.15
+    false_alarm: float = 0.25
+    inconclusive: float = 0.1
+    triage: float = 0.75
+    median_ms: float = 4_000.0
+    spread: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not all(map(isfinite, (self.dprime, self.criterion, self.advice_weight, self.theta))) or self.dprime < 0.0:
+            raise ValueError("d' is finite and at least 0; criterion, weight of advice and theta are finite.")
+        shares = (self.picks_mate + self.picks_foil, self.picks_mate, self.picks_foil)
+        if not all(
+            0.0 <= one <= 1.0 for one in (*shares, self.false_alarm, self.inconclusive, self.triage, self.memory)
+        ):
+            raise ValueError("Chances and memory lie in [0, 1], the chances of the mate and of a foil together too.")
+        if not (0.0 < self.median_ms < 1e9 and 0.0 <= self.spread < 5.0):
+            raise ValueError("A median time is above 0, and the spread of its logarithm from 0 to 5.")
+
+    @property
+    def says_same_above(self) -> float:
+        """The criterion as figures see it: what lies above is called "same", and the undecided are not."""
+        return self.criterion + self.scale.undecided
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedTrainee:
+    """Somebody who is told what is right and errs by the abilities nevertheless.
+
+    Attributes:
+        abilities: what somebody can do.
+        by_ability: ids of blocks of pairs that are answered by theta and the difficulty of each item, beside adaptive
+            blocks; all other pairs are answered by d' and c.
+    """
+
+    abilities: Abilities
+    by_ability: frozenset[str] = frozenset()
+
+    def answer(self, show: ShowTrial, key: AnswerKey | None, b: float | None, rng: np.random.Generator) -> Answer:
+        """An answer that `Exercise.check` lets pass.
+
+        Args:
+            show: the trial at the step that it waits for.
+            key: what is right; None where nobody knows yet, as of an own probe that was not sent.
+            b: difficulty of the item; None counts as 0, the mean.
+            rng: draws.
+
+        Raises:
+            ValueError: the key is one of another exercise.
+        """
+        match show.prompt.step, key:
+            case ((Step.RATE | Step.RATE_AGAIN), PairKey()):
+                return self._rated(show, key, b, rng)
+            case Step.OBSERVE, PairKey():
+                strength = self._strength(show, b)
+                return Answer(judging.observed(show.prompt.components, key.mated, strength, rng))
+            case Step.CHOOSE, TriadKey():
+                right = float(probability(self.abilities.theta, b or 0.0, CHANCE))
+                ids = judging.photos_shown(show.prompt.pictures, show.trial.order)
+                return Answer(judging.odd_one_out(key, ids, right, rng))
+            case Step.DECIDE, (ListKey() | None):
+                mine = self.abilities
+                chances = (mine.picks_mate, mine.picks_foil, mine.false_alarm, mine.inconclusive)
+                ids = judging.photos_shown(show.prompt.pictures, show.trial.order)
+                return Answer(judging.list_decision(key, ids, chances, rng))
+            case Step.TRIAGE, TriageKey():
+                return Answer(judging.triaged(key, self.abilities.triage, rng))
+            case Step.NOTE, _:
+                return Answer(judging.noted(rng))
+            case Step.SEND_PROBE, _:
+                return Answer(judging.sent(rng))
+        raise ValueError(f"At {show.prompt.step} a trainee is not told what is right by a {type(key).__name__}.")
+
+    def took_ms(self, show: ShowTrial, rng: np.random.Generator) -> int:
+        """How long an answer takes, log-normal, in proportion to the pictures shown; milliseconds, at least 1.
+
+        Source of the shape: R. D. Luce, "Response Times: Their Role in Inferring Elementary Mental Organization",
+        Oxford University Press (1986).
+        """
+        mine = self.abilities
+        pictures = max(1, len(show.prompt.pictures))
+        return max(1, round(mine.median_ms * pictures * exp(mine.spread * float(rng.standard_normal()))))
+
+    def _rated(self, show: ShowTrial, key: PairKey, b: float | None, rng: np.random.Generator) -> Answer:
+        strength = self._strength(show, b)
+        criterion, scale = (0.0, self._decided) if self._goes_by_ability(show) else self._own
+        before = given_at(show.trial.locked, Step.RATE)
+        if show.prompt.step == Step.RATE_AGAIN and isinstance(before, PairRating) and show.prompt.advice is not None:
+            low, high = (criterion + end for end in scale.range_of(before.rating))
+            seen = evidence.second_sight(key.mated, strength, low, high, self.abilities.memory, rng)
+            criterion += -self.abilities.advice_weight if show.prompt.advice.same else self.abilities.advice_weight
+        else:
+            seen = evidence.first_sight(key.mated, strength, rng)
+        rating = evidence.rated(seen, criterion, strength, scale)
+        return Answer(rating, difficulty=evidence.felt_difficulty(seen - criterion))
+
+    @property
+    def _own(self) -> tuple[float, Scale]:
+        return self.abilities.criterion, self.abilities.scale
+
+    @property
+    def _decided(self) -> Scale:
+        """The same without undecided ratings: the model of abilities knows right and wrong alone."""
+        return Scale(0.0, self.abilities.scale.unsure, self.abilities.scale.fairly)
+
+    def _goes_by_ability(self, show: ShowTrial) -> bool:
+        return show.block.adaptive or show.block.block_id in self.by_ability
+
+    def _strength(self, show: ShowTrial, b: float | None) -> float:
+        """m of the pair, see `fr_training.simulation`."""
+        if not self._goes_by_ability(show):
+            return self.abilities.dprime / 2
+        return evidence.strength_of(float(probability(self.abilities.theta, b or 0.0, GUESS_RATE)))
