@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import comb
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from fr_core.scoring.human.beta import beta_below, f_quantile
 from fr_core.scoring.human.change import (
     Verdict,
     change,
+    change_of_tests,
     percentile_in,
     percentile_of_norm,
     reliable_change,
@@ -183,3 +186,30 @@ def test_norms_say_where_they_are_from() -> None:
     assert GFMT2_SHORT.sd is not None
     assert GFMT2_SHORT.retest is not None
     assert reliable_change(GFMT2_SHORT.sd, GFMT2_SHORT.retest) == pytest.approx(9.83, abs=0.005)
+
+
+@pytest.mark.parametrize("pairs", [20, 40, 80])
+@pytest.mark.parametrize("share", [0.5, 0.7, 0.81, 0.9, 0.97])
+def test_of_people_who_do_not_change_about_one_in_twenty_at_most_is_said_to_have(pairs: int, share: float) -> None:
+    chances = [comb(pairs, right) * share**right * (1 - share) ** (pairs - right) for right in range(pairs + 1)]
+    said = sum(
+        chances[before] * chances[after]
+        for before in range(pairs + 1)
+        for after in range(pairs + 1)
+        if change_of_tests((before, pairs), (after, pairs), 7.46, 0.774).verdict != Verdict.NO_RELIABLE_CHANGE
+    )
+    assert said < 0.06
+
+
+def test_a_change_of_long_tests_is_judged_by_the_published_test() -> None:
+    found = change_of_tests((800, 1000), (900, 1000), 7.46, 0.774)
+    assert found.needed == pytest.approx(reliable_change(7.46, 0.774))
+    assert found.points == pytest.approx(10.0)
+    assert found.verdict == Verdict.BETTER
+    assert change_of_tests((900, 1000), (800, 1000), 7.46, 0.774).verdict == Verdict.WORSE
+
+
+@pytest.mark.parametrize(("before", "after"), [((1, 0), (1, 2)), ((3, 2), (1, 2)), ((1, 2), (-1, 2)), ((0, 0), (1, 2))])
+def test_scores_of_tests_that_cannot_be_are_refused(before: tuple[int, int], after: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="are no score"):
+        change_of_tests(before, after, 7.46, 0.774)

@@ -90,12 +90,52 @@ def change(
     """
     if not (isfinite(before) and isfinite(after)):
         raise ValueError(f"Scores are finite, not {before} and {after}.")
-    needed = reliable_change(sd, reliability, confidence)
+    check_confidence(confidence)
+    return _judged(before, after, standard_error_of_difference(sd, reliability), confidence)
+
+
+def change_of_tests(
+    before: tuple[int, int],
+    after: tuple[int, int],
+    sd: float,
+    reliability: float,
+    confidence: float = DEFAULT_CONFIDENCE,
+) -> Change:
+    """One person's change of percent correct from one form of a test to an equated one, judged.
+
+    The standard error of the difference is at least what the answers to two forms of different items differ by of their
+    own accord: 100 sqrt(p (1 - p) (1/n + 1/m)), where p is the share of right answers to both, one right and one wrong
+    answer added (A. Agresti and B. Caffo, The American Statistician 54 (2000) 280-288). A retest correlation knows
+    nothing of it, as it is of the same items, and often of more of them.
+
+    Args:
+        before: right answers, and all answers, at least 1, to the first form.
+        after: the same of the second.
+        sd: standard deviation of the percent correct among people, above 0.
+        reliability: correlation of test and retest, in [0, 1).
+        confidence: as for `change`.
+
+    Raises:
+        ValueError: a number is out of its range.
+    """
+    for right, answers in (before, after):
+        if not 0 <= right <= answers or not answers:
+            raise ValueError(f"{right} of {answers} answers are no score.")
+    check_confidence(confidence)
+    answers = before[1] + after[1]
+    share = (before[0] + after[0] + 1) / (answers + 2)
+    of_answers = 100.0 * sqrt(share * (1.0 - share) * (1.0 / before[1] + 1.0 / after[1]))
+    error = max(of_answers, standard_error_of_difference(sd, reliability))
+    return _judged(100.0 * before[0] / before[1], 100.0 * after[0] / after[1], error, confidence)
+
+
+def _judged(before: float, after: float, error: float, confidence: float) -> Change:
+    needed = normal.z_of(0.5 + confidence / 2) * error
     points = after - before
     verdict = Verdict.NO_RELIABLE_CHANGE
     if abs(points) > needed:
         verdict = Verdict.BETTER if points > 0.0 else Verdict.WORSE
-    return Change(before, after, points, points / standard_error_of_difference(sd, reliability), needed, verdict)
+    return Change(before, after, points, points / error, needed, verdict)
 
 
 def percentile_of_norm(score: float, mean: float, sd: float) -> float:

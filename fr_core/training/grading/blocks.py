@@ -9,7 +9,7 @@ from fr_core.training.courses import Course
 from fr_core.training.grading.lists import ListFigures, list_figures
 from fr_core.training.grading.pairs import PairFigures, pair_figures
 from fr_core.training.grading.splitting import LISTS, Counts, by, count, judged, of_exercises, pairs, unmoved
-from fr_core.training.grading.standing import score
+from fr_core.training.grading.standing import Score, score
 from fr_core.training.grading.triads import TriadFigures, triad_figures
 from fr_core.training.grading.triage import TriageFigures, triage_figures
 from fr_core.training.grading.values import Maybe
@@ -112,7 +112,9 @@ def _block(shown: Sequence[Result], title: str) -> BlockFigures:
 
 def _test(test: str, shown: Sequence[Result]) -> OccasionFigures:
     rated = pairs(shown)
-    return OccasionFigures(test=test, counts=count(shown), score=score(rated), figures=_by_kind(shown, rated))
+    found = score(rated)
+    percent = found.percent if isinstance(found, Score) else found
+    return OccasionFigures(test=test, counts=count(shown), score=percent, figures=_by_kind(shown, rated))
 
 
 def _by_kind(shown: Sequence[Result], rated: Sequence[Result]) -> KindFigures:

@@ -24,7 +24,7 @@ from fr_core.training.grading.groups import group_figures
 from fr_core.training.grading.items import item_rows
 from fr_core.training.grading.learning import cohort_learning
 from fr_core.training.grading.splitting import count, judged, unmoved
-from fr_core.training.grading.standing import change_of_score, scores_by_test
+from fr_core.training.grading.standing import Score, change_of_score, scores_by_test
 from fr_core.training.grading.values import share, unless_undefined
 from fr_core.training.plan import OCCASIONS
 from fr_core.training.results import Result
@@ -60,7 +60,7 @@ def cohort_figures(course: Course, results: Mapping[str, Sequence[Result]]) -> C
         tests=occasion_figures(pooled),
         rows=rows,
         distributions=_distributions(rows),
-        changes=_changes(rows),
+        changes=_changes([scores_by_test(results) for results in shown.values()]),
         learning=cohort_learning(course, shown),
         aided=aided_figures(pooled, course.seed),
         prevalence=prevalence_figures(pooled),
@@ -81,7 +81,7 @@ def _row(trainee: str, results: Sequence[Result], known: Known) -> TraineeRow:
         misses=errors.misses.of_all,
         false_same=errors.false_same.of_all,
         sensitivity=errors.sensitivity,
-        scores=scores_by_test(results),
+        scores={test: one.percent for test, one in scores_by_test(results).items()},
     )
 
 
@@ -92,18 +92,18 @@ def _distributions(rows: Sequence[TraineeRow]) -> tuple[Distribution, ...]:
     )
 
 
-def _changes(rows: Sequence[TraineeRow]) -> tuple[CohortChange, ...]:
-    taken = [test for test in OCCASIONS if any(test in row.scores for row in rows)]
+def _changes(scores: Sequence[Mapping[str, Score]]) -> tuple[CohortChange, ...]:
+    taken = [test for test in OCCASIONS if any(test in own for own in scores)]
     if len(taken) < 2:
         return ()
     first, *later = taken
-    both = {second: [row.scores for row in rows if first in row.scores and second in row.scores] for second in later}
+    both = {second: [own for own in scores if first in own and second in own] for second in later}
     return tuple(_change(first, second, scores) for second, scores in both.items() if scores)
 
 
-def _change(first: str, second: str, scores: Sequence[Mapping[str, float]]) -> CohortChange:
+def _change(first: str, second: str, scores: Sequence[Mapping[str, Score]]) -> CohortChange:
     judged_changes = [one for some in scores if isinstance(one := change_of_score(some[first], some[second]), Change)]
-    table = np.array([[some[first], some[second]] for some in scores], dtype=np.float64)
+    table = np.array([[some[first].percent, some[second].percent] for some in scores], dtype=np.float64)
     points = table[:, 1] - table[:, 0]
     rose, fell = int((points > 0).sum()), int((points < 0).sum())
     verdicts = [one.verdict for one in judged_changes]
@@ -115,7 +115,7 @@ def _change(first: str, second: str, scores: Sequence[Mapping[str, float]]) -> C
         median_points=float(np.median(points)),
         better=share(verdicts.count(Verdict.BETTER), len(verdicts), lacking),
         worse=share(verdicts.count(Verdict.WORSE), len(verdicts), lacking),
-        needed=judged_changes[0].needed,
+        needed=float(np.median([one.needed for one in judged_changes])),
         norm=GFMT2_SHORT.title,
         rose=rose,
         fell=fell,

@@ -45,8 +45,8 @@ def _changes(changes: Sequence[CohortChange]) -> Iterable[str]:
         )
         yield (
             f"{between}, of {counted(one.trainees, 'trainee')} {one.better.count:,} did reliably better and "
-            f"{one.worse.count:,} reliably worse, by more than {one.needed:.1f} points. {one.rose:,} scores rose and "
-            f"{one.fell:,} fell: {beyond}."
+            f"{one.worse.count:,} reliably worse, by more than about {one.needed:.1f} points. {one.rose:,} scores rose "
+            f"and {one.fell:,} fell: {beyond}."
         )
 
 

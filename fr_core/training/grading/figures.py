@@ -134,8 +134,8 @@ class CohortChange:
         median_points: median change, points of percent correct.
         better: trainees who are reliably better.
         worse: trainees who are reliably worse.
-        needed: points that a reliable change exceeds, by the published test named in `norm`.
-        norm: title of that test.
+        needed: points that a reliable change exceeds, the median of the trainees.
+        norm: title of the published test that it exceeds too.
         rose: trainees whose score rose at all.
         fell: trainees whose score fell at all.
         p_value: of as unequal numbers of those by chance (exact sign test, two-sided).

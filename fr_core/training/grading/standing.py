@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fr_core.scoring.checks import F64
-from fr_core.scoring.human.change import Change, change, percentile_in, percentile_of_norm
+from fr_core.scoring.human.change import Change, change_of_tests, percentile_in, percentile_of_norm
 from fr_core.scoring.human.norms import GFMT2_SHORT, NORMS, Norm, Unit
 from fr_core.scoring.human.signal_detection import Difference, difference
 from fr_core.training.grading.errors import sensitivity_of
@@ -36,7 +36,8 @@ class ChangeFigures:
     Attributes:
         first: "pre", or the earliest test that there is.
         second: the later one.
-        score: change of percent correct, judged by the reliable change of a published test of this kind.
+        score: change of percent correct. It is reliable where it is more than two forms of so many pairs differ by
+            chance, and more than a published test of this kind differs when it is taken again.
         norm: title of that test, whose SD and retest correlation are used.
         sensitivity: change of d' and of c.
     """
@@ -97,11 +98,29 @@ def of_test(results: Sequence[Result], test: str) -> tuple[Result, ...]:
     return tuple(one for one in pairs(results) if one.test == test)
 
 
-def score(rated: Sequence[Result]) -> Maybe[float]:
-    """Percent correct of rated pairs; the undecided are not right."""
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Rated pairs of a test.
+
+    Attributes:
+        right: that were answered rightly; the undecided are not right.
+        pairs: all of them, at least MIN_SCORED.
+    """
+
+    right: int
+    pairs: int
+
+    @property
+    def percent(self) -> float:
+        """Percent correct."""
+        return 100.0 * self.right / self.pairs
+
+
+def score(rated: Sequence[Result]) -> Maybe[Score]:
+    """What became of rated pairs; undefined where there are too few."""
     if len(rated) < MIN_SCORED:
-        return Undefined(f"Fewer than {MIN_SCORED} rated pairs are too few for a score.")
-    return 100.0 * sum(one.correct is True for one in rated) / len(rated)
+        return _too_few()
+    return Score(sum(one.correct is True for one in rated), len(rated))
 
 
 def changes(results: Sequence[Result]) -> tuple[ChangeFigures, ...]:
@@ -123,34 +142,35 @@ def _change(first: str, before: Sequence[Result], second: str, after: Sequence[R
     )
 
 
-def change_of_score(before: Maybe[float], after: Maybe[float]) -> Maybe[Change]:
-    """A change of percent correct, judged by SD and retest correlation of the Glasgow Face Matching Test 2, short."""
+def change_of_score(before: Maybe[Score], after: Maybe[Score]) -> Maybe[Change]:
+    """A change of percent correct, judged by the numbers of pairs and by the Glasgow Face Matching Test 2, short."""
     if isinstance(before, Undefined):
         return before
     if isinstance(after, Undefined):
         return after
     if GFMT2_SHORT.sd is None or GFMT2_SHORT.retest is None:
         return Undefined("The published test has no retest correlation.")
-    return change(before, after, GFMT2_SHORT.sd, GFMT2_SHORT.retest)
+    of_tests = (before.right, before.pairs), (after.right, after.pairs)
+    return change_of_tests(*of_tests, GFMT2_SHORT.sd, GFMT2_SHORT.retest)
 
 
-def scores_by_test(results: Iterable[Result]) -> dict[str, float]:
-    """Percent correct of one trainee in each test that has a score, in the order of the tests."""
+def scores_by_test(results: Iterable[Result]) -> dict[str, Score]:
+    """The score of one trainee in each test that has one, in the order of the tests."""
     taken = by((one for one in pairs(results) if one.test), lambda one: one.test)
     found = {test: score(taken.get(test, ())) for test in OCCASIONS}
     return {test: value for test, value in found.items() if not isinstance(value, Undefined)}
 
 
-def standing(own: Mapping[str, float], cohort: Sequence[Mapping[str, float]]) -> StandingFigures:
+def standing(own: Mapping[str, Score], cohort: Sequence[Mapping[str, Score]]) -> StandingFigures:
     """Where a trainee stands in the first test that has a score.
 
     Args:
-        own: percent correct by test, as `scores_by_test` gives it.
+        own: by test, as `scores_by_test` gives it.
         cohort: the same of every trainee, this one included.
     """
     test = next(iter(own), "")
-    mine: Maybe[float] = own[test] if test else score(())
-    others = np.array([one[test] for one in cohort if test in one], dtype=np.float64)
+    mine: Maybe[float] = own[test].percent if test else _too_few()
+    others = np.array([one[test].percent for one in cohort if test in one], dtype=np.float64)
     return StandingFigures(
         test=test,
         score=mine,
@@ -158,6 +178,10 @@ def standing(own: Mapping[str, float], cohort: Sequence[Mapping[str, float]]) ->
         percentile_in_cohort=_in_cohort(mine, others),
         norms=tuple(_of_norm(norm, mine) for norm in NORMS),
     )
+
+
+def _too_few() -> Undefined:
+    return Undefined(f"Fewer than {MIN_SCORED} rated pairs are too few for a score.")
 
 
 def _in_cohort(own: Maybe[float], others: F64) -> Maybe[float]:

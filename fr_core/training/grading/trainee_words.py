@@ -42,7 +42,7 @@ def _points(found: Change) -> str:
     }[found.verdict]
     return (
         f"from {found.before:.1f} to {found.after:.1f} % right, {found.points:+.1f} points. {beyond} A change must "
-        f"exceed {found.needed:.1f} points to be reliable, as measured with another test of this kind."
+        f"exceed {found.needed:.1f} points to be reliable in tests of so many pairs."
     )
 
 

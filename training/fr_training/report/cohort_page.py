@@ -73,7 +73,7 @@ def _change_section(changes: Sequence[CohortChange]) -> Section:
     rows = []
     for one in changes:
         between = f"{one.first} to {one.second}"
-        needed = f"By more than {one.needed:.1f} points, which {one.norm}, another test, makes reliable."
+        needed = f"By more than chance moves scores of so many pairs: {one.needed:.1f} points for half of the trainees."
         rows += [
             (f"{between}: median change", f"{one.median_points:+.1f} points", f"Of {one.trainees:,} trainees."),
             (f"{between}: reliably better", text(one.better), needed),

@@ -44,8 +44,8 @@ def change_section(changes: Sequence[ChangeFigures]) -> Section:
         between = f"{one.first} to {one.second}"
         if isinstance(one.score, Change):
             meaning = (
-                f"Verdict: {one.score.verdict.value}. A change must exceed {one.score.needed:.1f} points by the spread "
-                f"and the retest of {one.norm}, which is another test."
+                f"Verdict: {one.score.verdict.value}. A change must exceed {one.score.needed:.1f} points: more "
+                f"than two tests of so many pairs differ by chance, and than {one.norm}, another test, taken again."
             )
             rows.append((f"{between}: points of percent right", f"{one.score.points:+.1f}", meaning))
         else:
