@@ -1,0 +1,106 @@
+"""What `fr bench training` found, as text, JSON and Markdown."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+from fr_bench.speed.report import machine_text
+from fr_bench.speed.training_values import TrainingReport
+from fr_bench.speed.values import Latency
+from fr_bench.values import Bar
+
+# Of 500 trainees who decide every 2 s on two cores, with the trainees on the same machine.
+_BARS = {
+    "decide_p99_ms": Bar(150.0, at_least=False),
+    "decide_and_next_p99_ms": Bar(150.0, at_least=False),
+    "lost": Bar(0.0, at_least=False),
+    "doubled": Bar(0.0, at_least=False),
+    "unsent": Bar(0.0, at_least=False),
+}
+
+
+def training_json(report: TrainingReport) -> str:
+    """The report as one JSON document."""
+    return json.dumps(dataclasses.asdict(report), indent=2) + "\n"
+
+
+def training_text(report: TrainingReport) -> str:
+    """The report for people."""
+    lines = [*machine_text(report.machine), *(f"{name:44} {value}" for name, value in _rows(report)), *_held(report)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def missed(report: TrainingReport) -> bool:
+    """Whether a figure misses its bar."""
+    return not all(bar.met(value) for _, value, bar in _bars(report))
+
+
+def write_training(report: TrainingReport, folder: Path, command: str) -> tuple[Path, ...]:
+    """Write JSON and Markdown into a folder, which is made where it is not there; return what was written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = folder / f"training-{report.trainees}"
+    table = "".join(f"| {name} | {value} |\n" for name, value in _rows(report))
+    machine = "".join(f"- {line}\n" for line in machine_text(report.machine))
+    text = (
+        f"# fr bench training: {report.trainees:,} trainees, each deciding every {report.every_s:g} s\n\n"
+        f"    {command}\n\n"
+        f"{machine}\n| figure | value |\n|---|---|\n{table}\n" + "".join(f"- {line}\n" for line in _held(report))
+    )
+    json_path, markdown_path = stem.with_suffix(".json"), stem.with_suffix(".md")
+    json_path.write_text(training_json(report), encoding="utf-8")
+    markdown_path.write_text(text, encoding="utf-8")
+    return json_path, markdown_path
+
+
+def _rows(report: TrainingReport) -> list[tuple[str, str]]:
+    kept = report.kept
+    rows = [
+        ("trainees at once", f"{report.trainees:,}, each deciding every {report.every_s:g} s"),
+        ("course", f"{report.people} people, {report.trials} trials, pictures of {report.picture_kb:.1f} kB"),
+        ("length of the load", f"{report.seconds:.1f} s"),
+        ("decisions, acknowledged a second", f"{report.decisions_per_s:.1f} of {report.asked_per_s:.1f} due"),
+        ("a decision", latency_text(report.decide)),
+        ("a decision and the next trial", latency_text(report.decide_and_next)),
+        ("a further walk and its first trial", "none" if report.begin is None else latency_text(report.begin)),
+        ("decisions sent late, p99", f"{report.late_ms:.1f} ms"),
+        ("told to come again", ", ".join(f"{n} {reason}" for reason, n in report.refusals.items()) or "nobody"),
+        ("as fast as they go, before the load", f"{report.closed_per_s:.0f} decisions a second"),
+        ("acknowledged, and lost", f"{kept.acknowledged:,}, and {kept.lost}"),
+        ("there twice, or never sent", f"{kept.doubled}, {kept.unsent}"),
+        ("processors that the server kept busy", f"{report.server_cores:.2f}"),
+        ("processors that the trainees kept busy", f"{report.generator_cores:.2f}"),
+    ]
+    if report.memory is not None:
+        memory = report.memory
+        rows.append(
+            (
+                "memory of the server",
+                f"{memory.start_mib:,.0f}, {memory.middle_mib:,.0f}, {memory.end_mib:,.0f} MiB: start, middle, end",
+            )
+        )
+    return rows
+
+
+def latency_text(found: Latency) -> str:
+    """Percentiles on one line."""
+    return f"p50 {found.p50_ms:.1f}, p95 {found.p95_ms:.1f}, p99 {found.p99_ms:.1f}, max {found.max_ms:.1f} ms"
+
+
+def _held(report: TrainingReport) -> list[str]:
+    return [
+        f"{name} {value:,.1f}, bar <= {bar.limit:,.0f}: {'ok' if bar.met(value) else 'MISSED'}"
+        for name, value, bar in _bars(report)
+    ]
+
+
+def _bars(report: TrainingReport) -> list[tuple[str, float, Bar]]:
+    values = {
+        "decide_p99_ms": report.decide.p99_ms,
+        "decide_and_next_p99_ms": report.decide_and_next.p99_ms,
+        "lost": float(report.kept.lost),
+        "doubled": float(report.kept.doubled),
+        "unsent": float(report.kept.unsent),
+    }
+    return [(name, value, _BARS[name]) for name, value in values.items()]
