@@ -9,7 +9,7 @@ class PlanInvalid(InputRefused):
     """The plan of a course cannot be read, or contradicts itself."""
 
     reason = "PLAN_INVALID"
-    remedy = "Mend the plan; `fr train plan --check FILE` says what it holds and what it needs."
+    remedy = "Mend the plan; `fr train plan FILE --check` says what it holds and what it needs."
 
 
 class UnknownExercise(InputRefused):
@@ -58,7 +58,7 @@ class UnknownTrainee(InputRefused):
     """There is no trainee of that id, or with that code."""
 
     reason = "UNKNOWN_TRAINEE"
-    remedy = "Give the code as the trainer handed it out, or an id as GetCohort (`fr train cohort`) has it."
+    remedy = "Give the code as the trainer handed it out, or an id as GetCohort (`fr train cohort show`) has it."
 
 
 class UnknownSitting(InputRefused):
@@ -128,7 +128,7 @@ class SessionFinished(InputRefused):
     """The session is finished, and takes no further answers."""
 
     reason = "SESSION_FINISHED"
-    remedy = "Read its report with GetReport."
+    remedy = "Read its report with GetTrainingReport (`fr train report --code CODE`)."
 
 
 class SessionUnfinished(InputRefused):

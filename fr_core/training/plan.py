@@ -207,6 +207,8 @@ def read_plan(toml: str) -> CoursePlan:
         raw = tomllib.loads(toml)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise PlanInvalid(f"The plan is not valid TOML: {error}.") from error
+    except ValueError as error:  # which is all that Python says of a number with thousands of digits
+        raise PlanInvalid("The plan holds a number that is too long.") from error
     return _plan(_Table(raw, "the plan"), toml)
 
 
@@ -297,7 +299,7 @@ class _Table:
         if self._left:
             key = min(self._left)
             near = difflib.get_close_matches(key, self._known, n=1)
-            hint = f"; did you mean `{near[0]}`?" if near else f". It knows: {', '.join(sorted(self._known))}"
+            hint = f"; did you mean `{near[0]}`?" if near else f". It knows: {', '.join(sorted(self._known))}."
             raise PlanInvalid(f"{self.where[0].upper()}{self.where[1:]} has no key `{key[:40]}`{hint}", key=key[:40])
 
 

@@ -21,6 +21,7 @@ from fr_server.folders import data_folder, reports_folder
 from fr_server.frontends.metrics import shared_metrics
 from fr_server.frontends.supervisor import Supervisor
 from fr_server.services.decisions import warn_of_other_settings
+from fr_server.spared import spare_the_collector
 from fr_server.telemetry.logs import log_unhandled
 from fr_server.telemetry.open import open_telemetry
 
@@ -101,6 +102,7 @@ async def run(server: Server, ready_file: Path | None = None) -> None:
             server.engine.detection,
             f" and {frontends} front-end processes" if frontends else "",
         )
+        spare_the_collector()
         warn_of_other_settings(server.engine)
         if ready_file is not None:
             await asyncio.to_thread(_write_ready, ready_file, f"{address}\n")

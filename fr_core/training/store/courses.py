@@ -115,10 +115,14 @@ class Courses:
         self._clearing.clear()
         return known.course
 
+    def remembered_picture(self, course_id: str, number: int) -> bytes | None:
+        """See `TrainingStore.remembered_picture`."""
+        course_no = self._numbers.get(course_id)
+        return None if course_no is None else self._pictures.get(course_no, number)
+
     def picture(self, course_id: str, number: int) -> bytes:
         """See `TrainingStore.picture`."""
-        course_no = self._numbers.get(course_id)
-        found = None if course_no is None else self._pictures.get(course_no, number)
+        found = self.remembered_picture(course_id, number)
         if found is not None:
             return found
         with self._database.reading() as now:

@@ -165,6 +165,10 @@ class TrainingStore:
         """
         return self._courses.picture(course_id, number)
 
+    def remembered_picture(self, course_id: str, number: int) -> bytes | None:
+        """A picture that was read before and is still in memory, None where it is not; never waits for the disk."""
+        return self._courses.remembered_picture(course_id, number)
+
     def gallery(self, course_id: str) -> Mapping[int, int]:
         """Person number -> picture number, as they were given; raises `UnknownCourse`."""
         return self._courses.gallery(course_id)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from google.protobuf import timestamp_pb2
 
 from fr_api.v1 import training_pb2
-from fr_core.errors import InvalidField, MissingField
+from fr_core.errors import InvalidField, InvalidPage, MissingField
 from fr_core.gallery.pages import last_of, page_token
 from fr_core.training.bank.needs import PlanNeeds, needs
 from fr_core.training.courses import Course, Form
@@ -49,6 +49,7 @@ STATES = {
     SessionState.FINISHED: training_pb2.SESSION_STATE_FINISHED,
 }
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_MOMENT = re.compile(r"[0-9]{1,15}")
 
 
 def moment(ms: int) -> timestamp_pb2.Timestamp:
@@ -117,8 +118,13 @@ def last_moment(call: str, token: str) -> tuple[int, str] | None:
     Raises:
         InvalidPage: the call did not give this token.
     """
-    created, _, last = last_of(call, token).partition(" ")
-    return (int(created), last) if last else None
+    text = last_of(call, token)
+    if not text:
+        return None
+    created, _, last = text.partition(" ")
+    if not last or not _MOMENT.fullmatch(created):
+        raise InvalidPage("The page token is not one that this call returned.")
+    return int(created), last
 
 
 def moment_token(call: str, created_ms: int, last: str) -> str:

@@ -33,6 +33,7 @@ from fr_server.frontends.messages import (
 )
 from fr_server.frontends.remote import RemoteGalleries, RemoteRawEmbedder, RemoteTileDetector
 from fr_server.frontends.wire import Wire
+from fr_server.spared import spare_the_collector
 from fr_server.telemetry.logs import configure_logging, describe, log_unhandled
 from fr_server.telemetry.open import open_telemetry
 
@@ -111,6 +112,7 @@ async def serve(welcome: Welcome, wire: Wire, memory: int) -> None:
     starting = asyncio.ensure_future(app.start())
     await until(told_to_stop, starting)
     if starting.done():
+        spare_the_collector()
         wire.send(Ready())
         await until(told_to_stop, asyncio.ensure_future(app.broken()))
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fr_api.v1 import training_pb2
 from fr_core.training.sessions.shown import ShowTrial
 from fr_server.convert.trials import trial_message
@@ -14,8 +16,12 @@ async def with_pictures(desk: Desk, course_id: str, shown: ShowTrial) -> trainin
     Raises:
         StoreFailed, StoreCorrupt: a picture cannot be read.
     """
+    remembered = [desk.store.remembered_picture(course_id, number) for number in shown.photos]
+    pictures = [one for one in remembered if one is not None]
+    if len(pictures) < len(shown.photos):
+        pictures = await desk.work.storage(_read, desk, course_id, shown.photos)
+    return trial_message(shown, pictures)
 
-    def read() -> list[bytes]:
-        return [desk.store.picture(course_id, number) for number in shown.photos]
 
-    return trial_message(shown, await desk.work.storage(read))
+def _read(desk: Desk, course_id: str, numbers: Sequence[int]) -> list[bytes]:
+    return [desk.store.picture(course_id, number) for number in numbers]

@@ -1,0 +1,251 @@
+"""What a trainee could learn of the keys beforehand: bytes that are received, and classifiers that look for more."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import secrets
+import struct
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import grpc
+import numpy as np
+from PIL import Image
+
+from fr_api.v1 import training_pb2_grpc
+from fr_core.training.courses import Course
+from fr_core.training.keys import AnswerKey
+
+# Of a JPEG file (ITU-T T.81): start, comment, beginning of the scan, end.
+_SOI, _COM, _SOS, _EOI = b"\xff\xd8", 0xFE, 0xDA, b"\xff\xd9"
+_JFIF, _TABLES_AND_FRAME = 0xE0, {0xDB, 0xC0, 0xC4}
+_BARE_JFIF = b"JFIF\0\1\1\0\0\1\0\1\0\0"  # no density, no thumbnail
+
+PERMUTATIONS = 9_999
+LEAK = 1e-3
+"""A chance below that is none."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """All that came back from one call.
+
+    Attributes:
+        call: its name.
+        message: the response as it came, before anything was read; b"" where the call was refused.
+        around: headers, trailers and status, joined.
+        took_s: seconds until it was there.
+        status: how the call ended.
+    """
+
+    call: str
+    message: bytes
+    around: bytes
+    took_s: float
+    status: grpc.StatusCode
+
+
+class Listening:
+    """A channel that writes down every byte of the responses to unary calls."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self.heard: list[Heard] = []
+        self._channel = channel
+
+    @property
+    def training(self) -> training_pb2_grpc.TrainingServiceStub:
+        """A stub that is listened to."""
+        channel: Any = self
+        stub: training_pb2_grpc.TrainingServiceStub = training_pb2_grpc.TrainingServiceStub(channel)
+        return stub
+
+    def unary_unary(
+        self, method: str, request_serializer: Any, response_deserializer: Any, _registered_method: bool = False
+    ) -> Callable[[Any], Any]:
+        """As `grpc.Channel.unary_unary`, for calls without options."""
+        raw: Any = self._channel.unary_unary(method, request_serializer, None)
+        name = method.rpartition("/")[2]
+
+        def call(request: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                message, done = raw.with_call(request)
+            except grpc.RpcError as error:
+                self._write(name, b"", error, time.perf_counter() - began)
+                raise
+            self._write(name, message, done, time.perf_counter() - began)
+            return response_deserializer(message)
+
+        return call
+
+    def unary_stream(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """As `grpc.Channel.unary_stream`; nothing is written down."""
+        kwargs.pop("_registered_method")
+        return self._channel.unary_stream(method, *args, **kwargs)
+
+    def _write(self, name: str, message: bytes, end: Any, took_s: float) -> None:
+        parts = [end.code().name, end.details() or ""]
+        for key, value in (*(end.initial_metadata() or ()), *(end.trailing_metadata() or ())):
+            parts += [key, value]
+        around = b"\n".join(part if isinstance(part, bytes) else part.encode() for part in parts)
+        self.heard.append(Heard(name, message, around, took_s, end.code()))
+
+
+@contextmanager
+def drawn_secrets(seed: str) -> Iterator[None]:
+    """Give the sessions that are begun secrets that follow from a seed; their ids stay what they are."""
+    number = iter(range(2**31))
+
+    def token_bytes(size: int) -> bytes:
+        return hashlib.shake_256(f"{seed} {next(number)}".encode()).digest(size)
+
+    drawing = SimpleNamespace(token_hex=secrets.token_hex, token_bytes=token_bytes)
+    with patch("fr_server.services.training.sessions.secrets", drawing):
+        yield
+
+
+# --- what must not be in what is received --------------------------------------------------------------------
+
+
+def forbidden(course: Course, photos: Sequence[str], names: Sequence[str]) -> tuple[bytes, ...]:
+    """What no byte before an answer may hold.
+
+    Args:
+        course: with the keys of its items.
+        photos: sha256 of those that its pictures were cut out of.
+        names: of people, files and data sets.
+    """
+    blocks = {block.block_id for block in course.plan.blocks}
+    hashes = [*photos, course.manifest_sha256, *(form.manifest_sha256 for form in course.forms.values())]
+    items = [item for form in course.forms.values() for item in form.items]
+    digits = [*hashes, *(item.item_id for item in items), course.course_id]
+    words = [*names, *digits, *(name for name in course.forms if name not in blocks)]
+    numbers = {number for item in items for number in (*_numbers(item.key), item.b or 0.0)}
+    return (
+        *(word.encode() for word in words),
+        *(bytes.fromhex(one) for one in digits),
+        *(packed for number in numbers for packed in _packed(number)),
+    )
+
+
+def _numbers(key: AnswerKey | None) -> list[float]:
+    values = [] if key is None else astuple(key)
+    flat = [one for value in values for one in (value if isinstance(value, tuple) else (value,))]
+    return [one for one in flat if isinstance(one, float)]
+
+
+def _packed(number: float) -> list[bytes]:
+    """A number as it may be sent; 0 is sent as nothing, and short texts are in many a sentence."""
+    if number == 0.0:
+        return []
+    texts = [text.encode() for text in (repr(number), f"{number:.4f}", f"{number:.3f}") if len(text) > 4]
+    return [*texts, *(struct.pack(form, number) for form in ("<d", ">d", "<f", ">f"))]
+
+
+def bare(picture: bytes) -> bytes:
+    """The JPEG without its comments, after a look at every segment: nothing but what pixels need, and filling.
+
+    The filling follows from the rest of the file, so that it cannot hold anything more.
+    """
+    assert picture.startswith(_SOI)
+    kept, filling, at, marker = [_SOI], b"", 2, 0
+    while marker != _SOS:
+        assert picture[at] == 0xFF
+        marker, size = picture[at + 1], int.from_bytes(picture[at + 2 : at + 4], "big")
+        segment = picture[at : at + 2 + size]
+        at += len(segment)
+        if marker == _COM:
+            filling += segment[4:]
+            continue
+        assert marker in (_JFIF, _SOS, *_TABLES_AND_FRAME)
+        assert marker != _JFIF or segment[4:] == _BARE_JFIF
+        kept.append(segment)
+    scan = picture[at:]
+    assert scan.find(_EOI) == len(scan) - len(_EOI)
+    bare = b"".join((*kept, scan))
+    assert filling == hashlib.shake_256(bare).digest(len(filling))
+    with Image.open(io.BytesIO(picture)) as image:
+        image.load()
+        assert (image.size, image.mode, dict(image.getexif())) == ((256, 256), "RGB", {})
+    return bare
+
+
+# --- what can be learnt without reading ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Row:
+    """A trial as somebody sees it who looks at nothing but sizes, times and numbers.
+
+    Attributes:
+        stratum: among the trials of which what is right is dealt by chance, such as those of a session.
+        features: what is seen.
+        label: what is right.
+    """
+
+    stratum: int
+    features: tuple[float, ...]
+    label: int
+
+
+def chance(rows: Sequence[Row]) -> float:
+    """How likely chance is to let a classifier say what is right as well as it does.
+
+    A logistic regression and a forest learn from one half of the rows, and are asked about the other, both ways round.
+    Their balanced accuracy is compared with what it is when labels change places within each stratum: that is exact,
+    whatever the features are, where the labels of a stratum are dealt by chance. The least of the four is told, times
+    four (Bonferroni); what is below `LEAK` is a leak.
+    """
+    forest = import_module("sklearn.ensemble").RandomForestClassifier
+    regression = import_module("sklearn.linear_model").LogisticRegression
+    scaled = import_module("sklearn.preprocessing").StandardScaler
+    chained = import_module("sklearn.pipeline").make_pipeline
+
+    rng = np.random.default_rng(0)
+    x = np.array([row.features for row in rows], dtype=np.float64)
+    y = np.array([row.label for row in rows])
+    strata = np.array([row.stratum for row in rows])
+    half = _halves(strata, y, rng)
+    found = []
+    for learnt in (0, 1):
+        train, test = half == learnt, half != learnt
+        for model in (
+            chained(scaled(), regression(max_iter=1_000, class_weight="balanced")),
+            forest(60, min_samples_leaf=3, class_weight="balanced", random_state=0),
+        ):
+            said = model.fit(x[train], y[train]).predict(x[test])
+            found.append(_chance(said, y[test], strata[test], rng))
+    return min(1.0, len(found) * min(found))
+
+
+def _halves(strata: Any, labels: Any, rng: np.random.Generator) -> Any:
+    """0 or 1 for each row: whole strata where there are several, else as many of each label as of the other half."""
+    if len(set(strata.tolist())) > 1:
+        return np.searchsorted(np.unique(strata), strata) % 2
+    half = np.zeros(len(labels), dtype=np.int64)
+    for label in np.unique(labels):
+        half[rng.permutation(np.flatnonzero(labels == label))[::2]] = 1
+    return half
+
+
+def _chance(said: Any, labels: Any, strata: Any, rng: np.random.Generator) -> float:
+    dealt = np.repeat(labels[None, :], PERMUTATIONS, axis=0)
+    for stratum in np.unique(strata):
+        columns = np.flatnonzero(strata == stratum)
+        dealt[:, columns] = rng.permuted(dealt[:, columns], axis=1)
+    better = _balanced(said, dealt) >= _balanced(said, labels[None, :])[0] - 1e-12
+    return float((1 + better.sum()) / (1 + PERMUTATIONS))
+
+
+def _balanced(said: Any, dealt: Any) -> Any:
+    """Balanced accuracy for each row of labels: the mean, over the labels, of the share that is said rightly."""
+    right = dealt == said[None, :]
+    shares = [(right & (dealt == label)).sum(axis=1) / (dealt == label).sum(axis=1) for label in np.unique(dealt[0])]
+    return np.mean(shares, axis=0)

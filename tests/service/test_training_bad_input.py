@@ -1,0 +1,827 @@
+"""Whatever is sent to TrainingService is refused with a status, a reason and a sentence, and changes nothing."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+from unittest.mock import patch
+
+import grpc
+import pytest
+from google.protobuf import duration_pb2
+
+from fr_api.v1 import gallery_pb2, training_pb2
+from fr_core.errors import StoreFailed
+from fr_core.gallery.pages import page_token
+from fr_datasets.links import Link, datasets_folder, write_link
+from serving import Ended, Running, ended, photo
+from taking import (
+    Chance,
+    Clock,
+    Stub,
+    Trial,
+    answer,
+    ask,
+    create,
+    enrol,
+    link_people,
+    next_trial,
+    running_by,
+    start,
+    take,
+)
+
+# Requests of any kind, right or wrong: what mypy would find in them is what is sent here.
+pb: Any = training_pb2
+Course = training_pb2.Course
+RATE, CHOOSE, DECIDE, AGAIN = pb.TRIAL_STEP_RATE, pb.TRIAL_STEP_CHOOSE, pb.TRIAL_STEP_DECIDE, pb.TRIAL_STEP_RATE_AGAIN
+
+# A sitting for each exercise.
+EACH = """
+format = 1
+title = "One of each"
+[[sittings]]
+name = "pairs"
+[[sittings.blocks]]
+id = "pairs"
+exercise = "verification"
+same = 2
+different = 2
+minutes = 1
+feedback = true
+[[sittings.blocks]]
+id = "more"
+exercise = "verification"
+same = 1
+different = 0
+[[sittings]]
+name = "odd"
+[[sittings.blocks]]
+id = "odd"
+exercise = "triad"
+trials = 2
+[[sittings]]
+name = "parts"
+[[sittings.blocks]]
+id = "parts"
+exercise = "features"
+same = 1
+different = 1
+[[sittings]]
+name = "lists"
+[[sittings.blocks]]
+id = "lists"
+exercise = "candidates"
+size = 3
+present = 1
+absent = 1
+[[sittings]]
+name = "triage"
+[[sittings.blocks]]
+id = "triage"
+exercise = "triage"
+usable = 1
+limited = 1
+reject = 1
+[[sittings]]
+name = "own"
+[[sittings.blocks]]
+id = "own"
+exercise = "own_probe"
+trials = 1
+size = 3
+"""
+MANY = """
+format = 1
+title = "Many"
+[[sittings]]
+name = "all"
+[[sittings.blocks]]
+id = "all"
+exercise = "verification"
+same = 60
+different = 76
+"""
+LONG = "x" * (10 * 2**20)
+# Ids as nobody has them: none, too long for any, with characters that databases and headers dislike.
+MALFORMED = ("", LONG, "a\0b", "Zoë", "' OR 1=1 --", "0" * 32)
+
+
+@pytest.fixture(scope="module")
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home in which a hundred people are linked."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patching:
+        patching.setenv("FR_HOME", str(folder))
+        link_people(folder / "people")
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def server(home: Path, clock: Clock) -> Iterator[Running]:
+    with running_by(clock, home / "data") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def stub(server: Running) -> Stub:
+    return server.training
+
+
+@pytest.fixture(scope="module")
+def course(stub: Stub) -> Course:
+    return create(stub, EACH)
+
+
+@pytest.fixture(scope="module")
+def refused(server: Running, home: Path) -> Refused:
+    return Refused(server, home / "data" / "training" / "training.sqlite")
+
+
+class Refused:
+    """Looks at what a server keeps before and after a call that is refused."""
+
+    def __init__(self, server: Running, path: Path) -> None:
+        self._server = server
+        self._path = path
+
+    def kept(self) -> dict[str, list[Any]]:
+        """Every row that the server keeps of courses, and its galleries."""
+        with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)) as db:
+            tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            columns = {"pictures": "course_no, number, length(sealed)"}
+            found = {name: db.execute(f"SELECT {columns.get(name, '*')} FROM {name}").fetchall() for name in tables}
+        listed = self._server.gallery.ListGalleries(gallery_pb2.ListGalleriesRequest(page_size=1000))
+        return found | {"galleries": [(one.gallery_id, one.subject_count) for one in listed.galleries]}
+
+    def __call__(self, call: Callable[[], Any], reason: str, status: str = "INVALID_ARGUMENT") -> Ended:
+        before = self.kept()
+        with pytest.raises(grpc.RpcError) as caught:
+            call()
+        end = ended(caught.value)
+        assert (end.code.name, end.info.reason) == (status, reason)
+        sentence = end.status.message
+        assert sentence[0].isupper() or sentence[0] == "`" or sentence[0].isdigit()
+        assert sentence.endswith((".", "?"))
+        assert len(sentence) < 500
+        assert self.kept() == before
+        return end
+
+
+# --- answers ---------------------------------------------------------------------------------------------------
+
+
+def code_of(stub: Stub, course: Course) -> str:
+    return enrol(stub, course.course_id).enrolled[0].code
+
+
+def begun(stub: Stub, course: Course, sitting: str, answers: int = 0) -> tuple[str, Trial]:
+    """A session at the first trial of a sitting, after so many answers to it."""
+    session = start(stub, code_of(stub, course), sitting)
+    trial = next_trial(stub, session)
+    for _ in range(answers):
+        assert trial is not None
+        trial = answer(stub, session, trial, Chance())[1]
+    assert trial is not None
+    return session, trial
+
+
+def ids_of(trial: Trial, role: int = pb.PICTURE_ROLE_COMPARED) -> list[str]:
+    return [one.picture_id for one in trial.pictures if one.role == role]
+
+
+def candidates(trial: Trial, rating: int = 0, **more: int) -> dict[str, int]:
+    return {**dict.fromkeys(ids_of(trial, pb.PICTURE_ROLE_CANDIDATE), rating), **more}
+
+
+def observed(trial: Trial) -> list[Any]:
+    return list(Chance().notes("", trial).observations)
+
+
+def rated(**fields: Any) -> Callable[[Trial], dict[str, Any]]:
+    """A rating of a pair, with what is wrong of it."""
+    rating = {"rating": 1, **{name: fields.pop(name) for name in ("rating", "p_same") if name in fields}}
+    return lambda trial: {"step": RATE, "rating": pb.PairRating(**rating), **fields}
+
+
+def listed(decision: Callable[[Trial], dict[str, Any]]) -> Callable[[Trial], dict[str, Any]]:
+    return lambda trial: {"step": DECIDE, "candidates": pb.CandidateDecision(**decision(trial))}
+
+
+def triaged(usability: int, *reasons: int) -> Callable[[Trial], dict[str, Any]]:
+    decision = {"usability": usability, "reasons": reasons}
+    return lambda trial: {"step": pb.TRIAL_STEP_TRIAGE, "quality": pb.QualityDecision(**decision)}
+
+
+DECISIONS: list[tuple[str, int, Callable[[Trial], dict[str, Any]], str]] = [
+    ("pairs", 0, rated(rating=4), "INVALID_RATING"),
+    ("pairs", 0, rated(rating=-4), "INVALID_RATING"),
+    ("pairs", 0, rated(rating=2**31 - 1), "INVALID_RATING"),
+    ("pairs", 0, rated(p_same=1.5), "INVALID_RATING"),
+    ("pairs", 0, rated(p_same=-0.001), "INVALID_RATING"),
+    ("pairs", 0, rated(p_same=math.nan), "INVALID_RATING"),
+    ("pairs", 0, rated(p_same=math.inf), "INVALID_RATING"),
+    ("pairs", 0, rated(difficulty=0), "INVALID_RATING"),
+    ("pairs", 0, rated(difficulty=6), "INVALID_RATING"),
+    ("pairs", 0, rated(step=0), "MISSING_FIELD"),
+    ("pairs", 0, rated(step=99), "INVALID_FIELD"),
+    ("pairs", 0, lambda trial: {"step": RATE}, "MISSING_FIELD"),
+    ("pairs", 0, rated(step=AGAIN), "WRONG_STEP"),
+    ("pairs", 0, lambda trial: {"step": RATE, "odd_picture_id": ids_of(trial)[0]}, "WRONG_STEP"),
+    ("pairs", 0, lambda trial: {"step": CHOOSE, "odd_picture_id": ids_of(trial)[0]}, "WRONG_STEP"),
+    ("odd", 0, lambda trial: {"step": CHOOSE, "odd_picture_id": ""}, "INVALID_RATING"),
+    ("odd", 0, lambda trial: {"step": CHOOSE, "odd_picture_id": "0" * 16}, "INVALID_RATING"),
+    ("odd", 0, lambda trial: {"step": CHOOSE, "odd_picture_id": LONG}, "INVALID_RATING"),
+    ("lists", 0, listed(lambda trial: {"none": True}), "WRONG_STEP"),
+    ("lists", 1, listed(lambda trial: {"picture_id": "0" * 16, "ratings": candidates(trial)}), "INVALID_RATING"),
+    (
+        "lists",
+        1,
+        listed(lambda trial: {"picture_id": ids_of(trial, pb.PICTURE_ROLE_PROBE)[0], "ratings": candidates(trial)}),
+        "INVALID_RATING",
+    ),
+    ("lists", 1, listed(lambda trial: {"none": True, "ratings": candidates(trial, zzz=0)}), "INVALID_RATING"),
+    (
+        "lists",
+        1,
+        listed(lambda trial: {"none": True, "ratings": dict.fromkeys(candidates(trial), 9)}),
+        "INVALID_RATING",
+    ),
+    ("lists", 1, listed(lambda trial: {"none": True}), "MISSING_FIELD"),
+    (
+        "lists",
+        1,
+        listed(lambda trial: {"inconclusive": True, "ratings": dict(list(candidates(trial).items())[:2])}),
+        "MISSING_FIELD",
+    ),
+    ("lists", 1, listed(lambda trial: {"none": False, "ratings": candidates(trial)}), "MISSING_FIELD"),
+    ("lists", 1, listed(lambda trial: {"ratings": candidates(trial)}), "MISSING_FIELD"),
+    ("parts", 0, rated(), "WRONG_STEP"),
+    ("triage", 0, triaged(pb.USABILITY_USABLE, pb.DEGRADATION_BLUR), "INVALID_FIELD"),
+    ("triage", 0, triaged(pb.USABILITY_LIMITED), "MISSING_FIELD"),
+    ("triage", 0, triaged(pb.USABILITY_REJECT), "MISSING_FIELD"),
+    ("triage", 0, triaged(0), "MISSING_FIELD"),
+    ("triage", 0, triaged(9), "INVALID_FIELD"),
+    ("triage", 0, triaged(pb.USABILITY_REJECT, 0), "INVALID_FIELD"),
+    ("triage", 0, triaged(pb.USABILITY_REJECT, pb.DEGRADATION_BLUR, 99), "INVALID_FIELD"),
+    ("own", 0, listed(lambda trial: {"none": True}), "WRONG_STEP"),
+]
+STATUS = {"WRONG_STEP": "FAILED_PRECONDITION"}
+
+
+@pytest.mark.parametrize(("sitting", "answers", "wrong", "reason"), DECISIONS)
+def test_a_wrong_decision_is_refused(
+    stub: Stub,
+    course: Course,
+    refused: Refused,
+    sitting: str,
+    answers: int,
+    wrong: Callable[[Trial], dict[str, Any]],
+    reason: str,
+) -> None:
+    session, trial = begun(stub, course, sitting, answers)
+    request = pb.SubmitDecisionRequest(session_id=session, trial_id=trial.trial_id, **wrong(trial))
+    refused(lambda: stub.SubmitDecision(request), reason, STATUS.get(reason, "INVALID_ARGUMENT"))
+    again = ask(stub, session)
+    assert (again.trial.step, again.trial.pictures) == (trial.step, trial.pictures)
+
+
+NOTES: list[tuple[str, int, Callable[[Trial], dict[str, Any]], str]] = [
+    ("lists", 0, lambda trial: {}, "MISSING_FIELD"),
+    ("lists", 0, lambda trial: {"notes": " \n\t"}, "MISSING_FIELD"),
+    ("lists", 0, lambda trial: {"notes": "x" * 2_001}, "INVALID_FIELD"),
+    ("lists", 0, lambda trial: {"notes": LONG}, "INVALID_FIELD"),
+    ("lists", 0, lambda trial: {"notes": "a\0b"}, "INVALID_FIELD"),
+    ("lists", 0, lambda trial: {"notes": "\x1b[31m"}, "INVALID_FIELD"),
+    ("lists", 0, lambda trial: {"notes": "a", "observations": [pb.Observation(comparison=1)]}, "INVALID_FIELD"),
+    ("lists", 0, lambda trial: {"observations": [pb.Observation(component_id="nose", comparison=1)]}, "WRONG_STEP"),
+    ("lists", 1, lambda trial: {"observations": [pb.Observation(component_id="nose", comparison=1)]}, "WRONG_STEP"),
+    ("parts", 0, lambda trial: {"notes": "a"}, "WRONG_STEP"),
+    ("parts", 0, lambda trial: {"observations": observed(trial)[1:]}, "MISSING_FIELD"),
+    ("parts", 0, lambda trial: {"observations": [*observed(trial), observed(trial)[0]]}, "INVALID_FIELD"),
+    ("parts", 0, lambda trial: {"observations": [*observed(trial)[1:], _seen("wig")]}, "INVALID_FIELD"),
+    ("parts", 0, lambda trial: {"observations": [*observed(trial)[1:], _seen(LONG)]}, "INVALID_FIELD"),
+    ("parts", 0, lambda trial: {"observations": [_like(trial, similarity=11), *observed(trial)[1:]]}, "INVALID_RATING"),
+    ("parts", 0, lambda trial: {"observations": [_like(trial), *observed(trial)[1:]]}, "MISSING_FIELD"),
+    (
+        "parts",
+        0,
+        lambda trial: {"observations": [_like(trial, comparison=3, similarity=1), *observed(trial)[1:]]},
+        "INVALID_FIELD",
+    ),
+    ("parts", 0, lambda trial: {"observations": [_like(trial, comparison=0), *observed(trial)[1:]]}, "INVALID_RATING"),
+    ("parts", 0, lambda trial: {"observations": [_like(trial, comparison=99), *observed(trial)[1:]]}, "INVALID_RATING"),
+    ("pairs", 0, lambda trial: {"notes": "a"}, "WRONG_STEP"),
+    ("own", 0, lambda trial: {"notes": "a"}, "WRONG_STEP"),
+]
+
+
+def _seen(component: str) -> Any:
+    return pb.Observation(component_id=component, comparison=pb.COMPARISON_SIMILAR, similarity=1)
+
+
+def _like(trial: Trial, comparison: int = pb.COMPARISON_SIMILAR, similarity: int | None = None) -> Any:
+    return pb.Observation(
+        component_id=trial.components[0].component_id,
+        comparison=comparison,
+        similarity=similarity,
+    )
+
+
+@pytest.mark.parametrize(("sitting", "answers", "wrong", "reason"), NOTES)
+def test_wrong_notes_are_refused(
+    stub: Stub,
+    course: Course,
+    refused: Refused,
+    sitting: str,
+    answers: int,
+    wrong: Callable[[Trial], dict[str, Any]],
+    reason: str,
+) -> None:
+    session, trial = begun(stub, course, sitting, answers)
+    request = pb.LockNotesRequest(session_id=session, trial_id=trial.trial_id, **wrong(trial))
+    refused(lambda: stub.LockNotes(request), reason, STATUS.get(reason, "INVALID_ARGUMENT"))
+
+
+PROBES: list[tuple[bytes, str, str]] = [
+    (b"", "MISSING_FIELD", "INVALID_ARGUMENT"),
+    (b"no photo", "UNDECODABLE", "INVALID_ARGUMENT"),
+    (b"\xff\xd8\xff\xe0" + bytes(100), "UNDECODABLE", "INVALID_ARGUMENT"),
+    (photo(6)[:-200], "UNDECODABLE", "INVALID_ARGUMENT"),
+    (photo(), "NO_FACE", "FAILED_PRECONDITION"),
+]
+
+
+@pytest.mark.parametrize(("data", "reason", "status"), PROBES)
+def test_a_probe_that_cannot_be_searched_for_is_refused(
+    stub: Stub, course: Course, refused: Refused, data: bytes, reason: str, status: str
+) -> None:
+    session, trial = begun(stub, course, "own")
+    request = pb.SubmitProbeRequest(session_id=session, trial_id=trial.trial_id, image={"data": data})
+    refused(lambda: stub.SubmitProbe(request), reason, status)
+    assert ask(stub, session).trial.step == pb.TRIAL_STEP_SEND_PROBE
+
+
+def test_another_photo_is_refused_and_the_same_is_harmless(stub: Stub, course: Course, refused: Refused) -> None:
+    session, trial = begun(stub, course, "own")
+    send = partial(pb.SubmitProbeRequest, session_id=session, trial_id=trial.trial_id)
+    first = stub.SubmitProbe(send(image={"data": photo(6)}))
+    kept = refused.kept()
+    assert stub.SubmitProbe(send(image={"data": photo(6)})) == first
+    assert refused.kept() == kept
+    refused(lambda: stub.SubmitProbe(send(image={"data": photo(8)})), "DECISION_LOCKED", "ALREADY_EXISTS")
+    pair, shown = begun(stub, course, "pairs")
+    probe = pb.SubmitProbeRequest(session_id=pair, trial_id=shown.trial_id, image={"data": photo(6)})
+    refused(lambda: stub.SubmitProbe(probe), "WRONG_STEP", "FAILED_PRECONDITION")
+
+
+def test_a_decision_counts_once_and_no_other_takes_its_place(stub: Stub, course: Course, refused: Refused) -> None:
+    session, trial = begun(stub, course, "pairs")
+    send = partial(pb.SubmitDecisionRequest, session_id=session, trial_id=trial.trial_id, step=RATE)
+    first = stub.SubmitDecision(send(rating={"rating": 2, "p_same": 0.7}, difficulty=3))
+    assert first.reveal.text
+    kept = refused.kept()
+    assert stub.SubmitDecision(send(rating={"rating": 2, "p_same": 0.7}, difficulty=3)) == first
+    assert refused.kept() == kept
+    others: list[dict[str, Any]] = [
+        {"rating": {"rating": 3, "p_same": 0.7}, "difficulty": 3},
+        {"rating": {"rating": 2}, "difficulty": 3},
+        {"rating": {"rating": 2, "p_same": 0.7}},
+        {"rating": {"rating": 2, "p_same": 0.7}, "difficulty": 3, "known_to_me": True},
+        {"odd_picture_id": "0" * 16},
+    ]
+    for other in others:
+        refused(partial(stub.SubmitDecision, send(**other)), "DECISION_LOCKED", "ALREADY_EXISTS")
+    state = stub.PauseSession(pb.PauseSessionRequest(session_id=session)).session
+    assert state.answered == 1
+    assert stub.SubmitDecision(send(rating={"rating": 2, "p_same": 0.7}, difficulty=3)) == first  # also while paused
+
+
+def test_notes_are_locked_once(stub: Stub, course: Course, refused: Refused) -> None:
+    session, trial = begun(stub, course, "lists")
+    send = partial(pb.LockNotesRequest, session_id=session, trial_id=trial.trial_id)
+    first = stub.LockNotes(send(notes="a scar"))
+    assert stub.LockNotes(send(notes="a scar")) == first
+    refused(lambda: stub.LockNotes(send(notes="no scar")), "DECISION_LOCKED", "ALREADY_EXISTS")
+
+
+def calls_of_a_session(stub: Stub, session_id: str) -> list[Callable[[], Any]]:
+    """Each call that names a session."""
+    rating = pb.SubmitDecisionRequest(session_id=session_id, trial_id="x", step=RATE, rating={"rating": 1})
+    return [
+        partial(stub.NextTrial, pb.NextTrialRequest(session_id=session_id)),
+        partial(stub.SubmitDecision, rating),
+        partial(stub.LockNotes, pb.LockNotesRequest(session_id=session_id, trial_id="x", notes="a")),
+        partial(stub.SubmitProbe, pb.SubmitProbeRequest(session_id=session_id, trial_id="x", image={"data": photo(6)})),
+        partial(stub.PauseSession, pb.PauseSessionRequest(session_id=session_id)),
+        partial(stub.ResumeSession, pb.ResumeSessionRequest(session_id=session_id)),
+        partial(stub.FinishSession, pb.FinishSessionRequest(session_id=session_id)),
+    ]
+
+
+@pytest.mark.parametrize("malformed", MALFORMED, ids=range(len(MALFORMED)))
+def test_ids_that_nobody_has_are_unknown(stub: Stub, course: Course, refused: Refused, malformed: str) -> None:
+    session, _ = begun(stub, course, "pairs")
+    unknown = partial(refused, status="NOT_FOUND")
+    for call in calls_of_a_session(stub, malformed):
+        unknown(call, "UNKNOWN_SESSION")
+    named = {"session_id": session, "trial_id": malformed}
+    rating = pb.SubmitDecisionRequest(**named, step=RATE, rating={"rating": 1})
+    unknown(lambda: stub.SubmitDecision(rating), "UNKNOWN_TRIAL")
+    unknown(lambda: stub.LockNotes(pb.LockNotesRequest(**named, notes="a")), "UNKNOWN_TRIAL")
+    unknown(lambda: stub.SubmitProbe(pb.SubmitProbeRequest(**named, image={"data": photo(6)})), "UNKNOWN_TRIAL")
+    unknown(lambda: stub.GetCourse(pb.GetCourseRequest(course_id=malformed)), "UNKNOWN_COURSE")
+    unknown(lambda: stub.DeleteCourse(pb.DeleteCourseRequest(course_id=malformed)), "UNKNOWN_COURSE")
+    key = pb.SetProbeKeyRequest(course_id=malformed, image_sha256="0" * 64, absent=True)
+    unknown(lambda: stub.SetProbeKey(key), "UNKNOWN_COURSE")
+    unknown(lambda: stub.CreateCohort(pb.CreateCohortRequest(course_id=malformed, trainees=1)), "UNKNOWN_COURSE")
+    if malformed:
+        unknown(lambda: stub.ListCohorts(pb.ListCohortsRequest(course_id=malformed)), "UNKNOWN_COURSE")
+    unknown(lambda: stub.AddTrainees(pb.AddTraineesRequest(cohort_id=malformed, trainees=1)), "UNKNOWN_COHORT")
+    unknown(lambda: stub.GetCohort(pb.GetCohortRequest(cohort_id=malformed)), "UNKNOWN_COHORT")
+    unknown(lambda: list(stub.WatchCohort(pb.WatchCohortRequest(cohort_id=malformed))), "UNKNOWN_COHORT")
+    unknown(lambda: stub.DeleteCohort(pb.DeleteCohortRequest(cohort_id=malformed)), "UNKNOWN_COHORT")
+    unknown(lambda: list(stub.ExportResults(pb.ExportResultsRequest(cohort_id=malformed, format=1))), "UNKNOWN_COHORT")
+    report = pb.GetTrainingReportRequest
+    unknown(lambda: list(stub.GetTrainingReport(report(cohort_id=malformed))), "UNKNOWN_COHORT")
+    unknown(lambda: list(stub.GetTrainingReport(report(trainee_id=malformed))), "UNKNOWN_TRAINEE")
+    unknown(lambda: list(stub.GetTrainingReport(report(code=malformed))), "UNKNOWN_TRAINEE")
+    unknown(lambda: stub.DeleteTrainee(pb.DeleteTraineeRequest(trainee_id=malformed)), "UNKNOWN_TRAINEE")
+    unknown(lambda: stub.JoinCourse(pb.JoinCourseRequest(code=malformed)), "UNKNOWN_TRAINEE")
+    start_it = pb.StartSessionRequest(code=malformed, sitting="pairs", consent=True)
+    unknown(lambda: stub.StartSession(start_it), "UNKNOWN_TRAINEE")
+    sitting = pb.StartSessionRequest(code=code_of(stub, course), sitting=malformed, consent=True)
+    unknown(lambda: stub.StartSession(sitting), "UNKNOWN_SITTING")
+    if malformed:
+        begin = pb.NextTrialRequest(session_id=session, begin_block=malformed)
+        refused(lambda: stub.NextTrial(begin), "INVALID_FIELD")
+
+
+def test_a_trial_of_another_session_is_unknown(stub: Stub, course: Course, refused: Refused) -> None:
+    (session, _), (_, other) = begun(stub, course, "pairs"), begun(stub, course, "pairs")
+    request = pb.SubmitDecisionRequest(session_id=session, trial_id=other.trial_id, step=RATE, rating={"rating": 1})
+    refused(lambda: stub.SubmitDecision(request), "UNKNOWN_TRIAL", "NOT_FOUND")
+
+
+def test_a_picture_of_another_trial_cannot_be_chosen(stub: Stub, course: Course, refused: Refused) -> None:
+    (session, trial), (_, other) = begun(stub, course, "odd"), begun(stub, course, "odd")
+    request = pb.SubmitDecisionRequest(session_id=session, trial_id=trial.trial_id, step=CHOOSE)
+    request.odd_picture_id = ids_of(other)[0]
+    refused(lambda: stub.SubmitDecision(request), "INVALID_RATING")
+
+
+def test_an_answer_after_the_time_of_its_block_is_refused(
+    stub: Stub, course: Course, refused: Refused, clock: Clock
+) -> None:
+    session, trial = begun(stub, course, "pairs")
+    send = partial(pb.SubmitDecisionRequest, session_id=session, step=RATE, rating={"rating": 1})
+    first = send(trial_id=trial.trial_id)
+    response = stub.SubmitDecision(first)
+    second = next_trial(stub, session)
+    assert second is not None
+    clock.ahead_ms += 61_000
+    refused(lambda: stub.SubmitDecision(send(trial_id=second.trial_id)), "BLOCK_EXPIRED", "FAILED_PRECONDITION")
+    assert stub.SubmitDecision(first) == response  # it was locked in time
+    assert ask(stub, session).block.block.block_id == "more"
+    refused(lambda: stub.SubmitDecision(send(trial_id=second.trial_id)), "BLOCK_EXPIRED", "FAILED_PRECONDITION")
+    begin = pb.NextTrialRequest(session_id=session, begin_block="odd")
+    refused(lambda: stub.NextTrial(begin), "INVALID_FIELD")
+
+
+def test_a_session_that_is_paused_or_finished_takes_no_answer(stub: Stub, course: Course, refused: Refused) -> None:
+    session, trial = begun(stub, course, "pairs")
+    request = pb.SubmitDecisionRequest(session_id=session, trial_id=trial.trial_id, step=RATE, rating={"rating": 1})
+    stub.PauseSession(pb.PauseSessionRequest(session_id=session))
+    refused(lambda: stub.SubmitDecision(request), "SESSION_PAUSED", "FAILED_PRECONDITION")
+    refused(lambda: ask(stub, session), "SESSION_PAUSED", "FAILED_PRECONDITION")
+    stub.ResumeSession(pb.ResumeSessionRequest(session_id=session))
+    stub.FinishSession(pb.FinishSessionRequest(session_id=session))
+    refused(lambda: stub.SubmitDecision(request), "SESSION_FINISHED", "FAILED_PRECONDITION")
+    pause, go_on = pb.PauseSessionRequest(session_id=session), pb.ResumeSessionRequest(session_id=session)
+    refused(lambda: stub.PauseSession(pause), "SESSION_FINISHED", "FAILED_PRECONDITION")
+    refused(lambda: stub.ResumeSession(go_on), "SESSION_FINISHED", "FAILED_PRECONDITION")
+    own, waiting = begun(stub, course, "own")
+    stub.FinishSession(pb.FinishSessionRequest(session_id=own))
+    probe = pb.SubmitProbeRequest(session_id=own, trial_id=waiting.trial_id, image={"data": photo(6)})
+    refused(lambda: stub.SubmitProbe(probe), "SESSION_FINISHED", "FAILED_PRECONDITION")
+
+
+def test_a_session_begins_with_consent_alone(stub: Stub, course: Course, refused: Refused) -> None:
+    code = code_of(stub, course)
+    without = pb.StartSessionRequest(code=code, sitting="pairs")
+    refused(lambda: stub.StartSession(without), "CONSENT_REQUIRED", "FAILED_PRECONDITION")
+    assert start(stub, code, "pairs") == stub.StartSession(without).session.session_id  # which was agreed to
+
+
+def test_a_report_of_nothing_and_of_what_goes_on_is_refused(stub: Stub, course: Course, refused: Refused) -> None:
+    made = enrol(stub, course.course_id)
+    report = pb.GetTrainingReportRequest
+    get = stub.GetTrainingReport
+    failed = "FAILED_PRECONDITION"
+    cohort_id, one = made.cohort.cohort_id, made.enrolled[0]
+    refused(lambda: list(get(report())), "MISSING_FIELD")
+    refused(lambda: list(get(report(cohort_id=cohort_id))), "NOTHING_TO_REPORT", failed)
+    refused(lambda: list(get(report(trainee_id=one.trainee_id))), "NOTHING_TO_REPORT", failed)
+    refused(lambda: list(get(report(code=one.code))), "NOTHING_TO_REPORT", failed)
+    start(stub, one.code, "pairs")
+    refused(lambda: list(get(report(code=one.code))), "SESSION_UNFINISHED", failed)
+    for number in (9, -1):
+        file = report(cohort_id=cohort_id, file=number)
+        refused(partial(_all, get, file), "INVALID_FIELD")
+    for number, reason in ((0, "MISSING_FIELD"), (9, "INVALID_FIELD"), (-1, "INVALID_FIELD")):
+        form = pb.ExportResultsRequest(cohort_id=cohort_id, format=number)
+        refused(partial(_all, stub.ExportResults, form), reason)
+
+
+def _all(call: Callable[[Any], Any], request: Any) -> list[Any]:
+    return list(call(request))
+
+
+# --- cohorts and lists -----------------------------------------------------------------------------------------
+
+
+COHORTS: list[tuple[dict[str, Any], str]] = [
+    ({"trainees": 0}, "trainees"),
+    ({"trainees": 1_001}, "trainees"),
+    ({"trainees": 2**32 - 1}, "trainees"),
+    ({"retention": duration_pb2.Duration(seconds=0)}, "retention"),
+    ({"retention": duration_pb2.Duration(seconds=-1)}, "retention"),
+    ({"retention": duration_pb2.Duration(seconds=0, nanos=999_999_999)}, "retention"),
+    ({"retention": duration_pb2.Duration(seconds=3_650 * 86_400 + 1)}, "retention"),
+    ({"retention": duration_pb2.Duration(seconds=2**62)}, "retention"),
+    ({"display_name": "x" * 257}, "display_name"),
+    ({"display_name": LONG}, "display_name"),
+    ({"display_name": "a\0b"}, "display_name"),
+]
+
+
+@pytest.mark.parametrize(("fields", "what"), COHORTS, ids=range(len(COHORTS)))
+def test_a_cohort_out_of_range_is_refused(
+    stub: Stub, course: Course, refused: Refused, fields: dict[str, Any], what: str
+) -> None:
+    request = pb.CreateCohortRequest(**{"course_id": course.course_id, "trainees": 1, **fields})
+    end = refused(lambda: stub.CreateCohort(request), "INVALID_FIELD")
+    assert end.info.metadata["field"] == what
+    if "trainees" in fields:
+        cohort_id = enrol(stub, course.course_id).cohort.cohort_id
+        more = pb.AddTraineesRequest(cohort_id=cohort_id, trainees=fields["trainees"])
+        refused(lambda: stub.AddTrainees(more), "INVALID_FIELD")
+
+
+def test_page_tokens_that_the_call_did_not_give_are_refused(stub: Stub, course: Course, refused: Refused) -> None:
+    for _ in range(2):
+        enrol(stub, course.course_id)
+    cohorts = pb.ListCohortsRequest
+    given = stub.ListCohorts(cohorts(course_id=course.course_id, page_size=1)).next_page_token
+    assert given
+    courses = pb.ListCoursesRequest
+    for token in ("x", "????", given, given[:-2], "ü", LONG, page_token("galleries", "a b")):
+        refused(partial(stub.ListCourses, courses(page_token=token)), "INVALID_PAGE")
+    for token in ("x", given[:-2], f"{given}A"):
+        refused(partial(stub.ListCohorts, cohorts(course_id=course.course_id, page_token=token)), "INVALID_PAGE")
+    refused(lambda: stub.ListCohorts(cohorts(page_token=given)), "INVALID_PAGE")
+    for size in (0, 1_001, 2**32 - 1):
+        refused(partial(stub.ListCourses, courses(page_size=size)), "INVALID_PAGE")
+        refused(partial(stub.ListCohorts, cohorts(page_size=size)), "INVALID_PAGE")
+
+
+@pytest.mark.parametrize("last", ["x y", "1", "9999999999999999999999 y", f"{'9' * 5_000} y", "-1e3 y", "1.5 y"])
+def test_page_tokens_that_somebody_has_composed_are_refused(stub: Stub, refused: Refused, last: str) -> None:
+    token = page_token("courses", last)
+    refused(lambda: stub.ListCourses(pb.ListCoursesRequest(page_token=token)), "INVALID_PAGE")
+    token = page_token("cohorts ", last)
+    refused(lambda: stub.ListCohorts(pb.ListCohortsRequest(page_token=token)), "INVALID_PAGE")
+
+
+def test_probe_keys_that_cannot_be_are_refused(stub: Stub, course: Course, refused: Refused) -> None:
+    key = partial(pb.SetProbeKeyRequest, course_id=course.course_id)
+    for sha256 in ("", "0" * 63, "G" * 64, "A" * 64, LONG):
+        refused(partial(stub.SetProbeKey, key(image_sha256=sha256, absent=True)), "INVALID_FIELD")
+    refused(lambda: stub.SetProbeKey(key(image_sha256="0" * 64)), "MISSING_FIELD")
+    refused(lambda: stub.SetProbeKey(key(image_sha256="0" * 64, absent=False)), "MISSING_FIELD")
+    for identity in ("", "Waldo", "Jane\0Roe", LONG):
+        end = refused(partial(stub.SetProbeKey, key(image_sha256="0" * 64, identity=identity)), "INVALID_FIELD")
+        assert not identity or identity not in end.status.message
+
+
+# --- plans and courses -----------------------------------------------------------------------------------------
+
+
+def block(**fields: object) -> str:
+    """A plan of one block."""
+    values = {"id": '"a"', "exercise": '"verification"', "same": 1, "different": 1, **fields}
+    lines = "\n".join(f"{name} = {value}" for name, value in values.items() if value is not None)
+    return f'format = 1\ntitle = "A"\n[[sittings]]\nname = "all"\n[[sittings.blocks]]\n{lines}\n'
+
+
+PLANS = {
+    "not TOML": ("format = 1\ntitle = ", "PLAN_INVALID"),
+    "empty": ("", "PLAN_INVALID"),
+    "NUL": ("\0", "PLAN_INVALID"),
+    "too long": (f"{block()}# {'x' * 256 * 1024}", "PLAN_INVALID"),
+    "10 MB": (LONG, "PLAN_INVALID"),
+    "deep": (f"format = {'[' * 10_000}", "PLAN_INVALID"),
+    "a number of 5,000 digits": (f"{'format = 1'}{'0' * 5_000}\n", "PLAN_INVALID"),
+    "another format": ("format = 2\n", "PLAN_INVALID"),
+    "an unknown key": (block(samee=1), "PLAN_INVALID"),
+    "a key of 10,000 characters": (block(**{"k" * 10_000: 1}), "PLAN_INVALID"),
+    "markup as a key": (block(**{'"<script>"': 1}), "PLAN_INVALID"),
+    "a word for a number": (block(same='"1"'), "PLAN_INVALID"),
+    "true for a number": (block(same="true"), "PLAN_INVALID"),
+    "below 0": (block(same=-1), "PLAN_INVALID"),
+    "nothing to do": (block(same=0, different=0), "PLAN_INVALID"),
+    "too many trials": (block(same=1_000, different=1_000), "PLAN_INVALID"),
+    "not a number": (block(adaptive="true", trials=1, target="nan"), "PLAN_INVALID"),
+    "an id with markup": (block(id='"<b>"'), "PLAN_INVALID"),
+    "NUL in a title": (block(title='"a\\u0000"'), "PLAN_INVALID"),
+    "no sitting": ('format = 1\ntitle = "A"\n', "PLAN_INVALID"),
+    "sittings that are none": ('format = 1\ntitle = "A"\nsittings = [1]\n', "PLAN_INVALID"),
+    "65 blocks": (
+        block() + "".join(block(id=f'"b{n}"').partition('"all"\n')[2] for n in range(65)),
+        "PLAN_INVALID",
+    ),
+    "an unknown exercise": (block(exercise='"verfication"'), "UNKNOWN_EXERCISE"),
+    "an exercise of 10,000 characters": (block(exercise=f'"{"x" * 10_000}"'), "PLAN_INVALID"),
+}
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_plan_that_cannot_be_is_refused(stub: Stub, refused: Refused, name: str) -> None:
+    text, reason = PLANS[name]
+    end = refused(lambda: stub.CheckPlan(pb.CheckPlanRequest(plan={"toml": text})), reason)
+    assert len(end.status.message) < 300
+    refused(lambda: create(stub, text), reason)
+
+
+def test_the_exercises_that_there_are_are_told(stub: Stub, refused: Refused) -> None:
+    plan = pb.CheckPlanRequest(plan={"toml": PLANS["an unknown exercise"][0]})
+    end = refused(lambda: stub.CheckPlan(plan), "UNKNOWN_EXERCISE")
+    assert "Did you mean verification?" in end.status.message
+    assert "low_prevalence" in end.status.message
+
+
+def test_how_many_people_are_missing_is_told(stub: Stub, refused: Refused) -> None:
+    end = refused(lambda: create(stub, MANY), "TOO_FEW_PEOPLE", "FAILED_PRECONDITION")
+    assert end.status.message.startswith(
+        "The plan shows 212 people, of whom 60 need two photos; the data sets hold 100 and 100: 112 are missing. "
+    )
+    assert dict(end.info.metadata) == {"people": "212", "with_two_photos": "60", "missing": "112"}
+    checked = stub.CheckPlan(pb.CheckPlanRequest(plan={"toml": MANY}, datasets=["people_folder"]))
+    assert checked.missing == 112
+
+
+def test_a_course_of_no_data_set_or_of_one_without_people_is_refused(
+    stub: Stub, refused: Refused, home: Path, tmp_path: Path
+) -> None:
+    def made(*datasets: str, **plan: str) -> None:
+        list(stub.CreateCourse(pb.CreateCourseRequest(plan=plan or {"toml": EACH}, datasets=datasets)))
+
+    refused(made, "MISSING_FIELD")
+    for name in ("nobody", "", LONG, "../../etc", "Zoë", "agedb30", "london"):
+        end = refused(partial(made, name), "DATASET_UNAVAILABLE", "NOT_FOUND")
+        assert "etc" not in end.status.message
+    refused(partial(made, *(f"set-{n}" for n in range(17))), "INVALID_FIELD")
+    refused(lambda: list(stub.CreateCourse(pb.CreateCourseRequest(datasets=["people_folder"]))), "MISSING_FIELD")
+    for name in ("nothing", "", "../demo", LONG):
+        refused(partial(made, "people_folder", name=name), "UNKNOWN_PLAN", "NOT_FOUND")
+    try:
+        write_link("people_folder", Link(tmp_path), datasets_folder())
+        end = refused(partial(made, "people_folder"), "DATASET_UNUSABLE", "FAILED_PRECONDITION")
+        assert str(tmp_path) not in end.status.message
+    finally:
+        write_link("people_folder", Link(home / "people"), datasets_folder())
+
+
+# --- courses that are not made to their end --------------------------------------------------------------------
+
+
+@contextmanager
+def held(name: str) -> Iterator[tuple[threading.Event, threading.Event]]:
+    """Hold up whoever calls a function: the first event says that somebody came, the second lets them go."""
+    came, go = threading.Event(), threading.Event()
+    target = resolve_name(name)
+
+    def waiting(*args: Any, **kwargs: Any) -> Any:
+        came.set()
+        assert go.wait(30)
+        return target(*args, **kwargs)
+
+    with patch(name, waiting):
+        yield came, go
+
+
+def until_free(stub: Stub) -> None:
+    """Wait until the server makes no course any more."""
+    for _ in range(600):
+        with pytest.raises(grpc.RpcError) as caught:
+            create(stub, MANY)
+        if ended(caught.value).info.reason == "TOO_FEW_PEOPLE":
+            return
+        time.sleep(0.05)
+    raise AssertionError("the server is not free")
+
+
+def test_two_courses_at_once_are_refused(stub: Stub, refused: Refused) -> None:
+    source = pb.PlanSource(toml=EACH)
+    with held("fr_server.services.training.courses.build_course") as (came, go):
+        first = stub.CreateCourse(pb.CreateCourseRequest(plan=source, datasets=["people_folder"]))
+        assert came.wait(30)
+        refused(lambda: create(stub, EACH), "COURSE_BUILDING", "RESOURCE_EXHAUSTED")
+        go.set()
+        assert list(first)[-1].course.course_id
+    until_free(stub)
+
+
+STAGES = {
+    "before the photos": "fr_server.services.training.courses.build_course",
+    "before the forms": "fr_training.build.compose",
+    "before the pictures": "fr_training.build._pictures",
+    "before it is stored": "fr_core.training.store.training_store.TrainingStore.add_course",
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_course_that_is_cancelled_leaves_nothing_and_the_server_free(
+    stub: Stub, refused: Refused, stage: str
+) -> None:
+    before = refused.kept()
+    source = pb.PlanSource(toml=EACH)
+    with held(STAGES[stage]) as (came, go):
+        call = stub.CreateCourse(pb.CreateCourseRequest(plan=source, datasets=["people_folder"]))
+        assert came.wait(30)
+        call.cancel()
+        with pytest.raises(grpc.RpcError):
+            list(call)
+        time.sleep(0.2)  # the server is told of it
+        go.set()
+    until_free(stub)
+    after = refused.kept()
+    assert without_numbers(after) == without_numbers(before)
+    made = create(stub, EACH)
+    stub.DeleteCourse(pb.DeleteCourseRequest(course_id=made.course_id))
+
+
+def without_numbers(kept: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """What is kept, without the numbers that are never given twice."""
+    return {name: rows for name, rows in kept.items() if not name.startswith("sqlite_")}
+
+
+def test_a_course_whose_gallery_cannot_be_kept_leaves_nothing(stub: Stub, refused: Refused) -> None:
+    before = refused.kept()
+    failing = patch(
+        "fr_server.services.training.course_gallery.CourseGallery.keep", side_effect=StoreFailed("The disk is gone.")
+    )
+    with failing, pytest.raises(grpc.RpcError) as caught:
+        create(stub, EACH)
+    assert ended(caught.value).info.reason == "STORE_FAILED"
+    until_free(stub)
+    assert without_numbers(refused.kept()) == without_numbers(before)
+
+
+# --- texts that are more than texts ----------------------------------------------------------------------------
+
+
+EVIL = "<script>alert(1)</script>"
+FORMULAS = ("=HYPERLINK(0)", "+1+1", "-1+1", "@SUM(1)", "\t=1+1", "x;=1+1", " =1+1")
+
+
+def test_no_text_of_a_plan_or_a_name_is_run_by_a_browser_or_a_spreadsheet(stub: Stub) -> None:
+    plan = block(title=f"'{EVIL}'", instructions=f"'{EVIL}'").replace('title = "A"', f"title = '=1+1 {EVIL}'")
+    made = create(stub, plan.replace('name = "all"', f"name = \"all\"\ntitle = '@1 {EVIL}'"))
+    for formula in FORMULAS:
+        request = pb.CreateCohortRequest(course_id=made.course_id, display_name=f"{formula}{EVIL}", trainees=1)
+        cohort = stub.CreateCohort(request)
+        list(take(stub, start(stub, cohort.enrolled[0].code), Chance(random.Random(1))))
+        cohort_id = cohort.cohort.cohort_id
+        export = pb.ExportResultsRequest(cohort_id=cohort_id, format=pb.EXPORT_FORMAT_CSV)
+        text = b"".join(one.content for one in stub.ExportResults(export)).decode()
+        for row in csv.DictReader(io.StringIO(text, newline="")):
+            for part in row["cohort"].split(";"):
+                assert not part.lstrip(" \t").startswith(("=", "+", "-", "@"))
+    for whom in ({"cohort_id": cohort_id}, {"trainee_id": cohort.enrolled[0].trainee_id}):
+        html = pb.GetTrainingReportRequest(**whom, file=pb.TRAINING_REPORT_FILE_HTML)
+        page = b"".join(one.content for one in stub.GetTrainingReport(html)).decode()
+        assert EVIL not in page
+        assert "&lt;script&gt;" in page
+        data = pb.GetTrainingReportRequest(**whom, file=pb.TRAINING_REPORT_FILE_JSON)
+        assert json.loads(b"".join(one.content for one in stub.GetTrainingReport(data)))
+    for form in (pb.EXPORT_FORMAT_XAPI, pb.EXPORT_FORMAT_AGS, pb.EXPORT_FORMAT_OPEN_BADGES):
+        export = pb.ExportResultsRequest(cohort_id=cohort_id, format=form)
+        assert json.loads(b"".join(one.content for one in stub.ExportResults(export)))
