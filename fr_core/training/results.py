@@ -44,6 +44,8 @@ class Result:
         reasons: of a triage, what the trainee named, sorted and joined by "+"; "" elsewhere.
         degraded: of a triage, what was done to the photo; "" elsewhere.
         partner: of a blind verification, the trainee whose trial was verified; "" where nobody had judged it yet.
+        notes: on a probe, as the trainee wrote them; "" elsewhere.
+        observations: of facial components, as "nose:similar:7+ears:not_visible"; "" elsewhere.
         groups: labels of the people shown.
     """
 
@@ -77,4 +79,6 @@ class Result:
     reasons: str = ""
     degraded: str = ""
     partner: str = ""
+    notes: str = ""
+    observations: str = ""
     groups: Mapping[str, str] = field(default_factory=dict, hash=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import random
@@ -165,8 +166,6 @@ def test_an_own_probe_is_searched_for_and_scored_where_the_photo_is_known(
 
 
 def test_the_trainer_says_whom_a_photo_shows(server: Running, course: training_pb2.Course, codes: list[str]) -> None:
-    import hashlib
-
     stub = server.training
     probe = photo(252)
     key = training_pb2.SetProbeKeyRequest(course_id=course.course_id, image_sha256=hashlib.sha256(probe).hexdigest())
@@ -176,7 +175,40 @@ def test_the_trainer_says_whom_a_photo_shows(server: Running, course: training_p
     assert refusal(lambda: stub.SetProbeKey(key)) == ("INVALID_ARGUMENT", "INVALID_FIELD")
     session = start(stub, codes[0], "own")
     list(take(stub, session, Chance(probe=probe)))
-    assert _rows(server, course, codes[0])[0]["truth"] == "absent"
+    row = _rows(server, course, codes[0])[0]
+    assert (row["truth"], row["notes"]) == ("absent", "A red square.")
+
+
+def test_a_truth_that_is_told_later_counts_too(server: Running, course: training_pb2.Course, codes: list[str]) -> None:
+    stub = server.training
+    probe = photo(250)
+    list(take(stub, start(stub, codes[0], "own"), Chance(probe=probe)))
+    assert _rows(server, course, codes[0])[0]["truth"] == ""
+    key = training_pb2.SetProbeKeyRequest(course_id=course.course_id, image_sha256=hashlib.sha256(probe).hexdigest())
+    for number in range(100):
+        key.identity = f"Jane_Roe_{number:03}"
+        stub.SetProbeKey(key)
+        if _rows(server, course, codes[0])[0]["truth"].startswith("mate:"):
+            break
+    else:
+        raise AssertionError("none of all people is a candidate")
+    key.absent = True
+    stub.SetProbeKey(key)
+    row = _rows(server, course, codes[0])[0]
+    assert (row["truth"], row["correct"]) == ("absent", "false")
+
+
+def test_observations_of_components_are_in_the_export(
+    server: Running, course: training_pb2.Course, codes: list[str]
+) -> None:
+    stub = server.training
+    session = start(stub, codes[0])
+    for _ in take(stub, session, Chance()):
+        if any(row["observations"] for row in _rows(server, course, codes[0])):
+            break
+    row = next(row for row in _rows(server, course, codes[0]) if row["observations"])
+    assert row["exercise"] == "features"
+    assert all(part.endswith(":similar:7") for part in row["observations"].split("+"))
 
 
 def _rows(server: Running, course: training_pb2.Course, code: str) -> list[dict[str, str]]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from fr_core.training.answers import Answer, ProbeSent
 from fr_core.training.courses import Course
+from fr_core.training.exercises.protocol import given_at
 from fr_core.training.exercises.register import exercise_of
+from fr_core.training.keys import ListKey
 from fr_core.training.prompts import Step
 from fr_core.training.sessions.ids import rng_of
 from fr_core.training.sessions.locking import answers_until, find, require_turn, with_answer
 from fr_core.training.sessions.order import block_of, item_of
 from fr_core.training.sessions.shown import ShowTrial, locked_step
-from fr_core.training.trials import OwnList, Session
+from fr_core.training.trials import OwnList, Session, Trial
 
 
 def require_probe(
@@ -82,6 +87,25 @@ def lock_probe(
     if reply is None:
         raise AssertionError("a photo is the first of several steps")
     return session, reply
+
+
+def with_truth(session: Session, mate_of: Callable[[str, OwnList], ListKey | None]) -> Session:
+    """The session with the truth of own probes that was not known when they were sent.
+
+    Args:
+        session: as it is kept.
+        mate_of: the key of a list, by the sha256 of the photo that was searched for; None where nobody has said yet
+            whom it shows.
+    """
+
+    def told(trial: Trial) -> Trial:
+        sent = given_at(trial.locked, Step.SEND_PROBE)
+        if trial.own is None or trial.own.key.scored or not isinstance(sent, ProbeSent):
+            return trial
+        key = mate_of(sent.image_sha256, trial.own)
+        return trial if key is None else replace(trial, own=replace(trial.own, key=key))
+
+    return replace(session, trials=tuple(map(told, session.trials)))
 
 
 def shown_people(course: Course, session: Session) -> frozenset[int]:

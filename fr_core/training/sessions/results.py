@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from fr_core.training.answers import Given, Notes, Observations
 from fr_core.training.courses import Course
-from fr_core.training.exercises.protocol import Exercise, Graded
+from fr_core.training.exercises.protocol import Exercise, Graded, given_at
 from fr_core.training.exercises.register import EXERCISES
-from fr_core.training.prompts import ExerciseKind
+from fr_core.training.prompts import ExerciseKind, Step
 from fr_core.training.results import Result
 from fr_core.training.sessions.ids import picture_ids
 from fr_core.training.sessions.order import block_of, item_of, sitting_of, trials_of_sitting
@@ -130,6 +131,8 @@ def _result(course: Course, session: Session, trial: Trial, exercises: Mapping[E
         paused=any(one.paused for one in trial.locked) or (not trial.done and trial.paused_ms > 0),
         reasons=graded.reasons,
         degraded=graded.degraded,
+        notes=given.text if isinstance(given := given_at(trial.locked, Step.NOTE), Notes) else "",
+        observations=_observed(given_at(trial.locked, Step.OBSERVE)),
         groups=item.groups,
     )
 
@@ -141,6 +144,13 @@ def _graded(course: Course, session: Session, trial: Trial, exercises: Mapping[E
     block = block_of(course, session, trial.block_id)
     ids = picture_ids(session.secret, trial.ordinal, len(trial.order))
     return exercises[block.exercise].grade(key, trial.locked, trial.order, ids)
+
+
+def _observed(given: Given | None) -> str:
+    """What was observed of each component, as `Result.observations`."""
+    observations = given.observations if isinstance(given, Observations) else ()
+    seen = [(one.component_id, one.compared.value, one.similarity) for one in observations]
+    return "+".join(":".join(str(part) for part in one if part is not None) for one in seen)
 
 
 def _known(trial: Trial) -> bool:

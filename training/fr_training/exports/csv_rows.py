@@ -86,6 +86,8 @@ COLUMNS: tuple[Column, ...] = (
     _of_trial("degraded", "of a triage, what was done to the photo"),
     _of_trial("partner", "of a blind verification, whose trial was verified"),
     Column("groups", "labels of the people shown, a JSON object with sorted keys", lambda _, one: _groups(one)),
+    _of_trial("notes", "on a probe, as the trainee wrote them"),
+    _of_trial("observations", "of facial components, joined by +: component:compared:similarity, 0 to 10"),
 )
 """Every attribute of `Result`, after what the course has; meanings in more words are there."""
 

@@ -11,7 +11,9 @@ from fr_core.training.courses import Course
 from fr_core.training.keys import ListKey
 from fr_core.training.sessions.locking import find
 from fr_core.training.sessions.order import block_of
-from fr_core.training.sessions.probes import shown_people, shown_pictures
+from fr_core.training.sessions.probes import shown_people, shown_pictures, with_truth
+from fr_core.training.store.training_store import TrainingStore
+from fr_core.training.store.values import ProbeTruth
 from fr_core.training.trials import OwnList, Session
 from fr_server.services.training.course_gallery import search_people
 from fr_server.services.training.desk import Desk
@@ -42,10 +44,33 @@ async def search_for(desk: Desk, course: Course, session: Session, trial_id: str
     if not found:
         raise InvalidField("Everybody in the gallery of this course was shown in this session already.", field="image")
     truth = await desk.work.storage(desk.store.probe_truth, course.course_id, sha256)
-    people = [one.person for one in found]
-    mate = people.index(truth.person) if truth.person in people else None
-    key = ListKey(mate, tuple(one.similarity for one in found), scored=truth.known)
-    return OwnList(tuple(pictures[person] for person in people), key)
+    shown = tuple(pictures[one.person] for one in found)
+    return OwnList(shown, _key(truth, pictures, shown, tuple(one.similarity for one in found)))
+
+
+def told_later(store: TrainingStore, course: Course, session: Session) -> Session:
+    """A session with the truth of own probes as far as it is known by now.
+
+    Raises:
+        UnknownCourse: the course was deleted.
+    """
+    if not any(trial.own is not None and not trial.own.key.scored for trial in session.trials):
+        return session
+    pictures = store.gallery(course.course_id)
+
+    def key(sha256: str, own: OwnList) -> ListKey | None:
+        truth = store.probe_truth(course.course_id, sha256)
+        return _key(truth, pictures, own.photos, own.key.similarities) if truth.known else None
+
+    return with_truth(session, key)
+
+
+def _key(
+    truth: ProbeTruth, pictures: Mapping[int, int], shown: tuple[int, ...], similarities: tuple[float, ...]
+) -> ListKey:
+    """What is right of a list that shows these pictures of the gallery."""
+    picture = None if truth.person is None else pictures.get(truth.person)
+    return ListKey(shown.index(picture) if picture in shown else None, similarities, scored=truth.known)
 
 
 def _gallery(desk: Desk, course: Course, session: Session) -> tuple[Mapping[int, int], frozenset[int]]:

@@ -15,6 +15,7 @@ from fr_core.training.results import Result
 from fr_core.training.sessions.results import results
 from fr_core.training.store.values import Cohort
 from fr_server.services.training.desk import PIECE, Context, Desk
+from fr_server.services.training.own_probe import told_later
 from fr_server.services.training.storage import signing_key
 from fr_training import report
 from fr_training.exports import Finished, export
@@ -103,7 +104,7 @@ class ResultCalls(training_pb2_grpc.TrainingServiceServicer):
         course = store.course(cohort.course_id)
         found: dict[str, tuple[Result, ...]] = {one.trainee_id: () for one in store.trainees(cohort_id)}
         for session in store.cohort_sessions(cohort_id):
-            found[session.trainee_id] += results(course, session)
+            found[session.trainee_id] += results(course, told_later(store, course, session))
         return course, cohort, with_partners(found)
 
 
