@@ -88,10 +88,14 @@ class AsyncTraining:
         datasets: Sequence[str],
         *,
         seed: int | None = None,
+        learn_from: Sequence[str] = (),
+        exclude_photos: Sequence[str] = (),
         on_progress: OnCourseProgress | None = None,
     ) -> training_pb2.Course:
         """See `Training.create_course`; a task that is cancelled ends the making."""
-        request = await asyncio.to_thread(training_requests.create_course, plan, datasets, seed)
+        request = await asyncio.to_thread(
+            training_requests.create_course, plan, datasets, seed, learn_from, exclude_photos
+        )
         async with aclosing(self._answers(lambda: self._streams.CreateCourse(request), None)) as answers:
             async for answer in answers:
                 course = made_course(answer, on_progress)

@@ -86,6 +86,8 @@ class Training:
         datasets: Sequence[str],
         *,
         seed: int | None = None,
+        learn_from: Sequence[str] = (),
+        exclude_photos: Sequence[str] = (),
         on_progress: OnCourseProgress | None = None,
     ) -> training_pb2.Course:
         """Make a course of a plan and of data sets, and return it.
@@ -97,9 +99,11 @@ class Training:
             plan: see `check_plan`, its errors too.
             datasets: likewise; at least one.
             seed: in place of the plan's, decides who is shown where; None for that of the plan.
+            learn_from: ids of courses whose answers move the difficulty of the same items, and set suspect ones aside.
+            exclude_photos: sha256 of photo files that are labelled wrong, 64 hexadecimal digits each.
             on_progress: is told how far it has come.
         """
-        request = training_requests.create_course(plan, datasets, seed)
+        request = training_requests.create_course(plan, datasets, seed, learn_from, exclude_photos)
         with closing(each(lambda: self._stub.CreateCourse(request), self._target, None, self._retry)) as answers:
             for answer in answers:
                 course = made_course(answer, on_progress)

@@ -45,9 +45,17 @@ def plan_source(plan: Plan) -> training_pb2.PlanSource:
     return training_pb2.PlanSource(name=plan)
 
 
-def create_course(plan: Plan, datasets: Sequence[str], seed: int | None) -> training_pb2.CreateCourseRequest:
+def create_course(
+    plan: Plan,
+    datasets: Sequence[str],
+    seed: int | None,
+    learn_from: Sequence[str] = (),
+    exclude_photos: Sequence[str] = (),
+) -> training_pb2.CreateCourseRequest:
     """Return the request that makes a course; raises what `plan_source` does."""
-    return training_pb2.CreateCourseRequest(plan=plan_source(plan), datasets=datasets, seed=seed)
+    return training_pb2.CreateCourseRequest(
+        plan=plan_source(plan), datasets=datasets, seed=seed, learn_from=learn_from, exclude_photos=exclude_photos
+    )
 
 
 def made_course(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import mean, stdev
+from typing import NamedTuple
 
 from fr_core.training.keys import AnswerKey
 from fr_core.training.plan import BlockPlan, CoursePlan
@@ -67,6 +68,31 @@ class Form:
         return Spread(mean(values), stdev(values) if len(values) > 1 else 0.0) if values else None
 
 
+class ByPeople(NamedTuple):
+    """How hard an item is, as people's answers have it.
+
+    Attributes:
+        b: in logits, on the scale of the difficulties of items.
+        people: who answered, at least 1.
+    """
+
+    b: float
+    people: int
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What the answers to earlier courses say of items, by their ids; nothing by default.
+
+    Attributes:
+        difficulties: of items that enough people answered.
+        suspects: items that the able get wrong more often than others do: no course should show them.
+    """
+
+    difficulties: Mapping[str, ByPeople] = field(default_factory=dict, hash=False)
+    suspects: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class Course:
     """A course that was made.
@@ -83,6 +109,9 @@ class Course:
         created_ms: milliseconds since 1970, UTC.
         manifest_sha256: over the manifests of all forms in the order of their names, 64 hexadecimal digits.
         excluded: people and photos that were left out, by reason, such as "NO_FACE": 3.
+        learned_from: ids of the courses whose answers it learned from.
+        learned_items: items of its forms whose difficulty these answers have moved.
+        quarantined_items: items that these answers make suspect, so that it shows none of them.
     """
 
     course_id: str
@@ -96,6 +125,9 @@ class Course:
     created_ms: int
     manifest_sha256: str
     excluded: Mapping[str, int] = field(default_factory=dict, hash=False)
+    learned_from: tuple[str, ...] = ()
+    learned_items: int = 0
+    quarantined_items: int = 0
 
     def form_of(self, block: BlockPlan, group: int) -> Form:
         """The form that a trainee of a group (0 or 1) is shown in a block, by `BlockPlan.form_name`."""

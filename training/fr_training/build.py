@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -15,17 +15,21 @@ from fr_core.training.bank.compose import compose
 from fr_core.training.bank.matcher import Matcher
 from fr_core.training.bank.needs import available, require_enough
 from fr_core.training.bank.pictures import PictureSpec
-from fr_core.training.courses import Course
+from fr_core.training.bank.quarantine import without
+from fr_core.training.courses import Course, Learned
 from fr_core.training.plan import CoursePlan
 from fr_core.types import U8
 from fr_datasets.errors import DatasetUnreadable, read_photo
 from fr_evaluation.photos import in_threads
-from fr_training.gather import Gathered, PhotoSource, gather
+from fr_training.gather import NO_PHOTO_LEFT, Gathered, PhotoSource, gather
 from fr_training.people import NamedPeople, identities_of
 from fr_training.pictures import jpeg, padded, render
 
 Progress = Literal["photos", "forms", "pictures"]
 """What is done to build a course, one after the other."""
+
+EXCLUDED = "EXCLUDED"
+"""Why a photo was left out: whoever made the course wanted it so."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,10 +65,13 @@ def build_course(
     gallery_id: str,
     now_ms: int,
     on_progress: Callable[[Progress, int, int], None],
+    learned: Learned | None = None,
+    learned_from: Sequence[str] = (),
+    exclude: Set[str] = frozenset(),
 ) -> BuiltCourse:
     """Make a course; it ends early where the caller's ticket is no longer wanted.
 
-    The same plan, photos, model and seed give the same forms and pictures.
+    The same plan, photos, model and seed give the same forms and pictures, where the same was learned and excluded.
 
     Args:
         plan: what is wanted.
@@ -77,20 +84,25 @@ def build_course(
         gallery_id: of the matcher's people; the course has none where nobody is enrolled.
         now_ms: milliseconds since 1970, UTC.
         on_progress: called from this thread with what is done, and how many photos, steps or pictures of how many.
+        learned: from the answers to earlier courses; None for nothing.
+        learned_from: ids of these courses.
+        exclude: sha256 of photos that are labelled wrong, 64 hexadecimal digits each; they are left out.
 
     Raises:
         InvalidField: there is no data set, one is named twice, or two hold the same people.
-        TooFewPeople: the data sets hold fewer people, or fewer whose faces can be used, than the plan shows.
+        TooFewPeople: the data sets hold fewer people, or fewer whose faces can be used, than the plan shows, or too few
+            without what is excluded and what the answers make suspect.
         CallEnded: the caller's ticket is no longer wanted.
         DatasetUnreadable: a photo has gone or has changed since it was read first.
     """
     photos = [len(person.photos) for dataset in datasets for person in dataset.people]
     require_enough(plan, *available(photos))
-    gathered = gather(datasets, engine, workers, partial(on_progress, "photos"))
+    learned = learned or Learned()
+    gathered = _without(gather(datasets, engine, workers, partial(on_progress, "photos")), exclude)
     require_enough(plan, *available([len(person.photos) for person in gathered.pool.people]))
     current_ticket().require_wanted()
     on_progress("forms", 0, 1)
-    composed = compose(plan, gathered.pool, seed, matcher)
+    composed = compose(plan, gathered.pool, seed, matcher, learned)
     on_progress("forms", 1, 1)
     current_ticket().require_wanted()
     pictures = _pictures(composed.pictures, gathered, engine, plan, workers, partial(on_progress, "pictures"))
@@ -106,6 +118,9 @@ def build_course(
         created_ms=now_ms,
         manifest_sha256=composed.manifest_sha256,
         excluded=gathered.excluded,
+        learned_from=tuple(learned_from),
+        learned_items=composed.learned_items,
+        quarantined_items=len(learned.suspects),
     )
     return BuiltCourse(
         course,
@@ -114,6 +129,21 @@ def build_course(
         _probe_keys(gathered, composed.gallery),
         identities_of(gathered.numbers),
     )
+
+
+def _without(gathered: Gathered, exclude: Set[str]) -> Gathered:
+    """Leave photos out, and people who have none left; both are counted."""
+    left = without(gathered.pool, exclude)
+    people = gathered.pool.people
+    photos = sum(len(person.photos) for person in people) - sum(len(person.photos) for person in left.people)
+    if not photos:
+        return gathered
+    excluded = {**gathered.excluded, EXCLUDED: photos}
+    if gone := len(people) - len(left.people):
+        excluded[NO_PHOTO_LEFT] = gathered.excluded.get(NO_PHOTO_LEFT, 0) + gone
+    numbers = {person.number for person in left.people}
+    named = {identity: number for identity, number in gathered.numbers.items() if number in numbers}
+    return replace(gathered, pool=left, numbers=named, excluded=excluded)
 
 
 def _pictures(

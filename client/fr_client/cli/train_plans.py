@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from fr_client.cli.train_courses import print_course
 from fr_client.training_requests import OnCourseProgress, Plan
 from fr_client.unpack import message_keys
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 # What the server does at each stage, and what is counted of it.
 _STAGES = {
     training_pb2.COURSE_STAGE_PHOTOS: ("Photos through the models", "photos"),
@@ -73,6 +75,22 @@ def plan(
     seed: Annotated[
         int | None, typer.Option(min=0, max=2**32 - 1, metavar="N", help="In place of the plan's: who is shown where.")
     ] = None,
+    learn_from: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--learn-from",
+            metavar="COURSE",
+            help="Course whose answers say how hard its items are, and which are to be set aside; may be repeated.",
+        ),
+    ] = None,
+    exclude: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="List of photos that are labelled wrong, to leave out: a sha256 begins each line, as of sha256sum.",
+            show_default=False,
+        ),
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Only say what the plan needs, and whether the data sets have it.")
     ] = False,
@@ -86,15 +104,38 @@ def plan(
         raise typer.BadParameter("A course needs photos of people: give at least one.", param_hint="--dataset")
     with connected(context, as_json) as client:
         wanted = plan_of(source)
+        excluded = () if exclude is None else photos_of(exclude)
         if check:
             _print_check(client.training.check_plan(wanted, datasets or ()), bool(datasets), as_json)
             return
         with _told() as tell:
-            made = client.training.create_course(wanted, datasets or (), seed=seed, on_progress=tell)
+            made = client.training.create_course(
+                wanted,
+                datasets or (),
+                seed=seed,
+                learn_from=learn_from or (),
+                exclude_photos=excluded,
+                on_progress=tell,
+            )
         print_course(made, as_json)
         if not as_json:
+            if made.learned_from or made.excluded_photos:
+                console().print(plain(_changes(made)))
             words = f"Its trainees: fr train cohort new {made.course_id} --trainees N --name TEXT --codes FILE.csv"
             console().print(plain(words))
+
+
+def photos_of(path: Path) -> tuple[str, ...]:
+    """Return the hashes of a list of photos, each once; empty lines and those that begin with # say nothing.
+
+    Raises:
+        Unusable: the file cannot be read, or a line begins with something else.
+    """
+    found = dict.fromkeys(line.split()[0] for line in _read(path).splitlines() if line.strip() and line[0] != "#")
+    for number, word in enumerate(found, start=1):
+        if not _SHA256.fullmatch(word):
+            raise Unusable("INVALID_FIELD", f"{shown(path)}: entry {number} is no sha256 of 64 digits of 0-9 and a-f.")
+    return tuple(found)
 
 
 def plan_of(source: str) -> Plan:
@@ -106,8 +147,21 @@ def plan_of(source: str) -> Plan:
     path = Path(source)
     if not (path.is_file() or path.suffix == ".toml" or path.name != source):
         return source
+    return training_pb2.PlanSource(toml=_read(path))
+
+
+def _changes(made: training_pb2.Course) -> str:
+    """What answers to earlier courses, and the list of photos, have changed."""
+    items = sum(form.items for form in made.forms)
+    return (
+        f"Learned: {made.learned_items:,} of {items:,} items have a difficulty that answers have moved, "
+        f"{made.quarantined_items:,} are set aside. Photos left out by the list: {made.excluded_photos:,}."
+    )
+
+
+def _read(path: Path) -> str:
     try:
-        return training_pb2.PlanSource(toml=path.read_text(encoding="utf-8"))
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise Unusable("FILE_UNREADABLE", f"{shown(path)} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:

@@ -89,18 +89,16 @@ def item_figures(answers: F64, confidence: float = DEFAULT_CONFIDENCE) -> tuple[
 
 
 def quarantine(figures: Sequence[ItemFigures], at_least: int = MIN_PEOPLE) -> tuple[int, ...]:
-    """Places of the items whose correlation is negative, among those that enough people answered.
+    """Places of the items whose correlation is negative beyond chance, among those that enough people answered.
 
-    Of few people a good item may come out negative by chance; the interval of the item says whether it may.
+    The interval must lie below 0: of 25 people one sound item in four comes out negative by chance alone.
 
     Raises:
         ValueError: `at_least` is negative.
     """
     if at_least < 0:
         raise ValueError("People are counted from 0.")
-    return tuple(
-        one.item for one in figures if one.correlation is not None and one.correlation < 0.0 and one.people >= at_least
-    )
+    return tuple(one.item for one in figures if one.high is not None and one.high < 0.0 and one.people >= at_least)
 
 
 def human_difficulty(

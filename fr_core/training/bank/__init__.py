@@ -7,6 +7,8 @@
 * `matcher`: the search behind lists of candidates, and its plain reference.
 * `roster`: the pool made ready: people in an order of its own, two photos of each, and all of the above as arrays.
 * `difficulty`: from similarities to the difficulty of an item.
+* `learned`: what people's answers to earlier courses change: difficulties that they move, and items set aside.
+* `mending`: others in the place of items that are set aside.
 * `degradations`: what may be wrong with a photo, how strongly, in which unit.
 * `equate`: items spread over difficulty, and forms that are equally hard.
 * `pairs`, `triads`, `lists`, `triage`: the items of the exercises, made of people whom nobody else shows.

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fr_core.training.bank.learned import moved_items, suspect_people
 from fr_core.training.bank.likeness import Index
 from fr_core.training.bank.lists import draft_absent, draft_present, enrolled, list_items
 from fr_core.training.bank.manifest import course_sha256, form_sha256, manifest_of, own_probe_id
 from fr_core.training.bank.matcher import Matcher
+from fr_core.training.bank.mending import Chosen, mended
 from fr_core.training.bank.needs import available, own_probe_size, require_enough
 from fr_core.training.bank.pairs import draft_different, draft_same, pair_items
 from fr_core.training.bank.pictures import PictureSpec, Shown
@@ -19,9 +21,9 @@ from fr_core.training.bank.quarantine import told_apart
 from fr_core.training.bank.reports import EquatedForms, FormReport, equated_forms, report_of
 from fr_core.training.bank.roster import Roster, roster_of
 from fr_core.training.bank.shares import FormSet, Workbench, form_sets
-from fr_core.training.bank.triads import triad_items
+from fr_core.training.bank.triads import draft_triads, triad_items
 from fr_core.training.bank.triage import triage_items
-from fr_core.training.courses import Form, Item
+from fr_core.training.courses import Form, Item, Learned
 from fr_core.training.plan import PAIRS, CoursePlan
 from fr_core.training.prompts import ExerciseKind
 
@@ -39,6 +41,7 @@ class Composed:
         manifest_sha256: over the manifests of all forms, 64 hexadecimal digits.
         reports: of each form, by name.
         equated: of each set of at least two forms.
+        learned_items: items of the forms whose difficulty answers to earlier courses have moved.
     """
 
     forms: Mapping[str, Form]
@@ -47,9 +50,10 @@ class Composed:
     manifest_sha256: str
     reports: Mapping[str, FormReport]
     equated: tuple[EquatedForms, ...]
+    learned_items: int
 
 
-def compose(plan: CoursePlan, pool: Pool, seed: int, matcher: Matcher) -> Composed:
+def compose(plan: CoursePlan, pool: Pool, seed: int, matcher: Matcher, learned: Learned | None = None) -> Composed:
     """Choose who is shown where.
 
     People with two photos are set aside first, for pairs of one person, lists with the person and triads; then come the
@@ -58,27 +62,34 @@ def compose(plan: CoursePlan, pool: Pool, seed: int, matcher: Matcher) -> Compos
     Args:
         plan: what is wanted.
         pool: whom there is; what is known to be mislabelled was left out by `quarantine.without`.
-        seed: at least 0; with the plan and the photos of the pool it decides everything.
+        seed: at least 0; with the plan, the photos of the pool and what was learned it decides everything.
         matcher: with nobody enrolled yet; used only where the plan has lists or own probes.
+        learned: from the answers to earlier courses; None for nothing. Pairs and triads have the difficulties that it
+            moves, and none is shown that it makes suspect.
 
     Raises:
-        TooFewPeople: the pool holds fewer people than `needs` counts.
+        TooFewPeople: the pool holds fewer people than `needs` counts, or too few without what is suspect.
     """
     pool = told_apart(pool)
-    require_enough(plan, *available([len(person.photos) for person in pool.people]))
+    learned = learned or Learned()
+    people, with_two = available([len(person.photos) for person in pool.people])
+    require_enough(plan, people, with_two)
     roster = roster_of(pool)
-    bench = Workbench(roster, seed, np.ones(len(roster.people), dtype=np.bool_))
+    aside = suspect_people(learned, roster)
+    require_enough(plan, people, with_two - int(aside.sum()), int(aside.sum()))
+    bench = Workbench(roster, seed, np.ones(len(roster.people), dtype=np.bool_), aside, learned)
     sets = form_sets(plan)
     items, gallery = _items(bench, sets, own_probe_size(plan), matcher)
     forms = {name: _form(bench, name, one, items[name]) for one in sets for name in one.forms}
-    people = {person.number: person for person in pool.people}
+    persons = {person.number: person for person in pool.people}
     return Composed(
         forms=forms,
         pictures=bench.book.specs,
         gallery=gallery,
         manifest_sha256=course_sha256(forms),
-        reports={name: report_of(name, form.items, people) for name, form in forms.items()},
+        reports={name: report_of(name, form.items, persons) for name, form in forms.items()},
         equated=tuple(equated_forms(one, items) for one in sets if len(one.forms) > 1),
+        learned_items=sum(moved_items(learned, form.items) for form in forms.values()),
     )
 
 
@@ -93,20 +104,23 @@ def _items(
     present = draft_present(bench, lists)
     items: dict[str, list[Item]] = {}
     kept = sum(one.block.trials * len(one.forms) for one in triads)
+    odd = {}
     for one in triads:
         kept -= one.block.trials * len(one.forms)
-        items |= triad_items(bench, one, kept)
+        odd[one.key] = draft_triads(bench, one, kept)
     for one in sets:
         if one.block.exercise == ExerciseKind.TRIAGE:
             items |= triage_items(bench, one)
         elif one.block.exercise == ExerciseKind.OWN_PROBE:
             items |= {name: _places(name, one.block.trials) for name in one.forms}
-    different = draft_different(bench, pairs, same)
+    chosen = mended(bench, Chosen(same, draft_different(bench, pairs, same), odd, present))
+    for one in triads:
+        items |= triad_items(bench, one, chosen.triads[one.key])
     for one in pairs:
-        items |= pair_items(bench, one, same, different)
+        items |= pair_items(bench, one, chosen.same, chosen.different)
     if not lists and not own:
         return items, {}
-    probes = draft_absent(bench, lists, present)
+    probes = draft_absent(bench, lists, chosen.present)
     gallery = enrolled(bench, probes, own)
     matcher.enrol([(bench.roster.people[person].number, bench.roster.second[person]) for person in gallery.tolist()])
     found = list_items(bench, probes, gallery, matcher)

@@ -74,13 +74,14 @@ def available(photos: Sequence[int]) -> tuple[int, int]:
     return sum(count >= 1 for count in photos), sum(count >= 2 for count in photos)
 
 
-def require_enough(plan: CoursePlan, people: int, with_two: int) -> None:
+def require_enough(plan: CoursePlan, people: int, with_two: int, aside: int = 0) -> None:
     """Let a plan pass that can be made of so many people.
 
     Args:
         plan: what is wanted.
         people: who have a photo.
-        with_two: who have two.
+        with_two: who have two, without those set aside.
+        aside: who have two that answers to earlier courses make suspect, so that they count as missing.
 
     Raises:
         TooFewPeople: there are fewer than `needs` counts.
@@ -88,9 +89,10 @@ def require_enough(plan: CoursePlan, people: int, with_two: int) -> None:
     wanted = needs(plan)
     missing = max(wanted.people - people, wanted.people_with_two_photos - with_two)
     if missing > 0:
+        told = f" Not counted: {aside} whose two photos are set aside after earlier courses." if aside else ""
         raise TooFewPeople(
             f"The plan shows {wanted.people} people, of whom {wanted.people_with_two_photos} need two photos; the data "
-            f"sets hold {people} and {with_two}: {missing} are missing.",
+            f"sets hold {people} and {with_two}: {missing} are missing.{told}",
             people=str(wanted.people),
             with_two_photos=str(wanted.people_with_two_photos),
             missing=str(missing),

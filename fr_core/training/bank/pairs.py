@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fr_core.training.bank.difficulty import F64
 from fr_core.training.bank.equate import equated, spread
-from fr_core.training.bank.impostors import Impostors, paired
+from fr_core.training.bank.impostors import paired
+from fr_core.training.bank.learned import Judged, suspect_pair
 from fr_core.training.bank.likeness import I32, Index
 from fr_core.training.bank.pictures import Shown
 from fr_core.training.bank.roster import Bools, Roster
@@ -20,39 +21,46 @@ from fr_core.training.prompts import ExerciseKind
 
 
 @dataclass(frozen=True, slots=True)
-class _Draft:
-    """A pair: of one person where `a` is `b`."""
+class PairDraft:
+    """A pair that was chosen: of one person where `a` is `b`.
+
+    Attributes:
+        a: whose first photo is shown.
+        b: whose second photo is shown.
+        similarity: of the photos, in [-1, 1].
+        judged: its difficulty, and whether it is suspect.
+    """
 
     a: int
     b: int
     similarity: float
-    difficulty: float
+    judged: Judged
 
     @property
     def people(self) -> tuple[int, ...]:
+        """Each once."""
         return (self.a,) if self.a == self.b else (self.a, self.b)
 
 
-Drafts = Mapping[str, list[list[_Draft]]]
-"""By name of a form set: for each item of a form, one draft for each form of the set."""
+Drafts = Mapping[str, list[list[PairDraft]]]
+"""By key of a form set: for each item of a form, one draft for each form of the set."""
 
 
 def draft_same(bench: Workbench, sets: Sequence[FormSet]) -> Drafts:
     """Set people with two photos aside for the pairs of one person of all sets."""
     roster = bench.roster
-    found: dict[str, list[list[_Draft]]] = {}
+    found: dict[str, list[list[PairDraft]]] = {}
     for one in sets:
         count, forms = one.block.same, len(one.forms)
         people = bench.with_two(count * forms)
         similarity = roster.mated_similarity[people]
         b = roster.same.of(similarity)
         wrong = wrong_advice(bench, one)[0]
-        chosen = _chosen(
-            b, _machine_errs(roster, similarity, mated=True), one, count, wrong, bench.rng("same", one.name)
-        )
-        drafts = [_Draft(p, p, float(s), float(v)) for p, s, v in zip(people.tolist(), similarity, b, strict=True)]
-        found[one.name] = _table(drafts, chosen)
-        bench.take(draft.a for row in found[one.name] for draft in row)
+        chosen = people[
+            _chosen(b, _machine_errs(roster, similarity, mated=True), one, count, wrong, bench.rng("same", one.name))
+        ]
+        found[one.key] = [[pair_draft(bench, person, person) for person in row] for row in chosen.tolist()]
+        bench.take(draft.a for row in found[one.key] for draft in row)
     return found
 
 
@@ -69,23 +77,23 @@ def draft_different(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> 
     """
     source = bench.roster.faces.traits.source
     people = bench.others(2 * sum(one.block.different * len(one.forms) for one in sets))
-    quotas = [_quota(one, same[one.name], source, people) for one in sets]
-    found: dict[str, list[list[_Draft]]] = {one.name: [] for one in sets}
+    quotas = [_quota(one, same[one.key], source, people) for one in sets]
+    found: dict[str, list[list[PairDraft]]] = {one.key: [] for one in sets}
     for number in np.unique(source):
         own = people[source[people] == number]
         wanted = sum(int(quota[number]) * len(one.forms) for quota, one in zip(quotas, sets, strict=True))
         left = _paired(bench, own, min(wanted, len(own) // 2))
         for quota, one in zip(quotas, sets, strict=True):
-            left = _deal(bench, one, min(int(quota[number]), len(left) // len(one.forms)), left, found[one.name])
-    missing = {one.name: one.block.different - len(found[one.name]) for one in sets}
-    wanted = sum(missing[one.name] * len(one.forms) for one in sets)
+            left = _deal(bench, one, min(int(quota[number]), len(left) // len(one.forms)), left, found[one.key])
+    missing = {one.key: one.block.different - len(found[one.key]) for one in sets}
+    wanted = sum(missing[one.key] * len(one.forms) for one in sets)
     left = _paired(bench, bench.others(2 * wanted), wanted)
     for one in sets:
-        left = _deal(bench, one, missing[one.name], left, found[one.name])
+        left = _deal(bench, one, missing[one.key], left, found[one.key])
     return found
 
 
-def _quota(one: FormSet, same: Sequence[Sequence[_Draft]], source: I32, people: Index) -> Index:
+def _quota(one: FormSet, same: Sequence[Sequence[PairDraft]], source: I32, people: Index) -> Index:
     """i64[s]: how many pairs of two people of a form come from each data set, by largest remainders."""
     mated = [draft.a for row in same for draft in row]
     shares = np.bincount(source[mated or people], minlength=int(source.max()) + 1) * one.block.different
@@ -94,21 +102,23 @@ def _quota(one: FormSet, same: Sequence[Sequence[_Draft]], source: I32, people: 
     return whole
 
 
-def _paired(bench: Workbench, people: Index, count: int) -> list[_Draft]:
+def _paired(bench: Workbench, people: Index, count: int) -> list[PairDraft]:
     if not count:
         return []
-    return [_different(bench.roster, pair) for pair in paired(bench.roster.faces, people, count, bench.roster.near)]
+    found = paired(bench.roster.faces, people, count, bench.roster.near)
+    return [pair_draft(bench, pair.a, pair.b) for pair in found]
 
 
-def _deal(bench: Workbench, one: FormSet, count: int, left: list[_Draft], rows: list[list[_Draft]]) -> list[_Draft]:
+def _deal(
+    bench: Workbench, one: FormSet, count: int, left: list[PairDraft], rows: list[list[PairDraft]]
+) -> list[PairDraft]:
     """Add `count` tuples of pairs to the rows of a set, take their people, and return the pairs that are left."""
     if not count:
         return left
-    b = np.array([draft.difficulty for draft in left], dtype=np.float64)
-    errs = _machine_errs(bench.roster, np.array([draft.similarity for draft in left], dtype=np.float64), mated=False)
+    b = np.array([draft.judged.machine for draft in left], dtype=np.float64)
     wrong = max(0, wrong_advice(bench, one)[1] - len(rows))
-    chosen = _chosen(b, errs, one, count, wrong, bench.rng("different", one.name, str(len(rows))))
-    table = _table(left, chosen)
+    chosen = _chosen(b, _errs(bench.roster, left), one, count, wrong, bench.rng("different", one.name, str(len(rows))))
+    table = [[left[number] for number in row] for row in chosen.tolist()]
     bench.take(person for row in table for draft in row for person in draft.people)
     rows += table
     gone = set(chosen.ravel().tolist())
@@ -117,10 +127,10 @@ def _deal(bench: Workbench, one: FormSet, count: int, left: list[_Draft], rows: 
 
 def pair_items(bench: Workbench, one: FormSet, same: Drafts, different: Drafts) -> dict[str, list[Item]]:
     """The items of the forms of a set, equated; in an aided exercise with the machine's advice."""
-    tables = (same[one.name], different[one.name])
+    tables = (same[one.key], different[one.key])
     forms = len(one.forms)
     values = [
-        np.array([[draft.difficulty for draft in row] for row in table], dtype=np.float64).reshape(-1, forms)
+        np.array([[draft.judged.b for draft in row] for row in table], dtype=np.float64).reshape(-1, forms)
         for table in tables
     ]
     dealt = equated(values, bench.rng("equate", one.name))
@@ -152,6 +162,12 @@ def _chosen(b: F64, errs: Bools, one: FormSet, count: int, wrong: int, rng: np.r
     return np.concatenate([*rows, rest[spread(b[rest], count - len(first), forms, rng)]])
 
 
+def _errs(roster: Roster, drafts: Sequence[PairDraft]) -> Bools:
+    """bool[n]: on which pairs, all of one truth, the machine errs."""
+    similarities = np.array([draft.similarity for draft in drafts], dtype=np.float64)
+    return _machine_errs(roster, similarities, mated=bool(drafts) and drafts[0].a == drafts[0].b)
+
+
 def _machine_errs(roster: Roster, similarities: F64, *, mated: bool) -> Bools:
     """bool[n]: whether the likelihood ratio speaks against what is right; nowhere without a calibration."""
     calibration = roster.pool.calibration
@@ -160,16 +176,20 @@ def _machine_errs(roster: Roster, similarities: F64, *, mated: bool) -> Bools:
     return np.array([(calibration.log10_lr(float(s)).log10_lr > 0.0) != mated for s in similarities], dtype=np.bool_)
 
 
-def _different(roster: Roster, pair: Impostors) -> _Draft:
-    similarity = roster.faces.similarity(pair.a, pair.b)
-    return _Draft(pair.a, pair.b, similarity, roster.different.b(similarity))
+def pair_draft(bench: Workbench, a: int, b: int) -> PairDraft:
+    """A pair of the first photo of `a` and the second of `b`; of one person where both are the same."""
+    roster = bench.roster
+    mated = a == b
+    similarity = float(roster.mated_similarity[a]) if mated else roster.faces.similarity(a, b)
+    key = PairKey(mated=mated, similarity=similarity)
+    machine = (roster.same if mated else roster.different).b(similarity)
+    found = bench.judged(key, (Shown(roster.first[a]), Shown(roster.second[b])), machine)
+    if not mated:
+        found = replace(found, suspect=suspect_pair(bench.learned, roster, a, b))
+    return PairDraft(a, b, similarity, found)
 
 
-def _table(drafts: Sequence[_Draft], chosen: Index) -> list[list[_Draft]]:
-    return [[drafts[number] for number in row] for row in chosen.tolist()]
-
-
-def _with_keys(bench: Workbench, one: FormSet, drafts: Sequence[Sequence[_Draft]]) -> list[Item]:
+def _with_keys(bench: Workbench, one: FormSet, drafts: Sequence[Sequence[PairDraft]]) -> list[Item]:
     items = []
     for of_class, mated, wrong in zip(drafts, (True, False), wrong_advice(bench, one), strict=True):
         misled = _misled(bench, one, of_class, wrong, mated=mated)
@@ -179,15 +199,14 @@ def _with_keys(bench: Workbench, one: FormSet, drafts: Sequence[Sequence[_Draft]
     return items
 
 
-def _misled(bench: Workbench, one: FormSet, drafts: Sequence[_Draft], wrong: int, *, mated: bool) -> frozenset[int]:
+def _misled(bench: Workbench, one: FormSet, drafts: Sequence[PairDraft], wrong: int, *, mated: bool) -> frozenset[int]:
     """Which pairs get wrong advice: those on which the machine errs first."""
-    similarities = np.array([draft.similarity for draft in drafts], dtype=np.float64)
-    errs = _machine_errs(bench.roster, similarities, mated=mated)
+    errs = _errs(bench.roster, drafts)
     order = bench.rng("misled", one.name, str(mated)).permutation(len(drafts))
     return frozenset(order[np.argsort(~errs[order], kind="stable")][:wrong].tolist())
 
 
-def _item(bench: Workbench, draft: _Draft, mated: bool, advice: bool | None) -> Item:
+def _item(bench: Workbench, draft: PairDraft, mated: bool, advice: bool | None) -> Item:
     roster = bench.roster
     calibration = roster.pool.calibration
     key = PairKey(
@@ -197,4 +216,4 @@ def _item(bench: Workbench, draft: _Draft, mated: bool, advice: bool | None) -> 
         advice_same=advice,
     )
     shown = (Shown(roster.first[draft.a]), Shown(roster.second[draft.b]))
-    return bench.item(shown, draft.people, key, draft.difficulty)
+    return bench.item(shown, draft.people, key, draft.judged.b)

@@ -7,16 +7,17 @@ whenever the pool is enough at all, as everybody can be somebody who is shown on
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from fr_core.training.bank.learned import Judged, judged
 from fr_core.training.bank.likeness import Index, shared_labels
 from fr_core.training.bank.manifest import canonical, item_id_of
 from fr_core.training.bank.pictures import PictureBook, Shown
 from fr_core.training.bank.roster import Bools, Roster, subset
-from fr_core.training.courses import Item
+from fr_core.training.courses import Item, Learned
 from fr_core.training.keys import AnswerKey
 from fr_core.training.plan import BlockPlan, CoursePlan
 from fr_core.training.prompts import ExerciseKind
@@ -38,6 +39,11 @@ class FormSet:
     name: str
     forms: tuple[str, ...]
     block: BlockPlan
+
+    @property
+    def key(self) -> str:
+        """Unique in the course, as a name is not: a block may be called as a set of others is."""
+        return self.forms[0]
 
 
 def form_sets(plan: CoursePlan) -> list[FormSet]:
@@ -65,12 +71,16 @@ class Workbench:
         roster: everybody.
         seed: decides what is drawn.
         free: bool[n], who is in no form yet.
+        aside: bool[n], whose two photos must not be shown as those of one person.
+        learned: from earlier courses.
         book: the pictures so far.
     """
 
     roster: Roster
     seed: int
     free: Bools
+    aside: Bools
+    learned: Learned = field(default_factory=Learned)
     book: PictureBook = field(default_factory=PictureBook)
 
     def rng(self, *label: str) -> np.random.Generator:
@@ -84,6 +94,11 @@ class Workbench:
             if not self.free[person]:
                 raise ValueError("A person would be shown in two items.")
             self.free[person] = False
+
+    def release(self, people: Iterable[int]) -> None:
+        """They are shown nowhere after all."""
+        for person in people:
+            self.free[person] = True
 
     def with_two(self, count: int, among: Bools | None = None) -> Index:
         """i64[k]: free people with two photos; who is doubtful only where the others are fewer than `count`.
@@ -118,6 +133,10 @@ class Workbench:
             single = own & ~self.roster.two
             chosen |= single if single.sum() >= OVERSUPPLY * slots else own
         return subset(chosen)
+
+    def judged(self, key: AnswerKey, shown: Sequence[Shown], machine: float) -> Judged:
+        """An item that may be shown, in the light of earlier courses, by its difficulty by the machine."""
+        return judged(self.learned, key, shown, machine)
 
     def item(self, shown: tuple[Shown, ...], people: tuple[int, ...], key: AnswerKey, b: float | None) -> Item:
         """Make an item of what it shows and of whom, by index in the roster, each once."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fr_core.training.bank.equate import equated, spread
 from fr_core.training.bank.impostors import Impostors, assigned
+from fr_core.training.bank.learned import Judged
 from fr_core.training.bank.pictures import Shown
 from fr_core.training.bank.pool import PoolPhoto
 from fr_core.training.bank.shares import FormSet, Workbench
@@ -19,18 +21,31 @@ CHOICE = 10
 
 
 @dataclass(frozen=True, slots=True)
-class _Draft:
-    """A triad: person `a` twice, `odd` once, with the photo `shown`."""
+class TriadDraft:
+    """A triad that was chosen.
+
+    Attributes:
+        a: who is shown twice.
+        odd: who is shown once.
+        shown: the photo of the odd one.
+        margin: see `TriadKey`.
+        judged: its difficulty, and whether it is suspect; so is every one with two photos that are set aside.
+    """
 
     a: int
     odd: int
     shown: PoolPhoto
     margin: float
-    difficulty: float
+    judged: Judged
+
+    @property
+    def people(self) -> tuple[int, ...]:
+        """Each once."""
+        return self.a, self.odd
 
 
-def triad_items(bench: Workbench, one: FormSet, kept: int) -> dict[str, list[Item]]:
-    """Make the forms of a set, equated, and take their people.
+def draft_triads(bench: Workbench, one: FormSet, kept: int) -> list[list[TriadDraft]]:
+    """Choose the triads of a set, and take their people: for each item of a form, one for each form of the set.
 
     Args:
         bench: where those with two photos whom other exercises need are taken already.
@@ -39,19 +54,26 @@ def triad_items(bench: Workbench, one: FormSet, kept: int) -> dict[str, list[Ite
     """
     count, forms = one.block.trials, len(one.forms)
     drafts = _drafts(bench, count * forms, kept, one)
-    b = np.array([draft.difficulty for draft in drafts], dtype=np.float64)
-    rng = bench.rng("triads", one.name)
-    chosen = spread(b, count, forms, rng)
-    (dealt,) = equated([b[chosen]], rng)
-    items: dict[str, list[Item]] = {}
-    for form, name in enumerate(one.forms):
-        mine = [drafts[number] for number in chosen.ravel()[dealt[:, form]].tolist()]
-        bench.take(person for draft in mine for person in (draft.a, draft.odd))
-        items[name] = [_item(bench, draft, rng) for draft in mine]
-    return items
+    b = np.array([draft.judged.machine for draft in drafts], dtype=np.float64)
+    chosen = spread(b, count, forms, bench.rng("triads", one.name))
+    rows = [[drafts[number] for number in row] for row in chosen.tolist()]
+    bench.take(person for row in rows for draft in row for person in draft.people)
+    return rows
 
 
-def _drafts(bench: Workbench, wanted: int, kept: int, one: FormSet) -> list[_Draft]:
+def triad_items(bench: Workbench, one: FormSet, rows: Sequence[Sequence[TriadDraft]]) -> dict[str, list[Item]]:
+    """Make the forms of a set, equated, of what `draft_triads` chose."""
+    drafts = [draft for row in rows for draft in row]
+    b = np.array([draft.judged.b for draft in drafts], dtype=np.float64).reshape(-1, len(one.forms))
+    rng = bench.rng("triad items", one.name)
+    (dealt,) = equated([b], rng)
+    return {
+        name: [_item(bench, drafts[flat], rng) for flat in dealt[:, form].tolist()]
+        for form, name in enumerate(one.forms)
+    }
+
+
+def _drafts(bench: Workbench, wanted: int, kept: int, one: FormSet) -> list[TriadDraft]:
     """More triads than are wanted where people suffice, so that there is a choice once their margins are known."""
     roster, rng = bench.roster, bench.rng("odd", one.name)
     people = bench.with_two(wanted + kept)
@@ -62,18 +84,23 @@ def _drafts(bench: Workbench, wanted: int, kept: int, one: FormSet) -> list[_Dra
     among = bench.free.copy()
     among[twice] = False
     among[bench.with_two(kept, among)[:kept]] = False
-    return [_draft(bench, pair, rng) for pair in assigned(roster.faces, twice, bench.others(most, among))]
+    return [triad_draft(bench, pair, rng) for pair in assigned(roster.faces, twice, bench.others(most, among))]
 
 
-def _draft(bench: Workbench, pair: Impostors, rng: np.random.Generator) -> _Draft:
+def triad_draft(bench: Workbench, pair: Impostors, rng: np.random.Generator) -> TriadDraft:
+    """A triad of two photos of `pair.a`, and one of `pair.b`, which is drawn."""
     roster = bench.roster
     shown = (roster.first, roster.second)[int(rng.integers(2))][pair.b]
     a, b = roster.first[pair.a].embedding, roster.second[pair.a].embedding
     margin = float(roster.mated_similarity[pair.a]) - max(_dot(a, shown), _dot(b, shown))
-    return _Draft(pair.a, pair.b, shown, margin, roster.margin.b(margin))
+    key = TriadKey(odd=2, machine_odd=2, margin=margin)
+    photos = tuple(map(Shown, (roster.first[pair.a], roster.second[pair.a], shown)))
+    found = bench.judged(key, photos, roster.margin.b(margin))
+    suspect = found.suspect or bool(bench.aside[pair.a])
+    return TriadDraft(pair.a, pair.b, shown, margin, replace(found, suspect=suspect))
 
 
-def _item(bench: Workbench, draft: _Draft, rng: np.random.Generator) -> Item:
+def _item(bench: Workbench, draft: TriadDraft, rng: np.random.Generator) -> Item:
     roster = bench.roster
     photos = [roster.first[draft.a], roster.second[draft.a]]
     odd = int(rng.integers(3))
@@ -81,7 +108,7 @@ def _item(bench: Workbench, draft: _Draft, rng: np.random.Generator) -> Item:
     # The odd one of the machine is left by the most similar pair; photo i is left by the two others.
     left_by = [_dot(photos[(i + 1) % 3].embedding, photos[(i + 2) % 3]) for i in range(3)]
     key = TriadKey(odd=odd, machine_odd=int(np.argmax(left_by)), margin=draft.margin)
-    return bench.item(tuple(map(Shown, photos)), (draft.a, draft.odd), key, draft.difficulty)
+    return bench.item(tuple(map(Shown, photos)), (draft.a, draft.odd), key, draft.judged.b)
 
 
 def _dot(embedding: np.ndarray[tuple[int], np.dtype[np.float32]], photo: PoolPhoto) -> float:

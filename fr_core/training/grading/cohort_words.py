@@ -63,10 +63,9 @@ def _crowds(crowds: Sequence[CrowdFigures]) -> Iterable[str]:
 
 
 def _quarantined(items: Sequence[ItemRow]) -> Iterable[str]:
-    aside = [one for one in items if one.quarantined]
-    surely = sum(one.high is not None and one.high < 0.0 for one in aside)
+    aside = sum(one.quarantined for one in items)
     if aside:
         yield (
-            f"{counted(len(aside), 'item')} tell the able from others the wrong way round, {surely:,} of them more "
-            "than chance makes: look at these before they are used again, as a label may be wrong."
+            f"Of {counted(len(items), 'item')} {aside:,} tell the able from others the wrong way round, further than "
+            "chance takes one item: look at these before they are used again, as a label may be wrong."
         )

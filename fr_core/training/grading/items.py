@@ -47,7 +47,8 @@ class ItemRow:
         high: upper end, likewise.
         human_b: difficulty by the answers, logits.
         updated_b: both together, the machine's counted as ten people (b of the next forms).
-        quarantined: whether the correlation is negative, of 20 people or more: look at it before it is used again.
+        quarantined: whether the correlation is negative beyond chance, of 20 people or more: look at it before it is
+            used again.
     """
 
     form: str

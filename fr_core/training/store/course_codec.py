@@ -60,6 +60,7 @@ def pack_course(course: Course) -> bytes:
             "created_ms": course.created_ms,
             "manifest_sha256": course.manifest_sha256,
             "excluded": dict(course.excluded),
+            "learned": [course.learned_from, course.learned_items, course.quarantined_items],
         }
     )
 
@@ -73,6 +74,7 @@ def unpack_course(course_id: str, data: bytes) -> Course:
 
 def _course_1(course_id: str, raw: dict[str, Any]) -> Course:
     forms = [Form(name, tuple(map(_item, items)), sha256) for name, sha256, items in raw["forms"]]
+    learned_from, learned_items, quarantined_items = raw.get("learned", ((), 0, 0))  # earlier versions wrote none
     return Course(
         course_id,
         _plan(raw["plan"]),
@@ -85,6 +87,9 @@ def _course_1(course_id: str, raw: dict[str, Any]) -> Course:
         raw["created_ms"],
         raw["manifest_sha256"],
         MappingProxyType(raw["excluded"]),
+        tuple(learned_from),
+        learned_items,
+        quarantined_items,
     )
 
 

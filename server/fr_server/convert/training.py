@@ -19,6 +19,7 @@ from fr_core.training.prompts import ExerciseKind
 from fr_core.training.sessions.results import Progress, SessionState
 from fr_core.training.store.values import Cohort, NewTrainee
 from fr_server.convert.common import duration, model_message, timestamp
+from fr_training.build import EXCLUDED
 from fr_training.plans import plan_text
 
 MAX_TRAINEES = 1_000
@@ -185,6 +186,10 @@ def course_message(course: Course) -> training_pb2.Course:
         sittings=[sitting_message(sitting, for_trainee=False) for sitting in course.plan.sittings],
         terms=course.terms,
         gallery_id=course.gallery_id,
+        learned_from=course.learned_from,
+        learned_items=course.learned_items,
+        quarantined_items=course.quarantined_items,
+        excluded_photos=course.excluded.get(EXCLUDED, 0),
     )
 
 

@@ -48,9 +48,9 @@ class _ExerciseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Exercise.Val
     EXERCISE_AIDED: _Exercise.ValueType  # 6
     """Two photos, rated before and after the machine's opinion, which may be wrong."""
     EXERCISE_LOW_PREVALENCE: _Exercise.ValueType  # 7
-    """As verification, with few pairs of different people."""
+    """As verification, with few pairs of different people. Trainees are told that it is a verification."""
     EXERCISE_BLIND: _Exercise.ValueType  # 8
-    """As verification, of pairs that another trainee has judged, without sight of that opinion."""
+    """As verification, of pairs that another trainee has judged, without sight of that opinion. Trainees are told likewise."""
     EXERCISE_OWN_PROBE: _Exercise.ValueType  # 9
     """A photo that the trainee sends, and the candidates of a search for it."""
 
@@ -75,9 +75,9 @@ EXERCISE_TRIAGE: Exercise.ValueType  # 5
 EXERCISE_AIDED: Exercise.ValueType  # 6
 """Two photos, rated before and after the machine's opinion, which may be wrong."""
 EXERCISE_LOW_PREVALENCE: Exercise.ValueType  # 7
-"""As verification, with few pairs of different people."""
+"""As verification, with few pairs of different people. Trainees are told that it is a verification."""
 EXERCISE_BLIND: Exercise.ValueType  # 8
-"""As verification, of pairs that another trainee has judged, without sight of that opinion."""
+"""As verification, of pairs that another trainee has judged, without sight of that opinion. Trainees are told likewise."""
 EXERCISE_OWN_PROBE: Exercise.ValueType  # 9
 """A photo that the trainee sends, and the candidates of a search for it."""
 Global___Exercise: _TypeAlias = Exercise  # noqa: Y015
@@ -591,6 +591,8 @@ class CreateCourseRequest(_message.Message):
     PLAN_FIELD_NUMBER: _builtins.int
     DATASETS_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    LEARN_FROM_FIELD_NUMBER: _builtins.int
+    EXCLUDE_PHOTOS_FIELD_NUMBER: _builtins.int
     seed: _builtins.int
     """In place of the plan's seed, which decides who is shown where; unset for that of the plan."""
     @_builtins.property
@@ -601,16 +603,28 @@ class CreateCourseRequest(_message.Message):
     def datasets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of data sets of people on the server, as ListDatasets has them."""
 
+    @_builtins.property
+    def learn_from(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of courses, 16 at most, whose answers move the difficulty of the same pairs and triads, and set aside those that
+        the able get wrong more often than others do. Both take 20 people who answered an item, in all these courses together.
+        """
+
+    @_builtins.property
+    def exclude_photos(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """sha256 of photo files that are labelled wrong, 64 hexadecimal digits each, 10,000 at most; they are left out."""
+
     def __init__(
         self,
         *,
         plan: Global___PlanSource | None = ...,
         datasets: _abc.Iterable[_builtins.str] | None = ...,
         seed: _builtins.int | None = ...,
+        learn_from: _abc.Iterable[_builtins.str] | None = ...,
+        exclude_photos: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "plan", b"plan", "seed", b"seed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "datasets", b"datasets", "plan", b"plan", "seed", b"seed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "datasets", b"datasets", "exclude_photos", b"exclude_photos", "learn_from", b"learn_from", "plan", b"plan", "seed", b"seed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
@@ -826,6 +840,10 @@ class Course(_message.Message):
     SITTINGS_FIELD_NUMBER: _builtins.int
     TERMS_FIELD_NUMBER: _builtins.int
     GALLERY_ID_FIELD_NUMBER: _builtins.int
+    LEARNED_FROM_FIELD_NUMBER: _builtins.int
+    LEARNED_ITEMS_FIELD_NUMBER: _builtins.int
+    QUARANTINED_ITEMS_FIELD_NUMBER: _builtins.int
+    EXCLUDED_PHOTOS_FIELD_NUMBER: _builtins.int
     course_id: _builtins.str
     """Its id, given by the server."""
     title: _builtins.str
@@ -836,6 +854,12 @@ class Course(_message.Message):
     """sha256 over the manifests of all forms, 64 hexadecimal digits."""
     gallery_id: _builtins.str
     """The gallery that probes are searched in; empty where no block searches."""
+    learned_items: _builtins.int
+    """Items of its forms whose difficulty these answers have moved."""
+    quarantined_items: _builtins.int
+    """Items that these answers set aside, so that it shows none of them."""
+    excluded_photos: _builtins.int
+    """Photos that were left out as `exclude_photos` named them."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
@@ -860,6 +884,10 @@ class Course(_message.Message):
     def terms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Terms on which its photos may be used, one for each data set."""
 
+    @_builtins.property
+    def learned_from(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of the courses whose answers it learned from."""
+
     def __init__(
         self,
         *,
@@ -874,10 +902,14 @@ class Course(_message.Message):
         sittings: _abc.Iterable[Global___Sitting] | None = ...,
         terms: _abc.Iterable[_builtins.str] | None = ...,
         gallery_id: _builtins.str = ...,
+        learned_from: _abc.Iterable[_builtins.str] | None = ...,
+        learned_items: _builtins.int = ...,
+        quarantined_items: _builtins.int = ...,
+        excluded_photos: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["course_id", b"course_id", "create_time", b"create_time", "datasets", b"datasets", "forms", b"forms", "gallery_id", b"gallery_id", "manifest_sha256", b"manifest_sha256", "model", b"model", "seed", b"seed", "sittings", b"sittings", "terms", b"terms", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["course_id", b"course_id", "create_time", b"create_time", "datasets", b"datasets", "excluded_photos", b"excluded_photos", "forms", b"forms", "gallery_id", b"gallery_id", "learned_from", b"learned_from", "learned_items", b"learned_items", "manifest_sha256", b"manifest_sha256", "model", b"model", "quarantined_items", b"quarantined_items", "seed", b"seed", "sittings", b"sittings", "terms", b"terms", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

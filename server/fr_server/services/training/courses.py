@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 
 from fr_api.v1 import training_pb2, training_pb2_grpc
-from fr_core.errors import CourseBuilding, FrError, MissingField, ShuttingDown, UnknownGallery
+from fr_core.errors import (
+    CourseBuilding,
+    FrError,
+    InvalidField,
+    MissingField,
+    ShuttingDown,
+    UnknownCohort,
+    UnknownGallery,
+)
 from fr_core.runtime.ticket import current_ticket
 from fr_core.training.bank.needs import available, needs, require_enough
 from fr_core.training.courses import Course
+from fr_core.training.grading.learned import learned
 from fr_core.training.plan import CoursePlan
+from fr_core.training.results import Result
+from fr_core.training.sessions.results import results
+from fr_core.training.store.training_store import TrainingStore
 from fr_server.convert.gallery import page_size
 from fr_server.convert.training import (
     course_message,
@@ -39,6 +52,12 @@ log = logging.getLogger("fr_server.training")
 _LOOK_S = 0.1
 # What page tokens are bound to.
 _LIST = "courses"
+# Courses that one course learns from, and photos that its maker leaves out.
+_MAX_LEARN_FROM = 16
+_MAX_EXCLUDED = 10_000
+# Cohorts that are looked up at once.
+_COHORTS = 100
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 _STAGES = {
     "photos": training_pb2.COURSE_STAGE_PHOTOS,
@@ -82,11 +101,14 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         seed, names = sent_seed(request, plan), sent_datasets(request.datasets)
         if not names:
             raise MissingField("`datasets` names no data set.", field="datasets")
+        learn_from, exclude = _sent_learn_from(request.learn_from), _sent_photos(request.exclude_photos)
         if self._building:
             raise CourseBuilding("The server makes a course already.")
         self._building = True
         seen = _Seen()
-        running = asyncio.ensure_future(self._desk.work.course(self._made, plan, names, seed, seen))
+        running = asyncio.ensure_future(
+            self._desk.work.course(self._made, plan, names, seed, learn_from, exclude, seen)
+        )
         running.add_done_callback(self._ended)
         while not running.done():
             await asyncio.wait((running,), timeout=_LOOK_S)
@@ -133,8 +155,18 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         await self._desk.work.storage(self._desk.store.set_probe_key, request.course_id, sha256, identity)
         return training_pb2.SetProbeKeyResponse()
 
-    def _made(self, plan: CoursePlan, names: tuple[str, ...], seed: int, seen: _Seen) -> Course:
+    def _made(
+        self,
+        plan: CoursePlan,
+        names: tuple[str, ...],
+        seed: int,
+        learn_from: tuple[str, ...],
+        exclude: frozenset[str],
+        seen: _Seen,
+    ) -> Course:
         desk = self._desk
+        for known in learn_from:
+            desk.store.course(known)  # refused before any photo is read
         with dataset_errors():
             datasets = _read(names)
             photos = [len(person.photos) for dataset in datasets for person in dataset.people]
@@ -154,16 +186,28 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
                     gallery_id=gallery.gallery_id,
                     now_ms=desk.now_ms(),
                     on_progress=seen,
+                    learned=learned(_answers(desk.store, one) for one in learn_from),
+                    learned_from=learn_from,
+                    exclude=exclude,
                 )
                 current_ticket().require_wanted()
                 desk.store.add_course(built.course, built.pictures, built.gallery, built.probe_keys, built.identities)
-                gallery.keep()
+                self._settle(gallery, course_id)
             except BaseException:
                 _drop(gallery)
                 raise
         fields = {"forms": len(built.course.forms), "pictures": len(built.pictures)}
         log.info("Made a course: %d forms, %d pictures", *fields.values(), extra={FIELDS: fields})
         return built.course
+
+    def _settle(self, gallery: CourseGallery, course_id: str) -> None:
+        """Let the gallery of a stored course stay; where that fails, or the call has ended, there is no course."""
+        try:
+            gallery.keep()
+            current_ticket().require_wanted()
+        except BaseException:
+            self._desk.store.delete_course(course_id)
+            raise
 
     def _deleted(self, course_id: str) -> None:
         course = self._desk.store.delete_course(course_id)
@@ -177,6 +221,45 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         self._building = False
         if not running.cancelled():
             running.exception()  # which nobody may wait for any more
+
+
+def _sent_learn_from(ids: Iterable[str]) -> tuple[str, ...]:
+    """Return the ids of courses, each once; raises `InvalidField` for too many."""
+    found = tuple(dict.fromkeys(ids))
+    if len(found) > _MAX_LEARN_FROM:
+        raise InvalidField(f"`learn_from` names {_MAX_LEARN_FROM} courses at most.", field="learn_from")
+    return found
+
+
+def _sent_photos(hashes: Sequence[str]) -> frozenset[str]:
+    """Return the hashes of photos to leave out; raises `InvalidField` for too many, and for anything else."""
+    if len(hashes) > _MAX_EXCLUDED:
+        raise InvalidField(f"`exclude_photos` names {_MAX_EXCLUDED:,} photos at most.", field="exclude_photos")
+    if not all(map(_SHA256.fullmatch, hashes)):
+        raise InvalidField("`exclude_photos` have 64 digits of 0-9 and a-f each.", field="exclude_photos")
+    return frozenset(hashes)
+
+
+def _answers(store: TrainingStore, course_id: str) -> Mapping[str, Sequence[Result]]:
+    """What every trainee of a course has done, in all its cohorts."""
+    course = store.course(course_id)
+    found: dict[str, list[Result]] = {}
+    for cohort_id in _cohorts(store, course_id):
+        current_ticket().require_wanted()
+        try:
+            sessions = store.cohort_sessions(cohort_id)
+        except UnknownCohort:  # its time is over since it was listed
+            continue
+        for session in sessions:
+            found.setdefault(session.trainee_id, []).extend(results(course, session))
+    return found
+
+
+def _cohorts(store: TrainingStore, course_id: str) -> Iterator[str]:
+    page = store.cohorts(course_id, None, _COHORTS)
+    while page:
+        yield from (cohort.cohort_id for cohort in page)
+        page = store.cohorts(course_id, (page[-1].created_ms, page[-1].cohort_id), _COHORTS)
 
 
 class _Seen:

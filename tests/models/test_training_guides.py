@@ -1,0 +1,508 @@
+"""The pages on training: each command and example is run as it is written, and the tables say what the code does."""
+
+from __future__ import annotations
+
+import csv
+import html
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from fr_api.v1 import training_pb2_grpc
+from fr_client import Client
+from fr_client.cli.main import build
+from fr_core.errors import PlanInvalid
+from fr_core.packs.cache import ModelCache, cache_folder
+from fr_core.scoring.human.change import Change, Verdict
+from fr_core.scoring.human.signal_detection import prevalence_ppv, sensitivity
+from fr_core.scoring.likelihood import ratio_ceiling
+from fr_core.training.answers import RATINGS
+from fr_core.training.bank.needs import needs
+from fr_core.training.exercises.register import EXERCISES
+from fr_core.training.grading.evidence import words_of
+from fr_core.training.grading.figures import CohortFigures, TraineeFigures
+from fr_core.training.grading.standing import Score, change_of_score
+from fr_core.training.plan import CoursePlan, read_plan
+from fr_core.training.prompts import ExerciseKind
+from fr_training.exports.csv_rows import COLUMNS
+from fr_training.exports.xapi import EXTENSIONS
+from fr_training.plans import plan_names, plan_text
+from serving import photo, running
+from taking import Chance, link_people, start, take
+
+pytestmark = pytest.mark.models
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+TRAINERS, ENGINEERS, PLANS = (
+    (REPOSITORY / "docs" / name).read_text("utf-8") for name in ("trainer-guide.md", "training.md", "training-plans.md")
+)
+ADDRESS = "192.168.1.10:50061"
+TAKING = 5  # so many that a report places a trainee among them
+# What a trainee types: the code, consent, a block, three answers with a known face and a pause, goodbye; and later on.
+FIRST = "{}\ny\n\n2\n80\n3\nk\n-3\n\n\np\n\n0\n\n\nq\n"
+LATER = "{}\n\n-1\n\n\nq\n"
+# Figures that the guide explains, as the pages of reports name them; of the taster, which has no triads.
+FIGURES = (
+    *('false "same"', "misses", "d'", "criterion c", "area under the ROC curve", "Cllr", "right picks", "foils"),
+    *("false alarms", "misled", "helped", "shift of the criterion by the advice", "both together", "Brier score"),
+    *("percentile in the cohort", "log-loss", "calibration error", "Opinions together", "published figure"),
+)
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
+
+
+def commands(page: str) -> list[str]:
+    return [line for block in blocks(page, "sh") for line in block.splitlines() if line]
+
+
+def rows(page: str, header: str) -> list[list[str]]:
+    """The cells of the table whose header begins so."""
+    table = page[page.index(f"\n| {header}") + 1 :].split("\n\n")[0].splitlines()
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in table[2:]]
+
+
+def number(cell: str) -> int:
+    return int(cell.replace(",", ""))
+
+
+class Classroom:
+    """A folder with a home of its own, in which the commands of the guides are run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.words: dict[str, str] = {}
+        self.codes: list[str] = []
+        self.server: subprocess.Popen[bytes] | None = None
+        self.log = folder / "server.log"
+
+    def run(self, line: str, answers: str = "") -> str:
+        """Run a command as it is written, but for the words that stand for one's own; return what it printed."""
+        command, _, target = self.with_words(line).partition(" > ")
+        result = CliRunner().invoke(build(), shlex.split(command)[1:], input=answers)
+        assert result.exit_code == 0, f"{line}\n{result.output}"
+        if target:
+            (self.folder / target).write_text(result.stdout, "utf-8")
+        return result.stdout
+
+    def with_words(self, line: str) -> str:
+        for word, value in self.words.items():
+            line = line.replace(word, value)
+        return line
+
+    def serve(self, line: str) -> None:
+        """Start the server, on a free port."""
+        ready = self.folder / "ready"
+        command: list[str | Path] = [BIN / "fr", *shlex.split(line)[1:], "--port", "0", "--ready-file", ready]
+        with self.log.open("wb") as log:
+            self.server = subprocess.Popen(command, cwd=self.folder, stderr=log)
+        give_up = time.monotonic() + 60
+        while not ready.exists():
+            assert self.server.poll() is None, self.log.read_text()
+            assert time.monotonic() < give_up
+            time.sleep(0.05)
+        os.environ["FR_SERVER"] = f"127.0.0.1:{ready.read_text().strip().rpartition(':')[2]}"
+
+    def stop(self) -> None:
+        """Stop the server in order."""
+        assert self.server is not None
+        self.server.send_signal(signal.SIGTERM)
+        assert self.server.wait(30) == 0, self.log.read_text()
+
+    def take(self, code: str) -> None:
+        """Take the sitting to its end, by chance."""
+        with grpc.insecure_channel(os.environ["FR_SERVER"]) as channel:
+            stub = training_pb2_grpc.TrainingServiceStub(channel)
+            list(take(stub, start(stub, code, "taster"), Chance()))
+
+    @contextmanager
+    def watched(self, line: str) -> Iterator[list[str]]:
+        """Watch a cohort while the block lasts; after it the lines that were told are there."""
+        told: list[str] = []
+        command = [str(BIN / "fr"), *shlex.split(self.with_words(line))[1:]]
+        with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as watching:
+            yield told
+            time.sleep(1.5)  # the server looks twice a second
+            watching.send_signal(signal.SIGINT)
+            out, log = watching.communicate(timeout=30)
+        assert watching.returncode == 0, log
+        told += out.splitlines()
+
+
+@pytest.fixture(scope="module")
+def classroom(tmp_path_factory: pytest.TempPathFactory, pack_cache: ModelCache, testdata: Path) -> Iterator[Classroom]:
+    folder, models = tmp_path_factory.mktemp("classroom"), cache_folder()
+    (folder / "home").mkdir()
+    (folder / "home" / "models").symlink_to(models)
+    (folder / "london").symlink_to(testdata / "london")
+    (folder / "photo.jpg").write_bytes((testdata / "london" / "001" / "001_03.jpg").read_bytes() + b"\0")
+    room = Classroom(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"FR_HOME": str(folder / "home"), "FR_SERVER": "", "COLUMNS": "200"}.items():
+            patch.setenv(name, value)
+        patch.chdir(folder)
+        room.serve(next(line for line in commands(TRAINERS) if line.startswith("fr serve ")))
+        yield room
+        if room.server is not None and room.server.poll() is None:
+            room.server.kill()
+            room.server.wait(30)
+
+
+def test_a_course_from_the_first_command_of_the_guide_to_the_last(classroom: Classroom) -> None:
+    todo = [line for line in commands(TRAINERS) if not line.startswith(("pip ", "python3 ", "fr serve "))]
+    assert len(todo) == 26
+    todo.sort(key=lambda line: "delete" in line)  # which the page tells before it tells of photos of one's own
+    typed = iter((FIRST, LATER))
+    for line in todo:
+        if line.startswith("export "):
+            assert line == f"export FR_SERVER={ADDRESS}"
+        elif line.startswith("fr train run "):
+            assert "the same command goes on" in classroom.run(line, next(typed).format(classroom.codes[0]))
+        elif line.startswith("fr train cohort watch "):
+            watch_them_take_it(classroom, line)
+        else:
+            note(classroom, line, classroom.run(line, f"{classroom.codes[1]}\n" if "--code -" in line else ""))
+    assert next(typed, None) is None
+    look_at_what_was_written(classroom.folder)
+    with Client(os.environ["FR_SERVER"]) as client:
+        assert [*client.training.courses(), *client.training.cohorts(), *client.list_galleries()] == []
+
+
+def note(classroom: Classroom, line: str, told: str) -> None:
+    """Take note of the ids and codes that a command has told, as a trainer does."""
+    if line == "fr train plan taster-90 --dataset london":
+        classroom.words["COURSE"] = re.findall(r"Course +([0-9a-f]{16})", told)[0]
+    if line.startswith("fr train cohort new "):
+        classroom.words["COHORT"] = re.findall(r"Cohort +([0-9a-f]{16})", told)[0]
+        with (classroom.folder / "codes.csv").open(newline="") as file:
+            given = list(csv.DictReader(file))
+        classroom.codes = [one["code"] for one in given]
+        classroom.words["TRAINEE"] = given[1]["trainee_id"]
+        assert len(given) == 12
+
+
+def watch_them_take_it(classroom: Classroom, line: str) -> None:
+    with classroom.watched(line) as told, ThreadPoolExecutor(TAKING) as trainees:
+        list(trainees.map(classroom.take, classroom.codes[1 : 1 + TAKING]))
+    assert sum("finished, 61 of 61 answered" in one for one in told) == TAKING
+    assert any("paused, test-before, 4 of 61 answered" in one for one in told)
+
+
+def look_at_what_was_written(folder: Path) -> None:
+    names = ("cohort-report", "trainee-report", "my-report")
+    pages = [html.unescape((folder / name / "report.html").read_text("utf-8")) for name in names]
+    assert [figure for figure in FIGURES if not any(figure in page for page in pages)] == []
+    by_trainer, by_trainee = (json.loads((folder / name / "report.json").read_text()) for name in names[1:])
+    assert by_trainer == by_trainee
+    assert isinstance(by_trainer["standing"]["percentile_in_cohort"], float)
+    with (folder / "answers.csv").open(newline="") as file:
+        found = list(csv.DictReader(file))
+    assert len(found) == 61 * TAKING + 5  # of the first trainee four answers, and a trial that was left
+    assert [row["rating"] for row in found if row["known_to_me"] == "true"] == ["-3"]
+    assert len(json.loads((folder / "statements.json").read_text())) == 61 * TAKING + 4
+    assert len(json.loads((folder / "scores.json").read_text())) == 7 * TAKING + 1
+    assert len(json.loads((folder / "certificates.json").read_text())) == TAKING
+
+
+def test_the_commands_on_plans_and_what_no_log_tells(classroom: Classroom) -> None:
+    told = [classroom.run(line) for line in commands(PLANS)]
+    assert (classroom.folder / "mine.toml").read_text() == plan_text("taster-90")
+    assert "Enough" in told[-1]
+    classroom.stop()
+    log = classroom.log.read_text()
+    assert "SubmitDecision OK" in log
+    assert [word for word in (*classroom.codes, classroom.words.get("TRAINEE", "T-"), "photo.jpg") if word in log] == []
+
+
+def test_the_example_for_engineers_takes_a_course(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FR_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    link_people(tmp_path / "people")
+    (tmp_path / "probe.jpg").write_bytes(photo(6))
+    (example,) = blocks(ENGINEERS, "python")
+    with running(tmp_path / "data") as server:
+        exec(compile(example.replace("localhost:50061", server.address), "training.md", "exec"), {})
+    printed = capsys.readouterr().out
+    for words in ("kept under a pseudonym", "15 of 15 trials answered", "1 of 1 trials answered", "16 rows"):
+        assert words in printed
+
+
+# --- what the pages say --------------------------------------------------------------------------------------
+
+
+def test_every_command_in_a_sentence_is_one_with_its_options() -> None:
+    inline = [" ".join(one.split()) for one in re.findall(r"`(fr [^`]+)`", TRAINERS + ENGINEERS + PLANS)]
+    assert len(inline) > 12
+    for line in (*inline, *commands(TRAINERS + PLANS)):
+        if line.startswith("fr "):
+            assert_understood(line)
+
+
+def assert_understood(line: str) -> None:
+    command: Any = typer.main.get_command(build())
+    words = shlex.split(line)[1:]
+    while words and hasattr(command, "get_command"):
+        found = command.get_command(typer.Context(command), words[0])
+        assert found is not None, line
+        command, words = found, words[1:]
+    options = {name for parameter in command.params for name in parameter.opts}
+    assert [word for word in words if word.startswith("--") and word not in options] == [], line
+
+
+def test_the_extras_to_install_are_there() -> None:
+    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    named = {name for some in re.findall(r"'\.\[([a-z,]+)\]'", TRAINERS) for name in some.split(",")}
+    assert named == {"cpu", "report", "draw"} <= extras.keys()
+
+
+def test_each_reason_of_the_guide_is_one() -> None:
+    errors = (REPOSITORY / "docs" / "errors.md").read_text() + (REPOSITORY / "docs" / "datasets.md").read_text()
+    cells = [row[0] for row in rows(TRAINERS, "reason | what to do")]
+    named = [reason for cell in cells for reason in re.findall(r"`([A-Z_]{5,})`", cell)]
+    assert len(named) > 20
+    assert [one for one in named if f"`{one}`" not in errors] == [
+        "FILE_EXISTS",
+        "UNREACHABLE",
+    ]  # which the client gives
+
+
+def test_tables_of_evidence_and_of_prevalence_are_computed_so() -> None:
+    for pairs, ceiling, words in rows(TRAINERS, "pairs of one person and of two | ceiling"):
+        same, different = map(int, pairs.split(" and "))
+        assert ratio_ceiling(same, different, len(RATINGS)) == float(ceiling)
+        assert words_of(float(ceiling)) == words
+    shares = {"half of all": 0.5, "one in 10": 0.1, "one in 100": 0.01}
+    told = dict(rows(TRAINERS, "pairs that show one person |"))
+    assert {name: f"{prevalence_ppv(0.85, 0.15, share):.0%}" for name, share in shares.items()} == {
+        name: cell.replace(" ", "") for name, cell in told.items()
+    }
+    found = sensitivity(8, 10, 2, 10).dprime
+    between = f"between {found.low:.1f} and {found.high:.1f}"
+    assert f"8 of 10 right of each kind is {found.value:.1f}, and the truth {between}" in TRAINERS
+
+
+def called_changed(pairs: int, right: float) -> float:
+    """The share of trainees of unchanged ability whom the verdict on the change of their score calls changed."""
+    scores = np.random.default_rng(1).binomial(pairs, right, (2_000, 2)).tolist()
+    found = [change_of_score(Score(before, pairs), Score(after, pairs)) for before, after in scores]
+    return sum(isinstance(one, Change) and one.verdict != Verdict.NO_RELIABLE_CHANGE for one in found) / len(found)
+
+
+def test_what_the_guide_says_of_change_is_so() -> None:
+    for pairs, points in ((20, 25), (40, 18)):
+        unchanged = Score(pairs * 4 // 5, pairs)
+        found = change_of_score(unchanged, unchanged)
+        assert isinstance(found, Change)
+        assert round(found.needed) == points
+        assert all(0.02 < called_changed(pairs, right) < 0.08 for right in (0.7, 0.75, 0.8, 0.85))
+    said = "At 80 % right that is 25 points with 20 pairs, and 18 with 40: of a hundred trainees whose ability does not"
+    assert f"{said} change at all, about five are called" in " ".join(TRAINERS.split())
+
+
+def test_the_time_tables_are_those_of_the_plans() -> None:
+    taster = read_plan(plan_text("taster-90"))
+    minutes = [int(row[1]) for row in rows(TRAINERS, "at | minutes")]
+    assert minutes[1:-2] == [
+        *(block.minutes for block in taster.blocks[:3]),
+        10,
+        *(b.minutes for b in taster.blocks[3:]),
+    ]
+    clock = [sum(minutes[:n]) for n in range(len(minutes))]
+    assert [row[0] for row in rows(TRAINERS, "at | minutes")] == [f"{at // 60}:{at % 60:02}" for at in clock]
+    assert sum(minutes) == 150
+    days = rows(TRAINERS, "day | morning")
+    plan = read_plan(plan_text("three-day"))
+    assert [int(re.findall(r"\((\d+) min\)", row[0])[0]) for row in days] == [
+        sum(block.minutes or 0 for block in sitting.blocks) for sitting in plan.sittings
+    ]
+    assert [re.findall(r"--sitting ([a-z0-9-]+)", row[0])[0] for row in days] == [one.name for one in plan.sittings]
+
+
+def test_the_table_of_plans_says_what_they_need() -> None:
+    told = {row[0].strip("`"): row[1:] for row in rows(PLANS, "plan | sittings")}
+    assert tuple(told) == plan_names()
+    for name, (sittings, *numbers) in told.items():
+        plan = read_plan(plan_text(name))
+        wanted = needs(plan)
+        assert re.findall(r"`([^`]+)`", sittings) == [one.name for one in plan.sittings]
+        assert [number(one) for one in numbers] == [
+            *(wanted.trials, wanted.minutes, wanted.people, wanted.people_with_two_photos)
+        ]
+
+
+def small_plan() -> CoursePlan:
+    (text,) = blocks(PLANS, "toml")
+    return read_plan(text)
+
+
+def test_the_small_plan_needs_what_the_page_says() -> None:
+    plan = small_plan()
+    told = rows(PLANS, "form | people with two photos")
+    assert {row[0].strip("`") for row in told[:-1]} == set(plan.forms())
+    assert sum(int(row[1]) for row in told[:-1]) == int(told[-1][1]) == needs(plan).people_with_two_photos
+    assert sum(int(row[3]) for row in told[:-1]) == int(told[-1][3]) == needs(plan).people
+    assert "12 + 8 + 2 + 12 = 34 trials in 20 minutes" in PLANS
+    assert (needs(plan).trials, needs(plan).minutes) == (34, 20)
+
+
+def test_groups_are_shown_the_forms_of_the_table() -> None:
+    tests = "".join(
+        f'[[sittings.blocks]]\nid = "{one}"\nexercise = "verification"\nsame = 1\ndifferent = 1\n'
+        f'equated = "test"\noccasion = "{one}"\n'
+        for one in ("pre", "post", "retention")
+    )
+    opinion = '[[sittings.blocks]]\nid = "opinion"\nexercise = "verification"\nsame = 1\ndifferent = 1\n'
+    blind = '[[sittings.blocks]]\nid = "second"\nexercise = "blind"\nverifies = "opinion"\n'
+    plan = read_plan(f'format = 1\ntitle = "T"\n[[sittings]]\nname = "s"\n{tests}{opinion}{blind}')
+    told = [tuple(cell.strip("`") for cell in row[1:]) for row in rows(PLANS, "block | group 0")]
+    assert told == [block.forms for block in plan.blocks]
+
+
+BLOCK = {
+    ExerciseKind.TRIAD: "trials = 2",
+    ExerciseKind.CANDIDATES: "size = 2\npresent = 1\nabsent = 1",
+    ExerciseKind.TRIAGE: "usable = 1\nlimited = 1\nreject = 1",
+    ExerciseKind.OWN_PROBE: "trials = 1\nsize = 2",
+    ExerciseKind.BLIND: 'verifies = "other"',
+    ExerciseKind.AIDED: "same = 1\ndifferent = 1\nwrong = 1",
+}
+
+
+def one_block(exercise: ExerciseKind, extra: str = "", head: str = "") -> str:
+    """A plan of one block, which lacks nothing."""
+    block = BLOCK.get(exercise, "same = 1\ndifferent = 1")
+    given = {line.partition(" ")[0] for line in extra.splitlines()}
+    block = "\n".join(line for line in block.splitlines() if line.partition(" ")[0] not in given)
+    top = "" if head.startswith("format") else "format = 1\n"
+    return (
+        f'{top}{head}\ntitle = "T"\n[[sittings]]\nname = "s"\n[[sittings.blocks]]\nid = "b"\n'
+        f'exercise = "{exercise}"\n{block}\n{extra}\n'
+    )
+
+
+def keys_of(toml: str) -> set[str]:
+    """The keys of which a refusal of an unknown one says that they are known."""
+    with pytest.raises(PlanInvalid, match="It knows: ") as refused:
+        read_plan(toml)
+    listed = refused.value.message.partition("It knows: ")[2]
+    return {key.split()[0].strip(".") for key in listed.split(", ")}
+
+
+def first_cells(header: str) -> Iterator[tuple[str, list[str]]]:
+    """Each key of a table with the rest of its row."""
+    for cell, *rest in rows(PLANS, header):
+        yield from ((key, rest) for key in re.findall(r"`([a-z_]+)`", cell))
+
+
+@pytest.mark.parametrize("exercise", ExerciseKind)
+def test_the_keys_of_a_block_are_those_of_the_page(exercise: ExerciseKind) -> None:
+    section = PLANS[PLANS.index("\nOf every exercise:") :]
+    common = {key for row in rows(section, "key | value") for key in re.findall(r"`([a-z_]+)`", row[0])}
+    own = {row[0].strip("`"): set(re.findall(r"`([a-z_]+)`", row[1])) for row in rows(PLANS, "`exercise` | keys")}
+    assert own.keys() == set(ExerciseKind)
+    extra = "adaptive = true\ntrials = 1\nqqqq = 1" if exercise == ExerciseKind.VERIFICATION else "qqqq = 1"
+    left = {"equated"} if exercise == ExerciseKind.BLIND else set()
+    assert keys_of(one_block(exercise, extra)) == (common - left) | own[exercise]
+
+
+def test_the_keys_of_plan_and_sitting_are_those_of_the_page() -> None:
+    assert keys_of(one_block(ExerciseKind.TRIAD, head="qqqq = 1")) == {key for key, _ in first_cells("key | value")}
+    sitting = PLANS[PLANS.index("\n## A sitting") :]
+    toml = one_block(ExerciseKind.TRIAD).replace('name = "s"', 'name = "s"\nqqqq = 1')
+    assert keys_of(toml) == {row[0].strip("`") for row in rows(sitting, "key | value")}
+
+
+HEADS: Mapping[str, tuple[int, int]] = {"seed": (0, 2**32 - 1), "retention_days": (1, 3650), "format": (1, 1)}
+NUMBERS: Mapping[str, tuple[ExerciseKind, int, int]] = {
+    "minutes": (ExerciseKind.TRIAD, 1, 240),
+    "same": (ExerciseKind.FEATURES, 0, 999),  # and one of two people
+    "trials": (ExerciseKind.TRIAD, 1, 1000),
+    "size": (ExerciseKind.CANDIDATES, 1, 50),
+    "present": (ExerciseKind.CANDIDATES, 0, 999),
+    "usable": (ExerciseKind.TRIAGE, 0, 998),
+    "wrong": (ExerciseKind.AIDED, 0, 2),
+}
+
+
+def test_numbers_end_where_the_page_says() -> None:
+    def plan(key: str, number: int) -> str:
+        line = f"{key} = {number}"
+        return one_block(ExerciseKind.TRIAD, head=line) if key in HEADS else one_block(NUMBERS[key][0], line)
+
+    ends = {**HEADS, **{key: (low, high) for key, (_, low, high) in NUMBERS.items()}}
+    for key, (low, high) in ends.items():
+        for allowed in (low, high):
+            read_plan(plan(key, allowed))
+        for refused in (low - 1, high + 1):
+            with pytest.raises(PlanInvalid):
+                read_plan(plan(key, refused))
+    told = dict(re.findall(r"\| `([a-z_]+)` \| (\d[\d a-z]*) \|", PLANS))
+    assert told["seed"] == "0 to 4294967295"
+    assert (told["retention_days"], told["minutes"], told["size"]) == ("1 to 3650", "1 to 240", "1 to 50")
+
+
+def test_defaults_are_those_of_the_page() -> None:
+    plan = read_plan(one_block(ExerciseKind.CANDIDATES))
+    (block,) = plan.blocks
+    told = {key: rest[1] for key, rest in first_cells("key | value")}
+    assert (told["seed"], told["retention_days"]) == (str(plan.seed), str(plan.retention_days))
+    assert (told["mask"], told["colour"]) == (f'`"{plan.mask}"`', str(plan.colour).lower())
+    assert (block.feedback, block.reveal_scores, block.target, block.minutes) == (False, True, 0.8, None)
+    assert "| `target` | above 0.5, below 1 | 0.8 |" in PLANS
+
+
+def test_the_steps_of_each_exercise_are_those_of_the_page() -> None:
+    told = {
+        kind: re.findall(r"`([A-Z_]+)`", steps)
+        for kinds, steps, _ in rows(ENGINEERS, "exercise | steps")
+        for kind in re.findall(r"`([a-z_]+)`", kinds)
+    }
+    assert told == {kind: [step.name for step in one.steps] for kind, one in EXERCISES.items()}
+
+
+def test_columns_extensions_and_keys_of_reports_are_those_of_the_page() -> None:
+    columns = [name for row in rows(ENGINEERS, "column | |") for name in re.findall(r"`([a-z_0-9]+)`", row[0])]
+    assert columns == [column.name for column in COLUMNS]
+    listed = " ".join(ENGINEERS.split()).partition("by the same names:")[2].partition("### AGS")[0]
+    assert sorted(re.findall(r"`([a-z0-9-]+)`", listed)) == sorted(EXTENSIONS)
+    for which, figures in (("of a trainee", TraineeFigures), ("of a cohort", CohortFigures)):
+        (line,) = re.findall(rf"\| {which} \| (.*) \|", ENGINEERS)
+        assert re.findall(r"`([a-z_]+)`", line) == [field.name for field in fields(figures)]
+
+
+def test_the_commands_of_the_readme_are_such_as_the_guide_runs() -> None:
+    readme = (REPOSITORY / "README.md").read_text("utf-8")
+    section = readme[readme.index("## Train people") : readme.index("## The models")]
+
+    def bare(line: str) -> list[str]:
+        """The words of a command and its options, without what stands for one's own."""
+        return [word for word in shlex.split(line) if word.startswith("--") or re.fullmatch("fr|[a-z]+", word)]
+
+    run = [set(bare(line)) for line in commands(TRAINERS)]
+    written = [line for line in commands(section) if line.startswith("fr ")]
+    assert len(written) == 7
+    for line in written:
+        assert any(set(bare(line)) <= words for words in run), line
+    assert "demo-training: " in (REPOSITORY / "Makefile").read_text("utf-8")

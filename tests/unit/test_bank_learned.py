@@ -1,0 +1,269 @@
+"""Courses that learned from others: moved difficulties, items set aside, and everything else as it would have been."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fr_core.errors import TooFewPeople
+from fr_core.training.bank.compose import Composed, compose
+from fr_core.training.bank.difficulty import updated
+from fr_core.training.bank.learned import suspect_pair
+from fr_core.training.bank.matcher import ExactMatcher
+from fr_core.training.bank.pool import Pool
+from fr_core.training.bank.quarantine import told_apart
+from fr_core.training.bank.roster import roster_of
+from fr_core.training.courses import ByPeople, Item, Learned
+from fr_core.training.keys import ListKey, PairKey, TriadKey
+from fr_core.training.store.course_codec import pack_course, unpack_course
+from made_pools import EVERYTHING, TASTER, made_pool, plan_of, shown_people, strict_calibration
+from trainingstore import small_course
+
+PLAN = plan_of(EVERYTHING)
+
+
+@pytest.fixture(scope="module")
+def pool() -> Pool:
+    return made_pool(300, 120, calibration=strict_calibration())
+
+
+def made_of(pool: Pool, learned: Learned | None = None, seed: int = 5) -> Composed:
+    return compose(PLAN, pool, seed, ExactMatcher(), learned)
+
+
+@pytest.fixture(scope="module")
+def before(pool: Pool) -> Composed:
+    return made_of(pool)
+
+
+def items_of(made: Composed, wanted: Callable[[Item], bool] = lambda item: True) -> dict[str, Item]:
+    return {item.item_id: item for form in made.forms.values() for item in form.items if wanted(item)}
+
+
+def mated(item: Item) -> bool:
+    return isinstance(item.key, PairKey) and item.key.mated
+
+
+def nonmated(item: Item) -> bool:
+    return isinstance(item.key, PairKey) and not item.key.mated
+
+
+def triad(item: Item) -> bool:
+    return isinstance(item.key, TriadKey)
+
+
+def of_people(item: Item) -> bool:
+    return isinstance(item.key, PairKey | TriadKey)
+
+
+def difficulties(made: Composed, people: int = 30) -> dict[str, ByPeople]:
+    rng = np.random.default_rng(3)
+    return {item_id: ByPeople(float(rng.normal()), people) for item_id in sorted(items_of(made, of_people))}
+
+
+def test_who_learned_nothing_makes_the_course_of_who_learned_from_nobody(pool: Pool, before: Composed) -> None:
+    assert made_of(pool, Learned()) == before
+    assert before.learned_items == 0
+    strangers = Learned({"0" * 16: ByPeople(2.0, 50)}, frozenset({"1" * 16}))
+    assert made_of(pool, strangers) == before
+
+
+def test_the_same_items_meet_again_with_the_difficulties_that_answers_have_moved(pool: Pool, before: Composed) -> None:
+    found = difficulties(before)
+    after = made_of(pool, Learned(found))
+    old, new = items_of(before), items_of(after)
+    assert set(new) == set(old)
+    for item_id, item in new.items():
+        machine = old[item_id].b
+        if item_id in found:
+            assert machine is not None
+            assert (
+                item.b
+                == updated(machine, *found[item_id])
+                == pytest.approx((10 * machine + 30 * found[item_id].b) / 40, abs=1e-3)
+            )
+        else:
+            assert item.b == machine
+    assert after.learned_items == len(found)
+    assert after.manifest_sha256 != before.manifest_sha256
+    assert made_of(pool, Learned(found)) == after
+    assert made_of(pool, Learned(difficulties(before, 31))).manifest_sha256 != after.manifest_sha256
+
+
+def test_forms_are_equated_by_moved_difficulties() -> None:
+    plan, pool = plan_of(TASTER), made_pool(140, 60)
+    before = compose(plan, pool, 2, ExactMatcher())
+    found = {
+        item.item_id: ByPeople(b, 1_000)  # form a turned out to be hard, form b easy
+        for form, b in (("test-a", 1.5), ("test-b", -1.5))
+        for item in before.forms[form].items
+    }
+    after = compose(plan, pool, 2, ExactMatcher(), Learned(found))
+    (test,) = after.equated
+    assert {item.item_id for form in test.forms for item in after.forms[form].items} == set(found)
+    assert test.within, test.differences
+    values = [item.b for item in after.forms["test-a"].items if item.b is not None]
+    assert min(values) < -1.0 < 1.0 < max(values)
+
+
+@pytest.mark.parametrize(("kind", "count"), [(mated, 3), (nonmated, 4), (triad, 2)])
+def test_what_is_set_aside_is_not_shown_and_the_others_are(
+    pool: Pool, before: Composed, kind: Callable[[Item], bool], count: int
+) -> None:
+    suspects = frozenset(sorted(items_of(before, kind))[:count])
+    after = made_of(pool, Learned(suspects=suspects))
+    old, new = items_of(before, of_people), items_of(after, of_people)
+    assert not suspects & set(new)
+    assert set(old) - suspects <= set(new)
+    assert len(new) == len(old)
+    people = shown_people(after)
+    assert len(set(people)) == len(people)
+    for name, form in after.forms.items():
+        assert len(form.items) == PLAN.forms()[name].items
+        assert sum(map(mated, form.items)) == PLAN.forms()[name].same
+
+
+def test_others_are_as_hard_as_what_they_replace() -> None:
+    plan, pool = plan_of('id = "one"; exercise = "verification"; same = 6; different = 6'), made_pool(400, 300)
+    before = compose(plan, pool, 1, ExactMatcher())
+    for kind in (mated, nonmated):
+        for suspect, item in items_of(before, kind).items():
+            after = compose(plan, pool, 1, ExactMatcher(), Learned(suspects=frozenset({suspect})))
+            (other,) = set(items_of(after)) - set(items_of(before))
+            assert items_of(after)[other].b == pytest.approx(item.b, abs=0.35)
+            assert kind(items_of(after)[other])
+            report = after.reports["one"]
+            assert report.same_sex.count == report.same_age_band.count == 6
+
+
+def test_two_people_who_are_set_aside_are_not_compared_with_other_photos_either() -> None:
+    pool = made_pool(5, 5)
+    before = compose(plan_of('id = "one"; exercise = "verification"; same = 0; different = 2'), pool, 1, ExactMatcher())
+    learned, roster = Learned(suspects=frozenset(items_of(before))), roster_of(told_apart(pool))
+    numbers = [person.number for person in roster.people]
+    for item in items_of(before).values():
+        a, b = map(numbers.index, item.people)
+        assert suspect_pair(learned, roster, a, b)
+        assert suspect_pair(learned, roster, b, a)
+        assert not suspect_pair(Learned(), roster, a, b)
+    together = {frozenset(item.people) for item in items_of(before).values()}
+    assert sum(suspect_pair(learned, roster, a, b) for a in range(5) for b in range(a)) == len(together) == 2
+
+
+def test_photos_that_are_set_aside_as_a_pair_are_in_no_exercise_those_of_one_person(pool: Pool) -> None:
+    plan = plan_of("""
+        id = "odd"; exercise = "triad"; trials = 30
+        id = "l"; exercise = "candidates"; present = 20; absent = 1; size = 3
+    """)
+    pairs = compose(plan_of('id = "one"; exercise = "verification"; same = 60; different = 1'), pool, 1, ExactMatcher())
+    suspects = items_of(pairs, mated)
+    aside = {item.people[0] for item in suspects.values()}
+    before = compose(plan, pool, 1, ExactMatcher())
+    after = compose(plan, pool, 1, ExactMatcher(), Learned(suspects=frozenset(suspects)))
+
+    def twice(made: Composed) -> set[int]:
+        return {
+            item.people[0]
+            for item in items_of(made).values()
+            if triad(item) or (isinstance(item.key, ListKey) and item.key.mate is not None)
+        }
+
+    assert len(twice(before) & aside) > 10
+    assert len(twice(after)) == 50
+    assert not twice(after) & aside
+    assert set(shown_people(after)) & aside  # alone they may be shown
+
+
+def test_the_data_set_of_a_pair_still_does_not_tell_what_is_right() -> None:
+    studio, news = made_pool(60, 60, source="studio"), made_pool(60, 60, seed=1, source="news", first=1000)
+    pool = replace(studio, people=studio.people + news.people)
+    plan = plan_of('id = "one"; exercise = "verification"; same = 12; different = 12')
+
+    def studios(made: Composed, kind: Callable[[Item], bool]) -> int:
+        sources = [{person < 1000 for person in item.people} for item in items_of(made, kind).values()]
+        assert all(len(one) == 1 for one in sources)
+        return sum(one.pop() for one in sources)
+
+    for seed in range(3):
+        before = compose(plan, pool, seed, ExactMatcher())
+        for of_studio in (True, False):
+            some = frozenset(name for name, item in items_of(before).items() if (item.people[0] < 1000) == of_studio)
+            after = compose(plan, pool, seed, ExactMatcher(), Learned(suspects=some))
+            assert not set(items_of(after)) & some
+            for kind in (mated, nonmated):
+                assert studios(after, kind) == studios(before, kind)
+
+
+def test_people_whose_photos_are_set_aside_count_as_missing() -> None:
+    plan = plan_of('id = "one"; exercise = "verification"; same = 10; different = 5')
+    pool = made_pool(40, 10)
+    suspects = frozenset(sorted(items_of(compose(plan, pool, 1, ExactMatcher()), mated))[:3])
+    with pytest.raises(TooFewPeople, match=r"hold 40 and 7: 3 are missing\. Not counted: 3 whose two") as refused:
+        compose(plan, pool, 1, ExactMatcher(), Learned(suspects=suspects))
+    assert refused.value.metadata["missing"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("plan", "people", "missing"),
+    [
+        ('id = "one"; exercise = "verification"; same = 0; different = 1', 2, "1"),
+        ('id = "odd"; exercise = "triad"; trials = 1', 2, "1"),
+    ],
+)
+def test_too_few_people_for_others_is_told(plan: str, people: int, missing: str) -> None:
+    pool = made_pool(people, people)
+
+    def more(learned: Learned) -> Learned:
+        found = compose(plan_of(plan), pool, 1, ExactMatcher(), learned)
+        return Learned(suspects=learned.suspects | set(items_of(found)))
+
+    def until_none_is_left() -> None:
+        learned = Learned()
+        for _ in range(8):
+            learned = more(learned)
+
+    assert more(Learned()).suspects
+    with pytest.raises(TooFewPeople, match="set aside after earlier courses") as refused:
+        until_none_is_left()
+    assert refused.value.metadata["missing"] == missing
+
+
+def test_others_are_of_people_with_one_photo_first_and_then_of_everybody() -> None:
+    plan, pool = plan_of('id = "one"; exercise = "verification"; same = 0; different = 4'), made_pool(36, 30)
+    suspects = frozenset(items_of(compose(plan, pool, 1, ExactMatcher())))
+    people = shown_people(compose(plan, pool, 1, ExactMatcher(), Learned(suspects=suspects)))
+    assert len(set(people)) == 8
+    assert set(range(30, 36)) < set(people)
+
+
+def test_wrong_advice_stays_as_planned(pool: Pool, before: Composed) -> None:
+    suspects = frozenset(item.item_id for item in before.forms["aid"].items[:4])
+    keys = [item.key for item in made_of(pool, Learned(suspects=suspects)).forms["aid"].items]
+    wrong = [key for key in keys if isinstance(key, PairKey) and key.advice_same != key.mated]
+    assert len(wrong) == 3
+
+
+def test_a_block_may_be_called_as_a_set_of_others_is() -> None:
+    plan = plan_of("""
+        id = "pre"; exercise = "verification"; same = 4; different = 4; equated = "test"; occasion = "pre"
+        id = "test"; exercise = "verification"; same = 2; different = 3
+        id = "post"; exercise = "verification"; same = 4; different = 4; equated = "test"; occasion = "post"
+    """)
+    made = compose(plan, made_pool(100, 60), 1, ExactMatcher())
+    assert {name: len(form.items) for name, form in made.forms.items()} == {"test-a": 8, "test-b": 8, "test": 5}
+    assert len(set(shown_people(made))) == len(shown_people(made))
+
+
+def test_the_store_keeps_what_a_course_learned_and_reads_courses_of_before() -> None:
+    course = replace(small_course(), learned_from=("ab",), learned_items=3, quarantined_items=2)
+    packed = pack_course(course)
+    assert unpack_course(course.course_id, packed) == course
+    raw: Mapping[str, object] = json.loads(packed)
+    earlier = json.dumps({name: value for name, value in raw.items() if name != "learned"}).encode()
+    found = unpack_course(course.course_id, earlier)
+    assert (found.learned_from, found.learned_items, found.quarantined_items) == ((), 0, 0)
+    assert found.forms == course.forms
