@@ -175,6 +175,7 @@ def running(
     """Run a supervisor; where its galleries are not to be `read` yet, it is starting, and `held` lets it go on."""
     raw: dict[str, Any] = {"server": {}, "model": {"detection": "fast"}, **sections}
     raw["server"] = {"port": 0, "drain_s": 10.0, "frontends": frontends, **raw["server"]}
+    raw["gallery"] = {"folder": str(folder)}
     config = config_from(raw)
     device, lifeline = Device(), Lifeline()
     device.gate.set()
