@@ -13,17 +13,21 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from fr_client.cli.main import build
+from fr_core.errors import StoreFailed, WrongKey
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store import sqlite_store
 from fr_core.gallery.store.keys import load_key, new_key_file
-from fr_core.gallery.store.sqlite_store import DATABASE_NAME
+from fr_core.gallery.store.sqlite_store import DATABASE_NAME, SqliteStore
 from fr_core.gallery.values import Enrolment, NewTemplate
+from fr_core.training.store.training_store import TrainingStore
 from fr_core.types import Embedding, ModelId
+from trainingstore import DAY_MS, Clock, add_course, begin, small_course
 
 MODEL = ModelId("null", "1", "0" * 64)
 SIZE = 8
 HELD = "1 galleries, 3 subjects, 5 templates, 2 photos"
 COUNTS = {"galleries": 1, "subjects": 3, "templates": 5, "photos": 2}
+COURSE = small_course()
 
 
 @pytest.fixture
@@ -40,6 +44,35 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             photo = b"photo" if seed < 2 else None
             galleries.enrol("g", Enrolment(f"s{seed % 3}", NewTemplate(embedding, photo=photo)))
     return tmp_path
+
+
+@pytest.fixture
+def code(home: Path) -> str:
+    """The code of a trainee who has begun a course, which is kept in `data/training` under `data.key`."""
+    with open_training(home, "data.key") as store:
+        add_course(store, COURSE)
+        _, enrolled = store.create_cohort(COURSE.course_id, "Monday", 1, DAY_MS)
+        begin(store, COURSE, enrolled)
+    return enrolled[0].code
+
+
+def open_training(home: Path, key: str, folder: str = "data/training") -> TrainingStore:
+    """Open the courses in a folder under the key of a file."""
+    return TrainingStore.open(home / folder, load_key(f"file:{home / key}"), Clock())
+
+
+def is_under(home: Path, key: str, code: str, folder: str = "data/training") -> bool:
+    """Whether all of the course opens with a key; if not, it must be refused as that of another."""
+    try:
+        with open_training(home, key, folder) as store:
+            trainee = store.trainee_of_code(code)
+            assert store.course(COURSE.course_id) == COURSE
+            assert store.cohort(trainee.cohort_id).display_name == "Monday"
+            assert len(store.sessions_of(trainee.trainee_id)) == 1
+            assert store.picture(COURSE.course_id, 0)
+            return True
+    except WrongKey:
+        return False
 
 
 def fr(*words: str) -> Result:
@@ -174,3 +207,73 @@ def test_rotation_is_refused_where_it_cannot_be(home: Path) -> None:
         assert failed(fr("key", "rotate", "--new", "file:k"), "STORE_IN_USE")
         assert fr("verify").exit_code == 0  # reads beside whoever has it open
     assert fr("verify").exit_code == 0
+
+
+# --- the courses beside the galleries ----------------------------------------------------------------------------
+
+
+def test_rotation_takes_courses_and_answers_along(home: Path, code: str) -> None:
+    new_key_file(home / "k")
+    assert is_under(home, "data.key", code)
+    rotated = fr("key", "rotate", "--new", "file:k")
+    assert (rotated.exit_code, rotated.stderr) == (0, "")
+    assert (is_under(home, "data.key", code), is_under(home, "k", code)) == (False, True)
+    assert failed(fr("verify"), "WRONG_KEY")
+    assert fr("verify", "--key", "file:k").exit_code == 0
+
+
+def test_rotation_finds_the_courses_where_the_configuration_has_them(home: Path, code: str) -> None:
+    (home / "data" / "training").rename(home / "courses")
+    (home / "fr.toml").write_text('[training]\nfolder = "courses"\n')
+    new_key_file(home / "k")
+    assert fr("key", "rotate", "--new", "file:k", "--config", "fr.toml").exit_code == 0
+    assert is_under(home, "k", code, "courses")
+    assert not (home / "data" / "training").exists()
+
+
+def test_a_rotation_that_was_cut_off_between_courses_and_galleries_is_made_again(
+    home: Path, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(*_: object) -> bool:
+        raise StoreFailed("The disk is gone.")
+
+    new_key_file(home / "k")
+    with monkeypatch.context() as patch:
+        patch.setattr(SqliteStore, "rotate", cut_off)
+        assert failed(fr("key", "rotate", "--new", "file:k"), "STORE_FAILED")
+    assert is_under(home, "k", code)  # the courses come first
+    assert fr("verify").exit_code == 0  # the galleries are under the key before
+    again = fr("key", "rotate", "--new", "file:k")
+    assert (again.exit_code, again.stderr) == (0, "")
+    assert is_under(home, "k", code)
+    assert failed(fr("verify"), "WRONG_KEY")
+    assert fr("verify", "--key", "file:k").exit_code == 0
+
+
+def test_a_rotation_while_the_courses_are_in_use_changes_nothing(home: Path, code: str) -> None:
+    new_key_file(home / "k")
+    with open_training(home, "data.key"):
+        assert failed(fr("key", "rotate", "--new", "file:k"), "STORE_IN_USE")
+    assert is_under(home, "data.key", code)
+    assert fr("verify").exit_code == 0
+    assert fr("key", "rotate", "--new", "file:k").exit_code == 0
+    assert is_under(home, "k", code)
+
+
+def test_courses_under_a_key_of_their_own_are_not_taken_for_rotated(home: Path, code: str) -> None:
+    for name in "kl":
+        new_key_file(home / name)
+    with open_training(home, "data.key") as store:
+        store.rotate(load_key("file:l"))
+    assert failed(fr("key", "rotate", "--new", "file:k"), "WRONG_KEY")
+    assert is_under(home, "l", code)
+    assert fr("verify").exit_code == 0  # the galleries were left as they are
+
+
+def test_a_folder_without_courses_is_rotated_and_gets_none(home: Path) -> None:
+    before = sorted(path.name for path in (home / "data").iterdir())
+    new_key_file(home / "k")
+    assert fr("key", "rotate", "--new", "file:k").exit_code == 0
+    assert fr("verify", "--key", "file:k").exit_code == 0
+    assert "training" not in before
+    assert not (home / "data" / "training").exists()

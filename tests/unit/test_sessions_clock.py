@@ -7,7 +7,7 @@ import pytest
 from fr_core.training.answers import Answer, PairRating
 from fr_core.training.prompts import Step
 from fr_core.training.sessions.clock import left_ms, settled
-from fr_core.training.sessions.flow import finish, lock, pause, resume, show
+from fr_core.training.sessions.flow import finish, lock, pause, rejoined, resume, show
 from fr_core.training.sessions.shown import ShowBlock, ShowTrial
 from fr_core.training.trials import Session
 from made_sessions import T0, Trainee, begun, course
@@ -130,3 +130,34 @@ def test_the_end_is_not_before_the_beginning() -> None:
     ended = finish(session, T0 - DAY)
     assert ended.finished_ms == session.started_ms
     assert finish(pause(session, T0 + 5), T0 + 9).trials[-1].paused_ms == 4
+
+
+def test_the_time_that_a_trainee_was_away_is_taken_off_the_block_and_the_answer() -> None:
+    session, shown = at_second_step(T0)
+    back = rejoined(session, T0 + 9 * MINUTE)  # without it the block would be over
+    again, found = show(MADE, back, "", T0 + 9 * MINUTE)
+    assert isinstance(found, ShowTrial)
+    assert found.trial.trial_id == shown.trial.trial_id
+    assert found.left_ms == left_ms(session, BLOCK, T0)
+    _, took, was_paused = rated_again(again, found, T0 + 9 * MINUTE + 4_000)
+    assert (took, was_paused) == (4_000, True)
+
+
+def test_a_trainee_who_was_not_away_loses_and_gains_nothing() -> None:
+    session, _ = at_second_step(T0)
+    assert rejoined(session, T0) is session
+    assert rejoined(session, T0 - DAY) is session
+    assert rejoined(rejoined(session, T0 + 100), T0 + 100) == rejoined(session, T0 + 100)
+    stopped = pause(session, T0 + 100)
+    assert rejoined(stopped, T0 + DAY) is stopped
+    ended = finish(session, T0 + 100)
+    assert rejoined(ended, T0 + DAY) is ended
+    new = begun(MADE)
+    assert rejoined(new, T0 + DAY) is new
+
+
+def test_between_two_trials_the_last_answer_is_the_last_sign_of_life() -> None:
+    session, shown = at_second_step(T0)
+    session, _, _ = rated_again(session, shown, T0 + 5_000)
+    back = rejoined(session, T0 + 30 * MINUTE)
+    assert left_ms(back, BLOCK, T0 + 30 * MINUTE) == left_ms(session, BLOCK, T0 + 5_000)

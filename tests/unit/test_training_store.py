@@ -481,7 +481,7 @@ def test_what_has_changed_since(store: TrainingStore) -> None:
     assert changes.sessions == tuple(begun) == store.cohort_sessions(cohort.cohort_id)
     assert changes.mark == store.cohort_version(cohort.cohort_id)
     store.change(stranger.session_id, show).result()
-    assert store.changes_since(cohort.cohort_id, changes.mark) == replace(changes, sessions=())
+    assert store.changes_since(cohort.cohort_id, changes.mark) == replace(changes, trainees=(), sessions=())
     store.change(begun[1].session_id, show).result()
     after = store.changes_since(cohort.cohort_id, changes.mark)
     assert after.sessions == (shown(COURSE, begun[1]),)
@@ -636,11 +636,17 @@ def test_the_cache_of_sessions_forgets_what_was_used_least() -> None:
 def test_the_cache_of_pictures_is_bounded_in_bytes() -> None:
     cache = Pictures(max_bytes=100)
     for number in range(5):
-        cache.put(1, number, bytes(40))
-        cache.get(1, 0)
-    assert [cache.get(1, number) is not None for number in range(5)] == [True, False, False, False, True]
-    cache.forget(1)
-    assert cache.get(1, 0) is None
+        cache.put("1", number, bytes(40))
+        cache.get("1", 0)
+    assert [cache.get("1", number) is not None for number in range(5)] == [True, False, False, False, True]
+    cache.forget("1")
+    assert cache.get("1", 0) is None
+    cache.put("1", 0, bytes(40))
+    cache.put("2", 0, bytes(40))
+    cache.keep_only(["2"])
+    assert (cache.get("1", 0), cache.get("2", 0)) == (None, bytes(40))
+    cache.put("2", 1, bytes(60))  # what was forgotten is not counted any more
+    assert cache.get("2", 0) is not None
 
 
 def test_a_session_that_was_forgotten_is_read_again(store: TrainingStore, session: Session) -> None:

@@ -22,7 +22,7 @@ UNDECIDED: Final = "undecided"
 
 RATING_SCALE: Final = (
     "Rate from -3 (surely two people) to 3 (surely one person); a positive rating says one person, 0 says that you "
-    "cannot decide. If you like, add how probable one person is, from 0 to 1, and how hard you found it, from 1 (easy) "
+    "cannot decide. If you like, add how probable one person is, and how hard you found it, from 1 (easy) "
     "to 5 (hard). If you know one of the people, say so: the trial is then left out of every figure."
 )
 """What a trainee reads about the ratings of pairs, whatever the exercise."""

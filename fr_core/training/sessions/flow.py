@@ -156,6 +156,22 @@ def resume(session: Session, now_ms: int) -> Session:
     return clock.resumed(session, now_ms)
 
 
+def rejoined(session: Session, now_ms: int) -> Session:
+    """The session of a trainee who comes back: the time since the last sign of life counts as a pause.
+
+    The last sign of life is when the open step was shown, or the last answer was locked. Whoever lost the connection, or
+    whose machine died, loses no time of the block; the open trial tells that there was a pause, as with `pause`. A
+    session that is paused stays so, and one that is over, or between two blocks, stays as it is.
+    """
+    if session.finished_ms is not None or session.paused_ms is not None or session.block_started_ms is None:
+        return session
+    trial = clock.open_trial(session)
+    answers = [one.at_ms for shown in session.trials[-1:] for one in shown.locked]
+    shown_ms = session.block_started_ms if trial is None else trial.shown_ms + trial.paused_ms
+    last_ms = max([shown_ms, *answers])
+    return clock.resumed(clock.paused(session, last_ms), now_ms) if now_ms > last_ms else session
+
+
 def finish(session: Session, now_ms: int) -> Session:
     """End the session; a trial that waits for an answer stays without one. One that is over stays as it is."""
     if session.finished_ms is not None:

@@ -1,13 +1,16 @@
-"""What a process remembers of the store: sessions as they last were, and pictures; what is used least is forgotten."""
+"""What a process remembers of the store: courses, keys, sessions, pictures; what is used least is forgotten."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from fr_core.training.trials import Session
+
+V = TypeVar("V")
 
 MAX_TRIALS = 200_000
 """Of all sessions that are remembered; some 200 MB at most, by less than 1 kB a trial."""
@@ -62,38 +65,96 @@ class Sessions:
                 self._trials -= _size(self._sessions.pop(session_no))
 
 
+class Recent(Generic[V]):
+    """What belongs to courses or cohorts, by their numbers; for several threads.
+
+    Args:
+        most: remembered at once, at least 1.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._values: OrderedDict[int, V] = OrderedDict()
+        self._deleted: set[int] = set()  # some bytes for each that this process deletes: numbers never come again
+
+    def get(self, number: int) -> V | None:
+        """What is remembered of a number."""
+        with self._lock:
+            found = self._values.get(number)
+            if found is not None:
+                self._values.move_to_end(number)
+            return found
+
+    def put(self, number: int, value: V) -> None:
+        """Remember what was read, unless its row was deleted meanwhile."""
+        with self._lock:
+            if number in self._deleted:
+                return
+            self._values[number] = value
+            self._values.move_to_end(number)
+            if len(self._values) > self._most:
+                self._values.popitem(last=False)
+
+    def delete(self, number: int) -> None:
+        """Forget what was deleted, for good: somebody may still read what was there before."""
+        with self._lock:
+            self._deleted.add(number)
+            self._values.pop(number, None)
+
+    def is_deleted(self, number: int) -> bool:
+        """Whether `delete` was called for it."""
+        with self._lock:
+            return number in self._deleted
+
+    def keep_only(self, numbers: Iterable[int]) -> None:
+        """Forget all others."""
+        there = set(numbers)
+        with self._lock:
+            for number in self._values.keys() - there:
+                del self._values[number]
+
+
 class Pictures:
-    """Pictures by the number of their course and their own; for several threads."""
+    """Pictures by the id of their course and their own number; for several threads."""
 
     def __init__(self, max_bytes: int = MAX_PICTURE_BYTES) -> None:
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._pictures: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+        self._pictures: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._bytes = 0
 
-    def get(self, course_no: int, number: int) -> bytes | None:
+    def get(self, course_id: str, number: int) -> bytes | None:
         """A picture that is remembered."""
         with self._lock:
-            found = self._pictures.get((course_no, number))
+            found = self._pictures.get((course_id, number))
             if found is not None:
-                self._pictures.move_to_end((course_no, number))
+                self._pictures.move_to_end((course_id, number))
             return found
 
-    def put(self, course_no: int, number: int, data: bytes) -> None:
+    def put(self, course_id: str, number: int, data: bytes) -> None:
         """Remember a picture."""
         with self._lock:
-            if (course_no, number) in self._pictures:
+            if (course_id, number) in self._pictures:
                 return
-            self._pictures[course_no, number] = data
+            self._pictures[course_id, number] = data
             self._bytes += len(data)
             while self._bytes > self._max_bytes:
                 _, oldest = self._pictures.popitem(last=False)
                 self._bytes -= len(oldest)
 
-    def forget(self, course_no: int) -> None:
+    def forget(self, course_id: str) -> None:
         """Forget those of a course."""
+        self._drop(lambda held: held == course_id)
+
+    def keep_only(self, course_ids: Iterable[str]) -> None:
+        """Forget those of all other courses."""
+        there = set(course_ids)
+        self._drop(lambda held: held not in there)
+
+    def _drop(self, gone: Callable[[str], bool]) -> None:
         with self._lock:
-            for key in [key for key in self._pictures if key[0] == course_no]:
+            for key in [key for key in self._pictures if gone(key[0])]:
                 self._bytes -= len(self._pictures.pop(key))
 
 

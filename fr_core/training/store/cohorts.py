@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 from fr_core.errors import InvalidField, StoreCorrupt, UnknownCohort, UnknownTrainee
 from fr_core.gallery.store.vault import SubjectKey
+from fr_core.training.store.caches import Recent
 from fr_core.training.store.clearing import Clearing
 from fr_core.training.store.codes import new_code, new_pseudonym, typed_code
 from fr_core.training.store.courses import Courses
@@ -25,8 +25,8 @@ _ID_BYTES = 8
 _MAX_KEYS = 1_024
 
 _INSERT = """
-INSERT INTO cohorts (cohort_id, course_no, created_ms, expires_ms, state, enrolled, wrapped_key, sealed)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING cohort_no
+INSERT INTO cohorts (cohort_id, course_no, created_ms, expires_ms, state, enrolled, version, wrapped_key, sealed)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING cohort_no
 """
 _SET = "UPDATE cohorts SET wrapped_key = ?, sealed = ? WHERE cohort_no = ?"
 _COHORTS = """
@@ -35,7 +35,9 @@ SELECT c.cohort_no, c.cohort_id, c.course_no, c.created_ms, c.expires_ms, c.seal
 FROM cohorts c JOIN courses k ON k.course_no = c.course_no
 """
 _THERE = f"c.state = {READY} AND c.expires_ms > ?"
-_INSERT_TRAINEE = "INSERT INTO trainees (trainee_id, cohort_no, number, code_mac, mac) VALUES (?, ?, ?, ?, ?)"
+_INSERT_TRAINEE = """
+INSERT INTO trainees (trainee_id, cohort_no, number, version, code_mac, mac) VALUES (?, ?, ?, ?, ?, ?)
+"""
 _TRAINEES = """
 SELECT t.trainee_id, c.cohort_id, t.number, t.cohort_no, t.code_mac, t.mac
 FROM trainees t JOIN cohorts c ON c.cohort_no = t.cohort_no
@@ -69,8 +71,7 @@ class Cohorts:
         self._courses = courses
         self._clock_ms = clock_ms
         self._token_bytes = token_bytes
-        self._lock = threading.Lock()
-        self._keys: dict[int, SubjectKey] = {}
+        self._keys: Recent[SubjectKey] = Recent(_MAX_KEYS)
 
     def create(
         self, course_id: str, display_name: str, trainees: int, retention_ms: int
@@ -83,7 +84,8 @@ class Cohorts:
             tx.require_room(_TRAINEE_BYTES * (10 + trainees))
             cohort_id, now = self._token_bytes(_ID_BYTES).hex(), self._clock_ms()
             cohort = Cohort(cohort_id, course_id, display_name, now, now + retention_ms, trainees)
-            row = tx.row(_INSERT, cohort_id, course.course_no, now, cohort.expires_ms, READY, trainees, b"", b"")
+            state = (now, cohort.expires_ms, READY, trainees, tx.version())
+            row = tx.row(_INSERT, cohort_id, course.course_no, *state, b"", b"")
             assert row is not None
             (cohort_no,) = row
             key, wrapped = tx.seals.new_key(Owner.COHORT, cohort_no)
@@ -102,8 +104,8 @@ class Cohorts:
         def insert(tx: Transaction) -> tuple[NewTrainee, ...]:
             cohort_no = self.number(tx, cohort_id)
             tx.require_room(_TRAINEE_BYTES * trainees)
-            sql = "UPDATE cohorts SET enrolled = enrolled + ? WHERE cohort_no = ? RETURNING enrolled"
-            row = tx.row(sql, trainees, cohort_no)
+            sql = "UPDATE cohorts SET enrolled = enrolled + ?, version = ? WHERE cohort_no = ? RETURNING enrolled"
+            row = tx.row(sql, trainees, tx.version(), cohort_no)
             assert row is not None
             return self._enrolled(tx, cohort_no, row[0] - trainees, trainees)
 
@@ -112,10 +114,7 @@ class Cohorts:
     def get(self, cohort_id: str) -> Cohort:
         """See `TrainingStore.cohort`."""
         with self._database.reading() as now:
-            row = now.row(f"{_COHORTS} WHERE c.cohort_id = ? AND {_THERE}", cohort_id, self._clock_ms())
-            if row is None:
-                raise _unknown_cohort()
-            return self._cohort(now, row)
+            return self.found(now, cohort_id)[1]
 
     def page(self, course_id: str | None, before: tuple[int, str] | None, size: int) -> tuple[Cohort, ...]:
         """See `TrainingStore.cohorts`."""
@@ -137,25 +136,31 @@ class Cohorts:
             tx.write("UPDATE cohorts SET state = ? WHERE cohort_no = ?", GONE, cohort_no)
             return cohort_no
 
-        cohort_no = self._writer.run(mark)
-        self._forget(cohort_no)
+        self.forget(self._writer.run(mark))
         self._clearing.clear()
 
     def expire(self) -> int:
         """Mark those whose time is over as gone; returns how many."""
-        sql = f"UPDATE cohorts SET state = {GONE} WHERE state = {READY} AND expires_ms <= ?"
-        expired = self._writer.run(lambda tx: tx.write(sql, self._clock_ms()))
-        if expired:
-            with self._lock:
-                self._keys.clear()
-        return expired
+        sql = f"UPDATE cohorts SET state = {GONE} WHERE state = {READY} AND expires_ms <= ? RETURNING cohort_no"
+        expired = self._writer.run(lambda tx: tx.rows(sql, self._clock_ms()))
+        for (cohort_no,) in expired:
+            self.forget(cohort_no)
+        return len(expired)
+
+    def forget(self, cohort_no: int) -> None:
+        """Forget the key of a cohort that was deleted."""
+        self._keys.delete(cohort_no)
+
+    def forget_deleted(self) -> None:
+        """Forget the keys of cohorts that another process has deleted."""
+        with self._database.reading() as now:
+            there = now.rows(f"SELECT cohort_no FROM cohorts WHERE state = {READY}")
+        self._keys.keep_only(cohort_no for (cohort_no,) in there)
 
     def trainees(self, cohort_id: str) -> tuple[Trainee, ...]:
         """See `TrainingStore.trainees`."""
         with self._database.reading() as now:
-            cohort_no = self.number(now, cohort_id)
-            rows = now.rows(f"{_TRAINEES} WHERE t.cohort_no = ? ORDER BY t.number", cohort_no)
-            return tuple(_trainee(now.seals, row) for row in rows)
+            return self.enrolled_since(now, self.number(now, cohort_id), -1)
 
     def trainee(self, trainee_id: str) -> Trainee:
         """See `TrainingStore.trainee`."""
@@ -177,6 +182,8 @@ class Cohorts:
             self._found(tx, "t.trainee_id", trainee_id)
             row = tx.row("SELECT trainee_no FROM trainees WHERE trainee_id = ?", trainee_id)
             assert row is not None
+            cohort_of = "SELECT cohort_no FROM trainees WHERE trainee_no = ?"
+            tx.write(f"UPDATE cohorts SET version = ? WHERE cohort_no = ({cohort_of})", tx.version(), row[0])
             sessions = "SELECT session_no FROM sessions WHERE trainee_no = ?"
             tx.write(f"DELETE FROM trials WHERE session_no IN ({sessions})", row[0])
             tx.write("DELETE FROM sessions WHERE trainee_no = ?", row[0])
@@ -193,6 +200,18 @@ class Cohorts:
             raise _unknown_cohort()
         return int(row[0])
 
+    def found(self, now: Reading, cohort_id: str) -> tuple[int, Cohort, int]:
+        """The number of a cohort that is there, the cohort, and its course's number; raises `UnknownCohort`."""
+        row = now.row(f"{_COHORTS} WHERE c.cohort_id = ? AND {_THERE}", cohort_id, self._clock_ms())
+        if row is None:
+            raise _unknown_cohort()
+        return row[0], self._cohort(now, row), row[2]
+
+    def enrolled_since(self, now: Reading, cohort_no: int, mark: int) -> tuple[Trainee, ...]:
+        """Trainees of a cohort whom transactions after that of a number enrolled, in the order of their numbers."""
+        rows = now.rows(f"{_TRAINEES} WHERE t.cohort_no = ? AND t.version > ? ORDER BY t.number", cohort_no, mark)
+        return tuple(_trainee(now.seals, row) for row in rows)
+
     def key(self, now: Reading, cohort_no: int) -> SubjectKey:
         """The key of a cohort that the same look has found."""
         found = self._keys.get(cohort_no)
@@ -202,10 +221,7 @@ class Cohorts:
         if row is None:
             raise _unknown_cohort()
         key = now.seals.key(Owner.COHORT, cohort_no, row[0])
-        with self._lock:
-            if len(self._keys) >= _MAX_KEYS:
-                self._keys.clear()
-            self._keys[cohort_no] = key
+        self._keys.put(cohort_no, key)
         return key
 
     def _enrolled(self, tx: Transaction, cohort_no: int, first: int, count: int) -> tuple[NewTrainee, ...]:
@@ -217,7 +233,7 @@ class Cohorts:
             code = new_code(self._token_bytes)
             code_mac = _code_mac(tx.seals, code.replace("-", ""))
             mac = tx.seals.hidden("trainee", trainee_id, cohort_no, number, code_mac)
-            tx.write(_INSERT_TRAINEE, trainee_id, cohort_no, number, code_mac, mac)
+            tx.write(_INSERT_TRAINEE, trainee_id, cohort_no, number, tx.version(), code_mac, mac)
             enrolled.append(NewTrainee(trainee_id, code))
         return tuple(enrolled)
 
@@ -232,10 +248,6 @@ class Cohorts:
         if row is None:
             raise _unknown_trainee()
         return _trainee(now.seals, row)
-
-    def _forget(self, cohort_no: int) -> None:
-        with self._lock:
-            self._keys.pop(cohort_no, None)
 
 
 def _trainee(seals: Seals, row: Row) -> Trainee:

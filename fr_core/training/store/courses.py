@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from fr_core.errors import InvalidField, UnknownCourse
 from fr_core.gallery.store.vault import SubjectKey
 from fr_core.training.courses import Course
-from fr_core.training.store.caches import Pictures
+from fr_core.training.store.caches import Pictures, Recent
 from fr_core.training.store.clearing import Clearing
 from fr_core.training.store.codec import dump, reading
 from fr_core.training.store.course_codec import pack_course, unpack_course
-from fr_core.training.store.database import Database, Reading
+from fr_core.training.store.database import Database, Reading, Row
 from fr_core.training.store.schema import GONE, MAKING, READY
 from fr_core.training.store.seals import Owner, Seals, bound
 from fr_core.training.store.values import ProbeTruth
@@ -24,6 +23,8 @@ from fr_core.training.store.writer import Transaction, Writer
 # Of one transaction while a course is added: others write in between.
 _CHUNK_BYTES = 512 * 1024
 _CHUNK_ROWS = 500
+# Courses that are remembered, of a megabyte or so each: as many as are taken at a time, and then some.
+_MAX_KNOWN = 64
 
 _INSERT = """
 INSERT INTO courses (course_id, created_ms, state, wrapped_key, sealed, gallery) VALUES (?, ?, ?, ?, ?, ?)
@@ -63,9 +64,7 @@ class Courses:
         self._writer = writer
         self._clearing = clearing
         self._pictures = Pictures()
-        self._lock = threading.Lock()
-        self._known: dict[int, Known] = {}
-        self._numbers: dict[str, int] = {}
+        self._known: Recent[Known] = Recent(_MAX_KNOWN)
 
     def add(
         self,
@@ -99,26 +98,29 @@ class Courses:
         sql = f"SELECT course_no FROM courses WHERE state = {READY} {where}ORDER BY created_ms DESC, course_id DESC "
         with self._database.reading() as now:
             rows = now.rows(f"{sql}LIMIT ?", *values, size)
-            return tuple(self.of_number(now, course_no).course for (course_no,) in rows)
+            # Those on a page are not remembered: they would drive out those that are taken.
+            return tuple((self._known.get(number) or _read(now, number)).course for (number,) in rows)
 
-    def delete(self, course_id: str) -> Course:
-        """See `TrainingStore.delete_course`."""
+    def delete(self, course_id: str, forget_cohort: Callable[[int], None]) -> Course:
+        """See `TrainingStore.delete_course`; `forget_cohort` is told the number of each cohort that goes with it."""
 
-        def mark(tx: Transaction) -> Known:
+        def mark(tx: Transaction) -> tuple[Known, list[Row]]:
             known = self.known(tx, course_id)
             _set_state(tx, known.course_no, GONE)
-            tx.write("UPDATE cohorts SET state = ? WHERE course_no = ?", GONE, known.course_no)
-            return known
+            sql = "UPDATE cohorts SET state = ? WHERE course_no = ? RETURNING cohort_no"
+            return known, tx.rows(sql, GONE, known.course_no)
 
-        known = self._writer.run(mark)
-        self._forget(known)
+        known, cohorts = self._writer.run(mark)
+        self._known.delete(known.course_no)
+        self._pictures.forget(course_id)
+        for (cohort_no,) in cohorts:
+            forget_cohort(cohort_no)
         self._clearing.clear()
         return known.course
 
     def remembered_picture(self, course_id: str, number: int) -> bytes | None:
         """See `TrainingStore.remembered_picture`."""
-        course_no = self._numbers.get(course_id)
-        return None if course_no is None else self._pictures.get(course_no, number)
+        return self._pictures.get(course_id, number)
 
     def picture(self, course_id: str, number: int) -> bytes:
         """See `TrainingStore.picture`."""
@@ -131,7 +133,9 @@ class Courses:
         if row is None:
             raise IndexError("the course has no picture of that number")
         data = known.key.open(row[0], bound("pictures", known.course_no, number), "picture")
-        self._pictures.put(known.course_no, number, data)
+        self._pictures.put(course_id, number, data)
+        if self._known.is_deleted(known.course_no):  # while it was read: whoever deleted it may have forgotten before
+            self._pictures.forget(course_id)
         return data
 
     def gallery(self, course_id: str) -> Mapping[int, int]:
@@ -177,31 +181,27 @@ class Courses:
         found = self._known.get(course_no)
         if found is not None:
             return found
-        sql = "SELECT course_id, created_ms, wrapped_key, sealed FROM courses WHERE course_no = ?"
-        row = now.row(sql, course_no)
-        if row is None:
-            raise UnknownCourse("There is no course of that id.")
-        course_id, created_ms, wrapped, sealed = row
-        key = now.seals.key(Owner.COURSE, course_no, wrapped)
-        data = key.open(sealed, _course(course_no, course_id, created_ms), "course")
-        known = Known(course_no, unpack_course(course_id, data), key)
-        with self._lock:
-            self._known[course_no] = known
-            self._numbers[course_id] = course_no
+        known = _read(now, course_no)
+        self._known.put(course_no, known)
         return known
 
     def forget_deleted(self) -> None:
         """Forget courses that another process has deleted."""
         with self._database.reading() as now:
-            there = {course_no for (course_no,) in now.rows(f"SELECT course_no FROM courses WHERE state = {READY}")}
-        for known in [known for course_no, known in list(self._known.items()) if course_no not in there]:
-            self._forget(known)
+            there = now.rows(f"SELECT course_no, course_id FROM courses WHERE state = {READY}")
+        self._known.keep_only(course_no for course_no, _ in there)
+        self._pictures.keep_only(course_id for _, course_id in there)
 
-    def _forget(self, known: Known) -> None:
-        with self._lock:
-            self._known.pop(known.course_no, None)
-            self._numbers.pop(known.course.course_id, None)
-        self._pictures.forget(known.course_no)
+
+def _read(now: Reading, course_no: int) -> Known:
+    sql = "SELECT course_id, created_ms, wrapped_key, sealed FROM courses WHERE course_no = ?"
+    row = now.row(sql, course_no)
+    if row is None:
+        raise UnknownCourse("There is no course of that id.")
+    course_id, created_ms, wrapped, sealed = row
+    key = now.seals.key(Owner.COURSE, course_no, wrapped)
+    data = key.open(sealed, _course(course_no, course_id, created_ms), "course")
+    return Known(course_no, unpack_course(course_id, data), key)
 
 
 def _begun(tx: Transaction, course: Course, gallery: Mapping[int, int], grows_by: int) -> Known:

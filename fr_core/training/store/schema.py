@@ -21,7 +21,9 @@ CREATE TABLE store (
     wrapped_key BLOB NOT NULL
 ) STRICT;
 
--- The number of the last transaction that changed a session, never given twice.
+-- The number of the last transaction that changed a session or who is in a cohort, never given twice. The `version` of
+-- a session or trial is that of the transaction that changed it last; of a trainee, of the one that enrolled it; of a
+-- cohort, of the last one that enrolled or deleted a trainee of it.
 CREATE TABLE versions (
     store_no INTEGER PRIMARY KEY CHECK (store_no = 1),
     last_version INTEGER NOT NULL
@@ -69,6 +71,7 @@ CREATE TABLE cohorts (
     expires_ms INTEGER NOT NULL,
     state INTEGER NOT NULL,
     enrolled INTEGER NOT NULL,
+    version INTEGER NOT NULL,
     wrapped_key BLOB NOT NULL,
     sealed BLOB NOT NULL
 ) STRICT;
@@ -81,6 +84,7 @@ CREATE TABLE trainees (
     trainee_id TEXT NOT NULL UNIQUE,
     cohort_no INTEGER NOT NULL REFERENCES cohorts (cohort_no),
     number INTEGER NOT NULL,
+    version INTEGER NOT NULL,
     code_mac BLOB NOT NULL UNIQUE,
     mac BLOB NOT NULL,
     UNIQUE (cohort_no, number)

@@ -50,6 +50,10 @@ _PUT_TRIAL = """
 INSERT INTO trials (session_no, ordinal, version, sealed) VALUES (?, ?, ?, ?)
 ON CONFLICT (session_no, ordinal) DO UPDATE SET version = excluded.version, sealed = excluded.sealed
 """
+_VERSIONS = """
+SELECT c.version, (SELECT coalesce(max(s.version), 0) FROM sessions s WHERE s.cohort_no = c.cohort_no)
+FROM cohorts c WHERE c.cohort_no = ?
+"""
 _TRIALS = "SELECT ordinal, sealed FROM trials WHERE session_no = ? AND version > ? ORDER BY ordinal"
 
 
@@ -132,17 +136,19 @@ class Sessions:
     def since(self, cohort_id: str, mark: int) -> Changes:
         """See `TrainingStore.changes_since`."""
         with self._database.reading() as now:
-            rows = now.rows(_OF_COHORT, self._cohorts.number(now, cohort_id), mark)
-            sessions = tuple(self._current(now, row) for row in rows)
-            return Changes(max((mark, *(int(row[6]) for row in rows))), sessions)
+            cohort_no, cohort, course_no = self._cohorts.found(now, cohort_id)
+            return Changes(
+                _version(now, cohort_no),
+                cohort,
+                self._courses.of_number(now, course_no).course,
+                self._cohorts.enrolled_since(now, cohort_no, mark),
+                tuple(self._current(now, row) for row in now.rows(_OF_COHORT, cohort_no, mark)),
+            )
 
     def cohort_version(self, cohort_id: str) -> int:
         """See `TrainingStore.cohort_version`."""
         with self._database.reading() as now:
-            sql = "SELECT coalesce(max(version), 0) FROM sessions WHERE cohort_no = ?"
-            row = now.row(sql, self._cohorts.number(now, cohort_id))
-        assert row is not None
-        return int(row[0])
+            return _version(now, self._cohorts.number(now, cohort_id))
 
     def forget_deleted(self) -> None:
         """Forget sessions that are not there any more."""
@@ -208,6 +214,13 @@ class Sessions:
         remembered = Remembered(tx.version(), session)
         tx.changed[session_no] = session
         tx.when_kept(lambda: self._cache.put(session_no, remembered))
+
+
+def _version(now: Reading, cohort_no: int) -> int:
+    """The number of the last transaction that changed a session of a cohort, or enrolled or deleted a trainee of it."""
+    row = now.row(_VERSIONS, cohort_no)
+    assert row is not None
+    return int(max(row))
 
 
 def _changed(before: Sequence[Trial], after: Sequence[Trial]) -> list[Trial]:

@@ -152,7 +152,7 @@ class TrainingStore:
         Raises:
             UnknownCourse: there is none of that id.
         """
-        course = self._courses.delete(course_id)
+        course = self._courses.delete(course_id, self._cohorts.forget)
         self._sessions.forget_deleted()
         return course
 
@@ -265,6 +265,7 @@ class TrainingStore:
         expired = self._cohorts.expire()
         self._clearing.clear_left()
         self._courses.forget_deleted()
+        self._cohorts.forget_deleted()
         self._sessions.forget_deleted()
         return expired
 
@@ -313,11 +314,13 @@ class TrainingStore:
         return self._sessions.since(cohort_id, -1).sessions
 
     def changes_since(self, cohort_id: str, mark: int) -> Changes:
-        """The sessions of a cohort that are new or have changed.
+        """A cohort, with its sessions that are new or have changed and its trainees who are new: all as of one moment.
+
+        Who was deleted is in no changes, and nothing else tells of it: the version of the cohort grows, that is all.
 
         Args:
             cohort_id: of the cohort.
-            mark: of the changes that were told last; -1 for all sessions.
+            mark: of the changes that were told last; -1 for all trainees and sessions.
 
         Raises:
             UnknownCohort: there is none of that id.
@@ -325,5 +328,9 @@ class TrainingStore:
         return self._sessions.since(cohort_id, mark)
 
     def cohort_version(self, cohort_id: str) -> int:
-        """A number that grows with each change of a session of a cohort; quick. Raises `UnknownCohort`."""
+        """A number that grows with each change of a session of a cohort, and with who is in it; it never falls; quick.
+
+        Raises:
+            UnknownCohort: there is none of that id.
+        """
         return self._sessions.cohort_version(cohort_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from fr_core.training.courses import Course
 from fr_core.training.trials import Session
 
 
@@ -73,12 +74,18 @@ class ProbeTruth:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What has changed in a cohort.
+    """What has changed in a cohort since a mark, and the cohort itself: all as of one moment.
 
     Attributes:
         mark: to ask with the next time.
-        sessions: that are new or have changed since, as they are now.
+        cohort: as it is now.
+        course: that it takes.
+        trainees: who were enrolled since and are in it now, in the order of their numbers.
+        sessions: that are new or have changed since, as they are now, in the order in which they were begun.
     """
 
     mark: int
+    cohort: Cohort
+    course: Course
+    trainees: tuple[Trainee, ...]
     sessions: tuple[Session, ...]

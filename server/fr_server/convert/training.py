@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf import timestamp_pb2
@@ -25,6 +25,10 @@ from fr_training.plans import plan_text
 MAX_TRAINEES = 1_000
 MAX_DATASETS = 16
 MAX_RETENTION = timedelta(days=3_650)
+MAX_LEARN_FROM = 16
+"""Courses that one course learns from."""
+MAX_EXCLUDED = 10_000
+"""Photos that the maker of a course leaves out."""
 
 EXERCISES = {
     ExerciseKind.VERIFICATION: training_pb2.EXERCISE_VERIFICATION,
@@ -83,10 +87,27 @@ def sent_datasets(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def sent_seed(request: training_pb2.CreateCourseRequest, plan: CoursePlan) -> int:
-    """Return the seed that was sent, or that of the plan."""
+    """Return the seed that was sent, or that of the plan; raises `InvalidField` where it is out of range."""
     if request.HasField("seed") and request.seed > MAX_SEED:
         raise InvalidField(f"`seed` is a whole number from 0 to {MAX_SEED}.", field="seed")
     return request.seed if request.HasField("seed") else plan.seed
+
+
+def sent_learn_from(ids: Iterable[str]) -> tuple[str, ...]:
+    """Return the ids of courses, each once, in their order; raises `InvalidField` for too many."""
+    found = tuple(dict.fromkeys(ids))
+    if len(found) > MAX_LEARN_FROM:
+        raise InvalidField(f"`learn_from` names {MAX_LEARN_FROM} courses at most.", field="learn_from")
+    return found
+
+
+def sent_excluded(hashes: Sequence[str]) -> frozenset[str]:
+    """Return the hashes of photos to leave out; raises `InvalidField` for too many, and for anything else."""
+    if len(hashes) > MAX_EXCLUDED:
+        raise InvalidField(f"`exclude_photos` names {MAX_EXCLUDED:,} photos at most.", field="exclude_photos")
+    if not all(map(_SHA256.fullmatch, hashes)):
+        raise InvalidField("`exclude_photos` have 64 digits of 0-9 and a-f each.", field="exclude_photos")
+    return frozenset(hashes)
 
 
 def sent_trainees(trainees: int) -> int:

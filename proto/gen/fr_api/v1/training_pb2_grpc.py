@@ -245,7 +245,8 @@ class TrainingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchCohort(self, request, context):
-        """Sends how far each trainee is, at once and whenever that changes, until the call is cancelled.
+        """Sends how far each trainee is, at once and whenever that changes, until the call is cancelled. Trainees who are added
+        come with what they have not begun; of those who are deleted nothing is told.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -273,7 +274,7 @@ class TrainingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StartSession(self, request, context):
-        """Begins a sitting, or goes on with it.
+        """Begins a sitting, or goes on with it: the time since the trainee's last sign of life then counts as a pause.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -63,7 +63,9 @@ class TrainingServiceStub:
     ListCohorts: _grpc.UnaryUnaryMultiCallable[_training_pb2.ListCohortsRequest, _training_pb2.ListCohortsResponse]
     """Lists the cohorts of a course, or of all, the newest first."""
     WatchCohort: _grpc.UnaryStreamMultiCallable[_training_pb2.WatchCohortRequest, _training_pb2.WatchCohortResponse]
-    """Sends how far each trainee is, at once and whenever that changes, until the call is cancelled."""
+    """Sends how far each trainee is, at once and whenever that changes, until the call is cancelled. Trainees who are added
+    come with what they have not begun; of those who are deleted nothing is told.
+    """
     DeleteCohort: _grpc.UnaryUnaryMultiCallable[_training_pb2.DeleteCohortRequest, _training_pb2.DeleteCohortResponse]
     """Deletes a cohort with its trainees, their sessions and answers."""
     DeleteTrainee: _grpc.UnaryUnaryMultiCallable[_training_pb2.DeleteTraineeRequest, _training_pb2.DeleteTraineeResponse]
@@ -71,7 +73,7 @@ class TrainingServiceStub:
     JoinCourse: _grpc.UnaryUnaryMultiCallable[_training_pb2.JoinCourseRequest, _training_pb2.JoinCourseResponse]
     """Says what a trainee with a code is about to do, and what is kept of it."""
     StartSession: _grpc.UnaryUnaryMultiCallable[_training_pb2.StartSessionRequest, _training_pb2.StartSessionResponse]
-    """Begins a sitting, or goes on with it."""
+    """Begins a sitting, or goes on with it: the time since the trainee's last sign of life then counts as a pause."""
     NextTrial: _grpc.UnaryUnaryMultiCallable[_training_pb2.NextTrialRequest, _training_pb2.NextTrialResponse]
     """Returns what is next: a block to begin, the trial that waits for an answer, or the end. Asking again returns the same."""
     SubmitProbe: _grpc.UnaryUnaryMultiCallable[_training_pb2.SubmitProbeRequest, _training_pb2.SubmitProbeResponse]
@@ -121,7 +123,9 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     ListCohorts: _aio.UnaryUnaryMultiCallable[_training_pb2.ListCohortsRequest, _training_pb2.ListCohortsResponse]  # type: ignore[assignment]
     """Lists the cohorts of a course, or of all, the newest first."""
     WatchCohort: _aio.UnaryStreamMultiCallable[_training_pb2.WatchCohortRequest, _training_pb2.WatchCohortResponse]  # type: ignore[assignment]
-    """Sends how far each trainee is, at once and whenever that changes, until the call is cancelled."""
+    """Sends how far each trainee is, at once and whenever that changes, until the call is cancelled. Trainees who are added
+    come with what they have not begun; of those who are deleted nothing is told.
+    """
     DeleteCohort: _aio.UnaryUnaryMultiCallable[_training_pb2.DeleteCohortRequest, _training_pb2.DeleteCohortResponse]  # type: ignore[assignment]
     """Deletes a cohort with its trainees, their sessions and answers."""
     DeleteTrainee: _aio.UnaryUnaryMultiCallable[_training_pb2.DeleteTraineeRequest, _training_pb2.DeleteTraineeResponse]  # type: ignore[assignment]
@@ -129,7 +133,7 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     JoinCourse: _aio.UnaryUnaryMultiCallable[_training_pb2.JoinCourseRequest, _training_pb2.JoinCourseResponse]  # type: ignore[assignment]
     """Says what a trainee with a code is about to do, and what is kept of it."""
     StartSession: _aio.UnaryUnaryMultiCallable[_training_pb2.StartSessionRequest, _training_pb2.StartSessionResponse]  # type: ignore[assignment]
-    """Begins a sitting, or goes on with it."""
+    """Begins a sitting, or goes on with it: the time since the trainee's last sign of life then counts as a pause."""
     NextTrial: _aio.UnaryUnaryMultiCallable[_training_pb2.NextTrialRequest, _training_pb2.NextTrialResponse]  # type: ignore[assignment]
     """Returns what is next: a block to begin, the trial that waits for an answer, or the end. Asking again returns the same."""
     SubmitProbe: _aio.UnaryUnaryMultiCallable[_training_pb2.SubmitProbeRequest, _training_pb2.SubmitProbeResponse]  # type: ignore[assignment]
@@ -248,7 +252,9 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_pb2.WatchCohortRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_training_pb2.WatchCohortResponse], _abc.AsyncIterator[_training_pb2.WatchCohortResponse]]:
-        """Sends how far each trainee is, at once and whenever that changes, until the call is cancelled."""
+        """Sends how far each trainee is, at once and whenever that changes, until the call is cancelled. Trainees who are added
+        come with what they have not begun; of those who are deleted nothing is told.
+        """
 
     @_abc_1.abstractmethod
     def DeleteCohort(
@@ -280,7 +286,7 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_pb2.StartSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.StartSessionResponse, _abc.Awaitable[_training_pb2.StartSessionResponse]]:
-        """Begins a sitting, or goes on with it."""
+        """Begins a sitting, or goes on with it: the time since the trainee's last sign of life then counts as a pause."""
 
     @_abc_1.abstractmethod
     def NextTrial(

@@ -9,6 +9,7 @@ from fr_api.v1 import training_pb2, training_pb2_grpc
 from fr_core.errors import ShuttingDown
 from fr_core.gallery.checks import require_display_name
 from fr_core.training.sessions.results import not_started, progress
+from fr_core.training.store.values import Changes
 from fr_server.convert.gallery import page_size
 from fr_server.convert.training import (
     cohort_message,
@@ -59,9 +60,8 @@ class CohortCalls(training_pb2_grpc.TrainingServiceServicer):
         self, request: training_pb2.GetCohortRequest, context: Context
     ) -> training_pb2.GetCohortResponse:
         """Describe a cohort and how far its trainees are."""
-        cohort = await self._desk.work.storage(self._desk.store.cohort, request.cohort_id)
-        found = await self._desk.work.storage(self._progress, request.cohort_id)
-        return training_pb2.GetCohortResponse(cohort=cohort_message(cohort), progress=found)
+        found, told = await self._desk.work.storage(self._changed, request.cohort_id, -1)
+        return training_pb2.GetCohortResponse(cohort=cohort_message(found.cohort), progress=told)
 
     async def ListCohorts(  # noqa: N802
         self, request: training_pb2.ListCohortsRequest, context: Context
@@ -80,14 +80,19 @@ class CohortCalls(training_pb2_grpc.TrainingServiceServicer):
     async def WatchCohort(  # noqa: N802
         self, request: training_pb2.WatchCohortRequest, context: Context
     ) -> AsyncIterator[training_pb2.WatchCohortResponse]:
-        """Send how far each trainee is, at once and whenever that changes."""
+        """Send how far each trainee is, at once and whenever that changes; whoever is new has begun no sitting.
+
+        Nothing is told of trainees who were deleted: what was told of them before is what is known of them. A message
+        without a trainee is not sent, not even the first of a cohort without any.
+        """
         desk, cohort_id = self._desk, request.cohort_id
-        mark = await desk.work.storage(desk.store.cohort_version, cohort_id)
-        yield training_pb2.WatchCohortResponse(progress=await desk.work.storage(self._progress, cohort_id))
+        mark = -1
         while not desk.work.draining.is_set():
             if await desk.work.storage(desk.store.cohort_version, cohort_id) != mark:
-                mark, changed = await desk.work.storage(self._changed, cohort_id, mark)
-                yield training_pb2.WatchCohortResponse(progress=changed)
+                found, told = await desk.work.storage(self._changed, cohort_id, mark)
+                mark = found.mark
+                if told:
+                    yield training_pb2.WatchCohortResponse(progress=told)
             await asyncio.sleep(_LOOK_S)
         raise ShuttingDown("The server is shutting down; watch again when it is back.")
 
@@ -105,21 +110,15 @@ class CohortCalls(training_pb2_grpc.TrainingServiceServicer):
         await self._desk.work.storage(self._desk.store.delete_trainee, request.trainee_id)
         return training_pb2.DeleteTraineeResponse()
 
-    def _changed(self, cohort_id: str, mark: int) -> tuple[int, list[training_pb2.SittingProgress]]:
-        store = self._desk.store
-        course = store.course(store.cohort(cohort_id).course_id)
-        changes = store.changes_since(cohort_id, mark)
-        found = [progress_message(one.trainee_id, one.sitting, progress(course, one)) for one in changes.sessions]
-        return changes.mark, found
-
-    def _progress(self, cohort_id: str) -> list[training_pb2.SittingProgress]:
-        store = self._desk.store
-        course = store.course(store.cohort(cohort_id).course_id)
-        begun = {(one.trainee_id, one.sitting): one for one in store.cohort_sessions(cohort_id)}
-        found = []
-        for trainee in store.trainees(cohort_id):
-            for sitting in course.plan.sittings:
-                session = begun.get((trainee.trainee_id, sitting.name))
-                now = progress(course, session) if session else not_started(course, sitting.name, trainee.group)
-                found.append(progress_message(trainee.trainee_id, sitting.name, now))
-        return found
+    def _changed(self, cohort_id: str, mark: int) -> tuple[Changes, list[training_pb2.SittingProgress]]:
+        """What has changed since a mark: each sitting of trainees who are new, then what others have done."""
+        found = self._desk.store.changes_since(cohort_id, mark)
+        course = found.course
+        now = {(one.trainee_id, one.sitting): progress(course, one) for one in found.sessions}
+        of_new = {
+            (trainee.trainee_id, sitting.name): now.get((trainee.trainee_id, sitting.name))
+            or not_started(course, sitting.name, trainee.group)
+            for trainee in found.trainees
+            for sitting in course.plan.sittings
+        }
+        return found, [progress_message(*whose, how_far) for whose, how_far in (of_new | now).items()]

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import secrets
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
 from fr_api.v1 import training_pb2, training_pb2_grpc
 from fr_core.errors import (
     CourseBuilding,
     FrError,
-    InvalidField,
     MissingField,
     ShuttingDown,
     UnknownCohort,
@@ -24,7 +22,6 @@ from fr_core.training.courses import Course
 from fr_core.training.grading.learned import learned
 from fr_core.training.plan import CoursePlan
 from fr_core.training.results import Result
-from fr_core.training.sessions.results import results
 from fr_core.training.store.training_store import TrainingStore
 from fr_server.convert.gallery import page_size
 from fr_server.convert.training import (
@@ -34,6 +31,8 @@ from fr_server.convert.training import (
     needs_message,
     plan_message,
     sent_datasets,
+    sent_excluded,
+    sent_learn_from,
     sent_plan,
     sent_seed,
     sent_sha256,
@@ -41,6 +40,7 @@ from fr_server.convert.training import (
 from fr_server.services.datasets import dataset_errors, dataset_root
 from fr_server.services.training.course_gallery import CourseGallery
 from fr_server.services.training.desk import Context, Desk
+from fr_server.services.training.gathered import gather
 from fr_server.telemetry.logs import FIELDS, describe
 from fr_training.build import Progress, build_course
 from fr_training.people import NamedPeople, read_datasets
@@ -52,12 +52,8 @@ log = logging.getLogger("fr_server.training")
 _LOOK_S = 0.1
 # What page tokens are bound to.
 _LIST = "courses"
-# Courses that one course learns from, and photos that its maker leaves out.
-_MAX_LEARN_FROM = 16
-_MAX_EXCLUDED = 10_000
 # Cohorts that are looked up at once.
 _COHORTS = 100
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 _STAGES = {
     "photos": training_pb2.COURSE_STAGE_PHOTOS,
@@ -67,7 +63,11 @@ _STAGES = {
 
 
 class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
-    """Makes one course at a time; see `Desk` for what it works with."""
+    """Makes one course at a time; see `Desk` for what it works with.
+
+    One at a time in this process: where `server.frontends` has several, each may make one. They share the engine, and
+    take turns to write what they made into the store. A course whose call has ended leaves nothing in either.
+    """
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
@@ -77,13 +77,14 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         self, request: training_pb2.ListPlansRequest, context: Context
     ) -> training_pb2.ListPlansResponse:
         """List the plans that come with the server."""
-        return training_pb2.ListPlansResponse(plans=map(plan_message, plan_names()))
+        plans = await self._desk.work.storage(lambda: [plan_message(name) for name in plan_names()])
+        return training_pb2.ListPlansResponse(plans=plans)
 
     async def CheckPlan(  # noqa: N802
         self, request: training_pb2.CheckPlanRequest, context: Context
     ) -> training_pb2.CheckPlanResponse:
         """Say what a plan needs, and what there is."""
-        plan = sent_plan(request.plan)
+        plan = await self._desk.work.storage(sent_plan, request.plan)
         wanted = needs(plan)
         response = training_pb2.CheckPlanResponse(title=plan.title, needs=needs_message(wanted))
         if names := sent_datasets(request.datasets):
@@ -97,11 +98,11 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         self, request: training_pb2.CreateCourseRequest, context: Context
     ) -> AsyncIterator[training_pb2.CreateCourseResponse]:
         """Make a course; holds no thread but that which makes it, and ends with its call."""
-        plan = sent_plan(request.plan)
+        plan = await self._desk.work.storage(sent_plan, request.plan)
         seed, names = sent_seed(request, plan), sent_datasets(request.datasets)
         if not names:
             raise MissingField("`datasets` names no data set.", field="datasets")
-        learn_from, exclude = _sent_learn_from(request.learn_from), _sent_photos(request.exclude_photos)
+        learn_from, exclude = sent_learn_from(request.learn_from), sent_excluded(request.exclude_photos)
         if self._building:
             raise CourseBuilding("The server makes a course already.")
         self._building = True
@@ -122,20 +123,26 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         self, request: training_pb2.GetCourseRequest, context: Context
     ) -> training_pb2.GetCourseResponse:
         """Describe a course."""
-        course = await self._desk.work.storage(self._desk.store.course, request.course_id)
-        return training_pb2.GetCourseResponse(course=course_message(course))
+        store = self._desk.store
+        course = await self._desk.work.storage(lambda: course_message(store.course(request.course_id)))
+        return training_pb2.GetCourseResponse(course=course)
 
     async def ListCourses(  # noqa: N802
         self, request: training_pb2.ListCoursesRequest, context: Context
     ) -> training_pb2.ListCoursesResponse:
         """List the courses."""
         size, before = page_size(request), last_moment(_LIST, request.page_token)
-        page = await self._desk.work.storage(self._desk.store.courses, before, size + 1)
-        shown = page[:size]
-        return training_pb2.ListCoursesResponse(
-            courses=map(course_message, shown),
-            next_page_token=moment_token(_LIST, shown[-1].created_ms, shown[-1].course_id) if len(page) > size else "",
-        )
+
+        def listed() -> training_pb2.ListCoursesResponse:
+            page = self._desk.store.courses(before, size + 1)
+            shown = page[:size]
+            more = len(page) > size
+            return training_pb2.ListCoursesResponse(
+                courses=map(course_message, shown),
+                next_page_token=moment_token(_LIST, shown[-1].created_ms, shown[-1].course_id) if more else "",
+            )
+
+        return await self._desk.work.storage(listed)
 
     async def DeleteCourse(  # noqa: N802
         self, request: training_pb2.DeleteCourseRequest, context: Context
@@ -223,35 +230,16 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
             running.exception()  # which nobody may wait for any more
 
 
-def _sent_learn_from(ids: Iterable[str]) -> tuple[str, ...]:
-    """Return the ids of courses, each once; raises `InvalidField` for too many."""
-    found = tuple(dict.fromkeys(ids))
-    if len(found) > _MAX_LEARN_FROM:
-        raise InvalidField(f"`learn_from` names {_MAX_LEARN_FROM} courses at most.", field="learn_from")
-    return found
-
-
-def _sent_photos(hashes: Sequence[str]) -> frozenset[str]:
-    """Return the hashes of photos to leave out; raises `InvalidField` for too many, and for anything else."""
-    if len(hashes) > _MAX_EXCLUDED:
-        raise InvalidField(f"`exclude_photos` names {_MAX_EXCLUDED:,} photos at most.", field="exclude_photos")
-    if not all(map(_SHA256.fullmatch, hashes)):
-        raise InvalidField("`exclude_photos` have 64 digits of 0-9 and a-f each.", field="exclude_photos")
-    return frozenset(hashes)
-
-
 def _answers(store: TrainingStore, course_id: str) -> Mapping[str, Sequence[Result]]:
     """What every trainee of a course has done, in all its cohorts."""
-    course = store.course(course_id)
-    found: dict[str, list[Result]] = {}
+    found: dict[str, Sequence[Result]] = {}
     for cohort_id in _cohorts(store, course_id):
         current_ticket().require_wanted()
         try:
-            sessions = store.cohort_sessions(cohort_id)
+            by_trainee = gather(store, cohort_id).by_trainee
         except UnknownCohort:  # its time is over since it was listed
             continue
-        for session in sessions:
-            found.setdefault(session.trainee_id, []).extend(results(course, session))
+        found.update((trainee_id, rows) for trainee_id, rows in by_trainee.items() if rows)
     return found
 
 

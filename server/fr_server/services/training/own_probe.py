@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from fr_core.errors import InvalidField
 from fr_core.gallery.values import MAX_TOP_K
 from fr_core.pipeline import FacePolicy, select
+from fr_core.training.answers import ProbeSent
 from fr_core.training.courses import Course
 from fr_core.training.keys import ListKey
+from fr_core.training.sessions.clock import left_ms
 from fr_core.training.sessions.locking import find
 from fr_core.training.sessions.order import block_of
-from fr_core.training.sessions.probes import shown_people, shown_pictures, with_truth
+from fr_core.training.sessions.probes import lock_probe, require_probe, shown_people, shown_pictures, with_truth
+from fr_core.training.sessions.shown import ShowTrial
 from fr_core.training.store.training_store import TrainingStore
 from fr_core.training.store.values import ProbeTruth
 from fr_core.training.trials import OwnList, Session
@@ -46,6 +49,37 @@ async def search_for(desk: Desk, course: Course, session: Session, trial_id: str
     truth = await desk.work.storage(desk.store.probe_truth, course.course_id, sha256)
     shown = tuple(pictures[one.person] for one in found)
     return OwnList(shown, _key(truth, pictures, shown, tuple(one.similarity for one in found)))
+
+
+def lock_found(
+    course: Course, session: Session, trial_id: str, sent: ProbeSent, own: OwnList, arrived_ms: int, found_ms: int
+) -> tuple[Session, ShowTrial]:
+    """Lock a photo when its search has ended, so that the search takes no time of the step after it.
+
+    Whether the photo came in time is a matter of when it arrived. Where the block ended during the search, the photo is
+    locked in the last millisecond of the block.
+
+    Args:
+        course: that the session is of.
+        session: as it is kept.
+        trial_id: of the trial that waits for the photo.
+        sent: which photo.
+        own: what was found.
+        arrived_ms: when the photo arrived, milliseconds since 1970, UTC.
+        found_ms: when its search ended, likewise.
+
+    Returns:
+        As `lock_probe`.
+
+    Raises:
+        FrError: as `lock_probe` does at `arrived_ms`.
+    """
+    before = require_probe(course, session, trial_id, arrived_ms, sent)
+    if before is not None:
+        return session, before
+    left = left_ms(session, block_of(course, session, find(session, trial_id).block_id), arrived_ms)
+    in_time_ms = found_ms if left is None else min(found_ms, arrived_ms + left - 1)
+    return lock_probe(course, session, trial_id, sent, own, max(arrived_ms, in_time_ms))
 
 
 def told_later(store: TrainingStore, course: Course, session: Session) -> Session:

@@ -6,16 +6,19 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from importlib.util import find_spec
 
 from fr_api.v1 import training_pb2, training_pb2_grpc
-from fr_core.errors import InvalidField, MissingField, NothingToReport, SessionUnfinished, UnknownReport
-from fr_core.training.courses import Course
+from fr_core.errors import (
+    InvalidField,
+    MissingField,
+    NothingToReport,
+    SessionUnfinished,
+    UnknownReport,
+    UnknownTrainee,
+)
 from fr_core.training.grading.cohort import cohort_figures
 from fr_core.training.grading.partners import with_partners
 from fr_core.training.grading.trainee import trainee_figures
-from fr_core.training.results import Result
-from fr_core.training.sessions.results import results
-from fr_core.training.store.values import Cohort
 from fr_server.services.training.desk import PIECE, Context, Desk
-from fr_server.services.training.own_probe import told_later
+from fr_server.services.training.gathered import gather
 from fr_server.services.training.storage import signing_key
 from fr_training import report
 from fr_training.exports import Finished, export
@@ -69,43 +72,35 @@ class ResultCalls(training_pb2_grpc.TrainingServiceServicer):
         if whom is None:
             raise MissingField("The request says neither whose report is wanted nor of which cohort.", field="whom")
         if whom == "cohort_id":
-            course, _, by_trainee = self._results(request.cohort_id)
-            _require_some(any(by_trainee.values()))
-            figures = cohort_figures(course, by_trainee)
-            return report.cohort_html(course, figures) if html else report.cohort_json(course, figures)
+            found = gather(store, request.cohort_id)
+            _require_some(any(found.by_trainee.values()))
+            figures = cohort_figures(found.course, with_partners(found.by_trainee))
+            return report.cohort_html(found.course, figures) if html else report.cohort_json(found.course, figures)
         if whom == "code":
             trainee = store.trainee_of_code(request.code)
             if any(session.finished_ms is None for session in store.sessions_of(trainee.trainee_id)):
                 raise SessionUnfinished("A session of yours is not finished.")
         else:
             trainee = store.trainee(request.trainee_id)
-        course, _, by_trainee = self._results(trainee.cohort_id)
+        found = gather(store, trainee.cohort_id)
+        if trainee.trainee_id not in found.by_trainee:
+            raise UnknownTrainee("The trainee was deleted meanwhile.")
+        by_trainee = with_partners(found.by_trainee)
         own = by_trainee[trainee.trainee_id]
         _require_some(bool(own))
-        of_trainee = trainee_figures(course, own, by_trainee)
-        return report.trainee_html(course, of_trainee) if html else report.trainee_json(course, of_trainee)
+        of_trainee = trainee_figures(found.course, own, by_trainee)
+        return report.trainee_html(found.course, of_trainee) if html else report.trainee_json(found.course, of_trainee)
 
     def _exported(self, cohort_id: str, form: str) -> str:
-        course, cohort, by_trainee = self._results(cohort_id)
-        store = self._desk.store
-        sessions = store.cohort_sessions(cohort_id)
+        found = gather(self._desk.store, cohort_id)
         finished = [
             Finished(one.trainee_id, one.sitting, one.started_ms, one.finished_ms)
-            for one in sessions
+            for one in found.sessions
             if one.finished_ms is not None
         ]
         key = signing_key(self._desk.folder)
-        return export(form, course, cohort.display_name, by_trainee, finished, key, self._desk.now_ms())
-
-    def _results(self, cohort_id: str) -> tuple[Course, Cohort, Mapping[str, tuple[Result, ...]]]:
-        """What each trainee of a cohort has done, in the order of the sessions; nothing for those who did nothing."""
-        store = self._desk.store
-        cohort = store.cohort(cohort_id)
-        course = store.course(cohort.course_id)
-        found: dict[str, tuple[Result, ...]] = {one.trainee_id: () for one in store.trainees(cohort_id)}
-        for session in store.cohort_sessions(cohort_id):
-            found[session.trainee_id] += results(course, told_later(store, course, session))
-        return course, cohort, with_partners(found)
+        by_trainee = with_partners(found.by_trainee)
+        return export(form, found.course, found.cohort.display_name, by_trainee, finished, key, self._desk.now_ms())
 
 
 def _require_some(there: bool) -> None:

@@ -11,9 +11,9 @@ from fr_api.v1 import training_pb2, training_pb2_grpc
 from fr_core.errors import ConsentRequired
 from fr_core.training.answers import ProbeSent
 from fr_core.training.courses import Course
-from fr_core.training.sessions.flow import finish, lock, new_session, pause, resume, show
+from fr_core.training.sessions.flow import finish, lock, new_session, pause, rejoined, resume, show
 from fr_core.training.sessions.order import sitting_of
-from fr_core.training.sessions.probes import lock_probe, require_probe
+from fr_core.training.sessions.probes import require_probe
 from fr_core.training.sessions.results import SessionState, progress, state_of
 from fr_core.training.sessions.shown import Over, ShowBlock, ShowTrial
 from fr_core.training.store.values import Cohort
@@ -22,7 +22,7 @@ from fr_server.convert.common import image_data
 from fr_server.convert.training import STATES, moment, sitting_message
 from fr_server.convert.trials import block_to_begin, over_message, reveal_message, sent_decision, sent_notes
 from fr_server.services.training.desk import Context, Desk
-from fr_server.services.training.own_probe import search_for
+from fr_server.services.training.own_probe import lock_found, search_for
 from fr_server.services.training.showing import with_pictures
 
 NOTICE = (
@@ -71,10 +71,10 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
     async def StartSession(  # noqa: N802
         self, request: training_pb2.StartSessionRequest, context: Context
     ) -> training_pb2.StartSessionResponse:
-        """Begin a sitting, or go on with it."""
+        """Begin a sitting, or go on with it; the time that the trainee was away counts as a pause."""
         now_ms = self._desk.now_ms()
 
-        def started() -> training_pb2.Session:
+        def started() -> Session:
             store = self._desk.store
             trainee = store.trainee_of_code(request.code)
             course = store.course(store.cohort(trainee.cohort_id).course_id)
@@ -88,9 +88,11 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
                 )
 
             sitting_of(course, request.sitting)
-            return _session_message(course, store.start_session(trainee, request.sitting, make))
+            return store.start_session(trainee, request.sitting, make)
 
-        return training_pb2.StartSessionResponse(session=await self._desk.work.storage(started))
+        session = await self._desk.work.storage(started)
+        found = await self._set(session.session_id, rejoined)
+        return training_pb2.StartSessionResponse(session=found)
 
     async def NextTrial(  # noqa: N802
         self, request: training_pb2.NextTrialRequest, context: Context
@@ -113,19 +115,20 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
         self, request: training_pb2.SubmitProbeRequest, context: Context
     ) -> training_pb2.SubmitProbeResponse:
         """Search for a trainee's own probe."""
-        desk, now_ms = self._desk, self._desk.now_ms()
+        desk, arrived_ms = self._desk, self._desk.now_ms()
         data = image_data(request.image, "image")
-        sent = ProbeSent(hashlib.sha256(data).hexdigest())
+        sent = await desk.work.storage(lambda: ProbeSent(hashlib.sha256(data).hexdigest()))
 
         def asked(course: Course, session: Session) -> tuple[Session, tuple[Course, Session, ShowTrial | None]]:
-            return session, (course, session, require_probe(course, session, request.trial_id, now_ms, sent))
+            return session, (course, session, require_probe(course, session, request.trial_id, arrived_ms, sent))
 
         course, session, shown = await desk.change(request.session_id, asked)
         if shown is None:
             own = await search_for(desk, course, session, request.trial_id, data, sent.image_sha256)
+            found_ms = desk.now_ms()
 
             def locked(course: Course, session: Session) -> tuple[Session, ShowTrial]:
-                return lock_probe(course, session, request.trial_id, sent, own, now_ms)
+                return lock_found(course, session, request.trial_id, sent, own, arrived_ms, found_ms)
 
             shown = await desk.change(request.session_id, locked)
         return training_pb2.SubmitProbeResponse(trial=await with_pictures(desk, course.course_id, shown))

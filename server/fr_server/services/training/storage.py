@@ -45,6 +45,9 @@ def open_training(config: Config) -> TrainingStore:
 def signing_key(folder: Path) -> SigningKey:
     """Return the key that certificates are signed with: a private file beside the store, made when it is first needed.
 
+    The file has mode 0600 and is not encrypted: the key of the galleries does not protect it, and changing that key
+    leaves it as it is. Whoever can read it can sign in the name of this server, and learns nothing of what is stored.
+
     Raises:
         StoreFailed: the file cannot be read or made.
         StoreCorrupt: it holds no key.
@@ -52,22 +55,29 @@ def signing_key(folder: Path) -> SigningKey:
     path = folder / _SIGNING_KEY
     try:
         if not path.exists():
-            partial = folder / f"{_SIGNING_KEY}.{secrets.token_hex(8)}"
-            with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(new_signing_key())
-                file.flush()
-                os.fsync(file.fileno())
-            try:
-                path.hardlink_to(partial)  # unless another process was quicker
-            except FileExistsError:
-                log.info("Another process has made the key of certificates")
-            partial.unlink()
-            sync(folder)
+            _make_key(path, new_signing_key())
         return SigningKey.load(path.read_bytes())
     except ValueError as error:
         raise StoreCorrupt("The key of certificates is damaged.", file=_SIGNING_KEY) from error
     except OSError as error:
         raise StoreFailed("The key of certificates cannot be read or made.", errno=cause(error)) from error
+
+
+def _make_key(path: Path, pem: bytes) -> None:
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(pem)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            path.hardlink_to(partial)  # unless another process was quicker
+        except FileExistsError:
+            log.info("Another process has made the key of certificates")
+    finally:
+        partial.unlink()
+    sync(path.parent)
 
 
 async def purge_for_ever(store: TrainingStore) -> None:

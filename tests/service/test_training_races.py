@@ -1,0 +1,414 @@
+"""What happens at once: reports while trainees come and go, cohorts that are watched, searches that take their time."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import grpc
+import pytest
+
+from fr_api.v1 import training_pb2
+from fr_core.training.bank.needs import needs
+from fr_core.training.courses import Course
+from fr_core.training.plan import read_plan
+from fr_core.training.sessions.flow import new_session, show
+from fr_core.training.store.database import Database, Reading
+from fr_core.training.store.training_store import TrainingStore
+from fr_core.training.trials import Session
+from fr_server.convert import training as convert
+from fr_server.services.training import own_probe
+from fr_server.services.training.course_gallery import search_people
+from serving import Running, ended, photo
+from taking import (
+    Chance,
+    Clock,
+    Stub,
+    answer,
+    create,
+    enrol,
+    link_people,
+    next_trial,
+    running_by,
+    start,
+    store_of,
+    take,
+)
+
+PLAN = """
+format = 1
+title = "Squares in a hurry"
+[[sittings]]
+name = "all"
+[[sittings.blocks]]
+id = "pairs"
+exercise = "verification"
+same = 1
+different = 1
+[[sittings]]
+name = "own"
+[[sittings.blocks]]
+id = "own"
+exercise = "own_probe"
+trials = 1
+size = 3
+[[sittings]]
+name = "hurried"
+[[sittings.blocks]]
+id = "hurried"
+exercise = "own_probe"
+trials = 1
+size = 3
+minutes = 1
+"""
+SITTINGS = ("all", "own", "hurried")
+MINUTE_MS = 60_000
+
+
+@pytest.fixture(scope="module")
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, clock: Clock) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FR_HOME", str(folder))
+        patch.setattr("fr_server.services.training.cohorts._LOOK_S", 0.02)
+        link_people(folder / "people", 30)
+        with running_by(clock, folder / "data") as server:
+            yield server
+
+
+@pytest.fixture(scope="module")
+def course(server: Running) -> training_pb2.Course:
+    return create(server.training, PLAN)
+
+
+def reason(call: Callable[[], object]) -> str:
+    with pytest.raises(grpc.RpcError) as caught:
+        call()
+    return str(ended(caught.value).info.reason)
+
+
+# --- reports ---------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def after_looks_of_reports(happens: Callable[[int], None]) -> Iterator[list[int]]:
+    """Have something happen after each look of a report at the store: it is given how many there were before."""
+    looks: list[int] = []
+    busy: list[int] = []
+    reading = Database.reading
+
+    @contextmanager
+    def looking(database: Database) -> Iterator[Reading]:
+        with reading(database) as now:
+            yield now
+        if threading.current_thread().name.startswith("report") and not busy:
+            busy.append(1)
+            try:
+                happens(len(looks))
+            finally:
+                busy.clear()
+            looks.append(len(looks))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Database, "reading", looking)
+        yield looks
+
+
+def answered(server: Running, course: training_pb2.Course, trainees: int) -> training_pb2.CreateCohortResponse:
+    """A cohort whose trainees have answered a sitting."""
+    made = enrol(server.training, course.course_id, trainees)
+    for one in made.enrolled:
+        list(take(server.training, start(server.training, one.code), Chance()))
+    return made
+
+
+def report(stub: Stub, **whom: Any) -> Any:
+    pieces = stub.GetTrainingReport(training_pb2.GetTrainingReportRequest(**whom))
+    return json.loads(b"".join(one.content for one in pieces))
+
+
+def exported(stub: Stub, cohort_id: str, form: training_pb2.ExportFormat.ValueType) -> str:
+    pieces = stub.ExportResults(training_pb2.ExportResultsRequest(cohort_id=cohort_id, format=form))
+    return b"".join(one.content for one in pieces).decode()
+
+
+def joins(server: Running, course: Course, cohort_id: str) -> None:
+    """A trainee enrols, begins a sitting and is shown a trial: all in between two looks."""
+    store = store_of(server)
+    (new,) = store.add_trainees(cohort_id, 1)
+    trainee = store.trainee(new.trainee_id)
+
+    def make() -> Session:
+        session_id, secret = hashlib.sha256(new.code.encode()).hexdigest()[:32], bytes(32)
+        session = new_session(course, trainee.trainee_id, trainee.group, "all", session_id, secret, 1)
+        return show(course, session, "pairs", 1)[0]
+
+    assert store.start_session(trainee, "all", make).trials
+
+
+def test_reports_and_exports_bear_trainees_who_join_meanwhile(server: Running, course: training_pb2.Course) -> None:
+    stub, made = server.training, answered(server, course, 2)
+    cohort_id = made.cohort.cohort_id
+    stored = store_of(server).course(course.course_id)
+    calls: list[Callable[[], object]] = [
+        lambda: report(stub, cohort_id=cohort_id),
+        lambda: report(stub, trainee_id=made.enrolled[0].trainee_id),
+        lambda: report(stub, code=made.enrolled[0].code),
+        lambda: exported(stub, cohort_id, training_pb2.EXPORT_FORMAT_XAPI),
+    ]
+    with after_looks_of_reports(lambda _: joins(server, stored, cohort_id)) as looks:
+        for call in calls:
+            assert call()
+        rows = list(csv.DictReader(io.StringIO(exported(stub, cohort_id, training_pb2.EXPORT_FORMAT_CSV))))
+    assert len(looks) > len(calls)
+    assert len({row["trainee_id"] for row in rows}) >= len(calls)  # who came before is in it, with a row
+
+
+@pytest.mark.parametrize("whom", ["trainee", "code", "cohort", "export"])
+def test_a_trainee_who_is_deleted_meanwhile_is_unknown_or_in_it(
+    server: Running, course: training_pb2.Course, whom: str
+) -> None:
+    """Whenever between two looks that is."""
+    stub, ends = server.training, Counter[str]()
+    for at in range(100):
+        made = answered(server, course, 2)
+        gone = made.enrolled[0]
+        calls: dict[str, Callable[[], object]] = {
+            "trainee": lambda gone=gone: report(stub, trainee_id=gone.trainee_id),  # type: ignore[misc]
+            "code": lambda gone=gone: report(stub, code=gone.code),  # type: ignore[misc]
+            "cohort": lambda made=made: report(stub, cohort_id=made.cohort.cohort_id),  # type: ignore[misc]
+            "export": lambda made=made: exported(  # type: ignore[misc]
+                stub, made.cohort.cohort_id, training_pb2.EXPORT_FORMAT_CSV
+            ),
+        }
+
+        def happens(look: int, at: int = at, trainee_id: str = gone.trainee_id) -> None:
+            if look == at:
+                store_of(server).delete_trainee(trainee_id)
+
+        with after_looks_of_reports(happens) as looks:
+            try:
+                calls[whom]()
+                ends["told"] += 1
+            except grpc.RpcError as error:
+                ends[ended(error).info.reason] += 1
+        if len(looks) <= at:  # it had ended before
+            break
+    assert at >= (2 if whom in ("trainee", "code") else 1)
+    assert ends["told"] >= 1
+    assert set(ends) <= {"told", "UNKNOWN_TRAINEE"}
+    assert ("UNKNOWN_TRAINEE" in ends) == (whom in ("trainee", "code"))
+
+
+# --- cohorts that are watched ----------------------------------------------------------------------------------------
+
+Told = Sequence[training_pb2.SittingProgress]
+
+
+@contextmanager
+def watched(stub: Stub, cohort_id: str) -> Iterator[queue.Queue[Told]]:
+    """Watch a cohort; what is told comes as it comes."""
+    told: queue.Queue[Told] = queue.Queue()
+    call = stub.WatchCohort(training_pb2.WatchCohortRequest(cohort_id=cohort_id))
+
+    def listen() -> None:
+        with suppress(grpc.RpcError):  # it is cancelled, below
+            for one in call:
+                told.put(one.progress)
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    try:
+        yield told
+    finally:
+        call.cancel()
+        thread.join(10)
+
+
+def is_silent(told: queue.Queue[Told]) -> bool:
+    """Whether nothing is told for as long as ten looks take."""
+    time.sleep(0.3)
+    return told.empty()
+
+
+def states(told: Told) -> dict[tuple[str, str], int]:
+    return {(one.trainee_id, one.sitting): one.state for one in told}
+
+
+NOT_STARTED = training_pb2.SESSION_STATE_NOT_STARTED
+RUNNING = training_pb2.SESSION_STATE_RUNNING
+
+
+def test_who_watches_is_told_of_new_trainees_and_never_nothing(server: Running, course: training_pb2.Course) -> None:
+    stub = server.training
+    made = enrol(stub, course.course_id, 2)
+    cohort_id, (first, second) = made.cohort.cohort_id, made.enrolled
+    with watched(stub, cohort_id) as told:
+        assert states(told.get(timeout=10)) == {
+            (one.trainee_id, sitting): NOT_STARTED for one in (first, second) for sitting in SITTINGS
+        }
+        start(stub, second.code)
+        assert states(told.get(timeout=10)) == {(second.trainee_id, "all"): RUNNING}
+        stub.DeleteTrainee(training_pb2.DeleteTraineeRequest(trainee_id=second.trainee_id))
+        assert is_silent(told)
+        (third,) = stub.AddTrainees(training_pb2.AddTraineesRequest(cohort_id=cohort_id, trainees=1)).enrolled
+        assert states(told.get(timeout=10)) == {(third.trainee_id, sitting): NOT_STARTED for sitting in SITTINGS}
+        start(stub, first.code, "own")
+        assert states(told.get(timeout=10)) == {(first.trainee_id, "own"): RUNNING}
+        for one in (first, third):
+            stub.DeleteTrainee(training_pb2.DeleteTraineeRequest(trainee_id=one.trainee_id))
+        assert is_silent(told)
+    with watched(stub, cohort_id) as told:
+        assert is_silent(told)  # nobody is left
+        stub.AddTrainees(training_pb2.AddTraineesRequest(cohort_id=cohort_id, trainees=1))
+        assert set(states(told.get(timeout=10)).values()) == {NOT_STARTED}
+    assert not stub.GetCohort(training_pb2.GetCohortRequest(cohort_id=cohort_id)).progress[3:]
+
+
+def test_who_is_new_and_has_begun_is_told_once(
+    server: Running, course: training_pb2.Course, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub = server.training
+    cohort_id = enrol(stub, course.course_id).cohort.cohort_id
+    with watched(stub, cohort_id) as told:
+        told.get(timeout=10)
+        version = TrainingStore.cohort_version
+        waits = threading.Event()
+
+        def later(store: TrainingStore, cohort: str) -> int:
+            waits.wait(10)
+            return version(store, cohort)
+
+        monkeypatch.setattr(TrainingStore, "cohort_version", later)
+        (new,) = stub.AddTrainees(training_pb2.AddTraineesRequest(cohort_id=cohort_id, trainees=1)).enrolled
+        start(stub, new.code)
+        waits.set()
+        found: dict[tuple[str, str], int] = {}
+        while found.get((new.trainee_id, "all")) != RUNNING:
+            now = told.get(timeout=10)
+            assert len(states(now)) == len(now)
+            found |= states(now)
+        assert found == {
+            (new.trainee_id, "all"): RUNNING,
+            (new.trainee_id, "own"): NOT_STARTED,
+            (new.trainee_id, "hurried"): NOT_STARTED,
+        }
+
+
+# --- what takes its time ----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def slow_searches(clock: Clock, ms: int) -> Iterator[None]:
+    """Have each search for an own probe take so long, by the clock of the courses, which stands still meanwhile."""
+
+    def slow(*given: Any) -> Any:
+        clock.ahead_ms += ms
+        return search_people(*given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clock, "stopped_ms", time.time_ns() // 1_000_000)
+        patch.setattr(own_probe, "search_people", slow)
+        yield
+
+
+def trial_of(server: Running, session_id: str) -> Any:
+    (trial,) = store_of(server).session(session_id).trials
+    return trial
+
+
+def test_a_search_takes_no_time_of_the_step_after_it(
+    server: Running, course: training_pb2.Course, clock: Clock
+) -> None:
+    stub = server.training
+    (one,) = enrol(stub, course.course_id).enrolled
+    how = Chance(probe=photo(253))
+    with slow_searches(clock, 2 * MINUTE_MS):
+        session = start(stub, one.code, "own")
+        trial = next_trial(stub, session)
+        assert trial is not None
+        clock.ahead_ms += 1_000
+        _, trial = answer(stub, session, trial, how)
+        assert trial is not None
+        assert trial_of(server, session).shown_ms == clock()
+        clock.ahead_ms += 3_000
+        answer(stub, session, trial, how)
+        sent, noted = trial_of(server, session).locked
+        assert (sent.took_ms, noted.took_ms) == (2 * MINUTE_MS + 1_000, 3_000)
+
+
+def test_a_photo_that_came_in_time_counts_though_its_search_did_not_end_in_time(
+    server: Running, course: training_pb2.Course, clock: Clock
+) -> None:
+    stub = server.training
+    enrolled = enrol(stub, course.course_id, 2).enrolled
+    how = Chance(probe=photo(253))
+    with slow_searches(clock, MINUTE_MS):
+        session = start(stub, enrolled[0].code, "hurried")
+        trial = next_trial(stub, session)
+        assert trial is not None
+        begun = clock()
+        clock.ahead_ms += MINUTE_MS - 1
+        _, after = answer(stub, session, trial, how)
+        assert after is not None
+        (sent,) = trial_of(server, session).locked
+        assert sent.at_ms == begun + MINUTE_MS - 1
+        assert reason(lambda: answer(stub, session, after, how)) == "BLOCK_EXPIRED"
+        late = start(stub, enrolled[1].code, "hurried")
+        waits = next_trial(stub, late)
+        assert waits is not None
+        clock.ahead_ms += MINUTE_MS
+        assert reason(lambda: answer(stub, late, waits, how)) == "BLOCK_EXPIRED"
+
+
+def test_the_event_loop_neither_reads_plans_nor_hashes_photos(
+    server: Running, course: training_pb2.Course, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub, busy = server.training, Counter[str]()
+    probe = photo(252)
+    sha256 = hashlib.sha256
+
+    def seen(what: str) -> None:
+        busy[f"{what} in {threading.current_thread().name.split('_')[0]}"] += 1
+
+    def reading(text: str) -> Any:
+        seen("plan")
+        return read_plan(text)
+
+    def needing(plan: Any) -> Any:
+        seen("needs")
+        return needs(plan)
+
+    def hashing(data: bytes = b"", **how: Any) -> Any:
+        if data == probe:
+            seen("photo")
+        return sha256(data, **how)
+
+    monkeypatch.setattr(convert, "read_plan", reading)
+    monkeypatch.setattr(convert, "needs", needing)
+    source = training_pb2.PlanSource(toml=PLAN)
+    stub.ListPlans(training_pb2.ListPlansRequest())
+    stub.CheckPlan(training_pb2.CheckPlanRequest(plan=source))
+    create(stub, PLAN)
+    (one,) = enrol(stub, course.course_id).enrolled
+    session = start(stub, one.code, "own")
+    trial = next_trial(stub, session)
+    assert trial is not None
+    monkeypatch.setattr(hashlib, "sha256", hashing)
+    answer(stub, session, trial, Chance(probe=probe))
+    assert {what.split()[0] for what in busy} == {"plan", "needs", "photo"}
+    assert not [what for what in busy if what.endswith(" in server")]  # the thread of the event loop
