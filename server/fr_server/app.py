@@ -205,7 +205,7 @@ class App:
         if self._load is not None:
             await asyncio.to_thread(self._load, self._require_going_on)
             self._admission.admit()
-        self._purging = asyncio.create_task(purge_for_ever(self._training))
+        self._purging = asyncio.create_task(purge_for_ever(self._training, self.galleries))
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
         loop = asyncio.get_running_loop()
 

@@ -132,7 +132,11 @@ KEYS: Mapping[str, Key] = types.MappingProxyType(
         "server.host": Key("Address to listen on; 0.0.0.0 for every interface. The connection is not encrypted."),
         "server.port": Key("TCP port to listen on; 0 for any free one.", 0, 65535),
         "server.reflection": Key("Whether clients such as grpcurl may ask for the services and messages."),
-        "server.max_in_flight": Key("Calls in work at once; more are refused with OVERLOADED.", 1, 100_000),
+        "server.max_in_flight": Key(
+            "Calls in work at once, of which streams are three quarters at most; more are refused with OVERLOADED.",
+            1,
+            100_000,
+        ),
         "server.stream_window": Key("Items of one stream in work at once; further ones wait in the network.", 1, 1024),
         "server.drain_s": Key("Seconds that running calls may take to end after SIGTERM.", 0, 3600),
         "server.frontends": Key(

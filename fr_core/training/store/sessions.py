@@ -115,7 +115,10 @@ class Sessions:
         def run(tx: Transaction) -> R:
             row = self._found(tx, session_id)
             session = self._current(tx, row)
-            changed, result = change(self._courses.of_number(tx, row[2]).course, session)
+            course = self._courses.of_number(tx, row[2]).course
+            if session.course_id != course.course_id:
+                raise StoreCorrupt("A stored session is of another course than its cohort.", check="course")
+            changed, result = change(course, session)
             if changed is not session:
                 self._write(tx, row, session, changed)
             return result

@@ -243,4 +243,8 @@ def _outcome(transaction: Transaction, job: Job[Any]) -> tuple[Any, Exception | 
     # A defect that one job meets must not fail the others.
     except Exception as error:  # noqa: BLE001
         _log.error("a change failed: %s", type(error).__name__)  # its message may hold what the caller sent
+        if isinstance(error, StopIteration):  # which no future of asyncio takes: its caller would wait for ever
+            stopped = InternalError("A change failed.", cause=type(error).__name__)
+            stopped.__cause__ = error
+            return None, stopped
         return None, error

@@ -27,6 +27,7 @@ class Admission(grpc.aio.ServerInterceptor):
     def __init__(self, max_in_flight: int) -> None:
         self._max_in_flight = max_in_flight
         self._in_flight = 0
+        self._streams = 0
         self._refuse_all: Failure | None = None
         self.idle = asyncio.Event()
         self.idle.set()
@@ -48,7 +49,7 @@ class Admission(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None or handler_call_details.method.startswith(EXEMPT):
             return handler
-        refusal = self._refusal()
+        refusal = self._refusal(bool(handler.request_streaming or handler.response_streaming))
         if refusal is not None:
             return _refusing(refusal)
 
@@ -69,31 +70,32 @@ class Admission(grpc.aio.ServerInterceptor):
 
         return wrap(handler, unary, stream)
 
-    def _refusal(self) -> Failure | None:
+    def _refusal(self, bulk: bool) -> Failure | None:
         if self._refuse_all is not None:
             return type(self._refuse_all)(self._refuse_all.what)  # its own: it will hold the traces of its call
-        if self._in_flight >= self._max_in_flight:
-            return Overloaded(
-                f"The server has {self._max_in_flight} calls in work, as many as it accepts.",
-                limit=str(self._max_in_flight),
-            )
+        # A stream may last for ever: a quarter of the room is for calls that people wait for.
+        most = self._max_in_flight - (self._max_in_flight // 4 if bulk else 0)
+        if self._in_flight >= self._max_in_flight or (bulk and self._streams >= most):
+            return Overloaded(f"The server has {most} calls in work, as many as it accepts.", limit=str(most))
         return None
 
     @contextmanager
     def _admitted(self, context: Context, bulk: bool) -> Iterator[None]:
-        refusal = self._refusal()  # again: others may have come while this one's request was read
+        refusal = self._refusal(bulk)  # again: others may have come while this one's request was read
         if refusal is not None:
             raise refusal
         left_s = cast("float | None", context.time_remaining())  # None without a deadline, whatever its stub says
         ticket = Ticket(None if left_s is None else time.monotonic() + left_s, bulk)
         hold(ticket)
         self._in_flight += 1
+        self._streams += bulk
         self.idle.clear()
         try:
             yield
         finally:
             ticket.cancel()  # whatever is still queued for this call is work for nobody
             self._in_flight -= 1
+            self._streams -= bulk
             if not self._in_flight:
                 self.idle.set()
 

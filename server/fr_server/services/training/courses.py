@@ -217,12 +217,13 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
             raise
 
     def _deleted(self, course_id: str) -> None:
-        course = self._desk.store.delete_course(course_id)
-        if course.gallery_id:
+        course = self._desk.store.course(course_id)
+        if course.gallery_id:  # first: what is cut off here is asked for again, while the course is there
             try:
                 self._desk.galleries.delete(course.gallery_id)
             except UnknownGallery:
                 log.info("The gallery of a deleted course was deleted before")
+        self._desk.store.delete_course(course_id)
 
     def _ended(self, running: asyncio.Future[Course]) -> None:
         self._building = False

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from fr_core.errors import InvalidField
 from fr_core.gallery.values import MAX_TOP_K
@@ -35,17 +36,20 @@ async def search_for(desk: Desk, course: Course, session: Session, trial_id: str
 
     Raises:
         NoFaceFound: the photo shows none; or what decoding, embedding and searching raise.
-        InvalidField: everybody in the gallery has been shown in this session already.
+        InvalidField: everybody in the gallery is in a trial of the trainee's that waits for an answer.
     """
     photo = await desk.work.photo(desk.engine.pipeline.analyze, data)
     (face,) = select(photo.faces, FacePolicy.LARGEST)
-    pictures, seen = await desk.work.storage(_gallery, desk, course, session)
+    pictures, seen, waiting = await desk.work.storage(_gallery, desk, course, session)
     size = block_of(course, session, find(session, trial_id).block_id).size
     wanted = min(MAX_TOP_K, size + len(seen))
     ranked = await desk.work.storage(search_people, desk.galleries, course.gallery_id, face.embedding, wanted)
-    found = [one for one in ranked if one.person not in seen][:size]
+    fresh = [one for one in ranked if one.person not in seen]
+    # Where too few are left, those of trials that are answered come again: a block never comes to a dead end.
+    again = [one for one in ranked if one.person in seen and one.person not in waiting]
+    found = sorted((*fresh, *again)[:size], key=lambda one: -one.similarity)
     if not found:
-        raise InvalidField("Everybody in the gallery of this course was shown in this session already.", field="image")
+        raise InvalidField("Everybody in the gallery is in another trial of yours: answer that first.", field="image")
     truth = await desk.work.storage(desk.store.probe_truth, course.course_id, sha256)
     shown = tuple(pictures[one.person] for one in found)
     return OwnList(shown, _key(truth, pictures, shown, tuple(one.similarity for one in found)))
@@ -107,8 +111,18 @@ def _key(
     return ListKey(shown.index(picture) if picture in shown else None, similarities, scored=truth.known)
 
 
-def _gallery(desk: Desk, course: Course, session: Session) -> tuple[Mapping[int, int], frozenset[int]]:
-    """Person -> picture of the gallery, and those of its people whom the session has shown."""
+def _gallery(desk: Desk, course: Course, session: Session) -> tuple[Mapping[int, int], frozenset[int], frozenset[int]]:
+    """Person -> picture of the gallery; whom of it any session of the trainee has shown; who is in unanswered trials.
+
+    All sessions: a probe that waits in another sitting could be sent here, to be told what the machine makes of it.
+    """
     pictures = desk.store.gallery(course.course_id)
-    people, shown = shown_people(course, session), shown_pictures(course, session)
-    return pictures, frozenset(p for p, picture in pictures.items() if p in people or picture in shown)
+    sessions = desk.store.sessions_of(session.trainee_id)
+    pending = [replace(one, trials=tuple(trial for trial in one.trials if not trial.done)) for one in sessions]
+
+    def of_gallery(sessions: Sequence[Session]) -> frozenset[int]:
+        people = frozenset().union(*(shown_people(course, one) for one in sessions))
+        shown = frozenset().union(*(shown_pictures(course, one) for one in sessions))
+        return frozenset(p for p, picture in pictures.items() if p in people or picture in shown)
+
+    return pictures, of_gallery(sessions), of_gallery(pending)

@@ -48,8 +48,8 @@ class ResultCalls(training_pb2_grpc.TrainingServiceServicer):
         """Read a report, made of the answers that there are now."""
         if request.file not in _HTML:
             raise InvalidField("`file` has a value that this call does not know.", field="file")
-        text = await self._desk.work.report(self._report, request)
-        for piece in _pieces(text):
+        content = await self._desk.work.report(lambda: self._report(request).encode())
+        for piece in _pieces(content):
             yield training_pb2.GetTrainingReportResponse(content=piece)
 
     async def ExportResults(  # noqa: N802
@@ -60,8 +60,10 @@ class ResultCalls(training_pb2_grpc.TrainingServiceServicer):
             raise MissingField("`format` is not set.", field="format")
         if request.format not in _FORMATS:
             raise InvalidField("`format` has a value that this call does not know.", field="format")
-        text = await self._desk.work.report(self._exported, request.cohort_id, _FORMATS[request.format])
-        for piece in _pieces(text):
+        content = await self._desk.work.report(
+            lambda: self._exported(request.cohort_id, _FORMATS[request.format]).encode()
+        )
+        for piece in _pieces(content):
             yield training_pb2.ExportResultsResponse(content=piece)
 
     def _report(self, request: training_pb2.GetTrainingReportRequest) -> str:
@@ -108,7 +110,6 @@ def _require_some(there: bool) -> None:
         raise NothingToReport("No trial was answered yet.")
 
 
-def _pieces(text: str) -> Iterator[bytes]:
-    data = text.encode()
+def _pieces(data: bytes) -> Iterator[bytes]:
     for start in range(0, len(data), PIECE):
         yield data[start : start + PIECE]

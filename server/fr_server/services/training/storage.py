@@ -9,12 +9,14 @@ import secrets
 import time
 from pathlib import Path
 
-from fr_core.errors import Failure, StoreCorrupt, StoreFailed
+from fr_core.errors import Failure, StoreCorrupt, StoreFailed, UnknownGallery
 from fr_core.gallery.store.durable import cause, sync
 from fr_core.gallery.store.keys import key_beside, load_key
+from fr_core.gallery.values import GalleryUpdate
 from fr_core.training.store.training_store import TrainingStore
 from fr_server.config import Config
 from fr_server.folders import data_folder, training_folder
+from fr_server.services.gallery_calls import GalleryCalls
 from fr_server.telemetry.logs import FIELDS, describe
 from fr_training.exports.signing import SigningKey, new_signing_key
 
@@ -40,6 +42,23 @@ def open_training(config: Config) -> TrainingStore:
     key = load_key(source) if source else key_beside(data_folder(config), new=False)
     reserve = config.gallery.reserve_mib * 2**20
     return TrainingStore.open(training_folder(config), key, now_ms, reserve)
+
+
+def keep_galleries(store: TrainingStore, galleries: GalleryCalls) -> None:
+    """Let the gallery of each course stay: that of one whose maker died just before it said so would expire.
+
+    Raises:
+        Failure: the store or the galleries cannot be read or changed now.
+    """
+    before: tuple[int, str] | None = None
+    while page := store.courses(before):
+        for course in page:
+            try:
+                if course.gallery_id and galleries.get(course.gallery_id).expires is not None:
+                    galleries.update(course.gallery_id, GalleryUpdate(expires=None))
+            except UnknownGallery:
+                log.warning("A course has lost its gallery: photos of trainees cannot be searched for in it")
+        before = (page[-1].created_ms, page[-1].course_id)
 
 
 def signing_key(folder: Path) -> SigningKey:
@@ -80,13 +99,14 @@ def _make_key(path: Path, pem: bytes) -> None:
     sync(path.parent)
 
 
-async def purge_for_ever(store: TrainingStore) -> None:
-    """Delete the cohorts whose time is over, now and every hour, until cancelled."""
+async def purge_for_ever(store: TrainingStore, galleries: GalleryCalls) -> None:
+    """Delete the cohorts whose time is over, and keep the galleries of courses, now and every hour, until cancelled."""
     while True:
         try:
             deleted = await asyncio.to_thread(store.purge)
+            await asyncio.to_thread(keep_galleries, store, galleries)
         except Failure as error:
-            log.warning("Cohorts that are due could not be deleted: %s", describe(error))
+            log.warning("What is due could not be done: %s", describe(error))
         else:
             if deleted:
                 log.info("Deleted %d cohorts, which were due", deleted, extra={FIELDS: {"cohorts": deleted}})

@@ -1,0 +1,149 @@
+"""What an attacker, a crash or a flood of streams would like: truths, dead ends, remains, all the room."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from unittest.mock import patch
+
+import grpc
+import pytest
+
+from fr_api.v1 import gallery_pb2, server_pb2, training_pb2
+from fr_core.errors import InternalError, StoreFailed
+from fr_core.gallery.values import GalleryUpdate
+from fr_core.training.courses import Course
+from fr_core.training.trials import Session
+from fr_server.services.training.storage import keep_galleries
+from serving import Running, ended, running
+from taking import Chance, answer, create, enrol, link_people, next_trial, start, store_of, take
+from trainingstore import add_course, begin, open_store, small_course
+
+PLAN = """
+format = 1
+title = "Squares"
+[[sittings]]
+name = "all"
+[[sittings.blocks]]
+id = "lists"
+exercise = "candidates"
+size = 3
+present = 2
+absent = 1
+[[sittings]]
+name = "own"
+[[sittings.blocks]]
+id = "own"
+exercise = "own_probe"
+trials = 6
+size = 4
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home in which just so many people are linked as the plan needs."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("FR_HOME", str(folder))
+        link_people(folder / "people", 10)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def server(home: Path) -> Iterator[Running]:
+    with running(home / "data") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def course(server: Running) -> training_pb2.Course:
+    return create(server.training, PLAN)
+
+
+def reason(error: grpc.RpcError) -> str:
+    return str(ended(error).info.reason)
+
+
+def test_own_probes_never_come_to_a_dead_end(server: Running, course: training_pb2.Course) -> None:
+    code = enrol(server.training, course.course_id).enrolled[0].code
+    for sitting in ("all", "own"):
+        list(take(server.training, start(server.training, code, sitting), Chance()))
+    joined = server.training.JoinCourse(training_pb2.JoinCourseRequest(code=code)).sittings
+    assert {one.state for one in joined} == {training_pb2.SESSION_STATE_FINISHED}
+
+
+def test_a_probe_that_waits_is_not_told_of_by_an_own_probe_elsewhere(
+    server: Running, course: training_pb2.Course
+) -> None:
+    stub = server.training
+    code = enrol(stub, course.course_id).enrolled[0].code
+    lists, own = start(stub, code), start(stub, code, "own")
+    noted = next_trial(stub, lists)
+    assert noted is not None
+    (probe,) = noted.pictures
+    sent = next_trial(stub, own)
+    assert sent is not None
+    how = Chance(probe=probe.data)
+    _, sent = answer(stub, own, sent, how)
+    assert sent is not None
+    _, sent = answer(stub, own, sent, how)
+    assert sent is not None
+    found = {one.data for one in sent.pictures}
+    assert found
+    _, listed = answer(stub, lists, noted, how)
+    assert listed is not None
+    assert found.isdisjoint(one.data for one in listed.pictures)
+
+
+def test_a_course_whose_deletion_was_cut_off_can_be_deleted_again(server: Running) -> None:
+    made = create(server.training, PLAN, seed=2)
+    request = training_pb2.DeleteCourseRequest(course_id=made.course_id)
+    with (
+        patch.object(server.app.galleries, "delete", side_effect=StoreFailed("The disk refuses.")),
+        pytest.raises(grpc.RpcError) as caught,
+    ):
+        server.training.DeleteCourse(request)
+    assert reason(caught.value) == "STORE_FAILED"
+    server.training.DeleteCourse(request)
+    with pytest.raises(grpc.RpcError) as caught:
+        server.gallery.GetGallery(gallery_pb2.GetGalleryRequest(gallery_id=made.gallery_id))
+    assert reason(caught.value) == "UNKNOWN_GALLERY"
+
+
+def test_the_gallery_of_a_course_whose_maker_died_stays(server: Running, course: training_pb2.Course) -> None:
+    galleries = server.app.galleries
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    galleries.update(course.gallery_id, GalleryUpdate(expires=soon))
+    keep_galleries(store_of(server), galleries)
+    assert galleries.get(course.gallery_id).expires is None
+
+
+def test_streams_leave_room_for_calls_that_people_wait_for(home: Path) -> None:
+    with running(home / "busy", server={"max_in_flight": 4}) as server:
+        made = create(server.training, PLAN)
+        cohort = enrol(server.training, made.course_id).cohort.cohort_id
+        watch = training_pb2.WatchCohortRequest(cohort_id=cohort)
+        watching = [server.training.WatchCohort(watch) for _ in range(3)]
+        for one in watching:
+            next(one)
+        with pytest.raises(grpc.RpcError) as caught:
+            next(server.training.WatchCohort(watch))
+        assert reason(caught.value) == "OVERLOADED"
+        server.server.GetServerInfo(server_pb2.GetServerInfoRequest())
+        for one in watching:
+            one.cancel()
+
+
+def test_nobody_waits_for_ever_for_a_change_that_stops_as_a_generator_does(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        made = small_course()
+        add_course(store, made)
+        (session,) = begin(store, made, store.create_cohort(made.course_id, "Squares", 1, 10**9)[1])
+
+        def stopped(course: Course, found: Session) -> tuple[Session, None]:
+            raise StopIteration
+
+        with pytest.raises(InternalError, match="change failed"):
+            store.change(session.session_id, stopped).result(10)
