@@ -209,7 +209,7 @@ def test_learning_follows_the_order_of_trials_and_leaves_moved_ones_out() -> Non
 
 def test_an_item_that_the_able_get_wrong_is_set_aside() -> None:
     cohort = {
-        f"t{t}": [pair("same", 1 if n > 20 * t / 30 else -1, n, trainee=f"t{t}") for n in range(20)]
+        f"t{t}": [pair("same", 1 if n > 10 * t / 30 else -1, n, trainee=f"t{t}") for n in range(6, 20)]
         + [pair("same", 1 if t > 15 else -1, 20, trainee=f"t{t}")]
         for t in range(30)
     }

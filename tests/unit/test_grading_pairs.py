@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from math import log10
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from math import hypot, log, log10
 
 import numpy as np
 import pytest
 
+from fr_core.scoring.human.estimates import Estimate
 from fr_core.scoring.human.signal_detection import Sensitivity
-from fr_core.scoring.intervals import Interval, Rate
+from fr_core.scoring.intervals import Interval, Rate, wilson_interval
 from fr_core.scoring.likelihood import cllr
 from fr_core.training.grading.areas import Roc
-from fr_core.training.grading.evidence import NO_SUPPORT, UNUSED, EvidenceFigures, evidence, words_of
+from fr_core.training.grading.error_places import errors_at
+from fr_core.training.grading.evidence import NO_SUPPORT, POOLED, UNUSED, EvidenceFigures, evidence, words_of
 from fr_core.training.grading.pairs import ProbabilityFigures, pair_figures
 from fr_core.training.grading.splitting import count, pairs
 from fr_core.training.grading.values import Area, Undefined
@@ -100,26 +103,61 @@ def test_each_rating_is_worth_its_empirical_ratio() -> None:
     found = evidence(rated(SAME, DIFFERENT))
     assert [round(one.ratio, 3) for one in found.levels] == [7.0, 2.333, 1.667, 1.0, 0.6, 0.143, 0.2]
     assert found.ceiling_same == pytest.approx(21)
-    assert [one.words for one in found.levels][:4] == [
-        "weak support for one person",
-        "weak support for one person",
-        NO_SUPPORT,
-        NO_SUPPORT,
-    ]
-    assert found.levels[-2].words == "weak support for two people"
+    assert {one.words for one in found.levels} == {NO_SUPPORT}  # ten pairs of each kind bound no ratio away from 1
+    assert all(one.low is not None and one.low < one.ratio for one in found.levels)
+    assert (found.levels[0].high, found.levels[-1].low) == (None, 0.0)  # no pair of the other kind was rated so
+
+
+def test_words_go_by_the_end_of_the_interval_that_is_nearer_to_1() -> None:
+    found = evidence(rated([3] * 40 + [1] * 10, [3] * 4 + [-3] * 46))
+    first, last = found.levels[0], found.levels[-1]
+    assert first.low is not None
+    assert first.high is not None
+    assert last.high is not None
+    assert first.ratio == pytest.approx(9)
+    low, high = wilson_interval(40, 50), wilson_interval(4, 50)
+    assert log(first.ratio / first.low) == pytest.approx(hypot(log(40.5 / 53.5 / low.low), log(4.5 / 53.5 / high.high)))
+    assert first.words == "weak support for one person" == f"{words_of(first.low)} for one person"
+    assert last.words == f"{words_of(1 / last.high)} for two people"
+    assert last.ratio == pytest.approx(0.5 / 46.5)
+    assert words_of(1 / last.ratio) == "moderate support"
+    assert last.words == "moderate support for two people"
 
 
 def test_words_beyond_the_ceiling_are_refused_however_sure_the_trainee_is() -> None:
     found = evidence(rated([3] * 10, [-3] * 10))
     assert found.levels[0].ratio == pytest.approx(found.ceiling_same) == pytest.approx(21)
-    assert found.levels[0].words == "moderate support for one person" == f"{found.strongest_same} for one person"
+    assert found.levels[0].low == pytest.approx(found.least_same) == pytest.approx(2.7987, abs=1e-4)
+    assert found.levels[0].words == "weak support for one person" == f"{found.strongest_same} for one person"
     assert found.refused == (
+        "moderate support",
         "moderately strong support",
         "strong support",
         "very strong support",
         "extremely strong support",
     )
     assert {one.words for one in found.levels[1:-1]} == {UNUSED}
+
+
+def test_answers_of_several_trainees_carry_no_words_and_their_pairs_count_once() -> None:
+    cohort = [
+        pair(truth, rating, n, trainee=trainee)
+        for trainee in ("t1", "t2")
+        for n, (truth, rating) in enumerate([("same", 3)] * 10 + [("different", -3)] * 10)
+    ]
+    found = evidence(cohort)
+    assert found.ceiling_same == pytest.approx(21)
+    assert {one.words for one in found.levels} == {POOLED}
+    assert (found.strongest_same, found.strongest_different, found.refused) == ("", "", ())
+    assert found.levels[0].low is None
+
+
+@pytest.mark.parametrize("pairs_of_each", [10, 25, 110])
+def test_who_guesses_has_no_words(pairs_of_each: int) -> None:
+    rng = np.random.default_rng(pairs_of_each)
+    draws = [rng.integers(-3, 4, (2, pairs_of_each)).tolist() for _ in range(150)]
+    said = [{one.words for one in evidence(rated(*draw)).levels} - {NO_SUPPORT, UNUSED} for draw in draws]
+    assert sum(map(bool, said)) <= 3  # of seven levels each; by the ratio itself it was 61 % of them
 
 
 def test_words_begin_at_their_bounds() -> None:
@@ -166,6 +204,96 @@ def test_a_wrong_certainty_leaves_the_log_loss_undefined() -> None:
     assert isinstance(found.probabilities.log_loss, Undefined)
     assert isinstance(found.evidence, EvidenceFigures)
     assert isinstance(found.evidence.stated_cllr, Undefined)
+    assert (found.evidence.stated_certain, found.evidence.stated_certain_wrong) == (1, 1)
+
+
+def test_one_stated_certainty_does_not_undefine_the_cost_of_the_others() -> None:
+    stated = [pair("same" if n % 2 else "different", 1, n, p_same=0.8 if n % 2 else 0.3) for n in range(20)]
+    certain = [pair("same", 3, 20, p_same=1.0), pair("different", 3, 21, p_same=1.0)]
+    found = evidence([*stated, *certain])
+    assert found.stated_cllr == evidence(stated).stated_cllr
+    assert isinstance(found.stated_cllr, float)
+    assert (found.stated_certain, found.stated_certain_wrong) == (2, 1)
+    assert isinstance(evidence(certain).stated_cllr, Undefined)
+
+
+def test_the_calibration_error_stands_beside_that_of_chance() -> None:
+    rng = np.random.default_rng(1)
+    errors, by_chance = [], []
+    for _ in range(100):
+        stated = rng.uniform(0, 1, 50)
+        pairs_of = [pair("same" if rng.random() < p else "different", 1, n, p_same=p) for n, p in enumerate(stated)]
+        found = pair_figures(pairs_of).probabilities
+        assert isinstance(found, ProbabilityFigures)
+        errors.append(found.calibration_error)
+        by_chance.append(found.calibration_error_by_chance)
+    assert np.mean(errors) == pytest.approx(np.mean(by_chance), rel=0.08)
+    assert np.mean(by_chance) > 0.08
+
+
+def test_a_place_of_errors_stands_out_only_beyond_chance() -> None:
+    rng = np.random.default_rng(2)
+    b = np.linspace(-2, 2, 25)
+
+    def places(wrong: Callable[[str, int], float]) -> list[tuple[str, str]]:
+        some = [
+            pair(
+                truth, (1 if truth == "same" else -1) * (-2 if rng.random() < wrong(truth, n) else 2), n, b=float(b[n])
+            )
+            for truth in ("same", "different")
+            for n in range(25)
+        ]
+        return [(one.truth, one.third) for one in errors_at(some) if one.stands_out]
+
+    assert sum(bool(places(lambda truth, n: 0.5)) for _ in range(200)) <= 12
+    found = [places(lambda truth, n: 0.9 if truth == "same" and n > 16 else 0.1) for _ in range(20)]
+    assert sum(one == [("same", "hard")] for one in found) >= 18
+
+
+def test_a_place_that_a_few_items_make_does_not_stand_out_in_a_cohort() -> None:
+    """Twenty trainees have the same two of eight hard pairs wrong: that is these two, and not all that are as hard."""
+    b = np.linspace(-2, 2, 24)
+    cohort = [
+        pair(
+            truth,
+            (1 if truth == "same" else -1) * (-2 if truth == "same" and n in (17, 20) else 2),
+            n + 24 * place,
+            b=b[n],
+        )
+        for place, truth in enumerate(("same", "different"))
+        for n in range(24)
+    ]
+    everybody = [replace(one, trainee_id=f"t{t}") for t in range(20) for one in cohort]
+    assert not any(one.stands_out for one in errors_at(everybody))
+    hard = [
+        replace(one, rating=-2, answer="different", correct=False)
+        if one.truth == "same" and (one.b or 0) > 0.8
+        else one
+        for one in everybody
+    ]
+    assert [(one.truth, one.third) for one in errors_at(hard) if one.stands_out] == [("same", "hard")]
+
+
+def test_both_together_are_held_against_the_better_of_both() -> None:
+    rng = np.random.default_rng(3)
+
+    def gain(noise: float, machine: float) -> Estimate:
+        some = []
+        for n in range(200):
+            truth = 1 if n % 2 else -1
+            rating = int(np.clip(round(truth + rng.normal(0, noise)), -3, 3))
+            some.append(pair("same" if n % 2 else "different", rating, n, similarity=truth + rng.normal(0, machine)))
+        found = pair_figures(some).with_machine_gain
+        assert isinstance(found, Estimate)
+        return found
+
+    assert gain(1.2, 1.2).low > 0.0
+    worse = gain(0.5, 20.0)
+    assert worse.high < 0.0
+    alone = pair_figures(
+        [pair("same" if n % 2 else "different", 3 if n % 2 else -3, n, similarity=n % 2) for n in range(8)]
+    )
+    assert isinstance(alone.with_machine_gain, Undefined)
 
 
 def test_errors_lie_where_they_were_made() -> None:

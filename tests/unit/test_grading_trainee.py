@@ -6,10 +6,13 @@ import pytest
 
 from fr_core.errors import NothingToReport
 from fr_core.scoring.human.change import Change, Verdict
+from fr_core.scoring.intervals import rate
 from fr_core.training.grading.areas import Roc
 from fr_core.training.grading.standing import MIN_COHORT, OTHER_TEST
+from fr_core.training.grading.surely import FEW
 from fr_core.training.grading.trainee import trainee_figures
 from fr_core.training.grading.values import Undefined
+from fr_core.training.grading.words import written
 from fr_core.training.results import Result
 from graded import course, listed, pair, triad, triaged
 
@@ -52,11 +55,38 @@ def test_leaving_pairs_undecided_is_no_leaning_to_different() -> None:
     assert "you left 12 pairs undecided" in said
 
 
-def test_no_leaning_is_claimed_where_chance_explains_it() -> None:
-    assert "lean neither way more than chance makes" in sentences(taken("pre", 30))
+def test_neither_leaning_nor_its_absence_is_claimed_where_the_pairs_are_too_few() -> None:
+    assert "40 pairs are too few to tell which way your answers lean: of 20 pairs" in sentences(taken("pre", 30))
     results = [pair("different", 2 if n < 5 else -2, n) for n in range(20)]
     results += [pair("same", -2 if n < 3 else 2, 20 + n) for n in range(20)]
-    assert "lean neither way more than chance makes" in sentences(results)
+    assert "40 pairs are too few to tell which way your answers lean" in sentences(results)
+    assert "Your answers lean neither way to speak of: of 200 pairs" in sentences(taken("pre", 300, of=400))
+
+
+def advised(pairs: int, *, followed: bool = False) -> list[Result]:
+    results = []
+    for n in range(pairs):
+        truth, advice = "same" if n % 2 else "different", "same" if n % 4 < 2 else "different"
+        before = (1 if truth == "same" else -1) * (1 if n % 5 else -1)
+        after = (2 if advice == "same" else -2) if followed else 2 * before
+        results.append(pair(truth, after, n, block="aided", before=before, advice=advice))
+    return results
+
+
+def test_four_pairs_with_advice_say_neither_that_it_moved_answers_nor_that_it_did_not() -> None:
+    assert "4 pairs are too few to tell whether the advice moved your answers." in sentences(advised(4))
+    assert "4 pairs are too few to tell whether the advice moved your answers." in sentences(advised(4, followed=True))
+    assert "The machine's advice moved your answers by little, if at all." in sentences(advised(200))
+    assert "You lean to what the machine says" in sentences(advised(200, followed=True))
+
+
+def test_two_rare_pairs_tell_nothing() -> None:
+    rare = [pair("different", 2, n, block="rare") for n in range(2)]
+    assert "called 2 of 2 of them the same, elsewhere 5 of 20; 2 such pairs are too few to tell" in sentences(
+        taken("pre", 30) + rare
+    )
+    many = [pair("different", 2, n, block="rare") for n in range(10)]
+    assert "that is more than chance makes" in sentences(taken("pre", 30) + many)
 
 
 def test_a_change_within_chance_is_none() -> None:
@@ -65,7 +95,9 @@ def test_a_change_within_chance_is_none() -> None:
     assert isinstance(change.score, Change)
     assert (change.score.points, change.score.verdict) == (7.5, Verdict.NO_RELIABLE_CHANGE)
     assert change.score.needed == pytest.approx(196.0 * (64 / 82 * 18 / 82 / 20) ** 0.5, abs=0.01)
-    assert any("This is not more than chance." in one for one in figures.words.change)
+    said = "Chance alone can make it; a real change of less than 18.1 points would not show in tests of so many pairs."
+    assert f"+7.5 points. {said}" in " ".join(figures.words.change)
+    assert f"{change.score.needed:.1f}" == "18.1"
 
 
 def test_a_change_beyond_chance_is_said_to_be_one() -> None:
@@ -90,6 +122,12 @@ def test_norms_are_marked_as_another_test() -> None:
     assert by_title["Glasgow Face Matching Test, short"].percentile == pytest.approx(26.8, abs=0.05)
     assert by_title["Students"].from_memory
     assert isinstance(by_title["Students"].percentile, Undefined)
+    gfmt = by_title["Glasgow Face Matching Test, short"]
+    assert gfmt.percentile_low is not None
+    assert gfmt.percentile_high is not None
+    assert gfmt.percentile_low < 2 < 69 < gfmt.percentile_high
+    fewer = trainee_figures(course(), taken("pre", 30, of=39), {}).standing
+    assert all(isinstance(norm.percentile, Undefined) and norm.percentile_low is None for norm in fewer.norms)
 
 
 def test_a_small_cohort_is_told_nothing_of() -> None:
@@ -101,6 +139,8 @@ def test_a_small_cohort_is_told_nothing_of() -> None:
     cohort["t9"] = taken("pre", 30, trainee="t9")
     large = trainee_figures(course(), cohort["t1"], cohort)
     assert large.standing.percentile_in_cohort == pytest.approx(10)
+    assert (large.standing.percentile_low, large.standing.percentile_high) == (0, 80)
+    assert "by the interval of your score it may be 0 to 80 %." in " ".join(large.words.change)
     assert isinstance(large.cohort_roc, Roc)
     assert large.crowds[0].trainees == MIN_COHORT
     others = {name: some for name, some in cohort.items() if name != "t1"}
@@ -119,9 +159,14 @@ def test_what_is_left_out_is_counted() -> None:
 def test_the_ceiling_is_told() -> None:
     results = [pair("same", 3, n) for n in range(10)] + [pair("different", -3, 10 + n) for n in range(10)]
     assert (
-        "20 pairs can show a likelihood ratio of 21 at most: no rating of yours can carry words beyond "
-        '"moderate support"'
+        "20 pairs can show a likelihood ratio of 21 at most, and of that ratio no more than that it is 2.8 or larger: "
+        'no rating of yours can carry words beyond "weak support"'
     ) in sentences(results)
+    assert "no rating of yours can carry any words of support yet" in sentences([results[0], results[-1]])
+
+
+def test_large_ratios_are_written_in_full() -> None:
+    assert [written(value) for value in (0.1434, 2.333, 21.0, 99.97, 1001.0)] == ["0.143", "2.33", "21", "100", "1,001"]
 
 
 def test_practice_is_named_by_exercise() -> None:
@@ -129,17 +174,40 @@ def test_practice_is_named_by_exercise() -> None:
     results += [triaged("reject", "usable", 6)]
     said = " ".join(trainee_figures(course(), results, {}).words.practise)
     assert "from 5 of 5 lists without the person you picked somebody" in said
-    assert "in 1 of 1 lists with the person you picked somebody else" in said
-    assert "1 of 1 of them were let through" in said
+    assert "Too few to tell anything: 1 list with the person, 1 photo to be rejected." in said
+
+
+def test_one_error_in_one_or_in_many_is_nothing_to_practise() -> None:
+    few = [listed(None, "candidate:0", 0), triaged("reject", "usable", 1)]
+    assert trainee_figures(course(), few, {}).words.practise == (
+        "Nothing stands out beyond chance; more trials tell more.",
+        "Too few to tell anything: 1 list without the person, 1 photo to be rejected.",
+    )
+    many = [listed(None, "candidate:0" if n < 2 else "none", n) for n in range(20)]
+    assert trainee_figures(course(), many, {}).words.practise == (
+        "Nothing stands out beyond chance; more trials tell more.",
+    )
+
+
+def test_leaving_pairs_undecided_is_practised_as_such() -> None:
+    results = [pair("same", 0 if n < 12 else 2, n) for n in range(20)] + [
+        pair("different", -2, n) for n in range(20, 40)
+    ]
+    said = sentences(results)
+    assert "not to leave so many pairs undecided" in said
+    assert "Seeing past pose" not in said
 
 
 def test_what_went_well_is_said_only_where_it_is_sure() -> None:
     guessing = trainee_figures(course(), [triad(n % 3, 0, n) for n in range(9)], {}).words.went_well
     assert guessing == ("So far, these answers show nothing that is surely better than guessing.",)
-    able = [triad(1, 1, n) for n in range(9)] + [listed(None, "none", 9 + n) for n in range(5)]
+    able = [triad(1, 1, n) for n in range(9)] + [listed(None, "none", 9 + n) for n in range(14)]
     said = " ".join(trainee_figures(course(), able, {}).words.went_well)
     assert "You found the odd one out in 9 of 9 triads" in said
-    assert "nobody from any of the 5 lists" in said
+    assert "nobody from any of the 14 lists" in said
+    assert "nobody from any" not in " ".join(trainee_figures(course(), able[:-1], {}).words.went_well)
+    assert rate(0, FEW).interval.high < 0.22
+    assert 0.8**FEW < 0.05  # somebody who errs in one of five would seldom be praised
 
 
 def test_blocks_come_in_the_order_of_the_plan_with_their_titles() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import subprocess
@@ -11,13 +12,14 @@ from typing import Any
 import pytest
 
 from fr_core.scoring.human.estimates import Estimate
+from fr_core.scoring.human.signal_detection import Sensitivity, prevalence_ppv
 from fr_core.scoring.intervals import rate
 from fr_core.training.grading.cohort import cohort_figures
 from fr_core.training.grading.trainee import trainee_figures
 from fr_core.training.grading.values import Area, Time, Undefined
 from fr_core.training.results import Result
 from fr_training.report import cohort_html, cohort_json, trainee_html, trainee_json
-from fr_training.report.cells import percent, percentile, text
+from fr_training.report.cells import percent, percentile, placed, text
 from fr_training.report.keys import NOTICE, keys
 from fr_training.report.trainee_page import bullets
 from graded import course, listed, pair, triad, triaged
@@ -143,9 +145,9 @@ def test_the_keys_of_a_trainee_are_those_that_programs_know() -> None:
 def test_the_keys_of_a_cohort_are_those_that_programs_know() -> None:
     document = json.loads(cohort_json(course(), ALL))
     assert list(document) == [
-        "format", "kind", "notice", "course", "trainees", "words", "counts", "together", "blocks", "tests", "rows",
-        "distributions", "changes", "learning", "aided", "prevalence", "groups", "verification", "crowds", "items",
-        "quarantined",
+        "format", "kind", "notice", "course", "trainees", "words", "counts", "together", "own", "blocks", "tests",
+        "rows", "distributions", "changes", "learning", "aided", "prevalence", "groups", "verification", "crowds",
+        "items", "quarantined",
     ]  # fmt: skip
     assert document["kind"] == "training-cohort"
     assert set(document["rows"][0]) == {"trainee_id", "answered", "misses", "false_same", "sensitivity", "scores"}
@@ -189,6 +191,58 @@ def test_a_page_of_a_cohort_has_its_own_pictures_and_rows(cohorts_page: str) -> 
     for heading in ("What went well", "Items", "Trainees", "Opinions together", "Change"):
         assert f"<h2>{heading}</h2>" in page
     assert page.index(NOTICE[:40]) < page.index("<h2>What went well</h2>")
+
+
+def heading(page: str, name: str) -> str:
+    """The part of a page below a heading, as text."""
+    part = page[page.index(f"<h2>{name}</h2>") :]
+    return html.unescape(part[: part.find("<h2>", 4)])
+
+
+def test_a_cohort_is_shown_by_its_trainees_and_its_ratings_carry_no_words(
+    trainees_page: str, cohorts_page: str
+) -> None:
+    own = heading(cohorts_page, "The trainees, each by themselves")
+    for figure in (
+        "d', mean of trainees",
+        "criterion c, mean of trainees",
+        "area, mean of trainees",
+        "24 trainees rated",
+    ):
+        assert figure in own
+    assert "goes by the trainees, each of whom counts once." in html.unescape(cohorts_page)
+    pooled, alone = (heading(page, "What the ratings are worth") for page in (cohorts_page, trainees_page))
+    for words in ("words that it carries", "<th>95 % interval</th>", "ceiling for one person", "Refused here"):
+        assert words in alone
+        assert words not in pooled
+    assert "they carry no words" in pooled
+    assert not re.search(r"\de[+]\d", re.sub(r"<svg.*?</svg>", "", cohorts_page, flags=re.DOTALL))
+
+
+def test_what_same_is_worth_among_many_strangers_is_told(trainees_page: str) -> None:
+    assert TRAINEE.together.pairs is not None
+    found = TRAINEE.together.pairs.errors.sensitivity
+    assert isinstance(found, Sensitivity)
+    hits, false_alarms = (found.hits + 0.5) / (found.mated + 1), (found.false_alarms + 0.5) / (found.nonmated + 1)
+    told = heading(trainees_page, "What the ratings are worth")
+    row = told[told.index('right "same" where 1 in 100 pairs shows one person') :].split("</tr>")[0]
+    assert f"{percent(prevalence_ppv(hits, false_alarms, 0.01))}; " in row
+
+
+def test_who_never_says_same_is_told_nothing_of_it() -> None:
+    never = [pair("same" if n % 2 else "different", -1, n) for n in range(20)]
+    assert "shows one person, of those" not in trainee_html(course(), trainee_figures(course(), never, {}))
+
+
+def test_both_together_and_percentiles_are_told_with_what_they_are_worth(trainees_page: str) -> None:
+    machine = heading(trainees_page, "The machine on the same pairs")
+    assert "the better of both" in machine
+    assert "The pairs were chosen to be hard for it." in machine
+    easy = [pair("same" if n % 2 else "different", 1, n, similarity=n % 2 - 0.5) for n in range(20)]
+    about = heading(trainee_html(course(), trainee_figures(course(), easy, {})), "The machine on the same pairs")
+    assert "It tells all of these apart." in about
+    assert placed(50.0, 0.0, 99.9) == "50; under 1 to over 99"
+    assert placed(Undefined("why"), None, None) == "not known: why"
 
 
 def test_nothing_of_a_plan_or_a_label_becomes_mark_up(trainees_page: str, cohorts_page: str) -> None:

@@ -6,9 +6,11 @@
 * **agreement**: `agreement` (kappa, McNemar, intraclass correlation, by way of `beta`), `fusion` (several opinions);
 * **change**: `change` (reliable change, percentiles), `norms` (published ones), `learning` (curves with bands);
 * **a machine's advice**: `advice` (automation bias, prevalence), made of `paired` and `proportions`;
+* **many people**: `clustered` (means of people's own figures); **stated probabilities**: `reliability`;
 * what all of them use: `estimates`, `normal`.
 
 Areas under ROC curves, Wilson intervals, likelihood ratios of rating levels and picks from lists are in
-`fr_core.scoring` itself. Intervals take trials for independent; of many people's trials together they are too narrow.
+`fr_core.scoring` itself. Intervals take trials for independent; of many people's trials together they are too narrow,
+and those of `clustered` are not.
 What the data cannot give is an `UndefinedRate`, never 0.0.
 """

@@ -22,7 +22,7 @@ from fr_core.scoring.human.decisions import check_ratings, signal_counts
 from fr_core.scoring.human.estimates import Estimate
 from fr_core.scoring.human.paired import PairedCounts, drawn_change, paired_counts
 from fr_core.scoring.human.proportions import RateDifference, difference_of_rates
-from fr_core.scoring.human.signal_detection import Difference, Sensitivity, difference, sensitivity
+from fr_core.scoring.human.signal_detection import Difference, Sensitivity, difference, sensitivity, z_rate
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Rate, UndefinedRate, rate
 from fr_core.types import I64
 
@@ -120,6 +120,24 @@ def automation_bias(
     ]  # c is minus half the sum of z, and the shift is of "different" less "same"
     net = _estimate(shift.criterion.value - shift_before.criterion.value, drawn_change(cells, rng, draws), confidence)
     return AutomationBias(same, different, shift, shift_before, net)
+
+
+def net_shift(trials: Aided) -> float:
+    """`AutomationBias.net` alone, without its interval: what a person of a cohort brings to the cohort's mean.
+
+    Raises:
+        UndefinedRate: one of the two labels came with no mated or no non-mated pair.
+    """
+    moved = 0.0
+    for label in (True, False):
+        for truth in (True, False):
+            here = (trials.mated == truth) & (trials.aid_same == label)
+            total = int(here.sum())
+            if not total:
+                raise UndefinedRate("One of the two labels came with no mated or no non-mated pair.")
+            before, after = (int((ratings[here] > 0).sum()) for ratings in (trials.before, trials.after))
+            moved += (0.5 if label else -0.5) * (z_rate(after, total) - z_rate(before, total))
+    return moved
 
 
 def advice_gain(

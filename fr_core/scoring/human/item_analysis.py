@@ -101,6 +101,28 @@ def quarantine(figures: Sequence[ItemFigures], at_least: int = MIN_PEOPLE) -> tu
     return tuple(one.item for one in figures if one.high is not None and one.high < 0.0 and one.people >= at_least)
 
 
+def below_guessing(right: int, wrong: int, guessing: float, at_least: int = MIN_PEOPLE) -> bool:
+    """Whether fewer people are right than guessing makes, beyond chance: the key may be wrong.
+
+    Wilson's 95 % interval of the share of right answers must lie below `guessing`. However hard an item is, nobody who
+    guesses does worse. A wrong key shows here where the able and others have the item wrong alike, which leaves the
+    correlation near 0.
+
+    Args:
+        right: people who were right.
+        wrong: people who decided and were wrong; the undecided tell nothing of the key.
+        guessing: share of right answers by guessing, in (0, 1).
+        at_least: people below whom nothing is said.
+
+    Raises:
+        ValueError: a number is out of its range.
+    """
+    if not 0.0 < guessing < 1.0:
+        raise ValueError(f"Guessing is right with a share in (0, 1), and not {guessing}.")
+    decided = right + wrong
+    return decided >= max(1, at_least) and rate(right, decided).interval.high < guessing
+
+
 def human_difficulty(
     abilities: F64, right: Bools, g: float = 0.0, confidence: float = DEFAULT_CONFIDENCE
 ) -> Difficulty:

@@ -34,6 +34,7 @@ class AidedFigures:
     Attributes:
         trials: rated both times.
         advice_wrong: of them, trials whose advice was wrong.
+        items_advised_wrong: different pairs with wrong advice.
         right_before: share of right answers before the advice.
         right_after: share of right answers after it.
         misled: wrong after, of the trials with wrong advice that were right before.
@@ -44,6 +45,7 @@ class AidedFigures:
 
     trials: int
     advice_wrong: int
+    items_advised_wrong: int
     right_before: Maybe[Rate]
     right_after: Maybe[Rate]
     misled: Maybe[Rate]
@@ -57,10 +59,12 @@ class PrevalenceFigures:
     """Where pairs of two people are rare, beside where they are not.
 
     Attributes:
+        items: different pairs of two people where they are rare; few of them may be harder, or easier, by chance.
         false_same: pairs of two people called the same: share where they are rare less the share elsewhere.
         sensitivity: change of d' and of c from elsewhere to where they are rare.
     """
 
+    items: int
     false_same: Maybe[RateDifference]
     sensitivity: Maybe[Difference]
 
@@ -72,29 +76,40 @@ def aided_figures(results: Sequence[Result], seed: int) -> Maybe[AidedFigures]:
         results: of one trainee, or of several together.
         seed: of the draws behind intervals, at least 0.
     """
-    rated = [
-        one
-        for one in pairs(results)
-        if one.exercise == ExerciseKind.AIDED and one.rating_before is not None and one.advice
-    ]
+    rated = advised(results)
     if not rated:
         return Undefined("No pair was rated before and after advice.")
-    trials = Aided(
-        before=np.array([one.rating_before for one in rated], dtype=np.int64),
-        after=np.array([one.rating for one in rated], dtype=np.int64),
-        mated=np.array([one.truth == "same" for one in rated], dtype=np.bool_),
-        aid_same=np.array([one.advice == "same" for one in rated], dtype=np.bool_),
-    )
+    trials = aided_trials(rated)
     before = sum((one.rating_before or 0) * (1 if one.truth == "same" else -1) > 0 for one in rated)
     return AidedFigures(
         trials=len(rated),
         advice_wrong=sum(one.advice != one.truth for one in rated),
+        items_advised_wrong=len({(one.form, one.item_id) for one in rated if one.advice != one.truth}),
         right_before=share(before, len(rated), "aided pairs"),
         right_after=share(sum(one.correct is True for one in rated), len(rated), "aided pairs"),
         misled=unless_undefined(lambda: misled(trials)),
         helped=unless_undefined(lambda: helped(trials)),
         bias=unless_undefined(lambda: automation_bias(trials, np.random.default_rng([seed, 1]))),
         gain=unless_undefined(lambda: advice_gain(trials, np.random.default_rng([seed, 2]))),
+    )
+
+
+def advised(results: Sequence[Result]) -> list[Result]:
+    """The pairs that were rated before and after advice."""
+    return [
+        one
+        for one in pairs(results)
+        if one.exercise == ExerciseKind.AIDED and one.rating_before is not None and one.advice
+    ]
+
+
+def aided_trials(rated: Sequence[Result]) -> Aided:
+    """Pairs as `advised` selects them, as arrays."""
+    return Aided(
+        before=np.array([one.rating_before for one in rated], dtype=np.int64),
+        after=np.array([one.rating for one in rated], dtype=np.int64),
+        mated=np.array([one.truth == "same" for one in rated], dtype=np.bool_),
+        aid_same=np.array([one.advice == "same" for one in rated], dtype=np.bool_),
     )
 
 
@@ -107,6 +122,7 @@ def prevalence_figures(results: Sequence[Result]) -> Maybe[PrevalenceFigures]:
         return Undefined("No pair of a low-prevalence block was rated.")
     (rare_wrong, rare_all), (usual_wrong, usual_all) = (_called_same(rare), _called_same(usual))
     return PrevalenceFigures(
+        items=len({(one.form, one.item_id) for one in rare if one.truth == "different"}),
         false_same=unless_undefined(
             lambda: prevalence_effect(
                 rare_called_same=rare_wrong, rare=rare_all, usual_called_same=usual_wrong, usual=usual_all

@@ -19,10 +19,11 @@ from fr_core.training.grading.blocks import block_figures, occasion_figures, tog
 from fr_core.training.grading.cohort_words import cohort_words
 from fr_core.training.grading.errors import Known, error_figures
 from fr_core.training.grading.figures import CohortChange, CohortFigures, Distribution, TraineeRow, Words
-from fr_core.training.grading.fusion import crowds
+from fr_core.training.grading.fusion import adaptive_blocks, crowds
 from fr_core.training.grading.groups import group_figures
 from fr_core.training.grading.items import item_rows
 from fr_core.training.grading.learning import cohort_learning
+from fr_core.training.grading.own import own_figures
 from fr_core.training.grading.splitting import count, judged, unmoved
 from fr_core.training.grading.standing import Score, change_of_score, scores_by_test
 from fr_core.training.grading.values import share, unless_undefined
@@ -56,6 +57,7 @@ def cohort_figures(course: Course, results: Mapping[str, Sequence[Result]]) -> C
         words=Words(),
         counts=count(pooled),
         together=together(pooled),
+        own=own_figures(shown, {row.trainee_id: row.sensitivity for row in rows}),
         blocks=block_figures(course, pooled),
         tests=occasion_figures(pooled),
         rows=rows,
@@ -64,9 +66,9 @@ def cohort_figures(course: Course, results: Mapping[str, Sequence[Result]]) -> C
         learning=cohort_learning(course, shown),
         aided=aided_figures(pooled, course.seed),
         prevalence=prevalence_figures(pooled),
-        groups=group_figures(unmoved(pooled)),
+        groups=group_figures(unmoved(pooled), course.seed),
         verification=agreement_figures(pooled, first_judgements(shown)),
-        crowds=crowds(shown, course.seed),
+        crowds=crowds(shown, course.seed, without=adaptive_blocks(course)),
         items=items,
         quarantined=tuple(one.item_id for one in items if one.quarantined),
     )

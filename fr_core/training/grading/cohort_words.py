@@ -5,31 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from fr_core.scoring.human.fusion import GroupArea
-from fr_core.scoring.intervals import Rate
+from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Rate
 from fr_core.training.grading.figures import CohortChange, CohortFigures, Words
 from fr_core.training.grading.fusion import CrowdFigures
 from fr_core.training.grading.items import ItemRow
+from fr_core.training.grading.practise_words import practise
+from fr_core.training.grading.surely import of_cohort
 from fr_core.training.grading.trainee_words import TESTS
 from fr_core.training.grading.values import Undefined
-from fr_core.training.grading.words import THEY, bias, ceiling, counted, left_out, practise, went_well
+from fr_core.training.grading.words import THEY, bias, counted, left_out, went_well
 
 SIGNIFICANT = 0.05
 
 TOGETHER = (
-    "Intervals of pooled figures take trials for independent; answers of one trainee, and answers to one item, go "
-    "together, so that the truth is less sure than they say."
+    "What is said above of guessing, of leaning and of advice goes by the trainees, each of whom counts once. "
+    "Intervals of pooled figures, and of each block, take answers for independent; answers of one trainee, and answers "
+    "to one item, go together, so that the truth is less sure than these say. Other items may show something else."
 )
 
 
 def cohort_words(figures: CohortFigures) -> Words:
     """The sentences of a cohort."""
     pairs = figures.together.pairs
+    surely = of_cohort(figures.together, figures.aided, figures.prevalence, figures.own, figures.items)
     return Words(
-        went_well=(*went_well(THEY, figures.together, figures.aided), *_crowds(figures.crowds)),
-        bias=bias(THEY, pairs, figures.aided, figures.prevalence),
-        practise=practise(THEY, figures.together, figures.aided),
+        went_well=(*went_well(THEY, figures.together, figures.aided, surely), *_crowds(figures.crowds)),
+        bias=bias(THEY, pairs, figures.aided, figures.prevalence, surely),
+        practise=practise(THEY, figures.together, figures.aided, surely),
         change=tuple(_changes(figures.changes)),
-        limits=(*left_out(figures.counts), *ceiling(THEY, pairs), *_quarantined(figures.items), TOGETHER),
+        limits=(*left_out(figures.counts), *_quarantined(figures.items), TOGETHER),
     )
 
 
@@ -45,9 +49,16 @@ def _changes(changes: Sequence[CohortChange]) -> Iterable[str]:
         )
         yield (
             f"{between}, of {counted(one.trainees, 'trainee')} {one.better.count:,} did reliably better and "
-            f"{one.worse.count:,} reliably worse, by more than about {one.needed:.1f} points. {one.rose:,} scores rose "
+            f"{one.worse.count:,} reliably worse, by more than about {one.needed:.1f} points; of so many who do not "
+            f"change, about {_by_chance(one.trainees)} would be called one or the other. {one.rose:,} scores rose "
             f"and {one.fell:,} fell: {beyond}."
         )
+
+
+def _by_chance(trainees: int) -> str:
+    """How many of them a verdict of 95 % confidence is wrong of."""
+    expected = trainees * (1.0 - DEFAULT_CONFIDENCE)
+    return f"{expected:.1f}" if expected < 9.95 else f"{expected:,.0f}"
 
 
 def _crowds(crowds: Sequence[CrowdFigures]) -> Iterable[str]:
@@ -58,7 +69,7 @@ def _crowds(crowds: Sequence[CrowdFigures]) -> Iterable[str]:
             if most.low > alone.high:
                 yield (
                     f"The average of {most.size} trainees who judge alone has an area of {most.area:.2f}, one trainee "
-                    f"{alone.area:.2f}: independent opinions together are better than one."
+                    f"{alone.area:.2f} on average: of these items, independent opinions together tell more than one."
                 )
 
 
@@ -66,6 +77,7 @@ def _quarantined(items: Sequence[ItemRow]) -> Iterable[str]:
     aside = sum(one.quarantined for one in items)
     if aside:
         yield (
-            f"Of {counted(len(items), 'item')} {aside:,} tell the able from others the wrong way round, further than "
-            "chance takes one item: look at these before they are used again, as a label may be wrong."
+            f"Of {counted(len(items), 'item')} {aside:,} {'is' if aside == 1 else 'are'} answered as if the label were "
+            "wrong: the able do worse than others, or fewer are right than by guessing, further than chance takes one "
+            "item. Look at these before they are used again; of a hundred sound items, two or three look so by chance."
         )

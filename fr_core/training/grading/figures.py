@@ -16,6 +16,7 @@ from fr_core.training.grading.fusion import CrowdFigures
 from fr_core.training.grading.groups import GroupFigures
 from fr_core.training.grading.items import ItemRow
 from fr_core.training.grading.learning import LearningFigures
+from fr_core.training.grading.own import OwnFigures
 from fr_core.training.grading.splitting import Counts
 from fr_core.training.grading.standing import ChangeFigures, StandingFigures
 from fr_core.training.grading.values import Maybe
@@ -167,6 +168,7 @@ class CohortFigures:
         words: what the rest comes to.
         counts: what became of all trials.
         together: all blocks together, pooled; pairs without those that advice or rareness moves.
+        own: means of the trainees' own figures, whose intervals take trainees, and not answers, for independent.
         blocks: each block, pooled.
         tests: each test, pooled.
         rows: each trainee, by pseudonym.
@@ -186,6 +188,7 @@ class CohortFigures:
     words: Words
     counts: Counts
     together: KindFigures
+    own: OwnFigures
     blocks: tuple[BlockFigures, ...]
     tests: tuple[OccasionFigures, ...]
     rows: tuple[TraineeRow, ...]

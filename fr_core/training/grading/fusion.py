@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 
 from fr_core.scoring.checks import F64, Bools
+from fr_core.scoring.human.estimates import Estimate
 from fr_core.scoring.human.fusion import GroupArea, fuse_with_machine, group_area
+from fr_core.scoring.human.normal import z_of
+from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, UndefinedRate
+from fr_core.training.courses import Course
 from fr_core.training.grading.areas import area, scores
 from fr_core.training.grading.splitting import by, pairs
 from fr_core.training.grading.values import Area, Maybe, Undefined, unless_undefined
@@ -71,8 +76,61 @@ def with_machine(rated: Sequence[Result]) -> Maybe[Area]:
     return unless_undefined(lambda: area(*scores(both, fuse_with_machine(ratings, similarities).tolist())))
 
 
+def with_machine_gain(rated: Sequence[Result]) -> Maybe[Estimate]:
+    """The area of both together less the larger of the two alone, of the same pairs, with DeLong's interval.
+
+    Source of the variance: E. R. DeLong, D. M. DeLong and D. L. Clarke-Pearson, "Comparing the areas under two or more
+    correlated receiver operating characteristic curves: a nonparametric approach", Biometrics 44 (1988) 837-845. That
+    the better one is chosen after the fact errs to the side of no gain.
+    """
+    both = [one for one in rated if one.similarity is not None]
+    if not both:
+        return Undefined("The machine has compared none of these pairs.")
+    if len({one.trainee_id for one in both}) > 1:
+        return Undefined("A gain is that of one trainee.")
+    ratings = [float(one.rating or 0) for one in both]
+    similarities = [one.similarity or 0.0 for one in both]
+
+    def of() -> Estimate:
+        fused = fuse_with_machine(np.array([ratings]), np.array(similarities)).tolist()
+        alone = max((ratings, similarities), key=lambda values: _placements(both, values)[0].mean())
+        won, lost = (
+            together - single
+            for together, single in zip(_placements(both, fused), _placements(both, alone), strict=True)
+        )
+        if len(won) < 2 or len(lost) < 2:
+            raise UndefinedRate("A gain with an interval needs two pairs of one person and two of two people.")
+        value = float(won.mean())
+        error = sqrt(float(won.var(ddof=1)) / len(won) + float(lost.var(ddof=1)) / len(lost))
+        if error == 0.0:
+            raise UndefinedRate("These pairs do not show how far the gain may be off.")
+        margin = z_of(0.5 + DEFAULT_CONFIDENCE / 2) * error
+        return Estimate(value, error, value - margin, value + margin, DEFAULT_CONFIDENCE)
+
+    return unless_undefined(of)
+
+
+def _placements(rated: Sequence[Result], values: Sequence[float]) -> tuple[F64, F64]:
+    """f64[n], f64[m]: the share of couples that each pair of one person wins, and that each of two people loses."""
+    same, different = scores(rated, values)
+    if not len(same) or not len(different):
+        raise UndefinedRate("A curve needs pairs of one person and of two.")
+    ahead = same[:, None] - different[None, :]
+    won = (ahead > 0.0) + 0.5 * (ahead == 0.0)
+    return won.mean(axis=1), won.mean(axis=0)
+
+
+def adaptive_blocks(course: Course) -> frozenset[str]:
+    """Ids of the blocks whose items follow each trainee, so that trainees were not shown the same ones."""
+    return frozenset(block.block_id for block in course.plan.blocks if block.adaptive)
+
+
 def crowds(
-    cohort: Mapping[str, Sequence[Result]], seed: int, most_forms: int = MOST_FORMS, least_trainees: int = 2
+    cohort: Mapping[str, Sequence[Result]],
+    seed: int,
+    most_forms: int = MOST_FORMS,
+    least_trainees: int = 2,
+    without: frozenset[str] = frozenset(),
 ) -> tuple[CrowdFigures, ...]:
     """Of the forms of plain verification that were rated most, the most rated first.
 
@@ -81,8 +139,15 @@ def crowds(
         seed: of the draws of groups and of resamples, at least 0.
         most_forms: at least 1; each takes up to a second.
         least_trainees: who must have rated a form.
+        without: ids of blocks to leave out, such as `adaptive_blocks`: who was shown an item there depends on how the
+            trainee did.
     """
-    rated = [one for results in cohort.values() for one in pairs(results) if one.exercise == ExerciseKind.VERIFICATION]
+    rated = [
+        one
+        for results in cohort.values()
+        for one in pairs(results)
+        if one.exercise == ExerciseKind.VERIFICATION and one.block_id not in without
+    ]
     tables = [table for form, some in by(rated, lambda one: one.form).items() if (table := _table(form, some))]
     tables = [one for one in tables if len(one.ratings) >= least_trainees]
     tables.sort(key=lambda one: (-int((~np.isnan(one.ratings)).sum()), one.form))

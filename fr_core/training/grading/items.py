@@ -12,6 +12,7 @@ from fr_core.scoring.human.item_analysis import (
     MIN_PEOPLE,
     Difficulty,
     ItemFigures,
+    below_guessing,
     human_difficulty,
     item_figures,
     quarantine,
@@ -27,6 +28,10 @@ from fr_core.training.results import Result
 
 GUESSING: Mapping[ExerciseKind, float] = {**dict.fromkeys(PAIRS, 0.5), ExerciseKind.TRIAD: CHANCE}
 """Chance of guessing right, of the exercises whose answers give an ability."""
+
+
+COUNTED = UNMOVED | {ExerciseKind.TRIAD}
+"""Exercises whose answers say how hard an item is, and whether its key is right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +52,8 @@ class ItemRow:
         high: upper end, likewise.
         human_b: difficulty by the answers, logits.
         updated_b: both together, the machine's counted as ten people (b of the next forms).
-        quarantined: whether the correlation is negative beyond chance, of 20 people or more: look at it before it is
-            used again.
+        quarantined: whether, of 20 people or more, the correlation is negative beyond chance, or fewer are right than
+            guessing makes, beyond chance: look at it before it is used again.
     """
 
     form: str
@@ -87,8 +92,20 @@ def _rows_of_form(results: Sequence[Result], abilities: Mapping[str, float]) -> 
     figures = item_figures(answers)
     aside = set(quarantine(figures))
     return [
-        _row(some, figure, figure.item in aside, abilities) for (_, some), figure in zip(shown, figures, strict=True)
+        _row(some, figure, figure.item in aside or misleads(judged(some)), abilities)
+        for (_, some), figure in zip(shown, figures, strict=True)
     ]
+
+
+def misleads(answers: Sequence[Result]) -> bool:
+    """Whether fewer trainees have an item right than guessing makes, beyond chance; an item that advice moves does not.
+
+    Args:
+        answers: judged, to one item.
+    """
+    counted = [one for one in answers if one.exercise in COUNTED]
+    right, wrong = (sum(one.correct is good for one in counted) for good in (True, False))
+    return bool(counted) and below_guessing(right, wrong, GUESSING[counted[0].exercise])
 
 
 def _row(shown: Sequence[Result], figure: ItemFigures, quarantined: bool, abilities: Mapping[str, float]) -> ItemRow:
@@ -131,11 +148,7 @@ def _human_difficulty(shown: Sequence[Result], abilities: Mapping[str, float]) -
 
 def _ability(results: Sequence[Result]) -> float | None:
     """Of a trainee, from all triads and pairs in which nothing but the photos moves; None where there is none."""
-    used = [
-        one
-        for one in judged(results)
-        if one.b is not None and (one.exercise in UNMOVED or one.exercise == ExerciseKind.TRIAD)
-    ]
+    used = [one for one in judged(results) if one.b is not None and one.exercise in COUNTED]
     if not used:
         return None
     right: list[bool] = [one.correct is True for one in used]

@@ -22,13 +22,9 @@ from fr_core.scoring.human.item_response import eap
 from fr_core.scoring.human.normal import z_of
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE
 from fr_core.training.courses import ByPeople, Learned
-from fr_core.training.grading.items import GUESSING
-from fr_core.training.grading.splitting import UNMOVED, by, judged
-from fr_core.training.prompts import ExerciseKind
+from fr_core.training.grading.items import COUNTED, GUESSING, misleads
+from fr_core.training.grading.splitting import by, judged
 from fr_core.training.results import Result
-
-COUNTED = UNMOVED | {ExerciseKind.TRIAD}
-"""Exercises whose answers say how hard an item is."""
 
 
 def learned(courses: Iterable[Mapping[str, Sequence[Result]]]) -> Learned:
@@ -41,19 +37,23 @@ def learned(courses: Iterable[Mapping[str, Sequence[Result]]]) -> Learned:
 
     An item is suspect where as many people answered it and its correlation with their other answers, in its form, is
     negative beyond chance: its 95 % interval lies below 0. Over several courses it is the mean of Fisher's z of each,
-    weighted by people - 3 (R. A. Fisher, "Statistical Methods for Research Workers" (1925), section 35).
+    weighted by people - 3 (R. A. Fisher, "Statistical Methods for Research Workers" (1925), section 35). An item is
+    suspect as well where fewer of so many people are right than guessing makes (`items.misleads`): a wrong key that
+    the able and others follow alike leaves the correlation near 0.
 
     Args:
         courses: of each course the results of the trainees of all its cohorts; each course once.
     """
     answers: dict[str, list[tuple[float, bool, float]]] = {}
     figures: dict[str, list[ItemFigures]] = {}
+    shown: dict[str, list[Result]] = {}
     for course in courses:
         counted = {trainee: _counted(results) for trainee, results in course.items()}
         for results in counted.values():
             theta = _ability(results)
             for one in results:
                 answers.setdefault(one.item_id, []).append((theta, one.correct is True, GUESSING[one.exercise]))
+                shown.setdefault(one.item_id, []).append(one)
         for form in by((one for results in counted.values() for one in results), lambda one: one.form).values():
             for item_id, figure in _figures(form):
                 figures.setdefault(item_id, []).append(figure)
@@ -63,7 +63,9 @@ def learned(courses: Iterable[Mapping[str, Sequence[Result]]]) -> Learned:
             for item_id, given in answers.items()
             if len(given) >= MIN_PEOPLE
         },
-        suspects=frozenset(item_id for item_id, found in figures.items() if _misleads(found)),
+        suspects=frozenset(
+            item_id for item_id, found in figures.items() if _misleads(found) or misleads(shown[item_id])
+        ),
     )
 
 

@@ -11,6 +11,7 @@ from fr_core.scoring.human.learning import CurvePoint, cohort_curve, person_curv
 from fr_core.training.courses import Course
 from fr_core.training.grading.splitting import unmoved
 from fr_core.training.grading.values import Maybe, Undefined, unless_undefined
+from fr_core.training.prompts import ExerciseKind
 from fr_core.training.results import Result
 
 STRETCH = 20
@@ -19,9 +20,10 @@ STRETCH = 20
 
 @dataclass(frozen=True, slots=True)
 class LearningFigures:
-    """Right answers over trials: rated pairs that nothing but the photos moves, without those of adaptive blocks.
+    """Right answers over trials: rated pairs that nothing but the photos moves, in the order of the blocks.
 
-    An adaptive block keeps the share of right answers where it aims, however well a trainee does.
+    Without adaptive blocks, which keep the share of right answers where they aim, and without blind verification, whose
+    pairs others chose. The forms of different blocks need not be equally hard: a curve may rise where pairs get easier.
 
     Attributes:
         trainees: whose answers these are.
@@ -37,7 +39,7 @@ class LearningFigures:
 def in_order(course: Course, results: Sequence[Result]) -> list[bool]:
     """Whether each of a trainee's pairs that a curve is of was answered rightly, in the order in which they came."""
     adaptive = {block.block_id for block in course.plan.blocks if block.adaptive}
-    used = [one for one in unmoved(results) if one.block_id not in adaptive]
+    used = [one for one in unmoved(results) if one.block_id not in adaptive and one.exercise != ExerciseKind.BLIND]
     return [one.correct is True for one in sorted(used, key=lambda one: (one.shown_ms, one.ordinal))]
 
 

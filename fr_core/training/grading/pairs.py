@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fr_core.scoring.human.estimates import Estimate
+from fr_core.scoring.human.reliability import calibration_error_by_chance
 from fr_core.scoring.intervals import Rate
 from fr_core.scoring.likelihood import brier, expected_calibration_error, log_loss
 from fr_core.training.answers import DIFFICULTIES
 from fr_core.training.grading.areas import Roc, roc_of_ratings
+from fr_core.training.grading.error_places import ErrorsAt, errors_at
 from fr_core.training.grading.errors import ErrorFigures, error_figures
 from fr_core.training.grading.evidence import EvidenceFigures, evidence
-from fr_core.training.grading.fusion import with_machine
+from fr_core.training.grading.fusion import with_machine, with_machine_gain
 from fr_core.training.grading.machine import MachineFigures, machine_figures
 from fr_core.training.grading.values import Area, Maybe, Times, Undefined, share, times, unless_undefined
 from fr_core.training.results import Result
-
-THIRDS = ("easy", "middle", "hard")
-"""Of the pairs of one truth, by the difficulty of their items."""
 
 PROBABILITY_BINS = 5
 
@@ -50,6 +50,7 @@ class ProbabilityFigures:
         brier: mean squared distance from the truth, in [0, 1]; always .5 gives .25.
         log_loss: nats; always .5 gives .693.
         calibration_error: mean distance of the stated probabilities from shares, five equal bins, in [0, 1].
+        calibration_error_by_chance: what it is on average of somebody whose probabilities are right, of so few trials.
         bins: those that hold a trial.
     """
 
@@ -57,6 +58,7 @@ class ProbabilityFigures:
     brier: float
     log_loss: Maybe[float]
     calibration_error: float
+    calibration_error_by_chance: float
     bins: tuple[ProbabilityBin, ...]
 
 
@@ -78,21 +80,6 @@ class FeltDifficulty:
 
 
 @dataclass(frozen=True, slots=True)
-class ErrorsAt:
-    """Where errors lie.
-
-    Attributes:
-        truth: "same" or "different".
-        third: one of THIRDS.
-        wrong: share of wrong answers.
-    """
-
-    truth: str
-    third: str
-    wrong: Maybe[Rate]
-
-
-@dataclass(frozen=True, slots=True)
 class PairFigures:
     """Of rated pairs.
 
@@ -110,6 +97,7 @@ class PairFigures:
         times: of right and of wrong answers.
         machine: on the same pairs.
         with_machine: area of the average of the trainee's ratings and the machine's similarities, both standardised.
+        with_machine_gain: that area less the larger of the two alone, of the same pairs.
     """
 
     trials: int
@@ -125,6 +113,7 @@ class PairFigures:
     times: Times
     machine: MachineFigures
     with_machine: Maybe[Area]
+    with_machine_gain: Maybe[Estimate]
 
 
 def pair_figures(pairs: Sequence[Result]) -> PairFigures:
@@ -139,10 +128,11 @@ def pair_figures(pairs: Sequence[Result]) -> PairFigures:
         evidence=unless_undefined(lambda: evidence(pairs)),
         probabilities=_probabilities(pairs),
         felt=_felt(pairs),
-        errors_at=tuple(one for truth in ("same", "different") for one in _errors_at(pairs, truth)),
+        errors_at=errors_at(pairs),
         times=times(pairs),
         machine=machine_figures(pairs),
         with_machine=with_machine(pairs),
+        with_machine_gain=with_machine_gain(pairs),
     )
 
 
@@ -165,6 +155,7 @@ def _probabilities(pairs: Sequence[Result]) -> Maybe[ProbabilityFigures]:
         brier=brier(values, truth),
         log_loss=unless_undefined(lambda: log_loss(values, truth)),
         calibration_error=expected_calibration_error(values, truth, PROBABILITY_BINS),
+        calibration_error_by_chance=calibration_error_by_chance(values, PROBABILITY_BINS),
         bins=tuple(bins),
     )
 
@@ -177,16 +168,3 @@ def _felt(pairs: Sequence[Result]) -> tuple[FeltDifficulty, ...]:
         right = share(sum(one.correct is True for one in here), len(here), "pairs that were found so hard")
         found.append(FeltDifficulty(level, len(here), right, sum(hard) / len(hard) if hard else None))
     return tuple(found)
-
-
-def _errors_at(pairs: Sequence[Result], truth: str) -> list[ErrorsAt]:
-    """The pairs of one truth in thirds by the difficulty of their items; equal difficulties stay together."""
-    placed = sorted((one.b, one.correct is False) for one in pairs if one.truth == truth and one.b is not None)
-    hardness = np.array([b for b, _ in placed], dtype=np.float64)
-    rank = np.searchsorted(hardness, hardness, side="left")
-    third = np.minimum(rank * len(THIRDS) // max(1, len(placed)), len(THIRDS) - 1)
-    wrong = np.array([is_wrong for _, is_wrong in placed], dtype=np.bool_)
-    return [
-        ErrorsAt(truth, name, share(int(wrong[third == place].sum()), int((third == place).sum()), f"{name} pairs"))
-        for place, name in enumerate(THIRDS)
-    ]

@@ -11,6 +11,7 @@ from fr_core.scoring.checks import F64
 from fr_core.scoring.human.change import Change, change_of_tests, percentile_in, percentile_of_norm
 from fr_core.scoring.human.norms import GFMT2_SHORT, NORMS, Norm, Unit
 from fr_core.scoring.human.signal_detection import Difference, difference
+from fr_core.scoring.intervals import wilson_interval
 from fr_core.training.grading.errors import sensitivity_of
 from fr_core.training.grading.splitting import by, pairs
 from fr_core.training.grading.values import Maybe, Undefined, unless_undefined
@@ -19,6 +20,9 @@ from fr_core.training.results import Result
 
 MIN_SCORED = 10
 """Pairs below which a test has no score: one pair would move it by ten points and more."""
+
+MIN_FOR_NORM = 40
+"""Pairs below which a score has no percentile of a published test: its own interval would cover most of the field."""
 
 MIN_COHORT = 5
 """Trainees with a score below which nobody is placed among them: who is who would be plain."""
@@ -59,6 +63,8 @@ class NormFigures:
         value: mean or median, in its unit.
         sd: among people; None where it was not found.
         percentile: share of people of that test below the trainee's score, in percent.
+        percentile_low: the same of the lower end of the score's own interval; None where there is no percentile.
+        percentile_high: of its upper end.
         source: where the figure was published.
         from_memory: whether the figure was not looked up in its source.
         caution: that it is another test.
@@ -69,6 +75,8 @@ class NormFigures:
     value: float
     sd: float | None
     percentile: Maybe[float]
+    percentile_low: float | None
+    percentile_high: float | None
     source: str
     from_memory: bool
     caution: str
@@ -83,6 +91,8 @@ class StandingFigures:
         score: percent correct of its pairs.
         cohort: trainees who have a score of that test, this one included.
         percentile_in_cohort: share of them below, in percent; those who are equal count one half.
+        percentile_low: the share below the lower end of the score's own interval; None where there is no percentile.
+        percentile_high: the share below its upper end, or at it.
         norms: published figures.
     """
 
@@ -90,6 +100,8 @@ class StandingFigures:
     score: Maybe[float]
     cohort: int
     percentile_in_cohort: Maybe[float]
+    percentile_low: float | None
+    percentile_high: float | None
     norms: tuple[NormFigures, ...]
 
 
@@ -114,6 +126,12 @@ class Score:
     def percent(self) -> float:
         """Percent correct."""
         return 100.0 * self.right / self.pairs
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval of it, percent correct."""
+        found = wilson_interval(self.right, self.pairs)
+        return 100.0 * found.low, 100.0 * found.high
 
 
 def score(rated: Sequence[Result]) -> Maybe[Score]:
@@ -171,12 +189,17 @@ def standing(own: Mapping[str, Score], cohort: Sequence[Mapping[str, Score]]) ->
     test = next(iter(own), "")
     mine: Maybe[float] = own[test].percent if test else _too_few()
     others = np.array([one[test].percent for one in cohort if test in one], dtype=np.float64)
+    percentile = _in_cohort(mine, others)
+    placed = test and not isinstance(percentile, Undefined)
+    low, high = own[test].interval if placed else (None, None)
     return StandingFigures(
         test=test,
         score=mine,
         cohort=len(others),
-        percentile_in_cohort=_in_cohort(mine, others),
-        norms=tuple(_of_norm(norm, mine) for norm in NORMS),
+        percentile_in_cohort=percentile,
+        percentile_low=None if low is None else 100.0 * float((others < low).mean()),
+        percentile_high=None if high is None else 100.0 * float((others <= high).mean()),
+        norms=tuple(_of_norm(norm, own[test] if test else _too_few()) for norm in NORMS),
     )
 
 
@@ -192,14 +215,28 @@ def _in_cohort(own: Maybe[float], others: F64) -> Maybe[float]:
     return percentile_in(own, others)
 
 
-def _of_norm(norm: Norm, own: Maybe[float]) -> NormFigures:
-    percentile: Maybe[float] = own
-    if not isinstance(own, Undefined):
-        percentile = (
-            percentile_of_norm(own, norm.value, norm.sd)
-            if norm.unit == Unit.PERCENT_CORRECT and norm.sd is not None
-            else Undefined("No spread among people was published for this figure.")
+def _of_norm(norm: Norm, own: Maybe[Score]) -> NormFigures:
+    percentile: Maybe[float]
+    low = high = None
+    if isinstance(own, Undefined):
+        percentile = own
+    elif norm.unit != Unit.PERCENT_CORRECT or norm.sd is None:
+        percentile = Undefined("No spread among people was published for this figure.")
+    elif own.pairs < MIN_FOR_NORM:
+        percentile = Undefined(f"Fewer than {MIN_FOR_NORM} pairs are too few to be placed among other people.")
+    else:
+        percentile, low, high = (
+            percentile_of_norm(score, norm.value, norm.sd) for score in (own.percent, *own.interval)
         )
     return NormFigures(
-        norm.title, norm.unit.value, norm.value, norm.sd, percentile, norm.source, norm.from_memory, OTHER_TEST
+        title=norm.title,
+        unit=norm.unit.value,
+        value=norm.value,
+        sd=norm.sd,
+        percentile=percentile,
+        percentile_low=low,
+        percentile_high=high,
+        source=norm.source,
+        from_memory=norm.from_memory,
+        caution=OTHER_TEST,
     )

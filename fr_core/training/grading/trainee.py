@@ -12,7 +12,7 @@ from fr_core.training.grading.aided import aided_figures, prevalence_figures
 from fr_core.training.grading.areas import Roc, roc_of_ratings
 from fr_core.training.grading.blocks import block_figures, occasion_figures, together
 from fr_core.training.grading.figures import TraineeFigures, Words
-from fr_core.training.grading.fusion import crowds
+from fr_core.training.grading.fusion import adaptive_blocks, crowds
 from fr_core.training.grading.groups import group_figures
 from fr_core.training.grading.learning import trainee_learning
 from fr_core.training.grading.splitting import count, unmoved
@@ -57,10 +57,12 @@ def trainee_figures(
         learning=trainee_learning(course, results),
         aided=aided_figures(results, course.seed),
         prevalence=prevalence_figures(results),
-        groups=group_figures(unmoved(results)),
+        groups=group_figures(unmoved(results), course.seed),
         verification=agreement_figures(results, first_judgements(cohort)),
         cohort_roc=_roc_of(everybody),
-        crowds=crowds(on_my_forms, course.seed, most_forms=1, least_trainees=MIN_COHORT),
+        crowds=crowds(
+            on_my_forms, course.seed, most_forms=1, least_trainees=MIN_COHORT, without=adaptive_blocks(course)
+        ),
     )
     return replace(figures, words=trainee_words(figures))
 

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 
 from fr_core.scoring.human.change import Change, Verdict
 from fr_core.training.grading.figures import TraineeFigures, Words
+from fr_core.training.grading.practise_words import practise
 from fr_core.training.grading.standing import ChangeFigures, StandingFigures
+from fr_core.training.grading.surely import of_trainee
 from fr_core.training.grading.values import Undefined
-from fr_core.training.grading.words import YOU, bias, ceiling, left_out, practise, went_well
+from fr_core.training.grading.words import YOU, bias, ceiling, left_out, went_well
 
 TESTS = {"pre": "the first test", "post": "the last test", "retention": "the test weeks later"}
 
@@ -16,10 +18,11 @@ TESTS = {"pre": "the first test", "post": "the last test", "retention": "the tes
 def trainee_words(figures: TraineeFigures) -> Words:
     """The sentences of a trainee."""
     pairs = figures.together.pairs
+    surely = of_trainee(figures.together, figures.aided, figures.prevalence)
     return Words(
-        went_well=went_well(YOU, figures.together, figures.aided),
-        bias=bias(YOU, pairs, figures.aided, figures.prevalence),
-        practise=practise(YOU, figures.together, figures.aided),
+        went_well=went_well(YOU, figures.together, figures.aided, surely),
+        bias=bias(YOU, pairs, figures.aided, figures.prevalence, surely),
+        practise=practise(YOU, figures.together, figures.aided, surely),
         change=(*_changes(figures.changes), *_standing(figures.standing)),
         limits=(*left_out(figures.counts), *ceiling(YOU, pairs)),
     )
@@ -35,14 +38,15 @@ def _changes(changes: Sequence[ChangeFigures]) -> Iterable[str]:
 
 
 def _points(found: Change) -> str:
-    beyond = {
-        Verdict.BETTER: "This is more than chance: you did better.",
-        Verdict.WORSE: "This is more than chance: you did worse.",
-        Verdict.NO_RELIABLE_CHANGE: "This is not more than chance.",
-    }[found.verdict]
+    points = f"from {found.before:.1f} to {found.after:.1f} % right, {found.points:+.1f} points."
+    if found.verdict == Verdict.NO_RELIABLE_CHANGE:
+        return (
+            f"{points} Chance alone can make it; a real change of less than {found.needed:.1f} points would not show "
+            "in tests of so many pairs."
+        )
     return (
-        f"from {found.before:.1f} to {found.after:.1f} % right, {found.points:+.1f} points. {beyond} A change must "
-        f"exceed {found.needed:.1f} points to be reliable in tests of so many pairs."
+        f"{points} This is more than chance: you did {found.verdict.value}. A change must exceed {found.needed:.1f} "
+        "points to be reliable in tests of so many pairs."
     )
 
 
@@ -50,5 +54,6 @@ def _standing(found: StandingFigures) -> Iterable[str]:
     if isinstance(found.percentile_in_cohort, float):
         yield (
             f"In {TESTS.get(found.test, found.test)} {found.percentile_in_cohort:.0f} % of the {found.cohort} trainees "
-            "of your cohort scored below you (equal scores count one half)."
+            "of your cohort scored below you (equal scores count one half); by the interval of your score it may be "
+            f"{found.percentile_low:.0f} to {found.percentile_high:.0f} %."
         )

@@ -159,8 +159,8 @@ def resume(session: Session, now_ms: int) -> Session:
 def rejoined(session: Session, now_ms: int) -> Session:
     """The session of a trainee who comes back: the time since the last sign of life counts as a pause.
 
-    The last sign of life is when the open step was shown, or the last answer was locked. Whoever lost the connection, or
-    whose machine died, loses no time of the block; the open trial tells that there was a pause, as with `pause`. A
+    The last sign of life is when the open step was shown, or the last answer was locked. Whoever lost the connection,
+    or whose machine died, loses no time of the block; the open trial tells that there was a pause, as with `pause`. A
     session that is paused stays so, and one that is over, or between two blocks, stays as it is.
     """
     if session.finished_ms is not None or session.paused_ms is not None or session.block_started_ms is None:

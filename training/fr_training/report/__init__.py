@@ -1,8 +1,8 @@
 """Reports of training: the figures of `fr_core.training.grading` for programs and for people.
 
 * `keys` says which keys the JSON has, and makes it; it needs no matplotlib;
-* `trainee_page` and `cohort_page` are the HTML: `sections` and `others` tell the figures with what each means, `plots`
-  and `cohort_plots` draw, `cells` writes a figure as text.
+* `trainee_page` and `cohort_page` are the HTML: `sections`, `worth` and `others` tell the figures with what each means,
+  `plots` and `cohort_plots` draw, `cells` writes a figure as text.
 
 Every report says that it is training output and no evidence of identity, and knows trainees by their pseudonyms alone.
 """

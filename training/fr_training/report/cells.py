@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from fr_core.scoring.human.estimates import Estimate
 from fr_core.scoring.intervals import Rate
 from fr_core.training.grading.values import Area, Time, Undefined
 
 NO_FIGURE = "not known"
+HEADER = ("figure", "value; 95 % interval", "what it means")
+Row: TypeAlias = tuple[str, str, str]
+"""A figure, its value, and what it means."""
 
 
 def percent(value: float) -> str:
@@ -23,6 +28,13 @@ def percentile(value: object) -> str:
     if not isinstance(value, float):
         return text(value)
     return "under 1" if value < 1.0 else "over 99" if value > 99.0 else f"{value:.0f}"
+
+
+def placed(value: object, low: float | None, high: float | None) -> str:
+    """A percentile with the range that the score's own interval gives it, or why there is none."""
+    if low is None or high is None:
+        return percentile(value)
+    return f"{percentile(value)}; {percentile(low)} to {percentile(high)}"
 
 
 def text(value: object, digits: int = 2) -> str:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fr_core.scoring.human.agreement import Intraclass
-from fr_core.scoring.human.item_analysis import Difficulty
+from fr_core.scoring.human.item_analysis import MIN_PEOPLE, Difficulty
 from fr_core.scoring.human.signal_detection import Sensitivity
 from fr_core.training.courses import Course
 from fr_core.training.grading.figures import CohortChange, CohortFigures, Distribution, TraineeRow
 from fr_core.training.grading.items import ItemRow
+from fr_core.training.grading.own import OwnFigures
 from fr_core.training.grading.values import Maybe, Undefined
 from fr_evaluation.html import document, pictures, table
 from fr_evaluation.words import Section, Table, section
 from fr_training.report import cohort_plots, others, plots, sections
-from fr_training.report.cells import text
+from fr_training.report.cells import HEADER, text
 from fr_training.report.keys import NOTICE
 from fr_training.report.trainee_page import in_words, tables
 
@@ -27,12 +28,14 @@ def page(course: Course, figures: CohortFigures) -> str:
     counts = figures.counts
     summary = (
         f"{figures.trainees:,} trainees, told by pseudonyms. {counts.answered:,} of {counts.shown:,} trials that were "
-        "shown make these figures; pooled ones take all trials as they are, so that a diligent trainee weighs more."
+        "shown make these figures; pooled ones take all trials as they are, so that a diligent trainee weighs more. "
+        "Their intervals take answers for independent and are too narrow; the sentences go by the trainees."
     )
     told = [
-        section("Trials", "", Table(sections.HEADER, sections.count_rows(counts))),
+        section("Trials", "", Table(HEADER, sections.count_rows(counts))),
         _distribution_section(figures.distributions),
         _change_section(figures.changes),
+        _own_section(figures.own),
         *sections.of_kinds(figures.together),
         others.aided_section(figures.aided, figures.prevalence),
         others.learning_section(figures.learning),
@@ -56,6 +59,36 @@ def page(course: Course, figures: CohortFigures) -> str:
     )
 
 
+def _own_section(own: OwnFigures) -> Section:
+    """Means of the trainees' own figures."""
+    rows = [
+        ("d', mean of trainees", text(own.dprime), "How well one person is told from two; 0 is guessing."),
+        ("criterion c, mean of trainees", text(own.criterion), 'Below 0 is too ready to say "same", above 0 too slow.'),
+        ("area, mean of trainees", text(own.area), "Under the ROC curve; .5 is guessing, 1 is perfect."),
+        (
+            "shift of the criterion by the advice, mean of trainees",
+            text(own.net),
+            f"Of {own.advised:,} trainees. About 0 is healthy; above 0 leans to the machine.",
+        ),
+        (
+            "odd one out found, mean of trainees",
+            text(own.triads),
+            "As a share of each one's triads; guessing finds .33.",
+        ),
+        (
+            'false "same" where two people are rare, mean of trainees',
+            text(own.rare),
+            "Share there less the share elsewhere; of few such pairs it may be these pairs alone.",
+        ),
+    ]
+    about = (
+        f"{own.trainees:,} trainees rated enough pairs for figures of their own. Each counts once. The intervals say "
+        "where the mean of many such trainees may be (Student's t); those of d' and c also allow for other items. The "
+        "sentences go by these."
+    )
+    return section("The trainees, each by themselves", about, Table(HEADER, rows))
+
+
 def _distribution_section(found: Sequence[Distribution]) -> Section:
     rows = [
         (
@@ -76,8 +109,8 @@ def _change_section(changes: Sequence[CohortChange]) -> Section:
         needed = f"By more than chance moves scores of so many pairs: {one.needed:.1f} points for half of the trainees."
         rows += [
             (f"{between}: median change", f"{one.median_points:+.1f} points", f"Of {one.trainees:,} trainees."),
-            (f"{between}: reliably better", text(one.better), needed),
-            (f"{between}: reliably worse", text(one.worse), needed),
+            (f"{between}: reliably better", text(one.better), f"{needed} Of 100 who do not change, 2 or 3 look so."),
+            (f"{between}: reliably worse", text(one.worse), "Likewise."),
             (
                 f"{between}: rose and fell",
                 f"{one.rose:,} and {one.fell:,}",
@@ -90,7 +123,7 @@ def _change_section(changes: Sequence[CohortChange]) -> Section:
             ),
             (f"{between}: ICC, consistency", _icc(one.consistency), "The same without what all learnt alike."),
         ]
-    return section("Change", "", Table(sections.HEADER, rows))
+    return section("Change", "", Table(HEADER, rows))
 
 
 def _icc(found: Maybe[Intraclass]) -> str:
@@ -116,8 +149,10 @@ def _item_section(items: Sequence[ItemRow]) -> Section:
     ]
     header = ("item", "form", "exercise", "truth", "b, machine", "b, answers", "right", "item-total r", "look at it")
     about = (
-        f"{len(items):,} items; those to be looked at come first, then the hardest, {MOST_ITEMS} at most. A negative "
-        "correlation means that the able get it wrong: a label may be wrong."
+        f"{len(items):,} items; those to be looked at come first, then the hardest, {MOST_ITEMS} at most. Of "
+        f"{MIN_PEOPLE} trainees or more, the able have these wrong oftener than others (the interval of r lies below "
+        "0), or fewer have them right than by guessing (so does the interval of the share): a label may be wrong. A "
+        "negative r alone is mostly chance."
     )
     return section("Items", about, Table(header, rows))
 

@@ -19,10 +19,13 @@ from fr_training.report.plots import FIRST, SECOND, THIRD, learning_figure, of_p
 
 CAPTIONS = {
     "scores": "Scores of the trainees in each test.",
-    "crowds": "Area under the ROC curve of the average of so many trainees who judged alone, with 95 % intervals.",
+    "crowds": (
+        "Area under the ROC curve of the average of so many trainees of this cohort who judged alone. The 95 % "
+        "intervals say what other items may show of these trainees."
+    ),
     "items": (
         "Each item by the machine's difficulty and by the share of trainees who had it right. Crosses are to be looked "
-        "at: the able get them wrong."
+        "at: the able do worse than others, or fewer are right than by guessing, further than chance takes one item."
     ),
 }
 

@@ -10,18 +10,18 @@ from fr_core.scoring.human.fusion import GroupArea
 from fr_core.scoring.human.learning import CurvePoint
 from fr_core.scoring.human.proportions import RateDifference
 from fr_core.scoring.human.signal_detection import Difference
+from fr_core.scoring.intervals import Interval, Rate
 from fr_core.training.courses import Course
 from fr_core.training.grading.agreeing import AgreementFigures
 from fr_core.training.grading.aided import AidedFigures, PrevalenceFigures
 from fr_core.training.grading.figures import Words
 from fr_core.training.grading.fusion import CrowdFigures
-from fr_core.training.grading.groups import MIN_TRIALS, GroupFigures, Spread
+from fr_core.training.grading.groups import MIN_ITEMS, MIN_TRIALS, GroupFigures, Spread
 from fr_core.training.grading.learning import LearningFigures
 from fr_core.training.grading.standing import OTHER_TEST, ChangeFigures, StandingFigures
 from fr_core.training.grading.values import Maybe, Undefined
 from fr_evaluation.words import Section, Table, section
-from fr_training.report.cells import percentile, text
-from fr_training.report.sections import HEADER, Row
+from fr_training.report.cells import HEADER, Row, percent, placed, text
 
 HEADINGS = (
     ("went_well", "What went well"),
@@ -66,15 +66,16 @@ def standing_section(found: StandingFigures) -> Section:
         ("percent right", text(found.score, 1), f"In the {found.test}-test." if found.test else ""),
         (
             "percentile in the cohort",
-            percentile(found.percentile_in_cohort),
-            f"Share of {found.cohort:,} trainees below, in percent; equal scores count one half.",
+            placed(found.percentile_in_cohort, found.percentile_low, found.percentile_high),
+            f"Share of {found.cohort:,} trainees below, in percent; equal scores count one half. The range is of the "
+            "score's own interval.",
         ),
     ]
     norms = [
         (
             one.title,
             f"{one.value:g} {one.unit}" + ("" if one.sd is None else f" (SD {one.sd:g})"),
-            percentile(one.percentile),
+            placed(one.percentile, one.percentile_low, one.percentile_high),
             one.source + (" [quoted from memory]" if one.from_memory else ""),
         )
         for one in found.norms
@@ -128,16 +129,38 @@ def group_section(groups: Sequence[GroupFigures]) -> Section:
     rows: list[tuple[str, ...]] = []
     for kind in groups:
         name = kind.kind.replace("_", " ")
-        rows += [(name, one.group, text(one.false_same), text(one.misses)) for one in kind.groups]
+        rows += [
+            (
+                name,
+                one.group,
+                _group_rate(one.false_same, one.false_same_interval),
+                _group_rate(one.misses, one.misses_interval),
+            )
+            for one in kind.groups
+        ]
         rows.append((name, "how far apart", _spread(kind.false_same), _spread(kind.misses)))
-    about = f"Groups of fewer than {MIN_TRIALS} pairs of a kind are not shown: their rates would be chance."
+    about = (
+        f"Groups of fewer than {MIN_TRIALS} answers, or of fewer than {MIN_ITEMS} different pairs of a kind, are not "
+        "shown: their rates would be chance, or those of a few photos. The intervals allow for other pairs."
+    )
     return section(
         "By the people shown", about if rows else "", Table(("label", "group", 'false "same"', "misses"), rows)
     )
 
 
+def _group_rate(found: Maybe[Rate], interval: Maybe[Interval]) -> str:
+    if isinstance(found, Undefined) or isinstance(interval, Undefined):
+        return text(found)
+    ends = f"{percent(interval.low)} to {percent(interval.high)}"
+    return f"{percent(found.value)} ({found.count:,} of {found.total:,}); {ends}"
+
+
 def _spread(found: Maybe[Spread]) -> str:
-    return f"at most {found.max_to_min:.2g} times another" if isinstance(found, Spread) else text(found)
+    if isinstance(found, Undefined):
+        return text(found)
+    if not found.beyond_chance:
+        return "not shown to differ: chance alone makes as much"
+    return f"at most {found.max_to_min:.2g} times another; {found.low:.2g} to {found.high:.2g}"
 
 
 def verification_section(found: Maybe[AgreementFigures]) -> Section:
@@ -174,7 +197,10 @@ def crowd_section(crowds: Sequence[CrowdFigures]) -> Section:
         for size in one.sizes
     ]
     header = ("form", "trainees", "mean area; 95 % interval", "95 of 100 groups lie in")
-    about = "The area under the ROC curve of the average of trainees who judged alone, drawn from the cohort."
+    about = (
+        "The area under the ROC curve of the average of trainees of this cohort who judged alone. The intervals say "
+        "what other items may show of these trainees; blocks whose items follow the trainee are left out."
+    )
     return section("Opinions together", about if rows else "", Table(header, rows))
 
 
@@ -187,7 +213,10 @@ def learning_section(found: Maybe[LearningFigures]) -> Section:
     if isinstance(found, Undefined):
         return section("Learning", "")
     rows = [(f"{one.first + 1:,} to {one.last + 1:,}", text(one.right), _band(one)) for one in found.points]
-    about = "Share of right answers in each stretch of pairs; an adaptive block is left out, as it keeps its share."
+    about = (
+        "Share of right answers in each stretch of pairs. Adaptive blocks are left out, as they keep their share, and "
+        "so is blind verification. The pairs of different blocks need not be equally hard: a rise may be easier pairs."
+    )
     return section("Learning", about, Table(("pairs", "right; 95 % interval", "band by resampling"), rows))
 
 

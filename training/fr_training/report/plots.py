@@ -10,10 +10,11 @@ from matplotlib.ticker import PercentFormatter
 
 from fr_core.scoring.intervals import Rate, rate
 from fr_core.training.grading.areas import Roc
+from fr_core.training.grading.error_places import THIRDS, ErrorsAt
 from fr_core.training.grading.evidence import EvidenceFigures
 from fr_core.training.grading.figures import TraineeFigures
 from fr_core.training.grading.learning import LearningFigures
-from fr_core.training.grading.pairs import THIRDS, ErrorsAt, PairFigures, ProbabilityFigures
+from fr_core.training.grading.pairs import PairFigures, ProbabilityFigures
 from fr_evaluation.plots import COLOURS, new_figure
 
 FIRST, SECOND = COLOURS
@@ -25,13 +26,17 @@ CAPTIONS = {
     ),
     "learning": (
         "Share of right answers as the trials go on, with the band that holds it in 95 of 100 resamplings; where every "
-        "answer of a stretch was alike, with Wilson's interval."
+        "answer of a stretch was alike, with Wilson's interval. The pairs of different blocks need not be equally "
+        "hard: a rise may be easier pairs. Whether somebody learnt, the tests say."
     ),
     "ratings": (
         "Of the pairs with each rating, the share that does show one person, with 95 % intervals. A rating that says "
         "what it should rises from left to right."
     ),
-    "probabilities": "Stated probabilities against the share that does show one person. On the dashed line both agree.",
+    "probabilities": (
+        "Stated probabilities against the share that does show one person. On the dashed line both agree; the bars are "
+        "95 % intervals, and one that holds the line shows no fault."
+    ),
     "errors": "Share of wrong answers by what the pair showed and by how hard it was, with 95 % intervals.",
 }
 

@@ -19,10 +19,8 @@ from fr_core.training.grading.triads import TriadFigures
 from fr_core.training.grading.triage import TriageFigures
 from fr_core.training.grading.values import Maybe, Undefined
 from fr_evaluation.words import Section, Table, section
-from fr_training.report.cells import text
-
-HEADER = ("figure", "value; 95 % interval", "what it means")
-Row = tuple[str, str, str]
+from fr_training.report.cells import HEADER, Row, text
+from fr_training.report.worth import evidence_section
 
 
 def of_kinds(found: KindFigures) -> list[Section]:
@@ -54,7 +52,7 @@ def pair_sections(pairs: PairFigures) -> list[Section]:
     )
     return [
         section("Pairs", about, Table(HEADER, rows), _felt(pairs.felt)),
-        *([_evidence(pairs.evidence)] if isinstance(pairs.evidence, EvidenceFigures) else []),
+        *([evidence_section(pairs.evidence, pairs.errors)] if isinstance(pairs.evidence, EvidenceFigures) else []),
         _machine(pairs.machine, pairs),
     ]
 
@@ -225,44 +223,8 @@ def _probability_rows(found: Maybe[ProbabilityFigures]) -> Iterable[Row]:
     yield (
         "calibration error",
         text(found.calibration_error, 3),
-        "How far stated probabilities are from the shares that turned out so; 0 is perfect.",
-    )
-
-
-def _evidence(found: EvidenceFigures) -> Section:
-    levels = [
-        (f"{one.level:+d}" if one.level else "0", f"{one.same:,}", f"{one.different:,}", f"{one.ratio:.3g}", one.words)
-        for one in found.levels
-    ]
-    rows = [
-        (
-            "ceiling for one person",
-            f"{found.ceiling_same:.3g}",
-            f'The largest ratio that so many pairs can show: words beyond "{found.strongest_same}" are refused.',
-        ),
-        (
-            "ceiling for two people",
-            f"{found.ceiling_different:.3g}",
-            f'The same the other way: words beyond "{found.strongest_different}" are refused.',
-        ),
-        (
-            "Cllr of the ratings",
-            text(found.cllr, 3),
-            "What the ratings cost as evidence, in bits: 0 is perfect, 1 says as much as no evidence, more misleads.",
-        ),
-        (
-            "Cllr of stated probabilities",
-            text(found.stated_cllr, 3),
-            "The same of P(same), both taken as equally likely.",
-        ),
-    ]
-    refused = f" Refused here: {', '.join(found.refused)}." if found.refused else ""
-    return section(
-        "What the ratings are worth",
-        "A likelihood ratio (LR) says how many times oftener pairs of one person were rated so than pairs of two. "
-        f"Words stronger than it must not be used, however sure they feel.{refused}",
-        Table(("rating", "of one person", "of two people", "LR", "words that it carries"), levels),
-        Table(HEADER, rows),
+        "How far stated probabilities are from the shares that turned out so; 0 is perfect, but of so few trials "
+        f"somebody whose probabilities are all right has {found.calibration_error_by_chance:.3f} on average.",
     )
 
 
@@ -277,10 +239,24 @@ def _machine(found: MachineFigures, pairs: PairFigures) -> Section:
         (
             "both together",
             text(pairs.with_machine),
-            "Area of the average of ratings and similarities: what two independent opinions are worth.",
+            f"Area of the average of ratings and similarities. {_gain(pairs.with_machine_gain)}",
         ),
     ]
-    return section("The machine on the same pairs", "The pairs were chosen to be hard for it.", Table(HEADER, rows))
+    easy = isinstance(found.roc, Roc) and found.roc.area.value == 1.0
+    about = "It tells all of these apart." if easy else "The pairs were chosen to be hard for it."
+    return section("The machine on the same pairs", about, Table(HEADER, rows))
+
+
+def _gain(found: Maybe[Estimate]) -> str:
+    """Whether both together beat the better of both."""
+    if isinstance(found, Undefined):
+        return "Whether that beats the better of both cannot be said."
+    told = f"({text(found)})"
+    if found.low > 0.0:
+        return f"It beats the better of both {told}."
+    if found.high < 0.0:
+        return f"It is worse than the better of both {told}."
+    return f"It is not shown to differ from the better of both {told}."
 
 
 def _area(found: Maybe[Roc]) -> object:

@@ -11,6 +11,7 @@ from fr_evaluation.html import document, pictures, table
 from fr_evaluation.html import words as in_html
 from fr_evaluation.words import Section, Table, section
 from fr_training.report import others, plots, sections
+from fr_training.report.cells import HEADER
 from fr_training.report.keys import NOTICE
 
 
@@ -20,7 +21,7 @@ def page(course: Course, figures: TraineeFigures) -> str:
     made = f"{counts.answered:,} of {counts.shown:,} trials that were shown make these figures."
     summary = f"Trainee {figures.trainee_id}. {made}"
     told = [
-        section("Trials", "", Table(sections.HEADER, sections.count_rows(counts))),
+        section("Trials", "", Table(HEADER, sections.count_rows(counts))),
         others.change_section(figures.changes),
         *sections.of_kinds(figures.together),
         others.aided_section(figures.aided, figures.prevalence),

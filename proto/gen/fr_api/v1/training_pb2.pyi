@@ -606,7 +606,8 @@ class CreateCourseRequest(_message.Message):
     @_builtins.property
     def learn_from(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Ids of courses, 16 at most, whose answers move the difficulty of the same pairs and triads, and set aside those that
-        the able get wrong more often than others do. Both take 20 people who answered an item, in all these courses together.
+        the able get wrong more often than others do, or that fewer have right than by guessing. Both take 20 people who
+        answered an item, in all these courses together.
         """
 
     @_builtins.property
