@@ -76,7 +76,7 @@ def standing_section(found: StandingFigures) -> Section:
             one.title,
             f"{one.value:g} {one.unit}" + ("" if one.sd is None else f" (SD {one.sd:g})"),
             placed(one.percentile, one.percentile_low, one.percentile_high),
-            one.source + (" [quoted from memory]" if one.from_memory else ""),
+            one.source + (" (not looked up in its source)" if one.from_memory else ""),
         )
         for one in found.norms
     ]
@@ -93,7 +93,10 @@ def aided_section(aided: Maybe[AidedFigures], prevalence: Maybe[PrevalenceFigure
     rows: list[Row] = []
     about = ""
     if isinstance(aided, AidedFigures):
-        about = f"{aided.trials:,} pairs were rated before and after advice, which was wrong in {aided.advice_wrong:,}."
+        about = (
+            f"{aided.trials:,} pairs were rated before and after advice, which was wrong in {aided.advice_wrong:,}. "
+            "Wrong advice is given on purpose: the machine errs much more rarely than here."
+        )
         net = aided.bias.net if isinstance(aided.bias, AutomationBias) else aided.bias
         gain = aided.gain.dprime if isinstance(aided.gain, AdviceGain) else aided.gain
         rows += [
