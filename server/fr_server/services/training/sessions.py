@@ -27,9 +27,10 @@ from fr_server.services.training.showing import with_pictures
 
 NOTICE = (
     "This is a training in the comparison of faces. Your answers and notes, how long each of them took, and the "
-    "figures made of them are kept under a pseudonym, for your own report and for your trainer, and are deleted on {day}. The "
-    "photos come from public data sets; do not copy them, and do not use them for anything else. Nothing here is a "
-    "decision on a real case. You may stop at any time, and ask your trainer to delete everything that is kept."
+    "figures made of them are kept under a pseudonym, for your own report and for your trainer, and are deleted on "
+    "{day}. The photos come from public data sets; do not copy them, and do not use them for anything else. Nothing "
+    "here is a decision on a real case. You may stop at any time, and ask your trainer to delete everything that is "
+    "kept."
 )
 
 
