@@ -287,10 +287,10 @@ def progress(trainee_id: str, answered: int) -> training_pb2.SittingProgress:
 
 
 @contextmanager
-def serving_training(service: ScriptedTraining) -> Iterator[str]:
+def serving_training(service: ScriptedTraining, port: int = 0) -> Iterator[str]:
     server = grpc.server(ThreadPoolExecutor(4))
     training_pb2_grpc.add_TrainingServiceServicer_to_server(service, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
     try:
         yield f"127.0.0.1:{port}"

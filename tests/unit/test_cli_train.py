@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import os
 import stat
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from rich.console import Console
 from typer.testing import CliRunner
 
+import scripted_training
 from fr_api.v1 import training_pb2
 from fr_client.cli.main import build
-from fr_client.cli.train_progress import Board, progress_line, summary_words
+from fr_client.cli.train_progress import Board, clock_words, progress_line, summary_words
 from scripted_training import ScriptedTraining, progress, serving_training
 
 
@@ -179,8 +184,8 @@ def test_cohorts_are_listed_shown_and_watched(target: str, service: ScriptedTrai
     assert service.calls("ListCohorts")[-1].course_id == "c1"
     code, out, _ = fr(target, "cohort", "show", "k1")
     assert code == 0
-    assert "3 of 9" in out
-    assert "2 of 3" in out
+    assert "3/9" in out
+    assert "2/3" in out
     assert fr(target, "cohort", "watch", "k1") == (
         0,
         "p1 day-1: running, pre, 3 of 9 answered, right 2 of 3\n"
@@ -196,15 +201,122 @@ def test_cohorts_are_listed_shown_and_watched(target: str, service: ScriptedTrai
     ]
 
 
+NOW = datetime(2026, 11, 26, 14, 30, tzinfo=timezone(timedelta(hours=2)))
+
+
+def answered(trainee_id: str, sitting: str, state: str, at: datetime | None) -> training_pb2.SittingProgress:
+    found = training_pb2.SittingProgress(
+        trainee_id=trainee_id,
+        sitting=sitting,
+        state=training_pb2.SessionState.Value(f"SESSION_STATE_{state}"),
+        block_id="a-block-with-a-long-name-before-the-training",
+        answered=100,
+        trials=383,
+        scored=99,
+        right=88,
+    )
+    if at is not None:
+        found.last_time.FromDatetime(at)
+    return found
+
+
+def drawn(board: Board, columns: int = 80, lines: int = 24) -> list[str]:
+    out = Console(width=columns, height=lines, file=io.StringIO(), force_terminal=True, color_system=None)
+    with out.capture() as caught:
+        out.print(board.picture(lines, NOW))
+    return [line.strip() for line in caught.get().splitlines()]
+
+
 def test_a_board_keeps_the_last_of_each_and_shows_first_who_answered_last() -> None:
     board = Board()
     board.note([progress("p1", 3), progress("p2", 0)])
     board.note([progress("p2", 5)])
-    found = board.progress()
+    found = board.trainees()
     assert [(one.trainee_id, one.answered) for one in found] == [("p2", 5), ("p1", 3)]
     assert summary_words(found) == "Sittings: 0 not begun, 2 running, 0 paused, 0 finished. Answers: 8."
     found[0].state = 9  # type: ignore[assignment]
     assert "newer than this command" in progress_line(found[0])
+
+
+def test_a_trainee_is_shown_in_the_sitting_under_way_else_in_the_last() -> None:
+    def shown(*sittings: tuple[str, str, datetime | None]) -> str:
+        board = Board()
+        board.note([answered("p1", *one) for one in sittings])
+        (found,) = board.trainees()
+        return found.sitting
+
+    early, late = NOW - timedelta(days=1), NOW
+    assert shown(("a", "FINISHED", early), ("b", "RUNNING", early), ("c", "NOT_STARTED", None)) == "b"
+    assert shown(("a", "PAUSED", late), ("b", "RUNNING", early)) == "b"
+    assert shown(("a", "FINISHED", early), ("b", "PAUSED", None)) == "b"
+    assert shown(("a", "FINISHED", late), ("b", "FINISHED", early), ("c", "NOT_STARTED", None)) == "a"
+    assert shown(("a", "NOT_STARTED", None), ("b", "NOT_STARTED", None)) == "a"
+
+
+def test_a_class_fits_a_terminal_of_80_by_24() -> None:
+    board = Board()
+    ids = [f"T-7KQ2M9X{number:X}" for number in range(12)]
+    for number, one in enumerate(ids):
+        board.note(
+            [
+                answered(one, "first-day-of-the-course", "RUNNING", NOW - timedelta(minutes=number)),
+                answered(one, "second-day", "NOT_STARTED", None),
+            ]
+        )
+    lines = drawn(board)
+    assert lines[0] == "12 trainees: 0 not begun, 12 running, 0 paused, 0 finished. Answers: 1,200."
+    assert [line.split()[0] for line in lines if line.startswith("T-")] == ids
+    assert next(line for line in lines if line.startswith(ids[3])).split()[-3:] == ["100/383", "88/99", "14:27"]
+    assert len(lines) < 24
+
+
+def test_more_trainees_than_lines_are_counted() -> None:
+    board = Board()
+    board.note(
+        [answered(f"T-{number:08}", "day-1", "RUNNING", NOW - timedelta(minutes=number)) for number in range(40)]
+    )
+    lines = drawn(board)
+    assert len(lines) < 24
+    assert [line.split()[0] for line in lines if line.startswith("T-")] == [f"T-{number:08}" for number in range(17)]
+    assert lines[-1] == "23 more trainees, who answered before: `fr train cohort show`."
+
+
+def test_times_are_told_as_the_trainers_clock_shows_them() -> None:
+    moment = Timestamp()
+    moment.FromJsonString("2026-11-26T00:05:59Z")
+    assert clock_words(moment, NOW) == "02:05"
+    moment.FromJsonString("2026-11-25T22:00:00Z")
+    assert clock_words(moment, NOW) == "00:00"
+    moment.FromJsonString("2026-11-25T21:59:00Z")
+    assert clock_words(moment, NOW) == "11-25"
+
+
+def test_a_check_counts_the_blocks_without_a_limit(target: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    block = '[[sittings.blocks]]\nid = "x"\n'
+    file.write_text(f"format = 1\n[[sittings]]\n{block}minutes = 20\n{block}[[sittings]]\n{block}", encoding="utf-8")
+    assert "Minutes at most        90, and 2 blocks without a limit " in fr(target, "plan", file, "--check")[1]
+    file.write_text(f"format = 1\n[[sittings]]\n{block}", encoding="utf-8")
+    assert "Minutes at most        90, and 1 block without a limit " in fr(target, "plan", file, "--check")[1]
+    assert "without a limit" not in fr(target, "plan", "taster-90", "--check")[1]
+
+
+def test_a_course_tells_what_it_learned_whenever_it_is_shown(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    learned = scripted_training.course("c2")
+    learned.learned_from.append("c1")
+    learned.learned_items, learned.quarantined_items, learned.excluded_photos = 7, 2, 3
+    monkeypatch.setattr(scripted_training, "course", lambda course_id: learned)
+    out = fr(target, "course", "c2")[1]
+    assert "Learned from         c1" in out
+    assert "Learned: 7 of 40 items have a difficulty that answers have moved, 2 are set aside." in out
+    assert "Photos left out by the list: 3." in out
+
+
+def test_a_trainee_who_asks_for_a_report_too_soon_is_told_what_to_do(target: str, service: ScriptedTraining) -> None:
+    service.refusals["GetTrainingReport"] = ["SESSION_UNFINISHED"] * 2
+    error = fr(target, "report", "--code", "s3cret", "--out", "x")[2]
+    assert "`fr train run --code -` goes on with it." in error
+    assert "Not now." in fr(target, "report", "--trainee", "p1", "--out", "x")[2]
 
 
 def test_nothing_is_deleted_without_a_yes(target: str, service: ScriptedTraining) -> None:

@@ -14,6 +14,8 @@ from fr_client.cli.train_keys import NotUnderstood, Scale
 from fr_client.cli.train_labels import labels, shown_of, similarity_words
 from scripted_training import picture
 
+SCALE = "(-1 to 1, higher is more alike, by the machine)"
+
 
 @pytest.mark.parametrize(
     ("typed", "scale", "rating"),
@@ -43,7 +45,10 @@ def test_a_rating_is_read_by_its_scale(typed: str, scale: Scale, rating: int) ->
         ],
         *[(lambda text: keys.rating(text, Scale.SEVEN), typed) for typed in ("", "0", "8", "9", "+4", "-5", "1 2")],
         *[(lambda text: keys.ratings(text, Scale.SIGNED), typed) for typed in ("", "1 9", "1;2", ",")],
-        *[(keys.percent, typed) for typed in ("101", "-1", "0.5", "half", "5 0", "٥")],
+        *[
+            (keys.percent, typed)
+            for typed in ("101", "-1", "0.5", "half", "5 0", "٥", "1", "0.9", ".9", "0,9", "1.0", "100.1", "1.2.3", "%")
+        ],
         *[(keys.difficulty, typed) for typed in ("0", "6", "11", "easy", "٢")],
         *[(lambda text: keys.number(text, 3), typed) for typed in ("", "0", "4", "-1", "1.0", "²", "9" * 5000)],
         *[(lambda text: keys.choice(text, ["a", "b"]), typed) for typed in ("", "3", "0", "none", "x")],
@@ -64,7 +69,17 @@ def test_several_ratings_may_stand_on_a_line() -> None:
 
 def test_probabilities_and_difficulties_may_be_left_out() -> None:
     assert [keys.percent(typed) for typed in ("", "0", "80", "80 %", "100%")] == [None, 0.0, 0.8, 0.8, 1.0]
+    # Meant as a probability or as percent? Only the sign tells.
+    assert [keys.percent(typed) for typed in ("1%", "0.5 %", "0,5%", "99.5", "2")] == [0.01, 0.005, 0.005, 0.995, 0.02]
     assert [keys.difficulty(typed) for typed in (" ", "1", "5")] == [None, 1, 5]
+
+
+@pytest.mark.parametrize(
+    ("rating", "p_same", "found"),
+    [(3, 0.4, True), (3, 0.5, False), (1, 0.9, False), (-1, 0.6, True), (-3, 0.5, False), (0, 0.0, False)],
+)
+def test_a_rating_and_a_probability_may_contradict_each_other(rating: int, p_same: float, found: bool) -> None:
+    assert keys.contradicts(rating, p_same) == found
 
 
 def test_a_decision_on_candidates_is_one_of_them_or_none_or_inconclusive() -> None:
@@ -130,10 +145,13 @@ def test_the_time_that_is_left_stands_still_in_a_pause() -> None:
     countdown.resume()
     clock.now += 4.5
     assert countdown.words() == "1:00 left"
+    assert not countdown.is_over
     clock.now += 600.0
     assert countdown.words() == "0:00 left"
+    assert countdown.is_over
     countdown.begin(None)
     assert countdown.words() == ""
+    assert not countdown.is_over
 
 
 class Time:
@@ -161,6 +179,7 @@ def test_a_question_is_asked_until_it_is_answered() -> None:
     assert rated(at) == 2
     assert told.count("Rate:") == 3
     assert HELP in told
+    assert "Ctrl-C" in HELP
 
 
 def test_a_pause_stops_the_time_of_the_session_until_enter() -> None:
@@ -219,7 +238,10 @@ def test_the_probe_comes_first_and_may_be_the_trainees_own() -> None:
 
 def test_similarities_are_told_by_label() -> None:
     assert similarity_words({}, {"x": "A"}) == ""
-    assert similarity_words({"x": 0.5, "y": 0.5}, {"x": "A", "y": "B"}) == "The machine's similarity of both: +0.500."
+    assert (
+        similarity_words({"x": 0.5, "y": 0.5}, {"x": "A", "y": "B"})
+        == f"The machine's similarity of both: +0.500 {SCALE}."
+    )
     names = {"p": "probe", **{str(number): str(number) for number in range(1, 12)}}
     found = similarity_words({"10": 0.25, "2": -0.125, "gone": 1.0}, names)
-    assert found == "The machine's similarities: 2 -0.125, 10 +0.250."
+    assert found == f"The machine's similarities: 2 -0.125, 10 +0.250 {SCALE}."

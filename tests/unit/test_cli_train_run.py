@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 import typer
+from grpc import StatusCode
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -24,10 +26,12 @@ from fr_client import Client, FrApiError
 from fr_client.cli import train_run
 from fr_client.cli.main import build
 from fr_client.cli.state import Unusable
+from fr_client.cli.train_calls import DELAYS_S, FIRST_DELAYS_S
 from fr_client.cli.train_keys import Scale
 from fr_client.cli.train_questions import Style
+from fr_client.cli.train_refusals import trainee_words
 from fr_client.cli.train_run import take
-from fr_client.cli.train_sitting import DELAYS_S
+from fr_client.training import Training
 from scripted_training import LOST, ScriptedTraining, face, picture, serving_training, trial
 
 RED, GREEN = (200, 40, 40), (40, 180, 40)
@@ -68,6 +72,7 @@ class Seen:
     status: int = 0
     sizes: list[tuple[int, int]] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
+    connections: int = 0
 
 
 @pytest.fixture
@@ -87,10 +92,14 @@ def taken(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
             with Image.open(path) as opened:
                 seen.sizes.append(opened.size)
 
+        def connect() -> Training:
+            seen.connections += 1
+            return client.training
+
         monkeypatch.setattr(sys, "stdin", Keyboard(lines, interrupted))
         with serving_training(service) as target, Client(target) as client:
             try:
-                take(client.training, "s3cret", sitting, tmp_path / "p", viewer, style, seen.slept.append)
+                take(connect, "s3cret", sitting, tmp_path / "p", viewer, style, seen.slept.append)
             except typer.Exit as ended:
                 seen.status = ended.exit_code
         seen.text = "".join(capsys.readouterr())
@@ -124,7 +133,9 @@ def test_a_sitting_is_taken_from_consent_to_its_end(taken: Taken) -> None:
         "Block 1 of 1: Pairs\nLook.\nThen answer.\n1 trial, 10 min from when you begin.",
         "Trial 1 of 1\nPicture: ",
         "[1:29 left] One person or two? (-3 surely two people ... 0 undecided ... 3 surely one person):",
-        "Not right: two people.\nThe machine's similarity of both: +0.250.",
+        "Not right: two people.\nThe machine's similarity of both: +0.250 "
+        "(-1 to 1, higher is more alike, by the machine).",
+        "Ratings: -3 surely two people ... 0 undecided ... 3 surely one person. To rate with the keys 1 to 7, ",
         "The sitting is over: 1 of 1 trials are answered.",
     ):
         assert words in seen.text.replace("1:30", "1:29")
@@ -326,21 +337,55 @@ def test_the_same_answer_is_sent_again_after_a_lost_connection(taken: Taken, rea
     assert all(one == sent[0] for one in sent)
     assert len(service.calls("LockNotes")) == 2
     assert seen.slept[:2] == [1.0, 1.0]
-    assert seen.text.count("is kept here, and is sent again") == 2
+    assert seen.text.count("is kept here, and is sent when it is back") == 2
     assert seen.text.count("The server answers again.") == 2
     assert seen.status == 0
 
 
-def test_a_server_that_does_not_come_back_ends_the_command_and_keeps_the_sitting(
-    taken: Taken, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_server_that_is_away_is_waited_for_and_come_back_to(taken: Taken) -> None:
     service = ScriptedTraining([trial("RATE", PAIR)])
-    service.refusals["SubmitDecision"] = [LOST] * 20
-    with pytest.raises(FrApiError) as caught:
-        taken(service, *BEGIN, "1")
-    assert caught.value.reason == "CONNECTION_LOST"
-    assert len(decisions(service)) == len(DELAYS_S) + 1
-    assert "the same command goes on" in capsys.readouterr().err
+    service.refusals["SubmitDecision"] = [LOST, LOST]
+    seen = taken(service, *BEGIN, "-2")
+    # The server takes the time without it off the block when the session is started again, before the answer comes.
+    assert names(service)[4:] == [
+        "SubmitDecision",
+        *("StartSession", "SubmitDecision"),
+        *("StartSession", "SubmitDecision"),
+        "NextTrial",
+    ]
+    assert not service.calls("StartSession")[-1].consent
+    assert seen.slept == list(DELAYS_S[:2])
+    assert seen.connections == 3  # gRPC itself would call a server that was long away again after minutes
+    service = ScriptedTraining([trial("RATE", PAIR)])
+    service.refusals["SubmitDecision"] = [LOST] * 200  # far longer than anybody would let a command try in the dark
+    seen = taken(service, *BEGIN, "-2")
+    assert (len(decisions(service)), seen.status) == (201, 0)
+    assert set(seen.slept[3:]) == {DELAYS_S[-1]}
+    assert seen.text.count("The server does not answer.") == seen.text.count("The server answers again.") == 1
+
+
+def test_a_busy_server_was_never_away(taken: Taken) -> None:
+    service = ScriptedTraining([trial("RATE", PAIR)])
+    service.refusals["SubmitDecision"] = ["OVERLOADED"] * 6  # of which the client itself makes 5
+    assert taken(service, *BEGIN, "1").connections == 1
+    assert len(service.calls("StartSession")) == 1
+
+
+def test_ctrl_c_ends_the_waiting_and_keeps_the_sitting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def impatient(delay_s: float) -> None:
+        raise KeyboardInterrupt
+
+    service = ScriptedTraining([trial("RATE", PAIR)])
+    service.refusals["SubmitDecision"] = service.refusals["PauseSession"] = [LOST] * 20
+    monkeypatch.setattr(sys, "stdin", Keyboard([*BEGIN, "1"], False))
+    with serving_training(service) as target, Client(target) as client, pytest.raises(typer.Exit) as ended:
+        take(lambda: client.training, "s3cret", "", None, None, SHORT, impatient)
+    assert ended.value.exit_code == 130
+    error = capsys.readouterr().err
+    assert "The time without it is given back when you come back." in error
+    assert "the same command goes on" in error
 
 
 @pytest.mark.parametrize("reason", ["BLOCK_EXPIRED", "DECISION_LOCKED", "WRONG_STEP", "UNKNOWN_TRIAL"])
@@ -349,7 +394,8 @@ def test_a_trial_that_is_over_is_told_and_gone_on_from(taken: Taken, reason: str
     service.refusals["SubmitDecision"] = [reason]
     seen = taken(service, *BEGIN, "1", "2")
     assert [one.rating.rating for one in decisions(service)] == [1, 2]
-    assert "Not now." in seen.text  # the server's sentence
+    assert "Not now." not in seen.text  # the server's sentence, which is for programs
+    assert trainee_words(FrApiError(StatusCode.FAILED_PRECONDITION, reason, "Not now.")) in seen.text
     assert seen.status == 0
 
 
@@ -373,6 +419,102 @@ def test_an_answer_that_the_server_does_not_take_is_asked_for_again(taken: Taken
     assert len(seen.sizes) == 1
 
 
+class Late(ScriptedTraining):
+    """The time of its first block runs out at a call; a second block follows, or the end."""
+
+    def __init__(self, at: str, *, last: bool = False) -> None:
+        super().__init__([trial("RATE", PAIR, left_s=60)])
+        self.refusals["SubmitDecision"] = ["BLOCK_EXPIRED"] if at == "SubmitDecision" else []
+        self.at = at
+        self.last = last
+
+    def _sitting(self) -> training_pb2.Sitting:
+        more = [] if self.last else [training_pb2.Block(block_id="b2", title="More", trials=2)]
+        return training_pb2.Sitting(name="day-1", title="Day 1", blocks=[self._block(), *more])
+
+    def _called(self, name: str, request: Any, context: Any) -> None:
+        if name == self.at:
+            self.steps = []
+        super()._called(name, request, context)
+
+    def NextTrial(self, request: Any, context: Any) -> training_pb2.NextTrialResponse:  # noqa: N802
+        if self.last or self.steps or request.begin_block:
+            return super().NextTrial(request, context)
+        self.requests.append(("NextTrial", request))
+        begins = training_pb2.BlockToBegin(block=self._sitting().blocks[1], number=2, of=2)
+        return training_pb2.NextTrialResponse(block=begins)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_a_block_whose_time_ran_out_is_named(taken: Taken, last: bool) -> None:
+    seen = taken(Late("SubmitDecision", last=last), *BEGIN, "1", "")
+    assert "The time of this block is over: this answer was not taken.\n" in seen.text
+    assert seen.text.count("The time of block 1 (Pairs) ran out; 1 trial stays without an answer.") == 1
+
+
+def test_a_block_that_was_answered_to_its_end_did_not_run_out_of_time(taken: Taken) -> None:
+    seen = taken(Late("no call"), *BEGIN, "1", "")
+    assert "Block 2 of 2: More" in seen.text
+    assert "ran out" not in seen.text
+
+
+def test_a_sitting_that_was_ended_elsewhere_did_not_run_out_of_time(taken: Taken) -> None:
+    service = Late("SubmitDecision", last=True)
+    service.refusals["SubmitDecision"] = ["SESSION_FINISHED"]
+    seen = taken(service, *BEGIN, "1")
+    assert "This sitting is over, and takes no answers any more." in seen.text
+    assert "ran out" not in seen.text
+
+
+def test_a_block_whose_time_ran_out_while_the_trainee_was_away_is_named(taken: Taken) -> None:
+    service = Late("JoinCourse")
+    service.state = training_pb2.SESSION_STATE_RUNNING
+
+    def session() -> training_pb2.Session:
+        return training_pb2.Session(
+            session_id="secret-session", sitting=service._sitting(), state=service.state, answered=0, trials=3
+        )
+
+    service._session = session  # type: ignore[method-assign]
+    seen = taken(service, "")
+    assert seen.text.count("The time of block 1 (Pairs) ran out; 1 trial stays without an answer.") == 1
+
+
+def test_a_probability_that_contradicts_the_rating_is_asked_once_more(taken: Taken) -> None:
+    question = "Probability that both show one person, in percent: 0 surely two people, 50 undecided, 100 surely one"
+    for typed, meant, told in (
+        (("3", "10", "20"), 0.2, "Your rating says one person, and 10 % says two people. What you type now counts."),
+        (("-1", "90", ""), None, "Your rating says two people, and 90 % says one person. What you type now counts."),
+        (("-1", "50"), 0.5, ""),
+        (("0", "1", "100"), 1.0, "In percent: 100 or 1? Type 100 or 1%."),
+        (("2", "0,9", "90"), 0.9, "In percent: 90 or 0.9? Type 90 or 0.9%."),
+    ):
+        service = ScriptedTraining([trial("RATE", PAIR)])
+        seen = taken(service, *BEGIN, *typed, "", style=Style())
+        (given,) = decisions(service)
+        assert (given.rating.p_same if given.rating.HasField("p_same") else None) == meant
+        assert seen.text.count(question) == len(typed) - 1
+        assert told in seen.text
+        assert ("counts" in told) == ("counts" in seen.text)
+
+
+def test_a_server_that_starts_is_waited_for_in_silence(taken: Taken) -> None:
+    service = ScriptedTraining([trial("RATE", PAIR)])
+    service.refusals["JoinCourse"], service.refusals["StartSession"] = [LOST, "NOT_READY"], ["NOT_READY"]
+    seen = taken(service, *BEGIN, "1")
+    assert seen.status == 0
+    assert seen.slept == [*FIRST_DELAYS_S[:2], FIRST_DELAYS_S[0]]
+    assert seen.connections == 4
+    assert "The server" not in seen.text
+
+
+def test_the_scale_and_the_way_to_another_are_told_at_the_start(taken: Taken) -> None:
+    service = ScriptedTraining([trial("RATE", PAIR)])
+    seen = taken(service, *BEGIN, "7", style=Style(Scale.SEVEN, short=True))
+    assert "Ratings: 1 surely two people ... 4 undecided ... 7 surely one person. Give --keys 1-7 again" in seen.text
+    assert decisions(service)[0].rating.rating == 3
+
+
 def test_the_time_goes_on_while_an_answer_is_asked_for_again(taken: Taken, monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = count(step=10)  # a clock that goes on by ten seconds whenever it is read
     monkeypatch.setattr(train_run, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
@@ -384,6 +526,15 @@ def test_the_time_goes_on_while_an_answer_is_asked_for_again(taken: Taken, monke
         "[0:40 left] ",
         "[0:30 left] ",
     ]
+
+
+def test_the_time_without_a_connection_is_not_counted(taken: Taken, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = count(step=10)
+    monkeypatch.setattr(train_run, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
+    service = ScriptedTraining([trial("RATE", PAIR, left_s=60)])
+    service.refusals["SubmitDecision"] = [LOST, LOST, "INVALID_RATING"]
+    seen = taken(service, *BEGIN, "1", "2")
+    assert [line[:12] for line in seen.text.splitlines() if "left]" in line] == ["[0:50 left] "] * 2
 
 
 def test_a_block_that_was_begun_elsewhere_is_gone_on_with(taken: Taken) -> None:
@@ -463,14 +614,19 @@ def test_the_command_takes_a_code_in_three_ways_and_shows_it_in_none(
     assert stat.S_IMODE((tmp_path / "p").stat().st_mode) == 0o700
 
 
-def test_an_error_ends_the_command_with_one_sentence(tmp_path: Path) -> None:
+def test_an_error_ends_the_command_with_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     service = ScriptedTraining()
     service.refusals["JoinCourse"] = ["UNKNOWN_TRAINEE"]
     with serving_training(service) as target:
         code, _, error = fr(target, ["--code", "s3cret"], "", {})
-    assert (code, error) == (1, "UNKNOWN_TRAINEE: Not now. (request id-1)\n")
+    words = "The server knows no such code. Type it as it is on your slip, or ask your trainer for a code."
+    assert (code, error) == (1, f"UNKNOWN_TRAINEE: {words} (request id-1)\n")
+    slept: list[float] = []
+    monkeypatch.setattr(train_run, "time", SimpleNamespace(monotonic=time.monotonic, sleep=slept.append))
     code, _, error = fr("localhost:1", ["--code", "s3cret", "--pictures", str(tmp_path)], "", {})
     assert (code, error.partition(":")[0]) == (1, "UNREACHABLE")
+    assert "Ask your trainer for its address" in error
+    assert slept == list(FIRST_DELAYS_S)
     assert list(tmp_path.iterdir()) == []
 
 

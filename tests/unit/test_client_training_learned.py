@@ -82,6 +82,7 @@ def test_the_command_sends_and_tells_them(service: Learning, target: str, tmp_pa
     assert asked(service) == (["c0", "c1"], [A, B])
     assert "Learned: 4 of 40 items have a difficulty that answers have moved, 2 are set aside." in out
     assert "Photos left out by the list: 2." in out
+    assert "Learned from         c0, c1" in out
     found = json.loads(fr(target, *made, "--json")[1])
     assert (found["learned_from"], found["learned_items"], found["excluded_photos"]) == (["c0", "c1"], 4, 2)
     code, out, _ = fr(target, "taster-90", "--dataset", "lfw")

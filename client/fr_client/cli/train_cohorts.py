@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import chain
 from typing import Annotated
 
@@ -106,7 +106,7 @@ def show_cohort(context: typer.Context, cohort_id: CohortId, as_json: AsJson = F
             return
         _print_cohort(found.cohort)
         console().print(plain(summary_words(found.progress)))
-        console().print(progress_table(found.progress))
+        console().print(progress_table(found.progress, datetime.now().astimezone()))
 
 
 @cohort.command("watch")

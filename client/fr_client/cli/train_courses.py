@@ -110,6 +110,7 @@ def print_course(found: training_pb2.Course, as_json: bool) -> None:
         *[("Terms of use", terms) for terms in found.terms],
         ("Seed", str(found.seed)),
         ("sha256 of its forms", found.manifest_sha256),
+        *([("Learned from", ", ".join(found.learned_from))] if found.learned_from else []),
         ("Gallery", found.gallery_id or "none: no block searches"),
     ]
     out.print(pairs(rows))
@@ -130,6 +131,17 @@ def print_course(found: training_pb2.Course, as_json: bool) -> None:
             plain(form.name), str(form.items), str(form.people), mean, spread, plain(form.manifest_sha256[:12])
         )
     out.print(forms)
+    if found.learned_from or found.excluded_photos:
+        out.print(plain(_changes(found)))
+
+
+def _changes(found: training_pb2.Course) -> str:
+    """What answers to earlier courses, and the list of photos, have changed."""
+    items = sum(form.items for form in found.forms)
+    return (
+        f"Learned: {found.learned_items:,} of {items:,} items have a difficulty that answers have moved, "
+        f"{found.quarantined_items:,} are set aside. Photos left out by the list: {found.excluded_photos:,}."
+    )
 
 
 def exercise_words(exercise: training_pb2.Exercise.ValueType) -> str:

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 HELP = (
     "At every question: p pauses and stops the time, k says that you know somebody who is shown, q leaves (the same "
-    "command goes on), f ends the sitting for good, ? shows this."
+    "command goes on), f ends the sitting for good, ? shows this. Ctrl-C leaves at any time, as q does."
 )
 
 
@@ -67,13 +67,20 @@ class Countdown:
             self._end_s += self._clock() - self._paused_s
         self._paused_s = None
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left, to the second; never where there is no limit."""
+        return self._end_s is not None and self._left_s(self._end_s) < 1
+
     def words(self) -> str:
         """What is left, as minutes and seconds; empty where there is no limit."""
         if self._end_s is None:
             return ""
-        now = self._clock() if self._paused_s is None else self._paused_s
-        minutes, seconds = divmod(max(0, int(self._end_s - now)), 60)
+        minutes, seconds = divmod(max(0, int(self._left_s(self._end_s))), 60)
         return f"{minutes}:{seconds:02} left"
+
+    def _left_s(self, end_s: float) -> float:
+        return end_s - (self._clock() if self._paused_s is None else self._paused_s)
 
 
 class Desk:

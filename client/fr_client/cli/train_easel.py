@@ -6,15 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from fr_client.cli.photos import require_drawing
 from fr_client.cli.show import shown as shown_path
 from fr_client.cli.state import Unusable
+from fr_client.cli.train_folder import temporary_folder
 from fr_client.cli.train_labels import Shown
 from fr_client.private import private_file
 
@@ -80,27 +80,24 @@ def easel(folder: Path | None, viewer: Viewer | None, say: Callable[[str], None]
     """Show pictures for as long as the block lasts; none is left behind.
 
     Args:
-        folder: where they lie, made where it is not there; None = a folder for their owner alone, which is deleted.
+        folder: where they lie, made where it is not there; None = see `temporary_folder`.
         viewer: see `Easel`.
         say: likewise.
 
     Raises:
         Unusable: Pillow is missing, or the folder cannot be made.
     """
-    try:
-        made = Path(tempfile.mkdtemp(prefix="fr-train-")) if folder is None else folder  # of mode 0700
-        made.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        where = "A temporary folder" if folder is None else shown_path(folder)
-        raise Unusable("FILE_UNWRITABLE", f"{where} cannot be made: {error.strerror}.") from error
-    shows = Easel(made, viewer, say)
-    try:
+    with ExitStack() as stack:
+        try:
+            made = stack.enter_context(temporary_folder()) if folder is None else folder
+            made.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            where = "A temporary folder" if folder is None else shown_path(folder)
+            raise Unusable("FILE_UNWRITABLE", f"{where} cannot be made: {error.strerror}.") from error
+        shows = Easel(made, viewer, say)
+        stack.callback(shows.clear)
         require_drawing(shows.path)
         yield shows
-    finally:
-        shows.clear()
-        if folder is None:
-            shutil.rmtree(made, ignore_errors=True)
 
 
 def desktop_viewer(environment: Mapping[str, str] = os.environ) -> Viewer | None:

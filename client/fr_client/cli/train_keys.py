@@ -35,7 +35,7 @@ DEGRADATIONS = {
 }
 
 _SIGNED = re.compile(r"[+-]?[0-9]")
-_PERCENT = re.compile(r"([0-9]{1,3})\s*%?")
+_PERCENT = re.compile(r"([0-9]{1,3}(?:[.,][0-9]{1,4})?|[.,][0-9]{1,4})\s*(%?)")
 _OBSERVED = re.compile(r"([sd])\s*([0-9]{1,2})")
 _QUALITY = re.compile(r"([ulr])\s*([1-6 ,]*)")
 
@@ -80,14 +80,27 @@ def _rating_words(scale: Scale) -> str:
 
 
 def percent(text: str) -> float | None:
-    """Return a probability in [0, 1] of a whole number of percent; None for an empty line."""
+    """Return a probability in [0, 1] of a number of percent; None for an empty line.
+
+    A bare number above 0 and up to 1, such as 1 or 0.9, may be meant as a probability: it is asked again, and is taken
+    with a percent sign behind it.
+    """
     typed = _typed(text)
     if not typed:
         return None
     found = _PERCENT.fullmatch(typed)
-    if found is None or int(found[1]) > 100:
-        raise NotUnderstood("Type a whole number from 0 to 100, or nothing.")
-    return int(found[1]) / 100
+    number = float(found[1].replace(",", ".")) if found else -1.0
+    if found is None or number > 100:
+        raise NotUnderstood("Type a number of percent from 0 to 100, or nothing.")
+    if 0 < number <= 1 and not found[2]:
+        meant = f"{number * 100:g}"
+        raise NotUnderstood(f"In percent: {meant} or {number:g}? Type {meant} or {number:g}%.")
+    return number / 100
+
+
+def contradicts(rating: int, p_same: float) -> bool:
+    """Whether a rating leans to one person and a probability to two, or the other way round."""
+    return (rating < 0 and p_same > 0.5) or (rating > 0 and p_same < 0.5)
 
 
 def difficulty(text: str) -> int | None:

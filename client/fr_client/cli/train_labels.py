@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fr_api.v1 import training_pb2
 
 PROBE = "probe"
+_SCALE = "-1 to 1, higher is more alike, by the machine"
 _ALONE, _PAIR = ("photo",), ("A", "B")
 
 
@@ -57,10 +58,10 @@ def similarity_words(similarities: Mapping[str, float], names: Mapping[str, str]
     if not told:
         return ""
     if len(set(told.values())) == 1 and set(told) == set(_PAIR):
-        return f"The machine's similarity of both: {next(iter(told.values())):+.3f}."
+        return f"The machine's similarity of both: {next(iter(told.values())):+.3f} ({_SCALE})."
     order = list(names.values())
     parts = [f"{label} {told[label]:+.3f}" for label in sorted(told, key=order.index)]
-    return f"The machine's similarities: {', '.join(parts)}."
+    return f"The machine's similarities: {', '.join(parts)} ({_SCALE})."
 
 
 def counted(number: int, noun: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,7 +16,9 @@ from fr_client.cli.progress import Advance, progress
 from fr_client.cli.show import console, pairs, plain, print_json, shown, table
 from fr_client.cli.state import AsJson, Unusable, connected
 from fr_client.cli.train_courses import print_course
-from fr_client.training_requests import OnCourseProgress, Plan
+from fr_client.cli.train_labels import counted
+from fr_client.training import Training
+from fr_client.training_requests import OnCourseProgress, Plan, plan_source
 from fr_client.unpack import message_keys
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -106,7 +109,9 @@ def plan(
         wanted = plan_of(source)
         excluded = () if exclude is None else photos_of(exclude)
         if check:
-            _print_check(client.training.check_plan(wanted, datasets or ()), bool(datasets), as_json)
+            found = client.training.check_plan(wanted, datasets or ())
+            unlimited = 0 if as_json else without_limit(_text_of(client.training, wanted))
+            _print_check(found, unlimited, bool(datasets), as_json)
             return
         with _told() as tell:
             made = client.training.create_course(
@@ -119,8 +124,6 @@ def plan(
             )
         print_course(made, as_json)
         if not as_json:
-            if made.learned_from or made.excluded_photos:
-                console().print(plain(_changes(made)))
             words = f"Its trainees: fr train cohort new {made.course_id} --trainees N --name TEXT --codes FILE.csv"
             console().print(plain(words))
 
@@ -150,15 +153,6 @@ def plan_of(source: str) -> Plan:
     return training_pb2.PlanSource(toml=_read(path))
 
 
-def _changes(made: training_pb2.Course) -> str:
-    """What answers to earlier courses, and the list of photos, have changed."""
-    items = sum(form.items for form in made.forms)
-    return (
-        f"Learned: {made.learned_items:,} of {items:,} items have a difficulty that answers have moved, "
-        f"{made.quarantined_items:,} are set aside. Photos left out by the list: {made.excluded_photos:,}."
-    )
-
-
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
@@ -168,21 +162,33 @@ def _read(path: Path) -> str:
         raise Unusable("FILE_UNREADABLE", f"{shown(path)} is no text in UTF-8.") from error
 
 
-def _print_check(found: training_pb2.CheckPlanResponse, compared: bool, as_json: bool) -> None:
+def without_limit(toml: str) -> int:
+    """Return how many blocks of a plan have no time limit; the server has read the plan before."""
+    sittings = tomllib.loads(toml).get("sittings", [])
+    return sum("minutes" not in block for sitting in sittings for block in sitting["blocks"])
+
+
+def _text_of(training: Training, wanted: Plan) -> str:
+    meant = plan_source(wanted)
+    return meant.toml or next((one.toml for one in training.plans() if one.name == meant.name), "")
+
+
+def _print_check(found: training_pb2.CheckPlanResponse, unlimited: int, compared: bool, as_json: bool) -> None:
     if as_json:
         print_json(message_keys(found))
     else:
-        console().print(pairs(_check_rows(found, compared)))
+        console().print(pairs(_check_rows(found, unlimited, compared)))
     if compared and found.missing:
         raise typer.Exit(1)
 
 
-def _check_rows(found: training_pb2.CheckPlanResponse, compared: bool) -> list[tuple[str, str]]:
+def _check_rows(found: training_pb2.CheckPlanResponse, unlimited: int, compared: bool) -> list[tuple[str, str]]:
     needs = found.needs
+    more = f", and {counted(unlimited, 'block')} without a limit" if unlimited else ""
     rows = [
         ("Plan", found.title),
         ("Trials of one trainee", f"{needs.trials:,}"),
-        ("Minutes at most", f"{needs.minutes:,}"),
+        ("Minutes at most", f"{needs.minutes:,}{more}"),
         ("Needs", f"{needs.people:,} people, {needs.people_with_two_photos:,} of them with two photos"),
     ]
     if compared:

@@ -16,6 +16,10 @@ from fr_client.cli.train_labels import labels
 from fr_client.training_requests import Decision, Notes
 
 _BACK = "b"
+_PROBABILITY = (
+    "Probability that both show one person, in percent: 0 surely two people, 50 undecided, 100 surely one person "
+    "(Enter skips):"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,13 @@ class Style:
         if self.scale is Scale.SEVEN:
             return "1 surely two people ... 4 undecided ... 7 surely one person"
         return "-3 surely two people ... 0 undecided ... 3 surely one person"
+
+    @property
+    def told(self) -> str:
+        """Which keys rate, and how others are chosen."""
+        if self.scale is Scale.SEVEN:
+            return f"Ratings: {self.rating_words}. Give --keys 1-7 again when you come back; without it, -3 to 3 rate."
+        return f"Ratings: {self.rating_words}. To rate with the keys 1 to 7, leave with q and add --keys 1-7."
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +100,22 @@ def _rate(desk: Desk, trial: training_pb2.Trial, style: Style) -> Given:
     rating = desk.ask(f"{question} ({style.rating_words}):", lambda line: keys.rating(line, style.scale))
     made = training_pb2.PairRating(rating=rating)
     if not style.short:
-        p_same = desk.ask("How probable is it that both show one person, 0 to 100 %? (Enter: no answer)", keys.percent)
+        p_same = _probability(desk, rating)
         if p_same is not None:
             made.p_same = p_same
     # An aided trial is over only when it was rated again.
     first = trial.exercise == training_pb2.EXERCISE_AIDED and trial.step == training_pb2.TRIAL_STEP_RATE
     return Decided(made, None if first else _difficulty(desk, style))
+
+
+def _probability(desk: Desk, rating: int) -> float | None:
+    """Ask how probable one person is; once more where that contradicts the rating, and then what is typed counts."""
+    p_same = desk.ask(_PROBABILITY, keys.percent)
+    if p_same is None or not keys.contradicts(rating, p_same):
+        return p_same
+    ends = ("one person", "two people") if rating > 0 else ("two people", "one person")
+    desk.say(f"Your rating says {ends[0]}, and {100 * p_same:g} % says {ends[1]}. What you type now counts.")
+    return desk.ask(_PROBABILITY, keys.percent)
 
 
 def _choose(desk: Desk, trial: training_pb2.Trial, style: Style) -> Given:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +13,7 @@ import typer
 from fr_client.cli.show import console, plain, print_json, shown
 from fr_client.cli.state import AsJson, Unusable, connected
 from fr_client.cli.train_cohorts import CohortId
+from fr_client.cli.train_refusals import in_trainees_words
 from fr_client.cli.train_secret import asked_code
 from fr_client.client import Client
 from fr_client.errors import FrApiError
@@ -68,7 +69,7 @@ def report(
     """
     if (cohort_id is not None) + (trainee is not None) + (code is not None) != 1:
         raise typer.BadParameter("Give one of COHORT, --trainee and --code.")
-    with connected(context, as_json) as client:
+    with connected(context, as_json) as client, nullcontext() if code is None else in_trainees_words():
         whom = {"code": None if code is None else asked_code(code), "trainee_id": trainee, "cohort_id": cohort_id}
         written: list[str] = []
         try:

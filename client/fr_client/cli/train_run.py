@@ -6,7 +6,7 @@ import io
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -15,14 +15,19 @@ import typer
 from fr_api.v1 import training_pb2
 from fr_client.cli.run import INTERRUPTED
 from fr_client.cli.show import plain, when
-from fr_client.cli.state import Unusable, connected
+from fr_client.cli.state import Settings, Unusable, reporting
+from fr_client.cli.train_blocks import Blocks
+from fr_client.cli.train_calls import AGAIN, Connect, Sender, SessionTime, Waiting
 from fr_client.cli.train_desk import Countdown, Desk, EndedForGood, InputEnded, Left
-from fr_client.cli.train_easel import Viewer, desktop_viewer, easel
+from fr_client.cli.train_easel import Easel, Viewer, desktop_viewer, easel
 from fr_client.cli.train_keys import Scale
 from fr_client.cli.train_labels import counted
 from fr_client.cli.train_questions import Style
+from fr_client.cli.train_refusals import in_trainees_words, trainee_words
 from fr_client.cli.train_secret import ASK, Code, asked_code
-from fr_client.cli.train_sitting import Sender, SessionTime, Sitting
+from fr_client.cli.train_signals import Stopped, stopped_by_signals
+from fr_client.cli.train_sitting import Sitting
+from fr_client.client import Client
 from fr_client.errors import FrApiError
 from fr_client.training import Training
 
@@ -58,23 +63,28 @@ def run(
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")  # a path may be no UTF-8
     wanted = desktop_viewer() if (sys.stdin.isatty() if viewer is None else viewer) else None
-    with connected(context, as_json=False) as client:
-        take(client.training, asked_code(code), sitting, pictures, wanted, Style(keys, short))
+    with (
+        stopped_by_signals(),
+        reporting(as_json=False),
+        in_trainees_words(),
+        _connections(context.obj) as connect,
+    ):
+        take(connect, asked_code(code), sitting, pictures, wanted, Style(keys, short), time.sleep)
 
 
 def take(
-    training: Training,
+    connect: Connect,
     code: str,
     sitting: str,
     pictures: Path | None,
     viewer: Viewer | None,
     style: Style,
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Callable[[float], None],
 ) -> None:
     """Lead the trainee with a code through a sitting; ends the command where it is left early.
 
     Args:
-        training: the client.
+        connect: opens a connection, in place of the one before.
         code: of the trainee.
         sitting: its name; empty for the next one that is not finished.
         pictures: see `easel`.
@@ -83,11 +93,12 @@ def take(
         sleep: waits so many seconds, between calls that are not answered.
 
     Raises:
-        FrApiError: the server refuses for good, or does not answer any more.
+        FrApiError: the server refuses for good, or does not answer at the start.
         Unusable: there is no such sitting, or a picture cannot be shown.
     """
     with easel(pictures, viewer, say) as shows:  # first: without it nothing is begun
-        joined = training.join(code)
+        sent = Sender(connect, Waiting(say, _tick if sys.stdout.isatty() else None), sleep, time.monotonic)
+        joined = sent.soon(lambda training: training.join(code))
         chosen = choose(joined, sitting)
         if chosen is None:
             say(f"{joined.title}: what there is to take is finished. {_REPORT}")
@@ -96,15 +107,18 @@ def take(
         if not begun and not _consents(joined, chosen.sitting):
             say("Nothing was begun.")
             raise typer.Exit(1)
-        session = training.start_session(code, chosen.sitting.name, consent=not begun)
+        name = chosen.sitting.name
+        session = sent.soon(lambda training: training.start_session(code, name, consent=not begun))
         say(f"{chosen.sitting.title}: {session.answered} of {session.trials} trials are answered.")
-        sent = Sender(say, sleep)
-        time_of = SessionTime(training, session.session_id, sent)
-        desk = Desk(sys.stdin.readline, say, _prompt, time_of, Countdown(time.monotonic))
-        with _leaving(training, session.session_id):
+        say(style.told)
+        time_of, countdown = SessionTime(session.session_id, sent), Countdown(time.monotonic)
+        desk = Desk(sys.stdin.readline, say, _prompt, time_of, countdown)
+        blocks = Blocks(session, begun, countdown, say)
+        left = (sent, session.session_id, shows)
+        with _interrupted(*left), _leaving(*left):
             if session.state == training_pb2.SESSION_STATE_PAUSED:
                 desk.wait_paused()
-            over = Sitting(training, session, desk, shows, style, sent).run()
+            over = Sitting(code, session, desk, shows, style, sent, blocks).run()
             say("")
             say(f"The sitting is over: {over.answered} of {over.trials} trials are answered. {_REPORT}")
 
@@ -140,26 +154,53 @@ def _consents(joined: training_pb2.JoinCourseResponse, sitting: training_pb2.Sit
 
 
 @contextmanager
-def _leaving(training: Training, session_id: str) -> Iterator[None]:
-    """Stop the time where the trainee leaves, and end the command as it was left."""
+def _connections(settings: Settings) -> Iterator[Connect]:
+    """Give what opens a connection in place of the one before; the last one is closed with the block."""
+    with ExitStack() as stack:
+
+        def connect() -> Training:
+            stack.close()
+            return stack.enter_context(Client(settings.server, timeout_s=settings.timeout_s)).training
+
+        yield connect
+
+
+@contextmanager
+def _interrupted(sent: Sender, session_id: str, shows: Easel) -> Iterator[None]:
+    """Leave at Ctrl-C and the like, also while leaving: a terminal that is closed ends the input first."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        shows.clear()
+        _stop(sent.training, session_id)
+        _complain(f"\n{_GO_ON}")
+        raise typer.Exit(interrupt.status if isinstance(interrupt, Stopped) else INTERRUPTED) from None
+
+
+@contextmanager
+def _leaving(sent: Sender, session_id: str, shows: Easel) -> Iterator[None]:
+    """Stop the time where the trainee leaves, and end the command as it was left; the picture goes first."""
     try:
         yield
     except EndedForGood:
-        over = training.finish_session(session_id)
+        shows.clear()
+        over = sent(lambda training: training.finish_session(session_id))
         say(f"The sitting is ended: {over.answered} of {over.trials} trials are answered. {_REPORT}")
     except Left:
-        _stop(training, session_id)
+        shows.clear()
+        _stop(sent.training, session_id)
         say(_GO_ON)
     except InputEnded:
-        _stop(training, session_id)
-        typer.echo(f"The answers ended before the sitting did. {_GO_ON}", err=True)
+        shows.clear()
+        _stop(sent.training, session_id)
+        _complain(f"The answers ended before the sitting did. {_GO_ON}")
         raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        _stop(training, session_id)
-        typer.echo(f"\n{_GO_ON}", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+    except OSError:  # such as of a closed terminal or pipe, from which nothing can be read, or that shows nothing
+        shows.clear()
+        _stop(sent.training, session_id)
+        raise
     except (FrApiError, Unusable):
-        typer.echo(_GO_ON, err=True)
+        _complain(_GO_ON)
         raise
 
 
@@ -168,8 +209,16 @@ def _stop(training: Training, session_id: str) -> None:
     try:
         training.pause_session(session_id)
     except FrApiError as error:
-        if error.reason != "SESSION_FINISHED":
-            typer.echo(plain(f"The time could not be stopped: {error.message}").plain, err=True)
+        if error.reason in AGAIN:
+            _complain("The server does not answer now. The time without it is given back when you come back.")
+        elif error.reason != "SESSION_FINISHED":
+            _complain(plain(f"The time could not be stopped: {trainee_words(error)}").plain)
+
+
+def _complain(line: str) -> None:
+    """Show a line on standard error, if there still is one: a terminal may have been closed."""
+    with suppress(OSError):
+        typer.echo(line, err=True)
 
 
 def say(line: str) -> None:
@@ -181,3 +230,8 @@ def _prompt(question: str) -> None:
     """Show a question; what is typed follows it on a terminal, and is not seen elsewhere."""
     typer.echo(f"{plain(question).plain} ", nl=not sys.stdin.isatty())
     sys.stdout.flush()
+
+
+def _tick(line: str) -> None:
+    """Show a line of a terminal in place of what was there."""
+    typer.echo(f"\r{line}", nl=False)

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
-
 from fr_api.v1 import training_pb2
 from fr_client.cli.state import Unusable
+from fr_client.cli.train_blocks import Blocks
+from fr_client.cli.train_calls import Sender
 from fr_client.cli.train_desk import HELP, Desk
 from fr_client.cli.train_easel import Easel
 from fr_client.cli.train_labels import counted, labels, shown_of, similarity_words
 from fr_client.cli.train_questions import Decided, Given, Noted, Style, ask
-from fr_client.errors import CONNECTION_LOST, TIMED_OUT, UNREACHABLE, FrApiError
+from fr_client.cli.train_refusals import trainee_words
+from fr_client.errors import FrApiError
 from fr_client.training import Training
 
-T = TypeVar("T")
-
-# The same answer is sent again: the server takes it once, however often it comes.
-AGAIN = frozenset({UNREACHABLE, CONNECTION_LOST, TIMED_OUT, "OVERLOADED", "SHUTTING_DOWN", "NOT_READY"})
-DELAYS_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 # The trial is over, or elsewhere: what is next is asked anew.
 GO_ON = frozenset({"BLOCK_EXPIRED", "DECISION_LOCKED", "WRONG_STEP", "UNKNOWN_TRIAL", "SESSION_FINISHED"})
 # The answer cannot be taken, and the trainee is asked again.
@@ -41,93 +36,38 @@ PHOTO = frozenset(
 _MOST_DETOURS = 5
 
 
-class SessionTime:
-    """The time of a session on the server.
-
-    Args:
-        training: the client.
-        session_id: of the session.
-        sent: makes a call, again where the connection was lost.
-    """
-
-    def __init__(self, training: Training, session_id: str, sent: Sender) -> None:
-        self._training = training
-        self._session_id = session_id
-        self._sent = sent
-
-    def pause(self) -> None:
-        """Stop it."""
-        self._sent(lambda: self._training.pause_session(self._session_id))
-
-    def resume(self) -> None:
-        """Let it go on."""
-        self._sent(lambda: self._training.resume_session(self._session_id))
-
-
-class Sender:
-    """Makes a call until it is answered: connections break in the midst of sittings.
-
-    Args:
-        say: shows a line.
-        sleep: waits so many seconds.
-        delays_s: the waits between the calls.
-    """
-
-    def __init__(
-        self,
-        say: Callable[[str], None],
-        sleep: Callable[[float], None],
-        delays_s: tuple[float, ...] = DELAYS_S,
-    ) -> None:
-        self._say = say
-        self._sleep = sleep
-        self._delays_s = delays_s
-
-    def __call__(self, call: Callable[[], T]) -> T:
-        """Return the answer; raises `FrApiError` for a refusal, and where there was no answer in the end."""
-        for number, delay_s in enumerate(self._delays_s):
-            try:
-                answer = call()
-            except FrApiError as error:
-                if error.reason not in AGAIN:
-                    raise
-                if not number:
-                    self._say("The server does not answer. What you have typed is kept here, and is sent again.")
-                self._sleep(delay_s if error.retry_after_s is None else max(delay_s, error.retry_after_s))
-            else:
-                if number:
-                    self._say("The server answers again.")
-                return answer
-        return call()
-
-
 class Sitting:
     """Leads a trainee through a sitting.
 
     Args:
-        training: the client.
+        code: of the trainee.
         session: that was started.
         desk: where the trainee sits.
         easel: shows the pictures.
         style: how the trainee is asked.
         sent: makes the calls.
+        blocks: follow the session from block to block.
     """
 
     def __init__(
         self,
-        training: Training,
+        code: str,
         session: training_pb2.Session,
         desk: Desk,
         easel: Easel,
         style: Style,
         sent: Sender,
+        blocks: Blocks,
     ) -> None:
-        self._training = training
+        self._code = code
+        self._name = session.sitting.name
         self._id = session.session_id
         self._desk = desk
         self._easel = easel
         self._style = style
         self._sent = sent
+        sent.rejoin = self._rejoin
+        self._blocks = blocks
         self._detours = 0
         self._trial_id = ""
         self._told: training_pb2.Trial | None = None
@@ -138,7 +78,7 @@ class Sitting:
 
         Raises:
             Left, EndedForGood, InputEnded: as `Desk.ask`.
-            FrApiError: the server refuses for good, or does not answer any more.
+            FrApiError: the server refuses for good.
             Unusable: a picture cannot be shown.
         """
         begin = ""
@@ -158,7 +98,7 @@ class Sitting:
     def _next(self, begin: str) -> training_pb2.NextTrialResponse | None:
         """Ask what is next; None where it must be asked again."""
         try:
-            return self._sent(lambda: self._training.next_trial(self._id, begin))
+            found = self._sent(lambda training: training.next_trial(self._id, begin))
         except FrApiError as error:
             if error.reason == "SESSION_PAUSED":
                 self._desk.wait_paused()
@@ -167,6 +107,13 @@ class Sitting:
             else:
                 raise
             return None
+        self._blocks.next_is(found)
+        return found
+
+    def _rejoin(self, training: Training) -> None:
+        """Come back after the connection was lost: the server then takes the time without it off the block."""
+        training.start_session(self._code, self._name)
+        self._told = None  # as long as was left when the trial was shown is left again
 
     def _introduced(self, begins: training_pb2.BlockToBegin) -> str:
         """Show what a block is about, wait for Enter, and return its id."""
@@ -206,10 +153,13 @@ class Sitting:
                     continue
                 return self._after_refusal(trial, error)
             self._detours = 0
+            if following is None:
+                self._blocks.answered()
             return following
 
     def _show(self, trial: training_pb2.Trial) -> None:
         desk = self._desk
+        self._blocks.shown(trial)
         if trial is not self._told:  # else it is asked again, and its time has gone on since it was told
             self._told = trial
             desk.countdown.begin(trial.left.ToTimedelta().total_seconds() if trial.HasField("left") else None)
@@ -227,11 +177,11 @@ class Sitting:
             self._easel.show(shown_of(trial.pictures, None))
 
     def _send(self, trial: training_pb2.Trial, given: Given) -> training_pb2.Trial | None:
-        training, session_id = self._training, self._id
+        session_id = self._id
         if isinstance(given, Decided):
             known = bool(self._desk.known_to_me)
             answer = self._sent(
-                lambda: training.submit_decision(
+                lambda training: training.submit_decision(
                     session_id, trial, given.decision, difficulty=given.difficulty, known_to_me=known
                 )
             )
@@ -239,9 +189,9 @@ class Sitting:
                 self._reveal(trial, answer.reveal)
             return answer.trial if answer.HasField("trial") else None
         if isinstance(given, Noted):
-            return self._sent(lambda: training.lock_notes(session_id, trial.trial_id, given.notes))
+            return self._sent(lambda training: training.lock_notes(session_id, trial.trial_id, given.notes))
         self._desk.say("Searching ...")
-        following = self._sent(lambda: training.submit_probe(session_id, trial.trial_id, given.photo))
+        following = self._sent(lambda training: training.submit_probe(session_id, trial.trial_id, given.photo))
         self._own_probe = given.photo
         return following
 
@@ -257,7 +207,7 @@ class Sitting:
         """Return the step to ask again, or None to ask what is next; raises an error that ends the sitting here."""
         probe = trial.step == training_pb2.TRIAL_STEP_SEND_PROBE
         if error.reason in ASK_AGAIN or (probe and error.reason in PHOTO):
-            self._desk.say(error.message)
+            self._desk.say(trainee_words(error))
             return trial
         if error.reason in GO_ON:
             self._detour(error)
@@ -269,4 +219,6 @@ class Sitting:
         self._detours += 1
         if self._detours > _MOST_DETOURS:
             raise error
-        self._desk.say(error.message)
+        if error.reason == "BLOCK_EXPIRED":
+            self._blocks.late()
+        self._desk.say(trainee_words(error))
