@@ -272,8 +272,14 @@ class Galleries:
             return snapshot.calibration(known_gallery(snapshot, gallery_id).gallery_no)
 
     def delete(self, gallery_id: str) -> Deleted:
-        """Delete a gallery with everything in it; raises `UnknownGallery`."""
-        return self._writer.run(DeleteGallery(gallery_id))
+        """Delete a gallery with everything in it, and overwrite it on the disk, at once or later where that must wait.
+
+        Raises:
+            UnknownGallery: there is no gallery of that id.
+        """
+        deleted = self._writer.run(DeleteGallery(gallery_id))
+        self._scrub()
+        return deleted
 
     def enrol(self, gallery_id: str, enrolment: Enrolment) -> Enrolled:
         """Add a template to a subject, which is created where it is new; all of it is kept, or nothing.

@@ -33,6 +33,7 @@ SHORT = {
     "search": "--n 2000 --probes 20 --repeat 2 --peer flat --sweep 1000 --no-bar",
     "gallery": "--n 2500 --no-bar",
     "evaluation": "--n 10000 --no-bar --testdata few",
+    "training": "--trainees 5 --every 0.5 --seconds 2 --no-bar",
 }
 
 
@@ -139,7 +140,7 @@ def test_a_bar_that_is_missed_is_told_by_the_exit_status(folder: Path) -> None:
 def test_every_command_of_the_guide_runs(folder: Path, testdata: Path) -> None:
     blocks = re.findall(r"```sh\n(.*?)```", (REPOSITORY / "docs" / "benchmarks.md").read_text(), re.DOTALL)
     commands = [line for block in blocks for line in block.splitlines()]
-    assert len(commands) >= 11
+    assert len(commands) >= 12
     few_people(folder, testdata)
     with started_server(("--pack", "buffalo_s")) as server:
         run_short([command.replace("localhost:50061", server.address) for command in commands], folder, testdata)

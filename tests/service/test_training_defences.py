@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -147,3 +148,35 @@ def test_nobody_waits_for_ever_for_a_change_that_stops_as_a_generator_does(tmp_p
 
         with pytest.raises(InternalError, match="change failed"):
             store.change(session.session_id, stopped).result(10)
+
+
+def test_watchers_leave_streams_to_reports(server: Running, course: training_pb2.Course) -> None:
+    cohort = enrol(server.training, course.course_id).cohort.cohort_id
+    watch = training_pb2.WatchCohortRequest(cohort_id=cohort)
+    watching = [server.training.WatchCohort(watch) for _ in range(16)]
+    for one in watching:
+        next(one)
+    with pytest.raises(grpc.RpcError) as caught:
+        next(server.training.WatchCohort(watch))
+    assert reason(caught.value) == "OVERLOADED"
+    watching[0].cancel()
+    give_up = time.monotonic() + 10
+    while True:  # until the server has noticed
+        try:
+            next(server.training.WatchCohort(watch))
+            break
+        except grpc.RpcError:
+            assert time.monotonic() < give_up
+    for one in watching:
+        one.cancel()
+
+
+def test_a_deleted_course_leaves_no_template_on_the_disk(home: Path) -> None:
+    folder = home / "gone"
+    with running(folder) as server:
+        made = create(server.training, PLAN)
+        before = (folder / "galleries.db").read_bytes() + (folder / "galleries.db-wal").read_bytes()
+        assert before.count(made.gallery_id.encode()) > 0
+        server.training.DeleteCourse(training_pb2.DeleteCourseRequest(course_id=made.course_id))
+        after = b"".join(path.read_bytes() for path in folder.iterdir() if path.name.startswith("galleries.db"))
+        assert made.gallery_id.encode() not in after

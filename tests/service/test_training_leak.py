@@ -495,7 +495,7 @@ adaptive = true
 trials = 10
 """
 # The first fills the memory, and is left out.
-SESSIONS = 7
+SESSIONS = 5
 # Times that a trial is asked for again: of several times, the least tells most.
 ASKED = 1
 

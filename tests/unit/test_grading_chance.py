@@ -164,7 +164,8 @@ def test_a_cohort_is_told_of_in_its_own_grammar_and_by_different_items() -> None
     assert not any("from them" in one or "picked nobody" in one for one in few.went_well)
     assert not any("let through" in one for one in few.practise)
     assert any(
-        "Too few to tell anything: 1 list without the person, 1 photo to be rejected" in one for one in few.practise
+        "Too few different ones to tell anything: 1 list without the person, 1 photo to be rejected" in one
+        for one in few.practise
     )
 
 

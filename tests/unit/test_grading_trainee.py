@@ -140,7 +140,7 @@ def test_a_small_cohort_is_told_nothing_of() -> None:
     large = trainee_figures(course(), cohort["t1"], cohort)
     assert large.standing.percentile_in_cohort == pytest.approx(10)
     assert (large.standing.percentile_low, large.standing.percentile_high) == (0, 80)
-    assert "by the interval of your score it may be 0 to 80 %." in " ".join(large.words.change)
+    assert "By the interval of your score it may be 0 to 80." in " ".join(large.words.change)
     assert isinstance(large.cohort_roc, Roc)
     assert large.crowds[0].trainees == MIN_COHORT
     others = {name: some for name, some in cohort.items() if name != "t1"}

@@ -240,7 +240,7 @@ def test_both_together_and_percentiles_are_told_with_what_they_are_worth(trainee
     assert "The pairs were chosen to be hard for it." in machine
     easy = [pair("same" if n % 2 else "different", 1, n, similarity=n % 2 - 0.5) for n in range(20)]
     about = heading(trainee_html(course(), trainee_figures(course(), easy, {})), "The machine on the same pairs")
-    assert "It tells all of these apart." in about
+    assert "It ranks every pair of one person above every pair of two." in about
     assert placed(50.0, 0.0, 99.9) == "50; under 1 to over 99"
     assert placed(Undefined("why"), None, None) == "not known: why"
 

@@ -11,7 +11,7 @@ from fr_core.training.grading.blocks import KindFigures
 from fr_core.training.grading.pairs import PairFigures
 from fr_core.training.grading.surely import Lean, Surely
 from fr_core.training.grading.values import Maybe, Undefined
-from fr_core.training.grading.words import Voice, counted, of
+from fr_core.training.grading.words import YOU, Voice, counted, of
 
 FEWEST = 5
 """Trials, and different items, below which a share of errors is not told as something to practise."""
@@ -49,7 +49,8 @@ def practise(voice: Voice, found: KindFigures, aided: Maybe[AidedFigures], surel
         said.append("Nothing stands out beyond chance; more trials tell more.")
     few = [counted(one.items, one.one, one.many) for one in places if one.few]
     if few:
-        said.append(f"Too few to tell anything: {', '.join(few)}.")
+        which = "Too few" if voice is YOU else "Too few different ones"  # many answer the same few
+        said.append(f"{which} to tell anything: {', '.join(few)}.")
     return tuple(said)
 
 

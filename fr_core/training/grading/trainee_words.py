@@ -53,7 +53,7 @@ def _points(found: Change) -> str:
 def _standing(found: StandingFigures) -> Iterable[str]:
     if isinstance(found.percentile_in_cohort, float):
         yield (
-            f"In {TESTS.get(found.test, found.test)} {found.percentile_in_cohort:.0f} % of the {found.cohort} trainees "
-            "of your cohort scored below you (equal scores count one half); by the interval of your score it may be "
-            f"{found.percentile_low:.0f} to {found.percentile_high:.0f} %."
+            f"In {TESTS.get(found.test, found.test)} you stand at {found.percentile_in_cohort:.0f} of 100 among the "
+            f"{found.cohort} scores of your cohort, your own included: lower ones count whole, equal ones one half. "
+            f"By the interval of your score it may be {found.percentile_low:.0f} to {found.percentile_high:.0f}."
         )

@@ -76,7 +76,8 @@ class Admission(grpc.aio.ServerInterceptor):
         # A stream may last for ever: a quarter of the room is for calls that people wait for.
         most = self._max_in_flight - (self._max_in_flight // 4 if bulk else 0)
         if self._in_flight >= self._max_in_flight or (bulk and self._streams >= most):
-            return Overloaded(f"The server has {most} calls in work, as many as it accepts.", limit=str(most))
+            what = "streams" if bulk and self._in_flight < self._max_in_flight else "calls"
+            return Overloaded(f"The server has {most} {what} in work, as many as it accepts.", limit=str(most))
         return None
 
     @contextmanager

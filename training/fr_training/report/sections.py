@@ -243,7 +243,10 @@ def _machine(found: MachineFigures, pairs: PairFigures) -> Section:
         ),
     ]
     easy = isinstance(found.roc, Roc) and found.roc.area.value == 1.0
-    about = "It tells all of these apart." if easy else "The pairs were chosen to be hard for it."
+    ranks = "It ranks every pair of one person above every pair of two."
+    about = (
+        f"{ranks if easy else 'The pairs were chosen to be hard for it.'} Its words go by where its evidence is even."
+    )
     return section("The machine on the same pairs", about, Table(HEADER, rows))
 
 

@@ -48,7 +48,7 @@ def summary(study: Study, claims: Sequence[Claim]) -> str:
     told += f"{len(barred) - len(missed)} of {counted(len(barred), 'bar')} met."
     told += "".join(f" Missed: {one}." for one in missed)
     if len(study.people) < ENOUGH:
-        told += f" With fewer than {ENOUGH} trainees, bars on coverage are missed by chance alone."
+        told += f" With fewer than {ENOUGH} trainees, bars on coverage may be missed by chance alone."
     return told
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from fr_api.v1 import training_pb2, training_pb2_grpc
-from fr_core.errors import ShuttingDown
+from fr_core.errors import Overloaded, ShuttingDown
 from fr_core.gallery.checks import require_display_name
 from fr_core.training.sessions.results import not_started, progress
 from fr_core.training.store.values import Changes
@@ -24,6 +24,8 @@ from fr_server.services.training.desk import Context, Desk
 
 # Between two looks at whether a cohort has changed; a look costs a query.
 _LOOK_S = 0.5
+# Who watches does so for hours: reports, exports and courses are streams too, and need room beside them.
+_MOST_WATCHING = 16
 
 
 class CohortCalls(training_pb2_grpc.TrainingServiceServicer):
@@ -31,6 +33,7 @@ class CohortCalls(training_pb2_grpc.TrainingServiceServicer):
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._watching = 0
 
     async def CreateCohort(  # noqa: N802
         self, request: training_pb2.CreateCohortRequest, context: Context
@@ -85,16 +88,26 @@ class CohortCalls(training_pb2_grpc.TrainingServiceServicer):
         Nothing is told of trainees who were deleted: what was told of them before is what is known of them. A message
         without a trainee is not sent, not even the first of a cohort without any.
         """
-        desk, cohort_id = self._desk, request.cohort_id
-        mark = -1
+        if self._watching >= _MOST_WATCHING:
+            raise Overloaded(f"{_MOST_WATCHING} calls watch cohorts, as many as may.", limit=str(_MOST_WATCHING))
+        self._watching += 1
+        try:
+            async for progress in self._changes(request.cohort_id):
+                yield training_pb2.WatchCohortResponse(progress=progress)
+        finally:
+            self._watching -= 1
+        raise ShuttingDown("The server is shutting down; watch again when it is back.")
+
+    async def _changes(self, cohort_id: str) -> AsyncIterator[list[training_pb2.SittingProgress]]:
+        """Yield what has changed, at first everything, until the server drains."""
+        desk, mark = self._desk, -1
         while not desk.work.draining.is_set():
             if await desk.work.storage(desk.store.cohort_version, cohort_id) != mark:
                 found, told = await desk.work.storage(self._changed, cohort_id, mark)
                 mark = found.mark
                 if told:
-                    yield training_pb2.WatchCohortResponse(progress=told)
+                    yield told
             await asyncio.sleep(_LOOK_S)
-        raise ShuttingDown("The server is shutting down; watch again when it is back.")
 
     async def DeleteCohort(  # noqa: N802
         self, request: training_pb2.DeleteCohortRequest, context: Context
