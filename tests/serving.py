@@ -183,7 +183,10 @@ def running(
     try:
         asyncio.run_coroutine_threadsafe(app.start(), loop).result(30)
         options = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
-        with grpc.insecure_channel(f"127.0.0.1:{app.port}", options=options) as channel:
+        with (
+            grpc.insecure_channel(f"127.0.0.1:{app.port}", options=options) as channel,
+            patch("fr_core.training.store.writer._PACE_S", 0.0),  # one trainee alone shares no sync
+        ):
             server = Running(app, loop, channel)
             yield server
     finally:
