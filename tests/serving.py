@@ -164,9 +164,12 @@ def running(
     detector: Detector | None = None,
     observing: Telemetry | None = None,
     engine: Callable[[Config], Engine] | None = None,
+    pace_s: float = 0.0,
     **sections: dict[str, Any],
 ) -> Iterator[Running]:
     """Run a server on `folder`, with an engine without models or what `engine` makes of the configuration.
+
+    Answers of trainees share a sync every `pace_s` at most; one trainee alone has nobody to share it with.
 
     `sections` are those of the configuration.
     """
@@ -185,7 +188,7 @@ def running(
         options = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
         with (
             grpc.insecure_channel(f"127.0.0.1:{app.port}", options=options) as channel,
-            patch("fr_core.training.store.writer._PACE_S", 0.0),  # one trainee alone shares no sync
+            patch("fr_core.training.store.writer._PACE_S", pace_s),
         ):
             server = Running(app, loop, channel)
             yield server

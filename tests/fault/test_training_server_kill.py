@@ -99,7 +99,7 @@ def _serve(folder: Path, how: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         if how == "promise":
             patch.setattr(TrainingStore, "change", _promise)
-        with running(folder) as server:
+        with running(folder, pace_s=0.01) as server:
             _say("pid", os.getpid(), server.address)
             time.sleep(600)
 
@@ -245,6 +245,11 @@ class Life:
         for thread in self._threads:
             thread.start()
 
+    @property
+    def over(self) -> bool:
+        """Whether everybody has answered everything."""
+        return not any(thread.is_alive() for thread in self._threads)
+
     def join(self) -> None:
         for thread in self._threads:
             thread.join()
@@ -362,7 +367,9 @@ def live_and_die(servers: Servers, stub: Stub, seats: list[Seat], at: random.Ran
     before = sum(len(seat.acknowledged) for seat in seats)
     life = Life(stub, seats)
     for _ in range(at.randrange(MOST_ANSWERS)):
-        assert life.answers.acquire(timeout=30)
+        give_up = time.monotonic() + 30
+        while not (life.answers.acquire(timeout=0.1) or life.over):  # who is over answers no more
+            assert time.monotonic() < give_up
     time.sleep(at.uniform(0, LONGEST_S))
     servers.kill()
     life.join()
