@@ -8,9 +8,8 @@ import gc
 def spare_the_collector() -> None:
     """Have the garbage collector leave alone what there is now.
 
-    It stops everything while it looks for cycles. What models, messages and libraries have made takes it 88 ms each
-    time, and up to 188 (500 trainees at once, 2 cores): without them, one call in a hundred took 53 ms in place of
-    1,512.
+    It stops everything while it looks for cycles, the longer the more there is, and models, messages and libraries have
+    made much by then. What one call in a hundred waits for shows in `fr bench training`.
     """
     gc.collect()
     gc.freeze()
