@@ -84,7 +84,8 @@ def padded(files: Sequence[bytes]) -> list[bytes]:
     """Bring JPEG files to one length, with comments right after their first segment.
 
     A blurred or flat picture is a smaller file: its length would tell. Comments are filled with what cannot be
-    compressed, so that a connection that compresses does not tell either.
+    compressed, so that a connection that compresses does not undo it. What such a connection still tells is what the
+    pictures themselves show: two that are alike take some bytes less together. TLS does not compress.
     """
     if not files:
         return []
