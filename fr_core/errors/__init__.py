@@ -14,13 +14,43 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fr_core.errors import embeddings, evaluation, faces, failures, galleries, photos, requests, training, unrecoverable
+from fr_core.errors import (
+    access,
+    cases,
+    embeddings,
+    evaluation,
+    faces,
+    failures,
+    galleries,
+    photos,
+    requests,
+    training,
+    unrecoverable,
+)
+from fr_core.errors.access import (
+    CredentialInvalid,
+    CredentialMissing,
+    NotPermitted,
+    PurposeRequired,
+    QuotaExceeded,
+    RateLimited,
+    UnknownKey,
+)
 from fr_core.errors.base import (
     Failure,
     FrError,
     InputRefused,
     Unrecoverable,
     for_one_caller,
+)
+from fr_core.errors.cases import (
+    CaseClosed,
+    CaseExists,
+    ExaminerNotIndependent,
+    FindingLocked,
+    ReviewUnfinished,
+    UnknownCase,
+    UnknownExamination,
 )
 from fr_core.errors.embeddings import (
     EmbeddingNotFinite,
@@ -65,6 +95,7 @@ from fr_core.errors.galleries import (
     UnknownTemplate,
 )
 from fr_core.errors.photos import (
+    ImageTooCostly,
     ImageTooManyBytes,
     ImageTooManyPixels,
     SeveralFrames,
@@ -109,16 +140,20 @@ from fr_core.errors.unrecoverable import (
     ConfigInvalid,
     ConfigUnknownKey,
     DeviceUnavailable,
+    EvidenceUnusable,
     FetchFailed,
+    FileTampered,
     FrontendsFailed,
     KeyUnavailable,
     ModelCorrupt,
     ModelNotInstalled,
     NoStore,
     PackInvalid,
+    PlaintextRefused,
     StoreInUse,
     StoreNewer,
     TargetTaken,
+    TlsUnusable,
     UnknownPack,
     WrongKey,
 )
@@ -131,10 +166,14 @@ __all__ = [
     "CalibrationInvalid",
     "CalibrationUnreadable",
     "CallEnded",
+    "CaseClosed",
+    "CaseExists",
     "ConfigInvalid",
     "ConfigUnknownKey",
     "ConsentRequired",
     "CourseBuilding",
+    "CredentialInvalid",
+    "CredentialMissing",
     "DatasetUnavailable",
     "DatasetUnusable",
     "DecisionLocked",
@@ -145,14 +184,19 @@ __all__ = [
     "EmbeddingNotUnit",
     "EmbeddingWrongSize",
     "EvaluationRunning",
+    "EvidenceUnusable",
+    "ExaminerNotIndependent",
     "FaceTooSmall",
     "Failure",
     "FetchFailed",
     "FigureUndefined",
+    "FileTampered",
+    "FindingLocked",
     "FrError",
     "FrontendsFailed",
     "GalleryExists",
     "GalleryExpired",
+    "ImageTooCostly",
     "ImageTooManyBytes",
     "ImageTooManyPixels",
     "InputRefused",
@@ -173,12 +217,18 @@ __all__ = [
     "NoCalibration",
     "NoFaceFound",
     "NoStore",
+    "NotPermitted",
     "NotReady",
     "NothingToReport",
     "Overloaded",
     "PackInvalid",
+    "PlaintextRefused",
     "PlanInvalid",
+    "PurposeRequired",
+    "QuotaExceeded",
+    "RateLimited",
     "RateNotSupported",
+    "ReviewUnfinished",
     "SessionFinished",
     "SessionPaused",
     "SessionUnfinished",
@@ -191,12 +241,16 @@ __all__ = [
     "StoreInUse",
     "StoreNewer",
     "TargetTaken",
+    "TlsUnusable",
     "TooFewPeople",
     "Undecodable",
+    "UnknownCase",
     "UnknownCohort",
     "UnknownCourse",
+    "UnknownExamination",
     "UnknownExercise",
     "UnknownGallery",
+    "UnknownKey",
     "UnknownPack",
     "UnknownPlan",
     "UnknownReport",
@@ -215,7 +269,19 @@ __all__ = [
 ]
 
 # In the order in which the documentation tells them.
-_ROOMS = (photos, faces, embeddings, requests, galleries, evaluation, training, failures, unrecoverable)
+_ROOMS = (
+    photos,
+    faces,
+    embeddings,
+    requests,
+    access,
+    galleries,
+    cases,
+    evaluation,
+    training,
+    failures,
+    unrecoverable,
+)
 
 
 def all_errors() -> Iterator[type[FrError]]:

@@ -38,3 +38,10 @@ class SeveralFrames(InputRefused):
 
     reason = "SEVERAL_FRAMES"
     remedy = "Send one frame as a photo of its own."
+
+
+class ImageTooCostly(InputRefused):
+    """Decoding the photo took more time or memory than a photo may."""
+
+    reason = "IMAGE_TOO_COSTLY"
+    remedy = "Save the photo anew with an ordinary editor, or raise the limits in `isolation` of the server."

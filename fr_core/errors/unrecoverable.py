@@ -131,3 +131,31 @@ class BackupMismatch(Unrecoverable):
 
     reason = "BACKUP_MISMATCH"
     remedy = "Give the newest file of keys of the same store; nothing was changed."
+
+
+class TlsUnusable(Unrecoverable):
+    """A certificate or its key cannot be used."""
+
+    reason = "TLS_UNUSABLE"
+    remedy = "Correct the file, or make new ones with `fr server init`."
+
+
+class PlaintextRefused(Unrecoverable):
+    """The server would listen beyond this machine without encryption, or without asking who calls."""
+
+    reason = "PLAINTEXT_REFUSED"
+    remedy = "Run `fr server init` and start with the configuration that it writes, or listen on 127.0.0.1."
+
+
+class FileTampered(Unrecoverable):
+    """A file is not the one that was sealed."""
+
+    reason = "FILE_TAMPERED"
+    remedy = "Find out who changed it; where the change is meant, seal the file anew with `fr server seal`."
+
+
+class EvidenceUnusable(Unrecoverable):
+    """An evidence bundle cannot be read, or was changed."""
+
+    reason = "EVIDENCE_UNUSABLE"
+    remedy = "Ask for the bundle again, and compare its sha256 with that of whoever made it."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from fr_core.training.store.database import Database
+from fr_core.keeping.database import Database
 from fr_core.training.store.schema import GONE, MAKING
 from fr_core.training.store.writer import Transaction, Writer
 

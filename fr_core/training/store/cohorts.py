@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 from fr_core.errors import InvalidField, StoreCorrupt, UnknownCohort, UnknownTrainee
 from fr_core.gallery.store.vault import SubjectKey
+from fr_core.keeping.database import Database, Reading, Row
+from fr_core.keeping.seals import Seals
 from fr_core.training.store.caches import Recent
 from fr_core.training.store.clearing import Clearing
 from fr_core.training.store.codes import new_code, new_pseudonym, typed_code
 from fr_core.training.store.courses import Courses
-from fr_core.training.store.database import Database, Reading, Row
-from fr_core.training.store.schema import GONE, READY
-from fr_core.training.store.seals import Owner, Seals, bound
+from fr_core.training.store.schema import GONE, READY, Owner
+from fr_core.training.store.seals import bound
 from fr_core.training.store.values import Cohort, NewTrainee, Trainee
 from fr_core.training.store.writer import Transaction, Writer
 

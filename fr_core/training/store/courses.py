@@ -9,14 +9,15 @@ from types import MappingProxyType
 
 from fr_core.errors import InvalidField, UnknownCourse
 from fr_core.gallery.store.vault import SubjectKey
+from fr_core.keeping.database import Database, Reading, Row
+from fr_core.keeping.seals import Seals
 from fr_core.training.courses import Course
 from fr_core.training.store.caches import Pictures, Recent
 from fr_core.training.store.clearing import Clearing
 from fr_core.training.store.codec import dump, reading
 from fr_core.training.store.course_codec import pack_course, unpack_course
-from fr_core.training.store.database import Database, Reading, Row
-from fr_core.training.store.schema import GONE, MAKING, READY
-from fr_core.training.store.seals import Owner, Seals, bound
+from fr_core.training.store.schema import GONE, MAKING, READY, Owner
+from fr_core.training.store.seals import bound
 from fr_core.training.store.values import ProbeTruth
 from fr_core.training.store.writer import Transaction, Writer
 

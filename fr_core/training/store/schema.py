@@ -1,26 +1,34 @@
 """The tables of the training store.
 
 Times are milliseconds since 1970, UTC. What is `sealed` is encrypted and bound to its row, a `mac` authenticates the
-columns before it, and `..._mac` stands in for what nobody shall read; see `seals`. The statements of this room keep to
-what PostgreSQL speaks too; the tables say STRICT and AUTOINCREMENT, which are SQLite's.
+columns before it, and `..._mac` stands in for what nobody shall read; see `fr_core.keeping.seals`. The statements of
+this room keep to what PostgreSQL speaks too; the tables say STRICT and AUTOINCREMENT, which are SQLite's.
 """
 
 from __future__ import annotations
 
-APPLICATION_ID = 0x46524354
-"""Written to the header of the file, so that another program's database is not taken for a store: "FRCT"."""
+from enum import IntEnum
+
+from fr_core.keeping.schema import Schema, Step, WrappedKeys
+from fr_core.training.store.folder import DATABASE_NAME
 
 MAKING, READY, GONE = 0, 1, 2
 """States of courses and cohorts: a course is there from its last transaction on, and whatever is deleted is gone with
 the first; what is MAKING in a process that died, and what is GONE, is cleared away in small transactions."""
 
-_V1 = """
-CREATE TABLE store (
-    store_no INTEGER PRIMARY KEY CHECK (store_no = 1),
-    key_id TEXT NOT NULL,
-    wrapped_key BLOB NOT NULL
-) STRICT;
 
+class Owner(IntEnum):
+    """Whose a key is.
+
+    A course's key encrypts the course and its pictures, a cohort's key the sessions and answers of its trainees, so
+    that without the cohort's row nobody can open them, ever.
+    """
+
+    COURSE = -1
+    COHORT = -2
+
+
+_V1 = """
 -- The number of the last transaction that changed a session or who is in a cohort, never given twice. The `version` of
 -- a session or trial is that of the transaction that changed it last; of a trainee, of the one that enrolled it; of a
 -- cohort, of the last one that enrolled or deleted a trainee of it.
@@ -112,6 +120,15 @@ CREATE TABLE trials (
 ) STRICT, WITHOUT ROWID;
 """
 
-# Step n brings a store of version n to version n + 1. Steps are never edited once released, only added.
-MIGRATIONS = (_V1,)
-SCHEMA_VERSION = len(MIGRATIONS)
+MIGRATIONS: tuple[Step, ...] = (_V1,)
+
+SCHEMA = Schema(
+    name="training store",
+    database_name=DATABASE_NAME,
+    application_id=0x46524354,  # "FRCT"
+    migrations=MIGRATIONS,
+    wrapped=(WrappedKeys(Owner.COURSE, "courses", "course_no"), WrappedKeys(Owner.COHORT, "cohorts", "cohort_no")),
+    binding="fr-core training",
+    hiding="training",
+)
+"""Codes, ids of sessions, identities and sha256 of photos are kept hidden alone."""

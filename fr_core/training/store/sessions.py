@@ -10,13 +10,13 @@ from typing import TypeVar
 
 from fr_core.errors import StoreCorrupt, UnknownSession, UnknownTrainee
 from fr_core.gallery.store.vault import SubjectKey
+from fr_core.keeping.database import Database, Reading, Row
 from fr_core.training.courses import Course
 from fr_core.training.store.caches import Remembered
 from fr_core.training.store.caches import Sessions as Cache
 from fr_core.training.store.codec import IDENTITY, head_of, pack_session, pack_trial, unpack_session, unpack_trial
 from fr_core.training.store.cohorts import Cohorts
 from fr_core.training.store.courses import Courses
-from fr_core.training.store.database import Database, Reading, Row
 from fr_core.training.store.schema import READY
 from fr_core.training.store.seals import bound, bound_trial
 from fr_core.training.store.values import Changes, Trainee

@@ -10,11 +10,12 @@ from types import TracebackType
 from typing import TypeVar
 
 from fr_core.gallery.store.keys import KeyEncryptionKey
+from fr_core.keeping.database import Database
 from fr_core.training.courses import Course
 from fr_core.training.store.clearing import Clearing
 from fr_core.training.store.cohorts import Cohorts
 from fr_core.training.store.courses import Courses
-from fr_core.training.store.database import Database
+from fr_core.training.store.schema import SCHEMA
 from fr_core.training.store.sessions import Sessions
 from fr_core.training.store.values import Changes, Cohort, NewTrainee, ProbeTruth, Trainee
 from fr_core.training.store.writer import Writer
@@ -75,11 +76,12 @@ class TrainingStore:
 
         Raises:
             StoreNewer: a later version wrote it; nothing was changed.
+            StoreInUse: it is of an older version, and another process has it open; nothing was changed.
             WrongKey: it is under another key; nothing was changed.
             StoreCorrupt: it is damaged, or no training store; nothing was changed.
             StoreFailed: the disk refuses.
         """
-        store = cls(Database(folder, key, reserve_bytes, vfs), clock_ms, token_bytes)
+        store = cls(Database(folder, SCHEMA, key, reserve_bytes, vfs), clock_ms, token_bytes)
         try:
             store._clearing.clear_left()
         except BaseException:

@@ -1,6 +1,6 @@
-"""The database of training: one connection of a process that writes, several that read, one that copies the log.
+"""The database of a store: one connection of a process that writes, several that read, one that copies the log.
 
-The one that writes goes the shortest way to the disk, because trainees wait for it. Only the one that copies the
+The one that writes goes the shortest way to the disk, because people wait for it. Only the one that copies the
 write-ahead log into the database has `CleanPages` under it, so that nothing deleted stays in a page. No process copies
 the log in any other way.
 """
@@ -17,23 +17,22 @@ from typing import Any
 
 import apsw
 
-from fr_core.errors import FrError, KeyUnavailable, ShuttingDown, StoreCorrupt, StoreFailed, StoreNewer
+from fr_core.errors import FrError, KeyUnavailable, ShuttingDown, StoreCorrupt, StoreFailed, StoreInUse
 from fr_core.gallery.store.clean_pages import CleanPages
 from fr_core.gallery.store.connection import open_new, open_to_read, open_to_write, settle, use_log
 from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.sqlite_log import require_no_lost_commits
 from fr_core.gallery.store.sqlite_rows import sqlite_errors
 from fr_core.gallery.store.vault import Value
-from fr_core.training.store.folder import DATABASE_NAME, SharedFolder
-from fr_core.training.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
-from fr_core.training.store.seals import Owner, Seals
+from fr_core.keeping.folder import SharedFolder
+from fr_core.keeping.schema import Schema
+from fr_core.keeping.seals import Seals
+from fr_core.keeping.upgrade import PAGE_BYTES, bring_up_to_date, known_version, make, rewrapped, unlocked
 
 Row = tuple[Any, ...]
 
 _log = logging.getLogger(__name__)
 
-# A change touches a few rows of some hundred bytes, on pages far apart: smaller pages make a smaller log.
-PAGE_BYTES = 4_096
 # Frames of the log after which it is copied into the database: 16 MiB.
 _CHECKPOINT_FRAMES = 4_096
 _LONG_LOG_FRAMES = 65_536
@@ -46,6 +45,8 @@ _LOG_BYTES = 64 * 2**20
 # Between two tries to write while another process does. SQLite's own waits grow to 100 ms.
 _TURN_S = 0.0005
 _LONGEST_TURN_S = 5.0
+# How long to wait for those who bring an older store up to date, or for the last process of an older version.
+_UPGRADE_S = 5.0
 
 
 class Reading:
@@ -74,19 +75,22 @@ class Database:
 
     Args:
         path: the folder.
+        schema: of the store; one of an older version is brought up to date.
         key: wraps the keys of the store; a new store is made under it.
         reserve_bytes: what must stay free on the disk for deletions to go on; 1/8 of the disk at most.
         vfs: SQLite's layer to the disk, by name; "" = its own.
 
     Raises:
         StoreNewer: a later version wrote it; nothing was changed.
+        StoreInUse: it is of an older version, and another process has it open; nothing was changed.
         WrongKey: it is under another key; nothing was changed.
-        StoreCorrupt: it is damaged, or no training store; nothing was changed.
+        StoreCorrupt: it is damaged, or no store of this kind; nothing was changed.
         StoreFailed: the disk refuses.
     """
 
-    def __init__(self, path: Path, key: KeyEncryptionKey, reserve_bytes: int, vfs: str = "") -> None:
-        self.folder = SharedFolder(path)
+    def __init__(self, path: Path, schema: Schema, key: KeyEncryptionKey, reserve_bytes: int, vfs: str = "") -> None:
+        self.schema = schema
+        self.folder = SharedFolder(path, schema)
         self._reserve_bytes = reserve_bytes
         self._vfs = vfs
         self._pages = CleanPages(vfs)
@@ -95,51 +99,49 @@ class Database:
         self._idle: list[apsw.Connection] = []
         self._closed = False
         self._log_frames = 0
-        self.was_alone = self.folder.alone
         try:
-            if self.folder.alone and not self.folder.holds(DATABASE_NAME):
+            if self.folder.alone and not self.folder.holds(schema.database_name):
                 self._create(key)
-            self._path = self.folder.private_file(DATABASE_NAME)
+            self._path = self.folder.private_file(schema.database_name)
             with sqlite_errors():
                 self.writer = open_to_write(self._path, vfs)
                 try:
-                    self._open(key)
+                    was_older = self._open(key)
                     self._copier = open_to_write(self._path, self._pages.vfs_name)
                     use_log(self._copier)  # without which it knows of no log that could be copied
                     self._copier.set_busy_handler(_Turns(_CHECKPOINT_S))
                 except BaseException:
                     self.writer.close()
                     raise
+            if was_older:
+                self.scrub()  # what the steps have replaced
+            self.was_alone = self.folder.alone
             self.folder.share()
         except BaseException:
             self.folder.close()
             raise
 
     def _create(self, key: KeyEncryptionKey) -> None:
-        if self.folder.holds(f"{DATABASE_NAME}-wal"):
+        name = self.schema.database_name
+        if self.folder.holds(f"{name}-wal"):
             raise StoreCorrupt("There is a write-ahead log without its database.", check="missing_database")
-        seals = Seals.new(key)
-        with self.folder.whole_file(DATABASE_NAME) as path, sqlite_errors():
-            connection = open_new(path, self._vfs, APPLICATION_ID)
+        with self.folder.whole_file(name) as path, sqlite_errors():
+            connection = open_new(path, self._vfs, self.schema.application_id)
             try:
-                for step in MIGRATIONS:
-                    connection.execute(step)
-                sql = "INSERT INTO store (store_no, key_id, wrapped_key) VALUES (1, ?, ?)"
-                connection.execute(sql, (seals.key_id, seals.wrapped()))
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-                connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-                connection.execute("VACUUM")  # which gives the pages that size
-                use_log(connection)
+                make(connection, self.schema, key)
             finally:
                 connection.close()
 
-    def _open(self, key: KeyEncryptionKey) -> None:
+    def _open(self, key: KeyEncryptionKey) -> bool:
+        """Make the connection that writes ready; returns whether the store was of an older version."""
         writer = self.writer
-        _require_known(writer)
-        rows: list[Row] = writer.execute("SELECT key_id, wrapped_key FROM store").fetchall()
-        if len(rows) != 1:
-            raise StoreCorrupt("The training store does not say under which key it is.", check="store")
-        self.seals = Seals.unlocked(key, *rows[0])
+        if self._is_older() and not self.folder.alone:
+            # Either a process of the older version has it open, or the one who was to change it has died before.
+            self.folder.wait_alone(self._is_older, _UPGRADE_S)
+        older = self._is_older()
+        if older and not self.folder.alone:
+            raise StoreInUse(f"The {self.schema.name} is of an older version, and open in another process.")
+        self.seals = unlocked(writer, self.schema, key)
         use_log(writer)
         if self.folder.alone:  # where nobody else writes, what the log leaves out is lost
             frames, _ = writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
@@ -148,6 +150,12 @@ class Database:
         writer.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
         writer.set_wal_hook(self._note_log_frames)
         writer.set_busy_handler(_Turns(_LONGEST_TURN_S))
+        if older:
+            bring_up_to_date(writer, self.schema, self.seals)
+        return older
+
+    def _is_older(self) -> bool:
+        return known_version(self.writer, self.schema) < self.schema.version
 
     @contextmanager
     def reading(self) -> Iterator[Reading]:
@@ -174,7 +182,7 @@ class Database:
         if key.key_id == self.seals.key_id:
             raise KeyUnavailable("The new key is the one that the store is under.", key_id=key.key_id)
         with self.folder.alone_for():
-            self.seals = run(lambda tx: _rewrapped(tx, key))
+            self.seals = run(lambda _: rewrapped(self.writer, self.schema, self.seals, key))
 
     def spare_bytes(self) -> int:
         """Return how many bytes may be added: the log must fit into the database, and what is added into both."""
@@ -193,12 +201,14 @@ class Database:
             try:
                 self._copy(mode)
             except StoreCorrupt as error:
-                _log.error("the log of the training store could not be copied into a damaged file: %s", error.what)
+                _log.error(
+                    "the log of the %s could not be copied into a damaged file: %s", self.schema.name, error.what
+                )
             except FrError as error:
                 # Nothing is lost: the log keeps everything until a later attempt succeeds. Others who read, write or
                 # copy at this moment are no trouble, unless they always do.
                 if not isinstance(error.__cause__, apsw.BusyError) or self._log_frames >= _LONG_LOG_FRAMES:
-                    _log.warning("the log of the training store could not be copied yet: %s", error.reason)
+                    _log.warning("the log of the %s could not be copied yet: %s", self.schema.name, error.reason)
 
     def scrub(self) -> bool:
         """Leave nothing of what was deleted in the log.
@@ -235,7 +245,7 @@ class Database:
     def _copy(self, mode: int) -> None:
         with self._copying, sqlite_errors():
             if self._closed:
-                raise ShuttingDown("The training store is closed.")
+                raise ShuttingDown(f"The {self.schema.name} is closed.")
             frames, copied = self._copier.wal_checkpoint(mode=mode)
             if frames < 0:
                 raise StoreFailed("The database has no write-ahead log any more.")
@@ -245,7 +255,7 @@ class Database:
     def _reader(self) -> apsw.Connection:
         with self._lock:
             if self._closed:
-                raise ShuttingDown("The training store is closed.")
+                raise ShuttingDown(f"The {self.schema.name} is closed.")
             if self._idle:
                 return self._idle.pop()
         return open_to_read(self._path, self._vfs, cache_kib=_READER_CACHE_KIB)
@@ -283,27 +293,3 @@ class _Turns:
             return False
         time.sleep(_TURN_S)
         return True
-
-
-def _rewrapped(tx: Reading, key: KeyEncryptionKey) -> Seals:
-    before, after = tx.seals, tx.seals.under(key)
-    tx.rows("UPDATE store SET key_id = ?, wrapped_key = ?", after.key_id, after.wrapped())
-    for owner, table, number in ((Owner.COURSE, "courses", "course_no"), (Owner.COHORT, "cohorts", "cohort_no")):
-        for row_no, wrapped in tx.rows(f"SELECT {number}, wrapped_key FROM {table}"):
-            rewrapped = after.rewrapped(before, owner, row_no, wrapped)
-            tx.rows(f"UPDATE {table} SET wrapped_key = ? WHERE {number} = ?", rewrapped, row_no)
-    return after
-
-
-def _require_known(connection: apsw.Connection) -> None:
-    if int(connection.pragma("application_id")) != APPLICATION_ID:
-        raise StoreCorrupt("The database is damaged, or no training store.", check="application_id")
-    version = int(connection.pragma("user_version"))
-    if version > SCHEMA_VERSION:
-        raise StoreNewer(
-            f"The training store has schema {version}; this version knows {SCHEMA_VERSION}.",
-            found=str(version),
-            known=str(SCHEMA_VERSION),
-        )
-    if version != SCHEMA_VERSION:
-        raise StoreCorrupt("The training store does not have a schema that there was.", check="user_version")

@@ -1,0 +1,154 @@
+"""A chain as lines of JSON, and their verification, which needs the public key and nothing of the server.
+
+The first line says where the export begins, the last is a checkpoint; between them is one record a line:
+
+    {"after":0,"chain_id":"...","hash":"...","v":1}
+    {"hash":"...","record":{...}}
+    {"checkpoint":{...}}
+
+A record's bytes stand in its line as they were hashed. The checkpoint signs the hash of the last record, which holds
+all before it, back to the hash with which the export begins.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from fr_core.audit.chain import first_hash, is_chain_id, next_hash
+from fr_core.audit.checkpoints import Checkpoint, parse_checkpoint
+from fr_core.audit.table import AuditTable
+from fr_core.audit.values import MAX_NUMBER, VERSION, canonical, decode
+from fr_core.audit.verify import Broken, Marks, Verified, Why
+from fr_core.errors import InvalidField
+
+_RECORD = re.compile(rb'\{"hash":"([0-9a-f]{64})","record":(\{.*\})\}')
+_CHECKPOINT = re.compile(rb'\{"checkpoint":(\{.*\})\}')
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+def export(table: AuditTable, after: int = 0) -> Iterator[bytes]:
+    """Yield the lines of a chain, each with its line break.
+
+    Args:
+        table: the chain; its connection is in one transaction all the while.
+        after: they begin after the record of this number, 0 to that of the last.
+
+    Raises:
+        StoreCorrupt: a record is not as it was written.
+        InvalidField: the chain has no record of that number.
+    """
+    head = table.head()
+    if not 0 <= after <= head.seq:
+        raise InvalidField("The chain has no record of that number.", field="after_seq")
+    beginning = {"v": VERSION, "chain_id": head.chain_id, "after": after, "hash": table.hash_of(after).hex()}
+    yield canonical(beginning) + b"\n"
+    for kept in table.every(after):
+        yield b'{"hash":"%s","record":%s}\n' % (kept.hash.hex().encode(), kept.body)
+    yield b'{"checkpoint":%s}\n' % table.checkpoint().to_json()
+
+
+def verify_export(
+    lines: Iterable[bytes], public_key: Ed25519PublicKey, checkpoints: Sequence[Checkpoint] = ()
+) -> Verified | Broken:
+    """Check the lines of an export.
+
+    Args:
+        lines: with or without their line breaks.
+        public_key: of the chain, which came another way than the lines.
+        checkpoints: more of them, kept elsewhere; those of records before the first line are checked as signatures.
+
+    Returns:
+        What was found; `seq` of a line that cannot be read is that of the record that should be there.
+    """
+    stripped = (line.removesuffix(b"\n") for line in lines)
+    try:
+        chain_id, after, start = _beginning(next(stripped, b""))
+    except ValueError:
+        return Broken(0, Why.MALFORMED)
+    if after == 0 and start != first_hash(chain_id):
+        return Broken(0, Why.EDITED)
+    return _Export(chain_id, after, start, public_key, checkpoints).verify(stripped)
+
+
+class _Export:
+    """One verification."""
+
+    def __init__(
+        self, chain_id: str, after: int, start: bytes, public_key: Ed25519PublicKey, checkpoints: Sequence[Checkpoint]
+    ) -> None:
+        self._chain_id = chain_id
+        self._first = after
+        self._seq = after
+        self._at_ms = 0
+        self._hash = start
+        self._public_key = public_key
+        self._checkpoints = checkpoints
+
+    def verify(self, lines: Iterator[bytes]) -> Verified | Broken:
+        marks = Marks(self._chain_id, self._checkpoints, self._public_key)
+        marks.passed(self._seq, self._hash)
+        for line in lines:
+            if (found := _CHECKPOINT.fullmatch(line)) is not None:
+                if next(lines, None) is not None:
+                    return Broken(self._seq + 1, Why.INSERTED)
+                return self._ended(found[1], marks)
+            if (broken := self._record(line)) is not None:
+                return broken
+            marks.passed(self._seq, self._hash)
+        return Broken(self._seq + 1, Why.TRUNCATED)
+
+    def _record(self, line: bytes) -> Broken | None:
+        expected = self._seq + 1
+        found = _RECORD.fullmatch(line)
+        if found is None:
+            return Broken(expected, Why.MALFORMED)
+        try:
+            record = decode(found[2])
+        except ValueError:
+            return Broken(expected, Why.EDITED)
+        if record.seq > expected:
+            return Broken(expected, Why.MISSING)
+        if record.seq < expected or record.at_ms < self._at_ms:
+            return Broken(expected, Why.OUT_OF_ORDER)
+        self._hash = next_hash(self._chain_id, self._hash, found[2])
+        if self._hash.hex().encode() != found[1]:
+            return Broken(expected, Why.EDITED)
+        self._seq, self._at_ms = expected, record.at_ms
+        return None
+
+    def _ended(self, data: bytes, marks: Marks) -> Verified | Broken:
+        try:
+            last = parse_checkpoint(data)
+        except InvalidField:
+            return Broken(self._seq, Why.CHECKPOINT_FORGED)
+        final = Marks(self._chain_id, (last,), self._public_key)
+        final.passed(self._seq, self._hash)
+        if last.seq < self._seq and final.forged() is None:
+            return Broken(last.seq + 1, Why.INSERTED)
+        broken = (
+            final.forged()
+            or final.disagreeing(self._seq, self._seq)
+            or marks.forged()
+            or marks.disagreeing(self._first, self._seq)
+        )
+        return broken or Verified(self._chain_id, self._seq - self._first, self._seq, 1 + len(self._checkpoints))
+
+
+def _beginning(line: bytes) -> tuple[str, int, bytes]:
+    """Return the chain, the number after which it begins, and that record's hash; raises `ValueError`."""
+    try:
+        said = json.loads(line.decode())
+        chain_id, after, start = said["chain_id"], said["after"], said["hash"]
+    except (TypeError, KeyError, RecursionError):
+        raise ValueError("not the first line of an export") from None
+    if not is_chain_id(chain_id) or type(after) is not int or not 0 <= after <= MAX_NUMBER:
+        raise ValueError("not the first line of an export")
+    if not isinstance(start, str) or _HASH.fullmatch(start) is None:
+        raise ValueError("not the first line of an export")
+    if canonical({"v": VERSION, "chain_id": chain_id, "after": after, "hash": start}) != line:
+        raise ValueError("not the first line of an export")
+    return chain_id, after, bytes.fromhex(start)

@@ -1,0 +1,280 @@
+"""What a record of the audit may hold, and its canonical bytes: words, numbers and pseudonyms, never free text.
+
+Every field has a pattern and a greatest length, so that neither a name of two words, nor a photo, nor a vector fits.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from types import MappingProxyType
+from typing import Any, NewType
+
+from fr_core.types import ModelId
+
+VERSION = 1
+"""Part of every record: what a later layout writes is never taken for this one."""
+
+Pseudonym = NewType("Pseudonym", str)
+"""16 hexadecimal digits that stand in for a subject or a case; `pseudonyms.Pseudonyms` makes them."""
+
+MAX_ROLES = 8
+MAX_SUBJECTS = 1_000  # as many as a search returns candidates at most
+MAX_COUNTS = 16
+MAX_DETAILS = 16
+MAX_DETAIL_LENGTH = 128
+MAX_DETAIL_TOTAL = 512
+"""Characters of all keys and values of the details of one record."""
+MAX_BODY_BYTES = 32_768
+"""No record is longer; 1,000 subjects take 19,000."""
+MAX_NUMBER = 2**53 - 1
+"""The greatest number of a record: every reader of JSON reads it exactly (RFC 8259, 6)."""
+
+NO_COUNTS: Mapping[str, int] = MappingProxyType({})
+NO_DETAIL: Mapping[str, str] = MappingProxyType({})
+
+_ACTOR = re.compile(r"[a-z]{1,16}(:[A-Za-z0-9_-]{1,64})?")
+_ROLE = re.compile(r"[a-z]{1,16}")
+_ACTION = re.compile(r"[a-z][a-z0-9_]{0,31}\.[a-z][a-z0-9_]{0,31}")
+_OUTCOME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_PURPOSE = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+_PSEUDONYM = re.compile(r"[0-9a-f]{16}")
+_GALLERY = re.compile(r"[a-z0-9_-]{1,128}")
+_MODEL = re.compile(r"[A-Za-z0-9._+@:-]{1,128}")
+_DECIMAL = re.compile(r"(?!-0$)-?[0-9]{1,10}(\.[0-9]{0,8}[1-9])?")
+_KEY = re.compile(r"[a-z][a-z0-9_]{0,31}")
+# No spaces, no quotation marks, no letters beyond ASCII.
+_DETAIL = re.compile(rf"[A-Za-z0-9._:/+@=,*-]{{0,{MAX_DETAIL_LENGTH}}}")
+
+# Beyond the decimals of a float32 of [-1, 1]; the last digits of a float64 decide no search.
+_DECIMALS = 9
+
+# Shared, because to make one for each call takes longer than a record does.
+_dump = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"), check_circular=False
+).encode
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a record says, before it has its number and time.
+
+    Attributes:
+        actor: who: a principal's id, such as "key:k3...", or "system".
+        action: what: room and verb, such as "gallery.search".
+        outcome: "OK", or the reason of the refusal or failure.
+        roles: of the actor; at most 8, each once, in alphabetical order.
+        request_id: of the call; 1 to 64 letters, digits, `.`, `_` and `-`.
+        purpose: why: a word of a list.
+        case: pseudonym of the case's reference.
+        gallery: id of the gallery.
+        subjects: pseudonyms of whom it was about, at most 1,000.
+        model: as `model_of` gives it.
+        gallery_version: of the gallery when it was done.
+        threshold: as `decimal_of` gives it.
+        counts: at most 16 numbers from 0 to 2^53 - 1, by words of a-z, 0-9 and _.
+        detail: at most 16 words of 128 ASCII characters without spaces, 512 characters in all with their keys.
+
+    Raises:
+        ValueError: a field holds what it cannot, which is a defect of whoever made it; the message does not repeat it.
+    """
+
+    actor: str
+    action: str
+    outcome: str
+    roles: tuple[str, ...] = ()
+    request_id: str | None = None
+    purpose: str | None = None
+    case: Pseudonym | None = None
+    gallery: str | None = None
+    subjects: tuple[Pseudonym, ...] = ()
+    model: str | None = None
+    gallery_version: int | None = None
+    threshold: str | None = None
+    counts: Mapping[str, int] = field(default_factory=lambda: NO_COUNTS)
+    detail: Mapping[str, str] = field(default_factory=lambda: NO_DETAIL)
+
+    def __post_init__(self) -> None:
+        _require_word(self.actor, _ACTOR, "actor")
+        _require_word(self.action, _ACTION, "action")
+        _require_word(self.outcome, _OUTCOME, "outcome")
+        _require_words(self.roles, _ROLE, MAX_ROLES, "roles")
+        if list(self.roles) != sorted(set(self.roles)):
+            raise _unfit("roles")
+        _require_words(self.subjects, _PSEUDONYM, MAX_SUBJECTS, "subjects")
+        for name, pattern in _OPTIONAL_WORDS:
+            if (value := getattr(self, name)) is not None:
+                _require_word(value, pattern, name)
+        if self.gallery_version is not None:
+            _require_number(self.gallery_version, "gallery_version")
+        if self.counts is not NO_COUNTS:
+            object.__setattr__(self, "counts", _counts(self.counts))
+        if self.detail is not NO_DETAIL:
+            object.__setattr__(self, "detail", _detail(self.detail))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record(Entry):
+    """A record of the chain.
+
+    Attributes:
+        seq: its number in the chain, from 1.
+        at_ms: when it was written, milliseconds since 1970, UTC; never before that of the record before.
+        clock_ms: what the clock said, where it had been set back; None where it said `at_ms`.
+
+    Raises:
+        ValueError: as `Entry`.
+    """
+
+    seq: int
+    at_ms: int
+    clock_ms: int | None = None
+
+    def __post_init__(self) -> None:
+        Entry.__post_init__(self)  # `super()` without arguments does not work in a class with slots
+        _require_number(self.seq, "seq")
+        _require_number(self.at_ms, "at_ms")
+        if self.seq == 0:
+            raise _unfit("seq")
+        if self.clock_ms is not None:
+            _require_number(self.clock_ms, "clock_ms")
+            if self.clock_ms >= self.at_ms:
+                raise _unfit("clock_ms")
+
+
+def encode(entry: Entry, seq: int, at_ms: int, clock_ms: int | None = None) -> bytes:
+    """Return the canonical bytes of a record: JSON with sorted keys and no spaces; what is absent is left out.
+
+    Args:
+        entry: what it says; a `Record` of other numbers gives them up.
+        seq: its number.
+        at_ms: its time.
+        clock_ms: what the clock said where that is another.
+    """
+    said: dict[str, object] = {
+        "v": VERSION,
+        "seq": seq,
+        "at_ms": at_ms,
+        "actor": entry.actor,
+        "action": entry.action,
+        "outcome": entry.outcome,
+    }
+    if clock_ms is not None:
+        said["clock_ms"] = clock_ms
+    for name in _OPTIONAL:
+        if (value := getattr(entry, name)) is not None:
+            said[name] = value
+    for name in ("roles", "subjects"):
+        if value := getattr(entry, name):
+            said[name] = value
+    if entry.counts:
+        said["counts"] = dict(entry.counts)
+    if entry.detail:
+        said["detail"] = dict(entry.detail)
+    return _dump(said).encode()
+
+
+def decode(body: bytes) -> Record:
+    """Return the record of its canonical bytes.
+
+    Raises:
+        ValueError: no record has exactly these bytes; the message does not repeat them.
+    """
+    if len(body) > MAX_BODY_BYTES:
+        raise ValueError("a record is too long")
+    try:
+        said: dict[str, Any] = json.loads(body.decode())
+        del said["v"]
+        for name in ("roles", "subjects"):
+            if name in said:
+                said[name] = tuple(said[name])
+        record = Record(**said)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise ValueError("a record cannot be read") from None
+    # Another version, spaces, another order, a key twice: of all that says the same, one form alone is a record.
+    if encode(record, record.seq, record.at_ms, record.clock_ms) != body:
+        raise ValueError("a record is not in its canonical form")
+    return record
+
+
+def canonical(value: Mapping[str, object]) -> bytes:
+    """Return JSON with sorted keys and no spaces, UTF-8; raises `ValueError` or `TypeError` for what JSON has not."""
+    return _dump(value).encode()
+
+
+def decimal_of(value: float) -> str:
+    """Return a number as decimals without an exponent, rounded to nine of them: "0.4", "-1", "0".
+
+    Raises:
+        ValueError: it is not finite, or 10^10 or more.
+    """
+    if not math.isfinite(value) or abs(value) >= 10**10:
+        raise ValueError("a number of a record is not finite, or too great")
+    text = f"{value:.{_DECIMALS}f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
+
+
+def model_of(model: ModelId) -> str:
+    """Return what stands for a model in a record: its text, or "other:" and 16 digits of the text's SHA-256.
+
+    A gallery of bare embeddings is bound to whatever its creator calls a model, which may be any text.
+    """
+    text = str(model)
+    return text if _MODEL.fullmatch(text) else f"other:{sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _require_word(value: object, pattern: re.Pattern[str], name: str) -> None:
+    if not isinstance(value, str) or pattern.fullmatch(value) is None:
+        raise _unfit(name)
+
+
+def _require_words(values: object, pattern: re.Pattern[str], most: int, name: str) -> None:
+    if not isinstance(values, tuple) or len(values) > most:
+        raise _unfit(name)
+    for value in values:
+        _require_word(value, pattern, name)
+
+
+def _require_number(value: object, name: str) -> None:
+    if type(value) is not int or not 0 <= value <= MAX_NUMBER:  # True is no number
+        raise _unfit(name)
+
+
+def _counts(counts: object) -> Mapping[str, int]:
+    if not isinstance(counts, Mapping) or len(counts) > MAX_COUNTS:
+        raise _unfit("counts")
+    for key, value in counts.items():
+        _require_word(key, _KEY, "counts")
+        _require_number(value, "counts")
+    return MappingProxyType(dict(counts))
+
+
+def _detail(detail: object) -> Mapping[str, str]:
+    if not isinstance(detail, Mapping) or len(detail) > MAX_DETAILS:
+        raise _unfit("detail")
+    for key, value in detail.items():
+        _require_word(key, _KEY, "detail")
+        _require_word(value, _DETAIL, "detail")
+    if sum(len(key) + len(value) for key, value in detail.items()) > MAX_DETAIL_TOTAL:
+        raise _unfit("detail")
+    return MappingProxyType(dict(detail))
+
+
+def _unfit(name: str) -> ValueError:
+    return ValueError(f"the {name} of a record holds what it cannot")
+
+
+_OPTIONAL_WORDS = (
+    ("request_id", _REQUEST_ID),
+    ("purpose", _PURPOSE),
+    ("case", _PSEUDONYM),
+    ("gallery", _GALLERY),
+    ("model", _MODEL),
+    ("threshold", _DECIMAL),
+)
+_OPTIONAL = (*(name for name, _ in _OPTIONAL_WORDS), "gallery_version")

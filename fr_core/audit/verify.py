@@ -1,0 +1,184 @@
+"""Whether a chain is as it was written, and where not: each record, the head, and checkpoints kept elsewhere.
+
+Whoever has not the store's key can change nothing unnoticed. Whoever has it can write the whole chain anew, or put an
+earlier state of the whole database back: that is found against a checkpoint which was kept elsewhere, and only so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from fr_core.audit.chain import first_hash, next_hash
+from fr_core.audit.checkpoints import Checkpoint, key_id_of
+from fr_core.audit.rows import Head, Row, is_whole
+from fr_core.audit.table import AuditTable
+from fr_core.audit.values import decode
+from fr_core.errors import StoreCorrupt
+
+_NOTHING: Row = (0, b"", b"", b"")
+
+
+class Why(StrEnum):
+    """What is wrong with a chain."""
+
+    EDITED = "edited"  # a record, its hash or its MAC was changed
+    MISSING = "missing"  # a record was taken out
+    INSERTED = "inserted"  # a record was put in
+    OUT_OF_ORDER = "out_of_order"  # records changed places, or the time goes back
+    TRUNCATED = "truncated"  # the last records were taken out
+    HEAD_ALTERED = "head_altered"  # how far the chain is was changed, or an earlier head put back
+    MALFORMED = "malformed"  # what stands there is no record
+    REWRITTEN = "rewritten"  # another history than the one that the checkpoint signs
+    CHECKPOINT_FORGED = "checkpoint_forged"  # the signature is not that of the key
+    OTHER_KEY = "other_key"  # the checkpoint, or the chain, has another key
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Everything is as it was written.
+
+    Attributes:
+        chain_id: of the chain.
+        records: how many were checked.
+        seq: number of the last.
+        checkpoints: how many the chain agrees with.
+    """
+
+    chain_id: str
+    records: int
+    seq: int
+    checkpoints: int
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Something is not as it was written.
+
+    Attributes:
+        seq: number of the first record that is wrong; of a checkpoint that does not agree, its own.
+        why: what is wrong with it.
+    """
+
+    seq: int
+    why: Why
+
+
+class Marks:
+    """Checkpoints that a chain has to agree with.
+
+    Args:
+        chain_id: of the chain.
+        checkpoints: kept elsewhere.
+        public_key: that signed them.
+    """
+
+    def __init__(self, chain_id: str, checkpoints: Sequence[Checkpoint], public_key: Ed25519PublicKey) -> None:
+        self._chain_id = chain_id
+        self._checkpoints = sorted(checkpoints, key=lambda one: one.seq)
+        self._public_key = public_key
+        self._hashes: dict[int, str] = {}
+        self._wanted = frozenset(one.seq for one in checkpoints)
+
+    def forged(self) -> Broken | None:
+        """Return what is wrong with the checkpoints themselves."""
+        key_id = key_id_of(self._public_key)
+        for one in self._checkpoints:
+            if one.key_id != key_id:
+                return Broken(one.seq, Why.OTHER_KEY)
+            if not one.is_signed_by(self._public_key):
+                return Broken(one.seq, Why.CHECKPOINT_FORGED)
+            if one.chain_id != self._chain_id:  # each chain has a key of its own
+                return Broken(one.seq, Why.REWRITTEN)
+        return None
+
+    def passed(self, seq: int, hash_: bytes) -> None:
+        """Note the hash of a record."""
+        if seq in self._wanted:
+            self._hashes[seq] = hash_.hex()
+
+    def disagreeing(self, first: int, last: int) -> Broken | None:
+        """Return what is wrong with a chain whose records of these numbers, hash_0 among them, have passed."""
+        for one in self._checkpoints:
+            if one.seq > last:
+                return Broken(last + 1, Why.TRUNCATED)
+            if one.seq >= first and self._hashes[one.seq] != one.hash:
+                return Broken(one.seq, Why.REWRITTEN)
+        return None
+
+
+def verify(
+    table: AuditTable, checkpoints: Sequence[Checkpoint] = (), public_key: Ed25519PublicKey | None = None
+) -> Verified | Broken:
+    """Check every record of a chain.
+
+    Args:
+        table: the chain; its connection is in one transaction all the while.
+        checkpoints: of this chain, kept elsewhere.
+        public_key: of the chain, kept elsewhere too; None = the one that the chain says.
+    """
+    try:
+        head = table.head()
+    except StoreCorrupt:
+        return Broken(0, Why.HEAD_ALTERED)
+    own_key = table.public_key()
+    if public_key is not None and public_key.public_bytes_raw() != head.public_key:
+        return Broken(head.seq, Why.OTHER_KEY)
+    marks = Marks(head.chain_id, checkpoints, own_key)
+    broken = marks.forged() or _walk(table, head, marks) or marks.disagreeing(0, head.seq)
+    return broken or Verified(head.chain_id, head.seq, head.seq, len(checkpoints))
+
+
+def _walk(table: AuditTable, head: Head, marks: Marks) -> Broken | None:
+    rows = table.raw_rows()
+    seq, at_ms, hash_ = 0, 0, first_hash(head.chain_id)
+    marks.passed(0, hash_)
+    for row in rows:
+        number, body, said, mac = row
+        seq += 1
+        if number != seq:
+            return Broken(min(number, seq), Why.MISSING if number > seq else Why.INSERTED)
+        if not is_whole(row):
+            return Broken(seq, Why.MALFORMED)
+        hash_ = next_hash(head.chain_id, hash_, body)
+        if said != hash_ or not table.is_authentic(head, seq, said, mac):
+            return Broken(seq, _what_happened(table, head, row, rows))
+        if seq > head.seq:
+            return Broken(seq, Why.HEAD_ALTERED)
+        try:
+            record = decode(body)
+        except ValueError:
+            return Broken(seq, Why.MALFORMED)
+        if record.seq != seq or record.at_ms < at_ms:
+            return Broken(seq, Why.OUT_OF_ORDER)
+        at_ms = record.at_ms
+        marks.passed(seq, hash_)
+    if seq < head.seq:
+        return Broken(seq + 1, Why.TRUNCATED)
+    return None if (at_ms, hash_) == (head.at_ms, head.hash) else Broken(head.seq, Why.HEAD_ALTERED)
+
+
+def _what_happened(table: AuditTable, head: Head, row: Row, rest: Iterator[Row]) -> Why:
+    """Tell what became of a row that does not fit where it lies, by where it and the next would."""
+    seq, _, hash_, mac = row
+    following = next(rest, _NOTHING)
+    _, body, next_hash_, next_mac = following if is_whole(following) else _NOTHING
+    fits_next = table.is_authentic(head, seq + 1, hash_, mac)
+    next_fits_here = table.is_authentic(head, seq, next_hash_, next_mac)
+    if next_fits_here:
+        return Why.OUT_OF_ORDER if fits_next else Why.INSERTED
+    if seq > head.seq:
+        return Why.INSERTED
+    if fits_next and (not body or table.is_authentic(head, seq + 2, next_hash_, next_mac)):
+        return Why.MISSING  # and those that follow were given the numbers before theirs
+    return Why.OUT_OF_ORDER if _number_of(row[1]) not in (None, seq) else Why.EDITED
+
+
+def _number_of(body: bytes) -> int | None:
+    try:
+        return decode(body).seq
+    except ValueError:
+        return None

@@ -1,0 +1,54 @@
+"""Refusals of who asks, or of how often; and of what a search was not told."""
+
+from __future__ import annotations
+
+from fr_core.errors.base import Failure, InputRefused
+
+
+class CredentialMissing(InputRefused):
+    """The server asks everybody to say who calls, and the call did not."""
+
+    reason = "CREDENTIAL_MISSING"
+    remedy = "Send an API key or a token: `authorization: Bearer ...`; `fr` reads it from FR_KEY or --key-file."
+
+
+class CredentialInvalid(InputRefused):
+    """The API key or the token is none that is valid now."""
+
+    reason = "CREDENTIAL_INVALID"
+    remedy = "Ask whoever runs the server for a valid key; its audit says what is wrong with this one."
+
+
+class NotPermitted(InputRefused):
+    """Whoever calls has no role that may do this."""
+
+    reason = "NOT_PERMITTED"
+    remedy = "Use a key with one of the roles that docs/access.md names for this call."
+
+
+class RateLimited(Failure):
+    """Whoever calls has called as often as it may for the moment."""
+
+    reason = "RATE_LIMITED"
+    remedy = "Call again after the delay in RetryInfo, and less often."
+
+
+class QuotaExceeded(InputRefused):
+    """Whoever calls has used up the searches of the day."""
+
+    reason = "QUOTA_EXCEEDED"
+    remedy = "Wait for the next day (UTC), or ask whoever runs the server for more."
+
+
+class UnknownKey(InputRefused):
+    """There is no API key of that id."""
+
+    reason = "UNKNOWN_KEY"
+    remedy = "List the keys with ListKeys."
+
+
+class PurposeRequired(InputRefused):
+    """The gallery is searched only for a stated purpose, and under the reference of a case."""
+
+    reason = "PURPOSE_REQUIRED"
+    remedy = "Set `purpose` and `case_reference`."

@@ -1,0 +1,252 @@
+"""The audit of a real database, tampered with 1,000 times: all of it is found, and what was not touched verifies.
+
+`FR_TAMPERINGS` says how often.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from audited import Audited, Clock, an_entry
+from fr_core.audit.chain import first_hash, next_hash
+from fr_core.audit.checkpoints import Checkpoint
+from fr_core.audit.values import encode
+from fr_core.audit.verify import Broken, Verified, Why, verify
+
+TAMPERINGS = int(os.environ.get("FR_TAMPERINGS", "1000"))
+RECORDS = 24
+MARK = 16
+"""Number of the record at which a checkpoint was kept elsewhere, and the head copied."""
+
+PUT_HEAD = "UPDATE audit_head SET seq = ?, at_ms = ?, hash = ?, mac = ?"
+TAKE_HEAD = "SELECT seq, at_ms, hash, mac FROM audit_head"
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A database with an audit, and what was kept elsewhere.
+
+    Attributes:
+        path: its file.
+        checkpoints: at `MARK` and at the end.
+        heads: the row of the head after each record, as a thief of backups may have them.
+        now_ms: what the clock says at the end.
+    """
+
+    path: Path
+    checkpoints: tuple[Checkpoint, Checkpoint]
+    heads: tuple[tuple[int | str | bytes, ...], ...]
+    now_ms: int
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Original:
+    path = tmp_path_factory.mktemp("audit") / "original.db"
+    audited = Audited(str(path)).created()
+    heads = [audited.rows(TAKE_HEAD)[0]]
+    checkpoints = []
+    for number in range(1, RECORDS + 1):
+        audited.fill(1, seed=number)
+        heads.append(audited.rows(TAKE_HEAD)[0])
+        if number in (MARK, RECORDS):
+            checkpoints.append(audited.table.checkpoint())
+    audited.connection.close()
+    return Original(path, (checkpoints[0], checkpoints[1]), tuple(heads), audited.clock.ms)
+
+
+def copied(original: Original, folder: Path) -> Audited:
+    path = folder / "tampered.db"
+    shutil.copyfile(original.path, path)
+    audited = Audited(str(path), clock=Clock(original.now_ms))
+    audited.sql("PRAGMA journal_mode = OFF")
+    return audited
+
+
+def verdict(audited: Audited, *checkpoints: Checkpoint) -> Verified | Broken:
+    """What a process finds that opens the file after everything was closed."""
+    audited.connection.close()
+    again = Audited(audited.path)
+    try:
+        return verify(again.table, checkpoints)
+    finally:
+        again.connection.close()
+
+
+Tampering = Callable[[Audited, Original, random.Random], tuple[int, set[Why]]]
+
+
+def edit(audited: Audited, original: Original, rng: random.Random) -> tuple[int, set[Why]]:
+    seq, column = rng.randint(1, RECORDS), rng.choice(("body", "hash", "mac"))
+    ((data,),) = audited.rows(f"SELECT {column} FROM audit WHERE seq = ?", seq)
+    assert isinstance(data, bytes)
+    changed = bytearray(data)
+    changed[rng.randrange(len(data))] ^= rng.randint(1, 255)
+    audited.sql(f"UPDATE audit SET {column} = ? WHERE seq = ?", bytes(changed), seq)
+    # A digit of the number that a body says makes it look like another record's.
+    return seq, {Why.EDITED, Why.OUT_OF_ORDER} if column == "body" else {Why.EDITED}
+
+
+def edit_well(audited: Audited, original: Original, rng: random.Random) -> tuple[int, set[Why]]:
+    """Another record in its place, and all hashes after it made anew: what somebody without the key can do."""
+    seq = rng.randint(1, RECORDS)
+    chain_id = audited.table.head().chain_id
+    audited.sql(
+        "UPDATE audit SET body = ? WHERE seq = ?", encode(an_entry(rng, 999), seq, original.now_ms - 10**9), seq
+    )
+    hash_ = first_hash(chain_id)
+    for number, body in audited.rows("SELECT seq, body FROM audit ORDER BY seq"):
+        hash_ = next_hash(chain_id, hash_, body)
+        audited.sql("UPDATE audit SET hash = ? WHERE seq = ?", hash_, number)
+    return seq, {Why.EDITED}
+
+
+def delete(audited: Audited, original: Original, rng: random.Random) -> tuple[int, set[Why]]:
+    seq = rng.randint(1, RECORDS - 1)
+    audited.sql("DELETE FROM audit WHERE seq = ?", seq)
+    if rng.random() < 0.5:
+        shift(audited, seq, -1)
+    return seq, {Why.MISSING}
+
+
+def swap(audited: Audited, original: Original, rng: random.Random) -> tuple[int, set[Why]]:
+    one, other = sorted(rng.sample(range(1, RECORDS + 1), 2))
+    if rng.random() < 0.5:
+        for new, old in ((-1, one), (one, other), (other, -1)):
+            audited.sql("UPDATE audit SET seq = ? WHERE seq = ?", new, old)
+    else:
+        bodies = {seq: audited.rows("SELECT body FROM audit WHERE seq = ?", seq)[0][0] for seq in (one, other)}
+        audited.sql("UPDATE audit SET body = ? WHERE seq = ?", bodies[other], one)
+        audited.sql("UPDATE audit SET body = ? WHERE seq = ?", bodies[one], other)
+    return one, {Why.OUT_OF_ORDER}
+
+
+def truncate(audited: Audited, original: Original, rng: random.Random) -> tuple[int, set[Why]]:
+    """Without or with a head that was copied earlier, which is found by a checkpoint alone."""
+    seq = rng.randint(0, RECORDS - 1)
+    audited.sql("DELETE FROM audit WHERE seq > ?", seq)
+    if rng.random() < 0.5:
+        audited.sql(PUT_HEAD, *original.heads[seq])
+    return seq + 1, {Why.TRUNCATED}
+
+
+def roll_head_back(audited: Audited, original: Original, rng: random.Random) -> tuple[int, set[Why]]:
+    seq = rng.randint(0, RECORDS - 1)
+    audited.sql(PUT_HEAD, *original.heads[seq])
+    return seq + 1, {Why.HEAD_ALTERED}
+
+
+def edit_head(audited: Audited, original: Original, rng: random.Random) -> tuple[int, set[Why]]:
+    column = rng.choice(("hash", "mac", "public_key", "sealed_signing_key", "sealed_pseudonym_key", "seq", "at_ms"))
+    if column in ("seq", "at_ms"):
+        audited.sql(f"UPDATE audit_head SET {column} = {column} + ?", rng.choice((-2, -1, 1, 2)))
+    else:
+        audited.sql(f"UPDATE audit_head SET {column} = ?", rng.randbytes(32))
+    return 0, {Why.HEAD_ALTERED}
+
+
+def insert(audited: Audited, original: Original, rng: random.Random) -> tuple[int, set[Why]]:
+    """A record of somebody without the key, or one that there was before, with the right hash."""
+    seq = rng.randint(1, RECORDS + 1)
+    head = audited.table.head()
+    previous = audited.table.hash_of(seq - 1)
+    shift(audited, seq - 1, 1)
+    body = encode(an_entry(rng, 999), seq, original.now_ms - 10**9)
+    hash_, mac = next_hash(head.chain_id, previous, body), rng.randbytes(16)
+    if seq > 1 and rng.random() < 0.5:
+        ((body, hash_, mac),) = audited.rows("SELECT body, hash, mac FROM audit WHERE seq = 1")
+    audited.sql("INSERT INTO audit VALUES (?, ?, ?, ?)", seq, body, hash_, mac)
+    return seq, {Why.INSERTED}
+
+
+def rewrite(audited: Audited, original: Original, rng: random.Random) -> tuple[int, set[Why]]:
+    """By somebody who has the key: from a record on, with a head, in one go, as the program itself writes."""
+    seq = rng.randint(0, RECORDS - 1)
+    audited.sql("DELETE FROM audit WHERE seq > ?", seq)
+    audited.sql(PUT_HEAD, *original.heads[seq])
+    audited.clock.ms -= 10**6
+    audited.append(*(an_entry(rng, 1_000 + nth) for nth in range(RECORDS - seq + rng.randrange(3))))
+    return (MARK if seq < MARK else RECORDS), {Why.REWRITTEN}
+
+
+def rewrite_all(audited: Audited, original: Original, rng: random.Random) -> tuple[int, set[Why]]:
+    """By somebody who has the key: another chain, with keys of its own."""
+    audited.sql("DELETE FROM audit; DELETE FROM audit_head")
+    audited.table.begin()
+    audited.append(*(an_entry(rng, 1_000 + nth) for nth in range(RECORDS)))
+    return MARK, {Why.OTHER_KEY}
+
+
+def shift(audited: Audited, after: int, by: int) -> None:
+    """Give every row after one another number."""
+    audited.sql("UPDATE audit SET seq = -seq WHERE seq > ?", after)
+    audited.sql("UPDATE audit SET seq = -seq + ? WHERE seq < 0", by)
+
+
+TAMPERINGS_OF: tuple[Tampering, ...] = (
+    edit,
+    edit_well,
+    delete,
+    swap,
+    truncate,
+    roll_head_back,
+    edit_head,
+    insert,
+    rewrite,
+    rewrite_all,
+)
+
+
+def test_all_tampering_is_found_and_told(original: Original, tmp_path: Path) -> None:
+    rng, done, wrong = random.Random(1), Counter[str](), []
+    for number in range(TAMPERINGS):
+        tamper = TAMPERINGS_OF[number % len(TAMPERINGS_OF)]
+        audited = copied(original, tmp_path)
+        seq, whys = tamper(audited, original, rng)
+        found = verdict(audited, *original.checkpoints)
+        done[tamper.__name__] += isinstance(found, Broken)
+        if not isinstance(found, Broken) or found.seq != seq or found.why not in whys:
+            wrong.append((tamper.__name__, seq, found))
+    assert wrong == []
+    assert sum(done.values()) == TAMPERINGS
+
+
+def test_what_nobody_touched_verifies(original: Original, tmp_path: Path) -> None:
+    expected = Verified(original.checkpoints[0].chain_id, RECORDS, RECORDS, 2)
+    assert verdict(copied(original, tmp_path), *original.checkpoints) == expected
+    # Neither does the search find anything where everything was written anew as it was.
+    audited = copied(original, tmp_path)
+    audited.sql("VACUUM")
+    assert verdict(audited, *original.checkpoints) == expected
+
+
+def test_without_a_checkpoint_nobody_can_tell_what_the_key_wrote(original: Original, tmp_path: Path) -> None:
+    """The control: it is the checkpoints that find rewrites and earlier states, so that they must be kept elsewhere."""
+    rng = random.Random(2)
+    for tamper in (rewrite, rewrite_all):
+        audited = copied(original, tmp_path)
+        tamper(audited, original, rng)
+        assert isinstance(verdict(audited), Verified)
+    audited = copied(original, tmp_path)
+    audited.sql("DELETE FROM audit WHERE seq > 5")
+    audited.sql(PUT_HEAD, *original.heads[5])
+    assert isinstance(verdict(audited), Verified)
+
+
+def test_without_macs_nobody_can_tell_what_was_written_without_the_key(original: Original, tmp_path: Path) -> None:
+    """The control: hashes alone agree with themselves after `edit_well`; it is the MAC that finds it."""
+    audited = copied(original, tmp_path)
+    edit_well(audited, original, random.Random(3))
+    hash_ = first_hash(original.checkpoints[0].chain_id)
+    for seq, (body, said) in zip(count(1), audited.rows("SELECT body, hash FROM audit ORDER BY seq"), strict=False):
+        hash_ = next_hash(original.checkpoints[0].chain_id, hash_, body)
+        assert said == hash_, seq
+    assert isinstance(verdict(audited), Broken)

@@ -1,0 +1,194 @@
+"""Whoever wastes the room of the door is shown out, and the others hardly notice."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from doorway import (
+    FLOOD_CHUNK_BYTES,
+    FLOOD_CHUNKS,
+    PREFACE,
+    House,
+    Papers,
+    asking,
+    call,
+    channel,
+    ended,
+    frame,
+    house,
+    knock,
+)
+
+from fr_server.door.flow import CHUNK_BYTES
+from fr_server.door.limits import DoorLimits
+from fr_server.door.listener import HandshakeFailure, Parting, Refusal
+from fr_server.door.tls import TlsFiles
+
+GREETED = PREFACE + frame(4, 0, 0, b"")
+
+
+@pytest.fixture(scope="module")
+def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
+    return Papers(tmp_path_factory.mktemp("papers"))
+
+
+@pytest.fixture(scope="module")
+def tls(papers: Papers) -> TlsFiles:
+    return papers.tls(papers.server())
+
+
+@contextlib.contextmanager
+def knocking(at: House, number: int) -> Iterator[list[socket.socket]]:
+    with contextlib.ExitStack() as held:
+        yield [held.enter_context(knock(at.door.port)) for _ in range(number)]
+
+
+def _p99_s(made: grpc.Channel, calls: int) -> float:
+    took = []
+    for _ in range(calls):
+        begun = time.perf_counter()
+        call(made, "echo", b"x")
+        took.append(time.perf_counter() - begun)
+    return sorted(took)[int(calls * 0.99)]
+
+
+def test_silent_sockets_are_closed_and_others_served(papers: Papers, tls: TlsFiles, tmp_path: Path) -> None:
+    limits = DoorLimits(handshake_s=1.0, connections_per_address=1000)
+    with house(tmp_path / "d", tls, limits) as at, channel(at.address, papers.credentials()) as made:
+        call(made, "echo")
+        begun = time.monotonic()
+        with knocking(at, 400) as sockets:
+            for one in sockets[::2]:
+                one.sendall(b"\x16\x03\x01\x02\x00\x01")  # the beginning of a handshake
+            at.until(lambda: at.door.half_open == 400)
+            assert _p99_s(made, 200) < 0.25
+            with channel(at.address, papers.credentials()) as late:
+                assert call(late, "echo", b"new") == b"new"
+            at.until(lambda: at.overheard.failures.count(HandshakeFailure.TIMED_OUT) == 400)
+            assert 1.0 <= time.monotonic() - begun < 3.0
+            assert all(ended(one) < 1 for one in sockets)
+        at.until(lambda: at.door.connections <= 1)
+        assert call(made, "echo", b"old") == b"old"
+
+
+def test_silent_sockets_do_not_shut_others_out(papers: Papers, tls: TlsFiles, tmp_path: Path) -> None:
+    limits = DoorLimits(handshake_s=30.0, half_open=20)
+    with house(tmp_path / "d", tls, limits) as at, knocking(at, 50) as sockets:
+        at.until(lambda: at.overheard.refusals == [Refusal.CROWDED_OUT] * 30)
+        assert all(ended(one) < 1 for one in sockets[:30])
+        with channel(at.address, papers.credentials()) as made:
+            assert call(made, "echo", b"in") == b"in"
+        assert at.door.half_open <= 20
+
+
+@pytest.mark.parametrize("first", [b"", PREFACE[:10], PREFACE, GREETED[:-1]])
+def test_who_says_nothing_after_the_handshake(papers: Papers, tls: TlsFiles, tmp_path: Path, first: bytes) -> None:
+    limits = DoorLimits(first_bytes_s=0.3)
+    with house(tmp_path / "d", tls, limits) as at, knock(at.door.port) as raw:
+        with papers.context().wrap_socket(raw, server_hostname="localhost") as made:
+            made.sendall(first)
+            assert 0.25 <= ended(made) < 1
+        at.until(lambda: at.overheard.refusals == [Refusal.NO_FIRST_BYTES])
+        assert at.overheard.joined == 0
+
+
+def test_who_speaks_something_else(papers: Papers, tls: TlsFiles, tmp_path: Path) -> None:
+    with house(tmp_path / "d", tls) as at, knock(at.door.port) as raw:
+        with papers.context().wrap_socket(raw, server_hostname="localhost") as made:
+            made.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            assert ended(made) < 1
+        at.until(lambda: at.overheard.refusals == [Refusal.NOT_HTTP2])
+
+
+@pytest.mark.parametrize("encrypted", [True, False])
+def test_a_slow_reader_is_aborted_and_costs_little(
+    papers: Papers, tls: TlsFiles, tmp_path: Path, encrypted: bool
+) -> None:
+    limits = DoorLimits(stall_s=1.0)
+    with house(tmp_path / "d", tls if encrypted else None, limits) as at, knock(at.door.port) as raw:
+        before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        made = papers.context().wrap_socket(raw, server_hostname="localhost") if encrypted else raw
+        made.sendall(asking("flood"))
+        at.until(lambda: at.overheard.joined == 1)
+        most = 0
+        ends = time.monotonic() + 5
+        while not at.overheard.partings and time.monotonic() < ends:
+            most = max(most, at.door.kept_bytes)
+            time.sleep(0.01)
+        at.until(lambda: at.overheard.partings == [Parting.STALLED])
+        assert 0 < most <= CHUNK_BYTES
+        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib) * 1024
+        assert grown < FLOOD_CHUNKS * FLOOD_CHUNK_BYTES / 4
+        made.close()
+
+
+def test_a_reader_that_is_merely_slow_is_kept(tmp_path: Path) -> None:
+    with house(tmp_path / "d", None, DoorLimits(stall_s=0.5)) as at, knock(at.door.port) as raw:
+        raw.sendall(asking("flood"))
+        read, ends = 0, time.monotonic() + 1.5
+        while time.monotonic() < ends:
+            read += len(raw.recv(2**20))
+            time.sleep(0.02)
+        assert at.overheard.partings == []
+        assert read > 2**20
+
+
+def test_who_is_idle_is_closed(papers: Papers, tls: TlsFiles, tmp_path: Path) -> None:
+    with house(tmp_path / "d", tls, DoorLimits(idle_s=0.4)) as at, channel(at.address, papers.credentials()) as made:
+        for _ in range(8):  # who calls now and then is not
+            call(made, "wait", b"0.1")
+        assert at.overheard.partings == []
+        at.until(lambda: at.overheard.partings == [Parting.IDLE], within_s=2)
+        assert call(made, "echo", b"again") == b"again"  # the client connects once more
+
+
+def test_one_address_cannot_take_all_the_room(tmp_path: Path) -> None:
+    limits = DoorLimits(connections_per_address=3, connections=5)
+    with house(tmp_path / "d", None, limits) as at, contextlib.ExitStack() as held:
+        for _ in range(3):
+            held.enter_context(knock(at.door.port, "127.0.0.2")).sendall(GREETED)
+        at.until(lambda: at.overheard.joined == 3)
+        assert ended(held.enter_context(knock(at.door.port, "127.0.0.2"))) < 1
+        at.until(lambda: at.overheard.refusals == [Refusal.TOO_MANY_OF_ADDRESS])
+        others = [held.enter_context(knock(at.door.port)) for _ in range(2)]
+        for one in others:
+            one.sendall(GREETED)
+        at.until(lambda: at.overheard.joined == 5)
+        assert ended(held.enter_context(knock(at.door.port, "127.0.0.3"))) < 1
+        at.until(lambda: at.overheard.refusals == [Refusal.TOO_MANY_OF_ADDRESS, Refusal.TOO_MANY])
+        assert at.overheard.addresses == {"127.0.0.1", "127.0.0.2", "127.0.0.3"}
+        others[0].close()  # and then there is room again
+        at.until(lambda: at.door.connections == 4)
+        held.enter_context(knock(at.door.port, "127.0.0.3")).sendall(GREETED)
+        at.until(lambda: at.overheard.joined == 6)
+
+
+def test_who_greets_when_the_last_place_is_taken(tmp_path: Path) -> None:
+    with house(tmp_path / "d", None, DoorLimits(connections=1)) as at, knocking(at, 2) as (one, two):
+        at.until(lambda: at.door.half_open == 2)
+        one.sendall(GREETED)
+        at.until(lambda: at.overheard.joined == 1)
+        two.sendall(GREETED)
+        assert ended(two) < 1
+        at.until(lambda: at.overheard.refusals == [Refusal.TOO_MANY])
+
+
+def test_a_client_that_vanishes_ends_its_call(papers: Papers, tls: TlsFiles, tmp_path: Path) -> None:
+    with house(tmp_path / "d", tls) as at:
+        for _ in range(20):
+            with knock(at.door.port) as raw:
+                made = papers.context().wrap_socket(raw, server_hostname="localhost")
+                made.sendall(asking("flood"))
+                made.recv(1000)
+                made.close()  # with unread bytes: the kernel resets
+        at.until(lambda: at.door.connections == 0, within_s=8)
+        assert len(at.overheard.partings) == 20
+        assert at.door._peers == {}
+        assert sorted(one.name for one in (tmp_path / "d").iterdir()) == ["grpc"]

@@ -1,0 +1,449 @@
+"""The door in front of a real server: who comes in, who is told of, and what is said of those who do not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import socket
+import ssl
+import struct
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from doorway import (
+    DAY_MS,
+    PREFACE,
+    Overheard,
+    Papers,
+    asking,
+    begin,
+    call,
+    channel,
+    ended,
+    flood,
+    frame,
+    house,
+    knock,
+    now_ms,
+)
+
+from fr_core.errors import AddressUnavailable, TlsUnusable
+from fr_server.door.authority import Issued, write_revocations
+from fr_server.door.crowd import household, plain_address
+from fr_server.door.door import Door
+from fr_server.door.flow import CHUNK_BYTES, RECORD_BYTES, Flow
+from fr_server.door.greeting import Greeting, greeting
+from fr_server.door.limits import DoorLimits
+from fr_server.door.listener import HandshakeFailure, Parting, Refusal
+from fr_server.door.tls import ClientCertificates, TlsFiles, server_context
+
+REQUIRED = ClientCertificates.REQUIRED
+
+
+@pytest.fixture(scope="module")
+def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
+    return Papers(tmp_path_factory.mktemp("papers"), now_ms() - 800 * DAY_MS)
+
+
+@pytest.fixture(scope="module")
+def server(papers: Papers) -> Issued:
+    return papers.server()
+
+
+@pytest.fixture(scope="module")
+def client(papers: Papers) -> Issued:
+    return papers.client("client")
+
+
+def test_calls_of_all_sizes_come_through(papers: Papers, server: Issued, tmp_path: Path) -> None:
+    with house(tmp_path / "d", papers.tls(server)) as at, channel(at.address, papers.credentials()) as made:
+        for size in (0, 1, 16384, 1_000_003, 9 * 2**20):
+            sent = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+            assert call(made, "echo", sent) == sent
+        whole = sum(len(chunk) for chunk in flood(made))
+        assert whole == 64 * 1024 * 4000
+
+
+def test_plaintext_comes_through_where_no_tls_is_asked_for(tmp_path: Path) -> None:
+    with house(tmp_path / "d") as at, channel(at.address) as made:
+        assert call(made, "echo", b"x" * 300_000) == b"x" * 300_000
+        peer = at.door.peer_of(call(made, "who").decode())
+        assert peer is not None
+        assert (peer.address, peer.certificate_sha256) == ("127.0.0.1", "")
+
+
+@pytest.mark.parametrize("shows", [True, False])
+def test_the_door_says_who_calls(papers: Papers, server: Issued, client: Issued, tmp_path: Path, shows: bool) -> None:
+    der = ssl.PEM_cert_to_DER_cert(client.certificate.read_text())
+    credentials = papers.credentials(client if shows else None)
+    with house(tmp_path / "d", papers.tls(server, ClientCertificates.OPTIONAL)) as at:
+        with channel(at.address, credentials) as made:
+            path = call(made, "who").decode()
+            peer = at.door.peer_of(path)
+            assert peer == at.door.peer_of(path.removeprefix("unix:"))
+            assert peer is not None
+            assert peer.address == "127.0.0.1"
+            assert peer.certificate_sha256 == (hashlib.sha256(der).hexdigest() if shows else "")
+            assert at.overheard.joined == 1
+            assert at.door.connections == 1
+        at.until(lambda: at.door.peer_of(path) is None)
+        at.until(lambda: bool(at.overheard.partings))
+        assert at.overheard.partings[0] in (Parting.CLIENT, Parting.LOST)  # lost: it closed with a ping unread
+        assert sorted(one.name for one in (tmp_path / "d").iterdir()) == ["grpc"]
+
+
+def test_two_connections_are_two_peers(papers: Papers, server: Issued, client: Issued, tmp_path: Path) -> None:
+    other = papers.client(f"other-{tmp_path.name}")
+    with (
+        house(tmp_path / "d", papers.tls(server, REQUIRED)) as at,
+        channel(at.address, papers.credentials(client)) as one,
+        channel(at.address, papers.credentials(other)) as two,
+    ):
+        peers = [at.door.peer_of(call(made, "who").decode()) for made in (one, two, one)]
+        assert peers[0] == peers[2]
+        assert peers[0] != peers[1]
+
+
+def _strangers(papers: Papers, tmp_path: Path) -> dict[str, tuple[Issued | None, HandshakeFailure]]:
+    elsewhere = Papers(tmp_path / "elsewhere")
+    return {
+        "none": (None, HandshakeFailure.NO_CERTIFICATE),
+        "expired": (
+            papers.client(f"old-{tmp_path.name}", now_ms() - 500 * DAY_MS),
+            HandshakeFailure.CERTIFICATE_EXPIRED,
+        ),
+        "too early": (
+            papers.client(f"new-{tmp_path.name}", now_ms() + 5 * DAY_MS),
+            HandshakeFailure.CERTIFICATE_NOT_YET_VALID,
+        ),
+        "another authority": (elsewhere.client("stranger"), HandshakeFailure.UNKNOWN_AUTHORITY),
+        "signed by itself": (elsewhere.authority, HandshakeFailure.UNKNOWN_AUTHORITY),
+        # A server's certificate is for servers.
+        "another purpose": (papers.server(f"server-{tmp_path.name}"), HandshakeFailure.OTHER),
+    }
+
+
+@pytest.mark.parametrize(
+    "who", ["none", "expired", "too early", "another authority", "signed by itself", "another purpose"]
+)
+def test_clients_without_a_good_certificate(papers: Papers, server: Issued, tmp_path: Path, who: str) -> None:
+    shown, why = _strangers(papers, tmp_path)[who]
+    with house(tmp_path / "d", papers.tls(server, REQUIRED)) as at:
+        with knock(at.door.port) as raw:
+            made = papers.context(shown).wrap_socket(raw, server_hostname="localhost")
+            with contextlib.suppress(ConnectionError):
+                made.sendall(asking("echo"))
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                made.recv(1)  # in TLS 1.3 a client hears of its certificate with the first answer
+            made.close()
+        at.until(lambda: bool(at.overheard.failures))
+        at.until(lambda: at.overheard.failures == [why])
+        if who == "signed by itself":
+            return  # gRPC's client refuses to show it
+        with channel(at.address, papers.credentials(shown)) as grpc_made, pytest.raises(grpc.RpcError) as refused:
+            call(grpc_made, "echo")
+        at.until(lambda: len(at.overheard.failures) > 1)
+        error: Any = refused.value
+        assert error.code() == grpc.StatusCode.UNAVAILABLE
+        at.until(lambda: set(at.overheard.failures) == {why})
+        assert at.overheard.joined == 0
+
+
+def test_an_optional_certificate_must_be_good(papers: Papers, server: Issued, tmp_path: Path) -> None:
+    stranger = Papers(tmp_path / "elsewhere").client("stranger")
+    with house(tmp_path / "d", papers.tls(server, ClientCertificates.OPTIONAL)) as at:
+        with channel(at.address, papers.credentials(stranger)) as made, pytest.raises(grpc.RpcError):
+            call(made, "echo")
+        at.until(lambda: set(at.overheard.failures) == {HandshakeFailure.UNKNOWN_AUTHORITY})
+
+
+def test_revoked_certificates(papers: Papers, server: Issued, client: Issued, tmp_path: Path) -> None:
+    bad = papers.client(f"revoked-{tmp_path.name}")
+    path = tmp_path / "revoked.pem"
+    write_revocations(papers.authority, path, [bad.certificate], now_ms())
+    with house(tmp_path / "d", papers.tls(server, REQUIRED, revoked=path)) as at:
+        with channel(at.address, papers.credentials(client)) as made:
+            assert call(made, "echo", b"good") == b"good"
+        with channel(at.address, papers.credentials(bad)) as made, pytest.raises(grpc.RpcError):
+            call(made, "echo")
+        at.until(lambda: set(at.overheard.failures) == {HandshakeFailure.CERTIFICATE_REVOKED})
+        # Of an authority whose list is missing nothing is known.
+        other = Papers(tmp_path / "other")
+        both = tmp_path / "both.pem"
+        both.write_bytes(papers.root() + other.root())
+        at.overheard.failures.clear()
+        at.door._tls = papers.tls(server, REQUIRED, both, path)
+        at.door.reload()
+        with channel(at.address, papers.credentials(other.client("o"))) as made, pytest.raises(grpc.RpcError):
+            call(made, "echo")
+        at.until(lambda: set(at.overheard.failures) == {HandshakeFailure.REVOCATION_UNKNOWN})
+
+
+@pytest.mark.parametrize("kind", ["grpc", "http", "zeros"])
+def test_plaintext_is_no_tls(papers: Papers, server: Issued, tmp_path: Path, kind: str) -> None:
+    with house(tmp_path / "d", papers.tls(server)) as at:
+        if kind == "grpc":
+            with channel(at.address) as made, pytest.raises(grpc.RpcError):
+                call(made, "echo")
+        else:
+            with knock(at.door.port) as raw:
+                raw.sendall(b"GET / HTTP/1.1\r\n\r\n" if kind == "http" else bytes(100))
+                assert ended(raw) < 2
+        at.until(lambda: set(at.overheard.failures) == {HandshakeFailure.NOT_TLS})
+
+
+def test_tls_1_2_is_too_old(papers: Papers, server: Issued, tmp_path: Path) -> None:
+    context = papers.context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with house(tmp_path / "d", papers.tls(server)) as at:
+        with knock(at.door.port) as raw, pytest.raises(ssl.SSLError) as refused:
+            context.wrap_socket(raw, server_hostname="localhost")
+        assert "PROTOCOL_VERSION" in (refused.value.reason or "")  # the client is told why
+        at.until(lambda: at.overheard.failures == [HandshakeFailure.OLD_TLS])
+    with house(tmp_path / "e", papers.tls(server)) as at, knock(at.door.port) as raw:
+        made = papers.context().wrap_socket(raw, server_hostname="localhost")
+        assert (made.version(), made.selected_alpn_protocol()) == ("TLSv1.3", "h2")
+        made.close()
+
+
+@pytest.mark.parametrize("alpn", [(), ("http/1.1",)])
+def test_a_client_that_does_not_speak_http_2(
+    papers: Papers, server: Issued, tmp_path: Path, alpn: tuple[str, ...]
+) -> None:
+    with house(tmp_path / "d", papers.tls(server)) as at, knock(at.door.port) as raw:
+        with papers.context(alpn=alpn).wrap_socket(raw, server_hostname="localhost") as made:
+            assert ended(made) < 2
+        at.until(lambda: at.overheard.failures == [HandshakeFailure.NO_H2])
+
+
+def test_a_client_that_does_not_trust_the_server(papers: Papers, server: Issued, tmp_path: Path) -> None:
+    elsewhere = Papers(tmp_path / "elsewhere")
+    with house(tmp_path / "d", papers.tls(server)) as at:
+        with knock(at.door.port) as raw, pytest.raises(ssl.SSLCertVerificationError):
+            elsewhere.context().wrap_socket(raw, server_hostname="localhost")
+        at.until(lambda: at.overheard.failures == [HandshakeFailure.SERVER_NOT_TRUSTED])
+        with channel(at.address, elsewhere.credentials()) as made, pytest.raises(grpc.RpcError):
+            call(made, "echo")
+        at.until(lambda: HandshakeFailure.WENT_AWAY in at.overheard.failures)  # gRPC's client does not say why
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_probe_of_the_port(papers: Papers, server: Issued, tmp_path: Path, reset: bool) -> None:
+    with house(tmp_path / "d", papers.tls(server)) as at:
+        with knock(at.door.port) as raw:
+            if reset:
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        # Who resets at once may be gone before there is anything to tell of.
+        if not reset:
+            at.until(lambda: at.overheard.failures == [HandshakeFailure.WENT_AWAY])
+        at.until(lambda: at.door.connections == 0)
+
+
+def test_no_session_is_resumed(papers: Papers, server: Issued, client: Issued, tmp_path: Path) -> None:
+    context = papers.context(client)
+    with (
+        house(tmp_path / "d", papers.tls(server, REQUIRED)) as at,
+        knock(at.door.port) as raw,
+        context.wrap_socket(raw, server_hostname="localhost") as made,
+    ):
+        made.sendall(asking("echo"))
+        assert made.recv(1)
+        assert made.session is None or not made.session.has_ticket
+
+
+def test_new_connections_get_new_files_and_old_ones_go_on(papers: Papers, tmp_path: Path) -> None:
+    first, second = papers.server(f"first-{tmp_path.name}"), papers.server(f"second-{tmp_path.name}")
+    files = TlsFiles(tmp_path / "now.pem", tmp_path / "now.key")
+
+    def put(issued: Issued) -> None:
+        files.key.write_bytes(issued.key.read_bytes())
+        files.key.chmod(0o600)
+        files.certificate.write_bytes(issued.certificate.read_bytes())
+
+    def shown(port: int) -> bytes:
+        with knock(port) as raw, papers.context().wrap_socket(raw, server_hostname="localhost") as made:
+            return made.getpeercert(binary_form=True) or b""
+
+    put(first)
+    with house(tmp_path / "d", files) as at, channel(at.address, papers.credentials()) as made:
+        assert shown(at.door.port) == ssl.PEM_cert_to_DER_cert(first.certificate.read_text())
+        waiting = begin(made, "wait", b"0.3")
+        at.until(lambda: at.behind.handlers.waiting == 1)
+        put(second)
+        at.door.reload()
+        assert shown(at.door.port) == ssl.PEM_cert_to_DER_cert(second.certificate.read_text())
+        files.certificate.write_bytes(first.certificate.read_bytes())  # the key is the other's
+        with pytest.raises(TlsUnusable):
+            at.door.reload()
+        assert shown(at.door.port) == ssl.PEM_cert_to_DER_cert(second.certificate.read_text())
+        assert waiting.result() == b"0.3"
+        assert call(made, "echo", b"still") == b"still"
+        assert at.overheard.joined == 1
+
+
+def test_no_door_opens_with_unusable_files(papers: Papers, server: Issued, tmp_path: Path) -> None:
+    door = Door("127.0.0.1", 0, False, tmp_path / "grpc", TlsFiles(server.certificate, tmp_path / "missing"))
+    with pytest.raises(TlsUnusable):
+        door.start()
+    door.stop(0)
+
+
+def test_an_address_that_is_taken(tmp_path: Path) -> None:
+    with house(tmp_path / "d") as at:
+        with pytest.raises(AddressUnavailable):
+            Door("127.0.0.1", at.door.port, False, tmp_path / "grpc").start()
+        with pytest.raises(AddressUnavailable):
+            Door("no.such.name.invalid", 0, False, tmp_path / "grpc").start()
+        with pytest.raises(AddressUnavailable):
+            Door("127.0.0.1", 0, False, Path("/" + "x" * 100) / "grpc").start()
+
+
+def test_doors_of_one_server_share_a_port(tmp_path: Path) -> None:
+    one = Door("127.0.0.1", 0, True, tmp_path / "grpc")
+    one.start()
+    two = Door("127.0.0.1", one.port, True, tmp_path / "grpc")
+    two.start()
+    assert one.port == two.port
+    one.stop(0)
+    two.stop(0)
+
+
+def test_stopping_lets_calls_end(tmp_path: Path) -> None:
+    with house(tmp_path / "d") as at, channel(at.address) as made:
+        waiting = begin(made, "wait", b"0.3")
+        at.until(lambda: at.behind.handlers.waiting == 1)
+        at.behind.stop()  # says goodbye after the last answer, and closes
+        at.door.stop(5.0)
+        assert waiting.result() == b"0.3"
+        at.until(lambda: at.overheard.partings == [Parting.SERVER])
+        with pytest.raises(ConnectionError):
+            knock(at.door.port)
+
+
+def test_stopping_does_not_wait_for_ever(tmp_path: Path) -> None:
+    with house(tmp_path / "d") as at, channel(at.address) as made:
+        waiting = begin(made, "wait", b"30")
+        at.until(lambda: at.behind.handlers.waiting == 1)
+        at.door.stop(0.2)
+        assert waiting.code() == grpc.StatusCode.UNAVAILABLE
+        at.until(lambda: at.overheard.partings == [Parting.STOPPED])
+
+
+def test_stopping_does_not_wait_for_who_has_not_greeted(tmp_path: Path) -> None:
+    with house(tmp_path / "d") as at, knock(at.door.port):
+        at.until(lambda: at.door.half_open == 1)
+        begun = time.monotonic()
+        at.door.stop(3.0)
+        assert time.monotonic() - begun < 1
+
+
+def test_a_server_that_is_slow_to_take_connections(tmp_path: Path) -> None:
+    overheard = Overheard()
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as busy:
+        busy.bind(str(tmp_path / "s"))
+        busy.listen(0)
+        door = Door("127.0.0.1", 0, False, tmp_path / "s", None, DoorLimits(first_bytes_s=0.5), overheard)
+        door.start()
+        with contextlib.ExitStack() as held:
+            for _ in range(3):
+                held.enter_context(knock(door.port)).sendall(GOOD)
+            time.sleep(0.1)
+            assert overheard.joined == 1  # one waits in the queue, for which there is no more room
+            taken = [held.enter_context(busy.accept()[0]) for _ in range(2)]
+            assert [one.recv(len(GOOD)) for one in taken] == [GOOD, GOOD]
+            time.sleep(1.0)
+            assert overheard.refusals == []  # the third has come to the queue meanwhile
+            held.enter_context(knock(door.port)).sendall(GOOD)
+            time.sleep(1.0)
+            assert overheard.refusals == [Refusal.NO_BACKEND]
+        door.stop(0)
+
+
+def test_an_end_is_passed_on_after_what_came_before_it(papers: Papers, server: Issued) -> None:
+    """The client says in TLS that it ends, and leaves its socket open: no selector tells of that a second time."""
+    sent = b"x" * 5 * RECORD_BYTES
+    (far, near), (sink, reader) = socket.socketpair(), socket.socketpair()
+    sink.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    context = server_context(papers.tls(server), now_ms())
+    with contextlib.closing(asyncio.SelectorEventLoop()) as loop, reader, far:
+        shaking = threading.Thread(target=_send_and_end, args=(papers, far, sent))
+        shaking.start()
+        source = context.wrap_socket(near, server_side=True)
+        shaking.join()
+        source.setblocking(False)
+        sink.setblocking(False)
+        ended_with: list[int] = []
+        room = memoryview(bytearray(CHUNK_BYTES))
+        flow = Flow(loop, room, source, sink, lambda: ended_with.append(flow.kept_bytes), lambda _: None)
+        flow.start()
+        loop.run_until_complete(asyncio.sleep(0.05))
+        assert (flow.kept_bytes > 0, ended_with) == (True, [])
+        got = b""
+        while len(got) < len(sent):
+            got += reader.recv(2**20)
+            loop.run_until_complete(asyncio.sleep(0.001))
+        assert (got, ended_with) == (sent, [0])
+        flow.stop()
+        source.close()
+        sink.close()
+
+
+def _send_and_end(papers: Papers, far: socket.socket, sent: bytes) -> None:
+    made = papers.context().wrap_socket(far.dup(), server_hostname="localhost")
+    made.sendall(sent)
+    made.setblocking(False)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        made.unwrap()
+    made.detach()
+
+
+def test_a_server_that_is_not_there(tmp_path: Path) -> None:
+    with house(tmp_path / "d") as at:
+        at.behind.stop()
+        with channel(at.address) as made, pytest.raises(grpc.RpcError):
+            call(made, "echo")
+        at.until(lambda: set(at.overheard.refusals) == {Refusal.NO_BACKEND})
+        at.until(lambda: at.door.connections == 0)
+
+
+GOOD = PREFACE + frame(4, 0, 0, bytes(6))
+
+
+@pytest.mark.parametrize(
+    ("first", "state"),
+    [
+        *((GOOD[:cut], Greeting.UNFINISHED) for cut in (0, 1, 23, 24, 32, 33, 38)),
+        (GOOD, Greeting.WHOLE),
+        (GOOD + b"more", Greeting.WHOLE),
+        (PREFACE + frame(4, 0, 0, b""), Greeting.WHOLE),
+        (b"GET", Greeting.WRONG),
+        (PREFACE[:-1] + b"x", Greeting.WRONG),
+        (PREFACE + frame(1, 0, 1, b""), Greeting.WRONG),
+        (PREFACE + frame(4, 1, 0, b""), Greeting.WRONG),
+        (PREFACE + frame(4, 0, 1, b""), Greeting.WRONG),
+        (PREFACE + frame(4, 0, 0, bytes(5))[:9], Greeting.WRONG),
+        (PREFACE + b"\xff\xff\xfc\x04\0\0\0\0\0", Greeting.WRONG),
+    ],
+)
+def test_greetings(first: bytes, state: Greeting) -> None:
+    assert greeting(first) is state
+
+
+def test_addresses_are_written_in_one_way() -> None:
+    assert plain_address("::ffff:10.1.2.3") == "10.1.2.3"
+    assert plain_address("fe80::1%eth0") == "fe80::1"
+    assert household("2001:db8:0:1::5") == household("2001:db8:0:1:ffff::9") != household("2001:db8:0:2::5")
+    assert household("10.1.2.3") != household("10.1.2.4")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"handshake_s": 0}, {"connections": 0}, {"idle_s": -1}, {"stall_s": float("inf")}, {"half_open": 0}]
+)
+def test_limits_that_are_none(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        DoorLimits(**wrong)

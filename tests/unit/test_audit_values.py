@@ -1,0 +1,241 @@
+"""What a record may hold: canonical bytes, and nothing that could be a name, a photo or a vector."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fr_core.audit import values
+from fr_core.audit.values import (
+    MAX_BODY_BYTES,
+    MAX_NUMBER,
+    Entry,
+    Pseudonym,
+    Record,
+    decimal_of,
+    decode,
+    encode,
+    model_of,
+)
+from fr_core.types import ModelId
+
+NAMES = ("Ada Lovelace", "Lovelace, Ada", "Müller", "李小龍", "O'Neill", "Ada\u00a0L", "")
+PHOTO = bytes(range(256)) * 8
+VECTOR = np.linspace(-1, 1, 128, dtype=np.float32)
+OPTIONAL = ("request_id", "purpose", "case", "gallery", "model", "gallery_version", "threshold")
+
+
+def entry(**more: Any) -> Entry:
+    return Entry(**{"actor": "system", "action": "gallery.search", "outcome": "OK", **more})
+
+
+def the_longest() -> Entry:
+    return Entry(
+        actor=f"{'a' * 16}:{'k' * 64}",
+        action=f"{'a' * 32}.{'b' * 32}",
+        outcome="O" * 64,
+        roles=tuple(f"{'r' * 15}{letter}" for letter in "abcdefgh"),
+        request_id="r" * 64,
+        purpose="p" * 64,
+        case=Pseudonym("c" * 16),
+        gallery="g" * 128,
+        subjects=(Pseudonym("5" * 16),) * 1_000,
+        model="m" * 128,
+        gallery_version=MAX_NUMBER,
+        threshold="-1234567890.123456789",
+        counts={f"{'c' * 31}{letter}": MAX_NUMBER for letter in "abcdefghijklmnop"},
+        detail={f"{'d' * 15}{letter}": "=" * 16 for letter in "abcdefghijklmnop"},
+    )
+
+
+def test_bytes_of_a_record_are_canonical() -> None:
+    said = entry(roles=("auditor", "trainer"), gallery="staff", counts={"b": 2, "a": 1}, threshold="0.4")
+    assert encode(said, 7, 1_790_000_000_000) == (
+        b'{"action":"gallery.search","actor":"system","at_ms":1790000000000,"counts":{"a":1,"b":2},"gallery":"staff",'
+        b'"outcome":"OK","roles":["auditor","trainer"],"seq":7,"threshold":"0.4","v":1}'
+    )
+
+
+def test_a_record_comes_back() -> None:
+    for said, clock_ms in ((entry(), None), (the_longest(), 3)):
+        record = decode(encode(said, 7, 9, clock_ms))
+        assert (record.seq, record.at_ms, record.clock_ms) == (7, 9, clock_ms)
+        assert all(getattr(record, one.name) == getattr(said, one.name) for one in fields(Entry))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b"\xff",
+        b'{"v":1}',
+        b"[" * 20_000,
+        b" " * (MAX_BODY_BYTES + 1),
+    ],
+)
+def test_other_bytes_are_no_record(body: bytes) -> None:
+    with pytest.raises(ValueError):
+        decode(body)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"v":1', b'"v":2'),
+        (b'"v":1', b'"v":true'),
+        (b'"v":1', b'"v":1.0'),
+        (b'"v":1', b'"v": 1'),
+        (b'"seq":7', b'"seq":7.0'),
+        (b'"seq":7', b'"seq":0'),
+        (b'"seq":7', b'"seq":-7'),
+        (b'"seq":7', b'"seq":7,"seq":7'),
+        (b'"seq":7', b'"name":"x","seq":7'),
+        (b'"at_ms":9', b'"at_ms":NaN'),
+        (b'"at_ms":9', b'"at_ms":9,"clock_ms":9'),
+        (b'"v":1', b'"counts":[],"v":1'),
+        (b'"v":1', b'"detail":null,"v":1'),
+        (b'"v":1', b'"detail":{},"v":1'),
+        (b'"OK"', b'"\\u004fK"'),
+        (b'["auditor"]', b'"auditor"'),
+        (b'["auditor"]', b'["trainer","auditor"]'),
+        (b'["auditor"]', b'["auditor","auditor"]'),
+        (b'["auditor"]', b"[]"),
+    ],
+)
+def test_another_form_of_the_same_is_no_record(old: bytes, new: bytes) -> None:
+    body = encode(entry(roles=("auditor",)), 7, 9)
+    assert decode(body).seq == 7
+    assert old in body
+    with pytest.raises(ValueError):
+        decode(body.replace(old, new))
+
+
+def test_a_record_has_the_fields_that_were_agreed_on_and_no_others() -> None:
+    assert {one.name for one in fields(Record)} == {
+        *("seq", "at_ms", "clock_ms", "actor", "roles", "action", "outcome", "request_id", "purpose", "case"),
+        *("gallery", "subjects", "model", "gallery_version", "threshold", "counts", "detail"),
+    }
+
+
+def test_the_longest_record_is_short() -> None:
+    body = encode(the_longest(), MAX_NUMBER, MAX_NUMBER, MAX_NUMBER - 1)
+    assert len(body) < MAX_BODY_BYTES
+    said = json.loads(body)
+    del said["subjects"]
+    assert len(json.dumps(said)) < 3_000
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        *NAMES,
+        PHOTO,
+        base64.b64encode(PHOTO).decode(),
+        VECTOR,
+        VECTOR.tolist(),
+        ",".join(f"{x:.3f}" for x in VECTOR),
+        base64.b64encode(VECTOR.tobytes()).decode(),
+        VECTOR.astype(np.int8).tobytes().hex(),
+        0.5,
+        object(),
+        {"name": "Ada"},
+    ],
+)
+def test_no_field_takes_a_name_a_photo_or_a_vector(what: Any) -> None:
+    for name in ("actor", "action", "outcome", *OPTIONAL):
+        with pytest.raises(ValueError) as refused:
+            entry(**{name: what})
+        assert str(refused.value) == f"the {name} of a record holds what it cannot"
+    for name in ("counts", "detail"):
+        if not isinstance(what, dict):
+            with pytest.raises(ValueError):
+                entry(**{name: what})
+    for name in ("roles", "subjects"):
+        for many in (what, (what,)):
+            with pytest.raises(ValueError):
+                entry(**{name: many})
+    with pytest.raises(ValueError):
+        entry(counts={"found": what})
+    if not isinstance(what, str) or what:
+        with pytest.raises(ValueError):
+            entry(detail={"found": what})
+    if isinstance(what, (str, bytes)):
+        for name, value in (("counts", 1), ("detail", "x")):
+            with pytest.raises(ValueError):
+                entry(**{name: {what: value}})
+
+
+def test_a_vector_or_a_photo_in_pieces_does_not_fit_either() -> None:
+    text = base64.b64encode(np.arange(512, dtype=np.int8).tobytes()).decode().rstrip("=")
+    pieces = [text[start : start + 128] for start in range(0, len(text), 128)]
+    assert entry(detail={"a": pieces[0]}).detail["a"] == pieces[0]
+    with pytest.raises(ValueError):
+        entry(detail={f"k{nth}": piece for nth, piece in enumerate(pieces)})
+    with pytest.raises(ValueError):
+        entry(detail={f"k{nth}": "" for nth in range(17)})
+    with pytest.raises(ValueError):
+        entry(counts={f"k{nth}": 1 for nth in range(17)})
+    with pytest.raises(ValueError):
+        entry(subjects=(Pseudonym("0" * 16),) * 1_001)
+
+
+@pytest.mark.parametrize("number", [True, -1, MAX_NUMBER + 1, 1.0])
+def test_numbers_are_whole_and_limited(number: Any) -> None:
+    for more in ({"gallery_version": number}, {"counts": {"found": number}}):
+        with pytest.raises(ValueError):
+            entry(**more)
+
+
+def test_what_was_given_can_be_changed_afterwards() -> None:
+    counts = {"found": 1}
+    said = entry(counts=counts)
+    counts["found"] = 2
+    assert said.counts == {"found": 1}
+    with pytest.raises(TypeError):
+        said.counts["found"] = 3  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.4, "0.4"), (-1.0, "-1"), (-0.0, "0"), (-1e-12, "0"), (1e-5, "0.00001"), (2 / 3, "0.666666667"), (10, "10")],
+)
+def test_decimals(value: float, text: str) -> None:
+    assert decimal_of(value) == text
+    assert entry(threshold=text).threshold == text
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e10])
+def test_no_decimals(value: float) -> None:
+    with pytest.raises(ValueError):
+        decimal_of(value)
+
+
+@pytest.mark.parametrize("text", ["-0", "0.40", "1e-5", ".5", "1.", "0.1234567891", "nan"])
+def test_other_decimals_are_none(text: str) -> None:
+    with pytest.raises(ValueError):
+        entry(threshold=text)
+
+
+def test_a_model_of_any_name_can_be_told() -> None:
+    known = ModelId("buffalo_l", "1+flip", "ab" * 32)
+    assert model_of(known) == "buffalo_l@1+flip:abababababab"
+    odd, other = ModelId("Ada's model", "1", "ab" * 32), ModelId("x" * 256, "1", "ab" * 32)
+    assert model_of(odd) != model_of(other)
+    for model in (known, odd, other):
+        assert entry(model=model_of(model)).model == model_of(model)
+    assert "Ada" not in model_of(odd)
+
+
+def test_limits_are_those_of_what_is_recorded() -> None:
+    from fr_core.gallery.values import MAX_ID_LENGTH, MAX_TOP_K
+
+    assert values.MAX_SUBJECTS == MAX_TOP_K
+    assert entry(gallery="g" * MAX_ID_LENGTH).gallery

@@ -1,0 +1,191 @@
+"""Certificates that the product makes itself, and what it demands of those that it is given."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
+from doorway import DAY_MS, Papers
+
+from fr_core.errors import InvalidField, StoreFailed, TargetTaken, TlsUnusable
+from fr_server.door.authority import (
+    Issued,
+    expires_ms,
+    make_authority,
+    make_client_certificate,
+    make_server_certificate,
+    write_revocations,
+)
+from fr_server.door.tls import ClientCertificates, TlsFiles, check_tls, server_context
+
+NOW_MS = 1_800_000_000_000
+
+
+@pytest.fixture
+def papers(tmp_path: Path) -> Papers:
+    return Papers(tmp_path / "papers", NOW_MS)
+
+
+@pytest.fixture
+def files(papers: Papers) -> TlsFiles:
+    return papers.tls(papers.server(at_ms=NOW_MS), ClientCertificates.REQUIRED)
+
+
+def test_an_authority_is_one(papers: Papers) -> None:
+    made = x509.load_pem_x509_certificate(papers.root())
+    assert made.extensions.get_extension_for_class(x509.BasicConstraints).value == x509.BasicConstraints(True, 0)
+    assert isinstance(made.public_key(), ec.EllipticCurvePublicKey)
+    assert expires_ms(papers.authority.certificate) == NOW_MS + 3650 * DAY_MS
+
+
+def test_a_server_is_called_by_names_and_addresses(papers: Papers, tmp_path: Path) -> None:
+    into = Issued(tmp_path / "s.pem", tmp_path / "s.key")
+    make_server_certificate(papers.authority, into, ["fr.example", "*.fr.example"], ["10.0.0.1", "::1"], NOW_MS)
+    made = x509.load_pem_x509_certificate(into.certificate.read_bytes())
+    names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["fr.example", "*.fr.example"]
+    assert names.get_values_for_type(x509.IPAddress) == [ipaddress.ip_address("10.0.0.1"), ipaddress.ip_address("::1")]
+    made.verify_directly_issued_by(x509.load_pem_x509_certificate(papers.root()))
+    assert expires_ms(into.certificate) == NOW_MS + 397 * DAY_MS
+
+
+def test_no_certificate_outlives_its_authority(papers: Papers) -> None:
+    client = papers.client("late", at_ms=NOW_MS + 3600 * DAY_MS)
+    assert expires_ms(client.certificate) == expires_ms(papers.authority.certificate)
+
+
+@pytest.mark.parametrize("umask", [0, 0o077])
+def test_keys_are_private_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        papers = Papers(tmp_path / "open", NOW_MS)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(papers.authority.key.stat().st_mode) == 0o600
+    assert stat.S_IMODE(papers.authority.certificate.stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("taken", ["c.pem", "c.key"])
+def test_nothing_is_overwritten_and_nothing_is_left(papers: Papers, tmp_path: Path, taken: str) -> None:
+    (tmp_path / taken).write_text("mine")
+    with pytest.raises(TargetTaken):
+        make_client_certificate(papers.authority, Issued(tmp_path / "c.pem", tmp_path / "c.key"), "client", NOW_MS)
+    assert (tmp_path / taken).read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [taken]
+
+
+def test_where_nothing_can_be_written(papers: Papers, tmp_path: Path) -> None:
+    nowhere = tmp_path / "not there"
+    with pytest.raises(StoreFailed) as refused:
+        make_authority(Issued(nowhere / "c.pem", nowhere / "c.key"), "authority", NOW_MS)
+    assert refused.value.metadata == {"errno": "ENOENT"}
+
+
+@pytest.mark.parametrize("name", ["", "x" * 65, "a\nb"])
+def test_names_that_are_none(papers: Papers, tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidField):
+        make_client_certificate(papers.authority, Issued(tmp_path / "c.pem", tmp_path / "c.key"), name, NOW_MS)
+    assert not (tmp_path / "c.key").exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "addresses"), [([], []), (["a b"], []), (["a..b"], []), (["ü.example"], []), ([], ["300.1.1.1"])]
+)
+def test_servers_that_nobody_can_call(papers: Papers, tmp_path: Path, names: list[str], addresses: list[str]) -> None:
+    with pytest.raises(InvalidField):
+        make_server_certificate(
+            papers.authority, Issued(tmp_path / "c.pem", tmp_path / "c.key"), names, addresses, NOW_MS
+        )
+
+
+def test_a_client_signs_nobody(papers: Papers, tmp_path: Path) -> None:
+    client = papers.client("client", at_ms=NOW_MS)
+    with pytest.raises(TlsUnusable, match="no authority"):
+        make_client_certificate(client, Issued(tmp_path / "c.pem", tmp_path / "c.key"), "other", NOW_MS)
+
+
+def test_good_files_pass(files: TlsFiles) -> None:
+    check_tls(files, NOW_MS)
+    server_context(files, NOW_MS)
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def _encrypted(path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")))
+
+
+@pytest.mark.parametrize(
+    ("which", "damage", "says"),
+    [
+        ("certificate", lambda path: path.unlink(), "ENOENT"),
+        ("certificate", lambda path: _write(path, b"no PEM"), "no certificate"),
+        ("certificate", lambda path: _write(path, bytes(5 * 2**20)), "more than"),
+        ("key", lambda path: path.unlink(), "ENOENT"),
+        ("key", lambda path: path.chmod(0o640), "open to others"),
+        ("key", lambda path: _write(path, b"no PEM"), "no private key"),
+        ("key", _encrypted, "no private key"),
+        ("client_ca", lambda path: _write(path, b"# none yet\n"), "no certificate"),
+        ("client_ca", lambda path: path.unlink(), "ENOENT"),
+    ],
+)
+def test_files_that_cannot_be_used_are_named(
+    files: TlsFiles, which: str, damage: Callable[[Path], None], says: str
+) -> None:
+    path = getattr(files, which)
+    damage(path)
+    with pytest.raises(TlsUnusable, match=says) as refused:
+        check_tls(files, NOW_MS)
+    assert refused.value.metadata == {"file": str(path)}
+
+
+def test_certificates_have_their_time(files: TlsFiles) -> None:
+    ends = expires_ms(files.certificate)
+    check_tls(files, ends)
+    for at_ms, says in ((ends + 1000, "expired"), (NOW_MS - DAY_MS, "not valid yet")):
+        with pytest.raises(TlsUnusable, match=says) as refused:
+            check_tls(files, at_ms)
+        assert refused.value.metadata == {"file": str(files.certificate)}
+
+
+def test_another_key_does_not_fit(papers: Papers, files: TlsFiles) -> None:
+    other = papers.server("other", at_ms=NOW_MS)
+    with pytest.raises(TlsUnusable, match="not the certificate's"):
+        check_tls(replace(files, key=other.key), NOW_MS)
+
+
+def test_clients_need_an_authority(files: TlsFiles) -> None:
+    with pytest.raises(TlsUnusable):
+        check_tls(replace(files, client_ca=None), NOW_MS)
+    check_tls(replace(files, client_ca=None, client_certificates=ClientCertificates.OFF), NOW_MS)
+
+
+def test_lists_of_revoked_certificates(papers: Papers, files: TlsFiles, tmp_path: Path) -> None:
+    path = tmp_path / "revoked.pem"
+    listed = replace(files, revoked=path)
+    client = papers.client("client", at_ms=NOW_MS)
+    write_revocations(papers.authority, path, [], NOW_MS)
+    write_revocations(papers.authority, path, [client.certificate], NOW_MS)  # replaces
+    check_tls(listed, NOW_MS)
+    serial = x509.load_pem_x509_certificate(client.certificate.read_bytes()).serial_number
+    read = x509.load_pem_x509_crl(path.read_bytes())
+    assert read.get_revoked_certificate_by_serial_number(serial) is not None
+    with pytest.raises(TlsUnusable, match="out of date"):
+        check_tls(listed, NOW_MS + 31 * DAY_MS)
+    stranger = Papers(tmp_path / "stranger", NOW_MS)  # of the same name, with another key
+    with pytest.raises(TlsUnusable, match="no authority of clients"):
+        check_tls(replace(listed, client_ca=stranger.authority.certificate), NOW_MS)
+    path.write_bytes(papers.root())
+    with pytest.raises(TlsUnusable, match="no list"):
+        check_tls(listed, NOW_MS)

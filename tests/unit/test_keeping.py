@@ -1,0 +1,389 @@
+"""The store that several processes have open: its keys, its transactions, and what goes on beside each other.
+
+The way from an older version to a later one is in `test_keeping_upgrade`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+import pytest
+
+from fr_core.errors import KeyUnavailable, ShuttingDown, StorageLow, StoreCorrupt, StoreInUse, StoreNewer, WrongKey
+from fr_core.gallery.store.keys import KeyEncryptionKey
+from fr_core.gallery.store.vault import Vault, encode
+from fr_core.keeping.database import Database
+from fr_core.keeping.folder import SharedFolder
+from fr_core.keeping.schema import Schema, WrappedKeys
+from fr_core.keeping.seals import Seals
+from fr_core.keeping.writer import Transaction, Writer
+from fr_core.training.store.schema import SCHEMA as TRAINING
+from fr_core.training.store.seals import bound, bound_trial
+
+KEY = KeyEncryptionKey(bytes(range(32)))
+OTHER_KEY = KeyEncryptionKey(bytes(32))
+BOX, TIN = -11, -12
+
+SCHEMA = Schema(
+    name="store of things",
+    database_name="things.sqlite",
+    application_id=0x54484E47,
+    migrations=(
+        """
+        CREATE TABLE boxes (
+            box_no INTEGER PRIMARY KEY AUTOINCREMENT, wrapped_key BLOB NOT NULL, sealed BLOB NOT NULL
+        ) STRICT;
+        CREATE TABLE tins (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, wrapped_key BLOB NOT NULL, sealed BLOB NOT NULL
+        ) STRICT;
+        """,
+    ),
+    wrapped=(WrappedKeys(BOX, "boxes", "box_no"), WrappedKeys(TIN, "tins", "number")),
+    binding="fr-core things",
+    hiding="things",
+)
+
+Things = tuple[Database, Writer[Transaction]]
+
+
+@contextmanager
+def opened(folder: Path, schema: Schema = SCHEMA, key: KeyEncryptionKey = KEY) -> Iterator[Things]:
+    database = Database(folder, schema, key, 0)
+    writer = Writer(database, Future(), Transaction)
+    try:
+        yield database, writer
+    finally:
+        writer.close()
+        database.close()
+
+
+@pytest.fixture
+def things(tmp_path: Path) -> Iterator[Things]:
+    with opened(tmp_path / "things") as things:
+        yield things
+
+
+def put(tx: Transaction, owner: int, table: str, column: str, text: str) -> int:
+    """Keep a text under a key of its own; returns its number."""
+    row = tx.row(f"INSERT INTO {table} (wrapped_key, sealed) VALUES (x'', x'') RETURNING {column}")
+    assert row is not None
+    key, wrapped = tx.seals.new_key(owner, row[0])
+    sealed = key.seal(text.encode(), SCHEMA.bound(table, row[0]))
+    tx.write(f"UPDATE {table} SET wrapped_key = ?, sealed = ? WHERE {column} = ?", wrapped, sealed, row[0])
+    return int(row[0])
+
+
+def texts(database: Database, owner: int, table: str, column: str) -> list[str]:
+    with database.reading() as now:
+        rows = now.rows(f"SELECT {column}, wrapped_key, sealed FROM {table} ORDER BY {column}")
+        return [
+            now.seals.key(owner, number, wrapped).open(sealed, SCHEMA.bound(table, number), table).decode()
+            for number, wrapped, sealed in rows
+        ]
+
+
+def boxes(database: Database) -> list[str]:
+    return texts(database, BOX, "boxes", "box_no")
+
+
+def put_box(text: str) -> Callable[[Transaction], int]:
+    return lambda tx: put(tx, BOX, "boxes", "box_no", text)
+
+
+def damage(folder: Path, sql: str) -> None:
+    connection = apsw.Connection(str(folder / SCHEMA.database_name))
+    connection.execute(sql)
+    connection.close()
+
+
+# --- what training has kept so far ---------------------------------------------------------------------------------
+
+
+def test_the_rows_of_training_are_bound_and_hidden_as_they_ever_were() -> None:
+    vault = Vault.new(KEY)
+    seals = Seals(vault, TRAINING.name, TRAINING.hiding)
+    assert bound("courses", 3, "c1") == encode("fr-core training", 1, "courses", 3, "c1")
+    assert bound_trial(5, 7) == encode("fr-core training", 1, "trials") + (5).to_bytes(8, "little") + b"\7" + bytes(7)
+    assert seals.hidden("code", "ABC", 1) == vault.mac("training code", ("ABC", 1))
+    assert TRAINING.application_id == int.from_bytes(b"FRCT", "big")
+    assert (TRAINING.lock_name, TRAINING.building_name) == ("training.lock", "training.building")
+    assert {(keys.owner, keys.table) for keys in TRAINING.wrapped} == {(-1, "courses"), (-2, "cohorts")}
+
+
+# --- seals ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_hidden_is_compared_with_what_is_there() -> None:
+    seals = Seals.new(KEY, SCHEMA.name, SCHEMA.hiding)
+    mac = seals.hidden("token", "abc")
+    seals.require_hidden(mac, "token", "abc")
+    with pytest.raises(StoreCorrupt) as refusal:
+        seals.require_hidden(mac, "token", "abd")
+    assert refusal.value.metadata == {"check": "token"}
+    assert SCHEMA.name in refusal.value.what
+
+
+def test_stores_of_two_kinds_take_nothing_of_each_other() -> None:
+    vault = Vault.new(KEY)
+    other = replace(SCHEMA, binding="fr-core others", hiding="others")
+    assert SCHEMA.bound("boxes", 1) != other.bound("boxes", 1)
+    assert SCHEMA.bound("boxes", 1) != replace(SCHEMA, layout=2).bound("boxes", 1)
+    hidden = [Seals(vault, one.name, one.hiding).hidden("token", 1) for one in (SCHEMA, other)]
+    assert hidden[0] != hidden[1]
+
+
+# --- the key is rotated --------------------------------------------------------------------------------------------
+
+
+def test_every_key_of_both_tables_is_wrapped_anew(tmp_path: Path) -> None:
+    with opened(tmp_path / "things") as (database, writer):
+        for number in range(3):
+            writer.run(put_box(f"box {number}"))
+            writer.run(lambda tx, number=number: put(tx, TIN, "tins", "number", f"tin {number}"))  # type: ignore[misc]
+        before = writer.run(lambda tx: tx.rows("SELECT wrapped_key FROM boxes UNION ALL SELECT wrapped_key FROM tins"))
+        database.rotate(OTHER_KEY, writer.run)
+        after = writer.run(lambda tx: tx.rows("SELECT wrapped_key FROM boxes UNION ALL SELECT wrapped_key FROM tins"))
+        assert len(set(before) | set(after)) == 12
+        writer.run(put_box("box 3"))
+    with pytest.raises(WrongKey), opened(tmp_path / "things"):
+        pass
+    with opened(tmp_path / "things", key=OTHER_KEY) as (database, _):
+        assert boxes(database) == [f"box {number}" for number in range(4)]
+        assert texts(database, TIN, "tins", "number") == [f"tin {number}" for number in range(3)]
+
+
+def test_control_keys_of_a_table_that_is_not_named_are_lost(tmp_path: Path) -> None:
+    schema = replace(SCHEMA, wrapped=SCHEMA.wrapped[:1])
+    with opened(tmp_path / "things", schema) as (database, writer):
+        writer.run(put_box("box"))
+        writer.run(lambda tx: put(tx, TIN, "tins", "number", "tin"))
+        database.rotate(OTHER_KEY, writer.run)
+        assert boxes(database) == ["box"]
+        with pytest.raises(StoreCorrupt):
+            texts(database, TIN, "tins", "number")
+
+
+def test_a_rotation_that_meets_a_damaged_key_changes_nothing(things: Things) -> None:
+    database, writer = things
+    writer.run(put_box("box 0"))
+    writer.run(put_box("box 1"))
+    writer.run(lambda tx: tx.write("UPDATE boxes SET wrapped_key = x'00' WHERE box_no = 2"))
+    with pytest.raises(StoreCorrupt):
+        database.rotate(OTHER_KEY, writer.run)
+    writer.run(lambda tx: tx.write("DELETE FROM boxes WHERE box_no = 2"))
+    assert boxes(database) == ["box 0"]
+    assert database.seals.key_id == KEY.key_id
+
+
+def test_a_rotation_wants_another_key_and_nobody_else(things: Things, tmp_path: Path) -> None:
+    database, writer = things
+    with pytest.raises(KeyUnavailable):
+        database.rotate(KEY, writer.run)
+    with opened(tmp_path / "things") as (other, _):
+        with pytest.raises(StoreInUse):
+            database.rotate(OTHER_KEY, writer.run)
+        assert other.seals.key_id == KEY.key_id
+    database.rotate(OTHER_KEY, writer.run)
+
+
+# --- transactions --------------------------------------------------------------------------------------------------
+
+
+T = TypeVar("T", bound=Transaction)
+
+
+class Gate:
+    """A job that holds up the thread that writes, so that those after it come in one group."""
+
+    def __init__(self, writer: Writer[T]) -> None:
+        self._begun, self._open = threading.Event(), threading.Event()
+        self._future = writer.submit(self._wait)
+        assert self._begun.wait(10)
+
+    def _wait(self, _: Transaction) -> None:
+        self._begun.set()
+        assert self._open.wait(10)
+
+    def open(self) -> None:
+        """Let the others go on."""
+        self._open.set()
+        self._future.result()
+
+
+def test_jobs_that_wait_share_a_transaction_and_one_that_fails_is_undone_alone(things: Things) -> None:
+    database, writer = things
+    kept: list[str] = []
+    groups: list[Transaction] = []
+
+    def good(tx: Transaction) -> None:
+        groups.append(tx)
+        put_box("good")(tx)
+        tx.when_kept(lambda: kept.append("good"))
+
+    def bad(tx: Transaction) -> None:
+        groups.append(tx)
+        put_box("bad")(tx)
+        tx.when_kept(lambda: kept.append("bad"))
+        raise KeyError("bad")
+
+    gate = Gate(writer)
+    futures = [writer.submit(job) for job in (good, bad, good)]
+    gate.open()
+    futures[0].result()
+    with pytest.raises(KeyError):
+        futures[1].result()
+    futures[2].result()
+    assert groups[0] is groups[1] is groups[2]
+    assert boxes(database) == ["good", "good"]
+    assert kept == ["good", "good"]
+
+
+def test_room_that_a_job_wanted_which_was_undone_is_there_for_the_next(
+    things: Things, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, writer = things
+    monkeypatch.setattr(database, "spare_bytes", lambda: 1_000)
+
+    def bad(tx: Transaction) -> None:
+        tx.require_room(800)
+        raise KeyError("bad")
+
+    gate = Gate(writer)
+    futures = [writer.submit(bad), writer.submit(lambda tx: tx.require_room(800))]
+    late = writer.submit(lambda tx: tx.require_room(800))
+    gate.open()
+    assert isinstance(futures[0].exception(), KeyError)
+    assert futures[1].exception() is None
+    assert isinstance(late.exception(), StorageLow)
+
+
+def test_what_a_store_remembers_of_a_transaction_beside_is_put_back_too(things: Things) -> None:
+    database, _ = things
+
+    class Counting(Transaction):
+        def __init__(self, database: Database) -> None:
+            super().__init__(database)
+            self.count = 0
+
+        def _memory(self) -> Callable[[], None]:
+            count, put_back_rest = self.count, super()._memory()
+
+            def put_back() -> None:
+                self.count = count
+                put_back_rest()
+
+            return put_back
+
+    def counted(tx: Counting) -> int:
+        tx.count += 1
+        return tx.count
+
+    def bad(tx: Counting) -> None:
+        counted(tx)
+        raise KeyError("bad")
+
+    counting = Writer(database, Future(), Counting)
+    gate = Gate(counting)
+    futures = [counting.submit(job) for job in (counted, bad, counted)]
+    gate.open()
+    counting.close()
+    assert (futures[0].result(), futures[2].result()) == (1, 2)
+
+
+def test_a_full_disk_refuses_what_adds(tmp_path: Path) -> None:
+    with opened(tmp_path / "things") as (_, writer), pytest.raises(StorageLow):
+        writer.run(lambda tx: tx.require_room(2**60))
+
+
+def test_a_closed_store_says_its_name(tmp_path: Path) -> None:
+    with opened(tmp_path / "things") as (database, writer):
+        pass
+    with pytest.raises(ShuttingDown, match="store of things"), database.reading():
+        pass
+    with pytest.raises(ShuttingDown, match="store of things"):
+        writer.run(put_box(""))
+
+
+# --- who opens it --------------------------------------------------------------------------------------------------
+
+
+def test_two_kinds_of_stores_lie_in_one_folder(tmp_path: Path) -> None:
+    other = replace(SCHEMA, database_name="others.sqlite", application_id=7, binding="fr-core others", hiding="others")
+    with opened(tmp_path / "both") as (database, writer), opened(tmp_path / "both", other) as (others, _):
+        writer.run(put_box("box"))
+        database.rotate(OTHER_KEY, writer.run)  # alone with its own file
+        assert boxes(database) == ["box"]
+        assert boxes(others) == []
+    with opened(tmp_path / "both", other) as (others, _):
+        assert others.was_alone
+
+
+def test_only_one_builds_and_another_knows_it(things: Things, tmp_path: Path) -> None:
+    database, _ = things
+    with opened(tmp_path / "things") as (other, _), database.folder.building(wait=True) as mine:
+        assert mine
+        with other.folder.building(wait=False) as its:
+            assert not its
+
+
+def test_who_waits_to_be_alone_lets_go_meanwhile_and_is_one_of_several_after(things: Things, tmp_path: Path) -> None:
+    database, _ = things
+    waiting = SharedFolder(tmp_path / "things", SCHEMA)
+
+    def done_by_another() -> bool:
+        with database.folder.alone_for():
+            return False
+
+    waiting.wait_alone(done_by_another, 600)
+    assert not waiting.alone
+    waiting.wait_alone(lambda: True, 0.05)  # nobody does it
+    assert not waiting.alone
+    with pytest.raises(StoreInUse), database.folder.alone_for():
+        pass
+    waiting.close()
+    with database.folder.alone_for():
+        pass
+
+
+def test_who_waits_to_be_alone_is_when_the_others_are_gone(tmp_path: Path) -> None:
+    with opened(tmp_path / "things"):
+        waiting = SharedFolder(tmp_path / "things", SCHEMA)
+    waiting.wait_alone(lambda: True, 0)
+    assert waiting.alone
+    waiting.close()
+
+
+@pytest.mark.parametrize(
+    ("sql", "check"),
+    [
+        ("PRAGMA application_id = 5", "application_id"),
+        ("PRAGMA user_version = 0", "user_version"),
+        ("DELETE FROM store", "store"),
+        ("UPDATE store SET wrapped_key = zeroblob(60)", "store_key"),
+        ("DROP TABLE store", "SQLError"),
+    ],
+)
+def test_what_is_no_store_of_this_kind(tmp_path: Path, sql: str, check: str) -> None:
+    with opened(tmp_path / "things"):
+        pass
+    damage(tmp_path / "things", sql)
+    with pytest.raises(StoreCorrupt) as refusal, opened(tmp_path / "things"):
+        pass
+    assert refusal.value.metadata == {"check": check}
+    SharedFolder(tmp_path / "things", SCHEMA).close()  # it was let go
+
+
+def test_a_store_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
+    with opened(tmp_path / "things"):
+        pass
+    damage(tmp_path / "things", "PRAGMA user_version = 99")
+    with pytest.raises(StoreNewer) as refusal, opened(tmp_path / "things"):
+        pass
+    assert refusal.value.metadata == {"found": "99", "known": "1"}

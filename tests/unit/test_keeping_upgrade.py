@@ -1,0 +1,365 @@
+"""From an older version of a store to a later one: at once, or not at all, whoever else wants to, and whoever dies.
+
+Run as a script, this file opens the store of a folder as `main` says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import apsw
+import pytest
+
+from fr_core.errors import StoreCorrupt, StoreInUse, StoreNewer, WrongKey
+from fr_core.gallery.store.keys import KeyEncryptionKey
+from fr_core.keeping import database as database_room
+from fr_core.keeping.database import Database
+from fr_core.keeping.folder import SharedFolder
+from fr_core.keeping.schema import Schema, Step, WrappedKeys
+from fr_core.keeping.seals import Seals
+from fr_core.keeping.writer import Transaction, Writer
+from powercut import Image, PowerCut
+
+KEY = KeyEncryptionKey(bytes(range(32)))
+BOX = -11
+ROWS = 40
+SECRET = b"what a later version encrypts "
+
+_V1 = """
+CREATE TABLE boxes (box_no INTEGER PRIMARY KEY, content BLOB NOT NULL) STRICT;
+CREATE TABLE taken (step_no INTEGER PRIMARY KEY AUTOINCREMENT, by_pid INTEGER NOT NULL) STRICT;
+"""
+_V2 = """
+ALTER TABLE boxes RENAME TO boxes_v1;
+CREATE TABLE boxes (box_no INTEGER PRIMARY KEY, wrapped_key BLOB NOT NULL, sealed BLOB NOT NULL) STRICT;
+"""
+
+
+def seal(connection: apsw.Connection, seals: Seals) -> None:
+    """Encrypt what version 1 has kept in the clear."""
+    rows = connection.execute("SELECT box_no, content FROM boxes_v1").fetchall()
+    for number, content in rows:
+        assert isinstance(number, int)
+        assert isinstance(content, bytes)
+        key, wrapped = seals.new_key(BOX, number)
+        sealed = key.seal(content, LATER.bound("boxes", number))
+        connection.execute("INSERT INTO boxes VALUES (?, ?, ?)", (number, wrapped, sealed))
+    connection.execute("DROP TABLE boxes_v1")
+    connection.execute("INSERT INTO taken (by_pid) VALUES (?)", (os.getpid(),))
+
+
+def refuse(connection: apsw.Connection, seals: Seals) -> None:
+    seal(connection, seals)
+    raise StoreCorrupt("A box is damaged.", check="box")
+
+
+def die(connection: apsw.Connection, seals: Seals) -> None:
+    """Write more than SQLite keeps in memory, so that some of it is on the disk, and then die."""
+    seal(connection, seals)
+    connection.execute("CREATE TABLE much (data BLOB NOT NULL) STRICT")
+    for _ in range(100):
+        connection.execute("INSERT INTO much VALUES (randomblob(100000))")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def dawdle(connection: apsw.Connection, seals: Seals) -> None:
+    seal(connection, seals)
+    time.sleep(0.3)
+
+
+EARLIER = Schema(
+    name="store of boxes",
+    database_name="boxes.sqlite",
+    application_id=0x424F5845,
+    migrations=(_V1,),
+    wrapped=(),
+    binding="fr-core boxes",
+    hiding="boxes",
+)
+
+
+def later(*steps: Step) -> Schema:
+    return replace(EARLIER, migrations=(_V1, *steps), wrapped=(WrappedKeys(BOX, "boxes", "box_no"),))
+
+
+LATER = later(_V2, seal)
+DYING, DAWDLING = later(_V2, die), later(_V2, dawdle)
+
+
+@contextmanager
+def opened(folder: Path, schema: Schema, key: KeyEncryptionKey = KEY, vfs: str = "") -> Iterator[Database]:
+    database = Database(folder, schema, key, 0, vfs)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def content(number: int) -> bytes:
+    return SECRET + b"%d" % number + random.Random(number).randbytes(300)
+
+
+CONTENTS = {number: content(number) for number in range(ROWS)}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """That of a store of the earlier version, whose rows are in its log as well as in its file."""
+    with opened(tmp_path / "boxes", EARLIER) as database:
+        writer = Writer(database, Future(), Transaction)
+        for number, data in CONTENTS.items():
+            sql = "INSERT INTO boxes VALUES (?, ?)"
+            writer.run(lambda tx, sql=sql, number=number, data=data: tx.write(sql, number, data))  # type: ignore[misc]
+            if number == ROWS // 2:
+                assert database.scrub()
+        writer.close()
+    return tmp_path / "boxes"
+
+
+def version(folder: Path) -> int:
+    connection = apsw.Connection(str(folder / EARLIER.database_name))
+    try:
+        return int(connection.pragma("user_version"))
+    finally:
+        connection.close()
+
+
+def require_earlier(folder: Path) -> None:
+    """Whether it is as the fixture made it, for the earlier version."""
+    with opened(folder, EARLIER) as database, database.reading() as now:
+        assert dict(now.rows("SELECT box_no, content FROM boxes")) == CONTENTS
+        assert now.rows("SELECT * FROM taken") == []
+        tables = now.rows("SELECT name FROM sqlite_schema WHERE name IN ('boxes_v1', 'much')")
+        assert tables == []
+
+
+def contents(database: Database) -> dict[int, bytes]:
+    with database.reading() as now:
+        return {
+            number: now.seals.key(BOX, number, wrapped).open(sealed, LATER.bound("boxes", number), "box")
+            for number, wrapped, sealed in now.rows("SELECT box_no, wrapped_key, sealed FROM boxes")
+        }
+
+
+def takers(database: Database) -> list[int]:
+    """Of each time that the step was taken, by whom."""
+    with database.reading() as now:
+        return [pid for (pid,) in now.rows("SELECT by_pid FROM taken")]
+
+
+# --- alone ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_older_store_is_brought_up_to_date_once(folder: Path) -> None:
+    with opened(folder, LATER) as database:
+        assert contents(database) == CONTENTS
+    assert version(folder) == 3
+    with opened(folder, LATER) as database:
+        assert contents(database) == CONTENTS
+        assert len(takers(database)) == 1
+    with pytest.raises(StoreNewer), opened(folder, EARLIER):
+        pass
+
+
+def test_it_is_the_same_as_one_that_was_made_anew(folder: Path, tmp_path: Path) -> None:
+    tables = "SELECT type, name, sql FROM sqlite_schema ORDER BY type, name"
+    with opened(folder, LATER) as old, opened(tmp_path / "new", LATER) as new:
+        with old.reading() as before, new.reading() as now:
+            assert before.rows(tables) == now.rows(tables)
+        assert contents(new) == {}
+    assert version(tmp_path / "new") == 3
+
+
+def test_what_a_step_replaces_is_in_no_file_any_more(folder: Path) -> None:
+    def found() -> set[str]:
+        return {path.name for path in folder.iterdir() if SECRET in path.read_bytes()}
+
+    assert found() == {"boxes.sqlite", "boxes.sqlite-wal"}
+    with opened(folder, LATER):
+        assert found() == set()
+    assert found() == set()
+
+
+def test_a_step_that_refuses_leaves_the_store_as_it_was(folder: Path) -> None:
+    with pytest.raises(StoreCorrupt, match="A box is damaged"), opened(folder, later(_V2, refuse)):
+        pass
+    require_earlier(folder)
+    with opened(folder, LATER) as database:
+        assert contents(database) == CONTENTS
+
+
+def test_a_step_that_sqlite_refuses_leaves_the_store_as_it_was(folder: Path) -> None:
+    with pytest.raises(StoreCorrupt), opened(folder, later(_V2, seal, "INSERT INTO nothing VALUES (1)")):
+        pass
+    require_earlier(folder)
+
+
+def test_under_another_key_nothing_is_changed(folder: Path) -> None:
+    with pytest.raises(WrongKey), opened(folder, LATER, KeyEncryptionKey(bytes(32))):
+        pass
+    require_earlier(folder)
+
+
+def test_what_a_step_encrypts_is_wrapped_anew_when_the_key_is_rotated(folder: Path) -> None:
+    other = KeyEncryptionKey(bytes(32))
+    with opened(folder, LATER) as database:
+        writer = Writer(database, Future(), Transaction)
+        database.rotate(other, writer.run)
+        writer.close()
+    with opened(folder, LATER, other) as database:
+        assert contents(database) == CONTENTS
+
+
+# --- with others ---------------------------------------------------------------------------------------------------
+
+
+def test_while_the_older_version_is_at_work_the_later_one_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_room, "_UPGRADE_S", 0.1)
+    with opened(folder, EARLIER) as older:
+        with pytest.raises(StoreInUse, match="older version"), opened(folder, LATER):
+            pass
+        with older.reading() as now:
+            assert dict(now.rows("SELECT box_no, content FROM boxes")) == CONTENTS
+    require_earlier(folder)
+
+
+def test_it_waits_for_the_last_of_the_older_version(folder: Path) -> None:
+    with opened(folder, EARLIER) as older:
+        closing = threading.Timer(0.2, older.close)
+        closing.start()
+        with opened(folder, LATER) as database:
+            assert contents(database) == CONTENTS
+        closing.join()
+
+
+def test_several_wait_for_one_who_dies_before_it_has_done_anything(folder: Path) -> None:
+    dying = SharedFolder(folder, LATER)
+    assert dying.alone
+    begun = time.monotonic()
+    with ThreadPoolExecutor(4) as pool:
+        opening = [pool.submit(Database, folder, DAWDLING, KEY, 0) for _ in range(4)]
+        time.sleep(0.2)
+        assert not any(one.done() for one in opening)
+        dying.close()
+        databases = [one.result() for one in opening]
+    assert time.monotonic() - begun < database_room._UPGRADE_S
+    assert [contents(database) for database in databases] == [CONTENTS] * 4
+    assert len(takers(databases[0])) == 1
+    for database in databases:
+        database.close()
+
+
+# --- processes -----------------------------------------------------------------------------------------------------
+
+
+def say(what: object) -> None:
+    os.write(1, (json.dumps(what) + "\n").encode())
+
+
+def main() -> None:
+    """Open the store of a folder by a schema, say who took the step, and keep it open until standard input ends."""
+    folder, schema = Path(sys.argv[1]), {"dying": DYING, "dawdling": DAWDLING}[sys.argv[2]]
+    say("ready")
+    sys.stdin.readline()
+    with opened(folder, schema) as database:
+        assert contents(database) == CONTENTS
+        say(takers(database))
+        sys.stdin.readline()
+
+
+def start(folder: Path, schema: str) -> subprocess.Popen[str]:
+    path = os.pathsep.join([str(Path(__file__).parent.parent), *sys.path])
+    process = subprocess.Popen(
+        [sys.executable, __file__, str(folder), schema],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert told(process) == "ready"
+    return process
+
+
+def told(process: subprocess.Popen[str]) -> object:
+    assert process.stdout is not None
+    return json.loads(process.stdout.readline())
+
+
+def tell(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
+def test_two_processes_open_an_older_store_at_once(folder: Path) -> None:
+    processes = [start(folder, "dawdling") for _ in range(2)]
+    for process in processes:
+        tell(process)
+    answers = [told(process) for process in processes]
+    assert answers[0] == answers[1]
+    assert answers[0] in [[process.pid] for process in processes]
+    for process in processes:
+        with process:
+            tell(process)
+        assert process.returncode == 0
+    with opened(folder, LATER) as database:
+        assert contents(database) == CONTENTS
+
+
+def test_of_several_who_want_a_new_store_one_makes_it(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        opening = [pool.submit(Database, tmp_path / "new", LATER, KEY, 0) for _ in range(8)]
+        databases = [one.result() for one in opening]
+    assert len(takers(databases[0])) == 1
+    macs = {database.seals.hidden("token", 1) for database in databases}
+    assert len(macs) == 1
+    for database in databases:
+        database.close()
+
+
+def test_one_that_is_killed_half_way_leaves_the_older_store(folder: Path) -> None:
+    with start(folder, "dying") as process:
+        tell(process)
+    assert process.returncode == -signal.SIGKILL
+    log = folder / f"{EARLIER.database_name}-wal"
+    assert log.stat().st_size > 1_000_000  # it was under way
+    require_earlier(folder)
+    with opened(folder, LATER) as database:
+        assert contents(database) == CONTENTS
+        assert database.was_alone
+
+
+def test_a_power_cut_leaves_the_older_store_or_the_later_one(folder: Path, tmp_path: Path) -> None:
+    images: list[Image] = []
+    disk = PowerCut(random.Random(3), 3, images.append, folder)
+    with opened(folder, LATER, vfs=disk.vfs_name) as database:
+        assert contents(database) == CONTENTS
+    versions = []
+    for number, image in enumerate(images):
+        cut = tmp_path / f"cut {number}"
+        image.write(cut)
+        versions.append(version(cut))
+        if versions[-1] == 1:
+            require_earlier(cut)
+        with opened(cut, LATER) as database:
+            assert contents(database) == CONTENTS
+            assert len(takers(database)) == 1
+    assert set(versions) == {1, 3}
+
+
+if __name__ == "__main__":
+    main()
