@@ -3,16 +3,21 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+LOCKED = $(BIN)/python -m pip install --quiet --require-hashes --no-deps --only-binary :all:
 
-.PHONY: help demo demo-training test test-fast check format proto proto-check docs docs-check evaluate bench bench-gpu overload cancel-soak kill-soak power-cut corruption training-kill training-load gallery-soak constraints clean
+.PHONY: help demo demo-training test test-fast check format proto proto-check docs docs-check evaluate bench bench-gpu overload cancel-soak kill-soak power-cut corruption training-kill training-load gallery-soak audit sbom lock fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-$(STAMP): pyproject.toml constraints.txt
+# Every file that is installed is one whose hash the lock names: pip first, then the rest, then this checkout. Nothing is
+# compiled, since what a build fetches would be checked by nobody.
+$(STAMP): pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cpu,dev,insightface]'
+	sed -n '/^pip==/,/[^\]$$/p' requirements.lock > $(VENV)/pip.lock
+	$(LOCKED) --requirement $(VENV)/pip.lock
+	$(LOCKED) --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: $(STAMP) ## fetch models and photos, enrol about 40 people, search, draw the result
@@ -27,7 +32,7 @@ test: $(STAMP) ## every test, those with real models included
 test-fast: $(STAMP) ## the tests without models
 	$(BIN)/python -m pytest -m 'not models and not slow and not network'
 
-check: $(STAMP) proto-check docs-check ## format, lint, types, layers, generated files
+check: $(STAMP) proto-check docs-check audit ## format, lint, types, layers, generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -124,13 +129,30 @@ SECONDS ?= 3600
 gallery-soak: $(STAMP) ## an hour of everything that can be done to galleries; limits how memory grows
 	FR_SOAK_SECONDS=$(SECONDS) $(BIN)/python -m pytest -rP -k threads tests/property/test_gallery_history.py
 
-constraints: $(STAMP) ## choose the newest versions that fit, for CI and for the targets here
-	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --upgrade --no-header --no-annotate --no-emit-index-url \
-	  --extra cpu --extra dev --extra insightface --extra bench-peers pyproject.toml --output-file constraints.txt
-	echo "pip==$$($(BIN)/python -m pip --version | cut -d' ' -f2)" >> constraints.txt
-	$(BIN)/uv pip compile --quiet --upgrade --no-header --no-annotate --no-emit-index-url --python-version 3.12 \
-	  --python-platform x86_64-manylinux_2_28 --extra gpu --extra tracing pyproject.toml --output-file constraints-gpu.txt
+audit: $(STAMP) ## licences of everything installed, and known vulnerabilities of everything locked
+	$(BIN)/python tools/check_licences.py
+	$(BIN)/python tools/check_vulnerabilities.py
+
+sbom: $(STAMP) ## what the environment and the model packs are made of, as CycloneDX; to build/sbom.cdx.json
+	$(BIN)/python tools/write_sbom.py build/sbom.cdx.json
+
+# `make lock` keeps the versions that still fit, `make lock UPGRADE=1` chooses the newest. uv leaves pip out unless it is
+# asked for. The environment of the targets here runs on three versions of Python, the image for GPUs has one.
+COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url \
+  $(if $(UPGRADE),--upgrade) pyproject.toml -
+lock: $(STAMP) ## choose versions, and write their hashes: requirements.lock and those of the images
+	echo pip | $(COMPILE) --universal --python-version 3.11 --extra cpu --extra dev --extra insightface \
+	  --output-file requirements.lock
+	echo pip | $(COMPILE) --universal --python-version 3.11 --extra build --extra cpu --extra report --extra tracing \
+	  --constraint requirements.lock --output-file requirements-cpu.lock
+	echo pip | $(COMPILE) --python-version 3.12 --python-platform x86_64-manylinux_2_28 \
+	  --extra build --extra gpu --extra tracing --output-file requirements-gpu.lock
+
+# CI decodes 10,000 of them in tests/fault/test_mutants.py. Those that fail come to build/fuzz.
+COUNT ?= 1000000
+SEED ?= 20
+fuzz: $(STAMP) ## a million damaged photos through the decoder; COUNT and SEED say how many and which
+	$(BIN)/python tools/fuzz_decode.py mutants --count $(COUNT) --seed $(SEED)
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) demo-output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -7,11 +7,12 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from docs_pages import api, commands, configuration, errors, metrics, packs
+from docs_pages import access, api, commands, configuration, errors, metrics, packs
 
 ROOT = Path(__file__).resolve().parent.parent
 
 PAGES: Mapping[str, Callable[[], str]] = {
+    "access.md": access.page,
     "api.md": api.page,
     "commands.md": commands.page,
     "configuration.md": configuration.page,

@@ -27,6 +27,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
+from fr_core.runtime.onnx_outside import keeps_data_outside
 from fr_core.types import F32
 
 Array = npt.NDArray[Any]
@@ -66,8 +67,8 @@ def prepared(model: bytes, pixels: PixelInput, half: bool = False, any_batch: bo
         An ONNX file with one input u8[N, H, W, 3], RGB, and the same outputs.
 
     Raises:
-        ValueError: the bytes are no ONNX file, a scale does not fit its quantised weight, or the model has another
-            input than one f32[N, 3, H, W].
+        ValueError: the bytes are no ONNX file, the model keeps weights in another file, a scale does not fit its
+            quantised weight, or the model has another input than one f32[N, 3, H, W].
     """
     parsed = _parsed(model)
     graph = parsed.graph
@@ -279,6 +280,8 @@ def _parsed(model: bytes) -> onnx.ModelProto:
         raise ValueError("not an ONNX file") from error
     if not parsed.graph.node or not parsed.graph.output:
         raise ValueError("not an ONNX file: it has no graph")
+    if keeps_data_outside(parsed):
+        raise ValueError("the model keeps weights in another file, which was not verified")
     return parsed
 
 

@@ -9,6 +9,7 @@ import venv
 from pathlib import Path
 
 import pytest
+from lock_file import read_lock
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 SERVER_PACKAGES = ("numpy", "cv2", "PIL", "faiss", "onnxruntime", "openvino", "apsw")
@@ -22,7 +23,10 @@ def binaries(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("client")
     venv.create(folder)  # without a pip of its own, which takes longer to install than the client
     pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", folder / "bin" / "python"]
-    command = [*pip, "install", "--quiet", "--constraint", REPOSITORY / "constraints.txt", REPOSITORY]
+    # Without the hashes, which a folder to install does not have.
+    pins = [f"{pin.name}=={pin.version}\n" for pin in read_lock(REPOSITORY / "requirements.lock") if pin.applies()]
+    (folder / "constraints.txt").write_text("".join(pins))
+    command = [*pip, "install", "--quiet", "--constraint", folder / "constraints.txt", REPOSITORY]
     subprocess.run(command, check=True, timeout=240)
     return folder / "bin"
 

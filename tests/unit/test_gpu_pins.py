@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from check_gpu_libraries import OBJECTS, check
+from lock_file import ROOT, read_lock
 
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
-PINNED = dict(re.findall(r"^([a-z0-9-]+)==([^\s;]+)", (REPOSITORY / "constraints-gpu.txt").read_text(), re.MULTILINE))
+PINNED = {pin.name: pin.version for pin in read_lock(ROOT / "requirements-gpu.lock")}
 
 
 def test_every_cuda_package_is_of_one_major_version() -> None:

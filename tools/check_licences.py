@@ -1,0 +1,160 @@
+"""Check the licence of every distribution in this environment against the ones that are allowed here.
+
+Reads what each distribution says of itself, so it needs no network. `python tools/check_licences.py` prints how many it
+read; exit status 1 where a licence is unknown, or not allowed. A distribution's word is not a legal opinion, and code
+that a wheel bundles may have other terms: read its own files before you pass it on.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from importlib.metadata import Distribution, distributions
+
+PERMISSIVE = "permissive: may be used, changed and passed on with its notice"
+
+ALLOWED: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MIT-0", "MIT-CMU", "Zlib"), PERMISSIVE
+    ),
+    "CC0-1.0": "given to the public",
+    "MPL-2.0": "copyleft of single files, none of which is changed here",
+    "PSF-2.0": "permissive: Python's own, of Python and of what came out of it",
+}
+"""SPDX identifiers, each with the reason why it is allowed."""
+
+_BSD = "Redistribution and use in source and binary forms, with or without modification, are permitted"
+
+EXCEPTIONS: Mapping[str, tuple[str, str]] = {
+    "apsw": ("any-OSI", "its author allows any licence that the OSI approved; FR Core takes MIT"),
+    "contourpy": ("BSD 3-Clause License", "as it says"),
+    "cycler": (_BSD, "a BSD licence of three clauses"),
+    "insightface": (
+        "",
+        "its metadata name none; its repository says MIT of the code. It is a reference of tests and benchmarks, no "
+        "part of a server. Its model weights are for non-commercial research only: see docs/model-packs.md",
+    ),
+    "kiwisolver": (_BSD, "a BSD licence of three clauses"),
+    "scikit-image": ("BSD-3-Clause", "and its parts under MIT, BSD and the like, which its text lists"),
+    "scipy": (
+        _BSD,
+        "a BSD licence of three clauses; its text lists the terms of the libraries in its wheels",
+    ),
+}
+"""Distributions whose metadata name no SPDX licence: (what their field `License` must hold, why they are allowed).
+
+Where the first is empty, they must say nothing at all. An exception ends with the words that it rests on.
+"""
+
+# What metadata say that are older than PEP 639, in the words of the classifiers and of the field `License`.
+_SPDX: Mapping[str, str] = {
+    "3-Clause BSD License": "BSD-3-Clause",
+    "Apache 2.0": "Apache-2.0",
+    "Apache License 2.0": "Apache-2.0",
+    "Apache Software License": "Apache-2.0",
+    "BSD 2-Clause License": "BSD-2-Clause",
+    "ISC License (ISCL)": "ISC",
+    "MIT License": "MIT",
+    "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
+    "PSFL": "PSF-2.0",
+    "Python Software Foundation License": "PSF-2.0",
+}
+
+_CLASSIFIER = re.compile(r"License :: (?:OSI Approved :: )?(.+)")
+# A classifier that names a family of licences, not one.
+_VAGUE = {"BSD License", "OSI Approved", "DFSG approved"}
+_LONGEST_NAME = 60
+
+
+def said(distribution: Distribution) -> list[str]:
+    """The licences that a distribution names: SPDX expressions where it can be told, else its own words; may be empty.
+
+    The newest way of saying it goes first: `License-Expression`, then a short `License`, then the classifiers.
+    """
+    expression = _first(distribution, "License-Expression")
+    if expression:
+        return [expression]
+    field = _first(distribution, "License").strip()
+    told = distribution.metadata.get_all("Classifier") or []
+    classifiers = [match[1] for each in told if (match := _CLASSIFIER.fullmatch(each)) is not None]
+    named = [word for word in classifiers if word not in _VAGUE]
+    if named:  # more than one field may be set, and a classifier is of a fixed list
+        return [_SPDX.get(word, word) for word in named]
+    if field and "\n" not in field and len(field) <= _LONGEST_NAME and field != "UNKNOWN":
+        return [_SPDX.get(field, field)]
+    return []
+
+
+def allows(expression: str) -> bool:
+    """Whether an SPDX expression is allowed: every part that AND joins, one at least of those that OR joins.
+
+    Exceptions (WITH) and a trailing "+" are not known, and so not allowed.
+    """
+    words = re.findall(r"[()]|[^\s()]+", expression)
+
+    def either(at: int) -> tuple[bool, int]:
+        answer, at = both(at)
+        while at < len(words) and words[at] == "OR":
+            right, at = both(at + 1)
+            answer = answer or right
+        return answer, at
+
+    def both(at: int) -> tuple[bool, int]:
+        answer, at = single(at)
+        while at < len(words) and words[at] == "AND":
+            right, at = single(at + 1)
+            answer = answer and right
+        return answer, at
+
+    def single(at: int) -> tuple[bool, int]:
+        if at >= len(words):
+            return False, at
+        if words[at] != "(":
+            return words[at] in ALLOWED, at + 1
+        answer, at = either(at + 1)
+        return answer and at < len(words) and words[at] == ")", at + 1
+
+    answer, at = either(0)
+    return answer and at == len(words)
+
+
+def check(found: Iterable[Distribution]) -> list[str]:
+    """What is wrong with the licences of distributions, one sentence each."""
+    wrong = []
+    for distribution in found:
+        name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower()
+        licences = said(distribution)
+        if licences and all(allows(licence) for licence in licences):
+            continue
+        if name in EXCEPTIONS and _excepted(distribution, EXCEPTIONS[name][0]):
+            continue
+        told = " and ".join(licences) or "names no licence"
+        wrong.append(
+            f"{name} {distribution.version}: {told}; allow it in tools/check_licences.py and say why, or drop it"
+        )
+    return sorted(wrong)
+
+
+def _first(distribution: Distribution, field: str) -> str:
+    return next(iter(distribution.metadata.get_all(field) or []), "")
+
+
+def _excepted(distribution: Distribution, words: str) -> bool:
+    field = " ".join(_first(distribution, "License").split())
+    return words in field if words else not field and not said(distribution)
+
+
+def main() -> int:
+    """Check the environment that runs this."""
+    found = list(distributions())
+    wrong = check(found)
+    for sentence in wrong:
+        print(sentence, file=sys.stderr)
+    if not wrong:
+        print(f"Licences: those of {len(found)} distributions are allowed.")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""Write what the environment and the model packs are made of: a software bill of materials, CycloneDX in JSON.
+
+`python tools/write_sbom.py FILE`. The packages come from `cyclonedx-py`, which reads the environment that runs this;
+the hashes of their files come from requirements.lock, the models and theirs from fr_core/packs. What is written is
+checked against the schema of CycloneDX first. The same environment gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from lock_file import LOCKS, ROOT, Pin, read_lock
+from packaging.utils import canonicalize_name
+
+import fr_core
+from fr_core.packs.manifest import DetectorSpec, EmbedderSpec, Pack, RegistrySource, Source, load_pack, pack_names
+
+_VERSION = SchemaVersion.V1_6
+
+# Of a component that the lock does not name: this project itself.
+_OURS = "fr-core"
+
+
+class SbomWrong(Exception):
+    """What was written down does not fit the lock or the schema; the text says where, in one line."""
+
+
+def bill(pins: Sequence[Pin], packs: Sequence[Pack]) -> dict[str, Any]:
+    """The bill of this environment, with the hashes of `pins` and the model files of `packs`.
+
+    Raises:
+        SbomWrong: the environment holds another version than the lock, or lacks one of its packages.
+        subprocess.CalledProcessError: `cyclonedx-py` failed.
+    """
+    made = _environment()
+    made["metadata"]["component"]["version"] = fr_core.__version__
+    _put_hashes(made["components"], pins)
+    models = model_components(packs)
+    made["components"] = [each for each in made["components"] if each["name"] != _OURS] + models
+    _join_dependencies(made, [model["bom-ref"] for model in models])
+    return made
+
+
+def model_components(packs: Sequence[Pack]) -> list[dict[str, Any]]:
+    """One component for each model file that a pack names; a file that packs share is there once."""
+    found: dict[str, dict[str, Any]] = {}
+    for pack in packs:
+        for part, spec in (("detector", pack.detector), ("embedder", pack.embedder)):
+            component = found.setdefault(spec.file.sha256, _model(spec))
+            name = {"name": "fr-core:pack", "value": f"{pack.name} {pack.version}, {part}, {spec.file.name}"}
+            component["properties"].append(name)
+    return [found[sha256] for sha256 in sorted(found)]
+
+
+def checked(made: dict[str, Any]) -> str:
+    """The bill as text, once it was found to follow the schema.
+
+    Raises:
+        SbomWrong: it does not.
+    """
+    text = json.dumps(made, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    error = JsonStrictValidator(_VERSION).validate_str(text)
+    if error is not None:
+        raise SbomWrong(f"the schema refuses the bill: {str(error.data)[:200]}")
+    return text
+
+
+def _environment() -> dict[str, Any]:
+    command = [sys.executable, "-m", "cyclonedx_py", "environment", "--output-reproducible", "--no-validate"]
+    command += [
+        "--of",
+        "JSON",
+        "--sv",
+        _VERSION.to_version(),
+        "--pyproject",
+        str(ROOT / "pyproject.toml"),
+        sys.executable,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    made: dict[str, Any] = json.loads(done.stdout)
+    return made
+
+
+def _put_hashes(components: Sequence[dict[str, Any]], pins: Sequence[Pin]) -> None:
+    """Say of each package which files of it the lock lets in."""
+    wanted = {pin.name: pin for pin in pins if pin.applies()}
+    for component in components:
+        name = canonicalize_name(component["name"])
+        if name == _OURS:
+            continue
+        pin = wanted.pop(name, None)
+        if pin is None or pin.version != component["version"]:
+            raise SbomWrong(f"{name} {component['version']} is installed, and the lock does not have it")
+        # Several files, of which a machine installs one: a component's own `hashes` would be those of one file.
+        component.setdefault("externalReferences", []).append(
+            {
+                "type": "distribution",
+                "url": f"pkg:pypi/{name}@{pin.version}",
+                "comment": "any of the files whose hashes requirements.lock names",
+                "hashes": [{"alg": "SHA-256", "content": each} for each in pin.sha256],
+            }
+        )
+    if wanted:
+        raise SbomWrong(f"the lock has {', '.join(sorted(wanted))}, and the environment does not")
+
+
+def _model(spec: DetectorSpec | EmbedderSpec) -> dict[str, Any]:
+    file = spec.file
+    component: dict[str, Any] = {
+        "type": "machine-learning-model",
+        "bom-ref": f"model:{file.sha256}",
+        "name": file.name,
+        "version": file.sha256[:12],
+        "hashes": [{"alg": "SHA-256", "content": file.sha256}],
+        "licenses": [{"license": {"name": spec.licence}}],
+        "properties": [{"name": "fr-core:family", "value": spec.family}],
+    }
+    component["externalReferences"] = [_reference(source) for source in file.sources]
+    return component
+
+
+def _reference(source: Source) -> dict[str, Any]:
+    """Where a model file may come from; a package is named by its purl, whichever registry serves it."""
+    reference: dict[str, Any] = {
+        "type": "distribution",
+        "url": f"pkg:pypi/{source.package}@{source.version}" if isinstance(source, RegistrySource) else source.url,
+        "comment": f"{source.member} in its {source.archive if isinstance(source, RegistrySource) else 'zip'}",
+    }
+    if source.archive_sha256 is not None:
+        reference["hashes"] = [{"alg": "SHA-256", "content": source.archive_sha256}]
+    return reference
+
+
+def _join_dependencies(made: dict[str, Any], models: Sequence[str]) -> None:
+    """Make this project the root of the graph, which needs what its distribution needs, and the models."""
+    root = made["metadata"]["component"]["bom-ref"]
+    known = {each["bom-ref"] for each in made["components"]} | {root}
+    graph: dict[str, set[str]] = {ref: set() for ref in [*sorted(known), root]}
+    for entry in made["dependencies"]:
+        ours = entry["ref"] not in known
+        graph[root if ours else entry["ref"]] |= {each for each in entry.get("dependsOn", ()) if each in known}
+    graph[root] |= set(models)
+    graph[root].discard(root)
+    made["dependencies"] = [
+        {"ref": ref, "dependsOn": sorted(needs)} if needs else {"ref": ref} for ref, needs in sorted(graph.items())
+    ]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the bill of the environment that runs this into the file that is named."""
+    if len(arguments) != 1:
+        print("Name one file: python tools/write_sbom.py build/sbom.cdx.json", file=sys.stderr)
+        return 2
+    out = Path(arguments[0])
+    try:
+        made = bill(read_lock(ROOT / LOCKS[0]), [load_pack(name) for name in pack_names()])
+        text = checked(made)
+    except SbomWrong as error:
+        print(f"No bill was written: {error}.", file=sys.stderr)
+        return 1
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text, encoding="utf-8")
+    models = sum(each["type"] == "machine-learning-model" for each in made["components"])
+    print(f"{out}: {len(made['components']) - models} packages, {models} model files")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
