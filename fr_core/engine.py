@@ -22,7 +22,7 @@ from fr_core.embed.onnx import OnnxEmbedder
 from fr_core.embed.plain import PlainEmbedder
 from fr_core.embed.protocol import RawEmbedder
 from fr_core.errors import ConfigInvalid, PackInvalid
-from fr_core.imaging import ImageLimits
+from fr_core.imaging import Decoder, ImageLimits
 from fr_core.packs.cache import ModelCache
 from fr_core.packs.calibrated import calibration_text
 from fr_core.packs.manifest import DetectorSpec, EmbedderSpec, Pack
@@ -149,9 +149,10 @@ class Engine:
     calibration: Calibration | None = None
 
     def close(self) -> None:
-        """Finish what waits, and end the threads that run the models."""
+        """Finish what waits, and end the threads that run the models and what decodes photos."""
         for batcher in self.batchers:
             batcher.close()
+        self.pipeline.close()
 
 
 def open_engine(
@@ -161,6 +162,7 @@ def open_engine(
     image_limits: ImageLimits | None = None,
     quality_limits: QualityLimits | None = None,
     observer: Observer | None = None,
+    decoder: Decoder | None = None,
 ) -> Engine:
     """Load a pack's models, verified, onto devices, and run every shape that they will see.
 
@@ -171,6 +173,7 @@ def open_engine(
         image_limits: what a photo may be; None = the defaults.
         quality_limits: what a face should be; None = the defaults.
         observer: is told of photos, queues and batches; None = nobody.
+        decoder: of photos, which the engine closes; None = the process itself decodes.
 
     Raises:
         ModelNotInstalled, ModelCorrupt: as `ModelCache.read_verified`.
@@ -199,6 +202,7 @@ def open_engine(
         image_limits,
         quality_limits,
         observer,
+        decoder,
     )
     return Engine(pack, pipeline, device, options.detection, lifeline, (detector, embedder), calibration)
 
@@ -265,6 +269,7 @@ def build_pipeline(
     image_limits: ImageLimits | None = None,
     quality_limits: QualityLimits | None = None,
     observer: Observer | None = None,
+    decoder: Decoder | None = None,
 ) -> Pipeline:
     """Put everything of a pipeline around the two models of a pack, wherever they run.
 
@@ -276,6 +281,7 @@ def build_pipeline(
         image_limits: what a photo may be; None = the defaults.
         quality_limits: what a face should be; None = the defaults.
         observer: is told of photos; None = nobody.
+        decoder: of photos; None = the process itself decodes.
     """
     model = pack.model_id(flip=options.flip)
     return Pipeline(
@@ -291,6 +297,7 @@ def build_pipeline(
         quality_limits or QualityLimits(),
         pack.embedder.min_embedding_norm,
         observer,
+        decoder,
     )
 
 

@@ -10,7 +10,7 @@ from fr_core.align import align
 from fr_core.detect.protocol import Detector
 from fr_core.embed.protocol import Embedder, EmbeddingWithNorm
 from fr_core.errors import NoFaceFound, SeveralFaces
-from fr_core.imaging import ImageLimits, decode
+from fr_core.imaging import Decoder, ImageLimits, PlainDecoder
 from fr_core.quality.assess import QualityLimits, assess
 from fr_core.runtime.observe import NullObserver, Observer
 from fr_core.types import AlignedFace, Detection, EmbeddedFace, Face, Image, ModelId
@@ -42,6 +42,7 @@ class Pipeline:
         quality_limits: what a face should be.
         min_embedding_norm: length of the model's vector below which a face is marked as a weak one; None = not used.
         observer: is told of each step and each photo.
+        decoder: decodes photos, and is closed with the pipeline; None = this process does.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Pipeline:
         quality_limits: QualityLimits,
         min_embedding_norm: float | None = None,
         observer: Observer | None = None,
+        decoder: Decoder | None = None,
     ) -> None:
         self._detector = detector
         self._embedder = embedder
@@ -59,6 +61,7 @@ class Pipeline:
         self._quality_limits = quality_limits
         self._min_embedding_norm = min_embedding_norm
         self._observer = observer or NullObserver()
+        self._decoder = decoder or PlainDecoder()
 
     @property
     def model(self) -> ModelId:
@@ -81,16 +84,20 @@ class Pipeline:
         return self._quality_limits
 
     def decode(self, data: bytes) -> Image:
-        """Decode a photo within the limits of this pipeline; raises what `fr_core.imaging.decode` raises."""
+        """Decode a photo within the limits of this pipeline; raises what the decoder raises."""
         with self._observer.stage("decode"):
-            return decode(data, self._image_limits)
+            return self._decoder.decode(data, self._image_limits)
+
+    def close(self) -> None:
+        """Close the decoder. Nothing is decoded after that."""
+        self._decoder.close()
 
     def detect(self, data: bytes) -> DetectedPhoto:
-        """Find the faces of an encoded photo; raises what `fr_core.imaging.decode` raises."""
+        """Find the faces of an encoded photo; raises what `decode` raises."""
         return self.detect_image(self.decode(data))
 
     def analyze(self, data: bytes) -> AnalyzedPhoto:
-        """Find and embed the faces of an encoded photo; raises what `fr_core.imaging.decode` raises."""
+        """Find and embed the faces of an encoded photo; raises what `decode` raises."""
         return self.analyze_image(self.decode(data))
 
     def detect_image(self, image: Image) -> DetectedPhoto:

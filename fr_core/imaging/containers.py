@@ -17,6 +17,9 @@ from fr_core.imaging.tags import clean_tiff
 # A progressive JPEG of 42 bytes per scan keeps libjpeg-turbo busy for 1 ms per scan at 25 megapixels, minutes for a
 # file of 8 MB ("Two Issues with the JPEG Standard", libjpeg-turbo.org). Encoders write about ten.
 _MAX_SCANS = 100
+# A refining scan of a few bytes walks through every coefficient: 15 ms at 25 megapixels. So many pixels in all scans
+# together; what has no more scans than encoders write is left to the limit of pixels.
+_MAX_SCANNED_PIXELS, _USUAL_SCANS = 500_000_000, 10
 # So do millions of empty segments. A PNG of 8 MB in chunks of 8 KB, libpng's own size, has a thousand.
 _MAX_SEGMENTS = 20_000
 
@@ -25,6 +28,7 @@ _MAX_SEGMENTS = 20_000
 _JPEG_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
 _SOI, _EOI, _SOS, _APP1, _APP14, _COM, _TEM = 0xD8, 0xD9, 0xDA, 0xE1, 0xEE, 0xFE, 0x01
 _JPEG_BARE = frozenset({_SOI, _TEM})  # no length follows
+_JPEG_FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _JPEG_NOTES = frozenset({_COM, *range(_APP1, 0xF0)} - {_APP14})
 
 _PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
@@ -89,7 +93,7 @@ def _jpeg(data: bytes) -> Container:
     Phones append previews, depth maps and films after it (MPO, CIPA DC-007; motion photos): still one photo. Of the
     application segments and comments the decoder gets those that bear on colour: JFIF (APP0) and Adobe (APP14).
     """
-    at, scans, segments, exif, kept = 2, 0, 0, b"", [data[:2]]
+    at, scans, segments, exif, pixels, kept = 2, 0, 0, b"", 0, [data[:2]]
     while True:
         found = _JPEG_MARKER.search(data, at)
         if found is None:
@@ -104,10 +108,19 @@ def _jpeg(data: bytes) -> Container:
         at = body if marker in _JPEG_BARE else body + int(struct.unpack_from(">H", data, body)[0])
         if marker == _APP1 and not exif and data.startswith(b"Exif\0\0", body + 2):
             exif = data[body + 2 : at]
+        if marker in _JPEG_FRAMES:
+            height, width = struct.unpack_from(">HH", data, body + 3)
+            pixels = max(pixels, width * height)
         kept.append(data[start : mark if marker in _JPEG_NOTES else at])
         scans += marker == _SOS
-        if scans > _MAX_SCANS:
-            raise Undecodable(f"The JPEG photo has more than {_MAX_SCANS} scans.", format="JPEG")
+        _require_scans(scans, pixels)
+
+
+def _require_scans(scans: int, pixels: int) -> None:
+    if scans > _MAX_SCANS:
+        raise Undecodable(f"The JPEG photo has more than {_MAX_SCANS} scans.", format="JPEG")
+    if scans > _USUAL_SCANS and scans * pixels > _MAX_SCANNED_PIXELS:
+        raise Undecodable("The JPEG photo has too many scans for its number of pixels.", format="JPEG")
 
 
 def _png(data: bytes) -> Container:

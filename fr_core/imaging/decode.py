@@ -130,14 +130,13 @@ def decode(data: bytes, limits: ImageLimits) -> Image:
         SeveralFrames: an animation or several pages.
         ImageTooManyPixels: more than `limits.max_pixels`.
     """
-    if len(data) > limits.max_bytes:
-        raise ImageTooManyBytes(
-            f"The photo has {len(data)} bytes; the limit is {limits.max_bytes}.",
-            found=str(len(data)),
-            limit=str(limits.max_bytes),
-        )
-    if not data:
-        raise Undecodable("The photo has no bytes.")
+    pixels = decode_pixels(data, limits)
+    return Image(pixels=pixels, sha256=hashlib.sha256(data).hexdigest())
+
+
+def decode_pixels(data: bytes, limits: ImageLimits) -> U8:
+    """The pixels alone of what `decode` returns; raises what that raises."""
+    require_bytes(data, limits)
     name = sniff(data)
     if name is None:
         raise Undecodable("The bytes are no image of a known format.")
@@ -148,7 +147,24 @@ def decode(data: bytes, limits: ImageLimits) -> Image:
         _require_one(container.pictures, name)
     if container.size is not None:
         _require_pixels(container.size, limits)
-    return Image(pixels=_pixels(container, limits), sha256=hashlib.sha256(data).hexdigest())
+    return _pixels(container, limits)
+
+
+def require_bytes(data: bytes, limits: ImageLimits) -> None:
+    """Refuse what is too long or empty, before anything is read of it.
+
+    Raises:
+        ImageTooManyBytes: more than `limits.max_bytes`.
+        Undecodable: empty.
+    """
+    if len(data) > limits.max_bytes:
+        raise ImageTooManyBytes(
+            f"The photo has {len(data)} bytes; the limit is {limits.max_bytes}.",
+            found=str(len(data)),
+            limit=str(limits.max_bytes),
+        )
+    if not data:
+        raise Undecodable("The photo has no bytes.")
 
 
 def _pixels(container: Container, limits: ImageLimits) -> U8:

@@ -38,6 +38,67 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsConfig:
+    """How connections are encrypted, and who may connect; `tls` in the file."""
+
+    certificate: str = ""
+    key: str = ""
+    client_ca: str = ""
+    client_certificates: str = "off"
+    revoked: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessConfig:
+    """Who may call, and how often; `access` in the file."""
+
+    mode: str = "auto"
+    folder: str = ""
+    key_days: int = 365
+    requests_per_s: float = 50.0
+    burst: int = 200
+    searches_per_day: int = 0
+    oidc_issuer: str = ""
+    oidc_audience: str = ""
+    oidc_jwks: str = ""
+    oidc_algorithms: tuple[str, ...] = ("RS256", "ES256")
+    oidc_roles_claim: str = "roles"
+    oidc_galleries_claim: str = "galleries"
+    oidc_courses_claim: str = "courses"
+    oidc_leeway_s: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsConfig:
+    """How much of connections and calls the server bears; `limits` in the file."""
+
+    connections: int = 1024
+    connections_per_address: int = 256
+    streams_per_connection: int = 256
+    metadata_bytes: int = 16_384
+    handshake_s: float = 5.0
+    stall_s: float = 30.0
+    idle_s: float = 0.0
+    call_s: float = 300.0
+    faces_per_photo: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class AuditConfig:
+    """Where the audit is vouched for; `audit` in the file."""
+
+    checkpoint_folder: str = ""
+    checkpoint_every_s: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class CasesConfig:
+    """Where cases are kept; `cases` in the file."""
+
+    folder: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelConfig:
     """Which models run, and where; `model` in the file."""
 
@@ -58,6 +119,16 @@ class BatchingConfig:
     detector_sizes: str = "auto"
     embedder_sizes: str = "auto"
     max_queued: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class IsolationConfig:
+    """Where photos are decoded, and what one may cost there; `isolation` in the file."""
+
+    decoding: str = "none"
+    workers: int = 0
+    memory_mib: int = 1024
+    time_ms: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +170,19 @@ class Config:
     """The whole tree."""
 
     server: NetworkConfig = field(default_factory=NetworkConfig)
+    tls: TlsConfig = field(default_factory=TlsConfig)
+    access: AccessConfig = field(default_factory=AccessConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     batching: BatchingConfig = field(default_factory=BatchingConfig)
     images: ImageLimits = field(default_factory=ImageLimits)
+    isolation: IsolationConfig = field(default_factory=IsolationConfig)
     quality: QualityLimits = field(default_factory=QualityLimits)
     gallery: GalleryConfig = field(default_factory=GalleryConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    cases: CasesConfig = field(default_factory=CasesConfig)
+    audit: AuditConfig = field(default_factory=AuditConfig)
     telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
 
 
@@ -129,9 +206,11 @@ class Key:
 # One entry for each leaf of the tree (a test says so); docs/configuration.md is generated from it.
 KEYS: Mapping[str, Key] = types.MappingProxyType(
     {
-        "server.host": Key("Address to listen on; 0.0.0.0 for every interface. The connection is not encrypted."),
+        "server.host": Key("Address to listen on; 0.0.0.0 for every interface. Beyond this machine only with `tls`."),
         "server.port": Key("TCP port to listen on; 0 for any free one.", 0, 65535),
-        "server.reflection": Key("Whether clients such as grpcurl may ask for the services and messages."),
+        "server.reflection": Key(
+            "Whether clients such as grpcurl may ask for the services and messages, without a key."
+        ),
         "server.max_in_flight": Key(
             "Calls in work at once, of which streams are three quarters at most; more are refused with OVERLOADED.",
             1,
@@ -144,6 +223,44 @@ KEYS: Mapping[str, Key] = types.MappingProxyType(
             0,
             64,
         ),
+        "tls.certificate": Key("File of the server's certificate and its chain, PEM; empty for no encryption."),
+        "tls.key": Key("File of its private key, PEM, readable by its owner alone."),
+        "tls.client_ca": Key("File of the authorities that client certificates are of, PEM."),
+        "tls.client_certificates": Key(
+            "Whether clients need a certificate; it says which machine calls, not who: keys do.",
+            choices=("off", "optional", "required"),
+        ),
+        "tls.revoked": Key("File of revoked client certificates, a CRL in PEM; empty for none."),
+        "access.mode": Key(
+            "keys: every call needs a key or a token; open: none, on this machine alone; auto: keys once there are.",
+            choices=("auto", "open", "keys"),
+        ),
+        "access.folder": Key(
+            "Folder of the keys and of their audit; empty for `access` in the folder of the galleries."
+        ),
+        "access.key_days": Key("Days that a new key is valid unless its maker says otherwise.", 1, 1826),
+        "access.requests_per_s": Key("Calls, and items of streams, in a second in the long run, of a key.", 0.1, 1e6),
+        "access.burst": Key("Calls, and items of streams, that a key may make at once.", 1, 1_000_000),
+        "access.searches_per_day": Key("Searches in a day (UTC) of a key; 0 for no limit.", 0, 1_000_000_000),
+        "access.oidc_issuer": Key("Issuer (`iss`) of tokens that are accepted beside keys; empty for none."),
+        "access.oidc_audience": Key("Audience (`aud`) that tokens must be for."),
+        "access.oidc_jwks": Key("Keys of the issuer: a file with a JWKS, or its https address."),
+        "access.oidc_algorithms": Key(
+            "Signatures of tokens that are accepted.", choices=("RS256", "PS256", "ES256", "ES384", "EdDSA")
+        ),
+        "access.oidc_roles_claim": Key("Claim of a token that lists the roles."),
+        "access.oidc_galleries_claim": Key("Claim of a token that lists the galleries."),
+        "access.oidc_courses_claim": Key("Claim of a token that lists the courses."),
+        "access.oidc_leeway_s": Key("Seconds that the issuer's clock may differ.", 0, 300),
+        "limits.connections": Key("Connections at once; more are closed.", 1, 100_000),
+        "limits.connections_per_address": Key("Connections of one address at once.", 1, 100_000),
+        "limits.streams_per_connection": Key("Calls of one connection at once; more wait with the client.", 1, 100_000),
+        "limits.metadata_bytes": Key("Bytes of the headers of a call.", 4096, 1_048_576),
+        "limits.handshake_s": Key("Seconds that a connection may take to begin.", 0.1, 300),
+        "limits.stall_s": Key("Seconds that a client may leave what is sent to it unread.", 1, 3600),
+        "limits.idle_s": Key("Seconds without a byte after which a connection is closed; 0 for never.", 0, 86_400),
+        "limits.call_s": Key("Seconds of a call without a stream, whatever its client asks for.", 1, 86_400),
+        "limits.faces_per_photo": Key("Faces of one photo; a photo with more is refused.", 1, 100_000),
         "model.pack": Key("Model pack; `fr models list` shows them."),
         "model.device": Key(
             "auto, cpu, openvino, cuda, cuda:N, tensorrt or tensorrt:N, or several such as cuda:0,1; only auto chooses."
@@ -170,6 +287,15 @@ KEYS: Mapping[str, Key] = types.MappingProxyType(
         "images.max_bytes": Key("Bytes of an encoded photo.", 1024, 256 * 1024 * 1024),
         "images.max_pixels": Key("Pixels of a photo.", 1024, MAX_PIXELS_CEILING),
         "images.formats": Key("Formats of photos that are accepted.", choices=tuple(sorted(KNOWN_FORMATS))),
+        "isolation.decoding": Key(
+            "process: photos are decoded in processes that can do nothing else (Linux); none: in the server's own.",
+            choices=("none", "process"),
+        ),
+        "isolation.workers": Key(
+            "Processes that decode, of each process that answers calls; 0 for one per core in all.", 0, 1024
+        ),
+        "isolation.memory_mib": Key("MiB that one photo may take in a process that decodes.", 64, 65_536),
+        "isolation.time_ms": Key("Milliseconds that one photo may take in a process that decodes.", 100, 600_000),
         "quality.min_inter_eye_px": Key("Pixels between the eyes below which a face is TOO_SMALL.", 0, 10_000),
         "quality.min_sharpness": Key("Variance of the Laplacian below which a face is BLURRED.", 0, 1e9),
         "quality.min_brightness": Key("Mean luma below which a face is TOO_DARK.", 0, 1),
@@ -191,6 +317,11 @@ KEYS: Mapping[str, Key] = types.MappingProxyType(
         "gallery.reserve_mib": Key("MiB of the disk that enrolments leave free.", 0, 1_000_000),
         "evaluation.folder": Key("Folder of the reports; empty for `reports` in the folder of the galleries."),
         "training.folder": Key("Folder of courses and answers; empty for `training` in the folder of the galleries."),
+        "cases.folder": Key("Folder of the cases; empty for `cases` in the folder of the galleries."),
+        "audit.checkpoint_folder": Key(
+            "Folder, on another machine's disk, that signed checkpoints of the audit are written to; empty for none."
+        ),
+        "audit.checkpoint_every_s": Key("Seconds between two checkpoints; one more is written at the end.", 1, 86_400),
         "telemetry.metrics_host": Key("Address on which metrics are served; they are neither encrypted nor guarded."),
         "telemetry.metrics_port": Key("TCP port on which Prometheus scrapes metrics, over HTTP; 0 for none.", 0, 65535),
         "telemetry.tracing": Key("Receiver of traces, OTLP over gRPC, such as http://127.0.0.1:4317; empty for none."),
@@ -199,16 +330,23 @@ KEYS: Mapping[str, Key] = types.MappingProxyType(
 )
 
 
+ENVIRONMENT_PREFIX = "FR__"
+"""Of the variables that hold settings, such as FR__SERVER__PORT."""
+
 # Written as "1,2,4"; TOML makes a number of a lone 1, and people write lists.
 _LISTS_OF_NUMBERS = ("batching.detector_sizes", "batching.embedder_sizes")
 
 
 def load_config(
-    path: Path | None, overrides: Sequence[str] = (), values: Mapping[str, object] = types.MappingProxyType({})
+    path: Path | None,
+    overrides: Sequence[str] = (),
+    values: Mapping[str, object] = types.MappingProxyType({}),
+    environ: Mapping[str, str] = types.MappingProxyType({}),
 ) -> Config:
-    """Read a TOML file, then apply `KEY=VALUE` overrides with dotted keys and TOML values, then values by dotted key.
+    """Read a TOML file, then what the environment says, then `KEY=VALUE` overrides, then values by dotted key.
 
-    A value that is no TOML is taken as a string, so that `model.device=cpu` needs no quotes.
+    Overrides have dotted keys and TOML values; a value that is no TOML is taken as a string, so that
+    `model.device=cpu` needs no quotes. So it is with `FR__MODEL__DEVICE=cpu` of the environment.
 
     Raises:
         ConfigUnknownKey: a key that the tree does not have.
@@ -222,6 +360,9 @@ def load_config(
             raise ConfigInvalid(f"The configuration {path} cannot be read: {error.strerror}.") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ConfigInvalid(f"The configuration {path} is not valid TOML: {error}.") from error
+    for name, text in environ.items():
+        if name.startswith(ENVIRONMENT_PREFIX):
+            _apply_override(raw, f"{_key_of(name)}={text}")
     for override in overrides:
         _apply_override(raw, override)
     for key, value in values.items():
@@ -253,6 +394,14 @@ def print_config(config: Config) -> str:
             section = head
         lines += [f"# {KEYS[key].meaning}", f"{name} = {_toml(value)}"]
     return "\n".join(lines) + "\n"
+
+
+def _key_of(name: str) -> str:
+    """`server.port` of `FR__SERVER__PORT`."""
+    section, separator, leaf = name.removeprefix(ENVIRONMENT_PREFIX).partition("__")
+    if not separator:
+        raise ConfigUnknownKey(f"The environment holds {name}; a setting is written FR__SECTION__KEY.", key=name)
+    return f"{section.lower()}.{leaf.lower()}"
 
 
 def _apply_override(raw: dict[str, Any], override: str) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from fr_core.engine import Engine, EngineOptions
+from fr_core.engine import Engine, EngineOptions, available_cores
 from fr_core.engine import open_engine as open_core_engine
+from fr_core.errors import ConfigInvalid
+from fr_core.imaging import Decoder, PlainDecoder
+from fr_core.imaging.sandbox import SandboxedDecoder, needed_mib
 from fr_core.packs.cache import ModelCache, cache_folder
 from fr_core.packs.manifest import load_pack
 from fr_core.runtime.observe import Observer
@@ -23,7 +26,29 @@ def open_engine(config: Config, observer: Observer) -> Engine:
         config.images,
         config.quality,
         observer,
+        open_decoder(config),
     )
+
+
+def open_decoder(config: Config) -> Decoder:
+    """Return what decodes the photos of one process that answers calls, as the configuration says.
+
+    Raises:
+        ConfigInvalid: this system has no sandbox, or its memory would not do for photos that `images` accepts.
+    """
+    isolation = config.isolation
+    if isolation.decoding == "none":
+        return PlainDecoder()
+    needed = needed_mib(config.images)
+    if isolation.memory_mib < needed:
+        raise ConfigInvalid(
+            f"`isolation.memory_mib` must be at least {needed} for photos of `images.max_pixels` and "
+            "`images.max_bytes`.",
+            key="isolation.memory_mib",
+        )
+    # Each front-end decodes the photos of its own calls.
+    workers = isolation.workers or -(-available_cores() // max(config.server.frontends, 1))
+    return SandboxedDecoder(workers, isolation.memory_mib, isolation.time_ms)
 
 
 def engine_options(config: Config) -> EngineOptions:

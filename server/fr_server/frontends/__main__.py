@@ -18,7 +18,7 @@ from fr_core.engine import Engine, Lifeline, build_pipeline, pack_calibration, t
 from fr_core.errors import FrError, ShuttingDown
 from fr_server.allocator import share_one_heap
 from fr_server.app import SERVICES, App, until
-from fr_server.engine import engine_options
+from fr_server.engine import engine_options, open_decoder
 from fr_server.frontends.arena import PATIENCE_S
 from fr_server.frontends.asking import Asker
 from fr_server.frontends.messages import (
@@ -28,6 +28,7 @@ from fr_server.frontends.messages import (
     Listening,
     Ready,
     Refusal,
+    Reload,
     Stop,
     Welcome,
 )
@@ -80,6 +81,7 @@ async def serve(welcome: Welcome, wire: Wire, memory: int) -> None:
         config.images,
         config.quality,
         telemetry.listener,
+        open_decoder(config),
     )
     lifeline, loaded = Lifeline(), threading.Event()
 
@@ -108,7 +110,11 @@ async def serve(welcome: Welcome, wire: Wire, memory: int) -> None:
     def stop() -> None:
         loop.call_soon_threadsafe(told_to_stop.set)
 
-    threading.Thread(target=listen, args=(wire, asker, lifeline, loaded.set, stop), name="engine", daemon=True).start()
+    def reload() -> None:
+        loop.call_soon_threadsafe(app.reload)
+
+    told = (wire, asker, lifeline, loaded.set, reload, stop)
+    threading.Thread(target=listen, args=told, name="engine", daemon=True).start()
     starting = asyncio.ensure_future(app.start())
     await until(told_to_stop, starting)
     if starting.done():
@@ -123,7 +129,12 @@ async def serve(welcome: Welcome, wire: Wire, memory: int) -> None:
 
 
 def listen(
-    wire: Wire, asker: Asker, lifeline: Lifeline, on_loaded: Callable[[], None], stop: Callable[[], None]
+    wire: Wire,
+    asker: Asker,
+    lifeline: Lifeline,
+    on_loaded: Callable[[], None],
+    reload: Callable[[], None],
+    stop: Callable[[], None],
 ) -> NoReturn:
     """Hear the engine's process; when it is gone, so is this one, whose threads would wait for its answers for ever."""
     try:
@@ -133,6 +144,8 @@ def listen(
                     asker.answered(message)
                 case GalleriesAreRead():
                     on_loaded()
+                case Reload():
+                    reload()
                 case DeviceIsLost():
                     lifeline.cut()
                 case Stop():

@@ -1,0 +1,136 @@
+"""Imaging, the walls of the sandbox: what a process gives up before it touches a photo of a stranger.
+
+For Linux, on x86-64 and on 64-bit ARM; elsewhere there are no such walls, and `unavailable` says so. What holds:
+
+* resource limits (setrlimit(2)): memory, no files written, no core dumps, no new processes, no new descriptors;
+* no new privileges (prctl(2), PR_SET_NO_NEW_PRIVS), and death with the parent (PR_SET_PDEATHSIG);
+* a filter of system calls (seccomp(2)) by a list of what may be called, which is what decoding takes: reading and
+  writing descriptors that are open, memory that is not executable, clocks. Looking up a file by its name fails with
+  EACCES. Any other call, of which sockets, execve, fork, ptrace and kill are the dangerous ones, ends the process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import resource
+import signal
+import struct
+import sys
+from pathlib import Path
+
+from fr_core.imaging.system_calls import ABSENT, ARCHITECTURES, BY_NAME, FREE, OF_ITSELF, WITHOUT_CODE
+
+# Of linux/prctl.h, linux/seccomp.h, linux/bpf_common.h and linux/audit.h.
+_PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 22, 38
+_SECCOMP_MODE_FILTER = 2
+_KILL, _ALLOW, _ERRNO = 0x80000000, 0x7FFF0000, 0x00050000
+_LOAD, _JUMP_EQUAL, _JUMP_ANY_BIT, _RETURN = 0x20, 0x15, 0x45, 0x06
+_AT_NUMBER, _AT_ARCHITECTURE, _AT_ARGUMENTS = 0, 4, 16  # struct seccomp_data
+_PROT_EXEC = 4
+
+_MOST_DESCRIPTORS = 16
+
+
+class NoWalls(OSError):
+    """This system does not confine the process."""
+
+
+def unavailable() -> str | None:
+    """Say why there is no sandbox on this system; None where there is one."""
+    if sys.platform != "linux":
+        return "it needs Linux"
+    if platform.machine() not in ARCHITECTURES:
+        return f"it needs a processor of {' or '.join(ARCHITECTURES)}"
+    return None
+
+
+def die_with(parent: int) -> None:
+    """End this process when the thread that started it ends.
+
+    Args:
+        parent: process id of who started it.
+
+    Raises:
+        NoWalls: the parent is gone already, or the kernel refuses.
+    """
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        raise NoWalls("the parent is gone")
+
+
+def confine(memory_mib: int) -> None:
+    """Shut this process in; for good. To be called when everything is imported, by a process of one thread.
+
+    Args:
+        memory_mib: address space that it may take beyond what it has.
+
+    Raises:
+        NoWalls: the kernel refuses, or there are more threads than one, which the filter would not bind.
+    """
+    if len(list(Path("/proc/self/task").iterdir())) != 1:
+        raise NoWalls("a thread runs already")
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    space = pages * resource.getpagesize() + memory_mib * 2**20
+    for what, most in (
+        (resource.RLIMIT_AS, space),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NPROC, 0),
+        (resource.RLIMIT_NOFILE, _MOST_DESCRIPTORS),
+    ):
+        resource.setrlimit(what, (most, most))
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    program = filter_program(platform.machine())
+    buffer = ctypes.create_string_buffer(program, len(program))
+    # struct sock_fprog of linux/filter.h: a number of instructions of 8 bytes, and where they are.
+    whole = ctypes.create_string_buffer(struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer)))
+    _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(whole))
+
+
+def limit_processor_s(seconds: int) -> None:
+    """Let this process run so many seconds more, of processor time; then it is killed."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + 1 + seconds, resource.RLIM_INFINITY))
+
+
+def _prctl(option: int, first: int, second: int = 0) -> None:
+    library = ctypes.CDLL(None, use_errno=True)
+    arguments = [ctypes.c_ulong(value) for value in (first, second, 0, 0)]
+    if library.prctl(ctypes.c_int(option), *arguments) != 0:
+        number = ctypes.get_errno()
+        raise NoWalls(number, f"prctl({option}): {os.strerror(number)}")
+
+
+def filter_program(machine: str) -> bytes:
+    """The filter for a machine of `ARCHITECTURES`, as instructions of the classic BPF, 8 bytes each."""
+    column = list(ARCHITECTURES).index(machine)
+    end, allowed = _step(_RETURN, _KILL), _step(_RETURN, _ALLOW)
+    parts = [
+        _step(_LOAD, _AT_ARCHITECTURE),
+        _step(_JUMP_EQUAL, ARCHITECTURES[machine], 1),
+        end,
+        _step(_LOAD, _AT_NUMBER),
+    ]
+    for calls, then in (
+        (FREE, [allowed]),
+        (BY_NAME, [_step(_RETURN, _ERRNO | errno.EACCES)]),
+        (WITHOUT_CODE, [_argument(2), _step(_JUMP_ANY_BIT, _PROT_EXEC, 0, 1), end, allowed]),
+        (OF_ITSELF, [_argument(0), _step(_JUMP_EQUAL, 0, 0, 1), allowed, end]),
+    ):
+        for numbers in calls.values():
+            if numbers[column] != ABSENT:
+                parts += [_step(_JUMP_EQUAL, numbers[column], 0, len(then)), *then]
+    return b"".join([*parts, end])
+
+
+def _step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
+    """An instruction: struct sock_filter of linux/filter.h."""
+    return struct.pack("=HBBI", code, if_true, if_false, value)
+
+
+def _argument(index: int) -> bytes:
+    """Load the low half of an argument; both architectures are little-endian."""
+    return _step(_LOAD, _AT_ARGUMENTS + 8 * index)

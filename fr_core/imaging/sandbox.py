@@ -1,0 +1,176 @@
+"""Imaging, the sandbox: photos of strangers are decoded in processes that can do nothing else, and may die of it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import queue
+import threading
+from collections import deque
+from concurrent.futures import Future
+
+from fr_core.errors import ConfigInvalid, FrError, ShuttingDown, for_one_caller
+from fr_core.imaging.confine import unavailable
+from fr_core.imaging.decode import ImageLimits, require_bytes
+from fr_core.imaging.sandbox_process import BOOT, Broken, SandboxProcess
+from fr_core.types import Image
+
+_log = logging.getLogger(__name__)
+
+# Of address space, on 5000 x 5000 pixels: JPEG 14 to 19, PNG 19, WebP 23, lossless WebP with transparency 29.
+_BYTES_PER_PIXEL = 30
+
+PHOTOS_PER_PROCESS = 1_000
+"""A worker that a photo took over without a trace decodes no more photos of others than this."""
+
+
+def needed_mib(limits: ImageLimits) -> int:
+    """MiB that do for each JPEG, PNG and WebP within limits; with less, libraries call a good photo damaged."""
+    return -(-(limits.max_pixels * _BYTES_PER_PIXEL + limits.max_bytes * 3) // 2**20)
+
+
+class SandboxedDecoder:
+    """A `Decoder` whose photos are decoded in other processes, each behind the walls of `fr_core.imaging.confine`.
+
+    A photo that crashes its decoder, that keeps it too long, or for which its memory does not do, is refused, and the
+    process is replaced; other calls are not touched. What the process says of a photo is checked: at worst its pixels
+    are lies. The processes start when the first photos come, and end with `close`, or with this process.
+
+    Args:
+        workers: processes at most, at least 1; photos beyond them wait.
+        memory_mib: address space that a process may take for a photo, at least 1; `needed_mib` says what does.
+        time_ms: that a photo may take, at least 1; of wall-clock time, and so of processor time.
+        boot: program of the processes.
+
+    Raises:
+        ConfigInvalid: a number is too small, or this system has no such walls.
+    """
+
+    def __init__(self, workers: int, memory_mib: int, time_ms: int, boot: str = BOOT) -> None:
+        for key, value in (("workers", workers), ("memory_mib", memory_mib), ("time_ms", time_ms)):
+            if value < 1:
+                raise ConfigInvalid(f"`isolation.{key}` must be at least 1.", key=f"isolation.{key}")
+        if (why := unavailable()) is not None:
+            raise ConfigInvalid(
+                f"`isolation.decoding` cannot be `process` on this system: {why}.", key="isolation.decoding"
+            )
+        self._workers = workers
+        self._memory_mib = memory_mib
+        self._time_ms = time_ms
+        self._boot = boot
+        self._lock = threading.Lock()
+        self._closed = False
+        self._idle: list[SandboxProcess] = []
+        self._waiting: deque[Future[SandboxProcess]] = deque()
+        self._number = 0  # of processes that run or are ordered
+        self._orders: queue.SimpleQueue[ImageLimits | None] = queue.SimpleQueue()
+        self._starter: threading.Thread | None = None
+
+    def decode(self, data: bytes, limits: ImageLimits) -> Image:
+        """As `Decoder.decode`.
+
+        Raises:
+            ImageTooManyBytes, ImageTooManyPixels, SeveralFrames, Undecodable, UnsupportedFormat: as
+                `fr_core.imaging.decode`; Undecodable, too, where the process crashed.
+            ImageTooCostly: more than `time_ms` or `memory_mib`.
+            InternalError: no process could be started.
+            ShuttingDown: the decoder is closed.
+        """
+        require_bytes(data, limits)
+        process = self._take(limits)
+        try:
+            pixels = process.decode(data, limits)
+        except Broken as broken:
+            _log.warning("A decoder of photos is replaced: %s", broken)
+            self._replace(process, limits)
+            raise broken.told from broken
+        except FrError:
+            self._give_back(process, limits)
+            raise
+        except BaseException:  # such as an interrupt: its answer is still to come
+            self._replace(process, limits)
+            raise
+        self._give_back(process, limits)
+        return Image(pixels=pixels, sha256=hashlib.sha256(data).hexdigest())
+
+    def close(self) -> None:
+        """End the processes; calls that wait for one raise `ShuttingDown`."""
+        with self._lock:
+            self._closed = True
+            waiting, self._waiting = self._waiting, deque()
+            idle, self._idle = self._idle, []
+            starter = self._starter
+        self._orders.put(None)
+        for waiter in waiting:
+            waiter.set_exception(_closed())
+        for process in idle:
+            process.close()
+        if starter is not None:
+            starter.join()
+
+    def _take(self, limits: ImageLimits) -> SandboxProcess:
+        """Have a process, for this call alone."""
+        while True:
+            waiter: Future[SandboxProcess] = Future()
+            with self._lock:
+                if self._closed:
+                    raise _closed()
+                if self._idle:
+                    waiter.set_result(self._idle.pop())
+                else:
+                    self._waiting.append(waiter)
+                    if self._number < self._workers:
+                        self._order(limits)
+            process = waiter.result()
+            if process.fits(limits) and process.usable():
+                return process
+            self._replace(process, limits)
+
+    def _give_back(self, process: SandboxProcess, limits: ImageLimits) -> None:
+        """Let others have a process."""
+        if process.photos >= PHOTOS_PER_PROCESS:
+            self._replace(process, limits)
+            return
+        with self._lock:
+            closed = self._closed
+            if self._waiting:
+                self._waiting.popleft().set_result(process)
+            elif not closed:
+                self._idle.append(process)
+        if closed:
+            process.close()
+
+    def _replace(self, process: SandboxProcess, limits: ImageLimits) -> None:
+        """End a process and have another started, for whoever comes next."""
+        process.close()
+        with self._lock:
+            self._number -= 1
+            if not self._closed:
+                self._order(limits)
+
+    def _order(self, limits: ImageLimits) -> None:
+        """Have a process started; the lock is held."""
+        self._number += 1
+        # By one thread that lives as long as the decoder: the kernel ends a process with the thread that started it.
+        if self._starter is None:
+            self._starter = threading.Thread(target=self._start_for_ever, name="sandbox", daemon=True)
+            self._starter.start()
+        self._orders.put(limits)
+
+    def _start_for_ever(self) -> None:
+        while (limits := self._orders.get()) is not None:
+            try:
+                process = SandboxProcess(limits, self._memory_mib, self._time_ms, self._boot)
+            except Exception as error:  # noqa: BLE001 - whoever waits is told
+                _log.error("%s %s", error, error.__cause__ or "")
+                with self._lock:
+                    self._number -= 1
+                    waiting, self._waiting = self._waiting, deque()
+                for waiter in waiting:
+                    waiter.set_exception(for_one_caller(error))
+            else:
+                self._give_back(process, limits)
+
+
+def _closed() -> ShuttingDown:
+    return ShuttingDown("The decoder of photos is closed.")

@@ -1,0 +1,199 @@
+"""Imaging, one process of the sandbox as its parent sees it: started, asked, disbelieved, ended."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import mmap
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import PIL
+
+from fr_core.errors import FrError, ImageTooCostly, InternalError, Undecodable
+from fr_core.imaging.decode import ImageLimits
+from fr_core.imaging.sandbox_messages import MAX_MESSAGE_BYTES, READY, Nonsense, pack_request, read_answer
+from fr_core.types import U8, frozen_array
+
+# Without `site`, which would run what lies in other folders: the folders of the three packages it needs come by name.
+BOOT = (
+    "import sys; sys.path += sys.argv.pop(1).split(chr(0x0A)); from fr_core.imaging.sandbox_worker import main; main()"
+)
+"""The program of a worker."""
+
+# Python, NumPy and Pillow are imported in a tenth of a second; on a machine that is full, in much more.
+_START_S = 60.0
+# Pages of larger photos are given back to the system, rather than kept for the next.
+_KEPT_BYTES = 16 * 2**20
+_PAGE = mmap.PAGESIZE
+
+
+class Broken(Exception):
+    """The worker cannot be used again.
+
+    Args:
+        told: what its caller is to be told.
+        why: for the log.
+    """
+
+    def __init__(self, told: FrError, why: str) -> None:
+        super().__init__(why)
+        self.told = told
+
+
+class SandboxProcess:
+    """A worker, for one thread at a time.
+
+    Args:
+        limits: of the photos; those of later calls may not be wider.
+        memory_mib: that one photo may take.
+        time_ms: that one photo may take.
+        boot: the program.
+
+    Raises:
+        InternalError: the process could not be started, or could not shut itself in.
+    """
+
+    def __init__(self, limits: ImageLimits, memory_mib: int, time_ms: int, boot: str = BOOT) -> None:
+        self.photos = 0
+        self._memory_mib = memory_mib
+        self._time_ms = time_ms
+        self._pixels_bytes = limits.max_pixels * 3
+        self._photo_at = -(-self._pixels_bytes // _PAGE) * _PAGE
+        self._photo_bytes = limits.max_bytes
+        try:
+            self._start(boot)
+        except OSError as error:
+            raise InternalError("A decoder of photos could not be started.") from error
+        self._wait_until_ready()
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    def fits(self, limits: ImageLimits) -> bool:
+        """Whether photos within `limits` find room."""
+        return limits.max_pixels * 3 <= self._pixels_bytes and limits.max_bytes <= self._photo_bytes
+
+    def usable(self) -> bool:
+        """Whether it lives, and has said nothing that it was not asked."""
+        self._link.settimeout(0)
+        try:
+            self._link.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def decode(self, data: bytes, limits: ImageLimits) -> U8:
+        """The pixels of a photo, u8[H, W, 3], RGB, read-only, in memory that the worker cannot reach.
+
+        Args:
+            data: of at most `limits.max_bytes`.
+            limits: that `fits` allows.
+
+        Raises:
+            ImageTooManyPixels, SeveralFrames, Undecodable, UnsupportedFormat: as `fr_core.imaging.decode`.
+            Broken: the worker crashed, took too long or too much, or talks nonsense. It is to be closed.
+        """
+        self.photos += 1
+        self._memory[self._photo_at : self._photo_at + len(data)] = data
+        message = self._ask(pack_request(len(data), limits))
+        try:
+            width, height = read_answer(message, limits, self._memory_mib)
+        except ImageTooCostly as costly:
+            # Its heap is in pieces, and the next photo may be an innocent one.
+            raise Broken(costly, "out of memory") from costly
+        except Nonsense as nonsense:
+            raise Broken(Undecodable("The photo broke its decoder."), str(nonsense)) from nonsense
+        pixels = np.frombuffer(self._memory, np.uint8, width * height * 3).reshape(height, width, 3).copy()
+        if pixels.size > _KEPT_BYTES:
+            self._memory.madvise(mmap.MADV_REMOVE, 0, self._photo_at)
+        return frozen_array(pixels)
+
+    def close(self) -> None:
+        """End it at once, whatever it does."""
+        self._process.kill()
+        self._process.wait()
+        self._link.close()
+        self._memory.close()
+
+    def _ask(self, request: bytes) -> bytes:
+        """Send a request and wait for its answer."""
+        self._link.settimeout(self._time_ms / 1000)
+        try:
+            self._link.send(request)
+            message = self._link.recv(MAX_MESSAGE_BYTES)
+        except TimeoutError as error:
+            raise Broken(self._too_slow(), f"no answer within {self._time_ms} ms") from error
+        except OSError:  # it hung up while it was written to
+            message = b""
+        if not message:
+            raise self._post_mortem()
+        return message
+
+    def _post_mortem(self) -> Broken:
+        """What to say of a worker that hung up."""
+        self._process.kill()  # a hostile one may hang up and live on
+        code = self._process.wait()
+        if code == -signal.SIGXCPU:
+            return Broken(self._too_slow(), "out of processor time")
+        if code == -signal.SIGKILL:
+            # Ours, an operator's, or the kernel's, for want of memory.
+            return Broken(ImageTooCostly("The photo's decoder was killed, as for want of memory."), "killed")
+        name = signal.Signals(-code).name if code < 0 else f"code {code}"
+        return Broken(Undecodable("The photo broke its decoder."), f"ended with {name}")
+
+    def _too_slow(self) -> ImageTooCostly:
+        return ImageTooCostly(f"Decoding the photo takes more than {self._time_ms} ms.", limit_ms=str(self._time_ms))
+
+    def _start(self, boot: str) -> None:
+        with contextlib.ExitStack() as undone, contextlib.ExitStack() as theirs:
+            self._link, link = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            undone.callback(self._link.close)
+            theirs.callback(link.close)
+            shared = _shared_memory(self._photo_at + self._photo_bytes)
+            theirs.callback(os.close, shared)
+            self._memory = undone.enter_context(mmap.mmap(shared, 0))
+            numbers = link.fileno(), shared, self._photo_at, self._memory_mib, -(-self._time_ms // 1000), os.getpid()
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-P", "-c", boot, _folders(), *map(str, numbers)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={"OPENBLAS_NUM_THREADS": "1"},  # else NumPy starts threads as it is imported
+                pass_fds=(link.fileno(), shared),
+            )
+            undone.pop_all()
+
+    def _wait_until_ready(self) -> None:
+        self._link.settimeout(_START_S)
+        try:
+            said = self._link.recv(MAX_MESSAGE_BYTES)
+        except OSError:
+            said = b""
+        if said != READY:
+            self.close()
+            why = said.decode(errors="replace") or f"it ended with code {self._process.returncode}"
+            raise InternalError("A decoder of photos could not shut itself in.") from OSError(why)
+
+
+def _folders() -> str:
+    """Where a worker finds the packages that it needs, a line each."""
+    packages = (__file__, 3), (PIL.__file__, 2), (np.__file__, 2)
+    return "\n".join(dict.fromkeys(str(Path(file).resolve().parents[up - 1]) for file, up in packages))
+
+
+def _shared_memory(size_bytes: int) -> int:
+    """A descriptor of memory whose size nobody can change: a reader of what was cut off would be killed by SIGBUS."""
+    shared = os.memfd_create("photo", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(shared, size_bytes)
+    fcntl.fcntl(shared, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+    return shared

@@ -1,0 +1,61 @@
+"""Imaging, the worker of the sandbox: a process that decodes photos and can do nothing else.
+
+Started by `fr_core.imaging.sandbox` alone. It imports NumPy, Pillow and the rooms of imaging, shuts itself in, then
+takes requests until its parent hangs up.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import signal
+import sys
+
+import numpy as np
+from PIL import AvifImagePlugin
+
+from fr_core.errors import FrError
+from fr_core.imaging.confine import confine, die_with, limit_processor_s
+from fr_core.imaging.decode import decode_pixels
+from fr_core.imaging.sandbox_messages import (
+    MAX_MESSAGE_BYTES,
+    OUT_OF_MEMORY,
+    READY,
+    pack_pixels,
+    pack_refusal,
+    unpack_request,
+)
+
+
+def main() -> None:
+    """Serve until the parent hangs up; the arguments are those that `sandbox_process.start` gives."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # to the whole group: photos in work are still to be answered
+        signal.signal(number, signal.SIG_IGN)
+    link, shared, photo_at, memory_mib, time_s, parent = map(int, sys.argv[1:7])
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # the walls let no thread begin
+    memory = mmap.mmap(shared, 0)
+    os.close(shared)
+    try:
+        die_with(parent)
+        confine(memory_mib)
+    except OSError as error:
+        os.write(link, str(error).encode()[:MAX_MESSAGE_BYTES])
+        raise
+    os.write(link, READY)
+    while message := os.read(link, MAX_MESSAGE_BYTES):
+        limit_processor_s(time_s)
+        os.write(link, answer(message, memory, photo_at))
+
+
+def answer(message: bytes, memory: mmap.mmap, photo_at: int) -> bytes:
+    """Decode the photo that lies in the shared memory from `photo_at` on; its pixels go to the start of it."""
+    size, limits = unpack_request(message)
+    try:
+        pixels = decode_pixels(memory[photo_at : photo_at + size], limits)
+    except FrError as refused:
+        return pack_refusal(refused)
+    except MemoryError:
+        return OUT_OF_MEMORY
+    np.copyto(np.frombuffer(memory, np.uint8, pixels.size).reshape(pixels.shape), pixels)
+    height, width, _ = pixels.shape
+    return pack_pixels(width, height)

@@ -1,0 +1,344 @@
+"""The sandbox of the decoder: same pixels and refusals as without it, walls that stand, answers that are checked."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import struct
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import PIL.ImageCms
+import pytest
+
+from fr_core.detect.null import NullDetector
+from fr_core.embed.null import NullEmbedder
+from fr_core.errors import ConfigInvalid, FrError, ImageTooCostly, ImageTooManyBytes, ShuttingDown, Undecodable
+from fr_core.imaging import KNOWN_FORMATS, ImageLimits, PlainDecoder, decode, sandbox, system_calls
+from fr_core.imaging.confine import filter_program
+from fr_core.imaging.sandbox import SandboxedDecoder, needed_mib
+from fr_core.imaging.sandbox_messages import (
+    Nonsense,
+    pack_pixels,
+    pack_refusal,
+    pack_request,
+    read_answer,
+    unpack_request,
+)
+from fr_core.imaging.sandbox_process import SandboxProcess
+from fr_core.pipeline import Pipeline
+from fr_core.quality.assess import QualityLimits
+from fr_server.config import config_from
+from fr_server.engine import open_decoder
+
+LIMITS = ImageLimits(max_bytes=16 * 2**20, max_pixels=30_000_000, formats=tuple(sorted(KNOWN_FORMATS)))
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Iterator[SandboxedDecoder]:
+    made = SandboxedDecoder(workers=2, memory_mib=1024, time_ms=60_000)
+    yield made
+    made.close()
+
+
+def photo(name: str = "PNG", side: int = 64, shade: int = 0, **options: object) -> bytes:
+    y, x = np.mgrid[:side, : side * 2]
+    buffer = io.BytesIO()
+    picture = PIL.Image.fromarray(np.stack([x % 256, y % 256, (x + y + shade) % 256], -1).astype(np.uint8))
+    picture.save(buffer, {"JPEG2000": "JPEG2000"}.get(name, name), **options)
+    return buffer.getvalue()
+
+
+def said(data: bytes, decoder: SandboxedDecoder | PlainDecoder, limits: ImageLimits = LIMITS) -> tuple[object, ...]:
+    """All that comes of a photo, so that it can be compared."""
+    try:
+        image = decoder.decode(data, limits)
+    except FrError as refused:
+        return type(refused), refused.message, refused.metadata
+    assert not image.pixels.flags.writeable
+    return image.pixels.shape, image.pixels.dtype, image.pixels.tobytes(), image.sha256
+
+
+def tagged(name: str) -> bytes:
+    tags = PIL.Image.Exif()
+    tags[0x0112] = 6
+    profile = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
+    return photo(name, exif=tags.tobytes(), icc_profile=profile)
+
+
+@pytest.mark.parametrize("name", sorted(KNOWN_FORMATS))
+def test_each_format_comes_out_of_the_sandbox_as_it_does_without(name: str, decoder: SandboxedDecoder) -> None:
+    assert said(photo(name), decoder) == said(photo(name), PlainDecoder())
+    assert len(said(photo(name), decoder)) == 4
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_so_do_photos_with_an_orientation_and_a_colour_profile(name: str, decoder: SandboxedDecoder) -> None:
+    outcome = said(tagged(name), decoder)
+    assert outcome == said(tagged(name), PlainDecoder())
+    assert outcome[0] == (128, 64, 3)  # turned
+
+
+@pytest.mark.parametrize(
+    ("data", "limits"),
+    [
+        (b"", LIMITS),
+        (b"no photo", LIMITS),
+        (photo()[:-30], LIMITS),
+        (photo("JPEG")[:200], LIMITS),
+        (photo("GIF"), ImageLimits()),
+        (photo(side=600), ImageLimits(max_pixels=1000)),
+        (photo(side=600), ImageLimits(max_bytes=1000)),
+        (photo("GIF", save_all=True, append_images=[PIL.Image.new("RGB", (128, 64), "red")]), LIMITS),
+    ],
+)
+def test_refusals_come_out_with_their_words_and_numbers(
+    data: bytes, limits: ImageLimits, decoder: SandboxedDecoder
+) -> None:
+    outcome = said(data, decoder, limits)
+    assert outcome == said(data, PlainDecoder(), limits)
+    assert len(outcome) == 3
+
+
+def test_real_photos_of_odd_formats(testdata: Path, decoder: SandboxedDecoder) -> None:
+    files = [path for path in sorted((testdata / "odd_formats").iterdir()) if path.suffix != ".csv"]
+    assert len(files) > 40
+    for path in files:
+        data = path.read_bytes()
+        assert said(data, decoder) == said(data, PlainDecoder()), path.name
+
+
+def test_many_threads_each_get_their_own_photo(decoder: SandboxedDecoder) -> None:
+    photos = [photo(shade=shade) for shade in range(24)]
+    with ThreadPoolExecutor(8) as threads:
+        outcomes = list(threads.map(lambda data: said(data, decoder), photos * 3))
+    assert outcomes == [said(data, PlainDecoder()) for data in photos] * 3
+
+
+def test_a_worker_stands_behind_walls() -> None:
+    process = SandboxProcess(ImageLimits(), memory_mib=200, time_ms=1000)
+    try:
+        folder = Path(f"/proc/{process.pid}")
+        status = dict(line.split(":\t", 1) for line in (folder / "status").read_text().splitlines() if ":\t" in line)
+        assert (status["Seccomp"], status["NoNewPrivs"], status["Threads"]) == ("2", "1", "1")
+        limits = {line[:25].strip(): line[26:46].strip() for line in (folder / "limits").read_text().splitlines()}
+        assert limits["Max file size"] == limits["Max core file size"] == limits["Max processes"] == "0"
+        assert int(limits["Max open files"]) <= 16
+        space = int(status["VmSize"].split()[0]) * 1024
+        assert space + 199 * 2**20 < int(limits["Max address space"]) < space + 201 * 2**20
+        assert (folder / "environ").read_bytes() == b"OPENBLAS_NUM_THREADS=1\0"
+        held = sorted(str(link.readlink()) for link in (folder / "fd").iterdir())
+        assert held[:3] == ["/dev/null"] * 3
+        assert [re.sub(r"[^a-z/:]", "", link) for link in held[3:]] in (
+            ["/memfd:photodeleted", "socket:"],
+            ["socket:"],
+        )
+    finally:
+        process.close()
+
+
+def test_the_parent_itself_has_no_such_walls() -> None:
+    """The control of the test above."""
+    assert "Seccomp:\t2" not in Path("/proc/self/status").read_text()
+
+
+@pytest.mark.parametrize(
+    ("machine", "header"),
+    [("x86_64", "x86_64-linux-gnu/asm/unistd_64.h"), ("aarch64", "asm-generic/unistd.h")],
+)
+def test_the_numbers_of_system_calls_are_those_of_the_kernel(machine: str, header: str) -> None:
+    path = Path("/usr/include") / header
+    if not path.exists():
+        pytest.skip(f"{path} is not there")
+    text = path.read_text()
+    # The generic list names some after their 64-bit kin.
+    numbers = {name: int(number) for name, number in re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)", text)}
+    column = list(system_calls.ARCHITECTURES).index(machine)
+    for calls in (system_calls.FREE, system_calls.BY_NAME, system_calls.WITHOUT_CODE, system_calls.OF_ITSELF):
+        for name, of_each in calls.items():
+            number = numbers.get(name, numbers.get(name.replace("newfstatat", "fstatat"), system_calls.ABSENT))
+            assert of_each[column] == number, name
+
+
+@pytest.mark.parametrize("machine", sorted(system_calls.ARCHITECTURES))
+def test_the_filter_kills_whatever_is_not_named(machine: str) -> None:
+    """The program is run here, step by step, for every call."""
+    program = filter_program(machine)
+    column = list(system_calls.ARCHITECTURES).index(machine)
+
+    def run(number: int, arguments: tuple[int, ...] = (0,) * 6, architecture: int | None = None) -> int:
+        architecture = system_calls.ARCHITECTURES[machine] if architecture is None else architecture
+        data = struct.pack("<IIQ6Q", number, architecture, 0, *arguments)
+        at = value = 0
+        while True:
+            code, if_true, if_false, operand = struct.unpack_from("=HBBI", program, at * 8)
+            at += 1
+            if code == 0x20:
+                (value,) = struct.unpack_from("<I", data, operand)
+            elif code == 0x06:
+                return int(operand)
+            else:
+                taken = value == operand if code == 0x15 else bool(value & operand)
+                at += if_true if taken else if_false
+
+    kill, allow, no_access = 0x80000000, 0x7FFF0000, 0x0005000D
+    free = {numbers[column] for numbers in system_calls.FREE.values()}
+    named = {numbers[column] for numbers in system_calls.BY_NAME.values()} - {system_calls.ABSENT}
+    checked = {numbers[column] for numbers in (system_calls.WITHOUT_CODE | system_calls.OF_ITSELF).values()}
+    for number in range(600):
+        expected = allow if number in free | checked else no_access if number in named else kill
+        assert run(number) == expected
+        assert run(number, architecture=0x40000003) == kill  # the 32-bit calls of the same processor
+        assert run(number | 0x40000000) == kill  # x32
+    for numbers in system_calls.WITHOUT_CODE.values():
+        assert run(numbers[column], (0, 0, 3, 0, 0, 0)) == allow
+        assert run(numbers[column], (0, 0, 7, 0, 0, 0)) == run(numbers[column], (0, 0, 4, 0, 0, 0)) == kill
+    assert run(system_calls.OF_ITSELF["prlimit64"][column], (1, 0, 0, 0, 0, 0)) == kill
+
+
+def test_messages_come_back_as_they_went() -> None:
+    assert unpack_request(pack_request(7, LIMITS)) == (7, LIMITS)
+    assert read_answer(pack_pixels(3, 4), LIMITS, 1) == (3, 4)
+    with pytest.raises(ImageTooManyBytes) as refused:
+        read_answer(pack_refusal(ImageTooManyBytes("The photo has 9 bytes.", found="9", limit="8")), LIMITS, 1)
+    assert (refused.value.what, refused.value.metadata) == ("The photo has 9 bytes.", {"found": "9", "limit": "8"})
+    with pytest.raises(ImageTooCostly, match="17 MiB"):
+        read_answer(b"M", LIMITS, 17)
+
+
+def refusal(**changes: object) -> bytes:
+    return b"R" + json.dumps({"reason": "UNDECODABLE", "what": "It is damaged.", "metadata": {}, **changes}).encode()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"",
+        b"X",
+        b"P",
+        b"P" + bytes(16),  # no pixels
+        pack_pixels(2**63, 2),
+        pack_pixels(30_000_001, 1),
+        pack_pixels(2**32, 2**32),
+        pack_pixels(3, 4) + b"\0",
+        b"MM",
+        b"R",
+        b"R{",
+        b"R" + b"[" * 4000,
+        b"R\xff\xfe",
+        b"R" + b"9" * 4000,
+        b"R[]",
+        refusal(reason="INTERNAL"),
+        refusal(reason="IMAGE_TOO_COSTLY"),
+        refusal(reason=["UNDECODABLE"]),
+        refusal(what="x" * 301),
+        refusal(what="two\nlines"),
+        refusal(what="caf\xe9"),
+        refusal(what=""),
+        refusal(metadata=[]),
+        refusal(metadata={"self": "1"}),
+        refusal(metadata={"what": "1"}),
+        refusal(metadata={"limit": 1}),
+        refusal(metadata={"limit": "x" * 201}),
+        refusal(metadata={"limit": "\x1b[31m"}),
+    ],
+)
+def test_an_answer_that_no_honest_worker_gives_is_nonsense(message: bytes) -> None:
+    with pytest.raises(Nonsense):
+        read_answer(message, LIMITS, 1)
+    with pytest.raises(Undecodable):  # the control
+        read_answer(refusal(), LIMITS, 1)
+
+
+def test_photos_of_wider_limits_get_a_worker_with_more_room() -> None:
+    small, wide = ImageLimits(max_bytes=4096, max_pixels=10_000), ImageLimits()
+    made = SandboxedDecoder(workers=1, memory_mib=800, time_ms=60_000)
+    try:
+        assert made.decode(photo(), small).width == 128
+        assert made.decode(photo(side=600), wide).width == 1200
+        assert made.decode(photo(), small).width == 128
+    finally:
+        made.close()
+
+
+def test_a_worker_is_replaced_after_its_share_of_photos(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "PHOTOS_PER_PROCESS", 2)
+    started = []
+
+    class Counted(SandboxProcess):
+        def __init__(self, *arguments: object) -> None:
+            started.append(threading.current_thread().name)
+            super().__init__(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sandbox, "SandboxProcess", Counted)
+    made = SandboxedDecoder(workers=1, memory_mib=200, time_ms=60_000)
+    try:
+        for _ in range(5):
+            assert made.decode(photo(), ImageLimits()).width == 128
+    finally:
+        made.close()
+    assert started == ["sandbox"] * 3
+
+
+def test_nothing_is_decoded_after_the_end() -> None:
+    made = SandboxedDecoder(workers=1, memory_mib=200, time_ms=60_000)
+    pipeline = Pipeline(NullDetector(), NullEmbedder(), ImageLimits(), QualityLimits(), decoder=made)
+    assert pipeline.decode(photo()).width == 128
+    pipeline.close()
+    with pytest.raises(ShuttingDown):
+        pipeline.decode(photo())
+
+
+@pytest.mark.parametrize("numbers", [(0, 1, 1), (1, 0, 1), (1, 1, 0)])
+def test_numbers_below_one_are_refused(numbers: tuple[int, int, int]) -> None:
+    with pytest.raises(ConfigInvalid, match="at least 1"):
+        SandboxedDecoder(*numbers)
+
+
+def test_a_system_without_walls_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    with pytest.raises(ConfigInvalid, match="x86_64 or aarch64"):
+        SandboxedDecoder(1, 200, 1000)
+
+
+def test_the_configuration_chooses_the_decoder() -> None:
+    assert isinstance(open_decoder(config_from({})), PlainDecoder)
+    made = open_decoder(config_from({"isolation": {"decoding": "process"}}))
+    assert isinstance(made, SandboxedDecoder)
+    made.close()
+
+
+def test_too_little_memory_for_the_photos_that_are_accepted_is_refused() -> None:
+    isolation = {"decoding": "process", "memory_mib": needed_mib(ImageLimits())}
+    open_decoder(config_from({"isolation": isolation})).close()  # the control
+    with pytest.raises(ConfigInvalid, match=r"isolation\.memory_mib"):
+        open_decoder(config_from({"isolation": {**isolation, "memory_mib": isolation["memory_mib"] - 1}}))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("JPEG", {"progressive": True, "subsampling": 0}),
+        ("PNG", {"compress_level": 1}),
+        ("WEBP", {"lossless": True, "method": 0}),
+    ],
+)
+def test_the_needed_memory_does(name: str, options: dict[str, object]) -> None:
+    limits = ImageLimits(max_pixels=2_000_000)
+    pixels = np.zeros((1000, 2000, 4), np.uint8)
+    pixels[..., 0] = np.arange(2000) % 256
+    pixels[..., 3] = 128
+    picture = PIL.Image.fromarray(pixels)
+    buffer = io.BytesIO()
+    (picture.convert("RGB") if name == "JPEG" else picture).save(buffer, name, **options)
+    assert decode(buffer.getvalue(), limits).width == 2000
+    made = SandboxedDecoder(workers=1, memory_mib=needed_mib(limits), time_ms=60_000)
+    try:
+        assert made.decode(buffer.getvalue(), limits).width == 2000
+    finally:
+        made.close()
