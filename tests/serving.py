@@ -165,6 +165,7 @@ def running(
     observing: Telemetry | None = None,
     engine: Callable[[Config], Engine] | None = None,
     pace_s: float = 0.0,
+    clock: Callable[[], int] | None = None,
     **sections: dict[str, Any],
 ) -> Iterator[Running]:
     """Run a server on `folder`, with an engine without models or what `engine` makes of the configuration.
@@ -179,7 +180,7 @@ def running(
     config = config_from(raw)
     observing = observing or Telemetry()
     opened = engine(config) if engine else null_engine(config, detector, observing.listener)
-    app = App(config, opened, open_galleries(config), observing)
+    app = App(config, opened, open_galleries(config), observing, clock=clock)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="server")
     thread.start()
@@ -188,7 +189,7 @@ def running(
         options = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
         with (
             grpc.insecure_channel(f"127.0.0.1:{app.port}", options=options) as channel,
-            patch("fr_core.training.store.writer._PACE_S", pace_s),
+            patch("fr_core.keeping.writer._PACE_S", pace_s),
         ):
             server = Running(app, loop, channel)
             yield server

@@ -214,8 +214,8 @@ def take(
 
 def store_of(server: Running) -> TrainingStore:
     """What a server keeps, where the keys of all items are: what no trainee gets to see."""
-    assert server.app._training is not None
-    return server.app._training
+    assert server.app._stores is not None
+    return server.app._stores.training
 
 
 @dataclass
@@ -232,9 +232,5 @@ class Clock:
 @contextmanager
 def running_by(clock: Clock, folder: Path) -> Iterator[Running]:
     """As `running`, with courses that go by a clock of the test's own."""
-    with (
-        patch("fr_server.app.now_ms", clock),
-        patch("fr_server.services.training.storage.now_ms", clock),
-        running(folder) as server,
-    ):
+    with running(folder, clock=clock) as server:
         yield server

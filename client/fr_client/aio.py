@@ -30,6 +30,9 @@ from fr_api.v1 import (
     server_pb2_grpc,
 )
 from fr_client import aio_stream, requests, unpack
+from fr_client.aio_access import AsyncAccess
+from fr_client.aio_audit import AsyncAudit
+from fr_client.aio_review import AsyncReview
 from fr_client.aio_training import AsyncTraining
 from fr_client.answers import Answers
 from fr_client.channel import (
@@ -44,6 +47,7 @@ from fr_client.channel import (
 )
 from fr_client.errors import from_rpc_error, without_report
 from fr_client.export import Exported, write_export
+from fr_client.identity import Identity, open_aio_channel, open_channel
 from fr_client.report_file import FileOfReport, whole_file
 from fr_client.requests import (
     KEEP,
@@ -56,9 +60,11 @@ from fr_client.requests import (
     OneFace,
     OnProgress,
     Photo,
+    Purpose,
     ReportFile,
     SearchItem,
     SeveralFaces,
+    Use,
 )
 from fr_client.window import STORES_EMBEDDINGS, STORES_FACES, STORES_NOTHING, Advice, StreamSettings
 
@@ -80,6 +86,7 @@ class AsyncClient:
         *,
         timeout_s: float | None = DEFAULT_TIMEOUT_S,
         credentials: grpc.ChannelCredentials | None = None,
+        token: str = "",
         max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
         retry: RetryPolicy | None = None,
     ) -> None:
@@ -88,12 +95,9 @@ class AsyncClient:
         self._max_message_bytes = max_message_bytes
         self._retry = retry or RetryPolicy()
         options = channel_options(target, max_message_bytes)
-        if credentials is None:
-            self._channel = aio.insecure_channel(target, options)
-            self._streams = grpc.insecure_channel(target, options)
-        else:
-            self._channel = aio.secure_channel(target, credentials, options)
-            self._streams = grpc.secure_channel(target, credentials, options)
+        identity = Identity(token, credentials)
+        self._channel = open_aio_channel(target, identity, options)
+        self._streams = open_channel(target, identity, options)
         self._recognition = recognition_pb2_grpc.RecognitionServiceStub(self._channel)
         self._gallery = gallery_pb2_grpc.GalleryServiceStub(self._channel)
         self._server = server_pb2_grpc.ServerServiceStub(self._channel)
@@ -124,6 +128,21 @@ class AsyncClient:
     def training(self) -> AsyncTraining:
         """See `Client.training`."""
         return AsyncTraining(self._channel, self._streams, self._call, self._answers, self.target, self._timeout_s)
+
+    @cached_property
+    def access(self) -> AsyncAccess:
+        """See `Client.access`."""
+        return AsyncAccess(self._channel, self._call)
+
+    @cached_property
+    def audit(self) -> AsyncAudit:
+        """See `Client.audit`."""
+        return AsyncAudit(self._channel, self._streams, self._call, self._answers, self._timeout_s)
+
+    @cached_property
+    def review(self) -> AsyncReview:
+        """See `Client.review`."""
+        return AsyncReview(self._channel, self._streams, self._call, self._answers, self._timeout_s)
 
     # --- without a gallery ----------------------------------------------------------------------------------
 
@@ -170,9 +189,10 @@ class AsyncClient:
         expires: datetime | None = None,
         retention: timedelta | None = None,
         keeps_photos: bool = False,
+        use: Use | None = None,
     ) -> gallery_pb2.Gallery:
         """See `Client.create_gallery`."""
-        request = requests.create_gallery(gallery_id, display_name, expires, retention, keeps_photos)
+        request = requests.create_gallery(gallery_id, display_name, expires, retention, keeps_photos, use)
         return (await self._call(self._gallery.CreateGallery, request)).gallery
 
     async def get_gallery(self, gallery_id: str) -> gallery_pb2.Gallery:
@@ -284,6 +304,8 @@ class AsyncClient:
         subject_ids: Sequence[str] | None = None,
         target_fmr: float | None = None,
         target_fpir: float | None = None,
+        purpose: Purpose | None = None,
+        case_reference: str = "",
     ) -> gallery_pb2.SearchResponse:
         """See `Client.search`."""
         item = SearchItem(
@@ -297,6 +319,8 @@ class AsyncClient:
             subject_ids=subject_ids,
             target_fmr=target_fmr,
             target_fpir=target_fpir,
+            purpose=purpose,
+            case_reference=case_reference,
         )
         return await self._call(self._gallery.Search, await asyncio.to_thread(requests.search, gallery_id, item))
 

@@ -28,7 +28,9 @@ from fr_api.v1 import (
     server_pb2_grpc,
 )
 from fr_client import requests, stream, unpack
+from fr_client.access import Access
 from fr_client.answers import each
+from fr_client.audit import Audit
 from fr_client.channel import (
     DEFAULT_BATCHES_IN_FLIGHT,
     DEFAULT_MAX_IN_FLIGHT,
@@ -41,6 +43,7 @@ from fr_client.channel import (
 )
 from fr_client.errors import from_rpc_error, without_report
 from fr_client.export import Exported, write_export
+from fr_client.identity import Identity, open_channel
 from fr_client.report_file import FileOfReport, whole_file
 from fr_client.requests import (
     KEEP,
@@ -53,10 +56,13 @@ from fr_client.requests import (
     OneFace,
     OnProgress,
     Photo,
+    Purpose,
     ReportFile,
     SearchItem,
     SeveralFaces,
+    Use,
 )
+from fr_client.review import Review
 from fr_client.training import Training
 from fr_client.window import STORES_EMBEDDINGS, STORES_FACES, STORES_NOTHING, Advice, StreamSettings
 
@@ -74,7 +80,10 @@ class Client:
         target: the server's address, HOST:PORT.
         timeout_s: seconds that a call may take, its repetitions included; of a stream, the longest wait for the next
             answer. None for no limit.
-        credentials: of a TLS channel, such as `grpc.ssl_channel_credentials()`; None for one without encryption.
+        credentials: of a TLS channel, such as `grpc.ssl_channel_credentials()`, or `tls_credentials`; None for one
+            without encryption.
+        token: an API key or a token of the identity provider; "" where the server asks nobody. Without encryption it is
+            sent to this very machine alone.
         max_message_bytes: the largest request in bytes.
         retry: when a call that the server refused to begin is made again.
 
@@ -88,6 +97,7 @@ class Client:
         *,
         timeout_s: float | None = DEFAULT_TIMEOUT_S,
         credentials: grpc.ChannelCredentials | None = None,
+        token: str = "",
         max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
         retry: RetryPolicy | None = None,
     ) -> None:
@@ -96,10 +106,7 @@ class Client:
         self._max_message_bytes = max_message_bytes
         self._retry = retry or RetryPolicy()
         options = channel_options(target, max_message_bytes)
-        if credentials is None:
-            self._channel = grpc.insecure_channel(target, options)
-        else:
-            self._channel = grpc.secure_channel(target, credentials, options)
+        self._channel = open_channel(target, Identity(token, credentials), options)
         self._recognition = recognition_pb2_grpc.RecognitionServiceStub(self._channel)
         self._gallery = gallery_pb2_grpc.GalleryServiceStub(self._channel)
         self._server = server_pb2_grpc.ServerServiceStub(self._channel)
@@ -125,6 +132,21 @@ class Client:
     def training(self) -> Training:
         """Training in the comparison of faces: courses, cohorts, sittings and results."""
         return Training(self._channel, self._call, self.target, self._timeout_s, self._retry)
+
+    @cached_property
+    def access(self) -> Access:
+        """Who calls, and the API keys."""
+        return Access(self._channel, self._call)
+
+    @cached_property
+    def audit(self) -> Audit:
+        """What was done, by whom and why, and whether the record of it is as it was written."""
+        return Audit(self._channel, self._call, self.target, self._timeout_s, self._retry)
+
+    @cached_property
+    def review(self) -> Review:
+        """Human examination of the leads of searches: cases, examinations, findings and evidence."""
+        return Review(self._channel, self._call, self.target, self._timeout_s, self._retry)
 
     # --- without a gallery ----------------------------------------------------------------------------------
 
@@ -174,6 +196,7 @@ class Client:
         expires: datetime | None = None,
         retention: timedelta | None = None,
         keeps_photos: bool = False,
+        use: Use | None = None,
     ) -> gallery_pb2.Gallery:
         """Create an empty gallery, bound to the server's model.
 
@@ -183,8 +206,10 @@ class Client:
             expires: when the gallery is closed, with a time zone; None for never.
             retention: how long after its enrolment a template is deleted; None for never.
             keeps_photos: whether the photos of enrolled faces are kept, encrypted.
+            use: what it is for, for ever: an "operational" one is searched only for a purpose and under the reference
+                of a case. None for "operational" where the server asks who calls, else for "test".
         """
-        request = requests.create_gallery(gallery_id, display_name, expires, retention, keeps_photos)
+        request = requests.create_gallery(gallery_id, display_name, expires, retention, keeps_photos, use)
         return self._call(self._gallery.CreateGallery, request).gallery
 
     def get_gallery(self, gallery_id: str) -> gallery_pb2.Gallery:
@@ -334,6 +359,8 @@ class Client:
         subject_ids: Sequence[str] | None = None,
         target_fmr: float | None = None,
         target_fpir: float | None = None,
+        purpose: Purpose | None = None,
+        case_reference: str = "",
     ) -> gallery_pb2.SearchResponse:
         """Search a gallery for the subjects most similar to a face: leads for a human examiner, never an identity.
 
@@ -349,6 +376,8 @@ class Client:
             subject_ids: search only these subjects; None for all.
             target_fmr: in place of a threshold, the false match rate to hold, above 0 and at most 1.
             target_fpir: likewise the false positive identification rate, between 0 and 1, at the size of the gallery.
+            purpose: what the search is for; an operational gallery is not searched without.
+            case_reference: of the case that it is for, likewise.
         """
         item = SearchItem(
             probe,
@@ -361,6 +390,8 @@ class Client:
             subject_ids=subject_ids,
             target_fmr=target_fmr,
             target_fpir=target_fpir,
+            purpose=purpose,
+            case_reference=case_reference,
         )
         return self._call(self._gallery.Search, requests.search(gallery_id, item))
 

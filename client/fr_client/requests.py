@@ -20,6 +20,12 @@ OneFace = Literal["error", "largest"]
 SeveralFaces = Literal["error", "largest", "all"]
 # How the similarities of a subject's templates become the one by which it is ranked.
 Fusion = Literal["max", "mean-top-2", "mean-template"]
+# What a gallery is for.
+Use = Literal["operational", "training", "test"]
+# What a search is for.
+Purpose = Literal[
+    "investigation", "missing-person", "victim", "unknown-person", "record-keeping", "training", "testing"
+]
 # A file of a report: its figures, its page, the similarity of every pair, its calibration.
 ReportFile = Literal["json", "html", "scores", "calibration"]
 # Is told how many photos are done, and how many there are.
@@ -36,6 +42,24 @@ _FUSIONS: dict[str, gallery_pb2.ScoreFusion.ValueType] = {
     "max": gallery_pb2.SCORE_FUSION_MAX,
     "mean-top-2": gallery_pb2.SCORE_FUSION_MEAN_TOP_2,
     "mean-template": gallery_pb2.SCORE_FUSION_MEAN_TEMPLATE,
+}
+
+
+_USES: dict[str, gallery_pb2.GalleryUse.ValueType] = {
+    "operational": gallery_pb2.GALLERY_USE_OPERATIONAL,
+    "training": gallery_pb2.GALLERY_USE_TRAINING,
+    "test": gallery_pb2.GALLERY_USE_TEST,
+}
+USE_WORDS = {value: word for word, value in _USES.items()}
+
+PURPOSES: dict[str, common_pb2.Purpose.ValueType] = {
+    "investigation": common_pb2.PURPOSE_INVESTIGATION,
+    "missing-person": common_pb2.PURPOSE_MISSING_PERSON,
+    "victim": common_pb2.PURPOSE_VICTIM,
+    "unknown-person": common_pb2.PURPOSE_UNKNOWN_PERSON,
+    "record-keeping": common_pb2.PURPOSE_RECORD_KEEPING,
+    "training": common_pb2.PURPOSE_TRAINING,
+    "testing": common_pb2.PURPOSE_TESTING,
 }
 
 
@@ -121,6 +145,8 @@ class SearchItem:
     subject_ids: Sequence[str] | None = None
     target_fmr: float | None = None
     target_fpir: float | None = None
+    purpose: Purpose | None = None
+    case_reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,18 +262,39 @@ def search(gallery_id: str, item: SearchItem) -> gallery_pb2.SearchRequest:
         several_faces=policy(item.several_faces),
         filter=among,
         fusion=_FUSIONS[item.fusion],
+        purpose=purpose_value(item.purpose),
+        case_reference=item.case_reference,
     )
     _set_criterion(request, threshold=item.threshold, target_fmr=item.target_fmr, target_fpir=item.target_fpir)
     request.probe.CopyFrom(probe(item.probe))
     return request
 
 
+def purpose_value(word: Purpose | None) -> common_pb2.Purpose.ValueType:
+    """Return the value of a purpose; raises `ValueError` for another word."""
+    if word is None:
+        return common_pb2.PURPOSE_UNSPECIFIED
+    if word not in PURPOSES:
+        raise ValueError(f"purpose is {word!r}; it can be {', '.join(map(repr, PURPOSES))}.")
+    return PURPOSES[word]
+
+
 def create_gallery(
-    gallery_id: str, display_name: str, expires: datetime | None, retention: timedelta | None, keeps_photos: bool
+    gallery_id: str,
+    display_name: str,
+    expires: datetime | None,
+    retention: timedelta | None,
+    keeps_photos: bool,
+    use: Use | None,
 ) -> gallery_pb2.CreateGalleryRequest:
-    """Return the request that creates a gallery; raises `ValueError` for a time without a time zone."""
+    """Return the request that creates a gallery; raises `ValueError` for a time without a time zone, or no use."""
+    if use is not None and use not in _USES:
+        raise ValueError(f"use is {use!r}; it can be {', '.join(map(repr, _USES))}.")
     request = gallery_pb2.CreateGalleryRequest(
-        gallery_id=gallery_id, display_name=display_name, keeps_photos=keeps_photos
+        gallery_id=gallery_id,
+        display_name=display_name,
+        keeps_photos=keeps_photos,
+        use=gallery_pb2.GALLERY_USE_UNSPECIFIED if use is None else _USES[use],
     )
     _set_lifetime(request, expires, retention)
     return request

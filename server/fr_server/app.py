@@ -15,6 +15,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from fr_api.v1 import (
+    access_pb2,
+    access_pb2_grpc,
     evaluation_pb2,
     evaluation_pb2_grpc,
     gallery_pb2,
@@ -27,15 +29,22 @@ from fr_api.v1 import (
     training_pb2_grpc,
 )
 from fr_core.engine import Engine, photos_at_once
-from fr_core.errors import AddressUnavailable, InternalError, NotReady, ShuttingDown
-from fr_core.training.store.training_store import TrainingStore
+from fr_core.errors import InternalError, NotReady, ShuttingDown, TlsUnusable
 from fr_evaluation.stored import Reports
-from fr_server.address import address_of
+from fr_server.access.guard import Guard
+from fr_server.access.journal import DoorJournal
+from fr_server.access.opening import make_guard, unspecified_use
+from fr_server.access.resolving import StoreResolver
+from fr_server.access.storage import asks_who_calls, default_budget
+from fr_server.clock import SteadyClock
 from fr_server.config import Config
 from fr_server.convert.server import server_info
 from fr_server.folders import reports_folder, training_folder
+from fr_server.grpc_options import channel_limits
 from fr_server.interceptors.admission import Admission
 from fr_server.interceptors.boundary import Boundary
+from fr_server.listening import Listening
+from fr_server.services.access import AccessService
 from fr_server.services.decisions import Decisions, compared_settings
 from fr_server.services.evaluation import EvaluationService
 from fr_server.services.gallery import GalleryService
@@ -45,7 +54,8 @@ from fr_server.services.recognition import RecognitionService
 from fr_server.services.server import ServerService
 from fr_server.services.training.desk import Desk
 from fr_server.services.training.service import TrainingService
-from fr_server.services.training.storage import now_ms, open_training, purge_for_ever
+from fr_server.services.training.storage import purge_for_ever
+from fr_server.stores import Stores, open_stores
 from fr_server.telemetry.logs import describe
 from fr_server.telemetry.open import Telemetry
 from fr_server.work import Work
@@ -57,6 +67,7 @@ SERVICES = (
     gallery_pb2.DESCRIPTOR.services_by_name["GalleryService"].full_name,
     evaluation_pb2.DESCRIPTOR.services_by_name["EvaluationService"].full_name,
     training_pb2.DESCRIPTOR.services_by_name["TrainingService"].full_name,
+    access_pb2.DESCRIPTOR.services_by_name["AccessService"].full_name,
     server_pb2.DESCRIPTOR.services_by_name["ServerService"].full_name,
 )
 
@@ -101,6 +112,10 @@ class Server(Protocol):
         """Wait, as long as the server can go on; then raise why it cannot."""
         ...
 
+    def reload(self) -> None:
+        """Read certificates and their keys again; what cannot be used is told in the log, and not taken."""
+        ...
+
     async def stop(self) -> None:
         """Refuse new calls, let those in work end within `server.drain_s`, then close everything."""
         ...
@@ -132,6 +147,8 @@ class App:
         part: of the server; None = all of it.
         load: makes the galleries ready; None = they are.
         broken: fails when the galleries can take no more changes, as `Galleries.broken`; None = nobody tells.
+        guard: lets nobody call who may not; None = that of the configuration and the keys that there are.
+        clock: tells the time of everything that is kept; None = as the machine tells it at the start.
     """
 
     def __init__(
@@ -143,6 +160,8 @@ class App:
         part: Part | None = None,
         load: Load | None = None,
         broken: Future[None] | None = None,
+        guard: Guard | None = None,
+        clock: Callable[[], int] | None = None,
     ) -> None:
         self.config = config
         self.engine = engine
@@ -156,12 +175,16 @@ class App:
         )
         self._load = load
         self._broken = broken or Future()
+        self._guard = guard
         self._given_up = False
+        self._asks = False
         self._admission = Admission(self._part.max_in_flight)
         self._health = health.aio.HealthServicer()
         self._work: Work | None = None
-        self._training: TrainingStore | None = None
-        self._purging: asyncio.Task[None] | None = None
+        self._clock = clock or SteadyClock()
+        self._stores: Stores | None = None
+        self._listening: Listening | None = None
+        self._chores: list[asyncio.Task[None]] = []
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
@@ -177,9 +200,16 @@ class App:
             self._admission.refuse(NotReady("The server is reading its galleries."))
         self._work = Work(self._part.workers)
         await asyncio.to_thread(self.telemetry.start)
-        self._training = await asyncio.to_thread(open_training, self.config)
+        self._stores = await asyncio.to_thread(open_stores, self.config, self._clock)
+        listener = DoorJournal(self._stores.access)
+        self._listening = Listening(self.config, self._part.port, self._shares_port, listener)
+        self._asks = asks_who_calls(self.config, self._stores.access)
+        if self._guard is None:
+            certificate_of = self._listening.certificate_of
+            self._guard = await make_guard(self.config, self._stores.access, certificate_of, self._clock)
+        self._guard.resolve_with(StoreResolver(self._stores.training, None, self._work))
         self._server = grpc.aio.server(
-            interceptors=(Boundary(self.telemetry.listener), self._admission),
+            interceptors=(Boundary(self.telemetry.listener), self._guard, self._admission),
             options=(
                 (
                     "grpc.max_receive_message_length",
@@ -192,20 +222,26 @@ class App:
                 ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
                 ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
                 ("grpc.so_reuseport", int(self._shares_port)),  # else a second server would silently share the port
+                *channel_limits(
+                    streams=self.config.limits.streams_per_connection,
+                    metadata_bytes=self.config.limits.metadata_bytes,
+                    handshake_s=self.config.limits.handshake_s,
+                    idle_s=self.config.limits.idle_s,
+                ),
             ),
         )
-        self._add_services(self._server, self._work, self._training)
-        address = address_of(self.config.server.host, self._part.port)
-        try:
-            self.port = self._server.add_insecure_port(address)
-        except RuntimeError as error:
-            raise AddressUnavailable(f"The server cannot listen on {address}.", address=address) from error
+        self._add_services(self._server, self._work, self._stores)
+        self._listening.bind(self._server)
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._server.start()
+        await asyncio.to_thread(self._listening.open)
+        self.port = self._listening.port
         if self._load is not None:
             await asyncio.to_thread(self._load, self._require_going_on)
             self._admission.admit()
-        self._purging = asyncio.create_task(purge_for_ever(self._training, self.galleries))
+        self._chores = [
+            asyncio.create_task(purge_for_ever(self._stores.training, self.galleries)),
+        ]
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
         loop = asyncio.get_running_loop()
 
@@ -220,18 +256,32 @@ class App:
 
     async def broken(self) -> None:
         """As `Server.broken`; raises `InternalError` where the galleries, or the courses, can take no more changes."""
-        await while_writing(self._broken, *([] if self._training is None else [self._training.broken]))
+        await while_writing(self._broken, *([] if self._stores is None else self._stores.broken))
+
+    def reload(self) -> None:
+        """Read certificates and their keys again; what cannot be used is told in the log, and not taken."""
+        if self._listening is not None:
+            try:
+                self._listening.reload()
+            except TlsUnusable as error:
+                log.error("The certificates stay as they were: %s", error.message)
+            else:
+                log.info("The certificates were read again")
 
     async def stop(self) -> None:
         """As `Server.stop`."""
         async with contextlib.AsyncExitStack() as closing:  # whatever fails, the rest is closed
             for close in (self.telemetry.close, self.galleries.close, self.engine.close):
                 closing.push_async_callback(asyncio.to_thread, close)
-            if self._training is not None:
-                closing.push_async_callback(asyncio.to_thread, self._training.close)
-            if self._purging is not None:
-                self._purging.cancel()
+            if self._stores is not None:
+                closing.push_async_callback(asyncio.to_thread, self._stores.close)
+            for chore in self._chores:
+                chore.cancel()
+            if self._listening is not None:
+                closing.push_async_callback(asyncio.to_thread, self._listening.close, 0.0)
             await self._drain()
+            if self._guard is not None:
+                await self._guard.close()
 
     async def _drain(self) -> None:
         if self._server is not None and self._work is not None:
@@ -259,7 +309,7 @@ class App:
             await self._health.set(service, status)
         self.telemetry.serving(status == health_pb2.HealthCheckResponse.SERVING)
 
-    def _add_services(self, server: grpc.aio.Server, work: Work, training: TrainingStore) -> None:
+    def _add_services(self, server: grpc.aio.Server, work: Work, stores: Stores) -> None:
         window, pipeline = self.config.server.stream_window, self.engine.pipeline
         probes = Probes(pipeline, work)
         threshold = self.engine.pack.thresholds.similarity
@@ -268,16 +318,28 @@ class App:
             RecognitionService(probes, work, decisions, window), server
         )
         gallery_pb2_grpc.add_GalleryServiceServicer_to_server(
-            GalleryService(self.galleries, probes, work, self.config.quality, decisions, window), server
+            GalleryService(
+                self.galleries, probes, work, self.config.quality, decisions, window, unspecified_use(self._asks)
+            ),
+            server,
         )
         reports = Reports(reports_folder(self.config), self.config.gallery.reserve_mib * 2**20)
         evaluation_pb2_grpc.add_EvaluationServiceServicer_to_server(
             EvaluationService(self.engine, self.config.model.flip, self._part.workers, reports, work), server
         )
         desk = Desk(
-            training, training_folder(self.config), self.engine, self.galleries, work, self._part.workers, now_ms
+            stores.training,
+            training_folder(self.config),
+            self.engine,
+            self.galleries,
+            work,
+            self._part.workers,
+            self._clock,
         )
         training_pb2_grpc.add_TrainingServiceServicer_to_server(TrainingService(desk), server)
+        access_pb2_grpc.add_AccessServiceServicer_to_server(
+            AccessService(stores.access, default_budget(self.config.access), self.config.access.key_days, work), server
+        )
         server_pb2_grpc.add_ServerServiceServicer_to_server(
             ServerService(server_info(self.config, self.engine)), server
         )

@@ -45,6 +45,8 @@ def serve(
     from fr_core.errors import FrError
     from fr_server.allocator import share_one_heap
     from fr_server.config import load_config, print_config
+    from fr_server.safety import require_safe
+    from fr_server.sealing import require_sealed
     from fr_server.telemetry.logs import configure_logging
 
     named = {
@@ -61,10 +63,12 @@ def serve(
     }
     values = {key: value for key, value in named.items() if value is not None}
     try:
-        tree = load_config(config, settings or [], values)
+        tree = load_config(config, settings or [], values, os.environ)
         if show:
             typer.echo(print_config(tree), nl=False)
             return
+        require_safe(tree)
+        require_sealed(config, tree)
         configure_logging(tree.telemetry.log_format)
         share_one_heap()
         # Until the server minds signals itself: what was begun is undone on the way out.

@@ -16,7 +16,7 @@ from fr_core import errors as e
 DOMAIN = "fr-core"
 STATUS_DETAILS_KEY = "grpc-status-details-bin"
 RETRY_AFTER_S: Mapping[type[e.FrError], float] = types.MappingProxyType(
-    {e.Overloaded: 0.5, e.NotReady: 2.0, e.ShuttingDown: 2.0}
+    {e.RateLimited: 1.0, e.Overloaded: 0.5, e.NotReady: 2.0, e.ShuttingDown: 2.0}
 )
 
 # Every error that a call can end with. docs/errors.md is generated from this table and the classes' own sentences.
@@ -27,6 +27,7 @@ STATUS: Mapping[type[e.FrError], grpc.StatusCode] = types.MappingProxyType(
         e.ImageTooManyBytes: grpc.StatusCode.INVALID_ARGUMENT,
         e.ImageTooManyPixels: grpc.StatusCode.INVALID_ARGUMENT,
         e.SeveralFrames: grpc.StatusCode.INVALID_ARGUMENT,
+        e.ImageTooCostly: grpc.StatusCode.INVALID_ARGUMENT,
         e.NoFaceFound: grpc.StatusCode.FAILED_PRECONDITION,
         e.SeveralFaces: grpc.StatusCode.FAILED_PRECONDITION,
         e.FaceTooSmall: grpc.StatusCode.FAILED_PRECONDITION,
@@ -42,12 +43,26 @@ STATUS: Mapping[type[e.FrError], grpc.StatusCode] = types.MappingProxyType(
         e.InvalidThreshold: grpc.StatusCode.INVALID_ARGUMENT,
         e.InvalidFilter: grpc.StatusCode.INVALID_ARGUMENT,
         e.InvalidPage: grpc.StatusCode.INVALID_ARGUMENT,
+        e.CredentialMissing: grpc.StatusCode.UNAUTHENTICATED,
+        e.CredentialInvalid: grpc.StatusCode.UNAUTHENTICATED,
+        e.NotPermitted: grpc.StatusCode.PERMISSION_DENIED,
+        e.RateLimited: grpc.StatusCode.RESOURCE_EXHAUSTED,
+        e.QuotaExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+        e.UnknownKey: grpc.StatusCode.NOT_FOUND,
+        e.PurposeRequired: grpc.StatusCode.FAILED_PRECONDITION,
         e.UnknownGallery: grpc.StatusCode.NOT_FOUND,
         e.UnknownSubject: grpc.StatusCode.NOT_FOUND,
         e.UnknownTemplate: grpc.StatusCode.NOT_FOUND,
         e.GalleryExists: grpc.StatusCode.ALREADY_EXISTS,
         e.GalleryExpired: grpc.StatusCode.FAILED_PRECONDITION,
         e.DuplicateImage: grpc.StatusCode.ALREADY_EXISTS,
+        e.UnknownCase: grpc.StatusCode.NOT_FOUND,
+        e.UnknownExamination: grpc.StatusCode.NOT_FOUND,
+        e.CaseExists: grpc.StatusCode.ALREADY_EXISTS,
+        e.CaseClosed: grpc.StatusCode.FAILED_PRECONDITION,
+        e.ExaminerNotIndependent: grpc.StatusCode.PERMISSION_DENIED,
+        e.FindingLocked: grpc.StatusCode.FAILED_PRECONDITION,
+        e.ReviewUnfinished: grpc.StatusCode.FAILED_PRECONDITION,
         e.NoCalibration: grpc.StatusCode.FAILED_PRECONDITION,
         e.RateNotSupported: grpc.StatusCode.FAILED_PRECONDITION,
         e.CalibrationInvalid: grpc.StatusCode.INVALID_ARGUMENT,

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
+from fr_core.gallery.store.keys import KeyEncryptionKey, key_beside, load_key
 from fr_server.config import Config
+from fr_server.naming import naming
 
 
 def data_folder(config: Config, environ: Mapping[str, str] = os.environ) -> Path:
@@ -31,3 +33,33 @@ def training_folder(config: Config, environ: Mapping[str, str] = os.environ) -> 
     if config.training.folder:
         return Path(config.training.folder).expanduser()
     return data_folder(config, environ) / "training"
+
+
+def cases_folder(config: Config, environ: Mapping[str, str] = os.environ) -> Path:
+    """Return where cases are kept: `cases.folder`, else `cases` in the folder of the galleries."""
+    if config.cases.folder:
+        return Path(config.cases.folder).expanduser()
+    return data_folder(config, environ) / "cases"
+
+
+def access_folder(config: Config, environ: Mapping[str, str] = os.environ) -> Path:
+    """Return where API keys are kept: `access.folder`, else `access` in the folder of the galleries."""
+    if config.access.folder:
+        return Path(config.access.folder).expanduser()
+    return data_folder(config, environ) / "access"
+
+
+def key_of(config: Config, *, new: bool) -> KeyEncryptionKey:
+    """Return the key of everything that is kept: that of `gallery.key`, else that of the file beside the folder.
+
+    Args:
+        config: of the server.
+        new: whether nothing is under a key yet, so that one is made where there is none.
+
+    Raises:
+        KeyUnavailable: there is none, or it cannot be read; the error names the file.
+    """
+    source = config.gallery.key
+    folder = data_folder(config).absolute()
+    with naming(source.partition(":")[2] if source.startswith("file:") else f"{folder}.key"):
+        return load_key(source) if source else key_beside(folder, new=new)

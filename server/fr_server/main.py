@@ -6,20 +6,23 @@ import asyncio
 import contextlib
 import logging
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 from fr_core import __version__
 from fr_core.errors import ConfigInvalid, ShuttingDown
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.store.keys import load_key
+from fr_core.gallery.store.sqlite_store import DATABASE_NAME, is_under_key
 from fr_evaluation.stored import Reports
 from fr_server.address import address_of
 from fr_server.app import SERVICES, App, Server, until
+from fr_server.clock import SteadyClock
 from fr_server.config import Config
 from fr_server.engine import open_engine
-from fr_server.folders import data_folder, reports_folder
+from fr_server.folders import data_folder, key_of, reports_folder
 from fr_server.frontends.metrics import shared_metrics
 from fr_server.frontends.supervisor import Supervisor
+from fr_server.naming import naming
 from fr_server.services.decisions import warn_of_other_settings
 from fr_server.spared import spare_the_collector
 from fr_server.telemetry.logs import log_unhandled
@@ -30,13 +33,17 @@ log = logging.getLogger("fr_server")
 
 def open_galleries(config: Config, load: bool = True) -> Galleries:
     """Open the galleries of a configuration; raises what `Galleries.open` and `load_key` raise."""
-    return Galleries.open(
-        data_folder(config),
-        key=load_key(config.gallery.key) if config.gallery.key else None,
-        reserve_bytes=config.gallery.reserve_mib * 2**20,
-        index=config.gallery.index,
-        load=load,
-    )
+    folder = data_folder(config)
+    key = key_of(config, new=not is_under_key(folder))
+    with naming(folder / DATABASE_NAME):
+        return Galleries.open(
+            folder,
+            key=key,
+            reserve_bytes=config.gallery.reserve_mib * 2**20,
+            index=config.gallery.index,
+            clock=SteadyClock().moment,
+            load=load,
+        )
 
 
 def build(config: Config) -> Server:
@@ -55,10 +62,15 @@ def build(config: Config) -> Server:
         opened.callback(engine.close)
         galleries = open_galleries(config, load=False)
         opened.callback(galleries.close)
+
+        def load(on_block: Callable[[], None]) -> None:
+            with naming(data_folder(config) / DATABASE_NAME):
+                galleries.load(on_block)
+
         Reports(reports_folder(config)).remove_leftovers()
         if frontends:
-            return Supervisor(config, engine, galleries, telemetry, opened, galleries.load, galleries.broken)
-        app = App(config, engine, galleries, telemetry, load=galleries.load, broken=galleries.broken)
+            return Supervisor(config, engine, galleries, telemetry, opened, load, galleries.broken)
+        app = App(config, engine, galleries, telemetry, load=load, broken=galleries.broken)
         opened.pop_all()  # the app closes them
         return app
 
@@ -80,6 +92,7 @@ async def run(server: Server, ready_file: Path | None = None) -> None:
     loop.set_exception_handler(log_unhandled)
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, told_to_stop.set)
+    loop.add_signal_handler(signal.SIGHUP, server.reload)
     try:
         starting = asyncio.ensure_future(server.start())
         await until(told_to_stop, starting)

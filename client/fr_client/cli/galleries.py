@@ -13,7 +13,7 @@ from fr_client.cli import calibrations, duplicates, importing
 from fr_client.cli.plugins import GalleryGroup
 from fr_client.cli.show import console, end_of, model_name, pairs, plain, print_json, retention_of, table, when
 from fr_client.cli.state import AsJson, GalleryId, Yes, confirm, connected, require_one_of
-from fr_client.requests import KEEP
+from fr_client.requests import KEEP, USE_WORDS, Use
 from fr_client.unpack import message_keys
 
 gallery = typer.Typer(
@@ -42,6 +42,13 @@ def create_gallery(
     expires: Expires = None,
     retention_days: RetentionDays = None,
     keep_photos: Annotated[bool, typer.Option("--keep-photos", help="Keep the photos too, encrypted.")] = False,
+    use: Annotated[
+        Use | None,
+        typer.Option(
+            help="What it is for, for ever. Unset: operational where the server asks who calls, else test.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Create an empty gallery, bound to the server's model; where nothing else is said, for ever."""
@@ -52,6 +59,7 @@ def create_gallery(
             expires=None if expires is None else expires.replace(tzinfo=UTC),
             retention=None if retention_days is None else timedelta(days=retention_days),
             keeps_photos=keep_photos,
+            use=use,
         )
         _print_gallery(created, as_json)
 
@@ -185,6 +193,7 @@ def _print_gallery(found: gallery_pb2.Gallery, as_json: bool) -> None:
         ("Version", str(found.version)),
         ("Calibration", "its own" if found.has_calibration else "that of the model pack, if it has one"),
         ("Keeps photos", "yes" if found.keeps_photos else "no"),
+        ("Use", USE_WORDS.get(found.use, "newer than this command")),
         ("Expires", end_of(found) or "never"),
         ("Retention", retention_of(found) or "no limit"),
     ]

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import re
+from dataclasses import replace
 from importlib.metadata import version as version_of
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fr_client.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S
-from fr_client.cli import enrol, galleries, recognise, reports, search, subjects, train
+from fr_client.cli import (
+    audit,
+    cases,
+    enrol,
+    evidence,
+    galleries,
+    health,
+    keys,
+    recognise,
+    reports,
+    review,
+    search,
+    subjects,
+    train,
+)
 from fr_client.cli.plugins import PluginGroup
 from fr_client.cli.state import Settings
+from fr_client.connection import read_connection
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]+):\d{1,5}|(dns|ipv4|ipv6|unix|unix-abstract|xds):.+")
 
@@ -27,6 +45,8 @@ def build() -> typer.Typer:
     )
     app.callback()(_options)
     app.command("info")(recognise.info)
+    app.command("health")(health.health)
+    app.command("whoami")(keys.whoami)
     app.command("detect")(recognise.detect)
     app.command("compare")(recognise.compare)
     app.command("enrol")(enrol.enrol)
@@ -36,6 +56,11 @@ def build() -> typer.Typer:
     app.add_typer(subjects.template, name="template")
     app.add_typer(reports.report, name="report")
     app.add_typer(train.train, name="train")
+    app.add_typer(cases.case, name="case")
+    app.add_typer(review.review, name="review")
+    app.add_typer(evidence.evidence, name="evidence")
+    app.add_typer(keys.key, name="key")
+    app.add_typer(audit.audit, name="audit")
     return app
 
 
@@ -53,11 +78,42 @@ def _print_version(wanted: bool) -> None:
 def _options(
     context: typer.Context,
     server: Annotated[
-        str, typer.Option("--server", "-s", metavar="HOST:PORT", envvar="FR_SERVER", help="Where the server is.")
-    ] = DEFAULT_TARGET,
+        str | None,
+        typer.Option(
+            "--server",
+            "-s",
+            metavar="HOST:PORT",
+            envvar="FR_SERVER",
+            help=f"Where the server is.  [default: {DEFAULT_TARGET}]",
+            show_default=False,
+        ),
+    ] = None,
     timeout: Annotated[
         float, typer.Option(metavar="SECONDS", min=0.001, help="How long one call may take.")
     ] = DEFAULT_TIMEOUT_S,
+    connection: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", envvar="FR_CONNECTION", help="Connection file: server, its authority and a key in one."
+        ),
+    ] = None,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--key-file", metavar="FILE", envvar="FR_KEY_FILE", help="File of the API key, or of a token; else $FR_KEY."
+        ),
+    ] = None,
+    ca: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", envvar="FR_CA", help="Authority of the server's certificate, PEM; implies TLS."),
+    ] = None,
+    tls: Annotated[bool, typer.Option("--tls", help="TLS with the authorities of the system.")] = False,
+    certificate: Annotated[
+        Path | None, typer.Option(metavar="FILE", envvar="FR_CERTIFICATE", help="This client's certificate, PEM.")
+    ] = None,
+    certificate_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", envvar="FR_CERTIFICATE_KEY", help="Its private key, PEM.")
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
     ] = False,
@@ -66,6 +122,42 @@ def _options(
 
     What a search finds is a list of leads for a human examiner, never an identity.
     """
-    if not _ADDRESS.fullmatch(server):
-        raise typer.BadParameter(f"{server!r} is no HOST:PORT, such as {DEFAULT_TARGET}.", param_hint="--server")
-    context.obj = Settings(server, timeout)
+    settings = _settings(context, connection, server, timeout)
+    if not _ADDRESS.fullmatch(settings.server):
+        raise typer.BadParameter(
+            f"{settings.server!r} is no HOST:PORT, such as {DEFAULT_TARGET}.", param_hint="--server"
+        )
+    settings = replace(settings, tls=tls, certificate=certificate, certificate_key=certificate_key)
+    if ca is not None and not _yields(context, "ca"):
+        settings = replace(settings, ca=ca)
+    if key_file is not None and not _yields(context, "key_file"):
+        settings = replace(settings, key_file=key_file)
+    elif not settings.token:
+        settings = replace(settings, token=os.environ.get("FR_KEY", ""))
+    context.obj = settings
+
+
+def _yields(context: typer.Context, option: str) -> bool:
+    """Whether an option comes from the environment alone, and a connection file was given on the command line.
+
+    Else a key that was meant for one server would be shown to another.
+    """
+    sources = [context.get_parameter_source(name) for name in (option, "connection")]
+    return [source is not None and source.name for source in sources] == ["ENVIRONMENT", "COMMANDLINE"]
+
+
+def _settings(context: typer.Context, connection: Path | None, server: str | None, timeout_s: float) -> Settings:
+    """Return what a connection file says, and the address that was given beside it."""
+    if _yields(context, "server"):
+        server = None
+    if connection is None:
+        return Settings(server or DEFAULT_TARGET, timeout_s)
+    try:
+        found = read_connection(connection)
+    except OSError as error:
+        raise typer.BadParameter(
+            f"{connection} cannot be read: {error.strerror}.", param_hint="--connection"
+        ) from error
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--connection") from error
+    return Settings(server or found.server, timeout_s, token=found.key, ca=found.ca.encode() or None)

@@ -14,7 +14,7 @@ from fr_client.cli.recognise import PhotoPath, TargetFmr, ThresholdOption
 from fr_client.cli.show import console, plain, print_json, table
 from fr_client.cli.state import AsJson, GalleryId, connected, key_values, require_one_criterion
 from fr_client.client import Client
-from fr_client.requests import Fusion, SeveralFaces
+from fr_client.requests import Fusion, Purpose, SeveralFaces
 
 _FUSED = {
     gallery_pb2.SCORE_FUSION_UNSPECIFIED: "the server does not say how those of a subject were fused",
@@ -62,6 +62,10 @@ def search(
             help="How the templates of a subject are fused: the best, the mean of the best two, or their mean."
         ),
     ] = "max",
+    purpose: Annotated[
+        Purpose | None, typer.Option(help="What the search is for; an operational gallery is not searched without.")
+    ] = None,
+    case: Annotated[str, typer.Option(metavar="REFERENCE", help="Reference of the case that it is for.")] = "",
     draw: Annotated[
         Path | None, typer.Option(metavar="OUT.png", help="Draw the probe beside its candidates here.")
     ] = None,
@@ -92,6 +96,8 @@ def search(
             subject_ids=only_subjects,
             target_fmr=target_fmr,
             target_fpir=target_fpir,
+            purpose=purpose,
+            case_reference=case,
         )
         if draw is not None:
             _draw_search(client, gallery_id, data, answer, candidate_photos, draw)

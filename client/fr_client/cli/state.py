@@ -5,14 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
+import grpc
 import typer
 
 from fr_client.cli.show import plain, print_json
 from fr_client.client import Client
 from fr_client.errors import FrApiError
+from fr_client.identity import tls_credentials
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -26,10 +29,50 @@ class Settings:
     Attributes:
         server: HOST:PORT of the server.
         timeout_s: seconds that one call may take.
+        key_file: file of the API key or token; None = that of `token`.
+        token: the API key or token; "" = none.
+        ca: the authorities that the server's certificate may be of, PEM, or their file; None = no encryption, unless
+            `tls`.
+        tls: whether the connection is encrypted though `ca` is not given: with the authorities of the system.
+        certificate: file of the client's own certificate; None = none.
+        certificate_key: file of its private key.
     """
 
     server: str
     timeout_s: float
+    key_file: Path | None = None
+    token: str = field(default="", repr=False)
+    ca: Path | bytes | None = None
+    tls: bool = False
+    certificate: Path | None = None
+    certificate_key: Path | None = None
+
+    def open(self) -> Client:
+        """Open the client for the server.
+
+        Raises:
+            Unusable: a file cannot be read, or a key would be sent without encryption.
+        """
+        with self._readable():
+            token = self.token if self.key_file is None else self.key_file.read_text(encoding="utf-8").strip()
+            credentials = self.channel_credentials()
+            return Client(self.server, timeout_s=self.timeout_s, credentials=credentials, token=token)
+
+    def channel_credentials(self) -> grpc.ChannelCredentials | None:
+        """Return those of TLS, None for no encryption; raises `Unusable` where a file cannot be read."""
+        if not self.tls and self.ca is None and self.certificate is None:
+            return None
+        with self._readable():
+            return tls_credentials(self.ca, self.certificate, self.certificate_key)
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise Unusable("FILE_UNREADABLE", f"{error.filename} cannot be read: {error.strerror}.") from error
+        except ValueError as error:
+            raise Unusable("INVALID_FIELD", str(error)) from error
 
 
 class Unusable(Exception):
@@ -70,7 +113,7 @@ def _tell(error: FrApiError | Unusable, as_json: bool) -> NoReturn:
 def connected(context: typer.Context, as_json: bool) -> Iterator[Client]:
     """Open the client for the server of `context`, and report errors as `reporting` does."""
     settings: Settings = context.obj
-    with reporting(as_json), Client(settings.server, timeout_s=settings.timeout_s) as client:
+    with reporting(as_json), settings.open() as client:
         yield client
 
 

@@ -27,7 +27,6 @@ from fr_client.cli.train_refusals import in_trainees_words, trainee_words
 from fr_client.cli.train_secret import ASK, Code, asked_code
 from fr_client.cli.train_signals import Stopped, stopped_by_signals
 from fr_client.cli.train_sitting import Sitting
-from fr_client.client import Client
 from fr_client.errors import FrApiError
 from fr_client.training import Training
 
@@ -160,7 +159,7 @@ def _connections(settings: Settings) -> Iterator[Connect]:
 
         def connect() -> Training:
             stack.close()
-            return stack.enter_context(Client(settings.server, timeout_s=settings.timeout_s)).training
+            return stack.enter_context(settings.open()).training
 
         yield connect
 

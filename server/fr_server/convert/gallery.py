@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
 from fr_api.v1 import common_pb2, evaluation_pb2, gallery_pb2, training_pb2
-from fr_core.errors import InvalidField
+from fr_core.casework.rules import require_reference
+from fr_core.errors import InvalidField, PurposeRequired
 from fr_core.gallery.checks import require_threshold, require_top_k
 from fr_core.gallery.pages import require_page_size
 from fr_core.gallery.query import ScoreFusion, SubjectFilter
@@ -17,6 +19,7 @@ from fr_core.gallery.values import (
     Erased,
     Found,
     GalleryInfo,
+    GalleryUse,
     KeptTemplate,
     Purged,
     Subject,
@@ -27,6 +30,13 @@ from fr_server.convert.calibration import InForce, error_rates
 from fr_server.convert.common import duration, embedding_message, face_message, model_message, timestamp
 from fr_server.notice import NOTICE
 
+_USES: Mapping[GalleryUse, gallery_pb2.GalleryUse.ValueType] = MappingProxyType(
+    {
+        GalleryUse.OPERATIONAL: gallery_pb2.GALLERY_USE_OPERATIONAL,
+        GalleryUse.TRAINING: gallery_pb2.GALLERY_USE_TRAINING,
+        GalleryUse.TEST: gallery_pb2.GALLERY_USE_TEST,
+    }
+)
 DEFAULT_TOP_K = 10
 DEFAULT_PAGE_SIZE = 100
 # Other subjects that an enrolment reports as similar.
@@ -151,7 +161,41 @@ def gallery_message(info: GalleryInfo) -> gallery_pb2.Gallery:
         retention=None if info.retention is None else duration(info.retention),
         keeps_photos=info.keeps_photos,
         has_calibration=info.calibration_sha256 is not None,
+        use=_USES[info.use],
     )
+
+
+def gallery_use(request: gallery_pb2.CreateGalleryRequest, unspecified: GalleryUse) -> GalleryUse:
+    """Return what a gallery is to be for.
+
+    Args:
+        request: names a use, or none.
+        unspecified: where it names none.
+
+    Raises:
+        InvalidField: there is no such use.
+    """
+    if request.use == gallery_pb2.GALLERY_USE_UNSPECIFIED:
+        return unspecified
+    for use, value in _USES.items():
+        if value == request.use:
+            return use
+    raise InvalidField("`use` is no value of GalleryUse.", field="use")
+
+
+def require_purpose(request: gallery_pb2.SearchRequest, info: GalleryInfo) -> None:
+    """Return where a search says what it is for, as far as its gallery wants to know.
+
+    Raises:
+        PurposeRequired: the gallery is operational, and the purpose or the reference of the case is missing.
+        InvalidField: there is no such purpose, or no case has such a reference.
+    """
+    if request.purpose not in common_pb2.Purpose.values():
+        raise InvalidField("`purpose` is no value of Purpose.", field="purpose")
+    if request.case_reference:
+        require_reference(request.case_reference)
+    if info.use is GalleryUse.OPERATIONAL and not (request.purpose and request.case_reference):
+        raise PurposeRequired("The gallery is operational.")
 
 
 def subject_message(subject: Subject) -> gallery_pb2.Subject:

@@ -188,6 +188,50 @@ LIKELIHOOD_RATIO_BOUND_AT_MOST: LikelihoodRatioBound.ValueType  # 3
 """It is as much or less: more than they can bear out in favour of two people."""
 Global___LikelihoodRatioBound: _TypeAlias = LikelihoodRatioBound  # noqa: Y015
 
+class _Purpose:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PurposeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Purpose.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PURPOSE_UNSPECIFIED: _Purpose.ValueType  # 0
+    """None was stated."""
+    PURPOSE_INVESTIGATION: _Purpose.ValueType  # 1
+    """An investigation of an offence."""
+    PURPOSE_MISSING_PERSON: _Purpose.ValueType  # 2
+    """A person is missing."""
+    PURPOSE_VICTIM: _Purpose.ValueType  # 3
+    """A victim is to be found or protected."""
+    PURPOSE_UNKNOWN_PERSON: _Purpose.ValueType  # 4
+    """A deceased or helpless person is unknown."""
+    PURPOSE_RECORD_KEEPING: _Purpose.ValueType  # 5
+    """Two records may be of one person."""
+    PURPOSE_TRAINING: _Purpose.ValueType  # 6
+    """Training, of people."""
+    PURPOSE_TESTING: _Purpose.ValueType  # 7
+    """Testing, of the system."""
+
+class Purpose(_Purpose, metaclass=_PurposeEnumTypeWrapper):
+    """What a search of a gallery is for."""
+
+PURPOSE_UNSPECIFIED: Purpose.ValueType  # 0
+"""None was stated."""
+PURPOSE_INVESTIGATION: Purpose.ValueType  # 1
+"""An investigation of an offence."""
+PURPOSE_MISSING_PERSON: Purpose.ValueType  # 2
+"""A person is missing."""
+PURPOSE_VICTIM: Purpose.ValueType  # 3
+"""A victim is to be found or protected."""
+PURPOSE_UNKNOWN_PERSON: Purpose.ValueType  # 4
+"""A deceased or helpless person is unknown."""
+PURPOSE_RECORD_KEEPING: Purpose.ValueType  # 5
+"""Two records may be of one person."""
+PURPOSE_TRAINING: Purpose.ValueType  # 6
+"""Training, of people."""
+PURPOSE_TESTING: Purpose.ValueType  # 7
+"""Testing, of the system."""
+Global___Purpose: _TypeAlias = Purpose  # noqa: Y015
+
 @_typing.final
 class Image(_message.Message):
     """An encoded photo."""

@@ -152,6 +152,36 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A trainee's own report is there when the session is finished."""
     ERROR_REASON_NOTHING_TO_REPORT: _ErrorReason.ValueType  # 64
     """Nobody whom the report is about has answered a trial yet."""
+    ERROR_REASON_IMAGE_TOO_COSTLY: _ErrorReason.ValueType  # 65
+    """Decoding the photo took more time or memory than a photo may."""
+    ERROR_REASON_CREDENTIAL_MISSING: _ErrorReason.ValueType  # 66
+    """The server asks everybody to say who calls, and the call did not."""
+    ERROR_REASON_CREDENTIAL_INVALID: _ErrorReason.ValueType  # 67
+    """The API key or the token is none that is valid now."""
+    ERROR_REASON_NOT_PERMITTED: _ErrorReason.ValueType  # 68
+    """Whoever calls has no role that may do this."""
+    ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 69
+    """Whoever calls has called as often as it may for the moment."""
+    ERROR_REASON_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 70
+    """Whoever calls has used up the searches of the day."""
+    ERROR_REASON_UNKNOWN_KEY: _ErrorReason.ValueType  # 71
+    """There is no API key of that id."""
+    ERROR_REASON_PURPOSE_REQUIRED: _ErrorReason.ValueType  # 72
+    """The gallery is searched only for a stated purpose, and under the reference of a case."""
+    ERROR_REASON_UNKNOWN_CASE: _ErrorReason.ValueType  # 73
+    """There is no case of that id."""
+    ERROR_REASON_UNKNOWN_EXAMINATION: _ErrorReason.ValueType  # 74
+    """There is no examination of that id."""
+    ERROR_REASON_CASE_EXISTS: _ErrorReason.ValueType  # 75
+    """There is an open case of that reference."""
+    ERROR_REASON_CASE_CLOSED: _ErrorReason.ValueType  # 76
+    """The case is closed, and takes nothing new."""
+    ERROR_REASON_EXAMINER_NOT_INDEPENDENT: _ErrorReason.ValueType  # 77
+    """Whoever calls made the search, or has given a finding: the next finding is another person's."""
+    ERROR_REASON_FINDING_LOCKED: _ErrorReason.ValueType  # 78
+    """The examination has every finding that it waits for."""
+    ERROR_REASON_REVIEW_UNFINISHED: _ErrorReason.ValueType  # 79
+    """An examination of the case still waits for a finding."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why something was refused or failed. docs/errors.md has the status code and the advice for each."""
@@ -286,4 +316,34 @@ ERROR_REASON_SESSION_UNFINISHED: ErrorReason.ValueType  # 63
 """A trainee's own report is there when the session is finished."""
 ERROR_REASON_NOTHING_TO_REPORT: ErrorReason.ValueType  # 64
 """Nobody whom the report is about has answered a trial yet."""
+ERROR_REASON_IMAGE_TOO_COSTLY: ErrorReason.ValueType  # 65
+"""Decoding the photo took more time or memory than a photo may."""
+ERROR_REASON_CREDENTIAL_MISSING: ErrorReason.ValueType  # 66
+"""The server asks everybody to say who calls, and the call did not."""
+ERROR_REASON_CREDENTIAL_INVALID: ErrorReason.ValueType  # 67
+"""The API key or the token is none that is valid now."""
+ERROR_REASON_NOT_PERMITTED: ErrorReason.ValueType  # 68
+"""Whoever calls has no role that may do this."""
+ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 69
+"""Whoever calls has called as often as it may for the moment."""
+ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 70
+"""Whoever calls has used up the searches of the day."""
+ERROR_REASON_UNKNOWN_KEY: ErrorReason.ValueType  # 71
+"""There is no API key of that id."""
+ERROR_REASON_PURPOSE_REQUIRED: ErrorReason.ValueType  # 72
+"""The gallery is searched only for a stated purpose, and under the reference of a case."""
+ERROR_REASON_UNKNOWN_CASE: ErrorReason.ValueType  # 73
+"""There is no case of that id."""
+ERROR_REASON_UNKNOWN_EXAMINATION: ErrorReason.ValueType  # 74
+"""There is no examination of that id."""
+ERROR_REASON_CASE_EXISTS: ErrorReason.ValueType  # 75
+"""There is an open case of that reference."""
+ERROR_REASON_CASE_CLOSED: ErrorReason.ValueType  # 76
+"""The case is closed, and takes nothing new."""
+ERROR_REASON_EXAMINER_NOT_INDEPENDENT: ErrorReason.ValueType  # 77
+"""Whoever calls made the search, or has given a finding: the next finding is another person's."""
+ERROR_REASON_FINDING_LOCKED: ErrorReason.ValueType  # 78
+"""The examination has every finding that it waits for."""
+ERROR_REASON_REVIEW_UNFINISHED: ErrorReason.ValueType  # 79
+"""An examination of the case still waits for a finding."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

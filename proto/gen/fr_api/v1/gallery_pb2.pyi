@@ -24,6 +24,38 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _GalleryUse:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _GalleryUseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GalleryUse.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    GALLERY_USE_UNSPECIFIED: _GalleryUse.ValueType  # 0
+    """Of CreateGallery: OPERATIONAL where the server asks who calls, else TEST."""
+    GALLERY_USE_OPERATIONAL: _GalleryUse.ValueType  # 1
+    """Decisions about people follow from it. A search needs a purpose and a case reference, and leads need two independent
+    examiners.
+    """
+    GALLERY_USE_TRAINING: _GalleryUse.ValueType  # 2
+    """Courses. Searches need no purpose."""
+    GALLERY_USE_TEST: _GalleryUse.ValueType  # 3
+    """Tests and evaluations. Searches need no purpose."""
+
+class GalleryUse(_GalleryUse, metaclass=_GalleryUseEnumTypeWrapper):
+    """What a gallery is for. It cannot be changed: what was once searched without a purpose is not made official by a word."""
+
+GALLERY_USE_UNSPECIFIED: GalleryUse.ValueType  # 0
+"""Of CreateGallery: OPERATIONAL where the server asks who calls, else TEST."""
+GALLERY_USE_OPERATIONAL: GalleryUse.ValueType  # 1
+"""Decisions about people follow from it. A search needs a purpose and a case reference, and leads need two independent
+examiners.
+"""
+GALLERY_USE_TRAINING: GalleryUse.ValueType  # 2
+"""Courses. Searches need no purpose."""
+GALLERY_USE_TEST: GalleryUse.ValueType  # 3
+"""Tests and evaluations. Searches need no purpose."""
+Global___GalleryUse: _TypeAlias = GalleryUse  # noqa: Y015
+
 class _ScoreFusion:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -93,6 +125,7 @@ class Gallery(_message.Message):
     RETENTION_FIELD_NUMBER: _builtins.int
     KEEPS_PHOTOS_FIELD_NUMBER: _builtins.int
     HAS_CALIBRATION_FIELD_NUMBER: _builtins.int
+    USE_FIELD_NUMBER: _builtins.int
     gallery_id: _builtins.str
     """Its id: 1 to 128 characters of a-z, 0-9, - and _."""
     display_name: _builtins.str
@@ -107,6 +140,8 @@ class Gallery(_message.Message):
     """Whether the photos of enrolled faces are kept, encrypted."""
     has_calibration: _builtins.bool
     """Whether it has a calibration of its own."""
+    use: Global___GalleryUse.ValueType
+    """What it is for."""
     @_builtins.property
     def model(self) -> _common_pb2.ModelId:
         """The model of every template in it."""
@@ -137,10 +172,11 @@ class Gallery(_message.Message):
         retention: _duration_pb2.Duration | None = ...,
         keeps_photos: _builtins.bool = ...,
         has_calibration: _builtins.bool = ...,
+        use: Global___GalleryUse.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "model", b"model", "retention", b"retention"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "expire_time", b"expire_time", "gallery_id", b"gallery_id", "has_calibration", b"has_calibration", "keeps_photos", b"keeps_photos", "model", b"model", "retention", b"retention", "subject_count", b"subject_count", "template_count", b"template_count", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "expire_time", b"expire_time", "gallery_id", b"gallery_id", "has_calibration", b"has_calibration", "keeps_photos", b"keeps_photos", "model", b"model", "retention", b"retention", "subject_count", b"subject_count", "template_count", b"template_count", "use", b"use", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -261,12 +297,15 @@ class CreateGalleryRequest(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     RETENTION_FIELD_NUMBER: _builtins.int
     KEEPS_PHOTOS_FIELD_NUMBER: _builtins.int
+    USE_FIELD_NUMBER: _builtins.int
     gallery_id: _builtins.str
     """Its id: 1 to 128 characters of a-z, 0-9, - and _."""
     display_name: _builtins.str
     """A name for people; at most 256 characters."""
     keeps_photos: _builtins.bool
     """Whether the photos of enrolled faces are kept, encrypted."""
+    use: Global___GalleryUse.ValueType
+    """What it is for; unset for OPERATIONAL where the server asks who calls, else for TEST."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When the gallery is closed; unset for never."""
@@ -283,10 +322,11 @@ class CreateGalleryRequest(_message.Message):
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         retention: _duration_pb2.Duration | None = ...,
         keeps_photos: _builtins.bool = ...,
+        use: Global___GalleryUse.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "retention", b"retention"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "expire_time", b"expire_time", "gallery_id", b"gallery_id", "keeps_photos", b"keeps_photos", "retention", b"retention"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "expire_time", b"expire_time", "gallery_id", b"gallery_id", "keeps_photos", b"keeps_photos", "retention", b"retention", "use", b"use"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1020,6 +1060,8 @@ class SearchRequest(_message.Message):
     SEVERAL_FACES_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     FUSION_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    CASE_REFERENCE_FIELD_NUMBER: _builtins.int
     gallery_id: _builtins.str
     """The gallery."""
     top_k: _builtins.int
@@ -1043,6 +1085,12 @@ class SearchRequest(_message.Message):
     """How the templates of a subject are fused; MAX where it is unset. The others rank the subjects of the templates that
     are most similar to the probe: the best 1,000, or four for each candidate that is asked for.
     """
+    purpose: _common_pb2.Purpose.ValueType
+    """What the search is for; an operational gallery is not searched without."""
+    case_reference: _builtins.str
+    """The reference of the case that it is for, at most 128 characters; an operational gallery is not searched without. It
+    is not kept: the audit holds a pseudonym of it.
+    """
     @_builtins.property
     def probe(self) -> _recognition_pb2.Probe:
         """The face: a photo, or an embedding made by the gallery's model."""
@@ -1064,10 +1112,12 @@ class SearchRequest(_message.Message):
         several_faces: _common_pb2.SeveralFacesPolicy.ValueType = ...,
         filter: Global___SubjectFilter | None = ...,
         fusion: Global___ScoreFusion.ValueType = ...,
+        purpose: _common_pb2.Purpose.ValueType = ...,
+        case_reference: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_top_k", b"_top_k", "criterion", b"criterion", "filter", b"filter", "probe", b"probe", "target_fmr", b"target_fmr", "target_fpir", b"target_fpir", "threshold", b"threshold", "top_k", b"top_k"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_top_k", b"_top_k", "criterion", b"criterion", "filter", b"filter", "fusion", b"fusion", "gallery_id", b"gallery_id", "only_above_threshold", b"only_above_threshold", "probe", b"probe", "several_faces", b"several_faces", "target_fmr", b"target_fmr", "target_fpir", b"target_fpir", "threshold", b"threshold", "top_k", b"top_k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_top_k", b"_top_k", "case_reference", b"case_reference", "criterion", b"criterion", "filter", b"filter", "fusion", b"fusion", "gallery_id", b"gallery_id", "only_above_threshold", b"only_above_threshold", "probe", b"probe", "purpose", b"purpose", "several_faces", b"several_faces", "target_fmr", b"target_fmr", "target_fpir", b"target_fpir", "threshold", b"threshold", "top_k", b"top_k"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__top_k: _TypeAlias = _typing.Literal["top_k"]  # noqa: Y015
     _WhichOneofArgType__top_k: _TypeAlias = _typing.Literal["_top_k", b"_top_k"]  # noqa: Y015

@@ -1,0 +1,73 @@
+"""A connection file: where a server is, which authority vouches for it, and the key to call it with, in one file.
+
+```toml
+server = "192.168.1.10:50061"
+key = "k3j9x2m4p7q8r1s5.…"
+ca = '''
+-----BEGIN CERTIFICATE-----
+…
+-----END CERTIFICATE-----
+'''
+```
+
+`fr server init` and `fr key create` write them. Whoever has one can call the server in the name of its key.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_KEYS = ("server", "key", "ca")
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What a connection file says.
+
+    Attributes:
+        server: HOST:PORT.
+        key: the API key, or a token; "" = none.
+        ca: certificates of the authorities of the server, PEM; "" = no encryption.
+    """
+
+    server: str
+    key: str = field(default="", repr=False)
+    ca: str = ""
+
+    def text(self) -> str:
+        """Return the file; raises `ValueError` where `ca` holds what no PEM does."""
+        lines = [f"server = {_quoted(self.server)}"]
+        if self.key:
+            lines.append(f"key = {_quoted(self.key)}")
+        if self.ca:
+            if "'''" in self.ca:
+                raise ValueError("The authorities of the server are no certificates in PEM.")
+            lines.append(f"ca = '''\n{self.ca.strip()}\n'''")
+        return "\n".join(lines) + "\n"
+
+
+def read_connection(path: Path) -> Connection:
+    """Read a connection file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no connection file; the sentence says why, and repeats nothing of it.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no connection file: it is not TOML.") from error
+    unknown = sorted(set(raw) - set(_KEYS))
+    if unknown or not isinstance(raw.get("server"), str):
+        raise ValueError(f"{path} is no connection file: it has `server`, `key` and `ca`, and nothing else.")
+    if not all(isinstance(raw.get(name, ""), str) for name in _KEYS):
+        raise ValueError(f"{path} is no connection file: its values are strings.")
+    return Connection(raw["server"], raw.get("key", ""), raw.get("ca", ""))
+
+
+def _quoted(text: str) -> str:
+    """A basic string of TOML, whose escapes those of JSON are."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

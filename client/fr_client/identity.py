@@ -1,0 +1,179 @@
+"""Who calls, and over which connection: the token of a caller, and the certificates of TLS."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import grpc
+from grpc import aio
+
+_UNIX = ("unix:", "unix-abstract:")
+# One address alone: gRPC takes several after "ipv4:", of which each could be of another machine.
+_ADDRESS = re.compile(r"(?:ipv4:|ipv6:|dns:(?:///)?)?(\[[^\]]+\]|[^\[\]:/,]+)(?::[0-9]+)?")
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+-----END CERTIFICATE-----")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a client shows a server; its secrets show in no text of it.
+
+    Attributes:
+        token: an API key, "id.secret", or a token of the identity provider; "" = none.
+        tls: of the channel; None = no encryption.
+
+    Raises:
+        ValueError: the token has characters that no token has.
+    """
+
+    token: str = field(default="", repr=False)
+    tls: grpc.ChannelCredentials | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.token.isascii() or any(not c.isprintable() or c.isspace() for c in self.token):
+            raise ValueError("The key holds characters that no key has; it is one word, ID.SECRET.")
+
+
+def tls_credentials(
+    ca: Path | bytes | None, certificate: Path | None = None, key: Path | None = None
+) -> grpc.ChannelCredentials:
+    """Return the credentials of a TLS channel.
+
+    Args:
+        ca: the authorities that the server's certificate may be of, PEM, or their file; None = those of the system.
+        certificate: file of the client's own certificate, PEM; None = none.
+        key: file of its private key, PEM.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: the authorities hold no certificate, or of the client's certificate and its key one is missing.
+    """
+    authorities = ca.read_bytes() if isinstance(ca, Path) else ca
+    if authorities is not None:
+        certificates_of(authorities)
+    if (certificate is None) != (key is None):
+        raise ValueError("A client's certificate goes with its private key; give both or neither.")
+    return grpc.ssl_channel_credentials(
+        authorities,
+        None if key is None else key.read_bytes(),
+        None if certificate is None else certificate.read_bytes(),
+    )
+
+
+def certificates_of(pem: bytes) -> list[str]:
+    """Return the certificates of a text in PEM, without what stands around them; raises `ValueError` for none."""
+    found = _CERTIFICATE.findall(pem.replace(b"\r\n", b"\n"))
+    if not found:
+        raise ValueError("There is no certificate in PEM in what was given as one.")
+    return [one.decode("ascii") for one in found]
+
+
+def is_loopback(target: str) -> bool:
+    """Whether an address is this very machine's; of one that cannot be told, it is not."""
+    if target.startswith(_UNIX):
+        return True
+    found = _ADDRESS.fullmatch(target)
+    if found is None:
+        return False
+    host = found[1].strip("[]")
+    with suppress(ValueError):
+        return ip_address(host).is_loopback
+    return host.lower() == "localhost"
+
+
+def require_safe(target: str, identity: Identity) -> None:
+    """Raise `ValueError` where a token would travel beyond this machine without encryption."""
+    if identity.token and identity.tls is None and not is_loopback(target):
+        raise ValueError("A key is sent beyond this machine only over TLS; give the file of the server's authority.")
+
+
+def open_channel(target: str, identity: Identity, options: Any) -> grpc.Channel:
+    """Open a channel of the synchronous API; raises as `require_safe`."""
+    require_safe(target, identity)
+    if identity.tls is None:
+        plain = grpc.insecure_channel(target, options)
+        return grpc.intercept_channel(plain, _Bearer(identity.token)) if identity.token else plain
+    return grpc.secure_channel(target, _with_token(identity.tls, identity.token), options)
+
+
+def open_aio_channel(target: str, identity: Identity, options: Any) -> aio.Channel:
+    """Open a channel of the asyncio API; raises as `require_safe`."""
+    require_safe(target, identity)
+    if identity.tls is None:
+        return aio.insecure_channel(target, options, interceptors=_aio_bearers(identity.token))
+    return aio.secure_channel(target, _with_token(identity.tls, identity.token), options)
+
+
+def _with_token(tls: grpc.ChannelCredentials, token: str) -> grpc.ChannelCredentials:
+    return grpc.composite_channel_credentials(tls, grpc.access_token_call_credentials(token)) if token else tls
+
+
+class _Bearer(
+    grpc.UnaryUnaryClientInterceptor,
+    grpc.UnaryStreamClientInterceptor,
+    grpc.StreamUnaryClientInterceptor,
+    grpc.StreamStreamClientInterceptor,
+):
+    """Adds the token to each call of a channel without encryption, for which gRPC has no call credentials."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        return continuation(self._told(client_call_details), request)
+
+    def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        return continuation(self._told(client_call_details), request)
+
+    def intercept_stream_unary(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
+        return continuation(self._told(client_call_details), request_iterator)
+
+    def intercept_stream_stream(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
+        return continuation(self._told(client_call_details), request_iterator)
+
+    def _told(self, details: Any) -> Any:
+        return details._replace(metadata=[*(details.metadata or ()), _header(self._token)])
+
+
+class _AioBearer:
+    """As `_Bearer`, for asyncio, where each kind of call needs a class of its own."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def _told(self, details: Any) -> Any:
+        return details._replace(metadata=aio.Metadata(*(details.metadata or ()), _header(self._token)))
+
+
+class _AioUnaryUnary(_AioBearer, aio.UnaryUnaryClientInterceptor):
+    async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        return await continuation(self._told(client_call_details), request)
+
+
+class _AioUnaryStream(_AioBearer, aio.UnaryStreamClientInterceptor):
+    async def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        return await continuation(self._told(client_call_details), request)
+
+
+class _AioStreamUnary(_AioBearer, aio.StreamUnaryClientInterceptor):
+    async def intercept_stream_unary(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
+        return await continuation(self._told(client_call_details), request_iterator)
+
+
+class _AioStreamStream(_AioBearer, aio.StreamStreamClientInterceptor):
+    async def intercept_stream_stream(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
+        return await continuation(self._told(client_call_details), request_iterator)
+
+
+def _aio_bearers(token: str) -> list[aio.ClientInterceptor]:
+    if not token:
+        return []
+    return [_AioUnaryUnary(token), _AioUnaryStream(token), _AioStreamUnary(token), _AioStreamStream(token)]
+
+
+def _header(token: str) -> tuple[str, str]:
+    return "authorization", f"Bearer {token}"

@@ -1,0 +1,42 @@
+"""How much somebody may ask for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from fr_core.errors import InvalidField
+
+MAX_REQUESTS_PER_S = 1e6
+MAX_BURST = 1_000_000
+MAX_SEARCHES_PER_DAY = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Limits of one principal.
+
+    Attributes:
+        requests_per_s: calls, and items of streams, in a second, in the long run; above 0, up to a million.
+        burst: so many at once beyond that; from 1 to a million.
+        searches_per_day: in a day that begins at midnight UTC; 0 = none at all, None = no limit.
+
+    Raises:
+        InvalidField: a number is out of range.
+    """
+
+    requests_per_s: float
+    burst: int
+    searches_per_day: int | None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.requests_per_s) and 0 < self.requests_per_s <= MAX_REQUESTS_PER_S):
+            raise InvalidField("The calls in a second are no number above 0, up to a million.", field="requests_per_s")
+        if not 1 <= self.burst <= MAX_BURST:
+            raise InvalidField("The calls at once are not from 1 to a million.", field="burst")
+        if self.searches_per_day is not None and not 0 <= self.searches_per_day <= MAX_SEARCHES_PER_DAY:
+            raise InvalidField("The searches of a day are out of range.", field="searches_per_day")
+
+
+UNLIMITED = Budget(MAX_REQUESTS_PER_S, MAX_BURST, None)
+"""Of whoever runs a server that asks nobody who calls, and of the server itself."""

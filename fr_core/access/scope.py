@@ -1,0 +1,45 @@
+"""On which galleries, or courses, somebody may act."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from fr_core.errors import InvalidField
+
+MAX_PATTERNS = 256
+"""Of one scope."""
+
+# An id of a gallery or course, or the beginning of one with * after it.
+_PATTERN = re.compile(r"[a-z0-9_-]{1,128}|[a-z0-9_-]{0,127}\*")
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Ids of galleries, or of courses.
+
+    Attributes:
+        patterns: each an id, or the beginning of ids followed by `*`; `("*",)` = all, `()` = none.
+
+    Raises:
+        InvalidField: a pattern is none, or there are more than `MAX_PATTERNS`.
+    """
+
+    patterns: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.patterns) > MAX_PATTERNS:
+            raise InvalidField("A scope has too many patterns.", limit=str(MAX_PATTERNS))
+        if not all(map(_PATTERN.fullmatch, self.patterns)):
+            raise InvalidField("A pattern of a scope is neither an id nor the beginning of one followed by *.")
+
+    def covers(self, resource_id: str) -> bool:
+        """Whether somebody of this scope may act on what has this id; capitals count."""
+        return any(
+            resource_id.startswith(pattern[:-1]) if pattern[-1] == "*" else resource_id == pattern
+            for pattern in self.patterns
+        )
+
+
+EVERYTHING = Scope(("*",))
+NOTHING = Scope(())

@@ -1,0 +1,200 @@
+"""Messages of casework, to and from values; what an examiner may not know yet is left out here."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from types import MappingProxyType
+
+from google.protobuf import duration_pb2
+
+from fr_api.v1 import common_pb2, gallery_pb2, review_pb2
+from fr_core.access.principal import Principal
+from fr_core.access.roles import Role
+from fr_core.casework.rules import conclusion_of, may_examine, required_findings, sees_findings, state_of
+from fr_core.casework.values import Case, Examination, Finding, FindingKind, Listed, Purpose, State
+from fr_core.errors import InvalidField, MissingField
+from fr_server.convert.common import timestamp
+from fr_server.notice import NOTICE
+
+_PURPOSES: Mapping[Purpose, common_pb2.Purpose.ValueType] = MappingProxyType(
+    {purpose: common_pb2.Purpose.Value(f"PURPOSE_{purpose.name}") for purpose in Purpose}
+)
+_KINDS: Mapping[FindingKind, review_pb2.FindingKind.ValueType] = MappingProxyType(
+    {kind: review_pb2.FindingKind.Value(f"FINDING_KIND_{kind.name}") for kind in FindingKind}
+)
+_STATES: Mapping[State, review_pb2.ExaminationState.ValueType] = MappingProxyType(
+    {state: review_pb2.ExaminationState.Value(f"EXAMINATION_STATE_{state.name}") for state in State}
+)
+_PURPOSE_OF = {value: purpose for purpose, value in _PURPOSES.items()}
+_KIND_OF = {value: kind for kind, value in _KINDS.items()}
+_NANOS = 1_000_000_000
+_LONGEST_S = 100 * 366 * 86_400
+
+
+def purpose_of(value: common_pb2.Purpose.ValueType) -> Purpose:
+    """Return what the searches of a case are for; raises `MissingField` or `InvalidField` for none."""
+    if value == common_pb2.PURPOSE_UNSPECIFIED:
+        raise MissingField("`purpose` is not set.", field="purpose")
+    if value not in _PURPOSE_OF:
+        raise InvalidField("`purpose` is no value of Purpose.", field="purpose")
+    return _PURPOSE_OF[value]
+
+
+def purpose_value(purpose: Purpose) -> common_pb2.Purpose.ValueType:
+    """Return the value of a purpose."""
+    return _PURPOSES[purpose]
+
+
+def retention_ms(request: review_pb2.OpenCaseRequest) -> int | None:
+    """Return after how many milliseconds a case is deleted, None for never; raises `InvalidField`."""
+    if not request.HasField("retention"):
+        return None
+    sent: duration_pb2.Duration = request.retention
+    if not 0 <= sent.nanos < _NANOS or not 0 <= sent.seconds <= _LONGEST_S or not (sent.seconds or sent.nanos):
+        raise InvalidField("`retention` is no duration above 0, up to a hundred years.", field="retention")
+    return sent.seconds * 1000 + sent.nanos // 1_000_000
+
+
+def in_case(request: review_pb2.SearchInCaseRequest, case: Case) -> gallery_pb2.SearchRequest:
+    """Return the search that a request makes in a case.
+
+    Raises:
+        MissingField: there is no search.
+        InvalidField: it has what a search in a case cannot have.
+    """
+    if not request.HasField("search"):
+        raise MissingField("`search` is not set.", field="search")
+    search = request.search
+    if search.purpose or search.case_reference:
+        told = "The case says what the search is for: leave `purpose` and `case_reference` out."
+        raise InvalidField(told, field="search.purpose")
+    if search.probe.WhichOneof("source") != "image":
+        raise InvalidField("A search in a case takes a photo, which examiners can look at.", field="search.probe")
+    if search.several_faces == common_pb2.SEVERAL_FACES_POLICY_ALL:
+        raise InvalidField("A search in a case is for one face.", field="search.several_faces")
+    made = gallery_pb2.SearchRequest()
+    made.CopyFrom(search)
+    made.purpose, made.case_reference = _PURPOSES[case.purpose], case.reference
+    return made
+
+
+def finding_of(request: review_pb2.SubmitFindingRequest, examiner: str) -> Finding:
+    """Return the finding that a request gives; raises `MissingField` or `InvalidField`."""
+    if request.kind == review_pb2.FINDING_KIND_UNSPECIFIED:
+        raise MissingField("`kind` is not set.", field="kind")
+    if request.kind not in _KIND_OF:
+        raise InvalidField("`kind` is no value of FindingKind.", field="kind")
+    return Finding(examiner, _KIND_OF[request.kind], request.template_id, request.rating, request.notes)
+
+
+def case_message(
+    case: Case, examinations: Sequence[Examination] = (), principal: Principal | None = None
+) -> review_pb2.Case:
+    """Build the message of a case.
+
+    Args:
+        case: the case.
+        examinations: those that the caller sees.
+        principal: the caller; needed where there are examinations.
+    """
+    message = review_pb2.Case(
+        case_id=case.case_id,
+        case_reference=case.reference,
+        purpose=_PURPOSES[case.purpose],
+        create_time=timestamp(_moment(case.opened_ms)),
+        close_time=None if case.closed_ms is None else timestamp(_moment(case.closed_ms)),
+        expire_time=None if case.expires_ms is None else timestamp(_moment(case.expires_ms)),
+    )
+    if principal is not None:
+        message.examinations.extend(summary_message(one, principal) for one in examinations)
+    return message
+
+
+def summary_message(examination: Examination, principal: Principal) -> review_pb2.ExaminationSummary:
+    """Build the short message of an examination, as the caller may know it."""
+    searched, findings = examination.searched, examination.findings
+    state = state_of(findings, searched.operational)
+    concluded = conclusion_of(findings, searched.operational) if state is State.CONCLUDED else None
+    return review_pb2.ExaminationSummary(
+        examination_id=examination.examination_id,
+        case_id=examination.case_id,
+        gallery_id=searched.gallery_id,
+        create_time=timestamp(_moment(searched.searched_ms)),
+        state=_state(state, principal),
+        candidate_count=len(examination.candidates),
+        conclusion=review_pb2.FINDING_KIND_UNSPECIFIED if concluded is None else _KINDS[concluded.kind],
+        concluded_template_id=0 if concluded is None else concluded.template_id,
+    )
+
+
+def examination_message(examination: Examination, principal: Principal) -> review_pb2.Examination:
+    """Build the message of an examination, as the caller may know it.
+
+    Whoever may still give a finding gets the candidates in an order of its own, without similarities: neither the
+    machine's ranking nor another examiner's is to lead the eye.
+    """
+    searched = examination.searched
+    blind = Role.EXAMINER in principal.roles and may_examine(examination, principal.principal_id)
+    candidates = sorted(examination.candidates, key=lambda one: one.rank)
+    if blind:
+        candidates.sort(key=lambda one: _own_order(examination, principal, one))
+    model = _model_message(searched.model)
+    return review_pb2.Examination(
+        summary=summary_message(examination, principal),
+        probe=common_pb2.Image(data=examination.probe),
+        probe_sha256=searched.probe_sha256,
+        candidates=[_candidate_message(one, blind) for one in candidates],
+        findings=[_finding_message(one) for one in sees_findings(examination, principal.principal_id)],
+        threshold=searched.threshold,
+        gallery_version=searched.gallery_version,
+        model=model,
+        calibration_id=searched.calibration_id,
+        required_findings=required_findings(searched.operational),
+        notice=NOTICE,
+    )
+
+
+def _state(state: State, principal: Principal) -> review_pb2.ExaminationState.ValueType:
+    if Role.EXAMINER in principal.roles and state is not State.CONCLUDED:
+        return review_pb2.EXAMINATION_STATE_AWAITING_FINDING
+    return _STATES[state]
+
+
+def _own_order(examination: Examination, principal: Principal, candidate: Listed) -> bytes:
+    told = f"{examination.examination_id}\0{principal.principal_id}\0{candidate.template_id}"
+    return hashlib.sha256(told.encode()).digest()
+
+
+def _candidate_message(candidate: Listed, blind: bool) -> review_pb2.ExaminedCandidate:
+    return review_pb2.ExaminedCandidate(
+        rank=0 if blind else candidate.rank,
+        subject_id=candidate.subject_id,
+        template_id=candidate.template_id,
+        similarity=None if blind else candidate.similarity,
+        photo=common_pb2.Image(data=candidate.photo) if candidate.photo else None,
+        photo_sha256=candidate.photo_sha256,
+    )
+
+
+def _finding_message(finding: Finding) -> review_pb2.Finding:
+    return review_pb2.Finding(
+        examiner=finding.examiner,
+        kind=_KINDS[finding.kind],
+        template_id=finding.template_id,
+        rating=finding.rating,
+        notes=finding.notes,
+        create_time=timestamp(_moment(finding.given_ms)),
+    )
+
+
+def _model_message(text: str) -> common_pb2.ModelId:
+    """The message of a model id, from its text "pack@version:sha256"."""
+    pack, _, rest = text.partition("@")
+    version, _, sha256 = rest.rpartition(":")
+    return common_pb2.ModelId(pack=pack, version=version, sha256=sha256)
+
+
+def _moment(at_ms: int) -> datetime:
+    return datetime.fromtimestamp(at_ms / 1000, UTC)

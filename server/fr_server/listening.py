@@ -1,0 +1,80 @@
+"""Where a server listens: on a port of its own, or behind a door that encrypts."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import grpc
+
+from fr_core.errors import AddressUnavailable
+from fr_server.address import address_of
+from fr_server.config import Config
+from fr_server.door.door import Door
+from fr_server.door.listener import DoorListener
+from fr_server.tls import door_limits, tls_files
+
+_SOCKET = "s"
+
+
+class Listening:
+    """Listens for one gRPC server: `bind` before it starts, `open` after, `close` when it has stopped.
+
+    With TLS the server itself listens on a socket in a folder that is this user's alone, and a door in front of it.
+
+    Args:
+        config: of the server.
+        port: 0 for any free one.
+        reuse_port: whether other processes of the same server listen on the port as well.
+        listener: is told of connections, where there is a door; None = nobody.
+    """
+
+    def __init__(self, config: Config, port: int, reuse_port: bool, listener: DoorListener | None = None) -> None:
+        self.port = port
+        self._host = config.server.host
+        self._door: Door | None = None
+        self._folder: Path | None = None
+        files = tls_files(config)
+        if files is not None:
+            self._folder = Path(tempfile.mkdtemp(prefix="fr-"))  # mode 0700
+            backend = self._folder / _SOCKET
+            self._door = Door(self._host, port, reuse_port, backend, files, door_limits(config), listener)
+
+    def bind(self, server: grpc.aio.Server) -> None:
+        """Let a server listen where `open` leads to; raises `AddressUnavailable`."""
+        address = address_of(self._host, self.port) if self._door is None else f"unix:{self._door.backend}"
+        try:
+            bound = server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise AddressUnavailable(f"The server cannot listen on {address}.", address=address) from error
+        if self._door is None:
+            self.port = bound
+
+    def open(self) -> None:
+        """Let clients in; `port` is then the port that they come to.
+
+        Raises:
+            AddressUnavailable: the address cannot be listened on.
+            TlsUnusable: a certificate or its key cannot be used; the error names the file.
+        """
+        if self._door is not None:
+            self._door.start()
+            self.port = self._door.port
+
+    def reload(self) -> None:
+        """Read certificates and their keys again; raises `TlsUnusable`, and new connections get those before."""
+        if self._door is not None:
+            self._door.reload()
+
+    def certificate_of(self, peer: str) -> str | None:
+        """Return the sha256 of the client certificate of a connection, by what gRPC calls it; None without any."""
+        found = None if self._door is None else self._door.peer_of(peer)
+        return None if found is None else found.certificate_sha256 or None
+
+    def close(self, grace_s: float) -> None:
+        """Close what is open, connections after `grace_s` seconds; harmless when done twice."""
+        if self._door is not None:
+            self._door.stop(grace_s)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)

@@ -1,0 +1,101 @@
+"""The seal of a configuration: it says which files a server was set up with, so that a change of one is noticed.
+
+Whoever can write the configuration, but has not the key of the galleries, cannot make the seal of another one. The seal
+lies in the folder of the keys. Whoever can delete it there takes the protection away, and can do worse.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from pathlib import Path
+
+from fr_core.errors import ConfigInvalid, FileTampered
+from fr_core.gallery.store.durable import write_private
+from fr_core.gallery.store.keys import KeyEncryptionKey
+from fr_server.config import Config
+from fr_server.folders import access_folder, key_of
+
+_NAME = "configuration.seal"
+_PURPOSE = b"fr-seal 1"
+
+
+def seal(path: Path, config: Config, key: KeyEncryptionKey) -> Path:
+    """Seal a configuration and the files of certificates that it names, and return where the seal is.
+
+    Args:
+        path: file of the configuration.
+        config: as it was read from there.
+        key: of the galleries.
+
+    Raises:
+        ConfigInvalid: a file cannot be read, or the seal not written.
+    """
+    folder = access_folder(config)
+    try:
+        files = {str(one.resolve()): _sha256(one) for one in _files(path, config)}
+        body = json.dumps({"files": files, "path": str(path.resolve())}, sort_keys=True)
+        text = json.dumps({"body": body, "mac": _mac(key, body)}) + "\n"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(folder / _NAME, text.encode())
+    except OSError as error:
+        raise ConfigInvalid(f"The seal cannot be made: {error.filename}: {error.strerror}.") from error
+    return folder / _NAME
+
+
+def require_sealed(path: Path | None, config: Config) -> bool:
+    """Check a configuration against its seal, and return whether there is one.
+
+    Args:
+        path: file of the configuration; None = there is none.
+        config: as it was read from there.
+
+    Raises:
+        KeyUnavailable: there is a seal, and the key of the galleries is not to be had.
+        FileTampered: a file was changed, added or taken away since, or the seal itself was (metadata: file).
+    """
+    at = access_folder(config) / _NAME
+    try:
+        sealed = json.loads(at.read_bytes())
+        body, mac = sealed["body"], sealed["mac"]
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _tampered(at, "is no seal") from error
+    key = key_of(config, new=False)
+    if not (isinstance(body, str) and isinstance(mac, str) and hmac.compare_digest(_mac(key, body), mac)):
+        raise _tampered(at, "was not made with the key of these galleries, or was changed")
+    files = json.loads(body)["files"]
+    found = [] if path is None else _files(path, config)
+    if path is None or str(path.resolve()) != json.loads(body)["path"]:
+        raise _tampered(at, "is of another configuration than the one that the server was started with")
+    for one in found:
+        if str(one.resolve()) not in files:
+            raise _tampered(one, "is not among the files that were sealed")
+    for name, sha256 in files.items():
+        try:
+            same = _sha256(Path(name)) == sha256
+        except OSError as error:
+            raise _tampered(Path(name), f"cannot be read: {error.strerror}") from error
+        if not same:
+            raise _tampered(Path(name), "was changed since it was sealed")
+    return True
+
+
+def _files(path: Path, config: Config) -> list[Path]:
+    tls = config.tls
+    named = (tls.certificate, tls.key, tls.client_ca)  # a list of revoked certificates is meant to change
+    return [path, *(Path(one).expanduser() for one in named if one)]
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _mac(key: KeyEncryptionKey, body: str) -> str:
+    return hashlib.blake2b(body.encode(), key=key.secret, digest_size=32, person=_PURPOSE).hexdigest()
+
+
+def _tampered(path: Path, what: str) -> FileTampered:
+    return FileTampered(f"{path} {what}.", file=str(path))

@@ -1,0 +1,251 @@
+"""`fr server init`, `check-config`, `seal`, `admin-key` and `forget-time`: set a server up, and look after it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fr_server.gallery_cli import ConfigFile
+
+if TYPE_CHECKING:
+    from fr_core.access.store import AccessStore
+    from fr_server.config import Config
+
+server = typer.Typer(name="server", help="Set a server up, and look after it.")
+
+_CONFIG = "server.toml"
+
+
+@server.command("init")
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Is made; holds everything of the server.")],
+    names: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--name",
+            metavar="NAME",
+            help="Name or IP address that clients call it by; may be repeated. Default: its own.",
+        ),
+    ] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 50061,
+) -> None:
+    """Make what a server needs that others may reach: an authority, a certificate, a configuration, the first key.
+
+    Nothing is guessable: every key is random, and its file is for its owner alone.
+    """
+    from fr_core.errors import TargetTaken
+    from fr_core.gallery.store.durable import write_private
+    from fr_server.clock import wall_ms
+    from fr_server.config import load_config
+    from fr_server.door.authority import Issued, make_authority, make_server_certificate
+    from fr_server.folders import data_folder, key_of
+    from fr_server.sealing import seal
+
+    dns, addresses = _split(names or _own_names())
+    with _reporting():
+        try:
+            folder.mkdir(mode=0o700, parents=True)
+        except FileExistsError as error:
+            raise TargetTaken(f"There is something at {folder} already.") from error
+        folder = folder.resolve()
+        authority = Issued(folder / "ca.pem", folder / "ca.key")
+        make_authority(authority, "FR Core authority", wall_ms())
+        certificate = Issued(folder / "server.pem", folder / "server.key")
+        make_server_certificate(authority, certificate, dns, addresses, wall_ms())
+        path = folder / _CONFIG
+        write_private(path, _configuration(folder, port).encode())
+        config = load_config(path)
+        key = key_of(config, new=True)
+        data_folder(config).mkdir(mode=0o700)
+        with _opened(config) as store:
+            token = _new_admin(store)
+        target = f"{_bracketed((*dns, *addresses)[0])}:{port}"
+        ca = authority.certificate.read_text(encoding="ascii")
+        write_private(folder / "admin.toml", _connection(target, token, ca).encode())
+        seal(path, config, key)
+    typer.echo(f"Made {folder}:")
+    for name, what in (
+        (_CONFIG, "the configuration, sealed: `fr serve` refuses a changed one until `fr server seal`"),
+        ("server.pem, server.key", "the certificate and its key; they are valid for 397 days"),
+        ("ca.pem, ca.key", "the authority that vouches for it; keep ca.key on another disk"),
+        ("admin.toml", "the connection file of the first admin key"),
+        ("data.key", "the key of everything that will be stored; keep a copy apart"),
+    ):
+        typer.echo(f"  {name:24}{what}")
+    typer.echo(f"Start it:            fr serve --config {path}")
+    typer.echo(f"Make the next key:   fr --connection {folder / 'admin.toml'} key create --role operator --gallery '*'")
+
+
+@server.command("check-config")
+def check_config(config: ConfigFile = None) -> None:
+    """Check a configuration and every file that it names, without starting the server."""
+    from fr_core.packs.cache import ModelCache, cache_folder
+    from fr_core.packs.manifest import load_pack
+    from fr_server.clock import wall_ms
+    from fr_server.config import load_config
+    from fr_server.door.tls import check_tls
+    from fr_server.safety import require_safe
+    from fr_server.sealing import require_sealed
+    from fr_server.tls import tls_files
+
+    with _reporting():
+        tree = load_config(config, environ=os.environ)
+        require_safe(tree)
+        files = tls_files(tree)
+        if files is not None:
+            check_tls(files, wall_ms())
+        sealed = require_sealed(config, tree)
+        pack, cache = load_pack(tree.model.pack), ModelCache(cache_folder())
+        for file in pack.files:
+            cache.read_verified(file)
+    typer.echo(f"The configuration is usable{' and as it was sealed' if sealed else ''}.")
+
+
+@server.command("seal")
+def seal_command(
+    config: Annotated[Path, typer.Option("--config", metavar="FILE", help="Configuration in TOML.")],
+) -> None:
+    """Seal a configuration that was changed on purpose, and the certificates that it names."""
+    from fr_server.config import load_config
+    from fr_server.folders import key_of
+    from fr_server.safety import require_safe
+    from fr_server.sealing import seal
+
+    with _reporting():
+        tree = load_config(config)
+        require_safe(tree)
+        written = seal(config, tree, key_of(tree, new=False))
+    typer.echo(f"Sealed {config} in {written}.")
+
+
+@server.command("admin-key")
+def admin_key(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="File of mode 0600 for the new key; must not exist.")],
+    config: ConfigFile = None,
+) -> None:
+    """Make an admin key on the server's own machine, for whoever has lost theirs; the server may run meanwhile."""
+    from fr_core.errors import TargetTaken
+    from fr_server.config import load_config
+
+    with _reporting(), _opened(load_config(config, environ=os.environ)) as store:
+        if out.exists():
+            raise TargetTaken(f"There is something at {out} already.")
+        token = _new_admin(store)
+        handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(f"{token}\n")
+    typer.echo(f"Made an admin key; it is in {out}.")
+
+
+@server.command("forget-time")
+def forget_time(config: ConfigFile = None) -> None:
+    """Go by the clock again, after it had been set to the future by mistake; the server must be stopped.
+
+    Keys expire by the latest time that the server has seen, so that setting the clock back revives none.
+    """
+    from fr_server.config import load_config
+
+    with _reporting(), _opened(load_config(config, environ=os.environ)) as store:
+        store.forget_time_seen()
+    typer.echo("Keys expire by the clock again.")
+
+
+def _configuration(folder: Path, port: int) -> str:
+    return f"""# Made by `fr server init`. `fr serve --print-config` shows every key there is.
+[server]
+host = "0.0.0.0"
+port = {port}
+reflection = false
+
+[tls]
+certificate = {_quoted(folder / "server.pem")}
+key = {_quoted(folder / "server.key")}
+
+[access]
+mode = "keys"
+
+[gallery]
+folder = {_quoted(folder / "data")}
+"""
+
+
+def _connection(target: str, token: str, ca: str) -> str:
+    """A connection file, as `fr --connection` reads it."""
+    return f"server = \"{target}\"\nkey = \"{token}\"\nca = '''\n{ca.strip()}\n'''\n"
+
+
+def _quoted(path: Path) -> str:
+    import json
+
+    return json.dumps(str(path), ensure_ascii=False)
+
+
+def _own_names() -> list[str]:
+    """The name of this machine, and its address in the network, where it has one."""
+    found = [socket.gethostname(), "localhost", "127.0.0.1"]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # RFC 5737: nothing is sent, the system only picks an address of its own
+        except OSError:
+            return found
+        return [str(probe.getsockname()[0]), *found]
+
+
+def _split(names: list[str]) -> tuple[list[str], list[str]]:
+    """Return the DNS names and the IP addresses among names."""
+    import ipaddress
+
+    dns: list[str] = []
+    addresses: list[str] = []
+    for name in dict.fromkeys(names):
+        try:
+            addresses.append(str(ipaddress.ip_address(name.strip("[]"))))
+        except ValueError:
+            dns.append(name)
+    return dns, addresses
+
+
+def _bracketed(name: str) -> str:
+    return f"[{name}]" if ":" in name else name
+
+
+@contextmanager
+def _opened(config: Config) -> Iterator[AccessStore]:
+    from fr_server.access.storage import open_access
+    from fr_server.clock import SteadyClock
+
+    store = open_access(config, SteadyClock())
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _new_admin(store: AccessStore) -> str:
+    from fr_core.access.budget import Budget
+    from fr_core.access.keys import NewKey
+    from fr_core.access.roles import Role
+    from fr_core.access.scope import EVERYTHING
+
+    new = NewKey("first admin", frozenset({Role.ADMIN}), EVERYTHING, EVERYTHING, Budget(50.0, 200, None), None)
+    return store.create(new).token.text
+
+
+@contextmanager
+def _reporting() -> Iterator[None]:
+    from fr_core.errors import FrError
+
+    try:
+        yield
+    except FrError as error:
+        typer.echo(f"{error.reason}: {error.message}", err=True)
+        raise typer.Exit(1) from error
+    except OSError as error:
+        typer.echo(f"FILE_UNREADABLE: {error.filename}: {error.strerror}.", err=True)
+        raise typer.Exit(1) from error

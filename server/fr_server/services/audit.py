@@ -1,0 +1,146 @@
+"""AuditService: what was done, and that nobody has changed the record of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import grpc
+from google.protobuf import timestamp_pb2
+
+from fr_api.v1 import audit_pb2, audit_pb2_grpc
+from fr_core.audit.checkpoints import Checkpoint, parse_checkpoint
+from fr_core.audit.rows import Kept
+from fr_core.audit.search import Filter, Page
+from fr_core.audit.verify import Broken, Verified
+from fr_core.errors import InvalidField, InvalidPage, MissingField
+from fr_core.gallery import pages
+from fr_server.convert.common import timestamp
+from fr_server.services.audits import CHAINS, AuditCalls
+from fr_server.work import Work
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+_DEFAULT_PAGE = 100
+
+
+class AuditService(audit_pb2_grpc.AuditServiceServicer):
+    """Reads and checks the audits of a server.
+
+    Args:
+        audits: by the names of their chains.
+        work: runs what blocks.
+    """
+
+    def __init__(self, audits: Mapping[str, AuditCalls], work: Work) -> None:
+        self._audits = audits
+        self._work = work
+
+    async def SearchAudit(  # noqa: N802
+        self, request: audit_pb2.SearchAuditRequest, context: Context
+    ) -> audit_pb2.SearchAuditResponse:
+        """List a page of records that fit."""
+        audit = self._audit(request.chain)
+        size = request.page_size or _DEFAULT_PAGE
+        pages.require_page_size(size)
+        call = f"audit {request.chain}"
+        last = pages.last_of(call, request.page_token)
+        if last and not last.isdecimal():
+            raise InvalidPage("The page token is not one that this call returned.")
+        page = await self._work.storage(_search, audit, request, int(last or 0), size)
+        return audit_pb2.SearchAuditResponse(
+            records=[_record_message(kept) for kept in page.records],
+            next_page_token="" if page.after is None else pages.page_token(call, str(page.after)),
+        )
+
+    async def ExportAudit(  # noqa: N802
+        self, request: audit_pb2.ExportAuditRequest, context: Context
+    ) -> AsyncIterator[audit_pb2.ExportAuditResponse]:
+        """Send a chain, some records at a time."""
+        audit = self._audit(request.chain)
+        part = await self._work.storage(audit.audit_export, request.after_seq, False)
+        yield audit_pb2.ExportAuditResponse(data=part.data)
+        while part.after is not None:
+            part = await self._work.storage(audit.audit_export, part.after, True)
+            yield audit_pb2.ExportAuditResponse(data=part.data)
+
+    async def VerifyAudit(  # noqa: N802
+        self, request: audit_pb2.VerifyAuditRequest, context: Context
+    ) -> audit_pb2.VerifyAuditResponse:
+        """Check every record of a chain, or of all."""
+        if request.chain:
+            self._audit(request.chain)
+        names = [request.chain] if request.chain else list(CHAINS)
+        by_chain: dict[str, list[Checkpoint]] = {name: [] for name in CHAINS}
+        for sent in request.checkpoints:
+            self._audit(sent.chain)
+            by_chain[sent.chain].append(parse_checkpoint(sent.json.encode()))
+        verdicts = [
+            _verdict(
+                name, by_chain[name], await self._work.storage(self._audits[name].audit_verify, by_chain[name], None)
+            )
+            for name in names
+        ]
+        return audit_pb2.VerifyAuditResponse(verdicts=verdicts)
+
+    async def GetCheckpoints(  # noqa: N802
+        self, request: audit_pb2.GetCheckpointsRequest, context: Context
+    ) -> audit_pb2.GetCheckpointsResponse:
+        """Sign how far each chain is."""
+        response = audit_pb2.GetCheckpointsResponse()
+        for name, audit in self._audits.items():
+            checkpoint = await self._work.storage(audit.audit_checkpoint)
+            response.checkpoints.add(chain=name, json=checkpoint.to_json().decode())
+            response.public_keys[name] = await self._work.storage(audit.audit_public_key)
+        return response
+
+    def _audit(self, chain: str) -> AuditCalls:
+        if not chain:
+            raise MissingField("`chain` is not set.", field="chain")
+        if chain not in self._audits:
+            raise InvalidField(f"`chain` is one of: {', '.join(CHAINS)}.", field="chain")
+        return self._audits[chain]
+
+
+def _search(audit: AuditCalls, request: audit_pb2.SearchAuditRequest, after: int, size: int) -> Page:
+    if request.subject_id and not request.gallery_id:
+        raise MissingField("`subject_id` is of a gallery: set `gallery_id` too.", field="gallery_id")
+    subject = audit.audit_subject(request.gallery_id, request.subject_id) if request.subject_id else None
+    case = audit.audit_case(request.case_reference) if request.case_reference else None
+    wanted = Filter(
+        since_ms=_milliseconds(request.start_time, "start_time") if request.HasField("start_time") else None,
+        until_ms=_milliseconds(request.end_time, "end_time") if request.HasField("end_time") else None,
+        actor=request.actor or None,
+        action=request.action or None,
+        outcome=request.outcome or None,
+        gallery=request.gallery_id or None,
+        subject=subject,
+        case=case,
+        request_id=request.request_id or None,
+    )
+    return audit.audit_search(wanted, after, size)
+
+
+def _milliseconds(sent: timestamp_pb2.Timestamp, field: str) -> int:
+    try:
+        return int(sent.ToMilliseconds())
+    except ValueError as error:
+        raise InvalidField(f"`{field}` is no time of the years 1 to 9999.", field=field) from error
+
+
+def _record_message(kept: Kept) -> audit_pb2.AuditRecord:
+    return audit_pb2.AuditRecord(
+        seq=kept.record.seq,
+        time=timestamp(datetime.fromtimestamp(kept.record.at_ms / 1000, UTC)),
+        json=kept.body.decode(),
+        hash=kept.hash.hex(),
+    )
+
+
+def _verdict(chain: str, checkpoints: Sequence[Checkpoint], found: Verified | Broken) -> audit_pb2.ChainVerdict:
+    if isinstance(found, Broken):
+        return audit_pb2.ChainVerdict(
+            chain=chain, checkpoints=len(checkpoints), intact=False, finding=found.why.value, seq=found.seq
+        )
+    return audit_pb2.ChainVerdict(chain=chain, records=found.records, checkpoints=len(checkpoints), intact=True)

@@ -1,0 +1,55 @@
+"""Signed checkpoints of the audits, written where whoever changes the audits cannot change them too."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from fr_core.errors import ConfigInvalid, Failure
+from fr_core.gallery.store.durable import write_private
+from fr_server.services.audits import AuditCalls
+from fr_server.telemetry.logs import describe
+
+log = logging.getLogger("fr_server.audit")
+
+
+class Checkpoints:
+    """Writes a checkpoint of each chain to a folder, again and again: CHAIN-SEQ.json, and CHAIN.pem to check it with.
+
+    Args:
+        audits: by the names of their chains.
+        folder: on another machine's disk, or on one that cannot be written twice.
+    """
+
+    def __init__(self, audits: Mapping[str, AuditCalls], folder: Path) -> None:
+        self._audits = audits
+        self._folder = folder
+
+    def require_usable(self) -> None:
+        """Raise `ConfigInvalid` where the folder is not there."""
+        if not self._folder.is_dir():
+            told = f"There is no folder {self._folder} for checkpoints of the audit."
+            raise ConfigInvalid(told, key="audit.checkpoint_folder", file=str(self._folder))
+
+    def write(self) -> None:
+        """Write one of each chain that has grown since; what fails is logged, and tried again the next time."""
+        for name, audit in self._audits.items():
+            try:
+                checkpoint = audit.audit_checkpoint()
+                path = self._folder / f"{name}-{checkpoint.seq:012}.json"
+                if path.exists():
+                    continue
+                key = self._folder / f"{name}.pem"
+                if not key.exists():
+                    write_private(key, audit.audit_public_key().encode())
+                write_private(path, checkpoint.to_json())
+            except (Failure, OSError) as error:
+                log.error("A checkpoint of the audit %s could not be written: %s", name, describe(error))
+
+    async def write_for_ever(self, every_s: float) -> None:
+        """Write now and every so many seconds, until cancelled."""
+        while True:
+            await asyncio.to_thread(self.write)
+            await asyncio.sleep(every_s)

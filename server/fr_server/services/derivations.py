@@ -1,0 +1,64 @@
+"""What was made of a probe, and what a search was told: written down in words and numbers for whoever repeats it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from fr_api.v1 import common_pb2, gallery_pb2
+from fr_core.align import ARCFACE_TEMPLATE, CROP_SIZE, similarity_transform
+
+_MAGICS = ((b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"RIFF", "WebP"))
+
+
+def told_to(search: gallery_pb2.SearchRequest, found: gallery_pb2.SearchResponse) -> Mapping[str, str]:
+    """Return what a search was told, and how it was done, by name."""
+    criterion = search.WhichOneof("criterion")
+    return {
+        "criterion": "default threshold" if criterion is None else f"{criterion} {getattr(search, criterion):g}",
+        "exhaustive": str(found.exhaustive).lower(),
+        "filter": _filter_words(search),
+        "fusion": gallery_pb2.ScoreFusion.Name(found.fusion).removeprefix("SCORE_FUSION_").lower(),
+        "only_above_threshold": str(search.only_above_threshold).lower(),
+        "several_faces": common_pb2.SeveralFacesPolicy.Name(search.several_faces)
+        .removeprefix("SEVERAL_FACES_POLICY_")
+        .lower(),
+        "top_k": str(search.top_k) if search.HasField("top_k") else "default",
+    }
+
+
+def derived(photo: bytes, face: common_pb2.Face) -> Mapping[str, str]:
+    """Return what was made of a photo on the way to its embedding, by name.
+
+    Args:
+        photo: as it was sent.
+        face: that was searched for, as the answer tells it.
+    """
+    points = (face.landmarks.left_eye, face.landmarks.right_eye, face.landmarks.nose)
+    mouth = (face.landmarks.mouth_left, face.landmarks.mouth_right)
+    landmarks = np.array([(point.x, point.y) for point in (*points, *mouth)], dtype=np.float32)
+    matrix = similarity_transform(landmarks, ARCFACE_TEMPLATE)
+    box = face.box
+    reasons = [common_pb2.QualityReason.Name(one).removeprefix("QUALITY_REASON_") for one in face.quality.reasons]
+    return {
+        "1_decoded": f"{_format_of(photo)}, EXIF orientation applied, colours converted to 8-bit sRGB",
+        "2_box_px": " ".join(f"{value:.2f}" for value in (box.left, box.top, box.right, box.bottom)),
+        "2_detector_score": f"{face.score:.4f}",
+        "3_landmarks_px": " ".join(f"{x:.2f},{y:.2f}" for x, y in landmarks.tolist()),
+        "4_crop": f"{CROP_SIZE} x {CROP_SIZE} pixels, bilinear, by the similarity below",
+        "4_similarity_matrix": " ".join(f"{value:.6f}" for value in matrix.ravel().tolist()),
+        "5_quality": f"{face.quality.score:.4f} {' '.join(reasons)}".strip(),
+        "6_embedding": "of the crop, by the model that is named, brought to length 1",
+    }
+
+
+def _filter_words(search: gallery_pb2.SearchRequest) -> str:
+    """How the search was kept to some subjects, without saying to whom."""
+    if not search.HasField("filter"):
+        return "none"
+    return f"{len(search.filter.metadata)} pairs of metadata, {len(search.filter.subject_ids)} subjects"
+
+
+def _format_of(photo: bytes) -> str:
+    return next((name for magic, name in _MAGICS if photo.startswith(magic)), "another format")
