@@ -9,7 +9,7 @@ from enum import StrEnum
 from fr_core.align import align
 from fr_core.detect.protocol import Detector
 from fr_core.embed.protocol import Embedder, EmbeddingWithNorm
-from fr_core.errors import NoFaceFound, SeveralFaces
+from fr_core.errors import NoFaceFound, SeveralFaces, TooManyFaces
 from fr_core.imaging import Decoder, ImageLimits, PlainDecoder
 from fr_core.quality.assess import QualityLimits, assess
 from fr_core.runtime.observe import NullObserver, Observer
@@ -101,7 +101,11 @@ class Pipeline:
         return self.analyze_image(self.decode(data))
 
     def detect_image(self, image: Image) -> DetectedPhoto:
-        """Find the faces of a decoded photo; their quality is without the embedding's share."""
+        """Find the faces of a decoded photo; their quality is without the embedding's share.
+
+        Raises:
+            TooManyFaces: more than `max_faces` of the limits.
+        """
         detections, crops = self._found(image)
         with self._observer.stage("assess"):
             faces = tuple(
@@ -112,7 +116,11 @@ class Pipeline:
         return DetectedPhoto(image, faces)
 
     def analyze_image(self, image: Image) -> AnalyzedPhoto:
-        """Find and embed the faces of a decoded photo."""
+        """Find and embed the faces of a decoded photo.
+
+        Raises:
+            TooManyFaces: more than `max_faces` of the limits.
+        """
         detections, crops = self._found(image)
         with self._observer.stage("embed"):
             embedded = self._embedder.embed(crops)
@@ -140,6 +148,10 @@ class Pipeline:
         """The faces of a photo, and their crops."""
         with self._observer.stage("detect"):
             detections = self._detector.detect(image.pixels)
+        if len(detections) > self._image_limits.max_faces:
+            raise TooManyFaces(
+                f"{len(detections)} faces were found in the photo.", limit=str(self._image_limits.max_faces)
+            )
         with self._observer.stage("align"):
             return detections, [align(image.pixels, detection.landmarks) for detection in detections]
 

@@ -74,6 +74,7 @@ from fr_core.errors.faces import (
     LowQuality,
     NoFaceFound,
     SeveralFaces,
+    TooManyFaces,
 )
 from fr_core.errors.failures import (
     CallEnded,
@@ -243,6 +244,7 @@ __all__ = [
     "TargetTaken",
     "TlsUnusable",
     "TooFewPeople",
+    "TooManyFaces",
     "Undecodable",
     "UnknownCase",
     "UnknownCohort",

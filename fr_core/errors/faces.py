@@ -19,6 +19,13 @@ class SeveralFaces(InputRefused):
     remedy = "Crop the photo to one face, or ask for the largest face."
 
 
+class TooManyFaces(InputRefused):
+    """More faces were found in the photo than one photo may have."""
+
+    reason = "TOO_MANY_FACES"
+    remedy = "Cut the photo into several, or raise `images.max_faces` of the server."
+
+
 class FaceTooSmall(InputRefused):
     """The face has too few pixels between its eyes to be enrolled."""
 

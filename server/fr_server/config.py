@@ -80,7 +80,6 @@ class LimitsConfig:
     stall_s: float = 30.0
     idle_s: float = 0.0
     call_s: float = 300.0
-    faces_per_photo: int = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +208,7 @@ KEYS: Mapping[str, Key] = types.MappingProxyType(
         "server.host": Key("Address to listen on; 0.0.0.0 for every interface. Beyond this machine only with `tls`."),
         "server.port": Key("TCP port to listen on; 0 for any free one.", 0, 65535),
         "server.reflection": Key(
-            "Whether clients such as grpcurl may ask for the services and messages, without a key."
+            "Whether clients such as grpcurl may ask for the services and messages; never where calls need a key."
         ),
         "server.max_in_flight": Key(
             "Calls in work at once, of which streams are three quarters at most; more are refused with OVERLOADED.",
@@ -260,7 +259,6 @@ KEYS: Mapping[str, Key] = types.MappingProxyType(
         "limits.stall_s": Key("Seconds that a client may leave what is sent to it unread.", 1, 3600),
         "limits.idle_s": Key("Seconds without a byte after which a connection is closed; 0 for never.", 0, 86_400),
         "limits.call_s": Key("Seconds of a call without a stream, whatever its client asks for.", 1, 86_400),
-        "limits.faces_per_photo": Key("Faces of one photo; a photo with more is refused.", 1, 100_000),
         "model.pack": Key("Model pack; `fr models list` shows them."),
         "model.device": Key(
             "auto, cpu, openvino, cuda, cuda:N, tensorrt or tensorrt:N, or several such as cuda:0,1; only auto chooses."
@@ -287,6 +285,7 @@ KEYS: Mapping[str, Key] = types.MappingProxyType(
         "images.max_bytes": Key("Bytes of an encoded photo.", 1024, 256 * 1024 * 1024),
         "images.max_pixels": Key("Pixels of a photo.", 1024, MAX_PIXELS_CEILING),
         "images.formats": Key("Formats of photos that are accepted.", choices=tuple(sorted(KNOWN_FORMATS))),
+        "images.max_faces": Key("Faces of a photo; a photo with more is refused.", 1, 100_000),
         "isolation.decoding": Key(
             "process: photos are decoded in processes that can do nothing else (Linux); none: in the server's own.",
             choices=("none", "process"),

@@ -30,6 +30,7 @@ STATUS: Mapping[type[e.FrError], grpc.StatusCode] = types.MappingProxyType(
         e.ImageTooCostly: grpc.StatusCode.INVALID_ARGUMENT,
         e.NoFaceFound: grpc.StatusCode.FAILED_PRECONDITION,
         e.SeveralFaces: grpc.StatusCode.FAILED_PRECONDITION,
+        e.TooManyFaces: grpc.StatusCode.FAILED_PRECONDITION,
         e.FaceTooSmall: grpc.StatusCode.FAILED_PRECONDITION,
         e.LowQuality: grpc.StatusCode.FAILED_PRECONDITION,
         e.EmbeddingWrongSize: grpc.StatusCode.INVALID_ARGUMENT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import Any, cast
 
 import grpc
 
-from fr_core.errors import Failure, Overloaded
+from fr_core.errors import CallEnded, Failure, Overloaded
 from fr_core.runtime.ticket import Ticket, hold
 from fr_server.interceptors.wrapping import EXEMPT, Context, Handler, Stream, Unary, wrap
 
@@ -20,12 +21,16 @@ class Admission(grpc.aio.ServerInterceptor):
 
     Unary calls are interactive; what comes in streams is bulk, and lets them go first.
 
+    A unary call ends after `call_s` at the latest, whatever its client asks for: work that is begun for nobody is work
+    that others wait for.
+
     `idle` is set while no call is in work. grpc's own `maximum_concurrent_rpcs` would refuse health checks too, and
     without a reason.
     """
 
-    def __init__(self, max_in_flight: int) -> None:
+    def __init__(self, max_in_flight: int, call_s: float = math.inf) -> None:
         self._max_in_flight = max_in_flight
+        self._call_s = call_s
         self._in_flight = 0
         self._streams = 0
         self._refuse_all: Failure | None = None
@@ -56,7 +61,14 @@ class Admission(grpc.aio.ServerInterceptor):
         def unary(behaviour: Unary) -> Unary:
             async def call(request: Any, context: Context) -> Any:
                 with self._admitted(context, bulk=False):
-                    return await behaviour(request, context)
+                    limit = asyncio.timeout(None if self._call_s == math.inf else self._call_s)
+                    try:
+                        async with limit:
+                            return await behaviour(request, context)
+                    except TimeoutError as error:
+                        if not limit.expired():
+                            raise
+                        raise CallEnded("The call took longer than the server lets a call take.") from error
 
             return call
 
@@ -86,7 +98,9 @@ class Admission(grpc.aio.ServerInterceptor):
         if refusal is not None:
             raise refusal
         left_s = cast("float | None", context.time_remaining())  # None without a deadline, whatever its stub says
-        ticket = Ticket(None if left_s is None else time.monotonic() + left_s, bulk)
+        if not bulk:
+            left_s = min(self._call_s, math.inf if left_s is None else left_s)
+        ticket = Ticket(None if left_s is None or left_s == math.inf else time.monotonic() + left_s, bulk)
         hold(ticket)
         self._in_flight += 1
         self._streams += bulk

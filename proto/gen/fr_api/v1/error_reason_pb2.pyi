@@ -182,6 +182,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The examination has every finding that it waits for."""
     ERROR_REASON_REVIEW_UNFINISHED: _ErrorReason.ValueType  # 79
     """An examination of the case still waits for a finding."""
+    ERROR_REASON_TOO_MANY_FACES: _ErrorReason.ValueType  # 80
+    """More faces were found in the photo than one photo may have."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why something was refused or failed. docs/errors.md has the status code and the advice for each."""
@@ -346,4 +348,6 @@ ERROR_REASON_FINDING_LOCKED: ErrorReason.ValueType  # 78
 """The examination has every finding that it waits for."""
 ERROR_REASON_REVIEW_UNFINISHED: ErrorReason.ValueType  # 79
 """An examination of the case still waits for a finding."""
+ERROR_REASON_TOO_MANY_FACES: ErrorReason.ValueType  # 80
+"""More faces were found in the photo than one photo may have."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

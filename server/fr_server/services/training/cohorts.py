@@ -10,6 +10,7 @@ from fr_core.errors import Overloaded, ShuttingDown
 from fr_core.gallery.checks import require_display_name
 from fr_core.training.sessions.results import not_started, progress
 from fr_core.training.store.values import Changes
+from fr_server.access.listing import cohorts_seen
 from fr_server.convert.gallery import page_size
 from fr_server.convert.training import (
     cohort_message,
@@ -73,11 +74,10 @@ class CohortCalls(training_pb2_grpc.TrainingServiceServicer):
         course_id, size = request.course_id or None, page_size(request)
         call = f"cohorts {request.course_id}"
         before = last_moment(call, request.page_token)
-        page = await self._desk.work.storage(self._desk.store.cohorts, course_id, before, size + 1)
-        shown = page[:size]
+        shown, more = await self._desk.work.storage(cohorts_seen, self._desk.store, course_id, before, size)
         return training_pb2.ListCohortsResponse(
             cohorts=map(cohort_message, shown),
-            next_page_token=moment_token(call, shown[-1].created_ms, shown[-1].cohort_id) if len(page) > size else "",
+            next_page_token=moment_token(call, shown[-1].created_ms, shown[-1].cohort_id) if more else "",
         )
 
     async def WatchCohort(  # noqa: N802

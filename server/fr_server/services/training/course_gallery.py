@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from fr_core.errors import FrError
 from fr_core.gallery.query import ScoreFusion
-from fr_core.gallery.values import MAX_TOP_K, Enrolment, GalleryUpdate, NewTemplate
+from fr_core.gallery.values import MAX_TOP_K, Enrolment, GalleryUpdate, GalleryUse, NewTemplate
 from fr_core.training.bank.matcher import Ranked
 from fr_core.training.bank.pool import PoolPhoto
 from fr_core.types import F32, Embedding, ModelId
@@ -44,7 +44,14 @@ class CourseGallery:
         """
         expires = datetime.now(UTC) + _UNFINISHED
         self._galleries.create(
-            self.gallery_id, "People of a training course", self._model, self._size, expires, None, False
+            self.gallery_id,
+            "People of a training course",
+            self._model,
+            self._size,
+            expires,
+            None,
+            False,
+            GalleryUse.TRAINING,
         )
         self.enrolled = True
         enrolments = [

@@ -23,6 +23,7 @@ from fr_core.training.grading.learned import learned
 from fr_core.training.plan import CoursePlan
 from fr_core.training.results import Result
 from fr_core.training.store.training_store import TrainingStore
+from fr_server.access.listing import courses_seen
 from fr_server.convert.gallery import page_size
 from fr_server.convert.training import (
     course_message,
@@ -134,9 +135,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         size, before = page_size(request), last_moment(_LIST, request.page_token)
 
         def listed() -> training_pb2.ListCoursesResponse:
-            page = self._desk.store.courses(before, size + 1)
-            shown = page[:size]
-            more = len(page) > size
+            shown, more = courses_seen(self._desk.store, before, size)
             return training_pb2.ListCoursesResponse(
                 courses=map(course_message, shown),
                 next_page_token=moment_token(_LIST, shown[-1].created_ms, shown[-1].course_id) if more else "",

@@ -6,16 +6,16 @@ import asyncio
 import logging
 import os
 import secrets
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 from fr_core.errors import Failure, StoreCorrupt, StoreFailed, UnknownGallery
 from fr_core.gallery.store.durable import cause, sync
-from fr_core.gallery.store.keys import key_beside, load_key
 from fr_core.gallery.values import GalleryUpdate
 from fr_core.training.store.training_store import TrainingStore
 from fr_server.config import Config
-from fr_server.folders import data_folder, training_folder
+from fr_server.folders import key_of, training_folder
+from fr_server.naming import naming
 from fr_server.services.gallery_calls import GalleryCalls
 from fr_server.telemetry.logs import FIELDS, describe
 from fr_training.exports.signing import SigningKey, new_signing_key
@@ -27,21 +27,19 @@ _PURGE_S = 3600.0
 _SIGNING_KEY = "certificates.pem"
 
 
-def now_ms() -> int:
-    """Milliseconds since 1970, UTC."""
-    return time.time_ns() // 1_000_000
-
-
-def open_training(config: Config) -> TrainingStore:
+def open_training(config: Config, clock_ms: Callable[[], int]) -> TrainingStore:
     """Open the store of a configuration; its keys are under the key of the galleries, which are open.
+
+    Args:
+        config: of the server.
+        clock_ms: milliseconds since 1970, UTC.
 
     Raises:
         StoreNewer, WrongKey, KeyUnavailable, StoreCorrupt, StoreFailed: as `TrainingStore.open` and `load_key`.
     """
-    source = config.gallery.key
-    key = load_key(source) if source else key_beside(data_folder(config), new=False)
-    reserve = config.gallery.reserve_mib * 2**20
-    return TrainingStore.open(training_folder(config), key, now_ms, reserve)
+    folder, key, reserve = training_folder(config), key_of(config, new=False), config.gallery.reserve_mib * 2**20
+    with naming(folder / "training.sqlite"):
+        return TrainingStore.open(folder, key, clock_ms, reserve)
 
 
 def keep_galleries(store: TrainingStore, galleries: GalleryCalls) -> None:

@@ -1,0 +1,79 @@
+"""Who makes the call that this thread or task works for, and what of lists that caller may see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeVar
+
+from fr_core.access.principal import SYSTEM, Principal
+from fr_core.access.scope import Scope
+
+T = TypeVar("T")
+
+_ALL = "*"
+# Entries that are fetched at once, of which some are not shown.
+_FETCHED = 200
+_current: ContextVar[Principal] = ContextVar("principal", default=SYSTEM)
+
+
+def current_principal() -> Principal:
+    """Return who makes the call that this thread or task works for; outside of calls the server itself."""
+    return _current.get()
+
+
+@contextmanager
+def calling(principal: Principal) -> Iterator[None]:
+    """Let the block in this thread or task be a call of `principal`, and what is started with a copy of its context."""
+    token = _current.set(principal)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def covers_all(scope: Scope) -> bool:
+    """Whether a scope covers whatever there is and will be."""
+    return _ALL in scope.patterns
+
+
+def sees_gallery(gallery_id: str) -> bool:
+    """Whether the caller may know of a gallery."""
+    return current_principal().galleries.covers(gallery_id)
+
+
+def sees_course(course_id: str) -> bool:
+    """Whether the caller may know of a course."""
+    return current_principal().courses.covers(course_id)
+
+
+def sees_case(gallery_ids: Iterable[str]) -> bool:
+    """Whether the caller may know of a case, or an examination, for which these galleries were searched.
+
+    A case for which nothing was searched is known to everybody who may read cases.
+    """
+    return all(map(sees_gallery, gallery_ids))
+
+
+def seen(
+    fetch: Callable[[T | None, int], tuple[Sequence[T], bool]], size: int, sees: Callable[[T], bool]
+) -> tuple[list[T], bool]:
+    """Return a page of what the caller sees, and whether there is more of that.
+
+    It is as long as the page of a list that holds nothing else, and ends where that one does.
+
+    Args:
+        fetch: returns about so many entries, at least 1, which come after an entry, None = from where the page begins;
+            and whether there are more.
+        size: entries of the page at most, at least 1.
+        sees: whether the caller sees an entry.
+    """
+    shown: list[T] = []
+    last: T | None = None
+    more = True
+    while more and len(shown) <= size:
+        entries, more = fetch(last, max(size + 1, _FETCHED))
+        shown += filter(sees, entries)
+        last = entries[-1] if entries else last
+    return shown[:size], len(shown) > size

@@ -1,0 +1,306 @@
+"""The guard of the API: nobody calls who may not, and nobody learns of what is not theirs."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from fr_core.access.budgets import Budgets
+from fr_core.access.principal import Principal
+from fr_core.access.refusals import Why, refusal_of
+from fr_core.audit.attribution import Attribution, attributed
+from fr_core.errors import CredentialInvalid, Failure, FrError, InputRefused, NotPermitted
+from fr_server.access.callers import calling
+from fr_server.access.coarse import ask_for_all, require_photos, tell_less, value_at
+from fr_server.access.credentials import Authenticator, Metadata
+from fr_server.access.foreign import Foreign, Resolver
+from fr_server.access.items import Item, Items, RefusedItem, outcome_of
+from fr_server.access.recording import OUTSIDE, CallRecord, NullRecorder, Recorder, noting
+from fr_server.access.resolving import NothingKept
+from fr_server.access.rules import Coarse, Rule, action_of
+from fr_server.access.steps import as_stream, only, stepping
+from fr_server.access.table import RULES
+from fr_server.access.telling import Teller, attribution_of, learn_request, learn_response
+from fr_server.interceptors.wrapping import EXEMPT, Context, Handler, Stream, Unary, wrap
+
+_NOBODY = Attribution(actor="nobody")
+_REQUEST_ID = "x-request-id"
+_WORD = re.compile(r"[A-Za-z0-9._:/-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Who calls, and what of it; one of `rule` and `error` is there.
+
+    Attributes:
+        principal: who calls; None where that is not known.
+        rule: of the method.
+        error: why the call is refused.
+    """
+
+    principal: Principal | None
+    rule: Rule | None
+    error: Exception | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A method that somebody calls who may; `metadata` say who that is."""
+
+    action: str
+    principal: Principal
+    rule: Rule
+    metadata: Metadata
+
+
+class Guard(grpc.aio.ServerInterceptor):
+    """Stands between the room that gives calls their ids and the one that admits them.
+
+    Who calls, whether its roles allow the method, and whether its budget does, is asked before the request is read.
+    What the request names is asked when it was. The rest of the call has the principal (`callers.current_principal`),
+    the attribution (`fr_core.audit.attribution`) and the record that `recording.note` adds to. Of a stream, every item
+    and every answer takes a credential that is still valid: a key that is revoked ends what was begun with it.
+
+    Args:
+        authenticator: says who calls.
+        budgets: count what everybody asks for.
+        recorder: is told of refusals, and of calls that ended; None = nobody is.
+        address_of: the address at the other end of a connection, by what gRPC calls it, for records of credentials that
+            were refused; None = they hold none.
+        rules: of the methods; one without a rule is refused.
+        monotonic_s: seconds of a clock that is never set.
+        token_bytes: returns so many random bytes.
+    """
+
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        budgets: Budgets,
+        recorder: Recorder | None = None,
+        address_of: Callable[[str], str] | None = None,
+        *,
+        rules: Mapping[str, Rule] = RULES,
+        monotonic_s: Callable[[], float] = time.monotonic,
+        token_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        self._authenticator = authenticator
+        self._budgets = budgets
+        self._teller = Teller(recorder or NullRecorder(), monotonic_s)
+        self._address_of = address_of
+        self._rules = rules
+        self._token_bytes = token_bytes
+        self._foreign = Foreign(NothingKept(), token_bytes)
+
+    def resolve_with(self, resolver: Resolver) -> None:
+        """Ask this one which course or galleries something is of, from now on: the stores are open."""
+        self._foreign = Foreign(resolver, self._token_bytes)
+
+    async def close(self) -> None:
+        """Wait until the recorder has been told of everything; before it is closed."""
+        await self._teller.drain()
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Wrap the handler of the call; where who calls may not, its request is not even read."""
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or method.startswith(EXEMPT):
+            return handler
+        metadata = tuple((str(key), value) for key, value in handler_call_details.invocation_metadata or ())
+        streams = bool(handler.request_streaming)
+        found = await self._find(method, streams, metadata, "")
+        if _is_of_another_certificate(found.error):  # or of that of the connection, which nobody can tell here
+            return self._asking_the_peer(handler, method, metadata)
+        if found.principal is None or found.rule is None:
+            return self._refusing(method, found)
+        return self._guarded(handler, _Call(action_of(method), found.principal, found.rule, metadata))
+
+    async def _find(self, method: str, streams: bool, metadata: Metadata, peer: str) -> _Found:
+        """Say who calls, and whether it may call the method; count the call. It takes no request."""
+        principal = None
+        try:
+            principal = await self._authenticator.authenticate(metadata, peer)
+            rule = self._rules.get(method)
+            if rule is None or not principal.is_one_of(rule.roles):
+                raise NotPermitted("Whoever calls has no role that may call this.")
+            self._spend(principal, not streams and rule.counts_as_search)
+        except Exception as error:  # noqa: BLE001 - raised where the room outside makes a status of it: in the call
+            return _Found(principal, None, error)
+        return _Found(principal, rule, None)
+
+    def _spend(self, principal: Principal, searches: bool) -> None:
+        self._budgets.spend(principal.principal_id, principal.budget)
+        if searches:
+            self._budgets.search(principal.principal_id, principal.budget)
+
+    def _refusing(self, method: str, found: _Found) -> Handler:
+        """A handler of a stream, which gRPC calls before it reads a request, that of a unary call too."""
+
+        async def refuse(requests: Any, context: Context) -> AsyncIterator[Any]:
+            self._refuse(action_of(method), found, context)
+            yield  # which makes it a stream
+
+        return grpc.stream_stream_rpc_method_handler(refuse)
+
+    def _asking_the_peer(self, handler: Handler, method: str, metadata: Metadata) -> Handler:
+        """A handler that asks who calls once the connection is known; it too is called before a request is read."""
+
+        async def call(requests: Any, context: Context) -> AsyncIterator[Any]:
+            found = await self._find(method, bool(handler.request_streaming), metadata, context.peer())
+            if found.principal is None or found.rule is None:
+                self._refuse(action_of(method), found, context)
+            else:
+                guarded = self._guarded(handler, _Call(action_of(method), found.principal, found.rule, metadata))
+                async for response in as_stream(guarded)(requests, context):
+                    yield response
+
+        return grpc.stream_stream_rpc_method_handler(
+            call,
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+    def _refuse(self, action: str, found: _Found, context: Context) -> None:
+        """Tell of a refusal, and raise it."""
+        error, principal, record = found.error, found.principal, CallRecord()
+        assert error is not None
+        if isinstance(error, FrError):
+            attribution = _NOBODY if principal is None else attribution_of(principal, "", None)
+            if isinstance(error, CredentialInvalid) and (why := refusal_of(error)) is not None:
+                record.detail = {"why": why.why.value} | ({"credential": why.principal_id} if why.principal_id else {})
+            if principal is None and self._address_of is not None:
+                address = self._address_of(context.peer())
+                record.detail |= {"address": address} if _WORD.fullmatch(address) else {}
+            self._teller.refused(attribution, _request_id(context), action, error.reason, record)
+        raise error
+
+    def _guarded(self, handler: Handler, call: _Call) -> Handler:
+        """Return the handler with the guard around what it does."""
+
+        def unary(behaviour: Unary) -> Unary:
+            return lambda request, context: self._one(call, behaviour, request, context)
+
+        def stream(behaviour: Stream) -> Stream:
+            answer = self._items if handler.request_streaming else self._many
+            return lambda requests, context: answer(call, behaviour, requests, context)
+
+        return wrap(handler, unary, stream)
+
+    async def _one(self, call: _Call, behaviour: Unary, request: Any, context: Context) -> Any:
+        """A request and its answer."""
+        attribution, record = attribution_of(call.principal, _request_id(context), request), CallRecord()
+        async with self._teller.ending(call.rule, attribution, call.action, record):
+            only_above = await self._inspect(call, request, record)
+            with calling(call.principal), attributed(attribution), noting(record):
+                response = await behaviour(request, context)
+            _tell_less(call, response, only_above)
+            learn_response(record, response)
+        return response
+
+    async def _many(
+        self, call: _Call, behaviour: Stream, requests: AsyncIterator[Any], context: Context
+    ) -> AsyncIterator[Any]:
+        """A request and its answer in many messages; the first leaves when the audit knows of it."""
+        async for request in requests:
+            attribution, record = attribution_of(call.principal, _request_id(context), request), CallRecord()
+            async with self._teller.ending(call.rule, attribution, call.action, record) as ending:
+                only_above = await self._inspect(call, request, record)
+                answers = behaviour(only(request), context)
+                async for response in stepping(answers, call.principal, attribution, record):
+                    await self._require_still_valid(call, context)
+                    await ending.begun()
+                    record.counts["messages"] = record.counts.get("messages", 0) + 1
+                    _tell_less(call, response, only_above)
+                    yield response
+
+    async def _items(
+        self, call: _Call, behaviour: Stream, requests: AsyncIterator[Any], context: Context
+    ) -> AsyncIterator[Any]:
+        """Items and their answers, each checked, counted and told of by itself."""
+        items = Items()
+        answers = behaviour(self._checked(call, requests, items, context), context)
+        attribution = attribution_of(call.principal, _request_id(context), None)
+        try:
+            async for response in stepping(answers, call.principal, attribution, CallRecord()):
+                item, outcome = items.answered(response), outcome_of(response)
+                _tell_less(call, response, item.only_above)
+                learn_response(item.record, response)
+                await self._teller.ended(call.rule, item.attribution, call.action, item.record, outcome)
+                yield response
+        finally:
+            for item in items:
+                self._teller.cancelled(call.rule, item.attribution, call.action, item.record)
+
+    async def _checked(
+        self, call: _Call, requests: AsyncIterator[Any], items: Items, context: Context
+    ) -> AsyncIterator[Any]:
+        """Yield the items of a stream, and something that refuses to be answered in the place of those that may not."""
+        async for request in requests:
+            await self._require_still_valid(call, context)
+            item = Item(attribution_of(call.principal, _request_id(context), request), CallRecord())
+            items.add(request.item_id, item)
+            try:
+                self._spend(call.principal, call.rule.counts_as_search)
+                item.only_above = await self._inspect(call, request, item.record)
+            except (InputRefused, Failure) as error:
+                yield RefusedItem(request.item_id, error)
+            else:
+                yield request
+
+    async def _require_still_valid(self, call: _Call, context: Context) -> None:
+        try:
+            await self._authenticator.authenticate(call.metadata, context.peer())
+        except CredentialInvalid as error:
+            self._refuse(call.action, _Found(None, None, error), context)
+
+    async def _inspect(self, call: _Call, request: Any, record: CallRecord) -> bool:
+        """Check what a request names, and put out of it what its principal may not know.
+
+        Returns:
+            Whether candidates below the threshold are to be taken from the answer.
+
+        Raises:
+            NotPermitted: the request asks for what its principal may not do.
+            QuotaExceeded: it is a search, and there is none left today.
+            Failure: it cannot be checked now.
+        """
+        rule, principal = call.rule, call.principal
+        learn_request(record, rule, request)
+        record.searched = rule.counts_as_search
+        if rule.variants:
+            sent = {variant.field: request.HasField(variant.field) for variant in rule.variants}
+            if not principal.is_one_of(rule.roles_of(sent)):
+                raise NotPermitted("Whoever calls has no role that may call this with these fields.")
+        if principal.coarse:
+            require_photos(rule, request)
+        if rule.search_if and value_at(request, rule.search_if):
+            record.searched = True
+            self._budgets.search(principal.principal_id, principal.budget)
+        if await self._foreign.put_out(rule, principal, request):
+            record.detail |= OUTSIDE
+        return principal.coarse and ask_for_all(request)
+
+
+def _tell_less(call: _Call, response: Any, only_above: bool) -> None:
+    if call.principal.coarse and call.rule.coarse is Coarse.ROUNDED:
+        tell_less(response, only_above)
+
+
+def _is_of_another_certificate(error: Exception | None) -> bool:
+    why = refusal_of(error) if isinstance(error, CredentialInvalid) else None
+    return why is not None and why.why is Why.OTHER_CERTIFICATE
+
+
+def _request_id(context: Context) -> str:
+    """Return the id that the room outside has given to the call."""
+    trailing = context.trailing_metadata() or ()
+    return next((str(value) for key, value in trailing if key == _REQUEST_ID), "")

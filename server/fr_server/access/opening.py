@@ -1,0 +1,69 @@
+"""From the configuration and the keys that there are to the guard of a server."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from fr_core.access.budgets import Budgets
+from fr_core.access.store import AccessStore
+from fr_core.gallery.values import GalleryUse
+from fr_server.access.credentials import Authenticator, Credentials, OpenDoor
+from fr_server.access.guard import Guard
+from fr_server.access.journal import Journal
+from fr_server.access.jwks import JsonWebKeys
+from fr_server.access.storage import asks_who_calls, default_budget
+from fr_server.access.tokens import TokenRules, Tokens
+from fr_server.config import Config
+
+
+def _place(source: str) -> str:
+    return source if "://" in source else str(Path(source).expanduser())
+
+
+async def make_guard(
+    config: Config, store: AccessStore, certificate_of: Callable[[str], str | None], clock_ms: Callable[[], int]
+) -> Guard:
+    """Return the guard of a server.
+
+    Args:
+        config: of the server.
+        store: keeps the keys, and is told what happens.
+        certificate_of: see `Credentials`.
+        clock_ms: milliseconds since 1970, UTC.
+
+    Raises:
+        ConfigInvalid: the keys of the issuer of tokens cannot be used.
+    """
+    authenticator: Authenticator = OpenDoor()
+    if asks_who_calls(config, store):
+        authenticator = Credentials(store, await _tokens(config, clock_ms), certificate_of)
+    return Guard(authenticator, Budgets(time.monotonic, clock_ms), Journal(store))
+
+
+async def _tokens(config: Config, clock_ms: Callable[[], int]) -> Tokens | None:
+    access = config.access
+    if not access.oidc_issuer:
+        return None
+    keys = JsonWebKeys(_place(access.oidc_jwks), access.oidc_algorithms)
+    await keys.start()
+    rules = TokenRules(
+        issuer=access.oidc_issuer,
+        audience=access.oidc_audience,
+        algorithms=access.oidc_algorithms,
+        roles_claim=access.oidc_roles_claim,
+        galleries_claim=access.oidc_galleries_claim,
+        courses_claim=access.oidc_courses_claim,
+        leeway_s=access.oidc_leeway_s,
+    )
+    return Tokens(rules, keys, default_budget(access), clock_ms)
+
+
+def unspecified_use(asks: bool) -> GalleryUse:
+    """Return what a gallery is for where its maker does not say.
+
+    Args:
+        asks: whether the server asks who calls: then decisions about people may well follow from what it keeps.
+    """
+    return GalleryUse.OPERATIONAL if asks else GalleryUse.TEST

@@ -1,0 +1,247 @@
+"""What the audit is told of calls: how they ended, and what was refused, at a pace that no flood speeds up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from fr_core.audit.attribution import Attribution
+from fr_core.types import ModelId
+from fr_server.telemetry.logs import describe
+
+log = logging.getLogger("fr_server.access")
+
+OK = "OK"
+BEGUN = "BEGUN"
+"""Of a call that answers in many messages, before the first of them leaves; how it ended is told too."""
+CANCELLED = "CANCELLED"
+OUTSIDE = {"scope": "outside"}
+"""Detail of a call that named what its scope does not cover, and was answered as if there were no such thing."""
+UNRECORDED = "unrecorded"
+"""Count of a refusal: so many like it came before it, too many to be recorded each."""
+
+_MAX_SUBJECTS = 1_000  # as many as a record holds
+_MAX_PACES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a call, or an item of a stream, ended.
+
+    Attributes:
+        attribution: who asked, and why.
+        action: such as "gallery.search".
+        outcome: "OK", "BEGUN", "CANCELLED", or the reason of the refusal or failure.
+        gallery_id: of the gallery; None where there is none.
+        subject_ids: whom it told of, or was about, by the caller's own ids: at most 1,000, and only of a gallery.
+        model: of the answer.
+        gallery_version: of the answer.
+        threshold: of the answer, in [-1, 1].
+        counts: of what the answer holds.
+        detail: ids that name nobody, and why a credential was refused.
+    """
+
+    attribution: Attribution
+    action: str
+    outcome: str
+    gallery_id: str | None = None
+    subject_ids: tuple[str, ...] = ()
+    model: ModelId | None = None
+    gallery_version: int | None = None
+    threshold: float | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    detail: Mapping[str, str] = field(default_factory=dict)
+
+
+class Recorder(Protocol):
+    """Who is told; `fr_core.audit` keeps it."""
+
+    async def record(self, ended: Ended) -> None:
+        """Keep it, durably. What this raises, the call ends with: what is not recorded is not answered."""
+        ...
+
+
+class NullRecorder:
+    """Nobody is told."""
+
+    async def record(self, ended: Ended) -> None:
+        """Do nothing."""
+
+
+class CallRecord:
+    """What is known of a call while it runs; services add to it with `note`.
+
+    Attributes are those of `Ended`, and:
+        searched: whether a gallery is searched for it.
+        purpose: why, where the request does not say so.
+        case_reference: likewise.
+    """
+
+    def __init__(self) -> None:
+        self.searched = False
+        self.purpose: str | None = None
+        self.case_reference: str | None = None
+        self.gallery_id: str | None = None
+        self.subject_ids: list[str] = []
+        self.model: ModelId | None = None
+        self.gallery_version: int | None = None
+        self.threshold: float | None = None
+        self.counts: dict[str, int] = {}
+        self.detail: dict[str, str] = {}
+
+    def ended(self, attribution: Attribution, action: str, outcome: str) -> Ended:
+        """Return it as it is now."""
+        attribution = replace(
+            attribution,
+            purpose=self.purpose or attribution.purpose,
+            case_reference=self.case_reference or attribution.case_reference,
+        )
+        subject_ids = tuple(dict.fromkeys(self.subject_ids))[:_MAX_SUBJECTS]
+        return Ended(
+            attribution,
+            action,
+            outcome,
+            self.gallery_id,
+            subject_ids if self.gallery_id is not None else (),
+            self.model,
+            self.gallery_version,
+            self.threshold,
+            dict(self.counts),
+            dict(self.detail),
+        )
+
+
+_current: ContextVar[CallRecord | None] = ContextVar("call_record", default=None)
+
+
+@contextmanager
+def noting(record: CallRecord) -> Iterator[None]:
+    """Let `note` of the block in this thread or task add to a record, and that of what is started with its context."""
+    token = _current.set(record)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def note(
+    *,
+    gallery_id: str | None = None,
+    subject_ids: Sequence[str] = (),
+    model: ModelId | None = None,
+    gallery_version: int | None = None,
+    threshold: float | None = None,
+    counts: Mapping[str, int] | None = None,
+    detail: Mapping[str, str] | None = None,
+    purpose: str | None = None,
+    case_reference: str | None = None,
+) -> None:
+    """Tell the audit of the current call what only its service knows; outside of calls nobody is told.
+
+    What the answer itself holds of these is told without it.
+
+    Args:
+        gallery_id: of the gallery.
+        subject_ids: whom it told of, or was about, beside those who were noted before.
+        model: of the gallery.
+        gallery_version: of the gallery.
+        threshold: that was applied, in [-1, 1].
+        counts: words of a-z, 0-9 and _ -> numbers.
+        detail: such words -> words of 128 ASCII characters at most without spaces; nothing that names anybody.
+        purpose: why it is done, a word, where the request itself does not say so.
+        case_reference: of the case that it is done for, likewise.
+    """
+    record = _current.get()
+    if record is None:
+        return
+    record.gallery_id = record.gallery_id if gallery_id is None else gallery_id
+    record.subject_ids += subject_ids
+    record.model = record.model if model is None else model
+    record.gallery_version = record.gallery_version if gallery_version is None else gallery_version
+    record.threshold = record.threshold if threshold is None else threshold
+    record.counts |= counts or {}
+    record.detail |= detail or {}
+    record.purpose = record.purpose if purpose is None else purpose
+    record.case_reference = record.case_reference if case_reference is None else case_reference
+
+
+class _Pace:
+    """What was let through in the second that runs, and what was not since the last that was."""
+
+    __slots__ = ("began_s", "held_back", "let_through")
+
+    def __init__(self) -> None:
+        self.began_s = -math.inf
+        self.let_through = 0
+        self.held_back = 0
+
+
+class Refusals:
+    """Tells a recorder of refusals: of each principal and reason at most so many in a second, with how many more came.
+
+    Nobody waits for it: a refusal takes as long whether or not it is told. All who could not say who they are count as
+    one principal.
+
+    Args:
+        recorder: is told.
+        monotonic_s: seconds of a clock that is never set.
+        most_per_s: of one principal and reason.
+    """
+
+    def __init__(self, recorder: Recorder, monotonic_s: Callable[[], float], most_per_s: int = 10) -> None:
+        self._recorder = recorder
+        self._monotonic_s = monotonic_s
+        self._most_per_s = most_per_s
+        self._paces: OrderedDict[tuple[str, str], _Pace] = OrderedDict()
+        self._telling: set[asyncio.Task[None]] = set()
+
+    def tell(self, ended: Ended, who: str) -> None:
+        """Tell of a refusal, or count it for the next one.
+
+        Args:
+            ended: how the call ended.
+            who: a principal's id; "" for all who could not say who they are.
+        """
+        pace = self._pace(who, ended.outcome)
+        now_s = self._monotonic_s()
+        if now_s - pace.began_s >= 1.0:
+            pace.began_s, pace.let_through = now_s, 0
+        if pace.let_through >= self._most_per_s:
+            pace.held_back += 1
+            return
+        pace.let_through += 1
+        if pace.held_back:
+            ended = replace(ended, counts={**ended.counts, UNRECORDED: pace.held_back})
+            pace.held_back = 0
+        self.tell_later(ended)
+
+    def tell_later(self, ended: Ended) -> None:
+        """Tell the recorder without waiting for it; what fails is logged."""
+        task = asyncio.create_task(self._tell(ended))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def drain(self) -> None:
+        """Wait until everything is told that is to be told."""
+        while self._telling:
+            await asyncio.wait(self._telling)
+
+    def _pace(self, who: str, reason: str) -> _Pace:
+        pace = self._paces.setdefault((who, reason), _Pace())
+        self._paces.move_to_end((who, reason))
+        if len(self._paces) > _MAX_PACES:
+            self._paces.popitem(last=False)
+        return pace
+
+    async def _tell(self, ended: Ended) -> None:
+        try:
+            await self._recorder.record(ended)
+        except Exception as error:  # noqa: BLE001 - nobody waits for it; the log is the only one to hear
+            log.error("A refusal could not be recorded: %s", describe(error))

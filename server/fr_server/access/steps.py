@@ -1,0 +1,50 @@
+"""Calls and streams in each other's place, and streams that are made within the context of their call."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fr_core.access.principal import Principal
+from fr_core.audit.attribution import Attribution, attributed
+from fr_server.access.callers import calling
+from fr_server.access.recording import CallRecord, noting
+from fr_server.interceptors.wrapping import Context, Handler, Stream
+
+
+async def only(request: Any) -> AsyncIterator[Any]:
+    """Yield one request."""
+    yield request
+
+
+async def stepping(
+    answers: AsyncIterator[Any], principal: Principal, attribution: Attribution, record: CallRecord
+) -> AsyncIterator[Any]:
+    """Yield answers, each made within the context of its call; which is not that of whoever closes a generator."""
+    try:
+        while True:
+            with calling(principal), attributed(attribution), noting(record):
+                try:
+                    answer = await anext(answers)
+                except StopAsyncIteration:
+                    return
+            yield answer
+    finally:
+        await answers.aclose()  # type: ignore[attr-defined] # a generator, as every behaviour of a stream here
+
+
+def as_stream(handler: Handler) -> Stream:
+    """Return what a handler does, as if it were one of a stream of requests and of answers."""
+    if handler.stream_stream is not None:
+        return handler.stream_stream  # type: ignore[return-value]
+
+    async def call(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+        async for request in requests:
+            if handler.unary_unary is not None:
+                yield await handler.unary_unary(request, context)  # type: ignore[arg-type]
+            else:
+                assert handler.unary_stream is not None
+                async for response in handler.unary_stream(request, context):  # type: ignore[attr-defined, arg-type]
+                    yield response
+
+    return call

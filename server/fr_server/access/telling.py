@@ -1,0 +1,175 @@
+"""What the audit is told of a call: learnt from its request and its answer; never a photo, a template or a name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from types import TracebackType
+from typing import Any
+
+from google.protobuf.message import Message
+
+from fr_api.v1 import common_pb2, gallery_pb2
+from fr_core.access.principal import Principal
+from fr_core.audit.attribution import Attribution
+from fr_core.errors import FrError, InternalError, NotPermitted, QuotaExceeded, RateLimited
+from fr_core.gallery.checks import is_gallery_id
+from fr_core.types import ModelId
+from fr_server.access.coarse import value_at
+from fr_server.access.recording import BEGUN, CANCELLED, OK, OUTSIDE, CallRecord, Recorder, Refusals
+from fr_server.access.rules import Kind, Rule, ScopeKind
+
+# Ids that the server gives, or that name no person. Those of trainees and sessions, and codes, are not among them.
+_IDS = ("course_id", "cohort_id", "case_id", "examination_id", "key_id", "template_id", "report_id", "chain")
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SUBJECTS = ("subject_id", "enrol.subject_id")
+# The message of an answer that holds what was asked for.
+_RESULTS = ("found", "stored", "enrolled", "embedded")
+_PURPOSE = "PURPOSE_"
+
+_REFUSED = frozenset({NotPermitted.reason, RateLimited.reason, QuotaExceeded.reason})
+
+
+class Teller:
+    """Decides what a recorder is told, and who waits for it.
+
+    What was told to somebody is recorded before it leaves. Refusals of the guard are told at a pace, and nobody waits.
+
+    Args:
+        recorder: is told.
+        monotonic_s: seconds of a clock that is never set.
+    """
+
+    def __init__(self, recorder: Recorder, monotonic_s: Callable[[], float]) -> None:
+        self._recorder = recorder
+        self._refusals = Refusals(recorder, monotonic_s)
+
+    def ending(self, rule: Rule, attribution: Attribution, action: str, record: CallRecord) -> Ending:
+        """Return what tells how an `async with` block ends, which is a call."""
+        return Ending(self, rule, attribution, action, record)
+
+    def refused(self, attribution: Attribution, request_id: str, action: str, reason: str, record: CallRecord) -> None:
+        """Tell of a call that was refused before its request was read."""
+        ended = record.ended(replace(attribution, request_id=request_id or None), action, reason)
+        self._refusals.tell(ended, attribution.actor)
+
+    async def ended(self, rule: Rule, attribution: Attribution, action: str, record: CallRecord, outcome: str) -> None:
+        """Tell how a call or an item ended; raises what the recorder raises."""
+        ended = record.ended(attribution, action, outcome)
+        if outcome in _REFUSED or (not rule.recorded and OUTSIDE.items() <= record.detail.items()):
+            self._refusals.tell(ended, attribution.actor)
+        elif rule.recorded and (outcome != OK or rule.kind is not Kind.CHANGE or record.searched):
+            await self._recorder.record(ended)
+
+    def cancelled(self, rule: Rule, attribution: Attribution, action: str, record: CallRecord) -> None:
+        """Tell of a call or an item that nobody waits for any more."""
+        if rule.recorded:
+            self._refusals.tell_later(record.ended(attribution, action, CANCELLED))
+
+    async def drain(self) -> None:
+        """Wait until everything is told that nobody waits for."""
+        await self._refusals.drain()
+
+
+class Ending:
+    """Tells how the `async with` block ended that is a call; see `Teller.ending`."""
+
+    def __init__(self, teller: Teller, rule: Rule, attribution: Attribution, action: str, record: CallRecord) -> None:
+        self._teller = teller
+        self._rule = rule
+        self._attribution = attribution
+        self._action = action
+        self._record = record
+        self._begun = False
+
+    async def begun(self) -> None:
+        """Tell that the answer is about to leave, where that was not told before."""
+        if not self._begun:
+            self._begun = True
+            if self._rule.kind is not Kind.CHANGE:
+                await self._teller.ended(self._rule, self._attribution, self._action, self._record, BEGUN)
+
+    async def __aenter__(self) -> Ending:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None or isinstance(error, Exception):
+            outcome = OK if error is None else error.reason if isinstance(error, FrError) else InternalError.reason
+            await self._teller.ended(self._rule, self._attribution, self._action, self._record, outcome)
+        else:  # cancelled, or the reader of a stream gone
+            self._teller.cancelled(self._rule, self._attribution, self._action, self._record)
+
+
+def attribution_of(principal: Principal, request_id: str, request: Message | None) -> Attribution:
+    """Return to whom a call is put down, and why it is made, where its request says so.
+
+    Args:
+        principal: who calls.
+        request_id: of the call.
+        request: None where it is not read yet, or is one of many.
+    """
+    purpose = _word(_sent(request, "purpose")) if request is not None else None
+    reference = _sent(request, "case_reference") if request is not None else None
+    return Attribution(
+        principal.principal_id, tuple(sorted(principal.roles)), request_id or None, purpose, reference or None
+    )
+
+
+def learn_request(record: CallRecord, rule: Rule, request: Message) -> None:
+    """Add to a record what a request is about, before anything in it is replaced."""
+    for scoped in rule.scoped:
+        if scoped.kind is ScopeKind.GALLERY:
+            gallery_id = value_at(request, scoped.path)
+            if isinstance(gallery_id, str) and is_gallery_id(gallery_id):
+                record.gallery_id = gallery_id
+    for path in _SUBJECTS:
+        if subject_id := value_at(request, path):
+            record.subject_ids.append(subject_id)
+    for name in _IDS:
+        value = value_at(request, name)
+        if value and _ID.fullmatch(str(value)):
+            record.detail[name] = str(value)
+
+
+def learn_response(record: CallRecord, response: Message) -> None:
+    """Add to a record what an answer says of the search and how much it holds, and whom it tells of."""
+    results = (value_at(response, name) for name in _RESULTS)
+    answer = next((result for result in results if isinstance(result, Message)), response)
+    if (threshold := value_at(answer, "threshold")) is not None:
+        record.threshold = threshold
+    if gallery_version := value_at(answer, "gallery_version"):
+        record.gallery_version = gallery_version
+    model = value_at(answer, "model")
+    if isinstance(model, common_pb2.ModelId):
+        record.model = ModelId(model.pack, model.version, model.sha256)
+    for field, value in answer.ListFields():
+        if field.is_repeated and field.message_type is not None and not field.message_type.GetOptions().map_entry:
+            record.counts[field.name] = len(value)
+    if isinstance(answer, gallery_pb2.SearchResponse):
+        record.counts["candidates"] = sum(len(result.candidates) for result in answer.results)
+    record.subject_ids += _subjects(answer)
+
+
+def _subjects(answer: Message) -> Iterator[str]:
+    if isinstance(answer, gallery_pb2.SearchResponse):
+        yield from (candidate.subject_id for result in answer.results for candidate in result.candidates)
+    elif isinstance(answer, gallery_pb2.EnrolResponse):
+        yield from (candidate.subject_id for candidate in answer.similar)
+    elif isinstance(answer, gallery_pb2.ListSubjectsResponse):
+        yield from (subject.subject_id for subject in answer.subjects)
+    elif isinstance(answer, gallery_pb2.GetTemplateResponse):
+        yield answer.subject_id
+
+
+def _sent(request: Message, name: str) -> Any:
+    """Return what a request, or the search in it, says under a name."""
+    return value_at(request, name) or value_at(request, f"search.{name}")
+
+
+def _word(purpose: int | None) -> str | None:
+    if not purpose or purpose not in common_pb2.Purpose.values():
+        return None
+    return common_pb2.Purpose.Name(purpose).removeprefix(_PURPOSE).lower()  # type: ignore[arg-type]

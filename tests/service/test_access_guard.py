@@ -1,0 +1,856 @@
+"""Every role calls every method, on what is its own, what is not, and what there is not; with real keys."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import grpc
+import pytest
+from apimethods import METHODS
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, training_pb2
+from fr_core.access.budget import UNLIMITED, Budget
+from fr_core.access.budgets import Budgets
+from fr_core.access.keys import NewKey
+from fr_core.access.roles import Role
+from fr_core.access.scope import Scope
+from fr_core.access.store import AccessStore
+from fr_core.audit.attribution import Attribution, current_attribution
+from fr_core.embed.null import NULL_MODEL
+from fr_core.gallery.store.keys import KeyEncryptionKey
+from fr_core.gallery.values import GalleryUse
+from fr_core.training.courses import Course
+from fr_core.training.store.codes import new_code
+from fr_server.access.callers import current_principal
+from fr_server.access.credentials import Authenticator, Credentials, OpenDoor
+from fr_server.access.guard import Guard
+from fr_server.access.recording import OUTSIDE, UNRECORDED, Ended
+from fr_server.access.rules import Rule, Scoped, ScopeKind
+from fr_server.access.table import RULES
+from fr_server.app import SERVICES, App
+from serving import Running, ended, photo, running
+from taking import store_of
+from trainingstore import add_course, begin, small_course
+
+MS = 1e-3
+DAY_MS = 86_400_000
+NO_RULE = "/fr_api.v1.GalleryService/GetSubject"
+PLENTY = UNLIMITED
+CERTIFICATE = "c" * 64
+
+
+class Kept:
+    """A recorder that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.ended: list[Ended] = []
+
+    async def record(self, ended: Ended) -> None:
+        self.ended.append(ended)
+
+    def of(self, action: str) -> list[Ended]:
+        return [one for one in list(self.ended) if one.action == action]
+
+    def wait_for(self, action: str, number: int = 1) -> list[Ended]:
+        """Those of an action, once there are so many: some are told after the answer has left."""
+        until = time.monotonic() + 5
+        while len(self.of(action)) < number and time.monotonic() < until:
+            time.sleep(0.002)
+        return self.of(action)
+
+
+@dataclass
+class World:
+    """A server that asks who calls, and what is kept on it."""
+
+    server: Running
+    keys: AccessStore
+    kept: Kept
+    courses: dict[str, Course] = field(default_factory=dict)
+    ids: dict[str, dict[ScopeKind, str]] = field(default_factory=dict)
+    tokens: dict[Any, str] = field(default_factory=dict)
+
+    def token(
+        self,
+        *roles: Role,
+        galleries: tuple[str, ...] = ("own-*",),
+        courses: tuple[str, ...] = ("own-*",),
+        budget: Budget = PLENTY,
+        certificate: str | None = None,
+        lifetime_ms: int | None = None,
+    ) -> str:
+        asked = (roles, galleries, courses, budget, certificate, lifetime_ms)
+        if asked not in self.tokens or budget is not PLENTY:
+            new = NewKey("", frozenset(roles), Scope(galleries), Scope(courses), budget, lifetime_ms, certificate)
+            self.tokens[asked] = self.keys.create(new).token.text
+        return self.tokens[asked]
+
+    def call(self, token: str | None, method: str, *requests: Any, **options: Any) -> tuple[Any, ...]:
+        """Call a method; return how it ended, all of it, and without what it answered where it was answered."""
+        return called(self.server.channel, token, method, *requests, **options)[0]
+
+    def has(self, kind: ScopeKind, whose: str) -> str:
+        return self.ids[whose][kind]
+
+    def add(self, whose: str) -> dict[ScopeKind, str]:
+        """Keep a gallery, and a cohort with a trainee and a session, of a course."""
+        number = len(self.ids)
+        gallery_id = f"{whose}-{number}"
+        self.server.app.galleries.create(gallery_id, "", NULL_MODEL, 64, None, None, False, GalleryUse.TEST)
+        store, course = store_of(self.server), self.courses[whose]
+        cohort, enrolled = store.create_cohort(course.course_id, "", 1, DAY_MS)
+        (session,) = begin(store, course, enrolled)
+        self.ids[f"{whose} {number}"] = made = {
+            ScopeKind.GALLERY: gallery_id,
+            ScopeKind.COURSE: course.course_id,
+            ScopeKind.COHORT: cohort.cohort_id,
+            ScopeKind.TRAINEE: enrolled[0].trainee_id,
+            ScopeKind.CODE: enrolled[0].code,
+            ScopeKind.SESSION: session.session_id,
+            ScopeKind.CASE: "0" * 16,
+            ScopeKind.EXAMINATION: "0" * 16,
+        }
+        self.ids.setdefault(whose, made)
+        return made
+
+    def add_course(self, whose: str, name: str) -> None:
+        self.courses[whose] = course = small_course(course_id=name)
+        add_course(store_of(self.server), course)
+
+
+def missing(rng: random.Random) -> dict[ScopeKind, str]:
+    """Ids that nothing has; those within a scope of "own-*" where an id can be."""
+    digits = rng.randbytes(8).hex()
+    return {
+        ScopeKind.GALLERY: f"own-{digits}",
+        ScopeKind.COURSE: f"own-{digits}",
+        ScopeKind.COHORT: digits,
+        ScopeKind.TRAINEE: f"T-{digits[:8].upper()}",
+        ScopeKind.CODE: new_code(rng.randbytes),
+        ScopeKind.SESSION: rng.randbytes(16).hex(),
+        ScopeKind.CASE: digits,
+        ScopeKind.EXAMINATION: digits,
+    }
+
+
+UNKNOWN = {
+    ScopeKind.GALLERY: "UNKNOWN_GALLERY",
+    ScopeKind.COURSE: "UNKNOWN_COURSE",
+    ScopeKind.COHORT: "UNKNOWN_COHORT",
+    ScopeKind.TRAINEE: "UNKNOWN_TRAINEE",
+    ScopeKind.CODE: "UNKNOWN_TRAINEE",
+    ScopeKind.SESSION: "UNKNOWN_SESSION",
+}
+
+
+def called(
+    channel: grpc.Channel, token: str | None, method: str, *requests: Any, raw: bytes | None = None, **options: Any
+) -> tuple[tuple[Any, ...], list[Any], float]:
+    """Call any method; return how it ended, the answers, and how many seconds it took.
+
+    How it ended: "OK"; or the status, the reason, the sentence, the metadata of the ErrorInfo, and all of the trailing
+    metadata; of an item of a stream what its refusal says.
+    """
+    described = METHODS[method]
+    answer = GetMessageClass(described.output_type)
+    metadata = [("x-request-id", "the-same"), *options.pop("metadata", [])]
+    if token is not None:
+        metadata.append(("authorization", f"Bearer {token}"))
+    serialize = (lambda _: raw) if raw is not None else (lambda request: request.SerializeToString())
+    kind = (
+        f"{'stream' if described.client_streaming else 'unary'}_{'stream' if described.server_streaming else 'unary'}"
+    )
+    stub = getattr(channel, kind)(method, serialize, answer.FromString)
+    began = time.perf_counter()
+    answers: list[Any] = []
+    try:
+        if kind == "unary_unary":
+            answers = [stub(requests[0], metadata=metadata, timeout=20)]
+        else:
+            running_call = stub(
+                iter(requests) if described.client_streaming else requests[0], metadata=metadata, timeout=20
+            )
+            for one in running_call:
+                answers.append(one)
+                if described.name == "WatchCohort":
+                    running_call.cancel()
+                    break
+    except grpc.RpcError as error:
+        if error.code() in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.CANCELLED):
+            return (error.code().name,), answers, time.perf_counter() - began
+        told = ended(error)
+        pairs: Any = error.trailing_metadata() or ()
+        trailing = tuple(sorted(pairs))
+        how: tuple[Any, ...] = (
+            told.code.name,
+            told.info.reason,
+            told.status.message,
+            dict(told.info.metadata),
+            trailing,
+        )
+        return how, answers, time.perf_counter() - began
+    took = time.perf_counter() - began
+    refused = [one.refusal for one in answers if described.client_streaming and one.HasField("refusal")]
+    if refused:
+        reason = type(refused[0]).DESCRIPTOR.fields_by_name["reason"].enum_type.values_by_number[refused[0].reason]
+        name = reason.name.removeprefix("ERROR_REASON_")
+        return ("ITEM", name, refused[0].message, dict(refused[0].metadata)), answers, took
+    return ("OK",), answers, took
+
+
+def reason_of(how: tuple[Any, ...]) -> str:
+    return str(how[0] if len(how) == 1 else how[1])
+
+
+def request_of(method: str, scoped: Scoped | None = None, resource_id: str = "", **fields: Any) -> Any:
+    """A request with nothing in it but an id, and fields by their paths."""
+    request: Any = GetMessageClass(METHODS[method].input_type)()
+    if METHODS[method].client_streaming:
+        request.item_id = "1"
+    if scoped is not None and scoped.path:
+        fields = {**fields, scoped.path: resource_id}
+    for path, value in fields.items():
+        *way, name = path.split(".")
+        holder: Any = request
+        for step in way:
+            holder = getattr(holder, step)
+        if holder.DESCRIPTOR.fields_by_name[name].is_repeated:
+            getattr(holder, name).append(value)
+        elif isinstance(value, Message):
+            getattr(holder, name).CopyFrom(value)
+        else:
+            setattr(holder, name, value)
+    return request
+
+
+@contextmanager
+def guarded(
+    folder: Path, authenticator: Callable[[AccessStore], Authenticator], rules: Any = RULES, **sections: Any
+) -> Iterator[World]:
+    kept = Kept()
+    with ExitStack() as stack:
+        keys = stack.enter_context(
+            AccessStore.open(folder / "access", KeyEncryptionKey(bytes(32)), lambda: time.time_ns() // 1_000_000)
+        )
+        budgets = Budgets(time.monotonic, lambda: time.time_ns() // 1_000_000)
+        guard = Guard(authenticator(keys), budgets, kept, lambda peer: "somewhere", rules=rules)
+        stack.enter_context(patch("serving.App", partial(App, guard=guard)))
+        server = stack.enter_context(running(folder / "data", **sections))
+        world = World(server, keys, kept)
+        world.add_course("own", "own-course")
+        world.add_course("their", "their-course")
+        world.add("own")
+        world.add("their")
+        yield world
+
+
+def by_keys(keys: AccessStore) -> Credentials:
+    return Credentials(keys, None, lambda peer: None)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with guarded(tmp_path_factory.mktemp("guarded"), by_keys) as made:
+        yield made
+
+
+def served(method: str) -> bool:
+    return METHODS[method].containing_service.full_name in SERVICES
+
+
+def variants(method: str) -> list[Scoped | None]:
+    """The ids that a request of a method can have, each by itself."""
+    return [scoped for scoped in RULES[method].scoped if not scoped.creates] or [None]
+
+
+def allowed(rule: Rule, role: Role, scoped: Scoped | None) -> bool:
+    fields = {variant.field: scoped is not None and scoped.path == variant.field for variant in rule.variants}
+    return role in rule.roles_of(fields)
+
+
+PHOTO = recognition_pb2.Probe(image=common_pb2.Image(data=photo(10)))
+# Beside the id: what a call needs to come to look for what it names.
+WHOLE: dict[str, dict[str, Any]] = {
+    "GalleryService/UpdateGallery": {"update_mask": FieldMask(paths=["display_name"])},
+    "GalleryService/Search": {"probe": PHOTO},
+    "GalleryService/StreamSearch": {"search.probe": PHOTO},
+    "GalleryService/Enrol": {"subject_id": "s", "face": PHOTO},
+    "GalleryService/StreamEnrol": {"enrol.subject_id": "s", "enrol.face": PHOTO},
+    "GalleryService/StreamEnrolEmbeddings": {"enrol.vectors": bytes(4)},
+    "GalleryService/GetTemplate": {"template_id": 1},
+    "GalleryService/DeleteTemplate": {"template_id": 1},
+    "GalleryService/GetSubject": {"subject_id": "s"},
+    "GalleryService/DeleteSubject": {"subject_id": "s"},
+    "GalleryService/EraseSubject": {"subject_id": "s"},
+    "GalleryService/UpdateSubject": {"subject_id": "s", "update_mask": FieldMask(paths=["display_name"])},
+    "TrainingService/SetProbeKey": {"image_sha256": "0" * 64, "absent": True},
+    "TrainingService/CreateCohort": {"trainees": 1},
+    "TrainingService/AddTrainees": {"trainees": 1},
+    "TrainingService/StartSession": {"sitting": "day-1", "consent": True},
+    "TrainingService/SubmitProbe": {"trial_id": "t", "image": PHOTO.image},
+    "TrainingService/LockNotes": {"trial_id": "t", "notes": "A red square."},
+    "TrainingService/SubmitDecision": {"trial_id": "t", "step": 1, "rating": training_pb2.PairRating(rating=1)},
+    "TrainingService/ExportResults": {"format": training_pb2.EXPORT_FORMAT_CSV},
+}
+# They look at the rest of the request first: at a calibration, which would have to be whole.
+EARLIER = {"/fr_api.v1.GalleryService/SetCalibration"}
+# So many ids are compared for each, at the least.
+COMPARED = {
+    Role.TRAINEE: 11,
+    Role.TRAINER: 13,
+    Role.OPERATOR: 16,
+    Role.EXAMINER: 1,
+    Role.AUDITOR: 2,
+    Role.ADMIN: 11,
+}
+TIMED = (
+    "GalleryService/GetGallery",
+    "GalleryService/Search",
+    "GalleryService/Enrol",
+    "GalleryService/GetTemplate",
+    "GalleryService/ListSubjects",
+    "GalleryService/DeleteSubject",
+    "GalleryService/FindDuplicates",
+    "TrainingService/GetCourse",
+    "TrainingService/CreateCohort",
+    "TrainingService/AddTrainees",
+    "TrainingService/GetCohort",
+    "TrainingService/DeleteCohort",
+    "TrainingService/DeleteTrainee",
+    "TrainingService/JoinCourse",
+    "TrainingService/NextTrial",
+    "TrainingService/PauseSession",
+    "TrainingService/ExportResults",
+)
+
+
+# --- every role, every method --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_a_role_may_call_what_the_table_says_and_nothing_else(world: World, role: Role) -> None:
+    token = world.token(role, courses=("*",)) if role is Role.TRAINER else world.token(role)
+    for method, rule in RULES.items():
+        for scoped in variants(method):
+            how = world.call(token, method, request_of(method, scoped, missing(random.Random(0))[ScopeKind.COHORT]))
+            if not served(method):
+                assert how == ("UNIMPLEMENTED",)
+            else:
+                assert (reason_of(how) == "NOT_PERMITTED") is not allowed(rule, role, scoped), (method, how)
+                assert reason_of(how) != "INTERNAL", (method, how)
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_what_is_not_ones_own_is_answered_as_what_there_is_not(world: World, role: Role) -> None:
+    galleries = (world.has(ScopeKind.GALLERY, "own"),) if role is Role.TRAINEE else ("own-*",)
+    token, rng, compared = world.token(role, galleries=galleries), random.Random(role), 0
+    for method, rule in RULES.items():
+        for scoped in variants(method):
+            name = method.removeprefix("/fr_api.v1.")
+            if scoped is None or not served(method) or not allowed(rule, role, scoped):
+                continue
+            if name == "TrainingService/CreateCourse":  # which takes a scope of all courses
+                continue
+            fresh = METHODS[method].name.startswith(("Delete", "Erase", "Finish"))
+            own = world.add("own") if fresh else world.ids["own"]
+            if METHODS[method].name == "DeleteCourse":
+                doomed = small_course(course_id="own-doomed")
+                add_course(store_of(world.server), doomed)
+                own[ScopeKind.COURSE] = doomed.course_id
+            theirs, nobodys, ours = (
+                world.call(token, method, request_of(method, scoped, ids[scoped.kind], **WHOLE.get(name, {})))
+                for ids in (world.ids["their"], missing(rng), own)
+            )
+            assert theirs == nobodys, method
+            if scoped.kind in UNKNOWN:
+                assert reason_of(ours) not in ("NOT_PERMITTED", "INTERNAL", UNKNOWN[scoped.kind]), (method, ours)
+                assert method in EARLIER or reason_of(theirs) == UNKNOWN[scoped.kind], (method, theirs)
+            compared += 1
+    assert compared >= COMPARED[role]
+
+
+PAIRS = 1_000
+
+
+def test_neither_words_nor_time_tell_what_there_is_outside_of_the_scope(world: World) -> None:
+    rng = random.Random(11)
+    roles = (Role.TRAINEE, Role.TRAINER, Role.OPERATOR, Role.ADMIN)
+    token = world.token(*roles)
+    times: dict[str, tuple[list[float], list[float]]] = {}
+    for number in range(PAIRS):
+        name = TIMED[number % len(TIMED)]
+        method = f"/fr_api.v1.{name}"
+        (scoped,) = RULES[method].scoped
+        sent = [
+            request_of(method, scoped, world.has(scoped.kind, "their"), **WHOLE.get(name, {})),
+            request_of(method, scoped, missing(rng)[scoped.kind], **WHOLE.get(name, {})),
+        ]
+        how: dict[int, tuple[Any, ...]] = {}
+        for which in rng.sample((0, 1), 2):
+            how[which], _, took_s = called(world.server.channel, token, method, sent[which])
+            times.setdefault(name, ([], []))[which].append(took_s)
+        assert how[0] == how[1]
+        assert how[0][:2] == ("NOT_FOUND", UNKNOWN[scoped.kind])
+    for name, (theirs, nobodys) in times.items():
+        assert abs(statistics.median(theirs) - statistics.median(nobodys)) < MS, name
+    every = [[one for took in lists for one in took] for lists in zip(*times.values(), strict=True)]
+    assert len(every[0]) == len(every[1]) == PAIRS
+    assert abs(statistics.median(every[0]) - statistics.median(every[1])) < MS
+
+
+def test_nothing_of_what_is_not_ones_own_was_changed(world: World) -> None:
+    store, theirs = store_of(world.server), world.ids["their"]
+    info = world.server.app.galleries.get(theirs[ScopeKind.GALLERY])
+    assert (info.version, info.subject_count) == (1, 0)
+    assert store.course("their-course").course_id == "their-course"
+    assert store.cohort(theirs[ScopeKind.COHORT]).trainees == 1
+    assert store.session(theirs[ScopeKind.SESSION]).paused_ms is None
+
+
+def test_nothing_is_made_outside_of_the_scope(world: World) -> None:
+    admin = world.token(Role.ADMIN)
+    method = "/fr_api.v1.GalleryService/CreateGallery"
+    there, not_there = (
+        world.call(admin, method, gallery_pb2.CreateGalleryRequest(gallery_id=gallery_id))
+        for gallery_id in (world.has(ScopeKind.GALLERY, "their"), "their-new")
+    )
+    assert there == not_there
+    assert reason_of(there) == "NOT_PERMITTED"
+    assert world.call(admin, method, gallery_pb2.CreateGalleryRequest(gallery_id="own-new")) == ("OK",)
+    course = "/fr_api.v1.TrainingService/CreateCourse"
+    assert reason_of(world.call(world.token(Role.TRAINER), course, request_of(course))) == "NOT_PERMITTED"
+    everywhere = world.token(Role.TRAINER, courses=("*",))
+    assert reason_of(world.call(everywhere, course, request_of(course))) != "NOT_PERMITTED"
+
+
+# --- lists ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 1_000])
+def test_lists_hold_what_is_ones_own(world: World, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fr_server.access.callers._FETCHED", 2)
+    token = world.token(Role.OPERATOR, Role.TRAINER)
+    everything = world.token(Role.OPERATOR, Role.TRAINER, galleries=("*",), courses=("*",))
+    if not [one for one in pages(world, everything, "GalleryService/ListGalleries", "galleries", 100) if "zz" in one]:
+        for number in range(5):
+            world.server.app.galleries.create(
+                f"own-zz-{number}", "", NULL_MODEL, 64, None, None, False, GalleryUse.TEST
+            )
+            world.server.app.galleries.create(
+                f"own-zz-{number}x", "", NULL_MODEL, 64, None, None, False, GalleryUse.TEST
+            )
+            world.server.app.galleries.create(
+                f"their-zz-{number}", "", NULL_MODEL, 64, None, None, False, GalleryUse.TEST
+            )
+            world.add("their")
+    for method, name in (
+        ("GalleryService/ListGalleries", "galleries"),
+        ("TrainingService/ListCourses", "courses"),
+        ("TrainingService/ListCohorts", "cohorts"),
+    ):
+        there = pages(world, everything, method, name, 1_000)
+        assert {one.partition("-")[0] for one in there} >= {"own", "their"}
+        assert pages(world, token, method, name, size) == [one for one in there if one.startswith("own-")]
+
+
+def pages(world: World, token: str, method: str, name: str, size: int) -> list[str]:
+    """What a list holds; every page but the last is full."""
+    found: list[str] = []
+    request = request_of(f"/fr_api.v1.{method}", page_size=size)
+    while True:
+        how, (page,), _ = called(world.server.channel, token, f"/fr_api.v1.{method}", request)
+        assert how == ("OK",)
+        listed = [one.gallery_id if name == "galleries" else one.course_id for one in getattr(page, name)]
+        found += listed
+        if not page.next_page_token:
+            return found
+        assert len(listed) == size
+        request.page_token = page.next_page_token
+
+
+def test_a_purge_tells_of_what_is_ones_own(world: World) -> None:
+    galleries = world.server.app.galleries
+    made = [f"{whose}-purged-{time.time_ns()}" for whose in ("own", "their")]
+    operator = world.token(Role.OPERATOR, galleries=("*",))
+    for gallery_id in made:
+        galleries.create(gallery_id, "", NULL_MODEL, 64, None, timedelta(milliseconds=1), False, GalleryUse.TEST)
+        enrol = gallery_pb2.EnrolRequest(gallery_id=gallery_id, subject_id="s", face=PHOTO)
+        assert world.call(operator, "/fr_api.v1.GalleryService/Enrol", enrol) == ("OK",)
+    time.sleep(0.005)
+    method = "/fr_api.v1.GalleryService/PurgeExpired"
+    for dry_run in (True, False):
+        _, (answer,), _ = called(
+            world.server.channel, world.token(Role.ADMIN), method, gallery_pb2.PurgeExpiredRequest(dry_run=dry_run)
+        )
+        assert [one.gallery_id for one in answer.galleries] == made[:1]
+
+
+# --- who calls -----------------------------------------------------------------------------------------------
+
+INFO = "/fr_api.v1.ServerService/GetServerInfo"
+SEARCH = "/fr_api.v1.GalleryService/Search"
+STREAM_SEARCH = "/fr_api.v1.GalleryService/StreamSearch"
+DUPLICATES = "/fr_api.v1.GalleryService/FindDuplicates"
+
+
+@pytest.mark.parametrize("method", [INFO, SEARCH, STREAM_SEARCH, DUPLICATES])
+def test_who_does_not_say_who_it_is_has_its_request_not_even_read(world: World, method: str) -> None:
+    how = world.call(None, method, request_of(method), raw=b"\xff\xff\xff")
+    assert how[:2] == ("UNAUTHENTICATED", "CREDENTIAL_MISSING")
+    assert ("x-request-id", "the-same") in how[4]
+    assert reason_of(world.call(world.token(Role.OPERATOR), method, request_of(method), raw=b"\xff\xff\xff")) != (
+        "CREDENTIAL_MISSING"
+    )
+
+
+def test_a_stream_without_a_credential_is_refused_before_anything_is_sent(world: World) -> None:
+    going_on = threading.Event()
+
+    def nothing() -> Iterator[gallery_pb2.StreamSearchRequest]:
+        going_on.wait(10)
+        yield gallery_pb2.StreamSearchRequest()
+
+    with pytest.raises(grpc.RpcError) as caught:
+        list(world.server.gallery.StreamSearch(nothing(), timeout=5))
+    going_on.set()
+    assert ended(caught.value).info.reason == "CREDENTIAL_MISSING"
+
+
+def test_whoever_is_refused_takes_no_room(tmp_path: Path) -> None:
+    with guarded(tmp_path, by_keys, server={"max_in_flight": 1}) as world:
+        token = world.token(Role.OPERATOR)
+        metadata = (("authorization", f"Bearer {token}"),)
+        going_on = threading.Event()
+
+        def waiting() -> Iterator[gallery_pb2.StreamSearchRequest]:
+            yield gallery_pb2.StreamSearchRequest(item_id="1")
+            going_on.wait(10)
+
+        answers = world.server.gallery.StreamSearch(waiting(), metadata=metadata)
+        next(answers)
+        assert reason_of(world.call(token, INFO, request_of(INFO))) == "OVERLOADED"
+        assert reason_of(world.call(None, INFO, request_of(INFO))) == "CREDENTIAL_MISSING"
+        assert reason_of(world.call("nobody", INFO, request_of(INFO))) == "CREDENTIAL_INVALID"
+        going_on.set()
+        assert not list(answers)
+
+
+def test_credentials_that_are_not_valid_are_refused_in_the_same_words(world: World) -> None:
+    revoked = world.token(Role.ADMIN, lifetime_ms=DAY_MS)
+    world.keys.revoke(revoked.partition(".")[0])
+    brief = world.token(Role.ADMIN, lifetime_ms=1)
+    time.sleep(0.005)
+    good = world.token(Role.ADMIN)
+    bound = world.token(Role.ADMIN, certificate=CERTIFICATE)
+    wrong = f"{good.partition('.')[0]}.{brief.partition('.')[2]}"
+    unknown = f"{'a' * 16}.{brief.partition('.')[2]}"
+    before = len(world.kept.of("server.get_server_info"))
+    sent = {
+        "revoked": revoked,
+        "expired": brief,
+        "wrong_secret": wrong,
+        "unknown": unknown,
+        "unreadable": "x",
+        "unknown_signer": "a.b.c",
+        "other_certificate": bound,
+    }
+    time.sleep(1.01)  # so that none is taken for one of a flood
+    told = {why: world.call(token, INFO, request_of(INFO)) for why, token in sent.items()}
+    assert len({repr(how) for how in told.values()}) == 1
+    assert reason_of(told["wrong_secret"]) == "CREDENTIAL_INVALID"
+    records = world.kept.wait_for("server.get_server_info", before + len(sent))[before:]
+    assert [record.detail["why"] for record in records] == list(sent)
+    assert {record.attribution.actor for record in records} == {"nobody"}
+    assert records[0].detail["credential"] == f"key:{revoked.partition('.')[0]}"
+    assert records[0].detail["address"] == "somewhere"
+    assert records[0].attribution.request_id == "the-same"
+    twice = world.call(good, INFO, request_of(INFO), metadata=[("authorization", f"Bearer {good}")])
+    assert reason_of(twice) == "CREDENTIAL_INVALID"
+    basic = world.call(None, INFO, request_of(INFO), metadata=[("authorization", f"Basic {good}")])
+    assert reason_of(basic) == "CREDENTIAL_INVALID"
+    assert world.call(None, INFO, request_of(INFO), metadata=[("authorization", f"bearer {good}")]) == ("OK",)
+
+
+def test_a_key_that_is_revoked_ends_what_was_begun_with_it(world: World) -> None:
+    token = world.token(Role.OPERATOR, Role.TRAINER, lifetime_ms=2 * DAY_MS)
+    metadata = (("authorization", f"Bearer {token}"),)
+    scoped, gallery_id = RULES[STREAM_SEARCH].scoped[0], world.has(ScopeKind.GALLERY, "own")
+    revoked = threading.Event()
+
+    def items() -> Iterator[gallery_pb2.StreamSearchRequest]:
+        yield request_of(STREAM_SEARCH, scoped, gallery_id, **WHOLE["GalleryService/StreamSearch"])
+        revoked.wait(10)
+        yield request_of(STREAM_SEARCH, scoped, gallery_id, **WHOLE["GalleryService/StreamSearch"])
+
+    searches = world.server.gallery.StreamSearch(items(), metadata=metadata, timeout=20)
+    cohort_id = world.has(ScopeKind.COHORT, "own")
+    watching = world.server.training.WatchCohort(
+        training_pb2.WatchCohortRequest(cohort_id=cohort_id), metadata=metadata, timeout=20
+    )
+    assert next(searches).HasField("found")
+    assert next(watching).progress
+    world.keys.revoke(token.partition(".")[0])
+    revoked.set()
+    store_of(world.server).add_trainees(cohort_id, 1)
+    for answers in (searches, watching):
+        with pytest.raises(grpc.RpcError) as caught:
+            list(answers)
+        assert ended(caught.value).info.reason == "CREDENTIAL_INVALID"
+
+
+def test_a_key_that_is_bound_to_a_certificate_takes_the_connection_that_has_shown_it(tmp_path: Path) -> None:
+    shown: list[str | None] = [CERTIFICATE]
+    with guarded(tmp_path, lambda keys: Credentials(keys, None, lambda peer: shown[0] if peer else None)) as world:
+        bound = world.token(Role.OPERATOR, certificate=CERTIFICATE)
+        gallery_id = world.has(ScopeKind.GALLERY, "own")
+        for method in (INFO, SEARCH, STREAM_SEARCH, DUPLICATES):
+            scoped = next(iter(RULES[method].scoped), None)
+            request = request_of(method, scoped, gallery_id)
+            free = world.call(world.token(Role.OPERATOR), method, request)
+            shown[0] = CERTIFICATE
+            assert world.call(bound, method, request) == free
+            shown[0] = "d" * 64
+            assert reason_of(world.call(bound, method, request, raw=b"\xff")) == "CREDENTIAL_INVALID"
+        shown[0] = CERTIFICATE
+        create = "/fr_api.v1.GalleryService/CreateGallery"
+        assert reason_of(world.call(bound, create, request_of(create))) == "NOT_PERMITTED"
+
+
+def test_a_method_without_a_rule_is_refused(tmp_path: Path) -> None:
+    rules = {method: rule for method, rule in RULES.items() if method != NO_RULE}
+    with guarded(tmp_path, lambda keys: OpenDoor(), rules) as world:
+        assert reason_of(world.call(None, NO_RULE, request_of(NO_RULE))) == "NOT_PERMITTED"
+        assert world.call(None, INFO, request_of(INFO)) == ("OK",)
+        everywhere = request_of(SEARCH, RULES[SEARCH].scoped[0], world.has(ScopeKind.GALLERY, "their"), probe=PHOTO)
+        assert world.call(None, SEARCH, everywhere) == ("OK",)
+
+
+def test_a_service_knows_who_calls(world: World) -> None:
+    told: list[tuple[str, Attribution]] = []
+    create = type(world.server.app.galleries).create
+
+    def spy(self: Any, *args: Any) -> Any:
+        told.append((current_principal().principal_id, current_attribution()))
+        return create(self, *args)
+
+    admin = world.token(Role.ADMIN, Role.AUDITOR)
+    with patch.object(type(world.server.app.galleries), "create", spy):
+        method = "/fr_api.v1.GalleryService/CreateGallery"
+        made = gallery_pb2.CreateGalleryRequest(gallery_id=f"own-{time.time_ns()}")
+        assert world.call(admin, method, made) == ("OK",)
+    principal_id = f"key:{admin.partition('.')[0]}"
+    assert told == [(principal_id, Attribution(principal_id, ("admin", "auditor"), "the-same"))]
+
+
+@pytest.mark.parametrize("method", [SEARCH, STREAM_SEARCH, DUPLICATES])
+def test_a_service_knows_who_calls_in_threads_and_streams_too(world: World, method: str) -> None:
+    told: list[tuple[str, str]] = []
+    kind = type(world.server.app.galleries)
+    get = kind.get
+
+    def spy(self: Any, gallery_id: str) -> Any:
+        told.append((current_principal().principal_id, current_attribution().actor))
+        return get(self, gallery_id)
+
+    token = world.token(Role.OPERATOR)
+    with patch.object(kind, "get", spy):
+        request = request_of(method, RULES[method].scoped[0], world.has(ScopeKind.GALLERY, "own"))
+        world.call(token, method, request)
+    assert told
+    assert set(told) == {(f"key:{token.partition('.')[0]}",) * 2}
+
+
+# --- how often -----------------------------------------------------------------------------------------------
+
+
+def test_a_budget_of_calls_is_spent_by_calls_and_by_items(world: World) -> None:
+    few = Budget(0.001, 3, None)
+    token = world.token(Role.OPERATOR, budget=few)
+    told = [world.call(token, INFO, request_of(INFO)) for _ in range(5)]
+    assert [reason_of(how) for how in told] == ["OK"] * 3 + ["RATE_LIMITED"] * 2
+    assert told[3][0] == "RESOURCE_EXHAUSTED"
+    assert "retry_after_s" in told[3][3]
+    token = world.token(Role.OPERATOR, budget=few)
+    scoped = RULES[STREAM_SEARCH].scoped[0]
+    items = [request_of(STREAM_SEARCH, scoped, world.has(ScopeKind.GALLERY, "own")) for _ in range(4)]
+    for number, item in enumerate(items):
+        item.item_id = str(number)
+        item.search.probe.CopyFrom(PHOTO)
+    _, answers, _ = called(world.server.channel, token, STREAM_SEARCH, *items)
+    # One of the three was for the stream.
+    assert sorted((one.item_id, one.WhichOneof("result")) for one in answers) == [
+        ("0", "found"),
+        ("1", "found"),
+        ("2", "refusal"),
+        ("3", "refusal"),
+    ]
+
+
+def test_searches_of_a_day_are_spent_by_searches(world: World) -> None:
+    gallery_id = world.add("own")[ScopeKind.GALLERY]
+    token = world.token(Role.OPERATOR, budget=Budget(1e6, 1_000_000, 2))
+    request = gallery_pb2.SearchRequest(gallery_id=gallery_id, probe=PHOTO)
+    item = gallery_pb2.StreamSearchRequest(item_id="1", search=request)
+    enrol = gallery_pb2.EnrolRequest(gallery_id=gallery_id, subject_id="s", face=PHOTO)
+    assert world.call(token, SEARCH, request) == ("OK",)
+    assert world.call(token, "/fr_api.v1.GalleryService/Enrol", enrol) == ("OK",)
+    assert world.call(token, STREAM_SEARCH, item) == ("OK",)
+    assert reason_of(world.call(token, STREAM_SEARCH, item)) == "QUOTA_EXCEEDED"
+    assert reason_of(world.call(token, SEARCH, request)) == "QUOTA_EXCEEDED"
+    enrol.subject_id, enrol.report_similar = "t", True
+    assert reason_of(world.call(token, "/fr_api.v1.GalleryService/Enrol", enrol)) == "QUOTA_EXCEEDED"
+    assert world.call(token, INFO, request_of(INFO)) == ("OK",)
+
+
+# --- coarse answers ------------------------------------------------------------------------------------------
+
+
+def test_trainees_are_told_coarse_scores_and_send_no_embeddings(world: World) -> None:
+    gallery_id = world.add("own")[ScopeKind.GALLERY]
+    operator = world.token(Role.OPERATOR)
+    for number, blue in enumerate((10, 40, 90)):
+        enrol = gallery_pb2.EnrolRequest(
+            gallery_id=gallery_id,
+            subject_id=f"s{number}",
+            face=recognition_pb2.Probe(image=common_pb2.Image(data=photo(blue))),
+        )
+        assert world.call(operator, "/fr_api.v1.GalleryService/Enrol", enrol) == ("OK",)
+    request = gallery_pb2.SearchRequest(gallery_id=gallery_id, probe=PHOTO, threshold=-1.0)
+    _, (exact,), _ = called(world.server.channel, operator, SEARCH, request)
+    trainee = world.token(Role.TRAINEE, galleries=(gallery_id,))
+    _, (coarse,), _ = called(world.server.channel, trainee, SEARCH, request)
+    exactly = [one.similarity for one in exact.results[0].candidates]
+    assert exactly != [round(one, 2) for one in exactly]
+    assert [one.similarity for one in coarse.results[0].candidates] == [round(one, 2) for one in exactly]
+    between = gallery_pb2.SearchRequest(
+        gallery_id=gallery_id, probe=PHOTO, threshold=exactly[1] + 1e-6, only_above_threshold=True
+    )
+    _, (exact,), _ = called(world.server.channel, operator, SEARCH, between)
+    _, (coarse,), _ = called(world.server.channel, trainee, SEARCH, between)
+    assert [len(one.results[0].candidates) for one in (exact, coarse)] == [1, 2]
+    _, (embedded,), _ = called(
+        world.server.channel,
+        operator,
+        "/fr_api.v1.RecognitionService/Embed",
+        recognition_pb2.EmbedRequest(image=PHOTO.image),
+    )
+    request.probe.embedding.CopyFrom(embedded.faces[0].embedding)
+    assert world.call(operator, SEARCH, request) == ("OK",)
+    assert reason_of(world.call(trainee, SEARCH, request)) == "NOT_PERMITTED"
+
+
+# --- what the audit is told ----------------------------------------------------------------------------------
+
+
+def test_every_search_is_told_of(world: World) -> None:
+    gallery_id = world.add("own")[ScopeKind.GALLERY]
+    token = world.token(Role.OPERATOR, Role.AUDITOR)
+    enrol = gallery_pb2.EnrolRequest(gallery_id=gallery_id, subject_id="s", face=PHOTO)
+    assert world.call(token, "/fr_api.v1.GalleryService/Enrol", enrol) == ("OK",)
+    assert not [one for one in world.kept.of("gallery.enrol") if one.gallery_id == gallery_id]  # the gallery's own does
+    request = gallery_pb2.SearchRequest(
+        gallery_id=gallery_id,
+        probe=PHOTO,
+        threshold=0.25,
+        purpose=common_pb2.PURPOSE_MISSING_PERSON,
+        case_reference="A 1",
+    )
+    assert world.call(token, SEARCH, request) == ("OK",)
+    record = world.kept.of("gallery.search")[-1]
+    assert record.attribution == Attribution(
+        f"key:{token.partition('.')[0]}", ("auditor", "operator"), "the-same", "missing_person", "A 1"
+    )
+    assert (record.outcome, record.gallery_id, record.subject_ids) == ("OK", gallery_id, ("s",))
+    assert (record.model, record.gallery_version, record.threshold) == (NULL_MODEL, 2, 0.25)
+    assert record.counts == {"results": 1, "candidates": 1}
+    delete = "/fr_api.v1.GalleryService/DeleteSubject"
+    for subject_id, outcome in (("s", "OK"), ("t", "UNKNOWN_SUBJECT")):
+        deleted = gallery_pb2.DeleteSubjectRequest(gallery_id=gallery_id, subject_id=subject_id)
+        assert reason_of(world.call(token, delete, deleted)) == outcome
+    told = [(one.outcome, one.subject_ids) for one in world.kept.of("gallery.delete_subject")]
+    assert told[-1] == ("UNKNOWN_SUBJECT", ("t",))
+    assert ("OK", ("s",)) not in told
+    request.ClearField("probe")
+    assert reason_of(world.call(token, SEARCH, request)) == "MISSING_FIELD"
+    assert world.kept.of("gallery.search")[-1].outcome == "MISSING_FIELD"
+
+
+def test_every_item_of_a_stream_is_told_of(world: World) -> None:
+    gallery_id = world.has(ScopeKind.GALLERY, "own")
+    token = world.token(Role.OPERATOR, Role.AUDITOR)
+    search = gallery_pb2.SearchRequest(gallery_id=gallery_id, probe=PHOTO, case_reference="B 2")
+    items = [
+        gallery_pb2.StreamSearchRequest(item_id="same", search=search),
+        gallery_pb2.StreamSearchRequest(item_id="same"),
+        gallery_pb2.StreamSearchRequest(item_id="x" * 1_000, search=search),
+    ]
+    before = len(world.kept.of("gallery.stream_search"))
+    _, answers, _ = called(world.server.channel, token, STREAM_SEARCH, *items)
+    records = world.kept.of("gallery.stream_search")[before:]
+    assert len(answers) == len(records) == 3
+    assert sorted(record.outcome for record in records) == ["INVALID_FIELD", "MISSING_FIELD", "OK"]
+    assert {record.attribution.case_reference for record in records} == {"B 2", None}
+    (found,) = (record for record in records if record.outcome == "OK")
+    assert found.counts["results"] == 1
+
+
+def test_an_answer_in_many_messages_is_told_of_before_it_leaves_and_when_it_has_ended(world: World) -> None:
+    gallery_id = world.has(ScopeKind.GALLERY, "own")
+    before = len(world.kept.of("gallery.find_duplicates"))
+    request = gallery_pb2.FindDuplicatesRequest(gallery_id=gallery_id)
+    assert world.call(world.token(Role.OPERATOR), DUPLICATES, request) == ("OK",)
+    begun, done = world.kept.of("gallery.find_duplicates")[before:]
+    assert (begun.outcome, done.outcome, begun.gallery_id) == ("BEGUN", "OK", gallery_id)
+    assert done.counts["messages"] >= 1
+    watched = request_of("/fr_api.v1.TrainingService/WatchCohort", cohort_id=world.has(ScopeKind.COHORT, "own"))
+    before = len(world.kept.of("training.watch_cohort"))
+    world.call(world.token(Role.TRAINER), "/fr_api.v1.TrainingService/WatchCohort", watched)
+    told = [one.outcome for one in world.kept.wait_for("training.watch_cohort", before + 2)[before:]]
+    assert told == ["BEGUN", "CANCELLED"]
+
+
+def test_what_was_asked_for_outside_of_the_scope_is_told_of(world: World) -> None:
+    token = world.token(Role.OPERATOR, Role.TRAINEE)
+    theirs = world.ids["their"]
+    for method, kind in ((SEARCH, ScopeKind.GALLERY), ("/fr_api.v1.TrainingService/NextTrial", ScopeKind.SESSION)):
+        (scoped,) = RULES[method].scoped
+        world.call(token, method, request_of(method, scoped, theirs[kind]))
+    record = [one for one in world.kept.of("gallery.search") if one.gallery_id == theirs[ScopeKind.GALLERY]][-1]
+    assert (record.outcome, dict(record.detail)) == ("UNKNOWN_GALLERY", OUTSIDE)
+    record = world.kept.wait_for("training.next_trial")[-1]
+    assert (record.outcome, dict(record.detail)) == ("UNKNOWN_SESSION", OUTSIDE)
+
+
+def test_refusals_are_told_of_and_floods_of_them_counted(world: World) -> None:
+    auditor = world.token(Role.AUDITOR)
+    world.call(auditor, SEARCH, request_of(SEARCH))
+    record = [one for one in world.kept.wait_for("gallery.search") if one.outcome == "NOT_PERMITTED"]
+    time.sleep(0.05)
+    record = [one for one in world.kept.of("gallery.search") if one.outcome == "NOT_PERMITTED"]
+    assert record[-1].attribution.actor == f"key:{auditor.partition('.')[0]}"
+    time.sleep(1.01)
+    before = len(world.kept.of("server.get_server_info"))
+    began = time.monotonic()
+    for _ in range(100):
+        world.call(None, INFO, request_of(INFO))
+    took_s = time.monotonic() - began
+    time.sleep(1.01)
+    world.call(None, INFO, request_of(INFO))
+    time.sleep(0.05)
+    records = world.kept.of("server.get_server_info")[before:]
+    assert len(records) <= 10 * (int(took_s) + 2) + 1
+    assert len(records) + sum(one.counts.get(UNRECORDED, 0) for one in records) == 101

@@ -1,0 +1,474 @@
+"""The table of who may call what against the API itself, and what the guard makes of requests, answers and refusals."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Collection, Iterator, Sequence
+from itertools import count
+
+import pytest
+from apimethods import METHODS
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from docs_pages import access
+from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, review_pb2, training_pb2
+from fr_core.access.budget import UNLIMITED
+from fr_core.access.principal import SYSTEM, Principal, principal_of
+from fr_core.access.roles import Role
+from fr_core.access.scope import EVERYTHING, NOTHING, Scope
+from fr_core.audit.attribution import Attribution
+from fr_core.errors import NotPermitted, StoreFailed
+from fr_core.gallery.checks import is_gallery_id
+from fr_core.training.store.codes import new_code, typed_code
+from fr_server.access.callers import calling, current_principal, seen, sees_case
+from fr_server.access.coarse import ask_for_all, require_photos, rounded, tell_less
+from fr_server.access.foreign import Foreign
+from fr_server.access.recording import UNRECORDED, CallRecord, Ended, Refusals, note, noting
+from fr_server.access.rules import Coarse, Kind, ScopeKind, action_of
+from fr_server.access.table import RULES
+
+KINDS = {
+    "gallery_id": ScopeKind.GALLERY,
+    "course_id": ScopeKind.COURSE,
+    "learn_from": ScopeKind.COURSE,
+    "cohort_id": ScopeKind.COHORT,
+    "trainee_id": ScopeKind.TRAINEE,
+    "session_id": ScopeKind.SESSION,
+    "code": ScopeKind.CODE,
+    "case_id": ScopeKind.CASE,
+    "examination_id": ScopeKind.EXAMINATION,
+}
+# The audit is not divided by scopes: the id of a gallery is a condition there.
+UNSCOPED = {("SearchAuditRequest", "gallery_id")}
+
+
+def paths(message: Descriptor, before: str = "") -> Iterator[tuple[str, FieldDescriptor]]:
+    """Every field of a request, and of the messages in it, by its path."""
+    for field in message.fields:
+        yield f"{before}{field.name}", field
+        if field.message_type is not None and field.message_type.full_name.startswith("fr_api."):
+            yield from paths(field.message_type, f"{before}{field.name}.")
+
+
+def holds(message: Descriptor, wanted: Collection[str], seen_before: frozenset[str] = frozenset()) -> bool:
+    """Whether a message of one of these names can be in it."""
+    if message.full_name in wanted:
+        return True
+    if message.full_name in seen_before:
+        return False
+    inner = [field.message_type for field in message.fields if field.message_type is not None]
+    return any(holds(one, wanted, seen_before | {message.full_name}) for one in inner)
+
+
+def test_there_is_a_rule_for_every_method_and_for_nothing_else() -> None:
+    assert len(METHODS) > 60
+    assert set(RULES) == set(METHODS)
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_a_rule_names_every_id_of_its_request_and_no_other(method: str) -> None:
+    request, rule = METHODS[method].input_type, RULES[method]
+    found = {
+        (path, KINDS[field.name])
+        for path, field in paths(request)
+        if field.name in KINDS and (request.name, path) not in UNSCOPED
+    }
+    assert {(scoped.path, scoped.kind) for scoped in rule.scoped if scoped.path} == found
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_a_rule_names_fields_that_there_are(method: str) -> None:
+    request, rule = METHODS[method].input_type, RULES[method]
+    fields = dict(paths(request))
+    probes = {path for path, field in fields.items() if _is(field, "fr_api.v1.Probe")}
+    assert set(rule.probes) == probes
+    if rule.search_if:
+        assert fields[rule.search_if].type == FieldDescriptor.TYPE_BOOL
+    for variant in rule.variants:
+        assert fields[variant.field].containing_oneof is not None
+        assert variant.roles
+        assert variant.roles <= rule.roles
+    assert rule.roles
+    assert rule.named_only < rule.roles or not rule.named_only
+    assert rule.why.endswith(".")
+
+
+def _is(field: FieldDescriptor, name: str) -> bool:
+    return field.message_type is not None and field.message_type.full_name == name
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_no_answer_that_holds_scores_or_embeddings_is_told_as_it_is_to_who_is_told_coarse_ones(method: str) -> None:
+    names = (
+        "Embedding",
+        "SearchResponse",
+        "CompareResponse",
+        "ExaminedCandidate",
+        "DuplicatePair",
+        "Cluster",
+        "Reveal",
+    )
+    exact = holds(METHODS[method].output_type, {f"fr_api.v1.{name}" for name in names})
+    assert (RULES[method].coarse is not Coarse.AS_IS) >= exact
+
+
+def test_whoever_checks_is_not_who_is_checked() -> None:
+    def of(role: Role) -> set[str]:
+        return {method for method, rule in RULES.items() if role in rule.roles}
+
+    searches = {method for method, rule in RULES.items() if rule.counts_as_search or rule.search_if}
+    assert not of(Role.ADMIN) & searches
+    assert not of(Role.EXAMINER) & searches
+    assert not of(Role.AUDITOR) & searches
+    assert {RULES[method].kind for method in of(Role.AUDITOR)} == {Kind.READ}
+    by_admins_alone = {f"GalleryService/{verb}Gallery" for verb in ("Create", "Update", "Delete")}
+    by_admins_alone |= {f"AccessService/{verb}Key" for verb in ("Create", "Rotate", "Revoke")}
+    by_admins_alone |= {"GalleryService/SetCalibration", "GalleryService/DeleteCalibration", "ReviewService/DeleteCase"}
+    for name in by_admins_alone:
+        assert RULES[f"/fr_api.v1.{name}"].roles == {Role.ADMIN}, name
+    findings = "/fr_api.v1.ReviewService/SubmitFinding"
+    assert of(Role.EXAMINER) - of(Role.OPERATOR) >= {findings}
+    assert of(Role.TRAINEE) & of(Role.OPERATOR) == {
+        "/fr_api.v1.GalleryService/Search",
+        "/fr_api.v1.ServerService/GetServerInfo",
+        "/fr_api.v1.AccessService/WhoAmI",
+    }
+
+
+def test_every_search_and_every_answer_about_subjects_is_recorded() -> None:
+    subjects = {f"fr_api.v1.{name}" for name in ("Subject", "Candidate", "Template", "Embedding", "ExaminedCandidate")}
+    for method, rule in RULES.items():
+        if rule.counts_as_search or holds(METHODS[method].output_type, subjects):
+            assert rule.recorded, method
+
+
+def test_actions_are_words_of_the_audit() -> None:
+    assert action_of("/fr_api.v1.GalleryService/StreamSearch") == "gallery.stream_search"
+    assert action_of("/fr_api.v1.AccessService/WhoAmI") == "access.who_am_i"
+    for method in RULES:
+        Attribution().entry(None, action_of(method))  # type: ignore[arg-type] # no case, no subjects: not asked
+
+
+def test_the_page_has_a_row_for_every_method() -> None:
+    page = access.page()
+    for method in METHODS.values():
+        assert page.count(f"| {method.name} | ") == 1
+    assert "| GetTrainingReport | `code` | `trainee_id`, `cohort_id` |" in page
+
+
+# --- what lies outside of a scope ----------------------------------------------------------------------------
+
+
+class Known:
+    """A resolver of what a test says."""
+
+    def __init__(self, courses: dict[str, str], galleries: dict[str, tuple[str, ...]]) -> None:
+        self.courses = courses
+        self.galleries = galleries
+
+    async def course_of(self, kind: ScopeKind, resource_id: str) -> str | None:
+        return self.courses.get(resource_id)
+
+    async def galleries_of(self, kind: ScopeKind, resource_id: str) -> Collection[str] | None:
+        return self.galleries.get(resource_id)
+
+
+def principal(role: Role, galleries: Scope = NOTHING, courses: Scope = NOTHING) -> Principal:
+    return principal_of("key:test", frozenset({role}), galleries, courses, UNLIMITED)
+
+
+FOREIGN = Foreign(
+    Known({"own": "own-course", "theirs": "their-course"}, {"own": ("g1", "g2"), "half": ("g1", "x"), "empty": ()}),
+    random.Random(1).randbytes,
+)
+
+
+def put_out(name: str, who: Principal, request: object) -> bool:
+    rule = next(rule for method, rule in RULES.items() if method.endswith(f"/{name}"))
+    return asyncio.run(FOREIGN.put_out(rule, who, request))  # type: ignore[arg-type]
+
+
+def test_an_id_outside_of_the_scope_becomes_one_that_nothing_has() -> None:
+    who = principal(Role.OPERATOR, Scope(("own-*",)))
+    request = gallery_pb2.StreamSearchRequest()
+    request.search.gallery_id = "theirs"
+    assert put_out("StreamSearch", who, request)
+    assert is_gallery_id(request.search.gallery_id)
+    first = request.search.gallery_id
+    request.search.gallery_id = "theirs"
+    put_out("StreamSearch", who, request)
+    assert request.search.gallery_id not in ("theirs", first)
+    request.search.gallery_id = "own-1"
+    assert not put_out("StreamSearch", who, request)
+    assert request.search.gallery_id == "own-1"
+
+
+@pytest.mark.parametrize("sent", ["", "NO ID", "a" * 129])
+def test_what_is_no_id_is_left_for_the_service_to_refuse(sent: str) -> None:
+    request = gallery_pb2.GetGalleryRequest(gallery_id=sent)
+    assert not put_out("GetGallery", principal(Role.OPERATOR), request)
+    assert request.gallery_id == sent
+
+
+def test_a_message_that_is_not_set_stays_so() -> None:
+    request = gallery_pb2.StreamSearchRequest()
+    assert not put_out("StreamSearch", principal(Role.OPERATOR), request)
+    assert not request.HasField("search")
+
+
+@pytest.mark.parametrize("gallery_id", ["theirs", "NO ID"])
+def test_nothing_is_made_outside_of_the_scope(gallery_id: str) -> None:
+    with pytest.raises(NotPermitted):
+        put_out("CreateGallery", principal(Role.ADMIN), gallery_pb2.CreateGalleryRequest(gallery_id=gallery_id))
+
+
+def test_a_course_is_made_by_who_may_see_it_whatever_its_id() -> None:
+    request = training_pb2.CreateCourseRequest(learn_from=["a", "b"])
+    with pytest.raises(NotPermitted):
+        put_out("CreateCourse", principal(Role.TRAINER, courses=Scope(("a*", "b*"))), request)
+    assert not put_out("CreateCourse", principal(Role.TRAINER, courses=EVERYTHING), request)
+    assert list(request.learn_from) == ["a", "b"]
+
+
+def test_each_of_repeated_ids_is_looked_at() -> None:
+    rule = RULES["/fr_api.v1.TrainingService/CreateCourse"]
+    only_ids = [scoped for scoped in rule.scoped if scoped.path]
+    assert len(only_ids) == 1
+    request = training_pb2.GetTrainingReportRequest(cohort_id="theirs")
+    assert put_out("GetTrainingReport", principal(Role.TRAINER, courses=Scope(("own-course",))), request)
+    assert request.WhichOneof("whom") == "cohort_id"
+
+
+@pytest.mark.parametrize(("sent", "outside"), [("own", False), ("theirs", True), ("nobodys", False)])
+def test_what_is_of_a_course_is_looked_up(sent: str, outside: bool) -> None:
+    who = principal(Role.TRAINER, courses=Scope(("own-course",)))
+    request = training_pb2.GetCohortRequest(cohort_id=sent)
+    assert put_out("GetCohort", who, request) is outside
+    assert (request.cohort_id != sent) is outside
+
+
+def test_a_code_becomes_a_code() -> None:
+    request = training_pb2.JoinCourseRequest(code="theirs")
+    assert put_out("JoinCourse", principal(Role.TRAINEE, courses=Scope(("own-course",))), request)
+    assert typed_code(request.code) is not None
+    assert len(request.code) == len(new_code(random.Random(1).randbytes))
+
+
+@pytest.mark.parametrize(("sent", "outside"), [("own", False), ("half", True), ("empty", False), ("nobodys", False)])
+def test_a_case_is_of_all_galleries_that_were_searched_for_it(sent: str, outside: bool) -> None:
+    request = review_pb2.GetCaseRequest(case_id=sent)
+    assert put_out("GetCase", principal(Role.EXAMINER, Scope(("g*",))), request) is outside
+
+
+@pytest.mark.parametrize(
+    ("patterns", "outside"),
+    [(("open",), False), (("op*",), True), (("*",), True), (("op*", "open"), False)],
+)
+def test_trainees_search_only_what_is_named_for_them(patterns: tuple[str, ...], outside: bool) -> None:
+    request = gallery_pb2.SearchRequest(gallery_id="open")
+    assert put_out("Search", principal(Role.TRAINEE, Scope(patterns)), request) is outside
+
+
+def test_trainees_never_search_the_gallery_of_a_course() -> None:
+    request = gallery_pb2.SearchRequest(gallery_id="training-0123")
+    assert put_out("Search", principal(Role.TRAINEE, Scope(("training-0123",))), request)
+    request = gallery_pb2.SearchRequest(gallery_id="training-0123")
+    assert not put_out("Search", principal(Role.OPERATOR, Scope(("training-*",))), request)
+
+
+# --- coarse answers ------------------------------------------------------------------------------------------
+
+
+def response(threshold: float, *similarities: float) -> gallery_pb2.SearchResponse:
+    made = gallery_pb2.SearchResponse(threshold=threshold)
+    result = made.results.add()
+    for rank, similarity in enumerate(similarities, 1):
+        result.candidates.add(rank=rank, similarity=similarity, above_threshold=similarity >= threshold)
+    result.decision = gallery_pb2.SEARCH_DECISION_NO_CANDIDATE
+    return made
+
+
+def test_scores_have_two_decimals_and_moving_the_threshold_tells_no_more() -> None:
+    told = set()
+    for step in range(-40, 41):
+        made = response(0.5 + step / 10_000, 0.504_321, 0.499, 0.123_456)
+        tell_less(made, False)
+        (result,) = made.results
+        assert [candidate.similarity for candidate in result.candidates] == [0.5, 0.5, 0.12]
+        told.add((made.threshold, *(candidate.above_threshold for candidate in result.candidates), result.decision))
+    assert told == {(0.5, True, True, False, gallery_pb2.SEARCH_DECISION_POTENTIAL_CANDIDATES)}
+
+
+def test_candidates_below_a_coarse_threshold_are_left_out_by_coarse_scores() -> None:
+    request = gallery_pb2.SearchRequest(only_above_threshold=True)
+    assert ask_for_all(request)
+    assert not request.only_above_threshold
+    assert not ask_for_all(request)
+    made = response(0.503, 0.6, 0.4999, 0.494)
+    tell_less(made, True)
+    assert [candidate.rank for candidate in made.results[0].candidates] == [1, 2]
+    in_case = review_pb2.SearchInCaseRequest(search=gallery_pb2.SearchRequest(only_above_threshold=True))
+    assert ask_for_all(in_case)
+
+
+def test_everything_in_an_answer_is_coarse() -> None:
+    compared = recognition_pb2.CompareResponse(similarity=-0.001, threshold=0.4321, above_threshold=False)
+    compared.likelihood_ratio.log10_lr = 1.2345
+    tell_less(compared, False)
+    assert (compared.similarity, compared.threshold, compared.HasField("likelihood_ratio")) == (0.0, 0.43, False)
+    assert str(compared.similarity) == "0.0"
+    template = gallery_pb2.GetTemplateResponse(
+        subject_id="s", embedding=common_pb2.Embedding(vector=[1.0]), photo=common_pb2.Image(data=b"photo")
+    )
+    tell_less(template, False)
+    assert (template.HasField("embedding"), template.photo.data) == (False, b"photo")
+    found = review_pb2.SearchInCaseResponse(found=response(0.5, 0.123_456))
+    tell_less(found, False)
+    assert found.found.results[0].candidates[0].similarity == 0.12
+    examination = review_pb2.GetExaminationResponse()
+    examination.examination.candidates.add(similarity=0.777_7)
+    examination.examination.candidates.add()
+    tell_less(examination, False)
+    assert [one.similarity for one in examination.examination.candidates] == [0.78, 0.0]
+    assert not examination.examination.candidates[1].HasField("similarity")
+    decided = training_pb2.SubmitDecisionResponse()
+    decided.reveal.similarities["p"] = 0.987_65
+    tell_less(decided, False)
+    assert dict(decided.reveal.similarities) == {"p": 0.99}
+    assert rounded(0.005_1) == 0.01
+
+
+def test_embeddings_are_not_taken() -> None:
+    embedding = recognition_pb2.Probe(embedding=common_pb2.Embedding(vector=[1.0]))
+    photo = recognition_pb2.Probe(image=common_pb2.Image(data=b"photo"))
+    search = RULES["/fr_api.v1.GalleryService/Search"]
+    require_photos(search, gallery_pb2.SearchRequest(probe=photo))
+    require_photos(search, gallery_pb2.SearchRequest())
+    with pytest.raises(NotPermitted):
+        require_photos(search, gallery_pb2.SearchRequest(probe=embedding))
+    with pytest.raises(NotPermitted):
+        require_photos(
+            RULES["/fr_api.v1.RecognitionService/Compare"], recognition_pb2.CompareRequest(a=photo, b=embedding)
+        )
+    with pytest.raises(NotPermitted):
+        require_photos(RULES["/fr_api.v1.RecognitionService/Embed"], recognition_pb2.EmbedRequest())
+    enrol = RULES["/fr_api.v1.GalleryService/StreamEnrol"]
+    item = gallery_pb2.StreamEnrolRequest(enrol=gallery_pb2.EnrolRequest(face=photo))
+    require_photos(enrol, item)
+    item.enrol.report_similar = True
+    with pytest.raises(NotPermitted):
+        require_photos(enrol, item)
+
+
+# --- lists ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_pages_of_what_is_seen_are_those_of_a_list_that_holds_nothing_else(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = random.Random(seed)
+    monkeypatch.setattr("fr_server.access.callers._FETCHED", rng.randint(1, 7))
+    entries = list(range(1, rng.randint(1, 40)))
+    visible = {entry for entry in entries if rng.random() < rng.choice((0.0, 0.2, 0.8, 1.0))}
+
+    def page(after: int, size: int) -> tuple[list[int], bool]:
+        def fetch(last: int | None, wanted: int) -> tuple[Sequence[int], bool]:
+            rest = entries[entries.index(last) + 1 :] if last else [one for one in entries if one > after]
+            return rest[:wanted], len(rest) > wanted
+
+        return seen(fetch, size, visible.__contains__)
+
+    expected = [entry for entry in entries if entry in visible]
+    size, after, got = rng.randint(1, 5), 0, []
+    for number in count():
+        shown, more = page(after, size)
+        got += shown
+        assert shown == expected[number * size : (number + 1) * size]
+        assert more is (len(expected) > (number + 1) * size)
+        if not more:
+            break
+        after = shown[-1]
+    assert got == expected
+
+
+def test_whoever_calls_is_known_in_the_call_alone() -> None:
+    assert current_principal() is SYSTEM
+    who = principal(Role.EXAMINER, Scope(("g*",)))
+    with calling(who):
+        assert current_principal() is who
+        assert sees_case(["g1", "g2"])
+        assert sees_case([])
+        assert not sees_case(["g1", "x"])
+    assert sees_case(["x"])
+
+
+# --- what the audit is told ----------------------------------------------------------------------------------
+
+
+class Kept:
+    """A recorder that keeps what it is told, and fails where a test says so."""
+
+    def __init__(self) -> None:
+        self.ended: list[Ended] = []
+        self.fails = False
+
+    async def record(self, ended: Ended) -> None:
+        if self.fails:
+            raise StoreFailed("The disk refuses.")
+        self.ended.append(ended)
+
+
+def test_a_flood_of_refusals_is_counted_and_not_written() -> None:
+    kept, now = Kept(), [0.0]
+
+    async def flood() -> None:
+        refusals = Refusals(kept, lambda: now[0])
+        missing = Ended(Attribution(), "gallery.search", "CREDENTIAL_MISSING", counts={"own": 1})
+        for _ in range(1_000):
+            refusals.tell(missing, "")
+        refusals.tell(Ended(Attribution(), "gallery.search", "CREDENTIAL_INVALID"), "")
+        refusals.tell(missing, "key:1")
+        await refusals.drain()
+        assert [len([one for one in kept.ended if one.outcome == outcome]) for outcome in OUTCOMES] == [11, 1]
+        now[0] = 0.999
+        refusals.tell(missing, "")
+        now[0] = 1.0
+        refusals.tell(missing, "")
+        refusals.tell(missing, "")
+        await refusals.drain()
+
+    asyncio.run(flood())
+    assert [dict(one.counts) for one in kept.ended[-2:]] == [{"own": 1, UNRECORDED: 991}, {"own": 1}]
+
+
+OUTCOMES = ("CREDENTIAL_MISSING", "CREDENTIAL_INVALID")
+
+
+def test_a_refusal_that_cannot_be_recorded_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    kept = Kept()
+    kept.fails = True
+
+    async def tell() -> None:
+        refusals = Refusals(kept, lambda: 0.0)
+        refusals.tell(Ended(Attribution(), "gallery.search", "NOT_PERMITTED"), "")
+        await refusals.drain()
+
+    asyncio.run(tell())
+    assert "could not be recorded" in caplog.text
+
+
+def test_notes_are_added_to_the_record_of_the_call() -> None:
+    record = CallRecord()
+    note(gallery_id="elsewhere")  # nobody hears
+    with noting(record):
+        note(gallery_id="g", subject_ids=["a", "b"], threshold=0.5, counts={"faces": 2})
+        note(subject_ids=["b", "c"], gallery_version=3, detail={"case_id": "x"})
+        note(purpose="victim", case_reference="A 1")
+    ended = record.ended(Attribution(), "gallery.search", "OK")
+    assert (ended.gallery_id, ended.subject_ids, ended.threshold) == ("g", ("a", "b", "c"), 0.5)
+    assert (ended.gallery_version, ended.counts, ended.detail) == (3, {"faces": 2}, {"case_id": "x"})
+    assert ended.attribution == Attribution(purpose="victim", case_reference="A 1")
+    record.gallery_id = None
+    assert record.ended(Attribution(), "gallery.search", "OK").subject_ids == ()
