@@ -110,3 +110,19 @@ def test_reports_are_kept_beside_the_galleries_unless_a_folder_is_named() -> Non
     assert reports_folder(Config(), at_home) == Path("/home/data/reports")
     assert reports_folder(load_config(None, ["gallery.folder=/g"]), at_home) == Path("/g/reports")
     assert reports_folder(load_config(None, ["gallery.folder=/g", "evaluation.folder=/r"]), at_home) == Path("/r")
+
+
+def test_the_environment_comes_between_the_file_and_options(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text("[server]\nport = 1\nhost = '::1'\nmax_in_flight = 7\n")
+    environ = {"FR__SERVER__PORT": "2", "FR__SERVER__HOST": "localhost", "FR_HOME": "/x", "FR_SERVER": "other:1"}
+    config = load_config(path, ["server.port=3"], environ=environ)
+    assert (config.server.port, config.server.host, config.server.max_in_flight) == (3, "localhost", 7)
+    assert load_config(path, environ={"FR__IMAGES__FORMATS": '["PNG"]'}).images.formats == ("PNG",)
+    assert load_config(path, environ={"FR__GALLERY__KEY": "command:get key=1"}).gallery.key == "command:get key=1"
+
+
+@pytest.mark.parametrize("name", ["FR__SERVER__PROT", "FR__SEVER__PORT", "FR__PORT", "FR__"])
+def test_a_setting_of_the_environment_that_there_is_not_stops_the_start(name: str) -> None:
+    with pytest.raises((ConfigUnknownKey, ConfigInvalid)):
+        load_config(None, environ={name: "1"})

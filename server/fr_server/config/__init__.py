@@ -1,0 +1,20 @@
+"""The server's configuration: one frozen tree, read from TOML, unknown keys refused, ranges checked, units in names.
+
+`tree` is what there is, `keys` what each of it means and may be, `loading` how it is read and printed.
+"""
+
+from fr_server.config.keys import KEYS, Key
+from fr_server.config.loading import config_from, leaves, load_config, print_config
+from fr_server.config.tree import AccessConfig, Config, TelemetryConfig
+
+__all__ = [
+    "KEYS",
+    "AccessConfig",
+    "Config",
+    "Key",
+    "TelemetryConfig",
+    "config_from",
+    "leaves",
+    "load_config",
+    "print_config",
+]

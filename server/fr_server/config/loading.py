@@ -1,0 +1,169 @@
+"""Reading the configuration: a file, the environment, options; and printing it."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import math
+import tomllib
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from fr_core.errors import ConfigInvalid, ConfigUnknownKey
+from fr_server.config.keys import KEYS, Key
+from fr_server.config.tree import Config
+
+T = TypeVar("T")
+
+
+ENVIRONMENT_PREFIX = "FR__"
+"""Of the variables that hold settings, such as FR__SERVER__PORT."""
+
+# Written as "1,2,4"; TOML makes a number of a lone 1, and people write lists.
+_LISTS_OF_NUMBERS = ("batching.detector_sizes", "batching.embedder_sizes")
+
+
+def load_config(
+    path: Path | None,
+    overrides: Sequence[str] = (),
+    values: Mapping[str, object] = types.MappingProxyType({}),
+    environ: Mapping[str, str] = types.MappingProxyType({}),
+) -> Config:
+    """Read a TOML file, then what the environment says, then `KEY=VALUE` overrides, then values by dotted key.
+
+    Overrides have dotted keys and TOML values; a value that is no TOML is taken as a string, so that
+    `model.device=cpu` needs no quotes. So it is with `FR__MODEL__DEVICE=cpu` of the environment.
+
+    Raises:
+        ConfigUnknownKey: a key that the tree does not have.
+        ConfigInvalid: an unreadable file, a value of another type, or one out of range.
+    """
+    raw: dict[str, Any] = {}
+    if path is not None:
+        try:
+            raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        except OSError as error:
+            raise ConfigInvalid(f"The configuration {path} cannot be read: {error.strerror}.") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ConfigInvalid(f"The configuration {path} is not valid TOML: {error}.") from error
+    for name, text in environ.items():
+        if name.startswith(ENVIRONMENT_PREFIX):
+            _apply_override(raw, f"{_key_of(name)}={text}")
+    for override in overrides:
+        _apply_override(raw, override)
+    for key, value in values.items():
+        _set(raw, key, value)
+    return config_from(raw)
+
+
+def config_from(raw: Mapping[str, Any]) -> Config:
+    """Build the tree from nested mappings; what is absent has its default."""
+    return _branch(Config, raw, "")
+
+
+def leaves(config: Config) -> Iterator[tuple[str, Any]]:
+    """Yield (dotted key, value) for each leaf, in the order of the tree."""
+    for section in dataclasses.fields(config):
+        branch = getattr(config, section.name)
+        for leaf in dataclasses.fields(branch):
+            yield f"{section.name}.{leaf.name}", getattr(branch, leaf.name)
+
+
+def print_config(config: Config) -> str:
+    """Return the tree as TOML with the meaning of each key as a comment; `load_config` reads it back."""
+    lines: list[str] = []
+    section = ""
+    for key, value in leaves(config):
+        head, name = key.split(".")
+        if head != section:
+            lines += ["", f"[{head}]"] if lines else [f"[{head}]"]
+            section = head
+        lines += [f"# {KEYS[key].meaning}", f"{name} = {_toml(value)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _key_of(name: str) -> str:
+    """`server.port` of `FR__SERVER__PORT`."""
+    section, separator, leaf = name.removeprefix(ENVIRONMENT_PREFIX).partition("__")
+    if not separator:
+        raise ConfigUnknownKey(f"The environment holds {name}; a setting is written FR__SECTION__KEY.", key=name)
+    return f"{section.lower()}.{leaf.lower()}"
+
+
+def _apply_override(raw: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise ConfigInvalid("A setting is written SECTION.KEY=VALUE, such as model.device=cpu.")
+    try:
+        value = tomllib.loads(f"value = {text.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    _set(raw, key.strip(), value)
+
+
+def _set(raw: dict[str, Any], key: str, value: object) -> None:
+    section, dot, name = key.partition(".")
+    if not (dot and section and name):
+        raise ConfigInvalid("A setting is written SECTION.KEY=VALUE, such as model.device=cpu.")
+    branch = raw.setdefault(section, {})
+    if not isinstance(branch, dict):
+        raise ConfigInvalid(f"`{section}` is a section, not a value.", key=section)
+    branch[name] = value
+
+
+def _branch(kind: type[T], raw: object, prefix: str) -> T:
+    if not isinstance(raw, Mapping):
+        raise ConfigInvalid(f"`{prefix.rstrip('.')}` is a section, not a value.", key=prefix.rstrip("."))
+    hints = get_type_hints(kind)
+    known = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for name, value in raw.items():
+        key = f"{prefix}{name}"
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean `{prefix}{near[0]}`?" if near else ""
+            raise ConfigUnknownKey(f"The configuration has no key `{key}`.{hint}", key=key)
+        hint_type = hints[name]
+        if isinstance(hint_type, type) and dataclasses.is_dataclass(hint_type):
+            values[name] = _branch(hint_type, value, f"{key}.")
+        else:
+            values[name] = _leaf(key, hint_type, value)
+    return kind(**values)
+
+
+def _leaf(key: str, kind: Any, value: object) -> Any:
+    if key in _LISTS_OF_NUMBERS and isinstance(value, (int, list)) and not isinstance(value, bool):
+        value = ",".join(map(str, value if isinstance(value, list) else [value]))
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list) or not value or not all(isinstance(v, get_args(kind)[0]) for v in value):
+            raise ConfigInvalid(f"`{key}` is a list of at least one string.", key=key)
+        checked: Any = tuple(value)
+    elif kind is float and isinstance(value, int) and not isinstance(value, bool):
+        checked = float(value)
+    elif isinstance(value, str) and "\0" in value:
+        raise ConfigInvalid(f"`{key}` holds a NUL character.", key=key)
+    elif type(value) is kind:
+        checked = value
+    else:
+        raise ConfigInvalid(f"`{key}` is a value of type {kind.__name__}, not {type(value).__name__}.", key=key)
+    _check_range(key, KEYS[key], checked)
+    return checked
+
+
+def _check_range(key: str, rule: Key, value: object) -> None:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        low = -math.inf if rule.low is None else rule.low
+        high = math.inf if rule.high is None else rule.high
+        if not low <= value <= high:
+            raise ConfigInvalid(f"`{key}` is a number from {low:g} to {high:g}.", key=key)
+    words = value if isinstance(value, tuple) else (value,)
+    if rule.choices and any(word not in rule.choices for word in words):
+        raise ConfigInvalid(f"`{key}` knows only: {', '.join(rule.choices)}.", key=key)
+
+
+def _toml(value: object) -> str:
+    # JSON's strings, numbers, booleans and lists of strings are TOML's, for the values that the tree can hold.
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
