@@ -43,7 +43,7 @@ from fr_core.packs.photos import all_photos, fetch_photos, photos_folder
 from fr_core.training.store.training_store import TrainingStore
 from fr_datasets.errors import DatasetNotLinked
 from fr_datasets.links import Link, datasets_folder, find_link, write_link
-from fr_server.services.training.storage import now_ms
+from fr_server.clock import wall_ms
 from fr_training.simulation.oracle import StoreOracle
 from fr_training.simulation.population import Population
 from fr_training.simulation.trainee import SimulatedTrainee
@@ -132,7 +132,7 @@ def linked(name: str) -> Link | None:
 
 def oracle_of(data: Path) -> TrainingStore:
     """The store of a server that runs on this machine."""
-    return TrainingStore.open(data / "training", load_key(f"file:{data.with_name(f'{data.name}.key')}"), now_ms)
+    return TrainingStore.open(data / "training", load_key(f"file:{data.with_name(f'{data.name}.key')}"), wall_ms)
 
 
 def lay_out(people: Sequence[Person], photos: Mapping[str, Path], root: Path) -> None:

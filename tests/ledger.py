@@ -153,7 +153,7 @@ def all_subjects(galleries: Galleries) -> Iterator[Subject]:
 def judge(galleries: Galleries, ledger: Ledger) -> Verdict:
     """Compare a store that was opened again with a ledger, which is settled by it.
 
-    Fails where the store contradicts itself: counts, what the index holds, what a search finds.
+    Fails where the store contradicts itself: counts, the audit, what the index holds, what a search finds.
     """
     there = {
         subject.subject_id: {
@@ -164,6 +164,7 @@ def judge(galleries: Galleries, ledger: Ledger) -> Verdict:
     ids = {seed: number for templates in there.values() for seed, number in templates.items()}
     info = galleries.get(GALLERY)
     assert (info.subject_count, info.template_count) == (len(there), len(ids))
+    require_audit(galleries, info.version)
     require_index(galleries, ids)
     ledger.settle(there)
     for seed in ledger.fresh & ids.keys():
@@ -175,6 +176,15 @@ def judge(galleries: Galleries, ledger: Ledger) -> Verdict:
     lost = sum(len(seeds - there.get(subject_id, {}).keys()) for subject_id, seeds in ledger.seeds.items())
     risen = sum(len(templates.keys() - ledger.seeds.get(subject_id, set())) for subject_id, templates in there.items())
     return Verdict(lost + len(ledger.seeds.keys() - there.keys()), risen + len(there.keys() - ledger.seeds.keys()))
+
+
+def require_audit(galleries: Galleries, version: int) -> None:
+    """Fail unless each change of the gallery, of the last 300, has the one record that tells of it."""
+    with galleries.auditing() as audit:
+        last = audit.head().seq
+        told = [kept.record.gallery_version for kept in audit.records(max(0, last - 300), 300)]
+    assert last == version  # the only gallery: each change is one step of its version
+    assert told == list(range(version - len(told) + 1, version + 1))
 
 
 def require_index(galleries: Galleries, ids: Mapping[int, int]) -> None:

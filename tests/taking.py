@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 from fr_api.v1 import training_pb2, training_pb2_grpc
 from fr_core.training.store.training_store import TrainingStore

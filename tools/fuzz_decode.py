@@ -28,10 +28,9 @@ import numpy as np
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tools")]
 
-from photo_mutants import Mutants, drawn_seeds, kept_inputs  # noqa: E402
-
 from fr_core.errors import FrError  # noqa: E402
 from fr_core.imaging import ImageLimits, decode  # noqa: E402
+from photo_mutants import Mutants, drawn_seeds, kept_inputs  # noqa: E402
 
 LIMITS = ImageLimits(max_pixels=1_000_000)
 """What photos may be here: of so many pixels that the cost of one that obeys is small beside the limits below."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import grpc
 
 from fr_client.errors import NOT_BEGUN, FrApiError
+from fr_client.identity import is_loopback
 
 DEFAULT_TARGET = "localhost:50061"
 # Long enough for a large photo on a slow machine.
@@ -14,20 +15,22 @@ DEFAULT_TIMEOUT_S = 60.0
 # The server's default limit of a photo is 8 MiB; a message holds at most two of them (Compare).
 DEFAULT_MAX_MESSAGE_BYTES = 16 * 1024 * 1024 + 64 * 1024
 
+# An examination comes with the photos of its candidates: 30 of 8 MiB, or 250 of 1 MiB.
+MAX_ANSWER_BYTES = 256 * 1024 * 1024
+
 # Enough to keep a server of several cores busy, few enough to hold their photos in memory (16 x 8 MiB at most).
 DEFAULT_MAX_IN_FLIGHT = 16
 # Of batches of embeddings, 2 MB each at D = 512: the server works at one of a stream, and the next is there when it is
 # done. With 1 the server waits for the client; more than 2 are no faster, and leave more unanswered at a failure.
 DEFAULT_BATCHES_IN_FLIGHT = 2
 
-_LOOPBACK = ("localhost:", "127.", "[::1]:", "unix:")
-
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """When a call that the server refused to begin is made again.
 
-    Only OVERLOADED and SHUTTING_DOWN are: the server says them before it begins, so that nothing is done twice.
+    Only OVERLOADED, RATE_LIMITED and SHUTTING_DOWN are: the server says them before it begins, so that nothing is done
+    twice.
 
     Attributes:
         attempts: calls in all, the first included; 1 for never again.
@@ -63,11 +66,11 @@ def channel_options(target: str, max_message_bytes: int) -> list[tuple[str, int]
     """Return the options of a channel to `target`: room for photos, and no proxy on the way to this very machine."""
     options = [
         ("grpc.max_send_message_length", max_message_bytes),
-        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_receive_message_length", max(max_message_bytes, MAX_ANSWER_BYTES)),
         # Else all clients of a process share one connection, and with it one front-end process of the server.
         ("grpc.use_local_subchannel_pool", 1),
     ]
-    if target.startswith(_LOOPBACK):
+    if is_loopback(target):
         options.append(("grpc.enable_http_proxy", 0))
     return options
 

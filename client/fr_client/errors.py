@@ -18,7 +18,7 @@ TIMED_OUT = "TIMED_OUT"
 CONNECTION_LOST = "CONNECTION_LOST"
 
 # The server refused to begin: nothing was done, and the same call may succeed later.
-NOT_BEGUN = frozenset({"OVERLOADED", "SHUTTING_DOWN"})
+NOT_BEGUN = frozenset({"OVERLOADED", "RATE_LIMITED", "SHUTTING_DOWN"})
 
 _DETAILS_KEY = "grpc-status-details-bin"
 _REQUEST_ID_KEY = "x-request-id"

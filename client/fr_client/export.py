@@ -58,11 +58,12 @@ def write_export(
             keys.pop("photo", None)
             archive.writestr(f"templates/{one.template_id}.json", json.dumps(keys, indent=2))
             if kept.HasField("photo"):
-                name = f"photos/{one.template_id}.{_ending(kept.photo.data)}"
+                name = f"photos/{one.template_id}.{photo_ending(kept.photo.data)}"
                 archive.writestr(name, kept.photo.data, zipfile.ZIP_STORED)
                 photos += 1
     return Exported(len(subject.templates), photos)
 
 
-def _ending(photo: bytes) -> str:
+def photo_ending(photo: bytes) -> str:
+    """Return how the name of a photo's file ends, such as "jpg", by its first bytes; "bin" of an unknown format."""
     return next((ending for head, ending in _ENDINGS.items() if photo.startswith(head)), "bin")

@@ -166,7 +166,8 @@ class Window(Generic[RequestT, ResponseT, AnswerT]):
         self._attempt = 1
         answer = self._unpack(response)
         if isinstance(answer, common_pb2.Refusal):
-            delay_s = self._settings.retry.delay_for(reason_of(answer), None, sent.attempt, self._jitter())
+            asked_s = _retry_after_s(answer)
+            delay_s = self._settings.retry.delay_for(reason_of(answer), asked_s, sent.attempt, self._jitter())
             if delay_s is not None:
                 sent.attempt += 1
                 return SendAgain(sent.request, delay_s)
@@ -180,7 +181,7 @@ class Window(Generic[RequestT, ResponseT, AnswerT]):
     def begin_again_after_s(self, error: FrApiError) -> float | None:
         """Return the seconds after which to begin the stream anew, or None where that would not mend `error`.
 
-        A server that says OVERLOADED or SHUTTING_DOWN of a stream has answered every item that it read.
+        A server that says such a reason of a stream has answered every item that it read.
         """
         delay_s = self._settings.retry.delay_s(error, self._attempt, self._jitter())
         self._attempt += 1
@@ -203,3 +204,12 @@ class Window(Generic[RequestT, ResponseT, AnswerT]):
             f"{self._settings.target} did not answer within {self._settings.timeout_s:g} s, "
             f"with {len(self._sent)} items unanswered. Allow more time (`timeout_s`, or `fr --timeout`).",
         )
+
+
+def _retry_after_s(refusal: common_pb2.Refusal) -> float | None:
+    """Return the seconds after which the server asks to send an item again; None where it does not."""
+    try:
+        asked_s = float(refusal.metadata.get("retry_after_s", ""))
+    except ValueError:
+        return None
+    return asked_s if asked_s >= 0.0 else None

@@ -132,9 +132,9 @@ class Changes:
         found = None if row is None else self._locks.kept_of(row)
         known = self._ring.look().by_id.get(key_id)
         # A job of this very group may have changed it since, or deleted one that is dead.
-        if known is not None and not known.key.is_dead(self._time.now_ms(0)):
-            if found is None or found.version < known.version:
-                raise StoreCorrupt("A row of the access store was taken out, or put back.", check="keys")
+        expected = known is not None and not known.key.is_dead(self._time.now_ms(0))
+        if known is not None and expected and (found is None or found.version < known.version):
+            raise StoreCorrupt("A row of the access store was taken out, or put back.", check="keys")
         if found is None:
             raise UnknownKey("There is no API key of that id.")
         return found

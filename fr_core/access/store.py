@@ -186,7 +186,7 @@ class AccessStore:
         kept = self._ring.look().by_id.get(key_id)
         return None if kept is None else kept.key
 
-    def list_keys(self, before: int | None = None, size: int = 100) -> tuple[ApiKey, ...]:
+    def keys(self, before: int | None = None, size: int = 100) -> tuple[ApiKey, ...]:
         """A page of keys, valid or not, the newest first.
 
         Args:

@@ -1,15 +1,16 @@
-"""What can be done to the galleries: each change checks its rules and writes, all within one transaction."""
+"""What can be done to the galleries: each change checks its rules, writes, and says what the audit is told of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from itertools import groupby
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
+from fr_core.audit.values import MAX_SUBJECTS
 from fr_core.errors import (
     CalibrationInvalid,
     DuplicateImage,
@@ -21,7 +22,7 @@ from fr_core.errors import (
 )
 from fr_core.gallery import checks
 from fr_core.gallery.store.known import delete_known_template, known_gallery, known_subject_no
-from fr_core.gallery.store.protocol import ExpiredTemplate, GalleryRow, Snapshot, Transaction
+from fr_core.gallery.store.protocol import ExpiredTemplate, GalleryRow, Snapshot, Told, Transaction
 from fr_core.gallery.values import (
     KEEP,
     NO_METADATA,
@@ -32,6 +33,7 @@ from fr_core.gallery.values import (
     GalleryCalibration,
     GalleryInfo,
     GalleryUpdate,
+    Keep,
     Purged,
     Subject,
     SubjectUpdate,
@@ -79,10 +81,17 @@ class Effect:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Done(Generic[R_co]):
-    """What a change returns to its caller, and its effects once it is committed, one for each gallery."""
+    """What became of a change.
+
+    Attributes:
+        result: what its caller gets.
+        effects: once it is committed, one for each gallery.
+        told: what the audit keeps of it, in the same transaction; nothing of a change that changed nothing.
+    """
 
     result: R_co
-    effects: tuple[Effect, ...]
+    effects: tuple[Effect, ...] = ()
+    told: tuple[Told, ...] = ()
 
 
 class Change(Protocol[R_co]):
@@ -112,7 +121,9 @@ class CreateGallery:
         if transaction.gallery(self.info.gallery_id) is not None:
             raise GalleryExists("There is a gallery of that id already.")
         row = GalleryRow(transaction.insert_gallery(self.info), self.info)
-        return Done(self.info, (Effect(row, self.info.version),))
+        detail = {"use": str(self.info.use), "keeps_photos": str(self.info.keeps_photos).lower()}
+        told = Told("gallery.create", self.info.gallery_id, self.info.version, model=self.info.model, detail=detail)
+        return Done(self.info, (Effect(row, self.info.version),), (told,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +142,13 @@ class UpdateGallery:
         if expires != row.info.expires:  # so that a call that is made again is answered as it was at first
             checks.require_end(expires, self.now)
         info = transaction.update_gallery(row.gallery_no, self.update)
-        return Done(info, (Effect(row, info.version),))
+        detail = _fields_of(self.update)
+        if info.expires is not None:
+            detail["expires"] = info.expires.strftime("%Y-%m-%dT%H:%M:%SZ")
+        if info.retention is not None:
+            detail["retention_s"] = str(int(info.retention.total_seconds()))
+        told = Told("gallery.update", self.gallery_id, info.version, detail=detail)
+        return Done(info, (Effect(row, info.version),), (told,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +171,13 @@ class SetCalibration:
                 told = f"The calibration is of {self.calibration.model_id}, and the gallery of {model}."
                 raise CalibrationInvalid(told, expected=model)
         if row.info.calibration_sha256 == (None if text is None else calibration_id(text)):
-            return Done(row.info, ())
+            return Done(row.info)
         if text is not None:
             transaction.require_room(_ROWS_BYTES + len(text.encode()))
         info = transaction.set_calibration(row.gallery_no, text)
-        return Done(info, (Effect(row, info.version),))
+        detail = {"calibration": info.calibration_sha256 or "none"}
+        record = Told("gallery.set_calibration", self.gallery_id, info.version, detail=detail)
+        return Done(info, (Effect(row, info.version),), (record,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +192,8 @@ class DeleteGallery:
         version = transaction.changed(row.gallery_no, 0, 0)
         transaction.delete_gallery(row.gallery_no)
         deleted = Deleted(row.info.subject_count, row.info.template_count, version)
-        return Done(deleted, (Effect(row, version, deleted=True),))
+        told = Told("gallery.delete", self.gallery_id, version, counts=_counts_of(deleted))
+        return Done(deleted, (Effect(row, version, deleted=True),), (told,))
 
 
 def require_sound(enrolment: Enrolment) -> None:
@@ -198,7 +218,16 @@ class Enrol:
         added, created = _enrol(transaction, row, self.enrolment, self.now)
         version = transaction.changed(row.gallery_no, int(created), 1)
         enrolled = Enrolled(self.enrolment.subject_id, added.template_id, created, version)
-        return Done(enrolled, (Effect(row, version, added=(added,)),))
+        told = Told(
+            "gallery.enrol",
+            self.gallery_id,
+            version,
+            (self.enrolment.subject_id,),
+            row.info.model,
+            {"templates": 1, "subjects": int(created)},
+            {"template_id": str(added.template_id)},
+        )
+        return Done(enrolled, (Effect(row, version, added=(added,)),), (told,))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -227,9 +256,20 @@ class EnrolMany:
             new_subjects += created
             outcomes.append(Enrolled(enrolment.subject_id, vector.template_id, created, row.info.version + 1))
         if not added:
-            return Done(tuple(outcomes), ())
+            return Done(tuple(outcomes))
         version = transaction.changed(row.gallery_no, new_subjects, len(added))
-        return Done(tuple(outcomes), (Effect(row, version, added=added),))
+        return Done(tuple(outcomes), (Effect(row, version, added=added),), tuple(_told_of_many(row, version, outcomes)))
+
+
+def _told_of_many(row: GalleryRow, version: int, outcomes: Sequence[Enrolled | FrError]) -> Iterator[Told]:
+    """Yield what the audit is told of many enrolments, as many records as have room for their subjects."""
+    kept = [outcome for outcome in outcomes if isinstance(outcome, Enrolled)]
+    refused = len(outcomes) - len(kept)
+    for begin in range(0, len(kept), MAX_SUBJECTS):
+        part = kept[begin : begin + MAX_SUBJECTS]
+        subject_ids = tuple(dict.fromkeys(enrolled.subject_id for enrolled in part))
+        counts = {"kept": len(part), "refused": refused if begin == 0 else 0}
+        yield Told("gallery.enrol_many", row.info.gallery_id, version, subject_ids, row.info.model, counts)
 
 
 def _room_for(metadata: Mapping[str, str]) -> int:
@@ -279,7 +319,10 @@ class UpdateSubject:
         version = transaction.changed(row.gallery_no, 0, 0)
         subject = transaction.subject(row.gallery_no, self.subject_id)
         assert subject is not None
-        return Done(UpdatedSubject(subject, version), (Effect(row, version),))
+        told = Told(
+            "gallery.update_subject", self.gallery_id, version, (self.subject_id,), detail=_fields_of(self.update)
+        )
+        return Done(UpdatedSubject(subject, version), (Effect(row, version),), (told,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +337,9 @@ class DeleteSubject:
         row = known_gallery(transaction, self.gallery_id)
         removed = transaction.delete_subject(known_subject_no(transaction, row.gallery_no, self.subject_id))
         version = transaction.changed(row.gallery_no, -1, -len(removed))
-        return Done(Deleted(1, len(removed), version), (Effect(row, version, removed=removed),))
+        counts = {"templates": len(removed)}
+        told = Told("gallery.delete_subject", self.gallery_id, version, (self.subject_id,), counts=counts)
+        return Done(Deleted(1, len(removed), version), (Effect(row, version, removed=removed),), (told,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,7 +358,12 @@ class EraseSubject:
         removed = transaction.delete_subject(subject_no)
         version = transaction.changed(row.gallery_no, -1, -len(removed))
         erased = transaction.insert_erasure(row.gallery_no, len(removed), photos, self.now, version)
-        return Done(erased, (Effect(row, version, removed=removed),))
+        counts = {"receipts": 1, "templates": erased.templates, "photos": erased.photos}
+        # The pseudonym stays, here and in the records of the enrolments: it is keyed, so that nobody is told who it
+        # was, and whoever asks for the records of this very id can be shown that it was erased. The receipt's own id
+        # is left out: receipts say of nobody.
+        told = Told("gallery.erase_subject", self.gallery_id, version, (self.subject_id,), counts=counts)
+        return Done(erased, (Effect(row, version, removed=removed),), (told,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +378,9 @@ class DeleteTemplate:
         row = known_gallery(transaction, self.gallery_id)
         delete_known_template(transaction, row.gallery_no, self.template_id)
         version = transaction.changed(row.gallery_no, 0, -1)
-        return Done(Deleted(0, 1, version), (Effect(row, version, removed=(self.template_id,)),))
+        detail = {"template_id": str(self.template_id)}
+        told = Told("gallery.delete_template", self.gallery_id, version, counts={"templates": 1}, detail=detail)
+        return Done(Deleted(0, 1, version), (Effect(row, version, removed=(self.template_id,)),), (told,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,6 +400,7 @@ class PurgeExpired:
         expired = transaction.expired(self.now, self.limit)
         purged: list[Purged] = []
         effects: list[Effect] = []
+        told: list[Told] = []
         for gallery_id, group in groupby(expired, key=lambda template: template.gallery_id):
             row = known_gallery(transaction, gallery_id)
             templates = list(group)
@@ -356,7 +409,19 @@ class PurgeExpired:
             purged.append(Purged(gallery_id, len(templates), subjects))
             removed = tuple(sorted(template.template_id for template in templates))
             effects.append(Effect(row, version, removed=removed))
-        return Done(tuple(purged), tuple(effects))
+            counts = {"templates": len(templates), "subjects": subjects}
+            told.append(Told("gallery.purge", gallery_id, version, counts=counts))
+        return Done(tuple(purged), tuple(effects), tuple(told))
+
+
+def _counts_of(deleted: Deleted) -> dict[str, int]:
+    return {"subjects": deleted.subjects, "templates": deleted.templates}
+
+
+def _fields_of(update: GalleryUpdate | SubjectUpdate) -> dict[str, str]:
+    """Say which fields an update changes; what names and metadata say is nobody's to read in the audit."""
+    changed = [one.name for one in fields(update) if not isinstance(getattr(update, one.name), Keep)]
+    return {"fields": ",".join(sorted(changed))}
 
 
 def _purge(transaction: Transaction, gallery_no: int, templates: Sequence[ExpiredTemplate]) -> int:

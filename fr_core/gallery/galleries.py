@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from fr_core.audit.checkpoints import Checkpoint
+from fr_core.audit.pseudonyms import Pseudonyms
+from fr_core.audit.table import AuditTable
 from fr_core.errors import FrError, StoreCorrupt
 from fr_core.gallery import checks, pages
 from fr_core.gallery.changes import (
@@ -50,6 +54,7 @@ from fr_core.gallery.values import (
     GalleryCalibration,
     GalleryInfo,
     GalleryUpdate,
+    GalleryUse,
     KeptTemplate,
     Page,
     Purged,
@@ -76,8 +81,9 @@ def utc_now() -> datetime:
 class Galleries:
     """Every gallery of one store. Methods block, and may be called by any number of threads at once.
 
-    A change has returned only after it is durable and shown to searches; changes of several threads share one sync of
-    the disk. A search sees one version of its gallery: vectors, subjects and version number of the same moment.
+    A change has returned only after it is durable and shown to searches, and the audit then says who asked for it, see
+    `fr_core.audit.attribution`; changes of several threads share one sync of the disk. A search sees one version of its
+    gallery: vectors, subjects and version number of the same moment.
 
     Every method raises `ShuttingDown` after `close`, `StoreFailed` where the disk refuses (nothing of the call was
     kept; a later call may succeed) and `StoreCorrupt` where the store is found damaged.
@@ -136,6 +142,7 @@ class Galleries:
             folder,
             key_beside(folder, new=not is_under_key(folder)) if key is None else key,
             reserve_bytes=reserve_bytes,
+            clock_ms=lambda: int(clock().timestamp() * 1000),
         )
         try:
             galleries = cls(store, index=index, clock=clock)
@@ -193,6 +200,7 @@ class Galleries:
         expires: datetime | None = None,
         retention: timedelta | None = None,
         keeps_photos: bool = False,
+        use: GalleryUse = GalleryUse.TEST,
     ) -> GalleryInfo:
         """Create an empty gallery that is bound to a model.
 
@@ -204,6 +212,7 @@ class Galleries:
             expires: when it is closed, with a time zone; None = never.
             retention: how long after its enrolment a template is deleted, above zero; None = never.
             keeps_photos: whether the photos of enrolled faces are kept, encrypted.
+            use: what it is for, for ever.
 
         Raises:
             InvalidIdentifier: the id is another.
@@ -218,7 +227,9 @@ class Galleries:
         checks.require_end(expires, now)
         checks.require_retention(retention)
         end = expires and expires.astimezone(UTC)
-        info = GalleryInfo(gallery_id, display_name, model, embedding_size, now, 0, 0, 1, end, retention, keeps_photos)
+        info = GalleryInfo(
+            gallery_id, display_name, model, embedding_size, now, 0, 0, 1, end, retention, keeps_photos, use=use
+        )
         return self._writer.run(CreateGallery(info))
 
     def get(self, gallery_id: str) -> GalleryInfo:
@@ -460,6 +471,20 @@ class Galleries:
     def clusters_of(self, gallery_id: str, threshold: float, part: Part) -> tuple[Cluster, ...]:
         """Group some of the templates: the last steps of `clusters`."""
         return clusters_of(self._scanner, gallery_id, threshold, part)
+
+    def auditing(self) -> AbstractContextManager[AuditTable]:
+        """Read the audit "galleries" as of one moment, within the block; nothing can be appended."""
+        return self._store.auditing()
+
+    def pseudonyms(self) -> Pseudonyms:
+        """What makes the pseudonyms of the audit."""
+        with self.auditing() as audit:
+            return audit.pseudonyms()
+
+    def checkpoint(self) -> Checkpoint:
+        """Sign how far the audit is."""
+        with self.auditing() as audit:
+            return audit.checkpoint()
 
     def _purge_some(self) -> tuple[Purged, ...]:
         """Do one step of a purge, which is to be overwritten; returns nothing where there is no more."""

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from enum import Enum
+from enum import Enum, StrEnum
 from types import MappingProxyType
 from typing import Final, Generic, TypeVar
 
@@ -36,6 +36,17 @@ MAX_RETENTION = timedelta(days=36_525)
 NO_METADATA: Mapping[str, str] = MappingProxyType({})
 
 
+class GalleryUse(StrEnum):
+    """What a gallery is for; it cannot be changed.
+
+    Decisions about people follow from an OPERATIONAL one: a search of it needs a purpose and a case.
+    """
+
+    OPERATIONAL = "operational"
+    TRAINING = "training"
+    TEST = "test"
+
+
 @dataclass(frozen=True, slots=True)
 class GalleryInfo:
     """A gallery as seen at one moment.
@@ -53,6 +64,7 @@ class GalleryInfo:
         retention: how long a template is kept from its creation; None = until it is deleted.
         keeps_photos: whether the photos of enrolled faces are kept, encrypted as the templates are.
         calibration_sha256: of its calibration, 64 hexadecimal digits; None where it has none of its own.
+        use: what it is for.
     """
 
     gallery_id: str
@@ -67,6 +79,7 @@ class GalleryInfo:
     retention: timedelta | None = None
     keeps_photos: bool = False
     calibration_sha256: str | None = None
+    use: GalleryUse = GalleryUse.TEST
 
 
 class Keep(Enum):

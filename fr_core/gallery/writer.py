@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from fr_core.audit.attribution import Attribution, current_attribution
 from fr_core.errors import FrError, InternalError, ShuttingDown, StoreCorrupt, StoreFailed, for_one_caller
 from fr_core.gallery.changes import Change, Done, Effect
 from fr_core.gallery.search.memory import Memories
@@ -22,7 +23,8 @@ _log = logging.getLogger(__name__)
 _MAX_GROUP = 512
 _DIED = "The thread that writes has died."
 
-_Waiting = tuple[Change[Any], "Future[Any]"]
+# A change, whom the audit puts it down to, and who waits for it.
+_Waiting = tuple[Change[Any], Attribution, "Future[Any]"]
 # What became of a change within its group, before the commit: done, or the error that its caller gets.
 _Outcome = Done[Any] | Exception
 
@@ -32,7 +34,7 @@ class Writer:
 
     A change that is refused, or that fails by a defect of its own, leaves the others of its group as they are. Where
     the store fails, the whole group fails and nothing of it is kept. A change has returned only after it is durable and
-    the memory shows it.
+    the memory shows it. What the audit is told of a change is kept with it, or not at all.
 
     Args:
         store: is written.
@@ -56,7 +58,7 @@ class Writer:
         return self._queue.qsize()
 
     def run(self, change: Change[R]) -> R:
-        """Run a change and wait until it is durable and shown.
+        """Run a change and wait until it is durable and shown; the audit puts it down to `current_attribution`.
 
         Raises:
             ShuttingDown: the writer is closed.
@@ -67,7 +69,7 @@ class Writer:
         with self._closing:
             if self._closed:
                 raise ShuttingDown("The galleries are closed.")
-            self._queue.put((change, future))
+            self._queue.put((change, current_attribution(), future))
         return future.result()
 
     def close(self) -> None:
@@ -110,14 +112,14 @@ class Writer:
     def _commit(self, group: Sequence[_Waiting]) -> None:
         try:
             with self._store.transaction() as transaction:
-                outcomes = [_run(transaction, change) for change, _ in group]
+                outcomes = [_run(transaction, change, by) for change, by, _ in group]
         # Whatever it is, every caller must hear of it.
         except Exception as error:  # noqa: BLE001
-            for _, future in group:
+            for *_, future in group:
                 future.set_exception(for_one_caller(error))
             return
         self._memories.apply(_effects(outcomes))
-        for (_, future), outcome in zip(group, outcomes, strict=True):
+        for (*_, future), outcome in zip(group, outcomes, strict=True):
             if isinstance(outcome, Done):
                 future.set_result(outcome.result)
             else:
@@ -133,15 +135,17 @@ class Writer:
             waiting = self._queue.get()
             if waiting is not None:
                 left.append(waiting)
-        for _, future in left:
+        for *_, future in left:
             if not future.done():
                 future.set_exception(InternalError(_DIED))
 
 
-def _run(transaction: Transaction, change: Change[Any]) -> _Outcome:
+def _run(transaction: Transaction, change: Change[Any], by: Attribution) -> _Outcome:
     try:
         with transaction.item():
-            return change.run(transaction)
+            done = change.run(transaction)
+            transaction.record(by, done.told)
+            return done
     except (StoreFailed, StoreCorrupt):
         raise  # the whole group fails
     except FrError as refusal:

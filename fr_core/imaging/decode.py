@@ -80,6 +80,7 @@ class ImageLimits:
         max_pixels: width times height; the default passes 24-megapixel cameras, and costs about 350 MB while decoding.
         formats: names of `KNOWN_FORMATS`. The default holds what browsers and phones send; the others have decoders
             that see less fuzzing, so they are for those who need them.
+        max_faces: that are found in it; each of them costs a run of the embedder.
 
     Raises:
         ConfigInvalid: a limit below 1, more than `MAX_PIXELS_CEILING` pixels, or a format that is not known.
@@ -88,10 +89,13 @@ class ImageLimits:
     max_bytes: int = 8 * 1024 * 1024
     max_pixels: int = 25_000_000
     formats: tuple[str, ...] = ("JPEG", "PNG", "WEBP")
+    max_faces: int = 512
 
     def __post_init__(self) -> None:
         if self.max_bytes < 1:
             raise ConfigInvalid("`images.max_bytes` must be at least 1.", key="images.max_bytes")
+        if self.max_faces < 1:
+            raise ConfigInvalid("`images.max_faces` must be at least 1.", key="images.max_faces")
         if not 1 <= self.max_pixels <= MAX_PIXELS_CEILING:
             raise ConfigInvalid(
                 f"`images.max_pixels` must lie between 1 and {MAX_PIXELS_CEILING}.", key="images.max_pixels"

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import grpc
@@ -17,12 +18,16 @@ from grpc_reflection.v1alpha import reflection
 from fr_api.v1 import (
     access_pb2,
     access_pb2_grpc,
+    audit_pb2,
+    audit_pb2_grpc,
     evaluation_pb2,
     evaluation_pb2_grpc,
     gallery_pb2,
     gallery_pb2_grpc,
     recognition_pb2,
     recognition_pb2_grpc,
+    review_pb2,
+    review_pb2_grpc,
     server_pb2,
     server_pb2_grpc,
     training_pb2,
@@ -45,17 +50,22 @@ from fr_server.interceptors.admission import Admission
 from fr_server.interceptors.boundary import Boundary
 from fr_server.listening import Listening
 from fr_server.services.access import AccessService
+from fr_server.services.audit import AuditService
+from fr_server.services.audits import audits_of
+from fr_server.services.checkpoints import Checkpoints
 from fr_server.services.decisions import Decisions, compared_settings
 from fr_server.services.evaluation import EvaluationService
 from fr_server.services.gallery import GalleryService
 from fr_server.services.gallery_calls import GalleryCalls
 from fr_server.services.probes import Probes
 from fr_server.services.recognition import RecognitionService
+from fr_server.services.review import ReviewService
+from fr_server.services.review_evidence import EvidenceRoom
 from fr_server.services.server import ServerService
 from fr_server.services.training.desk import Desk
 from fr_server.services.training.service import TrainingService
 from fr_server.services.training.storage import purge_for_ever
-from fr_server.stores import Stores, open_stores
+from fr_server.stores import Stores, galleries_of, open_stores, purge_cases_for_ever, watched
 from fr_server.telemetry.logs import describe
 from fr_server.telemetry.open import Telemetry
 from fr_server.work import Work
@@ -67,7 +77,9 @@ SERVICES = (
     gallery_pb2.DESCRIPTOR.services_by_name["GalleryService"].full_name,
     evaluation_pb2.DESCRIPTOR.services_by_name["EvaluationService"].full_name,
     training_pb2.DESCRIPTOR.services_by_name["TrainingService"].full_name,
+    review_pb2.DESCRIPTOR.services_by_name["ReviewService"].full_name,
     access_pb2.DESCRIPTOR.services_by_name["AccessService"].full_name,
+    audit_pb2.DESCRIPTOR.services_by_name["AuditService"].full_name,
     server_pb2.DESCRIPTOR.services_by_name["ServerService"].full_name,
 )
 
@@ -178,12 +190,13 @@ class App:
         self._guard = guard
         self._given_up = False
         self._asks = False
-        self._admission = Admission(self._part.max_in_flight)
+        self._admission = Admission(self._part.max_in_flight, config.limits.call_s)
         self._health = health.aio.HealthServicer()
         self._work: Work | None = None
         self._clock = clock or SteadyClock()
         self._stores: Stores | None = None
         self._listening: Listening | None = None
+        self._checkpoints: Checkpoints | None = None
         self._chores: list[asyncio.Task[None]] = []
         self._server: grpc.aio.Server | None = None
 
@@ -201,13 +214,15 @@ class App:
         self._work = Work(self._part.workers)
         await asyncio.to_thread(self.telemetry.start)
         self._stores = await asyncio.to_thread(open_stores, self.config, self._clock)
-        listener = DoorJournal(self._stores.access)
+        trust = self.telemetry.trust
+        self.telemetry.watch(watched(self.config, self._stores, self._broken), self.galleries)
+        listener = DoorJournal(self._stores.access, trust)
         self._listening = Listening(self.config, self._part.port, self._shares_port, listener)
         self._asks = asks_who_calls(self.config, self._stores.access)
         if self._guard is None:
             certificate_of = self._listening.certificate_of
-            self._guard = await make_guard(self.config, self._stores.access, certificate_of, self._clock)
-        self._guard.resolve_with(StoreResolver(self._stores.training, None, self._work))
+            self._guard = await make_guard(self.config, self._stores.access, certificate_of, self._clock, trust)
+        self._guard.resolve_with(StoreResolver(self._stores.training, galleries_of(self._stores.cases), self._work))
         self._server = grpc.aio.server(
             interceptors=(Boundary(self.telemetry.listener), self._guard, self._admission),
             options=(
@@ -235,13 +250,18 @@ class App:
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._server.start()
         await asyncio.to_thread(self._listening.open)
+        self._listening.tell(trust)
         self.port = self._listening.port
         if self._load is not None:
             await asyncio.to_thread(self._load, self._require_going_on)
             self._admission.admit()
         self._chores = [
             asyncio.create_task(purge_for_ever(self._stores.training, self.galleries)),
+            asyncio.create_task(purge_cases_for_ever(self._stores.cases)),
         ]
+        if self._checkpoints is not None:
+            every_s = self.config.audit.checkpoint_every_s
+            self._chores.append(asyncio.create_task(self._checkpoints.write_for_ever(every_s)))
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
         loop = asyncio.get_running_loop()
 
@@ -267,6 +287,7 @@ class App:
                 log.error("The certificates stay as they were: %s", error.message)
             else:
                 log.info("The certificates were read again")
+                self._listening.tell(self.telemetry.trust)
 
     async def stop(self) -> None:
         """As `Server.stop`."""
@@ -282,6 +303,8 @@ class App:
             await self._drain()
             if self._guard is not None:
                 await self._guard.close()
+            if self._checkpoints is not None:
+                await asyncio.to_thread(self._checkpoints.write)
 
     async def _drain(self) -> None:
         if self._server is not None and self._work is not None:
@@ -317,11 +340,13 @@ class App:
         recognition_pb2_grpc.add_RecognitionServiceServicer_to_server(
             RecognitionService(probes, work, decisions, window), server
         )
-        gallery_pb2_grpc.add_GalleryServiceServicer_to_server(
-            GalleryService(
-                self.galleries, probes, work, self.config.quality, decisions, window, unspecified_use(self._asks)
-            ),
-            server,
+        gallery = GalleryService(
+            self.galleries, probes, work, self.config.quality, decisions, window, unspecified_use(self._asks)
+        )
+        gallery_pb2_grpc.add_GalleryServiceServicer_to_server(gallery, server)
+        evidence = EvidenceRoom(stores.cases, self.galleries, pipeline, decisions, self._clock)
+        review_pb2_grpc.add_ReviewServiceServicer_to_server(
+            ReviewService(stores.cases, self.galleries, gallery.faces, evidence, work, self._clock), server
         )
         reports = Reports(reports_folder(self.config), self.config.gallery.reserve_mib * 2**20)
         evaluation_pb2_grpc.add_EvaluationServiceServicer_to_server(
@@ -340,11 +365,16 @@ class App:
         access_pb2_grpc.add_AccessServiceServicer_to_server(
             AccessService(stores.access, default_budget(self.config.access), self.config.access.key_days, work), server
         )
+        audits = audits_of(self.galleries, stores.training, stores.cases, stores.access)
+        audit_pb2_grpc.add_AuditServiceServicer_to_server(AuditService(audits, evidence.public_key, work), server)
+        if self.config.audit.checkpoint_folder:
+            self._checkpoints = Checkpoints(audits, Path(self.config.audit.checkpoint_folder), self.telemetry.trust)
+            self._checkpoints.require_usable()
         server_pb2_grpc.add_ServerServiceServicer_to_server(
             ServerService(server_info(self.config, self.engine)), server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        if self.config.server.reflection:
+        if self.config.server.reflection and not self._asks:
             names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, server)
 

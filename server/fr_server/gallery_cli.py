@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
 
 import typer
 
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from fr_core.gallery.store.keys import KeyEncryptionKey
     from fr_core.gallery.store.sqlite_check import Verified
     from fr_server.config import Config
+
+
+class _Closed(Protocol):
+    def close(self) -> None: ...
+
+
+Kept = TypeVar("Kept", bound=_Closed)
 
 key = typer.Typer(name="key", help="Make and change the key of a data folder.", no_args_is_help=True)
 
@@ -83,7 +90,7 @@ def verify(data: Data = None, key: Key = "", config: ConfigFile = None, as_json:
             _print_json({"data": str(folder), **asdict(found)})
             return
         typer.echo(f"Opened and checked in {folder}: {_counts(found)}.")
-        typer.echo("The database file is whole, every row is as it was written, and the counts agree.")
+        typer.echo("The database file is whole, every row and record is as it was written, and the counts agree.")
 
 
 @key.command("new")
@@ -114,12 +121,11 @@ def rotate_key(
     with _reporting(as_json):
         from fr_core.gallery.store.keys import load_key
         from fr_core.gallery.store.sqlite_store import SqliteStore
-        from fr_server.folders import training_folder
 
         folder, before = _data_and_key(data, key, config)
         after = load_key(new)
         with closing(SqliteStore(folder, before)) as store:
-            _rotate_training(training_folder(_configuration(data, key, config)), before, after)
+            _rotate_others(_configuration(data, key, config), before, after)
             scrubbed = store.rotate(after)
         if as_json:
             told = {"data": str(folder), "before": before.key_id, "after": after.key_id}
@@ -160,29 +166,57 @@ def _configuration(data: Path | None, key: str, config: Path | None) -> Config:
     return load_config(config, (), {name: value for name, value in named.items() if value is not None})
 
 
-def _rotate_training(folder: Path, before: KeyEncryptionKey, after: KeyEncryptionKey) -> None:
-    """Put the courses and answers of a server under another key, where there are any.
+def _rotate_others(config: Config, before: KeyEncryptionKey, after: KeyEncryptionKey) -> None:
+    """Put what a server keeps beside the galleries under another key: courses, cases and API keys, where there are any.
 
-    It comes before the galleries: a run that was cut off in between is simply made again.
+    They come before the galleries: a run that was cut off in between is simply made again.
     """
-    from fr_core.errors import WrongKey
-    from fr_core.training.store.folder import DATABASE_NAME
+    from fr_core.access.schema import SCHEMA as ACCESS
+    from fr_core.access.store import AccessStore
+    from fr_core.casework.store import CaseStore
+    from fr_core.casework.store_schema import SCHEMA as CASES
+    from fr_core.training.store.schema import SCHEMA as TRAINING
     from fr_core.training.store.training_store import TrainingStore
-    from fr_server.services.training.storage import now_ms
+    from fr_server.clock import wall_ms
+    from fr_server.folders import access_folder, cases_folder, training_folder
 
-    if not (folder / DATABASE_NAME).exists():
-        return
+    def training(key: KeyEncryptionKey) -> TrainingStore:
+        return TrainingStore.open(training_folder(config), key, wall_ms)
+
+    def cases(key: KeyEncryptionKey) -> CaseStore:
+        return CaseStore.open(cases_folder(config), key, wall_ms)
+
+    def access(key: KeyEncryptionKey) -> AccessStore:
+        return AccessStore.open(access_folder(config), key, wall_ms)
+
+    if (training_folder(config) / TRAINING.database_name).exists():
+        _rotate(training, TrainingStore.rotate, before, after)
+    if (cases_folder(config) / CASES.database_name).exists():
+        _rotate(cases, CaseStore.put_under, before, after)
+    if (access_folder(config) / ACCESS.database_name).exists():
+        _rotate(access, AccessStore.put_under, before, after)
+
+
+def _rotate(
+    opened: Callable[[KeyEncryptionKey], Kept],
+    put_under: Callable[[Kept, KeyEncryptionKey], None],
+    before: KeyEncryptionKey,
+    after: KeyEncryptionKey,
+) -> None:
+    """Put one store under another key, unless a run before this one has done it."""
+    from fr_core.errors import WrongKey
+
     try:
-        store = TrainingStore.open(folder, before, now_ms)
+        store = opened(before)
     except WrongKey:
-        TrainingStore.open(folder, after, now_ms).close()  # a run before this one has done it; else this is refused too
+        opened(after).close()  # where it is under neither, this is refused too
         return
     with closing(store):
-        store.rotate(after)
+        put_under(store, after)
 
 
 def _counts(found: Extent | Verified) -> str:
-    return ", ".join(f"{number} {name}" for name, number in asdict(found).items())
+    return ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in asdict(found).items())
 
 
 def _print_json(content: object) -> None:

@@ -11,8 +11,10 @@ import grpc
 from fr_core.errors import AddressUnavailable
 from fr_server.address import address_of
 from fr_server.config import Config
+from fr_server.door.authority import expires_ms
 from fr_server.door.door import Door
 from fr_server.door.listener import DoorListener
+from fr_server.telemetry.trust import Trust
 from fr_server.tls import door_limits, tls_files
 
 _SOCKET = "s"
@@ -35,7 +37,7 @@ class Listening:
         self._host = config.server.host
         self._door: Door | None = None
         self._folder: Path | None = None
-        files = tls_files(config)
+        self._files = files = tls_files(config)
         if files is not None:
             self._folder = Path(tempfile.mkdtemp(prefix="fr-"))  # mode 0700
             backend = self._folder / _SOCKET
@@ -66,6 +68,11 @@ class Listening:
         """Read certificates and their keys again; raises `TlsUnusable`, and new connections get those before."""
         if self._door is not None:
             self._door.reload()
+
+    def tell(self, trust: Trust) -> None:
+        """Say when the certificate ends that is in use, where there is one."""
+        if self._files is not None:
+            trust.certificate_expires(expires_ms(self._files.certificate) / 1000)
 
     def certificate_of(self, peer: str) -> str | None:
         """Return the sha256 of the client certificate of a connection, by what gRPC calls it; None without any."""

@@ -15,7 +15,7 @@ from fr_core.errors import ConfigInvalid, FileTampered
 from fr_core.gallery.store.durable import write_private
 from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_server.config import Config
-from fr_server.folders import access_folder, key_of
+from fr_server.folders import access_folder, data_folder, key_of
 
 _NAME = "configuration.seal"
 _PURPOSE = b"fr-seal 1"
@@ -65,7 +65,7 @@ def require_sealed(path: Path | None, config: Config) -> bool:
         raise _tampered(at, "is no seal") from error
     key = key_of(config, new=False)
     if not (isinstance(body, str) and isinstance(mac, str) and hmac.compare_digest(_mac(key, body), mac)):
-        raise _tampered(at, "was not made with the key of these galleries, or was changed")
+        raise _tampered(at, f"was not made with the key of these galleries ({_key_file(config)}), or was changed")
     files = json.loads(body)["files"]
     found = [] if path is None else _files(path, config)
     if path is None or str(path.resolve()) != json.loads(body)["path"]:
@@ -87,6 +87,10 @@ def _files(path: Path, config: Config) -> list[Path]:
     tls = config.tls
     named = (tls.certificate, tls.key, tls.client_ca)  # a list of revoked certificates is meant to change
     return [path, *(Path(one).expanduser() for one in named if one)]
+
+
+def _key_file(config: Config) -> str:
+    return config.gallery.key or f"file:{data_folder(config)}.key"
 
 
 def _sha256(path: Path) -> str:

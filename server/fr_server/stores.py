@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+from fr_core.access.schema import SCHEMA as ACCESS_SCHEMA
 from fr_core.access.store import AccessStore
+from fr_core.casework.store import CaseStore
+from fr_core.casework.store_schema import SCHEMA as CASES_SCHEMA
+from fr_core.errors import Failure, UnknownCase, UnknownExamination
+from fr_core.gallery.store.sqlite_store import DATABASE_NAME as GALLERIES
+from fr_core.training.store.schema import SCHEMA as TRAINING_SCHEMA
 from fr_core.training.store.training_store import TrainingStore
+from fr_server.access.rules import ScopeKind
 from fr_server.access.storage import open_access
 from fr_server.config import Config
+from fr_server.folders import access_folder, cases_folder, data_folder, key_of, training_folder
+from fr_server.naming import naming
 from fr_server.services.training.storage import open_training
+from fr_server.telemetry.kept import KeptStore
+from fr_server.telemetry.logs import FIELDS, describe
+
+log = logging.getLogger("fr_server.cases")
+
+# Between two looks at which cases are due; access to them ends at their time.
+_PURGE_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,17 +38,19 @@ class Stores:
 
     Attributes:
         access: keys, and the audit of logins, reads and refusals.
+        cases: cases, examinations and findings.
         training: courses and answers.
     """
 
     access: AccessStore
+    cases: CaseStore
     training: TrainingStore
     _opened: ExitStack = field(repr=False)
 
     @property
     def broken(self) -> tuple[Future[None], ...]:
         """Of each store: ends with an `InternalError` where it can take no more changes."""
-        return (self.access.broken, self.training.broken)
+        return (self.access.broken, self.cases.broken, self.training.broken)
 
     def close(self) -> None:
         """Finish the changes that wait, and let the stores go; harmless when done twice."""
@@ -50,5 +70,50 @@ def open_stores(config: Config, clock: Callable[[], int]) -> Stores:
     """
     with ExitStack() as opened:
         access = opened.enter_context(open_access(config, clock))
+        cases = opened.enter_context(open_cases(config, clock))
         training = opened.enter_context(open_training(config, clock))
-        return Stores(access, training, opened.pop_all())
+        return Stores(access, cases, training, opened.pop_all())
+
+
+def watched(config: Config, stores: Stores, galleries_broken: Future[None]) -> Mapping[str, KeptStore]:
+    """Return what metrics are told of: the stores by name, the galleries among them."""
+    return {
+        "galleries": KeptStore(data_folder(config) / GALLERIES, galleries_broken),
+        "training": KeptStore(training_folder(config) / TRAINING_SCHEMA.database_name, stores.training.broken),
+        "cases": KeptStore(cases_folder(config) / CASES_SCHEMA.database_name, stores.cases.broken),
+        "access": KeptStore(access_folder(config) / ACCESS_SCHEMA.database_name, stores.access.broken),
+    }
+
+
+async def purge_cases_for_ever(cases: CaseStore) -> None:
+    """Delete the cases whose time is over, now and every hour, until cancelled."""
+    while True:
+        try:
+            deleted = await asyncio.to_thread(cases.purge)
+        except Failure as error:
+            log.warning("Cases that are due could not be deleted: %s", describe(error))
+        else:
+            if deleted:
+                log.info("Deleted %d cases, which were due", deleted, extra={FIELDS: {"cases": deleted}})
+        await asyncio.sleep(_PURGE_S)
+
+
+def galleries_of(cases: CaseStore) -> Callable[[ScopeKind, str], Collection[str] | None]:
+    """Return what tells the galleries that were searched for a case or an examination; None for what there is not."""
+
+    def look(kind: ScopeKind, resource_id: str) -> Collection[str] | None:
+        try:
+            if kind is ScopeKind.CASE:
+                return cases.galleries_of_case(resource_id)
+            return cases.galleries_of_examination(resource_id)
+        except (UnknownCase, UnknownExamination):
+            return None
+
+    return look
+
+
+def open_cases(config: Config, clock: Callable[[], int]) -> CaseStore:
+    """Open the store of cases; raises as `open_stores`."""
+    folder, key = cases_folder(config), key_of(config, new=False)
+    with naming(folder / "cases.sqlite"):
+        return CaseStore.open(folder, key, clock, config.gallery.reserve_mib * 2**20)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+
 from doorway import (
     FLOOD_CHUNK_BYTES,
     FLOOD_CHUNKS,
@@ -25,7 +26,6 @@ from doorway import (
     house,
     knock,
 )
-
 from fr_server.door.flow import CHUNK_BYTES
 from fr_server.door.limits import DoorLimits
 from fr_server.door.listener import HandshakeFailure, Parting, Refusal

@@ -10,15 +10,15 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import fuzz_decode
 import numpy as np
 import pytest
-from fuzz_decode import KEPT, LIMITS, MOST_GROWTH_MIB, MOST_MS, REPOSITORY, outcome, run_batch
-from photo_mutants import Mutants, chunk, drawn_seeds, joined, kept_inputs, pieces_of
 
+import fuzz_decode
 from fr_core.errors import FrError, Undecodable
 from fr_core.imaging import Decoder, ImageLimits, PlainDecoder, decode
 from fr_core.imaging.sandbox import SandboxedDecoder
+from fuzz_decode import KEPT, LIMITS, MOST_GROWTH_MIB, MOST_MS, REPOSITORY, outcome, run_batch
+from photo_mutants import Mutants, chunk, drawn_seeds, joined, kept_inputs, pieces_of
 
 COUNT = int(os.environ.get("FR_MUTANTS", "10000"))
 

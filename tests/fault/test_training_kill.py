@@ -24,8 +24,8 @@ from typing import IO
 import pytest
 
 from fr_core.errors import StoreCorrupt, UnknownCourse
+from fr_core.keeping import database, writer
 from fr_core.training.courses import Course
-from fr_core.training.store import database, writer
 from fr_core.training.store.folder import DATABASE_NAME
 from fr_core.training.store.training_store import TrainingStore
 from fr_core.training.trials import Session

@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import html
 import json
-import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,7 +20,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import grpc
 import numpy as np
 import pytest
 import typer
@@ -29,6 +28,8 @@ from typer.testing import CliRunner
 from fr_api.v1 import training_pb2_grpc
 from fr_client import Client
 from fr_client.cli.main import build
+from fr_client.connection import read_connection
+from fr_client.identity import Identity, open_channel, tls_credentials
 from fr_core.errors import PlanInvalid
 from fr_core.packs.cache import ModelCache, cache_folder
 from fr_core.scoring.human.change import Change, Verdict
@@ -55,7 +56,8 @@ BIN = Path(sys.executable).parent
 TRAINERS, ENGINEERS, PLANS = (
     (REPOSITORY / "docs" / name).read_text("utf-8") for name in ("trainer-guide.md", "training.md", "training-plans.md")
 )
-ADDRESS = "192.168.1.10:50061"
+NAME = "192.168.1.10"
+SET_UP = f"fr server init classroom --name {NAME}"
 TAKING = 5  # so many that a report places a trainee among them
 # What a trainee types: the code, consent, a block, three answers with a known face and a pause, goodbye; and later on.
 FIRST = "{}\ny\n\n2\n80\n3\nk\n-3\n\n\np\n\n0\n\n\nq\n"
@@ -89,8 +91,9 @@ def number(cell: str) -> int:
 class Classroom:
     """A folder with a home of its own, in which the commands of the guides are run."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, environment: pytest.MonkeyPatch) -> None:
         self.folder = folder
+        self.environment = environment
         self.words: dict[str, str] = {}
         self.codes: list[str] = []
         self.server: subprocess.Popen[bytes] | None = None
@@ -110,10 +113,18 @@ class Classroom:
             line = line.replace(word, value)
         return line
 
+    def set_up(self) -> None:
+        """Make the server as the guide does, for this machine and a free port."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        assert SET_UP in commands(TRAINERS)
+        self.run(f"{SET_UP.replace(NAME, '127.0.0.1')} --port {port}")
+
     def serve(self, line: str) -> None:
-        """Start the server, on a free port."""
+        """Start the server."""
         ready = self.folder / "ready"
-        command: list[str | Path] = [BIN / "fr", *shlex.split(line)[1:], "--port", "0", "--ready-file", ready]
+        command: list[str | Path] = [BIN / "fr", *shlex.split(line)[1:], "--ready-file", ready]
         with self.log.open("wb") as log:
             self.server = subprocess.Popen(command, cwd=self.folder, stderr=log)
         give_up = time.monotonic() + 60
@@ -121,7 +132,11 @@ class Classroom:
             assert self.server.poll() is None, self.log.read_text()
             assert time.monotonic() < give_up
             time.sleep(0.05)
-        os.environ["FR_SERVER"] = f"127.0.0.1:{ready.read_text().strip().rpartition(':')[2]}"
+
+    def client(self, connection: str) -> Client:
+        """Open the client of a connection file."""
+        place = read_connection(self.folder / connection)
+        return Client(place.server, credentials=tls_credentials(place.ca.encode()), token=place.key)
 
     def stop(self) -> None:
         """Stop the server in order."""
@@ -131,7 +146,9 @@ class Classroom:
 
     def take(self, code: str) -> None:
         """Take the sitting to its end, by chance."""
-        with grpc.insecure_channel(os.environ["FR_SERVER"]) as channel:
+        place = read_connection(self.folder / "class.toml")
+        identity = Identity(place.key, tls_credentials(place.ca.encode()))
+        with open_channel(place.server, identity, []) as channel:
             stub = training_pb2_grpc.TrainingServiceStub(channel)
             list(take(stub, start(stub, code, "taster"), Chance()))
 
@@ -156,11 +173,12 @@ def classroom(tmp_path_factory: pytest.TempPathFactory, pack_cache: ModelCache, 
     (folder / "home" / "models").symlink_to(models)
     (folder / "london").symlink_to(testdata / "london")
     (folder / "photo.jpg").write_bytes((testdata / "london" / "001" / "001_03.jpg").read_bytes() + b"\0")
-    room = Classroom(folder)
     with pytest.MonkeyPatch.context() as patch:
+        room = Classroom(folder, patch)
         for name, value in {"FR_HOME": str(folder / "home"), "FR_SERVER": "", "COLUMNS": "200"}.items():
             patch.setenv(name, value)
         patch.chdir(folder)
+        room.set_up()
         room.serve(next(line for line in commands(TRAINERS) if line.startswith("fr serve ")))
         yield room
         if room.server is not None and room.server.poll() is None:
@@ -169,14 +187,17 @@ def classroom(tmp_path_factory: pytest.TempPathFactory, pack_cache: ModelCache, 
 
 
 def test_a_course_from_the_first_command_of_the_guide_to_the_last(classroom: Classroom) -> None:
-    todo = [line for line in commands(TRAINERS) if not line.startswith(("pip ", "python3 ", "fr serve "))]
-    assert len(todo) == 26
+    done = ("pip ", "python3 ", "fr serve ", SET_UP)
+    todo = [line for line in commands(TRAINERS) if not line.startswith(done)]
+    assert len(todo) == 28
     todo.sort(key=lambda line: "delete" in line)  # which the page tells before it tells of photos of one's own
     typed = iter((FIRST, LATER))
     for line in todo:
         if line.startswith("export "):
-            assert line == f"export FR_SERVER={ADDRESS}"
-        elif line.startswith("fr train run "):
+            classroom.environment.setenv(*line.removeprefix("export ").split("="))
+        elif "--role trainee" in line:  # who answers by chance answers faster than people do
+            classroom.run(f"{line} --requests-per-s 10000 --burst 10000")
+        elif " train run " in line:
             assert "the same command goes on" in classroom.run(line, next(typed).format(classroom.codes[0]))
         elif line.startswith("fr train cohort watch "):
             watch_them_take_it(classroom, line)
@@ -184,8 +205,8 @@ def test_a_course_from_the_first_command_of_the_guide_to_the_last(classroom: Cla
             note(classroom, line, classroom.run(line, f"{classroom.codes[1]}\n" if "--code -" in line else ""))
     assert next(typed, None) is None
     look_at_what_was_written(classroom.folder)
-    with Client(os.environ["FR_SERVER"]) as client:
-        assert [*client.training.courses(), *client.training.cohorts(), *client.list_galleries()] == []
+    with classroom.client("trainer.toml") as trainer, classroom.client("classroom/admin.toml") as admin:
+        assert [*trainer.training.courses(), *trainer.training.cohorts(), *admin.list_galleries()] == []
 
 
 def note(classroom: Classroom, line: str, told: str) -> None:
@@ -262,7 +283,7 @@ def test_every_command_in_a_sentence_is_one_with_its_options() -> None:
 
 def assert_understood(line: str) -> None:
     command: Any = typer.main.get_command(build())
-    words = shlex.split(line)[1:]
+    words = shlex.split(re.sub(r"^fr --connection \S+", "fr", line))[1:]
     while words and hasattr(command, "get_command"):
         found = command.get_command(typer.Context(command), words[0])
         assert found is not None, line

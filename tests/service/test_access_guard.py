@@ -17,11 +17,11 @@ from unittest.mock import patch
 
 import grpc
 import pytest
-from apimethods import METHODS
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from apimethods import METHODS
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, training_pb2
 from fr_core.access.budget import UNLIMITED, Budget
 from fr_core.access.budgets import Budgets

@@ -15,6 +15,7 @@ from typing import Any
 
 import grpc
 import pytest
+
 from doorway import (
     DAY_MS,
     PREFACE,
@@ -31,7 +32,6 @@ from doorway import (
     knock,
     now_ms,
 )
-
 from fr_core.errors import AddressUnavailable, TlsUnusable
 from fr_server.door.authority import Issued, write_revocations
 from fr_server.door.crowd import household, plain_address

@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
 from fr_client import AsyncClient, Client, FrApiError
 from fr_client.cli.main import build
+from fr_core.audit.attribution import Attribution
 from fr_core.embed.null import NULL_MODEL
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.scan import blocks as scan
@@ -324,7 +325,7 @@ class Piped:
         self._near, self._far = (Wire(end) for end in multiprocessing.Pipe())
 
     def gallery(self, method: str, *arguments: object) -> Any:
-        self._near.send(GalleryCall(1, method, arguments, bulk=True))
+        self._near.send(GalleryCall(1, method, arguments, True, Attribution()))
         asked = self._far.receive()
         assert asked.method in GALLERY_METHODS
         self._far.send(Answer(1, getattr(self._galleries, asked.method)(*asked.arguments)))

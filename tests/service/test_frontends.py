@@ -33,6 +33,7 @@ from fr_api.v1 import (
     server_pb2,
     server_pb2_grpc,
 )
+from fr_core.audit.verify import Verified, verify
 from fr_core.detect.protocol import TileFaces
 from fr_core.engine import Engine, Lifeline
 from fr_core.errors import AddressUnavailable, FrontendsFailed, InternalError, ShuttingDown, StoreCorrupt
@@ -404,6 +405,19 @@ def require_not_ready(client: Client) -> None:
         how = ended(caught.value)
         assert (how.code, how.info.reason) == (grpc.StatusCode.UNAVAILABLE, "NOT_READY")
         assert how.retry is not None
+
+
+def test_changes_of_every_front_end_are_in_one_audit(tmp_path: Path) -> None:
+    with running(tmp_path) as server, client_of(server.address) as client:
+        for i in range(CHANNELS):
+            client.gallery(i).CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id=f"g{i}"))
+        client.gallery().DeleteGallery(gallery_pb2.DeleteGalleryRequest(gallery_id="g3"))
+        galleries = server.server._galleries
+        assert isinstance(galleries, Galleries)
+        with galleries.auditing() as audit:
+            assert isinstance(verify(audit), Verified)
+            told = [(kept.record.action, kept.record.gallery) for kept in audit.every()]
+    assert told == [*(("gallery.create", f"g{i}") for i in range(CHANNELS)), ("gallery.delete", "g3")]
 
 
 def test_front_ends_refuse_calls_until_the_galleries_are_read(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ PAGE = REPOSITORY / "docs" / "other-languages.md"
 
 
 def shell_blocks() -> list[str]:
-    return re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    """Those for a server that asks nobody; tests/models/test_trust_guides.py has that with keys."""
+    return [block for block in re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL) if "https://" not in block]
 
 
 def run(script: str, folder: Path) -> str:

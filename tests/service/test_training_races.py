@@ -18,11 +18,11 @@ import grpc
 import pytest
 
 from fr_api.v1 import training_pb2
+from fr_core.keeping.database import Database, Reading
 from fr_core.training.bank.needs import needs
 from fr_core.training.courses import Course
 from fr_core.training.plan import read_plan
 from fr_core.training.sessions.flow import new_session, show
-from fr_core.training.store.database import Database, Reading
 from fr_core.training.store.training_store import TrainingStore
 from fr_core.training.trials import Session
 from fr_server.convert import training as convert

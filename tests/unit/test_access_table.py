@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import count
 
 import pytest
-from apimethods import METHODS
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+from apimethods import METHODS
 from docs_pages import access
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, review_pb2, training_pb2
 from fr_core.access.budget import UNLIMITED

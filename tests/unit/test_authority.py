@@ -13,8 +13,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
-from doorway import DAY_MS, Papers
 
+from doorway import DAY_MS, Papers
 from fr_core.errors import InvalidField, StoreFailed, TargetTaken, TlsUnusable
 from fr_server.door.authority import (
     Issued,

@@ -20,7 +20,7 @@ NOBODY = ["--server", "localhost:1", "--timeout", "2"]
 # Runs `fr` in a Python that has only what the base of the distribution needs.
 BASE_ONLY = """
 import sys
-EXTRAS = {"numpy", "cv2", "PIL", "faiss", "apsw", "onnxruntime", "openvino", "platformdirs", "grpc_health", "scipy",
+EXTRAS = {"numpy", "cv2", "PIL", "faiss", "apsw", "onnxruntime", "openvino", "platformdirs", "scipy",
           "grpc_reflection", "grpc_status"}
 class Absent:
     def find_spec(self, name, path=None, target=None):

@@ -19,24 +19,39 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fr_core.audit.attribution import Attribution, attributed
+from fr_core.audit.checkpoints import read_public_key
+from fr_core.audit.export import verify_export
+from fr_core.audit.search import Filter
+from fr_core.audit.verify import Verified
 from fr_core.detect.protocol import TileFaces
-from fr_core.errors import AddressUnavailable, CallEnded, DuplicateImage, Overloaded
+from fr_core.errors import AddressUnavailable, CallEnded, DuplicateImage, InvalidField, Overloaded
 from fr_core.gallery.galleries import Galleries
+from fr_core.gallery.values import GalleryUse
 from fr_core.packs.manifest import load_pack
 from fr_core.runtime.batcher import Batcher
 from fr_core.runtime.devices import ActiveDevice
 from fr_core.runtime.ticket import Ticket
-from fr_core.types import F32, U8, AlignedFace
+from fr_core.types import F32, U8, AlignedFace, ModelId
 from fr_server.app import Part
 from fr_server.config import config_from
 from fr_server.frontends.answering import Answerer
 from fr_server.frontends.arena import Arena, Slots, new_memory
 from fr_server.frontends.asking import Asker, EngineDefect, parted
-from fr_server.frontends.messages import GALLERY_METHODS, Answer, ArenaPlan, PackedFaces, Refusal, Welcome
+from fr_server.frontends.messages import (
+    AUDIT_METHODS,
+    GALLERY_METHODS,
+    Answer,
+    ArenaPlan,
+    PackedFaces,
+    Refusal,
+    Welcome,
+)
 from fr_server.frontends.ports import HeldPort
 from fr_server.frontends.process import start_frontend
 from fr_server.frontends.remote import RemoteGalleries, RemoteRawEmbedder, RemoteTileDetector
 from fr_server.frontends.wire import Wire
+from fr_server.services.audits import LocalAudit, audit_of, exported
 from fr_server.work import StorageThreads
 
 SHAPE = (8, 8)
@@ -330,9 +345,47 @@ def test_galleries_answer_through_the_link_and_nothing_else_does(link: Link) -> 
     for method in GALLERY_METHODS:
         assert callable(getattr(galleries, method))
         assert callable(getattr(Galleries, method))
-    with pytest.raises(EngineDefect):
-        link.asker.gallery("close")
+    for method in AUDIT_METHODS:
+        assert callable(getattr(galleries, method))
+        assert callable(getattr(LocalAudit, method))
+    for method in ("close", "auditing"):
+        with pytest.raises(EngineDefect):
+            link.asker.gallery(method)
     assert galleries.list(10, "").items == ()
+
+
+def test_what_is_changed_through_the_link_is_put_down_to_who_asked_for_it(link: Link) -> None:
+    galleries = RemoteGalleries(link.asker)
+    callers = [Attribution(f"key:k{n}", ("operator",), f"r-{n}", "investigation", f"Case {n}") for n in range(12)]
+
+    def create(number: int) -> None:
+        with attributed(callers[number]):
+            galleries.create(f"g{number}", "", ModelId("m", "1", "0" * 64), 4, None, None, False, GalleryUse.TEST)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(create, range(12)))
+    galleries.delete("g3")
+    found = [kept.record for kept in galleries.audit_search(Filter(), 0, 100).records]
+    assert {(record.actor, record.gallery) for record in found[:12]} == {(f"key:k{n}", f"g{n}") for n in range(12)}
+    by_gallery = {record.gallery: record for record in found[:12]}
+    told = by_gallery["g7"]
+    assert (told.roles, told.request_id, told.purpose) == (("operator",), "r-7", "investigation")
+    assert told.case == galleries.audit_case("Case 7")
+    assert dict(told.detail)["use"] == "test"
+    assert (found[12].action, found[12].actor) == ("gallery.delete", "system")  # nobody's call
+
+
+def test_the_audit_is_read_through_the_link(link: Link) -> None:
+    galleries = RemoteGalleries(link.asker)
+    assert audit_of(galleries) is galleries
+    galleries.create("g", "", ModelId("m", "1", "0" * 64), 4, None, None, False, GalleryUse.TEST)
+    checkpoint, pem = galleries.audit_checkpoint(), galleries.audit_public_key()
+    assert galleries.audit_verify([checkpoint], pem) == Verified(checkpoint.chain_id, 1, 1, 1)
+    lines = b"".join(exported(galleries, 0)).splitlines()
+    assert verify_export(lines, read_public_key(pem), [checkpoint]) == Verified(checkpoint.chain_id, 1, 1, 2)
+    with pytest.raises(InvalidField):
+        galleries.audit_export(7, False)
+    assert galleries.audit_subject("g", "Ann") != galleries.audit_subject("h", "Ann")
 
 
 def test_end_of_a_front_end_cancels_what_it_waited_for(link: Link) -> None:

@@ -187,7 +187,10 @@ def test_a_backup_of_before_there_were_calibrations_comes_back(
     ):
         for row in today.execute(f"SELECT {names(GALLERIES_V2)} FROM galleries"):
             old.execute(insertion("galleries", GALLERIES_V2), signed(source.vault, "galleries", *row[:-1]))
-        for table in ("backup", "subjects", "templates", "photos"):
+        before_audits = files.BACKUP_V2[:-1]
+        for row in today.execute(f"SELECT {names(before_audits)} FROM backup"):
+            old.execute(insertion("backup", files.BACKUP_V2), signed(source.vault, "backup", *row))
+        for table in ("subjects", "templates", "photos"):
             for row in today.execute(f"SELECT * FROM {table}"):
                 old.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
     monkeypatch.undo()

@@ -13,6 +13,14 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from fr_client.cli.main import build
+from fr_core.access.budget import UNLIMITED
+from fr_core.access.keys import NewKey
+from fr_core.access.roles import Role
+from fr_core.access.scope import Scope
+from fr_core.access.store import AccessStore
+from fr_core.audit.verify import Verified, verify
+from fr_core.casework.store import CaseStore
+from fr_core.casework.values import Purpose
 from fr_core.errors import StoreFailed, WrongKey
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store import sqlite_store
@@ -90,12 +98,12 @@ def test_backup_restore_and_verify_say_how_much(home: Path) -> None:
     (home / "data.key").rename(home / "new.key")
     back = fr("restore", "out", "--keys", "keys", "--data", "new")
     assert (back.exit_code, back.stderr) == (0, "")
-    assert f"Restored to new and checked: {HELD}, as of 20" in back.stdout
+    assert f"Restored to new and checked: {HELD}, 1 audit records, as of 20" in back.stdout
     assert "erased or deleted since: 0 subjects" in back.stdout
-    for words in (("--data", "new"), ("--data", "data", "--key", "file:new.key")):
+    for words, records in ((("--data", "new"), 1), (("--data", "data", "--key", "file:new.key"), 6)):
         verified = fr("verify", *words)
         assert (verified.exit_code, verified.stderr) == (0, "")
-        assert f"Opened and checked in {words[1]}: {HELD}." in verified.stdout
+        assert f"Opened and checked in {words[1]}: {HELD}, {records} audit records." in verified.stdout
 
 
 def test_as_json(home: Path) -> None:
@@ -105,8 +113,9 @@ def test_as_json(home: Path) -> None:
     back = json.loads(fr("restore", "out", "--keys", "keys", "--data", "new", *key, "--json").stdout)
     created = back.pop("created")
     assert created.endswith("+00:00")
-    assert back == {"data": "new", **COUNTS, "erased_since": 0}
-    assert json.loads(fr("verify", "--data", "new", *key, "--json").stdout) == {"data": "new", **COUNTS}
+    held = {"data": "new", **COUNTS, "audit_records": 1}
+    assert back == {**held, "erased_since": 0}
+    assert json.loads(fr("verify", "--data", "new", *key, "--json").stdout) == held
 
 
 def test_folder_and_key_are_found_as_the_server_finds_them(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,6 +218,16 @@ def test_rotation_is_refused_where_it_cannot_be(home: Path) -> None:
     assert fr("verify").exit_code == 0
 
 
+def test_an_altered_record_ends_verify_with_status_1_and_says_which(home: Path) -> None:
+    with closing(apsw.Connection(str(home / "data" / DATABASE_NAME))) as connection:
+        connection.execute("UPDATE audit SET mac = zeroblob(16) WHERE seq = 3").fetchall()
+    told = fr("verify")
+    assert failed(told, "STORE_CORRUPT")
+    assert "Record 3 of the audit" in told.stderr
+    error = json.loads(fr("verify", "--json").stdout)["error"]
+    assert error["metadata"] == {"check": "audit", "seq": "3", "why": "edited"}
+
+
 # --- the courses beside the galleries ----------------------------------------------------------------------------
 
 
@@ -277,3 +296,68 @@ def test_a_folder_without_courses_is_rotated_and_gets_none(home: Path) -> None:
     assert fr("verify", "--key", "file:k").exit_code == 0
     assert "training" not in before
     assert not (home / "data" / "training").exists()
+
+
+# --- cases and API keys beside the galleries ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def kept(home: Path) -> Path:
+    """The same with a case in `data/cases` and an API key in `data/access`."""
+    key = load_key("file:data.key")
+    with CaseStore.open(home / "data" / "cases", key, Clock()) as cases:
+        cases.open_case("Case 7", Purpose.TRAINING, "key:k")
+    with AccessStore.open(home / "data" / "access", key, Clock()) as access:
+        everything = Scope(("*",))
+        access.create(NewKey("a key", frozenset({Role.ADMIN}), everything, everything, UNLIMITED, None))
+    return home
+
+
+def records_under(home: Path, key: str) -> tuple[int, int]:
+    """Records of the audits of cases and of API keys, all of which open with a key."""
+    opened = load_key(f"file:{home / key}")
+    with (
+        CaseStore.open(home / "data" / "cases", opened, Clock()) as cases,
+        AccessStore.open(home / "data" / "access", opened, Clock()) as access,
+        cases.auditing() as of_cases,
+        access.auditing() as of_access,
+    ):
+        found = verify(of_cases), verify(of_access)
+    first, second = (one.records if isinstance(one, Verified) else -1 for one in found)
+    return first, second
+
+
+def test_rotation_takes_cases_and_api_keys_along(kept: Path) -> None:
+    new_key_file(kept / "k")
+    before = records_under(kept, "data.key")
+    rotated = fr("key", "rotate", "--new", "file:k")
+    assert (rotated.exit_code, rotated.stderr) == (0, "")
+    assert records_under(kept, "k") == before == (1, 1)
+    with pytest.raises(WrongKey):
+        records_under(kept, "data.key")
+    assert fr("verify", "--key", "file:k").exit_code == 0
+
+
+@pytest.mark.parametrize("last", [CaseStore, AccessStore])
+def test_a_rotation_that_was_cut_off_between_stores_is_made_again(
+    kept: Path, monkeypatch: pytest.MonkeyPatch, last: type[CaseStore] | type[AccessStore]
+) -> None:
+    def cut_off(*_: object) -> None:
+        raise StoreFailed("The disk is gone.")
+
+    new_key_file(kept / "k")
+    with monkeypatch.context() as patch:
+        patch.setattr(last, "put_under", cut_off)
+        assert failed(fr("key", "rotate", "--new", "file:k"), "STORE_FAILED")
+    assert fr("verify").exit_code == 0  # the galleries come last
+    again = fr("key", "rotate", "--new", "file:k")
+    assert (again.exit_code, again.stderr) == (0, "")
+    assert records_under(kept, "k") == (1, 1)
+    assert fr("verify", "--key", "file:k").exit_code == 0
+
+
+def test_a_folder_without_cases_and_api_keys_gets_none(home: Path) -> None:
+    new_key_file(home / "k")
+    assert fr("key", "rotate", "--new", "file:k").exit_code == 0
+    assert not (home / "data" / "cases").exists()
+    assert not (home / "data" / "access").exists()

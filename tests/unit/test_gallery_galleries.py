@@ -96,7 +96,7 @@ def test_an_enrolment_creates_the_subject_and_gives_a_receipt(galleries: Galleri
     subject = galleries.subject("g", "s")
     assert (subject.subject_id, subject.display_name) == ("s", "Name")
     assert dict(subject.metadata) == {"a": "ü", "b": "2"}
-    assert subject.created == BEGIN + timedelta(seconds=1)
+    assert subject.created == BEGIN + timedelta(seconds=2)  # the audit has asked the clock, too
     assert subject.templates == (TemplateInfo(1, SHA, subject.created, 0.75),)
     info = galleries.get("g")
     assert (info.subject_count, info.template_count, info.version) == (1, 1, 2)

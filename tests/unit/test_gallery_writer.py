@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fr_core.audit.table import AuditTable
 from fr_core.errors import (
     DuplicateImage,
     InternalError,
@@ -71,6 +72,9 @@ class SlowStore:
     def snapshot(self) -> Iterator[Snapshot]:
         with self.real.snapshot() as snapshot:
             yield snapshot
+
+    def auditing(self) -> AbstractContextManager[AuditTable]:
+        return self.real.auditing()
 
     def vectors(self, rows: int) -> Iterator[StoredVectors]:
         return self.real.vectors(rows)

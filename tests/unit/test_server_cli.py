@@ -145,12 +145,12 @@ def test_admin_key_makes_one_more(made: Path, tmp_path: Path) -> None:
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
     with opened(made) as store:
         assert store.check(out.read_text().strip(), None).roles == {Role.ADMIN}
-        assert len(store.list_keys()) == 2
+        assert len(store.keys()) == 2
     before = out.read_bytes()
     ended = fr("admin-key", str(out), "--config", config)
     assert (ended.exit_code, "TARGET_TAKEN" in ended.stderr, out.read_bytes()) == (1, True, before)
     with opened(made) as store:
-        assert len(store.list_keys()) == 2
+        assert len(store.keys()) == 2
 
 
 def test_no_command_prints_a_secret(made: Path, tmp_path: Path) -> None:

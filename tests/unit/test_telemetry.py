@@ -8,21 +8,29 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from concurrent.futures import Future
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from fr_core.errors import AddressUnavailable, ConfigInvalid, UnsupportedFormat
+from fr_core.errors import AddressUnavailable, ConfigInvalid, StoreFailed, UnsupportedFormat
+from fr_core.gallery.values import GalleryInfo, Page
 from fr_core.runtime.devices import ActiveDevice
 from fr_core.runtime.observe import STAGES
+from fr_core.types import ModelId
 from fr_server.app import SERVICES
 from fr_server.config import TelemetryConfig
+from fr_server.door.listener import HandshakeFailure, Parting, Refusal
 from fr_server.telemetry.exposition import MetricsServer
+from fr_server.telemetry.kept import GALLERIES, SUBJECTS, TEMPLATES, KeptCollector, KeptStore
 from fr_server.telemetry.listener import CANCELLED, OK, NullListener
 from fr_server.telemetry.metrics import SPECS, PrometheusObserver, methods_of
 from fr_server.telemetry.open import open_telemetry, together
+from fr_server.telemetry.processes import ProcessesCollector
+from fr_server.telemetry.trust import NullTrust
 
 DETECT = "fr_api.v1.RecognitionService/Detect"
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -139,8 +147,10 @@ def test_what_is_told_is_what_is_listed_and_two_registries_are_apart() -> None:
     metrics.analyzed(3)
     metrics.began(DETECT, "r", "")(OK, 1.0)
     metrics.running_on(ActiveDevice("cpu", "cpu", "null", "f32"), "none")
+    metrics.registry.register(KeptCollector({}, None))
     families = {family.name for family in metrics.registry.collect() if not family.name.startswith("process_")}
-    assert families == {spec.name.removesuffix("_total") for spec in SPECS}
+    counted = {spec.name for spec in (GALLERIES, SUBJECTS, TEMPLATES)}
+    assert families == {spec.name.removesuffix("_total") for spec in SPECS} - counted, "nobody counts galleries here"
     assert not [name for name, _ in read(metrics) if name.endswith("_created")]
     assert value(read(other), "fr_photos_total") == 0
 
@@ -153,7 +163,96 @@ def test_names_follow_the_conventions(spec: object) -> None:
     assert bool(buckets) == (kind == "histogram")
     assert list(buckets) == sorted(set(buckets))
     if name.endswith("_seconds"):
-        assert kind == "histogram"
+        assert kind == "histogram" or name.endswith("_timestamp_seconds")
+
+
+def test_trust_is_counted_within_known_words() -> None:
+    metrics = observer()
+    trust = metrics.trust
+    trust.handshake_failed("192.0.2.1", HandshakeFailure.OLD_TLS)
+    trust.connection_refused("192.0.2.1", Refusal.TOO_MANY)
+    trust.connected("192.0.2.1")
+    trust.connected("192.0.2.2")
+    trust.disconnected("192.0.2.1", Parting.IDLE)
+    for reason in ("NOT_PERMITTED", "expired", "jane"):
+        trust.access_refused(reason)
+    trust.recorded("access", 3)
+    trust.checkpointed("galleries", 1_000.0)
+    trust.certificate_expires(2_000.0)
+    trust.decoder_replaced("crashed")
+    samples = read(metrics)
+    assert value(samples, "fr_door_handshakes_failed_total", why="old_tls") == 1
+    assert value(samples, "fr_door_refused_total", why="too_many") == 1
+    assert value(samples, "fr_door_ended_total", why="idle") == 1
+    assert value(samples, "fr_door_connections") == 1
+    assert value(samples, "fr_access_refused_total", reason="NOT_PERMITTED") == 1
+    assert value(samples, "fr_access_refused_total", reason="expired") == 1
+    assert value(samples, "fr_access_refused_total", reason="other") == 1
+    assert value(samples, "fr_audit_records_total", chain="access") == 3
+    assert value(samples, "fr_audit_checkpoint_timestamp_seconds", chain="galleries") == 1_000
+    assert value(samples, "fr_certificate_expiry_timestamp_seconds") == 2_000
+    assert value(samples, "fr_decoders_replaced_total", why="crashed") == 1
+    assert not [label for _, labels in samples for label in labels if "192.0.2" in label[1] or label[1] == "jane"]
+    assert value(samples, "fr_door_handshakes_failed_total", why="no_h2") == 0, "there from the start"
+
+
+def test_nobody_listens_to_trust_where_metrics_are_off() -> None:
+    assert isinstance(open_telemetry(TelemetryConfig(), SERVICES).trust, NullTrust)
+    telemetry = open_telemetry(TelemetryConfig(metrics_port=9464), SERVICES)
+    assert telemetry.metrics is not None
+    assert telemetry.trust is telemetry.metrics.trust
+
+
+class Unreadable:
+    def list(self, page_size: int, page_token: str) -> Page[GalleryInfo]:
+        raise StoreFailed("The disk refuses.", errno="EIO")
+
+
+def test_what_cannot_be_read_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    registry, broken = CollectorRegistry(), Future[None]()
+    broken.set_exception(OSError())
+    registry.register(KeptCollector({"training": KeptStore(tmp_path / "away" / "t.sqlite", broken)}, Unreadable()))
+    samples = scraped(generate_latest(registry).decode())
+    assert samples == {("fr_store_broken", frozenset({("store", "training")})): 1.0}
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
+
+
+def test_galleries_are_counted_over_all_pages(tmp_path: Path) -> None:
+    pages = {
+        "": Page((gallery_of(2, 5), gallery_of(1, 1)), "more"),
+        "more": Page((gallery_of(0, 0),), ""),
+    }
+
+    class Listed:
+        def list(self, page_size: int, page_token: str) -> Page[GalleryInfo]:
+            return pages[page_token]
+
+    registry = CollectorRegistry()
+    registry.register(KeptCollector({}, Listed()))
+    samples = scraped(generate_latest(registry).decode())
+    assert [value(samples, name) for name in ("fr_galleries", "fr_subjects", "fr_templates")] == [3, 3, 6]
+    assert "jane" not in str(samples)
+
+
+def gallery_of(subjects: int, templates: int) -> GalleryInfo:
+    model = ModelId("null", "0" * 16, "none")
+    return GalleryInfo("jane", "Jane", model, 64, datetime(2026, 1, 1, tzinfo=UTC), subjects, templates, 1)
+
+
+def test_processes_of_a_server_are_told_together() -> None:
+    def seen() -> dict[str, float]:
+        return {sample.name: sample.value for family in ProcessesCollector().collect() for sample in family.samples}
+
+    before = seen()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        during = seen()
+        child.kill()
+    assert during["fr_processes"] == before["fr_processes"] + 1
+    assert during["fr_threads"] > before["fr_threads"]
+    assert during["fr_resident_bytes"] > before["fr_resident_bytes"]
+    assert during["fr_open_fds"] > before["fr_open_fds"]
+    assert 0 < during["fr_open_fds_ratio"] < 1
+    assert list(ProcessesCollector(2**22 + 1).collect()) == [], "there is no such process"
 
 
 def test_listeners_together_all_hear_everything() -> None:
@@ -247,6 +346,9 @@ metrics = PrometheusObserver(methods_of(SERVICES))
 metrics.analyzed(2)
 metrics.queued("embedder", 3)
 metrics.serving({serving})
+metrics.trust.connected("192.0.2.1")
+metrics.trust.access_refused("expired")
+metrics.trust.certificate_expires(5.0)
 metrics.began("{method}", "r", "")("OK", 0.1)
 """
     scrape = """
@@ -263,6 +365,10 @@ print(generate_latest(exposed(CollectorRegistry())).decode())
     assert value(samples, "fr_request_seconds_count", method=DETECT, outcome="OK") == 2
     assert value(samples, "fr_health") == 0, "what was told last"
     assert [name for name, _ in samples].count("fr_build_info") == 1
+    assert value(samples, "fr_door_connections") == 2
+    assert value(samples, "fr_access_refused_total", reason="expired") == 2
+    assert value(samples, "fr_certificate_expiry_timestamp_seconds") == 5
+    assert value(samples, "fr_processes") == 1
     assert any(name == "process_cpu_seconds_total" for name, _ in samples)
 
 

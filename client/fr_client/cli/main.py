@@ -94,7 +94,9 @@ def _options(
     connection: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", envvar="FR_CONNECTION", help="Connection file: server, its authority and a key in one."
+            metavar="FILE",
+            envvar="FR_CONNECTION",
+            help="Connection file: server, its authority and a key in one. Other options go before it.",
         ),
     ] = None,
     key_file: Annotated[

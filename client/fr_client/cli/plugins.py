@@ -13,6 +13,8 @@ from typer.main import get_command
 GROUP = "fr.commands"
 GALLERY_GROUP = "fr.gallery_commands"
 TRAIN_GROUP = "fr.train_commands"
+AUDIT_GROUP = "fr.audit_commands"
+EVIDENCE_GROUP = "fr.evidence_commands"
 
 # The packages of this distribution: one of these missing is a defect, anything else is an extra to install.
 _OUR_PACKAGES = (
@@ -69,6 +71,20 @@ class TrainGroup(PluginGroup):
 
     entry_group = TRAIN_GROUP
     words = "fr train"
+
+
+class AuditGroup(PluginGroup):
+    """The group of `fr audit`, to which the server adds what needs no server."""
+
+    entry_group = AUDIT_GROUP
+    words = "fr audit"
+
+
+class EvidenceGroup(PluginGroup):
+    """The group of `fr evidence`, to which the server adds what needs no server."""
+
+    entry_group = EVIDENCE_GROUP
+    words = "fr evidence"
 
 
 def plugin_entries(group: str = GROUP) -> dict[str, EntryPoint]:

@@ -12,6 +12,7 @@ _BACK = "Run the same command again; if that does not help, tell your trainer."
 _TRAINER = "Tell your trainer. What was taken before is safe."
 _GONE = "The course is not there any more. Ask your trainer."
 _SLOW = f"The server did not answer in time. {_BACK}"
+_KEY = "Ask your trainer for the file that `fr --connection FILE` takes, or for a new one."
 _BUSY = f"The server has too much to do at the moment. Wait a minute. {_SAME}"
 _STARTS = f"The server is not ready, or is being stopped. Wait a minute. {_SAME}"
 _ANSWER = "The server does not take this answer. Answer again."
@@ -32,6 +33,12 @@ _WORDS = {
     "INVALID_RATING": _ANSWER,
     "INVALID_FIELD": _ANSWER,
     "MISSING_FIELD": _ANSWER,
+    "CREDENTIAL_MISSING": f"The server asks who you are. {_KEY}",
+    "CREDENTIAL_INVALID": f"The server does not take your key any more. {_KEY}",
+    "NOT_PERMITTED": f"Your key is not one for taking courses. {_KEY}",
+    "RATE_LIMITED": _BUSY,
+    "QUOTA_EXCEEDED": "There are no searches left for today. Go on tomorrow, or tell your trainer.",
+    "IMAGE_TOO_COSTLY": "The server takes too long to read this photo. Take another.",
     "UNDECODABLE": "This file is no photo that the server can read. Take another.",
     "UNSUPPORTED_FORMAT": "The server does not read photos of this format. Take a JPEG or a PNG.",
     "IMAGE_TOO_MANY_BYTES": "The file is too large. Take a smaller one.",

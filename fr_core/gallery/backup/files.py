@@ -23,9 +23,11 @@ from fr_core.gallery.store.vault import Vault, encode
 
 # The layout of what is encrypted in a backup.
 _SEALED_FORMAT = 1
-# Columns in the order in which they are read, written and authenticated. The last four before the time are the numbers
-# by which files of one store are told older from newer: each of them only grows.
+# Columns in the order in which they are read, written and authenticated. NUMBERS are those by which files of one store
+# are told older from newer: each of them only grows.
 NUMBERS = ("last_gallery_no", "last_subject_no", "last_template_id", "erasures")
+# How far the audit of the store was; its records are in no backup.
+AUDIT = ("audit_chain_id", "audit_seq", "audit_hash")
 BACKUP = (
     "backup_no",
     "store_id",
@@ -35,9 +37,12 @@ BACKUP = (
     "templates",
     "photos",
     *NUMBERS,
+    *AUDIT,
     "created_us",
     "mac",
 )
+# As it was before there was an audit: in backups of format 2 and 1.
+BACKUP_V2 = tuple(column for column in BACKUP if column not in AUDIT)
 KEYS = ("keys_no", "store_id", "key_id", "wrapped_key", "subjects", "digest", *NUMBERS, "created_us", "mac")
 SUBJECTS = ("subject_no", "gallery_no", "sealed")
 TEMPLATES = ("subject_no", "template_id", "sealed")
@@ -131,6 +136,45 @@ _BACKUP_V2 = (
 ) STRICT""",
 )
 
+# What each gallery is for, and how far the audit was.
+_BACKUP_V3 = (
+    f"""CREATE TABLE backup (
+    backup_no INTEGER PRIMARY KEY CHECK (backup_no = 1),
+    store_id BLOB NOT NULL,
+    backup_id BLOB NOT NULL,
+    galleries INTEGER NOT NULL,
+    subjects INTEGER NOT NULL,
+    templates INTEGER NOT NULL,
+    photos INTEGER NOT NULL,
+    {_NUMBER_COLUMNS},
+    audit_chain_id TEXT NOT NULL,
+    audit_seq INTEGER NOT NULL,
+    audit_hash BLOB NOT NULL,
+    created_us INTEGER NOT NULL,
+    mac BLOB NOT NULL
+) STRICT""",
+    """CREATE TABLE galleries (
+    gallery_no INTEGER PRIMARY KEY,
+    gallery_id TEXT NOT NULL,
+    display_name TEXT NOT NULL,
+    model_pack TEXT NOT NULL,
+    model_version TEXT NOT NULL,
+    model_sha256 TEXT NOT NULL,
+    embedding_size INTEGER NOT NULL,
+    created_us INTEGER NOT NULL,
+    subject_count INTEGER NOT NULL,
+    template_count INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    expires_us INTEGER,
+    retention_us INTEGER,
+    keeps_photos INTEGER NOT NULL,
+    calibration_sha256 TEXT,
+    use TEXT NOT NULL,
+    mac BLOB NOT NULL
+) STRICT""",
+    *_BACKUP_V2[2:],
+)
+
 _KEYS_V1 = (
     f"""CREATE TABLE keys (
     keys_no INTEGER PRIMARY KEY CHECK (keys_no = 1),
@@ -161,9 +205,9 @@ _KEYS_V1 = (
 
 
 # The tables of format n of each file are the n-th; the last are those that are written.
-_BACKUP_FORMATS = (_BACKUP_V1, _BACKUP_V2)
+_BACKUP_FORMATS = (_BACKUP_V1, _BACKUP_V2, _BACKUP_V3)
 _KEYS_FORMATS = (_KEYS_V1,)
-FORMAT_WITH_CALIBRATIONS = 2
+FORMAT_WITH_CALIBRATIONS, FORMAT_WITH_AUDIT = 2, 3
 
 
 def store_id(vault: Vault) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -11,9 +11,13 @@ from pathlib import Path
 
 import apsw
 
+from fr_core.audit.attribution import current_attribution
+from fr_core.audit.keys import MacKeys
+from fr_core.audit.table import AuditTable
 from fr_core.errors import StoreFailed, TargetTaken
 from fr_core.gallery.backup.files import NUMBERS
 from fr_core.gallery.backup.saved import SavedStore, SavedSubject, saved_store
+from fr_core.gallery.store.auditing import now_ms
 from fr_core.gallery.store.clean_pages import CleanPages
 from fr_core.gallery.store.connection import open_finished, open_new_store, use_log
 from fr_core.gallery.store.folder import DataFolder
@@ -61,11 +65,20 @@ class Restored:
     erased_since: int
 
 
-def restore(backup: Path, keys: Path, key: KeyEncryptionKey, folder: Path, *, vfs: str = "") -> Restored:
+def restore(
+    backup: Path,
+    keys: Path,
+    key: KeyEncryptionKey,
+    folder: Path,
+    *,
+    vfs: str = "",
+    clock_ms: Callable[[], int] = now_ms,
+) -> Restored:
     """Make a data folder of a backup, and check all of it.
 
     The new store gets a key of its own, and with it another id: from now on it and the store of the backup give the
-    same numbers to different rows, so that neither may replace the other's file of keys.
+    same numbers to different rows, so that neither may replace the other's file of keys. Its audit is a new chain,
+    whose first record says from which one it comes, and how far that was when the backup was made.
 
     Args:
         backup: the backup.
@@ -73,6 +86,7 @@ def restore(backup: Path, keys: Path, key: KeyEncryptionKey, folder: Path, *, vf
         key: under which these are; the new store is under it too.
         folder: an empty folder, or one that is made.
         vfs: SQLite's layer to the disk for what is written, by name; "" = its own.
+        clock_ms: gives the audit its time, milliseconds since 1970, UTC.
 
     Raises:
         TargetTaken: the folder is not empty.
@@ -86,7 +100,7 @@ def restore(backup: Path, keys: Path, key: KeyEncryptionKey, folder: Path, *, vf
     _require_empty(folder)
     with saved_store(backup, keys, key) as saved, _emptied_on_failure(folder) as data:
         with data.whole_file(DATABASE_NAME) as path:
-            erased_since = _write(path, saved, Vault.new(key), vfs)
+            erased_since = _write(path, saved, Vault.new(key), vfs, clock_ms)
             held = _proved(path, key)
         return Restored(saved.created, held, erased_since)
 
@@ -123,7 +137,7 @@ def _emptied_on_failure(folder: Path) -> Iterator[DataFolder]:
         data.close()
 
 
-def _write(path: Path, saved: SavedStore, vault: Vault, vfs: str) -> int:
+def _write(path: Path, saved: SavedStore, vault: Vault, vfs: str, clock_ms: Callable[[], int]) -> int:
     """Write a database, and return how many subjects were left out."""
     pages = CleanPages(vfs)
     with sqlite_errors():
@@ -132,6 +146,7 @@ def _write(path: Path, saved: SavedStore, vault: Vault, vfs: str) -> int:
             bring_up_to_date(connection, vault)
             connection.execute("BEGIN")
             left_out = _fill(connection, saved, vault)
+            _record(AuditTable(connection, MacKeys(vault.mac), clock_ms), saved, left_out)
             connection.execute("COMMIT")
             use_log(connection)
         finally:
@@ -158,6 +173,15 @@ def _fill(connection: apsw.Connection, saved: SavedStore, vault: Vault) -> int:
     connection.executemany(insertion("erasures", ERASURES), erasures)
     _set_numbers(connection, saved)
     return left_out
+
+
+def _record(audit: AuditTable, saved: SavedStore, left_out: int) -> None:
+    """Let the new chain begin with where it comes from."""
+    detail = {"backup_created": saved.created.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    if saved.audit is not None:
+        detail |= {"chain_id": saved.audit.chain_id, "seq": str(saved.audit.seq), "hash": saved.audit.hash.hex()}
+    counts = {"galleries": len(saved.galleries), "subjects": saved.extent.subjects - left_out, "left_out": left_out}
+    audit.append([current_attribution().entry(audit.pseudonyms(), "gallery.restore", counts=counts, detail=detail)])
 
 
 def _insert_subject(connection: apsw.Connection, vault: Vault, subject: SavedSubject) -> None:

@@ -22,12 +22,13 @@ from fr_core.gallery.store.sqlite_rows import (
     CALIBRATIONS,
     GALLERIES,
     GALLERIES_V2,
+    GALLERIES_V3,
     Row,
+    as_newer,
     checked,
     from_us,
     gallery_of,
     names,
-    without_calibration,
 )
 from fr_core.gallery.store.vault import Binding, SubjectKey, Vault
 from fr_core.gallery.values import calibration_id
@@ -83,6 +84,21 @@ class Extent:
     photos: int
 
 
+@dataclass(frozen=True, slots=True)
+class SavedAudit:
+    """How far the audit of a store was when its backup was made.
+
+    Attributes:
+        chain_id: of its chain.
+        seq: number of the last record; 0 for none.
+        hash: of that record, 32 bytes.
+    """
+
+    chain_id: str
+    seq: int
+    hash: bytes
+
+
 class SavedStore:
     """A backup and a file of keys that fit each other; see `saved_store`.
 
@@ -90,6 +106,7 @@ class SavedStore:
         vault: the keys of the store, under the key-encryption key that the file of keys was opened with.
         extent: what the backup holds, as it says itself.
         created: when the backup was made.
+        audit: how far the audit of the store was; None in backups of stores that had none.
         galleries: by number.
         calibrations: of the galleries that have one, by number.
         numbers: by the names of NUMBERS, as the file of keys has them.
@@ -106,7 +123,8 @@ class SavedStore:
             raise files.unusable("rows_of_keys")
         if files.count(keys, "subject_keys") != of_keys["subjects"]:
             raise files.unusable("subject_keys")
-        row = dict(zip(files.BACKUP, files.only_row(backup, "backup", files.BACKUP), strict=True))
+        columns = files.BACKUP if files.format_of(backup) >= files.FORMAT_WITH_AUDIT else files.BACKUP_V2
+        row = dict(zip(columns, files.only_row(backup, "backup", columns), strict=True))
         if row["store_id"] != of_keys["store_id"]:
             raise BackupMismatch("The keys are of another store than the backup, or the backup is damaged.")
         checked(self.vault, "backup", tuple(row.values()))
@@ -114,6 +132,7 @@ class SavedStore:
         self._backup_id: bytes = row["backup_id"]
         self.extent = Extent(*(row[name] for name in ("galleries", "subjects", "templates", "photos")))
         self.created: datetime = from_us(row["created_us"])
+        self.audit = SavedAudit(*(row[name] for name in files.AUDIT)) if files.AUDIT[0] in row else None
         self.numbers = {name: int(of_keys[name]) for name in files.NUMBERS}
         self.galleries = {gallery.gallery_no: gallery for gallery in self._read_galleries()}
         self.calibrations = self._read_calibrations()
@@ -202,13 +221,9 @@ class SavedStore:
         return SavedTemplate(facts, sealed, photo)
 
     def _read_galleries(self) -> Iterator[GalleryRow]:
-        old = files.format_of(self._backup) < files.FORMAT_WITH_CALIBRATIONS
-        rows = self._backup.execute(
-            f"SELECT {names(GALLERIES_V2 if old else GALLERIES)} FROM galleries ORDER BY gallery_no"
-        )
-        for row in rows:
-            found = checked(self.vault, "galleries", row)
-            yield gallery_of(without_calibration(found) if old else found)
+        columns = (GALLERIES_V2, GALLERIES_V3, GALLERIES)[files.format_of(self._backup) - 1]
+        for row in self._backup.execute(f"SELECT {names(columns)} FROM galleries ORDER BY gallery_no"):
+            yield gallery_of(as_newer(checked(self.vault, "galleries", row), columns))
 
     def _read_calibrations(self) -> dict[int, str]:
         """Return the calibrations, each as its gallery names it; raises `BackupUnusable`."""

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import apsw
 
+from fr_core.audit.rows import Head
 from fr_core.errors import BackupMismatch, BackupUnusable, InvalidField, StoreCorrupt, TargetTaken
 from fr_core.gallery.backup import files
 from fr_core.gallery.backup.saved import Extent, require_not_older, saved_store
 from fr_core.gallery.backup.staged import staged
 from fr_core.gallery.backup.verify import reading
+from fr_core.gallery.store.auditing import audit_table
 from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.sqlite_rows import (
     CALIBRATIONS,
@@ -134,12 +136,13 @@ def _write(
     """Fill both files, unless the file of keys that is there must not be replaced."""
     with reading(folder, key) as source:
         vault, numbers = source.vault, _numbers(source.connection)
+        head = audit_table(source.connection, vault).head()
         if os.path.lexists(keys):
             _require_replaceable(keys, files.store_id(vault), numbers)
         _take(source, data, wrapped)
     backup_id = os.urandom(_BACKUP_ID_BYTES)
     _seal(vault, data, wrapped, backup_id)
-    _sign(vault, data, wrapped, backup_id, numbers, now)
+    _sign(vault, data, wrapped, backup_id, numbers, head, now)
 
 
 def _take(source: SqliteSnapshot, data: apsw.Connection, wrapped: apsw.Connection) -> None:
@@ -192,12 +195,14 @@ def _sign(
     wrapped: apsw.Connection,
     backup_id: bytes,
     numbers: dict[str, int],
+    head: Head,
     now: datetime,
 ) -> None:
     """Write into both files what they are, and how much they hold."""
     common, created_us = files.store_id(vault), to_us(now)
     counts = (files.count(data, table) for table in ("galleries", "subjects", "templates", "photos"))
-    row = signed(vault, "backup", 1, common, backup_id, *counts, *numbers.values(), created_us)
+    audit = (head.chain_id, head.seq, head.hash)
+    row = signed(vault, "backup", 1, common, backup_id, *counts, *numbers.values(), *audit, created_us)
     data.execute(insertion("backup", files.BACKUP), row)
     subjects = files.count(wrapped, "subject_keys")
     held = (vault.key_id, vault.wrapped(), subjects, files.digest(vault, wrapped))

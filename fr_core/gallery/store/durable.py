@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 from pathlib import Path
 
 
@@ -21,6 +22,19 @@ def name_whole(path: Path, target: Path) -> None:
     sync(path)
     path.rename(target)
     sync(target.parent)
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file of mode 0600, in the place of one of that name; it is whole, or the one before."""
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        name_whole(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def cause(error: OSError) -> str:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from fr_core.audit.attribution import Attribution
+from fr_core.audit.table import AuditTable
+from fr_core.audit.values import NO_COUNTS, NO_DETAIL
 from fr_core.gallery.values import (
     Erased,
     GalleryInfo,
@@ -21,7 +24,7 @@ from fr_core.gallery.values import (
     Subject,
     SubjectUpdate,
 )
-from fr_core.types import F32, I64
+from fr_core.types import F32, I64, ModelId
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,29 @@ class ExpiredTemplate:
     gallery_id: str
     subject_no: int
     template_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the audit is told of a change; who asked for it is known elsewhere.
+
+    Attributes:
+        action: such as "gallery.enrol".
+        gallery_id: of the gallery.
+        gallery_version: of the gallery after the change.
+        subject_ids: whom it was about, by the callers' own ids, which become pseudonyms.
+        model: of the gallery, where a template came.
+        counts: as `fr_core.audit.values.Entry`.
+        detail: likewise.
+    """
+
+    action: str
+    gallery_id: str
+    gallery_version: int
+    subject_ids: tuple[str, ...] = ()
+    model: ModelId | None = None
+    counts: Mapping[str, int] = field(default_factory=lambda: NO_COUNTS)
+    detail: Mapping[str, str] = field(default_factory=lambda: NO_DETAIL)
 
 
 class Snapshot(Protocol):
@@ -160,6 +186,14 @@ class Transaction(Snapshot, Protocol):
     def delete_template(self, gallery_no: int, template_id: int) -> bool:
         """Delete a template of a gallery with its photo, and return whether there was one."""
 
+    def record(self, by: Attribution, told: Sequence[Told]) -> None:
+        """Have the audit told of a change, in this transaction.
+
+        Args:
+            by: who asked for it.
+            told: what it was.
+        """
+
 
 class Store(Protocol):
     """The durable truth.
@@ -178,6 +212,9 @@ class Store(Protocol):
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         """Change within the block; durable when the block has ended, undone where an exception leaves it."""
+
+    def auditing(self) -> AbstractContextManager[AuditTable]:
+        """Read the audit as of one moment, within the block; nothing can be appended."""
 
     def vectors(self, rows: int) -> Iterator[StoredVectors]:
         """Yield every vector, at most `rows` at a time, each checked; those of a gallery by ascending ids."""

@@ -6,6 +6,8 @@ Text compares by code point (SQLite's BINARY collation of UTF-8), as Python's st
 
 from __future__ import annotations
 
+from fr_core.audit.table import SCHEMA as _AUDIT
+
 # Written to the header of the file, so that another program's database is not taken for a store: "FRCG".
 APPLICATION_ID = 0x46524347
 
@@ -152,6 +154,14 @@ CREATE TABLE calibrations (
 ) STRICT;
 """
 
+# `upgrade` authenticates the rows of galleries anew. Galleries that there were before are searched as they were.
+_V4 = """
+ALTER TABLE galleries ADD COLUMN use TEXT NOT NULL DEFAULT 'test';
+"""
+
+# `upgrade` begins the chain: what was done before is in no record.
+_V5 = _AUDIT
+
 # Step n brings a store of version n to version n + 1. Steps are never edited once released, only added.
-MIGRATIONS = (_V1, _V2, _V3)
+MIGRATIONS = (_V1, _V2, _V3, _V4, _V5)
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -12,6 +12,7 @@ import apsw
 import numpy as np
 
 from fr_core.errors import StoreCorrupt
+from fr_core.gallery.store.auditing import audit_table, require_unbroken
 from fr_core.gallery.store.protocol import GalleryRow, StoredVectors
 from fr_core.gallery.store.sqlite_rows import (
     CALIBRATIONS,
@@ -39,12 +40,13 @@ from fr_core.gallery.values import calibration_id
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """How much a full check of a store has looked at."""
+    """How much a full check of a store has looked at; `audit_records` are those of the audit."""
 
     galleries: int
     subjects: int
     templates: int
     photos: int
+    audit_records: int
 
 
 # Each finds a contradiction between the counts of a gallery and what it holds, or between tables.
@@ -171,7 +173,7 @@ def require_photos(connection: apsw.Connection, vault: Vault) -> int:
 
 
 def require_sound(connection: apsw.Connection, vault: Vault, rows: int) -> Verified:
-    """Check everything that is stored: the file, every row, every template, every photo.
+    """Check everything that is stored: the file, every row, template and photo, and every record of the audit.
 
     Args:
         connection: reads one snapshot.
@@ -186,7 +188,8 @@ def require_sound(connection: apsw.Connection, vault: Vault, rows: int) -> Verif
     templates = sum(len(stored.template_ids) for stored in read_vectors(connection, vault, rows))
     photos = require_photos(connection, vault)
     galleries, subjects = (connection.execute(f"SELECT count(*) FROM {t}").get for t in ("galleries", "subjects"))
-    return Verified(galleries, subjects, templates, photos)
+    records = require_unbroken(audit_table(connection, vault))
+    return Verified(galleries, subjects, templates, photos, records)
 
 
 def require_whole_file(connection: apsw.Connection) -> None:

@@ -14,7 +14,7 @@ import apsw
 from fr_core.errors import StoreCorrupt, StoreFailed
 from fr_core.gallery.store.protocol import GalleryRow
 from fr_core.gallery.store.vault import Value, Vault
-from fr_core.gallery.values import NO_METADATA, GalleryInfo, calibration_id
+from fr_core.gallery.values import NO_METADATA, GalleryInfo, GalleryUse, calibration_id
 from fr_core.types import ModelId
 
 Row = tuple[Any, ...]
@@ -79,10 +79,14 @@ GALLERIES = (
     "retention_us",
     "keeps_photos",
     "calibration_sha256",
+    "use",
     "mac",
 )
-# As they were before there were calibrations: in stores of version 2, and in backups of format 1.
-GALLERIES_V2 = tuple(column for column in GALLERIES if column != "calibration_sha256")
+# As they were before galleries had a use, and before they had calibrations: in stores of version 3 and 2, and in
+# backups of format 2 and 1.
+GALLERIES_V3 = tuple(column for column in GALLERIES if column != "use")
+GALLERIES_V2 = tuple(column for column in GALLERIES_V3 if column != "calibration_sha256")
+_OF_OLDER_GALLERIES: Mapping[str, Value] = {"calibration_sha256": None, "use": str(GalleryUse.TEST)}
 CALIBRATIONS = ("gallery_no", "calibration")
 SUBJECTS = SubjectRow._fields
 METADATA = PairRow._fields
@@ -193,13 +197,14 @@ def gallery_columns(gallery_no: int, info: GalleryInfo) -> Row:
         None if info.retention is None else to_duration_us(info.retention),
         int(info.keeps_photos),
         info.calibration_sha256,
+        str(info.use),
     )
 
 
 def gallery_of(row: Row) -> GalleryRow:
     """Return the gallery of a row of GALLERIES that was checked."""
     gallery_no, gallery_id, display_name, pack, version, sha256, size, created_us, *state, _ = row
-    subjects, templates, changes, expires_us, retention_us, keeps_photos, calibration_sha256 = state
+    subjects, templates, changes, expires_us, retention_us, keeps_photos, calibration_sha256, use = state
     return GalleryRow(
         gallery_no,
         GalleryInfo(
@@ -215,14 +220,21 @@ def gallery_of(row: Row) -> GalleryRow:
             None if retention_us is None else retention_us * _MICROSECOND,
             bool(keeps_photos),
             calibration_sha256,
+            GalleryUse(use),
         ),
     )
 
 
-def without_calibration(row: Row) -> Row:
-    """Return a row of GALLERIES_V2 as one of GALLERIES; the last column is still that of the former."""
-    *columns, mac = row
-    return (*columns, None, mac)
+def as_newer(row: Row, columns: tuple[str, ...], newer: tuple[str, ...] = GALLERIES) -> Row:
+    """Return a row of an older GALLERIES as one of a newer; the last column is still that of the former.
+
+    Args:
+        row: with these `columns`.
+        columns: GALLERIES_V2, GALLERIES_V3 or GALLERIES.
+        newer: the columns to return.
+    """
+    found = dict(zip(columns, row, strict=True))
+    return tuple(found[column] if column in found else _OF_OLDER_GALLERIES[column] for column in newer)
 
 
 def require_calibration(text: str, sha256: str | None) -> str:

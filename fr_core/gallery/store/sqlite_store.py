@@ -10,13 +10,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import apsw
 
+from fr_core.audit.checkpoints import Checkpoint
+from fr_core.audit.keys import MacKeys
+from fr_core.audit.pseudonyms import Pseudonyms
+from fr_core.audit.table import AuditTable
 from fr_core.errors import FrError, KeyUnavailable, ShuttingDown, StoreCorrupt, StoreFailed
+from fr_core.gallery.store.auditing import now_ms, require_recent
 from fr_core.gallery.store.clean_pages import CleanPages
 from fr_core.gallery.store.connection import (
     BUSY_MS,
@@ -56,8 +61,9 @@ _READER_CACHE_KIB = 256
 # theirs back sooner; a backup does not, and writers have the same time between two attempts.
 _CHECKPOINT_MS = 100
 _HEADER_BYTES = 100
-# The schema of stores whose templates were not encrypted.
+# The schema of stores whose templates were not encrypted, and the first of those with an audit.
 _PLAIN_VERSION = 1
+_AUDITED_VERSION = 5
 
 
 class SqliteStore:
@@ -68,6 +74,7 @@ class SqliteStore:
         key: wraps the keys of the store; a new store is made under it, and so is one of version 1, which had none.
         reserve_bytes: what must stay free on the disk for deletions and searches to go on; 1/8 of the disk at most.
         vfs: SQLite's layer to the disk, by name; "" = its own.
+        clock_ms: gives the audit its times, milliseconds since 1970, UTC.
 
     Raises:
         StoreInUse: the folder is open already.
@@ -78,11 +85,18 @@ class SqliteStore:
     """
 
     def __init__(
-        self, folder: Path, key: KeyEncryptionKey, *, reserve_bytes: int = RESERVE_BYTES, vfs: str = ""
+        self,
+        folder: Path,
+        key: KeyEncryptionKey,
+        *,
+        reserve_bytes: int = RESERVE_BYTES,
+        vfs: str = "",
+        clock_ms: Callable[[], int] = now_ms,
     ) -> None:
         self._folder = DataFolder(folder)
         self._reserve_bytes = reserve_bytes
         self._vfs = vfs
+        self._clock_ms = clock_ms
         self._pages = CleanPages(vfs)
         self._idle: list[apsw.Connection] = []
         self._lock = threading.Lock()
@@ -128,6 +142,10 @@ class SqliteStore:
         require_whole_file(writer)
         use_log(writer)
         self._require_whole_log()
+        self._audit_keys = MacKeys(vault.mac)
+        self._audit = AuditTable(writer, self._audit_keys, self._clock_ms)
+        if version >= _AUDITED_VERSION:
+            require_recent(self._audit, writer)
         settle(writer)
         moved = bring_up_to_date(writer, vault)
         self._vault = vault
@@ -158,7 +176,9 @@ class SqliteStore:
                 self._undo()
                 self._writer.execute("BEGIN IMMEDIATE")
             try:
-                transaction = SqliteTransaction(self._writer, self._vault, self._numbers, self._spare_bytes)
+                transaction = SqliteTransaction(
+                    self._writer, self._vault, self._numbers, self._spare_bytes, self._audit
+                )
                 yield transaction
                 with sqlite_errors():
                     transaction.finish()
@@ -168,6 +188,22 @@ class SqliteStore:
                 with sqlite_errors():
                     self._undo()
                 raise
+
+    @contextmanager
+    def auditing(self) -> Iterator[AuditTable]:
+        """See `Store`."""
+        with self.snapshot() as snapshot, sqlite_errors():
+            yield AuditTable(snapshot.connection, self._audit_keys, self._clock_ms)
+
+    def pseudonyms(self) -> Pseudonyms:
+        """What makes the pseudonyms of the audit."""
+        with self.auditing() as audit:
+            return audit.pseudonyms()
+
+    def checkpoint(self) -> Checkpoint:
+        """Sign how far the audit is."""
+        with self.auditing() as audit:
+            return audit.checkpoint()
 
     def vectors(self, rows: int) -> Iterator[StoredVectors]:
         """See `Store`; authenticates every other row first, photos excepted."""

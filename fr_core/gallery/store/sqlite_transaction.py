@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
 import apsw
 
+from fr_core.audit.attribution import Attribution
+from fr_core.audit.pseudonyms import Pseudonyms
+from fr_core.audit.table import AuditTable
+from fr_core.audit.values import Entry
 from fr_core.errors import StorageLow, StoreFailed
-from fr_core.gallery.store.protocol import GalleryRow
+from fr_core.gallery.store.protocol import GalleryRow, Told
 from fr_core.gallery.store.sqlite_rows import (
     CALIBRATIONS,
     ERASURES,
@@ -87,9 +91,17 @@ class SqliteTransaction(SqliteSnapshot):
         vault: the keys of the store.
         numbers: of rows to come.
         spare: tells how many bytes the disk has beyond the reserve; asked once at most.
+        audit: takes records, over the same connection.
     """
 
-    def __init__(self, connection: apsw.Connection, vault: Vault, numbers: Numbers, spare: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        vault: Vault,
+        numbers: Numbers,
+        spare: Callable[[], int],
+        audit: AuditTable,
+    ) -> None:
         super().__init__(connection, vault)
         self._numbers = numbers
         self._ask_spare = spare
@@ -99,16 +111,21 @@ class SqliteTransaction(SqliteSnapshot):
         # of a group change the same counts.
         self._changed: dict[int, GalleryRow] = {}
         self._unwritten: set[int] = set()
+        self._audit = audit
+        # Appended together by `finish`: the head of the chain is then read and written once.
+        self._entries: list[Entry] = []
+        self._pseudonyms: Pseudonyms | None = None
 
     @contextmanager
     def item(self) -> Iterator[None]:
         """See `Transaction`."""
         self._rows("SAVEPOINT item")
-        before = dict(self._changed), set(self._unwritten)
+        before, entries = (dict(self._changed), set(self._unwritten)), len(self._entries)
         try:
             yield
         except BaseException as error:
             self._changed, self._unwritten = before
+            del self._entries[entries:]
             if not self.connection.in_transaction:  # SQLite undid everything, the other items with this one
                 raise StoreFailed("The database undid the transaction.", cause=type(error).__name__) from error
             self._rows("ROLLBACK TO item")
@@ -126,6 +143,31 @@ class SqliteTransaction(SqliteSnapshot):
 
     def finish(self) -> None:
         """Write what was kept back; called before the commit."""
+        self._write_galleries()
+        if self._entries:
+            self._audit.append(self._entries)
+            self._entries.clear()
+
+    def record(self, by: Attribution, told: Sequence[Told]) -> None:
+        """See `Transaction`."""
+        if told:
+            if self._pseudonyms is None:
+                self._pseudonyms = self._audit.pseudonyms()
+            self._entries += [
+                by.entry(
+                    self._pseudonyms,
+                    one.action,
+                    gallery_id=one.gallery_id,
+                    subject_ids=one.subject_ids,
+                    model=one.model,
+                    gallery_version=one.gallery_version,
+                    counts=one.counts,
+                    detail=one.detail,
+                )
+                for one in told
+            ]
+
+    def _write_galleries(self) -> None:
         for gallery_no in sorted(self._unwritten):
             info = self._changed[gallery_no].info
             row = dict(zip(GALLERIES, signed(self.vault, "galleries", *gallery_columns(gallery_no, info)), strict=True))
@@ -262,7 +304,7 @@ class SqliteTransaction(SqliteSnapshot):
         return bool(found)
 
     def _galleries(self, clause: str, *values: Value) -> list[GalleryRow]:
-        self.finish()
+        self._write_galleries()
         return super()._galleries(clause, *values)
 
     def _latest(self, gallery_no: int) -> GalleryInfo:

@@ -7,24 +7,27 @@ import zlib
 import apsw
 
 from fr_core.errors import StoreCorrupt, StoreNewer
+from fr_core.gallery.store.auditing import audit_table
 from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION, V2_AFTER_MOVE
 from fr_core.gallery.store.sqlite_check import require_no_contradictions
 from fr_core.gallery.store.sqlite_rows import (
+    GALLERIES,
     GALLERIES_V2,
+    GALLERIES_V3,
     METADATA,
     STORE,
     SUBJECTS,
     TEMPLATES,
     Row,
     SubjectRow,
+    as_newer,
     checked,
     contradiction,
     insertion,
     names,
     signed,
     unpacked_metadata,
-    without_calibration,
 )
 from fr_core.gallery.store.vault import Binding, Vault
 from fr_core.gallery.store.vectors import unpack_vectors
@@ -97,7 +100,11 @@ def bring_up_to_date(connection: apsw.Connection, vault: Vault) -> bool:
             if step == 1:
                 moved = _seal(connection, vault)
             elif step == 2:
-                _sign_galleries(connection, vault)
+                _sign_galleries(connection, vault, GALLERIES_V2, GALLERIES_V3)
+            elif step == 3:
+                _sign_galleries(connection, vault, GALLERIES_V3, GALLERIES)
+            elif step == 4:
+                audit_table(connection, vault).begin()
             if step > 0:
                 write_store_row(connection, vault, step + 1)
             connection.execute(f"PRAGMA user_version = {step + 1}").fetchall()
@@ -131,11 +138,11 @@ def _seal(connection: apsw.Connection, vault: Vault) -> bool:
     return bool(galleries)
 
 
-def _sign_galleries(connection: apsw.Connection, vault: Vault) -> None:
-    """Authenticate the rows of version 2 with the column that version 3 has added."""
-    rows: list[Row] = connection.execute(f"SELECT {names(GALLERIES_V2)} FROM galleries").fetchall()
+def _sign_galleries(connection: apsw.Connection, vault: Vault, before: tuple[str, ...], after: tuple[str, ...]) -> None:
+    """Authenticate the rows of one version with the columns that the next has added."""
+    rows: list[Row] = connection.execute(f"SELECT {names(before)} FROM galleries").fetchall()
     for row in rows:
-        gallery_no, *_ = columns = without_calibration(checked(vault, "galleries", row))
+        gallery_no, *_ = columns = as_newer(checked(vault, "galleries", row), before, after)
         *_, mac = signed(vault, "galleries", *columns[:-1])
         connection.execute("UPDATE galleries SET mac = ? WHERE gallery_no = ?", (mac, gallery_no)).fetchall()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fr_core.audit.attribution import current_attribution
 from fr_core.errors import InvalidField, StoreCorrupt, UnknownCohort, UnknownTrainee
 from fr_core.gallery.store.vault import SubjectKey
 from fr_core.keeping.database import Database, Reading, Row
@@ -80,6 +81,8 @@ class Cohorts:
         """See `TrainingStore.create_cohort`."""
         _require_count(trainees)
 
+        by = current_attribution()
+
         def insert(tx: Transaction) -> tuple[Cohort, tuple[NewTrainee, ...]]:
             course = self._courses.known(tx, course_id)
             tx.require_room(_TRAINEE_BYTES * (10 + trainees))
@@ -94,6 +97,8 @@ class Cohorts:
                 display_name.encode(), _bound(cohort_no, cohort_id, course.course_no, now, cohort.expires_ms)
             )
             tx.write(_SET, wrapped, sealed, cohort_no)
+            counts = {"trainees": trainees}
+            tx.record(by, "training.create_cohort", course=course_id, cohort=cohort_id, counts=counts)
             return cohort, self._enrolled(tx, cohort_no, 0, trainees)
 
         return self._writer.run(insert)
@@ -102,12 +107,15 @@ class Cohorts:
         """See `TrainingStore.add_trainees`."""
         _require_count(trainees)
 
+        by = current_attribution()
+
         def insert(tx: Transaction) -> tuple[NewTrainee, ...]:
             cohort_no = self.number(tx, cohort_id)
             tx.require_room(_TRAINEE_BYTES * trainees)
             sql = "UPDATE cohorts SET enrolled = enrolled + ?, version = ? WHERE cohort_no = ? RETURNING enrolled"
             row = tx.row(sql, trainees, tx.version(), cohort_no)
             assert row is not None
+            tx.record(by, "training.add_trainees", cohort=cohort_id, counts={"trainees": trainees})
             return self._enrolled(tx, cohort_no, row[0] - trainees, trainees)
 
         return self._writer.run(insert)
@@ -132,9 +140,12 @@ class Cohorts:
     def delete(self, cohort_id: str) -> None:
         """See `TrainingStore.delete_cohort`."""
 
+        by = current_attribution()
+
         def mark(tx: Transaction) -> int:
             cohort_no = self.number(tx, cohort_id)
             tx.write("UPDATE cohorts SET state = ? WHERE cohort_no = ?", GONE, cohort_no)
+            tx.record(by, "training.delete_cohort", cohort=cohort_id)
             return cohort_no
 
         self.forget(self._writer.run(mark))
@@ -143,7 +154,15 @@ class Cohorts:
     def expire(self) -> int:
         """Mark those whose time is over as gone; returns how many."""
         sql = f"UPDATE cohorts SET state = {GONE} WHERE state = {READY} AND expires_ms <= ? RETURNING cohort_no"
-        expired = self._writer.run(lambda tx: tx.rows(sql, self._clock_ms()))
+        by = current_attribution()
+
+        def mark(tx: Transaction) -> list[Row]:
+            expired = tx.rows(sql, self._clock_ms())
+            if expired:
+                tx.record(by, "training.purge", counts={"cohorts": len(expired)})
+            return expired
+
+        expired = self._writer.run(mark)
         for (cohort_no,) in expired:
             self.forget(cohort_no)
         return len(expired)
@@ -179,8 +198,10 @@ class Cohorts:
     def delete_trainee(self, trainee_id: str) -> None:
         """See `TrainingStore.delete_trainee`."""
 
+        by = current_attribution()
+
         def delete(tx: Transaction) -> None:
-            self._found(tx, "t.trainee_id", trainee_id)
+            trainee = self._found(tx, "t.trainee_id", trainee_id)
             row = tx.row("SELECT trainee_no FROM trainees WHERE trainee_id = ?", trainee_id)
             assert row is not None
             cohort_of = "SELECT cohort_no FROM trainees WHERE trainee_no = ?"
@@ -189,6 +210,8 @@ class Cohorts:
             tx.write(f"DELETE FROM trials WHERE session_no IN ({sessions})", row[0])
             tx.write("DELETE FROM sessions WHERE trainee_no = ?", row[0])
             tx.write("DELETE FROM trainees WHERE trainee_no = ?", row[0])
+            # The pseudonym stays: it is keyed, and says of nobody that it is whose.
+            tx.record(by, "training.delete_trainee", cohort=trainee.cohort_id, trainee=trainee_id)
 
         self._writer.run(delete)
         self._clearing.scrub(force=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from fr_core.audit.attribution import Attribution, current_attribution
 from fr_core.errors import InvalidField, UnknownCourse
 from fr_core.gallery.store.vault import SubjectKey
 from fr_core.keeping.database import Database, Reading, Row
@@ -76,13 +77,15 @@ class Courses:
         identities: Mapping[str, int],
     ) -> None:
         """See `TrainingStore.add_course`."""
+        by = current_attribution()
         grows_by = sum(map(len, pictures)) + 100 * (len(probe_keys) + len(identities) + len(pictures))
         with self._database.folder.building(wait=True):
             known = self._writer.run(lambda tx: _begun(tx, course, gallery, grows_by))
             try:
                 for sql, rows in _chunks(self._database.seals, known, pictures, probe_keys, identities):
                     self._writer.run(lambda tx, sql=sql, rows=rows: _insert(tx, sql, rows))  # type: ignore[misc]
-                self._writer.run(lambda tx: _set_state(tx, known.course_no, READY))
+                counts = {"pictures": len(pictures), "people": len(gallery)}
+                self._writer.run(lambda tx: _finish(tx, known, by, counts))
             except BaseException:
                 self._writer.run(lambda tx: _set_state(tx, known.course_no, GONE))
                 self._clearing.clear()
@@ -105,11 +108,15 @@ class Courses:
     def delete(self, course_id: str, forget_cohort: Callable[[int], None]) -> Course:
         """See `TrainingStore.delete_course`; `forget_cohort` is told the number of each cohort that goes with it."""
 
+        by = current_attribution()
+
         def mark(tx: Transaction) -> tuple[Known, list[Row]]:
             known = self.known(tx, course_id)
             _set_state(tx, known.course_no, GONE)
             sql = "UPDATE cohorts SET state = ? WHERE course_no = ? RETURNING cohort_no"
-            return known, tx.rows(sql, GONE, known.course_no)
+            cohorts = tx.rows(sql, GONE, known.course_no)
+            tx.record(by, "training.delete_course", course=course_id, counts={"cohorts": len(cohorts)})
+            return known, cohorts
 
         known, cohorts = self._writer.run(mark)
         self._known.delete(known.course_no)
@@ -151,12 +158,15 @@ class Courses:
     def set_probe_key(self, course_id: str, sha256: str, identity: str | None) -> None:
         """See `TrainingStore.set_probe_key`."""
 
+        by = current_attribution()
+
         def put(tx: Transaction) -> None:
             known = self.known(tx, course_id)
             person = None if identity is None else _person(tx, known, identity)
             tx.require_room(_CHUNK_ROWS)
             mac = _photo_mac(tx.seals, known.course_no, sha256)
             tx.write(_INSERT_PROBE_KEY, known.course_no, mac, _sealed(known, "probe_keys", mac, person))
+            tx.record(by, "training.set_probe_key", course=course_id)  # whom it shows is truth
 
         self._writer.run(put)
 
@@ -256,6 +266,12 @@ def _insert(tx: Transaction, sql: str, rows: list[tuple[int, int | bytes, bytes]
 
 def _set_state(tx: Transaction, course_no: int, state: int) -> None:
     tx.write("UPDATE courses SET state = ? WHERE course_no = ?", state, course_no)
+
+
+def _finish(tx: Transaction, known: Known, by: Attribution, counts: Mapping[str, int]) -> None:
+    """Let a course be there, whole."""
+    _set_state(tx, known.course_no, READY)
+    tx.record(by, "training.create_course", course=known.course.course_id, counts=counts)
 
 
 def _person(tx: Transaction, known: Known, identity: str) -> int:

@@ -8,10 +8,12 @@ from itertools import starmap
 from operator import is_
 from typing import TypeVar
 
+from fr_core.audit.attribution import current_attribution
 from fr_core.errors import StoreCorrupt, UnknownSession, UnknownTrainee
 from fr_core.gallery.store.vault import SubjectKey
 from fr_core.keeping.database import Database, Reading, Row
 from fr_core.training.courses import Course
+from fr_core.training.store.auditing import of_session
 from fr_core.training.store.caches import Remembered
 from fr_core.training.store.caches import Sessions as Cache
 from fr_core.training.store.codec import IDENTITY, head_of, pack_session, pack_trial, unpack_session, unpack_trial
@@ -81,6 +83,8 @@ class Sessions:
     def start(self, trainee: Trainee, sitting: str, make: Callable[[], Session]) -> Session:
         """See `TrainingStore.start_session`."""
 
+        by = current_attribution()
+
         def start(tx: Transaction) -> Session:
             trainee_no, cohort_no, course_no = self._numbers_of(tx, trainee.trainee_id)
             there = tx.row(_OF_SITTING, trainee_no, sitting)
@@ -105,12 +109,15 @@ class Sessions:
             self._put_trials(tx, key, session_no, session.trials)
             tx.write(_UPDATE, version, len(session.trials), session_no)
             self._remember(tx, session_no, session)
+            tx.record(by, "training.start_session", course=session.course_id, trainee=session.trainee_id)
             return session
 
         return self._writer.run(start)
 
     def change(self, session_id: str, change: Callable[[Course, Session], tuple[Session, R]]) -> Future[R]:
         """See `TrainingStore.change`."""
+
+        by = current_attribution()
 
         def run(tx: Transaction) -> R:
             row = self._found(tx, session_id)
@@ -121,6 +128,8 @@ class Sessions:
             changed, result = change(course, session)
             if changed is not session:
                 self._write(tx, row, session, changed)
+                if told := tuple(of_session(by, tx.pseudonyms(), session, changed)):
+                    tx.audit.append(told)
             return result
 
         return self._writer.submit(run)

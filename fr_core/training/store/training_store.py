@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
+from fr_core.audit.checkpoints import Checkpoint
+from fr_core.audit.pseudonyms import Pseudonyms
+from fr_core.audit.table import AuditTable
+from fr_core.gallery.store.auditing import require_recent
 from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.keeping.database import Database
 from fr_core.training.courses import Course
+from fr_core.training.store.auditing import Read, audit_keys
 from fr_core.training.store.clearing import Clearing
 from fr_core.training.store.cohorts import Cohorts
 from fr_core.training.store.courses import Courses
@@ -27,7 +33,8 @@ R = TypeVar("R")
 class TrainingStore:
     """Courses, cohorts, trainees, sessions and answers, durable and encrypted; for several threads and processes.
 
-    Every method blocks, `change` excepted. Whatever has returned is durable. A cohort whose time is over, or whose
+    Every method blocks, `change` excepted. Whatever has returned is durable, and the audit says who asked for it, see
+    `fr_core.audit.attribution`. A cohort whose time is over, or whose
     course was deleted, is there for nobody, whether or not `purge` has deleted it.
 
     Raises of every method:
@@ -45,7 +52,12 @@ class TrainingStore:
     ) -> None:
         self.broken: Future[None] = Future()
         self._database = database
-        self._writer = Writer(database, self.broken)
+        self._clock_ms = clock_ms
+        self._audit_keys = audit_keys(database.seals)
+        with database.reading() as now:
+            reads = Read(now)
+            require_recent(AuditTable(reads, self._audit_keys, clock_ms), reads)
+        self._writer = Writer(database, self.broken, AuditTable(database.writer, self._audit_keys, clock_ms))
         self._clearing = Clearing(database, self._writer)
         self._courses = Courses(database, self._writer, self._clearing)
         self._cohorts = Cohorts(database, self._writer, self._clearing, self._courses, clock_ms, token_bytes)
@@ -81,7 +93,12 @@ class TrainingStore:
             StoreCorrupt: it is damaged, or no training store; nothing was changed.
             StoreFailed: the disk refuses.
         """
-        store = cls(Database(folder, SCHEMA, key, reserve_bytes, vfs), clock_ms, token_bytes)
+        database = Database(folder, SCHEMA, key, reserve_bytes, vfs)
+        try:
+            store = cls(database, clock_ms, token_bytes)
+        except BaseException:
+            database.close()
+            raise
         try:
             store._clearing.clear_left()
         except BaseException:
@@ -98,6 +115,22 @@ class TrainingStore:
         """
         self._database.rotate(new_key, self._writer.run)
         self._clearing.scrub(force=True)  # the keys as they were wrapped before
+
+    @contextmanager
+    def auditing(self) -> Iterator[AuditTable]:
+        """Read the audit "training" as of one moment, within the block; nothing can be appended."""
+        with self._database.reading() as now:
+            yield AuditTable(Read(now), self._audit_keys, self._clock_ms)
+
+    def pseudonyms(self) -> Pseudonyms:
+        """What makes the pseudonyms of the audit."""
+        with self.auditing() as audit:
+            return audit.pseudonyms()
+
+    def checkpoint(self) -> Checkpoint:
+        """Sign how far the audit is."""
+        with self.auditing() as audit:
+            return audit.checkpoint()
 
     def close(self) -> None:
         """Finish the changes that wait, and let the store go; harmless when done twice."""

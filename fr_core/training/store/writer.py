@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 
+from fr_core.audit.attribution import Attribution
+from fr_core.audit.pseudonyms import Pseudonyms
+from fr_core.audit.table import AuditTable
+from fr_core.audit.values import NO_COUNTS
 from fr_core.keeping import writer
 from fr_core.keeping.database import Database
 from fr_core.training.trials import Session
@@ -15,13 +19,17 @@ class Transaction(writer.Transaction):
 
     Args:
         database: is written.
+        audit: takes records, over the connection that writes.
 
     Attributes:
+        audit: as it was given.
         changed: sessions as jobs of the group have left them, by their numbers.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, audit: AuditTable) -> None:
         super().__init__(database)
+        self.audit = audit
+        self._pseudonyms: Pseudonyms | None = None
         self._version: int | None = None
         self.changed: dict[int, Session] = {}
 
@@ -32,6 +40,41 @@ class Transaction(writer.Transaction):
             assert row is not None
             self._version = int(row[0])
         return self._version
+
+    def pseudonyms(self) -> Pseudonyms:
+        """What makes the pseudonyms of the audit."""
+        if self._pseudonyms is None:
+            self._pseudonyms = self.audit.pseudonyms()
+        return self._pseudonyms
+
+    def record(
+        self,
+        by: Attribution,
+        action: str,
+        *,
+        course: str | None = None,
+        cohort: str | None = None,
+        trainee: str | None = None,
+        counts: Mapping[str, int] = NO_COUNTS,
+    ) -> None:
+        """Have the audit told of a change, in the same transaction.
+
+        Args:
+            by: who asked for it.
+            action: such as "training.create_cohort".
+            course: id of the course.
+            cohort: id of the cohort, which becomes a pseudonym.
+            trainee: id of the trainee, which becomes another pseudonym.
+            counts: as `fr_core.audit.values.Entry`.
+        """
+        pseudonyms, detail = self.pseudonyms(), {}
+        if course is not None:
+            detail["course"] = course
+        if cohort is not None:
+            detail["cohort"] = pseudonyms.other("cohort", cohort)
+        if trainee is not None:
+            detail["trainee"] = pseudonyms.other("trainee", trainee)
+        self.audit.append([by.entry(pseudonyms, action, counts=counts, detail=detail)])
 
     def _memory(self) -> Callable[[], None]:
         version, put_back_rest = self._version, super()._memory()
@@ -49,7 +92,8 @@ class Writer(writer.Writer[Transaction]):
     Args:
         database: is written by this thread alone.
         broken: ends with an `InternalError` where the thread dies, after which nothing can be written.
+        audit: takes records, over the connection that writes.
     """
 
-    def __init__(self, database: Database, broken: Future[None]) -> None:
-        super().__init__(database, broken, Transaction)
+    def __init__(self, database: Database, broken: Future[None], audit: AuditTable) -> None:
+        super().__init__(database, broken, lambda opened: Transaction(opened, audit))

@@ -16,6 +16,7 @@ from fr_server.access.jwks import JsonWebKeys
 from fr_server.access.storage import asks_who_calls, default_budget
 from fr_server.access.tokens import TokenRules, Tokens
 from fr_server.config import Config
+from fr_server.telemetry.trust import Trust
 
 
 def _place(source: str) -> str:
@@ -23,7 +24,11 @@ def _place(source: str) -> str:
 
 
 async def make_guard(
-    config: Config, store: AccessStore, certificate_of: Callable[[str], str | None], clock_ms: Callable[[], int]
+    config: Config,
+    store: AccessStore,
+    certificate_of: Callable[[str], str | None],
+    clock_ms: Callable[[], int],
+    trust: Trust | None = None,
 ) -> Guard:
     """Return the guard of a server.
 
@@ -32,6 +37,7 @@ async def make_guard(
         store: keeps the keys, and is told what happens.
         certificate_of: see `Credentials`.
         clock_ms: milliseconds since 1970, UTC.
+        trust: is told of refusals; None = nobody is.
 
     Raises:
         ConfigInvalid: the keys of the issuer of tokens cannot be used.
@@ -39,7 +45,7 @@ async def make_guard(
     authenticator: Authenticator = OpenDoor()
     if asks_who_calls(config, store):
         authenticator = Credentials(store, await _tokens(config, clock_ms), certificate_of)
-    return Guard(authenticator, Budgets(time.monotonic, clock_ms), Journal(store))
+    return Guard(authenticator, Budgets(time.monotonic, clock_ms), Journal(store, trust))
 
 
 async def _tokens(config: Config, clock_ms: Callable[[], int]) -> Tokens | None:

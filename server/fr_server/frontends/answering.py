@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from fr_core.align import CROP_SIZE
+from fr_core.audit.attribution import attributed
 from fr_core.errors import FrError
 from fr_core.runtime.batcher import Batcher
 from fr_core.runtime.observe import ModelRole
@@ -25,6 +26,7 @@ from fr_core.runtime.ticket import Ticket
 from fr_core.types import U8, AlignedFace, frozen_array
 from fr_server.frontends.arena import Arena
 from fr_server.frontends.messages import (
+    AUDIT_METHODS,
     GALLERY_METHODS,
     Answer,
     Cancel,
@@ -37,6 +39,7 @@ from fr_server.frontends.messages import (
     Refusal,
 )
 from fr_server.frontends.wire import Wire
+from fr_server.services.audits import audit_of
 from fr_server.services.gallery_calls import GalleryCalls
 from fr_server.telemetry.logs import describe
 from fr_server.work import StorageThreads
@@ -56,7 +59,7 @@ class Answerer:
         wire: to the front-end.
         arena: where its pixels lie.
         batchers: of tiles u8[H, W, 3] and of faces.
-        galleries: are asked by `storage`.
+        galleries: are asked by `storage`, with their audit.
         storage: runs what waits for the disk; shared by all front-ends.
         on_listening: called when the front-end listens, from the receiving thread.
         on_ready: called when it answers calls, from the receiving thread.
@@ -78,6 +81,7 @@ class Answerer:
         self._arena = arena
         self._batchers = batchers
         self._galleries = galleries
+        self._audit = audit_of(galleries)
         self._storage = storage
         self._on_listening = on_listening
         self._on_ready = on_ready
@@ -192,12 +196,20 @@ class Answerer:
     def _ask_galleries(self, asked: GalleryCall) -> None:
         message: FromEngine
         try:
-            if asked.method not in GALLERY_METHODS:
-                raise ValueError("the galleries have no such method")
-            message = Answer(asked.number, getattr(self._galleries, asked.method)(*asked.arguments))
+            with attributed(asked.by):
+                message = Answer(asked.number, self._method(asked.method)(*asked.arguments))
         except Exception as error:  # noqa: BLE001 - the boundary of a request: the front-end is told
             message = _refusal(asked.number, error)
         self.tell(message)
+
+    def _method(self, name: str) -> Callable[..., Any]:
+        if name in GALLERY_METHODS:
+            found: Callable[..., Any] = getattr(self._galleries, name)
+        elif name in AUDIT_METHODS:
+            found = getattr(self._audit, name)
+        else:
+            raise ValueError("the galleries have no such method")
+        return found
 
     def _send(self) -> None:
         while made := self._out.get():

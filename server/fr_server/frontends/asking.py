@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fr_core.audit.attribution import current_attribution
 from fr_core.errors import Overloaded
 from fr_core.runtime.observe import ModelRole
 from fr_core.runtime.ticket import Ticket, current_ticket
@@ -69,9 +70,13 @@ class Asker:
             raise
 
     def gallery(self, method: str, *arguments: object) -> Any:
-        """Call a method of the galleries and wait; raises what it raises, and `EngineDefect`."""
+        """Call a method of the galleries, or of their audit, and wait; raises what it raises, and `EngineDefect`.
+
+        What it changes is put down to whom the call is put down to, `current_attribution`.
+        """
         asked = self._new(None)
-        self._wire.send(GalleryCall(asked.number, method, arguments, current_ticket().bulk))
+        by = current_attribution()
+        self._wire.send(GalleryCall(asked.number, method, arguments, current_ticket().bulk, by))
         return asked.future.result()
 
     def answered(self, message: Answer | Refusal) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fr_core.audit.attribution import Attribution
 from fr_core.detect.protocol import TileFaces
 from fr_core.errors import FrError
 from fr_core.packs.manifest import Pack
@@ -43,6 +44,19 @@ GALLERY_METHODS = frozenset(
     }
 )
 """The methods of galleries that a front-end may ask for."""
+
+AUDIT_METHODS = frozenset(
+    {
+        "audit_search",
+        "audit_verify",
+        "audit_export",
+        "audit_checkpoint",
+        "audit_public_key",
+        "audit_subject",
+        "audit_case",
+    }
+)
+"""Those of their audit, `AuditCalls`, that it may ask for in the same way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +123,11 @@ class GalleriesAreRead:
 
 
 @dataclass(frozen=True, slots=True)
+class Reload:
+    """Certificates and their keys are to be read again."""
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceIsLost:
     """A device was lost."""
 
@@ -154,12 +173,21 @@ class Pictures:
 
 @dataclass(frozen=True, slots=True)
 class GalleryCall:
-    """Call a method of the galleries, one of `GALLERY_METHODS`; `bulk` as `Ticket.bulk`."""
+    """Call a method of the galleries.
+
+    Attributes:
+        number: of the request.
+        method: one of `GALLERY_METHODS` or `AUDIT_METHODS`.
+        arguments: in their order.
+        bulk: as `Ticket.bulk`.
+        by: whom the audit puts it down to.
+    """
 
     number: int
     method: str
     arguments: tuple[Any, ...]
     bulk: bool
+    by: Attribution
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +197,7 @@ class Cancel:
     number: int
 
 
-FromEngine = Welcome | Answer | Refusal | GalleriesAreRead | DeviceIsLost | Stop
+FromEngine = Welcome | Answer | Refusal | GalleriesAreRead | Reload | DeviceIsLost | Stop
 FromFrontend = Listening | Ready | Pictures | GalleryCall | Cancel
 
 

@@ -7,6 +7,10 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
+from fr_core.audit import search as audit_search
+from fr_core.audit.checkpoints import Checkpoint
+from fr_core.audit.values import Pseudonym
+from fr_core.audit.verify import Broken, Verified
 from fr_core.detect.protocol import TileFaces
 from fr_core.errors import FrError
 from fr_core.gallery.query import ScoreFusion, SubjectFilter
@@ -22,6 +26,7 @@ from fr_core.gallery.values import (
     GalleryCalibration,
     GalleryInfo,
     GalleryUpdate,
+    GalleryUse,
     KeptTemplate,
     Page,
     Purged,
@@ -32,6 +37,7 @@ from fr_core.gallery.values import (
 from fr_core.runtime.ticket import current_ticket
 from fr_core.types import F32, U8, AlignedFace, Embedding, ModelId
 from fr_server.frontends.asking import Asker
+from fr_server.services.audits import ExportPart
 
 
 class RemoteTileDetector:
@@ -71,7 +77,10 @@ class RemoteRawEmbedder:
 
 
 class RemoteGalleries:
-    """The galleries of the engine's process; each method is that of `fr_core.gallery.galleries.Galleries`.
+    """The galleries of the engine's process, with their audit.
+
+    Each method is that of `fr_core.gallery.galleries.Galleries`, or of `AuditCalls`. What is changed is put down to
+    whom the call is put down to in this process.
 
     Args:
         asker: asks the engine's process.
@@ -89,10 +98,11 @@ class RemoteGalleries:
         expires: datetime | None,
         retention: timedelta | None,
         keeps_photos: bool,
+        use: GalleryUse,
     ) -> GalleryInfo:
         """As `Galleries.create`."""
         info: GalleryInfo = self._asker.gallery(
-            "create", gallery_id, display_name, model, embedding_size, expires, retention, keeps_photos
+            "create", gallery_id, display_name, model, embedding_size, expires, retention, keeps_photos, use
         )
         return info
 
@@ -206,6 +216,41 @@ class RemoteGalleries:
         """As `Galleries.clusters_of`."""
         found: tuple[Cluster, ...] = self._asker.gallery("clusters_of", gallery_id, threshold, part)
         return found
+
+    def audit_search(self, wanted: audit_search.Filter, after: int, limit: int) -> audit_search.Page:
+        """As `AuditCalls.audit_search`."""
+        page: audit_search.Page = self._asker.gallery("audit_search", wanted, after, limit)
+        return page
+
+    def audit_verify(self, checkpoints: Sequence[Checkpoint], public_key: str | None) -> Verified | Broken:
+        """As `AuditCalls.audit_verify`."""
+        found: Verified | Broken = self._asker.gallery("audit_verify", checkpoints, public_key)
+        return found
+
+    def audit_export(self, after: int, begun: bool) -> ExportPart:
+        """As `AuditCalls.audit_export`."""
+        part: ExportPart = self._asker.gallery("audit_export", after, begun)
+        return part
+
+    def audit_checkpoint(self) -> Checkpoint:
+        """As `AuditCalls.audit_checkpoint`."""
+        checkpoint: Checkpoint = self._asker.gallery("audit_checkpoint")
+        return checkpoint
+
+    def audit_public_key(self) -> str:
+        """As `AuditCalls.audit_public_key`."""
+        pem: str = self._asker.gallery("audit_public_key")
+        return pem
+
+    def audit_subject(self, gallery_id: str, subject_id: str) -> Pseudonym:
+        """As `AuditCalls.audit_subject`."""
+        pseudonym: Pseudonym = self._asker.gallery("audit_subject", gallery_id, subject_id)
+        return pseudonym
+
+    def audit_case(self, reference: str) -> Pseudonym:
+        """As `AuditCalls.audit_case`."""
+        pseudonym: Pseudonym = self._asker.gallery("audit_case", reference)
+        return pseudonym
 
     def close(self) -> None:
         """Do nothing: the engine's process closes them."""

@@ -17,7 +17,7 @@ from fr_server.app import Load, Part, log_lost_device, while_writing
 from fr_server.config import Config
 from fr_server.frontends.answering import Batchers
 from fr_server.frontends.arena import picture_bytes
-from fr_server.frontends.messages import ArenaPlan, DeviceIsLost, GalleriesAreRead, Stop, Welcome
+from fr_server.frontends.messages import ArenaPlan, DeviceIsLost, GalleriesAreRead, Reload, Stop, Welcome
 from fr_server.frontends.metrics import forget
 from fr_server.frontends.ports import HeldPort
 from fr_server.frontends.process import Frontend, start_frontend
@@ -130,6 +130,11 @@ class Supervisor:
             InternalError: the galleries can take no more changes.
         """
         await self._unless_broken(while_writing(self._broken))
+
+    def reload(self) -> None:
+        """As `Server.reload`."""
+        for frontend in self._frontends.values():
+            frontend.answerer.tell(Reload())
 
     async def stop(self) -> None:
         """As `Server.stop`."""

@@ -8,8 +8,9 @@ import grpc
 
 from fr_api.v1 import access_pb2, access_pb2_grpc
 from fr_core.access.budget import Budget
+from fr_core.access.scope import Scope
 from fr_core.access.store import AccessStore
-from fr_core.errors import InvalidPage
+from fr_core.errors import InvalidPage, NotPermitted
 from fr_core.gallery import pages
 from fr_server.access.callers import current_principal
 from fr_server.convert.access import (
@@ -55,6 +56,9 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
     ) -> access_pb2.CreateKeyResponse:
         """Make a key."""
         new = new_key(request, self._default, self._key_days)
+        principal = current_principal()
+        if not (_includes(principal.galleries, new.galleries) and _includes(principal.courses, new.courses)):
+            raise NotPermitted("The key would reach further than that of whoever makes it.")
         return created_response(await self._work.storage(self._store.create, new))
 
     async def ListKeys(  # noqa: N802
@@ -66,7 +70,7 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
         last = pages.last_of(_CALL, request.page_token)
         if last and not last.isdecimal():
             raise InvalidPage("The page token is not one that this call returned.")
-        found = await self._work.storage(self._store.list_keys, int(last) if last else None, size + 1)
+        found = await self._work.storage(self._store.keys, int(last) if last else None, size + 1)
         shown = found[:size]
         more = len(found) > size
         return access_pb2.ListKeysResponse(
@@ -87,3 +91,14 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
         return access_pb2.RevokeKeyResponse(
             key=key_message(await self._work.storage(self._store.revoke, request.key_id))
         )
+
+
+def _includes(scope: Scope, other: Scope) -> bool:
+    """Whether whatever another scope covers is covered by a scope."""
+    return all(any(_reaches(own, pattern) for own in scope.patterns) for pattern in other.patterns)
+
+
+def _reaches(own: str, pattern: str) -> bool:
+    if own.endswith("*"):
+        return pattern.startswith(own[:-1])
+    return own == pattern

@@ -30,11 +30,13 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
 
     Args:
         audits: by the names of their chains.
+        evidence_key: that tells the signatures of evidence, as PEM.
         work: runs what blocks.
     """
 
-    def __init__(self, audits: Mapping[str, AuditCalls], work: Work) -> None:
+    def __init__(self, audits: Mapping[str, AuditCalls], evidence_key: str, work: Work) -> None:
         self._audits = audits
+        self._evidence_key = evidence_key
         self._work = work
 
     async def SearchAudit(  # noqa: N802
@@ -88,7 +90,7 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         self, request: audit_pb2.GetCheckpointsRequest, context: Context
     ) -> audit_pb2.GetCheckpointsResponse:
         """Sign how far each chain is."""
-        response = audit_pb2.GetCheckpointsResponse()
+        response = audit_pb2.GetCheckpointsResponse(public_keys={"evidence": self._evidence_key})
         for name, audit in self._audits.items():
             checkpoint = await self._work.storage(audit.audit_checkpoint)
             response.checkpoints.add(chain=name, json=checkpoint.to_json().decode())

@@ -6,11 +6,14 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
+from fr_core.audit.checkpoints import Checkpoint
 from fr_core.errors import ConfigInvalid, Failure
 from fr_core.gallery.store.durable import write_private
 from fr_server.services.audits import AuditCalls
 from fr_server.telemetry.logs import describe
+from fr_server.telemetry.trust import Chain, NullTrust, Trust
 
 log = logging.getLogger("fr_server.audit")
 
@@ -21,11 +24,13 @@ class Checkpoints:
     Args:
         audits: by the names of their chains.
         folder: on another machine's disk, or on one that cannot be written twice.
+        trust: is told of each that was written; None = nobody is.
     """
 
-    def __init__(self, audits: Mapping[str, AuditCalls], folder: Path) -> None:
+    def __init__(self, audits: Mapping[str, AuditCalls], folder: Path, trust: Trust | None = None) -> None:
         self._audits = audits
         self._folder = folder
+        self._trust = trust or NullTrust()
 
     def require_usable(self) -> None:
         """Raise `ConfigInvalid` where the folder is not there."""
@@ -40,13 +45,20 @@ class Checkpoints:
                 checkpoint = audit.audit_checkpoint()
                 path = self._folder / f"{name}-{checkpoint.seq:012}.json"
                 if path.exists():
+                    self._tell(name, checkpoint)  # nothing has come since
                     continue
                 key = self._folder / f"{name}.pem"
                 if not key.exists():
                     write_private(key, audit.audit_public_key().encode())
                 write_private(path, checkpoint.to_json())
+                self._tell(name, checkpoint)
             except (Failure, OSError) as error:
                 log.error("A checkpoint of the audit %s could not be written: %s", name, describe(error))
+
+    def _tell(self, name: str, checkpoint: Checkpoint) -> None:
+        for chain in get_args(Chain):
+            if chain == name:
+                self._trust.checkpointed(chain, checkpoint.at_ms / 1000)
 
     async def write_for_ever(self, every_s: float) -> None:
         """Write now and every so many seconds, until cancelled."""

@@ -9,11 +9,15 @@ import grpc
 
 from fr_api.v1 import gallery_pb2, gallery_pb2_grpc
 from fr_core.errors import MissingField
+from fr_core.gallery.values import GalleryUse
 from fr_core.quality.assess import QualityLimits
+from fr_server.access.callers import sees_gallery
+from fr_server.access.listing import galleries_seen
 from fr_server.convert.gallery import (
     erase_response,
     expiry,
     gallery_message,
+    gallery_use,
     page_size,
     purge_response,
     retention,
@@ -39,7 +43,11 @@ _EMBEDDINGS_WINDOW = 1
 
 
 class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
-    """Keeps galleries and searches them."""
+    """Keeps galleries and searches them.
+
+    Attributes:
+        faces: enrols and searches; casework searches with it too.
+    """
 
     def __init__(
         self,
@@ -49,13 +57,15 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         quality_limits: QualityLimits,
         decisions: Decisions,
         stream_window: int,
+        unspecified_use: GalleryUse = GalleryUse.TEST,
     ) -> None:
         self._galleries = galleries
         self._pipeline = probes.pipeline
         self._work = work
         self._calibrations = Calibrations(galleries, work, decisions)
-        self._faces = GalleryFaces(galleries, probes, work, quality_limits, decisions, self._calibrations)
+        self.faces = GalleryFaces(galleries, probes, work, quality_limits, decisions, self._calibrations)
         self._stream_window = stream_window
+        self._unspecified_use = unspecified_use
         self._scans = Scans(work)
 
     async def CreateGallery(  # noqa: N802
@@ -71,6 +81,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
             expiry(request),
             retention(request),
             request.keeps_photos,
+            gallery_use(request, self._unspecified_use),
         )
         return gallery_pb2.CreateGalleryResponse(gallery=gallery_message(info))
 
@@ -85,7 +96,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         self, request: gallery_pb2.ListGalleriesRequest, context: Context
     ) -> gallery_pb2.ListGalleriesResponse:
         """List a page of galleries."""
-        page = await self._work.storage(self._galleries.list, page_size(request), request.page_token)
+        page = await self._work.storage(galleries_seen, self._galleries.list, page_size(request), request.page_token)
         return gallery_pb2.ListGalleriesResponse(
             galleries=[gallery_message(info) for info in page.items], next_page_token=page.next_page_token
         )
@@ -108,7 +119,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         self, request: gallery_pb2.EnrolRequest, context: Context
     ) -> gallery_pb2.EnrolResponse:
         """Enrol one face."""
-        return await self._faces.enrol(request)
+        return await self.faces.enrol(request)
 
     async def StreamEnrol(  # noqa: N802
         self, request_iterator: AsyncIterator[gallery_pb2.StreamEnrolRequest], context: Context
@@ -118,7 +129,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         async def fill(request: gallery_pb2.StreamEnrolRequest, response: gallery_pb2.StreamEnrolResponse) -> None:
             if not request.HasField("enrol"):
                 raise MissingField("`enrol` is not set.", field="enrol")
-            response.stored.CopyFrom(await self._faces.enrol(request.enrol))
+            response.stored.CopyFrom(await self.faces.enrol(request.enrol))
 
         answers = answer_items(request_iterator, gallery_pb2.StreamEnrolResponse, fill, self._stream_window, self._work)
         async for response in answers:
@@ -134,7 +145,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         ) -> None:
             if not request.HasField("enrol"):
                 raise MissingField("`enrol` is not set.", field="enrol")
-            response.enrolled.CopyFrom(await self._faces.enrol_embeddings(request.enrol))
+            response.enrolled.CopyFrom(await self.faces.enrol_embeddings(request.enrol))
 
         answers = answer_items(
             request_iterator, gallery_pb2.StreamEnrolEmbeddingsResponse, fill, _EMBEDDINGS_WINDOW, self._work
@@ -146,7 +157,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         self, request: gallery_pb2.SearchRequest, context: Context
     ) -> gallery_pb2.SearchResponse:
         """Search a gallery for the subjects most similar to a face."""
-        return await self._faces.search(request)
+        return await self.faces.search(request)
 
     async def StreamSearch(  # noqa: N802
         self, request_iterator: AsyncIterator[gallery_pb2.StreamSearchRequest], context: Context
@@ -156,7 +167,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         async def fill(request: gallery_pb2.StreamSearchRequest, response: gallery_pb2.StreamSearchResponse) -> None:
             if not request.HasField("search"):
                 raise MissingField("`search` is not set.", field="search")
-            response.found.CopyFrom(await self._faces.search(request.search))
+            response.found.CopyFrom(await self.faces.search(request.search))
 
         answers = answer_items(
             request_iterator, gallery_pb2.StreamSearchResponse, fill, self._stream_window, self._work
@@ -245,14 +256,15 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
     async def PurgeExpired(  # noqa: N802
         self, request: gallery_pb2.PurgeExpiredRequest, context: Context
     ) -> gallery_pb2.PurgeExpiredResponse:
-        """Delete what has expired."""
-        return purge_response(await self._work.storage(self._galleries.purge, request.dry_run))
+        """Delete what has expired, and tell of the galleries that the caller sees."""
+        purged = await self._work.storage(self._galleries.purge, request.dry_run)
+        return purge_response([one for one in purged if sees_gallery(one.gallery_id)])
 
     async def FindDuplicates(  # noqa: N802
         self, request: gallery_pb2.FindDuplicatesRequest, context: Context
     ) -> AsyncIterator[gallery_pb2.FindDuplicatesResponse]:
         """Find templates of different subjects that may be of one person."""
-        threshold = await self._faces.threshold(request)
+        threshold = await self.faces.threshold(request)
         async for response in self._scans.duplicates(self._galleries, request.gallery_id, threshold):
             yield response
 
@@ -260,6 +272,6 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         self, request: gallery_pb2.ClusterGalleryRequest, context: Context
     ) -> AsyncIterator[gallery_pb2.ClusterGalleryResponse]:
         """Group the templates of a gallery by likeness."""
-        threshold = await self._faces.threshold(request)
+        threshold = await self.faces.threshold(request)
         async for response in self._scans.clusters(self._galleries, request.gallery_id, threshold):
             yield response

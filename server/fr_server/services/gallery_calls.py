@@ -20,6 +20,7 @@ from fr_core.gallery.values import (
     GalleryCalibration,
     GalleryInfo,
     GalleryUpdate,
+    GalleryUse,
     KeptTemplate,
     Page,
     Purged,
@@ -42,6 +43,7 @@ class GalleryCalls(Protocol):
         expires: datetime | None,
         retention: timedelta | None,
         keeps_photos: bool,
+        use: GalleryUse,
     ) -> GalleryInfo:
         """Create an empty gallery that is bound to a model."""
         ...

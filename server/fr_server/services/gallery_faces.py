@@ -6,11 +6,11 @@ import asyncio
 from contextlib import nullcontext
 
 from fr_api.v1 import gallery_pb2
-from fr_core.errors import FrError, InvalidTopK
+from fr_core.errors import FrError, InvalidTopK, PurposeRequired
 from fr_core.gallery.checks import require_display_name, require_metadata, require_subject_id
 from fr_core.gallery.query import ScoreFusion
 from fr_core.gallery.search.filters import names_many
-from fr_core.gallery.values import Enrolled, Enrolment, NewTemplate
+from fr_core.gallery.values import Enrolled, Enrolment, GalleryUse, NewTemplate
 from fr_core.quality.assess import QualityLimits, require_enrollable
 from fr_server.convert.calibration import criterion
 from fr_server.convert.common import face_policy, sent_threshold
@@ -20,6 +20,7 @@ from fr_server.convert.gallery import (
     SearchedFace,
     enrol_response,
     fusion,
+    require_purpose,
     search_response,
     similar_threshold,
     subject_filter,
@@ -87,6 +88,8 @@ class GalleryFaces:
         require_metadata(request.metadata)
         sent = similar_threshold(request)
         info = await self._work.storage(self._galleries.get, request.gallery_id)
+        if request.report_similar and info.use is GalleryUse.OPERATIONAL:
+            raise PurposeRequired("Similar subjects of an operational gallery are looked for by a search of its own.")
         similar_from: float | None = None
         if request.report_similar:
             similar_from = self._decisions.default_for(info.model, "similar_threshold") if sent is None else sent
@@ -141,6 +144,7 @@ class GalleryFaces:
         asked = criterion(request)
         fused_by, among = fusion(request), subject_filter(request)
         info = await self._work.storage(self._galleries.get, request.gallery_id)
+        require_purpose(request, info)
         # Fused similarities are not those of single comparisons, which error rates are of.
         in_force = await self._calibrations.in_force(info, asked) if fused_by is ScoreFusion.MAX else None
         threshold = self._decisions.threshold(asked, info.model, in_force, info.template_count)

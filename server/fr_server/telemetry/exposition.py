@@ -12,6 +12,7 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.registry import Collector
 
 from fr_core.errors import AddressUnavailable
 
@@ -58,6 +59,10 @@ class MetricsServer:
         thread.start()
         self._running = (server, thread)
         self.port = server.server_port
+
+    def also(self, collector: Collector) -> None:
+        """Serve what a collector looks up at each scrape, too."""
+        self._registry.register(collector)
 
     def close(self) -> None:
         """Stop listening; the port is free when this returns."""

@@ -7,7 +7,6 @@ import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Literal
 
 from google.protobuf import descriptor_pool
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -18,7 +17,12 @@ from fr_core import __version__
 from fr_core.runtime.devices import ActiveDevice
 from fr_core.runtime.observe import MODELS, STAGES, ModelRole, Stage
 from fr_server.errors import STATUS
+from fr_server.telemetry.kept import KEPT_SPECS
 from fr_server.telemetry.listener import CANCELLED, OK, Ended
+from fr_server.telemetry.processes import PROCESS_SPECS, ProcessesCollector
+from fr_server.telemetry.spec import Spec as Spec
+from fr_server.telemetry.spec import counter, gauge, histogram
+from fr_server.telemetry.trust_metrics import TRUST_SPECS, PrometheusTrust
 
 UNKNOWN = "unknown"
 """Stands for every method, outcome or reason that is not one of the known ones, so that no caller makes a series."""
@@ -30,27 +34,6 @@ MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 _CALL_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0)
 _STEP_BUCKETS_S = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _BATCH_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Spec:
-    """One metric.
-
-    Attributes:
-        name: by the conventions of Prometheus: the unit in the name, counters end in `_total`.
-        kind: counter, gauge or histogram.
-        meaning: one sentence for people.
-        labels: names of its labels.
-        buckets: upper bounds, inclusive, of a histogram.
-        of_processes: how the gauges of several processes become one, in prometheus_client's words.
-    """
-
-    name: str
-    kind: Literal["counter", "gauge", "histogram"]
-    meaning: str
-    labels: tuple[str, ...] = ()
-    buckets: tuple[float, ...] = ()
-    of_processes: Literal["livesum", "livemostrecent", "max"] = "livesum"
 
 
 REQUEST_SECONDS = Spec(
@@ -125,6 +108,9 @@ SPECS: tuple[Spec, ...] = (
     DEVICE_INFO,
     BUILD_INFO,
     HEALTH,
+    *PROCESS_SPECS,
+    *KEPT_SPECS,
+    *TRUST_SPECS,
 )
 
 REASONS = frozenset(error.reason for error in STATUS)
@@ -143,23 +129,26 @@ class PrometheusObserver:
 
     Args:
         methods: full names of the methods there are; any other is counted as `unknown`.
+
+    Attributes:
+        trust: counts what the door, access and the audit tell.
     """
 
     def __init__(self, methods: Collection[str]) -> None:
         self.registry = _Registry()
         self._methods = frozenset(methods)
-        self._request_seconds = _histogram(REQUEST_SECONDS, self.registry)
-        self._in_flight = _gauge(REQUESTS_IN_FLIGHT, self.registry)
-        rejects = _counter(REJECTS, self.registry)
+        self._request_seconds = histogram(REQUEST_SECONDS, self.registry)
+        self._in_flight = gauge(REQUESTS_IN_FLIGHT, self.registry)
+        rejects = counter(REJECTS, self.registry)
         self._rejects = {reason: rejects.labels(reason) for reason in sorted((*REASONS, UNKNOWN))}
-        stages = _histogram(STAGE_SECONDS, self.registry)
+        stages = histogram(STAGE_SECONDS, self.registry)
         self._stages = {stage: stages.labels(stage) for stage in STAGES}
-        waits = _histogram(QUEUE_WAIT_SECONDS, self.registry)
-        sizes = _histogram(BATCH_SIZE, self.registry)
-        runs = _histogram(INFERENCE_SECONDS, self.registry)
-        depths = _gauge(QUEUE_DEPTH, self.registry)
-        drops = _counter(DROPPED, self.registry)
-        failures = _counter(FAILED_BATCHES, self.registry)
+        waits = histogram(QUEUE_WAIT_SECONDS, self.registry)
+        sizes = histogram(BATCH_SIZE, self.registry)
+        runs = histogram(INFERENCE_SECONDS, self.registry)
+        depths = gauge(QUEUE_DEPTH, self.registry)
+        drops = counter(DROPPED, self.registry)
+        failures = counter(FAILED_BATCHES, self.registry)
         self._models = {
             model: _OfModel(
                 wait=waits.labels(model),
@@ -171,12 +160,13 @@ class PrometheusObserver:
             )
             for model in MODELS
         }
-        self._photos = _counter(PHOTOS, self.registry)
-        self._faces = _counter(FACES, self.registry)
-        self._device = _gauge(DEVICE_INFO, self.registry)
-        self._health = _gauge(HEALTH, self.registry)
-        _gauge(BUILD_INFO, self.registry).labels(__version__).set(1)
-        ProcessCollector(registry=self.registry)
+        self._photos = counter(PHOTOS, self.registry)
+        self._faces = counter(FACES, self.registry)
+        self._device = gauge(DEVICE_INFO, self.registry)
+        self._health = gauge(HEALTH, self.registry)
+        gauge(BUILD_INFO, self.registry).labels(__version__).set(1)
+        self.trust = PrometheusTrust(self.registry)
+        _of_processes(self.registry)
 
     @contextmanager
     def _timed(self, histogram: Histogram) -> Iterator[None]:
@@ -245,15 +235,20 @@ class PrometheusObserver:
 def exposed(registry: CollectorRegistry) -> CollectorRegistry:
     """Return the registry to be scraped: the given one, or that of every process where several share a folder.
 
-    $PROMETHEUS_MULTIPROC_DIR, set before prometheus_client is imported, names that folder. Process metrics are then
-    those of the process that is scraped.
+    $PROMETHEUS_MULTIPROC_DIR, set before prometheus_client is imported, names that folder. The metrics `process_*` are
+    then those of the process that is scraped.
     """
     if MULTIPROCESS_FOLDER not in os.environ:
         return registry
     merged = _Registry()
     MultiProcessCollector(merged)  # type: ignore[no-untyped-call]
-    ProcessCollector(registry=merged)
+    _of_processes(merged)
     return merged
+
+
+def _of_processes(registry: CollectorRegistry) -> None:
+    ProcessCollector(registry=registry)
+    registry.register(ProcessesCollector())
 
 
 def forget_process(pid: int) -> None:
@@ -281,15 +276,3 @@ class _OfModel:
     depth: Gauge
     drops: Counter
     failures: Counter
-
-
-def _counter(spec: Spec, registry: CollectorRegistry) -> Counter:
-    return Counter(spec.name, spec.meaning, spec.labels, registry=registry)
-
-
-def _gauge(spec: Spec, registry: CollectorRegistry) -> Gauge:
-    return Gauge(spec.name, spec.meaning, spec.labels, registry=registry, multiprocess_mode=spec.of_processes)
-
-
-def _histogram(spec: Spec, registry: CollectorRegistry) -> Histogram:
-    return Histogram(spec.name, spec.meaning, spec.labels, registry=registry, buckets=spec.buckets)

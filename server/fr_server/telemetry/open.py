@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -11,9 +11,11 @@ from fr_core.errors import ConfigInvalid
 from fr_core.runtime.devices import ActiveDevice
 from fr_server.config import TelemetryConfig
 from fr_server.telemetry.listener import Listener, NullListener, Together
+from fr_server.telemetry.trust import NullTrust, Trust
 
 if TYPE_CHECKING:
     from fr_server.telemetry.exposition import MetricsServer
+    from fr_server.telemetry.kept import KeptStore, Lists
     from fr_server.telemetry.metrics import PrometheusObserver
     from fr_server.telemetry.tracing import TracingObserver
 
@@ -27,12 +29,14 @@ class Telemetry:
         metrics: or None.
         metrics_server: or None.
         tracing: or None.
+        trust: hears the door, access and the audit.
     """
 
     listener: Listener = field(default_factory=NullListener)
     metrics: PrometheusObserver | None = None
     metrics_server: MetricsServer | None = None
     tracing: TracingObserver | None = None
+    trust: Trust = field(default_factory=NullTrust)
 
     def start(self) -> None:
         """Serve the metrics, where there are any.
@@ -52,6 +56,18 @@ class Telemetry:
         """Tell what health answers."""
         if self.metrics is not None:
             self.metrics.serving(healthy)
+
+    def watch(self, stores: Mapping[str, KeptStore], galleries: Lists | None) -> None:
+        """Have stores looked at whenever the metrics are scraped; once.
+
+        Args:
+            stores: by name, such as `galleries`, `training`, `access`, `cases`.
+            galleries: are counted; None = they are not.
+        """
+        if self.metrics_server is not None:
+            from fr_server.telemetry.kept import KeptCollector
+
+            self.metrics_server.also(KeptCollector(stores, galleries))
 
     def close(self) -> None:
         """Send the last spans and stop serving the metrics; may be called twice, and without `start`."""
@@ -81,7 +97,8 @@ def open_telemetry(config: TelemetryConfig, services: Collection[str]) -> Teleme
 
         metrics = PrometheusObserver(methods_of(services))
         metrics_server = MetricsServer(exposed(metrics.registry), config.metrics_host, config.metrics_port)
-    return Telemetry(together(metrics, tracing), metrics, metrics_server, tracing)
+    trust = NullTrust() if metrics is None else metrics.trust
+    return Telemetry(together(metrics, tracing), metrics, metrics_server, tracing, trust)
 
 
 def together(*listeners: Listener | None) -> Listener:

@@ -75,7 +75,7 @@ class Budget(_message.Message):
     burst: _builtins.int
     """Calls and items at once beyond that; 0 for the server's default."""
     searches_per_day: _builtins.int
-    """Searches in a day (UTC); unset for no limit."""
+    """Searches in a day (UTC). Of a key: unset for no limit. Of a key to make: unset for the server's default."""
     def __init__(
         self,
         *,

@@ -372,7 +372,7 @@ class GetCheckpointsResponse(_message.Message):
 
     @_builtins.property
     def public_keys(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """The public key that they are signed with, by chain, in PEM."""
+        """The public key that they are signed with, by chain, in PEM; and, as "evidence", the one of evidence bundles."""
 
     def __init__(
         self,

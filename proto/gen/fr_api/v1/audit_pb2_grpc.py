@@ -77,7 +77,7 @@ class AuditServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExportAudit(self, request, context):
-        """Sends a chain as lines of JSON, with a signed checkpoint at the end: `fr audit verify FILE` checks it anywhere.
+        """Sends a chain as lines of JSON, with a signed checkpoint at the end: `fr audit verify-file FILE` checks it anywhere.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

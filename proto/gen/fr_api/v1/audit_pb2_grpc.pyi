@@ -41,7 +41,7 @@ class AuditServiceStub:
     SearchAudit: _grpc.UnaryUnaryMultiCallable[_audit_pb2.SearchAuditRequest, _audit_pb2.SearchAuditResponse]
     """Lists records that fit, the oldest first, of one chain."""
     ExportAudit: _grpc.UnaryStreamMultiCallable[_audit_pb2.ExportAuditRequest, _audit_pb2.ExportAuditResponse]
-    """Sends a chain as lines of JSON, with a signed checkpoint at the end: `fr audit verify FILE` checks it anywhere."""
+    """Sends a chain as lines of JSON, with a signed checkpoint at the end: `fr audit verify-file FILE` checks it anywhere."""
     VerifyAudit: _grpc.UnaryUnaryMultiCallable[_audit_pb2.VerifyAuditRequest, _audit_pb2.VerifyAuditResponse]
     """Checks every record of a chain on the server, against checkpoints that were kept elsewhere where these are given."""
     GetCheckpoints: _grpc.UnaryUnaryMultiCallable[_audit_pb2.GetCheckpointsRequest, _audit_pb2.GetCheckpointsResponse]
@@ -60,7 +60,7 @@ class AuditServiceAsyncStub(AuditServiceStub):
     SearchAudit: _aio.UnaryUnaryMultiCallable[_audit_pb2.SearchAuditRequest, _audit_pb2.SearchAuditResponse]  # type: ignore[assignment]
     """Lists records that fit, the oldest first, of one chain."""
     ExportAudit: _aio.UnaryStreamMultiCallable[_audit_pb2.ExportAuditRequest, _audit_pb2.ExportAuditResponse]  # type: ignore[assignment]
-    """Sends a chain as lines of JSON, with a signed checkpoint at the end: `fr audit verify FILE` checks it anywhere."""
+    """Sends a chain as lines of JSON, with a signed checkpoint at the end: `fr audit verify-file FILE` checks it anywhere."""
     VerifyAudit: _aio.UnaryUnaryMultiCallable[_audit_pb2.VerifyAuditRequest, _audit_pb2.VerifyAuditResponse]  # type: ignore[assignment]
     """Checks every record of a chain on the server, against checkpoints that were kept elsewhere where these are given."""
     GetCheckpoints: _aio.UnaryUnaryMultiCallable[_audit_pb2.GetCheckpointsRequest, _audit_pb2.GetCheckpointsResponse]  # type: ignore[assignment]
@@ -88,7 +88,7 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _audit_pb2.ExportAuditRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_audit_pb2.ExportAuditResponse], _abc.AsyncIterator[_audit_pb2.ExportAuditResponse]]:
-        """Sends a chain as lines of JSON, with a signed checkpoint at the end: `fr audit verify FILE` checks it anywhere."""
+        """Sends a chain as lines of JSON, with a signed checkpoint at the end: `fr audit verify-file FILE` checks it anywhere."""
 
     @_abc_1.abstractmethod
     def VerifyAudit(

@@ -1,0 +1,53 @@
+"""What the states, findings and conclusions of examinations are called; none of them is an identity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fr_api.v1 import review_pb2
+from fr_client.requests import PURPOSES
+from fr_client.review_requests import FINDINGS
+
+NEWER = "newer than this command"
+
+_STATES: Mapping[int, str] = {
+    review_pb2.EXAMINATION_STATE_AWAITING_FIRST: "awaits the first examiner",
+    review_pb2.EXAMINATION_STATE_AWAITING_SECOND: "awaits the second examiner",
+    review_pb2.EXAMINATION_STATE_DISPUTED: "the examiners do not agree: awaits a third",
+    review_pb2.EXAMINATION_STATE_CONCLUDED: "concluded",
+    review_pb2.EXAMINATION_STATE_AWAITING_FINDING: "awaits a finding",
+}
+_FINDINGS: Mapping[int, str] = {value: word.replace("-", " ") for word, value in FINDINGS.items()}
+_PURPOSES: Mapping[int, str] = {value: word for word, value in PURPOSES.items()}
+
+
+def state_words(state: int) -> str:
+    """Return where an examination is, in words."""
+    return _STATES.get(state, NEWER)
+
+
+def finding_words(kind: int) -> str:
+    """Return what was found, such as "potential candidate"."""
+    return _FINDINGS.get(kind, NEWER)
+
+
+def purpose_words(purpose: int) -> str:
+    """Return what searches are for, as the option that sets it has it."""
+    return _PURPOSES.get(purpose, NEWER)
+
+
+def conclusion_words(one: review_pb2.ExaminationSummary) -> str:
+    """Return what an examination concludes, with its candidate; "" until it does."""
+    if one.conclusion == review_pb2.FINDING_KIND_UNSPECIFIED:
+        return ""
+    return _with_template(one.conclusion, one.concluded_template_id)
+
+
+def found_words(one: review_pb2.Finding) -> str:
+    """Return what an examiner found, with candidate and rating."""
+    words = _with_template(one.kind, one.template_id)
+    return f"{words}, rated {one.rating:+d}" if one.template_id else words
+
+
+def _with_template(kind: int, template_id: int) -> str:
+    return f"{finding_words(kind)}: template {template_id}" if template_id else finding_words(kind)

@@ -1,0 +1,55 @@
+"""`fr evidence`: the evidence bundle of a case."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fr_client.cli.cases import CaseId
+from fr_client.cli.plugins import EvidenceGroup
+from fr_client.cli.saving import new_file
+from fr_client.cli.show import console, plain, print_json, shown
+from fr_client.cli.state import AsJson, connected
+
+evidence = typer.Typer(
+    cls=EvidenceGroup, help="Export the evidence of a case, and check a bundle anywhere.", no_args_is_help=True
+)
+
+
+@evidence.callback()
+def _evidence() -> None:
+    """Export the evidence of a case, and check a bundle anywhere."""
+
+
+@evidence.command("export")
+def export(
+    context: typer.Context,
+    case_id: CaseId,
+    out: Annotated[
+        Path, typer.Option(metavar="FILE.zip", help="The bundle; the file must not exist.", show_default=False)
+    ],
+    include_unfinished: Annotated[
+        bool,
+        typer.Option(
+            "--include-unfinished", help="Take also examinations that wait for a finding; the bundle says so."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the evidence bundle of a case, for its owner alone: it holds the photos of faces.
+
+    The file is there once it is whole. `fr evidence verify` checks it on any machine.
+    """
+    with connected(context, as_json) as client:
+        with (
+            new_file(out) as file,
+            closing(client.review.evidence_parts(case_id, include_unfinished=include_unfinished)) as parts,
+        ):
+            file.writelines(parts)
+        if as_json:
+            print_json({"file": shown(out), "size_bytes": out.stat().st_size})
+            return
+        console().print(plain(f"Wrote {shown(out)}: {out.stat().st_size:,} bytes."))

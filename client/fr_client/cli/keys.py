@@ -1,0 +1,283 @@
+"""`fr whoami` and `fr key`: who calls, and the API keys of a server."""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fr_api.v1 import access_pb2
+from fr_client.access_requests import ROLE_WORDS, Role
+from fr_client.cli.saving import new_file, read_file
+from fr_client.cli.show import console, pairs, plain, print_json, shown, table, when
+from fr_client.cli.state import AsJson, Settings, Unusable, connected, require_one_of
+from fr_client.connection import Connection
+from fr_client.identity import certificates_of
+from fr_client.unpack import message_keys
+
+key = typer.Typer(help="Make, list, rotate and revoke the API keys of a server.", no_args_is_help=True)
+
+Made = access_pb2.CreateKeyResponse | access_pb2.RotateKeyResponse
+
+
+class RoleWord(StrEnum):
+    """The words of `Role` as an option takes them."""
+
+    TRAINEE = "trainee"
+    TRAINER = "trainer"
+    OPERATOR = "operator"
+    EXAMINER = "examiner"
+    AUDITOR = "auditor"
+    ADMIN = "admin"
+
+
+_ROLES: dict[RoleWord, Role] = {
+    RoleWord.TRAINEE: "trainee",
+    RoleWord.TRAINER: "trainer",
+    RoleWord.OPERATOR: "operator",
+    RoleWord.EXAMINER: "examiner",
+    RoleWord.AUDITOR: "auditor",
+    RoleWord.ADMIN: "admin",
+}
+
+KeyId = Annotated[
+    str, typer.Argument(metavar="KEY", help="Its id, the part of the key before the dot.", show_default=False)
+]
+ConnectionOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--connection-file",
+        metavar="OUT.toml",
+        help="Write a connection file for whoever gets the key; it must not exist.",
+    ),
+]
+KeyOut = Annotated[
+    Path | None, typer.Option("--out", metavar="FILE", help="Write the key alone here; the file must not exist.")
+]
+
+
+def whoami(context: typer.Context, as_json: AsJson = False) -> None:
+    """Tell who the server takes you for, and what you may do."""
+    with connected(context, as_json) as client:
+        found = client.access.who_am_i()
+        if as_json:
+            print_json(message_keys(found))
+            return
+        rows = [
+            ("Principal", found.principal_id),
+            ("Roles", _role_words(found.roles)),
+            ("Galleries", _patterns(found.galleries)),
+            ("Courses", _patterns(found.courses)),
+            *_budget_rows(found.budget),
+        ]
+        console().print(pairs(rows))
+
+
+@key.command("create")
+def create_key(
+    context: typer.Context,
+    roles: Annotated[
+        list[RoleWord], typer.Option("--role", help="What it may do; may be repeated.", show_default=False)
+    ],
+    galleries: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--gallery",
+            metavar="PATTERN",
+            help="Galleries that it may be used on: an id, or a beginning followed by *; may be repeated.",
+        ),
+    ] = None,
+    courses: Annotated[list[str] | None, typer.Option("--course", metavar="PATTERN", help="Courses, likewise.")] = None,
+    days: Annotated[
+        float | None,
+        typer.Option(min=0.001, max=1_830, metavar="DAYS", help="How long it is valid; the server's default if unset."),
+    ] = None,
+    label: Annotated[str, typer.Option(metavar="TEXT", help="What it is for; not the name of a person.")] = "",
+    requests_per_s: Annotated[
+        float | None,
+        typer.Option(
+            "--requests-per-s", min=0.001, metavar="N", help="Calls, and items of streams, a second in the long run."
+        ),
+    ] = None,
+    burst: Annotated[int | None, typer.Option(min=1, metavar="N", help="Calls and items at once beyond that.")] = None,
+    searches_per_day: Annotated[
+        int | None, typer.Option("--searches-per-day", min=0, metavar="N", help="Searches a day (UTC).")
+    ] = None,
+    certificate: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Client certificate, PEM: the key is valid with it alone."),
+    ] = None,
+    connection_file: ConnectionOut = None,
+    out: KeyOut = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make an API key. It is told this once, and the server keeps no copy."""
+    require_one_of(connection_file is not None, out is not None, "--connection-file", "--out")
+    with connected(context, as_json) as client:
+        digest = "" if certificate is None else certificate_sha256(certificate)
+        made = access_pb2.CreateKeyResponse()
+        try:
+            with _secret_file(context.obj, connection_file, out) as write:
+                made = client.access.create_key(
+                    [_ROLES[role] for role in roles],
+                    label=label,
+                    galleries=galleries or (),
+                    courses=courses or (),
+                    requests_per_s=requests_per_s,
+                    burst=burst,
+                    searches_per_day=searches_per_day,
+                    lifetime=None if days is None else timedelta(days=days),
+                    certificate_sha256=digest,
+                )
+                write(made.token)
+        except BaseException:
+            if made.key.key_id:  # nobody was told its secret
+                client.access.revoke_key(made.key.key_id)
+            raise
+        _tell(made, connection_file or out, as_json)
+
+
+@key.command("list")
+def list_keys(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the API keys, the newest first; never their secrets."""
+    with connected(context, as_json) as client:
+        found = list(client.access.keys())
+        if as_json:
+            print_json({"keys": [message_keys(one) for one in found]})
+            return
+        rows = table("Key", "Label", "Roles", "Galleries", "Courses", "Made", "Valid")
+        rows.columns[0].no_wrap = True
+        for one in found:
+            words = (one.key_id, one.label, _role_words(one.roles), _patterns(one.galleries), _patterns(one.courses))
+            rows.add_row(*map(plain, words), when(one.create_time), _validity(one))
+        console().print(rows if found else "There is no key yet.")
+
+
+@key.command("rotate")
+def rotate_key(
+    context: typer.Context,
+    key_id: KeyId,
+    overlap_days: Annotated[
+        float | None,
+        typer.Option(
+            "--overlap-days",
+            min=0.0,
+            max=30.0,
+            metavar="DAYS",
+            help="How long the secret before stays valid, too; not at all if unset.",
+        ),
+    ] = None,
+    connection_file: ConnectionOut = None,
+    out: KeyOut = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give an API key a new secret. It is told this once, and the server keeps no copy."""
+    require_one_of(connection_file is not None, out is not None, "--connection-file", "--out")
+    with connected(context, as_json) as client:
+        with _secret_file(context.obj, connection_file, out) as write:
+            overlap = None if overlap_days is None else timedelta(days=overlap_days)
+            made = client.access.rotate_key(key_id, overlap=overlap)
+            write(made.token)
+        _tell(made, connection_file or out, as_json)
+
+
+@key.command("revoke")
+def revoke_key(context: typer.Context, key_id: KeyId, as_json: AsJson = False) -> None:
+    """Make an API key invalid, at once and for ever; nothing is asked."""
+    with connected(context, as_json) as client:
+        revoked = client.access.revoke_key(key_id)
+        if as_json:
+            print_json(message_keys(revoked))
+            return
+        console().print(plain(f"Key {revoked.key_id} is invalid from {when(revoked.revoke_time)} on."))
+
+
+def certificate_sha256(path: Path) -> str:
+    """Return the sha256 of the first certificate (DER) of a file in PEM, 64 hexadecimal digits.
+
+    Raises:
+        Unusable: the file cannot be read, or holds none.
+    """
+    try:
+        der = ssl.PEM_cert_to_DER_cert(certificates_of(read_file(path))[0])
+    except ValueError as error:
+        raise Unusable("INVALID_FIELD", f"{shown(path)} holds no certificate in PEM.") from error
+    return hashlib.sha256(der).hexdigest()
+
+
+@contextmanager
+def _secret_file(settings: Settings, connection_file: Path | None, out: Path | None) -> Iterator[Callable[[str], None]]:
+    """Open the file of a key before the key is made, and give what writes the key into it; nothing without a file."""
+    path = connection_file or out
+    if path is None:
+        yield lambda token: None
+        return
+    ca = "" if connection_file is None else _authorities(settings)
+    with new_file(path) as file:
+
+        def write(token: str) -> None:
+            text = f"{token}\n" if connection_file is None else Connection(settings.server, token, ca).text()
+            file.write(text.encode())
+
+        yield write
+
+
+def _authorities(settings: Settings) -> str:
+    """Return the certificates that vouch for the server of this call, PEM; "" for a server without encryption."""
+    if settings.ca is None:
+        if settings.tls or settings.certificate is not None:
+            message = "A connection file names the authority of the server: give its file with `fr --ca FILE`."
+            raise Unusable("MISSING_FIELD", message)
+        return ""
+    return "\n".join(certificates_of(settings.ca if isinstance(settings.ca, bytes) else read_file(settings.ca)))
+
+
+def _tell(made: Made, written: Path | None, as_json: bool) -> None:
+    """Print a key that was made; its secret unless it is in a file."""
+    if as_json:
+        secret = {"token": made.token} if written is None else {"file": shown(written)}
+        print_json({"key": message_keys(made.key), **secret})
+        return
+    one = made.key
+    rows = [
+        ("Key", one.key_id),
+        ("Label", one.label),
+        ("Roles", _role_words(one.roles)),
+        ("Galleries", _patterns(one.galleries)),
+        ("Courses", _patterns(one.courses)),
+        *_budget_rows(one.budget),
+        ("Certificate", one.certificate_sha256 or "not bound to one"),
+        ("Valid", _validity(one)),
+    ]
+    console().print(pairs(rows))
+    if written is not None:
+        console().print(plain(f"It is in {shown(written)}, which whoever has it can call with."))
+        return
+    typer.echo("This is the key. It is told now and never again:", err=True)
+    typer.echo(plain(made.token).plain)  # in one line, however narrow the terminal is
+
+
+def _role_words(roles: Iterable[int]) -> str:
+    return ", ".join(ROLE_WORDS.get(role, "newer than this command") for role in roles)
+
+
+def _patterns(patterns: Iterable[str]) -> str:
+    return " ".join(patterns) or "none"
+
+
+def _budget_rows(budget: access_pb2.Budget) -> list[tuple[str, str]]:
+    a_day = f"{budget.searches_per_day:,} a day" if budget.HasField("searches_per_day") else "no limit"
+    return [("Calls", f"{budget.requests_per_s:g} a second, {budget.burst:,} at once"), ("Searches", a_day)]
+
+
+def _validity(one: access_pb2.ApiKey) -> str:
+    if one.HasField("revoke_time"):
+        return f"revoked {when(one.revoke_time)}"
+    return f"until {when(one.expire_time)}" if one.HasField("expire_time") else "no end"

@@ -1,0 +1,197 @@
+"""The one form of ZIP that a bundle has: what the files are called and hold decides every byte of the archive.
+
+Files are stored, not compressed, in the order of their names, with the time 1980-01-01 and no attributes, extra fields,
+comments, data descriptors or 64-bit sizes (APPNOTE.TXT 6.3.10, 4.3). Whoever reads an archive can so write its headers
+anew from the files and compare: nothing can hide between them, and no other archive says the same.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import BinaryIO
+from zlib import crc32
+
+from fr_core.errors import EvidenceUnusable
+
+MAX_BUNDLE_BYTES = 2**31 - 1
+MAX_FILES = 20_000
+ARCHIVE = "(archive)"
+"""Named where it is no file of the archive that is wrong, but the archive."""
+
+_NAME = re.compile(r"[a-z0-9_]{1,32}(/[a-z0-9_]{1,32}){0,3}\.[a-z0-9]{1,8}")
+_MAX_NAME = 160
+_CHUNK = 2**18
+
+_LOCAL = struct.Struct("<4sHHHHHIIIHH")
+_CENTRAL = struct.Struct("<4sHHHHHHIIIHHHHHII")
+_END = struct.Struct("<4sHHHHIIH")
+_LOCAL_SIGN, _CENTRAL_SIGN, _END_SIGN = b"PK\3\4", b"PK\1\2", b"PK\5\6"
+# Version 1.0 reads what is stored; 0x21 is 1980-01-01, the first day that a ZIP knows.
+_VERSION, _NO_FLAGS, _STORED, _TIME, _DATE = 10, 0, 0, 0, 0x21
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file of an archive.
+
+    Attributes:
+        name: its path.
+        header_at: where its local header begins, in bytes.
+        size: of its content, in bytes.
+        crc: CRC-32 of its content.
+        sha256: of its content, 64 hexadecimal digits.
+    """
+
+    name: str
+    header_at: int
+    size: int
+    crc: int
+    sha256: str
+
+    @property
+    def content_at(self) -> int:
+        """Where its content begins, in bytes."""
+        return self.header_at + _LOCAL.size + len(self.name)
+
+
+def is_name(name: str) -> bool:
+    """Whether a file of a bundle can have this path: short words and digits, neither absolute nor upwards."""
+    return len(name) <= _MAX_NAME and _NAME.fullmatch(name) is not None
+
+
+def chunks(files: Mapping[str, bytes]) -> Iterator[bytes]:
+    """Yield the bytes of the archive of some files, in order.
+
+    Args:
+        files: path -> content.
+
+    Raises:
+        ValueError: a path is none, or there are more files, or more bytes, than an archive holds.
+    """
+    entries, at = [], 0
+    if len(files) > MAX_FILES or not all(map(is_name, files)):
+        raise ValueError("files that no bundle holds")
+    if sum(map(len, files.values())) + len(files) * 2 * (_MAX_NAME + _CENTRAL.size) > MAX_BUNDLE_BYTES:
+        raise ValueError("more bytes than a bundle holds")
+    for name in sorted(files):
+        content = files[name]
+        entry = Entry(name, at, len(content), crc32(content), "")
+        entries.append(entry)
+        yield _local(entry)
+        yield content
+        at = entry.content_at + entry.size
+    directory = b"".join(map(_central, entries))
+    yield directory + _end(len(entries), len(directory), at)
+
+
+def scan(file: BinaryIO) -> list[Entry]:
+    """Return the files of an archive, every byte of which was looked at; memory does not grow with its files' sizes.
+
+    Args:
+        file: can be sought.
+
+    Raises:
+        EvidenceUnusable: it is no archive of this form; `file` says which of its files is the first that is wrong.
+    """
+    length = file.seek(0, 2)
+    if length > MAX_BUNDLE_BYTES:
+        raise unusable(ARCHIVE, "size", "The bundle is larger than a bundle can be.")
+    file.seek(0)
+    entries: list[Entry] = []
+    at = 0
+    while (sign := file.read(4)) == _LOCAL_SIGN:
+        if len(entries) == MAX_FILES:
+            raise unusable(ARCHIVE, "files", "The bundle holds more files than a bundle can.")
+        entry = _read_entry(file, at, length)
+        if entries and entry.name <= entries[-1].name:
+            raise unusable(entry.name, "order", "A file of the bundle is there twice, or not in its place.")
+        entries.append(entry)
+        at = entry.content_at + entry.size
+    file.seek(at)
+    if not entries or sign != (_CENTRAL_SIGN):
+        raise unusable(_name_at(file, at), "header", "The header of a file of the bundle was changed.")
+    for entry in entries:
+        expected = _central(entry)
+        if file.read(len(expected)) != expected:
+            raise unusable(entry.name, "directory", "The directory of the bundle says something else of a file.")
+    directory = file.tell() - at
+    if file.read(_END.size) != _end(len(entries), directory, at) or file.read(1):
+        raise unusable(ARCHIVE, "end", "The end of the bundle was changed, or something follows it.")
+    return entries
+
+
+def read(file: BinaryIO, entry: Entry, most: int) -> bytes:
+    """Return the content of a file; raises `EvidenceUnusable` where it has more than `most` bytes."""
+    if entry.size > most:
+        raise unusable(entry.name, "size", "A file of the bundle is larger than it can be.")
+    file.seek(entry.content_at)
+    return file.read(entry.size)
+
+
+def unusable(name: str, check: str, what: str) -> EvidenceUnusable:
+    """Return the error that names a file.
+
+    Args:
+        name: of the file, of the archive's own form.
+        check: what was looked at, in a word.
+        what: was found, in a sentence.
+    """
+    return EvidenceUnusable(what, file=name, check=check)
+
+
+def _read_entry(file: BinaryIO, at: int, length: int) -> Entry:
+    """Read a file whose local header begins at a byte."""
+    name = _name_at(file, at)
+    file.seek(at)
+    header = file.read(_LOCAL.size)
+    if name == ARCHIVE or len(header) < _LOCAL.size:
+        raise unusable(ARCHIVE, "name", "A file of the bundle has a name that none can have.")
+    crc, size = _LOCAL.unpack(header)[6:8]
+    entry = Entry(name, at, size, crc, "")
+    file.seek(at)
+    if file.read(_LOCAL.size + len(name)) != _local(entry):
+        raise unusable(name, "header", "The header of a file of the bundle was changed.")
+    if entry.content_at + size > length:
+        raise unusable(name, "size", "A file of the bundle is not there to its end.")
+    found, digest, left = 0, sha256(), size
+    while left:
+        piece = file.read(min(left, _CHUNK))
+        if not piece:
+            raise unusable(name, "size", "A file of the bundle is not there to its end.")
+        found, left = crc32(piece, found), left - len(piece)
+        digest.update(piece)
+    if found != crc:
+        raise unusable(name, "crc", "A file of the bundle was changed.")
+    return Entry(name, at, size, crc, digest.hexdigest())
+
+
+def _name_at(file: BinaryIO, at: int) -> str:
+    """Return the name in a local header, however damaged that is; `ARCHIVE` where there is none."""
+    file.seek(at)
+    header = file.read(_LOCAL.size + _MAX_NAME)
+    if len(header) < _LOCAL.size:
+        return ARCHIVE
+    length = _LOCAL.unpack_from(header)[9]
+    name = header[_LOCAL.size : _LOCAL.size + length].decode("latin-1")
+    return name if length <= _MAX_NAME and is_name(name) else ARCHIVE
+
+
+def _local(entry: Entry) -> bytes:
+    fixed = (_VERSION, _NO_FLAGS, _STORED, _TIME, _DATE)
+    header = _LOCAL.pack(_LOCAL_SIGN, *fixed, entry.crc, entry.size, entry.size, len(entry.name), 0)
+    return header + entry.name.encode("ascii")
+
+
+def _central(entry: Entry) -> bytes:
+    fixed = (_VERSION, _VERSION, _NO_FLAGS, _STORED, _TIME, _DATE)
+    sizes = (entry.crc, entry.size, entry.size, len(entry.name), 0, 0)
+    header = _CENTRAL.pack(_CENTRAL_SIGN, *fixed, *sizes, 0, 0, 0, entry.header_at)
+    return header + entry.name.encode("ascii")
+
+
+def _end(entries: int, directory: int, at: int) -> bytes:
+    return _END.pack(_END_SIGN, 0, 0, entries, entries, directory, at, 0)

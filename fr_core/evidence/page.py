@@ -1,0 +1,96 @@
+"""A page of HTML that needs nothing beside it: its style and pictures are inside, and it runs no script."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+
+from fr_core.imaging.containers import sniff
+
+# Nothing is loaded from anywhere, and nothing runs, whatever a photo or a note may hold.
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'"
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }
+table { border-collapse: collapse; margin: 1rem 0; width: 100%; }
+th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #ddd; vertical-align: top; }
+td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; white-space: pre-line; }
+.notice { border-left: 4px solid #D55E00; padding: .5rem 1rem; background: #fff6ee; }
+.photos { display: flex; flex-wrap: wrap; gap: 1rem; }
+figure { margin: 0; width: 15rem; }
+figure img { width: 15rem; height: 18rem; object-fit: contain; background: #eee; }
+.none { width: 15rem; height: 18rem; background: #eee; display: flex; align-items: center; justify-content: center; }
+@media print { body { margin: 0; } figure { break-inside: avoid; } }
+"""
+# What browsers show; others are in the bundle as files.
+_SHOWN: Mapping[str, str] = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "GIF": "image/gif",
+    "BMP": "image/bmp",
+    "AVIF": "image/avif",
+}
+
+
+class Html(str):
+    """Text that is HTML already."""
+
+
+def document(title: str, body: Iterable[str]) -> bytes:
+    """Return the whole file.
+
+    Args:
+        title: of the page, as text.
+        body: HTML.
+    """
+    head = (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n<title>{escape(title)}</title>\n'
+        f"<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{escape(title)}</h1>\n"
+    )
+    return "".join((head, *body, "</body>\n</html>\n")).encode()
+
+
+def heading(level: int, text: str) -> str:
+    """Return a heading of a level from 2 to 4."""
+    return f"<h{level}>{escape(text)}</h{level}>\n"
+
+
+def paragraph(text: str) -> str:
+    """Return a paragraph of text."""
+    return f"<p>{escape(text)}</p>\n"
+
+
+def notice(text: str) -> str:
+    """Return a paragraph that nobody shall miss."""
+    return f'<p class="notice">{escape(text)}</p>\n'
+
+
+def bullets(texts: Iterable[str]) -> str:
+    """Return a list of texts."""
+    return "<ul>\n" + "".join(f"<li>{escape(text)}</li>\n" for text in texts) + "</ul>\n"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table of texts; without a head where all its cells are empty."""
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+    top = f"<thead><tr>{head}</tr></thead>\n" if any(header) else ""
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>\n" for row in rows)
+    return f"<table>\n{top}<tbody>\n{body}</tbody>\n</table>\n"
+
+
+def photos(shown: Iterable[tuple[bytes, str]]) -> str:
+    """Return photos side by side, each with its caption; b"" stands for one that is not kept."""
+    return '<div class="photos">\n' + "".join(_figure(photo, caption) for photo, caption in shown) + "</div>\n"
+
+
+def _figure(photo: bytes, caption: str) -> str:
+    kind = _SHOWN.get(sniff(photo) or "")
+    if kind is None:
+        why = "This photo is in the bundle as a file." if photo else "No photo is kept."
+        picture = f'<div class="none">{why}</div>'
+    else:
+        data = base64.b64encode(photo).decode("ascii")
+        picture = f'<img src="data:{kind};base64,{data}" alt="{escape(caption)}">'
+    return f"<figure>{picture}<figcaption>{escape(caption)}</figcaption></figure>\n"

@@ -1,0 +1,158 @@
+"""The report for people: what was searched, with what, by whom and why, what was found, and what it does not say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from fr_core import __version__
+from fr_core.casework.rules import conclusion_of, required_findings
+from fr_core.casework.values import Case, Examination, Finding, FindingKind, Listed
+from fr_core.evidence.documents import is_finished
+from fr_core.evidence.page import bullets, document, heading, notice, paragraph, photos, table
+from fr_core.evidence.values import Exhibit
+from fr_core.evidence.words import (
+    HD,
+    HP,
+    KINDS,
+    LIMITATIONS,
+    NOTICE,
+    RATINGS,
+    database_effect,
+    of_both,
+    of_hd,
+    of_hp,
+    time_of,
+)
+
+_UNFINISHED = "This examination is unfinished: it waits for a finding. Until it is concluded no finding of it is told."
+
+
+def report(case: Case, exhibits: Sequence[Exhibit], made_ms: int, made_by: str, *, has_audit: bool) -> bytes:
+    """Return the report of a case, as HTML.
+
+    Args:
+        case: the case.
+        exhibits: its examinations, the oldest first.
+        made_ms: the time, milliseconds since 1970, UTC.
+        made_by: a principal_id.
+        has_audit: whether the records of the audit are beside it.
+    """
+    return document(f"Examination of leads: {case.reference}", _body(case, exhibits, made_ms, made_by, has_audit))
+
+
+def _body(case: Case, exhibits: Sequence[Exhibit], made_ms: int, made_by: str, has_audit: bool) -> Iterator[str]:
+    unfinished = [exhibit for exhibit in exhibits if not is_finished(exhibit.examination)]
+    yield notice(NOTICE)
+    if unfinished:
+        yield notice(f"{len(unfinished)} of {len(exhibits)} examinations are unfinished.")
+    closed = "open" if case.closed_ms is None else time_of(case.closed_ms)
+    rows = [
+        ("Case", case.reference),
+        ("Case id", case.case_id),
+        ("Purpose", case.purpose.value.replace("_", " ")),
+        ("Opened", f"{time_of(case.opened_ms)}, by {case.opened_by}"),
+        ("Closed", closed),
+        ("Examinations", f"{len(exhibits)}"),
+        ("This report", f"{time_of(made_ms)}, by {made_by}, with FR Core {__version__}"),
+    ]
+    yield table(("", ""), rows)
+    for number, exhibit in enumerate(exhibits, 1):
+        yield from _examination(number, case, exhibit)
+    yield heading(2, "What this does not say")
+    yield bullets(LIMITATIONS)
+    yield heading(2, "How to check it")
+    yield paragraph(
+        "This report is one file of an evidence bundle. `fr evidence verify FILE` checks every file of the bundle "
+        "against the signed manifest, without a server. Compare the key with the one that the organisation publishes: "
+        "a bundle that is whole says of itself only that one key signed all of it."
+    )
+    told = "holds the records of the audit with the digests of" if has_audit else "does not hold the audit records of"
+    yield paragraph(f"The bundle {told} these searches and findings.")
+
+
+def _examination(number: int, case: Case, exhibit: Exhibit) -> Iterator[str]:
+    own = exhibit.examination
+    yield heading(2, f"Examination {number}")
+    finished = is_finished(own)
+    conclusion = conclusion_of(own.findings, own.searched.operational) if finished else None
+    if conclusion is None:
+        yield notice(_UNFINISHED)
+    else:
+        which = _candidate(own, conclusion.template_id)
+        yield paragraph(f"Conclusion: {KINDS[conclusion.kind]}{'' if which is None else f', rank {which.rank}'}.")
+    yield heading(3, "What was searched, and how")
+    yield table(("", ""), _searched(case, exhibit))
+    yield heading(3, "The photos")
+    yield photos(_photos(own))
+    if finished:
+        yield heading(3, "What examiners found")
+        yield paragraph(RATINGS)
+        yield table(
+            ("", "examiner", "finding", "rating", "what was observed", "when"),
+            [_finding(number, own, finding) for number, finding in enumerate(own.findings, 1)],
+        )
+    yield heading(3, "What the similarities say")
+    yield from _propositions(exhibit)
+
+
+def _searched(case: Case, exhibit: Exhibit) -> list[tuple[str, str]]:
+    own = exhibit.examination
+    searched = own.searched
+    calibration = searched.calibration_id or "none: no error rates are known"
+    if exhibit.measured_on:
+        calibration += f", measured on {exhibit.measured_on}"
+    parameters = "\n".join(f"{name} = {value}" for name, value in sorted(searched.parameters.items()))
+    examiners = required_findings(searched.operational)
+    return [
+        ("Examination id", own.examination_id),
+        ("Why", f"{case.purpose.value.replace('_', ' ')}, case {case.reference}"),
+        ("By whom", searched.searched_by),
+        ("When", time_of(searched.searched_ms)),
+        ("Probe", f"sha256 {searched.probe_sha256}"),
+        ("Gallery", f"{searched.gallery_id}, version {searched.gallery_version}"),
+        ("Templates searched", f"{searched.searched_templates:,}"),
+        ("Model", searched.model),
+        ("Threshold", f"{searched.threshold:.6g}: from this similarity on a candidate counts as a lead"),
+        ("Calibration", calibration),
+        ("Parameters", parameters or "none"),
+        ("Examiners", f"{examiners}, and one more where they do not agree" if examiners > 1 else "1"),
+    ]
+
+
+def _photos(own: Examination) -> Iterator[tuple[bytes, str]]:
+    yield own.probe, "The probe"
+    for one in own.candidates:
+        lead = "at or above the threshold" if one.similarity >= own.searched.threshold else "below the threshold"
+        yield one.photo, f"Rank {one.rank}: {one.subject_id}, similarity {one.similarity:.4f}, {lead}"
+
+
+def _finding(number: int, own: Examination, finding: Finding) -> tuple[str, ...]:
+    which = _candidate(own, finding.template_id)
+    picked = "" if which is None else f": rank {which.rank}, {which.subject_id}"
+    rating = f"{finding.rating:+d}" if finding.kind is FindingKind.POTENTIAL_CANDIDATE else ""
+    when = time_of(finding.given_ms)
+    return f"{number}", finding.examiner, f"{KINDS[finding.kind]}{picked}", rating, finding.notes, when
+
+
+def _propositions(exhibit: Exhibit) -> Iterator[str]:
+    own = exhibit.examination
+    yield paragraph(f"Two propositions are compared for each candidate. {HP} {HD}")
+    known = [(one, exhibit.figures[one.template_id]) for one in own.candidates if one.template_id in exhibit.figures]
+    if not known:
+        yield paragraph("What the similarities say of either is not known: no calibration told it.")
+        return
+    rows = [
+        (
+            f"{one.rank}",
+            f"{one.similarity:.4f}",
+            of_hp(figures),
+            of_hd(figures),
+            " ".join((*of_both(figures), database_effect(figures, own.searched.searched_templates))),
+        )
+        for one, figures in known
+    ]
+    yield table(("rank", "similarity", "if Hp is true", "if Hd is true", "both together"), rows)
+
+
+def _candidate(own: Examination, template_id: int) -> Listed | None:
+    return next((one for one in own.candidates if template_id and one.template_id == template_id), None)

@@ -1,0 +1,73 @@
+"""What an evidence bundle is made of, beside the case and its examinations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from fr_core.casework.values import Examination
+from fr_core.scoring.intervals import Rate
+
+
+class Bound(StrEnum):
+    """Whether a likelihood ratio is what it says, or the limit that a calibration can show."""
+
+    EXACT = ""
+    AT_LEAST = "at least"
+    AT_MOST = "at most"
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a calibration says of one similarity; what it does not know is None.
+
+    Attributes:
+        false_match: of comparisons of different people, those as similar as this or more; Hd.
+        false_non_match: of comparisons of one person, those less similar than this; Hp.
+        log10_lr: decimal logarithm of the likelihood ratio: how much more probable the similarity is where both photos
+            show one person than where they show two. It is never the probability that they show one person.
+        bound: of the likelihood ratio.
+        in_range: whether the calibration has comparisons that are as similar.
+    """
+
+    false_match: Rate | None = None
+    false_non_match: Rate | None = None
+    log10_lr: float | None = None
+    bound: Bound = Bound.EXACT
+    in_range: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Exhibit:
+    """An examination, with what else is known of it.
+
+    Attributes:
+        examination: with its photos.
+        derivations: how what was compared was made of the photos, as JSON: "probe", and the candidates by their ranks;
+            with the decoding (size, orientation, colour), detection box, landmarks, the similarity transform to the
+            112 x 112 crop, the components of quality, the model and its preprocessing. Where it is empty, what the
+            search itself has noted stands in for it.
+        figures: what the calibration says of candidates, by template_id.
+        measured_on: where the calibration was measured, in words; "" where there is none.
+    """
+
+    examination: Examination
+    derivations: Mapping[str, object] = field(default_factory=dict)
+    figures: Mapping[int, Figures] = field(default_factory=dict)
+    measured_on: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditExtract:
+    """What the audit says, from before the case was opened on.
+
+    Attributes:
+        lines: as `fr_core.audit.export.export` gives them.
+        checkpoint: canonical JSON of a checkpoint of the same chain, of a record that the lines hold or an earlier one.
+        public_key: of the chain, as PEM.
+    """
+
+    lines: bytes = field(repr=False)
+    checkpoint: bytes = field(repr=False)
+    public_key: str

@@ -1,0 +1,170 @@
+"""Checking an evidence bundle, with neither server nor models: every byte, every digest, the signature, the audit.
+
+What a bundle proves by itself is that one key signed all of it. Whose key that is has to be known another way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from cryptography.exceptions import InvalidSignature
+
+from fr_core.audit.checkpoints import key_id_of, public_pem, read_public_key
+from fr_core.errors import EvidenceUnusable, InvalidField
+from fr_core.evidence import verify_case
+from fr_core.evidence.archive import ARCHIVE, Entry, is_name, read, scan, unusable
+from fr_core.evidence.documents import MANIFEST, PRODUCT, PUBLIC_KEY, SIGNATURE, parsed
+from fr_core.evidence.verify_audit import AuditVerified, verify_audit
+
+_MAX_MANIFEST_BYTES = 16 * 2**20
+_SIGNATURE_BYTES = 64
+_MAX_KEY_BYTES = 1_024
+_UNLISTED = {MANIFEST, SIGNATURE}
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A bundle that is whole.
+
+    Attributes:
+        case_id: of the case.
+        case_reference: by which people know it.
+        purpose: of its searches.
+        made_ms: when, milliseconds since 1970, UTC, as the signer says.
+        made_by: a principal_id, as the signer says.
+        version: of the product that made it.
+        files: how many the manifest lists.
+        examinations: how many it has.
+        unfinished: ids of those that wait for a finding.
+        key_id: 16 hexadecimal digits of the key that signed.
+        by_expected_key: whether that is the key that was expected; false where none was: then the bundle is merely
+            consistent in itself, and anybody may have made it.
+        audit: what is known of the audit; None where the bundle has none.
+    """
+
+    case_id: str
+    case_reference: str
+    purpose: str
+    made_ms: int
+    made_by: str
+    version: str
+    files: int
+    examinations: int
+    unfinished: tuple[str, ...]
+    key_id: str
+    by_expected_key: bool
+    audit: AuditVerified | None
+
+
+def verify_bundle(
+    source: Path | BinaryIO, expected_public_key: str | None = None, expected_audit_key: str | None = None
+) -> Verified:
+    """Check a bundle; memory does not grow with its photos.
+
+    Args:
+        source: the file, or its path; a file can be sought, and nobody changes it meanwhile.
+        expected_public_key: PEM of the key that must have signed it; None = any.
+        expected_audit_key: PEM of the key that must have signed the audit; None = any.
+
+    Raises:
+        EvidenceUnusable: it is not whole, or not by the expected key; `file` names the first file that is wrong.
+        InvalidField: an expected key is no Ed25519 key in PEM.
+    """
+    expected = None if expected_public_key is None else public_pem(read_public_key(expected_public_key))
+    expected_audit = None if expected_audit_key is None else public_pem(read_public_key(expected_audit_key))
+    with _opened(source) as file:
+        entries = {entry.name: entry for entry in scan(file)}
+        for name in (MANIFEST, SIGNATURE, PUBLIC_KEY):
+            if name not in entries:
+                raise unusable(name, "missing", "A file of the bundle is missing.")
+        data = read(file, entries[MANIFEST], _MAX_MANIFEST_BYTES)
+        key_id = _require_signed(file, entries, data, expected)
+        manifest = parsed(MANIFEST, data, _read_manifest)
+        _require_files(manifest.files, entries)
+        case = verify_case.verify_case(file, entries, manifest.case_id)
+        audit = verify_audit(file, entries, case.digests, expected_audit)
+    return Verified(
+        *(manifest.case_id, manifest.case_reference, manifest.purpose, manifest.made_ms, manifest.made_by),
+        version=manifest.version,
+        files=len(manifest.files),
+        examinations=case.examinations,
+        unfinished=case.unfinished,
+        key_id=key_id,
+        by_expected_key=expected is not None,
+        audit=audit,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Manifest:
+    version: str
+    case_id: str
+    case_reference: str
+    purpose: str
+    made_ms: int
+    made_by: str
+    files: Mapping[str, tuple[str, int]]
+
+
+def _read_manifest(said: dict[str, Any]) -> _Manifest:
+    if said.pop("product") != PRODUCT:
+        raise ValueError("another product's")
+    files = {}
+    for name, told in said.pop("files").items():
+        digest, size, what = told["sha256"], told["size"], told["what"]
+        fit = is_name(name) and type(size) is int and size >= 0 and isinstance(what, str)
+        if not fit or len(told) != 3 or _SHA256.fullmatch(digest) is None:
+            raise ValueError("a file that none is")
+        files[name] = (digest, size)
+    manifest = _Manifest(**said, files=files)
+    texts = (manifest.version, manifest.case_id, manifest.case_reference, manifest.purpose, manifest.made_by)
+    if not all(isinstance(text, str) for text in texts) or type(manifest.made_ms) is not int:
+        raise ValueError("a field of another type")
+    return manifest
+
+
+def _require_signed(file: BinaryIO, entries: Mapping[str, Entry], manifest: bytes, expected: str | None) -> str:
+    """Return the id of the key that signed the manifest; raises where none has, or another than was expected."""
+    pem = read(file, entries[PUBLIC_KEY], _MAX_KEY_BYTES)
+    try:
+        key = read_public_key(pem.decode("ascii"))
+    except (InvalidField, UnicodeDecodeError):
+        raise unusable(PUBLIC_KEY, "key", "The key of the bundle cannot be read.") from None
+    if public_pem(key).encode() != pem:
+        raise unusable(PUBLIC_KEY, "key", "The key of the bundle is not written as keys are.")
+    if expected is not None and expected.encode() != pem:
+        raise unusable(PUBLIC_KEY, "other_key", "The bundle is signed by another key than the one that was expected.")
+    try:
+        key.verify(read(file, entries[SIGNATURE], _SIGNATURE_BYTES), manifest)
+    except InvalidSignature:
+        raise unusable(SIGNATURE, "signature", "The signature is not that of the key over the manifest.") from None
+    return key_id_of(key)
+
+
+def _require_files(listed: Mapping[str, tuple[str, int]], entries: Mapping[str, Entry]) -> None:
+    for name in sorted({*listed, *entries} - _UNLISTED):
+        entry, told = entries.get(name), listed.get(name)
+        if entry is None:
+            raise unusable(name, "missing", "A file that the manifest lists is missing.")
+        if told is None:
+            raise unusable(name, "extra", "The bundle holds a file that the manifest does not list.")
+        if told != (entry.sha256, entry.size):
+            raise unusable(name, "sha256", "A file of the bundle is not the one that the manifest lists.")
+
+
+@contextmanager
+def _opened(source: Path | BinaryIO) -> Iterator[BinaryIO]:
+    try:
+        if isinstance(source, Path):
+            with source.open("rb") as file:
+                yield file
+        else:
+            yield source
+    except OSError as error:
+        raise EvidenceUnusable("The bundle cannot be read.", file=ARCHIVE, check="read") from error

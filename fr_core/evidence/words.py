@@ -1,0 +1,111 @@
+"""The sentences of a report: what figures say of each of the two propositions, and what nobody may take from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from fr_core.casework.values import FindingKind
+from fr_core.evidence.values import Bound, Figures
+from fr_core.scoring.intervals import Rate
+
+HP = "Hp: the person in the probe is the person of the candidate."
+HD = "Hd: the person in the probe is another person."
+
+NOTICE = (
+    "This report tells leads, and what human examiners made of them. It states nobody's identity. No decision about a "
+    "person may rest on it alone: a lead needs other evidence, found independently of it."
+)
+
+KINDS = {
+    FindingKind.POTENTIAL_CANDIDATE: "potential candidate",
+    FindingKind.NO_CANDIDATE: "no candidate",
+    FindingKind.INCONCLUSIVE: "inconclusive",
+}
+
+RATINGS = (
+    "Ratings go from -3 (what was observed strongly supports Hd) over 0 (supports neither) to +3 (strongly supports "
+    "Hp). They are the examiner's opinion of what was observed, not probabilities."
+)
+
+LIMITATIONS = (
+    "A lead is not an identity. A search always answers with whoever looks most alike, also where the person is not "
+    "in the gallery at all.",
+    "The larger the gallery, the likelier it holds a stranger who looks very much alike. A similarity that is rare "
+    "between two people who are compared alone is to be expected among many.",
+    "Image quality decides: blur, low resolution, compression, poor light, pose, covered faces and years between two "
+    "photos make similarities of one person lower, and can make those of two people higher.",
+    "Error rates differ between groups of people, such as by age, sex and skin colour. The rates of a calibration are "
+    "those of the people and photos that it was measured on, and may not hold for the people of this case.",
+    "Close relatives, above all twins, look more alike than the strangers whose comparisons a calibration knows.",
+    "People who are shown an automatic result tend to agree with it (automation bias), and also trained examiners make "
+    "errors. Examiners here did not know of each other's findings until all were in.",
+    "Whether a photo was altered before it was sent, and where it comes from, cannot be seen from it here.",
+    "What is not in this report is not known to it: it knows nothing of any other evidence of the case, and no prior "
+    "probability. So it gives no probability that two photos show one person.",
+)
+
+
+def time_of(at_ms: int) -> str:
+    """Return a time as people write it, UTC."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def of_hp(figures: Figures) -> str:
+    """Return what a similarity says where Hp is true."""
+    if figures.false_non_match is None:
+        return "Not known: there is no calibration that tells it."
+    share = _share(figures.false_non_match)
+    return f"Of comparisons of one person in the calibration, {share} were less similar than this."
+
+
+def of_hd(figures: Figures) -> str:
+    """Return what a similarity says where Hd is true."""
+    if figures.false_match is None:
+        return "Not known: there is no calibration that tells it."
+    share = _share(figures.false_match)
+    return f"Of comparisons of different people in the calibration, {share} were as similar as this or more."
+
+
+def of_both(figures: Figures) -> Iterator[str]:
+    """Yield sentences on the likelihood ratio; none where it is not known."""
+    if figures.log10_lr is None:
+        return
+    times = f"{10.0 ** abs(figures.log10_lr):,.1f} times"
+    # Of either: what is at most 1/100 for one is at least 100 for the other.
+    least = "at least " if figures.bound is not Bound.EXACT else ""
+    if figures.log10_lr > 0.0 or figures.bound is Bound.AT_LEAST:
+        said = f"{least}{times} more probable if Hp is true than if Hd is"
+    elif figures.log10_lr < 0.0 or figures.bound is Bound.AT_MOST:
+        said = f"{least}{times} more probable if Hd is true than if Hp is"
+    else:
+        said = "as probable if Hp is true as if Hd is"
+    yield (
+        f"This similarity is {said} (log10 of the likelihood ratio: {figures.bound.value} {figures.log10_lr:+.2f}). "
+        "It is not the probability of Hp, nor of Hd."
+    ).replace(":  ", ": ")
+    if figures.bound is not Bound.EXACT:
+        yield "How much more is not known: the calibration has too few comparisons to tell."
+    if not figures.in_range:
+        yield "No comparison of the calibration has a similarity this far out."
+
+
+def database_effect(figures: Figures, templates: int) -> str:
+    """Return how many strangers a gallery of so many templates would hold that are as similar."""
+    if figures.false_match is None:
+        return f"How many of {templates:,} templates of strangers would be as similar is not known."
+    rate = figures.false_match
+    told = "fewer than" if rate.count == 0 else "about"
+    expected = templates * (rate.interval.high if rate.count == 0 else rate.value)
+    return (
+        f"Among {templates:,} templates of strangers, {told} {expected:,.2g} would be expected to be as similar by "
+        "chance, reckoned as if comparisons were independent."
+    )
+
+
+def _share(rate: Rate) -> str:
+    interval = rate.interval
+    return (
+        f"{rate.count:,} of {rate.total:,} ({rate.value:.2g}; with {interval.confidence:.0%} confidence "
+        f"{interval.low:.2g} to {interval.high:.2g})"
+    )

@@ -1,0 +1,186 @@
+"""`fr audit verify-file`: whether an export of the audit is as it was written, on any machine, without the server."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import typer
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    from fr_core.audit.checkpoints import Checkpoint
+    from fr_core.audit.verify import Broken, Verified
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+
+# As `fr audit checkpoint` calls them.
+_NAME = re.compile(r"([a-z]{1,16})-[0-9]{1,16}\.json")
+# A record has 32 KiB at most; of a line that is longer, the pieces are none.
+_MAX_LINE = 64 * 1024
+
+FINDINGS: Mapping[str, str] = {
+    "edited": "record {seq} was changed.",
+    "missing": "record {seq} was taken out.",
+    "inserted": "record {seq} was put in.",
+    "out_of_order": "record {seq} stands in another's place.",
+    "truncated": "the records from {seq} on were cut off.",
+    "head_altered": "how far it goes was changed, at record {seq}.",
+    "malformed": "what stands in the place of record {seq} is no record.",
+    "rewritten": "record {seq} is another than the one that the checkpoint signs: it was written anew.",
+    "checkpoint_forged": "the checkpoint of record {seq} is not signed by the key of the chain.",
+    "other_key": "the checkpoint of record {seq} is signed by another key than that of the chain.",
+}
+"""What is wrong with a chain, by `fr_core.audit.verify.Why`; {seq} is the number of the record."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What was kept elsewhere of the chain of an export.
+
+    Attributes:
+        chain: its name; "" where only the key was given.
+        public_key: of the chain.
+        checkpoints: of the chain.
+    """
+
+    chain: str
+    public_key: Ed25519PublicKey
+    checkpoints: Sequence[Checkpoint]
+
+
+class NotKept(Exception):
+    """There is nothing to check an export with; the message says why."""
+
+
+def verify_file(
+    file: Annotated[Path, typer.Argument(metavar="EXPORT.jsonl", help="As `fr audit export` writes it.")],
+    public_key: Annotated[
+        Path | None,
+        typer.Option("--public-key", metavar="PEM", help="Key of the chain, which came another way than the export."),
+    ] = None,
+    checkpoints: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Checkpoints and keys, as `fr audit checkpoint` saves them."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check an export of the audit without the server: exit status 1 unless it is as it was written."""
+    if public_key is None and checkpoints is None:
+        raise typer.BadParameter("Give the key of the chain with --public-key, or the folder with --checkpoints.")
+    with reporting(as_json):
+        from fr_core.audit.export import verify_export
+        from fr_core.audit.verify import Broken
+
+        with file.open("rb") as lines:
+            chain_id = _chain_id(lines)
+            kept = _kept(chain_id, public_key, checkpoints)
+            lines.seek(0)
+            found = verify_export(_lines(lines), kept.public_key, kept.checkpoints)
+        if as_json:
+            _print_json(_keys(found, kept))
+        if isinstance(found, Broken):
+            typer.echo(_broken_words(found, kept.chain), err=True)
+            raise typer.Exit(1)
+        if not as_json:
+            _tell(found, kept)
+
+
+def _kept(chain_id: str, public_key: Path | None, folder: Path | None) -> _Kept:
+    """Return what to check a chain with; raises `NotKept` where the folder has nothing of it."""
+    from fr_core.audit.checkpoints import parse_checkpoint, read_public_key
+    from fr_core.errors import InvalidField
+
+    own: dict[str, list[Checkpoint]] = {}
+    for path in [] if folder is None else sorted(path for path in folder.iterdir() if path.suffix == ".json"):
+        name = _NAME.fullmatch(path.name)
+        try:
+            one = parse_checkpoint(path.read_bytes().strip())
+        except InvalidField as error:
+            raise NotKept(f"{path} is no checkpoint, or it was changed.") from error
+        if name is None:
+            raise NotKept(f"{path} is no checkpoint: `fr audit checkpoint` calls them CHAIN-NUMBER.json.")
+        if one.chain_id == chain_id:
+            own.setdefault(name[1], []).append(one)
+    if folder is not None and not own:
+        raise NotKept(f"{folder} holds no checkpoint of the chain of this export: it is of another one, or rewritten.")
+    if len(own) > 1:
+        raise NotKept(f"{folder} holds checkpoints of one chain under two names.")
+    chain, marks = next(iter(own.items()), ("", []))
+    pem = public_key or (folder or Path()) / f"{chain}.pem"
+    return _Kept(chain, read_public_key(pem.read_text(encoding="utf-8", errors="replace")), marks)
+
+
+def _chain_id(lines: BinaryIO) -> str:
+    """Return which chain an export says it is of; raises `NotKept` where its first line does not."""
+    try:
+        return str(json.loads(lines.readline(_MAX_LINE))["chain_id"])
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise NotKept("The file is no export of an audit: its first line says of no chain.") from error
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    while line := file.readline(_MAX_LINE):
+        yield line
+
+
+def _broken_words(found: Broken, chain: str) -> str:
+    name = f"Chain {chain}" if chain else "The chain"
+    return f"{name}: {FINDINGS[found.why.value].format(seq=found.seq)}"
+
+
+def _keys(found: Verified | Broken, kept: _Kept) -> dict[str, object]:
+    from fr_core.audit.verify import Verified
+
+    if isinstance(found, Verified):
+        numbers = {"records": found.records, "last_seq": found.seq, "checkpoints": found.checkpoints}
+        return {"intact": True, "chain": kept.chain, **numbers, "finding": "", "seq": 0}
+    return {"intact": False, "chain": kept.chain, "finding": found.why.value, "seq": found.seq}
+
+
+def _tell(found: Verified, kept: _Kept) -> None:
+    """Say what was checked, and what was not."""
+    name = f"Chain {kept.chain}" if kept.chain else "The chain"
+    first = found.seq - found.records + 1
+    which = f"records {first:,} to {found.seq:,}" if found.records else "no record"
+    typer.echo(f"{name} is as it was written: {which} ({found.records:,} in all).")
+    typer.echo("Its last record is signed by the key that was given.")
+    if first > 1:
+        typer.echo(f"The export begins after record {first - 1:,}: those before were not checked.")
+    if kept.checkpoints:
+        newest = max(one.seq for one in kept.checkpoints)
+        typer.echo(f"It agrees with {len(kept.checkpoints):,} checkpoints that were kept, up to record {newest:,}.")
+        return
+    typer.echo("No checkpoint was given: a chain that whoever has its key wrote anew as a whole is not found so.")
+
+
+def _print_json(content: object) -> None:
+    typer.echo(json.dumps(content, indent=2))
+
+
+@contextmanager
+def reporting(as_json: bool) -> Iterator[None]:
+    """End a command with one sentence and exit status 1 where it cannot be done; `as_json`, with a document, too."""
+    from fr_core.errors import FrError
+
+    try:
+        yield
+    except FrError as error:
+        _fail(error.reason, error.message, error.metadata, as_json, error)
+    except NotKept as error:
+        _fail("CHECKPOINT_MISSING", str(error), {}, as_json, error)
+    except OSError as error:
+        _fail("FILE_UNREADABLE", f"{error.filename} cannot be read: {error.strerror}.", {}, as_json, error)
+
+
+def _fail(reason: str, message: str, metadata: Mapping[str, str], as_json: bool, error: Exception) -> None:
+    if as_json:
+        _print_json({"error": {"reason": reason, "message": message, "metadata": dict(metadata)}})
+    typer.echo(f"{reason}: {message}", err=True)
+    raise typer.Exit(1) from error

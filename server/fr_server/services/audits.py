@@ -1,0 +1,187 @@
+"""What the services ask of audits, wherever these are: one chain for each store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from itertools import islice
+from typing import Protocol, runtime_checkable
+
+from fr_core.audit.checkpoints import Checkpoint, read_public_key
+from fr_core.audit.export import export
+from fr_core.audit.search import Filter, Page, search
+from fr_core.audit.table import AuditTable
+from fr_core.audit.values import Pseudonym
+from fr_core.audit.verify import Broken, Verified, verify
+from fr_core.errors import InternalError
+from fr_server.services.gallery_calls import GalleryCalls
+
+CHAINS = ("galleries", "training", "cases", "access")
+"""The chains of a server."""
+
+# Records of one step of an export: half a megabyte, and some 50 ms, in which a moment of the store is held.
+_STEP = 1_000
+_CHECKPOINT = b'{"checkpoint":'
+
+
+@dataclass(frozen=True, slots=True)
+class ExportPart:
+    """Some lines of an export.
+
+    Attributes:
+        data: whole lines, each with its line break.
+        after: number of the last record of them; None where the export has ended, with its checkpoint.
+    """
+
+    data: bytes
+    after: int | None
+
+
+@runtime_checkable
+class AuditCalls(Protocol):
+    """What `AuditService` asks of one chain, in this process or another; each call sees the chain as of one moment.
+
+    Raises of every method:
+        StoreCorrupt: what it reads was altered; `audit_verify` returns that.
+        StoreFailed, ShuttingDown: the store cannot be read.
+    """
+
+    def audit_search(self, wanted: Filter, after: int, limit: int) -> Page:
+        """As `fr_core.audit.search.search`."""
+        ...
+
+    def audit_verify(self, checkpoints: Sequence[Checkpoint], public_key: str | None) -> Verified | Broken:
+        """As `fr_core.audit.verify.verify`; the key is PEM. Raises `InvalidField` where it is none."""
+        ...
+
+    def audit_export(self, after: int, begun: bool) -> ExportPart:
+        """Do one step of an export; see `exported`.
+
+        Args:
+            after: from the record after this number.
+            begun: whether a step was done before, with what this one begins.
+
+        Raises:
+            InvalidField: the chain has no record of that number.
+        """
+        ...
+
+    def audit_checkpoint(self) -> Checkpoint:
+        """Sign how far the chain is."""
+        ...
+
+    def audit_public_key(self) -> str:
+        """Return the key that tells its signatures, as PEM."""
+        ...
+
+    def audit_subject(self, gallery_id: str, subject_id: str) -> Pseudonym:
+        """Return what stands in the chain for a subject, by the callers' own id."""
+        ...
+
+    def audit_case(self, reference: str) -> Pseudonym:
+        """Return what stands in the chain for a case, by its reference."""
+        ...
+
+
+@runtime_checkable
+class Auditable(Protocol):
+    """A store with an audit."""
+
+    def auditing(self) -> AbstractContextManager[AuditTable]:
+        """Read the audit as of one moment, within the block."""
+        ...
+
+
+class LocalAudit:
+    """The audit of a store of this process.
+
+    Args:
+        store: is open.
+    """
+
+    def __init__(self, store: Auditable) -> None:
+        self._store = store
+
+    def audit_search(self, wanted: Filter, after: int, limit: int) -> Page:
+        """See `AuditCalls`."""
+        with self._store.auditing() as audit:
+            return search(audit, wanted, after, limit)
+
+    def audit_verify(self, checkpoints: Sequence[Checkpoint], public_key: str | None) -> Verified | Broken:
+        """See `AuditCalls`."""
+        key = None if public_key is None else read_public_key(public_key)
+        with self._store.auditing() as audit:
+            return verify(audit, checkpoints, key)
+
+    def audit_export(self, after: int, begun: bool) -> ExportPart:
+        """See `AuditCalls`."""
+        with self._store.auditing() as audit:
+            lines = export(audit, after)
+            beginning = next(lines)
+            found = list(islice(lines, _STEP))
+        ended = found[-1].startswith(_CHECKPOINT)
+        data = b"".join(found if begun else (beginning, *found))
+        return ExportPart(data, None if ended else after + len(found))
+
+    def audit_checkpoint(self) -> Checkpoint:
+        """See `AuditCalls`."""
+        with self._store.auditing() as audit:
+            return audit.checkpoint()
+
+    def audit_public_key(self) -> str:
+        """See `AuditCalls`."""
+        with self._store.auditing() as audit:
+            return audit.public_pem()
+
+    def audit_subject(self, gallery_id: str, subject_id: str) -> Pseudonym:
+        """See `AuditCalls`."""
+        with self._store.auditing() as audit:
+            return audit.pseudonyms().subject(gallery_id, subject_id)
+
+    def audit_case(self, reference: str) -> Pseudonym:
+        """See `AuditCalls`."""
+        with self._store.auditing() as audit:
+            return audit.pseudonyms().case(reference)
+
+
+def audits_of(
+    galleries: GalleryCalls, training: Auditable, cases: Auditable, access: Auditable
+) -> dict[str, AuditCalls]:
+    """Return the audits of a server by the names of their chains.
+
+    Args:
+        galleries: of this process, or of the engine's.
+        training: is open.
+        cases: is open.
+        access: is open.
+    """
+    stores = (LocalAudit(store) for store in (training, cases, access))
+    return dict(zip(CHAINS, (audit_of(galleries), *stores), strict=True))
+
+
+def audit_of(galleries: GalleryCalls) -> AuditCalls:
+    """Return the audit of galleries, wherever these are."""
+    if isinstance(galleries, AuditCalls):
+        return galleries
+    if isinstance(galleries, Auditable):
+        return LocalAudit(galleries)
+    raise InternalError("Galleries without an audit.")
+
+
+def exported(audit: AuditCalls, after: int) -> Iterator[bytes]:
+    """Yield an export, some lines at a time: what is recorded meanwhile is in it, up to the checkpoint at its end.
+
+    Args:
+        audit: the chain.
+        after: from the record after this number; 0 for all.
+
+    Raises:
+        InvalidField: the chain has no record of that number.
+        StoreCorrupt, StoreFailed, ShuttingDown: as `AuditCalls`; what came before is then no whole export.
+    """
+    part = audit.audit_export(after, False)
+    yield part.data
+    while part.after is not None:
+        part = audit.audit_export(part.after, True)
+        yield part.data

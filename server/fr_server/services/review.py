@@ -1,0 +1,228 @@
+"""ReviewService: cases, what examiners make of the leads in them, and the evidence of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import grpc
+
+from fr_api.v1 import gallery_pb2, review_pb2, review_pb2_grpc
+from fr_core.audit.attribution import attributed, current_attribution
+from fr_core.casework.store import CaseStore
+from fr_core.casework.values import Case, Examination, Listed, Searched
+from fr_core.errors import InvalidPage, NoFaceFound, UnknownCase, UnknownGallery, UnknownTemplate
+from fr_core.gallery import pages
+from fr_core.gallery.values import GalleryUse
+from fr_server.access.callers import current_principal, seen, sees_gallery
+from fr_server.access.recording import note
+from fr_server.convert.review import (
+    case_message,
+    examination_message,
+    finding_of,
+    in_case,
+    purpose_of,
+    retention_ms,
+    summary_message,
+)
+from fr_server.services.derivations import derived, told_to
+from fr_server.services.gallery_calls import GalleryCalls
+from fr_server.services.gallery_faces import GalleryFaces
+from fr_server.services.review_evidence import EvidenceRoom
+from fr_server.work import Work
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+_DEFAULT_PAGE = 100
+_CASES, _AWAITING = "cases", "awaiting"
+_PIECE_BYTES = 256 * 1024
+
+
+class ReviewService(review_pb2_grpc.ReviewServiceServicer):
+    """Keeps cases.
+
+    Args:
+        cases: keeps them durably.
+        galleries: are searched.
+        faces: searches them.
+        evidence: makes bundles.
+        work: runs what blocks.
+        clock_ms: milliseconds since 1970, UTC.
+    """
+
+    def __init__(
+        self,
+        cases: CaseStore,
+        galleries: GalleryCalls,
+        faces: GalleryFaces,
+        evidence: EvidenceRoom,
+        work: Work,
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self._cases = cases
+        self._galleries = galleries
+        self._faces = faces
+        self._evidence = evidence
+        self._work = work
+        self._clock_ms = clock_ms
+
+    async def OpenCase(  # noqa: N802
+        self, request: review_pb2.OpenCaseRequest, context: Context
+    ) -> review_pb2.OpenCaseResponse:
+        """Open a case."""
+        kept_ms = retention_ms(request)
+        expires_ms = None if kept_ms is None else self._clock_ms() + kept_ms
+        by = current_principal().principal_id
+        arguments = (request.case_reference, purpose_of(request.purpose), by, expires_ms)
+        return review_pb2.OpenCaseResponse(
+            case=case_message(await self._work.storage(self._cases.open_case, *arguments))
+        )
+
+    async def GetCase(  # noqa: N802
+        self, request: review_pb2.GetCaseRequest, context: Context
+    ) -> review_pb2.GetCaseResponse:
+        """Describe a case."""
+        case = await self._work.storage(self._cases.case, request.case_id)
+        examinations = await self._work.storage(self._cases.examinations_of, request.case_id)
+        return review_pb2.GetCaseResponse(case=case_message(case, examinations, current_principal()))
+
+    async def ListCases(  # noqa: N802
+        self, request: review_pb2.ListCasesRequest, context: Context
+    ) -> review_pb2.ListCasesResponse:
+        """List a page of cases."""
+        size, before = _page(_CASES, request.page_size, request.page_token)
+        shown, more = await self._work.storage(self._cases_seen, before, size)
+        token = pages.page_token(_CASES, f"{shown[-1].opened_ms} {shown[-1].case_id}") if more else ""
+        return review_pb2.ListCasesResponse(cases=[case_message(one) for one in shown], next_page_token=token)
+
+    async def CloseCase(  # noqa: N802
+        self, request: review_pb2.CloseCaseRequest, context: Context
+    ) -> review_pb2.CloseCaseResponse:
+        """Close a case."""
+        return review_pb2.CloseCaseResponse(
+            case=case_message(await self._work.storage(self._cases.close_case, request.case_id))
+        )
+
+    async def DeleteCase(  # noqa: N802
+        self, request: review_pb2.DeleteCaseRequest, context: Context
+    ) -> review_pb2.DeleteCaseResponse:
+        """Delete a case."""
+        deleted = await self._work.storage(self._cases.delete_case, request.case_id)
+        return review_pb2.DeleteCaseResponse(deleted_examinations=deleted.examinations)
+
+    async def SearchInCase(  # noqa: N802
+        self, request: review_pb2.SearchInCaseRequest, context: Context
+    ) -> review_pb2.SearchInCaseResponse:
+        """Search a gallery within a case, and keep what it found for examiners."""
+        case = await self._work.storage(self._cases.case, request.case_id)
+        search = in_case(request, case)
+        purposed = replace(
+            current_attribution(), purpose=case.purpose.value, case_reference=case.reference
+        )  # of this search, the case says what for
+        note(purpose=purposed.purpose, case_reference=purposed.case_reference)
+        with attributed(purposed):
+            found = await self._faces.search(search)
+            if not found.results:
+                raise NoFaceFound("No face was found in the photo.")
+            response = review_pb2.SearchInCaseResponse(found=found)
+            if found.results[0].candidates:
+                kept = await self._work.storage(self._keep, case, search, found)
+                response.examination.CopyFrom(summary_message(kept, current_principal()))
+        return response
+
+    async def ListAwaiting(  # noqa: N802
+        self, request: review_pb2.ListAwaitingRequest, context: Context
+    ) -> review_pb2.ListAwaitingResponse:
+        """List what waits for a finding of the caller."""
+        size, after = _page(_AWAITING, request.page_size, request.page_token)
+        principal = current_principal()
+        arguments = (principal.principal_id, sees_gallery, after, size + 1)
+        found = await self._work.storage(self._cases.awaiting, *arguments)
+        shown = found[:size]
+        last = f"{shown[-1].searched.searched_ms} {shown[-1].examination_id}" if len(found) > size else ""
+        return review_pb2.ListAwaitingResponse(
+            examinations=[summary_message(one, principal) for one in shown],
+            next_page_token=pages.page_token(_AWAITING, last) if last else "",
+        )
+
+    async def GetExamination(  # noqa: N802
+        self, request: review_pb2.GetExaminationRequest, context: Context
+    ) -> review_pb2.GetExaminationResponse:
+        """Show an examination."""
+        found = await self._work.storage(self._cases.examination, request.examination_id)
+        return review_pb2.GetExaminationResponse(examination=examination_message(found, current_principal()))
+
+    async def SubmitFinding(  # noqa: N802
+        self, request: review_pb2.SubmitFindingRequest, context: Context
+    ) -> review_pb2.SubmitFindingResponse:
+        """Give a finding."""
+        principal = current_principal()
+        finding = finding_of(request, principal.principal_id)
+        await self._work.storage(self._cases.give_finding, request.examination_id, finding)
+        found = await self._work.storage(self._cases.examination, request.examination_id)
+        return review_pb2.SubmitFindingResponse(examination=examination_message(found, principal))
+
+    async def ExportEvidence(  # noqa: N802
+        self, request: review_pb2.ExportEvidenceRequest, context: Context
+    ) -> AsyncIterator[review_pb2.ExportEvidenceResponse]:
+        """Send the evidence bundle of a case."""
+        made = await self._work.report(self._evidence.bundle, request.case_id, request.include_unfinished)
+        for start in range(0, len(made), _PIECE_BYTES):
+            yield review_pb2.ExportEvidenceResponse(data=made[start : start + _PIECE_BYTES])
+
+    def _keep(self, case: Case, search: gallery_pb2.SearchRequest, found: gallery_pb2.SearchResponse) -> Examination:
+        """Keep what a search has found, with the photos that the gallery keeps."""
+        info = self._galleries.get(search.gallery_id)
+        result = found.results[0]
+        searched = Searched(
+            gallery_id=search.gallery_id,
+            operational=info.use is GalleryUse.OPERATIONAL,
+            gallery_version=found.gallery_version,
+            searched_templates=found.searched_templates,
+            model=f"{found.model.pack}@{found.model.version}:{found.model.sha256}",
+            threshold=found.threshold,
+            calibration_id=found.error_rates.calibration.id,
+            parameters=told_to(search, found),
+            derivations=derived(search.probe.image.data, result.face),
+            searched_by=current_principal().principal_id,
+            searched_ms=self._clock_ms(),
+            probe_sha256=hashlib.sha256(search.probe.image.data).hexdigest(),
+        )
+        listed = [self._listed(search.gallery_id, one) for one in result.candidates]
+        return self._cases.add_examination(case.case_id, searched, listed, search.probe.image.data)
+
+    def _listed(self, gallery_id: str, candidate: gallery_pb2.Candidate) -> Listed:
+        listed = Listed(candidate.rank, candidate.subject_id, candidate.template_id, candidate.similarity)
+        try:
+            kept = self._galleries.template(gallery_id, candidate.template_id)
+        except (UnknownGallery, UnknownTemplate):  # it was deleted meanwhile
+            return listed
+        return replace(listed, photo_sha256=kept.info.image_sha256 or "", photo=kept.photo or b"")
+
+    def _cases_seen(self, before: tuple[int, str] | None, size: int) -> tuple[list[Case], bool]:
+        def fetch(last: Case | None, size: int) -> tuple[Sequence[Case], bool]:
+            found = self._cases.cases(before if last is None else (last.opened_ms, last.case_id), size)
+            return found, len(found) == size
+
+        return seen(fetch, size, self._sees)
+
+    def _sees(self, case: Case) -> bool:
+        try:
+            return all(sees_gallery(one.searched.gallery_id) for one in self._cases.examinations_of(case.case_id))
+        except UnknownCase:  # it was deleted meanwhile
+            return False
+
+
+def _page(call: str, page_size: int, token: str) -> tuple[int, tuple[int, str] | None]:
+    """Return the size of a page, and the time and id of the last of the page before; raises `InvalidPage`."""
+    size = page_size or _DEFAULT_PAGE
+    pages.require_page_size(size)
+    last = pages.last_of(call, token)
+    if not last:
+        return size, None
+    at, space, one_id = last.partition(" ")
+    if not (space and at.isdecimal()):
+        raise InvalidPage("The page token is not one that this call returned.")
+    return size, (int(at), one_id)

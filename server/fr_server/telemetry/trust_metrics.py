@@ -1,0 +1,137 @@
+"""Metrics of the door, of access and of the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import get_args
+
+from prometheus_client import CollectorRegistry, Counter
+
+from fr_core.access.refusals import Why
+from fr_core.errors import CredentialMissing, NotPermitted, QuotaExceeded, RateLimited
+from fr_server.door.listener import HandshakeFailure, Parting, Refusal
+from fr_server.telemetry.spec import Spec, counter, gauge
+from fr_server.telemetry.trust import Chain, DecoderEnd
+
+OTHER = "other"
+"""Stands for every word that is not one of the known ones; `unknown` is the word for a key that nobody has."""
+
+CHAINS: tuple[Chain, ...] = get_args(Chain)
+DECODER_ENDS: tuple[DecoderEnd, ...] = get_args(DecoderEnd)
+ACCESS_REASONS = (
+    *(error.reason for error in (CredentialMissing, NotPermitted, RateLimited, QuotaExceeded)),
+    *(why.value for why in Why),
+)
+
+HANDSHAKES_FAILED = Spec(
+    "fr_door_handshakes_failed_total", "counter", "TLS handshakes that failed, by what was wrong.", ("why",)
+)
+DOOR_REFUSED = Spec(
+    "fr_door_refused_total", "counter", "Connections closed before a byte of them went to the server.", ("why",)
+)
+DOOR_ENDED = Spec("fr_door_ended_total", "counter", "Connections that ended, by who ended them or why.", ("why",))
+DOOR_CONNECTIONS = Spec("fr_door_connections", "gauge", "Connections through the door now.")
+ACCESS_REFUSED = Spec(
+    "fr_access_refused_total",
+    "counter",
+    "Calls refused for who made them or how often; of credentials that are not valid, what is wrong with them.",
+    ("reason",),
+)
+AUDIT_RECORDS = Spec("fr_audit_records_total", "counter", "Records added to the audit.", ("chain",))
+AUDIT_CHECKPOINT = Spec(
+    "fr_audit_checkpoint_timestamp_seconds",
+    "gauge",
+    "When the last checkpoint of a chain was made, in seconds since 1970; 0 where there is none.",
+    ("chain",),
+    of_processes="max",
+)
+CERTIFICATE_EXPIRY = Spec(
+    "fr_certificate_expiry_timestamp_seconds",
+    "gauge",
+    "When the certificate that is in use ends, in seconds since 1970; 0 without TLS.",
+    of_processes="max",
+)
+DECODERS_REPLACED = Spec(
+    "fr_decoders_replaced_total",
+    "counter",
+    "Processes that decode photos and were replaced before their time.",
+    ("why",),
+)
+
+TRUST_SPECS: tuple[Spec, ...] = (
+    HANDSHAKES_FAILED,
+    DOOR_REFUSED,
+    DOOR_ENDED,
+    DOOR_CONNECTIONS,
+    ACCESS_REFUSED,
+    AUDIT_RECORDS,
+    AUDIT_CHECKPOINT,
+    CERTIFICATE_EXPIRY,
+    DECODERS_REPLACED,
+)
+
+
+class PrometheusTrust:
+    """Counts what it hears; every series is there from the start, at zero.
+
+    A checkpoint's series begins when its chain is told of: a server whose audit writes none has none to miss.
+
+    Args:
+        registry: where the metrics are.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._handshakes = _each(counter(HANDSHAKES_FAILED, registry), HandshakeFailure)
+        self._refused = _each(counter(DOOR_REFUSED, registry), Refusal)
+        self._ended = _each(counter(DOOR_ENDED, registry), Parting)
+        self._access = _each(counter(ACCESS_REFUSED, registry), ACCESS_REASONS)
+        self._records = _each(counter(AUDIT_RECORDS, registry), CHAINS)
+        self._decoders = _each(counter(DECODERS_REPLACED, registry), DECODER_ENDS)
+        self._connections = gauge(DOOR_CONNECTIONS, registry)
+        self._checkpoints = gauge(AUDIT_CHECKPOINT, registry)
+        self._expiry = gauge(CERTIFICATE_EXPIRY, registry)
+
+    def handshake_failed(self, address: str, why: HandshakeFailure) -> None:
+        """As `DoorListener.handshake_failed`; the address is no label."""
+        _known(self._handshakes, why).inc()
+
+    def connection_refused(self, address: str, why: Refusal) -> None:
+        """As `DoorListener.connection_refused`; the address is no label."""
+        _known(self._refused, why).inc()
+
+    def connected(self, address: str) -> None:
+        """As `DoorListener.connected`; the address is no label."""
+        self._connections.inc()
+
+    def disconnected(self, address: str, why: Parting) -> None:
+        """As `DoorListener.disconnected`; the address is no label."""
+        self._connections.dec()
+        _known(self._ended, why).inc()
+
+    def access_refused(self, reason: str) -> None:
+        """As `Trust.access_refused`."""
+        _known(self._access, reason).inc()
+
+    def recorded(self, chain: Chain, records: int = 1) -> None:
+        """As `Trust.recorded`."""
+        _known(self._records, chain).inc(records)
+
+    def checkpointed(self, chain: Chain, at_s: float) -> None:
+        """As `Trust.checkpointed`."""
+        self._checkpoints.labels(chain if chain in CHAINS else OTHER).set(at_s)
+
+    def certificate_expires(self, at_s: float) -> None:
+        """As `Trust.certificate_expires`."""
+        self._expiry.set(at_s)
+
+    def decoder_replaced(self, why: DecoderEnd) -> None:
+        """As `Trust.decoder_replaced`."""
+        _known(self._decoders, why).inc()
+
+
+def _each(family: Counter, words: Iterable[str]) -> Mapping[str, Counter]:
+    return {word: family.labels(word) for word in (*(str(word) for word in words), OTHER)}
+
+
+def _known(series: Mapping[str, Counter], word: str) -> Counter:
+    return series.get(word, series[OTHER])

@@ -1,0 +1,73 @@
+"""An access store for tests, with its clocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from fr_core.access.budget import Budget
+from fr_core.access.keys import NewKey
+from fr_core.access.refusals import Refused, Why, refusal_of
+from fr_core.access.roles import Role
+from fr_core.access.scope import EVERYTHING, NOTHING, Scope
+from fr_core.access.store import AccessStore
+from fr_core.errors import CredentialInvalid
+from fr_core.gallery.store.keys import KeyEncryptionKey
+
+KEY = KeyEncryptionKey(bytes(range(32)))
+NOW_MS = 1_700_000_000_000
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+BUDGET = Budget(10.0, 20, 100)
+
+
+@dataclass
+class Clocks:
+    """A wall clock that can be set, and one that cannot."""
+
+    wall_ms: int = NOW_MS
+    mono_s: float = 1_000.0
+
+    def clock_ms(self) -> int:
+        return self.wall_ms
+
+    def monotonic_s(self) -> float:
+        return self.mono_s
+
+    def passes(self, milliseconds: int) -> None:
+        """Time goes by, on both."""
+        self.wall_ms += milliseconds
+        self.mono_s += milliseconds / 1000
+
+
+def open_store(folder: Path, clocks: Clocks | None = None, max_keys: int = 10_000) -> AccessStore:
+    clocks = clocks or Clocks()
+    return AccessStore.open(folder, KEY, clocks.clock_ms, monotonic_s=clocks.monotonic_s, max_keys=max_keys)
+
+
+def new_key(
+    *roles: Role,
+    label: str = "",
+    galleries: Scope = EVERYTHING,
+    courses: Scope = NOTHING,
+    lifetime_ms: int | None = None,
+    certificate: str | None = None,
+) -> NewKey:
+    return NewKey(label, frozenset(roles or (Role.OPERATOR,)), galleries, courses, BUDGET, lifetime_ms, certificate)
+
+
+def refusal(store: AccessStore, token: str, certificate: str | None = None) -> Refused:
+    """Why a token is refused; it must be, in the words that all are."""
+    with pytest.raises(CredentialInvalid) as caught:
+        store.check(token, certificate)
+    assert caught.value.what == "The credential is not valid."
+    assert caught.value.metadata == {}
+    found = refusal_of(caught.value)
+    assert found is not None
+    return found
+
+
+def why(store: AccessStore, token: str, certificate: str | None = None) -> Why:
+    return refusal(store, token, certificate).why

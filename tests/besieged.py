@@ -1,0 +1,145 @@
+"""A server as `fr server init` sets one up, with TLS and keys, to be besieged; in a process of its own, or not.
+
+`python tests/besieged.py SETTINGS --ready-file FILE` serves with a model that takes a fixed time for each batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import grpc
+from typer.testing import CliRunner
+
+from faulty import FaultyModel, Started, started
+from fr_client.cli.main import build
+from fr_core.access.budget import UNLIMITED, Budget
+from fr_core.access.keys import NewKey
+from fr_core.access.roles import Role
+from fr_core.access.scope import EVERYTHING, Scope
+from fr_core.access.store import AccessStore
+from fr_server.access.storage import open_access
+from fr_server.allocator import share_one_heap
+from fr_server.app import App
+from fr_server.clock import wall_ms
+from fr_server.config import Config, load_config
+from fr_server.interceptors.admission import Admission
+from fr_server.main import open_galleries, run
+from serving import NULL_QUALITY, batched_engine
+
+HOST = "127.0.0.1"
+OVERRIDES = ("server.port=0", f"quality.min_sharpness={NULL_QUALITY['min_sharpness']}")
+
+
+def figure(name: str, value: object) -> None:
+    """Tell a figure of a long run; `tools/chaos.py` collects these lines."""
+    print(f"figure: {name} = {value}")  # noqa: T201 - what it is for
+
+
+@dataclass(frozen=True)
+class Made:
+    """A folder that `fr server init` has made."""
+
+    folder: Path
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "server.toml"
+
+    @property
+    def ca(self) -> bytes:
+        return (self.folder / "ca.pem").read_bytes()
+
+    def config(self, *overrides: str) -> Config:
+        return load_config(self.path, [*OVERRIDES, *overrides])
+
+    def key(self, *roles: Role, **fields: Any) -> str:
+        """Make a key, also while the server runs."""
+        with open_access(self.config(), wall_ms) as store:
+            return key_of(store, *roles, **fields)
+
+    @contextmanager
+    def channel(self, address: str, token: str) -> Iterator[grpc.Channel]:
+        with secure_channel(address, self.ca, token) as channel:
+            yield channel
+
+
+def made(folder: Path) -> Made:
+    """Set a server up in a folder that is not there."""
+    arguments = ["server", "init", str(folder), "--name", HOST, "--name", "localhost"]
+    ended = CliRunner().invoke(build(), arguments)
+    assert ended.exit_code == 0, ended.output
+    return Made(folder)
+
+
+def key_of(
+    store: AccessStore,
+    *roles: Role,
+    galleries: Scope = EVERYTHING,
+    courses: Scope = EVERYTHING,
+    budget: Budget = UNLIMITED,
+    lifetime_ms: int | None = None,
+) -> str:
+    """Make a key of roles; without any, of all but that of a trainee, whose answers are coarse."""
+    given = frozenset(roles or set(Role) - {Role.TRAINEE})
+    return store.create(NewKey("", given, galleries, courses, budget, lifetime_ms)).token.text
+
+
+@contextmanager
+def secure_channel(
+    address: str, ca: bytes, token: str = "", shown: tuple[bytes, bytes] | None = None
+) -> Iterator[grpc.Channel]:
+    """A connection of its own, of which every call sends a key.
+
+    Args:
+        address: of the server.
+        ca: authority of its certificate.
+        token: "" for none.
+        shown: key and certificate of the client, PEM.
+    """
+    credentials = grpc.ssl_channel_credentials(ca, *(shown or ()))
+    if token:
+        credentials = grpc.composite_channel_credentials(credentials, grpc.access_token_call_credentials(token))
+    options = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1))
+    with grpc.secure_channel(address, credentials, options) as channel:
+        yield channel
+
+
+@contextmanager
+def started_besieged(
+    folder: Path, at: Made, *overrides: str, run_s: float = 0.0, guarded: bool = True
+) -> Iterator[Started]:
+    """Start a server of this module.
+
+    Args:
+        folder: for its log.
+        at: what it was set up with.
+        overrides: of the configuration.
+        run_s: seconds that its model takes for a batch.
+        guarded: for a control, False: streams may take all the room there is.
+    """
+    settings = {"path": str(at.path), "overrides": overrides, "run_s": run_s, "guarded": guarded}
+    with started(folder, sys.executable, __file__, json.dumps(settings)) as server:
+        yield server
+
+
+def _main(settings: dict[str, Any], ready_file: str) -> None:
+    share_one_heap()  # as `fr serve` does
+    config = Made(Path(settings["path"]).parent).config(*settings["overrides"])
+    refusal = Admission._refusal
+    with patch.object(
+        Admission, "_refusal", refusal if settings["guarded"] else lambda self, bulk: refusal(self, False)
+    ):
+        app = App(config, batched_engine(config, [FaultyModel(settings["run_s"])]), open_galleries(config))
+        asyncio.run(run(app, Path(ready_file)))
+
+
+if __name__ == "__main__":
+    _main(json.loads(sys.argv[1]), sys.argv[3])

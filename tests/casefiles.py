@@ -1,0 +1,165 @@
+"""Cases for tests: searches that nobody made, photos of noise, and a case store whose clock is set by hand."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from PIL import Image
+
+from fr_core.audit.export import export
+from fr_core.casework.store import CaseStore
+from fr_core.casework.values import Case, Examination, Finding, FindingKind, Listed, Purpose, Searched
+from fr_core.evidence.bundle import build_bundle
+from fr_core.evidence.signing import Ed25519Signer
+from fr_core.evidence.values import AuditExtract, Bound, Exhibit, Figures
+from fr_core.gallery.store.keys import KeyEncryptionKey
+from fr_core.scoring.intervals import Rate, wilson_interval
+
+KEY = KeyEncryptionKey(bytes(range(32)))
+START_MS = 1_790_000_000_000
+DAY_MS = 86_400_000
+SEARCHER = "key:searcher"
+EXAMINERS = ("key:anna", "key:bert", "key:cleo", "key:dora")
+
+
+@dataclass
+class Clock:
+    """Milliseconds since 1970."""
+
+    ms: int = START_MS
+
+    def __call__(self) -> int:
+        return self.ms
+
+
+def noise(seed: int, side: int = 24, form: str = "JPEG") -> bytes:
+    """A photo of nobody."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, form)
+    return file.getvalue()
+
+
+def open_store(folder: Path, clock: Callable[[], int] | None = None, key: KeyEncryptionKey = KEY) -> CaseStore:
+    return CaseStore.open(folder, key, clock or Clock())
+
+
+def a_search(probe: bytes, *, operational: bool = True, gallery_id: str = "wanted", at_ms: int = START_MS) -> Searched:
+    return Searched(
+        gallery_id=gallery_id,
+        operational=operational,
+        gallery_version=17,
+        searched_templates=1_234,
+        model="null@1:000000000000",
+        threshold=0.4375,
+        calibration_id="lfw-1",
+        parameters={"top_k": "3", "fusion": "max"},
+        derivations={"detection": "10,20,110,140", "quality": "0.81"},
+        searched_by=SEARCHER,
+        searched_ms=at_ms,
+        probe_sha256=sha256(probe).hexdigest(),
+    )
+
+
+def some_candidates(count: int = 3, photos: bool = True) -> tuple[Listed, ...]:
+    """So many, of whom every second has a photo."""
+    found = []
+    for rank in range(1, count + 1):
+        photo = noise(1_000 + rank) if photos and rank % 2 else b""
+        digest = sha256(noise(1_000 + rank)).hexdigest()
+        found.append(Listed(rank, f"Erika Mustermann {rank}", 40 + rank, 0.75 - rank / 16, digest, photo))
+    return tuple(found)
+
+
+def picks(examiner: str, template_id: int = 41, rating: int = 2, notes: str = "ear lobes alike") -> Finding:
+    return Finding(examiner, FindingKind.POTENTIAL_CANDIDATE, template_id, rating, notes)
+
+
+def none_of_them(examiner: str, notes: str = "another nose") -> Finding:
+    return Finding(examiner, FindingKind.NO_CANDIDATE, notes=notes)
+
+
+def cannot_say(examiner: str) -> Finding:
+    return Finding(examiner, FindingKind.INCONCLUSIVE, notes="blurred")
+
+
+# --- evidence ----------------------------------------------------------------------------------------------------
+
+SIGNER = Ed25519Signer(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
+OTHER_SIGNER = Ed25519Signer(Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33))))
+REFERENCE = 'AZ <17>/2026 & "x"'
+DERIVATIONS = {
+    "probe": {
+        "decode": {"size": [24, 24], "exif_orientation": 1, "colour": "sRGB"},
+        "detection": {"box": [1.5, 2.0, 20.25, 22.0], "score": 0.93},
+        "landmarks": [[5.0, 8.0], [15.0, 8.0], [10.0, 12.0], [6.0, 17.0], [14.0, 17.0]],
+        "transform": [[3.5, 0.1, 20.0], [-0.1, 3.5, 18.0]],
+        "quality": {"overall": 0.81, "sharpness": 0.7},
+        "embedding": {"model": "null@1:000000000000", "preprocessing": "(x - 127.5) / 127.5, RGB"},
+    }
+}
+
+
+@dataclass
+class Filed:
+    """A case with its examinations and its audit, as they are put into a bundle."""
+
+    case: Case
+    exhibits: list[Exhibit]
+    audit: AuditExtract
+
+    def bundle(self, signer: Ed25519Signer = SIGNER, *, unfinished: bool = True, audit: bool = True) -> bytes:
+        return b"".join(
+            build_bundle(
+                self.case,
+                self.exhibits,
+                signer,
+                made_ms=START_MS + DAY_MS,
+                made_by="key:op",
+                audit=self.audit if audit else None,
+                include_unfinished=unfinished,
+            )
+        )
+
+
+def some_figures() -> dict[int, Figures]:
+    """Of the first two candidates."""
+    rate = Rate(3, 10_000, wilson_interval(3, 10_000))
+    miss = Rate(40, 1_000, wilson_interval(40, 1_000))
+    never = Rate(0, 10_000, wilson_interval(0, 10_000))
+    return {41: Figures(rate, miss, 2.5), 42: Figures(never, None, -1.0, Bound.AT_MOST, in_range=False)}
+
+
+def filed(folder: Path, *, finished: bool = False) -> Filed:
+    """A case of two examinations, the first concluded after a dispute, the second of one finding (or concluded)."""
+    with open_store(folder) as store:
+        case = store.open_case(REFERENCE, Purpose.INVESTIGATION, SEARCHER)
+        made = []
+        for number in range(2):
+            probe = noise(number, form="PNG" if number else "JPEG")
+            made.append(store.add_examination(case.case_id, a_search(probe), some_candidates(), probe).examination_id)
+        for finding in (picks(EXAMINERS[0], notes="<b>ears</b> & nose\nlips"), none_of_them(EXAMINERS[1])):
+            store.give_finding(made[0], finding)
+        store.give_finding(made[0], picks(EXAMINERS[2], rating=1))
+        store.give_finding(made[1], cannot_say(EXAMINERS[0]))
+        if finished:
+            store.give_finding(made[1], cannot_say(EXAMINERS[1]))
+        store.open_case("another", Purpose.TESTING, SEARCHER)  # whose records are in the same audit
+        with store.auditing() as audit:
+            checkpoint = audit.checkpoint().to_json()
+            lines, public_key = b"".join(export(audit)), audit.public_pem()
+        return Filed(
+            store.case(case.case_id),
+            [_exhibit(store.examination(one)) for one in made],
+            AuditExtract(lines, checkpoint, public_key),
+        )
+
+
+def _exhibit(examination: Examination) -> Exhibit:
+    return Exhibit(examination, DERIVATIONS, some_figures(), "noise, 2 people")

@@ -1,0 +1,347 @@
+"""The access store in the hands of who can write its file, of several processes, and of sudden death.
+
+Run as a script, this file makes keys, or checks one, for whoever tells it to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import apsw
+import pytest
+
+from accessing import Clocks, new_key, open_store, why
+from fr_core.access.keys import MadeKey
+from fr_core.access.refusals import Why
+from fr_core.access.roles import Role
+from fr_core.access.schema import SCHEMA
+from fr_core.access.scope import NOTHING
+from fr_core.access.store import AccessStore
+from fr_core.errors import CredentialInvalid, FrError, StoreCorrupt
+
+KILLS = int(os.environ.get("FR_KILLS", "4"))
+FLIPS = int(os.environ.get("FR_FLIPS", "600"))
+
+
+def database(folder: Path) -> Path:
+    return folder / SCHEMA.database_name
+
+
+def settle(folder: Path) -> None:
+    """Have all of the store in its one file."""
+    connection = apsw.Connection(str(database(folder)))
+    connection.pragma("journal_mode", "delete")
+    connection.close()
+
+
+def sql(folder: Path, *statements: str) -> None:
+    """Change the database as who knows SQLite can."""
+    connection = apsw.Connection(str(database(folder)))
+    for statement in statements:
+        connection.execute(statement)
+    connection.close()
+
+
+class Made:
+    """A store with a key of each kind."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with open_store(folder) as store:
+            self.valid = store.create(new_key(Role.TRAINEE, galleries=NOTHING))
+            self.admin = store.create(new_key(Role.ADMIN, Role.OPERATOR))
+            self.revoked = store.create(new_key(Role.ADMIN))
+            self.valid_before, self.valid = self.valid, store.rotate(self.valid.key.key_id, 0)
+        settle(folder)
+        self.old = folder.with_name("old")
+        shutil.copytree(folder, self.old)
+        with open_store(folder) as store:
+            store.revoke(self.revoked.key.key_id)
+        settle(folder)
+
+    def untouched(self, store: AccessStore) -> None:
+        """Require that nobody may do what nobody could before."""
+        for made in (self.valid, self.admin):
+            try:
+                key = store.check(made.token.text, None)
+            except CredentialInvalid:
+                continue  # it may be gone, but not be another
+            assert key == made.key
+        for made in (self.revoked, self.valid_before):
+            with pytest.raises(CredentialInvalid):
+                store.check(made.token.text, None)
+        known = {self.valid.key.key_id, self.admin.key.key_id, self.revoked.key.key_id}
+        listed = store.keys()
+        assert {key.key_id for key in listed} <= known
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return Made(tmp_path_factory.mktemp("access") / "data")
+
+
+@contextmanager
+def tampered(made: Made, tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "tampered"
+    shutil.copytree(made.folder, folder)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_control_nothing_was_changed(made: Made, tmp_path: Path) -> None:
+    with tampered(made, tmp_path) as folder, open_store(folder) as store:
+        made.untouched(store)
+        assert store.check(made.valid.token.text, None) == made.valid.key
+        assert store.check(made.admin.token.text, None) == made.admin.key
+        assert why(store, made.revoked.token.text) == Why.REVOKED
+
+
+def test_control_an_old_copy_of_the_whole_file_is_not_found(made: Made, tmp_path: Path) -> None:
+    """The limit that `schema` tells of: it is what an exported checkpoint of the audit is for."""
+    with tampered(made, tmp_path) as folder:
+        shutil.copy(database(made.old), database(folder))
+        with open_store(folder) as store:
+            store.check(made.revoked.token.text, None)
+            with store.auditing() as audit:
+                assert audit.head().seq == 4
+    with open_store(made.folder) as store, store.auditing() as audit:
+        assert audit.head().seq == 5
+    settle(made.folder)
+
+
+def ids(made: Made) -> tuple[str, str, str]:
+    return made.valid.key.key_id, made.admin.key.key_id, made.revoked.key.key_id
+
+
+EDITS: dict[str, Callable[[Made], tuple[str, ...]]] = {
+    "another id": lambda made: (f"UPDATE keys SET key_id = 'aaaaaaaaaaaaaaaa' WHERE key_id = '{ids(made)[1]}'",),
+    "another number": lambda made: (f"UPDATE keys SET key_no = 99 WHERE key_id = '{ids(made)[1]}'",),
+    "another version": lambda made: (f"UPDATE keys SET version = 99 WHERE key_id = '{ids(made)[1]}'",),
+    "roles of another": lambda made: (
+        f"UPDATE keys SET sealed = (SELECT sealed FROM keys WHERE key_id = '{ids(made)[1]}')"
+        f" WHERE key_id = '{ids(made)[0]}'",
+    ),
+    "a copy": lambda made: (
+        f"INSERT INTO keys (key_id, version, sealed) SELECT 'aaaaaaaaaaaaaaaa', 77, sealed FROM keys"
+        f" WHERE key_id = '{ids(made)[1]}'",
+    ),
+    "made up": lambda made: (
+        "INSERT INTO keys (key_id, version, sealed) VALUES ('aaaaaaaaaaaaaaaa', 77, randomblob(400))",
+    ),
+    "made up with an old version": lambda made: (
+        "INSERT INTO keys (key_id, version, sealed) VALUES ('aaaaaaaaaaaaaaaa', 1, randomblob(400))",
+    ),
+    "revoked row deleted": lambda made: (f"DELETE FROM keys WHERE key_id = '{ids(made)[2]}'",),
+    "all rows deleted": lambda made: ("DELETE FROM keys",),
+    "head deleted": lambda made: ("DELETE FROM head",),
+    "version of the head": lambda made: ("UPDATE head SET version = version - 1",),
+    "emptied head": lambda made: ("UPDATE head SET sealed = x''",),
+    "vault deleted": lambda made: ("DELETE FROM vault",),
+    "pepper": lambda made: ("UPDATE vault SET pepper = wrapped_key",),
+    "another wrapped key": lambda made: ("UPDATE vault SET wrapped_key = randomblob(60)",),
+    "empty sealed": lambda made: (f"UPDATE keys SET sealed = x'' WHERE key_id = '{ids(made)[2]}'",),
+    "the unrevoked row": lambda made: (
+        f"ATTACH '{database(made.old)}' AS old",
+        "UPDATE keys SET (version, sealed) ="
+        " (SELECT o.version, o.sealed FROM old.keys AS o WHERE o.key_id = keys.key_id)"
+        f" WHERE key_id = '{ids(made)[2]}'",
+    ),
+    "the old head": lambda made: (
+        f"ATTACH '{database(made.old)}' AS old",
+        "UPDATE head SET (version, sealed) = (SELECT o.version, o.sealed FROM old.head AS o)",
+    ),
+    "all old but one": lambda made: (
+        f"ATTACH '{database(made.old)}' AS old",
+        "UPDATE head SET (version, sealed) = (SELECT o.version, o.sealed FROM old.head AS o)",
+        "DELETE FROM keys",
+        f"INSERT INTO keys SELECT * FROM old.keys WHERE key_id != '{ids(made)[0]}'",
+    ),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_each_edit_is_found(made: Made, tmp_path: Path, edit: str) -> None:
+    with tampered(made, tmp_path) as folder:
+        sql(folder, *EDITS[edit](made))
+        with pytest.raises(StoreCorrupt):
+            open_store(folder)
+
+
+@pytest.mark.parametrize("edit", [name for name in EDITS if "head" in name or "all old" in name])
+def test_edits_of_the_head_are_found_by_an_open_store(made: Made, tmp_path: Path, edit: str) -> None:
+    with tampered(made, tmp_path) as folder, open_store(folder) as store:
+        sql(folder, *EDITS[edit](made))
+        for _ in range(2):
+            with pytest.raises(StoreCorrupt):
+                store.check(made.admin.token.text, None)
+
+
+@pytest.mark.parametrize("edit", [name for name in EDITS if "head" not in name and "all old" not in name])
+def test_an_open_store_goes_by_what_it_knows(made: Made, tmp_path: Path, edit: str) -> None:
+    with tampered(made, tmp_path) as folder, open_store(folder) as store:
+        sql(folder, *EDITS[edit](made))
+        made.untouched(store)
+        with contextlib.suppress(StoreCorrupt):  # or it goes on, and what was done is found when it is opened
+            assert store.revoke(made.admin.key.key_id).revoked_ms is not None
+            made.untouched(store)
+            assert why(store, made.admin.token.text) == Why.REVOKED
+        for gone in (made.valid_before, made.revoked):
+            with pytest.raises((CredentialInvalid, StoreCorrupt)):
+                store.check(gone.token.text, None)
+
+
+def test_an_open_store_does_not_go_back(made: Made, tmp_path: Path) -> None:
+    """Keys and head that were true together once: only who knows a later version can tell."""
+    with tampered(made, tmp_path) as folder, open_store(folder) as store:
+        sql(
+            folder,
+            f"ATTACH '{database(made.old)}' AS old",
+            "UPDATE head SET (version, sealed) = (SELECT o.version, o.sealed FROM old.head AS o)",
+            "DELETE FROM keys",
+            "INSERT INTO keys SELECT * FROM old.keys",
+        )
+        with pytest.raises(StoreCorrupt):
+            store.check(made.revoked.token.text, None)
+
+
+def test_a_put_back_row_is_found_at_the_next_change(made: Made, tmp_path: Path) -> None:
+    with tampered(made, tmp_path) as folder, open_store(folder) as store:
+        sql(folder, *EDITS["the unrevoked row"](made))
+        assert why(store, made.revoked.token.text) == Why.REVOKED
+        store.create(new_key())
+        assert why(store, made.revoked.token.text) == Why.REVOKED
+        with pytest.raises(StoreCorrupt):
+            open_store(folder)
+
+
+def test_each_byte_that_is_changed_is_found_or_harmless(made: Made, tmp_path: Path) -> None:
+    """Bytes of the whole file, drawn anew each time, and all kinds of change."""
+    drawn = random.Random()
+    data = database(made.folder).read_bytes()
+    folder = tmp_path / "flipped"
+    shutil.copytree(made.folder, folder)
+    found = 0
+    used = [place for place, byte in enumerate(data) if byte]
+    for _ in range(FLIPS):
+        place = drawn.choice(used)
+        changed = bytearray(data)
+        changed[place] ^= 1 << drawn.randrange(8)
+        for left in folder.glob(f"{SCHEMA.database_name}*"):
+            left.unlink()
+        database(folder).write_bytes(changed)
+        try:
+            with open_store(folder) as store:
+                made.untouched(store)
+        except FrError:
+            found += 1
+    assert found > FLIPS // 10
+
+
+# --- several processes -------------------------------------------------------------------------------------------
+
+
+def _check_for_ever(folder: Path, token: str) -> None:
+    with open_store(folder) as store:
+        print("open", flush=True)  # noqa: T201
+        while True:
+            try:
+                store.check(token, None)
+            except CredentialInvalid:
+                print(time.time(), flush=True)  # noqa: T201
+                return
+            time.sleep(0.001)
+
+
+def _create_for_ever(folder: Path) -> None:
+    with open_store(folder) as store:
+        while True:
+            print(store.create(new_key()).token.text, flush=True)  # noqa: T201
+
+
+@contextmanager
+def another(*words: str) -> Iterator[subprocess.Popen[str]]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, __file__, *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def test_revoked_in_one_process_is_refused_in_another(tmp_path: Path) -> None:
+    with open_store(tmp_path / "data") as store:
+        made = store.create(new_key())
+        with another("check", str(tmp_path / "data"), made.token.text) as process:
+            assert line(process) == "open"
+            time.sleep(0.1)
+            assert process.poll() is None
+            store.revoke(made.key.key_id)
+            revoked = time.time()
+            assert float(line(process)) - revoked < 1
+
+
+def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None:
+    drawn = random.Random()
+    acknowledged: list[str] = []
+    for _ in range(KILLS):
+        with another("create", str(tmp_path / "data")) as process:
+            acknowledged += [line(process) for _ in range(drawn.randrange(1, 30))]
+            time.sleep(drawn.random() * 0.02)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            assert process.stdout is not None
+            acknowledged += [text for text in process.stdout.read().split() if len(text) == 60]
+    with open_store(tmp_path / "data") as store:
+        for token in acknowledged:
+            store.check(token, None)
+        keys = len(store.keys(size=100_000))
+        assert len(acknowledged) <= keys <= len(acknowledged) + KILLS
+        with store.auditing() as audit:
+            assert audit.head().seq == keys  # a key and its record, or neither
+
+
+def test_two_stores_change_in_turns(tmp_path: Path) -> None:
+    clocks = Clocks()
+    with open_store(tmp_path / "data", clocks) as one, open_store(tmp_path / "data", clocks) as two:
+        made: list[MadeKey] = []
+        for turn in range(20):
+            made.append((one, two)[turn % 2].create(new_key()))
+            for store in (one, two):
+                assert store.check(made[-1].token.text, None) == made[-1].key
+            if turn % 3 == 0:
+                (two, one)[turn % 2].revoke(made[-1].key.key_id)
+                for store in (one, two):
+                    assert why(store, made[-1].token.text) == Why.REVOKED
+        assert one.keys() == two.keys()
+
+
+def main() -> None:
+    """Do what the words say, until killed."""
+    what, folder, *rest = sys.argv[1:]
+    if what == "check":
+        _check_for_ever(Path(folder), *rest)
+    else:
+        _create_for_ever(Path(folder))
+
+
+if __name__ == "__main__":
+    main()

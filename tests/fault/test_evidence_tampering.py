@@ -1,0 +1,383 @@
+"""Evidence in the hands of whoever has the file: whatever is changed in it is found, and a file is named.
+
+With the control that what was not changed is whole, and that whoever has another key can make another bundle.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import struct
+import tracemalloc
+import zipfile
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import pytest
+
+from casefiles import DAY_MS, OTHER_SIGNER, SIGNER, START_MS, Filed, filed
+from fr_core.audit.values import canonical
+from fr_core.casework.rules import conclusion_of
+from fr_core.errors import EvidenceUnusable
+from fr_core.evidence import archive
+from fr_core.evidence.archive import chunks, is_name
+from fr_core.evidence.bundle import build_bundle
+from fr_core.evidence.signing import Ed25519Signer
+from fr_core.evidence.values import AuditExtract
+from fr_core.evidence.verify import verify_bundle
+
+POSITIONS = 8_000
+KEY = SIGNER.public_key
+Files = dict[str, bytes]
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Filed:
+    return filed(tmp_path_factory.mktemp("kept") / "cases")
+
+
+@pytest.fixture(scope="module")
+def bundle(kept: Filed) -> bytes:
+    return kept.bundle()
+
+
+def fault(data: bytes, expected: str | None = KEY) -> tuple[str, str]:
+    """The file that is wrong, and what was looked at."""
+    with pytest.raises(EvidenceUnusable) as refused:
+        verify_bundle(io.BytesIO(data), expected)
+    return refused.value.metadata["file"], refused.value.metadata["check"]
+
+
+def files_of(bundle: bytes) -> Files:
+    with zipfile.ZipFile(io.BytesIO(bundle)) as opened:
+        return {name: opened.read(name) for name in opened.namelist()}
+
+
+def signed(files: Files, signer: Ed25519Signer = SIGNER, **manifest: Any) -> bytes:
+    """A bundle of these files, with a manifest and a signature that fit them: what whoever has the key can make."""
+    said = {**json.loads(files["manifest.json"]), **manifest}
+    own = {name: data for name, data in files.items() if name not in ("manifest.json", "manifest.sig")}
+    own["public.pem"] = signer.public_key.encode()
+    said["files"] = {
+        name: {"sha256": sha256(data).hexdigest(), "size": len(data), "what": "x"} for name, data in own.items()
+    }
+    data = canonical(said)
+    return b"".join(chunks({**own, "manifest.json": data, "manifest.sig": signer.sign(data)}))
+
+
+def test_control_an_untouched_bundle_is_whole(bundle: bytes) -> None:
+    assert verify_bundle(io.BytesIO(bundle), KEY).by_expected_key
+    assert verify_bundle(io.BytesIO(signed(files_of(bundle))), KEY).by_expected_key
+
+
+# --- one byte ----------------------------------------------------------------------------------------------------
+
+
+def _places(bundle: bytes) -> list[int]:
+    """Every byte of headers, directory, manifest, signature and key, and some of everything else."""
+    every: set[int] = set()
+    with zipfile.ZipFile(io.BytesIO(bundle)) as opened:
+        for info in opened.infolist():
+            content_at = info.header_offset + 30 + len(info.filename)
+            every.update(range(info.header_offset, content_at))
+            if info.filename in ("manifest.sig", "public.pem"):
+                every.update(range(content_at, content_at + info.file_size))
+            if info.filename == "manifest.json":
+                every.update(range(content_at, content_at + info.file_size, 4))
+        directory = opened.start_dir
+    every.update(range(directory, len(bundle)))
+    rest = [place for place in range(len(bundle)) if place not in every]
+    return sorted(every) + random.Random(1).sample(rest, max(0, POSITIONS - len(every)))
+
+
+def test_one_byte_changed_anywhere_is_found(bundle: bytes) -> None:
+    names, drawn = set(files_of(bundle)), random.Random(2)
+    places = _places(bundle)
+    assert len(places) >= POSITIONS
+    altered, named = bytearray(bundle), set()
+    for place in places:
+        before = altered[place]
+        altered[place] ^= drawn.randrange(1, 256)
+        with pytest.raises(EvidenceUnusable) as refused:
+            verify_bundle(io.BytesIO(altered), KEY)
+        altered[place] = before
+        name = refused.value.metadata["file"]
+        assert name == archive.ARCHIVE or is_name(name)
+        named.add(name)
+    assert names <= named
+    assert bytes(altered) == bundle
+
+
+def test_a_byte_of_a_file_names_that_file(bundle: bytes) -> None:
+    with zipfile.ZipFile(io.BytesIO(bundle)) as opened:
+        for info in opened.infolist():
+            at = info.header_offset + 30 + len(info.filename) + info.file_size // 2
+            altered = bundle[:at] + bytes([bundle[at] ^ 1]) + bundle[at + 1 :]
+            assert fault(altered) == (info.filename, "crc")
+
+
+def test_cut_off_anywhere(bundle: bytes) -> None:
+    for length in random.Random(3).sample(range(len(bundle)), 150):
+        fault(bundle[:length])
+
+
+# --- what is not in the form of archives that bundles have -------------------------------------------------------
+
+
+@pytest.mark.parametrize("more", [b"\0", b"x" * 100, b"PK\5\6" + bytes(18)])
+def test_nothing_before_and_nothing_after(bundle: bytes, more: bytes) -> None:
+    assert fault(bundle + more) == ("(archive)", "end")
+    fault(more + bundle)
+
+
+def _rezipped(bundle: bytes, change: Callable[[zipfile.ZipFile, Files], None], **how: Any) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", **how) as target:
+        change(target, files_of(bundle))
+    return file.getvalue()
+
+
+def _as_they_are(target: zipfile.ZipFile, files: Files) -> None:
+    for name, data in files.items():
+        info = zipfile.ZipInfo(name)
+        info.create_version, info.extract_version, info.create_system, info.external_attr = 10, 10, 0, 0
+        info.compress_type = target.compression
+        target.writestr(info, data)
+
+
+def _with_extra(target: zipfile.ZipFile, files: Files) -> None:
+    info = zipfile.ZipInfo("audit.jsonl")
+    info.extra = b"\x99\x99\x02\x00ab"
+    target.writestr(info, files.pop("audit.jsonl"))
+    _as_they_are(target, files)
+
+
+def _with_a_time(target: zipfile.ZipFile, files: Files) -> None:
+    target.writestr(zipfile.ZipInfo("audit.jsonl", (2026, 1, 1, 0, 0, 0)), files.pop("audit.jsonl"))
+    _as_they_are(target, files)
+
+
+def test_another_archive_of_the_same_files(bundle: bytes) -> None:
+    assert fault(bundle[:-2] + b"\5\0hello") == ("(archive)", "end")  # a comment
+    assert fault(_rezipped(bundle, _with_extra)) == ("audit.jsonl", "header")
+    assert fault(_rezipped(bundle, _with_a_time)) == ("audit.jsonl", "header")
+    assert fault(_rezipped(bundle, _as_they_are, compression=zipfile.ZIP_DEFLATED))[1] == "header"
+
+
+def test_control_the_same_archive_from_another_writer(bundle: bytes) -> None:
+    written = _rezipped(bundle, _as_they_are)
+    # zipfile gives every file the attributes 0600, two bytes of the directory; all else is the same.
+    assert len(written) == len(bundle)
+    differing = sum(one != other for one, other in zip(written, bundle, strict=True))
+    assert 0 < differing <= 2 * len(files_of(bundle))
+    assert fault(written) == ("audit.jsonl", "directory")
+
+
+def _raw(*files: tuple[bytes, bytes], flags: int = 0) -> bytes:
+    """An archive of any names, with headers in the form of bundles."""
+    body, directory = b"", b""
+    for name, data in files:
+        fixed = (10, flags, 0, 0, 0x21, crc32(data), len(data), len(data), len(name), 0)
+        local = struct.pack("<4sHHHHHIIIHH", b"PK\3\4", *fixed)
+        directory += struct.pack("<4sHHHHHHIIIHHHHHII", b"PK\1\2", 10, *fixed, 0, 0, 0, 0, len(body)) + name
+        body += local + name + data
+    count = len(files)
+    return body + directory + struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, count, count, len(directory), len(body), 0)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"/etc/passwd.txt", b"../up.txt", b"a/../../up.txt", b"C:\\a.txt", b"a\\b.txt", b"", b"a.txt/", b"a\0b.txt",
+     b"A.TXT", b"\xff.txt", b"x" * 300 + b".txt", b"erika mustermann.jpg"],
+)  # fmt: skip
+def test_names_that_no_file_has(bundle: bytes, name: bytes) -> None:
+    files = sorted([(own.encode(), data) for own, data in files_of(bundle).items()] + [(name, b"x")])
+    assert fault(_raw(*files))[0] == "(archive)"  # and never the name itself
+
+
+def test_control_the_raw_writer_writes_bundles(bundle: bytes) -> None:
+    assert _raw(*sorted((own.encode(), data) for own, data in files_of(bundle).items())) == bundle
+
+
+def test_encrypted_twice_and_out_of_order(bundle: bytes) -> None:
+    files = sorted((own.encode(), data) for own, data in files_of(bundle).items())
+    assert fault(_raw(*files, flags=1)) == ("audit.jsonl", "header")
+    assert fault(_raw(files[0], *files)) == ("audit.jsonl", "order")
+    assert fault(_raw(*files[::-1]))[1] == "order"
+
+
+def test_files_that_are_missing_too_many_or_renamed(bundle: bytes) -> None:
+    files = files_of(bundle)
+    for name in files:
+        assert fault(b"".join(chunks({own: data for own, data in files.items() if own != name}))) == (name, "missing")
+    extra = b"".join(chunks({**files, "examinations/01/candidates/02.jpg": b"x"}))
+    assert fault(extra) == ("examinations/01/candidates/02.jpg", "extra")
+    renamed = {
+        ("examinations/01/probe.png" if own == "examinations/01/probe.jpg" else own): files[own] for own in files
+    }
+    assert fault(b"".join(chunks(renamed))) == ("examinations/01/probe.jpg", "missing")
+
+
+def test_too_large(bundle: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = files_of(bundle)
+    assert fault(b"".join(chunks({**files, "manifest.json": b" " * (16 * 2**20 + 1)}))) == ("manifest.json", "size")
+    assert fault(b"".join(chunks({**files, "public.pem": b" " * 1_025}))) == ("public.pem", "size")
+    monkeypatch.setattr(archive, "MAX_FILES", 3)
+    assert fault(bundle) == ("(archive)", "files")
+    monkeypatch.setattr(archive, "MAX_BUNDLE_BYTES", len(bundle) - 1)
+    assert fault(bundle) == ("(archive)", "size")
+
+
+def test_memory_does_not_grow_with_photos(bundle: bytes, tmp_path: Path) -> None:
+    files = files_of(bundle)
+    files["report.html"] = bytes(40 * 2**20)
+    path = tmp_path / "large.zip"
+    path.write_bytes(signed(files))
+    tracemalloc.start()
+    try:
+        verify_bundle(path, KEY)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 5 * 2**20
+
+
+# --- what fits its checksums, but not the manifest, the key or the rest -------------------------------------------
+
+
+def test_a_file_of_another_content(bundle: bytes) -> None:
+    files = files_of(bundle)
+    for name in set(files) - {"manifest.json", "manifest.sig", "public.pem"}:
+        changed = files[name][:-1] + bytes([files[name][-1] ^ 1])
+        assert fault(b"".join(chunks({**files, name: changed}))) == (name, "sha256")
+
+
+def test_a_manifest_that_nobody_signed(bundle: bytes) -> None:
+    files = files_of(bundle)
+    manifest = files["manifest.json"].replace(b'"made_by":"key:op"', b'"made_by":"key:xx"')
+    assert fault(b"".join(chunks({**files, "manifest.json": manifest}))) == ("manifest.sig", "signature")
+    assert fault(b"".join(chunks({**files, "manifest.sig": b""}))) == ("manifest.sig", "signature")
+    pem = files["public.pem"]
+    assert fault(b"".join(chunks({**files, "public.pem": pem + b"\n"}))) == ("public.pem", "key")
+    other = OTHER_SIGNER.public_key.encode()
+    assert fault(b"".join(chunks({**files, "public.pem": other})), None) == ("manifest.sig", "signature")
+
+
+def test_all_of_it_signed_anew_with_another_key(bundle: bytes) -> None:
+    forged = signed(files_of(bundle), OTHER_SIGNER)
+    found = verify_bundle(io.BytesIO(forged))
+    assert (found.by_expected_key, found.key_id) == (False, OTHER_SIGNER.key_id)
+    assert fault(forged) == ("public.pem", "other_key")
+
+
+def _edited(files: Files, name: str, edit: Callable[[dict[str, Any]], object]) -> bytes:
+    said = json.loads(files[name])
+    edit(said)
+    return signed({**files, name: canonical(said)})
+
+
+FINDINGS, SEARCH = "examinations/01/findings.json", "examinations/01/search.json"
+UNFINISHED = "examinations/02/findings.json"
+EDITS: tuple[tuple[str, Callable[[dict[str, Any]], object], str, str], ...] = (
+    (FINDINGS, lambda said: said["conclusion"].update(template_id=42), FINDINGS, "conclusion"),
+    (FINDINGS, lambda said: said["conclusion"].update(kind="no_candidate"), FINDINGS, "conclusion"),
+    (FINDINGS, lambda said: said["findings"].pop(1), "audit.jsonl", "digests"),
+    (FINDINGS, lambda said: said["findings"].pop(), FINDINGS, "conclusion"),
+    (FINDINGS, lambda said: said["findings"].append(said["findings"][2]), FINDINGS, "conclusion"),
+    (FINDINGS, lambda said: said["findings"][0].update(notes="nothing"), "audit.jsonl", "digests"),
+    (FINDINGS, lambda said: said["findings"][0].update(rating=3), "audit.jsonl", "digests"),
+    (FINDINGS, lambda said: said["findings"][0].update(given_ms=1), "audit.jsonl", "digests"),
+    (FINDINGS, lambda said: said["findings"][0].update(examiner="key:dora"), "audit.jsonl", "digests"),
+    (FINDINGS, lambda said: said["findings"][0].update(examiner="key:searcher"), FINDINGS, "conclusion"),
+    (FINDINGS, lambda said: said["findings"][0].update(salt=""), FINDINGS, "salt"),
+    (FINDINGS, lambda said: said["findings"][0].update(kind="identity"), FINDINGS, "content"),
+    (FINDINGS, lambda said: said["findings"][0].pop("notes"), "audit.jsonl", "digests"),
+    (FINDINGS, lambda said: said.update(examination_id="0" * 16), FINDINGS, "examination"),
+    (FINDINGS, lambda said: said.update(required_findings=1), FINDINGS, "conclusion"),
+    (FINDINGS, lambda said: said.update(format=2), FINDINGS, "content"),
+    (UNFINISHED, lambda said: said.update(state="concluded"), UNFINISHED, "conclusion"),
+    (SEARCH, lambda said: said["searched"].update(threshold=0.1), "audit.jsonl", "digests"),
+    (SEARCH, lambda said: said["searched"].update(searched_by="key:x"), "audit.jsonl", "digests"),
+    (SEARCH, lambda said: said["searched"].update(probe_sha256="0" * 64), "examinations/01/probe.jpg", "probe"),
+    (SEARCH, lambda said: said["searched"]["parameters"].update(top_k="9"), "audit.jsonl", "digests"),
+    (SEARCH, lambda said: said["candidates"][0].update(similarity=0.99), "audit.jsonl", "digests"),
+    (SEARCH, lambda said: said["candidates"].pop(1), SEARCH, "photos"),
+    (SEARCH, lambda said: said["photos"].pop("3"), "examinations/01/candidates/03.jpg", "photos"),
+    (SEARCH, lambda said: said["photos"].update({"2": "../../x.jpg"}), SEARCH, "photos"),
+    (SEARCH, lambda said: said["photos"].update({"2": "candidates/02.jpg"}), "examinations/01/candidates/02.jpg",
+     "photos"),
+    (SEARCH, lambda said: said["candidates"][2].update(photo_sha256="0" * 64), "examinations/01/candidates/03.jpg",
+     "photo"),
+    (SEARCH, lambda said: said.update(case_id="0" * 16), SEARCH, "case"),
+    (SEARCH, lambda said: said.update(probe=1), SEARCH, "content"),
+    (SEARCH, lambda said: said.update(salt="x"), SEARCH, "salt"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(len(EDITS)))
+def test_documents_that_contradict_each_other_whoever_signed_them(bundle: bytes, number: int) -> None:
+    name, edit, wrong, check = EDITS[number]
+    assert fault(_edited(files_of(bundle), name, edit)) == (wrong, check)
+
+
+def test_another_form_of_the_same_document(bundle: bytes) -> None:
+    files = files_of(bundle)
+    for name in (SEARCH, FINDINGS, "examinations/01/derivations.json"):
+        assert fault(signed({**files, name: files[name] + b"\n"})) == (name, "content")
+    for more in ({"more": 1}, {"made_ms": "1"}, {"product": "x"}, {"format": 2}):
+        assert fault(signed(files, **more)) == ("manifest.json", "content")
+
+
+def test_whole_examinations(bundle: bytes) -> None:
+    files = files_of(bundle)
+    without = {name: data for name, data in files.items() if not name.startswith("examinations/01/")}
+    assert fault(signed(without)) == ("manifest.json", "examinations")
+    twice = {f"examinations/03/{name[16:]}": data for name, data in files.items() if name[:16] == "examinations/02/"}
+    assert fault(signed({**files, **twice})) == ("examinations/03/search.json", "case")
+    assert fault(signed({**files, "examinations/01/more/x.jpg": b""})) == ("examinations/01/more/x.jpg", "name")
+    assert fault(signed({**files, "more.txt": b""})) == ("more.txt", "name")
+
+
+# --- the audit ---------------------------------------------------------------------------------------------------
+
+
+def test_an_audit_that_was_changed(bundle: bytes) -> None:
+    files = files_of(bundle)
+    lines = files["audit.jsonl"].splitlines(keepends=True)
+    for altered in (
+        lines[:-1], lines[1:], lines[:3] + lines[4:], [*lines[:3], lines[4], lines[3], *lines[5:]],
+        [line.replace(b"OK", b"KO") for line in lines], [b"x" * 100_000], [],
+    ):  # fmt: skip
+        assert fault(signed({**files, "audit.jsonl": b"".join(altered)}))[0] == "audit.jsonl"
+    checkpoint = files["checkpoint.json"]
+    later = checkpoint.replace(b'"seq":8', b'"seq":7')
+    assert later != checkpoint
+    for changed in (b"", b"{}", checkpoint + b"\n", later):
+        assert fault(signed({**files, "checkpoint.json": changed}))[0] == "checkpoint.json"
+    assert fault(signed({**files, "audit_public.pem": b"x"})) == ("audit_public.pem", "key")
+    other = OTHER_SIGNER.public_key.encode()
+    assert fault(signed({**files, "audit_public.pem": other}))[0] == "audit.jsonl"
+    for name in ("audit.jsonl", "checkpoint.json", "audit_public.pem"):
+        assert fault(signed({own: data for own, data in files.items() if own != name})) == (name, "missing")
+
+
+def test_the_audit_of_another_store(kept: Filed, tmp_path: Path) -> None:
+    """It is whole, and knows nothing of this case."""
+    other = filed(tmp_path / "cases").audit
+    data = b"".join(
+        build_bundle(
+            kept.case, kept.exhibits, SIGNER, made_ms=START_MS + DAY_MS, made_by="key:op",
+            audit=AuditExtract(other.lines, other.checkpoint, other.public_key), include_unfinished=True,
+        )
+    )  # fmt: skip
+    assert fault(data) == ("audit.jsonl", "digests")
+
+
+def test_control_the_edits_were_of_a_disputed_examination(kept: Filed) -> None:
+    findings = kept.exhibits[0].examination.findings
+    assert len(findings) == 3
+    assert conclusion_of(findings[:2], operational=True) is None

@@ -1,0 +1,344 @@
+"""The disk can only be read, or no file can be opened: refused with a status, and whatever was acknowledged is there.
+
+`FR_LAST_RESOURCES` says how often it happens; `make chaos` takes 50.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import resource
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import apsw
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from besieged import HOST, Made, figure, made, secure_channel, started_besieged
+from faulty import Started
+from fr_api.v1 import (
+    access_pb2,
+    access_pb2_grpc,
+    common_pb2,
+    gallery_pb2,
+    gallery_pb2_grpc,
+    recognition_pb2,
+    server_pb2,
+    server_pb2_grpc,
+    training_pb2_grpc,
+)
+from fr_core.access.roles import Role
+from fr_core.access.store import AccessStore
+from fr_core.embed.null import NULL_MODEL
+from fr_core.errors import FrError
+from fr_core.training.store.training_store import TrainingStore
+from fr_server.clock import wall_ms
+from fr_server.main import open_galleries
+from fr_server.stores import Stores, open_stores
+from serving import Running, ended, photo, running
+from taking import Chance, answer, next_trial, store_of
+from trainingstore import DAY_MS, add_course, begin, small_course
+
+TIMES = int(os.environ.get("FR_LAST_RESOURCES", "2"))
+TRAINEES = 4
+ROUNDS = 3
+SOON_S = 10.0
+# What a server may say that cannot write, or cannot open what it reads.
+FAILURES = frozenset({"STORE_FAILED", "STORAGE_LOW"})
+OK = "OK"
+
+
+# --- what is done, and what of it was acknowledged -----------------------------------------------------------------
+
+
+@dataclass
+class Deeds:
+    """Changes that were asked for, by somebody who remembers what was acknowledged.
+
+    Attributes:
+        sessions: of trainees.
+        enrolled: ids of subjects.
+        decided: session, and how many of its trials were answered.
+        keys: tokens that were made.
+        refused: how many were refused, by why.
+    """
+
+    sessions: list[str]
+    enrolled: list[str] = field(default_factory=list)
+    decided: Counter[str] = field(default_factory=Counter)
+    keys: list[str] = field(default_factory=list)
+    refused: Counter[str] = field(default_factory=Counter)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    @property
+    def acknowledged(self) -> int:
+        return len(self.enrolled) + self.decided.total() + len(self.keys)
+
+    def ask(self, channel: grpc.Channel) -> set[str]:
+        """Enrol, decide and make a key, once each; return what came of them."""
+        number = next(self.numbers)
+        return {
+            self._try(self._enrol, channel, f"subject-{number}"),
+            self._try(self._decide, channel, self.sessions[number % len(self.sessions)]),
+            self._try(self._make_key, channel, f"key {number}"),
+        }
+
+    def _try(self, deed: Callable[[grpc.Channel, str], None], channel: grpc.Channel, name: str) -> str:
+        try:
+            deed(channel, name)
+        except grpc.RpcError as error:
+            reason = str(ended(error).info.reason)  # it has one
+            self.refused[reason] += 1
+            return reason
+        return OK
+
+    def _enrol(self, channel: grpc.Channel, name: str) -> None:
+        probe = recognition_pb2.Probe(image=common_pb2.Image(data=photo(1 + len(self.enrolled) % 255)))
+        request = gallery_pb2.EnrolRequest(gallery_id="staff", subject_id=name, face=probe)
+        gallery_pb2_grpc.GalleryServiceStub(channel).Enrol(request, timeout=SOON_S)
+        self.enrolled.append(name)
+
+    def _decide(self, channel: grpc.Channel, session_id: str) -> None:
+        stub = training_pb2_grpc.TrainingServiceStub(channel)
+        trial = next_trial(stub, session_id)
+        assert trial is not None
+        answer(stub, session_id, trial, Chance(random.Random(1)))
+        self.decided[session_id] += 1
+
+    def _make_key(self, channel: grpc.Channel, label: str) -> None:
+        request = access_pb2.CreateKeyRequest(label=label, roles=[access_pb2.ROLE_OPERATOR], galleries=["*"])
+        self.keys.append(access_pb2_grpc.AccessServiceStub(channel).CreateKey(request, timeout=SOON_S).token)
+
+    def require_kept(self, channel: grpc.Channel, training: TrainingStore, access: AccessStore) -> None:
+        """Fail unless all that was acknowledged is there, as often as it was."""
+        request = gallery_pb2.ListSubjectsRequest(gallery_id="staff", page_size=1000)
+        listed = gallery_pb2_grpc.GalleryServiceStub(channel).ListSubjects(request, timeout=SOON_S).subjects
+        assert {one.subject_id for one in listed} >= set(self.enrolled)
+        for session_id, decided in self.decided.items():
+            assert sum(trial.done for trial in training.session(session_id).trials) >= decided
+        for token in self.keys:
+            access.check(token, None)
+
+
+def prepared(training: TrainingStore, galleries: Any) -> Deeds:
+    """Make what the deeds are done to."""
+    course = small_course(course_id="00000000000000c3", created_ms=wall_ms())
+    add_course(training, course)
+    _, enrolled = training.create_cohort(course.course_id, "", TRAINEES, DAY_MS)
+    galleries.create("staff", "", NULL_MODEL, 64)
+    return Deeds([session.session_id for session in begin(training, course, enrolled)])
+
+
+def health(channel: grpc.Channel) -> health_pb2.HealthCheckResponse.ServingStatus.ValueType:
+    stub = health_pb2_grpc.HealthStub(channel)
+    return stub.Check(health_pb2.HealthCheckRequest(), timeout=SOON_S).status  # type: ignore[no-any-return]
+
+
+# --- a disk that can only be read ------------------------------------------------------------------------------------
+
+
+class ReadOnlyDisk(apsw.VFS):
+    """A disk that the kernel makes read-only in the midst of it, as it does where a disk is broken.
+
+    Attributes:
+        read_only: whether it is.
+    """
+
+    def __init__(self) -> None:
+        self.read_only = False
+        super().__init__("read-only-disk", "unix", makedefault=True)
+
+    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - SQLite's
+        """Open a file; called by SQLite."""
+        return _File(self, name, flags)
+
+    def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802 - SQLite's
+        """Delete a file; called by SQLite."""
+        self.require_writable()
+        super().xDelete(filename, syncdir)
+
+    def require_writable(self) -> None:
+        if self.read_only:
+            raise apsw.IOError("Read-only file system")
+
+
+class _File(apsw.VFSFile):
+    def __init__(self, disk: ReadOnlyDisk, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
+        self._disk = disk
+        super().__init__("unix", name, flags)
+
+    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - SQLite's
+        self._disk.require_writable()
+        super().xWrite(data, offset)
+
+    def xTruncate(self, newsize: int) -> None:  # noqa: N802 - SQLite's
+        self._disk.require_writable()
+        super().xTruncate(newsize)
+
+    def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite's
+        self._disk.require_writable()
+        super().xSync(flags)
+
+
+@pytest.fixture
+def disk() -> Iterator[ReadOnlyDisk]:
+    one = ReadOnlyDisk()
+    yield one
+    apsw.set_default_vfs("unix")
+    one.unregister()
+
+
+def stores_of(server: Running) -> tuple[TrainingStore, AccessStore]:
+    assert server.app._stores is not None
+    return store_of(server), server.app._stores.access
+
+
+def test_a_disk_that_becomes_read_only(tmp_path: Path, disk: ReadOnlyDisk) -> None:
+    with running(tmp_path / "data") as server:
+        deeds = prepared(store_of(server), server.app.galleries)
+        for _ in range(TIMES):
+            for _ in range(ROUNDS):
+                assert deeds.ask(server.channel) == {OK}
+            disk.read_only = True
+            for _ in range(ROUNDS):
+                assert deeds.ask(server.channel) <= FAILURES
+            deeds.require_kept(server.channel, *stores_of(server))
+            assert health(server.channel) == health_pb2.HealthCheckResponse.SERVING
+            disk.read_only = False
+        assert deeds.ask(server.channel) == {OK}
+    with running(tmp_path / "data") as server:
+        deeds.require_kept(server.channel, *stores_of(server))
+        assert deeds.ask(server.channel) == {OK}
+    figure("read-only disk: acknowledged and kept, refused", f"{deeds.acknowledged}, {deeds.refused.total()}")
+    assert deeds.refused.total() == 3 * ROUNDS * TIMES
+
+
+def test_a_server_on_a_disk_that_is_mounted_read_only_is_refused_by_name(tmp_path: Path) -> None:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "fr-core-test", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        server = made(folder / "srv")
+        with open_galleries(server.config()) as galleries:
+            galleries.create("staff", "", NULL_MODEL, 64)
+        subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+        with pytest.raises(FrError) as refused:
+            open_galleries(server.config())
+        assert str(server.folder / "data" / "galleries.db") in refused.value.message
+        with pytest.raises(FrError) as refused:
+            open_stores(server.config(), wall_ms)
+        assert str(server.folder / "data" / "access" / "access.sqlite") in refused.value.message
+        subprocess.run(["mount", "-o", "remount,rw", str(folder)], check=True)
+        with open_galleries(server.config()) as galleries:
+            assert galleries.get("staff").template_count == 0
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+# --- no more files ---------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def without_files(pid: int) -> Iterator[None]:
+    """Let a process open no file more than it has."""
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    numbers = sorted(int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir())
+    # The limit is on the number of a descriptor: all free ones below the highest would stay free.
+    free = next((at for at, number in enumerate(numbers) if at != number), len(numbers))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+
+
+def comes_in(address: str, at: Made, token: str, timeout_s: float) -> bool:
+    """Whether a new connection gets an answer."""
+    with secure_channel(address, at.ca, token) as channel:
+        stub = server_pb2_grpc.ServerServiceStub(channel)
+        try:
+            stub.GetServerInfo(server_pb2.GetServerInfoRequest(), timeout=timeout_s)
+        except grpc.RpcError as error:
+            if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                return False
+            raise
+    return True
+
+
+def cpu_s(pid: int) -> float:
+    """Seconds of processors that a process has taken."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_process_that_can_open_no_more_files(tmp_path: Path) -> None:
+    at = made(tmp_path / "srv")
+    token = at.key()
+    with open_galleries(at.config()) as galleries, closing_stores(at) as stores:
+        deeds = prepared(stores.training, galleries)
+    with started_besieged(tmp_path / "log", at) as server:
+        address = server.address.replace("0.0.0.0", HOST)
+        everything = at.key(Role.ADMIN, Role.OPERATOR, Role.TRAINEE)
+        with at.channel(address, everything) as channel:
+            siege(server, at, address, token, channel, deeds)
+            with closing_stores(at) as stores:
+                deeds.require_kept(channel, stores.training, stores.access)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(30) == 0
+    with (
+        started_besieged(tmp_path / "log", at) as server,
+        at.channel(server.address.replace("0.0.0.0", HOST), everything) as channel,
+    ):
+        with closing_stores(at) as stores:
+            deeds.require_kept(channel, stores.training, stores.access)
+        assert deeds.ask(channel) == {OK}
+    figure("no file descriptors: acknowledged and kept, refused", f"{deeds.acknowledged}, {deeds.refused.total()}")
+
+
+def siege(server: Started, at: Made, address: str, token: str, channel: grpc.Channel, deeds: Deeds) -> None:
+    pid = server.process.pid
+    for _ in range(TIMES):
+        for _ in range(ROUNDS):
+            assert deeds.ask(channel) == {OK}
+        with without_files(pid):
+            before_s = cpu_s(pid)
+            assert not comes_in(address, at, token, 1.0)
+            for _ in range(ROUNDS):
+                assert deeds.ask(channel) <= FAILURES | {OK}
+            assert health(channel) == health_pb2.HealthCheckResponse.SERVING
+            assert cpu_s(pid) - before_s < 1.0
+        assert comes_in(address, at, token, SOON_S)
+        assert deeds.ask(channel) == {OK}
+
+
+@contextmanager
+def closing_stores(at: Made) -> Iterator[Stores]:
+    stores = open_stores(at.config(), wall_ms)
+    try:
+        yield stores
+    finally:
+        stores.close()
+
+
+def test_control_what_was_not_acknowledged_is_noticed(tmp_path: Path, disk: ReadOnlyDisk) -> None:
+    """A server that acknowledges what could not be written."""
+    with running(tmp_path / "data") as server:
+        deeds = prepared(store_of(server), server.app.galleries)
+        assert deeds.ask(server.channel) == {OK}
+        disk.read_only = True
+        assert deeds.ask(server.channel) <= FAILURES
+        deeds.enrolled.append("subject-1")
+        with pytest.raises(AssertionError):
+            deeds.require_kept(server.channel, *stores_of(server))
+        disk.read_only = False

@@ -1,0 +1,246 @@
+"""A file of a server that somebody changed: the start is refused, with one line that names it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from unittest.mock import patch
+
+import apsw
+import pytest
+
+from besieged import OVERRIDES, Made, made
+from fr_core.access.roles import Role
+from fr_core.embed.null import NULL_MODEL
+from fr_core.errors import FrError, ModelCorrupt
+from fr_core.gallery.values import Enrolment, NewTemplate
+from fr_core.packs.cache import ModelCache
+from fr_core.packs.manifest import load_pack
+from fr_server.clock import wall_ms
+from fr_server.config import load_config
+from fr_server.engine import open_engine
+from fr_server.main import build, open_galleries, run
+from fr_server.safety import require_safe
+from fr_server.sealing import require_sealed
+from fr_server.stores import open_stores
+from fr_server.telemetry.listener import NullListener
+from ledger import embedding
+from serving import null_engine
+from trainingstore import add_course, small_course
+
+START_S = 30.0
+EVERY_BYTES = 512
+
+# A value of each table that a start reads; what else is changed is found when it is read, see test_corruption.py.
+GALLERIES, TRAINING, ACCESS = "data/galleries.db", "data/training/training.sqlite", "data/access/access.sqlite"
+DATABASES = (GALLERIES, TRAINING, ACCESS)
+VALUES = (
+    (GALLERIES, "store", "wrapped_key"),
+    (GALLERIES, "galleries", "mac"),
+    (GALLERIES, "templates", "sealed"),
+    (GALLERIES, "audit", "body"),
+    (TRAINING, "store", "wrapped_key"),
+    (TRAINING, "audit", "body"),
+    (ACCESS, "vault", "pepper"),
+    (ACCESS, "keys", "sealed"),
+    (ACCESS, "audit_head", "hash"),
+)
+
+Tamper = Callable[[Path], None]
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A server that was set up, with something in each of its stores, and was started once."""
+    server = made(tmp_path_factory.mktemp("sound") / "srv")
+    config = server.config()
+    with open_galleries(config) as galleries:
+        galleries.create("staff", "", NULL_MODEL, 64)
+        galleries.enrol("staff", Enrolment("person", NewTemplate(embedding(1), f"{1:064x}", 0.5, None), "A name"))
+    stores = open_stores(config, wall_ms)
+    add_course(stores.training, small_course())
+    stores.close()
+    server.key(Role.OPERATOR)
+    assert start(server) == ""
+    for name in DATABASES:  # else what is changed in the file may be covered by what is in its log
+        checkpoint(server.folder / name)
+    return server
+
+
+@pytest.fixture
+def server(sound: Made, tmp_path: Path) -> Iterator[Made]:
+    """A server that a test may spoil: it is put back, since its files are known by their whole paths."""
+    shutil.copytree(sound.folder, tmp_path / "kept")
+    yield sound
+    shutil.rmtree(sound.folder)
+    shutil.copytree(tmp_path / "kept", sound.folder)
+
+
+def start(server: Made) -> str:
+    """Do what `fr serve` does, but for the models; return what it is refused with, "" where it serves."""
+
+    async def serve() -> None:
+        ready = server.folder / "ready"
+        serving = asyncio.create_task(run(build(config), ready))
+        while not serving.done() and not ready.exists():  # noqa: ASYNC110 - a file tells nobody
+            await asyncio.sleep(0.005)
+        if not serving.done():
+            os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(serving, START_S)
+
+    with patch("fr_server.main.open_engine", lambda config, listener: null_engine(config)):
+        try:
+            config = load_config(server.path, OVERRIDES)
+            require_safe(config)
+            require_sealed(server.path, config)
+            asyncio.run(serve())
+        except FrError as error:
+            return f"{error.reason}: {error.message}"
+    return ""
+
+
+def append(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"\n")
+
+
+def scribble(path: Path) -> None:
+    """Change a byte of every so many."""
+    spoilt = bytearray(path.read_bytes())
+    for at in range(0, len(spoilt), EVERY_BYTES):
+        spoilt[at] ^= 0x41
+    path.write_bytes(spoilt)
+
+
+def flip(path: Path) -> None:
+    """Change a bit in the middle."""
+    spoilt = bytearray(path.read_bytes())
+    spoilt[len(spoilt) // 2] ^= 1
+    path.write_bytes(spoilt)
+
+
+def another_key(path: Path) -> None:
+    secret = bytes(range(32)).hex()
+    assert len(path.read_bytes()) == len(secret) + 1
+    path.write_text(f"{secret}\n")
+
+
+def garbage(path: Path) -> None:
+    path.write_bytes(b"\xff\0\xfe" * 21)
+
+
+def readable_by_all(path: Path) -> None:
+    path.chmod(0o644)
+
+
+def checkpoint(path: Path) -> None:
+    """Have everything that a database holds in its own file."""
+    with closing(apsw.Connection(str(path))) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def change_value(path: Path, table: str, column: str) -> None:
+    """Change a bit of one value, as somebody does who writes the database with tools of SQLite."""
+    with apsw.Connection(str(path)) as database:
+        ((rowid, value),) = database.execute(f"SELECT rowid, {column} FROM {table} LIMIT 1").fetchall()
+        assert isinstance(value, bytes)
+        spoilt = bytearray(value)
+        spoilt[len(spoilt) // 2] ^= 1
+        database.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (bytes(spoilt), rowid))
+    database.close()
+    checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "tamper", "reason"),
+    [
+        ("server.toml", append, "FILE_TAMPERED"),
+        ("server.pem", append, "FILE_TAMPERED"),
+        ("server.pem", flip, "FILE_TAMPERED"),
+        ("server.key", flip, "FILE_TAMPERED"),
+        ("server.key", readable_by_all, "TLS_UNUSABLE"),
+        ("data/access/configuration.seal", flip, "FILE_TAMPERED"),
+        ("data.key", another_key, "FILE_TAMPERED"),
+        ("data.key", garbage, "KEY_UNAVAILABLE"),
+        ("data.key", readable_by_all, "KEY_UNAVAILABLE"),
+        ("data.key", Path.unlink, "KEY_UNAVAILABLE"),
+        *((name, scribble, "STORE_CORRUPT") for name in DATABASES),
+    ],
+)
+def test_a_file_that_was_changed_is_named(server: Made, name: str, tamper: Tamper, reason: str) -> None:
+    tamper(server.folder / name)
+    told = start(server)
+    assert told.startswith(f"{reason}: ")
+    assert str(server.folder / name) in told
+    assert "\n" not in told
+
+
+@pytest.mark.parametrize(("name", "table", "column"), VALUES)
+def test_a_value_that_was_changed_in_a_database_is_noticed(server: Made, name: str, table: str, column: str) -> None:
+    change_value(server.folder / name, table, column)
+    told = start(server)
+    assert told.startswith(f"STORE_CORRUPT: {server.folder / name}: ")
+    assert "\n" not in told
+
+
+def test_another_key_of_the_galleries_is_refused_without_a_seal_too(server: Made) -> None:
+    (server.folder / "data/access/configuration.seal").unlink()
+    another_key(server.folder / "data.key")
+    assert start(server).startswith("WRONG_KEY: ")
+
+
+def test_control_without_its_seal_a_changed_configuration_is_taken(server: Made) -> None:
+    append(server.path)
+    assert start(server).startswith("FILE_TAMPERED: ")
+    (server.folder / "data/access/configuration.seal").unlink()
+    assert start(server) == ""
+
+
+def fr_serve(server: Made, home: Path) -> str:
+    """Start the real command; return the only line that it ends with."""
+    command = [str(Path(sys.executable).with_name("fr")), "serve", "--config", str(server.path)]
+    environment = {**os.environ, "FR_HOME": str(home), "FR__MODEL__DEVICE": "cpu", "FR__SERVER__PORT": "0"}
+    ended = subprocess.run(
+        command, capture_output=True, text=True, timeout=START_S, check=False, env=environment, cwd=home
+    )
+    assert (ended.returncode, ended.stdout) == (1, ""), ended.stderr
+    (line,) = ended.stderr.splitlines()
+    return line
+
+
+def linked_models(home: Path, cache: ModelCache) -> Path:
+    """Make a home whose models are links to those of the cache, but for the first, which is a copy; return that."""
+    first, *others = load_pack("buffalo_s").files
+    for spec in (first, *others):
+        place = ModelCache(home / "models").path(spec)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(cache.path(spec).resolve())
+    copy = ModelCache(home / "models").path(first)
+    copy.unlink()
+    shutil.copyfile(cache.path(first), copy)
+    return copy
+
+
+def test_the_command_ends_with_one_line_and_status_1(server: Made, tmp_path: Path) -> None:
+    append(server.path)
+    assert fr_serve(server, tmp_path) == start(server)
+    assert start(server).startswith(f"FILE_TAMPERED: {server.path} was changed since it was sealed. ")
+
+
+@pytest.mark.models
+def test_a_model_that_was_changed_is_named(
+    server: Made, tmp_path: Path, pack_cache: ModelCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = linked_models(tmp_path / "home", pack_cache)
+    flip(model)
+    monkeypatch.setenv("FR_HOME", str(tmp_path / "home"))
+    with pytest.raises(ModelCorrupt) as refused:
+        open_engine(server.config("model.device=cpu"), NullListener())
+    assert str(model) in refused.value.message
+    assert fr_serve(server, tmp_path / "home") == f"MODEL_CORRUPT: {refused.value.message}"

@@ -1,0 +1,416 @@
+"""The pages on running a server for others, on cases and the audit: each command is run as it is written, in order."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from cryptography import x509
+from typer.testing import CliRunner
+
+from fr_client.access_requests import ROLE_WORDS
+from fr_client.audit_requests import CHAINS
+from fr_client.cli.main import build
+from fr_client.requests import PURPOSES
+from fr_client.review_requests import FINDINGS
+from fr_core.audit.verify import Why
+from fr_core.packs.cache import ModelCache
+from fr_server.config import KEYS, config_from
+from serving import photo, running
+
+pytestmark = pytest.mark.models
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+NAME, PORT = "faces.example.org", "50061"
+
+
+def page(name: str) -> str:
+    return (REPOSITORY / name).read_text("utf-8")
+
+
+RUNNING, CASEWORK, AUDIT, CLIENT = (
+    page(f"docs/{name}.md") for name in ("running-safely", "casework", "audit", "client")
+)
+PAGES = (RUNNING, CASEWORK, AUDIT)
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def commands(text: str) -> list[str]:
+    return [line for block in blocks(text, "sh") for line in block.splitlines() if line]
+
+
+def first_cells(text: str, header: str) -> list[str]:
+    """The words in code of the first cells of the table whose header begins so."""
+    rows = text[text.index(f"\n| {header}") + 1 :].split("\n\n")[0].splitlines()[2:]
+    return [word for row in rows for word in re.findall(r"`([^`]+)`", row.split("|")[1])]
+
+
+class Office:
+    """A folder with photos and a server, in which the commands of a page are run; words in capitals get values."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.words: dict[str, str] = {}
+        self.server: subprocess.Popen[bytes] | None = None
+        self.log = folder / "server.log"
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = str(free.getsockname()[1])
+
+    def run(self, line: str) -> str:
+        """Run a command; return what it printed."""
+        if line.startswith("fr serve "):
+            return self.serve(line)
+        line = self.with_words(line)
+        if not line.startswith("fr "):
+            done = subprocess.run(["bash", "-euc", line], capture_output=True, text=True, timeout=30, check=False)
+            assert done.returncode == 0, done.stdout + done.stderr
+            return done.stdout
+        result = CliRunner().invoke(build(), shlex.split(line)[1:])
+        assert result.exit_code == 0, f"{line}\n{result.output}"
+        return result.stdout
+
+    def refused(self, line: str) -> str:
+        """Run a command that ends with 1; return all that it printed."""
+        result = CliRunner().invoke(build(), shlex.split(self.with_words(line))[1:])
+        assert result.exit_code == 1, f"{line}\n{result.output}"
+        return result.output
+
+    def with_words(self, line: str) -> str:
+        line = line.replace(f"--name {NAME}", f"--name localhost --port {self.port}")
+        line = line.replace(f"{NAME}:{PORT}", f"localhost:{self.port}")
+        for word, value in self.words.items():
+            line = re.sub(rf"\b{word}\b", value, line)
+        return line
+
+    def serve(self, line: str) -> str:
+        """Start the server, where one runs already another one in its place."""
+        self.stop()
+        ready = self.folder / "ready"
+        command: list[str | Path] = [BIN / "fr", *shlex.split(line)[1:], "--ready-file", ready]
+        with self.log.open("ab") as log:
+            self.server = subprocess.Popen(command, stderr=log)
+        give_up = time.monotonic() + 60
+        while not ready.exists():
+            assert self.server.poll() is None, self.log.read_text()
+            assert time.monotonic() < give_up
+            time.sleep(0.05)
+        self.words["PID"] = str(self.server.pid)
+        return ""
+
+    def stop(self) -> None:
+        if self.server is not None and self.server.poll() is None:
+            self.server.send_signal(signal.SIGTERM)
+            assert self.server.wait(30) == 0, self.log.read_text()
+
+    def logged(self, words: str) -> None:
+        """Wait until the log says so."""
+        give_up = time.monotonic() + 10
+        while words not in self.log.read_text():
+            assert time.monotonic() < give_up, self.log.read_text()
+            time.sleep(0.05)
+
+    def settle(self, toml: str) -> None:
+        """Write settings into the configuration as the page says: in the sections that are there, or new ones."""
+        path = self.folder / "faces" / "server.toml"
+        text = path.read_text("utf-8")
+        for section, keys in re.findall(r"\[(\w+)\]\n((?:\w+ = .*\n)+)", toml.replace("/srv/", f"{self.folder}/")):
+            head = f"[{section}]\n"
+            text = text.replace(head, head + keys) if head in text else f"{text}\n{head}{keys}"
+        path.write_text(text, "utf-8")
+
+
+def opened(folder: Path, photos: dict[str, Path]) -> Iterator[Office]:
+    """Lay out the photos of the registry as the pages have theirs; then an office in that folder."""
+    for subject, key in {"obama": "obama", "biden": "biden", "a": "person_a_1", "b": "person_b_1"}.items():
+        (folder / "photos" / subject).mkdir(parents=True)
+        shutil.copy(photos[key], folder / "photos" / subject)
+    shutil.copy(photos["obama2"], folder / "probe.jpg")
+    (folder / "notes.txt").write_text("The ears cannot be seen.\n", "utf-8")
+    office = Office(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("FR_") and name not in ("FR_HOME", "FR_TESTDATA")]:
+            patch.delenv(name)
+        patch.setenv("COLUMNS", "200")
+        patch.chdir(folder)
+        try:
+            yield office
+        finally:
+            office.stop()
+        told = office.log.read_text()
+        assert "SERVING" not in told
+        assert [word for word in ("obama", "biden", "2026-014", "probe.jpg", "ears") if word in told] == []
+
+
+@pytest.fixture(scope="module")
+def first(
+    tmp_path_factory: pytest.TempPathFactory, pack_cache: ModelCache, photos: dict[str, Path]
+) -> Iterator[Office]:
+    """Where the page on running a server is followed."""
+    yield from opened(tmp_path_factory.mktemp("first"), photos)
+
+
+@pytest.fixture(scope="module")
+def office(
+    tmp_path_factory: pytest.TempPathFactory, pack_cache: ModelCache, photos: dict[str, Path]
+) -> Iterator[Office]:
+    """Where the page on cases is followed, then that on the audit, which tells of it."""
+    for one in opened(tmp_path_factory.mktemp("office"), photos):
+        one.run(f"fr server init faces --name {NAME}")
+        one.run("fr serve --config faces/server.toml")
+        yield one
+
+
+# --- running a server --------------------------------------------------------------------------------------------
+
+
+def test_a_server_from_its_first_ten_minutes_to_the_lost_machine(first: Office) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("OpenSSL is not installed")
+    told: dict[str, str] = {}
+    served = 0
+    for line in commands(RUNNING):
+        if line == "fr server seal --config faces/server.toml" and "laptop.toml" in "".join(told) and served == 1:
+            first.settle(blocks(RUNNING, "toml")[0])
+        if "forget-time" in line:
+            first.stop()
+        first.words["KEY"] = key_id(told, "desk.toml" if " rotate " in line else "nightly.key")
+        served += line.startswith("fr serve ")
+        told[line] = first.run(line)
+        if line.startswith("kill -HUP"):
+            first.logged("The certificates were read again")
+    assert served == 2
+    assert len(told) == len(set(commands(RUNNING)))
+    assert said(told, "fr --connection faces/admin.toml health") == "SERVING\n"
+    assert re.search(r"Roles +operator", said(told, "fr --connection desk.toml whoami"))
+    assert "obama" in said(told, "fr --connection desk.toml search")
+    assert re.search(r"Roles +admin", said(told, "fr --server "))
+    assert "laptop 7" in said(
+        told, "fr --connection faces/admin.toml key create --role operator --gallery staff --cert"
+    )
+
+
+def said(told: dict[str, str], beginning: str) -> str:
+    """What the first command that begins so has printed."""
+    return next(out for line, out in told.items() if line.startswith(beginning))
+
+
+def key_id(told: dict[str, str], file: str) -> str:
+    """The id of the key that was made for a file; "" as long as there is none."""
+    for line, out in told.items():
+        if line.endswith(file) and (found := re.search(r"Key +([a-z0-9]{16})", out)):
+            return found[1]
+    return ""
+
+
+def test_the_first_server_refuses_what_the_page_says(first: Office) -> None:
+    whoami = "fr --connection laptop.toml whoami"
+    assert "FILE_TAMPERED" in first.refused("fr serve --config faces/server.toml --set tls.client_ca=photos/none.pem")
+    assert "PLAINTEXT_REFUSED" in first.refused("fr serve --host 0.0.0.0")
+    first.run("fr serve --config faces/server.toml")
+    assert "CREDENTIAL_INVALID" in first.refused(whoami)  # without its certificate
+    place = tomllib.loads(Path("faces/admin.toml").read_text())
+    Path("nightly.toml").write_text(
+        Path("faces/admin.toml").read_text().replace(place["key"], Path("nightly.key").read_text().strip())
+    )
+    assert "CREDENTIAL_INVALID" in first.refused("fr --connection nightly.toml whoami")  # which was revoked
+    assert "NOT_PERMITTED" in first.refused("fr --connection faces/admin.toml search staff probe.jpg")
+    assert "UNKNOWN_GALLERY" in first.refused("fr --connection desk-new.toml gallery show persons")
+
+
+def test_the_list_of_revoked_certificates_is_written(first: Office) -> None:
+    (snippet,) = blocks(RUNNING, "python")
+    exec(compile(snippet, "running-safely.md", "exec"), {})
+    revoked = x509.load_pem_x509_crl(Path("faces/revoked.pem").read_bytes())
+    laptop = x509.load_pem_x509_certificate(Path("laptop.pem").read_bytes())
+    assert revoked.get_revoked_certificate_by_serial_number(laptop.serial_number) is not None
+
+
+def test_a_program_in_another_language_calls_with_a_key(first: Office) -> None:
+    (script,) = (block for block in blocks(page("docs/other-languages.md"), "sh") if "https://" in block)
+    shutil.copy("faces/ca.pem", "ca.pem")
+    shutil.copy("new-admin.key", "key")
+    Path("proto").symlink_to(REPOSITORY / "proto")
+    told = first.run(f"PATH={BIN}:$PATH\n{script}")
+    assert json.loads(told)["model"]["id"]["pack"] == "buffalo_s"
+
+
+# --- cases, and the audit of them --------------------------------------------------------------------------------
+
+
+def test_a_case_from_the_gallery_to_its_deletion(office: Office) -> None:
+    told: dict[str, str] = {}
+    for line in commands(CASEWORK):
+        if line.startswith("fr evidence verify"):
+            take_keys(office)
+        if " case delete " in line:
+            continue  # when the audit has been read
+        told[line] = office.run(line)
+        if " case open " in line:
+            office.words["CASE"] = re.findall(r"Case +([0-9a-f]{16})", told[line])[0]
+        if " case search " in line:
+            office.words["EXAMINATION"] = re.findall(r"examination ([0-9a-f]{16})", told[line])[0]
+        if " review show " in line and "--out" in line:
+            assert "Similarity" not in told[line]
+            assert len(list(Path("examination").glob("candidate-*"))) == 3
+            office.words["N"] = re.findall(r"(\d+) +obama", told[line])[0]
+    assert "awaits a finding" in said(told, "fr --connection examiner-2.toml review submit")
+    assert "concludes: no candidate" in said(told, "fr --connection examiner-3.toml review submit")
+    whole = told["fr --connection examiner-1.toml review show EXAMINATION"]
+    assert "Similarity" in whole
+    assert all(words in whole for words in ("lobe attached", "ears cannot be seen", "potential candidate"))
+    assert "signed by the key that was given" in said(told, "fr evidence verify")
+    assert "The audit is signed by the key that was given" in said(told, "fr evidence verify")
+
+
+def take_keys(office: Office) -> None:
+    """Get the key of the audit as the page says: from an auditor."""
+    office.run("fr --connection faces/admin.toml key create --role auditor --label early --connection-file early.toml")
+    office.run("fr --connection early.toml audit checkpoint --out checkpoints")
+    shutil.move("checkpoints", "early")
+    Path("checkpoints").mkdir()
+    shutil.copy("early/cases.pem", "checkpoints/cases.pem")
+
+
+def test_a_changed_bundle_is_found_out(office: Office) -> None:
+    data = bytearray(Path("case-2026-014.zip").read_bytes())
+    data[len(data) // 2] ^= 1
+    Path("changed.zip").write_bytes(data)
+    assert "EVIDENCE" in office.refused("fr evidence verify changed.zip --public-key evidence.pem")
+    assert "EXAMINER_NOT_INDEPENDENT" in office.refused(
+        "fr --connection examiner-3.toml review submit EXAMINATION --finding inconclusive"
+    ) or "FINDING_LOCKED" in office.refused(
+        "fr --connection examiner-3.toml review submit EXAMINATION --finding inconclusive"
+    )
+
+
+def test_the_example_of_the_client_searches_for_a_case(office: Office, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy("operator.toml", "desk.toml")
+    (example,) = (block for block in blocks(CLIENT, "python") if "desk.toml" in block)
+    exec(compile(example, "client.md", "exec"), {})
+    assert "examiner" in capsys.readouterr().out
+    for line in commands(CLIENT):
+        if "desk.toml" in line:
+            office.run(line)
+
+
+def test_the_audit_of_that_case_is_read_and_checked(office: Office) -> None:
+    shutil.rmtree("checkpoints")
+    told = {line: office.run(line) for line in commands(AUDIT)}
+    search = "fr --connection auditor.toml audit search --chain access"
+    assert "gallery.search" in told[f"{search} --action gallery.search --since 2026-01-01"]
+    assert "review.search_in_case" in told[f"{search} --case 2026-014"]
+    assert "No record fits" in told[f"{search} --gallery persons --subject ada"]
+    assert "gallery.search" in office.run(f"{search} --gallery persons --subject obama")
+    actions = [
+        json.loads(one["json"])["action"]
+        for one in json.loads(said(told, search.replace("access", "cases")))["records"]
+    ]
+    assert [actions.count(one) for one in ("case.open", "case.search", "case.finding", "case.close")] == [1, 1, 3, 1]
+    assert "No checkpoint was given" in told["fr --connection auditor.toml audit verify"]
+    assert "as it was written" in told["fr --connection auditor.toml audit verify --checkpoints checkpoints"]
+    assert "agrees with" in told["fr audit verify-file access.jsonl --checkpoints checkpoints"]
+    assert "2026-014" not in Path("access.jsonl").read_text()
+    assert "obama" not in Path("access.jsonl").read_text()
+
+
+def test_a_changed_export_is_found_out(office: Office) -> None:
+    text = Path("access.jsonl").read_text()
+    Path("changed.jsonl").write_text(text.replace('"gallery.search"', '"gallery.detect"', 1))
+    assert "was changed" in office.refused("fr audit verify-file changed.jsonl --public-key checkpoints/access.pem")
+    assert office.refused("fr audit verify-file access.jsonl --public-key checkpoints/cases.pem")
+
+
+def test_an_admin_deletes_the_case_and_its_audit_stays(office: Office) -> None:
+    (line,) = (line for line in commands(CASEWORK) if " case delete " in line)
+    office.run(line)
+    assert "UNKNOWN_CASE" in office.refused("fr --connection operator.toml case show CASE")
+    assert "case.finding" in office.run("fr --connection auditor.toml audit search --chain cases --case 2026-014")
+
+
+# --- what the pages say ------------------------------------------------------------------------------------------
+
+
+def test_what_a_gallery_is_for_is_said_when_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands of docs/gallery.md, on a server that asks nobody."""
+    (block,) = (block for block in blocks(page("docs/gallery.md"), "sh") if "--use" in block)
+    monkeypatch.chdir(tmp_path)
+    Path("probe.jpg").write_bytes(photo(1))
+    with running(tmp_path / "data") as server:
+        monkeypatch.setenv("FR_SERVER", server.address)
+        for line in block.splitlines():
+            result = CliRunner().invoke(build(), shlex.split(line)[1:])
+            assert result.exit_code == 0, result.output
+        result = CliRunner().invoke(build(), ["search", "persons", "probe.jpg"])
+        assert "PURPOSE_REQUIRED" in result.output
+
+
+def test_commands_of_other_pages_are_those_that_are_run_here() -> None:
+    readme = next(block for block in blocks(page("README.md"), "sh") if "server init" in block)
+    health = next(block for block in blocks(page("docs/operations.md"), "sh") if " health" in block)
+    assert {*readme.splitlines(), *health.splitlines()} <= set(commands(RUNNING))
+
+
+@pytest.mark.parametrize("text", PAGES)
+def test_every_command_in_a_sentence_is_one_with_its_options(text: str) -> None:
+    inline = [" ".join(one.split()) for one in re.findall(r"`(fr [^`]+)`", text)]
+    for line in inline:
+        command: Any = typer.main.get_command(build())
+        words = shlex.split(line)[1:]
+        while words and not words[0].startswith("-") and hasattr(command, "get_command"):
+            found = command.get_command(typer.Context(command), words[0])
+            assert found is not None, line
+            command, words = found, words[1:]
+        options = {name for parameter in command.params for name in parameter.opts}
+        assert [word for word in words if word.startswith("--") and word not in options] == [], line
+
+
+@pytest.mark.parametrize("text", PAGES)
+def test_every_reason_and_setting_is_one(text: str) -> None:
+    errors = page("docs/errors.md")
+    reasons = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", text)) - {"CHAIN_NUMBER"}
+    assert [reason for reason in reasons if f"`{reason}`" not in errors] == []
+    sections = "|".join({key.partition(".")[0] for key in KEYS})
+    named = re.findall(rf"`((?:{sections})\.[a-z_]+)[ `]", text)
+    files = {"server.toml", "server.pem", "server.key"}
+    actions = {"gallery.search", "gallery.erase"}
+    assert [key for key in named if key not in KEYS and key not in files | actions] == []
+
+
+def test_the_settings_of_the_page_are_taken() -> None:
+    found = [config_from(tomllib.loads(block)) for block in blocks(RUNNING, "toml")]
+    assert [one.isolation.decoding for one in found] == ["process", "none"]
+    assert found[1].access.oidc_audience == "fr-core"
+
+
+def test_the_tables_name_all_that_there_is() -> None:
+    assert set(first_cells(RUNNING, "role |")) == set(ROLE_WORDS.values())
+    assert set(first_cells(AUDIT, "chain |")) == set(CHAINS)
+    assert set(first_cells(AUDIT, "finding |")) == {why.value for why in Why}
+    assert set(first_cells(CASEWORK, "finding |")) == set(FINDINGS)
+    (sentence,) = re.findall(r"The purpose\nis one of (.*?)\.", CASEWORK, re.DOTALL)
+    assert set(re.findall(r"`([a-z-]+)`", sentence)) == set(PURPOSES)
+
+
+@pytest.mark.parametrize("name", ["running-safely", "casework", "audit"])
+def test_each_link_leads_somewhere(name: str) -> None:
+    for target in re.findall(r"\]\(([^)#]*)(?:#[^)]*)?\)", page(f"docs/{name}.md")):
+        assert (REPOSITORY / "docs" / target).exists(), target

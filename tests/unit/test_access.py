@@ -1,0 +1,447 @@
+"""Roles, scopes, principals, keys, the time that keys expire by, and budgets."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+import secrets
+import threading
+
+import pytest
+
+from accessing import BUDGET, DAY_MS, HOUR_MS, NOW_MS, Clocks, new_key
+from fr_core.access.budget import UNLIMITED, Budget
+from fr_core.access.budgets import Budgets
+from fr_core.access.keys import MAX_LIFETIME_MS, ApiKey, MadeKey, Token, new_token, parse_token, secret_hash
+from fr_core.access.principal import LOCAL, SYSTEM, Principal, principal_of
+from fr_core.access.refusals import Why, refusal_of, refuse
+from fr_core.access.roles import ALL_ROLES, Role
+from fr_core.access.scope import EVERYTHING, MAX_PATTERNS, NOTHING, Scope
+from fr_core.access.seen import SureTime
+from fr_core.errors import CredentialInvalid, InvalidField, QuotaExceeded, RateLimited, for_one_caller
+
+KEPT = ApiKey(1, "a" * 16, "", ALL_ROLES, EVERYTHING, EVERYTHING, BUDGET, NOW_MS, None, None, None)
+MIDNIGHT_MS = NOW_MS - NOW_MS % DAY_MS + DAY_MS
+
+
+# --- values ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("patterns", "covered", "not_covered"),
+    [
+        (("a",), ["a"], ["", "b", "ab", "A", "*"]),
+        (("case-*",), ["case-", "case-1", "case-*"], ["case", "Case-1", "xcase-1"]),
+        (("*",), ["", "a", "z" * 128], []),
+        ((), [], ["", "a"]),
+        (("a", "b*"), ["a", "b", "bb"], ["aa", "c"]),
+    ],
+)
+def test_scope_covers(patterns: tuple[str, ...], covered: list[str], not_covered: list[str]) -> None:
+    scope = Scope(patterns)
+    assert all(map(scope.covers, covered))
+    assert not any(map(scope.covers, not_covered))
+
+
+@pytest.mark.parametrize("pattern", ["", "a b", "**", "*a", "a*b", "A", "ü", "a\n", "a" * 129, "a" * 128 + "*", "a.b"])
+def test_scope_refuses(pattern: str) -> None:
+    with pytest.raises(InvalidField) as caught:
+        Scope((pattern,))
+    assert len(pattern) < 3 or pattern not in caught.value.message
+
+
+def test_scope_has_a_limit() -> None:
+    Scope(("a",) * MAX_PATTERNS)
+    with pytest.raises(InvalidField):
+        Scope(("a",) * (MAX_PATTERNS + 1))
+
+
+def test_trainees_are_told_coarse_scores() -> None:
+    assert principal_of("key:a", frozenset({Role.TRAINEE}), NOTHING, EVERYTHING, BUDGET).coarse
+    assert not principal_of("key:a", frozenset({Role.TRAINEE, Role.OPERATOR}), NOTHING, EVERYTHING, BUDGET).coarse
+    assert Principal("key:a", frozenset({Role.OPERATOR}), NOTHING, NOTHING, BUDGET, True).coarse
+    with pytest.raises(ValueError, match="exact"):
+        Principal("key:a", frozenset({Role.TRAINEE}), NOTHING, EVERYTHING, BUDGET, False)
+
+
+def test_a_principal_has_a_role() -> None:
+    with pytest.raises(ValueError, match="role"):
+        principal_of("key:a", frozenset(), NOTHING, NOTHING, BUDGET)
+
+
+def test_local_may_everything() -> None:
+    for principal in (LOCAL, SYSTEM):
+        assert principal.roles == ALL_ROLES
+        assert principal.galleries.covers("any")
+        assert principal.courses.covers("any")
+        assert not principal.coarse
+    assert (LOCAL.principal_id, SYSTEM.principal_id) == ("local", "system")
+    assert LOCAL.is_one_of([Role.TRAINEE])
+    assert not LOCAL.is_one_of([])
+
+
+@pytest.mark.parametrize(
+    ("per_s", "burst", "searches", "field"),
+    [
+        (0.0, 1, None, "requests_per_s"),
+        (-1.0, 1, None, "requests_per_s"),
+        (math.nan, 1, None, "requests_per_s"),
+        (math.inf, 1, None, "requests_per_s"),
+        (1.0, 0, None, "burst"),
+        (1.0, 10**7, None, "burst"),
+        (1.0, 1, -1, "searches_per_day"),
+        (1.0, 1, 2**32, "searches_per_day"),
+    ],
+)
+def test_budget_refuses(per_s: float, burst: int, searches: int | None, field: str) -> None:
+    with pytest.raises(InvalidField) as caught:
+        Budget(per_s, burst, searches)
+    assert caught.value.metadata["field"] == field
+
+
+# --- keys --------------------------------------------------------------------------------------------------------
+
+
+def test_token_goes_round() -> None:
+    token = new_token(secrets.token_bytes)
+    assert len(token.text) == 60
+    assert token.text[16] == "."
+    assert parse_token(token.text) == token
+    assert new_token(secrets.token_bytes) != token
+    assert new_token(secrets.token_bytes, token.key_id).key_id == token.key_id
+
+
+def test_secret_shows_in_no_text() -> None:
+    token = new_token(secrets.token_bytes)
+    secret = token.text.split(".")[1]
+    for text in (repr(token), f"{token}", repr(MadeKey(KEPT, token))):
+        assert secret not in text
+        assert repr(token.secret) not in text
+
+
+TEXT = Token("a" * 16, bytes(32)).text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ".",
+        TEXT + "\n",
+        TEXT + "=",
+        " " + TEXT[1:],
+        TEXT[:-1] + "B",  # the same bytes as with A, written in another way
+        TEXT[:-1] + "+",
+        TEXT[:-1],
+        TEXT.upper(),
+        TEXT.replace(".", ":"),
+        "а" * 16 + TEXT[16:],  # Cyrillic
+        "١" * 16 + TEXT[16:],  # digits of another script
+        TEXT[:20] + "\0" + TEXT[21:],
+        TEXT * 1000,
+    ],
+)
+def test_what_is_no_token(text: str) -> None:
+    assert parse_token(text) is None
+
+
+def test_secret_hash_is_hmac() -> None:
+    """Against RFC 2104 spelt out."""
+    token, pepper = Token("k" * 16, bytes(range(32))), bytes(range(64, 96))
+    block = pepper.ljust(64, b"\0")
+    inner = hashlib.sha256(bytes(b ^ 0x36 for b in block) + b"fr-core api key 1\0" + b"k" * 16 + b"\0" + token.secret)
+    assert secret_hash(pepper, token) == hashlib.sha256(bytes(b ^ 0x5C for b in block) + inner.digest()).digest()
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"label": "a" * 129}, "label"),
+        ({"label": "a\nb"}, "label"),
+        ({"label": " a"}, "label"),
+        ({"lifetime_ms": 0}, "lifetime"),
+        ({"lifetime_ms": MAX_LIFETIME_MS + 1}, "lifetime"),
+        ({"certificate": "ab"}, "certificate_sha256"),
+        ({"certificate": "A" * 64}, "certificate_sha256"),
+    ],
+)
+def test_new_key_refuses(change: dict[str, object], field: str) -> None:
+    with pytest.raises(InvalidField) as caught:
+        new_key(**change)  # type: ignore[arg-type]
+    assert caught.value.metadata["field"] == field
+
+
+def test_refusals_all_sound_alike() -> None:
+    said = set()
+    for why in Why:
+        with pytest.raises(CredentialInvalid) as caught:
+            refuse(why, "key:abc")
+        said.add((caught.value.message, str(caught.value.metadata)))
+        found = refusal_of(caught.value)
+        assert found is not None
+        assert (found.why, found.principal_id) == (why, "key:abc")
+    assert len(said) == 1
+    assert refusal_of(CredentialInvalid("x")) is None
+    assert isinstance(for_one_caller(caught.value), CredentialInvalid)
+
+
+# --- the time that keys expire by --------------------------------------------------------------------------------
+
+
+def test_sure_time_follows_a_right_clock() -> None:
+    clocks = Clocks()
+    time = SureTime(clocks.clock_ms, clocks.monotonic_s)
+    for _ in range(100):
+        clocks.passes(HOUR_MS)
+        assert time.sure_ms() == time.now_ms(0) == clocks.wall_ms
+
+
+def test_clock_set_back() -> None:
+    clocks = Clocks()
+    time = SureTime(clocks.clock_ms, clocks.monotonic_s)
+    clocks.wall_ms -= DAY_MS
+    assert time.now_ms(0) == NOW_MS
+    clocks.passes(60_000)
+    assert time.now_ms(0) == NOW_MS + 60_000  # it goes on
+    clocks.passes(HOUR_MS)
+    assert time.now_ms(0) == clocks.wall_ms  # and the clock is taken to be right after an hour
+    assert time.now_ms(NOW_MS) == NOW_MS  # but what was kept stays
+
+
+def test_clock_set_forwards_for_less_than_an_hour() -> None:
+    clocks = Clocks()
+    time = SureTime(clocks.clock_ms, clocks.monotonic_s)
+    clocks.wall_ms += DAY_MS
+    for _ in range(59):
+        assert time.now_ms(0) == clocks.wall_ms
+        assert time.sure_ms() < NOW_MS + HOUR_MS
+        clocks.passes(60_000)
+    clocks.wall_ms -= DAY_MS
+    assert time.now_ms(0) == clocks.wall_ms
+    clocks.passes(10 * HOUR_MS)
+    assert time.sure_ms() == clocks.wall_ms
+
+
+def test_clock_set_forwards_for_good() -> None:
+    clocks = Clocks()
+    time = SureTime(clocks.clock_ms, clocks.monotonic_s)
+    clocks.wall_ms += DAY_MS
+    time.sure_ms()
+    clocks.passes(HOUR_MS)
+    assert time.sure_ms() == clocks.wall_ms
+
+
+def test_a_clock_that_jumps_about_is_never_taken_over() -> None:
+    clocks = Clocks()
+    time = SureTime(clocks.clock_ms, clocks.monotonic_s)
+    for turn in range(50):
+        clocks.passes(HOUR_MS // 2)
+        clocks.wall_ms += (DAY_MS, 2 * DAY_MS, -DAY_MS)[turn % 3]
+        assert time.sure_ms() <= NOW_MS + (turn + 1) * HOUR_MS // 2
+
+
+# --- budgets -----------------------------------------------------------------------------------------------------
+
+
+def budgets(clocks: Clocks, max_principals: int = 1_000) -> Budgets:
+    return Budgets(clocks.monotonic_s, clocks.clock_ms, max_principals)
+
+
+def taken(counted: Budgets, budget: Budget, who: str = "key:a") -> int:
+    """How many calls are let through at once."""
+    for calls in range(10_000):
+        try:
+            counted.spend(who, budget)
+        except RateLimited:
+            return calls
+    raise AssertionError("there is no limit")
+
+
+def searched(counted: Budgets, budget: Budget, who: str = "key:a") -> int:
+    """How many searches are let through."""
+    for searches in range(10_000):
+        try:
+            counted.search(who, budget)
+        except QuotaExceeded:
+            return searches
+    raise AssertionError("there is no limit")
+
+
+def test_burst_then_rate() -> None:
+    clocks = Clocks()
+    counted = budgets(clocks)
+    assert taken(counted, BUDGET) == 20
+    clocks.passes(500)
+    assert taken(counted, BUDGET) == 5
+    clocks.passes(DAY_MS)
+    assert taken(counted, BUDGET) == 20
+    assert taken(counted, BUDGET, "key:b") == 20
+
+
+def test_retry_after_is_enough_and_not_too_much() -> None:
+    clocks = Clocks()
+    counted = budgets(clocks)
+    taken(counted, BUDGET)
+    with pytest.raises(RateLimited) as caught:
+        counted.spend("key:a", BUDGET, 3)
+    wait_ms = round(float(caught.value.metadata["retry_after_s"]) * 1000)
+    assert 299 <= wait_ms <= 301
+    clocks.passes(wait_ms - 5)
+    with pytest.raises(RateLimited):
+        counted.spend("key:a", BUDGET, 3)
+    clocks.passes(5)
+    counted.spend("key:a", BUDGET, 3)
+
+
+def test_many_items_at_once_are_made_up_for() -> None:
+    clocks = Clocks()
+    counted = budgets(clocks)
+    counted.spend("key:a", BUDGET, 1_020)
+    with pytest.raises(RateLimited):
+        counted.spend("key:a", BUDGET)
+    clocks.passes(99_000)
+    with pytest.raises(RateLimited):
+        counted.spend("key:a", BUDGET)
+    clocks.passes(2_000)
+    counted.spend("key:a", BUDGET)
+
+
+def test_a_smaller_budget_counts_at_once() -> None:
+    clocks = Clocks()
+    counted = budgets(clocks)
+    counted.spend("key:a", BUDGET)
+    assert taken(counted, Budget(1.0, 2, None)) == 2
+
+
+def test_a_monotonic_clock_that_stands_gives_nothing() -> None:
+    clocks = Clocks()
+    counted = budgets(clocks)
+    taken(counted, BUDGET)
+    clocks.wall_ms += 100 * DAY_MS
+    assert taken(counted, BUDGET) == 0
+
+
+def test_searches_of_a_day() -> None:
+    clocks = Clocks()
+    counted = budgets(clocks)
+    assert searched(counted, BUDGET) == 100
+    clocks.passes(MIDNIGHT_MS - NOW_MS - 1)
+    assert searched(counted, BUDGET) == 0
+    clocks.passes(1)
+    for _ in range(5):
+        assert searched(counted, BUDGET) == 100
+        clocks.passes(DAY_MS)
+
+
+def test_quota_says_what_is_left_and_when_the_day_ends() -> None:
+    clocks = Clocks()
+    counted = budgets(clocks)
+    counted.search("key:a", BUDGET, 98)
+    with pytest.raises(QuotaExceeded) as caught:
+        counted.search("key:a", BUDGET, 3)
+    assert caught.value.metadata["left"] == "2"
+    assert abs(float(caught.value.metadata["retry_after_s"]) - (MIDNIGHT_MS - NOW_MS) / 1000) < 0.01
+    counted.search("key:a", BUDGET, 2)
+    with pytest.raises(QuotaExceeded):
+        counted.search("key:b", Budget(1.0, 1, 0))
+
+
+@pytest.mark.parametrize("step_ms", [DAY_MS, -DAY_MS, 400 * DAY_MS, -400 * DAY_MS])
+def test_a_clock_that_is_set_gives_no_searches_and_locks_nobody_out(step_ms: int) -> None:
+    clocks = Clocks()
+    counted = budgets(clocks)
+    total = searched(counted, BUDGET)
+    for _ in range(10):  # to and fro
+        clocks.wall_ms += step_ms
+        total += searched(counted, BUDGET)
+        clocks.wall_ms -= step_ms
+        total += searched(counted, BUDGET)
+    assert total == 100
+    clocks.wall_ms += step_ms  # for good
+    days = 0
+    for _ in range(20 * 24):
+        clocks.passes(HOUR_MS)
+        days += searched(counted, BUDGET) == 100
+    assert 19 <= days <= 21
+
+
+def test_days_have_12_to_36_hours_however_the_clock_is_set() -> None:
+    clocks = Clocks()
+    counted = budgets(clocks)
+    turns = []
+    for hour in range(2_000):
+        clocks.passes(HOUR_MS)
+        clocks.wall_ms += (hour * 7_919 % 48 - 24) * HOUR_MS
+        if searched(counted, BUDGET):
+            turns.append(hour)
+    lengths = [after - before for before, after in itertools.pairwise(turns[1:])]
+    assert min(lengths) >= 12
+    assert max(lengths) <= 37
+
+
+def test_idle_principals_are_forgotten() -> None:
+    clocks = Clocks()
+    counted = budgets(clocks)
+    for number in range(500):
+        counted.spend(f"key:{number}", BUDGET)
+    assert len(counted) == 500
+    clocks.passes(10_000)
+    for _ in range(500):
+        counted.spend("key:a", BUDGET)
+        clocks.passes(100)
+    assert len(counted) == 1
+
+
+def test_who_has_searched_today_is_not_idle() -> None:
+    clocks = Clocks()
+    counted = budgets(clocks)
+    counted.search("key:a", BUDGET, 100)
+    clocks.passes(HOUR_MS)
+    for number in range(500):
+        counted.spend(f"key:{number}", BUDGET)
+        clocks.passes(1_000)
+    assert searched(counted, BUDGET) == 0
+
+
+def test_memory_is_bounded() -> None:
+    clocks = Clocks()
+    counted = budgets(clocks, max_principals=50)
+    for number in range(1_000):
+        counted.search(f"key:{number}", BUDGET)
+    assert len(counted) == 50
+    assert searched(counted, BUDGET, "key:999") == 99  # those who called last are remembered
+
+
+def test_threads_get_no_more_than_one() -> None:
+    clocks = Clocks()
+    counted = budgets(clocks)
+    budget = Budget(1.0, 2_000, 2_000)
+    through: list[int] = []
+    begin = threading.Barrier(8)
+
+    def work() -> None:
+        begin.wait()
+        passed = 0
+        for _ in range(500):
+            try:
+                counted.spend("key:a", budget)
+                counted.search("key:a", budget)
+                passed += 1
+            except RateLimited:
+                pass
+        through.append(passed)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(through) == 2_000
+
+
+def test_no_limit_is_none() -> None:
+    counted = budgets(Clocks())
+    for _ in range(10_000):
+        counted.spend("local", UNLIMITED)
+        counted.search("local", UNLIMITED, 1_000)

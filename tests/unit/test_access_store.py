@@ -1,0 +1,381 @@
+"""The access store: keys are made, listed, rotated, revoked and checked, and the audit says who did it."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from accessing import BUDGET, DAY_MS, HOUR_MS, NOW_MS, Clocks, new_key, open_store, refusal, why
+from fr_core.access.keys import MAX_OVERLAP_MS, ApiKey, Token
+from fr_core.access.refusals import Why
+from fr_core.access.roles import Role
+from fr_core.access.scope import Scope
+from fr_core.access.store import AccessStore
+from fr_core.audit.attribution import Attribution, attributed
+from fr_core.audit.values import Entry
+from fr_core.errors import (
+    CredentialInvalid,
+    InvalidField,
+    ShuttingDown,
+    StorageLow,
+    StoreInUse,
+    UnknownKey,
+    WrongKey,
+)
+from fr_core.gallery.store.keys import KeyEncryptionKey
+
+CERTIFICATE, OTHER = "ab" * 32, "cd" * 32
+
+
+@pytest.fixture
+def clocks() -> Clocks:
+    return Clocks()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clocks: Clocks) -> Iterator[AccessStore]:
+    with open_store(tmp_path / "data", clocks) as opened:
+        yield opened
+
+
+def test_a_key_is_made_and_checked(store: AccessStore) -> None:
+    assert not store.any_keys()
+    new = new_key(Role.OPERATOR, Role.EXAMINER, label="the desk", galleries=Scope(("case-*",)), lifetime_ms=DAY_MS)
+    made = store.create(new)
+    assert store.any_keys()
+    assert store.check(made.token.text, None) == made.key == store.key(made.key.key_id)
+    assert (made.key.label, made.key.roles, made.key.budget) == (new.label, new.roles, BUDGET)
+    assert (made.key.created_ms, made.key.expires_ms) == (NOW_MS, NOW_MS + DAY_MS)
+    principal = store.check(made.token.text, OTHER).principal
+    assert principal.principal_id == f"key:{made.key.key_id}"
+    assert principal.galleries.covers("case-7")
+    assert not principal.galleries.covers("other")
+
+
+def test_what_is_refused_and_why(store: AccessStore, clocks: Clocks) -> None:
+    made, second = store.create(new_key(lifetime_ms=DAY_MS)), store.create(new_key())
+    bound = store.create(new_key(certificate=CERTIFICATE))
+    assert why(store, "") == Why.UNREADABLE
+    unknown = refusal(store, Token("z" * 16, second.token.secret).text)
+    assert (unknown.why, unknown.principal_id) == (Why.UNKNOWN, "")
+    wrong = refusal(store, Token(made.key.key_id, second.token.secret).text)
+    assert (wrong.why, wrong.principal_id) == (Why.WRONG_SECRET, f"key:{made.key.key_id}")
+    assert why(store, bound.token.text) == Why.OTHER_CERTIFICATE
+    assert why(store, bound.token.text, OTHER) == Why.OTHER_CERTIFICATE
+    assert why(store, bound.token.text, "") == Why.OTHER_CERTIFICATE
+    assert store.check(bound.token.text, CERTIFICATE) == bound.key
+    clocks.passes(DAY_MS - 1)
+    store.check(made.token.text, None)
+    clocks.passes(1)
+    assert why(store, made.token.text) == Why.EXPIRED
+    store.check(second.token.text, None)
+    store.revoke(second.key.key_id)
+    assert why(store, second.token.text) == Why.REVOKED
+
+
+def test_no_secret_is_no_secret(store: AccessStore) -> None:
+    """Neither the key that stands in for an unknown one, nor the secret before that there is not, can be guessed."""
+    made = store.create(new_key())
+    assert why(store, Token(made.key.key_id, bytes(32)).text) == Why.WRONG_SECRET
+    assert why(store, Token("a" * 16, bytes(32)).text) == Why.UNKNOWN
+
+
+def test_rotation(store: AccessStore, clocks: Clocks) -> None:
+    first = store.create(new_key())
+    second = store.rotate(first.key.key_id, HOUR_MS)
+    assert second.key == first.key
+    assert second.token != first.token
+    store.check(first.token.text, None)
+    store.check(second.token.text, None)
+    clocks.passes(HOUR_MS - 1)
+    store.check(first.token.text, None)
+    clocks.passes(1)
+    assert why(store, first.token.text) == Why.ROTATED
+    store.check(second.token.text, None)
+    third = store.rotate(first.key.key_id, HOUR_MS)
+    assert why(store, first.token.text) == Why.WRONG_SECRET  # only one before is remembered
+    fourth = store.rotate(first.key.key_id, 0)
+    for old in (first, second, third):
+        assert why(store, old.token.text) == Why.WRONG_SECRET
+    store.check(fourth.token.text, None)
+
+
+def test_rotation_makes_nothing_valid_again(store: AccessStore, clocks: Clocks) -> None:
+    revoked, over = store.create(new_key()), store.create(new_key(lifetime_ms=DAY_MS))
+    store.revoke(revoked.key.key_id)
+    clocks.passes(DAY_MS)
+    for made in (revoked, over):
+        with pytest.raises(InvalidField):
+            store.rotate(made.key.key_id, 0)
+
+
+@pytest.mark.parametrize("overlap_ms", [-1, MAX_OVERLAP_MS + 1])
+def test_overlap_is_bounded(store: AccessStore, overlap_ms: int) -> None:
+    made = store.create(new_key())
+    with pytest.raises(InvalidField):
+        store.rotate(made.key.key_id, overlap_ms)
+
+
+def test_revoked_is_for_ever_and_twice_as_once(store: AccessStore, clocks: Clocks) -> None:
+    made = store.create(new_key())
+    store.rotate(made.key.key_id, HOUR_MS)
+    once = store.revoke(made.key.key_id)
+    assert once.revoked_ms == NOW_MS
+    clocks.passes(HOUR_MS)
+    assert store.revoke(made.key.key_id) == once
+    assert why(store, made.token.text) in (Why.REVOKED, Why.ROTATED)
+    assert store.any_keys()
+
+
+@pytest.mark.parametrize("key_id", ["", "z" * 16, "A" * 16, "a\0", "x" * 10_000])
+def test_unknown_keys(store: AccessStore, key_id: str) -> None:
+    assert store.key(key_id) is None
+    with pytest.raises(UnknownKey):
+        store.revoke(key_id)
+    with pytest.raises(UnknownKey):
+        store.rotate(key_id, 0)
+
+
+def test_pages_the_newest_first(store: AccessStore, clocks: Clocks) -> None:
+    made = []
+    for _ in range(7):
+        made.append(store.create(new_key()).key)
+        clocks.wall_ms -= HOUR_MS  # whatever the clock says
+    store.revoke(made[3].key_id)
+    found: list[ApiKey] = []
+    before = None
+    while page := store.keys(before, 3):
+        assert len(page) <= 3
+        found += page
+        before = page[-1].number
+    assert [key.key_id for key in found] == [key.key_id for key in reversed(made)]
+    assert store.keys(size=100)[3].revoked_ms is not None
+
+
+def test_all_is_there_after_a_restart(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    with open_store(folder) as store:
+        made = [store.create(new_key(label=f"key {number}", certificate=CERTIFICATE)) for number in range(5)]
+        store.revoke(made[2].key.key_id)
+        rotated = store.rotate(made[1].key.key_id, HOUR_MS)
+        keys = store.keys()
+    with open_store(folder) as store:
+        assert store.keys() == keys
+        store.check(made[0].token.text, CERTIFICATE)
+        store.check(made[1].token.text, CERTIFICATE)
+        store.check(rotated.token.text, CERTIFICATE)
+        assert why(store, made[2].token.text, CERTIFICATE) == Why.REVOKED
+
+
+def test_another_key_and_a_change_of_key(tmp_path: Path) -> None:
+    folder, other = tmp_path / "data", KeyEncryptionKey(bytes(32))
+    clocks = Clocks()
+    with open_store(folder) as store, open_store(folder) as second:
+        made = store.create(new_key())
+        with pytest.raises(StoreInUse):
+            store.put_under(other)
+        second.check(made.token.text, None)
+    with open_store(folder) as store:
+        store.put_under(other)
+        store.check(made.token.text, None)
+        store.create(new_key())
+    with pytest.raises(WrongKey):
+        open_store(folder)
+    with AccessStore.open(folder, other, clocks.clock_ms) as store:
+        store.check(made.token.text, None)
+        assert len(store.keys()) == 2
+        with store.auditing() as audit:
+            assert [kept.record.action for kept in audit.every()] == ["access.create_key"] * 2
+
+
+def test_the_oldest_dead_key_makes_room(tmp_path: Path, clocks: Clocks) -> None:
+    with open_store(tmp_path / "data", clocks, max_keys=3) as store, open_store(tmp_path / "data", clocks) as other:
+        first, second, third = (store.create(new_key(lifetime_ms=DAY_MS)) for _ in range(3))
+        with pytest.raises(StorageLow):
+            store.create(new_key())
+        store.revoke(second.key.key_id)
+        fourth = store.create(new_key())
+        for each in (store, other):
+            listed = each.keys()
+            assert [key.key_id for key in listed] == [key.key.key_id for key in (fourth, third, first)]
+            assert why(each, second.token.text) == Why.UNKNOWN
+        with pytest.raises(StorageLow):
+            store.create(new_key())
+        clocks.passes(DAY_MS)
+        store.create(new_key())
+        assert why(store, first.token.text) == Why.UNKNOWN
+        assert why(store, third.token.text) == Why.EXPIRED
+    with open_store(tmp_path / "data", clocks) as store:
+        assert len(store.keys()) == 3
+
+
+def test_any_keys_stays_true(tmp_path: Path, clocks: Clocks) -> None:
+    """A server that asks everybody for a key must not begin to ask nobody."""
+    with open_store(tmp_path / "data", clocks) as store:
+        store.forget_time_seen()
+        assert not store.any_keys()
+        store.revoke(store.create(new_key()).key.key_id)
+    with open_store(tmp_path / "data", clocks) as store:
+        assert store.any_keys()
+
+
+# --- the clock ---------------------------------------------------------------------------------------------------
+
+
+def settled(store: AccessStore, token: str) -> None:
+    """Check, and wait until what that writes is durable."""
+    store.check(token, None)
+    store.record([]).result()
+
+
+def test_a_clock_set_back_makes_nothing_valid_again(tmp_path: Path, clocks: Clocks) -> None:
+    with open_store(tmp_path / "data", clocks) as store:
+        short, long = store.create(new_key(lifetime_ms=DAY_MS)), store.create(new_key())
+        clocks.passes(DAY_MS)
+        settled(store, long.token.text)
+        assert why(store, short.token.text) == Why.EXPIRED
+        clocks.wall_ms -= DAY_MS
+        assert why(store, short.token.text) == Why.EXPIRED
+    for _ in range(2):
+        with open_store(tmp_path / "data", clocks) as store:  # the mark is what another process kept
+            assert why(store, short.token.text) == Why.EXPIRED
+            assert store.create(new_key()).key.created_ms >= NOW_MS + DAY_MS
+            clocks.passes(2 * HOUR_MS)
+            assert why(store, short.token.text) == Why.EXPIRED
+
+
+def test_the_time_is_kept_at_most_every_minute(store: AccessStore, clocks: Clocks) -> None:
+    made = store.create(new_key())
+    heads = set()
+    for _ in range(30):
+        clocks.passes(5_000)
+        settled(store, made.token.text)
+        heads.add(store._ring.look().head.seen_ms)
+    assert 2 <= len(heads) <= 4
+    assert max(heads) >= clocks.wall_ms - 60_000
+
+
+def test_a_clock_ahead_for_a_while_leaves_nothing(tmp_path: Path, clocks: Clocks) -> None:
+    with open_store(tmp_path / "data", clocks) as store:
+        made, long = store.create(new_key(lifetime_ms=DAY_MS)), store.create(new_key())
+        clocks.wall_ms += 1_000 * DAY_MS
+        assert why(store, made.token.text) == Why.EXPIRED
+        settled(store, long.token.text)
+        store.create(new_key())
+        clocks.wall_ms -= 1_000 * DAY_MS
+        store.check(made.token.text, None)
+    with open_store(tmp_path / "data", clocks) as store:
+        store.check(made.token.text, None)
+
+
+def test_the_way_back_from_a_time_of_the_future(tmp_path: Path, clocks: Clocks) -> None:
+    with open_store(tmp_path / "data", clocks) as store:
+        made, long = store.create(new_key(lifetime_ms=DAY_MS)), store.create(new_key())
+    ahead = Clocks(NOW_MS + 1_000 * DAY_MS)
+    with open_store(tmp_path / "data", ahead) as store:
+        settled(store, long.token.text)
+    with open_store(tmp_path / "data", clocks) as store:
+        assert why(store, made.token.text) == Why.EXPIRED
+        assert store.now_ms() == ahead.wall_ms
+        store.forget_time_seen()
+        store.check(made.token.text, None)
+        assert store.now_ms() == NOW_MS
+        with store.auditing() as audit:
+            assert list(audit.every())[-1].record.action == "access.forget_time"
+    with open_store(tmp_path / "data", clocks) as store:
+        store.check(made.token.text, None)
+
+
+# --- the audit ---------------------------------------------------------------------------------------------------
+
+
+def test_changes_are_recorded_with_who_made_them(store: AccessStore) -> None:
+    by = Attribution("key:abcdefgh", ("admin",), "r-1")
+    with attributed(by):
+        made = store.create(new_key(Role.ADMIN, Role.AUDITOR, label="a name of somebody"))
+        store.rotate(made.key.key_id, HOUR_MS)
+        store.revoke(made.key.key_id)
+        store.revoke(made.key.key_id)
+    with pytest.raises(UnknownKey):
+        store.revoke("z" * 16)
+    with store.auditing() as audit:
+        records = [kept.record for kept in audit.every()]
+        bodies = b"".join(kept.body for kept in audit.every())
+    assert [record.action for record in records] == ["access.create_key", "access.rotate_key", "access.revoke_key"]
+    assert {(record.actor, record.roles, record.request_id) for record in records} == {
+        ("key:abcdefgh", ("admin",), "r-1")
+    }
+    assert [record.detail["version"] for record in records] == ["1", "2", "3"]
+    assert records[0].detail["granted"] == "admin,auditor"
+    assert {record.detail["key"] for record in records} == {made.key.key_id}
+    assert b"somebody" not in bodies
+    assert made.token.text.split(".")[1].encode() not in bodies
+
+
+def test_records_of_others(store: AccessStore) -> None:
+    futures = [store.record([Entry("local", "gallery.search", "OK")] * 3) for _ in range(20)]
+    assert [future.result() for future in futures] == list(range(3, 63, 3))
+    pseudonyms = store.pseudonyms()
+    assert pseudonyms.case("C-1") == store.pseudonyms().case("C-1")
+
+
+def test_closed(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "data")
+    made = store.create(new_key())
+    store.close()
+    store.close()
+    with pytest.raises(ShuttingDown):
+        store.check(made.token.text, None)
+    with pytest.raises(ShuttingDown):
+        store.create(new_key())
+    with pytest.raises(ShuttingDown):
+        store.record([])
+
+
+def test_refused_opening_lets_the_folder_go(tmp_path: Path) -> None:
+    open_store(tmp_path / "data").close()
+    for _ in range(3):
+        with pytest.raises(WrongKey):
+            AccessStore.open(tmp_path / "data", KeyEncryptionKey(bytes(32)), Clocks().clock_ms)
+    open_store(tmp_path / "data").close()
+
+
+# --- how long it takes -------------------------------------------------------------------------------------------
+
+
+def medians_us(store: AccessStore, *tokens: str) -> list[float]:
+    """Of each the median time of a check, taken in turns."""
+    taken: list[list[float]] = [[] for _ in tokens]
+    for _ in range(1_500):
+        for own, token in zip(taken, tokens, strict=True):
+            begun = time.perf_counter()
+            with contextlib.suppress(CredentialInvalid):
+                store.check(token, None)
+            own.append(time.perf_counter() - begun)
+    return [1e6 * statistics.median(own) for own in taken]
+
+
+def test_time_tells_nothing(store: AccessStore, clocks: Clocks) -> None:
+    made, over, revoked = store.create(new_key()), store.create(new_key(lifetime_ms=1)), store.create(new_key())
+    store.revoke(revoked.key.key_id)
+    clocks.passes(1)
+    tokens = (
+        Token("z" * 16, made.token.secret),
+        Token(made.key.key_id, over.token.secret),
+        over.token,
+        revoked.token,
+    )
+    times = medians_us(store, *(token.text for token in tokens))
+    assert max(times) - min(times) < 20
+
+
+def test_a_check_is_quick(store: AccessStore) -> None:
+    for _ in range(100):
+        made = store.create(new_key())
+    (valid,) = medians_us(store, made.token.text)
+    assert valid < 100

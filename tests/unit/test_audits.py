@@ -1,0 +1,106 @@
+"""Reading audits step by step: what a search finds, what a verification says, and exports that are whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fr_core.audit.attribution import Attribution, attributed
+from fr_core.audit.checkpoints import read_public_key
+from fr_core.audit.export import verify_export
+from fr_core.audit.search import Filter
+from fr_core.audit.verify import Broken, Verified, Why
+from fr_core.errors import InvalidField
+from fr_core.gallery.galleries import Galleries
+from fr_core.gallery.store.keys import KeyEncryptionKey
+from fr_core.gallery.values import GalleryUpdate
+from fr_core.types import ModelId
+from fr_server.services import audits
+from fr_server.services.audits import CHAINS, AuditCalls, LocalAudit, audit_of, audits_of, exported
+
+KEY = KeyEncryptionKey(bytes(range(32)))
+MODEL = ModelId("null", "1", "0" * 64)
+CHANGES = 8
+
+
+@pytest.fixture
+def galleries(tmp_path: Path) -> Iterator[Galleries]:
+    with Galleries.open(tmp_path / "data", key=KEY, index="numpy") as opened:
+        with attributed(Attribution("key:k1")):
+            opened.create("g", "", MODEL, 4)
+        for number in range(CHANGES - 1):
+            opened.update("g", GalleryUpdate(f"{number}"))
+        yield opened
+
+
+@pytest.fixture
+def audit(galleries: Galleries) -> AuditCalls:
+    return audit_of(galleries)
+
+
+def lines_of(audit: AuditCalls, after: int = 0) -> list[bytes]:
+    return b"".join(exported(audit, after)).splitlines(keepends=True)
+
+
+def test_each_store_has_its_chain(galleries: Galleries) -> None:
+    found = audits_of(galleries, galleries, galleries, galleries)
+    assert tuple(found) == CHAINS
+    assert isinstance(found["galleries"], LocalAudit)
+    assert audit_of(LocalAudit(galleries)) is not None  # type: ignore[arg-type]
+
+
+def test_a_search_goes_page_by_page(audit: AuditCalls) -> None:
+    first = audit.audit_search(Filter(action="gallery.*"), 0, 5)
+    assert ([kept.record.seq for kept in first.records], first.after) == ([1, 2, 3, 4, 5], 5)
+    assert audit.audit_search(Filter(), 5, 5).after is None
+    assert [kept.record.action for kept in audit.audit_search(Filter(actor="key:k1"), 0, 5).records] == [
+        "gallery.create"
+    ]
+
+
+def test_a_verification_takes_checkpoints_and_the_key(galleries: Galleries, audit: AuditCalls) -> None:
+    checkpoint, key = audit.audit_checkpoint(), audit.audit_public_key()
+    galleries.update("g", GalleryUpdate("more"))
+    assert audit.audit_verify([checkpoint], key) == Verified(checkpoint.chain_id, CHANGES + 1, CHANGES + 1, 1)
+    assert audit.audit_verify((), None) == Verified(checkpoint.chain_id, CHANGES + 1, CHANGES + 1, 0)
+    with pytest.raises(InvalidField):
+        audit.audit_verify((), "no key")
+    connection = galleries._store._writer  # type: ignore[attr-defined]
+    connection.execute("DELETE FROM audit WHERE seq = 4")
+    assert audit.audit_verify([checkpoint], key) == Broken(4, Why.MISSING)
+
+
+def test_pseudonyms_are_those_of_the_records(galleries: Galleries, audit: AuditCalls) -> None:
+    pseudonyms = galleries.pseudonyms()
+    assert audit.audit_subject("g", "Ann") == pseudonyms.subject("g", "Ann")
+    assert audit.audit_case("Case 7") == pseudonyms.case("Case 7")
+
+
+@pytest.mark.parametrize("step", [1, 3, 4, 7, 8, 9, 1_000])
+@pytest.mark.parametrize("after", [0, 3, CHANGES])
+def test_an_export_in_steps_is_whole(audit: AuditCalls, monkeypatch: pytest.MonkeyPatch, step: int, after: int) -> None:
+    monkeypatch.setattr(audits, "_STEP", step)
+    key = read_public_key(audit.audit_public_key())
+    lines = lines_of(audit, after)
+    assert len(lines) == 2 + CHANGES - after
+    assert verify_export(lines, key) == Verified(audit.audit_checkpoint().chain_id, CHANGES - after, CHANGES, 1)
+
+
+def test_what_is_recorded_while_it_is_exported_is_in_it(
+    galleries: Galleries, audit: AuditCalls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audits, "_STEP", 3)
+    parts = exported(audit, 0)
+    begun = next(parts)
+    galleries.update("g", GalleryUpdate("meanwhile"))
+    lines = (begun + b"".join(parts)).splitlines()
+    found = verify_export(lines, read_public_key(audit.audit_public_key()))
+    assert found == Verified(audit.audit_checkpoint().chain_id, CHANGES + 1, CHANGES + 1, 1)
+    assert isinstance(verify_export(lines[:-2] + lines[-1:], read_public_key(audit.audit_public_key())), Broken)
+
+
+def test_an_export_from_beyond_the_end_is_refused(audit: AuditCalls) -> None:
+    with pytest.raises(InvalidField):
+        next(exported(audit, CHANGES + 1))

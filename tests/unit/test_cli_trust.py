@@ -1,0 +1,929 @@
+"""`fr whoami`, `key`, `audit`, `case`, `review` and `evidence`: what is asked, told and written, and how they end."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import ssl
+import stat
+import tomllib
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from audited import Audited
+from casefiles import OTHER_SIGNER, REFERENCE, SIGNER, Filed, filed
+from fr_api.v1 import access_pb2, audit_pb2, common_pb2, gallery_pb2, recognition_pb2, review_pb2
+from fr_client.cli import audit_words, case_words
+from fr_client.cli.main import build
+from fr_client.connection import read_connection
+from fr_core.audit.export import export
+from fr_core.audit.verify import Why
+from fr_server import audit_cli
+from fr_server.door.authority import Issued, make_authority
+from scripted_trust import Script, serving_trust
+
+NOTICE = "Leads for a human examiner, never an identity."
+NOW = Timestamp(seconds=1_790_000_000)
+TOKEN = "abcdefghijklmnop." + "s" * 43
+KEY = access_pb2.ApiKey(
+    key_id="abcdefghijklmnop",
+    label="room 4",
+    roles=[access_pb2.ROLE_OPERATOR, access_pb2.ROLE_EXAMINER],
+    galleries=["staff-*"],
+    budget=access_pb2.Budget(requests_per_s=50, burst=200),
+    create_time=NOW,
+    expire_time=NOW,
+)
+
+
+@pytest.fixture
+def script() -> Script:
+    return Script()
+
+
+@pytest.fixture
+def target(script: Script) -> Iterator[str]:
+    with serving_trust(script) as where:
+        yield where
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Issued:
+    folder = tmp_path_factory.mktemp("authority")
+    made = Issued(folder / "ca.pem", folder / "ca.key")
+    make_authority(made, "Test authority", 1_790_000_000_000)
+    return made
+
+
+@cache
+def fr_command() -> Any:
+    """Made once: it takes longer than a call."""
+    return get_command(build())
+
+
+def fr(target: str, *words: object, typed: str = "", columns: str = "250") -> tuple[int, str, str]:
+    return run(fr_command(), "--server", target, *words, typed=typed, columns=columns)
+
+
+def run(command: Any, *words: object, typed: str = "", columns: str = "250") -> tuple[int, str, str]:
+    with CliRunner(env={"COLUMNS": columns}).isolation(input=typed) as (out, error, _):
+        with pytest.raises(SystemExit) as ended:
+            command.main(args=[*map(str, words)], prog_name="fr")
+        return int(str(ended.value.code or 0)), out.getvalue().decode(), error.getvalue().decode()
+
+
+def plugin(group: str, name: str) -> Any:
+    """A command of another room, as pyproject.toml has it."""
+    root = Path(__file__).parents[2]
+    groups = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]
+    module, _, function = groups[group][name].partition(":")
+    app = typer.Typer()
+    app.command()(getattr(import_module(module), function))
+    return get_command(app)
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+# --- keys ------------------------------------------------------------------------------------------------------
+
+
+def test_whoami_tells_roles_scope_and_budget(script: Script, target: str) -> None:
+    script.answers["WhoAmI"] = [
+        access_pb2.WhoAmIResponse(
+            principal_id="key:k1",
+            roles=[access_pb2.ROLE_OPERATOR, access_pb2.ROLE_AUDITOR],
+            galleries=["staff-*", "visitors"],
+            budget=access_pb2.Budget(requests_per_s=2.5, burst=9, searches_per_day=1_000),
+        )
+    ]
+    code, out, _ = fr(target, "whoami")
+    assert code == 0
+    for words in ("key:k1", "operator, auditor", "staff-* visitors", "none", "2.5 a second, 9 at once", "1,000 a day"):
+        assert words in out
+    assert json.loads(fr(target, "whoami", "--json")[1])["principal_id"] == "key:k1"
+
+
+def test_a_key_is_told_once_and_in_one_line(script: Script, target: str) -> None:
+    script.answers["CreateKey"] = [access_pb2.CreateKeyResponse(key=KEY, token=TOKEN)]
+    words = ("key", "create", "--role", "operator", "--role", "examiner", "--gallery", "staff-*", "--course", "*")
+    more = ("--days", "2", "--label", "room 4", "--requests-per-s", "50", "--burst", "200", "--searches-per-day", "0")
+    code, out, error = fr(target, *words, *more, columns="40")
+    assert code == 0, error
+    assert (out.splitlines()[-1], (out + error).count(TOKEN)) == (TOKEN, 1)
+    assert script.asked == [
+        (
+            "CreateKey",
+            access_pb2.CreateKeyRequest(
+                label="room 4",
+                roles=[access_pb2.ROLE_OPERATOR, access_pb2.ROLE_EXAMINER],
+                galleries=["staff-*"],
+                courses=["*"],
+                budget=access_pb2.Budget(requests_per_s=50, burst=200, searches_per_day=0),
+                lifetime=Duration(seconds=2 * 86_400),
+            ),
+        )
+    ]
+    code, out, _ = fr(target, *words, "--json")
+    assert (json.loads(out)["token"], out.count(TOKEN)) == (TOKEN, 1)
+
+
+@pytest.mark.parametrize("as_json", [(), ("--json",)])
+@pytest.mark.parametrize("option", ["--connection-file", "--out"])
+@pytest.mark.parametrize("call", ["create", "rotate"])
+def test_a_key_in_a_file_is_told_nowhere_else(
+    script: Script,
+    target: str,
+    authority: Issued,
+    tmp_path: Path,
+    call: str,
+    option: str,
+    as_json: tuple[str, ...],
+) -> None:
+    script.answers["CreateKey"] = [access_pb2.CreateKeyResponse(key=KEY, token=TOKEN)]
+    script.answers["RotateKey"] = [access_pb2.RotateKeyResponse(key=KEY, token=TOKEN)]
+    words = ("key", "create", "--role", "operator") if call == "create" else ("key", "rotate", KEY.key_id)
+    file = tmp_path / "made"
+    code, out, error = fr(target, *words, option, file, *as_json)
+    assert code == 0, error
+    assert TOKEN not in out + error
+    assert mode_of(file) == 0o600
+    if option == "--out":
+        assert file.read_text() == f"{TOKEN}\n"
+    else:
+        made = read_connection(file)
+        assert (made.server, made.key, made.ca) == (target, TOKEN, "")
+    asked = len(script.asked)
+    code, _, error = fr(target, *words, option, file, *as_json)
+    assert (code, error.partition(":")[0], len(script.asked)) == (1, "FILE_EXISTS", asked)
+
+
+def test_a_connection_file_has_the_authority_of_the_call(script: Script, authority: Issued, tmp_path: Path) -> None:
+    # Nobody answers over TLS here: what is written is looked at through the function that the command calls.
+    from fr_client.cli.keys import _secret_file
+    from fr_client.cli.state import Settings, Unusable
+
+    pem = b"some words of openssl\n" + authority.certificate.read_bytes()
+    chain = tmp_path / "chain.pem"
+    chain.write_bytes(pem)
+    given: tuple[Path | bytes, ...] = (chain, pem)
+    for number, ca in enumerate(given):
+        with _secret_file(Settings("host:1", 1.0, ca=ca), tmp_path / f"{number}.toml", None) as write:
+            write(TOKEN)
+        made = read_connection(tmp_path / f"{number}.toml")
+        assert made.ca.strip() == authority.certificate.read_text().strip()
+    with (
+        pytest.raises(Unusable, match="fr --ca FILE"),
+        _secret_file(Settings("host:1", 1.0, tls=True), tmp_path / "x.toml", None),
+    ):
+        pytest.fail("there is no authority to write")
+    assert not (tmp_path / "x.toml").exists()
+
+
+def test_a_key_whose_file_cannot_be_written_is_revoked(script: Script, target: str, tmp_path: Path) -> None:
+    file = tmp_path / "made"
+
+    class Racing(Script):
+        """Somebody takes the name while the key is made."""
+
+        def _note(self, name: str, asked: Any, context: Any) -> None:
+            super()._note(name, asked, context)
+            if name == "CreateKey":
+                file.write_text("mine")
+
+    racing = Racing()
+    racing.answers["CreateKey"] = [access_pb2.CreateKeyResponse(key=KEY, token=TOKEN)]
+    with serving_trust(racing) as where:
+        code, out, error = fr(where, "key", "create", "--role", "admin", "--out", file)
+    assert (code, error.partition(":")[0], file.read_text()) == (1, "FILE_EXISTS", "mine")
+    assert [name for name, _ in racing.asked] == ["CreateKey", "RevokeKey"]
+    assert racing.calls("RevokeKey")[0].key_id == KEY.key_id
+    assert TOKEN not in out + error
+    code, _, error = fr(target, "key", "create", "--role", "admin", "--out", tmp_path / "no" / "such")
+    assert (code, error.partition(":")[0], script.asked) == (1, "FILE_UNWRITABLE", [])
+
+
+def test_a_key_is_bound_to_the_first_certificate_of_a_file(
+    script: Script, target: str, authority: Issued, tmp_path: Path
+) -> None:
+    script.answers["CreateKey"] = [access_pb2.CreateKeyResponse(key=KEY, token=TOKEN)]
+    pem = authority.certificate.read_text()
+    file = tmp_path / "client.pem"
+    file.write_bytes(b"subject=CN = \xc3\xa9\r\n" + pem.replace("\n", "\r\n").encode() + b"\n" + pem.encode())
+    words = ("key", "create", "--role", "operator", "--certificate")
+    assert fr(target, *words, file)[0] == 0
+    digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem.strip())).hexdigest()
+    assert script.calls("CreateKey")[0].certificate_sha256 == digest
+    for wrong, reason in ((authority.key, "INVALID_FIELD"), (tmp_path / "none.pem", "FILE_UNREADABLE")):
+        code, _, error = fr(target, *words, wrong)
+        assert (code, error.partition(":")[0]) == (1, reason)
+    assert len(script.calls("CreateKey")) == 1
+
+
+def test_keys_are_listed_rotated_and_revoked(script: Script, target: str) -> None:
+    revoked = access_pb2.ApiKey(key_id="ponmlkjihgfedcba", create_time=NOW, revoke_time=NOW, expire_time=NOW)
+    script.answers["ListKeys"] = [access_pb2.ListKeysResponse(keys=[KEY, revoked])]
+    code, out, _ = fr(target, "key", "list")
+    assert code == 0
+    first, second = [line for line in out.splitlines() if "2026" in line]
+    assert "operator, examiner" in first
+    assert "until 2026-09-21" in first
+    assert "revoked 2026-09-21" in second
+    assert len(json.loads(fr(target, "key", "list", "--json")[1])["keys"]) == 2
+    script.answers["RotateKey"] = [access_pb2.RotateKeyResponse(key=KEY, token=TOKEN)]
+    code, out, error = fr(target, "key", "rotate", KEY.key_id, "--overlap-days", "0.5")
+    assert (code, out.splitlines()[-1], (out + error).count(TOKEN)) == (0, TOKEN, 1)
+    assert script.calls("RotateKey")[0].overlap == Duration(seconds=43_200)
+    script.answers["RevokeKey"] = [access_pb2.RevokeKeyResponse(key=revoked)]
+    code, out, _ = fr(target, "key", "revoke", "ponmlkjihgfedcba")
+    assert (code, out) == (0, "Key ponmlkjihgfedcba is invalid from 2026-09-21T14:13:20Z on.\n")
+    script.answers["ListKeys"] = []
+    assert fr(target, "key", "list")[1] == "There is no key yet.\n"
+
+
+# --- the audit -------------------------------------------------------------------------------------------------
+
+
+def test_records_are_searched_and_listed(script: Script, target: str) -> None:
+    said = {"actor": "key:k1", "action": "gallery.search", "gallery": "staff", "outcome": "OK", "seq": 4}
+    records = [
+        audit_pb2.AuditRecord(seq=4, time=NOW, json=json.dumps(said)),
+        audit_pb2.AuditRecord(seq=5, time=NOW, json="nothing"),
+        audit_pb2.AuditRecord(seq=6, time=NOW, json="[1]"),
+    ]
+    script.answers["SearchAudit"] = [audit_pb2.SearchAuditResponse(records=records)]
+    words = ("audit", "search", "--chain", "galleries", "--since", "2026-05-01", "--until", "2026-05-02T12:00:00")
+    more = ("--actor", "key:k1", "--action", "gallery.*", "--outcome", "OK", "--gallery", "staff", "--subject", "s-1")
+    code, out, _ = fr(target, *words, *more, "--case", "2026/7", "--request", "r-1", "--limit", "2")
+    assert code == 0
+    assert "gallery.search" in out
+    assert "cannot be read" in out
+    assert "more than 2" in out
+    assert script.calls("SearchAudit") == [
+        audit_pb2.SearchAuditRequest(
+            chain="galleries",
+            start_time=Timestamp(seconds=1_777_593_600),
+            end_time=Timestamp(seconds=1_777_723_200),
+            actor="key:k1",
+            action="gallery.*",
+            outcome="OK",
+            gallery_id="staff",
+            subject_id="s-1",
+            case_reference="2026/7",
+            request_id="r-1",
+            page_size=2,
+        )
+    ]
+    told = json.loads(fr(target, "audit", "search", "--chain", "cases", "--json")[1])
+    assert ([one["seq"] for one in told["records"]], told["more"]) == (["4", "5", "6"], False)
+
+
+def verdicts(*ones: tuple[str, str, int, int]) -> list[Any]:
+    return [
+        audit_pb2.VerifyAuditResponse(
+            verdicts=[
+                audit_pb2.ChainVerdict(
+                    chain=chain, records=9, intact=not finding, finding=finding, seq=seq, checkpoints=checkpoints
+                )
+                for chain, finding, seq, checkpoints in ones
+            ]
+        )
+    ]
+
+
+def test_a_check_ends_with_status_1_unless_all_is_as_it_was_written(script: Script, target: str) -> None:
+    script.answers["VerifyAudit"] = verdicts(("galleries", "", 0, 0), ("cases", "", 0, 0))
+    code, out, error = fr(target, "audit", "verify")
+    assert (code, error, out.count("as it was written")) == (0, "", 2)
+    assert "No checkpoint was given" in out
+    script.answers["VerifyAudit"] = verdicts(
+        ("galleries", "", 0, 0), ("cases", "edited", 7, 0), ("access", "new", 3, 0)
+    )
+    code, _, error = fr(target, "audit", "verify")
+    assert (code, error.splitlines()) == (
+        1,
+        ["Chain cases: record 7 was changed.", "Chain access: record 3 is not as it was written."],
+    )
+    code, out, _ = fr(target, "audit", "verify", "--chain", "cases", "--json")
+    assert (code, json.loads(out)["faults"][0]) == (1, "Chain cases: record 7 was changed.")
+    assert [one.chain for one in script.calls("VerifyAudit")] == ["", "", "cases"]
+
+
+def test_both_checks_know_the_same_faults() -> None:
+    assert dict(audit_words.FINDINGS) == dict(audit_cli.FINDINGS)
+    assert set(audit_cli.FINDINGS) == {why.value for why in Why}
+
+
+def checkpoint(audited: Audited) -> str:
+    return audited.table.checkpoint().to_json().decode()
+
+
+def offering(script: Script, **chains: Audited) -> None:
+    """The server gives the checkpoints and the keys of these chains."""
+    script.answers["GetCheckpoints"] = [
+        audit_pb2.GetCheckpointsResponse(
+            checkpoints=[audit_pb2.Checkpoint(chain=chain, json=checkpoint(one)) for chain, one in chains.items()],
+            public_keys={chain: one.table.public_pem() for chain, one in chains.items()},
+        )
+    ]
+
+
+def test_checkpoints_are_saved_and_given_back(script: Script, target: str, tmp_path: Path) -> None:
+    cases, access = Audited(secret=1).created().fill(3), Audited(secret=2).created().fill(2)
+    folder = tmp_path / "kept"
+    offering(script, cases=cases, access=access)
+    first = checkpoint(cases)
+    code, out, error = fr(target, "audit", "checkpoint", "--out", folder)
+    assert code == 0, error
+    names = ["access-2.json", "access.pem", "cases-3.json", "cases.pem"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    assert all(name in out for name in names)
+    assert (folder / "cases.pem").read_text() == cases.table.public_pem()
+    assert (mode_of(folder), mode_of(folder / "cases.pem")) == (0o700, 0o600)
+    cases.clock.ms += 60_000
+    offering(script, cases=cases.fill(1), access=access)  # of access the same record, at a later time
+    code, out, _ = fr(target, "audit", "checkpoint", "--out", folder, "--json")
+    assert (code, json.loads(out)["files"]) == (0, ["cases-4.json"])
+    assert json.loads((folder / "cases-3.json").read_text()) == json.loads(first)
+    script.answers["VerifyAudit"] = verdicts(("cases", "", 0, 2), ("access", "", 0, 1))
+    assert fr(target, "audit", "verify", "--checkpoints", folder)[0] == 0
+    given = script.calls("VerifyAudit")[0].checkpoints
+    assert [one.chain for one in given] == ["access", "cases", "cases"]
+    assert given[1].json == first
+    script.answers["VerifyAudit"] = verdicts(("cases", "", 0, 2))
+    assert fr(target, "audit", "verify", "--chain", "cases", "--checkpoints", folder)[0] == 0
+    assert [one.chain for one in script.calls("VerifyAudit")[1].checkpoints] == ["cases", "cases"]
+
+
+def test_a_server_that_looks_at_no_checkpoint_has_proved_nothing(script: Script, target: str, tmp_path: Path) -> None:
+    offering(script, cases=Audited().created().fill(3))
+    assert fr(target, "audit", "checkpoint", "--out", tmp_path)[0] == 0
+    words = ("audit", "verify", "--checkpoints", tmp_path)
+    script.answers["VerifyAudit"] = verdicts(("cases", "", 0, 0))
+    code, _, error = fr(target, *words)
+    assert (code, error) == (1, "Chain cases: the server looked at 0 of 1 checkpoints.\n")
+    script.answers["VerifyAudit"] = verdicts(("galleries", "", 0, 0))
+    code, _, error = fr(target, *words)
+    assert (code, error) == (1, "Chain cases: the server has no such chain any more.\n")
+
+
+def test_a_history_that_was_written_anew_is_not_saved_over_the_one_before(
+    script: Script, target: str, tmp_path: Path
+) -> None:
+    offering(script, cases=Audited(secret=1).created().fill(3, seed=0))
+    assert fr(target, "audit", "checkpoint", "--out", tmp_path)[0] == 0
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    anew = Audited(secret=1).created().fill(3, seed=1)
+    offering(script, cases=anew, access=Audited().created())
+    code, _, error = fr(target, "audit", "checkpoint", "--out", tmp_path)
+    assert (code, error.partition(":")[0]) == (1, "CHECKPOINT_DISAGREES")
+    assert "Chain cases" in error
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    (tmp_path / "cases.pem").unlink()
+    code, _, error = fr(target, "audit", "checkpoint", "--out", tmp_path)
+    assert (code, "holds another history than" in error) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("chain", "text"),
+    [
+        ("../../etc/cases", '{"seq":1,"hash":"%s"}' % ("a" * 64)),
+        ("cases", "{}"),
+        ("cases", '{"seq":"../1","hash":"%s"}' % ("a" * 64)),
+        ("cases", '{"seq":true,"hash":"%s"}' % ("a" * 64)),
+        ("cases", '{"seq":1,"hash":"x"}'),
+        ("cases", '{"seq":1,"hash":7}'),
+        ("cases", "[" * 100_000),
+    ],
+)
+def test_a_checkpoint_that_is_none_is_not_saved(
+    script: Script, target: str, tmp_path: Path, chain: str, text: str
+) -> None:
+    script.answers["GetCheckpoints"] = [
+        audit_pb2.GetCheckpointsResponse(checkpoints=[audit_pb2.Checkpoint(chain=chain, json=text)])
+    ]
+    folder = tmp_path / "kept"
+    code, _, error = fr(target, "audit", "checkpoint", "--out", folder)
+    assert (code, error.partition(":")[0]) == (1, "CHECKPOINT_UNREADABLE")
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        ({}, "CHECKPOINT_MISSING"),
+        ({"notes.json": "{}"}, "CHECKPOINT_UNREADABLE"),
+        ({"cases-1.json": '{"seq":2,"hash":"%s"}' % ("a" * 64)}, "CHECKPOINT_UNREADABLE"),
+        ({"cases-1.json": "\N{SNOWMAN}"}, "CHECKPOINT_UNREADABLE"),
+        (None, "FILE_UNREADABLE"),
+    ],
+)
+def test_a_folder_without_checkpoints_is_told(
+    script: Script, target: str, tmp_path: Path, names: dict[str, str] | None, reason: str
+) -> None:
+    folder = tmp_path / "kept"
+    if names is not None:
+        folder.mkdir()
+        for name, text in names.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    code, _, error = fr(target, "audit", "verify", "--checkpoints", folder)
+    assert (code, error.partition(":")[0], script.asked) == (1, reason, [])
+
+
+def test_an_export_is_whole_or_not_there(script: Script, target: str, tmp_path: Path) -> None:
+    parts = [audit_pb2.ExportAuditResponse(data=one) for one in (b"one\n", b"two\n")]
+    script.answers["ExportAudit"] = list(parts)
+    file = tmp_path / "cases.jsonl"
+    words = ("audit", "export", "--chain", "cases", "--out", file, "--after", "4")
+    script.refusals["ExportAudit"] = ["STORE_CORRUPT"]
+    code, _, error = fr(target, *words)
+    assert (code, error.partition(":")[0], list(tmp_path.iterdir())) == (1, "STORE_CORRUPT", [])
+    code, out, _ = fr(target, *words)
+    assert (code, file.read_bytes(), mode_of(file)) == (0, b"one\ntwo\n", 0o600)
+    assert "8 bytes" in out
+    assert script.calls("ExportAudit")[-1] == audit_pb2.ExportAuditRequest(chain="cases", after_seq=4)
+
+
+@pytest.fixture(scope="module")
+def verify_file() -> Any:
+    return plugin("fr.audit_commands", "verify-file")
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> Audited:
+    """A chain of five records, of which the first three are exported and kept; and another one beside it."""
+    own, other = Audited(secret=1).created().fill(3), Audited(secret=2).created().fill(1)
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    for name, one in (("cases-3", own), ("access-1", other)):
+        (kept / f"{name}.json").write_text(checkpoint(one))
+        (kept / f"{name.partition('-')[0]}.pem").write_text(one.table.public_pem())
+    own.fill(2, seed=5)
+    (tmp_path / "all.jsonl").write_bytes(b"".join(export(own.table)))
+    (tmp_path / "rest.jsonl").write_bytes(b"".join(export(own.table, 2)))
+    return own
+
+
+def test_an_export_is_checked_without_a_server(verify_file: Any, chain: Audited, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    code, out, error = run(verify_file, tmp_path / "all.jsonl", "--checkpoints", kept)
+    assert (code, error) == (0, "")
+    assert "Chain cases is as it was written: records 1 to 5 (5 in all)." in out
+    assert "agrees with 1 checkpoints that were kept, up to record 3" in out
+    code, out, _ = run(verify_file, tmp_path / "rest.jsonl", "--public-key", kept / "cases.pem")
+    assert (code, "begins after record 2" in out, "No checkpoint was given" in out) == (0, True, True)
+    code, out, _ = run(verify_file, tmp_path / "all.jsonl", "--checkpoints", kept, "--json")
+    found = {"intact": True, "chain": "cases", "records": 5, "last_seq": 5, "checkpoints": 2, "finding": "", "seq": 0}
+    assert (code, json.loads(out)) == (0, found)
+
+
+def second_record(lines: bytes) -> bytes:
+    return lines.splitlines(keepends=True)[2]
+
+
+BROKEN: list[tuple[Callable[[bytes], bytes], str, int]] = [
+    (lambda lines: lines.replace(second_record(lines), b""), "record 2 was taken out.", 2),
+    (lambda lines: lines.replace(b'"seq":4', b'"seq":4,"x":1'), "record 4 was changed.", 4),
+    (lambda lines: b"".join(lines.splitlines(keepends=True)[:-1]), "the records from 6 on were cut off.", 6),
+    (lambda lines: lines.replace(second_record(lines), b"x" * 200_000 + b"\n"), "is no record.", 2),
+]
+
+
+@pytest.mark.parametrize(("change", "words", "seq"), BROKEN)
+def test_an_export_that_was_changed_is_told_with_the_place(
+    verify_file: Any,
+    chain: Audited,
+    tmp_path: Path,
+    change: Callable[[bytes], bytes],
+    words: str,
+    seq: int,
+) -> None:
+    file = tmp_path / "all.jsonl"
+    before = file.read_bytes()
+    file.write_bytes(change(before))
+    assert file.read_bytes() != before
+    code, out, error = run(verify_file, file, "--checkpoints", tmp_path / "kept", "--json")
+    assert (code, json.loads(out)["intact"], json.loads(out)["seq"]) == (1, False, seq)
+    assert error.startswith("Chain cases: ")
+    assert error.endswith(f"{words}\n")
+
+
+def test_an_export_of_another_key_or_history_is_not_intact(verify_file: Any, chain: Audited, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    code, _, error = run(verify_file, tmp_path / "all.jsonl", "--public-key", kept / "access.pem")
+    assert (code, "signed by another key" in error) == (1, True)
+    anew = tmp_path / "anew.jsonl"
+    anew.write_bytes(b"".join(export(Audited(secret=1).created().fill(5, seed=9).table)))
+    code, out, error = run(verify_file, anew, "--checkpoints", kept)
+    assert (code, out, "holds no checkpoint of the chain" in error) == (1, "", True)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}\n", b"[]\n", b"\xff\n", b"[" * 100_000, b'{"chain_id":'])
+def test_what_is_no_export_is_told(verify_file: Any, chain: Audited, tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "other.jsonl"
+    file.write_bytes(content)
+    code, _, error = run(verify_file, file, "--checkpoints", tmp_path / "kept")
+    assert (code, "is no export of an audit" in error) == (1, True)
+
+
+def test_a_check_needs_a_key_and_readable_files(verify_file: Any, chain: Audited, tmp_path: Path) -> None:
+    file, kept = tmp_path / "all.jsonl", tmp_path / "kept"
+    assert run(verify_file, file)[0] == 2
+    for words in ((tmp_path / "none", "--checkpoints", kept), (file, "--checkpoints", tmp_path / "none")):
+        code, _, error = run(verify_file, *words)
+        assert (code, error.partition(":")[0]) == (1, "FILE_UNREADABLE")
+    code, _, error = run(verify_file, file, "--public-key", file)
+    assert (code, error.partition(":")[0]) == (1, "INVALID_FIELD")
+    (kept / "cases-3.json").write_text("{}")
+    code, out, error = run(verify_file, file, "--checkpoints", kept, "--json")
+    assert (code, json.loads(out)["error"]["reason"]) == (1, "CHECKPOINT_MISSING")
+    assert "cases-3.json is no checkpoint" in error
+
+
+# --- cases and examinations ------------------------------------------------------------------------------------
+
+SUMMARY = review_pb2.ExaminationSummary(
+    examination_id="e1",
+    case_id="c1",
+    gallery_id="wanted",
+    create_time=NOW,
+    state=review_pb2.EXAMINATION_STATE_CONCLUDED,
+    candidate_count=3,
+    conclusion=review_pb2.FINDING_KIND_POTENTIAL_CANDIDATE,
+    concluded_template_id=41,
+)
+CASE = review_pb2.Case(
+    case_id="c1",
+    case_reference="2026/7",
+    purpose=common_pb2.PURPOSE_MISSING_PERSON,
+    create_time=NOW,
+    examinations=[SUMMARY],
+)
+
+
+def test_a_case_is_opened_listed_shown_and_closed(script: Script, target: str) -> None:
+    script.answers["OpenCase"] = [review_pb2.OpenCaseResponse(case=CASE)]
+    words = ("case", "open", "2026/7", "--purpose", "missing-person")
+    code, out, _ = fr(target, *words, "--retention-days", "30")
+    assert (code, "2026/7" in out, "missing-person" in out) == (0, True, True)
+    assert script.calls("OpenCase")[0] == review_pb2.OpenCaseRequest(
+        case_reference="2026/7", purpose=common_pb2.PURPOSE_MISSING_PERSON, retention=Duration(seconds=30 * 86_400)
+    )
+    assert json.loads(fr(target, *words, "--json")[1])["case_id"] == "c1"
+    closed = review_pb2.Case(case_id="c2", create_time=NOW, close_time=NOW, expire_time=NOW)
+    script.answers["ListCases"] = [review_pb2.ListCasesResponse(cases=[CASE, closed])]
+    code, out, _ = fr(target, "case", "list")
+    first, second = [line.split() for line in out.splitlines() if "2026-09-21" in line]
+    assert (code, "open" in first, "closed" in second) == (0, True, True)
+    script.answers["GetCase"] = [review_pb2.GetCaseResponse(case=CASE)]
+    code, out, _ = fr(target, "case", "show", "c1")
+    assert code == 0
+    assert "potential candidate: template 41" in out
+    assert "match" not in out
+    script.answers["CloseCase"] = [review_pb2.CloseCaseResponse(case=closed)]
+    code, out, _ = fr(target, "case", "close", "c2")
+    assert (code, script.calls("CloseCase")[0].case_id, "closed" in out) == (0, "c2", True)
+
+
+def test_a_case_is_deleted_when_somebody_says_so(script: Script, target: str) -> None:
+    script.answers["GetCase"] = [review_pb2.GetCaseResponse(case=CASE)]
+    script.answers["DeleteCase"] = [review_pb2.DeleteCaseResponse(deleted_examinations=1)]
+    code, _, error = fr(target, "case", "delete", "c1", typed="n\n")
+    assert (code, script.calls("DeleteCase")) == (1, [])
+    assert "1 examination, their photos and findings" in error
+    code, out, _ = fr(target, "case", "delete", "c1", "--yes")
+    assert (code, out) == (0, "Deleted case c1 with 1 examination.\n")
+    assert json.loads(fr(target, "case", "delete", "c1", "--yes", "--json")[1]) == {"deleted_examinations": 1}
+
+
+def found(candidates: int) -> gallery_pb2.SearchResponse:
+    decision = (
+        gallery_pb2.SEARCH_DECISION_POTENTIAL_CANDIDATES if candidates else gallery_pb2.SEARCH_DECISION_NO_CANDIDATE
+    )
+    ones = [gallery_pb2.Candidate(rank=rank + 1, subject_id=f"s{rank}", similarity=0.5) for rank in range(candidates)]
+    return gallery_pb2.SearchResponse(
+        results=[gallery_pb2.SearchResult(decision=decision, candidates=ones)],
+        searched_templates=9,
+        exhaustive=True,
+        fusion=gallery_pb2.SCORE_FUSION_MAX,
+        notice=NOTICE,
+    )
+
+
+def test_a_search_in_a_case_keeps_its_notice_and_names_its_examination(
+    script: Script, target: str, tmp_path: Path
+) -> None:
+    photo = tmp_path / "probe.jpg"
+    photo.write_bytes(b"a photo")
+    script.answers["SearchInCase"] = [review_pb2.SearchInCaseResponse(found=found(2), examination=SUMMARY)]
+    words = ("case", "search", "c1", "wanted", photo)
+    more = ("--top-k", "5", "--threshold", "0.4", "--several-faces", "largest", "--where", "list=missing")
+    code, out, _ = fr(target, *words, *more, "--only-above", "--subject", "s0", "--fusion", "mean-top-2")
+    assert code == 0
+    assert "potential candidates at threshold" in out
+    assert "examination e1" in out
+    assert NOTICE in out
+    (sent,) = script.calls("SearchInCase")
+    assert sent.case_id == "c1"
+    assert sent.search == gallery_pb2.SearchRequest(
+        gallery_id="wanted",
+        probe=recognition_pb2.Probe(image=common_pb2.Image(data=b"a photo")),
+        top_k=5,
+        threshold=0.4,
+        only_above_threshold=True,
+        several_faces=common_pb2.SEVERAL_FACES_POLICY_LARGEST,
+        filter=gallery_pb2.SubjectFilter(metadata={"list": "missing"}, subject_ids=["s0"]),
+        fusion=gallery_pb2.SCORE_FUSION_MEAN_TOP_2,
+    )
+    told = json.loads(fr(target, *words, "--json")[1])
+    assert (told["examination"]["examination_id"], told["found"]["notice"]) == ("e1", NOTICE)
+    script.answers["SearchInCase"] = [review_pb2.SearchInCaseResponse(found=found(0))]
+    code, out, _ = fr(target, *words)
+    assert (code, "There is no candidate to examine." in out, NOTICE in out) == (0, True, True)
+    assert json.loads(fr(target, *words, "--json")[1])["examination"] is None
+    code, _, error = fr(target, "case", "search", "c1", "wanted", tmp_path / "none.jpg")
+    assert (code, error.partition(":")[0]) == (1, "FILE_UNREADABLE")
+
+
+JPEG, PNG = b"\xff\xd8\xff photo", b"\x89PNG photo"
+WAITING = review_pb2.Examination(
+    summary=review_pb2.ExaminationSummary(
+        examination_id="e1", case_id="c1", gallery_id="wanted", state=review_pb2.EXAMINATION_STATE_AWAITING_FINDING
+    ),
+    probe=common_pb2.Image(data=JPEG),
+    probe_sha256="ab" * 32,
+    candidates=[
+        review_pb2.ExaminedCandidate(template_id=43, subject_id="s3", photo=common_pb2.Image(data=PNG)),
+        review_pb2.ExaminedCandidate(template_id=41, subject_id="s1"),
+    ],
+    required_findings=2,
+    notice=NOTICE,
+)
+CONCLUDED = review_pb2.Examination(
+    summary=SUMMARY,
+    probe=common_pb2.Image(data=JPEG),
+    candidates=[review_pb2.ExaminedCandidate(rank=1, template_id=41, subject_id="s1", similarity=0.75)],
+    findings=[
+        review_pb2.Finding(
+            examiner="key:anna",
+            kind=review_pb2.FINDING_KIND_POTENTIAL_CANDIDATE,
+            template_id=41,
+            rating=2,
+            notes="ears\n\x1b[31mlips",
+            create_time=NOW,
+        ),
+        review_pb2.Finding(examiner="key:bert", kind=review_pb2.FINDING_KIND_INCONCLUSIVE, create_time=NOW),
+    ],
+    notice=NOTICE,
+)
+
+
+def test_what_waits_for_a_finding_is_listed(script: Script, target: str) -> None:
+    assert fr(target, "review", "list")[1] == "No examination waits for a finding of yours.\n"
+    script.answers["ListAwaiting"] = [review_pb2.ListAwaitingResponse(examinations=[SUMMARY])]
+    code, out, _ = fr(target, "review", "list")
+    assert (code, "e1" in out, "wanted" in out) == (0, True, True)
+    assert json.loads(fr(target, "review", "list", "--json")[1])["examinations"][0]["case_id"] == "c1"
+
+
+def test_an_examination_is_shown_in_the_order_that_the_server_gives_it(script: Script, target: str) -> None:
+    script.answers["GetExamination"] = [review_pb2.GetExaminationResponse(examination=WAITING)]
+    code, out, _ = fr(target, "review", "show", "e1")
+    assert code == 0
+    assert "awaits a finding" in out
+    assert "Rank" not in out
+    assert "Similarity" not in out
+    assert out.index("s3") < out.index("s1 ")
+    assert NOTICE in out
+    script.answers["GetExamination"] = [review_pb2.GetExaminationResponse(examination=CONCLUDED)]
+    code, out, _ = fr(target, "review", "show", "e1")
+    assert code == 0
+    for words in ("0.7500", "key:anna, 2026-09-21T14:13:20Z: potential candidate: template 41, rated +2.", "  ears\n"):
+        assert words in out
+    assert "key:bert, 2026-09-21T14:13:20Z: inconclusive." in out
+    assert "\x1b" not in out
+    assert "match" not in out
+
+
+@pytest.mark.parametrize("as_json", [(), ("--json",)])
+def test_the_photos_of_an_examination_are_written_for_their_owner_alone(
+    script: Script, target: str, tmp_path: Path, as_json: tuple[str, ...]
+) -> None:
+    script.answers["GetExamination"] = [review_pb2.GetExaminationResponse(examination=WAITING)]
+    folder = tmp_path / "photos"
+    code, out, error = fr(target, "review", "show", "e1", "--out", folder, *as_json)
+    assert code == 0, error
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"probe.jpg": JPEG, "candidate-43.png": PNG}
+    assert {mode_of(path) for path in folder.iterdir()} == {0o600}
+    assert mode_of(folder) == 0o700
+    if as_json:
+        told = json.loads(out)
+        assert told["files"] == {"probe": "probe.jpg", "43": "candidate-43.png"}
+        assert "probe" not in told
+        assert all("photo" not in one for one in told["candidates"])
+        assert told["notice"] == NOTICE
+    code, _, error = fr(target, "review", "show", "e1", "--out", folder)
+    assert (code, error.partition(":")[0]) == (1, "FILE_EXISTS")
+
+
+def test_a_finding_is_given_with_notes_of_a_file(script: Script, target: str, tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("ears\nlips\n", encoding="utf-8-sig")
+    script.answers["SubmitFinding"] = [review_pb2.SubmitFindingResponse(examination=CONCLUDED)]
+    picked = ("--finding", "potential-candidate", "--template", "41", "--rating", "-2")
+    code, out, _ = fr(target, "review", "submit", "e1", *picked, "--notes-file", notes)
+    assert code == 0
+    assert "concluded" in out
+    assert "It concludes: potential candidate: template 41." in out
+    assert NOTICE in out
+    assert script.calls("SubmitFinding")[0] == review_pb2.SubmitFindingRequest(
+        examination_id="e1",
+        kind=review_pb2.FINDING_KIND_POTENTIAL_CANDIDATE,
+        template_id=41,
+        rating=-2,
+        notes="ears\nlips",
+    )
+    script.answers["SubmitFinding"] = [review_pb2.SubmitFindingResponse(examination=WAITING)]
+    code, out, _ = fr(target, "review", "submit", "e1", "--finding", "no-candidate", "--notes", "nose")
+    assert (code, "concludes" in out) == (0, False)
+    assert script.calls("SubmitFinding")[1].notes == "nose"
+    told = json.loads(fr(target, "review", "submit", "e1", "--finding", "inconclusive", "--json")[1])
+    assert told["summary"]["state"] == "EXAMINATION_STATE_AWAITING_FINDING"
+    notes.write_bytes(b"\xff")
+    code, _, error = fr(target, "review", "submit", "e1", "--finding", "no-candidate", "--notes-file", notes)
+    assert (code, error.partition(":")[0], len(script.calls("SubmitFinding"))) == (1, "FILE_UNREADABLE", 3)
+
+
+def test_every_state_and_finding_has_words_and_none_is_a_match() -> None:
+    words = [case_words.state_words(one) for one in review_pb2.ExaminationState.values() if one]
+    words += [case_words.finding_words(one) for one in review_pb2.FindingKind.values() if one]
+    words += [case_words.purpose_words(one) for one in common_pb2.Purpose.values() if one]
+    assert case_words.NEWER not in words
+    assert len(set(words)) == len(words)
+    assert not any("match" in one or "ident" in one for one in words)
+
+
+# --- evidence --------------------------------------------------------------------------------------------------
+
+
+def test_a_bundle_is_whole_or_not_there(script: Script, target: str, tmp_path: Path) -> None:
+    script.answers["ExportEvidence"] = [review_pb2.ExportEvidenceResponse(data=one) for one in (b"PK", b"34")]
+    file = tmp_path / "case.zip"
+    words = ("evidence", "export", "c1", "--out", file)
+    script.refusals["ExportEvidence"] = ["REVIEW_UNFINISHED"]
+    code, out, error = fr(target, *words, "--json")
+    assert (code, error.partition(":")[0], list(tmp_path.iterdir())) == (1, "REVIEW_UNFINISHED", [])
+    assert json.loads(out)["error"]["reason"] == "REVIEW_UNFINISHED"
+    code, out, _ = fr(target, *words, "--include-unfinished")
+    assert (code, file.read_bytes(), mode_of(file)) == (0, b"PK34", 0o600)
+    assert [one.include_unfinished for one in script.calls("ExportEvidence")] == [False, True]
+    code, _, error = fr(target, *words)
+    assert (code, error.partition(":")[0], len(script.calls("ExportEvidence"))) == (1, "FILE_EXISTS", 2)
+
+
+@pytest.fixture(scope="module")
+def verify() -> Any:
+    return plugin("fr.evidence_commands", "verify")
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Filed:
+    return filed(tmp_path_factory.mktemp("filed") / "cases")
+
+
+@pytest.fixture
+def bundle(case: Filed, tmp_path: Path) -> Path:
+    (tmp_path / "signer.pem").write_text(SIGNER.public_key)
+    (tmp_path / "other.pem").write_text(OTHER_SIGNER.public_key)
+    (tmp_path / "chain.pem").write_text(case.audit.public_key)
+    file = tmp_path / "case.zip"
+    file.write_bytes(case.bundle())
+    return file
+
+
+def test_a_bundle_is_checked_and_told_what_was_not(verify: Any, case: Filed, bundle: Path) -> None:
+    code, out, error = run(verify, bundle)
+    assert (code, error) == (0, "")
+    assert "The bundle is whole" in out
+    assert REFERENCE in out
+    assert out.count("Whose that is was not checked") == 2  # of the bundle, and of its audit
+    assert "1 examination of it had no conclusion" in out
+    signer, chain = bundle.parent / "signer.pem", bundle.parent / "chain.pem"
+    code, out, _ = run(verify, bundle, "--public-key", signer, "--audit-key", chain)
+    assert (code, out.count("signed by the key that was given"), "was not checked" in out) == (0, 2, False)
+    assert "does not say that a candidate is the person of the probe" in out
+    told = json.loads(run(verify, bundle, "--json")[1])
+    assert (told["by_expected_key"], told["audit"]["by_expected_key"], told["examinations"]) == (False, False, 2)
+    bundle.write_bytes(case.bundle(audit=False))
+    code, out, _ = run(verify, bundle)
+    assert (code, "It holds no audit" in out) == (0, True)
+
+
+def test_a_bundle_that_was_changed_names_the_first_file_that_is_wrong(verify: Any, case: Filed, bundle: Path) -> None:
+    probe = case.exhibits[0].examination.probe
+    bundle.write_bytes(bundle.read_bytes().replace(probe, probe[:-1] + b"x", 1))
+    code, out, error = run(verify, bundle, "--json")
+    assert (code, error.startswith("EVIDENCE_UNUSABLE: examinations/01/probe.jpg: ")) == (1, True)
+    assert json.loads(out)["error"]["metadata"]["file"] == "examinations/01/probe.jpg"
+
+
+def test_a_bundle_of_another_signer_is_refused(verify: Any, bundle: Path) -> None:
+    folder = bundle.parent
+    code, _, error = run(verify, bundle, "--public-key", folder / "other.pem")
+    assert (code, "signed by another key" in error) == (1, True)
+    code, _, error = run(verify, bundle, "--audit-key", folder / "other.pem")
+    assert (code, error.startswith("EVIDENCE_UNUSABLE: audit_public.pem: ")) == (1, True)
+    (folder / "none.txt").write_text("no key")
+    code, _, error = run(verify, bundle, "--public-key", folder / "none.txt")
+    assert (code, error.partition(":")[0]) == (1, "INVALID_FIELD")
+    code, _, error = run(verify, bundle, "--public-key", folder / "none.pem")
+    assert (code, error.partition(":")[0]) == (1, "FILE_UNREADABLE")
+    code, _, error = run(verify, folder / "none.zip")
+    assert (code, error.partition(":")[0]) == (1, "EVIDENCE_UNUSABLE")
+
+
+def test_a_bundle_can_do_no_harm_to_a_terminal() -> None:
+    from fr_core.evidence.verify import Verified
+    from fr_server.evidence_cli import _sentences
+
+    hostile = Verified("c", "\x1b[31m", "p", 10**30, "k", "1", 1, 1, (), "0" * 16, False, None)
+    assert any("a time that is none" in one for one in _sentences(hostile))
+
+
+# --- usage -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("key", "create"),
+        ("key", "create", "--role", "boss"),
+        ("key", "create", "--role", "admin", "--days", "0"),
+        ("key", "create", "--role", "admin", "--out", "a", "--connection-file", "b"),
+        ("key", "rotate", "k1", "--overlap-days", "31"),
+        ("key", "rotate", "k1", "--out", "a", "--connection-file", "b"),
+        ("audit", "search"),
+        ("audit", "search", "--chain", "none"),
+        ("audit", "search", "--chain", "cases", "--subject", "s"),
+        ("audit", "search", "--chain", "cases", "--since", "yesterday"),
+        ("audit", "export", "--chain", "cases"),
+        ("audit", "checkpoint"),
+        ("case", "open", "2026/7"),
+        ("case", "open", "2026/7", "--purpose", "fun"),
+        ("case", "search", "c1", "g", "a.jpg", "--threshold", "0.4", "--target-fmr", "0.1"),
+        ("case", "search", "c1", "g", "a.jpg", "--several-faces", "all"),
+        ("review", "submit", "e1", "--finding", "match"),
+        ("review", "submit", "e1", "--finding", "potential-candidate"),
+        ("review", "submit", "e1", "--finding", "potential-candidate", "--template", "4"),
+        ("review", "submit", "e1", "--finding", "no-candidate", "--template", "4"),
+        ("review", "submit", "e1", "--finding", "inconclusive", "--rating", "0"),
+        ("review", "submit", "e1", "--finding", "inconclusive", "--notes", "x", "--notes-file", "y"),
+        ("evidence", "export", "c1"),
+    ],
+)
+def test_wrong_usage_ends_before_anything_is_sent(words: tuple[str, ...]) -> None:
+    code, _, error = fr("localhost:1", *words)
+    assert code == 2
+    assert "Usage:" in error
+
+
+@pytest.mark.parametrize(
+    ("words", "call"),
+    [
+        (("whoami",), "WhoAmI"),
+        (("key", "create", "--role", "admin"), "CreateKey"),
+        (("key", "list"), "ListKeys"),
+        (("key", "rotate", "k"), "RotateKey"),
+        (("key", "revoke", "k"), "RevokeKey"),
+        (("audit", "search", "--chain", "cases"), "SearchAudit"),
+        (("audit", "verify"), "VerifyAudit"),
+        (("audit", "checkpoint", "--out", "nowhere"), "GetCheckpoints"),
+        (("case", "open", "r", "--purpose", "victim"), "OpenCase"),
+        (("case", "list"), "ListCases"),
+        (("case", "show", "c"), "GetCase"),
+        (("case", "close", "c"), "CloseCase"),
+        (("case", "delete", "c", "--yes"), "GetCase"),
+        (("case", "search", "c", "g", __file__), "SearchInCase"),
+        (("review", "list"), "ListAwaiting"),
+        (("review", "show", "e"), "GetExamination"),
+        (("review", "submit", "e", "--finding", "no-candidate"), "SubmitFinding"),
+    ],
+)
+def test_a_refusal_is_one_sentence_and_a_document(
+    script: Script, target: str, words: tuple[str, ...], call: str
+) -> None:
+    script.refusals[call] = ["NOT_PERMITTED"]
+    code, out, error = fr(target, *words, "--json")
+    assert (code, error) == (1, "NOT_PERMITTED: Not now. (request id-1)\n")
+    assert json.loads(out)["error"]["reason"] == "NOT_PERMITTED"

@@ -1,0 +1,486 @@
+"""Who calls: tokens on every kind of call, TLS on both sides, connection files, and the options of `fr` for them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from fr_api.v1 import server_pb2
+from fr_client import AsyncClient, Client, Connection, FrApiError, read_connection, tls_credentials
+from fr_client.channel import channel_options
+from fr_client.cli.main import build
+from fr_client.cli.state import Settings, Unusable
+from fr_client.identity import Identity, certificates_of, is_loopback, open_aio_channel, open_channel
+from fr_server.door.authority import Issued, make_authority, make_client_certificate, make_server_certificate
+from scripted import Kind, both
+
+TOKEN = "abcdefghijklmnop." + "s" * 43
+OTHER = "ponmlkjihgfedcba." + "t" * 43
+INFO = "/fr_api.v1.ServerService/GetServerInfo"
+
+
+@dataclass
+class Listener(grpc.GenericRpcHandler):
+    """Notes what each call says of its caller; answers each kind of call, and GetServerInfo."""
+
+    told: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+
+    def service(self, details: Any) -> Any:
+        values = tuple(str(value) for key, value in details.invocation_metadata if key == "authorization")
+        self.told.append((details.method, values))
+        return {
+            "/t/uu": grpc.unary_unary_rpc_method_handler(lambda request, context: request),
+            "/t/us": grpc.unary_stream_rpc_method_handler(lambda request, context: iter([request])),
+            "/t/su": grpc.stream_unary_rpc_method_handler(lambda requests, context: b"".join(requests)),
+            "/t/ss": grpc.stream_stream_rpc_method_handler(lambda requests, context: requests),
+            INFO: grpc.unary_unary_rpc_method_handler(
+                lambda request, context: server_pb2.GetServerInfoResponse(version="1").SerializeToString()
+            ),
+        }.get(details.method)
+
+    @property
+    def tokens(self) -> list[tuple[str, ...]]:
+        return [values for _, values in self.told]
+
+
+@contextmanager
+def listening(listener: Listener, credentials: grpc.ServerCredentials | None = None) -> Iterator[int]:
+    server = grpc.server(ThreadPoolExecutor(4))
+    server.add_generic_rpc_handlers((listener,))
+    served = health.HealthServicer()
+    served.set("", health_pb2.HealthCheckResponse.SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(served, server)
+    if credentials is None:
+        port = server.add_insecure_port("127.0.0.1:0")
+    else:
+        port = server.add_secure_port("127.0.0.1:0", credentials)
+    server.start()
+    try:
+        yield port
+    finally:
+        server.stop(None).wait()
+
+
+@dataclass(frozen=True)
+class Papers:
+    """An authority, a server's certificate, and a client's."""
+
+    ca: Path
+    server: Issued
+    client: Issued
+
+    def on_server(self, *, clients: bool = False) -> grpc.ServerCredentials:
+        pair = (self.server.key.read_bytes(), self.server.certificate.read_bytes())
+        return grpc.ssl_server_credentials([pair], self.ca.read_bytes() if clients else None, clients)
+
+
+@pytest.fixture(scope="module")
+def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
+    folder = tmp_path_factory.mktemp("papers")
+    authority, server, client = (Issued(folder / f"{one}.pem", folder / f"{one}.key") for one in "asc")
+    now_ms = time.time_ns() // 1_000_000
+    make_authority(authority, "Test authority", now_ms)
+    make_server_certificate(authority, server, ["localhost"], ["127.0.0.1"], now_ms)
+    make_client_certificate(authority, client, "room 4", now_ms)
+    return Papers(authority.certificate, server, client)
+
+
+# --- the token of a call -----------------------------------------------------------------------------------------
+
+
+def sync_calls(target: str, identity: Identity) -> list[bytes]:
+    with open_channel(target, identity, channel_options(target, 4_096)) as channel:
+        one: Any = channel.unary_unary("/t/uu")
+        several: Any = channel.unary_stream("/t/us")
+        joined: Any = channel.stream_unary("/t/su")
+        echoed: Any = channel.stream_stream("/t/ss")
+        return [
+            one(b"a", timeout=10),
+            *several(b"b", timeout=10),
+            joined(iter([b"c"]), timeout=10),
+            *echoed(iter([b"d"]), timeout=10),
+        ]
+
+
+async def aio_calls(target: str, identity: Identity) -> list[bytes]:
+    async def sent(request: bytes) -> AsyncIterator[bytes]:
+        yield request
+
+    async with open_aio_channel(target, identity, channel_options(target, 4_096)) as channel:
+        one: Any = channel.unary_unary("/t/uu")
+        several: Any = channel.unary_stream("/t/us")
+        joined: Any = channel.stream_unary("/t/su")
+        echoed: Any = channel.stream_stream("/t/ss")
+        return [
+            await one(b"a", timeout=10),
+            *[answer async for answer in several(b"b", timeout=10)],
+            await joined(sent(b"c"), timeout=10),
+            *[answer async for answer in echoed(sent(b"d"), timeout=10)],
+        ]
+
+
+def calls(kind: Kind, target: str, identity: Identity) -> list[bytes]:
+    return sync_calls(target, identity) if kind == "sync" else asyncio.run(aio_calls(target, identity))
+
+
+@both
+@pytest.mark.parametrize("encrypted", [False, True])
+@pytest.mark.parametrize("token", [TOKEN, ""])
+def test_every_kind_of_call_says_once_who_calls(kind: Kind, papers: Papers, encrypted: bool, token: str) -> None:
+    listener = Listener()
+    with listening(listener, papers.on_server() if encrypted else None) as port:
+        identity = Identity(token, tls_credentials(papers.ca) if encrypted else None)
+        assert calls(kind, f"127.0.0.1:{port}", identity) == [b"a", b"b", b"c", b"d"]
+    assert [method for method, _ in listener.told] == ["/t/uu", "/t/us", "/t/su", "/t/ss"]
+    assert listener.tokens == [(f"Bearer {token}",) if token else ()] * 4
+
+
+@both
+def test_both_clients_say_who_calls(kind: Kind, papers: Papers) -> None:
+    async def ask(target: str, **more: Any) -> str:
+        async with AsyncClient(target, **more) as client:
+            return (await client.server_info()).version
+
+    listener = Listener()
+    with listening(listener) as plain, listening(listener, papers.on_server()) as tls:
+        for port, credentials in ((plain, None), (tls, tls_credentials(papers.ca))):
+            target, more = f"localhost:{port}", {"token": TOKEN, "credentials": credentials, "timeout_s": 10.0}
+            if kind == "async":
+                assert asyncio.run(ask(target, **more)) == "1"
+            else:
+                with Client(target, **more) as client:  # type: ignore[arg-type]
+                    assert client.server_info().version == "1"
+    assert listener.told == [(INFO, (f"Bearer {TOKEN}",))] * 2
+
+
+LOOPBACK = (
+    "localhost:50061",
+    "LOCALHOST:1",
+    "127.0.0.1:1",
+    "127.9.8.7:1",
+    "[::1]:1",
+    "unix:/run/fr.sock",
+    "unix-abstract:fr",
+    "ipv4:127.0.0.1:1",
+    "ipv6:[::1]:1",
+    "dns:localhost:1",
+    "dns:///localhost:1",
+)
+ELSEWHERE = (
+    "192.168.1.10:50061",
+    "fr.example:50061",
+    "127.evil.example:50061",
+    "localhost.evil.example:50061",
+    "[2001:db8::1]:1",
+    "0.0.0.0:1",
+    "[::]:1",
+    "ipv4:127.0.0.1:1,198.51.100.7:1",
+    "dns://127.0.0.1/evil.example:1",
+    "dns:///evil.example:1",
+    "xds:localhost:1",
+    "",
+)
+
+
+@pytest.mark.parametrize(("target", "here"), [*((one, True) for one in LOOPBACK), *((one, False) for one in ELSEWHERE)])
+def test_a_token_leaves_this_machine_only_under_tls(papers: Papers, target: str, here: bool) -> None:
+    assert is_loopback(target) is here
+    assert (("grpc.enable_http_proxy", 0) in channel_options(target, 1)) is here
+
+    async def open_aio(token: str, tls: grpc.ChannelCredentials | None = None) -> None:
+        await open_aio_channel(target, Identity(token, tls), None).close()
+
+    def open_sync(token: str, tls: grpc.ChannelCredentials | None = None) -> None:
+        open_channel(target, Identity(token, tls), None).close()
+
+    if here:
+        open_sync(TOKEN)
+        asyncio.run(open_aio(TOKEN))
+        return
+    with pytest.raises(ValueError, match="only over TLS") as caught:
+        open_sync(TOKEN)
+    assert TOKEN not in str(caught.value)
+    with pytest.raises(ValueError, match="only over TLS"):
+        asyncio.run(open_aio(TOKEN))
+    with pytest.raises(ValueError, match="only over TLS"):
+        Client(target, token=TOKEN)
+    if target:
+        open_sync("")
+        open_sync(TOKEN, tls_credentials(papers.ca))
+        asyncio.run(open_aio(TOKEN, tls_credentials(papers.ca)))
+
+
+@pytest.mark.parametrize("token", ["a b", "a\nb", "k.s\r", "k\u00e9y.s", "\N{ZERO WIDTH SPACE}", "k.s\x7f"])
+def test_a_token_that_is_none_is_refused_and_not_repeated(token: str) -> None:
+    with pytest.raises(ValueError, match=r"ID\.SECRET") as caught:
+        Identity(token)
+    assert token not in str(caught.value)
+
+
+def test_no_text_shows_a_secret() -> None:
+    shown = f"{Identity(TOKEN)!r} {Connection('h:1', TOKEN)!r} {Settings('h:1', 1.0, token=TOKEN)!r}"
+    assert TOKEN not in shown
+
+
+# --- TLS ---------------------------------------------------------------------------------------------------------
+
+
+def asked_info(port: int, credentials: grpc.ChannelCredentials) -> str:
+    with Client(f"127.0.0.1:{port}", credentials=credentials, timeout_s=10.0) as client:
+        return client.server_info().version
+
+
+def test_a_server_of_another_authority_is_not_called(papers: Papers, tmp_path: Path) -> None:
+    other = Issued(tmp_path / "ca.pem", tmp_path / "ca.key")
+    make_authority(other, "Another", time.time_ns() // 1_000_000)
+    listener = Listener()
+    with listening(listener, papers.on_server()) as port:
+        with pytest.raises(FrApiError) as caught:
+            asked_info(port, tls_credentials(other.certificate))
+        assert caught.value.code is grpc.StatusCode.UNAVAILABLE
+        assert listener.told == []
+        assert asked_info(port, tls_credentials(papers.ca.read_bytes())) == "1"
+
+
+def test_a_client_shows_its_certificate(papers: Papers) -> None:
+    with listening(Listener(), papers.on_server(clients=True)) as port:
+        shown = tls_credentials(papers.ca, papers.client.certificate, papers.client.key)
+        assert asked_info(port, shown) == "1"
+        with pytest.raises(FrApiError):
+            asked_info(port, tls_credentials(papers.ca))
+
+
+def test_credentials_that_cannot_be_are_refused_before_any_call(papers: Papers, tmp_path: Path) -> None:
+    for certificate, key in ((papers.client.certificate, None), (None, papers.client.key)):
+        with pytest.raises(ValueError, match="both or neither"):
+            tls_credentials(papers.ca, certificate, key)
+    for none in (b"", b"words", papers.server.key.read_bytes()):
+        with pytest.raises(ValueError, match="no certificate"):
+            tls_credentials(none)
+    with pytest.raises(FileNotFoundError):
+        tls_credentials(tmp_path / "none.pem")
+    assert tls_credentials(None) is not None  # the authorities of the system
+
+
+def test_certificates_are_told_from_what_stands_around_them(papers: Papers) -> None:
+    pem = papers.ca.read_text().strip()
+    around = f"# \N{SNOWMAN}\r\n{pem}\n'''\nkey = 1\n{pem}\n".encode().replace(b"\n", b"\r\n")
+    assert certificates_of(around) == [pem, pem]
+
+
+# --- connection files --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("server", ["192.168.1.10:50061", "[::1]:1", 'dns:///a"b\\c', "unix:/tmp/\N{SNOWMAN}\t\x7f"])
+@pytest.mark.parametrize("key", [TOKEN, ""])
+def test_a_connection_file_is_read_as_it_was_written(papers: Papers, tmp_path: Path, server: str, key: str) -> None:
+    file = tmp_path / "c.toml"
+    for ca in (papers.ca.read_text(), ""):
+        file.write_text(Connection(server, key, ca).text(), encoding="utf-8")
+        found = read_connection(file)
+        assert (found.server, found.key, found.ca.strip()) == (server, key, ca.strip())
+
+
+def test_an_authority_cannot_end_its_text(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no certificates"):
+        Connection("h:1", TOKEN, "'''\nserver = 'evil:1'").text()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"", "nothing else"),
+        (TOKEN.encode(), "not TOML"),
+        (b"\xff", "not TOML"),
+        (b"server = 1", "nothing else"),
+        (b'key = "k"', "nothing else"),
+        (b'server = "h:1"\nport = 1', "nothing else"),
+        (b'server = "h:1"\nkey = 1', "strings"),
+        (b'server = "h:1"\nca = ["x"]', "strings"),
+    ],
+)
+def test_what_is_no_connection_file_is_told_without_repeating_it(tmp_path: Path, text: bytes, words: str) -> None:
+    file = tmp_path / "c.toml"
+    file.write_bytes(text)
+    with pytest.raises(ValueError, match=words) as caught:
+        read_connection(file)
+    assert TOKEN not in str(caught.value)
+
+
+# --- the options of `fr` -----------------------------------------------------------------------------------------
+
+
+@cache
+def fr_command() -> Any:
+    return get_command(build())
+
+
+def fr(*words: object, **environ: str) -> tuple[int, str, str]:
+    with CliRunner(env={"COLUMNS": "250", **environ}).isolation() as (out, error, _):
+        with pytest.raises(SystemExit) as ended:
+            fr_command().main(args=[*map(str, words)], prog_name="fr")
+        return int(str(ended.value.code or 0)), out.getvalue().decode(), error.getvalue().decode()
+
+
+@pytest.fixture
+def listener() -> Listener:
+    return Listener()
+
+
+@pytest.fixture
+def plain(listener: Listener) -> Iterator[str]:
+    with listening(listener) as port:
+        yield f"127.0.0.1:{port}"
+
+
+@pytest.fixture
+def encrypted(listener: Listener, papers: Papers) -> Iterator[str]:
+    with listening(listener, papers.on_server()) as port:
+        yield f"127.0.0.1:{port}"
+
+
+def key_file(tmp_path: Path, token: str = TOKEN) -> Path:
+    file = tmp_path / "key"
+    file.write_text(f"{token}\n")
+    return file
+
+
+def connection(tmp_path: Path, server: str, token: str = TOKEN, ca: str = "") -> Path:
+    file = tmp_path / "c.toml"
+    file.write_text(Connection(server, token, ca).text())
+    return file
+
+
+def test_a_key_comes_from_a_file_or_the_environment(plain: str, listener: Listener, tmp_path: Path) -> None:
+    file = key_file(tmp_path)
+    for words, environ in (
+        (("--key-file", file), {}),
+        ((), {"FR_KEY_FILE": str(file)}),
+        ((), {"FR_KEY": TOKEN}),
+        (("--key-file", file), {"FR_KEY": OTHER}),
+        ((), {"FR_KEY": ""}),
+    ):
+        assert fr("--server", plain, *words, "info", **environ)[0] == 0
+    assert listener.tokens == [(f"Bearer {TOKEN}",)] * 4 + [()]
+
+
+def test_a_connection_file_is_enough(encrypted: str, listener: Listener, papers: Papers, tmp_path: Path) -> None:
+    file = connection(tmp_path, encrypted, ca=papers.ca.read_text())
+    assert fr("--connection", file, "info")[0] == 0
+    assert fr("info", FR_CONNECTION=str(file))[0] == 0
+    assert listener.tokens == [(f"Bearer {TOKEN}",)] * 2
+
+
+def test_a_connection_file_on_the_command_line_goes_before_the_environment(
+    plain: str, listener: Listener, tmp_path: Path
+) -> None:
+    """Else the key that is meant for one server would be shown to another."""
+    others = {"FR_SERVER": "localhost:1", "FR_KEY": OTHER, "FR_KEY_FILE": str(key_file(tmp_path, OTHER))}
+    file = connection(tmp_path, plain)
+    assert fr("--connection", file, "info", **others, FR_CA=str(tmp_path / "none.pem"))[0] == 0
+    assert listener.tokens == [(f"Bearer {TOKEN}",)]
+    # What stands beside it on the command line goes before it.
+    mine = key_file(tmp_path, OTHER)
+    assert fr("--connection", connection(tmp_path, "localhost:1"), "-s", plain, "--key-file", mine, "info")[0] == 0
+    assert listener.tokens[1:] == [(f"Bearer {OTHER}",)]
+
+
+def test_an_authority_makes_it_tls(
+    encrypted: str, listener: Listener, papers: Papers, tmp_path: Path, plain: str
+) -> None:
+    assert fr("--server", encrypted, "--ca", papers.ca, "--key-file", key_file(tmp_path), "info")[0] == 0
+    assert fr("--server", encrypted, "info", FR_CA=str(papers.ca), FR_KEY=TOKEN)[0] == 0
+    assert listener.tokens == [(f"Bearer {TOKEN}",)] * 2
+    assert fr("--server", encrypted, "--timeout", "2", "--tls", "info")[0] == 1  # none of the system's authorities
+    assert fr("--server", encrypted, "--timeout", "2", "info")[0] == 1
+    assert len(listener.told) == 2
+
+
+def test_a_client_certificate_is_shown(papers: Papers) -> None:
+    with listening(Listener(), papers.on_server(clients=True)) as port:
+        words = ("--server", f"127.0.0.1:{port}", "--timeout", "5", "--ca", papers.ca)
+        own = ("--certificate", papers.client.certificate, "--certificate-key", papers.client.key)
+        assert fr(*words, *own, "info")[0] == 0
+        assert fr(*words, *own, "health")[:2] == (0, "SERVING\n")
+        assert fr(*words, "info")[0] == 1
+        code, _, error = fr(*words, *own[:2], "info")
+        assert (code, error.partition(":")[0]) == (1, "INVALID_FIELD")
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("--key-file", "{none}"), "FILE_UNREADABLE"),
+        (("--ca", "{none}"), "FILE_UNREADABLE"),
+        (("--ca", "{key}"), "INVALID_FIELD"),
+        (("--key-file", "{ca}"), "INVALID_FIELD"),
+    ],
+)
+def test_a_file_that_does_not_serve_is_one_sentence(
+    papers: Papers, tmp_path: Path, words: tuple[str, ...], reason: str
+) -> None:
+    files = {"none": tmp_path / "none", "key": key_file(tmp_path), "ca": papers.ca}
+    code, _, error = fr("--server", "localhost:1", *(word.format(**files) for word in words), "info")
+    assert (code, error.partition(":")[0], len(error.splitlines())) == (1, reason, 1)
+    assert TOKEN not in error
+
+
+def test_a_key_is_not_sent_to_another_machine_in_the_clear(tmp_path: Path) -> None:
+    for words in (
+        ("--server", "192.0.2.1:1", "--key-file", key_file(tmp_path)),
+        ("--connection", connection(tmp_path, "127.evil.example:1")),
+    ):
+        code, _, error = fr("--timeout", "2", *words, "info")
+        assert (code, "only over TLS" in error, TOKEN in error) == (1, True, False)
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", f'token = "{TOKEN}"', 'server = "nowhere"'])
+def test_a_connection_file_that_is_none_is_a_usage_error(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(text)
+    code, _, error = fr("--connection", file, "info")
+    assert (code, "Usage:" in error, TOKEN in error) == (2, True, False)
+    code, _, error = fr("--connection", tmp_path / "none.toml", "info")
+    assert (code, "No such file" in error) == (2, True)
+
+
+def test_health_needs_no_key_and_sends_none(encrypted: str, listener: Listener, papers: Papers, tmp_path: Path) -> None:
+    file = connection(tmp_path, encrypted, ca=papers.ca.read_text())
+    assert fr("--connection", file, "health") == (0, "SERVING\n", "")
+    assert listener.tokens in ([], [()])
+    code, out, error = fr("--server", "localhost:1", "--timeout", "2", "health")
+    assert (code, out, error) == (1, "", "The server at localhost:1 does not answer: UNAVAILABLE.\n")
+    code, _, error = fr("--server", "localhost:1", "--ca", tmp_path / "none.pem", "health")
+    assert (code, error.partition(":")[0]) == (1, "FILE_UNREADABLE")
+
+
+def test_settings_say_why_they_open_nothing(tmp_path: Path) -> None:
+    with pytest.raises(Unusable) as caught:
+        Settings("192.0.2.1:1", 1.0, token=TOKEN).open()
+    assert (caught.value.reason, TOKEN in caught.value.message) == ("INVALID_FIELD", False)
+
+
+def test_a_server_that_serves_nothing_is_not_healthy() -> None:
+    server = grpc.server(ThreadPoolExecutor(1))
+    served = health.HealthServicer()
+    served.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(served, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        assert fr("--server", f"127.0.0.1:{port}", "health")[:2] == (1, "NOT_SERVING\n")
+    finally:
+        server.stop(None).wait()

@@ -1,0 +1,295 @@
+"""Evidence bundles: what is in them, that the same gives the same, and what people read of them."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+from dataclasses import replace
+from hashlib import sha256
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from casefiles import (
+    DERIVATIONS,
+    EXAMINERS,
+    OTHER_SIGNER,
+    REFERENCE,
+    SEARCHER,
+    SIGNER,
+    START_MS,
+    Filed,
+    filed,
+    noise,
+    some_figures,
+)
+from fr_core.audit.checkpoints import read_public_key
+from fr_core.errors import EvidenceUnusable, InvalidField, KeyUnavailable, ReviewUnfinished
+from fr_core.evidence.archive import chunks
+from fr_core.evidence.report import report
+from fr_core.evidence.signing import Ed25519Signer
+from fr_core.evidence.values import Bound, Figures
+from fr_core.evidence.verify import verify_bundle
+from fr_core.evidence.words import database_effect, of_both, of_hd, of_hp
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Filed:
+    return filed(tmp_path_factory.mktemp("kept") / "cases")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Filed:
+    return filed(tmp_path_factory.mktemp("finished") / "cases", finished=True)
+
+
+def opened(bundle: bytes) -> zipfile.ZipFile:
+    return zipfile.ZipFile(io.BytesIO(bundle))
+
+
+# --- the archive -------------------------------------------------------------------------------------------------
+
+
+def test_any_zip_reader_reads_it(kept: Filed) -> None:
+    archive = opened(kept.bundle())
+    assert archive.testzip() is None
+    assert archive.namelist() == sorted(archive.namelist()) == [
+        "audit.jsonl", "audit_public.pem", "checkpoint.json",
+        *(f"examinations/01/{name}" for name in (
+            "candidates/01.jpg", "candidates/03.jpg", "derivations.json", "findings.json", "probe.jpg", "search.json"
+        )),
+        *(f"examinations/02/{name}" for name in (
+            "candidates/01.jpg", "candidates/03.jpg", "derivations.json", "findings.json", "probe.png", "search.json"
+        )),
+        "manifest.json", "manifest.sig", "public.pem", "report.html",
+    ]  # fmt: skip
+
+
+def test_the_same_gives_the_same_bytes(kept: Filed) -> None:
+    assert kept.bundle() == kept.bundle()
+    assert kept.bundle() != kept.bundle(OTHER_SIGNER)
+
+
+def test_the_manifest_lists_every_file(kept: Filed) -> None:
+    archive = opened(kept.bundle())
+    data = archive.read("manifest.json")
+    manifest = json.loads(data)
+    files = manifest.pop("files")
+    assert set(files) == set(archive.namelist()) - {"manifest.json", "manifest.sig"}
+    for name, told in files.items():
+        content = archive.read(name)
+        assert (told["sha256"], told["size"]) == (sha256(content).hexdigest(), len(content))
+        assert len(told["what"]) > 10
+    assert manifest == {
+        "format": 1, "product": "fr-core", "version": manifest["version"], "case_id": kept.case.case_id,
+        "case_reference": REFERENCE, "purpose": "investigation", "made_ms": START_MS + 86_400_000, "made_by": "key:op",
+    }  # fmt: skip
+    read_public_key(SIGNER.public_key).verify(archive.read("manifest.sig"), data)
+
+
+def test_photos_are_as_they_were_sent(kept: Filed) -> None:
+    archive = opened(kept.bundle())
+    assert archive.read("examinations/01/probe.jpg") == noise(0)
+    assert archive.read("examinations/02/probe.png") == noise(1, form="PNG")
+    assert archive.read("examinations/01/candidates/03.jpg") == noise(1_003)
+
+
+def test_documents_say_what_was_searched_and_found(kept: Filed) -> None:
+    archive = opened(kept.bundle())
+    search = json.loads(archive.read("examinations/01/search.json"))
+    assert search["searched"]["threshold"] == 0.4375
+    assert search["searched"]["searched_templates"] == 1_234
+    assert [one["rank"] for one in search["candidates"]] == [1, 2, 3]
+    assert search["figures"]["41"]["log10_lr"] == 2.5
+    assert json.loads(archive.read("examinations/01/derivations.json"))["derivations"] == DERIVATIONS
+    findings = json.loads(archive.read("examinations/01/findings.json"))
+    assert findings["conclusion"] == {"kind": "potential_candidate", "template_id": 41}
+    assert [one["examiner"] for one in findings["findings"]] == list(EXAMINERS[:3])
+
+
+def test_what_the_search_noted_stands_in_for_derivations(kept: Filed) -> None:
+    exhibits = [replace(one, derivations={}) for one in kept.exhibits]
+    archive = opened(replace(kept, exhibits=exhibits).bundle())
+    told = json.loads(archive.read("examinations/01/derivations.json"))["derivations"]
+    assert told == {"probe": {"detection": "10,20,110,140", "quality": "0.81"}}
+
+
+def test_an_unfinished_examination_keeps_its_findings_to_itself(kept: Filed, finished: Filed) -> None:
+    with pytest.raises(ReviewUnfinished):
+        kept.bundle(unfinished=False)
+    finished.bundle(unfinished=False)
+    archive = opened(kept.bundle())
+    findings = json.loads(archive.read("examinations/02/findings.json"))
+    assert (findings["state"], findings["findings"], findings["conclusion"]) == ("unfinished", [], {})
+    assert b"blurred" not in kept.bundle()
+
+
+def test_no_derivation_that_json_has_not(kept: Filed) -> None:
+    for value, error in ((float("nan"), ValueError), (object(), TypeError)):
+        with pytest.raises(error):
+            replace(kept, exhibits=[replace(kept.exhibits[0], derivations={"probe": value})]).bundle()
+
+
+@pytest.mark.parametrize("name", ["../a.txt", "/a.txt", "a/../b.txt", "A.txt", "a", "a//b.txt", "é.txt", "a.txt\n"])
+def test_no_file_of_another_name(name: str) -> None:
+    with pytest.raises(ValueError, match="no bundle"):
+        list(chunks({name: b""}))
+
+
+# --- verification ------------------------------------------------------------------------------------------------
+
+
+def test_a_whole_bundle(kept: Filed, tmp_path: Path) -> None:
+    path = tmp_path / "case.zip"
+    path.write_bytes(kept.bundle())
+    found = verify_bundle(path, SIGNER.public_key, kept.audit.public_key)
+    assert (found.case_id, found.case_reference, found.purpose) == (kept.case.case_id, REFERENCE, "investigation")
+    assert (found.made_ms, found.made_by, found.key_id) == (START_MS + 86_400_000, "key:op", SIGNER.key_id)
+    assert (found.examinations, found.files) == (2, 17)
+    assert found.unfinished == (kept.exhibits[1].examination.examination_id,)
+    assert found.by_expected_key
+    assert found.audit is not None
+    assert found.audit.by_expected_key
+    assert found.audit.records == 8
+
+
+def test_whose_key_it_is_has_to_be_known(kept: Filed) -> None:
+    found = verify_bundle(io.BytesIO(kept.bundle(OTHER_SIGNER)))
+    assert not found.by_expected_key
+    assert found.key_id == OTHER_SIGNER.key_id
+    with pytest.raises(EvidenceUnusable) as refused:
+        verify_bundle(io.BytesIO(kept.bundle(OTHER_SIGNER)), SIGNER.public_key)
+    assert refused.value.metadata == {"file": "public.pem", "check": "other_key"}
+    with pytest.raises(EvidenceUnusable) as refused:
+        verify_bundle(io.BytesIO(kept.bundle()), SIGNER.public_key, OTHER_SIGNER.public_key)
+    assert refused.value.metadata == {"file": "audit_public.pem", "check": "other_key"}
+    with pytest.raises(InvalidField):
+        verify_bundle(io.BytesIO(kept.bundle()), "no key")
+
+
+def test_a_bundle_without_its_audit(kept: Filed) -> None:
+    bundle = kept.bundle(audit=False)
+    assert verify_bundle(io.BytesIO(bundle), SIGNER.public_key).audit is None
+    with pytest.raises(EvidenceUnusable) as refused:
+        verify_bundle(io.BytesIO(bundle), SIGNER.public_key, kept.audit.public_key)
+    assert refused.value.metadata["file"] == "audit.jsonl"
+
+
+def test_a_case_without_examinations(kept: Filed) -> None:
+    found = verify_bundle(io.BytesIO(replace(kept, exhibits=[]).bundle(unfinished=False)))
+    assert (found.examinations, found.unfinished) == (0, ())
+
+
+@pytest.mark.parametrize("data", [b"", b"PK", b"PK\3\4", b"no archive", b"PK\5\6" + bytes(18)])
+def test_no_bundle(data: bytes, tmp_path: Path) -> None:
+    for source in (io.BytesIO(data), tmp_path / "missing.zip"):
+        with pytest.raises(EvidenceUnusable) as refused:
+            verify_bundle(source)
+        assert refused.value.metadata["file"] == "(archive)"
+
+
+def test_keys_come_back_from_pem() -> None:
+    again = Ed25519Signer.from_pem(SIGNER.private_pem())
+    assert again.public_key == SIGNER.public_key
+    assert again.sign(b"x") == SIGNER.sign(b"x")
+    assert Ed25519Signer.generate().key_id != SIGNER.key_id
+    for pem in (b"", b"x", SIGNER.public_key.encode()):
+        with pytest.raises(KeyUnavailable):
+            Ed25519Signer.from_pem(pem)
+
+
+# --- the report --------------------------------------------------------------------------------------------------
+
+
+class _Read(HTMLParser):
+    """The tags, and the text that people see."""
+
+    def __init__(self, html: bytes) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(html.decode())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+
+@pytest.fixture(scope="module")
+def page(kept: Filed) -> _Read:
+    return _Read(report(kept.case, kept.exhibits, START_MS, "key:op", has_audit=True))
+
+
+def test_a_report_loads_nothing_and_runs_nothing(page: _Read) -> None:
+    tags = {tag for tag, _ in page.tags}
+    assert tags.isdisjoint({"script", "link", "iframe", "object", "embed", "a", "form", "b"})
+    for tag, attributes in page.tags:
+        assert not any(name.startswith("on") or name == "href" for name in attributes)
+        if tag == "img":
+            assert str(attributes["src"]).startswith(("data:image/jpeg;base64,", "data:image/png;base64,"))
+    assert sum(tag == "img" for tag, _ in page.tags) == 2 * 3
+    assert "<b>ears</b> & nose lips" in page.text  # as it was written, and no markup
+    assert REFERENCE in page.text
+
+
+def test_a_report_says_who_searched_what_with_what_and_why(page: _Read) -> None:
+    for said in (
+        SEARCHER, "wanted, version 17", "1,234", "null@1:000000000000", "0.4375", "lfw-1, measured on noise, 2 people",
+        "fusion = max", "investigation, case", "Rank 1: Erika Mustermann 1, similarity 0.6875", "No photo is kept.",
+        *EXAMINERS[:3],
+    ):  # fmt: skip
+        assert said in page.text, said
+
+
+def test_a_report_concludes_in_three_words_alone(page: _Read) -> None:
+    assert "Conclusion: potential candidate, rank 1." in page.text
+    assert "no candidate" in page.text
+    assert "This examination is unfinished" in page.text
+    assert "1 of 2 examinations are unfinished." in page.text
+    for word in (r"\bmatch(es|ed)?\b", r"\bidentified\b", r"\bsuspect\b", r"\bhit\b"):
+        assert re.search(word, page.text, re.IGNORECASE) is None, word
+
+
+def test_a_report_states_both_propositions_and_no_posterior(page: _Read) -> None:
+    assert "Hp: the person in the probe is the person of the candidate." in page.text
+    assert "Hd: the person in the probe is another person." in page.text
+    assert "3 of 10,000 (0.0003" in page.text
+    assert "40 of 1,000" in page.text
+    assert "316.2 times more probable if Hp is true than if Hd is" in page.text
+    assert "at least 10.0 times more probable if Hd is true than if Hp is" in page.text
+    assert "It is not the probability of Hp, nor of Hd." in page.text
+    assert "about 0.37 would be expected" in page.text
+    assert "fewer than" in page.text
+
+
+def test_a_report_says_what_it_does_not_say(page: _Read) -> None:
+    for word in ("not an identity", "gallery", "Image quality", "groups", "automation bias", "not known", "twins"):
+        assert word in page.text, word
+
+
+def test_words_for_what_is_not_known() -> None:
+    unknown = Figures()
+    assert of_hp(unknown).startswith("Not known")
+    assert of_hd(unknown).startswith("Not known")
+    assert list(of_both(unknown)) == []
+    assert "not known" in database_effect(unknown, 10)
+    assert "as probable if Hp is true as if Hd is" in next(of_both(Figures(log10_lr=0.0)))
+    assert "at least 1.0 times more probable if Hp" in next(of_both(Figures(log10_lr=0.0, bound=Bound.AT_LEAST)))
+    assert "(log10 of the likelihood ratio: +1.00)" in next(of_both(Figures(log10_lr=1.0)))
+    assert "likelihood ratio: at most -1.00)" in next(of_both(some_figures()[42]))
+
+
+def test_a_case_without_a_calibration(kept: Filed) -> None:
+    exhibits = [replace(one, figures={}, measured_on="") for one in kept.exhibits]
+    html = _Read(report(kept.case, exhibits, START_MS, "key:op", has_audit=False))
+    assert "no calibration told it" in html.text
+    assert "does not hold the audit records" in html.text
