@@ -17,13 +17,14 @@ from fr_core.casework.values import (
     LOWEST_RATING,
     MAX_NOTES,
     MAX_REFERENCE,
+    Case,
     Conclusion,
     Examination,
     Finding,
     FindingKind,
     State,
 )
-from fr_core.errors import ExaminerNotIndependent, FindingLocked, InvalidField
+from fr_core.errors import CaseClosed, ExaminerNotIndependent, FindingLocked, InvalidField
 
 _AGREEING = 2
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -107,6 +108,12 @@ def require_reference(reference: str) -> None:
             field="case_reference",
             limit=str(MAX_REFERENCE),
         )
+
+
+def require_open(case: Case) -> None:
+    """Raise `CaseClosed` unless a case takes searches."""
+    if case.closed_ms is not None:
+        raise CaseClosed("The case is closed.")
 
 
 def _is_independent(examination: Examination, principal_id: str) -> bool:

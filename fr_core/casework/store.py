@@ -20,8 +20,8 @@ from fr_core.audit.rows import Connection
 from fr_core.audit.table import AuditTable
 from fr_core.audit.values import MAX_SUBJECTS, Entry
 from fr_core.casework.codec import SALT_BYTES, search_digest
-from fr_core.casework.rules import require_reference
-from fr_core.casework.store_changes import CaseTransaction, Changes, NewExamination, require_open
+from fr_core.casework.rules import require_open, require_reference
+from fr_core.casework.store_changes import CaseTransaction, Changes, NewExamination
 from fr_core.casework.store_clearing import Clearing
 from fr_core.casework.store_reading import Look
 from fr_core.casework.store_roll import Roll
@@ -235,7 +235,7 @@ class CaseStore:
         search_digest(own.examination_id, case_id, searched, listed, salt)  # raises for what cannot be kept
         with self._looking() as look:
             kept = look.case(case_id)
-        require_open(kept)
+        require_open(kept.case)
         # Photos are encrypted here, so that the thread that writes has no more to do with them than to write them.
         photos = [
             (number, sealed_photo(kept.key, own.examination_id, number, photo)) for number, photo in photos_of(own)

@@ -11,7 +11,7 @@ from fr_core.audit.attribution import Attribution
 from fr_core.audit.table import AuditTable
 from fr_core.audit.values import Entry
 from fr_core.casework.codec import SALT_BYTES, finding_digest, search_digest
-from fr_core.casework.rules import conclusion_of, require_finding, require_may_examine, state_of
+from fr_core.casework.rules import conclusion_of, require_finding, require_may_examine, require_open, state_of
 from fr_core.casework.store_reading import Look
 from fr_core.casework.store_roll import Roll
 from fr_core.casework.store_rows import (
@@ -25,7 +25,7 @@ from fr_core.casework.store_rows import (
 )
 from fr_core.casework.store_schema import CASE_OWNER
 from fr_core.casework.values import Case, Examination, Finding, FindingKind, State
-from fr_core.errors import CaseClosed, CaseExists, ExaminerNotIndependent, StoreCorrupt
+from fr_core.errors import CaseExists, ExaminerNotIndependent, StoreCorrupt
 from fr_core.keeping.database import Database
 from fr_core.keeping.writer import Transaction
 
@@ -149,7 +149,7 @@ class Changes:
         tx.require_room(_ROW_BYTES + 200 * len(own.candidates) + photos)
         look = self._look(tx)
         before = look.case(own.case_id)
-        require_open(before)
+        require_open(before.case)
         head, ordinal, searched = look.view.head, before.case.examinations + 1, own.searched
         sealed = sealed_examination(before, ordinal, own)
         row = tx.row(_INSERT_EXAMINATION, own.examination_id, before.case_no, ordinal, searched.searched_ms, sealed)
@@ -281,12 +281,6 @@ class Changes:
             more |= {"threshold": searched.threshold, "subject_ids": subjects}
         entry = by.entry(tx.audit.pseudonyms(), action, counts=counts or {}, detail=said, **more)
         tx.audit.append([entry if own is None else with_model(entry, own.searched.model)])
-
-
-def require_open(kept: KeptCase) -> None:
-    """Raise `CaseClosed` unless a case takes searches."""
-    if kept.case.closed_ms is not None:
-        raise CaseClosed("The case is closed.")
 
 
 def with_model(entry: Entry, model: str) -> Entry:

@@ -7,9 +7,10 @@ import logging
 import queue
 import threading
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 
-from fr_core.errors import ConfigInvalid, FrError, ShuttingDown, for_one_caller
+from fr_core.errors import ConfigInvalid, FrError, ImageTooCostly, ShuttingDown, for_one_caller
 from fr_core.imaging.confine import unavailable
 from fr_core.imaging.decode import ImageLimits, require_bytes
 from fr_core.imaging.sandbox_process import BOOT, Broken, SandboxProcess
@@ -41,12 +42,20 @@ class SandboxedDecoder:
         memory_mib: address space that a process may take for a photo, at least 1; `needed_mib` says what does.
         time_ms: that a photo may take, at least 1; of wall-clock time, and so of processor time.
         boot: program of the processes.
+        on_replaced: called after a photo broke its process: whether it took too much time or memory; else it crashed.
 
     Raises:
         ConfigInvalid: a number is too small, or this system has no such walls.
     """
 
-    def __init__(self, workers: int, memory_mib: int, time_ms: int, boot: str = BOOT) -> None:
+    def __init__(
+        self,
+        workers: int,
+        memory_mib: int,
+        time_ms: int,
+        boot: str = BOOT,
+        on_replaced: Callable[[bool], None] = lambda costly: None,
+    ) -> None:
         for key, value in (("workers", workers), ("memory_mib", memory_mib), ("time_ms", time_ms)):
             if value < 1:
                 raise ConfigInvalid(f"`isolation.{key}` must be at least 1.", key=f"isolation.{key}")
@@ -58,6 +67,7 @@ class SandboxedDecoder:
         self._memory_mib = memory_mib
         self._time_ms = time_ms
         self._boot = boot
+        self._on_replaced = on_replaced
         self._lock = threading.Lock()
         self._closed = False
         self._idle: list[SandboxProcess] = []
@@ -83,6 +93,7 @@ class SandboxedDecoder:
         except Broken as broken:
             _log.warning("A decoder of photos is replaced: %s", broken)
             self._replace(process, limits)
+            self._on_replaced(isinstance(broken.told, ImageTooCostly))
             raise broken.told from broken
         except FrError:
             self._give_back(process, limits)

@@ -65,9 +65,10 @@ from fr_server.services.server import ServerService
 from fr_server.services.training.desk import Desk
 from fr_server.services.training.service import TrainingService
 from fr_server.services.training.storage import purge_for_ever
-from fr_server.stores import Stores, galleries_of, open_stores, purge_cases_for_ever, watched
+from fr_server.stores import Stores, galleries_of, open_stores, purge_cases_for_ever
 from fr_server.telemetry.logs import describe
 from fr_server.telemetry.open import Telemetry
+from fr_server.watching import watch
 from fr_server.work import Work
 
 log = logging.getLogger("fr_server")
@@ -215,10 +216,13 @@ class App:
         await asyncio.to_thread(self.telemetry.start)
         self._stores = await asyncio.to_thread(open_stores, self.config, self._clock)
         trust = self.telemetry.trust
-        self.telemetry.watch(watched(self.config, self._stores, self._broken), self.galleries)
+        broken = {"galleries": self._broken, **self._stores.broken}
+        watch(self.telemetry, self.config, self.galleries, broken)
         listener = DoorJournal(self._stores.access, trust)
         self._listening = Listening(self.config, self._part.port, self._shares_port, listener)
         self._asks = asks_who_calls(self.config, self._stores.access)
+        if not self._asks:
+            log.warning("Nobody is asked who calls: whoever is on this machine may do everything")
         if self._guard is None:
             certificate_of = self._listening.certificate_of
             self._guard = await make_guard(self.config, self._stores.access, certificate_of, self._clock, trust)
@@ -276,7 +280,7 @@ class App:
 
     async def broken(self) -> None:
         """As `Server.broken`; raises `InternalError` where the galleries, or the courses, can take no more changes."""
-        await while_writing(self._broken, *([] if self._stores is None else self._stores.broken))
+        await while_writing(self._broken, *([] if self._stores is None else self._stores.broken.values()))
 
     def reload(self) -> None:
         """Read certificates and their keys again; what cannot be used is told in the log, and not taken."""

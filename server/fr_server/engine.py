@@ -11,9 +11,10 @@ from fr_core.packs.cache import ModelCache, cache_folder
 from fr_core.packs.manifest import load_pack
 from fr_core.runtime.observe import Observer
 from fr_server.config import Config
+from fr_server.telemetry.trust import NullTrust, Trust
 
 
-def open_engine(config: Config, observer: Observer) -> Engine:
+def open_engine(config: Config, observer: Observer, trust: Trust | None = None) -> Engine:
     """Open the pack that the configuration names, from verified files of the cache.
 
     Raises:
@@ -26,12 +27,16 @@ def open_engine(config: Config, observer: Observer) -> Engine:
         config.images,
         config.quality,
         observer,
-        open_decoder(config),
+        open_decoder(config, trust),
     )
 
 
-def open_decoder(config: Config) -> Decoder:
+def open_decoder(config: Config, trust: Trust | None = None) -> Decoder:
     """Return what decodes the photos of one process that answers calls, as the configuration says.
+
+    Args:
+        config: of the server.
+        trust: is told of processes that were replaced; None = nobody is.
 
     Raises:
         ConfigInvalid: this system has no sandbox, or its memory would not do for photos that `images` accepts.
@@ -48,7 +53,12 @@ def open_decoder(config: Config) -> Decoder:
         )
     # Each front-end decodes the photos of its own calls.
     workers = isolation.workers or -(-available_cores() // max(config.server.frontends, 1))
-    return SandboxedDecoder(workers, isolation.memory_mib, isolation.time_ms)
+    heard = trust or NullTrust()
+
+    def replaced(costly: bool) -> None:
+        heard.decoder_replaced("too_costly" if costly else "crashed")
+
+    return SandboxedDecoder(workers, isolation.memory_mib, isolation.time_ms, on_replaced=replaced)
 
 
 def engine_options(config: Config) -> EngineOptions:

@@ -121,12 +121,14 @@ def rotate_key(
     with _reporting(as_json):
         from fr_core.gallery.store.keys import load_key
         from fr_core.gallery.store.sqlite_store import SqliteStore
+        from fr_server.sealing import reseal
 
         folder, before = _data_and_key(data, key, config)
         after = load_key(new)
         with closing(SqliteStore(folder, before)) as store:
             _rotate_others(_configuration(data, key, config), before, after)
             scrubbed = store.rotate(after)
+            reseal(_configuration(data, key, config), before, after)
         if as_json:
             told = {"data": str(folder), "before": before.key_id, "after": after.key_id}
             _print_json({**told, "scrubbed": scrubbed})

@@ -58,7 +58,7 @@ def build(config: Config) -> Server:
             opened.enter_context(shared_metrics())
         telemetry = open_telemetry(config.telemetry, SERVICES)
         opened.callback(telemetry.close)
-        engine = open_engine(config, telemetry.listener)
+        engine = open_engine(config, telemetry.listener, telemetry.trust)
         opened.callback(engine.close)
         galleries = open_galleries(config, load=False)
         opened.callback(galleries.close)

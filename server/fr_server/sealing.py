@@ -36,9 +36,8 @@ def seal(path: Path, config: Config, key: KeyEncryptionKey) -> Path:
     try:
         files = {str(one.resolve()): _sha256(one) for one in _files(path, config)}
         body = json.dumps({"files": files, "path": str(path.resolve())}, sort_keys=True)
-        text = json.dumps({"body": body, "mac": _mac(key, body)}) + "\n"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_private(folder / _NAME, text.encode())
+        _write(folder / _NAME, key, body)
     except OSError as error:
         raise ConfigInvalid(f"The seal cannot be made: {error.filename}: {error.strerror}.") from error
     return folder / _NAME
@@ -56,16 +55,11 @@ def require_sealed(path: Path | None, config: Config) -> bool:
         FileTampered: a file was changed, added or taken away since, or the seal itself was (metadata: file).
     """
     at = access_folder(config) / _NAME
-    try:
-        sealed = json.loads(at.read_bytes())
-        body, mac = sealed["body"], sealed["mac"]
-    except FileNotFoundError:
+    body, mac = _read(at)
+    if not body:
         return False
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _tampered(at, "is no seal") from error
-    key = key_of(config, new=False)
-    if not (isinstance(body, str) and isinstance(mac, str) and hmac.compare_digest(_mac(key, body), mac)):
-        raise _tampered(at, f"was not made with the key of these galleries ({_key_file(config)}), or was changed")
+    if not hmac.compare_digest(_mac(key_of(config, new=False), body), mac):
+        raise _foreign(at, config)
     files = json.loads(body)["files"]
     found = [] if path is None else _files(path, config)
     if path is None or str(path.resolve()) != json.loads(body)["path"]:
@@ -83,10 +77,53 @@ def require_sealed(path: Path | None, config: Config) -> bool:
     return True
 
 
+def reseal(config: Config, before: KeyEncryptionKey, after: KeyEncryptionKey) -> bool:
+    """Put a seal that is whole under another key, and return whether there was one; what it says of files stays.
+
+    Args:
+        config: of the server.
+        before: the key that the seal was made with.
+        after: the key that it is to be under.
+
+    Raises:
+        FileTampered: the seal was made with neither key (metadata: file).
+    """
+    at = access_folder(config) / _NAME
+    body, mac = _read(at)
+    if not body or hmac.compare_digest(_mac(after, body), mac):
+        return bool(body)
+    if not hmac.compare_digest(_mac(before, body), mac):
+        raise _foreign(at, config)
+    _write(at, after, body)
+    return True
+
+
+def _read(at: Path) -> tuple[str, str]:
+    """What a seal says, and its MAC; "" and "" where there is none."""
+    try:
+        sealed = json.loads(at.read_bytes())
+        body, mac = sealed["body"], sealed["mac"]
+    except FileNotFoundError:
+        return "", ""
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _tampered(at, "is no seal") from error
+    if not (isinstance(body, str) and isinstance(mac, str) and body):
+        raise _tampered(at, "is no seal")
+    return body, mac
+
+
+def _write(at: Path, key: KeyEncryptionKey, body: str) -> None:
+    write_private(at, (json.dumps({"body": body, "mac": _mac(key, body)}) + "\n").encode())
+
+
 def _files(path: Path, config: Config) -> list[Path]:
     tls = config.tls
     named = (tls.certificate, tls.key, tls.client_ca)  # a list of revoked certificates is meant to change
     return [path, *(Path(one).expanduser() for one in named if one)]
+
+
+def _foreign(at: Path, config: Config) -> FileTampered:
+    return _tampered(at, f"was not made with the key of these galleries ({_key_file(config)}), or was changed")
 
 
 def _key_file(config: Config) -> str:

@@ -124,6 +124,85 @@ def seal_command(
     typer.echo(f"Sealed {config} in {written}.")
 
 
+@server.command("renew")
+def renew(
+    config: Annotated[Path, typer.Option("--config", metavar="FILE", help="Configuration in TOML.")],
+    names: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--name", metavar="NAME", help="Name or IP address of it for clients; may be repeated. Unset: as before."
+        ),
+    ] = None,
+    ca: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Its authority; ca.pem beside.")
+    ] = None,
+    ca_key: Annotated[Path | None, typer.Option(metavar="FILE", help="The authority's key; ca.key beside.")] = None,
+) -> None:
+    """Make a new certificate and key for the server, by the authority that `init` made, and seal the configuration.
+
+    The files before stay beside them, as *.before. A running server takes the new ones at SIGHUP.
+    """
+    from fr_core.errors import ConfigInvalid
+    from fr_server.clock import wall_ms
+    from fr_server.config import load_config
+    from fr_server.door.authority import Issued, make_server_certificate, names_of
+    from fr_server.folders import key_of
+    from fr_server.sealing import require_sealed, seal
+
+    with _reporting():
+        tree = load_config(config)
+        if not tree.tls.certificate:
+            raise ConfigInvalid("The configuration has no `tls.certificate` to renew.", key="tls.certificate")
+        sealed = require_sealed(config, tree)
+        certificate = Path(tree.tls.certificate).expanduser()
+        into = Issued(certificate, Path(tree.tls.key).expanduser())
+        authority = Issued(ca or certificate.with_name("ca.pem"), ca_key or certificate.with_name("ca.key"))
+        dns, addresses = _split(names) if names else names_of(certificate)
+        made = Issued(*(path.with_name(f"{path.name}.new") for path in (into.certificate, into.key)))
+        make_server_certificate(authority, made, dns, addresses, wall_ms())
+        for old, new in ((into.certificate, made.certificate), (into.key, made.key)):
+            old.replace(old.with_name(f"{old.name}.before"))
+            new.replace(old)
+        if sealed:
+            seal(config, tree, key_of(tree, new=False))
+    typer.echo(f"Made {into.certificate} and {into.key}; `kill -HUP` lets a running server take them.")
+
+
+@server.command("client-certificate")
+def client_certificate(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the client is called, such as that of a machine.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Gets NAME.pem and NAME.key.")],
+    ca: Annotated[Path, typer.Option(metavar="FILE", help="Certificate of the authority, PEM.")],
+    ca_key: Annotated[Path, typer.Option(metavar="FILE", help="Its key, PEM.")],
+) -> None:
+    """Make a certificate for a client, for servers with `tls.client_certificates`."""
+    from fr_server.clock import wall_ms
+    from fr_server.door.authority import Issued, make_client_certificate
+
+    with _reporting():
+        made = Issued(out / f"{name}.pem", out / f"{name}.key")
+        make_client_certificate(Issued(ca, ca_key), made, name, wall_ms())
+    typer.echo(f"Made {made.certificate} and {made.key}, valid for 397 days.")
+
+
+@server.command("revoke-certificate")
+def revoke_certificate(
+    certificates: Annotated[
+        list[Path], typer.Argument(metavar="CERTIFICATE...", help="All client certificates that are to be refused.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The list, for `tls.revoked`; valid for 30 days.")],
+    ca: Annotated[Path, typer.Option(metavar="FILE", help="Certificate of the authority, PEM.")],
+    ca_key: Annotated[Path, typer.Option(metavar="FILE", help="Its key, PEM.")],
+) -> None:
+    """Write the list of client certificates that are refused, anew each time and all of them; within 30 days again."""
+    from fr_server.clock import wall_ms
+    from fr_server.door.authority import Issued, write_revocations
+
+    with _reporting():
+        write_revocations(Issued(ca, ca_key), out, certificates, wall_ms())
+    typer.echo(f"Wrote {out}; `kill -HUP` lets a running server take it.")
+
+
 @server.command("admin-key")
 def admin_key(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="File of mode 0600 for the new key; must not exist.")],

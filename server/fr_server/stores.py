@@ -9,21 +9,16 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from fr_core.access.schema import SCHEMA as ACCESS_SCHEMA
 from fr_core.access.store import AccessStore
 from fr_core.casework.store import CaseStore
-from fr_core.casework.store_schema import SCHEMA as CASES_SCHEMA
 from fr_core.errors import Failure, UnknownCase, UnknownExamination
-from fr_core.gallery.store.sqlite_store import DATABASE_NAME as GALLERIES
-from fr_core.training.store.schema import SCHEMA as TRAINING_SCHEMA
 from fr_core.training.store.training_store import TrainingStore
 from fr_server.access.rules import ScopeKind
 from fr_server.access.storage import open_access
 from fr_server.config import Config
-from fr_server.folders import access_folder, cases_folder, data_folder, key_of, training_folder
+from fr_server.folders import cases_folder, key_of
 from fr_server.naming import naming
 from fr_server.services.training.storage import open_training
-from fr_server.telemetry.kept import KeptStore
 from fr_server.telemetry.logs import FIELDS, describe
 
 log = logging.getLogger("fr_server.cases")
@@ -48,9 +43,9 @@ class Stores:
     _opened: ExitStack = field(repr=False)
 
     @property
-    def broken(self) -> tuple[Future[None], ...]:
-        """Of each store: ends with an `InternalError` where it can take no more changes."""
-        return (self.access.broken, self.cases.broken, self.training.broken)
+    def broken(self) -> Mapping[str, Future[None]]:
+        """Of each store, by its name: ends with an `InternalError` where it can take no more changes."""
+        return {"access": self.access.broken, "cases": self.cases.broken, "training": self.training.broken}
 
     def close(self) -> None:
         """Finish the changes that wait, and let the stores go; harmless when done twice."""
@@ -73,16 +68,6 @@ def open_stores(config: Config, clock: Callable[[], int]) -> Stores:
         cases = opened.enter_context(open_cases(config, clock))
         training = opened.enter_context(open_training(config, clock))
         return Stores(access, cases, training, opened.pop_all())
-
-
-def watched(config: Config, stores: Stores, galleries_broken: Future[None]) -> Mapping[str, KeptStore]:
-    """Return what metrics are told of: the stores by name, the galleries among them."""
-    return {
-        "galleries": KeptStore(data_folder(config) / GALLERIES, galleries_broken),
-        "training": KeptStore(training_folder(config) / TRAINING_SCHEMA.database_name, stores.training.broken),
-        "cases": KeptStore(cases_folder(config) / CASES_SCHEMA.database_name, stores.cases.broken),
-        "access": KeptStore(access_folder(config) / ACCESS_SCHEMA.database_name, stores.access.broken),
-    }
 
 
 async def purge_cases_for_ever(cases: CaseStore) -> None:

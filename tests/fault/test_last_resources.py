@@ -166,6 +166,15 @@ class ReadOnlyDisk(apsw.VFS):
         self.require_writable()
         super().xDelete(filename, syncdir)
 
+    @contextmanager
+    def broken(self) -> Iterator[None]:
+        """Let it be read-only within the block."""
+        self.read_only = True
+        try:
+            yield
+        finally:
+            self.read_only = False
+
     def require_writable(self) -> None:
         if self.read_only:
             raise apsw.IOError("Read-only file system")
@@ -203,19 +212,21 @@ def stores_of(server: Running) -> tuple[TrainingStore, AccessStore]:
 
 
 def test_a_disk_that_becomes_read_only(tmp_path: Path, disk: ReadOnlyDisk) -> None:
-    with running(tmp_path / "data") as server:
+    with running(tmp_path / "data", access={"mode": "open"}) as server:
         deeds = prepared(store_of(server), server.app.galleries)
         for _ in range(TIMES):
             for _ in range(ROUNDS):
                 assert deeds.ask(server.channel) == {OK}
-            disk.read_only = True
-            for _ in range(ROUNDS):
-                assert deeds.ask(server.channel) <= FAILURES
+            with disk.broken():
+                for _ in range(ROUNDS):
+                    assert deeds.ask(server.channel) <= FAILURES
+                assert health(server.channel) == health_pb2.HealthCheckResponse.SERVING
+                with pytest.raises(grpc.RpcError) as refused:  # what the audit cannot keep is not told
+                    deeds.require_kept(server.channel, *stores_of(server))
+                assert ended(refused.value).info.reason in FAILURES
             deeds.require_kept(server.channel, *stores_of(server))
-            assert health(server.channel) == health_pb2.HealthCheckResponse.SERVING
-            disk.read_only = False
         assert deeds.ask(server.channel) == {OK}
-    with running(tmp_path / "data") as server:
+    with running(tmp_path / "data", access={"mode": "open"}) as server:
         deeds.require_kept(server.channel, *stores_of(server))
         assert deeds.ask(server.channel) == {OK}
     figure("read-only disk: acknowledged and kept, refused", f"{deeds.acknowledged}, {deeds.refused.total()}")
@@ -333,12 +344,11 @@ def closing_stores(at: Made) -> Iterator[Stores]:
 
 def test_control_what_was_not_acknowledged_is_noticed(tmp_path: Path, disk: ReadOnlyDisk) -> None:
     """A server that acknowledges what could not be written."""
-    with running(tmp_path / "data") as server:
+    with running(tmp_path / "data", access={"mode": "open"}) as server:
         deeds = prepared(store_of(server), server.app.galleries)
         assert deeds.ask(server.channel) == {OK}
-        disk.read_only = True
-        assert deeds.ask(server.channel) <= FAILURES
+        with disk.broken():
+            assert deeds.ask(server.channel) <= FAILURES
         deeds.enrolled.append("subject-1")
         with pytest.raises(AssertionError):
             deeds.require_kept(server.channel, *stores_of(server))
-        disk.read_only = False

@@ -597,11 +597,10 @@ def test_a_case_is_opened_listed_shown_and_closed(script: Script, target: str) -
 
 
 def test_a_case_is_deleted_when_somebody_says_so(script: Script, target: str) -> None:
-    script.answers["GetCase"] = [review_pb2.GetCaseResponse(case=CASE)]
     script.answers["DeleteCase"] = [review_pb2.DeleteCaseResponse(deleted_examinations=1)]
     code, _, error = fr(target, "case", "delete", "c1", typed="n\n")
     assert (code, script.calls("DeleteCase")) == (1, [])
-    assert "1 examination, their photos and findings" in error
+    assert "Delete case c1 with its examinations, their photos and findings?" in error
     code, out, _ = fr(target, "case", "delete", "c1", "--yes")
     assert (code, out) == (0, "Deleted case c1 with 1 examination.\n")
     assert json.loads(fr(target, "case", "delete", "c1", "--yes", "--json")[1]) == {"deleted_examinations": 1}
@@ -913,7 +912,7 @@ def test_wrong_usage_ends_before_anything_is_sent(words: tuple[str, ...]) -> Non
         (("case", "list"), "ListCases"),
         (("case", "show", "c"), "GetCase"),
         (("case", "close", "c"), "CloseCase"),
-        (("case", "delete", "c", "--yes"), "GetCase"),
+        (("case", "delete", "c", "--yes"), "DeleteCase"),
         (("case", "search", "c", "g", __file__), "SearchInCase"),
         (("review", "list"), "ListAwaiting"),
         (("review", "show", "e"), "GetExamination"),

@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import time
 import urllib.request
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,10 +24,8 @@ from fr_api.v1 import common_pb2, recognition_pb2
 from fr_client import Client
 from fr_client.cli.main import build
 from fr_core.errors import all_errors
-from fr_core.gallery.store.sqlite_store import DATABASE_NAME
 from fr_server.app import SERVICES
 from fr_server.telemetry.exposition import MetricsServer
-from fr_server.telemetry.kept import KeptStore
 from fr_server.telemetry.listener import CANCELLED, OK
 from fr_server.telemetry.metrics import UNKNOWN, PrometheusObserver, methods_of
 from fr_server.telemetry.open import Telemetry
@@ -137,8 +134,6 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     served = MetricsServer(metrics.registry, "127.0.0.1", 0)
     telemetry = Telemetry(metrics, metrics, served, trust=metrics.trust)
     with running(folder, observing=telemetry) as server, Client(server.address) as client:
-        broken: Future[None] = Future()
-        telemetry.watch({"galleries": KeptStore(folder / DATABASE_NAME, broken)}, server.app.galleries)
         telemetry.trust.checkpointed("access", time.time())
         client.create_gallery("g")
         client.enrol("g", "s", photo(1))

@@ -16,10 +16,15 @@ from fr_client.connection import read_connection
 from fr_core.access.roles import Role
 from fr_core.access.store import AccessStore
 from fr_core.errors import FileTampered
+from fr_core.gallery.galleries import Galleries
+from fr_core.gallery.store.keys import load_key, new_key_file
 from fr_server.access.storage import open_access
 from fr_server.clock import wall_ms
 from fr_server.config import load_config
+from fr_server.door.authority import names_of
+from fr_server.door.tls import check_tls
 from fr_server.sealing import require_sealed
+from fr_server.tls import tls_files
 
 
 def fr(*arguments: str) -> Result:
@@ -159,3 +164,62 @@ def test_no_command_prints_a_secret(made: Path, tmp_path: Path) -> None:
     assert token.partition(".")[2] not in ended.output
     ended = fr("admin-key", str(tmp_path / "key"), "--config", str(made / "server.toml"))
     assert (tmp_path / "key").read_text().strip() not in ended.output
+
+
+def test_renew_makes_a_certificate_for_the_same_names_and_seals_it(made: Path) -> None:
+    before = {name: (made / name).read_bytes() for name in ("server.pem", "server.key")}
+    path = made / "server.toml"
+    ended = fr("renew", "--config", str(path))
+    assert ended.exit_code == 0, ended.output
+    for name, content in before.items():
+        assert (made / f"{name}.before").read_bytes() == content
+        assert (made / name).read_bytes() != content
+    assert names_of(made / "server.pem") == (["fr.example"], ["127.0.0.1"])
+    assert stat.S_IMODE((made / "server.key").stat().st_mode) == 0o600
+    config = load_config(path)
+    assert require_sealed(path, config)
+    files = tls_files(config)
+    assert files is not None
+    check_tls(files, wall_ms())
+    assert fr("renew", "--config", str(path), "--name", "other.example").exit_code == 0
+    assert names_of(made / "server.pem") == (["other.example"], [])
+
+
+def test_renew_changes_nothing_where_it_cannot(made: Path) -> None:
+    before = {path: path.read_bytes() for path in made.iterdir() if path.is_file()}
+    (made / "ca.key").rename(made / "elsewhere.key")
+    ended = fr("renew", "--config", str(made / "server.toml"))
+    assert (ended.exit_code, "ca.key" in ended.stderr) == (1, True)
+    (made / "elsewhere.key").rename(made / "ca.key")
+    assert {path: path.read_bytes() for path in made.iterdir() if path.is_file()} == before
+
+
+def test_certificates_of_clients_and_their_revocation(made: Path, tmp_path: Path) -> None:
+    authority = ("--ca", str(made / "ca.pem"), "--ca-key", str(made / "ca.key"))
+    assert fr("client-certificate", "laptop-1", "--out", str(tmp_path), *authority).exit_code == 0
+    assert stat.S_IMODE((tmp_path / "laptop-1.key").stat().st_mode) == 0o600
+    revoked = tmp_path / "revoked.pem"
+    ended = fr("revoke-certificate", str(tmp_path / "laptop-1.pem"), "--out", str(revoked), *authority)
+    assert ended.exit_code == 0, ended.output
+    assert revoked.read_text().startswith("-----BEGIN X509 CRL-----")
+    again = fr("client-certificate", "laptop-1", "--out", str(tmp_path), *authority)
+    assert (again.exit_code, "TARGET_TAKEN" in again.stderr) == (1, True)
+
+
+def test_another_key_of_everything_takes_the_seal_along(made: Path) -> None:
+    with Galleries.open(made / "data", key=load_key(f"file:{made / 'data.key'}")):
+        pass
+    new = made / "new.key"
+    new_key_file(new)
+    rotated = CliRunner().invoke(
+        build(), ["gallery", "key", "rotate", "--new", f"file:{new}", "--config", str(made / "server.toml")]
+    )
+    assert rotated.exit_code == 0, rotated.output
+    config = load_config(made / "server.toml")
+    with pytest.raises(FileTampered):
+        require_sealed(made / "server.toml", config)
+    new.replace(made / "data.key")
+    assert require_sealed(made / "server.toml", config)
+    connection = read_connection(made / "admin.toml")
+    with opened(made) as store:
+        assert store.check(connection.key, None).roles == {Role.ADMIN}

@@ -15,6 +15,8 @@ from fr_client.cli.state import Unusable
 from fr_client.private import private_file
 
 _NAME = re.compile(rf"({'|'.join(CHAINS)})-([0-9]{{1,16}})\.json")
+# The key of evidence bundles comes with those of the chains.
+_EVIDENCE = "evidence"
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
@@ -59,7 +61,7 @@ def save_checkpoints(answer: audit_pb2.GetCheckpointsResponse, folder: Path) -> 
     """
     wanted: dict[Path, str] = {}
     for chain, pem in answer.public_keys.items():
-        wanted[folder / f"{_known(chain)}.pem"] = pem
+        wanted[folder / f"{chain if chain == _EVIDENCE else _known(chain)}.pem"] = pem
     for one in answer.checkpoints:
         wanted[folder / f"{_known(one.chain)}-{_of(one.json)[0]}.json"] = one.json
     new = {path: text for path, text in wanted.items() if not path.exists()}

@@ -79,8 +79,7 @@ def close_case(context: typer.Context, case_id: CaseId, as_json: AsJson = False)
 def delete_case(context: typer.Context, case_id: CaseId, yes: Yes = False, as_json: AsJson = False) -> None:
     """Delete a case with its photos and findings; its audit stays."""
     with connected(context, as_json) as client:
-        found = client.review.case(case_id)
-        confirm(f"Delete case {case_id} with {_counted(len(found.examinations))}, their photos and findings?", yes)
+        confirm(f"Delete case {case_id} with its examinations, their photos and findings?", yes)
         deleted = client.review.delete_case(case_id)
         if as_json:
             print_json(message_keys(deleted))

@@ -24,6 +24,7 @@ _HELD_SUBJECTS = 1000
 PASSING = frozenset(
     {
         "OVERLOADED",
+        "RATE_LIMITED",
         "NOT_READY",
         "SHUTTING_DOWN",
         "STORE_CORRUPT",

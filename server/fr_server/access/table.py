@@ -247,10 +247,19 @@ _ACCESS = {
     "WhoAmI": Rule(roles=_EVERYBODY, why="Everybody may know what the own key allows.", kind=Kind.READ),
     "CreateKey": Rule(roles=_ADMIN, why=_KEYS, kind=Kind.CHANGE, recorded=True),
     "ListKeys": Rule(
-        roles=_ADMIN | _AUDITOR, why=f"{_KEYS} Auditors see who has which.", kind=Kind.READ, recorded=True
+        roles=_ADMIN | _AUDITOR,
+        why=f"{_KEYS} Admins see keys that reach no further than their own, auditors all.",
+        kind=Kind.READ,
+        lists=True,
+        recorded=True,
     ),
-    "RotateKey": Rule(roles=_ADMIN, why=_KEYS, kind=Kind.CHANGE, recorded=True),
-    "RevokeKey": Rule(roles=_ADMIN, why=_KEYS, kind=Kind.CHANGE, recorded=True),
+    "RotateKey": Rule(
+        roles=_ADMIN,
+        why=f"{_KEYS} A key that reaches further than the own is answered as one that there is not.",
+        kind=Kind.CHANGE,
+        recorded=True,
+    ),
+    "RevokeKey": Rule(roles=_ADMIN, why=f"{_KEYS} As RotateKey.", kind=Kind.CHANGE, recorded=True),
 }
 
 _AUDITS = "Who checks is not who is checked. A chain is read as a whole: scopes do not divide it."

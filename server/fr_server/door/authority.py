@@ -171,6 +171,21 @@ def expires_ms(path: Path) -> int:
     return milliseconds(read_certificates(path)[0].not_valid_after_utc)
 
 
+def names_of(path: Path) -> tuple[list[str], list[str]]:
+    """Return the DNS names and the IP addresses that a server's certificate is for.
+
+    Raises:
+        TlsUnusable: the file cannot be read, or holds no certificate.
+    """
+    certificate = read_certificates(path)[0]
+    try:
+        named = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return [], []
+    addresses = [str(address) for address in named.get_values_for_type(x509.IPAddress)]
+    return named.get_values_for_type(x509.DNSName), addresses
+
+
 def _issue(
     authority: Issued,
     into: Issued,

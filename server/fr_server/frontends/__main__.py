@@ -81,7 +81,7 @@ async def serve(welcome: Welcome, wire: Wire, memory: int) -> None:
         config.images,
         config.quality,
         telemetry.listener,
-        open_decoder(config),
+        open_decoder(config, telemetry.trust),
     )
     lifeline, loaded = Lifeline(), threading.Event()
 

@@ -23,6 +23,7 @@ from fr_server.frontends.ports import HeldPort
 from fr_server.frontends.process import Frontend, start_frontend
 from fr_server.services.gallery_calls import GalleryCalls
 from fr_server.telemetry.open import Telemetry
+from fr_server.watching import watch
 from fr_server.work import StorageThreads
 
 log = logging.getLogger("fr_server.frontends")
@@ -105,6 +106,7 @@ class Supervisor:
         self._opened.callback(held.close)
         self.port = held.port
         self._telemetry.serving(False)
+        watch(self._telemetry, self.config, self._galleries, {"galleries": self._broken})
         await asyncio.to_thread(self._telemetry.start)
         loop = asyncio.get_running_loop()
 

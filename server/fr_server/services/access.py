@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
 
 from fr_api.v1 import access_pb2, access_pb2_grpc
 from fr_core.access.budget import Budget
+from fr_core.access.keys import ApiKey, NewKey
+from fr_core.access.roles import Role
 from fr_core.access.scope import Scope
 from fr_core.access.store import AccessStore
-from fr_core.errors import InvalidPage, NotPermitted
+from fr_core.errors import NotPermitted
 from fr_core.gallery import pages
-from fr_server.access.callers import current_principal
+from fr_server.access.callers import current_principal, seen
+from fr_server.access.recording import OUTSIDE, note
 from fr_server.convert.access import (
     created_response,
     key_message,
@@ -21,16 +25,22 @@ from fr_server.convert.access import (
     rotated_response,
     who_response,
 )
+from fr_server.services.paging import number_of
 from fr_server.work import Work
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 _DEFAULT_PAGE = 100
 _CALL = "keys"
+# In the place of the id of a key that the caller may not know of; no key has it.
+_NOBODYS = "-" * 16
 
 
 class AccessService(access_pb2_grpc.AccessServiceServicer):
     """Makes, lists, rotates and revokes API keys.
+
+    A key that reaches further than whoever calls is not there for it: with a new secret of that key it could do what
+    it may not.
 
     Args:
         store: keeps them.
@@ -56,8 +66,7 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
     ) -> access_pb2.CreateKeyResponse:
         """Make a key."""
         new = new_key(request, self._default, self._key_days)
-        principal = current_principal()
-        if not (_includes(principal.galleries, new.galleries) and _includes(principal.courses, new.courses)):
+        if not _reaches_no_further(new):
             raise NotPermitted("The key would reach further than that of whoever makes it.")
         return created_response(await self._work.storage(self._store.create, new))
 
@@ -68,11 +77,8 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
         size = request.page_size or _DEFAULT_PAGE
         pages.require_page_size(size)
         last = pages.last_of(_CALL, request.page_token)
-        if last and not last.isdecimal():
-            raise InvalidPage("The page token is not one that this call returned.")
-        found = await self._work.storage(self._store.keys, int(last) if last else None, size + 1)
-        shown = found[:size]
-        more = len(found) > size
+        before = number_of(last) if last else None
+        shown, more = await self._work.storage(self._keys_seen, before, size)
         return access_pb2.ListKeysResponse(
             keys=[key_message(key) for key in shown],
             next_page_token=pages.page_token(_CALL, str(shown[-1].number)) if more else "",
@@ -82,15 +88,39 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
         self, request: access_pb2.RotateKeyRequest, context: Context
     ) -> access_pb2.RotateKeyResponse:
         """Give a key a new secret."""
-        return rotated_response(await self._work.storage(self._store.rotate, request.key_id, overlap_ms(request)))
+        key_id = await self._work.storage(self._own, request.key_id)
+        return rotated_response(await self._work.storage(self._store.rotate, key_id, overlap_ms(request)))
 
     async def RevokeKey(  # noqa: N802
         self, request: access_pb2.RevokeKeyRequest, context: Context
     ) -> access_pb2.RevokeKeyResponse:
         """Make a key invalid."""
-        return access_pb2.RevokeKeyResponse(
-            key=key_message(await self._work.storage(self._store.revoke, request.key_id))
-        )
+        key_id = await self._work.storage(self._own, request.key_id)
+        return access_pb2.RevokeKeyResponse(key=key_message(await self._work.storage(self._store.revoke, key_id)))
+
+    def _own(self, key_id: str) -> str:
+        """Return the id of a key, or that of none where the key reaches further than whoever calls."""
+        key = self._store.key(key_id)
+        if key is None or _reaches_no_further(key):
+            return key_id
+        note(detail=OUTSIDE)
+        return _NOBODYS
+
+    def _keys_seen(self, before: int | None, size: int) -> tuple[list[ApiKey], bool]:
+        """Return a page of the keys that the caller may know of, and whether there are more: auditors see all."""
+        audits = Role.AUDITOR in current_principal().roles
+
+        def fetch(last: ApiKey | None, size: int) -> tuple[Sequence[ApiKey], bool]:
+            found = self._store.keys(before if last is None else last.number, size)
+            return found, len(found) == size
+
+        return seen(fetch, size, lambda key: audits or _reaches_no_further(key))
+
+
+def _reaches_no_further(key: ApiKey | NewKey) -> bool:
+    """Whether a key may be used on nothing that whoever calls may not act on."""
+    principal = current_principal()
+    return _includes(principal.galleries, key.galleries) and _includes(principal.courses, key.courses)
 
 
 def _includes(scope: Scope, other: Scope) -> bool:

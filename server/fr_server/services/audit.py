@@ -14,10 +14,11 @@ from fr_core.audit.checkpoints import Checkpoint, parse_checkpoint
 from fr_core.audit.rows import Kept
 from fr_core.audit.search import Filter, Page
 from fr_core.audit.verify import Broken, Verified
-from fr_core.errors import InvalidField, InvalidPage, MissingField
+from fr_core.errors import InvalidField, MissingField
 from fr_core.gallery import pages
 from fr_server.convert.common import timestamp
 from fr_server.services.audits import CHAINS, AuditCalls
+from fr_server.services.paging import number_of
 from fr_server.work import Work
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -48,9 +49,7 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         pages.require_page_size(size)
         call = f"audit {request.chain}"
         last = pages.last_of(call, request.page_token)
-        if last and not last.isdecimal():
-            raise InvalidPage("The page token is not one that this call returned.")
-        page = await self._work.storage(_search, audit, request, int(last or 0), size)
+        page = await self._work.storage(_search, audit, request, number_of(last) if last else 0, size)
         return audit_pb2.SearchAuditResponse(
             records=[_record_message(kept) for kept in page.records],
             next_page_token="" if page.after is None else pages.page_token(call, str(page.after)),
@@ -77,6 +76,8 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         by_chain: dict[str, list[Checkpoint]] = {name: [] for name in CHAINS}
         for sent in request.checkpoints:
             self._audit(sent.chain)
+            if sent.chain not in names:  # which nobody would look at
+                raise InvalidField("A checkpoint is of another chain than the one to check.", field="checkpoints")
             by_chain[sent.chain].append(parse_checkpoint(sent.json.encode()))
         verdicts = [
             _verdict(

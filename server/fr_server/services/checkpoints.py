@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
-from fr_core.audit.checkpoints import Checkpoint
-from fr_core.errors import ConfigInvalid, Failure
+from fr_core.audit.checkpoints import Checkpoint, parse_checkpoint
+from fr_core.errors import ConfigInvalid, Failure, InvalidField
 from fr_core.gallery.store.durable import write_private
 from fr_server.services.audits import AuditCalls
 from fr_server.telemetry.logs import describe
@@ -31,6 +32,7 @@ class Checkpoints:
         self._audits = audits
         self._folder = folder
         self._trust = trust or NullTrust()
+        self._turn = threading.Lock()  # the last one is not written while one of before is
 
     def require_usable(self) -> None:
         """Raise `ConfigInvalid` where the folder is not there."""
@@ -40,20 +42,26 @@ class Checkpoints:
 
     def write(self) -> None:
         """Write one of each chain that has grown since; what fails is logged, and tried again the next time."""
-        for name, audit in self._audits.items():
-            try:
-                checkpoint = audit.audit_checkpoint()
-                path = self._folder / f"{name}-{checkpoint.seq:012}.json"
-                if path.exists():
-                    self._tell(name, checkpoint)  # nothing has come since
-                    continue
-                key = self._folder / f"{name}.pem"
-                if not key.exists():
-                    write_private(key, audit.audit_public_key().encode())
-                write_private(path, checkpoint.to_json())
-                self._tell(name, checkpoint)
-            except (Failure, OSError) as error:
-                log.error("A checkpoint of the audit %s could not be written: %s", name, describe(error))
+        with self._turn:
+            for name, audit in self._audits.items():
+                try:
+                    self._write(name, audit)
+                except (Failure, OSError) as error:
+                    log.error("A checkpoint of the audit %s could not be written: %s", name, describe(error))
+
+    def _write(self, name: str, audit: AuditCalls) -> None:
+        checkpoint = audit.audit_checkpoint()
+        path = self._folder / f"{name}-{checkpoint.seq:012}.json"
+        if path.exists():  # nothing has come since
+            if not _agrees(path.read_bytes(), checkpoint):
+                log.error("The audit %s is not that of which %s is a checkpoint", name, path.name)
+                return
+        else:
+            key = self._folder / f"{name}.pem"
+            if not key.exists():
+                write_private(key, audit.audit_public_key().encode())
+            write_private(path, checkpoint.to_json())
+        self._tell(name, checkpoint)
 
     def _tell(self, name: str, checkpoint: Checkpoint) -> None:
         for chain in get_args(Chain):
@@ -65,3 +73,12 @@ class Checkpoints:
         while True:
             await asyncio.to_thread(self.write)
             await asyncio.sleep(every_s)
+
+
+def _agrees(data: bytes, checkpoint: Checkpoint) -> bool:
+    """Whether what was written says the same of the chain; it may have been written by another process."""
+    try:
+        before = parse_checkpoint(data)
+    except InvalidField:
+        return False
+    return (before.chain_id, before.hash, before.key_id) == (checkpoint.chain_id, checkpoint.hash, checkpoint.key_id)

@@ -11,12 +11,13 @@ import grpc
 
 from fr_api.v1 import gallery_pb2, review_pb2, review_pb2_grpc
 from fr_core.audit.attribution import attributed, current_attribution
+from fr_core.casework.rules import require_open
 from fr_core.casework.store import CaseStore
 from fr_core.casework.values import Case, Examination, Listed, Searched
-from fr_core.errors import InvalidPage, NoFaceFound, UnknownCase, UnknownGallery, UnknownTemplate
+from fr_core.errors import NoFaceFound, UnknownCase, UnknownGallery, UnknownTemplate
 from fr_core.gallery import pages
 from fr_core.gallery.values import GalleryUse
-from fr_server.access.callers import current_principal, seen, sees_gallery
+from fr_server.access.callers import current_principal, seen, sees_case, sees_gallery
 from fr_server.access.recording import note
 from fr_server.convert.review import (
     case_message,
@@ -30,6 +31,7 @@ from fr_server.convert.review import (
 from fr_server.services.derivations import derived, told_to
 from fr_server.services.gallery_calls import GalleryCalls
 from fr_server.services.gallery_faces import GalleryFaces
+from fr_server.services.paging import number_of
 from fr_server.services.review_evidence import EvidenceRoom
 from fr_server.work import Work
 
@@ -117,6 +119,7 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
     ) -> review_pb2.SearchInCaseResponse:
         """Search a gallery within a case, and keep what it found for examiners."""
         case = await self._work.storage(self._cases.case, request.case_id)
+        require_open(case)  # before anybody is told anything
         search = in_case(request, case)
         purposed = replace(
             current_attribution(), purpose=case.purpose.value, case_reference=case.reference
@@ -210,7 +213,7 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
 
     def _sees(self, case: Case) -> bool:
         try:
-            return all(sees_gallery(one.searched.gallery_id) for one in self._cases.examinations_of(case.case_id))
+            return sees_case(self._cases.galleries_of_case(case.case_id))
         except UnknownCase:  # it was deleted meanwhile
             return False
 
@@ -222,7 +225,5 @@ def _page(call: str, page_size: int, token: str) -> tuple[int, tuple[int, str] |
     last = pages.last_of(call, token)
     if not last:
         return size, None
-    at, space, one_id = last.partition(" ")
-    if not (space and at.isdecimal()):
-        raise InvalidPage("The page token is not one that this call returned.")
-    return size, (int(at), one_id)
+    at, _, one_id = last.partition(" ")
+    return size, (number_of(at), one_id)

@@ -9,7 +9,7 @@ from fr_core.audit.export import export
 from fr_core.audit.search import Filter, search
 from fr_core.casework.store import CaseStore
 from fr_core.casework.values import Case, Examination
-from fr_core.errors import CalibrationInvalid, InputRefused, UnknownGallery
+from fr_core.errors import CalibrationInvalid, InputRefused, UnknownCase, UnknownExamination, UnknownGallery
 from fr_core.evidence.bundle import build_bundle
 from fr_core.evidence.signing import Ed25519Signer
 from fr_core.evidence.values import AuditExtract, Bound, Exhibit, Figures
@@ -61,9 +61,13 @@ class EvidenceRoom:
             ReviewUnfinished: an examination waits for a finding, and is not to be taken so.
         """
         case = self._cases.case(case_id)
-        exhibits = [
-            self._exhibit(self._cases.examination(one.examination_id)) for one in self._cases.examinations_of(case_id)
-        ]
+        try:
+            exhibits = [
+                self._exhibit(self._cases.examination(one.examination_id))
+                for one in self._cases.examinations_of(case_id)
+            ]
+        except UnknownExamination:
+            raise UnknownCase("The case was deleted.") from None
         pieces = build_bundle(
             case,
             exhibits,

@@ -1,0 +1,257 @@
+"""A crowd at the door: hundreds of sockets that never greet and a thousand streams that say nothing, and the others.
+
+`FR_CROWD_WINDOWS` says how often it comes and goes; `make chaos` takes 20. Run as a script, this file is the crowd:
+`python tests/fault/test_crowd.py ADDRESS TOKEN HALF_OPEN STREAMS` comes when it reads a line, says what came of it, and
+goes at the next line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import grpc
+import pytest
+
+from besieged import HOST, Made, figure, made, started_besieged
+from fr_api.v1 import common_pb2, recognition_pb2, recognition_pb2_grpc, server_pb2, server_pb2_grpc
+from fr_bench.speed.stats import percentile
+from hostile import ACK, END_HEADERS, HEADERS, PREFACE, SETTINGS, call_headers, frame
+from serving import photo
+
+WINDOWS = int(os.environ.get("FR_CROWD_WINDOWS", "3"))
+WINDOW_S = 1.0
+SLOWER = 2.0
+HALF_OPEN, STREAMS, BEYOND = 400, 1_000, 60
+PER_CONNECTION = 200
+HANDSHAKE_S = 1.0
+RUN_S = 0.005
+"""Seconds of the model for a batch: a call is work, and not only the way to the server."""
+
+STREAM = b"/fr_api.v1.GalleryService/StreamSearch"
+SOON_S = 20.0
+SETTLED_S = 0.7
+"""Without a word from the server: it has taken, or refused, all streams."""
+# Half-open sockets come from addresses of their own, as those of a botnet would: each address has its limit.
+ADDRESSES = ("127.0.0.2", "127.0.0.3", "127.0.0.4")
+
+
+# --- the crowd -----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Crowd:
+    """Sockets that never greet, which come again when they are closed, and streams that say nothing.
+
+    Attributes:
+        closed: sockets that the server has closed.
+        longest_s: the longest time that it left one of them.
+        refused: streams that it has refused.
+    """
+
+    address: tuple[str, int]
+    token: str
+    silent: dict[int, tuple[socket.socket, float]] = field(default_factory=dict)
+    streams: list[ssl.SSLSocket] = field(default_factory=list)
+    closed: int = 0
+    longest_s: float = 0.0
+    refused: int = 0
+
+    def come(self, half_open: int, streams: int) -> None:
+        while streams > 0:
+            self._open_streams(min(streams, PER_CONNECTION))
+            streams -= PER_CONNECTION
+        while self.streams and (readable := select.select(self.streams, [], [], SETTLED_S)[0]):
+            for one in readable:  # the last of them are refused, and told so
+                self._read(one)
+        for number in range(half_open):
+            self._knock(number)
+
+    def stay(self, until: IO[str]) -> None:
+        """Stay until a line is read."""
+        while True:
+            readable, _, _ = select.select(
+                [*(one for one, _ in self.silent.values()), *self.streams, until], [], [], 0.05
+            )
+            for one in readable:
+                if one is until:
+                    return
+                if isinstance(one, ssl.SSLSocket):
+                    self._read(one)
+                else:
+                    self._closed(one)
+
+    def go(self) -> None:
+        for one in (*self.streams, *(one for one, _ in self.silent.values())):
+            one.close()
+
+    def _knock(self, number: int) -> None:
+        source = (ADDRESSES[number % len(ADDRESSES)], 0)
+        one = socket.create_connection(self.address, SOON_S, source)
+        self.silent[one.fileno()] = (one, time.monotonic())
+
+    def _closed(self, one: socket.socket) -> None:
+        _, since_s = self.silent.pop(one.fileno())
+        self.closed += 1
+        self.longest_s = max(self.longest_s, time.monotonic() - since_s)
+        one.close()
+        self._knock(self.closed)
+
+    def _open_streams(self, number: int) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.set_alpn_protocols(["h2"])
+        one = context.wrap_socket(socket.create_connection(self.address, SOON_S, ("127.0.0.5", 0)))
+        block = call_headers(**{":path": STREAM, "authorization": f"Bearer {self.token}".encode()})
+        calls = (frame(HEADERS, END_HEADERS, 2 * at + 1, block) for at in range(number))
+        one.sendall(PREFACE + frame(SETTINGS, 0, 0) + frame(SETTINGS, ACK, 0) + b"".join(calls))
+        one.setblocking(False)
+        self.streams.append(one)
+
+    def _read(self, one: ssl.SSLSocket) -> None:
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self.refused += one.recv(2**20).count(b"grpc-status")
+
+
+def main(address: str, token: str, half_open: str, streams: str) -> None:
+    """Come and go, as lines on standard input say."""
+    host, port = address.rsplit(":", 1)
+    while sys.stdin.readline():
+        crowd = Crowd((host, int(port)), token)
+        crowd.come(int(half_open), int(streams))
+        print("here", flush=True)  # noqa: T201 - the answer
+        crowd.stay(sys.stdin)
+        sys.stdin.readline()
+        crowd.go()
+        told = {"closed": crowd.closed, "longest_s": crowd.longest_s, "refused": crowd.refused}
+        print(json.dumps(told), flush=True)  # noqa: T201 - the answer
+
+
+class Outside:
+    """The process of the crowd, seen from the test."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def come(self) -> None:
+        self._say()
+        assert self._hear() == "here"
+
+    def go(self) -> dict[str, Any]:
+        """Let it go; return what came of it."""
+        self._say()
+        told: dict[str, Any] = json.loads(self._hear())
+        return told
+
+    def _say(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+
+    def _hear(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+
+@contextmanager
+def outside(address: str, token: str, half_open: int, streams: int) -> Iterator[Outside]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, __file__, address, token, str(half_open), str(streams)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        try:
+            yield Outside(process)
+        finally:
+            process.kill()
+
+
+# --- the others ------------------------------------------------------------------------------------------------------
+
+
+class Others:
+    """Somebody who calls all the time, and must be answered."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self._server = server_pb2_grpc.ServerServiceStub(channel)
+        self._recognition = recognition_pb2_grpc.RecognitionServiceStub(channel)
+        probes = [recognition_pb2.Probe(image=common_pb2.Image(data=photo(blue))) for blue in (1, 2)]
+        self._pair = recognition_pb2.CompareRequest(a=probes[0], b=probes[1])
+
+    def p99_ms(self, seconds: float) -> tuple[float, float]:
+        """Call for so long; return the p99 of GetServerInfo and that of Compare, in milliseconds."""
+        end, told, compared = time.perf_counter() + seconds, [], []
+        while (begun := time.perf_counter()) < end:
+            self._server.GetServerInfo(server_pb2.GetServerInfoRequest(), timeout=SOON_S)
+            between = time.perf_counter()
+            self._recognition.Compare(self._pair, timeout=SOON_S)
+            told.append(1000 * (between - begun))
+            compared.append(1000 * (time.perf_counter() - between))
+        return percentile(told, 0.99), percentile(compared, 0.99)
+
+
+@pytest.fixture(scope="module")
+def at(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return made(tmp_path_factory.mktemp("crowd") / "srv")
+
+
+def settings(streams: int, handshake_s: float) -> tuple[str, ...]:
+    """Room for so many streams, which are three quarters of all calls at most."""
+    return (f"server.max_in_flight={streams * 4 // 3 + 1}", f"limits.handshake_s={handshake_s}")
+
+
+def test_others_are_served_as_before(at: Made, tmp_path: Path) -> None:
+    token, address = at.key(), ""
+    quiet, crowded, told = [], [], []
+    with started_besieged(tmp_path, at, *settings(STREAMS, HANDSHAKE_S), run_s=RUN_S) as server:
+        address = server.address.replace("0.0.0.0", HOST)
+        with at.channel(address, token) as channel, outside(address, token, HALF_OPEN, STREAMS + BEYOND) as crowd:
+            others = Others(channel)
+            others.p99_ms(0.5)
+            for _ in range(WINDOWS):
+                quiet.append(others.p99_ms(WINDOW_S))
+                crowd.come()
+                others.p99_ms(0.3)
+                crowded.append(others.p99_ms(WINDOW_S))
+                told.append(crowd.go())
+                others.p99_ms(0.3)
+    # Others may use this machine, and make a window worse, never better.
+    before, under = [min(each) for each in zip(*quiet, strict=True)], [min(each) for each in zip(*crowded, strict=True)]
+    for name, quiet_ms, crowded_ms in zip(("GetServerInfo", "Compare"), before, under, strict=True):
+        figure(f"p99 of {name}, quiet and in a crowd", f"{quiet_ms:.1f} ms, {crowded_ms:.1f} ms")
+    figure("half-open sockets closed, and after", f"{sum(one['closed'] for one in told)}, {HANDSHAKE_S} s")
+    assert all(now_ms <= SLOWER * then_ms for then_ms, now_ms in zip(before, under, strict=True))
+    assert all(one["closed"] >= HALF_OPEN / 2 for one in told)
+    assert all(one["longest_s"] < HANDSHAKE_S + 1.5 for one in told)
+    assert all(BEYOND - 1 <= one["refused"] <= BEYOND + 1 for one in told)
+
+
+def test_control_without_limits_nobody_else_is_served_and_the_slow_ones_stay(at: Made, tmp_path: Path) -> None:
+    token, streams = at.key(), 150
+    with started_besieged(tmp_path, at, *settings(streams, 300.0), run_s=RUN_S, guarded=False) as server:
+        address = server.address.replace("0.0.0.0", HOST)
+        with at.channel(address, token) as channel, outside(address, token, 40, 2 * streams) as crowd:
+            others = Others(channel)
+            others.p99_ms(0.1)
+            crowd.come()
+            with pytest.raises(grpc.RpcError) as refused:
+                others.p99_ms(HANDSHAKE_S + 0.5)
+            assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            time.sleep(HANDSHAKE_S)
+            assert crowd.go()["closed"] == 0
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

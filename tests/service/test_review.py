@@ -1,0 +1,724 @@
+"""ReviewService over a real server: the whole life of cases, who may know what of them, and their evidence."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import grpc
+import numpy as np
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from PIL import Image
+from staffed import BLUES, NONE, POTENTIAL, PROBE, UNSURE, Caller, Staffed, in_case, reason_of, staffed
+
+from calibrated import calibration
+from fr_api.v1 import audit_pb2, common_pb2, gallery_pb2, recognition_pb2, review_pb2
+from fr_core.access.roles import Role
+from fr_core.errors import EvidenceUnusable
+from fr_core.evidence.verify import verify_bundle
+from fr_core.gallery.pages import page_token
+from fr_core.scoring.calibration_json import to_json
+from serving import ended, photo
+
+HOUR_MS = 3_600_000
+STATES = review_pb2.ExaminationState
+FIRST, SECOND, DISPUTED, CONCLUDED, AWAITING = (
+    review_pb2.EXAMINATION_STATE_AWAITING_FIRST,
+    review_pb2.EXAMINATION_STATE_AWAITING_SECOND,
+    review_pb2.EXAMINATION_STATE_DISPUTED,
+    review_pb2.EXAMINATION_STATE_CONCLUDED,
+    review_pb2.EXAMINATION_STATE_AWAITING_FINDING,
+)
+
+
+@pytest.fixture(scope="module")
+def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Staffed]:
+    with staffed(tmp_path_factory.mktemp("reviewed")) as made:
+        made.gallery("wanted")
+        made.gallery("practice", operational=False, photos=False)
+        yield made
+
+
+@pytest.fixture
+def reference(request: pytest.FixtureRequest) -> str:
+    """A reference that no other test has."""
+    return f"AZ {request.node.name}"[:128]
+
+
+def how(call: Callable[[], Any]) -> tuple[Any, ...]:
+    """How a call is refused, all of it but its request id."""
+    with pytest.raises(grpc.RpcError) as caught:
+        answer = call()
+        if hasattr(answer, "__next__"):
+            list(answer)
+    told = ended(caught.value)
+    return told.code, told.info.reason, told.status.message, dict(told.info.metadata)
+
+
+def examined(at: Staffed, reference: str, gallery_id: str = "wanted", **more: Any) -> tuple[str, str, list[int]]:
+    """Open a case and search; return its id, that of the examination, and the templates, best first."""
+    case_id = at.operator.opens(reference)
+    answer = at.operator.searches(case_id, gallery_id, **more)
+    return case_id, answer.examination.examination_id, [one.template_id for one in answer.found.results[0].candidates]
+
+
+def listed(caller: Caller, size: int = 0) -> list[str]:
+    """What waits for a finding of somebody; every page but the last is full."""
+    found: list[str] = []
+    request = review_pb2.ListAwaitingRequest(page_size=size)
+    while True:
+        page = caller.review.ListAwaiting(request)
+        found += [one.examination_id for one in page.examinations]
+        if not page.next_page_token:
+            return found
+        assert not size or len(page.examinations) == size
+        request.page_token = page.next_page_token
+
+
+def cases(caller: Caller, size: int = 0) -> list[str]:
+    found: list[str] = []
+    request = review_pb2.ListCasesRequest(page_size=size)
+    while True:
+        page = caller.review.ListCases(request)
+        assert not any(one.examinations for one in page.cases)
+        found += [one.case_id for one in page.cases]
+        if not page.next_page_token:
+            return found
+        assert not size or len(page.cases) == size
+        request.page_token = page.next_page_token
+
+
+def require_blind(seen: review_pb2.Examination) -> None:
+    assert seen.candidates
+    assert all(one.rank == 0 and not one.HasField("similarity") for one in seen.candidates)
+    assert not seen.findings
+    assert (seen.summary.state, seen.summary.conclusion) == (AWAITING, review_pb2.FINDING_KIND_UNSPECIFIED)
+
+
+def require_sighted(seen: review_pb2.Examination) -> None:
+    assert [one.rank for one in seen.candidates] == [1, 2, 3, 4]
+    similarities = [one.similarity for one in seen.candidates]
+    assert similarities == sorted(similarities, reverse=True)
+    assert similarities[0] > 0.99
+
+
+# --- from a photo to a conclusion --------------------------------------------------------------------------------
+
+
+def test_two_blind_examiners_conclude_a_search_of_an_operational_gallery(at: Staffed, reference: str) -> None:
+    operator, (first, second, third) = at.operator, map(at.examiner, (1, 2, 3))
+    opened = operator.review.OpenCase(
+        review_pb2.OpenCaseRequest(case_reference=reference, purpose=common_pb2.PURPOSE_VICTIM)
+    ).case
+    assert (opened.case_reference, opened.purpose) == (reference, common_pb2.PURPOSE_VICTIM)
+    assert opened.HasField("create_time")
+    assert not (opened.HasField("close_time") or opened.HasField("expire_time") or opened.examinations)
+    answer = operator.searches(opened.case_id, "wanted", top_k=4)
+    found, summary = answer.found, answer.examination
+    (result,) = found.results
+    assert (summary.case_id, summary.gallery_id, summary.state) == (opened.case_id, "wanted", FIRST)
+    assert summary.candidate_count == len(result.candidates) == 4
+    own = operator.examination(summary.examination_id)
+    require_sighted(own)
+    assert own.probe.data == PROBE
+    assert [(one.template_id, one.subject_id) for one in own.candidates] == [
+        (one.template_id, one.subject_id) for one in result.candidates
+    ]
+    by_subject = {f"wanted {blue}": photo(blue) for blue in BLUES}
+    assert {one.subject_id: one.photo.data for one in own.candidates} == by_subject
+    assert (own.threshold, own.gallery_version, own.required_findings) == (0.5, found.gallery_version, 2)
+    assert own.model == found.model
+    assert own.notice
+    assert not own.calibration_id
+
+    assert summary.examination_id in listed(first)
+    require_blind(first.examination(summary.examination_id))
+    mate = result.candidates[0].template_id
+    after = first.finds(summary.examination_id, POTENTIAL, template_id=mate, rating=2, notes="ear lobes")
+    require_sighted(after)
+    assert after.summary.state == AWAITING
+    (given,) = after.findings
+    assert (given.examiner, given.kind, given.template_id) == (first.principal_id, POTENTIAL, mate)
+    assert (given.rating, given.notes) == (2, "ear lobes")
+    assert summary.examination_id not in listed(first)
+
+    own = operator.examination(summary.examination_id)
+    assert (own.summary.state, list(own.findings)) == (SECOND, [])
+    assert summary.examination_id in listed(second)
+    require_blind(second.examination(summary.examination_id))
+    after = second.finds(summary.examination_id, POTENTIAL, template_id=mate, rating=-1)
+    assert (after.summary.state, after.summary.conclusion) == (CONCLUDED, POTENTIAL)
+    assert after.summary.concluded_template_id == mate
+
+    for caller in (operator, first, second, third):
+        seen = caller.examination(summary.examination_id)
+        require_sighted(seen)
+        assert [one.examiner for one in seen.findings] == [first.principal_id, second.principal_id]
+        told = caller.review.GetCase(review_pb2.GetCaseRequest(case_id=opened.case_id)).case
+        assert list(told.examinations) == [seen.summary]
+    assert summary.examination_id not in listed(third)
+    refused = how(lambda: third.finds(summary.examination_id, NONE))
+    assert refused[:2] == (grpc.StatusCode.FAILED_PRECONDITION, "FINDING_LOCKED")
+
+
+def test_examiners_each_have_an_order_of_their_own(at: Staffed, reference: str) -> None:
+    _, examination_id, ranked = examined(at, reference)
+    orders = []
+    for number in range(1, 7):
+        first, again = (
+            [one.template_id for one in at.examiner(number).examination(examination_id).candidates] for _ in range(2)
+        )
+        assert first == again
+        assert sorted(first) == sorted(ranked)
+        orders.append(tuple(first))
+    assert len(set(orders)) > 1
+
+
+def test_one_examiner_is_enough_elsewhere_and_may_have_searched(at: Staffed, reference: str) -> None:
+    both = at.caller(Role.OPERATOR, Role.EXAMINER)
+    case_id = both.opens(reference)
+    summary = both.searches(case_id, "practice").examination
+    assert summary.state == AWAITING  # the state is not for examiners to know, whatever else they are
+    assert summary.examination_id in listed(both)
+    seen = both.examination(summary.examination_id)
+    require_blind(seen)
+    assert seen.required_findings == 1
+    assert not any(one.HasField("photo") for one in seen.candidates)  # which keeps none
+    assert all(len(one.photo_sha256) == 64 for one in seen.candidates)
+    after = both.finds(summary.examination_id, NONE)
+    assert (after.summary.state, after.summary.conclusion, after.summary.concluded_template_id) == (CONCLUDED, NONE, 0)
+
+
+def test_who_searched_an_operational_gallery_does_not_examine(at: Staffed, reference: str) -> None:
+    both = at.caller(Role.OPERATOR, Role.EXAMINER)
+    examination_id = both.searches(both.opens(reference), "wanted").examination.examination_id
+    assert examination_id not in listed(both)
+    refused = how(lambda: both.finds(examination_id, NONE))
+    assert refused[:2] == (grpc.StatusCode.PERMISSION_DENIED, "EXAMINER_NOT_INDEPENDENT")
+    assert not both.examination(examination_id).findings
+    at.examiner(1).finds(examination_id, NONE)
+    assert not both.examination(examination_id).findings
+
+
+def test_a_finding_is_given_once_and_for_good(at: Staffed, reference: str) -> None:
+    _, examination_id, templates = examined(at, reference)
+    examiner = at.examiner(1)
+    given = examiner.finds(examination_id, POTENTIAL, template_id=templates[0], rating=1)
+    assert examiner.finds(examination_id, POTENTIAL, template_id=templates[0], rating=1) == given
+    for other in ({"kind": POTENTIAL, "template_id": templates[0], "rating": 2}, {"kind": NONE}):
+        assert reason_of(lambda other=other: examiner.finds(examination_id, **other)) == "EXAMINER_NOT_INDEPENDENT"
+    assert examiner.examination(examination_id) == given
+    assert at.operator.examination(examination_id).summary.state == SECOND
+
+
+FINDINGS = ((POTENTIAL, 0), (POTENTIAL, 1), (NONE, None), (UNSURE, None))
+DISPUTES: list[tuple[Sequence[int], tuple[int, int | None]]] = [
+    ((0, 1, 1), FINDINGS[1]),  # of two candidates, the one that two picked
+    ((0, 2, 0), FINDINGS[0]),
+    ((0, 2, 2), FINDINGS[2]),
+    ((2, 3, 3), FINDINGS[3]),
+    ((0, 1, 2), FINDINGS[3]),  # all differ
+    ((0, 2, 3), FINDINGS[3]),
+]
+
+
+@pytest.mark.parametrize(("given", "concluded"), DISPUTES)
+def test_a_third_decides_who_knows_as_little(
+    at: Staffed, reference: str, given: Sequence[int], concluded: tuple[int, int | None]
+) -> None:
+    _, examination_id, templates = examined(at, reference)
+    for number, which in enumerate(given, 1):
+        examiner, (kind, nth) = at.examiner(number), FINDINGS[which]
+        require_blind(examiner.examination(examination_id))
+        assert examination_id in listed(examiner)
+        template = {} if nth is None else {"template_id": templates[nth], "rating": 1}
+        after = examiner.finds(examination_id, kind, **template)
+        if number == 2:
+            own = at.operator.examination(examination_id)
+            assert (own.summary.state, list(own.findings)) == (DISPUTED, [])
+            assert own.summary.conclusion == review_pb2.FINDING_KIND_UNSPECIFIED
+        if number < 3:
+            assert (after.summary.state, len(after.findings)) == (AWAITING, 1)
+            assert at.examiner(1).examination(examination_id).summary.state == AWAITING
+    kind, nth = concluded
+    assert (after.summary.state, after.summary.conclusion) == (CONCLUDED, kind)
+    assert after.summary.concluded_template_id == (0 if nth is None else templates[nth])
+    assert len(after.findings) == len(at.operator.examination(examination_id).findings) == 3
+
+
+def test_of_many_findings_at_the_same_moment_as_many_are_kept_as_it_takes(at: Staffed, reference: str) -> None:
+    _, examination_id, _ = examined(at, reference)
+    examiners = [at.examiner(number) for number in range(1, 7)]
+    together = threading.Barrier(len(examiners))
+
+    def find(examiner: Caller) -> str:
+        together.wait(10)
+        return reason_of(lambda: examiner.finds(examination_id, NONE))
+
+    with ThreadPoolExecutor(len(examiners)) as pool:
+        outcomes = sorted(pool.map(find, examiners))
+    assert outcomes == ["FINDING_LOCKED"] * 4 + ["OK"] * 2
+    assert len(at.operator.examination(examination_id).findings) == 2
+
+
+def test_a_search_that_finds_nobody_keeps_no_examination_and_says_so(at: Staffed, reference: str) -> None:
+    case_id = at.operator.opens(reference)
+    stranger = photo(222)
+    answer = at.operator.searches(case_id, "wanted", probe=stranger, only_above_threshold=True)
+    assert answer.found.results
+    assert not answer.found.results[0].candidates
+    assert not answer.HasField("examination")
+    case = at.operator.review.GetCase(review_pb2.GetCaseRequest(case_id=case_id)).case
+    assert not case.examinations
+    found = at.auditor.audit.SearchAudit(
+        audit_pb2.SearchAuditRequest(chain="access", action="review.search_in_case", case_reference=reference)
+    )
+    (record,) = found.records
+    said = json.loads(record.json)
+    assert (said["outcome"], said["purpose"], said["counts"]["candidates"]) == ("OK", "investigation", 0)
+
+
+# --- cases ------------------------------------------------------------------------------------------------------
+
+
+def test_a_closed_case_takes_findings_and_no_searches(at: Staffed, reference: str) -> None:
+    case_id, examination_id, _ = examined(at, reference)
+    close = review_pb2.CloseCaseRequest(case_id=case_id)
+    open_again = review_pb2.OpenCaseRequest(case_reference=reference, purpose=common_pb2.PURPOSE_TESTING)
+    assert reason_of(lambda: at.operator.review.OpenCase(open_again)) == "CASE_EXISTS"
+    closed = at.operator.review.CloseCase(close).case
+    assert closed.HasField("close_time")
+    assert at.operator.review.CloseCase(close).case.close_time == closed.close_time
+    searched: list[Any] = []
+    with patch.object(type(at.server.app.galleries), "search", lambda *told: searched.append(told)):
+        assert reason_of(lambda: at.operator.searches(case_id, "wanted")) == "CASE_CLOSED"
+        # One that would find nobody, too.
+        refused = reason_of(lambda: at.operator.searches(case_id, "wanted", only_above_threshold=True))
+    assert (refused, searched) == ("CASE_CLOSED", [])
+    for number in (1, 2):
+        after = at.examiner(number).finds(examination_id, UNSURE)
+    assert after.summary.conclusion == UNSURE
+    assert at.operator.review.OpenCase(open_again).case.case_id != case_id
+
+
+def test_a_deleted_case_is_gone_with_what_is_in_it_but_for_the_audit(at: Staffed, reference: str) -> None:
+    case_id, examination_id, _ = examined(at, reference)
+    delete = review_pb2.DeleteCaseRequest(case_id=case_id)
+    assert reason_of(lambda: at.operator.review.DeleteCase(delete)) == "NOT_PERMITTED"
+    assert at.admin.review.DeleteCase(delete).deleted_examinations == 1
+    for call in (
+        lambda: at.admin.review.DeleteCase(delete),
+        lambda: at.operator.review.GetCase(review_pb2.GetCaseRequest(case_id=case_id)),
+        lambda: at.operator.review.CloseCase(review_pb2.CloseCaseRequest(case_id=case_id)),
+        lambda: at.operator.searches(case_id, "wanted"),
+        lambda: at.operator.exports(case_id),
+    ):
+        assert how(call)[:2] == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_CASE")
+    for call in (
+        lambda: at.examiner(1).examination(examination_id),
+        lambda: at.examiner(1).finds(examination_id, NONE),
+    ):
+        assert how(call)[:2] == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_EXAMINATION")
+    assert case_id not in cases(at.operator)
+    assert examination_id not in listed(at.examiner(1))
+    kept = at.auditor.audit.SearchAudit(audit_pb2.SearchAuditRequest(chain="cases", case_reference=reference))
+    actions = [json.loads(one.json)["action"] for one in kept.records]
+    assert actions == ["case.open", "case.search", "case.delete"]
+
+
+def test_a_case_whose_time_is_over_is_there_for_nobody(at: Staffed, reference: str) -> None:
+    kept = Duration(seconds=3_600)
+    request = review_pb2.OpenCaseRequest(
+        case_reference=reference, purpose=common_pb2.PURPOSE_MISSING_PERSON, retention=kept
+    )
+    case = at.operator.review.OpenCase(request).case
+    assert case.expire_time.ToMilliseconds() - case.create_time.ToMilliseconds() == HOUR_MS
+    examination_id = at.operator.searches(case.case_id, "wanted").examination.examination_id
+    with patch.object(at.clock, "ahead_ms", at.clock.ahead_ms + HOUR_MS + 1):
+        get = review_pb2.GetCaseRequest(case_id=case.case_id)
+        assert reason_of(lambda: at.operator.review.GetCase(get)) == "UNKNOWN_CASE"
+        assert reason_of(lambda: at.operator.exports(case.case_id, True)) == "UNKNOWN_CASE"
+        assert reason_of(lambda: at.examiner(1).finds(examination_id, NONE)) == "UNKNOWN_EXAMINATION"
+        assert case.case_id not in cases(at.operator)
+        assert examination_id not in listed(at.examiner(1))
+        assert at.stores.cases.purge() == 1
+        assert at.stores.cases.purge() == 0
+    assert reason_of(lambda: at.operator.review.GetCase(get)) == "UNKNOWN_CASE"
+    assert at.operator.review.OpenCase(request).case.case_id != case.case_id
+
+
+def test_lists_go_page_by_page(at: Staffed, tmp_path: Path) -> None:
+    with staffed(tmp_path) as fresh:
+        for gallery_id in ("own-a", "own-b", "theirs"):
+            fresh.gallery(gallery_id, people=1)
+        operator = fresh.caller(Role.OPERATOR, galleries=("own-*",))
+        examiner = fresh.caller(Role.EXAMINER, galleries=("own-*",))
+        opened, made, theirs = [], [], []
+        for number in range(7):
+            gallery_id = ("own-a", "theirs", "own-b")[number % 3]
+            case_id, examination_id, _ = examined(fresh, f"R {number}", gallery_id)
+            (theirs if gallery_id == "theirs" else opened).append(case_id)
+            if gallery_id != "theirs":
+                made.append(examination_id)
+        opened.append(fresh.operator.opens("R empty"))
+        for size in (0, 1, 2, 3, 1_000):
+            assert cases(operator, size) == cases(examiner, size) == opened[::-1]
+            assert listed(examiner, size) == made
+        assert set(cases(fresh.operator, 2)) == {*opened, *theirs}
+        with patch("fr_server.access.callers._FETCHED", 1):
+            assert cases(operator, 2) == opened[::-1]
+
+
+LIST_TOKENS = [
+    "x",
+    page_token("cases", "1"),
+    page_token("cases", "x 0000000000000000"),
+    page_token("cases", f"{10**30} 0000000000000000"),
+    page_token("cases", f"{'9' * 5_000} 0000000000000000"),
+    page_token("cases", "\u0661 0000000000000000"),
+    page_token("awaiting", "1 0000000000000000"),
+]
+
+
+def test_tokens_that_no_list_gave_are_refused(at: Staffed) -> None:
+    for token in LIST_TOKENS[:-1]:
+        sent = review_pb2.ListCasesRequest(page_token=token)
+        reason = reason_of(lambda sent=sent: at.operator.review.ListCases(sent))
+        assert reason == "INVALID_PAGE" or token == LIST_TOKENS[1], token
+    sent = review_pb2.ListCasesRequest(page_token=LIST_TOKENS[-1])
+    assert reason_of(lambda: at.operator.review.ListCases(sent)) == "INVALID_PAGE"
+    other = review_pb2.ListAwaitingRequest(page_token=page_token("awaiting", f"{10**30} 0"))
+    assert reason_of(lambda: at.examiner(1).review.ListAwaiting(other)) == "INVALID_PAGE"
+    for size in (1_001, 2**32 - 1):
+        assert reason_of(lambda: at.operator.review.ListCases(review_pb2.ListCasesRequest(page_size=size))) == (
+            "INVALID_PAGE"
+        )
+
+
+# --- scopes -----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_not_ones_own_is_answered_as_what_there_is_not(at: Staffed, reference: str) -> None:
+    case_id, examination_id, _ = examined(at, reference)
+    empty = at.operator.opens(f"{reference} 2")  # which everybody may know who reads cases
+    operator = at.caller(Role.OPERATOR, galleries=("practice",))
+    examiner = at.caller(Role.EXAMINER, galleries=("practice",))
+    admin = at.caller(Role.ADMIN, galleries=("practice",))
+    nobodys = "0" * 16
+    calls: list[Callable[[str, str], Any]] = [
+        lambda case, _: operator.review.GetCase(review_pb2.GetCaseRequest(case_id=case)),
+        lambda case, _: examiner.review.GetCase(review_pb2.GetCaseRequest(case_id=case)),
+        lambda case, _: operator.review.CloseCase(review_pb2.CloseCaseRequest(case_id=case)),
+        lambda case, _: admin.review.DeleteCase(review_pb2.DeleteCaseRequest(case_id=case)),
+        lambda case, _: operator.searches(case, "practice"),
+        lambda case, _: operator.exports(case, True),
+        lambda _, one: operator.examination(one),
+        lambda _, one: examiner.examination(one),
+        lambda _, one: examiner.finds(one, NONE),
+        lambda _, one: examiner.finds(one, POTENTIAL, template_id=1, rating=99),
+        lambda _, one: operator.searches(empty, "wanted" if one == examination_id else "nowhere"),
+    ]
+    for call in calls:
+        theirs = how(lambda call=call: call(case_id, examination_id))
+        assert theirs == how(lambda call=call: call(nobodys, nobodys))
+        assert theirs[0] is grpc.StatusCode.NOT_FOUND
+    assert case_id not in cases(operator)
+    assert empty in cases(operator)
+    assert examination_id not in listed(examiner)
+    assert at.operator.examination(examination_id).summary.state == FIRST
+    both = operator.searches(empty, "practice").examination.examination_id
+    assert operator.examination(both).summary.gallery_id == "practice"
+    at.operator.searches(empty, "wanted")  # from now on it is of both
+    assert reason_of(lambda: operator.review.GetCase(review_pb2.GetCaseRequest(case_id=empty))) == "UNKNOWN_CASE"
+    assert operator.examination(both).summary.gallery_id == "practice"
+
+
+@pytest.mark.parametrize("role", [Role.AUDITOR, Role.ADMIN, Role.TRAINER, Role.TRAINEE])
+def test_who_neither_searches_nor_judges_sees_no_case(at: Staffed, role: Role) -> None:
+    caller = at.caller(role)
+    for call in (
+        lambda: caller.opens("X"),
+        lambda: caller.review.GetCase(review_pb2.GetCaseRequest(case_id="0" * 16)),
+        lambda: caller.review.ListCases(review_pb2.ListCasesRequest()),
+        lambda: caller.searches("0" * 16, "wanted"),
+        lambda: caller.examination("0" * 16),
+        lambda: caller.finds("0" * 16, NONE),
+        lambda: caller.exports("0" * 16),
+    ):
+        assert reason_of(call) == "NOT_PERMITTED"
+    assert reason_of(lambda: at.examiner(1).searches("0" * 16, "wanted")) == "NOT_PERMITTED"
+    assert reason_of(lambda: at.examiner(1).exports("0" * 16)) == "NOT_PERMITTED"
+    assert reason_of(lambda: at.operator.finds("0" * 16, NONE)) == "NOT_PERMITTED"
+
+
+# --- bad input --------------------------------------------------------------------------------------------------
+
+
+def opening(**more: Any) -> review_pb2.OpenCaseRequest:
+    return review_pb2.OpenCaseRequest(**{"case_reference": "B 1", "purpose": common_pb2.PURPOSE_TESTING, **more})
+
+
+BAD_CASES = {
+    "no reference": (opening(case_reference=""), "INVALID_FIELD"),
+    "a long reference": (opening(case_reference="x" * 129), "INVALID_FIELD"),
+    "a reference of two lines": (opening(case_reference="a\nb"), "INVALID_FIELD"),
+    "a reference with a space after it": (opening(case_reference="a "), "INVALID_FIELD"),
+    "no purpose": (opening(purpose=common_pb2.PURPOSE_UNSPECIFIED), "MISSING_FIELD"),
+    "another purpose": (opening(purpose=99), "INVALID_FIELD"),
+    "a retention of nothing": (opening(retention=Duration()), "INVALID_FIELD"),
+    "a retention of less than a millisecond": (opening(retention=Duration(nanos=1)), "INVALID_FIELD"),
+    "a retention before now": (opening(retention=Duration(seconds=-1)), "INVALID_FIELD"),
+    "a retention of ages": (opening(retention=Duration(seconds=2**40)), "INVALID_FIELD"),
+    "a retention that is none": (opening(retention=Duration(seconds=1, nanos=-1)), "INVALID_FIELD"),
+}
+BAD_SEARCHES: dict[str, tuple[dict[str, Any], str]] = {
+    "no gallery": ({"gallery_id": ""}, "UNKNOWN_GALLERY"),
+    "no such gallery": ({"gallery_id": "nowhere"}, "UNKNOWN_GALLERY"),
+    "a photo that is none": ({"probe": b"x"}, "UNDECODABLE"),
+    "an empty photo": ({"probe": b""}, "MISSING_FIELD"),
+    "nobody in the photo": ({"probe": photo()}, "NO_FACE"),
+    "two in the photo": ({"probe": photo(10, 40)}, "SEVERAL_FACES"),
+    "all of several": ({"several_faces": common_pb2.SEVERAL_FACES_POLICY_ALL}, "INVALID_FIELD"),
+    "another policy": ({"several_faces": 99}, "INVALID_FIELD"),
+    "a purpose of its own": ({"purpose": common_pb2.PURPOSE_TESTING}, "INVALID_FIELD"),
+    "a reference of its own": ({"case_reference": "A"}, "INVALID_FIELD"),
+    "no candidates": ({"top_k": 0}, "INVALID_TOP_K"),
+    "a threshold that is none": ({"threshold": 2.0}, "INVALID_THRESHOLD"),
+    "a rate without a calibration": ({"target_fmr": 0.01}, "NO_CALIBRATION"),
+}
+BAD_FINDINGS: dict[str, tuple[dict[str, Any], str]] = {
+    "no kind": ({"kind": 0}, "MISSING_FIELD"),
+    "another kind": ({"kind": 99}, "INVALID_FIELD"),
+    "no candidate": ({"kind": POTENTIAL}, "INVALID_FIELD"),
+    "none of the candidates": ({"kind": POTENTIAL, "template_id": 2**40}, "INVALID_FIELD"),
+    "too high a rating": ({"kind": POTENTIAL, "template_id": -1, "rating": 4}, "INVALID_FIELD"),
+    "too low a rating": ({"kind": POTENTIAL, "template_id": -1, "rating": -4}, "INVALID_FIELD"),
+    "a candidate of none": ({"kind": NONE, "template_id": -1}, "INVALID_FIELD"),
+    "a rating of none": ({"kind": UNSURE, "rating": 1}, "INVALID_FIELD"),
+    "long notes": ({"kind": NONE, "notes": "x" * 4_001}, "INVALID_FIELD"),
+}
+
+
+def test_requests_that_are_refused_leave_nothing_behind(at: Staffed, reference: str) -> None:
+    case_id, examination_id, templates = examined(at, reference)
+    examiner = at.examiner(1)
+
+    def kept() -> tuple[Any, ...]:
+        with at.stores.cases.auditing() as audit:
+            seq = audit.head().seq
+        get = review_pb2.GetCaseRequest(case_id=case_id)
+        return seq, cases(at.operator), at.operator.review.GetCase(get), at.operator.examination(examination_id)
+
+    before = kept()
+    calls: dict[str, tuple[Callable[[], Any], str]] = {}
+    for name, (opened, reason) in BAD_CASES.items():
+        calls[f"open: {name}"] = (lambda opened=opened: at.operator.review.OpenCase(opened)), reason
+    for name, (sent, reason) in BAD_SEARCHES.items():
+        whole = {"gallery_id": "wanted", **sent}
+        calls[f"search: {name}"] = (lambda whole=whole: at.operator.searches(case_id, **whole)), reason
+    for name, (given, reason) in BAD_FINDINGS.items():
+        whole = {**given} | ({"template_id": templates[0]} if given.get("template_id") == -1 else {})
+        calls[f"find: {name}"] = (lambda whole=whole: examiner.finds(examination_id, **whole)), reason
+    bare = review_pb2.SearchInCaseRequest(case_id=case_id)
+    calls["search: nothing"] = (lambda: at.operator.review.SearchInCase(bare)), "MISSING_FIELD"
+    embedding = common_pb2.Embedding(vector=np.eye(1, 64, dtype="<f4").tobytes())
+    vector = gallery_pb2.SearchRequest(gallery_id="wanted", probe=recognition_pb2.Probe(embedding=embedding))
+    sent_vector = review_pb2.SearchInCaseRequest(case_id=case_id, search=vector)
+    calls["search: an embedding"] = (lambda: at.operator.review.SearchInCase(sent_vector)), "INVALID_FIELD"
+    without = gallery_pb2.SearchRequest(gallery_id="wanted")
+    sent_without = review_pb2.SearchInCaseRequest(case_id=case_id, search=without)
+    calls["search: no probe"] = (lambda: at.operator.review.SearchInCase(sent_without)), "INVALID_FIELD"
+    for given_id in ("", "x" * 1_000, "\0", "\U0001f600"):
+        for method, request, reason in (
+            ("GetCase", review_pb2.GetCaseRequest(case_id=given_id), "UNKNOWN_CASE"),
+            ("CloseCase", review_pb2.CloseCaseRequest(case_id=given_id), "UNKNOWN_CASE"),
+            ("SearchInCase", in_case(given_id, "wanted"), "UNKNOWN_CASE"),
+            ("ExportEvidence", review_pb2.ExportEvidenceRequest(case_id=given_id), "UNKNOWN_CASE"),
+            ("GetExamination", review_pb2.GetExaminationRequest(examination_id=given_id), "UNKNOWN_EXAMINATION"),
+        ):
+            stub = getattr(at.operator.review, method)
+            calls[f"{method}: {given_id!r:.9}"] = (lambda stub=stub, request=request: stub(request)), reason
+        calls[f"finding: {given_id!r:.9}"] = (
+            (lambda given_id=given_id: examiner.finds(given_id, NONE)),
+            "UNKNOWN_EXAMINATION",
+        )
+    outcomes = {name: reason_of(call) for name, (call, _) in calls.items()}
+    assert outcomes == {name: reason for name, (_, reason) in calls.items()}
+    assert kept() == before
+    # Of the two ratings at the ends, and the longest notes, none is refused.
+    assert examiner.finds(
+        examination_id, POTENTIAL, template_id=templates[0], rating=-3, notes="\u00e4" * 4_000
+    ).findings
+    assert at.examiner(2).finds(examination_id, POTENTIAL, template_id=templates[0], rating=3).findings
+
+
+# --- what happens meanwhile ---------------------------------------------------------------------------------------
+
+
+def test_a_template_that_is_deleted_between_search_and_keeping_is_kept_without_its_photo(
+    at: Staffed, reference: str
+) -> None:
+    at.gallery("fleeting")
+    galleries, case_id = at.server.app.galleries, at.operator.opens(reference)
+    search = type(galleries).search
+
+    def then_gone(self: Any, *told: Any) -> Any:
+        found = search(self, *told)
+        galleries.delete_template("fleeting", found.identification.candidates[0].template_id)
+        return found
+
+    with patch.object(type(galleries), "search", then_gone):
+        summary = at.operator.searches(case_id, "fleeting").examination
+    own = at.operator.examination(summary.examination_id)
+    require_sighted(own)
+    assert [one.HasField("photo") for one in own.candidates] == [False, True, True, True]
+    assert own.candidates[0].subject_id == "fleeting 10"
+
+    def then_no_gallery(self: Any, *told: Any) -> Any:
+        found = search(self, *told)
+        galleries.delete("fleeting")
+        return found
+
+    with patch.object(type(galleries), "search", then_no_gallery):
+        assert reason_of(lambda: at.operator.searches(case_id, "fleeting")) == "UNKNOWN_GALLERY"
+    case = at.operator.review.GetCase(review_pb2.GetCaseRequest(case_id=case_id)).case
+    assert list(case.examinations) == [summary]
+    assert at.operator.examination(summary.examination_id) == own  # which outlives the gallery
+    at.examiner(1).finds(summary.examination_id, NONE)
+    at.examiner(2).finds(summary.examination_id, NONE)
+    verify_bundle(io.BytesIO(at.operator.exports(case_id)))
+
+
+# --- evidence ---------------------------------------------------------------------------------------------------
+
+
+def keys_of(at: Staffed) -> tuple[str, str]:
+    """What verifies the signatures of bundles, and of the audit in them."""
+    keys = at.auditor.audit.GetCheckpoints(audit_pb2.GetCheckpointsRequest()).public_keys
+    return keys["evidence"], keys["cases"]
+
+
+def concluded(at: Staffed, reference: str, gallery_id: str = "wanted", **more: Any) -> tuple[str, str]:
+    case_id, examination_id, templates = examined(at, reference, gallery_id, **more)
+    for number in (1, 2):
+        at.examiner(number).finds(examination_id, POTENTIAL, template_id=templates[0], rating=2, notes="<b>ears</b>")
+    return case_id, examination_id
+
+
+def test_evidence_proves_itself_and_of_a_changed_byte_the_file(at: Staffed, reference: str) -> None:
+    case_id, examination_id = concluded(at, reference)
+    made = at.operator.exports(case_id)
+    own_key, audit_key = keys_of(at)
+    found = verify_bundle(io.BytesIO(made), own_key, audit_key)
+    assert (found.case_id, found.case_reference, found.purpose) == (case_id, reference, "investigation")
+    assert (found.examinations, found.unfinished, found.made_by) == (1, (), at.operator.principal_id)
+    assert found.by_expected_key
+    assert found.audit is not None
+    assert found.audit.by_expected_key
+    with pytest.raises(EvidenceUnusable):
+        verify_bundle(io.BytesIO(made), audit_key, audit_key)
+    archive = zipfile.ZipFile(io.BytesIO(made))
+    names = set(archive.namelist())
+    assert {"report.html", "audit.jsonl", "examinations/01/probe.png", "examinations/01/candidates/04.png"} <= names
+    findings = json.loads(archive.read("examinations/01/findings.json"))
+    assert findings["conclusion"]["kind"] == "potential_candidate"
+    assert [one["examiner"] for one in findings["findings"]] == [at.examiner(n).principal_id for n in (1, 2)]
+    noted = json.loads(archive.read("examinations/01/derivations.json"))["derivations"]
+    assert noted["1"]["similarity_measured_again"] == "1.000000"
+    assert set(noted) == {"noted_at_the_search", "probe", "1", "2", "3", "4"}
+    for name in names:
+        last = made.index(archive.read(name), archive.getinfo(name).header_offset) + archive.getinfo(name).file_size - 1
+        altered = made[:last] + bytes([made[last] ^ 1]) + made[last + 1 :]
+        with pytest.raises(EvidenceUnusable) as caught:
+            verify_bundle(io.BytesIO(altered), own_key, audit_key)
+        assert caught.value.metadata["file"] == name
+    report = archive.read("report.html").decode()
+    assert examination_id in report
+    assert "<b>ears" not in report
+    assert "&lt;b&gt;ears" in report
+
+
+def test_of_what_waits_for_a_finding_evidence_tells_no_finding_and_only_when_asked(at: Staffed, reference: str) -> None:
+    case_id, examination_id, _ = examined(at, reference)
+    at.examiner(1).finds(examination_id, UNSURE, notes="a secret of examiners")
+    refused = how(lambda: at.operator.exports(case_id))
+    assert refused[:2] == (grpc.StatusCode.FAILED_PRECONDITION, "REVIEW_UNFINISHED")
+    made = at.operator.exports(case_id, unfinished=True)
+    assert verify_bundle(io.BytesIO(made), *keys_of(at)).unfinished == (examination_id,)
+    archive = zipfile.ZipFile(io.BytesIO(made))
+    everything = b"".join(archive.read(name) for name in archive.namelist() if name != "audit.jsonl")
+    assert b"a secret of examiners" not in everything
+    assert at.examiner(1).principal_id.encode() not in everything
+
+
+def test_evidence_of_a_case_without_searches_says_so(at: Staffed, reference: str) -> None:
+    case_id = at.operator.opens(reference)
+    found = verify_bundle(io.BytesIO(at.operator.exports(case_id)), *keys_of(at))
+    assert (found.case_id, found.examinations) == (case_id, 0)
+
+
+def test_evidence_tells_figures_by_the_calibration_of_the_search_alone(at: Staffed, reference: str) -> None:
+    at.gallery("measured")
+
+    def calibrate(seed: int) -> None:
+        text = to_json(calibration(seed=seed))
+        at.admin.gallery.SetCalibration(gallery_pb2.SetCalibrationRequest(gallery_id="measured", calibration_json=text))
+
+    calibrate(7)
+    case_id = at.operator.opens(reference)
+    answer = at.operator.searches(case_id, "measured", target_fmr=0.01)
+    in_force = answer.found.error_rates.calibration.id
+    own = at.operator.examination(answer.examination.examination_id)
+    assert (own.calibration_id, own.threshold) == (in_force, answer.found.threshold)
+    for number in (1, 2):
+        at.examiner(number).finds(answer.examination.examination_id, NONE)
+
+    def said() -> dict[str, Any]:
+        made = at.operator.exports(case_id)
+        verify_bundle(io.BytesIO(made), *keys_of(at))
+        return dict(json.loads(zipfile.ZipFile(io.BytesIO(made)).read("examinations/01/search.json")))
+
+    searched = said()["searched"]
+    assert searched["calibration_id"] == in_force
+    assert searched["parameters"]["criterion"] == "target_fmr 0.01"
+    assert set(said()["figures"]) == {str(one.template_id) for one in own.candidates}
+    assert said()["measured_on"].startswith("made-up")
+    calibrate(8)  # another is in force now, which told nothing of this search
+    assert said()["figures"] == {}
+    assert said()["measured_on"] == ""
+
+
+def big(blue: int, seed: int) -> bytes:
+    """A photo of some megabytes, which no packing makes less."""
+    side = 1_000
+    pixels = np.random.default_rng(seed).integers(0, 200, (side, side, 3), dtype=np.uint8)
+    pixels[:, :, 1] |= 64  # so that no noise is taken for a face
+    image = Image.fromarray(pixels)
+    image.paste((90, 90, 90), (0, 0, 400, 200))
+    image.paste((255, 0, blue), (10, 20, 74, 84))
+    out = io.BytesIO()
+    image.save(out, "PNG", compress_level=1)
+    return out.getvalue()
+
+
+def test_big_photos_stream(at: Staffed, reference: str) -> None:
+    at.gallery("large", people=0)
+    photos = [big(blue, blue) for blue in BLUES[:2]]
+    for number, one in enumerate(photos):
+        face = recognition_pb2.Probe(image=common_pb2.Image(data=one))
+        at.operator.gallery.Enrol(gallery_pb2.EnrolRequest(gallery_id="large", subject_id=f"s{number}", face=face))
+    case_id, examination_id = concluded(at, reference, "large", probe=photos[1])
+    assert at.examiner(3).examination(examination_id).probe.data == photos[1]
+    request = review_pb2.ExportEvidenceRequest(case_id=case_id)
+    pieces = [piece.data for piece in at.operator.review.ExportEvidence(request)]
+    assert len(pieces) > 3 * len(photos[1]) // 2**18
+    assert max(map(len, pieces)) <= 2**18
+    verify_bundle(io.BytesIO(b"".join(pieces)), *keys_of(at))
