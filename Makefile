@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOCKED = $(BIN)/python -m pip install --quiet --require-hashes --no-deps --only-binary :all:
 
-.PHONY: help demo demo-training test test-fast check format proto proto-check docs docs-check evaluate bench bench-gpu overload cancel-soak kill-soak power-cut corruption training-kill training-load gallery-soak audit sbom lock fuzz clean
+.PHONY: help demo demo-training test test-fast check format proto proto-check docs docs-check evaluate bench bench-gpu overload cancel-soak kill-soak power-cut corruption training-kill training-load gallery-soak soak chaos audit sbom lock fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -128,6 +128,16 @@ training-load: $(STAMP) ## a minute of 500 trainees on a server with models
 SECONDS ?= 3600
 gallery-soak: $(STAMP) ## an hour of everything that can be done to galleries; limits how memory grows
 	FR_SOAK_SECONDS=$(SECONDS) $(BIN)/python -m pytest -rP -k threads tests/property/test_gallery_history.py
+
+MINUTES ?= 10
+soak: $(STAMP) ## a server with models under load for 10 minutes; MINUTES=60 for the bar of how memory grows
+	$(BIN)/fr models fetch buffalo_s
+	PYTHONPATH=tests $(BIN)/python tools/soak.py --minutes $(MINUTES)
+
+ROWS ?=
+chaos: $(STAMP) ## everything that is to go wrong, long versions; writes docs/reliability.md; LIGHT=1, ROWS="kill crowd"
+	$(BIN)/fr models fetch buffalo_s
+	$(BIN)/python tools/chaos.py $(if $(LIGHT),--light) $(ROWS)
 
 audit: $(STAMP) ## licences of everything installed, and known vulnerabilities of everything locked
 	$(BIN)/python tools/check_licences.py

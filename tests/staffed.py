@@ -52,22 +52,29 @@ class _Details(
 
 
 class _Sends(
-    grpc.UnaryUnaryClientInterceptor,  # type: ignore[misc]
-    grpc.UnaryStreamClientInterceptor,  # type: ignore[misc]
-    grpc.StreamStreamClientInterceptor,  # type: ignore[misc]
+    grpc.UnaryUnaryClientInterceptor,
+    grpc.UnaryStreamClientInterceptor,
+    grpc.StreamStreamClientInterceptor,
 ):
     """Sends a key with every call."""
 
     def __init__(self, token: str) -> None:
         self._token = token
 
-    def _call(self, proceed: Callable[..., Any], details: Any, request: Any) -> Any:
+    def _call(self, continuation: Any, details: Any, request: Any) -> Any:
         metadata = (*(details.metadata or ()), ("authorization", f"Bearer {self._token}"))
-        return proceed(
+        return continuation(
             _Details(details.method, details.timeout or 20, metadata, details.credentials, None, None), request
         )
 
-    intercept_unary_unary = intercept_unary_stream = intercept_stream_stream = _call
+    def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        return self._call(continuation, client_call_details, request)
+
+    def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        return self._call(continuation, client_call_details, request)
+
+    def intercept_stream_stream(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
+        return self._call(continuation, client_call_details, request_iterator)
 
 
 class Caller:
@@ -180,7 +187,7 @@ def reason_of(call: Callable[[], Any]) -> str:
 
 
 @contextmanager
-def staffed(folder: Path, **sections: dict[str, Any]) -> Iterator[Staffed]:
+def staffed(folder: Path, **sections: Any) -> Iterator[Staffed]:
     """Run a server that asks who calls."""
     clock = Clock()
     with running(folder, clock=clock, **{"access": {"mode": "keys"}, **sections}) as server:

@@ -7,7 +7,7 @@ from datetime import datetime
 from fr_api.v1 import audit_pb2
 
 CHAINS = ("galleries", "training", "cases", "access")
-"""The chains of a server: one for each store; "access" holds logins and reads."""
+"""The chains of a server: one for each store; "access" holds reads, refusals and failed handshakes."""
 
 
 def search_audit(

@@ -18,8 +18,7 @@ import os
 import apsw
 
 from fr_core.access.keys import PEPPER_BYTES
-from fr_core.audit.keys import MacKeys
-from fr_core.audit.table import AuditTable
+from fr_core.keeping.auditing import begin_audit
 from fr_core.keeping.schema import Schema, WrappedKeys
 from fr_core.keeping.seals import Seals
 
@@ -60,24 +59,11 @@ def _make_keys(connection: apsw.Connection, seals: Seals) -> None:
     connection.execute("INSERT INTO head (head_no, version, sealed) VALUES (1, 0, ?)", (head,))
 
 
-def audit_keys(seals: Seals) -> MacKeys:
-    """Return the keys of the audit that lies in the same database."""
-    return MacKeys(lambda purpose, values: seals.hidden(purpose, *values))
-
-
-def _make_audit(connection: apsw.Connection, seals: Seals) -> None:
-    AuditTable(connection, audit_keys(seals), _no_time).create()
-
-
-def _no_time() -> int:
-    raise AssertionError("an empty chain has no times")
-
-
 SCHEMA = Schema(
     name="access store",
     database_name="access.sqlite",
     application_id=0x46524143,  # "FRAC"
-    migrations=(_TABLES, _make_keys, _make_audit),
+    migrations=(_TABLES, _make_keys, begin_audit),
     wrapped=(WrappedKeys(OWNER, "vault", "vault_no"),),
     binding="fr-core access",
     hiding="access",

@@ -21,17 +21,17 @@ from fr_core.access.refusals import Why, refuse
 from fr_core.access.ring import Ring
 from fr_core.access.roles import Role
 from fr_core.access.rows import Kept, Locks
-from fr_core.access.schema import SCHEMA, audit_keys
+from fr_core.access.schema import SCHEMA
 from fr_core.access.scope import NOTHING
 from fr_core.access.seen import MARK_EVERY_MS, SureTime
 from fr_core.audit.attribution import current_attribution
 from fr_core.audit.pseudonyms import Pseudonyms
-from fr_core.audit.rows import Connection
 from fr_core.audit.table import AuditTable
 from fr_core.audit.values import Entry
 from fr_core.errors import InvalidField, ShuttingDown
 from fr_core.gallery.store.keys import KeyEncryptionKey
-from fr_core.keeping.database import Database, Reading, Row
+from fr_core.keeping.auditing import audit_keys, auditing, require_recent_audit
+from fr_core.keeping.database import Database
 from fr_core.keeping.writer import Writer
 
 _log = logging.getLogger(__name__)
@@ -70,6 +70,7 @@ class AccessStore:
             self._locks = Locks(now)
         self._ring = Ring(database, self._locks, vfs)
         self._changes = Changes(self._locks, self._ring, self._time, token_bytes, max_keys)
+        require_recent_audit(database)
         self._audit_keys = audit_keys(database.seals)
         audit = AuditTable(database.writer, self._audit_keys, clock_ms)
         self._writer: Writer[AccessTransaction] = Writer(
@@ -252,8 +253,8 @@ class AccessStore:
     @contextmanager
     def auditing(self) -> Iterator[AuditTable]:
         """Read the audit as of one moment; nothing can be appended."""
-        with self._database.reading() as now:
-            yield AuditTable(_Read(now), self._audit_keys, self._clock_ms)
+        with auditing(self._database, self._audit_keys, self._clock_ms) as audit:
+            yield audit
 
     def _fault(self, kept: Kept, sent: Token, certificate_sha256: str | None, now_ms: int) -> Why | None:
         """Return what is wrong; every question is asked, whatever the others said."""
@@ -287,17 +288,6 @@ class AccessStore:
         if (error := done.exception()) is not None:
             # The next check tries again.
             _log.warning("the time that keys expire by could not be kept: %s", type(error).__name__)
-
-
-class _Read(Connection):
-    """Statements of the audit in a transaction that reads."""
-
-    def __init__(self, reading: Reading) -> None:
-        self._reading = reading
-
-    def execute(self, statements: str, bindings: Sequence[int | str | bytes] = (), /) -> list[Row]:
-        """See `Connection`."""
-        return self._reading.rows(statements, *bindings)
 
 
 def _nobody() -> Kept:

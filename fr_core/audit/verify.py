@@ -14,11 +14,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from fr_core.audit.chain import first_hash, next_hash
 from fr_core.audit.checkpoints import Checkpoint, key_id_of
-from fr_core.audit.rows import Head, Row, is_whole
+from fr_core.audit.rows import Connection, Head, Row, is_whole
 from fr_core.audit.table import AuditTable
 from fr_core.audit.values import decode
 from fr_core.errors import StoreCorrupt
 
+# Some 50 milliseconds: a start waits so long.
+_RECENT = 1_000
 _NOTHING: Row = (0, b"", b"", b"")
 
 
@@ -108,6 +110,22 @@ class Marks:
             if one.seq >= first and self._hashes[one.seq] != one.hash:
                 return Broken(one.seq, Why.REWRITTEN)
         return None
+
+
+def require_recent(table: AuditTable, connection: Connection) -> None:
+    """Check how far a chain is, and its last 1,000 records.
+
+    Args:
+        table: the chain.
+        connection: of the table, where nobody writes meanwhile, or in one transaction.
+
+    Raises:
+        StoreCorrupt: one of them is not as it was written, or there are records beyond the last.
+    """
+    head = table.head()
+    table.records(max(0, head.seq - _RECENT), _RECENT)
+    if list(connection.execute("SELECT 1 FROM audit WHERE seq > ? LIMIT 1", (head.seq,))):
+        raise StoreCorrupt("The audit has records that nobody wrote.", check="audit")
 
 
 def verify(

@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fr_core.audit.attribution import current_attribution
 from fr_core.audit.pseudonyms import Pseudonyms
-from fr_core.audit.rows import Connection
 from fr_core.audit.table import AuditTable
 from fr_core.audit.values import MAX_SUBJECTS, Entry
 from fr_core.casework.codec import SALT_BYTES, search_digest
@@ -26,11 +25,12 @@ from fr_core.casework.store_clearing import Clearing
 from fr_core.casework.store_reading import Look
 from fr_core.casework.store_roll import Roll
 from fr_core.casework.store_rows import Locks, photos_of, sealed_photo
-from fr_core.casework.store_schema import SCHEMA, audit_keys
+from fr_core.casework.store_schema import SCHEMA
 from fr_core.casework.values import Case, Examination, Finding, Listed, Purpose, Searched
 from fr_core.errors import InvalidField
 from fr_core.gallery.store.keys import KeyEncryptionKey
-from fr_core.keeping.database import Database, Reading, Row
+from fr_core.keeping.auditing import audit_keys, auditing, require_recent_audit
+from fr_core.keeping.database import Database
 from fr_core.keeping.writer import Writer
 
 
@@ -56,6 +56,7 @@ class CaseStore:
         with self._looking():
             pass  # a store that was altered does not open
         self._changes = Changes(self._locks, self._roll, clock_ms, token_bytes)
+        require_recent_audit(database)
         self._audit_keys = audit_keys(database.seals)
         audit = AuditTable(database.writer, self._audit_keys, clock_ms)
         self._writer: Writer[CaseTransaction] = Writer(
@@ -333,21 +334,10 @@ class CaseStore:
     @contextmanager
     def auditing(self) -> Iterator[AuditTable]:
         """Read the audit as of one moment; nothing can be appended."""
-        with self._database.reading() as now:
-            yield AuditTable(_Read(now), self._audit_keys, self._clock_ms)
+        with auditing(self._database, self._audit_keys, self._clock_ms) as audit:
+            yield audit
 
     @contextmanager
     def _looking(self) -> Iterator[Look]:
         with self._database.reading() as now:
             yield Look(now, self._locks, self._roll, self._clock_ms())
-
-
-class _Read(Connection):
-    """Statements of the audit in a transaction that reads."""
-
-    def __init__(self, reading: Reading) -> None:
-        self._reading = reading
-
-    def execute(self, statements: str, bindings: Sequence[int | str | bytes] = (), /) -> list[Row]:
-        """See `Connection`."""
-        return self._reading.rows(statements, *bindings)

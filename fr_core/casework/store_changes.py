@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -32,6 +33,7 @@ from fr_core.keeping.writer import Transaction
 # What a case, or a finding, and its record take of the disk beside what they hold.
 _ROW_BYTES = 4_096
 _ID_BYTES = 8
+_WHOLE_HASH = re.compile(r":([0-9a-f]{12})[0-9a-f]{52}\Z")
 
 _INSERT_CASE = """
 INSERT INTO cases (case_id, version, opened_ms, expires_ms, open_mac, wrapped_key, sealed)
@@ -284,8 +286,8 @@ class Changes:
 
 
 def with_model(entry: Entry, model: str) -> Entry:
-    """Return a record with a model of this text, or what stands for one that is no word, as `model_of` gives it."""
+    """Return a record with a model of this text, with 12 digits of its hash, or what stands for it; as `model_of`."""
     try:
-        return replace(entry, model=model)
+        return replace(entry, model=_WHOLE_HASH.sub(r":\1", model))
     except ValueError:
         return replace(entry, model=f"other:{sha256(model.encode()).hexdigest()[:16]}")

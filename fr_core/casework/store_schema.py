@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import apsw
 
-from fr_core.audit.keys import MacKeys
-from fr_core.audit.table import AuditTable
+from fr_core.keeping.auditing import begin_audit
 from fr_core.keeping.schema import Schema, WrappedKeys
 from fr_core.keeping.seals import Seals
 
@@ -100,24 +99,11 @@ def _make_head(connection: apsw.Connection, seals: Seals) -> None:
     connection.execute("INSERT INTO head (head_no, version, sealed) VALUES (1, 0, ?)", (sealed,))
 
 
-def audit_keys(seals: Seals) -> MacKeys:
-    """Return the keys of the audit that lies in the same database."""
-    return MacKeys(lambda purpose, values: seals.hidden(purpose, *values))
-
-
-def _make_audit(connection: apsw.Connection, seals: Seals) -> None:
-    AuditTable(connection, audit_keys(seals), _no_time).create()
-
-
-def _no_time() -> int:
-    raise AssertionError("an empty chain has no times")
-
-
 SCHEMA = Schema(
     name="case store",
     database_name="cases.sqlite",
     application_id=0x46524343,  # "FRCC"
-    migrations=(_TABLES, _make_head, _make_audit),
+    migrations=(_TABLES, _make_head, begin_audit),
     wrapped=(WrappedKeys(STORE_OWNER, "vault", "vault_no"), WrappedKeys(CASE_OWNER, "cases", "case_no")),
     binding="fr-core cases",
     hiding="cases",

@@ -12,15 +12,29 @@ from fr_core.imaging.containers import sniff
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'"
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }
-table { border-collapse: collapse; margin: 1rem 0; width: 100%; }
+table { border-collapse: collapse; margin: 1rem 0; width: 100%; table-layout: fixed; }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #ddd; vertical-align: top; }
-td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; white-space: pre-line; }
+th, td, h1, figcaption { overflow-wrap: anywhere; }
+td { font-variant-numeric: tabular-nums; white-space: pre-line; }
 .notice { border-left: 4px solid #D55E00; padding: .5rem 1rem; background: #fff6ee; }
 .photos { display: flex; flex-wrap: wrap; gap: 1rem; }
-figure { margin: 0; width: 15rem; }
-figure img { width: 15rem; height: 18rem; object-fit: contain; background: #eee; }
-.none { width: 15rem; height: 18rem; background: #eee; display: flex; align-items: center; justify-content: center; }
-@media print { body { margin: 0; } figure { break-inside: avoid; } }
+figure { margin: 0; width: 15rem; max-width: 100%; }
+figure img { width: 100%; height: 18rem; object-fit: contain; background: #eee; }
+.none { width: 100%; height: 18rem; background: #eee; display: flex; align-items: center; justify-content: center; }
+@media screen and (max-width: 48rem) {
+  table, tbody, tr, td { display: block; }
+  colgroup, thead { display: none; }
+  tr { border-bottom: 1px solid #ddd; padding: .4rem 0; }
+  td { border: 0; padding: .1rem 0; }
+  td[data-column]:not(:empty)::before { content: attr(data-column) ": "; font-weight: 600; }
+}
+@media print {
+  body { font-size: 11px; max-width: none; margin: 0; padding: 0; }
+  figure { width: 11rem; }
+  figure img, .none { height: 13rem; }
+  figure, .notice { break-inside: avoid; }
+  h2, h3 { break-after: avoid; }
+}
 """
 # What browsers show; others are in the bundle as files.
 _SHOWN: Mapping[str, str] = {
@@ -72,12 +86,27 @@ def bullets(texts: Iterable[str]) -> str:
     return "<ul>\n" + "".join(f"<li>{escape(text)}</li>\n" for text in texts) + "</ul>\n"
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table of texts; without a head where all its cells are empty."""
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], widths: Sequence[int]) -> str:
+    """Return a table of texts; without a head where all its cells are empty.
+
+    Args:
+        header: a text for each column.
+        rows: of as many texts.
+        widths: of the columns, percent; long words break rather than make one wider.
+    """
+    columns = "".join(f'<col style="width:{width}%">' for width in widths)
     head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
     top = f"<thead><tr>{head}</tr></thead>\n" if any(header) else ""
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>\n" for row in rows)
-    return f"<table>\n{top}<tbody>\n{body}</tbody>\n</table>\n"
+    body = "".join(f"<tr>{_cells(header, row)}</tr>\n" for row in rows)
+    return f"<table>\n<colgroup>{columns}</colgroup>\n{top}<tbody>\n{body}</tbody>\n</table>\n"
+
+
+def _cells(header: Sequence[str], row: Sequence[str]) -> str:
+    """Return the cells of a row; where there is no room for columns, each says of which it is."""
+    return "".join(
+        (f'<td data-column="{escape(name)}">' if name else "<td>") + f"{escape(cell)}</td>"
+        for name, cell in zip(header, row, strict=True)
+    )
 
 
 def photos(shown: Iterable[tuple[bytes, str]]) -> str:

@@ -24,6 +24,8 @@ from fr_core.evidence.words import (
     time_of,
 )
 
+# Widths of what is told and of what it is, percent.
+_PAIR = (20, 80)
 _UNFINISHED = "This examination is unfinished: it waits for a finding. Until it is concluded no finding of it is told."
 
 
@@ -55,7 +57,7 @@ def _body(case: Case, exhibits: Sequence[Exhibit], made_ms: int, made_by: str, h
         ("Examinations", f"{len(exhibits)}"),
         ("This report", f"{time_of(made_ms)}, by {made_by}, with FR Core {__version__}"),
     ]
-    yield table(("", ""), rows)
+    yield table(("", ""), rows, _PAIR)
     for number, exhibit in enumerate(exhibits, 1):
         yield from _examination(number, case, exhibit)
     yield heading(2, "What this does not say")
@@ -81,7 +83,7 @@ def _examination(number: int, case: Case, exhibit: Exhibit) -> Iterator[str]:
         which = _candidate(own, conclusion.template_id)
         yield paragraph(f"Conclusion: {KINDS[conclusion.kind]}{'' if which is None else f', rank {which.rank}'}.")
     yield heading(3, "What was searched, and how")
-    yield table(("", ""), _searched(case, exhibit))
+    yield table(("", ""), _searched(case, exhibit), _PAIR)
     yield heading(3, "The photos")
     yield photos(_photos(own))
     if finished:
@@ -90,6 +92,7 @@ def _examination(number: int, case: Case, exhibit: Exhibit) -> Iterator[str]:
         yield table(
             ("", "examiner", "finding", "rating", "what was observed", "when"),
             [_finding(number, own, finding) for number, finding in enumerate(own.findings, 1)],
+            (3, 22, 18, 8, 35, 14),
         )
     yield heading(3, "What the similarities say")
     yield from _propositions(exhibit)
@@ -151,7 +154,7 @@ def _propositions(exhibit: Exhibit) -> Iterator[str]:
         )
         for one, figures in known
     ]
-    yield table(("rank", "similarity", "if Hp is true", "if Hd is true", "both together"), rows)
+    yield table(("rank", "similarity", "if Hp is true", "if Hd is true", "both together"), rows, (7, 11, 24, 24, 34))
 
 
 def _candidate(own: Examination, template_id: int) -> Listed | None:

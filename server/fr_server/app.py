@@ -206,8 +206,10 @@ class App:
 
         Raises:
             AddressUnavailable: the address cannot be listened on.
-            StoreCorrupt, StoreFailed: the galleries, or the courses, cannot be read.
-            StoreNewer, WrongKey, KeyUnavailable: the courses cannot be opened.
+            StoreCorrupt, StoreFailed: the galleries, or another store, cannot be read.
+            StoreNewer, StoreInUse, WrongKey, KeyUnavailable: a store cannot be opened.
+            TlsUnusable: a certificate or its key cannot be used.
+            ConfigInvalid: the keys of the issuer of tokens, or the folder of checkpoints, cannot be used.
             ShuttingDown: the server was told to stop before it was ready.
         """
         if self._load is not None:
@@ -259,13 +261,12 @@ class App:
         if self._load is not None:
             await asyncio.to_thread(self._load, self._require_going_on)
             self._admission.admit()
-        self._chores = [
-            asyncio.create_task(purge_for_ever(self._stores.training, self.galleries)),
-            asyncio.create_task(purge_cases_for_ever(self._stores.cases)),
-        ]
+        chores = [purge_for_ever(self._stores.training, self.galleries), purge_cases_for_ever(self._stores.cases)]
         if self._checkpoints is not None:
-            every_s = self.config.audit.checkpoint_every_s
-            self._chores.append(asyncio.create_task(self._checkpoints.write_for_ever(every_s)))
+            chores.append(self._checkpoints.write_for_ever(self.config.audit.checkpoint_every_s))
+        self._chores = [asyncio.create_task(chore) for chore in chores]
+        for task in self._chores:
+            task.add_done_callback(_log_chore)
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
         loop = asyncio.get_running_loop()
 
@@ -381,6 +382,13 @@ class App:
         if self.config.server.reflection and not self._asks:
             names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, server)
+
+
+def _log_chore(done: asyncio.Task[None]) -> None:
+    """Log that something which is done again and again is not done any more."""
+    error = None if done.cancelled() else done.exception()
+    if error is not None:
+        log.error("A chore ended, and is not done until a restart: %s", describe(error))
 
 
 def _log_failure(done: Future[None]) -> None:

@@ -14,7 +14,7 @@ _LARGEST = 2**31 - 1
 
 def channel_limits(
     *,
-    streams: int = 256,
+    streams: int = 1024,
     metadata_bytes: int = 16_384,
     handshake_s: float = 5.0,
     idle_s: float = 0.0,

@@ -36,6 +36,7 @@ class Listening:
         self.port = port
         self._host = config.server.host
         self._door: Door | None = None
+        self._ends_ms: int | None = None
         self._folder: Path | None = None
         self._files = files = tls_files(config)
         if files is not None:
@@ -63,16 +64,22 @@ class Listening:
         if self._door is not None:
             self._door.start()
             self.port = self._door.port
+            self._learn_end()
 
     def reload(self) -> None:
         """Read certificates and their keys again; raises `TlsUnusable`, and new connections get those before."""
         if self._door is not None:
             self._door.reload()
+            self._learn_end()
 
     def tell(self, trust: Trust) -> None:
         """Say when the certificate ends that is in use, where there is one."""
+        if self._ends_ms is not None:
+            trust.certificate_expires(self._ends_ms / 1000)
+
+    def _learn_end(self) -> None:
         if self._files is not None:
-            trust.certificate_expires(expires_ms(self._files.certificate) / 1000)
+            self._ends_ms = expires_ms(self._files.certificate)
 
     def certificate_of(self, peer: str) -> str | None:
         """Return the sha256 of the client certificate of a connection, by what gRPC calls it; None without any."""

@@ -35,6 +35,9 @@ def require_safe(config: Config) -> None:
         raise ConfigInvalid(
             "`tls.client_certificates` needs `tls.certificate` and `tls.client_ca`.", key="tls.client_ca"
         )
+    if tls.client_certificates == "off" and (tls.client_ca or tls.revoked):
+        told = "`tls.client_ca` and `tls.revoked` are of use with `tls.client_certificates` alone."
+        raise ConfigInvalid(told, key="tls.client_certificates")
     oidc = (access.oidc_issuer, access.oidc_audience, access.oidc_jwks)
     if any(oidc) and not all(oidc):
         told = "`access.oidc_issuer`, `access.oidc_audience` and `access.oidc_jwks` come together."

@@ -58,7 +58,7 @@ def require_sealed(path: Path | None, config: Config) -> bool:
     body, mac = _read(at)
     if not body:
         return False
-    if not hmac.compare_digest(_mac(key_of(config, new=False), body), mac):
+    if not _is_mac(key_of(config, new=False), body, mac):
         raise _foreign(at, config)
     files = json.loads(body)["files"]
     found = [] if path is None else _files(path, config)
@@ -90,9 +90,9 @@ def reseal(config: Config, before: KeyEncryptionKey, after: KeyEncryptionKey) ->
     """
     at = access_folder(config) / _NAME
     body, mac = _read(at)
-    if not body or hmac.compare_digest(_mac(after, body), mac):
+    if not body or _is_mac(after, body, mac):
         return bool(body)
-    if not hmac.compare_digest(_mac(before, body), mac):
+    if not _is_mac(before, body, mac):
         raise _foreign(at, config)
     _write(at, after, body)
     return True
@@ -135,7 +135,13 @@ def _sha256(path: Path) -> str:
 
 
 def _mac(key: KeyEncryptionKey, body: str) -> str:
-    return hashlib.blake2b(body.encode(), key=key.secret, digest_size=32, person=_PURPOSE).hexdigest()
+    return hashlib.blake2b(
+        body.encode("utf-8", "surrogatepass"), key=key.secret, digest_size=32, person=_PURPOSE
+    ).hexdigest()
+
+
+def _is_mac(key: KeyEncryptionKey, body: str, mac: str) -> bool:
+    return hmac.compare_digest(_mac(key, body).encode(), mac.encode("utf-8", "surrogatepass"))
 
 
 def _tampered(path: Path, what: str) -> FileTampered:

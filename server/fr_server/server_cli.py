@@ -1,11 +1,12 @@
-"""`fr server init`, `check-config`, `seal`, `admin-key` and `forget-time`: set a server up, and look after it."""
+"""`fr server`: set a server up, check and seal its configuration, look after its certificates and keys."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -48,11 +49,12 @@ def init(
     from fr_server.sealing import seal
 
     dns, addresses = _split(names or _own_names())
-    with _reporting():
+    with _reporting(), ExitStack() as undone:
         try:
             folder.mkdir(mode=0o700, parents=True)
         except FileExistsError as error:
             raise TargetTaken(f"There is something at {folder} already.") from error
+        undone.callback(shutil.rmtree, folder, ignore_errors=True)
         folder = folder.resolve()
         authority = Issued(folder / "ca.pem", folder / "ca.key")
         make_authority(authority, "FR Core authority", wall_ms())
@@ -64,11 +66,12 @@ def init(
         key = key_of(config, new=True)
         data_folder(config).mkdir(mode=0o700)
         with _opened(config) as store:
-            token = _new_admin(store)
+            token = _new_admin(store, "first admin", config.access.key_days)
         target = f"{_bracketed((*dns, *addresses)[0])}:{port}"
         ca = authority.certificate.read_text(encoding="ascii")
         write_private(folder / "admin.toml", _connection(target, token, ca).encode())
         seal(path, config, key)
+        undone.pop_all()
     typer.echo(f"Made {folder}:")
     for name, what in (
         (_CONFIG, "the configuration, sealed: `fr serve` refuses a changed one until `fr server seal`"),
@@ -118,7 +121,7 @@ def seal_command(
     from fr_server.sealing import seal
 
     with _reporting():
-        tree = load_config(config)
+        tree = load_config(config, environ=os.environ)
         require_safe(tree)
         written = seal(config, tree, key_of(tree, new=False))
     typer.echo(f"Sealed {config} in {written}.")
@@ -133,9 +136,7 @@ def renew(
             "--name", metavar="NAME", help="Name or IP address of it for clients; may be repeated. Unset: as before."
         ),
     ] = None,
-    ca: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Its authority; ca.pem beside.")
-    ] = None,
+    ca: Annotated[Path | None, typer.Option(metavar="FILE", help="Its authority; ca.pem beside.")] = None,
     ca_key: Annotated[Path | None, typer.Option(metavar="FILE", help="The authority's key; ca.key beside.")] = None,
 ) -> None:
     """Make a new certificate and key for the server, by the authority that `init` made, and seal the configuration.
@@ -150,7 +151,7 @@ def renew(
     from fr_server.sealing import require_sealed, seal
 
     with _reporting():
-        tree = load_config(config)
+        tree = load_config(config, environ=os.environ)
         if not tree.tls.certificate:
             raise ConfigInvalid("The configuration has no `tls.certificate` to renew.", key="tls.certificate")
         sealed = require_sealed(config, tree)
@@ -159,10 +160,12 @@ def renew(
         authority = Issued(ca or certificate.with_name("ca.pem"), ca_key or certificate.with_name("ca.key"))
         dns, addresses = _split(names) if names else names_of(certificate)
         made = Issued(*(path.with_name(f"{path.name}.new") for path in (into.certificate, into.key)))
+        for path in (made.certificate, made.key):
+            path.unlink(missing_ok=True)  # of a run that was cut off
         make_server_certificate(authority, made, dns, addresses, wall_ms())
         for old, new in ((into.certificate, made.certificate), (into.key, made.key)):
-            old.replace(old.with_name(f"{old.name}.before"))
-            new.replace(old)
+            shutil.copy2(old, old.with_name(f"{old.name}.before"))
+            new.replace(old)  # a crash between the two leaves a pair that does not fit: run it again
         if sealed:
             seal(config, tree, key_of(tree, new=False))
     typer.echo(f"Made {into.certificate} and {into.key}; `kill -HUP` lets a running server take them.")
@@ -212,10 +215,12 @@ def admin_key(
     from fr_core.errors import TargetTaken
     from fr_server.config import load_config
 
-    with _reporting(), _opened(load_config(config, environ=os.environ)) as store:
+    with _reporting():
+        tree = load_config(config, environ=os.environ)
         if out.exists():
             raise TargetTaken(f"There is something at {out} already.")
-        token = _new_admin(store)
+        with _opened(tree) as store:
+            token = _new_admin(store, "admin, made on the server's machine", tree.access.key_days)
         handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(handle, "w", encoding="ascii") as file:
             file.write(f"{token}\n")
@@ -306,13 +311,13 @@ def _opened(config: Config) -> Iterator[AccessStore]:
         store.close()
 
 
-def _new_admin(store: AccessStore) -> str:
+def _new_admin(store: AccessStore, label: str, days: int) -> str:
     from fr_core.access.budget import Budget
-    from fr_core.access.keys import NewKey
+    from fr_core.access.keys import DAY_MS, NewKey
     from fr_core.access.roles import Role
     from fr_core.access.scope import EVERYTHING
 
-    new = NewKey("first admin", frozenset({Role.ADMIN}), EVERYTHING, EVERYTHING, Budget(50.0, 200, None), None)
+    new = NewKey(label, frozenset({Role.ADMIN}), EVERYTHING, EVERYTHING, Budget(50.0, 200, None), days * DAY_MS)
     return store.create(new).token.text
 
 

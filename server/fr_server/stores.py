@@ -32,7 +32,7 @@ class Stores:
     """Stores that several processes of a server share.
 
     Attributes:
-        access: keys, and the audit of logins, reads and refusals.
+        access: keys, and the audit of reads, refusals and failed handshakes.
         cases: cases, examinations and findings.
         training: courses and answers.
     """

@@ -16,7 +16,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,12 +31,12 @@ from fr_bench.speed.stats import percentile
 from hostile import ACK, END_HEADERS, HEADERS, PREFACE, SETTINGS, call_headers, frame
 from serving import photo
 
-WINDOWS = int(os.environ.get("FR_CROWD_WINDOWS", "3"))
-WINDOW_S = 1.0
+WINDOWS = int(os.environ.get("FR_CROWD_WINDOWS", "2"))
+WINDOW_S = 1.5
 SLOWER = 2.0
 HALF_OPEN, STREAMS, BEYOND = 400, 1_000, 60
 PER_CONNECTION = 200
-HANDSHAKE_S = 1.0
+HANDSHAKE_S = 1.5
 RUN_S = 0.005
 """Seconds of the model for a batch: a call is work, and not only the way to the server."""
 
@@ -76,25 +76,33 @@ class Crowd:
         while self.streams and (readable := select.select(self.streams, [], [], SETTLED_S)[0]):
             for one in readable:  # the last of them are refused, and told so
                 self._read(one)
-        for number in range(half_open):
+        for number in range(half_open):  # spread, so that they go on being closed all the while
             self._knock(number)
+            self._turn_to(self.silent_sockets, HANDSHAKE_S / HALF_OPEN)
+
+    @property
+    def silent_sockets(self) -> list[socket.socket]:
+        return [one for one, _ in self.silent.values()]
 
     def stay(self, until: IO[str]) -> None:
         """Stay until a line is read."""
-        while True:
-            readable, _, _ = select.select(
-                [*(one for one, _ in self.silent.values()), *self.streams, until], [], [], 0.05
-            )
-            for one in readable:
-                if one is until:
-                    return
-                if isinstance(one, ssl.SSLSocket):
-                    self._read(one)
-                else:
-                    self._closed(one)
+        while not self._turn_to([*self.silent_sockets, *self.streams, until], SOON_S):
+            pass
+
+    def _turn_to(self, among: Sequence[Any], seconds: float) -> bool:
+        """Wait for something to read, and read it; return whether it was none of the crowd's own."""
+        readable, _, _ = select.select(among, [], [], seconds)
+        for one in readable:
+            if isinstance(one, ssl.SSLSocket):
+                self._read(one)
+            elif isinstance(one, socket.socket):
+                self._closed(one)
+            else:
+                return True
+        return False
 
     def go(self) -> None:
-        for one in (*self.streams, *(one for one, _ in self.silent.values())):
+        for one in (*self.streams, *self.silent_sockets):
             one.close()
 
     def _knock(self, number: int) -> None:
@@ -190,16 +198,14 @@ class Others:
         probes = [recognition_pb2.Probe(image=common_pb2.Image(data=photo(blue))) for blue in (1, 2)]
         self._pair = recognition_pb2.CompareRequest(a=probes[0], b=probes[1])
 
-    def p99_ms(self, seconds: float) -> tuple[float, float]:
-        """Call for so long; return the p99 of GetServerInfo and that of Compare, in milliseconds."""
-        end, told, compared = time.perf_counter() + seconds, [], []
+    def p99_ms(self, seconds: float) -> float:
+        """Call for so long; return the p99 of two calls after each other, GetServerInfo and Compare, in ms."""
+        end, took = time.perf_counter() + seconds, []
         while (begun := time.perf_counter()) < end:
             self._server.GetServerInfo(server_pb2.GetServerInfoRequest(), timeout=SOON_S)
-            between = time.perf_counter()
             self._recognition.Compare(self._pair, timeout=SOON_S)
-            told.append(1000 * (between - begun))
-            compared.append(1000 * (time.perf_counter() - between))
-        return percentile(told, 0.99), percentile(compared, 0.99)
+            took.append(1000 * (time.perf_counter() - begun))
+        return percentile(took, 0.99)
 
 
 @pytest.fixture(scope="module")
@@ -228,11 +234,11 @@ def test_others_are_served_as_before(at: Made, tmp_path: Path) -> None:
                 told.append(crowd.go())
                 others.p99_ms(0.3)
     # Others may use this machine, and make a window worse, never better.
-    before, under = [min(each) for each in zip(*quiet, strict=True)], [min(each) for each in zip(*crowded, strict=True)]
-    for name, quiet_ms, crowded_ms in zip(("GetServerInfo", "Compare"), before, under, strict=True):
-        figure(f"p99 of {name}, quiet and in a crowd", f"{quiet_ms:.1f} ms, {crowded_ms:.1f} ms")
-    figure("half-open sockets closed, and after", f"{sum(one['closed'] for one in told)}, {HANDSHAKE_S} s")
-    assert all(now_ms <= SLOWER * then_ms for then_ms, now_ms in zip(before, under, strict=True))
+    quiet_ms, crowded_ms = min(quiet), min(crowded)
+    closed = sum(one["closed"] for one in told)
+    figure("p99 of GetServerInfo and Compare, quiet and in the crowd", f"{quiet_ms:.1f} ms, {crowded_ms:.1f} ms")
+    figure("half-open sockets closed", f"{closed}, each within {max(one['longest_s'] for one in told):.1f} s")
+    assert crowded_ms <= SLOWER * quiet_ms
     assert all(one["closed"] >= HALF_OPEN / 2 for one in told)
     assert all(one["longest_s"] < HANDSHAKE_S + 1.5 for one in told)
     assert all(BEYOND - 1 <= one["refused"] <= BEYOND + 1 for one in told)

@@ -32,12 +32,13 @@ from fr_api.v1 import (
     gallery_pb2,
     gallery_pb2_grpc,
     recognition_pb2,
+    review_pb2,
+    review_pb2_grpc,
     server_pb2,
     server_pb2_grpc,
     training_pb2_grpc,
 )
 from fr_core.access.roles import Role
-from fr_core.access.store import AccessStore
 from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import FrError
 from fr_core.training.store.training_store import TrainingStore
@@ -69,6 +70,7 @@ class Deeds:
         enrolled: ids of subjects.
         decided: session, and how many of its trials were answered.
         keys: tokens that were made.
+        found: ids of examinations with a finding.
         refused: how many were refused, by why.
     """
 
@@ -76,20 +78,22 @@ class Deeds:
     enrolled: list[str] = field(default_factory=list)
     decided: Counter[str] = field(default_factory=Counter)
     keys: list[str] = field(default_factory=list)
+    found: list[str] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @property
     def acknowledged(self) -> int:
-        return len(self.enrolled) + self.decided.total() + len(self.keys)
+        return len(self.enrolled) + self.decided.total() + len(self.keys) + len(self.found)
 
     def ask(self, channel: grpc.Channel) -> set[str]:
-        """Enrol, decide and make a key, once each; return what came of them."""
+        """Enrol, decide, make a key and give a finding, once each; return what came of them."""
         number = next(self.numbers)
         return {
             self._try(self._enrol, channel, f"subject-{number}"),
             self._try(self._decide, channel, self.sessions[number % len(self.sessions)]),
             self._try(self._make_key, channel, f"key {number}"),
+            self._try(self._find, channel, f"case {number}"),
         }
 
     def _try(self, deed: Callable[[grpc.Channel, str], None], channel: grpc.Channel, name: str) -> str:
@@ -118,15 +122,31 @@ class Deeds:
         request = access_pb2.CreateKeyRequest(label=label, roles=[access_pb2.ROLE_OPERATOR], galleries=["*"])
         self.keys.append(access_pb2_grpc.AccessServiceStub(channel).CreateKey(request, timeout=SOON_S).token)
 
-    def require_kept(self, channel: grpc.Channel, training: TrainingStore, access: AccessStore) -> None:
+    def _find(self, channel: grpc.Channel, reference: str) -> None:
+        """Open a case, search in it, and give a finding."""
+        stub = review_pb2_grpc.ReviewServiceStub(channel)
+        opening = review_pb2.OpenCaseRequest(case_reference=reference, purpose=common_pb2.PURPOSE_TESTING)
+        case_id = stub.OpenCase(opening, timeout=SOON_S).case.case_id
+        probe = recognition_pb2.Probe(image=common_pb2.Image(data=photo(1)))
+        search = gallery_pb2.SearchRequest(gallery_id="staff", probe=probe)
+        searching = review_pb2.SearchInCaseRequest(case_id=case_id, search=search)
+        examination_id = stub.SearchInCase(searching, timeout=SOON_S).examination.examination_id
+        kind = review_pb2.FINDING_KIND_INCONCLUSIVE
+        finding = review_pb2.SubmitFindingRequest(examination_id=examination_id, kind=kind, notes="Too blurred.")
+        stub.SubmitFinding(finding, timeout=SOON_S)
+        self.found.append(examination_id)
+
+    def require_kept(self, channel: grpc.Channel, stores: Stores) -> None:
         """Fail unless all that was acknowledged is there, as often as it was."""
         request = gallery_pb2.ListSubjectsRequest(gallery_id="staff", page_size=1000)
         listed = gallery_pb2_grpc.GalleryServiceStub(channel).ListSubjects(request, timeout=SOON_S).subjects
         assert {one.subject_id for one in listed} >= set(self.enrolled)
         for session_id, decided in self.decided.items():
-            assert sum(trial.done for trial in training.session(session_id).trials) >= decided
+            assert sum(trial.done for trial in stores.training.session(session_id).trials) >= decided
         for token in self.keys:
-            access.check(token, None)
+            stores.access.check(token, None)
+        for examination_id in self.found:
+            assert len(stores.cases.examination(examination_id).findings) == 1
 
 
 def prepared(training: TrainingStore, galleries: Any) -> Deeds:
@@ -140,7 +160,7 @@ def prepared(training: TrainingStore, galleries: Any) -> Deeds:
 
 def health(channel: grpc.Channel) -> health_pb2.HealthCheckResponse.ServingStatus.ValueType:
     stub = health_pb2_grpc.HealthStub(channel)
-    return stub.Check(health_pb2.HealthCheckRequest(), timeout=SOON_S).status  # type: ignore[no-any-return]
+    return stub.Check(health_pb2.HealthCheckRequest(), timeout=SOON_S).status
 
 
 # --- a disk that can only be read ------------------------------------------------------------------------------------
@@ -206,9 +226,9 @@ def disk() -> Iterator[ReadOnlyDisk]:
     one.unregister()
 
 
-def stores_of(server: Running) -> tuple[TrainingStore, AccessStore]:
+def stores_of(server: Running) -> Stores:
     assert server.app._stores is not None
-    return store_of(server), server.app._stores.access
+    return server.app._stores
 
 
 def test_a_disk_that_becomes_read_only(tmp_path: Path, disk: ReadOnlyDisk) -> None:
@@ -222,15 +242,15 @@ def test_a_disk_that_becomes_read_only(tmp_path: Path, disk: ReadOnlyDisk) -> No
                     assert deeds.ask(server.channel) <= FAILURES
                 assert health(server.channel) == health_pb2.HealthCheckResponse.SERVING
                 with pytest.raises(grpc.RpcError) as refused:  # what the audit cannot keep is not told
-                    deeds.require_kept(server.channel, *stores_of(server))
+                    deeds.require_kept(server.channel, stores_of(server))
                 assert ended(refused.value).info.reason in FAILURES
-            deeds.require_kept(server.channel, *stores_of(server))
+            deeds.require_kept(server.channel, stores_of(server))
         assert deeds.ask(server.channel) == {OK}
     with running(tmp_path / "data", access={"mode": "open"}) as server:
-        deeds.require_kept(server.channel, *stores_of(server))
+        deeds.require_kept(server.channel, stores_of(server))
         assert deeds.ask(server.channel) == {OK}
     figure("read-only disk: acknowledged and kept, refused", f"{deeds.acknowledged}, {deeds.refused.total()}")
-    assert deeds.refused.total() == 3 * ROUNDS * TIMES
+    assert deeds.refused.total() == 4 * ROUNDS * TIMES
 
 
 def test_a_server_on_a_disk_that_is_mounted_read_only_is_refused_by_name(tmp_path: Path) -> None:
@@ -300,11 +320,11 @@ def test_a_process_that_can_open_no_more_files(tmp_path: Path) -> None:
         deeds = prepared(stores.training, galleries)
     with started_besieged(tmp_path / "log", at) as server:
         address = server.address.replace("0.0.0.0", HOST)
-        everything = at.key(Role.ADMIN, Role.OPERATOR, Role.TRAINEE)
+        everything = at.key(*Role)
         with at.channel(address, everything) as channel:
             siege(server, at, address, token, channel, deeds)
             with closing_stores(at) as stores:
-                deeds.require_kept(channel, stores.training, stores.access)
+                deeds.require_kept(channel, stores)
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(30) == 0
     with (
@@ -312,7 +332,7 @@ def test_a_process_that_can_open_no_more_files(tmp_path: Path) -> None:
         at.channel(server.address.replace("0.0.0.0", HOST), everything) as channel,
     ):
         with closing_stores(at) as stores:
-            deeds.require_kept(channel, stores.training, stores.access)
+            deeds.require_kept(channel, stores)
         assert deeds.ask(channel) == {OK}
     figure("no file descriptors: acknowledged and kept, refused", f"{deeds.acknowledged}, {deeds.refused.total()}")
 
@@ -351,4 +371,4 @@ def test_control_what_was_not_acknowledged_is_noticed(tmp_path: Path, disk: Read
             assert deeds.ask(server.channel) <= FAILURES
         deeds.enrolled.append("subject-1")
         with pytest.raises(AssertionError):
-            deeds.require_kept(server.channel, *stores_of(server))
+            deeds.require_kept(server.channel, stores_of(server))

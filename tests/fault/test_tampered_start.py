@@ -18,6 +18,7 @@ import pytest
 
 from besieged import OVERRIDES, Made, made
 from fr_core.access.roles import Role
+from fr_core.casework.values import Purpose
 from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import FrError, ModelCorrupt
 from fr_core.gallery.values import Enrolment, NewTemplate
@@ -39,8 +40,9 @@ START_S = 30.0
 EVERY_BYTES = 512
 
 # A value of each table that a start reads; what else is changed is found when it is read, see test_corruption.py.
-GALLERIES, TRAINING, ACCESS = "data/galleries.db", "data/training/training.sqlite", "data/access/access.sqlite"
-DATABASES = (GALLERIES, TRAINING, ACCESS)
+GALLERIES, TRAINING = "data/galleries.db", "data/training/training.sqlite"
+ACCESS, CASES = "data/access/access.sqlite", "data/cases/cases.sqlite"
+DATABASES = (GALLERIES, TRAINING, ACCESS, CASES)
 VALUES = (
     (GALLERIES, "store", "wrapped_key"),
     (GALLERIES, "galleries", "mac"),
@@ -51,6 +53,8 @@ VALUES = (
     (ACCESS, "vault", "pepper"),
     (ACCESS, "keys", "sealed"),
     (ACCESS, "audit_head", "hash"),
+    (CASES, "vault", "wrapped_key"),
+    (CASES, "head", "sealed"),
 )
 
 Tamper = Callable[[Path], None]
@@ -66,6 +70,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Made:
         galleries.enrol("staff", Enrolment("person", NewTemplate(embedding(1), f"{1:064x}", 0.5, None), "A name"))
     stores = open_stores(config, wall_ms)
     add_course(stores.training, small_course())
+    stores.cases.open_case("A reference", Purpose.TESTING, "local")
     stores.close()
     server.key(Role.OPERATOR)
     assert start(server) == ""
@@ -95,7 +100,7 @@ def start(server: Made) -> str:
             os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.wait_for(serving, START_S)
 
-    with patch("fr_server.main.open_engine", lambda config, listener: null_engine(config)):
+    with patch("fr_server.main.open_engine", lambda config, *others: null_engine(config)):
         try:
             config = load_config(server.path, OVERRIDES)
             require_safe(config)

@@ -22,7 +22,8 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from apimethods import METHODS
-from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, training_pb2
+from casefiles import SEARCHER, a_search, noise, some_candidates
+from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, review_pb2, training_pb2
 from fr_core.access.budget import UNLIMITED, Budget
 from fr_core.access.budgets import Budgets
 from fr_core.access.keys import NewKey
@@ -30,6 +31,8 @@ from fr_core.access.roles import Role
 from fr_core.access.scope import Scope
 from fr_core.access.store import AccessStore
 from fr_core.audit.attribution import Attribution, current_attribution
+from fr_core.casework.store import CaseStore
+from fr_core.casework.values import Purpose
 from fr_core.embed.null import NULL_MODEL
 from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.values import GalleryUse
@@ -107,13 +110,16 @@ class World:
         return self.ids[whose][kind]
 
     def add(self, whose: str) -> dict[ScopeKind, str]:
-        """Keep a gallery, and a cohort with a trainee and a session, of a course."""
+        """Keep a gallery, a case with an examination of it, and a cohort with a trainee and a session, of a course."""
         number = len(self.ids)
         gallery_id = f"{whose}-{number}"
         self.server.app.galleries.create(gallery_id, "", NULL_MODEL, 64, None, None, False, GalleryUse.TEST)
         store, course = store_of(self.server), self.courses[whose]
         cohort, enrolled = store.create_cohort(course.course_id, "", 1, DAY_MS)
         (session,) = begin(store, course, enrolled)
+        case = self.cases.open_case(gallery_id, Purpose.TESTING, SEARCHER)
+        searched, probe = a_search(noise(number), gallery_id=gallery_id), noise(number)
+        examination = self.cases.add_examination(case.case_id, searched, some_candidates(), probe)
         self.ids[f"{whose} {number}"] = made = {
             ScopeKind.GALLERY: gallery_id,
             ScopeKind.COURSE: course.course_id,
@@ -121,11 +127,16 @@ class World:
             ScopeKind.TRAINEE: enrolled[0].trainee_id,
             ScopeKind.CODE: enrolled[0].code,
             ScopeKind.SESSION: session.session_id,
-            ScopeKind.CASE: "0" * 16,
-            ScopeKind.EXAMINATION: "0" * 16,
+            ScopeKind.CASE: case.case_id,
+            ScopeKind.EXAMINATION: examination.examination_id,
         }
         self.ids.setdefault(whose, made)
         return made
+
+    @property
+    def cases(self) -> CaseStore:
+        assert self.server.app._stores is not None
+        return self.server.app._stores.cases
 
     def add_course(self, whose: str, name: str) -> None:
         self.courses[whose] = course = small_course(course_id=name)
@@ -154,6 +165,8 @@ UNKNOWN = {
     ScopeKind.TRAINEE: "UNKNOWN_TRAINEE",
     ScopeKind.CODE: "UNKNOWN_TRAINEE",
     ScopeKind.SESSION: "UNKNOWN_SESSION",
+    ScopeKind.CASE: "UNKNOWN_CASE",
+    ScopeKind.EXAMINATION: "UNKNOWN_EXAMINATION",
 }
 
 
@@ -297,6 +310,9 @@ WHOLE: dict[str, dict[str, Any]] = {
     "GalleryService/DeleteSubject": {"subject_id": "s"},
     "GalleryService/EraseSubject": {"subject_id": "s"},
     "GalleryService/UpdateSubject": {"subject_id": "s", "update_mask": FieldMask(paths=["display_name"])},
+    "ReviewService/SearchInCase": {"search.probe": PHOTO},
+    "ReviewService/SubmitFinding": {"kind": review_pb2.FINDING_KIND_NO_CANDIDATE},
+    "ReviewService/ExportEvidence": {"include_unfinished": True},
     "TrainingService/SetProbeKey": {"image_sha256": "0" * 64, "absent": True},
     "TrainingService/CreateCohort": {"trainees": 1},
     "TrainingService/AddTrainees": {"trainees": 1},
@@ -306,6 +322,11 @@ WHOLE: dict[str, dict[str, Any]] = {
     "TrainingService/SubmitDecision": {"trial_id": "t", "step": 1, "rating": training_pb2.PairRating(rating=1)},
     "TrainingService/ExportResults": {"format": training_pb2.EXPORT_FORMAT_CSV},
 }
+# What else a call names comes before what it names here, and is there.
+BESIDE = {
+    ("ReviewService/SearchInCase", ScopeKind.GALLERY): ("case_id", ScopeKind.CASE),
+    ("ReviewService/SearchInCase", ScopeKind.CASE): ("search.gallery_id", ScopeKind.GALLERY),
+}
 # They look at the rest of the request first: at a calibration, which would have to be whole.
 EARLIER = {"/fr_api.v1.GalleryService/SetCalibration"}
 # So many ids are compared for each, at the least.
@@ -313,7 +334,7 @@ COMPARED = {
     Role.TRAINEE: 11,
     Role.TRAINER: 13,
     Role.OPERATOR: 16,
-    Role.EXAMINER: 1,
+    Role.EXAMINER: 4,
     Role.AUDITOR: 2,
     Role.ADMIN: 11,
 }
@@ -325,6 +346,11 @@ TIMED = (
     "GalleryService/ListSubjects",
     "GalleryService/DeleteSubject",
     "GalleryService/FindDuplicates",
+    "ReviewService/GetCase",
+    "ReviewService/CloseCase",
+    "ReviewService/GetExamination",
+    "ReviewService/SubmitFinding",
+    "ReviewService/ExportEvidence",
     "TrainingService/GetCourse",
     "TrainingService/CreateCohort",
     "TrainingService/AddTrainees",
@@ -365,14 +391,18 @@ def test_what_is_not_ones_own_is_answered_as_what_there_is_not(world: World, rol
                 continue
             if name == "TrainingService/CreateCourse":  # which takes a scope of all courses
                 continue
-            fresh = METHODS[method].name.startswith(("Delete", "Erase", "Finish"))
+            fresh = METHODS[method].name.startswith(("Delete", "Erase", "Finish", "Close", "SubmitFinding"))
             own = world.add("own") if fresh else world.ids["own"]
+            more = dict(WHOLE.get(name, {}))
+            if (name, scoped.kind) in BESIDE:
+                path, kind = BESIDE[name, scoped.kind]
+                more[path] = own[kind]
             if METHODS[method].name == "DeleteCourse":
                 doomed = small_course(course_id="own-doomed")
                 add_course(store_of(world.server), doomed)
                 own[ScopeKind.COURSE] = doomed.course_id
             theirs, nobodys, ours = (
-                world.call(token, method, request_of(method, scoped, ids[scoped.kind], **WHOLE.get(name, {})))
+                world.call(token, method, request_of(method, scoped, ids[scoped.kind], **more))
                 for ids in (world.ids["their"], missing(rng), own)
             )
             assert theirs == nobodys, method
@@ -388,7 +418,7 @@ PAIRS = 1_000
 
 def test_neither_words_nor_time_tell_what_there_is_outside_of_the_scope(world: World) -> None:
     rng = random.Random(11)
-    roles = (Role.TRAINEE, Role.TRAINER, Role.OPERATOR, Role.ADMIN)
+    roles = (Role.TRAINEE, Role.TRAINER, Role.OPERATOR, Role.EXAMINER, Role.ADMIN)
     token = world.token(*roles)
     times: dict[str, tuple[list[float], list[float]]] = {}
     for number in range(PAIRS):
@@ -419,6 +449,9 @@ def test_nothing_of_what_is_not_ones_own_was_changed(world: World) -> None:
     assert store.course("their-course").course_id == "their-course"
     assert store.cohort(theirs[ScopeKind.COHORT]).trainees == 1
     assert store.session(theirs[ScopeKind.SESSION]).paused_ms is None
+    case = world.cases.case(theirs[ScopeKind.CASE])
+    assert (case.closed_ms, case.examinations) == (None, 1)
+    assert not world.cases.examination(theirs[ScopeKind.EXAMINATION]).findings
 
 
 def test_nothing_is_made_outside_of_the_scope(world: World) -> None:
@@ -461,6 +494,7 @@ def test_lists_hold_what_is_ones_own(world: World, size: int, monkeypatch: pytes
         ("GalleryService/ListGalleries", "galleries"),
         ("TrainingService/ListCourses", "courses"),
         ("TrainingService/ListCohorts", "cohorts"),
+        ("ReviewService/ListCases", "cases"),
     ):
         there = pages(world, everything, method, name, 1_000)
         assert {one.partition("-")[0] for one in there} >= {"own", "their"}
@@ -474,7 +508,8 @@ def pages(world: World, token: str, method: str, name: str, size: int) -> list[s
     while True:
         how, (page,), _ = called(world.server.channel, token, f"/fr_api.v1.{method}", request)
         assert how == ("OK",)
-        listed = [one.gallery_id if name == "galleries" else one.course_id for one in getattr(page, name)]
+        told = {"galleries": "gallery_id", "cases": "case_reference"}.get(name, "course_id")
+        listed = [getattr(one, told) for one in getattr(page, name)]
         found += listed
         if not page.next_page_token:
             return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
 import itertools
 import os
 import signal
@@ -15,28 +16,38 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import grpc
 import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from besieged import key_of
 from calibrated import calibration
+from casefiles import noise
 from fr_api.v1 import (
+    access_pb2,
+    audit_pb2,
     common_pb2,
     gallery_pb2,
     gallery_pb2_grpc,
     recognition_pb2,
     recognition_pb2_grpc,
+    review_pb2,
     server_pb2,
     server_pb2_grpc,
 )
+from fr_core.access.roles import Role
+from fr_core.align import ARCFACE_TEMPLATE, CROP_SIZE
 from fr_core.audit.verify import Verified, verify
 from fr_core.detect.protocol import TileFaces
 from fr_core.engine import Engine, Lifeline
 from fr_core.errors import AddressUnavailable, FrontendsFailed, InternalError, ShuttingDown, StoreCorrupt
+from fr_core.evidence.verify import verify_bundle
 from fr_core.gallery.galleries import Galleries
 from fr_core.packs.cache import ModelCache
 from fr_core.packs.manifest import load_pack
@@ -44,13 +55,17 @@ from fr_core.runtime.batcher import Batcher
 from fr_core.runtime.devices import ActiveDevice
 from fr_core.scoring.calibration_json import to_json
 from fr_core.types import F32, U8, AlignedFace, ModelId
+from fr_server.access.storage import open_access
 from fr_server.app import SERVICES
+from fr_server.clock import wall_ms
 from fr_server.config import config_from
 from fr_server.frontends.supervisor import Supervisor
+from fr_server.services.audits import CHAINS
 from fr_server.telemetry.metrics import PrometheusObserver, methods_of
 from fr_server.telemetry.open import Telemetry
 from fr_server.work import BULK_STORAGE_THREADS
 from serving import HeldUp, ended, null_engine, photo
+from staffed import POTENTIAL, Caller, reason_of
 
 FR = Path(sys.executable).with_name("fr")
 DETECT = recognition_pb2.DetectRequest(image=common_pb2.Image(data=photo(1)))
@@ -772,3 +787,72 @@ def test_processes_count_together(tmp_path: Path, pack_cache: ModelCache, photos
         assert f"fr_photos_total {CHANNELS}.0" in lines
         assert "fr_health 1.0" in lines
         assert [line for line in lines if line.startswith("fr_batch_size_count") and not line.endswith(" 0.0")]
+
+
+# --- keys, cases and audits ----------------------------------------------------------------------------------------
+
+
+class Seeing(Device):
+    """A device that sees the same face in every tile."""
+
+    def detect(self, tiles: Sequence[U8]) -> list[TileFaces]:
+        box = np.array([[40.0, 40.0, 200.0, 200.0]], np.float32)
+        landmarks = (ARCFACE_TEMPLATE * 160 / CROP_SIZE + 40).astype(np.float32)[None]
+        return [TileFaces(box, landmarks, np.array([0.9], np.float32))] * len(tiles)
+
+
+def test_keys_cases_and_audits_are_one_whichever_front_end_is_asked(tmp_path: Path) -> None:
+    kept, face = tmp_path / "kept", noise(1, side=256)
+    kept.mkdir()
+    sections: dict[str, Any] = {
+        "access": {"mode": "keys"},
+        "quality": {"min_sharpness": 0.0},
+        "audit": {"checkpoint_folder": str(kept), "checkpoint_every_s": 1.0},
+    }
+    with ExitStack() as stack:
+        stack.enter_context(patch(f"{__name__}.Device", Seeing))
+        server = stack.enter_context(running(tmp_path / "data", **sections))
+        client = stack.enter_context(client_of(server.address))
+        store = stack.enter_context(open_access(server.server.config, wall_ms))
+        admin = key_of(store, Role.ADMIN, Role.OPERATOR)
+
+        def callers(token: str) -> Iterator[Caller]:
+            return itertools.cycle([Caller(channel, token) for channel in client.channels])
+
+        def made(*roles: access_pb2.Role.ValueType) -> str:
+            request = access_pb2.CreateKeyRequest(roles=roles, galleries=["*"])
+            return str(next(admins).access.CreateKey(request).token)
+
+        admins = callers(admin)
+        everybody = [callers(made(access_pb2.ROLE_EXAMINER)) for _ in range(2)]
+        auditors = callers(made(access_pb2.ROLE_AUDITOR))
+        next(admins).gallery.CreateGallery(
+            gallery_pb2.CreateGalleryRequest(gallery_id="g", use=gallery_pb2.GALLERY_USE_OPERATIONAL, keeps_photos=True)
+        )
+        probe = recognition_pb2.Probe(image=common_pb2.Image(data=face))
+        next(admins).gallery.Enrol(gallery_pb2.EnrolRequest(gallery_id="g", subject_id="s", face=probe))
+        case_id = next(admins).opens("F 1")
+        found = next(admins).searches(case_id, "g", probe=face)
+        for examiners in everybody:
+            for _ in range(CHANNELS):
+                seen = next(examiners).examination(found.examination.examination_id)
+                assert seen.candidates[0].photo.data == face
+            template_id = found.found.results[0].candidates[0].template_id
+            after = next(examiners).finds(
+                found.examination.examination_id, POTENTIAL, template_id=template_id, rating=1
+            )
+        assert after.summary.state == review_pb2.EXAMINATION_STATE_CONCLUDED
+        earlier = next(auditors).audit.GetCheckpoints(audit_pb2.GetCheckpointsRequest())
+        for _ in range(CHANNELS):
+            keys = next(auditors).audit.GetCheckpoints(audit_pb2.GetCheckpointsRequest()).public_keys
+            assert keys == earlier.public_keys
+            checked = audit_pb2.VerifyAuditRequest(checkpoints=earlier.checkpoints)
+            verdicts = next(auditors).audit.VerifyAudit(checked).verdicts
+            assert [(one.intact, one.checkpoints) for one in verdicts] == [(True, 1)] * 4
+        bundle = next(admins).exports(case_id)
+        assert verify_bundle(io.BytesIO(bundle), keys["evidence"], keys["cases"]).examinations == 1
+        store.revoke(admin.partition(".")[0])
+        for _ in range(CHANNELS):
+            request = access_pb2.WhoAmIRequest()
+            assert reason_of(partial(next(admins).access.WhoAmI, request)) == "CREDENTIAL_INVALID"
+    assert {path.name.partition("-")[0] for path in kept.glob("*-*.json")} == set(CHAINS)

@@ -131,7 +131,7 @@ def test_damage_that_is_found_while_reading_ends_the_start(tmp_path: Path) -> No
 def test_galleries_that_can_be_changed_no_more_end_the_server(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fr_server.main.open_engine", lambda config, listener: null_engine(config))
+    monkeypatch.setattr("fr_server.main.open_engine", lambda config, listener, trust: null_engine(config))
     server = build(config_from({"server": {"port": 0}, "gallery": {"folder": str(tmp_path), "index": "numpy"}}))
     assert isinstance(server, App)
     galleries = server.galleries

@@ -8,6 +8,7 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -17,7 +18,6 @@ import numpy as np
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from PIL import Image
-from staffed import BLUES, NONE, POTENTIAL, PROBE, UNSURE, Caller, Staffed, in_case, reason_of, staffed
 
 from calibrated import calibration
 from fr_api.v1 import audit_pb2, common_pb2, gallery_pb2, recognition_pb2, review_pb2
@@ -27,6 +27,7 @@ from fr_core.evidence.verify import verify_bundle
 from fr_core.gallery.pages import page_token
 from fr_core.scoring.calibration_json import to_json
 from serving import ended, photo
+from staffed import BLUES, NONE, POTENTIAL, PROBE, UNSURE, Caller, Staffed, in_case, reason_of, staffed
 
 HOUR_MS = 3_600_000
 STATES = review_pb2.ExaminationState
@@ -56,9 +57,7 @@ def reference(request: pytest.FixtureRequest) -> str:
 def how(call: Callable[[], Any]) -> tuple[Any, ...]:
     """How a call is refused, all of it but its request id."""
     with pytest.raises(grpc.RpcError) as caught:
-        answer = call()
-        if hasattr(answer, "__next__"):
-            list(answer)
+        call()
     told = ended(caught.value)
     return told.code, told.info.reason, told.status.message, dict(told.info.metadata)
 
@@ -120,7 +119,8 @@ def test_two_blind_examiners_conclude_a_search_of_an_operational_gallery(at: Sta
     ).case
     assert (opened.case_reference, opened.purpose) == (reference, common_pb2.PURPOSE_VICTIM)
     assert opened.HasField("create_time")
-    assert not (opened.HasField("close_time") or opened.HasField("expire_time") or opened.examinations)
+    assert not any(opened.HasField(name) for name in ("close_time", "expire_time"))
+    assert not opened.examinations
     answer = operator.searches(opened.case_id, "wanted", top_k=4)
     found, summary = answer.found, answer.examination
     (result,) = found.results
@@ -214,7 +214,7 @@ def test_a_finding_is_given_once_and_for_good(at: Staffed, reference: str) -> No
     given = examiner.finds(examination_id, POTENTIAL, template_id=templates[0], rating=1)
     assert examiner.finds(examination_id, POTENTIAL, template_id=templates[0], rating=1) == given
     for other in ({"kind": POTENTIAL, "template_id": templates[0], "rating": 2}, {"kind": NONE}):
-        assert reason_of(lambda other=other: examiner.finds(examination_id, **other)) == "EXAMINER_NOT_INDEPENDENT"
+        assert reason_of(partial(examiner.finds, examination_id, **other)) == "EXAMINER_NOT_INDEPENDENT"
     assert examiner.examination(examination_id) == given
     assert at.operator.examination(examination_id).summary.state == SECOND
 
@@ -248,9 +248,9 @@ def test_a_third_decides_who_knows_as_little(
         if number < 3:
             assert (after.summary.state, len(after.findings)) == (AWAITING, 1)
             assert at.examiner(1).examination(examination_id).summary.state == AWAITING
-    kind, nth = concluded
-    assert (after.summary.state, after.summary.conclusion) == (CONCLUDED, kind)
-    assert after.summary.concluded_template_id == (0 if nth is None else templates[nth])
+    word, which_one = concluded
+    assert (after.summary.state, after.summary.conclusion) == (CONCLUDED, word)
+    assert after.summary.concluded_template_id == (0 if which_one is None else templates[which_one])
     assert len(after.findings) == len(at.operator.examination(examination_id).findings) == 3
 
 
@@ -314,13 +314,14 @@ def test_a_deleted_case_is_gone_with_what_is_in_it_but_for_the_audit(at: Staffed
     delete = review_pb2.DeleteCaseRequest(case_id=case_id)
     assert reason_of(lambda: at.operator.review.DeleteCase(delete)) == "NOT_PERMITTED"
     assert at.admin.review.DeleteCase(delete).deleted_examinations == 1
-    for call in (
+    gone: tuple[Callable[[], Any], ...] = (
         lambda: at.admin.review.DeleteCase(delete),
         lambda: at.operator.review.GetCase(review_pb2.GetCaseRequest(case_id=case_id)),
         lambda: at.operator.review.CloseCase(review_pb2.CloseCaseRequest(case_id=case_id)),
         lambda: at.operator.searches(case_id, "wanted"),
         lambda: at.operator.exports(case_id),
-    ):
+    )
+    for call in gone:
         assert how(call)[:2] == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_CASE")
     for call in (
         lambda: at.examiner(1).examination(examination_id),
@@ -340,7 +341,8 @@ def test_a_case_whose_time_is_over_is_there_for_nobody(at: Staffed, reference: s
         case_reference=reference, purpose=common_pb2.PURPOSE_MISSING_PERSON, retention=kept
     )
     case = at.operator.review.OpenCase(request).case
-    assert case.expire_time.ToMilliseconds() - case.create_time.ToMilliseconds() == HOUR_MS
+    # The clock is read for either.
+    assert abs(case.expire_time.ToMilliseconds() - case.create_time.ToMilliseconds() - HOUR_MS) < 1_000
     examination_id = at.operator.searches(case.case_id, "wanted").examination.examination_id
     with patch.object(at.clock, "ahead_ms", at.clock.ahead_ms + HOUR_MS + 1):
         get = review_pb2.GetCaseRequest(case_id=case.case_id)
@@ -361,7 +363,9 @@ def test_lists_go_page_by_page(at: Staffed, tmp_path: Path) -> None:
             fresh.gallery(gallery_id, people=1)
         operator = fresh.caller(Role.OPERATOR, galleries=("own-*",))
         examiner = fresh.caller(Role.EXAMINER, galleries=("own-*",))
-        opened, made, theirs = [], [], []
+        opened: list[str] = []
+        made: list[str] = []
+        theirs: list[str] = []
         for number in range(7):
             gallery_id = ("own-a", "theirs", "own-b")[number % 3]
             case_id, examination_id, _ = examined(fresh, f"R {number}", gallery_id)
@@ -379,8 +383,8 @@ def test_lists_go_page_by_page(at: Staffed, tmp_path: Path) -> None:
 
 LIST_TOKENS = [
     "x",
-    page_token("cases", "1"),
     page_token("cases", "x 0000000000000000"),
+    page_token("cases", "0000000000000000"),
     page_token("cases", f"{10**30} 0000000000000000"),
     page_token("cases", f"{'9' * 5_000} 0000000000000000"),
     page_token("cases", "\u0661 0000000000000000"),
@@ -389,18 +393,15 @@ LIST_TOKENS = [
 
 
 def test_tokens_that_no_list_gave_are_refused(at: Staffed) -> None:
-    for token in LIST_TOKENS[:-1]:
+    for token in LIST_TOKENS:
         sent = review_pb2.ListCasesRequest(page_token=token)
-        reason = reason_of(lambda sent=sent: at.operator.review.ListCases(sent))
-        assert reason == "INVALID_PAGE" or token == LIST_TOKENS[1], token
-    sent = review_pb2.ListCasesRequest(page_token=LIST_TOKENS[-1])
-    assert reason_of(lambda: at.operator.review.ListCases(sent)) == "INVALID_PAGE"
+        expected = "OK" if token == LIST_TOKENS[2] else "INVALID_PAGE"  # one that leads nowhere
+        assert reason_of(partial(at.operator.review.ListCases, sent)) == expected
     other = review_pb2.ListAwaitingRequest(page_token=page_token("awaiting", f"{10**30} 0"))
     assert reason_of(lambda: at.examiner(1).review.ListAwaiting(other)) == "INVALID_PAGE"
     for size in (1_001, 2**32 - 1):
-        assert reason_of(lambda: at.operator.review.ListCases(review_pb2.ListCasesRequest(page_size=size))) == (
-            "INVALID_PAGE"
-        )
+        request = review_pb2.ListCasesRequest(page_size=size)
+        assert reason_of(partial(at.operator.review.ListCases, request)) == "INVALID_PAGE"
 
 
 # --- scopes -----------------------------------------------------------------------------------------------------
@@ -427,8 +428,8 @@ def test_what_is_not_ones_own_is_answered_as_what_there_is_not(at: Staffed, refe
         lambda _, one: operator.searches(empty, "wanted" if one == examination_id else "nowhere"),
     ]
     for call in calls:
-        theirs = how(lambda call=call: call(case_id, examination_id))
-        assert theirs == how(lambda call=call: call(nobodys, nobodys))
+        theirs = how(partial(call, case_id, examination_id))
+        assert theirs == how(partial(call, nobodys, nobodys))
         assert theirs[0] is grpc.StatusCode.NOT_FOUND
     assert case_id not in cases(operator)
     assert empty in cases(operator)
@@ -520,13 +521,13 @@ def test_requests_that_are_refused_leave_nothing_behind(at: Staffed, reference: 
     before = kept()
     calls: dict[str, tuple[Callable[[], Any], str]] = {}
     for name, (opened, reason) in BAD_CASES.items():
-        calls[f"open: {name}"] = (lambda opened=opened: at.operator.review.OpenCase(opened)), reason
+        calls[f"open: {name}"] = (partial(at.operator.review.OpenCase, opened), reason)
     for name, (sent, reason) in BAD_SEARCHES.items():
         whole = {"gallery_id": "wanted", **sent}
-        calls[f"search: {name}"] = (lambda whole=whole: at.operator.searches(case_id, **whole)), reason
+        calls[f"search: {name}"] = (partial(at.operator.searches, case_id, **whole), reason)
     for name, (given, reason) in BAD_FINDINGS.items():
         whole = {**given} | ({"template_id": templates[0]} if given.get("template_id") == -1 else {})
-        calls[f"find: {name}"] = (lambda whole=whole: examiner.finds(examination_id, **whole)), reason
+        calls[f"find: {name}"] = (partial(examiner.finds, examination_id, **whole), reason)
     bare = review_pb2.SearchInCaseRequest(case_id=case_id)
     calls["search: nothing"] = (lambda: at.operator.review.SearchInCase(bare)), "MISSING_FIELD"
     embedding = common_pb2.Embedding(vector=np.eye(1, 64, dtype="<f4").tobytes())
@@ -545,11 +546,8 @@ def test_requests_that_are_refused_leave_nothing_behind(at: Staffed, reference: 
             ("GetExamination", review_pb2.GetExaminationRequest(examination_id=given_id), "UNKNOWN_EXAMINATION"),
         ):
             stub = getattr(at.operator.review, method)
-            calls[f"{method}: {given_id!r:.9}"] = (lambda stub=stub, request=request: stub(request)), reason
-        calls[f"finding: {given_id!r:.9}"] = (
-            (lambda given_id=given_id: examiner.finds(given_id, NONE)),
-            "UNKNOWN_EXAMINATION",
-        )
+            calls[f"{method}: {given_id!r:.9}"] = (partial(stub, request), reason)
+        calls[f"finding: {given_id!r:.9}"] = (partial(examiner.finds, given_id, NONE), "UNKNOWN_EXAMINATION")
     outcomes = {name: reason_of(call) for name, (call, _) in calls.items()}
     assert outcomes == {name: reason for name, (_, reason) in calls.items()}
     assert kept() == before

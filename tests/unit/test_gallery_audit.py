@@ -21,7 +21,7 @@ from fr_core.gallery.backup.restore import restore
 from fr_core.gallery.backup.take import back_up
 from fr_core.gallery.backup.verify import verify as verify_folder
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.store import auditing, upgrade
+from fr_core.gallery.store import upgrade
 from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.sqlite_store import DATABASE_NAME, SqliteStore
 from fr_core.gallery.store.sqlite_transaction import SqliteTransaction
@@ -357,7 +357,7 @@ def test_a_store_with_an_altered_audit_does_not_open_and_its_verification_says_w
 def test_the_start_looks_at_the_newest_records_and_verification_at_all(
     galleries: Galleries, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(auditing, "_RECENT", 2)
+    monkeypatch.setattr("fr_core.audit.verify._RECENT", 2)
     galleries.close()
     damage(folder, "UPDATE audit SET mac = zeroblob(16) WHERE seq = 1")
     opened(folder).close()

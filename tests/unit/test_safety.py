@@ -50,6 +50,8 @@ def test_what_is_safe(server: dict[str, str], tls: dict[str, str], access: dict[
         ({}, {"key": "k.pem"}, {}, ConfigInvalid, "tls.key"),
         ({}, {**TLS, "client_certificates": "required"}, {}, ConfigInvalid, "tls.client_ca"),
         ({}, {"client_certificates": "optional", "client_ca": "ca.pem"}, {}, ConfigInvalid, "tls.client_ca"),
+        ({}, {**TLS, "client_ca": "ca.pem"}, {}, ConfigInvalid, "tls.client_certificates"),
+        ({}, {**TLS, "revoked": "crl.pem"}, {}, ConfigInvalid, "tls.client_certificates"),
         ({}, {}, {"oidc_issuer": "https://id.example"}, ConfigInvalid, "access.oidc_issuer"),
         ({}, {}, {**OIDC, "oidc_audience": ""}, ConfigInvalid, "access.oidc_issuer"),
     ],

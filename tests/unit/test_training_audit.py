@@ -291,7 +291,7 @@ def test_a_store_of_before_the_audit_begins_a_chain(folder: Path, monkeypatch: p
     old: Schema = replace(SCHEMA, migrations=MIGRATIONS[:1])
     with monkeypatch.context() as patched:
         patched.setattr(training_store, "SCHEMA", old)
-        patched.setattr(training_store, "require_recent", lambda *_: None)
+        patched.setattr(training_store, "require_recent_audit", lambda *_: None)
         patched.setattr(Transaction, "record", lambda *_, **__: None)
         place = Place(folder)
         place.store.close()

@@ -37,7 +37,7 @@ class Chain(StrEnum):
 
 
 OneChain = Annotated[
-    Chain, typer.Option("--chain", help="What was done there; access: logins and reads.", show_default=False)
+    Chain, typer.Option("--chain", help="What was done there; access: reads and refusals.", show_default=False)
 ]
 When = Annotated[
     datetime | None,

@@ -11,9 +11,6 @@ from fr_core.audit.verify import Broken, verify
 from fr_core.errors import StoreCorrupt
 from fr_core.gallery.store.vault import Vault
 
-# Some 50 milliseconds: a start waits so long.
-_RECENT = 1_000
-
 
 def now_ms() -> int:
     """Milliseconds since 1970, UTC."""
@@ -23,22 +20,6 @@ def now_ms() -> int:
 def audit_table(connection: Connection, vault: Vault) -> AuditTable:
     """Return the audit over a connection to a store of galleries, for those who have no clock of their own."""
     return AuditTable(connection, MacKeys(vault.mac), now_ms)
-
-
-def require_recent(table: AuditTable, connection: Connection) -> None:
-    """Check how far a chain is, and its last 1,000 records.
-
-    Args:
-        table: the chain.
-        connection: of the table, where nobody writes meanwhile, or in one transaction.
-
-    Raises:
-        StoreCorrupt: one of them is not as it was written, or there are records beyond the last.
-    """
-    head = table.head()
-    table.records(max(0, head.seq - _RECENT), _RECENT)
-    if list(connection.execute("SELECT 1 FROM audit WHERE seq > ? LIMIT 1", (head.seq,))):
-        raise StoreCorrupt("The audit has records that nobody wrote.", check="audit")
 
 
 def require_unbroken(table: AuditTable) -> int:

@@ -20,8 +20,9 @@ from fr_core.audit.checkpoints import Checkpoint
 from fr_core.audit.keys import MacKeys
 from fr_core.audit.pseudonyms import Pseudonyms
 from fr_core.audit.table import AuditTable
+from fr_core.audit.verify import require_recent
 from fr_core.errors import FrError, KeyUnavailable, ShuttingDown, StoreCorrupt, StoreFailed
-from fr_core.gallery.store.auditing import now_ms, require_recent
+from fr_core.gallery.store.auditing import now_ms
 from fr_core.gallery.store.clean_pages import CleanPages
 from fr_core.gallery.store.connection import (
     BUSY_MS,

@@ -1,4 +1,4 @@
-"""The audit "training" in the store: whose keys it has, and what it is told of the way of a trainee.
+"""The audit "training" in the store: what it is told of the way of a trainee.
 
 No record says what was right or answered, nor a code, nor the id of a session; trainees and cohorts stand in it under
 pseudonyms of their own.
@@ -6,39 +6,15 @@ pseudonyms of their own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from fr_core.audit.attribution import Attribution
-from fr_core.audit.keys import MacKeys
 from fr_core.audit.pseudonyms import Pseudonyms
-from fr_core.audit.rows import Connection
 from fr_core.audit.values import Entry
-from fr_core.keeping.database import Reading, Row
-from fr_core.keeping.seals import Seals
 from fr_core.training.prompts import Step
 from fr_core.training.trials import Session
 
 _DECISIONS = frozenset({Step.RATE, Step.CHOOSE, Step.DECIDE, Step.TRIAGE, Step.RATE_AGAIN})
-
-
-def audit_keys(seals: Seals) -> MacKeys:
-    """Return the keys of the audit that lies in the same database."""
-    return MacKeys(lambda purpose, values: seals.hidden(purpose, *values))
-
-
-class Read(Connection):
-    """Statements of the audit in a transaction that reads.
-
-    Args:
-        reading: the transaction.
-    """
-
-    def __init__(self, reading: Reading) -> None:
-        self._reading = reading
-
-    def execute(self, statements: str, bindings: Sequence[int | str | bytes] = (), /) -> list[Row]:
-        """See `Connection`."""
-        return self._reading.rows(statements, *bindings)
 
 
 def of_session(by: Attribution, pseudonyms: Pseudonyms, before: Session, after: Session) -> Iterator[Entry]:

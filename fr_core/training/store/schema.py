@@ -9,12 +9,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-import apsw
-
-from fr_core.audit.table import AuditTable
+from fr_core.keeping.auditing import begin_audit
 from fr_core.keeping.schema import Schema, Step, WrappedKeys
-from fr_core.keeping.seals import Seals
-from fr_core.training.store.auditing import audit_keys
 from fr_core.training.store.folder import DATABASE_NAME
 
 MAKING, READY, GONE = 0, 1, 2
@@ -126,16 +122,7 @@ CREATE TABLE trials (
 """
 
 
-def _make_audit(connection: apsw.Connection, seals: Seals) -> None:
-    """Begin the audit; what was done before is in no record."""
-    AuditTable(connection, audit_keys(seals), _no_time).create()
-
-
-def _no_time() -> int:
-    raise AssertionError("an empty chain has no times")
-
-
-MIGRATIONS: tuple[Step, ...] = (_V1, _make_audit)
+MIGRATIONS: tuple[Step, ...] = (_V1, begin_audit)
 
 SCHEMA = Schema(
     name="training store",

@@ -13,11 +13,10 @@ from typing import TypeVar
 from fr_core.audit.checkpoints import Checkpoint
 from fr_core.audit.pseudonyms import Pseudonyms
 from fr_core.audit.table import AuditTable
-from fr_core.gallery.store.auditing import require_recent
 from fr_core.gallery.store.keys import KeyEncryptionKey
+from fr_core.keeping.auditing import audit_keys, auditing, require_recent_audit
 from fr_core.keeping.database import Database
 from fr_core.training.courses import Course
-from fr_core.training.store.auditing import Read, audit_keys
 from fr_core.training.store.clearing import Clearing
 from fr_core.training.store.cohorts import Cohorts
 from fr_core.training.store.courses import Courses
@@ -53,10 +52,8 @@ class TrainingStore:
         self.broken: Future[None] = Future()
         self._database = database
         self._clock_ms = clock_ms
+        require_recent_audit(database)
         self._audit_keys = audit_keys(database.seals)
-        with database.reading() as now:
-            reads = Read(now)
-            require_recent(AuditTable(reads, self._audit_keys, clock_ms), reads)
         self._writer = Writer(database, self.broken, AuditTable(database.writer, self._audit_keys, clock_ms))
         self._clearing = Clearing(database, self._writer)
         self._courses = Courses(database, self._writer, self._clearing)
@@ -119,8 +116,8 @@ class TrainingStore:
     @contextmanager
     def auditing(self) -> Iterator[AuditTable]:
         """Read the audit "training" as of one moment, within the block; nothing can be appended."""
-        with self._database.reading() as now:
-            yield AuditTable(Read(now), self._audit_keys, self._clock_ms)
+        with auditing(self._database, self._audit_keys, self._clock_ms) as audit:
+            yield audit
 
     def pseudonyms(self) -> Pseudonyms:
         """What makes the pseudonyms of the audit."""

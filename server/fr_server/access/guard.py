@@ -26,7 +26,7 @@ from fr_server.access.resolving import NothingKept
 from fr_server.access.rules import Coarse, Rule, action_of
 from fr_server.access.steps import as_stream, only, stepping
 from fr_server.access.table import RULES
-from fr_server.access.telling import Teller, attribution_of, learn_request, learn_response
+from fr_server.access.telling import Teller, attribution_of, learn_message, learn_request, learn_response
 from fr_server.interceptors.wrapping import EXEMPT, Context, Handler, Stream, Unary, wrap
 
 _NOBODY = Attribution(actor="nobody")
@@ -217,6 +217,7 @@ class Guard(grpc.aio.ServerInterceptor):
                 answers = behaviour(only(request), context)
                 async for response in stepping(answers, call.principal, attribution, record):
                     await self._require_still_valid(call, context)
+                    learn_message(record, response)
                     await ending.begun()
                     record.counts["messages"] = record.counts.get("messages", 0) + 1
                     _tell_less(call, response, only_above)

@@ -1,4 +1,4 @@
-"""Keeps what the guard tells: the audit "access", of logins, reads and refusals."""
+"""Keeps what the guard tells: the audit "access", of reads, refusals and failed handshakes."""
 
 from __future__ import annotations
 

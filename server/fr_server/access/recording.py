@@ -27,7 +27,9 @@ OUTSIDE = {"scope": "outside"}
 UNRECORDED = "unrecorded"
 """Count of a refusal: so many like it came before it, too many to be recorded each."""
 
-_MAX_SUBJECTS = 1_000  # as many as a record holds
+MAX_SUBJECTS = 1_000
+"""As many as a record holds."""
+
 _MAX_PACES = 10_000
 
 
@@ -103,7 +105,7 @@ class CallRecord:
             purpose=self.purpose or attribution.purpose,
             case_reference=self.case_reference or attribution.case_reference,
         )
-        subject_ids = tuple(dict.fromkeys(self.subject_ids))[:_MAX_SUBJECTS]
+        subject_ids = tuple(dict.fromkeys(self.subject_ids))[:MAX_SUBJECTS]
         return Ended(
             attribution,
             action,

@@ -220,7 +220,9 @@ _TRAINING = {
         recorded=True,
     ),
     "LockNotes": Rule(roles=_TRAINEE, why=_TAKES, kind=Kind.CHANGE, scoped=_SESSION),
-    "SubmitDecision": Rule(roles=_TRAINEE, why=_TAKES, kind=Kind.CHANGE, scoped=_SESSION, coarse=Coarse.ROUNDED),
+    "SubmitDecision": Rule(
+        roles=_TRAINEE, why=_TAKES, kind=Kind.CHANGE, scoped=_SESSION, coarse=Coarse.ROUNDED, recorded=True
+    ),
     "PauseSession": Rule(roles=_TRAINEE, why=_TAKES, kind=Kind.CHANGE, scoped=_SESSION),
     "ResumeSession": Rule(roles=_TRAINEE, why=_TAKES, kind=Kind.CHANGE, scoped=_SESSION),
     "FinishSession": Rule(roles=_TRAINEE, why=_TAKES, kind=Kind.CHANGE, scoped=_SESSION),

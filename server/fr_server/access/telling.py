@@ -10,14 +10,14 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from fr_api.v1 import common_pb2, gallery_pb2
+from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
 from fr_core.access.principal import Principal
 from fr_core.audit.attribution import Attribution
 from fr_core.errors import FrError, InternalError, NotPermitted, QuotaExceeded, RateLimited
 from fr_core.gallery.checks import is_gallery_id
 from fr_core.types import ModelId
 from fr_server.access.coarse import value_at
-from fr_server.access.recording import BEGUN, CANCELLED, OK, OUTSIDE, CallRecord, Recorder, Refusals
+from fr_server.access.recording import BEGUN, CANCELLED, MAX_SUBJECTS, OK, OUTSIDE, CallRecord, Recorder, Refusals
 from fr_server.access.rules import Kind, Rule, ScopeKind
 
 # Ids that the server gives, or that name no person. Those of trainees and sessions, and codes, are not among them.
@@ -142,7 +142,7 @@ def learn_response(record: CallRecord, response: Message) -> None:
         record.threshold = threshold
     if gallery_version := value_at(answer, "gallery_version"):
         record.gallery_version = gallery_version
-    model = value_at(answer, "model")
+    model = value_at(answer, "model") or next(_embedded_by(answer), None)
     if isinstance(model, common_pb2.ModelId):
         record.model = ModelId(model.pack, model.version, model.sha256)
     for field, value in answer.ListFields():
@@ -151,6 +151,32 @@ def learn_response(record: CallRecord, response: Message) -> None:
     if isinstance(answer, gallery_pb2.SearchResponse):
         record.counts["candidates"] = sum(len(result.candidates) for result in answer.results)
     record.subject_ids += _subjects(answer)
+
+
+def learn_message(record: CallRecord, response: Message) -> None:
+    """Add to a record what one message of an answer in many says of the search, and whom it tells of."""
+    if isinstance(response, gallery_pb2.FindDuplicatesResponse | gallery_pb2.ClusterGalleryResponse):
+        if response.HasField("progress"):
+            record.threshold = response.progress.threshold
+            record.gallery_version = response.progress.gallery_version
+        elif len(record.subject_ids) < MAX_SUBJECTS:
+            record.subject_ids = list(dict.fromkeys((*record.subject_ids, *_scanned(response))))
+
+
+def _scanned(
+    response: gallery_pb2.FindDuplicatesResponse | gallery_pb2.ClusterGalleryResponse,
+) -> Iterator[str]:
+    if isinstance(response, gallery_pb2.FindDuplicatesResponse):
+        yield from (response.pair.subject_a, response.pair.subject_b)
+    else:
+        yield from (member.subject_id for member in response.cluster.members)
+
+
+def _embedded_by(answer: Message) -> Iterator[common_pb2.ModelId]:
+    if isinstance(answer, recognition_pb2.EmbedResponse):
+        yield from (face.embedding.model for face in answer.faces)
+    elif isinstance(answer, gallery_pb2.GetTemplateResponse):
+        yield answer.embedding.model
 
 
 def _subjects(answer: Message) -> Iterator[str]:

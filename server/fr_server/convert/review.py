@@ -13,9 +13,10 @@ from fr_api.v1 import common_pb2, gallery_pb2, review_pb2
 from fr_core.access.principal import Principal
 from fr_core.access.roles import Role
 from fr_core.casework.rules import conclusion_of, may_examine, required_findings, sees_findings, state_of
-from fr_core.casework.values import Case, Examination, Finding, FindingKind, Listed, Purpose, State
+from fr_core.casework.values import Case, Examination, Finding, FindingKind, Listed, Purpose, Searched, State
 from fr_core.errors import InvalidField, MissingField
-from fr_server.convert.common import timestamp
+from fr_core.types import ModelId
+from fr_server.convert.common import model_message, timestamp
 from fr_server.notice import NOTICE
 
 _PURPOSES: Mapping[Purpose, common_pb2.Purpose.ValueType] = MappingProxyType(
@@ -140,7 +141,6 @@ def examination_message(examination: Examination, principal: Principal) -> revie
     candidates = sorted(examination.candidates, key=lambda one: one.rank)
     if blind:
         candidates.sort(key=lambda one: _own_order(examination, principal, one))
-    model = _model_message(searched.model)
     return review_pb2.Examination(
         summary=summary_message(examination, principal),
         probe=common_pb2.Image(data=examination.probe),
@@ -149,11 +149,18 @@ def examination_message(examination: Examination, principal: Principal) -> revie
         findings=[_finding_message(one) for one in sees_findings(examination, principal.principal_id)],
         threshold=searched.threshold,
         gallery_version=searched.gallery_version,
-        model=model,
+        model=model_message(model_of(searched)),
         calibration_id=searched.calibration_id,
         required_findings=required_findings(searched.operational),
         notice=NOTICE,
     )
+
+
+def model_of(searched: Searched) -> ModelId:
+    """Return the model of a search, from its text "pack@version:sha256"."""
+    pack, _, rest = searched.model.partition("@")
+    version, _, sha256 = rest.rpartition(":")
+    return ModelId(pack, version, sha256)
 
 
 def _state(state: State, principal: Principal) -> review_pb2.ExaminationState.ValueType:
@@ -187,13 +194,6 @@ def _finding_message(finding: Finding) -> review_pb2.Finding:
         notes=finding.notes,
         create_time=timestamp(_moment(finding.given_ms)),
     )
-
-
-def _model_message(text: str) -> common_pb2.ModelId:
-    """The message of a model id, from its text "pack@version:sha256"."""
-    pack, _, rest = text.partition("@")
-    version, _, sha256 = rest.rpartition(":")
-    return common_pb2.ModelId(pack=pack, version=version, sha256=sha256)
 
 
 def _moment(at_ms: int) -> datetime:

@@ -48,11 +48,11 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         size = request.page_size or _DEFAULT_PAGE
         pages.require_page_size(size)
         call = f"audit {request.chain}"
-        last = pages.last_of(call, request.page_token)
-        page = await self._work.storage(_search, audit, request, number_of(last) if last else 0, size)
+        after, upto = _place(pages.last_of(call, request.page_token))
+        page, upto = await self._work.storage(_search, audit, request, after, upto, size)
         return audit_pb2.SearchAuditResponse(
             records=[_record_message(kept) for kept in page.records],
-            next_page_token="" if page.after is None else pages.page_token(call, str(page.after)),
+            next_page_token="" if page.after is None else pages.page_token(call, f"{page.after} {upto}"),
         )
 
     async def ExportAudit(  # noqa: N802
@@ -106,7 +106,22 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         return self._audits[chain]
 
 
-def _search(audit: AuditCalls, request: audit_pb2.SearchAuditRequest, after: int, size: int) -> Page:
+def _place(last: str) -> tuple[int, int | None]:
+    """Return the number after which a page begins, and that of the last record of the list; raises `InvalidPage`."""
+    if not last:
+        return 0, None
+    after, _, upto = last.partition(" ")
+    return number_of(after), number_of(upto)
+
+
+def _search(
+    audit: AuditCalls, request: audit_pb2.SearchAuditRequest, after: int, upto: int | None, size: int
+) -> tuple[Page, int | None]:
+    """Return a page, and the number of the last record of the list.
+
+    The list ends with what there was at its first page: each page that somebody reads of the chain "access" is a record
+    in it.
+    """
     if request.subject_id and not request.gallery_id:
         raise MissingField("`subject_id` is of a gallery: set `gallery_id` too.", field="gallery_id")
     subject = audit.audit_subject(request.gallery_id, request.subject_id) if request.subject_id else None
@@ -122,7 +137,11 @@ def _search(audit: AuditCalls, request: audit_pb2.SearchAuditRequest, after: int
         case=case,
         request_id=request.request_id or None,
     )
-    return audit.audit_search(wanted, after, size)
+    page = audit.audit_search(wanted, after, size)
+    if upto is None:
+        return page, None if page.after is None else audit.audit_checkpoint().seq
+    records = tuple(kept for kept in page.records if kept.record.seq <= upto)
+    return Page(records, page.after if len(records) == len(page.records) else None), upto
 
 
 def _milliseconds(sent: timestamp_pb2.Timestamp, field: str) -> int:

@@ -8,6 +8,8 @@ import numpy as np
 
 from fr_api.v1 import common_pb2, gallery_pb2
 from fr_core.align import ARCFACE_TEMPLATE, CROP_SIZE, similarity_transform
+from fr_server.convert.common import face_policy
+from fr_server.convert.gallery import top_k
 
 _MAGICS = ((b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"RIFF", "WebP"))
 
@@ -21,10 +23,8 @@ def told_to(search: gallery_pb2.SearchRequest, found: gallery_pb2.SearchResponse
         "filter": _filter_words(search),
         "fusion": gallery_pb2.ScoreFusion.Name(found.fusion).removeprefix("SCORE_FUSION_").lower(),
         "only_above_threshold": str(search.only_above_threshold).lower(),
-        "several_faces": common_pb2.SeveralFacesPolicy.Name(search.several_faces)
-        .removeprefix("SEVERAL_FACES_POLICY_")
-        .lower(),
-        "top_k": str(search.top_k) if search.HasField("top_k") else "default",
+        "several_faces": face_policy(search.several_faces, allow_all=False).name.lower(),
+        "top_k": str(top_k(search)),
     }
 
 
@@ -42,7 +42,7 @@ def derived(photo: bytes, face: common_pb2.Face) -> Mapping[str, str]:
     box = face.box
     reasons = [common_pb2.QualityReason.Name(one).removeprefix("QUALITY_REASON_") for one in face.quality.reasons]
     return {
-        "1_decoded": f"{_format_of(photo)}, EXIF orientation applied, colours converted to 8-bit sRGB",
+        "1_decoded": f"{_format_of(photo)}, EXIF orientation applied, 8-bit RGB as stored, colour profile not applied",
         "2_box_px": " ".join(f"{value:.2f}" for value in (box.left, box.top, box.right, box.bottom)),
         "2_detector_score": f"{face.score:.4f}",
         "3_landmarks_px": " ".join(f"{x:.2f},{y:.2f}" for x, y in landmarks.tolist()),

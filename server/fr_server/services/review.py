@@ -17,13 +17,14 @@ from fr_core.casework.values import Case, Examination, Listed, Searched
 from fr_core.errors import NoFaceFound, UnknownCase, UnknownGallery, UnknownTemplate
 from fr_core.gallery import pages
 from fr_core.gallery.values import GalleryUse
-from fr_server.access.callers import current_principal, seen, sees_case, sees_gallery
+from fr_server.access.callers import covers_all, current_principal, seen, sees_case, sees_gallery
 from fr_server.access.recording import note
 from fr_server.convert.review import (
     case_message,
     examination_message,
     finding_of,
     in_case,
+    model_of,
     purpose_of,
     retention_ms,
     summary_message,
@@ -87,6 +88,7 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
     ) -> review_pb2.GetCaseResponse:
         """Describe a case."""
         case = await self._work.storage(self._cases.case, request.case_id)
+        _note(case)
         examinations = await self._work.storage(self._cases.examinations_of, request.case_id)
         return review_pb2.GetCaseResponse(case=case_message(case, examinations, current_principal()))
 
@@ -124,7 +126,7 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
         purposed = replace(
             current_attribution(), purpose=case.purpose.value, case_reference=case.reference
         )  # of this search, the case says what for
-        note(purpose=purposed.purpose, case_reference=purposed.case_reference)
+        _note(case)
         with attributed(purposed):
             found = await self._faces.search(search)
             if not found.results:
@@ -155,6 +157,7 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
     ) -> review_pb2.GetExaminationResponse:
         """Show an examination."""
         found = await self._work.storage(self._cases.examination, request.examination_id)
+        _note(await self._work.storage(self._cases.case, found.case_id), found)
         return review_pb2.GetExaminationResponse(examination=examination_message(found, current_principal()))
 
     async def SubmitFinding(  # noqa: N802
@@ -171,6 +174,7 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
         self, request: review_pb2.ExportEvidenceRequest, context: Context
     ) -> AsyncIterator[review_pb2.ExportEvidenceResponse]:
         """Send the evidence bundle of a case."""
+        _note(await self._work.storage(self._cases.case, request.case_id))
         made = await self._work.report(self._evidence.bundle, request.case_id, request.include_unfinished)
         for start in range(0, len(made), _PIECE_BYTES):
             yield review_pb2.ExportEvidenceResponse(data=made[start : start + _PIECE_BYTES])
@@ -209,6 +213,9 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
             found = self._cases.cases(before if last is None else (last.opened_ms, last.case_id), size)
             return found, len(found) == size
 
+        if covers_all(current_principal().galleries):
+            found = self._cases.cases(before, size + 1)
+            return list(found[:size]), len(found) > size
         return seen(fetch, size, self._sees)
 
     def _sees(self, case: Case) -> bool:
@@ -216,6 +223,20 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
             return sees_case(self._cases.galleries_of_case(case.case_id))
         except UnknownCase:  # it was deleted meanwhile
             return False
+
+
+def _note(case: Case, shown: Examination | None = None) -> None:
+    """Tell the audit which case a call is about, and whose photos it shows."""
+    note(purpose=case.purpose.value, case_reference=case.reference)
+    if shown is not None:
+        searched = shown.searched
+        note(
+            gallery_id=searched.gallery_id,
+            subject_ids=[one.subject_id for one in shown.candidates],
+            model=model_of(searched),
+            gallery_version=searched.gallery_version,
+            threshold=searched.threshold,
+        )
 
 
 def _page(call: str, page_size: int, token: str) -> tuple[int, tuple[int, str] | None]:

@@ -15,6 +15,7 @@ from fr_core.evidence.signing import Ed25519Signer
 from fr_core.evidence.values import AuditExtract, Bound, Exhibit, Figures
 from fr_core.gallery.values import calibration_id
 from fr_core.pipeline import Pipeline
+from fr_core.runtime.ticket import current_ticket
 from fr_core.scoring.calibration import Calibration
 from fr_core.types import EmbeddedFace, Embedding
 from fr_server.access.callers import current_principal
@@ -111,6 +112,7 @@ class EvidenceRoom:
 
     def _measured(self, photo: bytes) -> tuple[Embedding | None, Mapping[str, object]]:
         """What the pipeline makes of the largest face of a photo now; None and why, where it makes nothing."""
+        current_ticket().require_wanted()
         try:
             analyzed = self._pipeline.analyze(photo)
         except InputRefused as refusal:
@@ -157,14 +159,14 @@ def _figures(examination: Examination, calibration: Calibration) -> dict[int, Fi
 
 def _measured_on(calibration: Calibration) -> str:
     provenance = calibration.provenance
-    return f"{provenance.dataset}, measured on {provenance.measured_on}"
+    return f"{provenance.dataset} ({provenance.measured_on})"
 
 
 def _steps(face: EmbeddedFace, width: int, height: int) -> Mapping[str, object]:
     detection, quality = face.face.detection, face.face.quality
     matrix = similarity_transform(detection.landmarks, ARCFACE_TEMPLATE)
     return {
-        "decoded": f"{width} x {height} pixels, EXIF orientation applied, 8-bit sRGB",
+        "decoded": f"{width} x {height} pixels, EXIF orientation applied, 8-bit RGB as stored, colour profile not applied",
         "box_px": [f"{value:.2f}" for value in detection.box.tolist()],
         "detector_score": f"{detection.score:.4f}",
         "landmarks_px": [[f"{x:.2f}", f"{y:.2f}"] for x, y in detection.landmarks.tolist()],

@@ -28,7 +28,7 @@ if _version_not_supported:
 class AuditServiceStub:
     """Reads and checks the audit.
 
-    Each store has a chain of its own: "galleries", "training", "cases" and "access", which holds logins and reads. A record
+    Each store has a chain of its own: "galleries", "training", "cases" and "access", which holds reads, refusals and failed handshakes. A record
     holds the hash of the one before, so that none can be changed, exchanged or taken out. No record holds a photo, a
     template or a name: subjects and cases stand in it under pseudonyms that only this server can make.
     """
@@ -64,7 +64,7 @@ class AuditServiceStub:
 class AuditServiceServicer:
     """Reads and checks the audit.
 
-    Each store has a chain of its own: "galleries", "training", "cases" and "access", which holds logins and reads. A record
+    Each store has a chain of its own: "galleries", "training", "cases" and "access", which holds reads, refusals and failed handshakes. A record
     holds the hash of the one before, so that none can be changed, exchanged or taken out. No record holds a photo, a
     template or a name: subjects and cases stand in it under pseudonyms that only this server can make.
     """
@@ -131,7 +131,7 @@ def add_AuditServiceServicer_to_server(servicer, server):
 class AuditService:
     """Reads and checks the audit.
 
-    Each store has a chain of its own: "galleries", "training", "cases" and "access", which holds logins and reads. A record
+    Each store has a chain of its own: "galleries", "training", "cases" and "access", which holds reads, refusals and failed handshakes. A record
     holds the hash of the one before, so that none can be changed, exchanged or taken out. No record holds a photo, a
     template or a name: subjects and cases stand in it under pseudonyms that only this server can make.
     """

@@ -29,7 +29,7 @@ GRPC_VERSION: str
 class AuditServiceStub:
     """Reads and checks the audit.
 
-    Each store has a chain of its own: "galleries", "training", "cases" and "access", which holds logins and reads. A record
+    Each store has a chain of its own: "galleries", "training", "cases" and "access", which holds reads, refusals and failed handshakes. A record
     holds the hash of the one before, so that none can be changed, exchanged or taken out. No record holds a photo, a
     template or a name: subjects and cases stand in it under pseudonyms that only this server can make.
     """
@@ -51,7 +51,7 @@ class AuditServiceStub:
 class AuditServiceAsyncStub(AuditServiceStub):
     """Reads and checks the audit.
 
-    Each store has a chain of its own: "galleries", "training", "cases" and "access", which holds logins and reads. A record
+    Each store has a chain of its own: "galleries", "training", "cases" and "access", which holds reads, refusals and failed handshakes. A record
     holds the hash of the one before, so that none can be changed, exchanged or taken out. No record holds a photo, a
     template or a name: subjects and cases stand in it under pseudonyms that only this server can make.
     """
@@ -69,7 +69,7 @@ class AuditServiceAsyncStub(AuditServiceStub):
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     """Reads and checks the audit.
 
-    Each store has a chain of its own: "galleries", "training", "cases" and "access", which holds logins and reads. A record
+    Each store has a chain of its own: "galleries", "training", "cases" and "access", which holds reads, refusals and failed handshakes. A record
     holds the hash of the one before, so that none can be changed, exchanged or taken out. No record holds a photo, a
     template or a name: subjects and cases stand in it under pseudonyms that only this server can make.
     """

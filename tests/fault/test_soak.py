@@ -1,0 +1,65 @@
+"""The soak of `make soak`, for some seconds: nothing that a server opens stays open. And what notices it if it does."""
+
+from __future__ import annotations
+
+import math
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from soak import MOST_MIB_PER_HOUR, Sample, judge, prepare, sample, soak, targeted
+
+from besieged import made, secure_channel, started_besieged
+from fr_api.v1 import server_pb2, server_pb2_grpc
+from serving import photo
+
+SECONDS, EVERY_S, RAMP_S = 4.0, 0.2, 0.4
+
+
+def test_a_server_under_load_keeps_nothing_open_and_one_with_a_leak_is_noticed(tmp_path: Path) -> None:
+    at = made(tmp_path / "srv")
+    course_id = prepare(at)
+    with started_besieged(tmp_path, at, run_s=0.005) as server, ExitStack() as leak:
+        target = targeted(server, at, [photo(blue) for blue in range(1, 20)], course_id)
+        assert soak(target, server.process.pid, SECONDS, EVERY_S, RAMP_S, None).missed == ()
+        samples = []
+        for number in range(12):  # the control: connections that nobody closes
+            channel = leak.enter_context(secure_channel(target.address, target.ca, target.token))
+            server_pb2_grpc.ServerServiceStub(channel).GetServerInfo(server_pb2.GetServerInfoRequest(), timeout=10)
+            samples.append(sample(server.process.pid, -float(number)))
+        assert judge(samples, None).missed == ("file descriptors",)
+
+
+def samples_of(mib_per_hour: float, files: float = 0.0, threads: float = 0.0) -> list[Sample]:
+    """Ten minutes of a server that keeps so much more each hour, and breathes."""
+    hours = [number / 720 for number in range(120)]
+    return [
+        Sample(
+            3600 * at,
+            200 + mib_per_hour * at + 2 * math.sin(5_000 * at),
+            40 + round(files * at) + number % 3,
+            20 + round(threads * at),
+        )
+        for number, at in enumerate(hours)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mib_per_hour", "files", "threads", "missed"),
+    [
+        (0.0, 0, 0, ()),
+        (-30.0, 0, 0, ()),
+        (MOST_MIB_PER_HOUR - 3, 0, 0, ()),
+        (MOST_MIB_PER_HOUR + 6, 0, 0, ("memory",)),
+        (0.0, 120, 0, ("file descriptors",)),
+        (0.0, 0, 120, ("threads",)),
+        (100.0, 120, 120, ("file descriptors", "threads", "memory")),
+    ],
+)
+def test_what_grows_is_noticed(mib_per_hour: float, files: int, threads: int, missed: tuple[str, ...]) -> None:
+    assert judge(samples_of(mib_per_hour, files, threads)).missed == missed
+
+
+def test_a_slope_of_too_few_samples_is_none() -> None:
+    with pytest.raises(ValueError, match="says nothing"):
+        judge(samples_of(0.0)[:6])

@@ -1,0 +1,399 @@
+"""AccessService over a real server: keys are made, listed, rotated and revoked; and what becomes of their calls."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from google.protobuf.duration_pb2 import Duration
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from besieged import secure_channel
+from doorway import Papers
+from fr_api.v1 import access_pb2, access_pb2_grpc, audit_pb2, common_pb2, gallery_pb2, recognition_pb2, server_pb2
+from fr_core.access.budget import Budget
+from fr_core.access.roles import Role
+from fr_core.gallery.pages import page_token
+from serving import ended, running
+from staffed import PROBE, Caller, Staffed, reason_of, staffed
+from taking import Clock
+
+DAY_S = 86_400
+ADMIN, OPERATOR, TRAINEE = access_pb2.ROLE_ADMIN, access_pb2.ROLE_OPERATOR, access_pb2.ROLE_TRAINEE
+ANYBODY = access_pb2.WhoAmIRequest()
+
+
+@pytest.fixture(scope="module")
+def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Staffed]:
+    with staffed(tmp_path_factory.mktemp("keys")) as made:
+        made.gallery("own-a", operational=False)
+        yield made
+
+
+def creates(caller: Caller, **fields: Any) -> access_pb2.CreateKeyResponse:
+    whole = {"roles": [OPERATOR], "galleries": ["own-a"], **fields}
+    return caller.access.CreateKey(access_pb2.CreateKeyRequest(**whole))
+
+
+def with_key(at: Staffed, token: str) -> Caller:
+    return Caller(at.server.channel, token)
+
+
+def asks(at: Staffed, token: str) -> str:
+    return reason_of(partial(with_key(at, token).access.WhoAmI, ANYBODY))
+
+
+def listed(caller: Caller, size: int = 0) -> list[str]:
+    found: list[str] = []
+    request = access_pb2.ListKeysRequest(page_size=size)
+    while True:
+        page = caller.access.ListKeys(request)
+        found += [one.key_id for one in page.keys]
+        if not page.next_page_token:
+            return found
+        assert not size or len(page.keys) == size
+        request.page_token = page.next_page_token
+
+
+# --- the life of a key ------------------------------------------------------------------------------------------
+
+
+def test_a_key_is_what_its_maker_has_asked_for(at: Staffed) -> None:
+    made = creates(
+        at.admin,
+        label="desk 4",
+        roles=[OPERATOR, access_pb2.ROLE_EXAMINER],
+        galleries=["own-*", "x"],
+        courses=["c"],
+        budget=access_pb2.Budget(requests_per_s=2.5, burst=7, searches_per_day=9),
+        lifetime=Duration(seconds=DAY_S),
+    )
+    key = made.key
+    assert made.token.partition(".")[0] == key.key_id
+    assert (key.label, list(key.roles)) == ("desk 4", [OPERATOR, access_pb2.ROLE_EXAMINER])
+    assert (list(key.galleries), list(key.courses)) == (["own-*", "x"], ["c"])
+    assert (key.budget.requests_per_s, key.budget.burst, key.budget.searches_per_day) == (2.5, 7, 9)
+    assert key.expire_time.ToMilliseconds() - key.create_time.ToMilliseconds() == DAY_S * 1000
+    assert not key.HasField("revoke_time")
+    assert not key.certificate_sha256
+    own = with_key(at, made.token).access.WhoAmI(ANYBODY)
+    assert own.principal_id == f"key:{key.key_id}"
+    assert (list(own.roles), list(own.galleries), list(own.courses)) == (
+        list(key.roles),
+        list(key.galleries),
+        list(key.courses),
+    )
+    assert own.budget == key.budget
+    page = at.admin.access.ListKeys(access_pb2.ListKeysRequest(page_size=1))
+    assert list(page.keys) == [key]
+    assert made.token.partition(".")[2] not in str(page)
+
+
+def test_what_is_not_said_of_a_key_is_the_default_of_the_server(tmp_path: Path) -> None:
+    access = {"mode": "keys", "key_days": 3, "requests_per_s": 11.0, "burst": 12, "searches_per_day": 13}
+    with staffed(tmp_path, access=access) as at:
+        key = creates(at.admin, galleries=[]).key
+        assert (key.budget.requests_per_s, key.budget.burst, key.budget.searches_per_day) == (11.0, 12, 13)
+        assert key.expire_time.ToMilliseconds() - key.create_time.ToMilliseconds() == 3 * DAY_S * 1000
+        assert not key.galleries
+        none_at_all = creates(at.admin, budget=access_pb2.Budget(searches_per_day=0)).key
+        assert none_at_all.budget.HasField("searches_per_day")
+        assert (none_at_all.budget.searches_per_day, none_at_all.budget.burst) == (0, 12)
+
+
+def test_a_key_that_is_rotated_has_another_secret(at: Staffed) -> None:
+    made = creates(at.admin)
+    rotate = access_pb2.RotateKeyRequest(key_id=made.key.key_id, overlap=Duration(seconds=60))
+    second = at.admin.access.RotateKey(rotate)
+    assert second.key.key_id == made.key.key_id
+    assert second.token != made.token
+    assert (asks(at, made.token), asks(at, second.token)) == ("OK", "OK")
+    with patch.object(at.clock, "ahead_ms", at.clock.ahead_ms + 60_001):
+        assert (asks(at, made.token), asks(at, second.token)) == ("CREDENTIAL_INVALID", "OK")
+    third = at.admin.access.RotateKey(access_pb2.RotateKeyRequest(key_id=made.key.key_id))
+    assert [asks(at, one.token) for one in (made, second, third)] == ["CREDENTIAL_INVALID"] * 2 + ["OK"]
+
+
+def test_a_key_that_is_revoked_is_so_at_once_and_for_ever(at: Staffed) -> None:
+    made = creates(at.admin)
+    caller = with_key(at, made.token)
+    going_on, search = threading.Event(), gallery_pb2.SearchRequest(gallery_id="own-a")
+    search.probe.image.data = PROBE
+
+    def items() -> Iterator[gallery_pb2.StreamSearchRequest]:
+        yield gallery_pb2.StreamSearchRequest(item_id="1", search=search)
+        going_on.wait(10)
+        yield gallery_pb2.StreamSearchRequest(item_id="2", search=search)
+
+    answers = caller.gallery.StreamSearch(items())
+    assert next(answers).HasField("found")
+    revoke = access_pb2.RevokeKeyRequest(key_id=made.key.key_id)
+    revoked = at.admin.access.RevokeKey(revoke).key
+    assert revoked.HasField("revoke_time")
+    going_on.set()
+    with pytest.raises(grpc.RpcError) as caught:
+        list(answers)
+    assert ended(caught.value).info.reason == "CREDENTIAL_INVALID"
+    assert asks(at, made.token) == "CREDENTIAL_INVALID"
+    assert at.admin.access.RevokeKey(revoke).key == revoked
+    rotate = access_pb2.RotateKeyRequest(key_id=made.key.key_id)
+    assert reason_of(partial(at.admin.access.RotateKey, rotate)) == "INVALID_FIELD"
+    assert made.key.key_id in listed(at.admin)
+
+
+def test_a_key_whose_time_is_over_is_not_valid(tmp_path: Path) -> None:
+    with staffed(tmp_path) as fresh:  # whose store has not seen a time of the future yet
+        made = creates(fresh.admin, lifetime=Duration(seconds=60))
+        assert asks(fresh, made.token) == "OK"
+        with patch.object(fresh.clock, "ahead_ms", 60_001):
+            assert asks(fresh, made.token) == "CREDENTIAL_INVALID"
+            assert asks(fresh, fresh.admin.token) == "OK"
+
+
+# --- no further than one's own ------------------------------------------------------------------------------------
+
+
+def test_nobody_makes_a_key_that_reaches_further(at: Staffed) -> None:
+    narrow = at.caller(Role.ADMIN, galleries=("own-*", "x"), courses=("c",))
+    allowed: list[dict[str, Any]] = [
+        {"galleries": []},
+        {"galleries": ["own-*"]},
+        {"galleries": ["own-a", "own-b*", "x"]},
+        {"galleries": ["own-"], "courses": ["c"]},
+        {"roles": [ADMIN], "galleries": ["own-*", "x"], "courses": ["c"]},
+    ]
+    refused: list[dict[str, Any]] = [
+        {"galleries": ["*"]},
+        {"galleries": ["own*"]},
+        {"galleries": ["x*"]},
+        {"galleries": ["own-a", "y"]},
+        {"courses": ["*"]},
+        {"courses": ["c*"]},
+        {"courses": ["d"]},
+        {"roles": [ADMIN], "galleries": ["*"], "courses": ["*"]},
+    ]
+    for fields in allowed:
+        assert reason_of(partial(creates, narrow, **fields)) == "OK", fields
+    before = len(listed(at.auditor))
+    for fields in refused:
+        assert reason_of(partial(creates, narrow, **fields)) == "NOT_PERMITTED", fields
+    assert len(listed(at.auditor)) == before
+
+
+def test_keys_that_reach_further_are_not_there(at: Staffed) -> None:
+    narrow = at.caller(Role.ADMIN, galleries=("own-*",), courses=("c",))
+    wider = creates(at.admin, galleries=["*"])
+    other = creates(at.admin, galleries=["own-a"], courses=["d"])
+    within = creates(at.admin, galleries=["own-a"], courses=["c"])
+    nobodys = "a" * 16
+    for call in (
+        lambda key_id: narrow.access.RotateKey(access_pb2.RotateKeyRequest(key_id=key_id)),
+        lambda key_id: narrow.access.RevokeKey(access_pb2.RevokeKeyRequest(key_id=key_id)),
+    ):
+        ends = {repr(how(partial(call, key_id))) for key_id in (wider.key.key_id, other.key.key_id, nobodys)}
+        assert len(ends) == 1
+        assert reason_of(partial(call, wider.key.key_id)) == "UNKNOWN_KEY"
+    assert [asks(at, one.token) for one in (wider, other)] == ["OK", "OK"]
+    seen = listed(narrow)
+    assert within.key.key_id in seen
+    assert not {wider.key.key_id, other.key.key_id} & set(seen)
+    for size in (1, 2, 1_000):
+        assert listed(narrow, size) == listed(narrow)
+    assert {wider.key.key_id, other.key.key_id, within.key.key_id} <= set(listed(at.caller(Role.AUDITOR, galleries=())))
+    assert reason_of(partial(narrow.access.RotateKey, access_pb2.RotateKeyRequest(key_id=within.key.key_id))) == "OK"
+    request = audit_pb2.SearchAuditRequest(chain="access", actor=narrow.principal_id, outcome="UNKNOWN_KEY")
+    told = [json.loads(one.json)["detail"] for one in at.auditor.audit.SearchAudit(request).records]
+    assert {"key_id": wider.key.key_id, "scope": "outside"} in told
+    assert {"key_id": nobodys} in told
+
+
+def how(call: Callable[[], Any]) -> tuple[Any, ...]:
+    with pytest.raises(grpc.RpcError) as caught:
+        call()
+    told = ended(caught.value)
+    return told.code, told.info.reason, told.status.message, dict(told.info.metadata)
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_only_admins_keep_keys(at: Staffed, role: Role) -> None:
+    caller = at.caller(role)
+    may = {Role.ADMIN} if role is Role.ADMIN else set()
+    assert reason_of(partial(creates, caller)) == ("OK" if may else "NOT_PERMITTED")
+    listing = partial(caller.access.ListKeys, access_pb2.ListKeysRequest())
+    assert reason_of(listing) == ("OK" if role in (Role.ADMIN, Role.AUDITOR) else "NOT_PERMITTED")
+    for method, request in (
+        ("RotateKey", access_pb2.RotateKeyRequest(key_id="a" * 16)),
+        ("RevokeKey", access_pb2.RevokeKeyRequest(key_id="a" * 16)),
+    ):
+        assert reason_of(partial(getattr(caller.access, method), request)) == (
+            "UNKNOWN_KEY" if may else "NOT_PERMITTED"
+        )
+    assert caller.access.WhoAmI(ANYBODY).principal_id == caller.principal_id
+
+
+# --- bad input --------------------------------------------------------------------------------------------------
+
+BAD: dict[str, dict[str, Any]] = {
+    "no role": {"roles": []},
+    "a role that is none": {"roles": [0]},
+    "another role": {"roles": [OPERATOR, 99]},
+    "a long label": {"label": "x" * 129},
+    "a label of two lines": {"label": "a\nb"},
+    "a pattern that is none": {"galleries": ["a*b"]},
+    "an empty pattern": {"courses": [""]},
+    "too many patterns": {"galleries": [f"g{n}" for n in range(257)]},
+    "no time": {"lifetime": Duration()},
+    "time that is over": {"lifetime": Duration(seconds=-1)},
+    "six years": {"lifetime": Duration(seconds=6 * 366 * DAY_S)},
+    "ages": {"lifetime": Duration(seconds=2**62)},
+    "a certificate that is none": {"certificate_sha256": "c" * 63},
+    "a certificate in capitals": {"certificate_sha256": "C" * 64},
+    "calls that are no number": {"budget": access_pb2.Budget(requests_per_s=float("nan"))},
+    "fewer calls than none": {"budget": access_pb2.Budget(requests_per_s=-1.0)},
+    "too many at once": {"budget": access_pb2.Budget(burst=2**32 - 1)},
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_keys_that_cannot_be_are_refused(at: Staffed, name: str) -> None:
+    before = listed(at.auditor)
+    assert reason_of(partial(creates, at.admin, **BAD[name])) == "INVALID_FIELD"
+    assert listed(at.auditor) == before
+
+
+def test_requests_that_cannot_be_answered_are_refused(at: Staffed) -> None:
+    key_id = creates(at.admin).key.key_id
+    for overlap in (Duration(seconds=-1), Duration(seconds=31 * DAY_S), Duration(nanos=-1)):
+        rotate = access_pb2.RotateKeyRequest(key_id=key_id, overlap=overlap)
+        assert reason_of(partial(at.admin.access.RotateKey, rotate)) == "INVALID_FIELD"
+    for nobodys in ("", "x" * 1_000, "\0", "\U0001f600", key_id.upper()):
+        revoke = access_pb2.RevokeKeyRequest(key_id=nobodys)
+        assert reason_of(partial(at.admin.access.RevokeKey, revoke)) == "UNKNOWN_KEY"
+    for token in ("x", page_token("keys", "x"), page_token("keys", "9" * 5_000), page_token("cases", "1 a")):
+        listing = access_pb2.ListKeysRequest(page_token=token)
+        assert reason_of(partial(at.admin.access.ListKeys, listing)) == "INVALID_PAGE"
+    assert reason_of(partial(at.admin.access.ListKeys, access_pb2.ListKeysRequest(page_size=1_001))) == "INVALID_PAGE"
+
+
+# --- how often --------------------------------------------------------------------------------------------------
+
+
+def test_calls_beyond_the_budget_are_told_when_to_come_again(at: Staffed) -> None:
+    caller = at.caller(Role.OPERATOR, budget=Budget(0.001, 2, None))
+    assert [reason_of(partial(caller.access.WhoAmI, ANYBODY)) for _ in range(3)] == ["OK", "OK", "RATE_LIMITED"]
+    with pytest.raises(grpc.RpcError) as caught:
+        caller.access.WhoAmI(ANYBODY)
+    told = ended(caught.value)
+    assert told.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert told.retry is not None
+    assert told.retry.retry_delay.ToMilliseconds() > 0
+
+
+def test_searches_beyond_the_quota_are_refused_and_nothing_else(at: Staffed) -> None:
+    caller = at.caller(Role.OPERATOR, budget=Budget(1e3, 1_000, 1))
+    search = gallery_pb2.SearchRequest(gallery_id="own-a")
+    search.probe.image.data = PROBE
+    calls = [reason_of(partial(caller.gallery.Search, search)) for _ in range(2)]
+    assert calls == ["OK", "QUOTA_EXCEEDED"]
+    case_id = caller.opens("Q 1")
+    assert reason_of(partial(caller.searches, case_id, "own-a")) == "QUOTA_EXCEEDED"
+    detect = recognition_pb2.DetectRequest(image=common_pb2.Image(data=PROBE))
+    assert reason_of(partial(caller.recognition.Detect, detect)) == "OK"
+
+
+# --- the door ---------------------------------------------------------------------------------------------------
+
+
+def test_a_key_that_is_bound_to_a_certificate_is_valid_with_it_alone(tmp_path: Path) -> None:
+    papers = Papers(tmp_path / "papers")
+    server, own, others = papers.server(), papers.client("own"), papers.client("others")
+    tls = {
+        "certificate": str(server.certificate),
+        "key": str(server.key),
+        "client_ca": str(papers.authority.certificate),
+        "client_certificates": "optional",
+    }
+    shown = x509.load_pem_x509_certificate(own.certificate.read_bytes())
+    digest = sha256(shown.public_bytes(Encoding.DER)).hexdigest()
+    with running(tmp_path / "data", tls=tls, access={"mode": "keys"}) as behind:
+        admin = Staffed(behind, Clock()).admin.token
+
+        def asked(token: str, certificate: Any = None) -> str:
+            files = (
+                None if certificate is None else (certificate.key.read_bytes(), certificate.certificate.read_bytes())
+            )
+            with secure_channel(behind.address, papers.root(), token, files) as channel:
+                stub = access_pb2_grpc.AccessServiceStub(channel)
+                return reason_of(partial(stub.WhoAmI, ANYBODY, timeout=10))
+
+        with secure_channel(behind.address, papers.root(), admin) as channel:
+            stub = access_pb2_grpc.AccessServiceStub(channel)
+            made = stub.CreateKey(access_pb2.CreateKeyRequest(roles=[OPERATOR], certificate_sha256=digest))
+        assert made.key.certificate_sha256 == digest
+        assert asked(made.token, own) == "OK"
+        assert asked(made.token, others) == "CREDENTIAL_INVALID"
+        assert asked(made.token) == "CREDENTIAL_INVALID"
+        assert asked(admin) == asked(admin, others) == "OK"
+        assert asked("") == "CREDENTIAL_MISSING"
+
+
+# --- who is asked -------------------------------------------------------------------------------------------------
+
+
+def reflects(channel: grpc.Channel) -> grpc.StatusCode:
+    stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+    asked = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+    call = stub.ServerReflectionInfo(asked, timeout=10)
+    with suppress(grpc.RpcError):
+        assert list(call)
+    code: grpc.StatusCode = call.code()
+    return code
+
+
+def test_reflection_is_off_where_keys_are_asked_for(at: Staffed, tmp_path: Path) -> None:
+    assert reflects(at.server.channel) is grpc.StatusCode.UNIMPLEMENTED
+    with running(tmp_path) as open_to_all:  # the control
+        assert reflects(open_to_all.channel) is grpc.StatusCode.OK
+
+
+def test_where_nobody_is_asked_everybody_is_local(tmp_path: Path) -> None:
+    with running(tmp_path, access={"mode": "open"}) as server:
+        anybody = Caller(server.channel, "")
+        own = anybody.access.WhoAmI(ANYBODY)
+        assert own.principal_id == "local"
+        assert len(own.roles) == len(Role)
+        assert (list(own.galleries), list(own.courses)) == (["*"], ["*"])
+        token = creates(anybody, roles=[TRAINEE], galleries=[]).token
+        # Who sends a key is everybody all the same: nobody is asked.
+        assert Caller(server.channel, token).access.WhoAmI(ANYBODY).principal_id == "local"
+    with running(tmp_path) as server:  # "auto": a key was made
+        assert reason_of(partial(Caller(server.channel, "").access.WhoAmI, ANYBODY)) == "CREDENTIAL_MISSING"
+        own = Caller(server.channel, token).access.WhoAmI(ANYBODY)
+        assert list(own.roles) == [TRAINEE]
+        info = partial(Caller(server.channel, token).server.GetServerInfo, server_pb2.GetServerInfoRequest())
+        assert reason_of(info) == "OK"
+
+
+def test_nobody_can_tell_from_the_time_whether_a_key_reaches_further(at: Staffed) -> None:
+    narrow = at.caller(Role.ADMIN, galleries=("own-*",))
+    wider = creates(at.admin, galleries=["*"]).key.key_id
+    times: dict[str, list[float]] = {wider: [], "a" * 16: []}
+    for _ in range(100):
+        for key_id, took in times.items():
+            began = time.perf_counter()
+            reason_of(partial(narrow.access.RevokeKey, access_pb2.RevokeKeyRequest(key_id=key_id)))
+            took.append(time.perf_counter() - began)
+    medians = [sorted(took)[len(took) // 2] for took in times.values()]
+    assert abs(medians[0] - medians[1]) < 2e-3

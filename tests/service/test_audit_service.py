@@ -1,0 +1,657 @@
+"""AuditService over a real server: who did what is found, exported, checked and signed; and nobody is named in it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from fr_api.v1 import (
+    access_pb2,
+    audit_pb2,
+    common_pb2,
+    gallery_pb2,
+    recognition_pb2,
+    review_pb2,
+    training_pb2,
+)
+from fr_core.access.roles import Role
+from fr_core.audit.checkpoints import parse_checkpoint, read_public_key
+from fr_core.audit.export import verify_export
+from fr_core.audit.values import Entry
+from fr_core.audit.verify import Broken, Verified
+from fr_core.embed.null import NULL_MODEL
+from fr_core.errors import ConfigInvalid
+from fr_core.gallery.pages import page_token
+from fr_core.gallery.values import GalleryUse
+from fr_server.services.audits import CHAINS
+from serving import photo
+from staffed import BLUES, NONE, POTENTIAL, PROBE, Caller, Staffed, in_case, reason_of, staffed
+from trainingstore import add_course, small_course
+
+NAME, METADATUM, NOTES, LABEL = "Erika Mustermann", "Musterstrasse-7", "a scar above the left brow", "desk of Max"
+REFERENCE, TRAINEE_NAME = "AZ 17/2026 Musterfall", "Max Lehrling"
+SUBJECTS = tuple(f"wanted {blue}" for blue in BLUES)
+SUBJECT = "Passport-L01X00T47"
+NEW_FACE = photo(200)
+IMAGE = common_pb2.Image(data=PROBE)
+FACE = recognition_pb2.Probe(image=IMAGE)
+PURPOSE = common_pb2.PURPOSE_MISSING_PERSON
+MODEL = "null@1:000000000000"
+CHAIN_FILES = {
+    "galleries": "galleries.db",
+    "training": "training/training.sqlite",
+    "cases": "cases/cases.sqlite",
+    "access": "access/access.sqlite",
+}
+
+
+@dataclass
+class Work:
+    """What was done on a server, by the id of its request."""
+
+    at: Staffed
+    folder: Path
+    answers: dict[str, Any]
+    callers: dict[str, Caller]
+
+    def records(self, request_id: str, chain: str) -> list[dict[str, Any]]:
+        request = audit_pb2.SearchAuditRequest(chain=chain, request_id=request_id)
+        return [json.loads(one.json) for one in self.at.auditor.audit.SearchAudit(request).records]
+
+
+def work_through(at: Staffed) -> tuple[dict[str, Any], dict[str, Caller]]:
+    """Make one call of each kind."""
+    answers: dict[str, Any] = {}
+    callers: dict[str, Caller] = {}
+    at.gallery("wanted")
+    trainer, trainee = at.caller(Role.TRAINER), at.caller(Role.TRAINEE)
+    operator, examiner, admin, auditor = at.operator, at.examiner(1), at.admin, at.auditor
+
+    def done(caller: Caller, service: str, method: str, *requests: Any) -> Any:
+        stub = getattr(getattr(caller, service), method)
+        streams = method.startswith("Stream")
+        metadata = (("x-request-id", method),)
+        answer = stub(iter(requests) if streams else requests[0], metadata=metadata)
+        answers[method] = list(answer) if hasattr(answer, "__next__") else answer
+        callers[method] = caller
+        return answers[method]
+
+    wanted: dict[str, Any] = {"gallery_id": "wanted"}
+    search = gallery_pb2.SearchRequest(probe=FACE, purpose=PURPOSE, case_reference=REFERENCE, **wanted)
+    new = recognition_pb2.Probe(image=common_pb2.Image(data=NEW_FACE))
+    done(
+        operator,
+        "gallery",
+        "Enrol",
+        gallery_pb2.EnrolRequest(
+            subject_id=SUBJECT, face=new, display_name=NAME, metadata={"street": METADATUM}, **wanted
+        ),
+    )
+    done(operator, "gallery", "Search", search)
+    done(operator, "gallery", "StreamSearch", gallery_pb2.StreamSearchRequest(item_id=SUBJECT, search=search))
+    done(operator, "recognition", "Detect", recognition_pb2.DetectRequest(image=IMAGE))
+    done(operator, "recognition", "Embed", recognition_pb2.EmbedRequest(image=IMAGE))
+    done(operator, "recognition", "Compare", recognition_pb2.CompareRequest(a=FACE, b=new))
+    done(operator, "gallery", "GetSubject", gallery_pb2.GetSubjectRequest(subject_id=SUBJECT, **wanted))
+    done(operator, "gallery", "ListSubjects", gallery_pb2.ListSubjectsRequest(**wanted))
+    done(operator, "gallery", "GetTemplate", gallery_pb2.GetTemplateRequest(template_id=1, **wanted))
+    update = gallery_pb2.UpdateSubjectRequest(
+        subject_id=SUBJECT, display_name=f"{NAME} 2", update_mask=FieldMask(paths=["display_name"]), **wanted
+    )
+    done(operator, "gallery", "UpdateSubject", update)
+    done(operator, "gallery", "FindDuplicates", gallery_pb2.FindDuplicatesRequest(threshold=-1.0, **wanted))
+    done(operator, "gallery", "ClusterGallery", gallery_pb2.ClusterGalleryRequest(threshold=0.9, **wanted))
+    opening = review_pb2.OpenCaseRequest(case_reference=REFERENCE, purpose=PURPOSE)
+    case_id = done(operator, "review", "OpenCase", opening).case.case_id
+    answer = done(operator, "review", "SearchInCase", in_case(case_id, "wanted", top_k=3))
+    examination_id = answer.examination.examination_id
+    done(examiner, "review", "GetExamination", review_pb2.GetExaminationRequest(examination_id=examination_id))
+    mate = answer.found.results[0].candidates[0].template_id
+    finding = review_pb2.SubmitFindingRequest(
+        examination_id=examination_id, kind=POTENTIAL, template_id=mate, rating=3, notes=NOTES
+    )
+    done(examiner, "review", "SubmitFinding", finding)
+    done(operator, "review", "GetCase", review_pb2.GetCaseRequest(case_id=case_id))
+    done(operator, "review", "ListCases", review_pb2.ListCasesRequest())
+    done(examiner, "review", "ListAwaiting", review_pb2.ListAwaitingRequest())
+    done(
+        operator,
+        "review",
+        "ExportEvidence",
+        review_pb2.ExportEvidenceRequest(case_id=case_id, include_unfinished=True),
+    )
+    done(operator, "review", "CloseCase", review_pb2.CloseCaseRequest(case_id=case_id))
+    done(admin, "review", "DeleteCase", review_pb2.DeleteCaseRequest(case_id=case_id))
+    done(operator, "gallery", "DeleteTemplate", gallery_pb2.DeleteTemplateRequest(template_id=1, **wanted))
+    done(admin, "gallery", "DeleteSubject", gallery_pb2.DeleteSubjectRequest(subject_id=SUBJECTS[1], **wanted))
+    done(admin, "gallery", "EraseSubject", gallery_pb2.EraseSubjectRequest(subject_id=SUBJECT, **wanted))
+    made = access_pb2.CreateKeyRequest(label=LABEL, roles=[access_pb2.ROLE_OPERATOR], galleries=["wanted"])
+    key_id = done(admin, "access", "CreateKey", made).key.key_id
+    done(admin, "access", "ListKeys", access_pb2.ListKeysRequest())
+    done(admin, "access", "RotateKey", access_pb2.RotateKeyRequest(key_id=key_id))
+    done(admin, "access", "RevokeKey", access_pb2.RevokeKeyRequest(key_id=key_id))
+    add_course(at.stores.training, small_course(course_id="course-1"))
+    cohort = done(
+        trainer,
+        "training",
+        "CreateCohort",
+        training_pb2.CreateCohortRequest(course_id="course-1", trainees=1, display_name=TRAINEE_NAME),
+    )
+    code = cohort.enrolled[0].code
+    start = training_pb2.StartSessionRequest(code=code, sitting="day-1", consent=True)
+    done(trainee, "training", "StartSession", start)
+    export = training_pb2.ExportResultsRequest(cohort_id=cohort.cohort.cohort_id, format=training_pb2.EXPORT_FORMAT_CSV)
+    done(trainer, "training", "ExportResults", export)
+    gone = training_pb2.DeleteTraineeRequest(trainee_id=cohort.enrolled[0].trainee_id)
+    done(trainer, "training", "DeleteTrainee", gone)
+    done(auditor, "audit", "VerifyAudit", audit_pb2.VerifyAuditRequest())
+    done(admin, "gallery", "DeleteGallery", gallery_pb2.DeleteGalleryRequest(**wanted))
+    return answers, callers
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Work]:
+    folder = tmp_path_factory.mktemp("audited")
+    with staffed(folder) as at:
+        yield Work(at, folder, *work_through(at))
+
+
+# --- who did what -----------------------------------------------------------------------------------------------
+
+SEARCHED = {"model": MODEL, "gallery": "wanted", "threshold": "0.5"}
+WHY = {"purpose": "missing_person", "case": ...}
+TOLD: list[tuple[str, str, str, int, Mapping[str, Any]]] = [
+    # call, chain, action, subjects, what else the record says; ... = anything
+    ("Enrol", "galleries", "gallery.enrol", 1, {"gallery": "wanted", "gallery_version": 6, "model": MODEL}),
+    ("Search", "access", "gallery.search", 5, {**SEARCHED, **WHY, "gallery_version": 6}),
+    ("StreamSearch", "access", "gallery.stream_search", 5, {**SEARCHED, **WHY, "gallery_version": 6}),
+    ("Detect", "access", "recognition.detect", 0, {"counts": {"faces": 1}}),
+    ("Embed", "access", "recognition.embed", 0, {"counts": {"faces": 1}, "model": MODEL}),
+    ("Compare", "access", "recognition.compare", 0, {"model": MODEL, "threshold": "0.5"}),
+    ("GetSubject", "access", "gallery.get_subject", 1, {"gallery": "wanted"}),
+    ("ListSubjects", "access", "gallery.list_subjects", 5, {"gallery": "wanted", "counts": {"subjects": 5}}),
+    ("GetTemplate", "access", "gallery.get_template", 1, {"gallery": "wanted", "model": MODEL}),
+    ("UpdateSubject", "galleries", "gallery.update_subject", 1, {"gallery": "wanted"}),
+    (
+        "FindDuplicates",
+        "access",
+        "gallery.find_duplicates",
+        5,
+        {"gallery": "wanted", "threshold": "-1", "gallery_version": ...},
+    ),
+    (
+        "ClusterGallery",
+        "access",
+        "gallery.cluster_gallery",
+        5,
+        {"gallery": "wanted", "threshold": "0.9", "gallery_version": ...},
+    ),
+    ("OpenCase", "cases", "case.open", 0, WHY),
+    ("SearchInCase", "cases", "case.search", 3, {**SEARCHED, **WHY, "gallery_version": ...}),
+    ("SearchInCase", "access", "review.search_in_case", 3, {**SEARCHED, **WHY, "gallery_version": ...}),
+    ("GetExamination", "access", "review.get_examination", 3, {**SEARCHED, **WHY, "gallery_version": ...}),
+    ("SubmitFinding", "cases", "case.finding", 0, {**SEARCHED, **WHY, "counts": {"findings": 1}}),
+    ("GetCase", "access", "review.get_case", 0, WHY),
+    ("ListCases", "access", "review.list_cases", 0, {"counts": {"cases": 1}}),
+    ("ListAwaiting", "access", "review.list_awaiting", 0, {}),
+    ("ExportEvidence", "access", "review.export_evidence", 0, WHY),
+    ("CloseCase", "cases", "case.close", 0, WHY),
+    ("DeleteCase", "cases", "case.delete", 0, WHY),
+    ("DeleteTemplate", "galleries", "gallery.delete_template", 0, {"gallery": "wanted", "counts": {"templates": 1}}),
+    ("DeleteSubject", "galleries", "gallery.delete_subject", 1, {"gallery": "wanted"}),
+    ("EraseSubject", "galleries", "gallery.erase_subject", 1, {"gallery": "wanted"}),
+    ("CreateKey", "access", "access.create_key", 0, {}),
+    ("ListKeys", "access", "access.list_keys", 0, {}),
+    ("RotateKey", "access", "access.rotate_key", 0, {}),
+    ("RevokeKey", "access", "access.revoke_key", 0, {}),
+    ("CreateCohort", "training", "training.create_cohort", 0, {"counts": {"trainees": 1}}),
+    ("StartSession", "training", "training.start_session", 0, {}),
+    ("ExportResults", "access", "training.export_results", 0, {}),
+    ("DeleteTrainee", "training", "training.delete_trainee", 0, {}),
+    ("VerifyAudit", "access", "audit.verify_audit", 0, {"counts": {"verdicts": 4}}),
+    ("DeleteGallery", "galleries", "gallery.delete", 0, {"gallery": "wanted"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("call", "chain", "action", "subjects", "more"), TOLD, ids=[f"{one[0]}-{one[1]}" for one in TOLD]
+)
+def test_a_call_leaves_who_did_what_and_why(
+    work: Work, call: str, chain: str, action: str, subjects: int, more: Mapping[str, Any]
+) -> None:
+    records = work.records(call, chain)
+    outcomes = [one["outcome"] for one in records]
+    assert outcomes in (["OK"], ["BEGUN", "OK"])  # the latter of an answer in many messages
+    said = records[-1]
+    caller = work.callers[call]
+    assert (said["actor"], said["action"]) == (caller.principal_id, action)
+    assert len(said["roles"]) == 1
+    assert len(said.get("subjects", [])) == subjects
+    for name, value in more.items():
+        assert said[name] == value or (value is ... and said[name]), name
+
+
+def test_every_call_is_in_the_table_of_this_test(work: Work) -> None:
+    assert set(work.answers) == {one[0] for one in TOLD}
+
+
+def needles(work: Work) -> dict[str, bytes]:
+    """What nobody may find in clear."""
+    named = (NAME, METADATUM, NOTES, REFERENCE, TRAINEE_NAME, SUBJECT, *SUBJECTS)
+    words = {word for text in named for word in re.split("[ /]", text) if len(word) > 5 and word != "wanted"}
+    vector = np.asarray(work.answers["Embed"].faces[0].embedding.vector, np.float32)
+    return {
+        **{text: text.encode() for text in (*named, *words)},
+        "reference, escaped": json.dumps(REFERENCE)[1:-1].encode(),
+        "photo": PROBE[40:72],
+        "other photo": NEW_FACE[-60:-20],
+        "vector": vector.tobytes()[:16],
+        "vector as text": f"{vector[0]:.6f}"[:8].encode(),
+        "secret of a key": work.answers["CreateKey"].token.partition(".")[2].encode(),
+        "code of a trainee": work.answers["CreateCohort"].enrolled[0].code.encode(),
+    }
+
+
+def test_nobody_is_named_in_any_audit(work: Work) -> None:
+    told = work.answers["Compare"]
+    scores = {"similarity": repr(told.similarity)[:10].encode()}
+    audits = b""
+    for chain, name in CHAIN_FILES.items():
+        with closing(sqlite3.connect(f"file:{work.folder / name}?mode=ro", uri=True)) as reader:
+            rows = reader.execute("SELECT body FROM audit").fetchall()
+        assert rows, chain
+        audits += b"\n".join(body for (body,) in rows)
+    assert b"wanted" in audits  # a gallery's id is no name
+    for what, needle in {**needles(work), **scores}.items():
+        assert needle not in audits, what
+
+
+def test_nor_in_the_files_of_any_store(work: Work) -> None:
+    files = [path for name in CHAIN_FILES.values() for path in (work.folder / name).parent.glob("*") if path.is_file()]
+    everything = b"".join(path.read_bytes() for path in files)
+    assert b"gallery.search" in everything
+    for what, needle in needles(work).items():
+        assert needle not in everything, what
+
+
+# --- finding ----------------------------------------------------------------------------------------------------
+
+
+def exported(caller: Caller, chain: str, after: int = 0) -> list[bytes]:
+    request = audit_pb2.ExportAuditRequest(chain=chain, after_seq=after)
+    return b"".join(part.data for part in caller.audit.ExportAudit(request)).splitlines()
+
+
+def records_of(lines: list[bytes]) -> list[dict[str, Any]]:
+    return [json.loads(line)["record"] for line in lines[1:-1]]
+
+
+def found(caller: Caller, size: int = 0, **asked: Any) -> list[int]:
+    """Numbers of records that fit; every page but the last is full."""
+    numbers: list[int] = []
+    request = audit_pb2.SearchAuditRequest(page_size=size, **asked)
+    while True:
+        page = caller.audit.SearchAudit(request)
+        for one in page.records:
+            said = json.loads(one.json)
+            assert (one.seq, one.time.ToMilliseconds()) == (said["seq"], said["at_ms"])
+            assert len(one.hash) == 64
+        numbers += [one.seq for one in page.records]
+        if not page.next_page_token:
+            return numbers
+        assert not size or len(page.records) == size
+        assert len(numbers) < 5_000
+        request.page_token = page.next_page_token
+
+
+def at_ms(milliseconds: int) -> Timestamp:
+    made = Timestamp()
+    made.FromMilliseconds(milliseconds)
+    return made
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_records_are_found_by_all_that_they_say(work: Work, chain: str) -> None:
+    auditor = work.at.auditor
+    records = records_of(exported(auditor, chain))
+    assert records
+    times = sorted(one["at_ms"] for one in records)
+    low, high = times[len(times) // 4], times[3 * len(times) // 4]
+    store: Any = getattr(work.at.stores, chain, work.at.server.app.galleries)
+    with store.auditing() as audit:
+        pseudonyms = audit.pseudonyms()
+    subject, case = pseudonyms.subject("wanted", SUBJECT), pseudonyms.case(REFERENCE)
+    last = records[-1]
+    asked: list[tuple[dict[str, Any], Callable[[dict[str, Any]], bool]]] = [
+        ({}, lambda one: True),
+        ({"start_time": at_ms(low)}, lambda one: one["at_ms"] >= low),
+        ({"end_time": at_ms(high)}, lambda one: one["at_ms"] < high),
+        ({"start_time": at_ms(low), "end_time": at_ms(high)}, lambda one: low <= one["at_ms"] < high),
+        ({"actor": last["actor"]}, lambda one: one["actor"] == last["actor"]),
+        ({"action": last["action"]}, lambda one: one["action"] == last["action"]),
+        ({"action": "gallery.*"}, lambda one: one["action"].startswith("gallery.")),
+        ({"outcome": "OK"}, lambda one: one["outcome"] == "OK"),
+        ({"outcome": "BEGUN"}, lambda one: one["outcome"] == "BEGUN"),
+        ({"gallery_id": "wanted"}, lambda one: one.get("gallery") == "wanted"),
+        (
+            {"gallery_id": "wanted", "subject_id": SUBJECT},
+            lambda one: one.get("gallery") == "wanted" and subject in one.get("subjects", ()),
+        ),
+        ({"case_reference": REFERENCE}, lambda one: one.get("case") == case),
+        ({"request_id": "Search"}, lambda one: one.get("request_id") == "Search"),
+        (
+            {"actor": work.at.operator.principal_id, "action": "gallery.search", "case_reference": REFERENCE},
+            lambda one: (
+                (one["actor"], one["action"], one.get("case"))
+                == (work.at.operator.principal_id, "gallery.search", case)
+            ),
+        ),
+        ({"actor": "key:nobody"}, lambda one: False),
+    ]
+    upto = records[-1]["seq"]
+    for filters, fits in asked:
+        expected = [one["seq"] for one in records if fits(one)]
+        for size in (0, max(2, len(expected) // 4)):
+            numbers = found(auditor, size, chain=chain, **filters)
+            assert [number for number in numbers if number <= upto] == expected, filters
+    if chain == "access":
+        assert found(auditor, chain=chain, gallery_id="wanted", subject_id=SUBJECT)
+        assert found(auditor, chain=chain, case_reference=REFERENCE)
+
+
+BAD: dict[str, tuple[Callable[[Caller], Any], str]] = {
+    "search: no chain": (lambda by: by.audit.SearchAudit(audit_pb2.SearchAuditRequest()), "MISSING_FIELD"),
+    "search: no such chain": (
+        lambda by: by.audit.SearchAudit(audit_pb2.SearchAuditRequest(chain="x")),
+        "INVALID_FIELD",
+    ),
+    "search: a subject of no gallery": (
+        lambda by: by.audit.SearchAudit(audit_pb2.SearchAuditRequest(chain="access", subject_id="s")),
+        "MISSING_FIELD",
+    ),
+    "search: a page of too many": (
+        lambda by: by.audit.SearchAudit(audit_pb2.SearchAuditRequest(chain="access", page_size=1_001)),
+        "INVALID_PAGE",
+    ),
+    "search: a time that is none": (
+        lambda by: by.audit.SearchAudit(
+            audit_pb2.SearchAuditRequest(chain="access", start_time=Timestamp(seconds=2**62))
+        ),
+        "INVALID_FIELD",
+    ),
+    "search: another time that is none": (
+        lambda by: by.audit.SearchAudit(
+            audit_pb2.SearchAuditRequest(chain="access", end_time=Timestamp(seconds=1, nanos=-1))
+        ),
+        "INVALID_FIELD",
+    ),
+    "export: no chain": (lambda by: by.audit.ExportAudit(audit_pb2.ExportAuditRequest()), "MISSING_FIELD"),
+    "export: from after the end": (
+        lambda by: by.audit.ExportAudit(audit_pb2.ExportAuditRequest(chain="cases", after_seq=2**64 - 1)),
+        "INVALID_FIELD",
+    ),
+    "verify: no such chain": (
+        lambda by: by.audit.VerifyAudit(audit_pb2.VerifyAuditRequest(chain="x")),
+        "INVALID_FIELD",
+    ),
+    "verify: a checkpoint of no chain": (
+        lambda by: by.audit.VerifyAudit(audit_pb2.VerifyAuditRequest(checkpoints=[audit_pb2.Checkpoint(json="{}")])),
+        "MISSING_FIELD",
+    ),
+    "verify: a checkpoint that is none": (
+        lambda by: by.audit.VerifyAudit(
+            audit_pb2.VerifyAuditRequest(checkpoints=[audit_pb2.Checkpoint(chain="cases", json="{}")])
+        ),
+        "INVALID_FIELD",
+    ),
+    "verify: a checkpoint of a chain that is not asked for": (
+        lambda by: by.audit.VerifyAudit(
+            audit_pb2.VerifyAuditRequest(
+                chain="access",
+                checkpoints=[
+                    one
+                    for one in by.audit.GetCheckpoints(audit_pb2.GetCheckpointsRequest()).checkpoints
+                    if one.chain == "cases"
+                ],
+            )
+        ),
+        "INVALID_FIELD",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_requests_that_cannot_be_answered_are_refused(work: Work, name: str) -> None:
+    call, reason = BAD[name]
+    assert reason_of(lambda: call(work.at.auditor)) == reason
+
+
+def test_a_list_of_what_is_recorded_while_it_is_read_has_an_end(tmp_path: Path) -> None:
+    with staffed(tmp_path) as at:
+        before = [*found(at.auditor, chain="access"), *found(at.auditor, chain="access")]
+        numbers = found(at.auditor, 1, chain="access")
+        assert numbers == sorted({*numbers, *before})
+        assert found(at.auditor, chain="access")[-1] > numbers[-1]
+
+
+@pytest.mark.parametrize("last", ["x", "-1 2", "1", "1 ", f"{2**63} 1", f"1 {2**63}", f"{'9' * 5_000} 1", "\u0661 1"])
+def test_tokens_that_no_page_gave_are_refused(work: Work, last: str) -> None:
+    token = page_token("audit access", last)
+    request = audit_pb2.SearchAuditRequest(chain="access", page_token=token)
+    assert reason_of(lambda: work.at.auditor.audit.SearchAudit(request)) == "INVALID_PAGE"
+    request.chain = "cases"
+    assert reason_of(lambda: work.at.auditor.audit.SearchAudit(request)) == "INVALID_PAGE"
+
+
+@pytest.mark.parametrize("role", [role for role in Role if role is not Role.AUDITOR])
+def test_only_auditors_read_the_audit(work: Work, role: Role) -> None:
+    caller = work.at.caller(role)
+    for call in (
+        lambda: caller.audit.SearchAudit(audit_pb2.SearchAuditRequest(chain="access")),
+        lambda: caller.audit.ExportAudit(audit_pb2.ExportAuditRequest(chain="access")),
+        lambda: caller.audit.VerifyAudit(audit_pb2.VerifyAuditRequest()),
+        lambda: caller.audit.GetCheckpoints(audit_pb2.GetCheckpointsRequest()),
+    ):
+        assert reason_of(call) == "NOT_PERMITTED"
+
+
+# --- exporting and checking -------------------------------------------------------------------------------------
+
+
+def signed(caller: Caller) -> audit_pb2.GetCheckpointsResponse:
+    return caller.audit.GetCheckpoints(audit_pb2.GetCheckpointsRequest())
+
+
+def verdicts(caller: Caller, *checkpoints: audit_pb2.Checkpoint, chain: str = "") -> dict[str, tuple[Any, ...]]:
+    request = audit_pb2.VerifyAuditRequest(chain=chain, checkpoints=checkpoints)
+    found = caller.audit.VerifyAudit(request).verdicts
+    assert all(one.intact is not bool(one.finding) for one in found)
+    return {one.chain: (one.intact, one.finding, one.seq, one.checkpoints) for one in found}
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_an_export_is_checked_without_the_server(work: Work, chain: str) -> None:
+    keys = signed(work.at.auditor).public_keys
+    for after in (0, 2):
+        lines = exported(work.at.auditor, chain, after)
+        whole = verify_export(lines, read_public_key(keys[chain]))
+        assert isinstance(whole, Verified)
+        assert whole.records == len(lines) - 2 > 0
+        assert json.loads(lines[1])["record"]["seq"] == after + 1
+    altered = [line.replace(b'"outcome":"OK"', b'"outcome":"KO"') for line in lines]
+    assert isinstance(verify_export(altered, read_public_key(keys[chain])), Broken)
+    assert isinstance(verify_export([*lines[:1], *lines[2:]], read_public_key(keys[chain])), Broken)
+    assert isinstance(verify_export(lines, read_public_key(keys["evidence"])), Broken)
+
+
+def test_an_export_of_many_records_comes_in_parts(tmp_path: Path) -> None:
+    with staffed(tmp_path) as at:
+        at.stores.access.record([Entry("system", "access.read", "OK")] * 2_500).result(30)
+        request = audit_pb2.ExportAuditRequest(chain="access")
+        parts = [part.data for part in at.auditor.audit.ExportAudit(request)]
+        assert len(parts) >= 3
+        assert all(part.endswith(b"\n") for part in parts)
+        key = read_public_key(signed(at.auditor).public_keys["access"])
+        whole = verify_export(b"".join(parts).splitlines(), key)
+        assert isinstance(whole, Verified)
+        assert whole.records >= 2_500
+
+
+def test_checkpoints_are_signed_and_hold_for_ever(work: Work) -> None:
+    auditor = work.at.auditor
+    earlier = signed(auditor)
+    assert [one.chain for one in earlier.checkpoints] == list(CHAINS)
+    assert set(earlier.public_keys) == {*CHAINS, "evidence"}
+    for one in earlier.checkpoints:
+        checkpoint = parse_checkpoint(one.json.encode())
+        assert checkpoint.is_signed_by(read_public_key(earlier.public_keys[one.chain]))
+        assert not checkpoint.is_signed_by(read_public_key(earlier.public_keys["evidence"]))
+    work.at.server.app.galleries.create(
+        f"later-{time.time_ns()}", "", NULL_MODEL, 64, None, None, False, GalleryUse.TEST
+    )
+    found = verdicts(auditor, *earlier.checkpoints, *signed(auditor).checkpoints)
+    assert found == dict.fromkeys(CHAINS, (True, "", 0, 2))
+    assert verdicts(auditor, chain="cases") == {"cases": (True, "", 0, 0)}
+    (one,) = (one for one in earlier.checkpoints if one.chain == "cases")
+    said = json.loads(one.json)
+    forged = json.dumps({**said, "seq": said["seq"] - 1}, sort_keys=True, separators=(",", ":"))
+    sent = audit_pb2.Checkpoint(chain="cases", json=forged)
+    assert verdicts(auditor, sent, chain="cases")["cases"][:2] == (False, "checkpoint_forged")
+    sent = audit_pb2.Checkpoint(chain="access", json=one.json)
+    assert verdicts(auditor, sent, chain="access")["access"][:2] == (False, "other_key")
+
+
+TAMPERINGS = {
+    "edited": ("UPDATE audit SET body = CAST(replace(body, ?, ?) AS BLOB) WHERE seq = 2", (b"OK", b"KO"), 2),
+    "missing": ("DELETE FROM audit WHERE seq = 2", (), 2),
+    "truncated": ("DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit)", (), None),
+    "head_altered": ("UPDATE audit_head SET at_ms = at_ms - 1", (), None),
+}
+
+
+def prepared(at: Staffed) -> None:
+    """Put records into every chain."""
+    at.gallery("wanted")
+    case_id = at.operator.opens("A")
+    examination_id = at.operator.searches(case_id, "wanted").examination.examination_id
+    at.examiner(1).finds(examination_id, NONE)
+    add_course(at.stores.training, small_course(course_id="c"))
+    create = training_pb2.CreateCohortRequest(course_id="c", trainees=1)
+    for _ in range(2):
+        at.caller(Role.TRAINER).training.CreateCohort(create)
+
+
+@pytest.mark.parametrize("tampering", TAMPERINGS)
+def test_tampering_under_a_running_server_is_found(tmp_path: Path, tampering: str) -> None:
+    statement, values, seq = TAMPERINGS[tampering]
+    with staffed(tmp_path) as at:
+        prepared(at)
+        earlier = signed(at.auditor)
+        assert verdicts(at.auditor, *earlier.checkpoints) == dict.fromkeys(CHAINS, (True, "", 0, 1))
+        for chain in CHAINS[:3]:  # that of access is written by the asking itself
+            with closing(sqlite3.connect(tmp_path / CHAIN_FILES[chain], isolation_level=None)) as other:
+                assert other.execute(statement, values).rowcount == 1
+            intact, finding, at_seq, _ = verdicts(at.auditor)[chain]
+            assert (intact, finding) == (False, tampering), chain
+            assert seq is None or at_seq == seq
+        assert verdicts(at.auditor)["access"][0]
+        with closing(sqlite3.connect(tmp_path / CHAIN_FILES["access"], isolation_level=None)) as other:
+            other.execute("UPDATE audit SET body = CAST(replace(body, ?, ?) AS BLOB) WHERE seq = 2", (b"OK", b"KO"))
+        assert verdicts(at.auditor)["access"][:3] == (False, "edited", 2)
+
+
+def test_an_earlier_state_that_was_put_back_is_found_against_a_checkpoint(tmp_path: Path) -> None:
+    with staffed(tmp_path) as at:
+        prepared(at)
+        path = tmp_path / CHAIN_FILES["training"]
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            (head,) = other.execute("SELECT seq, at_ms, hash, mac FROM audit_head").fetchall()
+            at.caller(Role.TRAINER).training.CreateCohort(training_pb2.CreateCohortRequest(course_id="c", trainees=1))
+            (mark,) = (one for one in signed(at.auditor).checkpoints if one.chain == "training")
+            other.execute("DELETE FROM audit WHERE seq > ?", (head[0],))
+            other.execute("UPDATE audit_head SET seq = ?, at_ms = ?, hash = ?, mac = ?", head)
+        assert verdicts(at.auditor, chain="training") == {"training": (True, "", 0, 0)}  # the control
+        told = verdicts(at.auditor, mark, chain="training")["training"]
+        assert told == (False, "truncated", head[0] + 1, 1)
+
+
+# --- the folder of checkpoints ------------------------------------------------------------------------------------
+
+
+def written(folder: Path) -> dict[str, list[int]]:
+    """Numbers of the checkpoints of each chain, each checked with the key beside it."""
+    numbers: dict[str, list[int]] = {}
+    for path in sorted(folder.glob("*-*.json")):
+        checkpoint = parse_checkpoint(path.read_bytes())
+        chain, _, number = path.stem.partition("-")
+        assert checkpoint.seq == int(number)
+        assert checkpoint.is_signed_by(read_public_key((folder / f"{chain}.pem").read_text()))
+        numbers.setdefault(chain, []).append(checkpoint.seq)
+    return numbers
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+
+
+def test_checkpoints_are_written_at_the_start_as_time_goes_by_and_at_the_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    audit = {"checkpoint_folder": str(kept), "checkpoint_every_s": 1.0}
+    with staffed(tmp_path / "data", audit=audit) as at:
+        wait_until(lambda: set(written(kept)) == set(CHAINS))
+        first = written(kept)
+        prepared(at)
+        wait_until(lambda: all(len(written(kept)[chain]) > 1 for chain in CHAINS))
+        assert verdicts(at.auditor)["cases"][0]
+        at.operator.opens("last")
+        with at.stores.cases.auditing() as audited:
+            last = audited.head().seq
+    numbers = written(kept)
+    assert numbers["cases"][-1] == last
+    assert {chain: found[0] for chain, found in numbers.items()} == {chain: found[0] for chain, found in first.items()}
+    assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
+    with staffed(tmp_path / "data", audit=audit) as at:
+        sent = [
+            audit_pb2.Checkpoint(chain=path.stem.partition("-")[0], json=path.read_text())
+            for path in kept.glob("*-*.json")
+        ]
+        assert all(intact for intact, *_ in verdicts(at.auditor, *sent).values())
+    assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
+    before = {path.name: path.read_bytes() for path in kept.iterdir()}
+    with staffed(tmp_path / "other", audit=audit):  # which is no continuation of what the folder knows
+        wait_until(lambda: "is not that of which" in caplog.text)
+    assert {name: (kept / name).read_bytes() for name in before} == before
+
+
+def test_a_folder_for_checkpoints_that_is_not_there_ends_the_start(tmp_path: Path) -> None:
+    audit = {"checkpoint_folder": str(tmp_path / "nowhere")}
+    with pytest.raises(ConfigInvalid), staffed(tmp_path / "data", audit=audit):
+        pytest.fail("started")
+
+
+def test_the_audit_can_be_read_where_nobody_asks_who_calls(tmp_path: Path) -> None:
+    with staffed(tmp_path, access={"mode": "open"}) as at:
+        anybody = Caller(at.server.channel, "")
+        anybody.recognition.Detect(recognition_pb2.DetectRequest(image=IMAGE))
+        request = audit_pb2.SearchAuditRequest(chain="access", action="recognition.detect")
+        (record,) = anybody.audit.SearchAudit(request).records
+        assert json.loads(record.json)["actor"] == "local"

@@ -1,0 +1,195 @@
+"""What FR Core claims to bear, each claim with its bar and the tests that show it: the rows of docs/reliability.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One claim.
+
+    Attributes:
+        name: a word for it, for the command line.
+        claim: a sentence.
+        bar: what the tests require.
+        tests: their ids, as pytest takes them; the control that must fail is among those of the same file.
+        heavy: the environment of the long version.
+        told: pattern of a printed line that is a figure, beside the lines `figure: NAME = VALUE`.
+        command: another command than pytest for the long version, with its arguments; empty for none.
+    """
+
+    name: str
+    claim: str
+    bar: str
+    tests: tuple[str, ...]
+    heavy: Mapping[str, str] = field(default_factory=dict)
+    told: str = ""
+    command: tuple[str, ...] = ()
+
+
+ROWS = (
+    Row(
+        "crowd",
+        "400 sockets that never greet and 1,000 open streams hardly slow the others down",
+        "p99 of others at most twice that of a quiet server; silent sockets are closed; the same without limits fails",
+        ("tests/fault/test_crowd.py",),
+        {"FR_CROWD_WINDOWS": "20"},
+    ),
+    Row(
+        "soak",
+        "A server at 70 % of its greatest load stays as it is",
+        "memory grows by 6 MiB/h at most, file descriptors and threads do not",
+        ("tests/fault/test_soak.py",),
+        command=("tools/soak.py", "--minutes", "60"),
+    ),
+    Row(
+        "clock",
+        "The machine's clock is set by a day, either way, and nothing ends early or late",
+        "limits, times of answers, keys, quotas, tokens, audit, galleries; by the clock of the machine each goes wrong",
+        ("tests/fault/test_clock_steps.py",),
+        {"FR_CLOCK_STEPS": "100"},
+    ),
+    Row(
+        "tampered",
+        "A changed configuration, certificate, key, database or model stops the start",
+        "each refused with one line that names the file, and status 1",
+        ("tests/fault/test_tampered_start.py",),
+    ),
+    Row(
+        "refused",
+        "Whoever is refused is in the audit, with the reason",
+        "certificates, keys, tokens, roles, what is of others, changed answers; the chain verifies afterwards",
+        ("tests/service/test_refused_and_audited.py",),
+    ),
+    Row(
+        "resources",
+        "A disk that becomes read-only, or no file descriptors left, loses nothing that was acknowledged",
+        "refused with a status, health answers, all is there afterwards and after a restart",
+        ("tests/fault/test_last_resources.py",),
+        {"FR_LAST_RESOURCES": "50"},
+    ),
+    Row(
+        "disk-full",
+        "A full disk loses nothing that was acknowledged",
+        "enrolments are refused while there is room to search and erase; without the reserve nobody can be erased",
+        ("tests/fault/test_disk_full.py",),
+    ),
+    Row(
+        "drain",
+        "SIGTERM loses no call that was accepted",
+        "every call is answered, or told that the server ends; status 0; without the drain calls are lost",
+        ("tests/fault/test_drain.py",),
+    ),
+    Row(
+        "kill",
+        "SIGKILL in the midst of changes of galleries loses nothing that was acknowledged",
+        "0 lost, 0 risen again",
+        ("tests/fault/test_kill.py",),
+        {"FR_KILLS": "1000"},
+        r"\d+ processes killed: .*",
+    ),
+    Row(
+        "training-kill",
+        "SIGKILL of a server in the midst of a course loses no answer and takes none twice",
+        "every acknowledged answer is there once",
+        ("tests/fault/test_training_server_kill.py",),
+        {"FR_KILLS": "200"},
+        r"the server was killed .*",
+    ),
+    Row(
+        "training-store-kill",
+        "SIGKILL and power cuts of the store of answers lose nothing that was acknowledged",
+        "0 lost",
+        ("tests/fault/test_training_kill.py",),
+        {"FR_KILLS": "200", "FR_POWER_CUTS": "1000"},
+    ),
+    Row(
+        "findings-kill",
+        "SIGKILL loses no finding, and no key, that was acknowledged",
+        "0 lost",
+        ("tests/fault/test_case_store.py", "tests/fault/test_access_store.py"),
+        {"FR_KILLS": "200", "FR_FLIPS": "5000"},
+    ),
+    Row(
+        "power-cut",
+        "A power cut loses nothing of a gallery that was acknowledged",
+        "0 lost; where the disk lies about its syncs, it is",
+        ("tests/fault/test_power_cut.py",),
+        {"FR_POWER_CUTS": "1000"},
+        r"the power failed: .*",
+    ),
+    Row(
+        "corruption",
+        "A changed byte of a gallery is noticed, or changes no answer",
+        "0 wrong answers",
+        ("tests/fault/test_corruption.py",),
+        {"FR_CORRUPTIONS": "1000"},
+        r".*, served: \d+",
+    ),
+    Row(
+        "audit-tampering",
+        "Tampering with the audit is found",
+        "all of it, and what nobody touched verifies",
+        ("tests/fault/test_audit_tampering.py",),
+        {"FR_TAMPERINGS": "10000"},
+    ),
+    Row(
+        "evidence-tampering",
+        "A change of an evidence bundle is found, and names the file",
+        "every byte, every document",
+        ("tests/fault/test_evidence_tampering.py",),
+    ),
+    Row(
+        "hostile-http2",
+        "Hostile HTTP/2 is refused cheaply: bombs, endless metadata, floods of pings and resets",
+        "p99 of others at most twice that of a quiet server, 64 MiB at most; without each limit it harms",
+        ("tests/fault/test_hostile_http2.py",),
+        {"FR_HOSTILE_TIMES": "16"},
+    ),
+    Row(
+        "door",
+        "Whoever wastes the room of the TLS door is shown out",
+        "silent, slow and idle clients are closed, and others served",
+        ("tests/fault/test_door_faults.py",),
+    ),
+    Row(
+        "sandbox",
+        "A photo that takes over its decoder costs its own call and nothing else",
+        "one call each; without the sandbox it harms",
+        ("tests/fault/test_sandbox_faults.py", "tests/fault/test_sandbox_server.py"),
+    ),
+    Row(
+        "fuzz",
+        "No damaged photo crashes the decoder or costs much",
+        "0 crashes",
+        ("tests/fault/test_mutants.py",),
+        {"FR_MUTANTS": "1000000"},
+    ),
+    Row(
+        "overload",
+        "Overload costs no goodput, and is refused quickly",
+        "at five times the peak; without the pace goodput collapses",
+        ("tests/fault/test_overload.py", "tests/fault/test_flood.py"),
+    ),
+    Row(
+        "cancel",
+        "Cancelled calls leave nothing behind",
+        "no thread, no memory, no work for nobody",
+        ("tests/fault/test_cancelled.py",),
+        {"FR_CANCELLED_CALLS": "20000"},
+    ),
+    Row(
+        "erasure",
+        "An erased subject leaves nothing in the files",
+        "0 traces; without the scrub there are",
+        ("tests/fault/test_erase_leaves_nothing.py",),
+    ),
+    Row(
+        "backup",
+        "Backups and restorations survive damage, death and full disks",
+        "what was changed is found; an older backup stays in force",
+        ("tests/fault/test_backup_faults.py",),
+    ),
+)

@@ -1,0 +1,195 @@
+"""Soak a real server: `PYTHONPATH=tests python tools/soak.py --minutes 10`; ends with status 1 where a bar is missed.
+
+The server is as `fr server init` sets one up, with TLS and keys, and has the models of a pack on the processor. It is
+loaded with 70 % of what saturates it. Its memory, file descriptors and threads, and those of its processes, are taken
+every few seconds. After a warm-up the memory may grow by so much an hour, by least squares; the others must not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from soak_load import GALLERY, Pace, Target, loading, saturating_per_s
+
+from besieged import HOST, Made, figure, made, started_besieged
+from faulty import Started, started
+from fr_api.v1 import gallery_pb2, gallery_pb2_grpc
+from fr_bench.speed.server_process import process_tree, resident_mib
+from fr_core.access.roles import Role
+from fr_core.packs.fetch import NullProgress
+from fr_core.packs.photos import fetch_photos, photos_folder
+from fr_server.clock import wall_ms
+from fr_server.stores import open_stores
+from serving import photo
+from trainingstore import add_course, small_course
+
+MOST_MIB_PER_HOUR = 6.0
+# More than comes and goes with clients and readers of a database; a leak of one in a thousand calls is more.
+FLAT_BY = 4.0
+LOAD = 0.7
+HANDS = 8
+WARM_UP = 0.25
+"""Share of the samples that are not looked at: caches fill, pools of threads grow to their size."""
+PROC = Path("/proc")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a server takes at one moment: seconds since the first, MiB, file descriptors, threads."""
+
+    at_s: float
+    memory_mib: float
+    files: int
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the samples say.
+
+    Attributes:
+        mib_per_hour: how the memory grows.
+        files: how many file descriptors more there are at the end.
+        threads: how many threads.
+        missed: the bars that are.
+    """
+
+    mib_per_hour: float
+    files: float
+    threads: float
+    missed: tuple[str, ...]
+
+
+def sample(pid: int, begun_s: float) -> Sample:
+    """Look at a process and all its descendants."""
+    files = threads = 0
+    for one in process_tree(pid):
+        try:
+            files += len(list((PROC / str(one) / "fd").iterdir()))
+            threads += len(list((PROC / str(one) / "task").iterdir()))
+        except OSError:
+            continue  # it has just ended
+    return Sample(time.monotonic() - begun_s, resident_mib(pid), files, threads)
+
+
+def judge(samples: Sequence[Sample], most_mib_per_hour: float | None = MOST_MIB_PER_HOUR) -> Verdict:
+    """Say whether a server stays as it is.
+
+    Args:
+        samples: at least 6 after the warm-up, over some time.
+        most_mib_per_hour: None where the time is too short to say.
+
+    Raises:
+        ValueError: there are too few samples.
+    """
+    kept = list(samples)[int(len(samples) * WARM_UP) :]
+    if len(kept) < 6:
+        raise ValueError(f"a slope of {len(kept)} samples says nothing")
+    hours = np.array([one.at_s / 3600 for one in kept])
+    slope = float(np.polyfit(hours, np.array([one.memory_mib for one in kept]), 1)[0])
+    third = len(kept) // 3
+
+    def more(values: Sequence[int]) -> float:
+        return float(np.median(values[-third:]) - np.median(values[:third]))
+
+    files, threads = more([one.files for one in kept]), more([one.threads for one in kept])
+    missed = [name for name, by in (("file descriptors", files), ("threads", threads)) if by > FLAT_BY]
+    if most_mib_per_hour is not None and slope > most_mib_per_hour:
+        missed.append("memory")
+    return Verdict(slope, files, threads, tuple(missed))
+
+
+def prepare(at: Made) -> str:
+    """Make the course that trainees take; return its id."""
+    stores = open_stores(at.config(), wall_ms)
+    course = small_course(created_ms=wall_ms())
+    add_course(stores.training, course)
+    stores.close()
+    return course.course_id
+
+
+def soak(
+    target: Target, pid: int, seconds: float, every_s: float, ramp_s: float, most_mib_per_hour: float | None
+) -> Verdict:
+    """Load a server, tell the figures, and say whether it stays as it is.
+
+    Raises:
+        RuntimeError: calls failed, so that the load was another one.
+    """
+    with loading(target, HANDS, Pace()):  # connections, caches and pools are made
+        time.sleep(ramp_s)
+    most = saturating_per_s(target, ramp_s)
+    pace = Pace(LOAD * most)
+    samples: list[Sample] = []
+    with loading(target, HANDS, pace) as told:
+        begun_s = time.monotonic()
+        while time.monotonic() - begun_s < seconds:
+            samples.append(sample(pid, begun_s))
+            time.sleep(every_s)
+        took_s, answered = time.monotonic() - begun_s, told.answered.total()
+    figure("calls a second that saturate the server, and those of the soak", f"{most:.1f}, {answered / took_s:.1f}")
+    figure("kinds of calls", ", ".join(f"{name} {count}" for name, count in sorted(told.answered.items())))
+    if told.failed:
+        raise RuntimeError(f"calls failed: {dict(told.failed)}")
+    verdict = judge(samples, most_mib_per_hour)
+    figure("minutes, and calls answered", f"{took_s / 60:.1f}, {answered}")
+    figure("memory at the end, and its slope", f"{samples[-1].memory_mib:.0f} MiB, {verdict.mib_per_hour:+.1f} MiB/h")
+    tenths = [f"{one.memory_mib:.0f}" for one in samples[:: max(1, len(samples) // 10)]]
+    figure("memory in MiB, ten times", " ".join(tenths))
+    figure("file descriptors, threads: more at the end", f"{verdict.files:+.0f}, {verdict.threads:+.0f}")
+    return verdict
+
+
+def targeted(server: Started, at: Made, photos: Sequence[bytes], course_id: str) -> Target:
+    """Make the gallery that is searched; return how the server is asked."""
+    address = server.address.replace("0.0.0.0", HOST)
+    token = at.key(*Role)
+    with at.channel(address, token) as channel:
+        request = gallery_pb2.CreateGalleryRequest(gallery_id=GALLERY, use=gallery_pb2.GALLERY_USE_TEST)
+        gallery_pb2_grpc.GalleryServiceStub(channel).CreateGallery(request, timeout=30)
+    return Target(address, at.ca, token, photos, course_id)
+
+
+def main() -> int:
+    """Soak a server, and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--every-s", type=float, default=5.0, help="seconds between two samples")
+    parser.add_argument("--ramp-s", type=float, default=8.0, help="seconds of each step of the ramp")
+    parser.add_argument("--pack", default="buffalo_s", help="model pack; null for a model that only waits")
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="fr-soak-"))
+    try:
+        with ExitStack() as stack:
+            at = made(folder / "srv")
+            course_id = prepare(at)
+            if options.pack == "null":
+                photos = [photo(blue) for blue in range(1, 40)]
+                server = stack.enter_context(started_besieged(folder, at, run_s=0.005))
+            else:
+                found = fetch_photos(photos_folder(), NullProgress())
+                photos = [path.read_bytes() for path in found.values()]
+                command = [str(Path(sys.executable).with_name("fr")), "serve", "--config", str(at.path), "--port", "0"]
+                command += ["--pack", options.pack, "--device", "cpu"]
+                server = stack.enter_context(started(folder, *command))
+            target = targeted(server, at, photos, course_id)
+            verdict = soak(
+                target, server.process.pid, 60 * options.minutes, options.every_s, options.ramp_s, MOST_MIB_PER_HOUR
+            )
+    finally:
+        shutil.rmtree(folder)
+    print(f"missed: {', '.join(verdict.missed)}" if verdict.missed else "Every bar is met.")
+    return 1 if verdict.missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
