@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from soak_load import GALLERY, Pace, Target, loading, saturating_per_s
 
 from besieged import HOST, Made, figure, made, started_besieged
 from faulty import Started, started
@@ -30,6 +29,7 @@ from fr_core.packs.photos import fetch_photos, photos_folder
 from fr_server.clock import wall_ms
 from fr_server.stores import open_stores
 from serving import photo
+from soak_load import GALLERY, Pace, Target, loading, saturating_per_s
 from trainingstore import add_course, small_course
 
 MOST_MIB_PER_HOUR = 6.0

@@ -7,11 +7,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from soak import MOST_MIB_PER_HOUR, Sample, judge, prepare, sample, soak, targeted
 
 from besieged import made, secure_channel, started_besieged
 from fr_api.v1 import server_pb2, server_pb2_grpc
 from serving import photo
+from soak import MOST_MIB_PER_HOUR, Sample, judge, prepare, sample, soak, targeted
 
 SECONDS, EVERY_S, RAMP_S = 4.0, 0.2, 0.4
 
