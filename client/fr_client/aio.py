@@ -339,17 +339,27 @@ class AsyncClient:
     # --- whole galleries ------------------------------------------------------------------------------------
 
     def find_duplicates(
-        self, gallery_id: str, *, threshold: float | None = None
+        self,
+        gallery_id: str,
+        *,
+        threshold: float | None = None,
+        purpose: Purpose | None = None,
+        case_reference: str = "",
     ) -> AsyncIterator[gallery_pb2.FindDuplicatesResponse]:
         """See `Client.find_duplicates`."""
-        request = gallery_pb2.FindDuplicatesRequest(gallery_id=gallery_id, threshold=threshold)
+        request = requests.find_duplicates(gallery_id, threshold, purpose, case_reference)
         return self._answers(lambda: self._gallery_streams.FindDuplicates(request), self._timeout_s)
 
     def cluster_gallery(
-        self, gallery_id: str, *, threshold: float | None = None
+        self,
+        gallery_id: str,
+        *,
+        threshold: float | None = None,
+        purpose: Purpose | None = None,
+        case_reference: str = "",
     ) -> AsyncIterator[gallery_pb2.ClusterGalleryResponse]:
         """See `Client.cluster_gallery`."""
-        request = gallery_pb2.ClusterGalleryRequest(gallery_id=gallery_id, threshold=threshold)
+        request = requests.cluster_gallery(gallery_id, threshold, purpose, case_reference)
         return self._answers(lambda: self._gallery_streams.ClusterGallery(request), self._timeout_s)
 
     # --- subjects and templates -----------------------------------------------------------------------------

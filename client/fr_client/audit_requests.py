@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 
 from fr_api.v1 import audit_pb2
 
-CHAINS = ("galleries", "training", "cases", "access")
-"""The chains of a server: one for each store; "access" holds reads, refusals and failed handshakes."""
+
+class Chain(StrEnum):
+    """The chains of a server: one for each store; "access" holds reads, refusals and failed handshakes."""
+
+    GALLERIES = "galleries"
+    TRAINING = "training"
+    CASES = "cases"
+    ACCESS = "access"
+
+
+CHAINS = tuple(chain.value for chain in Chain)
+"""Their names."""
 
 
 def search_audit(

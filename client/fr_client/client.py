@@ -406,7 +406,12 @@ class Client:
     # --- whole galleries ------------------------------------------------------------------------------------
 
     def find_duplicates(
-        self, gallery_id: str, *, threshold: float | None = None
+        self,
+        gallery_id: str,
+        *,
+        threshold: float | None = None,
+        purpose: Purpose | None = None,
+        case_reference: str = "",
     ) -> Iterator[gallery_pb2.FindDuplicatesResponse]:
         """Yield the templates of different subjects that may be of one person, and how far the search has come.
 
@@ -416,12 +421,19 @@ class Client:
         Args:
             gallery_id: the gallery.
             threshold: similarity at or above which two templates are a pair; None for the model's default.
+            purpose: what it is for; an operational gallery is not looked through without.
+            case_reference: of the case that it is for, likewise.
         """
-        request = gallery_pb2.FindDuplicatesRequest(gallery_id=gallery_id, threshold=threshold)
+        request = requests.find_duplicates(gallery_id, threshold, purpose, case_reference)
         return self._answers(lambda: self._gallery.FindDuplicates(request))
 
     def cluster_gallery(
-        self, gallery_id: str, *, threshold: float | None = None
+        self,
+        gallery_id: str,
+        *,
+        threshold: float | None = None,
+        purpose: Purpose | None = None,
+        case_reference: str = "",
     ) -> Iterator[gallery_pb2.ClusterGalleryResponse]:
         """Yield how far the search has come, then the templates of a gallery in clusters: leads, not identities.
 
@@ -429,8 +441,10 @@ class Client:
             gallery_id: the gallery.
             threshold: mean similarity that the templates of two clusters must reach to become one, from 0 to 1; None
                 for the model's default threshold.
+            purpose: what it is for; an operational gallery is not looked through without.
+            case_reference: of the case that it is for, likewise.
         """
-        request = gallery_pb2.ClusterGalleryRequest(gallery_id=gallery_id, threshold=threshold)
+        request = requests.cluster_gallery(gallery_id, threshold, purpose, case_reference)
         return self._answers(lambda: self._gallery.ClusterGallery(request))
 
     # --- subjects and templates -----------------------------------------------------------------------------

@@ -125,7 +125,7 @@ def _found_on_the_way(wire: Wire, target: str, timeout_s: float | None) -> tuple
     if wire.code is grpc.StatusCode.UNAVAILABLE and details.lower().startswith(_NO_CONNECTION):
         return UNREACHABLE, (
             f"No FR Core server answers at {target}. Start one there with `fr serve`, or give the address of yours "
-            "(`fr --server HOST:PORT`, or FR_SERVER)."
+            "(`fr --server HOST:PORT`, or FR_SERVER). One that encrypts answers with --connection or --ca alone."
         )
     if wire.code is grpc.StatusCode.UNAVAILABLE:
         return CONNECTION_LOST, f"The connection to {target} broke before the answer came ({details}). Call again."

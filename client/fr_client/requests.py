@@ -270,6 +270,30 @@ def search(gallery_id: str, item: SearchItem) -> gallery_pb2.SearchRequest:
     return request
 
 
+def find_duplicates(
+    gallery_id: str, threshold: float | None, purpose: Purpose | None, case_reference: str
+) -> gallery_pb2.FindDuplicatesRequest:
+    """Return the request that looks for duplicates; raises `ValueError` for another word than a purpose."""
+    return gallery_pb2.FindDuplicatesRequest(
+        gallery_id=gallery_id,
+        threshold=threshold,
+        purpose=purpose_value(purpose),
+        case_reference=case_reference,
+    )
+
+
+def cluster_gallery(
+    gallery_id: str, threshold: float | None, purpose: Purpose | None, case_reference: str
+) -> gallery_pb2.ClusterGalleryRequest:
+    """Return the request that groups templates; raises `ValueError` for another word than a purpose."""
+    return gallery_pb2.ClusterGalleryRequest(
+        gallery_id=gallery_id,
+        threshold=threshold,
+        purpose=purpose_value(purpose),
+        case_reference=case_reference,
+    )
+
+
 def purpose_value(word: Purpose | None) -> common_pb2.Purpose.ValueType:
     """Return the value of a purpose; raises `ValueError` for another word."""
     if word is None:

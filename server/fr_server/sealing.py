@@ -1,7 +1,8 @@
 """The seal of a configuration: it says which files a server was set up with, so that a change of one is noticed.
 
 Whoever can write the configuration, but has not the key of the galleries, cannot make the seal of another one. The seal
-lies in the folder of the keys. Whoever can delete it there takes the protection away, and can do worse.
+lies in their folder, so that no configuration that opens them leads away from it. Whoever can delete it there takes the
+protection away, and can do worse.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from fr_core.errors import ConfigInvalid, FileTampered
 from fr_core.gallery.store.durable import write_private
 from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_server.config import Config
-from fr_server.folders import access_folder, data_folder, key_of
+from fr_server.folders import data_folder, key_of
 
 _NAME = "configuration.seal"
 _PURPOSE = b"fr-seal 1"
@@ -32,7 +33,7 @@ def seal(path: Path, config: Config, key: KeyEncryptionKey) -> Path:
     Raises:
         ConfigInvalid: a file cannot be read, or the seal not written.
     """
-    folder = access_folder(config)
+    folder = data_folder(config)
     try:
         files = {str(one.resolve()): _sha256(one) for one in _files(path, config)}
         body = json.dumps({"files": files, "path": str(path.resolve())}, sort_keys=True)
@@ -54,7 +55,7 @@ def require_sealed(path: Path | None, config: Config) -> bool:
         KeyUnavailable: there is a seal, and the key of the galleries is not to be had.
         FileTampered: a file was changed, added or taken away since, or the seal itself was (metadata: file).
     """
-    at = access_folder(config) / _NAME
+    at = data_folder(config) / _NAME
     body, mac = _read(at)
     if not body:
         return False
@@ -88,7 +89,7 @@ def reseal(config: Config, before: KeyEncryptionKey, after: KeyEncryptionKey) ->
     Raises:
         FileTampered: the seal was made with neither key (metadata: file).
     """
-    at = access_folder(config) / _NAME
+    at = data_folder(config) / _NAME
     body, mac = _read(at)
     if not body or _is_mac(after, body, mac):
         return bool(body)
@@ -117,8 +118,9 @@ def _write(at: Path, key: KeyEncryptionKey, body: str) -> None:
 
 
 def _files(path: Path, config: Config) -> list[Path]:
-    tls = config.tls
-    named = (tls.certificate, tls.key, tls.client_ca)  # a list of revoked certificates is meant to change
+    tls, jwks = config.tls, config.access.oidc_jwks
+    # A list of revoked certificates is meant to change, and an address is no file.
+    named = (tls.certificate, tls.key, tls.client_ca, "" if "://" in jwks else jwks)
     return [path, *(Path(one).expanduser() for one in named if one)]
 
 

@@ -170,7 +170,7 @@ def change_value(path: Path, table: str, column: str) -> None:
         ("server.pem", flip, "FILE_TAMPERED"),
         ("server.key", flip, "FILE_TAMPERED"),
         ("server.key", readable_by_all, "TLS_UNUSABLE"),
-        ("data/access/configuration.seal", flip, "FILE_TAMPERED"),
+        ("data/configuration.seal", flip, "FILE_TAMPERED"),
         ("data.key", another_key, "FILE_TAMPERED"),
         ("data.key", garbage, "KEY_UNAVAILABLE"),
         ("data.key", readable_by_all, "KEY_UNAVAILABLE"),
@@ -195,7 +195,7 @@ def test_a_value_that_was_changed_in_a_database_is_noticed(server: Made, name: s
 
 
 def test_another_key_of_the_galleries_is_refused_without_a_seal_too(server: Made) -> None:
-    (server.folder / "data/access/configuration.seal").unlink()
+    (server.folder / "data/configuration.seal").unlink()
     another_key(server.folder / "data.key")
     assert start(server).startswith("WRONG_KEY: ")
 
@@ -203,7 +203,7 @@ def test_another_key_of_the_galleries_is_refused_without_a_seal_too(server: Made
 def test_control_without_its_seal_a_changed_configuration_is_taken(server: Made) -> None:
     append(server.path)
     assert start(server).startswith("FILE_TAMPERED: ")
-    (server.folder / "data/access/configuration.seal").unlink()
+    (server.folder / "data/configuration.seal").unlink()
     assert start(server) == ""
 
 

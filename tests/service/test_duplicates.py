@@ -349,3 +349,15 @@ def test_a_front_end_finds_what_the_engine_finds(filled: Running) -> None:
         assert list(clusters(remote, "staff", 0.5)) == list(filled.app.galleries.clusters("staff", 0.5))
     finally:
         piped.close()
+
+
+def test_an_operational_gallery_is_looked_through_for_a_purpose_alone(filled: Running) -> None:
+    with Client(filled.address) as client:
+        client.create_gallery("wanted", use="operational")
+        for look in (client.find_duplicates, client.cluster_gallery):
+            for told in ({}, {"purpose": "record-keeping"}, {"case_reference": "C 1"}):
+                with pytest.raises(FrApiError) as refused:
+                    list(look("wanted", **told))
+                assert refused.value.reason == "PURPOSE_REQUIRED"
+            assert list(look("wanted", purpose="record-keeping", case_reference="C 1"))
+        client.delete_gallery("wanted")

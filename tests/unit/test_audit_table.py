@@ -11,7 +11,6 @@ import pytest
 
 from audited import DAY_MS, START_MS, Audited, Clock, an_entry, append_in_turns, keys_of
 from fr_core.audit.chain import first_hash, next_hash
-from fr_core.audit.table import SCHEMA
 from fr_core.audit.values import Entry
 from fr_core.audit.verify import Verified, verify
 from fr_core.errors import StoreCorrupt
@@ -188,27 +187,3 @@ def test_a_row_in_the_place_of_the_next_is_noticed() -> None:
     audited.sql("INSERT INTO audit SELECT 3, body, hash, mac FROM audit WHERE seq = 2")
     with pytest.raises(apsw.ConstraintError):
         audited.append(an_entry(RNG))
-
-
-def test_a_chain_moves_to_another_database_under_other_keys() -> None:
-    old = Audited().created().fill(2_100)
-    checkpoint, case = old.table.checkpoint(), old.table.pseudonyms().case("x")
-    new = Audited(secret=2)
-    new.sql("BEGIN")
-    new.sql(SCHEMA)
-    assert new.table.take_over(old.table) == 2_100
-    new.sql("COMMIT")
-    new.clock.ms = old.clock.ms
-    new.fill(1)
-    assert verify(new.table, [checkpoint], old.table.public_key()) == Verified(checkpoint.chain_id, 2_101, 2_101, 1)
-    assert new.table.pseudonyms().case("x") == case
-    assert new.table.checkpoint().is_signed_by(old.table.public_key())
-
-
-def test_a_damaged_chain_does_not_move() -> None:
-    old = Audited().created().fill(5)
-    old.sql("UPDATE audit SET mac = zeroblob(16) WHERE seq = 3")
-    new = Audited(secret=2)
-    new.sql(SCHEMA)
-    with pytest.raises(StoreCorrupt):
-        new.table.take_over(old.table)

@@ -630,7 +630,7 @@ def test_a_search_in_a_case_keeps_its_notice_and_names_its_examination(
     more = ("--top-k", "5", "--threshold", "0.4", "--several-faces", "largest", "--where", "list=missing")
     code, out, _ = fr(target, *words, *more, "--only-above", "--subject", "s0", "--fusion", "mean-top-2")
     assert code == 0
-    assert "potential candidates at threshold" in out
+    assert "leads at threshold" in out
     assert "examination e1" in out
     assert NOTICE in out
     (sent,) = script.calls("SearchInCase")

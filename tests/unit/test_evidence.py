@@ -21,17 +21,27 @@ from casefiles import (
     SEARCHER,
     SIGNER,
     START_MS,
+    Clock,
     Filed,
+    a_search,
     filed,
     noise,
+    none_of_them,
+    open_store,
+    some_candidates,
     some_figures,
 )
-from fr_core.audit.checkpoints import read_public_key
-from fr_core.errors import EvidenceUnusable, InvalidField, KeyUnavailable, ReviewUnfinished
+from fr_core.audit.checkpoints import key_id_of, read_public_key
+from fr_core.audit.export import verify_export
+from fr_core.audit.verify import Verified
+from fr_core.casework.values import Purpose
+from fr_core.errors import EvidenceUnusable, InvalidField, ReviewUnfinished, StoreCorrupt
+from fr_core.evidence import archive as archives
 from fr_core.evidence.archive import chunks
+from fr_core.evidence.extract import audit_extract
 from fr_core.evidence.report import report
-from fr_core.evidence.signing import Ed25519Signer
-from fr_core.evidence.values import Bound, Figures
+from fr_core.evidence.signing import EvidenceSigner
+from fr_core.evidence.values import Bound, Exhibit, Figures
 from fr_core.evidence.verify import verify_bundle
 from fr_core.evidence.words import database_effect, of_both, of_hd, of_hp
 
@@ -44,6 +54,10 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Filed:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Filed:
     return filed(tmp_path_factory.mktemp("finished") / "cases", finished=True)
+
+
+def key_id(signer: EvidenceSigner) -> str:
+    return key_id_of(read_public_key(signer.public_key))
 
 
 def opened(bundle: bytes) -> zipfile.ZipFile:
@@ -110,13 +124,6 @@ def test_documents_say_what_was_searched_and_found(kept: Filed) -> None:
     assert [one["examiner"] for one in findings["findings"]] == list(EXAMINERS[:3])
 
 
-def test_what_the_search_noted_stands_in_for_derivations(kept: Filed) -> None:
-    exhibits = [replace(one, derivations={}) for one in kept.exhibits]
-    archive = opened(replace(kept, exhibits=exhibits).bundle())
-    told = json.loads(archive.read("examinations/01/derivations.json"))["derivations"]
-    assert told == {"probe": {"detection": "10,20,110,140", "quality": "0.81"}}
-
-
 def test_an_unfinished_examination_keeps_its_findings_to_itself(kept: Filed, finished: Filed) -> None:
     with pytest.raises(ReviewUnfinished):
         kept.bundle(unfinished=False)
@@ -139,6 +146,49 @@ def test_no_file_of_another_name(name: str) -> None:
         list(chunks({name: b""}))
 
 
+def test_what_does_not_fit_is_refused_before_anything_is_sent(kept: Filed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "MAX_BUNDLE_BYTES", 10_000)
+    with pytest.raises(InvalidField, match="more bytes"):
+        chunks({"a.txt": bytes(10_000)})
+    monkeypatch.setattr(archives, "MAX_FILES", 3)
+    with pytest.raises(InvalidField, match="more files"):
+        chunks({f"{number}.txt": b"" for number in range(4)})
+    with pytest.raises(InvalidField):
+        kept.bundle()
+
+
+# --- what of the audit is taken ------------------------------------------------------------------------------------
+
+
+def test_the_audit_is_taken_from_before_the_case_was_opened_on(tmp_path: Path) -> None:
+    clock = Clock()
+    with open_store(tmp_path / "cases", clock) as store:
+        store.open_case("another", Purpose.TESTING, SEARCHER)
+        before = store.open_case(REFERENCE, Purpose.TESTING, SEARCHER)
+        store.close_case(before.case_id)
+        clock.ms -= 1_000  # the clock is set back: the record has a later time than the case
+        case = store.open_case(REFERENCE, Purpose.TESTING, SEARCHER)
+        with store.auditing() as audit:
+            extract = audit_extract(audit, case)
+            assert json.loads(extract.lines.splitlines()[0])["after"] == 3
+            assert verify_export(extract.lines.splitlines(), read_public_key(extract.public_key)) == Verified(
+                audit.head().chain_id, 1, 4, 1
+            )
+            assert json.loads(audit_extract(audit, before).lines.splitlines()[0])["after"] == 1
+            with pytest.raises(InvalidField, match="longer than a bundle holds"):
+                audit_extract(audit, case, len(extract.lines) - 1)
+            audit_extract(audit, case, len(extract.lines))
+
+
+def test_a_case_of_which_the_audit_does_not_tell_is_no_evidence(tmp_path: Path) -> None:
+    with open_store(tmp_path / "cases") as store:
+        case = store.open_case(REFERENCE, Purpose.TESTING, SEARCHER)
+        with store.auditing() as audit:
+            for other in (replace(case, case_id="0" * 16), replace(case, reference="another")):
+                with pytest.raises(StoreCorrupt):
+                    audit_extract(audit, other)
+
+
 # --- verification ------------------------------------------------------------------------------------------------
 
 
@@ -147,7 +197,7 @@ def test_a_whole_bundle(kept: Filed, tmp_path: Path) -> None:
     path.write_bytes(kept.bundle())
     found = verify_bundle(path, SIGNER.public_key, kept.audit.public_key)
     assert (found.case_id, found.case_reference, found.purpose) == (kept.case.case_id, REFERENCE, "investigation")
-    assert (found.made_ms, found.made_by, found.key_id) == (START_MS + 86_400_000, "key:op", SIGNER.key_id)
+    assert (found.made_ms, found.made_by, found.key_id) == (START_MS + 86_400_000, "key:op", key_id(SIGNER))
     assert (found.examinations, found.files) == (2, 17)
     assert found.unfinished == (kept.exhibits[1].examination.examination_id,)
     assert found.by_expected_key
@@ -159,7 +209,7 @@ def test_a_whole_bundle(kept: Filed, tmp_path: Path) -> None:
 def test_whose_key_it_is_has_to_be_known(kept: Filed) -> None:
     found = verify_bundle(io.BytesIO(kept.bundle(OTHER_SIGNER)))
     assert not found.by_expected_key
-    assert found.key_id == OTHER_SIGNER.key_id
+    assert found.key_id == key_id(OTHER_SIGNER)
     with pytest.raises(EvidenceUnusable) as refused:
         verify_bundle(io.BytesIO(kept.bundle(OTHER_SIGNER)), SIGNER.public_key)
     assert refused.value.metadata == {"file": "public.pem", "check": "other_key"}
@@ -189,16 +239,6 @@ def test_no_bundle(data: bytes, tmp_path: Path) -> None:
         with pytest.raises(EvidenceUnusable) as refused:
             verify_bundle(source)
         assert refused.value.metadata["file"] == "(archive)"
-
-
-def test_keys_come_back_from_pem() -> None:
-    again = Ed25519Signer.from_pem(SIGNER.private_pem())
-    assert again.public_key == SIGNER.public_key
-    assert again.sign(b"x") == SIGNER.sign(b"x")
-    assert Ed25519Signer.generate().key_id != SIGNER.key_id
-    for pem in (b"", b"x", SIGNER.public_key.encode()):
-        with pytest.raises(KeyUnavailable):
-            Ed25519Signer.from_pem(pem)
 
 
 # --- the report --------------------------------------------------------------------------------------------------
@@ -268,12 +308,37 @@ def test_a_report_states_both_propositions_and_no_posterior(page: _Read) -> None
     assert "at least 10.0 times more probable if Hd is true than if Hp is" in page.text
     assert "It is not the probability of Hp, nor of Hd." in page.text
     assert "about 0.37 would be expected" in page.text
-    assert "fewer than" in page.text
+    assert "at most 0.47 (with 95% confidence) would be expected" in page.text
 
 
 def test_a_report_says_what_it_does_not_say(page: _Read) -> None:
     for word in ("not an identity", "gallery", "Image quality", "groups", "automation bias", "not known", "twins"):
         assert word in page.text, word
+
+
+@pytest.mark.parametrize(
+    ("operational", "examiners", "said"),
+    [
+        (False, (SEARCHER,), "One account gave the finding, the one that made the search."),
+        (False, EXAMINERS[:1], "One account gave the finding, another than the one that made the search."),
+        (True, EXAMINERS[:2], "2 accounts gave a finding each, none of them the one that made the search."),
+    ],
+)
+def test_a_report_says_of_each_examination_whether_whoever_searched_judged_it(
+    tmp_path: Path, operational: bool, examiners: tuple[str, ...], said: str
+) -> None:
+    with open_store(tmp_path / "cases") as store:
+        case, probe = store.open_case(REFERENCE, Purpose.TESTING, SEARCHER), noise(1)
+        searched = a_search(probe, operational=operational)
+        own = store.add_examination(case.case_id, searched, some_candidates(), probe)
+        for examiner in examiners:
+            store.give_finding(own.examination_id, none_of_them(examiner))
+        exhibit = Exhibit(store.examination(own.examination_id))
+    html = _Read(report(case, [exhibit], START_MS, "key:op", has_audit=False))
+    assert said in html.text
+    # What holds for two alone is said of no other.
+    assert ("showed none of them" in html.text) == operational
+    assert "did not know of each other" not in html.text
 
 
 def test_words_for_what_is_not_known() -> None:
@@ -291,5 +356,5 @@ def test_words_for_what_is_not_known() -> None:
 def test_a_case_without_a_calibration(kept: Filed) -> None:
     exhibits = [replace(one, figures={}, measured_on="") for one in kept.exhibits]
     html = _Read(report(kept.case, exhibits, START_MS, "key:op", has_audit=False))
-    assert "no calibration told it" in html.text
+    assert "there is no calibration that tells it" in html.text
     assert "does not hold the audit records" in html.text

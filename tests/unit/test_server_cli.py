@@ -18,7 +18,7 @@ from fr_core.access.store import AccessStore
 from fr_core.errors import FileTampered
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store.keys import load_key, new_key_file
-from fr_server.access.storage import open_access
+from fr_server.stores import open_access
 from fr_server.clock import wall_ms
 from fr_server.config import load_config
 from fr_server.door.authority import names_of
@@ -108,7 +108,7 @@ def test_a_file_that_was_changed_is_named_until_it_is_sealed_anew(made: Path, na
 
 
 def test_a_seal_that_was_changed_or_is_of_another_key_is_none(made: Path, tmp_path: Path) -> None:
-    seal = made / "data" / "access" / "configuration.seal"
+    seal = made / "data" / "configuration.seal"
     config = load_config(made / "server.toml")
     fr("init", str(tmp_path / "other"))
     for forged in (
@@ -118,7 +118,7 @@ def test_a_seal_that_was_changed_or_is_of_another_key_is_none(made: Path, tmp_pa
         seal.read_bytes().replace(b'"mac": "', b'"mac": "0'),
         seal.read_bytes().replace(b'"mac": "', '"mac": "\u00e9'.encode()),
         seal.read_bytes().replace(b"server.toml", b"serve2.toml"),
-        (tmp_path / "other" / "data" / "access" / "configuration.seal").read_bytes(),
+        (tmp_path / "other" / "data" / "configuration.seal").read_bytes(),
     ):
         seal.write_bytes(forged)
         with pytest.raises(FileTampered) as refused:
@@ -225,3 +225,29 @@ def test_another_key_of_everything_takes_the_seal_along(made: Path) -> None:
     connection = read_connection(made / "admin.toml")
     with opened(made) as store:
         assert store.check(connection.key, None).roles == {Role.ADMIN}
+
+
+def test_no_configuration_leads_away_from_the_seal(made: Path, tmp_path: Path) -> None:
+    path = made / "server.toml"
+    folders = f'folder = "{tmp_path / "elsewhere"}"'
+    (tmp_path / "link").symlink_to(made / "data")
+    for changed in (
+        f'[server]\n[access]\nmode = "open"\n{folders}\n[gallery]\nfolder = "{made / "data"}"\n',
+        f'[gallery]\nfolder = "{tmp_path / "link"}"\nkey = "file:{made / "data.key"}"\n[access]\n{folders}\n',
+    ):
+        path.write_text(changed)
+        with pytest.raises(FileTampered):
+            require_sealed(path, load_config(path))
+
+
+def test_the_keys_of_an_issuer_in_a_file_are_sealed_too(made: Path, tmp_path: Path) -> None:
+    path, jwks = made / "server.toml", tmp_path / "jwks.json"
+    jwks.write_text("{}")
+    oidc = f'oidc_issuer = "https://id.example"\noidc_audience = "fr"\noidc_jwks = "{jwks}"\n'
+    path.write_text(path.read_text().replace("[access]\n", f"[access]\n{oidc}"))
+    assert fr("seal", "--config", str(path)).exit_code == 0
+    assert require_sealed(path, load_config(path))
+    jwks.write_text('{"keys": []}')
+    with pytest.raises(FileTampered) as refused:
+        require_sealed(path, load_config(path))
+    assert refused.value.metadata["file"] == str(jwks)

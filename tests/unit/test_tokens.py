@@ -37,7 +37,7 @@ from fr_server.access.tokens import MAX_TOKEN, TokenRules, Tokens
 ISSUER, AUDIENCE = "https://id.example/realm", "fr-core"
 NOW_S = NOW_MS // 1000
 ALL = ("RS256", "PS256", "ES256", "ES384", "EdDSA")
-RULES = TokenRules(ISSUER, AUDIENCE, ALL)
+RULES = TokenRules(ISSUER, AUDIENCE, ALL, "roles", "galleries", "courses", leeway_s=30)
 
 RSA = rsa.generate_private_key(65537, 2048)
 OTHER_RSA = rsa.generate_private_key(65537, 2048)

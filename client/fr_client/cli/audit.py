@@ -7,13 +7,13 @@ import json
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fr_api.v1 import audit_pb2
+from fr_client.audit_requests import Chain
 from fr_client.cli.audit_files import counted, read_checkpoints, save_checkpoints
 from fr_client.cli.audit_words import faults
 from fr_client.cli.plugins import AuditGroup
@@ -25,15 +25,6 @@ from fr_client.unpack import message_keys
 audit = typer.Typer(
     cls=AuditGroup, help="Read the audit, check that nobody changed it, and export it.", no_args_is_help=True
 )
-
-
-class Chain(StrEnum):
-    """The chains of a server, as an option takes them."""
-
-    GALLERIES = "galleries"
-    TRAINING = "training"
-    CASES = "cases"
-    ACCESS = "access"
 
 
 OneChain = Annotated[

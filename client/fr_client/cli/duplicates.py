@@ -20,9 +20,15 @@ from fr_client.cli.state import GalleryId, Unusable, connected, error_keys
 from fr_client.client import Client
 from fr_client.errors import FrApiError
 from fr_client.private import private_file
+from fr_client.requests import Purpose
 from fr_client.unpack import message_keys
 
 AsLines = Annotated[bool, typer.Option("--json", help="Print a JSON document in each line instead of text.")]
+
+ForPurpose = Annotated[
+    Purpose | None, typer.Option("--purpose", help="What it is for; operational galleries want to know.")
+]
+ForCase = Annotated[str, typer.Option("--case", metavar="REFERENCE", help="Reference of the case that it is for.")]
 
 # Subjects of a cluster that its line in the table names.
 _NAMED = 6
@@ -35,6 +41,8 @@ def duplicates(
         float | None,
         typer.Option(min=-1.0, max=1.0, help="Similarity from which on two are a pair; the model's default if unset."),
     ] = None,
+    purpose: ForPurpose = None,
+    case: ForCase = "",
     as_lines: AsLines = False,
 ) -> None:
     """Find subjects of a gallery that may be the same person: leads for a human examiner.
@@ -45,7 +53,7 @@ def duplicates(
         best: dict[tuple[str, str], _SubjectPair] = {}
         reached = gallery_pb2.ScanProgress()
         with _shown(client, gallery_id) as tell:
-            for answer in client.find_duplicates(gallery_id, threshold=threshold):
+            for answer in client.find_duplicates(gallery_id, threshold=threshold, purpose=purpose, case_reference=case):
                 if answer.WhichOneof("event") == "progress":
                     reached = answer.progress
                     tell(reached)
@@ -73,6 +81,8 @@ def cluster(
     target: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Write a line for each template here.")
     ] = None,
+    purpose: ForPurpose = None,
+    case: ForCase = "",
     as_lines: AsLines = False,
 ) -> None:
     """Group the templates of a gallery by likeness, whatever subjects they belong to: leads, never identities.
@@ -84,7 +94,7 @@ def cluster(
         singles = 0
         reached = gallery_pb2.ScanProgress()
         with _shown(client, gallery_id) as tell:
-            for answer in client.cluster_gallery(gallery_id, threshold=threshold):
+            for answer in client.cluster_gallery(gallery_id, threshold=threshold, purpose=purpose, case_reference=case):
                 if as_lines:
                     _print_line(answer)
                 if answer.WhichOneof("event") == "progress":

@@ -25,8 +25,13 @@ def health(context: typer.Context) -> None:
             stub = health_pb2_grpc.HealthStub(channel)
             answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=min(_HEALTH_S, settings.timeout_s))
     except grpc.RpcError as error:
-        typer.echo(f"The server at {settings.server} does not answer: {error.code().name}.", err=True)
+        typer.echo(f"The server at {settings.server} does not answer: {error.code().name}.{_hint(settings)}", err=True)
         raise typer.Exit(1) from error
     typer.echo(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
     if answer.status != health_pb2.HealthCheckResponse.SERVING:
         raise typer.Exit(1)
+
+
+def _hint(settings: Settings) -> str:
+    encrypted = settings.tls or settings.ca is not None or settings.certificate is not None
+    return "" if encrypted else " One that encrypts answers with --connection or --ca alone."

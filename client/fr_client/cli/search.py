@@ -113,7 +113,7 @@ def print_search(gallery_id: str, answer: gallery_pb2.SearchResponse, kept_to: s
     out = console()
     for number, result in enumerate(answer.results, start=1):
         reached = result.decision == gallery_pb2.SEARCH_DECISION_POTENTIAL_CANDIDATES
-        decision = "potential candidates" if reached else "no candidate"
+        decision = "leads" if reached else "no lead"
         face = f"Face {number} of {len(answer.results)}: " if len(answer.results) > 1 else ""
         out.print(plain(f"{face}{decision} at threshold {answer.threshold:.4f} in gallery {gallery_id}"), style="bold")
         if not result.candidates:

@@ -27,7 +27,7 @@ from fr_core.gallery.values import (
 )
 from fr_core.types import Candidate, Decision, Face
 from fr_server.convert.calibration import InForce, error_rates
-from fr_server.convert.common import duration, embedding_message, face_message, model_message, timestamp
+from fr_server.convert.common import NANOS_PER_S, duration, embedding_message, face_message, model_message, timestamp
 from fr_server.notice import NOTICE
 
 _USES: Mapping[GalleryUse, gallery_pb2.GalleryUse.ValueType] = MappingProxyType(
@@ -41,7 +41,6 @@ DEFAULT_TOP_K = 10
 DEFAULT_PAGE_SIZE = 100
 # Other subjects that an enrolment reports as similar.
 MAX_SIMILAR = 3
-_NANOS_PER_SECOND = 10**9
 
 _FUSIONS = {
     gallery_pb2.SCORE_FUSION_UNSPECIFIED: ScoreFusion.MAX,
@@ -117,7 +116,7 @@ def retention(request: gallery_pb2.CreateGalleryRequest | gallery_pb2.UpdateGall
         return None
     seconds, nanos = request.retention.seconds, request.retention.nanos
     # `ToTimedelta` adds up whatever it finds.
-    if abs(nanos) >= _NANOS_PER_SECOND or seconds * nanos < 0:
+    if abs(nanos) >= NANOS_PER_S or seconds * nanos < 0:
         raise InvalidField("`retention` is no duration.", field="retention")
     try:
         return request.retention.ToTimedelta()
@@ -183,7 +182,10 @@ def gallery_use(request: gallery_pb2.CreateGalleryRequest, unspecified: GalleryU
     raise InvalidField("`use` is no value of GalleryUse.", field="use")
 
 
-def require_purpose(request: gallery_pb2.SearchRequest, info: GalleryInfo) -> None:
+def require_purpose(
+    request: gallery_pb2.SearchRequest | gallery_pb2.FindDuplicatesRequest | gallery_pb2.ClusterGalleryRequest,
+    info: GalleryInfo,
+) -> None:
     """Return where a search says what it is for, as far as its gallery wants to know.
 
     Raises:

@@ -72,11 +72,13 @@ class GalleryFaces:
         Raises:
             InvalidThreshold: it is out of range.
             UnknownGallery, MissingField: there is no default for the gallery.
+            PurposeRequired, InvalidField: as `require_purpose`.
         """
         sent = sent_threshold(request)
+        info = await self._work.storage(self._galleries.get, request.gallery_id)
+        require_purpose(request, info)
         if sent is not None:
             return sent
-        info = await self._work.storage(self._galleries.get, request.gallery_id)
         return self._decisions.default_for(info.model, "threshold")
 
     async def enrol(self, request: gallery_pb2.EnrolRequest) -> gallery_pb2.EnrolResponse:

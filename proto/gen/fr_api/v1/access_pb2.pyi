@@ -75,7 +75,9 @@ class Budget(_message.Message):
     burst: _builtins.int
     """Calls and items at once beyond that; 0 for the server's default."""
     searches_per_day: _builtins.int
-    """Searches in a day (UTC). Of a key: unset for no limit. Of a key to make: unset for the server's default."""
+    """Searches in a day (UTC); 0 for none at all. Of a key: unset for no limit. Of a key to make: unset for the server's
+    default, `access.searches_per_day` of its configuration, where 0 is no limit.
+    """
     def __init__(
         self,
         *,
@@ -259,11 +261,15 @@ class CreateKeyRequest(_message.Message):
 
     @_builtins.property
     def budget(self) -> Global___Budget:
-        """How much it may ask for; unset for the server's defaults."""
+        """How much it may ask for, no more than the caller itself; unset for the server's defaults, or the caller's own limits
+        where these are lower.
+        """
 
     @_builtins.property
     def lifetime(self) -> _duration_pb2.Duration:
-        """For how long it is valid; unset for the server's default, 5 years at most."""
+        """For how long it is valid, 5 years at most and no longer than the caller's own key; unset for the server's default, or
+        until the caller's own key ends where that is sooner.
+        """
 
     def __init__(
         self,

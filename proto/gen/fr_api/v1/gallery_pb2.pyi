@@ -1924,19 +1924,29 @@ class FindDuplicatesRequest(_message.Message):
 
     GALLERY_ID_FIELD_NUMBER: _builtins.int
     THRESHOLD_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    CASE_REFERENCE_FIELD_NUMBER: _builtins.int
     gallery_id: _builtins.str
     """The gallery."""
     threshold: _builtins.float
     """Similarity at or above which two templates are a pair, from -1 to 1; unset for the model's default."""
+    purpose: _common_pb2.Purpose.ValueType
+    """What it is for; an operational gallery is not looked through without."""
+    case_reference: _builtins.str
+    """The reference of the case that it is for, at most 128 characters, likewise. It is not kept: the audit holds a pseudonym
+    of it.
+    """
     def __init__(
         self,
         *,
         gallery_id: _builtins.str = ...,
         threshold: _builtins.float | None = ...,
+        purpose: _common_pb2.Purpose.ValueType = ...,
+        case_reference: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "threshold", b"threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "gallery_id", b"gallery_id", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "case_reference", b"case_reference", "gallery_id", b"gallery_id", "purpose", b"purpose", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
     _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
@@ -2022,21 +2032,31 @@ class ClusterGalleryRequest(_message.Message):
 
     GALLERY_ID_FIELD_NUMBER: _builtins.int
     THRESHOLD_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    CASE_REFERENCE_FIELD_NUMBER: _builtins.int
     gallery_id: _builtins.str
     """The gallery."""
     threshold: _builtins.float
     """Mean similarity that the templates of two clusters must reach to become one, from 0 to 1; unset for the model's
     default threshold.
     """
+    purpose: _common_pb2.Purpose.ValueType
+    """What it is for; an operational gallery is not looked through without."""
+    case_reference: _builtins.str
+    """The reference of the case that it is for, at most 128 characters, likewise. It is not kept: the audit holds a pseudonym
+    of it.
+    """
     def __init__(
         self,
         *,
         gallery_id: _builtins.str = ...,
         threshold: _builtins.float | None = ...,
+        purpose: _common_pb2.Purpose.ValueType = ...,
+        case_reference: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "threshold", b"threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "gallery_id", b"gallery_id", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "case_reference", b"case_reference", "gallery_id", b"gallery_id", "purpose", b"purpose", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
     _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
