@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOCKED = $(BIN)/python -m pip install --quiet --require-hashes --no-deps --only-binary :all:
 
-.PHONY: help demo demo-training test test-fast check format proto proto-check docs docs-check evaluate bench bench-gpu overload cancel-soak kill-soak power-cut corruption training-kill training-load gallery-soak soak chaos audit sbom lock fuzz clean
+.PHONY: help demo demo-training test test-fast check format proto proto-check docs docs-check evaluate bench bench-gpu overload cancel-soak kill-soak power-cut corruption training-kill training-load gallery-soak soak chaos supply-chain sbom lock fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,7 +32,7 @@ test: $(STAMP) ## every test, those with real models included
 test-fast: $(STAMP) ## the tests without models
 	$(BIN)/python -m pytest -m 'not models and not slow and not network'
 
-check: $(STAMP) proto-check docs-check audit ## format, lint, types, layers, generated files
+check: $(STAMP) proto-check docs-check supply-chain ## format, lint, types, layers, generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -139,7 +139,7 @@ chaos: $(STAMP) ## everything that is to go wrong, long versions; writes docs/re
 	$(BIN)/fr models fetch buffalo_s
 	$(BIN)/python tools/chaos.py $(if $(LIGHT),--light) $(ROWS)
 
-audit: $(STAMP) ## licences of everything installed, and known vulnerabilities of everything locked
+supply-chain: $(STAMP) ## licences of everything installed, and known vulnerabilities of everything locked
 	$(BIN)/python tools/check_licences.py
 	$(BIN)/python tools/check_vulnerabilities.py
 

@@ -25,13 +25,13 @@ from fr_core.access.keys import NewKey
 from fr_core.access.roles import Role
 from fr_core.access.scope import EVERYTHING, Scope
 from fr_core.access.store import AccessStore
-from fr_server.access.storage import open_access
 from fr_server.allocator import share_one_heap
 from fr_server.app import App
 from fr_server.clock import wall_ms
 from fr_server.config import Config, load_config
 from fr_server.interceptors.admission import Admission
 from fr_server.main import open_galleries, run
+from fr_server.stores import open_access
 from serving import NULL_QUALITY, batched_engine
 
 HOST = "127.0.0.1"

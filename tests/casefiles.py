@@ -16,7 +16,7 @@ from fr_core.audit.export import export
 from fr_core.casework.store import CaseStore
 from fr_core.casework.values import Case, Examination, Finding, FindingKind, Listed, Purpose, Searched
 from fr_core.evidence.bundle import build_bundle
-from fr_core.evidence.signing import Ed25519Signer
+from fr_core.evidence.signing import EvidenceSigner
 from fr_core.evidence.values import AuditExtract, Bound, Exhibit, Figures
 from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.scoring.intervals import Rate, wilson_interval
@@ -91,8 +91,8 @@ def cannot_say(examiner: str) -> Finding:
 
 # --- evidence ----------------------------------------------------------------------------------------------------
 
-SIGNER = Ed25519Signer(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
-OTHER_SIGNER = Ed25519Signer(Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33))))
+SIGNER = EvidenceSigner(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
+OTHER_SIGNER = EvidenceSigner(Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33))))
 REFERENCE = 'AZ <17>/2026 & "x"'
 DERIVATIONS = {
     "probe": {
@@ -114,7 +114,7 @@ class Filed:
     exhibits: list[Exhibit]
     audit: AuditExtract
 
-    def bundle(self, signer: Ed25519Signer = SIGNER, *, unfinished: bool = True, audit: bool = True) -> bytes:
+    def bundle(self, signer: EvidenceSigner = SIGNER, *, unfinished: bool = True, audit: bool = True) -> bytes:
         return b"".join(
             build_bundle(
                 self.case,

@@ -73,12 +73,20 @@ def sample(pid: int, begun_s: float) -> Sample:
     """Look at a process and all its descendants."""
     files = threads = 0
     for one in process_tree(pid):
-        try:
-            files += len(list((PROC / str(one) / "fd").iterdir()))
-            threads += len(list((PROC / str(one) / "task").iterdir()))
-        except OSError:
-            continue  # it has just ended
+        files += counted(PROC / str(one) / "fd")
+        threads += counted(PROC / str(one) / "task")
     return Sample(time.monotonic() - begun_s, resident_mib(pid), files, threads)
+
+
+def counted(folder: Path) -> int:
+    """Return how many entries a folder of a process has; 0 where it is not to be read.
+
+    A process that has just ended has none. Those that decode photos let nobody read their file descriptors.
+    """
+    try:
+        return len(list(folder.iterdir()))
+    except OSError:
+        return 0
 
 
 def judge(samples: Sequence[Sample], most_mib_per_hour: float | None = MOST_MIB_PER_HOUR) -> Verdict:

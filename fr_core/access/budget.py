@@ -37,6 +37,17 @@ class Budget:
         if self.searches_per_day is not None and not 0 <= self.searches_per_day <= MAX_SEARCHES_PER_DAY:
             raise InvalidField("The searches of a day are out of range.", field="searches_per_day")
 
+    def at_most(self, other: Budget) -> Budget:
+        """Return the lower of each limit of the two."""
+        a_day = [limit for limit in (self.searches_per_day, other.searches_per_day) if limit is not None]
+        return Budget(
+            min(self.requests_per_s, other.requests_per_s), min(self.burst, other.burst), min(a_day, default=None)
+        )
+
+    def is_within(self, other: Budget) -> bool:
+        """Whether no limit is above that of another one."""
+        return self.at_most(other) == self
+
 
 UNLIMITED = Budget(MAX_REQUESTS_PER_S, MAX_BURST, None)
 """Of whoever runs a server that asks nobody who calls, and of the server itself."""

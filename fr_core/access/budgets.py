@@ -80,42 +80,37 @@ class Budgets:
         self._accounts: OrderedDict[str, _Account] = OrderedDict()
         self._day_ends_s = monotonic_s() + _to_midnight_ms(clock_ms(), 1) / 1000
 
-    def spend(self, principal_id: str, budget: Budget, items: int = 1) -> None:
-        """Count a call, or items of a stream.
-
-        More items than the burst are let through where the bucket is full, and must be made up for afterwards.
+    def spend(self, principal_id: str, budget: Budget) -> None:
+        """Count a call, or an item of a stream.
 
         Args:
             principal_id: who asks.
             budget: of the principal.
-            items: at least 1.
 
         Raises:
-            RateLimited: too many; nothing was counted. The metadata say `retry_after_s`, after which they are few
-                enough unless more is asked for meanwhile.
+            RateLimited: one too many; it was not counted. The metadata say `retry_after_s`, after which it is not
+                unless more is asked for meanwhile.
         """
         with self._lock:
             now_s = self._monotonic_s()
             account = self._account(principal_id, budget, now_s)
-            missing = min(items, budget.burst) - account.tokens
+            missing = 1 - account.tokens
             if missing > _ROUNDING:
                 raise RateLimited(
                     "More was asked for than the budget of this key or token allows at once.",
                     retry_after_s=_rounded_up(missing / budget.requests_per_s),
                 )
-            account.tokens -= items
+            account.tokens -= 1
 
-    def search(self, principal_id: str, budget: Budget, searches: int = 1) -> None:
-        """Count searches of the day, beside the calls that they come with.
+    def search(self, principal_id: str, budget: Budget) -> None:
+        """Count a search of the day, beside the call that it comes with.
 
         Args:
             principal_id: who searches.
             budget: of the principal.
-            searches: at least 1.
 
         Raises:
-            QuotaExceeded: more than are left today; none was counted. The metadata say `retry_after_s`, when the next
-                day begins, and `left`, how many are left.
+            QuotaExceeded: none is left today. The metadata say `retry_after_s`, when the next day begins.
         """
         with self._lock:
             now_s = self._monotonic_s()
@@ -123,14 +118,12 @@ class Budgets:
             if budget.searches_per_day is None:
                 return
             account = self._account(principal_id, budget, now_s)
-            left = max(0, budget.searches_per_day - account.searches)
-            if searches > left:
+            if account.searches >= budget.searches_per_day:
                 raise QuotaExceeded(
-                    f"{searches} searches were asked for; {left} are left today.",
+                    "No search is left today of the budget of this key or token.",
                     retry_after_s=_rounded_up(self._day_ends_s - now_s),
-                    left=str(left),
                 )
-            account.searches += searches
+            account.searches += 1
 
     def __len__(self) -> int:
         """Of how many principals something is kept."""

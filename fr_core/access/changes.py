@@ -77,7 +77,7 @@ class Changes:
             courses=new.courses,
             budget=new.budget,
             created_ms=now_ms,
-            expires_ms=None if new.lifetime_ms is None else now_ms + new.lifetime_ms,
+            expires_ms=new.expires_ms(now_ms),
             revoked_ms=None,
             certificate_sha256=new.certificate_sha256,
         )

@@ -63,6 +63,8 @@ class NewKey:
         budget: how much it may ask for.
         lifetime_ms: for how long it is valid, 5 years at most; None = for ever.
         certificate_sha256: of the client certificate (DER) that it is bound to, 64 hexadecimal digits; None = none.
+        not_after_ms: milliseconds since 1970, UTC, at which it ends at the latest, whatever its lifetime; None = that
+            alone says.
 
     Raises:
         InvalidField: one of them is out of range.
@@ -75,6 +77,7 @@ class NewKey:
     budget: Budget
     lifetime_ms: int | None
     certificate_sha256: str | None = None
+    not_after_ms: int | None = None
 
     def __post_init__(self) -> None:
         if len(self.label) > MAX_LABEL or not self.label.isprintable() or self.label != self.label.strip():
@@ -85,6 +88,11 @@ class NewKey:
             raise InvalidField("The time for which the key is valid is not above 0, up to 5 years.", field="lifetime")
         if self.certificate_sha256 is not None and not _SHA256.fullmatch(self.certificate_sha256):
             raise InvalidField("The sha256 of a certificate has 64 digits 0-9, a-f.", field="certificate_sha256")
+
+    def expires_ms(self, now_ms: int) -> int | None:
+        """Return when it ends if it is made now, milliseconds since 1970, UTC; None = never."""
+        ends = (None if self.lifetime_ms is None else now_ms + self.lifetime_ms, self.not_after_ms)
+        return min((end for end in ends if end is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)

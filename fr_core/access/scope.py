@@ -10,6 +10,7 @@ from fr_core.errors import InvalidField
 MAX_PATTERNS = 256
 """Of one scope."""
 
+_ALL = "*"
 # An id of a gallery or course, or the beginning of one with * after it.
 _PATTERN = re.compile(r"[a-z0-9_-]{1,128}|[a-z0-9_-]{0,127}\*")
 
@@ -33,6 +34,11 @@ class Scope:
         if not all(map(_PATTERN.fullmatch, self.patterns)):
             raise InvalidField("A pattern of a scope is neither an id nor the beginning of one followed by *.")
 
+    @property
+    def is_all(self) -> bool:
+        """Whether it covers whatever there is and will be."""
+        return _ALL in self.patterns
+
     def covers(self, resource_id: str) -> bool:
         """Whether somebody of this scope may act on what has this id; capitals count."""
         return any(
@@ -41,5 +47,5 @@ class Scope:
         )
 
 
-EVERYTHING = Scope(("*",))
+EVERYTHING = Scope((_ALL,))
 NOTHING = Scope(())

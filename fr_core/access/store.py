@@ -58,7 +58,6 @@ class AccessStore:
         database: Database,
         clock_ms: Callable[[], int],
         monotonic_s: Callable[[], float],
-        token_bytes: Callable[[int], bytes],
         vfs: str,
         max_keys: int,
     ) -> None:
@@ -69,7 +68,7 @@ class AccessStore:
         with database.reading() as now:
             self._locks = Locks(now)
         self._ring = Ring(database, self._locks, vfs)
-        self._changes = Changes(self._locks, self._ring, self._time, token_bytes, max_keys)
+        self._changes = Changes(self._locks, self._ring, self._time, secrets.token_bytes, max_keys)
         require_recent_audit(database)
         self._audit_keys = audit_keys(database.seals)
         audit = AuditTable(database.writer, self._audit_keys, clock_ms)
@@ -88,7 +87,6 @@ class AccessStore:
         reserve_bytes: int = 0,
         *,
         monotonic_s: Callable[[], float] = time.monotonic,
-        token_bytes: Callable[[int], bytes] = secrets.token_bytes,
         vfs: str = "",
         max_keys: int = MAX_KEYS,
     ) -> AccessStore:
@@ -102,7 +100,6 @@ class AccessStore:
             clock_ms: milliseconds since 1970, UTC; how the store takes it when it is set, `seen` says.
             reserve_bytes: what must stay free on the disk for deletions to go on; 1/8 of the disk at most.
             monotonic_s: seconds of a clock that is never set.
-            token_bytes: returns so many random bytes, for ids and secrets.
             vfs: SQLite's layer to the disk, by name; "" = its own.
             max_keys: that are kept.
 
@@ -115,7 +112,7 @@ class AccessStore:
         """
         database = Database(folder, SCHEMA, key, reserve_bytes, vfs)
         try:
-            return cls(database, clock_ms, monotonic_s, token_bytes, vfs, max_keys)
+            return cls(database, clock_ms, monotonic_s, vfs, max_keys)
         except BaseException:
             database.close()
             raise

@@ -11,8 +11,6 @@ import re
 import secrets
 from hashlib import sha256
 
-HASH_BYTES = 32
-
 _LAYOUT = b"fr-core audit 1\0"
 _CHAIN_ID = re.compile(r"[0-9a-f]{32}")
 

@@ -101,27 +101,6 @@ class AuditTable:
             )
         )
 
-    def take_over(self, source: AuditTable) -> int:
-        """Write another database's chain into tables that are there and empty, under the keys of this one.
-
-        Returns:
-            The number of its last record.
-        """
-        head = source.head()
-        for kept in source.every():
-            self._insert(head.chain_id, kept.record.seq, kept.body, kept.hash)
-        signing_key = source._opened(head, _SIGNING_KEY, head.sealed_signing_key)
-        pseudonym_key = source._opened(head, _PSEUDONYM_KEY, head.sealed_pseudonym_key)
-        self._insert_head(
-            Head(
-                *(head.chain_id, head.seq, head.at_ms, head.hash),
-                self._keys.seal(f"{_SIGNING_KEY} {head.chain_id}", signing_key),
-                head.public_key,
-                self._keys.seal(f"{_PSEUDONYM_KEY} {head.chain_id}", pseudonym_key),
-            )
-        )
-        return head.seq
-
     def append(self, entries: Iterable[Entry]) -> int:
         """Add records; they are kept if and only if the connection's transaction is.
 

@@ -36,7 +36,7 @@ class Why(StrEnum):
     MALFORMED = "malformed"  # what stands there is no record
     REWRITTEN = "rewritten"  # another history than the one that the checkpoint signs
     CHECKPOINT_FORGED = "checkpoint_forged"  # the signature is not that of the key
-    OTHER_KEY = "other_key"  # the checkpoint, or the chain, has another key
+    OTHER_KEY = "other_key"  # the checkpoint is signed by another key than the chain's
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,24 +128,18 @@ def require_recent(table: AuditTable, connection: Connection) -> None:
         raise StoreCorrupt("The audit has records that nobody wrote.", check="audit")
 
 
-def verify(
-    table: AuditTable, checkpoints: Sequence[Checkpoint] = (), public_key: Ed25519PublicKey | None = None
-) -> Verified | Broken:
+def verify(table: AuditTable, checkpoints: Sequence[Checkpoint] = ()) -> Verified | Broken:
     """Check every record of a chain.
 
     Args:
         table: the chain; its connection is in one transaction all the while.
         checkpoints: of this chain, kept elsewhere.
-        public_key: of the chain, kept elsewhere too; None = the one that the chain says.
     """
     try:
         head = table.head()
     except StoreCorrupt:
         return Broken(0, Why.HEAD_ALTERED)
-    own_key = table.public_key()
-    if public_key is not None and public_key.public_bytes_raw() != head.public_key:
-        return Broken(head.seq, Why.OTHER_KEY)
-    marks = Marks(head.chain_id, checkpoints, own_key)
+    marks = Marks(head.chain_id, checkpoints, table.public_key())
     broken = marks.forged() or _walk(table, head, marks) or marks.disagreeing(0, head.seq)
     return broken or Verified(head.chain_id, head.seq, head.seq, len(checkpoints))
 

@@ -261,7 +261,7 @@ class CaseStore:
 
     def galleries_of_case(self, case_id: str) -> frozenset[str]:
         """The galleries that were searched for a case; raises `UnknownCase`."""
-        return frozenset(one.searched.gallery_id for one in self.examinations_of(case_id))
+        return frozenset(self.case(case_id).galleries)
 
     def galleries_of_examination(self, examination_id: str) -> frozenset[str]:
         """The gallery that was searched for an examination; raises `UnknownExamination`."""

@@ -159,9 +159,10 @@ class Changes:
         for number, photo in new.photos:
             tx.write(_INSERT_PHOTO, row[0], number, photo)
         kept = KeptExamination(row[0], ordinal, 0, 1, own, ())
+        galleries = sorted({*before.case.galleries, searched.gallery_id})
         after = replace(
             before,
-            case=replace(before.case, examinations=ordinal),
+            case=replace(before.case, examinations=ordinal, galleries=tuple(galleries)),
             digest=before.digest ^ self._element(before, kept),
         )
         head = replace(head, examinations=head.examinations + 1, waiting=head.waiting + 1)

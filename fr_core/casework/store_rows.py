@@ -154,8 +154,9 @@ def case_of(seals: Seals, row: Row) -> KeptCase:
     said = key.open(sealed, bound, "cases")
 
     def read() -> KeptCase:
-        reference, purpose, opened_by, closed_ms, examinations, digest = json.loads(said)
-        case = Case(case_id, reference, Purpose(purpose), opened_by, opened_ms, closed_ms, expires_ms, examinations)
+        reference, purpose, opened_by, closed_ms, examinations, galleries, digest = json.loads(said)
+        times = (opened_ms, closed_ms, expires_ms)
+        case = Case(case_id, reference, Purpose(purpose), opened_by, *times, examinations, tuple(galleries))
         return KeptCase(case_no, version, case, open_mac, int(digest, 16), key)
 
     return readable(read)
@@ -168,7 +169,8 @@ def sealed_case(kept: KeptCase) -> bytes:
         "cases", kept.case_no, case.case_id, kept.version, case.opened_ms, case.expires_ms, kept.open_mac
     )
     digest = f"{kept.digest:x}"
-    said = [case.reference, case.purpose.value, case.opened_by, case.closed_ms, case.examinations, digest]
+    searched = (case.examinations, case.galleries)
+    said = [case.reference, case.purpose.value, case.opened_by, case.closed_ms, *searched, digest]
     return kept.key.seal(json.dumps(said).encode(), bound)
 
 

@@ -58,6 +58,7 @@ class Case:
         closed_ms: likewise; None where it is open.
         expires_ms: when it is deleted, likewise; None = never.
         examinations: how many it has.
+        galleries: ids of those that were searched for it, in their order.
     """
 
     case_id: str
@@ -68,6 +69,7 @@ class Case:
     closed_ms: int | None = None
     expires_ms: int | None = None
     examinations: int = 0
+    galleries: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

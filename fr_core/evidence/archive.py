@@ -15,7 +15,7 @@ from hashlib import sha256
 from typing import BinaryIO
 from zlib import crc32
 
-from fr_core.errors import EvidenceUnusable
+from fr_core.errors import EvidenceUnusable, InvalidField
 
 MAX_BUNDLE_BYTES = 2**31 - 1
 MAX_FILES = 20_000
@@ -64,19 +64,26 @@ def is_name(name: str) -> bool:
 
 
 def chunks(files: Mapping[str, bytes]) -> Iterator[bytes]:
-    """Yield the bytes of the archive of some files, in order.
+    """Return the bytes of the archive of some files, in order, piece by piece.
 
     Args:
         files: path -> content.
 
     Raises:
-        ValueError: a path is none, or there are more files, or more bytes, than an archive holds.
+        InvalidField: there are more files, or more bytes, than an archive holds; before anything is yielded.
+        ValueError: a path is none; likewise.
     """
-    entries, at = [], 0
-    if len(files) > MAX_FILES or not all(map(is_name, files)):
-        raise ValueError("files that no bundle holds")
+    if not all(map(is_name, files)):
+        raise ValueError("a file of a name that no bundle holds")
+    if len(files) > MAX_FILES:
+        raise InvalidField("The case has more files than a bundle holds.", field="case_id")
     if sum(map(len, files.values())) + len(files) * 2 * (_MAX_NAME + _CENTRAL.size) > MAX_BUNDLE_BYTES:
-        raise ValueError("more bytes than a bundle holds")
+        raise InvalidField("The case, with its audit, has more bytes than a bundle holds.", field="case_id")
+    return _chunks(files)
+
+
+def _chunks(files: Mapping[str, bytes]) -> Iterator[bytes]:
+    entries, at = [], 0
     for name in sorted(files):
         content = files[name]
         entry = Entry(name, at, len(content), crc32(content), "")

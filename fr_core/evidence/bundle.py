@@ -42,7 +42,7 @@ def build_bundle(
 
     Raises:
         ReviewUnfinished: an examination waits for a finding.
-        InvalidField: the case has more photos than a bundle holds.
+        InvalidField: the case has more photos, or with its audit more files or bytes, than a bundle holds.
         ValueError, TypeError: a derivation is nothing that JSON has.
     """
     own = [exhibit.examination for exhibit in exhibits]

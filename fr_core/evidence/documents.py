@@ -128,8 +128,7 @@ def search_document(exhibit: Exhibit) -> bytes:
 
 def derivations_document(exhibit: Exhibit) -> bytes:
     """Return `derivations.json`; raises `ValueError` or `TypeError` for what JSON has not."""
-    given = exhibit.derivations or {"probe": dict(exhibit.examination.searched.derivations)}
-    return canonical({"format": FORMAT, "derivations": given})
+    return canonical({"format": FORMAT, "derivations": exhibit.derivations})
 
 
 def findings_document(examination: Examination) -> bytes:

@@ -18,6 +18,7 @@ from fr_core.evidence.words import (
     NOTICE,
     RATINGS,
     database_effect,
+    independence,
     of_both,
     of_hd,
     of_hp,
@@ -88,6 +89,7 @@ def _examination(number: int, case: Case, exhibit: Exhibit) -> Iterator[str]:
     yield photos(_photos(own))
     if finished:
         yield heading(3, "What examiners found")
+        yield paragraph(independence(own))
         yield paragraph(RATINGS)
         yield table(
             ("", "examiner", "finding", "rating", "what was observed", "when"),
@@ -118,7 +120,7 @@ def _searched(case: Case, exhibit: Exhibit) -> list[tuple[str, str]]:
         ("Threshold", f"{searched.threshold:.6g}: from this similarity on a candidate counts as a lead"),
         ("Calibration", calibration),
         ("Parameters", parameters or "none"),
-        ("Examiners", f"{examiners}, and one more where they do not agree" if examiners > 1 else "1"),
+        ("Findings needed", f"{examiners}, and one more where they do not agree" if examiners > 1 else "1"),
     ]
 
 
@@ -142,7 +144,7 @@ def _propositions(exhibit: Exhibit) -> Iterator[str]:
     yield paragraph(f"Two propositions are compared for each candidate. {HP} {HD}")
     known = [(one, exhibit.figures[one.template_id]) for one in own.candidates if one.template_id in exhibit.figures]
     if not known:
-        yield paragraph("What the similarities say of either is not known: no calibration told it.")
+        yield paragraph("What the similarities say of either is not known: there is no calibration that tells it.")
         return
     rows = [
         (

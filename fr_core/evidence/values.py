@@ -46,8 +46,7 @@ class Exhibit:
         examination: with its photos.
         derivations: how what was compared was made of the photos, as JSON: "probe", and the candidates by their ranks;
             with the decoding (size, orientation, colour), detection box, landmarks, the similarity transform to the
-            112 x 112 crop, the components of quality, the model and its preprocessing. Where it is empty, what the
-            search itself has noted stands in for it.
+            112 x 112 crop, quality and the model.
         figures: what the calibration says of candidates, by template_id.
         measured_on: where the calibration was measured, in words; "" where there is none.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from fr_core.casework.values import FindingKind
+from fr_core.casework.values import Examination, FindingKind
 from fr_core.evidence.values import Bound, Figures
 from fr_core.scoring.intervals import Rate
 
@@ -29,8 +29,8 @@ RATINGS = (
 )
 
 LIMITATIONS = (
-    "A lead is not an identity. A search always answers with whoever looks most alike, also where the person is not "
-    "in the gallery at all.",
+    "A lead is not an identity. A search answers with whoever looks most alike, also where the person is not in the "
+    "gallery at all.",
     "The larger the gallery, the likelier it holds a stranger who looks very much alike. A similarity that is rare "
     "between two people who are compared alone is to be expected among many.",
     "Image quality decides: blur, low resolution, compression, poor light, pose, covered faces and years between two "
@@ -39,7 +39,8 @@ LIMITATIONS = (
     "those of the people and photos that it was measured on, and may not hold for the people of this case.",
     "Close relatives, above all twins, look more alike than the strangers whose comparisons a calibration knows.",
     "People who are shown an automatic result tend to agree with it (automation bias), and also trained examiners make "
-    "errors. Examiners here did not know of each other's findings until all were in.",
+    "errors. By how many accounts each examination was judged, and whether one of them made the search, is said there; "
+    "who used an account, and what they told each other, cannot be seen from it.",
     "Whether a photo was altered before it was sent, and where it comes from, cannot be seen from it here.",
     "What is not in this report is not known to it: it knows nothing of any other evidence of the case, and no prior "
     "probability. So it gives no probability that two photos show one person.",
@@ -49,6 +50,19 @@ LIMITATIONS = (
 def time_of(at_ms: int) -> str:
     """Return a time as people write it, UTC."""
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def independence(examination: Examination) -> str:
+    """Return who gave the findings of a concluded examination, seen from who made the search."""
+    findings, searched = examination.findings, examination.searched
+    if len(findings) > 1:
+        return (
+            f"{len(findings)} accounts gave a finding each, none of them the one that made the search. The service "
+            "showed none of them the finding of another before the last was given."
+        )
+    if findings[0].examiner == searched.searched_by:
+        return "One account gave the finding, the one that made the search. Nobody else examined this search."
+    return "One account gave the finding, another than the one that made the search. Nobody else examined this search."
 
 
 def of_hp(figures: Figures) -> str:
@@ -95,11 +109,11 @@ def database_effect(figures: Figures, templates: int) -> str:
     if figures.false_match is None:
         return f"How many of {templates:,} templates of strangers would be as similar is not known."
     rate = figures.false_match
-    told = "fewer than" if rate.count == 0 else "about"
     expected = templates * (rate.interval.high if rate.count == 0 else rate.value)
+    told = f"at most {expected:,.2g} (with {rate.interval.confidence:.0%} confidence)"
     return (
-        f"Among {templates:,} templates of strangers, {told} {expected:,.2g} would be expected to be as similar by "
-        "chance, reckoned as if comparisons were independent."
+        f"Among {templates:,} templates of strangers, {told if rate.count == 0 else f'about {expected:,.2g}'} would be "
+        "expected to be as similar by chance, reckoned as if comparisons were independent."
     )
 
 

@@ -28,7 +28,7 @@ from fr_core.imaging.sandbox_messages import (
 
 
 def main() -> None:
-    """Serve until the parent hangs up; the arguments are those that `sandbox_process.start` gives."""
+    """Serve until the parent hangs up; the arguments are those that `sandbox_process.SandboxProcess` gives."""
     for number in (signal.SIGINT, signal.SIGTERM):  # to the whole group: photos in work are still to be answered
         signal.signal(number, signal.SIG_IGN)
     link, shared, photo_at, memory_mib, time_s, parent = map(int, sys.argv[1:7])

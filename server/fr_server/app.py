@@ -38,9 +38,8 @@ from fr_core.errors import InternalError, NotReady, ShuttingDown, TlsUnusable
 from fr_evaluation.stored import Reports
 from fr_server.access.guard import Guard
 from fr_server.access.journal import DoorJournal
-from fr_server.access.opening import make_guard, unspecified_use
+from fr_server.access.opening import asks_who_calls, default_budget, make_guard
 from fr_server.access.resolving import StoreResolver
-from fr_server.access.storage import asks_who_calls, default_budget
 from fr_server.clock import SteadyClock
 from fr_server.config import Config
 from fr_server.convert.server import server_info
@@ -55,7 +54,7 @@ from fr_server.services.audits import audits_of
 from fr_server.services.checkpoints import Checkpoints
 from fr_server.services.decisions import Decisions, compared_settings
 from fr_server.services.evaluation import EvaluationService
-from fr_server.services.gallery import GalleryService
+from fr_server.services.gallery import GalleryService, unspecified_use
 from fr_server.services.gallery_calls import GalleryCalls
 from fr_server.services.probes import Probes
 from fr_server.services.recognition import RecognitionService
@@ -280,7 +279,7 @@ class App:
         self._given_up = True
 
     async def broken(self) -> None:
-        """As `Server.broken`; raises `InternalError` where the galleries, or the courses, can take no more changes."""
+        """As `Server.broken`; raises `InternalError` where a store can take no more changes."""
         await while_writing(self._broken, *([] if self._stores is None else self._stores.broken.values()))
 
     def reload(self) -> None:
@@ -412,7 +411,7 @@ async def while_writing(*broken: Future[None]) -> None:
     """Wait, as long as what is kept can be changed; then log why it cannot, and raise `InternalError`.
 
     Args:
-        broken: of the galleries and of the courses, as `Galleries.broken`; they are never cancelled.
+        broken: of each store, as `Galleries.broken`; they are never cancelled.
     """
     waiting = [asyncio.wrap_future(one) for one in broken]
     try:

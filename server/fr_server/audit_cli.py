@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
+
+from fr_server.cli_reporting import CommandFailed, print_json, reporting
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -55,8 +56,11 @@ class _Kept:
     checkpoints: Sequence[Checkpoint]
 
 
-class NotKept(Exception):
+class NotKept(CommandFailed):
     """There is nothing to check an export with; the message says why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("CHECKPOINT_MISSING", message)
 
 
 def verify_file(
@@ -84,7 +88,7 @@ def verify_file(
             lines.seek(0)
             found = verify_export(_lines(lines), kept.public_key, kept.checkpoints)
         if as_json:
-            _print_json(_keys(found, kept))
+            print_json(_keys(found, kept))
         if isinstance(found, Broken):
             typer.echo(_broken_words(found, kept.chain), err=True)
             raise typer.Exit(1)
@@ -158,29 +162,3 @@ def _tell(found: Verified, kept: _Kept) -> None:
         typer.echo(f"It agrees with {len(kept.checkpoints):,} checkpoints that were kept, up to record {newest:,}.")
         return
     typer.echo("No checkpoint was given: a chain that whoever has its key wrote anew as a whole is not found so.")
-
-
-def _print_json(content: object) -> None:
-    typer.echo(json.dumps(content, indent=2))
-
-
-@contextmanager
-def reporting(as_json: bool) -> Iterator[None]:
-    """End a command with one sentence and exit status 1 where it cannot be done; `as_json`, with a document, too."""
-    from fr_core.errors import FrError
-
-    try:
-        yield
-    except FrError as error:
-        _fail(error.reason, error.message, error.metadata, as_json, error)
-    except NotKept as error:
-        _fail("CHECKPOINT_MISSING", str(error), {}, as_json, error)
-    except OSError as error:
-        _fail("FILE_UNREADABLE", f"{error.filename} cannot be read: {error.strerror}.", {}, as_json, error)
-
-
-def _fail(reason: str, message: str, metadata: Mapping[str, str], as_json: bool, error: Exception) -> None:
-    if as_json:
-        _print_json({"error": {"reason": reason, "message": message, "metadata": dict(metadata)}})
-    typer.echo(f"{reason}: {message}", err=True)
-    raise typer.Exit(1) from error

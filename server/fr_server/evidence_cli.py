@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fr_server.audit_cli import AsJson, reporting
+from fr_server.audit_cli import AsJson
+from fr_server.cli_reporting import print_json, reporting
 
 if TYPE_CHECKING:
     from fr_core.evidence.verify import Verified
@@ -45,7 +45,7 @@ def verify(
         except EvidenceUnusable as error:
             raise EvidenceUnusable(f"{error.metadata['file']}: {error.what}", **error.metadata) from error
     if as_json:
-        typer.echo(json.dumps(asdict(found), indent=2))
+        print_json(asdict(found))
         return
     for sentence in _sentences(found):
         typer.echo("".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in sentence))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
 
 import typer
+
+from fr_server.cli_reporting import print_json, reporting
 
 if TYPE_CHECKING:
     from fr_core.gallery.backup.saved import Extent
@@ -50,12 +51,12 @@ def backup(
     out: Backup, keys: Keys, data: Data = None, key: Key = "", config: ConfigFile = None, as_json: AsJson = False
 ) -> None:
     """Back up the galleries into OUT, which must not exist, and replace the older KEYS; a server may run meanwhile."""
-    with _reporting(as_json):
+    with _undoing(as_json):
         from fr_core.gallery.backup.take import back_up
 
         extent = back_up(*_data_and_key(data, key, config), out, keys, datetime.now(UTC))
         if as_json:
-            _print_json({"backup": str(out), "keys": str(keys), **asdict(extent)})
+            print_json({"backup": str(out), "keys": str(keys), **asdict(extent)})
             return
         typer.echo(f"Backed up to {out}, read again and checked: {_counts(extent)}.")
         typer.echo(f"The keys of the subjects are in {keys}: keep this file alone, apart from the backups.")
@@ -65,7 +66,7 @@ def restore(
     out: Backup, keys: Keys, data: Data = None, key: Key = "", config: ConfigFile = None, as_json: AsJson = False
 ) -> None:
     """Make an empty folder the data folder of a backup, without those who were erased after it was made."""
-    with _reporting(as_json):
+    with _undoing(as_json):
         from fr_core.gallery.backup.restore import restore as restored_from
 
         folder, opened = _data_and_key(data, key, config, holds_store=False)
@@ -73,7 +74,7 @@ def restore(
         created = restored.created.isoformat(timespec="seconds")
         if as_json:
             told = {"data": str(folder), "created": created, **asdict(restored.held)}
-            _print_json({**told, "erased_since": restored.erased_since})
+            print_json({**told, "erased_since": restored.erased_since})
             return
         typer.echo(f"Restored to {folder} and checked: {_counts(restored.held)}, as of {created}.")
         typer.echo(f"Left out, because they were erased or deleted since: {restored.erased_since} subjects.")
@@ -81,13 +82,13 @@ def restore(
 
 def verify(data: Data = None, key: Key = "", config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Check everything in a data folder, changing nothing; exit status 1 with the reason unless all of it is sound."""
-    with _reporting(as_json):
+    with _undoing(as_json):
         from fr_core.gallery.backup.verify import verify as verified
 
         folder, opened = _data_and_key(data, key, config)
         found = verified(folder, opened)
         if as_json:
-            _print_json({"data": str(folder), **asdict(found)})
+            print_json({"data": str(folder), **asdict(found)})
             return
         typer.echo(f"Opened and checked in {folder}: {_counts(found)}.")
         typer.echo("The database file is whole, every row and record is as it was written, and the counts agree.")
@@ -99,12 +100,12 @@ def new_key(
     as_json: AsJson = False,
 ) -> None:
     """Make a random key and write it to a new file that only its owner can read."""
-    with _reporting(as_json):
+    with _undoing(as_json):
         from fr_core.gallery.store.keys import new_key_file
 
         made = new_key_file(file)
         if as_json:
-            _print_json({"file": str(file), "key_id": made.key_id})
+            print_json({"file": str(file), "key_id": made.key_id})
             return
         typer.echo(f"{file}: key {made.key_id}. Keep a copy in a safe place: without it, everything is lost.")
 
@@ -118,7 +119,7 @@ def rotate_key(
     as_json: AsJson = False,
 ) -> None:
     """Put a data folder, which no server uses, under another key; the one before opens nothing of it from then on."""
-    with _reporting(as_json):
+    with _undoing(as_json):
         from fr_core.gallery.store.keys import load_key
         from fr_core.gallery.store.sqlite_store import SqliteStore
         from fr_server.sealing import reseal
@@ -131,7 +132,7 @@ def rotate_key(
             reseal(_configuration(data, key, config), before, after)
         if as_json:
             told = {"data": str(folder), "before": before.key_id, "after": after.key_id}
-            _print_json({**told, "scrubbed": scrubbed})
+            print_json({**told, "scrubbed": scrubbed})
             return
         if scrubbed:
             left = f"the key {before.key_id} opens nothing of it any more."
@@ -221,23 +222,12 @@ def _counts(found: Extent | Verified) -> str:
     return ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in asdict(found).items())
 
 
-def _print_json(content: object) -> None:
-    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
-
-
 @contextmanager
-def _reporting(as_json: bool) -> Iterator[None]:
-    """Turn an error into a message and exit status 1; with `as_json`, into a document on standard output too."""
-    from fr_core.errors import FrError
-
-    # What was begun is undone on the way out.
+def _undoing(as_json: bool) -> Iterator[None]:
+    """Report as `reporting`; at SIGTERM, too, what was begun is undone on the way out."""
     before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
-        yield
-    except FrError as error:
-        if as_json:
-            _print_json({"error": {"reason": error.reason, "message": error.message, "metadata": error.metadata}})
-        typer.echo(f"{error.reason}: {error.message}", err=True)
-        raise typer.Exit(1) from error
+        with reporting(as_json, writes=True):
+            yield
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -19,7 +19,7 @@ from fr_server.app import SERVICES, App, Server, until
 from fr_server.clock import SteadyClock
 from fr_server.config import Config
 from fr_server.engine import open_engine
-from fr_server.folders import access_folder, data_folder, key_of, reports_folder
+from fr_server.folders import data_folder, key_of, reports_folder
 from fr_server.frontends.metrics import shared_metrics
 from fr_server.frontends.supervisor import Supervisor
 from fr_server.naming import naming
@@ -95,9 +95,7 @@ async def run(server: Server, ready_file: Path | None = None) -> None:
     loop.add_signal_handler(signal.SIGHUP, server.reload)
     try:
         starting = asyncio.ensure_future(server.start())
-        # Every other store names itself; of this one the start reads more once it is open.
-        with naming(access_folder(server.config) / "access.sqlite"):
-            await until(told_to_stop, starting)
+        await until(told_to_stop, starting)
         if not starting.done():
             log.info("Stopping before calls are answered")
             server.give_up()

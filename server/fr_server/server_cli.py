@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fr_server.cli_reporting import reporting
 from fr_server.gallery_cli import ConfigFile
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def init(
     from fr_server.sealing import seal
 
     dns, addresses = _split(names or _own_names())
-    with _reporting(), ExitStack() as undone:
+    with reporting(writes=True), ExitStack() as undone:
         try:
             folder.mkdir(mode=0o700, parents=True)
         except FileExistsError as error:
@@ -97,7 +98,7 @@ def check_config(config: ConfigFile = None) -> None:
     from fr_server.sealing import require_sealed
     from fr_server.tls import tls_files
 
-    with _reporting():
+    with reporting():
         tree = load_config(config, environ=os.environ)
         require_safe(tree)
         files = tls_files(tree)
@@ -120,7 +121,7 @@ def seal_command(
     from fr_server.safety import require_safe
     from fr_server.sealing import seal
 
-    with _reporting():
+    with reporting(writes=True):
         tree = load_config(config, environ=os.environ)
         require_safe(tree)
         written = seal(config, tree, key_of(tree, new=False))
@@ -150,7 +151,7 @@ def renew(
     from fr_server.folders import key_of
     from fr_server.sealing import require_sealed, seal
 
-    with _reporting():
+    with reporting(writes=True):
         tree = load_config(config, environ=os.environ)
         if not tree.tls.certificate:
             raise ConfigInvalid("The configuration has no `tls.certificate` to renew.", key="tls.certificate")
@@ -182,7 +183,7 @@ def client_certificate(
     from fr_server.clock import wall_ms
     from fr_server.door.authority import Issued, make_client_certificate
 
-    with _reporting():
+    with reporting(writes=True):
         made = Issued(out / f"{name}.pem", out / f"{name}.key")
         make_client_certificate(Issued(ca, ca_key), made, name, wall_ms())
     typer.echo(f"Made {made.certificate} and {made.key}, valid for 397 days.")
@@ -201,7 +202,7 @@ def revoke_certificate(
     from fr_server.clock import wall_ms
     from fr_server.door.authority import Issued, write_revocations
 
-    with _reporting():
+    with reporting(writes=True):
         write_revocations(Issued(ca, ca_key), out, certificates, wall_ms())
     typer.echo(f"Wrote {out}; `kill -HUP` lets a running server take it.")
 
@@ -215,7 +216,7 @@ def admin_key(
     from fr_core.errors import TargetTaken
     from fr_server.config import load_config
 
-    with _reporting():
+    with reporting(writes=True):
         tree = load_config(config, environ=os.environ)
         if out.exists():
             raise TargetTaken(f"There is something at {out} already.")
@@ -235,7 +236,7 @@ def forget_time(config: ConfigFile = None) -> None:
     """
     from fr_server.config import load_config
 
-    with _reporting(), _opened(load_config(config, environ=os.environ)) as store:
+    with reporting(writes=True), _opened(load_config(config, environ=os.environ)) as store:
         store.forget_time_seen()
     typer.echo("Keys expire by the clock again.")
 
@@ -301,8 +302,8 @@ def _bracketed(name: str) -> str:
 
 @contextmanager
 def _opened(config: Config) -> Iterator[AccessStore]:
-    from fr_server.access.storage import open_access
     from fr_server.clock import SteadyClock
+    from fr_server.stores import open_access
 
     store = open_access(config, SteadyClock())
     try:
@@ -312,24 +313,11 @@ def _opened(config: Config) -> Iterator[AccessStore]:
 
 
 def _new_admin(store: AccessStore, label: str, days: int) -> str:
-    from fr_core.access.budget import Budget
+    from fr_core.access.budget import UNLIMITED
     from fr_core.access.keys import DAY_MS, NewKey
     from fr_core.access.roles import Role
     from fr_core.access.scope import EVERYTHING
 
-    new = NewKey(label, frozenset({Role.ADMIN}), EVERYTHING, EVERYTHING, Budget(50.0, 200, None), days * DAY_MS)
+    # No key that it makes can have more.
+    new = NewKey(label, frozenset({Role.ADMIN}), EVERYTHING, EVERYTHING, UNLIMITED, days * DAY_MS)
     return store.create(new).token.text
-
-
-@contextmanager
-def _reporting() -> Iterator[None]:
-    from fr_core.errors import FrError
-
-    try:
-        yield
-    except FrError as error:
-        typer.echo(f"{error.reason}: {error.message}", err=True)
-        raise typer.Exit(1) from error
-    except OSError as error:
-        typer.echo(f"FILE_UNREADABLE: {error.filename}: {error.strerror}.", err=True)
-        raise typer.Exit(1) from error

@@ -9,16 +9,17 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+from fr_core.access.schema import SCHEMA as ACCESS
 from fr_core.access.store import AccessStore
 from fr_core.casework.store import CaseStore
+from fr_core.casework.store_schema import SCHEMA as CASES
 from fr_core.errors import Failure, UnknownCase, UnknownExamination
+from fr_core.training.store.schema import SCHEMA as TRAINING
 from fr_core.training.store.training_store import TrainingStore
 from fr_server.access.rules import ScopeKind
-from fr_server.access.storage import open_access
 from fr_server.config import Config
-from fr_server.folders import cases_folder, key_of
+from fr_server.folders import access_folder, cases_folder, key_of, training_folder
 from fr_server.naming import naming
-from fr_server.services.training.storage import open_training
 from fr_server.telemetry.logs import FIELDS, describe
 
 log = logging.getLogger("fr_server.cases")
@@ -97,8 +98,26 @@ def galleries_of(cases: CaseStore) -> Callable[[ScopeKind, str], Collection[str]
     return look
 
 
+def open_access(config: Config, clock: Callable[[], int]) -> AccessStore:
+    """Open the store of API keys; raises as `open_stores`."""
+    folder, key = access_folder(config), key_of(config, new=False)
+    with naming(folder / ACCESS.database_name):
+        return AccessStore.open(folder, key, clock, _reserve_bytes(config))
+
+
 def open_cases(config: Config, clock: Callable[[], int]) -> CaseStore:
     """Open the store of cases; raises as `open_stores`."""
     folder, key = cases_folder(config), key_of(config, new=False)
-    with naming(folder / "cases.sqlite"):
-        return CaseStore.open(folder, key, clock, config.gallery.reserve_mib * 2**20)
+    with naming(folder / CASES.database_name):
+        return CaseStore.open(folder, key, clock, _reserve_bytes(config))
+
+
+def open_training(config: Config, clock: Callable[[], int]) -> TrainingStore:
+    """Open the store of courses and answers; raises as `open_stores`."""
+    folder, key = training_folder(config), key_of(config, new=False)
+    with naming(folder / TRAINING.database_name):
+        return TrainingStore.open(folder, key, clock, _reserve_bytes(config))
+
+
+def _reserve_bytes(config: Config) -> int:
+    return config.gallery.reserve_mib * 2**20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -28,6 +29,14 @@ def test_a_server_under_load_keeps_nothing_open_and_one_with_a_leak_is_noticed(t
             server_pb2_grpc.ServerServiceStub(channel).GetServerInfo(server_pb2.GetServerInfoRequest(), timeout=10)
             samples.append(sample(server.process.pid, -float(number)))
         assert judge(samples, None).missed == ("file descriptors",)
+
+
+def test_threads_of_a_process_count_whose_files_nobody_may_see(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        (tmp_path / str(os.getpid()) / "task" / str(number)).mkdir(parents=True)
+    monkeypatch.setattr("soak.PROC", tmp_path)
+    found = sample(os.getpid(), 0.0)
+    assert (found.files, found.threads) == (0, 3)
 
 
 def samples_of(mib_per_hour: float, files: float = 0.0, threads: float = 0.0) -> list[Sample]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -26,6 +27,8 @@ from fr_api.v1 import access_pb2, access_pb2_grpc, audit_pb2, common_pb2, galler
 from fr_core.access.budget import Budget
 from fr_core.access.roles import Role
 from fr_core.gallery.pages import page_token
+from fr_server.telemetry.open import Telemetry
+from fr_server.telemetry.trust import NullTrust
 from serving import ended, running
 from staffed import PROBE, Caller, Staffed, reason_of, staffed
 from taking import Clock
@@ -108,6 +111,8 @@ def test_what_is_not_said_of_a_key_is_the_default_of_the_server(tmp_path: Path) 
         assert (key.budget.requests_per_s, key.budget.burst, key.budget.searches_per_day) == (11.0, 12, 13)
         assert key.expire_time.ToMilliseconds() - key.create_time.ToMilliseconds() == 3 * DAY_S * 1000
         assert not key.galleries
+        unlimited = creates(at.admin, budget=access_pb2.Budget(burst=1)).key
+        assert (unlimited.budget.searches_per_day, unlimited.budget.burst) == (13, 1)
         none_at_all = creates(at.admin, budget=access_pb2.Budget(searches_per_day=0)).key
         assert none_at_all.budget.HasField("searches_per_day")
         assert (none_at_all.budget.searches_per_day, none_at_all.budget.burst) == (0, 12)
@@ -190,6 +195,49 @@ def test_nobody_makes_a_key_that_reaches_further(at: Staffed) -> None:
     for fields in refused:
         assert reason_of(partial(creates, narrow, **fields)) == "NOT_PERMITTED", fields
     assert len(listed(at.auditor)) == before
+
+
+def test_nobody_makes_a_key_that_may_ask_for_more(at: Staffed) -> None:
+    low = at.caller(Role.ADMIN, budget=Budget(20.0, 40, 5))
+    for budget in (
+        access_pb2.Budget(requests_per_s=20.5),
+        access_pb2.Budget(burst=41),
+        access_pb2.Budget(searches_per_day=6),
+    ):
+        assert reason_of(partial(creates, low, budget=budget)) == "NOT_PERMITTED", budget
+    whole = access_pb2.Budget(requests_per_s=20.0, burst=40, searches_per_day=5)
+    assert creates(low, budget=whole).key.budget == whole
+    assert creates(low).key.budget == whole, "the defaults are higher"
+    least = access_pb2.Budget(requests_per_s=1.0, burst=1, searches_per_day=0)
+    assert creates(low, budget=least).key.budget == least
+    assert creates(at.admin, budget=access_pb2.Budget(burst=1_000)).key.budget.burst == 1_000
+
+
+def test_nobody_makes_a_key_that_lives_longer(at: Staffed) -> None:
+    brief = at.caller(Role.ADMIN, lifetime_ms=2 * DAY_S * 1000)
+    ends_ms = own_key(at, brief).expire_time.ToMilliseconds()
+    assert reason_of(partial(creates, brief, lifetime=Duration(seconds=3 * DAY_S))) == "NOT_PERMITTED"
+    assert creates(brief, lifetime=Duration(seconds=DAY_S)).key.expire_time.ToMilliseconds() < ends_ms
+    assert creates(brief).key.expire_time.ToMilliseconds() == ends_ms, "the default is a year"
+
+
+def test_nobody_is_told_a_new_secret_of_a_key_that_has_more_or_lives_longer(at: Staffed) -> None:
+    own = at.caller(Role.ADMIN, budget=Budget(20.0, 40, 5), lifetime_ms=2 * DAY_S * 1000)
+    budget, brief = access_pb2.Budget(requests_per_s=20.0, burst=40, searches_per_day=5), Duration(seconds=DAY_S)
+    more = creates(at.admin, lifetime=brief)
+    longer = creates(at.admin, budget=budget)
+    within = creates(at.admin, budget=budget, lifetime=brief)
+    for made, reason in ((more, "NOT_PERMITTED"), (longer, "NOT_PERMITTED"), (within, "OK")):
+        rotate = access_pb2.RotateKeyRequest(key_id=made.key.key_id)
+        assert reason_of(partial(own.access.RotateKey, rotate)) == reason
+    revoke = access_pb2.RevokeKeyRequest(key_id=more.key.key_id)
+    assert reason_of(partial(own.access.RevokeKey, revoke)) == "OK", "what was leaked must go"
+
+
+def own_key(at: Staffed, caller: Caller) -> access_pb2.ApiKey:
+    keys = at.admin.access.ListKeys(access_pb2.ListKeysRequest(page_size=1_000)).keys
+    (own,) = (key for key in keys if f"key:{key.key_id}" == caller.principal_id)
+    return own
 
 
 def test_keys_that_reach_further_are_not_there(at: Staffed) -> None:
@@ -311,6 +359,34 @@ def test_searches_beyond_the_quota_are_refused_and_nothing_else(at: Staffed) -> 
     assert reason_of(partial(caller.searches, case_id, "own-a")) == "QUOTA_EXCEEDED"
     detect = recognition_pb2.DetectRequest(image=common_pb2.Image(data=PROBE))
     assert reason_of(partial(caller.recognition.Detect, detect)) == "OK"
+
+
+class Heard(NullTrust):
+    """Hears why calls were refused."""
+
+    def __init__(self) -> None:
+        self.reasons: Counter[str] = Counter()
+
+    def access_refused(self, reason: str) -> None:
+        self.reasons[reason] += 1
+
+
+def test_every_refusal_of_a_flood_is_counted_though_few_are_recorded(tmp_path: Path) -> None:
+    heard = Heard()
+    with staffed(tmp_path, observing=Telemetry(trust=heard)) as at:
+        few = at.caller(Role.OPERATOR, budget=Budget(0.001, 1, None))
+        at.auditor.access.WhoAmI(ANYBODY)
+        began = time.monotonic()
+        for _ in range(60):
+            assert asks(at, "") == "CREDENTIAL_MISSING"
+            assert asks(at, "nobody") == "CREDENTIAL_INVALID"
+            assert reason_of(partial(at.auditor.access.CreateKey, access_pb2.CreateKeyRequest())) == "NOT_PERMITTED"
+            reason_of(partial(few.access.WhoAmI, ANYBODY))
+        took_s = time.monotonic() - began
+        with at.stores.access.auditing() as audit:
+            recorded = sum(json.loads(one.body)["outcome"] == "CREDENTIAL_MISSING" for one in audit.every())
+        assert recorded <= 10 * (int(took_s) + 1) < 60
+    assert heard.reasons == {"CREDENTIAL_MISSING": 60, "unreadable": 60, "NOT_PERMITTED": 60, "RATE_LIMITED": 59}
 
 
 # --- the door ---------------------------------------------------------------------------------------------------

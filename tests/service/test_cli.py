@@ -252,8 +252,8 @@ def test_every_face_is_searched_where_asked_for(fr: Fr, people: Path, tmp_path: 
     out_file = tmp_path / "both.png"
     code, out, _ = fr("search", "team", probe, "--several-faces", "all", "--draw", out_file)
     assert code == 0
-    assert "Face 1 of 2: potential candidates" in out
-    assert "Face 2 of 2: no candidate" in out
+    assert "Face 1 of 2: leads" in out
+    assert "Face 2 of 2: no lead" in out
     assert out_file.is_file()
 
 

@@ -146,6 +146,34 @@ def test_a_verification_tells_how_far_it_is_and_gives_the_figures_of_a_direct_on
     assert not any(name in caplog.text for name in NAMES)
 
 
+def test_the_audit_has_who_kept_a_report_and_who_deleted_it(server: Running) -> None:
+    assert server.app._stores is not None
+    store = server.app._stores.access
+    with store.auditing() as audit:
+        before = audit.head().seq
+    _, verified = told(server.evaluation.RunVerification(VERIFY))
+    identify = evaluation_pb2.RunIdentificationRequest(dataset="lfw")
+    _, identified = told(server.evaluation.RunIdentification(identify))
+    server.evaluation.DeleteReport(evaluation_pb2.DeleteReportRequest(report_id=verified.report_id))
+    until = time.monotonic() + 5
+    found: list[tuple[str, str, str | None]] = []
+    while len(found) < 5 and time.monotonic() < until:
+        with store.auditing() as audit:
+            records = [json.loads(kept.body) for kept in audit.every(before)]
+        assert {record["actor"] for record in records} <= {"local"}
+        found = [
+            (record["action"].removeprefix("evaluation."), record["outcome"], record.get("detail", {}).get("report_id"))
+            for record in records
+        ]
+    assert found == [
+        ("run_verification", "BEGUN", None),
+        ("run_verification", "OK", verified.report_id),
+        ("run_identification", "BEGUN", None),
+        ("run_identification", "OK", identified.report_id),
+        ("delete_report", "OK", verified.report_id),
+    ]
+
+
 def test_a_full_disk_refuses_a_run_before_its_photos(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_bavail=0, f_frsize=4096, f_blocks=10**6))
     assert refusal(lambda: next(server.evaluation.RunVerification(VERIFY))) == "STORAGE_LOW"

@@ -55,12 +55,12 @@ from fr_core.runtime.batcher import Batcher
 from fr_core.runtime.devices import ActiveDevice
 from fr_core.scoring.calibration_json import to_json
 from fr_core.types import F32, U8, AlignedFace, ModelId
-from fr_server.access.storage import open_access
 from fr_server.app import SERVICES
 from fr_server.clock import wall_ms
 from fr_server.config import config_from
 from fr_server.frontends.supervisor import Supervisor
 from fr_server.services.audits import CHAINS
+from fr_server.stores import open_access
 from fr_server.telemetry.metrics import PrometheusObserver, methods_of
 from fr_server.telemetry.open import Telemetry
 from fr_server.work import BULK_STORAGE_THREADS

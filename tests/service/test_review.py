@@ -22,10 +22,12 @@ from PIL import Image
 from calibrated import calibration
 from fr_api.v1 import audit_pb2, common_pb2, gallery_pb2, recognition_pb2, review_pb2
 from fr_core.access.roles import Role
+from fr_core.casework.store_reading import Look
 from fr_core.errors import EvidenceUnusable
 from fr_core.evidence.verify import verify_bundle
 from fr_core.gallery.pages import page_token
 from fr_core.scoring.calibration_json import to_json
+from fr_server.services.review_evidence import EvidenceRoom
 from serving import ended, photo
 from staffed import BLUES, NONE, POTENTIAL, PROBE, UNSURE, Caller, Staffed, in_case, reason_of, staffed
 
@@ -632,6 +634,9 @@ def test_evidence_proves_itself_and_of_a_changed_byte_the_file(at: Staffed, refe
     noted = json.loads(archive.read("examinations/01/derivations.json"))["derivations"]
     assert noted["1"]["similarity_measured_again"] == "1.000000"
     assert set(noted) == {"noted_at_the_search", "probe", "1", "2", "3", "4"}
+    # Measured once more it is the same, told in the same words.
+    assert noted["probe"] == {"1_size_px": "400 x 200", **noted["noted_at_the_search"]}
+    assert noted["1"].keys() == {*noted["probe"], "similarity_measured_again"}
     for name in names:
         last = made.index(archive.read(name), archive.getinfo(name).header_offset) + archive.getinfo(name).file_size - 1
         altered = made[:last] + bytes([made[last] ^ 1]) + made[last + 1 :]
@@ -720,3 +725,39 @@ def test_big_photos_stream(at: Staffed, reference: str) -> None:
     assert len(pieces) > 3 * len(photos[1]) // 2**18
     assert max(map(len, pieces)) <= 2**18
     verify_bundle(io.BytesIO(b"".join(pieces)), *keys_of(at))
+
+
+def test_pieces_of_evidence_that_nobody_takes_are_not_made(at: Staffed, reference: str) -> None:
+    photos = [big(blue, 100 + blue) for blue in BLUES]
+    case_id = at.operator.opens(reference)
+    for one in photos:
+        at.operator.searches(case_id, "wanted", probe=one)
+    made: list[int] = []
+    bundle = EvidenceRoom.bundle
+
+    def counted(room: EvidenceRoom, *arguments: Any) -> Iterator[bytes]:
+        for piece in bundle(room, *arguments):
+            made.append(len(piece))
+            yield piece
+
+    request = review_pb2.ExportEvidenceRequest(case_id=case_id, include_unfinished=True)
+    with patch.object(EvidenceRoom, "bundle", counted):
+        whole = [len(piece.data) for piece in at.operator.review.ExportEvidence(request)]
+        assert (made, sum(whole) > 2 * sum(map(len, photos))) == (whole, True)
+        made.clear()
+        call = at.operator.review.ExportEvidence(request)
+        next(call)
+        call.cancel()
+        at.operator.exports(at.operator.opens(f"another {reference}"[:128]))  # comes after what the call has begun
+    assert 0 < len(made) < len(whole)
+
+
+def test_a_list_of_cases_opens_no_examination_to_know_who_may_see_them(at: Staffed, reference: str) -> None:
+    case_id = at.operator.opens(reference)
+    at.operator.searches(case_id, "wanted")
+    scoped = at.caller(Role.OPERATOR, galleries=("wanted",))
+    elsewhere = at.caller(Role.OPERATOR, galleries=("practice",))
+    with patch.object(Look, "examinations_of", side_effect=AssertionError("opened")):
+        assert case_id in cases(scoped)
+        assert case_id not in cases(elsewhere)
+        assert case_id in cases(at.operator)

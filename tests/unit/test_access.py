@@ -7,6 +7,7 @@ import itertools
 import math
 import secrets
 import threading
+from dataclasses import replace
 
 import pytest
 

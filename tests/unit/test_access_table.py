@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from itertools import count
+from pathlib import Path
 
 import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+from accessing import open_store
 from apimethods import METHODS
 from docs_pages import access
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, review_pb2, training_pb2
@@ -18,15 +22,20 @@ from fr_core.access.principal import SYSTEM, Principal, principal_of
 from fr_core.access.roles import Role
 from fr_core.access.scope import EVERYTHING, NOTHING, Scope
 from fr_core.audit.attribution import Attribution
-from fr_core.errors import NotPermitted, StoreFailed
+from fr_core.errors import CredentialInvalid, NotPermitted, StoreFailed
 from fr_core.gallery.checks import is_gallery_id
 from fr_core.training.store.codes import new_code, typed_code
 from fr_server.access.callers import calling, current_principal, seen, sees_case
 from fr_server.access.coarse import ask_for_all, require_photos, rounded, tell_less
 from fr_server.access.foreign import Foreign
+from fr_server.access.journal import DoorJournal
+from fr_server.access.pacing import Pace
 from fr_server.access.recording import UNRECORDED, CallRecord, Ended, Refusals, note, noting
-from fr_server.access.rules import Coarse, Kind, ScopeKind, action_of
+from fr_server.access.rules import Coarse, Kind, Rule, ScopeKind, action_of
 from fr_server.access.table import RULES
+from fr_server.access.telling import Teller
+from fr_server.door.listener import HandshakeFailure
+from fr_server.telemetry.trust import NullTrust
 
 KINDS = {
     "gallery_id": ScopeKind.GALLERY,
@@ -111,6 +120,14 @@ def test_no_answer_that_holds_scores_or_embeddings_is_told_as_it_is_to_who_is_to
     )
     exact = holds(METHODS[method].output_type, {f"fr_api.v1.{name}" for name in names})
     assert (RULES[method].coarse is not Coarse.AS_IS) >= exact
+
+
+def test_examiners_learn_no_similarity_of_photos_that_they_choose() -> None:
+    telling = {"fr_api.v1.CompareResponse", "fr_api.v1.SearchResponse", "fr_api.v1.Embedding", "fr_api.v1.Candidate"}
+    for method, rule in RULES.items():
+        if Role.EXAMINER in rule.roles:
+            assert not holds(METHODS[method].output_type, telling), method
+    assert RULES["/fr_api.v1.RecognitionService/Compare"].roles == {Role.OPERATOR}
 
 
 def test_whoever_checks_is_not_who_is_checked() -> None:
@@ -456,7 +473,80 @@ def test_a_refusal_that_cannot_be_recorded_is_logged(caplog: pytest.LogCaptureFi
         await refusals.drain()
 
     asyncio.run(tell())
-    assert "could not be recorded" in caplog.text
+    assert "A call that ended could not be recorded" in caplog.text
+
+
+class Heard(NullTrust):
+    """Hears why calls were refused."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+
+    def access_refused(self, reason: str) -> None:
+        self.reasons.append(reason)
+
+
+def test_a_credential_that_is_not_valid_any_more_is_told_of_once_whichever_call_it_was() -> None:
+    for recorded in (True, False):
+        kept, heard, record = Kept(), Heard(), CallRecord()
+        record.detail = {"why": "revoked"}
+        rule = replace(RULES["/fr_api.v1.EvaluationService/GetReport"], recorded=recorded)
+
+        async def ends(kept: Kept = kept, heard: Heard = heard, record: CallRecord = record, rule: Rule = rule) -> None:
+            teller = Teller(kept, heard, lambda: 0.0)
+            with pytest.raises(CredentialInvalid):
+                async with teller.ending(rule, Attribution("key:1"), "evaluation.get_report", record):
+                    raise CredentialInvalid("The credential is not valid.")
+            await teller.drain()
+
+        asyncio.run(ends())
+        assert [(one.attribution.actor, one.outcome) for one in kept.ended] == [("key:1", "CREDENTIAL_INVALID")]
+        assert heard.reasons == ["revoked"]
+
+
+@pytest.mark.parametrize("method", sorted(method for method, rule in RULES.items() if rule.kind is Kind.CHANGE))
+def test_a_change_that_no_other_audit_tells_of_is_told_of_here(method: str) -> None:
+    rule, unchained = RULES[method], method.startswith("/fr_api.v1.EvaluationService/")
+    assert rule.chained is not unchained
+    kept = Kept()
+
+    async def ends() -> None:
+        teller = Teller(kept, NullTrust(), lambda: 0.0)
+        async with teller.ending(rule, Attribution("key:1"), action_of(method), CallRecord()) as ending:
+            await ending.begun()
+
+    asyncio.run(ends())
+    assert [one.outcome for one in kept.ended] == (["BEGUN", "OK"] if unchained else [])
+
+
+def test_failed_handshakes_are_paced_by_their_kinds(tmp_path: Path) -> None:
+    now = [0.0]
+    with open_store(tmp_path) as store:
+        journal = DoorJournal(store, NullTrust(), lambda: now[0])
+        for _ in range(30):
+            journal.handshake_failed("192.0.2.1", HandshakeFailure.OLD_TLS)
+        journal.handshake_failed("192.0.2.1", HandshakeFailure.NOT_TLS)
+        now[0] = 1.0
+        journal.handshake_failed("192.0.2.1", HandshakeFailure.OLD_TLS)
+        store.record([]).result(5)  # those before are durable, too
+        with store.auditing() as audit:
+            told = [json.loads(one.body) for one in audit.every()]
+    assert [one["detail"]["why"] for one in told] == ["old_tls"] * 10 + ["not_tls", "old_tls"]
+    assert [one.get("counts") for one in told] == [None] * 11 + [{UNRECORDED: 20}]
+
+
+def test_a_pace_remembers_who_was_heard_of_last() -> None:
+    pace = Pace(lambda: 0.0)
+    for _ in range(15):
+        pace.held_back("flood")
+    assert pace.held_back("flood") is None
+    for beginning in (0, 10_000):  # heard of between, it stays
+        for number in range(9_999):
+            assert pace.held_back(beginning + number) == 0
+        assert pace.held_back("flood") is None
+    for number in range(10_000):
+        pace.held_back(f"other {number}")
+    assert pace.held_back("flood") == 0
 
 
 def test_notes_are_added_to_the_record_of_the_call() -> None:

@@ -40,6 +40,7 @@ from fr_core.errors import (
     KeyUnavailable,
     ShuttingDown,
     StorageLow,
+    StoreCorrupt,
     StoreInUse,
     UnknownCase,
     UnknownExamination,
@@ -118,13 +119,29 @@ def test_cases_page_by_page(store: CaseStore, clock: Clock) -> None:
     assert [len(page) for page in pages] == [3, 3, 1]
 
 
+def test_a_case_knows_its_galleries_without_its_examinations_being_opened(store: CaseStore) -> None:
+    case, other = a_case(store), a_case(store, "another")
+    for gallery_id in ("wanted", "missing", "wanted"):
+        searched(store, case, gallery_id=gallery_id)
+    store._writer.run(lambda tx: tx.write("UPDATE examinations SET sealed = x'00'"))
+    assert store.case(case.case_id).galleries == ("missing", "wanted")
+    assert store.galleries_of_case(case.case_id) == {"missing", "wanted"}
+    assert store.galleries_of_case(other.case_id) == frozenset()
+    with pytest.raises(StoreCorrupt):
+        store.examinations_of(case.case_id)
+
+
 def test_closed_twice_is_closed_once(store: CaseStore, clock: Clock) -> None:
     case, waiting = a_case(store), None
     waiting = searched(store, case)
     clock.ms += 5
     closed = store.close_case(case.case_id)
     clock.ms += 5
-    assert store.close_case(case.case_id) == closed == replace(case, closed_ms=START_MS + 5, examinations=1)
+    assert (
+        store.close_case(case.case_id)
+        == closed
+        == replace(case, closed_ms=START_MS + 5, examinations=1, galleries=("wanted",))
+    )
     with pytest.raises(CaseClosed):
         searched(store, case)
     store.give_finding(waiting.examination_id, picks(ANNA))  # what was searched is examined to the end

@@ -25,6 +25,7 @@ from fr_client import Client
 from fr_client.cli.main import build
 from fr_core.errors import all_errors
 from fr_server.app import SERVICES
+from fr_server.services.audits import CHAINS
 from fr_server.telemetry.exposition import MetricsServer
 from fr_server.telemetry.listener import CANCELLED, OK
 from fr_server.telemetry.metrics import UNKNOWN, PrometheusObserver, methods_of
@@ -151,6 +152,17 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     values["outcome"] |= {OK, CANCELLED, UNKNOWN, *values["reason"]}
     values["method"] |= methods_of(SERVICES)
     return Told(labels, values, samples)
+
+
+def test_the_records_of_every_chain_are_counted(told: Told) -> None:
+    found = {
+        dict(labels)["chain"]: value
+        for (name, labels), value in told.samples.items()
+        if name == "fr_audit_records_total"
+    }
+    assert set(found) == set(CHAINS)
+    assert found["galleries"] == 2, "a gallery was made, and somebody enrolled"
+    assert found["access"] == 1, "a photo was looked at"
 
 
 def test_expressions_are_read() -> None:

@@ -18,12 +18,12 @@ from fr_core.access.store import AccessStore
 from fr_core.errors import FileTampered
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store.keys import load_key, new_key_file
-from fr_server.stores import open_access
 from fr_server.clock import wall_ms
 from fr_server.config import load_config
 from fr_server.door.authority import names_of
 from fr_server.door.tls import check_tls
 from fr_server.sealing import require_sealed
+from fr_server.stores import open_access
 from fr_server.tls import tls_files
 
 
@@ -85,6 +85,14 @@ def test_init_overwrites_nothing(made: Path) -> None:
     ended = fr("init", str(made))
     assert (ended.exit_code, "TARGET_TAKEN" in ended.stderr) == (1, True)
     assert {path: path.read_bytes() for path in made.rglob("*") if path.is_file()} == before
+
+
+def test_what_cannot_be_written_is_told_as_that(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    ended = fr("init", str(tmp_path / "file" / "srv"))
+    assert (ended.exit_code, ended.stderr.partition(":")[0]) == (1, "FILE_UNWRITABLE")
+    ended = fr("admin-key", str(tmp_path / "none" / "key"), "--config", str(made / "server.toml"))
+    assert (ended.exit_code, ended.stderr.partition(":")[0]) == (1, "FILE_UNWRITABLE")
 
 
 def test_the_configuration_that_init_makes_asks_who_calls_and_encrypts(made: Path) -> None:

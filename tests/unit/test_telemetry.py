@@ -16,6 +16,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from accessing import new_key, open_store
 from fr_core.errors import AddressUnavailable, ConfigInvalid, StoreFailed, UnsupportedFormat
 from fr_core.gallery.values import GalleryInfo, Page
 from fr_core.runtime.devices import ActiveDevice
@@ -176,7 +177,6 @@ def test_trust_is_counted_within_known_words() -> None:
     trust.disconnected("192.0.2.1", Parting.IDLE)
     for reason in ("NOT_PERMITTED", "expired", "jane"):
         trust.access_refused(reason)
-    trust.recorded("access", 3)
     trust.checkpointed("galleries", 1_000.0)
     trust.certificate_expires(2_000.0)
     trust.decoder_replaced("crashed")
@@ -188,7 +188,6 @@ def test_trust_is_counted_within_known_words() -> None:
     assert value(samples, "fr_access_refused_total", reason="NOT_PERMITTED") == 1
     assert value(samples, "fr_access_refused_total", reason="expired") == 1
     assert value(samples, "fr_access_refused_total", reason="other") == 1
-    assert value(samples, "fr_audit_records_total", chain="access") == 3
     assert value(samples, "fr_audit_checkpoint_timestamp_seconds", chain="galleries") == 1_000
     assert value(samples, "fr_certificate_expiry_timestamp_seconds") == 2_000
     assert value(samples, "fr_decoders_replaced_total", why="crashed") == 1
@@ -215,6 +214,20 @@ def test_what_cannot_be_read_is_left_out(tmp_path: Path, caplog: pytest.LogCaptu
     samples = scraped(generate_latest(registry).decode())
     assert samples == {("fr_store_broken", frozenset({("store", "training")})): 1.0}
     assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
+
+
+def test_the_records_of_an_audit_are_counted_whoever_made_them(tmp_path: Path) -> None:
+    registry = CollectorRegistry()
+    database = tmp_path / "access.sqlite"
+    registry.register(KeptCollector({"access": KeptStore(database)}))
+    with open_store(tmp_path) as store, open_store(tmp_path) as another:
+        for made in (1, 2):
+            store.create(new_key())
+            another.create(new_key())
+            samples = scraped(generate_latest(registry).decode())
+            with store.auditing() as audit:
+                assert value(samples, "fr_audit_records_total", chain="access") == audit.head().seq == 2 * made
+    assert "# TYPE fr_audit_records_total counter" in generate_latest(registry).decode()
 
 
 def test_galleries_are_counted_over_all_pages(tmp_path: Path) -> None:

@@ -26,13 +26,18 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import NameOID
 
-from accessing import BUDGET, NOW_MS, Clocks
+from accessing import BUDGET, NOW_MS, Clocks, open_store
+from fr_core.access.budgets import Budgets
 from fr_core.access.principal import Principal
 from fr_core.access.refusals import Refused, Why, refusal_of
 from fr_core.access.roles import Role
 from fr_core.errors import ConfigInvalid, CredentialInvalid, NotReady
+from fr_server.access.credentials import Credentials
+from fr_server.access.guard import Guard
+from fr_server.access.journal import Journal
 from fr_server.access.jwks import AGAIN_S, REFRESH_S, STALE_S, JsonWebKeys, parse_keys
 from fr_server.access.tokens import MAX_TOKEN, TokenRules, Tokens
+from fr_server.telemetry.trust import NullTrust
 
 ISSUER, AUDIENCE = "https://id.example/realm", "fr-core"
 NOW_S = NOW_MS // 1000
@@ -557,6 +562,32 @@ def test_an_address_that_sends_elsewhere_is_not_followed(tmp_path: Path) -> None
     found, asked = fetched(tmp_path, answer)
     assert isinstance(found, NotReady)
     assert asked == ["/jwks"]
+
+
+def test_a_reading_that_is_under_way_ends_with_the_guard(tmp_path: Path) -> None:
+    asked, going_on = threading.Event(), threading.Event()
+
+    def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+        asked.set()
+        going_on.wait(10)
+        send(GOOD)(handler)
+
+    async def run(source: str, context: ssl.SSLContext) -> None:
+        clocks = Clocks()
+        keys = JsonWebKeys(source, ALL, clocks.monotonic_s, context)
+        store = open_store(tmp_path / "keys", clocks)
+        credentials = Credentials(store, Tokens(RULES, keys, BUDGET, clocks.clock_ms), lambda peer: None)
+        guard = Guard(credentials, Budgets(clocks.monotonic_s, clocks.clock_ms), Journal(store), NullTrust())
+        starting = asyncio.create_task(keys.start())
+        await asyncio.to_thread(asked.wait, 10)
+        await asyncio.wait_for(guard.close(), 5)
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(starting, 5)
+        going_on.set()
+        store.close()
+
+    with served(tmp_path, answer) as (source, context, _):
+        asyncio.run(run(source, context))
 
 
 def test_an_address_that_nobody_trusts(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from fr_core.access.roles import Role
 from fr_core.access.scope import MAX_PATTERNS
 from fr_server.access.rules import Coarse, Kind, Rule, ScopeKind
 from fr_server.access.table import RULES
-from fr_server.services.training.course_gallery import gallery_id_of
+from fr_server.course_galleries import gallery_id_of
 
 _DAY_MS = 86_400_000
 
@@ -17,7 +17,7 @@ _ROLES = {
     Role.TRAINEE: "Takes courses: joins with a code, answers trials, reads the own report.",
     Role.TRAINER: "Makes courses and cohorts, reads their reports, measures how the model errs.",
     Role.OPERATOR: "Enrols, searches, opens cases and searches for them.",
-    Role.EXAMINER: "Says what the leads of a search are worth. Does not search.",
+    Role.EXAMINER: "Says what the leads of a search are worth. Neither searches nor compares.",
     Role.AUDITOR: "Reads and checks the audit. Sees no face and no template.",
     Role.ADMIN: "Makes keys and galleries, and deletes. Neither enrols nor searches.",
 }
@@ -74,6 +74,13 @@ which would tell who is who in the trials.
 Every call, and every item of a stream, counts against the calls in a second of a key: beyond it `RATE_LIMITED`, with the delay
 after which to call again. Searches also count against the searches of a day (UTC): beyond it `QUOTA_EXCEEDED`. Each process
 of `server.frontends` counts by itself.
+
+What CreateKey leaves unset of a budget is the server's default: `access.requests_per_s`, `access.burst` and
+`access.searches_per_day`. In the configuration 0 searches of a day stand for no limit; in the budget of a key unset is no limit,
+and 0 is none at all.
+
+Nobody makes a key, or gives one a new secret, that may ask for more or lives longer than its own: that is refused with
+`NOT_PERMITTED`. A default beyond it is cut down to it. Admins that `fr server` makes have no limits.
 
 ## Coarse answers
 

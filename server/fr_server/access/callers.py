@@ -8,11 +8,9 @@ from contextvars import ContextVar
 from typing import TypeVar
 
 from fr_core.access.principal import SYSTEM, Principal
-from fr_core.access.scope import Scope
 
 T = TypeVar("T")
 
-_ALL = "*"
 # Entries that are fetched at once, of which some are not shown.
 _FETCHED = 200
 _current: ContextVar[Principal] = ContextVar("principal", default=SYSTEM)
@@ -31,11 +29,6 @@ def calling(principal: Principal) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
-
-
-def covers_all(scope: Scope) -> bool:
-    """Whether a scope covers whatever there is and will be."""
-    return _ALL in scope.patterns
 
 
 def sees_gallery(gallery_id: str) -> bool:

@@ -35,6 +35,10 @@ class Authenticator(Protocol):
         """
         ...
 
+    async def close(self) -> None:
+        """End what was begun in the background; nobody is authenticated after."""
+        ...
+
 
 class KeyChecker(Protocol):
     """Knows API keys: `fr_core.access.store.AccessStore` does."""
@@ -59,6 +63,10 @@ class TokenChecker(Protocol):
         """
         ...
 
+    async def close(self) -> None:
+        """End what was begun in the background."""
+        ...
+
 
 class OpenDoor:
     """Everybody is the same principal, which may do everything: for a server that only this machine reaches."""
@@ -66,6 +74,9 @@ class OpenDoor:
     async def authenticate(self, metadata: Metadata, peer: str) -> Principal:
         """Return `LOCAL`."""
         return LOCAL
+
+    async def close(self) -> None:
+        """Nothing was begun."""
 
 
 class Credentials:
@@ -93,6 +104,11 @@ class Credentials:
                 refuse(Why.UNKNOWN_SIGNER)
             return await self._tokens.check(token)
         return self._keys.check(token, self._certificate_of(peer) if peer else None).principal
+
+    async def close(self) -> None:
+        """As `Authenticator.close`."""
+        if self._tokens is not None:
+            await self._tokens.close()
 
 
 def _bearer(metadata: Metadata) -> str:

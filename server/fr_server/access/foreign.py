@@ -15,9 +15,8 @@ from fr_core.access.principal import Principal
 from fr_core.errors import NotPermitted
 from fr_core.gallery.checks import is_gallery_id
 from fr_core.training.store.codes import new_code
-from fr_server.access.callers import covers_all
 from fr_server.access.rules import OF_COURSES, OF_GALLERIES, Rule, Scoped, ScopeKind
-from fr_server.services.training.course_gallery import gallery_id_of
+from fr_server.course_galleries import is_of_course
 
 # 160 bits that are drawn for the one request; ids that the server gives are shorter.
 _NOBODYS_BYTES = 20
@@ -59,7 +58,7 @@ class Foreign:
         outside = False
         for scoped in rule.scoped:
             if not scoped.path:
-                if not covers_all(principal.courses):
+                if not principal.courses.is_all:
                     raise NotPermitted("What the server names itself takes a scope of all courses.")
                 continue
             for holder, name, place, resource_id in _ids(request, scoped.path):
@@ -81,10 +80,10 @@ class Foreign:
             return _covers(rule, principal, resource_id) or not (scoped.creates or is_gallery_id(resource_id))
         if kind is ScopeKind.COURSE:
             return principal.courses.covers(resource_id)
-        if kind in OF_COURSES and not covers_all(principal.courses):
+        if kind in OF_COURSES and not principal.courses.is_all:
             course_id = await self._resolver.course_of(kind, resource_id)
             return course_id is None or principal.courses.covers(course_id)
-        if kind in OF_GALLERIES and not covers_all(principal.galleries):
+        if kind in OF_GALLERIES and not principal.galleries.is_all:
             gallery_ids = await self._resolver.galleries_of(kind, resource_id)
             return gallery_ids is None or all(map(principal.galleries.covers, gallery_ids))
         return True
@@ -97,7 +96,7 @@ def _covers(rule: Rule, principal: Principal, gallery_id: str) -> bool:
     if principal.is_one_of(rule.roles - rule.named_only):
         return principal.galleries.covers(gallery_id)
     # The gallery of a course would tell a trainee who is who in it.
-    return gallery_id in principal.galleries.patterns and not gallery_id.startswith(gallery_id_of(""))
+    return gallery_id in principal.galleries.patterns and not is_of_course(gallery_id)
 
 
 def _ids(request: Message, path: str) -> Iterator[tuple[Message, str, int | None, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -21,17 +20,17 @@ from fr_server.access.coarse import ask_for_all, require_photos, tell_less, valu
 from fr_server.access.credentials import Authenticator, Metadata
 from fr_server.access.foreign import Foreign, Resolver
 from fr_server.access.items import Item, Items, RefusedItem, outcome_of
-from fr_server.access.recording import OUTSIDE, CallRecord, NullRecorder, Recorder, noting
+from fr_server.access.recording import OUTSIDE, CallRecord, Recorder, noting
 from fr_server.access.resolving import NothingKept
 from fr_server.access.rules import Coarse, Rule, action_of
 from fr_server.access.steps import as_stream, only, stepping
 from fr_server.access.table import RULES
 from fr_server.access.telling import Teller, attribution_of, learn_message, learn_request, learn_response
 from fr_server.interceptors.wrapping import EXEMPT, Context, Handler, Stream, Unary, wrap
+from fr_server.telemetry.trust import Trust
 
 _NOBODY = Attribution(actor="nobody")
 _REQUEST_ID = "x-request-id"
-_WORD = re.compile(r"[A-Za-z0-9._:/-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,39 +69,33 @@ class Guard(grpc.aio.ServerInterceptor):
     Args:
         authenticator: says who calls.
         budgets: count what everybody asks for.
-        recorder: is told of refusals, and of calls that ended; None = nobody is.
-        address_of: the address at the other end of a connection, by what gRPC calls it, for records of credentials that
-            were refused; None = they hold none.
+        recorder: is told of refusals, and of calls that ended.
+        trust: counts refusals.
         rules: of the methods; one without a rule is refused.
-        monotonic_s: seconds of a clock that is never set.
-        token_bytes: returns so many random bytes.
     """
 
     def __init__(
         self,
         authenticator: Authenticator,
         budgets: Budgets,
-        recorder: Recorder | None = None,
-        address_of: Callable[[str], str] | None = None,
+        recorder: Recorder,
+        trust: Trust,
         *,
         rules: Mapping[str, Rule] = RULES,
-        monotonic_s: Callable[[], float] = time.monotonic,
-        token_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._authenticator = authenticator
         self._budgets = budgets
-        self._teller = Teller(recorder or NullRecorder(), monotonic_s)
-        self._address_of = address_of
+        self._teller = Teller(recorder, trust, time.monotonic)
         self._rules = rules
-        self._token_bytes = token_bytes
-        self._foreign = Foreign(NothingKept(), token_bytes)
+        self._foreign = Foreign(NothingKept(), secrets.token_bytes)
 
     def resolve_with(self, resolver: Resolver) -> None:
         """Ask this one which course or galleries something is of, from now on: the stores are open."""
-        self._foreign = Foreign(resolver, self._token_bytes)
+        self._foreign = Foreign(resolver, secrets.token_bytes)
 
     async def close(self) -> None:
-        """Wait until the recorder has been told of everything; before it is closed."""
+        """Let go of what says who calls, and wait until the recorder has been told of everything; before it closes."""
+        await self._authenticator.close()
         await self._teller.drain()
 
     async def intercept_service(
@@ -175,11 +168,8 @@ class Guard(grpc.aio.ServerInterceptor):
         assert error is not None
         if isinstance(error, FrError):
             attribution = _NOBODY if principal is None else attribution_of(principal, "", None)
-            if isinstance(error, CredentialInvalid) and (why := refusal_of(error)) is not None:
-                record.detail = {"why": why.why.value} | ({"credential": why.principal_id} if why.principal_id else {})
-            if principal is None and self._address_of is not None:
-                address = self._address_of(context.peer())
-                record.detail |= {"address": address} if _WORD.fullmatch(address) else {}
+            if isinstance(error, CredentialInvalid):
+                record.detail = _fault_of(error)
             self._teller.refused(attribution, _request_id(context), action, error.reason, record)
         raise error
 
@@ -216,7 +206,7 @@ class Guard(grpc.aio.ServerInterceptor):
                 only_above = await self._inspect(call, request, record)
                 answers = behaviour(only(request), context)
                 async for response in stepping(answers, call.principal, attribution, record):
-                    await self._require_still_valid(call, context)
+                    await self._require_still_valid(call, context, record)
                     learn_message(record, response)
                     await ending.begun()
                     record.counts["messages"] = record.counts.get("messages", 0) + 1
@@ -246,7 +236,7 @@ class Guard(grpc.aio.ServerInterceptor):
     ) -> AsyncIterator[Any]:
         """Yield the items of a stream, and something that refuses to be answered in the place of those that may not."""
         async for request in requests:
-            await self._require_still_valid(call, context)
+            await self._require_still_valid_or_tell(call, context)
             item = Item(attribution_of(call.principal, _request_id(context), request), CallRecord())
             items.add(request.item_id, item)
             try:
@@ -257,11 +247,23 @@ class Guard(grpc.aio.ServerInterceptor):
             else:
                 yield request
 
-    async def _require_still_valid(self, call: _Call, context: Context) -> None:
+    async def _require_still_valid(self, call: _Call, context: Context, record: CallRecord) -> None:
+        """Raise `CredentialInvalid` where the credential is not valid any more; the record then has why."""
         try:
             await self._authenticator.authenticate(call.metadata, context.peer())
         except CredentialInvalid as error:
-            self._refuse(call.action, _Found(None, None, error), context)
+            record.detail |= _fault_of(error)
+            raise
+
+    async def _require_still_valid_or_tell(self, call: _Call, context: Context) -> None:
+        """As the other, between items: none of them would tell of it."""
+        record = CallRecord()
+        try:
+            await self._require_still_valid(call, context, record)
+        except CredentialInvalid as error:
+            attribution = attribution_of(call.principal, "", None)
+            self._teller.refused(attribution, _request_id(context), call.action, error.reason, record)
+            raise
 
     async def _inspect(self, call: _Call, request: Any, record: CallRecord) -> bool:
         """Check what a request names, and put out of it what its principal may not know.
@@ -294,6 +296,14 @@ class Guard(grpc.aio.ServerInterceptor):
 def _tell_less(call: _Call, response: Any, only_above: bool) -> None:
     if call.principal.coarse and call.rule.coarse is Coarse.ROUNDED:
         tell_less(response, only_above)
+
+
+def _fault_of(error: CredentialInvalid) -> dict[str, str]:
+    """Return what the audit is told of a credential that is not valid, which the caller is not."""
+    fault = refusal_of(error)
+    if fault is None:
+        return {}
+    return {"why": fault.why.value} | ({"credential": fault.principal_id} if fault.principal_id else {})
 
 
 def _is_of_another_certificate(error: Exception | None) -> bool:

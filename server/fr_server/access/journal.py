@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 
@@ -14,26 +12,14 @@ from fr_core.access.store import AccessStore
 from fr_core.audit.attribution import SYSTEM
 from fr_core.audit.pseudonyms import Pseudonyms
 from fr_core.audit.values import Entry
-from fr_core.errors import (
-    CredentialInvalid,
-    CredentialMissing,
-    FrError,
-    NotPermitted,
-    QuotaExceeded,
-    RateLimited,
-)
+from fr_core.errors import FrError
+from fr_server.access.pacing import Pace
 from fr_server.access.recording import UNRECORDED, Ended
 from fr_server.door.listener import HandshakeFailure, Parting, Refusal
 from fr_server.telemetry.logs import describe
-from fr_server.telemetry.trust import NullTrust, Trust
+from fr_server.telemetry.trust import Trust
 
 _log = logging.getLogger("fr_server.access")
-
-
-ACCESS_REASONS = frozenset(
-    error.reason for error in (CredentialMissing, CredentialInvalid, NotPermitted, RateLimited, QuotaExceeded)
-)
-"""Of calls that were refused for who made them, or how often."""
 
 
 class Journal:
@@ -41,12 +27,10 @@ class Journal:
 
     Args:
         store: is open.
-        trust: is told of refusals, and how many records there are; None = nobody is.
     """
 
-    def __init__(self, store: AccessStore, trust: Trust | None = None) -> None:
+    def __init__(self, store: AccessStore) -> None:
         self._store = store
-        self._trust = trust or NullTrust()
         self._pseudonyms: Pseudonyms = store.pseudonyms()
 
     async def record(self, ended: Ended) -> None:
@@ -63,39 +47,30 @@ class Journal:
             counts=ended.counts,
             detail=ended.detail,
         )
-        if ended.outcome in ACCESS_REASONS:
-            self._trust.access_refused(ended.detail.get("why", ended.outcome))
         await asyncio.wrap_future(self._store.record([entry]))
-        self._trust.recorded("access")
 
 
 class DoorJournal:
-    """Tells the audit "access" of TLS handshakes that failed: of each kind at most so many in a second.
+    """Tells the audit "access" of TLS handshakes that failed: of each kind at a `Pace`.
 
     Addresses stand in it under pseudonyms.
 
     Args:
         store: is open.
-        trust: hears of everything at the door; None = nobody does.
+        trust: hears of everything at the door.
         monotonic_s: seconds of a clock that is never set.
-        most_per_s: of one kind.
     """
 
     def __init__(
         self,
         store: AccessStore,
-        trust: Trust | None = None,
+        trust: Trust,
         monotonic_s: Callable[[], float] = time.monotonic,
-        most_per_s: int = 10,
     ) -> None:
         self._store = store
-        self._trust = trust or NullTrust()
+        self._trust = trust
         self._pseudonyms = store.pseudonyms()
-        self._monotonic_s = monotonic_s
-        self._most_per_s = most_per_s
-        self._began_s: dict[HandshakeFailure, float] = {}
-        self._told: Counter[HandshakeFailure] = Counter()
-        self._held_back: Counter[HandshakeFailure] = Counter()
+        self._pace = Pace(monotonic_s)
 
     def connection_refused(self, address: str, why: Refusal) -> None:
         """As `DoorListener`."""
@@ -112,14 +87,10 @@ class DoorJournal:
     def handshake_failed(self, address: str, why: HandshakeFailure) -> None:
         """As `DoorListener`; of the door's thread alone."""
         self._trust.handshake_failed(address, why)
-        now_s = self._monotonic_s()
-        if now_s - self._began_s.get(why, -math.inf) >= 1.0:
-            self._began_s[why], self._told[why] = now_s, 0
-        if self._told[why] >= self._most_per_s:
-            self._held_back[why] += 1
+        held_back = self._pace.held_back(why)
+        if held_back is None:
             return
-        self._told[why] += 1
-        counts = {UNRECORDED: held_back} if (held_back := self._held_back.pop(why, 0)) else {}
+        counts = {UNRECORDED: held_back} if held_back else {}
         detail = {"why": why.value, "address": self._pseudonyms.other("address", address)}
         try:
             done = self._store.record([Entry(SYSTEM, "access.handshake", "REFUSED", counts=counts, detail=detail)])

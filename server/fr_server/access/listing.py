@@ -9,7 +9,7 @@ from fr_core.gallery.values import MAX_PAGE_SIZE, GalleryInfo, Page
 from fr_core.training.courses import Course
 from fr_core.training.store.training_store import TrainingStore
 from fr_core.training.store.values import Cohort
-from fr_server.access.callers import covers_all, current_principal, seen, sees_course, sees_gallery
+from fr_server.access.callers import current_principal, seen, sees_course, sees_gallery
 
 # What `Galleries.list` binds its tokens to.
 _GALLERIES = "galleries"
@@ -23,7 +23,7 @@ def galleries_seen(listed: Callable[[int, str], Page[GalleryInfo]], size: int, t
         size: of the page, from 1 to 1,000.
         token: of the page; "" = the first.
     """
-    if covers_all(current_principal().galleries):
+    if current_principal().galleries.is_all:
         return listed(size, token)
 
     def fetch(last: GalleryInfo | None, size: int) -> tuple[Sequence[GalleryInfo], bool]:
@@ -42,7 +42,7 @@ def courses_seen(store: TrainingStore, before: tuple[int, str] | None, size: int
         page = store.courses(before if last is None else (last.created_ms, last.course_id), size)
         return page, len(page) == size
 
-    if covers_all(current_principal().courses):
+    if current_principal().courses.is_all:
         page = store.courses(before, size + 1)
         return page[:size], len(page) > size
     return seen(fetch, size, lambda one: sees_course(one.course_id))
@@ -64,7 +64,7 @@ def cohorts_seen(
         page = store.cohorts(None, before if last is None else (last.created_ms, last.cohort_id), size)
         return page, len(page) == size
 
-    if course_id is not None or covers_all(current_principal().courses):
+    if course_id is not None or current_principal().courses.is_all:
         page = store.cohorts(course_id, before, size + 1)
         return page[:size], len(page) > size
     return seen(fetch, size, lambda one: sees_course(one.course_id))

@@ -6,21 +6,29 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from fr_core.access.budget import Budget
 from fr_core.access.budgets import Budgets
 from fr_core.access.store import AccessStore
-from fr_core.gallery.values import GalleryUse
 from fr_server.access.credentials import Authenticator, Credentials, OpenDoor
 from fr_server.access.guard import Guard
 from fr_server.access.journal import Journal
 from fr_server.access.jwks import JsonWebKeys
-from fr_server.access.storage import asks_who_calls, default_budget
 from fr_server.access.tokens import TokenRules, Tokens
-from fr_server.config import Config
+from fr_server.config import AccessConfig, Config
+from fr_server.safety import is_loopback
 from fr_server.telemetry.trust import Trust
 
 
-def _place(source: str) -> str:
-    return source if "://" in source else str(Path(source).expanduser())
+def asks_who_calls(config: Config, store: AccessStore) -> bool:
+    """Whether every call needs a key or a token."""
+    if config.access.mode != "auto":
+        return config.access.mode == "keys"
+    return bool(config.access.oidc_issuer) or store.any_keys() or not is_loopback(config.server.host)
+
+
+def default_budget(config: AccessConfig) -> Budget:
+    """Return how much a key may ask for whose maker has not said otherwise; so may everybody who has a token."""
+    return Budget(config.requests_per_s, config.burst, config.searches_per_day or None)
 
 
 async def make_guard(
@@ -28,7 +36,7 @@ async def make_guard(
     store: AccessStore,
     certificate_of: Callable[[str], str | None],
     clock_ms: Callable[[], int],
-    trust: Trust | None = None,
+    trust: Trust,
 ) -> Guard:
     """Return the guard of a server.
 
@@ -37,7 +45,7 @@ async def make_guard(
         store: keeps the keys, and is told what happens.
         certificate_of: see `Credentials`.
         clock_ms: milliseconds since 1970, UTC.
-        trust: is told of refusals; None = nobody is.
+        trust: counts refusals.
 
     Raises:
         ConfigInvalid: the keys of the issuer of tokens cannot be used.
@@ -45,7 +53,7 @@ async def make_guard(
     authenticator: Authenticator = OpenDoor()
     if asks_who_calls(config, store):
         authenticator = Credentials(store, await _tokens(config, clock_ms), certificate_of)
-    return Guard(authenticator, Budgets(time.monotonic, clock_ms), Journal(store, trust))
+    return Guard(authenticator, Budgets(time.monotonic, clock_ms), Journal(store), trust)
 
 
 async def _tokens(config: Config, clock_ms: Callable[[], int]) -> Tokens | None:
@@ -66,10 +74,5 @@ async def _tokens(config: Config, clock_ms: Callable[[], int]) -> Tokens | None:
     return Tokens(rules, keys, default_budget(access), clock_ms)
 
 
-def unspecified_use(asks: bool) -> GalleryUse:
-    """Return what a gallery is for where its maker does not say.
-
-    Args:
-        asks: whether the server asks who calls: then decisions about people may well follow from what it keeps.
-    """
-    return GalleryUse.OPERATIONAL if asks else GalleryUse.TEST
+def _place(source: str) -> str:
+    return source if "://" in source else str(Path(source).expanduser())

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -14,6 +12,7 @@ from typing import Protocol
 
 from fr_core.audit.attribution import Attribution
 from fr_core.types import ModelId
+from fr_server.access.pacing import Pace
 from fr_server.telemetry.logs import describe
 
 log = logging.getLogger("fr_server.access")
@@ -29,8 +28,6 @@ UNRECORDED = "unrecorded"
 
 MAX_SUBJECTS = 1_000
 """As many as a record holds."""
-
-_MAX_PACES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +65,6 @@ class Recorder(Protocol):
     async def record(self, ended: Ended) -> None:
         """Keep it, durably. What this raises, the call ends with: what is not recorded is not answered."""
         ...
-
-
-class NullRecorder:
-    """Nobody is told."""
-
-    async def record(self, ended: Ended) -> None:
-        """Do nothing."""
 
 
 class CallRecord:
@@ -174,19 +164,8 @@ def note(
     record.case_reference = record.case_reference if case_reference is None else case_reference
 
 
-class _Pace:
-    """What was let through in the second that runs, and what was not since the last that was."""
-
-    __slots__ = ("began_s", "held_back", "let_through")
-
-    def __init__(self) -> None:
-        self.began_s = -math.inf
-        self.let_through = 0
-        self.held_back = 0
-
-
 class Refusals:
-    """Tells a recorder of refusals: of each principal and reason at most so many in a second, with how many more came.
+    """Tells a recorder of refusals: of each principal and reason at a `Pace`, with how many more came.
 
     Nobody waits for it: a refusal takes as long whether or not it is told. All who could not say who they are count as
     one principal.
@@ -194,14 +173,11 @@ class Refusals:
     Args:
         recorder: is told.
         monotonic_s: seconds of a clock that is never set.
-        most_per_s: of one principal and reason.
     """
 
-    def __init__(self, recorder: Recorder, monotonic_s: Callable[[], float], most_per_s: int = 10) -> None:
+    def __init__(self, recorder: Recorder, monotonic_s: Callable[[], float]) -> None:
         self._recorder = recorder
-        self._monotonic_s = monotonic_s
-        self._most_per_s = most_per_s
-        self._paces: OrderedDict[tuple[str, str], _Pace] = OrderedDict()
+        self._pace = Pace(monotonic_s)
         self._telling: set[asyncio.Task[None]] = set()
 
     def tell(self, ended: Ended, who: str) -> None:
@@ -211,17 +187,11 @@ class Refusals:
             ended: how the call ended.
             who: a principal's id; "" for all who could not say who they are.
         """
-        pace = self._pace(who, ended.outcome)
-        now_s = self._monotonic_s()
-        if now_s - pace.began_s >= 1.0:
-            pace.began_s, pace.let_through = now_s, 0
-        if pace.let_through >= self._most_per_s:
-            pace.held_back += 1
+        held_back = self._pace.held_back((who, ended.outcome))
+        if held_back is None:
             return
-        pace.let_through += 1
-        if pace.held_back:
-            ended = replace(ended, counts={**ended.counts, UNRECORDED: pace.held_back})
-            pace.held_back = 0
+        if held_back:
+            ended = replace(ended, counts={**ended.counts, UNRECORDED: held_back})
         self.tell_later(ended)
 
     def tell_later(self, ended: Ended) -> None:
@@ -235,15 +205,8 @@ class Refusals:
         while self._telling:
             await asyncio.wait(self._telling)
 
-    def _pace(self, who: str, reason: str) -> _Pace:
-        pace = self._paces.setdefault((who, reason), _Pace())
-        self._paces.move_to_end((who, reason))
-        if len(self._paces) > _MAX_PACES:
-            self._paces.popitem(last=False)
-        return pace
-
     async def _tell(self, ended: Ended) -> None:
         try:
             await self._recorder.record(ended)
         except Exception as error:  # noqa: BLE001 - nobody waits for it; the log is the only one to hear
-            log.error("A refusal could not be recorded: %s", describe(error))
+            log.error("A call that ended could not be recorded: %s", describe(error))

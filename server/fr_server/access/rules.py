@@ -93,8 +93,9 @@ class Rule:
         probes: paths of probes in the request; a coarse principal may send photos alone.
         coarse: what becomes of the answer for a coarse principal.
         lists: whether the answer leaves out what the scope does not cover.
-        recorded: whether the audit hears of each call, or item, that ended. What changes a store is in the audit of
-            that store, so that of changes only those are told here that failed, or that searched.
+        recorded: whether the audit hears of each call, or item, that ended. What changes a store with an audit of its
+            own is in that one, so that of such changes only those are told here that failed, or that searched.
+        chained: of changes, whether what they change has an audit of its own.
     """
 
     roles: frozenset[Role]
@@ -109,6 +110,12 @@ class Rule:
     coarse: Coarse = Coarse.AS_IS
     lists: bool = False
     recorded: bool = False
+    chained: bool = True
+
+    @property
+    def told_here(self) -> bool:
+        """Whether no other audit than that of access tells of a call that succeeded."""
+        return self.kind is not Kind.CHANGE or not self.chained
 
     def roles_of(self, fields: Mapping[str, bool]) -> frozenset[Role]:
         """Return who may, by which fields of its variants a request sets."""

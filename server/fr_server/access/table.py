@@ -36,8 +36,9 @@ _RECOGNITION = {
         recorded=True,
     ),
     "Compare": Rule(
-        roles=_OPERATOR | _EXAMINER,
-        why="Operators and examiners compare photos. Trainees do not: the answer would answer their trials.",
+        roles=_OPERATOR,
+        why="Operators compare photos. It would tell examiners similarities while they are blind, and trainees the "
+        "answers of their trials.",
         kind=Kind.COMPUTE,
         probes=("a", "b"),
         coarse=Coarse.ROUNDED,
@@ -124,9 +125,10 @@ _GALLERIES = {
     "UpdateSubject": Rule(roles=_OPERATOR, why=_ENROLS, kind=Kind.CHANGE, scoped=_GALLERY, recorded=True),
     "GetTemplate": Rule(
         roles=_OPERATOR,
-        why="It tells all that is kept of a template; examiners see its photo in their examinations.",
+        why="It tells all that is kept of a template, as much as a search with it; examiners see its photo in theirs.",
         kind=Kind.READ,
         scoped=_GALLERY,
+        counts_as_search=True,
         coarse=Coarse.ROUNDED,
         recorded=True,
     ),
@@ -170,18 +172,25 @@ _GALLERIES = {
 }
 
 _MEASURES = "Trainers need data sets and how the model errs; admins set calibrations by it. It touches no gallery."
+_KEEPS_REPORTS = "It keeps a report."
 
 _EVALUATION = {
     "ListDatasets": Rule(roles=_TRAINER | _ADMIN, why=_MEASURES, kind=Kind.READ),
-    "RunVerification": Rule(roles=_TRAINER | _ADMIN, why=_MEASURES, kind=Kind.COMPUTE),
-    "RunIdentification": Rule(roles=_TRAINER | _ADMIN, why=_MEASURES, kind=Kind.COMPUTE),
+    "RunVerification": Rule(
+        roles=_TRAINER | _ADMIN, why=f"{_MEASURES} {_KEEPS_REPORTS}", kind=Kind.CHANGE, recorded=True, chained=False
+    ),
+    "RunIdentification": Rule(
+        roles=_TRAINER | _ADMIN, why=f"{_MEASURES} {_KEEPS_REPORTS}", kind=Kind.CHANGE, recorded=True, chained=False
+    ),
     "GetReport": Rule(roles=_TRAINER | _ADMIN, why=f"{_MEASURES} Its pages may show photos.", kind=Kind.READ),
     "ListReports": Rule(
         roles=_TRAINER | _AUDITOR | _ADMIN,
         why=f"{_MEASURES} Auditors see which figures there are.",
         kind=Kind.READ,
     ),
-    "DeleteReport": Rule(roles=_TRAINER | _ADMIN, why="Who measures tidies up.", kind=Kind.CHANGE),
+    "DeleteReport": Rule(
+        roles=_TRAINER | _ADMIN, why="Who measures tidies up.", kind=Kind.CHANGE, recorded=True, chained=False
+    ),
 }
 
 _TEACHES = "Trainers make courses and answer for them."

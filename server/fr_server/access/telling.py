@@ -13,12 +13,21 @@ from google.protobuf.message import Message
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
 from fr_core.access.principal import Principal
 from fr_core.audit.attribution import Attribution
-from fr_core.errors import FrError, InternalError, NotPermitted, QuotaExceeded, RateLimited
+from fr_core.errors import (
+    CredentialInvalid,
+    CredentialMissing,
+    FrError,
+    InternalError,
+    NotPermitted,
+    QuotaExceeded,
+    RateLimited,
+)
 from fr_core.gallery.checks import is_gallery_id
 from fr_core.types import ModelId
 from fr_server.access.coarse import value_at
 from fr_server.access.recording import BEGUN, CANCELLED, MAX_SUBJECTS, OK, OUTSIDE, CallRecord, Recorder, Refusals
-from fr_server.access.rules import Kind, Rule, ScopeKind
+from fr_server.access.rules import Rule, ScopeKind
+from fr_server.telemetry.trust import Trust
 
 # Ids that the server gives, or that name no person. Those of trainees and sessions, and codes, are not among them.
 _IDS = ("course_id", "cohort_id", "case_id", "examination_id", "key_id", "template_id", "report_id", "chain")
@@ -28,7 +37,10 @@ _SUBJECTS = ("subject_id", "enrol.subject_id")
 _RESULTS = ("found", "stored", "enrolled", "embedded")
 _PURPOSE = "PURPOSE_"
 
-_REFUSED = frozenset({NotPermitted.reason, RateLimited.reason, QuotaExceeded.reason})
+_REFUSED = frozenset(
+    error.reason for error in (CredentialMissing, CredentialInvalid, NotPermitted, RateLimited, QuotaExceeded)
+)
+"""Of calls that were refused for who made them, or how often."""
 
 
 class Teller:
@@ -38,11 +50,13 @@ class Teller:
 
     Args:
         recorder: is told.
+        trust: hears of every refusal of the guard, at whatever pace they come.
         monotonic_s: seconds of a clock that is never set.
     """
 
-    def __init__(self, recorder: Recorder, monotonic_s: Callable[[], float]) -> None:
+    def __init__(self, recorder: Recorder, trust: Trust, monotonic_s: Callable[[], float]) -> None:
         self._recorder = recorder
+        self._trust = trust
         self._refusals = Refusals(recorder, monotonic_s)
 
     def ending(self, rule: Rule, attribution: Attribution, action: str, record: CallRecord) -> Ending:
@@ -50,16 +64,18 @@ class Teller:
         return Ending(self, rule, attribution, action, record)
 
     def refused(self, attribution: Attribution, request_id: str, action: str, reason: str, record: CallRecord) -> None:
-        """Tell of a call that was refused before its request was read."""
+        """Tell of a call that was refused before a request, or the next of them, was read."""
+        self._count(record, reason)
         ended = record.ended(replace(attribution, request_id=request_id or None), action, reason)
         self._refusals.tell(ended, attribution.actor)
 
     async def ended(self, rule: Rule, attribution: Attribution, action: str, record: CallRecord, outcome: str) -> None:
         """Tell how a call or an item ended; raises what the recorder raises."""
+        self._count(record, outcome)
         ended = record.ended(attribution, action, outcome)
         if outcome in _REFUSED or (not rule.recorded and OUTSIDE.items() <= record.detail.items()):
             self._refusals.tell(ended, attribution.actor)
-        elif rule.recorded and (outcome != OK or rule.kind is not Kind.CHANGE or record.searched):
+        elif rule.recorded and (outcome != OK or rule.told_here or record.searched):
             await self._recorder.record(ended)
 
     def cancelled(self, rule: Rule, attribution: Attribution, action: str, record: CallRecord) -> None:
@@ -70,6 +86,10 @@ class Teller:
     async def drain(self) -> None:
         """Wait until everything is told that nobody waits for."""
         await self._refusals.drain()
+
+    def _count(self, record: CallRecord, outcome: str) -> None:
+        if outcome in _REFUSED:
+            self._trust.access_refused(record.detail.get("why", outcome))
 
 
 class Ending:
@@ -87,7 +107,7 @@ class Ending:
         """Tell that the answer is about to leave, where that was not told before."""
         if not self._begun:
             self._begun = True
-            if self._rule.kind is not Kind.CHANGE:
+            if self._rule.told_here:
                 await self._teller.ended(self._rule, self._attribution, self._action, self._record, BEGUN)
 
     async def __aenter__(self) -> Ending:
@@ -154,7 +174,9 @@ def learn_response(record: CallRecord, response: Message) -> None:
 
 
 def learn_message(record: CallRecord, response: Message) -> None:
-    """Add to a record what one message of an answer in many says of the search, and whom it tells of."""
+    """Add to a record what one message of an answer in many says of the search or report, and whom it tells of."""
+    if report_id := value_at(response, "report.report_id"):
+        record.detail["report_id"] = report_id
     if isinstance(response, gallery_pb2.FindDuplicatesResponse | gallery_pb2.ClusterGalleryResponse):
         if response.HasField("progress"):
             record.threshold = response.progress.threshold

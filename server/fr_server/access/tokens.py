@@ -26,6 +26,9 @@ from fr_server.access.jwks import JsonWebKeys
 MAX_TOKEN = 8_192
 """Characters; what a client sends with a call has 16 KiB in all."""
 
+MAX_AGE_S = 86_400
+"""Seconds after which a token is not accepted, whatever it says."""
+
 _MAX_SUBJECT = 255  # OpenID Connect Core 1.0, 2
 _MAX_KEY_ID = 256
 _ID_DIGITS = 16
@@ -47,17 +50,15 @@ class TokenRules:
         galleries_claim: lists patterns of galleries, likewise; none where a token has no such claim.
         courses_claim: lists patterns of courses, likewise.
         leeway_s: that the issuer's clock may differ.
-        max_age_s: after which a token is not accepted, whatever it says.
     """
 
     issuer: str
     audience: str
     algorithms: tuple[str, ...]
-    roles_claim: str = "roles"
-    galleries_claim: str = "galleries"
-    courses_claim: str = "courses"
-    leeway_s: int = 30
-    max_age_s: int = 86_400
+    roles_claim: str
+    galleries_claim: str
+    courses_claim: str
+    leeway_s: int
 
 
 class Tokens:
@@ -102,6 +103,10 @@ class Tokens:
         galleries = self._scope(claims, self._rules.galleries_claim, principal_id)
         courses = self._scope(claims, self._rules.courses_claim, principal_id)
         return principal_of(principal_id, roles, galleries, courses, self._budget)
+
+    async def close(self) -> None:
+        """End a reading of the keys that is under way."""
+        await self._keys.close()
 
     def _named(self, token: str) -> tuple[str, str]:
         """Return which key and which algorithm a token names; nothing of it is known to be true yet."""
@@ -166,7 +171,7 @@ class Tokens:
             refuse(Why.EXPIRED, principal_id)
         if max(made_s, made_s if begins_s is None else begins_s) > now_s + leeway_s:
             refuse(Why.NOT_YET_VALID, principal_id)
-        if now_s - made_s > self._rules.max_age_s + leeway_s:
+        if now_s - made_s > MAX_AGE_S + leeway_s:
             refuse(Why.TOO_OLD, principal_id)
 
     def _scope(self, claims: dict[str, Any], name: str, principal_id: str) -> Scope:

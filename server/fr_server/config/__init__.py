@@ -1,4 +1,4 @@
-"""The server's configuration: one frozen tree, read from TOML, unknown keys refused, ranges checked, units in names.
+"""The server's configuration: one frozen tree, from TOML and the environment; unknown keys refused, ranges checked.
 
 `tree` is what there is, `keys` what each of it means and may be, `loading` how it is read and printed.
 """

@@ -69,7 +69,11 @@ KEYS: Mapping[str, Key] = types.MappingProxyType(
         "access.key_days": Key("Days that a new key is valid unless its maker says otherwise.", 1, 1826),
         "access.requests_per_s": Key("Calls, and items of streams, in a second in the long run, of a key.", 0.1, 1e6),
         "access.burst": Key("Calls, and items of streams, that a key may make at once.", 1, 1_000_000),
-        "access.searches_per_day": Key("Searches in a day (UTC) of a key; 0 for no limit.", 0, 1_000_000_000),
+        "access.searches_per_day": Key(
+            "Searches in a day (UTC) of a token, and of a key whose maker does not say; 0 for no limit.",
+            0,
+            1_000_000_000,
+        ),
         "access.oidc_issuer": Key("Issuer (`iss`) of tokens that are accepted beside keys; empty for none."),
         "access.oidc_audience": Key("Audience (`aud`) that tokens must be for."),
         "access.oidc_jwks": Key("Keys of the issuer: a file with a JWKS, or its https address."),

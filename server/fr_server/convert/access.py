@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from types import MappingProxyType
 
 from google.protobuf import duration_pb2
@@ -15,7 +14,7 @@ from fr_core.access.principal import Principal
 from fr_core.access.roles import Role
 from fr_core.access.scope import Scope
 from fr_core.errors import InvalidField
-from fr_server.convert.common import timestamp
+from fr_server.convert.common import NANOS_PER_S, timestamp_ms
 
 _ROLES: Mapping[Role, access_pb2.Role.ValueType] = MappingProxyType(
     {
@@ -28,16 +27,16 @@ _ROLES: Mapping[Role, access_pb2.Role.ValueType] = MappingProxyType(
     }
 )
 _BY_VALUE = {value: role for role, value in _ROLES.items()}
-_NANOS = 1_000_000_000
 
 
-def new_key(request: access_pb2.CreateKeyRequest, default: Budget, key_days: int) -> NewKey:
+def new_key(request: access_pb2.CreateKeyRequest, default: Budget, key_days: int, not_after_ms: int | None) -> NewKey:
     """Return the key that a request asks for.
 
     Args:
         request: of a caller.
         default: how much a key may ask for where the request does not say.
         key_days: for how long a key is valid where the request does not say.
+        not_after_ms: when it ends at the latest then, milliseconds since 1970, UTC; None = whenever.
 
     Raises:
         InvalidField: a field holds what it cannot.
@@ -56,6 +55,7 @@ def new_key(request: access_pb2.CreateKeyRequest, default: Budget, key_days: int
         _budget(request.budget, default),
         lifetime_ms,
         request.certificate_sha256 or None,
+        not_after_ms,
     )
 
 
@@ -73,13 +73,13 @@ def key_message(key: ApiKey) -> access_pb2.ApiKey:
         galleries=key.galleries.patterns,
         courses=key.courses.patterns,
         budget=_budget_message(key.budget),
-        create_time=timestamp(_moment(key.created_ms)),
+        create_time=timestamp_ms(key.created_ms),
         certificate_sha256=key.certificate_sha256 or "",
     )
     if key.expires_ms is not None:
-        message.expire_time.CopyFrom(timestamp(_moment(key.expires_ms)))
+        message.expire_time.CopyFrom(timestamp_ms(key.expires_ms))
     if key.revoked_ms is not None:
-        message.revoke_time.CopyFrom(timestamp(_moment(key.revoked_ms)))
+        message.revoke_time.CopyFrom(timestamp_ms(key.revoked_ms))
     return message
 
 
@@ -120,10 +120,6 @@ def _budget_message(budget: Budget) -> access_pb2.Budget:
 
 
 def _milliseconds(sent: duration_pb2.Duration, field: str) -> int:
-    if sent.seconds < 0 or not 0 <= sent.nanos < _NANOS:
+    if sent.seconds < 0 or not 0 <= sent.nanos < NANOS_PER_S:
         raise InvalidField(f"`{field}` is no duration from 0 up.", field=field)
     return sent.seconds * 1000 + sent.nanos // 1_000_000
-
-
-def _moment(at_ms: int) -> datetime:
-    return datetime.fromtimestamp(at_ms / 1000, UTC)

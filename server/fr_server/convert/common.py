@@ -16,6 +16,7 @@ from fr_core.types import Embedding, Face, ModelId, Quality, checked_embedding
 from fr_server.errors import reason_value
 
 MAX_ITEM_ID = 128
+NANOS_PER_S = 1_000_000_000
 # What the parts of a model id are made of; a mismatch repeats them in its message.
 _MODEL_WORD = re.compile(r"[A-Za-z0-9._+-]{1,64}")
 
@@ -115,6 +116,13 @@ def timestamp(moment: datetime) -> timestamp_pb2.Timestamp:
     """Build the message of a moment."""
     message = timestamp_pb2.Timestamp()
     message.FromDatetime(moment)
+    return message
+
+
+def timestamp_ms(at_ms: int) -> timestamp_pb2.Timestamp:
+    """Build the message of a moment, given as milliseconds since 1970, UTC."""
+    message = timestamp_pb2.Timestamp()
+    message.FromMilliseconds(at_ms)
     return message
 
 

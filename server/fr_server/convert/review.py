@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from types import MappingProxyType
 
 from google.protobuf import duration_pb2
@@ -16,7 +15,7 @@ from fr_core.casework.rules import conclusion_of, may_examine, required_findings
 from fr_core.casework.values import Case, Examination, Finding, FindingKind, Listed, Purpose, Searched, State
 from fr_core.errors import InvalidField, MissingField
 from fr_core.types import ModelId
-from fr_server.convert.common import model_message, timestamp
+from fr_server.convert.common import NANOS_PER_S, model_message, timestamp_ms
 from fr_server.notice import NOTICE
 
 _PURPOSES: Mapping[Purpose, common_pb2.Purpose.ValueType] = MappingProxyType(
@@ -30,7 +29,6 @@ _STATES: Mapping[State, review_pb2.ExaminationState.ValueType] = MappingProxyTyp
 )
 _PURPOSE_OF = {value: purpose for purpose, value in _PURPOSES.items()}
 _KIND_OF = {value: kind for kind, value in _KINDS.items()}
-_NANOS = 1_000_000_000
 _LONGEST_S = 100 * 366 * 86_400
 
 
@@ -43,17 +41,12 @@ def purpose_of(value: common_pb2.Purpose.ValueType) -> Purpose:
     return _PURPOSE_OF[value]
 
 
-def purpose_value(purpose: Purpose) -> common_pb2.Purpose.ValueType:
-    """Return the value of a purpose."""
-    return _PURPOSES[purpose]
-
-
 def retention_ms(request: review_pb2.OpenCaseRequest) -> int | None:
     """Return after how many milliseconds a case is deleted, None for never; raises `InvalidField`."""
     if not request.HasField("retention"):
         return None
     sent: duration_pb2.Duration = request.retention
-    if not 0 <= sent.nanos < _NANOS or not 0 <= sent.seconds <= _LONGEST_S or not (sent.seconds or sent.nanos):
+    if not 0 <= sent.nanos < NANOS_PER_S or not 0 <= sent.seconds <= _LONGEST_S or not (sent.seconds or sent.nanos):
         raise InvalidField("`retention` is no duration above 0, up to a hundred years.", field="retention")
     return sent.seconds * 1000 + sent.nanos // 1_000_000
 
@@ -104,9 +97,9 @@ def case_message(
         case_id=case.case_id,
         case_reference=case.reference,
         purpose=_PURPOSES[case.purpose],
-        create_time=timestamp(_moment(case.opened_ms)),
-        close_time=None if case.closed_ms is None else timestamp(_moment(case.closed_ms)),
-        expire_time=None if case.expires_ms is None else timestamp(_moment(case.expires_ms)),
+        create_time=timestamp_ms(case.opened_ms),
+        close_time=None if case.closed_ms is None else timestamp_ms(case.closed_ms),
+        expire_time=None if case.expires_ms is None else timestamp_ms(case.expires_ms),
     )
     if principal is not None:
         message.examinations.extend(summary_message(one, principal) for one in examinations)
@@ -122,7 +115,7 @@ def summary_message(examination: Examination, principal: Principal) -> review_pb
         examination_id=examination.examination_id,
         case_id=examination.case_id,
         gallery_id=searched.gallery_id,
-        create_time=timestamp(_moment(searched.searched_ms)),
+        create_time=timestamp_ms(searched.searched_ms),
         state=_state(state, principal),
         candidate_count=len(examination.candidates),
         conclusion=review_pb2.FINDING_KIND_UNSPECIFIED if concluded is None else _KINDS[concluded.kind],
@@ -192,9 +185,5 @@ def _finding_message(finding: Finding) -> review_pb2.Finding:
         template_id=finding.template_id,
         rating=finding.rating,
         notes=finding.notes,
-        create_time=timestamp(_moment(finding.given_ms)),
+        create_time=timestamp_ms(finding.given_ms),
     )
-
-
-def _moment(at_ms: int) -> datetime:
-    return datetime.fromtimestamp(at_ms / 1000, UTC)

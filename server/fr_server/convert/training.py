@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
-
-from google.protobuf import timestamp_pb2
+from datetime import timedelta
 
 from fr_api.v1 import training_pb2
 from fr_core.errors import InvalidField, InvalidPage, MissingField
@@ -18,7 +16,7 @@ from fr_core.training.plan import MAX_SEED, BlockPlan, CoursePlan, SittingPlan, 
 from fr_core.training.prompts import ExerciseKind
 from fr_core.training.sessions.results import Progress, SessionState
 from fr_core.training.store.values import Cohort, NewTrainee
-from fr_server.convert.common import duration, model_message, timestamp
+from fr_server.convert.common import duration, model_message, timestamp_ms
 from fr_training.build import EXCLUDED
 from fr_training.plans import plan_text
 
@@ -55,11 +53,6 @@ STATES = {
 }
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MOMENT = re.compile(r"[0-9]{1,15}")
-
-
-def moment(ms: int) -> timestamp_pb2.Timestamp:
-    """Build the message of a moment, given in milliseconds since 1970, UTC."""
-    return timestamp(datetime.fromtimestamp(ms // 1000, UTC) + timedelta(milliseconds=ms % 1000))
 
 
 # --- what is sent ----------------------------------------------------------------------------------------------
@@ -198,7 +191,7 @@ def course_message(course: Course) -> training_pb2.Course:
     return training_pb2.Course(
         course_id=course.course_id,
         title=course.plan.title,
-        create_time=moment(course.created_ms),
+        create_time=timestamp_ms(course.created_ms),
         model=model_message(course.model),
         datasets=course.datasets,
         seed=course.seed,
@@ -232,8 +225,8 @@ def cohort_message(cohort: Cohort) -> training_pb2.Cohort:
         cohort_id=cohort.cohort_id,
         course_id=cohort.course_id,
         display_name=cohort.display_name,
-        create_time=moment(cohort.created_ms),
-        expire_time=moment(cohort.expires_ms),
+        create_time=timestamp_ms(cohort.created_ms),
+        expire_time=timestamp_ms(cohort.expires_ms),
         trainees=cohort.trainees,
     )
 
@@ -252,7 +245,7 @@ def progress_message(trainee_id: str, sitting: str, found: Progress) -> training
         block_id=found.block_id,
         answered=found.answered,
         trials=found.trials,
-        last_time=None if found.last_ms is None else moment(found.last_ms),
+        last_time=None if found.last_ms is None else timestamp_ms(found.last_ms),
         scored=found.scored,
         right=found.right,
     )

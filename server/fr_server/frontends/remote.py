@@ -222,9 +222,9 @@ class RemoteGalleries:
         page: audit_search.Page = self._asker.gallery("audit_search", wanted, after, limit)
         return page
 
-    def audit_verify(self, checkpoints: Sequence[Checkpoint], public_key: str | None) -> Verified | Broken:
+    def audit_verify(self, checkpoints: Sequence[Checkpoint]) -> Verified | Broken:
         """As `AuditCalls.audit_verify`."""
-        found: Verified | Broken = self._asker.gallery("audit_verify", checkpoints, public_key)
+        found: Verified | Broken = self._asker.gallery("audit_verify", checkpoints)
         return found
 
     def audit_export(self, after: int, begun: bool) -> ExportPart:

@@ -40,12 +40,12 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
     """Makes, lists, rotates and revokes API keys.
 
     A key that reaches further than whoever calls is not there for it: with a new secret of that key it could do what
-    it may not.
+    it may not. So nobody is told a secret of a key either that may ask for more, or lives longer, than its own.
 
     Args:
         store: keeps them.
-        default: how much a key may ask for whose maker does not say.
-        key_days: how long it is valid then.
+        default: how much a key may ask for whose maker does not say; less where the maker itself may.
+        key_days: how long it is valid then; less where the maker's own key is.
         work: runs what blocks.
     """
 
@@ -65,9 +65,14 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
         self, request: access_pb2.CreateKeyRequest, context: Context
     ) -> access_pb2.CreateKeyResponse:
         """Make a key."""
-        new = new_key(request, self._default, self._key_days)
+        ends_ms = await self._work.storage(self._own_end_ms)
+        new = new_key(request, self._default.at_most(current_principal().budget), self._key_days, ends_ms)
         if not _reaches_no_further(new):
             raise NotPermitted("The key would reach further than that of whoever makes it.")
+        if not new.budget.is_within(current_principal().budget):
+            raise NotPermitted("The key could ask for more than that of whoever makes it.", field="budget")
+        if request.HasField("lifetime") and _outlives(new, self._store.now_ms(), ends_ms):
+            raise NotPermitted("The key would live longer than that of whoever makes it.", field="lifetime")
         return created_response(await self._work.storage(self._store.create, new))
 
     async def ListKeys(  # noqa: N802
@@ -88,7 +93,7 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
         self, request: access_pb2.RotateKeyRequest, context: Context
     ) -> access_pb2.RotateKeyResponse:
         """Give a key a new secret."""
-        key_id = await self._work.storage(self._own, request.key_id)
+        key_id = await self._work.storage(self._own_no_greater, request.key_id)
         return rotated_response(await self._work.storage(self._store.rotate, key_id, overlap_ms(request)))
 
     async def RevokeKey(  # noqa: N802
@@ -106,6 +111,23 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
         note(detail=OUTSIDE)
         return _NOBODYS
 
+    def _own_no_greater(self, key_id: str) -> str:
+        """As `_own`; raises `NotPermitted` where the key has more, or lives longer, than that of whoever calls."""
+        key_id = self._own(key_id)
+        key, ends_ms = self._store.key(key_id), self._own_end_ms()
+        if key is None:
+            return key_id
+        lives_longer = ends_ms is not None and (key.expires_ms is None or key.expires_ms > ends_ms)
+        if lives_longer or not key.budget.is_within(current_principal().budget):
+            raise NotPermitted("The key may ask for more, or lives longer, than that of whoever gives it a new secret.")
+        return key_id
+
+    def _own_end_ms(self) -> int | None:
+        """When the key of whoever calls ends, milliseconds since 1970, UTC; None = never, or it has none."""
+        kind, _, key_id = current_principal().principal_id.partition(":")
+        key = self._store.key(key_id) if kind == "key" else None
+        return None if key is None else key.expires_ms
+
     def _keys_seen(self, before: int | None, size: int) -> tuple[list[ApiKey], bool]:
         """Return a page of the keys that the caller may know of, and whether there are more: auditors see all."""
         audits = Role.AUDITOR in current_principal().roles
@@ -115,6 +137,11 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
             return found, len(found) == size
 
         return seen(fetch, size, lambda key: audits or _reaches_no_further(key))
+
+
+def _outlives(new: NewKey, now_ms: int, ends_ms: int | None) -> bool:
+    """Whether the lifetime of a key that is made now goes beyond a moment; None = there is none."""
+    return ends_ms is not None and (new.lifetime_ms is None or now_ms + new.lifetime_ms > ends_ms)
 
 
 def _reaches_no_further(key: ApiKey | NewKey) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import grpc
@@ -16,9 +15,10 @@ from fr_core.audit.search import Filter, Page
 from fr_core.audit.verify import Broken, Verified
 from fr_core.errors import InvalidField, MissingField
 from fr_core.gallery import pages
-from fr_server.convert.common import timestamp
+from fr_server.convert.common import timestamp_ms
 from fr_server.services.audits import CHAINS, AuditCalls
 from fr_server.services.paging import number_of
+from fr_server.telemetry.trust import Chain
 from fr_server.work import Work
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -35,8 +35,8 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         work: runs what blocks.
     """
 
-    def __init__(self, audits: Mapping[str, AuditCalls], evidence_key: str, work: Work) -> None:
-        self._audits = audits
+    def __init__(self, audits: Mapping[Chain, AuditCalls], evidence_key: str, work: Work) -> None:
+        self._audits: dict[str, AuditCalls] = dict(audits.items())  # of names that callers send
         self._evidence_key = evidence_key
         self._work = work
 
@@ -80,9 +80,7 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
                 raise InvalidField("A checkpoint is of another chain than the one to check.", field="checkpoints")
             by_chain[sent.chain].append(parse_checkpoint(sent.json.encode()))
         verdicts = [
-            _verdict(
-                name, by_chain[name], await self._work.storage(self._audits[name].audit_verify, by_chain[name], None)
-            )
+            _verdict(name, by_chain[name], await self._work.storage(self._audits[name].audit_verify, by_chain[name]))
             for name in names
         ]
         return audit_pb2.VerifyAuditResponse(verdicts=verdicts)
@@ -154,7 +152,7 @@ def _milliseconds(sent: timestamp_pb2.Timestamp, field: str) -> int:
 def _record_message(kept: Kept) -> audit_pb2.AuditRecord:
     return audit_pb2.AuditRecord(
         seq=kept.record.seq,
-        time=timestamp(datetime.fromtimestamp(kept.record.at_ms / 1000, UTC)),
+        time=timestamp_ms(kept.record.at_ms),
         json=kept.body.decode(),
         hash=kept.hash.hex(),
     )

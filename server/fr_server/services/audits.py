@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol, runtime_checkable
+from typing import Protocol, get_args, runtime_checkable
 
-from fr_core.audit.checkpoints import Checkpoint, read_public_key
+from fr_core.audit.checkpoints import Checkpoint
 from fr_core.audit.export import export
 from fr_core.audit.search import Filter, Page, search
 from fr_core.audit.table import AuditTable
@@ -16,8 +16,9 @@ from fr_core.audit.values import Pseudonym
 from fr_core.audit.verify import Broken, Verified, verify
 from fr_core.errors import InternalError
 from fr_server.services.gallery_calls import GalleryCalls
+from fr_server.telemetry.trust import Chain
 
-CHAINS = ("galleries", "training", "cases", "access")
+CHAINS: tuple[Chain, ...] = get_args(Chain)
 """The chains of a server."""
 
 # Records of one step of an export: half a megabyte, and some 50 ms, in which a moment of the store is held.
@@ -31,7 +32,8 @@ class ExportPart:
 
     Attributes:
         data: whole lines, each with its line break.
-        after: number of the last record of them; None where the export has ended, with its checkpoint.
+        after: number of the last record of them, with which the next step goes on; None where the export has ended,
+            with its checkpoint.
     """
 
     data: bytes
@@ -51,12 +53,12 @@ class AuditCalls(Protocol):
         """As `fr_core.audit.search.search`."""
         ...
 
-    def audit_verify(self, checkpoints: Sequence[Checkpoint], public_key: str | None) -> Verified | Broken:
-        """As `fr_core.audit.verify.verify`; the key is PEM. Raises `InvalidField` where it is none."""
+    def audit_verify(self, checkpoints: Sequence[Checkpoint]) -> Verified | Broken:
+        """As `fr_core.audit.verify.verify`."""
         ...
 
     def audit_export(self, after: int, begun: bool) -> ExportPart:
-        """Do one step of an export; see `exported`.
+        """Do one step of an export: the steps together hold what was recorded meanwhile, up to the checkpoint.
 
         Args:
             after: from the record after this number.
@@ -108,11 +110,10 @@ class LocalAudit:
         with self._store.auditing() as audit:
             return search(audit, wanted, after, limit)
 
-    def audit_verify(self, checkpoints: Sequence[Checkpoint], public_key: str | None) -> Verified | Broken:
+    def audit_verify(self, checkpoints: Sequence[Checkpoint]) -> Verified | Broken:
         """See `AuditCalls`."""
-        key = None if public_key is None else read_public_key(public_key)
         with self._store.auditing() as audit:
-            return verify(audit, checkpoints, key)
+            return verify(audit, checkpoints)
 
     def audit_export(self, after: int, begun: bool) -> ExportPart:
         """See `AuditCalls`."""
@@ -147,7 +148,7 @@ class LocalAudit:
 
 def audits_of(
     galleries: GalleryCalls, training: Auditable, cases: Auditable, access: Auditable
-) -> dict[str, AuditCalls]:
+) -> dict[Chain, AuditCalls]:
     """Return the audits of a server by the names of their chains.
 
     Args:
@@ -167,21 +168,3 @@ def audit_of(galleries: GalleryCalls) -> AuditCalls:
     if isinstance(galleries, Auditable):
         return LocalAudit(galleries)
     raise InternalError("Galleries without an audit.")
-
-
-def exported(audit: AuditCalls, after: int) -> Iterator[bytes]:
-    """Yield an export, some lines at a time: what is recorded meanwhile is in it, up to the checkpoint at its end.
-
-    Args:
-        audit: the chain.
-        after: from the record after this number; 0 for all.
-
-    Raises:
-        InvalidField: the chain has no record of that number.
-        StoreCorrupt, StoreFailed, ShuttingDown: as `AuditCalls`; what came before is then no whole export.
-    """
-    part = audit.audit_export(after, False)
-    yield part.data
-    while part.after is not None:
-        part = audit.audit_export(part.after, True)
-        yield part.data

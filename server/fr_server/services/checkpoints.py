@@ -7,7 +7,6 @@ import logging
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import get_args
 
 from fr_core.audit.checkpoints import Checkpoint, parse_checkpoint
 from fr_core.errors import ConfigInvalid, Failure, InvalidField
@@ -28,7 +27,7 @@ class Checkpoints:
         trust: is told of each that was written; None = nobody is.
     """
 
-    def __init__(self, audits: Mapping[str, AuditCalls], folder: Path, trust: Trust | None = None) -> None:
+    def __init__(self, audits: Mapping[Chain, AuditCalls], folder: Path, trust: Trust | None = None) -> None:
         self._audits = audits
         self._folder = folder
         self._trust = trust or NullTrust()
@@ -49,7 +48,7 @@ class Checkpoints:
                 except (Failure, OSError) as error:
                     log.error("A checkpoint of the audit %s could not be written: %s", name, describe(error))
 
-    def _write(self, name: str, audit: AuditCalls) -> None:
+    def _write(self, name: Chain, audit: AuditCalls) -> None:
         checkpoint = audit.audit_checkpoint()
         path = self._folder / f"{name}-{checkpoint.seq:012}.json"
         if path.exists():  # nothing has come since
@@ -61,12 +60,7 @@ class Checkpoints:
             if not key.exists():
                 write_private(key, audit.audit_public_key().encode())
             write_private(path, checkpoint.to_json())
-        self._tell(name, checkpoint)
-
-    def _tell(self, name: str, checkpoint: Checkpoint) -> None:
-        for chain in get_args(Chain):
-            if chain == name:
-                self._trust.checkpointed(chain, checkpoint.at_ms / 1000)
+        self._trust.checkpointed(name, checkpoint.at_ms / 1000)
 
     async def write_for_ever(self, every_s: float) -> None:
         """Write now and every so many seconds, until cancelled."""

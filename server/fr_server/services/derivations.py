@@ -1,4 +1,4 @@
-"""What was made of a probe, and what a search was told: written down in words and numbers for whoever repeats it."""
+"""What was made of a photo, and what a search was told: written down in words and numbers for whoever repeats it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 
 from fr_api.v1 import common_pb2, gallery_pb2
 from fr_core.align import ARCFACE_TEMPLATE, CROP_SIZE, similarity_transform
+from fr_core.imaging.containers import sniff
+from fr_core.types import ModelId
 from fr_server.convert.common import face_policy
 from fr_server.convert.gallery import top_k
-
-_MAGICS = ((b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"RIFF", "WebP"))
 
 
 def told_to(search: gallery_pb2.SearchRequest, found: gallery_pb2.SearchResponse) -> Mapping[str, str]:
@@ -28,12 +28,13 @@ def told_to(search: gallery_pb2.SearchRequest, found: gallery_pb2.SearchResponse
     }
 
 
-def derived(photo: bytes, face: common_pb2.Face) -> Mapping[str, str]:
+def derived(photo: bytes, face: common_pb2.Face, model: ModelId) -> Mapping[str, str]:
     """Return what was made of a photo on the way to its embedding, by name.
 
     Args:
-        photo: as it was sent.
-        face: that was searched for, as the answer tells it.
+        photo: as it was sent, or as the gallery keeps it.
+        face: that the embedding is of, as an answer tells it.
+        model: that made the embedding.
     """
     points = (face.landmarks.left_eye, face.landmarks.right_eye, face.landmarks.nose)
     mouth = (face.landmarks.mouth_left, face.landmarks.mouth_right)
@@ -41,15 +42,16 @@ def derived(photo: bytes, face: common_pb2.Face) -> Mapping[str, str]:
     matrix = similarity_transform(landmarks, ARCFACE_TEMPLATE)
     box = face.box
     reasons = [common_pb2.QualityReason.Name(one).removeprefix("QUALITY_REASON_") for one in face.quality.reasons]
+    form = sniff(photo) or "another format"
     return {
-        "1_decoded": f"{_format_of(photo)}, EXIF orientation applied, 8-bit RGB as stored, colour profile not applied",
+        "1_decoded": f"{form}, EXIF orientation applied, 8-bit RGB as stored, colour profile not applied",
         "2_box_px": " ".join(f"{value:.2f}" for value in (box.left, box.top, box.right, box.bottom)),
         "2_detector_score": f"{face.score:.4f}",
         "3_landmarks_px": " ".join(f"{x:.2f},{y:.2f}" for x, y in landmarks.tolist()),
         "4_crop": f"{CROP_SIZE} x {CROP_SIZE} pixels, bilinear, by the similarity below",
         "4_similarity_matrix": " ".join(f"{value:.6f}" for value in matrix.ravel().tolist()),
         "5_quality": f"{face.quality.score:.4f} {' '.join(reasons)}".strip(),
-        "6_embedding": "of the crop, by the model that is named, brought to length 1",
+        "6_embedding": f"of the crop, by {model}, brought to length 1",
     }
 
 
@@ -58,7 +60,3 @@ def _filter_words(search: gallery_pb2.SearchRequest) -> str:
     if not search.HasField("filter"):
         return "none"
     return f"{len(search.filter.metadata)} pairs of metadata, {len(search.filter.subject_ids)} subjects"
-
-
-def _format_of(photo: bytes) -> str:
-    return next((name for magic, name in _MAGICS if photo.startswith(magic)), "another format")

@@ -275,3 +275,12 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         threshold = await self.faces.threshold(request)
         async for response in self._scans.clusters(self._galleries, request.gallery_id, threshold):
             yield response
+
+
+def unspecified_use(asks: bool) -> GalleryUse:
+    """Return what a gallery is for where its maker does not say.
+
+    Args:
+        asks: whether the server asks who calls: then decisions about people may well follow from what it keeps.
+    """
+    return GalleryUse.OPERATIONAL if asks else GalleryUse.TEST

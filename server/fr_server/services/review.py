@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,10 +14,11 @@ from fr_core.audit.attribution import attributed, current_attribution
 from fr_core.casework.rules import require_open
 from fr_core.casework.store import CaseStore
 from fr_core.casework.values import Case, Examination, Listed, Searched
-from fr_core.errors import NoFaceFound, UnknownCase, UnknownGallery, UnknownTemplate
+from fr_core.errors import NoFaceFound, UnknownGallery, UnknownTemplate
 from fr_core.gallery import pages
 from fr_core.gallery.values import GalleryUse
-from fr_server.access.callers import covers_all, current_principal, seen, sees_case, sees_gallery
+from fr_core.types import ModelId
+from fr_server.access.callers import current_principal, seen, sees_case, sees_gallery
 from fr_server.access.recording import note
 from fr_server.convert.review import (
     case_message,
@@ -40,7 +41,6 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 _DEFAULT_PAGE = 100
 _CASES, _AWAITING = "cases", "awaiting"
-_PIECE_BYTES = 256 * 1024
 
 
 class ReviewService(review_pb2_grpc.ReviewServiceServicer):
@@ -176,23 +176,24 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
         """Send the evidence bundle of a case."""
         _note(await self._work.storage(self._cases.case, request.case_id))
         made = await self._work.report(self._evidence.bundle, request.case_id, request.include_unfinished)
-        for start in range(0, len(made), _PIECE_BYTES):
-            yield review_pb2.ExportEvidenceResponse(data=made[start : start + _PIECE_BYTES])
+        while piece := await self._work.report(_next, made):  # others come in between; none is made that nobody takes
+            yield review_pb2.ExportEvidenceResponse(data=piece)
 
     def _keep(self, case: Case, search: gallery_pb2.SearchRequest, found: gallery_pb2.SearchResponse) -> Examination:
         """Keep what a search has found, with the photos that the gallery keeps."""
         info = self._galleries.get(search.gallery_id)
         result = found.results[0]
+        model = ModelId(found.model.pack, found.model.version, found.model.sha256)
         searched = Searched(
             gallery_id=search.gallery_id,
             operational=info.use is GalleryUse.OPERATIONAL,
             gallery_version=found.gallery_version,
             searched_templates=found.searched_templates,
-            model=f"{found.model.pack}@{found.model.version}:{found.model.sha256}",
+            model=f"{model.pack}@{model.version}:{model.sha256}",
             threshold=found.threshold,
             calibration_id=found.error_rates.calibration.id,
             parameters=told_to(search, found),
-            derivations=derived(search.probe.image.data, result.face),
+            derivations=derived(search.probe.image.data, result.face, model),
             searched_by=current_principal().principal_id,
             searched_ms=self._clock_ms(),
             probe_sha256=hashlib.sha256(search.probe.image.data).hexdigest(),
@@ -213,16 +214,15 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
             found = self._cases.cases(before if last is None else (last.opened_ms, last.case_id), size)
             return found, len(found) == size
 
-        if covers_all(current_principal().galleries):
+        if current_principal().galleries.is_all:
             found = self._cases.cases(before, size + 1)
             return list(found[:size]), len(found) > size
-        return seen(fetch, size, self._sees)
+        return seen(fetch, size, lambda one: sees_case(one.galleries))
 
-    def _sees(self, case: Case) -> bool:
-        try:
-            return sees_case(self._cases.galleries_of_case(case.case_id))
-        except UnknownCase:  # it was deleted meanwhile
-            return False
+
+def _next(pieces: Iterator[bytes]) -> bytes:
+    """Return the next piece; b"" where there is none."""
+    return next(pieces, b"")
 
 
 def _note(case: Case, shown: Examination | None = None) -> None:

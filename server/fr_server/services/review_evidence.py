@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
-from fr_core.align import ARCFACE_TEMPLATE, CROP_SIZE, similarity_transform
-from fr_core.audit.export import export
-from fr_core.audit.search import Filter, search
 from fr_core.casework.store import CaseStore
-from fr_core.casework.values import Case, Examination
-from fr_core.errors import CalibrationInvalid, InputRefused, UnknownCase, UnknownExamination, UnknownGallery
+from fr_core.casework.values import Examination
+from fr_core.errors import (
+    CalibrationInvalid,
+    InputRefused,
+    NoFaceFound,
+    UnknownCase,
+    UnknownExamination,
+    UnknownGallery,
+)
 from fr_core.evidence.bundle import build_bundle
-from fr_core.evidence.signing import Ed25519Signer
-from fr_core.evidence.values import AuditExtract, Bound, Exhibit, Figures
+from fr_core.evidence.extract import audit_extract
+from fr_core.evidence.signing import EvidenceSigner
+from fr_core.evidence.values import Bound, Exhibit, Figures
 from fr_core.gallery.values import calibration_id
 from fr_core.pipeline import Pipeline
 from fr_core.runtime.ticket import current_ticket
 from fr_core.scoring.calibration import Calibration
-from fr_core.types import EmbeddedFace, Embedding
+from fr_core.types import Embedding
 from fr_server.access.callers import current_principal
 from fr_server.convert.calibration import calibration_from
+from fr_server.convert.common import face_message
 from fr_server.services.decisions import Decisions
+from fr_server.services.derivations import derived
 from fr_server.services.gallery_calls import GalleryCalls
+
+_PIECE_BYTES = 256 * 1024
 
 
 class EvidenceRoom:
@@ -52,14 +61,16 @@ class EvidenceRoom:
     @property
     def public_key(self) -> str:
         """The key that tells the signatures of bundles, as PEM."""
-        return Ed25519Signer(self._cases.evidence_key()).public_key
+        return EvidenceSigner(self._cases.evidence_key()).public_key
 
-    def bundle(self, case_id: str, include_unfinished: bool) -> bytes:
-        """Return the bundle of a case.
+    def bundle(self, case_id: str, include_unfinished: bool) -> Iterator[bytes]:
+        """Return the bundle of a case, in pieces of 256 KiB that are made as they are taken.
 
         Raises:
             UnknownCase: there is none of that id.
             ReviewUnfinished: an examination waits for a finding, and is not to be taken so.
+            InvalidField: the case, with its audit, is more than a bundle holds.
+            StoreCorrupt: the audit does not tell of the case.
         """
         case = self._cases.case(case_id)
         try:
@@ -69,26 +80,20 @@ class EvidenceRoom:
             ]
         except UnknownExamination:
             raise UnknownCase("The case was deleted.") from None
-        pieces = build_bundle(
-            case,
-            exhibits,
-            Ed25519Signer(self._cases.evidence_key()),
-            made_ms=self._clock_ms(),
-            made_by=current_principal().principal_id,
-            audit=self._audit(case),
-            include_unfinished=include_unfinished,
-        )
-        return b"".join(pieces)
-
-    def _audit(self, case: Case) -> AuditExtract:
-        """What the audit of cases says, from when the case was opened on; others stand in it under pseudonyms."""
         with self._cases.auditing() as audit:
-            pseudonym = audit.pseudonyms().case(case.reference)
-            opened = Filter(action="case.open", case=pseudonym, since_ms=case.opened_ms)
-            found = search(audit, opened, 0, 1).records
-            before = found[0].record.seq - 1 if found else 0
-            lines = b"".join(export(audit, before))
-            return AuditExtract(lines, audit.checkpoint().to_json(), audit.public_pem())
+            extract = audit_extract(audit, case)
+        return in_pieces(
+            build_bundle(
+                case,
+                exhibits,
+                EvidenceSigner(self._cases.evidence_key()),
+                made_ms=self._clock_ms(),
+                made_by=current_principal().principal_id,
+                audit=extract,
+                include_unfinished=include_unfinished,
+            ),
+            _PIECE_BYTES,
+        )
 
     def _exhibit(self, examination: Examination) -> Exhibit:
         calibration = self._calibration(examination)
@@ -118,9 +123,10 @@ class EvidenceRoom:
         except InputRefused as refusal:
             return None, {"refused": refusal.reason}
         if not analyzed.faces:
-            return None, {"refused": "NO_FACE"}
-        face = analyzed.faces[0]
-        return face.embedding, _steps(face, analyzed.image.width, analyzed.image.height)
+            return None, {"refused": NoFaceFound.reason}
+        face, image = analyzed.faces[0], analyzed.image
+        steps = derived(photo, face_message(face.face), face.embedding.model)
+        return face.embedding, {"1_size_px": f"{image.width} x {image.height}", **steps}
 
     def _calibration(self, examination: Examination) -> Calibration | None:
         """The calibration that the search was answered by; None where there was none, or it is not there any more."""
@@ -137,6 +143,19 @@ class EvidenceRoom:
         except (UnknownGallery, CalibrationInvalid):
             return None
         return None
+
+
+def in_pieces(source: Iterator[bytes], size: int) -> Iterator[bytes]:
+    """Yield the same bytes in pieces of `size` bytes, of which the last may be shorter."""
+    held = bytearray()
+    for one in source:
+        for start in range(0, len(one), size):
+            held += one[start : start + size]
+            if len(held) >= size:
+                yield bytes(held[:size])
+                del held[:size]
+    if held:
+        yield bytes(held)
 
 
 def _figures(examination: Examination, calibration: Calibration) -> dict[int, Figures]:
@@ -160,19 +179,3 @@ def _figures(examination: Examination, calibration: Calibration) -> dict[int, Fi
 def _measured_on(calibration: Calibration) -> str:
     provenance = calibration.provenance
     return f"{provenance.dataset} ({provenance.measured_on})"
-
-
-def _steps(face: EmbeddedFace, width: int, height: int) -> Mapping[str, object]:
-    detection, quality = face.face.detection, face.face.quality
-    matrix = similarity_transform(detection.landmarks, ARCFACE_TEMPLATE)
-    return {
-        "decoded": f"{width} x {height} pixels, EXIF orientation applied, 8-bit RGB as stored, colour profile not applied",
-        "box_px": [f"{value:.2f}" for value in detection.box.tolist()],
-        "detector_score": f"{detection.score:.4f}",
-        "landmarks_px": [[f"{x:.2f}", f"{y:.2f}"] for x, y in detection.landmarks.tolist()],
-        "crop": f"{CROP_SIZE} x {CROP_SIZE} pixels, bilinear, by the similarity transform below",
-        "similarity_transform": [[f"{value:.6f}" for value in row] for row in matrix.tolist()],
-        "quality": f"{quality.score:.4f}",
-        "quality_reasons": [str(reason) for reason in quality.reasons],
-        "embedding": f"of the crop, by {face.embedding.model}, brought to length 1",
-    }

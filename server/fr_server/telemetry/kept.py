@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +14,9 @@ from typing import Protocol
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from fr_core.errors import FrError
+from fr_core.errors import FrError, StoreCorrupt
+from fr_core.gallery.store.connection import open_to_read
+from fr_core.gallery.store.sqlite_rows import sqlite_errors
 from fr_core.gallery.values import GalleryInfo, Page
 from fr_server.telemetry.logs import describe
 from fr_server.telemetry.spec import Spec, seen
@@ -42,11 +45,26 @@ STORE_BROKEN = Spec(
     "1 where a store takes no more changes, and the server is about to end; else 0.",
     ("store",),
 )
+AUDIT_RECORDS = Spec(
+    "fr_audit_records_total",
+    "counter",
+    "Records in the chains of the audit, those of earlier runs too; absent while a store cannot be read.",
+    ("chain",),
+)
 GALLERIES = Spec("fr_galleries", "gauge", "Galleries; absent while they cannot be read.")
 SUBJECTS = Spec("fr_subjects", "gauge", "Subjects of all galleries.")
 TEMPLATES = Spec("fr_templates", "gauge", "Templates of all galleries.")
 
-KEPT_SPECS: tuple[Spec, ...] = (DISK_FREE, DISK_SIZE, STORE_BYTES, STORE_BROKEN, GALLERIES, SUBJECTS, TEMPLATES)
+KEPT_SPECS: tuple[Spec, ...] = (
+    DISK_FREE,
+    DISK_SIZE,
+    STORE_BYTES,
+    STORE_BROKEN,
+    AUDIT_RECORDS,
+    GALLERIES,
+    SUBJECTS,
+    TEMPLATES,
+)
 
 
 class Lists(Protocol):
@@ -89,7 +107,8 @@ class KeptCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics as they are now; what cannot be read is left out, and the log says why."""
-        free, size, files, broken = (seen(spec) for spec in (DISK_FREE, DISK_SIZE, STORE_BYTES, STORE_BROKEN))
+        specs = (DISK_FREE, DISK_SIZE, STORE_BYTES, STORE_BROKEN, AUDIT_RECORDS)
+        free, size, files, broken, records = map(seen, specs)
         for name, store in self._stores.items():
             try:
                 disk = os.statvfs(store.database.parent)
@@ -97,13 +116,28 @@ class KeptCollector(Collector):
                 size.add_metric([name], disk.f_blocks * disk.f_frsize)
                 files.add_metric([name, "database"], store.database.stat().st_size)
                 files.add_metric([name, "log"], _size(store.database.with_name(store.database.name + "-wal")))
-            except OSError as error:
+                records.add_metric([name], _records(store.database))
+            except (OSError, FrError) as error:
                 log.warning("A store cannot be looked at: %s", describe(error))
             if store.broken is not None:
                 broken.add_metric([name], int(store.broken.done()))
-        yield from (free, size, files, broken)
+        yield from (free, size, files, broken, records)
         if self._galleries is not None:
             yield from _counted(self._galleries)
+
+
+def _records(database: Path) -> int:
+    """Return the number of the last record in the audit of a store, which may be of other processes.
+
+    It is what the database says, without a look at whether that was altered: `VerifyAudit` tells that.
+
+    Raises:
+        StoreFailed, StoreCorrupt: it cannot be read.
+    """
+    with sqlite_errors(), closing(open_to_read(database, outside=True)) as connection:
+        for (seq,) in connection.execute("SELECT seq FROM audit_head"):
+            return int(seq)
+    raise StoreCorrupt("The audit does not say how far it is.", check="audit_head")
 
 
 def _size(file: Path) -> int:

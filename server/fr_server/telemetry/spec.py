@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 Kind = Literal["counter", "gauge", "histogram"]
 
@@ -47,6 +47,7 @@ def histogram(spec: Spec, registry: CollectorRegistry) -> Histogram:
     return Histogram(spec.name, spec.meaning, spec.labels, registry=registry, buckets=spec.buckets)
 
 
-def seen(spec: Spec) -> GaugeMetricFamily:
-    """Make an empty gauge for what is looked up at each scrape, by the one process that is scraped."""
-    return GaugeMetricFamily(spec.name, spec.meaning, labels=spec.labels)
+def seen(spec: Spec) -> CounterMetricFamily | GaugeMetricFamily:
+    """Make an empty metric for what is looked up at each scrape, by the one process that is scraped."""
+    family = CounterMetricFamily if spec.kind == "counter" else GaugeMetricFamily
+    return family(spec.name, spec.meaning, labels=spec.labels)

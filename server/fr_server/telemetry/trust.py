@@ -28,10 +28,6 @@ class Trust(DoorListener, Protocol):
         """
         ...
 
-    def recorded(self, chain: Chain, records: int = 1) -> None:
-        """Hear that records were added to a chain of the audit, durably."""
-        ...
-
     def checkpointed(self, chain: Chain, at_s: float) -> None:
         """Hear when the last checkpoint of a chain was made; also at the start of a server.
 
@@ -59,9 +55,6 @@ class NullTrust(NullDoorListener):
 
     def access_refused(self, reason: str) -> None:
         """As `Trust.access_refused`."""
-
-    def recorded(self, chain: Chain, records: int = 1) -> None:
-        """As `Trust.recorded`."""
 
     def checkpointed(self, chain: Chain, at_s: float) -> None:
         """As `Trust.checkpointed`."""

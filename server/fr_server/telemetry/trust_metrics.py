@@ -37,7 +37,6 @@ ACCESS_REFUSED = Spec(
     "Calls refused for who made them or how often; of credentials that are not valid, what is wrong with them.",
     ("reason",),
 )
-AUDIT_RECORDS = Spec("fr_audit_records_total", "counter", "Records added to the audit.", ("chain",))
 AUDIT_CHECKPOINT = Spec(
     "fr_audit_checkpoint_timestamp_seconds",
     "gauge",
@@ -64,7 +63,6 @@ TRUST_SPECS: tuple[Spec, ...] = (
     DOOR_ENDED,
     DOOR_CONNECTIONS,
     ACCESS_REFUSED,
-    AUDIT_RECORDS,
     AUDIT_CHECKPOINT,
     CERTIFICATE_EXPIRY,
     DECODERS_REPLACED,
@@ -85,7 +83,6 @@ class PrometheusTrust:
         self._refused = _each(counter(DOOR_REFUSED, registry), Refusal)
         self._ended = _each(counter(DOOR_ENDED, registry), Parting)
         self._access = _each(counter(ACCESS_REFUSED, registry), ACCESS_REASONS)
-        self._records = _each(counter(AUDIT_RECORDS, registry), CHAINS)
         self._decoders = _each(counter(DECODERS_REPLACED, registry), DECODER_ENDS)
         self._connections = gauge(DOOR_CONNECTIONS, registry)
         self._checkpoints = gauge(AUDIT_CHECKPOINT, registry)
@@ -111,10 +108,6 @@ class PrometheusTrust:
     def access_refused(self, reason: str) -> None:
         """As `Trust.access_refused`."""
         _known(self._access, reason).inc()
-
-    def recorded(self, chain: Chain, records: int = 1) -> None:
-        """As `Trust.recorded`."""
-        _known(self._records, chain).inc(records)
 
     def checkpointed(self, chain: Chain, at_s: float) -> None:
         """As `Trust.checkpointed`."""

@@ -96,7 +96,8 @@ class AccessServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RotateKey(self, request, context):
-        """Gives a key a new secret; the one before stays valid for as long as is asked.
+        """Gives a key a new secret; the one before stays valid for as long as is asked. It takes a key that may ask for no more,
+        and lives no longer, than the caller's own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,7 +45,9 @@ class AccessServiceStub:
     ListKeys: _grpc.UnaryUnaryMultiCallable[_access_pb2.ListKeysRequest, _access_pb2.ListKeysResponse]
     """Lists the API keys, the newest first; never their secrets."""
     RotateKey: _grpc.UnaryUnaryMultiCallable[_access_pb2.RotateKeyRequest, _access_pb2.RotateKeyResponse]
-    """Gives a key a new secret; the one before stays valid for as long as is asked."""
+    """Gives a key a new secret; the one before stays valid for as long as is asked. It takes a key that may ask for no more,
+    and lives no longer, than the caller's own.
+    """
     RevokeKey: _grpc.UnaryUnaryMultiCallable[_access_pb2.RevokeKeyRequest, _access_pb2.RevokeKeyResponse]
     """Makes a key invalid, for ever and at once. Done twice it is the same as once."""
 
@@ -66,7 +68,9 @@ class AccessServiceAsyncStub(AccessServiceStub):
     ListKeys: _aio.UnaryUnaryMultiCallable[_access_pb2.ListKeysRequest, _access_pb2.ListKeysResponse]  # type: ignore[assignment]
     """Lists the API keys, the newest first; never their secrets."""
     RotateKey: _aio.UnaryUnaryMultiCallable[_access_pb2.RotateKeyRequest, _access_pb2.RotateKeyResponse]  # type: ignore[assignment]
-    """Gives a key a new secret; the one before stays valid for as long as is asked."""
+    """Gives a key a new secret; the one before stays valid for as long as is asked. It takes a key that may ask for no more,
+    and lives no longer, than the caller's own.
+    """
     RevokeKey: _aio.UnaryUnaryMultiCallable[_access_pb2.RevokeKeyRequest, _access_pb2.RevokeKeyResponse]  # type: ignore[assignment]
     """Makes a key invalid, for ever and at once. Done twice it is the same as once."""
 
@@ -108,7 +112,9 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_pb2.RotateKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.RotateKeyResponse, _abc.Awaitable[_access_pb2.RotateKeyResponse]]:
-        """Gives a key a new secret; the one before stays valid for as long as is asked."""
+        """Gives a key a new secret; the one before stays valid for as long as is asked. It takes a key that may ask for no more,
+        and lives no longer, than the caller's own.
+        """
 
     @_abc_1.abstractmethod
     def RevokeKey(

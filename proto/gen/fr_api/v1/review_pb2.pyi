@@ -32,9 +32,9 @@ class _ExaminationStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Exam
     EXAMINATION_STATE_UNSPECIFIED: _ExaminationState.ValueType  # 0
     """Never sent."""
     EXAMINATION_STATE_AWAITING_FIRST: _ExaminationState.ValueType  # 1
-    """It waits for the first examiner."""
+    """It waits for the first examiner. Examiners see AWAITING_FINDING in the place of this, the second and DISPUTED."""
     EXAMINATION_STATE_AWAITING_SECOND: _ExaminationState.ValueType  # 2
-    """It waits for the second examiner. Examiners see AWAITING_FINDING in its place."""
+    """It waits for the second examiner."""
     EXAMINATION_STATE_DISPUTED: _ExaminationState.ValueType  # 3
     """The two do not agree: it waits for a third."""
     EXAMINATION_STATE_CONCLUDED: _ExaminationState.ValueType  # 4
@@ -48,9 +48,9 @@ class ExaminationState(_ExaminationState, metaclass=_ExaminationStateEnumTypeWra
 EXAMINATION_STATE_UNSPECIFIED: ExaminationState.ValueType  # 0
 """Never sent."""
 EXAMINATION_STATE_AWAITING_FIRST: ExaminationState.ValueType  # 1
-"""It waits for the first examiner."""
+"""It waits for the first examiner. Examiners see AWAITING_FINDING in the place of this, the second and DISPUTED."""
 EXAMINATION_STATE_AWAITING_SECOND: ExaminationState.ValueType  # 2
-"""It waits for the second examiner. Examiners see AWAITING_FINDING in its place."""
+"""It waits for the second examiner."""
 EXAMINATION_STATE_DISPUTED: ExaminationState.ValueType  # 3
 """The two do not agree: it waits for a third."""
 EXAMINATION_STATE_CONCLUDED: ExaminationState.ValueType  # 4

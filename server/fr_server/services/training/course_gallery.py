@@ -11,6 +11,7 @@ from fr_core.gallery.values import MAX_TOP_K, Enrolment, GalleryUpdate, GalleryU
 from fr_core.training.bank.matcher import Ranked
 from fr_core.training.bank.pool import PoolPhoto
 from fr_core.types import F32, Embedding, ModelId
+from fr_server.course_galleries import gallery_id_of
 from fr_server.services.gallery_calls import GalleryCalls
 
 # A course is made within minutes. What a process leaves that dies meanwhile expires by itself.
@@ -75,11 +76,6 @@ class CourseGallery:
         """Delete the gallery, where it was made."""
         if self.enrolled:
             self._galleries.delete(self.gallery_id)
-
-
-def gallery_id_of(course_id: str) -> str:
-    """The id of the gallery of a course."""
-    return f"training-{course_id}"
 
 
 def subject_of(person: int) -> str:

@@ -18,8 +18,8 @@ from fr_core.training.sessions.results import SessionState, progress, state_of
 from fr_core.training.sessions.shown import Over, ShowBlock, ShowTrial
 from fr_core.training.store.values import Cohort
 from fr_core.training.trials import Session
-from fr_server.convert.common import image_data
-from fr_server.convert.training import STATES, moment, sitting_message
+from fr_server.convert.common import image_data, timestamp_ms
+from fr_server.convert.training import STATES, sitting_message
 from fr_server.convert.trials import block_to_begin, over_message, reveal_message, sent_decision, sent_notes
 from fr_server.services.training.desk import Context, Desk
 from fr_server.services.training.own_probe import lock_found, search_for
@@ -55,7 +55,7 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
                 trainee_id=trainee.trainee_id,
                 title=course.plan.title,
                 notice=_notice(course, cohort),
-                expire_time=moment(cohort.expires_ms),
+                expire_time=timestamp_ms(cohort.expires_ms),
                 sittings=[
                     training_pb2.SittingState(
                         sitting=sitting_message(sitting),

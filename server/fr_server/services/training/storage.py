@@ -1,4 +1,4 @@
-"""The store of courses and answers: opened for a server, and rid of what is due."""
+"""What is kept of courses beside answers: their galleries, the key of certificates; and how what is due goes."""
 
 from __future__ import annotations
 
@@ -6,16 +6,12 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import Callable
 from pathlib import Path
 
 from fr_core.errors import Failure, StoreCorrupt, StoreFailed, UnknownGallery
 from fr_core.gallery.store.durable import cause, sync
 from fr_core.gallery.values import GalleryUpdate
 from fr_core.training.store.training_store import TrainingStore
-from fr_server.config import Config
-from fr_server.folders import key_of, training_folder
-from fr_server.naming import naming
 from fr_server.services.gallery_calls import GalleryCalls
 from fr_server.telemetry.logs import FIELDS, describe
 from fr_training.exports.signing import SigningKey, new_signing_key
@@ -25,21 +21,6 @@ log = logging.getLogger("fr_server.training")
 # Between two looks at which cohorts are due; access to them ends at their time.
 _PURGE_S = 3600.0
 _SIGNING_KEY = "certificates.pem"
-
-
-def open_training(config: Config, clock_ms: Callable[[], int]) -> TrainingStore:
-    """Open the store of a configuration; its keys are under the key of the galleries, which are open.
-
-    Args:
-        config: of the server.
-        clock_ms: milliseconds since 1970, UTC.
-
-    Raises:
-        StoreNewer, WrongKey, KeyUnavailable, StoreCorrupt, StoreFailed: as `TrainingStore.open` and `load_key`.
-    """
-    folder, key, reserve = training_folder(config), key_of(config, new=False), config.gallery.reserve_mib * 2**20
-    with naming(folder / "training.sqlite"):
-        return TrainingStore.open(folder, key, clock_ms, reserve)
 
 
 def keep_galleries(store: TrainingStore, galleries: GalleryCalls) -> None:

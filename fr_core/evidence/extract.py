@@ -1,0 +1,51 @@
+"""What a bundle holds of the audit: every record from before its case was opened on, those of others with them."""
+
+from __future__ import annotations
+
+from fr_core.audit.export import export
+from fr_core.audit.search import Filter, search
+from fr_core.audit.table import AuditTable
+from fr_core.casework.values import Case
+from fr_core.errors import InvalidField, StoreCorrupt
+from fr_core.evidence.archive import MAX_BUNDLE_BYTES
+from fr_core.evidence.values import AuditExtract
+
+_PAGE = 100
+
+
+def audit_extract(audit: AuditTable, case: Case, most_bytes: int = MAX_BUNDLE_BYTES) -> AuditExtract:
+    """Return what the audit says from before a case was opened on; subjects and cases stand in it under pseudonyms.
+
+    Args:
+        audit: of the store of the case, as of one moment.
+        case: the case.
+        most_bytes: what the lines may take.
+
+    Raises:
+        StoreCorrupt: the audit does not say that the case was opened, or was altered.
+        InvalidField: the lines take more.
+    """
+    before = _opening(audit, case) - 1
+    lines, size = [], 0
+    for line in export(audit, before):
+        size += len(line)
+        if size > most_bytes:
+            raise InvalidField("The audit since the case was opened is longer than a bundle holds.", field="case_id")
+        lines.append(line)
+    return AuditExtract(b"".join(lines), audit.checkpoint().to_json(), audit.public_pem())
+
+
+def _opening(audit: AuditTable, case: Case) -> int:
+    """Return the number of the record that tells of the opening of a case.
+
+    It is not looked for by time: where the clock was set back, a record has another time than what it tells of.
+    """
+    wanted = Filter(action="case.open", case=audit.pseudonyms().case(case.reference))
+    after: int | None = 0
+    while after is not None:
+        page = search(audit, wanted, after, _PAGE)
+        for kept in page.records:
+            if kept.record.detail.get("case_id") == case.case_id:
+                return kept.record.seq
+        after = page.after
+    raise StoreCorrupt("The audit does not say that the case was opened.", check="audit")

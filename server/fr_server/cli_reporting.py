@@ -1,0 +1,56 @@
+"""How a command that works without a server ends where it cannot: one sentence, a document where asked, status 1."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import typer
+
+
+class CommandFailed(Exception):
+    """A command cannot be done, for a reason of its own.
+
+    Args:
+        reason: stable, for programs, such as "CHECKPOINT_MISSING".
+        message: a sentence for people.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+@contextmanager
+def reporting(as_json: bool = False, *, writes: bool = False) -> Iterator[None]:
+    """Turn an error into a sentence on standard error and exit status 1; `as_json`, with a document on standard output.
+
+    Args:
+        as_json: whether the command prints JSON.
+        writes: whether what the system refuses is to write a file: FILE_UNWRITABLE; else it is to read one.
+    """
+    from fr_core.errors import FrError
+
+    try:
+        yield
+    except FrError as error:
+        _fail(error.reason, error.message, error.metadata, as_json, error)
+    except CommandFailed as error:
+        _fail(error.reason, error.message, {}, as_json, error)
+    except OSError as error:
+        reason, done = ("FILE_UNWRITABLE", "written") if writes else ("FILE_UNREADABLE", "read")
+        _fail(reason, f"{error.filename or 'A file'} cannot be {done}: {error.strerror}.", {}, as_json, error)
+
+
+def print_json(content: object) -> None:
+    """Print the one document of a command."""
+    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def _fail(reason: str, message: str, metadata: Mapping[str, str], as_json: bool, error: Exception) -> None:
+    if as_json:
+        print_json({"error": {"reason": reason, "message": message, "metadata": dict(metadata)}})
+    typer.echo(f"{reason}: {message}", err=True)
+    raise typer.Exit(1) from error
