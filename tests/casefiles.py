@@ -12,10 +12,10 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from PIL import Image
 
-from fr_core.audit.export import export
 from fr_core.casework.store import CaseStore
 from fr_core.casework.values import Case, Examination, Finding, FindingKind, Listed, Purpose, Searched
 from fr_core.evidence.bundle import build_bundle
+from fr_core.evidence.extract import audit_extract
 from fr_core.evidence.signing import EvidenceSigner
 from fr_core.evidence.values import AuditExtract, Bound, Exhibit, Figures
 from fr_core.gallery.store.keys import KeyEncryptionKey
@@ -152,12 +152,11 @@ def filed(folder: Path, *, finished: bool = False) -> Filed:
             store.give_finding(made[1], cannot_say(EXAMINERS[1]))
         store.open_case("another", Purpose.TESTING, SEARCHER)  # whose records are in the same audit
         with store.auditing() as audit:
-            checkpoint = audit.checkpoint().to_json()
-            lines, public_key = b"".join(export(audit)), audit.public_pem()
+            extract = audit_extract(audit, store.case(case.case_id))
         return Filed(
             store.case(case.case_id),
             [_exhibit(store.examination(one)) for one in made],
-            AuditExtract(lines, checkpoint, public_key),
+            extract,
         )
 
 

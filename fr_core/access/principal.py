@@ -54,7 +54,7 @@ def principal_of(
 
 
 def _is_but_trainee(roles: frozenset[Role]) -> bool:
-    return roles == {Role.TRAINEE}
+    return Role.TRAINEE in roles and Role.OPERATOR not in roles
 
 
 LOCAL = principal_of("local", ALL_ROLES, EVERYTHING, EVERYTHING, UNLIMITED)

@@ -1,8 +1,9 @@
 """The hash chain: each record's hash holds the one before, so that none can be changed without all that follow.
 
-hash_0 = SHA-256(chain_id), hash_n = SHA-256("fr-core audit 1" NUL chain_id hash_{n-1} body_n); SHA-256 of FIPS 180-4.
-The id and the hash have fixed lengths, so that no two rows of parts give the same bytes. The construction is that of
-Schneier and Kelsey, "Secure Audit Logs to Support Computer Forensics", 1999, 3.3, without its evolving key.
+hash_0 = SHA-256(chain_id), hash_n = SHA-256("fr-core audit 1" NUL chain_id hash_{n-1} SHA-256(body_n)); SHA-256 of
+FIPS 180-4. All parts have fixed lengths, so that no two rows of parts give the same bytes. The construction is that of
+Schneier and Kelsey, "Secure Audit Logs to Support Computer Forensics", 1999, 3.3, without its evolving key. As there,
+a record stands in the chain by its hash, so that the chain can be checked by whoever may not read every record.
 """
 
 from __future__ import annotations
@@ -38,4 +39,15 @@ def next_hash(chain_id: str, previous: bytes, body: bytes) -> bytes:
         previous: hash of the record before, 32 bytes.
         body: its canonical bytes.
     """
-    return sha256(b"".join((_LAYOUT, chain_id.encode(), previous, body))).digest()
+    return hash_after(chain_id, previous, sha256(body).digest())
+
+
+def hash_after(chain_id: str, previous: bytes, body_sha256: bytes) -> bytes:
+    """Return the hash of a record of which only the SHA-256 of its canonical bytes is known, 32 bytes.
+
+    Args:
+        chain_id: of its chain.
+        previous: hash of the record before, 32 bytes.
+        body_sha256: 32 bytes.
+    """
+    return sha256(b"".join((_LAYOUT, chain_id.encode(), previous, body_sha256))).digest()

@@ -8,34 +8,42 @@ The first line says where the export begins, the last is a checkpoint; between t
 
 A record's bytes stand in its line as they were hashed. The checkpoint signs the hash of the last record, which holds
 all before it, back to the hash with which the export begins.
+
+An export for people who may not read every record withholds the others: of these a line has the hash of the record's
+bytes alone, which hold 128 random bits, so that nobody can try out what they are.
+
+    {"body_sha256":"...","hash":"..."}
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from hashlib import sha256
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from fr_core.audit.chain import first_hash, is_chain_id, next_hash
+from fr_core.audit.chain import first_hash, hash_after, is_chain_id, next_hash
 from fr_core.audit.checkpoints import Checkpoint, parse_checkpoint
 from fr_core.audit.table import AuditTable
-from fr_core.audit.values import MAX_NUMBER, VERSION, canonical, decode
+from fr_core.audit.values import MAX_NUMBER, VERSION, Record, canonical, decode
 from fr_core.audit.verify import Broken, Marks, Verified, Why
 from fr_core.errors import InvalidField
 
 _RECORD = re.compile(rb'\{"hash":"([0-9a-f]{64})","record":(\{.*\})\}')
+_WITHHELD = re.compile(rb'\{"body_sha256":"([0-9a-f]{64})","hash":"([0-9a-f]{64})"\}')
 _CHECKPOINT = re.compile(rb'\{"checkpoint":(\{.*\})\}')
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
-def export(table: AuditTable, after: int = 0) -> Iterator[bytes]:
+def export(table: AuditTable, after: int = 0, shown: Callable[[Record], bool] = lambda record: True) -> Iterator[bytes]:
     """Yield the lines of a chain, each with its line break.
 
     Args:
         table: the chain; its connection is in one transaction all the while.
         after: they begin after the record of this number, 0 to that of the last.
+        shown: whether a record is told; else it is withheld.
 
     Raises:
         StoreCorrupt: a record is not as it was written.
@@ -47,12 +55,20 @@ def export(table: AuditTable, after: int = 0) -> Iterator[bytes]:
     beginning = {"v": VERSION, "chain_id": head.chain_id, "after": after, "hash": table.hash_of(after).hex()}
     yield canonical(beginning) + b"\n"
     for kept in table.every(after):
-        yield b'{"hash":"%s","record":%s}\n' % (kept.hash.hex().encode(), kept.body)
+        hash_ = kept.hash.hex().encode()
+        if shown(kept.record):
+            yield b'{"hash":"%s","record":%s}\n' % (hash_, kept.body)
+        else:
+            yield b'{"body_sha256":"%s","hash":"%s"}\n' % (sha256(kept.body).hexdigest().encode(), hash_)
     yield b'{"checkpoint":%s}\n' % table.checkpoint().to_json()
 
 
 def verify_export(
-    lines: Iterable[bytes], public_key: Ed25519PublicKey, checkpoints: Sequence[Checkpoint] = ()
+    lines: Iterable[bytes],
+    public_key: Ed25519PublicKey,
+    checkpoints: Sequence[Checkpoint] = (),
+    *,
+    may_withhold: bool = False,
 ) -> Verified | Broken:
     """Check the lines of an export.
 
@@ -60,6 +76,7 @@ def verify_export(
         lines: with or without their line breaks.
         public_key: of the chain, which came another way than the lines.
         checkpoints: more of them, kept elsewhere; those of records before the first line are checked as signatures.
+        may_withhold: whether records may be withheld; in a whole export such a line is malformed.
 
     Returns:
         What was found; `seq` of a line that cannot be read is that of the record that should be there.
@@ -71,14 +88,20 @@ def verify_export(
         return Broken(0, Why.MALFORMED)
     if after == 0 and start != first_hash(chain_id):
         return Broken(0, Why.EDITED)
-    return _Export(chain_id, after, start, public_key, checkpoints).verify(stripped)
+    return _Export(chain_id, after, start, public_key, checkpoints, may_withhold).verify(stripped)
 
 
 class _Export:
     """One verification."""
 
     def __init__(
-        self, chain_id: str, after: int, start: bytes, public_key: Ed25519PublicKey, checkpoints: Sequence[Checkpoint]
+        self,
+        chain_id: str,
+        after: int,
+        start: bytes,
+        public_key: Ed25519PublicKey,
+        checkpoints: Sequence[Checkpoint],
+        may_withhold: bool,
     ) -> None:
         self._chain_id = chain_id
         self._first = after
@@ -87,6 +110,8 @@ class _Export:
         self._hash = start
         self._public_key = public_key
         self._checkpoints = checkpoints
+        self._may_withhold = may_withhold
+        self._withheld = 0
 
     def verify(self, lines: Iterator[bytes]) -> Verified | Broken:
         marks = Marks(self._chain_id, self._checkpoints, self._public_key)
@@ -96,7 +121,9 @@ class _Export:
                 if next(lines, None) is not None:
                     return Broken(self._seq + 1, Why.INSERTED)
                 return self._ended(found[1], marks)
-            if (broken := self._record(line)) is not None:
+            withheld = _WITHHELD.fullmatch(line) if self._may_withhold else None
+            broken = self._record(line) if withheld is None else self._withhold(withheld[1], withheld[2])
+            if broken is not None:
                 return broken
             marks.passed(self._seq, self._hash)
         return Broken(self._seq + 1, Why.TRUNCATED)
@@ -120,6 +147,14 @@ class _Export:
         self._seq, self._at_ms = expected, record.at_ms
         return None
 
+    def _withhold(self, body_sha256: bytes, said: bytes) -> Broken | None:
+        self._hash = hash_after(self._chain_id, self._hash, bytes.fromhex(body_sha256.decode()))
+        if self._hash.hex().encode() != said:
+            return Broken(self._seq + 1, Why.EDITED)
+        self._seq += 1
+        self._withheld += 1
+        return None
+
     def _ended(self, data: bytes, marks: Marks) -> Verified | Broken:
         try:
             last = parse_checkpoint(data)
@@ -135,7 +170,8 @@ class _Export:
             or marks.forged()
             or marks.disagreeing(self._first, self._seq)
         )
-        return broken or Verified(self._chain_id, self._seq - self._first, self._seq, 1 + len(self._checkpoints))
+        records = self._seq - self._first - self._withheld
+        return broken or Verified(self._chain_id, records, self._seq, 1 + len(self._checkpoints), self._withheld)
 
 
 def _beginning(line: bytes) -> tuple[str, int, bytes]:

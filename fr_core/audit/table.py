@@ -57,6 +57,9 @@ WHERE own.seq > ? AND own.seq <= ? {more} ORDER BY own.seq LIMIT ?
 """
 _SELECT_ALL = _SELECT.format(more="")
 
+SALT_BYTES = 16
+"""Random bytes of each record."""
+
 _SIGNING_KEY, _PSEUDONYM_KEY = "audit signing key", "audit pseudonym key"
 _PAGE = 1_000
 
@@ -117,7 +120,7 @@ class AuditTable:
         seq, hash_ = head.seq, head.hash
         for entry in entries:
             seq += 1
-            body = encode(entry, seq, at_ms, clock_ms)
+            body = encode(entry, seq, at_ms, clock_ms, secrets.token_hex(SALT_BYTES))
             hash_ = next_hash(head.chain_id, hash_, body)
             self._insert(head.chain_id, seq, body, hash_)
         if seq > head.seq:

@@ -44,6 +44,7 @@ _OUTCOME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _PURPOSE = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _PSEUDONYM = re.compile(r"[0-9a-f]{16}")
+_SALT = re.compile(r"[0-9a-f]{32}")
 _GALLERY = re.compile(r"[a-z0-9_-]{1,128}")
 _MODEL = re.compile(r"[A-Za-z0-9._+@:-]{1,128}")
 _DECIMAL = re.compile(r"(?!-0$)-?[0-9]{1,10}(\.[0-9]{0,8}[1-9])?")
@@ -126,6 +127,8 @@ class Record(Entry):
         seq: its number in the chain, from 1.
         at_ms: when it was written, milliseconds since 1970, UTC; never before that of the record before.
         clock_ms: what the clock said, where it had been set back; None where it said `at_ms`.
+        salt: 32 random hexadecimal digits, with which nobody can try out what a record says of which only the hash is
+            told; every table gives one. None where there is none.
 
     Raises:
         ValueError: as `Entry`.
@@ -134,6 +137,7 @@ class Record(Entry):
     seq: int
     at_ms: int
     clock_ms: int | None = None
+    salt: str | None = None
 
     def __post_init__(self) -> None:
         Entry.__post_init__(self)  # `super()` without arguments does not work in a class with slots
@@ -145,9 +149,11 @@ class Record(Entry):
             _require_number(self.clock_ms, "clock_ms")
             if self.clock_ms >= self.at_ms:
                 raise _unfit("clock_ms")
+        if self.salt is not None:
+            _require_word(self.salt, _SALT, "salt")
 
 
-def encode(entry: Entry, seq: int, at_ms: int, clock_ms: int | None = None) -> bytes:
+def encode(entry: Entry, seq: int, at_ms: int, clock_ms: int | None = None, salt: str | None = None) -> bytes:
     """Return the canonical bytes of a record: JSON with sorted keys and no spaces; what is absent is left out.
 
     Args:
@@ -155,6 +161,7 @@ def encode(entry: Entry, seq: int, at_ms: int, clock_ms: int | None = None) -> b
         seq: its number.
         at_ms: its time.
         clock_ms: what the clock said where that is another.
+        salt: 32 random hexadecimal digits.
     """
     said: dict[str, object] = {
         "v": VERSION,
@@ -166,6 +173,8 @@ def encode(entry: Entry, seq: int, at_ms: int, clock_ms: int | None = None) -> b
     }
     if clock_ms is not None:
         said["clock_ms"] = clock_ms
+    if salt is not None:
+        said["salt"] = salt
     for name in _OPTIONAL:
         if (value := getattr(entry, name)) is not None:
             said[name] = value
@@ -197,7 +206,7 @@ def decode(body: bytes) -> Record:
     except (ValueError, TypeError, KeyError, RecursionError):
         raise ValueError("a record cannot be read") from None
     # Another version, spaces, another order, a key twice: of all that says the same, one form alone is a record.
-    if encode(record, record.seq, record.at_ms, record.clock_ms) != body:
+    if encode(record, record.seq, record.at_ms, record.clock_ms, record.salt) != body:
         raise ValueError("a record is not in its canonical form")
     return record
 

@@ -48,12 +48,14 @@ class Verified:
         records: how many were checked.
         seq: number of the last.
         checkpoints: how many the chain agrees with.
+        withheld: how many more of which only the hash was there: that they stand in the chain is known, and no more.
     """
 
     chain_id: str
     records: int
     seq: int
     checkpoints: int
+    withheld: int = 0
 
 
 @dataclass(frozen=True, slots=True)

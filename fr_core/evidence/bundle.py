@@ -55,7 +55,7 @@ def build_bundle(
         files.update(_exhibit_files(f"examinations/{number:02d}", exhibit))
     if audit is not None:
         files |= {AUDIT: audit.lines, CHECKPOINT: audit.checkpoint, AUDIT_KEY: audit.public_key.encode()}
-    files[REPORT] = report(case, exhibits, made_ms, made_by, has_audit=audit is not None)
+    files[REPORT] = report(case, exhibits, made_ms, made_by, audit)
     manifest = documents.manifest_document(case, made_ms, made_by, __version__, _listed(files))
     return chunks({**files, MANIFEST: manifest, SIGNATURE: signer.sign(manifest)})
 

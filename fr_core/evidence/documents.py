@@ -37,7 +37,7 @@ UNFINISHED = "unfinished"
 WHAT: Mapping[str, str] = {
     PUBLIC_KEY: "the key that signed the manifest",
     REPORT: "the report for people",
-    AUDIT: "the records of the audit, from before the case was opened on",
+    AUDIT: "the records of the audit about the case, and the hashes of what else was recorded meanwhile",
     CHECKPOINT: "how far the audit was at a moment, signed",
     AUDIT_KEY: "the key that signs the audit",
     "probe": "the photo that was searched with, as it was sent",

@@ -1,20 +1,26 @@
-"""What a bundle holds of the audit: every record from before its case was opened on, those of others with them."""
+"""What a bundle holds of the audit: the records of its case, and of what else was recorded meanwhile the hashes."""
 
 from __future__ import annotations
 
 from fr_core.audit.export import export
 from fr_core.audit.search import Filter, search
 from fr_core.audit.table import AuditTable
+from fr_core.audit.values import Record
 from fr_core.casework.values import Case
 from fr_core.errors import InvalidField, StoreCorrupt
 from fr_core.evidence.archive import MAX_BUNDLE_BYTES
 from fr_core.evidence.values import AuditExtract
 
+OPENING, SEARCH, FINDING = "case.open", "case.search", "case.finding"
+"""What a record of the opening of a case, a search in it, and a finding tells, as its action."""
+
 _PAGE = 100
 
 
 def audit_extract(audit: AuditTable, case: Case, most_bytes: int = MAX_BUNDLE_BYTES) -> AuditExtract:
-    """Return what the audit says from before a case was opened on; subjects and cases stand in it under pseudonyms.
+    """Return what the audit says of a case; subjects stand in it under pseudonyms.
+
+    What others did meanwhile is withheld: of it there is the hash that the chain needs, and no word.
 
     Args:
         audit: of the store of the case, as of one moment.
@@ -26,13 +32,23 @@ def audit_extract(audit: AuditTable, case: Case, most_bytes: int = MAX_BUNDLE_BY
         InvalidField: the lines take more.
     """
     before = _opening(audit, case) - 1
-    lines, size = [], 0
-    for line in export(audit, before):
+    lines, size, told = [], 0, {True: 0, False: 0}
+    searches = 0
+
+    def shown(record: Record) -> bool:
+        nonlocal searches
+        own = record.detail.get("case_id") == case.case_id
+        told[own] += 1
+        searches += own and record.action == SEARCH
+        return own
+
+    for line in export(audit, before, shown):
         size += len(line)
         if size > most_bytes:
             raise InvalidField("The audit since the case was opened is longer than a bundle holds.", field="case_id")
         lines.append(line)
-    return AuditExtract(b"".join(lines), audit.checkpoint().to_json(), audit.public_pem())
+    checkpoint, public_key = audit.checkpoint().to_json(), audit.public_pem()
+    return AuditExtract(b"".join(lines), checkpoint, public_key, told[True], told[False], searches)
 
 
 def _opening(audit: AuditTable, case: Case) -> int:
@@ -40,7 +56,7 @@ def _opening(audit: AuditTable, case: Case) -> int:
 
     It is not looked for by time: where the clock was set back, a record has another time than what it tells of.
     """
-    wanted = Filter(action="case.open", case=audit.pseudonyms().case(case.reference))
+    wanted = Filter(action=OPENING, case=audit.pseudonyms().case(case.reference))
     after: int | None = 0
     while after is not None:
         page = search(audit, wanted, after, _PAGE)

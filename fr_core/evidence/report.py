@@ -9,7 +9,7 @@ from fr_core.casework.rules import conclusion_of, required_findings
 from fr_core.casework.values import Case, Examination, Finding, FindingKind, Listed
 from fr_core.evidence.documents import is_finished
 from fr_core.evidence.page import bullets, document, heading, notice, paragraph, photos, table
-from fr_core.evidence.values import Exhibit
+from fr_core.evidence.values import AuditExtract, Exhibit
 from fr_core.evidence.words import (
     HD,
     HP,
@@ -19,6 +19,7 @@ from fr_core.evidence.words import (
     RATINGS,
     database_effect,
     independence,
+    of_audit,
     of_both,
     of_hd,
     of_hp,
@@ -30,7 +31,9 @@ _PAIR = (20, 80)
 _UNFINISHED = "This examination is unfinished: it waits for a finding. Until it is concluded no finding of it is told."
 
 
-def report(case: Case, exhibits: Sequence[Exhibit], made_ms: int, made_by: str, *, has_audit: bool) -> bytes:
+def report(
+    case: Case, exhibits: Sequence[Exhibit], made_ms: int, made_by: str, audit: AuditExtract | None = None
+) -> bytes:
     """Return the report of a case, as HTML.
 
     Args:
@@ -38,12 +41,14 @@ def report(case: Case, exhibits: Sequence[Exhibit], made_ms: int, made_by: str, 
         exhibits: its examinations, the oldest first.
         made_ms: the time, milliseconds since 1970, UTC.
         made_by: a principal_id.
-        has_audit: whether the records of the audit are beside it.
+        audit: what is beside it of the audit; None where there is nothing.
     """
-    return document(f"Examination of leads: {case.reference}", _body(case, exhibits, made_ms, made_by, has_audit))
+    return document(f"Examination of leads: {case.reference}", _body(case, exhibits, made_ms, made_by, audit))
 
 
-def _body(case: Case, exhibits: Sequence[Exhibit], made_ms: int, made_by: str, has_audit: bool) -> Iterator[str]:
+def _body(
+    case: Case, exhibits: Sequence[Exhibit], made_ms: int, made_by: str, audit: AuditExtract | None
+) -> Iterator[str]:
     unfinished = [exhibit for exhibit in exhibits if not is_finished(exhibit.examination)]
     yield notice(NOTICE)
     if unfinished:
@@ -69,8 +74,7 @@ def _body(case: Case, exhibits: Sequence[Exhibit], made_ms: int, made_by: str, h
         "against the signed manifest, without a server. Compare the key with the one that the organisation publishes: "
         "a bundle that is whole says of itself only that one key signed all of it."
     )
-    told = "holds the records of the audit with the digests of" if has_audit else "does not hold the audit records of"
-    yield paragraph(f"The bundle {told} these searches and findings.")
+    yield paragraph(of_audit(audit))
 
 
 def _examination(number: int, case: Case, exhibit: Exhibit) -> Iterator[str]:

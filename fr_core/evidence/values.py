@@ -65,8 +65,14 @@ class AuditExtract:
         lines: as `fr_core.audit.export.export` gives them.
         checkpoint: canonical JSON of a checkpoint of the same chain, of a record that the lines hold or an earlier one.
         public_key: of the chain, as PEM.
+        records: how many the lines tell.
+        withheld: how many more stand in them by their hashes alone.
+        searches: of how many searches of the case they tell.
     """
 
     lines: bytes = field(repr=False)
     checkpoint: bytes = field(repr=False)
     public_key: str
+    records: int
+    withheld: int
+    searches: int

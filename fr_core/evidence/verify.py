@@ -88,7 +88,7 @@ def verify_bundle(
         manifest = parsed(MANIFEST, data, _read_manifest)
         _require_files(manifest.files, entries)
         case = verify_case.verify_case(file, entries, manifest.case_id)
-        audit = verify_audit(file, entries, case.digests, expected_audit)
+        audit = verify_audit(file, entries, manifest.case_id, case.digests, expected_audit)
     return Verified(
         *(manifest.case_id, manifest.case_reference, manifest.purpose, manifest.made_ms, manifest.made_by),
         version=manifest.version,

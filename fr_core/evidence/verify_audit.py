@@ -22,6 +22,7 @@ from fr_core.audit.verify import Broken
 from fr_core.errors import InvalidField
 from fr_core.evidence.archive import Entry, read, unusable
 from fr_core.evidence.documents import AUDIT, AUDIT_KEY, CHECKPOINT
+from fr_core.evidence.extract import FINDING, OPENING, SEARCH
 from fr_core.evidence.verify_case import Digests
 
 # A record in its line, with its hash.
@@ -38,6 +39,7 @@ class AuditVerified:
     Attributes:
         chain_id: of the chain.
         records: how many the bundle holds.
+        withheld: how many more stand in it by their hashes alone: those of others.
         seq: number of the last.
         key_id: 16 hexadecimal digits of the key that signed it.
         by_expected_key: whether that is the key that was expected; false where none was.
@@ -48,17 +50,19 @@ class AuditVerified:
     seq: int
     key_id: str
     by_expected_key: bool
+    withheld: int
 
 
 def verify_audit(
-    file: BinaryIO, entries: Mapping[str, Entry], wanted: Mapping[str, Digests], expected: str | None
+    file: BinaryIO, entries: Mapping[str, Entry], case_id: str, wanted: Mapping[str, Digests], expected: str | None
 ) -> AuditVerified | None:
     """Check the audit of a bundle; None where it has none, and none was expected.
 
     Args:
         file: the bundle.
         entries: its files, by their names.
-        wanted: what the audit must say, by examination_id.
+        case_id: of the case.
+        wanted: what the audit must say, by examination_id; of no other search of the case.
         expected: PEM of the key that must have signed it; None = any.
 
     Raises:
@@ -70,23 +74,29 @@ def verify_audit(
         return None
     key = _key(read(file, entries[AUDIT_KEY], _MAX_KEY_BYTES), expected)
     checkpoint = _checkpoint(read(file, entries[CHECKPOINT], MAX_CHECKPOINT_BYTES))
-    told = _Told(wanted)
-    found = verify_export(told.watched(_lines(file, entries[AUDIT])), key, (checkpoint,))
+    told = _Told(case_id, wanted)
+    found = verify_export(told.watched(_lines(file, entries[AUDIT])), key, (checkpoint,), may_withhold=True)
     if isinstance(found, Broken):
         # A checkpoint that the chain contradicts may be the one that is wrong; the chain is looked at alone.
-        alone = verify_export(_lines(file, entries[AUDIT]), key)
+        alone = verify_export(_lines(file, entries[AUDIT]), key, may_withhold=True)
         name = AUDIT if isinstance(alone, Broken) else CHECKPOINT
         raise unusable(name, found.why.value, "The audit of the bundle is not as it was written.")
+    if not told.is_complete():
+        what = "The audit tells of other searches of the case than the bundle, or not of its opening."
+        raise unusable(AUDIT, "searches", what)
     if not told.agrees():
         raise unusable(AUDIT, "digests", "The audit does not say of a search or finding what the bundle says.")
-    return AuditVerified(found.chain_id, found.records, found.seq, key_id_of(key), expected is not None)
+    return AuditVerified(found.chain_id, found.records, found.seq, key_id_of(key), expected is not None, found.withheld)
 
 
 class _Told:
     """What the records say of the examinations of the bundle."""
 
-    def __init__(self, wanted: Mapping[str, Digests]) -> None:
+    def __init__(self, case_id: str, wanted: Mapping[str, Digests]) -> None:
+        self._case_id = case_id
         self._wanted = wanted
+        self._opened = 0
+        self._searched = 0
         self._searches: dict[str, list[str]] = {one: [] for one in wanted}
         self._findings: dict[str, list[str]] = {one: [] for one in wanted}
 
@@ -97,6 +107,10 @@ class _Told:
             if found and b'"action":"case.' in body:
                 self._note(body[:-1])
             yield line
+
+    def is_complete(self) -> bool:
+        """Whether the audit tells of the opening of the case, and of as many searches as the bundle."""
+        return (self._opened, self._searched) == (1, len(self._wanted))
 
     def agrees(self) -> bool:
         """Whether the audit says what is wanted, neither less nor more."""
@@ -111,7 +125,10 @@ class _Told:
             record = decode(body)
         except ValueError:
             return  # which whoever verifies the chain says
-        noted = {"case.search": self._searches, "case.finding": self._findings}.get(record.action, {})
+        if record.detail.get("case_id") == self._case_id:
+            self._opened += record.action == OPENING
+            self._searched += record.action == SEARCH
+        noted = {SEARCH: self._searches, FINDING: self._findings}.get(record.action, {})
         if (known := noted.get(record.detail.get("examination", ""))) is not None:
             known.append(record.detail.get("digest", ""))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from fr_core.casework.values import Examination, FindingKind
-from fr_core.evidence.values import Bound, Figures
+from fr_core.evidence.values import AuditExtract, Bound, Figures
 from fr_core.scoring.intervals import Rate
 
 HP = "Hp: the person in the probe is the person of the candidate."
@@ -114,6 +114,18 @@ def database_effect(figures: Figures, templates: int) -> str:
     return (
         f"Among {templates:,} templates of strangers, {told if rate.count == 0 else f'about {expected:,.2g}'} would be "
         "expected to be as similar by chance, reckoned as if comparisons were independent."
+    )
+
+
+def of_audit(audit: AuditExtract | None) -> str:
+    """Return what a bundle holds of the audit."""
+    if audit is None:
+        return "The bundle does not hold the audit records of these searches and findings."
+    records = "1 record" if audit.records == 1 else f"{audit.records:,} records"
+    return (
+        f"The bundle holds all that the audit records of this case, {records}, with the digests of these searches and "
+        f"findings. What the server recorded meanwhile of other cases is withheld ({audit.withheld:,}): of each of "
+        "those there is a hash, which the chain needs, and no word."
     )
 
 

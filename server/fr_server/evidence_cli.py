@@ -83,8 +83,10 @@ def _audit_sentences(found: Verified) -> Iterator[str]:
         return
     yield (
         f"Its audit ({_counted(audit.records, 'record')}, up to number {audit.seq:,}) is whole, and says of each "
-        "search and finding what the bundle says."
+        "search and finding what the bundle says, and of no other search of the case."
     )
+    if audit.withheld:
+        yield f"It withholds {_counted(audit.withheld, 'record')} of other cases: of them it has the hash alone."
     if audit.by_expected_key:
         yield f"The audit is signed by the key that was given ({audit.key_id})."
     else:

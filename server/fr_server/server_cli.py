@@ -83,7 +83,9 @@ def init(
     ):
         typer.echo(f"  {name:24}{what}")
     typer.echo(f"Start it:            fr serve --config {path}")
-    typer.echo(f"Make the next key:   fr --connection {folder / 'admin.toml'} key create --role operator --gallery '*'")
+    typer.echo(
+        f"Make the next key:   fr --connection {folder / 'admin.toml'} key create --role operator --gallery ID --connection-file OUT"
+    )
 
 
 @server.command("check-config")
@@ -209,7 +211,10 @@ def revoke_certificate(
 
 @server.command("admin-key")
 def admin_key(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="File of mode 0600 for the new key; must not exist.")],
+    out: Annotated[
+        Path,
+        typer.Argument(metavar="OUT", help="New file for the key, mode 0600; of OUT.toml a connection file."),
+    ],
     config: ConfigFile = None,
 ) -> None:
     """Make an admin key on the server's own machine, for whoever has lost theirs; the server may run meanwhile."""
@@ -220,11 +225,12 @@ def admin_key(
         tree = load_config(config, environ=os.environ)
         if out.exists():
             raise TargetTaken(f"There is something at {out} already.")
+        place = _place(tree) if out.suffix == ".toml" else None
         with _opened(tree) as store:
             token = _new_admin(store, "admin, made on the server's machine", tree.access.key_days)
         handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(f"{token}\n")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(f"{token}\n" if place is None else _connection(place[0], token, place[1]))
     typer.echo(f"Made an admin key; it is in {out}.")
 
 
@@ -254,6 +260,8 @@ key = {_quoted(folder / "server.key")}
 
 [access]
 mode = "keys"
+# Of keys that are made from now on and say nothing else; a key keeps what it was made with.
+searches_per_day = 1000
 
 [gallery]
 folder = {_quoted(folder / "data")}
@@ -263,6 +271,27 @@ folder = {_quoted(folder / "data")}
 def _connection(target: str, token: str, ca: str) -> str:
     """A connection file, as `fr --connection` reads it."""
     return f"server = \"{target}\"\nkey = \"{token}\"\nca = '''\n{ca.strip()}\n'''\n"
+
+
+def _place(config: Config) -> tuple[str, str]:
+    """Return the address by which clients reach a server, and the certificate of its authority, as `init` made it.
+
+    Raises:
+        ConfigInvalid: the authority is not beside the certificate.
+        TlsUnusable: the certificate cannot be read.
+    """
+    from fr_core.errors import ConfigInvalid
+    from fr_server.door.authority import names_of
+
+    certificate = Path(config.tls.certificate).expanduser()
+    authority = certificate.with_name("ca.pem")
+    if not config.tls.certificate or not authority.exists():
+        raise ConfigInvalid(
+            f"A connection file needs the authority, which is not at {authority}.", key="tls.certificate"
+        )
+    dns, addresses = names_of(certificate)
+    target = f"{_bracketed((*dns, *addresses)[0])}:{config.server.port}"
+    return target, authority.read_text(encoding="ascii")
 
 
 def _quoted(path: Path) -> str:

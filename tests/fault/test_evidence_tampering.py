@@ -28,7 +28,6 @@ from fr_core.evidence import archive
 from fr_core.evidence.archive import chunks, is_name
 from fr_core.evidence.bundle import build_bundle
 from fr_core.evidence.signing import EvidenceSigner
-from fr_core.evidence.values import AuditExtract
 from fr_core.evidence.verify import verify_bundle
 
 POSITIONS = 8_000
@@ -372,10 +371,10 @@ def test_the_audit_of_another_store(kept: Filed, tmp_path: Path) -> None:
     data = b"".join(
         build_bundle(
             kept.case, kept.exhibits, SIGNER, made_ms=START_MS + DAY_MS, made_by="key:op",
-            audit=AuditExtract(other.lines, other.checkpoint, other.public_key), include_unfinished=True,
+            audit=other, include_unfinished=True,
         )
     )  # fmt: skip
-    assert fault(data) == ("audit.jsonl", "digests")
+    assert fault(data) == ("audit.jsonl", "searches")
 
 
 def test_control_the_edits_were_of_a_disputed_examination(kept: Filed) -> None:

@@ -58,12 +58,15 @@ anything: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@given(entries, st.integers(1, MAX_NUMBER), st.integers(1, MAX_NUMBER), st.booleans())
+@given(
+    entries, st.integers(1, MAX_NUMBER), st.integers(1, MAX_NUMBER), st.booleans(),
+    st.none() | st.from_regex(r"[0-9a-f]{32}", fullmatch=True),
+)  # fmt: skip
 @settings(deadline=None)
-def test_a_record_comes_back(entry: Entry, seq: int, at_ms: int, set_back: bool) -> None:
-    body = encode(entry, seq, at_ms, at_ms - 1 if set_back else None)
+def test_a_record_comes_back(entry: Entry, seq: int, at_ms: int, set_back: bool, salt: str | None) -> None:
+    body = encode(entry, seq, at_ms, at_ms - 1 if set_back else None, salt)
     record = decode(body)
-    assert encode(record, record.seq, record.at_ms, record.clock_ms) == body
+    assert encode(record, record.seq, record.at_ms, record.clock_ms, record.salt) == body
     assert (record.seq, record.at_ms) == (seq, at_ms)
     assert (record.subjects, record.counts, record.detail) == (entry.subjects, entry.counts, entry.detail)
 

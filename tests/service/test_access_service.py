@@ -121,7 +121,9 @@ def test_what_is_not_said_of_a_key_is_the_default_of_the_server(tmp_path: Path) 
 def test_a_key_that_is_rotated_has_another_secret(at: Staffed) -> None:
     made = creates(at.admin)
     rotate = access_pb2.RotateKeyRequest(key_id=made.key.key_id, overlap=Duration(seconds=60))
-    second = at.admin.access.RotateKey(rotate)
+    assert reason_of(partial(at.admin.access.RotateKey, rotate)) == "NOT_PERMITTED"
+    assert reason_of(partial(with_key(at, creates(at.admin).token).access.RotateKey, rotate)) == "UNKNOWN_KEY"
+    second = with_key(at, made.token).access.RotateKey(rotate)
     assert second.key.key_id == made.key.key_id
     assert second.token != made.token
     assert (asks(at, made.token), asks(at, second.token)) == ("OK", "OK")
@@ -177,9 +179,10 @@ def test_nobody_makes_a_key_that_reaches_further(at: Staffed) -> None:
         {"galleries": ["own-*"]},
         {"galleries": ["own-a", "own-b*", "x"]},
         {"galleries": ["own-"], "courses": ["c"]},
-        {"roles": [ADMIN], "galleries": ["own-*", "x"], "courses": ["c"]},
     ]
     refused: list[dict[str, Any]] = [
+        {"roles": [ADMIN], "galleries": ["own-*", "x"], "courses": ["c"]},
+        {"roles": [access_pb2.ROLE_AUDITOR], "galleries": []},
         {"galleries": ["*"]},
         {"galleries": ["own*"]},
         {"galleries": ["x*"]},
@@ -285,8 +288,9 @@ def test_only_admins_keep_keys(at: Staffed, role: Role) -> None:
         ("RotateKey", access_pb2.RotateKeyRequest(key_id="a" * 16)),
         ("RevokeKey", access_pb2.RevokeKeyRequest(key_id="a" * 16)),
     ):
+        known = may or method == "RotateKey"  # of everybody's own key
         assert reason_of(partial(getattr(caller.access, method), request)) == (
-            "UNKNOWN_KEY" if may else "NOT_PERMITTED"
+            "UNKNOWN_KEY" if known else "NOT_PERMITTED"
         )
     assert caller.access.WhoAmI(ANYBODY).principal_id == caller.principal_id
 
@@ -322,10 +326,11 @@ def test_keys_that_cannot_be_are_refused(at: Staffed, name: str) -> None:
 
 
 def test_requests_that_cannot_be_answered_are_refused(at: Staffed) -> None:
-    key_id = creates(at.admin).key.key_id
+    made = creates(at.admin)
+    key_id, owner = made.key.key_id, with_key(at, made.token)
     for overlap in (Duration(seconds=-1), Duration(seconds=31 * DAY_S), Duration(nanos=-1)):
         rotate = access_pb2.RotateKeyRequest(key_id=key_id, overlap=overlap)
-        assert reason_of(partial(at.admin.access.RotateKey, rotate)) == "INVALID_FIELD"
+        assert reason_of(partial(owner.access.RotateKey, rotate)) == "INVALID_FIELD"
     for nobodys in ("", "x" * 1_000, "\0", "\U0001f600", key_id.upper()):
         revoke = access_pb2.RevokeKeyRequest(key_id=nobodys)
         assert reason_of(partial(at.admin.access.RevokeKey, revoke)) == "UNKNOWN_KEY"
@@ -473,3 +478,22 @@ def test_nobody_can_tell_from_the_time_whether_a_key_reaches_further(at: Staffed
             took.append(time.perf_counter() - began)
     medians = [sorted(took)[len(took) // 2] for took in times.values()]
     assert abs(medians[0] - medians[1]) < 2e-3
+
+
+def test_two_items_of_one_id_are_not_taken_for_each_other(at: Staffed) -> None:
+    search = gallery_pb2.SearchRequest(gallery_id="own-a")
+    search.probe.image.data = PROBE
+    other = gallery_pb2.SearchRequest(gallery_id="nobodys")
+    other.probe.image.data = PROBE
+    caller = with_key(at, creates(at.admin).token)
+    sent = [gallery_pb2.StreamSearchRequest(item_id="x", search=one) for one in (search, other, search)]
+    answers = list(caller.gallery.StreamSearch(iter(sent)))
+    assert [one.item_id for one in answers] == ["x"] * 3
+    assert sorted(one.WhichOneof("result") or "" for one in answers) == ["found", "found", "refusal"]
+    chain = at.auditor.audit.SearchAudit(audit_pb2.SearchAuditRequest(chain="access", action="gallery.stream_search"))
+    told = [json.loads(one.json) for one in chain.records][-3:]
+    assert sorted((one["gallery"], one["outcome"]) for one in told) == [
+        ("nobodys", "UNKNOWN_GALLERY"),
+        ("own-a", "OK"),
+        ("own-a", "OK"),
+    ]

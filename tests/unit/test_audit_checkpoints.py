@@ -35,7 +35,7 @@ def made(**more: object) -> Checkpoint:
 def test_hashes_are_those_that_are_documented() -> None:
     assert first_hash(CHAIN) == sha256(CHAIN.encode()).digest()
     previous = bytes([1]) * 32
-    expected = sha256(b"fr-core audit 1\0" + CHAIN.encode() + previous + b'{"v":1}').digest()
+    expected = sha256(b"fr-core audit 1\0" + CHAIN.encode() + previous + sha256(b'{"v":1}').digest()).digest()
     assert next_hash(CHAIN, previous, b'{"v":1}') == expected
 
 

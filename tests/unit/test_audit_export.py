@@ -46,6 +46,39 @@ def test_an_export_verifies_with_the_public_key_alone(after: int) -> None:
     assert verify_export([line.rstrip(b"\n") for line in lines], key) == expected
 
 
+@pytest.mark.parametrize("after", [0, 3])
+def test_records_can_be_withheld_and_are_counted_apart(after: int) -> None:
+    audited, whole = an_export(after)
+    lines = list(export(audited.table, after, lambda record: record.seq % 3 == 0))
+    key = audited.table.public_key()
+    shown = [seq for seq in range(after + 1, RECORDS + 1) if seq % 3 == 0]
+    assert [json.loads(line)["record"]["seq"] for line in lines[1:-1] if b"record" in line] == shown
+    found = verify_export(lines, key, may_withhold=True)
+    assert found == Verified(
+        audited.table.head().chain_id, len(shown), RECORDS, 1, withheld=RECORDS - after - len(shown)
+    )
+    assert verify_export(whole, key, may_withhold=True) == verify_export(whole, key)
+    # An export that is to be whole cannot leave anything out.
+    assert verify_export(lines, key) == Broken(after + 1, Why.MALFORMED)
+
+
+@pytest.mark.parametrize("name", [b"body_sha256", b"hash"])
+def test_a_withheld_record_changed_taken_out_or_put_in_is_told(name: bytes) -> None:
+    audited, _ = an_export()
+    key, lines = audited.table.public_key(), list(export(audited.table, 0, lambda record: record.seq != 5))
+    changed = re.sub(name + rb'":"([0-9a-f])', lambda found: found[0][:-1] + b"%x" % (int(found[1], 16) ^ 1), lines[5])
+    assert changed != lines[5]
+    for others, seq in (
+        ([*lines[:5], changed, *lines[6:]], 5),
+        ([*lines[:5], lines[5], *lines[5:]], 6),
+        ([*lines[:6], lines[5].replace(b'"hash', b'"Hash'), *lines[6:]], 6),
+        ([*lines[:5], *lines[6:]], 5),
+    ):
+        found = verify_export(others, key, may_withhold=True)
+        assert isinstance(found, Broken)
+        assert found.seq == seq
+
+
 def test_checkpoints_kept_elsewhere_are_checked_too() -> None:
     audited = Audited().created().fill(3)
     early = audited.table.checkpoint()

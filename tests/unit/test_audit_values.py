@@ -120,7 +120,7 @@ def test_another_form_of_the_same_is_no_record(old: bytes, new: bytes) -> None:
 
 def test_a_record_has_the_fields_that_were_agreed_on_and_no_others() -> None:
     assert {one.name for one in fields(Record)} == {
-        *("seq", "at_ms", "clock_ms", "actor", "roles", "action", "outcome", "request_id", "purpose", "case"),
+        *("seq", "at_ms", "clock_ms", "salt", "actor", "roles", "action", "outcome", "request_id", "purpose", "case"),
         *("gallery", "subjects", "model", "gallery_version", "threshold", "counts", "detail"),
     }
 

@@ -462,7 +462,12 @@ def test_health_needs_no_key_and_sends_none(encrypted: str, listener: Listener, 
     assert fr("--connection", file, "health") == (0, "SERVING\n", "")
     assert listener.tokens in ([], [()])
     code, out, error = fr("--server", "localhost:1", "--timeout", "2", "health")
-    assert (code, out, error) == (1, "", "The server at localhost:1 does not answer: UNAVAILABLE. One that encrypts answers with --connection or --ca alone.\n")
+    assert (code, out, error) == (
+        1,
+        "",
+        "The server at localhost:1 does not answer: UNAVAILABLE. "
+        "One that encrypts answers with --connection or --ca alone.\n",
+    )
     code, _, error = fr("--server", "localhost:1", "--ca", tmp_path / "none.pem", "health")
     assert (code, error.partition(":")[0]) == (1, "FILE_UNREADABLE")
 

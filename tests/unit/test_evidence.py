@@ -171,13 +171,38 @@ def test_the_audit_is_taken_from_before_the_case_was_opened_on(tmp_path: Path) -
         with store.auditing() as audit:
             extract = audit_extract(audit, case)
             assert json.loads(extract.lines.splitlines()[0])["after"] == 3
-            assert verify_export(extract.lines.splitlines(), read_public_key(extract.public_key)) == Verified(
-                audit.head().chain_id, 1, 4, 1
-            )
+            key = read_public_key(extract.public_key)
+            found = verify_export(extract.lines.splitlines(), key, may_withhold=True)
+            assert found == Verified(audit.head().chain_id, 1, 4, 1)
             assert json.loads(audit_extract(audit, before).lines.splitlines()[0])["after"] == 1
             with pytest.raises(InvalidField, match="longer than a bundle holds"):
                 audit_extract(audit, case, len(extract.lines) - 1)
             audit_extract(audit, case, len(extract.lines))
+
+
+def test_records_of_others_are_withheld(tmp_path: Path) -> None:
+    """A bundle goes to other people than those who may read the audit."""
+    with open_store(tmp_path / "cases") as store:
+        case = store.open_case(REFERENCE, Purpose.TESTING, SEARCHER)
+        store.close_case(case.case_id)
+        other = store.open_case(REFERENCE, Purpose.VICTIM, EXAMINERS[0])  # of the same reference, and none the less
+        probe = noise(1)
+        store.add_examination(other.case_id, a_search(probe, gallery_id="elsewhere"), some_candidates(), probe)
+        with store.auditing() as audit:
+            extract = audit_extract(audit, case)
+            bodies = [kept.body for kept in audit.every()]
+            key = audit.public_key()
+    assert (extract.records, extract.withheld, extract.searches) == (2, 2, 0)
+    first, *lines, last = extract.lines.splitlines()
+    assert [sorted(json.loads(line)) for line in lines] == [["hash", "record"]] * 2 + [["body_sha256", "hash"]] * 2
+    for word in (other.case_id.encode(), b"victim", b"elsewhere", b"case.search"):
+        assert any(word in body for body in bodies), word
+        assert word not in extract.lines, word
+    found = verify_export([first, *lines, last], key, may_withhold=True)
+    assert found == Verified(json.loads(first)["chain_id"], 2, 4, 1, withheld=2)
+    salts = {json.loads(body)["salt"] for body in bodies}
+    assert len(salts) == len(bodies)
+    assert all(re.fullmatch("[0-9a-f]{32}", salt) for salt in salts)
 
 
 def test_a_case_of_which_the_audit_does_not_tell_is_no_evidence(tmp_path: Path) -> None:
@@ -203,7 +228,7 @@ def test_a_whole_bundle(kept: Filed, tmp_path: Path) -> None:
     assert found.by_expected_key
     assert found.audit is not None
     assert found.audit.by_expected_key
-    assert found.audit.records == 8
+    assert (found.audit.records, found.audit.withheld, found.audit.seq) == (7, 1, 8)
 
 
 def test_whose_key_it_is_has_to_be_known(kept: Filed) -> None:
@@ -229,8 +254,16 @@ def test_a_bundle_without_its_audit(kept: Filed) -> None:
 
 
 def test_a_case_without_examinations(kept: Filed) -> None:
-    found = verify_bundle(io.BytesIO(replace(kept, exhibits=[]).bundle(unfinished=False)))
+    found = verify_bundle(io.BytesIO(replace(kept, exhibits=[]).bundle(unfinished=False, audit=False)))
     assert (found.examinations, found.unfinished) == (0, ())
+
+
+def test_a_bundle_without_a_search_of_its_case_is_told_by_the_audit(kept: Filed) -> None:
+    """Whoever picks the searches that suit a case cannot have the audit beside them."""
+    for some in ([], kept.exhibits[:1], kept.exhibits[1:]):
+        with pytest.raises(EvidenceUnusable) as refused:
+            verify_bundle(io.BytesIO(replace(kept, exhibits=some).bundle()))
+        assert refused.value.metadata == {"file": "audit.jsonl", "check": "searches"}
 
 
 @pytest.mark.parametrize("data", [b"", b"PK", b"PK\3\4", b"no archive", b"PK\5\6" + bytes(18)])
@@ -266,7 +299,7 @@ class _Read(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page(kept: Filed) -> _Read:
-    return _Read(report(kept.case, kept.exhibits, START_MS, "key:op", has_audit=True))
+    return _Read(report(kept.case, kept.exhibits, START_MS, "key:op", kept.audit))
 
 
 def test_a_report_loads_nothing_and_runs_nothing(page: _Read) -> None:
@@ -279,6 +312,8 @@ def test_a_report_loads_nothing_and_runs_nothing(page: _Read) -> None:
     assert sum(tag == "img" for tag, _ in page.tags) == 2 * 3
     assert "<b>ears</b> & nose lips" in page.text  # as it was written, and no markup
     assert REFERENCE in page.text
+    assert "this case, 7 records," in page.text
+    assert "of other cases is withheld (1)" in page.text
 
 
 def test_a_report_says_who_searched_what_with_what_and_why(page: _Read) -> None:
@@ -334,7 +369,7 @@ def test_a_report_says_of_each_examination_whether_whoever_searched_judged_it(
         for examiner in examiners:
             store.give_finding(own.examination_id, none_of_them(examiner))
         exhibit = Exhibit(store.examination(own.examination_id))
-    html = _Read(report(case, [exhibit], START_MS, "key:op", has_audit=False))
+    html = _Read(report(case, [exhibit], START_MS, "key:op"))
     assert said in html.text
     # What holds for two alone is said of no other.
     assert ("showed none of them" in html.text) == operational
@@ -355,6 +390,6 @@ def test_words_for_what_is_not_known() -> None:
 
 def test_a_case_without_a_calibration(kept: Filed) -> None:
     exhibits = [replace(one, figures={}, measured_on="") for one in kept.exhibits]
-    html = _Read(report(kept.case, exhibits, START_MS, "key:op", has_audit=False))
+    html = _Read(report(kept.case, exhibits, START_MS, "key:op"))
     assert "there is no calibration that tells it" in html.text
     assert "does not hold the audit records" in html.text

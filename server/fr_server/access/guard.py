@@ -20,16 +20,17 @@ from fr_server.access.coarse import ask_for_all, require_photos, tell_less, valu
 from fr_server.access.credentials import Authenticator, Metadata
 from fr_server.access.foreign import Foreign, Resolver
 from fr_server.access.items import Item, Items, RefusedItem, outcome_of
-from fr_server.access.recording import OUTSIDE, CallRecord, Recorder, noting
+from fr_server.access.recording import NOBODY, OUTSIDE, CallRecord, Recorder, noting
 from fr_server.access.resolving import NothingKept
 from fr_server.access.rules import Coarse, Rule, action_of
 from fr_server.access.steps import as_stream, only, stepping
 from fr_server.access.table import RULES
 from fr_server.access.telling import Teller, attribution_of, learn_message, learn_request, learn_response
+from fr_server.convert.common import require_item_id
 from fr_server.interceptors.wrapping import EXEMPT, Context, Handler, Stream, Unary, wrap
 from fr_server.telemetry.trust import Trust
 
-_NOBODY = Attribution(actor="nobody")
+_NOBODY = Attribution(actor=NOBODY)
 _REQUEST_ID = "x-request-id"
 
 
@@ -226,6 +227,7 @@ class Guard(grpc.aio.ServerInterceptor):
                 _tell_less(call, response, item.only_above)
                 learn_response(item.record, response)
                 await self._teller.ended(call.rule, item.attribution, call.action, item.record, outcome)
+                await self._require_still_valid_or_tell(call, context)  # what was worked on meanwhile is not told
                 yield response
         finally:
             for item in items:
@@ -237,14 +239,16 @@ class Guard(grpc.aio.ServerInterceptor):
         """Yield the items of a stream, and something that refuses to be answered in the place of those that may not."""
         async for request in requests:
             await self._require_still_valid_or_tell(call, context)
-            item = Item(attribution_of(call.principal, _request_id(context), request), CallRecord())
-            items.add(request.item_id, item)
+            item = Item(request.item_id, attribution_of(call.principal, _request_id(context), request), CallRecord())
+            number = items.add(item)
             try:
+                require_item_id(request.item_id)
                 self._spend(call.principal, call.rule.counts_as_search)
                 item.only_above = await self._inspect(call, request, item.record)
             except (InputRefused, Failure) as error:
-                yield RefusedItem(request.item_id, error)
+                yield RefusedItem(number, error)
             else:
+                request.item_id = number
                 yield request
 
     async def _require_still_valid(self, call: _Call, context: Context, record: CallRecord) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -39,38 +39,40 @@ class Item:
     """An item that is not answered yet.
 
     Attributes:
+        item_id: as its caller wrote it.
         attribution: who asked for it, and why.
         record: what is known of it.
         only_above: whether candidates below the threshold are taken from its answer.
     """
 
+    item_id: str
     attribution: Attribution
     record: CallRecord
     only_above: bool = False
 
 
 class Items:
-    """Those of one stream."""
+    """Those of one stream, each under a number of its own: two with one id are not taken for each other."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, deque[Item]] = defaultdict(deque)
+        self._waiting: dict[str, Item] = {}
+        self._numbers = itertools.count(1)
 
-    def add(self, item_id: str, item: Item) -> None:
-        """Take one to wait for its answer. Of several with one id the first that is answered is taken for the first."""
-        self._waiting[item_id[:MAX_ITEM_ID]].append(item)
+    def add(self, item: Item) -> str:
+        """Take one to wait for its answer; return the id that it has on its way through the service."""
+        number = str(next(self._numbers))
+        self._waiting[number] = item
+        return number
 
     def answered(self, response: Any) -> Item:
-        """Return the one that a response answers."""
-        waiting = self._waiting[response.item_id]
-        item = waiting.popleft()
-        if not waiting:
-            del self._waiting[response.item_id]
+        """Return the one that a response answers, and give the response the id that the caller knows."""
+        item = self._waiting.pop(response.item_id)
+        response.item_id = item.item_id[:MAX_ITEM_ID]
         return item
 
     def __iter__(self) -> Iterator[Item]:
         """Those that were not answered."""
-        for waiting in self._waiting.values():
-            yield from waiting
+        yield from self._waiting.values()
 
 
 def outcome_of(response: Any) -> str:

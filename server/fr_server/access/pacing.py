@@ -35,11 +35,12 @@ class Pace:
         self._monotonic_s = monotonic_s
         self._kinds: OrderedDict[Hashable, _Kind] = OrderedDict()
 
-    def held_back(self, kind: Hashable) -> int | None:
+    def held_back(self, kind: Hashable, window_s: float = 1.0) -> int | None:
         """Ask to be let through.
 
         Args:
             kind: what is counted together.
+            window_s: in which `MOST_PER_S` are let through.
 
         Returns:
             How many of the kind were not since the last that was, for whoever is let through; None where this one is
@@ -50,7 +51,7 @@ class Pace:
         if len(self._kinds) > _MAX_KINDS:
             self._kinds.popitem(last=False)
         now_s = self._monotonic_s()
-        if now_s - paced.began_s >= 1.0:
+        if now_s - paced.began_s >= window_s:
             paced.began_s, paced.let_through = now_s, 0
         if paced.let_through >= MOST_PER_S:
             paced.held_back += 1

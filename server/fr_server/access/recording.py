@@ -26,6 +26,10 @@ OUTSIDE = {"scope": "outside"}
 UNRECORDED = "unrecorded"
 """Count of a refusal: so many like it came before it, too many to be recorded each."""
 
+NOBODY = "nobody"
+"""The actor of calls that could not say who makes them."""
+_STRANGERS_S = 60.0
+
 MAX_SUBJECTS = 1_000
 """As many as a record holds."""
 
@@ -180,14 +184,15 @@ class Refusals:
         self._pace = Pace(monotonic_s)
         self._telling: set[asyncio.Task[None]] = set()
 
-    def tell(self, ended: Ended, who: str) -> None:
+    def tell(self, ended: Ended) -> None:
         """Tell of a refusal, or count it for the next one.
 
-        Args:
-            ended: how the call ended.
-            who: a principal's id; "" for all who could not say who they are.
+        Those who could not say who they are are told of by the credential that they named, where it is one that there
+        is, and at a slower pace: anybody who reaches the server can make such refusals, for ever.
         """
-        held_back = self._pace.held_back((who, ended.outcome))
+        stranger = ended.attribution.actor == NOBODY
+        who = (ended.detail.get("credential"), ended.attribution.actor)
+        held_back = self._pace.held_back((*who, ended.outcome), _STRANGERS_S if stranger else 1.0)
         if held_back is None:
             return
         if held_back:

@@ -265,12 +265,19 @@ _ACCESS = {
         recorded=True,
     ),
     "RotateKey": Rule(
+        roles=_EVERYBODY,
+        why="Everybody changes the secret of the own key. Admins change that of others, which then holds at once: two "
+        "people would call in the name of one key else. A key that reaches further than the own is answered as one "
+        "that there is not, and so is every other key to those who are no admins.",
+        kind=Kind.CHANGE,
+        recorded=True,
+    ),
+    "RevokeKey": Rule(
         roles=_ADMIN,
         why=f"{_KEYS} A key that reaches further than the own is answered as one that there is not.",
         kind=Kind.CHANGE,
         recorded=True,
     ),
-    "RevokeKey": Rule(roles=_ADMIN, why=f"{_KEYS} As RotateKey.", kind=Kind.CHANGE, recorded=True),
 }
 
 _AUDITS = "Who checks is not who is checked. A chain is read as a whole: scopes do not divide it."

@@ -67,14 +67,14 @@ class Teller:
         """Tell of a call that was refused before a request, or the next of them, was read."""
         self._count(record, reason)
         ended = record.ended(replace(attribution, request_id=request_id or None), action, reason)
-        self._refusals.tell(ended, attribution.actor)
+        self._refusals.tell(ended)
 
     async def ended(self, rule: Rule, attribution: Attribution, action: str, record: CallRecord, outcome: str) -> None:
         """Tell how a call or an item ended; raises what the recorder raises."""
         self._count(record, outcome)
         ended = record.ended(attribution, action, outcome)
         if outcome in _REFUSED or (not rule.recorded and OUTSIDE.items() <= record.detail.items()):
-            self._refusals.tell(ended, attribution.actor)
+            self._refusals.tell(ended)
         elif rule.recorded and (outcome != OK or rule.told_here or record.searched):
             await self._recorder.record(ended)
 

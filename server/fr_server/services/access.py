@@ -9,7 +9,7 @@ import grpc
 
 from fr_api.v1 import access_pb2, access_pb2_grpc
 from fr_core.access.budget import Budget
-from fr_core.access.keys import ApiKey, NewKey
+from fr_core.access.keys import ApiKey, NewKey, principal_id_of
 from fr_core.access.roles import Role
 from fr_core.access.scope import Scope
 from fr_core.access.store import AccessStore
@@ -31,6 +31,8 @@ from fr_server.work import Work
 Context = grpc.aio.ServicerContext[Any, Any]
 
 _DEFAULT_PAGE = 100
+# Roles that see more than their galleries and courses: all keys, all audits.
+_OF_ALL = frozenset({Role.ADMIN, Role.AUDITOR})
 _CALL = "keys"
 # In the place of the id of a key that the caller may not know of; no key has it.
 _NOBODYS = "-" * 16
@@ -65,10 +67,16 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
         self, request: access_pb2.CreateKeyRequest, context: Context
     ) -> access_pb2.CreateKeyResponse:
         """Make a key."""
+        principal = current_principal()
         ends_ms = await self._work.storage(self._own_end_ms)
         new = new_key(request, self._default.at_most(current_principal().budget), self._key_days, ends_ms)
         if not _reaches_no_further(new):
             raise NotPermitted("The key would reach further than that of whoever makes it.")
+        if not new.roles.isdisjoint(_OF_ALL) and not (principal.galleries.is_all and principal.courses.is_all):
+            raise NotPermitted("Admins and auditors see all: whoever makes one must reach all.", field="roles")
+        bound = await self._work.storage(self._own_certificate)
+        if bound is not None and new.certificate_sha256 != bound:
+            raise NotPermitted("The key must be bound to the certificate that your own is bound to.")
         if not new.budget.is_within(current_principal().budget):
             raise NotPermitted("The key could ask for more than that of whoever makes it.", field="budget")
         if request.HasField("lifetime") and _outlives(new, self._store.now_ms(), ends_ms):
@@ -93,8 +101,9 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
         self, request: access_pb2.RotateKeyRequest, context: Context
     ) -> access_pb2.RotateKeyResponse:
         """Give a key a new secret."""
-        key_id = await self._work.storage(self._own_no_greater, request.key_id)
-        return rotated_response(await self._work.storage(self._store.rotate, key_id, overlap_ms(request)))
+        overlaps_ms = overlap_ms(request)
+        key_id = await self._work.storage(self._own_no_greater, request.key_id, overlaps_ms > 0)
+        return rotated_response(await self._work.storage(self._store.rotate, key_id, overlaps_ms))
 
     async def RevokeKey(  # noqa: N802
         self, request: access_pb2.RevokeKeyRequest, context: Context
@@ -111,16 +120,33 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
         note(detail=OUTSIDE)
         return _NOBODYS
 
-    def _own_no_greater(self, key_id: str) -> str:
-        """As `_own`; raises `NotPermitted` where the key has more, or lives longer, than that of whoever calls."""
+    def _own_no_greater(self, key_id: str, overlaps: bool) -> str:
+        """As `_own`; raises `NotPermitted` where the key has more, or lives longer, than that of whoever calls.
+
+        Who is no admin knows of the own key alone.
+        """
+        principal = current_principal()
+        if principal.principal_id == principal_id_of(key_id):
+            return key_id
+        if Role.ADMIN not in principal.roles:
+            note(detail=OUTSIDE)
+            return _NOBODYS
         key_id = self._own(key_id)
         key, ends_ms = self._store.key(key_id), self._own_end_ms()
         if key is None:
             return key_id
+        if overlaps:  # two people would call in the name of one key, and nobody could tell them apart
+            raise NotPermitted("Only whoever has a key may keep its secret valid beside the new one.", field="overlap")
         lives_longer = ends_ms is not None and (key.expires_ms is None or key.expires_ms > ends_ms)
         if lives_longer or not key.budget.is_within(current_principal().budget):
             raise NotPermitted("The key may ask for more, or lives longer, than that of whoever gives it a new secret.")
         return key_id
+
+    def _own_certificate(self) -> str | None:
+        """What the key of whoever calls is bound to; None = nothing, or it has none."""
+        kind, _, key_id = current_principal().principal_id.partition(":")
+        key = self._store.key(key_id) if kind == "key" else None
+        return None if key is None else key.certificate_sha256
 
     def _own_end_ms(self) -> int | None:
         """When the key of whoever calls ends, milliseconds since 1970, UTC; None = never, or it has none."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from fr_core.casework.store import CaseStore
-from fr_core.casework.values import Examination
+from fr_core.casework.values import Case, Examination
 from fr_core.errors import (
     CalibrationInvalid,
     InputRefused,
     NoFaceFound,
+    StoreCorrupt,
     UnknownCase,
     UnknownExamination,
     UnknownGallery,
@@ -17,7 +18,7 @@ from fr_core.errors import (
 from fr_core.evidence.bundle import build_bundle
 from fr_core.evidence.extract import audit_extract
 from fr_core.evidence.signing import EvidenceSigner
-from fr_core.evidence.values import Bound, Exhibit, Figures
+from fr_core.evidence.values import AuditExtract, Bound, Exhibit, Figures
 from fr_core.gallery.values import calibration_id
 from fr_core.pipeline import Pipeline
 from fr_core.runtime.ticket import current_ticket
@@ -31,6 +32,8 @@ from fr_server.services.derivations import derived
 from fr_server.services.gallery_calls import GalleryCalls
 
 _PIECE_BYTES = 256 * 1024
+# How often a case is read anew where a search in it came between it and its audit.
+_TRIES = 10
 
 
 class EvidenceRoom:
@@ -73,19 +76,11 @@ class EvidenceRoom:
             StoreCorrupt: the audit does not tell of the case.
         """
         case = self._cases.case(case_id)
-        try:
-            exhibits = [
-                self._exhibit(self._cases.examination(one.examination_id))
-                for one in self._cases.examinations_of(case_id)
-            ]
-        except UnknownExamination:
-            raise UnknownCase("The case was deleted.") from None
-        with self._cases.auditing() as audit:
-            extract = audit_extract(audit, case)
+        examinations, extract = self._told(case)
         return in_pieces(
             build_bundle(
                 case,
-                exhibits,
+                [self._exhibit(one) for one in examinations],
                 EvidenceSigner(self._cases.evidence_key()),
                 made_ms=self._clock_ms(),
                 made_by=current_principal().principal_id,
@@ -94,6 +89,21 @@ class EvidenceRoom:
             ),
             _PIECE_BYTES,
         )
+
+    def _told(self, case: Case) -> tuple[list[Examination], AuditExtract]:
+        """The examinations of a case, and what the audit says of them, or more."""
+        for _ in range(_TRIES):
+            try:
+                examinations = [
+                    self._cases.examination(one.examination_id) for one in self._cases.examinations_of(case.case_id)
+                ]
+            except UnknownExamination:
+                raise UnknownCase("The case was deleted.") from None
+            with self._cases.auditing() as audit:
+                extract = audit_extract(audit, case)
+            if extract.searches == len(examinations):
+                return examinations, extract
+        raise StoreCorrupt("The audit tells of other searches than those that the case has.", check="audit")
 
     def _exhibit(self, examination: Examination) -> Exhibit:
         calibration = self._calibration(examination)
