@@ -153,7 +153,7 @@ class Review:
             examination_id: the examination.
             finding: what was found.
             template_id: the candidate of a potential candidate; None for the others.
-            rating: how strongly the observations support that it is the same person, from -3 to 3; of a potential
+            rating: how strongly the observations support that it is the same person, from 1 to 3; of a potential
                 candidate.
             notes: what was observed; at most 4,000 characters.
 

@@ -42,7 +42,7 @@ def submit_finding(
     if finding not in FINDINGS:
         raise ValueError(f"finding is {finding!r}; it can be {', '.join(map(repr, FINDINGS))}.")
     if finding == "potential-candidate" and (template_id is None or rating is None):
-        raise ValueError("A potential candidate has a template_id, and a rating from -3 to 3.")
+        raise ValueError("A potential candidate has a template_id, and a rating from 1 to 3.")
     if finding != "potential-candidate" and (template_id is not None or rating is not None):
         raise ValueError("Only a potential candidate has a template_id and a rating.")
     return review_pb2.SubmitFindingRequest(

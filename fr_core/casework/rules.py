@@ -3,7 +3,7 @@
 Two examiners, neither of whom made the search, judge the leads of an operational gallery without knowing of each other
 (blind verification, as guidance of FISWG and ENFSI asks for). Where they agree, that is the conclusion. Where they do
 not, a third, who is as blind, decides by majority; where all three differ it is inconclusive. One examiner is enough
-for any other gallery.
+for any other gallery. A search that gave no candidate leaves nothing to judge: it is concluded as it is made.
 """
 
 from __future__ import annotations
@@ -30,36 +30,56 @@ _AGREEING = 2
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
-def required_findings(operational: bool) -> int:
-    """Return how many findings it takes where the examiners agree."""
+def required_findings(operational: bool, candidates: int) -> int:
+    """Return how many findings it takes where the examiners agree; 0 where there is no candidate to judge."""
+    if not candidates:
+        return 0
     return _AGREEING if operational else 1
 
 
-def state_of(findings: Sequence[Finding], operational: bool) -> State:
-    """Return where an examination with these findings is."""
-    if len(findings) < required_findings(operational):
+def state_of(findings: Sequence[Finding], operational: bool, candidates: int) -> State:
+    """Return where an examination with these findings, and so many candidates, is."""
+    if len(findings) < required_findings(operational, candidates):
         return State.AWAITING_SECOND if findings else State.AWAITING_FIRST
-    return State.DISPUTED if conclusion_of(findings, operational) is None else State.CONCLUDED
+    return State.DISPUTED if conclusion_of(findings, operational, candidates) is None else State.CONCLUDED
 
 
-def conclusion_of(findings: Sequence[Finding], operational: bool) -> Conclusion | None:
+def conclusion_of(findings: Sequence[Finding], operational: bool, candidates: int) -> Conclusion | None:
     """Return what findings conclude; None where more of them are needed.
 
-    Two potential candidates agree only where they are the same candidate.
+    Two potential candidates agree only where they are the same candidate. Where there is no candidate nobody gives a
+    finding, and that is what is concluded.
     """
-    if len(findings) < required_findings(operational):
+    required = required_findings(operational, candidates)
+    if len(findings) < required:
         return None
+    if not required:
+        return Conclusion(FindingKind.NO_CANDIDATE)
     counted = Counter(Conclusion(finding.kind, finding.template_id) for finding in findings)
     conclusion, votes = counted.most_common(1)[0]
-    if votes >= required_findings(operational):
+    if votes >= required:
         return conclusion
     return Conclusion(FindingKind.INCONCLUSIVE) if len(findings) > _AGREEING else None
 
 
+def examination_state(examination: Examination) -> State:
+    """Return where an examination is."""
+    return state_of(examination.findings, examination.searched.operational, len(examination.candidates))
+
+
+def examination_conclusion(examination: Examination) -> Conclusion | None:
+    """Return what an examination concludes; None where it waits for more findings."""
+    return conclusion_of(examination.findings, examination.searched.operational, len(examination.candidates))
+
+
+def is_concluded(examination: Examination) -> bool:
+    """Whether an examination waits for nothing more."""
+    return examination_state(examination) is State.CONCLUDED
+
+
 def may_examine(examination: Examination, principal_id: str) -> bool:
     """Whether a finding of somebody is one that the examination waits for."""
-    searched = examination.searched
-    if state_of(examination.findings, searched.operational) is State.CONCLUDED:
+    if is_concluded(examination):
         return False
     return _is_independent(examination, principal_id)
 
@@ -71,7 +91,7 @@ def require_may_examine(examination: Examination, principal_id: str) -> None:
         FindingLocked: it has every finding that it waits for.
         ExaminerNotIndependent: it is not this one's to give.
     """
-    if state_of(examination.findings, examination.searched.operational) is State.CONCLUDED:
+    if is_concluded(examination):
         raise FindingLocked("The examination is concluded.")
     if not _is_independent(examination, principal_id):
         raise ExaminerNotIndependent("Whoever calls has taken part in this examination already.")
@@ -79,7 +99,7 @@ def require_may_examine(examination: Examination, principal_id: str) -> None:
 
 def sees_findings(examination: Examination, principal_id: str) -> tuple[Finding, ...]:
     """Return the findings that somebody may see: all once it is concluded, before only the own one."""
-    if state_of(examination.findings, examination.searched.operational) is State.CONCLUDED:
+    if is_concluded(examination):
         return examination.findings
     return tuple(finding for finding in examination.findings if finding.examiner == principal_id)
 
@@ -97,7 +117,8 @@ def require_finding(finding: Finding, examination: Examination) -> None:
             told = f"`rating` is a whole number from {LOWEST_RATING} to {HIGHEST_RATING}."
             raise InvalidField(told, field="rating")
     elif finding.template_id or finding.rating:
-        raise InvalidField("Only a potential candidate has `template_id` and `rating`.", field="template_id")
+        field = "template_id" if finding.template_id else "rating"
+        raise InvalidField("Only a potential candidate has `template_id` and `rating`.", field=field)
 
 
 def require_reference(reference: str) -> None:

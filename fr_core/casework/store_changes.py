@@ -12,7 +12,14 @@ from fr_core.audit.attribution import Attribution
 from fr_core.audit.table import AuditTable
 from fr_core.audit.values import Entry
 from fr_core.casework.codec import SALT_BYTES, finding_digest, search_digest
-from fr_core.casework.rules import conclusion_of, require_finding, require_may_examine, require_open, state_of
+from fr_core.casework.rules import (
+    examination_conclusion,
+    examination_state,
+    is_concluded,
+    require_finding,
+    require_may_examine,
+    require_open,
+)
 from fr_core.casework.store_reading import Look
 from fr_core.casework.store_roll import Roll
 from fr_core.casework.store_rows import (
@@ -25,7 +32,7 @@ from fr_core.casework.store_rows import (
     sealed_finding,
 )
 from fr_core.casework.store_schema import CASE_OWNER
-from fr_core.casework.values import Case, Examination, Finding, FindingKind, State
+from fr_core.casework.values import Case, Examination, Finding, FindingKind
 from fr_core.errors import CaseExists, ExaminerNotIndependent, StoreCorrupt
 from fr_core.keeping.database import Database
 from fr_core.keeping.writer import Transaction
@@ -45,7 +52,7 @@ _DELETE_CASE = "DELETE FROM cases WHERE case_no = ?"
 _SET_HEAD = "UPDATE head SET version = ?, sealed = ? WHERE head_no = 1"
 _INSERT_EXAMINATION = """
 INSERT INTO examinations (examination_id, case_no, ordinal, searched_ms, findings, waiting, sealed)
-VALUES (?, ?, ?, ?, 0, 1, ?) RETURNING examination_no
+VALUES (?, ?, ?, ?, 0, ?, ?) RETURNING examination_no
 """
 _INSERT_PHOTO = "INSERT INTO photos (examination_no, number, sealed) VALUES (?, ?, ?)"
 _INSERT_FINDING = "INSERT INTO findings (examination_no, number, sealed) VALUES (?, ?, ?)"
@@ -154,20 +161,25 @@ class Changes:
         require_open(before.case)
         head, ordinal, searched = look.view.head, before.case.examinations + 1, own.searched
         sealed = sealed_examination(before, ordinal, own)
-        row = tx.row(_INSERT_EXAMINATION, own.examination_id, before.case_no, ordinal, searched.searched_ms, sealed)
+        waiting = int(not is_concluded(own))
+        row = tx.row(
+            _INSERT_EXAMINATION, own.examination_id, before.case_no, ordinal, searched.searched_ms, waiting, sealed
+        )
         assert row is not None
         for number, photo in new.photos:
             tx.write(_INSERT_PHOTO, row[0], number, photo)
-        kept = KeptExamination(row[0], ordinal, 0, 1, own, ())
+        kept = KeptExamination(row[0], ordinal, 0, waiting, own, ())
         galleries = sorted({*before.case.galleries, searched.gallery_id})
         after = replace(
             before,
             case=replace(before.case, examinations=ordinal, galleries=tuple(galleries)),
             digest=before.digest ^ self._element(before, kept),
         )
-        head = replace(head, examinations=head.examinations + 1, waiting=head.waiting + 1)
+        head = replace(head, examinations=head.examinations + 1, waiting=head.waiting + waiting)
         self._put(tx, head, before, after)
-        digest = search_digest(own.examination_id, own.case_id, searched, own.candidates, own.salt)
+        detail = {"digest": search_digest(own.examination_id, own.case_id, searched, own.candidates, own.salt)}
+        if (conclusion := examination_conclusion(own)) is not None:
+            detail["conclusion"] = conclusion.kind.value
         self._record(
             tx,
             by,
@@ -176,7 +188,7 @@ class Changes:
             own,
             subjects=tuple(one.subject_id for one in own.candidates),
             counts={"candidates": len(own.candidates), "searched_templates": searched.searched_templates},
-            detail={"digest": digest},
+            detail=detail,
         )
 
     def give_finding(self, tx: CaseTransaction, examination_id: str, given: Finding, by: Attribution) -> Examination:
@@ -197,7 +209,7 @@ class Changes:
         salt = self._token_bytes(SALT_BYTES).hex()
         finding = replace(given, given_ms=max(self._clock_ms(), last_ms), salt=salt)
         examined = replace(own, findings=(*own.findings, finding))
-        waiting = int(state_of(examined.findings, own.searched.operational) is not State.CONCLUDED)
+        waiting = int(not is_concluded(examined))
         after = replace(kept, findings=number, waiting=waiting, examination=examined)
         tx.write(_INSERT_FINDING, kept.examination_no, number, sealed_finding(case, examination_id, number, finding))
         tx.write(_COUNT_FINDING, number, waiting, kept.examination_no)
@@ -251,10 +263,10 @@ class Changes:
         return self._locks.examination_element(row)
 
     def _record_finding(self, tx: CaseTransaction, by: Attribution, case: Case, own: Examination) -> None:
-        operational, number = own.searched.operational, len(own.findings)
+        number = len(own.findings)
         detail = {"digest": finding_digest(own.examination_id, number, own.findings[-1])}
-        state, conclusion = state_of(own.findings, operational), conclusion_of(own.findings, operational)
-        detail["state"] = state.value
+        detail["state"] = examination_state(own).value
+        conclusion = examination_conclusion(own)
         subjects: tuple[str, ...] = ()
         if conclusion is not None:  # until then nobody is told what was found
             detail["conclusion"] = conclusion.kind.value

@@ -9,10 +9,11 @@ from enum import StrEnum
 MAX_REFERENCE = 128
 MAX_NOTES = 4_000
 """Characters."""
-LOWEST_RATING, HIGHEST_RATING = -3, 3
-"""How strongly observations support that two photos are of one person: -3 strongly that they are not, 3 that they are.
+LOWEST_RATING, HIGHEST_RATING = 1, 3
+"""How strongly observations support that a potential candidate is the person: 1 weakly, 2 moderately, 3 strongly.
 
-The scale of FISWG's and ENFSI's guidance on verbal conclusions, without its words.
+The upper half of the scale of FISWG's and ENFSI's guidance on verbal conclusions, without its words: what supports
+neither, or that it is another person, is no reason to pick a candidate.
 """
 
 
@@ -101,7 +102,7 @@ class Finding:
         examiner: a principal_id.
         kind: the finding.
         template_id: of the candidate of a POTENTIAL_CANDIDATE; 0 else.
-        rating: -3 to 3, of a POTENTIAL_CANDIDATE; 0 else.
+        rating: 1 to 3, of a POTENTIAL_CANDIDATE; 0 else.
         notes: what was observed, at most 4,000 characters.
         given_ms: milliseconds since 1970, UTC; the store says it.
         salt: 32 random hexadecimal digits, with which the digest in the audit can be made anew; the store gives it.

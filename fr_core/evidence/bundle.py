@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 
 from fr_core import __version__
+from fr_core.casework.rules import is_concluded
 from fr_core.casework.values import Case
 from fr_core.errors import InvalidField, ReviewUnfinished
 from fr_core.evidence import documents
@@ -46,7 +47,7 @@ def build_bundle(
         ValueError, TypeError: a derivation is nothing that JSON has.
     """
     own = [exhibit.examination for exhibit in exhibits]
-    if not include_unfinished and not all(map(documents.is_finished, own)):
+    if not include_unfinished and not all(map(is_concluded, own)):
         raise ReviewUnfinished("An examination of the case waits for a finding.")
     if sum(len(one.probe) + sum(len(listed.photo) for listed in one.candidates) for one in own) > _MAX_PHOTO_BYTES:
         raise InvalidField("The case has more photos than a bundle holds.", field="case_id")

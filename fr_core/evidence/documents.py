@@ -16,7 +16,7 @@ from fr_core.casework.codec import (
     searched_of,
     searched_said,
 )
-from fr_core.casework.rules import conclusion_of, required_findings, state_of
+from fr_core.casework.rules import examination_conclusion, is_concluded, required_findings
 from fr_core.casework.values import Case, Examination, Finding, Listed, Searched, State
 from fr_core.evidence.archive import unusable
 from fr_core.evidence.values import Exhibit, Figures
@@ -80,7 +80,7 @@ class FindingsDocument:
     Attributes:
         examination_id: of the examination.
         state: "concluded" or "unfinished".
-        required_findings: how many it takes where examiners agree.
+        required_findings: how many it takes where examiners agree; 0 where there is no candidate.
         conclusion: kind and template_id, None where it is unfinished.
         findings: all of them, in their order; none where it is unfinished.
     """
@@ -90,11 +90,6 @@ class FindingsDocument:
     required_findings: int
     conclusion: tuple[str, int] | None
     findings: tuple[Finding, ...]
-
-
-def is_finished(examination: Examination) -> bool:
-    """Whether an examination waits for nothing more."""
-    return state_of(examination.findings, examination.searched.operational) is State.CONCLUDED
 
 
 def photo_names(examination: Examination) -> dict[int, str]:
@@ -133,16 +128,16 @@ def derivations_document(exhibit: Exhibit) -> bytes:
 
 def findings_document(examination: Examination) -> bytes:
     """Return `findings.json`; of an examination that is not finished no finding is told."""
-    operational = examination.searched.operational
-    finished = is_finished(examination)
-    conclusion = conclusion_of(examination.findings, operational) if finished else None
+    finished = is_concluded(examination)
+    conclusion = examination_conclusion(examination)
+    most = required_findings(examination.searched.operational, len(examination.candidates))
     told = {} if conclusion is None else {"kind": conclusion.kind.value, "template_id": conclusion.template_id}
     return canonical(
         {
             "format": FORMAT,
             "examination_id": examination.examination_id,
             "state": State.CONCLUDED.value if finished else UNFINISHED,
-            "required_findings": required_findings(operational),
+            "required_findings": most,
             "conclusion": told,
             "findings": [finding_said(one) for one in examination.findings] if finished else [],
         }

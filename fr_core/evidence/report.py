@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from fr_core import __version__
-from fr_core.casework.rules import conclusion_of, required_findings
+from fr_core.casework.rules import examination_conclusion, is_concluded, required_findings
 from fr_core.casework.values import Case, Examination, Finding, FindingKind, Listed
-from fr_core.evidence.documents import is_finished
 from fr_core.evidence.page import bullets, document, heading, notice, paragraph, photos, table
 from fr_core.evidence.values import AuditExtract, Exhibit
 from fr_core.evidence.words import (
@@ -15,6 +14,7 @@ from fr_core.evidence.words import (
     HP,
     KINDS,
     LIMITATIONS,
+    NOBODY_LISTED,
     NOTICE,
     RATINGS,
     database_effect,
@@ -49,7 +49,7 @@ def report(
 def _body(
     case: Case, exhibits: Sequence[Exhibit], made_ms: int, made_by: str, audit: AuditExtract | None
 ) -> Iterator[str]:
-    unfinished = [exhibit for exhibit in exhibits if not is_finished(exhibit.examination)]
+    unfinished = [exhibit for exhibit in exhibits if not is_concluded(exhibit.examination)]
     yield notice(NOTICE)
     if unfinished:
         yield notice(f"{len(unfinished)} of {len(exhibits)} examinations are unfinished.")
@@ -80,8 +80,7 @@ def _body(
 def _examination(number: int, case: Case, exhibit: Exhibit) -> Iterator[str]:
     own = exhibit.examination
     yield heading(2, f"Examination {number}")
-    finished = is_finished(own)
-    conclusion = conclusion_of(own.findings, own.searched.operational) if finished else None
+    conclusion = examination_conclusion(own)
     if conclusion is None:
         yield notice(_UNFINISHED)
     else:
@@ -91,7 +90,10 @@ def _examination(number: int, case: Case, exhibit: Exhibit) -> Iterator[str]:
     yield table(("", ""), _searched(case, exhibit), _PAIR)
     yield heading(3, "The photos")
     yield photos(_photos(own))
-    if finished:
+    if not own.candidates:
+        yield paragraph(NOBODY_LISTED)
+        return
+    if conclusion is not None:
         yield heading(3, "What examiners found")
         yield paragraph(independence(own))
         yield paragraph(RATINGS)
@@ -111,7 +113,7 @@ def _searched(case: Case, exhibit: Exhibit) -> list[tuple[str, str]]:
     if exhibit.measured_on:
         calibration += f", measured on {exhibit.measured_on}"
     parameters = "\n".join(f"{name} = {value}" for name, value in sorted(searched.parameters.items()))
-    examiners = required_findings(searched.operational)
+    examiners = required_findings(searched.operational, len(own.candidates))
     return [
         ("Examination id", own.examination_id),
         ("Why", f"{case.purpose.value.replace('_', ' ')}, case {case.reference}"),
@@ -124,7 +126,7 @@ def _searched(case: Case, exhibit: Exhibit) -> list[tuple[str, str]]:
         ("Threshold", f"{searched.threshold:.6g}: from this similarity on a candidate counts as a lead"),
         ("Calibration", calibration),
         ("Parameters", parameters or "none"),
-        ("Findings needed", f"{examiners}, and one more where they do not agree" if examiners > 1 else "1"),
+        ("Findings needed", f"{examiners}, and one more where they do not agree" if examiners > 1 else f"{examiners}"),
     ]
 
 

@@ -144,19 +144,19 @@ def _require_photos(entries: Mapping[str, Entry], folder: str, names: set[str], 
 
 def _require_conclusion(where: str, search: SearchDocument, told: FindingsDocument) -> None:
     """Raise unless what is concluded follows from the findings."""
-    operational = search.searched.operational
-    conclusion = conclusion_of(told.findings, operational)
-    state, most = state_of(told.findings, operational), required_findings(operational)
+    asked = (search.searched.operational, len(search.candidates))
+    operational, conclusion = asked[0], conclusion_of(told.findings, *asked)
+    state, most = state_of(told.findings, *asked), required_findings(*asked)
     if told.examination_id != search.examination_id:
         raise unusable(where, "examination", "Findings are those of another examination.")
     if told.state == UNFINISHED:
-        right = not told.findings and told.conclusion is None and told.required_findings == most
+        right = most > 0 and not told.findings and told.conclusion is None and told.required_findings == most
     else:
         pair = None if conclusion is None else (conclusion.kind.value, conclusion.template_id)
         right = told.required_findings == most
         right = right and told.state == state.value == State.CONCLUDED.value and pair == told.conclusion
         # The finding that concluded an examination is its last.
-        right = right and state_of(told.findings[:-1], operational) is not State.CONCLUDED
+        right = right and (not told.findings or state_of(told.findings[:-1], *asked) is not State.CONCLUDED)
         right = right and len({one.examiner for one in told.findings}) == len(told.findings) >= most
         right = right and not (operational and search.searched.searched_by in {one.examiner for one in told.findings})
     if not right:

@@ -24,8 +24,13 @@ KINDS = {
 }
 
 RATINGS = (
-    "Ratings go from -3 (what was observed strongly supports Hd) over 0 (supports neither) to +3 (strongly supports "
-    "Hp). They are the examiner's opinion of what was observed, not probabilities."
+    "A potential candidate is rated: what was observed supports Hp weakly (+1), moderately (+2) or strongly (+3). "
+    "Ratings are the examiner's opinion of what was observed, not probabilities."
+)
+
+NOBODY_LISTED = (
+    "This search gave no candidate, so that there was nothing to examine: no examiner has judged it. That does not say "
+    "that the person is not in the gallery."
 )
 
 LIMITATIONS = (

@@ -350,7 +350,16 @@ class App:
         gallery_pb2_grpc.add_GalleryServiceServicer_to_server(gallery, server)
         evidence = EvidenceRoom(stores.cases, self.galleries, pipeline, decisions, self._clock)
         review_pb2_grpc.add_ReviewServiceServicer_to_server(
-            ReviewService(stores.cases, self.galleries, gallery.faces, evidence, work, self._clock), server
+            ReviewService(
+                stores.cases,
+                self.galleries,
+                gallery.faces,
+                evidence,
+                work,
+                self._clock,
+                self.config.cases.least_retention_days,
+            ),
+            server,
         )
         reports = Reports(reports_folder(self.config), self.config.gallery.reserve_mib * 2**20)
         evaluation_pb2_grpc.add_EvaluationServiceServicer_to_server(

@@ -31,8 +31,14 @@ from fr_server.telemetry.open import open_telemetry
 log = logging.getLogger("fr_server")
 
 
-def open_galleries(config: Config, load: bool = True) -> Galleries:
-    """Open the galleries of a configuration; raises what `Galleries.open` and `load_key` raise."""
+def open_galleries(config: Config, load: bool = True, clock: SteadyClock | None = None) -> Galleries:
+    """Open the galleries of a configuration; raises what `Galleries.open` and `key_of` raise.
+
+    Args:
+        config: of the server.
+        load: make them ready now.
+        clock: tells the time; None = one of their own.
+    """
     folder = data_folder(config)
     key = key_of(config, new=not is_under_key(folder))
     with naming(folder / DATABASE_NAME):
@@ -41,7 +47,7 @@ def open_galleries(config: Config, load: bool = True) -> Galleries:
             key=key,
             reserve_bytes=config.gallery.reserve_mib * 2**20,
             index=config.gallery.index,
-            clock=SteadyClock().moment,
+            clock=(clock or SteadyClock()).moment,
             load=load,
         )
 
@@ -60,7 +66,8 @@ def build(config: Config) -> Server:
         opened.callback(telemetry.close)
         engine = open_engine(config, telemetry.listener, telemetry.trust)
         opened.callback(engine.close)
-        galleries = open_galleries(config, load=False)
+        clock = SteadyClock()
+        galleries = open_galleries(config, False, clock)
         opened.callback(galleries.close)
 
         def load(on_block: Callable[[], None]) -> None:
@@ -70,7 +77,7 @@ def build(config: Config) -> Server:
         Reports(reports_folder(config)).remove_leftovers()
         if frontends:
             return Supervisor(config, engine, galleries, telemetry, opened, load, galleries.broken)
-        app = App(config, engine, galleries, telemetry, load=load, broken=galleries.broken)
+        app = App(config, engine, galleries, telemetry, load=load, broken=galleries.broken, clock=clock)
         opened.pop_all()  # the app closes them
         return app
 

@@ -83,9 +83,7 @@ def init(
     ):
         typer.echo(f"  {name:24}{what}")
     typer.echo(f"Start it:            fr serve --config {path}")
-    typer.echo(
-        f"Make the next key:   fr --connection {folder / 'admin.toml'} key create --role operator --gallery ID --connection-file OUT"
-    )
+    typer.echo(f"Make the next key:   fr --connection {folder / 'admin.toml'} key create --role operator ...")
 
 
 @server.command("check-config")

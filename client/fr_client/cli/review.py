@@ -82,10 +82,10 @@ def submit_finding(
     rating: Annotated[
         int | None,
         typer.Option(
-            min=-3,
+            min=1,
             max=3,
             metavar="R",
-            help="How strongly what you saw supports that it is the same person, from -3 to 3.",
+            help="How strongly what you saw supports that it is the same person: 1 weakly, 2 moderately, 3 strongly.",
         ),
     ] = None,
     notes: Annotated[

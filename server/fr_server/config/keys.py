@@ -150,6 +150,11 @@ KEYS: Mapping[str, Key] = types.MappingProxyType(
         "evaluation.folder": Key("Folder of the reports; empty for `reports` in the folder of the galleries."),
         "training.folder": Key("Folder of courses and answers; empty for `training` in the folder of the galleries."),
         "cases.folder": Key("Folder of the cases; empty for `cases` in the folder of the galleries."),
+        "cases.least_retention_days": Key(
+            "Days for which a case is kept at least, so that none deletes itself before it is examined; 0 for no limit.",
+            0,
+            36_500,
+        ),
         "audit.checkpoint_folder": Key(
             "Folder, on another machine's disk, that signed checkpoints of the audit are written to; empty for none."
         ),

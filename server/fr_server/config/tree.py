@@ -76,9 +76,10 @@ class AuditConfig:
 
 @dataclass(frozen=True, slots=True)
 class CasesConfig:
-    """Where cases are kept; `cases` in the file."""
+    """Where cases are kept, and for how long at least; `cases` in the file."""
 
     folder: str = ""
+    least_retention_days: int = 30
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,13 @@ from google.protobuf import duration_pb2
 from fr_api.v1 import common_pb2, gallery_pb2, review_pb2
 from fr_core.access.principal import Principal
 from fr_core.access.roles import Role
-from fr_core.casework.rules import conclusion_of, may_examine, required_findings, sees_findings, state_of
+from fr_core.casework.rules import (
+    examination_conclusion,
+    examination_state,
+    may_examine,
+    required_findings,
+    sees_findings,
+)
 from fr_core.casework.values import Case, Examination, Finding, FindingKind, Listed, Purpose, Searched, State
 from fr_core.errors import InvalidField, MissingField
 from fr_core.types import ModelId
@@ -29,7 +35,8 @@ _STATES: Mapping[State, review_pb2.ExaminationState.ValueType] = MappingProxyTyp
 )
 _PURPOSE_OF = {value: purpose for purpose, value in _PURPOSES.items()}
 _KIND_OF = {value: kind for kind, value in _KINDS.items()}
-_LONGEST_S = 100 * 366 * 86_400
+_DAY_S = 86_400
+_LONGEST_S = 100 * 366 * _DAY_S
 
 
 def purpose_of(value: common_pb2.Purpose.ValueType) -> Purpose:
@@ -41,13 +48,21 @@ def purpose_of(value: common_pb2.Purpose.ValueType) -> Purpose:
     return _PURPOSE_OF[value]
 
 
-def retention_ms(request: review_pb2.OpenCaseRequest) -> int | None:
-    """Return after how many milliseconds a case is deleted, None for never; raises `InvalidField`."""
+def retention_ms(request: review_pb2.OpenCaseRequest, least_days: int) -> int | None:
+    """Return after how many milliseconds a case is deleted, None for never; raises `InvalidField`.
+
+    Args:
+        request: says it.
+        least_days: days for which every case is kept.
+    """
     if not request.HasField("retention"):
         return None
     sent: duration_pb2.Duration = request.retention
     if not 0 <= sent.nanos < NANOS_PER_S or not 0 <= sent.seconds <= _LONGEST_S or not (sent.seconds or sent.nanos):
         raise InvalidField("`retention` is no duration above 0, up to a hundred years.", field="retention")
+    if sent.seconds < least_days * _DAY_S:
+        told = f"A case is kept for {least_days} days at least on this server."
+        raise InvalidField(told, field="retention", limit=str(least_days))
     return sent.seconds * 1000 + sent.nanos // 1_000_000
 
 
@@ -108,9 +123,8 @@ def case_message(
 
 def summary_message(examination: Examination, principal: Principal) -> review_pb2.ExaminationSummary:
     """Build the short message of an examination, as the caller may know it."""
-    searched, findings = examination.searched, examination.findings
-    state = state_of(findings, searched.operational)
-    concluded = conclusion_of(findings, searched.operational) if state is State.CONCLUDED else None
+    searched = examination.searched
+    state, concluded = examination_state(examination), examination_conclusion(examination)
     return review_pb2.ExaminationSummary(
         examination_id=examination.examination_id,
         case_id=examination.case_id,
@@ -126,8 +140,8 @@ def summary_message(examination: Examination, principal: Principal) -> review_pb
 def examination_message(examination: Examination, principal: Principal) -> review_pb2.Examination:
     """Build the message of an examination, as the caller may know it.
 
-    Whoever may still give a finding gets the candidates in an order of its own, without similarities: neither the
-    machine's ranking nor another examiner's is to lead the eye.
+    Whoever may still give a finding gets the candidates in an order of its own, without similarities and subject ids:
+    neither the machine's ranking, nor another examiner's, nor what an id says of a person is to lead the eye.
     """
     searched = examination.searched
     blind = Role.EXAMINER in principal.roles and may_examine(examination, principal.principal_id)
@@ -144,7 +158,7 @@ def examination_message(examination: Examination, principal: Principal) -> revie
         gallery_version=searched.gallery_version,
         model=model_message(model_of(searched)),
         calibration_id=searched.calibration_id,
-        required_findings=required_findings(searched.operational),
+        required_findings=required_findings(searched.operational, len(examination.candidates)),
         notice=NOTICE,
     )
 
@@ -170,7 +184,7 @@ def _own_order(examination: Examination, principal: Principal, candidate: Listed
 def _candidate_message(candidate: Listed, blind: bool) -> review_pb2.ExaminedCandidate:
     return review_pb2.ExaminedCandidate(
         rank=0 if blind else candidate.rank,
-        subject_id=candidate.subject_id,
+        subject_id="" if blind else candidate.subject_id,
         template_id=candidate.template_id,
         similarity=None if blind else candidate.similarity,
         photo=common_pb2.Image(data=candidate.photo) if candidate.photo else None,

@@ -14,7 +14,7 @@ from fr_core.audit.attribution import attributed, current_attribution
 from fr_core.casework.rules import require_open
 from fr_core.casework.store import CaseStore
 from fr_core.casework.values import Case, Examination, Listed, Searched
-from fr_core.errors import NoFaceFound, UnknownGallery, UnknownTemplate
+from fr_core.errors import NoFaceFound, UnknownCase, UnknownGallery, UnknownTemplate
 from fr_core.gallery import pages
 from fr_core.gallery.values import GalleryUse
 from fr_core.types import ModelId
@@ -53,6 +53,7 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
         evidence: makes bundles.
         work: runs what blocks.
         clock_ms: milliseconds since 1970, UTC.
+        least_retention_days: for which every case is kept.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
         evidence: EvidenceRoom,
         work: Work,
         clock_ms: Callable[[], int],
+        least_retention_days: int,
     ) -> None:
         self._cases = cases
         self._galleries = galleries
@@ -70,12 +72,13 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
         self._evidence = evidence
         self._work = work
         self._clock_ms = clock_ms
+        self._least_retention_days = least_retention_days
 
     async def OpenCase(  # noqa: N802
         self, request: review_pb2.OpenCaseRequest, context: Context
     ) -> review_pb2.OpenCaseResponse:
         """Open a case."""
-        kept_ms = retention_ms(request)
+        kept_ms = retention_ms(request, self._least_retention_days)
         expires_ms = None if kept_ms is None else self._clock_ms() + kept_ms
         by = current_principal().principal_id
         arguments = (request.case_reference, purpose_of(request.purpose), by, expires_ms)
@@ -87,7 +90,7 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
         self, request: review_pb2.GetCaseRequest, context: Context
     ) -> review_pb2.GetCaseResponse:
         """Describe a case."""
-        case = await self._work.storage(self._cases.case, request.case_id)
+        case = await self._seen_case(request.case_id)
         _note(case)
         examinations = await self._work.storage(self._cases.examinations_of, request.case_id)
         return review_pb2.GetCaseResponse(case=case_message(case, examinations, current_principal()))
@@ -105,6 +108,7 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
         self, request: review_pb2.CloseCaseRequest, context: Context
     ) -> review_pb2.CloseCaseResponse:
         """Close a case."""
+        await self._seen_case(request.case_id)
         return review_pb2.CloseCaseResponse(
             case=case_message(await self._work.storage(self._cases.close_case, request.case_id))
         )
@@ -113,6 +117,8 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
         self, request: review_pb2.DeleteCaseRequest, context: Context
     ) -> review_pb2.DeleteCaseResponse:
         """Delete a case."""
+        if not current_principal().galleries.is_all:  # of all that is there
+            await self._seen_case(request.case_id)
         deleted = await self._work.storage(self._cases.delete_case, request.case_id)
         return review_pb2.DeleteCaseResponse(deleted_examinations=deleted.examinations)
 
@@ -120,7 +126,7 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
         self, request: review_pb2.SearchInCaseRequest, context: Context
     ) -> review_pb2.SearchInCaseResponse:
         """Search a gallery within a case, and keep what it found for examiners."""
-        case = await self._work.storage(self._cases.case, request.case_id)
+        case = await self._seen_case(request.case_id)
         require_open(case)  # before anybody is told anything
         search = in_case(request, case)
         purposed = replace(
@@ -131,11 +137,9 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
             found = await self._faces.search(search)
             if not found.results:
                 raise NoFaceFound("No face was found in the photo.")
-            response = review_pb2.SearchInCaseResponse(found=found)
-            if found.results[0].candidates:
-                kept = await self._work.storage(self._keep, case, search, found)
-                response.examination.CopyFrom(summary_message(kept, current_principal()))
-        return response
+            kept = await self._work.storage(self._keep, case, search, found)
+        examination = summary_message(kept, current_principal())
+        return review_pb2.SearchInCaseResponse(found=found, examination=examination)
 
     async def ListAwaiting(  # noqa: N802
         self, request: review_pb2.ListAwaitingRequest, context: Context
@@ -174,10 +178,17 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
         self, request: review_pb2.ExportEvidenceRequest, context: Context
     ) -> AsyncIterator[review_pb2.ExportEvidenceResponse]:
         """Send the evidence bundle of a case."""
-        _note(await self._work.storage(self._cases.case, request.case_id))
+        _note(await self._seen_case(request.case_id))
         made = await self._work.report(self._evidence.bundle, request.case_id, request.include_unfinished)
         while piece := await self._work.report(_next, made):  # others come in between; none is made that nobody takes
             yield review_pb2.ExportEvidenceResponse(data=piece)
+
+    async def _seen_case(self, case_id: str) -> Case:
+        """Return a case; one that the caller may not know of is answered as one that there is not."""
+        case = await self._work.storage(self._cases.case, case_id)
+        if not _sees(case):
+            raise UnknownCase("There is no case of that id.")
+        return case
 
     def _keep(self, case: Case, search: gallery_pb2.SearchRequest, found: gallery_pb2.SearchResponse) -> Examination:
         """Keep what a search has found, with the photos that the gallery keeps."""
@@ -214,10 +225,14 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
             found = self._cases.cases(before if last is None else (last.opened_ms, last.case_id), size)
             return found, len(found) == size
 
-        if current_principal().galleries.is_all:
-            found = self._cases.cases(before, size + 1)
-            return list(found[:size]), len(found) > size
-        return seen(fetch, size, lambda one: sees_case(one.galleries))
+        return seen(fetch, size, _sees)
+
+
+def _sees(case: Case) -> bool:
+    """Whether the caller may know of a case: of one that belongs to no gallery yet, whoever opened it."""
+    if not case.galleries:
+        return case.opened_by == current_principal().principal_id
+    return sees_case(case.galleries)
 
 
 def _next(pieces: Iterator[bytes]) -> bytes:

@@ -208,7 +208,7 @@ class ExaminedCandidate(_message.Message):
     rank: _builtins.int
     """1 is the most similar; 0 for examiners who have not given their finding."""
     subject_id: _builtins.str
-    """The caller's own id of the subject."""
+    """The caller's own id of the subject; empty for examiners who have not given their finding."""
     template_id: _builtins.int
     """Its template."""
     similarity: _builtins.float
@@ -258,7 +258,9 @@ class Finding(_message.Message):
     template_id: _builtins.int
     """The candidate of a POTENTIAL_CANDIDATE; 0 else."""
     rating: _builtins.int
-    """How strongly the observations support that it is the same person, from -3 to 3; of a POTENTIAL_CANDIDATE."""
+    """How strongly the observations support that it is the same person: 1 weakly, 2 moderately, 3 strongly; of a
+    POTENTIAL_CANDIDATE, 0 else.
+    """
     notes: _builtins.str
     """What was observed; at most 4,000 characters."""
     @_builtins.property
@@ -309,7 +311,7 @@ class Examination(_message.Message):
     calibration_id: _builtins.str
     """The calibration whose error rates were told; empty where there was none."""
     required_findings: _builtins.int
-    """How many findings it takes when the examiners agree."""
+    """How many findings it takes when the examiners agree; 0 where there is no candidate."""
     notice: _builtins.str
     """What the answer is, and what it is not; show it beside the answer."""
     @_builtins.property
@@ -322,7 +324,9 @@ class Examination(_message.Message):
 
     @_builtins.property
     def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExaminedCandidate]:
-        """The candidates: for an examiner who has not given a finding in an order of its own, without similarities."""
+        """The candidates: for an examiner who has not given a finding in an order of its own, without similarities and subject
+        ids. Photos are as they were enrolled, with what metadata they have.
+        """
 
     @_builtins.property
     def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Finding]:
@@ -370,7 +374,9 @@ class OpenCaseRequest(_message.Message):
     """What its searches are for."""
     @_builtins.property
     def retention(self) -> _duration_pb2.Duration:
-        """After how long it is deleted; unset for never."""
+        """After how long it is deleted, whether or not its examinations are concluded; unset for never. Not less than what the
+        server is configured for (`cases.least_retention_days`).
+        """
 
     def __init__(
         self,
@@ -643,7 +649,9 @@ class SearchInCaseResponse(_message.Message):
 
     @_builtins.property
     def examination(self) -> Global___ExaminationSummary:
-        """The examination that waits for its examiners; unset where there is no candidate to examine."""
+        """The examination that waits for its examiners. Where there is no candidate it waits for nobody: it is concluded with
+        NO_CANDIDATE, and kept as any other.
+        """
 
     def __init__(
         self,
@@ -777,7 +785,9 @@ class SubmitFindingRequest(_message.Message):
     template_id: _builtins.int
     """The candidate of a POTENTIAL_CANDIDATE; 0 else."""
     rating: _builtins.int
-    """How strongly the observations support that it is the same person, from -3 to 3; of a POTENTIAL_CANDIDATE."""
+    """How strongly the observations support that it is the same person: 1 weakly, 2 moderately, 3 strongly; of a
+    POTENTIAL_CANDIDATE, 0 else.
+    """
     notes: _builtins.str
     """What was observed; at most 4,000 characters."""
     def __init__(

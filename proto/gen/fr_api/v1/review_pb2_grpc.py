@@ -100,7 +100,7 @@ class ReviewServiceServicer:
     """
 
     def OpenCase(self, request, context):
-        """Opens a case. The same reference cannot be open twice.
+        """Opens a case. The same reference cannot be open twice. Until it is searched in it is there only for its opener.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -135,7 +135,8 @@ class ReviewServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SearchInCase(self, request, context):
-        """Searches a gallery for the face of a photo within a case, and keeps the photo and the candidate list for examiners.
+        """Searches a gallery for the face of a photo within a case, and keeps the photo and the candidate list for examiners:
+        also where the list is empty, so that no search is left out of the evidence.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

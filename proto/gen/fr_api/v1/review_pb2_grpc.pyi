@@ -39,7 +39,7 @@ class ReviewServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ReviewServiceAsyncStub: ...
     OpenCase: _grpc.UnaryUnaryMultiCallable[_review_pb2.OpenCaseRequest, _review_pb2.OpenCaseResponse]
-    """Opens a case. The same reference cannot be open twice."""
+    """Opens a case. The same reference cannot be open twice. Until it is searched in it is there only for its opener."""
     GetCase: _grpc.UnaryUnaryMultiCallable[_review_pb2.GetCaseRequest, _review_pb2.GetCaseResponse]
     """Describes a case."""
     ListCases: _grpc.UnaryUnaryMultiCallable[_review_pb2.ListCasesRequest, _review_pb2.ListCasesResponse]
@@ -49,7 +49,9 @@ class ReviewServiceStub:
     DeleteCase: _grpc.UnaryUnaryMultiCallable[_review_pb2.DeleteCaseRequest, _review_pb2.DeleteCaseResponse]
     """Deletes a case with its photos, findings and key. Its audit stays."""
     SearchInCase: _grpc.UnaryUnaryMultiCallable[_review_pb2.SearchInCaseRequest, _review_pb2.SearchInCaseResponse]
-    """Searches a gallery for the face of a photo within a case, and keeps the photo and the candidate list for examiners."""
+    """Searches a gallery for the face of a photo within a case, and keeps the photo and the candidate list for examiners:
+    also where the list is empty, so that no search is left out of the evidence.
+    """
     ListAwaiting: _grpc.UnaryUnaryMultiCallable[_review_pb2.ListAwaitingRequest, _review_pb2.ListAwaitingResponse]
     """Lists the examinations that wait for a finding of the caller, the oldest first."""
     GetExamination: _grpc.UnaryUnaryMultiCallable[_review_pb2.GetExaminationRequest, _review_pb2.GetExaminationResponse]
@@ -70,7 +72,7 @@ class ReviewServiceAsyncStub(ReviewServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     OpenCase: _aio.UnaryUnaryMultiCallable[_review_pb2.OpenCaseRequest, _review_pb2.OpenCaseResponse]  # type: ignore[assignment]
-    """Opens a case. The same reference cannot be open twice."""
+    """Opens a case. The same reference cannot be open twice. Until it is searched in it is there only for its opener."""
     GetCase: _aio.UnaryUnaryMultiCallable[_review_pb2.GetCaseRequest, _review_pb2.GetCaseResponse]  # type: ignore[assignment]
     """Describes a case."""
     ListCases: _aio.UnaryUnaryMultiCallable[_review_pb2.ListCasesRequest, _review_pb2.ListCasesResponse]  # type: ignore[assignment]
@@ -80,7 +82,9 @@ class ReviewServiceAsyncStub(ReviewServiceStub):
     DeleteCase: _aio.UnaryUnaryMultiCallable[_review_pb2.DeleteCaseRequest, _review_pb2.DeleteCaseResponse]  # type: ignore[assignment]
     """Deletes a case with its photos, findings and key. Its audit stays."""
     SearchInCase: _aio.UnaryUnaryMultiCallable[_review_pb2.SearchInCaseRequest, _review_pb2.SearchInCaseResponse]  # type: ignore[assignment]
-    """Searches a gallery for the face of a photo within a case, and keeps the photo and the candidate list for examiners."""
+    """Searches a gallery for the face of a photo within a case, and keeps the photo and the candidate list for examiners:
+    also where the list is empty, so that no search is left out of the evidence.
+    """
     ListAwaiting: _aio.UnaryUnaryMultiCallable[_review_pb2.ListAwaitingRequest, _review_pb2.ListAwaitingResponse]  # type: ignore[assignment]
     """Lists the examinations that wait for a finding of the caller, the oldest first."""
     GetExamination: _aio.UnaryUnaryMultiCallable[_review_pb2.GetExaminationRequest, _review_pb2.GetExaminationResponse]  # type: ignore[assignment]
@@ -104,7 +108,7 @@ class ReviewServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _review_pb2.OpenCaseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_review_pb2.OpenCaseResponse, _abc.Awaitable[_review_pb2.OpenCaseResponse]]:
-        """Opens a case. The same reference cannot be open twice."""
+        """Opens a case. The same reference cannot be open twice. Until it is searched in it is there only for its opener."""
 
     @_abc_1.abstractmethod
     def GetCase(
@@ -144,7 +148,9 @@ class ReviewServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _review_pb2.SearchInCaseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_review_pb2.SearchInCaseResponse, _abc.Awaitable[_review_pb2.SearchInCaseResponse]]:
-        """Searches a gallery for the face of a photo within a case, and keeps the photo and the candidate list for examiners."""
+        """Searches a gallery for the face of a photo within a case, and keeps the photo and the candidate list for examiners:
+        also where the list is empty, so that no search is left out of the evidence.
+        """
 
     @_abc_1.abstractmethod
     def ListAwaiting(
