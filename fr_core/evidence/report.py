@@ -147,6 +147,7 @@ def _finding(number: int, own: Examination, finding: Finding) -> tuple[str, ...]
 
 def _propositions(exhibit: Exhibit) -> Iterator[str]:
     own = exhibit.examination
+    templates = own.searched.searched_templates
     yield paragraph(f"Two propositions are compared for each candidate. {HP} {HD}")
     known = [(one, exhibit.figures[one.template_id]) for one in own.candidates if one.template_id in exhibit.figures]
     if not known:
@@ -158,7 +159,7 @@ def _propositions(exhibit: Exhibit) -> Iterator[str]:
             f"{one.similarity:.4f}",
             of_hp(figures),
             of_hd(figures),
-            " ".join((*of_both(figures), database_effect(figures, own.searched.searched_templates))),
+            " ".join((*of_both(figures, templates), database_effect(figures, templates))),
         )
         for one, figures in known
     ]

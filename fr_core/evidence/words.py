@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -86,27 +87,43 @@ def of_hd(figures: Figures) -> str:
     return f"Of comparisons of different people in the calibration, {share} were as similar as this or more."
 
 
-def of_both(figures: Figures) -> Iterator[str]:
-    """Yield sentences on the likelihood ratio; none where it is not known."""
+def of_both(figures: Figures, templates: int) -> Iterator[str]:
+    """Yield sentences on the likelihood ratio; none where it is not known.
+
+    Args:
+        figures: of one similarity.
+        templates: searched, of whose best the candidate is one.
+    """
     if figures.log10_lr is None:
         return
-    times = f"{10.0 ** abs(figures.log10_lr):,.1f} times"
-    # Of either: what is at most 1/100 for one is at least 100 for the other.
-    least = "at least " if figures.bound is not Bound.EXACT else ""
-    if figures.log10_lr > 0.0 or figures.bound is Bound.AT_LEAST:
-        said = f"{least}{times} more probable if Hp is true than if Hd is"
-    elif figures.log10_lr < 0.0 or figures.bound is Bound.AT_MOST:
-        said = f"{least}{times} more probable if Hd is true than if Hp is"
-    else:
-        said = "as probable if Hp is true as if Hd is"
+    yield f"{_how_probable(figures, figures.log10_lr)} It is not the probability of Hp, nor of Hd."
     yield (
-        f"This similarity is {said} (log10 of the likelihood ratio: {figures.bound.value} {figures.log10_lr:+.2f}). "
-        "It is not the probability of Hp, nor of Hd."
-    ).replace(":  ", ": ")
-    if figures.bound is not Bound.EXACT:
-        yield "How much more is not known: the calibration has too few comparisons to tell."
+        f"It is the ratio of one comparison. The candidate was picked as one of the most similar of {templates:,} "
+        "searched templates, for which it does not allow: the best of many is more similar by chance than one is."
+    )
     if not figures.in_range:
         yield "No comparison of the calibration has a similarity this far out."
+
+
+def _how_probable(figures: Figures, log10_lr: float) -> str:
+    """Return the ratio to one significant figure; beyond what the calibration can show, no figure."""
+    for_hp = log10_lr > 0.0 or figures.bound is Bound.AT_LEAST
+    one, other = ("Hp", "Hd") if for_hp and figures.bound is not Bound.AT_MOST else ("Hd", "Hp")
+    if figures.bound is not Bound.EXACT or abs(log10_lr) > _most_shown(figures, one):
+        return (
+            f"This similarity is more probable if {one} is true than if {other} is. How much more is more than the "
+            "calibration can show: it has too few comparisons."
+        )
+    times = float(f"{10.0 ** abs(log10_lr):.0e}")
+    if times == 1.0:
+        return "This similarity is about as probable if Hp is true as if Hd is."
+    return f"This similarity is about {times:,.0f} times more probable if {one} is true than if {other} is."
+
+
+def _most_shown(figures: Figures, true: str) -> float:
+    """Return the greatest |log10| that comparisons of the other proposition bear: of n, a rarity of 1 in n."""
+    rate = figures.false_match if true == "Hp" else figures.false_non_match
+    return math.inf if rate is None else math.log10(rate.total)
 
 
 def database_effect(figures: Figures, templates: int) -> str:

@@ -380,4 +380,4 @@ def test_the_audit_of_another_store(kept: Filed, tmp_path: Path) -> None:
 def test_control_the_edits_were_of_a_disputed_examination(kept: Filed) -> None:
     findings = kept.exhibits[0].examination.findings
     assert len(findings) == 3
-    assert conclusion_of(findings[:2], operational=True) is None
+    assert conclusion_of(findings[:2], operational=True, candidates=3) is None

@@ -90,7 +90,8 @@ def work_through(at: Staffed) -> tuple[dict[str, Any], dict[str, Caller]]:
         return answers[method]
 
     wanted: dict[str, Any] = {"gallery_id": "wanted"}
-    search = gallery_pb2.SearchRequest(probe=FACE, purpose=PURPOSE, case_reference=REFERENCE, **wanted)
+    why: dict[str, Any] = {"purpose": PURPOSE, "case_reference": REFERENCE}
+    search = gallery_pb2.SearchRequest(probe=FACE, **why, **wanted)
     new = recognition_pb2.Probe(image=common_pb2.Image(data=NEW_FACE))
     done(
         operator,
@@ -112,8 +113,8 @@ def work_through(at: Staffed) -> tuple[dict[str, Any], dict[str, Caller]]:
         subject_id=SUBJECT, display_name=f"{NAME} 2", update_mask=FieldMask(paths=["display_name"]), **wanted
     )
     done(operator, "gallery", "UpdateSubject", update)
-    done(operator, "gallery", "FindDuplicates", gallery_pb2.FindDuplicatesRequest(threshold=-1.0, **wanted))
-    done(operator, "gallery", "ClusterGallery", gallery_pb2.ClusterGalleryRequest(threshold=0.9, **wanted))
+    done(operator, "gallery", "FindDuplicates", gallery_pb2.FindDuplicatesRequest(threshold=-1.0, **why, **wanted))
+    done(operator, "gallery", "ClusterGallery", gallery_pb2.ClusterGalleryRequest(threshold=0.9, **why, **wanted))
     opening = review_pb2.OpenCaseRequest(case_reference=REFERENCE, purpose=PURPOSE)
     case_id = done(operator, "review", "OpenCase", opening).case.case_id
     answer = done(operator, "review", "SearchInCase", in_case(case_id, "wanted", top_k=3))
@@ -190,14 +191,14 @@ TOLD: list[tuple[str, str, str, int, Mapping[str, Any]]] = [
         "access",
         "gallery.find_duplicates",
         5,
-        {"gallery": "wanted", "threshold": "-1", "gallery_version": ...},
+        {"gallery": "wanted", "threshold": "-1", "gallery_version": ..., **WHY},
     ),
     (
         "ClusterGallery",
         "access",
         "gallery.cluster_gallery",
         5,
-        {"gallery": "wanted", "threshold": "0.9", "gallery_version": ...},
+        {"gallery": "wanted", "threshold": "0.9", "gallery_version": ..., **WHY},
     ),
     ("OpenCase", "cases", "case.open", 0, WHY),
     ("SearchInCase", "cases", "case.search", 3, {**SEARCHED, **WHY, "gallery_version": ...}),

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -355,9 +356,13 @@ def test_an_operational_gallery_is_looked_through_for_a_purpose_alone(filled: Ru
     with Client(filled.address) as client:
         client.create_gallery("wanted", use="operational")
         for look in (client.find_duplicates, client.cluster_gallery):
-            for told in ({}, {"purpose": "record-keeping"}, {"case_reference": "C 1"}):
+            for ask in (
+                partial(look, "wanted"),
+                partial(look, "wanted", purpose="record-keeping"),
+                partial(look, "wanted", case_reference="C 1"),
+            ):
                 with pytest.raises(FrApiError) as refused:
-                    list(look("wanted", **told))
+                    list(ask())
                 assert refused.value.reason == "PURPOSE_REQUIRED"
             assert list(look("wanted", purpose="record-keeping", case_reference="C 1"))
         client.delete_gallery("wanted")

@@ -8,7 +8,9 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -22,7 +24,9 @@ from PIL import Image
 from calibrated import calibration
 from fr_api.v1 import audit_pb2, common_pb2, gallery_pb2, recognition_pb2, review_pb2
 from fr_core.access.roles import Role
+from fr_core.casework.store import CaseStore
 from fr_core.casework.store_reading import Look
+from fr_core.casework.values import Examination
 from fr_core.errors import EvidenceUnusable
 from fr_core.evidence.verify import verify_bundle
 from fr_core.gallery.pages import page_token
@@ -31,7 +35,7 @@ from fr_server.services.review_evidence import EvidenceRoom
 from serving import ended, photo
 from staffed import BLUES, NONE, POTENTIAL, PROBE, UNSURE, Caller, Staffed, in_case, reason_of, staffed
 
-HOUR_MS = 3_600_000
+KEPT_MS = 30 * 86_400_000
 STATES = review_pb2.ExaminationState
 FIRST, SECOND, DISPUTED, CONCLUDED, AWAITING = (
     review_pb2.EXAMINATION_STATE_AWAITING_FIRST,
@@ -100,12 +104,14 @@ def cases(caller: Caller, size: int = 0) -> list[str]:
 def require_blind(seen: review_pb2.Examination) -> None:
     assert seen.candidates
     assert all(one.rank == 0 and not one.HasField("similarity") for one in seen.candidates)
+    assert not any(one.subject_id for one in seen.candidates)  # which may be a name, or tell who was enrolled together
     assert not seen.findings
     assert (seen.summary.state, seen.summary.conclusion) == (AWAITING, review_pb2.FINDING_KIND_UNSPECIFIED)
 
 
 def require_sighted(seen: review_pb2.Examination) -> None:
     assert [one.rank for one in seen.candidates] == [1, 2, 3, 4]
+    assert all(one.subject_id for one in seen.candidates)
     similarities = [one.similarity for one in seen.candidates]
     assert similarities == sorted(similarities, reverse=True)
     assert similarities[0] > 0.99
@@ -156,7 +162,7 @@ def test_two_blind_examiners_conclude_a_search_of_an_operational_gallery(at: Sta
     assert (own.summary.state, list(own.findings)) == (SECOND, [])
     assert summary.examination_id in listed(second)
     require_blind(second.examination(summary.examination_id))
-    after = second.finds(summary.examination_id, POTENTIAL, template_id=mate, rating=-1)
+    after = second.finds(summary.examination_id, POTENTIAL, template_id=mate, rating=3)
     assert (after.summary.state, after.summary.conclusion) == (CONCLUDED, POTENTIAL)
     assert after.summary.concluded_template_id == mate
 
@@ -271,19 +277,33 @@ def test_of_many_findings_at_the_same_moment_as_many_are_kept_as_it_takes(at: St
     assert len(at.operator.examination(examination_id).findings) == 2
 
 
-def test_a_search_that_finds_nobody_keeps_no_examination_and_says_so(at: Staffed, reference: str) -> None:
+def test_a_search_that_finds_nobody_is_kept_and_concluded_without_an_examiner(at: Staffed, reference: str) -> None:
     case_id = at.operator.opens(reference)
     stranger = photo(222)
     answer = at.operator.searches(case_id, "wanted", probe=stranger, only_above_threshold=True)
     assert answer.found.results
     assert not answer.found.results[0].candidates
-    assert not answer.HasField("examination")
+    summary = answer.examination
+    assert (summary.state, summary.conclusion, summary.candidate_count) == (CONCLUDED, NONE, 0)
     case = at.operator.review.GetCase(review_pb2.GetCaseRequest(case_id=case_id)).case
-    assert not case.examinations
-    found = at.auditor.audit.SearchAudit(
+    assert list(case.examinations) == [summary]
+    assert summary.examination_id not in listed(at.examiner(1))
+    assert reason_of(lambda: at.examiner(1).finds(summary.examination_id, NONE)) == "FINDING_LOCKED"
+    seen = at.examiner(1).examination(summary.examination_id)
+    assert (seen.required_findings, list(seen.candidates), list(seen.findings)) == (0, [], [])
+    assert seen.probe.data == stranger
+    made = at.operator.exports(case_id)
+    assert (found := verify_bundle(io.BytesIO(made), *keys_of(at))).unfinished == ()
+    assert found.examinations == 1
+    archive = zipfile.ZipFile(io.BytesIO(made))
+    assert archive.read("examinations/01/probe.png") == stranger
+    report = archive.read("report.html").decode()
+    assert "Conclusion: no candidate." in report
+    assert "no examiner has judged it" in report
+    searched = at.auditor.audit.SearchAudit(
         audit_pb2.SearchAuditRequest(chain="access", action="review.search_in_case", case_reference=reference)
     )
-    (record,) = found.records
+    (record,) = searched.records
     said = json.loads(record.json)
     assert (said["outcome"], said["purpose"], said["counts"]["candidates"]) == ("OK", "investigation", 0)
 
@@ -337,16 +357,68 @@ def test_a_deleted_case_is_gone_with_what_is_in_it_but_for_the_audit(at: Staffed
     assert actions == ["case.open", "case.search", "case.delete"]
 
 
+def test_cases_with_photos_of_somebody_who_was_erased_are_found_by_the_audit(at: Staffed, reference: str) -> None:
+    at.gallery("left")
+    case_id, examination_id, _ = examined(at, reference, "left")
+    examined(at, f"{reference} 2", "wanted")
+    at.admin.gallery.EraseSubject(gallery_pb2.EraseSubjectRequest(gallery_id="left", subject_id="left 10"))
+    own = at.operator.examination(examination_id)
+    (kept,) = (one for one in own.candidates if one.subject_id == "left 10")
+    assert kept.photo.data == photo(10)
+    found = at.auditor.audit.SearchAudit(
+        audit_pb2.SearchAuditRequest(chain="cases", gallery_id="left", subject_id="left 10")
+    )
+    assert [json.loads(one.json)["detail"]["case_id"] for one in found.records] == [case_id]
+    at.admin.review.DeleteCase(review_pb2.DeleteCaseRequest(case_id=case_id))
+    assert reason_of(lambda: at.operator.examination(examination_id)) == "UNKNOWN_EXAMINATION"
+
+
+def test_a_search_that_comes_between_a_case_and_its_audit_is_in_the_bundle(at: Staffed, reference: str) -> None:
+    case_id, _ = concluded(at, reference)
+    examinations_of = CaseStore.examinations_of
+    looked: list[int] = []
+
+    def then_searched(store: CaseStore, wanted: str) -> tuple[Examination, ...]:
+        found = examinations_of(store, wanted)
+        looked.append(len(found))
+        if len(looked) == 1:
+            searched = replace(found[0].searched, probe_sha256=sha256(b"x").hexdigest())
+            store.add_examination(wanted, searched, (), b"x")
+        return found
+
+    with patch.object(CaseStore, "examinations_of", then_searched):
+        made = at.operator.exports(case_id)
+    assert looked == [1, 2]
+    assert verify_bundle(io.BytesIO(made), *keys_of(at)).examinations == 2
+
+
+def test_bundles_tell_nothing_of_the_cases_of_others(at: Staffed, reference: str) -> None:
+    """Two departments, one server: the bundle of one goes to a court, and holds no word of the other."""
+    theirs_before, _, _ = examined(at, f"{reference} 2", "practice")
+    case_id, _ = concluded(at, reference)
+    theirs, other, _ = examined(at, f"{reference} 3", "practice")
+    made = at.operator.exports(case_id)
+    found = verify_bundle(io.BytesIO(made), *keys_of(at))
+    assert found.audit is not None
+    assert (found.audit.records, found.audit.withheld) == (
+        4,
+        2,
+    )  # opened, searched, twice found; the opening and search
+    archive = zipfile.ZipFile(io.BytesIO(made))
+    everything = b"".join(archive.read(name) for name in archive.namelist())
+    assert not any(word.encode() in everything for word in (theirs_before, theirs, other, "practice"))
+
+
 def test_a_case_whose_time_is_over_is_there_for_nobody(at: Staffed, reference: str) -> None:
-    kept = Duration(seconds=3_600)
+    kept = Duration(seconds=KEPT_MS // 1_000)
     request = review_pb2.OpenCaseRequest(
         case_reference=reference, purpose=common_pb2.PURPOSE_MISSING_PERSON, retention=kept
     )
     case = at.operator.review.OpenCase(request).case
     # The clock is read for either.
-    assert abs(case.expire_time.ToMilliseconds() - case.create_time.ToMilliseconds() - HOUR_MS) < 1_000
+    assert abs(case.expire_time.ToMilliseconds() - case.create_time.ToMilliseconds() - KEPT_MS) < 1_000
     examination_id = at.operator.searches(case.case_id, "wanted").examination.examination_id
-    with patch.object(at.clock, "ahead_ms", at.clock.ahead_ms + HOUR_MS + 1):
+    with patch.object(at.clock, "ahead_ms", at.clock.ahead_ms + KEPT_MS + 1):
         get = review_pb2.GetCaseRequest(case_id=case.case_id)
         assert reason_of(lambda: at.operator.review.GetCase(get)) == "UNKNOWN_CASE"
         assert reason_of(lambda: at.operator.exports(case.case_id, True)) == "UNKNOWN_CASE"
@@ -374,11 +446,11 @@ def test_lists_go_page_by_page(at: Staffed, tmp_path: Path) -> None:
             (theirs if gallery_id == "theirs" else opened).append(case_id)
             if gallery_id != "theirs":
                 made.append(examination_id)
-        opened.append(fresh.operator.opens("R empty"))
+        empty = fresh.operator.opens("R empty")  # which belongs to nobody else until it is searched in
         for size in (0, 1, 2, 3, 1_000):
             assert cases(operator, size) == cases(examiner, size) == opened[::-1]
             assert listed(examiner, size) == made
-        assert set(cases(fresh.operator, 2)) == {*opened, *theirs}
+        assert set(cases(fresh.operator, 2)) == {*opened, *theirs, empty}
         with patch("fr_server.access.callers._FETCHED", 1):
             assert cases(operator, 2) == opened[::-1]
 
@@ -411,10 +483,10 @@ def test_tokens_that_no_list_gave_are_refused(at: Staffed) -> None:
 
 def test_what_is_not_ones_own_is_answered_as_what_there_is_not(at: Staffed, reference: str) -> None:
     case_id, examination_id, _ = examined(at, reference)
-    empty = at.operator.opens(f"{reference} 2")  # which everybody may know who reads cases
     operator = at.caller(Role.OPERATOR, galleries=("practice",))
     examiner = at.caller(Role.EXAMINER, galleries=("practice",))
     admin = at.caller(Role.ADMIN, galleries=("practice",))
+    empty = operator.opens(f"{reference} 2")
     nobodys = "0" * 16
     calls: list[Callable[[str, str], Any]] = [
         lambda case, _: operator.review.GetCase(review_pb2.GetCaseRequest(case_id=case)),
@@ -442,6 +514,43 @@ def test_what_is_not_ones_own_is_answered_as_what_there_is_not(at: Staffed, refe
     at.operator.searches(empty, "wanted")  # from now on it is of both
     assert reason_of(lambda: operator.review.GetCase(review_pb2.GetCaseRequest(case_id=empty))) == "UNKNOWN_CASE"
     assert operator.examination(both).summary.gallery_id == "practice"
+
+
+def test_a_case_that_is_not_searched_yet_is_there_for_its_opener_alone(at: Staffed, reference: str) -> None:
+    """It says what somebody looks for, and belongs to no gallery yet."""
+    case_id, nobodys = at.operator.opens(reference), "0" * 16
+    others = [at.caller(Role.OPERATOR, number=2), at.caller(Role.OPERATOR, galleries=("wanted",)), at.examiner(1)]
+    department = at.caller(Role.ADMIN, galleries=("practice",))
+    calls: list[Callable[[str], Any]] = [
+        *(
+            partial(lambda who, case: who.review.GetCase(review_pb2.GetCaseRequest(case_id=case)), one)
+            for one in others
+        ),
+        lambda case: others[0].review.CloseCase(review_pb2.CloseCaseRequest(case_id=case)),
+        lambda case: others[0].searches(case, "wanted"),
+        lambda case: others[0].exports(case),
+        lambda case: department.review.DeleteCase(review_pb2.DeleteCaseRequest(case_id=case)),
+    ]
+    for call in calls:
+        theirs = how(partial(call, case_id))
+        assert theirs == how(partial(call, nobodys))
+        assert theirs[:2] == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_CASE")
+    assert case_id in cases(at.operator)
+    assert not any(case_id in cases(one) for one in others)
+    assert not at.operator.review.GetCase(review_pb2.GetCaseRequest(case_id=case_id)).case.HasField("close_time")
+    at.operator.searches(case_id, "wanted", probe=photo(222), only_above_threshold=True)
+    assert all(case_id in cases(one) for one in others)
+    deleted = at.operator.opens(f"{reference} 2")
+    assert not at.admin.review.DeleteCase(review_pb2.DeleteCaseRequest(case_id=deleted)).deleted_examinations
+
+
+def test_how_long_a_case_is_kept_at_least_is_said_and_may_be_nothing(at: Staffed, tmp_path: Path) -> None:
+    short = opening(retention=Duration(seconds=60))
+    refused = how(lambda: at.operator.review.OpenCase(short))
+    assert refused[1] == "INVALID_FIELD"
+    assert {key: refused[3][key] for key in ("field", "limit")} == {"field": "retention", "limit": "30"}
+    with staffed(tmp_path, cases={"least_retention_days": 0}) as free:
+        assert free.operator.review.OpenCase(short).case.HasField("expire_time")
 
 
 @pytest.mark.parametrize("role", [Role.AUDITOR, Role.ADMIN, Role.TRAINER, Role.TRAINEE])
@@ -478,6 +587,7 @@ BAD_CASES = {
     "another purpose": (opening(purpose=99), "INVALID_FIELD"),
     "a retention of nothing": (opening(retention=Duration()), "INVALID_FIELD"),
     "a retention of less than a millisecond": (opening(retention=Duration(nanos=1)), "INVALID_FIELD"),
+    "a retention of less than a month": (opening(retention=Duration(seconds=30 * 86_400 - 1)), "INVALID_FIELD"),
     "a retention before now": (opening(retention=Duration(seconds=-1)), "INVALID_FIELD"),
     "a retention of ages": (opening(retention=Duration(seconds=2**40)), "INVALID_FIELD"),
     "a retention that is none": (opening(retention=Duration(seconds=1, nanos=-1)), "INVALID_FIELD"),
@@ -503,7 +613,8 @@ BAD_FINDINGS: dict[str, tuple[dict[str, Any], str]] = {
     "no candidate": ({"kind": POTENTIAL}, "INVALID_FIELD"),
     "none of the candidates": ({"kind": POTENTIAL, "template_id": 2**40}, "INVALID_FIELD"),
     "too high a rating": ({"kind": POTENTIAL, "template_id": -1, "rating": 4}, "INVALID_FIELD"),
-    "too low a rating": ({"kind": POTENTIAL, "template_id": -1, "rating": -4}, "INVALID_FIELD"),
+    "too low a rating": ({"kind": POTENTIAL, "template_id": -1, "rating": 0}, "INVALID_FIELD"),
+    "a rating against it": ({"kind": POTENTIAL, "template_id": -1, "rating": -3}, "INVALID_FIELD"),
     "a candidate of none": ({"kind": NONE, "template_id": -1}, "INVALID_FIELD"),
     "a rating of none": ({"kind": UNSURE, "rating": 1}, "INVALID_FIELD"),
     "long notes": ({"kind": NONE, "notes": "x" * 4_001}, "INVALID_FIELD"),
@@ -555,7 +666,7 @@ def test_requests_that_are_refused_leave_nothing_behind(at: Staffed, reference: 
     assert kept() == before
     # Of the two ratings at the ends, and the longest notes, none is refused.
     assert examiner.finds(
-        examination_id, POTENTIAL, template_id=templates[0], rating=-3, notes="\u00e4" * 4_000
+        examination_id, POTENTIAL, template_id=templates[0], rating=1, notes="\u00e4" * 4_000
     ).findings
     assert at.examiner(2).finds(examination_id, POTENTIAL, template_id=templates[0], rating=3).findings
 

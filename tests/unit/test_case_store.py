@@ -225,10 +225,20 @@ def test_an_examination_comes_back_with_its_photos(store: CaseStore) -> None:
 
 
 def test_a_search_that_found_nobody(store: CaseStore) -> None:
-    own = store.add_examination(a_case(store).case_id, a_search(b""), (), b"")
+    case = a_case(store)
+    own = store.add_examination(case.case_id, a_search(b""), (), b"")
     assert store.examination(own.examination_id) == own
-    store.give_finding(own.examination_id, none_of_them(ANNA))
-    assert told(store, "case.search")[0].subjects == ()
+    assert store.examinations_of(case.case_id) == (own,)
+    assert store.awaiting(ANNA, lambda _: True) == ()
+    with pytest.raises(FindingLocked):  # nobody has anything to judge
+        store.give_finding(own.examination_id, none_of_them(ANNA))
+    (record,) = told(store, "case.search")
+    assert (record.subjects, record.detail["conclusion"]) == ((), "no_candidate")
+    other = store.add_examination(case.case_id, a_search(PROBE), some_candidates(1), PROBE)
+    assert "conclusion" not in told(store, "case.search")[1].detail
+    assert [one.examination_id for one in store.awaiting(ANNA, lambda _: True)] == [other.examination_id]
+    store.delete_case(case.case_id)
+    assert store.awaiting(ANNA, lambda _: True) == ()
 
 
 def test_no_examination_like_that(store: CaseStore) -> None:

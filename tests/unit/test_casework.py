@@ -24,6 +24,7 @@ from fr_core.casework.rules import (
     require_finding,
     require_may_examine,
     require_reference,
+    required_findings,
     sees_findings,
     state_of,
 )
@@ -62,33 +63,45 @@ def an_examination(*found: str, operational: bool = True) -> Examination:
 
 def test_nothing_found_yet() -> None:
     for operational in (True, False):
-        assert state_of((), operational) is State.AWAITING_FIRST
-        assert conclusion_of((), operational) is None
+        assert state_of((), operational, 3) is State.AWAITING_FIRST
+        assert conclusion_of((), operational, 3) is None
+
+
+def test_a_search_without_candidates_is_concluded_without_findings() -> None:
+    for operational in (True, False):
+        assert required_findings(operational, 0) == 0
+        assert state_of((), operational, 0) is State.CONCLUDED
+        assert conclusion_of((), operational, 0) == CONCLUSIONS[NO]
+        assert required_findings(operational, 1) == (2 if operational else 1)
+    own = replace(an_examination(), candidates=())
+    assert not may_examine(own, EXAMINERS[0])
+    with pytest.raises(FindingLocked):
+        require_may_examine(own, EXAMINERS[0])
 
 
 @pytest.mark.parametrize("found", FOUND)
 def test_one_finding(found: str) -> None:
-    assert state_of(findings(found), True) is State.AWAITING_SECOND
-    assert conclusion_of(findings(found), True) is None
-    assert state_of(findings(found), False) is State.CONCLUDED
-    assert conclusion_of(findings(found), False) == CONCLUSIONS[found]
+    assert state_of(findings(found), True, 3) is State.AWAITING_SECOND
+    assert conclusion_of(findings(found), True, 3) is None
+    assert state_of(findings(found), False, 3) is State.CONCLUDED
+    assert conclusion_of(findings(found), False, 3) == CONCLUSIONS[found]
 
 
 @pytest.mark.parametrize(("first", "second"), list(product(FOUND, repeat=2)))
 def test_two_findings(first: str, second: str) -> None:
     both = findings(first, second)
     if first == second:
-        assert state_of(both, True) is State.CONCLUDED
-        assert conclusion_of(both, True) == CONCLUSIONS[first]
+        assert state_of(both, True, 3) is State.CONCLUDED
+        assert conclusion_of(both, True, 3) == CONCLUSIONS[first]
     else:
-        assert state_of(both, True) is State.DISPUTED
-        assert conclusion_of(both, True) is None
+        assert state_of(both, True, 3) is State.DISPUTED
+        assert conclusion_of(both, True, 3) is None
 
 
 @pytest.mark.parametrize(("first", "second", "third"), list(product(FOUND, repeat=3)))
 def test_three_findings(first: str, second: str, third: str) -> None:
     three = findings(first, second, third)
-    assert state_of(three, True) is State.CONCLUDED
+    assert state_of(three, True, 3) is State.CONCLUDED
     table = {
         (A, B, A): A, (A, B, B): B, (A, NO, A): A, (A, NO, NO): NO, (A, CANNOT, A): A, (A, CANNOT, CANNOT): CANNOT,
         (B, A, A): A, (B, A, B): B, (B, NO, B): B, (B, NO, NO): NO, (B, CANNOT, B): B, (B, CANNOT, CANNOT): CANNOT,
@@ -97,7 +110,7 @@ def test_three_findings(first: str, second: str, third: str) -> None:
         (CANNOT, B, CANNOT): CANNOT, (CANNOT, NO, NO): NO, (CANNOT, NO, CANNOT): CANNOT,
     }  # fmt: skip
     if first != second:  # else there is no third
-        assert conclusion_of(three, True) == CONCLUSIONS[table.get((first, second, third), CANNOT)]
+        assert conclusion_of(three, True, 3) == CONCLUSIONS[table.get((first, second, third), CANNOT)]
 
 
 # --- who may -----------------------------------------------------------------------------------------------------
@@ -149,11 +162,12 @@ def test_until_the_end_everybody_sees_the_own_finding_alone() -> None:
         (picks("key:anna", template_id=44), "template_id"),
         (picks("key:anna", template_id=0), "template_id"),
         (picks("key:anna", rating=4), "rating"),
-        (picks("key:anna", rating=-4), "rating"),
+        *((picks("key:anna", rating=rating), "rating") for rating in (0, -1, -3)),  # no reason to pick it
         (picks("key:anna", notes="x" * 4_001), "notes"),
         (picks("key:anna", notes="\ud800"), "notes"),
         (replace(none_of_them("key:anna"), template_id=41), "template_id"),
-        (replace(cannot_say("key:anna"), rating=1), "template_id"),
+        (replace(cannot_say("key:anna"), rating=1), "rating"),
+        (replace(none_of_them("key:anna"), rating=-3), "rating"),
     ],
 )
 def test_a_finding_that_none_can_be(finding: Finding, field: str) -> None:
@@ -164,7 +178,7 @@ def test_a_finding_that_none_can_be(finding: Finding, field: str) -> None:
 
 
 def test_findings_that_can_be() -> None:
-    for rating in range(-3, 4):
+    for rating in (1, 2, 3):
         require_finding(picks("key:anna", 43, rating, "x" * 4_000), an_examination())
     require_finding(none_of_them("key:anna"), an_examination())
     require_finding(cannot_say("key:anna"), an_examination())

@@ -31,7 +31,7 @@ def _play(store: CaseStore, case_id: str, operational: bool, tries: list[tuple[s
     for who, what in tries:
         finding = _found(what, who)
         mine = [one for one in accepted if one.examiner == who]
-        before = state_of(accepted, operational)
+        before = state_of(accepted, operational, 2)
         try:
             after = store.give_finding(own.examination_id, finding)
         except FindingLocked:
@@ -54,7 +54,7 @@ def _play(store: CaseStore, case_id: str, operational: bool, tries: list[tuple[s
         waits = {one for one in CALLERS if may_examine(kept, one)}
         told = {one for one in CALLERS if any(found == own.examination_id for found in _awaiting(store, one))}
         assert waits == told
-    state, conclusion = state_of(accepted, operational), conclusion_of(accepted, operational)
+    state, conclusion = state_of(accepted, operational, 2), conclusion_of(accepted, operational, 2)
     assert (state is State.CONCLUDED) == (conclusion is not None)
     if conclusion is not None and conclusion.kind is not FindingKind.INCONCLUSIVE:
         votes = [one for one in accepted if (one.kind, one.template_id) == (conclusion.kind, conclusion.template_id)]

@@ -647,10 +647,12 @@ def test_a_search_in_a_case_keeps_its_notice_and_names_its_examination(
     )
     told = json.loads(fr(target, *words, "--json")[1])
     assert (told["examination"]["examination_id"], told["found"]["notice"]) == ("e1", NOTICE)
-    script.answers["SearchInCase"] = [review_pb2.SearchInCaseResponse(found=found(0))]
+    kept = review_pb2.ExaminationSummary(examination_id="e2", state=review_pb2.EXAMINATION_STATE_CONCLUDED)
+    script.answers["SearchInCase"] = [review_pb2.SearchInCaseResponse(found=found(0), examination=kept)]
     code, out, _ = fr(target, *words)
-    assert (code, "There is no candidate to examine." in out, NOTICE in out) == (0, True, True)
-    assert json.loads(fr(target, *words, "--json")[1])["examination"] is None
+    assert (code, "There is no candidate to examine; the search is kept as examination e2." in out) == (0, True)
+    assert NOTICE in out
+    assert json.loads(fr(target, *words, "--json")[1])["examination"]["examination_id"] == "e2"
     code, _, error = fr(target, "case", "search", "c1", "wanted", tmp_path / "none.jpg")
     assert (code, error.partition(":")[0]) == (1, "FILE_UNREADABLE")
 
@@ -663,8 +665,8 @@ WAITING = review_pb2.Examination(
     probe=common_pb2.Image(data=JPEG),
     probe_sha256="ab" * 32,
     candidates=[
-        review_pb2.ExaminedCandidate(template_id=43, subject_id="s3", photo=common_pb2.Image(data=PNG)),
-        review_pb2.ExaminedCandidate(template_id=41, subject_id="s1"),
+        review_pb2.ExaminedCandidate(template_id=43, photo=common_pb2.Image(data=PNG)),
+        review_pb2.ExaminedCandidate(template_id=41),
     ],
     required_findings=2,
     notice=NOTICE,
@@ -703,12 +705,18 @@ def test_an_examination_is_shown_in_the_order_that_the_server_gives_it(script: S
     assert "awaits a finding" in out
     assert "Rank" not in out
     assert "Similarity" not in out
-    assert out.index("s3") < out.index("s1 ")
+    assert "Subject" not in out
+    assert out.index("43 ") < out.index("41 ")
     assert NOTICE in out
     script.answers["GetExamination"] = [review_pb2.GetExaminationResponse(examination=CONCLUDED)]
     code, out, _ = fr(target, "review", "show", "e1")
     assert code == 0
-    for words in ("0.7500", "key:anna, 2026-09-21T14:13:20Z: potential candidate: template 41, rated +2.", "  ears\n"):
+    for words in (
+        "0.7500",
+        "s1",
+        "key:anna, 2026-09-21T14:13:20Z: potential candidate: template 41, rated +2.",
+        "  ears\n",
+    ):
         assert words in out
     assert "key:bert, 2026-09-21T14:13:20Z: inconclusive." in out
     assert "\x1b" not in out
@@ -740,7 +748,7 @@ def test_a_finding_is_given_with_notes_of_a_file(script: Script, target: str, tm
     notes = tmp_path / "notes.txt"
     notes.write_text("ears\nlips\n", encoding="utf-8-sig")
     script.answers["SubmitFinding"] = [review_pb2.SubmitFindingResponse(examination=CONCLUDED)]
-    picked = ("--finding", "potential-candidate", "--template", "41", "--rating", "-2")
+    picked = ("--finding", "potential-candidate", "--template", "41", "--rating", "2")
     code, out, _ = fr(target, "review", "submit", "e1", *picked, "--notes-file", notes)
     assert code == 0
     assert "concluded" in out
@@ -750,7 +758,7 @@ def test_a_finding_is_given_with_notes_of_a_file(script: Script, target: str, tm
         examination_id="e1",
         kind=review_pb2.FINDING_KIND_POTENTIAL_CANDIDATE,
         template_id=41,
-        rating=-2,
+        rating=2,
         notes="ears\nlips",
     )
     script.answers["SubmitFinding"] = [review_pb2.SubmitFindingResponse(examination=WAITING)]
@@ -887,6 +895,8 @@ def test_a_bundle_can_do_no_harm_to_a_terminal() -> None:
         ("review", "submit", "e1", "--finding", "potential-candidate", "--template", "4"),
         ("review", "submit", "e1", "--finding", "no-candidate", "--template", "4"),
         ("review", "submit", "e1", "--finding", "inconclusive", "--rating", "0"),
+        ("review", "submit", "e1", "--finding", "potential-candidate", "--template", "1", "--rating", "0"),
+        ("review", "submit", "e1", "--finding", "potential-candidate", "--template", "1", "--rating", "-3"),
         ("review", "submit", "e1", "--finding", "inconclusive", "--notes", "x", "--notes-file", "y"),
         ("evidence", "export", "c1"),
     ],

@@ -244,15 +244,13 @@ ASKED: list[tuple[Callable[[Any], Any], str, Message, Message, Any]] = [
         EXAMINATION,
     ),
     (
-        lambda client: client.review.submit_finding(
-            "e1", "potential-candidate", template_id=7, rating=-1, notes="ears"
-        ),
+        lambda client: client.review.submit_finding("e1", "potential-candidate", template_id=7, rating=1, notes="ears"),
         "SubmitFinding",
         review_pb2.SubmitFindingRequest(
             examination_id="e1",
             kind=review_pb2.FINDING_KIND_POTENTIAL_CANDIDATE,
             template_id=7,
-            rating=-1,
+            rating=1,
             notes="ears",
         ),
         review_pb2.SubmitFindingResponse(examination=EXAMINATION),

@@ -339,8 +339,11 @@ def test_a_report_states_both_propositions_and_no_posterior(page: _Read) -> None
     assert "Hd: the person in the probe is another person." in page.text
     assert "3 of 10,000 (0.0003" in page.text
     assert "40 of 1,000" in page.text
-    assert "316.2 times more probable if Hp is true than if Hd is" in page.text
-    assert "at least 10.0 times more probable if Hd is true than if Hp is" in page.text
+    assert "about 300 times more probable if Hp is true than if Hd is" in page.text
+    assert "316.2" not in page.text
+    assert "more probable if Hd is true than if Hp is. How much more is more than the calibration can show" in page.text
+    assert page.text.count("one of the most similar of 1,234 searched templates") == page.text.count("ratio of one")
+    assert page.text.count("ratio of one") == 4  # beside every one
     assert "It is not the probability of Hp, nor of Hd." in page.text
     assert "about 0.37 would be expected" in page.text
     assert "at most 0.47 (with 95% confidence) would be expected" in page.text
@@ -380,12 +383,33 @@ def test_words_for_what_is_not_known() -> None:
     unknown = Figures()
     assert of_hp(unknown).startswith("Not known")
     assert of_hd(unknown).startswith("Not known")
-    assert list(of_both(unknown)) == []
+    assert list(of_both(unknown, 10)) == []
     assert "not known" in database_effect(unknown, 10)
-    assert "as probable if Hp is true as if Hd is" in next(of_both(Figures(log10_lr=0.0)))
-    assert "at least 1.0 times more probable if Hp" in next(of_both(Figures(log10_lr=0.0, bound=Bound.AT_LEAST)))
-    assert "(log10 of the likelihood ratio: +1.00)" in next(of_both(Figures(log10_lr=1.0)))
-    assert "likelihood ratio: at most -1.00)" in next(of_both(some_figures()[42]))
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        (Figures(log10_lr=0.0), "about as probable if Hp is true as if Hd is"),
+        (Figures(log10_lr=0.1), "about as probable if Hp is true as if Hd is"),
+        (Figures(log10_lr=1.0), "about 10 times more probable if Hp is true than if Hd is"),
+        (Figures(log10_lr=-1.2), "about 20 times more probable if Hd is true than if Hp is"),
+        (Figures(log10_lr=3.98), "about 10,000 times more probable if Hp is true than if Hd is"),
+        (Figures(log10_lr=5.2187, bound=Bound.AT_LEAST), "Hp is true than if Hd is. How much more is more than"),
+        (Figures(log10_lr=0.0, bound=Bound.AT_LEAST), "Hp is true than if Hd is. How much more is more than"),
+        (Figures(log10_lr=0.0, bound=Bound.AT_MOST), "Hd is true than if Hp is. How much more is more than"),
+        (some_figures()[42], "Hd is true than if Hp is. How much more is more than"),
+        # Of 10,000 comparisons of two people none can show 1 in 20,000.
+        (replace(some_figures()[41], log10_lr=4.3), "Hp is true than if Hd is. How much more is more than"),
+        (replace(some_figures()[41], log10_lr=-3.1), "Hd is true than if Hp is. How much more is more than"),
+        (replace(some_figures()[41], log10_lr=-2.9), "about 800 times more probable if Hd"),
+    ],
+)
+def test_a_ratio_is_told_as_far_as_it_is_known_and_what_it_does_not_allow_for(figures: Figures, said: str) -> None:
+    first, second, *_ = of_both(figures, 37_000)
+    assert said in first
+    assert not re.search(r"[1-9][0-9]*[1-9]|[0-9]\.[0-9]", first)  # one significant figure at most
+    assert "the most similar of 37,000 searched templates" in second
 
 
 def test_a_case_without_a_calibration(kept: Filed) -> None:

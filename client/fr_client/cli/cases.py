@@ -146,16 +146,15 @@ def search_in_case(
             target_fmr=target_fmr,
             target_fpir=target_fpir,
         )
-        waits = answer.HasField("examination")
+        kept = answer.examination
         if as_json:
-            examination = message_keys(answer.examination) if waits else None
-            print_json({"found": answer_keys(answer.found), "examination": examination})
+            print_json({"found": answer_keys(answer.found), "examination": message_keys(kept)})
             return
         kept_to = ", ".join([*(where or []), *(f"subject {one}" for one in only_subjects or [])])
         print_search(gallery_id, answer.found, kept_to)
-        sentence = "There is no candidate to examine."
-        if waits:
-            sentence = f"Its examiners find it as examination {answer.examination.examination_id}."
+        sentence = f"Its examiners find it as examination {kept.examination_id}."
+        if not kept.candidate_count:
+            sentence = f"There is no candidate to examine; the search is kept as examination {kept.examination_id}."
         console().print(plain(sentence))
 
 

@@ -160,17 +160,18 @@ def _print_examination(found: review_pb2.Examination, files: dict[str, str]) -> 
         ("Threshold", f"{found.threshold:.4f}"),
         ("Probe", " ".join(filter(None, (f"sha256 {found.probe_sha256}", files.get("probe"))))),
         ("State", state_words(summary.state)),
-        ("Findings", f"{found.required_findings} where the examiners agree"),
+        ("Findings", f"{found.required_findings} where the examiners agree" if found.candidates else "none needed"),
         ("Conclusion", conclusion_words(summary)),
     ]
     console().print(pairs([(name, value) for name, value in rows if value]))
     ranked = any(one.HasField("similarity") for one in found.candidates)
     columns = ("Rank", "Similarity") if ranked else ()
-    made = table(*columns, "Template", "Subject", "Photo", right=(*columns, "Template"))
+    named = any(one.subject_id for one in found.candidates)
+    made = table(*columns, "Template", *(("Subject",) if named else ()), "Photo", right=(*columns, "Template"))
     for one in found.candidates:
         kept = "kept" if one.HasField("photo") else "none kept"
         numbers = (str(one.rank), f"{one.similarity:.4f}") if ranked else ()
-        words = (one.subject_id, files.get(str(one.template_id), kept))
+        words = (*((one.subject_id,) if named else ()), files.get(str(one.template_id), kept))
         made.add_row(*numbers, str(one.template_id), *map(plain, words))
     console().print(made if found.candidates else "There is no candidate.")
     for given in found.findings:

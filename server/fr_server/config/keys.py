@@ -151,7 +151,7 @@ KEYS: Mapping[str, Key] = types.MappingProxyType(
         "training.folder": Key("Folder of courses and answers; empty for `training` in the folder of the galleries."),
         "cases.folder": Key("Folder of the cases; empty for `cases` in the folder of the galleries."),
         "cases.least_retention_days": Key(
-            "Days for which a case is kept at least, so that none deletes itself before it is examined; 0 for no limit.",
+            "Days that a case is kept at least, so that none is deleted before it is examined; 0 for no limit.",
             0,
             36_500,
         ),
