@@ -44,7 +44,7 @@ def sees_course(course_id: str) -> bool:
 def sees_case(gallery_ids: Iterable[str]) -> bool:
     """Whether the caller may know of a case, or an examination, for which these galleries were searched.
 
-    A case for which nothing was searched is known to everybody who may read cases.
+    Of a case for which nothing was searched whoever opened it knows alone, which `ReviewService` sees to.
     """
     return all(map(sees_gallery, gallery_ids))
 
