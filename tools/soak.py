@@ -8,6 +8,7 @@ every few seconds. After a warm-up the memory may grow by so much an hour, by le
 from __future__ import annotations
 
 import argparse
+import math
 import shutil
 import sys
 import tempfile
@@ -36,6 +37,8 @@ MOST_MIB_PER_HOUR = 6.0
 # More than comes and goes with clients and readers of a database; a leak of one in a thousand calls is more.
 FLAT_BY = 4.0
 LOAD = 0.7
+# With everything answered, before a sample.
+REST_S = 0.3
 HANDS = 8
 WARM_UP = 0.25
 """Share of the samples that are not looked at: caches fill, pools of threads grow to their size."""
@@ -57,13 +60,16 @@ class Verdict:
     """What the samples say.
 
     Attributes:
-        mib_per_hour: how the memory grows.
+        mib_per_hour: how the floor of the memory grows: the least of each tenth of the time, for what the allocator
+            keeps to use it again comes and goes.
+        error: standard error of that; in a short time it is larger than any bar.
         files: how many file descriptors more there are at the end.
         threads: how many threads.
         missed: the bars that are.
     """
 
     mib_per_hour: float
+    error: float
     files: float
     threads: float
     missed: tuple[str, ...]
@@ -102,8 +108,7 @@ def judge(samples: Sequence[Sample], most_mib_per_hour: float | None = MOST_MIB_
     kept = list(samples)[int(len(samples) * WARM_UP) :]
     if len(kept) < 6:
         raise ValueError(f"a slope of {len(kept)} samples says nothing")
-    hours = np.array([one.at_s / 3600 for one in kept])
-    slope = float(np.polyfit(hours, np.array([one.memory_mib for one in kept]), 1)[0])
+    slope, error = growth([one.at_s / 3600 for one in kept], [one.memory_mib for one in kept])
     third = len(kept) // 3
 
     def more(values: Sequence[int]) -> float:
@@ -111,9 +116,20 @@ def judge(samples: Sequence[Sample], most_mib_per_hour: float | None = MOST_MIB_
 
     files, threads = more([one.files for one in kept]), more([one.threads for one in kept])
     missed = [name for name, by in (("file descriptors", files), ("threads", threads)) if by > FLAT_BY]
-    if most_mib_per_hour is not None and slope > most_mib_per_hour:
+    if most_mib_per_hour is not None and slope - 2 * error > most_mib_per_hour:
         missed.append("memory")
-    return Verdict(slope, files, threads, tuple(missed))
+    return Verdict(slope, error, files, threads, tuple(missed))
+
+
+def growth(hours: Sequence[float], mib: Sequence[float]) -> tuple[float, float]:
+    """Return the slope of the least of each tenth of some samples, and its standard error, in MiB/h."""
+    tenths = [part for part in np.array_split(np.arange(len(mib)), min(10, len(mib))) if len(part)]
+    lowest = [min(part.tolist(), key=lambda number: mib[number]) for part in tenths]
+    x, y = np.array([hours[number] for number in lowest]), np.array([mib[number] for number in lowest])
+    slope, base = np.polyfit(x, y, 1)
+    left = y - (slope * x + base)
+    spread = math.sqrt(float(np.sum(left**2)) / max(1, len(y) - 2) / float(np.sum((x - x.mean()) ** 2)))
+    return float(slope), spread
 
 
 def prepare(at: Made) -> str:
@@ -141,7 +157,9 @@ def soak(
     with loading(target, HANDS, pace) as told:
         begun_s = time.monotonic()
         while time.monotonic() - begun_s < seconds:
-            samples.append(sample(pid, begun_s))
+            with pace.resting():  # photos in work take room that comes and goes: what stays is what grows
+                time.sleep(REST_S)
+                samples.append(sample(pid, begun_s))
             time.sleep(every_s)
         took_s, answered = time.monotonic() - begun_s, told.answered.total()
     figure("calls a second that saturate the server, and those of the soak", f"{most:.1f}, {answered / took_s:.1f}")
@@ -150,7 +168,10 @@ def soak(
         raise RuntimeError(f"calls failed: {dict(told.failed)}")
     verdict = judge(samples, most_mib_per_hour)
     figure("minutes, and calls answered", f"{took_s / 60:.1f}, {answered}")
-    figure("memory at the end, and its slope", f"{samples[-1].memory_mib:.0f} MiB, {verdict.mib_per_hour:+.1f} MiB/h")
+    figure(
+        "memory at the end, and its slope",
+        f"{samples[-1].memory_mib:.0f} MiB, {verdict.mib_per_hour:+.1f} +- {2 * verdict.error:.1f} MiB/h",
+    )
     tenths = [f"{one.memory_mib:.0f}" for one in samples[:: max(1, len(samples) // 10)]]
     figure("memory in MiB, ten times", " ".join(tenths))
     figure("file descriptors, threads: more at the end", f"{verdict.files:+.0f}, {verdict.threads:+.0f}")

@@ -185,6 +185,10 @@ class Pace:
         self.per_s = per_s
         self._lock = threading.Lock()
         self._next_s = time.monotonic()
+        self._going = threading.Event()
+        self._going.set()
+        self._quiet = threading.Condition()
+        self._busy = 0
 
     def wait_s(self) -> float:
         """Seconds until the next thing is due; the thing is then the caller's."""
@@ -194,6 +198,34 @@ class Pace:
             now_s = time.monotonic()
             self._next_s = max(self._next_s + 1 / self.per_s, now_s - LATE_S)
             return max(0.0, self._next_s - now_s)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Do one thing within the block, when nobody rests."""
+        with self._quiet:
+            while not self._going.is_set():
+                self._quiet.wait()
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._quiet:
+                self._busy -= 1
+                self._quiet.notify_all()
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """Let nobody do anything within the block, once what was begun has ended."""
+        with self._quiet:
+            self._going.clear()
+            while self._busy:
+                self._quiet.wait()
+        try:
+            yield
+        finally:
+            with self._quiet:
+                self._going.set()
+                self._quiet.notify_all()
 
 
 @contextmanager
@@ -206,7 +238,8 @@ def loading(target: Target, hands: int, pace: Pace) -> Iterator[Told]:
             hand = Hand(target, number, channel)
             while not done.wait(pace.wait_s()):
                 try:
-                    told.answered[hand.turn()] += 1
+                    with pace.turn():
+                        told.answered[hand.turn()] += 1
                 except grpc.RpcError as error:
                     told.failed[f"{error.code().name}: {error.details()}"] += 1
 
