@@ -27,6 +27,7 @@ PATH = "/fr_api.v1.RecognitionService/Embed"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, CONTINUATION = 0x0, 0x1, 0x3, 0x4, 0x6, 0x7, 0x9
 END_STREAM = ACK = 0x1
 END_HEADERS = 0x4
+INITIAL_WINDOW_SIZE = 0x4
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 CANCEL = 0x8
 FRAME_BYTES = 16_384
@@ -104,15 +105,15 @@ class Told:
 
 
 class Peer:
-    """One connection, after the exchange of settings."""
+    """One connection, after the exchange of settings, its own of the form of RFC 9113, section 6.5.1."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, settings: bytes = b"") -> None:
         self.socket = connected(address)
         self.closed = False
         self.frames: list[tuple[int, int, bytes]] = []  # kind, flags, payload
         self._left = b""
         self._answered_last = False
-        self.socket.sendall(PREFACE + frame(SETTINGS, 0, 0) + frame(SETTINGS, ACK, 0))
+        self.socket.sendall(PREFACE + frame(SETTINGS, 0, 0, settings) + frame(SETTINGS, ACK, 0))
         self.socket.settimeout(0)
 
     def __enter__(self) -> Peer:

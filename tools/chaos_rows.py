@@ -83,6 +83,12 @@ ROWS = (
         ("tests/fault/test_drain.py",),
     ),
     Row(
+        "health",
+        "Strangers who watch the health, and take no answer in, do not keep a server from ending",
+        "it ends within 10 s; so many watch as may; the health service of grpcio-health-checking waits for them",
+        ("tests/fault/test_health_watchers.py",),
+    ),
+    Row(
         "kill",
         "SIGKILL in the midst of changes of galleries loses nothing that was acknowledged",
         "0 lost, 0 risen again",

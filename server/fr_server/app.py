@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from fr_api.v1 import (
@@ -56,6 +56,7 @@ from fr_server.services.decisions import Decisions, compared_settings
 from fr_server.services.evaluation import EvaluationService
 from fr_server.services.gallery import GalleryService, unspecified_use
 from fr_server.services.gallery_calls import GalleryCalls
+from fr_server.services.health import HealthService
 from fr_server.services.probes import Probes
 from fr_server.services.recognition import RecognitionService
 from fr_server.services.review import ReviewService
@@ -191,7 +192,7 @@ class App:
         self._given_up = False
         self._asks = False
         self._admission = Admission(self._part.max_in_flight, config.limits.call_s)
-        self._health = health.aio.HealthServicer()
+        self._health = HealthService(SERVICES)
         self._work: Work | None = None
         self._clock = clock or SteadyClock()
         self._stores: Stores | None = None
@@ -252,7 +253,7 @@ class App:
         )
         self._add_services(self._server, self._work, self._stores)
         self._listening.bind(self._server)
-        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._tell_health(serving=False)
         await self._server.start()
         await asyncio.to_thread(self._listening.open)
         self._listening.tell(trust)
@@ -266,11 +267,11 @@ class App:
         self._chores = [asyncio.create_task(chore) for chore in chores]
         for task in self._chores:
             task.add_done_callback(_log_chore)
-        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        self._tell_health(serving=True)
         loop = asyncio.get_running_loop()
 
         def tell() -> None:
-            asyncio.run_coroutine_threadsafe(self._lost_device(), loop).add_done_callback(_log_failure)
+            loop.call_soon_threadsafe(self._lost_device)
 
         self.engine.lifeline.watch(tell)
 
@@ -314,7 +315,7 @@ class App:
         if self._server is not None and self._work is not None:
             self._admission.refuse(ShuttingDown("The server is shutting down."))
             self._work.draining.set()
-            await self._health.enter_graceful_shutdown()
+            self._health.end()
             self.telemetry.serving(False)
             # Not `stop(drain_s)`: whoever watches the health holds a call open for ever.
             with contextlib.suppress(TimeoutError):
@@ -327,14 +328,13 @@ class App:
         if self._given_up:
             raise ShuttingDown("The server is shutting down.")
 
-    async def _lost_device(self) -> None:
+    def _lost_device(self) -> None:
         log_lost_device(self.engine)
-        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._tell_health(serving=False)
 
-    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus.ValueType) -> None:
-        for service in ("", *SERVICES):
-            await self._health.set(service, status)
-        self.telemetry.serving(status == health_pb2.HealthCheckResponse.SERVING)
+    def _tell_health(self, serving: bool) -> None:
+        self._health.tell(serving)
+        self.telemetry.serving(self._health.serving)
 
     def _add_services(self, server: grpc.aio.Server, work: Work, stores: Stores) -> None:
         window, pipeline = self.config.server.stream_window, self.engine.pipeline
@@ -397,13 +397,6 @@ def _log_chore(done: asyncio.Task[None]) -> None:
     error = None if done.cancelled() else done.exception()
     if error is not None:
         log.error("A chore ended, and is not done until a restart: %s", describe(error))
-
-
-def _log_failure(done: Future[None]) -> None:
-    """Log what nobody waits for."""
-    error = None if done.cancelled() else done.exception()
-    if error is not None:
-        log.error("The health could not be set: %s", describe(error))
 
 
 def log_lost_device(engine: Engine) -> None:

@@ -1,0 +1,87 @@
+"""The standard health service of gRPC, for anybody, whatever the load.
+
+That of grpcio-health-checking writes to whoever watches while it holds what every change of the health waits for: one
+stranger who takes nothing in would keep the server from ending. It also lets any number watch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Status = health_pb2.HealthCheckResponse
+
+MOST_WATCHERS = 1_000
+"""So many may watch at once, of all connections together: none of them is asked who it is."""
+
+
+class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # grpc_health has no types
+    """Tells whether the server serves; of one event loop.
+
+    Args:
+        services: full names; the server as a whole, whose name is empty, is always one.
+        most_watchers: so many may watch at once; who comes beyond is refused with RESOURCE_EXHAUSTED.
+    """
+
+    def __init__(self, services: Iterable[str], most_watchers: int = MOST_WATCHERS) -> None:
+        self._services = frozenset(("", *services))
+        self._most_watchers = most_watchers
+        self._watchers = 0
+        self._serving = False
+        self._changed = asyncio.Event()
+        self._ended = False
+
+    @property
+    def serving(self) -> bool:
+        """What is told."""
+        return self._serving
+
+    def tell(self, serving: bool) -> None:
+        """Change what is told of every service; waits for nobody."""
+        if not self._ended:
+            self._serving = serving
+            self._changed.set()
+            self._changed = asyncio.Event()
+
+    def end(self) -> None:
+        """Tell from now on, and for good, that nothing serves."""
+        self.tell(serving=False)
+        self._ended = True
+
+    async def Check(  # noqa: N802
+        self, request: health_pb2.HealthCheckRequest, context: Context
+    ) -> health_pb2.HealthCheckResponse:
+        """Tell the status of a service; NOT_FOUND where there is none of the name."""
+        if request.service not in self._services:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "The server has no service of that name.")
+        return Status(status=self._status())
+
+    async def Watch(  # noqa: N802
+        self, request: health_pb2.HealthCheckRequest, context: Context
+    ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
+        """Tell the status of a service, and each change; SERVICE_UNKNOWN where there is none of the name."""
+        if self._watchers >= self._most_watchers:
+            await context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"{self._most_watchers} clients watch the health, as many as may. Call Check in place of Watch.",
+            )
+        self._watchers += 1
+        try:
+            told = None
+            while True:
+                changed = self._changed
+                status = self._status() if request.service in self._services else Status.SERVICE_UNKNOWN
+                if status != told:
+                    told = status
+                    yield Status(status=status)
+                await changed.wait()
+        finally:
+            self._watchers -= 1
+
+    def _status(self) -> int:
+        return int(Status.SERVING if self._serving else Status.NOT_SERVING)
