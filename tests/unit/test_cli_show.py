@@ -113,7 +113,7 @@ def test_a_search_is_printed_with_ranks_marks_and_the_notice(capsys: pytest.Capt
     assert " ".join(lines[0]) == "Face 1 of 2: leads at threshold 0.5000 in gallery team"
     assert ["1", "0.5000", "reached", "[x]", "3"] in lines
     assert ["2", "0.2500", "below", "y", "4"] in lines
-    assert ["Face", "2", "of", "2:", "no", "candidate", "at", "threshold", "0.5000", "in", "gallery", "team"] in lines
+    assert ["Face", "2", "of", "2:", "no", "lead", "at", "threshold", "0.5000", "in", "gallery", "team"] in lines
     assert lines[-1] == ["Leads,", "not", "identities."]
 
 

@@ -3,6 +3,10 @@
 SQLite leaves out, without a word, everything in the log from the first frame on that is not as it was written. That is
 right for the last transaction: it may have been under way when the power failed, and nobody was told of it. Each one
 before was synced before the next began, so where a later one follows, a byte has changed since.
+
+A disk writes sectors in any order. Of the last transaction a power cut may leave frames that are old in one sector and
+new in the next: where a sector begins within the header of a frame, an old end may stand before new salts. Such a frame
+counts only if its checksum says so too.
 """
 
 from __future__ import annotations
@@ -21,6 +25,10 @@ _HEADER_BYTES, _FRAME_HEADER = 32, 24
 _CHECKED_BYTES = 24
 _WORD = 0xFFFF_FFFF
 _DATABASE_HEADER = 100
+# The smallest that a disk writes in one; and where in the header of a frame lie the end of a transaction, the salts and
+# the checksum.
+_SECTOR = 512
+_END, _SALTS, _CHECKSUM = slice(4, 8), slice(8, 16), slice(16, 24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +72,8 @@ def _lost_commits(database: Path, frames: int, page_bytes: int) -> bool:
             return False
         if _is_whole(header):
             # Frames with other salts are of a log that was copied, and is being written over.
-            return sum(frame.ends for frame in left_out if frame.salts == header[16:24]) > 1
+            ends = [frame.begin for frame in left_out if frame.ends and frame.salts == header[16:24]]
+            return sum(not _may_be_torn(begin) or _follows(file, begin, page_bytes) for begin in ends) > 1
         # The header is synced before the first frame. So either it was damaged, or the log was begun anew when all of
         # it was in the database.
         return not _copied(file, left_out, database, page_bytes)
@@ -75,17 +84,41 @@ def _frames(file: IO[bytes], first: int, page_bytes: int) -> Iterator[_Frame]:
     begin = file.seek(_HEADER_BYTES + first * step)
     while len(header := file.read(_FRAME_HEADER)) == _FRAME_HEADER:
         page_no, pages = struct.unpack_from(">II", header)
-        yield _Frame(begin, page_no, bool(pages), header[8:16])
+        yield _Frame(begin, page_no, bool(pages), header[_SALTS])
         begin = file.seek(begin + step)
 
 
 def _is_whole(header: bytes) -> bool:
+    return _checksum(header, bytes(8), header[:_CHECKED_BYTES]) == header[_CHECKED_BYTES:]
+
+
+def _may_be_torn(begin: int) -> bool:
+    """Whether the end of a transaction and the salts, in the header of a frame, are of two sectors."""
+    sector = -begin % _SECTOR
+    return _END.start < sector <= _SALTS.start
+
+
+def _follows(file: IO[bytes], begin: int, page_bytes: int) -> bool:
+    """Whether the frame that begins there has the checksum that follows from that of the one before."""
+    file.seek(0)
+    header = file.read(_HEADER_BYTES)
+    before = header[_CHECKED_BYTES:]
+    if begin > _HEADER_BYTES:
+        file.seek(begin - _FRAME_HEADER - page_bytes)
+        before = file.read(_FRAME_HEADER)[_CHECKSUM]
+    file.seek(begin)
+    frame, page = file.read(_FRAME_HEADER), file.read(page_bytes)
+    return _checksum(header, before, frame[: _SALTS.start] + page) == frame[_CHECKSUM]
+
+
+def _checksum(header: bytes, before: bytes, data: bytes) -> bytes:
+    """The checksum of whole pairs of words after another checksum, in the order of words that a log's header names."""
     order = ">" if header[3] & 1 else "<"
-    first = second = 0
-    for one, other in struct.iter_unpack(f"{order}II", header[:_CHECKED_BYTES]):
+    first, second = struct.unpack(">II", before)
+    for one, other in struct.iter_unpack(f"{order}II", data):
         first = (first + one + second) & _WORD
         second = (second + other + first) & _WORD
-    return struct.pack(">II", first, second) == header[_CHECKED_BYTES:]
+    return struct.pack(">II", first, second)
 
 
 def _copied(file: IO[bytes], frames: list[_Frame], database: Path, page_bytes: int) -> bool:
