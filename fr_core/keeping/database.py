@@ -99,6 +99,7 @@ class Database:
         self._idle: list[apsw.Connection] = []
         self._closed = False
         self._log_frames = 0
+        self._left_out = False  # something of the last transaction, which was under way when the power failed
         try:
             if self.folder.alone and not self.folder.holds(schema.database_name):
                 self._create(key)
@@ -113,8 +114,8 @@ class Database:
                 except BaseException:
                     self.writer.close()
                     raise
-            if was_older:
-                self.scrub()  # what the steps have replaced
+            if was_older or self._left_out:
+                self.scrub()  # what the steps have replaced; or so that the log is begun anew
             self.was_alone = self.folder.alone
             self.folder.share()
         except BaseException:
@@ -145,7 +146,7 @@ class Database:
         use_log(writer)
         if self.folder.alone:  # where nobody else writes, what the log leaves out is lost
             frames, _ = writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
-            require_no_lost_commits(self._path, frames, int(writer.pragma("page_size")))
+            self._left_out = require_no_lost_commits(self._path, frames, int(writer.pragma("page_size")))
         settle(writer)
         writer.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
         writer.set_wal_hook(self._note_log_frames)

@@ -387,3 +387,42 @@ def test_a_store_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(StoreNewer) as refusal, opened(tmp_path / "things"):
         pass
     assert refusal.value.metadata == {"found": "99", "known": "1"}
+
+
+def left_by_a_power_cut(folder: Path, left: Path) -> Path:
+    """Copy an open store as a power cut leaves it that lost a sector of its last transaction; returns its log."""
+    log = f"{SCHEMA.database_name}-wal"
+    with opened(folder) as (_, writer):
+        writer.run(put_box("kept"))
+        before = (folder / log).stat().st_size
+        writer.run(put_box("under way"))
+        left.mkdir(mode=0o700)
+        for name in (SCHEMA.database_name, log):
+            (left / name).write_bytes((folder / name).read_bytes())
+    with (left / log).open("r+b") as file:
+        file.seek(before + 512)
+        file.write(b"\xff" * 512)  # whatever was there before
+    return left / log
+
+
+def test_a_log_with_the_rest_of_a_transaction_is_begun_anew(tmp_path: Path) -> None:
+    log = left_by_a_power_cut(tmp_path / "things", tmp_path / "left")
+    with opened(tmp_path / "left") as (database, writer):
+        assert boxes(database) == ["kept"]
+        assert not log.stat().st_size  # what is written next lies beside nothing of it
+        writer.run(put_box("later"))
+        assert boxes(database) == ["kept", "later"]
+
+
+def test_a_whole_log_stays_as_it_was_found(tmp_path: Path) -> None:
+    log = left_by_a_power_cut(tmp_path / "things", tmp_path / "left")
+    with opened(tmp_path / "left") as (_, writer):
+        writer.run(put_box("later"))
+        whole = log.read_bytes()
+        assert whole
+        again = tmp_path / "again"
+        again.mkdir(mode=0o700)
+        for name in (SCHEMA.database_name, log.name):
+            (again / name).write_bytes((tmp_path / "left" / name).read_bytes())
+    with opened(again):
+        assert (again / log.name).read_bytes() == whole

@@ -43,8 +43,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return left
 
 
-def require(database: Path, log: bytes, folder: Path) -> int:
-    """Look at a database with this log; returns how many of its frames SQLite takes."""
+def require(database: Path, log: bytes, folder: Path) -> tuple[int, bool]:
+    """Look at a database with this log; returns how many of its frames SQLite takes, and whether it leaves some out."""
     copy = folder / "copy.db"
     shutil.copy(database, copy)
     log_of(copy).write_bytes(log)
@@ -52,8 +52,7 @@ def require(database: Path, log: bytes, folder: Path) -> int:
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
         frames, _ = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
-        require_no_lost_commits(copy, frames, PAGE)
-    return frames
+        return frames, require_no_lost_commits(copy, frames, PAGE)
 
 
 def begin_of(frame: int) -> int:
@@ -70,17 +69,19 @@ def with_bytes(log: bytes, at: int, data: bytes) -> bytes:
 
 
 def test_log_as_it_was_written_is_whole(whole: Path, tmp_path: Path) -> None:
-    assert require(whole, log_of(whole).read_bytes(), tmp_path) > SMALL + LARGE
+    frames, under_way = require(whole, log_of(whole).read_bytes(), tmp_path)
+    assert frames > SMALL + LARGE
+    assert not under_way
 
 
 def test_last_transaction_may_be_torn_between_the_sectors_of_a_header(whole: Path, tmp_path: Path) -> None:
     log = log_of(whole).read_bytes()
     torn = with_bytes(log, begin_of(SMALL) + 24, bytes(512))  # a sector of its first frame never came
-    assert require(whole, torn, tmp_path) == SMALL
+    assert require(whole, torn, tmp_path) == (SMALL, True)
     (middle, *_) = straddling(range(SMALL + 1, SMALL + LARGE))
     of_before = log[begin_of(SMALL + LARGE + 20) :][:8]  # the log that was written over has ends everywhere
     assert any(of_before[4:])
-    assert require(whole, with_bytes(torn, begin_of(middle), of_before), tmp_path) == SMALL
+    assert require(whole, with_bytes(torn, begin_of(middle), of_before), tmp_path) == (SMALL, True)
     # The control: in one sector with its salts an end was written as it stands.
     with pytest.raises(StoreCorrupt):
         require(whole, with_bytes(torn, begin_of(middle + 1), of_before), tmp_path)

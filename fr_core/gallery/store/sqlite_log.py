@@ -41,7 +41,7 @@ class _Frame:
     salts: bytes
 
 
-def require_no_lost_commits(database: Path, frames: int, page_bytes: int) -> None:
+def require_no_lost_commits(database: Path, frames: int, page_bytes: int) -> bool:
     """Look at what SQLite has left out of a log.
 
     Args:
@@ -49,34 +49,42 @@ def require_no_lost_commits(database: Path, frames: int, page_bytes: int) -> Non
         frames: of the log that SQLite takes for valid.
         page_bytes: of the database.
 
+    Returns:
+        Whether something of a transaction that was under way was left out. SQLite would write over it, and after the
+        next power cut what is left of both would look like two: copy the log into the database first.
+
     Raises:
         StoreCorrupt: a transaction before the last one was left out.
         StoreFailed: one of the files cannot be read.
     """
     try:
-        lost = _lost_commits(database, frames, page_bytes)
+        lost, under_way = _left_out(database, frames, page_bytes)
     except OSError as error:
         raise StoreFailed("The write-ahead log could not be read.", cause=type(error).__name__) from error
     if lost:
         raise StoreCorrupt("The write-ahead log is damaged; it held more than can be read of it.", check="log")
+    return under_way
 
 
-def _lost_commits(database: Path, frames: int, page_bytes: int) -> bool:
+def _left_out(database: Path, frames: int, page_bytes: int) -> tuple[bool, bool]:
+    """Whether commits were left out, and whether something of a transaction that was under way was."""
     log = database.with_name(f"{database.name}-wal")
     if not log.exists() or log.stat().st_size <= _HEADER_BYTES:
-        return False
+        return False, False
     with log.open("rb") as file:
         header = file.read(_HEADER_BYTES)
         left_out = list(_frames(file, frames, page_bytes))
         if not left_out:
-            return False
+            return False, False
         if _is_whole(header):
             # Frames with other salts are of a log that was copied, and is being written over.
-            ends = [frame.begin for frame in left_out if frame.ends and frame.salts == header[16:24]]
-            return sum(not _may_be_torn(begin) or _follows(file, begin, page_bytes) for begin in ends) > 1
+            own = [frame for frame in left_out if frame.salts == header[16:24]]
+            ends = [frame.begin for frame in own if frame.ends]
+            certain = sum(not _may_be_torn(begin) or _follows(file, begin, page_bytes) for begin in ends)
+            return certain > 1, bool(own)
         # The header is synced before the first frame. So either it was damaged, or the log was begun anew when all of
         # it was in the database.
-        return not _copied(file, left_out, database, page_bytes)
+        return not _copied(file, left_out, database, page_bytes), False
 
 
 def _frames(file: IO[bytes], first: int, page_bytes: int) -> Iterator[_Frame]:
