@@ -2,7 +2,8 @@
 
 The server is as `fr server init` sets one up, with TLS and keys, and has the models of a pack on the processor. It is
 loaded with 70 % of what saturates it. Its memory, file descriptors and threads, and those of its processes, are taken
-every few seconds. After a warm-up the memory may grow by so much an hour, by least squares; the others must not.
+every few seconds. After a warm-up the memory may grow by so much an hour, by least squares; the others must
+not. Where the time is too short to tell the memory's growth from its noise, that is said.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ class Verdict:
         files: how many file descriptors more there are at the end.
         threads: how many threads.
         missed: the bars that are.
+        untold: whether the error is too large to say that the memory keeps to its bar.
     """
 
     mib_per_hour: float
@@ -73,6 +75,7 @@ class Verdict:
     files: float
     threads: float
     missed: tuple[str, ...]
+    untold: bool
 
 
 def sample(pid: int, begun_s: float) -> Sample:
@@ -118,7 +121,16 @@ def judge(samples: Sequence[Sample], most_mib_per_hour: float | None = MOST_MIB_
     missed = [name for name, by in (("file descriptors", files), ("threads", threads)) if by > FLAT_BY]
     if most_mib_per_hour is not None and slope - 2 * error > most_mib_per_hour:
         missed.append("memory")
-    return Verdict(slope, error, files, threads, tuple(missed))
+    untold = most_mib_per_hour is not None and abs(slope - most_mib_per_hour) <= 2 * error
+    return Verdict(slope, error, files, threads, tuple(missed), untold)
+
+
+def words_of(verdict: Verdict) -> str:
+    """Return what a soak has shown, in a sentence."""
+    said = f"missed: {', '.join(verdict.missed)}" if verdict.missed else "No bar is missed."
+    if verdict.untold:
+        said += " Whether the memory keeps to its bar cannot be told from so short a time; make it longer."
+    return said
 
 
 def growth(hours: Sequence[float], mib: Sequence[float]) -> tuple[float, float]:
@@ -216,7 +228,7 @@ def main() -> int:
             )
     finally:
         shutil.rmtree(folder)
-    print(f"missed: {', '.join(verdict.missed)}" if verdict.missed else "Every bar is met.")
+    print(words_of(verdict))
     return 1 if verdict.missed else 0
 
 

@@ -12,7 +12,7 @@ import pytest
 from besieged import made, secure_channel, started_besieged
 from fr_api.v1 import server_pb2, server_pb2_grpc
 from serving import photo
-from soak import MOST_MIB_PER_HOUR, Sample, judge, prepare, sample, soak, targeted
+from soak import MOST_MIB_PER_HOUR, Sample, judge, prepare, sample, soak, targeted, words_of
 
 SECONDS, EVERY_S, RAMP_S = 4.0, 0.2, 0.4
 
@@ -72,3 +72,13 @@ def test_what_grows_is_noticed(mib_per_hour: float, files: int, threads: int, mi
 def test_a_slope_of_too_few_samples_is_none() -> None:
     with pytest.raises(ValueError, match="says nothing"):
         judge(samples_of(0.0)[:6])
+
+
+def test_a_time_too_short_to_tell_is_not_said_to_keep_to_the_bar() -> None:
+    noisy = [Sample(5.0 * number, 500 + 30 * (number * 37 % 11 / 11), 40, 20) for number in range(60)]
+    verdict = judge(noisy)
+    assert (verdict.missed, verdict.untold) == ((), True)
+    assert "cannot be told" in words_of(verdict)
+    steady = judge([Sample(5.0 * number, 500, 40, 20) for number in range(60)])
+    assert (steady.missed, steady.untold) == ((), False)
+    assert words_of(steady) == "No bar is missed."
