@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,6 @@ class Database:
         self._idle: list[apsw.Connection] = []
         self._closed = False
         self._log_frames = 0
-        self._left_out = False  # something of the last transaction, which was under way when the power failed
         try:
             if self.folder.alone and not self.folder.holds(schema.database_name):
                 self._create(key)
@@ -114,8 +113,8 @@ class Database:
                 except BaseException:
                     self.writer.close()
                     raise
-            if was_older or self._left_out:
-                self.scrub()  # what the steps have replaced; or so that the log is begun anew
+            if was_older:
+                self.scrub()  # what the steps have replaced
             self.was_alone = self.folder.alone
             self.folder.share()
         except BaseException:
@@ -146,7 +145,8 @@ class Database:
         use_log(writer)
         if self.folder.alone:  # where nobody else writes, what the log leaves out is lost
             frames, _ = writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
-            self._left_out = require_no_lost_commits(self._path, frames, int(writer.pragma("page_size")))
+            if require_no_lost_commits(self._path, frames, int(writer.pragma("page_size"))):
+                self._begin_log_anew()
         settle(writer)
         writer.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
         writer.set_wal_hook(self._note_log_frames)
@@ -154,6 +154,11 @@ class Database:
         if older:
             bring_up_to_date(writer, self.schema, self.seals)
         return older
+
+    def _begin_log_anew(self) -> None:
+        with closing(open_to_write(self._path, self._pages.vfs_name)) as copier:
+            use_log(copier)
+            copier.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
     def _is_older(self) -> bool:
         return known_version(self.writer, self.schema) < self.schema.version

@@ -22,10 +22,9 @@ def log_of(database: Path) -> Path:
     return database.with_name(f"{database.name}-wal")
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with the log of small transactions and a large one, written over that of small ones alone."""
-    living, left = (tmp_path_factory.mktemp(name) / "some.db" for name in ("living", "left"))
+def made(factory: pytest.TempPathFactory, small: int, large: int) -> Path:
+    """A database with the log of small transactions and at most one large one, over that of small ones alone."""
+    living, left = (factory.mktemp(name) / "some.db" for name in ("living", "left"))
     with closing(apsw.Connection(str(living))) as connection:
         connection.execute(f"PRAGMA page_size = {PAGE}; PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0")
         connection.execute("CREATE TABLE rows (id INTEGER PRIMARY KEY, value BLOB)")
@@ -36,11 +35,17 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
         write(2 * LARGE)
         connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
-        write(SMALL)
-        connection.execute("INSERT INTO rows VALUES (2, ?)", (b"x" * (PAGE * LARGE),))
+        write(small)
+        if large:
+            connection.execute("INSERT INTO rows VALUES (2, ?)", (b"x" * (PAGE * large),))
         for path in (living, log_of(living)):
             shutil.copy(path, left.parent)
     return left
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made(tmp_path_factory, SMALL, LARGE)
 
 
 def require(database: Path, log: bytes, folder: Path) -> tuple[int, bool]:
@@ -87,10 +92,33 @@ def test_last_transaction_may_be_torn_between_the_sectors_of_a_header(whole: Pat
         require(whole, with_bytes(torn, begin_of(middle + 1), of_before), tmp_path)
 
 
-@pytest.mark.parametrize("at", [4, 9, 17, 24, 2_000, FRAME - 1])
+@pytest.mark.parametrize("size", [FRAME - 1, FRAME - 9, 30, 24, 20])
+def test_log_that_ends_within_a_frame_of_the_log_before_is_whole(whole: Path, tmp_path: Path, size: int) -> None:
+    log = log_of(whole).read_bytes()
+    frames, _ = require(whole, log, tmp_path)
+    assert require(whole, log[: begin_of(frames) + size], tmp_path) == (frames, False)
+
+
+@pytest.mark.parametrize("at", [4, *range(8, 16), 17, 24, 2_000, FRAME - 1])
 def test_change_of_a_byte_before_the_last_transaction_is_found(whole: Path, tmp_path: Path, at: int) -> None:
     log = log_of(whole).read_bytes()
-    for frame in range(SMALL - 1):
+    assert not straddling(range(SMALL))
+    for frame in range(SMALL):
         place = begin_of(frame) + at
         with pytest.raises(StoreCorrupt):
             require(whole, with_bytes(log, place, bytes([log[place] ^ 1])), tmp_path)
+
+
+def test_of_an_end_in_two_sectors_changed_salts_are_told_and_another_change_is_not(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    (last_but_one,) = straddling(range(2 * SMALL, 4 * SMALL))
+    database = made(tmp_path_factory, last_but_one + 2, 0)
+    log = log_of(database).read_bytes()
+    assert require(database, log, tmp_path) == (last_but_one + 2, False)
+    for at in range(8, 16):
+        place = begin_of(last_but_one) + at
+        with pytest.raises(StoreCorrupt):
+            require(database, with_bytes(log, place, bytes([log[place] ^ 1])), tmp_path)
+    place = begin_of(last_but_one) + 2_000
+    assert require(database, with_bytes(log, place, bytes([log[place] ^ 1])), tmp_path) == (last_but_one, True)

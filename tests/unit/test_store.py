@@ -5,6 +5,8 @@ from __future__ import annotations
 import stat
 import threading
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -104,6 +106,26 @@ def test_closing_leaves_one_database_file(store: SqliteStore, tmp_path: Path) ->
         pass
     store.close()
     assert sorted(file.name for file in (tmp_path / "data").iterdir()) == ["galleries.db", "galleries.lock"]
+
+
+def test_a_log_with_the_rest_of_a_transaction_is_begun_anew(store: SqliteStore, tmp_path: Path) -> None:
+    """A power cut has lost a sector of the last transaction: what is written next lies beside nothing of it."""
+    log, left = tmp_path / "data" / f"{DATABASE_NAME}-wal", tmp_path / "left"
+    with store.transaction() as transaction:
+        transaction.insert_gallery(INFO)
+    before = log.stat().st_size
+    with store.transaction() as transaction:
+        transaction.insert_gallery(replace(INFO, gallery_id="under-way"))
+    left.mkdir(mode=0o700)
+    for name in (DATABASE_NAME, log.name):
+        (left / name).write_bytes((tmp_path / "data" / name).read_bytes())
+    with (left / log.name).open("r+b") as file:
+        file.seek(before + 512)
+        file.write(b"\xff" * 512)
+    with closing(SqliteStore(left, KEY)) as again:
+        assert not (left / log.name).stat().st_size
+        with again.snapshot() as snapshot:
+            assert snapshot.connection.execute("SELECT count(*) FROM galleries").fetchall() == [(1,)]
 
 
 def test_a_folder_is_opened_once_even_within_a_process(store: SqliteStore, tmp_path: Path) -> None:

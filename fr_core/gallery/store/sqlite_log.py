@@ -5,8 +5,11 @@ right for the last transaction: it may have been under way when the power failed
 before was synced before the next began, so where a later one follows, a byte has changed since.
 
 A disk writes sectors in any order. Of the last transaction a power cut may leave frames that are old in one sector and
-new in the next: where a sector begins within the header of a frame, an old end may stand before new salts. Such a frame
-counts only if its checksum says so too.
+new in the next: where a sector begins within the header of a frame, an old end may stand before new salts. Such an end
+counts only if the checksum of its frame says so too.
+
+What that does not tell is a change of the last transaction itself; and of the one before it, where it ends in such a
+frame, 1 in 64, any change but that of its salts, as well as a change that makes its end a 0.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ _DATABASE_HEADER = 100
 # the checksum.
 _SECTOR = 512
 _END, _SALTS, _CHECKSUM = slice(4, 8), slice(8, 16), slice(16, 24)
+_HEADER_SALTS = slice(16, 24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,8 @@ def require_no_lost_commits(database: Path, frames: int, page_bytes: int) -> boo
 
     Returns:
         Whether something of a transaction that was under way was left out. SQLite would write over it, and after the
-        next power cut what is left of both would look like two: copy the log into the database first.
+        next power cut what is left of both would look like two: before anything is written, copy the log into the
+        database and truncate it.
 
     Raises:
         StoreCorrupt: a transaction before the last one was left out.
@@ -77,14 +82,29 @@ def _left_out(database: Path, frames: int, page_bytes: int) -> tuple[bool, bool]
         if not left_out:
             return False, False
         if _is_whole(header):
-            # Frames with other salts are of a log that was copied, and is being written over.
-            own = [frame for frame in left_out if frame.salts == header[16:24]]
-            ends = [frame.begin for frame in own if frame.ends]
-            certain = sum(not _may_be_torn(begin) or _follows(file, begin, page_bytes) for begin in ends)
-            return certain > 1, bool(own)
+            own, ends = _own(file, left_out, header, page_bytes)
+            return ends > 1, own > 0
         # The header is synced before the first frame. So either it was damaged, or the log was begun anew when all of
         # it was in the database.
         return not _copied(file, left_out, database, page_bytes), False
+
+
+def _own(file: IO[bytes], frames: list[_Frame], header: bytes, page_bytes: int) -> tuple[int, int]:
+    """How many frames are of the log that the header begins, and how many of them surely end a transaction.
+
+    Frames with other salts are of a log that was copied, and is being written over; but salts may have changed too,
+    which the checksum of a frame does not cover.
+    """
+    own = ends = 0
+    after_own = True  # what SQLite took, or the header
+    for frame in frames:
+        salted = frame.salts == header[_HEADER_SALTS]
+        sure = salted and not _may_be_torn(frame.begin)
+        follows = not sure and after_own and _follows(file, frame.begin, page_bytes)
+        after_own = salted or follows
+        own += after_own
+        ends += frame.ends and (sure or follows)
+    return own, ends
 
 
 def _frames(file: IO[bytes], first: int, page_bytes: int) -> Iterator[_Frame]:
@@ -116,7 +136,8 @@ def _follows(file: IO[bytes], begin: int, page_bytes: int) -> bool:
         before = file.read(_FRAME_HEADER)[_CHECKSUM]
     file.seek(begin)
     frame, page = file.read(_FRAME_HEADER), file.read(page_bytes)
-    return _checksum(header, before, frame[: _SALTS.start] + page) == frame[_CHECKSUM]
+    whole = len(page) == page_bytes  # the last one may have been cut short
+    return whole and _checksum(header, before, frame[: _SALTS.start] + page) == frame[_CHECKSUM]
 
 
 def _checksum(header: bytes, before: bytes, data: bytes) -> bytes:

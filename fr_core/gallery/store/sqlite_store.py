@@ -300,7 +300,8 @@ class SqliteStore:
 
     def _require_whole_log(self) -> None:
         frames, _ = self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
-        require_no_lost_commits(self._path, frames, int(self._writer.pragma("page_size")))
+        if require_no_lost_commits(self._path, frames, int(self._writer.pragma("page_size"))):
+            self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
     def _spare_bytes(self) -> int:
         # What is in the log must fit into the database too, and so must what is about to be added to it: nothing can be
