@@ -7,6 +7,7 @@ stranger who takes nothing in would keep the server from ending. It also lets an
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
@@ -17,7 +18,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Status = health_pb2.HealthCheckResponse
 
 MOST_WATCHERS = 1_000
-"""So many may watch at once, of all connections together: none of them is asked who it is."""
+"""So many may watch a process at once, over all connections together: none of them is asked who it is."""
+MOST_PER_CONNECTION = 100
+"""So many may watch over one connection, so that a single one cannot take every place."""
 
 
 class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # grpc_health has no types
@@ -26,12 +29,19 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # gr
     Args:
         services: full names; the server as a whole, whose name is empty, is always one.
         most_watchers: so many may watch at once; who comes beyond is refused with RESOURCE_EXHAUSTED.
+        most_per_connection: so many of them over one connection.
     """
 
-    def __init__(self, services: Iterable[str], most_watchers: int = MOST_WATCHERS) -> None:
+    def __init__(
+        self,
+        services: Iterable[str],
+        most_watchers: int = MOST_WATCHERS,
+        most_per_connection: int = MOST_PER_CONNECTION,
+    ) -> None:
         self._services = frozenset(("", *services))
         self._most_watchers = most_watchers
-        self._watchers = 0
+        self._most_per_connection = most_per_connection
+        self._watchers = Counter[str]()  # of each connection
         self._serving = False
         self._changed = asyncio.Event()
         self._ended = False
@@ -61,16 +71,25 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # gr
             await context.abort(grpc.StatusCode.NOT_FOUND, "The server has no service of that name.")
         return Status(status=self._status())
 
+    async def List(  # noqa: N802
+        self, request: health_pb2.HealthListRequest, context: Context
+    ) -> health_pb2.HealthListResponse:
+        """Tell the status of every service."""
+        return health_pb2.HealthListResponse(
+            statuses={name: Status(status=self._status()) for name in sorted(self._services)}
+        )
+
     async def Watch(  # noqa: N802
         self, request: health_pb2.HealthCheckRequest, context: Context
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
         """Tell the status of a service, and each change; SERVICE_UNKNOWN where there is none of the name."""
-        if self._watchers >= self._most_watchers:
+        connection = context.peer()
+        if self._watchers.total() >= self._most_watchers or self._watchers[connection] >= self._most_per_connection:
             await context.abort(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
-                f"{self._most_watchers} clients watch the health, as many as may. Call Check in place of Watch.",
+                "As many clients watch the health as may, in all or over one connection. Call Check in place of Watch.",
             )
-        self._watchers += 1
+        self._watchers[connection] += 1
         try:
             told = None
             while True:
@@ -81,7 +100,9 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # gr
                     yield Status(status=status)
                 await changed.wait()
         finally:
-            self._watchers -= 1
+            self._watchers[connection] -= 1
+            if not self._watchers[connection]:
+                del self._watchers[connection]
 
     def _status(self) -> int:
         return int(Status.SERVING if self._serving else Status.NOT_SERVING)
