@@ -180,10 +180,9 @@ def soak(
         raise RuntimeError(f"calls failed: {dict(told.failed)}")
     verdict = judge(samples, most_mib_per_hour)
     figure("minutes, and calls answered", f"{took_s / 60:.1f}, {answered}")
-    figure(
-        "memory at the end, and its slope",
-        f"{samples[-1].memory_mib:.0f} MiB, {verdict.mib_per_hour:+.1f} +- {2 * verdict.error:.1f} MiB/h",
-    )
+    figure("memory at the end", f"{samples[-1].memory_mib:.0f} MiB")
+    if most_mib_per_hour is not None:
+        figure("growth of the memory", f"{verdict.mib_per_hour:+.1f} +- {2 * verdict.error:.1f} MiB/h")
     tenths = [f"{one.memory_mib:.0f}" for one in samples[:: max(1, len(samples) // 10)]]
     figure("memory in MiB, ten times", " ".join(tenths))
     figure("file descriptors, threads: more at the end", f"{verdict.files:+.0f}, {verdict.threads:+.0f}")

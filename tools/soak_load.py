@@ -185,10 +185,9 @@ class Pace:
         self.per_s = per_s
         self._lock = threading.Lock()
         self._next_s = time.monotonic()
-        self._going = threading.Event()
-        self._going.set()
         self._quiet = threading.Condition()
         self._busy = 0
+        self._resting = False
 
     def wait_s(self) -> float:
         """Seconds until the next thing is due; the thing is then the caller's."""
@@ -203,7 +202,7 @@ class Pace:
     def turn(self) -> Iterator[None]:
         """Do one thing within the block, when nobody rests."""
         with self._quiet:
-            while not self._going.is_set():
+            while self._resting:
                 self._quiet.wait()
             self._busy += 1
         try:
@@ -217,14 +216,14 @@ class Pace:
     def resting(self) -> Iterator[None]:
         """Let nobody do anything within the block, once what was begun has ended."""
         with self._quiet:
-            self._going.clear()
+            self._resting = True
             while self._busy:
                 self._quiet.wait()
         try:
             yield
         finally:
             with self._quiet:
-                self._going.set()
+                self._resting = False
                 self._quiet.notify_all()
 
 
