@@ -29,11 +29,11 @@ from fr_server.access.callers import calling, current_principal, seen, sees_case
 from fr_server.access.coarse import ask_for_all, require_photos, rounded, tell_less
 from fr_server.access.foreign import Foreign
 from fr_server.access.journal import DoorJournal
-from fr_server.access.pacing import Pace
 from fr_server.access.recording import NOBODY, UNRECORDED, CallRecord, Ended, Refusals, note, noting
 from fr_server.access.rules import Coarse, Kind, Rule, ScopeKind, action_of
 from fr_server.access.table import RULES
 from fr_server.access.telling import Teller
+from fr_server.access.throttle import Throttle
 from fr_server.door.listener import HandshakeFailure
 from fr_server.telemetry.trust import NullTrust
 
@@ -556,17 +556,17 @@ def test_failed_handshakes_are_paced_by_their_kinds(tmp_path: Path) -> None:
 
 
 def test_a_pace_remembers_who_was_heard_of_last() -> None:
-    pace = Pace(lambda: 0.0)
+    throttle = Throttle(lambda: 0.0)
     for _ in range(15):
-        pace.held_back("flood")
-    assert pace.held_back("flood") is None
+        throttle.held_back("flood")
+    assert throttle.held_back("flood") is None
     for beginning in (0, 10_000):  # heard of between, it stays
         for number in range(9_999):
-            assert pace.held_back(beginning + number) == 0
-        assert pace.held_back("flood") is None
+            assert throttle.held_back(beginning + number) == 0
+        assert throttle.held_back("flood") is None
     for number in range(10_000):
-        pace.held_back(f"other {number}")
-    assert pace.held_back("flood") == 0
+        throttle.held_back(f"other {number}")
+    assert throttle.held_back("flood") == 0
 
 
 def test_notes_are_added_to_the_record_of_the_call() -> None:

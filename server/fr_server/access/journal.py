@@ -13,8 +13,8 @@ from fr_core.audit.attribution import SYSTEM
 from fr_core.audit.pseudonyms import Pseudonyms
 from fr_core.audit.values import Entry
 from fr_core.errors import FrError
-from fr_server.access.pacing import Pace
 from fr_server.access.recording import UNRECORDED, Ended
+from fr_server.access.throttle import Throttle
 from fr_server.door.listener import HandshakeFailure, Parting, Refusal
 from fr_server.telemetry.logs import describe
 from fr_server.telemetry.trust import Trust
@@ -51,7 +51,7 @@ class Journal:
 
 
 class DoorJournal:
-    """Tells the audit "access" of TLS handshakes that failed: of each kind at a `Pace`.
+    """Tells the audit "access" of TLS handshakes that failed: of each kind through a `Throttle`.
 
     Addresses stand in it under pseudonyms.
 
@@ -70,7 +70,7 @@ class DoorJournal:
         self._store = store
         self._trust = trust
         self._pseudonyms = store.pseudonyms()
-        self._pace = Pace(monotonic_s)
+        self._throttle = Throttle(monotonic_s)
 
     def connection_refused(self, address: str, why: Refusal) -> None:
         """As `DoorListener`."""
@@ -87,7 +87,7 @@ class DoorJournal:
     def handshake_failed(self, address: str, why: HandshakeFailure) -> None:
         """As `DoorListener`; of the door's thread alone."""
         self._trust.handshake_failed(address, why)
-        held_back = self._pace.held_back(why)
+        held_back = self._throttle.held_back(why)
         if held_back is None:
             return
         counts = {UNRECORDED: held_back} if held_back else {}

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from fr_core.audit.attribution import Attribution
 from fr_core.types import ModelId
-from fr_server.access.pacing import Pace
+from fr_server.access.throttle import Throttle
 from fr_server.telemetry.logs import describe
 
 log = logging.getLogger("fr_server.access")
@@ -169,7 +169,7 @@ def note(
 
 
 class Refusals:
-    """Tells a recorder of refusals: of each principal and reason at a `Pace`, with how many more came.
+    """Tells a recorder of refusals: of each principal and reason through a `Throttle`, with how many more came.
 
     Nobody waits for it: a refusal takes as long whether or not it is told. All who could not say who they are count as
     one principal.
@@ -181,7 +181,7 @@ class Refusals:
 
     def __init__(self, recorder: Recorder, monotonic_s: Callable[[], float]) -> None:
         self._recorder = recorder
-        self._pace = Pace(monotonic_s)
+        self._throttle = Throttle(monotonic_s)
         self._telling: set[asyncio.Task[None]] = set()
 
     def tell(self, ended: Ended) -> None:
@@ -192,7 +192,7 @@ class Refusals:
         """
         stranger = ended.attribution.actor == NOBODY
         who = (ended.detail.get("credential"), ended.attribution.actor)
-        held_back = self._pace.held_back((*who, ended.outcome), _STRANGERS_S if stranger else 1.0)
+        held_back = self._throttle.held_back((*who, ended.outcome), _STRANGERS_S if stranger else 1.0)
         if held_back is None:
             return
         if held_back:

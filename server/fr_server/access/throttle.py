@@ -1,4 +1,4 @@
-"""A pace that no flood speeds up: what is let through of each kind, and how much was not."""
+"""What no flood gets past: what is let through of each kind, and how much was not."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
-MOST_PER_S = 10
-"""So many of one kind are let through in a second."""
+MOST_PER_WINDOW = 10
+"""So many of one kind are let through in a window of time."""
 
 # Of whoever was heard of last; the others begin anew.
 _MAX_KINDS = 10_000
 
 
 class _Kind:
-    """What was let through in the second that runs, and what was not since the last that was."""
+    """What was let through in the window that runs, and what was not since the last that was."""
 
     __slots__ = ("began_s", "held_back", "let_through")
 
@@ -24,8 +24,8 @@ class _Kind:
         self.held_back = 0
 
 
-class Pace:
-    """Lets through of each kind at most `MOST_PER_S` in a second, and counts the others; of one thread.
+class Throttle:
+    """Lets through of each kind at most `MOST_PER_WINDOW` in a window of time, and counts the others; of one thread.
 
     Args:
         monotonic_s: seconds of a clock that is never set.
@@ -40,7 +40,7 @@ class Pace:
 
         Args:
             kind: what is counted together.
-            window_s: in which `MOST_PER_S` are let through.
+            window_s: seconds of its window.
 
         Returns:
             How many of the kind were not since the last that was, for whoever is let through; None where this one is
@@ -53,7 +53,7 @@ class Pace:
         now_s = self._monotonic_s()
         if now_s - paced.began_s >= window_s:
             paced.began_s, paced.let_through = now_s, 0
-        if paced.let_through >= MOST_PER_S:
+        if paced.let_through >= MOST_PER_WINDOW:
             paced.held_back += 1
             return None
         paced.let_through += 1

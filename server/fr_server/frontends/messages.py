@@ -198,7 +198,6 @@ class Cancel:
 
 
 FromEngine = Welcome | Answer | Refusal | GalleriesAreRead | Reload | DeviceIsLost | Stop
-FromFrontend = Listening | Ready | Pictures | GalleryCall | Cancel
 
 
 @dataclass(frozen=True, slots=True, eq=False)
