@@ -88,7 +88,7 @@ def _change_for_ever(folder: Path, child: int, how: str) -> None:
     _say("pid", os.getpid())
     store = open_store(folder)
     (cohort,) = store.cohorts()
-    ids = [session.session_id for session in store.cohort_sessions(cohort.cohort_id)]
+    ids = [session.session_id for session in store.changes_since(cohort.cohort_id, -1).sessions]
 
     def change(_: Course, session: Session) -> tuple[Session, None]:
         return changed(session), None

@@ -70,7 +70,7 @@ def taught(server: Running, course_id: str) -> Learned:
     store = store_of(server)
     course, rows = store.course(course_id), dict[str, tuple[Result, ...]]()
     for cohort in store.cohorts(course_id):
-        for session in store.cohort_sessions(cohort.cohort_id):
+        for session in store.changes_since(cohort.cohort_id, -1).sessions:
             rows[session.trainee_id] = results(course, session)
     return learned([rows])
 

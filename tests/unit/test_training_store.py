@@ -226,7 +226,7 @@ def test_a_code_of_nobody(store: TrainingStore, code: str) -> None:
         (lambda store: store.add_trainees("none", 1), UnknownCohort),
         (lambda store: store.trainees("none"), UnknownCohort),
         (lambda store: store.delete_cohort("none"), UnknownCohort),
-        (lambda store: store.cohort_sessions("none"), UnknownCohort),
+        (lambda store: store.changes_since("none", -1).sessions, UnknownCohort),
         (lambda store: store.cohort_version("none"), UnknownCohort),
         (lambda store: store.trainee("none"), UnknownTrainee),
         (lambda store: store.delete_trainee("none"), UnknownTrainee),
@@ -277,7 +277,7 @@ def test_a_cohort_whose_time_is_over_is_there_for_nobody(store: TrainingStore, s
     with pytest.raises(UnknownCohort):
         store.cohort(cohort.cohort_id)
     with pytest.raises(UnknownCohort):
-        store.cohort_sessions(cohort.cohort_id)
+        store.changes_since(cohort.cohort_id, -1)
     with pytest.raises(UnknownTrainee):
         store.start_session(trainee, "day-2", lambda: session)
     with pytest.raises(UnknownSession):
@@ -478,7 +478,7 @@ def test_what_has_changed_since(store: TrainingStore) -> None:
     begun = begin(store, COURSE, enrolled)
     stranger = begin(store, COURSE, strangers)[0]
     changes = store.changes_since(cohort.cohort_id, -1)
-    assert changes.sessions == tuple(begun) == store.cohort_sessions(cohort.cohort_id)
+    assert changes.sessions == tuple(begun) == store.changes_since(cohort.cohort_id, -1).sessions
     assert changes.mark == store.cohort_version(cohort.cohort_id)
     store.change(stranger.session_id, show).result()
     assert store.changes_since(cohort.cohort_id, changes.mark) == replace(changes, trainees=(), sessions=())
@@ -610,7 +610,7 @@ def test_a_new_key_takes_the_place_of_the_old(tmp_path: Path) -> None:
     with TrainingStore.open(tmp_path / "training", new_key, Clock()) as store:
         assert store.course(COURSE.course_id) == COURSE
         assert len(store.cohorts()) == 2
-        assert len(store.cohort_sessions(cohort.cohort_id)) == 1
+        assert len(store.changes_since(cohort.cohort_id, -1).sessions) == 1
         assert store.trainee_of_code(enrolled[0].code).trainee_id == enrolled[0].trainee_id
 
 

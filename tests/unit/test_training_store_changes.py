@@ -136,7 +136,7 @@ def test_nothing_of_a_deleted_course_or_cohort_is_remembered(store: TrainingStor
     kept, _ = store.create_cohort(other.course_id, "kept", 1, DAY_MS)
     for cohort in (*made, kept):
         store.cohort(cohort.cohort_id)
-        store.cohort_sessions(cohort.cohort_id)
+        store.changes_since(cohort.cohort_id, -1)
     assert held(store) == ({1, 2}, {1, 2, 3})
     store.delete_cohort(made[0].cohort_id)
     assert held(store) == ({1, 2}, {2, 3})
@@ -170,7 +170,7 @@ def test_what_another_process_deleted_is_forgotten_with_the_next_purge(
     staying, _ = store.create_cohort(kept.course_id, "", 1, DAY_MS)
     for one in (cohort, staying):
         store.cohort(one.cohort_id)
-        store.cohort_sessions(one.cohort_id)
+        store.changes_since(one.cohort_id, -1)
     for course in (COURSE, kept):
         store.picture(course.course_id, 0)
     with open_store(tmp_path / "training") as other:

@@ -9,8 +9,6 @@ import numpy as np
 
 from fr_core.scoring.checks import F64
 
-LOWEST = -37.0  # below, the share is no double any more
-
 
 def cdf(z: F64) -> F64:
     """f64[n]: the share of a standard normal distribution below each z, to double precision in the lower tail."""
@@ -18,7 +16,7 @@ def cdf(z: F64) -> F64:
 
 
 def log_cdf(z: F64) -> F64:
-    """f64[n]: the natural logarithm of `cdf`; z >= -37."""
+    """f64[n]: the natural logarithm of `cdf`; z >= -37, since below the share is no double any more."""
     return np.asarray(np.log(cdf(z)), dtype=np.float64)
 
 

@@ -341,10 +341,6 @@ class TrainingStore:
         """All sessions of a trainee, in the order in which they were begun; raises `UnknownTrainee`."""
         return self._sessions.of_trainee(trainee_id)
 
-    def cohort_sessions(self, cohort_id: str) -> tuple[Session, ...]:
-        """All sessions of a cohort, in the order in which they were begun; raises `UnknownCohort`."""
-        return self._sessions.since(cohort_id, -1).sessions
-
     def changes_since(self, cohort_id: str, mark: int) -> Changes:
         """A cohort, with its sessions that are new or have changed and its trainees who are new: all as of one moment.
 
