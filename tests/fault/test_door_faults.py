@@ -72,8 +72,8 @@ def test_silent_sockets_are_closed_and_others_served(papers: Papers, tls: TlsFil
             with channel(at.address, papers.credentials()) as late:
                 assert call(late, "echo", b"new") == b"new"
             at.until(lambda: at.overheard.failures.count(HandshakeFailure.TIMED_OUT) == 400)
-            assert 1.0 <= time.monotonic() - begun < 3.0
-            assert all(ended(one) < 1 for one in sockets)
+            assert 1.0 <= time.monotonic() - begun < 5.0
+            assert all(ended(one) < 3 for one in sockets)
         at.until(lambda: at.door.connections <= 1)
         assert call(made, "echo", b"old") == b"old"
 
@@ -82,7 +82,7 @@ def test_silent_sockets_do_not_shut_others_out(papers: Papers, tls: TlsFiles, tm
     limits = DoorLimits(handshake_s=30.0, half_open=20)
     with house(tmp_path / "d", tls, limits) as at, knocking(at, 50) as sockets:
         at.until(lambda: at.overheard.refusals == [Refusal.CROWDED_OUT] * 30)
-        assert all(ended(one) < 1 for one in sockets[:30])
+        assert all(ended(one) < 3 for one in sockets[:30])
         with channel(at.address, papers.credentials()) as made:
             assert call(made, "echo", b"in") == b"in"
         assert at.door.half_open <= 20
@@ -94,7 +94,7 @@ def test_who_says_nothing_after_the_handshake(papers: Papers, tls: TlsFiles, tmp
     with house(tmp_path / "d", tls, limits) as at, knock(at.door.port) as raw:
         with papers.context().wrap_socket(raw, server_hostname="localhost") as made:
             made.sendall(first)
-            assert 0.25 <= ended(made) < 1
+            assert 0.25 <= ended(made) < 3
         at.until(lambda: at.overheard.refusals == [Refusal.NO_FIRST_BYTES])
         assert at.overheard.joined == 0
 
@@ -103,7 +103,7 @@ def test_who_speaks_something_else(papers: Papers, tls: TlsFiles, tmp_path: Path
     with house(tmp_path / "d", tls) as at, knock(at.door.port) as raw:
         with papers.context().wrap_socket(raw, server_hostname="localhost") as made:
             made.sendall(b"GET / HTTP/1.1\r\n\r\n")
-            assert ended(made) < 1
+            assert ended(made) < 3
         at.until(lambda: at.overheard.refusals == [Refusal.NOT_HTTP2])
 
 
@@ -155,13 +155,13 @@ def test_one_address_cannot_take_all_the_room(tmp_path: Path) -> None:
         for _ in range(3):
             held.enter_context(knock(at.door.port, "127.0.0.2")).sendall(GREETED)
         at.until(lambda: at.overheard.joined == 3)
-        assert ended(held.enter_context(knock(at.door.port, "127.0.0.2"))) < 1
+        assert ended(held.enter_context(knock(at.door.port, "127.0.0.2"))) < 3
         at.until(lambda: at.overheard.refusals == [Refusal.TOO_MANY_OF_ADDRESS])
         others = [held.enter_context(knock(at.door.port)) for _ in range(2)]
         for one in others:
             one.sendall(GREETED)
         at.until(lambda: at.overheard.joined == 5)
-        assert ended(held.enter_context(knock(at.door.port, "127.0.0.3"))) < 1
+        assert ended(held.enter_context(knock(at.door.port, "127.0.0.3"))) < 3
         at.until(lambda: at.overheard.refusals == [Refusal.TOO_MANY_OF_ADDRESS, Refusal.TOO_MANY])
         assert at.overheard.addresses == {"127.0.0.1", "127.0.0.2", "127.0.0.3"}
         others[0].close()  # and then there is room again
@@ -176,7 +176,7 @@ def test_who_greets_when_the_last_place_is_taken(tmp_path: Path) -> None:
         one.sendall(GREETED)
         at.until(lambda: at.overheard.joined == 1)
         two.sendall(GREETED)
-        assert ended(two) < 1
+        assert ended(two) < 3
         at.until(lambda: at.overheard.refusals == [Refusal.TOO_MANY])
 
 
