@@ -5,7 +5,7 @@ import warnings
 
 from fr_api.v1 import review_pb2 as fr__api_dot_v1_dot_review__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.83.2'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
