@@ -156,6 +156,12 @@ ROWS = (
         {"FR_HOSTILE_TIMES": "16"},
     ),
     Row(
+        "hostile-requests",
+        "One request ends no server: paths and headers that are no text, too long, or never whole",
+        "refused, others served, nothing sent is in the log; gRPC alone would wait for the rest of a message for ever",
+        ("tests/fault/test_hostile_requests.py",),
+    ),
+    Row(
         "door",
         "Whoever wastes the room of the TLS door is shown out",
         "silent, slow and idle clients are closed, and others served",

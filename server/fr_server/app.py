@@ -51,7 +51,7 @@ from fr_server.listening import Listening
 from fr_server.services.access import AccessService
 from fr_server.services.audit import AuditService
 from fr_server.services.audits import audits_of
-from fr_server.services.checkpoints import Checkpoints
+from fr_server.services.checkpoints import Checkpoints, require_checkpoint_folder
 from fr_server.services.decisions import Decisions, compared_settings
 from fr_server.services.evaluation import EvaluationService
 from fr_server.services.gallery import GalleryService, unspecified_use
@@ -212,6 +212,7 @@ class App:
             ConfigInvalid: the keys of the issuer of tokens, or the folder of checkpoints, cannot be used.
             ShuttingDown: the server was told to stop before it was ready.
         """
+        require_checkpoint_folder(self.config)
         if self._load is not None:
             self._admission.refuse(NotReady("The server is reading its galleries."))
         self._work = Work(self._part.workers)
@@ -230,7 +231,7 @@ class App:
             self._guard = await make_guard(self.config, self._stores.access, certificate_of, self._clock, trust)
         self._guard.resolve_with(StoreResolver(self._stores.training, galleries_of(self._stores.cases), self._work))
         self._server = grpc.aio.server(
-            interceptors=(Boundary(self.telemetry.listener), self._guard, self._admission),
+            interceptors=(Boundary(self.telemetry.listener, self.config.limits.call_s), self._guard, self._admission),
             options=(
                 (
                     "grpc.max_receive_message_length",
@@ -280,8 +281,17 @@ class App:
         self._given_up = True
 
     async def broken(self) -> None:
-        """As `Server.broken`; raises `InternalError` where a store can take no more changes."""
-        await while_writing(self._broken, *([] if self._stores is None else self._stores.broken.values()))
+        """As `Server.broken`; raises `InternalError` where a store can take no more changes, or gRPC no more calls."""
+        stores = [] if self._stores is None else self._stores.broken.values()
+        going_on = [asyncio.ensure_future(while_writing(self._broken, *stores))]
+        if self._server is not None and self._work is not None:
+            going_on.append(asyncio.ensure_future(while_serving(self._server, self._work.draining)))
+        try:
+            done, _ = await asyncio.wait(going_on, return_when=asyncio.FIRST_COMPLETED)
+            done.pop().result()
+        finally:
+            for one in going_on:
+                one.cancel()
 
     def reload(self) -> None:
         """Read certificates and their keys again; what cannot be used is told in the log, and not taken."""
@@ -382,7 +392,6 @@ class App:
         audit_pb2_grpc.add_AuditServiceServicer_to_server(AuditService(audits, evidence.public_key, work), server)
         if self.config.audit.checkpoint_folder:
             self._checkpoints = Checkpoints(audits, Path(self.config.audit.checkpoint_folder), self.telemetry.trust)
-            self._checkpoints.require_usable()
         server_pb2_grpc.add_ServerServiceServicer_to_server(
             ServerService(server_info(self.config, self.engine)), server
         )
@@ -421,6 +430,21 @@ async def while_writing(*broken: Future[None]) -> None:
     except Exception as error:
         log.error("What is kept can take no more changes, so the server ends: %s", describe(error))
         raise InternalError("A thread that writes has died; the log says where.") from error
+
+
+async def while_serving(server: grpc.aio.Server, draining: asyncio.Event) -> None:
+    """Wait until a server ends; where that was not wanted, log it, and raise `InternalError`.
+
+    The process would live on, and whoever restarts what has died would not hear of it.
+    """
+    cause: BaseException | None = None
+    try:
+        await asyncio.shield(server.wait_for_termination())  # cancelled, it would fail whoever stops the server
+    except Exception as error:  # noqa: BLE001 - whatever it is, the server has ended; raised again below
+        cause = error
+    if not draining.is_set():
+        log.error("gRPC takes no more calls, so the server ends%s", "" if cause is None else f": {describe(cause)}")
+        raise InternalError("The gRPC server has ended by itself; the log says where.") from cause
 
 
 async def until(told_to_stop: asyncio.Event, other: asyncio.Future[None]) -> None:

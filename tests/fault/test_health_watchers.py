@@ -136,17 +136,6 @@ async def test_no_more_watch_than_may_and_their_places_are_had_again() -> None:
 
 
 @in_a_loop
-async def test_all_that_is_served_is_listed() -> None:
-    ours = HealthService([NAME])
-    async with served(ours) as address, grpc.aio.insecure_channel(address) as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
-        for serving, status in ((False, Status.NOT_SERVING), (True, Status.SERVING)):
-            ours.tell(serving)
-            listed = (await stub.List(health_pb2.HealthListRequest())).statuses
-            assert {name: one.status for name, one in listed.items()} == {"": status, NAME: status}
-
-
-@in_a_loop
 async def test_service_that_is_none_is_unknown() -> None:
     async with served(HealthService([NAME])) as address, grpc.aio.insecure_channel(address) as channel:
         stub = health_pb2_grpc.HealthStub(channel)

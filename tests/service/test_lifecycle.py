@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 
 from fr_api.v1 import common_pb2, error_reason_pb2, gallery_pb2, recognition_pb2, server_pb2
 from fr_core.detect.null import NullDetector
-from fr_core.errors import AddressUnavailable
+from fr_core.errors import AddressUnavailable, InternalError
 from fr_core.types import U8, Detection
 from fr_server.app import SERVICES
 from serving import Running, ended, photo, running
@@ -232,3 +233,18 @@ def test_enrolments_from_many_threads_are_all_there(server: Running) -> None:
     created = sum(call.result(30).subject_created for call in calls)
     gallery = server.gallery.GetGallery(gallery_pb2.GetGalleryRequest(gallery_id="staff")).gallery
     assert (created, gallery.subject_count, gallery.template_count) == (10, 10, 50)
+
+
+def test_a_server_that_grpc_has_ended_ends_its_process_and_one_that_is_stopped_does_not(tmp_path: Path) -> None:
+    with running(tmp_path / "ended") as server:
+        assert server.app._server is not None
+        broken = asyncio.run_coroutine_threadsafe(server.app.broken(), server.loop)
+        with pytest.raises(TimeoutError):
+            broken.result(0.3)
+        asyncio.run_coroutine_threadsafe(server.app._server.stop(None), server.loop).result(10)
+        with pytest.raises(InternalError):
+            broken.result(10)
+    with running(tmp_path / "stopped") as server:
+        broken = asyncio.run_coroutine_threadsafe(server.app.broken(), server.loop)
+        asyncio.run_coroutine_threadsafe(server.app._drain(), server.loop).result(10)
+        broken.result(10)

@@ -29,13 +29,14 @@ from fr_server.access.callers import calling, current_principal, seen, sees_case
 from fr_server.access.coarse import ask_for_all, require_photos, rounded, tell_less
 from fr_server.access.foreign import Foreign
 from fr_server.access.journal import DoorJournal
+from fr_server.access.permitting import require_role
 from fr_server.access.recording import NOBODY, UNRECORDED, CallRecord, Ended, Refusals, note, noting
 from fr_server.access.rules import Coarse, Kind, Rule, ScopeKind, action_of
 from fr_server.access.table import RULES
 from fr_server.access.telling import Teller
-from fr_server.access.throttle import Throttle
 from fr_server.door.listener import HandshakeFailure
 from fr_server.telemetry.trust import NullTrust
+from fr_server.throttle import Throttle
 
 KINDS = {
     "gallery_id": ScopeKind.GALLERY,
@@ -234,6 +235,22 @@ def test_a_message_that_is_not_set_stays_so() -> None:
     request = gallery_pb2.StreamSearchRequest()
     assert not put_out("StreamSearch", principal(Role.OPERATOR), request)
     assert not request.HasField("search")
+
+
+@pytest.mark.parametrize(
+    ("principal_id", "words"),
+    [("key:abc", "the key has"), ("oidc:0123", "the token has"), ("local", "whoever calls has")],
+)
+def test_who_has_no_role_is_told_both(principal_id: str, words: str) -> None:
+    who = principal_of(principal_id, frozenset({Role.EXAMINER, Role.TRAINEE}), NOTHING, NOTHING, UNLIMITED)
+    require_role(who, frozenset({Role.EXAMINER, Role.ADMIN}))
+    with pytest.raises(NotPermitted) as refused:
+        require_role(who, frozenset({Role.ADMIN, Role.OPERATOR}))
+    assert refused.value.what == f"This takes one of the roles operator, admin; {words} trainee, examiner."
+    assert "abc" not in refused.value.message
+    with pytest.raises(NotPermitted) as refused:
+        require_role(who, frozenset({Role.ADMIN}), "With these fields ")
+    assert refused.value.what == f"With these fields this takes the role admin; {words} trainee, examiner."
 
 
 @pytest.mark.parametrize("gallery_id", ["theirs", "NO ID"])

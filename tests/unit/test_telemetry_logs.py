@@ -139,12 +139,14 @@ for raised in (type("ExecuteBatchError", (Exception,), {}), OSError):  # the fir
     try:
         raise raised
     except Exception:
-        grpc.exception("three")
+        grpc.exception("Invalid encoding on b'Bearer s3cret'")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     first, second, third = map(record, done.stderr.splitlines())
     assert (first["logger"], first["level"], first["message"]) == ("a.library", "INFO", "one")
     assert (second["logger"], second["level"]) == ("py.warnings", "WARNING")
-    assert (third["logger"], third["level"], third["message"]) == ("grpc._cython.cygrpc", "ERROR", "three")
-    assert "OSError" in json.dumps(third)
+    assert (third["logger"], third["level"]) == ("grpc._cython.cygrpc", "ERROR")
+    assert third["message"] == "gRPC reports OSError, and 0 more of its kind that were not told"
+    assert "OSError" in json.dumps(third["exceptions"])
+    assert "s3cret" not in done.stderr
     assert done.stdout == ""

@@ -14,10 +14,10 @@ from fr_core.audit.pseudonyms import Pseudonyms
 from fr_core.audit.values import Entry
 from fr_core.errors import FrError
 from fr_server.access.recording import UNRECORDED, Ended
-from fr_server.access.throttle import Throttle
 from fr_server.door.listener import HandshakeFailure, Parting, Refusal
 from fr_server.telemetry.logs import describe
 from fr_server.telemetry.trust import Trust
+from fr_server.throttle import Throttle
 
 _log = logging.getLogger("fr_server.access")
 

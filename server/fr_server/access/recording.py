@@ -12,8 +12,8 @@ from typing import Protocol
 
 from fr_core.audit.attribution import Attribution
 from fr_core.types import ModelId
-from fr_server.access.throttle import Throttle
 from fr_server.telemetry.logs import describe
+from fr_server.throttle import Throttle
 
 log = logging.getLogger("fr_server.access")
 

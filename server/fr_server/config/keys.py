@@ -31,6 +31,27 @@ class Key:
     choices: tuple[str, ...] = ()
 
 
+# By the ends of names; those that come first are part of none that come later.
+_UNITS = {
+    "_per_s": "calls in a second",
+    "_per_day": "searches in a day",
+    "_s": "seconds",
+    "_ms": "milliseconds",
+    "_days": "days",
+    "_bytes": "bytes",
+    "_mib": "MiB",
+    "_px": "pixels",
+    "_pixels": "pixels",
+}
+
+
+def number_of(key: str, whole: bool) -> str:
+    """Return the words for the number that a key takes, such as "a number of seconds"."""
+    number = "a whole number" if whole else "a number"
+    unit = next((words for end, words in _UNITS.items() if key.endswith(end)), "")
+    return f"{number} of {unit}" if unit else number
+
+
 # One entry for each leaf of the tree (a test says so); docs/configuration.md is generated from it.
 KEYS: Mapping[str, Key] = types.MappingProxyType(
     {
@@ -91,7 +112,11 @@ KEYS: Mapping[str, Key] = types.MappingProxyType(
         "limits.handshake_s": Key("Seconds that a connection may take to begin.", 0.1, 300),
         "limits.stall_s": Key("Seconds that a client may leave what is sent to it unread.", 1, 3600),
         "limits.idle_s": Key("Seconds without a byte after which a connection is closed; 0 for never.", 0, 86_400),
-        "limits.call_s": Key("Seconds of a call without a stream, whatever its client asks for.", 1, 86_400),
+        "limits.call_s": Key(
+            "Seconds of a call without a stream, and before them of its request, whatever its client asks for.",
+            1,
+            86_400,
+        ),
         "model.pack": Key("Model pack; `fr models list` shows them."),
         "model.device": Key(
             "auto, cpu, openvino, cuda, cuda:N, tensorrt or tensorrt:N, or several such as cuda:0,1; only auto chooses."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import time
 import uuid
@@ -14,13 +15,18 @@ import grpc
 
 from fr_core.errors import CallEnded, Failure, FrError, InputRefused, InternalError, InvalidField, StoreCorrupt
 from fr_server.errors import abort
-from fr_server.interceptors.wrapping import EXEMPT, Context, Handler, Malformed, Stream, Unary, wrap
+from fr_server.interceptors.sizes import most_bytes
+from fr_server.interceptors.wrapping import EXEMPT, Context, Handler, Malformed, Stream, Unary, first_of, read_by
 from fr_server.telemetry.listener import CANCELLED, OK, CallObserver, NullListener
 from fr_server.telemetry.logs import FIELDS, defects, describe
 
 log = logging.getLogger("fr_server.calls")
 
 _current: ContextVar[_Call] = ContextVar("call")
+# Of requests about the health, for which nobody is asked who it is.
+STRANGERS_BYTES = 1_024
+STRANGERS_S = 5.0
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -70,12 +76,17 @@ def _request_id_of(context: Context) -> str:
 class Boundary(grpc.aio.ServerInterceptor):
     """Gives each call an id, tells and logs how it ended, and lets no exception out that is not a status.
 
+    It reads every request itself: one that does not come whole holds what has come of it, and nothing else would end
+    that. Of strangers, who may call the health and nothing else, it takes short ones, and soon.
+
     Args:
         observer: is told of each call; None = nobody.
+        read_s: in which the one request of a call has to come.
     """
 
-    def __init__(self, observer: CallObserver | None = None) -> None:
+    def __init__(self, observer: CallObserver | None = None, read_s: float = math.inf) -> None:
         self._observer = observer or NullListener()
+        self._read_s = read_s
 
     async def intercept_service(
         self,
@@ -85,30 +96,73 @@ class Boundary(grpc.aio.ServerInterceptor):
         """Wrap the handler of the call."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or method.startswith(EXEMPT):
-            return handler
+        if handler is None:
+            return None
+        if method.startswith(EXEMPT):
+            # Reflection, which reads streams, is there only where everybody is trusted.
+            few = not handler.request_streaming
+            return read_by(handler, _of_a_stranger, _many_of_a_stranger, STRANGERS_BYTES) if few else handler
+        one_request = not handler.request_streaming
 
         def unary(behaviour: Unary) -> Unary:
-            async def call(request: Any, context: Context) -> Any:
+            async def call(requests: Any, context: Context) -> Any:
                 async with _Call(method, context, self._observer):
-                    return await behaviour(_well_formed(request), context)
+                    return await behaviour(await self._first_of(requests), context)
 
             return call
 
         def stream(behaviour: Stream) -> Stream:
             async def call(requests: Any, context: Context) -> AsyncIterator[Any]:
                 async with _Call(method, context, self._observer):
-                    async for response in behaviour(_each_well_formed(requests), context):
+                    sent = self._only(requests) if one_request else _each_well_formed(requests)
+                    async for response in behaviour(sent, context):
                         yield response
 
             return call
 
-        return wrap(handler, unary, stream)
+        return read_by(handler, unary, stream, most_bytes(method))
+
+    async def _first_of(self, requests: AsyncIterator[Any]) -> Any:
+        try:
+            return _well_formed(await first_of(requests, self._read_s))
+        except TimeoutError as error:
+            raise CallEnded("The request did not come whole in the time that the server lets a call take.") from error
+
+    async def _only(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        yield await self._first_of(requests)
 
 
 def _well_formed(request: Any) -> Any:
     if isinstance(request, Malformed):
-        raise InvalidField("The message cannot be read as the protobuf message of this call.")
+        raise InvalidField(request.why)
+    return request
+
+
+def _of_a_stranger(behaviour: Unary) -> Unary:
+    async def call(requests: Any, context: Context) -> Any:
+        return await behaviour(await _sent_by_a_stranger(requests, context), context)
+
+    return call
+
+
+def _many_of_a_stranger(behaviour: Stream) -> Stream:
+    async def only(requests: Any, context: Context) -> AsyncIterator[Any]:
+        yield await _sent_by_a_stranger(requests, context)
+
+    async def call(requests: Any, context: Context) -> AsyncIterator[Any]:
+        async for response in behaviour(only(requests, context), context):
+            yield response
+
+    return call
+
+
+async def _sent_by_a_stranger(requests: AsyncIterator[Any], context: Context) -> Any:
+    try:
+        request = await first_of(requests, STRANGERS_S)
+    except TimeoutError:
+        await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "The request did not come whole in time.")
+    if isinstance(request, Malformed):
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, request.why)
     return request
 
 

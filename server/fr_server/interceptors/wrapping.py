@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeAlias
 
@@ -18,7 +19,57 @@ EXEMPT = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 
 
 class Malformed:
-    """What stands for a message that cannot be read as protobuf, until a room that can refuse it."""
+    """What stands for a message that cannot be read, until a room that can refuse it; `why` is the sentence for it."""
+
+    why = "The message cannot be read as the protobuf message of this call."
+
+
+class TooLong(Malformed):
+    """What stands for a message that is longer than the call takes, and was not read."""
+
+    why = "The message is longer than this call takes."
+
+
+def read_by(
+    handler: Handler, unary: Callable[[Unary], Unary], stream: Callable[[Stream], Stream], most_bytes: int | None
+) -> Handler:
+    """As `wrap`, for the room that gRPC calls. It reads every request itself, the one of a unary call too.
+
+    gRPC would wait for ever for the rest of a request that has begun to come.
+
+    Args:
+        handler: of a call.
+        unary: makes the behaviour of a unary call, which takes a stream in place of the request.
+        stream: makes that of every other call.
+        most_bytes: of a request; a longer one is not read, and `TooLong` stands for it. None = as many as it has.
+    """
+    read, write = _reading(handler.request_deserializer, most_bytes), handler.response_serializer
+    if handler.unary_unary is not None:
+        return grpc.stream_unary_rpc_method_handler(
+            unary(handler.unary_unary),  # type: ignore[arg-type]  # as in `wrap`
+            request_deserializer=read,
+            response_serializer=write,
+        )
+    behaviour: Any = handler.stream_stream
+    if handler.unary_stream is not None:
+        behaviour = _of_many(handler.unary_stream)  # type: ignore[arg-type]  # as in `wrap`
+    if behaviour is None:
+        raise TypeError("no call of FR Core has many requests and one answer")
+    return grpc.stream_stream_rpc_method_handler(
+        stream(behaviour),
+        request_deserializer=read,
+        response_serializer=write,
+    )
+
+
+async def first_of(requests: AsyncIterator[Any], within_s: float) -> Any:
+    """Return the one request of a call; `Malformed` where none has come.
+
+    Raises:
+        TimeoutError: it did not come whole within so many seconds.
+    """
+    async with asyncio.timeout(within_s):
+        return await anext(requests, Malformed())
 
 
 def wrap(handler: Handler, unary: Callable[[Unary], Unary], stream: Callable[[Stream], Stream]) -> Handler:
@@ -26,19 +77,19 @@ def wrap(handler: Handler, unary: Callable[[Unary], Unary], stream: Callable[[St
     if handler.unary_unary is not None:
         return grpc.unary_unary_rpc_method_handler(
             unary(handler.unary_unary),  # type: ignore[arg-type]
-            request_deserializer=_reading(handler.request_deserializer),
+            request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
     if handler.stream_stream is not None:
         return grpc.stream_stream_rpc_method_handler(
             stream(handler.stream_stream),  # type: ignore[arg-type]
-            request_deserializer=_reading(handler.request_deserializer),
+            request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
     if handler.unary_stream is not None:
         return grpc.unary_stream_rpc_method_handler(
             _of_one(stream(_of_many(handler.unary_stream))),  # type: ignore[arg-type]
-            request_deserializer=_reading(handler.request_deserializer),
+            request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
     raise TypeError("no call of FR Core has many requests and one answer")
@@ -68,12 +119,14 @@ def _of_one(behaviour: Stream) -> Stream:
     return call
 
 
-def _reading(deserializer: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
+def _reading(deserializer: Callable[[bytes], Any] | None, most_bytes: int | None) -> Callable[[bytes], Any] | None:
     """Return a deserializer that gives `Malformed` where gRPC would end the call without a reason, and log a trace."""
     if deserializer is None:
         return None
 
     def read(message: bytes) -> Any:
+        if most_bytes is not None and len(message) > most_bytes:
+            return TooLong()
         try:
             return deserializer(message)
         except DecodeError:

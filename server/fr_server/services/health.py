@@ -71,14 +71,6 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # gr
             await context.abort(grpc.StatusCode.NOT_FOUND, "The server has no service of that name.")
         return Status(status=self._status())
 
-    async def List(  # noqa: N802
-        self, request: health_pb2.HealthListRequest, context: Context
-    ) -> health_pb2.HealthListResponse:
-        """Tell the status of every service."""
-        return health_pb2.HealthListResponse(
-            statuses={name: Status(status=self._status()) for name in sorted(self._services)}
-        )
-
     async def Watch(  # noqa: N802
         self, request: health_pb2.HealthCheckRequest, context: Context
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:

@@ -9,13 +9,15 @@ import asyncio
 import copy
 import json
 import logging
+import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from fr_core.errors import FrError
+from fr_server.throttle import Throttle
 
 log = logging.getLogger("fr_server")
 
@@ -111,14 +113,34 @@ def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.captureWarnings(log_format == "json")
-    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_hangup)
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_WordsOfGrpc(time.monotonic))
     logging.getLogger("faiss").setLevel(logging.WARNING)  # tells at length which processor features it tried
 
 
-def _is_no_hangup(record: logging.LogRecord) -> bool:
-    """Whether a record of gRPC's is more than that a caller hung up, which the line of the call says."""
-    raised = record.exc_info[0] if record.exc_info else None
-    return raised is None or raised.__name__ != "ExecuteBatchError"
+class _WordsOfGrpc(logging.Filter):
+    """Takes what callers have sent out of what gRPC reports, and lets so much of it through that no flood fills a disk.
+
+    That somebody hung up is left out: the line of the call says it.
+
+    Args:
+        monotonic_s: seconds of a clock that is never set.
+    """
+
+    def __init__(self, monotonic_s: Callable[[], float]) -> None:
+        super().__init__()
+        self._throttle = Throttle(monotonic_s)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change a record to what is written of it; returns whether it is."""
+        raised = record.exc_info[0] if record.exc_info else None
+        name = "" if raised is None else raised.__name__
+        held_back = None if name == "ExecuteBatchError" else self._throttle.held_back(name)
+        if held_back is None:
+            return False
+        # Its own message holds the whole of a header that is no text.
+        record.msg = "gRPC reports %s, and %d more of its kind that were not told"
+        record.args = (name or "something", held_back)
+        return True
 
 
 def log_unhandled(loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:

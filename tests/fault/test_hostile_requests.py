@@ -1,0 +1,151 @@
+"""Requests that are no text, too long, or never whole: each is refused, costs little, and tells nobody anything."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+import hostile
+from faulty import SOON, Started
+from fr_api.v1 import server_pb2, training_pb2, training_pb2_grpc
+from fr_server.interceptors import boundary
+from fr_server.interceptors.boundary import STRANGERS_BYTES, Boundary
+from fr_server.interceptors.sizes import MOST_BYTES
+from fr_server.services.health import HealthService
+from guarded import started_guarded
+
+HEALTH = b"/grpc.health.v1.Health/"
+INFO = b"/fr_api.v1.ServerService/GetServerInfo"
+READ_S = 0.3
+INVALID_ARGUMENT, DEADLINE_EXCEEDED = 3, 4
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[Started]:
+    with started_guarded(folder) as running:
+        yield running
+
+
+def begun(path: bytes, **more: bytes) -> bytes:
+    """The headers of a call whose message is still to come."""
+    return hostile.frame(hostile.HEADERS, hostile.END_HEADERS, 1, hostile.call_headers(**{":path": path, **more}))
+
+
+def whole(path: bytes, message: bytes = b"", **more: bytes) -> bytes:
+    """A call of one message."""
+    data = struct.pack(">BI", 0, len(message)) + message
+    return begun(path, **more) + hostile.frame(hostile.DATA, hostile.END_STREAM, 1, data)
+
+
+def require_alive(server: Started) -> None:
+    with grpc.insecure_channel(server.address) as channel:
+        found = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=SOON)
+    assert found.status == health_pb2.HealthCheckResponse.SERVING
+    assert server.process.poll() is None
+
+
+@pytest.mark.parametrize("path", [b"/\xff", b"/\xed\xa0\x80", b"\xff", b"/fr_api.v1.ServerService/\xff"])
+def test_a_path_that_is_no_text_ends_its_call_alone(server: Started, path: bytes) -> None:
+    """grpc.aio from 1.84 on ends the whole server here: this is why it is not allowed."""
+    with hostile.Peer(server.address) as peer:
+        peer.send(whole(path))
+        peer.until(lambda: bool(peer.told().statuses or peer.told().resets), 1.0)
+    require_alive(server)
+
+
+@pytest.mark.parametrize("header", ["authorization", "x-note"])
+def test_a_header_that_is_no_text_is_in_no_log(server: Started, folder: Path, header: str) -> None:
+    before = (folder / "log").stat().st_size
+    with hostile.Peer(server.address) as peer:
+        peer.send(whole(INFO, **{header: b"Bearer Ada L\xf6velace"}))
+        assert peer.until(lambda: bool(peer.told().statuses or peer.told().resets))
+        for _ in range(50):  # and no flood of them fills the log
+            peer.send(whole(INFO, **{header: b"\xff" * 4_000}).replace(b"\0\0\0\1", b"\0\0\0\3", 1))
+    require_alive(server)
+    said = (folder / "log").read_bytes()[before:]
+    assert b"velace" not in said
+    assert len(said) < 100_000
+
+
+def test_a_request_that_is_longer_than_its_call_takes_is_not_read(server: Started) -> None:
+    note = training_pb2.Observation()
+    request = training_pb2.LockNotesRequest(session_id="s", trial_id="t", observations=[note] * MOST_BYTES)
+    with grpc.insecure_channel(server.address) as channel:
+        stub = training_pb2_grpc.TrainingServiceStub(channel)
+        began = time.monotonic()
+        with pytest.raises(grpc.RpcError, match="longer than this call takes") as refused:
+            stub.LockNotes(request, timeout=SOON)
+        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert time.monotonic() - began < 1
+        del request.observations[100:]
+        with pytest.raises(grpc.RpcError, match="`comparison` of a component"):  # it was read
+            stub.LockNotes(request, timeout=SOON)
+
+
+@pytest.mark.parametrize("method", [b"Check", b"Watch"])
+def test_of_strangers_short_requests_are_taken(server: Started, method: bytes) -> None:
+    with hostile.Peer(server.address) as peer:
+        peer.send(whole(HEALTH + method, bytes(STRANGERS_BYTES + 1)))
+        assert peer.until(lambda: peer.told().statuses == [INVALID_ARGUMENT])
+    with hostile.Peer(server.address) as peer:
+        peer.send(whole(HEALTH + method, b"\xff\xff"))  # no message of protobuf
+        assert peer.until(lambda: peer.told().statuses == [INVALID_ARGUMENT])
+
+
+@asynccontextmanager
+async def served(*interceptors: grpc.aio.ServerInterceptor) -> AsyncIterator[str]:
+    """Serve the health and a call of the API that answers nothing but that it was called; the value is the address."""
+
+    async def info(request: Any, context: Any) -> server_pb2.GetServerInfoResponse:
+        return server_pb2.GetServerInfoResponse()
+
+    handler = grpc.unary_unary_rpc_method_handler(
+        info,
+        request_deserializer=server_pb2.GetServerInfoRequest.FromString,
+        response_serializer=server_pb2.GetServerInfoResponse.SerializeToString,
+    )
+    server = grpc.aio.server(interceptors=interceptors)
+    health_pb2_grpc.add_HealthServicer_to_server(HealthService([]), server)
+    handlers = grpc.method_handlers_generic_handler("fr_api.v1.ServerService", {"GetServerInfo": handler})
+    server.add_generic_rpc_handlers((handlers,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        await server.stop(None)
+
+
+def statuses_of_half(address: str, path: bytes, within_s: float) -> list[int]:
+    """Send a message but for its last byte; return how the call has ended by then."""
+    message = struct.pack(">BI", 0, 100) + bytes(99)
+    with hostile.Peer(address) as peer:
+        peer.send(begun(path) + hostile.frame(hostile.DATA, 0, 1, message))
+        peer.until(lambda: bool(peer.told().statuses), within_s)
+        return peer.told().statuses
+
+
+@pytest.mark.parametrize("path", [HEALTH + b"Check", HEALTH + b"Watch", INFO])
+def test_a_request_that_never_comes_whole_ends(path: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boundary, "STRANGERS_S", READ_S)
+
+    async def found(within_s: float, *interceptors: grpc.aio.ServerInterceptor) -> list[int]:
+        async with served(*interceptors) as address:
+            return await asyncio.to_thread(statuses_of_half, address, path, within_s)
+
+    assert asyncio.run(found(SOON, Boundary(read_s=READ_S))) == [DEADLINE_EXCEEDED]
+    assert asyncio.run(found(5 * READ_S)) == []  # the control: gRPC waits for the rest of it
