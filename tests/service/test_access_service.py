@@ -397,7 +397,7 @@ def test_every_refusal_of_a_flood_is_counted_though_few_are_recorded(tmp_path: P
 # --- the door ---------------------------------------------------------------------------------------------------
 
 
-def test_a_key_that_is_bound_to_a_certificate_is_valid_with_it_alone(tmp_path: Path) -> None:
+def test_a_key_that_is_bound_to_a_certificate_is_valid_with_it_alone_and_reaches_no_other(tmp_path: Path) -> None:
     papers = Papers(tmp_path / "papers")
     server, own, others = papers.server(), papers.client("own"), papers.client("others")
     tls = {
@@ -422,12 +422,19 @@ def test_a_key_that_is_bound_to_a_certificate_is_valid_with_it_alone(tmp_path: P
         with secure_channel(behind.address, papers.root(), admin) as channel:
             stub = access_pb2_grpc.AccessServiceStub(channel)
             made = stub.CreateKey(access_pb2.CreateKeyRequest(roles=[OPERATOR], certificate_sha256=digest))
+            free = stub.CreateKey(access_pb2.CreateKeyRequest(roles=[OPERATOR]))
+            bound = stub.CreateKey(access_pb2.CreateKeyRequest(roles=[ADMIN], certificate_sha256=digest))
         assert made.key.certificate_sha256 == digest
         assert asked(made.token, own) == "OK"
         assert asked(made.token, others) == "CREDENTIAL_INVALID"
         assert asked(made.token) == "CREDENTIAL_INVALID"
         assert asked(admin) == asked(admin, others) == "OK"
         assert asked("") == "CREDENTIAL_MISSING"
+        files = (own.key.read_bytes(), own.certificate.read_bytes())
+        with secure_channel(behind.address, papers.root(), bound.token, files) as channel:
+            stub = access_pb2_grpc.AccessServiceStub(channel)
+            anew = [access_pb2.RotateKeyRequest(key_id=one.key.key_id) for one in (made, free)]
+            assert [reason_of(partial(stub.RotateKey, one, timeout=10)) for one in anew] == ["OK", "NOT_PERMITTED"]
 
 
 # --- who is asked -------------------------------------------------------------------------------------------------

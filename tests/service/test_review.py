@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -861,6 +862,22 @@ def test_pieces_of_evidence_that_nobody_takes_are_not_made(at: Staffed, referenc
         call.cancel()
         at.operator.exports(at.operator.opens(f"another {reference}"[:128]))  # comes after what the call has begun
     assert 0 < len(made) < len(whole)
+
+
+def test_two_bundles_are_exported_at_once_and_a_third_is_refused(at: Staffed, reference: str) -> None:
+    case_id = at.operator.opens(reference)
+    for blue in BLUES:
+        at.operator.searches(case_id, "wanted", probe=big(blue, 100 + blue))
+    request = review_pb2.ExportEvidenceRequest(case_id=case_id, include_unfinished=True)
+    calls = [at.operator.review.ExportEvidence(request) for _ in range(2)]
+    for call in calls:
+        next(call)  # and no more of it
+    assert reason_of(lambda: list(at.operator.review.ExportEvidence(request))) == "OVERLOADED"
+    for call in calls:
+        call.cancel()
+    end = time.monotonic() + 10
+    while reason_of(lambda: list(at.operator.review.ExportEvidence(request))) != "OK":
+        assert time.monotonic() < end
 
 
 def test_a_list_of_cases_opens_no_examination_to_know_who_may_see_them(at: Staffed, reference: str) -> None:

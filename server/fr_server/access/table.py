@@ -182,7 +182,9 @@ _EVALUATION = {
     "RunIdentification": Rule(
         roles=_TRAINER | _ADMIN, why=f"{_MEASURES} {_KEEPS_REPORTS}", kind=Kind.CHANGE, recorded=True, chained=False
     ),
-    "GetReport": Rule(roles=_TRAINER | _ADMIN, why=f"{_MEASURES} Its pages may show photos.", kind=Kind.READ),
+    "GetReport": Rule(
+        roles=_TRAINER | _ADMIN, why=f"{_MEASURES} Its pages may show photos.", kind=Kind.READ, recorded=True
+    ),
     "ListReports": Rule(
         roles=_TRAINER | _AUDITOR | _ADMIN,
         why=f"{_MEASURES} Auditors see which figures there are.",

@@ -138,6 +138,9 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
         if overlaps:  # two people would call in the name of one key, and nobody could tell them apart
             raise NotPermitted("Only whoever has a key may keep its secret valid beside the new one.", field="overlap")
         lives_longer = ends_ms is not None and (key.expires_ms is None or key.expires_ms > ends_ms)
+        own_certificate = self._own_certificate()
+        if own_certificate is not None and key.certificate_sha256 != own_certificate:  # it would work elsewhere
+            raise NotPermitted("The key is not bound to the certificate that your own is bound to.")
         if lives_longer or not key.budget.is_within(current_principal().budget):
             raise NotPermitted("The key may ask for more, or lives longer, than that of whoever gives it a new secret.")
         return key_id

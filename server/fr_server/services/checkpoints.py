@@ -11,11 +11,20 @@ from pathlib import Path
 from fr_core.audit.checkpoints import Checkpoint, parse_checkpoint
 from fr_core.errors import ConfigInvalid, Failure, InvalidField
 from fr_core.gallery.store.durable import write_private
+from fr_server.config import Config
 from fr_server.services.audits import AuditCalls
 from fr_server.telemetry.logs import describe
 from fr_server.telemetry.trust import Chain, NullTrust, Trust
 
 log = logging.getLogger("fr_server.audit")
+
+
+def require_checkpoint_folder(config: Config) -> None:
+    """Raise `ConfigInvalid` where checkpoints are to be written to a folder that is not there."""
+    folder = config.audit.checkpoint_folder
+    if folder and not Path(folder).is_dir():
+        told = f"There is no folder {folder} for checkpoints of the audit."
+        raise ConfigInvalid(told, key="audit.checkpoint_folder", file=folder)
 
 
 class Checkpoints:
@@ -32,12 +41,6 @@ class Checkpoints:
         self._folder = folder
         self._trust = trust or NullTrust()
         self._turn = threading.Lock()  # the last one is not written while one of before is
-
-    def require_usable(self) -> None:
-        """Raise `ConfigInvalid` where the folder is not there."""
-        if not self._folder.is_dir():
-            told = f"There is no folder {self._folder} for checkpoints of the audit."
-            raise ConfigInvalid(told, key="audit.checkpoint_folder", file=str(self._folder))
 
     def write(self) -> None:
         """Write one of each chain that has grown since; what fails is logged, and tried again the next time."""

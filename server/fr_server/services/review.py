@@ -14,7 +14,7 @@ from fr_core.audit.attribution import attributed, current_attribution
 from fr_core.casework.rules import require_open
 from fr_core.casework.store import CaseStore
 from fr_core.casework.values import Case, Examination, Listed, Searched
-from fr_core.errors import NoFaceFound, UnknownCase, UnknownGallery, UnknownTemplate
+from fr_core.errors import NoFaceFound, Overloaded, UnknownCase, UnknownGallery, UnknownTemplate
 from fr_core.gallery import pages
 from fr_core.gallery.values import GalleryUse
 from fr_core.types import ModelId
@@ -40,6 +40,8 @@ from fr_server.work import Work
 Context = grpc.aio.ServicerContext[Any, Any]
 
 _DEFAULT_PAGE = 100
+# A bundle is whole in memory until the last of it is taken.
+_MOST_EXPORTS = 2
 _CASES, _AWAITING = "cases", "awaiting"
 
 
@@ -73,6 +75,7 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
         self._work = work
         self._clock_ms = clock_ms
         self._least_retention_days = least_retention_days
+        self._exports = 0
 
     async def OpenCase(  # noqa: N802
         self, request: review_pb2.OpenCaseRequest, context: Context
@@ -179,9 +182,15 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
     ) -> AsyncIterator[review_pb2.ExportEvidenceResponse]:
         """Send the evidence bundle of a case."""
         _note(await self._seen_case(request.case_id))
-        made = await self._work.report(self._evidence.bundle, request.case_id, request.include_unfinished)
-        while piece := await self._work.report(_next, made):  # others come in between; none is made that nobody takes
-            yield review_pb2.ExportEvidenceResponse(data=piece)
+        if self._exports >= _MOST_EXPORTS:
+            raise Overloaded(f"{_MOST_EXPORTS} bundles are being exported, as many as may.", limit=str(_MOST_EXPORTS))
+        self._exports += 1
+        try:
+            made = await self._work.report(self._evidence.bundle, request.case_id, request.include_unfinished)
+            while piece := await self._work.report(_next, made):  # others come in between; none for nobody
+                yield review_pb2.ExportEvidenceResponse(data=piece)
+        finally:
+            self._exports -= 1
 
     async def _seen_case(self, case_id: str) -> Case:
         """Return a case; one that the caller may not know of is answered as one that there is not."""
