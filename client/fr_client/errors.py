@@ -23,12 +23,9 @@ NOT_BEGUN = frozenset({"OVERLOADED", "RATE_LIMITED", "SHUTTING_DOWN"})
 _DETAILS_KEY = "grpc-status-details-bin"
 _REQUEST_ID_KEY = "x-request-id"
 # How gRPC's messages begin when no connection could be made, as opposed to one that broke.
-_NO_CONNECTION = (
-    "failed to connect",
-    "dns resolution failed",
-    "name resolution",
-    "connections to all backends failing",
-)
+_NO_CONNECTION = ("failed to connect", "connections to all backends failing")
+# And when the name of the server stands for no address.
+_NO_ADDRESS = ("errors resolving", "dns resolution failed", "name resolution")
 
 
 class FrApiError(Exception):
@@ -122,6 +119,11 @@ def without_report(target: str) -> FrApiError:
 def _found_on_the_way(wire: Wire, target: str, timeout_s: float | None) -> tuple[str, str]:
     """Return the reason and the sentence for a status that holds no reason of the server."""
     details = wire.details.strip()
+    if wire.code is grpc.StatusCode.UNAVAILABLE and details.lower().startswith(_NO_ADDRESS):
+        return UNREACHABLE, (
+            f"The name in {target} does not resolve to an address here. Look for a slip in it, or give an address that "
+            "the server's certificate holds (`fr --server HOST:PORT`, or FR_SERVER)."
+        )
     if wire.code is grpc.StatusCode.UNAVAILABLE and details.lower().startswith(_NO_CONNECTION):
         return UNREACHABLE, (
             f"No FR Core server answers at {target}. Start one there with `fr serve`, or give the address of yours "

@@ -9,6 +9,7 @@ from pathlib import Path
 from platformdirs import user_data_path
 
 from fr_core.gallery.store.keys import KeyEncryptionKey, key_beside, load_key
+from fr_core.gallery.store.sqlite_store import is_under_key
 from fr_server.config import Config
 from fr_server.naming import naming
 
@@ -49,6 +50,19 @@ def access_folder(config: Config, environ: Mapping[str, str] = os.environ) -> Pa
     return data_folder(config, environ) / "access"
 
 
+def require_key(config: Config) -> None:
+    """Require the key that a start reads; none is made where there is none yet, and no command is run.
+
+    Raises:
+        KeyUnavailable: as `key_of`.
+    """
+    source, folder = config.gallery.key, data_folder(config).absolute()
+    if source.startswith("command:"):
+        return
+    if source or Path(f"{folder}.key").exists() or is_under_key(folder):
+        key_of(config, new=False)
+
+
 def key_of(config: Config, *, new: bool) -> KeyEncryptionKey:
     """Return the key of everything that is kept: that of `gallery.key`, else that of the file beside the folder.
 
@@ -57,9 +71,11 @@ def key_of(config: Config, *, new: bool) -> KeyEncryptionKey:
         new: whether nothing is under a key yet, so that one is made where there is none.
 
     Raises:
-        KeyUnavailable: there is none, or it cannot be read; the error names the file.
+        KeyUnavailable: there is none, or it cannot be read; the error names the file, or the setting.
     """
     source = config.gallery.key
     folder = data_folder(config).absolute()
-    with naming(source.partition(":")[2] if source.startswith("file:") else f"{folder}.key"):
+    # Of another source nothing is told: it may hold the key itself.
+    beside = "gallery.key" if source else f"{folder}.key"
+    with naming(source.partition(":")[2] if source.startswith("file:") else beside):
         return load_key(source) if source else key_beside(folder, new=new)

@@ -27,6 +27,7 @@ from fr_server.services.decisions import warn_of_other_settings
 from fr_server.spared import spare_the_collector
 from fr_server.telemetry.logs import log_unhandled
 from fr_server.telemetry.open import open_telemetry
+from fr_server.usable import require_usable
 
 log = logging.getLogger("fr_server")
 
@@ -58,6 +59,7 @@ def build(config: Config) -> Server:
     Raises:
         Unrecoverable: whatever keeps the server from starting; nothing is left open.
     """
+    require_usable(config)
     frontends = config.server.frontends
     with contextlib.ExitStack() as opened:
         if frontends and config.telemetry.metrics_port:

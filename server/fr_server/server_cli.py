@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import socket
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 server = typer.Typer(name="server", help="Set a server up, and look after it.")
 
 _CONFIG = "server.toml"
+# By which a server is called on its own machine, whatever others call it by.
+_HERE = ("localhost", "127.0.0.1", "::1")
 
 
 @server.command("init")
@@ -32,7 +35,7 @@ def init(
         typer.Option(
             "--name",
             metavar="NAME",
-            help="Name or IP address that clients call it by; may be repeated. Default: its own.",
+            help="Name or IP address that clients call it by, beside localhost; may be repeated. Default: its own.",
         ),
     ] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 50061,
@@ -49,7 +52,7 @@ def init(
     from fr_server.folders import data_folder, key_of
     from fr_server.sealing import seal
 
-    dns, addresses = _split(names or _own_names())
+    dns, addresses = _split([*(names or _own_names()), *_HERE])
     with reporting(writes=True), ExitStack() as undone:
         try:
             folder.mkdir(mode=0o700, parents=True)
@@ -68,7 +71,7 @@ def init(
         data_folder(config).mkdir(mode=0o700)
         with _opened(config) as store:
             token = _new_admin(store, "first admin", config.access.key_days)
-        target = f"{_bracketed((*dns, *addresses)[0])}:{port}"
+        target = _target(dns, addresses, port)
         ca = authority.certificate.read_text(encoding="ascii")
         write_private(folder / "admin.toml", _connection(target, token, ca).encode())
         seal(path, config, key)
@@ -88,23 +91,24 @@ def init(
 
 @server.command("check-config")
 def check_config(config: ConfigFile = None) -> None:
-    """Check a configuration and every file that it names, without starting the server."""
+    """Check a configuration and every file that it names, as a start does; the server is not started, and nothing made.
+
+    A `command:` for the key of the galleries runs only where the configuration is sealed. Not looked at: whether the
+    device is there and takes the precision and the batch sizes, whether the addresses are free, what is in the stores,
+    and an issuer's keys at an https address.
+    """
     from fr_core.packs.cache import ModelCache, cache_folder
     from fr_core.packs.manifest import load_pack
-    from fr_server.clock import wall_ms
     from fr_server.config import load_config
-    from fr_server.door.tls import check_tls
     from fr_server.safety import require_safe
     from fr_server.sealing import require_sealed
-    from fr_server.tls import tls_files
+    from fr_server.usable import require_usable
 
     with reporting():
         tree = load_config(config, environ=os.environ)
         require_safe(tree)
-        files = tls_files(tree)
-        if files is not None:
-            check_tls(files, wall_ms())
         sealed = require_sealed(config, tree)
+        require_usable(tree)
         pack, cache = load_pack(tree.model.pack), ModelCache(cache_folder())
         for file in pack.files:
             cache.read_verified(file)
@@ -145,6 +149,7 @@ def renew(
     The files before stay beside them, as *.before. A running server takes the new ones at SIGHUP.
     """
     from fr_core.errors import ConfigInvalid
+    from fr_core.gallery.store.durable import write_private
     from fr_server.clock import wall_ms
     from fr_server.config import load_config
     from fr_server.door.authority import Issued, make_server_certificate, names_of
@@ -159,13 +164,13 @@ def renew(
         certificate = Path(tree.tls.certificate).expanduser()
         into = Issued(certificate, Path(tree.tls.key).expanduser())
         authority = Issued(ca or certificate.with_name("ca.pem"), ca_key or certificate.with_name("ca.key"))
-        dns, addresses = _split(names) if names else names_of(certificate)
+        dns, addresses = _split([*(names or itertools.chain(*names_of(certificate))), *_HERE])
         made = Issued(*(path.with_name(f"{path.name}.new") for path in (into.certificate, into.key)))
         for path in (made.certificate, made.key):
             path.unlink(missing_ok=True)  # of a run that was cut off
         make_server_certificate(authority, made, dns, addresses, wall_ms())
         for old, new in ((into.certificate, made.certificate), (into.key, made.key)):
-            shutil.copy2(old, old.with_name(f"{old.name}.before"))
+            write_private(old.with_name(f"{old.name}.before"), old.read_bytes())
             new.replace(old)  # a crash between the two leaves a pair that does not fit: run it again
         if sealed:
             seal(config, tree, key_of(tree, new=False))
@@ -224,11 +229,16 @@ def admin_key(
         if out.exists():
             raise TargetTaken(f"There is something at {out} already.")
         place = _place(tree) if out.suffix == ".toml" else None
-        with _opened(tree) as store:
-            token = _new_admin(store, "admin, made on the server's machine", tree.access.key_days)
+        # First the file: of a key that can be kept nowhere nobody would hear, and it would be valid.
         handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(f"{token}\n" if place is None else _connection(place[0], token, place[1]))
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                with _opened(tree) as store:
+                    token = _new_admin(store, "admin, made on the server's machine", tree.access.key_days)
+                file.write(f"{token}\n" if place is None else _connection(place[0], token, place[1]))
+        except BaseException:
+            out.unlink()
+            raise
     typer.echo(f"Made an admin key; it is in {out}.")
 
 
@@ -288,8 +298,7 @@ def _place(config: Config) -> tuple[str, str]:
             f"A connection file needs the authority, which is not at {authority}.", key="tls.certificate"
         )
     dns, addresses = names_of(certificate)
-    target = f"{_bracketed((*dns, *addresses)[0])}:{config.server.port}"
-    return target, authority.read_text(encoding="ascii")
+    return _target(dns, addresses, config.server.port), authority.read_text(encoding="ascii")
 
 
 def _quoted(path: Path) -> str:
@@ -300,7 +309,7 @@ def _quoted(path: Path) -> str:
 
 def _own_names() -> list[str]:
     """The name of this machine, and its address in the network, where it has one."""
-    found = [socket.gethostname(), "localhost", "127.0.0.1"]
+    found = [socket.gethostname()]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # RFC 5737: nothing is sent, the system only picks an address of its own
@@ -323,8 +332,10 @@ def _split(names: list[str]) -> tuple[list[str], list[str]]:
     return dns, addresses
 
 
-def _bracketed(name: str) -> str:
-    return f"[{name}]" if ":" in name else name
+def _target(dns: list[str], addresses: list[str], port: int) -> str:
+    """Return where clients call: a name that others know goes before an address, and either before those of here."""
+    host = min((*dns, *addresses), key=lambda name: name in _HERE)  # the first of those that are equal
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @contextmanager

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from fr_client.cli.main import build as build_command
 from fr_core.errors import FrError
 from fr_core.packs.cache import ModelCache
 from fr_server.config import load_config
@@ -76,3 +78,77 @@ def test_a_device_or_pack_that_cannot_be_is_named(
 @pytest.mark.parametrize("setting", ["model.lanes=-1", "model.device=nope", "model.pack=nope"])
 def test_the_command_ends_with_that_sentence_and_status_1(tmp_path: Path, pack_cache: ModelCache, setting: str) -> None:
     assert line_of_the_command(tmp_path / "data", setting) == refusal(tmp_path / "data", setting)
+
+
+def server_of(folder: Path, section: str, setting: str) -> Path:
+    """Write the configuration of a server with a setting; return its file."""
+    path = folder / "server.toml"
+    named = {"server": "port = 0", "gallery": f'folder = "{folder / "data"}"'}
+    named[section] = f"{named.get(section, '')}\n{setting}"
+    path.write_text("\n".join(f"[{name}]\n{keys}\n" for name, keys in named.items()), "utf-8")
+    return path
+
+
+def checked(path: Path) -> tuple[int, str]:
+    """What `fr server check-config` ends with and says."""
+    ended = CliRunner().invoke(build_command(), ["server", "check-config", "--config", str(path)])
+    return ended.exit_code, ended.output.removesuffix("\n")
+
+
+@pytest.mark.parametrize(
+    ("section", "setting", "reason"),
+    [
+        ("model", 'device = "gpu"', "CONFIG_INVALID"),
+        ("model", 'device = "cpu"\nprecision = "fp16"', "CONFIG_INVALID"),
+        ("batching", 'detector_sizes = "2,4"', "CONFIG_INVALID"),
+        ("isolation", 'decoding = "process"\nmemory_mib = 64', "CONFIG_INVALID"),
+        ("telemetry", 'tracing = "localhost:4317"', "CONFIG_INVALID"),
+        ("telemetry", 'metrics_host = ""\nmetrics_port = 9464', "CONFIG_INVALID"),
+        ("audit", 'checkpoint_folder = "/nonexistent/kept"', "CONFIG_INVALID"),
+        (
+            "access",
+            'oidc_issuer = "https://id.example"\noidc_audience = "fr"\noidc_jwks = "/nonexistent/k"',
+            "CONFIG_INVALID",
+        ),
+        ("tls", 'certificate = "/nonexistent/c"\nkey = "/nonexistent/k"', "TLS_UNUSABLE"),
+        ("gallery", 'key = "env:NOPE_KEY"', "KEY_UNAVAILABLE"),
+        ("gallery", 'key = "file:/nonexistent/k"', "KEY_UNAVAILABLE"),
+        ("gallery", 'key = "nowhere"', "KEY_UNAVAILABLE"),
+    ],
+)
+def test_check_config_says_what_a_start_says_and_neither_makes_anything(
+    tmp_path: Path, section: str, setting: str, reason: str
+) -> None:
+    path = server_of(tmp_path, section, setting)
+    with pytest.raises(FrError) as refused:
+        build(load_config(path))
+    assert checked(path) == (1, f"{refused.value.reason}: {refused.value.message}")
+    assert refused.value.reason == reason
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_key_beside_the_folder_is_looked_at_where_there_is_one(tmp_path: Path) -> None:
+    path = server_of(tmp_path, "gallery", "")
+    key = tmp_path / "data.key"
+    key.write_text("no key\n")
+    key.chmod(0o600)
+    status, told = checked(path)
+    assert (status, told.partition(": ")[0], str(key) in told) == (1, "KEY_UNAVAILABLE", True)
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("setting", ["", 'key = "command:touch ran"'])
+def test_check_config_passes_what_can_be_and_runs_no_command(
+    tmp_path: Path, pack_cache: ModelCache, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = server_of(tmp_path, "gallery", setting)
+    assert checked(path) == (0, "The configuration is usable.")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.models
+def test_a_start_that_is_refused_says_so_in_one_line_and_leaves_nothing(tmp_path: Path, pack_cache: ModelCache) -> None:
+    told = line_of_the_command(tmp_path / "data", "audit.checkpoint_folder=/nonexistent/kept")
+    assert told.startswith("CONFIG_INVALID: There is no folder /nonexistent/kept")
+    assert list(tmp_path.iterdir()) == []

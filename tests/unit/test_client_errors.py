@@ -59,7 +59,8 @@ def test_the_order_of_the_details_does_not_matter() -> None:
     ("code", "details", "reason", "says"),
     [
         (grpc.StatusCode.UNAVAILABLE, "failed to connect to all addresses; last error: x", "UNREACHABLE", "fr serve"),
-        (grpc.StatusCode.UNAVAILABLE, "DNS resolution failed for nowhere", "UNREACHABLE", TARGET),
+        (grpc.StatusCode.UNAVAILABLE, "DNS resolution failed for nowhere", "UNREACHABLE", "does not resolve"),
+        (grpc.StatusCode.UNAVAILABLE, "errors resolving example:50061: [...]", "UNREACHABLE", "does not resolve"),
         (grpc.StatusCode.UNAVAILABLE, "Socket closed", "CONNECTION_LOST", "Socket closed"),
         (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", "TIMED_OUT", "within 2.5 s"),
         (grpc.StatusCode.UNIMPLEMENTED, "Method not found!", "", "no FR Core server"),

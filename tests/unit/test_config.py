@@ -63,6 +63,40 @@ def test_wrong_settings_stop_the_start_and_say_which(
     assert named in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("server.drain_s=20s", "`server.drain_s` is a number of seconds, such as 20."),
+        ("isolation.time_ms=1.5", "`isolation.time_ms` is a whole number of milliseconds, such as 10000."),
+        ("images.max_bytes=8MiB", "`images.max_bytes` is a whole number of bytes, such as 8388608."),
+        ("gallery.reserve_mib=64MiB", "`gallery.reserve_mib` is a whole number of MiB, such as 64."),
+        ("access.requests_per_s=x", "`access.requests_per_s` is a number of calls in a second, such as 50."),
+        ("access.searches_per_day=x", "`access.searches_per_day` is a whole number of searches in a day, such as 0."),
+        ("access.key_days=0", "`access.key_days` is a whole number of days from 1 to 1826."),
+        ("server.drain_s=-1", "`server.drain_s` is a number of seconds from 0 to 3600."),
+        ("server.max_in_flight=x", "`server.max_in_flight` is a whole number, such as 64."),
+        ("server.reflection=yes", "`server.reflection` is true or false."),
+        ("server.host=3", "`server.host` is text between quotation marks."),
+    ],
+)
+def test_what_a_value_should_be_is_said_in_words_and_units(override: str, sentence: str) -> None:
+    with pytest.raises(ConfigInvalid) as caught:
+        load_config(None, [override])
+    assert caught.value.what == sentence
+
+
+def test_everything_that_is_wrong_is_told_at_once() -> None:
+    wrong = ["server.prot=1", "server.drain_s=20s", "quality.min_brightness=x", "quality.max_brightness=0.01"]
+    with pytest.raises(ConfigUnknownKey) as caught:
+        load_config(None, [*wrong, "images.max_bytes=1"])
+    assert caught.value.metadata == {"key": "server.prot"}
+    named = ("`server.prot`", "`server.drain_s`", "`quality.min_brightness`", "`images.max_bytes`")
+    assert [name in caught.value.what for name in named] == [True] * 4
+    assert "exceed" not in caught.value.what  # of a value that nobody gave
+    with pytest.raises(ConfigInvalid, match=r"must not exceed.*`server\.port`"):
+        load_config(None, ["quality.min_brightness=0.9", "server.port=-1", "quality.max_brightness=0.1"])
+
+
 def test_a_value_where_a_section_belongs_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text("server = 3\n")

@@ -73,6 +73,35 @@ def test_init_makes_a_certificate_for_the_names_and_a_key_that_is_valid(made: Pa
     assert key.expires_ms == key.created_ms + 365 * 86_400_000
 
 
+@pytest.mark.parametrize(
+    ("names", "called", "dns", "addresses"),
+    [
+        (["fr.example"], "fr.example", ["fr.example", "localhost"], ["127.0.0.1", "::1"]),
+        (["192.0.2.7"], "192.0.2.7", ["localhost"], ["192.0.2.7", "127.0.0.1", "::1"]),
+        (["2001:db8::7"], "[2001:db8::7]", ["localhost"], ["2001:db8::7", "127.0.0.1", "::1"]),
+        (["::1"], "localhost", ["localhost"], ["::1", "127.0.0.1"]),
+    ],
+)
+def test_the_certificate_is_for_this_machine_too(
+    tmp_path: Path, names: list[str], called: str, dns: list[str], addresses: list[str]
+) -> None:
+    made = tmp_path / "srv"
+    ended = fr("init", str(made), *(word for name in names for word in ("--name", name)))
+    assert ended.exit_code == 0, ended.output
+    assert names_of(made / "server.pem") == (dns, addresses)
+    assert read_connection(made / "admin.toml").server == f"{called}:50061"
+    again = tmp_path / "again.toml"
+    assert fr("admin-key", str(again), "--config", str(made / "server.toml")).exit_code == 0
+    assert read_connection(again).server == f"{called}:50061"
+
+
+def test_the_certificate_without_a_name_is_for_this_machine_too(tmp_path: Path) -> None:
+    assert fr("init", str(tmp_path / "srv")).exit_code == 0
+    dns, addresses = names_of(tmp_path / "srv" / "server.pem")
+    assert "localhost" in dns
+    assert {"127.0.0.1", "::1"} <= set(addresses)
+
+
 def test_init_makes_secrets_that_differ_each_time(made: Path, tmp_path: Path) -> None:
     assert fr("init", str(tmp_path / "other")).exit_code == 0
     for name in ("ca.key", "server.key", "data.key"):
@@ -164,8 +193,10 @@ def test_admin_key_makes_one_more(made: Path, tmp_path: Path) -> None:
     before = out.read_bytes()
     ended = fr("admin-key", str(out), "--config", config)
     assert (ended.exit_code, "TARGET_TAKEN" in ended.stderr, out.read_bytes()) == (1, True, before)
+    nowhere = tmp_path / "nowhere" / "key"
+    assert "FILE_UNWRITABLE" in fr("admin-key", str(nowhere), "--config", config).stderr
     with opened(made) as store:
-        assert len(store.keys()) == 2
+        assert len(store.keys()) == 2  # none that is valid and that nobody has
 
 
 def test_no_command_prints_a_secret(made: Path, tmp_path: Path) -> None:
@@ -184,15 +215,16 @@ def test_renew_makes_a_certificate_for_the_same_names_and_seals_it(made: Path) -
     for name, content in before.items():
         assert (made / f"{name}.before").read_bytes() == content
         assert (made / name).read_bytes() != content
-    assert names_of(made / "server.pem") == (["fr.example"], ["127.0.0.1"])
+    assert names_of(made / "server.pem") == (["fr.example", "localhost"], ["127.0.0.1", "::1"])
     assert stat.S_IMODE((made / "server.key").stat().st_mode) == 0o600
+    assert stat.S_IMODE((made / "server.key.before").stat().st_mode) == 0o600
     config = load_config(path)
     assert require_sealed(path, config)
     files = tls_files(config)
     assert files is not None
     check_tls(files, wall_ms())
     assert fr("renew", "--config", str(path), "--name", "other.example").exit_code == 0
-    assert names_of(made / "server.pem") == (["other.example"], [])
+    assert names_of(made / "server.pem") == (["other.example", "localhost"], ["127.0.0.1", "::1"])
 
 
 def test_renew_changes_nothing_where_it_cannot(made: Path) -> None:

@@ -98,6 +98,11 @@ class JsonWebKeys:
         self._tried_s: float | None = None
         self._reading: asyncio.Task[None] | None = None
 
+    def require_usable(self) -> None:
+        """Raise `ConfigInvalid` where the file cannot be read or holds no key of use; an address is not asked."""
+        if not self._is_address:
+            parse_keys(self._fetch(), self._algorithms)
+
     async def start(self) -> None:
         """Read the keys for the first time.
 

@@ -31,6 +31,12 @@ def default_budget(config: AccessConfig) -> Budget:
     return Budget(config.requests_per_s, config.burst, config.searches_per_day or None)
 
 
+def require_issuer(config: AccessConfig) -> None:
+    """Raise `ConfigInvalid` where the keys of the issuer of tokens cannot be used; an address is not asked for them."""
+    if config.oidc_issuer and config.mode != "open":
+        _keys(config).require_usable()
+
+
 async def make_guard(
     config: Config,
     store: AccessStore,
@@ -60,7 +66,7 @@ async def _tokens(config: Config, clock_ms: Callable[[], int]) -> Tokens | None:
     access = config.access
     if not access.oidc_issuer:
         return None
-    keys = JsonWebKeys(_place(access.oidc_jwks), access.oidc_algorithms)
+    keys = _keys(access)
     await keys.start()
     rules = TokenRules(
         issuer=access.oidc_issuer,
@@ -74,5 +80,6 @@ async def _tokens(config: Config, clock_ms: Callable[[], int]) -> Tokens | None:
     return Tokens(rules, keys, default_budget(access), clock_ms)
 
 
-def _place(source: str) -> str:
-    return source if "://" in source else str(Path(source).expanduser())
+def _keys(access: AccessConfig) -> JsonWebKeys:
+    source = access.oidc_jwks
+    return JsonWebKeys(source if "://" in source else str(Path(source).expanduser()), access.oidc_algorithms)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from fr_core.errors import ConfigInvalid, ConfigUnknownKey
-from fr_server.config.keys import KEYS, Key
+from fr_server.config.keys import KEYS, Key, number_of
 from fr_server.config.tree import Config
 
 T = TypeVar("T")
@@ -60,8 +60,17 @@ def load_config(
 
 
 def config_from(raw: Mapping[str, Any]) -> Config:
-    """Build the tree from nested mappings; what is absent has its default."""
-    return _branch(Config, raw, "")
+    """Build the tree from nested mappings; what is absent has its default.
+
+    Raises:
+        ConfigUnknownKey, ConfigInvalid: of the first thing that is wrong; the sentence tells of all of them.
+    """
+    wrong: list[ConfigUnknownKey | ConfigInvalid] = []
+    config = _branch(Config, raw, "", wrong)
+    if wrong:
+        first = wrong[0]
+        raise type(first)(" ".join(one.what for one in wrong), **first.metadata) from first
+    return config
 
 
 def leaves(config: Config) -> Iterator[tuple[str, Any]]:
@@ -114,9 +123,12 @@ def _set(raw: dict[str, Any], key: str, value: object) -> None:
     branch[name] = value
 
 
-def _branch(kind: type[T], raw: object, prefix: str) -> T:
+def _branch(kind: type[T], raw: object, prefix: str, wrong: list[ConfigUnknownKey | ConfigInvalid]) -> T:
+    """Build a branch; what is wrong is added to `wrong`, and the branch then has its defaults."""
+    before = len(wrong)
     if not isinstance(raw, Mapping):
-        raise ConfigInvalid(f"`{prefix.rstrip('.')}` is a section, not a value.", key=prefix.rstrip("."))
+        wrong.append(ConfigInvalid(f"`{prefix.rstrip('.')}` is a section, not a value.", key=prefix.rstrip(".")))
+        return kind()
     hints = get_type_hints(kind)
     known = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
     values: dict[str, Any] = {}
@@ -125,13 +137,23 @@ def _branch(kind: type[T], raw: object, prefix: str) -> T:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f" Did you mean `{prefix}{near[0]}`?" if near else ""
-            raise ConfigUnknownKey(f"The configuration has no key `{key}`.{hint}", key=key)
+            wrong.append(ConfigUnknownKey(f"The configuration has no key `{key}`.{hint}", key=key))
+            continue
         hint_type = hints[name]
         if isinstance(hint_type, type) and dataclasses.is_dataclass(hint_type):
-            values[name] = _branch(hint_type, value, f"{key}.")
-        else:
+            values[name] = _branch(hint_type, value, f"{key}.", wrong)
+            continue
+        try:
             values[name] = _leaf(key, hint_type, value)
-    return kind(**values)
+        except ConfigInvalid as error:
+            wrong.append(error)
+    if len(wrong) > before:
+        return kind()
+    try:
+        return kind(**values)
+    except ConfigInvalid as error:  # of settings that do not suit one another
+        wrong.append(error)
+        return kind()
 
 
 def _leaf(key: str, kind: Any, value: object) -> Any:
@@ -148,9 +170,19 @@ def _leaf(key: str, kind: Any, value: object) -> Any:
     elif type(value) is kind:
         checked = value
     else:
-        raise ConfigInvalid(f"`{key}` is a value of type {kind.__name__}, not {type(value).__name__}.", key=key)
+        raise ConfigInvalid(f"`{key}` is {_meant(key, kind)}.", key=key)
     _check_range(key, KEYS[key], checked)
     return checked
+
+
+def _meant(key: str, kind: type) -> str:
+    """What a value should have been."""
+    if kind is bool:
+        return "true or false"
+    if kind is str:
+        return "text between quotation marks"
+    default = dict(leaves(Config()))[key]
+    return f"{number_of(key, kind is int)}, such as {default if kind is int else f'{default:g}'}"
 
 
 def _check_range(key: str, rule: Key, value: object) -> None:
@@ -158,7 +190,8 @@ def _check_range(key: str, rule: Key, value: object) -> None:
         low = -math.inf if rule.low is None else rule.low
         high = math.inf if rule.high is None else rule.high
         if not low <= value <= high:
-            raise ConfigInvalid(f"`{key}` is a number from {low:g} to {high:g}.", key=key)
+            number = number_of(key, isinstance(value, int))
+            raise ConfigInvalid(f"`{key}` is {number} from {low:g} to {high:g}.", key=key)
     words = value if isinstance(value, tuple) else (value,)
     if rule.choices and any(word not in rule.choices for word in words):
         raise ConfigInvalid(f"`{key}` knows only: {', '.join(rule.choices)}.", key=key)

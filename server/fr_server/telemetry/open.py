@@ -77,6 +77,19 @@ class Telemetry:
             self.metrics_server.close()
 
 
+def require_telemetry(config: TelemetryConfig) -> None:
+    """Require that a configuration can be told by; nothing is opened.
+
+    Raises:
+        ConfigInvalid: a host or an endpoint is none, or the packages that tracing needs are not installed.
+    """
+    if config.metrics_port and not config.metrics_host:  # the socket library would take it for every interface
+        raise ConfigInvalid("`telemetry.metrics_host` is empty.", key="telemetry.metrics_host")
+    if config.tracing:
+        _check_endpoint(config.tracing)
+        _require_tracing()
+
+
 def open_telemetry(config: TelemetryConfig, services: Collection[str]) -> Telemetry:
     """Build what a configuration asks for; nothing is served before `Telemetry.start`.
 
@@ -85,10 +98,9 @@ def open_telemetry(config: TelemetryConfig, services: Collection[str]) -> Teleme
         services: full names of the services whose methods are told apart.
 
     Raises:
-        ConfigInvalid: a host or an endpoint is none, or the packages that tracing needs are not installed.
+        ConfigInvalid: as `require_telemetry`.
     """
-    if config.metrics_port and not config.metrics_host:  # the socket library would take it for every interface
-        raise ConfigInvalid("`telemetry.metrics_host` is empty.", key="telemetry.metrics_host")
+    require_telemetry(config)
     tracing = _open_tracing(config.tracing) if config.tracing else None  # from here on a thread runs
     metrics, metrics_server = None, None
     if config.metrics_port:
@@ -110,9 +122,14 @@ def together(*listeners: Listener | None) -> Listener:
 
 
 def _open_tracing(endpoint: str) -> TracingObserver:
-    _check_endpoint(endpoint)
+    from fr_server.telemetry.tracing import TracingObserver, exporting
+
+    return TracingObserver(exporting(endpoint))
+
+
+def _require_tracing() -> None:
     try:
-        from fr_server.telemetry.tracing import TracingObserver, exporting
+        import fr_server.telemetry.tracing  # noqa: F401 - whether it can be
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("opentelemetry"):
             raise
@@ -121,7 +138,6 @@ def _open_tracing(endpoint: str) -> TracingObserver:
             "pip install '.[tracing]'.",
             key="telemetry.tracing",
         ) from error
-    return TracingObserver(exporting(endpoint))
 
 
 def _check_endpoint(endpoint: str) -> None:
