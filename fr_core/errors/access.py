@@ -23,7 +23,7 @@ class NotPermitted(InputRefused):
     """Whoever calls has no role that may do this."""
 
     reason = "NOT_PERMITTED"
-    remedy = "Use a key with one of the roles that docs/access.md names for this call."
+    remedy = "docs/access.md says who may do what."
 
 
 class RateLimited(Failure):

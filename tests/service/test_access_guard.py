@@ -34,6 +34,7 @@ from fr_core.audit.attribution import Attribution, current_attribution
 from fr_core.casework.store import CaseStore
 from fr_core.casework.values import Purpose
 from fr_core.embed.null import NULL_MODEL
+from fr_core.errors import NotPermitted
 from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.values import GalleryUse
 from fr_core.training.courses import Course
@@ -381,6 +382,22 @@ def test_a_role_may_call_what_the_table_says_and_nothing_else(world: World, role
                 assert reason_of(how) != "INTERNAL", (method, how)
 
 
+def test_who_has_no_role_is_told_which_would_do_and_which_it_has(world: World) -> None:
+    told = {
+        (SEARCH, (Role.AUDITOR,)): "This takes one of the roles trainee, operator; the key has auditor.",
+        (NO_RULE, (Role.EXAMINER, Role.TRAINER)): "This takes one of the roles operator, admin; the key has trainer, "
+        "examiner.",
+        ("/fr_api.v1.ReviewService/ListAwaiting", (Role.OPERATOR,)): "This takes the role examiner; the key has "
+        "operator.",
+    }
+    for (method, roles), sentence in told.items():
+        how = world.call(world.token(*roles), method, request_of(method))
+        assert (how[1], how[2]) == ("NOT_PERMITTED", f"{sentence} {NotPermitted.remedy}")
+    report = "/fr_api.v1.TrainingService/GetTrainingReport"
+    how = world.call(world.token(Role.TRAINEE), report, request_of(report, trainee_id="t"))
+    assert how[2].startswith("With these fields this takes the role trainer; the key has trainee.")
+
+
 @pytest.mark.parametrize("role", list(Role))
 def test_what_is_not_ones_own_is_answered_as_what_there_is_not(world: World, role: Role) -> None:
     galleries = (world.has(ScopeKind.GALLERY, "own"),) if role is Role.TRAINEE else ("own-*",)
@@ -674,7 +691,8 @@ def test_a_key_that_is_bound_to_a_certificate_takes_the_connection_that_has_show
 def test_a_method_without_a_rule_is_refused(tmp_path: Path) -> None:
     rules = {method: rule for method, rule in RULES.items() if method != NO_RULE}
     with guarded(tmp_path, lambda keys: OpenDoor(), rules) as world:
-        assert reason_of(world.call(None, NO_RULE, request_of(NO_RULE))) == "NOT_PERMITTED"
+        how = world.call(None, NO_RULE, request_of(NO_RULE))
+        assert (how[1], how[2]) == ("NOT_PERMITTED", f"Nobody may call this. {NotPermitted.remedy}")
         assert world.call(None, INFO, request_of(INFO)) == ("OK",)
         everywhere = request_of(SEARCH, RULES[SEARCH].scoped[0], world.has(ScopeKind.GALLERY, "their"), probe=PHOTO)
         assert world.call(None, SEARCH, everywhere) == ("OK",)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from docs_pages.commands import INTRO
 from fr_client.cli.main import build
 from fr_client.cli.plugins import load_command
 
@@ -65,12 +68,39 @@ def test_the_help_works_with_the_base_alone_and_lists_every_command() -> None:
         assert f" {command} " in ended.stdout
 
 
-@pytest.mark.parametrize("words", [("serve",), ("serve", "--port", "0"), ("models", "list")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("serve",),
+        ("serve", "--port", "0"),
+        ("server", "init", "nowhere/faces"),
+        ("models", "list"),
+        ("dataset", "list"),
+        ("evaluate", "verification", "--dataset", "lfw"),
+        ("bench", "search"),
+        ("gallery", "verify", "--data", "nowhere"),
+        ("train", "simulate", "--trainees", "10"),
+        ("audit", "verify-file", "nowhere.jsonl", "--public-key", "nowhere.pem"),
+        ("evidence", "verify", "nowhere.zip"),
+    ],
+)
 def test_a_command_that_needs_the_server_says_what_to_install(words: tuple[str, ...]) -> None:
     ended = base_only(*words)
-    assert ended.returncode == 1
+    assert ended.returncode == (2 if words[0] in ("bench", "evaluate", "train") else 1)
     assert "Traceback" not in ended.stderr
     assert "pip install '.[cpu]'" in ended.stderr
+
+
+def test_the_page_of_commands_names_all_that_needs_the_server() -> None:
+    root = Path(__file__).parents[2]
+    groups = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]
+    needy = [
+        f"{group.removeprefix('fr.').removesuffix('commands').removesuffix('_')} {name}".strip()
+        for group, names in groups.items()
+        for name in names
+    ]
+    told = INTRO[INTRO.index("These need") : INTRO.index("Everything else")]
+    assert sorted(re.findall(r"`([a-z -]+)`", told)) == sorted(needy)
 
 
 def test_drawing_without_pillow_says_what_to_install(tmp_path: Path) -> None:

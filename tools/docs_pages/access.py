@@ -9,6 +9,7 @@ from fr_core.access.roles import Role
 from fr_core.access.scope import MAX_PATTERNS
 from fr_server.access.rules import Coarse, Kind, Rule, ScopeKind
 from fr_server.access.table import RULES
+from fr_server.config.tree import AccessConfig
 from fr_server.course_galleries import gallery_id_of
 
 _DAY_MS = 86_400_000
@@ -39,13 +40,19 @@ of it. A key has one role or more, a scope and a budget. It can be bound to a cl
 on any other connection. It ends when it expires ({MAX_LIFETIME_MS // (366 * _DAY_MS)} years at most) or is revoked, at once and for ever. RotateKey gives it a
 new secret, beside which the one before stays valid for as long as is asked, {MAX_OVERLAP_MS // _DAY_MS} days at most.
 
+**No key outlives the key that makes it.** Where CreateKey is told no lifetime, the key ends after `access.key_days` ({AccessConfig().key_days}
+unless the configuration says otherwise), or when its maker's key ends, whichever is sooner; the answer says when. A longer
+lifetime is refused. Nothing makes a key live longer, and RotateKey leaves its end as it is: make a new key before. An admin
+whose own key ends too soon makes a newer one first, with `fr server admin-key` on the server's machine.
+
 A call without a credential ends with `CREDENTIAL_MISSING`, one with a credential that is not valid with
 `CREDENTIAL_INVALID`, before its request is read. Unknown, wrong, expired and revoked are answered in the same words; the
 audit says which it was.
 
 ## Roles
 
-A key may do what any of its roles may. What no role of it may is refused with `NOT_PERMITTED`.
+A key may do what any of its roles may. What no role of it may is refused with `NOT_PERMITTED`, which names the roles that may
+and those of the key.
 
 | role | what for |
 |---|---|
@@ -53,7 +60,8 @@ A key may do what any of its roles may. What no role of it may is refused with `
 
 SCOPES = f"""
 Give no key two roles of which one checks the other: an examiner who also searches cannot judge a search of its own, and an
-admin who also searches can make the gallery in which nobody asks for a purpose.
+admin who also searches can make the gallery in which nobody asks for a purpose. `fr key create` warns of such a key, and of a
+role that has nothing to act on because its scope is empty; it makes the key all the same.
 
 ## Scopes
 
@@ -80,7 +88,8 @@ What CreateKey leaves unset of a budget is the server's default: `access.request
 and 0 is none at all.
 
 Nobody makes a key, or gives one a new secret, that may ask for more or lives longer than its own: that is refused with
-`NOT_PERMITTED`. A default beyond it is cut down to it. Admins that `fr server` makes have no limits.
+`NOT_PERMITTED`. A default beyond it is cut down to it. Admins that `fr server` makes have no limits but their end, after
+`access.key_days`.
 
 ## Coarse answers
 

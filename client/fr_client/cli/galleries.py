@@ -165,11 +165,12 @@ def _print_galleries(found: Sequence[gallery_pb2.Gallery]) -> None:
     optional = {"Expires": end_of, "Retention": retention_of}
     shown_too = {name: of for name, of in optional.items() if any(map(of, found))}
     numbers = ("Subjects", "Templates")
-    rows = table("Gallery", "Name", *numbers, "Model", "Created", *shown_too, right=numbers)
+    rows = table("Gallery", "Name", "Use", *numbers, "Model", "Created", *shown_too, right=numbers)
     for one in found:
         rows.add_row(
             plain(one.gallery_id),
             plain(one.display_name),
+            _use_of(one),
             str(one.subject_count),
             str(one.template_count),
             plain(model_name(one.model)),
@@ -177,6 +178,10 @@ def _print_galleries(found: Sequence[gallery_pb2.Gallery]) -> None:
             *(of(one) for of in shown_too.values()),
         )
     console().print(rows)
+
+
+def _use_of(found: gallery_pb2.Gallery) -> str:
+    return USE_WORDS.get(found.use, "newer than this command")
 
 
 def _print_gallery(found: gallery_pb2.Gallery, as_json: bool) -> None:
@@ -193,7 +198,7 @@ def _print_gallery(found: gallery_pb2.Gallery, as_json: bool) -> None:
         ("Version", str(found.version)),
         ("Calibration", "its own" if found.has_calibration else "that of the model pack, if it has one"),
         ("Keeps photos", "yes" if found.keeps_photos else "no"),
-        ("Use", USE_WORDS.get(found.use, "newer than this command")),
+        ("Use", _use_of(found)),
         ("Expires", end_of(found) or "never"),
         ("Retention", retention_of(found) or "no limit"),
     ]

@@ -15,6 +15,8 @@ import typer
 
 from fr_api.v1 import access_pb2
 from fr_client.access_requests import ROLE_WORDS, Role
+from fr_client.cli.key_doubts import doubts_of
+from fr_client.cli.key_ends import own_end_told
 from fr_client.cli.saving import new_file, read_file
 from fr_client.cli.show import console, pairs, plain, print_json, shown, table, when
 from fr_client.cli.state import AsJson, Settings, Unusable, connected, require_one_of
@@ -97,7 +99,12 @@ def create_key(
     courses: Annotated[list[str] | None, typer.Option("--course", metavar="PATTERN", help="Courses, likewise.")] = None,
     days: Annotated[
         float | None,
-        typer.Option(min=0.001, max=1_830, metavar="DAYS", help="How long it is valid; the server's default if unset."),
+        typer.Option(
+            min=0.001,
+            max=1_830,
+            metavar="DAYS",
+            help="How long it is valid. Unset: the server's default, or as long as your own key if that ends sooner.",
+        ),
     ] = None,
     label: Annotated[str, typer.Option(metavar="TEXT", help="What it is for; not the name of a person.")] = "",
     requests_per_s: Annotated[
@@ -125,22 +132,28 @@ def create_key(
         made = access_pb2.CreateKeyResponse()
         try:
             with _secret_file(context.obj, connection_file, out) as write:
-                made = client.access.create_key(
-                    [_ROLES[role] for role in roles],
-                    label=label,
-                    galleries=galleries or (),
-                    courses=courses or (),
-                    requests_per_s=requests_per_s,
-                    burst=burst,
-                    searches_per_day=searches_per_day,
-                    lifetime=None if days is None else timedelta(days=days),
-                    certificate_sha256=digest,
-                )
+                with own_end_told(client):
+                    made = client.access.create_key(
+                        [_ROLES[role] for role in roles],
+                        label=label,
+                        galleries=galleries or (),
+                        courses=courses or (),
+                        requests_per_s=requests_per_s,
+                        burst=burst,
+                        searches_per_day=searches_per_day,
+                        lifetime=None if days is None else timedelta(days=days),
+                        certificate_sha256=digest,
+                    )
                 write(made.token)
         except BaseException:
             if made.key.key_id:  # nobody was told its secret
                 client.access.revoke_key(made.key.key_id)
             raise
+        for doubt in doubts_of(made.key):
+            typer.echo(f"Warning: {doubt}", err=True)
+        if days is None and made.key.HasField("expire_time"):
+            end = when(made.key.expire_time)
+            typer.echo(f"Without --days it ends {end}: the server's default, or the end of your own key.", err=True)
         _tell(made, connection_file or out, as_json)
 
 

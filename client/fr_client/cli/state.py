@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 import grpc
 import typer
 
+from fr_client.cli.hints import hint_of
 from fr_client.cli.show import plain, print_json
 from fr_client.client import Client
 from fr_client.errors import FrApiError
@@ -90,30 +91,33 @@ class Unusable(Exception):
 
 
 @contextmanager
-def reporting(as_json: bool) -> Iterator[None]:
-    """End the command with one sentence on standard error where it cannot be done.
+def reporting(as_json: bool, options: Collection[str] = ()) -> Iterator[None]:
+    """End the command with one line on standard error where it cannot be done.
 
-    With `as_json`, the error goes to standard output too, so that a program finds a document there in any case.
+    With `as_json`, the error goes to standard output too, so that a program finds a document there in any case. Of
+    what to type, the line tells what the `options` of the command allow.
     """
     try:
         yield
     except UnicodeEncodeError:
-        _tell(Unusable("INVALID_FIELD", "A value on the command line is no text in UTF-8; type it anew."), as_json)
+        told = Unusable("INVALID_FIELD", "A value on the command line is no text in UTF-8; type it anew.")
+        _tell(told, as_json, options)
     except (FrApiError, Unusable) as error:
-        _tell(error, as_json)
+        _tell(error, as_json, options)
 
 
-def _tell(error: FrApiError | Unusable, as_json: bool) -> NoReturn:
+def _tell(error: FrApiError | Unusable, as_json: bool, options: Collection[str]) -> NoReturn:
     if as_json:
         print_json({"error": error_keys(error)})
-    fail(error)
+    fail(error, options)
 
 
 @contextmanager
 def connected(context: typer.Context, as_json: bool) -> Iterator[Client]:
     """Open the client for the server of `context`, and report errors as `reporting` does."""
     settings: Settings = context.obj
-    with reporting(as_json), settings.open() as client:
+    options = [name for parameter in context.command.params for name in parameter.opts]
+    with reporting(as_json, options), settings.open() as client:
         yield client
 
 
@@ -165,9 +169,10 @@ def error_keys(error: FrApiError | Unusable) -> dict[str, Any]:
     }
 
 
-def fail(error: FrApiError | Unusable) -> NoReturn:
-    """Write the sentence of an error and end the command with exit status 1."""
+def fail(error: FrApiError | Unusable, options: Collection[str] = ()) -> NoReturn:
+    """Write the sentence of an error, and what to type, and end the command with exit status 1."""
+    hint = hint_of(error.reason, options)
     reason = f"{error.reason}: " if error.reason else ""
     request = f" (request {error.request_id})" if isinstance(error, FrApiError) and error.request_id else ""
-    typer.echo(plain(f"{reason}{error.message}{request}").plain, err=True)
+    typer.echo(plain(f"{reason}{error.message}{hint and f' {hint}'}{request}").plain, err=True)
     raise typer.Exit(1)

@@ -20,6 +20,7 @@ from fr_server.access.coarse import ask_for_all, require_photos, tell_less, valu
 from fr_server.access.credentials import Authenticator, Metadata
 from fr_server.access.foreign import Foreign, Resolver
 from fr_server.access.items import Item, Items, RefusedItem, outcome_of
+from fr_server.access.permitting import require_role
 from fr_server.access.recording import NOBODY, OUTSIDE, CallRecord, Recorder, noting
 from fr_server.access.resolving import NothingKept
 from fr_server.access.rules import Coarse, Rule, action_of
@@ -124,8 +125,9 @@ class Guard(grpc.aio.ServerInterceptor):
         try:
             principal = await self._authenticator.authenticate(metadata, peer)
             rule = self._rules.get(method)
-            if rule is None or not principal.is_one_of(rule.roles):
-                raise NotPermitted("Whoever calls has no role that may call this.")
+            if rule is None:
+                raise NotPermitted("Nobody may call this.")
+            require_role(principal, rule.roles)
             self._spend(principal, not streams and rule.counts_as_search)
         except Exception as error:  # noqa: BLE001 - raised where the room outside makes a status of it: in the call
             return _Found(principal, None, error)
@@ -285,8 +287,7 @@ class Guard(grpc.aio.ServerInterceptor):
         record.searched = rule.counts_as_search
         if rule.variants:
             sent = {variant.field: request.HasField(variant.field) for variant in rule.variants}
-            if not principal.is_one_of(rule.roles_of(sent)):
-                raise NotPermitted("Whoever calls has no role that may call this with these fields.")
+            require_role(principal, rule.roles_of(sent), "With these fields ")
         if principal.coarse:
             require_photos(rule, request)
         if rule.search_if and value_at(request, rule.search_if):
