@@ -25,6 +25,8 @@ ARCHIVE = "(archive)"
 _NAME = re.compile(r"[a-z0-9_]{1,32}(/[a-z0-9_]{1,32}){0,3}\.[a-z0-9]{1,8}")
 _MAX_NAME = 160
 _CHUNK = 2**18
+# Of archives by others: the end with its comment, and what a directory may say of a file.
+_MAX_END, _MAX_LISTED = 22 + 2**16 - 1, 2**10
 
 _LOCAL = struct.Struct("<4sHHHHHIIIHH")
 _CENTRAL = struct.Struct("<4sHHHHHHIIIHHHHHII")
@@ -107,6 +109,8 @@ def scan(file: BinaryIO) -> list[Entry]:
     length = file.seek(0, 2)
     if length > MAX_BUNDLE_BYTES:
         raise unusable(ARCHIVE, "size", "The bundle is larger than a bundle can be.")
+    if _is_packed_anew(file, length):
+        raise unusable(ARCHIVE, "packed", "The archive was packed anew, or is no bundle: every header is another.")
     file.seek(0)
     entries: list[Entry] = []
     at = 0
@@ -174,6 +178,34 @@ def _read_entry(file: BinaryIO, at: int, length: int) -> Entry:
     if found != crc:
         raise unusable(name, "crc", "A file of the bundle was changed.")
     return Entry(name, at, size, crc, digest.hexdigest())
+
+
+def _is_packed_anew(file: BinaryIO, length: int) -> bool:
+    """Whether it is an archive whose directory lists files, and none of them has the header that a bundle gives it."""
+    file.seek(max(0, length - _MAX_END))
+    tail = file.read(_MAX_END)
+    end_at = tail.rfind(_END_SIGN)
+    if end_at < 0 or len(tail) - end_at < _END.size:
+        return False
+    listed, size, at = _END.unpack_from(tail, end_at)[4:7]
+    if size > MAX_FILES * _MAX_LISTED:
+        return False
+    file.seek(at)
+    directory = file.read(size)
+    at = 0
+    for _ in range(listed):
+        if directory[at : at + 4] != _CENTRAL_SIGN or len(directory) - at < _CENTRAL.size:
+            return False
+        told = _CENTRAL.unpack_from(directory, at)
+        name_at = at + _CENTRAL.size
+        name = directory[name_at : name_at + told[10]].decode("latin-1")
+        if is_name(name):
+            header = _local(Entry(name, told[16], told[9], told[7], ""))
+            file.seek(told[16])
+            if file.read(len(header)) == header:
+                return False
+        at = name_at + sum(told[10:13])
+    return bool(listed)
 
 
 def _name_at(file: BinaryIO, at: int) -> str:

@@ -15,9 +15,9 @@ from typing import Any, BinaryIO
 from cryptography.exceptions import InvalidSignature
 
 from fr_core.audit.checkpoints import key_id_of, public_pem, read_public_key
-from fr_core.errors import EvidenceUnusable, InvalidField
+from fr_core.errors import InvalidField
 from fr_core.evidence import verify_case
-from fr_core.evidence.archive import ARCHIVE, Entry, is_name, read, scan, unusable
+from fr_core.evidence.archive import Entry, is_name, read, scan, unusable
 from fr_core.evidence.documents import MANIFEST, PRODUCT, PUBLIC_KEY, SIGNATURE, parsed
 from fr_core.evidence.verify_audit import AuditVerified, verify_audit
 
@@ -74,6 +74,7 @@ def verify_bundle(
 
     Raises:
         EvidenceUnusable: it is not whole, or not by the expected key; `file` names the first file that is wrong.
+        OSError: it cannot be read.
         InvalidField: an expected key is no Ed25519 key in PEM.
     """
     expected = None if expected_public_key is None else public_pem(read_public_key(expected_public_key))
@@ -139,7 +140,8 @@ def _require_signed(file: BinaryIO, entries: Mapping[str, Entry], manifest: byte
     if public_pem(key).encode() != pem:
         raise unusable(PUBLIC_KEY, "key", "The key of the bundle is not written as keys are.")
     if expected is not None and expected.encode() != pem:
-        raise unusable(PUBLIC_KEY, "other_key", "The bundle is signed by another key than the one that was expected.")
+        what = "The bundle is signed by another key than the one that was expected: check that key first."
+        raise unusable(PUBLIC_KEY, "other_key", what)
     try:
         key.verify(read(file, entries[SIGNATURE], _SIGNATURE_BYTES), manifest)
     except InvalidSignature:
@@ -160,11 +162,8 @@ def _require_files(listed: Mapping[str, tuple[str, int]], entries: Mapping[str, 
 
 @contextmanager
 def _opened(source: Path | BinaryIO) -> Iterator[BinaryIO]:
-    try:
-        if isinstance(source, Path):
-            with source.open("rb") as file:
-                yield file
-        else:
-            yield source
-    except OSError as error:
-        raise EvidenceUnusable("The bundle cannot be read.", file=ARCHIVE, check="read") from error
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            yield file
+    else:
+        yield source

@@ -156,7 +156,8 @@ def _key(pem: bytes, expected: str | None) -> Ed25519PublicKey:
     except (InvalidField, UnicodeDecodeError):
         raise unusable(AUDIT_KEY, "key", "The key of the audit cannot be read.") from None
     if expected is not None and public_pem(key) != expected:
-        raise unusable(AUDIT_KEY, "other_key", "The audit is signed by another key than the one that was expected.")
+        what = "The audit is signed by another key than the one that was expected: check that key first."
+        raise unusable(AUDIT_KEY, "other_key", what)
     return key
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fr_server.audit_cli import AsJson
-from fr_server.cli_reporting import print_json, reporting
+from fr_server.cli_reporting import CommandFailed, print_json, reporting
 
 if TYPE_CHECKING:
     from fr_core.evidence.verify import Verified
@@ -39,6 +39,9 @@ def verify(
         from fr_core.errors import EvidenceUnusable
         from fr_core.evidence.verify import verify_bundle
 
+        if file.is_dir():
+            what = f"{file} is a folder. Give the ZIP file as it came: what was unpacked from it cannot be checked."
+            raise CommandFailed("FILE_UNREADABLE", what)
         expected, expected_audit = _text(public_key), _text(audit_key)
         try:
             found = verify_bundle(file, expected, expected_audit)

@@ -165,7 +165,42 @@ def test_another_archive_of_the_same_files(bundle: bytes) -> None:
     assert fault(bundle[:-2] + b"\5\0hello") == ("(archive)", "end")  # a comment
     assert fault(_rezipped(bundle, _with_extra)) == ("audit.jsonl", "header")
     assert fault(_rezipped(bundle, _with_a_time)) == ("audit.jsonl", "header")
-    assert fault(_rezipped(bundle, _as_they_are, compression=zipfile.ZIP_DEFLATED))[1] == "header"
+
+
+PACKED = ("(archive)", "packed")
+
+
+def _with_a_folder(target: zipfile.ZipFile, files: Files) -> None:
+    target.writestr("case/", b"")
+    for name, data in files.items():
+        target.writestr(f"case/{name}", data)
+
+
+def _with_one_as_it_was(target: zipfile.ZipFile, files: Files) -> None:
+    for name, data in files.items():
+        info = zipfile.ZipInfo(name)  # of 1980-01-01
+        info.extract_version = info.create_version = 10
+        info.compress_type = zipfile.ZIP_STORED if name == "report.html" else zipfile.ZIP_DEFLATED
+        target.writestr(info, data)
+
+
+def test_an_archive_that_was_packed_anew_is_told_as_such(bundle: bytes) -> None:
+    assert fault(_rezipped(bundle, _as_they_are, compression=zipfile.ZIP_DEFLATED)) == PACKED
+    for compression in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        assert fault(_rezipped(bundle, _with_a_folder, compression=compression)) == PACKED
+    commented = _rezipped(bundle, _with_a_folder)[:-2] + b"\5\0hello"
+    assert fault(commented) == PACKED
+    assert fault(_rezipped(bundle, lambda *_: None))[1] != "packed"  # with nothing in it
+    assert fault(_rezipped(bundle, _with_one_as_it_was)) == ("audit.jsonl", "header")  # where one header is a bundle's
+
+
+def test_a_directory_that_lies_is_no_directory(bundle: bytes) -> None:
+    packed = _rezipped(bundle, _with_a_folder)
+    end = struct.Struct("<4sHHHHIIH")
+    for field, value in ((4, len(files_of(bundle)) + 2), (5, 2**31), (6, 2**31), (6, 0)):
+        said = list(end.unpack(packed[-end.size :]))
+        said[field] = value
+        assert fault(packed[: -end.size] + end.pack(*said))[1] != "packed"
 
 
 def test_control_the_same_archive_from_another_writer(bundle: bytes) -> None:
@@ -205,7 +240,7 @@ def test_control_the_raw_writer_writes_bundles(bundle: bytes) -> None:
 
 def test_encrypted_twice_and_out_of_order(bundle: bytes) -> None:
     files = sorted((own.encode(), data) for own, data in files_of(bundle).items())
-    assert fault(_raw(*files, flags=1)) == ("audit.jsonl", "header")
+    assert fault(_raw(*files, flags=1)) == PACKED
     assert fault(_raw(files[0], *files)) == ("audit.jsonl", "order")
     assert fault(_raw(*files[::-1]))[1] == "order"
 

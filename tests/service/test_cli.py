@@ -252,8 +252,8 @@ def test_every_face_is_searched_where_asked_for(fr: Fr, people: Path, tmp_path: 
     out_file = tmp_path / "both.png"
     code, out, _ = fr("search", "team", probe, "--several-faces", "all", "--draw", out_file)
     assert code == 0
-    assert "Face 1 of 2: leads" in out
-    assert "Face 2 of 2: no lead" in out
+    assert "Face 1 of 2: 1 of 3 candidates is a lead at threshold" in out
+    assert "Face 2 of 2: 0 of 3 candidates are leads at threshold" in out
     assert out_file.is_file()
 
 
@@ -273,6 +273,13 @@ def test_galleries_are_created_listed_shown_and_deleted_after_asking(fr: Fr, peo
     assert fr("gallery", "show", "team")[0] == 0
     assert "3 subjects, 4 templates" in fr("gallery", "delete", "team", answer="y\n")[1]
     assert fr("gallery", "show", "team")[0] == 1
+
+
+def test_the_list_tells_what_each_gallery_is_for(fr: Fr) -> None:
+    for use in ("operational", "test"):
+        keys(fr("gallery", "create", f"for-{use}", "--use", use, "--json"))
+    told = {words[0]: words[1] for words in map(str.split, fr("gallery", "list")[1].splitlines()) if len(words) > 1}
+    assert (told["for-operational"], told["for-test"]) == ("operational", "test")
 
 
 def test_subjects_and_templates_are_listed_and_deleted(fr: Fr, people: Path) -> None:

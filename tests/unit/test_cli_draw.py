@@ -5,15 +5,16 @@ from __future__ import annotations
 import io
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from fr_api.v1 import common_pb2, gallery_pb2
 from fr_client.cli.candidates import find_photos
 from fr_client.cli.draw import (
     GOOD,
-    LEAD,
+    GREY,
     MARGIN,
     MAX_CANDIDATES,
     POOR,
@@ -149,9 +150,34 @@ def test_the_probe_stands_beside_its_candidates_in_the_order_of_their_ranks() ->
     assert picture.getpixel((MARGIN + PROBE // 2, MARGIN + 40 + PROBE // 2)) == BLUE
     assert picture.getpixel((left + TILE // 2, y)) == RED
     assert picture.getpixel((left + TILE + 16 + TILE // 2, y)) == (0, 200, 0)
-    assert picture.getpixel((left, y)) == LEAD
-    assert picture.getpixel((left + TILE + 16, y)) == LEAD
-    assert picture.getpixel((left + 2 * (TILE + 16), y)) != LEAD
+
+
+def test_no_candidate_is_framed_unlike_the_others_and_the_head_counts_the_leads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    probe, crops = Image.new("RGB", (200, 200), BLUE), {rank: Image.new("RGB", (50, 50), RED) for rank in (1, 2, 3)}
+    written: list[str] = []
+    write = ImageDraw.ImageDraw.text
+
+    def text(pen: ImageDraw.ImageDraw, place: tuple[float, float], words: str, **how: Any) -> None:
+        assert pen.textbbox(place, words, font=how["font"])[2] <= pen.im.size[0]
+        written.append(words)
+        write(pen, place, words, **how)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
+    for similarities, head in (
+        ((0.7, 0.1, -0.07), "1 of 3 candidates is a lead at threshold 0.500"),
+        ((0.4, 0.1), "0 of 2 candidates are leads at threshold 0.500"),
+        ((), "No lead at threshold 0.500"),
+    ):
+        picture, y = search_picture(probe, answer(*similarities), crops), MARGIN + 40
+        assert head in written
+        assert not any("potential" in words.lower() for words in written)
+        for rank in range(len(similarities)):
+            x = MARGIN + PROBE + 32 + rank * (TILE + 16)
+            assert colours(picture, (x, y + 10, x + 1, y + TILE - 10)) == {GREY}
+            assert colours(picture, (x + 1, y + 10, x + TILE - 1, y + TILE - 10)) == {RED}
+    assert {"1.  0.700  lead", "2.  0.100  no lead", "3.  -0.070  no lead"} <= set(written)
 
 
 def test_candidates_beyond_a_row_go_below_and_too_many_are_counted() -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
 from fr_client.cli.calibrations import print_calibration
 from fr_client.cli.error_rates import answer_keys, evidence_words, rates_words
 from fr_client.cli.search import print_search
+from fr_core.evidence.values import Bound, Figures
+from fr_core.evidence.words import of_both
+from fr_core.scoring.intervals import rate as counted
 
 
 def rate(value: float, low: float, high: float, **more: Any) -> common_pb2.ErrorRate:
@@ -31,6 +35,7 @@ def test_a_threshold_is_told_by_whom_it_accepts_and_whom_it_misses() -> None:
         "At this threshold 1 in 10,000 of the comparisons of different people is accepted (95 % interval 1 in 21,200 "
         "to 1 in 5,000), as measured on lfw, 844 people (the model pack's calibration).",
         "At the same threshold 0.5 % of the comparisons of one person are missed (95 % interval 0.31 % to 0.84 %).",
+        "These rates hold for people and photos like those of lfw, not for others.",
         "Of different people: 3 errors in 30,000.",
     ]
 
@@ -40,14 +45,14 @@ def test_whose_intervals_and_settings_they_are_is_told() -> None:
     found = rates(by_people, rate(0.005, 0.003, 0.008), other_settings=["precision", "detection"])
     found.calibration.part = "folds 1, 2"
     found.calibration.ClearField("people")
-    first, missed, settings = words(found)
+    first, missed, _, settings = words(found)
     assert "(95 % interval 1 in 21,200 to 1 in 5,000, by resampling people), as measured on lfw (folds 1, 2) (" in first
     assert missed.endswith("are missed (95 % interval 0.3 % to 0.8 %).")
     assert settings == "That was measured with another precision and another detection than this server has."
 
 
 def test_a_rate_without_an_error_is_none_up_to_a_limit_and_one_near_all_is_not_all() -> None:
-    accepted, missed = words(rates(rate(0.0, 0.0, 0.0112), rate(0.99999, 0.9, 1.0)))
+    accepted, missed, _ = words(rates(rate(0.0, 0.0, 0.0112), rate(0.99999, 0.9, 1.0)))
     assert "none of the comparisons of different people are accepted (95 % interval 0 to 1.12 %)" in accepted
     assert "over 99.9 % of the comparisons of one person are missed (95 % interval 90 % to 100 %)" in missed
 
@@ -87,6 +92,7 @@ def test_a_search_tells_how_many_strangers_it_answers_with_a_lead_and_what_that_
     print_search("team", gallery_pb2.SearchResponse(error_rates=found, notice="Leads, not identities."))
     out = " ".join(capsys.readouterr().out.split())
     assert "844 people (the gallery's own calibration)." in out
+    assert "These rates hold for people and photos like those of lfw, not for others." in out
     assert (
         "Among 1,000 templates 9.5 % of the searches for somebody who is not enrolled are answered with a lead (95 % "
         "interval 4.9 % to 18 %): reckoned as if comparisons were independent, which those with look-alikes are not. "
@@ -94,49 +100,71 @@ def test_a_search_tells_how_many_strangers_it_answers_with_a_lead_and_what_that_
     ) in out
 
 
-@pytest.mark.parametrize(
-    ("log10_lr", "said"),
-    [
-        (3.2, "is 1,580 times more probable if both photos show one person than if they show two"),
-        (-2.0, "is 100 times more probable if the photos show two people than if they show one"),
-        (0.2, "is 1.6 times more probable if both photos show one person than if they show two"),
-        (0.001, "is as probable if both photos show one person as if they show two"),
-    ],
+ONE, TWO = "if both photos show one person than if they show two", "if the photos show two people than if they show one"
+BEYOND = "How much more is more than the calibration can show: it has too few comparisons."
+NEITHER = "That is not the probability that they show one person, nor that they show two."
+NONE, AT_LEAST, AT_MOST = (
+    common_pb2.LikelihoodRatioBound.Value(f"LIKELIHOOD_RATIO_BOUND_{name}") for name in ("NONE", "AT_LEAST", "AT_MOST")
 )
-def test_a_similarity_is_told_by_how_much_it_speaks_for_one_person(log10_lr: float, said: str) -> None:
-    evidence = common_pb2.LikelihoodRatio(
-        log10_lr=log10_lr, bound=common_pb2.LIKELIHOOD_RATIO_BOUND_NONE, in_range=True
-    )
-    (sentence,) = evidence_words(recognition_pb2.CompareResponse(likelihood_ratio=evidence))
-    assert sentence == (
-        f"This similarity {said} (log10 of the likelihood ratio {log10_lr:+.2f}). That is not the probability that "
-        "they show one person."
+
+
+def compared(
+    log10_lr: float, bound: common_pb2.LikelihoodRatioBound.ValueType = NONE, *, in_range: bool = True
+) -> recognition_pb2.CompareResponse:
+    """A comparison by a calibration of 10,000 comparisons of different people and 1,000 of one person."""
+    return recognition_pb2.CompareResponse(
+        error_rates=rates(
+            rate(1e-4, 5e-5, 2e-4, count=1, total=10_000), rate(0.005, 0.003, 0.008, count=5, total=1000)
+        ),
+        likelihood_ratio=common_pb2.LikelihoodRatio(log10_lr=log10_lr, bound=bound, in_range=in_range),
     )
 
 
 @pytest.mark.parametrize(
-    ("log10_lr", "bound", "said", "logarithm"),
+    ("log10_lr", "bound", "said"),
     [
-        (5.2186, "AT_LEAST", "at least 165,000 times more probable if both photos show one person", "at least +5.22"),
-        (0.0, "AT_LEAST", "at least 1.0 times more probable if both photos show one person", "at least +0.00"),
-        (-2.0, "AT_MOST", "at least 100 times more probable if the photos show two people", "at most -2.00"),
+        (3.2, NONE, f"about 2,000 times more probable {ONE}."),
+        (4.0, NONE, f"about 10,000 times more probable {ONE}."),
+        (-2.0, NONE, f"about 100 times more probable {TWO}."),
+        (0.2, NONE, f"about 2 times more probable {ONE}."),
+        (0.001, NONE, "about as probable if both photos show one person as if they show two."),
+        (5.2186, AT_LEAST, f"more probable {ONE}. {BEYOND}"),
+        (0.0, AT_LEAST, f"more probable {ONE}. {BEYOND}"),
+        (-2.0, AT_MOST, f"more probable {TWO}. {BEYOND}"),
+        (0.0, AT_MOST, f"more probable {TWO}. {BEYOND}"),
+        (4.01, NONE, f"more probable {ONE}. {BEYOND}"),  # of 10,000 comparisons none can show 1 in 10,001
+        (-3.01, NONE, f"more probable {TWO}. {BEYOND}"),
     ],
 )
-def test_a_ratio_that_is_cut_off_is_told_as_the_least(log10_lr: float, bound: str, said: str, logarithm: str) -> None:
-    evidence = common_pb2.LikelihoodRatio(
-        log10_lr=log10_lr,
-        bound=common_pb2.LikelihoodRatioBound.Value(f"LIKELIHOOD_RATIO_BOUND_{bound}"),
-        in_range=True,
-    )
-    sentence, more = evidence_words(recognition_pb2.CompareResponse(likelihood_ratio=evidence))
-    assert sentence.startswith(f"This similarity is {said} than if they show ")
-    assert f"ratio {logarithm})" in sentence
-    assert more == "How much more is not known: the calibration has too few comparisons to tell."
+def test_a_similarity_is_told_by_how_much_it_speaks_for_one_person_as_far_as_that_is_known(
+    log10_lr: float, bound: common_pb2.LikelihoodRatioBound.ValueType, said: str
+) -> None:
+    (sentence,) = evidence_words(compared(log10_lr, bound))
+    assert sentence == f"This similarity is {said} {NEITHER}"
+
+
+def test_the_command_line_and_the_evidence_report_tell_a_likelihood_ratio_alike() -> None:
+    """Neither can import the other, and nobody may be told more at one than at the other."""
+    of_total = {total: counted(1, total) for total in (1_000, 10_000)}
+    told = set()
+    for log10_lr in np.linspace(-6.0, 6.0, 481):
+        for bound, of_report in ((NONE, Bound.EXACT), (AT_LEAST, Bound.AT_LEAST), (AT_MOST, Bound.AT_MOST)):
+            figures = Figures(of_total[10_000], of_total[1_000], float(log10_lr), of_report)
+            report = next(of_both(figures, 1)).removesuffix(" It is not the probability of Hp, nor of Hd.")
+            for hypotheses, photos in (
+                ("if Hp is true than if Hd is", ONE),
+                ("if Hd is true than if Hp is", TWO),
+                ("if Hp is true as if Hd is", "if both photos show one person as if they show two"),
+            ):
+                report = report.replace(hypotheses, photos)
+            (sentence,) = evidence_words(compared(float(log10_lr), bound))
+            assert sentence == f"{report} {NEITHER}"
+            told.add(sentence)
+    assert len(told) > 60
 
 
 def test_a_similarity_beyond_those_of_the_calibration_says_so() -> None:
-    evidence = common_pb2.LikelihoodRatio(log10_lr=4.0, bound=common_pb2.LIKELIHOOD_RATIO_BOUND_NONE)
-    _, beyond = evidence_words(recognition_pb2.CompareResponse(likelihood_ratio=evidence))
+    _, beyond = evidence_words(compared(4.0, in_range=False))
     assert beyond == "No comparison of the calibration has a similarity this far out."
 
 
@@ -178,7 +206,12 @@ def test_without_a_calibration_nothing_is_said_and_json_has_null() -> None:
 
 def test_with_a_calibration_json_has_all_of_it() -> None:
     found = rates(rate(1e-4, 5e-5, 2e-4), rate(0.005, 0.003, 0.008))
-    keys = answer_keys(recognition_pb2.CompareResponse(error_rates=found))["error_rates"]
+    answer = recognition_pb2.CompareResponse(
+        error_rates=found, likelihood_ratio=compared(5.2186, AT_LEAST).likelihood_ratio
+    )
+    ratio = answer_keys(answer)["likelihood_ratio"]
+    assert (ratio["log10_lr"], ratio["bound"]) == (5.2186, "LIKELIHOOD_RATIO_BOUND_AT_LEAST")
+    keys = answer_keys(answer)["error_rates"]
     assert keys["fmr"]["interval_method"] == "INTERVAL_METHOD_UNSPECIFIED"
     assert (keys["fmr"]["value"], keys["fmr"]["low"], keys["fmr"]["high"]) == (1e-4, 5e-5, 2e-4)
     assert (keys["calibration"]["dataset"], keys["calibration"]["people"]) == ("lfw", "844")

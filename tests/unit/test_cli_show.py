@@ -12,7 +12,7 @@ from rich.console import Console
 
 from fr_api.v1 import common_pb2, gallery_pb2
 from fr_client.cli.search import print_search
-from fr_client.cli.show import face_table, pairs, plain, print_json, reason_words, shown, table, when
+from fr_client.cli.show import face_table, leads_words, pairs, plain, print_json, reason_words, shown, table, when
 from fr_client.unpack import message_keys
 
 
@@ -110,11 +110,27 @@ def test_a_search_is_printed_with_ranks_marks_and_the_notice(capsys: pytest.Capt
     )
     print_search("team", answer)
     lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
-    assert " ".join(lines[0]) == "Face 1 of 2: leads at threshold 0.5000 in gallery team"
-    assert ["1", "0.5000", "reached", "[x]", "3"] in lines
-    assert ["2", "0.2500", "below", "y", "4"] in lines
+    assert " ".join(lines[0]) == "Face 1 of 2: 1 of 2 candidates is a lead at threshold 0.5000 in gallery team"
+    assert ["1", "0.5000", "lead", "[x]", "3"] in lines
+    assert ["2", "0.2500", "no", "lead", "y", "4"] in lines
     assert ["Face", "2", "of", "2:", "no", "lead", "at", "threshold", "0.5000", "in", "gallery", "team"] in lines
     assert lines[-1] == ["Leads,", "not", "identities."]
+
+
+@pytest.mark.parametrize(
+    ("leads", "listed", "said"),
+    [
+        (0, 0, "no lead"),
+        (0, 1, "0 of 1 candidates are leads"),
+        (1, 1, "1 of 1 candidates is a lead"),
+        (0, 8, "0 of 8 candidates are leads"),
+        (1, 8, "1 of 8 candidates is a lead"),
+        (8, 8, "8 of 8 candidates are leads"),
+    ],
+)
+def test_how_many_candidates_are_leads_is_counted(leads: int, listed: int, said: str) -> None:
+    candidates = [gallery_pb2.Candidate(above_threshold=rank < leads) for rank in range(listed)]
+    assert leads_words(gallery_pb2.SearchResult(candidates=candidates)) == said
 
 
 def test_a_fusion_that_only_a_newer_server_knows_is_told_in_a_plain_word(capsys: pytest.CaptureFixture[str]) -> None:

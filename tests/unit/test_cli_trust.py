@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import ssl
 import stat
 import tomllib
+import zipfile
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
@@ -848,16 +850,29 @@ def test_a_bundle_that_was_changed_names_the_first_file_that_is_wrong(verify: An
 def test_a_bundle_of_another_signer_is_refused(verify: Any, bundle: Path) -> None:
     folder = bundle.parent
     code, _, error = run(verify, bundle, "--public-key", folder / "other.pem")
-    assert (code, "signed by another key" in error) == (1, True)
+    assert (code, "signed by another key" in error, "check that key first" in error) == (1, True, True)
     code, _, error = run(verify, bundle, "--audit-key", folder / "other.pem")
     assert (code, error.startswith("EVIDENCE_UNUSABLE: audit_public.pem: ")) == (1, True)
+    assert "check that key first" in error
     (folder / "none.txt").write_text("no key")
     code, _, error = run(verify, bundle, "--public-key", folder / "none.txt")
     assert (code, error.partition(":")[0]) == (1, "INVALID_FIELD")
     code, _, error = run(verify, bundle, "--public-key", folder / "none.pem")
     assert (code, error.partition(":")[0]) == (1, "FILE_UNREADABLE")
-    code, _, error = run(verify, folder / "none.zip")
-    assert (code, error.partition(":")[0]) == (1, "EVIDENCE_UNUSABLE")
+
+
+def test_what_is_no_bundle_is_told_from_one_that_was_changed(verify: Any, bundle: Path) -> None:
+    missing, folder = bundle.parent / "none.zip", bundle.parent / "unpacked"
+    code, out, error = run(verify, missing, "--json")
+    assert (code, error) == (1, f"FILE_UNREADABLE: {missing} cannot be read: No such file or directory.\n")
+    assert json.loads(out)["error"]["reason"] == "FILE_UNREADABLE"
+    with zipfile.ZipFile(bundle) as opened:
+        opened.extractall(folder)
+    code, _, error = run(verify, folder)
+    assert (code, error.startswith(f"FILE_UNREADABLE: {folder} is a folder. Give the ZIP file as it came")) == (1, True)
+    anew = Path(shutil.make_archive(str(bundle.parent / "anew"), "zip", folder))
+    code, _, error = run(verify, anew)
+    assert (code, error.startswith("EVIDENCE_UNUSABLE: (archive): The archive was packed anew, or")) == (1, True)
 
 
 def test_a_bundle_can_do_no_harm_to_a_terminal() -> None:

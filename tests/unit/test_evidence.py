@@ -267,11 +267,17 @@ def test_a_bundle_without_a_search_of_its_case_is_told_by_the_audit(kept: Filed)
 
 
 @pytest.mark.parametrize("data", [b"", b"PK", b"PK\3\4", b"no archive", b"PK\5\6" + bytes(18)])
-def test_no_bundle(data: bytes, tmp_path: Path) -> None:
-    for source in (io.BytesIO(data), tmp_path / "missing.zip"):
-        with pytest.raises(EvidenceUnusable) as refused:
+def test_no_bundle(data: bytes) -> None:
+    with pytest.raises(EvidenceUnusable) as refused:
+        verify_bundle(io.BytesIO(data))
+    assert refused.value.metadata["file"] == "(archive)"
+    assert "packed anew" not in str(refused.value)
+
+
+def test_a_file_that_cannot_be_read_is_no_fault_of_the_bundle(tmp_path: Path) -> None:
+    for source in (tmp_path / "missing.zip", tmp_path):
+        with pytest.raises(OSError):
             verify_bundle(source)
-        assert refused.value.metadata["file"] == "(archive)"
 
 
 # --- the report --------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 
 from fr_api.v1 import common_pb2, gallery_pb2
 from fr_client.cli.lettering import Lettering
+from fr_client.cli.show import lead_mark, leads_words
 from fr_client.cli.state import Unusable
 
 Photo: TypeAlias = Image.Image
@@ -24,12 +25,11 @@ INK: Colour = (32, 33, 36)
 GREY: Colour = (140, 143, 150)
 PALE: Colour = (228, 230, 234)
 PAPER: Colour = (255, 255, 255)
-LEAD: Colour = (20, 120, 60)
 
 # The search picture, in pixels.
 MARGIN, PROBE, TILE, GAP = 24, 320, 184, 16
 _TEXT, _HEAD, _TILE_LINES = 15, 18, 3
-MAX_COLUMNS = 5
+MIN_COLUMNS, MAX_COLUMNS = 3, 5
 MAX_CANDIDATES = 20
 
 
@@ -117,7 +117,7 @@ def search_picture(probe: Photo, answer: gallery_pb2.SearchResponse, crops: Mapp
         answer: of the search.
         crops: pictures of candidates by template id; a candidate without one gets an empty frame.
     """
-    columns = max([2, *(min(len(result.candidates), MAX_COLUMNS) for result in answer.results)])
+    columns = max([MIN_COLUMNS, *(min(len(result.candidates), MAX_COLUMNS) for result in answer.results)])
     width = MARGIN + PROBE + 2 * GAP + columns * (TILE + GAP) + MARGIN
     notice = Lettering(_TEXT)
     lines = notice.wrapped(answer.notice, width - 2 * MARGIN)
@@ -162,9 +162,8 @@ def _draw_result(
 ) -> None:
     head, text = Lettering(_HEAD), Lettering(_TEXT)
     left = MARGIN + PROBE + 2 * GAP
-    reached = result.decision == gallery_pb2.SEARCH_DECISION_POTENTIAL_CANDIDATES
-    decision = "Potential candidates" if reached else "No candidate"
-    pen.text((left, top), f"{decision} (threshold {threshold:.3f})", fill=INK, font=head.font)
+    title = f"{leads_words(result)} at threshold {threshold:.3f}".capitalize()
+    pen.text((left, top), title, fill=INK, font=head.font)
     top += _head_height()
     _paste_fitted(picture, _probe_view(probe, result), (MARGIN, top), PROBE)
     drawn = result.candidates[:MAX_CANDIDATES]
@@ -203,12 +202,10 @@ def _draw_candidate(
         pen.text((x + TILE / 2, y + TILE / 2), words, fill=GREY, font=text.font, anchor="mm")
     else:
         _paste_fitted(picture, crop, corner, TILE)
-    colour = LEAD if candidate.above_threshold else GREY
-    frame = 4 if candidate.above_threshold else 1
-    pen.rectangle((x, y, x + TILE - 1, y + TILE - 1), outline=colour, width=frame)
-    mark = "reached" if candidate.above_threshold else "below"
+    # All alike: a frame of another colour around a lead would say "this one".
+    pen.rectangle((x, y, x + TILE - 1, y + TILE - 1), outline=GREY)
     lines = (
-        (f"{candidate.rank}.  {candidate.similarity:.3f}  {mark}", colour),
+        (f"{candidate.rank}.  {candidate.similarity:.3f}  {lead_mark(candidate)}", INK),
         (candidate.subject_id, INK),
         (candidate.display_name, GREY),
     )

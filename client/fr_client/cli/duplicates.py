@@ -30,6 +30,8 @@ ForPurpose = Annotated[
 ]
 ForCase = Annotated[str, typer.Option("--case", metavar="REFERENCE", help="Reference of the case that it is for.")]
 
+# The answers hold no error rate that could stand beside the threshold.
+_LOOK = "may be of different people, the more so the larger the gallery: an examiner must look at both photos."
 # Subjects of a cluster that its line in the table names.
 _NAMED = 6
 
@@ -145,6 +147,8 @@ def _print_pairs(best: list[_SubjectPair], reached: gallery_pb2.ScanProgress) ->
     what = f"{len(best)} pairs of subjects" if best else "No two subjects"
     out.print(plain(f"{what} reach {reached.threshold:.4f} among {reached.total} templates."), style="bold")
     out.print(plain(_how(reached)))
+    if best:
+        out.print(plain(f"Pairs that reach the threshold {_LOOK}"))
     out.print(plain(reached.notice), style="italic")
 
 
@@ -176,6 +180,8 @@ def _print_clusters(several: Sequence[_ClusterLine], singles: int, reached: gall
     grouped = f"{len(several)} clusters of several templates, {singles} templates that nothing is like"
     out.print(plain(f"{grouped}, at threshold {reached.threshold:.4f}."), style="bold")
     out.print(plain(f"A cluster is a lead, not an identity. {_how(reached)}"))
+    if several:
+        out.print(plain(f"Any two of a cluster {_LOOK}"))
     out.print(plain(reached.notice), style="italic")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,11 +12,6 @@ from fr_client.unpack import message_keys
 _SOURCES = {
     common_pb2.CALIBRATION_SOURCE_PACK: "the model pack's calibration",
     common_pb2.CALIBRATION_SOURCE_GALLERY: "the gallery's own calibration",
-}
-# How a likelihood ratio is told that is cut off: in words, and before its logarithm.
-_BOUNDS = {
-    common_pb2.LIKELIHOOD_RATIO_BOUND_AT_LEAST: "at least ",
-    common_pb2.LIKELIHOOD_RATIO_BOUND_AT_MOST: "at most ",
 }
 # A rate below the first, whose interval ends below the second, is told as one in so many; others in per cent.
 _RARE, _RARE_AT_MOST = 0.001, 0.01
@@ -35,6 +31,7 @@ def rates_words(answer: recognition_pb2.CompareResponse | gallery_pb2.SearchResp
     missed = _part("the comparisons of one person", "missed", rates.fnmr)
     yield f"At this threshold {accepted}, as measured on {measured_words(calibration)} ({source_words(calibration)})."
     yield f"At the same threshold {missed}."
+    yield f"These rates hold for people and photos like those of {calibration.dataset}, not for others."
     if rates.other_settings:
         yield f"That was measured with another {' and another '.join(rates.other_settings)} than this server has."
     if rates.support:
@@ -51,25 +48,35 @@ def evidence_words(answer: recognition_pb2.CompareResponse) -> Iterator[str]:
     """Yield sentences on what the similarity of a comparison says; none without a calibration."""
     if not answer.HasField("likelihood_ratio"):
         return
-    evidence = answer.likelihood_ratio
-    factor = 10.0 ** abs(evidence.log10_lr)
-    times = f"{factor:.1f} times" if factor < 10.0 else f"{_rounded(factor):,} times"
-    bound = _BOUNDS.get(evidence.bound, "")
-    least = "at least " if bound else ""  # of either: what is at most 1 / 100 for one is at least 100 for the other
-    if times == "1.0 times" and not bound:
-        said = "is as probable if both photos show one person as if they show two"
-    elif evidence.log10_lr > 0.0 or evidence.bound == common_pb2.LIKELIHOOD_RATIO_BOUND_AT_LEAST:
-        said = f"is {least}{times} more probable if both photos show one person than if they show two"
-    else:
-        said = f"is {least}{times} more probable if the photos show two people than if they show one"
     yield (
-        f"This similarity {said} (log10 of the likelihood ratio {bound}{evidence.log10_lr:+.2f}). That is not the "
-        "probability that they show one person."
+        f"{_how_probable(answer.likelihood_ratio, answer.error_rates)} That is not the probability that they show one "
+        "person, nor that they show two."
     )
-    if bound:
-        yield "How much more is not known: the calibration has too few comparisons to tell."
-    if not evidence.in_range:
+    if not answer.likelihood_ratio.in_range:
         yield "No comparison of the calibration has a similarity this far out."
+
+
+def _how_probable(evidence: common_pb2.LikelihoodRatio, rates: common_pb2.ErrorRates) -> str:
+    """Return the ratio to one significant figure; beyond what the calibration can show, no figure.
+
+    The rule and the words are those of the evidence report (`fr_core.evidence.words`), which a client cannot import.
+    """
+    positive = evidence.log10_lr > 0.0 and evidence.bound != common_pb2.LIKELIHOOD_RATIO_BOUND_AT_MOST
+    if positive or evidence.bound == common_pb2.LIKELIHOOD_RATIO_BOUND_AT_LEAST:
+        more, of_other = "more probable if both photos show one person than if they show two", rates.fmr
+    else:
+        more, of_other = "more probable if the photos show two people than if they show one", rates.fnmr
+    # Of n comparisons of the other kind, none can show what is rarer than 1 in n.
+    most = math.log10(of_other.total) if of_other.total else math.inf
+    if evidence.bound != common_pb2.LIKELIHOOD_RATIO_BOUND_NONE or abs(evidence.log10_lr) > most:
+        return (
+            f"This similarity is {more}. How much more is more than the calibration can show: it has too few "
+            "comparisons."
+        )
+    times = float(f"{10.0 ** abs(evidence.log10_lr):.0e}")
+    if times == 1.0:
+        return "This similarity is about as probable if both photos show one person as if they show two."
+    return f"This similarity is about {times:,.0f} times {more}."
 
 
 def source_words(calibration: common_pb2.Calibration) -> str:

@@ -11,7 +11,7 @@ from fr_api.v1 import gallery_pb2
 from fr_client.cli.error_rates import answer_keys, rates_words
 from fr_client.cli.photos import read_photo, require_drawing, write_picture
 from fr_client.cli.recognise import PhotoPath, TargetFmr, ThresholdOption
-from fr_client.cli.show import console, plain, print_json, table
+from fr_client.cli.show import console, lead_mark, leads_words, plain, print_json, table
 from fr_client.cli.state import AsJson, GalleryId, connected, key_values, require_one_criterion
 from fr_client.client import Client
 from fr_client.requests import Fusion, Purpose, SeveralFaces
@@ -112,18 +112,17 @@ def print_search(gallery_id: str, answer: gallery_pb2.SearchResponse, kept_to: s
     """Print the candidate lists, whom the search was kept to, how it was made, its error rates, and the notice."""
     out = console()
     for number, result in enumerate(answer.results, start=1):
-        reached = result.decision == gallery_pb2.SEARCH_DECISION_POTENTIAL_CANDIDATES
-        decision = "leads" if reached else "no lead"
         face = f"Face {number} of {len(answer.results)}: " if len(answer.results) > 1 else ""
-        out.print(plain(f"{face}{decision} at threshold {answer.threshold:.4f} in gallery {gallery_id}"), style="bold")
+        leads = f"{leads_words(result)} at threshold {answer.threshold:.4f}"
+        out.print(plain(f"{face}{leads} in gallery {gallery_id}"), style="bold")
         if not result.candidates:
             continue
-        rows = table("Rank", "Similarity", "Threshold", "Subject", "Name", "Template", right=("Rank", "Similarity"))
+        rows = table("Rank", "Similarity", "Counts as", "Subject", "Name", "Template", right=("Rank", "Similarity"))
         for one in result.candidates:
             rows.add_row(
                 str(one.rank),
                 f"{one.similarity:.4f}",
-                "reached" if one.above_threshold else "below",
+                lead_mark(one),
                 plain(one.subject_id),
                 plain(one.display_name),
                 str(one.template_id),

@@ -84,6 +84,19 @@ def model_name(model: common_pb2.ModelId) -> str:
     return f"{model.pack}@{model.version}:{model.sha256[:12]}"
 
 
+def leads_words(result: gallery_pb2.SearchResult) -> str:
+    """Return how many candidates of a list are leads, such as "1 of 8 candidates is a lead"."""
+    if not result.candidates:
+        return "no lead"
+    leads = sum(one.above_threshold for one in result.candidates)
+    return f"{leads} of {len(result.candidates)} candidates {'is a lead' if leads == 1 else 'are leads'}"
+
+
+def lead_mark(candidate: gallery_pb2.Candidate) -> str:
+    """Return whether a candidate counts as a lead, in words."""
+    return "lead" if candidate.above_threshold else "no lead"
+
+
 def face_table(faces: Iterable[common_pb2.Face]) -> Table:
     """Return the table of the faces of a photo, in their order."""
     numbers = ("Face", "Left", "Top", "Width", "Height", "Score", "Quality", "Eyes px", "Yaw", "Pitch", "Roll")
