@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -67,6 +68,30 @@ def test_a_check_says_what_a_plan_needs_and_whether_it_is_there(target: str, ser
     code, out, _ = fr(target, "plan", "taster-90", "--check", "--dataset", "mine", "--json")
     assert (code, json.loads(out)["missing"]) == (1, 110)
     assert [list(one.datasets) for one in service.calls("CheckPlan")] == [[], ["lfw"], ["mine", "other"], ["mine"]]
+
+
+@pytest.mark.parametrize(
+    ("people", "with_two", "words"),
+    [
+        (35, 0, "no: 3 people with two photos are missing"),
+        (31, 2, "no: 1 person is missing, and 1 person with two photos is missing"),
+        (30, 3, "no: 2 people are missing"),
+        (32, 3, "yes, if their photos show usable faces"),
+    ],
+)
+def test_a_check_says_which_people_are_missing(people: int, with_two: int, words: str) -> None:
+    class Needing(ScriptedTraining):
+        def CheckPlan(self, request: Any, context: Any) -> training_pb2.CheckPlanResponse:  # noqa: N802
+            needs = training_pb2.PlanNeeds(people=32, people_with_two_photos=3)
+            missing = max(0, 32 - people, 3 - with_two)
+            return training_pb2.CheckPlanResponse(
+                needs=needs, people=people, people_with_two_photos=with_two, missing=missing
+            )
+
+    with serving_training(Needing()) as target:
+        code, out, _ = fr(target, "plan", "taster-90", "--check", "--dataset", "people_folder")
+    assert code == (0 if words.startswith("yes") else 1)
+    assert " ".join(out.split()).endswith(f"Enough {words}")
 
 
 def test_a_plan_of_a_file_is_sent_as_its_text(target: str, service: ScriptedTraining, tmp_path: Path) -> None:
@@ -308,7 +333,7 @@ def test_a_course_tells_what_it_learned_whenever_it_is_shown(target: str, monkey
     monkeypatch.setattr(scripted_training, "course", lambda course_id: learned)
     out = fr(target, "course", "c2")[1]
     assert "Learned from         c1" in out
-    assert "Learned: 7 of 40 items have a difficulty that answers have moved, 2 are set aside." in out
+    assert "Learned: answers have moved the difficulty of 7 of 40 items; set aside: 2." in out
     assert "Photos left out by the list: 3." in out
 
 

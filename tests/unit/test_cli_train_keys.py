@@ -12,7 +12,8 @@ from fr_client.cli import train_keys as keys
 from fr_client.cli.train_desk import HELP, Countdown, Desk, EndedForGood, InputEnded, Left
 from fr_client.cli.train_keys import NotUnderstood, Scale
 from fr_client.cli.train_labels import labels, shown_of, similarity_words
-from scripted_training import picture
+from fr_client.cli.train_questions import Decided, Style, ask
+from scripted_training import picture, trial
 
 SCALE = "(-1 to 1, higher is more alike, by the machine)"
 
@@ -154,6 +155,21 @@ def test_the_time_that_is_left_stands_still_in_a_pause() -> None:
     assert not countdown.is_over
 
 
+def test_time_that_is_in_doubt_is_not_shown_until_the_server_tells_it() -> None:
+    clock = Clock()
+    countdown = Countdown(clock)
+    countdown.begin(90.0)
+    countdown.doubt()
+    assert countdown.words() == ""
+    countdown.pause()
+    countdown.resume()
+    assert countdown.words() == ""
+    clock.now += 90.0
+    assert countdown.is_over  # as far as anybody here knows
+    countdown.begin(60.0)
+    assert countdown.words() == "1:00 left"
+
+
 class Time:
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -167,7 +183,7 @@ class Time:
 
 def desk(lines: Iterable[str]) -> tuple[Desk, list[str], Time]:
     left, told, time = iter(lines), list[str](), Time()
-    return Desk(lambda: next(left, ""), told.append, told.append, time, Countdown(Clock())), told, time
+    return Desk(lambda: next(left, ""), told.append, told.append, lambda: None, time, Countdown(Clock())), told, time
 
 
 def rated(at: Desk) -> int:
@@ -180,6 +196,38 @@ def test_a_question_is_asked_until_it_is_answered() -> None:
     assert told.count("Rate:") == 3
     assert HELP in told
     assert "Ctrl-C" in HELP
+
+
+def test_what_was_typed_ahead_is_dropped_where_something_new_is_asked() -> None:
+    def of(*lines: str) -> list[str]:
+        left, told = iter(lines), list[str]()
+        at = Desk(lambda: next(left), told.append, told.append, lambda: told.append("-"), Time(), Countdown(Clock()))
+        assert rated(at) == 1
+        return [one.partition(":")[0] for one in told]
+
+    assert of("k", "1") == ["Rate", "Nobody is shown now.", "Rate"]
+    assert of("9", "1") == [
+        "Rate",
+        "-",
+        "Type -3 (surely two people) to 3 (surely one person); 0 is undecided.",
+        "Rate",
+    ]
+    assert of("p", "\n", "1") == ["Rate", "-", "Paused", "-", "Rate"]
+    assert of("f", "\n", "1") == ["Rate", "-", "End the sitting for good? What is not answered stays so. [y/N]", "Rate"]
+
+
+def test_what_was_typed_ahead_does_not_settle_a_probability_that_contradicts_the_rating() -> None:
+    left, told = iter(["3", "10", "20", "4"]), list[str]()
+    at = Desk(lambda: next(left), told.append, told.append, lambda: told.append("-"), Time(), Countdown(Clock()))
+    given = ask(at, trial("RATE"), Style())
+    assert isinstance(given, Decided)
+    assert isinstance(given.decision, training_pb2.PairRating)
+    assert (given.decision.rating, round(given.decision.p_same, 6)) == (3, 0.2)
+    assert (
+        told.index("-")
+        == told.index("Your rating says one person, and 10 % says two people. What you type now counts.") - 1
+    )
+    assert told.count("-") == 1
 
 
 def test_a_pause_stops_the_time_of_the_session_until_enter() -> None:

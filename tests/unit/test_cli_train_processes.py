@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
+from queue import Queue
 from subprocess import PIPE, STDOUT
+from typing import Any
 
 import pytest
 
-from fr_client.cli.train_signals import Stopped, stopped_by_signals
+from fr_api.v1 import training_pb2
 from scripted_training import ScriptedTraining, picture, serving_training, trial
 
 PAIR = [picture("x"), picture("y")]
@@ -130,10 +135,7 @@ def test_a_terminal_that_is_closed_tells_the_command(tmp_path: Path) -> None:
     with serving_training(service) as target:
         running = started(target, tmp_path, ON_TERMINAL, (theirs, theirs, theirs))
         os.close(theirs)
-        os.write(ours, b"y\n\n")
-        told = b""
-        while b"One person or two?" not in told:
-            told += os.read(ours, 4_096)
+        begun(ours)
         os.close(ours)
         assert running.wait(20) == 128 + signal.SIGHUP
     assert list(tmp_path.iterdir()) == []
@@ -146,41 +148,135 @@ def test_on_a_terminal_the_wait_is_told_in_one_line(tmp_path: Path) -> None:
     with serving_training(service) as target:
         running = started(target, tmp_path, ON_TERMINAL, (theirs, theirs, theirs))
         os.close(theirs)
-        os.write(ours, b"y\n\n")
-        told = b""
-        while b"One person or two?" not in told:
-            told += os.read(ours, 4_096)
+        begun(ours)
     os.write(ours, b"2\n")
-    while b"\rWaiting for the server, 0:01." not in told:
-        told += os.read(ours, 4_096)
-    assert told.count(b"The server does not answer.") == 1
+    told = shown_until(ours, b"\rWaiting for the server, 0:01.")
+    assert told.count(b"The server does not answer. An answer that you gave is kept here, and is sent when") == 1
     os.write(ours, b"\x03")
-    while b"the same command goes on" not in told:
-        told += os.read(ours, 4_096)
+    shown_until(ours, b"the same command goes on")
     assert running.wait(20) == 130
     os.close(ours)
     assert list(tmp_path.iterdir()) == []
 
 
+class Slow(ScriptedTraining):
+    """Holds calls of some names, until it is told to go on."""
+
+    def __init__(self, steps: Sequence[training_pb2.Trial], reveal: training_pb2.Reveal) -> None:
+        super().__init__(steps, reveal)
+        self.held: set[str] = set()
+        self.reached: Queue[str] = Queue()
+        self.go_on: Queue[None] = Queue()
+
+    def _called(self, name: str, request: Any, context: Any) -> None:
+        super()._called(name, request, context)
+        if name in self.held:
+            self.reached.put(name)
+            self.go_on.get(timeout=20)
+
+
+def test_what_was_typed_before_a_question_was_shown_does_not_answer_it(tmp_path: Path) -> None:
+    trials = [trial("RATE", PAIR), trial("RATE", PAIR, trial_id="t2")]
+    service = Slow(trials, training_pb2.Reveal(correct=True, text="Right."))
+    ours, theirs = pty.openpty()
+
+    def typed_ahead(call: str, keys: bytes, question: bytes) -> None:
+        """Type while a call is on its way; then see the question, and that nothing has answered it."""
+        assert service.reached.get(timeout=20) == call
+        os.write(ours, keys)
+        shown_until(ours, keys.replace(b"\n", b"\r\n"))  # the terminal has taken it
+        service.go_on.put(None)
+        shown_until(ours, question)
+        time.sleep(0.3)
+        assert names(service)[-1] == call
+
+    with serving_training(service) as target:
+        service.held = {"JoinCourse", "SubmitDecision"}
+        running = started(target, tmp_path, ON_TERMINAL, (theirs, theirs, theirs))
+        os.close(theirs)
+        typed_ahead("JoinCourse", b"y\n", b"Do you agree? [y/N]:")
+        os.write(ours, b"y\n")
+        shown_until(ours, b"Enter begins:")
+        os.write(ours, b"\n")
+        shown_until(ours, b"One person or two?")
+        os.write(ours, b"2\n")
+        typed_ahead("SubmitDecision", b"\n3\n", b"Enter goes on:")
+        service.held = {"NextTrial"}
+        os.write(ours, b"\n")
+        typed_ahead("NextTrial", b"-3\n", b"One person or two?")
+        service.held = set()
+        os.write(ours, b"1\n")
+        shown_until(ours, b"Enter goes on:")
+        os.write(ours, b"\n")
+        shown_until(ours, b"The sitting is over")
+        assert running.wait(20) == 0
+    os.close(ours)
+    assert [one.rating.rating for one in service.calls("SubmitDecision")] == [2, 1]
+
+
+def test_what_was_typed_for_the_questions_after_a_wrong_answer_does_not_answer_it_again(tmp_path: Path) -> None:
+    service = ScriptedTraining([trial("RATE", PAIR)])
+    ours, theirs = pty.openpty()
+    with serving_training(service) as target:
+        running = started(target, tmp_path, ON_TERMINAL, (theirs, theirs, theirs))
+        os.close(theirs)
+        begun(ours)
+        os.write(ours, b"9\n3\n")
+        shown_until(ours, b"0 is undecided.")
+        shown_until(ours, b"One person or two?")
+        time.sleep(0.3)
+        assert service.calls("SubmitDecision") == []
+        os.write(ours, b"-1\n")
+        assert running.wait(20) == 0
+    os.close(ours)
+    assert service.calls("SubmitDecision")[0].rating.rating == -1
+
+
+def shown_until(ours: int, words: bytes) -> bytes:
+    """What a terminal shows until some words are there; fails where they do not come."""
+    told = b""
+    while words not in told:
+        assert select.select([ours], [], [], 20)[0], told
+        told += os.read(ours, 1)
+    return told
+
+
+def begun(ours: int) -> None:
+    """Agree and begin the block at a terminal, each when it is asked for; the first trial is shown then."""
+    shown_until(ours, b"Do you agree? [y/N]:")
+    os.write(ours, b"y\n")
+    shown_until(ours, b"Enter begins:")
+    os.write(ours, b"\n")
+    shown_until(ours, b"One person or two?")
+
+
 def test_a_second_signal_does_not_cut_the_tidying_short_and_nohup_is_respected() -> None:
-    tidied = []
-    before = signal.getsignal(signal.SIGTERM)
+    """In a process of its own: pytest has handlers of signals too."""
+    script = """
+import signal
 
-    def told_twice() -> None:
-        with stopped_by_signals():
-            try:
-                signal.raise_signal(signal.SIGTERM)
-            except Stopped as stopped:
-                signal.raise_signal(signal.SIGHUP)
-                signal.raise_signal(signal.SIGTERM)
-                tidied.append(stopped.status)
+import typer
 
-    told_twice()
-    assert tidied == [143]
-    assert signal.getsignal(signal.SIGTERM) == before
-    hangup = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+from fr_client.cli.train_signals import Stopped, stopped_by_signals
+
+before = signal.getsignal(signal.SIGTERM)
+with stopped_by_signals():
     try:
-        with stopped_by_signals():
-            signal.raise_signal(signal.SIGHUP)
-    finally:
-        signal.signal(signal.SIGHUP, hangup)
+        signal.raise_signal(signal.SIGTERM)
+    except Stopped as stopped:
+        signal.raise_signal(signal.SIGHUP)
+        signal.raise_signal(signal.SIGTERM)
+        print("tidied", stopped.status)
+assert signal.getsignal(signal.SIGTERM) == before
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+with stopped_by_signals():
+    signal.raise_signal(signal.SIGHUP)
+print("unmoved")
+try:
+    with stopped_by_signals():
+        signal.raise_signal(signal.SIGTERM)
+except typer.Exit as ended:
+    print("ended", ended.exit_code)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines() == ["tidied 143", "unmoved", "ended 143"]

@@ -30,12 +30,13 @@ from fr_client.cli.train_calls import DELAYS_S, FIRST_DELAYS_S
 from fr_client.cli.train_keys import Scale
 from fr_client.cli.train_questions import Style
 from fr_client.cli.train_refusals import trainee_words
-from fr_client.cli.train_run import take
+from fr_client.cli.train_run import report_words, take
 from fr_client.training import Training
 from scripted_training import LOST, ScriptedTraining, face, picture, serving_training, trial
 
 RED, GREEN = (200, 40, 40), (40, 180, 40)
 SHORT = Style(short=True)
+REPORT = report_words([])
 PAIR = [picture("x", data=face(RED)), picture("y", data=face(GREEN))]
 BEGIN = ("y", "")  # consent, and Enter for the block
 
@@ -99,7 +100,7 @@ def taken(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
         monkeypatch.setattr(sys, "stdin", Keyboard(lines, interrupted))
         with serving_training(service) as target, Client(target) as client:
             try:
-                take(connect, "s3cret", sitting, tmp_path / "p", viewer, style, seen.slept.append)
+                take(connect, "s3cret", sitting, tmp_path / "p", viewer, style, seen.slept.append, REPORT)
             except typer.Exit as ended:
                 seen.status = ended.exit_code
         seen.text = "".join(capsys.readouterr())
@@ -199,7 +200,7 @@ def test_candidates_come_after_the_notes(taken: Taken) -> None:
     steps = [note, trial("DECIDE", [probe, *candidates], exercise="CANDIDATES")]
     reveal = training_pb2.Reveal(correct=True, text="Right: candidate 2 is the person searched for.", picture_id="b")
     service = ScriptedTraining(steps, reveal)
-    seen = taken(service, *BEGIN, "", "a scar", "k", "wide-set eyes", "", "-3", "3 0 1", "3 -1", "4", "2", "")
+    seen = taken(service, *BEGIN, "", "a scar", "k", "wide-set eyes", "", "-3", "3 0 1", "3", "3 3", "-1", "4", "2", "")
     assert [one.notes for one in service.calls("LockNotes")] == ["a scar\nwide-set eyes"]
     (given,) = decisions(service)
     assert given.candidates.picture_id == "b"
@@ -207,6 +208,7 @@ def test_candidates_come_after_the_notes(taken: Taken) -> None:
     assert given.known_to_me
     assert "Write at least one line" in seen.text
     assert "These are 3 ratings, and 2 candidates are left to rate." in seen.text
+    assert "These are 2 ratings, and 1 candidate is left to rate." in seen.text
     assert "Type the number of a candidate, 1 to 3, n for none of them, or i for inconclusive." in seen.text
     assert seen.sizes[0][0] < seen.sizes[1][0]
     for typed, kind in (("n", "none"), ("i", "inconclusive")):
@@ -381,7 +383,7 @@ def test_ctrl_c_ends_the_waiting_and_keeps_the_sitting(
     service.refusals["SubmitDecision"] = service.refusals["PauseSession"] = [LOST] * 20
     monkeypatch.setattr(sys, "stdin", Keyboard([*BEGIN, "1"], False))
     with serving_training(service) as target, Client(target) as client, pytest.raises(typer.Exit) as ended:
-        take(lambda: client.training, "s3cret", "", None, None, SHORT, impatient)
+        take(lambda: client.training, "s3cret", "", None, None, SHORT, impatient, REPORT)
     assert ended.value.exit_code == 130
     error = capsys.readouterr().err
     assert "The time without it is given back when you come back." in error
@@ -535,6 +537,17 @@ def test_the_time_without_a_connection_is_not_counted(taken: Taken, monkeypatch:
     service.refusals["SubmitDecision"] = [LOST, LOST, "INVALID_RATING"]
     seen = taken(service, *BEGIN, "1", "2")
     assert [line[:12] for line in seen.text.splitlines() if "left]" in line] == ["[0:50 left] "] * 2
+    reveal = training_pb2.Reveal(correct=True, text="Right.")
+    service = ScriptedTraining([trial("RATE", PAIR, left_s=60), trial("RATE", PAIR, trial_id="t2", left_s=55)], reveal)
+    service.refusals["SubmitDecision"] = [LOST]
+    seen = taken(service, *BEGIN, "1", "", "2", "")
+    asked = [line[:12] for line in seen.text.splitlines() if "One person or two?" in line or "Enter goes on:" in line]
+    assert asked == [
+        "[0:50 left] ",
+        "Enter goes o",
+        "[0:45 left] ",
+        "[0:35 left] ",
+    ]  # not known before it is told again
 
 
 def test_a_block_that_was_begun_elsewhere_is_gone_on_with(taken: Taken) -> None:
@@ -612,6 +625,25 @@ def test_the_command_takes_a_code_in_three_ways_and_shows_it_in_none(
     assert decisions(service)[0].rating.rating == 3
     assert f"Picture: {tmp_path / 'p' / 'trial.png'}" in out
     assert stat.S_IMODE((tmp_path / "p").stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("words", [["f", "y"], ["1"]])
+def test_the_command_for_the_report_has_the_options_that_were_given(tmp_path: Path, words: list[str]) -> None:
+    secrets = {"FR_TRAINEE_CODE": "s3cret", "FR_KEY": "frk_s3cret", "FR_CA": str(tmp_path / "no ca.pem")}
+    typed = "\n".join([*BEGIN, *words]) + "\n"
+    service = ScriptedTraining([trial("RATE", PAIR)])
+    with serving_training(service) as target:
+        connection = tmp_path / "the class.toml"
+        connection.write_text(f'server = "{target}"\nkey = "frk_s3cret"\n')
+        given = ["--connection", str(connection), "--timeout", "30"]
+        more = ["train", "run", "--short", "--no-viewer", "--pictures", str(tmp_path / "p")]
+        result = CliRunner(env=secrets).invoke(build(), [*given, *more], input=typed)
+        service.state = training_pb2.SESSION_STATE_FINISHED
+        again = CliRunner(env=secrets).invoke(build(), [*given, *more])
+    command = f"`fr --timeout 30.0 --connection '{connection}' train report --code - --out DIR` writes your report."
+    assert command in result.stdout, result.stderr
+    assert command in again.stdout
+    assert "s3cret" not in result.stdout + again.stdout
 
 
 def test_an_error_ends_the_command_with_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,7 +80,7 @@ def test_the_command_sends_and_tells_them(service: Learning, target: str, tmp_pa
     code, out, _ = fr(target, *made)
     assert code == 0
     assert asked(service) == (["c0", "c1"], [A, B])
-    assert "Learned: 4 of 40 items have a difficulty that answers have moved, 2 are set aside." in out
+    assert "Learned: answers have moved the difficulty of 4 of 40 items; set aside: 2." in " ".join(out.split())
     assert "Photos left out by the list: 2." in out
     assert "Learned from         c0, c1" in out
     found = json.loads(fr(target, *made, "--json")[1])

@@ -48,6 +48,18 @@ def test_an_ability_is_of_one_trainee_and_needs_difficulties() -> None:
     assert triad_figures([triad(1, 1, n) for n in range(5)]).better_than_guessing
 
 
+def test_of_triads_and_lists_of_many_trainees_the_machine_says_one_thing_each() -> None:
+    trainees = [f"t{n}" for n in range(20)]
+    triads = [triad(n % 2, 0, n, trainee=trainee) for trainee in trainees for n in range(4)]
+    found = triad_figures(triads)
+    assert (counts(found.right), counts(found.machine)) == ((40, 80), (2, 4))
+    lists = [listed(n % 2, "none", n, trainee=trainee) for trainee in trainees for n in range(4)]
+    assert counts(list_figures(lists).machine_first) == (2, 4)
+    # Each sends a photo of their own, of which the machine says something else.
+    own = [listed(n % 2, "none", n, trainee=trainee, block="own") for trainee in trainees for n in range(2)]
+    assert counts(list_figures(own).machine_first) == (20, 40)
+
+
 def test_picks_foils_and_false_alarms_are_told_apart() -> None:
     lists = [listed(2, "candidate:2", n) for n in range(13)]
     lists += [listed(2, "candidate:1", 13), listed(2, "candidate:1", 14), listed(2, "none", 15)]

@@ -333,6 +333,30 @@ def test_the_machine_is_told_on_the_same_pairs_and_with_the_trainee() -> None:
     assert found.with_machine.value > found.machine.roc.area.value
 
 
+def test_of_pairs_that_many_trainees_judged_the_machine_says_one_thing_each() -> None:
+    def judged(trainees: int) -> list[Result]:
+        truths, similarities = ("same", "same", "different", "different"), (0.4, -0.1, 0.2, -0.3)
+        return [
+            pair(truth, 1 if (n + trainee) % 4 else -1, n, trainee=f"t{trainee}", similarity=similarity)
+            for trainee in range(trainees)
+            for n, (truth, similarity) in enumerate(zip(truths, similarities, strict=True))
+        ]
+
+    one, many = pair_figures(judged(1)), pair_figures(judged(20))
+    assert replace(many.machine, agrees=one.machine.agrees) == one.machine
+    assert isinstance(many.machine.right, Rate)
+    assert (many.machine.trials, many.machine.right.count, many.machine.right.total) == (4, 2, 4)
+    assert isinstance(many.machine.agrees, Rate)
+    assert many.machine.agrees.total == 80  # answers, which differ from trainee to trainee
+    assert isinstance(many.roc, Roc)
+    assert isinstance(many.roc.area.interval, Interval)
+    assert isinstance(many.with_machine, Area)
+    reason = "Several answers to a pair share the one similarity that it has."
+    assert (many.with_machine.interval, many.with_machine.standard_error) == (Undefined(reason), None)
+    assert isinstance(one.with_machine, Area)
+    assert one.with_machine.interval != Undefined(reason)
+
+
 def test_known_and_unanswered_trials_are_counted_and_in_no_figure() -> None:
     results = [
         pair("same", 1, 0),

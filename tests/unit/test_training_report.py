@@ -241,8 +241,32 @@ def test_both_together_and_percentiles_are_told_with_what_they_are_worth(trainee
     easy = [pair("same" if n % 2 else "different", 1, n, similarity=n % 2 - 0.5) for n in range(20)]
     about = heading(trainee_html(course(), trainee_figures(course(), easy, {})), "The machine on the same pairs")
     assert "It ranks every pair of one person above every pair of two." in about
+    assert 'It says "same" where its likelihood ratio is above 1' in about
+    assert "than the threshold of a search" in about
     assert placed(50.0, 0.0, 99.9) == "50; under 1 to over 99"
     assert placed(Undefined("why"), None, None) == "not known: why"
+
+
+def test_the_machine_counts_a_pair_once_in_the_page_of_a_cohort(cohorts_page: str) -> None:
+    machine, pairs = (heading(cohorts_page, name) for name in ("The machine on the same pairs", "Pairs"))
+    assert "2,016 rated pairs" in pairs
+    assert " of 72); " in machine
+
+
+def test_one_of_a_kind_is_no_plural() -> None:
+    few = [triad(0, 0), listed(1, "none"), listed(1, "none", 1, scored=False), triaged("usable", "usable")]
+    few += [pair("same", 1, p_same=0.9), pair("same", 1, 1, block="aided", before=-1, advice="same")]
+    page = html.unescape(cohort_html(course(), cohort_figures(course(), {"t1": few})))
+    for words in (
+        "1 trainee, told by pseudonyms.",
+        "1 rated pair: ",
+        "1 triad.",
+        "1 list held the person searched for, 0 did not. 1 more is of unknown truth.",
+        "1 photo.",
+        "1 pair was rated before and after advice",
+        "of 1 stated probability from",
+    ):
+        assert words in page
 
 
 def test_nothing_of_a_plan_or_a_label_becomes_mark_up(trainees_page: str, cohorts_page: str) -> None:

@@ -35,7 +35,7 @@ class Waiting:
 
     def begin(self) -> None:
         """The server does not answer."""
-        self._say("The server does not answer. What you have typed is kept here, and is sent when it is back.")
+        self._say("The server does not answer. An answer that you gave is kept here, and is sent when it is back.")
         self._say("Nothing needs to be done. Ctrl-C leaves; what was not sent is then asked again when you come back.")
 
     def go_on(self, waited_s: float) -> None:

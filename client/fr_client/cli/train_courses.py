@@ -139,8 +139,8 @@ def _changes(found: training_pb2.Course) -> str:
     """What answers to earlier courses, and the list of photos, have changed."""
     items = sum(form.items for form in found.forms)
     return (
-        f"Learned: {found.learned_items:,} of {items:,} items have a difficulty that answers have moved, "
-        f"{found.quarantined_items:,} are set aside. Photos left out by the list: {found.excluded_photos:,}."
+        f"Learned: answers have moved the difficulty of {found.learned_items:,} of {counted(items, 'item')}; "
+        f"set aside: {found.quarantined_items:,}. Photos left out by the list: {found.excluded_photos:,}."
     )
 
 

@@ -50,11 +50,17 @@ class Countdown:
         self._clock = clock
         self._end_s: float | None = None
         self._paused_s: float | None = None
+        self._is_known = True
 
     def begin(self, left_s: float | None) -> None:
         """Take note of what the server tells; None where there is no limit."""
         self._end_s = None if left_s is None else self._clock() + left_s
         self._paused_s = None
+        self._is_known = True
+
+    def doubt(self) -> None:
+        """Show nothing until the server tells what is left."""
+        self._is_known = False
 
     def pause(self) -> None:
         """Stop."""
@@ -73,8 +79,8 @@ class Countdown:
         return self._end_s is not None and self._left_s(self._end_s) < 1
 
     def words(self) -> str:
-        """What is left, as minutes and seconds; empty where there is no limit."""
-        if self._end_s is None:
+        """What is left, as minutes and seconds; empty where there is no limit, or it is not known."""
+        if self._end_s is None or not self._is_known:
             return ""
         minutes, seconds = divmod(max(0, int(self._left_s(self._end_s))), 60)
         return f"{minutes}:{seconds:02} left"
@@ -90,6 +96,7 @@ class Desk:
         read: returns the next line with its end, or "" when there is none any more.
         say: shows a line.
         prompt: shows a question; what is typed follows it.
+        drop: drops what was typed ahead, see `drop_typed_ahead`.
         time: of the session.
         countdown: of the block.
     """
@@ -99,12 +106,14 @@ class Desk:
         read: Callable[[], str],
         say: Callable[[str], None],
         prompt: Callable[[str], None],
+        drop: Callable[[], None],
         time: Time,
         countdown: Countdown,
     ) -> None:
         self._read = read
         self.say = say
         self._prompt = prompt
+        self.drop_typed_ahead = drop
         self._time = time
         self.countdown = countdown
         self.known_to_me: bool | None = None  # None where nobody is shown
@@ -125,6 +134,7 @@ class Desk:
             try:
                 return parse(line)
             except NotUnderstood as error:
+                self.drop_typed_ahead()  # it was meant for the questions that follow
                 self.say(str(error))
 
     def line(self, question: str) -> str | None:
@@ -155,14 +165,17 @@ class Desk:
 
     def wait_paused(self) -> None:
         """Wait for Enter, then let the time go on."""
+        self.drop_typed_ahead()
         self._prompt("Paused: the time stands still. Enter goes on, q leaves:")
         if self._next().strip().lower() == "q":
             raise Left
         self._time.resume()
+        self.drop_typed_ahead()
         self.countdown.resume()
 
     def agrees(self, question: str) -> bool:
         """Ask a question whose answer is yes or no; an empty line is no."""
+        self.drop_typed_ahead()
         self._prompt(f"{question} [y/N]:")
         return self._next().strip().lower() in ("y", "yes")
 

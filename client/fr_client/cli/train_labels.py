@@ -64,6 +64,6 @@ def similarity_words(similarities: Mapping[str, float], names: Mapping[str, str]
     return f"The machine's similarities: {', '.join(parts)} ({_SCALE})."
 
 
-def counted(number: int, noun: str) -> str:
-    """Return how many there are of something, such as "1 trial" or "2 trials"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return how many there are of something, such as "1 trial", "2 trials" or "2 people"."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -189,15 +189,29 @@ def _check_rows(found: training_pb2.CheckPlanResponse, unlimited: int, compared:
         ("Plan", found.title),
         ("Trials of one trainee", f"{needs.trials:,}"),
         ("Minutes at most", f"{needs.minutes:,}{more}"),
-        ("Needs", f"{needs.people:,} people, {needs.people_with_two_photos:,} of them with two photos"),
+        ("Needs", _people_words(needs.people, needs.people_with_two_photos)),
     ]
     if compared:
-        there = f"{found.people:,} people, {found.people_with_two_photos:,} of them with two photos"
-        verdict = (
-            f"no: {found.missing:,} people are missing" if found.missing else "yes, if their photos show usable faces"
-        )
+        there = _people_words(found.people, found.people_with_two_photos)
+        verdict = f"no: {_missing_words(found)}" if found.missing else "yes, if their photos show usable faces"
         rows += [("The data sets hold", there), ("Enough", verdict)]
     return rows
+
+
+def _people_words(people: int, with_two_photos: int) -> str:
+    return f"{counted(people, 'person', 'people')}, {with_two_photos:,} of them with two photos"
+
+
+def _missing_words(found: training_pb2.CheckPlanResponse) -> str:
+    """Say how many people are missing, and how many with two photos: either may be there in number."""
+    people = found.needs.people - found.people
+    with_two = found.needs.people_with_two_photos - found.people_with_two_photos
+    parts = [
+        counted(number, f"person{kind} is missing", f"people{kind} are missing")
+        for number, kind in ((people, ""), (with_two, " with two photos"))
+        if number > 0
+    ]
+    return ", and ".join(parts)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from fr_client.cli.photos import read_photo
 from fr_client.cli.state import Unusable
 from fr_client.cli.train_desk import Desk
 from fr_client.cli.train_keys import NotUnderstood, Scale
-from fr_client.cli.train_labels import labels
+from fr_client.cli.train_labels import counted, labels
 from fr_client.training_requests import Decision, Notes
 
 _BACK = "b"
@@ -114,6 +114,7 @@ def _probability(desk: Desk, rating: int) -> float | None:
     if p_same is None or not keys.contradicts(rating, p_same):
         return p_same
     ends = ("one person", "two people") if rating > 0 else ("two people", "one person")
+    desk.drop_typed_ahead()
     desk.say(f"Your rating says {ends[0]}, and {100 * p_same:g} % says {ends[1]}. What you type now counts.")
     return desk.ask(_PROBABILITY, keys.percent)
 
@@ -185,7 +186,9 @@ def _decide(desk: Desk, trial: training_pb2.Trial, style: Style) -> Given:
 def _ratings_of(line: str, scale: Scale, most: int) -> list[int]:
     found = keys.ratings(line, scale)
     if len(found) > most:
-        raise NotUnderstood(f"These are {len(found)} ratings, and {most} candidates are left to rate.")
+        raise NotUnderstood(
+            f"These are {len(found)} ratings, and {counted(most, 'candidate is', 'candidates are')} left to rate."
+        )
     return found
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,7 @@ from fr_api.v1 import training_pb2
 from fr_client.cli.run import INTERRUPTED
 from fr_client.cli.show import plain, when
 from fr_client.cli.state import Settings, Unusable, reporting
+from fr_client.cli.train_ahead import drop_typed_ahead
 from fr_client.cli.train_blocks import Blocks
 from fr_client.cli.train_calls import AGAIN, Connect, Sender, SessionTime, Waiting
 from fr_client.cli.train_desk import Countdown, Desk, EndedForGood, InputEnded, Left
@@ -31,7 +33,6 @@ from fr_client.errors import FrApiError
 from fr_client.training import Training
 
 _BEGUN = (training_pb2.SESSION_STATE_RUNNING, training_pb2.SESSION_STATE_PAUSED)
-_REPORT = "When all that you began is finished, `fr train report --code - --out DIR` writes your report."
 _GO_ON = "What was answered is kept: the same command goes on."
 
 
@@ -68,7 +69,8 @@ def run(
         in_trainees_words(),
         _connections(context.obj) as connect,
     ):
-        take(connect, asked_code(code), sitting, pictures, wanted, Style(keys, short), time.sleep)
+        style, report = Style(keys, short), report_words(options_given(context))
+        take(connect, asked_code(code), sitting, pictures, wanted, style, time.sleep, report)
 
 
 def take(
@@ -79,6 +81,7 @@ def take(
     viewer: Viewer | None,
     style: Style,
     sleep: Callable[[float], None],
+    report: str,
 ) -> None:
     """Lead the trainee with a code through a sitting; ends the command where it is left early.
 
@@ -90,6 +93,7 @@ def take(
         viewer: likewise.
         style: how the trainee is asked.
         sleep: waits so many seconds, between calls that are not answered.
+        report: see `report_words`.
 
     Raises:
         FrApiError: the server refuses for good, or does not answer at the start.
@@ -100,7 +104,7 @@ def take(
         joined = sent.soon(lambda training: training.join(code))
         chosen = choose(joined, sitting)
         if chosen is None:
-            say(f"{joined.title}: what there is to take is finished. {_REPORT}")
+            say(f"{joined.title}: what there is to take is finished. {report}")
             return
         begun = chosen.state in _BEGUN
         if not begun and not _consents(joined, chosen.sitting):
@@ -111,15 +115,34 @@ def take(
         say(f"{chosen.sitting.title}: {session.answered} of {session.trials} trials are answered.")
         say(style.told)
         time_of, countdown = SessionTime(session.session_id, sent), Countdown(time.monotonic)
-        desk = Desk(sys.stdin.readline, say, _prompt, time_of, countdown)
+        desk = Desk(sys.stdin.readline, say, _prompt, drop_typed_ahead, time_of, countdown)
         blocks = Blocks(session, begun, countdown, say)
         left = (sent, session.session_id, shows)
-        with _interrupted(*left), _leaving(*left):
+        with _interrupted(*left), _leaving(*left, report):
             if session.state == training_pb2.SESSION_STATE_PAUSED:
                 desk.wait_paused()
             over = Sitting(code, session, desk, shows, style, sent, blocks).run()
             say("")
-            say(f"The sitting is over: {over.answered} of {over.trials} trials are answered. {_REPORT}")
+            say(f"The sitting is over: {over.answered} of {over.trials} trials are answered. {report}")
+
+
+def options_given(context: typer.Context) -> list[str]:
+    """Return the options of `fr` itself that were given on the command line: none of them is a secret."""
+    root = context.find_root()
+    words: list[str] = []
+    for option in root.command.params:
+        source = root.get_parameter_source(option.name or "")
+        if source is None or source.name != "COMMANDLINE":
+            continue
+        value = root.params[option.name or ""]
+        words += [option.opts[0]] if value is True else [option.opts[0], str(value)]
+    return words
+
+
+def report_words(given: Sequence[str]) -> str:
+    """Return which command writes a trainee's report, with options of `fr` itself."""
+    command = shlex.join(["fr", *given, "train", "report", "--code", "-", "--out", "DIR"])
+    return f"When all that you began is finished, `{command}` writes your report."
 
 
 def choose(joined: training_pb2.JoinCourseResponse, name: str) -> training_pb2.SittingState | None:
@@ -148,6 +171,7 @@ def _consents(joined: training_pb2.JoinCourseResponse, sitting: training_pb2.Sit
         say(line)
     if joined.HasField("expire_time"):
         say(f"Results are deleted on {when(joined.expire_time)}.")
+    drop_typed_ahead()
     _prompt("Do you agree? [y/N]:")
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
@@ -177,14 +201,14 @@ def _interrupted(sent: Sender, session_id: str, shows: Easel) -> Iterator[None]:
 
 
 @contextmanager
-def _leaving(sent: Sender, session_id: str, shows: Easel) -> Iterator[None]:
+def _leaving(sent: Sender, session_id: str, shows: Easel, report: str) -> Iterator[None]:
     """Stop the time where the trainee leaves, and end the command as it was left; the picture goes first."""
     try:
         yield
     except EndedForGood:
         shows.clear()
         over = sent(lambda training: training.finish_session(session_id))
-        say(f"The sitting is ended: {over.answered} of {over.trials} trials are answered. {_REPORT}")
+        say(f"The sitting is ended: {over.answered} of {over.trials} trials are answered. {report}")
     except Left:
         shows.clear()
         _stop(sent.training, session_id)

@@ -114,6 +114,7 @@ class Sitting:
         """Come back after the connection was lost: the server then takes the time without it off the block."""
         training.start_session(self._code, self._name)
         self._told = None  # as long as was left when the trial was shown is left again
+        self._desk.countdown.doubt()
 
     def _introduced(self, begins: training_pb2.BlockToBegin) -> str:
         """Show what a block is about, wait for Enter, and return its id."""
@@ -131,6 +132,7 @@ class Sitting:
         told = "Each answer is followed by what was right." if block.feedback else "What was right is not told here."
         desk.say(f"{counted(block.trials, 'trial')}{limit}. {told}")
         desk.say(HELP)
+        desk.drop_typed_ahead()
         desk.ask("Enter begins:", lambda line: None)
         return block.block_id
 
@@ -143,6 +145,7 @@ class Sitting:
     def _step(self, trial: training_pb2.Trial) -> training_pb2.Trial | None:
         """Show a step, ask, and send the answer; return the step that follows, None where there is none."""
         self._show(trial)
+        self._desk.drop_typed_ahead()
         given = ask(self._desk, trial, self._style)
         while True:
             try:
@@ -201,6 +204,7 @@ class Sitting:
         if words := similarity_words(reveal.similarities, names):
             desk.say(words)
         desk.known_to_me = None
+        desk.drop_typed_ahead()
         desk.ask("Enter goes on:", lambda line: None)
 
     def _after_refusal(self, trial: training_pb2.Trial, error: FrApiError) -> training_pb2.Trial | None:

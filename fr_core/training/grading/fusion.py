@@ -15,7 +15,7 @@ from fr_core.scoring.human.normal import z_of
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, UndefinedRate
 from fr_core.training.courses import Course
 from fr_core.training.grading.areas import area, scores
-from fr_core.training.grading.splitting import by, pairs
+from fr_core.training.grading.splitting import by, of_items, pairs
 from fr_core.training.grading.values import Area, Maybe, Undefined, unless_undefined
 from fr_core.training.prompts import ExerciseKind
 from fr_core.training.results import Result
@@ -67,13 +67,19 @@ class _Table:
 
 
 def with_machine(rated: Sequence[Result]) -> Maybe[Area]:
-    """The area of the average of ratings and similarities, each as standard scores of these pairs."""
+    """The area of the average of ratings and similarities, each as standard scores of these pairs.
+
+    It has no interval where several trainees judged a pair: the machine's half of these answers is one opinion.
+    """
     both = [one for one in rated if one.similarity is not None]
     if not both:
         return Undefined("The machine has compared none of these pairs.")
     ratings = np.array([[one.rating for one in both]], dtype=np.float64)
     similarities = np.array([one.similarity for one in both], dtype=np.float64)
-    return unless_undefined(lambda: area(*scores(both, fuse_with_machine(ratings, similarities).tolist())))
+    found = unless_undefined(lambda: area(*scores(both, fuse_with_machine(ratings, similarities).tolist())))
+    if isinstance(found, Area) and len(of_items(both)) < len(both):
+        return Area(found.value, Undefined("Several answers to a pair share the one similarity that it has."))
+    return found
 
 
 def with_machine_gain(rated: Sequence[Result]) -> Maybe[Estimate]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fr_core.scoring.intervals import Rate
 from fr_core.training.grading.errors import WithUndecided, with_undecided
-from fr_core.training.grading.splitting import by
+from fr_core.training.grading.splitting import by, of_items
 from fr_core.training.grading.values import Maybe, Times, share, times
 from fr_core.training.results import Result
 
@@ -47,7 +47,7 @@ class ListFigures:
         picks: of all lists of known truth.
         by_length: of each length, shortest first.
         unscored: lists of which nobody knows what is right; in no other figure.
-        machine_first: lists in which the machine ranks the mate first, of those with a mate.
+        machine_first: lists in which the machine ranks the mate first, of those with a mate, each counted once.
         times: of right and of wrong decisions.
     """
 
@@ -62,7 +62,7 @@ def list_figures(lists: Sequence[Result]) -> ListFigures:
     """Of judged lists, those of unknown truth included."""
     scored = [one for one in lists if one.truth]
     lengths = sorted(by(scored, lambda one: one.candidates).items())
-    ranked = [one.mate_rank for one in scored if one.mate_rank is not None]
+    ranked = [one.mate_rank for one in of_items(scored) if one.mate_rank is not None]
     return ListFigures(
         picks=_picks(scored, 0),
         by_length=tuple(_picks(some, length) for length, some in lengths),

@@ -1,4 +1,4 @@
-"""The machine on the very pairs that the trainee judged, so that both can be held against each other."""
+"""The machine on the very pairs that trainees judged, so that both can be held against each other."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from dataclasses import dataclass
 from fr_core.scoring.intervals import Rate
 from fr_core.scoring.likelihood import cllr
 from fr_core.training.grading.areas import Roc, roc_of_machine, scores
+from fr_core.training.grading.splitting import of_items
 from fr_core.training.grading.values import Maybe, share, unless_undefined
 from fr_core.training.results import Result
 
 
 @dataclass(frozen=True, slots=True)
 class MachineFigures:
-    """Of the machine.
+    """Of the machine. A pair counts once, however many trainees judged it; in `agrees`, once for each answer.
 
     Attributes:
-        trials: pairs of which it says something.
+        trials: different pairs of which it says something.
         right: share that it has right.
         misses: pairs of one person that it calls different.
         false_same: pairs of two people that it calls the same.
         roc: of its similarities.
         cllr: cost of its likelihood ratios in bits, of the pairs that have one; 0 is perfect, 1 is no evidence.
-        agrees: share of pairs on which trainee and machine say the same; an undecided trainee agrees with nobody.
+        agrees: share of answers that say the same as the machine; an undecided trainee agrees with nobody.
     """
 
     trials: int
@@ -36,8 +37,10 @@ class MachineFigures:
 
 
 def machine_figures(pairs: Sequence[Result]) -> MachineFigures:
-    """Of rated pairs of known truth."""
-    said = [one for one in pairs if one.machine]
+    """Of rated pairs of known truth, of one trainee or of several together."""
+    answers = [one for one in pairs if one.machine]
+    different_pairs = of_items(pairs)
+    said = [one for one in different_pairs if one.machine]
     same = [one for one in said if one.truth == "same"]
     different = [one for one in said if one.truth == "different"]
     lacking = "pairs with an opinion of the machine"
@@ -46,9 +49,9 @@ def machine_figures(pairs: Sequence[Result]) -> MachineFigures:
         right=share(sum(one.machine == one.truth for one in said), len(said), lacking),
         misses=share(sum(one.machine == "different" for one in same), len(same), f"{lacking} that show one person"),
         false_same=share(sum(one.machine == "same" for one in different), len(different), f"{lacking} of two people"),
-        roc=roc_of_machine(pairs),
-        cllr=_cllr(pairs),
-        agrees=share(sum(one.machine == one.answer for one in said), len(said), lacking),
+        roc=roc_of_machine(different_pairs),
+        cllr=_cllr(different_pairs),
+        agrees=share(sum(one.machine == one.answer for one in answers), len(answers), lacking),
     )
 
 

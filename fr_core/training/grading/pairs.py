@@ -95,8 +95,9 @@ class PairFigures:
         felt: of difficulties that were stated, from easy to hard.
         errors_at: by truth and difficulty.
         times: of right and of wrong answers.
-        machine: on the same pairs.
-        with_machine: area of the average of the trainee's ratings and the machine's similarities, both standardised.
+        machine: on the same pairs, each counted once.
+        with_machine: area of the average of the trainees' ratings and the machine's similarities, both standardised;
+            without an interval where several trainees judged a pair.
         with_machine_gain: that area less the larger of the two alone, of the same pairs.
     """
 

@@ -78,6 +78,18 @@ def of_exercises(results: Iterable[Result], kinds: frozenset[ExerciseKind]) -> t
     return tuple(one for one in judged(results) if one.exercise in kinds and one.truth)
 
 
+def of_items(results: Iterable[Result]) -> tuple[Result, ...]:
+    """One trial of each item, the first: of an item the machine says one thing, however many trainees judged it.
+
+    Own probes are as many items as trials, as each trainee sends another photo.
+    """
+    found: dict[tuple[str, ...], Result] = {}
+    for one in results:
+        own = (one.trainee_id, str(one.ordinal)) if one.exercise == ExerciseKind.OWN_PROBE else ()
+        found.setdefault((one.form, one.item_id, *own), one)
+    return tuple(found.values())
+
+
 def by(results: Iterable[Result], key: Callable[[Result], K]) -> dict[K, list[Result]]:
     """The trials by a key, in the order in which they come."""
     found: dict[K, list[Result]] = {}

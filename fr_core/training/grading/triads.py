@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fr_core.scoring.human.item_response import Ability
 from fr_core.scoring.intervals import Rate
 from fr_core.training.grading.abilities import ability
+from fr_core.training.grading.splitting import of_items
 from fr_core.training.grading.values import Maybe, Times, share, times
 from fr_core.training.results import Result
 
@@ -24,7 +25,7 @@ class TriadFigures:
         right: share of right answers; guessing gives a third.
         better_than_guessing: whether the whole interval of `right` lies above a third.
         ability: Rasch, with a guess rate of a third.
-        machine: share that the machine has right, of the same triads.
+        machine: share that the machine has right, of the same triads, each counted once.
         times: of right and of wrong answers.
     """
 
@@ -39,7 +40,7 @@ class TriadFigures:
 def triad_figures(triads: Sequence[Result]) -> TriadFigures:
     """Of judged triads of one trainee, or of several together."""
     right = share(sum(one.correct is True for one in triads), len(triads), "triads")
-    by_machine = [one for one in triads if one.machine]
+    by_machine = [one for one in of_items(triads) if one.machine]
     return TriadFigures(
         trials=len(triads),
         right=right,

@@ -72,8 +72,10 @@ def sent_plan(source: training_pb2.PlanSource) -> CoursePlan:
 
 
 def sent_datasets(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the names of data sets, each once, in their order; raises `InvalidField` for too many."""
-    found = tuple(dict.fromkeys(names))
+    """Return the names of data sets, in their order; raises `InvalidField` for too many, or one twice."""
+    found = tuple(names)
+    if len(set(found)) < len(found):
+        raise InvalidField("`datasets` names a data set twice.", field="datasets")
     if len(found) > MAX_DATASETS:
         raise InvalidField(f"`datasets` names {MAX_DATASETS} data sets at most.", field="datasets")
     return found

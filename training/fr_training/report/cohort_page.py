@@ -12,6 +12,7 @@ from fr_core.training.grading.figures import CohortChange, CohortFigures, Distri
 from fr_core.training.grading.items import ItemRow
 from fr_core.training.grading.own import OwnFigures
 from fr_core.training.grading.values import Maybe, Undefined
+from fr_core.training.grading.words import counted
 from fr_evaluation.html import document, pictures, table
 from fr_evaluation.words import Section, Table, section
 from fr_training.report import cohort_plots, others, plots, sections
@@ -27,9 +28,10 @@ def page(course: Course, figures: CohortFigures) -> str:
     """The whole file."""
     counts = figures.counts
     summary = (
-        f"{figures.trainees:,} trainees, told by pseudonyms. {counts.answered:,} of {counts.shown:,} trials that were "
-        "shown make these figures; pooled ones take all trials as they are, so that a diligent trainee weighs more. "
-        "Their intervals take answers for independent and are too narrow; the sentences go by the trainees."
+        f"{counted(figures.trainees, 'trainee')}, told by pseudonyms. {counts.answered:,} of {counts.shown:,} trials "
+        "that were shown make these figures; pooled ones take all trials as they are, so that a diligent trainee "
+        "weighs more. Their intervals take answers for independent and are too narrow; the sentences go by the "
+        "trainees."
     )
     told = [
         section("Trials", "", Table(HEADER, sections.count_rows(counts))),
@@ -68,7 +70,7 @@ def _own_section(own: OwnFigures) -> Section:
         (
             "shift of the criterion by the advice, mean of trainees",
             text(own.net),
-            f"Of {own.advised:,} trainees. About 0 is healthy; above 0 leans to the machine.",
+            f"Of {counted(own.advised, 'trainee')}. About 0 is healthy; above 0 leans to the machine.",
         ),
         (
             "odd one out found, mean of trainees",
@@ -82,9 +84,9 @@ def _own_section(own: OwnFigures) -> Section:
         ),
     ]
     about = (
-        f"{own.trainees:,} trainees rated enough pairs for figures of their own. Each counts once. The intervals say "
-        "where the mean of many such trainees may be (Student's t); those of d' and c also allow for other items. The "
-        "sentences go by these."
+        f"{counted(own.trainees, 'trainee')} rated enough pairs for figures of their own. Each counts once. The "
+        "intervals say where the mean of many such trainees may be (Student's t); those of d' and c also allow for "
+        "other items. The sentences go by these."
     )
     return section("The trainees, each by themselves", about, Table(HEADER, rows))
 
@@ -108,7 +110,11 @@ def _change_section(changes: Sequence[CohortChange]) -> Section:
         between = f"{one.first} to {one.second}"
         needed = f"By more than chance moves scores of so many pairs: {one.needed:.1f} points for half of the trainees."
         rows += [
-            (f"{between}: median change", f"{one.median_points:+.1f} points", f"Of {one.trainees:,} trainees."),
+            (
+                f"{between}: median change",
+                f"{one.median_points:+.1f} points",
+                f"Of {counted(one.trainees, 'trainee')}.",
+            ),
             (f"{between}: reliably better", text(one.better), f"{needed} Of 100 who do not change, 2 or 3 look so."),
             (f"{between}: reliably worse", text(one.worse), "Likewise."),
             (
@@ -149,7 +155,7 @@ def _item_section(items: Sequence[ItemRow]) -> Section:
     ]
     header = ("item", "form", "exercise", "truth", "b, machine", "b, answers", "right", "item-total r", "look at it")
     about = (
-        f"{len(items):,} items; those to be looked at come first, then the hardest, {MOST_ITEMS} at most. Of "
+        f"{counted(len(items), 'item')}; those to be looked at come first, then the hardest, {MOST_ITEMS} at most. Of "
         f"{MIN_PEOPLE} trainees or more, the able have these wrong oftener than others (the interval of r lies below "
         "0), or fewer have them right than by guessing (so does the interval of the share): a label may be wrong. A "
         "negative r alone is mostly chance."

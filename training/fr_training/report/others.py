@@ -20,6 +20,7 @@ from fr_core.training.grading.groups import MIN_ITEMS, MIN_TRIALS, GroupFigures,
 from fr_core.training.grading.learning import LearningFigures
 from fr_core.training.grading.standing import OTHER_TEST, ChangeFigures, StandingFigures
 from fr_core.training.grading.values import Maybe, Undefined
+from fr_core.training.grading.words import counted
 from fr_evaluation.words import Section, Table, section
 from fr_training.report.cells import HEADER, Row, percent, placed, text
 
@@ -67,8 +68,8 @@ def standing_section(found: StandingFigures) -> Section:
         (
             "percentile in the cohort",
             placed(found.percentile_in_cohort, found.percentile_low, found.percentile_high),
-            f"Share of {found.cohort:,} trainees below, in percent; equal scores count one half. The range is of the "
-            "score's own interval.",
+            f"Share of {counted(found.cohort, 'trainee')} below, in percent; equal scores count one half. The range "
+            "is of the score's own interval.",
         ),
     ]
     norms = [
@@ -94,8 +95,8 @@ def aided_section(aided: Maybe[AidedFigures], prevalence: Maybe[PrevalenceFigure
     about = ""
     if isinstance(aided, AidedFigures):
         about = (
-            f"{aided.trials:,} pairs were rated before and after advice, which was wrong in {aided.advice_wrong:,}. "
-            "Wrong advice is given on purpose: the machine errs much more rarely than here."
+            f"{counted(aided.trials, 'pair was', 'pairs were')} rated before and after advice, which was wrong in "
+            f"{aided.advice_wrong:,}. Wrong advice is given on purpose: the machine errs much more rarely than here."
         )
         net = aided.bias.net if isinstance(aided.bias, AutomationBias) else aided.bias
         gain = aided.gain.dprime if isinstance(aided.gain, AdviceGain) else aided.gain
@@ -183,7 +184,7 @@ def verification_section(found: Maybe[AgreementFigures]) -> Section:
         ("area, first judge", text(found.first_area), "Of the first judge's ratings."),
         ("area, both together", text(found.fused_area), "Of the average of both: what independent opinions are worth."),
     ]
-    about = f"{found.pairs:,} pairs were judged by two; {found.alone:,} had no first judge yet."
+    about = f"{counted(found.pairs, 'pair was', 'pairs were')} judged by two; {found.alone:,} had no first judge yet."
     return section("Blind verification", about, Table(HEADER, rows))
 
 

@@ -18,9 +18,15 @@ from fr_core.training.grading.splitting import Counts
 from fr_core.training.grading.triads import TriadFigures
 from fr_core.training.grading.triage import TriageFigures
 from fr_core.training.grading.values import Maybe, Undefined
+from fr_core.training.grading.words import counted
 from fr_evaluation.words import Section, Table, section
 from fr_training.report.cells import HEADER, Row, text
 from fr_training.report.worth import evidence_section
+
+_CUT = (
+    'It says "same" where its likelihood ratio is above 1, as a rule at a lower similarity than the threshold of a '
+    "search, which is set so that hardly any of many strangers reach it."
+)
 
 
 def of_kinds(found: KindFigures) -> list[Section]:
@@ -47,8 +53,8 @@ def pair_sections(pairs: PairFigures) -> list[Section]:
         ("median time, wrong answers", text(pairs.times.wrong), "Likewise of the wrong ones."),
     ]
     about = (
-        f"{pairs.trials:,} rated pairs: {pairs.same:,} of one person and {pairs.different:,} of two. Pairs with advice "
-        "and of blocks where different people are rare have their own section."
+        f"{counted(pairs.trials, 'rated pair')}: {pairs.same:,} of one person and {pairs.different:,} of two. Pairs "
+        "with advice and of blocks where different people are rare have their own section."
     )
     return [
         section("Pairs", about, Table(HEADER, rows), _felt(pairs.felt)),
@@ -99,11 +105,15 @@ def triad_section(triads: TriadFigures) -> Section:
             text(of_ability(ability)),
             "On the scale of the items' difficulty; 0 is the middle. Triads tell it without which way answers lean.",
         ),
-        ("the machine", text(triads.machine), "Share of the same triads that the machine has right."),
+        (
+            "the machine",
+            text(triads.machine),
+            "Share of the same triads that the machine has right, each counted once.",
+        ),
         ("median time, right answers", text(triads.times.right), "Half of the right answers came faster."),
         ("median time, wrong answers", text(triads.times.wrong), "Likewise of the wrong ones."),
     ]
-    return section("Triads", f"{triads.trials:,} triads.", Table(HEADER, rows))
+    return section("Triads", f"{counted(triads.trials, 'triad')}.", Table(HEADER, rows))
 
 
 def of_ability(found: Maybe[Ability]) -> Maybe[Estimate]:
@@ -124,15 +134,19 @@ def list_section(lists: ListFigures) -> Section:
         ("inconclusive", text(picks.inconclusive), "Lists that were left without a decision."),
         ("wrong, of all", text(picks.wrong.of_all), "Wrong decisions of all lists."),
         ("wrong, of those decided", text(picks.wrong.of_decided), "Wrong decisions where there was a decision."),
-        ("machine ranks the person first", text(lists.machine_first), "Of the lists that held the person."),
+        (
+            "machine ranks the person first",
+            text(lists.machine_first),
+            "Of the lists that held the person, each counted once.",
+        ),
         ("median time, right decisions", text(lists.times.right), "Half of the right decisions came faster."),
         ("median time, wrong decisions", text(lists.times.wrong), "Likewise of the wrong ones."),
     ]
     by_length = Table(
         ("candidates", "right picks", "foils", "false alarms"), list(map(_of_length, lists.by_length)), "By length"
     )
-    unscored = f" {lists.unscored:,} more are of unknown truth." if lists.unscored else ""
-    about = f"{picks.present:,} lists held the person searched for, {picks.absent:,} did not.{unscored}"
+    unscored = f" {counted(lists.unscored, 'more is', 'more are')} of unknown truth." if lists.unscored else ""
+    about = f"{counted(picks.present, 'list')} held the person searched for, {picks.absent:,} did not.{unscored}"
     return section("Candidate lists", about, Table(HEADER, rows), by_length)
 
 
@@ -153,7 +167,7 @@ def triage_section(triage: TriageFigures) -> Section:
     faults = [(one.degraded, text(one.judged), text(one.named)) for one in triage.degradations]
     return section(
         "Triage",
-        f"{triage.trials:,} photos.",
+        f"{counted(triage.trials, 'photo')}.",
         Table(HEADER, rows),
         Table(("photos that are", "called usable", "called limited", "called reject"), confusion, "What was answered"),
         Table(("fault", "judged rightly", "fault named"), faults, "By what was done to the photo"),
@@ -214,10 +228,11 @@ def _felt(felt: Sequence[FeltDifficulty]) -> Table:
 def _probability_rows(found: Maybe[ProbabilityFigures]) -> Iterable[Row]:
     if isinstance(found, Undefined):
         return
+    stated = counted(found.trials, "stated probability", "stated probabilities")
     yield (
         "Brier score",
         text(found.brier, 3),
-        f"Mean squared distance of {found.trials:,} stated probabilities from the truth; always saying .5 gives .25.",
+        f"Mean squared distance of {stated} from the truth; always saying .5 gives .25.",
     )
     yield "log-loss", text(found.log_loss, 3), "In nats; being sure and wrong costs most. Always saying .5 gives .693."
     yield (
@@ -230,12 +245,12 @@ def _probability_rows(found: Maybe[ProbabilityFigures]) -> Iterable[Row]:
 
 def _machine(found: MachineFigures, pairs: PairFigures) -> Section:
     rows = [
-        ("right answers", text(found.right), "Of the same pairs."),
+        ("right answers", text(found.right), "Of the same pairs, each counted once."),
         ('false "same"', text(found.false_same), "Pairs of two people that the machine calls the same."),
         ("misses", text(found.misses), "Pairs of one person that it calls different."),
         ("area under the ROC curve", text(_area(found.roc)), "Of its similarities; .5 is guessing."),
         ("Cllr", text(found.cllr, 3), "What its likelihood ratios cost, in bits: 0 is perfect, 1 is no evidence."),
-        ("agreement", text(found.agrees), "Pairs on which both say the same word; both may be wrong."),
+        ("agreement", text(found.agrees), "Answers that are the machine's word too; both may be wrong."),
         (
             "both together",
             text(pairs.with_machine),
@@ -244,9 +259,7 @@ def _machine(found: MachineFigures, pairs: PairFigures) -> Section:
     ]
     easy = isinstance(found.roc, Roc) and found.roc.area.value == 1.0
     ranks = "It ranks every pair of one person above every pair of two."
-    about = (
-        f"{ranks if easy else 'The pairs were chosen to be hard for it.'} Its words go by where its evidence is even."
-    )
+    about = f"{ranks if easy else 'The pairs were chosen to be hard for it.'} {_CUT}"
     return section("The machine on the same pairs", about, Table(HEADER, rows))
 
 
