@@ -33,7 +33,7 @@ class SharedFolder(DataFolder):
 
     def __init__(self, path: Path, schema: Schema) -> None:
         # The folder of galleries takes its lock for itself alone, so that its own __init__ is not called.
-        self.path = path
+        self.path = path = path.resolve()  # as `DataFolder`
         self._schema = schema
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

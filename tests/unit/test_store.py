@@ -135,6 +135,15 @@ def test_a_folder_is_opened_once_even_within_a_process(store: SqliteStore, tmp_p
     SqliteStore(tmp_path / "data", KEY).close()
 
 
+def test_a_folder_may_lie_behind_a_link(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    with closing(SqliteStore(tmp_path / "link" / "data", KEY)) as store:
+        assert list(store.vectors(10)) == []
+        with pytest.raises(StoreInUse):
+            SqliteStore(tmp_path / "disk" / "data", KEY)
+
+
 @pytest.mark.parametrize("name", ["data", DATABASE_NAME])
 def test_a_name_that_is_taken_is_refused(tmp_path: Path, name: str) -> None:
     """A file where the folder should be; a folder where the database should be."""
