@@ -26,11 +26,18 @@ demo: $(STAMP) ## fetch models and photos, enrol about 40 people, search, draw t
 demo-training: $(STAMP) ## make a course, have 20 simulated trainees take it over the API, write reports and exports
 	$(BIN)/python examples/demo_training.py --out demo-output/training
 
+# Tests that bear company run side by side, each file in one process. The others measure what a machine does, or need all
+# of it.
+SIDE_BY_SIDE := tests/unit tests/property tests/golden
+PYTEST = $(BIN)/python -m pytest
+BOTH = $(PYTEST) --numprocesses auto --dist loadfile $(SIDE_BY_SIDE) $(1); status=$$?; \
+  $(PYTEST) $(addprefix --ignore=,$(SIDE_BY_SIDE)) $(1) && exit $$status
+
 test: $(STAMP) ## every test, those with real models included
-	$(BIN)/python -m pytest
+	$(call BOTH)
 
 test-fast: $(STAMP) ## the tests without models
-	$(BIN)/python -m pytest -m 'not models and not slow and not network'
+	$(call BOTH,-m 'not models and not slow and not network')
 
 check: $(STAMP) proto-check docs-check supply-chain ## format, lint, types, layers, generated files
 	$(BIN)/ruff format --check .
@@ -107,19 +114,19 @@ overload: $(STAMP) ## a minute of real models at five times their peak; figures 
 
 # The photos of the load tests are drawn, and their model only waits: 20,000 calls need no model pack.
 cancel-soak: $(STAMP) ## 20,000 calls that are cancelled; prints what they left behind
-	FR_CANCELLED_CALLS=20000 $(BIN)/python -m pytest -rP -k leave_nothing tests/fault/test_cancelled.py
+	FR_CANCELLED_CALLS=20000 $(PYTEST) -rP -k leave_nothing tests/fault/test_cancelled.py
 
 kill-soak: $(STAMP) ## 1,000 processes that are killed while they change a gallery
-	FR_KILLS=1000 $(BIN)/python -m pytest -rP --timeout=3600 tests/fault/test_kill.py
+	FR_KILLS=1000 $(PYTEST) -rP --timeout=3600 tests/fault/test_kill.py
 
 power-cut: $(STAMP) ## 1,000 power cuts while a gallery is changed
-	FR_POWER_CUTS=1000 $(BIN)/python -m pytest -rP --timeout=3600 tests/fault/test_power_cut.py
+	FR_POWER_CUTS=1000 $(PYTEST) -rP --timeout=3600 tests/fault/test_power_cut.py
 
 corruption: $(STAMP) ## 1,000 changed bytes in each file of a gallery
-	FR_CORRUPTIONS=1000 $(BIN)/python -m pytest -rP --timeout=3600 tests/fault/test_corruption.py
+	FR_CORRUPTIONS=1000 $(PYTEST) -rP --timeout=3600 tests/fault/test_corruption.py
 
 training-kill: $(STAMP) ## 200 servers that are killed while trainees answer
-	FR_KILLS=200 $(BIN)/python -m pytest -rP tests/fault/test_training_server_kill.py
+	FR_KILLS=200 $(PYTEST) -rP tests/fault/test_training_server_kill.py
 
 training-load: $(STAMP) ## a minute of 500 trainees on a server with models
 	$(BIN)/fr models fetch buffalo_s
@@ -127,7 +134,7 @@ training-load: $(STAMP) ## a minute of 500 trainees on a server with models
 
 SECONDS ?= 3600
 gallery-soak: $(STAMP) ## an hour of everything that can be done to galleries; limits how memory grows
-	FR_SOAK_SECONDS=$(SECONDS) $(BIN)/python -m pytest -rP -k threads tests/property/test_gallery_history.py
+	FR_SOAK_SECONDS=$(SECONDS) $(PYTEST) -rP -k threads tests/property/test_gallery_history.py
 
 MINUTES ?= 10
 soak: $(STAMP) ## a server with models under load for 10 minutes; MINUTES=60 for the bar of how memory grows

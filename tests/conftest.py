@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from fr_core.engine import Engine
@@ -24,8 +25,12 @@ ROOM_BYTES = 4 * 2**30
 def pytest_configure() -> None:
     """Have the folders of tests in memory, where it has room: a sync to a disk takes long, and no test sees it.
 
-    `PYTEST_DEBUG_TEMPROOT` and `--basetemp` name another place.
+    `PYTEST_DEBUG_TEMPROOT` and `--basetemp` name another place. What `fr` prints is as wide as when nobody says how
+    wide it is: processes that run tests side by side are told the width of the terminal that started them.
     """
+    os.environ.pop("COLUMNS", None)
+    settings.register_profile("untimed", deadline=None)  # what takes long is told by tests that measure it
+    settings.load_profile("untimed")
     if IN_MEMORY.is_dir() and os.access(IN_MEMORY, os.W_OK) and shutil.disk_usage(IN_MEMORY).free >= ROOM_BYTES:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
 

@@ -153,7 +153,9 @@ def finds_nothing_amiss(path: Path) -> bool:
 
 @pytest.mark.parametrize("name", ["out", "keys"])
 @pytest.mark.parametrize(
-    ("change", "times"), [(changed_byte, CHANGES), (cut_short, 40), (swapped_pages, 10)], ids=lambda value: str(value)
+    ("change", "times"),
+    [(changed_byte, CHANGES), (cut_short, 40), (swapped_pages, 10)],
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_a_change_is_found_or_does_no_harm(
     made: Path,

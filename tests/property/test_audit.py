@@ -62,7 +62,6 @@ anything: st.SearchStrategy[Any] = st.recursive(
     entries, st.integers(1, MAX_NUMBER), st.integers(1, MAX_NUMBER), st.booleans(),
     st.none() | st.from_regex(r"[0-9a-f]{32}", fullmatch=True),
 )  # fmt: skip
-@settings(deadline=None)
 def test_a_record_comes_back(entry: Entry, seq: int, at_ms: int, set_back: bool, salt: str | None) -> None:
     body = encode(entry, seq, at_ms, at_ms - 1 if set_back else None, salt)
     record = decode(body)
@@ -75,7 +74,7 @@ def test_a_record_comes_back(entry: Entry, seq: int, at_ms: int, set_back: bool,
     st.sampled_from(sorted(Entry.__dataclass_fields__)),
     anything | st.tuples(anything) | st.dictionaries(st.text(max_size=3), anything, max_size=2),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_whatever_gets_in_is_words_and_whole_numbers(name: str, value: Any) -> None:
     good = {"actor": "system", "action": "gallery.search", "outcome": "OK"}
     entry = None
@@ -104,7 +103,6 @@ def leaves(value: Any) -> Iterator[Any]:
 
 
 @given(entries, st.data())
-@settings(deadline=None)
 def test_one_byte_of_a_record_changed_is_another_record_or_none(entry: Entry, data: st.DataObject) -> None:
     body = encode(entry, 7, 9)
     place = data.draw(st.integers(0, len(body) - 1))
@@ -117,7 +115,7 @@ def test_one_byte_of_a_record_changed_is_another_record_or_none(entry: Entry, da
 
 
 @given(st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_byte_of_any_row_changed_is_found(data: st.DataObject) -> None:
     table = data.draw(st.sampled_from(sorted(COLUMNS)))
     column = data.draw(st.sampled_from(COLUMNS[table]))
@@ -133,7 +131,6 @@ def test_any_byte_of_any_row_changed_is_found(data: st.DataObject) -> None:
 
 
 @given(st.sampled_from(("seq", "at_ms")), st.integers(-(2**63), 2**63 - 1))
-@settings(deadline=None)
 def test_any_number_of_the_head_changed_is_found(column: str, value: int) -> None:
     with undone() as audited:
         assume(audited.rows(f"SELECT {column} FROM audit_head") != [(value,)])
@@ -142,7 +139,7 @@ def test_any_number_of_the_head_changed_is_found(column: str, value: int) -> Non
 
 
 @given(st.lists(st.integers(1, RECORDS), max_size=RECORDS + 2))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_other_choice_or_order_of_rows_is_found(order: list[int]) -> None:
     assume(order != list(range(1, RECORDS + 1)))
     with undone() as audited:
@@ -157,7 +154,7 @@ def test_any_other_choice_or_order_of_rows_is_found(order: list[int]) -> None:
 
 
 @given(st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_byte_of_an_export_changed_is_found(data: st.DataObject) -> None:
     lines = list(exported())
     number = data.draw(st.integers(0, len(lines) - 1))
@@ -167,7 +164,7 @@ def test_any_byte_of_an_export_changed_is_found(data: st.DataObject) -> None:
 
 
 @given(st.lists(st.integers(0, RECORDS + 1), max_size=RECORDS + 4))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_other_choice_or_order_of_lines_is_found(order: list[int]) -> None:
     assume(order != list(range(RECORDS + 2)))
     lines = [exported()[number] for number in order]

@@ -69,7 +69,7 @@ def reordered(pool: Pool, rng: np.random.Generator) -> Pool:
 
 
 @given(plans(), st.integers(0, 3), st.integers(0, 12), seeds)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_exactly_as_many_people_as_are_needed_are_enough(
     plan: CoursePlan, more: int, more_with_two: int, seed: int
 ) -> None:
@@ -99,7 +99,7 @@ def test_exactly_as_many_people_as_are_needed_are_enough(
 
 
 @given(plans(), seeds)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_one_person_fewer_is_too_few(plan: CoursePlan, seed: int) -> None:
     wanted = needs(plan)
     two = wanted.people_with_two_photos
@@ -111,7 +111,7 @@ def test_one_person_fewer_is_too_few(plan: CoursePlan, seed: int) -> None:
 
 
 @given(plans(), seeds, st.integers(0, 9))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_forms_depend_on_the_photos_and_the_seed_alone(plan: CoursePlan, seed: int, order: int) -> None:
     wanted = needs(plan)
     pool = made_pool(wanted.people + 7, wanted.people_with_two_photos + 4, seed=order, size=8)
@@ -123,7 +123,6 @@ def test_forms_depend_on_the_photos_and_the_seed_alone(plan: CoursePlan, seed: i
 
 
 @given(st.lists(st.floats(-3, 3), min_size=8, max_size=60), st.integers(1, 4), seeds)
-@settings(deadline=None)
 def test_tuples_are_disjoint_and_dealing_keeps_every_item(b: list[float], forms: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     values, count = np.array(b), len(b) // (2 * forms)
@@ -139,7 +138,7 @@ def test_tuples_are_disjoint_and_dealing_keeps_every_item(b: list[float], forms:
 
 
 @given(st.integers(10, 14), st.integers(2, 3), seeds)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_tests_of_ten_items_of_a_pool_with_some_to_spare_are_equally_hard(count: int, forms: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     b = rng.normal(size=count * forms + 12)

@@ -28,7 +28,7 @@ def counts(draw: st.DrawFn, most: int = 200) -> tuple[int, int, int, int]:
 
 
 @given(counts())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_saying_different_for_same_turns_the_criterion_alone(found: tuple[int, int, int, int]) -> None:
     hits, mated, false_alarms, nonmated = found
     one = sensitivity(hits, mated, false_alarms, nonmated)
@@ -42,7 +42,7 @@ def test_saying_different_for_same_turns_the_criterion_alone(found: tuple[int, i
 
 
 @given(counts(60))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_one_more_hit_raises_dprime_and_its_interval(found: tuple[int, int, int, int]) -> None:
     hits, mated, false_alarms, nonmated = found
     assume(hits < mated)

@@ -7,7 +7,7 @@ import io
 import numpy as np
 import PIL.Image
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fr_core.errors import FrError, ImageTooManyPixels, Undecodable
@@ -47,7 +47,6 @@ def encoded(photo: U8, name: str) -> bytes:
     return buffer.getvalue()
 
 
-@settings(deadline=None)
 @given(st.sampled_from(SIGNATURES), st.binary(max_size=300))
 def test_any_bytes_are_a_photo_or_a_refusal(signature: bytes, rest: bytes) -> None:
     try:
@@ -57,14 +56,12 @@ def test_any_bytes_are_a_photo_or_a_refusal(signature: bytes, rest: bytes) -> No
 
 
 @pytest.mark.parametrize("name", ["PNG", "WEBP", "TIFF", "BMP"])
-@settings(deadline=None)
 @given(photo=photos())
 def test_a_photo_written_without_loss_comes_back_exactly(name: str, photo: U8) -> None:
     assert np.array_equal(decode(encoded(photo, name), WIDE).pixels, photo)
 
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000"])
-@settings(deadline=None)
 @given(photo=photos(), share=st.floats(0, 1, exclude_max=True))
 def test_no_part_of_a_photo_passes_for_the_whole(name: str, photo: U8, share: float) -> None:
     data = encoded(photo, name)
@@ -72,7 +69,6 @@ def test_no_part_of_a_photo_passes_for_the_whole(name: str, photo: U8, share: fl
         decode(data[: int(share * len(data))], WIDE)
 
 
-@settings(deadline=None)
 @given(photo=photos(), limit=st.integers(1, 2000))
 def test_the_pixel_limit_is_exact(photo: U8, limit: int) -> None:
     limits = ImageLimits(max_pixels=limit)

@@ -137,7 +137,7 @@ class Walk:
             assert (index.vectors(some) == expected).all()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     steps=STEPS,
     dimension=st.sampled_from([1, 2, 3, 8, 65, 128]),
@@ -167,7 +167,7 @@ def test_every_index_agrees_with_the_reference(
     walk.vectors()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     steps=STEPS,
     dimension=st.sampled_from([2, 3, 128]),
@@ -203,7 +203,7 @@ def test_codes_that_cannot_tell_vectors_apart_lose_none_of_them(
             work.finish()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     n=st.integers(0, 60),
     k=st.integers(1, 70),

@@ -83,7 +83,7 @@ def test_items_of_a_fixed_order_would_not_hold_it() -> None:
         assert abs(np.mean([float(probability(theta, item.b or 0.0, GUESS_RATE)) for item in items]) - 0.75) > 0.05
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     same=st.integers(0, 12),
     different=st.integers(0, 12),

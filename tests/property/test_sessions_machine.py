@@ -255,5 +255,5 @@ def _timeless(locked: LockedStep) -> LockedStep:
     return LockedStep(replace(locked.trial, left_ms=None, trial=trial), locked.reveal)
 
 
-Calls.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+Calls.TestCase.settings = settings(max_examples=40, stateful_step_count=40)
 TestCalls = Calls.TestCase

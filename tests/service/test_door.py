@@ -352,7 +352,9 @@ def test_a_server_that_is_slow_to_take_connections(tmp_path: Path) -> None:
         with contextlib.ExitStack() as held:
             for _ in range(3):
                 held.enter_context(knock(door.port)).sendall(GOOD)
-            time.sleep(0.5)
+            while not overheard.joined:
+                time.sleep(0.01)
+            time.sleep(0.1)
             assert overheard.joined == 1  # one waits in the queue, for which there is no more room
             taken = [held.enter_context(busy.accept()[0]) for _ in range(2)]
             assert [one.recv(len(GOOD)) for one in taken] == [GOOD, GOOD]

@@ -275,7 +275,6 @@ def require_told_where_planned(heard: list[Heard], course: Course, trials: list[
 @settings(
     max_examples=4,
     phases=[Phase.explicit, Phase.generate],  # what is found takes long to make smaller, and is small
-    deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

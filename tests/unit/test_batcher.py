@@ -451,7 +451,7 @@ def test_nothing_submitted_is_answered_with_nothing() -> None:
         assert batcher.run([]) == []
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     calls=st.lists(st.tuples(st.lists(st.integers(1, 50), max_size=9), st.booleans(), st.booleans()), max_size=30),
     lanes=st.integers(1, 3),

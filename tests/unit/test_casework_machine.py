@@ -68,7 +68,7 @@ def _awaiting(store: CaseStore, principal_id: str) -> list[str]:
 def test_whatever_is_tried_the_rules_hold() -> None:
     with tempfile.TemporaryDirectory() as folder, open_store(Path(folder) / "cases") as store:
 
-        @settings(max_examples=12, deadline=None, derandomize=True)
+        @settings(max_examples=12, derandomize=True)
         @given(operational=st.booleans(), tries=TRIES)
         def play(operational: bool, tries: list[tuple[str, int]]) -> None:
             case = store.open_case("reference", Purpose.TESTING, SEARCHER)

@@ -360,6 +360,7 @@ NOISE = b"".join(hashlib.sha256(bytes([n])).digest() for n in range(30))
         (a_tar(), "no folder lfw"),
         (a_tar(("lfw", b"a file")), "no folder lfw"),
     ],
+    ids=lambda value: "archive" if isinstance(value, bytes) else value,
 )
 def test_an_archive_that_reaches_out_is_refused_and_leaves_nothing(tmp_path: Path, body: bytes, what: str) -> None:
     place = tmp_path / "place"

@@ -95,7 +95,7 @@ def test_a_rate_without_a_calibration_is_refused() -> None:
 
 
 @given(st.floats(1 / NONMATED, 1.0))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_rate_at_the_threshold_never_exceeds_the_target(target: float) -> None:
     threshold = DECISIONS.threshold(TargetFmr(target), NULL_MODEL, PACK)
     assert -1.0 <= threshold <= 1.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fr_core.gallery.query import ScoreFusion
@@ -29,7 +29,6 @@ def plainly(fusion: ScoreFusion, probe: F32, vectors: F32) -> float:
 
 
 @pytest.mark.parametrize("fusion", list(ScoreFusion))
-@settings(deadline=None)
 @given(owners=st.lists(st.integers(1, 6), min_size=1, max_size=24), seed=st.integers(0, 2**32 - 1))
 def test_each_subject_gets_the_score_of_the_plain_computation(
     fusion: ScoreFusion, owners: list[int], seed: int

@@ -78,7 +78,7 @@ def test_a_cohort_without_trials_has_no_report() -> None:
             cohort_figures(course(), {trainee: [] for trainee in trainees})
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_no_results_make_figures_fail_or_hold_a_number_that_is_none(data: st.DataObject) -> None:
     cohort: dict[str, Sequence[Result]] = {

@@ -153,7 +153,7 @@ def test_weights_quantised_in_another_type_are_refused() -> None:
 # --- convolutions of narrow groups ------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     groups=st.integers(2, 12),
     channels=st.integers(1, 9),

@@ -256,8 +256,16 @@ def test_processes_of_a_server_are_told_together() -> None:
     def seen() -> dict[str, float]:
         return {sample.name: sample.value for family in ProcessesCollector().collect() for sample in family.samples}
 
-    before = seen()
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+    code = (
+        "import threading, time\n"
+        "for _ in range(50): threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+        "print('begun', flush=True); input()"
+    )
+    before = seen()  # threads of this process may come and go meanwhile, but not so many
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
         during = seen()
         child.kill()
     assert during["fr_processes"] == before["fr_processes"] + 1
