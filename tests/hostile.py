@@ -220,7 +220,7 @@ def metadata(address: str, mib: int) -> Told:
                 return peer.told()
         peer.send(frame(CONTINUATION, END_HEADERS, 1))
         peer.all_read()
-        peer.until(lambda: bool(peer.told().statuses), 1.0)  # none comes where the call is let in
+        peer.until(lambda: bool(peer.told().statuses), 1.0)
         return peer.told()
 
 

@@ -40,7 +40,7 @@ UNPACKED_MIB = 25.0
 WINDOWS, WINDOW_S = 3, 0.6
 VICTIMS = 2
 
-UNIMPLEMENTED, RESOURCE_EXHAUSTED = 12, 8
+INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNIMPLEMENTED = 3, 8, 12
 HANDSHAKE = "grpc.server_handshake_timeout_ms"
 
 
@@ -183,7 +183,7 @@ def test_control_metadata_would_be_taken_in(tmp_path: Path, guarded: Started) ->
     unlimited = dict.fromkeys(("grpc.max_metadata_size", "grpc.absolute_max_metadata_size"), 2**30)
     with started_guarded(tmp_path, instead=unlimited) as server:
         taken_in = alone(server, "metadata", 8)
-    assert taken_in.told["statuses"] == [], "one call, with 8 MiB of metadata, is in work"
+    assert taken_in.told["statuses"] == [INVALID_ARGUMENT], "let in with its 8 MiB, and refused as it has no message"
     assert taken_in.grown_mib > 8
     assert alone(guarded, "metadata", 8).grown_mib < 8
 

@@ -106,6 +106,13 @@ def test_of_strangers_short_requests_are_taken(server: Started, method: bytes) -
         assert peer.until(lambda: peer.told().statuses == [INVALID_ARGUMENT])
 
 
+def test_a_call_without_a_message_is_refused(server: Started) -> None:
+    headers = hostile.frame(hostile.HEADERS, hostile.END_HEADERS | hostile.END_STREAM, 1, hostile.call_headers())
+    with hostile.Peer(server.address) as peer:
+        peer.send(headers)
+        assert peer.until(lambda: peer.told().statuses == [INVALID_ARGUMENT])
+
+
 @asynccontextmanager
 async def served(*interceptors: grpc.aio.ServerInterceptor) -> AsyncIterator[str]:
     """Serve the health and a call of the API that answers nothing but that it was called; the value is the address."""

@@ -30,6 +30,12 @@ class TooLong(Malformed):
     why = "The message is longer than this call takes."
 
 
+class Missing(Malformed):
+    """What stands for the message of a call that has ended without one."""
+
+    why = "The call has ended without a message."
+
+
 def read_by(
     handler: Handler, unary: Callable[[Unary], Unary], stream: Callable[[Stream], Stream], most_bytes: int | None
 ) -> Handler:
@@ -69,7 +75,7 @@ async def first_of(requests: AsyncIterator[Any], within_s: float) -> Any:
         TimeoutError: it did not come whole within so many seconds.
     """
     async with asyncio.timeout(within_s):
-        return await anext(requests, Malformed())
+        return await anext(requests, Missing())
 
 
 def wrap(handler: Handler, unary: Callable[[Unary], Unary], stream: Callable[[Stream], Stream]) -> Handler:
