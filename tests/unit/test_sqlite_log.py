@@ -92,6 +92,16 @@ def test_last_transaction_may_be_torn_between_the_sectors_of_a_header(whole: Pat
         require(whole, with_bytes(torn, begin_of(middle + 1), of_before), tmp_path)
 
 
+def test_last_transaction_may_be_torn_at_any_byte_of_a_header(whole: Path, tmp_path: Path) -> None:
+    """Its salts are there, and its checksum is that of the log before, whose frames follow: each of them is an end."""
+    log = log_of(whole).read_bytes()
+    frames, _ = require(whole, log, tmp_path)
+    place = begin_of(frames)
+    for more in range(4, 13, 2):
+        torn = with_bytes(log, place + 4, (bytes(4) + log[16:24])[:more])
+        assert require(whole, torn, tmp_path) == (frames, more == 12)
+
+
 @pytest.mark.parametrize("size", [FRAME - 1, FRAME - 9, 30, 24, 20])
 def test_log_that_ends_within_a_frame_of_the_log_before_is_whole(whole: Path, tmp_path: Path, size: int) -> None:
     log = log_of(whole).read_bytes()

@@ -92,18 +92,20 @@ def _left_out(database: Path, frames: int, page_bytes: int) -> tuple[bool, bool]
 def _own(file: IO[bytes], frames: list[_Frame], header: bytes, page_bytes: int) -> tuple[int, int]:
     """How many frames are of the log that the header begins, and how many of them surely end a transaction.
 
-    Frames with other salts are of a log that was copied, and is being written over; but salts may have changed too,
-    which the checksum of a frame does not cover.
+    Frames with other salts are of a log that was copied, and is being written over. But the salts of the first may have
+    changed, which its checksum does not cover: then it follows what SQLite took. Of a later one that says nothing, for
+    frames of the log before follow each other too.
     """
     own = ends = 0
-    after_own = True  # what SQLite took, or the header
+    after_whole, after_own = True, True
     for frame in frames:
         salted = frame.salts == header[_HEADER_SALTS]
         sure = salted and not _may_be_torn(frame.begin)
-        follows = not sure and after_own and _follows(file, frame.begin, page_bytes)
-        after_own = salted or follows
-        own += after_own
+        may_follow = not sure and (after_whole or (salted and after_own))
+        follows = may_follow and _follows(file, frame.begin, page_bytes)
+        own += salted or follows
         ends += frame.ends and (sure or follows)
+        after_whole, after_own = False, salted
     return own, ends
 
 
