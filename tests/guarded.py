@@ -24,6 +24,7 @@ from fr_server.app import App
 from fr_server.config import config_from
 from fr_server.grpc_options import channel_limits
 from fr_server.main import open_galleries, run
+from fr_server.telemetry.logs import configure_logging
 from serving import NULL_QUALITY, batched_engine
 
 Options = tuple[tuple[str, Any], ...]
@@ -57,6 +58,7 @@ def options_of(settings: Mapping[str, Any], given: Options) -> Options:
 
 def _main(settings: Mapping[str, Any], ready_file: str) -> None:
     share_one_heap()  # as `fr serve` does
+    configure_logging("text")
     config = config_from({"server": {"port": 0}, "quality": NULL_QUALITY, "gallery": {"folder": settings["folder"]}})
     make = grpc.aio.server
 

@@ -99,7 +99,9 @@ def test_a_request_that_is_longer_than_its_call_takes_is_not_read(server: Starte
 @pytest.mark.parametrize("method", [b"Check", b"Watch"])
 def test_of_strangers_short_requests_are_taken(server: Started, method: bytes) -> None:
     with hostile.Peer(server.address) as peer:
-        peer.send(whole(HEALTH + method, bytes(STRANGERS_BYTES + 1)))
+        peer.send(
+            whole(HEALTH + method, health_pb2.HealthCheckRequest(service="x" * STRANGERS_BYTES).SerializeToString())
+        )
         assert peer.until(lambda: peer.told().statuses == [INVALID_ARGUMENT])
     with hostile.Peer(server.address) as peer:
         peer.send(whole(HEALTH + method, b"\xff\xff"))  # no message of protobuf
