@@ -80,8 +80,6 @@ def test_the_help_works_with_the_base_alone_and_lists_every_command() -> None:
         ("bench", "search"),
         ("gallery", "verify", "--data", "nowhere"),
         ("train", "simulate", "--trainees", "10"),
-        ("audit", "verify-file", "nowhere.jsonl", "--public-key", "nowhere.pem"),
-        ("evidence", "verify", "nowhere.zip"),
     ],
 )
 def test_a_command_that_needs_the_server_says_what_to_install(words: tuple[str, ...]) -> None:
@@ -89,6 +87,17 @@ def test_a_command_that_needs_the_server_says_what_to_install(words: tuple[str, 
     assert ended.returncode == (2 if words[0] in ("bench", "evaluate", "train") else 1)
     assert "Traceback" not in ended.stderr
     assert "pip install '.[cpu]'" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("audit", "verify-file", "nowhere.jsonl", "--public-key", "nowhere.pem"), ("evidence", "verify", "nowhere.zip")],
+)
+def test_a_command_that_verifies_says_the_little_that_it_needs(words: tuple[str, ...]) -> None:
+    ended = base_only(*words)
+    assert ended.returncode == 1
+    assert ended.stderr.strip().endswith("pip install '.[verify]'.")
+    assert "Traceback" not in ended.stderr
 
 
 def test_the_page_of_commands_names_all_that_needs_the_server() -> None:
@@ -100,7 +109,8 @@ def test_the_page_of_commands_names_all_that_needs_the_server() -> None:
         for name in names
     ]
     told = INTRO[INTRO.index("These need") : INTRO.index("Everything else")]
-    assert sorted(re.findall(r"`([a-z -]+)`", told)) == sorted(needy)
+    verifying = INTRO[INTRO.index("Parquet file.") :]
+    assert sorted(re.findall(r"`([a-z -]+)`", told + verifying)) == sorted(needy)
 
 
 def test_drawing_without_pillow_says_what_to_install(tmp_path: Path) -> None:

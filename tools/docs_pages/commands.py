@@ -16,10 +16,11 @@ These need the server's packages (`pip install '.[cpu]'` in a clone):
 
 - `serve`, `server`, `models`, `dataset`, `evaluate`, `bench`, each with all that it has;
 - `gallery backup`, `gallery restore`, `gallery verify`, `gallery key`;
-- `train simulate`, `audit verify-file`, `evidence verify`, which talk to no server.
+- `train simulate`, which talks to no server.
 
 Everything else needs only the client (`pip install .`) and a server to talk to; pictures (`--draw`, and those of `train run`) need
-`pip install '.[draw]'`, and `gallery import` needs `pip install '.[import]'`, or `'.[parquet]'` for a Parquet file.
+`pip install '.[draw]'`, and `gallery import` needs `pip install '.[import]'`, or `'.[parquet]'` for a Parquet file. `evidence verify`
+and `audit verify-file` need `pip install '.[verify]'`, and no server.
 """
 
 

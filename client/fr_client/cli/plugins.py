@@ -29,6 +29,10 @@ _OUR_PACKAGES = (
 )
 
 
+# The commands that need less than a server does.
+_VERIFYING = ("fr audit verify-file", "fr evidence verify")
+
+
 class PluginGroup(TyperGroup):
     """The group of `fr`: its own commands first, then those of the entry points, by name."""
 
@@ -131,7 +135,8 @@ def _why_absent(words: str, error: ImportError) -> tuple[str, str]:
     missing = error.name or ""
     if missing.partition(".")[0] in _OUR_PACKAGES or not missing:
         return f"Cannot be loaded: {error}.", f"`{words}` cannot be loaded: {error}."
+    extra, packages = ("verify", "more packages") if words in _VERIFYING else ("cpu", "the server's packages")
     return (
-        "Needs the server's packages; in a clone of FR Core: pip install '.\\[cpu]'.",
-        f"`{words}` needs the server's packages ({missing} is missing); in a clone of FR Core: pip install '.[cpu]'.",
+        f"Needs {packages}; in a clone of FR Core: pip install '.\\[{extra}]'.",
+        f"`{words}` needs {packages} ({missing} is missing); in a clone of FR Core: pip install '.[{extra}]'.",
     )
