@@ -1,19 +1,23 @@
-"""Write what the environment and the model packs are made of: a software bill of materials, CycloneDX in JSON.
+"""Write what an environment and the model packs are made of: a software bill of materials, CycloneDX in JSON.
 
-`python tools/write_sbom.py FILE`. The packages come from `cyclonedx-py`, which reads the environment that runs this;
-the hashes of their files come from requirements.lock, the models and theirs from fr_core/packs. What is written is
-checked against the schema of CycloneDX first. The same environment gives the same bytes.
+`python tools/write_sbom.py FILE`; of another environment than the one that runs this with `--python ENV/bin/python
+--lock requirements-cpu.lock`. The packages come from `cyclonedx-py`, the hashes of their files from the lock, the
+models and theirs from fr_core/packs. What is written is checked against the schema of CycloneDX first. The same
+environment gives the same bytes.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+from check_licences import said
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from lock_file import LOCKS, ROOT, Pin, read_lock
@@ -26,22 +30,24 @@ _VERSION = SchemaVersion.V1_6
 
 # Of a component that the lock does not name: this project itself.
 _OURS = "fr-core"
+_NO_LICENCE = "none in its metadata; tools/check_licences.py says why it is allowed"
 
 
 class SbomWrong(Exception):
     """What was written down does not fit the lock or the schema; the text says where, in one line."""
 
 
-def bill(pins: Sequence[Pin], packs: Sequence[Pack]) -> dict[str, Any]:
-    """The bill of this environment, with the hashes of `pins` and the model files of `packs`.
+def bill(pins: Sequence[Pin], packs: Sequence[Pack], python: str = sys.executable) -> dict[str, Any]:
+    """The bill of the environment of a Python, with the hashes of `pins` and the model files of `packs`.
 
     Raises:
-        SbomWrong: the environment holds another version than the lock, or lacks one of its packages.
+        SbomWrong: it holds another version than the lock, or lacks one of its packages.
         subprocess.CalledProcessError: `cyclonedx-py` failed.
     """
-    made = _environment()
+    made = _environment(python)
     made["metadata"]["component"]["version"] = fr_core.__version__
     _put_hashes(made["components"], pins)
+    _put_licences(made["components"], python)
     models = model_components(packs)
     made["components"] = [each for each in made["components"] if each["name"] != _OURS] + models
     _join_dependencies(made, [model["bom-ref"] for model in models])
@@ -72,7 +78,7 @@ def checked(made: dict[str, Any]) -> str:
     return text
 
 
-def _environment() -> dict[str, Any]:
+def _environment(python: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "cyclonedx_py", "environment", "--output-reproducible", "--no-validate"]
     command += [
         "--of",
@@ -81,7 +87,7 @@ def _environment() -> dict[str, Any]:
         _VERSION.to_version(),
         "--pyproject",
         str(ROOT / "pyproject.toml"),
-        sys.executable,
+        python,
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     made: dict[str, Any] = json.loads(done.stdout)
@@ -103,12 +109,23 @@ def _put_hashes(components: Sequence[dict[str, Any]], pins: Sequence[Pin]) -> No
             {
                 "type": "distribution",
                 "url": f"pkg:pypi/{name}@{pin.version}",
-                "comment": "any of the files whose hashes requirements.lock names",
+                "comment": "any of the files whose hashes the lock names",
                 "hashes": [{"alg": "SHA-256", "content": each} for each in pin.sha256],
             }
         )
     if wanted:
         raise SbomWrong(f"the lock has {', '.join(sorted(wanted))}, and the environment does not")
+
+
+def _put_licences(components: Sequence[dict[str, Any]], python: str) -> None:
+    """Say the licence of each package of which `cyclonedx-py` knows none: what metadata say in older ways."""
+    command = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    folder = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+    names = {canonicalize_name(each.name): said(each) for each in distributions(path=[folder])}
+    for component in components:
+        if not component.get("licenses"):
+            told = names.get(canonicalize_name(component["name"])) or [_NO_LICENCE]
+            component["licenses"] = [{"license": {"name": name}} for name in told]
 
 
 def _model(spec: DetectorSpec | EmbedderSpec) -> dict[str, Any]:
@@ -153,24 +170,25 @@ def _join_dependencies(made: dict[str, Any], models: Sequence[str]) -> None:
     ]
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Write the bill of the environment that runs this into the file that is named."""
-    if len(arguments) != 1:
-        print("Name one file: python tools/write_sbom.py build/sbom.cdx.json", file=sys.stderr)
-        return 2
-    out = Path(arguments[0])
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the bill of an environment into the file that is named."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, metavar="FILE", help="such as build/sbom.cdx.json")
+    parser.add_argument("--python", default=sys.executable, help="of the environment")
+    parser.add_argument("--lock", choices=LOCKS, default=LOCKS[0], help="that it was installed from")
+    options = parser.parse_args(arguments)
     try:
-        made = bill(read_lock(ROOT / LOCKS[0]), [load_pack(name) for name in pack_names()])
+        made = bill(read_lock(ROOT / options.lock), [load_pack(name) for name in pack_names()], options.python)
         text = checked(made)
     except SbomWrong as error:
         print(f"No bill was written: {error}.", file=sys.stderr)
         return 1
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(text, encoding="utf-8")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(text, encoding="utf-8")
     models = sum(each["type"] == "machine-learning-model" for each in made["components"])
-    print(f"{out}: {len(made['components']) - models} packages, {models} model files")
+    print(f"{options.out}: {len(made['components']) - models} packages, {models} model files")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -40,6 +40,12 @@ def test_every_package_of_the_lock_is_there(made: dict[str, Any]) -> None:
         assert set(pin.sha256) <= hashes(component)
 
 
+def test_every_package_has_a_licence(made: dict[str, Any]) -> None:
+    licences = {each["name"]: each["licenses"] for each in made["components"]}
+    assert all(licences.values())
+    assert licences["protobuf"] == [{"license": {"name": "BSD-3-Clause"}}]  # by a classifier alone
+
+
 def test_every_model_file_is_there(made: dict[str, Any]) -> None:
     models = [each for each in made["components"] if each["type"] == "machine-learning-model"]
     files: dict[str, set[str]] = {}

@@ -18,6 +18,7 @@ from typing import Any, Self
 import cv2
 import numpy as np
 
+import fr_core.runtime  # noqa: F401 - keeps the ONNX Runtime silent that InsightFace loads
 from fr_bench.speed.child import Child, answer_requests
 from fr_bench.speed.errors import BenchFailed
 from fr_bench.speed.values import PEER, Agreement, Round, round_of
