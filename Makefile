@@ -26,18 +26,16 @@ demo: $(STAMP) ## fetch models and photos, enrol about 40 people, search, draw t
 demo-training: $(STAMP) ## make a course, have 20 simulated trainees take it over the API, write reports and exports
 	$(BIN)/python examples/demo_training.py --out demo-output/training
 
-# Tests that bear company run side by side, each file in one process. The others measure what a machine does, or need all
-# of it.
-SIDE_BY_SIDE := tests/unit tests/property tests/golden
+# Tests that bear company run side by side, each file in one process. Those marked `alone` follow.
 PYTEST = $(BIN)/python -m pytest
-BOTH = $(PYTEST) --numprocesses auto --dist loadfile $(SIDE_BY_SIDE) $(1); status=$$?; \
-  $(PYTEST) $(addprefix --ignore=,$(SIDE_BY_SIDE)) $(1) && exit $$status
+BOTH = $(PYTEST) --numprocesses auto --dist loadfile -m 'not alone$(1)'; status=$$?; \
+  $(PYTEST) -m 'alone$(1)' && exit $$status
 
 test: $(STAMP) ## every test, those with real models included
 	$(call BOTH)
 
 test-fast: $(STAMP) ## the tests without models
-	$(call BOTH,-m 'not models and not slow and not network')
+	$(call BOTH, and not models and not slow and not network)
 
 check: $(STAMP) proto-check docs-check supply-chain ## format, lint, types, layers, generated files
 	$(BIN)/ruff format --check .

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+import fr_core.runtime  # noqa: F401 - keeps the ONNX Runtime silent that tests load by themselves
+
 if TYPE_CHECKING:
     from fr_core.engine import Engine
     from fr_core.packs.cache import ModelCache
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
+# These need all of the machine: the models do.
+ALONE = ("congruence", "gpu", "install", "models")
 IN_MEMORY = Path("/dev/shm")
 ROOM_BYTES = 4 * 2**30
 
@@ -33,6 +37,13 @@ def pytest_configure() -> None:
     settings.load_profile("untimed")
     if IN_MEMORY.is_dir() and os.access(IN_MEMORY, os.W_OK) and shutil.disk_usage(IN_MEMORY).free >= ROOM_BYTES:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of whole folders that bear no company."""
+    for item in items:
+        if item.path.parent.name in ALONE:
+            item.add_marker(pytest.mark.alone)
 
 
 @pytest.fixture(scope="session")

@@ -30,8 +30,8 @@ from taking import Chance, answer, next_trial
 GALLERY = "soak"
 SITTING = "day-1"
 TIMEOUT_S = 60.0
-# So many subjects are kept; as many are deleted as are enrolled beyond them.
-SUBJECTS = 200
+# So many subjects of each client are kept; as many are deleted as are enrolled beyond them.
+SUBJECTS_OF_HAND = 20
 # An attempt that is late by more than this is given up: the pace is a rate, not a debt.
 LATE_S = 2.0
 
@@ -139,7 +139,7 @@ class Hand:
         self._subjects.append(subject_id)
 
     def _delete(self) -> None:
-        if len(self._subjects) > SUBJECTS // 10:
+        if len(self._subjects) > SUBJECTS_OF_HAND:
             request = gallery_pb2.DeleteSubjectRequest(gallery_id=GALLERY, subject_id=self._subjects.popleft())
             self._gallery.DeleteSubject(request, timeout=TIMEOUT_S)
 
@@ -164,7 +164,8 @@ class Hand:
 
     def _watch(self) -> None:
         if self._session_id:
-            watching = self._training.WatchCohort(training_pb2.WatchCohortRequest(cohort_id=self._cohort_id))
+            request = training_pb2.WatchCohortRequest(cohort_id=self._cohort_id)
+            watching = self._training.WatchCohort(request, timeout=TIMEOUT_S)
             next(iter(watching))
             watching.cancel()
 

@@ -214,6 +214,13 @@ def test_an_open_store_does_not_go_back(made: Made, tmp_path: Path) -> None:
             store.check(made.revoked.token.text, None)
 
 
+def drawing() -> random.Random:
+    """Draws anew each time."""
+    seed = random.SystemRandom().getrandbits(32)
+    print(f"seed {seed}")  # noqa: T201 - with it, what failed can be repeated
+    return random.Random(seed)
+
+
 def test_a_put_back_row_is_found_at_the_next_change(made: Made, tmp_path: Path) -> None:
     with tampered(made, tmp_path) as folder, open_store(folder) as store:
         sql(folder, *EDITS["the unrevoked row"](made))
@@ -226,7 +233,7 @@ def test_a_put_back_row_is_found_at_the_next_change(made: Made, tmp_path: Path) 
 
 def test_each_byte_that_is_changed_is_found_or_harmless(made: Made, tmp_path: Path) -> None:
     """Bytes of the whole file, drawn anew each time, and all kinds of change."""
-    drawn = random.Random()
+    drawn = drawing()
     data = database(made.folder).read_bytes()
     folder = tmp_path / "flipped"
     shutil.copytree(made.folder, folder)
@@ -300,7 +307,7 @@ def test_revoked_in_one_process_is_refused_in_another(tmp_path: Path) -> None:
 
 
 def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None:
-    drawn = random.Random()
+    drawn = drawing()
     acknowledged: list[str] = []
     for _ in range(KILLS):
         with another("create", str(tmp_path / "data")) as process:

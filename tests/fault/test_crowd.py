@@ -31,6 +31,8 @@ from fr_bench.speed.stats import percentile
 from hostile import ACK, END_HEADERS, HEADERS, PREFACE, SETTINGS, call_headers, frame
 from serving import photo
 
+pytestmark = pytest.mark.alone
+
 WINDOWS = int(os.environ.get("FR_CROWD_WINDOWS", "2"))
 WINDOW_S = 1.5
 SLOWER = 2.0

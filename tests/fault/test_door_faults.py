@@ -31,6 +31,8 @@ from fr_server.door.limits import DoorLimits
 from fr_server.door.listener import HandshakeFailure, Parting, Refusal
 from fr_server.door.tls import TlsFiles
 
+pytestmark = pytest.mark.alone
+
 GREETED = PREFACE + frame(4, 0, 0, b"")
 
 
@@ -76,6 +78,39 @@ def test_silent_sockets_are_closed_and_others_served(papers: Papers, tls: TlsFil
             assert all(ended(one) < 3 for one in sockets)
         at.until(lambda: at.door.connections <= 1)
         assert call(made, "echo", b"old") == b"old"
+
+
+def test_a_defect_of_one_check_does_not_end_the_limits(tls: TlsFiles, tmp_path: Path) -> None:
+    with house(tmp_path / "d", tls, DoorLimits(handshake_s=0.3)) as at:
+        hear = at.overheard.handshake_failed
+        heard: list[str] = []
+
+        def defective_once(address: str, why: HandshakeFailure) -> None:
+            heard.append(address)
+            if len(heard) == 1:
+                raise ZeroDivisionError
+            hear(address, why)
+
+        at.overheard.handshake_failed = defective_once  # type: ignore[method-assign]
+        with knock(at.door.port):
+            at.until(lambda: len(heard) == 1)
+        with knock(at.door.port) as late:
+            assert ended(late) < 3
+        assert HandshakeFailure.TIMED_OUT in at.overheard.failures
+
+
+def test_control_without_limits_silent_sockets_stay_and_shut_others_out(
+    papers: Papers, tls: TlsFiles, tmp_path: Path
+) -> None:
+    never = DoorLimits(handshake_s=3600.0, half_open=50, connections=50, connections_per_address=50)
+    with house(tmp_path / "d", tls, never) as at, knocking(at, 50) as sockets:
+        at.until(lambda: at.door.half_open == 50)
+        time.sleep(1.5)
+        assert at.door.half_open == 50
+        assert at.overheard.failures == []
+        with channel(at.address, papers.credentials()) as made, pytest.raises(grpc.RpcError):
+            call(made, "echo", b"in")
+        assert len(sockets) == 50
 
 
 def test_silent_sockets_do_not_shut_others_out(papers: Papers, tls: TlsFiles, tmp_path: Path) -> None:

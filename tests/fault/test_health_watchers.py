@@ -21,6 +21,8 @@ from faulty import SOON
 from fr_server.services.health import HealthService
 from guarded import started_guarded
 
+pytestmark = pytest.mark.alone
+
 WATCH = {":path": b"/grpc.health.v1.Health/Watch"}
 EMPTY_MESSAGE = bytes(5)
 TAKES_NOTHING_IN = struct.pack(">HI", hostile.INITIAL_WINDOW_SIZE, 0)

@@ -28,6 +28,8 @@ from fr_bench.speed.stats import percentile
 from fr_server.grpc_options import channel_limits
 from guarded import started_guarded
 
+pytestmark = pytest.mark.alone
+
 TIMES = int(os.environ.get("FR_HOSTILE_TIMES", "1"))
 GIB = 1024
 

@@ -17,6 +17,8 @@ from fr_core.errors import FrError, ImageTooManyPixels, Undecodable
 from fr_core.imaging import KNOWN_FORMATS, ImageLimits, decode
 from fr_core.types import U8
 
+pytestmark = pytest.mark.alone
+
 LIMITS = ImageLimits(max_pixels=1_000_000, formats=tuple(sorted(KNOWN_FORMATS)))
 
 

@@ -23,6 +23,8 @@ from fr_server.interceptors.sizes import MOST_BYTES
 from fr_server.services.health import HealthService
 from guarded import started_guarded
 
+pytestmark = pytest.mark.alone
+
 HEALTH = b"/grpc.health.v1.Health/"
 INFO = b"/fr_api.v1.ServerService/GetServerInfo"
 READ_S = 0.3

@@ -20,6 +20,8 @@ from fr_core.imaging.sandbox import SandboxedDecoder
 from fuzz_decode import KEPT, LIMITS, MOST_GROWTH_MIB, MOST_MS, REPOSITORY, outcome, run_batch
 from photo_mutants import Mutants, chunk, drawn_seeds, joined, kept_inputs, pieces_of
 
+pytestmark = pytest.mark.alone
+
 COUNT = int(os.environ.get("FR_MUTANTS", "10000"))
 
 

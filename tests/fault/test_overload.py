@@ -29,6 +29,8 @@ from fr_core.runtime.batcher import Batcher
 from fr_core.runtime.ticket import Ticket
 from serving import ended, photo
 
+pytestmark = pytest.mark.alone
+
 # 4 faces in 50 ms: 80 calls/s.
 RUN_S = 0.05
 PEAK_CALLS, PEAK_AT_ONCE = 120, 16

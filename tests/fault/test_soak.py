@@ -14,6 +14,8 @@ from fr_api.v1 import server_pb2, server_pb2_grpc
 from serving import photo
 from soak import MOST_MIB_PER_HOUR, Sample, judge, prepare, sample, soak, targeted, words_of
 
+pytestmark = pytest.mark.alone
+
 SECONDS, EVERY_S, RAMP_S = 4.0, 0.2, 0.4
 
 

@@ -51,6 +51,8 @@ from serving import Running, ended, photo, running
 from taking import store_of
 from trainingstore import add_course, begin, small_course
 
+pytestmark = pytest.mark.alone
+
 MS = 1e-3
 DAY_MS = 86_400_000
 NO_RULE = "/fr_api.v1.GalleryService/GetSubject"

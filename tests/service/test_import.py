@@ -26,6 +26,8 @@ from fr_core.gallery.galleries import Galleries
 from fr_core.types import F32, ModelId
 from serving import Running, photo, running
 
+pytestmark = pytest.mark.alone
+
 MODEL = common_pb2.ModelId(pack=NULL_MODEL.pack, version=NULL_MODEL.version, sha256=NULL_MODEL.sha256)
 NAMED = f"{NULL_MODEL.pack}@{NULL_MODEL.version}:{NULL_MODEL.sha256}"
 SIZE = 64

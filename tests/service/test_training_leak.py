@@ -49,6 +49,8 @@ from taking import (
     take,
 )
 
+pytestmark = pytest.mark.alone
+
 PROBE = photo(6)
 NAMES = ("Jane", "Roe", "people_folder", ".png", "low_prevalence")
 # What a trainee may be told the exercises are: the others are verifications to look at.
