@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import apsw
 
+from fr_core.audit.checkpoints import Checkpoint
 from fr_core.audit.keys import MacKeys
+from fr_core.audit.pseudonyms import Pseudonyms
 from fr_core.audit.table import AuditTable
 from fr_core.audit.values import Entry, Pseudonym
 from fr_core.gallery.store.keys import KeyEncryptionKey
@@ -28,6 +31,22 @@ class Clock:
 
     def __call__(self) -> int:
         return self.ms
+
+
+class Auditable(Protocol):
+    """A store with an audit."""
+
+    def auditing(self) -> AbstractContextManager[AuditTable]: ...
+
+
+def pseudonyms_of(store: Auditable) -> Pseudonyms:
+    with store.auditing() as audit:
+        return audit.pseudonyms()
+
+
+def checkpoint_of(store: Auditable) -> Checkpoint:
+    with store.auditing() as audit:
+        return audit.checkpoint()
 
 
 def keys_of(secret: int) -> MacKeys:

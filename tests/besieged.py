@@ -32,6 +32,7 @@ from fr_server.config import Config, load_config
 from fr_server.interceptors.admission import Admission
 from fr_server.main import open_galleries, run
 from fr_server.stores import open_access
+from fr_server.telemetry.logs import configure_logging
 from serving import NULL_QUALITY, batched_engine
 
 HOST = "127.0.0.1"
@@ -133,6 +134,7 @@ def started_besieged(
 def _main(settings: dict[str, Any], ready_file: str) -> None:
     share_one_heap()  # as `fr serve` does
     config = Made(Path(settings["path"]).parent).config(*settings["overrides"])
+    configure_logging(config.telemetry.log_format)
     refusal = Admission._refusal
     with patch.object(
         Admission, "_refusal", refusal if settings["guarded"] else lambda self, bulk: refusal(self, False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -201,7 +202,10 @@ class Started:
 
 @contextmanager
 def started(folder: Path, *command: str) -> Iterator[Started]:
-    """Start a server, which writes its address into the file named by `--ready-file`; kill what is left of it."""
+    """Start a server, which writes its address into the file named by `--ready-file`; kill what is left of it.
+
+    gRPC is as silent in it as `fr serve` has it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     ready, log = folder / "ready", folder / "log"
     with log.open("w") as errors:
@@ -211,6 +215,7 @@ def started(folder: Path, *command: str) -> Iterator[Started]:
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
+            env={"GRPC_VERBOSITY": "NONE", **os.environ},
         )
     with process:
         try:

@@ -97,6 +97,14 @@ class Ledger:
         with self._lock:
             self._apply(self.begun.pop(hand))
 
+    def refused(self, hand: int, galleries: Galleries) -> None:
+        """Called when it has failed and was not kept, unless all that failed was what comes after an erasure."""
+        there = {subject.subject_id for subject in all_subjects(galleries)}
+        with self._lock:
+            act = self.begun.pop(hand)
+            if act.kind is Kind.ERASE and act.subject_id not in there:
+                self._apply(act)
+
     def copied(self) -> Ledger:
         """A copy that later changes do not touch."""
         with self._lock:

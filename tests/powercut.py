@@ -3,7 +3,8 @@
 SQLite writes through it as ever. Beside that it keeps of each file what a power cut cannot take away any more, and each
 write since; `Image` is what a cut at that moment may leave. As on Linux: a sync of a new log syncs the folder too, the
 end of a file that was truncated or deleted may come back, and writes reach the disk in any order, sector by sector. A
-write changes no byte beside those that it writes (SQLite's "powersafe overwrite", which it takes for granted).
+write changes no byte beside those that it writes (SQLite's "powersafe overwrite", which it takes for granted). A sync
+that fails has made anything durable of what was written before, and the rest never will be, though it is read back.
 """
 
 from __future__ import annotations
@@ -27,11 +28,14 @@ _Change = tuple[int, bytes | None]
 
 @dataclass(slots=True)
 class _Content:
-    """A file: the bytes that are durable, what was done to it since, and whether its name is durable."""
+    """A file: the bytes that are durable, what was done to it since, whether its name is, and how its syncs ended."""
 
     durable: bytearray = field(default_factory=bytearray)
     unsynced: list[_Change] = field(default_factory=list)
     named: bool = False
+    failures: int = 0
+    failed: bool = False
+    is_log: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +83,13 @@ class PowerCut(apsw.VFS):
         self._rng = rng
         self._most = most
         self._at_moment = at_moment
+        self._refuses = 0.0
+        self.failures = 0
         self._lies = lies
         self._lock = threading.Lock()
         self._left = rng.randint(1, most)
         self._names = {
-            str(path): _Content(bytearray(path.read_bytes()), named=True)
+            str(path): _Content(bytearray(path.read_bytes()), named=True, is_log=path.name.endswith("-wal"))
             for path in folder.iterdir()
             if "shm" not in path.name
         }
@@ -95,7 +101,7 @@ class PowerCut(apsw.VFS):
         assert name is not None  # temporary data stay in memory
         path = name if isinstance(name, str) else name.filename()
         with self._lock:
-            content = self._names.setdefault(path, _Content())
+            content = self._names.setdefault(path, _Content(is_log=path.endswith("-wal")))
         return _File(self, content, name, flags)
 
     def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802 - SQLite's
@@ -114,18 +120,31 @@ class PowerCut(apsw.VFS):
             content.unsynced.append(change)
             self._moment()
 
-    def sync(self, content: _Content) -> None:
-        """Make what was written to a file durable, and the folder at the first time."""
+    def sync(self, content: _Content) -> int:
+        """Make what was written to a file durable, and the folder at the first time; returns how many syncs failed."""
         with self._lock:
             self._moment()
             if self._lies:
-                return
+                return 0
+            content.failed = content.is_log and not content.failed and self._rng.random() < self._refuses
+            if content.failed:
+                content.failures += 1
+                self.failures += 1
+                for change in content.unsynced:
+                    self._keep(content.durable, change, 0.5)
+                content.unsynced.clear()
+                return content.failures
             for change in content.unsynced:
                 _apply(content.durable, change)
             content.unsynced.clear()
             if not content.named:
                 content.named = True
                 self._durable_names = dict(self._names)
+            return content.failures
+
+    def refuse(self, share: float) -> None:
+        """Let so many of the syncs of the log fail from now on, but never two that follow each other."""
+        self._refuses = share
 
     @property
     def unsynced(self) -> set[str]:
@@ -175,6 +194,7 @@ class _File(apsw.VFSFile):
     def __init__(self, disk: PowerCut, content: _Content, name: str | apsw.URIFilename, flags: list[int]) -> None:
         self._disk = disk
         self._content = content
+        self._told = content.failures
         super().__init__("", name, flags)
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - SQLite's
@@ -186,7 +206,10 @@ class _File(apsw.VFSFile):
         self._disk.change(self._content, (newsize, None), lambda: truncate(newsize))
 
     def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite's
-        self._disk.sync(self._content)
+        failures = self._disk.sync(self._content)
+        if failures > self._told:  # whoever has it open is told once
+            self._told = failures
+            raise apsw.IOError("the disk refuses a sync")
 
 
 def _apply(data: bytearray, change: _Change) -> None:

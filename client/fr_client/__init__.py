@@ -13,7 +13,7 @@ from fr_client.client import Client
 from fr_client.connection import Connection, read_connection
 from fr_client.errors import FrApiError, reason_of
 from fr_client.export import Exported
-from fr_client.identity import tls_credentials
+from fr_client.identity import TlsCredentials, tls_credentials
 from fr_client.requests import (
     KEEP,
     EmbeddingBatch,
@@ -67,6 +67,7 @@ __all__ = [
     "Role",
     "SearchItem",
     "SeveralFaces",
+    "TlsCredentials",
     "Training",
     "Use",
     "read_connection",

@@ -47,7 +47,8 @@ from fr_client.channel import (
 )
 from fr_client.errors import from_rpc_error, without_report
 from fr_client.export import Exported, write_export
-from fr_client.identity import Identity, open_aio_channel, open_channel
+from fr_client.handshake import Endpoint
+from fr_client.identity import Identity, TlsCredentials, open_aio_channel, open_channel
 from fr_client.report_file import FileOfReport, whole_file
 from fr_client.requests import (
     KEEP,
@@ -85,12 +86,13 @@ class AsyncClient:
         target: str = DEFAULT_TARGET,
         *,
         timeout_s: float | None = DEFAULT_TIMEOUT_S,
-        credentials: grpc.ChannelCredentials | None = None,
+        credentials: grpc.ChannelCredentials | TlsCredentials | None = None,
         token: str = "",
         max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
         retry: RetryPolicy | None = None,
     ) -> None:
         self.target = target
+        self._endpoint = Endpoint(target, credentials)
         self._timeout_s = timeout_s
         self._max_message_bytes = max_message_bytes
         self._retry = retry or RetryPolicy()
@@ -127,7 +129,7 @@ class AsyncClient:
     @cached_property
     def training(self) -> AsyncTraining:
         """See `Client.training`."""
-        return AsyncTraining(self._channel, self._streams, self._call, self._answers, self.target, self._timeout_s)
+        return AsyncTraining(self._channel, self._streams, self._call, self._answers, self._endpoint, self._timeout_s)
 
     @cached_property
     def access(self) -> AsyncAccess:
@@ -497,12 +499,12 @@ class AsyncClient:
                 report = unpack.finished(answer, on_progress)
                 if report is not None:
                     return report
-        raise without_report(self.target)
+        raise without_report(self._endpoint)
 
     async def _answers(self, start: Callable[[], Any], timeout_s: float | None) -> AsyncGenerator[Any]:
         """Yield the answers to one request; the call ends with the iteration."""
         # Not in a thread: a task that is cancelled meanwhile would leave a call that nobody ends.
-        answers: Answers[Any] = Answers(start, self.target, timeout_s, self._retry)
+        answers: Answers[Any] = Answers(start, self._endpoint, timeout_s, self._retry)
         try:
             while some := await asyncio.to_thread(answers.take):
                 for one in some:
@@ -511,7 +513,9 @@ class AsyncClient:
             await asyncio.to_thread(answers.close)
 
     def _stream(self, max_in_flight: int, advice: Advice) -> StreamSettings:
-        return StreamSettings(self.target, max_in_flight, self._timeout_s, self._max_message_bytes, self._retry, advice)
+        return StreamSettings(
+            self._endpoint, max_in_flight, self._timeout_s, self._max_message_bytes, self._retry, advice
+        )
 
     async def _call(self, method: aio.UnaryUnaryMultiCallable[RequestT, ResponseT], request: RequestT) -> ResponseT:
         """Call until there is an answer, an error that a repetition would not mend, or no time left."""
@@ -523,7 +527,7 @@ class AsyncClient:
             try:
                 return await method(request, timeout=left)
             except grpc.RpcError as rpc_error:
-                error = from_rpc_error(rpc_error, self.target, self._timeout_s)
+                error = await asyncio.to_thread(from_rpc_error, rpc_error, self._endpoint, self._timeout_s)
                 delay_s = self._retry.delay_s(error, attempt, random.random())
                 if delay_s is None or (deadline is not None and clock() + delay_s >= deadline):
                     raise error from rpc_error

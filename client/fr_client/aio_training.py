@@ -14,6 +14,7 @@ from grpc import aio
 
 from fr_api.v1 import training_pb2, training_pb2_grpc
 from fr_client import requests, training_requests
+from fr_client.handshake import Endpoint
 from fr_client.requests import Photo
 from fr_client.training_requests import (
     Decision,
@@ -51,7 +52,7 @@ class AsyncTraining:
         streams: a channel of the synchronous API, for answers in pieces; `aio_stream` says why.
         call: makes a call with one answer.
         answers: makes a call with many.
-        target: the server's address, for messages.
+        target: the server, for messages.
         timeout_s: of streams, the longest wait for the next answer; None for no limit.
     """
 
@@ -61,7 +62,7 @@ class AsyncTraining:
         streams: grpc.Channel,
         call: AsyncCall,
         answers: AsyncAnswers,
-        target: str,
+        target: Endpoint,
         timeout_s: float | None,
     ) -> None:
         self._stub = training_pb2_grpc.TrainingServiceStub(channel)

@@ -13,6 +13,7 @@ import grpc
 
 from fr_client.channel import RetryPolicy
 from fr_client.errors import TIMED_OUT, FrApiError, from_rpc_error
+from fr_client.handshake import Endpoint
 from fr_client.stream import Call
 
 ResponseT = TypeVar("ResponseT")
@@ -27,12 +28,12 @@ class Answers(Generic[ResponseT]):
 
     Args:
         start: makes the call; is called again where the server refused to begin.
-        target: the address of the server, for messages.
+        target: the server, for messages, and for why there is no connection.
         timeout_s: the longest wait for the next answer; None for no limit.
         retry: when the call is made again.
     """
 
-    def __init__(self, start: Callable[[], Any], target: str, timeout_s: float | None, retry: RetryPolicy) -> None:
+    def __init__(self, start: Callable[[], Any], target: Endpoint, timeout_s: float | None, retry: RetryPolicy) -> None:
         self._start = start
         self._target = target
         self._timeout_s = timeout_s
@@ -98,7 +99,7 @@ class Answers(Generic[ResponseT]):
 
 
 def each(
-    start: Callable[[], Iterable[ResponseT]], target: str, timeout_s: float | None, retry: RetryPolicy
+    start: Callable[[], Iterable[ResponseT]], target: Endpoint, timeout_s: float | None, retry: RetryPolicy
 ) -> Generator[ResponseT]:
     """Yield the answers one by one; the call begins and ends with the iteration. Arguments: those of `Answers`."""
     answers: Answers[ResponseT] = Answers(start, target, timeout_s, retry)

@@ -12,6 +12,7 @@ from fr_api.v1 import audit_pb2, audit_pb2_grpc
 from fr_client import audit_requests
 from fr_client.answers import each
 from fr_client.channel import RetryPolicy
+from fr_client.handshake import Endpoint
 from fr_client.training import Call
 
 
@@ -21,13 +22,13 @@ class Audit:
     Args:
         channel: to the server.
         call: makes a call with one answer.
-        target: the server's address, for messages.
+        target: the server, for messages, and for why there is no connection.
         timeout_s: of streams, the longest wait for the next answer; None for no limit.
         retry: when a stream that the server refused to begin is begun again.
     """
 
     def __init__(
-        self, channel: grpc.Channel, call: Call, target: str, timeout_s: float | None, retry: RetryPolicy
+        self, channel: grpc.Channel, call: Call, target: Endpoint, timeout_s: float | None, retry: RetryPolicy
     ) -> None:
         self._stub = audit_pb2_grpc.AuditServiceStub(channel)
         self._call = call

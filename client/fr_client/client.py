@@ -43,7 +43,8 @@ from fr_client.channel import (
 )
 from fr_client.errors import from_rpc_error, without_report
 from fr_client.export import Exported, write_export
-from fr_client.identity import Identity, open_channel
+from fr_client.handshake import Endpoint
+from fr_client.identity import Identity, TlsCredentials, open_channel
 from fr_client.report_file import FileOfReport, whole_file
 from fr_client.requests import (
     KEEP,
@@ -80,8 +81,8 @@ class Client:
         target: the server's address, HOST:PORT.
         timeout_s: seconds that a call may take, its repetitions included; of a stream, the longest wait for the next
             answer. None for no limit.
-        credentials: of a TLS channel, such as `grpc.ssl_channel_credentials()`, or `tls_credentials`; None for one
-            without encryption.
+        credentials: of a TLS channel: `tls_credentials`, or those of gRPC, of which errors cannot say what is wrong;
+            None for one without encryption.
         token: an API key or a token of the identity provider; "" where the server asks nobody. Without encryption it is
             sent to this very machine alone.
         max_message_bytes: the largest request in bytes.
@@ -96,12 +97,13 @@ class Client:
         target: str = DEFAULT_TARGET,
         *,
         timeout_s: float | None = DEFAULT_TIMEOUT_S,
-        credentials: grpc.ChannelCredentials | None = None,
+        credentials: grpc.ChannelCredentials | TlsCredentials | None = None,
         token: str = "",
         max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
         retry: RetryPolicy | None = None,
     ) -> None:
         self.target = target
+        self._endpoint = Endpoint(target, credentials)
         self._timeout_s = timeout_s
         self._max_message_bytes = max_message_bytes
         self._retry = retry or RetryPolicy()
@@ -131,7 +133,7 @@ class Client:
     @cached_property
     def training(self) -> Training:
         """Training in the comparison of faces: courses, cohorts, sittings and results."""
-        return Training(self._channel, self._call, self.target, self._timeout_s, self._retry)
+        return Training(self._channel, self._call, self._endpoint, self._timeout_s, self._retry)
 
     @cached_property
     def access(self) -> Access:
@@ -141,12 +143,12 @@ class Client:
     @cached_property
     def audit(self) -> Audit:
         """What was done, by whom and why, and whether the record of it is as it was written."""
-        return Audit(self._channel, self._call, self.target, self._timeout_s, self._retry)
+        return Audit(self._channel, self._call, self._endpoint, self._timeout_s, self._retry)
 
     @cached_property
     def review(self) -> Review:
         """Human examination of the leads of searches: cases, examinations, findings and evidence."""
-        return Review(self._channel, self._call, self.target, self._timeout_s, self._retry)
+        return Review(self._channel, self._call, self._endpoint, self._timeout_s, self._retry)
 
     # --- without a gallery ----------------------------------------------------------------------------------
 
@@ -589,7 +591,7 @@ class Client:
     def report_parts(self, report_id: str, file: ReportFile = "json") -> Generator[evaluation_pb2.GetReportResponse]:
         """Yield what the report is, then the file piece by piece; arguments and errors are those of `report`."""
         request = requests.get_report(report_id, file)
-        return each(lambda: self._evaluation.GetReport(request), self.target, self._timeout_s, self._retry)
+        return each(lambda: self._evaluation.GetReport(request), self._endpoint, self._timeout_s, self._retry)
 
     def delete_report(self, report_id: str) -> None:
         """Delete a report with all its files; raises `FrApiError` (UNKNOWN_REPORT) where there is none."""
@@ -598,7 +600,7 @@ class Client:
     # --- how calls are made ---------------------------------------------------------------------------------
 
     def _answers(self, start: Callable[[], Iterable[ResponseT]]) -> Iterator[ResponseT]:
-        return each(start, self.target, self._timeout_s, self._retry)
+        return each(start, self._endpoint, self._timeout_s, self._retry)
 
     def _measured(
         self,
@@ -609,15 +611,17 @@ class Client:
     ) -> evaluation_pb2.ReportSummary:
         """Wait for the report; the evaluation ends with the wait."""
         # Without a limit: after its photos, an evaluation computes for as long as it takes.
-        with closing(each(start, self.target, None, self._retry)) as answers:
+        with closing(each(start, self._endpoint, None, self._retry)) as answers:
             for answer in answers:
                 report = unpack.finished(answer, on_progress)
                 if report is not None:
                     return report
-        raise without_report(self.target)
+        raise without_report(self._endpoint)
 
     def _stream(self, max_in_flight: int, advice: Advice) -> StreamSettings:
-        return StreamSettings(self.target, max_in_flight, self._timeout_s, self._max_message_bytes, self._retry, advice)
+        return StreamSettings(
+            self._endpoint, max_in_flight, self._timeout_s, self._max_message_bytes, self._retry, advice
+        )
 
     def _call(self, method: grpc.UnaryUnaryMultiCallable[RequestT, ResponseT], request: RequestT) -> ResponseT:
         """Call until there is an answer, an error that a repetition would not mend, or no time left."""
@@ -628,7 +632,7 @@ class Client:
             try:
                 return method(request, timeout=left)
             except grpc.RpcError as rpc_error:
-                error = from_rpc_error(rpc_error, self.target, self._timeout_s)
+                error = from_rpc_error(rpc_error, self._endpoint, self._timeout_s)
                 delay_s = self._retry.delay_s(error, attempt, random.random())
                 if delay_s is None or (deadline is not None and time.monotonic() + delay_s >= deadline):
                     raise error from rpc_error

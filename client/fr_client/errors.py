@@ -11,8 +11,9 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from fr_api.v1 import common_pb2, error_reason_pb2
+from fr_client.handshake import Endpoint, tls_failure
 
-# Reasons that this client gives itself, beside those of fr_api.v1.ErrorReason.
+# Reasons that this client gives itself, beside those of fr_api.v1.ErrorReason and those of `handshake`.
 UNREACHABLE = "UNREACHABLE"
 TIMED_OUT = "TIMED_OUT"
 CONNECTION_LOST = "CONNECTION_LOST"
@@ -33,8 +34,8 @@ class FrApiError(Exception):
 
     Args:
         code: the status code of gRPC.
-        reason: stable, for programs: a name of `fr_api.v1.ErrorReason` without its prefix, such as "NO_FACE"; or
-            "UNREACHABLE", "TIMED_OUT", "CONNECTION_LOST" from this client; or empty where neither side knows one.
+        reason: stable, for programs: a name of `fr_api.v1.ErrorReason` without its prefix, such as "NO_FACE"; or one of
+            this client's own, such as "UNREACHABLE", all in docs/client.md; or empty where neither side knows one.
         message: what was found and what to do, for people.
         metadata: numbers and names of settings that a program may act on.
         retry_after_s: seconds after which the server asks to call again; None where it does not.
@@ -80,17 +81,22 @@ class Wire:
     metadata: tuple[tuple[str, str | bytes], ...]
 
 
-def from_rpc_error(error: grpc.RpcError, target: str, timeout_s: float | None) -> FrApiError:
+def from_rpc_error(error: grpc.RpcError, endpoint: Endpoint, timeout_s: float | None) -> FrApiError:
     """Turn any error of gRPC into a `FrApiError`.
+
+    Of a connection that could not be made, or that broke, it looks whether TLS is why: that can take some seconds, and
+    is nothing for the thread of an event loop.
 
     Args:
         error: what a stub raised, of `grpc` or of `grpc.aio`.
-        target: the address that was called, for the message.
+        endpoint: what was called.
         timeout_s: the seconds that the call had; None for no limit.
     """
     initial = error.initial_metadata() if hasattr(error, "initial_metadata") else ()
     wire = Wire(error.code(), error.details() or "", (*_pairs(initial), *_pairs(error.trailing_metadata())))
-    return parse(wire, target, timeout_s)
+    found = parse(wire, endpoint.address, timeout_s)
+    failure = tls_failure(endpoint) if found.reason in (UNREACHABLE, CONNECTION_LOST) else None
+    return found if failure is None else FrApiError(found.code, failure.reason, failure.message)
 
 
 def parse(wire: Wire, target: str, timeout_s: float | None) -> FrApiError:
@@ -110,7 +116,7 @@ def parse(wire: Wire, target: str, timeout_s: float | None) -> FrApiError:
     return FrApiError(wire.code, reason, message, retry_after_s=retry_after_s, request_id=request_id)
 
 
-def without_report(target: str) -> FrApiError:
+def without_report(target: Endpoint) -> FrApiError:
     """Return the error for an evaluation that the server ended without a report."""
     message = f"{target} ended the evaluation without a report. Call again."
     return FrApiError(grpc.StatusCode.UNAVAILABLE, CONNECTION_LOST, message)
@@ -127,7 +133,7 @@ def _found_on_the_way(wire: Wire, target: str, timeout_s: float | None) -> tuple
     if wire.code is grpc.StatusCode.UNAVAILABLE and details.lower().startswith(_NO_CONNECTION):
         return UNREACHABLE, (
             f"No FR Core server answers at {target}. Start one there with `fr serve`, or give the address of yours "
-            "(`fr --server HOST:PORT`, or FR_SERVER). One that encrypts answers with --connection or --ca alone."
+            "(`fr --server HOST:PORT`, or FR_SERVER)."
         )
     if wire.code is grpc.StatusCode.UNAVAILABLE:
         return CONNECTION_LOST, f"The connection to {target} broke before the answer came ({details}). Call again."

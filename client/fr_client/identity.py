@@ -14,8 +14,28 @@ from grpc import aio
 
 _UNIX = ("unix:", "unix-abstract:")
 # One address alone: gRPC takes several after "ipv4:", of which each could be of another machine.
-_ADDRESS = re.compile(r"(?:ipv4:|ipv6:|dns:(?:///)?)?(\[[^\]]+\]|[^\[\]:/,]+)(?::[0-9]+)?")
+_ADDRESS = re.compile(r"(?:ipv4:|ipv6:|dns:(?:///)?)?(\[[^\]]+\]|[^\[\]:/,]+)(?::([0-9]+))?")
+_DEFAULT_PORT = 443  # gRPC Name Resolution, doc/naming.md
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+-----END CERTIFICATE-----")
+
+
+@dataclass(frozen=True, slots=True)
+class TlsCredentials:
+    """Those of a TLS channel, and what they were made of: gRPC keeps that to itself, and why a handshake failed too.
+
+    Attributes:
+        channel: those of gRPC.
+        authorities: that the server's certificate may be of, PEM; None = those of the system.
+        trusted: what people call these authorities, such as "the authority in ca.pem".
+        certificate: file of the client's own certificate, PEM; None = none.
+        key: file of its private key, PEM; None = none.
+    """
+
+    channel: grpc.ChannelCredentials = field(repr=False)
+    authorities: bytes | None = field(default=None, repr=False)
+    trusted: str = "any authority that this system trusts"
+    certificate: Path | None = None
+    key: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +51,7 @@ class Identity:
     """
 
     token: str = field(default="", repr=False)
-    tls: grpc.ChannelCredentials | None = field(default=None, repr=False)
+    tls: grpc.ChannelCredentials | TlsCredentials | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not self.token.isascii() or any(not c.isprintable() or c.isspace() for c in self.token):
@@ -40,8 +60,8 @@ class Identity:
 
 def tls_credentials(
     ca: Path | bytes | None, certificate: Path | None = None, key: Path | None = None
-) -> grpc.ChannelCredentials:
-    """Return the credentials of a TLS channel.
+) -> TlsCredentials:
+    """Return the credentials of a TLS channel; where no connection comes about, errors say what is wrong with them.
 
     Args:
         ca: the authorities that the server's certificate may be of, PEM, or their file; None = those of the system.
@@ -57,11 +77,15 @@ def tls_credentials(
         certificates_of(authorities)
     if (certificate is None) != (key is None):
         raise ValueError("A client's certificate goes with its private key; give both or neither.")
-    return grpc.ssl_channel_credentials(
+    channel = grpc.ssl_channel_credentials(
         authorities,
         None if key is None else key.read_bytes(),
         None if certificate is None else certificate.read_bytes(),
     )
+    if ca is None:
+        return TlsCredentials(channel, certificate=certificate, key=key)
+    trusted = f"the authority in {ca}" if isinstance(ca, Path) else "the authority that was given for this server"
+    return TlsCredentials(channel, authorities, trusted, certificate, key)
 
 
 def certificates_of(pem: bytes) -> list[str]:
@@ -72,14 +96,23 @@ def certificates_of(pem: bytes) -> list[str]:
     return [one.decode("ascii") for one in found]
 
 
+def host_and_port(target: str) -> tuple[str, int] | None:
+    """Return the host, without brackets, and the port of an address, gRPC's default where it names none.
+
+    None where the address is a socket of this machine, or several addresses.
+    """
+    found = None if target.startswith(_UNIX) else _ADDRESS.fullmatch(target)
+    return None if found is None else (found[1].strip("[]"), int(found[2] or _DEFAULT_PORT))
+
+
 def is_loopback(target: str) -> bool:
     """Whether an address is this very machine's; of one that cannot be told, it is not."""
     if target.startswith(_UNIX):
         return True
-    found = _ADDRESS.fullmatch(target)
+    found = host_and_port(target)
     if found is None:
         return False
-    host = found[1].strip("[]")
+    host, _ = found
     with suppress(ValueError):
         return ip_address(host).is_loopback
     return host.lower() == "localhost"
@@ -108,8 +141,9 @@ def open_aio_channel(target: str, identity: Identity, options: Any) -> aio.Chann
     return aio.secure_channel(target, _with_token(identity.tls, identity.token), options)
 
 
-def _with_token(tls: grpc.ChannelCredentials, token: str) -> grpc.ChannelCredentials:
-    return grpc.composite_channel_credentials(tls, grpc.access_token_call_credentials(token)) if token else tls
+def _with_token(tls: grpc.ChannelCredentials | TlsCredentials, token: str) -> grpc.ChannelCredentials:
+    channel = tls.channel if isinstance(tls, TlsCredentials) else tls
+    return grpc.composite_channel_credentials(channel, grpc.access_token_call_credentials(token)) if token else channel
 
 
 class _Bearer(

@@ -14,6 +14,7 @@ from fr_api.v1 import training_pb2, training_pb2_grpc
 from fr_client import requests, training_requests
 from fr_client.answers import each
 from fr_client.channel import RetryPolicy
+from fr_client.handshake import Endpoint
 from fr_client.requests import Photo
 from fr_client.training_requests import (
     Decision,
@@ -46,13 +47,13 @@ class Training:
     Args:
         channel: to the server.
         call: makes a call with one answer.
-        target: the server's address, for messages.
+        target: the server, for messages, and for why there is no connection.
         timeout_s: of streams, the longest wait for the next answer; None for no limit.
         retry: when a stream that the server refused to begin is begun again.
     """
 
     def __init__(
-        self, channel: grpc.Channel, call: Call, target: str, timeout_s: float | None, retry: RetryPolicy
+        self, channel: grpc.Channel, call: Call, target: Endpoint, timeout_s: float | None, retry: RetryPolicy
     ) -> None:
         self._stub = training_pb2_grpc.TrainingServiceStub(channel)
         self._call = call

@@ -11,6 +11,7 @@ import grpc
 
 from fr_api.v1 import training_pb2
 from fr_client.errors import CONNECTION_LOST, FrApiError
+from fr_client.handshake import Endpoint
 
 # A plan: the name of one that comes with the server, the file of one, or the message.
 Plan = str | Path | training_pb2.PlanSource
@@ -69,7 +70,7 @@ def made_course(
     return None
 
 
-def without_course(target: str) -> FrApiError:
+def without_course(target: Endpoint) -> FrApiError:
     """Return the error for a making that the server ended without a course."""
     message = f"{target} ended the making of the course without a course. Call again."
     return FrApiError(grpc.StatusCode.UNAVAILABLE, CONNECTION_LOST, message)

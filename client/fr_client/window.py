@@ -12,6 +12,7 @@ import grpc
 from fr_api.v1 import common_pb2, error_reason_pb2
 from fr_client.channel import RetryPolicy, too_large_message
 from fr_client.errors import CONNECTION_LOST, TIMED_OUT, FrApiError, reason_of
+from fr_client.handshake import Endpoint
 
 
 class StreamRequest(Protocol):
@@ -68,7 +69,7 @@ class StreamSettings:
     """How a stream is run.
 
     Attributes:
-        target: the address of the server, for messages.
+        target: the server, for messages, and for why there is no connection.
         max_in_flight: items that are sent and not yet answered, at most.
         timeout_s: the longest wait for the next answer; None for no limit.
         max_message_bytes: the largest request that the channel carries.
@@ -76,7 +77,7 @@ class StreamSettings:
         advice: what the caller is told to do.
     """
 
-    target: str
+    target: Endpoint
     max_in_flight: int
     timeout_s: float | None
     max_message_bytes: int

@@ -125,6 +125,20 @@ class Budgets:
                 )
             account.searches += 1
 
+    def searches_left(self, principal_id: str, budget: Budget) -> int | None:
+        """Return how many searches somebody has left today; None = as many as wanted. Nothing is counted by it.
+
+        Args:
+            principal_id: who asks.
+            budget: of the principal.
+        """
+        with self._lock:
+            self._turn_day(self._monotonic_s())
+            if budget.searches_per_day is None:
+                return None
+            account = self._accounts.get(principal_id)
+            return max(0, budget.searches_per_day - (0 if account is None else account.searches))
+
     def __len__(self) -> int:
         """Of how many principals something is kept."""
         with self._lock:

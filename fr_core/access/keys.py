@@ -19,7 +19,9 @@ PEPPER_BYTES = 32
 MAX_LABEL = 128
 """Characters of a label."""
 DAY_MS = 86_400_000
-MAX_LIFETIME_MS = 5 * 366 * DAY_MS
+MAX_LIFETIME_DAYS = 1_826
+"""5 years, of which one is a leap year."""
+MAX_LIFETIME_MS = MAX_LIFETIME_DAYS * DAY_MS
 """Five years, whichever of them are leap years."""
 MAX_OVERLAP_MS = 30 * DAY_MS
 

@@ -6,18 +6,17 @@ import json
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from fr_core.access.budget import Budget
 from fr_core.access.keys import PEPPER_BYTES, ApiKey, Token, secret_hash
 from fr_core.access.roles import Role
 from fr_core.access.schema import OWNER, SCHEMA
 from fr_core.access.scope import Scope
-from fr_core.errors import FrError, StoreCorrupt
+from fr_core.errors import StoreCorrupt
 from fr_core.gallery.store.vault import Value
 from fr_core.keeping.database import Reading, Row
-
-R = TypeVar("R")
+from fr_core.keeping.rows import readable
 
 _HEAD = struct.Struct("<16sqq")
 _DIGEST_BYTES = 16
@@ -102,7 +101,8 @@ class Locks:
         if row is None:
             raise StoreCorrupt("The access store has lost its head.", check="head")
         version, sealed = row
-        digest, keys, seen_ms = _HEAD.unpack(self._opened(sealed, "head", version))
+        said = self._opened(sealed, "head", version)
+        digest, keys, seen_ms = readable(SCHEMA.name, lambda: _HEAD.unpack(said))
         return Head(version, int.from_bytes(digest, "big"), keys, seen_ms)
 
     def sealed_head(self, head: Head) -> tuple[Value, ...]:
@@ -114,7 +114,7 @@ class Locks:
         """Open a row of `KEYS`; raises `StoreCorrupt`."""
         number, key_id, version, sealed = row
         said = self._opened(sealed, "keys", number, key_id, version)
-        return _readable(lambda: _kept(number, key_id, version, json.loads(said)))
+        return readable(SCHEMA.name, lambda: _kept(number, key_id, version, json.loads(said)))
 
     def sealed_key(self, kept: Kept) -> bytes:
         """Return what is sealed of a row of `KEYS`."""
@@ -123,7 +123,7 @@ class Locks:
 
     def _opened(self, sealed: Any, table: str, *values: Any) -> bytes:
         # A column that was altered may hold what no row can.
-        bound = _readable(lambda: SCHEMA.bound(table, *values))
+        bound = readable(SCHEMA.name, lambda: SCHEMA.bound(table, *values))
         return self._key.open(sealed, bound, table)
 
 
@@ -174,11 +174,3 @@ def _kept(number: int, key_id: str, version: int, said: dict[str, Any]) -> Kept:
         None if before is None else bytes.fromhex(before),
         said["before_until_ms"],
     )
-
-
-def _readable(read: Callable[[], R]) -> R:
-    try:
-        return read()
-    # What was sealed with the key of the store is what this room wrote, or what a later one has.
-    except (ValueError, TypeError, KeyError, FrError) as error:
-        raise StoreCorrupt("A row of the access store cannot be read.", check="row") from error

@@ -36,6 +36,8 @@ from fr_core.keeping.writer import Writer
 
 _log = logging.getLogger(__name__)
 
+# What a record that tells of no subject takes of the disk, at most.
+_RECORD_BYTES = 4_096
 # Compared in the place of a secret that there is not.
 _NO_SECRET = bytes(SECRET_BYTES)
 
@@ -49,7 +51,7 @@ class AccessStore:
 
     Raises of every method:
         ShuttingDown: the store is closed.
-        StoreFailed: the disk refuses; nothing of the call was kept.
+        StoreFailed: the disk refuses; nothing of the call was kept, unless the message doubts that.
         StoreCorrupt: a row was altered, taken out or put back. While it is so, no key is valid.
     """
 
@@ -234,13 +236,25 @@ class AccessStore:
         by = current_attribution()
         self._writer.run(lambda tx: self._changes.forget_time(tx, by))
 
-    def record(self, entries: Sequence[Entry]) -> Future[int]:
+    def record(self, entries: Sequence[Entry], *, may_use_reserve: bool = True) -> Future[int]:
         """Have records added to the audit, together; returns at once.
 
+        Args:
+            entries: what they say.
+            may_use_reserve: whether they may take what stays free on the disk for deletions and searches; not so of
+                what anybody who reaches the server can cause.
+
         Returns:
-            The number of the last record, once all are durable. Or, of them, none.
+            The number of the last record, once all are durable. Or, of them, none:
+                StorageLow: the disk has no more room than that.
         """
-        return self._writer.submit(lambda tx: tx.audit.append(entries))
+
+        def append(tx: AccessTransaction) -> int:
+            if not may_use_reserve:
+                tx.require_room(_RECORD_BYTES * len(entries))
+            return tx.audit.append(entries)
+
+        return self._writer.submit(append)
 
     def pseudonyms(self) -> Pseudonyms:
         """What makes the pseudonyms of the audit."""

@@ -154,18 +154,19 @@ class AuditTable:
             after: they follow the record of this number; 0 for the first.
             limit: so many at most.
         """
-        head = self.head()
-        found = [self._checked(head, row) for row in self._connection.execute(_SELECT_ALL, (after, head.seq, limit))]
-        # One that is missing before the last of them was noticed: the next has no hash to follow.
-        if len(found) < min(limit, head.seq - after):
-            raise StoreCorrupt("Records of the audit are missing.", check="audit")
-        return found
+        return list(self._found(after, limit))
 
     def every(self, after: int = 0) -> Iterator[Kept]:
-        """Yield every record after that of a number, as `records`; of one moment if the transaction is."""
-        while found := self.records(after, _PAGE):
-            yield from found
-            after += len(found)
+        """Yield every record after that of a number, as `records`; of one moment if the transaction is.
+
+        All those before the first that was altered, or is missing, are yielded.
+        """
+        before = -1
+        while before < after:
+            before = after
+            for kept in self._found(after, _PAGE):
+                yield kept
+                after += 1
 
     def matching(self, after: int, last: int, needles: Sequence[bytes], limit: int) -> list[Kept]:
         """Return records whose bytes hold all of some bytes, in the order of their numbers.
@@ -218,6 +219,16 @@ class AuditTable:
     def public_pem(self) -> str:
         """Return the same as PEM."""
         return public_pem(self.public_key())
+
+    def _found(self, after: int, limit: int) -> Iterator[Kept]:
+        head = self.head()
+        found = 0
+        for row in self._connection.execute(_SELECT_ALL, (after, head.seq, limit)):
+            yield self._checked(head, row)
+            found += 1
+        # One that is missing before the last of them was noticed: the next has no hash to follow.
+        if found < min(limit, head.seq - after):
+            raise StoreCorrupt("Records of the audit are missing.", check="audit")
 
     def _checked(self, head: Head, row: Row) -> Kept:
         seq, body, hash_, mac, previous = row

@@ -146,6 +146,25 @@ def verify(table: AuditTable, checkpoints: Sequence[Checkpoint] = ()) -> Verifie
     return broken or Verified(head.chain_id, head.seq, head.seq, len(checkpoints))
 
 
+def disagreement(table: AuditTable, checkpoint: Checkpoint) -> Broken | None:
+    """Return what is wrong between a chain and a checkpoint that was kept elsewhere; None where they agree.
+
+    Of the records, that of the checkpoint alone is looked at.
+
+    Args:
+        table: the chain; its connection is in one transaction all the while.
+        checkpoint: said to be of this chain.
+
+    Raises:
+        StoreCorrupt: the record, or how far the chain is, was altered.
+    """
+    head = table.head()
+    marks = Marks(head.chain_id, [checkpoint], table.public_key())
+    if checkpoint.seq <= head.seq:
+        marks.passed(checkpoint.seq, table.hash_of(checkpoint.seq))
+    return marks.forged() or marks.disagreeing(0, head.seq)
+
+
 def _walk(table: AuditTable, head: Head, marks: Marks) -> Broken | None:
     rows = table.raw_rows()
     seq, at_ms, hash_ = 0, 0, first_hash(head.chain_id)

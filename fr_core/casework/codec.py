@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_type_hints
 
 from fr_core.audit.values import canonical
 from fr_core.casework.values import Finding, FindingKind, Listed, Searched
 
 SALT_BYTES = 16
+
+_SEARCHED, _LISTED, _GIVEN = (get_type_hints(kind) for kind in (Searched, Listed, Finding))
+_PLAIN = (str, int, float, bool)
 
 _SEARCH = b"fr-core search 1\0"
 _FINDING = b"fr-core finding 1\0"
@@ -40,6 +43,7 @@ def searched_said(searched: Searched) -> dict[str, Any]:
 
 def searched_of(said: Mapping[str, Any]) -> Searched:
     """Return what `searched_said` was given; raises ValueError, KeyError or TypeError for anything else."""
+    _require_types(said, _SEARCHED)
     maps = {name: _texts(said[name]) for name in ("parameters", "derivations")}
     return Searched(**{**said, **maps})
 
@@ -57,6 +61,7 @@ def listed_said(listed: Listed) -> dict[str, Any]:
 
 def listed_of(said: Mapping[str, Any]) -> Listed:
     """Return what `listed_said` was given; raises ValueError, KeyError or TypeError for anything else."""
+    _require_types(said, _LISTED)
     return Listed(said["rank"], said["subject_id"], said["template_id"], said["similarity"], said["photo_sha256"])
 
 
@@ -75,6 +80,7 @@ def finding_said(finding: Finding) -> dict[str, Any]:
 
 def finding_of(said: Mapping[str, Any]) -> Finding:
     """Return what `finding_said` was given; raises ValueError, KeyError or TypeError for anything else."""
+    _require_types(said, _GIVEN)
     return Finding(**{**said, "kind": FindingKind(said["kind"])})
 
 
@@ -120,6 +126,13 @@ def _digest(label: bytes, salt: str, said: Mapping[str, object]) -> str:
     if len(raw) != SALT_BYTES:
         raise ValueError("a salt has 32 hexadecimal digits")
     return sha256(label + raw + canonical(said)).hexdigest()
+
+
+def _require_types(said: Mapping[str, Any], hints: Mapping[str, Any]) -> None:
+    """Raise `TypeError` where a text, number or truth value of a mapping is of another type than that of its field."""
+    for name, value in said.items():
+        if (kind := hints.get(name)) in _PLAIN and type(value) is not kind:
+            raise TypeError("a field is of another type")
 
 
 def _texts(said: Any) -> Mapping[str, str]:

@@ -15,9 +15,8 @@ from types import TracebackType
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fr_core.audit.attribution import current_attribution
-from fr_core.audit.pseudonyms import Pseudonyms
 from fr_core.audit.table import AuditTable
-from fr_core.audit.values import MAX_SUBJECTS, Entry
+from fr_core.audit.values import MAX_SUBJECTS
 from fr_core.casework.codec import SALT_BYTES, search_digest
 from fr_core.casework.rules import require_open, require_reference
 from fr_core.casework.store_changes import CaseTransaction, Changes, NewExamination
@@ -37,11 +36,11 @@ from fr_core.keeping.writer import Writer
 class CaseStore:
     """Cases and the audit "cases", durable and encrypted; for several threads and processes.
 
-    Every method but `record` blocks. Whatever has returned is durable, and every other process sees it.
+    Every method blocks. Whatever has returned is durable, and every other process sees it.
 
     Raises of every method:
         ShuttingDown: the store is closed.
-        StoreFailed: the disk refuses; nothing of the call was kept.
+        StoreFailed: the disk refuses; nothing of the call was kept, unless the message doubts that.
         StoreCorrupt: a row was altered, exchanged, taken out, put in or put back.
     """
 
@@ -318,19 +317,6 @@ class CaseStore:
         """
         first, second = (self._audit_keys.mac("evidence signing key", (part,)) for part in (1, 2))
         return Ed25519PrivateKey.from_private_bytes(first + second)
-
-    def record(self, entries: Sequence[Entry]) -> Future[int]:
-        """Have records added to the audit, together; returns at once.
-
-        Returns:
-            The number of the last record, once all are durable. Or, of them, none.
-        """
-        return self._writer.submit(lambda tx: tx.audit.append(entries))
-
-    def pseudonyms(self) -> Pseudonyms:
-        """What makes the pseudonyms of the audit."""
-        with self.auditing() as audit:
-            return audit.pseudonyms()
 
     @contextmanager
     def auditing(self) -> Iterator[AuditTable]:

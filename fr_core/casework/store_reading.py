@@ -114,6 +114,15 @@ class Look:
                     yield examination
             at = (rows[-1][4], rows[-1][1])
 
+    def require_all(self) -> None:
+        """Read everything that there is, with every photo; raises `StoreCorrupt`."""
+        self._require_all("", self.view.head.examinations)
+        self._require_all("WHERE e.waiting = 1", self.view.head.waiting)
+        for case_no in self.view.versions:
+            case = self._case_of(case_no)
+            for kept in self.examinations_of(case):
+                self.with_photos(case, kept)
+
     def _examined(self, row: Row) -> tuple[KeptCase, KeptExamination]:
         case = self._case_of(row[2])
         kept = examination_of(case, row)

@@ -6,7 +6,7 @@ import json
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from fr_core.audit.values import canonical
 from fr_core.casework.codec import finding_of, finding_said, listed_of, listed_said, searched_of, searched_said
@@ -15,9 +15,8 @@ from fr_core.casework.values import Case, Examination, Finding, Purpose
 from fr_core.errors import StoreCorrupt
 from fr_core.gallery.store.vault import SubjectKey, Value
 from fr_core.keeping.database import Reading, Row
+from fr_core.keeping.rows import readable
 from fr_core.keeping.seals import Seals
-
-R = TypeVar("R")
 
 _HEAD = struct.Struct("<16sqqq")
 _DIGEST_BYTES = 16
@@ -133,7 +132,7 @@ class Locks:
             raise StoreCorrupt("The case store has lost its head.", check="head")
         version, sealed = row
         said = self._key.open(sealed, _bound("head", version), "head")
-        digest, *counts = readable(lambda: _HEAD.unpack(said))
+        digest, *counts = readable(SCHEMA.name, lambda: _HEAD.unpack(said))
         return Head(version, int.from_bytes(digest, "big"), *counts)
 
     def sealed_head(self, head: Head) -> tuple[Value, ...]:
@@ -143,13 +142,13 @@ class Locks:
 
     def _element(self, kind: str, *values: Any) -> int:
         # A column that was altered may hold what no row can.
-        return int.from_bytes(readable(lambda: self._hidden(kind, *values)), "big")
+        return int.from_bytes(readable(SCHEMA.name, lambda: self._hidden(kind, *values)), "big")
 
 
 def case_of(seals: Seals, row: Row) -> KeptCase:
     """Open a row of `CASES`; raises `StoreCorrupt`."""
     case_no, case_id, version, opened_ms, expires_ms, open_mac, wrapped, sealed = row
-    key = readable(lambda: seals.key(CASE_OWNER, case_no, wrapped))
+    key = readable(SCHEMA.name, lambda: seals.key(CASE_OWNER, case_no, wrapped))
     bound = _bound("cases", case_no, case_id, version, opened_ms, expires_ms, open_mac)
     said = key.open(sealed, bound, "cases")
 
@@ -159,7 +158,7 @@ def case_of(seals: Seals, row: Row) -> KeptCase:
         case = Case(case_id, reference, Purpose(purpose), opened_by, *times, examinations, tuple(galleries))
         return KeptCase(case_no, version, case, open_mac, int(digest, 16), key)
 
-    return readable(read)
+    return readable(SCHEMA.name, read)
 
 
 def sealed_case(kept: KeptCase) -> bytes:
@@ -191,7 +190,7 @@ def examination_of(case: KeptCase, row: Row) -> KeptExamination:
         )
         return KeptExamination(examination_no, ordinal, findings, waiting, examination, tuple(content["photos"]))
 
-    return readable(read)
+    return readable(SCHEMA.name, read)
 
 
 def sealed_examination(case: KeptCase, ordinal: int, examination: Examination) -> bytes:
@@ -210,7 +209,7 @@ def sealed_examination(case: KeptCase, ordinal: int, examination: Examination) -
 def finding_in(case: KeptCase, examination_id: str, number: int, sealed: Any) -> Finding:
     """Open a row of findings; raises `StoreCorrupt`."""
     said = case.key.open(sealed, SCHEMA.bound("findings", examination_id, number), "findings")
-    return readable(lambda: finding_of(json.loads(said)))
+    return readable(SCHEMA.name, lambda: finding_of(json.loads(said)))
 
 
 def sealed_finding(case: KeptCase, examination_id: str, number: int, finding: Finding) -> bytes:
@@ -251,15 +250,5 @@ def with_photos(case: KeptCase, kept: KeptExamination, rows: Sequence[Row]) -> E
     return replace(own, probe=opened[0], candidates=candidates)
 
 
-def readable(read: Callable[[], R]) -> R:
-    """Return what `read` returns; raises `StoreCorrupt` where a row holds what none can."""
-    try:
-        return read()
-    # What was sealed with the keys of the store is what this room wrote, or what a later one has. An error's text may
-    # hold what stands in the row.
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, struct.error, OverflowError):
-        raise StoreCorrupt("A row of the case store cannot be read.", check="row") from None
-
-
 def _bound(table: str, *values: Any) -> bytes:
-    return readable(lambda: SCHEMA.bound(table, *values))
+    return readable(SCHEMA.name, lambda: SCHEMA.bound(table, *values))

@@ -78,6 +78,7 @@ from fr_core.errors.faces import (
 )
 from fr_core.errors.failures import (
     CallEnded,
+    CallTooLong,
     DeviceLost,
     InternalError,
     NotReady,
@@ -167,6 +168,7 @@ __all__ = [
     "CalibrationInvalid",
     "CalibrationUnreadable",
     "CallEnded",
+    "CallTooLong",
     "CaseClosed",
     "CaseExists",
     "ConfigInvalid",

@@ -44,7 +44,7 @@ class UnknownKey(InputRefused):
     """There is no API key of that id."""
 
     reason = "UNKNOWN_KEY"
-    remedy = "List the keys with ListKeys."
+    remedy = "Admins list the keys with ListKeys; who is no admin gives a new secret to the own key alone (WhoAmI)."
 
 
 class PurposeRequired(InputRefused):

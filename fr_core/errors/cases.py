@@ -23,7 +23,10 @@ class CaseExists(InputRefused):
     """There is an open case of that reference."""
 
     reason = "CASE_EXISTS"
-    remedy = "Use the open case, or close it first."
+    remedy = (
+        "Use the open case, or close it first. Where ListCases does not have it, it is not in your key's scope: take "
+        "another reference, or ask whoever opened it."
+    )
 
 
 class CaseClosed(InputRefused):

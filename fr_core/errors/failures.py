@@ -27,7 +27,7 @@ class ShuttingDown(Failure):
 
 
 class StoreFailed(Failure):
-    """The store could not be read or written; nothing of the call was kept."""
+    """The store could not be read or written; nothing of the call was kept, unless the message doubts that."""
 
     reason = "STORE_FAILED"
     remedy = "Look for a full or failing disk on the server, then call again."
@@ -38,8 +38,9 @@ class StoreCorrupt(Failure):
 
     reason = "STORE_CORRUPT"
     remedy = (
-        "Whoever runs the server checks the galleries with `fr gallery verify`, and restores them from a backup; "
-        "a damaged report is deleted with DeleteReport, and measured again."
+        "Whoever runs the server stops it, copies its data folder as it is, and runs `fr server verify` on the copy, "
+        "which names each store that is damaged; docs/runbooks/suspected-tampering.md says how to go on. A damaged "
+        "report is deleted with DeleteReport, and measured again."
     )
 
 
@@ -69,3 +70,13 @@ class CallEnded(Failure):
 
     reason = "CALL_ENDED"
     remedy = "Call again, with a longer deadline if it had passed."
+
+
+class CallTooLong(Failure):
+    """The call took as long as the server lets a call take, and its work was left undone."""
+
+    reason = "CALL_TOO_LONG"
+    remedy = (
+        "Ask for less in one call, or call again when the server has less to do; a longer deadline does not help. "
+        "Whoever runs the server may raise `limits.call_s`."
+    )

@@ -9,7 +9,7 @@ class UnknownGallery(InputRefused):
     """There is no gallery of that id."""
 
     reason = "UNKNOWN_GALLERY"
-    remedy = "List the galleries, or create this one first."
+    remedy = "List the galleries, or create this one first; or it is not in your key's scope, which WhoAmI tells."
 
 
 class UnknownSubject(InputRefused):

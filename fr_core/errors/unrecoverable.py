@@ -137,7 +137,10 @@ class TlsUnusable(Unrecoverable):
     """A certificate or its key cannot be used."""
 
     reason = "TLS_UNUSABLE"
-    remedy = "Correct the file, or make new ones with `fr server init`."
+    remedy = (
+        "Correct the file. `fr server renew` makes a new certificate and key; `fr server revoke-certificate --renew` "
+        "writes the list of revoked ones anew."
+    )
 
 
 class PlaintextRefused(Unrecoverable):

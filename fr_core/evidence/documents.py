@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from fr_core.audit.values import canonical
+from fr_core.audit.values import MAX_NUMBER, canonical
 from fr_core.casework.codec import (
     finding_of,
     finding_said,
@@ -19,9 +19,9 @@ from fr_core.casework.codec import (
 from fr_core.casework.rules import examination_conclusion, is_concluded, required_findings
 from fr_core.casework.values import Case, Examination, Finding, Listed, Searched, State
 from fr_core.evidence.archive import unusable
-from fr_core.evidence.values import Exhibit, Figures
+from fr_core.evidence.values import Bound, Exhibit, Figures
 from fr_core.imaging.containers import sniff
-from fr_core.scoring.intervals import Rate
+from fr_core.scoring.intervals import Interval, Rate
 
 R = TypeVar("R")
 
@@ -47,6 +47,13 @@ WHAT: Mapping[str, str] = {
     "findings.json": "what examiners found, and what follows",
 }
 
+NOTED_AT_THE_SEARCH = "noted_at_the_search"
+"""Of `derivations.json`: what `search.json` says of them once more, where it is there."""
+
+# The last millisecond that people can write, of the year 9999.
+_MAX_TIME_MS = 253_402_300_799_999
+_MAX_LOG10 = 300
+
 _EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tiff", "AVIF": "avif"}
 
 
@@ -62,6 +69,8 @@ class SearchDocument:
         candidates: as found.
         probe: path of the photo in the folder of the examination.
         photos: those of candidates, by their places from 1.
+        figures: what the calibration says of candidates, by template_id.
+        measured_on: where the calibration was measured, in words; "" where there is none.
     """
 
     examination_id: str
@@ -71,6 +80,8 @@ class SearchDocument:
     candidates: tuple[Listed, ...]
     probe: str
     photos: Mapping[int, str]
+    figures: Mapping[int, Figures]
+    measured_on: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +175,9 @@ def manifest_document(
             "case_id": case.case_id,
             "case_reference": case.reference,
             "purpose": case.purpose.value,
+            "opened_by": case.opened_by,
+            "opened_ms": case.opened_ms,
+            "closed_ms": case.closed_ms,
             "made_ms": made_ms,
             "made_by": made_by,
             "files": files,
@@ -190,7 +204,7 @@ def parsed(name: str, data: bytes, read: Callable[[dict[str, Any]], R]) -> R:
         EvidenceUnusable: no document has exactly these bytes.
     """
     try:
-        said = json.loads(data.decode())
+        said = json.loads(data.decode(), parse_int=_whole)
         if not isinstance(said, dict) or canonical(said) != data:
             raise ValueError("not canonical")
         if said.pop("format") != FORMAT:
@@ -203,29 +217,92 @@ def parsed(name: str, data: bytes, read: Callable[[dict[str, Any]], R]) -> R:
 
 def read_search(said: dict[str, Any]) -> SearchDocument:
     """Return what `search.json` says; raises ValueError, KeyError or TypeError."""
-    if not all(isinstance(name, str) for name in (said["probe"], *said["photos"].values())):
-        raise TypeError("a photo's name is no text")
-    return SearchDocument(
-        said["examination_id"],
-        said["case_id"],
-        said["salt"],
-        searched_of(said["searched"]),
-        tuple(map(listed_of, said["candidates"])),
-        said["probe"],
-        {int(number): name for number, name in said["photos"].items()},
+    names = ("examination_id", "case_id", "salt", "probe", "measured_on")
+    *texts, searched, candidates, photos, figures = _told(said, *names, "searched", "candidates", "photos", "figures")
+    examination_id, case_id, salt, probe, measured_on = _texts(*texts)
+    document = SearchDocument(
+        examination_id,
+        case_id,
+        salt,
+        searched_of(searched),
+        tuple(map(listed_of, _list(candidates))),
+        probe,
+        {_key(number): _texts(name)[0] for number, name in photos.items()},
+        {_key(template_id): _figures_of(one) for template_id, one in figures.items()},
+        measured_on,
     )
+    require_time(document.searched.searched_ms)
+    return document
+
+
+def read_derivations(said: dict[str, Any]) -> Mapping[str, Any]:
+    """Return what `derivations.json` says, unchecked; raises TypeError."""
+    (derivations,) = _told(said, "derivations")
+    if not isinstance(derivations, dict):
+        raise TypeError("derivations are no mapping")
+    return derivations
 
 
 def read_findings(said: dict[str, Any]) -> FindingsDocument:
     """Return what `findings.json` says; raises ValueError, KeyError or TypeError."""
-    told = said["conclusion"]
-    return FindingsDocument(
-        said["examination_id"],
-        said["state"],
-        said["required_findings"],
-        (told["kind"], told["template_id"]) if told else None,
-        tuple(map(finding_of, said["findings"])),
-    )
+    names = ("examination_id", "state", "required_findings", "conclusion", "findings")
+    examination_id, state, required_findings, told, findings = _told(said, *names)
+    _texts(examination_id, state)
+    _numbers(required_findings)
+    conclusion = None
+    if told != {}:
+        conclusion = kind, template_id = _told(told, "kind", "template_id")
+        _texts(kind)
+        _numbers(template_id)
+    given = tuple(map(finding_of, _list(findings)))
+    for finding in given:
+        require_time(finding.given_ms)
+    return FindingsDocument(examination_id, state, required_findings, conclusion, given)
+
+
+def require_time(at_ms: int) -> None:
+    """Raise `ValueError` unless milliseconds since 1970, UTC, are a time that people can write."""
+    if not 0 <= at_ms <= _MAX_TIME_MS:
+        raise ValueError("a time that is none")
+
+
+def _whole(digits: str) -> int:
+    number = int(digits)
+    if abs(number) > MAX_NUMBER:
+        raise ValueError("a number that not every reader of JSON reads exactly")
+    return number
+
+
+def _key(digits: str) -> int:
+    """Return the number that is the key of a mapping; raises `ValueError` where it is none, or written another way."""
+    if str(number := _whole(digits)) != digits:
+        raise ValueError("a key is no number")
+    return number
+
+
+def _told(said: Any, *names: str) -> tuple[Any, ...]:
+    """Return what a mapping says under these names; raises `TypeError` where it is none, or says more or less."""
+    if not isinstance(said, dict) or said.keys() != set(names):
+        raise TypeError("a mapping has other keys")
+    return tuple(said[name] for name in names)
+
+
+def _texts(*said: Any) -> tuple[str, ...]:
+    if not all(isinstance(one, str) for one in said):
+        raise TypeError("a text is none")
+    return said
+
+
+def _numbers(*said: Any) -> tuple[int, ...]:
+    if not all(type(one) is int for one in said):
+        raise TypeError("a whole number is none")
+    return said
+
+
+def _list(said: Any) -> list[Any]:
+    if not isinstance(said, list):
+        raise TypeError("a list is none")
+    return said
 
 
 def _extension(photo: bytes) -> str:
@@ -247,3 +324,27 @@ def _rate(rate: Rate | None) -> dict[str, object] | None:
         return None
     interval = [rate.interval.low, rate.interval.high, rate.interval.confidence]
     return {"count": rate.count, "total": rate.total, "interval": interval}
+
+
+def _figures_of(said: Any) -> Figures:
+    """Return what `_figures` was given; raises ValueError or TypeError for anything else."""
+    names = ("false_match", "false_non_match", "log10_lr", "bound", "in_range")
+    false_match, false_non_match, log10_lr, bound, in_range = _told(said, *names)
+    if log10_lr is not None and (type(log10_lr) not in (int, float) or abs(log10_lr) > _MAX_LOG10):
+        raise ValueError("a likelihood ratio that is none")
+    if not isinstance(in_range, bool):
+        raise TypeError("a truth value is none")
+    return Figures(_rate_of(false_match), _rate_of(false_non_match), log10_lr, Bound(bound), in_range)
+
+
+def _rate_of(said: Any) -> Rate | None:
+    if said is None:
+        return None
+    *counts, interval = _told(said, "count", "total", "interval")
+    count, total = _numbers(*counts)
+    low, high, confidence = _list(interval)
+    if not 0 <= count <= total or total == 0:
+        raise ValueError("a share that is none")
+    if any(type(number) not in (int, float) or not 0 <= number <= 1 for number in (low, high, confidence)):
+        raise ValueError("an interval that is none")
+    return Rate(count, total, Interval(low, high, confidence))

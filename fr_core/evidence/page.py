@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
+from typing import Protocol
 
 from fr_core.imaging.containers import sniff
 
@@ -47,12 +48,24 @@ _SHOWN: Mapping[str, str] = {
 }
 
 
+# Enough to tell what format a photo has; and of base64, so that the pieces of a photo make what the whole would.
+_HEAD_BYTES, _PIECE_BYTES = 4_096, 3 * 2**16
+
+
+class Photo(Protocol):
+    """The bytes of a photo, which need not be in memory; `bytes` are one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: slice, /) -> bytes: ...
+
+
 class Html(str):
     """Text that is HTML already."""
 
 
-def document(title: str, body: Iterable[str]) -> bytes:
-    """Return the whole file.
+def document(title: str, body: Iterable[str]) -> Iterator[bytes]:
+    """Yield the whole file, piece by piece.
 
     Args:
         title: of the page, as text.
@@ -63,7 +76,10 @@ def document(title: str, body: Iterable[str]) -> bytes:
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n<title>{escape(title)}</title>\n'
         f"<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{escape(title)}</h1>\n"
     )
-    return "".join((head, *body, "</body>\n</html>\n")).encode()
+    yield head.encode()
+    for piece in body:
+        yield piece.encode()
+    yield b"</body>\n</html>\n"
 
 
 def heading(level: int, text: str) -> str:
@@ -109,17 +125,23 @@ def _cells(header: Sequence[str], row: Sequence[str]) -> str:
     )
 
 
-def photos(shown: Iterable[tuple[bytes, str]]) -> str:
-    """Return photos side by side, each with its caption; b"" stands for one that is not kept."""
-    return '<div class="photos">\n' + "".join(_figure(photo, caption) for photo, caption in shown) + "</div>\n"
+def photos(shown: Iterable[tuple[Photo, str]]) -> Iterator[str]:
+    """Yield photos side by side, each with its caption; b"" stands for one that is not kept."""
+    yield '<div class="photos">\n'
+    for photo, caption in shown:
+        yield "<figure>"
+        yield from _picture(photo, caption)
+        yield f"<figcaption>{escape(caption)}</figcaption></figure>\n"
+    yield "</div>\n"
 
 
-def _figure(photo: bytes, caption: str) -> str:
-    kind = _SHOWN.get(sniff(photo) or "")
+def _picture(photo: Photo, caption: str) -> Iterator[str]:
+    kind = _SHOWN.get(sniff(photo[:_HEAD_BYTES]) or "")
     if kind is None:
-        why = "This photo is in the bundle as a file." if photo else "No photo is kept."
-        picture = f'<div class="none">{why}</div>'
-    else:
-        data = base64.b64encode(photo).decode("ascii")
-        picture = f'<img src="data:{kind};base64,{data}" alt="{escape(caption)}">'
-    return f"<figure>{picture}<figcaption>{escape(caption)}</figcaption></figure>\n"
+        why = "This photo is in the bundle as a file." if len(photo) else "No photo is kept."
+        yield f'<div class="none">{why}</div>'
+        return
+    yield f'<img src="data:{kind};base64,'
+    for at in range(0, len(photo), _PIECE_BYTES):
+        yield base64.b64encode(photo[at : at + _PIECE_BYTES]).decode("ascii")
+    yield f'" alt="{escape(caption)}">'

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from fr_core import __version__
 from fr_core.casework.rules import examination_conclusion, is_concluded, required_findings
 from fr_core.casework.values import Case, Examination, Finding, FindingKind, Listed
-from fr_core.evidence.page import bullets, document, heading, notice, paragraph, photos, table
-from fr_core.evidence.values import AuditExtract, Exhibit
+from fr_core.evidence.page import Photo, bullets, document, heading, notice, paragraph, photos, table
+from fr_core.evidence.values import AuditCounts, Exhibit
 from fr_core.evidence.words import (
     HD,
     HP,
@@ -32,7 +32,7 @@ _UNFINISHED = "This examination is unfinished: it waits for a finding. Until it 
 
 
 def report(
-    case: Case, exhibits: Sequence[Exhibit], made_ms: int, made_by: str, audit: AuditExtract | None = None
+    case: Case, exhibits: Sequence[Exhibit], made_ms: int, made_by: str, audit: AuditCounts | None = None
 ) -> bytes:
     """Return the report of a case, as HTML.
 
@@ -43,16 +43,44 @@ def report(
         made_by: a principal_id.
         audit: what is beside it of the audit; None where there is nothing.
     """
-    return document(f"Examination of leads: {case.reference}", _body(case, exhibits, made_ms, made_by, audit))
+    unfinished = sum(not is_concluded(exhibit.examination) for exhibit in exhibits)
+    return b"".join(pieces(case, exhibits, (len(exhibits), unfinished), made_ms, made_by, audit))
+
+
+def pieces(
+    case: Case,
+    exhibits: Iterable[Exhibit],
+    counts: tuple[int, int],
+    made_ms: int,
+    made_by: str,
+    audit: AuditCounts | None,
+) -> Iterator[bytes]:
+    """Yield the same, piece by piece; memory grows neither with the exhibits nor with their photos.
+
+    Args:
+        case: the case.
+        exhibits: its examinations, the oldest first; each is taken when its turn comes.
+        counts: how many there are, and how many of them are unfinished.
+        made_ms: the time, milliseconds since 1970, UTC.
+        made_by: a principal_id.
+        audit: what is beside it of the audit; None where there is nothing.
+    """
+    title = f"Examination of leads: {case.reference}"
+    return document(title, _body(case, exhibits, counts, made_ms, made_by, audit))
 
 
 def _body(
-    case: Case, exhibits: Sequence[Exhibit], made_ms: int, made_by: str, audit: AuditExtract | None
+    case: Case,
+    exhibits: Iterable[Exhibit],
+    counts: tuple[int, int],
+    made_ms: int,
+    made_by: str,
+    audit: AuditCounts | None,
 ) -> Iterator[str]:
-    unfinished = [exhibit for exhibit in exhibits if not is_concluded(exhibit.examination)]
+    total, unfinished = counts
     yield notice(NOTICE)
     if unfinished:
-        yield notice(f"{len(unfinished)} of {len(exhibits)} examinations are unfinished.")
+        yield notice(f"{unfinished} of {total} examinations are unfinished.")
     closed = "open" if case.closed_ms is None else time_of(case.closed_ms)
     rows = [
         ("Case", case.reference),
@@ -60,7 +88,7 @@ def _body(
         ("Purpose", case.purpose.value.replace("_", " ")),
         ("Opened", f"{time_of(case.opened_ms)}, by {case.opened_by}"),
         ("Closed", closed),
-        ("Examinations", f"{len(exhibits)}"),
+        ("Examinations", f"{total}"),
         ("This report", f"{time_of(made_ms)}, by {made_by}, with FR Core {__version__}"),
     ]
     yield table(("", ""), rows, _PAIR)
@@ -89,7 +117,7 @@ def _examination(number: int, case: Case, exhibit: Exhibit) -> Iterator[str]:
     yield heading(3, "What was searched, and how")
     yield table(("", ""), _searched(case, exhibit), _PAIR)
     yield heading(3, "The photos")
-    yield photos(_photos(own))
+    yield from photos(_photos(exhibit))
     if not own.candidates:
         yield paragraph(NOBODY_LISTED)
         return
@@ -130,11 +158,12 @@ def _searched(case: Case, exhibit: Exhibit) -> list[tuple[str, str]]:
     ]
 
 
-def _photos(own: Examination) -> Iterator[tuple[bytes, str]]:
-    yield own.probe, "The probe"
-    for one in own.candidates:
+def _photos(exhibit: Exhibit) -> Iterator[tuple[Photo, str]]:
+    own = exhibit.examination
+    yield exhibit.photo(0), "The probe"
+    for place, one in enumerate(own.candidates, 1):
         lead = "at or above the threshold" if one.similarity >= own.searched.threshold else "below the threshold"
-        yield one.photo, f"Rank {one.rank}: {one.subject_id}, similarity {one.similarity:.4f}, {lead}"
+        yield exhibit.photo(place), f"Rank {one.rank}: {one.subject_id}, similarity {one.similarity:.4f}, {lead}"
 
 
 def _finding(number: int, own: Examination, finding: Finding) -> tuple[str, ...]:

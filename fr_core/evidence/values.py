@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
 from fr_core.casework.values import Examination
+from fr_core.evidence.page import Photo
 from fr_core.scoring.intervals import Rate
 
 
@@ -49,12 +51,35 @@ class Exhibit:
             112 x 112 crop, quality and the model.
         figures: what the calibration says of candidates, by template_id.
         measured_on: where the calibration was measured, in words; "" where there is none.
+        photos: the probe as 0, and of the candidates, by their places from 1, those that are kept; None = they are in
+            the examination.
     """
 
     examination: Examination
     derivations: Mapping[str, object] = field(default_factory=dict)
     figures: Mapping[int, Figures] = field(default_factory=dict)
     measured_on: str = ""
+    photos: Mapping[int, Photo] | None = field(default=None, repr=False)
+
+    def photo(self, place: int) -> Photo:
+        """Return the probe (0) or the photo of a candidate by its place from 1; b"" where none is kept."""
+        if self.photos is not None:
+            return self.photos.get(place, b"")
+        return self.examination.candidates[place - 1].photo if place else self.examination.probe
+
+
+class AuditCounts(Protocol):
+    """How much of an audit a bundle holds."""
+
+    @property
+    def records(self) -> int:
+        """How many records it tells."""
+        ...
+
+    @property
+    def withheld(self) -> int:
+        """How many more stand in it by their hashes alone."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,15 @@ from typing import Any, BinaryIO
 
 from cryptography.exceptions import InvalidSignature
 
+from fr_core import __version__
 from fr_core.audit.checkpoints import key_id_of, public_pem, read_public_key
+from fr_core.casework.values import Case, Purpose
 from fr_core.errors import InvalidField
 from fr_core.evidence import verify_case
 from fr_core.evidence.archive import Entry, is_name, read, scan, unusable
-from fr_core.evidence.documents import MANIFEST, PRODUCT, PUBLIC_KEY, SIGNATURE, parsed
+from fr_core.evidence.documents import MANIFEST, PRODUCT, PUBLIC_KEY, SIGNATURE, parsed, require_time
 from fr_core.evidence.verify_audit import AuditVerified, verify_audit
+from fr_core.evidence.verify_page import verify_page
 
 _MAX_MANIFEST_BYTES = 16 * 2**20
 _SIGNATURE_BYTES = 64
@@ -45,6 +48,8 @@ class Verified:
         key_id: 16 hexadecimal digits of the key that signed.
         by_expected_key: whether that is the key that was expected; false where none was: then the bundle is merely
             consistent in itself, and anybody may have made it.
+        page_compared: whether its page was made anew of its documents, and is the same; false where another version
+            of the product made it: then the page may say anything.
         audit: what is known of the audit; None where the bundle has none.
     """
 
@@ -59,6 +64,7 @@ class Verified:
     unfinished: tuple[str, ...]
     key_id: str
     by_expected_key: bool
+    page_compared: bool
     audit: AuditVerified | None
 
 
@@ -90,14 +96,22 @@ def verify_bundle(
         _require_files(manifest.files, entries)
         case = verify_case.verify_case(file, entries, manifest.case_id)
         audit = verify_audit(file, entries, manifest.case_id, case.digests, expected_audit)
+        page_compared = manifest.version == __version__
+        if page_compared:
+            verify_page(file, entries, manifest.case, case, manifest.made_ms, manifest.made_by, audit)
     return Verified(
-        *(manifest.case_id, manifest.case_reference, manifest.purpose, manifest.made_ms, manifest.made_by),
+        case_id=manifest.case_id,
+        case_reference=manifest.case_reference,
+        purpose=manifest.purpose,
+        made_ms=manifest.made_ms,
+        made_by=manifest.made_by,
         version=manifest.version,
         files=len(manifest.files),
         examinations=case.examinations,
         unfinished=case.unfinished,
         key_id=key_id,
         by_expected_key=expected is not None,
+        page_compared=page_compared,
         audit=audit,
     )
 
@@ -108,9 +122,18 @@ class _Manifest:
     case_id: str
     case_reference: str
     purpose: str
+    opened_by: str
+    opened_ms: int
+    closed_ms: int | None
     made_ms: int
     made_by: str
     files: Mapping[str, tuple[str, int]]
+
+    @property
+    def case(self) -> Case:
+        """What it says of the case."""
+        purpose = Purpose(self.purpose)
+        return Case(self.case_id, self.case_reference, purpose, self.opened_by, self.opened_ms, self.closed_ms)
 
 
 def _read_manifest(said: dict[str, Any]) -> _Manifest:
@@ -124,9 +147,13 @@ def _read_manifest(said: dict[str, Any]) -> _Manifest:
             raise ValueError("a file that none is")
         files[name] = (digest, size)
     manifest = _Manifest(**said, files=files)
-    texts = (manifest.version, manifest.case_id, manifest.case_reference, manifest.purpose, manifest.made_by)
-    if not all(isinstance(text, str) for text in texts) or type(manifest.made_ms) is not int:
+    case, times = manifest.case, [manifest.opened_ms, manifest.made_ms]
+    texts = (manifest.version, case.case_id, case.reference, case.opened_by, manifest.made_by)
+    times += [] if case.closed_ms is None else [case.closed_ms]
+    if not all(isinstance(text, str) for text in texts) or not all(type(time) is int for time in times):
         raise ValueError("a field of another type")
+    for time in times:
+        require_time(time)
     return manifest
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -16,6 +16,7 @@ from fr_core.evidence.documents import (
     AUDIT_KEY,
     CHECKPOINT,
     MANIFEST,
+    NOTED_AT_THE_SEARCH,
     PUBLIC_KEY,
     REPORT,
     SIGNATURE,
@@ -23,6 +24,7 @@ from fr_core.evidence.documents import (
     FindingsDocument,
     SearchDocument,
     parsed,
+    read_derivations,
     read_findings,
     read_search,
 )
@@ -73,11 +75,9 @@ def verify_case(file: BinaryIO, entries: Mapping[str, Entry], case_id: str) -> C
     Raises:
         EvidenceUnusable: a document contradicts another, or a file is missing or none of a bundle.
     """
-    folders = _folders(entries)
     digests: dict[str, Digests] = {}
     unfinished = []
-    for folder, names in folders.items():
-        search, findings = _examination(file, entries, folder, names)
+    for folder, search, findings in examinations(file, entries):
         where = f"{folder}/search.json"
         if search.case_id != case_id or search.examination_id in digests:
             raise unusable(where, "case", "An examination is of another case, or is there twice.")
@@ -87,7 +87,15 @@ def verify_case(file: BinaryIO, entries: Mapping[str, Entry], case_id: str) -> C
         digests[search.examination_id] = Digests(
             _digest(where, search), _finding_digests(f"{folder}/findings.json", findings) if finished else None
         )
-    return CaseVerified(len(folders), tuple(unfinished), digests)
+    return CaseVerified(len(digests), tuple(unfinished), digests)
+
+
+def examinations(
+    file: BinaryIO, entries: Mapping[str, Entry]
+) -> Iterator[tuple[str, SearchDocument, FindingsDocument]]:
+    """Yield the folder of each examination with what its documents say, in their order; raises as `verify_case`."""
+    for folder, names in _folders(entries).items():
+        yield folder, *_examination(file, entries, folder, names)
 
 
 def _folders(entries: Mapping[str, Entry]) -> dict[str, set[str]]:
@@ -115,11 +123,15 @@ def _examination(
         if name not in names:
             raise unusable(f"{folder}/{name}", "missing", "A document of an examination is missing.")
     told: dict[str, Any] = {}
-    for name, how in zip(_DOCUMENTS, (read_search, dict, read_findings), strict=True):
+    for name, how in zip(_DOCUMENTS, (read_search, read_derivations, read_findings), strict=True):
         data = read(file, entries[f"{folder}/{name}"], _MAX_DOCUMENT_BYTES)
-        told[name] = parsed(f"{folder}/{name}", data, how)  # type: ignore[arg-type]
+        told[name] = parsed(f"{folder}/{name}", data, how)
     search: SearchDocument = told["search.json"]
     findings: FindingsDocument = told["findings.json"]
+    noted = told["derivations.json"].get(NOTED_AT_THE_SEARCH)
+    if noted is not None and noted != search.searched.derivations:
+        what = "The derivations say something else of the search than the search does."
+        raise unusable(f"{folder}/derivations.json", "derivations", what)
     _require_photos(entries, folder, names, search)
     _require_conclusion(f"{folder}/findings.json", search, findings)
     return search, findings
@@ -144,23 +156,46 @@ def _require_photos(entries: Mapping[str, Entry], folder: str, names: set[str], 
 
 def _require_conclusion(where: str, search: SearchDocument, told: FindingsDocument) -> None:
     """Raise unless what is concluded follows from the findings."""
-    asked = (search.searched.operational, len(search.candidates))
-    operational, conclusion = asked[0], conclusion_of(told.findings, *asked)
-    state, most = state_of(told.findings, *asked), required_findings(*asked)
     if told.examination_id != search.examination_id:
         raise unusable(where, "examination", "Findings are those of another examination.")
-    if told.state == UNFINISHED:
-        right = most > 0 and not told.findings and told.conclusion is None and told.required_findings == most
+    if told.required_findings != required_findings(*_asked(search)):
+        right = False
+    elif told.state == UNFINISHED:
+        right = _is_unfinished(told)
     else:
-        pair = None if conclusion is None else (conclusion.kind.value, conclusion.template_id)
-        right = told.required_findings == most
-        right = right and told.state == state.value == State.CONCLUDED.value and pair == told.conclusion
-        # The finding that concluded an examination is its last.
-        right = right and (not told.findings or state_of(told.findings[:-1], *asked) is not State.CONCLUDED)
-        right = right and len({one.examiner for one in told.findings}) == len(told.findings) >= most
-        right = right and not (operational and search.searched.searched_by in {one.examiner for one in told.findings})
+        right = all((_follows(search, told), _ends_with_last(search, told), _is_independent(search, told)))
     if not right:
         raise unusable(where, "conclusion", "What is concluded does not follow from the findings.")
+
+
+def _asked(search: SearchDocument) -> tuple[bool, int]:
+    """Whether the search was operational, and how many candidates it had: what rules of findings ask for."""
+    return search.searched.operational, len(search.candidates)
+
+
+def _is_unfinished(told: FindingsDocument) -> bool:
+    """Whether findings that are waited for have nothing to tell yet."""
+    return told.required_findings > 0 and not told.findings and told.conclusion is None
+
+
+def _follows(search: SearchDocument, told: FindingsDocument) -> bool:
+    """Whether the state and the conclusion are those of the findings."""
+    conclusion = conclusion_of(told.findings, *_asked(search))
+    pair = None if conclusion is None else (conclusion.kind.value, conclusion.template_id)
+    state = state_of(told.findings, *_asked(search))
+    return told.state == state.value == State.CONCLUDED.value and pair == told.conclusion
+
+
+def _ends_with_last(search: SearchDocument, told: FindingsDocument) -> bool:
+    """Whether the finding that concluded the examination is its last."""
+    return not told.findings or state_of(told.findings[:-1], *_asked(search)) is not State.CONCLUDED
+
+
+def _is_independent(search: SearchDocument, told: FindingsDocument) -> bool:
+    """Whether each finding is another examiner's, and none of an operational search is its searcher's."""
+    examiners = {one.examiner for one in told.findings}
+    searcher_examined = search.searched.operational and search.searched.searched_by in examiners
+    return len(examiners) == len(told.findings) and not searcher_examined
 
 
 def _digest(where: str, search: SearchDocument) -> str:

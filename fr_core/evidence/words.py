@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from fr_core.casework.values import Examination, FindingKind
-from fr_core.evidence.values import AuditExtract, Bound, Figures
+from fr_core.evidence.values import AuditCounts, Bound, Figures
 from fr_core.scoring.intervals import Rate
 
 HP = "Hp: the person in the probe is the person of the candidate."
@@ -139,7 +139,7 @@ def database_effect(figures: Figures, templates: int) -> str:
     )
 
 
-def of_audit(audit: AuditExtract | None) -> str:
+def of_audit(audit: AuditCounts | None) -> str:
     """Return what a bundle holds of the audit."""
     if audit is None:
         return "The bundle does not hold the audit records of these searches and findings."

@@ -12,8 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from fr_core.audit.checkpoints import Checkpoint
-from fr_core.audit.pseudonyms import Pseudonyms
 from fr_core.audit.table import AuditTable
 from fr_core.errors import FrError, StoreCorrupt
 from fr_core.gallery import checks, pages
@@ -475,16 +473,6 @@ class Galleries:
     def auditing(self) -> AbstractContextManager[AuditTable]:
         """Read the audit "galleries" as of one moment, within the block; nothing can be appended."""
         return self._store.auditing()
-
-    def pseudonyms(self) -> Pseudonyms:
-        """What makes the pseudonyms of the audit."""
-        with self.auditing() as audit:
-            return audit.pseudonyms()
-
-    def checkpoint(self) -> Checkpoint:
-        """Sign how far the audit is."""
-        with self.auditing() as audit:
-            return audit.checkpoint()
 
     def _purge_some(self) -> tuple[Purged, ...]:
         """Do one step of a purge, which is to be overwritten; returns nothing where there is no more."""

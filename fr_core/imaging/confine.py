@@ -3,7 +3,8 @@
 For Linux, on x86-64 and on 64-bit ARM; elsewhere there are no such walls, and `unavailable` says so. What holds:
 
 * resource limits (setrlimit(2)): memory, no files written, no core dumps, no new processes, no new descriptors;
-* no new privileges (prctl(2), PR_SET_NO_NEW_PRIVS), and death with the parent (PR_SET_PDEATHSIG);
+* no capabilities (capabilities(7)), though root has them all; no new privileges (prctl(2), PR_SET_NO_NEW_PRIVS), and
+  death with the parent (PR_SET_PDEATHSIG);
 * a filter of system calls (seccomp(2)) by a list of what may be called, which is what decoding takes: reading and
   writing descriptors that are open, memory that is not executable, clocks. Looking up a file by its name fails with
   EACCES. Any other call, of which sockets, execve, fork, ptrace and kill are the dangerous ones, ends the process.
@@ -23,7 +24,8 @@ from pathlib import Path
 
 from fr_core.imaging.system_calls import ABSENT, ARCHITECTURES, BY_NAME, FREE, OF_ITSELF, WITHOUT_CODE
 
-# Of linux/prctl.h, linux/seccomp.h, linux/bpf_common.h and linux/audit.h.
+# Of linux/capability.h, linux/prctl.h, linux/seccomp.h, linux/bpf_common.h and linux/audit.h.
+_CAPABILITY_VERSION_3 = 0x20080522
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 22, 38
 _SECCOMP_MODE_FILTER = 2
 _KILL, _ALLOW, _ERRNO = 0x80000000, 0x7FFF0000, 0x00050000
@@ -82,6 +84,7 @@ def confine(memory_mib: int) -> None:
         (resource.RLIMIT_NOFILE, _MOST_DESCRIPTORS),
     ):
         resource.setrlimit(what, (most, most))
+    _drop_capabilities()
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     program = filter_program(platform.machine())
     buffer = ctypes.create_string_buffer(program, len(program))
@@ -94,6 +97,15 @@ def limit_processor_s(seconds: int) -> None:
     """Let this process run so many seconds more, of processor time; then it is killed."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + 1 + seconds, resource.RLIM_INFINITY))
+
+
+def _drop_capabilities() -> None:
+    # Of linux/capability.h: struct __user_cap_header_struct, and two of __user_cap_data_struct with every set empty.
+    header = ctypes.create_string_buffer(struct.pack("@Ii", _CAPABILITY_VERSION_3, 0))
+    nothing = ctypes.create_string_buffer(2 * 3 * 4)
+    if ctypes.CDLL(None, use_errno=True).capset(header, nothing) != 0:
+        number = ctypes.get_errno()
+        raise NoWalls(number, f"capset: {os.strerror(number)}")
 
 
 def _prctl(option: int, first: int, second: int = 0) -> None:

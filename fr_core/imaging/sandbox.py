@@ -42,7 +42,8 @@ class SandboxedDecoder:
         memory_mib: address space that a process may take for a photo, at least 1; `needed_mib` says what does.
         time_ms: that a photo may take, at least 1; of wall-clock time, and so of processor time.
         boot: program of the processes.
-        on_replaced: called after a photo broke its process: whether it took too much time or memory; else it crashed.
+        on_replaced: called after a process was replaced before its time: whether a photo took too much time or memory;
+            else it crashed, or was killed while it waited.
 
     Raises:
         ConfigInvalid: a number is too small, or this system has no such walls.
@@ -91,9 +92,8 @@ class SandboxedDecoder:
         try:
             pixels = process.decode(data, limits)
         except Broken as broken:
-            _log.warning("A decoder of photos is replaced: %s", broken)
             self._replace(process, limits)
-            self._on_replaced(isinstance(broken.told, ImageTooCostly))
+            self._tell_replaced(str(broken), isinstance(broken.told, ImageTooCostly))
             raise broken.told from broken
         except FrError:
             self._give_back(process, limits)
@@ -133,9 +133,12 @@ class SandboxedDecoder:
                     if self._number < self._workers:
                         self._order(limits)
             process = waiter.result()
-            if process.fits(limits) and process.usable():
+            fault = process.idle_fault()
+            if fault is None and process.fits(limits):
                 return process
             self._replace(process, limits)
+            if fault is not None:
+                self._tell_replaced(fault, costly=False)
 
     def _give_back(self, process: SandboxProcess, limits: ImageLimits) -> None:
         """Let others have a process."""
@@ -158,6 +161,10 @@ class SandboxedDecoder:
             self._number -= 1
             if not self._closed:
                 self._order(limits)
+
+    def _tell_replaced(self, why: str, costly: bool) -> None:
+        _log.warning("A decoder of photos is replaced: %s", why)
+        self._on_replaced(costly)
 
     def _order(self, limits: ImageLimits) -> None:
         """Have a process started; the lock is held."""

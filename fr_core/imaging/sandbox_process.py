@@ -81,16 +81,16 @@ class SandboxProcess:
         """Whether photos within `limits` find room."""
         return limits.max_pixels * 3 <= self._pixels_bytes and limits.max_bytes <= self._photo_bytes
 
-    def usable(self) -> bool:
-        """Whether it lives, and has said nothing that it was not asked."""
+    def idle_fault(self) -> str | None:
+        """Say for the log what has become of it while it was asked nothing; None where it lives and is silent."""
         self._link.settimeout(0)
         try:
-            self._link.recv(1, socket.MSG_PEEK)
+            said = self._link.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
-            return True
+            return None
         except OSError:
-            return False
-        return False
+            said = b""
+        return "it spoke unasked" if said else f"ended with {_name_of(self._ended())} while it waited"
 
     def decode(self, data: bytes, limits: ImageLimits) -> U8:
         """The pixels of a photo, u8[H, W, 3], RGB, read-only, in memory that the worker cannot reach.
@@ -141,15 +141,18 @@ class SandboxProcess:
 
     def _post_mortem(self) -> Broken:
         """What to say of a worker that hung up."""
-        self._process.kill()  # a hostile one may hang up and live on
-        code = self._process.wait()
+        code = self._ended()
         if code == -signal.SIGXCPU:
             return Broken(self._too_slow(), "out of processor time")
         if code == -signal.SIGKILL:
             # Ours, an operator's, or the kernel's, for want of memory.
             return Broken(ImageTooCostly("The photo's decoder was killed, as for want of memory."), "killed")
-        name = signal.Signals(-code).name if code < 0 else f"code {code}"
-        return Broken(Undecodable("The photo broke its decoder."), f"ended with {name}")
+        return Broken(Undecodable("The photo broke its decoder."), f"ended with {_name_of(code)}")
+
+    def _ended(self) -> int:
+        """The code with which it ended, once it has hung up."""
+        self._process.kill()  # a hostile one may hang up and live on
+        return self._process.wait()
 
     def _too_slow(self) -> ImageTooCostly:
         return ImageTooCostly(f"Decoding the photo takes more than {self._time_ms} ms.", limit_ms=str(self._time_ms))
@@ -183,6 +186,10 @@ class SandboxProcess:
             self.close()
             why = said.decode(errors="replace") or f"it ended with code {self._process.returncode}"
             raise InternalError("A decoder of photos could not shut itself in.") from OSError(why)
+
+
+def _name_of(code: int) -> str:
+    return signal.Signals(-code).name if code < 0 else f"code {code}"
 
 
 def _folders() -> str:

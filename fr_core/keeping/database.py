@@ -21,8 +21,8 @@ from fr_core.errors import FrError, KeyUnavailable, ShuttingDown, StoreCorrupt, 
 from fr_core.gallery.store.clean_pages import CleanPages
 from fr_core.gallery.store.connection import open_new, open_to_read, open_to_write, settle, use_log
 from fr_core.gallery.store.keys import KeyEncryptionKey
-from fr_core.gallery.store.sqlite_log import require_no_lost_commits
-from fr_core.gallery.store.sqlite_rows import sqlite_errors
+from fr_core.gallery.store.sqlite_log import require_no_lost_commits, truncate_log
+from fr_core.gallery.store.sqlite_rows import not_withdrawn, sqlite_errors
 from fr_core.gallery.store.vault import Value
 from fr_core.keeping.folder import SharedFolder
 from fr_core.keeping.schema import Schema
@@ -99,6 +99,7 @@ class Database:
         self._idle: list[apsw.Connection] = []
         self._closed = False
         self._log_frames = 0
+        self._commit_failed = False
         try:
             if self.folder.alone and not self.folder.holds(schema.database_name):
                 self._create(key)
@@ -110,6 +111,8 @@ class Database:
                     self._copier = open_to_write(self._path, self._pages.vfs_name)
                     use_log(self._copier)  # without which it knows of no log that could be copied
                     self._copier.set_busy_handler(_Turns(_CHECKPOINT_S))
+                    if not self.folder.alone:
+                        self._withdraw()  # what a process has left that was killed while it committed
                 except BaseException:
                     self.writer.close()
                     raise
@@ -173,6 +176,48 @@ class Database:
                 yield Reading(connection, self.seals)
             finally:
                 self._give_back(connection)
+
+    def begin(self) -> None:
+        """Begin a transaction on the connection that writes.
+
+        Raises:
+            apsw.Error: of SQLite.
+            StoreFailed: as `commit`.
+        """
+        if self._commit_failed:
+            self._withdraw()
+        self.writer.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """Make what the connection that writes has done durable.
+
+        Raises:
+            apsw.Error: of SQLite; nothing of it was kept.
+            StoreFailed: nor can what SQLite has written of it be taken off the log: after a crash it may be there.
+        """
+        try:
+            self.writer.execute("COMMIT")
+        except BaseException:
+            self._commit_failed = True
+            self._withdraw()
+            raise
+
+    def _withdraw(self) -> None:
+        """Take off the log what a commit that failed has left there."""
+        writer = self.writer
+        try:
+            if writer.in_transaction:
+                writer.execute("ROLLBACK")
+            writer.execute("BEGIN IMMEDIATE")  # another process may have written since
+            try:
+                with self._copying:
+                    frames, _ = self._copier.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
+                truncate_log(self._path, frames, int(writer.pragma("page_size")), self._vfs)
+            finally:
+                writer.execute("ROLLBACK")
+        except apsw.Error as error:
+            raise not_withdrawn(error) from error
+        self._commit_failed = False
 
     def rotate(self, key: KeyEncryptionKey, run: Callable[[Callable[[Reading], Seals]], Seals]) -> None:
         """Wrap every key of the store by another.

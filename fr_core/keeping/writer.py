@@ -7,8 +7,8 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
+from concurrent.futures import Future, InvalidStateError
+from contextlib import contextmanager, suppress
 from typing import Any, Generic, TypeVar
 
 import apsw
@@ -103,12 +103,15 @@ class Writer(Generic[T]):
     """Runs jobs in groups: one transaction and one sync a group, a savepoint a job.
 
     A job that is refused, or that fails by a defect of its own, leaves the others of its group as they are. Where the
-    database fails, the whole group fails and nothing of it is kept. A future ends only after what its job did is
-    durable; one that was cancelled before its job was taken up does not run it.
+    database fails, the whole group fails and nothing of it is kept: what a commit that failed has left in the log is
+    taken off it before anybody is told, and where the disk refuses that too, the error says so, and nothing is written
+    until it is done. A future ends only after what its job did is durable; one that was cancelled before its job was
+    taken up does not run it.
 
     Args:
         database: is written by this thread alone.
-        broken: ends with an `InternalError` where the thread dies, after which nothing can be written.
+        broken: ends with an `InternalError` where the thread dies, or the one that shortens the log, without which the
+            disk would fill; nothing can be written after either.
         transaction: makes the transaction of a group, in which its jobs run.
     """
 
@@ -145,13 +148,17 @@ class Writer(Generic[T]):
 
     def close(self) -> None:
         """Finish what waits, take nothing new, and end the threads; harmless when done twice."""
+        self._take_no_more()
+        self._thread.join()
+        self._long_log.set()
+        self._tidying.join()
+
+    def _take_no_more(self) -> None:
+        """Have the thread that writes end after what waits."""
         with self._closing:
             if not self._closed:
                 self._closed = True
                 self._queue.put(None)
-        self._thread.join()
-        self._long_log.set()
-        self._tidying.join()
 
     def _work(self) -> None:
         group: list[_Waiting[T]] = []
@@ -165,18 +172,26 @@ class Writer(Generic[T]):
                 time.sleep(max(0.0, begun + _PACE_S - time.monotonic()))
         except BaseException as error:  # noqa: BLE001 - the boundary of the thread
             self._abandon(group)
-            died = InternalError(self._died(), cause=type(error).__name__)
-            died.__cause__ = error
-            # It is told to whoever waits for `broken`, not to the thread's hook, which would print what a caller sent.
-            self._broken.set_exception(died)
+            self._tell_broken(self._died(), error)
 
     def _tidy(self) -> None:
-        while True:
-            self._long_log.wait()
-            self._long_log.clear()
-            if self._closed:
-                return
-            self._database.tidy()
+        try:
+            while True:
+                self._long_log.wait()
+                self._long_log.clear()
+                if self._closed:
+                    return
+                self._database.tidy()
+        except BaseException as error:  # noqa: BLE001 - the boundary of the thread
+            self._take_no_more()
+            self._tell_broken(f"The thread that shortens the log of the {self._name} has died.", error)
+
+    def _tell_broken(self, what: str, error: BaseException) -> None:
+        died = InternalError(what, cause=type(error).__name__)
+        died.__cause__ = error
+        # It is told to whoever waits for `broken`, not to the thread's hook, which would print what a caller sent.
+        with suppress(InvalidStateError):  # the other thread may have died of the same
+            self._broken.set_exception(died)
 
     def _take(self, group: list[_Waiting[T]]) -> bool:
         """Fill `group` with what waits; False at the end."""
@@ -201,10 +216,10 @@ class Writer(Generic[T]):
         try:
             with sqlite_errors():
                 try:
-                    connection.execute("BEGIN IMMEDIATE")
+                    self._database.begin()
                     transaction = self._transaction(self._database)
                     outcomes = [_outcome(transaction, job) for job, _ in group]
-                    connection.execute("COMMIT")
+                    self._database.commit()
                 except BaseException:
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")

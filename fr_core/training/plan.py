@@ -369,7 +369,7 @@ def _block(table: _Table) -> BlockPlan:
         verifies=table.name("verifies") if exercise == ExerciseKind.BLIND else "",
     )
     for key, count in counts.items():
-        block = replace(block, **{key: count})  # type: ignore[arg-type]
+        block = replace(block, **{key: count})  # type: ignore[arg-type]  # each key is a field of numbers
     if adaptive:
         block = replace(block, trials=table.whole("trials", 1, block.items))
     table.end()

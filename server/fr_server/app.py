@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any, Protocol
 
 import grpc
@@ -38,12 +38,14 @@ from fr_core.errors import InternalError, NotReady, ShuttingDown, TlsUnusable
 from fr_evaluation.stored import Reports
 from fr_server.access.guard import Guard
 from fr_server.access.journal import DoorJournal
+from fr_server.access.key_ends import KEY_ENDS_EVERY_S, tell_key_ends
 from fr_server.access.opening import asks_who_calls, default_budget, make_guard
 from fr_server.access.resolving import StoreResolver
+from fr_server.chores import for_ever
 from fr_server.clock import SteadyClock
 from fr_server.config import Config
 from fr_server.convert.server import server_info
-from fr_server.folders import reports_folder, training_folder
+from fr_server.folders import checkpoint_folder, reports_folder, training_folder
 from fr_server.grpc_options import channel_limits
 from fr_server.interceptors.admission import Admission
 from fr_server.interceptors.boundary import Boundary
@@ -64,8 +66,8 @@ from fr_server.services.review_evidence import EvidenceRoom
 from fr_server.services.server import ServerService
 from fr_server.services.training.desk import Desk
 from fr_server.services.training.service import TrainingService
-from fr_server.services.training.storage import purge_for_ever
-from fr_server.stores import Stores, galleries_of, open_stores, purge_cases_for_ever
+from fr_server.services.training.storage import purge_training
+from fr_server.stores import Stores, galleries_of, open_stores, purge_cases
 from fr_server.telemetry.logs import describe
 from fr_server.telemetry.open import Telemetry
 from fr_server.watching import watch
@@ -93,6 +95,8 @@ MESSAGE_EXTRA_BYTES = 1024 * 1024
 _LAST_REFUSALS_S = 0.25
 # For answers that are on their way when the last call has ended.
 _LAST_WORDS_S = 0.5
+# Between two looks at what is due to be deleted; access to it ends at its time.
+_PURGE_S = 3600.0
 # Calls that have arrived and wait for the event loop to refuse or admit them; some hundred bytes each.
 _MAX_PENDING = 100_000
 # A client that vanished without a word is noticed after both, and its calls end.
@@ -111,6 +115,7 @@ class Server(Protocol):
 
     config: Config
     engine: Engine
+    telemetry: Telemetry
     port: int
 
     async def start(self) -> None:
@@ -196,6 +201,7 @@ class App:
         self._work: Work | None = None
         self._clock = clock or SteadyClock()
         self._stores: Stores | None = None
+        self._door_journal: DoorJournal | None = None
         self._listening: Listening | None = None
         self._checkpoints: Checkpoints | None = None
         self._chores: list[asyncio.Task[None]] = []
@@ -221,8 +227,8 @@ class App:
         trust = self.telemetry.trust
         broken = {"galleries": self._broken, **self._stores.broken}
         watch(self.telemetry, self.config, self.galleries, broken)
-        listener = DoorJournal(self._stores.access, trust)
-        self._listening = Listening(self.config, self._part.port, self._shares_port, listener)
+        self._door_journal = DoorJournal(self._stores.access, trust)
+        self._listening = Listening(self.config, self._part.port, self._shares_port, self._door_journal)
         self._asks = asks_who_calls(self.config, self._stores.access)
         if not self._asks:
             log.warning("Nobody is asked who calls: whoever is on this machine may do everything")
@@ -252,7 +258,7 @@ class App:
                 ),
             ),
         )
-        self._add_services(self._server, self._work, self._stores)
+        self._add_services(self._server, self._work, self._stores, self._guard)
         self._listening.bind(self._server)
         self._tell_health(serving=False)
         await self._server.start()
@@ -262,12 +268,16 @@ class App:
         if self._load is not None:
             await asyncio.to_thread(self._load, self._require_going_on)
             self._admission.admit()
-        chores = [purge_for_ever(self._stores.training, self.galleries), purge_cases_for_ever(self._stores.cases)]
+        training, failed = self._stores.training, self.telemetry.chore_failed
+        chores = [
+            for_ever("purge_training", _PURGE_S, partial(purge_training, training, self.galleries), failed),
+            for_ever("purge_cases", _PURGE_S, partial(purge_cases, self._stores.cases), failed),
+            for_ever("key_ends", KEY_ENDS_EVERY_S, partial(tell_key_ends, self._stores.access, trust), failed),
+        ]
         if self._checkpoints is not None:
-            chores.append(self._checkpoints.write_for_ever(self.config.audit.checkpoint_every_s))
+            every_s = self.config.audit.checkpoint_every_s
+            chores.append(for_ever("checkpoints", every_s, self._checkpoints.write, failed))
         self._chores = [asyncio.create_task(chore) for chore in chores]
-        for task in self._chores:
-            task.add_done_callback(_log_chore)
         self._tell_health(serving=True)
         loop = asyncio.get_running_loop()
 
@@ -299,7 +309,8 @@ class App:
             try:
                 self._listening.reload()
             except TlsUnusable as error:
-                log.error("The certificates stay as they were: %s", error.message)
+                log.error("The certificates stay as they were: %s: %s", error.reason, error.message)
+                self.telemetry.trust.reload_refused(error.reason)
             else:
                 log.info("The certificates were read again")
                 self._listening.tell(self.telemetry.trust)
@@ -311,6 +322,8 @@ class App:
                 closing.push_async_callback(asyncio.to_thread, close)
             if self._stores is not None:
                 closing.push_async_callback(asyncio.to_thread, self._stores.close)
+            if self._door_journal is not None:
+                closing.callback(self._door_journal.drain)
             for chore in self._chores:
                 chore.cancel()
             if self._listening is not None:
@@ -346,8 +359,8 @@ class App:
         self._health.tell(serving)
         self.telemetry.serving(self._health.serving)
 
-    def _add_services(self, server: grpc.aio.Server, work: Work, stores: Stores) -> None:
-        window, pipeline = self.config.server.stream_window, self.engine.pipeline
+    def _add_services(self, server: grpc.aio.Server, work: Work, stores: Stores, guard: Guard) -> None:
+        window, pipeline, access = self.config.server.stream_window, self.engine.pipeline, self.config.access
         probes = Probes(pipeline, work)
         threshold = self.engine.pack.thresholds.similarity
         decisions = Decisions(pipeline.model, threshold, self.engine.calibration, compared_settings(self.engine))
@@ -386,12 +399,12 @@ class App:
         )
         training_pb2_grpc.add_TrainingServiceServicer_to_server(TrainingService(desk), server)
         access_pb2_grpc.add_AccessServiceServicer_to_server(
-            AccessService(stores.access, default_budget(self.config.access), self.config.access.key_days, work), server
+            AccessService(stores.access, default_budget(access), access.key_days, work, guard.searches_left), server
         )
         audits = audits_of(self.galleries, stores.training, stores.cases, stores.access)
         audit_pb2_grpc.add_AuditServiceServicer_to_server(AuditService(audits, evidence.public_key, work), server)
-        if self.config.audit.checkpoint_folder:
-            self._checkpoints = Checkpoints(audits, Path(self.config.audit.checkpoint_folder), self.telemetry.trust)
+        if (folder := checkpoint_folder(self.config)) is not None:
+            self._checkpoints = Checkpoints(audits, folder, self.telemetry.trust)
         server_pb2_grpc.add_ServerServiceServicer_to_server(
             ServerService(server_info(self.config, self.engine)), server
         )
@@ -399,13 +412,6 @@ class App:
         if self.config.server.reflection and not self._asks:
             names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, server)
-
-
-def _log_chore(done: asyncio.Task[None]) -> None:
-    """Log that something which is done again and again is not done any more."""
-    error = None if done.cancelled() else done.exception()
-    if error is not None:
-        log.error("A chore ended, and is not done until a restart: %s", describe(error))
 
 
 def log_lost_device(engine: Engine) -> None:
@@ -425,8 +431,9 @@ async def while_writing(*broken: Future[None]) -> None:
         broken: of each store, as `Galleries.broken`; they are never cancelled.
     """
     waiting = [asyncio.wrap_future(one) for one in broken]
+    ended, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     try:
-        await asyncio.shield(next(iter((await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED))[0])))
+        ended.pop().result()
     except Exception as error:
         log.error("What is kept can take no more changes, so the server ends: %s", describe(error))
         raise InternalError("A thread that writes has died; the log says where.") from error

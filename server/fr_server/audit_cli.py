@@ -57,7 +57,7 @@ class _Kept:
 
 
 class NotKept(CommandFailed):
-    """There is nothing to check an export with; the message says why."""
+    """There is nothing to check a chain with; the message says why."""
 
     def __init__(self, message: str) -> None:
         super().__init__("CHECKPOINT_MISSING", message)
@@ -98,20 +98,12 @@ def verify_file(
 
 def _kept(chain_id: str, public_key: Path | None, folder: Path | None) -> _Kept:
     """Return what to check a chain with; raises `NotKept` where the folder has nothing of it."""
-    from fr_core.audit.checkpoints import parse_checkpoint, read_public_key
-    from fr_core.errors import InvalidField
+    from fr_core.audit.checkpoints import read_public_key
 
     own: dict[str, list[Checkpoint]] = {}
-    for path in [] if folder is None else sorted(path for path in folder.iterdir() if path.suffix == ".json"):
-        name = _NAME.fullmatch(path.name)
-        try:
-            one = parse_checkpoint(path.read_bytes().strip())
-        except InvalidField as error:
-            raise NotKept(f"{path} is no checkpoint, or it was changed.") from error
-        if name is None:
-            raise NotKept(f"{path} is no checkpoint: `fr audit checkpoint` calls them CHAIN-NUMBER.json.")
+    for name, one in [] if folder is None else read_checkpoints(folder):
         if one.chain_id == chain_id:
-            own.setdefault(name[1], []).append(one)
+            own.setdefault(name, []).append(one)
     if folder is not None and not own:
         raise NotKept(f"{folder} holds no checkpoint of the chain of this export: it is of another one, or rewritten.")
     if len(own) > 1:
@@ -119,6 +111,24 @@ def _kept(chain_id: str, public_key: Path | None, folder: Path | None) -> _Kept:
     chain, marks = next(iter(own.items()), ("", []))
     pem = public_key or (folder or Path()) / f"{chain}.pem"
     return _Kept(chain, read_public_key(pem.read_text(encoding="utf-8", errors="replace")), marks)
+
+
+def read_checkpoints(folder: Path) -> list[tuple[str, Checkpoint]]:
+    """Return the checkpoints of a folder, each with the name of its chain; raises `NotKept` where one is none."""
+    from fr_core.audit.checkpoints import parse_checkpoint
+    from fr_core.errors import InvalidField
+
+    found = []
+    for path in sorted(path for path in folder.iterdir() if path.suffix == ".json"):
+        name = _NAME.fullmatch(path.name)
+        try:
+            one = parse_checkpoint(path.read_bytes().strip())
+        except InvalidField as error:
+            raise NotKept(f"{path} is no checkpoint, or it was changed.") from error
+        if name is None:
+            raise NotKept(f"{path} is no checkpoint: `fr audit checkpoint` calls them CHAIN-NUMBER.json.")
+        found.append((name[1], one))
+    return found
 
 
 def _chain_id(lines: BinaryIO) -> str:

@@ -45,8 +45,10 @@ def serve(
     from fr_core.errors import FrError
     from fr_server.allocator import share_one_heap
     from fr_server.config import load_config, print_config
+    from fr_server.doubts import unsealed
     from fr_server.safety import require_safe
     from fr_server.sealing import require_sealed
+    from fr_server.started import Started
     from fr_server.telemetry.logs import configure_logging
 
     named = {
@@ -68,15 +70,18 @@ def serve(
             typer.echo(print_config(tree), nl=False)
             return
         require_safe(tree)
-        require_sealed(config, tree)
+        started = Started.of(config, require_sealed(config, tree))
         configure_logging(tree.telemetry.log_format)
+        if config is not None and tree.tls.certificate and not started.sealed:
+            logging.getLogger("fr_server").warning(unsealed(config))
         share_one_heap()
         # Until the server minds signals itself: what was begun is undone on the way out.
+        give_up = _GiveUp()
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, _give_up)
+            signal.signal(number, give_up)
         from fr_server.main import build, run
 
-        asyncio.run(run(build(tree), ready_file))
+        asyncio.run(run(build(tree), ready_file, give_up.was_told, started))
     except FrError as error:
         typer.echo(f"{error.reason}: {error.message}", err=True)
         raise typer.Exit(1) from error
@@ -93,5 +98,19 @@ class _GivenUp(BaseException):
         self.signal_number = signal_number
 
 
-def _give_up(signal_number: int, frame: object) -> None:
-    raise _GivenUp(signal_number)
+class _GiveUp:
+    """What a signal does in the start: it raises `_GivenUp`, and is remembered.
+
+    What is raised is lost where Python lets nothing out, such as in the callback of a weak reference.
+    """
+
+    def __init__(self) -> None:
+        self._told = False
+
+    def __call__(self, signal_number: int, frame: object) -> None:
+        self._told = True
+        raise _GivenUp(signal_number)
+
+    def was_told(self) -> bool:
+        """Whether there was a signal."""
+        return self._told

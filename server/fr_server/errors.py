@@ -102,6 +102,7 @@ STATUS: Mapping[type[e.FrError], grpc.StatusCode] = types.MappingProxyType(
         e.InternalError: grpc.StatusCode.INTERNAL,
         e.DeviceLost: grpc.StatusCode.UNAVAILABLE,
         e.CallEnded: grpc.StatusCode.DEADLINE_EXCEEDED,
+        e.CallTooLong: grpc.StatusCode.DEADLINE_EXCEEDED,
     }
 )
 

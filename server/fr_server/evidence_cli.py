@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fr_core import __version__
 from fr_server.audit_cli import AsJson
 from fr_server.cli_reporting import CommandFailed, print_json, reporting
 
@@ -76,6 +77,18 @@ def _sentences(found: Verified) -> Iterator[str]:
     if found.unfinished:
         yield f"{_counted(len(found.unfinished), 'examination')} of it had no conclusion then."
     yield from _audit_sentences(found)
+    if found.page_compared:
+        yield "Its page, report.html, is the one that its documents make, byte by byte."
+    else:
+        yield (
+            f"Its page, report.html, was not compared with its documents: version {found.version} made it, and this "
+            f"is {__version__}. It may say anything that the signer likes: check it with that version, or read the "
+            "documents."
+        )
+    yield (
+        "How templates were made of the photos (derivations.json), and what a calibration says of similarities, is "
+        "what the signer says: nothing was measured again."
+    )
     yield "That nobody changed it since does not say that a candidate is the person of the probe."
 
 

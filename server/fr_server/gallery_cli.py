@@ -193,7 +193,7 @@ def _rotate_others(config: Config, before: KeyEncryptionKey, after: KeyEncryptio
         return AccessStore.open(access_folder(config), key, wall_ms)
 
     if (training_folder(config) / TRAINING.database_name).exists():
-        _rotate(training, TrainingStore.rotate, before, after)
+        _rotate(training, TrainingStore.put_under, before, after)
     if (cases_folder(config) / CASES.database_name).exists():
         _rotate(cases, CaseStore.put_under, before, after)
     if (access_folder(config) / ACCESS.database_name).exists():

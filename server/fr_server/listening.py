@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from pathlib import Path
@@ -10,12 +11,16 @@ import grpc
 
 from fr_core.errors import AddressUnavailable
 from fr_server.address import address_of
+from fr_server.clock import wall_ms
 from fr_server.config import Config
-from fr_server.door.authority import expires_ms
 from fr_server.door.door import Door
 from fr_server.door.listener import DoorListener
+from fr_server.door.pem import expires_ms, revocations_expire_ms
+from fr_server.doubts import lapsing_list
 from fr_server.telemetry.trust import Trust
 from fr_server.tls import door_limits, tls_files
+
+log = logging.getLogger("fr_server")
 
 _SOCKET = "s"
 
@@ -37,6 +42,7 @@ class Listening:
         self._host = config.server.host
         self._door: Door | None = None
         self._ends_ms: int | None = None
+        self._revocations_end_ms: int | None = None
         self._folder: Path | None = None
         self._files = files = tls_files(config)
         if files is not None:
@@ -73,13 +79,19 @@ class Listening:
             self._learn_end()
 
     def tell(self, trust: Trust) -> None:
-        """Say when the certificate ends that is in use, where there is one."""
+        """Say when the certificate ends that is in use, and the list of revoked ones, where there are any."""
         if self._ends_ms is not None:
             trust.certificate_expires(self._ends_ms / 1000)
+            trust.revocations_expire((self._revocations_end_ms or 0) / 1000)
+        lapsing = lapsing_list(self._revocations_end_ms, wall_ms())
+        if lapsing is not None:
+            log.warning(lapsing)
 
     def _learn_end(self) -> None:
         if self._files is not None:
             self._ends_ms = expires_ms(self._files.certificate)
+            revoked = self._files.revoked
+            self._revocations_end_ms = None if revoked is None else revocations_expire_ms(revoked)
 
     def certificate_of(self, peer: str) -> str | None:
         """Return the sha256 of the client certificate of a connection, by what gRPC calls it; None without any."""

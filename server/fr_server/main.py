@@ -23,8 +23,10 @@ from fr_server.folders import data_folder, key_of, reports_folder
 from fr_server.frontends.metrics import shared_metrics
 from fr_server.frontends.supervisor import Supervisor
 from fr_server.naming import naming
+from fr_server.reloading import Reloader
 from fr_server.services.decisions import warn_of_other_settings
 from fr_server.spared import spare_the_collector
+from fr_server.started import Started
 from fr_server.telemetry.logs import log_unhandled
 from fr_server.telemetry.open import open_telemetry
 from fr_server.usable import require_usable
@@ -84,12 +86,19 @@ def build(config: Config) -> Server:
         return app
 
 
-async def run(server: Server, ready_file: Path | None = None) -> None:
+async def run(
+    server: Server,
+    ready_file: Path | None = None,
+    was_told: Callable[[], bool] = lambda: False,
+    started: Started | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT, then drain.
 
     Args:
         server: what `build` returned.
         ready_file: written with "HOST:PORT" when calls are answered, and removed at the end.
+        was_told: whether a signal came before this minds them; the server then ends at once.
+        started: the configuration that `build` was given, against which SIGHUP looks; None = it is of no file.
 
     Raises:
         Unrecoverable: the server cannot start, or cannot go on.
@@ -101,7 +110,9 @@ async def run(server: Server, ready_file: Path | None = None) -> None:
     loop.set_exception_handler(log_unhandled)
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, told_to_stop.set)
-    loop.add_signal_handler(signal.SIGHUP, server.reload)
+    loop.add_signal_handler(signal.SIGHUP, Reloader(server, started or Started()))
+    if was_told():
+        told_to_stop.set()
     try:
         starting = asyncio.ensure_future(server.start())
         await until(told_to_stop, starting)

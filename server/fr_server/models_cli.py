@@ -68,18 +68,33 @@ def fetch(pack: PackName, as_json: AsJson = False) -> None:
 
 
 @models.command()
-def verify(pack: PackName, as_json: AsJson = False) -> None:
-    """Check each file of a pack against its sha256; exit status 1 unless all are right."""
+def verify(
+    pack: Annotated[
+        str | None,
+        typer.Argument(metavar="PACK", help="Name of the pack. Default: each pack whose files are all there."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check each file of a pack, or of all installed ones, against its sha256; exit status 1 unless all are right."""
     with errors_to_status(UNUSABLE):
-        from fr_core.packs.manifest import load_pack
+        from fr_core.packs.manifest import load_pack, pack_names
 
-        files = _files(load_pack(pack), _cache())
+        cache = _cache()
+        found = {name: _files(load_pack(name), cache) for name in (pack_names() if pack is None else (pack,))}
+    if pack is None:
+        found = {name: files for name, files in found.items() if all(one["state"] != "MISSING" for one in files)}
     if as_json:
-        _print_json({"pack": pack, "files": files})
+        rows = [{"pack": name, "files": files} for name, files in found.items()]
+        _print_json({"packs": rows} if pack is None else rows[0])
     else:
-        for file in files:
-            typer.echo(f"{file['state']:7}  {file['name']}  {file['path']}")
-    if any(file["state"] != "OK" for file in files):
+        for name, files in found.items():
+            if pack is None:
+                typer.echo(f"{name}:")
+            for file in files:
+                typer.echo(f"{file['state']:7}  {file['name']}  {file['path']}")
+    if not found:
+        typer.echo(f"No pack is installed in {cache.folder}; `fr models fetch PACK` installs one.", err=True)
+    if not found or any(file["state"] != "OK" for files in found.values() for file in files):
         raise typer.Exit(1)
 
 

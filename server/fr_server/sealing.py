@@ -22,6 +22,11 @@ _NAME = "configuration.seal"
 _PURPOSE = b"fr-seal 1"
 
 
+def seal_of(config: Config) -> Path:
+    """Return where the seal of a configuration is, or would be."""
+    return data_folder(config) / _NAME
+
+
 def seal(path: Path, config: Config, key: KeyEncryptionKey) -> Path:
     """Seal a configuration and the files of certificates that it names, and return where the seal is.
 
@@ -38,10 +43,10 @@ def seal(path: Path, config: Config, key: KeyEncryptionKey) -> Path:
         files = {str(one.resolve()): _sha256(one) for one in _files(path, config)}
         body = json.dumps({"files": files, "path": str(path.resolve())}, sort_keys=True)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(folder / _NAME, key, body)
+        _write(seal_of(config), key, body)
     except OSError as error:
         raise ConfigInvalid(f"The seal cannot be made: {error.filename}: {error.strerror}.") from error
-    return folder / _NAME
+    return seal_of(config)
 
 
 def require_sealed(path: Path | None, config: Config) -> bool:
@@ -55,7 +60,7 @@ def require_sealed(path: Path | None, config: Config) -> bool:
         KeyUnavailable: there is a seal, and the key of the galleries is not to be had.
         FileTampered: a file was changed, added or taken away since, or the seal itself was (metadata: file).
     """
-    at = data_folder(config) / _NAME
+    at = seal_of(config)
     body, mac = _read(at)
     if not body:
         return False
@@ -89,7 +94,7 @@ def reseal(config: Config, before: KeyEncryptionKey, after: KeyEncryptionKey) ->
     Raises:
         FileTampered: the seal was made with neither key (metadata: file).
     """
-    at = data_folder(config) / _NAME
+    at = seal_of(config)
     body, mac = _read(at)
     if not body or _is_mac(after, body, mac):
         return bool(body)

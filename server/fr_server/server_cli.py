@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
 import socket
@@ -13,14 +12,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fr_server.cli_reporting import reporting
+from fr_server.cli_reporting import CommandFailed, reporting
 from fr_server.gallery_cli import ConfigFile
+from fr_server.verify_cli import audit_export, verify
 
 if TYPE_CHECKING:
     from fr_core.access.store import AccessStore
     from fr_server.config import Config
 
 server = typer.Typer(name="server", help="Set a server up, and look after it.")
+server.command("verify")(verify)
+server.command("audit-export")(audit_export)
 
 _CONFIG = "server.toml"
 # By which a server is called on its own machine, whatever others call it by.
@@ -35,7 +37,8 @@ def init(
         typer.Option(
             "--name",
             metavar="NAME",
-            help="Name or IP address that clients call it by, beside localhost; may be repeated. Default: its own.",
+            help="Name or IP address that clients call it by, beside localhost; may be repeated. Connection files name "
+            "the first. Default: its own.",
         ),
     ] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 50061,
@@ -52,7 +55,8 @@ def init(
     from fr_server.folders import data_folder, key_of
     from fr_server.sealing import seal
 
-    dns, addresses = _split([*(names or _own_names()), *_HERE])
+    called = _normal([*(names or _own_names()), *_HERE])
+    dns, addresses = _split(called)
     with reporting(writes=True), ExitStack() as undone:
         try:
             folder.mkdir(mode=0o700, parents=True)
@@ -63,7 +67,7 @@ def init(
         authority = Issued(folder / "ca.pem", folder / "ca.key")
         make_authority(authority, "FR Core authority", wall_ms())
         certificate = Issued(folder / "server.pem", folder / "server.key")
-        make_server_certificate(authority, certificate, dns, addresses, wall_ms())
+        make_server_certificate(authority, certificate, dns, addresses, wall_ms(), called[0])
         path = folder / _CONFIG
         write_private(path, _configuration(folder, port).encode())
         config = load_config(path)
@@ -71,7 +75,7 @@ def init(
         data_folder(config).mkdir(mode=0o700)
         with _opened(config) as store:
             token = _new_admin(store, "first admin", config.access.key_days)
-        target = _target(dns, addresses, port)
+        target = _target(called, port)
         ca = authority.certificate.read_text(encoding="ascii")
         write_private(folder / "admin.toml", _connection(target, token, ca).encode())
         seal(path, config, key)
@@ -95,11 +99,14 @@ def check_config(config: ConfigFile = None) -> None:
 
     A `command:` for the key of the galleries runs only where the configuration is sealed. Not looked at: whether the
     device is there and takes the precision and the batch sizes, whether the addresses are free, what is in the stores,
-    and an issuer's keys at an https address.
+    and an issuer's keys at an https address. What is usable and probably not meant, such as a configuration without a
+    seal or a list of revoked certificates that ends within 7 days, is told as a warning.
     """
     from fr_core.packs.cache import ModelCache, cache_folder
     from fr_core.packs.manifest import load_pack
+    from fr_server.clock import wall_ms
     from fr_server.config import load_config
+    from fr_server.doubts import doubts_of
     from fr_server.safety import require_safe
     from fr_server.sealing import require_sealed
     from fr_server.usable import require_usable
@@ -112,6 +119,9 @@ def check_config(config: ConfigFile = None) -> None:
         pack, cache = load_pack(tree.model.pack), ModelCache(cache_folder())
         for file in pack.files:
             cache.read_verified(file)
+        doubts = doubts_of(tree, config, sealed, wall_ms())
+    for doubt in doubts:
+        typer.echo(f"Warning: {doubt}", err=True)
     typer.echo(f"The configuration is usable{' and as it was sealed' if sealed else ''}.")
 
 
@@ -138,7 +148,10 @@ def renew(
     names: Annotated[
         list[str] | None,
         typer.Option(
-            "--name", metavar="NAME", help="Name or IP address of it for clients; may be repeated. Unset: as before."
+            "--name",
+            metavar="NAME",
+            help="Name or IP address of it for clients; may be repeated. `fr server admin-key` writes the first into "
+            "connection files. Unset: as before.",
         ),
     ] = None,
     ca: Annotated[Path | None, typer.Option(metavar="FILE", help="Its authority; ca.pem beside.")] = None,
@@ -152,7 +165,8 @@ def renew(
     from fr_core.gallery.store.durable import write_private
     from fr_server.clock import wall_ms
     from fr_server.config import load_config
-    from fr_server.door.authority import Issued, make_server_certificate, names_of
+    from fr_server.door.authority import Issued, make_server_certificate
+    from fr_server.door.pem import ordered_names_of
     from fr_server.folders import key_of
     from fr_server.sealing import require_sealed, seal
 
@@ -164,17 +178,20 @@ def renew(
         certificate = Path(tree.tls.certificate).expanduser()
         into = Issued(certificate, Path(tree.tls.key).expanduser())
         authority = Issued(ca or certificate.with_name("ca.pem"), ca_key or certificate.with_name("ca.key"))
-        dns, addresses = _split([*(names or itertools.chain(*names_of(certificate))), *_HERE])
+        called = _normal([*(names or ordered_names_of(certificate)), *_HERE])
+        dns, addresses = _split(called)
         made = Issued(*(path.with_name(f"{path.name}.new") for path in (into.certificate, into.key)))
         for path in (made.certificate, made.key):
             path.unlink(missing_ok=True)  # of a run that was cut off
-        make_server_certificate(authority, made, dns, addresses, wall_ms())
+        make_server_certificate(authority, made, dns, addresses, wall_ms(), called[0])
         for old, new in ((into.certificate, made.certificate), (into.key, made.key)):
             write_private(old.with_name(f"{old.name}.before"), old.read_bytes())
             new.replace(old)  # a crash between the two leaves a pair that does not fit: run it again
         if sealed:
             seal(config, tree, key_of(tree, new=False))
+        kept = into.key.with_name(f"{into.key.name}.before")
     typer.echo(f"Made {into.certificate} and {into.key}; `kill -HUP` lets a running server take them.")
+    typer.echo(f"The key before is in {kept}: delete it once clients connect with the new certificate.")
 
 
 @server.command("client-certificate")
@@ -189,6 +206,7 @@ def client_certificate(
     from fr_server.door.authority import Issued, make_client_certificate
 
     with reporting(writes=True):
+        _require_there(out)
         made = Issued(out / f"{name}.pem", out / f"{name}.key")
         make_client_certificate(Issued(ca, ca_key), made, name, wall_ms())
     typer.echo(f"Made {made.certificate} and {made.key}, valid for 397 days.")
@@ -196,20 +214,30 @@ def client_certificate(
 
 @server.command("revoke-certificate")
 def revoke_certificate(
-    certificates: Annotated[
-        list[Path], typer.Argument(metavar="CERTIFICATE...", help="All client certificates that are to be refused.")
-    ],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The list, for `tls.revoked`; valid for 30 days.")],
     ca: Annotated[Path, typer.Option(metavar="FILE", help="Certificate of the authority, PEM.")],
     ca_key: Annotated[Path, typer.Option(metavar="FILE", help="Its key, PEM.")],
+    certificates: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="CERTIFICATE...", help="All client certificates that are to be refused."),
+    ] = None,
+    renew: Annotated[
+        bool, typer.Option("--renew", help="Whatever the list at --out names stays in it; CERTIFICATE adds to it.")
+    ] = False,
 ) -> None:
-    """Write the list of client certificates that are refused, anew each time and all of them; within 30 days again."""
+    """Write the list of client certificates that are refused, anew each time and all of them; within 30 days again.
+
+    With --renew it is written from the list that is there, so that no certificate has to be named.
+    """
     from fr_server.clock import wall_ms
     from fr_server.door.authority import Issued, write_revocations
 
+    if not certificates and not renew:
+        raise typer.BadParameter("Name the certificates that are to be refused, or --renew the list that there is.")
     with reporting(writes=True):
-        write_revocations(Issued(ca, ca_key), out, certificates, wall_ms())
-    typer.echo(f"Wrote {out}; `kill -HUP` lets a running server take it.")
+        _require_there(out.absolute().parent)
+        write_revocations(Issued(ca, ca_key), out, certificates or [], wall_ms(), renew=renew)
+    typer.echo(f"Wrote {out}, valid for 30 days; `kill -HUP` lets a running server take it.")
 
 
 @server.command("admin-key")
@@ -289,7 +317,7 @@ def _place(config: Config) -> tuple[str, str]:
         TlsUnusable: the certificate cannot be read.
     """
     from fr_core.errors import ConfigInvalid
-    from fr_server.door.authority import names_of
+    from fr_server.door.pem import ordered_names_of
 
     certificate = Path(config.tls.certificate).expanduser()
     authority = certificate.with_name("ca.pem")
@@ -297,8 +325,13 @@ def _place(config: Config) -> tuple[str, str]:
         raise ConfigInvalid(
             f"A connection file needs the authority, which is not at {authority}.", key="tls.certificate"
         )
-    dns, addresses = names_of(certificate)
-    return _target(dns, addresses, config.server.port), authority.read_text(encoding="ascii")
+    return _target(ordered_names_of(certificate), config.server.port), authority.read_text(encoding="ascii")
+
+
+def _require_there(folder: Path) -> None:
+    """Raise `CommandFailed` where there is no such folder to write to."""
+    if not folder.is_dir():
+        raise CommandFailed("FILE_UNWRITABLE", f"There is no folder {folder}: make it first, or name another one.")
 
 
 def _quoted(path: Path) -> str:
@@ -315,26 +348,32 @@ def _own_names() -> list[str]:
             probe.connect(("192.0.2.1", 9))  # RFC 5737: nothing is sent, the system only picks an address of its own
         except OSError:
             return found
-        return [str(probe.getsockname()[0]), *found]
+        return [*found, str(probe.getsockname()[0])]
+
+
+def _normal(names: list[str]) -> list[str]:
+    """Return each of the names once, in their order; IP addresses as everybody writes them."""
+    return list(dict.fromkeys(_address(name) or name for name in names))
 
 
 def _split(names: list[str]) -> tuple[list[str], list[str]]:
-    """Return the DNS names and the IP addresses among names."""
+    """Return the DNS names and the IP addresses among names that are normal."""
+    return [name for name in names if not _address(name)], [name for name in names if _address(name)]
+
+
+def _address(name: str) -> str:
+    """Return an IP address as everybody writes it; "" for a name that is none."""
     import ipaddress
 
-    dns: list[str] = []
-    addresses: list[str] = []
-    for name in dict.fromkeys(names):
-        try:
-            addresses.append(str(ipaddress.ip_address(name.strip("[]"))))
-        except ValueError:
-            dns.append(name)
-    return dns, addresses
+    try:
+        return str(ipaddress.ip_address(name.strip("[]")))
+    except ValueError:
+        return ""
 
 
-def _target(dns: list[str], addresses: list[str], port: int) -> str:
-    """Return where clients call: a name that others know goes before an address, and either before those of here."""
-    host = min((*dns, *addresses), key=lambda name: name in _HERE)  # the first of those that are equal
+def _target(names: list[str], port: int) -> str:
+    """Return where clients call: the first name or address that others know, else one of here."""
+    host = min(names, key=lambda name: name in _HERE or name.startswith("*."))  # the first of those that are equal
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
@@ -13,19 +12,16 @@ from fr_core.access.schema import SCHEMA as ACCESS
 from fr_core.access.store import AccessStore
 from fr_core.casework.store import CaseStore
 from fr_core.casework.store_schema import SCHEMA as CASES
-from fr_core.errors import Failure, UnknownCase, UnknownExamination
+from fr_core.errors import UnknownCase, UnknownExamination
 from fr_core.training.store.schema import SCHEMA as TRAINING
 from fr_core.training.store.training_store import TrainingStore
 from fr_server.access.rules import ScopeKind
 from fr_server.config import Config
 from fr_server.folders import access_folder, cases_folder, key_of, training_folder
 from fr_server.naming import naming
-from fr_server.telemetry.logs import FIELDS, describe
+from fr_server.telemetry.logs import FIELDS
 
 log = logging.getLogger("fr_server.cases")
-
-# Between two looks at which cases are due; access to them ends at their time.
-_PURGE_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +67,14 @@ def open_stores(config: Config, clock: Callable[[], int]) -> Stores:
         return Stores(access, cases, training, opened.pop_all())
 
 
-async def purge_cases_for_ever(cases: CaseStore) -> None:
-    """Delete the cases whose time is over, now and every hour, until cancelled."""
-    while True:
-        try:
-            deleted = await asyncio.to_thread(cases.purge)
-        except Failure as error:
-            log.warning("Cases that are due could not be deleted: %s", describe(error))
-        else:
-            if deleted:
-                log.info("Deleted %d cases, which were due", deleted, extra={FIELDS: {"cases": deleted}})
-        await asyncio.sleep(_PURGE_S)
+def purge_cases(cases: CaseStore) -> None:
+    """Delete the cases whose time is over.
+
+    Raises:
+        Failure: the store cannot be read or changed now.
+    """
+    if deleted := cases.purge():
+        log.info("Deleted %d cases, which were due", deleted, extra={FIELDS: {"cases": deleted}})
 
 
 def galleries_of(cases: CaseStore) -> Callable[[ScopeKind, str], Collection[str] | None]:

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
 
 MOST_PER_WINDOW = 10
 """So many of one kind are let through in a window of time."""
 
-# Of whoever was heard of last; the others begin anew.
+# Of whoever was heard of last; the others begin anew, and what was held back of them is told by nobody.
 _MAX_KINDS = 10_000
 
 
-class _Kind:
+class _Kind(Generic[T]):
     """What was let through in the window that runs, and what was not since the last that was."""
 
-    __slots__ = ("began_s", "held_back", "let_through")
+    __slots__ = ("began_s", "held_back", "last", "let_through")
 
-    def __init__(self) -> None:
+    def __init__(self, last: T) -> None:
         self.began_s = -math.inf
         self.let_through = 0
         self.held_back = 0
+        self.last = last
 
 
-class Throttle:
-    """Lets through of each kind at most `MOST_PER_WINDOW` in a window of time, and counts the others; of one thread.
+class Throttle(Generic[T]):
+    """Lets through of each kind at most `MOST_PER_WINDOW` in a window of time, and counts the others; of any thread.
 
     Args:
         monotonic_s: seconds of a clock that is never set.
@@ -33,29 +38,56 @@ class Throttle:
 
     def __init__(self, monotonic_s: Callable[[], float]) -> None:
         self._monotonic_s = monotonic_s
-        self._kinds: OrderedDict[Hashable, _Kind] = OrderedDict()
+        self._kinds: OrderedDict[Hashable, _Kind[T]] = OrderedDict()
+        self._lock = threading.Lock()
 
-    def held_back(self, kind: Hashable, window_s: float = 1.0) -> int | None:
+    def held_back(self, kind: Hashable, what: T, window_s: float = 1.0) -> int | None:
         """Ask to be let through.
 
         Args:
             kind: what is counted together.
+            what: is to be let through.
             window_s: seconds of its window.
 
         Returns:
             How many of the kind were not since the last that was, for whoever is let through; None where this one is
             not, and is counted for the next.
         """
-        paced = self._kinds.setdefault(kind, _Kind())
+        with self._lock:
+            paced = self._paced(kind, what)
+            now_s = self._monotonic_s()
+            if now_s - paced.began_s >= window_s:
+                paced.began_s, paced.let_through = now_s, 0
+            if paced.let_through >= MOST_PER_WINDOW:
+                paced.held_back, paced.last = paced.held_back + 1, what
+                return None
+            paced.let_through += 1
+            held_back, paced.held_back = paced.held_back, 0
+            return held_back
+
+    def put_back(self, kind: Hashable, what: T, count: int) -> None:
+        """Count for the next of a kind what was let through, and came no further.
+
+        Args:
+            kind: as for `held_back`.
+            what: was let through.
+            count: 1 for itself, and those that it was to tell of.
+        """
+        with self._lock:
+            paced = self._paced(kind, what)
+            paced.held_back, paced.last = paced.held_back + count, what
+
+    def left(self) -> list[tuple[T, int]]:
+        """Return the last of each kind of which some are held back, and how many those are; they are so no more."""
+        with self._lock:
+            found = [(paced.last, paced.held_back) for paced in self._kinds.values() if paced.held_back]
+            for paced in self._kinds.values():
+                paced.held_back = 0
+            return found
+
+    def _paced(self, kind: Hashable, what: T) -> _Kind[T]:
+        paced = self._kinds.setdefault(kind, _Kind(what))
         self._kinds.move_to_end(kind)
         if len(self._kinds) > _MAX_KINDS:
             self._kinds.popitem(last=False)
-        now_s = self._monotonic_s()
-        if now_s - paced.began_s >= window_s:
-            paced.began_s, paced.let_through = now_s, 0
-        if paced.let_through >= MOST_PER_WINDOW:
-            paced.held_back += 1
-            return None
-        paced.let_through += 1
-        held_back, paced.held_back = paced.held_back, 0
-        return held_back
+        return paced

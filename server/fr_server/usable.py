@@ -7,7 +7,7 @@ from fr_server.clock import wall_ms
 from fr_server.config import Config
 from fr_server.door.tls import check_tls
 from fr_server.engine import engine_options, open_decoder
-from fr_server.folders import require_key
+from fr_server.folders import require_folders, require_key
 from fr_server.services.checkpoints import require_checkpoint_folder
 from fr_server.telemetry.open import require_telemetry
 from fr_server.tls import tls_files
@@ -20,12 +20,13 @@ def require_usable(config: Config) -> None:
 
     Raises:
         ConfigInvalid: a setting, a folder, or a file of the keys of an issuer, cannot be used.
-        KeyUnavailable: the key of the galleries cannot be read; a command is not run, and not judged.
+        KeyUnavailable: the key of the galleries cannot be read; a command is read, and not run.
         TlsUnusable: a certificate or its key cannot be used.
     """
     engine_options(config)
     open_decoder(config).close()  # no process is started before the first photo
     require_telemetry(config.telemetry)
+    require_folders(config)
     require_checkpoint_folder(config)
     require_issuer(config.access)
     files = tls_files(config)

@@ -120,7 +120,7 @@ async def answer_each(
     `answer` turns every refusal into a response; what it raises ends the stream.
 
     Raises:
-        ShuttingDown: `draining` was set; what had been read was answered first.
+        ShuttingDown: `draining` was set before the stream ended; what had been read was answered first.
         InputRefused: a request could not be read; what had been read was answered first.
     """
     slots = asyncio.Semaphore(window)
@@ -130,23 +130,21 @@ async def answer_each(
         answers.put_nowait(await answer(request))
 
     async def feed() -> None:
-        unreadable: InputRefused | None = None
+        cut_off: InputRefused | ShuttingDown | None = None
         stopping = asyncio.create_task(draining.wait())
         try:
             async with asyncio.TaskGroup() as items:
                 while await slots.acquire():
                     try:
                         request = await _next(requests, stopping)
-                    except InputRefused as error:  # what was read before it is answered first
-                        unreadable = error
+                    except (InputRefused, ShuttingDown) as error:  # what was read before it is answered first
+                        cut_off = error
                         break
                     if request is None:
                         break
                     items.create_task(work(request))
-            if unreadable is not None:
-                raise unreadable
-            if stopping.done():
-                raise ShuttingDown("The server is shutting down; every item that was read has been answered.")
+            if cut_off is not None:
+                raise cut_off
         finally:
             stopping.cancel()
             answers.put_nowait(None)
@@ -163,11 +161,13 @@ async def answer_each(
 
 
 async def _next(requests: AsyncIterator[Request], stopping: asyncio.Task[bool]) -> Request | None:
-    """Return the next request, or None at the end of the stream or of the server."""
+    """Return the next request, or None at the end of the stream; raises `ShuttingDown` where the server stops first."""
     reading: asyncio.Future[Request] = asyncio.ensure_future(anext(requests))
     try:
         await asyncio.wait((reading, stopping), return_when=asyncio.FIRST_COMPLETED)
-        return await reading if reading.done() else None
+        if not reading.done():
+            raise ShuttingDown("The server is shutting down; every item that was read has been answered.")
+        return await reading
     except StopAsyncIteration:
         return None
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,10 +10,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from besieged import made
 from fr_client.cli.main import build as build_command
 from fr_core.errors import FrError
 from fr_core.packs.cache import ModelCache
 from fr_server.config import load_config
+from fr_server.doubts import unsealed
 from fr_server.main import build
 
 START_S = 30.0
@@ -114,17 +117,34 @@ def checked(path: Path) -> tuple[int, str]:
         ("gallery", 'key = "env:NOPE_KEY"', "KEY_UNAVAILABLE"),
         ("gallery", 'key = "file:/nonexistent/k"', "KEY_UNAVAILABLE"),
         ("gallery", 'key = "nowhere"', "KEY_UNAVAILABLE"),
+        ("gallery", 'key = "command:sh -c \'x"', "KEY_UNAVAILABLE"),
+        ("access", 'folder = "{file}"', "CONFIG_INVALID"),
+        ("training", 'folder = "{file}/within"', "CONFIG_INVALID"),
+        ("cases", 'folder = "{file}"', "CONFIG_INVALID"),
+        ("cases", 'folder = "/proc/kept"', "CONFIG_INVALID"),
+        ("evaluation", 'folder = "{file}"', "CONFIG_INVALID"),
+        ("access", f'folder = "/{"k" * 5000}"', "CONFIG_INVALID"),
+        ("audit", f'checkpoint_folder = "/{"k" * 5000}"', "CONFIG_INVALID"),
     ],
 )
 def test_check_config_says_what_a_start_says_and_neither_makes_anything(
     tmp_path: Path, section: str, setting: str, reason: str
 ) -> None:
-    path = server_of(tmp_path, section, setting)
+    path = server_of(tmp_path, section, setting.replace("{file}", str(tmp_path / "server.toml")))
     with pytest.raises(FrError) as refused:
         build(load_config(path))
     assert checked(path) == (1, f"{refused.value.reason}: {refused.value.message}")
     assert refused.value.reason == reason
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("folder", ["/proc/kept", f"/{'k' * 5000}", "{link}"])
+def test_a_folder_of_galleries_that_cannot_be_is_named(tmp_path: Path, folder: str) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(FrError, match=r"`gallery\.folder` is no folder that can be written to: ") as refused:
+        build(load_config(None, [], {"gallery.folder": folder.replace("{link}", str(link)), "server.port": 0}))
+    assert refused.value.reason == "CONFIG_INVALID"
 
 
 def test_a_key_beside_the_folder_is_looked_at_where_there_is_one(tmp_path: Path) -> None:
@@ -143,8 +163,20 @@ def test_check_config_passes_what_can_be_and_runs_no_command(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = server_of(tmp_path, "gallery", setting)
-    assert checked(path) == (0, "The configuration is usable.")
+    assert checked(path) == (0, f"Warning: {unsealed(path)}\nThe configuration is usable.")
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.models
+def test_check_config_warns_of_what_can_be_and_is_not_meant(tmp_path: Path, pack_cache: ModelCache) -> None:
+    at = made(tmp_path / "srv")
+    status, told = checked(at.path)
+    assert status == 0
+    assert re.fullmatch(
+        rf"Warning: The authority's key lies on this machine, at {at.folder}/ca\.key: .*\n"
+        r"The configuration is usable and as it was sealed\.",
+        told,
+    )
 
 
 @pytest.mark.models

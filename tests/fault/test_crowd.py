@@ -217,7 +217,11 @@ def at(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 def settings(streams: int, handshake_s: float) -> tuple[str, ...]:
     """Room for so many streams, which are three quarters of all calls at most."""
-    return (f"server.max_in_flight={streams * 4 // 3 + 1}", f"limits.handshake_s={handshake_s}")
+    return (
+        f"server.max_in_flight={streams * 4 // 3 + 1}",
+        "limits.streams_per_caller=100000",
+        f"limits.handshake_s={handshake_s}",
+    )
 
 
 def test_others_are_served_as_before(at: Made, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import struct
 import tracemalloc
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from fr_core.evidence import archive
 from fr_core.evidence.archive import chunks, is_name
 from fr_core.evidence.bundle import build_bundle
 from fr_core.evidence.signing import EvidenceSigner
+from fr_core.evidence.values import Exhibit
 from fr_core.evidence.verify import verify_bundle
 
 POSITIONS = 8_000
@@ -267,14 +269,19 @@ def test_too_large(bundle: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     assert fault(bundle) == ("(archive)", "size")
 
 
-def test_memory_does_not_grow_with_photos(bundle: bytes, tmp_path: Path) -> None:
-    files = files_of(bundle)
-    files["report.html"] = bytes(40 * 2**20)
+def _with_probe(exhibit: Exhibit, probe: bytes) -> Exhibit:
+    searched = replace(exhibit.examination.searched, probe_sha256=sha256(probe).hexdigest())
+    return replace(exhibit, examination=replace(exhibit.examination, searched=searched, probe=probe))
+
+
+def test_memory_does_not_grow_with_photos(kept: Filed, tmp_path: Path) -> None:
+    exhibits = [_with_probe(one, b"\xff\xd8\xff" + bytes(20 * 2**20)) for one in kept.exhibits]
     path = tmp_path / "large.zip"
-    path.write_bytes(signed(files))
+    path.write_bytes(replace(kept, exhibits=exhibits).bundle(audit=False))
+    assert path.stat().st_size > 80 * 2**20  # in the page, once more
     tracemalloc.start()
     try:
-        verify_bundle(path, KEY)
+        assert verify_bundle(path, KEY).page_compared
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -316,6 +323,7 @@ def _edited(files: Files, name: str, edit: Callable[[dict[str, Any]], object]) -
 
 
 FINDINGS, SEARCH = "examinations/01/findings.json", "examinations/01/search.json"
+DERIVATIONS = "examinations/01/derivations.json"
 UNFINISHED = "examinations/02/findings.json"
 EDITS: tuple[tuple[str, Callable[[dict[str, Any]], object], str, str], ...] = (
     (FINDINGS, lambda said: said["conclusion"].update(template_id=42), FINDINGS, "conclusion"),
@@ -334,7 +342,11 @@ EDITS: tuple[tuple[str, Callable[[dict[str, Any]], object], str, str], ...] = (
     (FINDINGS, lambda said: said.update(examination_id="0" * 16), FINDINGS, "examination"),
     (FINDINGS, lambda said: said.update(required_findings=1), FINDINGS, "conclusion"),
     (FINDINGS, lambda said: said.update(format=2), FINDINGS, "content"),
+    (FINDINGS, lambda said: said["findings"][1].update(kind="potential_candidate", template_id=41), FINDINGS,
+     "conclusion"),
     (UNFINISHED, lambda said: said.update(state="concluded"), UNFINISHED, "conclusion"),
+    (UNFINISHED, lambda said: said.update(conclusion={"kind": "no_candidate", "template_id": 0}), UNFINISHED,
+     "conclusion"),
     (SEARCH, lambda said: said["searched"].update(threshold=0.1), "audit.jsonl", "digests"),
     (SEARCH, lambda said: said["searched"].update(searched_by="key:x"), "audit.jsonl", "digests"),
     (SEARCH, lambda said: said["searched"].update(probe_sha256="0" * 64), "examinations/01/probe.jpg", "probe"),
@@ -350,6 +362,14 @@ EDITS: tuple[tuple[str, Callable[[dict[str, Any]], object], str, str], ...] = (
     (SEARCH, lambda said: said.update(case_id="0" * 16), SEARCH, "case"),
     (SEARCH, lambda said: said.update(probe=1), SEARCH, "content"),
     (SEARCH, lambda said: said.update(salt="x"), SEARCH, "salt"),
+    (SEARCH, lambda said: said["figures"]["41"].update(log10_lr=9.0), "report.html", "page"),
+    (SEARCH, lambda said: said.update(measured_on="everybody"), "report.html", "page"),
+    (SEARCH, lambda said: said.update(verdict="the same person"), SEARCH, "content"),
+    (FINDINGS, lambda said: said.update(verdict="the same person"), FINDINGS, "content"),
+    (FINDINGS, lambda said: said["conclusion"].update(sure=1), FINDINGS, "content"),
+    (DERIVATIONS, lambda said: said.update(verdict="the same person"), DERIVATIONS, "content"),
+    (DERIVATIONS, lambda said: said["derivations"].update(noted_at_the_search={"quality": "1"}), DERIVATIONS,
+     "derivations"),
 )  # fmt: skip
 
 
@@ -359,11 +379,37 @@ def test_documents_that_contradict_each_other_whoever_signed_them(bundle: bytes,
     assert fault(_edited(files_of(bundle), name, edit)) == (wrong, check)
 
 
+def test_a_page_that_says_something_else_than_the_documents(bundle: bytes) -> None:
+    files = files_of(bundle)
+    page = files["report.html"]
+    for other in (
+        b"<script>document.write('THE SAME PERSON, CERTAINLY')</script>", b"", page + b" ", page[:-1],
+        page.replace(b"Examination 1", b"Examination 9"), page.replace(b"potential candidate", b"the same person"),
+        page.replace(b"base64,", b"base64,AAAA", 1),
+    ):  # fmt: skip
+        assert other != page
+        assert fault(signed({**files, "report.html": other})) == ("report.html", "page")
+    for manifest in ({"closed_ms": START_MS}, {"opened_by": "key:x"}, {"opened_ms": 1}, {"case_reference": "another"}):
+        assert fault(signed(files, **manifest)) == ("report.html", "page")
+
+
+def test_control_a_page_of_another_version_is_not_compared(bundle: bytes) -> None:
+    files = {**files_of(bundle), "report.html": b"<script></script>"}
+    assert not verify_bundle(io.BytesIO(signed(files, version="0.0.1")), KEY).page_compared
+    assert verify_bundle(io.BytesIO(bundle), KEY).page_compared
+
+
+def test_what_was_noted_at_the_search_may_stand_in_the_derivations(bundle: bytes, kept: Filed) -> None:
+    noted = dict(kept.exhibits[0].examination.searched.derivations)
+    again = _edited(files_of(bundle), DERIVATIONS, lambda said: said["derivations"].update(noted_at_the_search=noted))
+    assert verify_bundle(io.BytesIO(again), KEY).page_compared
+
+
 def test_another_form_of_the_same_document(bundle: bytes) -> None:
     files = files_of(bundle)
     for name in (SEARCH, FINDINGS, "examinations/01/derivations.json"):
         assert fault(signed({**files, name: files[name] + b"\n"})) == (name, "content")
-    for more in ({"more": 1}, {"made_ms": "1"}, {"product": "x"}, {"format": 2}):
+    for more in ({"more": 1}, {"made_ms": "1"}, {"product": "x"}, {"format": 2}, {"purpose": "x"}, {"opened_ms": -1}):
         assert fault(signed(files, **more)) == ("manifest.json", "content")
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import struct
 import time
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +18,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import hostile
 from faulty import SOON, Started
-from fr_api.v1 import server_pb2, training_pb2, training_pb2_grpc
+from fr_api.v1 import gallery_pb2, gallery_pb2_grpc, server_pb2, training_pb2, training_pb2_grpc
+from fr_core.errors import UnknownGallery
 from fr_server.interceptors import boundary
 from fr_server.interceptors.boundary import STRANGERS_BYTES, Boundary
 from fr_server.interceptors.sizes import MOST_BYTES
@@ -117,13 +120,32 @@ def test_a_call_without_a_message_is_refused(server: Started) -> None:
         assert peer.until(lambda: peer.told().statuses == [INVALID_ARGUMENT])
 
 
+def test_a_message_of_many_empty_ones_is_not_read(server: Started) -> None:
+    """Read, each of its 2 bytes would take 70."""
+    empty = gallery_pb2.EnrolEmbeddingsRequest(subjects=[gallery_pb2.EmbeddingSubject()] * 5_000_000)
+    item = gallery_pb2.StreamEnrolEmbeddingsRequest(item_id="x", enrol=empty)
+    before = most_mib(server)
+    with grpc.insecure_channel(server.address) as channel:
+        stub = gallery_pb2_grpc.GalleryServiceStub(channel)
+        with pytest.raises(grpc.RpcError, match="has more fields") as refused:
+            list(stub.StreamEnrolEmbeddings(iter([item]), timeout=SOON))
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert most_mib(server) - before < 200
+
+
+def most_mib(server: Started) -> float:
+    """The most memory that a server has had."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
+
+
+async def nothing(request: Any, context: Any) -> server_pb2.GetServerInfoResponse:
+    return server_pb2.GetServerInfoResponse()
+
+
 @asynccontextmanager
-async def served(*interceptors: grpc.aio.ServerInterceptor) -> AsyncIterator[str]:
-    """Serve the health and a call of the API that answers nothing but that it was called; the value is the address."""
-
-    async def info(request: Any, context: Any) -> server_pb2.GetServerInfoResponse:
-        return server_pb2.GetServerInfoResponse()
-
+async def served(*interceptors: grpc.aio.ServerInterceptor, info: Any = nothing) -> AsyncIterator[str]:
+    """Serve the health and a call of the API; the value is the address."""
     handler = grpc.unary_unary_rpc_method_handler(
         info,
         request_deserializer=server_pb2.GetServerInfoRequest.FromString,
@@ -160,3 +182,44 @@ def test_a_request_that_never_comes_whole_ends(path: bytes, monkeypatch: pytest.
 
     assert asyncio.run(found(SOON, Boundary(read_s=READ_S))) == [DEADLINE_EXCEEDED]
     assert asyncio.run(found(5 * READ_S)) == []  # the control: gRPC waits for the rest of it
+
+
+class Held:
+    """Something that a call has at hand."""
+
+
+@pytest.mark.parametrize("lets_go", [True, False])
+def test_a_refused_call_holds_nothing_of_what_it_had(lets_go: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing at all once the garbage collector came by, whatever timers were called off meanwhile."""
+    held: list[weakref.ref[Held]] = []
+    if not lets_go:  # the control
+        monkeypatch.setattr(boundary, "_let_go", lambda error: None)
+
+    async def refuses(request: Any, context: Any) -> None:
+        own = Held()
+        held.append(weakref.ref(own))
+        raise UnknownGallery("There is no gallery of that id.")
+
+    def calls(address: str) -> None:
+        with grpc.insecure_channel(address) as channel:
+            for _ in range(9):
+                with pytest.raises(grpc.RpcError, match="no gallery"):
+                    channel.unary_unary(INFO.decode(), bytes, bytes)(b"", timeout=SOON)
+
+    async def found() -> tuple[int, int]:
+        async with served(Boundary(read_s=300.0), info=refuses) as address:
+            await asyncio.to_thread(calls, address)
+            left = sum(one() is not None for one in held)
+            gc.collect()
+            await asyncio.sleep(0.1)  # generators that it found are closed by the loop
+            gc.collect()
+            return left, sum(type(one).__name__ == "AbortError" for one in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        left, refusals = asyncio.run(found())
+    finally:
+        gc.enable()
+    assert left == (0 if lets_go else 9)
+    assert refusals <= 2

@@ -294,15 +294,20 @@ def _processor_s(pid: int) -> float:
     return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
 
-def test_a_worker_that_is_killed_while_it_waits_costs_no_call() -> None:
-    made = SandboxedDecoder(workers=1, memory_mib=MEMORY_MIB, time_ms=60_000)
+def test_a_worker_that_is_killed_while_it_waits_costs_no_call_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    replaced: list[bool] = []
+    made = SandboxedDecoder(workers=1, memory_mib=MEMORY_MIB, time_ms=60_000, on_replaced=replaced.append)
     try:
         made.decode(photo(), LIMITS)
         (pid,) = workers_of(made)
+        made.decode(photo(), LIMITS)
+        assert replaced == []  # the control
         os.kill(pid, signal.SIGKILL)
         wait_for(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
         assert made.decode(photo(), LIMITS).width == 64
         assert workers_of(made) != [pid]
+        assert replaced == [False]
+        assert "A decoder of photos is replaced: ended with SIGKILL while it waited" in caplog.text
     finally:
         made.close()
 

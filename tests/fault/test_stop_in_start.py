@@ -43,8 +43,36 @@ def stopped_in_start(folder: Path, signal_number: signal.Signals, frontends: int
             process = subprocess.Popen(command, stdout=log, stderr=log)
             time.sleep(moment)
             process.send_signal(signal_number)
-            statuses.append(process.wait(30))
+            try:
+                statuses.append(process.wait(30))
+            finally:
+                process.kill()
         assert b"terminate called" not in (own / "log").read_bytes()
         assert not ready.exists()
     Galleries.open(own / "data", index="numpy").close()  # the folder was let go
     return statuses
+
+
+# The signal comes within the callback of a weak reference, which lets nothing out, when the server's code is imported.
+LOST = """
+import signal, sys, weakref
+from importlib.abc import MetaPathFinder
+
+class Telling(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "fr_server.main":
+            self.kept = weakref.ref(Telling(), lambda _: signal.raise_signal(signal.SIGTERM))
+
+sys.meta_path.insert(0, Telling())
+from fr_client.cli.main import main
+main()
+"""
+
+
+def test_a_signal_that_python_swallows_stops_the_start_all_the_same(tmp_path: Path, pack_cache: ModelCache) -> None:
+    command: list[str | Path] = [sys.executable, "-c", LOST, "serve", "--port", "0", "--data", tmp_path / "data"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert "Exception ignored" in done.stderr
+    assert "_GivenUp: 15" in done.stderr
+    assert done.returncode == 0, done.stderr
+    assert " serving on " not in done.stderr

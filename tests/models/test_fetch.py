@@ -69,6 +69,7 @@ def test_fetch_then_verify_on_the_command_line(tmp_path: Path, monkeypatch: pyte
     assert (again.exit_code, again.stdout, again.stderr) == (0, "buffalo_s: already installed\n", "")
     verified = runner.invoke(models, ["verify", "buffalo_s"])
     assert (verified.exit_code, verified.stdout.count("OK")) == (0, 2)
+    assert runner.invoke(models, ["verify"]).stdout == f"buffalo_s:\n{verified.stdout}"
     rows = json.loads(runner.invoke(models, ["list", "--json"]).stdout)["packs"]
     assert [row["pack"] for row in rows if row["installed"]] == ["buffalo_s"]
 

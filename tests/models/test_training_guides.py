@@ -306,6 +306,8 @@ def test_each_reason_of_the_guide_is_one() -> None:
     assert [one for one in named if f"`{one}`" not in errors] == [
         "FILE_EXISTS",
         "UNREACHABLE",
+        "SERVER_NAME_MISMATCH",
+        "TLS_REQUIRED",
     ]  # which the client gives
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import statistics
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+import hostile
 from apimethods import METHODS
 from casefiles import SEARCHER, a_search, noise, some_candidates
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, review_pb2, training_pb2
@@ -39,11 +41,13 @@ from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.values import GalleryUse
 from fr_core.training.courses import Course
 from fr_core.training.store.codes import new_code
+from fr_server.access import streams
 from fr_server.access.callers import current_principal
 from fr_server.access.credentials import Authenticator, Credentials, OpenDoor
 from fr_server.access.guard import Guard
 from fr_server.access.recording import OUTSIDE, Ended
 from fr_server.access.rules import Rule, Scoped, ScopeKind
+from fr_server.access.streams import Streams
 from fr_server.access.table import RULES
 from fr_server.app import SERVICES, App
 from fr_server.telemetry.trust import NullTrust
@@ -58,6 +62,7 @@ DAY_MS = 86_400_000
 NO_RULE = "/fr_api.v1.GalleryService/GetSubject"
 PLENTY = UNLIMITED
 CERTIFICATE = "c" * 64
+DEADLINE_EXCEEDED = 4
 
 
 class Kept:
@@ -256,7 +261,11 @@ def request_of(method: str, scoped: Scoped | None = None, resource_id: str = "",
 
 @contextmanager
 def guarded(
-    folder: Path, authenticator: Callable[[AccessStore], Authenticator], rules: Any = RULES, **sections: Any
+    folder: Path,
+    authenticator: Callable[[AccessStore], Authenticator],
+    rules: Any = RULES,
+    streams: Streams | None = None,
+    **sections: Any,
 ) -> Iterator[World]:
     kept = Kept()
     with ExitStack() as stack:
@@ -264,7 +273,7 @@ def guarded(
             AccessStore.open(folder / "access", KeyEncryptionKey(bytes(32)), lambda: time.time_ns() // 1_000_000)
         )
         budgets = Budgets(time.monotonic, lambda: time.time_ns() // 1_000_000)
-        guard = Guard(authenticator(keys), budgets, kept, NullTrust(), rules=rules)
+        guard = Guard(authenticator(keys), budgets, kept, NullTrust(), streams=streams, rules=rules)
         stack.enter_context(patch("serving.App", partial(App, guard=guard)))
         server = stack.enter_context(running(folder / "data", **sections))
         world = World(server, keys, kept)
@@ -688,6 +697,127 @@ def test_a_key_that_is_bound_to_a_certificate_takes_the_connection_that_has_show
         shown[0] = CERTIFICATE
         create = "/fr_api.v1.GalleryService/CreateGallery"
         assert reason_of(world.call(bound, create, request_of(create))) == "NOT_PERMITTED"
+
+
+def many_of_one(world: World, token: str, method: str, requests: list[Any]) -> tuple[str, int]:
+    """Send a call of one request several, or none; return how it ended, and how many answers came."""
+    call = world.server.channel.stream_stream(
+        method,
+        request_serializer=lambda request: request.SerializeToString(),
+        response_deserializer=GetMessageClass(METHODS[method].output_type).FromString,
+    )(iter(requests), metadata=(("authorization", f"Bearer {token}"),), timeout=10)
+    answers = 0
+    try:
+        for _ in call:
+            answers += 1
+    except grpc.RpcError as error:
+        return ended(error).info.reason, answers
+    return "OK", answers
+
+
+@pytest.mark.parametrize("certificate", [None, CERTIFICATE], ids=["free", "bound"])
+def test_a_call_of_one_request_takes_one_and_waits_for_it_so_long(tmp_path: Path, certificate: str | None) -> None:
+    by_certificate = partial(Credentials, tokens=None, certificate_of=lambda peer: CERTIFICATE if peer else None)
+    with guarded(tmp_path, by_certificate, limits={"call_s": 1.0}) as world:
+        token = world.token(Role.OPERATOR, budget=Budget(100, 100, 6), certificate=certificate)
+        search = request_of(SEARCH, RULES[SEARCH].scoped[0], world.has(ScopeKind.GALLERY, "own"), probe=PHOTO)
+        assert many_of_one(world, token, SEARCH, [search] * 9) == ("OK", 1)
+        duplicates = request_of(DUPLICATES, RULES[DUPLICATES].scoped[0], world.has(ScopeKind.GALLERY, "own"))
+        once = many_of_one(world, token, DUPLICATES, [duplicates])
+        assert many_of_one(world, token, DUPLICATES, [duplicates] * 9) == once
+        assert len(world.kept.wait_for("gallery.search")) == 1
+        for method in (SEARCH, DUPLICATES):
+            assert many_of_one(world, token, method, []) == ("INVALID_FIELD", 0)
+        five_were_counted = [world.call(token, SEARCH, search) for _ in range(2)]
+        assert [reason_of(how) for how in five_were_counted] == ["OK", "QUOTA_EXCEEDED"]
+        token = world.token(Role.OPERATOR, certificate=certificate)
+        for method in (SEARCH, DUPLICATES):
+            assert statuses_of_half(world, token, method) == [DEADLINE_EXCEEDED]
+
+
+def statuses_of_half(world: World, token: str, method: str) -> list[int]:
+    """Send a message but for its last byte; return how the call ends."""
+    headers = {":path": method.encode(), "authorization": f"Bearer {token}".encode()}
+    with hostile.Peer(world.server.address) as peer:
+        peer.send(hostile.frame(hostile.HEADERS, hostile.END_HEADERS, 1, hostile.call_headers(**headers)))
+        peer.send(hostile.frame(hostile.DATA, 0, 1, struct.pack(">BI", 0, 100) + bytes(99)))
+        peer.until(lambda: bool(peer.told().statuses), 5.0)
+        return peer.told().statuses
+
+
+# --- streams ---------------------------------------------------------------------------------------------------
+
+
+def silent(world: World, token: str, method: str = STREAM_SEARCH) -> Any:
+    """A stream in which nothing is said."""
+    call = world.server.channel.stream_stream(method, request_serializer=bytes, response_deserializer=bytes)
+    never = threading.Event()
+    return call(
+        (b"" for _ in iter(lambda: never.wait(60), None)), metadata=(("authorization", f"Bearer {token}"),), timeout=60
+    )
+
+
+def open_streams(world: World) -> int:
+    return world.server.app._admission._streams
+
+
+def until_open(world: World, number: int) -> None:
+    give_up = time.monotonic() + 5
+    while open_streams(world) != number:
+        assert time.monotonic() < give_up, open_streams(world)
+        time.sleep(0.01)
+
+
+def test_a_stream_in_which_nothing_is_said_ends_with_its_key(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "RECHECK_S", 0.1)
+    token = world.token(Role.OPERATOR, Role.TRAINER, lifetime_ms=3 * DAY_MS)
+    cohort = training_pb2.WatchCohortRequest(cohort_id=world.has(ScopeKind.COHORT, "own"))
+    before = open_streams(world)
+    calls = [silent(world, token) for _ in range(3)]
+    watching = world.server.training.WatchCohort(cohort, metadata=(("authorization", f"Bearer {token}"),), timeout=60)
+    assert next(watching).progress
+    until_open(world, before + 4)
+    time.sleep(0.5)
+    assert open_streams(world) == before + 4, "looked at and found valid"
+    world.keys.revoke(token.partition(".")[0])
+    until_open(world, before)
+    for call in (*calls, watching):
+        with pytest.raises(grpc.RpcError) as caught:
+            list(call)
+        assert ended(caught.value).info.reason == "CREDENTIAL_INVALID"
+    actor = f"key:{token.partition('.')[0]}"
+    for action, number in (("gallery.stream_search", 3), ("training.watch_cohort", 1)):
+        world.kept.wait_for(action, len(world.kept.of(action)) + 1, 0.1)
+        refused = [one for one in world.kept.of(action) if one.detail.get("credential") == actor]
+        assert [one.outcome for one in refused] == ["CREDENTIAL_INVALID"] * number, action
+
+
+def test_a_caller_has_so_many_streams_and_leaves_room_for_others(tmp_path: Path) -> None:
+    with guarded(tmp_path, by_keys, streams=Streams(2)) as world:
+        token, other = world.token(Role.OPERATOR), world.token(Role.OPERATOR, Role.TRAINER)
+        calls = [silent(world, token) for _ in range(2)]
+        until_open(world, 2)
+        third = silent(world, token)
+        with pytest.raises(grpc.RpcError, match="2 streams open") as caught:
+            list(third)
+        assert ended(caught.value).info.reason == "OVERLOADED"
+        calls.append(silent(world, other))
+        until_open(world, 3)
+        calls[0].cancel()
+        until_open(world, 2)
+        calls.append(silent(world, token))
+        until_open(world, 3)
+        for call in calls:
+            call.cancel()
+        until_open(world, 0)
+
+
+def test_everybody_together_has_as_many_streams_as_wanted(tmp_path: Path) -> None:
+    with guarded(tmp_path, lambda keys: OpenDoor(), streams=Streams(2)) as world:
+        calls = [silent(world, "") for _ in range(5)]
+        until_open(world, 5)
+        for call in calls:
+            call.cancel()
 
 
 def test_a_method_without_a_rule_is_refused(tmp_path: Path) -> None:

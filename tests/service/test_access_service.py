@@ -99,6 +99,8 @@ def test_a_key_is_what_its_maker_has_asked_for(at: Staffed) -> None:
         list(key.courses),
     )
     assert own.budget == key.budget
+    assert own.expire_time == key.expire_time
+    assert own.searches_left == 9
     page = at.admin.access.ListKeys(access_pb2.ListKeysRequest(page_size=1))
     assert list(page.keys) == [key]
     assert made.token.partition(".")[2] not in str(page)
@@ -358,8 +360,12 @@ def test_searches_beyond_the_quota_are_refused_and_nothing_else(at: Staffed) -> 
     caller = at.caller(Role.OPERATOR, budget=Budget(1e3, 1_000, 1))
     search = gallery_pb2.SearchRequest(gallery_id="own-a")
     search.probe.image.data = PROBE
+    assert caller.access.WhoAmI(ANYBODY).searches_left == 1
     calls = [reason_of(partial(caller.gallery.Search, search)) for _ in range(2)]
     assert calls == ["OK", "QUOTA_EXCEEDED"]
+    own = caller.access.WhoAmI(ANYBODY)
+    assert (own.HasField("searches_left"), own.searches_left) == (True, 0)
+    assert not at.admin.access.WhoAmI(ANYBODY).HasField("searches_left"), "it has no limit"
     case_id = caller.opens("Q 1")
     assert reason_of(partial(caller.searches, case_id, "own-a")) == "QUOTA_EXCEEDED"
     detect = recognition_pb2.DetectRequest(image=common_pb2.Image(data=PROBE))

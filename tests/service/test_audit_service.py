@@ -7,12 +7,13 @@ import logging
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -27,7 +28,10 @@ from fr_api.v1 import (
     review_pb2,
     training_pb2,
 )
+from fr_client.cli.audit_files import save_checkpoints
+from fr_client.cli.state import Unusable
 from fr_core.access.roles import Role
+from fr_core.access.store import AccessStore
 from fr_core.audit.checkpoints import parse_checkpoint, read_public_key
 from fr_core.audit.export import verify_export
 from fr_core.audit.values import Entry
@@ -35,7 +39,11 @@ from fr_core.audit.verify import Broken, Verified
 from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import ConfigInvalid
 from fr_core.gallery.pages import page_token
+from fr_core.gallery.store.keys import key_beside
 from fr_core.gallery.values import GalleryUse
+from fr_server.access.recording import UNRECORDED
+from fr_server.clock import wall_ms
+from fr_server.door.listener import HandshakeFailure
 from fr_server.services.audits import CHAINS
 from serving import photo
 from staffed import BLUES, NONE, POTENTIAL, PROBE, Caller, Staffed, in_case, reason_of, staffed
@@ -587,6 +595,58 @@ def test_an_earlier_state_that_was_put_back_is_found_against_a_checkpoint(tmp_pa
         assert verdicts(at.auditor, chain="training") == {"training": (True, "", 0, 0)}  # the control
         told = verdicts(at.auditor, mark, chain="training")["training"]
         assert told == (False, "truncated", head[0] + 1, 1)
+
+
+def test_checkpoints_are_saved_only_beside_those_that_the_chains_agree_with(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    with staffed(tmp_path / "data") as at:
+        prepared(at)
+
+        def save() -> list[str]:
+            answer = signed(at.auditor)
+
+            def verify(sent: Sequence[audit_pb2.Checkpoint]) -> Sequence[audit_pb2.ChainVerdict]:
+                return at.auditor.audit.VerifyAudit(audit_pb2.VerifyAuditRequest(checkpoints=sent)).verdicts
+
+            return [path.name for path in save_checkpoints(answer, kept, verify)]
+
+        def grow() -> None:
+            at.caller(Role.TRAINER).training.CreateCohort(training_pb2.CreateCohortRequest(course_id="c", trainees=1))
+
+        assert set(CHAINS) <= {name.partition("-")[0].removesuffix(".pem") for name in save()}
+        with closing(sqlite3.connect(tmp_path / "data" / CHAIN_FILES["training"], isolation_level=None)) as other:
+            (head,) = other.execute("SELECT seq, at_ms, hash, mac FROM audit_head").fetchall()
+            grow()
+            assert f"training-{head[0] + 1:012}.json" in save()
+            before = {path.name: path.read_bytes() for path in kept.iterdir()}
+            other.execute("DELETE FROM audit WHERE seq > ?", (head[0],))
+            other.execute("UPDATE audit_head SET seq = ?, at_ms = ?, hash = ?, mac = ?", head)
+        for told in ("were cut off", "was written anew"):  # shorter, then another history that has grown beyond
+            with pytest.raises(Unusable, match=told):
+                save()
+            assert {path.name: path.read_bytes() for path in kept.iterdir()} == before
+            grow()
+            grow()
+
+
+def test_what_was_held_back_of_floods_is_told_of_when_the_server_ends(tmp_path: Path) -> None:
+    with staffed(tmp_path) as at:
+        nobody = Caller(at.server.channel, "")
+        for _ in range(12):
+            with pytest.raises(grpc.RpcError):
+                nobody.audit.GetCheckpoints(audit_pb2.GetCheckpointsRequest())
+        journal = at.server.app._door_journal
+        assert journal is not None
+        for _ in range(13):
+            journal.handshake_failed("192.0.2.1", HandshakeFailure.OLD_TLS)
+    key = key_beside(tmp_path, new=False)
+    with AccessStore.open(tmp_path / "access", key, wall_ms) as store, store.auditing() as audit:
+        records = [kept.record for kept in audit.every()]
+    counts: dict[str, list[int]] = {}
+    for record in records:
+        counts.setdefault(record.action, []).append(record.counts.get(UNRECORDED, 0))
+    assert counts["audit.get_checkpoints"] == [0] * 10 + [1]
+    assert counts["access.handshake"] == [0] * 10 + [2]
 
 
 # --- the folder of checkpoints ------------------------------------------------------------------------------------

@@ -22,9 +22,7 @@ from serving import Running
 
 WAIT_S = 60
 FR = (sys.executable, "-c", "from fr_client.cli.main import main; main()")
-NOWHERE = (
-    "The server at localhost:1 does not answer: UNAVAILABLE. One that encrypts answers with --connection or --ca alone."
-)
+NOWHERE = "The server at localhost:1 does not answer: UNAVAILABLE."
 
 
 def fr(*words: str) -> tuple[int, str, str]:

@@ -864,6 +864,28 @@ def test_pieces_of_evidence_that_nobody_takes_are_not_made(at: Staffed, referenc
     assert 0 < len(made) < len(whole)
 
 
+def test_a_bundle_tells_no_examiner_what_is_not_to_be_known_before_the_finding(at: Staffed, reference: str) -> None:
+    mixed = at.caller(Role.OPERATOR, Role.EXAMINER)
+    case_id = at.operator.opens(reference)
+    examination_id = at.operator.searches(case_id, "wanted").examination.examination_id
+    assert all(one.rank == 0 and not one.HasField("similarity") for one in mixed.examination(examination_id).candidates)
+    with pytest.raises(grpc.RpcError) as caught:
+        mixed.exports(case_id, unfinished=True)
+    told = ended(caught.value)
+    assert (told.info.reason, told.info.metadata["field"]) == ("NOT_PERMITTED", "include_unfinished")
+    assert at.operator.exports(case_id, unfinished=True), "who judges nothing is told"
+    mixed.finds(examination_id, NONE)
+    assert mixed.exports(case_id, unfinished=True), "the finding is given"
+    assert mixed.examination(examination_id).candidates[0].rank == 1
+    own = mixed.searches(case_id, "wanted")
+    assert own.found.results[0].candidates[0].rank == 1
+    assert mixed.exports(case_id, unfinished=True), "the search has told it, and the finding is others' to give"
+    practised = mixed.opens(f"{reference} 2")
+    mixed.searches(practised, "practice")
+    assert mixed.exports(practised, unfinished=True), "the search has told it"
+    assert reason_of(lambda: mixed.exports(case_id)) == "REVIEW_UNFINISHED"
+
+
 def test_two_bundles_are_exported_at_once_and_a_third_is_refused(at: Staffed, reference: str) -> None:
     case_id = at.operator.opens(reference)
     for blue in BLUES:

@@ -322,6 +322,21 @@ def test_searches_of_a_day() -> None:
         clocks.passes(DAY_MS)
 
 
+def test_what_is_left_of_a_day_is_told_and_not_counted() -> None:
+    clocks = Clocks()
+    counted = budgets(clocks)
+    assert counted.searches_left("key:a", BUDGET) == 100
+    assert len(counted) == 0, "who asks for what is left is not kept"
+    for _ in range(3):
+        counted.search("key:a", BUDGET)
+    assert [counted.searches_left("key:a", BUDGET) for _ in range(2)] == [97, 97]
+    assert counted.searches_left("key:b", BUDGET) == 100
+    assert counted.searches_left("key:a", Budget(1.0, 1, 2)) == 0, "it was more before"
+    assert counted.searches_left("key:a", Budget(1.0, 1, None)) is None
+    clocks.passes(MIDNIGHT_MS - NOW_MS)
+    assert counted.searches_left("key:a", BUDGET) == 100
+
+
 def test_quota_says_when_the_day_ends() -> None:
     clocks = Clocks()
     counted = budgets(clocks)

@@ -468,7 +468,7 @@ def test_those_who_said_who_they_are_are_told_of_more_often() -> None:
             for _ in range(20):
                 refusals.tell(Ended(Attribution("key:1"), "gallery.search", "RATE_LIMITED"))
             now[0] += 1.0
-        await refusals.drain()
+        await refusals.settled()
 
     asyncio.run(flood())
     assert len(kept.ended) == 30
@@ -484,7 +484,7 @@ def test_a_flood_of_refusals_is_counted_and_not_written() -> None:
             refusals.tell(missing)
         refusals.tell(Ended(STRANGER, "gallery.search", "CREDENTIAL_INVALID"))
         refusals.tell(replace(missing, detail={"credential": "key:1"}))
-        await refusals.drain()
+        await refusals.settled()
         assert [len([one for one in kept.ended if one.outcome == outcome]) for outcome in OUTCOMES] == [11, 1]
         now[0] = 59.9
         refusals.tell(missing)
@@ -498,6 +498,24 @@ def test_a_flood_of_refusals_is_counted_and_not_written() -> None:
 
 
 OUTCOMES = ("CREDENTIAL_MISSING", "CREDENTIAL_INVALID")
+
+
+def test_the_end_of_a_flood_is_told_of_when_the_server_ends() -> None:
+    kept = Kept()
+
+    async def flood() -> None:
+        refusals = Refusals(kept, lambda: 0.0)
+        for number in range(15):
+            refusals.tell(Ended(STRANGER, "gallery.search", "CREDENTIAL_MISSING", counts={"nth": number}))
+        for number in range(11):
+            refusals.tell(Ended(Attribution("key:1"), "gallery.search", "RATE_LIMITED", counts={"nth": number}))
+        await refusals.drain()
+        await refusals.drain()
+
+    asyncio.run(flood())
+    told = sorted((one.outcome, *one.counts.items()) for one in kept.ended[-2:])
+    assert told == [("CREDENTIAL_MISSING", ("nth", 14), (UNRECORDED, 4)), ("RATE_LIMITED", ("nth", 10))]
+    assert len(kept.ended) == 22
 
 
 def test_a_refusal_that_cannot_be_recorded_is_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -563,27 +581,33 @@ def test_failed_handshakes_are_paced_by_their_kinds(tmp_path: Path) -> None:
         for _ in range(30):
             journal.handshake_failed("192.0.2.1", HandshakeFailure.OLD_TLS)
         journal.handshake_failed("192.0.2.1", HandshakeFailure.NOT_TLS)
-        now[0] = 1.0
+        now[0] = 59.9
         journal.handshake_failed("192.0.2.1", HandshakeFailure.OLD_TLS)
+        now[0] = 60.0
+        for _ in range(13):
+            journal.handshake_failed("192.0.2.1", HandshakeFailure.OLD_TLS)
+        journal.drain()
+        journal.drain()
         store.record([]).result(5)  # those before are durable, too
         with store.auditing() as audit:
             told = [json.loads(one.body) for one in audit.every()]
-    assert [one["detail"]["why"] for one in told] == ["old_tls"] * 10 + ["not_tls", "old_tls"]
-    assert [one.get("counts") for one in told] == [None] * 11 + [{UNRECORDED: 20}]
+    assert [one["detail"]["why"] for one in told] == ["old_tls"] * 10 + ["not_tls"] + ["old_tls"] * 11
+    counts = [None] * 11 + [{UNRECORDED: 21}] + [None] * 9 + [{UNRECORDED: 2}]
+    assert [one.get("counts") for one in told] == counts
 
 
 def test_a_pace_remembers_who_was_heard_of_last() -> None:
-    throttle = Throttle(lambda: 0.0)
+    throttle: Throttle[str] = Throttle(lambda: 0.0)
     for _ in range(15):
-        throttle.held_back("flood")
-    assert throttle.held_back("flood") is None
+        throttle.held_back("flood", "")
+    assert throttle.held_back("flood", "") is None
     for beginning in (0, 10_000):  # heard of between, it stays
         for number in range(9_999):
-            assert throttle.held_back(beginning + number) == 0
-        assert throttle.held_back("flood") is None
+            assert throttle.held_back(beginning + number, "") == 0
+        assert throttle.held_back("flood", "") is None
     for number in range(10_000):
-        throttle.held_back(f"other {number}")
-    assert throttle.held_back("flood") == 0
+        throttle.held_back(f"other {number}", "")
+    assert throttle.held_back("flood", "") == 0
 
 
 def test_notes_are_added_to_the_record_of_the_call() -> None:

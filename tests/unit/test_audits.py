@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from audited import pseudonyms_of
 from fr_core.audit.attribution import Attribution, attributed
 from fr_core.audit.checkpoints import read_public_key
 from fr_core.audit.export import verify_export
@@ -80,7 +81,7 @@ def test_a_verification_takes_checkpoints(galleries: Galleries, audit: AuditCall
 
 
 def test_pseudonyms_are_those_of_the_records(galleries: Galleries, audit: AuditCalls) -> None:
-    pseudonyms = galleries.pseudonyms()
+    pseudonyms = pseudonyms_of(galleries)
     assert audit.audit_subject("g", "Ann") == pseudonyms.subject("g", "Ann")
     assert audit.audit_case("Case 7") == pseudonyms.case("Case 7")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +20,12 @@ from doorway import DAY_MS, Papers
 from fr_core.errors import InvalidField, StoreFailed, TargetTaken, TlsUnusable
 from fr_server.door.authority import (
     Issued,
-    expires_ms,
     make_authority,
     make_client_certificate,
     make_server_certificate,
     write_revocations,
 )
+from fr_server.door.pem import expires_ms, revocations_expire_ms
 from fr_server.door.tls import ClientCertificates, TlsFiles, check_tls, server_context
 
 NOW_MS = 1_800_000_000_000
@@ -189,3 +191,40 @@ def test_lists_of_revoked_certificates(papers: Papers, files: TlsFiles, tmp_path
     path.write_bytes(papers.root())
     with pytest.raises(TlsUnusable, match="no list"):
         check_tls(listed, NOW_MS)
+
+
+def test_a_list_is_renewed_with_all_that_it_names(papers: Papers, files: TlsFiles, tmp_path: Path) -> None:
+    path = tmp_path / "revoked.pem"
+    first, second = (papers.client(name, at_ms=NOW_MS).certificate for name in ("first", "second"))
+    write_revocations(papers.authority, path, [first], NOW_MS)
+    assert revocations_expire_ms(path) == NOW_MS + 30 * DAY_MS
+    lapsed_ms = NOW_MS + 40 * DAY_MS
+    listed = replace(files, revoked=path)
+    with pytest.raises(TlsUnusable, match=r"out of date since .* UTC.*revoke-certificate --renew"):
+        check_tls(listed, lapsed_ms)
+    write_revocations(papers.authority, path, [second, first], lapsed_ms, renew=True)
+    check_tls(listed, lapsed_ms)
+    assert revocations_expire_ms(path) == lapsed_ms + 30 * DAY_MS
+    named = {one.serial_number: one.revocation_date_utc for one in x509.load_pem_x509_crl(path.read_bytes())}
+    serials = [x509.load_pem_x509_certificate(one.read_bytes()).serial_number for one in (first, second)]
+    assert list(named) == serials
+    assert int(named[serials[0]].timestamp()) * 1000 == NOW_MS, "it is revoked since it was"
+    write_revocations(papers.authority, path, [], lapsed_ms, renew=True)
+    assert len(x509.load_pem_x509_crl(path.read_bytes())) == 2
+
+
+def test_no_list_of_another_authority_is_renewed(papers: Papers, tmp_path: Path) -> None:
+    path = tmp_path / "revoked.pem"
+    with pytest.raises(TlsUnusable, match="cannot be read"):
+        write_revocations(papers.authority, path, [], NOW_MS, renew=True)
+    stranger = Papers(tmp_path / "stranger", NOW_MS)
+    write_revocations(stranger.authority, path, [], NOW_MS)
+    before = path.read_bytes()
+    with pytest.raises(TlsUnusable, match="no authority of clients"):
+        write_revocations(papers.authority, path, [], NOW_MS, renew=True)
+    assert path.read_bytes() == before
+
+
+def test_a_running_server_does_not_know_how_certificates_are_issued() -> None:
+    code = "import sys, fr_server.main; sys.exit('fr_server.door.authority' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from audited import pseudonyms_of
 from casefiles import (
     DAY_MS,
     EXAMINERS,
@@ -186,7 +187,7 @@ def test_what_has_expired_is_there_for_nobody(store: CaseStore, clock: Clock) ->
     assert store.purge() == 1
     assert store.purge() == 0
     (record,) = told(store, "case.purge")
-    assert record.case == store.pseudonyms().case("soon over")
+    assert record.case == pseudonyms_of(store).case("soon over")
     assert record.actor == "system"
 
 
@@ -350,7 +351,7 @@ def test_the_audit_tells_of_every_change(store: CaseStore) -> None:
     with store.auditing() as audit:
         records = [kept.record for kept in audit.every()]
         assert isinstance(verify(audit), Verified)
-    names = store.pseudonyms()
+    names = pseudonyms_of(store)
     assert [record.action for record in records] == [
         "case.open", "case.search", "case.finding", "case.finding", "case.close", "case.delete"
     ]  # fmt: skip
@@ -387,12 +388,6 @@ def test_the_audit_names_nobody(store: CaseStore) -> None:
         for kept in audit.every():
             assert b"Mustermann" not in kept.body
     assert str(told(store, "case.search")[0].model).startswith("other:")
-
-
-def test_others_add_records(store: CaseStore) -> None:
-    entry = Attribution("key:op").entry(store.pseudonyms(), "case.export")
-    assert store.record([entry]).result() == 1
-    assert told(store, "case.export")[0].actor == "key:op"
 
 
 # --- the key -----------------------------------------------------------------------------------------------------

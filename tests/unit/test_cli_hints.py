@@ -81,7 +81,8 @@ def test_the_line_of_an_error_ends_with_what_to_type(tmp_path: Path) -> None:
     with serving_trust(script) as target:
         assert fr(target, "key", "rotate", "k") == (
             1,
-            "UNKNOWN_KEY: Not now. `fr key list` lists them. (request id-1)\n",
+            "UNKNOWN_KEY: Not now. `fr key list` lists them, for an admin; `fr whoami` tells which is yours. "
+            "(request id-1)\n",
         )
         words = ("case", "search", "c", "g", photo)
         assert fr(target, *words) == (

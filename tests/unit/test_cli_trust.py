@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import ssl
 import stat
@@ -108,13 +109,27 @@ def test_whoami_tells_roles_scope_and_budget(script: Script, target: str) -> Non
             roles=[access_pb2.ROLE_OPERATOR, access_pb2.ROLE_AUDITOR],
             galleries=["staff-*", "visitors"],
             budget=access_pb2.Budget(requests_per_s=2.5, burst=9, searches_per_day=1_000),
+            expire_time=Timestamp(seconds=1_800_000_000),
+            searches_left=1_234,
         )
     ]
     code, out, _ = fr(target, "whoami")
     assert code == 0
     for words in ("key:k1", "operator, auditor", "staff-* visitors", "none", "2.5 a second, 9 at once", "1,000 a day"):
         assert words in out
-    assert json.loads(fr(target, "whoami", "--json")[1])["principal_id"] == "key:k1"
+    assert re.search(r"Left today +1,234 searches", out)
+    assert re.search(r"Valid +until 2027-01-15", out)
+    told = json.loads(fr(target, "whoami", "--json")[1])
+    assert (told["principal_id"], told["searches_left"]) == ("key:k1", 1_234)
+    assert told["expire_time"] == "2027-01-15T08:00:00Z"
+
+
+def test_whoami_tells_no_end_and_no_rest_where_there_is_none(script: Script, target: str) -> None:
+    script.answers["WhoAmI"] = [access_pb2.WhoAmIResponse(principal_id="local", roles=[access_pb2.ROLE_ADMIN])]
+    code, out, _ = fr(target, "whoami")
+    assert code == 0
+    assert not re.search("Left today|Valid", out)
+    assert json.loads(fr(target, "whoami", "--json")[1]).keys().isdisjoint({"searches_left", "expire_time"})
 
 
 def test_a_key_is_told_once_and_in_one_line(script: Script, target: str) -> None:
@@ -238,6 +253,9 @@ def test_keys_are_listed_rotated_and_revoked(script: Script, target: str) -> Non
     script.answers["ListKeys"] = [access_pb2.ListKeysResponse(keys=[KEY, revoked])]
     code, out, _ = fr(target, "key", "list")
     assert code == 0
+    for columns in ("80", "120"):
+        told = fr(target, "key", "list", columns=columns)[1]
+        assert all(one in told for one in (KEY.key_id, revoked.key_id)), "an id is there to be copied"
     first, second = [line for line in out.splitlines() if "2026" in line]
     assert "operator, examiner" in first
     assert "until 2026-09-21" in first
@@ -348,24 +366,29 @@ def test_checkpoints_are_saved_and_given_back(script: Script, target: str, tmp_p
     first = checkpoint(cases)
     code, out, error = fr(target, "audit", "checkpoint", "--out", folder)
     assert code == 0, error
-    names = ["access-2.json", "access.pem", "cases-3.json", "cases.pem"]
+    names = ["access-000000000002.json", "access.pem", "cases-000000000003.json", "cases.pem"]
     assert sorted(path.name for path in folder.iterdir()) == names
     assert all(name in out for name in names)
     assert (folder / "cases.pem").read_text() == cases.table.public_pem()
     assert (mode_of(folder), mode_of(folder / "cases.pem")) == (0o700, 0o600)
     cases.clock.ms += 60_000
     offering(script, cases=cases.fill(1), access=access)  # of access the same record, at a later time
+    script.answers["VerifyAudit"] = verdicts(("cases", "", 0, 2), ("access", "", 0, 2))
     code, out, _ = fr(target, "audit", "checkpoint", "--out", folder, "--json")
-    assert (code, json.loads(out)["files"]) == (0, ["cases-4.json"])
-    assert json.loads((folder / "cases-3.json").read_text()) == json.loads(first)
+    assert (code, json.loads(out)["files"]) == (0, ["cases-000000000004.json"])
+    assert json.loads((folder / "cases-000000000003.json").read_text()) == json.loads(first)
+    given = script.calls("VerifyAudit").pop().checkpoints  # those that were kept, and those that it has just given
+    assert [(one.chain, json.loads(one.json)["seq"]) for one in given] == [
+        ("access", 2), ("cases", 3), ("cases", 4), ("access", 2)
+    ]  # fmt: skip
     script.answers["VerifyAudit"] = verdicts(("cases", "", 0, 2), ("access", "", 0, 1))
     assert fr(target, "audit", "verify", "--checkpoints", folder)[0] == 0
-    given = script.calls("VerifyAudit")[0].checkpoints
+    given = script.calls("VerifyAudit")[1].checkpoints
     assert [one.chain for one in given] == ["access", "cases", "cases"]
     assert given[1].json == first
     script.answers["VerifyAudit"] = verdicts(("cases", "", 0, 2))
     assert fr(target, "audit", "verify", "--chain", "cases", "--checkpoints", folder)[0] == 0
-    assert [one.chain for one in script.calls("VerifyAudit")[1].checkpoints] == ["cases", "cases"]
+    assert [one.chain for one in script.calls("VerifyAudit")[2].checkpoints] == ["cases", "cases"]
 
 
 def test_a_server_that_looks_at_no_checkpoint_has_proved_nothing(script: Script, target: str, tmp_path: Path) -> None:
@@ -395,6 +418,38 @@ def test_a_history_that_was_written_anew_is_not_saved_over_the_one_before(
     (tmp_path / "cases.pem").unlink()
     code, _, error = fr(target, "audit", "checkpoint", "--out", tmp_path)
     assert (code, "holds another history than" in error) == (1, True)
+
+
+@pytest.mark.parametrize("name", ["cases-3.json", "cases-000000000003.json"])
+def test_checkpoints_that_the_chain_contradicts_get_no_others_beside_them(
+    script: Script, target: str, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_text(checkpoint(Audited().created().fill(3)))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    put_back = Audited().created().fill(2)
+    for verdict, told in (
+        (("cases", "truncated", 3, 1), "the records from 3 on were cut off."),
+        (("cases", "rewritten", 3, 1), "it was written anew."),
+        (("cases", "", 0, 1), "the server looked at 1 of 2 checkpoints."),
+    ):
+        offering(script, cases=put_back)
+        script.answers["VerifyAudit"] = verdicts(verdict)
+        code, _, error = fr(target, "audit", "checkpoint", "--out", tmp_path)
+        assert (code, error.partition(":")[0]) == (1, "CHECKPOINT_DISAGREES")
+        assert told in error
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_checkpoint_of_either_name_is_not_saved_twice(script: Script, target: str, tmp_path: Path) -> None:
+    cases = Audited().created().fill(3)
+    for name in ("cases-3.json", "cases-000000000003.json"):
+        folder = tmp_path / name.removesuffix(".json")
+        folder.mkdir()
+        (folder / name).write_text(checkpoint(cases))
+        offering(script, cases=cases)
+        script.answers["VerifyAudit"] = verdicts(("cases", "", 0, 2))
+        assert fr(target, "audit", "checkpoint", "--out", folder)[0] == 0
+        assert sorted(path.name for path in folder.iterdir()) == [name, "cases.pem"]
 
 
 @pytest.mark.parametrize(
@@ -600,6 +655,9 @@ def test_a_case_is_opened_listed_shown_and_closed(script: Script, target: str) -
 
 def test_a_case_is_deleted_when_somebody_says_so(script: Script, target: str) -> None:
     script.answers["DeleteCase"] = [review_pb2.DeleteCaseResponse(deleted_examinations=1)]
+    code, _, error = fr(target, "case", "delete", "c1", typed="y\n")
+    assert (code, error.partition(":")[0], "[y/N]" in error) == (1, "NOT_PERMITTED", False)
+    script.answers["WhoAmI"] = [access_pb2.WhoAmIResponse(roles=[access_pb2.ROLE_ADMIN])]
     code, _, error = fr(target, "case", "delete", "c1", typed="n\n")
     assert (code, script.calls("DeleteCase")) == (1, [])
     assert "Delete case c1 with its examinations, their photos and findings?" in error
@@ -796,9 +854,13 @@ def test_a_bundle_is_whole_or_not_there(script: Script, target: str, tmp_path: P
     assert json.loads(out)["error"]["reason"] == "REVIEW_UNFINISHED"
     code, out, _ = fr(target, *words, "--include-unfinished")
     assert (code, file.read_bytes(), mode_of(file)) == (0, b"PK34", 0o600)
-    assert [one.include_unfinished for one in script.calls("ExportEvidence")] == [False, True]
+    sha256 = hashlib.sha256(b"PK34").hexdigest()
+    assert out.splitlines()[-1] == f"sha256 {sha256}"
+    told = json.loads(fr(target, *words[:-1], tmp_path / "again.zip", "--json")[1])
+    assert told == {"file": str(tmp_path / "again.zip"), "size_bytes": 4, "sha256": sha256}
+    assert [one.include_unfinished for one in script.calls("ExportEvidence")] == [False, True, False]
     code, _, error = fr(target, *words)
-    assert (code, error.partition(":")[0], len(script.calls("ExportEvidence"))) == (1, "FILE_EXISTS", 2)
+    assert (code, error.partition(":")[0], len(script.calls("ExportEvidence"))) == (1, "FILE_EXISTS", 3)
 
 
 @pytest.fixture(scope="module")
@@ -828,15 +890,29 @@ def test_a_bundle_is_checked_and_told_what_was_not(verify: Any, case: Filed, bun
     assert REFERENCE in out
     assert out.count("Whose that is was not checked") == 2  # of the bundle, and of its audit
     assert "1 examination of it had no conclusion" in out
+    assert "report.html, is the one that its documents make" in out
+    assert "nothing was measured again" in out
     signer, chain = bundle.parent / "signer.pem", bundle.parent / "chain.pem"
     code, out, _ = run(verify, bundle, "--public-key", signer, "--audit-key", chain)
     assert (code, out.count("signed by the key that was given"), "was not checked" in out) == (0, 2, False)
     assert "does not say that a candidate is the person of the probe" in out
     told = json.loads(run(verify, bundle, "--json")[1])
     assert (told["by_expected_key"], told["audit"]["by_expected_key"], told["examinations"]) == (False, False, 2)
+    assert told["page_compared"]
     bundle.write_bytes(case.bundle(audit=False))
     code, out, _ = run(verify, bundle)
     assert (code, "It holds no audit" in out) == (0, True)
+
+
+def test_a_page_of_another_version_is_told_as_not_compared(
+    verify: Any, case: Filed, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr("fr_core.evidence.bundle.__version__", "0.0.1")
+        bundle.write_bytes(case.bundle())
+    code, out, _ = run(verify, bundle)
+    assert (code, "report.html, was not compared with its documents: version 0.0.1 made it" in out) == (0, True)
+    assert json.loads(run(verify, bundle, "--json")[1])["page_compared"] is False
 
 
 def test_a_bundle_that_was_changed_names_the_first_file_that_is_wrong(verify: Any, case: Filed, bundle: Path) -> None:
@@ -879,7 +955,7 @@ def test_a_bundle_can_do_no_harm_to_a_terminal() -> None:
     from fr_core.evidence.verify import Verified
     from fr_server.evidence_cli import _sentences
 
-    hostile = Verified("c", "\x1b[31m", "p", 10**30, "k", "1", 1, 1, (), "0" * 16, False, None)
+    hostile = Verified("c", "\x1b[31m", "p", 10**30, "k", "1", 1, 1, (), "0" * 16, False, False, None)
     assert any("a time that is none" in one for one in _sentences(hostile))
 
 

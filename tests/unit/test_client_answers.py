@@ -15,6 +15,7 @@ import pytest
 from fr_api.v1 import gallery_pb2, gallery_pb2_grpc
 from fr_client import AsyncClient, Client, FrApiError, RetryPolicy
 from fr_client.answers import Answers, each
+from fr_client.handshake import Endpoint
 from scripted import QUICK, Kind, both, refuse, serving
 
 
@@ -39,12 +40,12 @@ class Endless:
 
 
 def answers_of(call: Endless, timeout_s: float | None = None) -> Answers[int]:
-    return Answers(lambda: call, "here", timeout_s, RetryPolicy())
+    return Answers(lambda: call, Endpoint("here"), timeout_s, RetryPolicy())
 
 
 def test_answers_come_in_their_order_and_the_call_ends_with_the_iteration() -> None:
     call = Endless(5)
-    answers = each(lambda: call, "here", None, RetryPolicy())
+    answers = each(lambda: call, Endpoint("here"), None, RetryPolicy())
     assert call.read == 0
     assert [next(answers) for _ in range(5)] == [1, 2, 3, 4, 5]
     assert not call.cancelled.is_set()
@@ -113,7 +114,7 @@ def test_closed_while_it_waits_to_call_again_it_does_not() -> None:
         begun.append(Refusing(8.0))
         return begun[-1]
 
-    answers: Answers[int] = Answers(start, "here", None, RetryPolicy())
+    answers: Answers[int] = Answers(start, Endpoint("here"), None, RetryPolicy())
     taken: list[list[int]] = []
     waiting = threading.Thread(target=lambda: taken.append(answers.take()), daemon=True)
     waiting.start()

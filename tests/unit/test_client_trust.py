@@ -28,6 +28,7 @@ from fr_client import (
     Review,
 )
 from fr_client.access_requests import ROLE_WORDS, ROLES
+from fr_client.handshake import Endpoint
 from fr_client.review_requests import FINDINGS
 from fr_client.window import STORES_NOTHING, SendAgain, StreamSettings, Window
 from scripted import QUICK, Kind, both, scripted, serving
@@ -461,7 +462,7 @@ def test_a_call_that_came_too_often_is_made_again(kind: Kind) -> None:
 
 
 def window(retry: RetryPolicy) -> Window[Any, Any, Any]:
-    settings = StreamSettings("somewhere", 4, 1.0, 1_000, retry, STORES_NOTHING)
+    settings = StreamSettings(Endpoint("somewhere"), 4, 1.0, 1_000, retry, STORES_NOTHING)
     return Window(settings, lambda response: response.refusal, jitter=lambda: 0.0)
 
 

@@ -99,7 +99,9 @@ def test_the_manifest_lists_every_file(kept: Filed) -> None:
         assert len(told["what"]) > 10
     assert manifest == {
         "format": 1, "product": "fr-core", "version": manifest["version"], "case_id": kept.case.case_id,
-        "case_reference": REFERENCE, "purpose": "investigation", "made_ms": START_MS + 86_400_000, "made_by": "key:op",
+        "case_reference": REFERENCE, "purpose": "investigation",
+        "opened_by": SEARCHER, "opened_ms": START_MS, "closed_ms": None,
+        "made_ms": START_MS + 86_400_000, "made_by": "key:op",
     }  # fmt: skip
     read_public_key(SIGNER.public_key).verify(archive.read("manifest.sig"), data)
 

@@ -12,6 +12,7 @@ import apsw
 import numpy as np
 import pytest
 
+from audited import checkpoint_of, pseudonyms_of
 from fr_core.audit.attribution import Attribution, attributed
 from fr_core.audit.table import AuditTable
 from fr_core.audit.values import Record
@@ -184,7 +185,7 @@ def test_a_change_is_told_with_who_asked_for_it(galleries: Galleries, action: st
     with attributed(WHO):
         change(galleries)
     *_, record = records(galleries, before)
-    pseudonyms = galleries.pseudonyms()
+    pseudonyms = pseudonyms_of(galleries)
     assert (record.action, record.outcome, record.actor, record.roles) == (
         action,
         "OK",
@@ -230,7 +231,7 @@ def test_each_of_many_threads_is_told_of_by_itself(galleries: Galleries) -> None
         thread.start()
     for thread in threads:
         thread.join()
-    pseudonyms = galleries.pseudonyms()
+    pseudonyms = pseudonyms_of(galleries)
     told = {record.actor: record.subjects for record in records(galleries, before)}
     assert told == {f"key:k{number}": (pseudonyms.subject("g", f"Subject {number}"),) for number in range(24)}
 
@@ -370,15 +371,15 @@ def test_the_start_looks_at_the_newest_records_and_verification_at_all(
 
 
 def test_the_chain_goes_on_after_a_start_and_under_another_key(galleries: Galleries, folder: Path) -> None:
-    before, name = galleries.checkpoint(), galleries.pseudonyms().subject("g", "Ann")
+    before, name = checkpoint_of(galleries), pseudonyms_of(galleries).subject("g", "Ann")
     galleries.close()
     with closing(SqliteStore(folder, KEY)) as store:
-        assert store.checkpoint().hash == before.hash
-        assert store.pseudonyms().subject("g", "Ann") == name
+        assert checkpoint_of(store).hash == before.hash
+        assert pseudonyms_of(store).subject("g", "Ann") == name
         store.rotate(OTHER_KEY)
     with Galleries.open(folder, key=OTHER_KEY, index="numpy") as again:
         again.enrol("g", enrolment("Eve", 9))
-        assert again.pseudonyms().subject("g", "Ann") == name
+        assert pseudonyms_of(again).subject("g", "Ann") == name
         with again.auditing() as audit:
             assert verify(audit, [before]) == Verified(before.chain_id, 5, 5, 1)
 
@@ -402,7 +403,7 @@ def test_a_store_of_before_the_audit_begins_a_chain(
         assert records(galleries) == []
         galleries.create("g", "", MODEL, SIZE)
         assert [record.action for record in records(galleries)] == ["gallery.create"]
-        assert galleries.checkpoint().seq == 1
+        assert checkpoint_of(galleries).seq == 1
     assert verify_folder(folder, KEY).audit_records == 1
 
 
@@ -415,7 +416,7 @@ def of_version(write: Callable[..., None], version: int) -> Callable[..., None]:
 
 def test_a_restored_store_says_from_which_chain_it_comes(galleries: Galleries, folder: Path, tmp_path: Path) -> None:
     back_up(folder, KEY, tmp_path / "out", tmp_path / "keys", NOW)
-    checkpoint = galleries.checkpoint()
+    checkpoint = checkpoint_of(galleries)
     galleries.erase_subject("g", "Bob")
     back_up(folder, KEY, tmp_path / "out-2", tmp_path / "keys", NOW)
     with attributed(WHO):
@@ -430,5 +431,5 @@ def test_a_restored_store_says_from_which_chain_it_comes(galleries: Galleries, f
             "hash": checkpoint.hash,
         }
         assert dict(told.counts) == {"galleries": 1, "subjects": 1, "left_out": 1}
-        assert again.checkpoint().chain_id != checkpoint.chain_id
-        assert again.pseudonyms().subject("g", "Ann") != galleries.pseudonyms().subject("g", "Ann")
+        assert checkpoint_of(again).chain_id != checkpoint.chain_id
+        assert pseudonyms_of(again).subject("g", "Ann") != pseudonyms_of(galleries).subject("g", "Ann")

@@ -283,7 +283,7 @@ def test_courses_under_a_key_of_their_own_are_not_taken_for_rotated(home: Path, 
     for name in "kl":
         new_key_file(home / name)
     with open_training(home, "data.key") as store:
-        store.rotate(load_key("file:l"))
+        store.put_under(load_key("file:l"))
     assert failed(fr("key", "rotate", "--new", "file:k"), "WRONG_KEY")
     assert is_under(home, "l", code)
     assert fr("verify").exit_code == 0  # the galleries were left as they are

@@ -16,7 +16,16 @@ from typing import TypeVar
 import apsw
 import pytest
 
-from fr_core.errors import KeyUnavailable, ShuttingDown, StorageLow, StoreCorrupt, StoreInUse, StoreNewer, WrongKey
+from fr_core.errors import (
+    InternalError,
+    KeyUnavailable,
+    ShuttingDown,
+    StorageLow,
+    StoreCorrupt,
+    StoreInUse,
+    StoreNewer,
+    WrongKey,
+)
 from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.vault import Vault, encode
 from fr_core.keeping.database import Database
@@ -300,6 +309,29 @@ def test_what_a_store_remembers_of_a_transaction_beside_is_put_back_too(things: 
 def test_a_full_disk_refuses_what_adds(tmp_path: Path) -> None:
     with opened(tmp_path / "things") as (_, writer), pytest.raises(StorageLow):
         writer.run(lambda tx: tx.require_room(2**60))
+
+
+def test_a_log_that_nobody_shortens_any_more_ends_the_writing(things: Things, monkeypatch: pytest.MonkeyPatch) -> None:
+    database, _ = things
+
+    def tidy() -> None:
+        raise ZeroDivisionError("a person's name")
+
+    monkeypatch.setattr(type(database), "log_is_long", True)
+    broken: Future[None] = Future()
+    writer = Writer(database, broken, Transaction)
+    writer.run(put_box("before"))
+    assert not broken.done()  # the control: a log that is shortened is no matter
+    monkeypatch.setattr(database, "tidy", tidy)
+    writer.run(put_box("last"))
+    told = broken.exception(30)
+    assert isinstance(told, InternalError)
+    assert told.metadata == {"cause": "ZeroDivisionError"}
+    assert "person" not in str(told)
+    with pytest.raises(ShuttingDown):
+        writer.run(put_box("after"))
+    writer.close()
+    assert boxes(database) == ["before", "last"]
 
 
 def test_a_closed_store_says_its_name(tmp_path: Path) -> None:

@@ -53,6 +53,24 @@ def test_verify_tells_missing_and_corrupt_files() -> None:
     assert (corrupt.exit_code, states) == (1, ["CORRUPT", "MISSING"])
 
 
+def test_verify_takes_each_pack_whose_files_are_all_there() -> None:
+    none = run("verify")
+    assert (none.exit_code, none.stdout) == (1, "")
+    assert "No pack is installed" in none.stderr
+    cache = ModelCache(cache_folder())
+    files = load_pack("buffalo_s").files
+    for spec in files:
+        assert "No pack is installed" in run("verify").stderr
+        cache.path(spec).parent.mkdir(parents=True)
+        cache.path(spec).write_bytes(b"not the model")
+    found = run("verify")
+    assert (found.exit_code, found.stdout.splitlines()[0], found.stdout.count("CORRUPT")) == (1, "buffalo_s:", 2)
+    packs = json.loads(run("verify", "--json").stdout)["packs"]
+    assert [(one["pack"], [file["state"] for file in one["files"]]) for one in packs] == [
+        ("buffalo_s", ["CORRUPT", "CORRUPT"])
+    ]
+
+
 @pytest.mark.parametrize("command", ["fetch", "verify"])
 def test_an_unknown_pack_is_a_message_not_a_traceback(command: str) -> None:
     result = run(command, "bufalo_s")

@@ -136,6 +136,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     telemetry = Telemetry(metrics, metrics, served, trust=metrics.trust)
     with running(folder, observing=telemetry) as server, Client(server.address) as client:
         telemetry.trust.checkpointed("access", time.time())
+        telemetry.trust.checkpoint_agrees("access", True)
         client.create_gallery("g")
         client.enrol("g", "s", photo(1))
         server.recognition.Detect(recognition_pb2.DetectRequest(image=common_pb2.Image(data=photo(1, 2))))

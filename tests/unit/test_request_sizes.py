@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
+from google.protobuf.message import Message
+from hypothesis import given
+from hypothesis.strategies import binary
 
 from apimethods import METHODS
-from fr_server.interceptors.sizes import MOST_BYTES, most_bytes
+from fr_api.v1 import gallery_pb2
+from fr_core.gallery.query import MAX_FILTER_SUBJECTS
+from fr_server.interceptors.sizes import MOST_BYTES, MOST_FIELDS, fields_left, request_of
 
 
 def test_every_call_of_the_api_has_a_length_and_those_with_photos_that_of_any_message() -> None:
-    sizes = {method.removeprefix("/fr_api.v1."): most_bytes(method) for method in METHODS}
+    sizes = {method.removeprefix("/fr_api.v1."): request_of(method).most_bytes for method in METHODS}
     with_photos = {method for method, size in sizes.items() if size is None}
     assert with_photos == {
         "GalleryService/Enrol",
@@ -31,4 +40,58 @@ def test_every_call_of_the_api_has_a_length_and_those_with_photos_that_of_any_me
 
 def test_a_call_that_is_none_has_no_length() -> None:
     with pytest.raises(KeyError):
-        most_bytes("/fr_api.v1.TrainingService/None")
+        request_of("/fr_api.v1.TrainingService/None")
+
+
+def encoded(**fields: Any) -> bytes:
+    return gallery_pb2.StreamEnrolEmbeddingsRequest(**fields).SerializeToString()
+
+
+def counted(message: Message) -> int:
+    """The fields of a message and of those in it, by protobuf's own reading."""
+    number = 0
+    for field, value in message.ListFields():
+        values = [value[key] for key in value] if isinstance(value, Mapping) else value
+        many = list(values) if field.is_repeated else [value]
+        within = field.message_type is not None and field.message_type.GetOptions().map_entry
+        number += len(many) + (2 * len(many) if within else 0)
+        number += sum(counted(one) for one in many if isinstance(one, Message))
+    return number
+
+
+def test_fields_are_counted_as_protobuf_reads_them() -> None:
+    subject = gallery_pb2.EmbeddingSubject(subject_id="s", display_name="S", metadata={"a": "b", "c": "d"})
+    enrol = gallery_pb2.EnrolEmbeddingsRequest(gallery_id="g", vectors=bytes(999), subjects=[subject] * 40)
+    request = gallery_pb2.StreamEnrolEmbeddingsRequest(item_id="i", enrol=enrol)
+    data = request.SerializeToString()
+    assert fields_left(data, request.DESCRIPTOR, 1000) == 1000 - counted(request) == 1000 - 4 - 40 * 9
+    assert fields_left(data, request.DESCRIPTOR, counted(request)) == 0
+    assert fields_left(data, request.DESCRIPTOR, counted(request) - 1) < 0
+
+
+@given(binary(max_size=300))
+def test_what_cannot_be_read_is_gone_through_all_the_same(data: bytes) -> None:
+    assert fields_left(data, gallery_pb2.StreamEnrolEmbeddingsRequest.DESCRIPTOR, 1000) > 0
+
+
+def test_a_request_of_many_empty_messages_or_texts_is_not_read_and_the_fullest_is() -> None:
+    enrol = request_of("/fr_api.v1.GalleryService/StreamEnrolEmbeddings")
+    nobody = gallery_pb2.EmbeddingSubject()
+    assert not enrol.takes(encoded(enrol={"subjects": [nobody] * (MOST_FIELDS + 1)}))
+    metadata = {str(number): "x" for number in range(16)}
+    full = [gallery_pb2.EmbeddingSubject(subject_id=str(n), display_name="x", metadata=metadata) for n in range(1000)]
+    assert enrol.takes(encoded(enrol={"subjects": full, "vectors": bytes(1000 * 2048)}))
+    search = request_of("/fr_api.v1.GalleryService/Search")
+    for number, taken in ((MAX_FILTER_SUBJECTS, True), (MOST_FIELDS + 1, False)):
+        sent = gallery_pb2.SearchRequest(filter=gallery_pb2.SubjectFilter(subject_ids=[""] * number))
+        assert search.takes(sent.SerializeToString()) is taken
+
+
+def test_going_through_a_photo_takes_no_time() -> None:
+    search = request_of("/fr_api.v1.GalleryService/Search")
+    sent = gallery_pb2.SearchRequest()
+    sent.probe.image.data = bytes(32 * 2**20)
+    data = sent.SerializeToString()
+    began = time.perf_counter()
+    assert search.takes(data)
+    assert time.perf_counter() - began < 0.01

@@ -126,6 +126,8 @@ def test_a_worker_stands_behind_walls() -> None:
         folder = Path(f"/proc/{process.pid}")
         status = dict(line.split(":\t", 1) for line in (folder / "status").read_text().splitlines() if ":\t" in line)
         assert (status["Seccomp"], status["NoNewPrivs"], status["Threads"]) == ("2", "1", "1")
+        # Root has them all; to anybody else they are none from the start.
+        assert {int(status[f"Cap{kind}"], 16) for kind in ("Inh", "Prm", "Eff", "Amb")} == {0}
         limits = {line[:25].strip(): line[26:46].strip() for line in (folder / "limits").read_text().splitlines()}
         assert limits["Max file size"] == limits["Max core file size"] == limits["Max processes"] == "0"
         assert int(limits["Max open files"]) <= 16

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from typer.testing import CliRunner, Result
 
 from fr_client.cli.main import build
@@ -20,7 +21,7 @@ from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store.keys import load_key, new_key_file
 from fr_server.clock import wall_ms
 from fr_server.config import load_config
-from fr_server.door.authority import names_of
+from fr_server.door.pem import names_of
 from fr_server.door.tls import check_tls
 from fr_server.sealing import require_sealed
 from fr_server.stores import open_access
@@ -79,7 +80,9 @@ def test_init_makes_a_certificate_for_the_names_and_a_key_that_is_valid(made: Pa
         (["fr.example"], "fr.example", ["fr.example", "localhost"], ["127.0.0.1", "::1"]),
         (["192.0.2.7"], "192.0.2.7", ["localhost"], ["192.0.2.7", "127.0.0.1", "::1"]),
         (["2001:db8::7"], "[2001:db8::7]", ["localhost"], ["2001:db8::7", "127.0.0.1", "::1"]),
-        (["::1"], "localhost", ["localhost"], ["::1", "127.0.0.1"]),
+        (["::1"], "[::1]", ["localhost"], ["::1", "127.0.0.1"]),
+        (["192.0.2.2", "fr.example"], "192.0.2.2", ["fr.example", "localhost"], ["192.0.2.2", "127.0.0.1", "::1"]),
+        (["fr.example", "192.0.2.2"], "fr.example", ["fr.example", "localhost"], ["192.0.2.2", "127.0.0.1", "::1"]),
     ],
 )
 def test_the_certificate_is_for_this_machine_too(
@@ -90,9 +93,10 @@ def test_the_certificate_is_for_this_machine_too(
     assert ended.exit_code == 0, ended.output
     assert names_of(made / "server.pem") == (dns, addresses)
     assert read_connection(made / "admin.toml").server == f"{called}:50061"
-    again = tmp_path / "again.toml"
-    assert fr("admin-key", str(again), "--config", str(made / "server.toml")).exit_code == 0
-    assert read_connection(again).server == f"{called}:50061"
+    for again in ("again.toml", "renewed.toml"):
+        assert fr("admin-key", str(tmp_path / again), "--config", str(made / "server.toml")).exit_code == 0
+        assert read_connection(tmp_path / again).server == f"{called}:50061"
+        assert fr("renew", "--config", str(made / "server.toml")).exit_code == 0
 
 
 def test_the_certificate_without_a_name_is_for_this_machine_too(tmp_path: Path) -> None:
@@ -212,6 +216,7 @@ def test_renew_makes_a_certificate_for_the_same_names_and_seals_it(made: Path) -
     path = made / "server.toml"
     ended = fr("renew", "--config", str(path))
     assert ended.exit_code == 0, ended.output
+    assert f"The key before is in {made / 'server.key.before'}: delete it" in ended.output
     for name, content in before.items():
         assert (made / f"{name}.before").read_bytes() == content
         assert (made / name).read_bytes() != content
@@ -238,12 +243,21 @@ def test_renew_changes_nothing_where_it_cannot(made: Path) -> None:
 
 def test_certificates_of_clients_and_their_revocation(made: Path, tmp_path: Path) -> None:
     authority = ("--ca", str(made / "ca.pem"), "--ca-key", str(made / "ca.key"))
+    missing = fr("client-certificate", "laptop-1", "--out", str(tmp_path / "none"), *authority)
+    assert (missing.exit_code, missing.stderr.partition(":")[0]) == (1, "FILE_UNWRITABLE")
+    assert f"There is no folder {tmp_path / 'none'}" in missing.stderr
     assert fr("client-certificate", "laptop-1", "--out", str(tmp_path), *authority).exit_code == 0
     assert stat.S_IMODE((tmp_path / "laptop-1.key").stat().st_mode) == 0o600
     revoked = tmp_path / "revoked.pem"
     ended = fr("revoke-certificate", str(tmp_path / "laptop-1.pem"), "--out", str(revoked), *authority)
     assert ended.exit_code == 0, ended.output
     assert revoked.read_text().startswith("-----BEGIN X509 CRL-----")
+    written = revoked.read_bytes()
+    ended = fr("revoke-certificate", "--out", str(revoked), *authority)
+    assert (ended.exit_code, revoked.read_bytes()) == (2, written), "nothing is forgotten by mistake"
+    assert fr("revoke-certificate", "--renew", "--out", str(revoked), *authority).exit_code == 0
+    assert revoked.read_bytes() != written
+    assert len(x509.load_pem_x509_crl(revoked.read_bytes())) == 1
     again = fr("client-certificate", "laptop-1", "--out", str(tmp_path), *authority)
     assert (again.exit_code, "TARGET_TAKEN" in again.stderr) == (1, True)
 

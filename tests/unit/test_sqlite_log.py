@@ -9,8 +9,10 @@ from pathlib import Path
 import apsw
 import pytest
 
-from fr_core.errors import StoreCorrupt
-from fr_core.gallery.store.sqlite_log import require_no_lost_commits
+from fr_core.errors import StoreCorrupt, StoreFailed
+from fr_core.gallery.store import sqlite_log
+from fr_core.gallery.store.clean_pages import CleanPages
+from fr_core.gallery.store.sqlite_log import require_no_lost_commits, truncate_log
 
 PAGE = 4_096
 HEADER, FRAME = 32, 24 + PAGE
@@ -22,10 +24,18 @@ def log_of(database: Path) -> Path:
     return database.with_name(f"{database.name}-wal")
 
 
+def before(database: Path) -> Path:
+    return database.with_name("before.db")
+
+
 def made(factory: pytest.TempPathFactory, small: int, large: int) -> Path:
-    """A database with the log of small transactions and at most one large one, over that of small ones alone."""
+    """A database with the log of small transactions and at most one large one, over that of small ones alone.
+
+    Beside it `before` finds it as it was when all of the log before was copied, with that log.
+    """
     living, left = (factory.mktemp(name) / "some.db" for name in ("living", "left"))
-    with closing(apsw.Connection(str(living))) as connection:
+    pages = CleanPages()
+    with closing(apsw.Connection(str(living), vfs=pages.vfs_name)) as connection:
         connection.execute(f"PRAGMA page_size = {PAGE}; PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0")
         connection.execute("CREATE TABLE rows (id INTEGER PRIMARY KEY, value BLOB)")
 
@@ -35,6 +45,8 @@ def made(factory: pytest.TempPathFactory, small: int, large: int) -> Path:
 
         write(2 * LARGE)
         connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
+        for path, copy in ((living, before(left)), (log_of(living), log_of(before(left)))):
+            shutil.copy(path, copy)
         write(small)
         if large:
             connection.execute("INSERT INTO rows VALUES (2, ?)", (b"x" * (PAGE * large),))
@@ -132,3 +144,118 @@ def test_of_an_end_in_two_sectors_changed_salts_are_told_and_another_change_is_n
             require(database, with_bytes(log, place, bytes([log[place] ^ 1])), tmp_path)
     place = begin_of(last_but_one) + 2_000
     assert require(database, with_bytes(log, place, bytes([log[place] ^ 1])), tmp_path) == (last_but_one, True)
+
+
+# --- what is taken off -------------------------------------------------------------------------------------------
+
+
+def test_a_log_keeps_its_valid_frames_and_nothing_behind_them(whole: Path, tmp_path: Path) -> None:
+    log, copy = log_of(whole).read_bytes(), tmp_path / "cut.db"
+    shutil.copy(whole, copy)
+    for frames, size in ((SMALL, begin_of(SMALL)), (0, 0)):
+        log_of(copy).write_bytes(log)
+        truncate_log(copy, frames, PAGE, "")
+        assert log_of(copy).read_bytes() == log[:size]
+
+
+def test_nothing_is_taken_off_where_no_log_is_known(whole: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "cut.db"
+    shutil.copy(whole, copy)
+    shutil.copy(log_of(whole), log_of(copy))
+    with closing(apsw.Connection(str(copy))) as connection:
+        frames, _ = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)  # it has read nothing yet
+    with pytest.raises(StoreFailed):
+        truncate_log(copy, frames, PAGE, "")
+    assert log_of(copy).read_bytes() == log_of(whole).read_bytes()
+
+
+# --- the header --------------------------------------------------------------------------------------------------
+
+
+def copied(database: Path, folder: Path) -> Path:
+    """The database with all of its log in it."""
+    copy, pages = folder / "copied.db", CleanPages()
+    shutil.copy(database, copy)
+    shutil.copy(log_of(database), log_of(copy))
+    with closing(apsw.Connection(str(copy), vfs=pages.vfs_name)) as connection:
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+        frames, done = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        assert frames == done > 0
+    return copy
+
+
+def with_first_salt(log: bytes, number: int) -> bytes:
+    """The log behind a header that is whole and has this salt."""
+    checked = log[:16] + (number % 2**32).to_bytes(4, "big") + log[20:24]
+    return checked + sqlite_log._checksum(checked, bytes(8), checked) + log[HEADER:]
+
+
+@pytest.mark.parametrize("size", [HEADER, 512, PAGE])
+def test_a_log_that_begins_with_zeros_has_lost_something(whole: Path, tmp_path: Path, size: int) -> None:
+    log = log_of(whole).read_bytes()
+    with pytest.raises(StoreCorrupt):
+        require(whole, with_bytes(log, 0, bytes(size)), tmp_path)
+    with pytest.raises(StoreCorrupt):
+        require(whole, bytes(len(log)), tmp_path)
+    # The control: before the header is synced, nothing is behind it.
+    assert require(whole, bytes(HEADER), tmp_path) == (0, False)
+    assert require(whole, b"", tmp_path) == (0, False)
+
+
+@pytest.mark.parametrize("at", [0, 2, 3, 4, 7, 8, 10])
+def test_a_header_that_is_torn_between_two_logs_begins_as_both_do(whole: Path, tmp_path: Path, at: int) -> None:
+    """So what begins otherwise is damaged, even where the database has all of the log."""
+    old = log_of(before(whole)).read_bytes()
+    assert require(before(whole), with_bytes(old, 12, b"torn"), tmp_path) == (0, True)
+    with pytest.raises(StoreCorrupt):
+        require(before(whole), with_bytes(old, at, bytes([old[at] ^ 4])), tmp_path)
+
+
+@pytest.mark.parametrize("size", [HEADER, 512, PAGE])
+def test_the_beginning_of_the_log_before_that_came_back_is_found(whole: Path, tmp_path: Path, size: int) -> None:
+    old, log = log_of(before(whole)).read_bytes(), log_of(whole).read_bytes()
+    assert int.from_bytes(log[16:20], "big") - int.from_bytes(old[16:20], "big") in {1, 1 - 2**32}
+    came_back = with_bytes(log, 0, old[:size])
+    with pytest.raises(StoreCorrupt):
+        require(whole, came_back, tmp_path)
+    # The control: where the database has all of it, nothing was lost.
+    assert require(copied(whole, tmp_path), came_back, tmp_path) == (0, True)
+    # What is not told: of a single frame nobody knows which checksum was before.
+    assert require(whole, came_back[: begin_of(1)], tmp_path)[0] == 0
+
+
+def test_a_header_may_be_torn_when_the_log_is_begun_anew(whole: Path, tmp_path: Path) -> None:
+    old, log = log_of(before(whole)).read_bytes(), log_of(whole).read_bytes()
+    for size in range(12, HEADER + 1):
+        frames, under_way = require(before(whole), with_bytes(old, 0, log[:size]), tmp_path)
+        torn = log[:size] + old[size:HEADER] not in {old[:HEADER], log[:HEADER]}
+        assert (frames == 0, under_way) == (size > 15, torn)
+    with pytest.raises(StoreCorrupt):  # the control: here not all was copied
+        require(whole, with_bytes(log, 0, old[:16]), tmp_path)
+
+
+@pytest.mark.parametrize(("ahead", "lost"), [(1, True), (2**16 - 1, True), (2**16 + 1, False), (-1, False)])
+def test_frames_are_newer_than_their_header_where_their_salt_is_ahead(
+    whole: Path, tmp_path: Path, ahead: int, lost: bool
+) -> None:
+    """The first salt goes up by 1 with each log; those much farther ahead have nothing to do with this one."""
+    log = log_of(whole).read_bytes()
+    came_back = with_first_salt(log, int.from_bytes(log[16:20], "big") - ahead)
+    if lost:
+        with pytest.raises(StoreCorrupt):
+            require(whole, came_back, tmp_path)
+    else:
+        assert require(whole, came_back, tmp_path) == (0, False)
+
+
+def test_a_frame_that_is_torn_within_its_salts_is_not_taken_for_a_newer_one(whole: Path, tmp_path: Path) -> None:
+    log = log_of(whole).read_bytes()
+    frames, _ = require(whole, log, tmp_path)
+    newer = (int.from_bytes(log[16:20], "big") + 1) % 2**32
+    torn = with_bytes(log, begin_of(frames + 1) + 8, newer.to_bytes(4, "big"))
+    assert require(whole, torn, tmp_path) == (frames, False)
+    # The control: with the next one, if that follows, it would be a log.
+    two = with_bytes(torn, begin_of(frames + 2) + 8, torn[begin_of(frames + 1) + 8 :][:8])
+    with pytest.raises(StoreCorrupt):
+        require(whole, two, tmp_path)
+    assert require(whole, with_bytes(two, begin_of(frames + 2) + 99, b"torn"), tmp_path) == (frames, False)

@@ -178,7 +178,13 @@ def test_trust_is_counted_within_known_words() -> None:
     for reason in ("NOT_PERMITTED", "expired", "jane"):
         trust.access_refused(reason)
     trust.checkpointed("galleries", 1_000.0)
+    trust.checkpoint_agrees("galleries", False)
+    trust.checkpoint_agrees("cases", True)
     trust.certificate_expires(2_000.0)
+    trust.revocations_expire(3_000.0)
+    trust.keys_expire(4_000.0)
+    for reason in ("FILE_TAMPERED", "jane"):
+        trust.reload_refused(reason)
     trust.decoder_replaced("crashed")
     samples = read(metrics)
     assert value(samples, "fr_door_handshakes_failed_total", why="old_tls") == 1
@@ -189,7 +195,13 @@ def test_trust_is_counted_within_known_words() -> None:
     assert value(samples, "fr_access_refused_total", reason="expired") == 1
     assert value(samples, "fr_access_refused_total", reason="other") == 1
     assert value(samples, "fr_audit_checkpoint_timestamp_seconds", chain="galleries") == 1_000
+    assert value(samples, "fr_audit_checkpoint_contradicted", chain="galleries") == 1
+    assert value(samples, "fr_audit_checkpoint_contradicted", chain="cases") == 0
     assert value(samples, "fr_certificate_expiry_timestamp_seconds") == 2_000
+    assert value(samples, "fr_crl_expiry_timestamp_seconds") == 3_000
+    assert value(samples, "fr_api_key_expiry_timestamp_seconds") == 4_000
+    assert value(samples, "fr_reloads_refused_total", reason="FILE_TAMPERED") == 1
+    assert value(samples, "fr_reloads_refused_total", reason="other") == 1
     assert value(samples, "fr_decoders_replaced_total", why="crashed") == 1
     assert not [label for _, labels in samples for label in labels if "192.0.2" in label[1] or label[1] == "jane"]
     assert value(samples, "fr_door_handshakes_failed_total", why="no_h2") == 0, "there from the start"

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import http.server
 import json
+import socket
 import ssl
 import threading
 import time
@@ -596,19 +597,79 @@ def test_an_address_that_nobody_trusts(tmp_path: Path) -> None:
     assert not asked
 
 
-def test_an_address_that_answers_drop_by_drop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
-        handler.send_response(200)
-        handler.end_headers()
-        try:
-            for _ in range(100):
-                handler.wfile.write(b" ")
-                time.sleep(0.05)
-        except OSError:  # it has gone
-            pass
+# What is whole as far as it goes, so that being cut off there would not show; then what never ends.
+DRIPS = {
+    "headers": (b"HTTP/1.0 200 OK\r\nX: ", b"a"),
+    "many headers": (b"HTTP/1.0 200 OK\r\nX: ", b"a\r\nX: "),
+    "body": (b"HTTP/1.0 200 OK\r\n\r\n" + GOOD, b" "),
+}
 
-    monkeypatch.setattr("fr_server.access.jwks.FETCH_S", 0.3)
+
+def drip(write: Callable[[bytes], Any], begin: bytes, drop: bytes) -> None:
+    """Send the beginning, then a drop now and then, for ten seconds or until nobody listens."""
+    try:
+        write(begin)
+        for _ in range(200):
+            time.sleep(0.05)
+            write(drop)
+    except OSError:  # it has gone
+        pass
+
+
+@pytest.mark.parametrize("what", DRIPS)
+def test_an_address_that_answers_drop_by_drop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    monkeypatch.setattr("fr_server.access.jwks.FETCH_S", 0.5)
     begun = time.monotonic()
-    found, _ = fetched(tmp_path, answer)
+    found, asked = fetched(tmp_path, lambda handler: drip(handler.wfile.write, *DRIPS[what]))
     assert isinstance(found, NotReady)
+    assert asked
     assert time.monotonic() - begun < 3
+
+
+@contextmanager
+def dripping(begin: bytes, drop: bytes) -> Iterator[tuple[int, list[bytes]]]:
+    """A port that takes one connection and drips; and the beginning of what it was sent."""
+    sent: list[bytes] = []
+
+    def serve() -> None:
+        client, _ = listening.accept()
+        with client:
+            sent.append(client.recv(4096))
+            drip(client.sendall, begin, drop)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listening.getsockname()[1], sent
+        thread.join()
+
+
+def gone_after_s(source: str) -> float:
+    """How long a start takes whose address does not answer; the control is that it is refused, not broken."""
+
+    async def run() -> None:
+        keys = JsonWebKeys(source, ALL, Clocks().monotonic_s)
+        await keys.start()
+        with pytest.raises(NotReady):
+            await keys.key("rsa", "RS256")
+
+    begun = time.monotonic()
+    asyncio.run(run())
+    return time.monotonic() - begun
+
+
+def test_a_handshake_drop_by_drop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fr_server.access.jwks.FETCH_S", 0.5)
+    # A record of TLS that says it has 16 KiB, and a ServerHello in it that says so, too.
+    with dripping(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc", b"\x03") as (port, sent):
+        assert gone_after_s(f"https://127.0.0.1:{port}/jwks") < 3
+    assert sent[0].startswith(b"\x16\x03")
+
+
+def test_the_proxy_of_the_environment_is_asked_and_waited_for_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fr_server.access.jwks.FETCH_S", 0.5)
+    monkeypatch.setenv("no_proxy", "")
+    with dripping(b"HTTP/1.0 200 OK\r\nX: ", b"a") as (port, sent):
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
+        assert gone_after_s("https://id.example/jwks") < 3
+    assert sent[0].startswith(b"CONNECT id.example:443 ")

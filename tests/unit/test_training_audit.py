@@ -10,6 +10,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from audited import checkpoint_of, pseudonyms_of
 from fr_core.audit.attribution import Attribution, attributed
 from fr_core.audit.values import Record
 from fr_core.audit.verify import Verified, verify
@@ -142,7 +143,7 @@ CHANGES: dict[str, tuple[Callable[[Place], object], dict[str, object]]] = {
 @pytest.mark.parametrize("action", CHANGES)
 def test_a_change_is_told_with_who_asked_for_it(place: Place, action: str) -> None:
     change, expected = CHANGES[action]
-    before, pseudonyms = place.seq, place.store.pseudonyms()
+    before, pseudonyms = place.seq, pseudonyms_of(place.store)
     with attributed(WHO):
         change(place)
     (record,) = place.records(before)
@@ -248,8 +249,8 @@ def test_two_stores_of_one_folder_write_one_chain(place: Place, folder: Path) ->
         for number in range(4):
             (place.store if number % 2 else other).set_probe_key(ID, f"{number:064x}", None)
         assert [record.seq for record in records(other, before)] == list(range(before + 1, before + 5))
-        assert other.pseudonyms().other("trainee", "T") == place.store.pseudonyms().other("trainee", "T")
-        assert other.checkpoint().hash == place.store.checkpoint().hash
+        assert pseudonyms_of(other).other("trainee", "T") == pseudonyms_of(place.store).other("trainee", "T")
+        assert checkpoint_of(other).hash == checkpoint_of(place.store).hash
 
 
 # --- the start, and stores that had no audit --------------------------------------------------------------------
@@ -305,13 +306,13 @@ def test_a_store_of_before_the_audit_begins_a_chain(folder: Path, monkeypatch: p
             store.delete_trainee(place.enrolled[0].trainee_id)
         assert [record.action for record in records(store)] == ["training.delete_trainee"]
     with open_store(folder) as store:
-        assert store.checkpoint().seq == 1
+        assert checkpoint_of(store).seq == 1
 
 
 def test_the_chain_goes_on_under_another_key(place: Place, folder: Path) -> None:
     other_key = replace(KEY, secret=bytes(range(1, 33)))
-    checkpoint = place.store.checkpoint()
-    place.store.rotate(other_key)
+    checkpoint = checkpoint_of(place.store)
+    place.store.put_under(other_key)
     place.store.set_probe_key(ID, "b" * 64, None)
     place.store.close()
     with TrainingStore.open(folder, other_key, Clock()) as store, store.auditing() as audit:

@@ -601,8 +601,8 @@ def test_a_new_key_takes_the_place_of_the_old(tmp_path: Path) -> None:
         cohort, enrolled = store.create_cohort(COURSE.course_id, "", 1, DAY_MS)
         begin(store, COURSE, enrolled)
         with open_store(tmp_path / "training") as other, pytest.raises(StoreInUse):
-            other.rotate(new_key)
-        store.rotate(new_key)
+            other.put_under(new_key)
+        store.put_under(new_key)
         assert store.cohort(cohort.cohort_id) == cohort
         store.create_cohort(COURSE.course_id, "after", 1, DAY_MS)
     with pytest.raises(WrongKey):

@@ -67,6 +67,23 @@ def test_draining_answers_what_was_read_then_ends_the_stream() -> None:
     assert sorted(answered) == [0, 1, 2]
 
 
+def test_a_stream_that_has_ended_is_answered_in_full_though_the_server_drains() -> None:
+    draining = asyncio.Event()
+
+    async def answer(request: int) -> int:
+        if request == 2:  # the last, which is in work: the end of the stream has been read
+            await asyncio.sleep(0.02)
+            draining.set()
+            await asyncio.sleep(0.02)
+        return request
+
+    async def scenario() -> list[int]:
+        return [response async for response in answer_each(count(3), answer, 8, draining)]
+
+    assert sorted(asyncio.run(scenario())) == [0, 1, 2]
+    assert draining.is_set()
+
+
 def test_slow_reader_holds_the_stream_back() -> None:
     read = 0
 

@@ -37,7 +37,7 @@ everybody for `local`, which may do everything. [configuration.md](configuration
 
 An API key is `id.secret`. The secret has 256 random bits; it is told once, by CreateKey, and the server keeps a keyed hash
 of it. A key has one role or more, a scope and a budget. It can be bound to a client certificate, and is then not valid
-on any other connection. It ends when it expires ({MAX_LIFETIME_MS // (366 * _DAY_MS)} years at most) or is revoked, at once and for ever. RotateKey gives it a
+on any other connection. It ends when it expires ({MAX_LIFETIME_MS // (365 * _DAY_MS)} years at most) or is revoked, at once and for ever. RotateKey gives it a
 new secret, beside which the one before stays valid for as long as is asked, {MAX_OVERLAP_MS // _DAY_MS} days at most.
 
 **No key outlives the key that makes it.** Where CreateKey is told no lifetime, the key ends after `access.key_days` ({AccessConfig().key_days}
@@ -61,7 +61,9 @@ and those of the key.
 SCOPES = f"""
 Give no key two roles of which one checks the other: an examiner who also searches cannot judge a search of its own, and an
 admin who also searches can make the gallery in which nobody asks for a purpose. `fr key create` warns of such a key, and of a
-role that has nothing to act on because its scope is empty; it makes the key all the same.
+role that has nothing to act on because its scope is empty; it makes the key all the same. An operator who is an examiner too can
+repeat a search and see the ranking before the finding. What the server can keep from such a key it does: of examinations whose
+finding it may still give, ExportEvidence with `include_unfinished` is `NOT_PERMITTED`, unless the search was its own.
 
 ## Scopes
 
@@ -81,7 +83,8 @@ which would tell who is who in the trials.
 
 Every call, and every item of a stream, counts against the calls in a second of a key: beyond it `RATE_LIMITED`, with the delay
 after which to call again. Searches also count against the searches of a day (UTC): beyond it `QUOTA_EXCEEDED`. Each process
-of `server.frontends` counts by itself.
+of `server.frontends` counts by itself, so that with four of them a key may search up to four times as often; and all begin anew
+with a restart. WhoAmI tells what is left today of the process that answers.
 
 What CreateKey leaves unset of a budget is the server's default: `access.requests_per_s`, `access.burst` and
 `access.searches_per_day`. In the configuration 0 searches of a day stand for no limit; in the budget of a key unset is no limit,

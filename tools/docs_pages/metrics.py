@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fr_core.runtime.observe import MODELS, STAGES
+from fr_server.chores import CHORES
 from fr_server.door.listener import HandshakeFailure, Parting, Refusal
 from fr_server.telemetry.listener import CANCELLED, OK
 from fr_server.telemetry.metrics import SPECS, UNKNOWN, Spec
@@ -35,7 +36,7 @@ callers cannot make series.
 | label | values |
 |---|---|
 | `method` | full name of the method, such as `fr_api.v1.RecognitionService/Detect` |
-| `outcome` | `{OK}`, `{CANCELLED}` (the caller left, or its deadline passed), or a reason of [errors](errors.md) |
+| `outcome` | `{OK}`, `{CANCELLED}` (the caller left, its deadline passed, or its request did not come whole in time), or a reason of [errors](errors.md) |
 | `reason` | a reason of [errors](errors.md) |
 | `stage` | {", ".join(f"`{stage}`" for stage in STAGES)} |
 | `model` | {", ".join(f"`{model}`" for model in MODELS)} |
@@ -47,6 +48,7 @@ callers cannot make series.
 | `chain` | {_words(CHAINS)} |
 | `store` | `galleries`, `training`, `access`, `cases` |
 | `part` | `database`, `log` |
+| `chore` | {_words(CHORES)} |
 
 ## Buckets
 

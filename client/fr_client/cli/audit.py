@@ -146,11 +146,11 @@ def checkpoint(
 ) -> None:
     """Save how far each chain is, signed, as CHAIN-NUMBER.json, and the key of each as CHAIN.pem.
 
-    Keep them where whoever runs the server cannot change them. What is there already must agree: else the exit status
-    is 1, and nothing is written.
+    Keep them where whoever runs the server cannot change them. The server checks its chains against all that are there
+    already: unless they agree, the exit status is 1, and nothing is written.
     """
     with connected(context, as_json) as client:
-        new = save_checkpoints(client.audit.checkpoints(), out)
+        new = save_checkpoints(client.audit.checkpoints(), out, lambda kept: client.audit.verify(checkpoints=kept))
         if as_json:
             print_json({"folder": shown(out), "files": [path.name for path in new]})
             return

@@ -1,14 +1,15 @@
-"""Checkpoints of the audit as files: CHAIN-SEQ.json, and CHAIN.pem with the key that signs them."""
+"""Checkpoints of the audit as files: CHAIN-NUMBER.json, and CHAIN.pem with the key that signs them."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fr_api.v1 import audit_pb2
 from fr_client.audit_requests import CHAINS
+from fr_client.cli.audit_words import faults
 from fr_client.cli.saving import read_file
 from fr_client.cli.show import shown
 from fr_client.cli.state import Unusable
@@ -51,10 +52,19 @@ def read_checkpoints(folder: Path, chain: str = "") -> list[audit_pb2.Checkpoint
     return found
 
 
-def save_checkpoints(answer: audit_pb2.GetCheckpointsResponse, folder: Path) -> list[Path]:
+def save_checkpoints(
+    answer: audit_pb2.GetCheckpointsResponse,
+    folder: Path,
+    verify: Callable[[Sequence[audit_pb2.Checkpoint]], Sequence[audit_pb2.ChainVerdict]],
+) -> list[Path]:
     """Write the checkpoints that a server gave, and its public keys, into a folder; return the new files.
 
     What is there already stays as it is, and must agree: nothing is written where it does not.
+
+    Args:
+        answer: of the server.
+        folder: is made where it is not there.
+        verify: lets the server check all of its chains against checkpoints; called where the folder has some.
 
     Raises:
         Unusable: a checkpoint cannot be read, a file cannot be written, or what is there says something else.
@@ -63,10 +73,14 @@ def save_checkpoints(answer: audit_pb2.GetCheckpointsResponse, folder: Path) -> 
     for chain, pem in answer.public_keys.items():
         wanted[folder / f"{chain if chain == _EVIDENCE else _known(chain)}.pem"] = pem
     for one in answer.checkpoints:
-        wanted[folder / f"{_known(one.chain)}-{_of(one.json)[0]}.json"] = one.json
+        wanted[_path_of(folder, _known(one.chain), _of(one.json)[0])] = one.json
     new = {path: text for path, text in wanted.items() if not path.exists()}
     for path in sorted(wanted.keys() - new.keys()):
         _require_same(path, wanted[path])
+    if any(folder.glob("*.json")):
+        sent = [*read_checkpoints(folder), *answer.checkpoints]
+        if wrong := faults(verify(sent), counted(sent)):
+            raise Unusable("CHECKPOINT_DISAGREES", f"{' '.join(wrong)} Nothing was written into {shown(folder)}.")
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         for path, text in new.items():
@@ -75,6 +89,12 @@ def save_checkpoints(answer: audit_pb2.GetCheckpointsResponse, folder: Path) -> 
     except OSError as error:
         raise Unusable("FILE_UNWRITABLE", f"{shown(folder)} cannot be written: {error.strerror}.") from error
     return sorted(new)
+
+
+def _path_of(folder: Path, chain: str, seq: int) -> Path:
+    """Return the path of a checkpoint, named as the server names its own; or as it once was, without zeros."""
+    before = folder / f"{chain}-{seq}.json"
+    return before if before.exists() else folder / f"{chain}-{seq:012}.json"
 
 
 def _require_same(path: Path, text: str) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated
 
+import grpc
 import typer
 
-from fr_api.v1 import review_pb2
+from fr_api.v1 import access_pb2, review_pb2
 from fr_client.cli.case_words import conclusion_words, purpose_words, state_words
 from fr_client.cli.error_rates import answer_keys
 from fr_client.cli.photos import read_photo
@@ -15,6 +16,8 @@ from fr_client.cli.recognise import PhotoPath, SeveralFacesOption, TargetFmr, Th
 from fr_client.cli.search import print_search
 from fr_client.cli.show import console, pairs, plain, print_json, table, when
 from fr_client.cli.state import AsJson, GalleryId, Yes, confirm, connected, key_values, require_one_criterion
+from fr_client.client import Client
+from fr_client.errors import FrApiError
 from fr_client.requests import Fusion, Purpose
 from fr_client.unpack import message_keys
 
@@ -53,8 +56,7 @@ def list_cases(context: typer.Context, as_json: AsJson = False) -> None:
         if as_json:
             print_json({"cases": [message_keys(one) for one in found]})
             return
-        rows = table("Case", "Reference", "Purpose", "State", "Opened", "Deleted on")
-        rows.columns[0].no_wrap = True
+        rows = table("Case", "Reference", "Purpose", "State", "Opened", "Deleted on", whole=("Case",))
         for one in found:
             words = map(plain, (one.case_id, one.case_reference, purpose_words(one.purpose)))
             rows.add_row(*words, _open_or_closed(one), when(one.create_time), _end_of(one))
@@ -79,6 +81,8 @@ def close_case(context: typer.Context, case_id: CaseId, as_json: AsJson = False)
 def delete_case(context: typer.Context, case_id: CaseId, yes: Yes = False, as_json: AsJson = False) -> None:
     """Delete a case with its photos and findings; its audit stays."""
     with connected(context, as_json) as client:
+        if not yes:
+            _require_admin(client)
         confirm(f"Delete case {case_id} with its examinations, their photos and findings?", yes)
         deleted = client.review.delete_case(case_id)
         if as_json:
@@ -158,6 +162,13 @@ def search_in_case(
         console().print(plain(sentence))
 
 
+def _require_admin(client: Client) -> None:
+    """Raise `FrApiError` (NOT_PERMITTED) for whoever may delete no case, so that nothing is asked in vain."""
+    if access_pb2.ROLE_ADMIN not in client.access.who_am_i().roles:
+        message = "Admins alone delete cases; docs/access.md says who may do what. `fr whoami` tells your roles."
+        raise FrApiError(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", message)
+
+
 def _print_case(found: review_pb2.Case, as_json: bool) -> None:
     if as_json:
         print_json(message_keys(found))
@@ -174,8 +185,8 @@ def _print_case(found: review_pb2.Case, as_json: bool) -> None:
     console().print(pairs([(name, value) for name, value in rows if value]))
     if not found.examinations:
         return
-    made = table("Examination", "Gallery", "Searched", "Candidates", "State", "Conclusion", right=("Candidates",))
-    made.columns[0].no_wrap = True
+    columns = ("Examination", "Gallery", "Searched", "Candidates", "State", "Conclusion")
+    made = table(*columns, right=("Candidates",), whole=("Examination",))
     for one in found.examinations:
         words = map(plain, (one.examination_id, one.gallery_id, when(one.create_time)))
         made.add_row(*words, str(one.candidate_count), state_words(one.state), conclusion_words(one))

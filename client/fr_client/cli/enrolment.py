@@ -23,6 +23,7 @@ _HELD_SUBJECTS = 1000
 # Refusals that are no finding about the photo: a later run sends it again.
 PASSING = frozenset(
     {
+        "CALL_TOO_LONG",
         "OVERLOADED",
         "RATE_LIMITED",
         "NOT_READY",

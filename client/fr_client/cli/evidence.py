@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
@@ -41,15 +42,21 @@ def export(
 ) -> None:
     """Write the evidence bundle of a case, for its owner alone: it holds the photos of faces.
 
-    The file is there once it is whole. `fr evidence verify` checks it on any machine.
+    The file is there once it is whole. `fr evidence verify` checks it on any machine. Note its sha256: whoever gets the
+    bundle compares it.
     """
+    digest = hashlib.sha256()
     with connected(context, as_json) as client:
         with (
             new_file(out) as file,
             closing(client.review.evidence_parts(case_id, include_unfinished=include_unfinished)) as parts,
         ):
-            file.writelines(parts)
+            for part in parts:
+                digest.update(part)
+                file.write(part)
+        size, sha256 = out.stat().st_size, digest.hexdigest()
         if as_json:
-            print_json({"file": shown(out), "size_bytes": out.stat().st_size})
+            print_json({"file": shown(out), "size_bytes": size, "sha256": sha256})
             return
-        console().print(plain(f"Wrote {shown(out)}: {out.stat().st_size:,} bytes."))
+        console().print(plain(f"Wrote {shown(out)}: {size:,} bytes."))
+        typer.echo(f"sha256 {sha256}")  # in one line, however narrow the terminal is

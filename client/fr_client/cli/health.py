@@ -13,6 +13,7 @@ from fr_client.channel import channel_options
 from fr_client.cli.show import print_json
 from fr_client.cli.state import AsJson, Settings, error_keys, reporting
 from fr_client.errors import CONNECTION_LOST, FrApiError, from_rpc_error
+from fr_client.handshake import TLS_REASONS, Endpoint
 from fr_client.identity import Identity, open_channel
 
 _HEALTH_S = 5.0
@@ -45,9 +46,11 @@ def health(
             if watch:
                 _watch(stub, settings, as_json)
     except grpc.RpcError as error:
-        found = from_rpc_error(error, settings.server, settings.timeout_s)
-        words = f"The server at {settings.server} does not answer: {error.code().name}.{_hint(settings)}"
-        _leave(FrApiError(found.code, found.reason, words), watch, as_json)
+        found = from_rpc_error(error, Endpoint(settings.server, identity.tls), settings.timeout_s)
+        if found.reason not in TLS_REASONS:
+            words = f"The server at {settings.server} does not answer: {error.code().name}."
+            found = FrApiError(found.code, found.reason, words)
+        _leave(found, watch, as_json)
     _tell({"status": _name(answer.status)}, _name(answer.status), False, as_json)
     if answer.status != _SERVING:
         raise typer.Exit(1)
@@ -85,8 +88,3 @@ def _leave(error: FrApiError, in_a_line: bool, as_json: bool) -> NoReturn:
 
 def _name(status: health_pb2.HealthCheckResponse.ServingStatus.ValueType) -> str:
     return str(health_pb2.HealthCheckResponse.ServingStatus.Name(status))
-
-
-def _hint(settings: Settings) -> str:
-    encrypted = settings.tls or settings.ca is not None or settings.certificate is not None
-    return "" if encrypted else " One that encrypts answers with --connection or --ca alone."

@@ -28,10 +28,14 @@ HINTS: Mapping[str, Hint] = MappingProxyType(
         "INVALID_THRESHOLD": Hint("The option is --threshold.", ("--threshold",)),
         "INVALID_FILTER": Hint("The options are --where and --subject.", ("--where", "--subject")),
         "REVIEW_UNFINISHED": Hint("Or take it as it is, with --include-unfinished.", ("--include-unfinished",)),
-        "UNKNOWN_KEY": Hint("`fr key list` lists them."),
-        "UNKNOWN_GALLERY": Hint("`fr gallery list` lists them, `fr gallery create GALLERY` creates one."),
+        "UNKNOWN_KEY": Hint("`fr key list` lists them, for an admin; `fr whoami` tells which is yours."),
+        "UNKNOWN_GALLERY": Hint(
+            "`fr gallery list` lists those in your key's scope, which `fr whoami` tells; `fr gallery create GALLERY` "
+            "creates one."
+        ),
         "UNKNOWN_SUBJECT": Hint("`fr subject list GALLERY` lists them."),
         "UNKNOWN_TEMPLATE": Hint("`fr subject show GALLERY SUBJECT` shows them."),
+        "CASE_EXISTS": Hint("`fr case list` lists those that you may see."),
         "UNKNOWN_CASE": Hint("`fr case list` lists them."),
         "UNKNOWN_EXAMINATION": Hint("`fr case show CASE` and `fr review list` list them."),
         "GALLERY_EXPIRED": Hint("`fr gallery update GALLERY --expires DATE` gives it a later end."),

@@ -17,9 +17,10 @@ from fr_api.v1 import access_pb2
 from fr_client.access_requests import ROLE_WORDS, Role
 from fr_client.cli.key_doubts import doubts_of
 from fr_client.cli.key_ends import own_end_told
+from fr_client.cli.key_revoking import question_before
 from fr_client.cli.saving import new_file, read_file
 from fr_client.cli.show import console, pairs, plain, print_json, shown, table, when
-from fr_client.cli.state import AsJson, Settings, Unusable, connected, require_one_of
+from fr_client.cli.state import AsJson, Settings, Unusable, Yes, confirm, connected, require_one_of
 from fr_client.connection import Connection
 from fr_client.identity import certificates_of
 from fr_client.unpack import message_keys
@@ -66,7 +67,7 @@ KeyOut = Annotated[
 
 
 def whoami(context: typer.Context, as_json: AsJson = False) -> None:
-    """Tell who the server takes you for, and what you may do."""
+    """Tell who the server takes you for, what you may do, until when, and how many searches are left today."""
     with connected(context, as_json) as client:
         found = client.access.who_am_i()
         if as_json:
@@ -79,6 +80,10 @@ def whoami(context: typer.Context, as_json: AsJson = False) -> None:
             ("Courses", _patterns(found.courses)),
             *_budget_rows(found.budget),
         ]
+        if found.HasField("searches_left"):
+            rows.append(("Left today", f"{found.searches_left:,} searches"))
+        if found.HasField("expire_time"):
+            rows.append(("Valid", f"until {when(found.expire_time)}"))
         console().print(pairs(rows))
 
 
@@ -101,7 +106,7 @@ def create_key(
         float | None,
         typer.Option(
             min=0.001,
-            max=1_830,
+            max=1_826,  # fr_core.access.keys.MAX_LIFETIME_DAYS
             metavar="DAYS",
             help="How long it is valid. Unset: the server's default, or as long as your own key if that ends sooner.",
         ),
@@ -165,8 +170,7 @@ def list_keys(context: typer.Context, as_json: AsJson = False) -> None:
         if as_json:
             print_json({"keys": [message_keys(one) for one in found]})
             return
-        rows = table("Key", "Label", "Roles", "Galleries", "Courses", "Made", "Valid")
-        rows.columns[0].no_wrap = True
+        rows = table("Key", "Label", "Roles", "Galleries", "Courses", "Made", "Valid", whole=("Key",))
         for one in found:
             words = (one.key_id, one.label, _role_words(one.roles), _patterns(one.galleries), _patterns(one.courses))
             rows.add_row(*map(plain, words), when(one.create_time), _validity(one))
@@ -202,9 +206,12 @@ def rotate_key(
 
 
 @key.command("revoke")
-def revoke_key(context: typer.Context, key_id: KeyId, as_json: AsJson = False) -> None:
-    """Make an API key invalid, at once and for ever; nothing is asked."""
+def revoke_key(context: typer.Context, key_id: KeyId, yes: Yes = False, as_json: AsJson = False) -> None:
+    """Make an API key invalid, at once and for ever; of your own, and of the last admin key, it asks first."""
     with connected(context, as_json) as client:
+        question = "" if yes else question_before(client, key_id)
+        if question:
+            confirm(question, yes, kept="Nothing was revoked.")
         revoked = client.access.revoke_key(key_id)
         if as_json:
             print_json(message_keys(revoked))

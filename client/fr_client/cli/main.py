@@ -162,4 +162,5 @@ def _settings(context: typer.Context, connection: Path | None, server: str | Non
         ) from error
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--connection") from error
-    return Settings(server or found.server, timeout_s, token=found.key, ca=found.ca.encode() or None)
+    ca = found.ca.encode() or None
+    return Settings(server or found.server, timeout_s, token=found.key, ca=ca, connection=connection)

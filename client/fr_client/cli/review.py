@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fr_api.v1 import review_pb2
-from fr_client.cli.case_words import conclusion_words, found_words, state_words
+from fr_client.cli.case_words import conclusion_words, found_words, purpose_words, state_words
 from fr_client.cli.saving import new_folder, read_file
 from fr_client.cli.show import console, model_name, pairs, plain, print_json, shown, table, when
 from fr_client.cli.state import AsJson, Unusable, connected, require_one_of
@@ -34,8 +34,8 @@ def list_awaiting(context: typer.Context, as_json: AsJson = False) -> None:
         if as_json:
             print_json({"examinations": [message_keys(one) for one in found]})
             return
-        rows = table("Examination", "Case", "Gallery", "Searched", "Candidates", right=("Candidates",))
-        rows.columns[0].no_wrap = True
+        columns = ("Examination", "Case", "Gallery", "Searched", "Candidates")
+        rows = table(*columns, right=("Candidates",), whole=("Examination", "Case"))
         for one in found:
             words = map(plain, (one.examination_id, one.case_id, one.gallery_id, when(one.create_time)))
             rows.add_row(*words, str(one.candidate_count))
@@ -154,6 +154,8 @@ def _print_examination(found: review_pb2.Examination, files: dict[str, str]) -> 
     rows = [
         ("Examination", summary.examination_id),
         ("Case", summary.case_id),
+        ("Reference", found.case_reference),
+        ("Purpose", purpose_words(found.purpose) if found.purpose else ""),
         ("Gallery", f"{summary.gallery_id}, version {found.gallery_version}"),
         ("Searched", when(summary.create_time)),
         ("Model", model_name(found.model)),

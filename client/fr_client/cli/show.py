@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -45,12 +45,16 @@ def shown(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", "replace")
 
 
-def table(*columns: str, right: Iterable[str] = ()) -> Table:
-    """Return an empty table; the columns named in `right` are aligned there."""
+def table(*columns: str, right: Iterable[str] = (), whole: Iterable[str] = ()) -> Table:
+    """Return an empty table; the columns named in `right` are aligned there.
+
+    Those named in `whole` hold ids: they stay in one line, to be copied, however narrow the others become.
+    """
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    numbers = set(right)
+    numbers, ids = set(right), set(whole)
     for column in columns:
-        made.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if column in numbers else "left"
+        made.add_column(column, justify=justify, overflow="fold", no_wrap=column in ids)
     return made
 
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
-import grpc
 import typer
 
 from fr_client.cli.hints import hint_of
 from fr_client.cli.show import plain, print_json
 from fr_client.client import Client
 from fr_client.errors import FrApiError
-from fr_client.identity import tls_credentials
+from fr_client.identity import TlsCredentials, tls_credentials
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -37,6 +36,7 @@ class Settings:
         tls: whether the connection is encrypted though `ca` is not given: with the authorities of the system.
         certificate: file of the client's own certificate; None = none.
         certificate_key: file of its private key.
+        connection: the connection file that `ca` was read from, for messages; None where it was not.
     """
 
     server: str
@@ -47,6 +47,7 @@ class Settings:
     tls: bool = False
     certificate: Path | None = None
     certificate_key: Path | None = None
+    connection: Path | None = None
 
     def open(self) -> Client:
         """Open the client for the server.
@@ -59,12 +60,15 @@ class Settings:
             credentials = self.channel_credentials()
             return Client(self.server, timeout_s=self.timeout_s, credentials=credentials, token=token)
 
-    def channel_credentials(self) -> grpc.ChannelCredentials | None:
+    def channel_credentials(self) -> TlsCredentials | None:
         """Return those of TLS, None for no encryption; raises `Unusable` where a file cannot be read."""
         if not self.tls and self.ca is None and self.certificate is None:
             return None
         with self._readable():
-            return tls_credentials(self.ca, self.certificate, self.certificate_key)
+            made = tls_credentials(self.ca, self.certificate, self.certificate_key)
+        if not isinstance(self.ca, bytes) or self.connection is None:
+            return made
+        return replace(made, trusted=f"the authority in {self.connection}")
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
@@ -121,14 +125,20 @@ def connected(context: typer.Context, as_json: bool) -> Iterator[Client]:
         yield client
 
 
-def confirm(question: str, yes: bool) -> None:
-    """Ask on standard error unless told not to; ends the command with exit status 1 where the answer is no."""
+def confirm(question: str, yes: bool, kept: str = "Nothing was deleted.") -> None:
+    """Ask on standard error unless told not to; ends the command with exit status 1 where the answer is no.
+
+    Args:
+        question: what to ask.
+        yes: whether it is answered already.
+        kept: is told where the answer is no.
+    """
     if yes:
         return
     # Not `typer.confirm`, which writes to standard output: that belongs to the answer.
     typer.echo(f"{question} [y/N]: ", nl=False, err=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        typer.echo("Nothing was deleted.", err=True)
+        typer.echo(kept, err=True)
         raise typer.Exit(1)
 
 

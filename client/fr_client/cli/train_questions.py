@@ -176,7 +176,7 @@ def _decide(desk: Desk, trial: training_pb2.Trial, style: Style) -> Given:
     while len(ratings) < len(candidates):
         left = len(candidates) - len(ratings)
         question = f"Candidate {names[candidates[len(ratings)]]} of {len(candidates)}:"
-        ratings += desk.ask(question, lambda line, left=left: _ratings_of(line, style.scale, left))  # type: ignore[misc]
+        ratings += desk.ask(question, lambda line, left=left: _ratings_of(line, style.scale, left))  # type: ignore[misc]  # binds
     question = f"Your decision: a number, 1 to {len(candidates)}; n none of them; i inconclusive:"
     made = desk.ask(question, lambda line: keys.choice(line, candidates))
     made.ratings.update(zip(candidates, ratings, strict=True))

@@ -55,6 +55,7 @@ _WORDS = {
     CONNECTION_LOST: f"The connection to the server broke. {_BACK}",
     TIMED_OUT: _SLOW,
     "CALL_ENDED": _SLOW,
+    "CALL_TOO_LONG": _SLOW,
     "OVERLOADED": _BUSY,
     "SHUTTING_DOWN": _STARTS,
     "NOT_READY": _STARTS,

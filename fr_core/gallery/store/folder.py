@@ -12,7 +12,8 @@ from pathlib import Path
 from fr_core.errors import StoreFailed, StoreInUse
 from fr_core.gallery.store.durable import cause, name_whole, sync
 
-_LOCK_NAME = "galleries.lock"
+LOCK_NAME = "galleries.lock"
+"""Of the file that the one process locks which has the folder open."""
 
 
 class DataFolder:
@@ -30,7 +31,7 @@ class DataFolder:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.mkdir(mode=0o700, exist_ok=True)
-            self._lock = os.open(path / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StoreFailed("The data folder cannot be made or written to.", errno=cause(error)) from error
         try:

@@ -146,13 +146,19 @@ def _from_environment(name: str) -> str:
     return text
 
 
-def _from_command(line: str) -> str:
+def command_of(line: str) -> list[str]:
+    """Return the words of a command that prints a key; raises `KeyUnavailable` where it is none."""
     try:
         command = shlex.split(line)
     except ValueError as error:
         raise KeyUnavailable("The command of the key has a quotation that does not end.", source="command") from error
     if not command:
         raise KeyUnavailable("The command of the key is empty.", source="command")
+    return command
+
+
+def _from_command(line: str) -> str:
+    command = command_of(line)
     try:
         # What it says on stderr may hold a secret of the key manager.
         ran = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)

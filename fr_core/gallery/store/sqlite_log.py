@@ -1,4 +1,4 @@
-"""Whether a write-ahead log lost commits that were acknowledged.
+"""Whether a write-ahead log lost commits that were acknowledged; and how what never was one is taken off it.
 
 SQLite leaves out, without a word, everything in the log from the first frame on that is not as it was written. That is
 right for the last transaction: it may have been under way when the power failed, and nobody was told of it. Each one
@@ -8,22 +8,32 @@ A disk writes sectors in any order. Of the last transaction a power cut may leav
 new in the next: where a sector begins within the header of a frame, an old end may stand before new salts. Such an end
 counts only if the checksum of its frame says so too.
 
-What that does not tell is a change of the last transaction itself; and of the one before it, where it ends in such a
-frame, 1 in 64, any change but that of its salts, as well as a change that makes its end a 0.
+The header is synced before the first frame behind it is written, and the log is begun anew only when all of it is in
+the database. So a header that is torn between two logs is no loss. But what stands before frames must begin as a header
+does; and frames of a log that was begun after the one of the header tell that the header is an old one, come back.
+
+What that does not tell is a change of the last transaction itself; of the one before it, where it ends in such a frame,
+1 in 64, any change but that of its salts, as well as a change that makes its end a 0; and an old header before fewer
+than two frames that are whole. Nor does it tell anything of a log that was emptied, or is cut off or zeros from
+somewhere on: such a log is that of an earlier moment. A checkpoint of the audit that was kept elsewhere tells it.
 """
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import apsw
+
 from fr_core.errors import StoreCorrupt, StoreFailed
 from fr_core.gallery.store.clean_pages import clean_page
 
 # https://www.sqlite.org/fileformat2.html, "The Write-Ahead Log".
+_MAGIC, _VERSION = (0x377F_0682, 0x377F_0683), 3_007_000
 _HEADER_BYTES, _FRAME_HEADER = 32, 24
 _CHECKED_BYTES = 24
 _WORD = 0xFFFF_FFFF
@@ -33,6 +43,9 @@ _DATABASE_HEADER = 100
 _SECTOR = 512
 _END, _SALTS, _CHECKSUM = slice(4, 8), slice(8, 16), slice(16, 24)
 _HEADER_SALTS = slice(16, 24)
+# A log that is begun anew has the first salt of the one before, plus 1. So many times a header may have been lost; the
+# salts of logs that did not follow each other are random, and as near to each other in 1 case of 65,536.
+_MOST_BEGINNINGS = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +67,12 @@ def require_no_lost_commits(database: Path, frames: int, page_bytes: int) -> boo
         page_bytes: of the database.
 
     Returns:
-        Whether something of a transaction that was under way was left out. SQLite would write over it, and after the
-        next power cut what is left of both would look like two: before anything is written, copy the log into the
-        database and truncate it.
+        Whether something of a transaction that was under way was left out, or of a log that is in the database. SQLite
+        would write over it, and after the next power cut what is left of both would look like a loss: before anything
+        is written, copy the log into the database and truncate it.
 
     Raises:
-        StoreCorrupt: a transaction before the last one was left out.
+        StoreCorrupt: a transaction before the last one was left out, or the beginning of the log was lost.
         StoreFailed: one of the files cannot be read.
     """
     try:
@@ -69,6 +82,33 @@ def require_no_lost_commits(database: Path, frames: int, page_bytes: int) -> boo
     if lost:
         raise StoreCorrupt("The write-ahead log is damaged; it held more than can be read of it.", check="log")
     return under_way
+
+
+def truncate_log(database: Path, frames: int, page_bytes: int, vfs: str) -> None:
+    """Take off a log what a commit that failed has left behind the valid frames, and make that durable.
+
+    Left there, it would be a commit after a crash; or, written over by a shorter one, its end would look like one that
+    was lost. Whoever reads is not disturbed; nobody may write meanwhile.
+
+    Args:
+        database: beside it lies its log.
+        frames: of the log that are valid; -1 where SQLite knows of no log.
+        page_bytes: of the database.
+        vfs: SQLite's layer to the disk, by name.
+
+    Raises:
+        StoreFailed: there is no log.
+        apsw.Error: of the disk.
+    """
+    if frames < 0:
+        raise StoreFailed("The database has no write-ahead log any more.")
+    size = _HEADER_BYTES + frames * (_FRAME_HEADER + page_bytes) if frames else 0
+    log = apsw.VFSFile(vfs, f"{database}-wal", [apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_READWRITE, 0])
+    try:
+        log.xTruncate(size)
+        log.xSync(apsw.SQLITE_SYNC_NORMAL)
+    finally:
+        log.xClose()
 
 
 def _left_out(database: Path, frames: int, page_bytes: int) -> tuple[bool, bool]:
@@ -81,12 +121,29 @@ def _left_out(database: Path, frames: int, page_bytes: int) -> tuple[bool, bool]
         left_out = list(_frames(file, frames, page_bytes))
         if not left_out:
             return False, False
-        if _is_whole(header):
-            own, ends = _own(file, left_out, header, page_bytes)
-            return ends > 1, own > 0
-        # The header is synced before the first frame. So either it was damaged, or the log was begun anew when all of
-        # it was in the database.
-        return not _copied(file, left_out, database, page_bytes), False
+        if not _begins_log(header, page_bytes):
+            return True, False
+        if not _is_whole(header):
+            return not _copied(file, left_out, database, page_bytes), True
+        if newer := _newer(file, left_out, header, page_bytes):
+            return not _copied(file, newer, database, page_bytes), True
+        own, ends = _own(file, left_out, header, page_bytes)
+        return ends > 1, own > 0
+
+
+def _newer(file: IO[bytes], frames: list[_Frame], header: bytes, page_bytes: int) -> list[_Frame]:
+    """Frames of a log that was begun after the one that the header begins.
+
+    A frame torn within its salts can look like one; two of the same salts, the second with the checksum that follows
+    from that of the first, are none that were torn.
+    """
+    begun = _first_salt(header[_HEADER_SALTS])
+    for before, frame in itertools.pairwise(frames):
+        ahead = (_first_salt(frame.salts) - begun) & _WORD
+        same_log = 0 < ahead < _MOST_BEGINNINGS and before.salts == frame.salts
+        if same_log and _follows(file, frame.begin, page_bytes):
+            return [each for each in frames if each.salts == frame.salts]
+    return []
 
 
 def _own(file: IO[bytes], frames: list[_Frame], header: bytes, page_bytes: int) -> tuple[int, int]:
@@ -116,6 +173,16 @@ def _frames(file: IO[bytes], first: int, page_bytes: int) -> Iterator[_Frame]:
         page_no, pages = struct.unpack_from(">II", header)
         yield _Frame(begin, page_no, bool(pages), header[_SALTS])
         begin = file.seek(begin + step)
+
+
+def _first_salt(salts: bytes) -> int:
+    return int.from_bytes(salts[:4], "big")
+
+
+def _begins_log(header: bytes, page_bytes: int) -> bool:
+    """Whether a header has what that of every log of the database has, begun anew or torn."""
+    magic, version, page = struct.unpack_from(">III", header)
+    return magic in _MAGIC and version == _VERSION and page == page_bytes
 
 
 def _is_whole(header: bytes) -> bool:

@@ -138,6 +138,15 @@ def sqlite_errors() -> Iterator[None]:
         raise StoreFailed("The database could not be read or written.", cause=type(error).__name__) from error
 
 
+def not_withdrawn(error: apsw.Error) -> StoreFailed:
+    """What a caller is told where a commit failed, and what SQLite has written of it cannot be taken off the log."""
+    return StoreFailed(
+        "The disk refused a commit, and to take it back: nothing more is written until it can be. Nobody knows whether "
+        "the change that was refused first is there if the server ends before that.",
+        cause=type(error).__name__,
+    )
+
+
 def contradiction(check: str) -> StoreCorrupt:
     """Return the error for rows that are as they were written, and cannot all be; `check` says what was compared."""
     return StoreCorrupt("What the store holds contradicts itself.", check=check)

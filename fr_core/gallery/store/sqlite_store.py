@@ -16,9 +16,7 @@ from pathlib import Path
 
 import apsw
 
-from fr_core.audit.checkpoints import Checkpoint
 from fr_core.audit.keys import MacKeys
-from fr_core.audit.pseudonyms import Pseudonyms
 from fr_core.audit.table import AuditTable
 from fr_core.audit.verify import require_recent
 from fr_core.errors import FrError, KeyUnavailable, ShuttingDown, StoreCorrupt, StoreFailed
@@ -38,8 +36,8 @@ from fr_core.gallery.store.folder import DataFolder
 from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.protocol import StoredVectors
 from fr_core.gallery.store.sqlite_check import read_vectors, require_consistent, require_whole_file
-from fr_core.gallery.store.sqlite_log import require_no_lost_commits
-from fr_core.gallery.store.sqlite_rows import sqlite_errors
+from fr_core.gallery.store.sqlite_log import require_no_lost_commits, truncate_log
+from fr_core.gallery.store.sqlite_rows import not_withdrawn, sqlite_errors
 from fr_core.gallery.store.sqlite_snapshot import SqliteSnapshot
 from fr_core.gallery.store.sqlite_transaction import Numbers, SqliteTransaction
 from fr_core.gallery.store.upgrade import bring_up_to_date, known_version, last_numbers, rewrap, unlocked
@@ -105,6 +103,7 @@ class SqliteStore:
         self._closed = False
         self._log_frames = 0
         self._scrubbed = False
+        self._commit_failed = False
         try:
             if not self._folder.holds(DATABASE_NAME):
                 self._create(key)
@@ -175,6 +174,8 @@ class SqliteStore:
         with self._writing:
             with sqlite_errors():
                 self._undo()
+                if self._commit_failed:
+                    self._withdraw()
                 self._writer.execute("BEGIN IMMEDIATE")
             try:
                 transaction = SqliteTransaction(
@@ -184,7 +185,7 @@ class SqliteStore:
                 with sqlite_errors():
                     transaction.finish()
                     self._scrubbed = False
-                    self._writer.execute("COMMIT")
+                    self._commit()
             except BaseException:
                 with sqlite_errors():
                     self._undo()
@@ -195,16 +196,6 @@ class SqliteStore:
         """See `Store`."""
         with self.snapshot() as snapshot, sqlite_errors():
             yield AuditTable(snapshot.connection, self._audit_keys, self._clock_ms)
-
-    def pseudonyms(self) -> Pseudonyms:
-        """What makes the pseudonyms of the audit."""
-        with self.auditing() as audit:
-            return audit.pseudonyms()
-
-    def checkpoint(self) -> Checkpoint:
-        """Sign how far the audit is."""
-        with self.auditing() as audit:
-            return audit.checkpoint()
 
     def vectors(self, rows: int) -> Iterator[StoredVectors]:
         """See `Store`; authenticates every other row first, photos excepted."""
@@ -328,6 +319,24 @@ class SqliteStore:
                 self._idle.append(connection)
                 return
         connection.close()
+
+    def _commit(self) -> None:
+        try:
+            self._writer.execute("COMMIT")
+        except BaseException:
+            self._commit_failed = True
+            self._withdraw()
+            raise
+
+    def _withdraw(self) -> None:
+        """Take off the log what a commit that failed has left there; raises `StoreFailed` where the disk refuses."""
+        try:
+            self._undo()
+            frames, _ = self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
+            truncate_log(self._path, frames, int(self._writer.pragma("page_size")), self._vfs)
+        except apsw.Error as error:
+            raise not_withdrawn(error) from error
+        self._commit_failed = False
 
     def _undo(self) -> None:
         if self._writer.in_transaction:

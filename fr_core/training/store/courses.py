@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from types import MappingProxyType
 
 from fr_core.audit.attribution import Attribution, current_attribution
-from fr_core.errors import InvalidField, UnknownCourse
+from fr_core.errors import InvalidField, StoreCorrupt, UnknownCourse
 from fr_core.gallery.store.vault import SubjectKey
 from fr_core.keeping.database import Database, Reading, Row
 from fr_core.keeping.seals import Seals
@@ -32,6 +33,8 @@ _INSERT = """
 INSERT INTO courses (course_id, created_ms, state, wrapped_key, sealed, gallery) VALUES (?, ?, ?, ?, ?, ?)
 RETURNING course_no
 """
+_PICTURE = "SELECT sealed FROM pictures WHERE course_no = ? AND number = ?"
+_PICTURE_NUMBERS = "SELECT number FROM pictures WHERE course_no = ?"
 _SET = "UPDATE courses SET wrapped_key = ?, sealed = ?, gallery = ? WHERE course_no = ?"
 _INSERT_PICTURE = "INSERT INTO pictures (course_no, number, sealed) VALUES (?, ?, ?)"
 _INSERT_IDENTITY = "INSERT INTO identities (course_no, identity_mac, sealed) VALUES (?, ?, ?)"
@@ -83,7 +86,7 @@ class Courses:
             known = self._writer.run(lambda tx: _begun(tx, course, gallery, grows_by))
             try:
                 for sql, rows in _chunks(self._database.seals, known, pictures, probe_keys, identities):
-                    self._writer.run(lambda tx, sql=sql, rows=rows: _insert(tx, sql, rows))  # type: ignore[misc]
+                    self._writer.run(lambda tx, sql=sql, rows=rows: _insert(tx, sql, rows))  # type: ignore[misc]  # defaults bind
                 counts = {"pictures": len(pictures), "people": len(gallery)}
                 self._writer.run(lambda tx: _finish(tx, known, by, counts))
             except BaseException:
@@ -137,7 +140,7 @@ class Courses:
             return found
         with self._database.reading() as now:
             known = self.known(now, course_id)
-            row = now.row("SELECT sealed FROM pictures WHERE course_no = ? AND number = ?", known.course_no, number)
+            row = now.row(_PICTURE, known.course_no, number)
         if row is None:
             raise IndexError("the course has no picture of that number")
         data = known.key.open(row[0], bound("pictures", known.course_no, number), "picture")
@@ -154,6 +157,30 @@ class Courses:
         assert row is not None
         with reading("gallery"):
             return MappingProxyType(dict(json.loads(known.key.open(row[0], _gallery(known.course_no), "gallery"))))
+
+    def require_sound(self, course_id: str) -> None:
+        """Open everything that belongs to a course, and see that it has every picture that it names.
+
+        Raises:
+            UnknownCourse: there is none of that id.
+            StoreCorrupt: something was altered, or a picture taken out.
+        """
+        gallery = self.gallery(course_id)
+        with self._database.reading() as now:
+            known = self.known(now, course_id)
+            numbers = [number for (number,) in now.rows(_PICTURE_NUMBERS, known.course_no)]
+            items = chain.from_iterable(form.items for form in known.course.forms.values())
+            shown = chain.from_iterable(item.photos for item in items)
+            if not {*gallery.values(), *shown} <= set(numbers):
+                raise StoreCorrupt("A picture of a course was taken out.", check="pictures")
+            for number in numbers:  # one after the other: all at once may not fit into memory
+                row = now.row(_PICTURE, known.course_no, number)
+                assert row is not None
+                known.key.open(row[0], bound("pictures", known.course_no, number), "picture")
+            for table, column in (("identities", "identity_mac"), ("probe_keys", "photo_mac")):
+                sql = f"SELECT {column}, sealed FROM {table} WHERE course_no = ?"
+                for mac, sealed in now.rows(sql, known.course_no):
+                    _opened(known, table, mac, sealed)
 
     def set_probe_key(self, course_id: str, sha256: str, identity: str | None) -> None:
         """See `TrainingStore.set_probe_key`."""

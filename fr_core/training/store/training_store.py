@@ -10,8 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from fr_core.audit.checkpoints import Checkpoint
-from fr_core.audit.pseudonyms import Pseudonyms
 from fr_core.audit.table import AuditTable
 from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.keeping.auditing import audit_keys, auditing, require_recent_audit
@@ -38,7 +36,7 @@ class TrainingStore:
 
     Raises of every method:
         ShuttingDown: the store is closed.
-        StoreFailed: the disk refuses; nothing of the call was kept.
+        StoreFailed: the disk refuses; nothing of the call was kept, unless the message doubts that.
         StoreCorrupt: what the call needs is damaged.
         StorageLow: of methods that add something: the disk has too little room; nothing of the call was kept.
     """
@@ -103,7 +101,7 @@ class TrainingStore:
             raise
         return store
 
-    def rotate(self, new_key: KeyEncryptionKey) -> None:
+    def put_under(self, new_key: KeyEncryptionKey) -> None:
         """Put the store under another key; what the keys of courses and cohorts encrypt stays.
 
         Raises:
@@ -118,16 +116,6 @@ class TrainingStore:
         """Read the audit "training" as of one moment, within the block; nothing can be appended."""
         with auditing(self._database, self._audit_keys, self._clock_ms) as audit:
             yield audit
-
-    def pseudonyms(self) -> Pseudonyms:
-        """What makes the pseudonyms of the audit."""
-        with self.auditing() as audit:
-            return audit.pseudonyms()
-
-    def checkpoint(self) -> Checkpoint:
-        """Sign how far the audit is."""
-        with self.auditing() as audit:
-            return audit.checkpoint()
 
     def close(self) -> None:
         """Finish the changes that wait, and let the store go; harmless when done twice."""

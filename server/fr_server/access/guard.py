@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import grpc
@@ -25,6 +26,7 @@ from fr_server.access.recording import NOBODY, OUTSIDE, CallRecord, Recorder, no
 from fr_server.access.resolving import NothingKept
 from fr_server.access.rules import Coarse, Rule, action_of
 from fr_server.access.steps import as_stream, only, stepping
+from fr_server.access.streams import Streams
 from fr_server.access.table import RULES
 from fr_server.access.telling import Teller, attribution_of, learn_message, learn_request, learn_response
 from fr_server.convert.common import require_item_id
@@ -66,13 +68,15 @@ class Guard(grpc.aio.ServerInterceptor):
     Who calls, whether its roles allow the method, and whether its budget does, is asked before the request is read.
     What the request names is asked when it was. The rest of the call has the principal (`callers.current_principal`),
     the attribution (`fr_core.audit.attribution`) and the record that `recording.note` adds to. Of a stream, every item
-    and every answer takes a credential that is still valid: a key that is revoked ends what was begun with it.
+    and every answer takes a credential that is still valid, and the stream itself ends soon after it is not: a key that
+    is revoked ends what was begun with it.
 
     Args:
         authenticator: says who calls.
         budgets: count what everybody asks for.
         recorder: is told of refusals, and of calls that ended.
         trust: counts refusals.
+        streams: count those that everybody has open; None = as many as wanted.
         rules: of the methods; one without a rule is refused.
     """
 
@@ -83,10 +87,12 @@ class Guard(grpc.aio.ServerInterceptor):
         recorder: Recorder,
         trust: Trust,
         *,
+        streams: Streams | None = None,
         rules: Mapping[str, Rule] = RULES,
     ) -> None:
         self._authenticator = authenticator
         self._budgets = budgets
+        self._streams = streams or Streams()
         self._teller = Teller(recorder, trust, time.monotonic)
         self._rules = rules
         self._foreign = Foreign(NothingKept(), secrets.token_bytes)
@@ -94,6 +100,10 @@ class Guard(grpc.aio.ServerInterceptor):
     def resolve_with(self, resolver: Resolver) -> None:
         """Ask this one which course or galleries something is of, from now on: the stores are open."""
         self._foreign = Foreign(resolver, secrets.token_bytes)
+
+    def searches_left(self, principal: Principal) -> int | None:
+        """Return how many searches a principal has left today, as this process counts; None = as many as wanted."""
+        return self._budgets.searches_left(principal.principal_id, principal.budget)
 
     async def close(self) -> None:
         """Let go of what says who calls, and wait until the recorder has been told of everything; before it closes."""
@@ -205,7 +215,11 @@ class Guard(grpc.aio.ServerInterceptor):
         """A request and its answer in many messages; the first leaves when the audit knows of it."""
         async for request in requests:
             attribution, record = attribution_of(call.principal, _request_id(context), request), CallRecord()
-            async with self._teller.ending(call.rule, attribution, call.action, record) as ending:
+            valid = partial(self._require_still_valid, call, context, record)
+            async with (
+                self._teller.ending(call.rule, attribution, call.action, record) as ending,
+                self._streams.one(call.principal, valid),
+            ):
                 only_above = await self._inspect(call, request, record)
                 answers = behaviour(only(request), context)
                 async for response in stepping(answers, call.principal, attribution, record):
@@ -224,13 +238,14 @@ class Guard(grpc.aio.ServerInterceptor):
         answers = behaviour(self._checked(call, requests, items, context), context)
         attribution = attribution_of(call.principal, _request_id(context), None)
         try:
-            async for response in stepping(answers, call.principal, attribution, CallRecord()):
-                item, outcome = items.answered(response), outcome_of(response)
-                _tell_less(call, response, item.only_above)
-                learn_response(item.record, response)
-                await self._teller.ended(call.rule, item.attribution, call.action, item.record, outcome)
-                await self._require_still_valid_or_tell(call, context)  # what was worked on meanwhile is not told
-                yield response
+            async with self._streams.one(call.principal, partial(self._require_still_valid_or_tell, call, context)):
+                async for response in stepping(answers, call.principal, attribution, CallRecord()):
+                    item, outcome = items.answered(response), outcome_of(response)
+                    _tell_less(call, response, item.only_above)
+                    learn_response(item.record, response)
+                    await self._teller.ended(call.rule, item.attribution, call.action, item.record, outcome)
+                    await self._require_still_valid_or_tell(call, context)  # what was worked on meanwhile is not told
+                    yield response
         finally:
             for item in items:
                 self._teller.cancelled(call.rule, item.attribution, call.action, item.record)

@@ -7,13 +7,14 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 
 from fr_core.access.store import AccessStore
 from fr_core.audit.attribution import SYSTEM
 from fr_core.audit.pseudonyms import Pseudonyms
 from fr_core.audit.values import Entry
-from fr_core.errors import FrError
-from fr_server.access.recording import UNRECORDED, Ended
+from fr_core.errors import FrError, StorageLow
+from fr_server.access.recording import NOBODY, STRANGERS_S, UNRECORDED, Ended
 from fr_server.door.listener import HandshakeFailure, Parting, Refusal
 from fr_server.telemetry.logs import describe
 from fr_server.telemetry.trust import Trust
@@ -34,7 +35,13 @@ class Journal:
         self._pseudonyms: Pseudonyms = store.pseudonyms()
 
     async def record(self, ended: Ended) -> None:
-        """Keep it, durably; raises `StoreFailed`, `StoreCorrupt`, `StorageLow` or `ShuttingDown`."""
+        """Keep it, durably.
+
+        Raises:
+            StorageLow: only what is kept free for deletions and searches is left, and who asked could not say who they
+                are: anybody who reaches the server would fill the disk.
+            StoreFailed, StoreCorrupt, ShuttingDown: it cannot be kept.
+        """
         entry = ended.attribution.entry(
             self._pseudonyms,
             ended.action,
@@ -47,13 +54,14 @@ class Journal:
             counts=ended.counts,
             detail=ended.detail,
         )
-        await asyncio.wrap_future(self._store.record([entry]))
+        stranger = ended.attribution.actor == NOBODY
+        await asyncio.wrap_future(self._store.record([entry], may_use_reserve=not stranger))
 
 
 class DoorJournal:
     """Tells the audit "access" of TLS handshakes that failed: of each kind through a `Throttle`.
 
-    Addresses stand in it under pseudonyms.
+    Addresses stand in it under pseudonyms. What there was no room for is counted for the next one.
 
     Args:
         store: is open.
@@ -70,7 +78,7 @@ class DoorJournal:
         self._store = store
         self._trust = trust
         self._pseudonyms = store.pseudonyms()
-        self._throttle = Throttle(monotonic_s)
+        self._throttle: Throttle[Entry] = Throttle(monotonic_s)
 
     def connection_refused(self, address: str, why: Refusal) -> None:
         """As `DoorListener`."""
@@ -87,20 +95,30 @@ class DoorJournal:
     def handshake_failed(self, address: str, why: HandshakeFailure) -> None:
         """As `DoorListener`; of the door's thread alone."""
         self._trust.handshake_failed(address, why)
-        held_back = self._throttle.held_back(why)
-        if held_back is None:
-            return
-        counts = {UNRECORDED: held_back} if held_back else {}
         detail = {"why": why.value, "address": self._pseudonyms.other("address", address)}
+        entry = Entry(SYSTEM, "access.handshake", "REFUSED", detail=detail)
+        held_back = self._throttle.held_back(why.value, entry, STRANGERS_S)
+        if held_back is not None:
+            self._tell(entry, held_back)
+
+    def drain(self) -> None:
+        """Tell of what is held back still, once the door is closed; the store that closes waits for it."""
+        for entry, held_back in self._throttle.left():
+            self._tell(entry, held_back - 1)
+
+    def _tell(self, entry: Entry, held_back: int) -> None:
+        told = entry if not held_back else replace(entry, counts={UNRECORDED: held_back})
+
+        def ended(done: Future[int]) -> None:
+            error = done.exception()
+            if isinstance(error, StorageLow):
+                self._throttle.put_back(entry.detail["why"], entry, held_back + 1)
+            if error is not None:
+                _log.error("A failed handshake could not be recorded: %s", describe(error))
+
         try:
-            done = self._store.record([Entry(SYSTEM, "access.handshake", "REFUSED", counts=counts, detail=detail)])
+            done = self._store.record([told], may_use_reserve=False)
         except FrError as error:
             _log.error("A failed handshake could not be recorded: %s", describe(error))
         else:
-            done.add_done_callback(_log_failure)
-
-
-def _log_failure(done: Future[int]) -> None:
-    error = done.exception()
-    if error is not None:
-        _log.error("A failed handshake could not be recorded: %s", describe(error))
+            done.add_done_callback(ended)

@@ -9,22 +9,22 @@ import logging
 import ssl
 import time
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Any
+from typing import Any
 
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
 from fr_core.errors import ConfigInvalid, FrError, NotReady
+from fr_server.access.download import download
 
 _log = logging.getLogger(__name__)
 
 FETCH_S = 10.0
-"""For so long is the answer of an address waited for, in all."""
+"""For so long is an address waited for, in all; the look-up of its name alone may add to it."""
 
 MAX_BYTES = 262_144
 MAX_KEYS = 100
@@ -36,9 +36,6 @@ REFRESH_S = 3_600.0
 
 STALE_S = 86_400.0
 """After so long without a reading that succeeded no key is taken any more."""
-
-_SOCKET_S = 5.0
-_CHUNK_BYTES = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,26 +180,8 @@ class JsonWebKeys:
             return file.read(MAX_BYTES + 1)
 
     def _downloaded(self) -> bytes:
-        until = time.monotonic() + FETCH_S
         context = self._context or ssl.create_default_context()
-        opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), _NoRedirect())
-        data = bytearray()
-        with opener.open(self._source, timeout=_SOCKET_S) as answer:
-            # One that sends a byte now and then must not hold the thread.
-            while len(data) <= MAX_BYTES and (piece := answer.read1(_CHUNK_BYTES)):
-                data += piece
-                if time.monotonic() > until:
-                    raise TimeoutError
-        return bytes(data)
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """The keys are at the address that was configured, or nowhere."""
-
-    def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
-    ) -> None:
-        """Follow nothing, so that the answer is an error."""
+        return download(self._source, context, MAX_BYTES + 1, FETCH_S)
 
 
 def parse_keys(data: bytes, algorithms: tuple[str, ...]) -> Keys:

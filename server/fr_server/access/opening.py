@@ -13,6 +13,7 @@ from fr_server.access.credentials import Authenticator, Credentials, OpenDoor
 from fr_server.access.guard import Guard
 from fr_server.access.journal import Journal
 from fr_server.access.jwks import JsonWebKeys
+from fr_server.access.streams import Streams
 from fr_server.access.tokens import TokenRules, Tokens
 from fr_server.config import AccessConfig, Config
 from fr_server.safety import is_loopback
@@ -59,7 +60,8 @@ async def make_guard(
     authenticator: Authenticator = OpenDoor()
     if asks_who_calls(config, store):
         authenticator = Credentials(store, await _tokens(config, clock_ms), certificate_of)
-    return Guard(authenticator, Budgets(time.monotonic, clock_ms), Journal(store), trust)
+    streams = Streams(config.limits.streams_per_caller)
+    return Guard(authenticator, Budgets(time.monotonic, clock_ms), Journal(store), trust, streams=streams)
 
 
 async def _tokens(config: Config, clock_ms: Callable[[], int]) -> Tokens | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from fr_core.audit.attribution import Attribution
+from fr_core.errors import StorageLow
 from fr_core.types import ModelId
 from fr_server.telemetry.logs import describe
 from fr_server.throttle import Throttle
@@ -28,7 +29,8 @@ UNRECORDED = "unrecorded"
 
 NOBODY = "nobody"
 """The actor of calls that could not say who makes them."""
-_STRANGERS_S = 60.0
+STRANGERS_S = 60.0
+"""Of what anybody who reaches the server can cause, `MOST_PER_WINDOW` of each kind are recorded in so many seconds."""
 
 MAX_SUBJECTS = 1_000
 """As many as a record holds."""
@@ -172,7 +174,7 @@ class Refusals:
     """Tells a recorder of refusals: of each principal and reason through a `Throttle`, with how many more came.
 
     Nobody waits for it: a refusal takes as long whether or not it is told. All who could not say who they are count as
-    one principal.
+    one principal. What there was no room for is counted for the next one.
 
     Args:
         recorder: is told.
@@ -181,7 +183,7 @@ class Refusals:
 
     def __init__(self, recorder: Recorder, monotonic_s: Callable[[], float]) -> None:
         self._recorder = recorder
-        self._throttle = Throttle(monotonic_s)
+        self._throttle: Throttle[Ended] = Throttle(monotonic_s)
         self._telling: set[asyncio.Task[None]] = set()
 
     def tell(self, ended: Ended) -> None:
@@ -191,27 +193,43 @@ class Refusals:
         is, and at a slower pace: anybody who reaches the server can make such refusals, for ever.
         """
         stranger = ended.attribution.actor == NOBODY
-        who = (ended.detail.get("credential"), ended.attribution.actor)
-        held_back = self._throttle.held_back((*who, ended.outcome), _STRANGERS_S if stranger else 1.0)
-        if held_back is None:
-            return
-        if held_back:
-            ended = replace(ended, counts={**ended.counts, UNRECORDED: held_back})
-        self.tell_later(ended)
+        held_back = self._throttle.held_back(_kind_of(ended), ended, STRANGERS_S if stranger else 1.0)
+        if held_back is not None:
+            self.tell_later(ended, held_back)
 
-    def tell_later(self, ended: Ended) -> None:
-        """Tell the recorder without waiting for it; what fails is logged."""
-        task = asyncio.create_task(self._tell(ended))
+    def tell_later(self, ended: Ended, held_back: int = 0) -> None:
+        """Tell the recorder without waiting for it; what fails is logged.
+
+        Args:
+            ended: is told.
+            held_back: how many like it were not.
+        """
+        task = asyncio.create_task(self._tell(ended, held_back))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 
-    async def drain(self) -> None:
+    async def settled(self) -> None:
         """Wait until everything is told that is to be told."""
         while self._telling:
             await asyncio.wait(self._telling)
 
-    async def _tell(self, ended: Ended) -> None:
+    async def drain(self) -> None:
+        """Tell of what is held back still, the last of each kind with how many came before; then as `settled`."""
+        await self.settled()
+        for ended, held_back in self._throttle.left():
+            self.tell_later(ended, held_back - 1)
+        await self.settled()
+
+    async def _tell(self, ended: Ended, held_back: int) -> None:
+        told = ended if not held_back else replace(ended, counts={**ended.counts, UNRECORDED: held_back})
         try:
-            await self._recorder.record(ended)
+            await self._recorder.record(told)
+        except StorageLow as error:
+            self._throttle.put_back(_kind_of(ended), ended, held_back + 1)
+            log.error("A call that ended is not recorded but counted: %s", describe(error))
         except Exception as error:  # noqa: BLE001 - nobody waits for it; the log is the only one to hear
             log.error("A call that ended could not be recorded: %s", describe(error))
+
+
+def _kind_of(ended: Ended) -> tuple[str | None, str, str]:
+    return ended.detail.get("credential"), ended.attribution.actor, ended.outcome

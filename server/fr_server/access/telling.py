@@ -220,4 +220,4 @@ def _sent(request: Message, name: str) -> Any:
 def _word(purpose: int | None) -> str | None:
     if not purpose or purpose not in common_pb2.Purpose.values():
         return None
-    return common_pb2.Purpose.Name(purpose).removeprefix(_PURPOSE).lower()  # type: ignore[arg-type]
+    return common_pb2.Purpose.Name(purpose).removeprefix(_PURPOSE).lower()  # type: ignore[arg-type]  # checked above

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import get_args
 
+from fr_core.access.keys import MAX_LIFETIME_DAYS
 from fr_core.detect.multiscale import DetectionMode
 from fr_core.gallery.index.register import INDEX_NAMES
 from fr_core.imaging import KNOWN_FORMATS
@@ -87,7 +88,7 @@ KEYS: Mapping[str, Key] = types.MappingProxyType(
         "access.folder": Key(
             "Folder of the keys and of their audit; empty for `access` in the folder of the galleries."
         ),
-        "access.key_days": Key("Days that a new key is valid unless its maker says otherwise.", 1, 1826),
+        "access.key_days": Key("Days that a new key is valid unless its maker says otherwise.", 1, MAX_LIFETIME_DAYS),
         "access.requests_per_s": Key("Calls, and items of streams, in a second in the long run, of a key.", 0.1, 1e6),
         "access.burst": Key("Calls, and items of streams, that a key may make at once.", 1, 1_000_000),
         "access.searches_per_day": Key(
@@ -108,6 +109,9 @@ KEYS: Mapping[str, Key] = types.MappingProxyType(
         "limits.connections": Key("Connections at once; more are closed.", 1, 100_000),
         "limits.connections_per_address": Key("Connections of one address at once.", 1, 100_000),
         "limits.streams_per_connection": Key("Calls of one connection at once; more wait with the client.", 1, 100_000),
+        "limits.streams_per_caller": Key(
+            "Streams of one key or login at once, in each process; more are refused with OVERLOADED.", 1, 100_000
+        ),
         "limits.metadata_bytes": Key("Bytes of the headers of a call.", 4096, 1_048_576),
         "limits.handshake_s": Key("Seconds that a connection may take to begin.", 0.1, 300),
         "limits.stall_s": Key("Seconds that a client may leave what is sent to it unread.", 1, 3600),

@@ -49,6 +49,9 @@ def load_config(
             raise ConfigInvalid(f"The configuration {path} cannot be read: {error.strerror}.") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ConfigInvalid(f"The configuration {path} is not valid TOML: {error}.") from error
+        except ValueError as error:  # of Python's own limit
+            told = f"The configuration {path} cannot be read: a number in it has more digits than any setting takes."
+            raise ConfigInvalid(told) from error
     for name, text in environ.items():
         if name.startswith(ENVIRONMENT_PREFIX):
             _apply_override(raw, f"{_key_of(name)}={text}")
@@ -110,6 +113,9 @@ def _apply_override(raw: dict[str, Any], override: str) -> None:
         value = tomllib.loads(f"value = {text.strip()}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()
+    except (ValueError, RecursionError) as error:  # of Python's own limits
+        told = f"`{key.strip()}` is a list in too many lists, or a number of more digits than any setting takes."
+        raise ConfigInvalid(told, key=key.strip()) from error
     _set(raw, key.strip(), value)
 
 
@@ -158,13 +164,16 @@ def _branch(kind: type[T], raw: object, prefix: str, wrong: list[ConfigUnknownKe
 
 def _leaf(key: str, kind: Any, value: object) -> Any:
     if key in _LISTS_OF_NUMBERS and isinstance(value, (int, list)) and not isinstance(value, bool):
-        value = ",".join(map(str, value if isinstance(value, list) else [value]))
+        value = _numbers(key, value if isinstance(value, list) else [value])
     if get_origin(kind) is tuple:
         if not isinstance(value, list) or not value or not all(isinstance(v, get_args(kind)[0]) for v in value):
             raise ConfigInvalid(f"`{key}` is a list of at least one string.", key=key)
         checked: Any = tuple(value)
     elif kind is float and isinstance(value, int) and not isinstance(value, bool):
-        checked = float(value)
+        try:
+            checked = float(value)
+        except OverflowError as error:
+            raise ConfigInvalid(f"`{key}` is {_meant(key, kind)}.", key=key) from error
     elif isinstance(value, str) and "\0" in value:
         raise ConfigInvalid(f"`{key}` holds a NUL character.", key=key)
     elif type(value) is kind:
@@ -173,6 +182,14 @@ def _leaf(key: str, kind: Any, value: object) -> Any:
         raise ConfigInvalid(f"`{key}` is {_meant(key, kind)}.", key=key)
     _check_range(key, KEYS[key], checked)
     return checked
+
+
+def _numbers(key: str, values: list[Any]) -> str:
+    """Return a list of numbers as its text; a number in hexadecimal digits can be too long for one."""
+    try:
+        return ",".join(map(str, values))
+    except (ValueError, RecursionError) as error:
+        raise ConfigInvalid(f"`{key}` is a list of whole numbers, such as 1,2,4.", key=key) from error
 
 
 def _meant(key: str, kind: type) -> str:

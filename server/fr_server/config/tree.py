@@ -59,6 +59,7 @@ class LimitsConfig:
     connections: int = 1024
     connections_per_address: int = 256
     streams_per_connection: int = 1024
+    streams_per_caller: int = 24
     metadata_bytes: int = 16_384
     handshake_s: float = 5.0
     stall_s: float = 30.0

@@ -93,14 +93,23 @@ def rotated_response(made: MadeKey) -> access_pb2.RotateKeyResponse:
     return access_pb2.RotateKeyResponse(key=key_message(made.key), token=made.token.text)
 
 
-def who_response(principal: Principal) -> access_pb2.WhoAmIResponse:
-    """Build the answer of WhoAmI."""
+def who_response(principal: Principal, key: ApiKey | None, searches_left: int | None) -> access_pb2.WhoAmIResponse:
+    """Build the answer of WhoAmI.
+
+    Args:
+        principal: who calls.
+        key: that it calls with; None = with none.
+        searches_left: today; None = as many as wanted.
+    """
+    expires_ms = None if key is None else key.expires_ms
     return access_pb2.WhoAmIResponse(
         principal_id=principal.principal_id,
         roles=_role_values(principal.roles),
         galleries=principal.galleries.patterns,
         courses=principal.courses.patterns,
         budget=_budget_message(principal.budget),
+        expire_time=None if expires_ms is None else timestamp_ms(expires_ms),
+        searches_left=searches_left,
     )
 
 

@@ -137,11 +137,16 @@ def summary_message(examination: Examination, principal: Principal) -> review_pb
     )
 
 
-def examination_message(examination: Examination, principal: Principal) -> review_pb2.Examination:
+def examination_message(examination: Examination, case: Case | None, principal: Principal) -> review_pb2.Examination:
     """Build the message of an examination, as the caller may know it.
 
     Whoever may still give a finding gets the candidates in an order of its own, without similarities and subject ids:
     neither the machine's ranking, nor another examiner's, nor what an id says of a person is to lead the eye.
+
+    Args:
+        examination: the examination.
+        case: that it is of; None where the caller may not know of it.
+        principal: the caller.
     """
     searched = examination.searched
     blind = Role.EXAMINER in principal.roles and may_examine(examination, principal.principal_id)
@@ -160,6 +165,8 @@ def examination_message(examination: Examination, principal: Principal) -> revie
         calibration_id=searched.calibration_id,
         required_findings=required_findings(searched.operational, len(examination.candidates)),
         notice=NOTICE,
+        case_reference="" if case is None else case.reference,
+        purpose=common_pb2.PURPOSE_UNSPECIFIED if case is None else _PURPOSES[case.purpose],
     )
 
 

@@ -22,10 +22,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from fr_core.errors import InvalidField, StoreFailed, TargetTaken
 from fr_core.gallery.store.durable import cause, name_whole, sync
 from fr_server.door.pem import (
-    milliseconds,
     moment,
     read_certificates,
     read_key,
+    read_revocations_of,
     require_current,
     require_fits,
     require_private,
@@ -79,7 +79,7 @@ def make_authority(into: Issued, common_name: str, now_ms: int) -> None:
 
 
 def make_server_certificate(
-    authority: Issued, into: Issued, dns_names: Sequence[str], addresses: Sequence[str], now_ms: int
+    authority: Issued, into: Issued, dns_names: Sequence[str], addresses: Sequence[str], now_ms: int, first: str = ""
 ) -> None:
     """Make a certificate that a server shows for 397 days, or as long as its authority has.
 
@@ -89,6 +89,7 @@ def make_server_certificate(
         dns_names: that clients call the server by; `*.` may begin one.
         addresses: IP addresses that clients call it by; of names and addresses there is one at least.
         now_ms: milliseconds since 1970, UTC.
+        first: of the names and addresses, the one to name first; "" = the first name.
 
     Raises:
         TlsUnusable: the authority cannot sign: as `check_tls`, or it is none.
@@ -102,6 +103,7 @@ def make_server_certificate(
         raise InvalidField("A name or an address of the server is none.", field="server_names") from error
     if not names:
         raise InvalidField("A server's certificate needs a name or an address.", field="server_names")
+    names.sort(key=lambda name: str(name.value) != first)
     alternative = x509.SubjectAlternativeName(names)
     _issue(authority, into, _name("FR Core server"), ExtendedKeyUsageOID.SERVER_AUTH, now_ms, alternative)
 
@@ -123,7 +125,9 @@ def make_client_certificate(authority: Issued, into: Issued, common_name: str, n
     _issue(authority, into, _name(common_name), ExtendedKeyUsageOID.CLIENT_AUTH, now_ms, None)
 
 
-def write_revocations(authority: Issued, path: Path, revoked: Sequence[Path], now_ms: int) -> None:
+def write_revocations(
+    authority: Issued, path: Path, revoked: Sequence[Path], now_ms: int, *, renew: bool = False
+) -> None:
     """Write the list of certificates that an authority has revoked, for 30 days; an earlier list is replaced.
 
     Args:
@@ -131,9 +135,11 @@ def write_revocations(authority: Issued, path: Path, revoked: Sequence[Path], no
         path: of the list.
         revoked: files of all certificates that are revoked, those of earlier lists included.
         now_ms: milliseconds since 1970, UTC.
+        renew: what the list at `path` names stays in it, whether or not it is out of date.
 
     Raises:
-        TlsUnusable: the authority cannot sign, or a certificate is not one of its own.
+        TlsUnusable: the authority cannot sign, a certificate is not one of its own, or the list that is to be renewed
+            cannot be read or is not one of its own.
         StoreFailed: the list cannot be written; the earlier one stays.
     """
     certificate, key = _signer(authority, now_ms)
@@ -147,11 +153,14 @@ def write_revocations(authority: Issued, path: Path, revoked: Sequence[Path], no
         .add_extension(x509.CRLNumber(now_ms), critical=False)
         .add_extension(_key_identifier(certificate), critical=False)
     )
+    entries = {one.serial_number: one for one in _revoked_in(path, certificate)} if renew else {}
     for file in revoked:
         one = read_certificates(file)[0]
         if one.issuer != certificate.subject:
             raise unusable(file, "holds a certificate that this authority has not signed")
         entry = x509.RevokedCertificateBuilder().serial_number(one.serial_number).revocation_date(now).build()
+        entries.setdefault(one.serial_number, entry)
+    for entry in entries.values():
         builder = builder.add_revoked_certificate(entry)
     partial = path.with_name(f"{path.name}.partial")
     try:
@@ -160,30 +169,6 @@ def write_revocations(authority: Issued, path: Path, revoked: Sequence[Path], no
         name_whole(partial, path)
     except OSError as error:
         raise StoreFailed("The list of revoked certificates cannot be written.", errno=cause(error)) from error
-
-
-def expires_ms(path: Path) -> int:
-    """Return when the first certificate of a PEM file expires, in milliseconds since 1970, UTC.
-
-    Raises:
-        TlsUnusable: the file cannot be read, or holds none.
-    """
-    return milliseconds(read_certificates(path)[0].not_valid_after_utc)
-
-
-def names_of(path: Path) -> tuple[list[str], list[str]]:
-    """Return the DNS names and the IP addresses that a server's certificate is for.
-
-    Raises:
-        TlsUnusable: the file cannot be read, or holds no certificate.
-    """
-    certificate = read_certificates(path)[0]
-    try:
-        named = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return [], []
-    addresses = [str(address) for address in named.get_values_for_type(x509.IPAddress)]
-    return named.get_values_for_type(x509.DNSName), addresses
 
 
 def _issue(
@@ -206,6 +191,11 @@ def _issue(
     if names is not None:
         builder = builder.add_extension(names, critical=False)
     _write(into, key, builder.sign(signing_key, hashes.SHA256()))
+
+
+def _revoked_in(path: Path, authority: x509.Certificate) -> list[x509.RevokedCertificate]:
+    """Return what the lists of a file name, all of which an authority has signed; raises `TlsUnusable`."""
+    return [entry for one in read_revocations_of(path, [authority]) for entry in one]
 
 
 def _signer(authority: Issued, now_ms: int) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:

@@ -265,12 +265,13 @@ class Door:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, int(self.limits.stall_s * 2000)))
 
     def _check(self) -> None:
+        limits = self.limits
+        shortest_s = min(limits.handshake_s, limits.first_bytes_s, limits.stall_s, limits.idle_s or limits.stall_s)
+        # First, so that no limit ends for good with a defect that one connection meets.
+        self.loop.call_later(min(_CHECK_S, shortest_s / 10), self._check)
         now_s = self.loop.time()
         for one in self._crowd:
             one.check(now_s)
-        limits = self.limits
-        shortest_s = min(limits.handshake_s, limits.first_bytes_s, limits.stall_s, limits.idle_s or limits.stall_s)
-        self.loop.call_later(min(_CHECK_S, shortest_s / 10), self._check)
 
     def _begin_stop(self, grace_s: float) -> None:
         if not self._stopping:

@@ -67,19 +67,74 @@ def read_revocations(
     """Return the lists of revoked certificates of a file; one at least.
 
     Raises:
-        TlsUnusable: it cannot be read, holds none, or one that is out of date or signed by none of the authorities.
+        TlsUnusable: as `read_revocations_of`, or one is out of date.
     """
-    found = _parsed(
-        path, lambda pem: [x509.load_pem_x509_crl(one) for one in _LIST.findall(pem)], "holds no list that can be read"
-    )
-    if not found:
-        raise unusable(path, "holds no list of revoked certificates")
+    found = read_revocations_of(path, authorities)
     for one in found:
         if one.next_update_utc is not None and one.next_update_utc <= moment(now_ms):
-            raise unusable(path, "holds a list of revoked certificates that is out of date")
+            since = f"{one.next_update_utc:%Y-%m-%d %H:%M} UTC"
+            raise unusable(path, f"holds a list of revoked certificates that is out of date since {since}")
+    return found
+
+
+def read_revocations_of(path: Path, authorities: Sequence[x509.Certificate]) -> list[x509.CertificateRevocationList]:
+    """Return the lists of revoked certificates of a file, whether or not they are out of date; one at least.
+
+    Raises:
+        TlsUnusable: it cannot be read, holds none, or one that is signed by none of the authorities.
+    """
+    found = _lists(path)
+    for one in found:
         if not any(_signed(one, authority) for authority in authorities):
             raise unusable(path, "holds a list of revoked certificates that no authority of clients has signed")
     return found
+
+
+def expires_ms(path: Path) -> int:
+    """Return when the first certificate of a PEM file expires, in milliseconds since 1970, UTC.
+
+    Raises:
+        TlsUnusable: the file cannot be read, or holds none.
+    """
+    return milliseconds(read_certificates(path)[0].not_valid_after_utc)
+
+
+def revocations_expire_ms(path: Path) -> int | None:
+    """Return when the first of the lists of revoked certificates of a file expires, in milliseconds since 1970, UTC.
+
+    From then on the certificates of its authority are refused, all of them. None = no list has an end.
+
+    Raises:
+        TlsUnusable: the file cannot be read, or holds none.
+    """
+    ends = [one.next_update_utc for one in _lists(path)]
+    return min((milliseconds(end) for end in ends if end is not None), default=None)
+
+
+def names_of(path: Path) -> tuple[list[str], list[str]]:
+    """Return the DNS names and the IP addresses that a server's certificate is for.
+
+    Raises:
+        TlsUnusable: the file cannot be read, or holds no certificate.
+    """
+    named = _named(path)
+    return (
+        [str(one.value) for one in named if isinstance(one, x509.DNSName)],
+        [str(one.value) for one in named if isinstance(one, x509.IPAddress)],
+    )
+
+
+def ordered_names_of(path: Path) -> list[str]:
+    """Return names and addresses as `names_of`, in the order in which the certificate has them; raises the same."""
+    return [str(one.value) for one in _named(path) if isinstance(one, x509.DNSName | x509.IPAddress)]
+
+
+def _named(path: Path) -> list[x509.GeneralName]:
+    certificate = read_certificates(path)[0]
+    try:
+        return list(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+    except x509.ExtensionNotFound:
+        return []
 
 
 def require_current(path: Path, certificate: x509.Certificate, now_ms: int) -> None:
@@ -118,6 +173,15 @@ def require_fits(path: Path, certificate: x509.Certificate) -> None:
     key = read_key(path)
     if key.public_key() != certificate.public_key():
         raise unusable(path, "holds a key that is not the certificate's")
+
+
+def _lists(path: Path) -> list[x509.CertificateRevocationList]:
+    found = _parsed(
+        path, lambda pem: [x509.load_pem_x509_crl(one) for one in _LIST.findall(pem)], "holds no list that can be read"
+    )
+    if not found:
+        raise unusable(path, "holds no list of revoked certificates")
+    return found
 
 
 def _parsed(path: Path, parse: Callable[[bytes], Read], otherwise: str) -> Read:

@@ -49,6 +49,7 @@ AUDIT_METHODS = frozenset(
     {
         "audit_search",
         "audit_verify",
+        "audit_disagreement",
         "audit_export",
         "audit_checkpoint",
         "audit_public_key",

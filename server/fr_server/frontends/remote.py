@@ -227,6 +227,11 @@ class RemoteGalleries:
         found: Verified | Broken = self._asker.gallery("audit_verify", checkpoints)
         return found
 
+    def audit_disagreement(self, checkpoint: Checkpoint) -> Broken | None:
+        """As `AuditCalls.audit_disagreement`."""
+        found: Broken | None = self._asker.gallery("audit_disagreement", checkpoint)
+        return found
+
     def audit_export(self, after: int, begun: bool) -> ExportPart:
         """As `AuditCalls.audit_export`."""
         part: ExportPart = self._asker.gallery("audit_export", after, begun)

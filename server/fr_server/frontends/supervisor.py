@@ -79,7 +79,7 @@ class Supervisor:
         detector, embedder = engine.batchers
         self._batchers: Batchers = {"detector": detector, "embedder": embedder}
         self._galleries = galleries
-        self._telemetry = telemetry
+        self.telemetry = telemetry
         self._load = load
         self._broken = broken
         self._storage = StorageThreads()
@@ -105,9 +105,9 @@ class Supervisor:
         held = await asyncio.to_thread(HeldPort, self.config.server.host, self.config.server.port)
         self._opened.callback(held.close)
         self.port = held.port
-        self._telemetry.serving(False)
-        watch(self._telemetry, self.config, self._galleries, {"galleries": self._broken})
-        await asyncio.to_thread(self._telemetry.start)
+        self.telemetry.serving(False)
+        watch(self.telemetry, self.config, self._galleries, {"galleries": self._broken})
+        await asyncio.to_thread(self.telemetry.start)
         loop = asyncio.get_running_loop()
 
         def lost() -> None:
@@ -118,7 +118,7 @@ class Supervisor:
         self._keepers = [asyncio.create_task(self._keep(number, one)) for number, one in enumerate(reached)]
         await self._read_galleries()
         await self._have_ready([one.ready for one in reached])
-        self._telemetry.serving(not self._device_lost)
+        self.telemetry.serving(not self._device_lost)
 
     def give_up(self) -> None:
         """As `Server.give_up`."""
@@ -141,7 +141,7 @@ class Supervisor:
     async def stop(self) -> None:
         """As `Server.stop`."""
         self._stopping.set()
-        self._telemetry.serving(False)
+        self.telemetry.serving(False)
         for frontend in self._frontends.values():
             frontend.answerer.tell(Stop())
         if self._keepers:
@@ -264,7 +264,7 @@ class Supervisor:
     def _lose_device(self) -> None:
         log_lost_device(self.engine)
         self._device_lost = True
-        self._telemetry.serving(False)
+        self.telemetry.serving(False)
         for frontend in self._frontends.values():
             frontend.answerer.tell(DeviceIsLost())
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import grpc
 
-from fr_core.errors import CallEnded, Failure, Overloaded
+from fr_core.errors import CallEnded, CallTooLong, Failure, Overloaded
 from fr_core.runtime.ticket import Ticket, hold
 from fr_server.interceptors.wrapping import EXEMPT, Context, Handler, Stream, Unary, wrap
 
@@ -60,15 +60,17 @@ class Admission(grpc.aio.ServerInterceptor):
 
         def unary(behaviour: Unary) -> Unary:
             async def call(request: Any, context: Context) -> Any:
+                until_s = time.monotonic() + self._call_s
                 with self._admitted(context, bulk=False):
                     limit = asyncio.timeout(None if self._call_s == math.inf else self._call_s)
                     try:
                         async with limit:
                             return await behaviour(request, context)
-                    except TimeoutError as error:
-                        if not limit.expired():
+                    # The ticket of the call, which ends with it, may be the first to say so.
+                    except (TimeoutError, CallEnded) as error:
+                        if not limit.expired() and time.monotonic() < until_s:
                             raise
-                        raise CallEnded("The call took longer than the server lets a call take.") from error
+                        raise CallTooLong("The call took longer than the server lets a call take.") from error
 
             return call
 
@@ -85,11 +87,12 @@ class Admission(grpc.aio.ServerInterceptor):
     def _refusal(self, bulk: bool) -> Failure | None:
         if self._refuse_all is not None:
             return type(self._refuse_all)(self._refuse_all.what)  # its own: it will hold the traces of its call
+        if self._in_flight >= self._max_in_flight:
+            return _full(self._max_in_flight, "calls")
         # A stream may last for ever: a quarter of the room is for calls that people wait for.
-        most = self._max_in_flight - (self._max_in_flight // 4 if bulk else 0)
-        if self._in_flight >= self._max_in_flight or (bulk and self._streams >= most):
-            what = "streams" if bulk and self._in_flight < self._max_in_flight else "calls"
-            return Overloaded(f"The server has {most} {what} in work, as many as it accepts.", limit=str(most))
+        most_streams = self._max_in_flight - self._max_in_flight // 4
+        if bulk and self._streams >= most_streams:
+            return _full(most_streams, "streams")
         return None
 
     @contextmanager
@@ -113,6 +116,10 @@ class Admission(grpc.aio.ServerInterceptor):
             self._streams -= bulk
             if not self._in_flight:
                 self.idle.set()
+
+
+def _full(most: int, what: str) -> Overloaded:
+    return Overloaded(f"The server has {most} {what} in work, as many as it accepts.", limit=str(most))
 
 
 def _refusing(refusal: Failure) -> Handler:

@@ -6,26 +6,41 @@ import logging
 import math
 import re
 import time
+import traceback
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
-from fr_core.errors import CallEnded, Failure, FrError, InputRefused, InternalError, InvalidField, StoreCorrupt
+from fr_core.errors import (
+    CallEnded,
+    CredentialInvalid,
+    CredentialMissing,
+    Failure,
+    FrError,
+    InputRefused,
+    InternalError,
+    InvalidField,
+    StoreCorrupt,
+)
 from fr_server.errors import abort
-from fr_server.interceptors.sizes import most_bytes
+from fr_server.interceptors.sizes import request_of
 from fr_server.interceptors.wrapping import EXEMPT, Context, Handler, Malformed, Stream, Unary, first_of, read_by
 from fr_server.telemetry.listener import CANCELLED, OK, CallObserver, NullListener
 from fr_server.telemetry.logs import FIELDS, defects, describe
+from fr_server.throttle import Throttle
 
 log = logging.getLogger("fr_server.calls")
 
-_current: ContextVar[_Call] = ContextVar("call")
+_current: ContextVar[_Known] = ContextVar("call")
 # Of requests about the health, for which nobody is asked who it is.
 STRANGERS_BYTES = 1_024
-STRANGERS_S = 5.0
+STRANGERS_S = 2.0
+# Of calls that end so nobody knows who makes them: anybody can make as many as the connection takes.
+_BY_NOBODY = frozenset({CredentialMissing.reason, CredentialInvalid.reason})
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -87,6 +102,7 @@ class Boundary(grpc.aio.ServerInterceptor):
     def __init__(self, observer: CallObserver | None = None, read_s: float = math.inf) -> None:
         self._observer = observer or NullListener()
         self._read_s = read_s
+        self._by_nobody: Throttle[None] = Throttle(time.monotonic)
 
     async def intercept_service(
         self,
@@ -101,26 +117,26 @@ class Boundary(grpc.aio.ServerInterceptor):
         if method.startswith(EXEMPT):
             # Reflection, which reads streams, is there only where everybody is trusted.
             few = not handler.request_streaming
-            return read_by(handler, _of_a_stranger, _many_of_a_stranger, STRANGERS_BYTES) if few else handler
-        one_request = not handler.request_streaming
+            return read_by(handler, _of_a_stranger, _many_of_a_stranger, _is_short) if few else handler
+        request = request_of(method)  # a room within may read that of a unary call as a stream of one
 
         def unary(behaviour: Unary) -> Unary:
             async def call(requests: Any, context: Context) -> Any:
-                async with _Call(method, context, self._observer):
+                async with _Call(method, context, self._observer, self._by_nobody):
                     return await behaviour(await self._first_of(requests), context)
 
             return call
 
         def stream(behaviour: Stream) -> Stream:
             async def call(requests: Any, context: Context) -> AsyncIterator[Any]:
-                async with _Call(method, context, self._observer):
-                    sent = self._only(requests) if one_request else _each_well_formed(requests)
+                async with _Call(method, context, self._observer, self._by_nobody):
+                    sent = _each_well_formed(requests) if request.stream else self._only(requests)
                     async for response in behaviour(sent, context):
                         yield response
 
             return call
 
-        return read_by(handler, unary, stream, most_bytes(method))
+        return read_by(handler, unary, stream, request.takes)
 
     async def _first_of(self, requests: AsyncIterator[Any]) -> Any:
         try:
@@ -136,6 +152,10 @@ def _well_formed(request: Any) -> Any:
     if isinstance(request, Malformed):
         raise InvalidField(request.why)
     return request
+
+
+def _is_short(encoded: bytes) -> bool:
+    return len(encoded) <= STRANGERS_BYTES
 
 
 def _of_a_stranger(behaviour: Unary) -> Unary:
@@ -171,18 +191,27 @@ async def _each_well_formed(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
         yield _well_formed(request)
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known within a call of it. Timers that were called off hold on to it for long, and so to nothing more."""
+
+    request_id: str
+    observer: CallObserver
+
+
 class _Call:
     """One call: `async with` tells and logs its end and turns what it raised into a status."""
 
-    def __init__(self, method: str, context: Context, observer: CallObserver) -> None:
+    def __init__(self, method: str, context: Context, observer: CallObserver, by_nobody: Throttle[None]) -> None:
         self.method = method
         self.context = context
         self.observer = observer
         self.request_id = _request_id_of(context)
+        self._by_nobody = by_nobody
         self._started = time.monotonic()
 
     async def __aenter__(self) -> None:
-        _current.set(self)
+        _current.set(_Known(self.request_id, self.observer))
         self.context.set_trailing_metadata((("x-request-id", self.request_id),))
         traceparent = next(_sent(self.context, "traceparent"), "")
         self._told_ended = self.observer.began(self._name, self.request_id, traceparent)
@@ -193,6 +222,7 @@ class _Call:
         elif isinstance(error, Exception):
             told = as_fr_error(error, self.method, self.request_id)
             self._ended(CANCELLED if isinstance(told, CallEnded) else told.reason)
+            _let_go(error)
             await abort(self.context, told, self.request_id)
         else:  # cancelled, the reader of a stream gone, or the process ending
             self._ended(CANCELLED)
@@ -204,6 +234,24 @@ class _Call:
     def _ended(self, outcome: str) -> None:
         took_s = time.monotonic() - self._started
         self._told_ended(outcome, took_s)
+        held_back = self._by_nobody.held_back(outcome, None) if outcome in _BY_NOBODY else 0
+        if held_back is None:
+            return
         took_ms = round(took_s * 1000, 1)
         fields = {"method": self._name, "outcome": outcome, "request_id": self.request_id, "took_ms": took_ms}
-        log.info("%s %s %s %.1f ms", self.method, outcome, self.request_id, took_ms, extra={FIELDS: fields})
+        text = "%s %s %s %.1f ms"
+        if held_back:
+            fields["held_back"] = held_back
+            text += f", and {held_back} more of its outcome that were not told"
+        log.info(text, self.method, outcome, self.request_id, took_ms, extra={FIELDS: fields})
+
+
+def _let_go(error: BaseException) -> None:
+    """Free what the frames hold that an error has passed, requests too.
+
+    gRPC keeps the end of a call, and with it the error, until the garbage collector comes by.
+    """
+    passed: BaseException | None = error
+    while passed is not None:
+        traceback.clear_frames(passed.__traceback__)
+        passed = passed.__cause__ or passed.__context__

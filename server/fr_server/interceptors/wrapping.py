@@ -25,9 +25,9 @@ class Malformed:
 
 
 class TooLong(Malformed):
-    """What stands for a message that is longer than the call takes, and was not read."""
+    """What stands for a message that is longer, or has more in it, than the call takes, and was not read."""
 
-    why = "The message is longer than this call takes."
+    why = "The message is longer than this call takes, or has more fields."
 
 
 class Missing(Malformed):
@@ -37,7 +37,10 @@ class Missing(Malformed):
 
 
 def read_by(
-    handler: Handler, unary: Callable[[Unary], Unary], stream: Callable[[Stream], Stream], most_bytes: int | None
+    handler: Handler,
+    unary: Callable[[Unary], Unary],
+    stream: Callable[[Stream], Stream],
+    takes: Callable[[bytes], bool],
 ) -> Handler:
     """As `wrap`, for the room that gRPC calls. It reads every request itself, the one of a unary call too.
 
@@ -47,9 +50,9 @@ def read_by(
         handler: of a call.
         unary: makes the behaviour of a unary call, which takes a stream in place of the request.
         stream: makes that of every other call.
-        most_bytes: of a request; a longer one is not read, and `TooLong` stands for it. None = as many as it has.
+        takes: whether an encoded request is to be read; else `TooLong` stands for it.
     """
-    read, write = _reading(handler.request_deserializer, most_bytes), handler.response_serializer
+    read, write = _reading(handler.request_deserializer, takes), handler.response_serializer
     if handler.unary_unary is not None:
         return grpc.stream_unary_rpc_method_handler(
             unary(handler.unary_unary),  # type: ignore[arg-type]  # as in `wrap`
@@ -82,19 +85,19 @@ def wrap(handler: Handler, unary: Callable[[Unary], Unary], stream: Callable[[St
     """Return `handler` with its behaviour replaced by `unary(behaviour)` or `stream(behaviour)`."""
     if handler.unary_unary is not None:
         return grpc.unary_unary_rpc_method_handler(
-            unary(handler.unary_unary),  # type: ignore[arg-type]
+            unary(handler.unary_unary),  # type: ignore[arg-type]  # stubs know the behaviours of threads alone
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
     if handler.stream_stream is not None:
         return grpc.stream_stream_rpc_method_handler(
-            stream(handler.stream_stream),  # type: ignore[arg-type]
+            stream(handler.stream_stream),  # type: ignore[arg-type]  # likewise
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
     if handler.unary_stream is not None:
         return grpc.unary_stream_rpc_method_handler(
-            _of_one(stream(_of_many(handler.unary_stream))),  # type: ignore[arg-type]
+            _of_one(stream(_of_many(handler.unary_stream))),  # type: ignore[arg-type]  # likewise
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
@@ -125,13 +128,15 @@ def _of_one(behaviour: Stream) -> Stream:
     return call
 
 
-def _reading(deserializer: Callable[[bytes], Any] | None, most_bytes: int | None) -> Callable[[bytes], Any] | None:
+def _reading(
+    deserializer: Callable[[bytes], Any] | None, takes: Callable[[bytes], bool]
+) -> Callable[[bytes], Any] | None:
     """Return a deserializer that gives `Malformed` where gRPC would end the call without a reason, and log a trace."""
     if deserializer is None:
         return None
 
     def read(message: bytes) -> Any:
-        if most_bytes is not None and len(message) > most_bytes:
+        if not takes(message):
             return TooLong()
         try:
             return deserializer(message)

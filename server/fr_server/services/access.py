@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
@@ -10,6 +10,7 @@ import grpc
 from fr_api.v1 import access_pb2, access_pb2_grpc
 from fr_core.access.budget import Budget
 from fr_core.access.keys import ApiKey, NewKey, principal_id_of
+from fr_core.access.principal import Principal
 from fr_core.access.roles import Role
 from fr_core.access.scope import Scope
 from fr_core.access.store import AccessStore
@@ -49,35 +50,45 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
         default: how much a key may ask for whose maker does not say; less where the maker itself may.
         key_days: how long it is valid then; less where the maker's own key is.
         work: runs what blocks.
+        searches_left: of somebody, today; None = as many as wanted.
     """
 
-    def __init__(self, store: AccessStore, default: Budget, key_days: int, work: Work) -> None:
+    def __init__(
+        self,
+        store: AccessStore,
+        default: Budget,
+        key_days: int,
+        work: Work,
+        searches_left: Callable[[Principal], int | None],
+    ) -> None:
         self._store = store
         self._default = default
         self._key_days = key_days
         self._work = work
+        self._searches_left = searches_left
 
     async def WhoAmI(  # noqa: N802
         self, request: access_pb2.WhoAmIRequest, context: Context
     ) -> access_pb2.WhoAmIResponse:
-        """Tell who the server takes the caller for."""
-        return who_response(current_principal())
+        """Tell who the server takes the caller for, until when, and what is left for today."""
+        principal = current_principal()
+        return who_response(principal, await self._work.storage(self._own_key), self._searches_left(principal))
 
     async def CreateKey(  # noqa: N802
         self, request: access_pb2.CreateKeyRequest, context: Context
     ) -> access_pb2.CreateKeyResponse:
         """Make a key."""
         principal = current_principal()
-        ends_ms = await self._work.storage(self._own_end_ms)
-        new = new_key(request, self._default.at_most(current_principal().budget), self._key_days, ends_ms)
+        own = await self._work.storage(self._own_key)
+        ends_ms = None if own is None else own.expires_ms
+        new = new_key(request, self._default.at_most(principal.budget), self._key_days, ends_ms)
         if not _reaches_no_further(new):
             raise NotPermitted("The key would reach further than that of whoever makes it.")
         if not new.roles.isdisjoint(_OF_ALL) and not (principal.galleries.is_all and principal.courses.is_all):
             raise NotPermitted("Admins and auditors see all: whoever makes one must reach all.", field="roles")
-        bound = await self._work.storage(self._own_certificate)
-        if bound is not None and new.certificate_sha256 != bound:
+        if _is_bound_elsewhere(new, own):
             raise NotPermitted("The key must be bound to the certificate that your own is bound to.")
-        if not new.budget.is_within(current_principal().budget):
+        if not new.budget.is_within(principal.budget):
             raise NotPermitted("The key could ask for more than that of whoever makes it.", field="budget")
         if request.HasField("lifetime") and _outlives(new, self._store.now_ms(), ends_ms):
             raise NotPermitted("The key would live longer than that of whoever makes it.", field="lifetime")
@@ -132,30 +143,23 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
             note(detail=OUTSIDE)
             return _NOBODYS
         key_id = self._own(key_id)
-        key, ends_ms = self._store.key(key_id), self._own_end_ms()
+        key, own = self._store.key(key_id), self._own_key()
         if key is None:
             return key_id
         if overlaps:  # two people would call in the name of one key, and nobody could tell them apart
             raise NotPermitted("Only whoever has a key may keep its secret valid beside the new one.", field="overlap")
+        ends_ms = None if own is None else own.expires_ms
         lives_longer = ends_ms is not None and (key.expires_ms is None or key.expires_ms > ends_ms)
-        own_certificate = self._own_certificate()
-        if own_certificate is not None and key.certificate_sha256 != own_certificate:  # it would work elsewhere
+        if _is_bound_elsewhere(key, own):
             raise NotPermitted("The key is not bound to the certificate that your own is bound to.")
-        if lives_longer or not key.budget.is_within(current_principal().budget):
+        if lives_longer or not key.budget.is_within(principal.budget):
             raise NotPermitted("The key may ask for more, or lives longer, than that of whoever gives it a new secret.")
         return key_id
 
-    def _own_certificate(self) -> str | None:
-        """What the key of whoever calls is bound to; None = nothing, or it has none."""
+    def _own_key(self) -> ApiKey | None:
+        """Return the key of whoever calls; None = it has none."""
         kind, _, key_id = current_principal().principal_id.partition(":")
-        key = self._store.key(key_id) if kind == "key" else None
-        return None if key is None else key.certificate_sha256
-
-    def _own_end_ms(self) -> int | None:
-        """When the key of whoever calls ends, milliseconds since 1970, UTC; None = never, or it has none."""
-        kind, _, key_id = current_principal().principal_id.partition(":")
-        key = self._store.key(key_id) if kind == "key" else None
-        return None if key is None else key.expires_ms
+        return self._store.key(key_id) if kind == "key" else None
 
     def _keys_seen(self, before: int | None, size: int) -> tuple[list[ApiKey], bool]:
         """Return a page of the keys that the caller may know of, and whether there are more: auditors see all."""
@@ -166,6 +170,12 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
             return found, len(found) == size
 
         return seen(fetch, size, lambda key: audits or _reaches_no_further(key))
+
+
+def _is_bound_elsewhere(key: ApiKey | NewKey, own: ApiKey | None) -> bool:
+    """Whether a key would be valid where that of whoever calls is not, because that one is bound to a certificate."""
+    bound = None if own is None else own.certificate_sha256
+    return bound is not None and key.certificate_sha256 != bound
 
 
 def _outlives(new: NewKey, now_ms: int, ends_ms: int | None) -> bool:

@@ -13,7 +13,7 @@ from fr_core.audit.export import export
 from fr_core.audit.search import Filter, Page, search
 from fr_core.audit.table import AuditTable
 from fr_core.audit.values import Pseudonym
-from fr_core.audit.verify import Broken, Verified, verify
+from fr_core.audit.verify import Broken, Verified, disagreement, verify
 from fr_core.errors import InternalError
 from fr_server.services.gallery_calls import GalleryCalls
 from fr_server.telemetry.trust import Chain
@@ -55,6 +55,10 @@ class AuditCalls(Protocol):
 
     def audit_verify(self, checkpoints: Sequence[Checkpoint]) -> Verified | Broken:
         """As `fr_core.audit.verify.verify`."""
+        ...
+
+    def audit_disagreement(self, checkpoint: Checkpoint) -> Broken | None:
+        """As `fr_core.audit.verify.disagreement`; raises `StoreCorrupt`, too."""
         ...
 
     def audit_export(self, after: int, begun: bool) -> ExportPart:
@@ -114,6 +118,11 @@ class LocalAudit:
         """See `AuditCalls`."""
         with self._store.auditing() as audit:
             return verify(audit, checkpoints)
+
+    def audit_disagreement(self, checkpoint: Checkpoint) -> Broken | None:
+        """See `AuditCalls`."""
+        with self._store.auditing() as audit:
+            return disagreement(audit, checkpoint)
 
     def audit_export(self, after: int, begun: bool) -> ExportPart:
         """See `AuditCalls`."""

@@ -2,38 +2,48 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
+import re
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from fr_core.audit.checkpoints import Checkpoint, parse_checkpoint
+from fr_core.audit.checkpoints import parse_checkpoint
 from fr_core.errors import ConfigInvalid, Failure, InvalidField
 from fr_core.gallery.store.durable import write_private
 from fr_server.config import Config
+from fr_server.folders import checkpoint_folder
 from fr_server.services.audits import AuditCalls
 from fr_server.telemetry.logs import describe
 from fr_server.telemetry.trust import Chain, NullTrust, Trust
 
 log = logging.getLogger("fr_server.audit")
 
+_NUMBER = re.compile(r"[0-9]{1,16}")
+
 
 def require_checkpoint_folder(config: Config) -> None:
-    """Raise `ConfigInvalid` where checkpoints are to be written to a folder that is not there."""
-    folder = config.audit.checkpoint_folder
-    if folder and not Path(folder).is_dir():
+    """Raise `ConfigInvalid` where checkpoints are to be written to a folder that is not there, or cannot be seen."""
+    folder = checkpoint_folder(config)
+    try:
+        if folder is None or folder.is_dir():
+            return
         told = f"There is no folder {folder} for checkpoints of the audit."
-        raise ConfigInvalid(told, key="audit.checkpoint_folder", file=folder)
+    except OSError as error:
+        told = f"The folder {folder} for checkpoints of the audit cannot be looked at: {error.strerror}."
+    raise ConfigInvalid(told, key="audit.checkpoint_folder", file=str(folder))
 
 
 class Checkpoints:
-    """Writes a checkpoint of each chain to a folder, again and again: CHAIN-SEQ.json, and CHAIN.pem to check it with.
+    """Writes a checkpoint of each chain to a folder, again and again: CHAIN-NUMBER.json; CHAIN.pem to check it with.
+
+    A chain that contradicts the newest checkpoint of it that is there gets no more of them: the log and `trust` say so,
+    until the chain agrees, or the folder is another one.
 
     Args:
         audits: by the names of their chains.
         folder: on another machine's disk, or on one that cannot be written twice.
-        trust: is told of each that was written; None = nobody is.
+        trust: is told of each that was written, and whether a chain agrees; None = nobody is.
     """
 
     def __init__(self, audits: Mapping[Chain, AuditCalls], folder: Path, trust: Trust | None = None) -> None:
@@ -52,30 +62,47 @@ class Checkpoints:
                     log.error("A checkpoint of the audit %s could not be written: %s", name, describe(error))
 
     def _write(self, name: Chain, audit: AuditCalls) -> None:
+        # Before the chain is looked at: what another process of this server writes meanwhile is of a longer one.
+        newest = self._newest(name)
+        wrong = "" if newest is None else _wrong(newest, audit)
+        self._trust.checkpoint_agrees(name, not wrong)
+        if newest is not None and wrong:
+            log.error(
+                "The audit %s is not that of which %s is a checkpoint (%s), so that no more of it are written: records "
+                "were changed, or an older data folder was put back; if that was meant, name a new, empty folder in "
+                "audit.checkpoint_folder, and keep the one before",
+                name,
+                newest.name,
+                wrong,
+            )
+            return
         checkpoint = audit.audit_checkpoint()
         path = self._folder / f"{name}-{checkpoint.seq:012}.json"
-        if path.exists():  # nothing has come since
-            if not _agrees(path.read_bytes(), checkpoint):
-                log.error("The audit %s is not that of which %s is a checkpoint", name, path.name)
-                return
-        else:
+        if not path.exists():  # else nothing has come since, or another process has written it
             key = self._folder / f"{name}.pem"
             if not key.exists():
                 write_private(key, audit.audit_public_key().encode())
             write_private(path, checkpoint.to_json())
         self._trust.checkpointed(name, checkpoint.at_ms / 1000)
 
-    async def write_for_ever(self, every_s: float) -> None:
-        """Write now and every so many seconds, until cancelled."""
-        while True:
-            await asyncio.to_thread(self.write)
-            await asyncio.sleep(every_s)
+    def _newest(self, name: Chain) -> Path | None:
+        """Return the file of the highest number of a chain; `fr audit checkpoint` once wrote numbers without zeros."""
+        found = {path: number for path in self._folder.iterdir() if (number := _number(path, name)) is not None}
+        return max(found, key=found.__getitem__, default=None)
 
 
-def _agrees(data: bytes, checkpoint: Checkpoint) -> bool:
-    """Whether what was written says the same of the chain; it may have been written by another process."""
+def _number(path: Path, name: Chain) -> int | None:
+    chain, _, number = path.name.removesuffix(".json").partition("-")
+    return int(number) if chain == name and path.suffix == ".json" and _NUMBER.fullmatch(number) else None
+
+
+def _wrong(path: Path, audit: AuditCalls) -> str:
+    """Return what is wrong between a checkpoint and the chain; "" where they agree."""
     try:
-        before = parse_checkpoint(data)
+        kept = parse_checkpoint(path.read_bytes().strip())
     except InvalidField:
-        return False
-    return (before.chain_id, before.hash, before.key_id) == (checkpoint.chain_id, checkpoint.hash, checkpoint.key_id)
+        return "it cannot be read"
+    found = audit.audit_disagreement(kept)
+    if found is not None:
+        return f"{found.why.value}, record {found.seq}"
+    return "" if int(path.stem.rpartition("-")[2]) == kept.seq else "it is another than its name says"

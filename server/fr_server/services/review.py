@@ -164,8 +164,10 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
     ) -> review_pb2.GetExaminationResponse:
         """Show an examination."""
         found = await self._work.storage(self._cases.examination, request.examination_id)
-        _note(await self._work.storage(self._cases.case, found.case_id), found)
-        return review_pb2.GetExaminationResponse(examination=examination_message(found, current_principal()))
+        case = await self._work.storage(self._cases.case, found.case_id)
+        _note(case, found)
+        shown = examination_message(found, case if _sees(case) else None, current_principal())
+        return review_pb2.GetExaminationResponse(examination=shown)
 
     async def SubmitFinding(  # noqa: N802
         self, request: review_pb2.SubmitFindingRequest, context: Context
@@ -175,7 +177,9 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
         finding = finding_of(request, principal.principal_id)
         await self._work.storage(self._cases.give_finding, request.examination_id, finding)
         found = await self._work.storage(self._cases.examination, request.examination_id)
-        return review_pb2.SubmitFindingResponse(examination=examination_message(found, principal))
+        case = await self._work.storage(self._cases.case, found.case_id)
+        shown = examination_message(found, case if _sees(case) else None, principal)
+        return review_pb2.SubmitFindingResponse(examination=shown)
 
     async def ExportEvidence(  # noqa: N802
         self, request: review_pb2.ExportEvidenceRequest, context: Context

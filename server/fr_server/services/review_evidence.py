@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from fr_core.access.roles import Role
+from fr_core.casework.rules import may_examine
 from fr_core.casework.store import CaseStore
 from fr_core.casework.values import Case, Examination
 from fr_core.errors import (
     CalibrationInvalid,
     InputRefused,
     NoFaceFound,
+    NotPermitted,
     StoreCorrupt,
     UnknownCase,
     UnknownExamination,
     UnknownGallery,
 )
 from fr_core.evidence.bundle import build_bundle
+from fr_core.evidence.documents import NOTED_AT_THE_SEARCH
 from fr_core.evidence.extract import audit_extract
 from fr_core.evidence.signing import EvidenceSigner
 from fr_core.evidence.values import AuditExtract, Bound, Exhibit, Figures
@@ -70,6 +74,7 @@ class EvidenceRoom:
         """Return the bundle of a case, in pieces of 256 KiB that are made as they are taken.
 
         Raises:
+            NotPermitted: it would tell an examiner the ranking of leads of which a finding of theirs is awaited.
             UnknownCase: there is none of that id.
             ReviewUnfinished: an examination waits for a finding, and is not to be taken so.
             InvalidField: the case, with its audit, is more than a bundle holds.
@@ -77,6 +82,8 @@ class EvidenceRoom:
         """
         case = self._cases.case(case_id)
         examinations, extract = self._told(case)
+        if include_unfinished:
+            _require_told_already(examinations)
         return in_pieces(
             build_bundle(
                 case,
@@ -113,7 +120,7 @@ class EvidenceRoom:
 
     def _derivations(self, examination: Examination) -> Mapping[str, object]:
         """How the probe and the candidates were made into what was compared, each measured once more."""
-        noted: dict[str, object] = {"noted_at_the_search": dict(examination.searched.derivations)}
+        noted: dict[str, object] = {NOTED_AT_THE_SEARCH: dict(examination.searched.derivations)}
         probe, noted["probe"] = self._measured(examination.probe)
         for candidate in examination.candidates:
             if not candidate.photo:
@@ -153,6 +160,23 @@ class EvidenceRoom:
         except (UnknownGallery, CalibrationInvalid):
             return None
         return None
+
+
+def _require_told_already(examinations: Sequence[Examination]) -> None:
+    """Require that a bundle tells whoever calls of no lead that it may still judge, and is not to know the rank of.
+
+    Whoever made the search was told the ranks by it.
+    """
+    principal = current_principal()
+    if Role.EXAMINER not in principal.roles:
+        return
+    by = principal.principal_id
+    if any(may_examine(one, by) and one.searched.searched_by != by for one in examinations):
+        raise NotPermitted(
+            "The bundle tells the ranking of leads that whoever calls may still judge as an examiner. Give the "
+            "findings first, or have somebody export it whose key has not the role examiner.",
+            field="include_unfinished",
+        )
 
 
 def in_pieces(source: Iterator[bytes], size: int) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ from fr_core.runtime.observe import ModelRole, NullObserver, Observer, Stage
 
 OK = "OK"
 CANCELLED = "CANCELLED"
-"""Outcomes of calls that are no reason of `fr_core.errors`; a deadline that passed cancels a call too."""
+"""Outcomes of calls that are no reason of `fr_core.errors`; a caller whose deadline passed cancels a call too."""
 
 Ended: TypeAlias = Callable[[str, float], None]
 """To be called once, when a call has ended, with its outcome (OK, CANCELLED or a reason) and the seconds it took."""

@@ -128,13 +128,13 @@ class _WordsOfGrpc(logging.Filter):
 
     def __init__(self, monotonic_s: Callable[[], float]) -> None:
         super().__init__()
-        self._throttle = Throttle(monotonic_s)
+        self._throttle: Throttle[None] = Throttle(monotonic_s)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Change a record to what is written of it; returns whether it is."""
         raised = record.exc_info[0] if record.exc_info else None
         name = "" if raised is None else raised.__name__
-        held_back = None if name == "ExecuteBatchError" else self._throttle.held_back(name)
+        held_back = None if name == "ExecuteBatchError" else self._throttle.held_back(name, None)
         if held_back is None:
             return False
         # Its own message holds the whole of a header that is no text.

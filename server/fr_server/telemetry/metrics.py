@@ -16,6 +16,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from fr_core import __version__
 from fr_core.runtime.devices import ActiveDevice
 from fr_core.runtime.observe import MODELS, STAGES, ModelRole, Stage
+from fr_server.chores import CHORES, Chore
 from fr_server.errors import STATUS
 from fr_server.telemetry.kept import KEPT_SPECS
 from fr_server.telemetry.listener import CANCELLED, OK, Ended
@@ -92,6 +93,13 @@ HEALTH = Spec(
     "fr_health", "gauge", "1 while health is SERVING, else 0: starting or stopping.", of_processes="livemostrecent"
 )
 
+CHORE_FAILURES = Spec(
+    "fr_chore_failures_total",
+    "counter",
+    "Runs of a chore that failed: until one succeeds, what is due to be deleted stays, or no checkpoint is written.",
+    ("chore",),
+)
+
 SPECS: tuple[Spec, ...] = (
     REQUEST_SECONDS,
     REQUESTS_IN_FLIGHT,
@@ -108,6 +116,7 @@ SPECS: tuple[Spec, ...] = (
     DEVICE_INFO,
     BUILD_INFO,
     HEALTH,
+    CHORE_FAILURES,
     *PROCESS_SPECS,
     *KEPT_SPECS,
     *TRUST_SPECS,
@@ -164,6 +173,8 @@ class PrometheusObserver:
         self._faces = counter(FACES, self.registry)
         self._device = gauge(DEVICE_INFO, self.registry)
         self._health = gauge(HEALTH, self.registry)
+        chores = counter(CHORE_FAILURES, self.registry)
+        self._chores = {chore: chores.labels(chore) for chore in CHORES}
         gauge(BUILD_INFO, self.registry).labels(__version__).set(1)
         self.trust = PrometheusTrust(self.registry)
         _of_processes(self.registry)
@@ -231,6 +242,10 @@ class PrometheusObserver:
         """Tell what health answers."""
         self._health.set(int(healthy))
 
+    def chore_failed(self, chore: Chore) -> None:
+        """Tell that a chore failed."""
+        self._chores[chore].inc()
+
 
 def exposed(registry: CollectorRegistry) -> CollectorRegistry:
     """Return the registry to be scraped: the given one, or that of every process where several share a folder.
@@ -241,7 +256,7 @@ def exposed(registry: CollectorRegistry) -> CollectorRegistry:
     if MULTIPROCESS_FOLDER not in os.environ:
         return registry
     merged = _Registry()
-    MultiProcessCollector(merged)  # type: ignore[no-untyped-call]
+    MultiProcessCollector(merged)  # type: ignore[no-untyped-call]  # the library has no types there
     _of_processes(merged)
     return merged
 
@@ -254,7 +269,7 @@ def _of_processes(registry: CollectorRegistry) -> None:
 def forget_process(pid: int) -> None:
     """Take the gauges of a process that has ended out of what `exposed` merges; its counts stay."""
     if MULTIPROCESS_FOLDER in os.environ:
-        mark_process_dead(pid)  # type: ignore[no-untyped-call]
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]  # likewise
 
 
 class _Registry(CollectorRegistry):

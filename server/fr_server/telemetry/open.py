@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from fr_core.errors import ConfigInvalid
 from fr_core.runtime.devices import ActiveDevice
+from fr_server.chores import Chore
 from fr_server.config import TelemetryConfig
 from fr_server.telemetry.listener import Listener, NullListener, Together
 from fr_server.telemetry.trust import NullTrust, Trust
@@ -56,6 +57,11 @@ class Telemetry:
         """Tell what health answers."""
         if self.metrics is not None:
             self.metrics.serving(healthy)
+
+    def chore_failed(self, chore: Chore) -> None:
+        """Tell that a chore failed, and is tried again later."""
+        if self.metrics is not None:
+            self.metrics.chore_failed(chore)
 
     def watch(self, stores: Mapping[str, KeptStore], galleries: Lists | None) -> None:
         """Have stores looked at whenever the metrics are scraped; once.

@@ -115,5 +115,5 @@ class _Batches(BatchSpanProcessor):
         giving_up = threading.Timer(_LAST_SPANS_S, self._sending.shutdown)
         giving_up.daemon = True
         giving_up.start()
-        super().shutdown()  # type: ignore[no-untyped-call]
+        super().shutdown()  # type: ignore[no-untyped-call]  # the library has no types there
         giving_up.cancel()

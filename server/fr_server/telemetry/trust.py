@@ -37,11 +37,44 @@ class Trust(DoorListener, Protocol):
         """
         ...
 
+    def checkpoint_agrees(self, chain: Chain, agrees: bool) -> None:
+        """Hear whether a chain agrees with the newest checkpoint of it in the folder that they are written to.
+
+        Args:
+            chain: of the audit.
+            agrees: also where there is no checkpoint yet.
+        """
+        ...
+
     def certificate_expires(self, at_s: float) -> None:
         """Hear when the certificate that is in use ends; again after each reload.
 
         Args:
             at_s: seconds since 1970, UTC.
+        """
+        ...
+
+    def revocations_expire(self, at_s: float) -> None:
+        """Hear when the list of revoked certificates that is in use ends; again after each reload.
+
+        Args:
+            at_s: seconds since 1970, UTC; 0 where there is none, or it has no end.
+        """
+        ...
+
+    def reload_refused(self, reason: str) -> None:
+        """Hear that certificates were to be read again, and stay as they were.
+
+        Args:
+            reason: the error's own, such as FILE_TAMPERED.
+        """
+        ...
+
+    def keys_expire(self, at_s: float) -> None:
+        """Hear when the first API key ends of those that are valid; again and again.
+
+        Args:
+            at_s: seconds since 1970, UTC; 0 where none has an end.
         """
         ...
 
@@ -59,8 +92,20 @@ class NullTrust(NullDoorListener):
     def checkpointed(self, chain: Chain, at_s: float) -> None:
         """As `Trust.checkpointed`."""
 
+    def checkpoint_agrees(self, chain: Chain, agrees: bool) -> None:
+        """As `Trust.checkpoint_agrees`."""
+
     def certificate_expires(self, at_s: float) -> None:
         """As `Trust.certificate_expires`."""
+
+    def revocations_expire(self, at_s: float) -> None:
+        """As `Trust.revocations_expire`."""
+
+    def reload_refused(self, reason: str) -> None:
+        """As `Trust.reload_refused`."""
+
+    def keys_expire(self, at_s: float) -> None:
+        """As `Trust.keys_expire`."""
 
     def decoder_replaced(self, why: DecoderEnd) -> None:
         """As `Trust.decoder_replaced`."""

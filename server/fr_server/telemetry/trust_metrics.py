@@ -8,7 +8,15 @@ from typing import get_args
 from prometheus_client import CollectorRegistry, Counter
 
 from fr_core.access.refusals import Why
-from fr_core.errors import CredentialMissing, NotPermitted, QuotaExceeded, RateLimited
+from fr_core.errors import (
+    CredentialMissing,
+    FileTampered,
+    KeyUnavailable,
+    NotPermitted,
+    QuotaExceeded,
+    RateLimited,
+    TlsUnusable,
+)
 from fr_server.door.listener import HandshakeFailure, Parting, Refusal
 from fr_server.telemetry.spec import Spec, counter, gauge
 from fr_server.telemetry.trust import Chain, DecoderEnd
@@ -22,6 +30,7 @@ ACCESS_REASONS = (
     *(error.reason for error in (CredentialMissing, NotPermitted, RateLimited, QuotaExceeded)),
     *(why.value for why in Why),
 )
+RELOAD_REASONS = tuple(error.reason for error in (FileTampered, KeyUnavailable, TlsUnusable))
 
 HANDSHAKES_FAILED = Spec(
     "fr_door_handshakes_failed_total", "counter", "TLS handshakes that failed, by what was wrong.", ("why",)
@@ -44,11 +53,36 @@ AUDIT_CHECKPOINT = Spec(
     ("chain",),
     of_processes="max",
 )
+AUDIT_CONTRADICTED = Spec(
+    "fr_audit_checkpoint_contradicted",
+    "gauge",
+    "1 where a chain contradicts the newest checkpoint of it in `audit.checkpoint_folder`, else 0.",
+    ("chain",),
+    of_processes="max",
+)
 CERTIFICATE_EXPIRY = Spec(
     "fr_certificate_expiry_timestamp_seconds",
     "gauge",
     "When the certificate that is in use ends, in seconds since 1970; 0 without TLS.",
     of_processes="max",
+)
+CRL_EXPIRY = Spec(
+    "fr_crl_expiry_timestamp_seconds",
+    "gauge",
+    "When the list of revoked certificates (CRL) that is in use ends, in seconds since 1970; 0 without one.",
+    of_processes="livemostrecent",
+)
+RELOADS_REFUSED = Spec(
+    "fr_reloads_refused_total",
+    "counter",
+    "Times that SIGHUP left the certificates as they were, by why, of each process that reads them.",
+    ("reason",),
+)
+API_KEY_EXPIRY = Spec(
+    "fr_api_key_expiry_timestamp_seconds",
+    "gauge",
+    "When the first API key ends of those that are valid, in seconds since 1970; 0 where none has an end.",
+    of_processes="livemostrecent",
 )
 DECODERS_REPLACED = Spec(
     "fr_decoders_replaced_total",
@@ -64,7 +98,11 @@ TRUST_SPECS: tuple[Spec, ...] = (
     DOOR_CONNECTIONS,
     ACCESS_REFUSED,
     AUDIT_CHECKPOINT,
+    AUDIT_CONTRADICTED,
     CERTIFICATE_EXPIRY,
+    CRL_EXPIRY,
+    RELOADS_REFUSED,
+    API_KEY_EXPIRY,
     DECODERS_REPLACED,
 )
 
@@ -86,7 +124,11 @@ class PrometheusTrust:
         self._decoders = _each(counter(DECODERS_REPLACED, registry), DECODER_ENDS)
         self._connections = gauge(DOOR_CONNECTIONS, registry)
         self._checkpoints = gauge(AUDIT_CHECKPOINT, registry)
+        self._contradicted = gauge(AUDIT_CONTRADICTED, registry)
         self._expiry = gauge(CERTIFICATE_EXPIRY, registry)
+        self._crl_expiry = gauge(CRL_EXPIRY, registry)
+        self._key_expiry = gauge(API_KEY_EXPIRY, registry)
+        self._reloads = _each(counter(RELOADS_REFUSED, registry), RELOAD_REASONS)
 
     def handshake_failed(self, address: str, why: HandshakeFailure) -> None:
         """As `DoorListener.handshake_failed`; the address is no label."""
@@ -113,9 +155,25 @@ class PrometheusTrust:
         """As `Trust.checkpointed`."""
         self._checkpoints.labels(chain if chain in CHAINS else OTHER).set(at_s)
 
+    def checkpoint_agrees(self, chain: Chain, agrees: bool) -> None:
+        """As `Trust.checkpoint_agrees`."""
+        self._contradicted.labels(chain if chain in CHAINS else OTHER).set(int(not agrees))
+
     def certificate_expires(self, at_s: float) -> None:
         """As `Trust.certificate_expires`."""
         self._expiry.set(at_s)
+
+    def revocations_expire(self, at_s: float) -> None:
+        """As `Trust.revocations_expire`."""
+        self._crl_expiry.set(at_s)
+
+    def reload_refused(self, reason: str) -> None:
+        """As `Trust.reload_refused`."""
+        _known(self._reloads, reason).inc()
+
+    def keys_expire(self, at_s: float) -> None:
+        """As `Trust.keys_expire`."""
+        self._key_expiry.set(at_s)
 
     def decoder_replaced(self, why: DecoderEnd) -> None:
         """As `Trust.decoder_replaced`."""

@@ -26,15 +26,15 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x66r_api/v1/access.proto\x12\tfr_api.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"c\n\x06\x42udget\x12\x16\n\x0erequests_per_s\x18\x01 \x01(\x01\x12\r\n\x05\x62urst\x18\x02 \x01(\r\x12\x1d\n\x10searches_per_day\x18\x03 \x01(\rH\x00\x88\x01\x01\x42\x13\n\x11_searches_per_day\"\xbd\x02\n\x06\x41piKey\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x1e\n\x05roles\x18\x03 \x03(\x0e\x32\x0f.fr_api.v1.Role\x12\x11\n\tgalleries\x18\x04 \x03(\t\x12\x0f\n\x07\x63ourses\x18\x05 \x03(\t\x12!\n\x06\x62udget\x18\x06 \x01(\x0b\x32\x11.fr_api.v1.Budget\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\x12\x63\x65rtificate_sha256\x18\n \x01(\t\"\x0f\n\rWhoAmIRequest\"\x8d\x01\n\x0eWhoAmIResponse\x12\x14\n\x0cprincipal_id\x18\x01 \x01(\t\x12\x1e\n\x05roles\x18\x02 \x03(\x0e\x32\x0f.fr_api.v1.Role\x12\x11\n\tgalleries\x18\x03 \x03(\t\x12\x0f\n\x07\x63ourses\x18\x04 \x03(\t\x12!\n\x06\x62udget\x18\x05 \x01(\x0b\x32\x11.fr_api.v1.Budget\"\xd1\x01\n\x10\x43reateKeyRequest\x12\r\n\x05label\x18\x01 \x01(\t\x12\x1e\n\x05roles\x18\x02 \x03(\x0e\x32\x0f.fr_api.v1.Role\x12\x11\n\tgalleries\x18\x03 \x03(\t\x12\x0f\n\x07\x63ourses\x18\x04 \x03(\t\x12!\n\x06\x62udget\x18\x05 \x01(\x0b\x32\x11.fr_api.v1.Budget\x12+\n\x08lifetime\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\x12\x63\x65rtificate_sha256\x18\x07 \x01(\t\"B\n\x11\x43reateKeyResponse\x12\x1e\n\x03key\x18\x01 \x01(\x0b\x32\x11.fr_api.v1.ApiKey\x12\r\n\x05token\x18\x02 \x01(\t\"8\n\x0fListKeysRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"L\n\x10ListKeysResponse\x12\x1f\n\x04keys\x18\x01 \x03(\x0b\x32\x11.fr_api.v1.ApiKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"N\n\x10RotateKeyRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12*\n\x07overlap\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"B\n\x11RotateKeyResponse\x12\x1e\n\x03key\x18\x01 \x01(\x0b\x32\x11.fr_api.v1.ApiKey\x12\r\n\x05token\x18\x02 \x01(\t\"\"\n\x10RevokeKeyRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\"3\n\x11RevokeKeyResponse\x12\x1e\n\x03key\x18\x01 \x01(\x0b\x32\x11.fr_api.v1.ApiKey*\x88\x01\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x10\n\x0cROLE_TRAINEE\x10\x01\x12\x10\n\x0cROLE_TRAINER\x10\x02\x12\x11\n\rROLE_OPERATOR\x10\x03\x12\x11\n\rROLE_EXAMINER\x10\x04\x12\x10\n\x0cROLE_AUDITOR\x10\x05\x12\x0e\n\nROLE_ADMIN\x10\x06\x32\xeb\x02\n\rAccessService\x12=\n\x06WhoAmI\x12\x18.fr_api.v1.WhoAmIRequest\x1a\x19.fr_api.v1.WhoAmIResponse\x12\x46\n\tCreateKey\x12\x1b.fr_api.v1.CreateKeyRequest\x1a\x1c.fr_api.v1.CreateKeyResponse\x12\x43\n\x08ListKeys\x12\x1a.fr_api.v1.ListKeysRequest\x1a\x1b.fr_api.v1.ListKeysResponse\x12\x46\n\tRotateKey\x12\x1b.fr_api.v1.RotateKeyRequest\x1a\x1c.fr_api.v1.RotateKeyResponse\x12\x46\n\tRevokeKey\x12\x1b.fr_api.v1.RevokeKeyRequest\x1a\x1c.fr_api.v1.RevokeKeyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x66r_api/v1/access.proto\x12\tfr_api.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"c\n\x06\x42udget\x12\x16\n\x0erequests_per_s\x18\x01 \x01(\x01\x12\r\n\x05\x62urst\x18\x02 \x01(\r\x12\x1d\n\x10searches_per_day\x18\x03 \x01(\rH\x00\x88\x01\x01\x42\x13\n\x11_searches_per_day\"\xbd\x02\n\x06\x41piKey\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x1e\n\x05roles\x18\x03 \x03(\x0e\x32\x0f.fr_api.v1.Role\x12\x11\n\tgalleries\x18\x04 \x03(\t\x12\x0f\n\x07\x63ourses\x18\x05 \x03(\t\x12!\n\x06\x62udget\x18\x06 \x01(\x0b\x32\x11.fr_api.v1.Budget\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\x12\x63\x65rtificate_sha256\x18\n \x01(\t\"\x0f\n\rWhoAmIRequest\"\xec\x01\n\x0eWhoAmIResponse\x12\x14\n\x0cprincipal_id\x18\x01 \x01(\t\x12\x1e\n\x05roles\x18\x02 \x03(\x0e\x32\x0f.fr_api.v1.Role\x12\x11\n\tgalleries\x18\x03 \x03(\t\x12\x0f\n\x07\x63ourses\x18\x04 \x03(\t\x12!\n\x06\x62udget\x18\x05 \x01(\x0b\x32\x11.fr_api.v1.Budget\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\rsearches_left\x18\x07 \x01(\rH\x00\x88\x01\x01\x42\x10\n\x0e_searches_left\"\xd1\x01\n\x10\x43reateKeyRequest\x12\r\n\x05label\x18\x01 \x01(\t\x12\x1e\n\x05roles\x18\x02 \x03(\x0e\x32\x0f.fr_api.v1.Role\x12\x11\n\tgalleries\x18\x03 \x03(\t\x12\x0f\n\x07\x63ourses\x18\x04 \x03(\t\x12!\n\x06\x62udget\x18\x05 \x01(\x0b\x32\x11.fr_api.v1.Budget\x12+\n\x08lifetime\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\x12\x63\x65rtificate_sha256\x18\x07 \x01(\t\"B\n\x11\x43reateKeyResponse\x12\x1e\n\x03key\x18\x01 \x01(\x0b\x32\x11.fr_api.v1.ApiKey\x12\r\n\x05token\x18\x02 \x01(\t\"8\n\x0fListKeysRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"L\n\x10ListKeysResponse\x12\x1f\n\x04keys\x18\x01 \x03(\x0b\x32\x11.fr_api.v1.ApiKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"N\n\x10RotateKeyRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12*\n\x07overlap\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"B\n\x11RotateKeyResponse\x12\x1e\n\x03key\x18\x01 \x01(\x0b\x32\x11.fr_api.v1.ApiKey\x12\r\n\x05token\x18\x02 \x01(\t\"\"\n\x10RevokeKeyRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\"3\n\x11RevokeKeyResponse\x12\x1e\n\x03key\x18\x01 \x01(\x0b\x32\x11.fr_api.v1.ApiKey*\x88\x01\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x10\n\x0cROLE_TRAINEE\x10\x01\x12\x10\n\x0cROLE_TRAINER\x10\x02\x12\x11\n\rROLE_OPERATOR\x10\x03\x12\x11\n\rROLE_EXAMINER\x10\x04\x12\x10\n\x0cROLE_AUDITOR\x10\x05\x12\x0e\n\nROLE_ADMIN\x10\x06\x32\xeb\x02\n\rAccessService\x12=\n\x06WhoAmI\x12\x18.fr_api.v1.WhoAmIRequest\x1a\x19.fr_api.v1.WhoAmIResponse\x12\x46\n\tCreateKey\x12\x1b.fr_api.v1.CreateKeyRequest\x1a\x1c.fr_api.v1.CreateKeyResponse\x12\x43\n\x08ListKeys\x12\x1a.fr_api.v1.ListKeysRequest\x1a\x1b.fr_api.v1.ListKeysResponse\x12\x46\n\tRotateKey\x12\x1b.fr_api.v1.RotateKeyRequest\x1a\x1c.fr_api.v1.RotateKeyResponse\x12\x46\n\tRevokeKey\x12\x1b.fr_api.v1.RevokeKeyRequest\x1a\x1c.fr_api.v1.RevokeKeyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fr_api.v1.access_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROLE']._serialized_start=1338
-  _globals['_ROLE']._serialized_end=1474
+  _globals['_ROLE']._serialized_start=1433
+  _globals['_ROLE']._serialized_end=1569
   _globals['_BUDGET']._serialized_start=102
   _globals['_BUDGET']._serialized_end=201
   _globals['_APIKEY']._serialized_start=204
@@ -42,23 +42,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WHOAMIREQUEST']._serialized_start=523
   _globals['_WHOAMIREQUEST']._serialized_end=538
   _globals['_WHOAMIRESPONSE']._serialized_start=541
-  _globals['_WHOAMIRESPONSE']._serialized_end=682
-  _globals['_CREATEKEYREQUEST']._serialized_start=685
-  _globals['_CREATEKEYREQUEST']._serialized_end=894
-  _globals['_CREATEKEYRESPONSE']._serialized_start=896
-  _globals['_CREATEKEYRESPONSE']._serialized_end=962
-  _globals['_LISTKEYSREQUEST']._serialized_start=964
-  _globals['_LISTKEYSREQUEST']._serialized_end=1020
-  _globals['_LISTKEYSRESPONSE']._serialized_start=1022
-  _globals['_LISTKEYSRESPONSE']._serialized_end=1098
-  _globals['_ROTATEKEYREQUEST']._serialized_start=1100
-  _globals['_ROTATEKEYREQUEST']._serialized_end=1178
-  _globals['_ROTATEKEYRESPONSE']._serialized_start=1180
-  _globals['_ROTATEKEYRESPONSE']._serialized_end=1246
-  _globals['_REVOKEKEYREQUEST']._serialized_start=1248
-  _globals['_REVOKEKEYREQUEST']._serialized_end=1282
-  _globals['_REVOKEKEYRESPONSE']._serialized_start=1284
-  _globals['_REVOKEKEYRESPONSE']._serialized_end=1335
-  _globals['_ACCESSSERVICE']._serialized_start=1477
-  _globals['_ACCESSSERVICE']._serialized_end=1840
+  _globals['_WHOAMIRESPONSE']._serialized_end=777
+  _globals['_CREATEKEYREQUEST']._serialized_start=780
+  _globals['_CREATEKEYREQUEST']._serialized_end=989
+  _globals['_CREATEKEYRESPONSE']._serialized_start=991
+  _globals['_CREATEKEYRESPONSE']._serialized_end=1057
+  _globals['_LISTKEYSREQUEST']._serialized_start=1059
+  _globals['_LISTKEYSREQUEST']._serialized_end=1115
+  _globals['_LISTKEYSRESPONSE']._serialized_start=1117
+  _globals['_LISTKEYSRESPONSE']._serialized_end=1193
+  _globals['_ROTATEKEYREQUEST']._serialized_start=1195
+  _globals['_ROTATEKEYREQUEST']._serialized_end=1273
+  _globals['_ROTATEKEYRESPONSE']._serialized_start=1275
+  _globals['_ROTATEKEYRESPONSE']._serialized_end=1341
+  _globals['_REVOKEKEYREQUEST']._serialized_start=1343
+  _globals['_REVOKEKEYREQUEST']._serialized_end=1377
+  _globals['_REVOKEKEYRESPONSE']._serialized_start=1379
+  _globals['_REVOKEKEYRESPONSE']._serialized_end=1430
+  _globals['_ACCESSSERVICE']._serialized_start=1572
+  _globals['_ACCESSSERVICE']._serialized_end=1935
 # @@protoc_insertion_point(module_scope)

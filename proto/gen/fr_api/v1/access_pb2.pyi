@@ -195,8 +195,14 @@ class WhoAmIResponse(_message.Message):
     GALLERIES_FIELD_NUMBER: _builtins.int
     COURSES_FIELD_NUMBER: _builtins.int
     BUDGET_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    SEARCHES_LEFT_FIELD_NUMBER: _builtins.int
     principal_id: _builtins.str
     """"key:ID", "oidc:..." for a token of the identity provider, "local" where the server asks nobody."""
+    searches_left: _builtins.int
+    """Searches that are left today (UTC); unset for no limit. It is what the process has counted that answers: each process
+    of `server.frontends` counts by itself, and all begin anew with a restart.
+    """
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[Global___Role.ValueType]:
         """What it may do."""
@@ -213,6 +219,10 @@ class WhoAmIResponse(_message.Message):
     def budget(self) -> Global___Budget:
         """How much it may ask for."""
 
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When the key that asks ends; unset for never, and where it is not a key that asks."""
+
     def __init__(
         self,
         *,
@@ -221,12 +231,16 @@ class WhoAmIResponse(_message.Message):
         galleries: _abc.Iterable[_builtins.str] | None = ...,
         courses: _abc.Iterable[_builtins.str] | None = ...,
         budget: Global___Budget | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        searches_left: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_searches_left", b"_searches_left", "budget", b"budget", "expire_time", b"expire_time", "searches_left", b"searches_left"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "courses", b"courses", "galleries", b"galleries", "principal_id", b"principal_id", "roles", b"roles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_searches_left", b"_searches_left", "budget", b"budget", "courses", b"courses", "expire_time", b"expire_time", "galleries", b"galleries", "principal_id", b"principal_id", "roles", b"roles", "searches_left", b"searches_left"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__searches_left: _TypeAlias = _typing.Literal["searches_left"]  # noqa: Y015
+    _WhichOneofArgType__searches_left: _TypeAlias = _typing.Literal["_searches_left", b"_searches_left"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__searches_left) -> _WhichOneofReturnType__searches_left | None: ...
 
 Global___WhoAmIResponse: _TypeAlias = WhoAmIResponse  # noqa: Y015
 

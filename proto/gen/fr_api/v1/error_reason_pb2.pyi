@@ -77,7 +77,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 26
     """The server is draining and takes no new work."""
     ERROR_REASON_STORE_FAILED: _ErrorReason.ValueType  # 27
-    """The store could not be read or written; nothing of the call was kept."""
+    """The store could not be read or written; nothing of the call was kept, unless the message doubts that."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 28
     """A defect of the server; the log holds it under the request id."""
     ERROR_REASON_DEVICE_LOST: _ErrorReason.ValueType  # 29
@@ -184,6 +184,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """An examination of the case still waits for a finding."""
     ERROR_REASON_TOO_MANY_FACES: _ErrorReason.ValueType  # 80
     """More faces were found in the photo than one photo may have."""
+    ERROR_REASON_CALL_TOO_LONG: _ErrorReason.ValueType  # 81
+    """The call took as long as the server lets a call take, and its work was left undone."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why something was refused or failed. docs/errors.md has the status code and the advice for each."""
@@ -243,7 +245,7 @@ ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 25
 ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 26
 """The server is draining and takes no new work."""
 ERROR_REASON_STORE_FAILED: ErrorReason.ValueType  # 27
-"""The store could not be read or written; nothing of the call was kept."""
+"""The store could not be read or written; nothing of the call was kept, unless the message doubts that."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 28
 """A defect of the server; the log holds it under the request id."""
 ERROR_REASON_DEVICE_LOST: ErrorReason.ValueType  # 29
@@ -350,4 +352,6 @@ ERROR_REASON_REVIEW_UNFINISHED: ErrorReason.ValueType  # 79
 """An examination of the case still waits for a finding."""
 ERROR_REASON_TOO_MANY_FACES: ErrorReason.ValueType  # 80
 """More faces were found in the photo than one photo may have."""
+ERROR_REASON_CALL_TOO_LONG: ErrorReason.ValueType  # 81
+"""The call took as long as the server lets a call take, and its work was left undone."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

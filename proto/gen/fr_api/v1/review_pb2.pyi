@@ -302,6 +302,8 @@ class Examination(_message.Message):
     CALIBRATION_ID_FIELD_NUMBER: _builtins.int
     REQUIRED_FINDINGS_FIELD_NUMBER: _builtins.int
     NOTICE_FIELD_NUMBER: _builtins.int
+    CASE_REFERENCE_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
     probe_sha256: _builtins.str
     """Its sha256."""
     threshold: _builtins.float
@@ -314,6 +316,10 @@ class Examination(_message.Message):
     """How many findings it takes when the examiners agree; 0 where there is no candidate."""
     notice: _builtins.str
     """What the answer is, and what it is not; show it beside the answer."""
+    case_reference: _builtins.str
+    """The reference of its case; empty where galleries were searched for the case that the caller may not act on."""
+    purpose: _common_pb2.Purpose.ValueType
+    """What the searches of its case are for; unset in the same case."""
     @_builtins.property
     def summary(self) -> Global___ExaminationSummary:
         """In short."""
@@ -350,10 +356,12 @@ class Examination(_message.Message):
         calibration_id: _builtins.str = ...,
         required_findings: _builtins.int = ...,
         notice: _builtins.str = ...,
+        case_reference: _builtins.str = ...,
+        purpose: _common_pb2.Purpose.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "probe", b"probe", "summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration_id", b"calibration_id", "candidates", b"candidates", "findings", b"findings", "gallery_version", b"gallery_version", "model", b"model", "notice", b"notice", "probe", b"probe", "probe_sha256", b"probe_sha256", "required_findings", b"required_findings", "summary", b"summary", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration_id", b"calibration_id", "candidates", b"candidates", "case_reference", b"case_reference", "findings", b"findings", "gallery_version", b"gallery_version", "model", b"model", "notice", b"notice", "probe", b"probe", "probe_sha256", b"probe_sha256", "purpose", b"purpose", "required_findings", b"required_findings", "summary", b"summary", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -842,7 +850,10 @@ class ExportEvidenceRequest(_message.Message):
     case_id: _builtins.str
     """The case. Each of its examinations is concluded."""
     include_unfinished: _builtins.bool
-    """Take also examinations that wait for a finding; the bundle says so."""
+    """Take also examinations that wait for a finding; the bundle says so.
+    It tells ranks and similarities: so NOT_PERMITTED for an examiner whose finding one of them waits for, and who did not
+    make its search.
+    """
     def __init__(
         self,
         *,

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import secrets
 from pathlib import Path
 
-from fr_core.errors import Failure, StoreCorrupt, StoreFailed, UnknownGallery
+from fr_core.errors import StoreCorrupt, StoreFailed, UnknownGallery
 from fr_core.gallery.store.durable import cause, sync
 from fr_core.gallery.values import GalleryUpdate
 from fr_core.training.store.training_store import TrainingStore
 from fr_server.services.gallery_calls import GalleryCalls
-from fr_server.telemetry.logs import FIELDS, describe
+from fr_server.telemetry.logs import FIELDS
 from fr_training.exports.signing import SigningKey, new_signing_key
 
 log = logging.getLogger("fr_server.training")
 
-# Between two looks at which cohorts are due; access to them ends at their time.
-_PURGE_S = 3600.0
 _SIGNING_KEY = "certificates.pem"
 
 
@@ -78,15 +75,12 @@ def _make_key(path: Path, pem: bytes) -> None:
     sync(path.parent)
 
 
-async def purge_for_ever(store: TrainingStore, galleries: GalleryCalls) -> None:
-    """Delete the cohorts whose time is over, and keep the galleries of courses, now and every hour, until cancelled."""
-    while True:
-        try:
-            deleted = await asyncio.to_thread(store.purge)
-            await asyncio.to_thread(keep_galleries, store, galleries)
-        except Failure as error:
-            log.warning("What is due could not be done: %s", describe(error))
-        else:
-            if deleted:
-                log.info("Deleted %d cohorts, which were due", deleted, extra={FIELDS: {"cohorts": deleted}})
-        await asyncio.sleep(_PURGE_S)
+def purge_training(store: TrainingStore, galleries: GalleryCalls) -> None:
+    """Delete the cohorts whose time is over, and keep the galleries of courses.
+
+    Raises:
+        Failure: the store or the galleries cannot be read or changed now.
+    """
+    if deleted := store.purge():
+        log.info("Deleted %d cohorts, which were due", deleted, extra={FIELDS: {"cohorts": deleted}})
+    keep_galleries(store, galleries)

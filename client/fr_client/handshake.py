@@ -1,0 +1,259 @@
+"""Why no connection to a server came about: one more handshake, by Python's `ssl`, tells what gRPC does not."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import grpc
+
+from fr_client.identity import TlsCredentials, certificates_of, host_and_port
+
+# Reasons that this client gives itself for a connection that TLS, or its absence, keeps from being made.
+SERVER_NOT_TRUSTED = "SERVER_NOT_TRUSTED"
+SERVER_CERTIFICATE_EXPIRED = "SERVER_CERTIFICATE_EXPIRED"
+SERVER_CERTIFICATE_NOT_YET_VALID = "SERVER_CERTIFICATE_NOT_YET_VALID"
+SERVER_NAME_MISMATCH = "SERVER_NAME_MISMATCH"
+CLIENT_CERTIFICATE_MISSING = "CLIENT_CERTIFICATE_MISSING"
+CLIENT_CERTIFICATE_REFUSED = "CLIENT_CERTIFICATE_REFUSED"
+CLIENT_CERTIFICATE_UNUSABLE = "CLIENT_CERTIFICATE_UNUSABLE"
+TLS_FAILED = "TLS_FAILED"
+TLS_NOT_OFFERED = "TLS_NOT_OFFERED"
+TLS_REQUIRED = "TLS_REQUIRED"
+TLS_REASONS = frozenset(
+    {
+        SERVER_NOT_TRUSTED,
+        SERVER_CERTIFICATE_EXPIRED,
+        SERVER_CERTIFICATE_NOT_YET_VALID,
+        SERVER_NAME_MISMATCH,
+        CLIENT_CERTIFICATE_MISSING,
+        CLIENT_CERTIFICATE_REFUSED,
+        CLIENT_CERTIFICATE_UNUSABLE,
+        TLS_FAILED,
+        TLS_NOT_OFFERED,
+        TLS_REQUIRED,
+    }
+)
+
+_STEP_S = 2.0  # for the connection, and for the handshake
+_ALERT_S = 1.0  # in TLS 1.3 a server that refuses a client's certificate says so after the handshake
+# What an HTTP/2 client sends first, with a SETTINGS frame that sets nothing (RFC 9113, 3.4), and the type of the frame.
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
+_SETTINGS = 4
+
+_SOMEBODY_BETWEEN = "Do not go on: somebody between may have put it there."
+# X509_V_ERR_* of OpenSSL's x509_vfy.h -> the reason, and the sentences for a server's certificate.
+_BY_VERIFY_CODE: Mapping[int, tuple[str, str]] = MappingProxyType(
+    {
+        9: (
+            SERVER_CERTIFICATE_NOT_YET_VALID,
+            "is not valid yet. Do not go on: look at the clocks of both machines, then ask whoever runs it.",
+        ),
+        10: (
+            SERVER_CERTIFICATE_EXPIRED,
+            "has ended. Do not go on: look at the clock here, then ask whoever runs it for a new one "
+            "(`fr server renew`).",
+        ),
+        **dict.fromkeys(
+            (62, 64),
+            (
+                SERVER_NAME_MISMATCH,
+                "is for other names. Do not go on: call it by a name that its certificate holds, or ask whoever runs "
+                "it for a certificate with this one (`fr server renew`, with a --name for each).",
+            ),
+        ),
+        **dict.fromkeys(
+            (2, 7, 18, 19, 20, 21),
+            (
+                SERVER_NOT_TRUSTED,
+                f"is not of TRUSTED. {_SOMEBODY_BETWEEN} Ask whoever runs the server for its connection file or "
+                "its authority (ca.pem), by another way than this address.",
+            ),
+        ),
+    }
+)
+# Alerts of a server that looked at a client's certificate, as Python names them; of a lapsed list of revocations it
+# says that the certificate has expired.
+_REFUSES_CERTIFICATE = frozenset(
+    {
+        "SSLV3_ALERT_BAD_CERTIFICATE",
+        "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE",
+        "SSLV3_ALERT_CERTIFICATE_REVOKED",
+        "SSLV3_ALERT_CERTIFICATE_EXPIRED",
+        "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
+        "TLSV1_ALERT_UNKNOWN_CA",
+        "TLSV1_ALERT_ACCESS_DENIED",
+        "TLSV1_ALERT_DECRYPT_ERROR",
+    }
+)
+# How OpenSSL calls what is no record of TLS.
+_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where calls go; its text is the address.
+
+    Attributes:
+        address: HOST:PORT, or another target of gRPC.
+        tls: of the channel; None = no encryption.
+    """
+
+    address: str
+    tls: grpc.ChannelCredentials | TlsCredentials | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        return self.address
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFailure:
+    """What keeps a connection from being made.
+
+    Attributes:
+        reason: stable, for programs, such as "SERVER_NOT_TRUSTED".
+        message: what was found and what to do, for people.
+    """
+
+    reason: str
+    message: str
+
+
+def tls_failure(endpoint: Endpoint) -> TlsFailure | None:
+    """Return what is wrong with the encryption of a connection that gRPC could not make; None where nothing is.
+
+    It makes a connection, waits some seconds at most, and sends nothing of a call: no key, and no photo. Of credentials
+    that `tls_credentials` did not make it knows only whether the server speaks TLS at all.
+    """
+    place = host_and_port(endpoint.address)
+    if place is None:
+        return None
+    try:
+        if endpoint.tls is None:
+            return _tls_required(endpoint) if _speaks_tls(place) else None
+        if isinstance(endpoint.tls, TlsCredentials):
+            return _failed_handshake(endpoint, endpoint.tls, place)
+        return _tls_not_offered(endpoint) if _speaks_plain_http2(place) else None
+    except OSError:  # nothing answers, or it breaks off: the words for that are those of the call itself
+        return None
+
+
+def _failed_handshake(endpoint: Endpoint, tls: TlsCredentials, place: tuple[str, int]) -> TlsFailure | None:
+    """Return why the handshake fails; None where it does not. Raises `OSError` where nothing answers."""
+    try:
+        context = _context(tls)
+    except (ssl.SSLError, ValueError):
+        return TlsFailure(
+            CLIENT_CERTIFICATE_UNUSABLE,
+            f"The certificates for {endpoint} cannot be used: look whether each file is PEM, and whether the client's "
+            "certificate and its private key, which has no password, belong together.",
+        )
+    with socket.create_connection(place, _STEP_S) as raw:
+        try:
+            with context.wrap_socket(raw, server_hostname=place[0]) as secured:
+                return _refused_afterwards(endpoint, tls, secured)
+        except ssl.SSLCertVerificationError as error:
+            return _distrusted(endpoint, tls, error)
+        except (ssl.SSLEOFError, ssl.SSLSyscallError, TimeoutError, ConnectionError):
+            pass  # not a word of TLS
+        except ssl.SSLError as error:
+            return _refused(endpoint, tls, error.reason or "")
+    return _tls_not_offered(endpoint) if _speaks_plain_http2(place) else None
+
+
+def _refused_afterwards(endpoint: Endpoint, tls: TlsCredentials, secured: ssl.SSLSocket) -> TlsFailure | None:
+    secured.settimeout(_ALERT_S)
+    try:
+        secured.recv(1)
+    except (ssl.SSLEOFError, ssl.SSLSyscallError, TimeoutError, ConnectionError):
+        return None
+    except ssl.SSLError as error:
+        return _refused(endpoint, tls, error.reason or "")
+    return None
+
+
+def _context(tls: TlsCredentials) -> ssl.SSLContext:
+    """Return what makes the handshake of gRPC's channel; raises `OSError` and `ValueError` where it cannot."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_alpn_protocols(["h2"])
+    context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN  # as gRPC does
+    if tls.authorities is None:
+        context.load_default_certs()
+    else:
+        context.load_verify_locations(cadata="\n".join(certificates_of(tls.authorities)))
+    if tls.certificate is not None:
+        # An empty password, for OpenSSL would ask the terminal for one.
+        context.load_cert_chain(tls.certificate, tls.key, password="")
+    return context
+
+
+def _distrusted(endpoint: Endpoint, tls: TlsCredentials, error: ssl.SSLCertVerificationError) -> TlsFailure:
+    reason, words = _BY_VERIFY_CODE.get(
+        error.verify_code, (SERVER_NOT_TRUSTED, f"is not accepted ({error.verify_message}). {_SOMEBODY_BETWEEN}")
+    )
+    words = words.replace("TRUSTED", tls.trusted)
+    return TlsFailure(reason, f"A server answers at {endpoint}, but its certificate {words}")
+
+
+def _refused(endpoint: Endpoint, tls: TlsCredentials, found: str) -> TlsFailure:
+    """Return the failure for an error of TLS that is no fault of the server's certificate, by OpenSSL's name of it."""
+    if found == "TLSV13_ALERT_CERTIFICATE_REQUIRED":
+        return TlsFailure(
+            CLIENT_CERTIFICATE_MISSING,
+            f"The server at {endpoint} asks for a client certificate. Give one with `fr --certificate FILE "
+            "--certificate-key FILE`, or `tls_credentials`; whoever runs the server makes it "
+            "(`fr server client-certificate`).",
+        )
+    if found in _REFUSES_CERTIFICATE and tls.certificate is not None:
+        return TlsFailure(
+            CLIENT_CERTIFICATE_REFUSED,
+            f"The server at {endpoint} refused this client's certificate: it is revoked, has ended, or is of another "
+            "authority, or the server's own list of revoked certificates has lapsed. Ask whoever runs the server, "
+            "whose log says which.",
+        )
+    if found in _NOT_TLS:
+        return _tls_not_offered(endpoint)
+    return TlsFailure(
+        TLS_FAILED,
+        f"The handshake of TLS with {endpoint} failed ({found}). Ask whoever runs the server, whose log says why.",
+    )
+
+
+def _tls_not_offered(endpoint: Endpoint) -> TlsFailure:
+    return TlsFailure(
+        TLS_NOT_OFFERED,
+        f"What answers at {endpoint} speaks no TLS, and you asked for it. Look for a slip in the address. An FR Core "
+        "server encrypts where its configuration has `tls.certificate`; one that does not is called without --ca, "
+        "--tls and --certificate, on its own machine.",
+    )
+
+
+def _tls_required(endpoint: Endpoint) -> TlsFailure:
+    return TlsFailure(
+        TLS_REQUIRED,
+        f"The server at {endpoint} speaks TLS, and you asked without. Give its connection file "
+        "(`fr --connection FILE`), or its authority (`fr --ca FILE`, or `tls_credentials`).",
+    )
+
+
+def _speaks_tls(place: tuple[str, int]) -> bool:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # nothing is sent: only whether there is TLS is asked
+    context.set_alpn_protocols(["h2"])
+    with socket.create_connection(place, _STEP_S) as raw:
+        try:
+            context.wrap_socket(raw, server_hostname=place[0]).close()
+        except ssl.SSLError as error:
+            return "ALERT" in (error.reason or "")
+    return True
+
+
+def _speaks_plain_http2(place: tuple[str, int]) -> bool:
+    with socket.create_connection(place, _STEP_S) as raw:
+        raw.sendall(_PREFACE)
+        head = raw.recv(9)
+    return len(head) == 9 and head[3] == _SETTINGS

@@ -1,0 +1,17 @@
+"""Where the `fr` command begins: outside `fr_client`, since gRPC reads its settings when it is first imported."""
+
+from __future__ import annotations
+
+import os
+
+
+def main() -> None:
+    """Run from the command line, without the lines that gRPC writes past every log: `GRPC_VERBOSITY` brings them back.
+
+    A client tells once, by itself, what keeps a call from being made. Of a server anybody could have so many lines
+    written, without a key, that they fill its disk; its front-ends inherit the silence.
+    """
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from fr_client.cli.main import main as run
+
+    run()

@@ -1,0 +1,31 @@
+"""What a row of a store holds, where that may be what none can."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import TypeVar
+
+from fr_core.errors import FrError, StoreCorrupt
+
+R = TypeVar("R")
+
+
+def readable(name: str, read: Callable[[], R]) -> R:
+    """Return what `read` makes of a row.
+
+    Args:
+        name: of the store, see `Schema.name`.
+        read: takes values out of a row that was opened, or binds it to what stands beside it.
+
+    Raises:
+        StoreCorrupt: the row holds what none can, or `read` found it altered.
+    """
+    try:
+        return read()
+    except StoreCorrupt:
+        raise
+    # What was sealed with the keys of the store is what this version wrote, or what a later one has; a column beside it
+    # may have been altered. An error's text may hold what stands in the row, so that none is chained.
+    except (FrError, ValueError, TypeError, KeyError, IndexError, AttributeError, struct.error, OverflowError):
+        raise StoreCorrupt(f"A row of the {name} cannot be read.", check="row") from None

@@ -1,0 +1,82 @@
+"""The streams of callers: how many each has open, and that none outlives the credential it was begun with."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from fr_core.access.principal import LOCAL, Principal
+from fr_core.errors import CredentialInvalid, Failure, Overloaded
+
+RECHECK_S = 5.0
+"""Between two looks at whether the credential of a stream is still valid."""
+
+
+class Streams:
+    """Counts the streams of each caller, and ends those whose credential is not valid any more.
+
+    Args:
+        most: streams of one caller at once, at least 1. `LOCAL`, which is everybody, may have any number.
+    """
+
+    def __init__(self, most: float = math.inf) -> None:
+        self._most = most
+        self._open: Counter[str] = Counter()
+
+    @contextlib.asynccontextmanager
+    async def one(
+        self, principal: Principal, require_still_valid: Callable[[], Awaitable[None]]
+    ) -> AsyncIterator[None]:
+        """Let the block be a stream of a caller; it is ended in the midst of its waiting, too.
+
+        Args:
+            principal: the caller.
+            require_still_valid: raises `CredentialInvalid` where the credential is not.
+
+        Raises:
+            Overloaded: the caller has as many streams open as one may have.
+            CredentialInvalid: the credential has ceased to be valid, `RECHECK_S` ago at most.
+        """
+        who = principal.principal_id
+        if principal is not LOCAL and self._open[who] >= self._most:
+            what = f"This caller has {self._most} streams open, as many as one may have."
+            raise Overloaded(what, limit=str(self._most))
+        self._open[who] += 1
+        try:
+            async with _ended_when(require_still_valid):
+                yield
+        finally:
+            self._open[who] -= 1
+            if not self._open[who]:
+                del self._open[who]
+
+
+@contextlib.asynccontextmanager
+async def _ended_when(require_still_valid: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    invalid: list[CredentialInvalid] = []
+
+    async def watch(limit: asyncio.Timeout) -> None:
+        while not invalid:
+            await asyncio.sleep(RECHECK_S)
+            try:
+                await require_still_valid()
+            except CredentialInvalid as error:
+                invalid.append(error)
+                limit.reschedule(asyncio.get_running_loop().time())
+            except Failure:
+                continue  # nobody can say now, such as while the keys of an issuer are out of reach
+
+    try:
+        async with asyncio.timeout(None) as limit:
+            watching = asyncio.ensure_future(watch(limit))
+            try:
+                yield
+            finally:
+                watching.cancel()
+    except TimeoutError:
+        if not invalid:
+            raise
+        raise invalid[0] from None

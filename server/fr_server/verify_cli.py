@@ -1,0 +1,159 @@
+"""`fr server verify` and `audit-export`: what is in the stores of a data folder, on its machine, without the server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fr_server.audit_cli import FINDINGS, NotKept, read_checkpoints
+from fr_server.cli_reporting import CommandFailed, print_json, reporting
+from fr_server.gallery_cli import AsJson, ConfigFile, Data, Key
+from fr_server.telemetry.trust import Chain
+
+if TYPE_CHECKING:
+    from fr_core.audit.checkpoints import Checkpoint
+    from fr_core.gallery.store.keys import KeyEncryptionKey
+    from fr_server.verifying import Fault, Looked, Place
+
+
+def verify(
+    data: Data = None,
+    key: Key = "",
+    config: ConfigFile = None,
+    checkpoints: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Checkpoints that were kept elsewhere, of some of the chains or of all."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check every store of a data folder and its audit, changing nothing: exit status 1 unless all of them are whole.
+
+    With the server stopped, or on a copy of the folder. Each store is copied into the folder for temporary files
+    ($TMPDIR), which needs room for the largest, and read there. No models are needed.
+    """
+    with reporting(as_json):
+        from fr_server.verifying import look
+
+        places, opened = _places(data, key, config)
+        kept = [] if checkpoints is None else read_checkpoints(checkpoints)
+        if checkpoints is not None and not kept:
+            raise NotKept(f"{checkpoints} holds no checkpoint.")
+        found = [look(place, opened, _of(place.chain, kept)) for place in places]
+        absent = sorted({chain for chain, _ in kept} - {place.chain for place in places})
+        whole = not absent and not any(one.faults for one in found)
+        if as_json:
+            print_json({"whole": whole, "stores": [_keys(one) for one in found], "missing": absent})
+        else:
+            for one in found:
+                typer.echo(_words(one), err=bool(one.faults))
+            for chain in absent:
+                typer.echo(f"{chain}: there are checkpoints of it, and no store.", err=True)
+            if checkpoints is None:
+                typer.echo("No checkpoint was given: an older folder, or one written anew as a whole, is not found so.")
+        if not whole:
+            raise typer.Exit(1)
+
+
+def audit_export(
+    chain: Annotated[
+        Chain,
+        typer.Option("--chain", metavar="CHAIN", help="galleries, training, cases or access.", show_default=False),
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The file; it must not exist.", show_default=False)],
+    data: Data = None,
+    key: Key = "",
+    config: ConfigFile = None,
+    after: Annotated[int, typer.Option(min=0, metavar="N", help="From the record after this number.")] = 0,
+) -> None:
+    """Write a chain of the audit as `fr audit export` does, with the server stopped, or of a copy of the folder.
+
+    Of a damaged one the file has the records before the first that is not whole, and the exit status is 1.
+    """
+    with reporting(writes=True):
+        from fr_core.audit.export import export
+        from fr_core.errors import NoStore, StoreCorrupt, TargetTaken
+        from fr_server.verifying import audit_of
+
+        places, opened = _places(data, key, config)
+        place = next((place for place in places if place.chain == chain), None)
+        if place is None:
+            raise NoStore(f"There is no store of the chain {chain}.")
+        if out.exists():
+            raise TargetTaken(f"There is something at {out} already.")
+        with audit_of(place, opened) as audit:
+            handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                lines = _Counted(export(audit, after))
+                try:
+                    file.writelines(lines)
+                except StoreCorrupt as error:
+                    if not lines.records:
+                        out.unlink()
+                        raise
+                    raise CommandFailed(
+                        "STORE_CORRUPT", f"{out} ends after record {after + lines.records}: {error.what}"
+                    ) from error
+        typer.echo(f"Wrote {out}: {out.stat().st_size:,} bytes.")
+
+
+class _Counted:
+    """The lines of an export, counted while they are written; the first is none of a record.
+
+    Args:
+        lines: with their line breaks.
+    """
+
+    def __init__(self, lines: Iterator[bytes]) -> None:
+        self._lines = lines
+        self._seen = 0
+
+    @property
+    def records(self) -> int:
+        """How many were written; of a whole export one more, its checkpoint."""
+        return max(0, self._seen - 1)
+
+    def __iter__(self) -> Iterator[bytes]:
+        for line in self._lines:
+            self._seen += 1
+            yield line
+
+
+def _places(data: Path | None, key: str, config: Path | None) -> tuple[tuple[Place, ...], KeyEncryptionKey]:
+    """Return the stores that there are, and the key that they are under, found as `fr serve` finds them."""
+    from fr_server.config import load_config
+    from fr_server.folders import key_of
+    from fr_server.verifying import places_of
+
+    named = {"gallery.folder": None if data is None else str(data), "gallery.key": key or None}
+    tree = load_config(config, (), {name: value for name, value in named.items() if value is not None}, os.environ)
+    places = places_of(tree)
+    return places, key_of(tree, new=False)
+
+
+def _of(chain: str, kept: list[tuple[str, Checkpoint]]) -> list[Checkpoint]:
+    return [one for name, one in kept if name == chain]
+
+
+def _words(found: Looked) -> str:
+    if found.faults:
+        return f"{found.place.chain}: {' '.join(map(_told, found.faults))} ({found.place.path})"
+    agrees = f", which agrees with {_counted(found.checkpoints, 'checkpoint')}" if found.checkpoints else ""
+    return f"{found.place.chain}: whole, with {_counted(found.records, 'record')} of the audit{agrees}."
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _told(fault: Fault) -> str:
+    return f"{fault.finding}: {fault.told}" if fault.seq is None else FINDINGS[fault.finding].format(seq=fault.seq)
+
+
+def _keys(found: Looked) -> dict[str, object]:
+    faults = [{"finding": one.finding, "seq": one.seq, "message": _told(one)} for one in found.faults]
+    numbers = {"records": found.records, "checkpoints": found.checkpoints}
+    return {"chain": found.place.chain, "file": str(found.place.path), "whole": not faults, **numbers, "faults": faults}

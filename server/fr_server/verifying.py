@@ -1,0 +1,245 @@
+"""Whether the stores of a data folder are whole: read in copies, without a server, and without changing a byte."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from fr_core.access.schema import SCHEMA as ACCESS
+from fr_core.access.sound import require_sound as require_sound_access
+from fr_core.audit.checkpoints import Checkpoint
+from fr_core.audit.table import AuditTable
+from fr_core.audit.verify import Broken, verify
+from fr_core.casework.store_schema import SCHEMA as CASES
+from fr_core.casework.store_sound import require_sound as require_sound_cases
+from fr_core.errors import FrError, NoStore, StoreCorrupt, StoreInUse
+from fr_core.gallery.backup.verify import reading
+from fr_core.gallery.store.auditing import audit_table
+from fr_core.gallery.store.folder import LOCK_NAME
+from fr_core.gallery.store.keys import KeyEncryptionKey
+from fr_core.gallery.store.sqlite_check import read_vectors, require_consistent, require_photos, require_whole_file
+from fr_core.gallery.store.sqlite_rows import sqlite_errors
+from fr_core.gallery.store.sqlite_snapshot import SqliteSnapshot
+from fr_core.gallery.store.sqlite_store import DATABASE_NAME
+from fr_core.keeping.auditing import audit_keys, auditing
+from fr_core.keeping.database import Database
+from fr_core.keeping.schema import Schema
+from fr_core.training.store.schema import SCHEMA as TRAINING
+from fr_core.training.store.sound import require_sound as require_sound_training
+from fr_server.clock import wall_ms
+from fr_server.config import Config
+from fr_server.folders import access_folder, cases_folder, data_folder, training_folder
+from fr_server.telemetry.trust import Chain
+
+# Vectors that are held at a time.
+_ROWS = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a store lies.
+
+    Attributes:
+        chain: of its audit, by which the store is called.
+        folder: that it lies in.
+        database_name: of its file.
+        lock_name: of the file that every process locks which has it open.
+    """
+
+    chain: Chain
+    folder: Path
+    database_name: str
+    lock_name: str
+
+    @property
+    def path(self) -> Path:
+        """Of its file."""
+        return self.folder / self.database_name
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that is not as it was written.
+
+    Attributes:
+        finding: a word of `fr_core.audit.verify.Why`, or the reason of an error.
+        told: what was found, a sentence; "" where the finding says it.
+        seq: number of the record of the audit; None where it is none.
+    """
+
+    finding: str
+    told: str = ""
+    seq: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What was found in a store.
+
+    Attributes:
+        place: of the store.
+        records: of its audit, that were checked; 0 where the audit is not whole.
+        checkpoints: that the audit agrees with.
+        faults: nothing where all of it is whole.
+    """
+
+    place: Place
+    records: int
+    checkpoints: int
+    faults: tuple[Fault, ...]
+
+
+def places_of(config: Config) -> tuple[Place, ...]:
+    """Return the places of the stores of a configuration that are there, in the order of their chains.
+
+    Raises:
+        NoStore: none is.
+    """
+    galleries = Place("galleries", data_folder(config), DATABASE_NAME, LOCK_NAME)
+    others = (
+        Place("training", training_folder(config), TRAINING.database_name, TRAINING.lock_name),
+        Place("cases", cases_folder(config), CASES.database_name, CASES.lock_name),
+        Place("access", access_folder(config), ACCESS.database_name, ACCESS.lock_name),
+    )
+    found = tuple(place for place in (galleries, *others) if place.path.is_file())
+    if not found:
+        raise NoStore(f"The folder {galleries.folder} holds no store.")
+    return found
+
+
+def look(place: Place, key: KeyEncryptionKey, checkpoints: Sequence[Checkpoint]) -> Looked:
+    """Check everything in a store: its file, every row, and every record of its audit.
+
+    Args:
+        place: of the store, which no server has open.
+        key: that it is under.
+        checkpoints: of its audit, kept elsewhere.
+
+    Raises:
+        OSError: it cannot be read, or the copy not be written.
+    """
+    faults: list[Fault] = []
+    records = agreed = 0
+    try:
+        with _opened(place, key) as store:
+            try:
+                with store.auditing() as audit:
+                    found = verify(audit, checkpoints)
+                if isinstance(found, Broken):
+                    faults.append(Fault(found.why.value, seq=found.seq))
+                else:
+                    records, agreed = found.records, found.checkpoints
+            except StoreCorrupt as error:  # the rest is looked at all the same
+                faults.append(Fault(error.reason, error.what))
+            store.require_sound()
+    except FrError as error:
+        faults.append(Fault(error.reason, error.what))
+    return Looked(place, records, agreed, tuple(faults))
+
+
+@contextmanager
+def audit_of(place: Place, key: KeyEncryptionKey) -> Iterator[AuditTable]:
+    """Read the audit of a store that no server has open, in a copy.
+
+    Raises:
+        NoStore, StoreNewer, StoreInUse, WrongKey, StoreCorrupt, StoreFailed: it cannot be opened.
+        OSError: it cannot be read, or the copy not be written.
+    """
+    with _opened(place, key) as store, store.auditing() as audit:
+        yield audit
+
+
+class _Opened(Protocol):
+    """A copy of a store."""
+
+    def auditing(self) -> AbstractContextManager[AuditTable]:
+        """Read its audit, whatever state that is in."""
+
+    def require_sound(self) -> None:
+        """Raise `StoreCorrupt` where anything but the audit is not as it was written."""
+
+
+class _Galleries:
+    def __init__(self, snapshot: SqliteSnapshot) -> None:
+        self._snapshot = snapshot
+
+    @contextmanager
+    def auditing(self) -> Iterator[AuditTable]:
+        with sqlite_errors():
+            yield audit_table(self._snapshot.connection, self._snapshot.vault)
+
+    def require_sound(self) -> None:
+        connection, vault = self._snapshot.connection, self._snapshot.vault
+        with sqlite_errors():
+            require_whole_file(connection)
+            require_consistent(connection, vault)
+            for _ in read_vectors(connection, vault, _ROWS):
+                pass
+            require_photos(connection, vault)
+
+
+class _Shared:
+    def __init__(self, database: Database, check: Callable[[Database], None]) -> None:
+        self._database = database
+        self._check = check
+
+    def auditing(self) -> AbstractContextManager[AuditTable]:
+        return auditing(self._database, audit_keys(self._database.seals), wall_ms)
+
+    def require_sound(self) -> None:
+        with self._database.reading() as now:
+            if now.rows("PRAGMA integrity_check(1)") != [("ok",)]:
+                raise StoreCorrupt("The database file is damaged.", check="integrity_check")
+        self._check(self._database)
+
+
+_SHARED: Mapping[Chain, tuple[Schema, Callable[[Database], None]]] = {
+    "training": (TRAINING, require_sound_training),
+    "cases": (CASES, require_sound_cases),
+    "access": (ACCESS, require_sound_access),
+}
+
+
+@contextmanager
+def _opened(place: Place, key: KeyEncryptionKey) -> Iterator[_Opened]:
+    with _copy(place) as folder:
+        if place.chain == "galleries":
+            with reading(folder, key) as snapshot:
+                yield _Galleries(snapshot)
+            return
+        schema, check = _SHARED[place.chain]
+        with closing(Database(folder, schema, key, 0)) as database:
+            yield _Shared(database, check)
+
+
+@contextmanager
+def _copy(place: Place) -> Iterator[Path]:
+    """Copy a store into a folder of its own, which is taken away again; raises `StoreInUse`."""
+    _require_unused(place)
+    with tempfile.TemporaryDirectory(prefix="fr-verify-") as made:  # mode 0700; what is in it is encrypted as before
+        folder = Path(made)
+        for name in (place.database_name, f"{place.database_name}-wal"):
+            if (place.folder / name).exists():
+                shutil.copyfile(place.folder / name, folder / name)
+        yield folder
+
+
+def _require_unused(place: Place) -> None:
+    """Raise `StoreInUse` where a server has the store open: a copy of its files would be of no one moment."""
+    try:
+        handle = os.open(place.folder / place.lock_name, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise StoreInUse(f"The store {place.path} is open in another process.") from error
+    finally:
+        os.close(handle)

@@ -1,0 +1,254 @@
+"""A disk that refuses a commit: what a caller was told to have failed is not there after a crash, and no store suffers.
+
+What a power cut leaves after such commits is in `test_power_cut` and `test_training_kill`. Run as a script, this file
+is killed while it commits.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import apsw
+import pytest
+
+import accessing
+import casefiles
+import trainingstore
+from fr_core.access.store import AccessStore
+from fr_core.casework.store import CaseStore
+from fr_core.casework.values import Purpose
+from fr_core.errors import StoreFailed
+from fr_core.gallery.galleries import Galleries
+from fr_core.gallery.store.sqlite_store import SqliteStore
+from fr_core.gallery.values import Enrolment, NewTemplate
+from fr_core.training.store.training_store import TrainingStore
+from ledger import KEY, MODEL, SIZE, embedding
+
+COURSE = trainingstore.small_course()
+
+_numbers = itertools.count()
+
+
+class FailingDisk(apsw.VFS):
+    """SQLite's way to a disk that may refuse what is asked of it.
+
+    Attributes:
+        syncs: of the log that are refused next.
+        truncations: of the log that are refused next.
+        kills: whether a sync of the log kills the process.
+    """
+
+    def __init__(self) -> None:
+        self.vfs_name = f"failing-disk-{next(_numbers)}"
+        self.syncs = self.truncations = 0
+        self.kills = False
+        super().__init__(self.vfs_name, "")
+
+    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - SQLite's
+        """Open a file; called by SQLite."""
+        if flags[0] & apsw.SQLITE_OPEN_WAL:
+            return _Log(self, name, flags)
+        return apsw.VFSFile("", name, flags)
+
+
+class _Log(apsw.VFSFile):
+    def __init__(self, disk: FailingDisk, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
+        self._disk = disk
+        super().__init__("", name, flags)
+
+    def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite's
+        if self._disk.kills:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self._disk.syncs:
+            self._disk.syncs -= 1
+            raise apsw.IOError("a sync is refused")
+        super().xSync(flags)
+
+    def xTruncate(self, newsize: int) -> None:  # noqa: N802 - SQLite's
+        if self._disk.truncations:
+            self._disk.truncations -= 1
+            raise apsw.IOError("a truncation is refused")
+        super().xTruncate(newsize)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A store that is open.
+
+    Attributes:
+        keep: keeps something under a name in one transaction, of about so many rows where the store can.
+        names: of all that it keeps.
+    """
+
+    keep: Callable[[str, int], object]
+    names: Callable[[], set[str]]
+
+
+@contextmanager
+def access(folder: Path, vfs: str) -> Iterator[Kept]:
+    clocks = accessing.Clocks()
+    with AccessStore.open(folder, KEY, clocks.clock_ms, monotonic_s=clocks.monotonic_s, vfs=vfs) as store:
+        yield Kept(
+            lambda name, _: store.create(accessing.new_key(label=name)),
+            lambda: {key.label for key in store.keys(size=100)},
+        )
+
+
+@contextmanager
+def cases(folder: Path, vfs: str) -> Iterator[Kept]:
+    with CaseStore.open(folder, KEY, casefiles.Clock(), vfs=vfs) as store:
+        yield Kept(
+            lambda name, _: store.open_case(name, Purpose.TESTING, casefiles.SEARCHER, None),
+            lambda: {case.reference for case in store.cases()},
+        )
+
+
+@contextmanager
+def training(folder: Path, vfs: str) -> Iterator[Kept]:
+    with TrainingStore.open(folder, KEY, trainingstore.Clock(), 0, vfs=vfs) as store:
+        if not store.courses():
+            trainingstore.add_course(store, COURSE)
+        yield Kept(
+            lambda name, rows: store.create_cohort(COURSE.course_id, name, rows, trainingstore.DAY_MS),
+            lambda: {cohort.display_name for cohort in store.cohorts()},
+        )
+
+
+@contextmanager
+def galleries(folder: Path, vfs: str) -> Iterator[Kept]:
+    with Galleries(SqliteStore(folder, KEY, vfs=vfs), index="numpy") as store:
+        store.load()
+        if not store.list().items:
+            store.create("g", "", MODEL, SIZE)
+        seeds = itertools.count(1_000 * next(_numbers))
+        yield Kept(
+            lambda name, rows: store.enrol_many(
+                "g", [Enrolment(f"{name}-{n}", NewTemplate(embedding(next(seeds)))) for n in range(rows)]
+            ),
+            lambda: {subject.subject_id.partition("-")[0] for subject in store.subjects("g", 1_000).items},
+        )
+
+
+STORES = {one.__name__: one for one in (access, cases, training, galleries)}
+LARGE, MIDDLE, SMALL = 400, 150, 40
+
+
+def after_a_crash(name: str, folder: Path) -> set[str]:
+    """What the store keeps that is found if everything stops now, and all that was written has come to the disk."""
+    copy = folder.with_name("after")
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("*-shm"))
+    try:
+        with STORES[name](copy, "") as store:
+            return store.names()
+    finally:
+        shutil.rmtree(copy)
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_what_has_failed_is_not_there_after_a_crash(name: str, tmp_path: Path) -> None:
+    disk, folder = FailingDisk(), tmp_path / "store"
+    with STORES[name](folder, disk.vfs_name) as store:
+        store.keep("first", 1)
+        disk.syncs = 1
+        with pytest.raises(StoreFailed) as failed:
+            store.keep("second", 1)
+        assert "take it back" not in failed.value.what
+        assert disk.syncs == 0
+        assert after_a_crash(name, folder) == store.names() == {"first"}
+        store.keep("third", 1)
+        assert after_a_crash(name, folder) == store.names() == {"first", "third"}
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_where_it_cannot_be_taken_back_that_is_said_and_nothing_is_written(name: str, tmp_path: Path) -> None:
+    """Control: after a crash it is there."""
+    disk, folder = FailingDisk(), tmp_path / "store"
+    with STORES[name](folder, disk.vfs_name) as store:
+        store.keep("first", 1)
+        disk.syncs, disk.truncations = 1, 2
+        with pytest.raises(StoreFailed, match="take it back"):
+            store.keep("second", 1)
+        with pytest.raises(StoreFailed, match="take it back"):
+            store.keep("third", 1)
+        assert (disk.syncs, disk.truncations) == (0, 0)
+        assert store.names() == {"first"}
+        assert after_a_crash(name, folder) == {"first", "second"}
+        store.keep("fourth", 1)  # the disk has recovered
+        assert after_a_crash(name, folder) == store.names() == {"first", "fourth"}
+        disk.truncations = 1
+        store.keep("fifth", 1)  # nothing is left that would have to be taken back
+
+
+@pytest.mark.parametrize("name", ["training", "galleries"])
+def test_a_store_is_sound_after_ever_shorter_commits_that_failed(name: str, tmp_path: Path) -> None:
+    """What such a commit leaves in the log, written over by a shorter one, would look like commits that were lost."""
+    disk, folder = FailingDisk(), tmp_path / "store"
+    with STORES[name](folder, disk.vfs_name) as store:
+        store.keep("first", 1)
+        for rows in (LARGE, MIDDLE, SMALL):
+            disk.syncs = 1
+            with pytest.raises(StoreFailed):
+                store.keep("failed", rows)
+        store.keep("last", 1)
+        assert after_a_crash(name, folder) == store.names() == {"first", "last"}
+
+
+@pytest.mark.parametrize("name", ["training", "galleries"])
+def test_the_first_commit_of_a_log_may_fail(name: str, tmp_path: Path) -> None:
+    """What it leaves is the header of a log, before the frames of one that is in the database."""
+    disk, folder = FailingDisk(), tmp_path / "store"
+    with STORES[name](folder, disk.vfs_name) as store:
+        store.keep("first", LARGE)
+        log = copy_log(folder)
+        disk.syncs = 1
+        with pytest.raises(StoreFailed):
+            store.keep("second", 1)
+        assert log.stat().st_size == 0
+        assert after_a_crash(name, folder) == store.names() == {"first"}
+        store.keep("third", 1)
+        assert after_a_crash(name, folder) == store.names() == {"first", "third"}
+
+
+def copy_log(folder: Path) -> Path:
+    """Have all of the log in the database, so that the next commit begins it anew; returns its path."""
+    (path,) = (path for path in folder.iterdir() if path.suffix in {".db", ".sqlite"})
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+        frames, copied = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
+    assert frames == copied > 0
+    return path.with_name(f"{path.name}-wal")
+
+
+def test_a_store_is_sound_after_processes_were_killed_while_they_committed(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with training(folder, "") as store:
+        store.keep("first", 1)
+        for rows in (LARGE, MIDDLE):
+            command = [sys.executable, __file__, str(folder), str(rows)]
+            killed = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False)
+            assert killed.returncode == -signal.SIGKILL, killed.stderr
+        store.keep("last", 1)
+        assert after_a_crash("training", folder) == store.names() == {"first", "last"}
+
+
+def main() -> None:
+    """Be killed in the midst of a commit to the store of training in a folder."""
+    disk = FailingDisk()
+    with training(Path(sys.argv[1]), disk.vfs_name) as store:
+        disk.kills = True
+        store.keep("killed", int(sys.argv[2]))
+
+
+if __name__ == "__main__":
+    main()

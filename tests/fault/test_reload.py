@@ -1,0 +1,233 @@
+"""SIGHUP after somebody has changed files of a running server: what is taken, what is refused, and what is told."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from typer.testing import CliRunner
+
+from besieged import Made, made
+from doorway import DAY_MS, Papers, now_ms
+from fr_client.cli.main import build as command_line
+from fr_core.access.roles import Role
+from fr_server.door.authority import write_revocations
+from fr_server.door.pem import revocations_expire_ms
+from fr_server.main import build, run
+from fr_server.sealing import require_sealed
+from fr_server.started import Started
+from fr_server.telemetry.metrics import PrometheusObserver
+from serving import null_engine
+
+READ, KEPT = "The certificates were read again", "The certificates stay as they were"
+PATIENCE_S = 20.0
+
+
+class Serving:
+    """A server that `fr server init` has set up, and that runs in this process."""
+
+    def __init__(self, at: Made, port: int, log: pytest.LogCaptureFixture, metrics: PrometheusObserver) -> None:
+        self.at = at
+        self._port = port
+        self._log = log
+        self._metrics = metrics
+
+    async def shows(self) -> str:
+        """The certificate that a new connection is shown, PEM."""
+        return await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", self._port))
+
+    async def hangs_up(self, lines: int = 1) -> list[str]:
+        """Send SIGHUP; return what the log says from then on, until it says what became of it, in so many lines."""
+        begins = len(self._log.messages)
+        os.kill(os.getpid(), signal.SIGHUP)
+
+        def told() -> list[str]:
+            return self._log.messages[begins:]
+
+        async with asyncio.timeout(PATIENCE_S):
+            while len(told()) < lines or not any(line.startswith((READ, KEPT)) for line in told()):  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+        return told()
+
+    def refused(self, reason: str) -> float | None:
+        return self._metrics.registry.get_sample_value("fr_reloads_refused_total", {"reason": reason})
+
+    def end_of_keys_s(self) -> float | None:
+        return self._metrics.registry.get_sample_value("fr_api_key_expiry_timestamp_seconds")
+
+    def end_of_list_s(self) -> float | None:
+        return self._metrics.registry.get_sample_value("fr_crl_expiry_timestamp_seconds")
+
+
+def serving(at: Made, log: pytest.LogCaptureFixture, act: Callable[[Serving], Awaitable[None]]) -> None:
+    """Serve what lies at a place, as `fr serve` does but for the models, and let something happen meanwhile."""
+    log.set_level("INFO", "fr_server")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        metrics_port = free.getsockname()[1]
+    config = at.config(f"telemetry.metrics_port={metrics_port}")
+
+    async def whole() -> None:
+        ready = at.folder / "ready"
+        server = build(config)
+        metrics = server.telemetry.metrics
+        assert metrics is not None
+        started = Started.of(at.path, require_sealed(at.path, config))
+        running = asyncio.create_task(run(server, ready, started=started))
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while not running.done() and not ready.exists():  # noqa: ASYNC110 - a file tells nobody
+                    await asyncio.sleep(0.005)
+            assert not running.done(), running.exception()
+            await act(Serving(at, server.port, log, metrics))
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.wait_for(running, PATIENCE_S)
+
+    with patch("fr_server.main.open_engine", lambda config, *others: null_engine(config)):
+        asyncio.run(whole())
+
+
+@pytest.fixture
+def at(tmp_path: Path) -> Made:
+    return made(tmp_path / "srv")
+
+
+def fr_server(*arguments: str) -> None:
+    ended = CliRunner().invoke(command_line(), ["server", *arguments])
+    assert ended.exit_code == 0, ended.output
+
+
+def test_a_certificate_that_was_made_and_sealed_is_taken(at: Made, caplog: pytest.LogCaptureFixture) -> None:
+    async def act(server: Serving) -> None:
+        before = await server.shows()
+        await asyncio.to_thread(fr_server, "renew", "--config", str(at.path))
+        assert await server.hangs_up() == [READ]
+        after = await server.shows()
+        assert after != before
+        assert after.split() == (at.folder / "server.pem").read_text().split()
+        assert server.refused("FILE_TAMPERED") == 0
+
+    serving(at, caplog, act)
+
+
+def test_a_certificate_of_somebody_else_is_not(at: Made, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    other = made(tmp_path / "other")
+
+    async def act(server: Serving) -> None:
+        before = await server.shows()
+        for name in ("server.pem", "server.key"):
+            shutil.copyfile(other.folder / name, at.folder / name)
+        (line,) = await server.hangs_up()
+        assert line.startswith(f"{KEPT}: FILE_TAMPERED: {at.folder / 'server.key'} was changed since it was sealed.")
+        assert await server.shows() == before
+        assert server.refused("FILE_TAMPERED") == 1
+        await asyncio.to_thread(fr_server, "seal", "--config", str(at.path))  # whoever has the key of the data
+        assert await server.hangs_up() == [READ]
+        assert await server.shows() != before
+
+    serving(at, caplog, act)
+
+
+def test_without_the_seal_that_it_was_started_with_nothing_is_taken(
+    at: Made, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def act(server: Serving) -> None:
+        (at.folder / "data" / "configuration.seal").unlink()
+        (line,) = await server.hangs_up()
+        assert line.startswith(f"{KEPT}: FILE_TAMPERED: The seal {at.folder / 'data' / 'configuration.seal'}, ")
+
+    serving(at, caplog, act)
+
+
+def test_where_there_was_no_seal_files_that_fit_are_taken(at: Made, caplog: pytest.LogCaptureFixture) -> None:
+    (at.folder / "data" / "configuration.seal").unlink()
+
+    async def act(server: Serving) -> None:
+        before = await server.shows()
+        await asyncio.to_thread(fr_server, "renew", "--config", str(at.path))
+        assert await server.hangs_up() == [READ]
+        assert await server.shows() != before
+        (at.folder / "server.key").chmod(0o644)
+        (line,) = await server.hangs_up()
+        assert line.startswith(f"{KEPT}: TLS_UNUSABLE: The file {at.folder / 'server.key'}")
+        assert server.refused("TLS_UNUSABLE") == 1
+
+    serving(at, caplog, act)
+
+
+def test_of_a_configuration_that_was_changed_a_restart_is_asked_for(at: Made, caplog: pytest.LogCaptureFixture) -> None:
+    async def act(server: Serving) -> None:
+        at.path.write_text(at.path.read_text().replace("searches_per_day = 1000", "searches_per_day = 7"))
+        await asyncio.to_thread(fr_server, "seal", "--config", str(at.path))
+        told = f"{at.path} was changed since the start: SIGHUP reads certificates alone, a restart applies the rest"
+        assert await server.hangs_up() == [told, READ]
+
+    serving(at, caplog, act)
+
+
+def test_a_list_of_revoked_certificates_is_told_of_before_it_ends(
+    at: Made, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, authority = at.folder / "revoked.pem", Papers(tmp_path / "papers", now_ms() - 60 * DAY_MS).authority
+    write_revocations(authority, path, [], now_ms() - 25 * DAY_MS)
+    names = f'client_ca = "{authority.certificate}"\nrevoked = "{path}"\nclient_certificates = "optional"\n'
+    at.path.write_text(at.path.read_text().replace("[tls]\n", f"[tls]\n{names}"))
+    fr_server("seal", "--config", str(at.path))
+
+    def end_s() -> float:
+        return (revocations_expire_ms(path) or 0) / 1000
+
+    async def act(server: Serving) -> None:
+        assert any(line.startswith("The list of revoked certificates ends 20") for line in caplog.messages)
+        assert server.end_of_list_s() == end_s() > 0
+        read, warned = await server.hangs_up(2)
+        assert read == READ
+        assert "`fr server revoke-certificate --renew` writes it anew" in warned
+        papers = ("--ca", str(authority.certificate), "--ca-key", str(authority.key))
+        await asyncio.to_thread(fr_server, "revoke-certificate", "--renew", "--out", str(path), *papers)
+        assert await server.hangs_up() == [READ]
+        assert server.end_of_list_s() == end_s() > now_ms() / 1000 + 29 * DAY_MS / 1000
+        write_revocations(authority, path, [], now_ms() - 31 * DAY_MS)
+        (line,) = await server.hangs_up()
+        assert line.startswith(f"{KEPT}: TLS_UNUSABLE: The file {path} holds a list")
+
+    serving(at, caplog, act)
+
+
+def test_a_running_server_tells_when_the_first_key_ends(at: Made, caplog: pytest.LogCaptureFixture) -> None:
+    at.key(Role.OPERATOR, lifetime_ms=10 * DAY_MS)
+
+    async def act(server: Serving) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while not server.end_of_keys_s():  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+        assert abs((server.end_of_keys_s() or 0) - now_ms() / 1000 - 10 * DAY_MS / 1000) < 60
+
+    serving(at, caplog, act)
+
+
+def first_words(path: Path) -> str:
+    """What `fr serve` says where it gets no further than to look for its models."""
+    command = [str(Path(sys.executable).with_name("fr")), "serve", "--config", str(path), "--pack", "nope"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert "UNKNOWN_PACK" in ended.stderr
+    return ended.stderr
+
+
+def test_a_start_says_that_a_configuration_is_not_sealed_where_there_is_tls(at: Made, tmp_path: Path) -> None:
+    assert "sealed" not in first_words(at.path)
+    (at.folder / "data" / "configuration.seal").unlink()
+    assert "The configuration is not sealed" in first_words(at.path)
+    plain = tmp_path / "plain.toml"
+    plain.write_text(f'[gallery]\nfolder = "{tmp_path / "plain"}"\n')
+    assert "sealed" not in first_words(plain), "without TLS nobody else can reach it"

@@ -1,0 +1,279 @@
+"""What both clients and the command say where TLS, or its absence, keeps a connection from being made."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import tomllib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import pytest
+
+from doorway import DAY_MS, House, Papers, house, now_ms
+from fr_client import AsyncClient, Client, Connection, FrApiError, TlsCredentials, tls_credentials
+from fr_client.handshake import TLS_REASONS, Endpoint, tls_failure
+from fr_client.requests import EmbedItem
+from fr_server.door.authority import Issued, make_server_certificate, write_revocations
+from fr_server.door.door import Door
+from fr_server.door.tls import ClientCertificates
+
+FR = (sys.executable, "-c", "from fr_command import main; main()")
+
+
+@dataclass(frozen=True)
+class Estate:
+    """What authorities have signed: ours, and one of somebody else."""
+
+    ours: Papers
+    theirs: Papers
+    server: Issued
+    client: Issued
+    revoked: Issued
+    ended: Issued
+    stranger: Issued
+    revocations: Path
+
+    @property
+    def ca(self) -> Path:
+        return self.ours.authority.certificate
+
+
+@pytest.fixture(scope="module")
+def estate(tmp_path_factory: pytest.TempPathFactory) -> Estate:
+    folder = tmp_path_factory.mktemp("estate")
+    ours, theirs = Papers(folder / "ours", now_ms() - 800 * DAY_MS), Papers(folder / "theirs")
+    revoked = ours.client("revoked")
+    write_revocations(ours.authority, folder / "revoked.pem", [revoked.certificate], now_ms())
+    return Estate(
+        ours,
+        theirs,
+        ours.server(),
+        ours.client("client"),
+        revoked,
+        ours.client("ended", now_ms() - 500 * DAY_MS),
+        theirs.client("stranger"),
+        folder / "revoked.pem",
+    )
+
+
+@contextmanager
+def encrypting(estate: Estate, folder: Path, *, clients: bool = False) -> Iterator[House]:
+    tls = estate.ours.tls(estate.server)
+    if clients:
+        tls = estate.ours.tls(estate.server, ClientCertificates.REQUIRED, revoked=estate.revocations)
+    with house(folder / "d", tls) as at:
+        yield at
+
+
+def shown(estate: Estate, certificate: Issued) -> TlsCredentials:
+    return tls_credentials(estate.ca, certificate.certificate, certificate.key)
+
+
+def failed(address: str, credentials: grpc.ChannelCredentials | TlsCredentials | None) -> FrApiError:
+    """What both clients raise, of every kind of call."""
+
+    async def asynchronous() -> list[FrApiError]:
+        found = []
+        async with AsyncClient(address, credentials=credentials, timeout_s=10.0) as client:
+            with pytest.raises(FrApiError) as caught:
+                await client.server_info()
+            found.append(caught.value)
+            with pytest.raises(FrApiError) as caught:
+                _ = [one async for one in client.embed_many([EmbedItem(b"photo", "1")])]
+            found.append(caught.value)
+        return found
+
+    found = asyncio.run(asynchronous())
+    with Client(address, credentials=credentials, timeout_s=10.0) as client:
+        for call in (
+            client.server_info,
+            lambda: list(client.embed_many([EmbedItem(b"photo", "1")])),
+            lambda: client.report("r"),
+        ):
+            with pytest.raises(FrApiError) as caught:
+                call()
+            found.append(caught.value)
+    assert len({(one.code, one.reason, one.message) for one in found}) == 1, found
+    assert found[0].code is grpc.StatusCode.UNAVAILABLE
+    return found[0]
+
+
+def test_a_server_of_another_authority_is_not_to_be_gone_on_with(estate: Estate, tmp_path: Path) -> None:
+    with encrypting(estate, tmp_path) as at:
+        other = estate.theirs.authority.certificate
+        for given, named in (
+            (other, f"in {other}"),
+            (other.read_bytes(), "that was given"),
+            (None, "that this system"),
+        ):
+            error = failed(at.address, tls_credentials(given))
+            assert error.reason == "SERVER_NOT_TRUSTED"
+            assert error.message.startswith(f"A server answers at {at.address}, but its certificate is not of ")
+            assert named in error.message
+            assert "Do not go on" in error.message
+
+
+@pytest.mark.parametrize(
+    ("days", "name", "reason", "said"),
+    [
+        (-500, "localhost", "SERVER_CERTIFICATE_EXPIRED", "has ended"),
+        (5, "localhost", "SERVER_CERTIFICATE_NOT_YET_VALID", "is not valid yet"),
+        (0, "faces.example.org", "SERVER_NAME_MISMATCH", "is for other names"),
+    ],
+)
+def test_a_certificate_that_no_server_should_show(estate: Estate, days: int, name: str, reason: str, said: str) -> None:
+    made = Issued(estate.ours.folder / f"{reason}.pem", estate.ours.folder / f"{reason}.key")
+    make_server_certificate(estate.ours.authority, made, [name], [], now_ms() + days * DAY_MS)
+    # A door does not open with such a certificate.
+    server = grpc.server(ThreadPoolExecutor(1))
+    pair = (made.key.read_bytes(), made.certificate.read_bytes())
+    port = server.add_secure_port("localhost:0", grpc.ssl_server_credentials([pair]))
+    server.start()
+    try:
+        error = failed(f"localhost:{port}", tls_credentials(estate.ca))
+    finally:
+        server.stop(None).wait()
+    assert (error.reason, said in error.message) == (reason, True)
+
+
+@pytest.mark.parametrize("who", ["revoked", "ended", "stranger"])
+def test_a_client_certificate_that_is_refused(estate: Estate, tmp_path: Path, who: str) -> None:
+    with encrypting(estate, tmp_path, clients=True) as at:
+        error = failed(at.address, shown(estate, getattr(estate, who)))
+        assert error.reason == "CLIENT_CERTIFICATE_REFUSED"
+        assert "refused this client's certificate" in error.message
+
+
+def test_a_list_of_revoked_certificates_that_has_lapsed(estate: Estate, tmp_path: Path) -> None:
+    lapsed, begun_ms = tmp_path / "lapsed.pem", now_ms() - 40 * DAY_MS
+    write_revocations(estate.ours.authority, lapsed, [estate.revoked.certificate], begun_ms)
+    server = estate.ours.server(f"server-{tmp_path.name}", begun_ms)
+    tls = estate.ours.tls(server, ClientCertificates.REQUIRED, revoked=lapsed)
+    (tmp_path / "d").mkdir(mode=0o700)
+    door = Door("127.0.0.1", 0, False, tmp_path / "d" / "grpc", tls, now_ms=lambda: begun_ms)  # as one that still runs
+    door.start()
+    try:
+        error = failed(f"127.0.0.1:{door.port}", shown(estate, estate.client))
+    finally:
+        door.stop(0.0)
+    assert error.reason == "CLIENT_CERTIFICATE_REFUSED"
+    assert "list of revoked certificates has lapsed" in error.message
+
+
+def test_a_client_certificate_that_is_missing(estate: Estate, tmp_path: Path) -> None:
+    with encrypting(estate, tmp_path, clients=True) as at:
+        error = failed(at.address, tls_credentials(estate.ca))
+        assert error.reason == "CLIENT_CERTIFICATE_MISSING"
+        assert "fr --certificate FILE" in error.message
+        # Control: with a good one the server answers, and nothing is wrong.
+        with Client(at.address, credentials=shown(estate, estate.client), timeout_s=10.0) as client:
+            with pytest.raises(FrApiError) as answered:
+                client.server_info()
+            assert answered.value.code is grpc.StatusCode.UNKNOWN
+        assert tls_failure(Endpoint(at.address, shown(estate, estate.client))) is None
+
+
+def test_a_certificate_and_a_key_of_another(estate: Estate, tmp_path: Path) -> None:
+    with encrypting(estate, tmp_path, clients=True) as at:
+        mixed = tls_credentials(estate.ca, estate.client.certificate, estate.revoked.key)
+        assert failed(at.address, mixed).reason == "CLIENT_CERTIFICATE_UNUSABLE"
+
+
+@contextmanager
+def greeting(words: bytes) -> Iterator[str]:
+    """The address of something that says so much to everybody who comes, and closes."""
+
+    def greet() -> None:
+        with suppress(OSError):  # it was closed
+            while True:
+                one, _ = listening.accept()
+                with one:
+                    one.sendall(words)
+                    one.recv(65536)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=greet, daemon=True).start()
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+def test_one_side_alone_speaks_tls(estate: Estate, tmp_path: Path) -> None:
+    with encrypting(estate, tmp_path) as at:
+        error = failed(at.address, None)
+        assert (error.reason, "fr --connection FILE" in error.message) == ("TLS_REQUIRED", True)
+        # Credentials of gRPC keep to themselves what they are made of: nothing is guessed.
+        assert failed(at.address, estate.theirs.credentials()).reason == "UNREACHABLE"
+    with house(tmp_path / "plain") as at:
+        for credentials in (tls_credentials(estate.ca), estate.ours.credentials()):
+            assert failed(at.address, credentials).reason == "TLS_NOT_OFFERED"
+    with greeting(b"SSH-2.0-OpenSSH_9.2\r\n") as address:
+        assert failed(address, tls_credentials(estate.ca)).reason == "TLS_NOT_OFFERED"
+
+
+def test_where_nothing_answers_nothing_is_said_of_tls(estate: Estate) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+    for credentials in (None, tls_credentials(estate.ca)):
+        assert failed(address, credentials).reason == "UNREACHABLE"
+    for elsewhere in ("unix:/nowhere", "ipv4:127.0.0.1:1,127.0.0.2:1", "no-such-name.invalid:1"):
+        assert tls_failure(Endpoint(elsewhere, tls_credentials(estate.ca))) is None
+
+
+# --- the command -------------------------------------------------------------------------------------------------
+
+
+def fr(*words: str) -> tuple[int, str, str]:
+    """The command in a process of its own, whose standard error nobody else writes to."""
+    environment = {name: value for name, value in os.environ.items() if name != "GRPC_VERBOSITY"}
+    ended = subprocess.run((*FR, *words), capture_output=True, text=True, timeout=60, env=environment, check=False)
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+@pytest.mark.parametrize("command", ["info", "health"])
+def test_the_command_says_it_once_and_grpc_is_silent(estate: Estate, tmp_path: Path, command: str) -> None:
+    certificate = ("--certificate", str(estate.revoked.certificate), "--certificate-key", str(estate.revoked.key))
+    with encrypting(estate, tmp_path, clients=True) as at:
+        to = ("--server", at.address, "--ca")
+        code, out, error = fr(*to, str(estate.ca), *certificate, command)
+        assert (code, out, error.count("\n")) == (1, "", 1)
+        assert "refused this client's certificate" in error
+        code, out, error = fr(*to, str(estate.theirs.authority.certificate), command, "--json")
+        assert (code, error.count("\n")) == (1, 1)
+        assert json.loads(out)["error"]["reason"] == "SERVER_NOT_TRUSTED"
+        assert "its certificate is not of the authority in" in error
+        file = tmp_path / "desk.toml"
+        file.write_text(Connection(at.address, ca=estate.theirs.root().decode()).text())
+        code, _, error = fr("--connection", str(file), command)
+        assert (code, f"its certificate is not of the authority in {file}." in error) == (1, True)
+
+
+def test_whoever_asks_grpc_to_speak_hears_it(estate: Estate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRPC_VERBOSITY", "ERROR")
+    with encrypting(estate, tmp_path, clients=True) as at:
+        words = (*FR, "--server", at.address, "--ca", str(estate.ca), "info")
+        ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert "CERTIFICATE_REQUIRED" in ended.stderr
+    assert "asks for a client certificate" in ended.stderr
+
+
+def test_the_command_that_is_installed_begins_where_grpc_is_not_imported_yet() -> None:
+    root = Path(__file__).parents[2]
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    assert project["scripts"]["fr"] == "fr_command:main"
+    looks = "import sys, fr_command; assert not {'grpc', 'fr_client'} & set(sys.modules)"
+    subprocess.run((sys.executable, "-c", looks), check=True, timeout=60)
+
+
+def test_each_reason_is_documented() -> None:
+    told = (Path(__file__).parents[2] / "docs" / "client.md").read_text()
+    assert {reason for reason in TLS_REASONS if f"| `{reason}` |" in told} == TLS_REASONS

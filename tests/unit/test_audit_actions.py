@@ -1,0 +1,61 @@
+"""The names of actions in docs/audit.md against what the code records: none is missing, and none is there too many."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from fr_server.access.rules import action_of
+from fr_server.access.table import RULES
+from fr_server.services.audits import CHAINS
+
+ROOT = Path(__file__).resolve().parents[2]
+# Where the records of each chain are made.
+ROOMS = {
+    "galleries": ("fr_core/gallery",),
+    "cases": ("fr_core/casework",),
+    "training": ("fr_core/training",),
+    "access": ("fr_core/access", "server/fr_server/access/journal.py"),
+}
+ACTION = re.compile(r"(?:gallery|case|training|access)\.(?!sqlite)[a-z_]+")  # those are names of files
+
+
+def words_of(place: Path) -> Iterator[str]:
+    """Every text in the code that can be the name of an action."""
+    for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and ACTION.fullmatch(node.value):
+                yield node.value
+
+
+def recorded() -> dict[str, set[str]]:
+    found = {chain: {word for room in rooms for word in words_of(ROOT / room)} for chain, rooms in ROOMS.items()}
+    found["access"] |= {action_of(method) for method in RULES}
+    return found
+
+
+def documented() -> dict[str, set[str]]:
+    page = (ROOT / "docs/audit.md").read_text(encoding="utf-8")
+    (section,) = re.findall(r"\n## What the actions are called\n(.*?)\n## ", page, re.DOTALL)
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for chain, actions in re.findall(r"^\| `([a-z]+)` \| (.*?) \|", section, re.MULTILINE):
+        names = re.findall(r"`([a-z._]+)`", actions)
+        assert not found[chain] & set(names), "a name is there twice"
+        found[chain] |= set(names)
+    return dict(found)
+
+
+def test_every_action_is_in_the_table_and_no_other() -> None:
+    assert set(ROOMS) == set(CHAINS)
+    assert documented() == recorded()
+
+
+def test_known_actions_are_among_those_that_are_read_from_the_code() -> None:
+    found = recorded()
+    assert {"gallery.enrol", "gallery.restore"} <= found["galleries"]
+    assert {"case.finding", "case.purge"} <= found["cases"]
+    assert {"training.lock", "training.finish_session"} <= found["training"]
+    assert {"access.handshake", "access.forget_time", "gallery.stream_search"} <= found["access"]

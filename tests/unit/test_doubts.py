@@ -1,0 +1,106 @@
+"""What a configuration is doubted for, and when API keys end: told before anything is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from accessing import DAY_MS, NOW_MS, Clocks, new_key, open_store
+from besieged import Made, made
+from doorway import Papers, now_ms
+from fr_server.access.key_ends import tell_key_ends
+from fr_server.config import Config
+from fr_server.door.authority import write_revocations
+from fr_server.doubts import doubts_of
+from fr_server.telemetry.trust import NullTrust
+
+
+@pytest.fixture
+def at(tmp_path: Path) -> Made:
+    server = made(tmp_path / "srv")
+    (server.folder / "ca.key").rename(tmp_path / "elsewhere.key")
+    return server
+
+
+def doubts(at: Made, config: Config | None = None, sealed: bool = True) -> list[str]:
+    return doubts_of(config or at.config(), at.path, sealed, now_ms())
+
+
+def test_a_server_as_it_should_be_is_not_doubted(at: Made) -> None:
+    assert doubts(at) == []
+
+
+def test_a_configuration_without_a_seal(at: Made) -> None:
+    (told,) = doubts(at, sealed=False)
+    assert told.startswith("The configuration is not sealed")
+    assert f"`fr server seal --config {at.path}`" in told
+    assert doubts_of(Config(), None, False, now_ms()) == [], "there is no file to seal"
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o755])
+def test_the_key_of_the_authority_on_the_same_machine(at: Made, tmp_path: Path, mode: int) -> None:
+    key = at.folder / "ca.key"
+    (tmp_path / "elsewhere.key").rename(key)
+    key.chmod(mode)
+    (told,) = doubts(at)
+    assert str(key) in told
+    assert ("(mode 0755)" in told) == (mode == 0o755)
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o750, 0o707, 0o720])
+def test_a_data_folder_that_is_open_to_others(at: Made, mode: int) -> None:
+    (at.folder / "data").chmod(mode)
+    (told,) = doubts(at)
+    assert told.startswith(f"The data folder {at.folder / 'data'} is open to others (mode {mode:04o})")
+
+
+def test_a_folder_of_the_configuration_that_others_may_write(at: Made) -> None:
+    at.folder.chmod(0o755)
+    assert doubts(at) == []
+    at.folder.chmod(0o775)
+    (told,) = doubts(at)
+    assert f"{at.folder} (mode 0775)" in told
+
+
+def test_a_list_of_revoked_certificates_near_its_end(at: Made, tmp_path: Path) -> None:
+    path, config = tmp_path / "revoked.pem", at.config()
+    listed = replace(config, tls=replace(config.tls, revoked=str(path)))
+    authority = Papers(tmp_path / "papers", NOW_MS).authority
+    for left_days in (-1, 0, 6, 8):
+        write_revocations(authority, path, [], NOW_MS)
+        at_ms = NOW_MS + (30 - left_days) * DAY_MS
+        found = doubts_of(listed, at.path, True, at_ms)
+        assert len(found) == (left_days < 7)
+        assert all("ends 2023-12-14" in one and "revoke-certificate --renew" in one for one in found)
+
+
+class Hears(NullTrust):
+    """Hears when the first key ends."""
+
+    end_s = -1.0
+
+    def keys_expire(self, at_s: float) -> None:
+        self.end_s = at_s
+
+
+def test_the_first_end_is_that_of_a_key_that_is_valid(tmp_path: Path) -> None:
+    clocks, trust = Clocks(), Hears()
+    with open_store(tmp_path / "data", clocks) as store:
+
+        def told_days() -> float:
+            tell_key_ends(store, trust)
+            return (trust.end_s * 1000 - NOW_MS) / DAY_MS if trust.end_s else 0
+
+        assert told_days() == 0
+        store.create(new_key())
+        assert told_days() == 0, "it has no end"
+        store.create(new_key(lifetime_ms=30 * DAY_MS))
+        revoked = store.create(new_key(lifetime_ms=2 * DAY_MS)).key
+        store.create(new_key(lifetime_ms=5 * DAY_MS))
+        assert told_days() == 2
+        store.revoke(revoked.key_id)
+        assert told_days() == 5
+        clocks.passes(6 * DAY_MS)
+        assert told_days() == 30

@@ -1,0 +1,337 @@
+"""`fr server verify` and `audit-export`: every store of a data folder is checked in a copy, and no byte is changed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import apsw
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+import casefiles
+import trainingstore
+from accessing import Clocks, new_key
+from accessing import open_store as open_access
+from audited import Auditable, checkpoint_of
+from fr_client.cli.main import build
+from fr_core.audit.checkpoints import Checkpoint
+from fr_core.audit.export import verify_export
+from fr_core.audit.values import Entry
+from fr_core.audit.verify import Broken, Verified, Why
+from fr_core.casework.values import Purpose
+from fr_core.gallery.galleries import Galleries
+from fr_core.gallery.store.keys import KeyEncryptionKey, key_beside
+from fr_core.gallery.store.sqlite_store import SqliteStore
+from fr_core.gallery.values import Enrolment, NewTemplate
+from fr_core.types import Embedding, ModelId
+from fr_server.services.audits import CHAINS
+
+KEY = KeyEncryptionKey(bytes(range(32)))
+MODEL = ModelId("null", "1", "0" * 64)
+FILES = {
+    "galleries": "galleries.db",
+    "training": "training/training.sqlite",
+    "cases": "cases/cases.sqlite",
+    "access": "access/access.sqlite",
+}
+SECRETS = ("Erika Mustermann", "a note")
+
+
+def enrolment(seed: int) -> Enrolment:
+    vector = np.random.default_rng(seed).standard_normal(8)
+    embedding = Embedding((vector / np.linalg.norm(vector)).astype(np.float32), MODEL)
+    return Enrolment(f"s{seed}", NewTemplate(embedding, photo=b"photo"))
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `data`, its key beside it, and something in every table of every store."""
+    home = tmp_path_factory.mktemp("sound")
+    with Galleries.open(home / "data", key=KEY, index="numpy") as galleries:
+        galleries.create("g", "", MODEL, 8, keeps_photos=True)
+        for seed in range(3):
+            galleries.enrol("g", enrolment(seed))
+    course = trainingstore.small_course()
+    with trainingstore.open_store(home / "data/training") as training:
+        trainingstore.add_course(training, course)
+        # Long over by any clock: whoever looks for damage looks at it all the same.
+        _, enrolled = training.create_cohort(course.course_id, SECRETS[0], 2, 1)
+        training.set_probe_key(course.course_id, "a" * 64, None)
+        for session in trainingstore.begin(training, course, enrolled):
+            for _ in range(2):
+                training.change(session.session_id, lambda _, one: (trainingstore.shown(course, one), None)).result()
+    with casefiles.open_store(home / "data/cases") as cases:
+        probe = casefiles.noise(1)
+        case = cases.open_case(SECRETS[0], Purpose.TESTING, "local", casefiles.START_MS + 1)
+        own = cases.add_examination(case.case_id, casefiles.a_search(probe), casefiles.some_candidates(), probe)
+        cases.give_finding(own.examination_id, casefiles.picks("key:anna", notes=SECRETS[1]))
+    with open_access(home / "data/access") as access:
+        access.create(new_key())
+        access.record([Entry("local", "gallery.search", "OK")] * 5).result(5)
+    (home / "data.key").write_text(f"{KEY.secret.hex()}\n")
+    (home / "data.key").chmod(0o600)
+    assert key_beside(home / "data", new=False) == KEY
+    return home
+
+
+@pytest.fixture
+def home(sound: Path, tmp_path: Path) -> Path:
+    shutil.copytree(sound, tmp_path / "home")
+    return tmp_path / "home"
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the copies are made."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def fr(*words: object) -> Result:
+    return CliRunner().invoke(build(), ["server", *map(str, words)])
+
+
+def verified(home: Path, *more: object) -> Result:
+    return fr("verify", "--data", home / "data", *more)
+
+
+def faults(home: Path, *more: object) -> dict[str, list[tuple[str, int | None]]]:
+    """What is found in each store that is not whole."""
+    ended = verified(home, "--json", *more)
+    told: dict[str, Any] = json.loads(ended.stdout)
+    found = {
+        one["chain"]: [(fault["finding"], fault["seq"]) for fault in one["faults"]]
+        for one in told["stores"]
+        if not one["whole"]
+    }
+    assert (ended.exit_code == 0) is told["whole"] is (not found and not told["missing"])
+    return found
+
+
+def spoil(home: Path, chain: str, sql: str) -> None:
+    with closing(apsw.Connection(str(home / "data" / FILES[chain]))) as database:
+        database.execute(sql)
+        assert database.changes() == 1, "the statement hits nothing"
+
+
+def tree(home: Path) -> dict[str, tuple[bytes, int, int]]:
+    return {
+        str(path.relative_to(home)): (path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_mode)
+        for path in sorted(home.rglob("*"))
+        if path.is_file()
+    }
+
+
+def checkpoints(home: Path) -> dict[str, Checkpoint]:
+    """Of every chain, as of now."""
+    with ExitStack() as opened:
+        stores: tuple[Auditable, ...] = (
+            opened.enter_context(closing(SqliteStore(home / "data", KEY))),
+            opened.enter_context(trainingstore.open_store(home / "data/training")),
+            opened.enter_context(casefiles.open_store(home / "data/cases")),
+            opened.enter_context(open_access(home / "data/access")),
+        )
+        return dict(zip(CHAINS, map(checkpoint_of, stores), strict=True))
+
+
+def keep(folder: Path, marks: dict[str, Checkpoint]) -> Path:
+    folder.mkdir()
+    for chain, one in marks.items():
+        (folder / f"{chain}-{one.seq:012}.json").write_bytes(one.to_json())
+    return folder
+
+
+# --- verify ------------------------------------------------------------------------------------------------------
+
+
+def test_whole_stores_are_told_one_by_one_and_not_changed(home: Path, temporary: Path) -> None:
+    before = tree(home)
+    ended = verified(home)
+    assert ended.exit_code == 0, ended.output
+    lines = ended.stdout.splitlines()
+    assert [line.partition(":")[0] for line in lines[:4]] == list(CHAINS)
+    assert lines[3] == "access: whole, with 6 records of the audit."
+    assert "No checkpoint was given" in lines[4]
+    assert tree(home) == before
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_folder_that_nobody_can_write_is_checked(home: Path) -> None:
+    folders = [path for path in home.rglob("*") if path.is_dir()]
+    for folder in folders:
+        folder.chmod(0o500)
+    try:
+        assert verified(home).exit_code == 0
+    finally:
+        for folder in folders:
+            folder.chmod(0o700)
+
+
+def test_whole_stores_agree_with_checkpoints(home: Path, tmp_path: Path) -> None:
+    kept = keep(tmp_path / "kept", checkpoints(home))
+    ended = verified(home, "--checkpoints", kept)
+    assert (ended.exit_code, ended.stdout.count("which agrees with 1 checkpoint.")) == (0, 4)
+
+
+DAMAGES = {
+    "galleries": (
+        "UPDATE templates SET sealed = zeroblob(length(sealed)) "
+        "WHERE template_id = (SELECT max(template_id) FROM templates)",
+        "DELETE FROM photos WHERE template_id = (SELECT max(template_id) FROM photos)",
+        "DELETE FROM subjects WHERE subject_no = (SELECT max(subject_no) FROM subjects)",
+    ),
+    "training": (
+        "DELETE FROM pictures WHERE number = 3",
+        "UPDATE pictures SET sealed = zeroblob(length(sealed)) WHERE number = 3",
+        "UPDATE courses SET gallery = zeroblob(length(gallery))",
+        "UPDATE identities SET sealed = zeroblob(length(sealed)) "
+        "WHERE identity_mac = (SELECT max(identity_mac) FROM identities)",
+        "UPDATE probe_keys SET sealed = zeroblob(length(sealed)) "
+        "WHERE photo_mac = (SELECT max(photo_mac) FROM probe_keys)",
+        "UPDATE cohorts SET sealed = zeroblob(length(sealed))",
+        "UPDATE trainees SET number = 7 WHERE number = 1",
+        "UPDATE sessions SET sealed = zeroblob(length(sealed)) WHERE session_no = 2",
+        "UPDATE trials SET sealed = zeroblob(length(sealed)) WHERE session_no = 1 AND ordinal = 1",
+        "DELETE FROM trials WHERE session_no = 1 AND ordinal = 1",
+        "DELETE FROM courses",
+    ),
+    "cases": (
+        "DELETE FROM findings",
+        "UPDATE findings SET sealed = zeroblob(length(sealed))",
+        "DELETE FROM photos WHERE number = 1",
+        "UPDATE photos SET sealed = zeroblob(length(sealed)) WHERE number = 1",
+        "UPDATE examinations SET sealed = zeroblob(length(sealed))",
+        "DELETE FROM examinations",
+        "DELETE FROM cases",
+    ),
+    "access": ("DELETE FROM keys", "UPDATE keys SET sealed = zeroblob(length(sealed))", "UPDATE head SET version = 9"),
+}
+
+
+@pytest.mark.parametrize(("chain", "sql"), [(chain, sql) for chain, found in DAMAGES.items() for sql in found])
+def test_a_row_that_was_damaged_is_found_in_its_store(home: Path, chain: str, sql: str) -> None:
+    spoil(home, chain, f"PRAGMA foreign_keys = OFF; {sql}")
+    before = tree(home)
+    assert faults(home) == {chain: [("STORE_CORRUPT", None)]}
+    ended = verified(home)
+    assert ended.exit_code == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"{chain}: STORE_CORRUPT: ")
+    assert str(home / "data" / FILES[chain]) in line
+    assert not any(secret in ended.output for secret in SECRETS)
+    assert tree(home) == before
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_a_record_that_was_changed_is_named_and_the_rows_are_looked_at_all_the_same(home: Path, chain: str) -> None:
+    spoil(home, chain, "UPDATE audit SET body = CAST(replace(body, 'OK', 'KO') AS BLOB) WHERE seq = 2")
+    assert faults(home) == {chain: [("edited", 2)]}
+    assert f"{chain}: record 2 was changed." in verified(home).stderr
+    spoil(home, "cases", "DELETE FROM findings")
+    found = faults(home)
+    assert found["cases"] == [*([("edited", 2)] if chain == "cases" else []), ("STORE_CORRUPT", None)]
+
+
+@pytest.mark.parametrize("damage", ["garbage", "empty", "cut"])
+@pytest.mark.parametrize("chain", CHAINS)
+def test_a_file_that_is_no_database_is_told_and_the_others_are_checked(home: Path, chain: str, damage: str) -> None:
+    path = home / "data" / FILES[chain]
+    for log in path.parent.glob(f"{path.name}-*"):
+        log.unlink()
+    whole = path.read_bytes()
+    path.write_bytes({"garbage": b"\xff" * 8_192, "empty": b"", "cut": whole[: len(whole) // 2]}[damage])
+    found = faults(home)
+    assert list(found) == [chain]
+    assert {finding for finding, _ in found[chain]} <= {"STORE_CORRUPT", "missing", "truncated", "head_altered"}
+
+
+def test_an_older_store_is_found_against_checkpoints_and_only_so(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home, tmp_path / "before")
+    with open_access(home / "data/access", Clocks()) as access:
+        access.create(new_key())
+    kept = keep(tmp_path / "kept", checkpoints(home))
+    assert faults(tmp_path / "before") == {}
+    assert faults(tmp_path / "before", "--checkpoints", kept) == {"access": [("truncated", 7)]}
+
+
+def test_a_store_that_is_gone_is_told_where_there_are_checkpoints_of_it(home: Path, tmp_path: Path) -> None:
+    kept = keep(tmp_path / "kept", checkpoints(home))
+    shutil.rmtree(home / "data/cases")
+    assert verified(home).exit_code == 0  # there may never have been one
+    ended = verified(home, "--checkpoints", kept)
+    assert (ended.exit_code, ended.stderr) == (1, "cases: there are checkpoints of it, and no store.\n")
+    assert json.loads(verified(home, "--checkpoints", kept, "--json").stdout)["missing"] == ["cases"]
+
+
+def test_another_key_is_told_of_every_store(home: Path) -> None:
+    (home / "data.key").write_text(f"{bytes(32).hex()}\n")
+    assert faults(home) == {chain: [("WRONG_KEY", None)] for chain in CHAINS}
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_a_store_that_a_server_has_open_is_not_copied(home: Path, chain: str) -> None:
+    opening: dict[str, Callable[[], Any]] = {
+        "galleries": lambda: closing(SqliteStore(home / "data", KEY)),
+        "training": lambda: trainingstore.open_store(home / "data/training"),
+        "cases": lambda: casefiles.open_store(home / "data/cases"),
+        "access": lambda: open_access(home / "data/access"),
+    }
+    with opening[chain]():
+        assert faults(home) == {chain: [("STORE_IN_USE", None)]}
+    assert faults(home) == {}
+
+
+def test_what_is_asked_for_in_vain(home: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert verified(tmp_path).stderr.startswith("NO_STORE")
+    assert verified(home, "--checkpoints", empty).stderr.startswith("CHECKPOINT_MISSING")
+    assert verified(home, "--checkpoints", tmp_path / "nowhere").stderr.startswith("FILE_UNREADABLE")
+    (empty / "cases-3.json").write_text("{}")
+    assert verified(home, "--checkpoints", empty).stderr.startswith("CHECKPOINT_MISSING")
+
+
+# --- audit-export ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_a_chain_is_exported_and_can_be_checked_elsewhere(home: Path, tmp_path: Path, chain: str) -> None:
+    before, out = tree(home), tmp_path / "out.jsonl"
+    ended = fr("audit-export", "--data", home / "data", "--chain", chain, "--out", out)
+    assert (ended.exit_code, out.stat().st_mode & 0o777) == (0, 0o600), ended.output
+    assert tree(home) == before
+    (last,) = (one for name, one in checkpoints(home).items() if name == chain)
+    lines = out.read_bytes().splitlines()
+    assert json.loads(lines[0])["chain_id"] == last.chain_id
+    assert len(lines) == 2 + last.seq
+    assert fr("audit-export", "--data", home / "data", "--chain", chain, "--out", out).exit_code == 1
+    assert out.read_bytes().splitlines() == lines
+
+
+def test_of_a_damaged_chain_what_is_before_is_exported(home: Path, tmp_path: Path) -> None:
+    with open_access(home / "data/access") as access, access.auditing() as audit:
+        public_key = audit.public_key()
+    whole, rest, out = tmp_path / "whole.jsonl", tmp_path / "rest.jsonl", tmp_path / "out.jsonl"
+    words = ("audit-export", "--data", home / "data", "--chain", "access", "--out")
+    assert fr(*words, whole).exit_code == 0
+    assert isinstance(verify_export(whole.read_bytes().splitlines(), public_key), Verified)
+    spoil(home, "access", "UPDATE audit SET body = CAST(replace(body, 'OK', 'KO') AS BLOB) WHERE seq = 5")
+    ended = fr(*words, out)
+    assert (ended.exit_code, ended.stderr.partition(":")[0]) == (1, "STORE_CORRUPT")
+    assert "ends after record 4" in ended.stderr
+    assert out.read_bytes().splitlines() == whole.read_bytes().splitlines()[:5]
+    assert verify_export(out.read_bytes().splitlines(), public_key) == Broken(5, Why.TRUNCATED)
+    assert fr(*words, rest, "--after", 5).exit_code == 1
+    assert not rest.exists()
+    spoil(home, "access", "UPDATE audit_head SET at_ms = at_ms + 1")
+    ended = fr(*words, rest)
+    assert (ended.exit_code, ended.stderr.partition(":")[0], rest.exists()) == (1, "STORE_CORRUPT", False)
