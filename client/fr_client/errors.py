@@ -95,7 +95,7 @@ def from_rpc_error(error: grpc.RpcError, endpoint: Endpoint, timeout_s: float | 
     initial = error.initial_metadata() if hasattr(error, "initial_metadata") else ()
     wire = Wire(error.code(), error.details() or "", (*_pairs(initial), *_pairs(error.trailing_metadata())))
     found = parse(wire, endpoint.address, timeout_s)
-    failure = tls_failure(endpoint) if found.reason in (UNREACHABLE, CONNECTION_LOST) else None
+    failure = tls_failure(endpoint, timeout_s) if found.reason in (UNREACHABLE, CONNECTION_LOST) else None
     return found if failure is None else FrApiError(found.code, failure.reason, failure.message)
 
 

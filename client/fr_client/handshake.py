@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import ssl
+import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -38,7 +41,8 @@ TLS_REASONS = frozenset(
     }
 )
 
-_STEP_S = 2.0  # for the connection, and for the handshake
+_STEP_S = 2.0  # for the connection, and for the handshake, where the call itself had no less
+_KEPT_S = 2.0  # in which other calls of a client take what one has found
 _ALERT_S = 1.0  # in TLS 1.3 a server that refuses a client's certificate says so after the handshake
 # What an HTTP/2 client sends first, with a SETTINGS frame that sets nothing (RFC 9113, 3.4), and the type of the frame.
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
@@ -93,6 +97,15 @@ _REFUSES_CERTIFICATE = frozenset(
 _NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
 
 
+class _Looked:
+    """What the last look at an endpoint has found; one looks at a time."""
+
+    def __init__(self) -> None:
+        self.turn = threading.Lock()
+        self.at_s = -math.inf
+        self.found: TlsFailure | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where calls go; its text is the address.
@@ -100,10 +113,12 @@ class Endpoint:
     Attributes:
         address: HOST:PORT, or another target of gRPC.
         tls: of the channel; None = no encryption.
+        looked: what `tls_failure` remembers.
     """
 
     address: str
     tls: grpc.ChannelCredentials | TlsCredentials | None = field(default=None, repr=False)
+    looked: _Looked = field(default_factory=_Looked, init=False, repr=False, compare=False)
 
     def __str__(self) -> str:
         return self.address
@@ -122,26 +137,42 @@ class TlsFailure:
     message: str
 
 
-def tls_failure(endpoint: Endpoint) -> TlsFailure | None:
+def tls_failure(endpoint: Endpoint, within_s: float | None = None) -> TlsFailure | None:
     """Return what is wrong with the encryption of a connection that gRPC could not make; None where nothing is.
 
-    It makes a connection, waits some seconds at most, and sends nothing of a call: no key, and no photo. Of credentials
-    that `tls_credentials` did not make it knows only whether the server speaks TLS at all.
+    It makes a connection, and sends nothing of a call: no key, and no photo. Calls that fail together look once. Of
+    credentials that `tls_credentials` did not make it knows only whether the server speaks TLS at all.
+
+    Args:
+        endpoint: what was called.
+        within_s: the seconds that the call had; each step takes no more, and 2 at most.
     """
-    place = host_and_port(endpoint.address)
-    if place is None:
-        return None
+    looked = endpoint.looked
+    with looked.turn:
+        if time.monotonic() - looked.at_s > _KEPT_S:
+            looked.found = _look_at(endpoint, _STEP_S if within_s is None else min(_STEP_S, max(0.1, within_s)))
+            looked.at_s = time.monotonic()
+        return looked.found
+
+
+def _look_at(endpoint: Endpoint, step_s: float) -> TlsFailure | None:
     try:
+        place = host_and_port(endpoint.address)
+        if place is None:
+            return None
         if endpoint.tls is None:
-            return _tls_required(endpoint) if _speaks_tls(place) else None
+            return _tls_required(endpoint) if _speaks_tls(place, step_s) else None
         if isinstance(endpoint.tls, TlsCredentials):
-            return _failed_handshake(endpoint, endpoint.tls, place)
-        return _tls_not_offered(endpoint) if _speaks_plain_http2(place) else None
-    except OSError:  # nothing answers, or it breaks off: the words for that are those of the call itself
+            return _failed_handshake(endpoint, endpoint.tls, place, step_s)
+        return _tls_not_offered(endpoint) if _speaks_plain_http2(place, step_s) else None
+    except (OSError, ValueError):
+        # Nothing answers, or it breaks off, or the address is none: the words for that are those of the call itself.
         return None
 
 
-def _failed_handshake(endpoint: Endpoint, tls: TlsCredentials, place: tuple[str, int]) -> TlsFailure | None:
+def _failed_handshake(
+    endpoint: Endpoint, tls: TlsCredentials, place: tuple[str, int], step_s: float
+) -> TlsFailure | None:
     """Return why the handshake fails; None where it does not. Raises `OSError` where nothing answers."""
     try:
         context = _context(tls)
@@ -151,9 +182,10 @@ def _failed_handshake(endpoint: Endpoint, tls: TlsCredentials, place: tuple[str,
             f"The certificates for {endpoint} cannot be used: look whether each file is PEM, and whether the client's "
             "certificate and its private key, which has no password, belong together.",
         )
-    with socket.create_connection(place, _STEP_S) as raw:
+    with socket.create_connection(place, step_s) as raw:
         try:
             with context.wrap_socket(raw, server_hostname=place[0]) as secured:
+                secured.settimeout(min(_ALERT_S, step_s))
                 return _refused_afterwards(endpoint, tls, secured)
         except ssl.SSLCertVerificationError as error:
             return _distrusted(endpoint, tls, error)
@@ -161,11 +193,10 @@ def _failed_handshake(endpoint: Endpoint, tls: TlsCredentials, place: tuple[str,
             pass  # not a word of TLS
         except ssl.SSLError as error:
             return _refused(endpoint, tls, error.reason or "")
-    return _tls_not_offered(endpoint) if _speaks_plain_http2(place) else None
+    return _tls_not_offered(endpoint) if _speaks_plain_http2(place, step_s) else None
 
 
 def _refused_afterwards(endpoint: Endpoint, tls: TlsCredentials, secured: ssl.SSLSocket) -> TlsFailure | None:
-    secured.settimeout(_ALERT_S)
     try:
         secured.recv(1)
     except (ssl.SSLEOFError, ssl.SSLSyscallError, TimeoutError, ConnectionError):
@@ -225,9 +256,8 @@ def _refused(endpoint: Endpoint, tls: TlsCredentials, found: str) -> TlsFailure:
 def _tls_not_offered(endpoint: Endpoint) -> TlsFailure:
     return TlsFailure(
         TLS_NOT_OFFERED,
-        f"What answers at {endpoint} speaks no TLS, and you asked for it. Look for a slip in the address. An FR Core "
-        "server encrypts where its configuration has `tls.certificate`; one that does not is called without --ca, "
-        "--tls and --certificate, on its own machine.",
+        f"What answers at {endpoint} speaks no TLS, and you asked for it. Look for a slip in the address. Do not call "
+        "it without TLS, except on your own machine: somebody between could have put it there, and read your key.",
     )
 
 
@@ -239,12 +269,12 @@ def _tls_required(endpoint: Endpoint) -> TlsFailure:
     )
 
 
-def _speaks_tls(place: tuple[str, int]) -> bool:
+def _speaks_tls(place: tuple[str, int], step_s: float) -> bool:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # nothing is sent: only whether there is TLS is asked
     context.set_alpn_protocols(["h2"])
-    with socket.create_connection(place, _STEP_S) as raw:
+    with socket.create_connection(place, step_s) as raw:
         try:
             context.wrap_socket(raw, server_hostname=place[0]).close()
         except ssl.SSLError as error:
@@ -252,8 +282,8 @@ def _speaks_tls(place: tuple[str, int]) -> bool:
     return True
 
 
-def _speaks_plain_http2(place: tuple[str, int]) -> bool:
-    with socket.create_connection(place, _STEP_S) as raw:
+def _speaks_plain_http2(place: tuple[str, int], step_s: float) -> bool:
+    with socket.create_connection(place, step_s) as raw:
         raw.sendall(_PREFACE)
         head = raw.recv(9)
     return len(head) == 9 and head[3] == _SETTINGS

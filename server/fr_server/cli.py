@@ -81,7 +81,7 @@ def serve(
             signal.signal(number, give_up)
         from fr_server.main import build, run
 
-        asyncio.run(run(build(tree), ready_file, give_up.was_told, started))
+        asyncio.run(run(build(tree), ready_file, give_up.require_none, started))
     except FrError as error:
         typer.echo(f"{error.reason}: {error.message}", err=True)
         raise typer.Exit(1) from error
@@ -101,16 +101,18 @@ class _GivenUp(BaseException):
 class _GiveUp:
     """What a signal does in the start: it raises `_GivenUp`, and is remembered.
 
-    What is raised is lost where Python lets nothing out, such as in the callback of a weak reference.
+    What is raised is lost where Python lets nothing out, such as in the callback of a weak reference; there it may also
+    leave a lock of the imports taken for ever.
     """
 
     def __init__(self) -> None:
-        self._told = False
+        self._told: _GivenUp | None = None
 
     def __call__(self, signal_number: int, frame: object) -> None:
-        self._told = True
-        raise _GivenUp(signal_number)
+        self._told = _GivenUp(signal_number)
+        raise self._told
 
-    def was_told(self) -> bool:
-        """Whether there was a signal."""
-        return self._told
+    def require_none(self) -> None:
+        """Raise what a signal has raised, if there was one."""
+        if self._told is not None:
+            raise self._told

@@ -89,7 +89,7 @@ def build(config: Config) -> Server:
 async def run(
     server: Server,
     ready_file: Path | None = None,
-    was_told: Callable[[], bool] = lambda: False,
+    require_no_signal: Callable[[], None] = lambda: None,
     started: Started | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain.
@@ -97,7 +97,8 @@ async def run(
     Args:
         server: what `build` returned.
         ready_file: written with "HOST:PORT" when calls are answered, and removed at the end.
-        was_told: whether a signal came before this minds them; the server then ends at once.
+        require_no_signal: raises where a signal came before this minds them. What was opened is then not closed, since
+            that takes threads, which may wait for ever for a lock of the imports: it is as if the process was killed.
         started: the configuration that `build` was given, against which SIGHUP looks; None = it is of no file.
 
     Raises:
@@ -111,8 +112,7 @@ async def run(
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, told_to_stop.set)
     loop.add_signal_handler(signal.SIGHUP, Reloader(server, started or Started()))
-    if was_told():
-        told_to_stop.set()
+    require_no_signal()
     try:
         starting = asyncio.ensure_future(server.start())
         await until(told_to_stop, starting)

@@ -24,13 +24,19 @@ class Reloader:
     def __init__(self, server: Server, started: Started) -> None:
         self._server = server
         self._started = started
-        self._reloads: set[asyncio.Task[None]] = set()
+        self._asked = False
+        self._reloading: asyncio.Task[None] | None = None
 
     def __call__(self) -> None:
-        """Begin to reload; returns at once."""
-        reload = asyncio.ensure_future(self.reload())
-        self._reloads.add(reload)
-        reload.add_done_callback(self._reloads.discard)
+        """Begin to reload, or to do so once more after what goes on; returns at once."""
+        self._asked = True
+        if self._reloading is None or self._reloading.done():
+            self._reloading = asyncio.ensure_future(self._reload_as_asked())
+
+    async def _reload_as_asked(self) -> None:
+        while self._asked:
+            self._asked = False
+            await self.reload()
 
     async def reload(self) -> None:
         """Have the certificates read again; where the seal is broken, they stay as they were, and the log says why.

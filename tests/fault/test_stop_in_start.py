@@ -53,15 +53,16 @@ def stopped_in_start(folder: Path, signal_number: signal.Signals, frontends: int
     return statuses
 
 
-# The signal comes within the callback of a weak reference, which lets nothing out, when the server's code is imported.
+# The signal comes within the callback of a weak reference, which lets nothing out, when the server's code is imported;
+# the lock of the imports stays taken, as in `importlib._bootstrap._get_module_lock`.
 LOST = """
-import signal, sys, weakref
+import _imp, signal, sys, weakref
 from importlib.abc import MetaPathFinder
 
 class Telling(MetaPathFinder):
     def find_spec(self, name, path, target=None):
         if name == "fr_server.main":
-            self.kept = weakref.ref(Telling(), lambda _: signal.raise_signal(signal.SIGTERM))
+            self.kept = weakref.ref(Telling(), lambda _: (_imp.acquire_lock(), signal.raise_signal(signal.SIGTERM)))
 
 sys.meta_path.insert(0, Telling())
 from fr_client.cli.main import main
@@ -69,10 +70,15 @@ main()
 """
 
 
-def test_a_signal_that_python_swallows_stops_the_start_all_the_same(tmp_path: Path, pack_cache: ModelCache) -> None:
+@pytest.mark.parametrize("frontends", ["0", "2"])
+def test_a_signal_that_python_swallows_stops_the_start_all_the_same(
+    frontends: str, tmp_path: Path, pack_cache: ModelCache
+) -> None:
     command: list[str | Path] = [sys.executable, "-c", LOST, "serve", "--port", "0", "--data", tmp_path / "data"]
+    command += ["--frontends", frontends]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert "Exception ignored" in done.stderr
     assert "_GivenUp: 15" in done.stderr
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 128 + signal.SIGTERM, done.stderr
+    Galleries.open(tmp_path / "data", index="numpy").close()  # the folder was let go
     assert " serving on " not in done.stderr

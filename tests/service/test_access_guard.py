@@ -25,7 +25,7 @@ from google.protobuf.message_factory import GetMessageClass
 import hostile
 from apimethods import METHODS
 from casefiles import SEARCHER, a_search, noise, some_candidates
-from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, review_pb2, training_pb2
+from fr_api.v1 import common_pb2, gallery_pb2, gallery_pb2_grpc, recognition_pb2, review_pb2, training_pb2
 from fr_core.access.budget import UNLIMITED, Budget
 from fr_core.access.budgets import Budgets
 from fr_core.access.keys import NewKey
@@ -62,7 +62,7 @@ DAY_MS = 86_400_000
 NO_RULE = "/fr_api.v1.GalleryService/GetSubject"
 PLENTY = UNLIMITED
 CERTIFICATE = "c" * 64
-DEADLINE_EXCEEDED = 4
+DEADLINE_EXCEEDED, UNAUTHENTICATED = 4, 16
 
 
 class Kept:
@@ -790,6 +790,52 @@ def test_a_stream_in_which_nothing_is_said_ends_with_its_key(world: World, monke
         world.kept.wait_for(action, len(world.kept.of(action)) + 1, 0.1)
         refused = [one for one in world.kept.of(action) if one.detail.get("credential") == actor]
         assert [one.outcome for one in refused] == ["CREDENTIAL_INVALID"] * number, action
+
+
+def test_a_stream_whose_answers_nobody_takes_ends_with_its_key_and_says_so(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "RECHECK_S", 0.1)
+    token = world.token(Role.OPERATOR, lifetime_ms=4 * DAY_MS)
+    item = request_of(STREAM_SEARCH, RULES[STREAM_SEARCH].scoped[0], world.has(ScopeKind.GALLERY, "own"))
+    before, never = open_streams(world), threading.Event()
+
+    def items() -> Iterator[Any]:
+        for number in range(2000):
+            item.item_id = f"{number:0128}"
+            yield item
+        never.wait(30)
+
+    small = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 16_384)]
+    with grpc.insecure_channel(world.server.address, options=small) as channel:
+        stub = gallery_pb2_grpc.GalleryServiceStub(channel)
+        unread = stub.StreamSearch(items(), metadata=(("authorization", f"Bearer {token}"),), timeout=60)
+        until_open(world, before + 1)
+        time.sleep(1.0)
+        world.keys.revoke(token.partition(".")[0])
+        until_open(world, before)
+        read: list[Any] = []
+        with pytest.raises(grpc.RpcError) as caught:
+            read.extend(unread)
+        assert ended(caught.value).info.reason == "CREDENTIAL_INVALID"
+        assert 0 < len(read) < 1999, "it was in the midst"
+        never.set()
+
+
+def test_a_call_whose_request_comes_after_its_key_was_revoked_is_refused(world: World) -> None:
+    token = world.token(Role.OPERATOR, Role.ADMIN, lifetime_ms=5 * DAY_MS)
+    create = "/fr_api.v1.GalleryService/CreateGallery"
+    request = gallery_pb2.CreateGalleryRequest(gallery_id="own-late", use=gallery_pb2.GALLERY_USE_TEST)
+    message = request.SerializeToString()
+    headers = {":path": create.encode(), "authorization": f"Bearer {token}".encode()}
+    with hostile.Peer(world.server.address) as peer:
+        peer.send(hostile.frame(hostile.HEADERS, hostile.END_HEADERS, 1, hostile.call_headers(**headers)))
+        time.sleep(0.3)
+        world.keys.revoke(token.partition(".")[0])
+        body = struct.pack(">BI", 0, len(message)) + message
+        peer.send(hostile.frame(hostile.DATA, hostile.END_STREAM, 1, body))
+        assert peer.until(lambda: peer.told().statuses == [UNAUTHENTICATED])
+    assert "own-late" not in {gallery.gallery_id for gallery in world.server.app.galleries.list(1000, "").items}
 
 
 def test_a_caller_has_so_many_streams_and_leaves_room_for_others(tmp_path: Path) -> None:

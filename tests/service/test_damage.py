@@ -34,8 +34,7 @@ def require_told(server: Running, caplog: pytest.LogCaptureFixture) -> None:
         assert (told.code, told.info.reason) == (grpc.StatusCode.DATA_LOSS, "STORE_CORRUPT")
         assert dict(told.info.metadata) == {"check": "subjects"}
         (line,) = (record.getMessage() for record in caplog.records if record.levelname == "ERROR")
-        assert "`fr gallery verify`" in line
-        assert "from a backup" in line
+        assert "`fr server verify`" in line
         assert "Jane" not in caplog.text + str(caught.value.details())
 
 

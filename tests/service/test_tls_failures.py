@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import tomllib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -227,6 +228,39 @@ def test_where_nothing_answers_nothing_is_said_of_tls(estate: Estate) -> None:
         assert failed(address, credentials).reason == "UNREACHABLE"
     for elsewhere in ("unix:/nowhere", "ipv4:127.0.0.1:1,127.0.0.2:1", "no-such-name.invalid:1"):
         assert tls_failure(Endpoint(elsewhere, tls_credentials(estate.ca))) is None
+
+
+@contextmanager
+def silent() -> Iterator[tuple[str, list[socket.socket]]]:
+    """The address of something that takes connections and says nothing, and those that it has taken."""
+    taken: list[socket.socket] = []
+
+    def take() -> None:
+        with suppress(OSError):  # it was closed
+            while True:
+                taken.append(listening.accept()[0])
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=take, daemon=True).start()
+        yield f"127.0.0.1:{listening.getsockname()[1]}", taken
+        listening.shutdown(socket.SHUT_RDWR)
+    for one in taken:
+        one.close()
+
+
+def test_a_look_takes_about_as_long_as_the_call_and_calls_that_fail_together_look_once(estate: Estate) -> None:
+    with silent() as (address, taken), ThreadPoolExecutor(20) as pool:
+        endpoint = Endpoint(address, tls_credentials(estate.ca))
+        began = time.monotonic()
+        assert set(pool.map(lambda _: tls_failure(endpoint, 0.3), range(20))) == {None}
+        assert time.monotonic() - began < 1.5
+        assert len(taken) == 2, "one handshake, and one greeting without TLS"
+
+
+@pytest.mark.parametrize("address", ["a..b:1", ".localhost:1", f"{'x' * 64}:1", f"localhost:{'9' * 5000}"])
+def test_an_address_that_is_none_is_told_in_the_words_of_the_call(estate: Estate, address: str) -> None:
+    assert tls_failure(Endpoint(address, tls_credentials(estate.ca))) is None
+    assert tls_failure(Endpoint(address)) is None
 
 
 # --- the command -------------------------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,6 +122,17 @@ def test_a_checkpoint_that_was_changed_is_told(folder: Path, caplog: pytest.LogC
     (folder / "cases-000000000009.json").write_bytes(whole)
     assert write(audited, folder).agrees == [False]
     assert "it is another than its name says" in caplog.text
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda at: at.symlink_to(at)], ids=["pipe", "folder", "loop"])
+def test_what_is_no_file_is_not_read(
+    make: Callable[[Path], None], folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make(folder / "cases-000000000009.json")
+    heard = write(Audited().created().fill(3), folder)
+    assert (heard.agrees, heard.written) == ([False], 0)
+    assert "it cannot be read" in caplog.text
 
 
 def test_a_chain_that_was_altered_gets_none(folder: Path, caplog: pytest.LogCaptureFixture) -> None:

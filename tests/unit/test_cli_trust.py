@@ -26,7 +26,7 @@ from typer.testing import CliRunner
 from audited import Audited
 from casefiles import OTHER_SIGNER, REFERENCE, SIGNER, Filed, filed
 from fr_api.v1 import access_pb2, audit_pb2, common_pb2, gallery_pb2, recognition_pb2, review_pb2
-from fr_client.cli import audit_words, case_words
+from fr_client.cli import audit_files, audit_words, case_words
 from fr_client.cli.main import build
 from fr_client.connection import read_connection
 from fr_core.audit.export import export
@@ -1027,3 +1027,12 @@ def test_a_refusal_is_one_sentence_and_a_document(
     code, out, error = fr(target, *words, "--json")
     assert (code, error) == (1, "NOT_PERMITTED: Not now. (request id-1)\n")
     assert json.loads(out)["error"]["reason"] == "NOT_PERMITTED"
+
+
+def test_of_many_checkpoints_the_last_of_each_chain_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit_files, "_SENT", 2)
+    kept = [
+        audit_pb2.Checkpoint(chain=chain, json=json.dumps({"seq": seq, "hash": "0" * 64}))
+        for chain, seq in (("access", 9), ("access", 10), ("cases", 5), ("access", 1), ("cases", 6))
+    ]
+    assert audit_files._newest(kept) == [kept[0], kept[1], kept[2], kept[4]]

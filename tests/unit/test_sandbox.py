@@ -79,8 +79,9 @@ def test_each_format_comes_out_of_the_sandbox_as_it_does_without(name: str, deco
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 def test_so_do_photos_with_an_orientation_and_a_colour_profile(name: str, decoder: SandboxedDecoder) -> None:
-    outcome = said(tagged(name), decoder)
-    assert outcome == said(tagged(name), PlainDecoder())
+    data = tagged(name)  # whose profile tells the second in which it was made
+    outcome = said(data, decoder)
+    assert outcome == said(data, PlainDecoder())
     assert outcome[0] == (128, 64, 3)  # turned
 
 

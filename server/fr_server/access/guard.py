@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -30,6 +31,7 @@ from fr_server.access.streams import Streams
 from fr_server.access.table import RULES
 from fr_server.access.telling import Teller, attribution_of, learn_message, learn_request, learn_response
 from fr_server.convert.common import require_item_id
+from fr_server.errors import abort
 from fr_server.interceptors.wrapping import EXEMPT, Context, Handler, Stream, Unary, wrap
 from fr_server.telemetry.trust import Trust
 
@@ -202,6 +204,7 @@ class Guard(grpc.aio.ServerInterceptor):
         """A request and its answer."""
         attribution, record = attribution_of(call.principal, _request_id(context), request), CallRecord()
         async with self._teller.ending(call.rule, attribution, call.action, record):
+            await self._require_still_valid(call, context, record)  # the request may have come long after the call
             only_above = await self._inspect(call, request, record)
             with calling(call.principal), attributed(attribution), noting(record):
                 response = await behaviour(request, context)
@@ -218,8 +221,9 @@ class Guard(grpc.aio.ServerInterceptor):
             valid = partial(self._require_still_valid, call, context, record)
             async with (
                 self._teller.ending(call.rule, attribution, call.action, record) as ending,
-                self._streams.one(call.principal, valid),
+                self._streams.one(call.principal, valid, partial(_tell, context)),
             ):
+                await valid()
                 only_above = await self._inspect(call, request, record)
                 answers = behaviour(only(request), context)
                 async for response in stepping(answers, call.principal, attribution, record):
@@ -238,7 +242,8 @@ class Guard(grpc.aio.ServerInterceptor):
         answers = behaviour(self._checked(call, requests, items, context), context)
         attribution = attribution_of(call.principal, _request_id(context), None)
         try:
-            async with self._streams.one(call.principal, partial(self._require_still_valid_or_tell, call, context)):
+            valid = partial(self._require_still_valid_or_tell, call, context)
+            async with self._streams.one(call.principal, valid, partial(_tell, context)):
                 async for response in stepping(answers, call.principal, attribution, CallRecord()):
                     item, outcome = items.answered(response), outcome_of(response)
                     _tell_less(call, response, item.only_above)
@@ -329,6 +334,12 @@ def _fault_of(error: CredentialInvalid) -> dict[str, str]:
 def _is_of_another_certificate(error: Exception | None) -> bool:
     why = refusal_of(error) if isinstance(error, CredentialInvalid) else None
     return why is not None and why.why is Why.OTHER_CERTIFICATE
+
+
+async def _tell(context: Context, error: FrError) -> None:
+    """Give a call its status, from beside it."""
+    with suppress(grpc.aio.AbortError):
+        await abort(context, error, _request_id(context))
 
 
 def _request_id(context: Context) -> str:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from fr_core.access.principal import LOCAL, Principal
-from fr_core.errors import CredentialInvalid, Failure, Overloaded
+from fr_core.errors import CredentialInvalid, Failure, FrError, Overloaded
+from fr_server.telemetry.logs import describe
+
+log = logging.getLogger("fr_server.access")
 
 RECHECK_S = 5.0
 """Between two looks at whether the credential of a stream is still valid."""
+_telling: set[asyncio.Future[None]] = set()
 
 
 class Streams:
@@ -28,13 +33,17 @@ class Streams:
 
     @contextlib.asynccontextmanager
     async def one(
-        self, principal: Principal, require_still_valid: Callable[[], Awaitable[None]]
+        self,
+        principal: Principal,
+        require_still_valid: Callable[[], Awaitable[None]],
+        tell: Callable[[FrError], Awaitable[None]],
     ) -> AsyncIterator[None]:
         """Let the block be a stream of a caller; it is ended in the midst of its waiting, too.
 
         Args:
             principal: the caller.
             require_still_valid: raises `CredentialInvalid` where the credential is not.
+            tell: gives the call its status, where the block waits for its caller to take an answer, and cannot.
 
         Raises:
             Overloaded: the caller has as many streams open as one may have.
@@ -46,7 +55,7 @@ class Streams:
             raise Overloaded(what, limit=str(self._most))
         self._open[who] += 1
         try:
-            async with _ended_when(require_still_valid):
+            async with _ended_when(require_still_valid, tell):
                 yield
         finally:
             self._open[who] -= 1
@@ -55,7 +64,9 @@ class Streams:
 
 
 @contextlib.asynccontextmanager
-async def _ended_when(require_still_valid: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+async def _ended_when(
+    require_still_valid: Callable[[], Awaitable[None]], tell: Callable[[FrError], Awaitable[None]]
+) -> AsyncIterator[None]:
     invalid: list[CredentialInvalid] = []
 
     async def watch(limit: asyncio.Timeout) -> None:
@@ -66,14 +77,20 @@ async def _ended_when(require_still_valid: Callable[[], Awaitable[None]]) -> Asy
             except CredentialInvalid as error:
                 invalid.append(error)
                 limit.reschedule(asyncio.get_running_loop().time())
-            except Failure:
-                continue  # nobody can say now, such as while the keys of an issuer are out of reach
+            except Exception as error:  # noqa: BLE001 - looked at again: nobody can say now, as without the issuer's keys
+                if not isinstance(error, Failure):
+                    log.error("Whether a stream may go on could not be looked at: %s", describe(error))
 
     try:
         async with asyncio.timeout(None) as limit:
             watching = asyncio.ensure_future(watch(limit))
             try:
                 yield
+            except GeneratorExit:
+                if invalid:  # it was gRPC that was ended, which waited to send an answer, and says nothing
+                    _telling.add(telling := asyncio.ensure_future(tell(invalid[0])))
+                    telling.add_done_callback(_telling.discard)
+                raise
             finally:
                 watching.cancel()
     except TimeoutError:

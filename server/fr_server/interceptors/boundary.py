@@ -6,7 +6,6 @@ import logging
 import math
 import re
 import time
-import traceback
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
@@ -222,6 +221,7 @@ class _Call:
         elif isinstance(error, Exception):
             told = as_fr_error(error, self.method, self.request_id)
             self._ended(CANCELLED if isinstance(told, CallEnded) else told.reason)
+            del trace
             _let_go(error)
             await abort(self.context, told, self.request_id)
         else:  # cancelled, the reader of a stream gone, or the process ending
@@ -247,11 +247,14 @@ class _Call:
 
 
 def _let_go(error: BaseException) -> None:
-    """Free what the frames hold that an error has passed, requests too.
+    """Have an error, and those behind it, hold no more of the frames that they have passed, and so of the request.
 
-    gRPC keeps the end of a call, and with it the error, until the garbage collector comes by.
+    gRPC keeps the end of a call, and with it the error, until the garbage collector comes by. The frames themselves are
+    left alone: an error may be that of several calls, of which some go on.
     """
+    seen: set[int] = set()
     passed: BaseException | None = error
-    while passed is not None:
-        traceback.clear_frames(passed.__traceback__)
+    while passed is not None and id(passed) not in seen:
+        seen.add(id(passed))
+        passed.__traceback__ = None
         passed = passed.__cause__ or passed.__context__

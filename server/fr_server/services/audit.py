@@ -73,12 +73,11 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         if request.chain:
             self._audit(request.chain)
         names = [request.chain] if request.chain else list(CHAINS)
-        by_chain: dict[str, list[Checkpoint]] = {name: [] for name in CHAINS}
-        for sent in request.checkpoints:
-            self._audit(sent.chain)
-            if sent.chain not in names:  # which nobody would look at
+        for chain in {sent.chain for sent in request.checkpoints}:
+            self._audit(chain)
+            if chain not in names:  # which nobody would look at
                 raise InvalidField("A checkpoint is of another chain than the one to check.", field="checkpoints")
-            by_chain[sent.chain].append(parse_checkpoint(sent.json.encode()))
+        by_chain = await self._work.storage(_checkpoints_of, request)
         verdicts = [
             _verdict(name, by_chain[name], await self._work.storage(self._audits[name].audit_verify, by_chain[name]))
             for name in names
@@ -156,6 +155,13 @@ def _record_message(kept: Kept) -> audit_pb2.AuditRecord:
         json=kept.body.decode(),
         hash=kept.hash.hex(),
     )
+
+
+def _checkpoints_of(request: audit_pb2.VerifyAuditRequest) -> dict[str, list[Checkpoint]]:
+    found: dict[str, list[Checkpoint]] = {name: [] for name in CHAINS}
+    for sent in request.checkpoints:
+        found[sent.chain].append(parse_checkpoint(sent.json.encode()))
+    return found
 
 
 def _verdict(chain: str, checkpoints: Sequence[Checkpoint], found: Verified | Broken) -> audit_pb2.ChainVerdict:

@@ -98,6 +98,8 @@ def _number(path: Path, name: Chain) -> int | None:
 
 def _wrong(path: Path, audit: AuditCalls) -> str:
     """Return what is wrong between a checkpoint and the chain; "" where they agree."""
+    if not path.is_file():  # what is read of a pipe may never come
+        return "it cannot be read"
     try:
         kept = parse_checkpoint(path.read_bytes().strip())
     except InvalidField:
