@@ -17,7 +17,7 @@ from fr_core.packs.cache import ModelCache
 
 pytestmark = pytest.mark.models
 
-MOMENTS_S = (1.2, 1.6, 2.0, 2.6, 3.4)
+MOMENTS_S = (1.2, 1.8, 2.6)
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])

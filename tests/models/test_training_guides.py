@@ -161,7 +161,10 @@ class Classroom:
             yield told
             time.sleep(1.5)  # the server looks twice a second
             watching.send_signal(signal.SIGINT)
-            out, log = watching.communicate(timeout=30)
+            try:
+                out, log = watching.communicate(timeout=30)
+            finally:
+                watching.kill()
         assert watching.returncode == 0, log
         told += out.splitlines()
 

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import json
 import re
+import statistics
 import subprocess
 import sys
 import time
@@ -408,7 +409,8 @@ def test_five_thousand_embeddings_a_second_are_imported(tmp_path: Path) -> None:
     """20,000 embeddings of 512 values through `fr gallery import`, the server in this process; prints the pace.
 
     The pace of a machine that others use says little, so the bar is the time that the server's process computes: one
-    core of it would do more than 5,000 a second, and the client has the other.
+    core of it would do more than 5,000 a second, and the client has the other. A core that is slower than that of the
+    bar has as much longer.
     """
     count, size = 20_000, 512
     model = ModelId("measured", "1", "ab" * 32)
@@ -427,7 +429,22 @@ def test_five_thousand_embeddings_a_second_are_imported(tmp_path: Path) -> None:
         f"\n{pace:,.0f} embeddings/s, durable; {count / seconds:,.0f}/s with the start of the command; "
         f"the server computed {1e6 * computed / count:.0f} us for each"
     )
-    assert computed / count < 1 / 5000
+    assert computed / count < max(1.0, seconds_of_a_loop() / LOOP_S) / 5000
+
+
+LOOP_S = 0.025
+"""What `seconds_of_a_loop` takes on the machine of the bar."""
+
+
+def seconds_of_a_loop() -> float:
+    """How long a core takes for something that is always the same; the median of nine."""
+    took = []
+    for _ in range(9):
+        begun, total = time.process_time(), 0
+        for number in range(1_000_000):
+            total += number
+        took.append(time.process_time() - begun)
+    return statistics.median(took)
 
 
 def test_an_embedding_can_be_sent_as_a_probe_of_what_was_imported(client: Client, server: Running) -> None:
