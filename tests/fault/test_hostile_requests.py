@@ -223,3 +223,26 @@ def test_a_refused_call_holds_nothing_of_what_it_had(lets_go: bool, monkeypatch:
         gc.enable()
     assert left == (0 if lets_go else 9)
     assert refusals <= 2
+
+
+def test_an_error_of_several_calls_lets_go_of_one_and_the_others_go_on() -> None:
+    """Frames that it has passed are those of calls that still wait, such as for their record in the audit."""
+    shared, went_on = MemoryError(), []
+
+    async def other(gate: asyncio.Event) -> None:
+        try:
+            raise shared
+        except MemoryError:
+            await gate.wait()
+            went_on.append("to its end")
+
+    async def both() -> None:
+        gate = asyncio.Event()
+        waiting = asyncio.create_task(other(gate))
+        await asyncio.sleep(0)
+        boundary._let_go(shared)
+        gate.set()
+        await asyncio.wait_for(waiting, 5)
+
+    asyncio.run(both())
+    assert went_on == ["to its end"]

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -24,6 +25,7 @@ from fr_core.access.roles import Role
 from fr_server.door.authority import write_revocations
 from fr_server.door.pem import revocations_expire_ms
 from fr_server.main import build, run
+from fr_server.reloading import Reloader
 from fr_server.sealing import require_sealed
 from fr_server.started import Started
 from fr_server.telemetry.metrics import PrometheusObserver
@@ -231,3 +233,27 @@ def test_a_start_says_that_a_configuration_is_not_sealed_where_there_is_tls(at: 
     plain = tmp_path / "plain.toml"
     plain.write_text(f'[gallery]\nfolder = "{tmp_path / "plain"}"\n')
     assert "sealed" not in first_words(plain), "without TLS nobody else can reach it"
+
+
+def test_signals_that_come_in_mid_reload_lead_to_one_more() -> None:
+    """Each may take a thread for as long as the command of a key takes."""
+
+    class Counting(Reloader):
+        begun = at_once = most = 0
+
+        async def reload(self) -> None:
+            self.begun, self.at_once = self.begun + 1, self.at_once + 1
+            self.most = max(self.most, self.at_once)
+            await asyncio.sleep(0.02)
+            self.at_once -= 1
+
+    async def signalled(server: Any) -> Counting:
+        reloader = Counting(server, Started())
+        for _ in range(12):
+            reloader()
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.1)
+        return reloader
+
+    reloader = asyncio.run(signalled(None))
+    assert (reloader.begun, reloader.most) == (2, 1)

@@ -56,7 +56,7 @@ class _Https(urllib.request.HTTPSHandler):
         self._open: list[socket.socket] = []
 
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(self._connection, req)  # type: ignore[arg-type]
+        return self.do_open(self._connection, req)  # type: ignore[arg-type]  # stubs want a class
 
     def end(self) -> None:
         """Let whoever reads or writes go on: there comes no more."""
@@ -76,7 +76,7 @@ class _Https(urllib.request.HTTPSHandler):
     def _connection(self, host: str, timeout: float) -> http.client.HTTPSConnection:
         made = http.client.HTTPSConnection(host, timeout=timeout, context=self._tls)
         # Where http.client lets another make its socket; `connect` itself is of no use, as it shakes hands as well.
-        made._create_connection = self._connected  # type: ignore[attr-defined]
+        made._create_connection = self._connected  # type: ignore[attr-defined]  # private, and pinned by a test
         return made
 
     def _connected(self, address: tuple[str, int], timeout: float, source: object) -> socket.socket:
