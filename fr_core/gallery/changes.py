@@ -34,6 +34,7 @@ from fr_core.gallery.values import (
     GalleryInfo,
     GalleryUpdate,
     Keep,
+    NewTemplate,
     Purged,
     Subject,
     SubjectUpdate,
@@ -215,7 +216,8 @@ class Enrol:
     def run(self, transaction: Transaction) -> Done[Enrolled]:
         """Raises UnknownGallery, GalleryExpired, StorageLow, DuplicateImage, and those of `checks.unit_vector`."""
         row = open_gallery(transaction, self.gallery_id, self.now)
-        added, created = _enrol(transaction, row, self.enrolment, self.now)
+        vector = _checked(transaction, row, self.enrolment)
+        added, created = _enrol(transaction, row, self.enrolment, vector, self.now)
         version = transaction.changed(row.gallery_no, int(created), 1)
         enrolled = Enrolled(self.enrolment.subject_id, added.template_id, created, version)
         told = Told(
@@ -246,15 +248,16 @@ class EnrolMany:
         new_subjects = 0
         for enrolment in self.enrolments:
             try:
-                with transaction.item():
-                    require_sound(enrolment)
-                    vector, created = _enrol(transaction, row, enrolment, self.now)
+                require_sound(enrolment)
+                vector = _checked(transaction, row, enrolment)
             except (InputRefused, StorageLow) as refusal:  # any other error is the store's, or a defect: it is of all
                 outcomes.append(refusal)
                 continue
-            added.append(vector)
+            # Outside, for nothing of it is written where it is refused; an error from here on is of all.
+            vector_added, created = _enrol(transaction, row, enrolment, vector, self.now)
+            added.append(vector_added)
             new_subjects += created
-            outcomes.append(Enrolled(enrolment.subject_id, vector.template_id, created, row.info.version + 1))
+            outcomes.append(Enrolled(enrolment.subject_id, vector_added.template_id, created, row.info.version + 1))
         if not added:
             return Done(tuple(outcomes))
         version = transaction.changed(row.gallery_no, new_subjects, len(added))
@@ -279,16 +282,23 @@ def _room_for(metadata: Mapping[str, str]) -> int:
     )
 
 
-def _enrol(transaction: Transaction, row: GalleryRow, enrolment: Enrolment, now: datetime) -> tuple[AddedVector, bool]:
-    """Write an enrolment; returns its vector, and whether its subject is new; the counts are the caller's to change."""
+def _checked(transaction: Transaction, row: GalleryRow, enrolment: Enrolment) -> F32:
+    """Return the vector of an enrolment that `_enrol` may write; raises what it is refused for."""
     template = enrolment.template
-    photo = template.photo if row.info.keeps_photos else None
     vector = checks.unit_vector(template.embedding, row.info.model, row.info.embedding_size)
     if template.image_sha256 is not None:
         earlier = transaction.template_of_image(row.gallery_no, template.image_sha256)
         if earlier is not None:
             raise DuplicateImage("The gallery holds a template of this photo already.", template_id=str(earlier))
-    transaction.require_room(_room_for(enrolment.metadata) + vector.nbytes + len(photo or b""))
+    photo_bytes = len(_kept_photo(row, template) or b"")
+    transaction.require_room(_room_for(enrolment.metadata) + vector.nbytes + photo_bytes)
+    return vector
+
+
+def _enrol(
+    transaction: Transaction, row: GalleryRow, enrolment: Enrolment, vector: F32, now: datetime
+) -> tuple[AddedVector, bool]:
+    """Write an enrolment; returns its vector, and whether its subject is new; the counts are the caller's to change."""
     subject_no = transaction.subject_no(row.gallery_no, enrolment.subject_id)
     created = subject_no is None
     if subject_no is None:
@@ -297,9 +307,14 @@ def _enrol(transaction: Transaction, row: GalleryRow, enrolment: Enrolment, now:
     else:
         update = SubjectUpdate(enrolment.display_name or KEEP, enrolment.metadata or KEEP)
         transaction.update_subject(subject_no, update)
+    template, photo = enrolment.template, _kept_photo(row, enrolment.template)
     stored = replace(template, embedding=Embedding(vector, row.info.model), photo=photo)
     template_id = transaction.insert_template(row.gallery_no, subject_no, stored, now)
     return AddedVector(template_id, subject_no, vector), created
+
+
+def _kept_photo(row: GalleryRow, template: NewTemplate) -> bytes | None:
+    return template.photo if row.info.keeps_photos else None
 
 
 @dataclass(frozen=True, slots=True)

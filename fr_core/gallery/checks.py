@@ -112,7 +112,7 @@ def _require_text(text: str, shortest: int, longest: int, field: str, words: str
             limit=str(longest),
         )
     # A lone surrogate has no UTF-8 form; a NUL ends the text for many a database.
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+    if "\0" in text or (not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)):
         raise InvalidField(f"The {words} holds a character that cannot be stored.", field=field)
 
 
@@ -190,9 +190,10 @@ def unit_vector(embedding: Embedding, model: ModelId, size: int) -> F32:
         raise EmbeddingWrongSize(
             f"The embedding has {found} values; this gallery has {size}.", expected=str(size), found=found
         )
-    if not np.isfinite(vector).all():
+    wide = vector.astype(np.float64)
+    squared = float(wide @ wide)  # too wide for the square of any finite float32 to be infinite
+    if not math.isfinite(squared):
         raise EmbeddingNotFinite("The embedding holds a value that is not a finite number.")
-    squared = float(np.sum(np.square(vector, dtype=np.float64)))
     if not abs(squared - 1.0) <= UNIT_TOLERANCE:
         length = f"{math.sqrt(squared):.6g}"
         raise EmbeddingNotUnit(f"The embedding has length {length}; it must be 1.", length=length)

@@ -83,37 +83,22 @@ def test_nothing_but_refusals_leaves_the_version(galleries: Galleries) -> None:
     assert galleries.search("g", Embedding(units(1)[0], MODEL), 1, 0.9).searched_templates == 0
 
 
-def test_what_is_refused_after_it_began_to_be_written_leaves_nothing(
-    galleries: Galleries, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [StoreFailed("The database cannot be written."), StorageLow("The disk is full.")])
+def test_where_one_fails_while_it_is_written_nothing_is_kept(
+    galleries: Galleries, monkeypatch: pytest.MonkeyPatch, error: FrError
 ) -> None:
-    insert = SqliteTransaction.insert_template
-
-    def low_for_b(self: SqliteTransaction, gallery_no: int, subject_no: int, *more: object) -> int:
-        if subject_no == 2:
-            raise StorageLow("The disk of the data folder is nearly full.")
-        return insert(self, gallery_no, subject_no, *more)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(SqliteTransaction, "insert_template", low_for_b)
-    outcomes = galleries.enrol_many(
-        "g", [enrolment(name, vector) for name, vector in zip("abc", units(3), strict=True)]
-    )
-    assert reasons(outcomes) == ["", "STORAGE_LOW", ""]
-    assert [subject.subject_id for subject in galleries.subjects("g").items] == ["a", "c"]
-    assert galleries.get("g").subject_count == 2
-
-
-def test_where_the_store_fails_nothing_of_it_is_kept(galleries: Galleries, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it fails with what is a refusal of one before anything of it is written."""
     before = galleries.get("g")
     insert = SqliteTransaction.insert_template
 
     def fails(self: SqliteTransaction, *arguments: object) -> int:
         if arguments[1] == 2:
-            raise StoreFailed("The database could not be read or written.")
+            raise error
         return insert(self, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(SqliteTransaction, "insert_template", fails)
     many = [enrolment(name, vector) for name, vector in zip("abc", units(3), strict=True)]
-    with pytest.raises(StoreFailed):
+    with pytest.raises(type(error)):
         galleries.enrol_many("g", many)
     assert galleries.get("g") == before
     monkeypatch.undo()
