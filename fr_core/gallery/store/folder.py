@@ -6,7 +6,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fr_core.errors import StoreFailed, StoreInUse
@@ -43,10 +43,14 @@ class DataFolder:
             raise StoreFailed("The data folder cannot be locked.", errno=cause(error)) from error
 
     def private_file(self, name: str) -> Path:
-        """Return the path of a file of mode 0600 in the folder, made empty where it is not there."""
+        """Return the path of a file of mode 0600 in the folder, made empty where it is not there.
+
+        One that is there is not opened: the process would give up the locks of all its connections to it.
+        """
         path = self.path / name
         try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            with suppress(FileExistsError):
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
             path.chmod(0o600)
         except OSError as error:
             raise StoreFailed("A file of the data folder cannot be opened.", errno=cause(error)) from error
