@@ -83,7 +83,7 @@ class PowerCut(apsw.VFS):
         self._rng = rng
         self._most = most
         self._at_moment = at_moment
-        self._refuses = 0.0
+        self._refuses = (0.0, 0.0)
         self.failures = 0
         self._lies = lies
         self._lock = threading.Lock()
@@ -126,7 +126,7 @@ class PowerCut(apsw.VFS):
             self._moment()
             if self._lies:
                 return 0
-            content.failed = content.is_log and not content.failed and self._rng.random() < self._refuses
+            content.failed = not content.failed and self._rng.random() < self._refuses[content.is_log]
             if content.failed:
                 content.failures += 1
                 self.failures += 1
@@ -142,9 +142,9 @@ class PowerCut(apsw.VFS):
                 self._durable_names = dict(self._names)
             return content.failures
 
-    def refuse(self, share: float) -> None:
-        """Let so many of the syncs of the log fail from now on, but never two that follow each other."""
-        self._refuses = share
+    def refuse(self, of_database: float, of_log: float) -> None:
+        """Let such shares of their syncs fail from now on, but never two that follow each other."""
+        self._refuses = (of_database, of_log)
 
     @property
     def unsynced(self) -> set[str]:
@@ -169,9 +169,10 @@ class PowerCut(apsw.VFS):
             for change in content.unsynced:
                 torn = self._keep(data, change, keep) or torn
             files[Path(path).name] = bytes(data)
-            checkpoint = checkpoint or (path.endswith(".db") and bool(content.unsynced))
+            checkpoint = checkpoint or (not content.is_log and bool(content.unsynced))
         # The index of the log is never synced: any rubbish may be left of it.
-        files.update({f"{name}-shm": self._rng.randbytes(32_768) for name in tuple(files) if name.endswith(".db")})
+        databases = [name for name in files if not name.endswith("-wal")]
+        files.update({f"{name}-shm": self._rng.randbytes(32_768) for name in databases})
         return Image(files, checkpoint, torn)
 
     def _keep(self, data: bytearray, change: _Change, keep: float) -> bool:

@@ -1,8 +1,7 @@
 """The database of a store: one connection of a process that writes, several that read, one that copies the log.
 
 The one that writes goes the shortest way to the disk, because people wait for it. Only the one that copies the
-write-ahead log into the database has `CleanPages` under it, so that nothing deleted stays in a page. No process copies
-the log in any other way.
+write-ahead log into the database has `CheckpointVfs` under it. No process copies the log in any other way.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Any
 import apsw
 
 from fr_core.errors import FrError, KeyUnavailable, ShuttingDown, StoreCorrupt, StoreFailed, StoreInUse
-from fr_core.gallery.store.clean_pages import CleanPages
+from fr_core.gallery.store.checkpoint_vfs import CheckpointVfs
 from fr_core.gallery.store.connection import open_new, open_to_read, open_to_write, settle, use_log
 from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.sqlite_log import require_no_lost_commits, truncate_log
@@ -93,7 +92,7 @@ class Database:
         self.folder = SharedFolder(path, schema)
         self._reserve_bytes = reserve_bytes
         self._vfs = vfs
-        self._pages = CleanPages(vfs)
+        self._checkpoints = CheckpointVfs(vfs)
         self._lock = threading.Lock()
         self._copying = threading.Lock()
         self._idle: list[apsw.Connection] = []
@@ -108,7 +107,7 @@ class Database:
                 self.writer = open_to_write(self._path, vfs)
                 try:
                     was_older = self._open(key)
-                    self._copier = open_to_write(self._path, self._pages.vfs_name)
+                    self._copier = open_to_write(self._path, self._checkpoints.vfs_name)
                     use_log(self._copier)  # without which it knows of no log that could be copied
                     self._copier.set_busy_handler(_Turns(_CHECKPOINT_S))
                     if not self.folder.alone:
@@ -159,7 +158,7 @@ class Database:
         return older
 
     def _begin_log_anew(self) -> None:
-        with closing(open_to_write(self._path, self._pages.vfs_name)) as copier:
+        with closing(open_to_write(self._path, self._checkpoints.vfs_name)) as copier:
             use_log(copier)
             copier.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 

@@ -77,7 +77,7 @@ def run(folder: Path, cuts: Cuts, seed: int, synchronous: str, lies: bool, refus
     with Galleries(store, index="numpy") as galleries:
         galleries.load()
         hands = [Hand(galleries, hand, seed, cuts.ledger) for hand in range(HANDS)]
-        disk.refuse(refuses)
+        disk.refuse(refuses, refuses)
 
         def work(number: int) -> None:
             hand, refused = hands[number], 0
@@ -94,7 +94,7 @@ def run(folder: Path, cuts: Cuts, seed: int, synchronous: str, lies: bool, refus
             thread.start()
         for thread in threads:
             thread.join()
-        disk.refuse(0.0)
+        disk.refuse(0.0, 0.0)
     return disk.failures
 
 
@@ -141,8 +141,11 @@ def test_a_power_cut_takes_nothing_that_was_acknowledged(folder: Path) -> None:
     assert outcome.torn > CUTS / 20
 
 
-def test_a_power_cut_after_commits_that_failed_takes_and_gives_nothing(folder: Path) -> None:
-    """What a caller was told to have failed is not there, and what is left of it in the log is taken for no loss."""
+def test_a_power_cut_after_syncs_that_failed_takes_and_gives_nothing(folder: Path) -> None:
+    """Of a commit, or a checkpoint.
+
+    What a caller was told to have failed is not there, and what is left of it in the log is taken for no loss.
+    """
     outcome = cut_many(folder, CUTS, refuses=0.3)
     print(f"the power failed: {outcome}")  # noqa: T201 - the figures of the long run
     assert outcome.cuts == CUTS

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -247,9 +247,15 @@ class Cut:
 
 
 def cut_many(
-    folder: Path, cuts: int, monkeypatch: pytest.MonkeyPatch, synchronous: str = "FULL", refuses: float = 0.0
+    folder: Path,
+    cuts: int,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    synchronous: str = "FULL",
+    refuses: tuple[float, float] = (0.0, 0.0),
+    stores: int = 1,
 ) -> tuple[list[Cut], list[Session]]:
-    """Change sessions from several threads until the power has failed often enough."""
+    """Change sessions from several threads, in a store that is open so often, until the power has failed enough."""
     monkeypatch.setattr(database, "_CHECKPOINT_FRAMES", 40)  # as frequent as in days
     monkeypatch.setattr(writer, "_PACE_S", 0.0)
     with open_store(folder) as store:
@@ -265,12 +271,14 @@ def cut_many(
             enough.set()
 
     disk = PowerCut(random.Random(1), 60, take, folder)
-    with open_store(folder, vfs=disk.vfs_name) as store:
-        store._database.writer.execute(f"PRAGMA synchronous = {synchronous}")
-
-        disk.refuse(refuses)
+    with ExitStack() as stack:
+        opened = [stack.enter_context(open_store(folder, vfs=disk.vfs_name)) for _ in range(stores)]
+        for store in opened:
+            store._database.writer.execute(f"PRAGMA synchronous = {synchronous}")
+        disk.refuse(*refuses)
 
         def work(hand: int) -> None:
+            store = opened[hand % stores]
             while not enough.is_set():
                 begun[hand] += 1
                 try:
@@ -286,7 +294,7 @@ def cut_many(
             thread.start()
         for thread in threads:
             thread.join()
-    assert disk.failures >= cuts * refuses
+    assert disk.failures >= cuts * sum(refuses) / 8
     return taken[:cuts], first
 
 
@@ -311,11 +319,21 @@ def test_a_power_cut_takes_nothing_that_was_acknowledged(tmp_path: Path, monkeyp
     assert sum(cuts[-1].done) > CUTS
 
 
-def test_a_power_cut_after_commits_that_failed_takes_and_gives_nothing(
+def test_a_power_cut_after_syncs_that_failed_takes_and_gives_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a caller was told to have failed is not there, and what is left of it in the log is taken for no loss."""
-    cuts, first = cut_many(tmp_path / "training", CUTS, monkeypatch, refuses=0.3)
+    """Of a commit, or a checkpoint.
+
+    What a caller was told to have failed is not there, and what is left of it in the log is taken for no loss.
+    """
+    cuts, first = cut_many(tmp_path / "training", CUTS, monkeypatch, refuses=(0.3, 0.3))
+    assert sum(lost_in(cut, first, tmp_path / "cut") for cut in cuts) == 0
+
+
+def test_what_one_process_copied_survives_a_sync_that_fails_in_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cuts, first = cut_many(tmp_path / "training", 2 * CUTS, monkeypatch, refuses=(0.3, 0.0), stores=2)
     assert sum(lost_in(cut, first, tmp_path / "cut") for cut in cuts) == 0
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from fr_core.errors import StoreCorrupt, StoreFailed
 from fr_core.gallery.store import sqlite_log
-from fr_core.gallery.store.clean_pages import CleanPages
+from fr_core.gallery.store.checkpoint_vfs import CheckpointVfs
 from fr_core.gallery.store.sqlite_log import require_no_lost_commits, truncate_log
 
 PAGE = 4_096
@@ -34,7 +34,7 @@ def made(factory: pytest.TempPathFactory, small: int, large: int) -> Path:
     Beside it `before` finds it as it was when all of the log before was copied, with that log.
     """
     living, left = (factory.mktemp(name) / "some.db" for name in ("living", "left"))
-    pages = CleanPages()
+    pages = CheckpointVfs()
     with closing(apsw.Connection(str(living), vfs=pages.vfs_name)) as connection:
         connection.execute(f"PRAGMA page_size = {PAGE}; PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0")
         connection.execute("CREATE TABLE rows (id INTEGER PRIMARY KEY, value BLOB)")
@@ -174,7 +174,7 @@ def test_nothing_is_taken_off_where_no_log_is_known(whole: Path, tmp_path: Path)
 
 def copied(database: Path, folder: Path) -> Path:
     """The database with all of its log in it."""
-    copy, pages = folder / "copied.db", CleanPages()
+    copy, pages = folder / "copied.db", CheckpointVfs()
     shutil.copy(database, copy)
     shutil.copy(log_of(database), log_of(copy))
     with closing(apsw.Connection(str(copy), vfs=pages.vfs_name)) as connection:

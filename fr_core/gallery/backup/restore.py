@@ -18,7 +18,7 @@ from fr_core.errors import StoreFailed, TargetTaken
 from fr_core.gallery.backup.files import NUMBERS
 from fr_core.gallery.backup.saved import SavedStore, SavedSubject, saved_store
 from fr_core.gallery.store.auditing import now_ms
-from fr_core.gallery.store.clean_pages import CleanPages
+from fr_core.gallery.store.checkpoint_vfs import CheckpointVfs
 from fr_core.gallery.store.connection import open_finished, open_new_store, use_log
 from fr_core.gallery.store.folder import DataFolder
 from fr_core.gallery.store.keys import KeyEncryptionKey
@@ -139,7 +139,7 @@ def _emptied_on_failure(folder: Path) -> Iterator[DataFolder]:
 
 def _write(path: Path, saved: SavedStore, vault: Vault, vfs: str, clock_ms: Callable[[], int]) -> int:
     """Write a database, and return how many subjects were left out."""
-    pages = CleanPages(vfs)
+    pages = CheckpointVfs(vfs)
     with sqlite_errors():
         connection = open_new_store(path, pages.vfs_name, cache_kib=_CACHE_KIB)
         try:

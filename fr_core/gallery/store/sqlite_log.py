@@ -22,40 +22,33 @@ from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import apsw
 
 from fr_core.errors import StoreCorrupt, StoreFailed
-from fr_core.gallery.store.clean_pages import clean_page
+from fr_core.gallery.store.clean_pages import DATABASE_HEADER, clean_page
+from fr_core.gallery.store.log_format import (
+    CHECKSUM,
+    END,
+    FRAME_HEADER,
+    HEADER_BYTES,
+    SALTS,
+    Frame,
+    frames_from,
+    page_of,
+)
 
-# https://www.sqlite.org/fileformat2.html, "The Write-Ahead Log".
 _MAGIC, _VERSION = (0x377F_0682, 0x377F_0683), 3_007_000
-_HEADER_BYTES, _FRAME_HEADER = 32, 24
 _CHECKED_BYTES = 24
 _WORD = 0xFFFF_FFFF
-_DATABASE_HEADER = 100
-# The smallest that a disk writes in one; and where in the header of a frame lie the end of a transaction, the salts and
-# the checksum.
+# The smallest that a disk writes in one.
 _SECTOR = 512
-_END, _SALTS, _CHECKSUM = slice(4, 8), slice(8, 16), slice(16, 24)
 _HEADER_SALTS = slice(16, 24)
 # A log that is begun anew has the first salt of the one before, plus 1. So many times a header may have been lost; the
 # salts of logs that did not follow each other are random, and as near to each other in 1 case of 65,536.
 _MOST_BEGINNINGS = 2**16
-
-
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    """The header of a frame; `begin` is where it lies, `ends` whether it ends a transaction."""
-
-    begin: int
-    page_no: int
-    ends: bool
-    salts: bytes
 
 
 def require_no_lost_commits(database: Path, frames: int, page_bytes: int) -> bool:
@@ -77,7 +70,7 @@ def require_no_lost_commits(database: Path, frames: int, page_bytes: int) -> boo
     """
     try:
         lost, under_way = _left_out(database, frames, page_bytes)
-    except OSError as error:
+    except (OSError, apsw.Error) as error:
         raise StoreFailed("The write-ahead log could not be read.", cause=type(error).__name__) from error
     if lost:
         raise StoreCorrupt("The write-ahead log is damaged; it held more than can be read of it.", check="log")
@@ -102,7 +95,7 @@ def truncate_log(database: Path, frames: int, page_bytes: int, vfs: str) -> None
     """
     if frames < 0:
         raise StoreFailed("The database has no write-ahead log any more.")
-    size = _HEADER_BYTES + frames * (_FRAME_HEADER + page_bytes) if frames else 0
+    size = HEADER_BYTES + frames * (FRAME_HEADER + page_bytes) if frames else 0
     log = apsw.VFSFile(vfs, f"{database}-wal", [apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_READWRITE, 0])
     try:
         log.xTruncate(size)
@@ -114,11 +107,11 @@ def truncate_log(database: Path, frames: int, page_bytes: int, vfs: str) -> None
 def _left_out(database: Path, frames: int, page_bytes: int) -> tuple[bool, bool]:
     """Whether commits were left out, and whether something of a transaction that was under way was."""
     log = database.with_name(f"{database.name}-wal")
-    if not log.exists() or log.stat().st_size <= _HEADER_BYTES:
+    if not log.exists() or log.stat().st_size <= HEADER_BYTES:
         return False, False
     with log.open("rb") as file:
-        header = file.read(_HEADER_BYTES)
-        left_out = list(_frames(file, frames, page_bytes))
+        header = file.read(HEADER_BYTES)
+        left_out = list(frames_from(file, frames, page_bytes))
         if not left_out:
             return False, False
         if not _begins_log(header, page_bytes):
@@ -131,7 +124,7 @@ def _left_out(database: Path, frames: int, page_bytes: int) -> tuple[bool, bool]
         return ends > 1, own > 0
 
 
-def _newer(file: IO[bytes], frames: list[_Frame], header: bytes, page_bytes: int) -> list[_Frame]:
+def _newer(file: IO[bytes], frames: list[Frame], header: bytes, page_bytes: int) -> list[Frame]:
     """Frames of a log that was begun after the one that the header begins.
 
     A frame torn within its salts can look like one; two of the same salts, the second with the checksum that follows
@@ -146,7 +139,7 @@ def _newer(file: IO[bytes], frames: list[_Frame], header: bytes, page_bytes: int
     return []
 
 
-def _own(file: IO[bytes], frames: list[_Frame], header: bytes, page_bytes: int) -> tuple[int, int]:
+def _own(file: IO[bytes], frames: list[Frame], header: bytes, page_bytes: int) -> tuple[int, int]:
     """How many frames are of the log that the header begins, and how many of them surely end a transaction.
 
     Frames with other salts are of a log that was copied, and is being written over. But the salts of the first may have
@@ -161,18 +154,9 @@ def _own(file: IO[bytes], frames: list[_Frame], header: bytes, page_bytes: int) 
         may_follow = not sure and (after_whole or (salted and after_own))
         follows = may_follow and _follows(file, frame.begin, page_bytes)
         own += salted or follows
-        ends += frame.ends and (sure or follows)
+        ends += bool(frame.pages) and (sure or follows)
         after_whole, after_own = False, salted
     return own, ends
-
-
-def _frames(file: IO[bytes], first: int, page_bytes: int) -> Iterator[_Frame]:
-    step = _FRAME_HEADER + page_bytes
-    begin = file.seek(_HEADER_BYTES + first * step)
-    while len(header := file.read(_FRAME_HEADER)) == _FRAME_HEADER:
-        page_no, pages = struct.unpack_from(">II", header)
-        yield _Frame(begin, page_no, bool(pages), header[_SALTS])
-        begin = file.seek(begin + step)
 
 
 def _first_salt(salts: bytes) -> int:
@@ -192,21 +176,21 @@ def _is_whole(header: bytes) -> bool:
 def _may_be_torn(begin: int) -> bool:
     """Whether the end of a transaction and the salts, in the header of a frame, are of two sectors."""
     sector = -begin % _SECTOR
-    return _END.start < sector <= _SALTS.start
+    return END.start < sector <= SALTS.start
 
 
 def _follows(file: IO[bytes], begin: int, page_bytes: int) -> bool:
     """Whether the frame that begins there has the checksum that follows from that of the one before."""
     file.seek(0)
-    header = file.read(_HEADER_BYTES)
+    header = file.read(HEADER_BYTES)
     before = header[_CHECKED_BYTES:]
-    if begin > _HEADER_BYTES:
-        file.seek(begin - _FRAME_HEADER - page_bytes)
-        before = file.read(_FRAME_HEADER)[_CHECKSUM]
+    if begin > HEADER_BYTES:
+        file.seek(begin - FRAME_HEADER - page_bytes)
+        before = file.read(FRAME_HEADER)[CHECKSUM]
     file.seek(begin)
-    frame, page = file.read(_FRAME_HEADER), file.read(page_bytes)
+    frame, page = file.read(FRAME_HEADER), file.read(page_bytes)
     whole = len(page) == page_bytes  # the last one may have been cut short
-    return whole and _checksum(header, before, frame[: _SALTS.start] + page) == frame[_CHECKSUM]
+    return whole and _checksum(header, before, frame[: SALTS.start] + page) == frame[CHECKSUM]
 
 
 def _checksum(header: bytes, before: bytes, data: bytes) -> bytes:
@@ -219,7 +203,7 @@ def _checksum(header: bytes, before: bytes, data: bytes) -> bytes:
     return struct.pack(">II", first, second)
 
 
-def _copied(file: IO[bytes], frames: list[_Frame], database: Path, page_bytes: int) -> bool:
+def _copied(file: IO[bytes], frames: list[Frame], database: Path, page_bytes: int) -> bool:
     """Whether the database holds every page as the last transaction of the log that begins it has left it."""
     latest: dict[int, int] = {}
     pending: dict[int, int] = {}
@@ -227,14 +211,16 @@ def _copied(file: IO[bytes], frames: list[_Frame], database: Path, page_bytes: i
         if frame.salts != frames[0].salts:
             break
         pending[frame.page_no] = frame.begin
-        if frame.ends:
+        if frame.pages:
             latest |= pending
             pending.clear()
-    with database.open("rb") as pages:
-        for page_no, begin in latest.items():
-            file.seek(begin + _FRAME_HEADER)
-            pages.seek((page_no - 1) * page_bytes)
-            written = clean_page(file.read(page_bytes), _DATABASE_HEADER if page_no == 1 else 0)
-            if pages.read(page_bytes) != written:
-                return False
-    return True
+    # Through SQLite: a process that closes the file itself gives up the locks of all its connections to it.
+    pages = apsw.VFSFile("", str(database), [apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_READONLY, 0])
+    try:
+        return all(
+            pages.xRead(page_bytes, (page_no - 1) * page_bytes)
+            == clean_page(page_of(file, begin, page_bytes), DATABASE_HEADER if page_no == 1 else 0)
+            for page_no, begin in latest.items()
+        )
+    finally:
+        pages.xClose()

@@ -21,7 +21,8 @@ from fr_core.audit.table import AuditTable
 from fr_core.audit.verify import require_recent
 from fr_core.errors import FrError, KeyUnavailable, ShuttingDown, StoreCorrupt, StoreFailed
 from fr_core.gallery.store.auditing import now_ms
-from fr_core.gallery.store.clean_pages import CleanPages
+from fr_core.gallery.store.checkpoint_vfs import CheckpointVfs
+from fr_core.gallery.store.clean_pages import DATABASE_HEADER
 from fr_core.gallery.store.connection import (
     BUSY_MS,
     PAGE_BYTES,
@@ -59,7 +60,6 @@ _READER_CACHE_KIB = 256
 # How long a checkpoint waits, each time, for snapshots that were taken before; nobody writes meanwhile. Searches give
 # theirs back sooner; a backup does not, and writers have the same time between two attempts.
 _CHECKPOINT_MS = 100
-_HEADER_BYTES = 100
 # The schema of stores whose templates were not encrypted, and the first of those with an audit.
 _PLAIN_VERSION = 1
 _AUDITED_VERSION = 5
@@ -96,7 +96,7 @@ class SqliteStore:
         self._reserve_bytes = reserve_bytes
         self._vfs = vfs
         self._clock_ms = clock_ms
-        self._pages = CleanPages(vfs)
+        self._checkpoints = CheckpointVfs(vfs)
         self._idle: list[apsw.Connection] = []
         self._lock = threading.Lock()
         self._writing = threading.Lock()
@@ -109,7 +109,7 @@ class SqliteStore:
                 self._create(key)
             self._path = self._folder.private_file(DATABASE_NAME)
             with sqlite_errors():
-                self._writer = open_to_write(self._path, self._pages.vfs_name)
+                self._writer = open_to_write(self._path, self._checkpoints.vfs_name)
                 try:
                     self._open(key)
                 except BaseException:
@@ -127,7 +127,7 @@ class SqliteStore:
         if self._folder.holds(f"{DATABASE_NAME}-wal"):
             raise StoreCorrupt("There is a write-ahead log without its database.", check="missing_database")
         with self._folder.whole_file(DATABASE_NAME) as path, sqlite_errors():
-            connection = open_new_store(path, self._pages.vfs_name)
+            connection = open_new_store(path, self._checkpoints.vfs_name)
             try:
                 bring_up_to_date(connection, Vault.new(key))
                 connection.execute("VACUUM")  # the pages of the older versions of its tables
@@ -351,7 +351,7 @@ def is_under_key(folder: Path) -> bool:
     """Whether a data folder holds a store whose templates are encrypted; a damaged one counts as such."""
     try:
         with (folder / DATABASE_NAME).open("rb") as file:
-            header = file.read(_HEADER_BYTES)
+            header = file.read(DATABASE_HEADER)
     except FileNotFoundError:
         return False
     except OSError:

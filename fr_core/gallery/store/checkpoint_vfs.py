@@ -1,0 +1,96 @@
+"""SQLite's way to the disk for a connection that copies the write-ahead log into the database file.
+
+Every page of that file comes through here, and leaves without what `clean_pages` takes out of it.
+
+Where a sync fails, Linux drops what was written since the one before, and a later sync does not bring it back. SQLite
+takes pages for copied before they are synced: where somebody reads an earlier state, it copies what it may, counts it,
+and leaves the sync to the checkpoint that comes to the end of the log. Were that sync to fail, and the next to succeed,
+the log would be begun anew, and the pages that were counted before would be as old as they were, or torn. So what was
+counted is copied from the log once more, and the checkpoint has failed.
+"""
+
+from __future__ import annotations
+
+import itertools
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+
+import apsw
+
+from fr_core.gallery.store import clean_pages
+from fr_core.gallery.store.connection import open_to_read
+from fr_core.gallery.store.log_format import frames_from, page_of
+
+_numbers = itertools.count()
+
+
+class CheckpointVfs(apsw.VFS):
+    """The layer.
+
+    Args:
+        below: the name of the layer that does the rest; "" = SQLite's own.
+    """
+
+    def __init__(self, below: str = "") -> None:
+        self.vfs_name = f"fr-checkpoint-{next(_numbers)}"
+        self._below = below
+        super().__init__(self.vfs_name, below)
+
+    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - SQLite's
+        """Open a file; called by SQLite."""
+        if name is not None and flags[0] & apsw.SQLITE_OPEN_MAIN_DB:
+            return _DatabaseFile(self._below, name, flags)
+        kind = _LogFile if flags[0] & apsw.SQLITE_OPEN_WAL else apsw.VFSFile
+        return kind(self._below, name, flags)
+
+
+class _LogFile(apsw.VFSFile):
+    def xTruncate(self, newsize: int) -> None:  # noqa: N802 - SQLite's
+        super().xTruncate(newsize)
+        # SQLite leaves it at that. After a power cut the log would be there again, with what was erased.
+        super().xSync(apsw.SQLITE_SYNC_NORMAL)
+
+
+class _DatabaseFile(apsw.VFSFile):
+    def __init__(self, below: str, name: str | apsw.URIFilename, flags: list[int]) -> None:
+        self._below = below
+        self._path = Path(name if isinstance(name, str) else name.filename())
+        self._dropped = False
+        super().__init__(below, name, flags)
+
+    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - SQLite's
+        header = clean_pages.DATABASE_HEADER if offset == 0 else 0
+        super().xWrite(clean_pages.clean_page(data, header), offset)
+
+    def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite's
+        if self._dropped:
+            # Now they go over what this checkpoint has copied, so that it must not succeed.
+            self._copy_again()
+            raise apsw.IOError("pages that an earlier sync had dropped were copied again")
+        try:
+            super().xSync(flags)
+        except apsw.Error:
+            self._dropped = True
+            self._copy_again()  # at once, for whoever reads takes them from the file
+            raise
+
+    def _copy_again(self) -> None:
+        """Copy what SQLite takes for copied; nobody else copies, or begins the log anew, before the sync has ended."""
+        frames, page_bytes = _frames_copied(self._path, self._below)
+        if frames:
+            with self._path.with_name(f"{self._path.name}-wal").open("rb") as log:
+                copied = list(islice(frames_from(log, 0, page_bytes), frames))
+                latest = {frame.page_no: frame.begin for frame in copied}
+                for page_no, begin in latest.items():
+                    if page_no <= copied[-1].pages:
+                        self.xWrite(page_of(log, begin, page_bytes), (page_no - 1) * page_bytes)
+        self._dropped = False
+
+
+def _frames_copied(database: Path, vfs: str) -> tuple[int, int]:
+    """Return how many frames of its log SQLite takes for copied, and the bytes of a page."""
+    with closing(open_to_read(database, vfs)) as connection:
+        connection.pragma("journal_mode")  # without which it knows of no log
+        _, frames = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
+        return max(frames, 0), int(connection.pragma("page_size"))
