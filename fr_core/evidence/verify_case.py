@@ -29,7 +29,8 @@ from fr_core.evidence.documents import (
     read_search,
 )
 
-_MAX_DOCUMENT_BYTES = 16 * 2**20
+# A search of as many candidates as there may be has a tenth of it; one of this length takes 30 times as much memory.
+_MAX_DOCUMENT_BYTES = 4 * 2**20
 _TOP = {MANIFEST, SIGNATURE, PUBLIC_KEY, REPORT}
 _AUDIT = {AUDIT, CHECKPOINT, AUDIT_KEY}
 _DOCUMENTS = ("search.json", "derivations.json", "findings.json")

@@ -455,6 +455,8 @@ def test_keys_that_cannot_be_read_any_more_are_good_for_a_day(tmp_path: Path) ->
         clocks.mono_s += AGAIN_S + 1
         with pytest.raises(NotReady):
             await checked.check(token())
+        with pytest.raises(CredentialInvalid):  # nobody need know the key for that
+            await checked.check(token({**CLAIMS, "exp": NOW_S - RULES.leeway_s}))
         (tmp_path / "jwks.json").write_text(json.dumps({"keys": JWKS}))
         clocks.mono_s += AGAIN_S
         await checked.check(token())

@@ -20,7 +20,7 @@ from fr_core.access.principal import Principal, principal_of
 from fr_core.access.refusals import Why, refuse
 from fr_core.access.roles import Role
 from fr_core.access.scope import Scope
-from fr_core.errors import InvalidField
+from fr_core.errors import InvalidField, NotReady
 from fr_server.access.jwks import JsonWebKeys
 
 MAX_TOKEN = 8_192
@@ -88,7 +88,11 @@ class Tokens:
         if len(token) > MAX_TOKEN:
             refuse(Why.TOO_LONG)
         key_id, algorithm = self._named(token)
-        key = await self._keys.key(key_id, algorithm)
+        try:
+            key = await self._keys.key(key_id, algorithm)
+        except NotReady:
+            self._refuse_if_over(token)
+            raise
         if key is None:
             refuse(Why.UNKNOWN_SIGNER)
         claims = self._claims(token, key, algorithm)
@@ -125,6 +129,16 @@ class Tokens:
             refuse(Why.UNKNOWN_SIGNER)
         return key_id, algorithm
 
+    def _refuse_if_over(self, token: str) -> None:
+        """Refuse a token that says of itself that it is over; that is enough, whether or not its signature is right."""
+        try:
+            payload = self._signed.decode(token, options={"verify_signature": False})
+        except PyJWTError:
+            refuse(Why.UNREADABLE)
+        expires_s = _moment(_parsed(payload), "exp", "")
+        if expires_s is not None and self._clock_ms() / 1000 >= expires_s + self._rules.leeway_s:
+            refuse(Why.EXPIRED)
+
     def _claims(self, token: str, key: PyJWK, algorithm: str) -> dict[str, Any]:
         """Return what a token says, once its signature was found right."""
         try:
@@ -133,13 +147,7 @@ class Tokens:
             refuse(Why.BAD_SIGNATURE)
         except PyJWTError:
             refuse(Why.UNREADABLE)
-        try:
-            claims = json.loads(payload, object_pairs_hook=_without_doubles)
-        except (ValueError, RecursionError):
-            refuse(Why.UNREADABLE)
-        if not isinstance(claims, dict):
-            refuse(Why.UNREADABLE)
-        return claims
+        return _parsed(payload)
 
     def _principal_id(self, claims: dict[str, Any]) -> str:
         """Return who a token is of: the same for the same subject of the same issuer, and for no other."""
@@ -192,6 +200,16 @@ class Tokens:
 
 
 _ROLES = frozenset(role.value for role in Role)
+
+
+def _parsed(payload: bytes) -> dict[str, Any]:
+    try:
+        claims = json.loads(payload, object_pairs_hook=_without_doubles)
+    except (ValueError, RecursionError):
+        refuse(Why.UNREADABLE)
+    if not isinstance(claims, dict):
+        refuse(Why.UNREADABLE)
+    return claims
 
 
 def _claim(claims: dict[str, Any], name: str) -> object:
