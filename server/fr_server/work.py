@@ -12,6 +12,7 @@ from typing import ParamSpec, TypeVar
 from fr_core.errors import InputRefused, ShuttingDown
 from fr_core.runtime.priority import stand_back
 from fr_core.runtime.ticket import current_ticket
+from fr_server.access.callers import require_caller_valid
 from fr_server.pace import Pace
 
 P = ParamSpec("P")
@@ -24,6 +25,8 @@ Response = TypeVar("Response")
 STORAGE_THREADS = 32
 # Of long jobs: few enough that their searches, which take turns for processor and interpreter, leave room for others.
 BULK_STORAGE_THREADS = 8
+EVIDENCE_THREADS = 2
+"""Bundles that are made and sent at once: each is whole in memory, and nobody waits for another's."""
 
 
 class StorageThreads:
@@ -44,7 +47,7 @@ class StorageThreads:
 
 
 class Work:
-    """The pools: photos, and galleries, each for calls that people wait for and for long jobs; and one of evaluations.
+    """The pools: photos, and galleries, each for calls that people wait for and for long jobs; and others of long jobs.
 
     Work that has not begun when its call ends is dropped; work that has begun ends when it next comes to a model.
 
@@ -59,6 +62,7 @@ class Work:
         self._evaluation = ThreadPoolExecutor(1, "evaluation", stand_back)
         self._course = ThreadPoolExecutor(1, "course", stand_back)
         self._report = ThreadPoolExecutor(1, "report", stand_back)
+        self._evidence = ThreadPoolExecutor(EVIDENCE_THREADS, "evidence", stand_back)
         self._pace = Pace(workers)
         self.draining = asyncio.Event()
 
@@ -82,12 +86,22 @@ class Work:
             return await _in(self._interactive, wanted)
 
     async def storage(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run what reads or changes galleries."""
+        """Run what reads or changes what is kept, for a caller whose credential is valid still.
+
+        Raises:
+            CredentialInvalid: it is not.
+            Failure: it cannot be checked now.
+        """
+        await require_caller_valid()
         return await _in(self._storage.of(current_ticket().bulk), lambda: task(*args, **kwargs))
 
     async def evaluation(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run what measures: it feeds photos to threads of its own, and computes figures; one at a time."""
         return await _in(self._evaluation, lambda: task(*args, **kwargs))
+
+    async def evidence(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run what makes and reads a bundle of evidence; `EVIDENCE_THREADS` at a time."""
+        return await _in(self._evidence, lambda: task(*args, **kwargs))
 
     async def course(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run what makes a course: as `evaluation`."""
@@ -99,7 +113,7 @@ class Work:
 
     def close(self) -> None:
         """Wait for what has begun, and drop the rest."""
-        for pool in (self._interactive, self._bulk, self._evaluation, self._course, self._report):
+        for pool in (self._interactive, self._bulk, self._evaluation, self._course, self._report, self._evidence):
             pool.shutdown(wait=True, cancel_futures=True)
         self._storage.close()
 

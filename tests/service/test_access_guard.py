@@ -8,6 +8,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,6 +26,7 @@ from google.protobuf.message_factory import GetMessageClass
 import hostile
 from apimethods import METHODS
 from casefiles import SEARCHER, a_search, noise, some_candidates
+from faulty import until
 from fr_api.v1 import common_pb2, gallery_pb2, gallery_pb2_grpc, recognition_pb2, review_pb2, training_pb2
 from fr_core.access.budget import UNLIMITED, Budget
 from fr_core.access.budgets import Budgets
@@ -836,6 +838,37 @@ def test_a_call_whose_request_comes_after_its_key_was_revoked_is_refused(world: 
         peer.send(hostile.frame(hostile.DATA, hostile.END_STREAM, 1, body))
         assert peer.until(lambda: peer.told().statuses == [UNAUTHENTICATED])
     assert "own-late" not in {gallery.gallery_id for gallery in world.server.app.galleries.list(1000, "").items}
+
+
+@pytest.mark.parametrize("revoked", [True, False], ids=["revoked", "control"])
+def test_calls_that_wait_for_their_turn_do_nothing_more_when_their_key_is_revoked(world: World, revoked: bool) -> None:
+    token = world.token(Role.OPERATOR, lifetime_ms=(6 + revoked) * DAY_MS)
+    gallery_id = world.add("own")[ScopeKind.GALLERY]
+    enrol, embed = "/fr_api.v1.GalleryService/Enrol", "/fr_api.v1.RecognitionService/Embed"
+    requests = {
+        enrol: request_of(enrol, RULES[enrol].scoped[0], gallery_id, **WHOLE["GalleryService/Enrol"]),
+        embed: recognition_pb2.EmbedRequest(image=PHOTO.image),
+    }
+    assert world.server.app._work is not None
+    photos, go_on = world.server.app._work._interactive, threading.Event()
+    busy = [photos.submit(go_on.wait, 20) for _ in range(photos._max_workers)]
+    with ThreadPoolExecutor() as callers:
+        calls = [callers.submit(world.call, token, method, request) for method, request in requests.items()]
+        until(lambda: photos._work_queue.qsize() == len(calls))
+        if revoked:
+            world.keys.revoke(token.partition(".")[0])
+        go_on.set()
+        outcomes = [reason_of(call.result(20)) for call in calls]
+    assert all(one.result(0) for one in busy)
+    kept = world.server.app.galleries.get(gallery_id).template_count
+    assert (outcomes, kept) == ((["CREDENTIAL_INVALID"] * 2, 0) if revoked else (["OK"] * 2, 1))
+
+
+def test_what_a_caller_may_not_do_takes_of_what_it_may_ask_for(world: World) -> None:
+    token = world.token(Role.TRAINEE, budget=Budget(0.001, 3, None))
+    keys = "/fr_api.v1.AccessService/CreateKey"
+    outcomes = [reason_of(world.call(token, keys, request_of(keys))) for _ in range(5)]
+    assert outcomes == ["NOT_PERMITTED"] * 3 + ["RATE_LIMITED"] * 2
 
 
 def test_a_caller_has_so_many_streams_and_leaves_room_for_others(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
@@ -14,6 +14,8 @@ T = TypeVar("T")
 # Entries that are fetched at once, of which some are not shown.
 _FETCHED = 200
 _current: ContextVar[Principal] = ContextVar("principal", default=SYSTEM)
+Valid = Callable[[], Awaitable[None]]
+_valid: ContextVar[Valid | None] = ContextVar("valid", default=None)
 
 
 def current_principal() -> Principal:
@@ -21,14 +23,32 @@ def current_principal() -> Principal:
     return _current.get()
 
 
+async def require_caller_valid() -> None:
+    """Look at the credential of whoever makes the call once more, which may have waited long for its turn.
+
+    Raises:
+        CredentialInvalid: it is not valid any more.
+        Failure: it cannot be checked now.
+    """
+    require_valid = _valid.get()
+    if require_valid is not None:
+        await require_valid()
+
+
 @contextmanager
-def calling(principal: Principal) -> Iterator[None]:
-    """Let the block in this thread or task be a call of `principal`, and what is started with a copy of its context."""
-    token = _current.set(principal)
+def calling(principal: Principal, require_valid: Valid | None = None) -> Iterator[None]:
+    """Let the block in this thread or task be a call of `principal`, and what is started with a copy of its context.
+
+    Args:
+        principal: makes the call.
+        require_valid: what `require_caller_valid` does; None = nothing, for the server itself.
+    """
+    tokens = _current.set(principal), _valid.set(require_valid)
     try:
         yield
     finally:
-        _current.reset(token)
+        _current.reset(tokens[0])
+        _valid.reset(tokens[1])
 
 
 def sees_gallery(gallery_id: str) -> bool:

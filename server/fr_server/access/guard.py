@@ -25,7 +25,7 @@ from fr_server.access.items import Item, Items, RefusedItem, outcome_of
 from fr_server.access.permitting import require_role
 from fr_server.access.recording import NOBODY, OUTSIDE, CallRecord, Recorder, noting
 from fr_server.access.resolving import NothingKept
-from fr_server.access.rules import Coarse, Rule, action_of
+from fr_server.access.rules import Coarse, Kind, Rule, action_of
 from fr_server.access.steps import as_stream, only, stepping
 from fr_server.access.streams import Streams
 from fr_server.access.table import RULES
@@ -139,16 +139,13 @@ class Guard(grpc.aio.ServerInterceptor):
             rule = self._rules.get(method)
             if rule is None:
                 raise NotPermitted("Nobody may call this.")
+            self._budgets.spend(principal.principal_id, principal.budget)  # before: refusals take of it too
             require_role(principal, rule.roles)
-            self._spend(principal, not streams and rule.counts_as_search)
+            if rule.counts_as_search and not streams:
+                self._budgets.search(principal.principal_id, principal.budget)
         except Exception as error:  # noqa: BLE001 - raised where the room outside makes a status of it: in the call
             return _Found(principal, None, error)
         return _Found(principal, rule, None)
-
-    def _spend(self, principal: Principal, searches: bool) -> None:
-        self._budgets.spend(principal.principal_id, principal.budget)
-        if searches:
-            self._budgets.search(principal.principal_id, principal.budget)
 
     def _refusing(self, method: str, found: _Found) -> Handler:
         """A handler of a stream, which gRPC calls before it reads a request, that of a unary call too."""
@@ -204,10 +201,13 @@ class Guard(grpc.aio.ServerInterceptor):
         """A request and its answer."""
         attribution, record = attribution_of(call.principal, _request_id(context), request), CallRecord()
         async with self._teller.ending(call.rule, attribution, call.action, record):
-            await self._require_still_valid(call, context, record)  # the request may have come long after the call
+            valid = partial(self._require_still_valid, call, context, record)
+            await valid()  # the request may have come long after the call
             only_above = await self._inspect(call, request, record)
-            with calling(call.principal), attributed(attribution), noting(record):
+            with calling(call.principal, valid), attributed(attribution), noting(record):
                 response = await behaviour(request, context)
+            if call.rule.kind is not Kind.CHANGE:  # of which whoever made it is told, for it was made in time
+                await valid()
             _tell_less(call, response, only_above)
             learn_response(record, response)
         return response
@@ -226,8 +226,8 @@ class Guard(grpc.aio.ServerInterceptor):
                 await valid()
                 only_above = await self._inspect(call, request, record)
                 answers = behaviour(only(request), context)
-                async for response in stepping(answers, call.principal, attribution, record):
-                    await self._require_still_valid(call, context, record)
+                async for response in stepping(answers, call.principal, valid, attribution, record):
+                    await valid()
                     learn_message(record, response)
                     await ending.begun()
                     record.counts["messages"] = record.counts.get("messages", 0) + 1
@@ -244,12 +244,12 @@ class Guard(grpc.aio.ServerInterceptor):
         try:
             valid = partial(self._require_still_valid_or_tell, call, context)
             async with self._streams.one(call.principal, valid, partial(_tell, context)):
-                async for response in stepping(answers, call.principal, attribution, CallRecord()):
+                async for response in stepping(answers, call.principal, valid, attribution, CallRecord()):
                     item, outcome = items.answered(response), outcome_of(response)
                     _tell_less(call, response, item.only_above)
                     learn_response(item.record, response)
                     await self._teller.ended(call.rule, item.attribution, call.action, item.record, outcome)
-                    await self._require_still_valid_or_tell(call, context)  # what was worked on meanwhile is not told
+                    await valid()  # what was worked on meanwhile is not told
                     yield response
         finally:
             for item in items:
@@ -265,7 +265,9 @@ class Guard(grpc.aio.ServerInterceptor):
             number = items.add(item)
             try:
                 require_item_id(request.item_id)
-                self._spend(call.principal, call.rule.counts_as_search)
+                self._budgets.spend(call.principal.principal_id, call.principal.budget)
+                if call.rule.counts_as_search:
+                    self._budgets.search(call.principal.principal_id, call.principal.budget)
                 item.only_above = await self._inspect(call, request, item.record)
             except (InputRefused, Failure) as error:
                 yield RefusedItem(number, error)
@@ -338,7 +340,7 @@ def _is_of_another_certificate(error: Exception | None) -> bool:
 
 async def _tell(context: Context, error: FrError) -> None:
     """Give a call its status, from beside it."""
-    with suppress(grpc.aio.AbortError):
+    with suppress(grpc.aio.AbortError, grpc.aio.InternalError, grpc.aio.UsageError):  # the call has ended by itself
         await abort(context, error, _request_id(context))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from fr_core.access.principal import Principal
 from fr_core.audit.attribution import Attribution, attributed
-from fr_server.access.callers import calling
+from fr_server.access.callers import Valid, calling
 from fr_server.access.recording import CallRecord, noting
 from fr_server.interceptors.wrapping import Context, Handler, Stream
 
@@ -18,12 +18,12 @@ async def only(request: Any) -> AsyncIterator[Any]:
 
 
 async def stepping(
-    answers: AsyncIterator[Any], principal: Principal, attribution: Attribution, record: CallRecord
+    answers: AsyncIterator[Any], principal: Principal, valid: Valid, attribution: Attribution, record: CallRecord
 ) -> AsyncIterator[Any]:
     """Yield answers, each made within the context of its call; which is not that of whoever closes a generator."""
     try:
         while True:
-            with calling(principal), attributed(attribution), noting(record):
+            with calling(principal, valid), attributed(attribution), noting(record):
                 try:
                     answer = await anext(answers)
                 except StopAsyncIteration:

@@ -23,6 +23,9 @@ from fr_core.errors import (
     InputRefused,
     InternalError,
     InvalidField,
+    NotPermitted,
+    QuotaExceeded,
+    RateLimited,
     StoreCorrupt,
 )
 from fr_server.errors import abort
@@ -38,8 +41,10 @@ _current: ContextVar[_Known] = ContextVar("call")
 # Of requests about the health, for which nobody is asked who it is.
 STRANGERS_BYTES = 1_024
 STRANGERS_S = 2.0
-# Of calls that end so nobody knows who makes them: anybody can make as many as the connection takes.
-_BY_NOBODY = frozenset({CredentialMissing.reason, CredentialInvalid.reason})
+# Calls that end so cost whoever makes them next to nothing, as many as the connection takes.
+_REFUSED_AT_ONCE = frozenset(
+    error.reason for error in (CredentialMissing, CredentialInvalid, NotPermitted, RateLimited, QuotaExceeded)
+)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -101,7 +106,7 @@ class Boundary(grpc.aio.ServerInterceptor):
     def __init__(self, observer: CallObserver | None = None, read_s: float = math.inf) -> None:
         self._observer = observer or NullListener()
         self._read_s = read_s
-        self._by_nobody: Throttle[None] = Throttle(time.monotonic)
+        self._refused: Throttle[None] = Throttle(time.monotonic)
 
     async def intercept_service(
         self,
@@ -121,14 +126,14 @@ class Boundary(grpc.aio.ServerInterceptor):
 
         def unary(behaviour: Unary) -> Unary:
             async def call(requests: Any, context: Context) -> Any:
-                async with _Call(method, context, self._observer, self._by_nobody):
+                async with _Call(method, context, self._observer, self._refused):
                     return await behaviour(await self._first_of(requests), context)
 
             return call
 
         def stream(behaviour: Stream) -> Stream:
             async def call(requests: Any, context: Context) -> AsyncIterator[Any]:
-                async with _Call(method, context, self._observer, self._by_nobody):
+                async with _Call(method, context, self._observer, self._refused):
                     sent = _each_well_formed(requests) if request.stream else self._only(requests)
                     async for response in behaviour(sent, context):
                         yield response
@@ -201,12 +206,12 @@ class _Known:
 class _Call:
     """One call: `async with` tells and logs its end and turns what it raised into a status."""
 
-    def __init__(self, method: str, context: Context, observer: CallObserver, by_nobody: Throttle[None]) -> None:
+    def __init__(self, method: str, context: Context, observer: CallObserver, refused: Throttle[None]) -> None:
         self.method = method
         self.context = context
         self.observer = observer
         self.request_id = _request_id_of(context)
-        self._by_nobody = by_nobody
+        self._refused = refused
         self._started = time.monotonic()
 
     async def __aenter__(self) -> None:
@@ -234,7 +239,7 @@ class _Call:
     def _ended(self, outcome: str) -> None:
         took_s = time.monotonic() - self._started
         self._told_ended(outcome, took_s)
-        held_back = self._by_nobody.held_back(outcome, None) if outcome in _BY_NOBODY else 0
+        held_back = self._refused.held_back(outcome, None) if outcome in _REFUSED_AT_ONCE else 0
         if held_back is None:
             return
         took_ms = round(took_s * 1000, 1)

@@ -35,13 +35,11 @@ from fr_server.services.gallery_calls import GalleryCalls
 from fr_server.services.gallery_faces import GalleryFaces
 from fr_server.services.paging import number_of
 from fr_server.services.review_evidence import EvidenceRoom
-from fr_server.work import Work
+from fr_server.work import EVIDENCE_THREADS, Work
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 _DEFAULT_PAGE = 100
-# A bundle is whole in memory until the last of it is taken.
-_MOST_EXPORTS = 2
 _CASES, _AWAITING = "cases", "awaiting"
 
 
@@ -186,12 +184,13 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
     ) -> AsyncIterator[review_pb2.ExportEvidenceResponse]:
         """Send the evidence bundle of a case."""
         _note(await self._seen_case(request.case_id))
-        if self._exports >= _MOST_EXPORTS:
-            raise Overloaded(f"{_MOST_EXPORTS} bundles are being exported, as many as may.", limit=str(_MOST_EXPORTS))
+        if self._exports >= EVIDENCE_THREADS:
+            what = f"{EVIDENCE_THREADS} bundles are being exported, as many as may."
+            raise Overloaded(what, limit=str(EVIDENCE_THREADS))
         self._exports += 1
         try:
-            made = await self._work.report(self._evidence.bundle, request.case_id, request.include_unfinished)
-            while piece := await self._work.report(_next, made):  # others come in between; none for nobody
+            made = await self._work.evidence(self._evidence.bundle, request.case_id, request.include_unfinished)
+            while piece := await self._work.evidence(_next, made):  # none for nobody
                 yield review_pb2.ExportEvidenceResponse(data=piece)
         finally:
             self._exports -= 1
