@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -15,6 +15,7 @@ from PIL import Image
 from fr_core.casework.store import CaseStore
 from fr_core.casework.values import Case, Examination, Finding, FindingKind, Listed, Purpose, Searched
 from fr_core.evidence.bundle import build_bundle
+from fr_core.evidence.documents import what_of
 from fr_core.evidence.extract import audit_extract
 from fr_core.evidence.signing import EvidenceSigner
 from fr_core.evidence.values import AuditExtract, Bound, Exhibit, Figures
@@ -158,6 +159,21 @@ def filed(folder: Path, *, finished: bool = False) -> Filed:
             [_exhibit(store.examination(one)) for one in made],
             extract,
         )
+
+
+def listing(files: Mapping[str, bytes]) -> dict[str, dict[str, object]]:
+    """What a manifest says of these files; those that no bundle has are told as nothing."""
+
+    def what(name: str) -> str:
+        try:
+            return what_of(name)
+        except KeyError:
+            return ""
+
+    return {
+        name: {"sha256": sha256(data).hexdigest(), "size": len(data), "what": what(name)}
+        for name, data in files.items()
+    }
 
 
 def _exhibit(examination: Examination) -> Exhibit:

@@ -17,6 +17,7 @@ from fr_core.casework.values import Finding, FindingKind, Listed, Searched
 SALT_BYTES = 16
 
 _SEARCHED, _LISTED, _GIVEN = (get_type_hints(kind) for kind in (Searched, Listed, Finding))
+del _LISTED["photo"]  # which is kept beside what is said
 _PLAIN = (str, int, float, bool)
 
 _SEARCH = b"fr-core search 1\0"
@@ -43,7 +44,7 @@ def searched_said(searched: Searched) -> dict[str, Any]:
 
 def searched_of(said: Mapping[str, Any]) -> Searched:
     """Return what `searched_said` was given; raises ValueError, KeyError or TypeError for anything else."""
-    _require_types(said, _SEARCHED)
+    _require_fields(said, _SEARCHED)
     maps = {name: _texts(said[name]) for name in ("parameters", "derivations")}
     return Searched(**{**said, **maps})
 
@@ -61,8 +62,8 @@ def listed_said(listed: Listed) -> dict[str, Any]:
 
 def listed_of(said: Mapping[str, Any]) -> Listed:
     """Return what `listed_said` was given; raises ValueError, KeyError or TypeError for anything else."""
-    _require_types(said, _LISTED)
-    return Listed(said["rank"], said["subject_id"], said["template_id"], said["similarity"], said["photo_sha256"])
+    _require_fields(said, _LISTED)
+    return Listed(**said)
 
 
 def finding_said(finding: Finding) -> dict[str, Any]:
@@ -80,7 +81,7 @@ def finding_said(finding: Finding) -> dict[str, Any]:
 
 def finding_of(said: Mapping[str, Any]) -> Finding:
     """Return what `finding_said` was given; raises ValueError, KeyError or TypeError for anything else."""
-    _require_types(said, _GIVEN)
+    _require_fields(said, _GIVEN)
     return Finding(**{**said, "kind": FindingKind(said["kind"])})
 
 
@@ -128,10 +129,15 @@ def _digest(label: bytes, salt: str, said: Mapping[str, object]) -> str:
     return sha256(label + raw + canonical(said)).hexdigest()
 
 
-def _require_types(said: Mapping[str, Any], hints: Mapping[str, Any]) -> None:
-    """Raise `TypeError` where a text, number or truth value of a mapping is of another type than that of its field."""
+def _require_fields(said: Any, hints: Mapping[str, Any]) -> None:
+    """Raise `TypeError` unless a mapping has these fields, and its texts, numbers and truth values are of their types.
+
+    One that is left out has no default here: what was said would be less than what its digest is of.
+    """
+    if not isinstance(said, Mapping) or said.keys() != hints.keys():
+        raise TypeError("a mapping has other fields")
     for name, value in said.items():
-        if (kind := hints.get(name)) in _PLAIN and type(value) is not kind:
+        if (kind := hints[name]) in _PLAIN and type(value) is not kind:
             raise TypeError("a field is of another type")
 
 

@@ -34,6 +34,7 @@ AUDIT, CHECKPOINT, AUDIT_KEY = "audit.jsonl", "checkpoint.json", "audit_public.p
 UNFINISHED = "unfinished"
 """The state of an examination that waits for a finding, whichever."""
 
+# Part of the format: whoever verifies a bundle compares these words.
 WHAT: Mapping[str, str] = {
     PUBLIC_KEY: "the key that signed the manifest",
     REPORT: "the report for people",
@@ -186,7 +187,7 @@ def manifest_document(
 
 
 def what_of(path: str) -> str:
-    """Return what a file of a bundle is, in words."""
+    """Return what a file of a bundle is, in words; raises `KeyError` where no bundle has one of that name."""
     parts = path.split("/")
     key = parts[2].partition(".")[0] if len(parts) > 2 and parts[2].startswith(("probe.", "candidates")) else parts[-1]
     return WHAT[key]
@@ -207,7 +208,8 @@ def parsed(name: str, data: bytes, read: Callable[[dict[str, Any]], R]) -> R:
         said = json.loads(data.decode(), parse_int=_whole)
         if not isinstance(said, dict) or canonical(said) != data:
             raise ValueError("not canonical")
-        if said.pop("format") != FORMAT:
+        form = said.pop("format")
+        if type(form) is not int or form != FORMAT:  # true is 1 to Python
             raise ValueError("of another format")
         return read(said)
     # The text of the error may hold what the document says.

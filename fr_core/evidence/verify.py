@@ -20,7 +20,7 @@ from fr_core.casework.values import Case, Purpose
 from fr_core.errors import InvalidField
 from fr_core.evidence import verify_case
 from fr_core.evidence.archive import Entry, is_name, read, scan, unusable
-from fr_core.evidence.documents import MANIFEST, PRODUCT, PUBLIC_KEY, SIGNATURE, parsed, require_time
+from fr_core.evidence.documents import MANIFEST, PRODUCT, PUBLIC_KEY, SIGNATURE, parsed, require_time, what_of
 from fr_core.evidence.verify_audit import AuditVerified, verify_audit
 from fr_core.evidence.verify_page import verify_page
 
@@ -95,6 +95,7 @@ def verify_bundle(
         manifest = parsed(MANIFEST, data, _read_manifest)
         _require_files(manifest.files, entries)
         case = verify_case.verify_case(file, entries, manifest.case_id)
+        _require_words(manifest.files)
         audit = verify_audit(file, entries, manifest.case_id, case.digests, expected_audit)
         page_compared = manifest.version == __version__
         if page_compared:
@@ -117,6 +118,13 @@ def verify_bundle(
 
 
 @dataclass(frozen=True, slots=True)
+class _File:
+    sha256: str
+    size: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Manifest:
     version: str
     case_id: str
@@ -127,7 +135,7 @@ class _Manifest:
     closed_ms: int | None
     made_ms: int
     made_by: str
-    files: Mapping[str, tuple[str, int]]
+    files: Mapping[str, _File]
 
     @property
     def case(self) -> Case:
@@ -141,11 +149,10 @@ def _read_manifest(said: dict[str, Any]) -> _Manifest:
         raise ValueError("another product's")
     files = {}
     for name, told in said.pop("files").items():
-        digest, size, what = told["sha256"], told["size"], told["what"]
-        fit = is_name(name) and type(size) is int and size >= 0 and isinstance(what, str)
-        if not fit or len(told) != 3 or _SHA256.fullmatch(digest) is None:
+        own = files[name] = _File(**told)
+        fit = is_name(name) and name not in _UNLISTED and type(own.size) is int and own.size >= 0
+        if not fit or _SHA256.fullmatch(own.sha256) is None:
             raise ValueError("a file that none is")
-        files[name] = (digest, size)
     manifest = _Manifest(**said, files=files)
     case, times = manifest.case, [manifest.opened_ms, manifest.made_ms]
     texts = (manifest.version, case.case_id, case.reference, case.opened_by, manifest.made_by)
@@ -176,15 +183,26 @@ def _require_signed(file: BinaryIO, entries: Mapping[str, Entry], manifest: byte
     return key_id_of(key)
 
 
-def _require_files(listed: Mapping[str, tuple[str, int]], entries: Mapping[str, Entry]) -> None:
+def _require_files(listed: Mapping[str, _File], entries: Mapping[str, Entry]) -> None:
     for name in sorted({*listed, *entries} - _UNLISTED):
         entry, told = entries.get(name), listed.get(name)
         if entry is None:
             raise unusable(name, "missing", "A file that the manifest lists is missing.")
         if told is None:
             raise unusable(name, "extra", "The bundle holds a file that the manifest does not list.")
-        if told != (entry.sha256, entry.size):
+        if (told.sha256, told.size) != (entry.sha256, entry.size):
             raise unusable(name, "sha256", "A file of the bundle is not the one that the manifest lists.")
+
+
+def _require_words(listed: Mapping[str, _File]) -> None:
+    """Raise where the manifest calls a file something else than the maker of bundles does."""
+    for name, told in listed.items():
+        try:
+            right = told.what == what_of(name)
+        except KeyError:
+            right = False
+        if not right:
+            raise unusable(MANIFEST, "what", f"The manifest does not call {name} what it is in a bundle.")
 
 
 @contextmanager

@@ -39,7 +39,7 @@ class AuditVerified:
     Attributes:
         chain_id: of the chain.
         records: how many the bundle holds.
-        withheld: how many more stand in it by their hashes alone: those of others.
+        withheld: how many more stand in it by their hashes alone: of other cases, as the signer of the bundle says.
         seq: number of the last.
         key_id: 16 hexadecimal digits of the key that signed it.
         by_expected_key: whether that is the key that was expected; false where none was.
@@ -62,7 +62,8 @@ def verify_audit(
         file: the bundle.
         entries: its files, by their names.
         case_id: of the case.
-        wanted: what the audit must say, by examination_id; of no other search of the case.
+        wanted: what the audit must say, by examination_id; its records that are told tell of no other search of the
+            case. One that the signer withholds with its record is not found.
         expected: PEM of the key that must have signed it; None = any.
 
     Raises:

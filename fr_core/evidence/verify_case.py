@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from fr_core.casework.codec import finding_digest, search_digest
-from fr_core.casework.rules import conclusion_of, required_findings, state_of
-from fr_core.casework.values import State
+from fr_core.casework.rules import conclusion_of, require_finding, required_findings, state_of
+from fr_core.casework.values import Examination, State
+from fr_core.errors import InvalidField
 from fr_core.evidence.archive import Entry, is_name, read, unusable
 from fr_core.evidence.documents import (
     AUDIT,
@@ -164,7 +165,8 @@ def _require_conclusion(where: str, search: SearchDocument, told: FindingsDocume
     elif told.state == UNFINISHED:
         right = _is_unfinished(told)
     else:
-        right = all((_follows(search, told), _ends_with_last(search, told), _is_independent(search, told)))
+        checks = (_can_be_given, _follows, _ends_with_last, _is_independent)
+        right = all(check(search, told) for check in checks)
     if not right:
         raise unusable(where, "conclusion", "What is concluded does not follow from the findings.")
 
@@ -177,6 +179,17 @@ def _asked(search: SearchDocument) -> tuple[bool, int]:
 def _is_unfinished(told: FindingsDocument) -> bool:
     """Whether findings that are waited for have nothing to tell yet."""
     return told.required_findings > 0 and not told.findings and told.conclusion is None
+
+
+def _can_be_given(search: SearchDocument, told: FindingsDocument) -> bool:
+    """Whether an examination of these candidates can have each of the findings."""
+    own = Examination(search.examination_id, search.case_id, search.searched, search.candidates)
+    try:
+        for finding in told.findings:
+            require_finding(finding, own)
+    except InvalidField:
+        return False
+    return True
 
 
 def _follows(search: SearchDocument, told: FindingsDocument) -> bool:

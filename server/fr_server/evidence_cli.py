@@ -97,12 +97,18 @@ def _audit_sentences(found: Verified) -> Iterator[str]:
     if audit is None:
         yield "It holds no audit: when and by whom the searches were made was not checked."
         return
+    no_other = "" if audit.withheld else ", and of no other search of the case"
     yield (
         f"Its audit ({_counted(audit.records, 'record')}, up to number {audit.seq:,}) is whole, and says of each "
-        "search and finding what the bundle says, and of no other search of the case."
+        f"search and finding what the bundle says{no_other}."
     )
     if audit.withheld:
-        yield f"It withholds {_counted(audit.withheld, 'record')} of other cases: of them it has the hash alone."
+        yield (
+            f"Of {_counted(audit.withheld, 'more record')} it has the hash alone. The signer says that they are of "
+            "other cases, and nothing in the bundle shows it: a search of this case that the signer left out would "
+            "look the same. Whoever may read the audit can compare the hashes with those of an export of it "
+            "(fr audit export)."
+        )
     if audit.by_expected_key:
         yield f"The audit is signed by the key that was given ({audit.key_id})."
     else:

@@ -11,16 +11,17 @@ import random
 import struct
 import tracemalloc
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from zlib import crc32
 
 import pytest
 
-from casefiles import DAY_MS, OTHER_SIGNER, SIGNER, START_MS, Filed, filed
+from casefiles import DAY_MS, OTHER_SIGNER, SIGNER, START_MS, Filed, filed, listing
 from fr_core.audit.checkpoints import key_id_of, read_public_key
 from fr_core.audit.values import canonical
 from fr_core.casework.rules import conclusion_of
@@ -59,14 +60,21 @@ def files_of(bundle: bytes) -> Files:
         return {name: opened.read(name) for name in opened.namelist()}
 
 
-def signed(files: Files, signer: EvidenceSigner = SIGNER, **manifest: Any) -> bytes:
-    """A bundle of these files, with a manifest and a signature that fit them: what whoever has the key can make."""
+def signed(
+    files: Files, signer: EvidenceSigner = SIGNER, told: Mapping[str, object] = MappingProxyType({}), **manifest: Any
+) -> bytes:
+    """A bundle of these files, with a manifest and a signature that fit them: what whoever has the key can make.
+
+    Args:
+        files: of the bundle.
+        signer: of the manifest.
+        told: what the manifest lists of files in place of what fits them, or beside that.
+        manifest: what it says in place of what fits.
+    """
     said = {**json.loads(files["manifest.json"]), **manifest}
     own = {name: data for name, data in files.items() if name not in ("manifest.json", "manifest.sig")}
     own["public.pem"] = signer.public_key.encode()
-    said["files"] = {
-        name: {"sha256": sha256(data).hexdigest(), "size": len(data), "what": "x"} for name, data in own.items()
-    }
+    said["files"] = {**listing(own), **told}
     data = canonical(said)
     return b"".join(chunks({**own, "manifest.json": data, "manifest.sig": signer.sign(data)}))
 
@@ -338,7 +346,15 @@ EDITS: tuple[tuple[str, Callable[[dict[str, Any]], object], str, str], ...] = (
     (FINDINGS, lambda said: said["findings"][0].update(examiner="key:searcher"), FINDINGS, "conclusion"),
     (FINDINGS, lambda said: said["findings"][0].update(salt=""), FINDINGS, "salt"),
     (FINDINGS, lambda said: said["findings"][0].update(kind="identity"), FINDINGS, "content"),
-    (FINDINGS, lambda said: said["findings"][0].pop("notes"), "audit.jsonl", "digests"),
+    (FINDINGS, lambda said: said["findings"][0].pop("notes"), FINDINGS, "content"),
+    (FINDINGS, lambda said: said["findings"][1].pop("template_id"), FINDINGS, "content"),
+    (FINDINGS, lambda said: said["findings"][1].pop("rating"), FINDINGS, "content"),
+    (FINDINGS, lambda said: said["findings"][1].update(sure=True), FINDINGS, "content"),
+    (FINDINGS, lambda said: said["findings"][1].update(rating=3), FINDINGS, "conclusion"),
+    (FINDINGS, lambda said: said["findings"][0].update(rating=99), FINDINGS, "conclusion"),
+    (FINDINGS, lambda said: said["findings"][0].update(notes="x" * 4_001), FINDINGS, "conclusion"),
+    (FINDINGS, lambda said: said.update(format=True), FINDINGS, "content"),
+    (UNFINISHED, lambda said: said.update(format=1.0), UNFINISHED, "content"),
     (FINDINGS, lambda said: said.update(examination_id="0" * 16), FINDINGS, "examination"),
     (FINDINGS, lambda said: said.update(required_findings=1), FINDINGS, "conclusion"),
     (FINDINGS, lambda said: said.update(format=2), FINDINGS, "content"),
@@ -353,6 +369,10 @@ EDITS: tuple[tuple[str, Callable[[dict[str, Any]], object], str, str], ...] = (
     (SEARCH, lambda said: said["searched"]["parameters"].update(top_k="9"), "audit.jsonl", "digests"),
     (SEARCH, lambda said: said["candidates"][0].update(similarity=0.99), "audit.jsonl", "digests"),
     (SEARCH, lambda said: said["candidates"].pop(1), SEARCH, "photos"),
+    (SEARCH, lambda said: said["candidates"][1].update(extra=0.1), SEARCH, "content"),
+    (SEARCH, lambda said: said["candidates"][1].update(photo=""), SEARCH, "content"),
+    (SEARCH, lambda said: said["candidates"][1].pop("photo_sha256"), SEARCH, "content"),
+    (SEARCH, lambda said: said.update(format=True), SEARCH, "content"),
     (SEARCH, lambda said: said["photos"].pop("3"), "examinations/01/candidates/03.jpg", "photos"),
     (SEARCH, lambda said: said["photos"].update({"2": "../../x.jpg"}), SEARCH, "photos"),
     (SEARCH, lambda said: said["photos"].update({"2": "candidates/02.jpg"}), "examinations/01/candidates/02.jpg",
@@ -368,6 +388,7 @@ EDITS: tuple[tuple[str, Callable[[dict[str, Any]], object], str, str], ...] = (
     (FINDINGS, lambda said: said.update(verdict="the same person"), FINDINGS, "content"),
     (FINDINGS, lambda said: said["conclusion"].update(sure=1), FINDINGS, "content"),
     (DERIVATIONS, lambda said: said.update(verdict="the same person"), DERIVATIONS, "content"),
+    (DERIVATIONS, lambda said: said.update(format=True), DERIVATIONS, "content"),
     (DERIVATIONS, lambda said: said["derivations"].update(noted_at_the_search={"quality": "1"}), DERIVATIONS,
      "derivations"),
 )  # fmt: skip
@@ -409,8 +430,40 @@ def test_another_form_of_the_same_document(bundle: bytes) -> None:
     files = files_of(bundle)
     for name in (SEARCH, FINDINGS, "examinations/01/derivations.json"):
         assert fault(signed({**files, name: files[name] + b"\n"})) == (name, "content")
-    for more in ({"more": 1}, {"made_ms": "1"}, {"product": "x"}, {"format": 2}, {"purpose": "x"}, {"opened_ms": -1}):
+    for more in (
+        {"more": 1},
+        {"made_ms": "1"},
+        {"product": "x"},
+        {"format": 2},
+        {"format": True},
+        {"purpose": "x"},
+        {"opened_ms": -1},
+    ):
         assert fault(signed(files, **more)) == ("manifest.json", "content")
+
+
+def test_a_manifest_that_calls_a_file_what_it_is_not(bundle: bytes) -> None:
+    files = files_of(bundle)
+    listed = listing({name: data for name, data in files.items() if not name.startswith("manifest.")})
+    for name, own in listed.items():
+        for other in ("", "x", "the photo of the person", 1, None):
+            assert fault(signed(files, told={name: {**own, "what": other}})) == ("manifest.json", "what")
+    edits: tuple[dict[str, object], ...] = (
+        {SEARCH: {**listed[SEARCH], "more": 1}},
+        {SEARCH: {"sha256": listed[SEARCH]["sha256"], "size": listed[SEARCH]["size"]}},
+        {SEARCH: []},
+        {"manifest.json": listed[SEARCH]},
+        {"manifest.sig": listed[SEARCH]},
+    )
+    for told in edits:
+        assert fault(signed(files, told=told)) == ("manifest.json", "content")
+
+
+def test_a_photo_of_another_name_than_bundles_give_it(bundle: bytes) -> None:
+    files = files_of(bundle)
+    files["examinations/01/photo.jpg"] = files.pop("examinations/01/probe.jpg")
+    said = json.loads(files[SEARCH]) | {"probe": "photo.jpg"}
+    assert fault(signed({**files, SEARCH: canonical(said)})) == ("manifest.json", "what")
 
 
 def test_whole_examinations(bundle: bytes) -> None:

@@ -6,12 +6,11 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator
-from hashlib import sha256
 from typing import Any, TypeAlias
 
 import pytest
 
-from casefiles import SIGNER, filed
+from casefiles import SIGNER, filed, listing
 from fr_core.audit.values import canonical
 from fr_core.errors import EvidenceUnusable
 from fr_core.evidence.archive import chunks
@@ -45,10 +44,7 @@ def put(said: Any, at: Place, value: Any) -> Any:
 def bundle_of(files: dict[str, bytes], manifest: Any) -> bytes:
     """A bundle of these files, whose manifest, which lists them where it is one, is signed."""
     if isinstance(manifest, dict) and manifest.get("files") == "theirs":
-        theirs = {
-            name: {"sha256": sha256(data).hexdigest(), "size": len(data), "what": "x"} for name, data in files.items()
-        }
-        manifest = {**manifest, "files": theirs}
+        manifest = {**manifest, "files": listing(files)}
     data = canonical(manifest)
     return b"".join(chunks({**files, "manifest.json": data, "manifest.sig": SIGNER.sign(data)}))
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import pytest
 
@@ -203,6 +205,23 @@ def test_values_come_back_from_json() -> None:
     assert searched_of(searched_said(own.searched)) == own.searched
     assert tuple(listed_of(listed_said(one)) for one in own.candidates) == own.candidates
     assert tuple(finding_of(finding_said(one)) for one in own.findings) == own.findings
+
+
+def test_what_was_never_said_is_no_value() -> None:
+    own = an_examination(A, NO)
+    reading: tuple[tuple[Callable[[Any], object], dict[str, Any]], ...] = (
+        (searched_of, searched_said(own.searched)),
+        (listed_of, listed_said(own.candidates[0])),
+        (finding_of, finding_said(own.findings[0])),
+    )
+    for read, said in reading:
+        read(said)
+        others: list[Any] = [{**said, "more": 1}, {**said, "photo": b""}, [], None]
+        others += [{name: value for name, value in said.items() if name != one} for one in said]
+        others += [{**said, name: None} for name in said]
+        for other in others:
+            with pytest.raises((ValueError, KeyError, TypeError)):
+                read(other)
 
 
 def test_a_digest_is_of_all_that_was_found() -> None:
