@@ -8,8 +8,11 @@ import ssl
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 import grpc
 
@@ -41,12 +44,13 @@ TLS_REASONS = frozenset(
     }
 )
 
-_STEP_S = 2.0  # for the connection, and for the handshake, where the call itself had no less
+_LOOK_S = 4.0  # for all of a look, where the call itself had no less
 _KEPT_S = 2.0  # in which other calls of a client take what one has found
 _ALERT_S = 1.0  # in TLS 1.3 a server that refuses a client's certificate says so after the handshake
 # What an HTTP/2 client sends first, with a SETTINGS frame that sets nothing (RFC 9113, 3.4), and the type of the frame.
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
 _SETTINGS = 4
+_NO_CHECK_TIME = ssl.VerifyFlags(0x200000)  # X509_V_FLAG_NO_CHECK_TIME of OpenSSL's x509_vfy.h, which `ssl` lacks
 
 _SOMEBODY_BETWEEN = "Do not go on: somebody between may have put it there."
 # X509_V_ERR_* of OpenSSL's x509_vfy.h -> the reason, and the sentences for a server's certificate.
@@ -79,6 +83,18 @@ _BY_VERIFY_CODE: Mapping[int, tuple[str, str]] = MappingProxyType(
         ),
     }
 )
+# The same, where it is no certificate of the server that is out of its time, but one of those that vouch for it.
+_OF_AUTHORITY: Mapping[int, str] = MappingProxyType(
+    {
+        9: "is of an authority that is not valid yet. Do not go on: look at the clocks of both machines, then ask "
+        "whoever runs it.",
+        10: "is of an authority that has ended. Do not go on: look at the clock here, then ask whoever runs the server "
+        "for its new authority (ca.pem) or connection file, by another way than this address. `fr server init` in "
+        "another folder makes one; `fr server renew` makes none.",
+    }
+)
+# Names are looked at before the signatures of the chain, and the times of an authority before what it has signed.
+_BEFORE_SIGNATURES = frozenset({9, 10, 62, 64})
 # Alerts of a server that looked at a client's certificate, as Python names them; of a lapsed list of revocations it
 # says that the certificate has expired.
 _REFUSES_CERTIFICATE = frozenset(
@@ -137,42 +153,105 @@ class TlsFailure:
     message: str
 
 
+class _Place:
+    """Where one look connects to, and until when: all that it does ends then."""
+
+    def __init__(self, host: str, port: int, until_s: float) -> None:
+        self.host = host
+        self._port = port
+        self._until_s = until_s
+        self._addresses: list[Any] = []
+
+    def left_s(self) -> float:
+        """Return the seconds that are left, above 0; raises `TimeoutError` where there are none."""
+        left_s = self._until_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        return left_s
+
+    def connected(self) -> socket.socket:
+        """Return a connection to the address that took one before, else to the first that does; raises `OSError`.
+
+        Each address has its part of the time that is left, and what is done with the connection has the rest.
+        """
+        self._addresses = self._addresses or _addresses(self.host, self._port, self.left_s())
+        failure = OSError()
+        for tried, one in enumerate(self._addresses):
+            family, kind, protocol, _, address = one
+            try:
+                with ExitStack() as held:
+                    raw = held.enter_context(socket.socket(family, kind, protocol))
+                    raw.settimeout(self.left_s() / (len(self._addresses) - tried))
+                    raw.connect(address)
+                    raw.settimeout(self.left_s())
+                    held.pop_all()
+            except OSError as error:  # such as that this system has no IPv6
+                failure = error
+            else:
+                self._addresses = [one]
+                return raw
+        raise failure
+
+
+def _addresses(host: str, port: int, within_s: float) -> list[Any]:
+    """Return what `socket.getaddrinfo` does; raises `OSError` also where it takes longer, and `ValueError`.
+
+    Nothing can interrupt it: it is left to a thread that holds up no end of the program.
+    """
+    found: Future[list[Any]] = Future()
+
+    def look_up() -> None:
+        try:
+            found.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except (OSError, ValueError) as error:
+            found.set_exception(error)
+
+    threading.Thread(target=look_up, name="fr-look-up", daemon=True).start()
+    return found.result(within_s)
+
+
 def tls_failure(endpoint: Endpoint, within_s: float | None = None) -> TlsFailure | None:
     """Return what is wrong with the encryption of a connection that gRPC could not make; None where nothing is.
 
-    It makes a connection, and sends nothing of a call: no key, and no photo. Calls that fail together look once. Of
+    It makes connections, and sends nothing of a call: no key, and no photo. Calls that fail together look once. Of
     credentials that `tls_credentials` did not make it knows only whether the server speaks TLS at all.
 
     Args:
         endpoint: what was called.
-        within_s: the seconds that the call had; each step takes no more, and 2 at most.
+        within_s: the seconds that the call had; the whole look takes no more, the look-up of the name included, and 4
+            at most.
     """
     looked = endpoint.looked
-    with looked.turn:
+    look_s = _LOOK_S if within_s is None else min(_LOOK_S, max(0.0, within_s))
+    until_s = time.monotonic() + look_s
+    if not looked.turn.acquire(timeout=look_s):
+        return None
+    try:
         if time.monotonic() - looked.at_s > _KEPT_S:
-            looked.found = _look_at(endpoint, _STEP_S if within_s is None else min(_STEP_S, max(0.1, within_s)))
+            looked.found = _look_at(endpoint, until_s)
             looked.at_s = time.monotonic()
         return looked.found
+    finally:
+        looked.turn.release()
 
 
-def _look_at(endpoint: Endpoint, step_s: float) -> TlsFailure | None:
+def _look_at(endpoint: Endpoint, until_s: float) -> TlsFailure | None:
     try:
-        place = host_and_port(endpoint.address)
-        if place is None:
+        named = host_and_port(endpoint.address)
+        if named is None:
             return None
+        place = _Place(*named, until_s)
         if endpoint.tls is None:
-            return _tls_required(endpoint) if _speaks_tls(place, step_s) else None
+            return _tls_required(endpoint) if _speaks_tls(place) else None
         if isinstance(endpoint.tls, TlsCredentials):
-            return _failed_handshake(endpoint, endpoint.tls, place, step_s)
-        return _tls_not_offered(endpoint) if _speaks_plain_http2(place, step_s) else None
+            return _failed_handshake(endpoint, endpoint.tls, place)
+        return _tls_not_offered(endpoint) if _speaks_plain_http2(place) else None
     except (OSError, ValueError):
-        # Nothing answers, or it breaks off, or the address is none: the words for that are those of the call itself.
+        # Nothing answers in time, or it breaks off, or the address is none: the words for that are those of the call.
         return None
 
 
-def _failed_handshake(
-    endpoint: Endpoint, tls: TlsCredentials, place: tuple[str, int], step_s: float
-) -> TlsFailure | None:
+def _failed_handshake(endpoint: Endpoint, tls: TlsCredentials, place: _Place) -> TlsFailure | None:
     """Return why the handshake fails; None where it does not. Raises `OSError` where nothing answers."""
     try:
         context = _context(tls)
@@ -182,18 +261,19 @@ def _failed_handshake(
             f"The certificates for {endpoint} cannot be used: look whether each file is PEM, and whether the client's "
             "certificate and its private key, which has no password, belong together.",
         )
-    with socket.create_connection(place, step_s) as raw:
+    with place.connected() as raw:
+        raw.settimeout(place.left_s() / 2)  # the rest is for what may come after it
         try:
-            with context.wrap_socket(raw, server_hostname=place[0]) as secured:
-                secured.settimeout(min(_ALERT_S, step_s))
+            with context.wrap_socket(raw, server_hostname=place.host) as secured:
+                secured.settimeout(min(_ALERT_S, place.left_s()))
                 return _refused_afterwards(endpoint, tls, secured)
         except ssl.SSLCertVerificationError as error:
-            return _distrusted(endpoint, tls, error)
+            return _distrusted(endpoint, tls, error, context, place)
         except (ssl.SSLEOFError, ssl.SSLSyscallError, TimeoutError, ConnectionError):
             pass  # not a word of TLS
         except ssl.SSLError as error:
             return _refused(endpoint, tls, error.reason or "")
-    return _tls_not_offered(endpoint) if _speaks_plain_http2(place, step_s) else None
+    return _tls_not_offered(endpoint) if _speaks_plain_http2(place) else None
 
 
 def _refused_afterwards(endpoint: Endpoint, tls: TlsCredentials, secured: ssl.SSLSocket) -> TlsFailure | None:
@@ -221,12 +301,57 @@ def _context(tls: TlsCredentials) -> ssl.SSLContext:
     return context
 
 
-def _distrusted(endpoint: Endpoint, tls: TlsCredentials, error: ssl.SSLCertVerificationError) -> TlsFailure:
-    reason, words = _BY_VERIFY_CODE.get(
-        error.verify_code, (SERVER_NOT_TRUSTED, f"is not accepted ({error.verify_message}). {_SOMEBODY_BETWEEN}")
-    )
+def _distrusted(
+    endpoint: Endpoint,
+    tls: TlsCredentials,
+    error: ssl.SSLCertVerificationError,
+    context: ssl.SSLContext,
+    place: _Place,
+) -> TlsFailure:
+    """Return the failure for a certificate that the handshake did not accept; may shake hands once more."""
+    not_accepted = (SERVER_NOT_TRUSTED, f"is not accepted ({error.verify_message}). {_SOMEBODY_BETWEEN}")
+    reason, words = _BY_VERIFY_CODE.get(error.verify_code, not_accepted)
+    if error.verify_code in _BEFORE_SIGNATURES:
+        try:
+            certificate = _trusted_certificate(context, place)
+        except ssl.SSLCertVerificationError as untrusted:
+            return _distrusted(endpoint, tls, untrusted, context, place)
+        except OSError:
+            reason, words = not_accepted  # whose it is was not found out: nobody is to be led on
+        else:
+            if error.verify_code in _OF_AUTHORITY and _fault_of_authority(context, certificate):
+                words = _OF_AUTHORITY[error.verify_code]
     words = words.replace("TRUSTED", tls.trusted)
     return TlsFailure(reason, f"A server answers at {endpoint}, but its certificate {words}")
+
+
+def _trusted_certificate(context: ssl.SSLContext, place: _Place) -> Mapping[str, Any]:
+    """Return the server's certificate as `ssl` tells it, where all signatures up to the authority are right.
+
+    Names and times are not looked at, then or later, with this context.
+
+    Raises:
+        ssl.SSLCertVerificationError: they are not.
+        OSError: the handshake was not ended.
+    """
+    context.check_hostname = False
+    context.verify_flags |= _NO_CHECK_TIME
+    with place.connected() as raw, context.wrap_socket(raw, server_hostname=place.host) as secured:
+        return secured.getpeercert() or {}
+
+
+def _fault_of_authority(context: ssl.SSLContext, certificate: Mapping[str, Any]) -> bool:
+    """Whether, of a chain that is out of its time, the fault is with an authority, and not with the certificate alone.
+
+    That is so where the certificate is current, or none of the authorities that may have signed it is.
+    """
+    signers = [one for one in context.get_ca_certs() if one["subject"] == certificate["issuer"]]
+    return _is_current(certificate) or (bool(signers) and not any(map(_is_current, signers)))
+
+
+def _is_current(certificate: Mapping[str, Any]) -> bool:
+    begins_s, ends_s = (ssl.cert_time_to_seconds(certificate[name]) for name in ("notBefore", "notAfter"))
+    return begins_s <= time.time() <= ends_s
 
 
 def _refused(endpoint: Endpoint, tls: TlsCredentials, found: str) -> TlsFailure:
@@ -269,21 +394,21 @@ def _tls_required(endpoint: Endpoint) -> TlsFailure:
     )
 
 
-def _speaks_tls(place: tuple[str, int], step_s: float) -> bool:
+def _speaks_tls(place: _Place) -> bool:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # nothing is sent: only whether there is TLS is asked
     context.set_alpn_protocols(["h2"])
-    with socket.create_connection(place, step_s) as raw:
+    with place.connected() as raw:
         try:
-            context.wrap_socket(raw, server_hostname=place[0]).close()
+            context.wrap_socket(raw, server_hostname=place.host).close()
         except ssl.SSLError as error:
             return "ALERT" in (error.reason or "")
     return True
 
 
-def _speaks_plain_http2(place: tuple[str, int], step_s: float) -> bool:
-    with socket.create_connection(place, step_s) as raw:
+def _speaks_plain_http2(place: _Place) -> bool:
+    with place.connected() as raw:
         raw.sendall(_PREFACE)
         head = raw.recv(9)
     return len(head) == 9 and head[3] == _SETTINGS

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -15,10 +16,21 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from doorway import DAY_MS, House, Papers, house, now_ms
 from fr_client import AsyncClient, Client, Connection, FrApiError, TlsCredentials, tls_credentials
@@ -135,16 +147,100 @@ def test_a_server_of_another_authority_is_not_to_be_gone_on_with(estate: Estate,
 def test_a_certificate_that_no_server_should_show(estate: Estate, days: int, name: str, reason: str, said: str) -> None:
     made = Issued(estate.ours.folder / f"{reason}.pem", estate.ours.folder / f"{reason}.key")
     make_server_certificate(estate.ours.authority, made, [name], [], now_ms() + days * DAY_MS)
-    # A door does not open with such a certificate.
+    with showing(made.key.read_bytes(), made.certificate.read_bytes()) as address:
+        error = failed(address, tls_credentials(estate.ca))
+    assert (error.reason, said in error.message) == (reason, True)
+
+
+@contextmanager
+def showing(key: bytes, certificate: bytes) -> Iterator[str]:
+    """The address of a server that shows any certificate; a door opens with a good one alone."""
     server = grpc.server(ThreadPoolExecutor(1))
-    pair = (made.key.read_bytes(), made.certificate.read_bytes())
-    port = server.add_secure_port("localhost:0", grpc.ssl_server_credentials([pair]))
+    port = server.add_secure_port("localhost:0", grpc.ssl_server_credentials([(key, certificate)]))
     server.start()
     try:
-        error = failed(f"localhost:{port}", tls_credentials(estate.ca))
+        yield f"localhost:{port}"
     finally:
         server.stop(None).wait()
-    assert (error.reason, said in error.message) == (reason, True)
+
+
+def pem_of(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def signed(authority: Issued, key: ec.EllipticCurvePrivateKey, name: str, days: tuple[int, int]) -> tuple[bytes, bytes]:
+    """A key and a certificate with an authority's name, signed with any key, whose time is so many days from now."""
+    own, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([]))
+        .issuer_name(x509.load_pem_x509_certificate(authority.certificate.read_bytes()).subject)
+        .public_key(own.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now + timedelta(days[0]))
+        .not_valid_after(now + timedelta(days[1]))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=True)
+        .sign(key, SHA256())
+    )
+    return pem_of(own), made.public_bytes(Encoding.PEM)
+
+
+CURRENT, ENDED, EARLY = (-1, 100), (-100, -1), (1, 100)
+
+
+@pytest.mark.parametrize("name", ["localhost", "evil.example"])
+@pytest.mark.parametrize("days", [CURRENT, ENDED, EARLY])
+@pytest.mark.parametrize("lasting", ["authority", "ended authority"])
+def test_a_certificate_that_only_names_our_authority_is_not_trusted_whatever_else_it_says(
+    tmp_path: Path, lasting: str, days: tuple[int, int], name: str
+) -> None:
+    papers = Papers(tmp_path / "ours", now_ms() - (4000 if lasting == "ended authority" else 0) * DAY_MS)
+    forger = ec.generate_private_key(ec.SECP256R1())
+    with showing(*signed(papers.authority, forger, name, days)) as address:
+        error = failed(address, tls_credentials(papers.authority.certificate))
+    assert (error.reason, "is not of the authority in" in error.message) == ("SERVER_NOT_TRUSTED", True)
+    assert "a name that its certificate holds" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("begun", "days", "reason", "said"),
+    [
+        (-4000, CURRENT, "SERVER_CERTIFICATE_EXPIRED", "is of an authority that has ended"),
+        (-4000, ENDED, "SERVER_CERTIFICATE_EXPIRED", "is of an authority that has ended"),
+        (-800, ENDED, "SERVER_CERTIFICATE_EXPIRED", "its certificate has ended"),
+        (10, CURRENT, "SERVER_CERTIFICATE_NOT_YET_VALID", "is of an authority that is not valid yet"),
+        (-800, EARLY, "SERVER_CERTIFICATE_NOT_YET_VALID", "its certificate is not valid yet"),
+    ],
+)
+def test_it_says_whether_the_certificate_or_its_authority_is_out_of_its_time(
+    tmp_path: Path, begun: int, days: tuple[int, int], reason: str, said: str
+) -> None:
+    papers = Papers(tmp_path / "ours", now_ms() + begun * DAY_MS)
+    key = load_pem_private_key(papers.authority.key.read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    with showing(*signed(papers.authority, key, "localhost", days)) as address:
+        error = failed(address, tls_credentials(papers.authority.certificate))
+    assert (error.reason, said in error.message) == (reason, True), error.message
+    assert ("`fr server renew` makes none" in error.message) == ("authority that has ended" in said)
+
+
+def test_whose_certificate_is_of_other_names_must_be_found_out(estate: Estate, tmp_path: Path) -> None:
+    made = Issued(tmp_path / "other.pem", tmp_path / "other.key")
+    make_server_certificate(estate.ours.authority, made, ["faces.example.org"], [], now_ms())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made.certificate, made.key)
+
+    def serve() -> None:
+        with suppress(OSError):  # the client refuses the certificate, or it was closed
+            context.wrap_socket(listening.accept()[0], server_side=True)
+        with suppress(OSError):
+            listening.accept()[0].close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=serve, daemon=True).start()
+        found = tls_failure(Endpoint(f"localhost:{listening.getsockname()[1]}", tls_credentials(estate.ca)))
+    assert found is not None
+    assert (found.reason, "is not accepted" in found.message) == ("SERVER_NOT_TRUSTED", True)
 
 
 @pytest.mark.parametrize("who", ["revoked", "ended", "stranger"])
@@ -255,6 +351,67 @@ def test_a_look_takes_about_as_long_as_the_call_and_calls_that_fail_together_loo
         assert set(pool.map(lambda _: tls_failure(endpoint, 0.3), range(20))) == {None}
         assert time.monotonic() - began < 1.5
         assert len(taken) == 2, "one handshake, and one greeting without TLS"
+
+
+def test_a_call_does_not_wait_for_a_look_that_takes_longer_than_it_had(estate: Estate) -> None:
+    with silent() as (address, taken), ThreadPoolExecutor(1) as pool:
+        endpoint = Endpoint(address, tls_credentials(estate.ca))
+        long = pool.submit(tls_failure, endpoint, 2.0)
+        while not taken:
+            time.sleep(0.01)
+        began = time.monotonic()
+        assert tls_failure(endpoint, 0.2) is None
+        assert time.monotonic() - began < 1.0
+        assert long.result() is None
+
+
+@contextmanager
+def dead() -> Iterator[int]:
+    """A port of 127.0.0.1 that lets packets fall: nobody takes the connections that wait there already."""
+    with socket.socket() as listening, socket.socket() as first, socket.socket() as second:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for one in (first, second):
+            one.setblocking(False)
+            with suppress(BlockingIOError):
+                one.connect(listening.getsockname())
+        yield listening.getsockname()[1]
+
+
+def resolving(monkeypatch: pytest.MonkeyPatch, ports: list[int], takes_s: float = 0.0) -> None:
+    """Have the system's resolver say so of each name; the first address is of a kind that this system lacks."""
+    nowhere = (12345, socket.SOCK_STREAM, 6, "", ("nowhere", 1))
+
+    def answer(*_: Any, **__: Any) -> list[Any]:
+        time.sleep(takes_s)
+        return [nowhere, *((socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+
+
+def test_a_look_waits_for_no_resolver_longer_than_the_call(estate: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolving(monkeypatch, [1], takes_s=5.0)
+    for credentials in (tls_credentials(estate.ca), None):
+        began = time.monotonic()
+        assert tls_failure(Endpoint("faces.example:443", credentials), 0.3) is None
+        assert time.monotonic() - began < 1.5
+    look_ups = [one for one in threading.enumerate() if one.name == "fr-look-up"]
+    assert [one.daemon for one in look_ups] == [True, True], "none of them holds up the end of the program"
+
+
+def test_all_addresses_of_a_name_share_the_time_of_the_call(
+    estate: Estate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = tls_credentials(estate.theirs.authority.certificate)
+    with dead() as nobody, encrypting(estate, tmp_path) as at:
+        resolving(monkeypatch, [nobody] * 6)
+        began = time.monotonic()
+        assert tls_failure(Endpoint("faces.example:443", theirs), 0.5) is None
+        assert time.monotonic() - began < 1.5
+        resolving(monkeypatch, [nobody, nobody, int(at.address.rpartition(":")[2])])
+        found = tls_failure(Endpoint("faces.example:443", theirs), 3.0)
+    assert found is not None
+    assert found.reason == "SERVER_NOT_TRUSTED", "the last of the addresses has its part of the time too"
 
 
 @pytest.mark.parametrize("address", ["a..b:1", ".localhost:1", f"{'x' * 64}:1", f"localhost:{'9' * 5000}"])
