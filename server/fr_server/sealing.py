@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from fr_core.errors import ConfigInvalid, FileTampered
@@ -20,6 +22,7 @@ from fr_server.folders import data_folder, key_of
 
 _NAME = "configuration.seal"
 _PURPOSE = b"fr-seal 1"
+_NOT_AMONG = "is not among the files that were sealed"
 
 
 def seal_of(config: Config) -> Path:
@@ -41,12 +44,50 @@ def seal(path: Path, config: Config, key: KeyEncryptionKey) -> Path:
     folder = data_folder(config)
     try:
         files = {str(one.resolve()): _sha256(one) for one in _files(path, config)}
-        body = json.dumps({"files": files, "path": str(path.resolve())}, sort_keys=True)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(seal_of(config), key, body)
+        _write(seal_of(config), key, _body(path, files))
     except OSError as error:
-        raise ConfigInvalid(f"The seal cannot be made: {error.filename}: {error.strerror}.") from error
+        raise _unmade(error) from error
     return seal_of(config)
+
+
+@contextmanager
+def exchanging(path: Path, config: Config, coming: Mapping[Path, Path]) -> Iterator[None]:
+    """Let sealed files be exchanged, and have the new ones sealed at the end; where there is no seal, none is made.
+
+    Until the end the seal holds for what each of them was and for what it becomes, so that an exchange that was cut off
+    is no tampering. Other files are sealed as they were: what somebody changes in them meanwhile stays a change.
+
+    Args:
+        path: file of the configuration.
+        config: as it was read from there.
+        coming: by the file that is exchanged, the one that comes in its place; both are whole and durable.
+
+    Raises:
+        KeyUnavailable, FileTampered: as `require_sealed`.
+        ConfigInvalid: a file cannot be read, or the seal not written.
+    """
+    found = _sealed(path, config)
+    if found is None:
+        yield
+        return
+    at, key = seal_of(config), key_of(config, new=False)
+    try:
+        # A link is exchanged itself, and not where it leads to.
+        becomes = {str(old.parent.resolve() / old.name): _sha256(new) for old, new in coming.items()}
+        _write(at, key, _body(path, found, becomes))
+    except OSError as error:
+        raise _unmade(error) from error
+    yield
+    known = found | becomes
+    named = {str(one.resolve()): one for one in _files(path, config)}
+    for name, one in named.items():
+        if name not in known:
+            raise _tampered(one, _NOT_AMONG)
+    try:
+        _write(at, key, _body(path, {name: known[name] for name in named}))
+    except OSError as error:
+        raise _unmade(error) from error
 
 
 def require_sealed(path: Path | None, config: Config) -> bool:
@@ -60,27 +101,37 @@ def require_sealed(path: Path | None, config: Config) -> bool:
         KeyUnavailable: there is a seal, and the key of the galleries is not to be had.
         FileTampered: a file was changed, added or taken away since, or the seal itself was (metadata: file).
     """
+    return _sealed(path, config) is not None
+
+
+def _sealed(path: Path | None, config: Config) -> dict[str, str] | None:
+    """Return the sha256 of each file that a configuration names, as it was found; None where there is no seal.
+
+    Raises as `require_sealed`.
+    """
     at = seal_of(config)
     body, mac = _read(at)
     if not body:
-        return False
+        return None
     if not _is_mac(key_of(config, new=False), body, mac):
         raise _foreign(at, config)
-    files = json.loads(body)["files"]
-    found = [] if path is None else _files(path, config)
-    if path is None or str(path.resolve()) != json.loads(body)["path"]:
+    said = json.loads(body)
+    if path is None or str(path.resolve()) != said["path"]:
         raise _tampered(at, "is of another configuration than the one that the server was started with")
-    for one in found:
-        if str(one.resolve()) not in files:
-            raise _tampered(one, "is not among the files that were sealed")
-    for name, sha256 in files.items():
+    files, becomes = said["files"], said.get("becomes", {})
+    named = {str(one.resolve()): one for one in _files(path, config)}
+    for name, one in named.items():
+        if name not in files and name not in becomes:
+            raise _tampered(one, _NOT_AMONG)
+    found = {}
+    for name in files | named:
         try:
-            same = _sha256(Path(name)) == sha256
+            found[name] = _sha256(Path(name))
         except OSError as error:
             raise _tampered(Path(name), f"cannot be read: {error.strerror}") from error
-        if not same:
+        if found[name] not in (files.get(name), becomes.get(name)):
             raise _tampered(Path(name), "was changed since it was sealed")
-    return True
+    return {name: found[name] for name in named}
 
 
 def reseal(config: Config, before: KeyEncryptionKey, after: KeyEncryptionKey) -> bool:
@@ -118,6 +169,12 @@ def _read(at: Path) -> tuple[str, str]:
     return body, mac
 
 
+def _body(path: Path, files: Mapping[str, str], becomes: Mapping[str, str] | None = None) -> str:
+    """What a seal says: the sha256 of each file, and of what is exchanged the next one too."""
+    said = {"files": files, "path": str(path.resolve())}
+    return json.dumps({**said, "becomes": becomes} if becomes else said, sort_keys=True)
+
+
 def _write(at: Path, key: KeyEncryptionKey, body: str) -> None:
     write_private(at, (json.dumps({"body": body, "mac": _mac(key, body)}) + "\n").encode())
 
@@ -127,6 +184,10 @@ def _files(path: Path, config: Config) -> list[Path]:
     # A list of revoked certificates is meant to change, and an address is no file.
     named = (tls.certificate, tls.key, tls.client_ca, "" if "://" in jwks else jwks)
     return [path, *(Path(one).expanduser() for one in named if one)]
+
+
+def _unmade(error: OSError) -> ConfigInvalid:
+    return ConfigInvalid(f"The seal cannot be made: {error.filename}: {error.strerror}.")
 
 
 def _foreign(at: Path, config: Config) -> FileTampered:

@@ -19,6 +19,7 @@ from fr_server.verify_cli import audit_export, verify
 if TYPE_CHECKING:
     from fr_core.access.store import AccessStore
     from fr_server.config import Config
+    from fr_server.door.authority import Issued
 
 server = typer.Typer(name="server", help="Set a server up, and look after it.")
 server.command("verify")(verify)
@@ -159,22 +160,22 @@ def renew(
 ) -> None:
     """Make a new certificate and key for the server, by the authority that `init` made, and seal the configuration.
 
-    The files before stay beside them, as *.before. A running server takes the new ones at SIGHUP.
+    The files before stay beside them, as *.before. A running server takes the new ones at SIGHUP. Where it was cut off,
+    run it again: until then the seal holds for the files before, and for the new ones.
     """
     from fr_core.errors import ConfigInvalid
-    from fr_core.gallery.store.durable import write_private
+    from fr_core.gallery.store.durable import name_whole
     from fr_server.clock import wall_ms
     from fr_server.config import load_config
     from fr_server.door.authority import Issued, make_server_certificate
     from fr_server.door.pem import ordered_names_of
-    from fr_server.folders import key_of
-    from fr_server.sealing import require_sealed, seal
+    from fr_server.sealing import exchanging, require_sealed
 
     with reporting(writes=True):
         tree = load_config(config, environ=os.environ)
         if not tree.tls.certificate:
             raise ConfigInvalid("The configuration has no `tls.certificate` to renew.", key="tls.certificate")
-        sealed = require_sealed(config, tree)
+        require_sealed(config, tree)
         certificate = Path(tree.tls.certificate).expanduser()
         into = Issued(certificate, Path(tree.tls.key).expanduser())
         authority = Issued(ca or certificate.with_name("ca.pem"), ca_key or certificate.with_name("ca.key"))
@@ -184,14 +185,12 @@ def renew(
         for path in (made.certificate, made.key):
             path.unlink(missing_ok=True)  # of a run that was cut off
         make_server_certificate(authority, made, dns, addresses, wall_ms(), called[0])
-        for old, new in ((into.certificate, made.certificate), (into.key, made.key)):
-            write_private(old.with_name(f"{old.name}.before"), old.read_bytes())
-            new.replace(old)  # a crash between the two leaves a pair that does not fit: run it again
-        if sealed:
-            seal(config, tree, key_of(tree, new=False))
-        kept = into.key.with_name(f"{into.key.name}.before")
+        kept = _keep(into)
+        with exchanging(config, tree, {into.key: made.key, into.certificate: made.certificate}):
+            name_whole(made.key, into.key)
+            name_whole(made.certificate, into.certificate)  # cut off before it, the two do not fit: run it again
     typer.echo(f"Made {into.certificate} and {into.key}; `kill -HUP` lets a running server take them.")
-    typer.echo(f"The key before is in {kept}: delete it once clients connect with the new certificate.")
+    typer.echo(f"The key before is in {kept.key}: delete it once clients connect with the new certificate.")
 
 
 @server.command("client-certificate")
@@ -281,6 +280,27 @@ def forget_time(config: ConfigFile = None) -> None:
     with reporting(writes=True), _opened(load_config(config, environ=os.environ)) as store:
         store.forget_time_seen()
     typer.echo("Keys expire by the clock again.")
+
+
+def _keep(pair: Issued) -> Issued:
+    """Copy a certificate and its key to *.before, and return where they are.
+
+    Where they do not fit, a run was cut off between the two: it has kept those before, and they stay.
+    """
+    from fr_core.errors import TlsUnusable
+    from fr_core.gallery.store.durable import write_private
+    from fr_server.door.authority import Issued
+    from fr_server.door.pem import read_certificates, require_fits
+
+    kept = Issued(*(path.with_name(f"{path.name}.before") for path in (pair.certificate, pair.key)))
+    try:
+        require_fits(pair.key, read_certificates(pair.certificate)[0])
+    except TlsUnusable:
+        if kept.certificate.exists() and kept.key.exists():
+            return kept
+    write_private(kept.certificate, pair.certificate.read_bytes())
+    write_private(kept.key, pair.key.read_bytes())
+    return kept
 
 
 def _configuration(folder: Path, port: int) -> str:
