@@ -11,6 +11,7 @@ import stat
 import tomllib
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -24,15 +25,22 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from audited import Audited
-from casefiles import OTHER_SIGNER, REFERENCE, SIGNER, Filed, filed
+from casefiles import OTHER_SIGNER, REFERENCE, SEARCHER, SIGNER, Filed, filed, open_store
 from fr_api.v1 import access_pb2, audit_pb2, common_pb2, gallery_pb2, recognition_pb2, review_pb2
+from fr_client.cli import audit as audit_commands
 from fr_client.cli import audit_files, audit_words, case_words
 from fr_client.cli.main import build
 from fr_client.connection import read_connection
+from fr_core.audit.checkpoints import parse_checkpoint
 from fr_core.audit.export import export
-from fr_core.audit.verify import Why
+from fr_core.audit.values import canonical
+from fr_core.audit.verify import Broken, Why
+from fr_core.audit.verify import verify as verify_chain
+from fr_core.casework.values import Purpose
+from fr_core.evidence.extract import audit_extract
 from fr_server import audit_cli
 from fr_server.door.authority import Issued, make_authority
+from fr_server.interceptors.sizes import request_of
 from scripted_trust import Script, serving_trust
 
 NOTICE = "Leads for a human examiner, never an identity."
@@ -389,6 +397,107 @@ def test_checkpoints_are_saved_and_given_back(script: Script, target: str, tmp_p
     script.answers["VerifyAudit"] = verdicts(("cases", "", 0, 2))
     assert fr(target, "audit", "verify", "--chain", "cases", "--checkpoints", folder)[0] == 0
     assert [one.chain for one in script.calls("VerifyAudit")[2].checkpoints] == ["cases", "cases"]
+
+
+class Auditing(Script):
+    """A server that really checks: its chains, against the checkpoints that it is sent."""
+
+    def __init__(self, **chains: Audited) -> None:
+        super().__init__()
+        self.chains = chains
+
+    def _note(self, name: str, asked: Any, context: Any) -> None:
+        super()._note(name, asked, context)
+        if name == "VerifyAudit":
+            told = [self._verdict(chain, asked) for chain in self.chains if asked.chain in ("", chain)]
+            self.answers[name] = [audit_pb2.VerifyAuditResponse(verdicts=told)]
+
+    def _verdict(self, chain: str, asked: Any) -> audit_pb2.ChainVerdict:
+        kept = [parse_checkpoint(one.json.encode()) for one in asked.checkpoints if one.chain == chain]
+        found = verify_chain(self.chains[chain].table, kept)
+        if isinstance(found, Broken):
+            told = audit_pb2.ChainVerdict(chain=chain, finding=found.why.value, seq=found.seq)
+        else:
+            told = audit_pb2.ChainVerdict(chain=chain, records=found.records, intact=True)
+        told.checkpoints = len(kept)
+        return told
+
+
+def kept_of(folder: Path, **numbers: int) -> dict[str, Audited]:
+    """Chains, with a checkpoint of each of so many of their records in a folder."""
+    chains = {chain: Audited(secret=secret).created() for secret, chain in enumerate(numbers, 1)}
+    folder.mkdir()
+    for chain, one in chains.items():
+        for seq in range(1, numbers[chain] + 1):
+            one.fill(1, seq)
+            (folder / f"{chain}-{seq:012}.json").write_text(checkpoint(one))
+    return chains
+
+
+def given(script: Script) -> list[tuple[str, list[tuple[str, int]]]]:
+    """The chain of each check that was asked for, with what it was given."""
+    return [
+        (asked.chain, [(one.chain, json.loads(one.json)["seq"]) for one in asked.checkpoints])
+        for asked in script.calls("VerifyAudit")
+    ]
+
+
+def test_more_checkpoints_than_a_request_holds_are_sent_in_several(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_commands, "_SENT", 3)
+    folder = tmp_path / "kept"
+    script = Auditing(**kept_of(folder, access=2, cases=8, galleries=1, training=0))
+    with serving_trust(script) as where:
+        code, out, error = fr(where, "audit", "verify", "--checkpoints", folder, "--json")
+        assert (code, error) == (0, "")
+        told = {one["chain"]: (one["checkpoints"], one["intact"]) for one in json.loads(out)["verdicts"]}
+        assert told == {"access": (2, True), "cases": (8, True), "galleries": (1, True), "training": (0, True)}
+        cases = [("cases", seq) for seq in range(1, 9)]
+        assert given(script) == [
+            ("", [("access", 1), ("access", 2), cases[0]]),
+            ("cases", cases[1:4]),
+            ("cases", cases[4:7]),
+            ("cases", cases[7:]),
+            ("galleries", [("galleries", 1)]),
+        ]
+        script.asked.clear()
+        assert fr(where, "audit", "verify", "--chain", "cases", "--checkpoints", folder)[0] == 0
+        assert given(script) == [("cases", cases[:3]), ("cases", cases[3:6]), ("cases", cases[6:])]
+
+
+def test_a_checkpoint_that_disagrees_is_found_in_whatever_request_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_commands, "_SENT", 3)
+    chains = kept_of(tmp_path / "kept", access=2, cases=8, galleries=4)
+    path = tmp_path / "kept" / "cases-000000000005.json"
+    said = json.loads(path.read_text())
+    path.write_text(canonical(said | {"hash": "0" * 64}).decode())
+    script = Auditing(**chains)
+    with serving_trust(script) as where:
+        code, _, error = fr(where, "audit", "verify", "--checkpoints", tmp_path / "kept")
+    forged = "the checkpoint of record 5 is not signed by the key of the chain."
+    assert (code, error) == (1, f"Chain cases: {forged}\n")
+    assert [chain for chain, _ in given(script)] == ["", "cases", "cases", "galleries", "galleries"]
+
+
+def test_a_chain_that_is_gone_is_told_with_however_many_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_commands, "_SENT", 3)
+    chains = kept_of(tmp_path / "kept", access=2, cases=8)
+    script = Auditing(access=chains["access"])
+    with serving_trust(script) as where:
+        code, _, error = fr(where, "audit", "verify", "--checkpoints", tmp_path / "kept")
+    assert (code, error) == (1, "Chain cases: the server has no such chain any more.\n")
+
+
+def test_a_server_takes_as_many_checkpoints_as_are_sent_in_a_request() -> None:
+    text = checkpoint(Audited().created().fill(1)).replace('"seq":1', f'"seq":{10**12}')
+    one = audit_pb2.Checkpoint(chain="galleries", json=text)
+    request = audit_pb2.VerifyAuditRequest(chain="galleries", checkpoints=[one] * audit_commands._SENT)
+    assert request_of("/fr_api.v1.AuditService/VerifyAudit").takes(request.SerializeToString())
 
 
 def test_a_server_that_looks_at_no_checkpoint_has_proved_nothing(script: Script, target: str, tmp_path: Path) -> None:
@@ -902,6 +1011,43 @@ def test_a_bundle_is_checked_and_told_what_was_not(verify: Any, case: Filed, bun
     bundle.write_bytes(case.bundle(audit=False))
     code, out, _ = run(verify, bundle)
     assert (code, "It holds no audit" in out) == (0, True)
+
+
+def test_what_a_bundle_withholds_is_told_as_the_word_of_its_signer(verify: Any, case: Filed, bundle: Path) -> None:
+    """A signer who leaves out a search, with its records as hashes, makes a bundle that agrees with itself."""
+    left_out = case.exhibits[0].examination.examination_id.encode()
+    lines, hidden = [], 0
+    for line in case.audit.lines.splitlines():
+        record = json.loads(line)
+        if left_out in line:
+            body = line.partition(b',"record":')[2][:-1]
+            line = canonical({"body_sha256": hashlib.sha256(body).hexdigest(), "hash": record["hash"]})
+            hidden += 1
+        lines.append(line + b"\n")
+    audit = replace(
+        case.audit,
+        lines=b"".join(lines),
+        records=case.audit.records - hidden,
+        withheld=case.audit.withheld + hidden,
+        searches=1,
+    )
+    bundle.write_bytes(replace(case, exhibits=case.exhibits[1:], audit=audit).bundle())
+    chain = bundle.parent / "chain.pem"
+    code, out, error = run(verify, bundle, "--public-key", bundle.parent / "signer.pem", "--audit-key", chain)
+    assert (code, error, hidden, case.audit.withheld) == (0, "", 4, 1)
+    assert "Of 5 more records it has the hash alone." in out
+    assert "The signer says that they are of other cases, and nothing in the bundle shows it" in out
+    assert "no other search" not in out
+
+
+def test_an_audit_that_withholds_nothing_tells_of_every_search(verify: Any, bundle: Path, tmp_path: Path) -> None:
+    with open_store(tmp_path / "alone") as store:
+        own = store.open_case(REFERENCE, Purpose.TESTING, SEARCHER)
+        with store.auditing() as audit:
+            alone = Filed(store.case(own.case_id), [], audit_extract(audit, store.case(own.case_id)))
+    bundle.write_bytes(alone.bundle())
+    code, out, _ = run(verify, bundle)
+    assert (code, "and of no other search of the case." in out, "hash alone" in out) == (0, True, False)
 
 
 def test_a_page_of_another_version_is_told_as_not_compared(

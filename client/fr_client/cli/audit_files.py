@@ -18,7 +18,7 @@ from fr_client.private import private_file
 _NAME = re.compile(rf"({'|'.join(CHAINS)})-([0-9]{{1,16}})\.json")
 # The key of evidence bundles comes with those of the chains.
 _EVIDENCE = "evidence"
-# Of each chain: a message has room for some thousands, and a server writes 8,760 in a year.
+# Of each chain, before new ones are saved: the last sign what those before them sign, and it is to take no time.
 _SENT = 2_000
 _HASH = re.compile(r"[0-9a-f]{64}")
 
