@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 
 
 def main() -> None:
@@ -11,6 +13,9 @@ def main() -> None:
     A client tells once, by itself, what keeps a call from being made. Of a server anybody could have so many lines
     written, without a key, that they fill its disk; its front-ends inherit the silence.
     """
+    if sys.platform != "win32" and sys.argv[1:2] == ["serve"]:
+        # As `fr_server.cli.serve` does: this is half a second earlier.
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP,))
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from fr_client.cli.main import main as run
 

@@ -166,14 +166,20 @@ class SandboxProcess:
             theirs.callback(os.close, shared)
             self._memory = undone.enter_context(mmap.mmap(shared, 0))
             numbers = link.fileno(), shared, self._photo_at, self._memory_mib, -(-self._time_ms // 1000), os.getpid()
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-P", "-c", boot, _folders(), *map(str, numbers)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env={"OPENBLAS_NUM_THREADS": "1"},  # else NumPy starts threads as it is imported
-                pass_fds=(link.fileno(), shared),
-            )
+            # To the whole group of processes, they are for others: they stay blocked in the worker from its first step
+            # to its last, so that photos in work are still answered.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP, signal.SIGINT, signal.SIGTERM))
+            try:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", "-P", "-c", boot, _folders(), *map(str, numbers)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    env={"OPENBLAS_NUM_THREADS": "1"},  # else NumPy starts threads as it is imported
+                    pass_fds=(link.fileno(), shared),
+                )
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
             undone.pop_all()
 
     def _wait_until_ready(self) -> None:

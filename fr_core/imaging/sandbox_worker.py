@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import signal
 import sys
 
 import numpy as np
@@ -29,8 +28,6 @@ from fr_core.imaging.sandbox_messages import (
 
 def main() -> None:
     """Serve until the parent hangs up; the arguments are those that `sandbox_process.SandboxProcess` gives."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # to the whole group: photos in work are still to be answered
-        signal.signal(number, signal.SIG_IGN)
     link, shared, photo_at, memory_mib, time_s, parent = map(int, sys.argv[1:7])
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # the walls let no thread begin
     memory = mmap.mmap(shared, 0)

@@ -130,7 +130,7 @@ class Server(Protocol):
         """Wait, as long as the server can go on; then raise why it cannot."""
         ...
 
-    def reload(self) -> None:
+    async def reload(self) -> None:
         """Read certificates and their keys again; what cannot be used is told in the log, and not taken."""
         ...
 
@@ -203,6 +203,7 @@ class App:
         self._stores: Stores | None = None
         self._door_journal: DoorJournal | None = None
         self._listening: Listening | None = None
+        self._reloading = asyncio.Lock()
         self._checkpoints: Checkpoints | None = None
         self._chores: list[asyncio.Task[None]] = []
         self._server: grpc.aio.Server | None = None
@@ -303,11 +304,13 @@ class App:
             for one in going_on:
                 one.cancel()
 
-    def reload(self) -> None:
-        """Read certificates and their keys again; what cannot be used is told in the log, and not taken."""
-        if self._listening is not None:
+    async def reload(self) -> None:
+        """As `Server.reload`."""
+        async with self._reloading:  # the last of them has what there is last
+            if self._listening is None:
+                return
             try:
-                self._listening.reload()
+                await asyncio.to_thread(self._listening.reload)  # the disk may take its time
             except TlsUnusable as error:
                 log.error("The certificates stay as they were: %s: %s", error.reason, error.message)
                 self.telemetry.trust.reload_refused(error.reason)

@@ -42,6 +42,10 @@ def serve(
     ] = None,
 ) -> None:
     """Serve matching over gRPC until SIGTERM or Ctrl-C."""
+    # Until the server serves, SIGHUP waits in the kernel, which keeps one of many, and `run` lets it in. So there is no
+    # handler that the start, a failed start or Python's end could miss; and what is started meanwhile, such as the
+    # command of a key, is not killed by one to the whole group of processes.
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP,))
     from fr_core.errors import FrError
     from fr_server.allocator import share_one_heap
     from fr_server.config import load_config, print_config

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from fr_core import __version__
 from fr_core.errors import ConfigInvalid, ShuttingDown
 from fr_core.gallery.galleries import Galleries
+from fr_core.gallery.store.folder import LOCK_NAME
 from fr_core.gallery.store.sqlite_store import DATABASE_NAME, is_under_key
 from fr_evaluation.stored import Reports
 from fr_server.address import address_of
@@ -27,6 +30,7 @@ from fr_server.reloading import Reloader
 from fr_server.services.decisions import warn_of_other_settings
 from fr_server.spared import spare_the_collector
 from fr_server.started import Started
+from fr_server.stores import opened_or_made
 from fr_server.telemetry.logs import log_unhandled
 from fr_server.telemetry.open import open_telemetry
 from fr_server.usable import require_usable
@@ -44,15 +48,19 @@ def open_galleries(config: Config, load: bool = True, clock: SteadyClock | None 
     """
     folder = data_folder(config)
     key = key_of(config, new=not is_under_key(folder))
-    with naming(folder / DATABASE_NAME):
-        return Galleries.open(
-            folder,
-            key=key,
-            reserve_bytes=config.gallery.reserve_mib * 2**20,
-            index=config.gallery.index,
-            clock=(clock or SteadyClock()).moment,
-            load=load,
-        )
+    opening = partial(
+        Galleries.open,
+        folder,
+        key=key,
+        reserve_bytes=config.gallery.reserve_mib * 2**20,
+        index=config.gallery.index,
+        clock=(clock or SteadyClock()).moment,
+        load=load,
+    )
+    path = folder / DATABASE_NAME
+    # An empty folder says nothing: people make it before the first start.
+    seems_gone = (folder / LOCK_NAME).exists() and not os.path.lexists(path)
+    return opened_or_made("store of galleries", path, seems_gone, opening)
 
 
 def build(config: Config) -> Server:
@@ -92,7 +100,7 @@ async def run(
     require_no_signal: Callable[[], None] = lambda: None,
     started: Started | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then drain.
+    """Serve until SIGTERM or SIGINT, then drain; SIGHUP is let in once calls are answered, and ignored from the end on.
 
     Args:
         server: what `build` returned.
@@ -111,7 +119,9 @@ async def run(
     loop.set_exception_handler(log_unhandled)
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, told_to_stop.set)
-    loop.add_signal_handler(signal.SIGHUP, Reloader(server, started or Started()))
+    reloader = Reloader(server, started or Started())
+    # Not `add_signal_handler`: as the loop closes it would let SIGHUP kill the process.
+    signal.signal(signal.SIGHUP, lambda number, frame: loop.call_soon_threadsafe(reloader))
     require_no_signal()
     try:
         starting = asyncio.ensure_future(server.start())
@@ -135,6 +145,7 @@ async def run(
             server.engine.detection,
             f" and {frontends} front-end processes" if frontends else "",
         )
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGHUP,))
         spare_the_collector()
         warn_of_other_settings(server.engine)
         if ready_file is not None:
@@ -143,6 +154,7 @@ async def run(
         await until(told_to_stop, asyncio.ensure_future(server.broken()))
         log.info("Stopping: new calls are refused, running ones have %g s to end", server.config.server.drain_s)
     finally:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         if ready_file is not None and ready:  # else the file may be that of another server
             await asyncio.to_thread(ready_file.unlink, missing_ok=True)
         await server.stop()

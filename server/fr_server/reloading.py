@@ -53,7 +53,7 @@ class Reloader:
             log.error("The certificates stay as they were: %s: %s", error.reason, error.message)
             self._server.telemetry.trust.reload_refused(error.reason)
         else:
-            self._server.reload()
+            await self._server.reload()
 
     def _tell_of_changes(self) -> None:
         try:

@@ -7,12 +7,16 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
 
 from fr_core.access.schema import SCHEMA as ACCESS
 from fr_core.access.store import AccessStore
 from fr_core.casework.store import CaseStore
 from fr_core.casework.store_schema import SCHEMA as CASES
 from fr_core.errors import UnknownCase, UnknownExamination
+from fr_core.gallery.store.keys import KeyEncryptionKey
+from fr_core.keeping.schema import Schema
 from fr_core.training.store.schema import SCHEMA as TRAINING
 from fr_core.training.store.training_store import TrainingStore
 from fr_server.access.rules import ScopeKind
@@ -21,7 +25,9 @@ from fr_server.folders import access_folder, cases_folder, key_of, training_fold
 from fr_server.naming import naming
 from fr_server.telemetry.logs import FIELDS
 
-log = logging.getLogger("fr_server.cases")
+S = TypeVar("S")
+
+log = logging.getLogger("fr_server.stores")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,24 +99,62 @@ def galleries_of(cases: CaseStore) -> Callable[[ScopeKind, str], Collection[str]
 
 def open_access(config: Config, clock: Callable[[], int]) -> AccessStore:
     """Open the store of API keys; raises as `open_stores`."""
-    folder, key = access_folder(config), key_of(config, new=False)
-    with naming(folder / ACCESS.database_name):
-        return AccessStore.open(folder, key, clock, _reserve_bytes(config))
+    return _opened(config, access_folder(config), ACCESS, AccessStore.open, clock)
 
 
 def open_cases(config: Config, clock: Callable[[], int]) -> CaseStore:
     """Open the store of cases; raises as `open_stores`."""
-    folder, key = cases_folder(config), key_of(config, new=False)
-    with naming(folder / CASES.database_name):
-        return CaseStore.open(folder, key, clock, _reserve_bytes(config))
+    return _opened(config, cases_folder(config), CASES, CaseStore.open, clock)
 
 
 def open_training(config: Config, clock: Callable[[], int]) -> TrainingStore:
     """Open the store of courses and answers; raises as `open_stores`."""
-    folder, key = training_folder(config), key_of(config, new=False)
-    with naming(folder / TRAINING.database_name):
-        return TrainingStore.open(folder, key, clock, _reserve_bytes(config))
+    return _opened(config, training_folder(config), TRAINING, TrainingStore.open, clock)
 
 
-def _reserve_bytes(config: Config) -> int:
-    return config.gallery.reserve_mib * 2**20
+def _opened(
+    config: Config,
+    folder: Path,
+    schema: Schema,
+    opening: Callable[[Path, KeyEncryptionKey, Callable[[], int], int], S],
+    clock: Callable[[], int],
+) -> S:
+    """Open a store; logs where one is made anew that seems to have been there."""
+    key = key_of(config, new=False)
+    return opened_or_made(
+        schema.name,
+        folder / schema.database_name,
+        _seems_gone(folder, schema),
+        lambda: opening(folder, key, clock, config.gallery.reserve_mib * 2**20),
+    )
+
+
+def opened_or_made(kind: str, path: Path, seems_gone: bool, opening: Callable[[], S]) -> S:
+    """Open a store; logs where one is made anew that seems to have been there.
+
+    Args:
+        kind: of the store, for people.
+        path: of its database.
+        seems_gone: whether it is not there, and seems to have been.
+        opening: opens it; raises whatever it does, with the name of the file.
+    """
+    with naming(path):
+        store = opening()
+    if seems_gone:
+        log.warning(
+            "The %s was not at %s, though its folder was there: a new, empty one was made. Where there was one before, "
+            "stop the server, and put it back",
+            kind,
+            path,
+            extra={FIELDS: {"store": kind, "file": str(path)}},
+        )
+    return store
+
+
+def _seems_gone(folder: Path, schema: Schema) -> bool:
+    """Whether a store is not there, and its lock is; or nothing is, as in the folder of a disk that is not mounted."""
+    try:
+        names = {path.name for path in folder.iterdir()}
+    except OSError:  # there is no folder; or one of which the opening says what is wrong with it
+        return False
+    return schema.database_name not in names and (not names or schema.lock_name in names)

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from fr_server.verifying import Fault, Looked, Place
 
 
+_NOT_THERE = (
+    "A server makes all four when it starts. What is not there was never made, lies elsewhere (--config), or was taken "
+    "away with all that belongs to it: checkpoints that were kept elsewhere tell which."
+)
+
+
 def verify(
     data: Data = None,
     key: Key = "",
@@ -32,24 +38,39 @@ def verify(
 ) -> None:
     """Check every store of a data folder and its audit, changing nothing: exit status 1 unless all of them are whole.
 
+    A store that is not there is named. It is a fault where something of it is left, such as its lock, where it must
+    have been made before another, or where there are checkpoints of it.
+
     With the server stopped, or on a copy of the folder. Each store is copied into the folder for temporary files
     ($TMPDIR), which needs room for the largest, and read there. No models are needed.
     """
     with reporting(as_json):
-        from fr_server.verifying import look
+        from fr_server.verifying import Looked, gone, look
 
         places, opened = _places(data, key, config)
         kept = [] if checkpoints is None else read_checkpoints(checkpoints)
         if checkpoints is not None and not kept:
             raise NotKept(f"{checkpoints} holds no checkpoint.")
-        found = [look(place, opened, _of(place.chain, kept)) for place in places]
-        absent = sorted({chain for chain, _ in kept} - {place.chain for place in places})
+        found, not_there = [], []
+        for place in places:
+            if place.is_there:
+                found.append(look(place, opened, _of(place.chain, kept)))
+            elif (fault := gone(place, places)) is not None:
+                found.append(Looked(place, 0, 0, (fault,)))
+            else:
+                not_there.append(place)
+        absent = sorted({chain for chain, _ in kept} - {place.chain for place in places if place.is_there})
         whole = not absent and not any(one.faults for one in found)
         if as_json:
-            print_json({"whole": whole, "stores": [_keys(one) for one in found], "missing": absent})
+            names = {"missing": absent, "not_there": [place.chain for place in not_there]}
+            print_json({"whole": whole, "stores": [_keys(one) for one in found], **names})
         else:
             for one in found:
                 typer.echo(_words(one), err=bool(one.faults))
+            for place in not_there:
+                typer.echo(f"{place.chain}: not there ({place.path}).")
+            if not_there:
+                typer.echo(_NOT_THERE)
             for chain in absent:
                 typer.echo(f"{chain}: there are checkpoints of it, and no store.", err=True)
             if checkpoints is None:
@@ -79,7 +100,7 @@ def audit_export(
         from fr_server.verifying import audit_of
 
         places, opened = _places(data, key, config)
-        place = next((place for place in places if place.chain == chain), None)
+        place = next((place for place in places if place.chain == chain and place.is_there), None)
         if place is None:
             raise NoStore(f"There is no store of the chain {chain}.")
         if out.exists():
@@ -123,7 +144,7 @@ class _Counted:
 
 
 def _places(data: Path | None, key: str, config: Path | None) -> tuple[tuple[Place, ...], KeyEncryptionKey]:
-    """Return the stores that there are, and the key that they are under, found as `fr serve` finds them."""
+    """Return where the stores are, and the key that they are under, found as `fr serve` finds them."""
     from fr_server.config import load_config
     from fr_server.folders import key_of
     from fr_server.verifying import places_of

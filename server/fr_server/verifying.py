@@ -63,6 +63,19 @@ class Place:
         """Of its file."""
         return self.folder / self.database_name
 
+    @property
+    def is_there(self) -> bool:
+        """Whether its file is there, or a link leads to it."""
+        return self.path.is_file()
+
+    @property
+    def remains(self) -> Path | None:
+        """Something that a store which is gone has left: its log, its lock, or a link that leads nowhere."""
+        names = (self.database_name, f"{self.database_name}-wal", f"{self.database_name}-shm", self.lock_name)
+        if self.folder.is_symlink() and not self.folder.exists():
+            return self.folder
+        return next((self.folder / name for name in names if os.path.lexists(self.folder / name)), None)
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -97,21 +110,39 @@ class Looked:
 
 
 def places_of(config: Config) -> tuple[Place, ...]:
-    """Return the places of the stores of a configuration that are there, in the order of their chains.
+    """Return the places of all stores of a configuration, in the order of their chains.
 
     Raises:
-        NoStore: none is.
+        NoStore: not one store is there.
     """
     galleries = Place("galleries", data_folder(config), DATABASE_NAME, LOCK_NAME)
-    others = (
+    places = (
+        galleries,
         Place("training", training_folder(config), TRAINING.database_name, TRAINING.lock_name),
         Place("cases", cases_folder(config), CASES.database_name, CASES.lock_name),
         Place("access", access_folder(config), ACCESS.database_name, ACCESS.lock_name),
     )
-    found = tuple(place for place in (galleries, *others) if place.path.is_file())
-    if not found:
+    if not any(place.is_there for place in places):
         raise NoStore(f"The folder {galleries.folder} holds no store.")
-    return found
+    return places
+
+
+def gone(place: Place, others: Sequence[Place]) -> Fault | None:
+    """Return what shows that a store which is not there has been there; None where there may never have been one.
+
+    Args:
+        place: of the store.
+        others: places of the same configuration.
+    """
+    if (left := place.remains) is not None:
+        if left in (place.path, place.folder):
+            return Fault(NoStore.reason, f"It is not there: {left} leads to no file.")
+        return Fault(NoStore.reason, f"It is not there, but {left} is: it was deleted or moved away.")
+    # An admin key is made before a server has started. Courses and cases are made by a server, after its galleries.
+    later = [one.path for one in others if one.chain in ("training", "cases") and one.is_there]
+    if place.chain == "galleries" and later:
+        return Fault(NoStore.reason, f"It is not there, but {later[0]} is, which is made after it.")
+    return None
 
 
 def look(place: Place, key: KeyEncryptionKey, checkpoints: Sequence[Checkpoint]) -> Looked:

@@ -244,16 +244,18 @@ def test_signals_that_come_in_mid_reload_lead_to_one_more() -> None:
         async def reload(self) -> None:
             self.begun, self.at_once = self.begun + 1, self.at_once + 1
             self.most = max(self.most, self.at_once)
-            await asyncio.sleep(0.02)
+            await go_on.wait()
             self.at_once -= 1
 
     async def signalled(server: Any) -> Counting:
         reloader = Counting(server, Started())
         for _ in range(12):
             reloader()
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0)
+        go_on.set()
         await asyncio.sleep(0.1)
         return reloader
 
+    go_on = asyncio.Event()
     reloader = asyncio.run(signalled(None))
     assert (reloader.begun, reloader.most) == (2, 1)

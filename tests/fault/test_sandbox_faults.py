@@ -154,6 +154,12 @@ def _command(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_text()
 
 
+def children() -> set[int]:
+    """Process ids of what this process has started, also of what is no decoder yet."""
+    lists = Path("/proc/self/task").glob("*/children")
+    return {int(child) for one in lists for child in one.read_text().split()}
+
+
 def wait_for(what: Callable[[], object], seconds: float = 20.0) -> None:
     end = time.monotonic() + seconds
     while not what():
@@ -317,12 +323,39 @@ def test_a_worker_leaves_it_to_its_parent_when_to_end() -> None:
     try:
         made.decode(photo(), LIMITS)
         before = workers_of(made)
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
             os.kill(before[0], number)
         assert made.decode(photo(), LIMITS).width == 64
         assert workers_of(made) == before
     finally:
         made.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT])
+def test_a_worker_does_so_from_its_first_step(number: signal.Signals) -> None:
+    """With a control: of SIGQUIT nothing is said."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may have been started with nohup
+    made = SandboxedDecoder(workers=1, memory_mib=MEMORY_MIB, time_ms=60_000)
+    others, decoded = children(), list[int]()
+
+    def ask() -> None:
+        with contextlib.suppress(InternalError):
+            decoded.append(made.decode(photo(), LIMITS).width)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    sent: set[int] = set()
+    try:
+        while asking.is_alive():
+            for child in children() - others:
+                os.kill(child, number)
+                sent.add(child)
+            time.sleep(0.001)
+        assert len(sent) == 1
+        assert decoded == ([] if number == signal.SIGQUIT else [64])
+    finally:
+        made.close()
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_others_are_served_while_one_photo_spins() -> None:

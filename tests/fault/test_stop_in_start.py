@@ -1,17 +1,26 @@
-"""A server that is told to stop at any moment of its start ends at once, and leaves nothing behind."""
+"""A server that is told to stop in its start ends at once, and leaves nothing behind; SIGHUP never ends it."""
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import grpc
 import pytest
+from PIL import Image
 
+from faulty import until
+from fr_api.v1 import common_pb2, recognition_pb2, recognition_pb2_grpc
 from fr_core.gallery.galleries import Galleries
 from fr_core.packs.cache import ModelCache
 
@@ -82,3 +91,105 @@ def test_a_signal_that_python_swallows_stops_the_start_all_the_same(
     assert done.returncode == 128 + signal.SIGTERM, done.stderr
     Galleries.open(tmp_path / "data", index="numpy").close()  # the folder was let go
     assert " serving on " not in done.stderr
+
+
+# SIGHUP to all processes of the server, as the module is imported that the first argument names.
+HUNG_UP = """
+import os, signal, sys
+from importlib.abc import MetaPathFinder
+
+moment = sys.argv.pop(1)
+
+class Telling(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == moment:
+            os.killpg(0, signal.SIGHUP)
+            print("SIGHUP was sent", file=sys.stderr, flush=True)
+
+sys.meta_path.insert(0, Telling())
+from fr_command import main
+main()
+"""
+FIRST = "fr_client.cli.main"
+"""The first that the command `fr` imports."""
+NOTHING_TO_DO = "There is no TLS, so that SIGHUP has nothing to read again"
+
+
+@contextlib.contextmanager
+def hung_up(moment: str, folder: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a server in a group of processes of its own, which hangs up; its files are in a folder."""
+    command = [sys.executable, "-c", HUNG_UP, moment, "serve", "--port", "0", "--data", str(folder / "data")]
+    command += ["--ready-file", str(folder / "ready"), "--device", "cpu", *options]
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may have been started with nohup
+    try:
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log, process_group=0)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("moment", [FIRST, "fr_server.config", "fr_server.main", "faiss"])
+def test_what_is_to_be_read_again_in_mid_start_is_read_again_once_calls_are_answered(
+    moment: str, tmp_path: Path, pack_cache: ModelCache
+) -> None:
+    log = tmp_path / "log"
+    with hung_up(moment, tmp_path) as process:
+        until(lambda: process.poll() is not None or NOTHING_TO_DO in log.read_text(), 60)
+        process.terminate()
+        assert process.wait(30) == 0, log.read_text()
+    told = log.read_text()
+    assert told.index("SIGHUP was sent") < told.index(" serving on ") < told.index(NOTHING_TO_DO)
+    assert told.count(NOTHING_TO_DO) == 1
+
+
+@pytest.mark.parametrize("frontends", ["0", "2"])
+def test_sighup_harms_no_process_from_the_first_moment_to_the_last(
+    frontends: str, tmp_path: Path, pack_cache: ModelCache
+) -> None:
+    log, ready, sent = tmp_path / "log", tmp_path / "ready", 0
+    options = ("--frontends", frontends, "--set", "isolation.decoding=process")
+    with hung_up(FIRST, tmp_path, *options) as process:
+
+        def hail() -> None:
+            nonlocal sent
+            while process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGHUP)
+                sent += 1
+                time.sleep(0.005)
+
+        until(lambda: process.poll() is not None or "SIGHUP was sent" in log.read_text(), 30)
+        hailing = threading.Thread(target=hail)
+        hailing.start()
+        try:
+            until(lambda: process.poll() is not None or ready.exists(), 120)
+            assert process.poll() is None, (process.returncode, log.read_text())
+            for _ in range(6):  # a connection each, to this front-end or that
+                with grpc.insecure_channel(
+                    ready.read_text().strip(), [("grpc.use_local_subchannel_pool", 1)]
+                ) as channel:
+                    stub = recognition_pb2_grpc.RecognitionServiceStub(channel)
+                    stub.Detect(recognition_pb2.DetectRequest(image=common_pb2.Image(data=flat())), timeout=30)
+            process.terminate()
+            assert process.wait(60) == 0, log.read_text()
+        finally:
+            process.kill()
+            process.wait()
+            hailing.join()
+    told = log.read_text()
+    assert sent > 100
+    assert NOTHING_TO_DO in told
+    assert told.rstrip().endswith("Stopped")
+    assert "ERROR" not in told
+    assert "A decoder of photos is replaced" not in told
+
+
+def flat() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 48)).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -128,6 +128,12 @@ def _encrypted(path: Path) -> None:
     path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")))
 
 
+def _pipe(path: Path) -> None:
+    """Whoever opens it to read waits for somebody who writes."""
+    path.unlink()
+    os.mkfifo(path, 0o600)
+
+
 @pytest.mark.parametrize(
     ("which", "damage", "says"),
     [
@@ -140,6 +146,8 @@ def _encrypted(path: Path) -> None:
         ("key", _encrypted, "no private key"),
         ("client_ca", lambda path: _write(path, b"# none yet\n"), "no certificate"),
         ("client_ca", lambda path: path.unlink(), "ENOENT"),
+        ("certificate", lambda path: _pipe(path), "no regular file"),
+        ("client_ca", lambda path: _pipe(path), "no regular file"),
     ],
 )
 def test_files_that_cannot_be_used_are_named(

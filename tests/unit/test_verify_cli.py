@@ -272,6 +272,101 @@ def test_a_store_that_is_gone_is_told_where_there_are_checkpoints_of_it(home: Pa
     assert json.loads(verified(home, "--checkpoints", kept, "--json").stdout)["missing"] == ["cases"]
 
 
+def test_a_store_of_which_nothing_is_left_is_named(home: Path) -> None:
+    shutil.rmtree(home / "data/cases")
+    shutil.rmtree(home / "data/access")
+    ended = verified(home)
+    assert (ended.exit_code, ended.stderr) == (0, "")
+    lines = ended.stdout.splitlines()
+    assert [line.partition(",")[0] for line in lines[:2]] == ["galleries: whole", "training: whole"]
+    assert lines[2:4] == [
+        f"{chain}: not there ({home / 'data' / FILES[chain]})." for chain in ("cases", "access")
+    ]  # fmt: skip
+    assert lines[4].startswith("A server makes all four when it starts.")
+    told = json.loads(verified(home, "--json").stdout)
+    assert (told["whole"], told["not_there"], told["missing"]) == (True, ["cases", "access"], [])
+    assert [one["chain"] for one in told["stores"]] == ["galleries", "training"]
+
+
+def test_control_of_whole_stores_none_is_not_there(home: Path) -> None:
+    assert "not there" not in verified(home).output
+    assert json.loads(verified(home, "--json").stdout)["not_there"] == []
+
+
+def left_alone(path: Path) -> None:
+    """The database is gone, with its log."""
+    for gone in (path, *path.parent.glob(f"{path.name}-*")):
+        gone.unlink()
+
+
+def with_its_log(path: Path) -> None:
+    left_alone(path)
+    path.with_name(f"{path.name}-wal").write_bytes(b"x")
+    for lock in path.parent.glob("*.lock"):
+        lock.unlink()
+
+
+def dangling(path: Path) -> None:
+    left_alone(path)
+    path.symlink_to(path.with_name("elsewhere"))
+
+
+def a_folder(path: Path) -> None:
+    left_alone(path)
+    path.mkdir()
+
+
+REMAINS: dict[Callable[[Path], None], str] = {
+    left_alone: ".lock is: it was",
+    with_its_log: "-wal is: it was",
+    dangling: "leads to no file",
+    a_folder: "leads to no file",
+}
+
+
+@pytest.mark.parametrize("taking", REMAINS, ids=[taking.__name__ for taking in REMAINS])
+@pytest.mark.parametrize("chain", CHAINS)
+def test_a_store_of_which_something_is_left_is_at_fault(home: Path, chain: str, taking: Callable[[Path], None]) -> None:
+    path = home / "data" / FILES[chain]
+    taking(path)
+    before = tree(home)
+    assert faults(home) == {chain: [("NO_STORE", None)]}
+    ended = verified(home)
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"{chain}: NO_STORE: It is not there")
+    assert line.endswith(f"({path})")
+    assert REMAINS[taking] in line
+    assert ended.stdout.count("whole, with") == 3
+    assert tree(home) == before
+
+
+def test_a_folder_that_is_a_link_to_a_disk_that_is_gone(home: Path) -> None:
+    shutil.rmtree(home / "data/cases")
+    (home / "data/cases").symlink_to(home / "unmounted")
+    assert faults(home) == {"cases": [("NO_STORE", None)]}
+    assert f"{home / 'data/cases'} leads to no file" in verified(home).stderr
+
+
+@pytest.mark.parametrize("also", [(), ("cases",), ("training", "cases")], ids=str)
+def test_galleries_are_missed_where_cases_or_courses_are_there(home: Path, also: tuple[str, ...]) -> None:
+    """An admin key is made before a server has started, and lies there alone then."""
+    for name in ("galleries.db", "galleries.db-wal", "galleries.db-shm", "galleries.lock"):
+        (home / "data" / name).unlink(missing_ok=True)
+    for chain in also:
+        shutil.rmtree(home / "data" / chain)
+    wanted = {} if "training" in also else {"galleries": [("NO_STORE", None)]}
+    assert faults(home) == wanted
+    if not wanted:
+        told = json.loads(verified(home, "--json").stdout)
+        assert told["not_there"] == ["galleries", "training", "cases"]
+
+
+def test_a_store_that_is_not_there_has_no_audit_to_export(home: Path, tmp_path: Path) -> None:
+    left_alone(home / "data/cases/cases.sqlite")
+    ended = fr("audit-export", "--data", home / "data", "--chain", "cases", "--out", tmp_path / "out")
+    assert (ended.exit_code, ended.stderr.startswith("NO_STORE: There is no store of the chain cases.")) == (1, True)
+
+
 def test_another_key_is_told_of_every_store(home: Path) -> None:
     (home / "data.key").write_text(f"{bytes(32).hex()}\n")
     assert faults(home) == {chain: [("WRONG_KEY", None)] for chain in CHAINS}

@@ -8,6 +8,7 @@ from fr_core.access.keys import MAX_LIFETIME_MS, MAX_OVERLAP_MS
 from fr_core.access.roles import Role
 from fr_core.access.scope import MAX_PATTERNS
 from fr_server.access.rules import Coarse, Kind, Rule, ScopeKind
+from fr_server.access.streams import RECHECK_S
 from fr_server.access.table import RULES
 from fr_server.config.tree import AccessConfig
 from fr_server.course_galleries import gallery_id_of
@@ -39,6 +40,10 @@ An API key is `id.secret`. The secret has 256 random bits; it is told once, by C
 of it. A key has one role or more, a scope and a budget. It can be bound to a client certificate, and is then not valid
 on any other connection. It ends when it expires ({MAX_LIFETIME_MS // (365 * _DAY_MS)} years at most) or is revoked, at once and for ever. RotateKey gives it a
 new secret, beside which the one before stays valid for as long as is asked, {MAX_OVERLAP_MS // _DAY_MS} days at most.
+
+A key that ends or is revoked ends what was begun with it. It is looked at before the request is read, before a call that
+waited reads or changes anything that is kept, and before an answer is told; streams end within {RECHECK_S:g} s. A change
+that was made in time is told to have been made.
 
 **No key outlives the key that makes it.** Where CreateKey is told no lifetime, the key ends after `access.key_days` ({AccessConfig().key_days}
 unless the configuration says otherwise), or when its maker's key ends, whichever is sooner; the answer says when. A longer

@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shlex
+import signal
 import stat
 import subprocess
 import threading
@@ -159,11 +160,15 @@ def command_of(line: str) -> list[str]:
 
 def _from_command(line: str) -> str:
     command = command_of(line)
+    # To all processes of a server, SIGHUP has it read this very key: it is not for the command.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP,))
     try:
         # What it says on stderr may hold a secret of the key manager.
         ran = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     except OSError as error:
         raise KeyUnavailable("The command of the key cannot be run.", source="command", errno=cause(error)) from error
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     late = threading.Event()
 
     def end() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -184,9 +186,16 @@ def _lists(path: Path) -> list[x509.CertificateRevocationList]:
     return found
 
 
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; a pipe would have it wait for whoever writes into that."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
 def _parsed(path: Path, parse: Callable[[bytes], Read], otherwise: str) -> Read:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise unusable(path, "is no regular file")
             pem = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise unusable(path, f"cannot be read ({cause(error)})") from error

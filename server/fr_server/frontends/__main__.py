@@ -43,9 +43,10 @@ log = logging.getLogger("fr_server.frontends")
 
 def main(link: int, memory: int) -> None:
     """Serve until the engine's process says that it is enough, or is gone."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # which came blocked
+    of_the_engine = signal.SIGHUP, signal.SIGINT, signal.SIGTERM  # which came blocked; it sends `Reload` and `Stop`
+    for number in of_the_engine:
         signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, of_the_engine)
     share_one_heap()
     connection: Connection[Any, Any] = Connection(link)
     wire = Wire(connection)
@@ -111,7 +112,7 @@ async def serve(welcome: Welcome, wire: Wire, memory: int) -> None:
         loop.call_soon_threadsafe(told_to_stop.set)
 
     def reload() -> None:
-        loop.call_soon_threadsafe(app.reload)
+        asyncio.run_coroutine_threadsafe(app.reload(), loop)
 
     told = (wire, asker, lifeline, loaded.set, reload, stop)
     threading.Thread(target=listen, args=told, name="engine", daemon=True).start()

@@ -72,7 +72,7 @@ def start_frontend(
         descriptors = (theirs.fileno(), memory)
         command = [sys.executable, "-P", "-m", "fr_server.frontends", *map(str, descriptors)]
         # A signal to the whole group of processes is for this one alone: a front-end obeys it, and nobody else.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP, signal.SIGINT, signal.SIGTERM))
         try:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=descriptors)
         finally:

@@ -133,7 +133,7 @@ class Supervisor:
         """
         await self._unless_broken(while_writing(self._broken))
 
-    def reload(self) -> None:
+    async def reload(self) -> None:
         """As `Server.reload`."""
         for frontend in self._frontends.values():
             frontend.answerer.tell(Reload())
