@@ -61,7 +61,7 @@ def samples_of(mib_per_hour: float, files: float = 0.0, threads: float = 0.0) ->
         (0.0, 0, 0, ()),
         (-30.0, 0, 0, ()),
         (MOST_MIB_PER_HOUR - 3, 0, 0, ()),
-        (MOST_MIB_PER_HOUR + 6, 0, 0, ("memory",)),
+        (MOST_MIB_PER_HOUR + 18, 0, 0, ("memory",)),
         (0.0, 120, 0, ("file descriptors",)),
         (0.0, 0, 120, ("threads",)),
         (100.0, 120, 120, ("file descriptors", "threads", "memory")),
