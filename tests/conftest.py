@@ -48,11 +48,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def own_signals() -> Iterator[None]:
-    """Let a test that runs `fr serve` in this process leave no signal blocked, for the processes of others."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    yield
-    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+def signals_let_in() -> None:
+    """`fr serve` keeps SIGHUP blocked; no process inherits that which a test starts after one that ran it in here."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGHUP,))
 
 
 @pytest.fixture(scope="session")

@@ -45,6 +45,7 @@ TLS_REASONS = frozenset(
 )
 
 _LOOK_S = 4.0  # for all of a look, where the call itself had no less
+_LEAST_S = 0.25  # a handshake with another continent takes less
 _KEPT_S = 2.0  # in which other calls of a client take what one has found
 _ALERT_S = 1.0  # in TLS 1.3 a server that refuses a client's certificate says so after the handshake
 # What an HTTP/2 client sends first, with a SETTINGS frame that sets nothing (RFC 9113, 3.4), and the type of the frame.
@@ -229,7 +230,9 @@ def tls_failure(endpoint: Endpoint, within_s: float | None = None) -> TlsFailure
     try:
         if time.monotonic() - looked.at_s > _KEPT_S:
             looked.found = _look_at(endpoint, until_s)
-            looked.at_s = time.monotonic()
+            # What was not found for want of time is no answer for others, who may have more.
+            if looked.found is not None or look_s >= _LEAST_S:
+                looked.at_s = time.monotonic()
         return looked.found
     finally:
         looked.turn.release()

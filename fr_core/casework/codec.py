@@ -16,8 +16,9 @@ from fr_core.casework.values import Finding, FindingKind, Listed, Searched
 
 SALT_BYTES = 16
 
-_SEARCHED, _LISTED, _GIVEN = (get_type_hints(kind) for kind in (Searched, Listed, Finding))
-del _LISTED["photo"]  # which is kept beside what is said
+_SEARCHED, _GIVEN = get_type_hints(Searched), get_type_hints(Finding)
+# The photo is kept beside what is said.
+_LISTED = {name: hint for name, hint in get_type_hints(Listed).items() if name != "photo"}
 _PLAIN = (str, int, float, bool)
 
 _SEARCH = b"fr-core search 1\0"

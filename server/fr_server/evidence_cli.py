@@ -104,8 +104,8 @@ def _audit_sentences(found: Verified) -> Iterator[str]:
     )
     if audit.withheld:
         yield (
-            f"Of {_counted(audit.withheld, 'more record')} it has the hash alone. The signer says that they are of "
-            "other cases, and nothing in the bundle shows it: a search of this case that the signer left out would "
+            f"It gives {_counted(audit.withheld, 'more record')} by the hash alone, as of other cases. The signer says "
+            "so, and nothing in the bundle shows it: a search of this case that the signer left out would "
             "look the same. Whoever may read the audit can compare the hashes with those of an export of it "
             "(fr audit export)."
         )

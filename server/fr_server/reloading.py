@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from concurrent.futures import Future
 
 from fr_core.errors import FileTampered, FrError
 from fr_server.app import Server
 from fr_server.sealing import require_sealed, seal_of
 from fr_server.started import Started
+from fr_server.telemetry.logs import describe
 
 log = logging.getLogger("fr_server")
+
+
+def log_failure(done: Future[None] | asyncio.Task[None]) -> None:
+    """Say in the log why a reload has ended that nobody waits for."""
+    if not done.cancelled() and (error := done.exception()) is not None:
+        log.error("The certificates could not be read again: %s", describe(error))
 
 
 class Reloader:
@@ -32,6 +40,7 @@ class Reloader:
         self._asked = True
         if self._reloading is None or self._reloading.done():
             self._reloading = asyncio.ensure_future(self._reload_as_asked())
+            self._reloading.add_done_callback(log_failure)
 
     async def _reload_as_asked(self) -> None:
         while self._asked:

@@ -19,6 +19,7 @@ from fr_core.gallery.store.durable import write_private
 from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_server.config import Config
 from fr_server.folders import data_folder, key_of
+from fr_server.started import sha256_of
 
 _NAME = "configuration.seal"
 _PURPOSE = b"fr-seal 1"
@@ -43,7 +44,7 @@ def seal(path: Path, config: Config, key: KeyEncryptionKey) -> Path:
     """
     folder = data_folder(config)
     try:
-        files = {str(one.resolve()): _sha256(one) for one in _files(path, config)}
+        files = {str(one.resolve()): sha256_of(one) for one in _files(path, config)}
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write(seal_of(config), key, _body(path, files))
     except OSError as error:
@@ -74,7 +75,7 @@ def exchanging(path: Path, config: Config, coming: Mapping[Path, Path]) -> Itera
     at, key = seal_of(config), key_of(config, new=False)
     try:
         # A link is exchanged itself, and not where it leads to.
-        becomes = {str(old.parent.resolve() / old.name): _sha256(new) for old, new in coming.items()}
+        becomes = {str(old.parent.resolve() / old.name): sha256_of(new) for old, new in coming.items()}
         _write(at, key, _body(path, found, becomes))
     except OSError as error:
         raise _unmade(error) from error
@@ -126,7 +127,7 @@ def _sealed(path: Path | None, config: Config) -> dict[str, str] | None:
     found = {}
     for name in files | named:
         try:
-            found[name] = _sha256(Path(name))
+            found[name] = sha256_of(Path(name))
         except OSError as error:
             raise _tampered(Path(name), f"cannot be read: {error.strerror}") from error
         if found[name] not in (files.get(name), becomes.get(name)):
@@ -196,10 +197,6 @@ def _foreign(at: Path, config: Config) -> FileTampered:
 
 def _key_file(config: Config) -> str:
     return config.gallery.key or f"file:{data_folder(config)}.key"
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _mac(key: KeyEncryptionKey, body: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fr_core.errors import ConfigInvalid
+from fr_core.gallery.store.durable import open_regular
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +28,16 @@ class Started:
     def of(path: Path | None, sealed: bool) -> Started:
         """Return this of a configuration that was just read; raises `ConfigInvalid` where it cannot be read again."""
         try:
-            return Started(path, "" if path is None else _sha256(path), sealed)
+            return Started(path, "" if path is None else sha256_of(path), sealed)
         except OSError as error:
             raise ConfigInvalid(f"The configuration {path} cannot be read: {error.strerror}.") from error
 
     def has_changed(self) -> bool:
         """Whether the file is another one now; raises `OSError` where it cannot be read."""
-        return self.path is not None and _sha256(self.path) != self.sha256
+        return self.path is not None and sha256_of(self.path) != self.sha256
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a regular file, 64 hexadecimal digits; raises `OSError`."""
+    with open_regular(path) as file:
+        return hashlib.sha256(file.read()).hexdigest()

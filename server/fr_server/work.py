@@ -72,6 +72,8 @@ class Work:
         Raises:
             CallEnded: the call's deadline passed before the work was done.
             Overloaded: it would pass, by the pace at which photos are done now.
+            CredentialInvalid: that of the caller has ended while it waited; nothing is to come of the photo.
+            Failure: whether it has cannot be known now.
         """
         ticket = current_ticket()
 
@@ -80,19 +82,16 @@ class Work:
             return task(*args, **kwargs)
 
         if ticket.bulk:
-            return await _in(self._bulk, wanted)
-        left_s, ticket.begun = math.inf if ticket.begun else ticket.left_s, True
-        with self._pace.photo(left_s):
-            return await _in(self._interactive, wanted)
+            done = await _in(self._bulk, wanted)
+        else:
+            left_s, ticket.begun = math.inf if ticket.begun else ticket.left_s, True
+            with self._pace.photo(left_s):
+                done = await _in(self._interactive, wanted)
+        await require_caller_valid()
+        return done
 
     async def storage(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run what reads or changes what is kept, for a caller whose credential is valid still.
-
-        Raises:
-            CredentialInvalid: it is not.
-            Failure: it cannot be checked now.
-        """
-        await require_caller_valid()
+        """Run what reads or changes what is kept."""
         return await _in(self._storage.of(current_ticket().bulk), lambda: task(*args, **kwargs))
 
     async def evaluation(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -146,8 +146,8 @@ def _pipe(path: Path) -> None:
         ("key", _encrypted, "no private key"),
         ("client_ca", lambda path: _write(path, b"# none yet\n"), "no certificate"),
         ("client_ca", lambda path: path.unlink(), "ENOENT"),
-        ("certificate", lambda path: _pipe(path), "no regular file"),
-        ("client_ca", lambda path: _pipe(path), "no regular file"),
+        ("certificate", lambda path: _pipe(path), "EINVAL"),
+        ("client_ca", lambda path: _pipe(path), "EINVAL"),
     ],
 )
 def test_files_that_cannot_be_used_are_named(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import NoReturn
 
 import apsw
 import pytest
@@ -124,18 +126,50 @@ def test_what_was_counted_as_copied_is_copied_again(path: Path, disk: Forgetting
     assert is_whole(path)
 
 
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [
+        ("_frames_copied", apsw.CantOpenError("no file descriptor is left")),
+        ("_latest_pages", OSError(errno.EMFILE, "no file descriptor is left")),
+    ],
+)
 def test_where_it_cannot_be_copied_again_no_later_checkpoint_succeeds_before_it_is(
-    path: Path, disk: ForgettingDisk, writer: apsw.Connection, monkeypatch: pytest.MonkeyPatch
+    path: Path,
+    disk: ForgettingDisk,
+    writer: apsw.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    error: Exception,
 ) -> None:
-    def refused(database: Path, vfs: str) -> tuple[int, int]:
-        raise apsw.CantOpenError("no file descriptor is left")
+    def refused(*arguments: object) -> NoReturn:
+        raise error
 
     disk.refuses_sync = True
     with monkeypatch.context() as patched:
-        patched.setattr(checkpoint_vfs, "_frames_copied", refused)
-        with pytest.raises(apsw.Error):
-            writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        patched.setattr(checkpoint_vfs, step, refused)
+        fail_to_copy(writer)
+        if step == "_latest_pages":
+            fail_to_copy(writer)
     fail_to_copy(writer)  # this one copies again what the first has lost
+    writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    assert is_whole(path)
+
+
+@pytest.mark.parametrize("change", ["shorter", "other"])
+def test_pages_of_another_log_are_not_copied(
+    path: Path, disk: ForgettingDisk, writer: apsw.Connection, change: str
+) -> None:
+    """Another program has put it there."""
+    log = path.with_name(f"{path.name}-wal")
+    whole = log.read_bytes()
+    log.rename(path.with_name("before"))
+    log.write_bytes(whole[:50_000] if change == "shorter" else whole[:16] + b"other to" + whole[24:])
+    disk.refuses_sync = True
+    fail_to_copy(writer)
+    fail_to_copy(writer)
+    log.unlink()
+    path.with_name("before").rename(log)
+    fail_to_copy(writer)
     writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
     assert is_whole(path)
 

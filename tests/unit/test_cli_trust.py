@@ -1035,8 +1035,8 @@ def test_what_a_bundle_withholds_is_told_as_the_word_of_its_signer(verify: Any, 
     chain = bundle.parent / "chain.pem"
     code, out, error = run(verify, bundle, "--public-key", bundle.parent / "signer.pem", "--audit-key", chain)
     assert (code, error, hidden, case.audit.withheld) == (0, "", 4, 1)
-    assert "Of 5 more records it has the hash alone." in out
-    assert "The signer says that they are of other cases, and nothing in the bundle shows it" in out
+    assert "It gives 5 more records by the hash alone" in out
+    assert "as of other cases. The signer says so, and nothing in the bundle shows it" in out
     assert "no other search" not in out
 
 

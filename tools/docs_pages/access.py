@@ -41,9 +41,10 @@ of it. A key has one role or more, a scope and a budget. It can be bound to a cl
 on any other connection. It ends when it expires ({MAX_LIFETIME_MS // (365 * _DAY_MS)} years at most) or is revoked, at once and for ever. RotateKey gives it a
 new secret, beside which the one before stays valid for as long as is asked, {MAX_OVERLAP_MS // _DAY_MS} days at most.
 
-A key that ends or is revoked ends what was begun with it. It is looked at before the request is read, before a call that
-waited reads or changes anything that is kept, and before an answer is told; streams end within {RECHECK_S:g} s. A change
-that was made in time is told to have been made.
+A key that ends or is revoked ends what was begun with it. It is looked at before the request is read, again once the
+photos of a call have had their turn, before anything is done with them, and before an answer is told. A call that
+changes something is told what it has changed, also if the key ended meanwhile. Streams end within {RECHECK_S:g} s, and
+are told nothing more.
 
 **No key outlives the key that makes it.** Where CreateKey is told no lifetime, the key ends after `access.key_days` ({AccessConfig().key_days}
 unless the configuration says otherwise), or when its maker's key ends, whichever is sooner; the answer says when. A longer

@@ -12,7 +12,8 @@ counted is copied from the log once more, and the checkpoint has failed.
 from __future__ import annotations
 
 import itertools
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import apsw
 
 from fr_core.gallery.store import clean_pages
 from fr_core.gallery.store.connection import open_to_read
-from fr_core.gallery.store.log_format import frames_from, page_of
+from fr_core.gallery.store.log_format import HEADER_BYTES, HEADER_SALTS, frames_from, page_of
 
 _numbers = itertools.count()
 
@@ -72,25 +73,49 @@ class _DatabaseFile(apsw.VFSFile):
             super().xSync(flags)
         except apsw.Error:
             self._dropped = True
-            self._copy_again()  # at once, for whoever reads takes them from the file
+            with suppress(apsw.Error):  # else the next sync does it, before which no checkpoint succeeds
+                self._copy_again()  # at once, for whoever reads takes them from the file
             raise
 
     def _copy_again(self) -> None:
-        """Copy what SQLite takes for copied; nobody else copies, or begins the log anew, before the sync has ended."""
+        """Copy what SQLite takes for copied; nobody else copies, or begins the log anew, before the sync has ended.
+
+        Raises:
+            apsw.Error: it could not be done.
+        """
         frames, page_bytes = _frames_copied(self._path, self._below)
-        if frames:
-            with self._path.with_name(f"{self._path.name}-wal").open("rb") as log:
-                copied = list(islice(frames_from(log, 0, page_bytes), frames))
-                latest = {frame.page_no: frame.begin for frame in copied}
-                for page_no, begin in latest.items():
-                    if page_no <= copied[-1].pages:
-                        self.xWrite(page_of(log, begin, page_bytes), (page_no - 1) * page_bytes)
+        try:
+            for page_no, page in _latest_pages(self._path.with_name(f"{self._path.name}-wal"), frames, page_bytes):
+                self.xWrite(page, (page_no - 1) * page_bytes)
+        except OSError as error:
+            raise apsw.IOError("the write-ahead log cannot be read") from error
         self._dropped = False
 
 
 def _frames_copied(database: Path, vfs: str) -> tuple[int, int]:
     """Return how many frames of its log SQLite takes for copied, and the bytes of a page."""
     with closing(open_to_read(database, vfs)) as connection:
+        connection.set_busy_timeout(0)  # a connection that closes for good has the database for itself
         connection.pragma("journal_mode")  # without which it knows of no log
         _, frames = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
         return max(frames, 0), int(connection.pragma("page_size"))
+
+
+def _latest_pages(log: Path, frames: int, page_bytes: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the number of each page in the first frames of a log, and the page as the last of them has it.
+
+    Raises:
+        OSError: the log cannot be read.
+        apsw.IOError: it is not the one that SQLite has: another program has taken that away.
+    """
+    if not frames:
+        return
+    with log.open("rb") as file:
+        salts = file.read(HEADER_BYTES)[HEADER_SALTS]
+        copied = list(islice(frames_from(file, 0, page_bytes), frames))
+        if len(copied) < frames or any(frame.salts != salts for frame in copied):
+            raise apsw.IOError("the write-ahead log is another one")
+        latest = {frame.page_no: frame.begin for frame in copied}
+        for page_no, begin in latest.items():
+            if page_no <= copied[-1].pages:
+                yield page_no, page_of(file, begin, page_bytes)

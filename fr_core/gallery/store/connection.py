@@ -100,7 +100,7 @@ def use_log(connection: apsw.Connection) -> None:
 def keep_log(connection: apsw.Connection, keep: bool) -> None:
     """Say whether the log is left as it is when the last connection closes, rather than copied into the database.
 
-    Readers leave it to the connection that writes, which has `clean_pages`. That one leaves it until all vectors are
+    Readers leave it to the connection that writes, which has `CheckpointVfs`. That one leaves it until all vectors are
     read: whatever is refused before stays as it was found, with the log of a process that died, unless a power cut has
     torn its last transaction.
     """

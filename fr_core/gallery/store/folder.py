@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -50,7 +51,9 @@ class DataFolder:
         path = self.path / name
         try:
             with suppress(FileExistsError):
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            if not stat.S_ISREG(path.stat().st_mode):
+                raise IsADirectoryError(errno.EISDIR, "no regular file", str(path))
             path.chmod(0o600)
         except OSError as error:
             raise StoreFailed("A file of the data folder cannot be opened.", errno=cause(error)) from error

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import IO
 
 HEADER_BYTES, FRAME_HEADER = 32, 24
+# Where the salts lie in the header of a log.
+HEADER_SALTS = slice(16, 24)
 # Where in the header of a frame lie the end of a transaction, the salts and the checksum.
 END, SALTS, CHECKSUM = slice(4, 8), slice(8, 16), slice(16, 24)
 
@@ -23,7 +25,7 @@ class Frame:
 
 
 def frames_from(file: IO[bytes], first: int, page_bytes: int) -> Iterator[Frame]:
-    """Yield the frames of a log, whether they are valid or not; the file may be moved in meanwhile.
+    """Yield the frames of a log, whether they are valid or not; the caller may seek in the file between two of them.
 
     Args:
         file: the log.

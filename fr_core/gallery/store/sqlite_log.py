@@ -34,6 +34,7 @@ from fr_core.gallery.store.log_format import (
     END,
     FRAME_HEADER,
     HEADER_BYTES,
+    HEADER_SALTS,
     SALTS,
     Frame,
     frames_from,
@@ -45,7 +46,6 @@ _CHECKED_BYTES = 24
 _WORD = 0xFFFF_FFFF
 # The smallest that a disk writes in one.
 _SECTOR = 512
-_HEADER_SALTS = slice(16, 24)
 # A log that is begun anew has the first salt of the one before, plus 1. So many times a header may have been lost; the
 # salts of logs that did not follow each other are random, and as near to each other in 1 case of 65,536.
 _MOST_BEGINNINGS = 2**16
@@ -130,7 +130,7 @@ def _newer(file: IO[bytes], frames: list[Frame], header: bytes, page_bytes: int)
     A frame torn within its salts can look like one; two of the same salts, the second with the checksum that follows
     from that of the first, are none that were torn.
     """
-    begun = _first_salt(header[_HEADER_SALTS])
+    begun = _first_salt(header[HEADER_SALTS])
     for before, frame in itertools.pairwise(frames):
         ahead = (_first_salt(frame.salts) - begun) & _WORD
         same_log = 0 < ahead < _MOST_BEGINNINGS and before.salts == frame.salts
@@ -149,7 +149,7 @@ def _own(file: IO[bytes], frames: list[Frame], header: bytes, page_bytes: int) -
     own = ends = 0
     after_whole, after_own = True, True
     for frame in frames:
-        salted = frame.salts == header[_HEADER_SALTS]
+        salted = frame.salts == header[HEADER_SALTS]
         sure = salted and not _may_be_torn(frame.begin)
         may_follow = not sure and (after_whole or (salted and after_own))
         follows = may_follow and _follows(file, frame.begin, page_bytes)

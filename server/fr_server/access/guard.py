@@ -243,8 +243,9 @@ class Guard(grpc.aio.ServerInterceptor):
         attribution = attribution_of(call.principal, _request_id(context), None)
         try:
             valid = partial(self._require_still_valid_or_tell, call, context)
+            untold = partial(self._require_still_valid, call, context, CallRecord())  # of an item at work
             async with self._streams.one(call.principal, valid, partial(_tell, context)):
-                async for response in stepping(answers, call.principal, valid, attribution, CallRecord()):
+                async for response in stepping(answers, call.principal, untold, attribution, CallRecord()):
                     item, outcome = items.answered(response), outcome_of(response)
                     _tell_less(call, response, item.only_above)
                     learn_response(item.record, response)

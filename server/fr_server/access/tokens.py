@@ -91,7 +91,7 @@ class Tokens:
         try:
             key = await self._keys.key(key_id, algorithm)
         except NotReady:
-            self._refuse_if_over(token)
+            self._refuse_if_out_of_time(token)
             raise
         if key is None:
             refuse(Why.UNKNOWN_SIGNER)
@@ -129,15 +129,13 @@ class Tokens:
             refuse(Why.UNKNOWN_SIGNER)
         return key_id, algorithm
 
-    def _refuse_if_over(self, token: str) -> None:
-        """Refuse a token that says of itself that it is over; that is enough, whether or not its signature is right."""
+    def _refuse_if_out_of_time(self, token: str) -> None:
+        """Refuse a token that says of itself that it is not valid now, whether or not its signature is right."""
         try:
             payload = self._signed.decode(token, options={"verify_signature": False})
         except PyJWTError:
             refuse(Why.UNREADABLE)
-        expires_s = _moment(_parsed(payload), "exp", "")
-        if expires_s is not None and self._clock_ms() / 1000 >= expires_s + self._rules.leeway_s:
-            refuse(Why.EXPIRED)
+        self._require_time(_parsed(payload), "")
 
     def _claims(self, token: str, key: PyJWK, algorithm: str) -> dict[str, Any]:
         """Return what a token says, once its signature was found right."""

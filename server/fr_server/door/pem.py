@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from fr_core.errors import TlsUnusable
-from fr_core.gallery.store.durable import cause
+from fr_core.gallery.store.durable import cause, open_regular
 
 # A bundle of all public authorities has some 250 kB; who names a large file by mistake shall not have it read whole.
 _MAX_BYTES = 4 * 2**20
@@ -186,16 +184,9 @@ def _lists(path: Path) -> list[x509.CertificateRevocationList]:
     return found
 
 
-def _without_waiting(path: str, flags: int) -> int:
-    """Open a file; a pipe would have it wait for whoever writes into that."""
-    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
-
-
 def _parsed(path: Path, parse: Callable[[bytes], Read], otherwise: str) -> Read:
     try:
-        with open(path, "rb", opener=_without_waiting) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise unusable(path, "is no regular file")
+        with open_regular(path) as file:
             pem = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise unusable(path, f"cannot be read ({cause(error)})") from error

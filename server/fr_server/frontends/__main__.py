@@ -34,6 +34,7 @@ from fr_server.frontends.messages import (
 )
 from fr_server.frontends.remote import RemoteGalleries, RemoteRawEmbedder, RemoteTileDetector
 from fr_server.frontends.wire import Wire
+from fr_server.reloading import log_failure
 from fr_server.spared import spare_the_collector
 from fr_server.telemetry.logs import configure_logging, describe, log_unhandled
 from fr_server.telemetry.open import open_telemetry
@@ -112,7 +113,7 @@ async def serve(welcome: Welcome, wire: Wire, memory: int) -> None:
         loop.call_soon_threadsafe(told_to_stop.set)
 
     def reload() -> None:
-        asyncio.run_coroutine_threadsafe(app.reload(), loop)
+        asyncio.run_coroutine_threadsafe(app.reload(), loop).add_done_callback(log_failure)
 
     told = (wire, asker, lifeline, loaded.set, reload, stop)
     threading.Thread(target=listen, args=told, name="engine", daemon=True).start()
