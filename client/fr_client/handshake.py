@@ -45,7 +45,7 @@ TLS_REASONS = frozenset(
 )
 
 _LOOK_S = 4.0  # for all of a look, where the call itself had no less
-_LEAST_S = 0.25  # a handshake with another continent takes less
+_LEAST_S = 0.25  # a look that had less, and found nothing, is made again for the next
 _KEPT_S = 2.0  # in which other calls of a client take what one has found
 _ALERT_S = 1.0  # in TLS 1.3 a server that refuses a client's certificate says so after the handshake
 # What an HTTP/2 client sends first, with a SETTINGS frame that sets nothing (RFC 9113, 3.4), and the type of the frame.

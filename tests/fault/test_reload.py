@@ -235,6 +235,20 @@ def test_a_start_says_that_a_configuration_is_not_sealed_where_there_is_tls(at: 
     assert "sealed" not in first_words(plain), "without TLS nobody else can reach it"
 
 
+def test_a_reload_that_fails_in_an_unforeseen_way_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(Reloader):
+        async def reload(self) -> None:
+            raise RuntimeError("which may hold what a file does")
+
+    async def signalled(server: Any) -> None:
+        Failing(server, Started())()
+        await asyncio.sleep(0.01)
+
+    asyncio.run(signalled(None))
+    assert "The certificates could not be read again: RuntimeError" in caplog.text
+    assert "which may hold" not in caplog.text
+
+
 def test_signals_that_come_in_mid_reload_lead_to_one_more() -> None:
     """Each may take a thread for as long as the command of a key takes."""
 

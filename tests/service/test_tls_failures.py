@@ -365,6 +365,17 @@ def test_a_call_does_not_wait_for_a_look_that_takes_longer_than_it_had(estate: E
         assert long.result() is None
 
 
+def test_a_look_that_had_no_time_is_made_again(estate: Estate) -> None:
+    made = Issued(estate.ours.folder / "again.pem", estate.ours.folder / "again.key")
+    make_server_certificate(estate.ours.authority, made, ["faces.example.org"], [], now_ms())
+    with showing(made.key.read_bytes(), made.certificate.read_bytes()) as address:
+        endpoint = Endpoint(address, tls_credentials(estate.ca))
+        assert tls_failure(endpoint, 0.0) is None
+        found = tls_failure(endpoint, 3.0)
+    assert found is not None
+    assert found.reason == "SERVER_NAME_MISMATCH"
+
+
 @contextmanager
 def dead() -> Iterator[int]:
     """A port of 127.0.0.1 that lets packets fall: nobody takes the connections that wait there already."""
