@@ -47,10 +47,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.alone)
 
 
-@pytest.fixture(autouse=True)
-def signals_let_in() -> None:
-    """`fr serve` keeps SIGHUP blocked; no process inherits that which a test starts after one that ran it in here."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Have SIGHUP do in the processes that a test starts what it does by default.
+
+    They inherit what is blocked or ignored: a test that runs `fr serve` in here leaves it so, `nohup` begins so.
+    """
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGHUP,))
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda number, frame: None)  # which they do not inherit
 
 
 @pytest.fixture(scope="session")

@@ -334,7 +334,6 @@ def test_a_worker_leaves_it_to_its_parent_when_to_end() -> None:
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT])
 def test_a_worker_does_so_from_its_first_step(number: signal.Signals) -> None:
     """With a control: of SIGQUIT nothing is said."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may have been started with nohup
     made = SandboxedDecoder(workers=1, memory_mib=MEMORY_MIB, time_ms=60_000)
     others, decoded = children(), list[int]()
 
@@ -355,7 +354,6 @@ def test_a_worker_does_so_from_its_first_step(number: signal.Signals) -> None:
         assert decoded == ([] if number == signal.SIGQUIT else [64])
     finally:
         made.close()
-        signal.signal(signal.SIGHUP, before)
 
 
 def test_others_are_served_while_one_photo_spins() -> None:

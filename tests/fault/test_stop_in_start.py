@@ -120,12 +120,8 @@ def hung_up(moment: str, folder: Path, *options: str) -> Iterator[subprocess.Pop
     """Start a server in a group of processes of its own, which hangs up; its files are in a folder."""
     command = [sys.executable, "-c", HUNG_UP, moment, "serve", "--port", "0", "--data", str(folder / "data")]
     command += ["--ready-file", str(folder / "ready"), "--device", "cpu", *options]
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may have been started with nohup
-    try:
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log, process_group=0)
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, process_group=0)
     with process:
         try:
             yield process

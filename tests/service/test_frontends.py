@@ -271,28 +271,24 @@ def test_killed_front_end_is_replaced_and_the_others_go_on(tmp_path: Path) -> No
 
 
 def test_front_ends_leave_signals_to_the_engines_process_from_their_first_step(tmp_path: Path) -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may have been started with nohup
-    try:
-        with running(tmp_path, read=False) as server:
-            seen: set[int] = set()
-            while not server.starting.done():
-                for pid in server.pids:
-                    seen.add(pid)
-                    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-                        os.kill(pid, number)
-                server.held.go.set()
-                time.sleep(0.001)
-            server.starting.result()
-            assert set(server.pids) == seen
-            for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-                for pid in seen:
+    with running(tmp_path, read=False) as server:
+        seen: set[int] = set()
+        while not server.starting.done():
+            for pid in server.pids:
+                seen.add(pid)
+                for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
                     os.kill(pid, number)
-            with client_of(server.address) as client:
-                for i in range(CHANNELS):
-                    client.recognition(i).Detect(DETECT, timeout=10)
-            assert set(server.pids) == seen
-    finally:
-        signal.signal(signal.SIGHUP, before)
+            server.held.go.set()
+            time.sleep(0.001)
+        server.starting.result()
+        assert set(server.pids) == seen
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+            for pid in seen:
+                os.kill(pid, number)
+        with client_of(server.address) as client:
+            for i in range(CHANNELS):
+                client.recognition(i).Detect(DETECT, timeout=10)
+        assert set(server.pids) == seen
 
 
 def test_front_end_that_ends_again_and_again_ends_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -800,18 +796,14 @@ def test_signal_to_all_processes_to_reload_has_each_front_end_do_so_once(
     tmp_path: Path, pack_cache: ModelCache
 ) -> None:
     at = made(tmp_path / "srv")
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may have been started with nohup
-    try:
-        with served(tmp_path / "a", "--config", str(at.path), "--frontends", "2") as server:
-            pids = frontends_of(server.process.pid)
-            os.killpg(server.process.pid, signal.SIGHUP)
-            eventually(lambda: server.log.read_text().count("The certificates were read again") >= 2)
-            time.sleep(0.3)  # for what should not come
-            assert server.log.read_text().count("The certificates were read again") == 2
-            assert "ERROR" not in server.log.read_text()
-            assert frontends_of(server.process.pid) == pids
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    with served(tmp_path / "a", "--config", str(at.path), "--frontends", "2") as server:
+        pids = frontends_of(server.process.pid)
+        os.killpg(server.process.pid, signal.SIGHUP)
+        eventually(lambda: server.log.read_text().count("The certificates were read again") >= 2)
+        time.sleep(0.3)  # for what should not come
+        assert server.log.read_text().count("The certificates were read again") == 2
+        assert "ERROR" not in server.log.read_text()
+        assert frontends_of(server.process.pid) == pids
 
 
 @pytest.mark.models

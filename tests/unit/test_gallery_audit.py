@@ -333,7 +333,7 @@ DAMAGES = {
     "UPDATE audit SET seq = seq + 10 WHERE seq = 3": "missing",
     "INSERT INTO audit SELECT 5, body, hash, mac FROM audit WHERE seq = 4": "edited",
     "UPDATE audit_head SET seq = 3": "head_altered",
-    "UPDATE audit_head SET chain_id = 'f' || substr(chain_id, 2)": "head_altered",
+    "UPDATE audit_head SET chain_id = substr(chain_id, 2) || 'x'": "head_altered",
     "DELETE FROM audit_head": "head_altered",
 }
 

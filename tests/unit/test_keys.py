@@ -120,19 +120,15 @@ def test_a_command_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_command_outlives_the_signal_to_reload_that_all_processes_of_a_server_get() -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may have been started with nohup
-    try:
-        for name, ends in (("HUP", False), ("TERM", True)):  # the latter is the control
-            line = f"command:sh -c 'kill -{name} $$; echo {DIGITS}'"
-            if ends:
-                with pytest.raises(KeyUnavailable) as refused:
-                    load_key(line)
-                assert refused.value.metadata["status"] == str(-signal.SIGTERM)
-            else:
-                assert load_key(line).secret == SECRET
-        assert signal.SIGHUP not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    for name, ends in (("HUP", False), ("TERM", True)):  # the latter is the control
+        line = f"command:sh -c 'kill -{name} $$; echo {DIGITS}'"
+        if ends:
+            with pytest.raises(KeyUnavailable) as refused:
+                load_key(line)
+            assert refused.value.metadata["status"] == str(-signal.SIGTERM)
+        else:
+            assert load_key(line).secret == SECRET
+    assert signal.SIGHUP not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def test_a_command_that_prints_without_end_is_read_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
