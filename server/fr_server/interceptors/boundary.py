@@ -30,7 +30,17 @@ from fr_core.errors import (
 )
 from fr_server.errors import abort
 from fr_server.interceptors.sizes import request_of
-from fr_server.interceptors.wrapping import EXEMPT, Context, Handler, Malformed, Stream, Unary, first_of, read_by
+from fr_server.interceptors.wrapping import (
+    EXEMPT,
+    Context,
+    Handler,
+    Malformed,
+    Stream,
+    Unary,
+    each_of,
+    first_of,
+    read_by,
+)
 from fr_server.telemetry.listener import CANCELLED, OK, CallObserver, NullListener
 from fr_server.telemetry.logs import FIELDS, defects, describe
 from fr_server.throttle import Throttle
@@ -125,16 +135,16 @@ class Boundary(grpc.aio.ServerInterceptor):
         request = request_of(method)  # a room within may read that of a unary call as a stream of one
 
         def unary(behaviour: Unary) -> Unary:
-            async def call(requests: Any, context: Context) -> Any:
+            async def call(_: object, context: Context) -> Any:
                 async with _Call(method, context, self._observer, self._refused):
-                    return await behaviour(await self._first_of(requests), context)
+                    return await behaviour(await self._first_of(context), context)
 
             return call
 
         def stream(behaviour: Stream) -> Stream:
-            async def call(requests: Any, context: Context) -> AsyncIterator[Any]:
+            async def call(_: object, context: Context) -> AsyncIterator[Any]:
                 async with _Call(method, context, self._observer, self._refused):
-                    sent = _each_well_formed(requests) if request.stream else self._only(requests)
+                    sent = _each_well_formed(context) if request.stream else self._only(context)
                     async for response in behaviour(sent, context):
                         yield response
 
@@ -142,14 +152,14 @@ class Boundary(grpc.aio.ServerInterceptor):
 
         return read_by(handler, unary, stream, request.takes)
 
-    async def _first_of(self, requests: AsyncIterator[Any]) -> Any:
+    async def _first_of(self, context: Context) -> Any:
         try:
-            return _well_formed(await first_of(requests, self._read_s))
+            return _well_formed(await first_of(context, self._read_s))
         except TimeoutError as error:
             raise CallEnded("The request did not come whole in the time that the server lets a call take.") from error
 
-    async def _only(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        yield await self._first_of(requests)
+    async def _only(self, context: Context) -> AsyncIterator[Any]:
+        yield await self._first_of(context)
 
 
 def _well_formed(request: Any) -> Any:
@@ -163,26 +173,26 @@ def _is_short(encoded: bytes) -> bool:
 
 
 def _of_a_stranger(behaviour: Unary) -> Unary:
-    async def call(requests: Any, context: Context) -> Any:
-        return await behaviour(await _sent_by_a_stranger(requests, context), context)
+    async def call(_: object, context: Context) -> Any:
+        return await behaviour(await _sent_by_a_stranger(context), context)
 
     return call
 
 
 def _many_of_a_stranger(behaviour: Stream) -> Stream:
-    async def only(requests: Any, context: Context) -> AsyncIterator[Any]:
-        yield await _sent_by_a_stranger(requests, context)
+    async def only(context: Context) -> AsyncIterator[Any]:
+        yield await _sent_by_a_stranger(context)
 
-    async def call(requests: Any, context: Context) -> AsyncIterator[Any]:
-        async for response in behaviour(only(requests, context), context):
+    async def call(_: object, context: Context) -> AsyncIterator[Any]:
+        async for response in behaviour(only(context), context):
             yield response
 
     return call
 
 
-async def _sent_by_a_stranger(requests: AsyncIterator[Any], context: Context) -> Any:
+async def _sent_by_a_stranger(context: Context) -> Any:
     try:
-        request = await first_of(requests, STRANGERS_S)
+        request = await first_of(context, STRANGERS_S)
     except TimeoutError:
         await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "The request did not come whole in time.")
     if isinstance(request, Malformed):
@@ -190,8 +200,8 @@ async def _sent_by_a_stranger(requests: AsyncIterator[Any], context: Context) ->
     return request
 
 
-async def _each_well_formed(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    async for request in requests:
+async def _each_well_formed(context: Context) -> AsyncIterator[Any]:
+    async for request in each_of(context):
         yield _well_formed(request)
 
 

@@ -42,13 +42,13 @@ def read_by(
     stream: Callable[[Stream], Stream],
     takes: Callable[[bytes], bool],
 ) -> Handler:
-    """As `wrap`, for the room that gRPC calls. It reads every request itself, the one of a unary call too.
+    """As `wrap`, for the room that gRPC calls. It reads every request from the context, the one of a unary call too.
 
     gRPC would wait for ever for the rest of a request that has begun to come.
 
     Args:
         handler: of a call.
-        unary: makes the behaviour of a unary call, which takes a stream in place of the request.
+        unary: makes the behaviour of a unary call, which is given no request.
         stream: makes that of every other call.
         takes: whether an encoded request is to be read; else `TooLong` stands for it.
     """
@@ -71,14 +71,24 @@ def read_by(
     )
 
 
-async def first_of(requests: AsyncIterator[Any], within_s: float) -> Any:
+async def first_of(context: Context, within_s: float) -> Any:
     """Return the one request of a call; `Malformed` where none has come.
 
     Raises:
         TimeoutError: it did not come whole within so many seconds.
     """
     async with asyncio.timeout(within_s):
-        return await anext(requests, Missing())
+        request = await context.read()
+    return Missing() if request is grpc.aio.EOF else request
+
+
+async def each_of(context: Context) -> AsyncIterator[Any]:
+    """Yield the requests of a stream, in place of gRPC's own iterator.
+
+    That is a cycle with its generator, which holds the last request: photos would wait for the garbage collector.
+    """
+    while (request := await context.read()) is not grpc.aio.EOF:
+        yield request
 
 
 def wrap(handler: Handler, unary: Callable[[Unary], Unary], stream: Callable[[Stream], Stream]) -> Handler:
