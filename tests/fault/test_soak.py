@@ -12,11 +12,11 @@ import pytest
 from besieged import made, secure_channel, started_besieged
 from fr_api.v1 import server_pb2, server_pb2_grpc
 from serving import photo
-from soak import MOST_MIB_PER_HOUR, Sample, judge, prepare, sample, soak, targeted, words_of
+from soak import MOST_MIB_PER_HOUR, Plan, Sample, judge, prepare, sample, soak, targeted, words_of
 
 pytestmark = pytest.mark.alone
 
-SECONDS, EVERY_S, RAMP_S = 4.0, 0.2, 0.4
+PLAN = Plan(warm_up_s=1.0, ramp_s=0.6, seconds=3.0, every_s=0.2)
 
 
 def test_a_server_under_load_keeps_nothing_open_and_one_with_a_leak_is_noticed(tmp_path: Path) -> None:
@@ -24,7 +24,7 @@ def test_a_server_under_load_keeps_nothing_open_and_one_with_a_leak_is_noticed(t
     course_id = prepare(at)
     with started_besieged(tmp_path, at, run_s=0.005) as server, ExitStack() as leak:
         target = targeted(server, at, [photo(blue) for blue in range(1, 20)], course_id)
-        assert soak(target, server.process.pid, SECONDS, EVERY_S, RAMP_S, None).missed == ()
+        assert soak(target, server.process.pid, PLAN, None).missed == ()
         samples = []
         for number in range(12):  # the control: connections that nobody closes
             channel = leak.enter_context(secure_channel(target.address, target.ca, target.token))
@@ -73,7 +73,7 @@ def test_what_grows_is_noticed(mib_per_hour: float, files: int, threads: int, mi
 
 def test_a_slope_of_too_few_samples_is_none() -> None:
     with pytest.raises(ValueError, match="says nothing"):
-        judge(samples_of(0.0)[:6])
+        judge(samples_of(0.0)[:5])
 
 
 def test_a_time_too_short_to_tell_is_not_said_to_keep_to_the_bar() -> None:
