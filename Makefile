@@ -135,7 +135,7 @@ gallery-soak: $(STAMP) ## an hour of everything that can be done to galleries; l
 	FR_SOAK_SECONDS=$(SECONDS) $(PYTEST) -rP -k threads tests/property/test_gallery_history.py
 
 MINUTES ?= 10
-soak: $(STAMP) ## a server with models under load for 10 minutes, after 15 of warm-up; MINUTES=60 tells slower growth
+soak: $(STAMP) ## a server with models under load for 10 minutes, after 15 of warm-up; MINUTES=60 for growth that is slower
 	$(BIN)/fr models fetch buffalo_s
 	PYTHONPATH=tests $(BIN)/python tools/soak.py --minutes $(MINUTES)
 

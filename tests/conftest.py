@@ -55,7 +55,7 @@ def pytest_runtest_setup() -> None:
     """
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGHUP,))
     if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, lambda number, frame: None)  # which they do not inherit
+        signal.signal(signal.SIGHUP, lambda number, frame: None)  # which no new program inherits
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,11 @@
 """Soak a real server: `PYTHONPATH=tests python tools/soak.py --minutes 10`; ends with status 1 where a bar is missed.
 
 The server is as `fr server init` sets one up, with TLS and keys, and has the models of a pack on the processor. It is
-warmed up with all that it can take, until its caches are full, those of the databases last; then loaded with 70 % of
-that. Its memory, file descriptors and threads, and those of its processes, are taken every few seconds. The memory may
-grow by so much an hour, by least squares; the others must not. Where the time is too short to tell the memory's growth
-from its noise, that is said. The C library is told to give back at once what is free: what it keeps for later comes and
-goes by 100 MiB, and hides what grows.
+warmed up for a quarter of an hour with all that it can take, in which its caches fill, those of the databases last;
+then loaded with 70 % of that. Its memory, file descriptors and threads, and those of its processes, are taken every few
+seconds. The memory may grow by so much an hour, by least squares; the others must not. Where the time is too short to
+tell the memory's growth from its noise, that is said. The C library is told to give back at once what is free: what it
+keeps for later comes and goes by 100 MiB, and hides what grows.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from fr_core.packs.photos import fetch_photos, photos_folder
 from fr_server.clock import wall_ms
 from fr_server.stores import open_stores
 from serving import photo
-from soak_load import GALLERY, Pace, Target, loading, saturating_per_s
+from soak_load import GALLERY, Pace, Target, Told, loading, saturating_per_s
 from trainingstore import add_course, small_course
 
 MOST_MIB_PER_HOUR = 6.0
@@ -53,11 +53,18 @@ PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long a soak takes, in seconds: the warm-up, each step of the load, the rest, and from sample to sample."""
+    """How long a soak takes, in seconds.
+
+    Attributes:
+        warm_up_s: with all that the server can take.
+        ramp_s: each step towards what saturates it, and from then on until all have connected.
+        measured_s: with samples.
+        every_s: from one sample to the next.
+    """
 
     warm_up_s: float
     ramp_s: float
-    seconds: float
+    measured_s: float
     every_s: float
 
 
@@ -179,6 +186,7 @@ def soak(target: Target, pid: int, plan: Plan, most_mib_per_hour: float | None) 
     """
     with loading(target, HANDS, Pace()) as told:
         time.sleep(plan.warm_up_s)
+    _require_none_failed(told)
     figure("minutes of the warm-up, and calls answered", f"{plan.warm_up_s / 60:.1f}, {told.answered.total()}")
     most = saturating_per_s(target, plan.ramp_s)
     pace = Pace(LOAD * most)
@@ -186,7 +194,7 @@ def soak(target: Target, pid: int, plan: Plan, most_mib_per_hour: float | None) 
     with loading(target, HANDS, pace) as told:
         begun_s = time.monotonic()
         time.sleep(plan.ramp_s)  # until all have connected
-        while time.monotonic() - begun_s < plan.ramp_s + plan.seconds:
+        while time.monotonic() - begun_s < plan.ramp_s + plan.measured_s:
             with pace.resting():  # photos in work take room that comes and goes: what stays is what grows
                 time.sleep(REST_S)
                 samples.append(sample(pid, begun_s))
@@ -194,8 +202,7 @@ def soak(target: Target, pid: int, plan: Plan, most_mib_per_hour: float | None) 
         took_s, answered = time.monotonic() - begun_s, told.answered.total()
     figure("calls a second that saturate the server, and those of the soak", f"{most:.1f}, {answered / took_s:.1f}")
     figure("kinds of calls", ", ".join(f"{name} {count}" for name, count in sorted(told.answered.items())))
-    if told.failed:
-        raise RuntimeError(f"calls failed: {dict(told.failed)}")
+    _require_none_failed(told)
     verdict = judge(samples, most_mib_per_hour)
     figure("minutes, and calls answered", f"{took_s / 60:.1f}, {answered}")
     figure("memory at the end", f"{samples[-1].memory_mib:.0f} MiB")
@@ -205,6 +212,11 @@ def soak(target: Target, pid: int, plan: Plan, most_mib_per_hour: float | None) 
     figure("memory in MiB, ten times", " ".join(tenths))
     figure("file descriptors, threads: more at the end", f"{verdict.files:+.0f}, {verdict.threads:+.0f}")
     return verdict
+
+
+def _require_none_failed(told: Told) -> None:
+    if told.failed:
+        raise RuntimeError(f"calls failed: {dict(told.failed)}")
 
 
 def targeted(server: Started, at: Made, photos: Sequence[bytes], course_id: str) -> Target:

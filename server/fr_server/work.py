@@ -156,6 +156,7 @@ async def answer_each(
                     if request is None:
                         break
                     items.create_task(work(request))
+                    del request  # a task that is cancelled is a cycle with this frame, which would hold the last one
             if cut_off is not None:
                 raise cut_off
         finally:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ NO_PHOTO = recognition_pb2.DetectRequest(image=common_pb2.Image(data=b"no photo"
 PROBE = recognition_pb2.Probe(image=common_pb2.Image(data=photo(2)))
 SEARCH = gallery_pb2.SearchRequest(gallery_id="none", probe=PROBE)
 TIMES = 5
+ITEMS = 3
 
 
 class SlowDetector(NullDetector):
@@ -35,66 +37,79 @@ class SlowDetector(NullDetector):
         return super().detect(pixels)
 
 
+def messages_held() -> list[Message]:
+    """Every message that anything holds which the garbage collector knows."""
+    return [one for holder in gc.get_objects() for one in gc.get_referents(holder) if isinstance(one, Message)]
+
+
 @contextmanager
-def held_after() -> Iterator[list[str]]:
-    """Collect no garbage in the block; the list then tells the types of the requests that something has hold of."""
-    before = {id(request) for request in requests_held()}
-    held: list[str] = []
+def collecting_nothing() -> Iterator[Callable[[], list[str]]]:
+    """Collect no garbage in the block; what it yields tells the types of the messages that are held since it began."""
+    before = messages_held()
+    known = {id(message) for message in before}  # which stay theirs while `before` is there
     gc.disable()
     try:
-        yield held
-        time.sleep(0.5)  # for what goes on after a caller has its answer
-        held += [type(request).__name__ for request in requests_held() if id(request) not in before]
+        yield lambda: [type(message).__name__ for message in messages_held() if id(message) not in known]
     finally:
         gc.enable()
         gc.collect()
-
-
-def requests_held() -> list[Message]:
-    """Every request that anything holds which the garbage collector knows."""
-    held = [one for holder in gc.get_objects() for one in gc.get_referents(holder) if isinstance(one, Message)]
-    return [one for one in held if type(one).__name__.endswith("Request")]
 
 
 def answered(server: Running) -> None:
     server.recognition.Detect(DETECT, timeout=20)
 
 
-def refused(server: Running) -> None:
-    server.recognition.Detect(NO_PHOTO, timeout=20)
+def no_photo(server: Running) -> None:
+    with pytest.raises(grpc.RpcError) as told:
+        server.recognition.Detect(NO_PHOTO, timeout=20)
+    assert told.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
-def failing(server: Running) -> None:
-    server.gallery.Search(SEARCH, timeout=20)
+def no_gallery(server: Running) -> None:
+    with pytest.raises(grpc.RpcError) as told:
+        server.gallery.Search(SEARCH, timeout=20)
+    assert told.value.code() == grpc.StatusCode.NOT_FOUND
 
 
-def cut_off(server: Running) -> None:
-    server.recognition.Detect(DETECT, timeout=0.1)
+def too_late(server: Running) -> None:
+    with pytest.raises(grpc.RpcError) as told:
+        server.recognition.Detect(DETECT, timeout=0.1)
+    assert told.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 def streamed(server: Running) -> None:
-    requests = [recognition_pb2.StreamEmbedRequest(item_id=str(i), image=PROBE.image) for i in range(3)]
-    assert len(list(server.recognition.StreamEmbed(iter(requests), timeout=20))) == 3
+    assert len(list(server.recognition.StreamEmbed(items(), timeout=20))) == ITEMS
 
 
-def streamed_and_left(server: Running) -> None:
-    requests = [recognition_pb2.StreamEmbedRequest(item_id=str(i), image=PROBE.image) for i in range(3)]
-    answers = server.recognition.StreamEmbed(iter(requests), timeout=20)
-    next(answers)
+def cut_off(server: Running) -> None:
+    left = threading.Event()
+    answers = server.recognition.StreamEmbed(items(left), timeout=20)
+    for _ in range(ITEMS):
+        next(answers)
     answers.cancel()
+    left.set()
 
 
-@pytest.mark.parametrize("call", [answered, refused, failing, cut_off, streamed, streamed_and_left])
+def items(left: threading.Event | None = None) -> Iterator[recognition_pb2.StreamEmbedRequest]:
+    for number in range(ITEMS):
+        yield recognition_pb2.StreamEmbedRequest(item_id=str(number), image=PROBE.image)
+    if left is not None:
+        left.wait(20)  # until then, the caller may say more
+
+
+@pytest.mark.parametrize("call", [answered, no_photo, no_gallery, too_late, streamed, cut_off])
 def test_no_request_waits_for_the_garbage_collector(tmp_path: Path, call: Callable[[Running], None]) -> None:
-    with running(tmp_path, SlowDetector() if call is cut_off else None) as server, held_after() as held:
+    with running(tmp_path, SlowDetector() if call is too_late else None) as server, collecting_nothing() as held:
         for _ in range(TIMES):
-            with suppress(grpc.RpcError):
-                call(server)
-    assert held == []
+            call(server)
+        until_s = time.monotonic() + 10  # some goes on after a caller has its answer
+        while held() and time.monotonic() < until_s:
+            time.sleep(0.1)
+        assert held() == []
 
 
 def test_one_in_a_cycle_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The control."""
+    """The control: what a cycle holds is found."""
 
     async def first_in_a_cycle(context: Context, within_s: float) -> Any:
         cycle: list[Any] = [await first_of(context, within_s)]
@@ -102,7 +117,7 @@ def test_one_in_a_cycle_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         return cycle[0]
 
     monkeypatch.setattr(boundary, "first_of", first_in_a_cycle)
-    with running(tmp_path) as server, held_after() as held:
+    with running(tmp_path) as server, collecting_nothing() as held:
         for _ in range(TIMES):
             answered(server)
-    assert held == ["DetectRequest"] * TIMES
+        assert held().count("DetectRequest") == TIMES

@@ -30,17 +30,7 @@ from fr_core.errors import (
 )
 from fr_server.errors import abort
 from fr_server.interceptors.sizes import request_of
-from fr_server.interceptors.wrapping import (
-    EXEMPT,
-    Context,
-    Handler,
-    Malformed,
-    Stream,
-    Unary,
-    each_of,
-    first_of,
-    read_by,
-)
+from fr_server.interceptors.wrapping import EXEMPT, Context, Handler, Malformed, Stream, Unary, first_of, read_by
 from fr_server.telemetry.listener import CANCELLED, OK, CallObserver, NullListener
 from fr_server.telemetry.logs import FIELDS, defects, describe
 from fr_server.throttle import Throttle
@@ -201,7 +191,7 @@ async def _sent_by_a_stranger(context: Context) -> Any:
 
 
 async def _each_well_formed(context: Context) -> AsyncIterator[Any]:
-    async for request in each_of(context):
+    while (request := await context.read()) is not grpc.aio.EOF:
         yield _well_formed(request)
 
 

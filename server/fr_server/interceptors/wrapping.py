@@ -44,7 +44,8 @@ def read_by(
 ) -> Handler:
     """As `wrap`, for the room that gRPC calls. It reads every request from the context, the one of a unary call too.
 
-    gRPC would wait for ever for the rest of a request that has begun to come.
+    gRPC would wait for ever for the rest of a request that has begun to come; and its iterator of requests is a cycle
+    with its generator, which holds the last one until the garbage collector comes.
 
     Args:
         handler: of a call.
@@ -80,15 +81,6 @@ async def first_of(context: Context, within_s: float) -> Any:
     async with asyncio.timeout(within_s):
         request = await context.read()
     return Missing() if request is grpc.aio.EOF else request
-
-
-async def each_of(context: Context) -> AsyncIterator[Any]:
-    """Yield the requests of a stream, in place of gRPC's own iterator.
-
-    That is a cycle with its generator, which holds the last request: photos would wait for the garbage collector.
-    """
-    while (request := await context.read()) is not grpc.aio.EOF:
-        yield request
 
 
 def wrap(handler: Handler, unary: Callable[[Unary], Unary], stream: Callable[[Stream], Stream]) -> Handler:
