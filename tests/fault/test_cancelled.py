@@ -79,6 +79,7 @@ def answer_at_once(server: Started) -> None:
     assert all(len(answer.faces) == 1 for answer in answers)
 
 
+@pytest.mark.alone
 def test_cancelled_calls_leave_nothing_behind(tmp_path: Path) -> None:
     sections: dict[str, Any] = {"server": {"max_in_flight": 10_000}, "model": {"workers": WORKERS}}
     with started_faulty(tmp_path, RUN_S, **sections) as server:

@@ -129,7 +129,7 @@ def test_who_says_nothing_after_the_handshake(papers: Papers, tls: TlsFiles, tmp
     with house(tmp_path / "d", tls, limits) as at, knock(at.door.port) as raw:
         with papers.context().wrap_socket(raw, server_hostname="localhost") as made:
             made.sendall(first)
-            assert 0.25 <= ended(made) < 3
+            assert 0.1 <= ended(made) < 3
         at.until(lambda: at.overheard.refusals == [Refusal.NO_FIRST_BYTES])
         assert at.overheard.joined == 0
 

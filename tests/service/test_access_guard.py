@@ -859,7 +859,7 @@ def test_calls_that_wait_for_their_turn_do_nothing_more_when_their_key_is_revoke
             world.keys.revoke(token.partition(".")[0])
         go_on.set()
         outcomes = [reason_of(call.result(20)) for call in calls]
-    assert all(one.result(0) for one in busy)
+    assert all(one.result(20) for one in busy)
     kept = world.server.app.galleries.get(gallery_id).template_count
     assert (outcomes, kept) == ((["CREDENTIAL_INVALID"] * 2, 0) if revoked else (["OK"] * 2, 1))
 
@@ -1116,4 +1116,6 @@ def test_refusals_are_told_of_and_floods_of_them_counted(world: World) -> None:
     for _ in range(100):
         world.call(None, INFO, request_of(INFO))
     time.sleep(0.05)
-    assert len(world.kept.of("server.get_server_info")) - before <= 10  # the rest is told with one of the next minute
+    assert (
+        len(world.kept.of("server.get_server_info")) - before <= 20
+    )  # in two minutes at most; the rest is told with the next

@@ -396,7 +396,7 @@ def test_every_refusal_of_a_flood_is_counted_though_few_are_recorded(tmp_path: P
         took_s = time.monotonic() - began
         with at.stores.access.auditing() as audit:
             recorded = sum(json.loads(one.body)["outcome"] == "CREDENTIAL_MISSING" for one in audit.every())
-        assert recorded <= 10 * (int(took_s) + 1) < 60
+        assert recorded <= 10 * (int(took_s) // 60 + 1) < 60
     assert heard.reasons == {"CREDENTIAL_MISSING": 60, "unreadable": 60, "NOT_PERMITTED": 60, "RATE_LIMITED": 59}
 
 
@@ -480,6 +480,7 @@ def test_where_nobody_is_asked_everybody_is_local(tmp_path: Path) -> None:
         assert reason_of(info) == "OK"
 
 
+@pytest.mark.alone
 def test_nobody_can_tell_from_the_time_whether_a_key_reaches_further(at: Staffed) -> None:
     narrow = at.caller(Role.ADMIN, galleries=("own-*",))
     wider = creates(at.admin, galleries=["*"]).key.key_id

@@ -32,6 +32,7 @@ from doorway import (
     knock,
     now_ms,
 )
+from faulty import until
 from fr_core.errors import AddressUnavailable, TlsUnusable
 from fr_server.door.authority import Issued, write_revocations
 from fr_server.door.crowd import household, plain_address
@@ -347,7 +348,7 @@ def test_a_server_that_is_slow_to_take_connections(tmp_path: Path) -> None:
     with contextlib.closing(socket.socket(socket.AF_UNIX)) as busy:
         busy.bind(str(tmp_path / "s"))
         busy.listen(0)
-        door = Door("127.0.0.1", 0, False, tmp_path / "s", None, DoorLimits(first_bytes_s=0.5), overheard)
+        door = Door("127.0.0.1", 0, False, tmp_path / "s", None, DoorLimits(first_bytes_s=1.5), overheard)
         door.start()
         with contextlib.ExitStack() as held:
             for _ in range(3):
@@ -358,11 +359,10 @@ def test_a_server_that_is_slow_to_take_connections(tmp_path: Path) -> None:
             assert overheard.joined == 1  # one waits in the queue, for which there is no more room
             taken = [held.enter_context(busy.accept()[0]) for _ in range(2)]
             assert [one.recv(len(GOOD)) for one in taken] == [GOOD, GOOD]
-            time.sleep(1.0)
+            time.sleep(2.0)
             assert overheard.refusals == []  # the third has come to the queue meanwhile
             held.enter_context(knock(door.port)).sendall(GOOD)
-            time.sleep(1.0)
-            assert overheard.refusals == [Refusal.NO_BACKEND]
+            until(lambda: overheard.refusals == [Refusal.NO_BACKEND])
         door.stop(0)
 
 

@@ -196,6 +196,8 @@ def test_one_scan_takes_a_step_at_a_time_and_others_hold_no_thread(
     with Client(filled.address) as client:
         request = gallery_pb2.FindDuplicatesRequest(gallery_id="staff")
         scans = [filled.gallery.FindDuplicates(request) for _ in range(40)]  # more than there are threads for galleries
+        while gate.steps < 1:
+            time.sleep(0.01)
         time.sleep(0.3)
         assert gate.steps == 1
         probe = common_pb2.Embedding(

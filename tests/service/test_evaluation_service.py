@@ -19,6 +19,7 @@ import grpc
 import numpy as np
 import pytest
 
+from faulty import until
 from fr_api.v1 import common_pb2, evaluation_pb2, recognition_pb2
 from fr_core.detect.null import NullDetector
 from fr_core.embed.null import NULL_MODEL
@@ -303,7 +304,7 @@ def test_a_run_that_is_cancelled_or_out_of_time_leaves_nothing_and_another_is_re
     detector = GatedDetector()
     with running(tmp_path / "data", detector, model={"workers": 2}) as server:
         for end in ("cancelled", "late"):
-            steps = server.evaluation.RunVerification(VERIFY, timeout=1.0 if end == "late" else None)
+            steps = server.evaluation.RunVerification(VERIFY, timeout=3.0 if end == "late" else None)
             assert detector.entered.acquire(timeout=10)
             again = refusal(lambda: list(server.evaluation.RunVerification(VERIFY)))
             assert again == "EVALUATION_RUNNING"
@@ -311,7 +312,7 @@ def test_a_run_that_is_cancelled_or_out_of_time_leaves_nothing_and_another_is_re
                 steps.cancel()
             with pytest.raises(grpc.RpcError):
                 list(steps)
-            time.sleep(0.5)  # until the server has heard of it
+            until(server.app._admission.idle.is_set)  # the server has heard of it
             begun = detector.calls
             detector.gate.set()
             assert gone_within(5.0)
@@ -379,7 +380,7 @@ class SlowModel:
 
     def __call__(self, faces: Sequence[AlignedFace]) -> list[F32]:
         self.batches += 1
-        time.sleep(0.05)
+        time.sleep(0.2)
         return [frozen_array(np.eye(64, dtype=np.float32)[int(one.pixels[56, 56, 2]) % 64]) for one in faces]
 
 

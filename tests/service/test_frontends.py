@@ -171,7 +171,7 @@ class Running:
 
     @property
     def pids(self) -> list[int]:
-        return [frontend.process.pid for frontend in self.server._frontends.values()]
+        return [frontend.process.pid for frontend in list(self.server._frontends.values())]
 
     def give_up(self) -> None:
         self.loop.call_soon_threadsafe(self.server.give_up)

@@ -13,6 +13,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
+from faulty import until
 from fr_api.v1 import common_pb2, error_reason_pb2, gallery_pb2, recognition_pb2, server_pb2
 from fr_core.detect.null import NullDetector
 from fr_core.errors import AddressUnavailable, InternalError
@@ -89,9 +90,9 @@ def test_work_of_a_cancelled_call_is_dropped(tmp_path: Path) -> None:
         first = server.recognition.Detect.future(DETECT)
         assert detector.entered.acquire(timeout=10)
         second = server.recognition.Detect.future(DETECT)
-        time.sleep(0.2)
+        until(lambda: server.app._admission._in_flight == 2)
         second.cancel()
-        time.sleep(0.2)
+        until(lambda: server.app._admission._in_flight == 1)
         detector.gate.set()
         first.result(10)
         server.recognition.Detect(DETECT)
@@ -104,7 +105,7 @@ def test_stopping_lets_calls_end_and_refuses_new_ones(tmp_path: Path) -> None:
         call = server.recognition.Detect.future(DETECT)
         assert detector.entered.acquire(timeout=10)
         stopped = server.stop()
-        time.sleep(0.2)
+        until(lambda: server.app._work is not None and server.app._work.draining.is_set())
         with pytest.raises(grpc.RpcError) as caught:
             server.recognition.Detect(DETECT)
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE

@@ -318,10 +318,11 @@ def test_one_side_alone_speaks_tls(estate: Estate, tmp_path: Path) -> None:
 
 
 def test_where_nothing_answers_nothing_is_said_of_tls(estate: Estate) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-    for credentials in (None, tls_credentials(estate.ca)):
-        assert failed(address, credentials).reason == "UNREACHABLE"
+        for credentials in (None, tls_credentials(estate.ca)):
+            assert failed(address, credentials).reason == "UNREACHABLE"
     for elsewhere in ("unix:/nowhere", "ipv4:127.0.0.1:1,127.0.0.2:1", "no-such-name.invalid:1"):
         assert tls_failure(Endpoint(elsewhere, tls_credentials(estate.ca))) is None
 
@@ -401,12 +402,13 @@ def resolving(monkeypatch: pytest.MonkeyPatch, ports: list[int], takes_s: float 
 
 
 def test_a_look_waits_for_no_resolver_longer_than_the_call(estate: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = set(threading.enumerate())
     resolving(monkeypatch, [1], takes_s=5.0)
     for credentials in (tls_credentials(estate.ca), None):
         began = time.monotonic()
         assert tls_failure(Endpoint("faces.example:443", credentials), 0.3) is None
         assert time.monotonic() - began < 1.5
-    look_ups = [one for one in threading.enumerate() if one.name == "fr-look-up"]
+    look_ups = [one for one in set(threading.enumerate()) - before if one.name == "fr-look-up"]
     assert [one.daemon for one in look_ups] == [True, True], "none of them holds up the end of the program"
 
 

@@ -773,7 +773,7 @@ def test_a_course_that_is_cancelled_leaves_nothing_and_the_server_free(
         call.cancel()
         with pytest.raises(grpc.RpcError):
             list(call)
-        time.sleep(0.2)  # the server is told of it
+        time.sleep(1.0)  # the server is told of it
         go.set()
     until_free(stub)
     after = refused.kept()

@@ -156,18 +156,25 @@ def test_a_backup_of_a_restored_store(place: Place, galleries: Galleries) -> Non
 
 
 def test_a_backup_is_one_moment_of_a_store_that_is_written_to(place: Place, galleries: Galleries) -> None:
-    ended = threading.Event()
+    ended, written = threading.Event(), threading.Semaphore(0)
 
     def write() -> None:
         seed = 1_000
         while not ended.is_set():
             enrol(galleries, "h", f"more-{seed}", seed, metadata={})
+            written.release()
             seed += 1
 
     thread = threading.Thread(target=write)
     thread.start()
     try:
-        extents = [place.back_up(f"out-{number}") for number in range(4)]
+        assert written.acquire(timeout=10)
+        extents = [place.back_up(f"out-{number}") for number in range(3)]
+        while written.acquire(blocking=False):
+            pass
+        for _ in range(2):  # one may have been under way
+            assert written.acquire(timeout=10)
+        extents.append(place.back_up("out-3"))
     finally:
         ended.set()
         thread.join()

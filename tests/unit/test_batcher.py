@@ -384,7 +384,8 @@ def test_closing_runs_what_waits_and_refuses_what_comes() -> None:
         busy(model, batcher)
         waiting = batcher.submit([1, 2, 3], Ticket())
         closing = pool.submit(batcher.close)
-        time.sleep(0.05)
+        while not batcher._closing:
+            time.sleep(0.001)
         with pytest.raises(ShuttingDown):
             batcher.submit([4], Ticket())
         model.gate.set()

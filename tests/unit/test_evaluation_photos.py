@@ -74,7 +74,7 @@ def test_a_caller_that_raises_ends_the_work_and_what_ran_is_awaited() -> None:
     def analyze(item: int) -> int:
         if item:
             running.set()
-            threading.Event().wait(0.05)
+            threading.Event().wait(0.5)
         finished.append(item)
         return item
 
@@ -87,7 +87,7 @@ def test_a_caller_that_raises_ends_the_work_and_what_ran_is_awaited() -> None:
         list(in_threads(analyze, range(1000), 2, stop))
     assert 2 <= len(finished) <= 1 + AHEAD
     count = len(finished)
-    threading.Event().wait(0.1)
+    threading.Event().wait(0.6)
     assert len(finished) == count
 
 

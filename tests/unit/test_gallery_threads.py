@@ -153,7 +153,8 @@ def test_galleries_may_be_closed_while_they_are_used(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         working = [pool.submit(work, worker) for worker in range(4)]
-        threading.Event().wait(0.2)
+        while galleries.get("g").template_count < 4:
+            threading.Event().wait(0.01)
         galleries.close()
         acknowledged = sum(future.result() for future in working)
     with Galleries.open(tmp_path) as again:

