@@ -19,7 +19,7 @@ import grpc.aio
 import pytest
 
 from faulty import SOON, Started, embed_request, faulty, started_faulty, until
-from fr_api.v1 import recognition_pb2_grpc
+from fr_api.v1 import recognition_pb2, recognition_pb2_grpc
 from fr_bench.speed.server_process import resident_mib
 from fr_core.runtime.batcher import Batcher
 from fr_core.runtime.ticket import Ticket
@@ -36,6 +36,7 @@ PATIENCE_S = 0.02
 GROWTH_MIB = 10.0
 
 DOOMED = range(50, 54)
+CUT_OFF = 40
 
 
 async def cancel_many(address: str, calls: int, seed: int) -> int:
@@ -102,6 +103,24 @@ def test_cancelled_calls_leave_nothing_behind(tmp_path: Path) -> None:
     assert answered < CALLS / 2 < new["calls"]
     assert min(before_a_thread, new["drops"], in_a_batch) > 0  # in every phase
     assert after_mib - before_mib <= GROWTH_MIB
+
+
+def test_streams_that_are_cut_off_while_items_are_at_work_leave_the_server_alive(tmp_path: Path) -> None:
+    """Those ask for the call's peer, and for its next request, a moment after gRPC has let go of it."""
+
+    def items(blue: int) -> Iterator[recognition_pb2.StreamEmbedRequest]:
+        request = embed_request(blue)
+        for number in range(1_000):
+            yield recognition_pb2.StreamEmbedRequest(item_id=str(number), image=request.image)
+
+    with started_faulty(tmp_path, 0.002) as server, grpc.insecure_channel(server.address) as channel:
+        stub = recognition_pb2_grpc.RecognitionServiceStub(channel)
+        for blue in range(1, CUT_OFF + 1):
+            answers = stub.StreamEmbed(items(blue), timeout=SOON)
+            next(answers)
+            answers.cancel()
+        at_rest(server)
+        answer_at_once(server)
 
 
 class Deaf(Batcher[Any, Any]):

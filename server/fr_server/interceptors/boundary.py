@@ -29,6 +29,7 @@ from fr_core.errors import (
     StoreCorrupt,
 )
 from fr_server.errors import abort
+from fr_server.interceptors.lasting import lasting
 from fr_server.interceptors.sizes import request_of
 from fr_server.interceptors.wrapping import EXEMPT, Context, Handler, Malformed, Stream, Unary, first_of, read_by
 from fr_server.telemetry.listener import CANCELLED, OK, CallObserver, NullListener
@@ -133,6 +134,7 @@ class Boundary(grpc.aio.ServerInterceptor):
 
         def stream(behaviour: Stream) -> Stream:
             async def call(_: object, context: Context) -> AsyncIterator[Any]:
+                context = lasting(context)
                 async with _Call(method, context, self._observer, self._refused):
                     sent = _each_well_formed(context) if request.stream else self._only(context)
                     async for response in behaviour(sent, context):
