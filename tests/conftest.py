@@ -49,13 +49,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    """Have SIGHUP do in the processes that a test starts what it does by default.
+    """Have SIGHUP, SIGINT and SIGQUIT do in the processes that a test starts what they do by default.
 
-    They inherit what is blocked or ignored: a test that runs `fr serve` in here leaves it so, `nohup` begins so.
+    They inherit what is blocked or ignored: a test that runs `fr serve` in here leaves SIGHUP so; `nohup` and a shell
+    that starts the tests in the background begin so.
     """
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGHUP,))
-    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, lambda number, frame: None)  # which no new program inherits
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, lambda number, frame: None)  # which no new program inherits
 
 
 @pytest.fixture(scope="session")
