@@ -45,6 +45,7 @@ def messages_held() -> list[Message]:
 @contextmanager
 def collecting_nothing() -> Iterator[Callable[[], list[str]]]:
     """Collect no garbage in the block; what it yields tells the types of the messages that are held since it began."""
+    gc.unfreeze()  # `fr serve` in an earlier test has hidden what was there
     before = messages_held()
     known = {id(message) for message in before}  # which stay theirs while `before` is there
     gc.disable()
