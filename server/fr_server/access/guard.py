@@ -221,7 +221,7 @@ class Guard(grpc.aio.ServerInterceptor):
             valid = partial(self._require_still_valid, call, context, record)
             async with (
                 self._teller.ending(call.rule, attribution, call.action, record) as ending,
-                self._streams.one(call.principal, valid, partial(_tell, context)),
+                self._streams.one(call.principal, valid, partial(_tell, context)) as sending,
             ):
                 await valid()
                 only_above = await self._inspect(call, request, record)
@@ -232,7 +232,8 @@ class Guard(grpc.aio.ServerInterceptor):
                     await ending.begun()
                     record.counts["messages"] = record.counts.get("messages", 0) + 1
                     _tell_less(call, response, only_above)
-                    yield response
+                    with sending:
+                        yield response
 
     async def _items(
         self, call: _Call, behaviour: Stream, requests: AsyncIterator[Any], context: Context
@@ -244,14 +245,15 @@ class Guard(grpc.aio.ServerInterceptor):
         try:
             valid = partial(self._require_still_valid_or_tell, call, context)
             untold = partial(self._require_still_valid, call, context, CallRecord())  # of an item at work
-            async with self._streams.one(call.principal, valid, partial(_tell, context)):
+            async with self._streams.one(call.principal, valid, partial(_tell, context)) as sending:
                 async for response in stepping(answers, call.principal, untold, attribution, CallRecord()):
                     item, outcome = items.answered(response), outcome_of(response)
                     _tell_less(call, response, item.only_above)
                     learn_response(item.record, response)
                     await self._teller.ended(call.rule, item.attribution, call.action, item.record, outcome)
                     await valid()  # what was worked on meanwhile is not told
-                    yield response
+                    with sending:
+                        yield response
         finally:
             for item in items:
                 self._teller.cancelled(call.rule, item.attribution, call.action, item.record)

@@ -20,6 +20,19 @@ RECHECK_S = 5.0
 _telling: set[asyncio.Future[None]] = set()
 
 
+class Sending:
+    """Whether gRPC has an answer of the stream in its hands: `with` it, the answer is handed over."""
+
+    def __init__(self) -> None:
+        self.under_way = False
+
+    def __enter__(self) -> None:
+        self.under_way = True
+
+    def __exit__(self, *_: object) -> None:
+        self.under_way = False
+
+
 class Streams:
     """Counts the streams of each caller, and ends those whose credential is not valid any more.
 
@@ -37,13 +50,13 @@ class Streams:
         principal: Principal,
         require_still_valid: Callable[[], Awaitable[None]],
         tell: Callable[[FrError], Awaitable[None]],
-    ) -> AsyncIterator[None]:
+    ) -> AsyncIterator[Sending]:
         """Let the block be a stream of a caller; it is ended in the midst of its waiting, too.
 
         Args:
             principal: the caller.
             require_still_valid: raises `CredentialInvalid` where the credential is not.
-            tell: gives the call its status, where the block waits for its caller to take an answer, and cannot.
+            tell: gives the call its status, where an answer is on its way, so that the block cannot.
 
         Raises:
             Overloaded: the caller has as many streams open as one may have.
@@ -55,8 +68,8 @@ class Streams:
             raise Overloaded(what, limit=str(self._most))
         self._open[who] += 1
         try:
-            async with _ended_when(require_still_valid, tell):
-                yield
+            async with _ended_when(require_still_valid, tell) as sending:
+                yield sending
         finally:
             self._open[who] -= 1
             if not self._open[who]:
@@ -66,7 +79,8 @@ class Streams:
 @contextlib.asynccontextmanager
 async def _ended_when(
     require_still_valid: Callable[[], Awaitable[None]], tell: Callable[[FrError], Awaitable[None]]
-) -> AsyncIterator[None]:
+) -> AsyncIterator[Sending]:
+    sending = Sending()
     invalid: list[CredentialInvalid] = []
 
     async def watch(limit: asyncio.Timeout) -> None:
@@ -76,6 +90,10 @@ async def _ended_when(
                 await require_still_valid()
             except CredentialInvalid as error:
                 invalid.append(error)
+                if sending.under_way:  # it is gRPC that will be ended, which says nothing
+                    _telling.add(telling := asyncio.ensure_future(tell(error)))
+                    telling.add_done_callback(_telling.discard)
+                    await asyncio.sleep(0)  # it has to begin before, and may last as long as the caller takes nothing
                 limit.reschedule(asyncio.get_running_loop().time())
             except Exception as error:  # noqa: BLE001 - looked at again: nobody can say now, as without the issuer's keys
                 if not isinstance(error, Failure):
@@ -85,12 +103,7 @@ async def _ended_when(
         async with asyncio.timeout(None) as limit:
             watching = asyncio.ensure_future(watch(limit))
             try:
-                yield
-            except GeneratorExit:
-                if invalid:  # it was gRPC that was ended, which waited to send an answer, and says nothing
-                    _telling.add(telling := asyncio.ensure_future(tell(invalid[0])))
-                    telling.add_done_callback(_telling.discard)
-                raise
+                yield sending
             finally:
                 watching.cancel()
     except TimeoutError:
