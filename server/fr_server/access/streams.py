@@ -90,10 +90,9 @@ async def _ended_when(
                 await require_still_valid()
             except CredentialInvalid as error:
                 invalid.append(error)
-                if sending.under_way:  # it is gRPC that will be ended, which says nothing
+                if sending.under_way:  # it is gRPC that will be ended, after this has begun, and says nothing
                     _telling.add(telling := asyncio.ensure_future(tell(error)))
                     telling.add_done_callback(_telling.discard)
-                    await asyncio.sleep(0)  # it has to begin before, and may last as long as the caller takes nothing
                 limit.reschedule(asyncio.get_running_loop().time())
             except Exception as error:  # noqa: BLE001 - looked at again: nobody can say now, as without the issuer's keys
                 if not isinstance(error, Failure):
