@@ -23,7 +23,7 @@ Commands = dict[str, tuple[str, ...]]
 def tree(command: Any, name: str, parent: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
     context = command.make_context(name, [], parent=parent, resilient_parsing=True)
     yield name, tuple(option for parameter in command.params for option in parameter.opts)
-    for child in getattr(command, "commands", {}):
+    for child in (*getattr(command, "commands", {}), *getattr(command, "late", {})):
         yield from tree(command.get_command(context, child), f"{name} {child}", context)
 
 

@@ -35,6 +35,17 @@ main()
 """
 
 
+# Runs `fr`, then prints which modules of commands were imported.
+IMPORTED = """
+import sys
+from fr_client.cli.main import main
+try:
+    main()
+except SystemExit:
+    print("", *(name for name in ("keys", "search", "train") if f"fr_client.cli.{name}" in sys.modules))
+"""
+
+
 def fr(*words: str) -> tuple[int, str, str]:
     result = CliRunner().invoke(build(), [*words])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
@@ -48,6 +59,13 @@ def base_only(*words: str) -> subprocess.CompletedProcess[str]:
 def test_the_version_is_printed() -> None:
     code, out, _ = fr("--version")
     assert (code, out.split()[0]) == (0, "fr-core")
+
+
+@pytest.mark.parametrize(("words", "imported"), [("whoami --help", ["keys"]), ("--help", ["keys", "search", "train"])])
+def test_a_command_imports_no_other(words: str, imported: list[str]) -> None:
+    command = [sys.executable, "-c", IMPORTED, *words.split()]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.stdout.splitlines()[-1].split() == imported, ended.stderr
 
 
 def test_the_help_works_with_the_base_alone_and_lists_every_command() -> None:

@@ -5,62 +5,62 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import replace
+from importlib.metadata import EntryPoint
 from importlib.metadata import version as version_of
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated
 
 import typer
 
 from fr_client.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S
-from fr_client.cli import (
-    audit,
-    cases,
-    enrol,
-    evidence,
-    galleries,
-    health,
-    keys,
-    recognise,
-    reports,
-    review,
-    search,
-    subjects,
-    train,
-)
-from fr_client.cli.plugins import PluginGroup
+from fr_client.cli.plugins import GROUP, PluginGroup
 from fr_client.cli.state import Settings
 from fr_client.connection import read_connection
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]+):\d{1,5}|(dns|ipv4|ipv6|unix|unix-abstract|xds):.+")
 
 
+# Where each command of the client is. Building them all takes longer than most of them run.
+_COMMANDS = {
+    "info": "recognise:info",
+    "health": "health:health",
+    "whoami": "keys:whoami",
+    "detect": "recognise:detect",
+    "compare": "recognise:compare",
+    "enrol": "enrol:enrol",
+    "search": "search:search",
+    "gallery": "galleries:gallery",
+    "subject": "subjects:subject",
+    "template": "subjects:template",
+    "report": "reports:report",
+    "train": "train:train",
+    "case": "cases:case",
+    "review": "review:review",
+    "evidence": "evidence:evidence",
+    "key": "keys:key",
+    "audit": "audit:audit",
+}
+
+
+class _Commands(PluginGroup):
+    """The group of `fr`."""
+
+    late = MappingProxyType(
+        {name: EntryPoint(name, f"fr_client.cli.{place}", GROUP) for name, place in _COMMANDS.items()}
+    )
+
+
 def build() -> typer.Typer:
-    """Return the application with the commands of the client; those of other rooms come through `PluginGroup`."""
+    """Return the application; its commands are imported when they are called."""
     app = typer.Typer(
         name="fr",
-        cls=PluginGroup,
+        cls=_Commands,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
-    app.command("info")(recognise.info)
-    app.command("health")(health.health)
-    app.command("whoami")(keys.whoami)
-    app.command("detect")(recognise.detect)
-    app.command("compare")(recognise.compare)
-    app.command("enrol")(enrol.enrol)
-    app.command("search")(search.search)
-    app.add_typer(galleries.gallery, name="gallery")
-    app.add_typer(subjects.subject, name="subject")
-    app.add_typer(subjects.template, name="template")
-    app.add_typer(reports.report, name="report")
-    app.add_typer(train.train, name="train")
-    app.add_typer(cases.case, name="case")
-    app.add_typer(review.review, name="review")
-    app.add_typer(evidence.evidence, name="evidence")
-    app.add_typer(keys.key, name="key")
-    app.add_typer(audit.audit, name="audit")
     return app
 
 

@@ -1,9 +1,10 @@
-"""Commands that other rooms add: each is imported when it is called for, or when the help lists it."""
+"""Loads commands late: each is imported and built when it is called, or when the help lists it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
 from typing import Any
 
 import typer
@@ -34,21 +35,30 @@ _VERIFYING = ("fr audit verify-file", "fr evidence verify")
 
 
 class PluginGroup(TyperGroup):
-    """The group of `fr`: its own commands first, then those of the entry points, by name."""
+    """A group of commands: its own first, in their order, then those of the entry points, by name.
+
+    Attributes:
+        entry_group: name of the entry points.
+        words: the command line that leads here.
+        late: own commands that are imported when they are called; beside those that the group was made with.
+    """
 
     entry_group = GROUP
     words = "fr"
+    late: Mapping[str, EntryPoint] = MappingProxyType({})
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of all commands."""
-        own = super().list_commands(ctx)
+        own = [*super().list_commands(ctx), *self.late]
         return [*own, *sorted(name for name in plugin_entries(self.entry_group) if name not in own)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a command; one of an entry point is imported now."""
+        """Return a command; one that is not imported yet is imported now."""
         own = super().get_command(ctx, cmd_name)
         if own is not None:
             return own
+        if cmd_name in self.late:
+            return _command(cmd_name, self.late[cmd_name].load())
         entry = plugin_entries(self.entry_group).get(cmd_name)
         return None if entry is None else load_command(entry, self.words)
 
@@ -57,7 +67,7 @@ class PluginGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except ModuleNotFoundError as error:
-            if ctx.invoked_subcommand not in plugin_entries(self.entry_group):
+            if ctx.invoked_subcommand in self.late or ctx.invoked_subcommand not in plugin_entries(self.entry_group):
                 raise
             typer.echo(_why_absent(f"{self.words} {ctx.invoked_subcommand}", error)[1], err=True)
             raise typer.Exit(1) from error
