@@ -607,12 +607,13 @@ DRIPS = {
 }
 
 
-def drip(write: Callable[[bytes], Any], begin: bytes, drop: bytes) -> None:
-    """Send the beginning, then a drop now and then, for ten seconds or until nobody listens."""
+def drip(write: Callable[[bytes], Any], begin: bytes, drop: bytes, enough: threading.Event) -> None:
+    """Send the beginning, then a drop now and then, for ten seconds or until it is enough."""
     try:
         write(begin)
         for _ in range(200):
-            time.sleep(0.05)
+            if enough.wait(0.05):
+                return
             write(drop)
     except OSError:  # it has gone
         pass
@@ -621,28 +622,43 @@ def drip(write: Callable[[bytes], Any], begin: bytes, drop: bytes) -> None:
 @pytest.mark.parametrize("what", DRIPS)
 def test_an_address_that_answers_drop_by_drop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     monkeypatch.setattr("fr_server.access.jwks.FETCH_S", 0.5)
-    begun = time.monotonic()
-    found, asked = fetched(tmp_path, lambda handler: drip(handler.wfile.write, *DRIPS[what]))
-    assert isinstance(found, NotReady)
-    assert asked
-    assert time.monotonic() - begun < 3
+    enough = threading.Event()
+
+    async def run(source: str, context: ssl.SSLContext) -> float:
+        clocks, begun = Clocks(), time.monotonic()
+        keys = JsonWebKeys(source, ALL, clocks.monotonic_s, context)
+        await keys.start()
+        with pytest.raises(NotReady):
+            await keys.key("rsa", "RS256")
+        lasted_s = time.monotonic() - begun
+        clocks.mono_s += AGAIN_S
+        with pytest.raises(NotReady):
+            await keys.key("rsa", "RS256")
+        enough.set()
+        return lasted_s
+
+    with served(tmp_path, lambda handler: drip(handler.wfile.write, *DRIPS[what], enough)) as (source, context, asked):
+        assert asyncio.run(run(source, context)) < 3
+    assert asked == ["/jwks"]  # an address that is still being read is not asked again
 
 
 @contextmanager
 def dripping(begin: bytes, drop: bytes) -> Iterator[tuple[int, list[bytes]]]:
     """A port that takes one connection and drips; and the beginning of what it was sent."""
     sent: list[bytes] = []
+    enough = threading.Event()
 
     def serve() -> None:
         client, _ = listening.accept()
         with client:
             sent.append(client.recv(4096))
-            drip(client.sendall, begin, drop)
+            drip(client.sendall, begin, drop, enough)
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=serve)
         thread.start()
         yield listening.getsockname()[1], sent
+        enough.set()
         thread.join()
 
 

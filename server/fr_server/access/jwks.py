@@ -1,16 +1,22 @@
-"""The public keys of the identity provider: a JWKS (RFC 7517) from a file, or from an https address."""
+"""The public keys of the identity provider: a JWKS (RFC 7517) from a file, or from an https address.
+
+PyJWT parses the keys. This module bounds the download, and decides when to read again.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import http
 import http.client
 import json
 import logging
 import ssl
+import threading
 import time
 import urllib.parse
+import urllib.request
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,50 +25,34 @@ from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
 from fr_core.errors import ConfigInvalid, FrError, NotReady
-from fr_server.access.download import download
 
 _log = logging.getLogger(__name__)
 
 FETCH_S = 10.0
-"""For so long is an address waited for, in all; the look-up of its name alone may add to it."""
+"""A reading ends after this time in all, however slowly the address answers."""
+
+_SILENT_S = 5.0  # an address that sends nothing for so long is given up
 
 MAX_BYTES = 262_144
 MAX_KEYS = 100
 AGAIN_S = 60.0
-"""So long apart are two readings at least, whatever keys tokens name."""
+"""The shortest time between two readings, whatever keys tokens name."""
 
 REFRESH_S = 3_600.0
-"""After so long the keys are read anew, so that one that the provider took out is not taken any more."""
+"""After this time the keys are read again, so that a key which the provider took out is refused."""
 
 STALE_S = 86_400.0
-"""After so long without a reading that succeeded no key is taken any more."""
+"""After this time without a successful reading every key is refused."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Fits:
-    """Which keys an algorithm takes."""
-
-    kind: str
-    curve: str | None
-
-
-ALGORITHMS: Mapping[str, _Fits] = MappingProxyType(
-    {
-        "RS256": _Fits("RSA", None),
-        "PS256": _Fits("RSA", None),
-        "ES256": _Fits("EC", "P-256"),
-        "ES384": _Fits("EC", "P-384"),
-        "EdDSA": _Fits("OKP", "Ed25519"),
-    }
-)
-"""Algorithms that tokens may be signed by, all of them with a key pair: whoever can check a token cannot make one."""
+ALGORITHMS = ("RS256", "PS256", "ES256", "ES384", "EdDSA")
+"""Algorithms that may sign tokens. All use a key pair: who can check a token cannot make one."""
 
 Keys = Mapping[tuple[str, str], PyJWK]
 """By their ids (`kid`) and the algorithm that they are for."""
 
 
 class JsonWebKeys:
-    """The keys, read when they are needed; of one event loop.
+    """The keys, read when they are needed; for one event loop.
 
     Args:
         source: path of a file, or an https address.
@@ -84,19 +74,19 @@ class JsonWebKeys:
         self._is_address = "://" in source
         if self._is_address and urllib.parse.urlsplit(source).scheme != "https":
             raise ConfigInvalid("The keys of the issuer are neither a file nor at an https address.", key=_KEY)
-        if not algorithms or not set(algorithms) <= ALGORITHMS.keys():
+        if not algorithms or not set(algorithms) <= set(ALGORITHMS):
             raise ConfigInvalid("An algorithm of tokens is not known.", key="access.oidc_algorithms")
         self._source = source
         self._algorithms = algorithms
         self._monotonic_s = monotonic_s
         self._context = context
         self._keys: Keys = MappingProxyType({})
-        self._read_s: float | None = None
-        self._tried_s: float | None = None
+        self._read_s = self._tried_s = float("-inf")
         self._reading: asyncio.Task[None] | None = None
+        self._fetched: concurrent.futures.Future[bytes] | None = None
 
     def require_usable(self) -> None:
-        """Raise `ConfigInvalid` where the file cannot be read or holds no key of use; an address is not asked."""
+        """Raise `ConfigInvalid` where the file cannot be read or holds no usable key; an address is not asked."""
         if not self._is_address:
             parse_keys(self._fetch(), self._algorithms)
 
@@ -106,7 +96,7 @@ class JsonWebKeys:
         An address that does not answer may do so later: until then no token can be checked.
 
         Raises:
-            ConfigInvalid: the file cannot be read, or holds no keys that can be used.
+            ConfigInvalid: the file cannot be read, or holds no usable key.
         """
         if self._is_address:
             await self._read_anew()
@@ -127,39 +117,51 @@ class JsonWebKeys:
             NotReady: the keys could never be read, or not for a day.
         """
         found = self._keys.get((key_id, algorithm))
-        age_s = self._age_s()
-        if found is None or age_s > STALE_S:
+        if found is None or self._age_s() > STALE_S:
             await self._read_anew()
             found = self._keys.get((key_id, algorithm))
-        elif age_s > REFRESH_S:
-            self._begin_reading()  # nobody waits for it
+        elif self._age_s() > REFRESH_S:
+            self._begin_reading()  # the caller does not wait for it
         if self._age_s() > STALE_S:
             raise NotReady("The keys of the issuer of tokens cannot be read.")
         return found
 
     def _age_s(self) -> float:
-        return float("inf") if self._read_s is None else self._monotonic_s() - self._read_s
+        return self._monotonic_s() - self._read_s
 
     async def _read_anew(self) -> None:
-        if (reading := self._begin_reading()) is not None:
-            await asyncio.shield(reading)  # others wait for it, too
+        self._begin_reading()
+        if self._reading is not None:
+            await asyncio.shield(self._reading)  # others wait for it, too
 
-    def _begin_reading(self) -> asyncio.Task[None] | None:
-        """Return the reading that is under way; None where the last one was just now."""
-        if self._reading is not None and not self._reading.done():
-            return self._reading
+    def _begin_reading(self) -> None:
+        """Read in the background, unless a reading is under way or the last one was just now."""
+        # A thread outlives its reading where an address answers too slowly. One such thread is enough.
+        under_way = self._fetched is not None and not self._fetched.done()
         now_s = self._monotonic_s()
-        if self._tried_s is not None and now_s - self._tried_s < AGAIN_S:
-            return None
-        self._tried_s = now_s
-        self._reading = asyncio.create_task(self._read())
-        return self._reading
+        if not under_way and now_s - self._tried_s >= AGAIN_S:
+            self._tried_s = now_s
+            self._reading = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
+        fetched: concurrent.futures.Future[bytes] = concurrent.futures.Future()
+        self._fetched = fetched
+
+        def fetch() -> None:
+            try:
+                fetched.set_result(self._fetch())
+            except FrError as error:
+                fetched.set_exception(error)
+
+        fetched.set_running_or_notify_cancel()  # the thread cannot be cancelled
+        # A daemon, so that an address that answers drop by drop does not keep the process from ending.
+        threading.Thread(target=fetch, name="jwks", daemon=True).start()
         try:
-            self._take(await asyncio.to_thread(self._fetch))
+            self._take(await asyncio.wait_for(asyncio.wrap_future(fetched), FETCH_S))
         except FrError as error:
             _log.warning("the keys of the issuer of tokens could not be read: %s", error.what)
+        except TimeoutError:
+            _log.warning("the keys of the issuer of tokens could not be read within %.0f s", FETCH_S)
 
     def _take(self, data: bytes) -> None:
         self._keys = parse_keys(data, self._algorithms)
@@ -168,7 +170,7 @@ class JsonWebKeys:
     def _fetch(self) -> bytes:
         try:
             data = self._downloaded() if self._is_address else self._from_file()
-        # The last two: what answers does not speak HTTP.
+        # ValueError and HTTPException: the answer is not HTTP.
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise _unusable("The keys of the issuer cannot be read.", cause=type(error).__name__) from error
         if len(data) > MAX_BYTES:
@@ -180,19 +182,26 @@ class JsonWebKeys:
             return file.read(MAX_BYTES + 1)
 
     def _downloaded(self) -> bytes:
-        context = self._context or ssl.create_default_context()
-        return download(self._source, context, MAX_BYTES + 1, FETCH_S)
+        """Use the proxies of the environment (`https_proxy`, `no_proxy`), and follow no redirect."""
+        opener = urllib.request.OpenerDirector()  # `build_opener` would add a handler that follows redirects
+        opener.add_handler(urllib.request.ProxyHandler())
+        opener.add_handler(urllib.request.HTTPSHandler(context=self._context or ssl.create_default_context()))
+        with opener.open(self._source, timeout=_SILENT_S) as answer:
+            if answer.status != http.HTTPStatus.OK:
+                raise OSError(f"status {answer.status}")
+            data: bytes = answer.read(MAX_BYTES + 1)
+            return data
 
 
 def parse_keys(data: bytes, algorithms: tuple[str, ...]) -> Keys:
-    """Return the keys of a JWKS that can be used: with an id, for signatures, of a kind that an algorithm takes.
+    """Return the usable keys of a JWKS: with an id, for signatures, of a kind that an algorithm takes.
 
     Args:
         data: JSON.
         algorithms: that are accepted, of `ALGORITHMS`.
 
     Raises:
-        ConfigInvalid: it is none, it has two keys of one id, it holds a private key, or no key that can be used.
+        ConfigInvalid: it is no JWKS, two keys have one id, it holds a private key, or no usable key.
     """
     try:
         listed = json.loads(data)["keys"]
@@ -202,34 +211,32 @@ def parse_keys(data: bytes, algorithms: tuple[str, ...]) -> Keys:
         raise _unusable("The keys of the issuer are no list, or too many.", limit=str(MAX_KEYS))
     keys: dict[tuple[str, str], PyJWK] = {}
     for jwk in listed:
-        for algorithm, key in _usable(jwk, algorithms).items():
-            if keys.setdefault((jwk["kid"], algorithm), key) is not key:
+        for key in _usable(jwk, algorithms):
+            if keys.setdefault((jwk["kid"], key.algorithm_name), key) is not key:
                 raise _unusable("Two keys of the issuer have one id.")
     if not keys:
         raise _unusable("No key of the issuer can be used.")
     return MappingProxyType(keys)
 
 
-def _usable(jwk: Any, algorithms: tuple[str, ...]) -> dict[str, PyJWK]:
+def _usable(jwk: Any, algorithms: tuple[str, ...]) -> list[PyJWK]:
     """Return a key for each algorithm that takes it."""
     if not isinstance(jwk, dict) or not isinstance(jwk.get("kid"), str):
-        return {}
+        return []
     if "d" in jwk:
         raise _unusable("The keys of the issuer hold a private one; give the public ones alone.")
     operations = jwk.get("key_ops", ["verify"])
     if jwk.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
-        return {}
-    found = {}
+        return []
+    found = []
     for algorithm in algorithms:
-        fits = ALGORITHMS[algorithm]
-        if jwk.get("kty") != fits.kind or (fits.curve and jwk.get("crv") != fits.curve):
-            continue
-        if jwk.get("alg", algorithm) != algorithm:
-            continue
-        try:
-            found[algorithm] = PyJWK(jwk, algorithm)
-        except PyJWTError:
-            _log.warning("a key of the issuer of tokens cannot be used")
+        if jwk.get("alg", algorithm) == algorithm:
+            try:
+                key = PyJWK(jwk, algorithm)
+                key.Algorithm.prepare_key(key.key)  # refuses another curve
+            except PyJWTError:
+                continue  # a key of another kind
+            found.append(key)
     return found
 
 
