@@ -168,7 +168,7 @@ def renew(
     from fr_server.clock import wall_ms
     from fr_server.config import load_config
     from fr_server.door.authority import Issued, make_server_certificate
-    from fr_server.door.pem import ordered_names_of
+    from fr_server.door.pem import names_of
     from fr_server.sealing import exchanging, require_sealed
 
     with reporting(writes=True):
@@ -179,7 +179,7 @@ def renew(
         certificate = Path(tree.tls.certificate).expanduser()
         into = Issued(certificate, Path(tree.tls.key).expanduser())
         authority = Issued(ca or certificate.with_name("ca.pem"), ca_key or certificate.with_name("ca.key"))
-        called = _normal([*(names or ordered_names_of(certificate)), *_HERE])
+        called = _normal([*(names or names_of(certificate)), *_HERE])
         dns, addresses = _split(called)
         made = Issued(*(path.with_name(f"{path.name}.new") for path in (into.certificate, into.key)))
         for path in (made.certificate, made.key):
@@ -337,7 +337,7 @@ def _place(config: Config) -> tuple[str, str]:
         TlsUnusable: the certificate cannot be read.
     """
     from fr_core.errors import ConfigInvalid
-    from fr_server.door.pem import ordered_names_of
+    from fr_server.door.pem import names_of
 
     certificate = Path(config.tls.certificate).expanduser()
     authority = certificate.with_name("ca.pem")
@@ -345,7 +345,7 @@ def _place(config: Config) -> tuple[str, str]:
         raise ConfigInvalid(
             f"A connection file needs the authority, which is not at {authority}.", key="tls.certificate"
         )
-    return _target(ordered_names_of(certificate), config.server.port), authority.read_text(encoding="ascii")
+    return _target(names_of(certificate), config.server.port), authority.read_text(encoding="ascii")
 
 
 def _require_there(folder: Path) -> None:

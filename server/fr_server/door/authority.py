@@ -25,7 +25,7 @@ from fr_server.door.pem import (
     moment,
     read_certificates,
     read_key,
-    read_revocations_of,
+    read_revocations,
     require_current,
     require_fits,
     require_private,
@@ -39,6 +39,9 @@ REVOCATIONS_DAYS = 30
 # Clocks of other machines may be behind.
 _BACKDATED = timedelta(hours=1)
 _MAX_NAME = 64  # ub-common-name of RFC 5280
+# In the order of RFC 5280, 4.2.1.3: digitalSignature is the first, keyCertSign and cRLSign are the sixth and seventh.
+_SIGNS_DATA = x509.KeyUsage(True, False, False, False, False, False, False, False, False)
+_SIGNS_CERTIFICATES = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +72,10 @@ def make_authority(into: Issued, common_name: str, now_ms: int) -> None:
     """
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _name(common_name)
-    usage = _usage(key_cert_sign=True, crl_sign=True)
     builder = (
         _builder(subject, subject, key.public_key(), now_ms, AUTHORITY_DAYS)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(usage, critical=True)
+        .add_extension(_SIGNS_CERTIFICATES, critical=True)
     )
     _write(into, key, builder.sign(key, hashes.SHA256()))
 
@@ -153,7 +155,8 @@ def write_revocations(
         .add_extension(x509.CRLNumber(now_ms), critical=False)
         .add_extension(_key_identifier(certificate), critical=False)
     )
-    entries = {one.serial_number: one for one in _revoked_in(path, certificate)} if renew else {}
+    before = read_revocations(path, [certificate]) if renew else []
+    entries = {one.serial_number: one for listed in before for one in listed}
     for file in revoked:
         one = read_certificates(file)[0]
         if one.issuer != certificate.subject:
@@ -184,7 +187,7 @@ def _issue(
     builder = (
         _builder(subject, signer.subject, key.public_key(), now_ms, CERTIFICATE_DAYS, signer)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(digital_signature=True), critical=True)
+        .add_extension(_SIGNS_DATA, critical=True)
         .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
         .add_extension(_key_identifier(signer), critical=False)
     )
@@ -193,27 +196,16 @@ def _issue(
     _write(into, key, builder.sign(signing_key, hashes.SHA256()))
 
 
-def _revoked_in(path: Path, authority: x509.Certificate) -> list[x509.RevokedCertificate]:
-    """Return what the lists of a file name, all of which an authority has signed; raises `TlsUnusable`."""
-    return [entry for one in read_revocations_of(path, [authority]) for entry in one]
-
-
 def _signer(authority: Issued, now_ms: int) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     certificate = read_certificates(authority.certificate)[0]
     require_current(authority.certificate, certificate, now_ms)
     require_private(authority.key)
     require_fits(authority.key, certificate)
     key = read_key(authority.key)
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or not _is_authority(certificate):
+    limits = next((one.value for one in certificate.extensions if isinstance(one.value, x509.BasicConstraints)), None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or limits is None or not limits.ca:
         raise unusable(authority.certificate, "is of no authority that this program has made")
     return certificate, key
-
-
-def _is_authority(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return False
 
 
 def _builder(
@@ -236,20 +228,6 @@ def _builder(
         .not_valid_before(begins)
         .not_valid_after(ends)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-    )
-
-
-def _usage(digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=digital_signature,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=key_cert_sign,
-        crl_sign=crl_sign,
-        encipher_only=False,
-        decipher_only=False,
     )
 
 

@@ -62,31 +62,26 @@ def read_key(path: Path) -> PrivateKeyTypes:
 
 
 def read_revocations(
-    path: Path, authorities: Sequence[x509.Certificate], now_ms: int
+    path: Path, authorities: Sequence[x509.Certificate], now_ms: int | None = None
 ) -> list[x509.CertificateRevocationList]:
     """Return the lists of revoked certificates of a file; one at least.
 
-    Raises:
-        TlsUnusable: as `read_revocations_of`, or one is out of date.
-    """
-    found = read_revocations_of(path, authorities)
-    for one in found:
-        if one.next_update_utc is not None and one.next_update_utc <= moment(now_ms):
-            since = f"{one.next_update_utc:%Y-%m-%d %H:%M} UTC"
-            raise unusable(path, f"holds a list of revoked certificates that is out of date since {since}")
-    return found
-
-
-def read_revocations_of(path: Path, authorities: Sequence[x509.Certificate]) -> list[x509.CertificateRevocationList]:
-    """Return the lists of revoked certificates of a file, whether or not they are out of date; one at least.
+    Args:
+        path: of the file.
+        authorities: of whom one must have signed each list.
+        now_ms: milliseconds since 1970, UTC; None = a list may be out of date.
 
     Raises:
-        TlsUnusable: it cannot be read, holds none, or one that is signed by none of the authorities.
+        TlsUnusable: it cannot be read, holds none, one that is signed by none of the authorities, or one that is out of
+            date.
     """
     found = _lists(path)
     for one in found:
         if not any(_signed(one, authority) for authority in authorities):
             raise unusable(path, "holds a list of revoked certificates that no authority of clients has signed")
+        if now_ms is not None and one.next_update_utc is not None and one.next_update_utc <= moment(now_ms):
+            since = f"{one.next_update_utc:%Y-%m-%d %H:%M} UTC"
+            raise unusable(path, f"holds a list of revoked certificates that is out of date since {since}")
     return found
 
 
@@ -111,30 +106,17 @@ def revocations_expire_ms(path: Path) -> int | None:
     return min((milliseconds(end) for end in ends if end is not None), default=None)
 
 
-def names_of(path: Path) -> tuple[list[str], list[str]]:
-    """Return the DNS names and the IP addresses that a server's certificate is for.
+def names_of(path: Path) -> list[str]:
+    """Return the DNS names and IP addresses that a server's certificate is for, in its order.
 
     Raises:
         TlsUnusable: the file cannot be read, or holds no certificate.
     """
-    named = _named(path)
-    return (
-        [str(one.value) for one in named if isinstance(one, x509.DNSName)],
-        [str(one.value) for one in named if isinstance(one, x509.IPAddress)],
-    )
-
-
-def ordered_names_of(path: Path) -> list[str]:
-    """Return names and addresses as `names_of`, in the order in which the certificate has them; raises the same."""
-    return [str(one.value) for one in _named(path) if isinstance(one, x509.DNSName | x509.IPAddress)]
-
-
-def _named(path: Path) -> list[x509.GeneralName]:
-    certificate = read_certificates(path)[0]
     try:
-        return list(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+        extension = read_certificates(path)[0].extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
         return []
+    return [str(one.value) for one in extension.value if isinstance(one, x509.DNSName | x509.IPAddress)]
 
 
 def require_current(path: Path, certificate: x509.Certificate, now_ms: int) -> None:
