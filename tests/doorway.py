@@ -25,10 +25,12 @@ from fr_server.door.door import Door
 from fr_server.door.limits import DoorLimits
 from fr_server.door.listener import HandshakeFailure, Parting, Refusal
 from fr_server.door.tls import ClientCertificates, TlsFiles
+from fr_server.grpc_options import channel_limits
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 FLOOD_CHUNK_BYTES, FLOOD_CHUNKS = 64 * 1024, 4000
 DAY_MS = 86_400_000
+BEHIND_HANDSHAKE_S = 2.0
 
 
 def now_ms() -> int:
@@ -149,7 +151,11 @@ class Behind:
 
     async def _serve(self) -> None:
         self._stop = asyncio.Event()
-        options = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
+        options = (
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_send_message_length", -1),
+            *channel_limits(handshake_s=BEHIND_HANDSHAKE_S),
+        )
         server = grpc.aio.server(options=options)
         server.add_generic_rpc_handlers((self.handlers,))
         server.add_insecure_port(f"unix:{self._path}")

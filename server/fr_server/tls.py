@@ -32,7 +32,6 @@ def door_limits(config: Config) -> DoorLimits:
     limits = config.limits
     return DoorLimits(
         handshake_s=limits.handshake_s,
-        first_bytes_s=limits.handshake_s,
         idle_s=limits.idle_s,
         stall_s=limits.stall_s,
         connections=limits.connections,

@@ -13,6 +13,7 @@ import grpc
 import pytest
 
 from doorway import (
+    BEHIND_HANDSHAKE_S,
     FLOOD_CHUNK_BYTES,
     FLOOD_CHUNKS,
     PREFACE,
@@ -26,9 +27,9 @@ from doorway import (
     house,
     knock,
 )
-from fr_server.door.flow import CHUNK_BYTES
 from fr_server.door.limits import DoorLimits
 from fr_server.door.listener import HandshakeFailure, Parting, Refusal
+from fr_server.door.relay import CHUNK_BYTES
 from fr_server.door.tls import TlsFiles
 
 pytestmark = pytest.mark.alone
@@ -123,15 +124,26 @@ def test_silent_sockets_do_not_shut_others_out(papers: Papers, tls: TlsFiles, tm
         assert at.door.half_open <= 20
 
 
-@pytest.mark.parametrize("first", [b"", PREFACE[:10], PREFACE, GREETED[:-1]])
+@pytest.mark.parametrize("first", [b"", PREFACE[:10], PREFACE[:-1]])
 def test_who_says_nothing_after_the_handshake(papers: Papers, tls: TlsFiles, tmp_path: Path, first: bytes) -> None:
-    limits = DoorLimits(first_bytes_s=0.3)
+    limits = DoorLimits(handshake_s=0.3)
     with house(tmp_path / "d", tls, limits) as at, knock(at.door.port) as raw:
         with papers.context().wrap_socket(raw, server_hostname="localhost") as made:
             made.sendall(first)
             assert 0.1 <= ended(made) < 3
         at.until(lambda: at.overheard.refusals == [Refusal.NO_FIRST_BYTES])
         assert at.overheard.joined == 0
+
+
+@pytest.mark.parametrize("first", [PREFACE, GREETED[:-1]])
+def test_who_stops_before_its_settings_is_closed_by_grpc(
+    papers: Papers, tls: TlsFiles, tmp_path: Path, first: bytes
+) -> None:
+    with house(tmp_path / "d", tls) as at, knock(at.door.port) as raw:
+        with papers.context().wrap_socket(raw, server_hostname="localhost") as made:
+            made.sendall(first)
+            assert ended(made, 10) < 2 * BEHIND_HANDSHAKE_S + 3
+        at.until(lambda: at.overheard.partings == [Parting.SERVER])
 
 
 def test_who_speaks_something_else(papers: Papers, tls: TlsFiles, tmp_path: Path) -> None:

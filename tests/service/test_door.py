@@ -35,12 +35,10 @@ from doorway import (
 from faulty import until
 from fr_core.errors import AddressUnavailable, TlsUnusable
 from fr_server.door.authority import Issued, write_revocations
-from fr_server.door.crowd import household, plain_address
 from fr_server.door.door import Door
-from fr_server.door.flow import CHUNK_BYTES, RECORD_BYTES, Flow
-from fr_server.door.greeting import Greeting, greeting
-from fr_server.door.limits import DoorLimits
+from fr_server.door.limits import DoorLimits, network_of
 from fr_server.door.listener import HandshakeFailure, Parting, Refusal
+from fr_server.door.relay import CHUNK_BYTES, RECORD_BYTES, Relay
 from fr_server.door.tls import ClientCertificates, TlsFiles, server_context
 
 REQUIRED = ClientCertificates.REQUIRED
@@ -183,6 +181,30 @@ def test_revoked_certificates(papers: Papers, server: Issued, client: Issued, tm
         with channel(at.address, papers.credentials(other.client("o"))) as made, pytest.raises(grpc.RpcError):
             call(made, "echo")
         at.until(lambda: set(at.overheard.failures) == {HandshakeFailure.REVOCATION_UNKNOWN})
+
+
+def test_a_certificate_that_is_revoked_ends_its_open_connections(
+    papers: Papers, server: Issued, client: Issued, tmp_path: Path
+) -> None:
+    bad, path = papers.client(f"revoked-{tmp_path.name}"), tmp_path / "revoked.pem"
+    write_revocations(papers.authority, path, [], now_ms())
+    with (
+        house(tmp_path / "d", papers.tls(server, REQUIRED, revoked=path)) as at,
+        channel(at.address, papers.credentials(client)) as good,
+        channel(at.address, papers.credentials(bad)) as lost,
+    ):
+        assert [call(good, "echo", b"x"), call(lost, "echo", b"x")] == [b"x", b"x"]
+        waiting = [begin(good, "wait", b"1"), begin(lost, "wait", b"1")]
+        at.until(lambda: at.behind.handlers.waiting == 2)
+        write_revocations(papers.authority, path, [bad.certificate], now_ms())
+        at.door.reload()
+        at.until(lambda: at.overheard.partings == [Parting.REVOKED])
+        assert waiting[1].code() is grpc.StatusCode.UNAVAILABLE
+        assert waiting[0].result() == b"1"
+        with pytest.raises(grpc.RpcError):
+            call(lost, "echo", b"again")
+        at.until(lambda: set(at.overheard.failures) == {HandshakeFailure.CERTIFICATE_REVOKED})
+        assert call(good, "echo", b"still") == b"still"
 
 
 @pytest.mark.parametrize("kind", ["grpc", "http", "zeros"])
@@ -348,7 +370,7 @@ def test_a_server_that_is_slow_to_take_connections(tmp_path: Path) -> None:
     with contextlib.closing(socket.socket(socket.AF_UNIX)) as busy:
         busy.bind(str(tmp_path / "s"))
         busy.listen(0)
-        door = Door("127.0.0.1", 0, False, tmp_path / "s", None, DoorLimits(first_bytes_s=1.5), overheard)
+        door = Door("127.0.0.1", 0, False, tmp_path / "s", None, DoorLimits(handshake_s=1.5), overheard)
         door.start()
         with contextlib.ExitStack() as held:
             for _ in range(3):
@@ -381,16 +403,16 @@ def test_an_end_is_passed_on_after_what_came_before_it(papers: Papers, server: I
         sink.setblocking(False)
         ended_with: list[int] = []
         room = memoryview(bytearray(CHUNK_BYTES))
-        flow = Flow(loop, room, source, sink, lambda: ended_with.append(flow.kept_bytes), lambda _: None)
-        flow.start()
+        relay = Relay(loop, room, source, sink, lambda: ended_with.append(relay.kept_bytes), lambda _: None)
+        relay.start()
         loop.run_until_complete(asyncio.sleep(0.05))
-        assert (flow.kept_bytes > 0, ended_with) == (True, [])
+        assert (relay.kept_bytes > 0, ended_with) == (True, [])
         got = b""
         while len(got) < len(sent):
             got += reader.recv(2**20)
             loop.run_until_complete(asyncio.sleep(0.001))
         assert (got, ended_with) == (sent, [0])
-        flow.stop()
+        relay.stop()
         source.close()
         sink.close()
 
@@ -416,31 +438,9 @@ def test_a_server_that_is_not_there(tmp_path: Path) -> None:
 GOOD = PREFACE + frame(4, 0, 0, bytes(6))
 
 
-@pytest.mark.parametrize(
-    ("first", "state"),
-    [
-        *((GOOD[:cut], Greeting.UNFINISHED) for cut in (0, 1, 23, 24, 32, 33, 38)),
-        (GOOD, Greeting.WHOLE),
-        (GOOD + b"more", Greeting.WHOLE),
-        (PREFACE + frame(4, 0, 0, b""), Greeting.WHOLE),
-        (b"GET", Greeting.WRONG),
-        (PREFACE[:-1] + b"x", Greeting.WRONG),
-        (PREFACE + frame(1, 0, 1, b""), Greeting.WRONG),
-        (PREFACE + frame(4, 1, 0, b""), Greeting.WRONG),
-        (PREFACE + frame(4, 0, 1, b""), Greeting.WRONG),
-        (PREFACE + frame(4, 0, 0, bytes(5))[:9], Greeting.WRONG),
-        (PREFACE + b"\xff\xff\xfc\x04\0\0\0\0\0", Greeting.WRONG),
-    ],
-)
-def test_greetings(first: bytes, state: Greeting) -> None:
-    assert greeting(first) is state
-
-
-def test_addresses_are_written_in_one_way() -> None:
-    assert plain_address("::ffff:10.1.2.3") == "10.1.2.3"
-    assert plain_address("fe80::1%eth0") == "fe80::1"
-    assert household("2001:db8:0:1::5") == household("2001:db8:0:1:ffff::9") != household("2001:db8:0:2::5")
-    assert household("10.1.2.3") != household("10.1.2.4")
+def test_an_address_shares_its_limit_with_its_network() -> None:
+    assert network_of("2001:db8:0:1::5") == network_of("2001:db8:0:1:ffff::9") != network_of("2001:db8:0:2::5")
+    assert network_of("10.1.2.3") != network_of("10.1.2.4")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""One connection at the door: it shakes hands, greets, is joined to the server behind, and is closed."""
+"""One connection at the door: handshake, first bytes, both directions to the server behind, and the end."""
 
 from __future__ import annotations
 
@@ -8,22 +8,31 @@ import hashlib
 import os
 import socket
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, TypeVar
 
-from fr_server.door.flow import CHUNK_BYTES, RECORD_BYTES, WOULD_BLOCK, Flow
-from fr_server.door.greeting import Greeting, greeting
-from fr_server.door.limits import DoorLimits
+from cryptography import x509
+
 from fr_server.door.listener import HandshakeFailure, Parting, Refusal
+from fr_server.door.relay import CHUNK_BYTES, RECORD_BYTES, Relay
 from fr_server.door.tls import ALPN, HANDSHAKE_RECORD, explain
+
+if TYPE_CHECKING:
+    from fr_server.door.door import Door
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+"""The first bytes of an HTTP/2 client (RFC 9113, section 3.4). gRPC itself limits the time for its settings."""
 
 # A client whose last bytes are still on their way must not be reset: it would lose what was said to it last.
 _LINGER_S = 1.0
-# The other side has closed its way to the server, and the server's last answers may still come.
+# The client has closed its way to the server, and the server's last answers may still come.
 _LAST_ANSWERS_S = 5.0
 # The queue of the server's socket is full.
 _KNOCK_AGAIN_S = 0.01
+
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,305 +48,225 @@ class Peer:
     certificate_sha256: str
 
 
-class Hall(Protocol):
-    """What a connection needs of the door; all within the door's thread."""
-
-    loop: asyncio.AbstractEventLoop
-    limits: DoorLimits
-    room: memoryview
-    backend: Path
-
-    def context(self) -> ssl.SSLContext | None:
-        """Return the context of a new handshake; None = the connection is in plaintext."""
-        ...
-
-    def name_for(self, peer: Peer) -> Path:
-        """Return a path for the near end of a connection to the server, by which the peer can be asked for."""
-        ...
-
-    def forget(self, name: Path) -> None:
-        """Forget whose path it is."""
-        ...
-
-    def handshake_failed(self, one: Connection, why: HandshakeFailure) -> None:
-        """Tell the listener."""
-        ...
-
-    def refused(self, one: Connection, why: Refusal) -> None:
-        """Tell the listener."""
-        ...
-
-    def may_open(self, one: Connection) -> bool:
-        """Count a connection that has greeted, or return False: there are too many of them."""
-        ...
-
-    def connected(self, one: Connection) -> None:
-        """Tell the listener."""
-        ...
-
-    def closed(self, one: Connection, was_connected: bool, why: Parting) -> None:
-        """Count a connection no more."""
-        ...
-
-
 class Connection:
     """A client, and the way from it to the server; in the door's thread alone.
 
     Args:
-        hall: the door it is at.
+        door: it is at.
         client: non-blocking; it is closed with the connection.
         address: of the client.
     """
 
-    def __init__(self, hall: Hall, client: socket.socket, address: str) -> None:
+    def __init__(self, door: Door, client: socket.socket, address: str) -> None:
         self.address = address
-        self._hall = hall
-        self._loop = hall.loop
+        self._door = door
         self._client = client
         self._server: socket.socket | None = None
         self._name: Path | None = None
         self._first = b""
-        self._up: Flow | None = None
-        self._down: Flow | None = None
-        self._shaking = hall.context() is not None
-        self._lingering = False
+        self._certificate: x509.Certificate | None = None
+        self._relays: tuple[Relay, Relay] | None = None
+        self._turned_away = False
         self._connected = False
-        self._closed = False
-        self._why = Parting.CLIENT
-        limits = hall.limits
-        self._deadline_s: float | None = self._loop.time() + (
-            limits.handshake_s if self._shaking else limits.first_bytes_s
-        )
-
-    def start(self) -> None:
-        """Begin with what the client says first."""
-        self._loop.add_reader(self._client, self._look if self._shaking else self._greet)
+        self._client_gone = False
+        self._why: asyncio.Future[Parting] = door.loop.create_future()
+        self._task = door.loop.create_task(self._serve())
+        self._task.add_done_callback(self._close)
 
     def check(self, now_s: float) -> None:
-        """Close the connection if it has wasted its time; called every now and then."""
-        if self._deadline_s is not None and now_s >= self._deadline_s:
-            self._overdue()
-        elif self._up is not None and self._down is not None:
-            limits = self._hall.limits
-            stuck_s = self._down.stuck_since_s
-            if stuck_s is not None and now_s - stuck_s >= limits.stall_s:
-                self.abort(Parting.STALLED)
-            elif limits.idle_s and now_s - max(self._up.moved_s, self._down.moved_s) >= limits.idle_s:
-                self._linger(Parting.IDLE)
+        """End the connection if its client wastes it; called every now and then."""
+        if self._relays is not None:
+            up, down = self._relays
+            limits = self._door.limits
+            if down.kept_bytes and now_s - down.moved_s >= limits.stall_s:
+                self._part(Parting.STALLED)
+            elif limits.idle_s and now_s - max(up.moved_s, down.moved_s) >= limits.idle_s:
+                self._part(Parting.IDLE)
+
+    def end_if_revoked(self, lists: list[x509.CertificateRevocationList]) -> None:
+        """End the connection if one of the lists names the certificate that its client has shown."""
+        if (shown := self._certificate) is not None:
+            for one in lists:
+                if one.issuer == shown.issuer and one.get_revoked_certificate_by_serial_number(shown.serial_number):
+                    self._part(Parting.REVOKED)
 
     def crowd_out(self) -> None:
-        """Close a connection that has not greeted, for another has come."""
-        if not self._lingering:
-            self._hall.refused(self, Refusal.CROWDED_OUT)
-        self.abort(Parting.CLIENT)
+        """Close a connection that waits for its client's first bytes, for another has come."""
+        if not self._turned_away:
+            self._turned_away = True
+            self._door.listener.connection_refused(self.address, Refusal.CROWDED_OUT)
+        self._task.cancel()
 
-    def give_up(self) -> None:
-        """Close a connection that has not been joined to the server."""
-        if not self._connected and not self._lingering:
-            self.abort(Parting.STOPPED)
-
-    def abort(self, why: Parting) -> None:
-        """Close everything at once."""
-        if self._closed:
-            return
-        self._closed = True
-        self._part_from_server()
-        self._deaf()
-        self._client.close()
-        self._hall.closed(self, self._connected, self._why if self._lingering else why)
+    def stop(self, *, at_once: bool) -> None:
+        """Close the connection, unless it is joined to the server and has time to end."""
+        if at_once or self._relays is None:
+            self._part(Parting.STOPPED)
+            self._task.cancel()
 
     @property
     def kept_bytes(self) -> int:
         """How many bytes wait for either side."""
-        return sum(flow.kept_bytes for flow in (self._up, self._down) if flow is not None)
+        return sum(relay.kept_bytes for relay in self._relays or ())
 
-    def _overdue(self) -> None:
-        if self._lingering:
-            self.abort(self._why)
-        elif self._shaking:
-            self._fail(HandshakeFailure.TIMED_OUT)
-        elif self._connected:
-            self._linger(Parting.CLIENT)
+    async def _serve(self) -> None:
+        """Go through all of it, one step after the other."""
+        door = self._door
+        if failure := await self._shake():
+            self._turned_away = True
+            door.listener.handshake_failed(self.address, failure)
+        elif refusal := await self._greet() or await self._reach():
+            self._turned_away = True
+            door.listener.connection_refused(self.address, refusal)
         else:
-            self._refuse(Refusal.NO_FIRST_BYTES if self._server is None else Refusal.NO_BACKEND)
+            self._connected = True
+            door.listener.connected(self.address)
+            await self._carry()
+        await self._linger()
 
-    def _fail(self, why: HandshakeFailure) -> None:
-        self._hall.handshake_failed(self, why)
-        self._linger(Parting.CLIENT)
+    def _close(self, _: asyncio.Task[None]) -> None:
+        """Close everything, however far it came: a task that is cancelled may not even have begun."""
+        self._leave_server()
+        self._client.close()
+        self._door.left(self)
+        if self._connected:
+            why = self._why.result() if self._why.done() else Parting.STOPPED
+            self._door.listener.disconnected(self.address, why)
 
-    def _refuse(self, why: Refusal) -> None:
-        self._hall.refused(self, why)
-        self._linger(Parting.CLIENT)
+    async def _ready(self, attempt: Callable[[], Done]) -> Done:
+        """Try something with the client's socket until it does not have to wait."""
+        while True:
+            loop, add, remove = self._door.loop, self._door.loop.add_reader, self._door.loop.remove_reader
+            try:
+                return attempt()
+            except ssl.SSLWantWriteError:
+                add, remove = loop.add_writer, loop.remove_writer
+            except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):
+                pass
+            ready = asyncio.Event()
+            add(self._client, ready.set)
+            try:
+                await ready.wait()
+            finally:
+                remove(self._client)
 
-    # The handshake.
-
-    def _look(self) -> None:
-        """Look at the first byte, before a client costs the memory of a TLS session."""
-        context = self._hall.context()
+    async def _shake(self) -> HandshakeFailure | None:
+        """Shake hands, where the door encrypts; return why that failed, if so."""
+        context = self._door.context
+        if context is None:
+            return None
         try:
-            first = self._client.recv(1, socket.MSG_PEEK)
-            if not first or context is None:
-                self._fail(HandshakeFailure.WENT_AWAY)
-            elif first[0] != HANDSHAKE_RECORD:
-                self._fail(HandshakeFailure.NOT_TLS)
-            else:
-                self._loop.remove_reader(self._client)
-                self._client = context.wrap_socket(self._client, server_side=True, do_handshake_on_connect=False)
-                self._loop.add_reader(self._client, self._shake)
-                self._shake()
-        except WOULD_BLOCK:
-            return
+            async with asyncio.timeout(self._door.limits.handshake_s):
+                # The first byte alone, before a client costs the memory of a TLS session.
+                first = await self._ready(lambda: self._client.recv(1, socket.MSG_PEEK))
+                if not first:
+                    return HandshakeFailure.WENT_AWAY
+                if first[0] != HANDSHAKE_RECORD:
+                    return HandshakeFailure.NOT_TLS
+                self._client = client = context.wrap_socket(
+                    self._client, server_side=True, do_handshake_on_connect=False
+                )
+                await self._ready(client.do_handshake)
         except OSError as error:
-            self._fail(explain(error))
+            return explain(error)
+        return None if client.selected_alpn_protocol() == ALPN else HandshakeFailure.NO_H2
 
-    def _shake(self) -> None:
-        assert isinstance(self._client, ssl.SSLSocket)
-        self._loop.remove_writer(self._client)
+    async def _greet(self) -> Refusal | None:
+        """Wait until the client says that it speaks HTTP/2; return why it may not come in, if so."""
         try:
-            self._client.do_handshake()
-        except ssl.SSLWantWriteError:
-            self._loop.add_writer(self._client, self._shake)
-        except WOULD_BLOCK:
-            return
-        except OSError as error:
-            self._fail(explain(error))
-        else:
-            self._shaking = False
-            if self._client.selected_alpn_protocol() != ALPN:
-                self._fail(HandshakeFailure.NO_H2)
-                return
-            self._deadline_s = self._loop.time() + self._hall.limits.first_bytes_s
-            self._loop.add_reader(self._client, self._greet)
-            self._greet()
-
-    # The greeting.
-
-    def _greet(self) -> None:
-        try:
-            # A whole record: what OpenSSL would keep of it no selector tells of.
-            got = self._client.recv(RECORD_BYTES)
-        except WOULD_BLOCK:
-            return
+            async with asyncio.timeout(self._door.limits.handshake_s):
+                while PREFACE.startswith(self._first) and self._first != PREFACE:
+                    # A whole record: what OpenSSL would keep of it no selector tells of.
+                    got = await self._ready(lambda: self._client.recv(RECORD_BYTES))
+                    if not got:
+                        return Refusal.NO_FIRST_BYTES
+                    self._first += got
         except OSError:
-            got = b""
-        self._first += got
-        state = greeting(self._first)
-        if not got:
-            self._refuse(Refusal.NO_FIRST_BYTES)
-        elif state is Greeting.WRONG:
-            self._refuse(Refusal.NOT_HTTP2)
-        elif state is Greeting.WHOLE:
-            self._loop.remove_reader(self._client)
-            if self._hall.may_open(self):
-                self._open()
-            else:
-                self._refuse(Refusal.TOO_MANY)
+            return Refusal.NO_FIRST_BYTES
+        if not self._first.startswith(PREFACE):
+            return Refusal.NOT_HTTP2
+        return None if self._door.greeted(self) else Refusal.TOO_MANY
 
-    def _open(self) -> None:
+    async def _reach(self) -> Refusal | None:
+        """Connect to the server, by a path of our own, by which gRPC calls the peer; return why not, if so."""
         shown = self._client.getpeercert(binary_form=True) if isinstance(self._client, ssl.SSLSocket) else None
         peer = Peer(self.address, hashlib.sha256(shown).hexdigest() if shown else "")
-        self._name = self._hall.name_for(peer)
+        self._certificate = x509.load_der_x509_certificate(shown) if shown else None
+        self._name = self._door.name_for(peer)
         try:
             self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self._server.setblocking(False)
             self._server.bind(os.fspath(self._name))
+            async with asyncio.timeout(self._door.limits.handshake_s):
+                while True:
+                    try:
+                        self._server.connect(os.fspath(self._door.backend))
+                    except BlockingIOError:
+                        await asyncio.sleep(_KNOCK_AGAIN_S)
+                    else:
+                        return None
         except OSError:
-            self._refuse(Refusal.NO_BACKEND)
-        else:
-            self._knock()
+            return Refusal.NO_BACKEND
+        finally:
+            self._name.unlink(missing_ok=True)
 
-    def _knock(self) -> None:
-        if self._closed or self._lingering or self._server is None or self._name is None:
-            return
-        try:
-            self._server.connect(os.fspath(self._hall.backend))
-        except BlockingIOError:
-            self._loop.call_later(_KNOCK_AGAIN_S, self._knock)
-            return
-        except OSError:
-            self._refuse(Refusal.NO_BACKEND)
-            return
-        self._name.unlink(missing_ok=True)
-        self._join(self._server)
+    async def _carry(self) -> None:
+        """Pass on bytes in both directions until either side ends."""
+        assert self._server is not None
+        loop, room, client, server = self._door.loop, self._door.room, self._client, self._server
+        up = Relay(loop, room, client, server, self._client_ended, self._up_failed)
+        down = Relay(loop, room, server, client, self._server_ended, self._down_failed)
+        self._relays = up, down
+        down.start()
+        up.start(self._first)
+        await self._why
 
-    def _join(self, server: socket.socket) -> None:
-        self._deadline_s = None
-        self._connected = True
-        self._hall.connected(self)
-        hall = self._hall
-        self._up = Flow(self._loop, hall.room, self._client, server, self._client_ended, self._up_failed)
-        self._down = Flow(self._loop, hall.room, server, self._client, self._server_ended, self._down_failed)
-        first, self._first = self._first, b""
-        self._down.start()
-        self._up.start(first)
-
-    # The end.
+    def _part(self, why: Parting) -> None:
+        """End the connection; the first reason counts."""
+        if not self._why.done():
+            self._why.set_result(why)
 
     def _client_ended(self) -> None:
-        """The client will say no more: the server is told, and may still answer."""
-        self._deadline_s = self._loop.time() + _LAST_ANSWERS_S
+        """Tell the server that the client will say no more; the server may still answer."""
+        self._client_gone = True
         if self._server is not None:
             with contextlib.suppress(OSError):  # it has gone too, and its own end will be read
                 self._server.shutdown(socket.SHUT_WR)
+        self._door.loop.call_later(_LAST_ANSWERS_S, self._part, Parting.CLIENT)
 
     def _server_ended(self) -> None:
-        self._linger(Parting.CLIENT if self._deadline_s is not None else Parting.SERVER)
+        self._part(Parting.CLIENT if self._client_gone else Parting.SERVER)
 
     def _up_failed(self, which: socket.socket) -> None:
         if which is self._client:
-            self.abort(Parting.LOST)
-        elif self._up is not None:
+            self._part(Parting.LOST)
+        elif self._relays is not None:
             # The server has closed its socket. What it said last can still be read from ours, and its end after it.
-            self._up.stop()
+            self._relays[0].stop()
 
     def _down_failed(self, which: socket.socket) -> None:
-        if which is self._client:
-            self.abort(Parting.LOST if self._deadline_s is None else Parting.CLIENT)
-        else:
-            self._linger(Parting.SERVER)
+        lost = which is self._client and not self._client_gone
+        self._part(Parting.LOST) if lost else self._server_ended()
 
-    def _linger(self, why: Parting) -> None:
-        """Say farewell, and let the client take what it was told before its socket is closed."""
-        if self._closed or self._lingering:
+    async def _linger(self) -> None:
+        """Say farewell, and let the client read what it was told before its socket is closed."""
+        self._leave_server()
+        if self._why.done() and self._why.result() in (Parting.LOST, Parting.STALLED):
             return
-        self._lingering = True
-        self._why = why
-        self._deadline_s = self._loop.time() + _LINGER_S
-        self._part_from_server()
-        self._deaf()
         with contextlib.suppress(OSError, ValueError):  # no more than a courtesy: the client may have gone
-            if isinstance(self._client, ssl.SSLSocket) and not self._shaking:
-                self._client.unwrap()
-        try:
+            if isinstance(self._client, ssl.SSLSocket):
+                with contextlib.suppress(OSError, ValueError):
+                    self._client.unwrap()
             self._client.shutdown(socket.SHUT_WR)
-        except OSError:
-            self.abort(why)
-        else:
-            self._loop.add_reader(self._client, self._discard)
+            async with asyncio.timeout(_LINGER_S):
+                while await self._ready(lambda: self._client.recv_into(self._door.room[:CHUNK_BYTES])):
+                    pass
 
-    def _discard(self) -> None:
-        try:
-            over = self._client.recv_into(self._hall.room[:CHUNK_BYTES]) == 0
-        except WOULD_BLOCK:
-            return
-        except OSError:
-            over = True
-        if over:
-            self.abort(self._why)
-
-    def _deaf(self) -> None:
-        if self._client.fileno() != -1:  # a socket that could not be wrapped for TLS is closed already
-            self._loop.remove_reader(self._client)
-            self._loop.remove_writer(self._client)
-
-    def _part_from_server(self) -> None:
-        for flow in (self._up, self._down):
-            if flow is not None:
-                flow.stop()
+    def _leave_server(self) -> None:
+        for relay in self._relays or ():
+            relay.stop()
         if self._server is not None:
             self._server.close()
             self._server = None
         if self._name is not None:
-            self._name.unlink(missing_ok=True)
-            self._hall.forget(self._name)
+            self._door.forget(self._name)
             self._name = None

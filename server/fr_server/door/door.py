@@ -10,19 +10,22 @@ import socket
 import ssl
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
+
+from cryptography.x509 import CertificateRevocationList
 
 from fr_core.errors import AddressUnavailable
 from fr_server.address import address_of
 from fr_server.door.connection import Connection, Peer
-from fr_server.door.crowd import Crowd, plain_address
-from fr_server.door.flow import CHUNK_BYTES
-from fr_server.door.limits import DoorLimits
-from fr_server.door.listener import DoorListener, HandshakeFailure, NullDoorListener, Parting, Refusal
-from fr_server.door.tls import TlsFiles, server_context
+from fr_server.door.limits import DoorLimits, network_of
+from fr_server.door.listener import DoorListener, NullDoorListener, Refusal
+from fr_server.door.relay import CHUNK_BYTES
+from fr_server.door.tls import TlsFiles, revocations, server_context
 
 _BACKLOG = 1024
 # Accepted in one step, so that a flood of connections does not keep those waiting who are in.
@@ -71,11 +74,13 @@ class Door:
         self.backend = backend
         self._tls = tls
         self.limits = limits or DoorLimits()
-        self._listener = listener or NullDoorListener()
+        self.listener = listener or NullDoorListener()
         self._now_ms = now_ms
         self.room = memoryview(bytearray(CHUNK_BYTES))
-        self._context: ssl.SSLContext | None = None
-        self._crowd: Crowd[Connection] = Crowd(self.limits)
+        self.context: ssl.SSLContext | None = None
+        self._half_open: dict[Connection, None] = {}  # oldest first
+        self._open: set[Connection] = set()
+        self._of_network: Counter[str] = Counter()
         self._peers: dict[str, Peer] = {}
         self._numbers = itertools.count()
         self._listening: list[socket.socket] = []
@@ -97,20 +102,23 @@ class Door:
                 f"The folder of the server's own socket has a path of more than {_LONGEST_FOLDER} bytes."
             )
         if self._tls is not None:
-            self._context = server_context(self._tls, self._now_ms())
+            self.context = server_context(self._tls, self._now_ms())
         self._listening = self._bound()
         self.loop = asyncio.SelectorEventLoop()
         self._thread = threading.Thread(target=self._run, name="door", daemon=True)
         self._thread.start()
 
     def reload(self) -> None:
-        """Read the files of TLS again; connections that come from now on get what they hold.
+        """Read the files of TLS again: for new connections, and to close those of certificates that are revoked now.
 
         Raises:
             TlsUnusable: as `check_tls`; new connections get what earlier ones got.
         """
         if self._tls is not None:
-            self._context = server_context(self._tls, self._now_ms())
+            self.context = server_context(self._tls, self._now_ms())
+            lists = revocations(self._tls, self._now_ms())
+            with suppress(RuntimeError):  # the loop has ended
+                self.loop.call_soon_threadsafe(self._end_revoked, lists)
 
     def peer_of(self, path: str) -> Peer | None:
         """Return who is at the other end of a connection that is open; None = there is no such connection (any more).
@@ -136,57 +144,48 @@ class Door:
     @property
     def connections(self) -> int:
         """How many clients are at the door, those included that have not greeted."""
-        return len(self._crowd)
+        return self._of_network.total()
 
     @property
     def half_open(self) -> int:
         """How many clients have not greeted."""
-        return self._crowd.half_open
+        return len(self._half_open)
 
     @property
     def kept_bytes(self) -> int:
-        """How many bytes the door keeps for clients, and for the server, that do not read; asked within its thread."""
-        return sum(one.kept_bytes for one in self._crowd)
+        """How many bytes the door keeps for clients, and for the server, that do not read."""
+        return sum(one.kept_bytes for one in list(self._open))
 
     # What connections call, within the door's thread.
 
-    def context(self) -> ssl.SSLContext | None:
-        """As `Hall.context`."""
-        return self._context
-
     def name_for(self, peer: Peer) -> Path:
-        """As `Hall.name_for`."""
+        """Return a path for the near end of a connection to the server, by which the peer can be asked for."""
         name = self.backend.parent / f"c{next(self._numbers)}"
         self._peers[str(name)] = peer
         return name
 
     def forget(self, name: Path) -> None:
-        """As `Hall.forget`."""
+        """Forget whose path it is."""
         del self._peers[str(name)]
 
-    def handshake_failed(self, one: Connection, why: HandshakeFailure) -> None:
-        """As `Hall.handshake_failed`."""
-        self._listener.handshake_failed(one.address, why)
+    def greeted(self, one: Connection) -> bool:
+        """Count a connection as open, or return False where there are too many of these."""
+        if len(self._open) >= self.limits.connections:
+            return False
+        del self._half_open[one]
+        self._open.add(one)
+        return True
 
-    def refused(self, one: Connection, why: Refusal) -> None:
-        """As `Hall.refused`."""
-        self._listener.connection_refused(one.address, why)
-
-    def may_open(self, one: Connection) -> bool:
-        """As `Hall.may_open`."""
-        return self._crowd.greeted(one)
-
-    def connected(self, one: Connection) -> None:
-        """As `Hall.connected`."""
-        self._listener.connected(one.address)
-
-    def closed(self, one: Connection, was_connected: bool, why: Parting) -> None:
-        """As `Hall.closed`."""
-        self._crowd.leave(one)
-        if was_connected:
-            self._listener.disconnected(one.address, why)
-        if self._stopping and not self._crowd:
-            self.loop.stop()
+    def left(self, one: Connection) -> None:
+        """Count a connection no more."""
+        self._half_open.pop(one, None)
+        self._open.discard(one)
+        network = network_of(one.address)
+        self._of_network[network] -= 1
+        if not self._of_network[network]:
+            del self._of_network[network]
+        if self._stopping and not self.connections:
+            self.loop.call_soon(self.loop.stop)  # after the task of the connection
 
     # The thread.
 
@@ -196,17 +195,12 @@ class Door:
             with ExitStack() as held:
                 made: list[socket.socket] = []
                 for family, host in _addresses(self._host, self.port):
-                    one = held.enter_context(socket.socket(family, socket.SOCK_STREAM))
-                    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    if self._reuse_port:
-                        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-                    if family == socket.AF_INET6:
-                        one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                    one.bind((host, self.port))
-                    one.listen(_BACKLOG)
+                    one = socket.create_server(
+                        (host, self.port), family=family, backlog=_BACKLOG, reuse_port=self._reuse_port
+                    )
+                    made.append(held.enter_context(one))
                     one.setblocking(False)
                     self.port = one.getsockname()[1]
-                    made.append(one)
                 held.pop_all()
                 return made
         except (OSError, UnicodeError) as error:
@@ -233,29 +227,36 @@ class Door:
                     self.loop.remove_reader(listening)
                     self.loop.call_later(_ACCEPT_AGAIN_S, self._accept_again, listening)
                 return
-            self._welcome(client, plain_address(str(address[0])))
+            self._welcome(client, str(address[0]).partition("%")[0])  # without the zone of IPv6
 
     def _accept_again(self, listening: socket.socket) -> None:
         if not self._stopping:
             self.loop.add_reader(listening, self._accept, listening)
 
     def _welcome(self, client: socket.socket, address: str) -> None:
-        why = self._crowd.refusal(address)
-        if why is None:
-            try:
-                self._prepare(client)
-            except OSError:  # it has gone already
-                client.close()
-                return
-            oldest = self._crowd.oldest_beyond()
-            if oldest is not None:
-                oldest.crowd_out()
-            one = Connection(self, client, address)
-            self._crowd.enter(one, address)
-            one.start()
-        else:
+        if why := self._refusal(address):
             client.close()
-            self._listener.connection_refused(address, why)
+            self.listener.connection_refused(address, why)
+            return
+        try:
+            self._prepare(client)
+        except OSError:  # it has gone already
+            client.close()
+            return
+        if len(self._half_open) >= self.limits.half_open:
+            oldest = next(iter(self._half_open))
+            del self._half_open[oldest]
+            oldest.crowd_out()
+        self._of_network[network_of(address)] += 1
+        self._half_open[Connection(self, client, address)] = None
+
+    def _refusal(self, address: str) -> Refusal | None:
+        """Return why nobody may come in from an address now, if so."""
+        if len(self._open) >= self.limits.connections:
+            return Refusal.TOO_MANY
+        if self._of_network[network_of(address)] >= self.limits.connections_per_address:
+            return Refusal.TOO_MANY_OF_ADDRESS
+        return None
 
     def _prepare(self, client: socket.socket) -> None:
         client.setblocking(False)
@@ -266,12 +267,15 @@ class Door:
 
     def _check(self) -> None:
         limits = self.limits
-        shortest_s = min(limits.handshake_s, limits.first_bytes_s, limits.stall_s, limits.idle_s or limits.stall_s)
         # First, so that no limit ends for good with a defect that one connection meets.
-        self.loop.call_later(min(_CHECK_S, shortest_s / 10), self._check)
+        self.loop.call_later(min(_CHECK_S, limits.stall_s / 10, (limits.idle_s or limits.stall_s) / 10), self._check)
         now_s = self.loop.time()
-        for one in self._crowd:
+        for one in self._open:
             one.check(now_s)
+
+    def _end_revoked(self, lists: list[CertificateRevocationList]) -> None:
+        for one in self._open:
+            one.end_if_revoked(lists)
 
     def _begin_stop(self, grace_s: float) -> None:
         if not self._stopping:
@@ -279,15 +283,14 @@ class Door:
             for one in self._listening:
                 self.loop.remove_reader(one)
                 one.close()
-        for waiting in self._crowd:
-            waiting.give_up()
-        if not self._crowd:
+        self._stop_all(at_once=False)
+        if not self.connections:
             self.loop.stop()
-        self.loop.call_later(grace_s, self._abort_all)
+        self.loop.call_later(grace_s, partial(self._stop_all, at_once=True))
 
-    def _abort_all(self) -> None:
-        for one in self._crowd:
-            one.abort(Parting.STOPPED)
+    def _stop_all(self, *, at_once: bool) -> None:
+        for one in [*self._half_open, *self._open]:
+            one.stop(at_once=at_once)
 
 
 def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass, fields
 
 
@@ -10,8 +11,8 @@ class DoorLimits:
     """Limits of connections; a connection is half-open until it has greeted as HTTP/2 demands.
 
     Attributes:
-        handshake_s: for the TLS handshake, from the first packet on; > 0.
-        first_bytes_s: for the greeting of HTTP/2, after the handshake; > 0.
+        handshake_s: for the TLS handshake; for the first bytes of HTTP/2 after it; and for the server to take the
+            connection; > 0.
         idle_s: without a byte either way a connection is closed after this; 0 = never. A server that pings its clients,
             as gRPC's keepalive does, is never idle, so that this is to be longer than its interval.
         stall_s: for a client that does not read what is sent to it; > 0.
@@ -26,7 +27,6 @@ class DoorLimits:
     """
 
     handshake_s: float = 5.0
-    first_bytes_s: float = 5.0
     idle_s: float = 300.0
     stall_s: float = 30.0
     connections: int = 1024
@@ -39,3 +39,8 @@ class DoorLimits:
             least_open = field.name != "idle_s"
             if not value < float("inf") or value < 0 or (value == 0 and least_open):
                 raise ValueError(f"{field.name} is out of range")
+
+
+def network_of(address: str) -> str:
+    """Return what shares one limit with an IP address: itself, or its IPv6 network of 64 bits."""
+    return str(ipaddress.ip_network(f"{address}/64", strict=False)) if ":" in address else address

@@ -48,6 +48,8 @@ class Parting(StrEnum):
     LOST = "lost"
     IDLE = "idle"
     STALLED = "stalled"
+    # The certificate of the client was revoked while it was connected.
+    REVOKED = "revoked"
     STOPPED = "stopped"
 
 

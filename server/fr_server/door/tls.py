@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from cryptography import x509
+
 from fr_core.errors import TlsUnusable
 from fr_server.door.listener import HandshakeFailure
 from fr_server.door.pem import (
@@ -75,8 +77,14 @@ def check_tls(files: TlsFiles, now_ms: int) -> None:
     authorities = read_certificates(files.client_ca)
     if len(authorities) == 1:
         require_current(files.client_ca, authorities[0], now_ms)
-    if files.revoked is not None:
-        read_revocations(files.revoked, authorities, now_ms)
+    revocations(files, now_ms)
+
+
+def revocations(files: TlsFiles, now_ms: int) -> list[x509.CertificateRevocationList]:
+    """Return the lists of revoked certificates of clients; raises `TlsUnusable` as `check_tls`."""
+    if files.client_certificates is ClientCertificates.OFF or files.client_ca is None or files.revoked is None:
+        return []
+    return read_revocations(files.revoked, read_certificates(files.client_ca), now_ms)
 
 
 def server_context(files: TlsFiles, now_ms: int) -> ssl.SSLContext:
@@ -142,6 +150,8 @@ _BY_REASON = {
 
 def explain(error: OSError) -> HandshakeFailure:
     """Return why a handshake failed, from what the `ssl` module raised on the server's side."""
+    if isinstance(error, TimeoutError):
+        return HandshakeFailure.TIMED_OUT
     if isinstance(error, ssl.SSLCertVerificationError):
         return _BY_VERIFY_CODE.get(error.verify_code, HandshakeFailure.OTHER)
     if isinstance(error, ssl.SSLEOFError) or not isinstance(error, ssl.SSLError):
