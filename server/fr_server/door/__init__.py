@@ -1,8 +1,8 @@
-"""The front door: ends TLS 1.3 before gRPC, knows who is at the other end, and closes whoever wastes its room.
+"""The front door: ends TLS 1.3 before gRPC, knows who is at the other end, and closes clients that waste its room.
 
-gRPC's own server in Python cannot demand TLS 1.3, does not tell why a handshake failed, bounds no connections, and
-closes nobody who stalls. So gRPC listens on a unix socket in a private folder, and `door.Door` on the network.
+gRPC listens on a unix socket in a private folder, and `door.Door` on the network. docs/adr/0033 says what gRPC's own TLS
+and a proxy would not do.
 
-`limits` and `tls` are what it is told, `listener` is whom it tells; `greeting`, `flow` and `connection` are the way of
-one connection, `crowd` counts them all; `authority` makes certificates.
+`connection` follows one connection, and `relay` one direction of it. `limits` and `tls` configure the door, `listener`
+hears what happens. `pem` reads certificates, `authority` makes them.
 """
