@@ -15,6 +15,7 @@ from typing import Any
 
 import grpc
 
+from fr_server.config import LimitsConfig
 from fr_server.door.authority import (
     Issued,
     make_authority,
@@ -22,7 +23,6 @@ from fr_server.door.authority import (
     make_server_certificate,
 )
 from fr_server.door.door import Door
-from fr_server.door.limits import DoorLimits
 from fr_server.door.listener import HandshakeFailure, Parting, Refusal
 from fr_server.door.tls import ClientCertificates, TlsFiles
 from fr_server.grpc_options import channel_limits
@@ -193,7 +193,7 @@ class House:
 
 @contextlib.contextmanager
 def house(
-    folder: Path, tls: TlsFiles | None = None, limits: DoorLimits | None = None, host: str = "127.0.0.1"
+    folder: Path, tls: TlsFiles | None = None, limits: LimitsConfig | None = None, host: str = "127.0.0.1"
 ) -> Iterator[House]:
     """Start a server and a door before it; `folder` is theirs alone."""
     folder.mkdir(mode=0o700, exist_ok=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from fr_server.config import Config
 from fr_server.door.pem import revocations_expire_ms
+from fr_server.door.tls import tls_files
 from fr_server.folders import data_folder
-from fr_server.tls import tls_files
 
 _DAY_MS = 86_400_000
 # A list holds for 30 days: a week is enough to write it anew, and not so long that it is always near its end.
@@ -62,7 +62,7 @@ def lapsing_list(expires_ms: int | None, now_ms: int) -> str | None:
 
 
 def _keys_of_authorities(config: Config, path: Path | None) -> list[str]:
-    files = tls_files(config)
+    files = tls_files(config.tls)
     named = [path] if files is None else [path, files.certificate, files.client_ca]
     folders = dict.fromkeys(one.absolute().parent for one in named if one is not None)
     found = [folder / _AUTHORITY_KEY for folder in folders if (folder / _AUTHORITY_KEY).exists()]

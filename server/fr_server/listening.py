@@ -16,9 +16,9 @@ from fr_server.config import Config
 from fr_server.door.door import Door
 from fr_server.door.listener import DoorListener
 from fr_server.door.pem import expires_ms, revocations_expire_ms
+from fr_server.door.tls import tls_files
 from fr_server.doubts import lapsing_list
 from fr_server.telemetry.trust import Trust
-from fr_server.tls import door_limits, tls_files
 
 log = logging.getLogger("fr_server")
 
@@ -44,11 +44,11 @@ class Listening:
         self._ends_ms: int | None = None
         self._revocations_end_ms: int | None = None
         self._folder: Path | None = None
-        self._files = files = tls_files(config)
+        self._files = files = tls_files(config.tls)
         if files is not None:
             self._folder = Path(tempfile.mkdtemp(prefix="fr-"))  # mode 0700
             backend = self._folder / _SOCKET
-            self._door = Door(self._host, port, reuse_port, backend, files, door_limits(config), listener)
+            self._door = Door(self._host, port, reuse_port, backend, files, config.limits, listener)
 
     def bind(self, server: grpc.aio.Server) -> None:
         """Let a server listen where `open` leads to; raises `AddressUnavailable`."""

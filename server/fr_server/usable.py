@@ -9,12 +9,11 @@ from fr_core.errors import ConfigInvalid
 from fr_server.access.opening import require_issuer
 from fr_server.clock import wall_ms
 from fr_server.config import Config
-from fr_server.door.tls import check_tls
+from fr_server.door.tls import check_tls, tls_files
 from fr_server.engine import engine_options, open_decoder
 from fr_server.folders import require_folders, require_key
 from fr_server.services.checkpoints import require_checkpoint_folder
 from fr_server.telemetry.open import require_telemetry
-from fr_server.tls import tls_files
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -37,7 +36,7 @@ def require_usable(config: Config) -> None:
     require_folders(config)
     require_checkpoint_folder(config)
     require_issuer(config.access)
-    files = tls_files(config)
+    files = tls_files(config.tls)
     if files is not None:
         check_tls(files, wall_ms())
     require_key(config)

@@ -27,7 +27,7 @@ from doorway import (
     house,
     knock,
 )
-from fr_server.door.limits import DoorLimits
+from fr_server.config import LimitsConfig
 from fr_server.door.listener import HandshakeFailure, Parting, Refusal
 from fr_server.door.relay import CHUNK_BYTES
 from fr_server.door.tls import TlsFiles
@@ -63,7 +63,7 @@ def _p99_s(made: grpc.Channel, calls: int) -> float:
 
 
 def test_silent_sockets_are_closed_and_others_served(papers: Papers, tls: TlsFiles, tmp_path: Path) -> None:
-    limits = DoorLimits(handshake_s=1.0, connections_per_address=1000)
+    limits = LimitsConfig(handshake_s=1.0, connections_per_address=1000)
     with house(tmp_path / "d", tls, limits) as at, channel(at.address, papers.credentials()) as made:
         call(made, "echo")
         begun = time.monotonic()
@@ -82,7 +82,7 @@ def test_silent_sockets_are_closed_and_others_served(papers: Papers, tls: TlsFil
 
 
 def test_a_defect_of_one_check_does_not_end_the_limits(tls: TlsFiles, tmp_path: Path) -> None:
-    with house(tmp_path / "d", tls, DoorLimits(handshake_s=0.3)) as at:
+    with house(tmp_path / "d", tls, LimitsConfig(handshake_s=0.3)) as at:
         hear = at.overheard.handshake_failed
         heard: list[str] = []
 
@@ -103,7 +103,7 @@ def test_a_defect_of_one_check_does_not_end_the_limits(tls: TlsFiles, tmp_path: 
 def test_control_without_limits_silent_sockets_stay_and_shut_others_out(
     papers: Papers, tls: TlsFiles, tmp_path: Path
 ) -> None:
-    never = DoorLimits(handshake_s=3600.0, half_open=50, connections=50, connections_per_address=50)
+    never = LimitsConfig(handshake_s=3600.0, connections=50, connections_per_address=50)
     with house(tmp_path / "d", tls, never) as at, knocking(at, 50) as sockets:
         at.until(lambda: at.door.half_open == 50)
         time.sleep(1.5)
@@ -115,7 +115,7 @@ def test_control_without_limits_silent_sockets_stay_and_shut_others_out(
 
 
 def test_silent_sockets_do_not_shut_others_out(papers: Papers, tls: TlsFiles, tmp_path: Path) -> None:
-    limits = DoorLimits(handshake_s=30.0, half_open=20)
+    limits = LimitsConfig(handshake_s=30.0, connections=20)
     with house(tmp_path / "d", tls, limits) as at, knocking(at, 50) as sockets:
         at.until(lambda: at.overheard.refusals == [Refusal.CROWDED_OUT] * 30)
         assert all(ended(one) < 3 for one in sockets[:30])
@@ -126,7 +126,7 @@ def test_silent_sockets_do_not_shut_others_out(papers: Papers, tls: TlsFiles, tm
 
 @pytest.mark.parametrize("first", [b"", PREFACE[:10], PREFACE[:-1]])
 def test_who_says_nothing_after_the_handshake(papers: Papers, tls: TlsFiles, tmp_path: Path, first: bytes) -> None:
-    limits = DoorLimits(handshake_s=0.3)
+    limits = LimitsConfig(handshake_s=0.3)
     with house(tmp_path / "d", tls, limits) as at, knock(at.door.port) as raw:
         with papers.context().wrap_socket(raw, server_hostname="localhost") as made:
             made.sendall(first)
@@ -158,7 +158,7 @@ def test_who_speaks_something_else(papers: Papers, tls: TlsFiles, tmp_path: Path
 def test_a_slow_reader_is_aborted_and_costs_little(
     papers: Papers, tls: TlsFiles, tmp_path: Path, encrypted: bool
 ) -> None:
-    limits = DoorLimits(stall_s=1.0)
+    limits = LimitsConfig(stall_s=1.0)
     with house(tmp_path / "d", tls if encrypted else None, limits) as at, knock(at.door.port) as raw:
         before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         made = papers.context().wrap_socket(raw, server_hostname="localhost") if encrypted else raw
@@ -177,7 +177,7 @@ def test_a_slow_reader_is_aborted_and_costs_little(
 
 
 def test_a_reader_that_is_merely_slow_is_kept(tmp_path: Path) -> None:
-    with house(tmp_path / "d", None, DoorLimits(stall_s=0.5)) as at, knock(at.door.port) as raw:
+    with house(tmp_path / "d", None, LimitsConfig(stall_s=0.5)) as at, knock(at.door.port) as raw:
         raw.sendall(asking("flood"))
         read, ends = 0, time.monotonic() + 1.5
         while time.monotonic() < ends:
@@ -188,7 +188,7 @@ def test_a_reader_that_is_merely_slow_is_kept(tmp_path: Path) -> None:
 
 
 def test_who_is_idle_is_closed(papers: Papers, tls: TlsFiles, tmp_path: Path) -> None:
-    with house(tmp_path / "d", tls, DoorLimits(idle_s=0.4)) as at, channel(at.address, papers.credentials()) as made:
+    with house(tmp_path / "d", tls, LimitsConfig(idle_s=0.4)) as at, channel(at.address, papers.credentials()) as made:
         for _ in range(8):  # who calls now and then is not
             call(made, "wait", b"0.1")
         assert at.overheard.partings == []
@@ -197,7 +197,7 @@ def test_who_is_idle_is_closed(papers: Papers, tls: TlsFiles, tmp_path: Path) ->
 
 
 def test_one_address_cannot_take_all_the_room(tmp_path: Path) -> None:
-    limits = DoorLimits(connections_per_address=3, connections=5)
+    limits = LimitsConfig(connections_per_address=3, connections=5)
     with house(tmp_path / "d", None, limits) as at, contextlib.ExitStack() as held:
         for _ in range(3):
             held.enter_context(knock(at.door.port, "127.0.0.2")).sendall(GREETED)
@@ -218,13 +218,16 @@ def test_one_address_cannot_take_all_the_room(tmp_path: Path) -> None:
 
 
 def test_who_greets_when_the_last_place_is_taken(tmp_path: Path) -> None:
-    with house(tmp_path / "d", None, DoorLimits(connections=1)) as at, knocking(at, 2) as (one, two):
-        at.until(lambda: at.door.half_open == 2)
+    with house(tmp_path / "d", None, LimitsConfig(connections=2)) as at, knocking(at, 1) as (one,):
         one.sendall(GREETED)
         at.until(lambda: at.overheard.joined == 1)
-        two.sendall(GREETED)
-        assert ended(two) < 3
-        at.until(lambda: at.overheard.refusals == [Refusal.TOO_MANY])
+        with knocking(at, 2) as (two, three):
+            at.until(lambda: at.door.half_open == 2)
+            two.sendall(GREETED)
+            at.until(lambda: at.overheard.joined == 2)
+            three.sendall(GREETED)
+            assert ended(three) < 3
+            at.until(lambda: at.overheard.refusals == [Refusal.TOO_MANY])
 
 
 def test_a_client_that_vanishes_ends_its_call(papers: Papers, tls: TlsFiles, tmp_path: Path) -> None:

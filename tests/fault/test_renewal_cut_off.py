@@ -13,9 +13,8 @@ from fr_client.cli.main import build
 from fr_core.errors import FileTampered, TlsUnusable
 from fr_server.clock import wall_ms
 from fr_server.config import load_config
-from fr_server.door.tls import check_tls
+from fr_server.door.tls import check_tls, tls_files
 from fr_server.sealing import exchanging, require_sealed, seal_of
-from fr_server.tls import tls_files
 
 RENAMES = 6  # two files are kept, the seal, the key, the certificate, the seal
 BETWEEN = 4  # renames before which the key is exchanged, and the certificate is not
@@ -62,7 +61,7 @@ def whole(path: Path) -> None:
     """Require what a start does, of the seal and of the certificates."""
     config = load_config(path)
     assert require_sealed(path, config)
-    files = tls_files(config)
+    files = tls_files(config.tls)
     assert files is not None
     check_tls(files, wall_ms())
 

@@ -34,9 +34,10 @@ from doorway import (
 )
 from faulty import until
 from fr_core.errors import AddressUnavailable, TlsUnusable
+from fr_server.config import LimitsConfig
 from fr_server.door.authority import Issued, write_revocations
+from fr_server.door.connection import network_of
 from fr_server.door.door import Door
-from fr_server.door.limits import DoorLimits, network_of
 from fr_server.door.listener import HandshakeFailure, Parting, Refusal
 from fr_server.door.relay import CHUNK_BYTES, RECORD_BYTES, Relay
 from fr_server.door.tls import ClientCertificates, TlsFiles, server_context
@@ -370,7 +371,7 @@ def test_a_server_that_is_slow_to_take_connections(tmp_path: Path) -> None:
     with contextlib.closing(socket.socket(socket.AF_UNIX)) as busy:
         busy.bind(str(tmp_path / "s"))
         busy.listen(0)
-        door = Door("127.0.0.1", 0, False, tmp_path / "s", None, DoorLimits(handshake_s=1.5), overheard)
+        door = Door("127.0.0.1", 0, False, tmp_path / "s", None, LimitsConfig(handshake_s=1.5), overheard)
         door.start()
         with contextlib.ExitStack() as held:
             for _ in range(3):
@@ -441,11 +442,3 @@ GOOD = PREFACE + frame(4, 0, 0, bytes(6))
 def test_an_address_shares_its_limit_with_its_network() -> None:
     assert network_of("2001:db8:0:1::5") == network_of("2001:db8:0:1:ffff::9") != network_of("2001:db8:0:2::5")
     assert network_of("10.1.2.3") != network_of("10.1.2.4")
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"handshake_s": 0}, {"connections": 0}, {"idle_s": -1}, {"stall_s": float("inf")}, {"half_open": 0}]
-)
-def test_limits_that_are_none(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        DoorLimits(**wrong)

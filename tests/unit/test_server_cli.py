@@ -22,10 +22,9 @@ from fr_core.gallery.store.keys import load_key, new_key_file
 from fr_server.clock import wall_ms
 from fr_server.config import load_config
 from fr_server.door.pem import names_of
-from fr_server.door.tls import check_tls
+from fr_server.door.tls import check_tls, tls_files
 from fr_server.sealing import require_sealed
 from fr_server.stores import open_access
-from fr_server.tls import tls_files
 
 
 def fr(*arguments: str) -> Result:
@@ -224,7 +223,7 @@ def test_renew_makes_a_certificate_for_the_same_names_and_seals_it(made: Path) -
     assert stat.S_IMODE((made / "server.key.before").stat().st_mode) == 0o600
     config = load_config(path)
     assert require_sealed(path, config)
-    files = tls_files(config)
+    files = tls_files(config.tls)
     assert files is not None
     check_tls(files, wall_ms())
     assert fr("renew", "--config", str(path), "--name", "other.example").exit_code == 0

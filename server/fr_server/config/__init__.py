@@ -5,14 +5,16 @@
 
 from fr_server.config.keys import KEYS, Key
 from fr_server.config.loading import config_from, leaves, load_config, print_config
-from fr_server.config.tree import AccessConfig, Config, TelemetryConfig
+from fr_server.config.tree import AccessConfig, Config, LimitsConfig, TelemetryConfig, TlsConfig
 
 __all__ = [
     "KEYS",
     "AccessConfig",
     "Config",
     "Key",
+    "LimitsConfig",
     "TelemetryConfig",
+    "TlsConfig",
     "config_from",
     "leaves",
     "load_config",

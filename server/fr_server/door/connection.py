@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import ipaddress
 import os
 import socket
 import ssl
@@ -46,6 +47,11 @@ class Peer:
 
     address: str
     certificate_sha256: str
+
+
+def network_of(address: str) -> str:
+    """Return what shares one limit with an IP address: itself, or its IPv6 network of 64 bits."""
+    return str(ipaddress.ip_network(f"{address}/64", strict=False)) if ":" in address else address
 
 
 class Connection:

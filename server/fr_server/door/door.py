@@ -9,7 +9,6 @@ import os
 import socket
 import ssl
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -21,8 +20,9 @@ from cryptography.x509 import CertificateRevocationList
 
 from fr_core.errors import AddressUnavailable
 from fr_server.address import address_of
-from fr_server.door.connection import Connection, Peer
-from fr_server.door.limits import DoorLimits, network_of
+from fr_server.clock import wall_ms
+from fr_server.config import LimitsConfig
+from fr_server.door.connection import Connection, Peer, network_of
 from fr_server.door.listener import DoorListener, NullDoorListener, Refusal
 from fr_server.door.relay import CHUNK_BYTES
 from fr_server.door.tls import TlsFiles, revocations, server_context
@@ -52,7 +52,8 @@ class Door:
         backend: the unix socket of the server. Its folder is to be private (mode 0700), for whoever can open the socket
             goes around the door; the door puts sockets of its own there, each for a moment.
         tls: files of TLS; None = plaintext.
-        limits: of connections.
+        limits: of connections. As many may be open as may wait with their first bytes; one more that waits closes the
+            oldest of these, which is the one that says nothing, so that silent sockets do not shut others out.
         listener: is told what happens.
         now_ms: milliseconds since 1970, UTC.
     """
@@ -64,16 +65,16 @@ class Door:
         reuse_port: bool,
         backend: Path,
         tls: TlsFiles | None = None,
-        limits: DoorLimits | None = None,
+        limits: LimitsConfig | None = None,
         listener: DoorListener | None = None,
-        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        now_ms: Callable[[], int] = wall_ms,
     ) -> None:
         self._host = host
         self.port = port
         self._reuse_port = reuse_port
         self.backend = backend
         self._tls = tls
-        self.limits = limits or DoorLimits()
+        self.limits = limits or LimitsConfig()
         self.listener = listener or NullDoorListener()
         self._now_ms = now_ms
         self.room = memoryview(bytearray(CHUNK_BYTES))
@@ -126,9 +127,8 @@ class Door:
         Args:
             path: of the near end, also as gRPC's `context.peer()` writes it: `unix:PATH`, percent-encoded.
         """
-        if path.startswith(_SCHEME):
-            path = unquote(path.removeprefix(_SCHEME))
-        return self._peers.get(path)
+        own = path.removeprefix(_SCHEME)
+        return self._peers.get(path if own == path else unquote(own))
 
     def stop(self, grace_s: float) -> None:
         """Listen no more; wait until all connections are closed, or close them after a time. It may be called twice.
@@ -243,7 +243,7 @@ class Door:
         except OSError:  # it has gone already
             client.close()
             return
-        if len(self._half_open) >= self.limits.half_open:
+        if len(self._half_open) >= self.limits.connections:
             oldest = next(iter(self._half_open))
             del self._half_open[oldest]
             oldest.crowd_out()

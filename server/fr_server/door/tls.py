@@ -10,6 +10,7 @@ from pathlib import Path
 from cryptography import x509
 
 from fr_core.errors import TlsUnusable
+from fr_server.config import TlsConfig
 from fr_server.door.listener import HandshakeFailure
 from fr_server.door.pem import (
     read_certificates,
@@ -51,6 +52,15 @@ class TlsFiles:
     client_certificates: ClientCertificates = ClientCertificates.OFF
     client_ca: Path | None = None
     revoked: Path | None = None
+
+
+def tls_files(config: TlsConfig) -> TlsFiles | None:
+    """Return the files of TLS that a configuration names; None where connections are not encrypted."""
+    if not config.certificate:
+        return None
+    ca, revoked = (Path(name).expanduser() if name else None for name in (config.client_ca, config.revoked))
+    certificate, key = Path(config.certificate).expanduser(), Path(config.key).expanduser()
+    return TlsFiles(certificate, key, ClientCertificates(config.client_certificates), ca, revoked)
 
 
 def check_tls(files: TlsFiles, now_ms: int) -> None:
