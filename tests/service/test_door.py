@@ -208,6 +208,22 @@ def test_a_certificate_that_is_revoked_ends_its_open_connections(
         assert call(good, "echo", b"still") == b"still"
 
 
+def test_a_certificate_that_is_revoked_between_handshake_and_first_bytes(
+    papers: Papers, server: Issued, tmp_path: Path
+) -> None:
+    bad, path = papers.client(f"revoked-{tmp_path.name}"), tmp_path / "revoked.pem"
+    write_revocations(papers.authority, path, [], now_ms())
+    with house(tmp_path / "d", papers.tls(server, REQUIRED, revoked=path)) as at, knock(at.door.port) as raw:
+        with papers.context(bad).wrap_socket(raw, server_hostname="localhost") as made:
+            made.sendall(PREFACE[:5])
+            time.sleep(0.3)  # the server has its side of the handshake
+            write_revocations(papers.authority, path, [bad.certificate], now_ms())
+            at.door.reload()
+            made.sendall(asking("echo")[5:])
+            assert ended(made) < 3
+        at.until(lambda: at.overheard.partings == [Parting.REVOKED])
+
+
 @pytest.mark.parametrize("kind", ["grpc", "http", "zeros"])
 def test_plaintext_is_no_tls(papers: Papers, server: Issued, tmp_path: Path, kind: str) -> None:
     with house(tmp_path / "d", papers.tls(server)) as at:

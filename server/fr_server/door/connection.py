@@ -89,10 +89,10 @@ class Connection:
             elif limits.idle_s and now_s - max(up.moved_s, down.moved_s) >= limits.idle_s:
                 self._part(Parting.IDLE)
 
-    def end_if_revoked(self, lists: list[x509.CertificateRevocationList]) -> None:
-        """End the connection if one of the lists names the certificate that its client has shown."""
+    def end_if_revoked(self) -> None:
+        """End the connection if the certificate that its client has shown is revoked now."""
         if (shown := self._certificate) is not None:
-            for one in lists:
+            for one in self._door.revoked:
                 if one.issuer == shown.issuer and one.get_revoked_certificate_by_serial_number(shown.serial_number):
                     self._part(Parting.REVOKED)
 
@@ -224,6 +224,7 @@ class Connection:
         self._relays = up, down
         down.start()
         up.start(self._first)
+        self.end_if_revoked()  # the certificate may have been revoked since the handshake
         await self._why
 
     def _part(self, why: Parting) -> None:

@@ -79,6 +79,7 @@ class Door:
         self._now_ms = now_ms
         self.room = memoryview(bytearray(CHUNK_BYTES))
         self.context: ssl.SSLContext | None = None
+        self.revoked: list[CertificateRevocationList] = []  # since the last `reload`
         self._half_open: dict[Connection, None] = {}  # oldest first
         self._open: set[Connection] = set()
         self._of_network: Counter[str] = Counter()
@@ -274,8 +275,9 @@ class Door:
             one.check(now_s)
 
     def _end_revoked(self, lists: list[CertificateRevocationList]) -> None:
+        self.revoked = lists
         for one in self._open:
-            one.end_if_revoked(lists)
+            one.end_if_revoked()
 
     def _begin_stop(self, grace_s: float) -> None:
         if not self._stopping:
