@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accessing import DAY_MS, Clocks
+from accessing import DAY_MS, NOW_MS, Clocks
 from fr_core.access.budget import Budget
 from fr_core.access.budgets import Budgets
-from fr_core.access.keys import Token, parse_token
+from fr_core.access.giving import reaches, require_may_give
+from fr_core.access.keys import ApiKey, NewKey, Token, parse_token
+from fr_core.access.roles import Role
 from fr_core.access.scope import Scope
 from fr_core.access.seen import SureTime
-from fr_core.errors import InvalidField, QuotaExceeded, RateLimited
+from fr_core.errors import InvalidField, NotPermitted, QuotaExceeded, RateLimited
 
 IDS = st.text("ab-_9", min_size=1, max_size=5)
 PATTERNS = st.one_of(IDS, IDS.map(lambda beginning: f"{beginning}*"), st.just("*"))
@@ -116,3 +120,54 @@ def test_the_time_never_goes_far_ahead_of_a_right_clock(steps: list[tuple[int, i
         assert time.now_ms(0) >= clocks.wall_ms
         clocks.wall_ms -= set_ms
         assert time.sure_ms() == clocks.wall_ms
+
+
+SCOPES = st.lists(st.sampled_from(["*", "a*", "ab", "ab*", "b"]), max_size=3, unique=True).map(tuple).map(Scope)
+LIMITS = st.builds(Budget, st.sampled_from([1.0, 2.0]), st.sampled_from([1, 2]), st.sampled_from([None, 0, 5]))
+ENDS = st.sampled_from([None, NOW_MS + 1, NOW_MS + DAY_MS])
+CERTIFICATES = st.sampled_from([None, "c" * 64, "d" * 64])
+ROLES = st.sets(st.sampled_from(list(Role)), min_size=1, max_size=3).map(frozenset)
+PLACES = ["ab", "abc", "a", "b", "ba", "c"]
+
+
+@st.composite
+def keys(draw: st.DrawFn, number: int, roles: st.SearchStrategy[frozenset[Role]] = ROLES) -> ApiKey:
+    values = (draw(roles), draw(SCOPES), draw(SCOPES), draw(LIMITS), NOW_MS, draw(ENDS), None, draw(CERTIFICATES))
+    return ApiKey(number, f"{number:016}", "", *values)
+
+
+def can(key: ApiKey) -> set[str]:
+    """What whoever holds a key may see."""
+    seen = {f"gallery {one}" for one in PLACES if key.galleries.covers(one)}
+    seen |= {f"course {one}" for one in PLACES if key.courses.covers(one)}
+    return seen | ({"everything"} if key.roles & {Role.ADMIN, Role.AUDITOR} else set())
+
+
+@given(st.data())
+def test_no_calls_give_a_secret_that_can_do_more_than_their_caller(data: st.DataObject) -> None:
+    first = data.draw(keys(0, st.just(frozenset({Role.ADMIN}))))
+    others = [data.draw(keys(number)) for number in (1, 2, 3)]
+    everywhere = first.galleries.is_all and first.courses.is_all
+    held, gone = [first], set[str]()
+    for number in range(10, 10 + data.draw(st.integers(1, 6))):
+        caller = data.draw(st.sampled_from([key for key in held if Role.ADMIN in key.roles]))
+        wanted = data.draw(st.one_of(keys(number), st.sampled_from(others)))
+        new = NewKey("", wanted.roles, wanted.galleries, wanted.courses, wanted.budget, None, wanted.certificate_sha256)
+        asked = wanted if wanted in others else replace(new, not_after_ms=wanted.expires_ms)
+        if not reaches(caller.principal, asked):
+            with pytest.raises(NotPermitted):
+                require_may_give(caller.principal, caller, asked, NOW_MS)
+            continue
+        gone.add(wanted.key_id)  # which is what RevokeKey asks
+        with suppress(NotPermitted):
+            require_may_give(caller.principal, caller, asked, NOW_MS)
+            held.append(wanted)
+    for key in held[1:]:
+        assert can(key) <= can(first)
+        assert everywhere or "everything" not in can(key)
+        assert key.budget.is_within(first.budget)
+        assert first.expires_ms is None or (key.expires_ms is not None and key.expires_ms <= first.expires_ms)
+        assert first.certificate_sha256 in (None, key.certificate_sha256)
+    for key in others:
+        assert key.key_id not in gone or can(key) <= can(first)
+        assert key.key_id not in gone or everywhere or "everything" not in can(key)

@@ -239,6 +239,21 @@ def test_nobody_is_told_a_new_secret_of_a_key_that_has_more_or_lives_longer(at: 
     assert reason_of(partial(own.access.RevokeKey, revoke)) == "OK", "what was leaked must go"
 
 
+@pytest.mark.parametrize("role", [Role.AUDITOR, Role.ADMIN])
+def test_an_admin_of_some_galleries_has_no_part_in_keys_that_see_all(at: Staffed, role: Role) -> None:
+    narrow = at.caller(Role.ADMIN, galleries=("own-*",), courses=())
+    sees_all = at.caller(role, number=7, galleries=(), courses=())
+    key_id, nobodys = sees_all.principal_id.removeprefix("key:"), "a" * 16
+    for call in (
+        lambda key_id: narrow.access.RotateKey(access_pb2.RotateKeyRequest(key_id=key_id)),
+        lambda key_id: narrow.access.RevokeKey(access_pb2.RevokeKeyRequest(key_id=key_id)),
+    ):
+        assert how(partial(call, key_id)) == how(partial(call, nobodys))
+    assert key_id not in listed(narrow)
+    assert asks(at, sees_all.token) == "OK"
+    assert narrow.principal_id.removeprefix("key:") in listed(narrow), "everybody knows the own key"
+
+
 def own_key(at: Staffed, caller: Caller) -> access_pb2.ApiKey:
     keys = at.admin.access.ListKeys(access_pb2.ListKeysRequest(page_size=1_000)).keys
     (own,) = (key for key in keys if f"key:{key.key_id}" == caller.principal_id)

@@ -255,28 +255,29 @@ _SERVER = {
 }
 
 _KEYS = "Who hands out keys is not who works with them."
+_SEES_ALL = "Keys of admins and auditors reach everything."
 
 _ACCESS = {
     "WhoAmI": Rule(roles=_EVERYBODY, why="Everybody may know what the own key allows.", kind=Kind.READ),
     "CreateKey": Rule(roles=_ADMIN, why=_KEYS, kind=Kind.CHANGE, recorded=True),
     "ListKeys": Rule(
         roles=_ADMIN | _AUDITOR,
-        why=f"{_KEYS} Admins see keys that reach no further than their own, auditors all.",
+        why=f"{_KEYS} Admins see keys that reach no further than their own, auditors all. {_SEES_ALL}",
         kind=Kind.READ,
         lists=True,
         recorded=True,
     ),
     "RotateKey": Rule(
         roles=_EVERYBODY,
-        why="Everybody changes the secret of the own key. Admins change that of others, which then holds at once: two "
-        "people would call in the name of one key else. A key that reaches further than the own is answered as one "
-        "that there is not, and so is every other key to those who are no admins.",
+        why="Everybody changes the secret of their own key. Admins change that of others; the new secret holds at "
+        "once, or two people would call in the name of one key. A key that reaches further than the caller is "
+        f"answered as one that does not exist. {_SEES_ALL} To those who are not admins, no other key exists.",
         kind=Kind.CHANGE,
         recorded=True,
     ),
     "RevokeKey": Rule(
         roles=_ADMIN,
-        why=f"{_KEYS} A key that reaches further than the own is answered as one that there is not.",
+        why=f"{_KEYS} A key that reaches further than the caller is answered as one that does not exist. {_SEES_ALL}",
         kind=Kind.CHANGE,
         recorded=True,
     ),

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import grpc
 
 from fr_api.v1 import access_pb2, access_pb2_grpc
 from fr_core.access.budget import Budget
-from fr_core.access.keys import ApiKey, NewKey, principal_id_of
+from fr_core.access.giving import reaches, require_may_give
+from fr_core.access.keys import ApiKey, principal_id_of
 from fr_core.access.principal import Principal
 from fr_core.access.roles import Role
-from fr_core.access.scope import Scope
 from fr_core.access.store import AccessStore
 from fr_core.errors import NotPermitted
 from fr_core.gallery import pages
@@ -32,8 +33,6 @@ from fr_server.work import Work
 Context = grpc.aio.ServicerContext[Any, Any]
 
 _DEFAULT_PAGE = 100
-# Roles that see more than their galleries and courses: all keys, all audits.
-_OF_ALL = frozenset({Role.ADMIN, Role.AUDITOR})
 _CALL = "keys"
 # In the place of the id of a key that the caller may not know of; no key has it.
 _NOBODYS = "-" * 16
@@ -42,8 +41,8 @@ _NOBODYS = "-" * 16
 class AccessService(access_pb2_grpc.AccessServiceServicer):
     """Makes, lists, rotates and revokes API keys.
 
-    A key that reaches further than whoever calls is not there for it: with a new secret of that key it could do what
-    it may not. So nobody is told a secret of a key either that may ask for more, or lives longer, than its own.
+    `fr_core.access.giving` says who may know, give and take which key. A key that reaches further than its caller is
+    answered as one that does not exist.
 
     Args:
         store: keeps them.
@@ -82,16 +81,9 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
         own = await self._work.storage(self._own_key)
         ends_ms = None if own is None else own.expires_ms
         new = new_key(request, self._default.at_most(principal.budget), self._key_days, ends_ms)
-        if not _reaches_no_further(new):
-            raise NotPermitted("The key would reach further than that of whoever makes it.")
-        if not new.roles.isdisjoint(_OF_ALL) and not (principal.galleries.is_all and principal.courses.is_all):
-            raise NotPermitted("Admins and auditors see all: whoever makes one must reach all.", field="roles")
-        if _is_bound_elsewhere(new, own):
-            raise NotPermitted("The key must be bound to the certificate that your own is bound to.")
-        if not new.budget.is_within(principal.budget):
-            raise NotPermitted("The key could ask for more than that of whoever makes it.", field="budget")
-        if request.HasField("lifetime") and _outlives(new, self._store.now_ms(), ends_ms):
-            raise NotPermitted("The key would live longer than that of whoever makes it.", field="lifetime")
+        # A lifetime that was asked for is refused where it is too long; the default is shortened.
+        asked = replace(new, not_after_ms=None) if request.HasField("lifetime") else new
+        require_may_give(principal, own, asked, self._store.now_ms())
         return created_response(await self._work.storage(self._store.create, new))
 
     async def ListKeys(  # noqa: N802
@@ -113,26 +105,26 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
     ) -> access_pb2.RotateKeyResponse:
         """Give a key a new secret."""
         overlaps_ms = overlap_ms(request)
-        key_id = await self._work.storage(self._own_no_greater, request.key_id, overlaps_ms > 0)
+        key_id = await self._work.storage(self._given, request.key_id, overlaps_ms > 0)
         return rotated_response(await self._work.storage(self._store.rotate, key_id, overlaps_ms))
 
     async def RevokeKey(  # noqa: N802
         self, request: access_pb2.RevokeKeyRequest, context: Context
     ) -> access_pb2.RevokeKeyResponse:
         """Make a key invalid."""
-        key_id = await self._work.storage(self._own, request.key_id)
+        key_id = await self._work.storage(self._known, request.key_id)
         return access_pb2.RevokeKeyResponse(key=key_message(await self._work.storage(self._store.revoke, key_id)))
 
-    def _own(self, key_id: str) -> str:
-        """Return the id of a key, or that of none where the key reaches further than whoever calls."""
+    def _known(self, key_id: str) -> str:
+        """Return the id of a key that the caller may know of, or that of no key."""
         key = self._store.key(key_id)
-        if key is None or _reaches_no_further(key):
+        if key is None or reaches(current_principal(), key):
             return key_id
         note(detail=OUTSIDE)
         return _NOBODYS
 
-    def _own_no_greater(self, key_id: str, overlaps: bool) -> str:
-        """As `_own`; raises `NotPermitted` where the key has more, or lives longer, than that of whoever calls.
+    def _given(self, key_id: str, overlaps: bool) -> str:
+        """As `_known`; raises `NotPermitted` where the caller may not have a secret of the key.
 
         Who is no admin knows of the own key alone.
         """
@@ -142,18 +134,13 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
         if Role.ADMIN not in principal.roles:
             note(detail=OUTSIDE)
             return _NOBODYS
-        key_id = self._own(key_id)
-        key, own = self._store.key(key_id), self._own_key()
+        key_id = self._known(key_id)
+        key = self._store.key(key_id)
         if key is None:
             return key_id
         if overlaps:  # two people would call in the name of one key, and nobody could tell them apart
             raise NotPermitted("Only whoever has a key may keep its secret valid beside the new one.", field="overlap")
-        ends_ms = None if own is None else own.expires_ms
-        lives_longer = ends_ms is not None and (key.expires_ms is None or key.expires_ms > ends_ms)
-        if _is_bound_elsewhere(key, own):
-            raise NotPermitted("The key is not bound to the certificate that your own is bound to.")
-        if lives_longer or not key.budget.is_within(principal.budget):
-            raise NotPermitted("The key may ask for more, or lives longer, than that of whoever gives it a new secret.")
+        require_may_give(principal, self._own_key(), key, self._store.now_ms())
         return key_id
 
     def _own_key(self) -> ApiKey | None:
@@ -163,38 +150,11 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
 
     def _keys_seen(self, before: int | None, size: int) -> tuple[list[ApiKey], bool]:
         """Return a page of the keys that the caller may know of, and whether there are more: auditors see all."""
-        audits = Role.AUDITOR in current_principal().roles
+        principal = current_principal()
+        audits = Role.AUDITOR in principal.roles
 
         def fetch(last: ApiKey | None, size: int) -> tuple[Sequence[ApiKey], bool]:
             found = self._store.keys(before if last is None else last.number, size)
             return found, len(found) == size
 
-        return seen(fetch, size, lambda key: audits or _reaches_no_further(key))
-
-
-def _is_bound_elsewhere(key: ApiKey | NewKey, own: ApiKey | None) -> bool:
-    """Whether a key would be valid where that of whoever calls is not, because that one is bound to a certificate."""
-    bound = None if own is None else own.certificate_sha256
-    return bound is not None and key.certificate_sha256 != bound
-
-
-def _outlives(new: NewKey, now_ms: int, ends_ms: int | None) -> bool:
-    """Whether the lifetime of a key that is made now goes beyond a moment; None = there is none."""
-    return ends_ms is not None and (new.lifetime_ms is None or now_ms + new.lifetime_ms > ends_ms)
-
-
-def _reaches_no_further(key: ApiKey | NewKey) -> bool:
-    """Whether a key may be used on nothing that whoever calls may not act on."""
-    principal = current_principal()
-    return _includes(principal.galleries, key.galleries) and _includes(principal.courses, key.courses)
-
-
-def _includes(scope: Scope, other: Scope) -> bool:
-    """Whether whatever another scope covers is covered by a scope."""
-    return all(any(_reaches(own, pattern) for own in scope.patterns) for pattern in other.patterns)
-
-
-def _reaches(own: str, pattern: str) -> bool:
-    if own.endswith("*"):
-        return pattern.startswith(own[:-1])
-    return own == pattern
+        return seen(fetch, size, lambda key: audits or reaches(principal, key))
