@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,8 @@ NAME, METADATUM, NOTES, LABEL = "Erika Mustermann", "Musterstrasse-7", "a scar a
 REFERENCE, TRAINEE_NAME = "AZ 17/2026 Musterfall", "Max Lehrling"
 SUBJECTS = tuple(f"wanted {blue}" for blue in BLUES)
 SUBJECT = "Passport-L01X00T47"
+OWN_ID = "Maria-Beispiel_1990-01-31"
+"""What a caller sends as its own id of a request, and in the place of ids that the server gives."""
 NEW_FACE = photo(200)
 IMAGE = common_pb2.Image(data=PROBE)
 FACE = recognition_pb2.Probe(image=IMAGE)
@@ -68,22 +71,24 @@ CHAIN_FILES = {
 
 @dataclass
 class Work:
-    """What was done on a server, by the id of its request."""
+    """What was done on a server, by the names of the calls."""
 
     at: Staffed
     folder: Path
     answers: dict[str, Any]
     callers: dict[str, Caller]
+    request_ids: dict[str, str]
 
-    def records(self, request_id: str, chain: str) -> list[dict[str, Any]]:
-        request = audit_pb2.SearchAuditRequest(chain=chain, request_id=request_id)
+    def records(self, call: str, chain: str) -> list[dict[str, Any]]:
+        request = audit_pb2.SearchAuditRequest(chain=chain, request_id=self.request_ids[call])
         return [json.loads(one.json) for one in self.at.auditor.audit.SearchAudit(request).records]
 
 
-def work_through(at: Staffed) -> tuple[dict[str, Any], dict[str, Caller]]:
-    """Make one call of each kind."""
+def work_through(at: Staffed) -> tuple[dict[str, Any], dict[str, Caller], dict[str, str]]:
+    """Make one call of each kind; return the answers, who called, and the ids of the requests."""
     answers: dict[str, Any] = {}
     callers: dict[str, Caller] = {}
+    request_ids: dict[str, str] = {}
     at.gallery("wanted")
     trainer, trainee = at.caller(Role.TRAINER), at.caller(Role.TRAINEE)
     operator, examiner, admin, auditor = at.operator, at.examiner(1), at.admin, at.auditor
@@ -91,9 +96,13 @@ def work_through(at: Staffed) -> tuple[dict[str, Any], dict[str, Caller]]:
     def done(caller: Caller, service: str, method: str, *requests: Any) -> Any:
         stub = getattr(getattr(caller, service), method)
         streams = method.startswith("Stream")
-        metadata = (("x-request-id", method),)
-        answer = stub(iter(requests) if streams else requests[0], metadata=metadata)
-        answers[method] = list(answer) if hasattr(answer, "__next__") else answer
+        metadata = (("x-request-id", OWN_ID), ("tracestate", f"fr={OWN_ID}"))
+        if hasattr(stub, "with_call"):
+            answers[method], call = stub.with_call(requests[0], metadata=metadata)
+        else:
+            call = stub(iter(requests) if streams else requests[0], metadata=metadata)
+            answers[method] = list(call)
+        request_ids[method] = dict(call.trailing_metadata())["x-request-id"]
         callers[method] = caller
         return answers[method]
 
@@ -168,7 +177,17 @@ def work_through(at: Staffed) -> tuple[dict[str, Any], dict[str, Caller]]:
     done(trainer, "training", "DeleteTrainee", gone)
     done(auditor, "audit", "VerifyAudit", audit_pb2.VerifyAuditRequest())
     done(admin, "gallery", "DeleteGallery", gallery_pb2.DeleteGalleryRequest(**wanted))
-    return answers, callers
+    for caller, service, method, request in (
+        (operator, "review", "GetCase", review_pb2.GetCaseRequest(case_id=OWN_ID)),
+        (examiner, "review", "GetExamination", review_pb2.GetExaminationRequest(examination_id=OWN_ID)),
+        (admin, "access", "RevokeKey", access_pb2.RevokeKeyRequest(key_id=OWN_ID)),
+        (auditor, "audit", "VerifyAudit", audit_pb2.VerifyAuditRequest(chain=OWN_ID)),
+        (auditor, "audit", "SearchAudit", audit_pb2.SearchAuditRequest(chain="access", page_token=OWN_ID)),
+        (trainer, "training", "GetCohort", training_pb2.GetCohortRequest(cohort_id=OWN_ID)),
+        (trainee, "training", "JoinCourse", training_pb2.JoinCourseRequest(code=OWN_ID)),
+    ):
+        assert reason_of(partial(getattr(getattr(caller, service), method), request)) != "OK"
+    return answers, callers, request_ids
 
 
 @pytest.fixture(scope="module")
@@ -259,7 +278,7 @@ def test_every_call_is_in_the_table_of_this_test(work: Work) -> None:
 
 def needles(work: Work) -> dict[str, bytes]:
     """What nobody may find in clear."""
-    named = (NAME, METADATUM, NOTES, REFERENCE, TRAINEE_NAME, SUBJECT, *SUBJECTS)
+    named = (NAME, METADATUM, NOTES, REFERENCE, TRAINEE_NAME, SUBJECT, *SUBJECTS, OWN_ID, LABEL)
     words = {word for text in named for word in re.split("[ /]", text) if len(word) > 5 and word != "wanted"}
     vector = np.asarray(work.answers["Embed"].faces[0].embedding.vector, np.float32)
     return {
@@ -360,7 +379,10 @@ def test_records_are_found_by_all_that_they_say(work: Work, chain: str) -> None:
             lambda one: one.get("gallery") == "wanted" and subject in one.get("subjects", ()),
         ),
         ({"case_reference": REFERENCE}, lambda one: one.get("case") == case),
-        ({"request_id": "Search"}, lambda one: one.get("request_id") == "Search"),
+        (
+            {"request_id": work.request_ids["Search"]},
+            lambda one: one.get("request_id") == work.request_ids["Search"],
+        ),
         (
             {"actor": work.at.operator.principal_id, "action": "gallery.search", "case_reference": REFERENCE},
             lambda one: (

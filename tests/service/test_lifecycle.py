@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -137,9 +139,11 @@ def test_defect_is_an_internal_error_with_a_request_id_and_tells_nothing(
 ) -> None:
     with running(tmp_path, DefectiveDetector()) as server, caplog.at_level("INFO"):
         with pytest.raises(grpc.RpcError) as caught:
-            server.recognition.Detect(DETECT, metadata=(("x-request-id", "my-request"),))
+            server.recognition.Detect(DETECT)
         assert caught.value.code() is grpc.StatusCode.INTERNAL
-        assert ended(caught.value).info.metadata["request_id"] == "my-request"
+        pairs: Any = caught.value.trailing_metadata()
+        request_id = dict(pairs)["x-request-id"]
+        assert ended(caught.value).info.metadata["request_id"] == request_id
         item = recognition_pb2.StreamEmbedRequest(item_id="a", image=common_pb2.Image(data=photo(1)))
         call = server.recognition.StreamEmbed(iter([item]))
         (answer,) = call
@@ -148,7 +152,7 @@ def test_defect_is_an_internal_error_with_a_request_id_and_tells_nothing(
         assert answer.refusal.reason == error_reason_pb2.ERROR_REASON_INTERNAL
         assert "Jane" not in f"{caught.value.details()} {answer.refusal.message} {caplog.text}"
         assert "KeyError" in caplog.text
-        assert "my-request" in caplog.text
+        assert str(request_id) in caplog.text
         assert server.server.GetServerInfo(server_pb2.GetServerInfoRequest()).version
 
 
@@ -181,12 +185,14 @@ def test_watching_the_health_does_not_hold_the_server_up(tmp_path: Path) -> None
         assert time.monotonic() - started < 5
 
 
-def test_request_id_that_is_no_plain_word_is_replaced(server: Running, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("own", ["Jane-Doe-1990-01-31", "a b c", ""])
+def test_a_request_id_is_the_servers_own(server: Running, caplog: pytest.LogCaptureFixture, own: str) -> None:
     with caplog.at_level("INFO"):
-        _, call = server.recognition.Detect.with_call(DETECT, metadata=(("x-request-id", "a b c"),))
+        _, call = server.recognition.Detect.with_call(DETECT, metadata=(("x-request-id", own),))
     request_id = str(dict(call.trailing_metadata() or ())["x-request-id"])
-    assert len(request_id) == 32
+    assert re.fullmatch("[0-9a-f]{32}", request_id)
     assert request_id in caplog.text
+    assert not own or own not in caplog.text
 
 
 def test_health_tells_each_service(server: Running) -> None:

@@ -174,15 +174,25 @@ def test_abandoned_stream_is_a_cancelled_call_and_no_longer_in_flight(observed: 
     assert telemetry.registry.get_sample_value("fr_health") == 0
 
 
+def request_id_of(answered: grpc.Call) -> str:
+    return str(dict(answered.trailing_metadata() or ())["x-request-id"])
+
+
 def test_call_continues_the_trace_of_its_caller_down_to_the_steps(observed: Observed) -> None:
-    metadata = (("traceparent", f"00-{TRACE_ID}-{PARENT_ID}-01"), ("x-request-id", "r-1"))
+    metadata = (
+        ("traceparent", f"00-{TRACE_ID}-{PARENT_ID}-01"),
+        ("tracestate", "jane=doe"),
+        ("x-request-id", "jane-doe"),
+    )
     for _ in range(2):  # a later call of the same connection and thread has a parent of its own
-        observed.server.recognition.Embed(recognition_pb2.EmbedRequest(image=image(1)), metadata=metadata)
+        embed = recognition_pb2.EmbedRequest(image=image(1))
+        _, answered = observed.server.recognition.Embed.with_call(embed, metadata=metadata)
     observed.server.recognition.Embed(recognition_pb2.EmbedRequest(image=image(1)))
     calls = [span for span in observed.spans() if span.name.endswith("/Embed")]
     parents = [None if span.parent is None else f"{span.parent.span_id:016x}" for span in calls]
     assert parents == [PARENT_ID, PARENT_ID, None]
-    assert dict(calls[0].attributes or {})["fr.request_id"] == "r-1"
+    assert dict(calls[1].attributes or {})["fr.request_id"] == request_id_of(answered)
+    assert "jane" not in repr([(span.attributes, span.context) for span in observed.spans()])
     for call in calls:
         assert call.context is not None
         steps = [s for s in observed.spans() if s.parent is not None and s.parent.span_id == call.context.span_id]
@@ -191,12 +201,13 @@ def test_call_continues_the_trace_of_its_caller_down_to_the_steps(observed: Obse
 
 def test_line_of_a_call_in_json_has_its_fields(observed: Observed) -> None:
     request = recognition_pb2.DetectRequest(image=image(1))
-    observed.server.recognition.Detect(request, metadata=(("x-request-id", "r-2"),))
+    _, answered = observed.server.recognition.Detect.with_call(request)
+    request_id = request_id_of(answered)
     (line,) = (line for line in map(json.loads, observed.lines.json) if line["logger"] == "fr_server.calls")
-    assert (line["method"], line["outcome"], line["request_id"]) == (DETECT, "OK", "r-2")
+    assert (line["method"], line["outcome"], line["request_id"]) == (DETECT, "OK", request_id)
     assert line["took_ms"] > 0
     (text,) = (line for line in observed.lines.text if "fr_server.calls" in line)
-    assert re.search(rf" INFO fr_server\.calls: /{DETECT} OK r-2 [0-9]+\.[0-9] ms$", text)
+    assert re.search(rf" INFO fr_server\.calls: /{DETECT} OK {request_id} [0-9]+\.[0-9] ms$", text)
 
 
 def test_nothing_that_is_told_names_anybody(observed: Observed) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from types import TracebackType
-from typing import Any
+from types import MappingProxyType, TracebackType
+from typing import Any, get_args
 
 from google.protobuf.message import Message
 
@@ -27,11 +27,23 @@ from fr_core.types import ModelId
 from fr_server.access.coarse import value_at
 from fr_server.access.recording import BEGUN, CANCELLED, MAX_SUBJECTS, OK, OUTSIDE, CallRecord, Recorder, Refusals
 from fr_server.access.rules import Rule, ScopeKind
-from fr_server.telemetry.trust import Trust
+from fr_server.telemetry.trust import Chain, Trust
 
-# Ids that the server gives, or that name no person. Those of trainees and sessions, and codes, are not among them.
-_IDS = ("course_id", "cohort_id", "case_id", "examination_id", "key_id", "template_id", "report_id", "chain")
-_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+# Ids that the server gives, by how they look; a caller can send any text in their place, which no audit keeps. Those of
+# trainees and sessions, and codes, are not among them.
+_HEX = re.compile(r"[0-9a-f]{16}")
+_IDS: Mapping[str, re.Pattern[str]] = MappingProxyType(
+    {
+        "course_id": _HEX,
+        "cohort_id": _HEX,
+        "case_id": _HEX,
+        "examination_id": _HEX,
+        "key_id": re.compile(r"[a-z2-7]{16}"),
+        "template_id": re.compile(r"[0-9]{1,19}"),
+        "report_id": re.compile(r"[0-9]{8}-[0-9]{6}-[0-9]{3}-(?:verification|identification)-[0-9a-f]{8}"),
+        "chain": re.compile("|".join(get_args(Chain))),
+    }
+)
 _SUBJECTS = ("subject_id", "enrol.subject_id")
 # The message of an answer that holds what was asked for.
 _RESULTS = ("found", "stored", "enrolled", "embedded")
@@ -148,9 +160,9 @@ def learn_request(record: CallRecord, rule: Rule, request: Message) -> None:
     for path in _SUBJECTS:
         if subject_id := value_at(request, path):
             record.subject_ids.append(subject_id)
-    for name in _IDS:
+    for name, looks in _IDS.items():
         value = value_at(request, name)
-        if value and _ID.fullmatch(str(value)):
+        if value and looks.fullmatch(str(value)):
             record.detail[name] = str(value)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -47,8 +46,6 @@ _REFUSED_AT_ONCE = frozenset(
     error.reason for error in (CredentialMissing, CredentialInvalid, NotPermitted, RateLimited, QuotaExceeded)
 )
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
 
 def log_defect(where: str, request_id: str, error: BaseException) -> None:
     """Log a defect: its type and the places it passed, never its message, which may hold what a caller sent."""
@@ -85,12 +82,6 @@ def count_refusal(refusal: FrError) -> None:
 def _sent(context: Context, key: str) -> Iterator[str]:
     """Yield what the caller sent as text under a key of the metadata."""
     return (value for k, value in context.invocation_metadata() or () if k == key and isinstance(value, str))
-
-
-def _request_id_of(context: Context) -> str:
-    """Return the caller's `x-request-id` where it is 1 to 64 letters, digits, `.`, `_` and `-`; else a new one."""
-    valid = (value for value in _sent(context, "x-request-id") if _REQUEST_ID.fullmatch(value))
-    return next(valid, "") or uuid.uuid4().hex
 
 
 class Boundary(grpc.aio.ServerInterceptor):
@@ -212,7 +203,8 @@ class _Call:
         self.method = method
         self.context = context
         self.observer = observer
-        self.request_id = _request_id_of(context)
+        # Always of the server: a caller's own id can be a name, and would stay in the log and the audit for good.
+        self.request_id = uuid.uuid4().hex
         self._refused = refused
         self._started = time.monotonic()
 
