@@ -62,6 +62,7 @@ from fr_client.requests import (
     OnProgress,
     Photo,
     Purpose,
+    ReadingPurpose,
     ReportFile,
     SearchItem,
     SeveralFaces,
@@ -345,7 +346,7 @@ class AsyncClient:
         gallery_id: str,
         *,
         threshold: float | None = None,
-        purpose: Purpose | None = None,
+        purpose: ReadingPurpose | None = None,
         case_reference: str = "",
     ) -> AsyncIterator[gallery_pb2.FindDuplicatesResponse]:
         """See `Client.find_duplicates`."""
@@ -357,7 +358,7 @@ class AsyncClient:
         gallery_id: str,
         *,
         threshold: float | None = None,
-        purpose: Purpose | None = None,
+        purpose: ReadingPurpose | None = None,
         case_reference: str = "",
     ) -> AsyncIterator[gallery_pb2.ClusterGalleryResponse]:
         """See `Client.cluster_gallery`."""
@@ -366,18 +367,30 @@ class AsyncClient:
 
     # --- subjects and templates -----------------------------------------------------------------------------
 
-    async def get_subject(self, gallery_id: str, subject_id: str) -> gallery_pb2.Subject:
+    async def get_subject(
+        self,
+        gallery_id: str,
+        subject_id: str,
+        *,
+        purpose: ReadingPurpose | None = None,
+        case_reference: str = "",
+    ) -> gallery_pb2.Subject:
         """See `Client.get_subject`."""
-        request = gallery_pb2.GetSubjectRequest(gallery_id=gallery_id, subject_id=subject_id)
+        request = requests.get_subject(gallery_id, subject_id, purpose, case_reference)
         return (await self._call(self._gallery.GetSubject, request)).subject
 
     async def list_subjects(
-        self, gallery_id: str, *, page_size: int | None = None
+        self,
+        gallery_id: str,
+        *,
+        page_size: int | None = None,
+        purpose: ReadingPurpose | None = None,
+        case_reference: str = "",
     ) -> AsyncIterator[gallery_pb2.Subject]:
         """See `Client.list_subjects`."""
         token = ""
         while True:
-            request = gallery_pb2.ListSubjectsRequest(gallery_id=gallery_id, page_size=page_size, page_token=token)
+            request = requests.list_subjects(gallery_id, page_size, token, purpose, case_reference)
             page = await self._call(self._gallery.ListSubjects, request)
             for subject in page.subjects:
                 yield subject
@@ -392,21 +405,40 @@ class AsyncClient:
         *,
         display_name: str | Keep = KEEP,
         metadata: Mapping[str, str] | Keep = KEEP,
+        purpose: ReadingPurpose | None = None,
+        case_reference: str = "",
     ) -> gallery_pb2.Subject:
         """See `Client.update_subject`."""
-        request = requests.update_subject(gallery_id, subject_id, display_name, metadata)
+        request = requests.update_subject(gallery_id, subject_id, display_name, metadata, purpose, case_reference)
         return (await self._call(self._gallery.UpdateSubject, request)).subject
 
-    async def export_subject(self, gallery_id: str, subject_id: str, target: Path) -> Exported:
+    async def export_subject(
+        self,
+        gallery_id: str,
+        subject_id: str,
+        target: Path,
+        *,
+        purpose: ReadingPurpose | None = None,
+        case_reference: str = "",
+    ) -> Exported:
         """See `Client.export_subject`; the file is written in a thread."""
         loop, cancelled = asyncio.get_running_loop(), threading.Event()
 
         def template(template_id: int) -> gallery_pb2.GetTemplateResponse:
             if cancelled.is_set():
                 raise asyncio.CancelledError
-            return asyncio.run_coroutine_threadsafe(self.get_template(gallery_id, template_id), loop).result()
+            reading = self.get_template(
+                gallery_id,
+                template_id,
+                embedding=embedding,
+                photo=True,
+                purpose=purpose,
+                case_reference=case_reference,
+            )
+            return asyncio.run_coroutine_threadsafe(reading, loop).result()
 
-        subject = await self.get_subject(gallery_id, subject_id)
+        embedding = requests.tells_embeddings(await self.get_gallery(gallery_id))
+        subject = await self.get_subject(gallery_id, subject_id, purpose=purpose, case_reference=case_reference)
         try:
             return await asyncio.to_thread(write_export, subject, template, target)
         except asyncio.CancelledError:
@@ -418,9 +450,20 @@ class AsyncClient:
         request = gallery_pb2.DeleteSubjectRequest(gallery_id=gallery_id, subject_id=subject_id)
         return await self._call(self._gallery.DeleteSubject, request)
 
-    async def get_template(self, gallery_id: str, template_id: int) -> gallery_pb2.GetTemplateResponse:
+    async def get_template(
+        self,
+        gallery_id: str,
+        template_id: int,
+        *,
+        embedding: bool = False,
+        photo: bool = False,
+        purpose: ReadingPurpose | None = None,
+        case_reference: str = "",
+    ) -> gallery_pb2.GetTemplateResponse:
         """See `Client.get_template`."""
-        request = gallery_pb2.GetTemplateRequest(gallery_id=gallery_id, template_id=template_id)
+        request = requests.get_template(
+            gallery_id, template_id, purpose, case_reference, embedding=embedding, photo=photo
+        )
         return await self._call(self._gallery.GetTemplate, request)
 
     async def erase_subject(self, gallery_id: str, subject_id: str) -> gallery_pb2.EraseSubjectResponse:

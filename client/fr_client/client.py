@@ -58,6 +58,7 @@ from fr_client.requests import (
     OnProgress,
     Photo,
     Purpose,
+    ReadingPurpose,
     ReportFile,
     SearchItem,
     SeveralFaces,
@@ -412,7 +413,7 @@ class Client:
         gallery_id: str,
         *,
         threshold: float | None = None,
-        purpose: Purpose | None = None,
+        purpose: ReadingPurpose | None = None,
         case_reference: str = "",
     ) -> Iterator[gallery_pb2.FindDuplicatesResponse]:
         """Yield the templates of different subjects that may be of one person, and how far the search has come.
@@ -434,7 +435,7 @@ class Client:
         gallery_id: str,
         *,
         threshold: float | None = None,
-        purpose: Purpose | None = None,
+        purpose: ReadingPurpose | None = None,
         case_reference: str = "",
     ) -> Iterator[gallery_pb2.ClusterGalleryResponse]:
         """Yield how far the search has come, then the templates of a gallery in clusters: leads, not identities.
@@ -451,16 +452,37 @@ class Client:
 
     # --- subjects and templates -----------------------------------------------------------------------------
 
-    def get_subject(self, gallery_id: str, subject_id: str) -> gallery_pb2.Subject:
-        """Describe a subject and its templates."""
-        request = gallery_pb2.GetSubjectRequest(gallery_id=gallery_id, subject_id=subject_id)
+    def get_subject(
+        self,
+        gallery_id: str,
+        subject_id: str,
+        *,
+        purpose: ReadingPurpose | None = None,
+        case_reference: str = "",
+    ) -> gallery_pb2.Subject:
+        """Describe a subject and its templates.
+
+        Args:
+            gallery_id: the gallery.
+            subject_id: the subject.
+            purpose: what it is for; persons of an operational gallery are not told without.
+            case_reference: the reference of the case, or of the request, that it is for, likewise.
+        """
+        request = requests.get_subject(gallery_id, subject_id, purpose, case_reference)
         return self._call(self._gallery.GetSubject, request).subject
 
-    def list_subjects(self, gallery_id: str, *, page_size: int | None = None) -> Iterator[gallery_pb2.Subject]:
-        """Yield every subject of a gallery in the order of the ids, page by page."""
+    def list_subjects(
+        self,
+        gallery_id: str,
+        *,
+        page_size: int | None = None,
+        purpose: ReadingPurpose | None = None,
+        case_reference: str = "",
+    ) -> Iterator[gallery_pb2.Subject]:
+        """Yield every subject of a gallery in the order of the ids, page by page; see `get_subject`."""
         token = ""
         while True:
-            request = gallery_pb2.ListSubjectsRequest(gallery_id=gallery_id, page_size=page_size, page_token=token)
+            request = requests.list_subjects(gallery_id, page_size, token, purpose, case_reference)
             page = self._call(self._gallery.ListSubjects, request)
             yield from page.subjects
             token = page.next_page_token
@@ -474,6 +496,8 @@ class Client:
         *,
         display_name: str | Keep = KEEP,
         metadata: Mapping[str, str] | Keep = KEEP,
+        purpose: ReadingPurpose | None = None,
+        case_reference: str = "",
     ) -> gallery_pb2.Subject:
         """Change a subject, and return it; what is not given stays as it is.
 
@@ -482,31 +506,76 @@ class Client:
             subject_id: the subject.
             display_name: a name for people.
             metadata: the caller's own data, in the place of all that the subject had.
+            purpose: what it is for; persons of an operational gallery are not told without.
+            case_reference: the reference of the case, or of the request, that it is for, likewise.
         """
-        request = requests.update_subject(gallery_id, subject_id, display_name, metadata)
+        request = requests.update_subject(gallery_id, subject_id, display_name, metadata, purpose, case_reference)
         return self._call(self._gallery.UpdateSubject, request).subject
 
-    def export_subject(self, gallery_id: str, subject_id: str, target: Path) -> Exported:
-        """Write everything that is kept of a subject into a zip archive, for the person who asks for it.
+    def export_subject(
+        self,
+        gallery_id: str,
+        subject_id: str,
+        target: Path,
+        *,
+        purpose: ReadingPurpose | None = None,
+        case_reference: str = "",
+    ) -> Exported:
+        """Write what is kept of a subject into a zip archive, for the person who asks for it.
 
-        Only its owner can read the file (mode 0600); it is whole, or it is not there.
+        Embeddings of an operational gallery do not leave the server: they are not in the archive. Only its owner can
+        read the file (mode 0600); it is whole, or it is not there.
 
         Args:
             gallery_id: the gallery.
             subject_id: the subject.
             target: the file, which must not be there; else, or where it cannot be written, an `OSError` is raised.
+            purpose: what it is for; persons of an operational gallery are not told without.
+            case_reference: the reference of the case, or of the request, that it is for, likewise.
         """
-        subject = self.get_subject(gallery_id, subject_id)
-        return write_export(subject, lambda template_id: self.get_template(gallery_id, template_id), target)
+        embedding = requests.tells_embeddings(self.get_gallery(gallery_id))
+        subject = self.get_subject(gallery_id, subject_id, purpose=purpose, case_reference=case_reference)
+
+        def template(template_id: int) -> gallery_pb2.GetTemplateResponse:
+            return self.get_template(
+                gallery_id,
+                template_id,
+                embedding=embedding,
+                photo=True,
+                purpose=purpose,
+                case_reference=case_reference,
+            )
+
+        return write_export(subject, template, target)
 
     def delete_subject(self, gallery_id: str, subject_id: str) -> gallery_pb2.DeleteSubjectResponse:
         """Delete a subject with its templates."""
         request = gallery_pb2.DeleteSubjectRequest(gallery_id=gallery_id, subject_id=subject_id)
         return self._call(self._gallery.DeleteSubject, request)
 
-    def get_template(self, gallery_id: str, template_id: int) -> gallery_pb2.GetTemplateResponse:
-        """Read a template with everything that is kept of it: its embedding, and its photo where photos are kept."""
-        request = gallery_pb2.GetTemplateRequest(gallery_id=gallery_id, template_id=template_id)
+    def get_template(
+        self,
+        gallery_id: str,
+        template_id: int,
+        *,
+        embedding: bool = False,
+        photo: bool = False,
+        purpose: ReadingPurpose | None = None,
+        case_reference: str = "",
+    ) -> gallery_pb2.GetTemplateResponse:
+        """Read a template.
+
+        Args:
+            gallery_id: the gallery.
+            template_id: the template.
+            embedding: with its embedding; that of an operational gallery is refused.
+            photo: with its photo, where the gallery keeps photos.
+            purpose: what it is for; persons of an operational gallery are not told without.
+            case_reference: the reference of the case, or of the request, that it is for, likewise.
+        """
+        request = requests.get_template(
+            gallery_id, template_id, purpose, case_reference, embedding=embedding, photo=photo
+        )
         return self._call(self._gallery.GetTemplate, request)
 
     def erase_subject(self, gallery_id: str, subject_id: str) -> gallery_pb2.EraseSubjectResponse:

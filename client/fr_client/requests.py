@@ -22,9 +22,20 @@ SeveralFaces = Literal["error", "largest", "all"]
 Fusion = Literal["max", "mean-top-2", "mean-template"]
 # What a gallery is for.
 Use = Literal["operational", "training", "test"]
-# What a search is for.
+# What a search or a case is for.
 Purpose = Literal[
     "investigation", "missing-person", "victim", "unknown-person", "record-keeping", "training", "testing"
+]
+# What a gallery is read for: the upkeep of its records, too.
+ReadingPurpose = Literal[
+    "investigation",
+    "missing-person",
+    "victim",
+    "unknown-person",
+    "record-keeping",
+    "training",
+    "testing",
+    "gallery-maintenance",
 ]
 # A file of a report: its figures, its page, the similarity of every pair, its calibration.
 ReportFile = Literal["json", "html", "scores", "calibration"]
@@ -60,6 +71,7 @@ PURPOSES: dict[str, common_pb2.Purpose.ValueType] = {
     "record-keeping": common_pb2.PURPOSE_RECORD_KEEPING,
     "training": common_pb2.PURPOSE_TRAINING,
     "testing": common_pb2.PURPOSE_TESTING,
+    "gallery-maintenance": common_pb2.PURPOSE_GALLERY_MAINTENANCE,
 }
 
 
@@ -271,7 +283,7 @@ def search(gallery_id: str, item: SearchItem) -> gallery_pb2.SearchRequest:
 
 
 def find_duplicates(
-    gallery_id: str, threshold: float | None, purpose: Purpose | None, case_reference: str
+    gallery_id: str, threshold: float | None, purpose: ReadingPurpose | None, case_reference: str
 ) -> gallery_pb2.FindDuplicatesRequest:
     """Return the request that looks for duplicates; raises `ValueError` for another word than a purpose."""
     return gallery_pb2.FindDuplicatesRequest(
@@ -283,7 +295,7 @@ def find_duplicates(
 
 
 def cluster_gallery(
-    gallery_id: str, threshold: float | None, purpose: Purpose | None, case_reference: str
+    gallery_id: str, threshold: float | None, purpose: ReadingPurpose | None, case_reference: str
 ) -> gallery_pb2.ClusterGalleryRequest:
     """Return the request that groups templates; raises `ValueError` for another word than a purpose."""
     return gallery_pb2.ClusterGalleryRequest(
@@ -294,7 +306,7 @@ def cluster_gallery(
     )
 
 
-def purpose_value(word: Purpose | None) -> common_pb2.Purpose.ValueType:
+def purpose_value(word: ReadingPurpose | None) -> common_pb2.Purpose.ValueType:
     """Return the value of a purpose; raises `ValueError` for another word."""
     if word is None:
         return common_pb2.PURPOSE_UNSPECIFIED
@@ -342,11 +354,65 @@ def update_gallery(
     return request
 
 
+def get_subject(
+    gallery_id: str, subject_id: str, purpose: ReadingPurpose | None, case_reference: str
+) -> gallery_pb2.GetSubjectRequest:
+    """Return the request that reads a subject; raises `ValueError` for another word than a purpose."""
+    return gallery_pb2.GetSubjectRequest(
+        gallery_id=gallery_id, subject_id=subject_id, purpose=purpose_value(purpose), case_reference=case_reference
+    )
+
+
+def list_subjects(
+    gallery_id: str, page_size: int | None, page_token: str, purpose: ReadingPurpose | None, case_reference: str
+) -> gallery_pb2.ListSubjectsRequest:
+    """Return the request of a page of subjects; raises `ValueError` for another word than a purpose."""
+    return gallery_pb2.ListSubjectsRequest(
+        gallery_id=gallery_id,
+        page_size=page_size,
+        page_token=page_token,
+        purpose=purpose_value(purpose),
+        case_reference=case_reference,
+    )
+
+
+def get_template(
+    gallery_id: str,
+    template_id: int,
+    purpose: ReadingPurpose | None,
+    case_reference: str,
+    *,
+    embedding: bool,
+    photo: bool,
+) -> gallery_pb2.GetTemplateRequest:
+    """Return the request that reads a template; raises `ValueError` for another word than a purpose."""
+    return gallery_pb2.GetTemplateRequest(
+        gallery_id=gallery_id,
+        template_id=template_id,
+        purpose=purpose_value(purpose),
+        case_reference=case_reference,
+        include_embedding=embedding,
+        include_photo=photo,
+    )
+
+
+def tells_embeddings(gallery: gallery_pb2.Gallery) -> bool:
+    """Whether the server tells embeddings of a gallery."""
+    return gallery.use != gallery_pb2.GALLERY_USE_OPERATIONAL
+
+
 def update_subject(
-    gallery_id: str, subject_id: str, display_name: str | Keep, metadata: Mapping[str, str] | Keep
+    gallery_id: str,
+    subject_id: str,
+    display_name: str | Keep,
+    metadata: Mapping[str, str] | Keep,
+    purpose: ReadingPurpose | None = None,
+    case_reference: str = "",
 ) -> gallery_pb2.UpdateSubjectRequest:
-    """Return the request that changes a subject."""
-    request = gallery_pb2.UpdateSubjectRequest(gallery_id=gallery_id, subject_id=subject_id)
+    """Return the request that changes a subject; raises `ValueError` for another word than a purpose."""
+    request = gallery_pb2.UpdateSubjectRequest(
+        gallery_id=gallery_id, subject_id=subject_id, purpose=purpose_value(purpose), case_reference=case_reference
+    )
     if not isinstance(display_name, Keep):
         request.display_name = display_name
         request.update_mask.paths.append("display_name")

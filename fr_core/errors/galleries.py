@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fr_core.errors.base import InputRefused
+from fr_core.errors.base import Failure, InputRefused
 
 
 class UnknownGallery(InputRefused):
@@ -10,6 +10,13 @@ class UnknownGallery(InputRefused):
 
     reason = "UNKNOWN_GALLERY"
     remedy = "List the galleries, or create this one first; or it is not in your key's scope, which WhoAmI tells."
+
+
+class GalleryReplaced(Failure):
+    """The gallery was deleted during the call, and another one has its id now; nothing was done in that one."""
+
+    reason = "GALLERY_REPLACED"
+    remedy = "Look at the gallery that has the id now (GetGallery), then call again."
 
 
 class UnknownSubject(InputRefused):

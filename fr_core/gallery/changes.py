@@ -32,6 +32,7 @@ from fr_core.gallery.values import (
     Erased,
     GalleryCalibration,
     GalleryInfo,
+    GalleryRef,
     GalleryUpdate,
     Keep,
     NewTemplate,
@@ -102,9 +103,9 @@ class Change(Protocol[R_co]):
         """Check and write; raises the refusals of the change, after which nothing it wrote is kept."""
 
 
-def open_gallery(snapshot: Snapshot, gallery_id: str, now: datetime) -> GalleryRow:
-    """Return a gallery that has not reached its end; raises `UnknownGallery`, `GalleryExpired`."""
-    row = known_gallery(snapshot, gallery_id)
+def open_gallery(snapshot: Snapshot, gallery: GalleryRef, now: datetime) -> GalleryRow:
+    """Return a gallery that has not reached its end; raises what `known_gallery` raises, and `GalleryExpired`."""
+    row = known_gallery(snapshot, gallery)
     if row.info.expires is not None and now >= row.info.expires:
         raise GalleryExpired("The gallery has expired.")
     return row
@@ -121,24 +122,25 @@ class CreateGallery:
         transaction.require_room(_ROWS_BYTES)
         if transaction.gallery(self.info.gallery_id) is not None:
             raise GalleryExists("There is a gallery of that id already.")
-        row = GalleryRow(transaction.insert_gallery(self.info), self.info)
+        gallery_no = transaction.insert_gallery(self.info)
+        row = GalleryRow(gallery_no, replace(self.info, gallery_no=gallery_no))
         detail = {"use": str(self.info.use), "keeps_photos": str(self.info.keeps_photos).lower()}
         told = Told("gallery.create", self.info.gallery_id, self.info.version, model=self.info.model, detail=detail)
-        return Done(self.info, (Effect(row, self.info.version),), (told,))
+        return Done(row.info, (Effect(row, self.info.version),), (told,))
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateGallery:
     """Change a gallery, also one that has expired: a later end opens it again."""
 
-    gallery_id: str
+    gallery: GalleryRef
     update: GalleryUpdate
     now: datetime
 
     def run(self, transaction: Transaction) -> Done[GalleryInfo]:
         """Raises `UnknownGallery`, and `InvalidField` for an end that has passed."""
         # No room is asked for: where the disk is nearly full, a shorter retention is what helps.
-        row = known_gallery(transaction, self.gallery_id)
+        row = known_gallery(transaction, self.gallery)
         expires = updated(self.update.expires, row.info.expires)
         if expires != row.info.expires:  # so that a call that is made again is answered as it was at first
             checks.require_end(expires, self.now)
@@ -148,7 +150,7 @@ class UpdateGallery:
             detail["expires"] = info.expires.strftime("%Y-%m-%dT%H:%M:%SZ")
         if info.retention is not None:
             detail["retention_s"] = str(int(info.retention.total_seconds()))
-        told = Told("gallery.update", self.gallery_id, info.version, detail=detail)
+        told = Told("gallery.update", row.info.gallery_id, info.version, detail=detail)
         return Done(info, (Effect(row, info.version),), (told,))
 
 
@@ -159,12 +161,12 @@ class SetCalibration:
     One that it has already, or has no more, changes nothing.
     """
 
-    gallery_id: str
+    gallery: GalleryRef
     calibration: GalleryCalibration | None
 
     def run(self, transaction: Transaction) -> Done[GalleryInfo]:
         """Raises `UnknownGallery`, `CalibrationInvalid`, `StorageLow`."""
-        row = known_gallery(transaction, self.gallery_id)
+        row = known_gallery(transaction, self.gallery)
         text: str | None = None
         if self.calibration is not None:
             text, model = self.calibration.text, str(row.info.model)
@@ -177,7 +179,7 @@ class SetCalibration:
             transaction.require_room(_ROWS_BYTES + len(text.encode()))
         info = transaction.set_calibration(row.gallery_no, text)
         detail = {"calibration": info.calibration_sha256 or "none"}
-        record = Told("gallery.set_calibration", self.gallery_id, info.version, detail=detail)
+        record = Told("gallery.set_calibration", row.info.gallery_id, info.version, detail=detail)
         return Done(info, (Effect(row, info.version),), (record,))
 
 
@@ -185,15 +187,15 @@ class SetCalibration:
 class DeleteGallery:
     """Delete a gallery with everything in it."""
 
-    gallery_id: str
+    gallery: GalleryRef
 
     def run(self, transaction: Transaction) -> Done[Deleted]:
         """Raises `UnknownGallery`."""
-        row = known_gallery(transaction, self.gallery_id)
+        row = known_gallery(transaction, self.gallery)
         version = transaction.changed(row.gallery_no, 0, 0)
         transaction.delete_gallery(row.gallery_no)
         deleted = Deleted(row.info.subject_count, row.info.template_count, version)
-        told = Told("gallery.delete", self.gallery_id, version, counts=_counts_of(deleted))
+        told = Told("gallery.delete", row.info.gallery_id, version, counts=_counts_of(deleted))
         return Done(deleted, (Effect(row, version, deleted=True),), (told,))
 
 
@@ -209,20 +211,20 @@ def require_sound(enrolment: Enrolment) -> None:
 class Enrol:
     """Add a template to a subject, which is created where it is new."""
 
-    gallery_id: str
+    gallery: GalleryRef
     enrolment: Enrolment
     now: datetime
 
     def run(self, transaction: Transaction) -> Done[Enrolled]:
         """Raises UnknownGallery, GalleryExpired, StorageLow, DuplicateImage, and those of `checks.unit_vector`."""
-        row = open_gallery(transaction, self.gallery_id, self.now)
+        row = open_gallery(transaction, self.gallery, self.now)
         vector = _checked(transaction, row, self.enrolment)
         added, created = _enrol(transaction, row, self.enrolment, vector, self.now)
         version = transaction.changed(row.gallery_no, int(created), 1)
         enrolled = Enrolled(self.enrolment.subject_id, added.template_id, created, version)
         told = Told(
             "gallery.enrol",
-            self.gallery_id,
+            row.info.gallery_id,
             version,
             (self.enrolment.subject_id,),
             row.info.model,
@@ -236,13 +238,13 @@ class Enrol:
 class EnrolMany:
     """Add templates to subjects of one gallery, in one step of its version; a refused one leaves the others."""
 
-    gallery_id: str
+    gallery: GalleryRef
     enrolments: Sequence[Enrolment]
     now: datetime
 
     def run(self, transaction: Transaction) -> Done[tuple[Enrolled | FrError, ...]]:
         """Return what became of each; raises UnknownGallery, GalleryExpired, which are of all."""
-        row = open_gallery(transaction, self.gallery_id, self.now)
+        row = open_gallery(transaction, self.gallery, self.now)
         outcomes: list[Enrolled | FrError] = []
         added: list[AddedVector] = []
         new_subjects = 0
@@ -321,13 +323,13 @@ def _kept_photo(row: GalleryRow, template: NewTemplate) -> bytes | None:
 class UpdateSubject:
     """Change a subject, also one of a gallery that has expired."""
 
-    gallery_id: str
+    gallery: GalleryRef
     subject_id: str
     update: SubjectUpdate
 
     def run(self, transaction: Transaction) -> Done[UpdatedSubject]:
         """Raises `UnknownGallery`, `UnknownSubject`, `StorageLow`."""
-        row = known_gallery(transaction, self.gallery_id)
+        row = known_gallery(transaction, self.gallery)
         subject_no = known_subject_no(transaction, row.gallery_no, self.subject_id)
         transaction.require_room(_room_for(updated(self.update.metadata, NO_METADATA)))
         transaction.update_subject(subject_no, self.update)
@@ -335,7 +337,7 @@ class UpdateSubject:
         subject = transaction.subject(row.gallery_no, self.subject_id)
         assert subject is not None
         told = Told(
-            "gallery.update_subject", self.gallery_id, version, (self.subject_id,), detail=_fields_of(self.update)
+            "gallery.update_subject", row.info.gallery_id, version, (self.subject_id,), detail=_fields_of(self.update)
         )
         return Done(UpdatedSubject(subject, version), (Effect(row, version),), (told,))
 
@@ -344,16 +346,16 @@ class UpdateSubject:
 class DeleteSubject:
     """Delete a subject with its templates and their photos."""
 
-    gallery_id: str
+    gallery: GalleryRef
     subject_id: str
 
     def run(self, transaction: Transaction) -> Done[Deleted]:
         """Raises `UnknownGallery`, `UnknownSubject`."""
-        row = known_gallery(transaction, self.gallery_id)
+        row = known_gallery(transaction, self.gallery)
         removed = transaction.delete_subject(known_subject_no(transaction, row.gallery_no, self.subject_id))
         version = transaction.changed(row.gallery_no, -1, -len(removed))
         counts = {"templates": len(removed)}
-        told = Told("gallery.delete_subject", self.gallery_id, version, (self.subject_id,), counts=counts)
+        told = Told("gallery.delete_subject", row.info.gallery_id, version, (self.subject_id,), counts=counts)
         return Done(Deleted(1, len(removed), version), (Effect(row, version, removed=removed),), (told,))
 
 
@@ -361,13 +363,13 @@ class DeleteSubject:
 class EraseSubject:
     """Delete a subject with all that is kept of it, and keep a receipt that does not say whose."""
 
-    gallery_id: str
+    gallery: GalleryRef
     subject_id: str
     now: datetime
 
     def run(self, transaction: Transaction) -> Done[Erased]:
         """Raises `UnknownGallery`, `UnknownSubject`."""
-        row = known_gallery(transaction, self.gallery_id)
+        row = known_gallery(transaction, self.gallery)
         subject_no = known_subject_no(transaction, row.gallery_no, self.subject_id)
         photos = transaction.photo_count(subject_no)
         removed = transaction.delete_subject(subject_no)
@@ -377,7 +379,7 @@ class EraseSubject:
         # The pseudonym stays, here and in the records of the enrolments: it is keyed, so that nobody is told who it
         # was, and whoever asks for the records of this very id can be shown that it was erased. The receipt's own id
         # is left out: receipts say of nobody.
-        told = Told("gallery.erase_subject", self.gallery_id, version, (self.subject_id,), counts=counts)
+        told = Told("gallery.erase_subject", row.info.gallery_id, version, (self.subject_id,), counts=counts)
         return Done(erased, (Effect(row, version, removed=removed),), (told,))
 
 
@@ -385,16 +387,16 @@ class EraseSubject:
 class DeleteTemplate:
     """Delete one template; its subject stays."""
 
-    gallery_id: str
+    gallery: GalleryRef
     template_id: int
 
     def run(self, transaction: Transaction) -> Done[Deleted]:
         """Raises `UnknownGallery`, `UnknownTemplate`."""
-        row = known_gallery(transaction, self.gallery_id)
+        row = known_gallery(transaction, self.gallery)
         delete_known_template(transaction, row.gallery_no, self.template_id)
         version = transaction.changed(row.gallery_no, 0, -1)
         detail = {"template_id": str(self.template_id)}
-        told = Told("gallery.delete_template", self.gallery_id, version, counts={"templates": 1}, detail=detail)
+        told = Told("gallery.delete_template", row.info.gallery_id, version, counts={"templates": 1}, detail=detail)
         return Done(Deleted(0, 1, version), (Effect(row, version, removed=(self.template_id,)),), (told,))
 
 

@@ -51,6 +51,7 @@ from fr_core.gallery.values import (
     Found,
     GalleryCalibration,
     GalleryInfo,
+    GalleryRef,
     GalleryUpdate,
     GalleryUse,
     KeptTemplate,
@@ -82,6 +83,9 @@ class Galleries:
     A change has returned only after it is durable and shown to searches, and the audit then says who asked for it, see
     `fr_core.audit.attribution`; changes of several threads share one sync of the disk. A search sees one version of its
     gallery: vectors, subjects and version number of the same moment.
+
+    A gallery is named by its id; or by what `get` returned of it: where another gallery has its id by now, that raises
+    `GalleryReplaced`. Who decides something by what a gallery is, such as what it is for, names it so afterwards.
 
     Every method raises `ShuttingDown` after `close`, `StoreFailed` where the disk refuses (nothing of the call was
     kept; a later call may succeed) and `StoreCorrupt` where the store is found damaged.
@@ -230,10 +234,10 @@ class Galleries:
         )
         return self._writer.run(CreateGallery(info))
 
-    def get(self, gallery_id: str) -> GalleryInfo:
+    def get(self, gallery: GalleryRef) -> GalleryInfo:
         """Describe a gallery; raises `UnknownGallery`."""
         with self._store.snapshot() as snapshot:
-            return known_gallery(snapshot, gallery_id).info
+            return known_gallery(snapshot, gallery).info
 
     def list(self, page_size: int = 100, page_token: str = "") -> Page[GalleryInfo]:
         """List the galleries in the order of their ids; raises `InvalidPage`."""
@@ -245,7 +249,7 @@ class Galleries:
         more = len(rows) > page_size
         return Page(items, pages.page_token(_GALLERIES, items[-1].gallery_id) if more else "")
 
-    def update(self, gallery_id: str, update: GalleryUpdate) -> GalleryInfo:
+    def update(self, gallery: GalleryRef, update: GalleryUpdate) -> GalleryInfo:
         """Change the name, the end or the retention of a gallery, in one step of its version.
 
         A gallery that has expired is open again with a later end, or with none. A shorter retention holds for the
@@ -256,13 +260,13 @@ class Galleries:
             InvalidField: nothing is to change, the name is too long, or a time is none.
         """
         checks.require_gallery_update(update)
-        return self._writer.run(UpdateGallery(gallery_id, update, self._now()))
+        return self._writer.run(UpdateGallery(gallery, update, self._now()))
 
-    def set_calibration(self, gallery_id: str, calibration: GalleryCalibration | None) -> GalleryInfo:
+    def set_calibration(self, gallery: GalleryRef, calibration: GalleryCalibration | None) -> GalleryInfo:
         """Say what similarities in a gallery mean, in one step of its version, or none where it says so already.
 
         Args:
-            gallery_id: of the gallery, also of one that has expired.
+            gallery: which one, also of one that has expired.
             calibration: in the place of the one that it has; None = it has none of its own from now on. That its text
                 can be read is for the caller to check.
 
@@ -273,24 +277,24 @@ class Galleries:
         """
         if calibration is not None:
             checks.require_calibration_size(calibration.text)
-        return self._writer.run(SetCalibration(gallery_id, calibration))
+        return self._writer.run(SetCalibration(gallery, calibration))
 
-    def calibration(self, gallery_id: str) -> str | None:
+    def calibration(self, gallery: GalleryRef) -> str | None:
         """Read the calibration of a gallery as it was set, None where it has none; raises `UnknownGallery`."""
         with self._store.snapshot() as snapshot:
-            return snapshot.calibration(known_gallery(snapshot, gallery_id).gallery_no)
+            return snapshot.calibration(known_gallery(snapshot, gallery).gallery_no)
 
-    def delete(self, gallery_id: str) -> Deleted:
+    def delete(self, gallery: GalleryRef) -> Deleted:
         """Delete a gallery with everything in it, and overwrite it on the disk, at once or later where that must wait.
 
         Raises:
             UnknownGallery: there is no gallery of that id.
         """
-        deleted = self._writer.run(DeleteGallery(gallery_id))
+        deleted = self._writer.run(DeleteGallery(gallery))
         self._scrub()
         return deleted
 
-    def enrol(self, gallery_id: str, enrolment: Enrolment) -> Enrolled:
+    def enrol(self, gallery: GalleryRef, enrolment: Enrolment) -> Enrolled:
         """Add a template to a subject, which is created where it is new; all of it is kept, or nothing.
 
         Raises:
@@ -304,15 +308,15 @@ class Galleries:
             DuplicateImage: the gallery holds a template of this photo (metadata: template_id).
         """
         require_sound(enrolment)
-        return self._writer.run(Enrol(gallery_id, enrolment, self._now()))
+        return self._writer.run(Enrol(gallery, enrolment, self._now()))
 
-    def enrol_many(self, gallery_id: str, enrolments: Sequence[Enrolment]) -> tuple[Enrolled | FrError, ...]:
+    def enrol_many(self, gallery: GalleryRef, enrolments: Sequence[Enrolment]) -> tuple[Enrolled | FrError, ...]:
         """Add many templates in one change: each is kept or refused by itself.
 
         They share one step of the gallery's version, so that a search sees all that were kept, or none.
 
         Args:
-            gallery_id: of the gallery.
+            gallery: which one.
             enrolments: a thousand at most, since other changes wait until they are written.
 
         Returns:
@@ -321,11 +325,11 @@ class Galleries:
         Raises:
             UnknownGallery, GalleryExpired: nothing was kept.
         """
-        return self._writer.run(EnrolMany(gallery_id, enrolments, self._now()))
+        return self._writer.run(EnrolMany(gallery, enrolments, self._now()))
 
     def search(
         self,
-        gallery_id: str,
+        gallery: GalleryRef,
         probe: Embedding,
         k: int,
         threshold: float,
@@ -336,7 +340,7 @@ class Galleries:
         """Find the k subjects most similar to a probe.
 
         Args:
-            gallery_id: of the gallery.
+            gallery: which one.
             probe: f32[D], length 1, of the gallery's model.
             k: at most this many candidates, 1 to `MAX_TOP_K`.
             threshold: a candidate counts as a lead iff its similarity >= threshold, in [-1, 1].
@@ -352,26 +356,26 @@ class Galleries:
             UnknownSubject: the filter names a subject that the gallery does not hold.
             ModelMismatch, EmbeddingWrongSize, EmbeddingNotFinite, EmbeddingNotUnit: a probe that cannot be compared.
         """
-        return search(self._views, gallery_id, Question(probe, k, threshold, only_above_threshold, fusion, among))
+        return search(self._views, gallery, Question(probe, k, threshold, only_above_threshold, fusion, among))
 
-    def subject(self, gallery_id: str, subject_id: str) -> Subject:
+    def subject(self, gallery: GalleryRef, subject_id: str) -> Subject:
         """Describe a subject and its templates; raises `UnknownGallery`, `UnknownSubject`."""
         with self._store.snapshot() as snapshot:
-            row = known_gallery(snapshot, gallery_id)
+            row = known_gallery(snapshot, gallery)
             return known_subject(snapshot, row.gallery_no, subject_id)
 
-    def subjects(self, gallery_id: str, page_size: int = 100, page_token: str = "") -> Page[Subject]:
+    def subjects(self, gallery: GalleryRef, page_size: int = 100, page_token: str = "") -> Page[Subject]:
         """List the subjects of a gallery in the order of their ids; raises `UnknownGallery`, `InvalidPage`."""
         pages.require_page_size(page_size)
         with self._store.snapshot() as snapshot:
-            row = known_gallery(snapshot, gallery_id)
+            row = known_gallery(snapshot, gallery)
             call = f"subjects of {row.gallery_no}"
             found = snapshot.subjects(row.gallery_no, pages.last_of(call, page_token), page_size + 1)
         items = found[:page_size]
         more = len(found) > page_size
         return Page(items, pages.page_token(call, items[-1].subject_id) if more else "")
 
-    def update_subject(self, gallery_id: str, subject_id: str, update: SubjectUpdate) -> UpdatedSubject:
+    def update_subject(self, gallery: GalleryRef, subject_id: str, update: SubjectUpdate) -> UpdatedSubject:
         """Change the name or the metadata of a subject, in one step of the gallery's version; also of an expired one.
 
         Raises:
@@ -380,19 +384,19 @@ class Galleries:
             StorageLow: the disk is nearly full.
         """
         checks.require_subject_update(update)
-        return self._writer.run(UpdateSubject(gallery_id, subject_id, update))
+        return self._writer.run(UpdateSubject(gallery, subject_id, update))
 
-    def delete_subject(self, gallery_id: str, subject_id: str) -> Deleted:
+    def delete_subject(self, gallery: GalleryRef, subject_id: str) -> Deleted:
         """Delete a subject with its templates; raises `UnknownGallery`, `UnknownSubject`."""
-        return self._writer.run(DeleteSubject(gallery_id, subject_id))
+        return self._writer.run(DeleteSubject(gallery, subject_id))
 
-    def template(self, gallery_id: str, template_id: int) -> KeptTemplate:
+    def template(self, gallery: GalleryRef, template_id: int) -> KeptTemplate:
         """Read a template with everything that is kept of it; raises `UnknownGallery`, `UnknownTemplate`."""
         with self._store.snapshot() as snapshot:
-            row = known_gallery(snapshot, gallery_id)
+            row = known_gallery(snapshot, gallery)
             return known_template(snapshot, row.gallery_no, template_id)
 
-    def erase_subject(self, gallery_id: str, subject_id: str) -> Erased:
+    def erase_subject(self, gallery: GalleryRef, subject_id: str) -> Erased:
         """Delete a subject with its templates, photos and key, and wait until no byte of it is left on the disk.
 
         Where that takes more than some seconds, since a backup reads the store, the receipt says so, and it is seen to.
@@ -400,7 +404,7 @@ class Galleries:
         Raises:
             UnknownGallery, UnknownSubject: there is none of that id.
         """
-        erased = self._writer.run(EraseSubject(gallery_id, subject_id, self._now()))
+        erased = self._writer.run(EraseSubject(gallery, subject_id, self._now()))
         return replace(erased, scrubbed=self._scrub())
 
     def purge(self, dry_run: bool = False) -> tuple[Purged, ...]:
@@ -422,18 +426,18 @@ class Galleries:
             self._scrub()
         return added_up(steps)
 
-    def delete_template(self, gallery_id: str, template_id: int) -> Deleted:
+    def delete_template(self, gallery: GalleryRef, template_id: int) -> Deleted:
         """Delete a template; its subject stays. Raises `UnknownGallery`, `UnknownTemplate`."""
-        return self._writer.run(DeleteTemplate(gallery_id, template_id))
+        return self._writer.run(DeleteTemplate(gallery, template_id))
 
-    def duplicates(self, gallery_id: str, threshold: float) -> Iterator[Duplicates]:
+    def duplicates(self, gallery: GalleryRef, threshold: float) -> Iterator[Duplicates]:
         """Yield the pairs of similar templates of different subjects, each once, while they are searched for.
 
         What is compared: the templates that are there at the beginning, and still are when their turn comes. Other
         calls go on meanwhile; each step sees one version of the gallery, which its progress tells.
 
         Args:
-            gallery_id: of the gallery.
+            gallery: which one.
             threshold: two templates are a pair iff their similarity >= threshold, in [-1, 1].
 
         Raises:
@@ -441,34 +445,34 @@ class Galleries:
             UnknownGallery: there is no gallery of that id, or it was deleted meanwhile.
             GalleryExpired: its time has passed.
         """
-        return duplicates(self, gallery_id, threshold)
+        return duplicates(self, gallery, threshold)
 
-    def duplicates_after(self, gallery_id: str, threshold: float, cursor: Cursor | None) -> Duplicates:
+    def duplicates_after(self, gallery: GalleryRef, threshold: float, cursor: Cursor | None) -> Duplicates:
         """Do one step of `duplicates`, from its beginning or from the cursor of the step before."""
         checks.require_threshold(threshold)
-        return duplicates_after(self._scanner, gallery_id, threshold, cursor)
+        return duplicates_after(self._scanner, gallery, threshold, cursor)
 
-    def clusters(self, gallery_id: str, threshold: float) -> Iterator[Clusters]:
+    def clusters(self, gallery: GalleryRef, threshold: float) -> Iterator[Clusters]:
         """Group the templates of a gallery by likeness, whatever subjects they belong to: leads, not identities.
 
         Yields how far the search for neighbours has come, then the clusters. What is grouped: as in `duplicates`.
 
         Args:
-            gallery_id: of the gallery.
+            gallery: which one.
             threshold: two clusters become one while the mean similarity of their pairs is at or above it, in [0, 1].
 
         Raises:
             InvalidThreshold, UnknownGallery, GalleryExpired: as `duplicates`.
         """
-        return clusters(self, gallery_id, threshold)
+        return clusters(self, gallery, threshold)
 
-    def neighbours_after(self, gallery_id: str, threshold: float, cursor: Cursor | None) -> Neighbours:
+    def neighbours_after(self, gallery: GalleryRef, threshold: float, cursor: Cursor | None) -> Neighbours:
         """Do one step of the search of `clusters`, from its beginning or from the cursor of the step before."""
-        return neighbours_after(self._scanner, gallery_id, threshold, cursor)
+        return neighbours_after(self._scanner, gallery, threshold, cursor)
 
-    def clusters_of(self, gallery_id: str, threshold: float, part: Part) -> tuple[Cluster, ...]:
+    def clusters_of(self, gallery: GalleryRef, threshold: float, part: Part) -> tuple[Cluster, ...]:
         """Group some of the templates: the last steps of `clusters`."""
-        return clusters_of(self._scanner, gallery_id, threshold, part)
+        return clusters_of(self._scanner, gallery, threshold, part)
 
     def auditing(self) -> AbstractContextManager[AuditTable]:
         """Read the audit "galleries" as of one moment, within the block; nothing can be appended."""

@@ -65,6 +65,7 @@ class GalleryInfo:
         keeps_photos: whether the photos of enrolled faces are kept, encrypted as the templates are.
         calibration_sha256: of its calibration, 64 hexadecimal digits; None where it has none of its own.
         use: what it is for.
+        gallery_no: the store's number of it, which no later gallery gets, not even one of the same id; 0 = not kept.
     """
 
     gallery_id: str
@@ -80,6 +81,11 @@ class GalleryInfo:
     keeps_photos: bool = False
     calibration_sha256: str | None = None
     use: GalleryUse = GalleryUse.TEST
+    gallery_no: int = field(default=0, compare=False)
+
+
+GalleryRef = str | GalleryInfo
+"""The id of a gallery; or a gallery that was looked at, in whose place no other gallery of its id is taken."""
 
 
 class Keep(Enum):

@@ -52,6 +52,7 @@ STATUS: Mapping[type[e.FrError], grpc.StatusCode] = types.MappingProxyType(
         e.UnknownKey: grpc.StatusCode.NOT_FOUND,
         e.PurposeRequired: grpc.StatusCode.FAILED_PRECONDITION,
         e.UnknownGallery: grpc.StatusCode.NOT_FOUND,
+        e.GalleryReplaced: grpc.StatusCode.ABORTED,
         e.UnknownSubject: grpc.StatusCode.NOT_FOUND,
         e.UnknownTemplate: grpc.StatusCode.NOT_FOUND,
         e.GalleryExists: grpc.StatusCode.ALREADY_EXISTS,

@@ -123,11 +123,11 @@ def work_through(at: Staffed) -> tuple[dict[str, Any], dict[str, Caller], dict[s
     done(operator, "recognition", "Detect", recognition_pb2.DetectRequest(image=IMAGE))
     done(operator, "recognition", "Embed", recognition_pb2.EmbedRequest(image=IMAGE))
     done(operator, "recognition", "Compare", recognition_pb2.CompareRequest(a=FACE, b=new))
-    done(operator, "gallery", "GetSubject", gallery_pb2.GetSubjectRequest(subject_id=SUBJECT, **wanted))
-    done(operator, "gallery", "ListSubjects", gallery_pb2.ListSubjectsRequest(**wanted))
-    done(operator, "gallery", "GetTemplate", gallery_pb2.GetTemplateRequest(template_id=1, **wanted))
+    done(operator, "gallery", "GetSubject", gallery_pb2.GetSubjectRequest(subject_id=SUBJECT, **why, **wanted))
+    done(operator, "gallery", "ListSubjects", gallery_pb2.ListSubjectsRequest(**why, **wanted))
+    done(operator, "gallery", "GetTemplate", gallery_pb2.GetTemplateRequest(template_id=1, **why, **wanted))
     update = gallery_pb2.UpdateSubjectRequest(
-        subject_id=SUBJECT, display_name=f"{NAME} 2", update_mask=FieldMask(paths=["display_name"]), **wanted
+        subject_id=SUBJECT, display_name=f"{NAME} 2", update_mask=FieldMask(paths=["display_name"]), **why, **wanted
     )
     done(operator, "gallery", "UpdateSubject", update)
     done(operator, "gallery", "FindDuplicates", gallery_pb2.FindDuplicatesRequest(threshold=-1.0, **why, **wanted))
@@ -209,10 +209,10 @@ TOLD: list[tuple[str, str, str, int, Mapping[str, Any]]] = [
     ("Detect", "access", "recognition.detect", 0, {"counts": {"faces": 1}}),
     ("Embed", "access", "recognition.embed", 0, {"counts": {"faces": 1}, "model": MODEL}),
     ("Compare", "access", "recognition.compare", 0, {"model": MODEL, "threshold": "0.5"}),
-    ("GetSubject", "access", "gallery.get_subject", 1, {"gallery": "wanted"}),
-    ("ListSubjects", "access", "gallery.list_subjects", 5, {"gallery": "wanted", "counts": {"subjects": 5}}),
-    ("GetTemplate", "access", "gallery.get_template", 1, {"gallery": "wanted", "model": MODEL}),
-    ("UpdateSubject", "galleries", "gallery.update_subject", 1, {"gallery": "wanted"}),
+    ("GetSubject", "access", "gallery.get_subject", 1, {"gallery": "wanted", **WHY}),
+    ("ListSubjects", "access", "gallery.list_subjects", 5, {"gallery": "wanted", "counts": {"subjects": 5}, **WHY}),
+    ("GetTemplate", "access", "gallery.get_template", 1, {"gallery": "wanted", "model": MODEL, **WHY}),
+    ("UpdateSubject", "galleries", "gallery.update_subject", 1, {"gallery": "wanted", **WHY}),
     (
         "FindDuplicates",
         "access",

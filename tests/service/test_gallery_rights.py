@@ -83,7 +83,7 @@ def test_an_unknown_fusion_is_refused(server: Running, client: Client) -> None:
 def test_a_template_is_read_with_its_photo_until_its_subject_is_erased(client: Client) -> None:
     fill(client)
     (template,) = client.get_subject("g", "s2").templates
-    kept = client.get_template("g", template.template_id)
+    kept = client.get_template("g", template.template_id, embedding=True, photo=True)
     assert (kept.subject_id, kept.photo.data, len(kept.embedding.vector)) == ("s2", photo(2), 64)
     erased = client.erase_subject("g", "s2")
     assert (erased.erased_templates, erased.erased_photos, len(erased.receipt_id), erased.scrubbed) == (1, 1, 16, True)

@@ -160,10 +160,10 @@ def test_an_export_that_is_cancelled_leaves_nothing(client: Client, tmp_path: Pa
             asked = asyncio.Event()
             read = other.get_template
 
-            async def slow(gallery_id: str, template_id: int) -> gallery_pb2.GetTemplateResponse:
+            async def slow(gallery_id: str, template_id: int, **more: Any) -> gallery_pb2.GetTemplateResponse:
                 asked.set()
                 await asyncio.sleep(0.05)
-                return await read(gallery_id, template_id)
+                return await read(gallery_id, template_id, **more)
 
             other.get_template = slow  # type: ignore[method-assign]
             export = asyncio.create_task(other.export_subject("g", "s", tmp_path / "s.zip"))

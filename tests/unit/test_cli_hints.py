@@ -58,8 +58,8 @@ def test_what_a_hint_names_is_there(reason: str) -> None:
     [
         (
             "PURPOSE_REQUIRED",
-            ("fr search", "fr gallery duplicates", "fr gallery cluster"),
-            ("fr enrol", "fr train run"),
+            ("fr search", "fr gallery duplicates", "fr gallery cluster", "fr subject show", "fr enrol"),
+            ("fr subject delete", "fr train run"),
         ),
         ("SEVERAL_FACES", ("fr search", "fr compare", "fr enrol", "fr case search"), ("fr detect", "fr train run")),
     ],

@@ -106,11 +106,30 @@ Whoever is told exact similarities can climb along them to a photo that is taken
 alone are told similarities and thresholds with two decimals, and what follows from these; no likelihood ratios; no embeddings,
 and they may send none. Calls in the column "coarse" say what becomes of them.
 
+## Purpose and case
+
+Of an operational gallery nobody learns who is in it without a purpose and the reference of a case: `PURPOSE_REQUIRED`. That holds
+for searches and for reading alike, and the audit keeps both, the reference as a pseudonym. In the column "states":
+
+- "purpose": `purpose` and `case_reference`. `PURPOSE_GALLERY_MAINTENANCE` is for the upkeep of the records: an operator who corrects
+  a name, an admin who looks up whom to delete, a copy for the person concerned. The reference is then that of the request.
+- "inquiry": likewise, and not `PURPOSE_GALLERY_MAINTENANCE`: probes are not searched for the upkeep.
+- "case": the case says both.
+
+Nothing is stated for what tells of nobody: to enrol, to delete, to count. So deleting never waits for a reference. GetTemplate
+tells the photo where `include_photo` asks for it, and the embedding where `include_embedding` does. Embeddings of an operational
+gallery do not leave the server: whoever has one can compare it anywhere, and nobody would know. A new model is enrolled from
+photos, and a whole server is moved as a backup. Of test and training galleries anybody who may read them may take embeddings.
+
+A call acts on the gallery that it has looked at. If that one is deleted meanwhile and another one made under its id, the call ends
+with `GALLERY_REPLACED` and nothing is done.
+
 ## Calls
 
 The columns are trainee (Te), trainer (Tr), operator (Op), examiner (Ex), auditor (Au) and admin (Ad). "Scope" names the fields
 of the request that must be within the scope; "filtered" stands for lists that leave out what is not. A call marked "search"
-counts as one. Health checks take no credential.
+counts as one. "States" says what a call must say before it tells of persons of an operational gallery, as the next section has
+it. Health checks take no credential.
 """
 
 
@@ -125,8 +144,8 @@ def _service(name: str, rules: dict[str, Rule]) -> str:
     head = f"""
 ### {name.rpartition(".")[2]}
 
-| call | Te | Tr | Op | Ex | Au | Ad | does | scope | coarse | why |
-|---|---|---|---|---|---|---|---|---|---|---|
+| call | Te | Tr | Op | Ex | Au | Ad | does | scope | states | coarse | why |
+|---|---|---|---|---|---|---|---|---|---|---|---|
 """
     return head + "".join(_row(method.rpartition("/")[2], rule) for method, rule in rules.items())
 
@@ -135,7 +154,7 @@ def _row(name: str, rule: Rule) -> str:
     roles = " | ".join(_allowed(role, rule) for role in Role)
     searches = ", search" if rule.counts_as_search else f", search with `{rule.search_if}`" if rule.search_if else ""
     coarse = {Coarse.AS_IS: "", Coarse.ROUNDED: "rounded", Coarse.REFUSED: "refused"}[rule.coarse]
-    return f"| {name} | {roles} | {Kind(rule.kind).value}{searches} | {_scope(rule)} | {coarse} | {rule.why} |\n"
+    return f"| {name} | {roles} | {Kind(rule.kind).value}{searches} | {_scope(rule)} | {rule.stated} | {coarse} | {rule.why} |\n"
 
 
 def _allowed(role: Role, rule: Rule) -> str:

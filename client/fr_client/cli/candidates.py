@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TypedDict
 
 from fr_api.v1 import gallery_pb2
 from fr_client.cli import draw
@@ -14,26 +15,51 @@ from fr_client.cli.sources import is_photo, read_manifest
 from fr_client.cli.state import Unusable
 from fr_client.client import Client
 from fr_client.errors import FrApiError
+from fr_client.requests import Purpose
+
+
+class _Why(TypedDict):
+    """What is read for what."""
+
+    purpose: Purpose | None
+    case_reference: str
 
 
 def crops(
-    client: Client, gallery_id: str, answer: gallery_pb2.SearchResponse, source: Path | None
+    client: Client,
+    gallery_id: str,
+    answer: gallery_pb2.SearchResponse,
+    source: Path | None,
+    purpose: Purpose | None = None,
+    case: str = "",
 ) -> dict[int, draw.Photo]:
-    """Return the face of each candidate's photo, by template id: found in `source`, or without one as it was kept."""
+    """Return the face of each candidate's photo, by template id.
+
+    Args:
+        client: reads what the gallery keeps.
+        gallery_id: that was searched.
+        answer: of the search.
+        source: where the photos are found, a folder or a manifest; None = as the gallery keeps them.
+        purpose: of the search.
+        case: the reference of its case.
+    """
+    why: _Why = {"purpose": purpose, "case_reference": case}
     shown_ids = sorted({one.template_id for result in answer.results for one in result.candidates})
     if source is not None:
-        return _found(client, gallery_id, answer, source)
+        return _found(client, gallery_id, answer, source, why)
     if not client.get_gallery(gallery_id).keeps_photos:
         return {}
-    kept = {number: client.get_template(gallery_id, number) for number in shown_ids}
+    kept = {number: client.get_template(gallery_id, number, photo=True, **why) for number in shown_ids}
     return {number: _largest_face(client, one.photo.data) for number, one in kept.items() if one.HasField("photo")}
 
 
-def _found(client: Client, gallery_id: str, answer: gallery_pb2.SearchResponse, source: Path) -> dict[int, draw.Photo]:
+def _found(
+    client: Client, gallery_id: str, answer: gallery_pb2.SearchResponse, source: Path, why: _Why
+) -> dict[int, draw.Photo]:
     sha256_of: dict[int, str] = {}
     subject_ids = {one.subject_id for result in answer.results for one in result.candidates}
     for subject_id in sorted(subject_ids):
-        subject = client.get_subject(gallery_id, subject_id)
+        subject = client.get_subject(gallery_id, subject_id, **why)
         sha256_of |= {template.template_id: template.image_sha256 for template in subject.templates}
     shown_ids = {one.template_id for result in answer.results for one in result.candidates}
     wanted = {sha256_of[number] for number in shown_ids if sha256_of.get(number)}

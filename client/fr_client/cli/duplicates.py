@@ -16,19 +16,13 @@ import typer
 from fr_api.v1 import gallery_pb2
 from fr_client.cli.progress import progress
 from fr_client.cli.show import console, plain, shown, table
-from fr_client.cli.state import GalleryId, Unusable, connected, error_keys
+from fr_client.cli.state import ForCase, ForPurpose, GalleryId, Unusable, connected, error_keys
 from fr_client.client import Client
 from fr_client.errors import FrApiError
 from fr_client.private import private_file
-from fr_client.requests import Purpose
 from fr_client.unpack import message_keys
 
 AsLines = Annotated[bool, typer.Option("--json", help="Print a JSON document in each line instead of text.")]
-
-ForPurpose = Annotated[
-    Purpose | None, typer.Option("--purpose", help="What it is for; operational galleries want to know.")
-]
-ForCase = Annotated[str, typer.Option("--case", metavar="REFERENCE", help="Reference of the case that it is for.")]
 
 # The answers hold no error rate that could stand beside the threshold.
 _LOOK = "may be of different people, the more so the larger the gallery: an examiner must look at both photos."

@@ -20,7 +20,7 @@ from fr_client.cli.refused import refused_file
 from fr_client.cli.run import Ending
 from fr_client.cli.show import console, pairs, plain, print_json, shown, table, when
 from fr_client.cli.sources import PhotoSet, read_source
-from fr_client.cli.state import AsJson, GalleryId, Unusable, connected, error_keys
+from fr_client.cli.state import AsJson, ForCase, ForPurpose, GalleryId, Unusable, connected, error_keys
 from fr_client.client import Client
 from fr_client.errors import FrApiError
 from fr_client.requests import OneFace
@@ -66,6 +66,8 @@ def enrol(
     in_flight: Annotated[
         int, typer.Option(min=1, max=1024, help="Photos on their way at once; more for a server with a GPU.")
     ] = DEFAULT_MAX_IN_FLIGHT,
+    purpose: ForPurpose = None,
+    case: ForCase = "",
     as_json: AsJson = False,
 ) -> None:
     """Enrol the photos of many subjects; safe to run again.
@@ -75,13 +77,16 @@ def enrol(
     photos, in folders or not, each of which is a subject: its path in FOLDER is the id. fr gallery cluster then tells
     which may be of one person.
 
+    --purpose and --case are for a run into an operational gallery that holds some of the photos already: to see under
+    which subject, the run reads the gallery.
+
     With --journal, a later run sends only photos that are new or whose file has changed since. Each gallery needs a
     journal of its own.
 
     Exit status 0: every photo is in the gallery. 3: some were refused, or were deleted since the journal noted them. 1:
     the run stopped early.
     """
-    options = Options(several_faces, unnamed, report_similar, retry_refused, in_flight)
+    options = Options(several_faces, unnamed, report_similar, retry_refused, in_flight, purpose, case)
     ending = Ending()
     with connected(context, as_json) as client, ExitStack() as opened:
         photo_set = read_source(source, unnamed)

@@ -16,7 +16,7 @@ from fr_client.cli.sources import PhotoFile
 from fr_client.cli.state import Unusable
 from fr_client.client import Client
 from fr_client.errors import FrApiError, reason_of
-from fr_client.requests import EnrolItem, OneFace
+from fr_client.requests import EnrolItem, OneFace, ReadingPurpose
 
 # Subjects whose photos in the gallery are remembered: those of one subject come one after the other.
 _HELD_SUBJECTS = 1000
@@ -34,6 +34,7 @@ PASSING = frozenset(
         "INTERNAL",
         "DEVICE_LOST",
         "CALL_ENDED",
+        "GALLERY_REPLACED",
         "FILE_UNREADABLE",
     }
 )
@@ -58,6 +59,8 @@ class Options:
         report_similar: whether to ask for other subjects that are similar to each face.
         retry_refused: whether to send photos again that the journal says were refused.
         max_in_flight: photos that are on their way at once.
+        purpose: what the subjects of an operational gallery are looked up for, where a photo is there already.
+        case_reference: of the case, or request, that it is for.
     """
 
     several_faces: OneFace = "error"
@@ -65,6 +68,8 @@ class Options:
     report_similar: bool = False
     retry_refused: bool = False
     max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
+    purpose: ReadingPurpose | None = None
+    case_reference: str = ""
 
 
 @dataclass(slots=True)
@@ -223,7 +228,9 @@ class Enrolment:
         if subject_id not in self._held:
             try:
                 self._held[subject_id] = self._photos_now(subject_id)
-            except FrApiError:
+            except FrApiError as error:
+                if error.reason == "PURPOSE_REQUIRED":
+                    raise
                 return frozenset()  # the photo is sent, and its answer or the end of the stream says what is wrong
             if len(self._held) > _HELD_SUBJECTS:
                 self._held.popitem(last=False)
@@ -231,21 +238,33 @@ class Enrolment:
 
     def _photos_now(self, subject_id: str) -> frozenset[str]:
         try:
-            subject = self._client.get_subject(self._gallery.gallery_id, subject_id)
+            subject = self._client.get_subject(
+                self._gallery.gallery_id,
+                subject_id,
+                purpose=self._options.purpose,
+                case_reference=self._options.case_reference,
+            )
         except FrApiError as error:
             if error.reason == "UNKNOWN_SUBJECT":
                 return frozenset()
             raise
         return frozenset(template.image_sha256 for template in subject.templates)
 
+    def _may_look_up(self) -> bool:
+        """Whether it was said what the subjects are looked up for, or nobody asks."""
+        said = self._options.purpose is not None and self._options.case_reference
+        return bool(said) or self._gallery.use != gallery_pb2.GALLERY_USE_OPERATIONAL
+
     def _answered_no(self, sent: _Sent, refusal: common_pb2.Refusal) -> None:
         reason, message = reason_of(refusal), refusal.message
-        if reason == "DUPLICATE_IMAGE":
+        if reason == "DUPLICATE_IMAGE" and self._may_look_up():
             if sent.sha256 in self._photos_now(sent.photo.subject_id):
                 self.tally.already += 1
                 self._note(sent.photo, sent.state)
                 return
             message = "The gallery holds this very photo under another subject."
+        elif reason == "DUPLICATE_IMAGE":
+            message = "The gallery holds this very photo. With --purpose and --case, fr looks up whose it is."
         self._refused(sent.photo, sent.state, reason, message)
 
     def _refused(self, photo: PhotoFile, state: FileState | None, reason: str, message: str) -> None:

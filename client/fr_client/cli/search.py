@@ -100,7 +100,7 @@ def search(
             case_reference=case,
         )
         if draw is not None:
-            _draw_search(client, gallery_id, data, answer, candidate_photos, draw)
+            _draw_search(client, gallery_id, data, answer, candidate_photos, draw, purpose, case)
         if as_json:
             print_json(answer_keys(answer))
         else:
@@ -149,10 +149,12 @@ def _draw_search(
     answer: gallery_pb2.SearchResponse,
     candidate_photos: Path | None,
     target: Path,
+    purpose: Purpose | None,
+    case: str,
 ) -> None:
     from fr_client.cli import candidates, draw
 
-    crops = candidates.crops(client, gallery_id, answer, candidate_photos)
+    crops = candidates.crops(client, gallery_id, answer, candidate_photos, purpose, case)
     shown_ids = {one.template_id for result in answer.results for one in result.candidates}
     missing = len(shown_ids - crops.keys())
     if missing:

@@ -16,9 +16,20 @@ from fr_client.cli.show import plain, print_json
 from fr_client.client import Client
 from fr_client.errors import FrApiError
 from fr_client.identity import TlsCredentials, tls_credentials
+from fr_client.requests import ReadingPurpose
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+ForPurpose = Annotated[
+    ReadingPurpose | None,
+    typer.Option("--purpose", help="What it is for; an operational gallery is not read without.", show_default=False),
+]
+ForCase = Annotated[
+    str,
+    typer.Option(
+        "--case", metavar="REFERENCE", help="Reference of the case, or request, that it is for.", show_default=False
+    ),
+]
 GalleryId = Annotated[str, typer.Argument(metavar="GALLERY", help="Id of the gallery.", show_default=False)]
 
 

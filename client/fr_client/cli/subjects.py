@@ -9,7 +9,18 @@ import typer
 
 from fr_api.v1 import gallery_pb2
 from fr_client.cli.show import console, pairs, plain, print_json, shown, table, when
-from fr_client.cli.state import AsJson, GalleryId, Unusable, Yes, confirm, connected, key_values, require_one_of
+from fr_client.cli.state import (
+    AsJson,
+    ForCase,
+    ForPurpose,
+    GalleryId,
+    Unusable,
+    Yes,
+    confirm,
+    connected,
+    key_values,
+    require_one_of,
+)
 from fr_client.requests import KEEP
 from fr_client.unpack import message_keys
 
@@ -20,10 +31,16 @@ SubjectId = Annotated[str, typer.Argument(metavar="SUBJECT", help="Id of the sub
 
 
 @subject.command("list")
-def list_subjects(context: typer.Context, gallery_id: GalleryId, as_json: AsJson = False) -> None:
+def list_subjects(
+    context: typer.Context,
+    gallery_id: GalleryId,
+    purpose: ForPurpose = None,
+    case: ForCase = "",
+    as_json: AsJson = False,
+) -> None:
     """List the subjects of a gallery."""
     with connected(context, as_json) as client:
-        found = list(client.list_subjects(gallery_id))
+        found = list(client.list_subjects(gallery_id, purpose=purpose, case_reference=case))
         if as_json:
             print_json({"subjects": [message_keys(one) for one in found]})
             return
@@ -34,10 +51,17 @@ def list_subjects(context: typer.Context, gallery_id: GalleryId, as_json: AsJson
 
 
 @subject.command("show")
-def show_subject(context: typer.Context, gallery_id: GalleryId, subject_id: SubjectId, as_json: AsJson = False) -> None:
+def show_subject(
+    context: typer.Context,
+    gallery_id: GalleryId,
+    subject_id: SubjectId,
+    purpose: ForPurpose = None,
+    case: ForCase = "",
+    as_json: AsJson = False,
+) -> None:
     """Show a subject and its templates."""
     with connected(context, as_json) as client:
-        _print_subject(client.get_subject(gallery_id, subject_id), as_json)
+        _print_subject(client.get_subject(gallery_id, subject_id, purpose=purpose, case_reference=case), as_json)
 
 
 @subject.command("update")
@@ -53,6 +77,8 @@ def update_subject(
         ),
     ] = None,
     no_metadata: Annotated[bool, typer.Option("--no-metadata", help="Take all metadata away.")] = False,
+    purpose: ForPurpose = None,
+    case: ForCase = "",
     as_json: AsJson = False,
 ) -> None:
     """Change the name or the metadata of a subject; what is not given stays as it is."""
@@ -66,6 +92,8 @@ def update_subject(
             subject_id,
             display_name=KEEP if name is None else name,
             metadata=given if metadata or no_metadata else KEEP,
+            purpose=purpose,
+            case_reference=case,
         )
         _print_subject(changed, as_json)
 
@@ -80,8 +108,7 @@ def delete_subject(
 ) -> None:
     """Delete a subject with its templates."""
     with connected(context, as_json) as client:
-        found = client.get_subject(gallery_id, subject_id)
-        confirm(f"Delete subject {subject_id} with {len(found.templates)} templates from gallery {gallery_id}?", yes)
+        confirm(f"Delete subject {subject_id} with all its templates from gallery {gallery_id}?", yes)
         deleted = client.delete_subject(gallery_id, subject_id)
         if as_json:
             print_json(message_keys(deleted))
@@ -99,8 +126,7 @@ def erase_subject(
 ) -> None:
     """Delete a subject so that no byte of it is left in the store, and print the receipt."""
     with connected(context, as_json) as client:
-        found = client.get_subject(gallery_id, subject_id)
-        confirm(f"Erase subject {subject_id} with {len(found.templates)} templates from gallery {gallery_id}?", yes)
+        confirm(f"Erase subject {subject_id} with all its templates from gallery {gallery_id}?", yes)
         erased = client.erase_subject(gallery_id, subject_id)
         if as_json:
             print_json(message_keys(erased))
@@ -121,12 +147,17 @@ def export_subject(
     target: Annotated[
         Path, typer.Argument(metavar="OUT.zip", help="Archive to write; it must not exist.", show_default=False)
     ],
+    purpose: ForPurpose = None,
+    case: ForCase = "",
     as_json: AsJson = False,
 ) -> None:
-    """Write everything that is kept of a subject into an archive, for the person who asks for it."""
+    """Write what is kept of a subject into an archive, for the person who asks for it.
+
+    Of a subject of an operational gallery, the archive holds no embeddings: they do not leave the server.
+    """
     with connected(context, as_json) as client:
         try:
-            written = client.export_subject(gallery_id, subject_id, target)
+            written = client.export_subject(gallery_id, subject_id, target, purpose=purpose, case_reference=case)
         except FileExistsError as error:
             raise Unusable("FILE_EXISTS", "The archive is there already; choose another name.") from error
         except OSError as error:

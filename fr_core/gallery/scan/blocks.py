@@ -20,6 +20,7 @@ from fr_core.gallery.scan.equal import distinct
 from fr_core.gallery.search.memory import GalleryMemory
 from fr_core.gallery.search.views import Views
 from fr_core.gallery.store.protocol import GalleryRow, Snapshot
+from fr_core.gallery.values import GalleryRef
 from fr_core.types import I64
 
 T = TypeVar("T")
@@ -148,11 +149,11 @@ class Scanner:
         self._turn = threading.Lock()
 
     @contextmanager
-    def block(self, gallery_id: str, cursor: Cursor | None, look: Look) -> Iterator[tuple[Snapshot, Block]]:
+    def block(self, gallery: GalleryRef, cursor: Cursor | None, look: Look) -> Iterator[tuple[Snapshot, Block]]:
         """Search for the next templates, and yield the snapshot of the same moment with what was found.
 
         Args:
-            gallery_id: of the gallery.
+            gallery: which one.
             cursor: where to go on; None = at the beginning.
             look: the pass that searches for them.
 
@@ -166,19 +167,19 @@ class Scanner:
                 raise UnknownGallery("The gallery was deleted while it was searched.")
             return _searched(row, memory, cursor, look)
 
-        with self.at_version(gallery_id, search) as found:
+        with self.at_version(gallery, search) as found:
             yield found
 
     @contextmanager
     def at_version(
-        self, gallery_id: str, search: Callable[[GalleryRow, GalleryMemory], T]
+        self, gallery: GalleryRef, search: Callable[[GalleryRow, GalleryMemory], T]
     ) -> Iterator[tuple[Snapshot, T]]:
         """Call `search` with the memory at the version of a snapshot, and yield both; the memory is held no more."""
 
         def prepare(snapshot: Snapshot, row: GalleryRow) -> Callable[[GalleryMemory], T]:
             return lambda memory: search(row, memory)
 
-        with self._turn, self._views.at_one_version(gallery_id, prepare) as (snapshot, _, found):
+        with self._turn, self._views.at_one_version(gallery, prepare) as (snapshot, _, found):
             yield snapshot, found
 
 

@@ -15,6 +15,7 @@ from fr_core.gallery.scan.blocks import Cursor, Near, Progress, Scanner, nearest
 from fr_core.gallery.scan.linkage import average_linkage, components
 from fr_core.gallery.search.memory import GalleryMemory
 from fr_core.gallery.store.protocol import GalleryRow
+from fr_core.gallery.values import GalleryRef
 from fr_core.types import F32, I64
 
 # Neighbours of each template that make the graph: enough to tie the photos of one person together, and O(n) memory.
@@ -103,21 +104,21 @@ class Part:
 class ClusterSteps(Protocol):
     """Galleries that are clustered step by step, in this process or another."""
 
-    def neighbours_after(self, gallery_id: str, threshold: float, cursor: Cursor | None) -> Neighbours:
+    def neighbours_after(self, gallery: GalleryRef, threshold: float, cursor: Cursor | None) -> Neighbours:
         """Return the neighbours of the next block of templates."""
         ...
 
-    def clusters_of(self, gallery_id: str, threshold: float, part: Part) -> tuple[Cluster, ...]:
+    def clusters_of(self, gallery: GalleryRef, threshold: float, part: Part) -> tuple[Cluster, ...]:
         """Return the clusters of a part, numbered from 1, each by its oldest template."""
         ...
 
 
-def clusters(steps: ClusterSteps, gallery_id: str, threshold: float) -> Iterator[Clusters]:
+def clusters(steps: ClusterSteps, gallery: GalleryRef, threshold: float) -> Iterator[Clusters]:
     """Yield how far the search has come, then every cluster; see `Galleries.clusters`."""
     cursor: Cursor | None = None
     found: list[Near] = []
     while True:
-        block = steps.neighbours_after(gallery_id, threshold, cursor)
+        block = steps.neighbours_after(gallery, threshold, cursor)
         found.append(replace(block.near, similarities=_NOT_KEPT))
         yield Clusters((), block.progress)
         cursor = block.cursor
@@ -125,22 +126,22 @@ def clusters(steps: ClusterSteps, gallery_id: str, threshold: float) -> Iterator
             break
     numbered = 0
     for part in _parts(found, block.gallery_no):
-        some = steps.clusters_of(gallery_id, threshold, part)
+        some = steps.clusters_of(gallery, threshold, part)
         yield Clusters(tuple(replace(one, number=one.number + numbered) for one in some), None)
         numbered += len(some)
 
 
-def neighbours_after(scanner: Scanner, gallery_id: str, threshold: float, cursor: Cursor | None) -> Neighbours:
+def neighbours_after(scanner: Scanner, gallery: GalleryRef, threshold: float, cursor: Cursor | None) -> Neighbours:
     """Return the neighbours of the next block of templates; see `Galleries.neighbours_after`."""
     checks.require_threshold(threshold)
     # Below zero the mean of a cluster can vanish, and nothing has a similarity to it.
     if threshold < 0.0:
         raise InvalidField("The threshold of clusters is below 0; 0 to 1 are allowed.", field="threshold")
-    with scanner.block(gallery_id, cursor, nearest(threshold, _NEIGHBOURS)) as (_, block):
+    with scanner.block(gallery, cursor, nearest(threshold, _NEIGHBOURS)) as (_, block):
         return Neighbours(block.near, block.progress, block.gallery_no, block.cursor)
 
 
-def clusters_of(scanner: Scanner, gallery_id: str, threshold: float, part: Part) -> tuple[Cluster, ...]:
+def clusters_of(scanner: Scanner, gallery: GalleryRef, threshold: float, part: Part) -> tuple[Cluster, ...]:
     """Return the clusters of a part, without what was deleted meanwhile; see `Galleries.clusters_of`."""
 
     def read(row: GalleryRow, memory: GalleryMemory) -> tuple[I64, I64, F32]:
@@ -150,7 +151,7 @@ def clusters_of(scanner: Scanner, gallery_id: str, threshold: float, part: Part)
         there = np.flatnonzero(numbers >= 0)
         return there, numbers[there], memory.index.vectors(part.template_ids[there])
 
-    with scanner.at_version(gallery_id, read) as (snapshot, (there, numbers, vectors)):
+    with scanner.at_version(gallery, read) as (snapshot, (there, numbers, vectors)):
         subjects = snapshot.subjects_by_no(np.unique(numbers).tolist())
         subject_ids = [subjects[no].subject_id for no in numbers.tolist()]
     places = np.full(len(part.template_ids), -1)

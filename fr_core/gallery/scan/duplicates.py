@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from fr_core.gallery.scan.blocks import Cursor, Progress, Scanner, older_near
+from fr_core.gallery.values import GalleryRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +49,25 @@ class Duplicates:
 class DuplicateSteps(Protocol):
     """Galleries that find duplicates block by block, in this process or another."""
 
-    def duplicates_after(self, gallery_id: str, threshold: float, cursor: Cursor | None) -> Duplicates:
+    def duplicates_after(self, gallery: GalleryRef, threshold: float, cursor: Cursor | None) -> Duplicates:
         """Return the pairs of the next block of templates."""
         ...
 
 
-def duplicates(steps: DuplicateSteps, gallery_id: str, threshold: float) -> Iterator[Duplicates]:
+def duplicates(steps: DuplicateSteps, gallery: GalleryRef, threshold: float) -> Iterator[Duplicates]:
     """Yield the pairs of a gallery, each once, while it is searched; see `Galleries.duplicates`."""
     cursor: Cursor | None = None
     while True:
-        found = steps.duplicates_after(gallery_id, threshold, cursor)
+        found = steps.duplicates_after(gallery, threshold, cursor)
         yield found
         cursor = found.cursor
         if cursor is None:
             return
 
 
-def duplicates_after(scanner: Scanner, gallery_id: str, threshold: float, cursor: Cursor | None) -> Duplicates:
+def duplicates_after(scanner: Scanner, gallery: GalleryRef, threshold: float, cursor: Cursor | None) -> Duplicates:
     """Return the pairs whose newer template is of the next block; see `Galleries.duplicates_after`."""
-    with scanner.block(gallery_id, cursor, older_near(threshold)) as (snapshot, block):
+    with scanner.block(gallery, cursor, older_near(threshold)) as (snapshot, block):
         near = block.near
         newer, own = near.template_ids[near.rows], block.owners[near.rows]
         # Only the newer of two tells of their pair: so it comes once, and the older was there to be found.

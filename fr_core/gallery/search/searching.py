@@ -14,7 +14,7 @@ from fr_core.gallery.search.memory import GalleryMemory
 from fr_core.gallery.search.ranking import RankedSubjects
 from fr_core.gallery.search.views import Views
 from fr_core.gallery.store.protocol import GalleryRow, Snapshot
-from fr_core.gallery.values import Found
+from fr_core.gallery.values import Found, GalleryRef
 from fr_core.types import Candidate, Decision, Embedding, Identification
 
 
@@ -68,9 +68,9 @@ class _Answer:
     searched: int
 
 
-def search(views: Views, gallery_id: str, question: Question) -> Found:
+def search(views: Views, gallery: GalleryRef, question: Question) -> Found:
     """Answer a question; raises what `Galleries.search` raises."""
-    with views.at_one_version(gallery_id, question.prepared, question.in_turn) as (snapshot, row, answer):
+    with views.at_one_version(gallery, question.prepared, question.in_turn) as (snapshot, row, answer):
         best, threshold = answer.ranked, question.threshold
         shown = best.similarities >= threshold if question.only_above_threshold else slice(None)
         subject_nos = [int(no) for no in best.subject_nos[shown]]

@@ -11,6 +11,7 @@ from typing import TypeVar
 from fr_core.gallery.changes import open_gallery
 from fr_core.gallery.search.memory import GalleryMemory, Memories
 from fr_core.gallery.store.protocol import GalleryRow, Snapshot, Store
+from fr_core.gallery.values import GalleryRef
 
 T = TypeVar("T")
 
@@ -35,7 +36,7 @@ class Views:
 
     @contextmanager
     def at_one_version(
-        self, gallery_id: str, prepare: Prepare[T], in_turn: bool = False
+        self, gallery: GalleryRef, prepare: Prepare[T], in_turn: bool = False
     ) -> Iterator[tuple[Snapshot, GalleryRow, T]]:
         """Do something with a snapshot and the memory of its version; yields what came of it, with the snapshot.
 
@@ -44,7 +45,7 @@ class Views:
         who prepares for longer than the time between two changes would else never come to search.
 
         Args:
-            gallery_id: of the gallery.
+            gallery: which one.
             prepare: reads.
             in_turn: one view of this kind at a time, for those that read much; it waits before it holds a snapshot.
 
@@ -57,7 +58,7 @@ class Views:
             while True:
                 changes = self._memories.changes
                 with self._store.snapshot() as snapshot:
-                    row = open_gallery(snapshot, gallery_id, self._now())
+                    row = open_gallery(snapshot, gallery, self._now())
                     search = None if overtaken else prepare(snapshot, row)
                     memory = self._memories.get(row.gallery_no)
                     if memory is not None:

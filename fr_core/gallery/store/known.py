@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from fr_core.errors import UnknownGallery, UnknownSubject, UnknownTemplate
+from fr_core.errors import GalleryReplaced, UnknownGallery, UnknownSubject, UnknownTemplate
 from fr_core.gallery.checks import is_gallery_id, is_subject_id, is_template_id
 from fr_core.gallery.store.protocol import GalleryRow, Snapshot, Transaction
-from fr_core.gallery.values import KeptTemplate, Subject
+from fr_core.gallery.values import GalleryRef, KeptTemplate, Subject
 
 
-def known_gallery(snapshot: Snapshot, gallery_id: str) -> GalleryRow:
-    """Return a gallery; raises `UnknownGallery`."""
+def known_gallery(snapshot: Snapshot, gallery: GalleryRef) -> GalleryRow:
+    """Return a gallery; raises `UnknownGallery`, and `GalleryReplaced` where it is not the one that was looked at."""
+    gallery_id = gallery if isinstance(gallery, str) else gallery.gallery_id
     row = snapshot.gallery(gallery_id) if is_gallery_id(gallery_id) else None
     if row is None:
         raise UnknownGallery("There is no gallery of that id.")
+    if not isinstance(gallery, str) and gallery.gallery_no != row.gallery_no:
+        raise GalleryReplaced("The gallery was deleted during the call, and another one has its id now.")
     return row
 
 

@@ -230,6 +230,7 @@ def gallery_of(row: Row) -> GalleryRow:
             bool(keeps_photos),
             calibration_sha256,
             GalleryUse(use),
+            gallery_no,
         ),
     )
 

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from typing import TypeVar
 
 from fr_core.access.principal import SYSTEM, Principal
+from fr_server.access.rules import Rule
 
 T = TypeVar("T")
 
@@ -16,11 +17,17 @@ _FETCHED = 200
 _current: ContextVar[Principal] = ContextVar("principal", default=SYSTEM)
 Valid = Callable[[], Awaitable[None]]
 _valid: ContextVar[Valid | None] = ContextVar("valid", default=None)
+_rule: ContextVar[Rule] = ContextVar("rule")
 
 
 def current_principal() -> Principal:
     """Return who makes the call that this thread or task works for; outside of calls the server itself."""
     return _current.get()
+
+
+def current_rule() -> Rule:
+    """Return the rule of the call that this thread or task works for; raises `LookupError` outside of calls."""
+    return _rule.get()
 
 
 async def require_caller_valid() -> None:
@@ -36,17 +43,21 @@ async def require_caller_valid() -> None:
 
 
 @contextmanager
-def calling(principal: Principal, require_valid: Valid | None = None) -> Iterator[None]:
+def calling(principal: Principal, rule: Rule | None = None, require_valid: Valid | None = None) -> Iterator[None]:
     """Let the block in this thread or task be a call of `principal`, and what is started with a copy of its context.
 
     Args:
         principal: makes the call.
+        rule: of its method; None = of none, and what asks for it fails.
         require_valid: what `require_caller_valid` does; None = nothing, for the server itself.
     """
     tokens = _current.set(principal), _valid.set(require_valid)
+    ruled = None if rule is None else _rule.set(rule)
     try:
         yield
     finally:
+        if ruled is not None:
+            _rule.reset(ruled)
         _current.reset(tokens[0])
         _valid.reset(tokens[1])
 

@@ -204,7 +204,7 @@ class Guard(grpc.aio.ServerInterceptor):
             valid = partial(self._require_still_valid, call, context, record)
             await valid()  # the request may have come long after the call
             only_above = await self._inspect(call, request, record)
-            with calling(call.principal, valid), attributed(attribution), noting(record):
+            with calling(call.principal, call.rule, valid), attributed(attribution), noting(record):
                 response = await behaviour(request, context)
             if call.rule.kind is not Kind.CHANGE:  # of which whoever made it is told, for it was made in time
                 await valid()
@@ -226,7 +226,7 @@ class Guard(grpc.aio.ServerInterceptor):
                 await valid()
                 only_above = await self._inspect(call, request, record)
                 answers = behaviour(only(request), context)
-                async for response in stepping(answers, call.principal, valid, attribution, record):
+                async for response in stepping(answers, call.principal, call.rule, valid, attribution, record):
                     await valid()
                     learn_message(record, response)
                     await ending.begun()
@@ -246,7 +246,7 @@ class Guard(grpc.aio.ServerInterceptor):
             valid = partial(self._require_still_valid_or_tell, call, context)
             untold = partial(self._require_still_valid, call, context, CallRecord())  # of an item at work
             async with self._streams.one(call.principal, valid, partial(_tell, context)) as sending:
-                async for response in stepping(answers, call.principal, untold, attribution, CallRecord()):
+                async for response in stepping(answers, call.principal, call.rule, untold, attribution, CallRecord()):
                     item, outcome = items.answered(response), outcome_of(response)
                     _tell_less(call, response, item.only_above)
                     learn_response(item.record, response)

@@ -46,6 +46,15 @@ class Coarse(StrEnum):
     REFUSED = "refused"
 
 
+class Stated(StrEnum):
+    """What a call must say before it tells of persons of an operational gallery; see `stating.require_stated`."""
+
+    NOTHING = ""
+    PURPOSE = "purpose"
+    INQUIRY = "inquiry"
+    CASE = "case"
+
+
 @dataclass(frozen=True, slots=True)
 class Scoped:
     """Where an id stands in a request that must be within the scope.
@@ -90,6 +99,7 @@ class Rule:
             does the gallery of a course.
         counts_as_search: whether it takes from the searches of a day, each item of a stream one.
         search_if: path of a field that makes it a search where it is true; empty for none.
+        stated: what it must say before it tells of persons of an operational gallery.
         probes: paths of probes in the request; a coarse principal may send photos alone.
         coarse: what becomes of the answer for a coarse principal.
         lists: whether the answer leaves out what the scope does not cover.
@@ -106,6 +116,7 @@ class Rule:
     named_only: frozenset[Role] = frozenset()
     counts_as_search: bool = False
     search_if: str = ""
+    stated: Stated = Stated.NOTHING
     probes: tuple[str, ...] = ()
     coarse: Coarse = Coarse.AS_IS
     lists: bool = False

@@ -9,6 +9,7 @@ from fr_core.access.principal import Principal
 from fr_core.audit.attribution import Attribution, attributed
 from fr_server.access.callers import Valid, calling
 from fr_server.access.recording import CallRecord, noting
+from fr_server.access.rules import Rule
 from fr_server.interceptors.wrapping import Context, Handler, Stream
 
 
@@ -18,12 +19,17 @@ async def only(request: Any) -> AsyncIterator[Any]:
 
 
 async def stepping(
-    answers: AsyncIterator[Any], principal: Principal, valid: Valid, attribution: Attribution, record: CallRecord
+    answers: AsyncIterator[Any],
+    principal: Principal,
+    rule: Rule,
+    valid: Valid,
+    attribution: Attribution,
+    record: CallRecord,
 ) -> AsyncIterator[Any]:
     """Yield answers, each made within the context of its call; which is not that of whoever closes a generator."""
     try:
         while True:
-            with calling(principal, valid), attributed(attribution), noting(record):
+            with calling(principal, rule, valid), attributed(attribution), noting(record):
                 try:
                     answer = await anext(answers)
                 except StopAsyncIteration:

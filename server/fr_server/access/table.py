@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from fr_core.access.roles import Role
-from fr_server.access.rules import Coarse, Kind, Rule, Scoped, ScopeKind, Variant
+from fr_server.access.rules import Coarse, Kind, Rule, Scoped, ScopeKind, Stated, Variant
 
 _EVERYBODY = frozenset(Role)
 _TRAINEE, _TRAINER, _OPERATOR = (frozenset({role}) for role in (Role.TRAINEE, Role.TRAINER, Role.OPERATOR))
@@ -109,6 +109,7 @@ _GALLERIES = {
         probes=("probe",),
         coarse=Coarse.ROUNDED,
         recorded=True,
+        stated=Stated.INQUIRY,
     ),
     "StreamSearch": Rule(
         roles=_OPERATOR,
@@ -119,18 +120,26 @@ _GALLERIES = {
         probes=("search.probe",),
         coarse=Coarse.ROUNDED,
         recorded=True,
+        stated=Stated.INQUIRY,
     ),
-    "GetSubject": Rule(roles=_OPERATOR | _ADMIN, why=_SUBJECTS, kind=Kind.READ, scoped=_GALLERY, recorded=True),
-    "ListSubjects": Rule(roles=_OPERATOR | _ADMIN, why=_SUBJECTS, kind=Kind.READ, scoped=_GALLERY, recorded=True),
-    "UpdateSubject": Rule(roles=_OPERATOR, why=_ENROLS, kind=Kind.CHANGE, scoped=_GALLERY, recorded=True),
+    "GetSubject": Rule(
+        roles=_OPERATOR | _ADMIN, why=_SUBJECTS, kind=Kind.READ, scoped=_GALLERY, recorded=True, stated=Stated.PURPOSE
+    ),
+    "ListSubjects": Rule(
+        roles=_OPERATOR | _ADMIN, why=_SUBJECTS, kind=Kind.READ, scoped=_GALLERY, recorded=True, stated=Stated.PURPOSE
+    ),
+    "UpdateSubject": Rule(
+        roles=_OPERATOR, why=_ENROLS, kind=Kind.CHANGE, scoped=_GALLERY, recorded=True, stated=Stated.PURPOSE
+    ),
     "GetTemplate": Rule(
         roles=_OPERATOR,
-        why="It tells all that is kept of a template, as much as a search with it; examiners see its photo in theirs.",
+        why="It tells the photo of a template, as much as a search with it; examiners see it in their examinations.",
         kind=Kind.READ,
         scoped=_GALLERY,
         counts_as_search=True,
         coarse=Coarse.ROUNDED,
         recorded=True,
+        stated=Stated.PURPOSE,
     ),
     "DeleteSubject": Rule(roles=_OPERATOR | _ADMIN, why=_DELETES, kind=Kind.CHANGE, scoped=_GALLERY, recorded=True),
     "EraseSubject": Rule(roles=_OPERATOR | _ADMIN, why=_DELETES, kind=Kind.CHANGE, scoped=_GALLERY, recorded=True),
@@ -159,6 +168,7 @@ _GALLERIES = {
         counts_as_search=True,
         coarse=Coarse.REFUSED,
         recorded=True,
+        stated=Stated.PURPOSE,
     ),
     "ClusterGallery": Rule(
         roles=_OPERATOR,
@@ -168,6 +178,7 @@ _GALLERIES = {
         counts_as_search=True,
         coarse=Coarse.REFUSED,
         recorded=True,
+        stated=Stated.PURPOSE,
     ),
 }
 
@@ -298,7 +309,9 @@ _EXAMINES = "What leads are worth is for examiners to say, who did not search fo
 
 _REVIEW = {
     "OpenCase": Rule(roles=_OPERATOR, why=_KEEPS_CASES, kind=Kind.CHANGE, recorded=True),
-    "GetCase": Rule(roles=_OPERATOR | _EXAMINER, why=_READS_CASES, kind=Kind.READ, scoped=_CASE, recorded=True),
+    "GetCase": Rule(
+        roles=_OPERATOR | _EXAMINER, why=_READS_CASES, kind=Kind.READ, scoped=_CASE, recorded=True, stated=Stated.CASE
+    ),
     "ListCases": Rule(roles=_OPERATOR | _EXAMINER, why=_READS_CASES, kind=Kind.READ, lists=True, recorded=True),
     "CloseCase": Rule(roles=_OPERATOR, why=_KEEPS_CASES, kind=Kind.CHANGE, scoped=_CASE, recorded=True),
     "DeleteCase": Rule(
@@ -317,6 +330,7 @@ _REVIEW = {
         probes=("search.probe",),
         coarse=Coarse.ROUNDED,
         recorded=True,
+        stated=Stated.CASE,
     ),
     "ListAwaiting": Rule(roles=_EXAMINER, why=_EXAMINES, kind=Kind.READ, lists=True, recorded=True),
     "GetExamination": Rule(
@@ -326,6 +340,7 @@ _REVIEW = {
         scoped=_EXAMINATION,
         coarse=Coarse.ROUNDED,
         recorded=True,
+        stated=Stated.CASE,
     ),
     "SubmitFinding": Rule(
         roles=_EXAMINER,
@@ -334,6 +349,7 @@ _REVIEW = {
         scoped=_EXAMINATION,
         coarse=Coarse.ROUNDED,
         recorded=True,
+        stated=Stated.CASE,
     ),
     "ExportEvidence": Rule(
         roles=_OPERATOR,
@@ -342,6 +358,7 @@ _REVIEW = {
         scoped=_CASE,
         coarse=Coarse.REFUSED,
         recorded=True,
+        stated=Stated.CASE,
     ),
 }
 

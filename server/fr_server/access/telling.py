@@ -40,7 +40,7 @@ _IDS: Mapping[str, re.Pattern[str]] = MappingProxyType(
         "examination_id": _HEX,
         "key_id": re.compile(r"[a-z2-7]{16}"),
         "template_id": re.compile(r"[0-9]{1,19}"),
-        "report_id": re.compile(r"[0-9]{8}-[0-9]{6}-[0-9]{3}-(?:verification|identification)-[0-9a-f]{8}"),
+        "report_id": re.compile(r"[0-9]{8}-[0-9]{6}-[0-9]{3}-[a-z]+-[A-Za-z0-9_.-]{1,64}-[0-9a-f]{8}"),
         "chain": re.compile("|".join(get_args(Chain))),
     }
 )
@@ -209,8 +209,6 @@ def _scanned(
 def _embedded_by(answer: Message) -> Iterator[common_pb2.ModelId]:
     if isinstance(answer, recognition_pb2.EmbedResponse):
         yield from (face.embedding.model for face in answer.faces)
-    elif isinstance(answer, gallery_pb2.GetTemplateResponse):
-        yield answer.embedding.model
 
 
 def _subjects(answer: Message) -> Iterator[str]:

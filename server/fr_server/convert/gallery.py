@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
-from fr_api.v1 import common_pb2, evaluation_pb2, gallery_pb2, training_pb2
-from fr_core.casework.rules import require_reference
-from fr_core.errors import InvalidField, PurposeRequired
+from fr_api.v1 import evaluation_pb2, gallery_pb2, training_pb2
+from fr_core.errors import InvalidField
 from fr_core.gallery.checks import require_threshold, require_top_k
 from fr_core.gallery.pages import require_page_size
 from fr_core.gallery.query import ScoreFusion, SubjectFilter
@@ -182,24 +181,6 @@ def gallery_use(request: gallery_pb2.CreateGalleryRequest, unspecified: GalleryU
     raise InvalidField("`use` is no value of GalleryUse.", field="use")
 
 
-def require_purpose(
-    request: gallery_pb2.SearchRequest | gallery_pb2.FindDuplicatesRequest | gallery_pb2.ClusterGalleryRequest,
-    info: GalleryInfo,
-) -> None:
-    """Return where a search says what it is for, as far as its gallery wants to know.
-
-    Raises:
-        PurposeRequired: the gallery is operational, and the purpose or the reference of the case is missing.
-        InvalidField: there is no such purpose, or no case has such a reference.
-    """
-    if request.purpose not in common_pb2.Purpose.values():
-        raise InvalidField("`purpose` is no value of Purpose.", field="purpose")
-    if request.case_reference:
-        require_reference(request.case_reference)
-    if info.use is GalleryUse.OPERATIONAL and not (request.purpose and request.case_reference):
-        raise PurposeRequired("The gallery is operational.")
-
-
 def subject_message(subject: Subject) -> gallery_pb2.Subject:
     """Build the message of a subject."""
     return gallery_pb2.Subject(
@@ -250,14 +231,18 @@ def erase_response(erased: Erased) -> gallery_pb2.EraseSubjectResponse:
     )
 
 
-def template_response(template: KeptTemplate) -> gallery_pb2.GetTemplateResponse:
-    """Build the answer of GetTemplate."""
-    return gallery_pb2.GetTemplateResponse(
-        subject_id=template.subject_id,
-        template=_template_message(template.info),
-        embedding=embedding_message(template.embedding),
-        photo=None if template.photo is None else common_pb2.Image(data=template.photo),
+def template_response(
+    template: KeptTemplate, request: gallery_pb2.GetTemplateRequest
+) -> gallery_pb2.GetTemplateResponse:
+    """Build the answer of GetTemplate, with the embedding and the photo where the request asks for them."""
+    response = gallery_pb2.GetTemplateResponse(
+        subject_id=template.subject_id, template=_template_message(template.info)
     )
+    if request.include_embedding:
+        response.embedding.CopyFrom(embedding_message(template.embedding))
+    if request.include_photo and template.photo is not None:
+        response.photo.data = template.photo
+    return response
 
 
 def purge_response(purged: Sequence[Purged]) -> gallery_pb2.PurgeExpiredResponse:

@@ -25,6 +25,7 @@ from fr_core.gallery.values import (
     Found,
     GalleryCalibration,
     GalleryInfo,
+    GalleryRef,
     GalleryUpdate,
     GalleryUse,
     KeptTemplate,
@@ -106,9 +107,9 @@ class RemoteGalleries:
         )
         return info
 
-    def get(self, gallery_id: str) -> GalleryInfo:
+    def get(self, gallery: GalleryRef) -> GalleryInfo:
         """As `Galleries.get`."""
-        info: GalleryInfo = self._asker.gallery("get", gallery_id)
+        info: GalleryInfo = self._asker.gallery("get", gallery)
         return info
 
     def list(self, page_size: int, page_token: str) -> Page[GalleryInfo]:
@@ -116,39 +117,39 @@ class RemoteGalleries:
         page: Page[GalleryInfo] = self._asker.gallery("list", page_size, page_token)
         return page
 
-    def update(self, gallery_id: str, update: GalleryUpdate) -> GalleryInfo:
+    def update(self, gallery: GalleryRef, update: GalleryUpdate) -> GalleryInfo:
         """As `Galleries.update`."""
-        info: GalleryInfo = self._asker.gallery("update", gallery_id, update)
+        info: GalleryInfo = self._asker.gallery("update", gallery, update)
         return info
 
-    def set_calibration(self, gallery_id: str, calibration: GalleryCalibration | None) -> GalleryInfo:
+    def set_calibration(self, gallery: GalleryRef, calibration: GalleryCalibration | None) -> GalleryInfo:
         """As `Galleries.set_calibration`."""
-        info: GalleryInfo = self._asker.gallery("set_calibration", gallery_id, calibration)
+        info: GalleryInfo = self._asker.gallery("set_calibration", gallery, calibration)
         return info
 
-    def calibration(self, gallery_id: str) -> str | None:
+    def calibration(self, gallery: GalleryRef) -> str | None:
         """As `Galleries.calibration`."""
-        text: str | None = self._asker.gallery("calibration", gallery_id)
+        text: str | None = self._asker.gallery("calibration", gallery)
         return text
 
-    def delete(self, gallery_id: str) -> Deleted:
+    def delete(self, gallery: GalleryRef) -> Deleted:
         """As `Galleries.delete`."""
-        deleted: Deleted = self._asker.gallery("delete", gallery_id)
+        deleted: Deleted = self._asker.gallery("delete", gallery)
         return deleted
 
-    def enrol(self, gallery_id: str, enrolment: Enrolment) -> Enrolled:
+    def enrol(self, gallery: GalleryRef, enrolment: Enrolment) -> Enrolled:
         """As `Galleries.enrol`."""
-        enrolled: Enrolled = self._asker.gallery("enrol", gallery_id, enrolment)
+        enrolled: Enrolled = self._asker.gallery("enrol", gallery, enrolment)
         return enrolled
 
-    def enrol_many(self, gallery_id: str, enrolments: Sequence[Enrolment]) -> tuple[Enrolled | FrError, ...]:
+    def enrol_many(self, gallery: GalleryRef, enrolments: Sequence[Enrolment]) -> tuple[Enrolled | FrError, ...]:
         """As `Galleries.enrol_many`."""
-        outcomes: tuple[Enrolled | FrError, ...] = self._asker.gallery("enrol_many", gallery_id, enrolments)
+        outcomes: tuple[Enrolled | FrError, ...] = self._asker.gallery("enrol_many", gallery, enrolments)
         return outcomes
 
     def search(
         self,
-        gallery_id: str,
+        gallery: GalleryRef,
         probe: Embedding,
         k: int,
         threshold: float,
@@ -157,44 +158,42 @@ class RemoteGalleries:
         among: SubjectFilter | None,
     ) -> Found:
         """As `Galleries.search`."""
-        found: Found = self._asker.gallery(
-            "search", gallery_id, probe, k, threshold, only_above_threshold, fusion, among
-        )
+        found: Found = self._asker.gallery("search", gallery, probe, k, threshold, only_above_threshold, fusion, among)
         return found
 
-    def subject(self, gallery_id: str, subject_id: str) -> Subject:
+    def subject(self, gallery: GalleryRef, subject_id: str) -> Subject:
         """As `Galleries.subject`."""
-        subject: Subject = self._asker.gallery("subject", gallery_id, subject_id)
+        subject: Subject = self._asker.gallery("subject", gallery, subject_id)
         return subject
 
-    def subjects(self, gallery_id: str, page_size: int, page_token: str) -> Page[Subject]:
+    def subjects(self, gallery: GalleryRef, page_size: int, page_token: str) -> Page[Subject]:
         """As `Galleries.subjects`."""
-        page: Page[Subject] = self._asker.gallery("subjects", gallery_id, page_size, page_token)
+        page: Page[Subject] = self._asker.gallery("subjects", gallery, page_size, page_token)
         return page
 
-    def template(self, gallery_id: str, template_id: int) -> KeptTemplate:
+    def template(self, gallery: GalleryRef, template_id: int) -> KeptTemplate:
         """As `Galleries.template`."""
-        template: KeptTemplate = self._asker.gallery("template", gallery_id, template_id)
+        template: KeptTemplate = self._asker.gallery("template", gallery, template_id)
         return template
 
-    def update_subject(self, gallery_id: str, subject_id: str, update: SubjectUpdate) -> UpdatedSubject:
+    def update_subject(self, gallery: GalleryRef, subject_id: str, update: SubjectUpdate) -> UpdatedSubject:
         """As `Galleries.update_subject`."""
-        updated: UpdatedSubject = self._asker.gallery("update_subject", gallery_id, subject_id, update)
+        updated: UpdatedSubject = self._asker.gallery("update_subject", gallery, subject_id, update)
         return updated
 
-    def delete_subject(self, gallery_id: str, subject_id: str) -> Deleted:
+    def delete_subject(self, gallery: GalleryRef, subject_id: str) -> Deleted:
         """As `Galleries.delete_subject`."""
-        deleted: Deleted = self._asker.gallery("delete_subject", gallery_id, subject_id)
+        deleted: Deleted = self._asker.gallery("delete_subject", gallery, subject_id)
         return deleted
 
-    def erase_subject(self, gallery_id: str, subject_id: str) -> Erased:
+    def erase_subject(self, gallery: GalleryRef, subject_id: str) -> Erased:
         """As `Galleries.erase_subject`."""
-        erased: Erased = self._asker.gallery("erase_subject", gallery_id, subject_id)
+        erased: Erased = self._asker.gallery("erase_subject", gallery, subject_id)
         return erased
 
-    def delete_template(self, gallery_id: str, template_id: int) -> Deleted:
+    def delete_template(self, gallery: GalleryRef, template_id: int) -> Deleted:
         """As `Galleries.delete_template`."""
-        deleted: Deleted = self._asker.gallery("delete_template", gallery_id, template_id)
+        deleted: Deleted = self._asker.gallery("delete_template", gallery, template_id)
         return deleted
 
     def purge(self, dry_run: bool) -> tuple[Purged, ...]:
@@ -202,19 +201,19 @@ class RemoteGalleries:
         purged: tuple[Purged, ...] = self._asker.gallery("purge", dry_run)
         return purged
 
-    def duplicates_after(self, gallery_id: str, threshold: float, cursor: Cursor | None) -> Duplicates:
+    def duplicates_after(self, gallery: GalleryRef, threshold: float, cursor: Cursor | None) -> Duplicates:
         """As `Galleries.duplicates_after`."""
-        found: Duplicates = self._asker.gallery("duplicates_after", gallery_id, threshold, cursor)
+        found: Duplicates = self._asker.gallery("duplicates_after", gallery, threshold, cursor)
         return found
 
-    def neighbours_after(self, gallery_id: str, threshold: float, cursor: Cursor | None) -> Neighbours:
+    def neighbours_after(self, gallery: GalleryRef, threshold: float, cursor: Cursor | None) -> Neighbours:
         """As `Galleries.neighbours_after`."""
-        found: Neighbours = self._asker.gallery("neighbours_after", gallery_id, threshold, cursor)
+        found: Neighbours = self._asker.gallery("neighbours_after", gallery, threshold, cursor)
         return found
 
-    def clusters_of(self, gallery_id: str, threshold: float, part: Part) -> tuple[Cluster, ...]:
+    def clusters_of(self, gallery: GalleryRef, threshold: float, part: Part) -> tuple[Cluster, ...]:
         """As `Galleries.clusters_of`."""
-        found: tuple[Cluster, ...] = self._asker.gallery("clusters_of", gallery_id, threshold, part)
+        found: tuple[Cluster, ...] = self._asker.gallery("clusters_of", gallery, threshold, part)
         return found
 
     def audit_search(self, wanted: audit_search.Filter, after: int, limit: int) -> audit_search.Page:

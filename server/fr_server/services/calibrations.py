@@ -44,12 +44,12 @@ class Calibrations:
         """Return what holds for searches of a gallery; None where there is nothing, or its own is unreadable.
 
         Raises:
-            UnknownGallery: it was deleted meanwhile.
+            UnknownGallery, GalleryReplaced: it was deleted meanwhile.
             CalibrationUnreadable: a rate is asked for, and its own cannot be read any more.
         """
         own = info.calibration_sha256
         if own is not None and own not in self._parsed and own not in self._unreadable:
-            own = await self._read(info.gallery_id)
+            own = await self._read(info)
         if own is None:
             return self._decisions.in_force(info.model)
         if own in self._unreadable:
@@ -106,7 +106,7 @@ class Calibrations:
 
         def read() -> gallery_pb2.GetCalibrationResponse:
             info = self._galleries.get(request.gallery_id)
-            text, in_force = self._galleries.calibration(request.gallery_id), self._decisions.in_force(info.model)
+            text, in_force = self._galleries.calibration(info), self._decisions.in_force(info.model)
             if text is not None:
                 try:
                     in_force = self._decisions.of_gallery(info.model, calibration_from(text), calibration_id(text))
@@ -121,11 +121,11 @@ class Calibrations:
 
         return await self._work.storage(read)
 
-    async def _read(self, gallery_id: str) -> str | None:
+    async def _read(self, info: GalleryInfo) -> str | None:
         """Read the calibration that a gallery has by now, which may be another than a moment ago, and return its id."""
 
         def read() -> tuple[str, Calibration | None] | None:
-            text = self._galleries.calibration(gallery_id)
+            text = self._galleries.calibration(info)
             if text is None:
                 return None
             try:

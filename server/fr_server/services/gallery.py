@@ -13,6 +13,7 @@ from fr_core.gallery.values import GalleryUse
 from fr_core.quality.assess import QualityLimits
 from fr_server.access.callers import sees_gallery
 from fr_server.access.listing import galleries_seen
+from fr_server.access.recording import note
 from fr_server.convert.gallery import (
     erase_response,
     expiry,
@@ -179,16 +180,16 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         self, request: gallery_pb2.GetSubjectRequest, context: Context
     ) -> gallery_pb2.GetSubjectResponse:
         """Describe a subject and its templates."""
-        subject = await self._work.storage(self._galleries.subject, request.gallery_id, request.subject_id)
+        info = await self.faces.enter(request)
+        subject = await self._work.storage(self._galleries.subject, info, request.subject_id)
         return gallery_pb2.GetSubjectResponse(subject=subject_message(subject))
 
     async def ListSubjects(  # noqa: N802
         self, request: gallery_pb2.ListSubjectsRequest, context: Context
     ) -> gallery_pb2.ListSubjectsResponse:
         """List a page of the subjects of a gallery."""
-        page = await self._work.storage(
-            self._galleries.subjects, request.gallery_id, page_size(request), request.page_token
-        )
+        size, info = page_size(request), await self.faces.enter(request)
+        page = await self._work.storage(self._galleries.subjects, info, size, request.page_token)
         return gallery_pb2.ListSubjectsResponse(
             subjects=[subject_message(subject) for subject in page.items], next_page_token=page.next_page_token
         )
@@ -196,17 +197,18 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
     async def GetTemplate(  # noqa: N802
         self, request: gallery_pb2.GetTemplateRequest, context: Context
     ) -> gallery_pb2.GetTemplateResponse:
-        """Read a template with everything that is kept of it."""
-        return template_response(
-            await self._work.storage(self._galleries.template, request.gallery_id, request.template_id)
-        )
+        """Read a template."""
+        info = await self.faces.enter(request)
+        template = await self._work.storage(self._galleries.template, info, request.template_id)
+        note(model=info.model)
+        return template_response(template, request)
 
     async def UpdateSubject(  # noqa: N802
         self, request: gallery_pb2.UpdateSubjectRequest, context: Context
     ) -> gallery_pb2.UpdateSubjectResponse:
         """Change what can change of a subject."""
-        arguments = (request.gallery_id, request.subject_id, subject_update(request))
-        updated = await self._work.storage(self._galleries.update_subject, *arguments)
+        update, info = subject_update(request), await self.faces.enter(request)
+        updated = await self._work.storage(self._galleries.update_subject, info, request.subject_id, update)
         return gallery_pb2.UpdateSubjectResponse(
             subject=subject_message(updated.subject), gallery_version=updated.gallery_version
         )
@@ -264,16 +266,18 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         self, request: gallery_pb2.FindDuplicatesRequest, context: Context
     ) -> AsyncIterator[gallery_pb2.FindDuplicatesResponse]:
         """Find templates of different subjects that may be of one person."""
-        threshold = await self.faces.threshold(request)
-        async for response in self._scans.duplicates(self._galleries, request.gallery_id, threshold):
+        info = await self.faces.enter(request)
+        threshold = self.faces.threshold(request, info)
+        async for response in self._scans.duplicates(self._galleries, info, threshold):
             yield response
 
     async def ClusterGallery(  # noqa: N802
         self, request: gallery_pb2.ClusterGalleryRequest, context: Context
     ) -> AsyncIterator[gallery_pb2.ClusterGalleryResponse]:
         """Group the templates of a gallery by likeness."""
-        threshold = await self.faces.threshold(request)
-        async for response in self._scans.clusters(self._galleries, request.gallery_id, threshold):
+        info = await self.faces.enter(request)
+        threshold = self.faces.threshold(request, info)
+        async for response in self._scans.clusters(self._galleries, info, threshold):
             yield response
 
 

@@ -19,6 +19,7 @@ from fr_core.gallery.values import (
     Found,
     GalleryCalibration,
     GalleryInfo,
+    GalleryRef,
     GalleryUpdate,
     GalleryUse,
     KeptTemplate,
@@ -48,7 +49,7 @@ class GalleryCalls(Protocol):
         """Create an empty gallery that is bound to a model."""
         ...
 
-    def get(self, gallery_id: str) -> GalleryInfo:
+    def get(self, gallery: GalleryRef) -> GalleryInfo:
         """Describe a gallery."""
         ...
 
@@ -56,33 +57,33 @@ class GalleryCalls(Protocol):
         """List the galleries in the order of their ids."""
         ...
 
-    def update(self, gallery_id: str, update: GalleryUpdate) -> GalleryInfo:
+    def update(self, gallery: GalleryRef, update: GalleryUpdate) -> GalleryInfo:
         """Change the name, the end or the retention of a gallery."""
         ...
 
-    def set_calibration(self, gallery_id: str, calibration: GalleryCalibration | None) -> GalleryInfo:
+    def set_calibration(self, gallery: GalleryRef, calibration: GalleryCalibration | None) -> GalleryInfo:
         """Say what similarities in a gallery mean."""
         ...
 
-    def calibration(self, gallery_id: str) -> str | None:
+    def calibration(self, gallery: GalleryRef) -> str | None:
         """Read the calibration of a gallery, None where it has none."""
         ...
 
-    def delete(self, gallery_id: str) -> Deleted:
+    def delete(self, gallery: GalleryRef) -> Deleted:
         """Delete a gallery with everything in it."""
         ...
 
-    def enrol(self, gallery_id: str, enrolment: Enrolment) -> Enrolled:
+    def enrol(self, gallery: GalleryRef, enrolment: Enrolment) -> Enrolled:
         """Add a template to a subject, which is created where it is new."""
         ...
 
-    def enrol_many(self, gallery_id: str, enrolments: Sequence[Enrolment]) -> tuple[Enrolled | FrError, ...]:
+    def enrol_many(self, gallery: GalleryRef, enrolments: Sequence[Enrolment]) -> tuple[Enrolled | FrError, ...]:
         """Add many templates in one change, each kept or refused by itself."""
         ...
 
     def search(
         self,
-        gallery_id: str,
+        gallery: GalleryRef,
         probe: Embedding,
         k: int,
         threshold: float,
@@ -93,31 +94,31 @@ class GalleryCalls(Protocol):
         """Find the k subjects most similar to a probe."""
         ...
 
-    def subject(self, gallery_id: str, subject_id: str) -> Subject:
+    def subject(self, gallery: GalleryRef, subject_id: str) -> Subject:
         """Describe a subject and its templates."""
         ...
 
-    def subjects(self, gallery_id: str, page_size: int, page_token: str) -> Page[Subject]:
+    def subjects(self, gallery: GalleryRef, page_size: int, page_token: str) -> Page[Subject]:
         """List the subjects of a gallery in the order of their ids."""
         ...
 
-    def template(self, gallery_id: str, template_id: int) -> KeptTemplate:
+    def template(self, gallery: GalleryRef, template_id: int) -> KeptTemplate:
         """Read a template with everything that is kept of it."""
         ...
 
-    def update_subject(self, gallery_id: str, subject_id: str, update: SubjectUpdate) -> UpdatedSubject:
+    def update_subject(self, gallery: GalleryRef, subject_id: str, update: SubjectUpdate) -> UpdatedSubject:
         """Change the name or the metadata of a subject."""
         ...
 
-    def delete_subject(self, gallery_id: str, subject_id: str) -> Deleted:
+    def delete_subject(self, gallery: GalleryRef, subject_id: str) -> Deleted:
         """Delete a subject with its templates."""
         ...
 
-    def erase_subject(self, gallery_id: str, subject_id: str) -> Erased:
+    def erase_subject(self, gallery: GalleryRef, subject_id: str) -> Erased:
         """Delete a subject, and wait until no byte of it is left."""
         ...
 
-    def delete_template(self, gallery_id: str, template_id: int) -> Deleted:
+    def delete_template(self, gallery: GalleryRef, template_id: int) -> Deleted:
         """Delete one template."""
         ...
 
@@ -125,15 +126,15 @@ class GalleryCalls(Protocol):
         """Delete the templates whose time has passed, with the subjects that have none left."""
         ...
 
-    def duplicates_after(self, gallery_id: str, threshold: float, cursor: Cursor | None) -> Duplicates:
+    def duplicates_after(self, gallery: GalleryRef, threshold: float, cursor: Cursor | None) -> Duplicates:
         """Find the duplicates of the next block of templates."""
         ...
 
-    def neighbours_after(self, gallery_id: str, threshold: float, cursor: Cursor | None) -> Neighbours:
+    def neighbours_after(self, gallery: GalleryRef, threshold: float, cursor: Cursor | None) -> Neighbours:
         """Find the neighbours of the next block of templates."""
         ...
 
-    def clusters_of(self, gallery_id: str, threshold: float, part: Part) -> tuple[Cluster, ...]:
+    def clusters_of(self, gallery: GalleryRef, threshold: float, part: Part) -> tuple[Cluster, ...]:
         """Group some of the templates."""
         ...
 

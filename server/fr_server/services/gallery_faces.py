@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from contextlib import nullcontext
 
+from google.protobuf.message import Message
+
 from fr_api.v1 import gallery_pb2
-from fr_core.errors import FrError, InvalidTopK, PurposeRequired
+from fr_core.errors import FrError, InvalidTopK
 from fr_core.gallery.checks import require_display_name, require_metadata, require_subject_id
 from fr_core.gallery.query import ScoreFusion
 from fr_core.gallery.search.filters import names_many
-from fr_core.gallery.values import Enrolled, Enrolment, GalleryUse, NewTemplate
+from fr_core.gallery.values import Enrolled, Enrolment, GalleryInfo, NewTemplate
 from fr_core.quality.assess import QualityLimits, require_enrollable
 from fr_server.convert.calibration import criterion
 from fr_server.convert.common import face_policy, sent_threshold
@@ -20,7 +22,6 @@ from fr_server.convert.gallery import (
     SearchedFace,
     enrol_response,
     fusion,
-    require_purpose,
     search_response,
     similar_threshold,
     subject_filter,
@@ -29,6 +30,7 @@ from fr_server.convert.gallery import (
 from fr_server.interceptors.boundary import as_item_error, count_refusal
 from fr_server.services.calibrations import Calibrations
 from fr_server.services.decisions import Decisions
+from fr_server.services.entering import entered
 from fr_server.services.gallery_calls import GalleryCalls
 from fr_server.services.probes import ProbeFace, Probes
 from fr_server.work import Work
@@ -66,17 +68,20 @@ class GalleryFaces:
         self._calibrations = calibrations
         self._turn = asyncio.Lock()  # here, and not only in the core: who waits for a turn must hold no thread
 
-    async def threshold(self, request: gallery_pb2.FindDuplicatesRequest | gallery_pb2.ClusterGalleryRequest) -> float:
-        """Return the threshold of a request, the default where it has none.
+    async def enter(self, request: Message) -> GalleryInfo:
+        """Return the gallery that a request names; raises what `entered` raises."""
+        return await self._work.storage(entered, self._galleries, request)
+
+    def threshold(
+        self, request: gallery_pb2.FindDuplicatesRequest | gallery_pb2.ClusterGalleryRequest, info: GalleryInfo
+    ) -> float:
+        """Return the threshold of a request, the default of the gallery where it has none.
 
         Raises:
             InvalidThreshold: it is out of range.
-            UnknownGallery, MissingField: there is no default for the gallery.
-            PurposeRequired, InvalidField: as `require_purpose`.
+            MissingField: there is no default for the gallery.
         """
         sent = sent_threshold(request)
-        info = await self._work.storage(self._galleries.get, request.gallery_id)
-        require_purpose(request, info)
         if sent is not None:
             return sent
         return self._decisions.default_for(info.model, "threshold")
@@ -89,9 +94,7 @@ class GalleryFaces:
         require_display_name(request.display_name)
         require_metadata(request.metadata)
         sent = similar_threshold(request)
-        info = await self._work.storage(self._galleries.get, request.gallery_id)
-        if request.report_similar and info.use is GalleryUse.OPERATIONAL:
-            raise PurposeRequired("Similar subjects of an operational gallery are looked for by a search of its own.")
+        info = await self.enter(request)
         similar_from: float | None = None
         if request.report_similar:
             similar_from = self._decisions.default_for(info.model, "similar_threshold") if sent is None else sent
@@ -107,12 +110,12 @@ class GalleryFaces:
             display_name=request.display_name,
             metadata=dict(request.metadata),
         )
-        enrolled = await self._work.storage(self._galleries.enrol, request.gallery_id, enrolment)
+        enrolled = await self._work.storage(self._galleries.enrol, info, enrolment)
         if similar_from is None:
             return enrol_response(enrolled, face.face)
         # Afterwards: of two that are enrolled at the same time, one at least finds the other. One more is asked for,
         # since the subject is found too.
-        arguments = (request.gallery_id, face.embedding, MAX_SIMILAR + 1, similar_from, True, ScoreFusion.MAX, None)
+        arguments = (info, face.embedding, MAX_SIMILAR + 1, similar_from, True, ScoreFusion.MAX, None)
         try:
             return enrol_response(enrolled, face.face, await self._work.storage(self._galleries.search, *arguments))
         except Exception as error:  # noqa: BLE001 - the face is stored: an error would have it sent, and stored, again
@@ -125,10 +128,10 @@ class GalleryFaces:
         self, request: gallery_pb2.EnrolEmbeddingsRequest
     ) -> gallery_pb2.EnrolEmbeddingsResponse:
         """Enrol embeddings, each kept or refused by itself; raises what `Galleries.enrol_many` raises."""
-        info = await self._work.storage(self._galleries.get, request.gallery_id)
+        info = await self.enter(request)
 
         def enrol() -> tuple[Enrolled | FrError, ...]:
-            return self._galleries.enrol_many(request.gallery_id, enrolments(request, info))
+            return self._galleries.enrol_many(info, enrolments(request, info))
 
         outcomes = await self._work.storage(enrol)
         for outcome in outcomes:
@@ -137,7 +140,11 @@ class GalleryFaces:
         return embeddings_response(outcomes)
 
     async def search(self, request: gallery_pb2.SearchRequest) -> gallery_pb2.SearchResponse:
-        """Search for every face of a probe.
+        """Search for every face of a probe; raises what `enter` and `search_in` raise."""
+        return await self.search_in(await self.enter(request), request)
+
+    async def search_in(self, info: GalleryInfo, request: gallery_pb2.SearchRequest) -> gallery_pb2.SearchResponse:
+        """Search in a gallery that was entered for every face of a probe.
 
         Raises what `Probes.read`, `Galleries.search`, `Calibrations.in_force` and `Decisions` raise.
         """
@@ -145,8 +152,6 @@ class GalleryFaces:
         k = top_k(request)
         asked = criterion(request)
         fused_by, among = fusion(request), subject_filter(request)
-        info = await self._work.storage(self._galleries.get, request.gallery_id)
-        require_purpose(request, info)
         # Fused similarities are not those of single comparisons, which error rates are of.
         in_force = await self._calibrations.in_force(info, asked) if fused_by is ScoreFusion.MAX else None
         threshold = self._decisions.threshold(asked, info.model, in_force, info.template_count)
@@ -159,7 +164,7 @@ class GalleryFaces:
 
         def search(face: ProbeFace) -> SearchedFace:
             found = self._galleries.search(
-                request.gallery_id, face.embedding, k, threshold, request.only_above_threshold, fused_by, among
+                info, face.embedding, k, threshold, request.only_above_threshold, fused_by, among
             )
             return SearchedFace(face.face, found)
 

@@ -14,9 +14,9 @@ from fr_core.audit.attribution import attributed, current_attribution
 from fr_core.casework.rules import require_open
 from fr_core.casework.store import CaseStore
 from fr_core.casework.values import Case, Examination, Listed, Searched
-from fr_core.errors import NoFaceFound, Overloaded, UnknownCase, UnknownGallery, UnknownTemplate
+from fr_core.errors import GalleryReplaced, NoFaceFound, Overloaded, UnknownCase, UnknownGallery, UnknownTemplate
 from fr_core.gallery import pages
-from fr_core.gallery.values import GalleryUse
+from fr_core.gallery.values import GalleryInfo, GalleryUse
 from fr_core.types import ModelId
 from fr_server.access.callers import current_principal, seen, sees_case, sees_gallery
 from fr_server.access.recording import note
@@ -135,10 +135,11 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
         )  # of this search, the case says what for
         _note(case)
         with attributed(purposed):
-            found = await self._faces.search(search)
+            info = await self._faces.enter(search)
+            found = await self._faces.search_in(info, search)
             if not found.results:
                 raise NoFaceFound("No face was found in the photo.")
-            kept = await self._work.storage(self._keep, case, search, found)
+            kept = await self._work.storage(self._keep, case, info, search, found)
         examination = summary_message(kept, current_principal())
         return review_pb2.SearchInCaseResponse(found=found, examination=examination)
 
@@ -202,9 +203,15 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
             raise UnknownCase("There is no case of that id.")
         return case
 
-    def _keep(self, case: Case, search: gallery_pb2.SearchRequest, found: gallery_pb2.SearchResponse) -> Examination:
-        """Keep what a search has found, with the photos that the gallery keeps."""
-        info = self._galleries.get(search.gallery_id)
+    def _keep(
+        self, case: Case, info: GalleryInfo, search: gallery_pb2.SearchRequest, found: gallery_pb2.SearchResponse
+    ) -> Examination:
+        """Keep what a search has found, with the photos that the gallery keeps.
+
+        Raises:
+            UnknownGallery, GalleryReplaced: the gallery was deleted meanwhile.
+        """
+        self._galleries.get(info)
         result = found.results[0]
         model = ModelId(found.model.pack, found.model.version, found.model.sha256)
         searched = Searched(
@@ -221,14 +228,14 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
             searched_ms=self._clock_ms(),
             probe_sha256=hashlib.sha256(search.probe.image.data).hexdigest(),
         )
-        listed = [self._listed(search.gallery_id, one) for one in result.candidates]
+        listed = [self._listed(info, one) for one in result.candidates]
         return self._cases.add_examination(case.case_id, searched, listed, search.probe.image.data)
 
-    def _listed(self, gallery_id: str, candidate: gallery_pb2.Candidate) -> Listed:
+    def _listed(self, info: GalleryInfo, candidate: gallery_pb2.Candidate) -> Listed:
         listed = Listed(candidate.rank, candidate.subject_id, candidate.template_id, candidate.similarity)
         try:
-            kept = self._galleries.template(gallery_id, candidate.template_id)
-        except (UnknownGallery, UnknownTemplate):  # it was deleted meanwhile
+            kept = self._galleries.template(info, candidate.template_id)
+        except (GalleryReplaced, UnknownGallery, UnknownTemplate):  # it was deleted meanwhile
             return listed
         return replace(listed, photo_sha256=kept.info.image_sha256 or "", photo=kept.photo or b"")
 
@@ -254,7 +261,7 @@ def _next(pieces: Iterator[bytes]) -> bytes:
 
 def _note(case: Case, shown: Examination | None = None) -> None:
     """Tell the audit which case a call is about, and whose photos it shows."""
-    note(purpose=case.purpose.value, case_reference=case.reference)
+    note(purpose=case.purpose.value, case_reference=case.reference, detail={"case_id": case.case_id})
     if shown is not None:
         searched = shown.searched
         note(

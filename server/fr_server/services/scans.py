@@ -11,6 +11,7 @@ from fr_api.v1 import gallery_pb2
 from fr_core.errors import ShuttingDown
 from fr_core.gallery.scan.clusters import ClusterSteps, clusters
 from fr_core.gallery.scan.duplicates import DuplicateSteps, duplicates
+from fr_core.gallery.values import GalleryRef
 from fr_server.convert.scans import cluster_messages, pair_message, progress_message
 from fr_server.work import Work
 
@@ -29,11 +30,11 @@ class Scans:
         self._turn = asyncio.Lock()  # here, and not only in the core: who waits for a turn must hold no thread
 
     async def duplicates(
-        self, galleries: DuplicateSteps, gallery_id: str, threshold: float
+        self, galleries: DuplicateSteps, gallery: GalleryRef, threshold: float
     ) -> AsyncIterator[gallery_pb2.FindDuplicatesResponse]:
         """Yield the pairs of each step, and before the first and after each how far the search has come."""
         begun = False
-        async for step in self._steps(duplicates(galleries, gallery_id, threshold)):
+        async for step in self._steps(duplicates(galleries, gallery, threshold)):
             if not begun:
                 begun = True
                 beginning = progress_message(replace(step.progress, searched=0), threshold)
@@ -43,10 +44,10 @@ class Scans:
             yield gallery_pb2.FindDuplicatesResponse(progress=progress_message(step.progress, threshold))
 
     async def clusters(
-        self, galleries: ClusterSteps, gallery_id: str, threshold: float
+        self, galleries: ClusterSteps, gallery: GalleryRef, threshold: float
     ) -> AsyncIterator[gallery_pb2.ClusterGalleryResponse]:
         """Yield how far the search has come after each of its steps, then the clusters."""
-        async for step in self._steps(clusters(galleries, gallery_id, threshold)):
+        async for step in self._steps(clusters(galleries, gallery, threshold)):
             if step.progress is not None:
                 yield gallery_pb2.ClusterGalleryResponse(progress=progress_message(step.progress, threshold))
             for cluster in step.clusters:

@@ -210,9 +210,13 @@ class _PurposeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Purpose.Value
     """Training, of people."""
     PURPOSE_TESTING: _Purpose.ValueType  # 7
     """Testing, of the system."""
+    PURPOSE_GALLERY_MAINTENANCE: _Purpose.ValueType  # 8
+    """The upkeep of a gallery: to look up, correct, compare or hand over the records that it holds. Probes are not searched
+    for it, and no case has it.
+    """
 
 class Purpose(_Purpose, metaclass=_PurposeEnumTypeWrapper):
-    """What a search of a gallery is for."""
+    """What a gallery is searched or read for."""
 
 PURPOSE_UNSPECIFIED: Purpose.ValueType  # 0
 """None was stated."""
@@ -230,6 +234,10 @@ PURPOSE_TRAINING: Purpose.ValueType  # 6
 """Training, of people."""
 PURPOSE_TESTING: Purpose.ValueType  # 7
 """Testing, of the system."""
+PURPOSE_GALLERY_MAINTENANCE: Purpose.ValueType  # 8
+"""The upkeep of a gallery: to look up, correct, compare or hand over the records that it holds. Probes are not searched
+for it, and no case has it.
+"""
 Global___Purpose: _TypeAlias = Purpose  # noqa: Y015
 
 @_typing.final

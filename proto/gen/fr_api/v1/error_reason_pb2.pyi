@@ -167,7 +167,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNKNOWN_KEY: _ErrorReason.ValueType  # 71
     """There is no API key of that id."""
     ERROR_REASON_PURPOSE_REQUIRED: _ErrorReason.ValueType  # 72
-    """The gallery is searched only for a stated purpose, and under the reference of a case."""
+    """The gallery is searched and read only for a stated purpose, and under the reference of a case."""
     ERROR_REASON_UNKNOWN_CASE: _ErrorReason.ValueType  # 73
     """There is no case of that id."""
     ERROR_REASON_UNKNOWN_EXAMINATION: _ErrorReason.ValueType  # 74
@@ -186,6 +186,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """More faces were found in the photo than one photo may have."""
     ERROR_REASON_CALL_TOO_LONG: _ErrorReason.ValueType  # 81
     """The call took as long as the server lets a call take, and its work was left undone."""
+    ERROR_REASON_GALLERY_REPLACED: _ErrorReason.ValueType  # 82
+    """The gallery was deleted during the call, and another one has its id now; nothing was done in that one."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why something was refused or failed. docs/errors.md has the status code and the advice for each."""
@@ -335,7 +337,7 @@ ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 70
 ERROR_REASON_UNKNOWN_KEY: ErrorReason.ValueType  # 71
 """There is no API key of that id."""
 ERROR_REASON_PURPOSE_REQUIRED: ErrorReason.ValueType  # 72
-"""The gallery is searched only for a stated purpose, and under the reference of a case."""
+"""The gallery is searched and read only for a stated purpose, and under the reference of a case."""
 ERROR_REASON_UNKNOWN_CASE: ErrorReason.ValueType  # 73
 """There is no case of that id."""
 ERROR_REASON_UNKNOWN_EXAMINATION: ErrorReason.ValueType  # 74
@@ -354,4 +356,6 @@ ERROR_REASON_TOO_MANY_FACES: ErrorReason.ValueType  # 80
 """More faces were found in the photo than one photo may have."""
 ERROR_REASON_CALL_TOO_LONG: ErrorReason.ValueType  # 81
 """The call took as long as the server lets a call take, and its work was left undone."""
+ERROR_REASON_GALLERY_REPLACED: ErrorReason.ValueType  # 82
+"""The gallery was deleted during the call, and another one has its id now; nothing was done in that one."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

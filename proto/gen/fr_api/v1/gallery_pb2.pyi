@@ -33,8 +33,8 @@ class _GalleryUseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GalleryUse
     GALLERY_USE_UNSPECIFIED: _GalleryUse.ValueType  # 0
     """Of CreateGallery: OPERATIONAL where the server asks who calls, else TEST."""
     GALLERY_USE_OPERATIONAL: _GalleryUse.ValueType  # 1
-    """Decisions about people follow from it. A search needs a purpose and a case reference, and leads need two independent
-    examiners.
+    """Decisions about people follow from it. To search it, or to read whom it holds, needs a purpose and a case reference, and
+    leads need two independent examiners.
     """
     GALLERY_USE_TRAINING: _GalleryUse.ValueType  # 2
     """Courses. Searches need no purpose."""
@@ -47,8 +47,8 @@ class GalleryUse(_GalleryUse, metaclass=_GalleryUseEnumTypeWrapper):
 GALLERY_USE_UNSPECIFIED: GalleryUse.ValueType  # 0
 """Of CreateGallery: OPERATIONAL where the server asks who calls, else TEST."""
 GALLERY_USE_OPERATIONAL: GalleryUse.ValueType  # 1
-"""Decisions about people follow from it. A search needs a purpose and a case reference, and leads need two independent
-examiners.
+"""Decisions about people follow from it. To search it, or to read whom it holds, needs a purpose and a case reference, and
+leads need two independent examiners.
 """
 GALLERY_USE_TRAINING: GalleryUse.ValueType  # 2
 """Courses. Searches need no purpose."""
@@ -1368,19 +1368,29 @@ class GetSubjectRequest(_message.Message):
 
     GALLERY_ID_FIELD_NUMBER: _builtins.int
     SUBJECT_ID_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    CASE_REFERENCE_FIELD_NUMBER: _builtins.int
     gallery_id: _builtins.str
     """The gallery."""
     subject_id: _builtins.str
     """The subject."""
+    purpose: _common_pb2.Purpose.ValueType
+    """What it is for; persons of an operational gallery are not told without."""
+    case_reference: _builtins.str
+    """The reference of the case, or of the request, that it is for, at most 128 characters, likewise. It is not kept: the
+    audit holds a pseudonym of it.
+    """
     def __init__(
         self,
         *,
         gallery_id: _builtins.str = ...,
         subject_id: _builtins.str = ...,
+        purpose: _common_pb2.Purpose.ValueType = ...,
+        case_reference: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery_id", b"gallery_id", "subject_id", b"subject_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_reference", b"case_reference", "gallery_id", b"gallery_id", "purpose", b"purpose", "subject_id", b"subject_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1419,22 +1429,32 @@ class ListSubjectsRequest(_message.Message):
     GALLERY_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    CASE_REFERENCE_FIELD_NUMBER: _builtins.int
     gallery_id: _builtins.str
     """The gallery."""
     page_size: _builtins.int
     """At most this many; unset for 100; 1,000 at most."""
     page_token: _builtins.str
     """The next_page_token of the page before; empty for the first."""
+    purpose: _common_pb2.Purpose.ValueType
+    """What it is for; persons of an operational gallery are not told without."""
+    case_reference: _builtins.str
+    """The reference of the case, or of the request, that it is for, at most 128 characters, likewise. It is not kept: the
+    audit holds a pseudonym of it.
+    """
     def __init__(
         self,
         *,
         gallery_id: _builtins.str = ...,
         page_size: _builtins.int | None = ...,
         page_token: _builtins.str = ...,
+        purpose: _common_pb2.Purpose.ValueType = ...,
+        case_reference: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_page_size", b"_page_size", "page_size", b"page_size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_page_size", b"_page_size", "gallery_id", b"gallery_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_page_size", b"_page_size", "case_reference", b"case_reference", "gallery_id", b"gallery_id", "page_size", b"page_size", "page_token", b"page_token", "purpose", b"purpose"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__page_size: _TypeAlias = _typing.Literal["page_size"]  # noqa: Y015
     _WhichOneofArgType__page_size: _TypeAlias = _typing.Literal["_page_size", b"_page_size"]  # noqa: Y015
@@ -1501,12 +1521,20 @@ class UpdateSubjectRequest(_message.Message):
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    CASE_REFERENCE_FIELD_NUMBER: _builtins.int
     gallery_id: _builtins.str
     """The gallery."""
     subject_id: _builtins.str
     """The subject."""
     display_name: _builtins.str
     """A name for people; at most 256 characters."""
+    purpose: _common_pb2.Purpose.ValueType
+    """What it is for, since the answer holds the whole subject; persons of an operational gallery are not told without."""
+    case_reference: _builtins.str
+    """The reference of the case, or of the request, that it is for, at most 128 characters, likewise. It is not kept: the
+    audit holds a pseudonym of it.
+    """
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The caller's own data, in the place of all that the subject had."""
@@ -1523,10 +1551,12 @@ class UpdateSubjectRequest(_message.Message):
         display_name: _builtins.str = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
+        purpose: _common_pb2.Purpose.ValueType = ...,
+        case_reference: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "gallery_id", b"gallery_id", "metadata", b"metadata", "subject_id", b"subject_id", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_reference", b"case_reference", "display_name", b"display_name", "gallery_id", b"gallery_id", "metadata", b"metadata", "purpose", b"purpose", "subject_id", b"subject_id", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1692,19 +1722,37 @@ class GetTemplateRequest(_message.Message):
 
     GALLERY_ID_FIELD_NUMBER: _builtins.int
     TEMPLATE_ID_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    CASE_REFERENCE_FIELD_NUMBER: _builtins.int
+    INCLUDE_EMBEDDING_FIELD_NUMBER: _builtins.int
+    INCLUDE_PHOTO_FIELD_NUMBER: _builtins.int
     gallery_id: _builtins.str
     """The gallery."""
     template_id: _builtins.int
     """The template."""
+    purpose: _common_pb2.Purpose.ValueType
+    """What it is for; persons of an operational gallery are not told without."""
+    case_reference: _builtins.str
+    """The reference of the case, or of the request, that it is for, at most 128 characters, likewise. It is not kept: the
+    audit holds a pseudonym of it.
+    """
+    include_embedding: _builtins.bool
+    """Whether the answer holds the embedding. Those of an operational gallery never leave the server: this is then refused."""
+    include_photo: _builtins.bool
+    """Whether the answer holds the photo, where the gallery keeps it."""
     def __init__(
         self,
         *,
         gallery_id: _builtins.str = ...,
         template_id: _builtins.int = ...,
+        purpose: _common_pb2.Purpose.ValueType = ...,
+        case_reference: _builtins.str = ...,
+        include_embedding: _builtins.bool = ...,
+        include_photo: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery_id", b"gallery_id", "template_id", b"template_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_reference", b"case_reference", "gallery_id", b"gallery_id", "include_embedding", b"include_embedding", "include_photo", b"include_photo", "purpose", b"purpose", "template_id", b"template_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1712,7 +1760,7 @@ Global___GetTemplateRequest: _TypeAlias = GetTemplateRequest  # noqa: Y015
 
 @_typing.final
 class GetTemplateResponse(_message.Message):
-    """Everything that is kept of a template."""
+    """What is kept of a template."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1728,11 +1776,13 @@ class GetTemplateResponse(_message.Message):
 
     @_builtins.property
     def embedding(self) -> _common_pb2.Embedding:
-        """Its embedding."""
+        """Its embedding; unset unless it was asked for."""
 
     @_builtins.property
     def photo(self) -> _common_pb2.Image:
-        """The photo that it was made from; unset where the gallery keeps none, or an embedding was enrolled."""
+        """The photo that it was made from; unset unless it was asked for, where the gallery keeps none, or where an embedding was
+        enrolled.
+        """
 
     def __init__(
         self,

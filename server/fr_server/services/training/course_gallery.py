@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from fr_core.errors import FrError
+from fr_core.errors import FrError, UnknownGallery
 from fr_core.gallery.query import ScoreFusion
-from fr_core.gallery.values import MAX_TOP_K, Enrolment, GalleryUpdate, GalleryUse, NewTemplate
+from fr_core.gallery.values import MAX_TOP_K, Enrolment, GalleryInfo, GalleryRef, GalleryUpdate, GalleryUse, NewTemplate
 from fr_core.training.bank.matcher import Ranked
 from fr_core.training.bank.pool import PoolPhoto
 from fr_core.types import F32, Embedding, ModelId
@@ -35,7 +35,12 @@ class CourseGallery:
         self._model = model
         self._size = size
         self.gallery_id = gallery_id_of(course_id)
-        self.enrolled = False
+        self._made: GalleryInfo | None = None
+
+    @property
+    def enrolled(self) -> bool:
+        """Whether the gallery was made."""
+        return self._made is not None
 
     def enrol(self, people: Sequence[tuple[int, PoolPhoto]]) -> None:
         """Make the gallery, and enrol people with a photo each.
@@ -44,7 +49,7 @@ class CourseGallery:
             FrError: what creating and enrolling raise.
         """
         expires = datetime.now(UTC) + _UNFINISHED
-        self._galleries.create(
+        self._made = self._galleries.create(
             self.gallery_id,
             "People of a training course",
             self._model,
@@ -54,28 +59,27 @@ class CourseGallery:
             False,
             GalleryUse.TRAINING,
         )
-        self.enrolled = True
         enrolments = [
             Enrolment(subject_of(person), NewTemplate(Embedding(photo.embedding, self._model), photo.sha256))
             for person, photo in people
         ]
-        for outcome in self._galleries.enrol_many(self.gallery_id, enrolments):
+        for outcome in self._galleries.enrol_many(self._made, enrolments):
             if isinstance(outcome, FrError):
                 raise outcome
 
     def search(self, probe: F32, k: int) -> Sequence[Ranked]:
         """The k people most similar to a probe, best first, MAX_TOP_K at most; raises what searching raises."""
-        return search_people(self._galleries, self.gallery_id, Embedding(probe, self._model), min(k, MAX_TOP_K))
+        return _search(self._galleries, self._made or self.gallery_id, Embedding(probe, self._model), min(k, MAX_TOP_K))
 
     def keep(self) -> None:
         """Let the gallery stay as long as its course."""
-        if self.enrolled:
-            self._galleries.update(self.gallery_id, GalleryUpdate(expires=None))
+        if self._made is not None:
+            self._galleries.update(self._made, GalleryUpdate(expires=None))
 
     def drop(self) -> None:
         """Delete the gallery, where it was made."""
-        if self.enrolled:
-            self._galleries.delete(self.gallery_id)
+        if self._made is not None:
+            self._galleries.delete(self._made)
 
 
 def subject_of(person: int) -> str:
@@ -83,9 +87,21 @@ def subject_of(person: int) -> str:
     return f"person-{person}"
 
 
+def gallery_of_course(galleries: GalleryCalls, gallery_id: str) -> GalleryInfo:
+    """Return the gallery of a course; raises `UnknownGallery`, also where its id has a gallery of another use."""
+    info = galleries.get(gallery_id)
+    if info.use is not GalleryUse.TRAINING:
+        raise UnknownGallery("The gallery of the course was deleted, and one that is for no course has its id.")
+    return info
+
+
 def search_people(galleries: GalleryCalls, gallery_id: str, probe: Embedding, k: int) -> list[Ranked]:
     """The k people of a course's gallery most similar to a probe, best first; raises what searching raises."""
-    found = galleries.search(gallery_id, probe, k, _ANY, False, ScoreFusion.MAX, None)
+    return _search(galleries, gallery_of_course(galleries, gallery_id), probe, k)
+
+
+def _search(galleries: GalleryCalls, gallery: GalleryRef, probe: Embedding, k: int) -> list[Ranked]:
+    found = galleries.search(gallery, probe, k, _ANY, False, ScoreFusion.MAX, None)
     return [
         Ranked(int(one.subject_id.removeprefix("person-")), one.similarity) for one in found.identification.candidates
     ]

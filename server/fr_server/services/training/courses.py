@@ -39,7 +39,7 @@ from fr_server.convert.training import (
     sent_sha256,
 )
 from fr_server.services.datasets import dataset_errors, dataset_root
-from fr_server.services.training.course_gallery import CourseGallery
+from fr_server.services.training.course_gallery import CourseGallery, gallery_of_course
 from fr_server.services.training.desk import Context, Desk
 from fr_server.services.training.gathered import gather
 from fr_server.telemetry.logs import FIELDS, describe
@@ -219,7 +219,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         course = self._desk.store.course(course_id)
         if course.gallery_id:  # first: what is cut off here is asked for again, while the course is there
             try:
-                self._desk.galleries.delete(course.gallery_id)
+                self._desk.galleries.delete(gallery_of_course(self._desk.galleries, course.gallery_id))
             except UnknownGallery:
                 log.info("The gallery of a deleted course was deleted before")
         self._desk.store.delete_course(course_id)

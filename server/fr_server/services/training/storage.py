@@ -12,6 +12,7 @@ from fr_core.gallery.store.durable import cause, sync
 from fr_core.gallery.values import GalleryUpdate
 from fr_core.training.store.training_store import TrainingStore
 from fr_server.services.gallery_calls import GalleryCalls
+from fr_server.services.training.course_gallery import gallery_of_course
 from fr_server.telemetry.logs import FIELDS
 from fr_training.exports.signing import SigningKey, new_signing_key
 
@@ -30,8 +31,8 @@ def keep_galleries(store: TrainingStore, galleries: GalleryCalls) -> None:
     while page := store.courses(before):
         for course in page:
             try:
-                if course.gallery_id and galleries.get(course.gallery_id).expires is not None:
-                    galleries.update(course.gallery_id, GalleryUpdate(expires=None))
+                if course.gallery_id and (info := gallery_of_course(galleries, course.gallery_id)).expires is not None:
+                    galleries.update(info, GalleryUpdate(expires=None))
             except UnknownGallery:
                 log.warning("A course has lost its gallery: photos of trainees cannot be searched for in it")
         before = (page[-1].created_ms, page[-1].course_id)

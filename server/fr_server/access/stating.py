@@ -1,0 +1,44 @@
+"""The purpose and the case that a call states before it learns of persons of an operational gallery."""
+
+from __future__ import annotations
+
+from google.protobuf.message import Message
+
+from fr_api.v1 import common_pb2
+from fr_core.casework.rules import require_reference
+from fr_core.errors import InvalidField, NotPermitted, PurposeRequired
+from fr_core.gallery.values import GalleryInfo, GalleryUse
+from fr_server.access.callers import current_rule
+from fr_server.access.coarse import value_at
+from fr_server.access.rules import Stated
+
+
+def require_stated(request: Message, info: GalleryInfo) -> None:
+    """Return where a request says what its rule asks for, as far as its gallery wants to know.
+
+    Args:
+        request: of the current call, or the part of it that names the gallery.
+        info: the gallery. What follows must be done in this one: another may have its id by then.
+
+    Raises:
+        PurposeRequired: the gallery is operational, and the purpose or the reference of the case is missing.
+        InvalidField: there is no such purpose, no case has such a reference, or the call is not for that purpose.
+        NotPermitted: the request asks for an embedding of an operational gallery.
+    """
+    rule = current_rule()
+    operational = info.use is GalleryUse.OPERATIONAL
+    if operational and rule.search_if and value_at(request, rule.search_if.rpartition(".")[2]):
+        raise PurposeRequired("Similar subjects of an operational gallery are looked for by a search of its own.")
+    if rule.stated is Stated.NOTHING:
+        return
+    purpose, reference = value_at(request, "purpose"), value_at(request, "case_reference")
+    if purpose not in common_pb2.Purpose.values():
+        raise InvalidField("`purpose` is no value of Purpose.", field="purpose")
+    if purpose == common_pb2.PURPOSE_GALLERY_MAINTENANCE and rule.stated is not Stated.PURPOSE:
+        raise InvalidField("Probes are not searched for the upkeep of a gallery.", field="purpose")
+    if reference:
+        require_reference(reference)
+    if operational and not (purpose and reference):
+        raise PurposeRequired("The gallery is operational.")
+    if operational and value_at(request, "include_embedding"):
+        raise NotPermitted("Embeddings of an operational gallery do not leave the server.", field="include_embedding")
