@@ -130,7 +130,14 @@ class CaseStore:
     ) -> None:
         self.close()
 
-    def open_case(self, reference: str, purpose: Purpose, by: str, expires_ms: int | None = None) -> Case:
+    def open_case(
+        self,
+        reference: str,
+        purpose: Purpose,
+        by: str,
+        expires_ms: int | None = None,
+        sees: Callable[[Case], bool] = lambda case: True,
+    ) -> Case:
         """Open a case; the audit says who asked for it, see `current_attribution`.
 
         Args:
@@ -139,9 +146,10 @@ class CaseStore:
             by: a principal_id.
             expires_ms: from then on it is there for nobody, and `purge` deletes it; milliseconds since 1970, UTC;
                 None = never.
+            sees: whether whoever opens it may know of a case that they opened before.
 
         Raises:
-            CaseExists: a case of that reference is open.
+            CaseExists: who opens it has an open case of that reference, and may know of it. Others may have one each.
             InvalidField: it is no reference, or the time is past.
             StorageLow: the disk has too little room.
         """
@@ -151,7 +159,7 @@ class CaseStore:
             raise InvalidField("The case would be over before it is opened.", field="retention")
         wanted = Case("", reference, purpose, by, now_ms, expires_ms=expires_ms)
         asked = current_attribution()
-        case, deleted = self._writer.run(lambda tx: self._changes.open_case(tx, wanted, asked))
+        case, deleted = self._writer.run(lambda tx: self._changes.open_case(tx, wanted, asked, sees))
         if deleted:
             self._clearing.clear(force=True)
         return case

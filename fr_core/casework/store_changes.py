@@ -104,15 +104,21 @@ class Changes:
         self._clock_ms = clock_ms
         self._token_bytes = token_bytes
 
-    def open_case(self, tx: CaseTransaction, wanted: Case, by: Attribution) -> tuple[Case, bool]:
+    def open_case(
+        self, tx: CaseTransaction, wanted: Case, by: Attribution, sees: Callable[[Case], bool]
+    ) -> tuple[Case, bool]:
         """Open a case; returns it, and whether an expired one of its reference was deleted."""
         tx.require_room(_ROW_BYTES)
-        look, open_mac = self._look(tx), self._locks.open_mac(wanted.reference)
-        before = look.case_open(open_mac)
+        look, open_mac = self._look(tx), self._locks.open_mac(wanted.opened_by, wanted.reference)
+        before, expired = look.case_open(open_mac), False
         if before is not None:
-            if before.case.expires_ms is None or before.case.expires_ms > self._clock_ms():
-                raise CaseExists("A case of that reference is open.")
-            self._delete(tx, look, before, "case.purge", by)
+            expired = before.case.expires_ms is not None and before.case.expires_ms <= self._clock_ms()
+            if expired:
+                self._delete(tx, look, before, "case.purge", by)
+            elif sees(before.case):
+                raise CaseExists("You have an open case of that reference.")
+            else:  # it went out of sight of whoever opened it: its reference is free again
+                self._put(tx, look.view.head, before, replace(before, open_mac=None))
             look = self._look(tx)
         head, case = look.view.head, replace(wanted, case_id=self.new_id())
         version = head.version + 1
@@ -124,7 +130,7 @@ class Changes:
         kept = KeptCase(case_no, version, case, open_mac, 0, key)
         self._put(tx, replace(head, cases=head.cases + 1), None, kept)
         self._record(tx, by, "case.open", case)
-        return case, before is not None
+        return case, expired
 
     def close_case(self, tx: CaseTransaction, case_id: str, by: Attribution) -> Case:
         """Close a case; on a full disk, too."""

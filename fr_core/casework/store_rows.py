@@ -10,7 +10,7 @@ from typing import Any
 
 from fr_core.audit.values import canonical
 from fr_core.casework.codec import finding_of, finding_said, listed_of, listed_said, searched_of, searched_said
-from fr_core.casework.store_schema import CASE_OWNER, SCHEMA, STORE_OWNER
+from fr_core.casework.store_schema import CASE_OWNER, SCHEMA, STORE_OWNER, open_mac
 from fr_core.casework.values import Case, Examination, Finding, Purpose
 from fr_core.errors import StoreCorrupt
 from fr_core.gallery.store.vault import SubjectKey, Value
@@ -63,7 +63,7 @@ class KeptCase:
         case_no: its number.
         version: of the head when it was changed last.
         case: what it is.
-        open_mac: stands in for its reference; None where it is closed.
+        open_mac: stands in for its reference; None where that is free again, as of a case that is closed.
         digest: exclusive or of what `Locks.examination_element` gives for each of its examinations.
         key: opens what belongs to it.
     """
@@ -113,10 +113,11 @@ class Locks:
             raise StoreCorrupt("The case store has lost its key.", check="vault")
         self._key = reading.seals.key(STORE_OWNER, 1, row[0])
         self._hidden: Callable[..., bytes] = reading.seals.hidden
+        self._seals = reading.seals
 
-    def open_mac(self, reference: str) -> bytes:
-        """Return what stands in for the reference of a case that is open."""
-        return self._hidden("reference", reference)
+    def open_mac(self, opened_by: str, reference: str) -> bytes:
+        """Return what stands in for the reference of a case that is open, and of whoever opened it."""
+        return open_mac(self._seals, opened_by, reference)
 
     def case_element(self, case_no: int, case_id: str, version: int) -> int:
         """Return what stands for a case in the digest of the head: 128 bits."""

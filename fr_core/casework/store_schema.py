@@ -15,9 +15,14 @@ Times are milliseconds since 1970, UTC.
 
 from __future__ import annotations
 
+import json
+from functools import partial
+from typing import Any
+
 import apsw
 
 from fr_core.keeping.auditing import begin_audit
+from fr_core.keeping.rows import readable
 from fr_core.keeping.schema import Schema, WrappedKeys
 from fr_core.keeping.seals import Seals
 
@@ -91,6 +96,28 @@ CREATE TABLE gone (
 """
 
 
+def open_mac(seals: Seals, opened_by: str, reference: str) -> bytes:
+    """Return what stands in for the reference of an open case; another one for each who opens one."""
+    return seals.hidden("reference of an open case", opened_by, reference)
+
+
+def _open_by_opener(connection: apsw.Connection, seals: Seals) -> None:
+    """Let references of open cases be unique for whoever opened them; until then they were so for everybody."""
+    rows = connection.execute(
+        "SELECT case_no, case_id, version, opened_ms, expires_ms, open_mac, wrapped_key, sealed FROM cases "
+        "WHERE open_mac IS NOT NULL"
+    ).fetchall()
+    row: Any
+    for row in rows:
+        case_no, *columns, mac, wrapped, sealed = row
+        key = readable(SCHEMA.name, partial(seals.key, CASE_OWNER, case_no, wrapped))
+        said = key.open(sealed, readable(SCHEMA.name, partial(SCHEMA.bound, "cases", case_no, *columns, mac)), "cases")
+        reference, _, opened_by, *_ = json.loads(said)
+        mac = open_mac(seals, opened_by, reference)
+        sealed = key.seal(said, SCHEMA.bound("cases", case_no, *columns, mac))
+        connection.execute("UPDATE cases SET open_mac = ?, sealed = ? WHERE case_no = ?", (mac, sealed, case_no))
+
+
 def _make_head(connection: apsw.Connection, seals: Seals) -> None:
     """Make the key of the head, and the head of no cases."""
     key, wrapped = seals.new_key(STORE_OWNER, 1)
@@ -103,7 +130,7 @@ SCHEMA = Schema(
     name="case store",
     database_name="cases.sqlite",
     application_id=0x46524343,  # "FRCC"
-    migrations=(_TABLES, _make_head, begin_audit),
+    migrations=(_TABLES, _make_head, begin_audit, _open_by_opener),
     wrapped=(WrappedKeys(STORE_OWNER, "vault", "vault_no"), WrappedKeys(CASE_OWNER, "cases", "case_no")),
     binding="fr-core cases",
     hiding="cases",

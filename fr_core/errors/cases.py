@@ -20,13 +20,10 @@ class UnknownExamination(InputRefused):
 
 
 class CaseExists(InputRefused):
-    """There is an open case of that reference."""
+    """Whoever calls has an open case of that reference."""
 
     reason = "CASE_EXISTS"
-    remedy = (
-        "Use the open case, or close it first. Where ListCases does not have it, it is not in your key's scope: take "
-        "another reference, or ask whoever opened it."
-    )
+    remedy = "Use the open case, which ListCases has, or close it first."
 
 
 class CaseClosed(InputRefused):

@@ -312,6 +312,34 @@ def test_a_search_that_finds_nobody_is_kept_and_concluded_without_an_examiner(at
 # --- cases ------------------------------------------------------------------------------------------------------
 
 
+def test_two_scopes_have_a_case_of_one_reference_each_and_do_not_know_it(at: Staffed, reference: str) -> None:
+    """Whether it is open somewhere else: the answer, its words and what is listed are the same."""
+    mine, other = at.operator, at.caller(Role.OPERATOR, number=9, galleries=("else-*",))
+    case_id = mine.opens(reference)
+    at.gallery("mine")
+    mine.searches(case_id, "mine")
+    others = other.opens(reference)
+    assert others != case_id
+    assert [one.case_id for one in other.review.ListCases(review_pb2.ListCasesRequest()).cases] == [others]
+    with pytest.raises(grpc.RpcError) as refused:
+        other.opens(reference)
+    assert ended(refused.value).info.reason == "CASE_EXISTS", "of its own"
+    request = audit_pb2.SearchAuditRequest(chain="cases", action="case.open", case_reference=reference)
+    told = [json.loads(one.json) for one in at.auditor.audit.SearchAudit(request).records]
+    assert [one["detail"]["case_id"] for one in told] == [case_id, others], "one pseudonym, two ids"
+
+
+def test_a_case_that_went_out_of_sight_does_not_show_in_its_reference(at: Staffed, reference: str) -> None:
+    at.gallery("near-1")
+    at.gallery("far-1")
+    own = at.caller(Role.OPERATOR, number=10, galleries=("near-*",))
+    case_id = own.opens(reference)
+    own.searches(case_id, "near-1")
+    at.operator.searches(case_id, "far-1")
+    assert reason_of(lambda: own.review.GetCase(review_pb2.GetCaseRequest(case_id=case_id))) == "UNKNOWN_CASE"
+    assert own.opens(reference) != case_id
+
+
 def test_a_closed_case_takes_findings_and_no_searches(at: Staffed, reference: str) -> None:
     case_id, examination_id, _ = examined(at, reference)
     close = review_pb2.CloseCaseRequest(case_id=case_id)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -30,6 +31,7 @@ from fr_core.audit.values import Record
 from fr_core.audit.verify import Verified, verify
 from fr_core.casework.codec import finding_digest, search_digest
 from fr_core.casework.store import CaseStore
+from fr_core.casework.store_schema import SCHEMA
 from fr_core.casework.values import Case, Examination, Purpose
 from fr_core.errors import (
     CaseClosed,
@@ -104,6 +106,61 @@ def test_one_open_case_of_a_reference(store: CaseStore) -> None:
     assert a_case(store, "AZ 18/2026").case_id != first.case_id
     store.close_case(first.case_id)
     assert a_case(store).case_id != first.case_id
+
+
+def test_a_reference_is_of_whoever_opened_the_case(store: CaseStore) -> None:
+    first = a_case(store)
+    other = store.open_case(first.reference, Purpose.VICTIM, "key:other")
+    assert other.reference == first.reference
+    assert other.case_id != first.case_id
+    assert {one.detail["case_id"] for one in told(store, "case.open")} == {first.case_id, other.case_id}
+    with pytest.raises(CaseExists):
+        store.open_case(first.reference, Purpose.VICTIM, "key:other")
+
+
+def test_the_reference_of_a_case_that_went_out_of_sight_is_free_again(store: CaseStore, tmp_path: Path) -> None:
+    first = a_case(store)
+    second = store.open_case(first.reference, first.purpose, SEARCHER, sees=lambda case: case != first)
+    assert store.case(first.case_id) == first, "it stays open"
+    with pytest.raises(CaseExists):
+        a_case(store)
+    store.close()
+    with open_store(tmp_path / "cases") as again:
+        assert {case.case_id for case in again.cases()} == {first.case_id, second.case_id}
+        again.close_case(first.case_id)
+        with pytest.raises(CaseExists):
+            a_case(again)
+        again.close_case(second.case_id)
+        a_case(again)
+
+
+def test_a_store_in_which_references_were_of_everybody_opens(tmp_path: Path) -> None:
+    before = replace(SCHEMA, migrations=SCHEMA.migrations[:-1])
+    hidden: Callable[..., bytes] = lambda seals, opened_by, reference: seals.hidden("reference", reference)  # noqa: E731
+    with (
+        patch("fr_core.casework.store.SCHEMA", before),
+        patch("fr_core.casework.store_rows.open_mac", hidden),
+        open_store(tmp_path / "cases") as old,
+    ):
+        first, closed = a_case(old), a_case(old, "closed")
+        old.close_case(closed.case_id)
+        examination = searched(old, first)
+        with pytest.raises(CaseExists):
+            old.open_case(first.reference, Purpose.VICTIM, "key:other")
+    with open_store(tmp_path / "cases") as store:
+        assert store.case(first.case_id) == old_case(first, examination)
+        assert store.examination(examination.examination_id).probe == PROBE
+        with pytest.raises(CaseExists):
+            a_case(store)
+        assert store.open_case(first.reference, Purpose.VICTIM, "key:other").case_id != first.case_id
+        assert a_case(store, "closed").case_id != closed.case_id
+        store.close_case(first.case_id)
+        assert a_case(store).case_id != first.case_id
+
+
+def old_case(case: Case, examination: Examination) -> Case:
+    """A case as it is after a search."""
+    return replace(case, examinations=1, galleries=(examination.searched.gallery_id,))
 
 
 def test_cases_page_by_page(store: CaseStore, clock: Clock) -> None:

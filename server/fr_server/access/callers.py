@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
@@ -70,14 +70,6 @@ def sees_gallery(gallery_id: str) -> bool:
 def sees_course(course_id: str) -> bool:
     """Whether the caller may know of a course."""
     return current_principal().courses.covers(course_id)
-
-
-def sees_case(gallery_ids: Iterable[str]) -> bool:
-    """Whether the caller may know of a case, or an examination, for which these galleries were searched.
-
-    Of a case for which nothing was searched whoever opened it knows alone, which `ReviewService` sees to.
-    """
-    return all(map(sees_gallery, gallery_ids))
 
 
 def seen(

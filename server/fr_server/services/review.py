@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import grpc
 
 from fr_api.v1 import gallery_pb2, review_pb2, review_pb2_grpc
+from fr_core.access.principal import Principal
 from fr_core.audit.attribution import attributed, current_attribution
 from fr_core.casework.rules import require_open
 from fr_core.casework.store import CaseStore
@@ -18,7 +20,7 @@ from fr_core.errors import GalleryReplaced, NoFaceFound, Overloaded, UnknownCase
 from fr_core.gallery import pages
 from fr_core.gallery.values import GalleryInfo, GalleryUse
 from fr_core.types import ModelId
-from fr_server.access.callers import current_principal, seen, sees_case, sees_gallery
+from fr_server.access.callers import current_principal, seen, sees_gallery
 from fr_server.access.recording import note
 from fr_server.convert.review import (
     case_message,
@@ -81,8 +83,9 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
         """Open a case."""
         kept_ms = retention_ms(request, self._least_retention_days)
         expires_ms = None if kept_ms is None else self._clock_ms() + kept_ms
-        by = current_principal().principal_id
-        arguments = (request.case_reference, purpose_of(request.purpose), by, expires_ms)
+        principal = current_principal()
+        sees = partial(_sees, principal)  # asked by the thread that writes, which works for no call
+        arguments = (request.case_reference, purpose_of(request.purpose), principal.principal_id, expires_ms, sees)
         return review_pb2.OpenCaseResponse(
             case=case_message(await self._work.storage(self._cases.open_case, *arguments))
         )
@@ -165,7 +168,7 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
         found = await self._work.storage(self._cases.examination, request.examination_id)
         case = await self._work.storage(self._cases.case, found.case_id)
         _note(case, found)
-        shown = examination_message(found, case if _sees(case) else None, current_principal())
+        shown = examination_message(found, case if _sees(current_principal(), case) else None, current_principal())
         return review_pb2.GetExaminationResponse(examination=shown)
 
     async def SubmitFinding(  # noqa: N802
@@ -177,7 +180,7 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
         await self._work.storage(self._cases.give_finding, request.examination_id, finding)
         found = await self._work.storage(self._cases.examination, request.examination_id)
         case = await self._work.storage(self._cases.case, found.case_id)
-        shown = examination_message(found, case if _sees(case) else None, principal)
+        shown = examination_message(found, case if _sees(principal, case) else None, principal)
         return review_pb2.SubmitFindingResponse(examination=shown)
 
     async def ExportEvidence(  # noqa: N802
@@ -199,7 +202,7 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
     async def _seen_case(self, case_id: str) -> Case:
         """Return a case; one that the caller may not know of is answered as one that there is not."""
         case = await self._work.storage(self._cases.case, case_id)
-        if not _sees(case):
+        if not _sees(current_principal(), case):
             raise UnknownCase("There is no case of that id.")
         return case
 
@@ -244,14 +247,14 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
             found = self._cases.cases(before if last is None else (last.opened_ms, last.case_id), size)
             return found, len(found) == size
 
-        return seen(fetch, size, _sees)
+        return seen(fetch, size, partial(_sees, current_principal()))
 
 
-def _sees(case: Case) -> bool:
-    """Whether the caller may know of a case: of one that belongs to no gallery yet, whoever opened it."""
+def _sees(principal: Principal, case: Case) -> bool:
+    """Whether somebody may know of a case: of one that belongs to no gallery yet, whoever opened it."""
     if not case.galleries:
-        return case.opened_by == current_principal().principal_id
-    return sees_case(case.galleries)
+        return case.opened_by == principal.principal_id
+    return all(map(principal.galleries.covers, case.galleries))
 
 
 def _next(pieces: Iterator[bytes]) -> bytes:

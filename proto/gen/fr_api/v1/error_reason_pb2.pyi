@@ -173,7 +173,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNKNOWN_EXAMINATION: _ErrorReason.ValueType  # 74
     """There is no examination of that id."""
     ERROR_REASON_CASE_EXISTS: _ErrorReason.ValueType  # 75
-    """There is an open case of that reference."""
+    """Whoever calls has an open case of that reference."""
     ERROR_REASON_CASE_CLOSED: _ErrorReason.ValueType  # 76
     """The case is closed, and takes nothing new."""
     ERROR_REASON_EXAMINER_NOT_INDEPENDENT: _ErrorReason.ValueType  # 77
@@ -343,7 +343,7 @@ ERROR_REASON_UNKNOWN_CASE: ErrorReason.ValueType  # 73
 ERROR_REASON_UNKNOWN_EXAMINATION: ErrorReason.ValueType  # 74
 """There is no examination of that id."""
 ERROR_REASON_CASE_EXISTS: ErrorReason.ValueType  # 75
-"""There is an open case of that reference."""
+"""Whoever calls has an open case of that reference."""
 ERROR_REASON_CASE_CLOSED: ErrorReason.ValueType  # 76
 """The case is closed, and takes nothing new."""
 ERROR_REASON_EXAMINER_NOT_INDEPENDENT: ErrorReason.ValueType  # 77
