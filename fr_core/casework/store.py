@@ -26,7 +26,7 @@ from fr_core.casework.store_roll import Roll
 from fr_core.casework.store_rows import Locks, photos_of, sealed_photo
 from fr_core.casework.store_schema import SCHEMA
 from fr_core.casework.values import Case, Examination, Finding, Listed, Purpose, Searched
-from fr_core.errors import InvalidField
+from fr_core.errors import InvalidField, UnknownExamination
 from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.keeping.auditing import audit_keys, auditing, require_recent_audit
 from fr_core.keeping.database import Database
@@ -274,8 +274,10 @@ class CaseStore:
     def galleries_of_examination(self, examination_id: str) -> frozenset[str]:
         """The gallery that was searched for an examination; raises `UnknownExamination`."""
         with self._looking() as look:
-            _, kept = look.examination(examination_id)
-            return frozenset((kept.examination.searched.gallery_id,))
+            gallery_id = look.gallery_of(examination_id)
+        if gallery_id is None:
+            raise UnknownExamination("There is no examination of that id.")
+        return frozenset((gallery_id,))
 
     def awaiting(
         self,

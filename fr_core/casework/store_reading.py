@@ -23,12 +23,17 @@ from fr_core.casework.store_rows import (
 from fr_core.casework.values import Case, Examination
 from fr_core.errors import StoreCorrupt, UnknownCase, UnknownExamination
 from fr_core.keeping.database import Reading, Row
+from fr_core.keeping.rows import next_of
 
 # Of examinations that wait, read at once.
 _BATCH = 100
 
 _THERE = "({table}expires_ms IS NULL OR {table}expires_ms > ?)"
 _CASE_THERE, _EXAMINATION_THERE = _THERE.format(table=""), _THERE.format(table="c.")
+_CASE_OF = f"{CASES} WHERE case_id = {next_of('cases', 'case_id')} AND {_CASE_THERE}"
+_EXAMINATION_OF = (
+    f"{EXAMINATIONS} WHERE e.examination_id = {next_of('examinations', 'examination_id')} AND {_EXAMINATION_THERE}"
+)
 _PHOTOS = "SELECT number, sealed FROM photos WHERE examination_no = ? ORDER BY number"
 _FINDINGS = "SELECT number, sealed FROM findings WHERE examination_no = ? ORDER BY number"
 
@@ -56,10 +61,10 @@ class Look:
 
     def case(self, case_id: str) -> KeptCase:
         """Return the case of an id; raises `UnknownCase`."""
-        row = self._now.row(f"{CASES} WHERE case_id = ? AND {_CASE_THERE}", case_id, self._at_ms)
-        if row is None:
+        row = self._now.row(_CASE_OF, case_id, self._at_ms)
+        if row is None or (found := self._opened(row)).case.case_id != case_id:
             raise UnknownCase("There is no case of that id.")
-        return self._opened(row)
+        return found
 
     def case_open(self, open_mac: bytes) -> KeptCase | None:
         """Return the case of a reference that is open, one that has expired too; None where there is none."""
@@ -81,12 +86,21 @@ class Look:
 
     def examination(self, examination_id: str) -> tuple[KeptCase, KeptExamination]:
         """Return the examination of an id with its findings, without photos; raises `UnknownExamination`."""
-        sql = f"{EXAMINATIONS} WHERE e.examination_id = ? AND {_EXAMINATION_THERE}"
-        row = self._now.row(sql, examination_id, self._at_ms)
-        if row is None:
+        found = self._examination(examination_id)
+        if found is None:
             self._require_all("", self.view.head.examinations)
             raise UnknownExamination("There is no examination of that id.")
-        return self._examined(row)
+        return found
+
+    def gallery_of(self, examination_id: str) -> str | None:
+        """Return the gallery that was searched for an examination; None where there is none of that id."""
+        found = self._examination(examination_id)
+        return None if found is None else found[1].examination.searched.gallery_id
+
+    def _examination(self, examination_id: str) -> tuple[KeptCase, KeptExamination] | None:
+        row = self._now.row(_EXAMINATION_OF, examination_id, self._at_ms)
+        found = None if row is None else self._examined(row)
+        return found if found is not None and found[1].examination.examination_id == examination_id else None
 
     def with_photos(self, case: KeptCase, kept: KeptExamination) -> Examination:
         """Return an examination with its photos."""

@@ -29,3 +29,12 @@ def readable(name: str, read: Callable[[], R]) -> R:
     # may have been altered. An error's text may hold what stands in the row, so that none is chained.
     except (FrError, ValueError, TypeError, KeyError, IndexError, AttributeError, struct.error, OverflowError):
         raise StoreCorrupt(f"A row of the {name} cannot be read.", check="row") from None
+
+
+def next_of(table: str, column: str) -> str:
+    """Return the SQL of the least value of a column from a parameter on, or of the least of all where there is none.
+
+    A look for an id reads and opens the row of that value, and then compares the id: so an id that does not exist takes
+    as long as one that does, and the time does not tell whether somebody else has it. The column needs an index.
+    """
+    return f"coalesce((SELECT min({column}) FROM {table} WHERE {column} >= ?), (SELECT min({column}) FROM {table}))"

@@ -25,7 +25,8 @@ from fr_core.audit.export import verify_export
 from fr_core.audit.search import Filter
 from fr_core.audit.verify import Verified
 from fr_core.detect.protocol import TileFaces
-from fr_core.errors import AddressUnavailable, CallEnded, DuplicateImage, InvalidField, Overloaded
+from fr_core.embed.null import NULL_MODEL
+from fr_core.errors import AddressUnavailable, CallEnded, DuplicateImage, GalleryReplaced, InvalidField, Overloaded
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.values import GalleryUse
 from fr_core.packs.manifest import load_pack
@@ -352,6 +353,18 @@ def test_galleries_answer_through_the_link_and_nothing_else_does(link: Link) -> 
         with pytest.raises(EngineDefect):
             link.asker.gallery(method)
     assert galleries.list(10, "").items == ()
+
+
+def test_a_gallery_that_was_looked_at_through_the_link_is_not_taken_for_another(link: Link) -> None:
+    galleries = RemoteGalleries(link.asker)
+    made = ("", NULL_MODEL, 64, None, None, False)
+    galleries.create("twice", *made, GalleryUse.TEST)
+    old = galleries.get("twice")
+    assert galleries.subjects(old, 10, "").items == ()
+    galleries.delete(old)
+    galleries.create("twice", *made, GalleryUse.OPERATIONAL)
+    with pytest.raises(GalleryReplaced):
+        galleries.subjects(old, 10, "")
 
 
 def test_what_is_changed_through_the_link_is_put_down_to_who_asked_for_it(link: Link) -> None:

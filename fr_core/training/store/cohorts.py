@@ -8,6 +8,7 @@ from fr_core.audit.attribution import current_attribution
 from fr_core.errors import InvalidField, StoreCorrupt, UnknownCohort, UnknownTrainee
 from fr_core.gallery.store.vault import SubjectKey
 from fr_core.keeping.database import Database, Reading, Row
+from fr_core.keeping.rows import next_of
 from fr_core.keeping.seals import Seals
 from fr_core.training.store.caches import Recent
 from fr_core.training.store.clearing import Clearing
@@ -44,6 +45,12 @@ _TRAINEES = """
 SELECT t.trainee_id, c.cohort_id, t.number, t.cohort_no, t.code_mac, t.mac
 FROM trainees t JOIN cohorts c ON c.cohort_no = t.cohort_no
 """
+_COHORT_OF = f"{_COHORTS} WHERE c.cohort_id = {next_of('cohorts', 'cohort_id')} AND {_THERE}"
+_TRAINEE_COLUMNS = ("trainee_id", "cohort_id", "number", "cohort_no", "code_mac", "mac")
+_TRAINEE_OF = {
+    column: f"{_TRAINEES} WHERE t.{column} = {next_of('trainees', column)} AND {_THERE}"
+    for column in ("trainee_id", "code_mac")
+}
 
 
 class Cohorts:
@@ -185,7 +192,7 @@ class Cohorts:
     def trainee(self, trainee_id: str) -> Trainee:
         """See `TrainingStore.trainee`."""
         with self._database.reading() as now:
-            return self._found(now, "t.trainee_id", trainee_id)
+            return self._found(now, "trainee_id", trainee_id)
 
     def trainee_of_code(self, code: str) -> Trainee:
         """See `TrainingStore.trainee_of_code`."""
@@ -193,7 +200,7 @@ class Cohorts:
         if typed is None:
             raise _unknown_trainee()
         with self._database.reading() as now:
-            return self._found(now, "t.code_mac", _code_mac(now.seals, typed))
+            return self._found(now, "code_mac", _code_mac(now.seals, typed))
 
     def delete_trainee(self, trainee_id: str) -> None:
         """See `TrainingStore.delete_trainee`."""
@@ -201,7 +208,7 @@ class Cohorts:
         by = current_attribution()
 
         def delete(tx: Transaction) -> None:
-            trainee = self._found(tx, "t.trainee_id", trainee_id)
+            trainee = self._found(tx, "trainee_id", trainee_id)
             row = tx.row("SELECT trainee_no FROM trainees WHERE trainee_id = ?", trainee_id)
             assert row is not None
             cohort_of = "SELECT cohort_no FROM trainees WHERE trainee_no = ?"
@@ -226,10 +233,10 @@ class Cohorts:
 
     def found(self, now: Reading, cohort_id: str) -> tuple[int, Cohort, int]:
         """The number of a cohort that is there, the cohort, and its course's number; raises `UnknownCohort`."""
-        row = now.row(f"{_COHORTS} WHERE c.cohort_id = ? AND {_THERE}", cohort_id, self._clock_ms())
-        if row is None:
+        row = now.row(_COHORT_OF, cohort_id, self._clock_ms())
+        if row is None or (cohort := self._cohort(now, row)).cohort_id != cohort_id:
             raise _unknown_cohort()
-        return row[0], self._cohort(now, row), row[2]
+        return row[0], cohort, row[2]
 
     def enrolled_since(self, now: Reading, cohort_no: int, mark: int) -> tuple[Trainee, ...]:
         """Trainees of a cohort whom transactions after that of a number enrolled, in the order of their numbers."""
@@ -268,10 +275,11 @@ class Cohorts:
         return Cohort(cohort_id, course_id, name, created_ms, expires_ms, trainees)
 
     def _found(self, now: Reading, column: str, value: str | bytes) -> Trainee:
-        row = now.row(f"{_TRAINEES} WHERE {column} = ? AND {_THERE}", value, self._clock_ms())
-        if row is None:
+        row = now.row(_TRAINEE_OF[column], value, self._clock_ms())
+        trainee = None if row is None else _trainee(now.seals, row)
+        if row is None or trainee is None or row[_TRAINEE_COLUMNS.index(column)] != value:
             raise _unknown_trainee()
-        return _trainee(now.seals, row)
+        return trainee
 
 
 def _trainee(seals: Seals, row: Row) -> Trainee:
