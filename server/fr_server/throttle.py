@@ -13,6 +13,9 @@ T = TypeVar("T")
 MOST_PER_WINDOW = 10
 """So many of one kind are let through in a window of time."""
 
+MOST_PER_GROUP = 30
+"""So many of all kinds of one group are let through in a window of time."""
+
 # Of whoever was heard of last; the others begin anew, and what was held back of them is told by nobody.
 _MAX_KINDS = 10_000
 
@@ -30,7 +33,7 @@ class _Kind(Generic[T]):
 
 
 class Throttle(Generic[T]):
-    """Lets through of each kind at most `MOST_PER_WINDOW` in a window of time, and counts the others; of any thread.
+    """Lets through at most `MOST_PER_WINDOW` of each kind in a window of time, and counts the others; of any thread.
 
     Args:
         monotonic_s: seconds of a clock that is never set.
@@ -41,13 +44,15 @@ class Throttle(Generic[T]):
         self._kinds: OrderedDict[Hashable, _Kind[T]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def held_back(self, kind: Hashable, what: T, window_s: float = 1.0) -> int | None:
+    def held_back(self, kind: Hashable, what: T, window_s: float = 1.0, group: Hashable = None) -> int | None:
         """Ask to be let through.
 
         Args:
             kind: what is counted together.
             what: is to be let through.
             window_s: seconds of its window.
+            group: of several kinds, of which `MOST_PER_GROUP` are let through in the window; no kind is equal to it.
+                None = the kind is in no group.
 
         Returns:
             How many of the kind were not since the last that was, for whoever is let through; None where this one is
@@ -55,13 +60,18 @@ class Throttle(Generic[T]):
         """
         with self._lock:
             paced = self._paced(kind, what)
+            limits = [(paced, MOST_PER_WINDOW)]
+            if group is not None:
+                limits.append((self._paced(group, what), MOST_PER_GROUP))
             now_s = self._monotonic_s()
-            if now_s - paced.began_s >= window_s:
-                paced.began_s, paced.let_through = now_s, 0
-            if paced.let_through >= MOST_PER_WINDOW:
+            for one, _ in limits:
+                if now_s - one.began_s >= window_s:
+                    one.began_s, one.let_through = now_s, 0
+            if any(one.let_through >= most for one, most in limits):
                 paced.held_back, paced.last = paced.held_back + 1, what
                 return None
-            paced.let_through += 1
+            for one, _ in limits:
+                one.let_through += 1
             held_back, paced.held_back = paced.held_back, 0
             return held_back
 

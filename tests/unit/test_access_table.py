@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
+import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import count
@@ -22,21 +24,22 @@ from fr_core.access.principal import SYSTEM, Principal, principal_of
 from fr_core.access.roles import Role
 from fr_core.access.scope import EVERYTHING, NOTHING, Scope
 from fr_core.audit.attribution import Attribution
-from fr_core.errors import CredentialInvalid, NotPermitted, StoreFailed
+from fr_core.errors import CredentialInvalid, InternalError, NotPermitted, StoreFailed
 from fr_core.gallery.checks import is_gallery_id
 from fr_core.training.store.codes import new_code, typed_code
+from fr_server.access import recording
 from fr_server.access.callers import calling, current_principal, seen, sees_gallery
 from fr_server.access.coarse import ask_for_all, require_photos, rounded, tell_less
 from fr_server.access.foreign import Foreign
 from fr_server.access.journal import DoorJournal
 from fr_server.access.permitting import require_role
-from fr_server.access.recording import NOBODY, UNRECORDED, CallRecord, Ended, Refusals, note, noting
+from fr_server.access.recording import BEGUN, NOBODY, PACE_S, UNRECORDED, CallRecord, Ended, Refusals, note, noting
 from fr_server.access.rules import Coarse, Kind, Rule, ScopeKind, action_of
 from fr_server.access.table import RULES
 from fr_server.access.telling import Teller
 from fr_server.door.listener import HandshakeFailure
 from fr_server.telemetry.trust import NullTrust
-from fr_server.throttle import Throttle
+from fr_server.throttle import MOST_PER_GROUP, MOST_PER_WINDOW, Throttle
 
 KINDS = {
     "gallery_id": ScopeKind.GALLERY,
@@ -458,19 +461,76 @@ class Kept:
 STRANGER = Attribution(actor=NOBODY)
 
 
-def test_those_who_said_who_they_are_are_told_of_more_often() -> None:
+def test_refusals_of_one_caller_have_a_pace_whatever_their_reasons() -> None:
     kept, now = Kept(), [0.0]
+    reasons = [f"REASON_{letter}" for letter in "ABCDEFGH"]
 
     async def flood() -> None:
         refusals = Refusals(kept, lambda: now[0])
         for _ in range(3):
-            for _ in range(20):
-                refusals.tell(Ended(Attribution("key:1"), "gallery.search", "RATE_LIMITED"))
-            now[0] += 1.0
+            for number in range(100 * len(reasons)):
+                refusals.tell(Ended(Attribution("key:1"), "gallery.search", reasons[number % len(reasons)]))
+            refusals.tell(Ended(Attribution("key:2"), "gallery.search", reasons[0]))
+            now[0] += PACE_S
         await refusals.settled()
+        assert len(kept.ended) == 3 * (MOST_PER_GROUP + 1)
+        await refusals.drain()
 
     asyncio.run(flood())
-    assert len(kept.ended) == 30
+    assert len(kept.ended) <= 3 * (MOST_PER_GROUP + 1) + len(reasons)
+    for reason in reasons:
+        own = [one for one in kept.ended if (one.attribution.actor, one.outcome) == ("key:1", reason)]
+        assert sum(1 + one.counts.get(UNRECORDED, 0) for one in own) == 300
+
+
+def test_what_was_left_out_is_counted_in_a_record_at_the_end_of_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "PACE_S", 0.05)
+    kept = Kept()
+
+    async def flood() -> None:
+        refusals = Refusals(kept, time.monotonic)
+        for _ in range(2):
+            for _ in range(25):
+                refusals.tell(Ended(Attribution("key:1"), "gallery.search", "MISSING_FIELD"))
+            told = len(kept.ended)
+            for _ in range(1_000):
+                if any(UNRECORDED in one.counts for one in kept.ended[told:]):
+                    break
+                await asyncio.sleep(0.01)
+            else:
+                pytest.fail("the count is not recorded")
+
+    asyncio.run(flood())
+    assert sum(1 + one.counts.get(UNRECORDED, 0) for one in kept.ended) == 50
+
+
+@pytest.mark.parametrize("method", sorted(method for method, rule in RULES.items() if rule.recorded))
+def test_what_was_told_or_may_have_changed_something_is_recorded_each_time(method: str) -> None:
+    """Also where the answer breaks off; the control are calls that were refused before anything was told."""
+    rule, calls, told = RULES[method], 20, {"OK": 0, "BROKEN_OFF": 0, "CANCELLED": 0, "REFUSED": 0, "LEFT": 0}
+
+    async def ends(outcome: str) -> None:
+        kept = Kept()
+        teller = Teller(kept, NullTrust(), lambda: 0.0)
+        for _ in range(calls):
+            record = CallRecord()
+            record.searched = True
+            with contextlib.suppress(InternalError, asyncio.CancelledError):
+                async with teller.ending(rule, Attribution("key:1"), action_of(method), record) as ending:
+                    if outcome in ("BROKEN_OFF", "CANCELLED"):
+                        await ending.begun()
+                    if outcome in ("BROKEN_OFF", "REFUSED"):
+                        raise InternalError("It breaks.")
+                    if outcome in ("CANCELLED", "LEFT"):
+                        raise asyncio.CancelledError
+        await asyncio.sleep(0)  # those are recorded that nobody waits for
+        told[outcome] = len([one for one in kept.ended if one.outcome != BEGUN])
+        await teller.drain()
+
+    for outcome in told:
+        asyncio.run(ends(outcome))
+    left = MOST_PER_WINDOW if rule.chained else calls
+    assert told == {"OK": calls, "BROKEN_OFF": calls, "CANCELLED": calls, "REFUSED": MOST_PER_WINDOW, "LEFT": left}
 
 
 def test_a_flood_of_refusals_is_counted_and_not_written() -> None:

@@ -14,7 +14,7 @@ from fr_core.audit.attribution import SYSTEM
 from fr_core.audit.pseudonyms import Pseudonyms
 from fr_core.audit.values import Entry
 from fr_core.errors import FrError, StorageLow
-from fr_server.access.recording import NOBODY, STRANGERS_S, UNRECORDED, Ended
+from fr_server.access.recording import NOBODY, PACE_S, UNRECORDED, Ended
 from fr_server.door.listener import HandshakeFailure, Parting, Refusal
 from fr_server.telemetry.logs import describe
 from fr_server.telemetry.trust import Trust
@@ -97,7 +97,7 @@ class DoorJournal:
         self._trust.handshake_failed(address, why)
         detail = {"why": why.value, "address": self._pseudonyms.other("address", address)}
         entry = Entry(SYSTEM, "access.handshake", "REFUSED", detail=detail)
-        held_back = self._throttle.held_back(why.value, entry, STRANGERS_S)
+        held_back = self._throttle.held_back(why.value, entry, PACE_S)
         if held_back is not None:
             self._tell(entry, held_back)
 

@@ -1,4 +1,4 @@
-"""What the audit is told of calls: how they ended, and what was refused, at a pace that no flood speeds up."""
+"""What the audit is told of calls: how they ended. Refusals are recorded at a pace that no flood speeds up."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ UNRECORDED = "unrecorded"
 
 NOBODY = "nobody"
 """The actor of calls that could not say who makes them."""
-STRANGERS_S = 60.0
-"""Of what anybody who reaches the server can cause, `MOST_PER_WINDOW` of each kind are recorded in so many seconds."""
+PACE_S = 60.0
+"""In so many seconds `MOST_PER_WINDOW` refusals of one kind are recorded, and `MOST_PER_GROUP` of one caller."""
 
 MAX_SUBJECTS = 1_000
 """As many as a record holds."""
@@ -171,10 +171,11 @@ def note(
 
 
 class Refusals:
-    """Tells a recorder of refusals: of each principal and reason through a `Throttle`, with how many more came.
+    """Tells a recorder of refused calls at a pace: of each caller and reason through a `Throttle`.
 
-    Nobody waits for it: a refusal takes as long whether or not it is told. All who could not say who they are count as
-    one principal. What there was no room for is counted for the next one.
+    Nobody waits for it: a refusal takes as long whether or not it is recorded. All who could not say who they are count
+    as one caller, unless they named a credential that there is. What is left out is counted, and the count is recorded
+    with the next call of its kind, or `PACE_S` later, or when the server ends, whichever comes first.
 
     Args:
         recorder: is told.
@@ -185,17 +186,16 @@ class Refusals:
         self._recorder = recorder
         self._throttle: Throttle[Ended] = Throttle(monotonic_s)
         self._telling: set[asyncio.Task[None]] = set()
+        self._counting: asyncio.TimerHandle | None = None
 
     def tell(self, ended: Ended) -> None:
-        """Tell of a refusal, or count it for the next one.
-
-        Those who could not say who they are are told of by the credential that they named, where it is one that there
-        is, and at a slower pace: anybody who reaches the server can make such refusals, for ever.
-        """
-        stranger = ended.attribution.actor == NOBODY
-        held_back = self._throttle.held_back(_kind_of(ended), ended, STRANGERS_S if stranger else 1.0)
+        """Tell of a call that was refused or failed, or count it."""
+        kind = _kind_of(ended)
+        held_back = self._throttle.held_back(kind, ended, PACE_S, group=kind[:2])
         if held_back is not None:
             self.tell_later(ended, held_back)
+        elif self._counting is None:
+            self._counting = asyncio.get_running_loop().call_later(PACE_S, self._tell_counts)
 
     def tell_later(self, ended: Ended, held_back: int = 0) -> None:
         """Tell the recorder without waiting for it; what fails is logged.
@@ -216,9 +216,16 @@ class Refusals:
     async def drain(self) -> None:
         """Tell of what is held back still, the last of each kind with how many came before; then as `settled`."""
         await self.settled()
+        self._tell_counts()
+        await self.settled()
+
+    def _tell_counts(self) -> None:
+        """Tell of what is held back: the last of each kind, with how many came before it."""
+        if self._counting is not None:
+            self._counting.cancel()
+            self._counting = None
         for ended, held_back in self._throttle.left():
             self.tell_later(ended, held_back - 1)
-        await self.settled()
 
     async def _tell(self, ended: Ended, held_back: int) -> None:
         told = ended if not held_back else replace(ended, counts={**ended.counts, UNRECORDED: held_back})

@@ -54,11 +54,16 @@ _REFUSED = frozenset(
 )
 """Of calls that were refused for who made them, or how often."""
 
+_TOLD = frozenset((OK, BEGUN))
+
 
 class Teller:
     """Decides what a recorder is told, and who waits for it.
 
-    What was told to somebody is recorded before it leaves. Refusals of the guard are told at a pace, and nobody waits.
+    What is told to somebody is recorded before it leaves, each time, and so is the end of an answer that has begun.
+    Calls that were refused, failed or were cancelled before anything was told are recorded at a pace, with a count of
+    those that were left out; nobody waits for that. No change is among them: whatever changes a store is recorded with
+    the change, or here where it succeeds or is cancelled.
 
     Args:
         recorder: is told.
@@ -81,19 +86,45 @@ class Teller:
         ended = record.ended(replace(attribution, request_id=request_id or None), action, reason)
         self._refusals.tell(ended)
 
-    async def ended(self, rule: Rule, attribution: Attribution, action: str, record: CallRecord, outcome: str) -> None:
-        """Tell how a call or an item ended; raises what the recorder raises."""
+    async def ended(
+        self,
+        rule: Rule,
+        attribution: Attribution,
+        action: str,
+        record: CallRecord,
+        outcome: str,
+        *,
+        begun: bool = False,
+    ) -> None:
+        """Tell how a call or an item ended; raises what the recorder raises.
+
+        Args:
+            rule: of the method.
+            attribution: who asked, and why.
+            action: such as "gallery.search".
+            record: of the call or item.
+            outcome: "OK", "BEGUN", or the reason of the refusal or failure.
+            begun: whether some of the answer has left.
+        """
         self._count(record, outcome)
         ended = record.ended(attribution, action, outcome)
-        if outcome in _REFUSED or (not rule.recorded and OUTSIDE.items() <= record.detail.items()):
+        if rule.recorded and (begun or outcome in _TOLD):
+            if outcome != OK or rule.told_here or record.searched:
+                await self._recorder.record(ended)
+        elif rule.recorded or outcome in _REFUSED or OUTSIDE.items() <= record.detail.items():
             self._refusals.tell(ended)
-        elif rule.recorded and (outcome != OK or rule.told_here or record.searched):
-            await self._recorder.record(ended)
 
-    def cancelled(self, rule: Rule, attribution: Attribution, action: str, record: CallRecord) -> None:
-        """Tell of a call or an item that nobody waits for any more."""
-        if rule.recorded:
-            self._refusals.tell_later(record.ended(attribution, action, CANCELLED))
+    def cancelled(
+        self, rule: Rule, attribution: Attribution, action: str, record: CallRecord, *, begun: bool = False
+    ) -> None:
+        """Tell of a call or an item that nobody waits for any more; `begun` as of `ended`."""
+        if not rule.recorded:
+            return
+        ended = record.ended(attribution, action, CANCELLED)
+        if begun or not rule.chained:  # a change that no other audit tells of may be done
+            self._refusals.tell_later(ended)
+        else:
+            self._refusals.tell(ended)
 
     async def drain(self) -> None:
         """Wait until everything is told that nobody waits for."""
@@ -130,9 +161,11 @@ class Ending:
     ) -> None:
         if error is None or isinstance(error, Exception):
             outcome = OK if error is None else error.reason if isinstance(error, FrError) else InternalError.reason
-            await self._teller.ended(self._rule, self._attribution, self._action, self._record, outcome)
+            await self._teller.ended(
+                self._rule, self._attribution, self._action, self._record, outcome, begun=self._begun
+            )
         else:  # cancelled, or the reader of a stream gone
-            self._teller.cancelled(self._rule, self._attribution, self._action, self._record)
+            self._teller.cancelled(self._rule, self._attribution, self._action, self._record, begun=self._begun)
 
 
 def attribution_of(principal: Principal, request_id: str, request: Message | None) -> Attribution:

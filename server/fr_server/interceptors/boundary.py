@@ -15,16 +15,11 @@ import grpc
 
 from fr_core.errors import (
     CallEnded,
-    CredentialInvalid,
-    CredentialMissing,
     Failure,
     FrError,
     InputRefused,
     InternalError,
     InvalidField,
-    NotPermitted,
-    QuotaExceeded,
-    RateLimited,
     StoreCorrupt,
 )
 from fr_server.errors import abort
@@ -41,10 +36,6 @@ _current: ContextVar[_Known] = ContextVar("call")
 # Of requests about the health, for which nobody is asked who it is.
 STRANGERS_BYTES = 1_024
 STRANGERS_S = 2.0
-# Calls that end so cost whoever makes them next to nothing, as many as the connection takes.
-_REFUSED_AT_ONCE = frozenset(
-    error.reason for error in (CredentialMissing, CredentialInvalid, NotPermitted, RateLimited, QuotaExceeded)
-)
 
 
 def log_defect(where: str, request_id: str, error: BaseException) -> None:
@@ -233,7 +224,7 @@ class _Call:
     def _ended(self, outcome: str) -> None:
         took_s = time.monotonic() - self._started
         self._told_ended(outcome, took_s)
-        held_back = self._refused.held_back(outcome, None) if outcome in _REFUSED_AT_ONCE else 0
+        held_back = 0 if outcome == OK else self._refused.held_back(outcome, None)
         if held_back is None:
             return
         took_ms = round(took_s * 1000, 1)
