@@ -94,3 +94,16 @@ def test_malformed_calls_of_a_key_cost_few_records_and_none_is_uncounted(tmp_pat
     # Of each window what the key may have recorded, and at its end one of each kind with how many were left out.
     assert len(refused) <= windows * (MOST_PER_GROUP + len(reasons))
     figure("records of malformed calls", f"{len(refused)} of {CALLS} calls, {len(reasons)} reasons")
+
+
+def test_malformed_items_of_a_stream_are_counted_as_well(tmp_path: Path) -> None:
+    items = 200
+    with staffed(tmp_path) as at:
+        at.gallery("wanted", people=2)
+        search = gallery_pb2.SearchRequest(**WANTED)  # without a purpose
+        sent = (gallery_pb2.StreamSearchRequest(item_id=str(number), search=search) for number in range(items))
+        answers = list(at.operator.gallery.StreamSearch(sent))
+        assert len(answers) == items
+    refused = [one for one in records_of(tmp_path, at.operator.principal_id) if one.outcome == "PURPOSE_REQUIRED"]
+    assert len(refused) <= 2 * (MOST_PER_WINDOW + 1)
+    assert sum(1 + one.counts.get(UNRECORDED, 0) for one in refused) == items

@@ -1,4 +1,4 @@
-"""Whoever has no key cannot fill the disk with lines: neither with those of gRPC's own code, nor with ours."""
+"""Nobody fills the disk with lines of refused calls, with a key or without: with those of gRPC's code, or with ours."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ import pytest
 import hostile
 from besieged import HOST, Made, made, secure_channel, started_besieged
 from faulty import SOON, until
-from fr_api.v1 import server_pb2, server_pb2_grpc
+from fr_api.v1 import recognition_pb2, recognition_pb2_grpc, server_pb2, server_pb2_grpc
 from fr_server.throttle import MOST_PER_WINDOW
 
 if TYPE_CHECKING:
@@ -123,6 +123,21 @@ def test_calls_of_nobody_are_told_by_their_number(tmp_path: Path, at: Made, toke
         time.sleep(1.1)  # the next window of the throttle
         many_calls(channel, 1, grpc.StatusCode.UNAUTHENTICATED)
     lines = [line for line in (tmp_path / "log").read_text().splitlines() if f" {outcome} " in line]
+    held_back = [int(found[1]) for line in lines if (found := re.search(r"and ([0-9]+) more of its outcome", line))]
+    assert len(lines) + sum(held_back) == 501
+    assert len(lines) <= windows * MOST_PER_WINDOW + 1
+
+
+def test_refused_calls_of_a_key_are_told_by_their_number(tmp_path: Path, at: Made) -> None:
+    with started_besieged(tmp_path, at, ON) as server, at.channel(server.address, at.key()) as channel:
+        detect = recognition_pb2_grpc.RecognitionServiceStub(channel).Detect
+        begun = time.monotonic()
+        for _ in range(500):
+            assert detect.future(recognition_pb2.DetectRequest()).code() == grpc.StatusCode.INVALID_ARGUMENT
+        windows = int(time.monotonic() - begun) + 2
+        time.sleep(1.1)  # the next window of the throttle
+        assert detect.future(recognition_pb2.DetectRequest()).code() == grpc.StatusCode.INVALID_ARGUMENT
+    lines = [line for line in (tmp_path / "log").read_text().splitlines() if " MISSING_FIELD " in line]
     held_back = [int(found[1]) for line in lines if (found := re.search(r"and ([0-9]+) more of its outcome", line))]
     assert len(lines) + sum(held_back) == 501
     assert len(lines) <= windows * MOST_PER_WINDOW + 1
