@@ -78,6 +78,12 @@ class Audited:
         self.connection.execute("COMMIT")
         return seq
 
+    def prune(self, upto: int, after: int | None = None) -> bool:
+        self.connection.execute("BEGIN IMMEDIATE")
+        pruned = self.table.prune(self.table.pruned().upto if after is None else after, upto)
+        self.connection.execute("COMMIT")
+        return pruned
+
     def fill(self, records: int, seed: int = 0) -> Audited:
         rng = random.Random(seed)
         for number in range(records):

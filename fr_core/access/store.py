@@ -267,6 +267,13 @@ class AccessStore:
         with auditing(self._database, self._audit_keys, self._clock_ms) as audit:
             yield audit
 
+    def prune_audit(self, after: int, upto: int, last: bool) -> bool:
+        """Delete the oldest records of the audit, see `AuditTable.prune`; `last` leaves no trace of any in the log."""
+        pruned = self._writer.run(lambda tx: tx.audit.prune(after, upto))
+        if last:
+            self._database.scrub()
+        return pruned
+
     def _fault(self, kept: Kept, sent: Token, certificate_sha256: str | None, now_ms: int) -> Why | None:
         """Return what is wrong; every question is asked, whatever the others said."""
         key = kept.key

@@ -7,7 +7,9 @@ The first line says where the export begins, the last is a checkpoint; between t
     {"checkpoint":{...}}
 
 A record's bytes stand in its line as they were hashed. The checkpoint signs the hash of the last record, which holds
-all before it, back to the hash with which the export begins.
+all before it, back to the hash with which the export begins. Several exports, each of which begins where the one before
+ends, are one export: so the records that were archived before they were pruned, and those that are left, are one chain.
+Where a server ended between the two, the last that were archived come twice.
 
 An export for people who may not read every record withholds the others: of these a line has the hash of the record's
 bytes alone, which hold 128 random bits, so that nobody can try out what they are.
@@ -26,6 +28,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from fr_core.audit.chain import first_hash, hash_after, is_chain_id, next_hash
 from fr_core.audit.checkpoints import Checkpoint, parse_checkpoint
+from fr_core.audit.rows import Kept
 from fr_core.audit.table import AuditTable
 from fr_core.audit.values import MAX_NUMBER, VERSION, Record, canonical, decode
 from fr_core.audit.verify import Broken, Marks, Verified, Why
@@ -42,25 +45,47 @@ def export(table: AuditTable, after: int = 0, shown: Callable[[Record], bool] = 
 
     Args:
         table: the chain; its connection is in one transaction all the while.
-        after: they begin after the record of this number, 0 to that of the last.
+        after: they begin after the record of this number, 0 to that of the last; or with the first that was not pruned,
+            if that comes later.
         shown: whether a record is told; else it is withheld.
 
     Raises:
         StoreCorrupt: a record is not as it was written.
         InvalidField: the chain has no record of that number.
     """
-    head = table.head()
-    if not 0 <= after <= head.seq:
+    if not 0 <= after <= table.head().seq:
         raise InvalidField("The chain has no record of that number.", field="after_seq")
-    beginning = {"v": VERSION, "chain_id": head.chain_id, "after": after, "hash": table.hash_of(after).hex()}
-    yield canonical(beginning) + b"\n"
+    after = max(after, table.pruned().upto)
+    yield beginning_line(table, after)
     for kept in table.every(after):
-        hash_ = kept.hash.hex().encode()
         if shown(kept.record):
-            yield b'{"hash":"%s","record":%s}\n' % (hash_, kept.body)
+            yield record_line(kept)
         else:
-            yield b'{"body_sha256":"%s","hash":"%s"}\n' % (sha256(kept.body).hexdigest().encode(), hash_)
-    yield b'{"checkpoint":%s}\n' % table.checkpoint().to_json()
+            body_sha256, hash_ = sha256(kept.body).hexdigest().encode(), kept.hash.hex().encode()
+            yield b'{"body_sha256":"%s","hash":"%s"}\n' % (body_sha256, hash_)
+    yield checkpoint_line(table.checkpoint())
+
+
+def beginning_line(table: AuditTable, after: int) -> bytes:
+    """Return the first line of an export that begins after the record of a number, with its line break."""
+    beginning = {"v": VERSION, "chain_id": table.head().chain_id, "after": after, "hash": table.hash_of(after).hex()}
+    return canonical(beginning) + b"\n"
+
+
+def record_line(kept: Kept) -> bytes:
+    """Return the line of a record, with its line break."""
+    return b'{"hash":"%s","record":%s}\n' % (kept.hash.hex().encode(), kept.body)
+
+
+def checkpoint_line(checkpoint: Checkpoint) -> bytes:
+    """Return the last line of an export, with its line break."""
+    return b'{"checkpoint":%s}\n' % checkpoint.to_json()
+
+
+def checkpoint_of(line: bytes) -> Checkpoint:
+    """Return the checkpoint of the last line of an export; raises `InvalidField` where the line holds none."""
+    found = _CHECKPOINT.fullmatch(line.removesuffix(b"\n"))
+    return parse_checkpoint(b"" if found is None else found[1])
 
 
 def verify_export(
@@ -69,6 +94,7 @@ def verify_export(
     checkpoints: Sequence[Checkpoint] = (),
     *,
     may_withhold: bool = False,
+    may_continue: bool = False,
 ) -> Verified | Broken:
     """Check the lines of an export.
 
@@ -77,6 +103,7 @@ def verify_export(
         public_key: of the chain, which came another way than the lines.
         checkpoints: more of them, kept elsewhere; those of records before the first line are checked as signatures.
         may_withhold: whether records may be withheld; in a whole export such a line is malformed.
+        may_continue: whether the lines may be those of several exports, each of which continues the one before.
 
     Returns:
         What was found; `seq` of a line that cannot be read is that of the record that should be there.
@@ -88,7 +115,7 @@ def verify_export(
         return Broken(0, Why.MALFORMED)
     if after == 0 and start != first_hash(chain_id):
         return Broken(0, Why.EDITED)
-    return _Export(chain_id, after, start, public_key, checkpoints, may_withhold).verify(stripped)
+    return _Export(chain_id, after, start, public_key, checkpoints, may_withhold, may_continue).verify(stripped)
 
 
 class _Export:
@@ -102,6 +129,7 @@ class _Export:
         public_key: Ed25519PublicKey,
         checkpoints: Sequence[Checkpoint],
         may_withhold: bool,
+        may_continue: bool,
     ) -> None:
         self._chain_id = chain_id
         self._first = after
@@ -111,18 +139,30 @@ class _Export:
         self._public_key = public_key
         self._checkpoints = checkpoints
         self._may_withhold = may_withhold
+        self._may_continue = may_continue
         self._withheld = 0
+        # Number, hash and time of the record before the export that is read, one of several; and number and hash of the
+        # last record that comes once more.
+        self._part = (after, start, 0)
+        self._twice: tuple[int, bytes] | None = None
 
     def verify(self, lines: Iterator[bytes]) -> Verified | Broken:
         marks = Marks(self._chain_id, self._checkpoints, self._public_key)
         marks.passed(self._seq, self._hash)
         for line in lines:
             if (found := _CHECKPOINT.fullmatch(line)) is not None:
-                if next(lines, None) is not None:
-                    return Broken(self._seq + 1, Why.INSERTED)
-                return self._ended(found[1], marks)
+                following = next(lines, None)
+                if following is None:
+                    return self._ended(found[1], marks)
+                broken = self._disagrees(found[1]) or self._continued(following)
+                if broken is not None:
+                    return broken
+                continue
             withheld = _WITHHELD.fullmatch(line) if self._may_withhold else None
             broken = self._record(line) if withheld is None else self._withhold(withheld[1], withheld[2])
+            if broken is None and self._twice is not None and self._twice[0] == self._seq:
+                broken = None if self._twice[1] == self._hash else Broken(self._seq, Why.REWRITTEN)
+                self._twice = None
             if broken is not None:
                 return broken
             marks.passed(self._seq, self._hash)
@@ -155,7 +195,27 @@ class _Export:
         self._withheld += 1
         return None
 
-    def _ended(self, data: bytes, marks: Marks) -> Verified | Broken:
+    def _continued(self, line: bytes) -> Broken | None:
+        """Go on with the next export, of which this is the first line."""
+        try:
+            chain_id, after, start = _beginning(line)
+        except ValueError:
+            return Broken(self._seq + 1, Why.INSERTED)
+        if not self._may_continue or chain_id != self._chain_id:
+            return Broken(self._seq + 1, Why.INSERTED)
+        if (after, start) == self._part[:2] and after < self._seq:  # archived, but not pruned before the server ended
+            self._twice = (self._seq, self._hash)
+            self._seq, self._hash, self._at_ms = self._part
+            return None
+        if after != self._seq:
+            return Broken(self._seq + 1, Why.MISSING if after > self._seq else Why.OUT_OF_ORDER)
+        self._part = (self._seq, self._hash, self._at_ms)
+        return None if start == self._hash else Broken(self._seq, Why.REWRITTEN)
+
+    def _disagrees(self, data: bytes) -> Broken | None:
+        """Check the checkpoint with which an export ends."""
+        if self._twice is not None:
+            return Broken(self._seq + 1, Why.TRUNCATED)
         try:
             last = parse_checkpoint(data)
         except InvalidField:
@@ -164,14 +224,13 @@ class _Export:
         final.passed(self._seq, self._hash)
         if last.seq < self._seq and final.forged() is None:
             return Broken(last.seq + 1, Why.INSERTED)
-        broken = (
-            final.forged()
-            or final.disagreeing(self._seq, self._seq)
-            or marks.forged()
-            or marks.disagreeing(self._first, self._seq)
-        )
-        records = self._seq - self._first - self._withheld
-        return broken or Verified(self._chain_id, records, self._seq, 1 + len(self._checkpoints), self._withheld)
+        return final.forged() or final.disagreeing(self._seq, self._seq)
+
+    def _ended(self, data: bytes, marks: Marks) -> Verified | Broken:
+        broken = self._disagrees(data) or marks.forged() or marks.disagreeing(self._first, self._seq)
+        records, unchecked = self._seq - self._first - self._withheld, marks.before(self._first)
+        agreed = 1 + len(self._checkpoints) - unchecked
+        return broken or Verified(self._chain_id, records, self._seq, agreed, self._withheld, unchecked)
 
 
 def _beginning(line: bytes) -> tuple[str, int, bytes]:

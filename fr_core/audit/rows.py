@@ -63,6 +63,21 @@ class Head:
         return (*chain, self.sealed_signing_key, self.public_key, self.sealed_pseudonym_key)
 
 
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """How far the chain is pruned: which records at its beginning were deleted, since their time was over.
+
+    Attributes:
+        upto: number of the last record that was deleted; 0 for none.
+        hash: of that record, 32 bytes; hash_0 of the chain for none.
+        record: number of the record that tells of it; 0 for none.
+    """
+
+    upto: int
+    hash: bytes
+    record: int
+
+
 def is_whole(row: Row) -> bool:
     """Whether a row has a body, a hash and a MAC of the type of its column, at which SQLite does not look."""
     return type(row[1]) is bytes and type(row[2]) is bytes and type(row[3]) is bytes

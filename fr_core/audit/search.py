@@ -106,8 +106,8 @@ def search(table: AuditTable, wanted: Filter, after: int, limit: int) -> Page:
 
 
 def _last_before(table: AuditTable, at_ms: int) -> int:
-    """Return the number of the last record before a time; 0 where there is none."""
-    low, high = 0, table.head().seq
+    """Return the number of the last record before a time; of those that are there none may be."""
+    low, high = table.pruned().upto, table.head().seq
     while low < high:
         middle = (low + high + 1) // 2
         if table.records(middle - 1, 1)[0].record.at_ms < at_ms:

@@ -3,22 +3,28 @@
 Each row has a MAC of its number and hash, and the one row of the head a MAC of how far the chain is. Nothing here is
 kept apart from the database but the keys and the last head seen: several processes may write in turns, and whatever a
 rollback undoes is undone here too.
+
+A chain that was pruned has a row of number 0, the mark: it stands for all records that were deleted. Its hash is that
+of the last of them, so that the next record follows it. Its body says which that was, and which record of the chain
+tells of the pruning; its MAC authenticates both.
 """
 
 from __future__ import annotations
 
 import hmac
+import json
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from fr_core.audit import pseudonyms as names
+from fr_core.audit.attribution import SYSTEM
 from fr_core.audit.chain import first_hash, is_chain_id, new_chain_id, next_hash
 from fr_core.audit.checkpoints import Checkpoint, make_checkpoint, public_pem
 from fr_core.audit.keys import AuditKeys
-from fr_core.audit.rows import Connection, Head, Kept, Row, is_whole
-from fr_core.audit.values import Entry, decode, encode
+from fr_core.audit.rows import Connection, Head, Kept, Pruned, Row, is_whole
+from fr_core.audit.values import Entry, canonical, decode, encode
 from fr_core.errors import StoreCorrupt
 
 SCHEMA = """
@@ -56,6 +62,11 @@ FROM audit AS own LEFT JOIN audit AS before ON before.seq = own.seq - 1
 WHERE own.seq > ? AND own.seq <= ? {more} ORDER BY own.seq LIMIT ?
 """
 _SELECT_ALL = _SELECT.format(more="")
+_SELECT_MARK = "SELECT seq, body, hash, mac FROM audit WHERE seq = 0"
+_DELETE = "DELETE FROM audit WHERE seq <= ?"
+
+PRUNE = "audit.prune"
+"""Action of the record that tells which records were deleted."""
 
 SALT_BYTES = 16
 """Random bytes of each record."""
@@ -131,6 +142,37 @@ class AuditTable:
             self._seen = ((*after.columns, mac), after)
         return seq
 
+    def prune(self, after: int, upto: int) -> bool:
+        """Delete the oldest records, and record that; all of it is kept if and only if the connection's transaction is.
+
+        Args:
+            after: number of the last record that was deleted before; 0 for none.
+            upto: number of the last record to delete.
+
+        Returns:
+            Whether they were deleted; not where others were deleted meanwhile, by another process.
+        """
+        if self.pruned().upto != after:
+            return False
+        hash_ = self.hash_of(upto)
+        counts, detail = {"upto": upto, "records": upto - after}, {"hash": hash_.hex()}
+        record = self.append([Entry(SYSTEM, PRUNE, "OK", counts=counts, detail=detail)])
+        body = canonical({"record": record, "upto": upto})
+        self._connection.execute(_DELETE, (upto,))
+        self._connection.execute(_INSERT, (0, body, hash_, self._mark_mac(self.head(), body, hash_)))
+        return True
+
+    def pruned(self) -> Pruned:
+        """Return how far the chain is pruned."""
+        head = self.head()
+        for row in self._connection.execute(_SELECT_MARK):
+            _, body, hash_, mac = row
+            if not is_whole(row) or not hmac.compare_digest(self._mark_mac(head, body, hash_), mac):
+                raise StoreCorrupt("The mark that tells how far the audit is pruned was altered.", check="audit_pruned")
+            said = json.loads(body)
+            return Pruned(said["upto"], hash_, said["record"])
+        return Pruned(0, first_hash(head.chain_id), 0)
+
     def head(self) -> Head:
         """Return how far the chain is, as the database says now."""
         rows = list(self._connection.execute(_SELECT_HEAD))
@@ -151,7 +193,7 @@ class AuditTable:
         """Return records in the order of their numbers; one that is missing is an error, too.
 
         Args:
-            after: they follow the record of this number; 0 for the first.
+            after: they follow the record of this number; 0 for the first that was not pruned.
             limit: so many at most.
         """
         return list(self._found(after, limit))
@@ -166,7 +208,7 @@ class AuditTable:
             before = after
             for kept in self._found(after, _PAGE):
                 yield kept
-                after += 1
+                after = kept.record.seq
 
     def matching(self, after: int, last: int, needles: Sequence[bytes], limit: int) -> list[Kept]:
         """Return records whose bytes hold all of some bytes, in the order of their numbers.
@@ -177,15 +219,21 @@ class AuditTable:
             needles: the bytes.
             limit: so many at most.
         """
-        head = self.head()
+        head, pruned = self.head(), self.pruned()
         sql = _SELECT.format(more=" ".join("AND instr(own.body, ?) > 0" for _ in needles))
         rows = self._connection.execute(sql, (after, min(last, head.seq), *needles, limit))
-        return [self._checked(head, row) for row in rows]
+        return [self._checked(head, pruned, row) for row in rows]
 
     def hash_of(self, seq: int) -> bytes:
-        """Return the hash of the record of a number from 0 to that of the last, 32 bytes."""
-        head = self.head()
-        return first_hash(head.chain_id) if seq == 0 else self.records(seq - 1, 1)[0].hash
+        """Return the hash of a record, 32 bytes.
+
+        Args:
+            seq: its number: from that of the last which was pruned, or 0, to that of the last.
+        """
+        pruned = self.pruned()
+        if seq < pruned.upto:
+            raise ValueError("a record of that number was pruned")
+        return pruned.hash if seq == pruned.upto else self.records(seq - 1, 1)[0].hash
 
     def raw_rows(self) -> Iterator[Row]:
         """Yield (seq, body, hash, mac) of every row, none of them checked, in the order of their numbers."""
@@ -206,11 +254,12 @@ class AuditTable:
             self._pseudonyms = (head.sealed_pseudonym_key, names.Pseudonyms(key))
         return self._pseudonyms[1]
 
-    def checkpoint(self) -> Checkpoint:
-        """Sign how far the chain is."""
+    def checkpoint(self, last: Kept | None = None) -> Checkpoint:
+        """Sign how far the chain is; or the chain up to one of its records, as this table gave it."""
         head = self.head()
+        seq, hash_ = (head.seq, head.hash) if last is None else (last.record.seq, last.hash)
         signing_key = self._opened(head, _SIGNING_KEY, head.sealed_signing_key)
-        return make_checkpoint(head.chain_id, head.seq, head.hash, self._clock_ms(), signing_key)
+        return make_checkpoint(head.chain_id, seq, hash_, self._clock_ms(), signing_key)
 
     def public_key(self) -> Ed25519PublicKey:
         """Return the key that tells the chain's signatures."""
@@ -221,19 +270,20 @@ class AuditTable:
         return public_pem(self.public_key())
 
     def _found(self, after: int, limit: int) -> Iterator[Kept]:
-        head = self.head()
+        head, pruned = self.head(), self.pruned()
+        after = max(after, pruned.upto)
         found = 0
         for row in self._connection.execute(_SELECT_ALL, (after, head.seq, limit)):
-            yield self._checked(head, row)
+            yield self._checked(head, pruned, row)
             found += 1
         # One that is missing before the last of them was noticed: the next has no hash to follow.
         if found < min(limit, head.seq - after):
             raise StoreCorrupt("Records of the audit are missing.", check="audit")
 
-    def _checked(self, head: Head, row: Row) -> Kept:
+    def _checked(self, head: Head, pruned: Pruned, row: Row) -> Kept:
         seq, body, hash_, mac, previous = row
-        if seq == 1:
-            previous = first_hash(head.chain_id)
+        if seq == pruned.upto + 1:
+            previous = pruned.hash
         if previous is None:
             raise StoreCorrupt("Records of the audit are missing.", check="audit")
         if not is_whole(row) or not self.is_authentic(head, seq, hash_, mac):
@@ -253,6 +303,9 @@ class AuditTable:
 
     def _insert_head(self, head: Head) -> None:
         self._connection.execute(_INSERT_HEAD, (*head.columns, self._keys.mac("audit_head", head.columns)))
+
+    def _mark_mac(self, head: Head, body: bytes, hash_: bytes) -> bytes:
+        return self._keys.mac("audit_pruned", (head.chain_id, body, hash_))
 
     def _opened(self, head: Head, purpose: str, sealed: bytes) -> bytes:
         return self._keys.open(f"{purpose} {head.chain_id}", sealed)

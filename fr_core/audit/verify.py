@@ -12,10 +12,10 @@ from enum import StrEnum
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from fr_core.audit.chain import first_hash, next_hash
+from fr_core.audit.chain import next_hash
 from fr_core.audit.checkpoints import Checkpoint, key_id_of
-from fr_core.audit.rows import Connection, Head, Row, is_whole
-from fr_core.audit.table import AuditTable
+from fr_core.audit.rows import Connection, Head, Pruned, Row, is_whole
+from fr_core.audit.table import PRUNE, AuditTable
 from fr_core.audit.values import decode
 from fr_core.errors import StoreCorrupt
 
@@ -33,6 +33,7 @@ class Why(StrEnum):
     OUT_OF_ORDER = "out_of_order"  # records changed places, or the time goes back
     TRUNCATED = "truncated"  # the last records were taken out
     HEAD_ALTERED = "head_altered"  # how far the chain is was changed, or an earlier head put back
+    PRUNE_ALTERED = "prune_altered"  # how far the chain is pruned is another than its records tell
     MALFORMED = "malformed"  # what stands there is no record
     REWRITTEN = "rewritten"  # another history than the one that the checkpoint signs
     CHECKPOINT_FORGED = "checkpoint_forged"  # the signature is not that of the key
@@ -49,6 +50,8 @@ class Verified:
         seq: number of the last.
         checkpoints: how many the chain agrees with.
         withheld: how many more of which only the hash was there: that they stand in the chain is known, and no more.
+        unchecked: how many more checkpoints are of records before the first that was checked: of these the signatures
+            were checked, and no more.
     """
 
     chain_id: str
@@ -56,6 +59,12 @@ class Verified:
     seq: int
     checkpoints: int
     withheld: int = 0
+    unchecked: int = 0
+
+    @property
+    def after(self) -> int:
+        """Number of the last record before those that were checked; 0 where they are all."""
+        return self.seq - self.records - self.withheld
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +122,13 @@ class Marks:
                 return Broken(one.seq, Why.REWRITTEN)
         return None
 
+    def before(self, first: int) -> int:
+        """Return how many of the checkpoints sign records before that of a number."""
+        return sum(one.seq < first for one in self._checkpoints)
+
 
 def require_recent(table: AuditTable, connection: Connection) -> None:
-    """Check how far a chain is, and its last 1,000 records.
+    """Check how far a chain is, where it begins, and its last 1,000 records.
 
     Args:
         table: the chain.
@@ -124,8 +137,11 @@ def require_recent(table: AuditTable, connection: Connection) -> None:
     Raises:
         StoreCorrupt: one of them is not as it was written, or there are records beyond the last.
     """
-    head = table.head()
+    head, pruned = table.head(), table.pruned()
     table.records(max(0, head.seq - _RECENT), _RECENT)
+    ((first,),) = connection.execute("SELECT min(seq) FROM audit WHERE seq != 0")
+    if head.seq and first != pruned.upto + 1:
+        raise StoreCorrupt("The audit does not begin where it was pruned.", check="audit_pruned")
     if list(connection.execute("SELECT 1 FROM audit WHERE seq > ? LIMIT 1", (head.seq,))):
         raise StoreCorrupt("The audit has records that nobody wrote.", check="audit")
 
@@ -141,15 +157,21 @@ def verify(table: AuditTable, checkpoints: Sequence[Checkpoint] = ()) -> Verifie
         head = table.head()
     except StoreCorrupt:
         return Broken(0, Why.HEAD_ALTERED)
+    try:
+        pruned = table.pruned()
+    except StoreCorrupt:
+        return Broken(0, Why.PRUNE_ALTERED)
     marks = Marks(head.chain_id, checkpoints, table.public_key())
-    broken = marks.forged() or _walk(table, head, marks) or marks.disagreeing(0, head.seq)
-    return broken or Verified(head.chain_id, head.seq, head.seq, len(checkpoints))
+    broken = marks.forged() or _walk(table, head, pruned, marks) or marks.disagreeing(pruned.upto, head.seq)
+    unchecked = marks.before(pruned.upto)
+    records, agreed = head.seq - pruned.upto, len(checkpoints) - unchecked
+    return broken or Verified(head.chain_id, records, head.seq, agreed, unchecked=unchecked)
 
 
 def disagreement(table: AuditTable, checkpoint: Checkpoint) -> Broken | None:
     """Return what is wrong between a chain and a checkpoint that was kept elsewhere; None where they agree.
 
-    Of the records, that of the checkpoint alone is looked at.
+    Of the records, that of the checkpoint alone is looked at. Where that was pruned, only the signature is checked.
 
     Args:
         table: the chain; its connection is in one transaction all the while.
@@ -158,17 +180,18 @@ def disagreement(table: AuditTable, checkpoint: Checkpoint) -> Broken | None:
     Raises:
         StoreCorrupt: the record, or how far the chain is, was altered.
     """
-    head = table.head()
+    head, first = table.head(), table.pruned().upto
     marks = Marks(head.chain_id, [checkpoint], table.public_key())
-    if checkpoint.seq <= head.seq:
+    if first <= checkpoint.seq <= head.seq:
         marks.passed(checkpoint.seq, table.hash_of(checkpoint.seq))
-    return marks.forged() or marks.disagreeing(0, head.seq)
+    return marks.forged() or marks.disagreeing(first, head.seq)
 
 
-def _walk(table: AuditTable, head: Head, marks: Marks) -> Broken | None:
-    rows = table.raw_rows()
-    seq, at_ms, hash_ = 0, 0, first_hash(head.chain_id)
-    marks.passed(0, hash_)
+def _walk(table: AuditTable, head: Head, pruned: Pruned, marks: Marks) -> Broken | None:
+    rows = (row for row in table.raw_rows() if row[0] != 0)  # which is the mark
+    seq, at_ms, hash_ = pruned.upto, 0, pruned.hash
+    told, told_upto = 0, (0, pruned.hash.hex())  # by the last record of a pruning
+    marks.passed(seq, hash_)
     for row in rows:
         number, body, said, mac = row
         seq += 1
@@ -188,9 +211,13 @@ def _walk(table: AuditTable, head: Head, marks: Marks) -> Broken | None:
         if record.seq != seq or record.at_ms < at_ms:
             return Broken(seq, Why.OUT_OF_ORDER)
         at_ms = record.at_ms
+        if record.action == PRUNE:
+            told, told_upto = seq, (record.counts.get("upto", 0), record.detail.get("hash", ""))
         marks.passed(seq, hash_)
     if seq < head.seq:
         return Broken(seq + 1, Why.TRUNCATED)
+    if (told, *told_upto) != (pruned.record, pruned.upto, pruned.hash.hex()):
+        return Broken(max(told, pruned.record), Why.PRUNE_ALTERED)
     return None if (at_ms, hash_) == (head.at_ms, head.hash) else Broken(head.seq, Why.HEAD_ALTERED)
 
 

@@ -169,6 +169,11 @@ class CaseStore:
         with self._looking() as look:
             return look.case(case_id).case
 
+    def case_ids(self) -> frozenset[str]:
+        """The ids of all cases that are kept, also of those that have expired and are not deleted yet."""
+        with self._looking() as look:
+            return look.case_ids()
+
     def cases(self, before: tuple[int, str] | None = None, size: int = 100) -> tuple[Case, ...]:
         """A page of cases, open and closed, the newest first.
 
@@ -333,6 +338,13 @@ class CaseStore:
         """Read the audit as of one moment; nothing can be appended."""
         with auditing(self._database, self._audit_keys, self._clock_ms) as audit:
             yield audit
+
+    def prune_audit(self, after: int, upto: int, last: bool) -> bool:
+        """Delete the oldest records of the audit, see `AuditTable.prune`; `last` leaves no trace of any in the log."""
+        pruned = self._writer.run(lambda tx: tx.audit.prune(after, upto))
+        if last:
+            self._database.scrub()
+        return pruned
 
     @contextmanager
     def _looking(self) -> Iterator[Look]:

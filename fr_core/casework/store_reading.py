@@ -79,6 +79,10 @@ class Look:
         sql = f"{CASES} WHERE {where} ORDER BY opened_ms DESC, case_id DESC LIMIT ?"
         return tuple(self._opened(row).case for row in self._now.rows(sql, *values, size))
 
+    def case_ids(self) -> frozenset[str]:
+        """Return the ids of all cases, also of those that have expired."""
+        return frozenset(case_id for (case_id,) in self._now.rows("SELECT case_id FROM cases"))
+
     def expired(self, size: int) -> list[KeptCase]:
         """Return some of the cases whose time is over."""
         rows = self._now.rows(f"{CASES} WHERE expires_ms <= ? ORDER BY expires_ms LIMIT ?", self._at_ms, size)

@@ -431,6 +431,23 @@ class PurgeExpired:
         return Done(tuple(purged), tuple(effects), tuple(told))
 
 
+@dataclass(frozen=True, slots=True)
+class PruneAudit:
+    """Delete the oldest records of the audit.
+
+    Attributes:
+        after: number of the last record that was deleted before.
+        upto: number of the last record to delete.
+    """
+
+    after: int
+    upto: int
+
+    def run(self, transaction: Transaction) -> Done[bool]:
+        """Return whether they were deleted, see `AuditTable.prune`."""
+        return Done(transaction.prune_audit(self.after, self.upto))
+
+
 def _counts_of(deleted: Deleted) -> dict[str, int]:
     return {"subjects": deleted.subjects, "templates": deleted.templates}
 

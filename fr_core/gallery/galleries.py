@@ -23,6 +23,7 @@ from fr_core.gallery.changes import (
     Enrol,
     EnrolMany,
     EraseSubject,
+    PruneAudit,
     PurgeExpired,
     SetCalibration,
     UpdateGallery,
@@ -477,6 +478,13 @@ class Galleries:
     def auditing(self) -> AbstractContextManager[AuditTable]:
         """Read the audit "galleries" as of one moment, within the block; nothing can be appended."""
         return self._store.auditing()
+
+    def prune_audit(self, after: int, upto: int, last: bool) -> bool:
+        """Delete the oldest records of the audit, see `AuditTable.prune`; `last` leaves no trace of any in the log."""
+        pruned = self._writer.run(PruneAudit(after, upto))
+        if last:
+            self._scrub()
+        return pruned
 
     def _purge_some(self) -> tuple[Purged, ...]:
         """Do one step of a purge, which is to be overwritten; returns nothing where there is no more."""

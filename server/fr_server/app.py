@@ -45,7 +45,7 @@ from fr_server.chores import for_ever
 from fr_server.clock import SteadyClock
 from fr_server.config import Config
 from fr_server.convert.server import server_info
-from fr_server.folders import checkpoint_folder, reports_folder, training_folder
+from fr_server.folders import access_folder, archive_folder, checkpoint_folder, reports_folder, training_folder
 from fr_server.grpc_options import channel_limits
 from fr_server.interceptors.admission import Admission
 from fr_server.interceptors.boundary import Boundary
@@ -53,13 +53,14 @@ from fr_server.listening import Listening
 from fr_server.services.access import AccessService
 from fr_server.services.audit import AuditService
 from fr_server.services.audits import audits_of
-from fr_server.services.checkpoints import Checkpoints, require_checkpoint_folder
+from fr_server.services.checkpoints import Checkpoints, require_audit_folders
 from fr_server.services.decisions import Decisions, compared_settings
 from fr_server.services.evaluation import EvaluationService
 from fr_server.services.gallery import GalleryService, unspecified_use
 from fr_server.services.gallery_calls import GalleryCalls
 from fr_server.services.health import HealthService
 from fr_server.services.probes import Probes
+from fr_server.services.pruning import Pruning
 from fr_server.services.recognition import RecognitionService
 from fr_server.services.review import ReviewService
 from fr_server.services.review_evidence import EvidenceRoom
@@ -205,6 +206,7 @@ class App:
         self._listening: Listening | None = None
         self._reloading = asyncio.Lock()
         self._checkpoints: Checkpoints | None = None
+        self._pruning: Pruning | None = None
         self._chores: list[asyncio.Task[None]] = []
         self._server: grpc.aio.Server | None = None
 
@@ -219,7 +221,7 @@ class App:
             ConfigInvalid: the keys of the issuer of tokens, or the folder of checkpoints, cannot be used.
             ShuttingDown: the server was told to stop before it was ready.
         """
-        require_checkpoint_folder(self.config)
+        require_audit_folders(self.config)
         if self._load is not None:
             self._admission.refuse(NotReady("The server is reading its galleries."))
         self._work = Work(self._part.workers)
@@ -275,6 +277,8 @@ class App:
             for_ever("purge_cases", _PURGE_S, partial(purge_cases, self._stores.cases), failed),
             for_ever("key_ends", KEY_ENDS_EVERY_S, partial(tell_key_ends, self._stores.access, trust), failed),
         ]
+        if self._pruning is not None:
+            chores.append(for_ever("prune_audit", _PURGE_S, self._pruning.prune, failed))
         if self._checkpoints is not None:
             every_s = self.config.audit.checkpoint_every_s
             chores.append(for_ever("checkpoints", every_s, self._checkpoints.write, failed))
@@ -408,6 +412,9 @@ class App:
         audit_pb2_grpc.add_AuditServiceServicer_to_server(AuditService(audits, evidence.public_key, work), server)
         if (folder := checkpoint_folder(self.config)) is not None:
             self._checkpoints = Checkpoints(audits, folder, self.telemetry.trust)
+        if keep_days := self.config.audit.keep_days:
+            lock = access_folder(self.config) / "audit.pruning"
+            self._pruning = Pruning(audits, keep_days, archive_folder(self.config), lock, self._clock)
         server_pb2_grpc.add_ServerServiceServicer_to_server(
             ServerService(server_info(self.config, self.engine)), server
         )

@@ -33,6 +33,7 @@ FINDINGS: Mapping[str, str] = {
     "out_of_order": "record {seq} stands in another's place.",
     "truncated": "the records from {seq} on were cut off.",
     "head_altered": "how far it goes was changed, at record {seq}.",
+    "prune_altered": "how far it is pruned was changed: see record {seq}.",
     "malformed": "what stands in the place of record {seq} is no record.",
     "rewritten": "record {seq} is another than the one that the checkpoint signs: it was written anew.",
     "checkpoint_forged": "the checkpoint of record {seq} is not signed by the key of the chain.",
@@ -64,7 +65,13 @@ class NotKept(CommandFailed):
 
 
 def verify_file(
-    file: Annotated[Path, typer.Argument(metavar="EXPORT.jsonl", help="As `fr audit export` writes it.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="EXPORT.jsonl...",
+            help="As `fr audit export` writes it; before it, in order, the archived records that come before.",
+        ),
+    ],
     public_key: Annotated[
         Path | None,
         typer.Option("--public-key", metavar="PEM", help="Key of the chain, which came another way than the export."),
@@ -82,11 +89,9 @@ def verify_file(
         from fr_core.audit.export import verify_export
         from fr_core.audit.verify import Broken
 
-        with file.open("rb") as lines:
-            chain_id = _chain_id(lines)
-            kept = _kept(chain_id, public_key, checkpoints)
-            lines.seek(0)
-            found = verify_export(_lines(lines), kept.public_key, kept.checkpoints)
+        with files[0].open("rb") as first:
+            kept = _kept(_chain_id(first), public_key, checkpoints)
+        found = verify_export(_lines(files), kept.public_key, kept.checkpoints, may_continue=True)
         if as_json:
             print_json(_keys(found, kept))
         if isinstance(found, Broken):
@@ -139,9 +144,11 @@ def _chain_id(lines: BinaryIO) -> str:
         raise NotKept("The file is no export of an audit: its first line says of no chain.") from error
 
 
-def _lines(file: BinaryIO) -> Iterator[bytes]:
-    while line := file.readline(_MAX_LINE):
-        yield line
+def _lines(files: Sequence[Path]) -> Iterator[bytes]:
+    for path in files:
+        with path.open("rb") as file:
+            while line := file.readline(_MAX_LINE):
+                yield line
 
 
 def _broken_words(found: Broken, chain: str) -> str:
@@ -154,6 +161,7 @@ def _keys(found: Verified | Broken, kept: _Kept) -> dict[str, object]:
 
     if isinstance(found, Verified):
         numbers = {"records": found.records, "last_seq": found.seq, "checkpoints": found.checkpoints}
+        numbers["unchecked"] = found.unchecked
         return {"intact": True, "chain": kept.chain, **numbers, "finding": "", "seq": 0}
     return {"intact": False, "chain": kept.chain, "finding": found.why.value, "seq": found.seq}
 
@@ -161,14 +169,19 @@ def _keys(found: Verified | Broken, kept: _Kept) -> dict[str, object]:
 def _tell(found: Verified, kept: _Kept) -> None:
     """Say what was checked, and what was not."""
     name = f"Chain {kept.chain}" if kept.chain else "The chain"
-    first = found.seq - found.records + 1
+    first = found.after + 1
     which = f"records {first:,} to {found.seq:,}" if found.records else "no record"
     typer.echo(f"{name} is as it was written: {which} ({found.records:,} in all).")
     typer.echo("Its last record is signed by the key that was given.")
     if first > 1:
         typer.echo(f"The export begins after record {first - 1:,}: those before were not checked.")
+    if found.unchecked:
+        typer.echo(
+            f"{found.unchecked:,} checkpoints are of those before: to check them, name the files of the archive first."
+        )
     if kept.checkpoints:
-        newest = max(one.seq for one in kept.checkpoints)
-        typer.echo(f"It agrees with {len(kept.checkpoints):,} checkpoints that were kept, up to record {newest:,}.")
+        newest, agreed = max(one.seq for one in kept.checkpoints), len(kept.checkpoints) - found.unchecked
+        if agreed:
+            typer.echo(f"It agrees with {agreed:,} checkpoints that were kept, up to record {newest:,}.")
         return
     typer.echo("No checkpoint was given: a chain that whoever has its key wrote anew as a whole is not found so.")

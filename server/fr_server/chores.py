@@ -11,7 +11,7 @@ from fr_server.telemetry.logs import FIELDS, describe
 
 log = logging.getLogger("fr_server.chores")
 
-Chore = Literal["purge_training", "purge_cases", "checkpoints", "key_ends"]
+Chore = Literal["purge_training", "purge_cases", "prune_audit", "checkpoints", "key_ends"]
 """Its name in the log and in the metrics."""
 
 CHORES: tuple[Chore, ...] = get_args(Chore)

@@ -56,6 +56,11 @@ def checkpoint_folder(config: Config) -> Path | None:
     return Path(config.audit.checkpoint_folder).expanduser() if config.audit.checkpoint_folder else None
 
 
+def archive_folder(config: Config) -> Path | None:
+    """Return where records of the audit are archived: `audit.archive_folder`; None where they are not."""
+    return Path(config.audit.archive_folder).expanduser() if config.audit.archive_folder else None
+
+
 def require_folders(config: Config) -> None:
     """Require that each folder of what is kept is one that can be written to, or can be made; nothing is made here.
 

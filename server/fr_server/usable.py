@@ -12,7 +12,7 @@ from fr_server.config import Config
 from fr_server.door.tls import check_tls, tls_files
 from fr_server.engine import engine_options, open_decoder
 from fr_server.folders import require_folders, require_key
-from fr_server.services.checkpoints import require_checkpoint_folder
+from fr_server.services.checkpoints import require_audit_folders
 from fr_server.telemetry.open import require_telemetry
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -34,7 +34,7 @@ def require_usable(config: Config) -> None:
     require_telemetry(config.telemetry)
     _require_apart(config)
     require_folders(config)
-    require_checkpoint_folder(config)
+    require_audit_folders(config)
     require_issuer(config.access)
     files = tls_files(config.tls)
     if files is not None:

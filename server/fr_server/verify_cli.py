@@ -106,6 +106,7 @@ def audit_export(
         if out.exists():
             raise TargetTaken(f"There is something at {out} already.")
         with audit_of(place, opened) as audit:
+            after = max(after, audit.pruned().upto)
             handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(handle, "wb") as file:
                 lines = _Counted(export(audit, after))
@@ -163,7 +164,10 @@ def _words(found: Looked) -> str:
     if found.faults:
         return f"{found.place.chain}: {' '.join(map(_told, found.faults))} ({found.place.path})"
     agrees = f", which agrees with {_counted(found.checkpoints, 'checkpoint')}" if found.checkpoints else ""
-    return f"{found.place.chain}: whole, with {_counted(found.records, 'record')} of the audit{agrees}."
+    pruned = f" Those up to {found.pruned:,} were pruned." if found.pruned else ""
+    if found.unchecked:
+        pruned += f" {_counted(found.unchecked, 'checkpoint')} of these can be checked with the archive alone."
+    return f"{found.place.chain}: whole, with {_counted(found.records, 'record')} of the audit{agrees}.{pruned}"
 
 
 def _counted(number: int, what: str) -> str:
@@ -177,4 +181,5 @@ def _told(fault: Fault) -> str:
 def _keys(found: Looked) -> dict[str, object]:
     faults = [{"finding": one.finding, "seq": one.seq, "message": _told(one)} for one in found.faults]
     numbers = {"records": found.records, "checkpoints": found.checkpoints}
+    numbers |= {"pruned": found.pruned, "unchecked": found.unchecked}
     return {"chain": found.place.chain, "file": str(found.place.path), "whole": not faults, **numbers, "faults": faults}

@@ -101,12 +101,16 @@ class Looked:
         records: of its audit, that were checked; 0 where the audit is not whole.
         checkpoints: that the audit agrees with.
         faults: nothing where all of it is whole.
+        pruned: number of the last record that was pruned; 0 where none was, or the audit is not whole.
+        unchecked: checkpoints of records that were pruned.
     """
 
     place: Place
     records: int
     checkpoints: int
     faults: tuple[Fault, ...]
+    pruned: int = 0
+    unchecked: int = 0
 
 
 def places_of(config: Config) -> tuple[Place, ...]:
@@ -157,7 +161,7 @@ def look(place: Place, key: KeyEncryptionKey, checkpoints: Sequence[Checkpoint])
         OSError: it cannot be read, or the copy not be written.
     """
     faults: list[Fault] = []
-    records = agreed = 0
+    records = agreed = pruned = unchecked = 0
     try:
         with _opened(place, key) as store:
             try:
@@ -167,12 +171,13 @@ def look(place: Place, key: KeyEncryptionKey, checkpoints: Sequence[Checkpoint])
                     faults.append(Fault(found.why.value, seq=found.seq))
                 else:
                     records, agreed = found.records, found.checkpoints
+                    pruned, unchecked = found.after, found.unchecked
             except StoreCorrupt as error:  # the rest is looked at all the same
                 faults.append(Fault(error.reason, error.what))
             store.require_sound()
     except FrError as error:
         faults.append(Fault(error.reason, error.what))
-    return Looked(place, records, agreed, tuple(faults))
+    return Looked(place, records, agreed, tuple(faults), pruned, unchecked)
 
 
 @contextmanager

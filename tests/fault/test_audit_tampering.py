@@ -1,6 +1,6 @@
 """The audit of a real database, tampered with 1,000 times: all of it is found, and what was not touched verifies.
 
-`FR_TAMPERINGS` says how often.
+So it is whether or not the chain was pruned before. `FR_TAMPERINGS` says how often.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import os
 import random
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -26,6 +26,9 @@ TAMPERINGS = int(os.environ.get("FR_TAMPERINGS", "1000"))
 RECORDS = 24
 MARK = 16
 """Number of the record at which a checkpoint was kept elsewhere, and the head copied."""
+PRUNINGS = {9: 3, 12: 7}
+"""How far a chain is pruned, by the number of the record after which it is: what tells of it is the next."""
+PRUNED, PRUNED_BY = 7, 13
 
 PUT_HEAD = "UPDATE audit_head SET seq = ?, at_ms = ?, hash = ?, mac = ?"
 TAKE_HEAD = "SELECT seq, at_ms, hash, mac FROM audit_head"
@@ -40,27 +43,45 @@ class Original:
         checkpoints: at `MARK` and at the end.
         heads: the row of the head after each record, as a thief of backups may have them.
         now_ms: what the clock says at the end.
+        first: number of the first record that is there.
+        before: rows of the audit before the last pruning, the mark among them.
     """
 
     path: Path
     checkpoints: tuple[Checkpoint, Checkpoint]
     heads: tuple[tuple[int | str | bytes, ...], ...]
     now_ms: int
+    first: int
+    before: tuple[tuple[int | bytes, ...], ...]
+
+
+def made(path: Path, prunings: Mapping[int, int]) -> Original:
+    audited = Audited(str(path)).created()
+    heads = [audited.rows(TAKE_HEAD)[0]]
+    checkpoints, before = [], []
+    for number in range(1, RECORDS + 1):
+        if (upto := prunings.get(number - 1)) is not None:
+            before = audited.rows("SELECT * FROM audit")
+            audited.prune(upto)
+        else:
+            audited.fill(1, seed=number)
+        heads.append(audited.rows(TAKE_HEAD)[0])
+        if number in (MARK, RECORDS):
+            checkpoints.append(audited.table.checkpoint())
+    first = audited.table.pruned().upto + 1
+    audited.connection.close()
+    marks = (checkpoints[0], checkpoints[1])
+    return Original(path, marks, tuple(heads), audited.clock.ms, first, tuple(before))
 
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Original:
-    path = tmp_path_factory.mktemp("audit") / "original.db"
-    audited = Audited(str(path)).created()
-    heads = [audited.rows(TAKE_HEAD)[0]]
-    checkpoints = []
-    for number in range(1, RECORDS + 1):
-        audited.fill(1, seed=number)
-        heads.append(audited.rows(TAKE_HEAD)[0])
-        if number in (MARK, RECORDS):
-            checkpoints.append(audited.table.checkpoint())
-    audited.connection.close()
-    return Original(path, (checkpoints[0], checkpoints[1]), tuple(heads), audited.clock.ms)
+    return made(tmp_path_factory.mktemp("audit") / "original.db", {})
+
+
+@pytest.fixture(scope="module")
+def pruned(tmp_path_factory: pytest.TempPathFactory) -> Original:
+    return made(tmp_path_factory.mktemp("pruned") / "original.db", PRUNINGS)
 
 
 def copied(original: Original, folder: Path) -> Audited:
@@ -85,7 +106,7 @@ Tampering = Callable[[Audited, Original, random.Random], tuple[int, set[Why]]]
 
 
 def edit(audited: Audited, original: Original, rng: random.Random) -> tuple[int, set[Why]]:
-    seq, column = rng.randint(1, RECORDS), rng.choice(("body", "hash", "mac"))
+    seq, column = rng.randint(original.first, RECORDS), rng.choice(("body", "hash", "mac"))
     ((data,),) = audited.rows(f"SELECT {column} FROM audit WHERE seq = ?", seq)
     assert isinstance(data, bytes)
     changed = bytearray(data)
@@ -97,20 +118,19 @@ def edit(audited: Audited, original: Original, rng: random.Random) -> tuple[int,
 
 def edit_well(audited: Audited, original: Original, rng: random.Random) -> tuple[int, set[Why]]:
     """Another record in its place, and all hashes after it made anew: what somebody without the key can do."""
-    seq = rng.randint(1, RECORDS)
-    chain_id = audited.table.head().chain_id
+    seq = rng.randint(original.first, RECORDS)
+    chain_id, hash_ = audited.table.head().chain_id, audited.table.pruned().hash
     audited.sql(
         "UPDATE audit SET body = ? WHERE seq = ?", encode(an_entry(rng, 999), seq, original.now_ms - 10**9), seq
     )
-    hash_ = first_hash(chain_id)
-    for number, body in audited.rows("SELECT seq, body FROM audit ORDER BY seq"):
+    for number, body in audited.rows("SELECT seq, body FROM audit WHERE seq > 0 ORDER BY seq"):
         hash_ = next_hash(chain_id, hash_, body)
         audited.sql("UPDATE audit SET hash = ? WHERE seq = ?", hash_, number)
     return seq, {Why.EDITED}
 
 
 def delete(audited: Audited, original: Original, rng: random.Random) -> tuple[int, set[Why]]:
-    seq = rng.randint(1, RECORDS - 1)
+    seq = rng.randint(original.first, RECORDS - 1)
     audited.sql("DELETE FROM audit WHERE seq = ?", seq)
     if rng.random() < 0.5:
         shift(audited, seq, -1)
@@ -118,7 +138,7 @@ def delete(audited: Audited, original: Original, rng: random.Random) -> tuple[in
 
 
 def swap(audited: Audited, original: Original, rng: random.Random) -> tuple[int, set[Why]]:
-    one, other = sorted(rng.sample(range(1, RECORDS + 1), 2))
+    one, other = sorted(rng.sample(range(original.first, RECORDS + 1), 2))
     if rng.random() < 0.5:
         for new, old in ((-1, one), (one, other), (other, -1)):
             audited.sql("UPDATE audit SET seq = ? WHERE seq = ?", new, old)
@@ -131,15 +151,17 @@ def swap(audited: Audited, original: Original, rng: random.Random) -> tuple[int,
 
 def truncate(audited: Audited, original: Original, rng: random.Random) -> tuple[int, set[Why]]:
     """Without or with a head that was copied earlier, which is found by a checkpoint alone."""
-    seq = rng.randint(0, RECORDS - 1)
-    audited.sql("DELETE FROM audit WHERE seq > ?", seq)
+    seq = rng.randint(original.first - 1, RECORDS - 1)
+    audited.sql("DELETE FROM audit WHERE seq > ?", seq or -1)
     if rng.random() < 0.5:
         audited.sql(PUT_HEAD, *original.heads[seq])
+        if untold(original, seq):
+            return PRUNED_BY, {Why.PRUNE_ALTERED}
     return seq + 1, {Why.TRUNCATED}
 
 
 def roll_head_back(audited: Audited, original: Original, rng: random.Random) -> tuple[int, set[Why]]:
-    seq = rng.randint(0, RECORDS - 1)
+    seq = rng.randint(original.first - 1, RECORDS - 1)
     audited.sql(PUT_HEAD, *original.heads[seq])
     return seq + 1, {Why.HEAD_ALTERED}
 
@@ -155,25 +177,27 @@ def edit_head(audited: Audited, original: Original, rng: random.Random) -> tuple
 
 def insert(audited: Audited, original: Original, rng: random.Random) -> tuple[int, set[Why]]:
     """A record of somebody without the key, or one that there was before, with the right hash."""
-    seq = rng.randint(1, RECORDS + 1)
+    seq = rng.randint(original.first, RECORDS + 1)
     head = audited.table.head()
     previous = audited.table.hash_of(seq - 1)
     shift(audited, seq - 1, 1)
     body = encode(an_entry(rng, 999), seq, original.now_ms - 10**9)
     hash_, mac = next_hash(head.chain_id, previous, body), rng.randbytes(16)
-    if seq > 1 and rng.random() < 0.5:
-        ((body, hash_, mac),) = audited.rows("SELECT body, hash, mac FROM audit WHERE seq = 1")
+    if seq > original.first and rng.random() < 0.5:
+        ((body, hash_, mac),) = audited.rows("SELECT body, hash, mac FROM audit WHERE seq = ?", original.first)
     audited.sql("INSERT INTO audit VALUES (?, ?, ?, ?)", seq, body, hash_, mac)
     return seq, {Why.INSERTED}
 
 
 def rewrite(audited: Audited, original: Original, rng: random.Random) -> tuple[int, set[Why]]:
     """By somebody who has the key: from a record on, with a head, in one go, as the program itself writes."""
-    seq = rng.randint(0, RECORDS - 1)
+    seq = rng.randint(original.first - 1, RECORDS - 1)
     audited.sql("DELETE FROM audit WHERE seq > ?", seq)
     audited.sql(PUT_HEAD, *original.heads[seq])
     audited.clock.ms -= 10**6
     audited.append(*(an_entry(rng, 1_000 + nth) for nth in range(RECORDS - seq + rng.randrange(3))))
+    if untold(original, seq):
+        return PRUNED_BY, {Why.PRUNE_ALTERED}
     return (MARK if seq < MARK else RECORDS), {Why.REWRITTEN}
 
 
@@ -183,6 +207,47 @@ def rewrite_all(audited: Audited, original: Original, rng: random.Random) -> tup
     audited.table.begin()
     audited.append(*(an_entry(rng, 1_000 + nth) for nth in range(RECORDS)))
     return MARK, {Why.OTHER_KEY}
+
+
+def edit_mark(audited: Audited, original: Original, rng: random.Random) -> tuple[int, set[Why]]:
+    column = rng.choice(("body", "hash", "mac"))
+    ((data,),) = audited.rows(f"SELECT {column} FROM audit WHERE seq = 0")
+    changed = bytearray(data)
+    changed[rng.randrange(len(data))] ^= rng.randint(1, 255)
+    audited.sql(f"UPDATE audit SET {column} = ? WHERE seq = 0", bytes(changed))
+    return 0, {Why.PRUNE_ALTERED}
+
+
+def take_mark_away(audited: Audited, original: Original, rng: random.Random) -> tuple[int, set[Why]]:
+    audited.sql("DELETE FROM audit WHERE seq = 0")
+    return 1, {Why.MISSING}
+
+
+def put_mark_back(audited: Audited, original: Original, rng: random.Random) -> tuple[int, set[Why]]:
+    """The mark of the pruning before, without or with the records that were there then."""
+    audited.sql("DELETE FROM audit WHERE seq = 0")
+    records = rng.random() < 0.5
+    for row in original.before:
+        if row[0] == 0 or records:
+            audited.sql("INSERT OR IGNORE INTO audit VALUES (?, ?, ?, ?)", *row)
+    return (PRUNED_BY, {Why.PRUNE_ALTERED}) if records else (PRUNINGS[9] + 1, {Why.MISSING})
+
+
+def prune_more(audited: Audited, original: Original, rng: random.Random) -> tuple[int, set[Why]]:
+    """What somebody without the key can do: delete the oldest records, with the mark as it is or as it would be."""
+    upto = rng.randint(original.first, RECORDS - 1)
+    hash_ = audited.table.hash_of(upto)
+    audited.sql("DELETE FROM audit WHERE seq BETWEEN 1 AND ?", upto)
+    if rng.random() < 0.5:
+        return original.first, {Why.MISSING}
+    body = b'{"record":%d,"upto":%d}' % (PRUNED_BY, upto)
+    audited.sql("UPDATE audit SET body = ?, hash = ? WHERE seq = 0", body, hash_)
+    return 0, {Why.PRUNE_ALTERED}
+
+
+def untold(original: Original, seq: int) -> bool:
+    """Whether a chain that ends with this record does not tell that it was pruned."""
+    return original.first > 1 and seq < PRUNED_BY
 
 
 def shift(audited: Audited, after: int, by: int) -> None:
@@ -205,10 +270,17 @@ TAMPERINGS_OF: tuple[Tampering, ...] = (
 )
 
 
-def test_all_tampering_is_found_and_told(original: Original, tmp_path: Path) -> None:
+TAMPERINGS_OF_PRUNED = (*TAMPERINGS_OF, edit_mark, take_mark_away, put_mark_back, prune_more)
+
+
+@pytest.mark.parametrize(("name", "tamperings"), [("original", TAMPERINGS_OF), ("pruned", TAMPERINGS_OF_PRUNED)])
+def test_all_tampering_is_found_and_told(
+    name: str, tamperings: Sequence[Tampering], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    original: Original = request.getfixturevalue(name)
     rng, done, wrong = random.Random(1), Counter[str](), []
     for number in range(TAMPERINGS):
-        tamper = TAMPERINGS_OF[number % len(TAMPERINGS_OF)]
+        tamper = tamperings[number % len(tamperings)]
         audited = copied(original, tmp_path)
         seq, whys = tamper(audited, original, rng)
         found = verdict(audited, *original.checkpoints)
@@ -226,6 +298,20 @@ def test_what_nobody_touched_verifies(original: Original, tmp_path: Path) -> Non
     audited = copied(original, tmp_path)
     audited.sql("VACUUM")
     assert verdict(audited, *original.checkpoints) == expected
+
+
+def test_what_was_pruned_verifies(pruned: Original, tmp_path: Path) -> None:
+    chain_id = pruned.checkpoints[0].chain_id
+    assert pruned.first == PRUNED + 1
+    audited = copied(pruned, tmp_path)
+    assert verdict(audited, *pruned.checkpoints) == Verified(chain_id, RECORDS - PRUNED, RECORDS, 2)
+    # And so it does when it is pruned up to its very last record, and goes on.
+    audited = copied(pruned, tmp_path)
+    assert audited.prune(RECORDS)
+    assert not audited.prune(RECORDS, after=PRUNED)  # that another process has done before
+    audited.fill(2)
+    marks = (*pruned.checkpoints, audited.table.checkpoint())
+    assert verdict(audited, *marks) == Verified(chain_id, 3, RECORDS + 3, 2, unchecked=1)
 
 
 def test_without_a_checkpoint_nobody_can_tell_what_the_key_wrote(original: Original, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ COPY = "CREATE TEMP TABLE old AS SELECT * FROM audit"
         ("DELETE FROM audit WHERE seq = 5; UPDATE audit SET seq = seq - 1 WHERE seq > 5", (5, Why.MISSING)),
         ("DELETE FROM audit WHERE seq = 11; UPDATE audit SET seq = 11 WHERE seq = 12", (11, Why.MISSING)),
         ("UPDATE audit SET seq = 99 WHERE seq = 5", (5, Why.MISSING)),
-        ("UPDATE audit SET seq = 0 WHERE seq = 5", (0, Why.INSERTED)),
+        ("UPDATE audit SET seq = 0 WHERE seq = 5", (0, Why.PRUNE_ALTERED)),
         ("INSERT INTO audit SELECT -3, body, hash, mac FROM audit WHERE seq = 5", (-3, Why.INSERTED)),
         ("INSERT INTO audit SELECT 13, body, hash, mac FROM audit WHERE seq = 5", (13, Why.INSERTED)),
         (

@@ -13,11 +13,13 @@ from fr_core.audit.checkpoints import read_public_key
 from fr_core.audit.export import verify_export
 from fr_core.audit.search import Filter
 from fr_core.audit.verify import Broken, Verified, Why
+from fr_core.casework.store import CaseStore
 from fr_core.errors import InvalidField
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.values import GalleryUpdate
 from fr_core.types import ModelId
+from fr_server.clock import wall_ms
 from fr_server.services import audits
 from fr_server.services.audits import CHAINS, AuditCalls, LocalAudit, audit_of, audits_of
 
@@ -54,8 +56,9 @@ def lines_of(audit: AuditCalls, after: int = 0) -> list[bytes]:
     return b"".join(exported(audit, after)).splitlines(keepends=True)
 
 
-def test_each_store_has_its_chain(galleries: Galleries) -> None:
-    found = audits_of(galleries, galleries, galleries, galleries)
+def test_each_store_has_its_chain(galleries: Galleries, tmp_path: Path) -> None:
+    with CaseStore.open(tmp_path / "cases", KEY, wall_ms) as cases:
+        found = audits_of(galleries, galleries, cases, galleries)
     assert tuple(found) == CHAINS
     assert isinstance(found["galleries"], LocalAudit)
     assert audit_of(LocalAudit(galleries)) is not None  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ from fr_server.config import Config
 from fr_server.config.tree import AuditConfig
 from fr_server.folders import checkpoint_folder
 from fr_server.services.audits import LocalAudit
-from fr_server.services.checkpoints import Checkpoints, require_checkpoint_folder
+from fr_server.services.checkpoints import Checkpoints, require_audit_folders
 from fr_server.telemetry.trust import Chain, NullTrust
 
 
@@ -31,6 +31,9 @@ class Store:
     @contextmanager
     def auditing(self) -> Iterator[AuditTable]:
         yield self.audited.table
+
+    def prune_audit(self, after: int, upto: int, last: bool) -> bool:
+        return self.audited.prune(upto, after)
 
 
 @dataclass
@@ -147,8 +150,8 @@ def test_a_folder_of_the_home_is_found_there(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("HOME", str(tmp_path))
     config = Config(audit=AuditConfig(checkpoint_folder="~/kept"))
     with pytest.raises(ConfigInvalid) as refused:
-        require_checkpoint_folder(config)
+        require_audit_folders(config)
     assert refused.value.metadata["file"] == str(tmp_path / "kept")
     (tmp_path / "kept").mkdir()
-    require_checkpoint_folder(config)
+    require_audit_folders(config)
     assert checkpoint_folder(config) == tmp_path / "kept"

@@ -33,6 +33,7 @@ from fr_client.cli.main import build
 from fr_client.connection import read_connection
 from fr_core.audit.checkpoints import parse_checkpoint
 from fr_core.audit.export import export
+from fr_core.audit.segment import oldest_segment
 from fr_core.audit.values import canonical
 from fr_core.audit.verify import Broken, Why
 from fr_core.audit.verify import verify as verify_chain
@@ -348,6 +349,16 @@ def test_a_check_ends_with_status_1_unless_all_is_as_it_was_written(script: Scri
     assert [one.chain for one in script.calls("VerifyAudit")] == ["", "", "cases"]
 
 
+def test_a_check_says_what_was_pruned(script: Script, target: str) -> None:
+    (answer,) = verdicts(("cases", "", 0, 3), ("access", "", 0, 2))
+    answer.verdicts[0].pruned, answer.verdicts[0].unchecked = 1_400, 2
+    script.answers["VerifyAudit"] = [answer]
+    code, out, error = fr(target, "audit", "verify")
+    assert (code, error) == (0, "")
+    assert out.count("as it was written, from record 1,401 on") == 1
+    assert "2 checkpoints are of records that were pruned: `fr audit verify-file` checks them, with the archive." in out
+
+
 def test_both_checks_know_the_same_faults() -> None:
     assert dict(audit_words.FINDINGS) == dict(audit_cli.FINDINGS)
     assert set(audit_cli.FINDINGS) == {why.value for why in Why}
@@ -650,8 +661,33 @@ def test_an_export_is_checked_without_a_server(verify_file: Any, chain: Audited,
     code, out, _ = run(verify_file, tmp_path / "rest.jsonl", "--public-key", kept / "cases.pem")
     assert (code, "begins after record 2" in out, "No checkpoint was given" in out) == (0, True, True)
     code, out, _ = run(verify_file, tmp_path / "all.jsonl", "--checkpoints", kept, "--json")
-    found = {"intact": True, "chain": "cases", "records": 5, "last_seq": 5, "checkpoints": 2, "finding": "", "seq": 0}
+    found = {"intact": True, "chain": "cases", "records": 5, "last_seq": 5, "checkpoints": 2, "unchecked": 0}
+    found |= {"finding": "", "seq": 0}
     assert (code, json.loads(out)) == (0, found)
+
+
+def test_archived_records_and_an_export_are_checked_as_one(verify_file: Any, chain: Audited, tmp_path: Path) -> None:
+    kept, archive = tmp_path / "kept", []
+    for upto in (2, 4):
+        due = oldest_segment(chain.table, chain.clock.ms + 1, lambda record, upto=upto: record.seq > upto)  # type: ignore[misc]
+        assert due is not None
+        archive.append(tmp_path / f"cases-{due.after + 1:012}.jsonl")
+        archive[-1].write_bytes(due.data)
+        assert chain.prune(due.upto)
+    left = tmp_path / "left.jsonl"
+    left.write_bytes(b"".join(export(chain.table)))
+    code, out, error = run(verify_file, *archive, left, "--checkpoints", kept)
+    assert (code, error) == (0, "")
+    assert "Chain cases is as it was written: records 1 to 7 (7 in all)." in out
+    assert "agrees with 1 checkpoints that were kept, up to record 3" in out
+    code, out, _ = run(verify_file, left, "--checkpoints", kept)
+    assert code == 0
+    assert "begins after record 4" in out
+    assert "1 checkpoints are of those before: to check them, name the files of the archive first." in out
+    assert "agrees with" not in out
+    for files, words in (((archive[0], left), "record 3 was taken out."), ((archive[1], archive[0], left), "place")):
+        code, _, error = run(verify_file, *files, "--checkpoints", kept)
+        assert (code, words in error) == (1, True)
 
 
 def second_record(lines: bytes) -> bytes:

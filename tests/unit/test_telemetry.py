@@ -239,6 +239,8 @@ def test_the_records_of_an_audit_are_counted_whoever_made_them(tmp_path: Path) -
             samples = scraped(generate_latest(registry).decode())
             with store.auditing() as audit:
                 assert value(samples, "fr_audit_records_total", chain="access") == audit.head().seq == 2 * made
+                (oldest,) = audit.records(0, 1)
+                assert value(samples, "fr_audit_oldest_timestamp_seconds", chain="access") == oldest.record.at_ms / 1000
     assert "# TYPE fr_audit_records_total counter" in generate_latest(registry).decode()
 
 

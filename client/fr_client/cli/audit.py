@@ -179,6 +179,7 @@ def _verdicts(records: Audit, chain: str, kept: Sequence[audit_pb2.Checkpoint]) 
         while left and name in found and found[name].intact:
             for again in records.verify(name, checkpoints=left[:_SENT]):
                 again.checkpoints += found[name].checkpoints
+                again.unchecked += found[name].unchecked
                 found[again.chain] = again
             left = left[_SENT:]
     return list(found.values())
@@ -214,5 +215,10 @@ def _print_verdicts(verdicts: Sequence[audit_pb2.ChainVerdict]) -> None:
     rows = table("Chain", *numbers, "Found", right=numbers)
     for one in verdicts:
         found = "as it was written" if one.intact else one.finding.replace("_", " ")
+        if one.pruned:
+            found += f", from record {one.pruned + 1:,} on"
         rows.add_row(plain(one.chain), f"{one.records:,}", f"{one.checkpoints:,}", plain(found))
     console().print(rows)
+    if unchecked := sum(one.unchecked for one in verdicts):
+        told = f"{unchecked:,} checkpoints are of records that were pruned: `fr audit verify-file` checks them, with"
+        console().print(f"{told} the archive.")

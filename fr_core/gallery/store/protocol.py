@@ -194,6 +194,9 @@ class Transaction(Snapshot, Protocol):
             told: what it was.
         """
 
+    def prune_audit(self, after: int, upto: int) -> bool:
+        """As `AuditTable.prune`."""
+
 
 class Store(Protocol):
     """The durable truth.

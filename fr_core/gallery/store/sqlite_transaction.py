@@ -29,6 +29,7 @@ from fr_core.gallery.store.sqlite_rows import (
     insertion,
     packed_metadata,
     signed,
+    sqlite_errors,
     to_us,
 )
 from fr_core.gallery.store.sqlite_snapshot import SqliteSnapshot
@@ -166,6 +167,11 @@ class SqliteTransaction(SqliteSnapshot):
                 )
                 for one in told
             ]
+
+    def prune_audit(self, after: int, upto: int) -> bool:
+        """See `Transaction`."""
+        with sqlite_errors():
+            return self._audit.prune(after, upto)
 
     def _write_galleries(self) -> None:
         for gallery_no in sorted(self._unwritten):

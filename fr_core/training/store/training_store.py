@@ -117,6 +117,13 @@ class TrainingStore:
         with auditing(self._database, self._audit_keys, self._clock_ms) as audit:
             yield audit
 
+    def prune_audit(self, after: int, upto: int, last: bool) -> bool:
+        """Delete the oldest records of the audit, see `AuditTable.prune`; `last` leaves no trace of any in the log."""
+        pruned = self._writer.run(lambda tx: tx.audit.prune(after, upto))
+        if last:
+            self._database.scrub()
+        return pruned
+
     def close(self) -> None:
         """Finish the changes that wait, and let the store go; harmless when done twice."""
         self._writer.close()

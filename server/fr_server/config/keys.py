@@ -188,6 +188,13 @@ KEYS: Mapping[str, Key] = types.MappingProxyType(
             "Folder, on another machine's disk, that signed checkpoints of the audit are written to; empty for none."
         ),
         "audit.checkpoint_every_s": Key("Seconds between two checkpoints; one more is written at the end.", 1, 86_400),
+        "audit.keep_days": Key(
+            "Days after which records of the audit are deleted, the oldest first; 0 to keep them for ever.", 0, 36_500
+        ),
+        "audit.archive_folder": Key(
+            "Folder, on another disk, that records are written to before they are deleted; empty to delete them for "
+            "good."
+        ),
         "telemetry.metrics_host": Key("Address on which metrics are served; they are neither encrypted nor guarded."),
         "telemetry.metrics_port": Key("TCP port on which Prometheus scrapes metrics, over HTTP; 0 for none.", 0, 65535),
         "telemetry.tracing": Key("Receiver of traces, OTLP over gRPC, such as http://127.0.0.1:4317; empty for none."),

@@ -69,10 +69,12 @@ class LimitsConfig:
 
 @dataclass(frozen=True, slots=True)
 class AuditConfig:
-    """Where the audit is vouched for; `audit` in the file."""
+    """Where the audit is vouched for, and for how long it is kept; `audit` in the file."""
 
     checkpoint_folder: str = ""
     checkpoint_every_s: float = 3600.0
+    keep_days: int = 0
+    archive_folder: str = ""
 
 
 @dataclass(frozen=True, slots=True)

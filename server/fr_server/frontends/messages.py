@@ -51,6 +51,8 @@ AUDIT_METHODS = frozenset(
         "audit_verify",
         "audit_disagreement",
         "audit_export",
+        "audit_oldest",
+        "audit_prune",
         "audit_checkpoint",
         "audit_public_key",
         "audit_subject",

@@ -9,6 +9,7 @@ import numpy as np
 
 from fr_core.audit import search as audit_search
 from fr_core.audit.checkpoints import Checkpoint
+from fr_core.audit.segment import Segment
 from fr_core.audit.values import Pseudonym
 from fr_core.audit.verify import Broken, Verified
 from fr_core.detect.protocol import TileFaces
@@ -235,6 +236,16 @@ class RemoteGalleries:
         """As `AuditCalls.audit_export`."""
         part: ExportPart = self._asker.gallery("audit_export", after, begun)
         return part
+
+    def audit_oldest(self, before_ms: int) -> Segment | None:
+        """As `AuditCalls.audit_oldest`."""
+        segment: Segment | None = self._asker.gallery("audit_oldest", before_ms)
+        return segment
+
+    def audit_prune(self, after: int, upto: int, last: bool) -> bool:
+        """As `AuditCalls.audit_prune`."""
+        pruned: bool = self._asker.gallery("audit_prune", after, upto, last)
+        return pruned
 
     def audit_checkpoint(self) -> Checkpoint:
         """As `AuditCalls.audit_checkpoint`."""

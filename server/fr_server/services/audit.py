@@ -169,4 +169,11 @@ def _verdict(chain: str, checkpoints: Sequence[Checkpoint], found: Verified | Br
         return audit_pb2.ChainVerdict(
             chain=chain, checkpoints=len(checkpoints), intact=False, finding=found.why.value, seq=found.seq
         )
-    return audit_pb2.ChainVerdict(chain=chain, records=found.records, checkpoints=len(checkpoints), intact=True)
+    return audit_pb2.ChainVerdict(
+        chain=chain,
+        records=found.records,
+        checkpoints=len(checkpoints),
+        intact=True,
+        pruned=found.after,
+        unchecked=found.unchecked,
+    )

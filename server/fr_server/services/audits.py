@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
@@ -11,10 +11,12 @@ from typing import Protocol, get_args, runtime_checkable
 from fr_core.audit.checkpoints import Checkpoint
 from fr_core.audit.export import export
 from fr_core.audit.search import Filter, Page, search
+from fr_core.audit.segment import Segment, oldest_segment
 from fr_core.audit.table import AuditTable
 from fr_core.audit.values import Pseudonym
 from fr_core.audit.verify import Broken, Verified, disagreement, verify
-from fr_core.errors import InternalError
+from fr_core.casework.store import CaseStore
+from fr_core.errors import InternalError, StoreFailed
 from fr_server.services.gallery_calls import GalleryCalls
 from fr_server.telemetry.trust import Chain
 
@@ -70,7 +72,16 @@ class AuditCalls(Protocol):
 
         Raises:
             InvalidField: the chain has no record of that number.
+            StoreFailed: records that are to come were pruned since the step before.
         """
+        ...
+
+    def audit_oldest(self, before_ms: int) -> Segment | None:
+        """As `fr_core.audit.segment.oldest_segment`; records of cases that are kept are not due."""
+        ...
+
+    def audit_prune(self, after: int, upto: int, last: bool) -> bool:
+        """As `AuditTable.prune`; after the last of several, what was deleted is overwritten wherever it lay."""
         ...
 
     def audit_checkpoint(self) -> Checkpoint:
@@ -98,16 +109,22 @@ class Auditable(Protocol):
         """Read the audit as of one moment, within the block."""
         ...
 
+    def prune_audit(self, after: int, upto: int, last: bool) -> bool:
+        """As `AuditCalls.audit_prune`."""
+        ...
+
 
 class LocalAudit:
     """The audit of a store of this process.
 
     Args:
         store: is open.
+        case_ids: returns the ids of the cases that are kept: their evidence needs the records from their opening on.
     """
 
-    def __init__(self, store: Auditable) -> None:
+    def __init__(self, store: Auditable, case_ids: Callable[[], Collection[str]] = frozenset) -> None:
         self._store = store
+        self._case_ids = case_ids
 
     def audit_search(self, wanted: Filter, after: int, limit: int) -> Page:
         """See `AuditCalls`."""
@@ -127,12 +144,26 @@ class LocalAudit:
     def audit_export(self, after: int, begun: bool) -> ExportPart:
         """See `AuditCalls`."""
         with self._store.auditing() as audit:
+            pruned = audit.pruned().upto
+            if begun and after < pruned:
+                raise StoreFailed("Records were pruned while they were exported. Export the chain again.")
+            after = max(after, pruned)
             lines = export(audit, after)
             beginning = next(lines)
             found = list(islice(lines, _STEP))
         ended = found[-1].startswith(_CHECKPOINT)
         data = b"".join(found if begun else (beginning, *found))
         return ExportPart(data, None if ended else after + len(found))
+
+    def audit_oldest(self, before_ms: int) -> Segment | None:
+        """See `AuditCalls`."""
+        kept = self._case_ids()  # before the audit is looked at: of a case that is opened meanwhile all is newer
+        with self._store.auditing() as audit:
+            return oldest_segment(audit, before_ms, lambda record: record.detail.get("case_id") in kept)
+
+    def audit_prune(self, after: int, upto: int, last: bool) -> bool:
+        """See `AuditCalls`."""
+        return self._store.prune_audit(after, upto, last)
 
     def audit_checkpoint(self) -> Checkpoint:
         """See `AuditCalls`."""
@@ -156,7 +187,7 @@ class LocalAudit:
 
 
 def audits_of(
-    galleries: GalleryCalls, training: Auditable, cases: Auditable, access: Auditable
+    galleries: GalleryCalls, training: Auditable, cases: CaseStore, access: Auditable
 ) -> dict[Chain, AuditCalls]:
     """Return the audits of a server by the names of their chains.
 
@@ -166,7 +197,7 @@ def audits_of(
         cases: is open.
         access: is open.
     """
-    stores = (LocalAudit(store) for store in (training, cases, access))
+    stores = (LocalAudit(training), LocalAudit(cases, cases.case_ids), LocalAudit(access))
     return dict(zip(CHAINS, (audit_of(galleries), *stores), strict=True))
 
 

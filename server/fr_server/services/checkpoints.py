@@ -12,7 +12,7 @@ from fr_core.audit.checkpoints import parse_checkpoint
 from fr_core.errors import ConfigInvalid, Failure, InvalidField
 from fr_core.gallery.store.durable import write_private
 from fr_server.config import Config
-from fr_server.folders import checkpoint_folder
+from fr_server.folders import archive_folder, checkpoint_folder
 from fr_server.services.audits import AuditCalls
 from fr_server.telemetry.logs import describe
 from fr_server.telemetry.trust import Chain, NullTrust, Trust
@@ -22,16 +22,20 @@ log = logging.getLogger("fr_server.audit")
 _NUMBER = re.compile(r"[0-9]{1,16}")
 
 
-def require_checkpoint_folder(config: Config) -> None:
-    """Raise `ConfigInvalid` where checkpoints are to be written to a folder that is not there, or cannot be seen."""
-    folder = checkpoint_folder(config)
+def require_audit_folders(config: Config) -> None:
+    """Raise `ConfigInvalid` where the folder of checkpoints, or that of the archive, is not there or cannot be seen."""
+    _require_folder("audit.checkpoint_folder", checkpoint_folder(config), "for checkpoints")
+    _require_folder("audit.archive_folder", archive_folder(config), "for the archive")
+
+
+def _require_folder(key: str, folder: Path | None, what: str) -> None:
     try:
         if folder is None or folder.is_dir():
             return
-        told = f"There is no folder {folder} for checkpoints of the audit."
+        told = f"There is no folder {folder} {what} of the audit."
     except OSError as error:
-        told = f"The folder {folder} for checkpoints of the audit cannot be looked at: {error.strerror}."
-    raise ConfigInvalid(told, key="audit.checkpoint_folder", file=str(folder))
+        told = f"The folder {folder} {what} of the audit cannot be looked at: {error.strerror}."
+    raise ConfigInvalid(told, key=key, file=str(folder))
 
 
 class Checkpoints:

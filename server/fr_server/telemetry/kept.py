@@ -51,6 +51,12 @@ AUDIT_RECORDS = Spec(
     "Records in the chains of the audit, those of earlier runs too; absent while a store cannot be read.",
     ("chain",),
 )
+AUDIT_OLDEST = Spec(
+    "fr_audit_oldest_timestamp_seconds",
+    "gauge",
+    "When the oldest record in a chain of the audit was made, in seconds since 1970; absent where there is none.",
+    ("chain",),
+)
 GALLERIES = Spec("fr_galleries", "gauge", "Galleries; absent while they cannot be read.")
 SUBJECTS = Spec("fr_subjects", "gauge", "Subjects of all galleries.")
 TEMPLATES = Spec("fr_templates", "gauge", "Templates of all galleries.")
@@ -61,6 +67,7 @@ KEPT_SPECS: tuple[Spec, ...] = (
     STORE_BYTES,
     STORE_BROKEN,
     AUDIT_RECORDS,
+    AUDIT_OLDEST,
     GALLERIES,
     SUBJECTS,
     TEMPLATES,
@@ -107,8 +114,8 @@ class KeptCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics as they are now; what cannot be read is left out, and the log says why."""
-        specs = (DISK_FREE, DISK_SIZE, STORE_BYTES, STORE_BROKEN, AUDIT_RECORDS)
-        free, size, files, broken, records = map(seen, specs)
+        specs = (DISK_FREE, DISK_SIZE, STORE_BYTES, STORE_BROKEN, AUDIT_RECORDS, AUDIT_OLDEST)
+        free, size, files, broken, records, oldest = map(seen, specs)
         for name, store in self._stores.items():
             try:
                 disk = os.statvfs(store.database.parent)
@@ -116,27 +123,35 @@ class KeptCollector(Collector):
                 size.add_metric([name], disk.f_blocks * disk.f_frsize)
                 files.add_metric([name, "database"], store.database.stat().st_size)
                 files.add_metric([name, "log"], _size(store.database.with_name(store.database.name + "-wal")))
-                records.add_metric([name], _records(store.database))
+                last, oldest_s = _records(store.database)
+                records.add_metric([name], last)
+                if oldest_s is not None:
+                    oldest.add_metric([name], oldest_s)
             except (OSError, FrError) as error:
                 log.warning("A store cannot be looked at: %s", describe(error))
             if store.broken is not None:
                 broken.add_metric([name], int(store.broken.done()))
-        yield from (free, size, files, broken, records)
+        yield from (free, size, files, broken, records, oldest)
         if self._galleries is not None:
             yield from _counted(self._galleries)
 
 
-def _records(database: Path) -> int:
-    """Return the number of the last record in the audit of a store, which may be of other processes.
+def _records(database: Path) -> tuple[int, float | None]:
+    """Return the number of the last record in the audit of a store, and when the oldest that is there was made.
 
-    It is what the database says, without a look at whether that was altered: `VerifyAudit` tells that.
+    The store may be of other processes. It is what the database says, without a look at whether that was altered:
+    `VerifyAudit` tells that. The time is seconds since 1970, UTC; None where there is no record.
 
     Raises:
         StoreFailed, StoreCorrupt: it cannot be read.
     """
     with sqlite_errors(), closing(open_to_read(database, outside=True)) as connection:
+        (oldest,) = connection.execute(
+            "SELECT (SELECT json_extract(CAST(body AS TEXT), '$.at_ms') FROM audit WHERE seq > 0 ORDER BY seq LIMIT 1)"
+        )
+        at_s = oldest[0] / 1000 if isinstance(oldest[0], int) else None
         for (seq,) in connection.execute("SELECT seq FROM audit_head"):
-            return int(seq)
+            return int(seq), at_s
     raise StoreCorrupt("The audit does not say how far it is.", check="audit_head")
 
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x66r_api/v1/audit.proto\x12\tfr_api.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"`\n\x0b\x41uditRecord\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04json\x18\x03 \x01(\t\x12\x0c\n\x04hash\x18\x04 \x01(\t\")\n\nCheckpoint\x12\r\n\x05\x63hain\x18\x01 \x01(\t\x12\x0c\n\x04json\x18\x02 \x01(\t\"\xac\x02\n\x12SearchAuditRequest\x12\r\n\x05\x63hain\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x05 \x01(\t\x12\x0f\n\x07outcome\x18\x06 \x01(\t\x12\x12\n\ngallery_id\x18\x07 \x01(\t\x12\x12\n\nsubject_id\x18\x08 \x01(\t\x12\x16\n\x0e\x63\x61se_reference\x18\t \x01(\t\x12\x12\n\nrequest_id\x18\n \x01(\t\x12\x11\n\tpage_size\x18\x0b \x01(\r\x12\x12\n\npage_token\x18\x0c \x01(\t\"W\n\x13SearchAuditResponse\x12\'\n\x07records\x18\x01 \x03(\x0b\x32\x16.fr_api.v1.AuditRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"6\n\x12\x45xportAuditRequest\x12\r\n\x05\x63hain\x18\x01 \x01(\t\x12\x11\n\tafter_seq\x18\x02 \x01(\x04\"#\n\x13\x45xportAuditResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"O\n\x12VerifyAuditRequest\x12\r\n\x05\x63hain\x18\x01 \x01(\t\x12*\n\x0b\x63heckpoints\x18\x02 \x03(\x0b\x32\x15.fr_api.v1.Checkpoint\"q\n\x0c\x43hainVerdict\x12\r\n\x05\x63hain\x18\x01 \x01(\t\x12\x0f\n\x07records\x18\x02 \x01(\x04\x12\x13\n\x0b\x63heckpoints\x18\x03 \x01(\r\x12\x0e\n\x06intact\x18\x04 \x01(\x08\x12\x0f\n\x07\x66inding\x18\x05 \x01(\t\x12\x0b\n\x03seq\x18\x06 \x01(\x04\"@\n\x13VerifyAuditResponse\x12)\n\x08verdicts\x18\x01 \x03(\x0b\x32\x17.fr_api.v1.ChainVerdict\"\x17\n\x15GetCheckpointsRequest\"\xbf\x01\n\x16GetCheckpointsResponse\x12*\n\x0b\x63heckpoints\x18\x01 \x03(\x0b\x32\x15.fr_api.v1.Checkpoint\x12\x46\n\x0bpublic_keys\x18\x02 \x03(\x0b\x32\x31.fr_api.v1.GetCheckpointsResponse.PublicKeysEntry\x1a\x31\n\x0fPublicKeysEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\xd1\x02\n\x0c\x41uditService\x12L\n\x0bSearchAudit\x12\x1d.fr_api.v1.SearchAuditRequest\x1a\x1e.fr_api.v1.SearchAuditResponse\x12N\n\x0b\x45xportAudit\x12\x1d.fr_api.v1.ExportAuditRequest\x1a\x1e.fr_api.v1.ExportAuditResponse0\x01\x12L\n\x0bVerifyAudit\x12\x1d.fr_api.v1.VerifyAuditRequest\x1a\x1e.fr_api.v1.VerifyAuditResponse\x12U\n\x0eGetCheckpoints\x12 .fr_api.v1.GetCheckpointsRequest\x1a!.fr_api.v1.GetCheckpointsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x66r_api/v1/audit.proto\x12\tfr_api.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"`\n\x0b\x41uditRecord\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04json\x18\x03 \x01(\t\x12\x0c\n\x04hash\x18\x04 \x01(\t\")\n\nCheckpoint\x12\r\n\x05\x63hain\x18\x01 \x01(\t\x12\x0c\n\x04json\x18\x02 \x01(\t\"\xac\x02\n\x12SearchAuditRequest\x12\r\n\x05\x63hain\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x05 \x01(\t\x12\x0f\n\x07outcome\x18\x06 \x01(\t\x12\x12\n\ngallery_id\x18\x07 \x01(\t\x12\x12\n\nsubject_id\x18\x08 \x01(\t\x12\x16\n\x0e\x63\x61se_reference\x18\t \x01(\t\x12\x12\n\nrequest_id\x18\n \x01(\t\x12\x11\n\tpage_size\x18\x0b \x01(\r\x12\x12\n\npage_token\x18\x0c \x01(\t\"W\n\x13SearchAuditResponse\x12\'\n\x07records\x18\x01 \x03(\x0b\x32\x16.fr_api.v1.AuditRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"6\n\x12\x45xportAuditRequest\x12\r\n\x05\x63hain\x18\x01 \x01(\t\x12\x11\n\tafter_seq\x18\x02 \x01(\x04\"#\n\x13\x45xportAuditResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"O\n\x12VerifyAuditRequest\x12\r\n\x05\x63hain\x18\x01 \x01(\t\x12*\n\x0b\x63heckpoints\x18\x02 \x03(\x0b\x32\x15.fr_api.v1.Checkpoint\"\x94\x01\n\x0c\x43hainVerdict\x12\r\n\x05\x63hain\x18\x01 \x01(\t\x12\x0f\n\x07records\x18\x02 \x01(\x04\x12\x13\n\x0b\x63heckpoints\x18\x03 \x01(\r\x12\x0e\n\x06intact\x18\x04 \x01(\x08\x12\x0f\n\x07\x66inding\x18\x05 \x01(\t\x12\x0b\n\x03seq\x18\x06 \x01(\x04\x12\x0e\n\x06pruned\x18\x07 \x01(\x04\x12\x11\n\tunchecked\x18\x08 \x01(\r\"@\n\x13VerifyAuditResponse\x12)\n\x08verdicts\x18\x01 \x03(\x0b\x32\x17.fr_api.v1.ChainVerdict\"\x17\n\x15GetCheckpointsRequest\"\xbf\x01\n\x16GetCheckpointsResponse\x12*\n\x0b\x63heckpoints\x18\x01 \x03(\x0b\x32\x15.fr_api.v1.Checkpoint\x12\x46\n\x0bpublic_keys\x18\x02 \x03(\x0b\x32\x31.fr_api.v1.GetCheckpointsResponse.PublicKeysEntry\x1a\x31\n\x0fPublicKeysEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\xd1\x02\n\x0c\x41uditService\x12L\n\x0bSearchAudit\x12\x1d.fr_api.v1.SearchAuditRequest\x1a\x1e.fr_api.v1.SearchAuditResponse\x12N\n\x0b\x45xportAudit\x12\x1d.fr_api.v1.ExportAuditRequest\x1a\x1e.fr_api.v1.ExportAuditResponse0\x01\x12L\n\x0bVerifyAudit\x12\x1d.fr_api.v1.VerifyAuditRequest\x1a\x1e.fr_api.v1.VerifyAuditResponse\x12U\n\x0eGetCheckpoints\x12 .fr_api.v1.GetCheckpointsRequest\x1a!.fr_api.v1.GetCheckpointsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,16 +48,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXPORTAUDITRESPONSE']._serialized_end=693
   _globals['_VERIFYAUDITREQUEST']._serialized_start=695
   _globals['_VERIFYAUDITREQUEST']._serialized_end=774
-  _globals['_CHAINVERDICT']._serialized_start=776
-  _globals['_CHAINVERDICT']._serialized_end=889
-  _globals['_VERIFYAUDITRESPONSE']._serialized_start=891
-  _globals['_VERIFYAUDITRESPONSE']._serialized_end=955
-  _globals['_GETCHECKPOINTSREQUEST']._serialized_start=957
-  _globals['_GETCHECKPOINTSREQUEST']._serialized_end=980
-  _globals['_GETCHECKPOINTSRESPONSE']._serialized_start=983
-  _globals['_GETCHECKPOINTSRESPONSE']._serialized_end=1174
-  _globals['_GETCHECKPOINTSRESPONSE_PUBLICKEYSENTRY']._serialized_start=1125
-  _globals['_GETCHECKPOINTSRESPONSE_PUBLICKEYSENTRY']._serialized_end=1174
-  _globals['_AUDITSERVICE']._serialized_start=1177
-  _globals['_AUDITSERVICE']._serialized_end=1514
+  _globals['_CHAINVERDICT']._serialized_start=777
+  _globals['_CHAINVERDICT']._serialized_end=925
+  _globals['_VERIFYAUDITRESPONSE']._serialized_start=927
+  _globals['_VERIFYAUDITRESPONSE']._serialized_end=991
+  _globals['_GETCHECKPOINTSREQUEST']._serialized_start=993
+  _globals['_GETCHECKPOINTSREQUEST']._serialized_end=1016
+  _globals['_GETCHECKPOINTSRESPONSE']._serialized_start=1019
+  _globals['_GETCHECKPOINTSRESPONSE']._serialized_end=1210
+  _globals['_GETCHECKPOINTSRESPONSE_PUBLICKEYSENTRY']._serialized_start=1161
+  _globals['_GETCHECKPOINTSRESPONSE_PUBLICKEYSENTRY']._serialized_end=1210
+  _globals['_AUDITSERVICE']._serialized_start=1213
+  _globals['_AUDITSERVICE']._serialized_end=1550
 # @@protoc_insertion_point(module_scope)

@@ -190,7 +190,9 @@ class ExportAuditRequest(_message.Message):
     chain: _builtins.str
     """The chain: galleries, training, cases or access."""
     after_seq: _builtins.int
-    """From the record after this number; 0 for all."""
+    """From the record after this number; 0 for all. Records that were pruned are not there: the first line of the export
+    says after which record it begins.
+    """
     def __init__(
         self,
         *,
@@ -267,6 +269,8 @@ class ChainVerdict(_message.Message):
     INTACT_FIELD_NUMBER: _builtins.int
     FINDING_FIELD_NUMBER: _builtins.int
     SEQ_FIELD_NUMBER: _builtins.int
+    PRUNED_FIELD_NUMBER: _builtins.int
+    UNCHECKED_FIELD_NUMBER: _builtins.int
     chain: _builtins.str
     """The chain."""
     records: _builtins.int
@@ -279,6 +283,14 @@ class ChainVerdict(_message.Message):
     """What is wrong, such as "edited", "missing", "truncated" or "rewritten"; empty where it is intact."""
     seq: _builtins.int
     """The number of the first record that is wrong; 0 where it is intact."""
+    pruned: _builtins.int
+    """The number of the last record that was pruned: the server deletes records that are older than it keeps them. The
+    check begins with the record after it. 0 where none was pruned, and where the chain is not intact.
+    """
+    unchecked: _builtins.int
+    """How many of the checkpoints are of records that were pruned. Their signatures were checked, but they can be compared
+    with the archive of those records alone. 0 where the chain is not intact.
+    """
     def __init__(
         self,
         *,
@@ -288,10 +300,12 @@ class ChainVerdict(_message.Message):
         intact: _builtins.bool = ...,
         finding: _builtins.str = ...,
         seq: _builtins.int = ...,
+        pruned: _builtins.int = ...,
+        unchecked: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain", b"chain", "checkpoints", b"checkpoints", "finding", b"finding", "intact", b"intact", "records", b"records", "seq", b"seq"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain", b"chain", "checkpoints", b"checkpoints", "finding", b"finding", "intact", b"intact", "pruned", b"pruned", "records", b"records", "seq", b"seq", "unchecked", b"unchecked"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
