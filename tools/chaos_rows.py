@@ -143,6 +143,20 @@ ROWS = (
         {"FR_TAMPERINGS": "10000"},
     ),
     Row(
+        "audit-flood",
+        "Refused calls of a key do not fill the disk with records",
+        "30 records and one of each reason a minute; the counts add up to every call; every answer has its record",
+        ("tests/fault/test_audit_flood.py",),
+        {"FR_REFUSED_CALLS": "100000"},
+    ),
+    Row(
+        "audit-pruning",
+        "Pruning the audit loses nothing that was not archived",
+        "after each SIGKILL the archive and the store are one chain; on a full disk nothing changes",
+        ("tests/fault/test_audit_pruning.py", "tests/property/test_audit_pruning.py"),
+        {"FR_KILLS": "200"},
+    ),
+    Row(
         "evidence-tampering",
         "A change of an evidence bundle is found, and names the file",
         "every byte, every document",
