@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from besieged import key_of, made
 from calibrated import calibration
 from casefiles import noise
+from faulty import until
 from fr_api.v1 import (
     access_pb2,
     audit_pb2,
+    audit_pb2_grpc,
     common_pb2,
     gallery_pb2,
     gallery_pb2_grpc,
@@ -42,13 +45,17 @@ from fr_api.v1 import (
     server_pb2_grpc,
 )
 from fr_core.access.roles import Role
+from fr_core.access.store import AccessStore
 from fr_core.align import ARCFACE_TEMPLATE, CROP_SIZE
+from fr_core.audit.values import Entry
 from fr_core.audit.verify import Verified, verify
 from fr_core.detect.protocol import TileFaces
+from fr_core.embed.null import NULL_MODEL
 from fr_core.engine import Engine, Lifeline
 from fr_core.errors import AddressUnavailable, FrontendsFailed, InternalError, ShuttingDown, StoreCorrupt
 from fr_core.evidence.verify import verify_bundle
 from fr_core.gallery.galleries import Galleries
+from fr_core.gallery.store.keys import key_beside
 from fr_core.packs.cache import ModelCache
 from fr_core.packs.manifest import load_pack
 from fr_core.runtime.batcher import Batcher
@@ -835,6 +842,30 @@ class Seeing(Device):
         box = np.array([[40.0, 40.0, 200.0, 200.0]], np.float32)
         landmarks = (ARCFACE_TEMPLATE * 160 / CROP_SIZE + 40).astype(np.float32)[None]
         return [TileFaces(box, landmarks, np.array([0.9], np.float32))] * len(tiles)
+
+
+def test_the_audits_of_all_processes_are_pruned_once(tmp_path: Path) -> None:
+    """That of the galleries, too, which are the engine's process's."""
+    data, archive, days_ago = tmp_path / "data", tmp_path / "archive", 60
+    archive.mkdir()
+    then = datetime.now(UTC) - timedelta(days=days_ago)
+    with Galleries.open(data, clock=lambda: then) as galleries:
+        galleries.create("old", "", NULL_MODEL, 64)
+    key = key_beside(data, new=False)
+    with AccessStore.open(data / "access", key, lambda: int(then.timestamp() * 1000)) as store:
+        store.record([Entry("local", "gallery.search", "OK")] * 9).result(10)
+    audit = {"keep_days": days_ago // 2, "archive_folder": str(archive)}
+    with running(data, audit=audit) as server, client_of(server.address) as client:
+        stubs = [audit_pb2_grpc.AuditServiceStub(channel) for channel in client.channels]
+
+        def pruned(stub: audit_pb2_grpc.AuditServiceStub) -> dict[str, int]:
+            verdicts = stub.VerifyAudit(audit_pb2.VerifyAuditRequest()).verdicts
+            assert all(one.intact for one in verdicts)
+            return {one.chain: one.pruned for one in verdicts if one.pruned}
+
+        for stub in stubs:
+            until(lambda stub=stub: pruned(stub) == {"galleries": 1, "access": 9})  # type: ignore[misc]
+    assert {path.name for path in archive.iterdir()} == {"galleries-000000000001.jsonl", "access-000000000001.jsonl"}
 
 
 def test_keys_cases_and_audits_are_one_whichever_front_end_is_asked(tmp_path: Path) -> None:
