@@ -29,7 +29,7 @@ from fr_server.allocator import share_one_heap
 from fr_server.app import App
 from fr_server.clock import wall_ms
 from fr_server.config import Config, load_config
-from fr_server.interceptors.admission import Admission
+from fr_server.interceptors.admission import most_streams
 from fr_server.main import open_galleries, run
 from fr_server.stores import open_access
 from fr_server.telemetry.logs import configure_logging
@@ -135,10 +135,8 @@ def _main(settings: dict[str, Any], ready_file: str) -> None:
     share_one_heap()  # as `fr serve` does
     config = Made(Path(settings["path"]).parent).config(*settings["overrides"])
     configure_logging(config.telemetry.log_format)
-    refusal = Admission._refusal
-    with patch.object(
-        Admission, "_refusal", refusal if settings["guarded"] else lambda self, bulk: refusal(self, False)
-    ):
+    most = most_streams if settings["guarded"] else lambda max_in_flight: 1_000_000
+    with patch("fr_server.interceptors.admission.most_streams", most):
         app = App(config, batched_engine(config, [FaultyModel(settings["run_s"])]), open_galleries(config))
         asyncio.run(run(app, Path(ready_file)))
 

@@ -37,7 +37,6 @@ from fr_server.access.credentials import Authenticator, Credentials
 from fr_server.access.guard import Guard
 from fr_server.access.recording import Ended
 from fr_server.access.rules import Rule, Scoped, ScopeKind
-from fr_server.access.streams import Streams
 from fr_server.access.table import RULES
 from fr_server.app import SERVICES, App
 from fr_server.telemetry.trust import NullTrust
@@ -253,7 +252,6 @@ def guarded(
     folder: Path,
     authenticator: Callable[[AccessStore], Authenticator],
     rules: Any = RULES,
-    streams: Streams | None = None,
     **sections: Any,
 ) -> Iterator[World]:
     kept = Kept()
@@ -262,7 +260,7 @@ def guarded(
             AccessStore.open(folder / "access", KeyEncryptionKey(bytes(32)), lambda: time.time_ns() // 1_000_000)
         )
         budgets = Budgets(time.monotonic, lambda: time.time_ns() // 1_000_000)
-        guard = Guard(authenticator(keys), budgets, kept, NullTrust(), streams=streams, rules=rules)
+        guard = Guard(authenticator(keys), budgets, kept, NullTrust(), rules=rules)
         stack.enter_context(patch("serving.App", partial(App, guard=guard)))
         server = stack.enter_context(running(folder / "data", **sections))
         world = World(server, keys, kept)

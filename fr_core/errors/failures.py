@@ -80,3 +80,10 @@ class CallTooLong(Failure):
         "Ask for less in one call, or call again when the server has less to do; a longer deadline does not help. "
         "Whoever runs the server may raise `limits.call_s`."
     )
+
+
+class ReaderTooSlow(Failure):
+    """The answer was not read for longer than the server lets an answer wait; the stream was ended."""
+
+    reason = "READER_TOO_SLOW"
+    remedy = "Call again, and read the answer as it comes. Whoever runs the server may raise `limits.stall_s`."

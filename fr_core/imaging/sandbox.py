@@ -14,7 +14,8 @@ from fr_core.errors import ConfigInvalid, FrError, ImageTooCostly, ShuttingDown,
 from fr_core.imaging.confine import unavailable
 from fr_core.imaging.decode import ImageLimits, require_bytes
 from fr_core.imaging.sandbox_process import BOOT, Broken, SandboxProcess
-from fr_core.types import Image
+from fr_core.sharing import EVERYBODY, Places
+from fr_core.types import U8, Image
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ class SandboxedDecoder:
     process is replaced; other calls are not touched. What the process says of a photo is checked: at worst its pixels
     are lies. The processes start when the first photos come, and end with `close`, or with this process.
 
+    Callers share the processes, and take turns (`fr_core.sharing`).
+
     Args:
         workers: processes at most, at least 1; photos beyond them wait.
         memory_mib: address space that a process may take for a photo, at least 1; `needed_mib` says what does.
@@ -44,6 +47,7 @@ class SandboxedDecoder:
         boot: program of the processes.
         on_replaced: called after a process was replaced before its time: whether a photo took too much time or memory;
             else it crashed, or was killed while it waited.
+        caller_of: says whose photo it is that is decoded in this thread.
 
     Raises:
         ConfigInvalid: a number is too small, or this system has no such walls.
@@ -56,6 +60,7 @@ class SandboxedDecoder:
         time_ms: int,
         boot: str = BOOT,
         on_replaced: Callable[[bool], None] = lambda costly: None,
+        caller_of: Callable[[], str] = lambda: EVERYBODY,
     ) -> None:
         for key, value in (("workers", workers), ("memory_mib", memory_mib), ("time_ms", time_ms)):
             if value < 1:
@@ -65,10 +70,12 @@ class SandboxedDecoder:
                 f"`isolation.decoding` cannot be `process` on this system: {why}.", key="isolation.decoding"
             )
         self._workers = workers
+        self._places = Places(workers, "photos in decoding")
         self._memory_mib = memory_mib
         self._time_ms = time_ms
         self._boot = boot
         self._on_replaced = on_replaced
+        self._caller_of = caller_of
         self._lock = threading.Lock()
         self._closed = False
         self._idle: list[SandboxProcess] = []
@@ -88,20 +95,12 @@ class SandboxedDecoder:
             ShuttingDown: the decoder is closed.
         """
         require_bytes(data, limits)
-        process = self._take(limits)
+        caller = self._caller_of()
+        self._places.wait(caller)
         try:
-            pixels = process.decode(data, limits)
-        except Broken as broken:
-            self._replace(process, limits)
-            self._tell_replaced(str(broken), isinstance(broken.told, ImageTooCostly))
-            raise broken.told from broken
-        except FrError:
-            self._give_back(process, limits)
-            raise
-        except BaseException:  # such as an interrupt: its answer is still to come
-            self._replace(process, limits)
-            raise
-        self._give_back(process, limits)
+            pixels = self._decoded(data, limits)
+        finally:
+            self._places.give_back(caller)
         return Image(pixels=pixels, sha256=hashlib.sha256(data).hexdigest())
 
     def close(self) -> None:
@@ -118,6 +117,23 @@ class SandboxedDecoder:
             process.close()
         if starter is not None:
             starter.join()
+
+    def _decoded(self, data: bytes, limits: ImageLimits) -> U8:
+        process = self._take(limits)
+        try:
+            pixels = process.decode(data, limits)
+        except Broken as broken:
+            self._replace(process, limits)
+            self._tell_replaced(str(broken), isinstance(broken.told, ImageTooCostly))
+            raise broken.told from broken
+        except FrError:
+            self._give_back(process, limits)
+            raise
+        except BaseException:  # such as an interrupt: its answer is still to come
+            self._replace(process, limits)
+            raise
+        self._give_back(process, limits)
+        return pixels
 
     def _take(self, limits: ImageLimits) -> SandboxProcess:
         """Have a process, for this call alone."""

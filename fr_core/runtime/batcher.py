@@ -10,9 +10,10 @@ the lanes are busy, items queue up, and the next batch is larger by itself.
 * **Classes.** Interactive items go before bulk items, and the two never share a batch. Of `BULK_TURN` batches one is
   for bulk items, so that they do not starve, and never two in a row: an interactive item waits for one bulk batch at
   most.
-* **Bounds.** Each class queues up to `max_queued` items. More interactive items are refused with `Overloaded`; more
-  bulk items wait in their own thread. A submission that would pass the bound is taken whole if the queue is below it,
-  else a photo with more faces than the bound could never be served.
+* **Turns.** Callers of a class take turns, however many items each has waiting; a batch may hold items of several.
+* **Bounds.** Each class queues up to `max_queued` items, and of one caller its share of these. More interactive items
+  are refused with `Overloaded`; more bulk items wait in their own thread. A submission that would pass the bound is
+  taken whole if the queue is below it, else a photo with more faces than the bound could never be served.
 * **Nobody waits.** Items whose call was cancelled, or whose deadline has passed, are dropped when the batch forms.
 * **Poison.** When a batch fails, its items run once more, each on its own, and only those that fail again fail.
 * **Death.** When an item fails on its own, the lane runs an example that was fine at the start. If that fails too, the
@@ -25,7 +26,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
@@ -37,6 +38,7 @@ from fr_core.runtime.observe import ModelRole, NullObserver, Observer
 from fr_core.runtime.priority import stand_back
 from fr_core.runtime.sizes import require_sizes
 from fr_core.runtime.ticket import Ticket, current_ticket
+from fr_core.sharing import EVERYBODY, share_of
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -121,6 +123,8 @@ class Batcher(Generic[Item, Result]):
         self._running: set[_Submission[Result]] = set()
         self._idle_lanes = 0
         self._since_bulk = 0
+        self._batches = 0
+        self._served: dict[str, int] = {}  # caller that waits -> the last batch with items of it
         self._closing = False
         self._dead = False
         self._threads: list[threading.Thread] = []
@@ -184,13 +188,14 @@ class Batcher(Generic[Item, Result]):
                 raise _lost(self._role)
             if self._closing:
                 raise ShuttingDown("The server is shutting down.")
-            if len(queue) < self._max_queued:
+            waiting, limit = len(queue), self._max_queued
+            if ticket.caller != EVERYBODY and waiting < limit:
+                waiting = sum(entry.submission.ticket.caller == ticket.caller for entry in queue)
+                limit = share_of(limit)
+            if waiting < limit:
                 return
             if not ticket.bulk:
-                raise Overloaded(
-                    f"{len(queue)} items wait for the {self._role}; the limit is {self._max_queued}.",
-                    limit=str(self._max_queued),
-                )
+                raise Overloaded(f"{waiting} items wait for the {self._role}; the limit is {limit}.", limit=str(limit))
             self._room_came.wait(_PATIENCE_S)
 
     def _start_lane(self, number: int, run: Run[Item, Result]) -> None:
@@ -254,16 +259,36 @@ class Batcher(Generic[Item, Result]):
         interactive, bulk = self._queues[False], self._queues[True]
         queue = bulk if not interactive or (bulk and self._since_bulk >= BULK_TURN - 1) else interactive
         self._since_bulk = 0 if queue is bulk else self._since_bulk + 1
-        group = queue[0].group
-        alike = [entry for entry in queue if entry.group == group]
+        ordered = self._in_turns(queue)
+        group = ordered[0].group
+        alike = [entry for entry in ordered if entry.group == group]
         share = math.ceil(len(alike) / self._idle_lanes)
         size = max(size for size in self._sizes if size <= share)
         batch = alike[:size]
         _remove(queue, batch)
+        self._note_served(batch)
         self._running.update(entry.submission for entry in batch)
         self._tell_depth()
         self._room_came.notify_all()
         return batch
+
+    def _in_turns(self, queue: deque[_Entry[Item, Result]]) -> Sequence[_Entry[Item, Result]]:
+        """Return what waits in the order of the callers' turns; each caller's own in the order of its arrival."""
+        counts: Counter[str] = Counter()
+        places = []
+        for entry in queue:
+            caller = entry.submission.ticket.caller
+            places.append((counts[caller], self._served.get(caller, 0)))
+            counts[caller] += 1
+        if len(counts) == 1:
+            return queue
+        return [entry for _, entry in sorted(zip(places, queue, strict=True), key=lambda placed: placed[0])]
+
+    def _note_served(self, batch: Sequence[_Entry[Item, Result]]) -> None:
+        self._batches += 1
+        self._served |= {entry.submission.ticket.caller: self._batches for entry in batch}
+        waiting = {entry.submission.ticket.caller for entries in self._queues.values() for entry in entries}
+        self._served = {caller: last for caller, last in self._served.items() if caller in waiting}
 
     def _work(self, run: Run[Item, Result], batch: list[_Entry[Item, Result]]) -> None:
         start = self._clock()

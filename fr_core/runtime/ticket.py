@@ -21,16 +21,22 @@ class Ticket:
         deadline: time of `clock` after which nobody waits for the answer, in seconds; None = never.
         bulk: one of many pieces of a long job, which lets the calls of people who wait go first.
         clock: seconds, monotonic.
+        caller: whose share of scarce places the work takes of; see `fr_core.sharing`.
 
     Attributes:
         begun: whether some of its work has been taken on; the rest is then not refused for want of time.
     """
 
     def __init__(
-        self, deadline: float | None = None, bulk: bool = False, clock: Callable[[], float] = time.monotonic
+        self,
+        deadline: float | None = None,
+        bulk: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        caller: str = "",
     ) -> None:
         self.deadline = deadline
         self.bulk = bulk
+        self.caller = caller
         self.begun = False
         self._clock = clock
         self._cancelled = False

@@ -197,7 +197,7 @@ class App:
         self._guard = guard
         self._given_up = False
         self._asks = False
-        self._admission = Admission(self._part.max_in_flight, config.limits.call_s)
+        self._admission = Admission(self._part.max_in_flight, config.limits.call_s, config.limits.streams_per_caller)
         self._health = HealthService(SERVICES)
         self._work: Work | None = None
         self._clock = clock or SteadyClock()

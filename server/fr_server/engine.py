@@ -10,6 +10,7 @@ from fr_core.imaging.sandbox import SandboxedDecoder, needed_mib
 from fr_core.packs.cache import ModelCache, cache_folder
 from fr_core.packs.manifest import load_pack
 from fr_core.runtime.observe import Observer
+from fr_core.runtime.ticket import current_ticket
 from fr_server.config import Config
 from fr_server.telemetry.trust import NullTrust, Trust
 
@@ -58,7 +59,10 @@ def open_decoder(config: Config, trust: Trust | None = None) -> Decoder:
     def replaced(costly: bool) -> None:
         heard.decoder_replaced("too_costly" if costly else "crashed")
 
-    return SandboxedDecoder(workers, isolation.memory_mib, isolation.time_ms, on_replaced=replaced)
+    def caller() -> str:
+        return current_ticket().caller
+
+    return SandboxedDecoder(workers, isolation.memory_mib, isolation.time_ms, on_replaced=replaced, caller_of=caller)
 
 
 def engine_options(config: Config) -> EngineOptions:

@@ -104,6 +104,7 @@ STATUS: Mapping[type[e.FrError], grpc.StatusCode] = types.MappingProxyType(
         e.DeviceLost: grpc.StatusCode.UNAVAILABLE,
         e.CallEnded: grpc.StatusCode.DEADLINE_EXCEEDED,
         e.CallTooLong: grpc.StatusCode.DEADLINE_EXCEEDED,
+        e.ReaderTooSlow: grpc.StatusCode.DEADLINE_EXCEEDED,
     }
 )
 

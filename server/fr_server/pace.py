@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -33,47 +34,55 @@ class Pace:
     def __init__(self, at_once: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._at_once = at_once
         self._clock = clock
-        self._photos = 0
+        self._photos: Counter[str] = Counter()
         self._gap_s: float | None = None
         self._last_done: float | None = None
 
-    @property
-    def wait_s(self) -> float:
-        """Expected seconds until a photo that comes now is done; 0 where it would not wait, or nothing is known."""
-        if self._gap_s is None or self._photos < self._at_once:
+    def wait_s(self, caller: str) -> float:
+        """Expected seconds until a photo that comes now is done; 0 where it would not wait, or nothing is known.
+
+        Callers take turns: of each other caller, as many photos go first as the caller has.
+        """
+        if self._gap_s is None or self._photos.total() < self._at_once:
             return 0.0
-        return (self._photos + 1) * self._gap_s
+        own = self._photos[caller]
+        before = sum(min(photos, own + 1) for other, photos in self._photos.items() if other != caller)
+        return (before + own + 1) * self._gap_s
 
     @contextmanager
-    def photo(self, left_s: float) -> Iterator[None]:
+    def photo(self, left_s: float, caller: str) -> Iterator[None]:
         """Surround the work on a photo, its time in the queue included.
 
         Args:
             left_s: until its call's deadline, in seconds; infinite without one.
+            caller: whose photo it is.
 
         Raises:
             Overloaded: it would hardly be done in time.
         """
-        wait_s = self.wait_s
+        wait_s = self.wait_s(caller)
         if wait_s > _SURE * left_s:
             raise Overloaded(f"A photo waits for about {wait_s:.1f} s; the call has less.", wait_s=f"{wait_s:.1f}")
         began = self._clock()
-        self._photos += 1
+        self._photos[caller] += 1
         try:
             yield
             self._done(self._clock(), began)
         finally:
-            self._photos -= 1
-            if self._photos < self._at_once:
+            self._photos[caller] -= 1
+            if not self._photos[caller]:
+                del self._photos[caller]
+            if self._photos.total() < self._at_once:
                 self._last_done = None  # a gap in which nothing waited tells of the callers, not of the machine
 
     def _done(self, now: float, began: float) -> None:
-        if self._photos > self._at_once:
+        photos = self._photos.total()
+        if photos > self._at_once:
             if self._last_done is not None:
                 self._learn(now - self._last_done, _NEWEST)
             self._last_done = now
-        elif self._gap_s is not None and (now - began) / self._photos < self._gap_s:
-            self._learn((now - began) / self._photos, _QUICKER)
+        elif self._gap_s is not None and (now - began) / photos < self._gap_s:
+            self._learn((now - began) / photos, _QUICKER)
 
     def _learn(self, gap_s: float, weight: float) -> None:
         self._gap_s = gap_s if self._gap_s is None else self._gap_s + weight * (gap_s - self._gap_s)

@@ -6,13 +6,15 @@ import asyncio
 import contextvars
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 from fr_core.errors import InputRefused, ShuttingDown
+from fr_core.evidence.archive import MAX_BUNDLE_BYTES
 from fr_core.runtime.priority import stand_back
 from fr_core.runtime.ticket import current_ticket
-from fr_server.access.callers import require_caller_valid
+from fr_core.sharing import FairThreads, Places
+from fr_server.access.callers import current_sharer, require_caller_valid
 from fr_server.pace import Pace
 
 P = ParamSpec("P")
@@ -25,44 +27,53 @@ Response = TypeVar("Response")
 STORAGE_THREADS = 32
 # Of long jobs: few enough that their searches, which take turns for processor and interpreter, leave room for others.
 BULK_STORAGE_THREADS = 8
+# A bundle is whole in memory while it is made. Reading a chain of an audit takes a processor.
 EVIDENCE_THREADS = 2
-"""Bundles that are made and sent at once: each is whole in memory, and nobody waits for another's."""
+AUDIT_THREADS = 2
+# What was made for a call, and waits until its reader takes it: twice the largest bundle.
+UNREAD_BYTES = 2 * MAX_BUNDLE_BYTES
+KEPT_S = 30.0
+"""Of evaluations and courses, of which there is one at a time: so soon has to try again who was refused, to be next."""
 
 
 class StorageThreads:
     """Threads that read and change galleries: long jobs have their own, and leave the others to those who wait."""
 
     def __init__(self) -> None:
-        self._people = ThreadPoolExecutor(STORAGE_THREADS, thread_name_prefix="storage")
-        self._bulk = ThreadPoolExecutor(BULK_STORAGE_THREADS, thread_name_prefix="bulk-storage")
+        self._people = FairThreads(STORAGE_THREADS, "storage")
+        self._bulk = FairThreads(BULK_STORAGE_THREADS, "bulk-storage")
 
-    def of(self, bulk: bool) -> ThreadPoolExecutor:
+    def of(self, bulk: bool) -> FairThreads:
         """Those of long jobs, or of calls that people wait for."""
         return self._bulk if bulk else self._people
 
     def close(self) -> None:
         """Wait for what has begun, and drop the rest."""
         for pool in (self._people, self._bulk):
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.close()
 
 
 class Work:
     """The pools: photos, and galleries, each for calls that people wait for and for long jobs; and others of long jobs.
 
-    Work that has not begun when its call ends is dropped; work that has begun ends when it next comes to a model.
+    Callers share each pool (`fr_core.sharing`). Work that has not begun when its call ends is dropped; work that
+    has begun ends when it next comes to a model.
 
     Args:
         workers: photos in work at once, for each of the two classes.
     """
 
     def __init__(self, workers: int) -> None:
-        self._interactive = ThreadPoolExecutor(workers, "photo", stand_back)
-        self._bulk = ThreadPoolExecutor(workers, "bulk-photo", stand_back)
+        self._interactive = FairThreads(workers, "photo", stand_back)
+        self._bulk = FairThreads(workers, "bulk-photo", stand_back)
         self._storage = StorageThreads()
-        self._evaluation = ThreadPoolExecutor(1, "evaluation", stand_back)
-        self._course = ThreadPoolExecutor(1, "course", stand_back)
-        self._report = ThreadPoolExecutor(1, "report", stand_back)
-        self._evidence = ThreadPoolExecutor(EVIDENCE_THREADS, "evidence", stand_back)
+        self._evaluation = FairThreads(1, "evaluation", stand_back)
+        self._course = FairThreads(1, "course", stand_back)
+        self._scan = FairThreads(1, "scan")
+        self._report = FairThreads(1, "report", stand_back)
+        self._evidence = FairThreads(EVIDENCE_THREADS, "evidence", stand_back)
+        self._audit = FairThreads(AUDIT_THREADS, "audit", stand_back)
+        self._unread = Places(UNREAD_BYTES, "bytes of answers to read")
         self._pace = Pace(workers)
         self.draining = asyncio.Event()
 
@@ -85,7 +96,7 @@ class Work:
             done = await _in(self._bulk, wanted)
         else:
             left_s, ticket.begun = math.inf if ticket.begun else ticket.left_s, True
-            with self._pace.photo(left_s):
+            with self._pace.photo(left_s, current_sharer()):
                 done = await _in(self._interactive, wanted)
         await require_caller_valid()
         return done
@@ -98,28 +109,49 @@ class Work:
         """Run what measures: it feeds photos to threads of its own, and computes figures; one at a time."""
         return await _in(self._evaluation, lambda: task(*args, **kwargs))
 
-    async def evidence(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run what makes and reads a bundle of evidence; `EVIDENCE_THREADS` at a time."""
-        return await _in(self._evidence, lambda: task(*args, **kwargs))
-
     async def course(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run what makes a course: as `evaluation`."""
         return await _in(self._course, lambda: task(*args, **kwargs))
 
-    async def report(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run what computes the figures of a cohort, and writes them; one at a time."""
-        return await _in(self._report, lambda: task(*args, **kwargs))
+    async def scan(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a step of a search through a whole gallery; one at a time, so that other calls wait for one at most."""
+        return await _in(self._scan, lambda: task(*args, **kwargs))
+
+    async def audit(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run what reads many records of an audit; `AUDIT_THREADS` at a time."""
+        return await _in(self._audit, lambda: task(*args, **kwargs))
+
+    def evidence(self, make: Callable[[], bytes], piece: int) -> AsyncGenerator[bytes]:
+        """Make a bundle of evidence, `EVIDENCE_THREADS` at a time, and yield it; see `_read`."""
+        return self._read(self._evidence, make, piece)
+
+    def report(self, make: Callable[[], bytes], piece: int) -> AsyncGenerator[bytes]:
+        """Compute the figures of a cohort, one at a time, and yield what was written of them; see `_read`."""
+        return self._read(self._report, make, piece)
 
     def close(self) -> None:
         """Wait for what has begun, and drop the rest."""
-        for pool in (self._interactive, self._bulk, self._evaluation, self._course, self._report, self._evidence):
-            pool.shutdown(wait=True, cancel_futures=True)
+        photos, long = (self._interactive, self._bulk), (self._evaluation, self._course, self._report)
+        for pool in (*photos, *long, self._scan, self._evidence, self._audit):
+            pool.close()
         self._storage.close()
 
+    async def _read(self, threads: FairThreads, make: Callable[[], bytes], piece: int) -> AsyncGenerator[bytes]:
+        """Make an answer, then yield it in pieces of so many bytes: while its reader takes them, it holds no thread.
 
-async def _in(pool: ThreadPoolExecutor, task: Callable[[], T]) -> T:
-    """Run a task in a pool, within the context of its call: its ticket, its request id, its trace."""
-    return await asyncio.get_running_loop().run_in_executor(pool, contextvars.copy_context().run, task)
+        Raises:
+            Overloaded: too much waits to be read, of this caller or of all.
+        """
+        made = await _in(threads, make)
+        with self._unread.held(current_sharer(), len(made)):
+            for start in range(0, len(made), piece):
+                yield made[start : start + piece]
+
+
+async def _in(threads: FairThreads, task: Callable[[], T]) -> T:
+    """Run a task in threads, within the context of its call: its ticket, its request id, its trace."""
+    within = partial(contextvars.copy_context().run, task)
+    return await asyncio.wrap_future(threads.submit(current_sharer(), within))
 
 
 async def answer_each(

@@ -45,12 +45,12 @@ from fr_core.audit.attribution import Attribution, current_attribution
 from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import NotPermitted
 from fr_core.gallery.values import GalleryUse
+from fr_core.sharing import EVERYBODY
 from fr_server.access import streams
 from fr_server.access.callers import current_principal
 from fr_server.access.credentials import Credentials, OpenDoor
 from fr_server.access.recording import OUTSIDE
 from fr_server.access.rules import ScopeKind
-from fr_server.access.streams import Streams
 from fr_server.access.table import RULES
 from serving import ended, photo
 from taking import store_of
@@ -373,7 +373,7 @@ def silent(world: World, token: str, method: str = STREAM_SEARCH) -> Any:
 
 
 def open_streams(world: World) -> int:
-    return world.server.app._admission._streams
+    return world.server.app._admission._streams.taken
 
 
 def until_open(world: World, number: int) -> None:
@@ -464,10 +464,10 @@ def test_calls_that_wait_for_their_turn_do_nothing_more_when_their_key_is_revoke
     }
     assert world.server.app._work is not None
     photos, go_on = world.server.app._work._interactive, threading.Event()
-    busy = [photos.submit(go_on.wait, 20) for _ in range(photos._max_workers)]
+    busy = [photos.submit(EVERYBODY, partial(go_on.wait, 20)) for _ in range(world.server.app._part.workers)]
     with ThreadPoolExecutor() as callers:
         calls = [callers.submit(world.call, token, method, request) for method, request in requests.items()]
-        until(lambda: photos._work_queue.qsize() == len(calls))
+        until(lambda: photos.waiting == len(calls))
         if revoked:
             world.keys.revoke(token.partition(".")[0])
         go_on.set()
@@ -485,7 +485,7 @@ def test_what_a_caller_may_not_do_takes_of_what_it_may_ask_for(world: World) -> 
 
 
 def test_a_caller_has_so_many_streams_and_leaves_room_for_others(tmp_path: Path) -> None:
-    with guarded(tmp_path, by_keys, streams=Streams(2)) as world:
+    with guarded(tmp_path, by_keys, limits={"streams_per_caller": 2}) as world:
         token, other = world.token(Role.OPERATOR), world.token(Role.OPERATOR, Role.TRAINER)
         calls = [silent(world, token) for _ in range(2)]
         until_open(world, 2)
@@ -505,7 +505,7 @@ def test_a_caller_has_so_many_streams_and_leaves_room_for_others(tmp_path: Path)
 
 
 def test_everybody_together_has_as_many_streams_as_wanted(tmp_path: Path) -> None:
-    with guarded(tmp_path, lambda keys: OpenDoor(), streams=Streams(2)) as world:
+    with guarded(tmp_path, lambda keys: OpenDoor(), limits={"streams_per_caller": 2}) as world:
         calls = [silent(world, "") for _ in range(5)]
         until_open(world, 5)
         for call in calls:

@@ -29,6 +29,7 @@ from fr_core.gallery.scan import blocks as scan
 from fr_core.gallery.scan.clusters import clusters
 from fr_core.gallery.scan.duplicates import duplicates
 from fr_core.gallery.values import Enrolment, NewTemplate
+from fr_core.sharing import EVERYBODY
 from fr_core.types import F32, Embedding
 from fr_server.frontends.messages import GALLERY_METHODS, Answer, GalleryCall
 from fr_server.frontends.remote import RemoteGalleries
@@ -330,7 +331,7 @@ class Piped:
         self._near, self._far = (Wire(end) for end in multiprocessing.Pipe())
 
     def gallery(self, method: str, *arguments: object) -> Any:
-        self._near.send(GalleryCall(1, method, arguments, True, Attribution()))
+        self._near.send(GalleryCall(1, method, arguments, True, EVERYBODY, Attribution()))
         asked = self._far.receive()
         assert asked.method in GALLERY_METHODS
         self._far.send(Answer(1, getattr(self._galleries, asked.method)(*asked.arguments)))

@@ -61,6 +61,7 @@ from fr_core.packs.manifest import load_pack
 from fr_core.runtime.batcher import Batcher
 from fr_core.runtime.devices import ActiveDevice
 from fr_core.scoring.calibration_json import to_json
+from fr_core.sharing import EVERYBODY
 from fr_core.types import F32, U8, AlignedFace, ModelId
 from fr_server.app import SERVICES
 from fr_server.clock import wall_ms
@@ -559,7 +560,7 @@ def test_front_end_that_cannot_start_ends_the_reading(tmp_path: Path, monkeypatc
 def test_long_jobs_of_front_ends_leave_threads_to_those_who_wait(tmp_path: Path) -> None:
     with running(tmp_path, frontends=1) as server, client_of(server.address) as client:
         gate, bulk = threading.Event(), server.server._storage.of(bulk=True)
-        busy = [bulk.submit(gate.wait, 30) for _ in range(BULK_STORAGE_THREADS)]
+        busy = [bulk.submit(EVERYBODY, partial(gate.wait, 30)) for _ in range(BULK_STORAGE_THREADS)]
         try:
             request = gallery_pb2.FindDuplicatesRequest(gallery_id="none")
             job = client.gallery().FindDuplicates(request, timeout=30)

@@ -103,7 +103,7 @@ def test_a_refusal_says_how_many_of_what_there_are(tmp_path: Path) -> None:
             call()
         told = ended(caught.value)
         assert told.info.reason == "OVERLOADED"
-        return told.info.metadata["limit"], told.status.message.split(" in work")[0]
+        return told.info.metadata["limit"], told.status.message.split(";")[0]
 
     held, go = Held(), threading.Event()
 
@@ -116,12 +116,12 @@ def test_a_refusal_says_how_many_of_what_there_are(tmp_path: Path) -> None:
         for stream in streams:
             next(stream)
         another: Callable[[], object] = partial(list, server.recognition.StreamEmbed(first_alone()))
-        assert refused(another) == ("3", "The server has 3 streams")
+        assert refused(another) == ("3", "The server has 3 streams open")
         call = server.recognition.Detect.future(detect(1))
         assert held.entered.wait(10)
         another = partial(list, server.recognition.StreamEmbed(first_alone()))
-        assert refused(another) == ("4", "The server has 4 calls")
-        assert refused(lambda: server.recognition.Detect(detect(1))) == ("4", "The server has 4 calls")
+        assert refused(another) == ("4", "The server has 4 calls in work")
+        assert refused(lambda: server.recognition.Detect(detect(1))) == ("4", "The server has 4 calls in work")
         held.go.set()
         go.set()
         assert call.result(10).faces

@@ -9,6 +9,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
@@ -32,7 +33,6 @@ from fr_core.errors import EvidenceUnusable
 from fr_core.evidence.verify import verify_bundle
 from fr_core.gallery.pages import page_token
 from fr_core.scoring.calibration_json import to_json
-from fr_server.services.review_evidence import EvidenceRoom
 from serving import ended, photo
 from staffed import BLUES, NONE, POTENTIAL, PROBE, UNSURE, Caller, Staffed, in_case, reason_of, staffed
 
@@ -867,31 +867,6 @@ def test_big_photos_stream(at: Staffed, reference: str) -> None:
     verify_bundle(io.BytesIO(b"".join(pieces)), *keys_of(at))
 
 
-def test_pieces_of_evidence_that_nobody_takes_are_not_made(at: Staffed, reference: str) -> None:
-    photos = [big(blue, 100 + blue) for blue in BLUES]
-    case_id = at.operator.opens(reference)
-    for one in photos:
-        at.operator.searches(case_id, "wanted", probe=one)
-    made: list[int] = []
-    bundle = EvidenceRoom.bundle
-
-    def counted(room: EvidenceRoom, *arguments: Any) -> Iterator[bytes]:
-        for piece in bundle(room, *arguments):
-            made.append(len(piece))
-            yield piece
-
-    request = review_pb2.ExportEvidenceRequest(case_id=case_id, include_unfinished=True)
-    with patch.object(EvidenceRoom, "bundle", counted):
-        whole = [len(piece.data) for piece in at.operator.review.ExportEvidence(request)]
-        assert (made, sum(whole) > 2 * sum(map(len, photos))) == (whole, True)
-        made.clear()
-        call = at.operator.review.ExportEvidence(request)
-        next(call)
-        call.cancel()
-        at.operator.exports(at.operator.opens(f"another {reference}"[:128]))  # comes after what the call has begun
-    assert 0 < len(made) < len(whole)
-
-
 def test_a_bundle_tells_no_examiner_what_is_not_to_be_known_before_the_finding(at: Staffed, reference: str) -> None:
     mixed = at.caller(Role.OPERATOR, Role.EXAMINER)
     case_id = at.operator.opens(reference)
@@ -914,20 +889,74 @@ def test_a_bundle_tells_no_examiner_what_is_not_to_be_known_before_the_finding(a
     assert reason_of(lambda: mixed.exports(case_id)) == "REVIEW_UNFINISHED"
 
 
-def test_two_bundles_are_exported_at_once_and_a_third_is_refused(at: Staffed, reference: str) -> None:
+def large_case(at: Staffed, reference: str) -> review_pb2.ExportEvidenceRequest:
+    """What exports a case whose bundle is more than gRPC takes of it unread."""
     case_id = at.operator.opens(reference)
     for blue in BLUES:
         at.operator.searches(case_id, "wanted", probe=big(blue, 100 + blue))
-    request = review_pb2.ExportEvidenceRequest(case_id=case_id, include_unfinished=True)
-    calls = [at.operator.review.ExportEvidence(request) for _ in range(2)]
-    for call in calls:
-        next(call)  # and no more of it
-    assert reason_of(lambda: list(at.operator.review.ExportEvidence(request))) == "OVERLOADED"
-    for call in calls:
-        call.cancel()
-    end = time.monotonic() + 10
-    while reason_of(lambda: list(at.operator.review.ExportEvidence(request))) != "OK":
-        assert time.monotonic() < end
+    return review_pb2.ExportEvidenceRequest(case_id=case_id, include_unfinished=True)
+
+
+def test_readers_who_take_nothing_of_a_bundle_keep_it_from_nobody(at: Staffed, reference: str) -> None:
+    request = large_case(at, reference)
+    calls = [caller.review.ExportEvidence(request) for caller in (at.operator, at.operator, at.admin, at.operator)]
+    try:
+        for call in calls[:2]:
+            next(call)  # and no more of it
+        for caller in (at.caller(Role.OPERATOR, number=2), at.operator):
+            begun = time.monotonic()
+            assert reason_of(partial(caller.review.ExportEvidence, request)) == "OK"
+            assert time.monotonic() - begun < 10
+    finally:
+        for call in calls:
+            call.cancel()
+
+
+@contextmanager
+def with_room_for_unread(folder: Path, bundles: float, size: int, **sections: Any) -> Iterator[Staffed]:
+    """A server that lets so many bundles, of so many bytes, wait for their readers."""
+    with patch("fr_server.work.UNREAD_BYTES", int(bundles * size)), staffed(folder, **sections) as made:
+        made.gallery("wanted")
+        yield made
+
+
+def test_who_has_its_share_of_unread_answers_is_refused_more_and_others_are_not(
+    at: Staffed, tmp_path: Path, reference: str
+) -> None:
+    size = sum(len(piece.data) for piece in at.operator.review.ExportEvidence(large_case(at, reference)))
+    with with_room_for_unread(tmp_path, 3.2, size) as few:
+        request = large_case(few, reference)
+        calls = [few.operator.review.ExportEvidence(request) for _ in range(2)]
+        try:
+            for call in calls:
+                next(call)
+            with pytest.raises(grpc.RpcError) as caught:
+                list(few.operator.review.ExportEvidence(request))
+            told = ended(caught.value)
+            assert (told.code, told.info.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+            assert told.retry is not None
+            assert reason_of(partial(few.caller(Role.OPERATOR, number=2).review.ExportEvidence, request)) == "OK"
+        finally:
+            for call in calls:
+                call.cancel()
+        end = time.monotonic() + 10
+        while reason_of(partial(few.operator.review.ExportEvidence, request)) != "OK":
+            assert time.monotonic() < end
+
+
+def test_a_reader_who_takes_nothing_is_told_so_and_what_waited_for_it_is_let_go(
+    at: Staffed, tmp_path: Path, reference: str
+) -> None:
+    size = sum(len(piece.data) for piece in at.operator.review.ExportEvidence(large_case(at, reference)))
+    with with_room_for_unread(tmp_path, 1.6, size, limits={"stall_s": 1}) as few:
+        request = large_case(few, reference)
+        slow = few.operator.review.ExportEvidence(request)
+        next(slow)
+        assert reason_of(partial(few.operator.review.ExportEvidence, request)) == "OVERLOADED"
+        end = time.monotonic() + 10
+        while reason_of(partial(few.operator.review.ExportEvidence, request)) != "OK":
+            assert time.monotonic() < end
+        assert reason_of(lambda: slow) == "READER_TOO_SLOW"
 
 
 def test_a_list_of_cases_opens_no_examination_to_know_who_may_see_them(at: Staffed, reference: str) -> None:

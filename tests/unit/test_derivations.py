@@ -1,8 +1,6 @@
-"""What is noted of a photo on its way to an embedding; and the pieces of a bundle."""
+"""What is noted of a photo on its way to an embedding."""
 
 from __future__ import annotations
-
-from itertools import pairwise
 
 import pytest
 
@@ -11,7 +9,6 @@ from fr_api.v1 import common_pb2
 from fr_core.align import ARCFACE_TEMPLATE
 from fr_core.types import ModelId
 from fr_server.services.derivations import derived
-from fr_server.services.review_evidence import in_pieces
 
 MODEL = ModelId("null", "1", "0" * 64)
 
@@ -48,23 +45,3 @@ def test_each_step_is_told() -> None:
     assert [float(one) for one in told["4_similarity_matrix"].split()] == pytest.approx([1, 0, 0, 0, 1, 0], abs=1e-4)
     assert told["5_quality"] == "0.2500 BLURRED"
     assert told["6_embedding"] == "of the crop, by null@1:000000000000, brought to length 1"
-
-
-@pytest.mark.parametrize("size", [1, 3, 4, 5, 8, 100])
-def test_pieces_are_of_one_size_and_together_the_same(size: int) -> None:
-    source = [b"", b"abc", b"defghijk", b"", b"l", b"mnopqrstuvwxyz" * 3]
-    made = list(in_pieces(iter(source), size))
-    assert b"".join(made) == b"".join(source)
-    assert all(len(one) == size for one, _ in pairwise(made))
-    assert 0 < len(made[-1]) <= size
-
-
-def test_a_piece_takes_no_more_of_its_source_than_it_holds() -> None:
-    source = iter([b"ab"] * 10)
-    pieces = in_pieces(source, 3)
-    assert next(pieces) == b"aba"
-    assert len(list(source)) == 8
-
-
-def test_of_nothing_there_is_no_piece() -> None:
-    assert list(in_pieces(iter([b""]), 3)) == []

@@ -6,7 +6,6 @@ import asyncio
 
 import pytest
 
-from fr_core.access.principal import LOCAL
 from fr_core.errors import CredentialInvalid, FrError
 from fr_server.access import streams
 from fr_server.access.streams import Streams
@@ -23,7 +22,7 @@ def test_a_look_that_fails_is_repeated(monkeypatch: pytest.MonkeyPatch, caplog: 
         raise AssertionError("the block itself was told")
 
     async def wait() -> None:
-        async with Streams().one(LOCAL, look, tell):
+        async with Streams().one(look, tell):
             await asyncio.sleep(5)
 
     with pytest.raises(CredentialInvalid):

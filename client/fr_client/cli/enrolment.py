@@ -25,6 +25,7 @@ PASSING = frozenset(
     {
         "CALL_TOO_LONG",
         "OVERLOADED",
+        "READER_TOO_SLOW",
         "RATE_LIMITED",
         "NOT_READY",
         "SHUTTING_DOWN",

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
-from fr_core.access.principal import SYSTEM, Principal
+from fr_core.access.principal import LOCAL, SYSTEM, Principal
+from fr_core.sharing import EVERYBODY
 from fr_server.access.rules import Rule
 
 T = TypeVar("T")
@@ -28,6 +29,12 @@ def current_principal() -> Principal:
 def current_rule() -> Rule:
     """Return the rule of the call that this thread or task works for; raises `LookupError` outside of calls."""
     return _rule.get()
+
+
+def current_sharer() -> str:
+    """Return whose share of scarce places this thread or task takes of; `EVERYBODY` where nobody is asked who calls."""
+    principal = current_principal()
+    return EVERYBODY if principal in (LOCAL, SYSTEM) else principal.principal_id
 
 
 async def require_caller_valid() -> None:

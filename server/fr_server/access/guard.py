@@ -78,7 +78,7 @@ class Guard(grpc.aio.ServerInterceptor):
         budgets: count what everybody asks for.
         recorder: is told of refusals, and of calls that ended.
         trust: counts refusals.
-        streams: count those that everybody has open; None = as many as wanted.
+        streams: ends those that may not go on; None = whose readers may be as slow as they like.
         rules: of the methods; one without a rule is refused.
     """
 
@@ -221,7 +221,7 @@ class Guard(grpc.aio.ServerInterceptor):
             valid = partial(self._require_still_valid, call, context, record)
             async with (
                 self._teller.ending(call.rule, attribution, call.action, record) as ending,
-                self._streams.one(call.principal, valid, partial(_tell, context)) as sending,
+                self._streams.one(valid, partial(_tell, context)) as sending,
             ):
                 await valid()
                 only_above = await self._inspect(call, request, record)
@@ -245,7 +245,7 @@ class Guard(grpc.aio.ServerInterceptor):
         try:
             valid = partial(self._require_still_valid_or_tell, call, context)
             untold = partial(self._require_still_valid, call, context, CallRecord())  # of an item at work
-            async with self._streams.one(call.principal, valid, partial(_tell, context)) as sending:
+            async with self._streams.one(valid, partial(_tell, context)) as sending:
                 async for response in stepping(answers, call.principal, call.rule, untold, attribution, CallRecord()):
                     item, outcome = items.answered(response), outcome_of(response)
                     _tell_less(call, response, item.only_above)
@@ -318,8 +318,9 @@ class Guard(grpc.aio.ServerInterceptor):
         if rule.search_if and value_at(request, rule.search_if):
             record.searched = True
             self._budgets.search(principal.principal_id, principal.budget)
-        if await self._foreign.put_out(rule, principal, request):
-            record.detail |= OUTSIDE
+        with calling(principal):
+            if await self._foreign.put_out(rule, principal, request):
+                record.detail |= OUTSIDE
         return principal.coarse and ask_for_all(request)
 
 

@@ -60,7 +60,7 @@ async def make_guard(
     authenticator: Authenticator = OpenDoor()
     if asks_who_calls(config, store):
         authenticator = Credentials(store, await _tokens(config, clock_ms), certificate_of)
-    streams = Streams(config.limits.streams_per_caller)
+    streams = Streams(config.limits.stall_s)
     return Guard(authenticator, Budgets(time.monotonic, clock_ms), Journal(store), trust, streams=streams)
 
 

@@ -134,7 +134,7 @@ class Answerer:
     def _take(self, message: object) -> None:
         match message:
             case Pictures():
-                ticket = Ticket(message.deadline, message.bulk)
+                ticket = Ticket(message.deadline, message.bulk, caller=message.caller)
                 with self._lock:
                     self._tickets[message.number] = ticket
                 if message.bulk:
@@ -146,7 +146,7 @@ class Answerer:
                     if number in self._tickets:  # else its answer is on its way
                         self._tickets[number].cancel()
             case GalleryCall():
-                self._storage.of(message.bulk).submit(self._ask_galleries, message)
+                self._storage.of(message.bulk).submit(message.caller, partial(self._ask_galleries, message))
             case Listening():
                 self._on_listening()
             case Ready():

@@ -75,8 +75,8 @@ class Asker:
         What it changes is put down to whom the call is put down to, `current_attribution`.
         """
         asked = self._new(None)
-        by = current_attribution()
-        self._wire.send(GalleryCall(asked.number, method, arguments, current_ticket().bulk, by))
+        by, ticket = current_attribution(), current_ticket()
+        self._wire.send(GalleryCall(asked.number, method, arguments, ticket.bulk, ticket.caller, by))
         return asked.future.result()
 
     def answered(self, message: Answer | Refusal) -> None:
@@ -118,7 +118,7 @@ class Asker:
         for view, picture in zip(self._arena.views(slot, shapes), pictures, strict=True):
             np.copyto(view, picture)
         asked = self._new(slot)
-        self._wire.send(Pictures(asked.number, model, slot, shapes, ticket.deadline, ticket.bulk))
+        self._wire.send(Pictures(asked.number, model, slot, shapes, ticket.deadline, ticket.bulk, ticket.caller))
         return asked
 
     def _new(self, slot: int | None) -> _Asked:

@@ -164,6 +164,7 @@ class Pictures:
         shapes: (height, width) of each.
         deadline: as `Ticket.deadline`; the clock is the machine's.
         bulk: as `Ticket.bulk`.
+        caller: as `Ticket.caller`.
     """
 
     number: int
@@ -172,6 +173,7 @@ class Pictures:
     shapes: tuple[tuple[int, int], ...]
     deadline: float | None
     bulk: bool
+    caller: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +185,7 @@ class GalleryCall:
         method: one of `GALLERY_METHODS` or `AUDIT_METHODS`.
         arguments: in their order.
         bulk: as `Ticket.bulk`.
+        caller: as `Ticket.caller`.
         by: whom the audit puts it down to.
     """
 
@@ -190,6 +193,7 @@ class GalleryCall:
     method: str
     arguments: tuple[Any, ...]
     bulk: bool
+    caller: str
     by: Attribution
 
 

@@ -11,13 +11,17 @@ from typing import Any, cast
 
 import grpc
 
-from fr_core.errors import CallEnded, CallTooLong, Failure, Overloaded
+from fr_core.errors import CallEnded, CallTooLong, Failure
 from fr_core.runtime.ticket import Ticket, hold
+from fr_core.sharing import EVERYBODY, Places, share_of
+from fr_server.access.callers import current_sharer
 from fr_server.interceptors.wrapping import EXEMPT, Context, Handler, Stream, Unary, wrap
 
 
 class Admission(grpc.aio.ServerInterceptor):
     """Admits up to `max_in_flight` calls at once; a stream is one call for as long as it is open.
+
+    Callers share the calls, and the streams among them (`fr_core.sharing`).
 
     Unary calls are interactive; what comes in streams is bulk, and lets them go first.
 
@@ -28,11 +32,11 @@ class Admission(grpc.aio.ServerInterceptor):
     without a reason.
     """
 
-    def __init__(self, max_in_flight: int, call_s: float = math.inf) -> None:
-        self._max_in_flight = max_in_flight
+    def __init__(self, max_in_flight: int, call_s: float = math.inf, streams_per_caller: float = math.inf) -> None:
         self._call_s = call_s
-        self._in_flight = 0
-        self._streams = 0
+        self._calls = Places(max_in_flight, "calls in work")
+        most = most_streams(max_in_flight)
+        self._streams = Places(most, "streams open", int(min(streams_per_caller, share_of(most))))
         self._refuse_all: Failure | None = None
         self.idle = asyncio.Event()
         self.idle.set()
@@ -54,7 +58,8 @@ class Admission(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None or handler_call_details.method.startswith(EXEMPT):
             return handler
-        refusal = self._refusal(bool(handler.request_streaming or handler.response_streaming))
+        # Who calls is known within the call, and counted there.
+        refusal = self._refusal(bool(handler.request_streaming or handler.response_streaming), EVERYBODY)
         if refusal is not None:
             return _refusing(refusal)
 
@@ -84,42 +89,41 @@ class Admission(grpc.aio.ServerInterceptor):
 
         return wrap(handler, unary, stream)
 
-    def _refusal(self, bulk: bool) -> Failure | None:
+    def _refusal(self, bulk: bool, caller: str) -> Failure | None:
         if self._refuse_all is not None:
             return type(self._refuse_all)(self._refuse_all.what)  # its own: it will hold the traces of its call
-        if self._in_flight >= self._max_in_flight:
-            return _full(self._max_in_flight, "calls")
-        # A stream may last for ever: a quarter of the room is for calls that people wait for.
-        most_streams = self._max_in_flight - self._max_in_flight // 4
-        if bulk and self._streams >= most_streams:
-            return _full(most_streams, "streams")
-        return None
+        return self._calls.refusal(caller) or (self._streams.refusal(caller) if bulk else None)
 
     @contextmanager
     def _admitted(self, context: Context, bulk: bool) -> Iterator[None]:
-        refusal = self._refusal(bulk)  # again: others may have come while this one's request was read
+        caller = current_sharer()
+        refusal = self._refusal(bulk, caller)  # again: others may have come while this one's request was read
         if refusal is not None:
             raise refusal
         left_s = cast("float | None", context.time_remaining())  # None without a deadline, whatever its stub says
         if not bulk:
             left_s = min(self._call_s, math.inf if left_s is None else left_s)
-        ticket = Ticket(None if left_s is None or left_s == math.inf else time.monotonic() + left_s, bulk)
+        deadline = None if left_s is None or left_s == math.inf else time.monotonic() + left_s
+        ticket = Ticket(deadline, bulk, caller=caller)
         hold(ticket)
-        self._in_flight += 1
-        self._streams += bulk
+        self._calls.take(caller)
+        if bulk:
+            self._streams.take(caller)
         self.idle.clear()
         try:
             yield
         finally:
             ticket.cancel()  # whatever is still queued for this call is work for nobody
-            self._in_flight -= 1
-            self._streams -= bulk
-            if not self._in_flight:
+            self._calls.give_back(caller)
+            if bulk:
+                self._streams.give_back(caller)
+            if not self._calls.taken:
                 self.idle.set()
 
 
-def _full(most: int, what: str) -> Overloaded:
-    return Overloaded(f"The server has {most} {what} in work, as many as it accepts.", limit=str(most))
+def most_streams(max_in_flight: int) -> int:
+    """Return how many of so many calls may be streams: these may last for ever, and people wait for the others."""
+    return max_in_flight - max_in_flight // 4
 
 
 def _refusing(refusal: Failure) -> Handler:

@@ -49,7 +49,7 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         pages.require_page_size(size)
         call = f"audit {request.chain}"
         after, upto = _place(pages.last_of(call, request.page_token))
-        page, upto = await self._work.storage(_search, audit, request, after, upto, size)
+        page, upto = await self._work.audit(_search, audit, request, after, upto, size)
         return audit_pb2.SearchAuditResponse(
             records=[_record_message(kept) for kept in page.records],
             next_page_token="" if page.after is None else pages.page_token(call, f"{page.after} {upto}"),
@@ -60,10 +60,10 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
     ) -> AsyncIterator[audit_pb2.ExportAuditResponse]:
         """Send a chain, some records at a time."""
         audit = self._audit(request.chain)
-        part = await self._work.storage(audit.audit_export, request.after_seq, False)
+        part = await self._work.audit(audit.audit_export, request.after_seq, False)
         yield audit_pb2.ExportAuditResponse(data=part.data)
         while part.after is not None:
-            part = await self._work.storage(audit.audit_export, part.after, True)
+            part = await self._work.audit(audit.audit_export, part.after, True)
             yield audit_pb2.ExportAuditResponse(data=part.data)
 
     async def VerifyAudit(  # noqa: N802
@@ -79,7 +79,7 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
                 raise InvalidField("A checkpoint is of another chain than the one to check.", field="checkpoints")
         by_chain = await self._work.storage(_checkpoints_of, request)
         verdicts = [
-            _verdict(name, by_chain[name], await self._work.storage(self._audits[name].audit_verify, by_chain[name]))
+            _verdict(name, by_chain[name], await self._work.audit(self._audits[name].audit_verify, by_chain[name]))
             for name in names
         ]
         return audit_pb2.VerifyAuditResponse(verdicts=verdicts)

@@ -6,15 +6,17 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import grpc
 
 from fr_api.v1 import evaluation_pb2, evaluation_pb2_grpc
 from fr_core.engine import Engine
-from fr_core.errors import EvaluationRunning, ShuttingDown
+from fr_core.errors import EvaluationRunning, Overloaded, ShuttingDown
 from fr_core.gallery.pages import last_of, page_token
 from fr_core.runtime.ticket import current_ticket
+from fr_core.sharing import Places
 from fr_datasets.links import datasets_folder
 from fr_evaluation.identification.run import read_people, run_identification
 from fr_evaluation.keeping import files_of, summary_of
@@ -23,11 +25,12 @@ from fr_evaluation.photos import OnProgress
 from fr_evaluation.report import Report
 from fr_evaluation.stored import KeptReport, Reports
 from fr_evaluation.verification.run import read_pairs, run_verification
+from fr_server.access.callers import current_sharer
 from fr_server.convert.evaluation import dataset_message, file_name, gallery_sizes, report_message, sent_seed
 from fr_server.convert.gallery import page_size
 from fr_server.services.datasets import dataset_errors, dataset_root
 from fr_server.telemetry.logs import FIELDS
-from fr_server.work import Work
+from fr_server.work import KEPT_S, Work
 
 log = logging.getLogger("fr_server.evaluation")
 
@@ -58,7 +61,7 @@ class EvaluationService(evaluation_pb2_grpc.EvaluationServiceServicer):
         self._workers = workers
         self._reports = reports
         self._work = work
-        self._measuring = False
+        self._runs = Places(1, "evaluations in work", kept_s=KEPT_S)
 
     async def ListDatasets(  # noqa: N802
         self, request: evaluation_pb2.ListDatasetsRequest, context: Context
@@ -148,12 +151,14 @@ class EvaluationService(evaluation_pb2_grpc.EvaluationServiceServicer):
 
         The ticket of a call that ends tells the threads to end: at their next photo, or their next block of figures.
         """
-        if self._measuring:
-            raise EvaluationRunning("The server measures something already.")
-        self._measuring = True
+        caller = current_sharer()
+        try:
+            self._runs.take(caller)
+        except Overloaded as refusal:
+            raise EvaluationRunning("The server measures something already, or for another caller next.") from refusal
         seen = _Seen()
         running = asyncio.ensure_future(self._work.evaluation(self._kept, measure, seen))
-        running.add_done_callback(self._ended)
+        running.add_done_callback(partial(self._ended, caller))
         while not running.done():
             await asyncio.wait((running,), timeout=_LOOK_S)
             if self._work.draining.is_set() and not running.done():
@@ -174,8 +179,8 @@ class EvaluationService(evaluation_pb2_grpc.EvaluationServiceServicer):
         log.info("Measured: %s on %s, %d photos, %.1f s", *fields.values(), extra={FIELDS: fields})
         return kept
 
-    def _ended(self, running: asyncio.Future[KeptReport]) -> None:
-        self._measuring = False
+    def _ended(self, caller: str, running: asyncio.Future[KeptReport]) -> None:
+        self._runs.give_back(caller)
         if not running.cancelled():
             running.exception()  # which nobody may wait for any more
 

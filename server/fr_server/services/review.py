@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,7 +17,7 @@ from fr_core.audit.attribution import attributed, current_attribution
 from fr_core.casework.rules import require_open
 from fr_core.casework.store import CaseStore
 from fr_core.casework.values import Case, Examination, Listed, Searched
-from fr_core.errors import GalleryReplaced, NoFaceFound, Overloaded, UnknownCase, UnknownGallery, UnknownTemplate
+from fr_core.errors import GalleryReplaced, NoFaceFound, UnknownCase, UnknownGallery, UnknownTemplate
 from fr_core.gallery import pages
 from fr_core.gallery.values import GalleryInfo, GalleryUse
 from fr_core.types import ModelId
@@ -37,11 +38,13 @@ from fr_server.services.gallery_calls import GalleryCalls
 from fr_server.services.gallery_faces import GalleryFaces
 from fr_server.services.paging import number_of
 from fr_server.services.review_evidence import EvidenceRoom
-from fr_server.work import EVIDENCE_THREADS, Work
+from fr_server.work import Work
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 _DEFAULT_PAGE = 100
+# Of a bundle, in a message.
+_PIECE_BYTES = 256 * 1024
 _CASES, _AWAITING = "cases", "awaiting"
 
 
@@ -75,7 +78,6 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
         self._work = work
         self._clock_ms = clock_ms
         self._least_retention_days = least_retention_days
-        self._exports = 0
 
     async def OpenCase(  # noqa: N802
         self, request: review_pb2.OpenCaseRequest, context: Context
@@ -188,16 +190,10 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
     ) -> AsyncIterator[review_pb2.ExportEvidenceResponse]:
         """Send the evidence bundle of a case."""
         _note(await self._seen_case(request.case_id))
-        if self._exports >= EVIDENCE_THREADS:
-            what = f"{EVIDENCE_THREADS} bundles are being exported, as many as may."
-            raise Overloaded(what, limit=str(EVIDENCE_THREADS))
-        self._exports += 1
-        try:
-            made = await self._work.evidence(self._evidence.bundle, request.case_id, request.include_unfinished)
-            while piece := await self._work.evidence(_next, made):  # none for nobody
+        make = partial(self._evidence.bundle, request.case_id, request.include_unfinished)
+        async with aclosing(self._work.evidence(make, _PIECE_BYTES)) as pieces:
+            async for piece in pieces:
                 yield review_pb2.ExportEvidenceResponse(data=piece)
-        finally:
-            self._exports -= 1
 
     async def _seen_case(self, case_id: str) -> Case:
         """Return a case; one that the caller may not know of is answered as one that there is not."""
@@ -255,11 +251,6 @@ def _sees(principal: Principal, case: Case) -> bool:
     if not case.galleries:
         return case.opened_by == principal.principal_id
     return all(map(principal.galleries.covers, case.galleries))
-
-
-def _next(pieces: Iterator[bytes]) -> bytes:
-    """Return the next piece; b"" where there is none."""
-    return next(pieces, b"")
 
 
 def _note(case: Case, shown: Examination | None = None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from fr_core.access.roles import Role
 from fr_core.casework.rules import may_examine
@@ -35,7 +35,6 @@ from fr_server.services.decisions import Decisions
 from fr_server.services.derivations import derived
 from fr_server.services.gallery_calls import GalleryCalls
 
-_PIECE_BYTES = 256 * 1024
 # How often a case is read anew where a search in it came between it and its audit.
 _TRIES = 10
 
@@ -70,8 +69,8 @@ class EvidenceRoom:
         """The key that tells the signatures of bundles, as PEM."""
         return EvidenceSigner(self._cases.evidence_key()).public_key
 
-    def bundle(self, case_id: str, include_unfinished: bool) -> Iterator[bytes]:
-        """Return the bundle of a case, in pieces of 256 KiB that are made as they are taken.
+    def bundle(self, case_id: str, include_unfinished: bool) -> bytes:
+        """Return the bundle of a case.
 
         Raises:
             NotPermitted: it would tell an examiner the ranking of leads of which a finding of theirs is awaited.
@@ -84,7 +83,7 @@ class EvidenceRoom:
         examinations, extract = self._told(case)
         if include_unfinished:
             _require_told_already(examinations)
-        return in_pieces(
+        return b"".join(
             build_bundle(
                 case,
                 [self._exhibit(one) for one in examinations],
@@ -93,8 +92,7 @@ class EvidenceRoom:
                 made_by=current_principal().principal_id,
                 audit=extract,
                 include_unfinished=include_unfinished,
-            ),
-            _PIECE_BYTES,
+            )
         )
 
     def _told(self, case: Case) -> tuple[list[Examination], AuditExtract]:
@@ -177,19 +175,6 @@ def _require_told_already(examinations: Sequence[Examination]) -> None:
             "findings first, or have somebody export it whose key has not the role examiner.",
             field="include_unfinished",
         )
-
-
-def in_pieces(source: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """Yield the same bytes in pieces of `size` bytes, of which the last may be shorter."""
-    held = bytearray()
-    for one in source:
-        for start in range(0, len(one), size):
-            held += one[start : start + size]
-            if len(held) >= size:
-                yield bytes(held[:size])
-                del held[:size]
-    if held:
-        yield bytes(held)
 
 
 def _figures(examination: Examination, calibration: Calibration) -> dict[int, Figures]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import TypeVar
@@ -12,6 +11,7 @@ from fr_core.errors import ShuttingDown
 from fr_core.gallery.scan.clusters import ClusterSteps, clusters
 from fr_core.gallery.scan.duplicates import DuplicateSteps, duplicates
 from fr_core.gallery.values import GalleryRef
+from fr_core.runtime.ticket import current_ticket
 from fr_server.convert.scans import cluster_messages, pair_message, progress_message
 from fr_server.work import Work
 
@@ -19,7 +19,7 @@ Step = TypeVar("Step")
 
 
 class Scans:
-    """Runs the scans of a process, one step at a time however many there are: other calls wait for one pass at most.
+    """Runs the scans of a process, one step at a time however many there are; their callers take turns.
 
     Args:
         work: runs the steps, and ends the scans when it drains.
@@ -27,7 +27,6 @@ class Scans:
 
     def __init__(self, work: Work) -> None:
         self._work = work
-        self._turn = asyncio.Lock()  # here, and not only in the core: who waits for a turn must hold no thread
 
     async def duplicates(
         self, galleries: DuplicateSteps, gallery: GalleryRef, threshold: float
@@ -55,11 +54,11 @@ class Scans:
                     yield gallery_pb2.ClusterGalleryResponse(cluster=message)
 
     async def _steps(self, steps: Iterator[Step]) -> AsyncIterator[Step]:
-        while True:
-            async with self._turn:
-                if self._work.draining.is_set():
-                    raise ShuttingDown("The server is shutting down; begin the search anew when it is back.")
-                step = await self._work.storage(next, steps, None)
-            if step is None:
-                return
+        while (step := await self._work.scan(self._step, steps)) is not None:
             yield step
+
+    def _step(self, steps: Iterator[Step]) -> Step | None:
+        current_ticket().require_wanted()
+        if self._work.draining.is_set():
+            raise ShuttingDown("The server is shutting down; begin the search anew when it is back.")
+        return next(steps, None)

@@ -188,6 +188,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The call took as long as the server lets a call take, and its work was left undone."""
     ERROR_REASON_GALLERY_REPLACED: _ErrorReason.ValueType  # 82
     """The gallery was deleted during the call, and another one has its id now; nothing was done in that one."""
+    ERROR_REASON_READER_TOO_SLOW: _ErrorReason.ValueType  # 83
+    """The answer was not read for longer than the server lets an answer wait; the stream was ended."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why something was refused or failed. docs/errors.md has the status code and the advice for each."""
@@ -358,4 +360,6 @@ ERROR_REASON_CALL_TOO_LONG: ErrorReason.ValueType  # 81
 """The call took as long as the server lets a call take, and its work was left undone."""
 ERROR_REASON_GALLERY_REPLACED: ErrorReason.ValueType  # 82
 """The gallery was deleted during the call, and another one has its id now; nothing was done in that one."""
+ERROR_REASON_READER_TOO_SLOW: ErrorReason.ValueType  # 83
+"""The answer was not read for longer than the server lets an answer wait; the stream was ended."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from fr_api.v1 import training_pb2, training_pb2_grpc
-from fr_core.errors import Overloaded, ShuttingDown
+from fr_core.errors import ShuttingDown
 from fr_core.gallery.checks import require_display_name
+from fr_core.sharing import Places
 from fr_core.training.sessions.results import not_started, progress
 from fr_core.training.store.values import Changes
+from fr_server.access.callers import current_sharer
 from fr_server.access.listing import cohorts_seen
 from fr_server.convert.gallery import page_size
 from fr_server.convert.training import (
@@ -34,7 +36,7 @@ class CohortCalls(training_pb2_grpc.TrainingServiceServicer):
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._watching = 0
+        self._watches = Places(_MOST_WATCHING, "watches of cohorts open")
 
     async def CreateCohort(  # noqa: N802
         self, request: training_pb2.CreateCohortRequest, context: Context
@@ -88,14 +90,9 @@ class CohortCalls(training_pb2_grpc.TrainingServiceServicer):
         Nothing is told of trainees who were deleted: what was told of them before is what is known of them. A message
         without a trainee is not sent, not even the first of a cohort without any.
         """
-        if self._watching >= _MOST_WATCHING:
-            raise Overloaded(f"{_MOST_WATCHING} calls watch cohorts, as many as may.", limit=str(_MOST_WATCHING))
-        self._watching += 1
-        try:
+        with self._watches.held(current_sharer()):
             async for progress in self._changes(request.cohort_id):
                 yield training_pb2.WatchCohortResponse(progress=progress)
-        finally:
-            self._watching -= 1
         raise ShuttingDown("The server is shutting down; watch again when it is back.")
 
     async def _changes(self, cohort_id: str) -> AsyncIterator[list[training_pb2.SittingProgress]]:

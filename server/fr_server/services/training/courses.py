@@ -6,23 +6,27 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from functools import partial
 
 from fr_api.v1 import training_pb2, training_pb2_grpc
 from fr_core.errors import (
     CourseBuilding,
     FrError,
     MissingField,
+    Overloaded,
     ShuttingDown,
     UnknownCohort,
     UnknownGallery,
 )
 from fr_core.runtime.ticket import current_ticket
+from fr_core.sharing import Places
 from fr_core.training.bank.needs import available, needs, require_enough
 from fr_core.training.courses import Course
 from fr_core.training.grading.learned import learned
 from fr_core.training.plan import CoursePlan
 from fr_core.training.results import Result
 from fr_core.training.store.training_store import TrainingStore
+from fr_server.access.callers import current_sharer
 from fr_server.access.listing import courses_seen
 from fr_server.convert.gallery import page_size
 from fr_server.convert.training import (
@@ -43,6 +47,7 @@ from fr_server.services.training.course_gallery import CourseGallery, gallery_of
 from fr_server.services.training.desk import Context, Desk
 from fr_server.services.training.gathered import gather
 from fr_server.telemetry.logs import FIELDS, describe
+from fr_server.work import KEPT_S
 from fr_training.build import Progress, build_course
 from fr_training.people import NamedPeople, read_datasets
 from fr_training.plans import plan_names
@@ -72,7 +77,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._building = False
+        self._builds = Places(1, "courses in work", kept_s=KEPT_S)
 
     async def ListPlans(  # noqa: N802
         self, request: training_pb2.ListPlansRequest, context: Context
@@ -104,14 +109,16 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         if not names:
             raise MissingField("`datasets` names no data set.", field="datasets")
         learn_from, exclude = sent_learn_from(request.learn_from), sent_excluded(request.exclude_photos)
-        if self._building:
-            raise CourseBuilding("The server makes a course already.")
-        self._building = True
+        caller = current_sharer()
+        try:
+            self._builds.take(caller)
+        except Overloaded as refusal:
+            raise CourseBuilding("The server makes a course already, or for another caller next.") from refusal
         seen = _Seen()
         running = asyncio.ensure_future(
             self._desk.work.course(self._made, plan, names, seed, learn_from, exclude, seen)
         )
-        running.add_done_callback(self._ended)
+        running.add_done_callback(partial(self._ended, caller))
         while not running.done():
             await asyncio.wait((running,), timeout=_LOOK_S)
             if self._desk.work.draining.is_set() and not running.done():
@@ -224,8 +231,8 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
                 log.info("The gallery of a deleted course was deleted before")
         self._desk.store.delete_course(course_id)
 
-    def _ended(self, running: asyncio.Future[Course]) -> None:
-        self._building = False
+    def _ended(self, caller: str, running: asyncio.Future[Course]) -> None:
+        self._builds.give_back(caller)
         if not running.cancelled():
             running.exception()  # which nobody may wait for any more
 

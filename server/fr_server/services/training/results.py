@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from importlib.util import find_spec
 
 from fr_api.v1 import training_pb2, training_pb2_grpc
@@ -48,9 +49,9 @@ class ResultCalls(training_pb2_grpc.TrainingServiceServicer):
         """Read a report, made of the answers that there are now."""
         if request.file not in _HTML:
             raise InvalidField("`file` has a value that this call does not know.", field="file")
-        content = await self._desk.work.report(lambda: self._report(request).encode())
-        for piece in _pieces(content):
-            yield training_pb2.GetTrainingReportResponse(content=piece)
+        async with aclosing(self._desk.work.report(lambda: self._report(request).encode(), PIECE)) as pieces:
+            async for piece in pieces:
+                yield training_pb2.GetTrainingReportResponse(content=piece)
 
     async def ExportResults(  # noqa: N802
         self, request: training_pb2.ExportResultsRequest, context: Context
@@ -60,11 +61,12 @@ class ResultCalls(training_pb2_grpc.TrainingServiceServicer):
             raise MissingField("`format` is not set.", field="format")
         if request.format not in _FORMATS:
             raise InvalidField("`format` has a value that this call does not know.", field="format")
-        content = await self._desk.work.report(
-            lambda: self._exported(request.cohort_id, _FORMATS[request.format]).encode()
-        )
-        for piece in _pieces(content):
-            yield training_pb2.ExportResultsResponse(content=piece)
+        form = _FORMATS[request.format]
+        async with aclosing(
+            self._desk.work.report(lambda: self._exported(request.cohort_id, form).encode(), PIECE)
+        ) as pieces:
+            async for piece in pieces:
+                yield training_pb2.ExportResultsResponse(content=piece)
 
     def _report(self, request: training_pb2.GetTrainingReportRequest) -> str:
         whom, store = request.WhichOneof("whom"), self._desk.store
@@ -108,8 +110,3 @@ class ResultCalls(training_pb2_grpc.TrainingServiceServicer):
 def _require_some(there: bool) -> None:
     if not there:
         raise NothingToReport("No trial was answered yet.")
-
-
-def _pieces(data: bytes) -> Iterator[bytes]:
-    for start in range(0, len(data), PIECE):
-        yield data[start : start + PIECE]
