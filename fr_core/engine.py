@@ -108,6 +108,11 @@ class Lifeline:
         self._cut = False
         self._watchers: list[Callable[[], None]] = []
 
+    @property
+    def lost(self) -> bool:
+        """Whether a device was lost."""
+        return self._cut
+
     def watch(self, watcher: Callable[[], None]) -> None:
         """Have `watcher` called when the device is lost, from another thread; at once where it is lost already."""
         with self._lock:

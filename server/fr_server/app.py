@@ -196,6 +196,7 @@ class App:
         self._broken = broken or Future()
         self._guard = guard
         self._given_up = False
+        self._engine_answers = True
         self._asks = False
         self._admission = Admission(self._part.max_in_flight, config.limits.call_s, config.limits.streams_per_caller)
         self._health = HealthService(SERVICES)
@@ -307,6 +308,20 @@ class App:
         finally:
             for one in going_on:
                 one.cancel()
+
+    def engine_answers(self, answers: bool) -> None:
+        """Hear whether the process that runs the models answers: calls are refused, and health tells it, while not."""
+        draining = self._work is None or self._work.draining.is_set()
+        if answers == self._engine_answers or draining:
+            return
+        self._engine_answers = answers
+        if answers:
+            log.warning("The engine's process answers again")
+            self._admission.admit()
+        else:
+            log.error("The engine's process does not answer; calls are refused until it does")
+            self._admission.refuse(NotReady("The process that runs the models does not answer."))
+        self._tell_health(serving=answers and not self.engine.lifeline.lost)
 
     async def reload(self) -> None:
         """As `Server.reload`."""

@@ -27,7 +27,7 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from besieged import key_of, made
+from besieged import figure, key_of, made
 from calibrated import calibration
 from casefiles import noise
 from faulty import until
@@ -79,6 +79,11 @@ FR = Path(sys.executable).with_name("fr")
 DETECT = recognition_pb2.DetectRequest(image=common_pb2.Image(data=photo(1)))
 # Each a connection of its own, so that the kernel gives each to some front-end.
 CHANNELS = 6
+# A front-end that stands still is replaced within so many seconds.
+REPLACED_S = 10.0
+# Longer than a process may be silent.
+STILL_S = 6.0
+BUSY_S = float(os.environ.get("FR_BUSY_S", "8"))
 
 
 @dataclass
@@ -276,6 +281,127 @@ def test_killed_front_end_is_replaced_and_the_others_go_on(tmp_path: Path) -> No
     assert not any(map(alive, (*pids, *last)))
     assert arenas_of("self") == arenas
     assert shared_memory() == before
+
+
+@contextmanager
+def stopped(pids: Sequence[int]) -> Iterator[None]:
+    """Have processes stand still, as SIGSTOP, a debugger or Ctrl-Z does."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            if alive(pid):
+                os.kill(pid, signal.SIGCONT)
+
+
+def seconds_to_replace(server: Running, how: signal.Signals) -> float:
+    """Send a signal to the first front-end; return how long it takes until another one listens in its place."""
+    before = server.pids
+    began = time.monotonic()
+    os.kill(before[0], how)
+    eventually(lambda: before[0] not in server.pids and len(server.pids) == len(before), 60)
+    (new,) = set(server.pids) - set(before)
+    eventually(lambda: listening(new), 60)
+    return time.monotonic() - began
+
+
+def listening(pid: int) -> bool:
+    """Whether a process listens for TCP connections."""
+    sockets = {f"socket:[{line.split()[9]}]" for line in listeners()}
+    try:
+        return any(str(entry.readlink()) in sockets for entry in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:  # a file was closed meanwhile
+        return False
+
+
+def listeners() -> list[str]:
+    lines = [line for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+    return [line for line in lines if line.split()[3] == "0A"]
+
+
+def unanswered(address: str, connections: int) -> int:
+    """How many of so many new connections are not answered."""
+    with client_of(address, connections) as client:
+        stubs = [health_pb2_grpc.HealthStub(channel) for channel in client.channels]
+        asked = [stub.Check.future(health_pb2.HealthCheckRequest(), timeout=5) for stub in stubs]
+        return sum(call.code() is not grpc.StatusCode.OK for call in asked)
+
+
+@pytest.mark.parametrize("minded", [True, False], ids=["minded", "control"])
+def test_front_end_that_stands_still_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minded: bool) -> None:
+    if not minded:
+        monkeypatch.setattr("fr_server.frontends.pulse._SILENT_BEATS", 1_000_000)
+    observer = PrometheusObserver(methods_of(SERVICES))
+    with running(tmp_path, telemetry=Telemetry(observer, observer)) as server:
+        starting_s = seconds_to_replace(server, signal.SIGKILL)
+        before = server.pids
+        if minded:
+            # On a machine with other work, most of it is the start.
+            took_s = seconds_to_replace(server, signal.SIGSTOP)
+            figure("seconds until a front-end that stands still is replaced", round(took_s, 1))
+            figure("seconds until a front-end that was killed is replaced", round(starting_s, 1))
+            assert took_s < max(REPLACED_S, 2 * STILL_S + 2 * starting_s)
+            assert not alive(before[0])
+            assert before[1] in server.pids
+            assert unanswered(server.address, 32) == 0
+        else:
+            with stopped(before[:1]):
+                time.sleep(REPLACED_S)
+                assert server.pids == before
+                assert unanswered(server.address, 32) > 0
+        silent = observer.registry.get_sample_value("fr_frontends_replaced_total", {"why": "silent"})
+        assert silent == int(minded)
+
+
+def test_no_front_end_is_taken_for_silent_on_a_busy_machine(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        server = stack.enter_context(running(tmp_path))
+        before = server.pids
+        for _ in range(8):
+            burner = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            stack.callback(burner.wait)
+            stack.callback(burner.kill)
+        client = stack.enter_context(client_of(server.address))
+        end = time.monotonic() + BUSY_S
+        calls = 0
+        while time.monotonic() < end:
+            client.recognition(calls).Detect(DETECT, timeout=30)
+            calls += 1
+        assert server.pids == before
+        assert calls > 10
+
+
+def test_nobody_is_killed_where_all_stood_still_together(tmp_path: Path) -> None:
+    with running(tmp_path) as server:
+        before = server.pids
+        with stopped(before):
+            hang(server, STILL_S)
+            time.sleep(STILL_S)
+        time.sleep(STILL_S)
+        assert server.pids == before
+        assert unanswered(server.address, 8) == 0
+
+
+def test_front_ends_tell_that_the_engines_process_stands_still_and_that_it_goes_on(tmp_path: Path) -> None:
+    serving, silent = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+    with running(tmp_path) as server, client_of(server.address) as client:
+        before = server.pids
+        assert {client.health(i) for i in range(CHANNELS)} == {serving}
+        hang(server, 2 * STILL_S)
+        eventually(lambda: {client.health(i) for i in range(CHANNELS)} == {silent}, 2 * STILL_S)
+        with pytest.raises(grpc.RpcError) as caught:
+            client.recognition().Detect(DETECT, timeout=10)
+        assert (caught.value.code(), ended(caught.value).info.reason) == (grpc.StatusCode.UNAVAILABLE, "NOT_READY")
+        eventually(lambda: {client.health(i) for i in range(CHANNELS)} == {serving}, 3 * STILL_S)
+        client.recognition().Detect(DETECT, timeout=10)
+        assert server.pids == before
+
+
+def hang(server: Running, seconds: float) -> None:
+    """Have the event loop of the engine's process do nothing for so long."""
+    server.loop.call_soon_threadsafe(time.sleep, seconds)
 
 
 def test_front_ends_leave_signals_to_the_engines_process_from_their_first_step(tmp_path: Path) -> None:

@@ -132,6 +132,7 @@ def link(tmp_path: Path) -> Iterator[Link]:
             storage,
             lambda: None,
             lambda: None,
+            lambda: None,
             gone.set,
         )
         asker = Asker(far_end, memory, PLAN)
@@ -227,7 +228,7 @@ def test_machine_without_memory_for_a_front_end_has_nothing_left_open(tmp_path: 
     with Galleries.open(tmp_path) as galleries, closing(StorageThreads()) as storage:
         before = open_descriptors()
         with pytest.raises(OSError):
-            start_frontend(welcome, {}, galleries, storage, never, never, never)
+            start_frontend(welcome, {}, galleries, storage, never, never, never, never)
         assert open_descriptors() == before
 
 

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.connection import Connection
+from queue import SimpleQueue
 from typing import Any, NoReturn
 
 from fr_core.engine import Engine, Lifeline, build_pipeline, pack_calibration, tile_shapes_of
@@ -26,12 +27,15 @@ from fr_server.frontends.messages import (
     DeviceIsLost,
     GalleriesAreRead,
     Listening,
+    Ping,
+    Pong,
     Ready,
     Refusal,
     Reload,
     Stop,
     Welcome,
 )
+from fr_server.frontends.pulse import BEAT_S, Pulse
 from fr_server.frontends.remote import RemoteGalleries, RemoteRawEmbedder, RemoteTileDetector
 from fr_server.frontends.wire import Wire
 from fr_server.reloading import log_failure
@@ -115,19 +119,43 @@ async def serve(welcome: Welcome, wire: Wire, memory: int) -> None:
     def reload() -> None:
         asyncio.run_coroutine_threadsafe(app.reload(), loop).add_done_callback(log_failure)
 
-    told = (wire, asker, lifeline, loaded.set, reload, stop)
+    pulse, pongs = Pulse(), SimpleQueue[Pong]()
+
+    def ping() -> None:
+        pulse.heard()
+        loop.call_soon_threadsafe(pongs.put, Pong())  # that the loop is alive is what is asked
+
+    told = (wire, asker, lifeline, loaded.set, reload, stop, ping)
     threading.Thread(target=listen, args=told, name="engine", daemon=True).start()
+    # Not from the loop: it would hang with an engine's process that reads nothing.
+    threading.Thread(target=answer_pings, args=(wire, pongs), name="pulse", daemon=True).start()
     starting = asyncio.ensure_future(app.start())
     await until(told_to_stop, starting)
     if starting.done():
         spare_the_collector()
         wire.send(Ready())
+        minding = asyncio.ensure_future(mind_engine(app, pulse))
         await until(told_to_stop, asyncio.ensure_future(app.broken()))
+        minding.cancel()
     else:
         app.give_up()
         with contextlib.suppress(ShuttingDown):
             await starting
     await app.stop()
+
+
+async def mind_engine(app: App, pulse: Pulse) -> None:
+    """Have calls refused, and health tell it, while the engine's process is silent."""
+    while True:
+        await asyncio.sleep(BEAT_S)
+        app.engine_answers(not pulse.beat())
+
+
+def answer_pings(wire: Wire, pongs: SimpleQueue[Pong]) -> None:
+    """Send what the event loop has put there, until the engine's process is gone."""
+    with contextlib.suppress(OSError):
+        while True:
+            wire.send(pongs.get())
 
 
 def listen(
@@ -137,6 +165,7 @@ def listen(
     on_loaded: Callable[[], None],
     reload: Callable[[], None],
     stop: Callable[[], None],
+    ping: Callable[[], None],
 ) -> NoReturn:
     """Hear the engine's process; when it is gone, so is this one, whose threads would wait for its answers for ever."""
     try:
@@ -152,6 +181,8 @@ def listen(
                     lifeline.cut()
                 case Stop():
                     stop()
+                case Ping():
+                    ping()
                 case message:
                     raise TypeError(f"the engine's process sent a {type(message).__name__}")
     except EOFError:

@@ -35,6 +35,7 @@ from fr_server.frontends.messages import (
     Listening,
     PackedFaces,
     Pictures,
+    Pong,
     Ready,
     Refusal,
 )
@@ -63,6 +64,7 @@ class Answerer:
         storage: runs what waits for the disk; shared by all front-ends.
         on_listening: called when the front-end listens, from the receiving thread.
         on_ready: called when it answers calls, from the receiving thread.
+        on_pong: called when its event loop has answered a `Ping`, from the receiving thread.
         on_gone: called when its process has ended, from the receiving thread; nothing is kept for it any more.
     """
 
@@ -75,6 +77,7 @@ class Answerer:
         storage: StorageThreads,
         on_listening: Callable[[], None],
         on_ready: Callable[[], None],
+        on_pong: Callable[[], None],
         on_gone: Callable[[], None],
     ) -> None:
         self._wire = wire
@@ -85,6 +88,7 @@ class Answerer:
         self._storage = storage
         self._on_listening = on_listening
         self._on_ready = on_ready
+        self._on_pong = on_pong
         self._on_gone = on_gone
         self._lock = threading.Lock()
         self._tickets: dict[int, Ticket] = {}
@@ -151,6 +155,8 @@ class Answerer:
                 self._on_listening()
             case Ready():
                 self._on_ready()
+            case Pong():
+                self._on_pong()
             case _:
                 raise TypeError(f"a front-end sent a {type(message).__name__}")
 

@@ -140,6 +140,11 @@ class Stop:
     """Drain, then end."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """The event loop of the engine's process is alive, and asks whether that of the front-end is."""
+
+
 # --- from a front-end ---------------------------------------------------------------------------------------
 
 
@@ -151,6 +156,11 @@ class Listening:
 @dataclass(frozen=True, slots=True)
 class Ready:
     """Calls are answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """The event loop of the front-end has seen a `Ping`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +214,7 @@ class Cancel:
     number: int
 
 
-FromEngine = Welcome | Answer | Refusal | GalleriesAreRead | Reload | DeviceIsLost | Stop
+FromEngine = Welcome | Answer | Refusal | GalleriesAreRead | Reload | DeviceIsLost | Stop | Ping
 
 
 @dataclass(frozen=True, slots=True, eq=False)

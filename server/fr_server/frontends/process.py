@@ -54,6 +54,7 @@ def start_frontend(
     storage: StorageThreads,
     on_listening: Callable[[], None],
     on_ready: Callable[[], None],
+    on_pong: Callable[[], None],
     on_gone: Callable[[], None],
 ) -> Frontend:
     """Start a front-end; the arguments after `welcome` are those of `Answerer`.
@@ -80,7 +81,7 @@ def start_frontend(
         arena = Arena(memory, welcome.arena)
         kept.pop_all()
     wire = Wire(ours)
-    answerer = Answerer(wire, arena, batchers, galleries, storage, on_listening, on_ready, on_gone)
+    answerer = Answerer(wire, arena, batchers, galleries, storage, on_listening, on_ready, on_pong, on_gone)
     answerer.tell(welcome)
     answerer.start()
     return Frontend(process, answerer, wire)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from typing import Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from fr_core.runtime.observe import ModelRole, NullObserver, Observer, Stage
 
 OK = "OK"
 CANCELLED = "CANCELLED"
 """Outcomes of calls that are no reason of `fr_core.errors`; a caller whose deadline passed cancels a call too."""
+
+FrontendEnd = Literal["ended", "silent"]
+"""Why a front-end process was replaced: it ended before its time, or did not answer and was killed."""
 
 Ended: TypeAlias = Callable[[str, float], None]
 """To be called once, when a call has ended, with its outcome (OK, CANCELLED or a reason) and the seconds it took."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import get_args
 
 from google.protobuf import descriptor_pool
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -19,7 +20,7 @@ from fr_core.runtime.observe import MODELS, STAGES, ModelRole, Stage
 from fr_server.chores import CHORES, Chore
 from fr_server.errors import STATUS
 from fr_server.telemetry.kept import KEPT_SPECS
-from fr_server.telemetry.listener import CANCELLED, OK, Ended
+from fr_server.telemetry.listener import CANCELLED, OK, Ended, FrontendEnd
 from fr_server.telemetry.processes import PROCESS_SPECS, ProcessesCollector
 from fr_server.telemetry.spec import Spec as Spec
 from fr_server.telemetry.spec import counter, gauge, histogram
@@ -100,6 +101,14 @@ CHORE_FAILURES = Spec(
     ("chore",),
 )
 
+FRONTENDS_REPLACED = Spec(
+    "fr_frontends_replaced_total",
+    "counter",
+    "Front-end processes that were replaced: they ended before their time, or did not answer and were killed.",
+    ("why",),
+)
+FRONTEND_ENDS: tuple[FrontendEnd, ...] = get_args(FrontendEnd)
+
 SPECS: tuple[Spec, ...] = (
     REQUEST_SECONDS,
     REQUESTS_IN_FLIGHT,
@@ -117,6 +126,7 @@ SPECS: tuple[Spec, ...] = (
     BUILD_INFO,
     HEALTH,
     CHORE_FAILURES,
+    FRONTENDS_REPLACED,
     *PROCESS_SPECS,
     *KEPT_SPECS,
     *TRUST_SPECS,
@@ -175,6 +185,8 @@ class PrometheusObserver:
         self._health = gauge(HEALTH, self.registry)
         chores = counter(CHORE_FAILURES, self.registry)
         self._chores = {chore: chores.labels(chore) for chore in CHORES}
+        ends = counter(FRONTENDS_REPLACED, self.registry)
+        self._frontend_ends = {why: ends.labels(why) for why in FRONTEND_ENDS}
         gauge(BUILD_INFO, self.registry).labels(__version__).set(1)
         self.trust = PrometheusTrust(self.registry)
         _of_processes(self.registry)
@@ -245,6 +257,10 @@ class PrometheusObserver:
     def chore_failed(self, chore: Chore) -> None:
         """Tell that a chore failed."""
         self._chores[chore].inc()
+
+    def frontend_replaced(self, why: FrontendEnd) -> None:
+        """Tell that a front-end process is replaced."""
+        self._frontend_ends[why].inc()
 
 
 def exposed(registry: CollectorRegistry) -> CollectorRegistry:

@@ -11,7 +11,7 @@ from fr_core.errors import ConfigInvalid
 from fr_core.runtime.devices import ActiveDevice
 from fr_server.chores import Chore
 from fr_server.config import TelemetryConfig
-from fr_server.telemetry.listener import Listener, NullListener, Together
+from fr_server.telemetry.listener import FrontendEnd, Listener, NullListener, Together
 from fr_server.telemetry.trust import NullTrust, Trust
 
 if TYPE_CHECKING:
@@ -62,6 +62,11 @@ class Telemetry:
         """Tell that a chore failed, and is tried again later."""
         if self.metrics is not None:
             self.metrics.chore_failed(chore)
+
+    def frontend_replaced(self, why: FrontendEnd) -> None:
+        """Tell that a front-end process is replaced."""
+        if self.metrics is not None:
+            self.metrics.frontend_replaced(why)
 
     def watch(self, stores: Mapping[str, KeptStore], galleries: Lists | None) -> None:
         """Have stores looked at whenever the metrics are scraped; once.
