@@ -81,6 +81,7 @@ class Caller:
     """Somebody with a key, or with none where the token is empty."""
 
     def __init__(self, channel: grpc.Channel, token: str) -> None:
+        self.channel = channel
         self.token = token
         self.principal_id = f"key:{token.partition('.')[0]}"
         sends = grpc.intercept_channel(channel, _Sends(token)) if token else channel

@@ -120,6 +120,13 @@ ROWS = (
         {"FR_KILLS": "200", "FR_FLIPS": "5000"},
     ),
     Row(
+        "frontends-kill",
+        "SIGKILL of any process of a server with front-ends, under mixed load, loses nothing that was acknowledged",
+        "0 lost, 0 risen again, 0 doubled",
+        ("tests/fault/test_frontends_kill.py",),
+        {"FR_FRONTEND_KILLS": "20"},
+    ),
+    Row(
         "power-cut",
         "A power cut loses nothing of a gallery that was acknowledged",
         "0 lost; where the disk lies about its syncs, it is",

@@ -13,7 +13,7 @@ class Overloaded(Failure):
 
 
 class NotReady(Failure):
-    """The server has begun to listen, and is still reading its galleries."""
+    """The server listens and cannot answer yet: it reads its galleries, or the process with its models stands still."""
 
     reason = "NOT_READY"
     remedy = "Call again after the delay in RetryInfo, or wait until the health service says SERVING."

@@ -87,7 +87,7 @@ class SandboxProcess:
         try:
             said = self._link.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
-            return None
+            return "it was stopped while it waited" if _is_stopped(self.pid) else None
         except OSError:
             said = b""
         return "it spoke unasked" if said else f"ended with {_name_of(self._ended())} while it waited"
@@ -192,6 +192,11 @@ class SandboxProcess:
             self.close()
             why = said.decode(errors="replace") or f"it ended with code {self._process.returncode}"
             raise InternalError("A decoder of photos could not shut itself in.") from OSError(why)
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether a process of this one stands still, as after SIGSTOP; it would take no photo in time."""
+    return Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0] in "tT"
 
 
 def _name_of(code: int) -> str:

@@ -123,6 +123,32 @@ def test_only_items_of_one_group_share_a_batch() -> None:
     assert model.batches[1:] == [[1, 3], [2, 4], [5], [6]]
 
 
+def test_callers_take_turns_however_many_items_each_has_waiting() -> None:
+    model = Model()
+    with batching(model, sizes=(1,)) as batcher:
+        busy(model, batcher)
+        many = batcher.submit([1, 2, 3, 4], Ticket(caller="a"))
+        few = [batcher.submit([item], Ticket(caller=caller)) for item, caller in ((5, "b"), (6, "b"), (7, "c"))]
+        model.gate.set()
+        assert many.result(SOON) == [2, 4, 6, 8]
+        assert [one.result(SOON) for one in few] == [[10], [12], [14]]
+    assert model.batches[1:] == [[1], [5], [7], [2], [6], [3], [4]]
+
+
+def test_a_caller_has_its_share_of_the_queue_and_others_have_the_rest() -> None:
+    model = Model()
+    with batching(model, max_queued=4) as batcher:
+        busy(model, batcher)
+        own = [batcher.submit([n], Ticket(caller="a")) for n in range(3)]
+        with pytest.raises(Overloaded, match="the limit is 3"):
+            batcher.submit([9], Ticket(caller="a"))
+        other = batcher.submit([4], Ticket(caller="b"))
+        with pytest.raises(Overloaded, match="the limit is 4"):
+            batcher.submit([9], Ticket(caller="c"))
+        model.gate.set()
+        assert [one.result(SOON) for one in (*own, other)] == [[0], [2], [4], [8]]
+
+
 def test_an_idle_lane_gets_its_share() -> None:
     models = Model(), Model()
     with batching(*models, sizes=(1, 2, 4, 8)) as batcher:

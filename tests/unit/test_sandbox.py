@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import signal
 import struct
 import threading
 from collections.abc import Iterator
@@ -33,6 +35,7 @@ from fr_core.imaging.sandbox_messages import (
 from fr_core.imaging.sandbox_process import SandboxProcess
 from fr_core.pipeline import Pipeline
 from fr_core.quality.assess import QualityLimits
+from fr_core.types import U8, Image
 from fr_server.config import config_from
 from fr_server.engine import open_decoder
 
@@ -286,6 +289,48 @@ def test_a_worker_is_replaced_after_its_share_of_photos(monkeypatch: pytest.Monk
     finally:
         made.close()
     assert started == ["sandbox"] * 3
+
+
+def test_a_caller_leaves_a_decoder_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    caller, gate, inside = threading.local(), threading.Event(), threading.Semaphore(0)
+    decode = SandboxProcess.decode
+
+    def slow(process: SandboxProcess, data: bytes, limits: ImageLimits) -> U8:
+        if caller.id == "a":
+            inside.release()
+            assert gate.wait(30)
+        return decode(process, data, limits)
+
+    monkeypatch.setattr(SandboxProcess, "decode", slow)
+    made = SandboxedDecoder(2, 1024, 60_000, caller_of=lambda: str(caller.id))
+
+    def decoded(who: str) -> Image:
+        caller.id = who
+        return made.decode(photo(), LIMITS)
+
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            held = [pool.submit(decoded, "a") for _ in range(3)]
+            assert inside.acquire(timeout=30)
+            try:
+                assert pool.submit(decoded, "b").result(30).height == 64
+                assert not inside.acquire(blocking=False), "the caller has both decoders"
+            finally:
+                gate.set()
+            assert all(one.result(30).height == 64 for one in held)
+    finally:
+        made.close()
+
+
+def test_a_worker_that_was_stopped_while_it_waited_costs_no_photo() -> None:
+    made = SandboxedDecoder(workers=1, memory_mib=1024, time_ms=5_000)
+    try:
+        made.decode(photo(), LIMITS)
+        (process,) = made._idle
+        os.kill(process.pid, signal.SIGSTOP)
+        assert made.decode(photo(), LIMITS).height == 64
+    finally:
+        made.close()
 
 
 def test_nothing_is_decoded_after_the_end() -> None:

@@ -114,7 +114,11 @@ KEYS: Mapping[str, Key] = types.MappingProxyType(
         ),
         "limits.metadata_bytes": Key("Bytes of the headers of a call.", 4096, 1_048_576),
         "limits.handshake_s": Key("Seconds that a connection may take to begin.", 0.1, 300),
-        "limits.stall_s": Key("Seconds that a client may leave what is sent to it unread.", 1, 3600),
+        "limits.stall_s": Key(
+            "Seconds that a client may leave what is sent to it unread; then its stream or its connection ends.",
+            1,
+            3600,
+        ),
         "limits.idle_s": Key("Seconds without a byte after which a connection is closed; 0 for never.", 0, 86_400),
         "limits.call_s": Key(
             "Seconds of a call without a stream, and before them of its request, whatever its client asks for.",

@@ -87,7 +87,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_INVALID_FILTER: _ErrorReason.ValueType  # 31
     """The filter of a search holds no condition, too many, or a key of metadata that no subject has."""
     ERROR_REASON_NOT_READY: _ErrorReason.ValueType  # 32
-    """The server has begun to listen, and is still reading its galleries."""
+    """The server listens and cannot answer yet: it reads its galleries, or the process with its models stands still."""
     ERROR_REASON_GALLERY_EXPIRED: _ErrorReason.ValueType  # 33
     """The gallery has reached its end, and takes no enrolments and searches."""
     ERROR_REASON_STORAGE_LOW: _ErrorReason.ValueType  # 34
@@ -259,7 +259,7 @@ ERROR_REASON_CALL_ENDED: ErrorReason.ValueType  # 30
 ERROR_REASON_INVALID_FILTER: ErrorReason.ValueType  # 31
 """The filter of a search holds no condition, too many, or a key of metadata that no subject has."""
 ERROR_REASON_NOT_READY: ErrorReason.ValueType  # 32
-"""The server has begun to listen, and is still reading its galleries."""
+"""The server listens and cannot answer yet: it reads its galleries, or the process with its models stands still."""
 ERROR_REASON_GALLERY_EXPIRED: ErrorReason.ValueType  # 33
 """The gallery has reached its end, and takes no enrolments and searches."""
 ERROR_REASON_STORAGE_LOW: ErrorReason.ValueType  # 34
