@@ -71,7 +71,7 @@ from fr_server.services.audits import CHAINS
 from fr_server.stores import open_access
 from fr_server.telemetry.metrics import PrometheusObserver, methods_of
 from fr_server.telemetry.open import Telemetry
-from fr_server.work import BULK_STORAGE_THREADS
+from fr_server.work import BULK_STORAGE_THREADS, STORAGE_THREADS
 from serving import HeldUp, ended, null_engine, photo
 from staffed import POTENTIAL, Caller, reason_of
 
@@ -402,6 +402,30 @@ def test_front_ends_tell_that_the_engines_process_stands_still_and_that_it_goes_
 def hang(server: Running, seconds: float) -> None:
     """Have the event loop of the engine's process do nothing for so long."""
     server.loop.call_soon_threadsafe(time.sleep, seconds)
+
+
+def test_what_a_killed_front_end_held_of_the_engines_process_is_free_again(tmp_path: Path) -> None:
+    with running(tmp_path, frontends=1) as server:
+        people, gate = server.server._storage.of(bulk=False), threading.Event()
+        busy = [people.submit(EVERYBODY, partial(gate.wait, 30)) for _ in range(STORAGE_THREADS)]
+        with client_of(server.address) as client:
+            server.device.gate.clear()
+            begun = server.device.batches
+            calls: list[Any] = [client.recognition(i).Detect.future(DETECT) for i in range(CHANNELS)]
+            calls += [client.gallery(i).ListGalleries.future(LIST) for i in range(2 * CHANNELS)]
+            eventually(lambda: server.device.batches > begun and people.waiting == 2 * CHANNELS)
+            (killed,) = server.pids
+            os.kill(killed, signal.SIGKILL)
+            assert {call.code() for call in calls} == {grpc.StatusCode.UNAVAILABLE}
+        server.device.gate.set()
+        gate.set()
+        wait(busy)
+        eventually(lambda: people.waiting == 0)
+        eventually(lambda: server.pids not in ([], [killed]))
+        with client_of(server.address) as client:
+            for i in range(CHANNELS):
+                client.recognition(i).Detect(DETECT, wait_for_ready=True, timeout=30)
+                client.gallery(i).ListGalleries(LIST, timeout=30)
 
 
 def test_front_ends_leave_signals_to_the_engines_process_from_their_first_step(tmp_path: Path) -> None:
