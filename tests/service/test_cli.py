@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 import unicodedata
+import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -184,6 +185,33 @@ def test_a_value_that_is_no_text_is_one_sentence(fr: Fr) -> None:
     keys(fr("gallery", "create", "team", "--json"))
     code, _, error = fr("gallery", "update", "team", "--name", "x\udcff")
     assert (code, error.partition(":")[0]) == (1, "INVALID_FIELD")
+
+
+def test_an_operational_gallery_is_read_with_a_purpose_and_a_case(fr: Fr, people: Path, tmp_path: Path) -> None:
+    why = ("--purpose", "gallery-maintenance", "--case", "request 12")
+    keys(fr("gallery", "create", "persons", "--use", "operational", "--keep-photos", "--json"))
+    assert keys(fr("enrol", "persons", people, "--json"))["stored"] == 4
+    code, out, _ = fr("enrol", "persons", people, "--json")
+    told = json.loads(out)
+    assert (code, told["refused"], {one["reason"] for one in told["refusals"]}) == (3, 4, {"DUPLICATE_IMAGE"})
+    assert "--purpose" in told["refusals"][0]["message"]
+    assert keys(fr("enrol", "persons", people, *why, "--json"))["already_enrolled"] == 4
+    archive = tmp_path / "ada.zip"
+    for words in (("list",), ("show", "ada"), ("update", "ada", "--name", "Ada"), ("export", "ada", archive)):
+        command = ("subject", words[0], "persons", *words[1:])
+        code, _, error = fr(*command)
+        assert (code, error.partition(":")[0]) == (1, "PURPOSE_REQUIRED"), command
+        assert "--purpose and --case" in error
+        assert keys(fr(*command, *why, "--json"))
+    with zipfile.ZipFile(archive) as held:
+        templates = [json.loads(held.read(name)) for name in held.namelist() if name.startswith("templates/")]
+        assert [("embedding" in one, one["subject_id"]) for one in templates] == [(False, "ada")] * 2
+        assert len([name for name in held.namelist() if name.startswith("photos/")]) == 2
+    code, _, error = fr("search", "persons", people / "ada" / "1.png", "--purpose", "victim", "--case", "A 1")
+    assert (code, error) == (0, "")
+    drawn = ("--draw", tmp_path / "drawn.png", "--purpose", "victim", "--case", "A 1")
+    assert fr("search", "persons", people / "ada" / "1.png", *drawn)[0] == 0
+    assert keys(fr("subject", "delete", "persons", "ada", "--yes", "--json"))
 
 
 def test_a_second_run_does_not_even_send_what_is_enrolled(

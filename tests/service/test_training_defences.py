@@ -12,10 +12,12 @@ import grpc
 import pytest
 
 from fr_api.v1 import gallery_pb2, server_pb2, training_pb2
-from fr_core.errors import InternalError, StoreFailed
-from fr_core.gallery.values import GalleryUpdate
+from fr_core.embed.null import NULL_MODEL
+from fr_core.errors import InternalError, StoreFailed, UnknownGallery
+from fr_core.gallery.values import GalleryUpdate, GalleryUse
 from fr_core.training.courses import Course
 from fr_core.training.trials import Session
+from fr_server.services.training.course_gallery import gallery_of_course
 from fr_server.services.training.storage import keep_galleries
 from serving import Running, ended, running
 from taking import Chance, answer, create, enrol, link_people, next_trial, start, store_of, take
@@ -119,6 +121,18 @@ def test_the_gallery_of_a_course_whose_maker_died_stays(server: Running, course:
     galleries.update(course.gallery_id, GalleryUpdate(expires=soon))
     keep_galleries(store_of(server), galleries)
     assert galleries.get(course.gallery_id).expires is None
+
+
+def test_a_gallery_under_the_id_of_a_courses_is_not_taken_for_it(server: Running) -> None:
+    made, galleries = create(server.training, PLAN, seed=3), server.app.galleries
+    assert gallery_of_course(galleries, made.gallery_id).use is GalleryUse.TRAINING
+    galleries.delete(made.gallery_id)
+    galleries.create(made.gallery_id, "", NULL_MODEL, 64, None, None, False, GalleryUse.OPERATIONAL)
+    with pytest.raises(UnknownGallery):
+        gallery_of_course(galleries, made.gallery_id)
+    server.training.DeleteCourse(training_pb2.DeleteCourseRequest(course_id=made.course_id))
+    assert galleries.get(made.gallery_id).use is GalleryUse.OPERATIONAL, "it is of somebody else"
+    galleries.delete(made.gallery_id)
 
 
 def test_streams_leave_room_for_calls_that_people_wait_for(home: Path) -> None:

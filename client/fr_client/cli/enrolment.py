@@ -172,7 +172,8 @@ class Enrolment:
             try:
                 data = _read(photo, max_bytes)
                 sha256 = hashlib.sha256(data).hexdigest()
-                if self._asks_first and sha256 in self._photos_of(photo.subject_id):
+                asks = self._asks_first and self._may_look_up()
+                if asks and sha256 in self._photos_of(photo.subject_id):
                     self.tally.already += 1
                     self._note(photo, state)
                     advance(self.tally)
