@@ -28,7 +28,7 @@ def require_stated(request: Message, info: GalleryInfo) -> None:
     rule = current_rule()
     operational = info.use is GalleryUse.OPERATIONAL
     if operational and rule.search_if and value_at(request, rule.search_if.rpartition(".")[2]):
-        raise PurposeRequired("Similar subjects of an operational gallery are looked for by a search of its own.")
+        raise PurposeRequired("Look for similar subjects of an operational gallery with a search, not an enrolment.")
     if rule.stated is Stated.NOTHING:
         return
     purpose, reference = value_at(request, "purpose"), value_at(request, "case_reference")
