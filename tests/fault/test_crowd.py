@@ -215,11 +215,11 @@ def at(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return made(tmp_path_factory.mktemp("crowd") / "srv")
 
 
-def settings(streams: int, handshake_s: float) -> tuple[str, ...]:
-    """Room for so many streams, which are three quarters of all calls at most."""
+def settings(streams: int, handshake_s: float, of_one: int) -> tuple[str, ...]:
+    """Room for so many streams of one caller, who has three quarters of all streams, as these are of all calls."""
     return (
-        f"server.max_in_flight={streams * 4 // 3 + 1}",
-        "limits.streams_per_caller=100000",
+        f"server.max_in_flight={streams * 16 // 9 + 8}",
+        f"limits.streams_per_caller={of_one}",
         f"limits.handshake_s={handshake_s}",
     )
 
@@ -227,7 +227,7 @@ def settings(streams: int, handshake_s: float) -> tuple[str, ...]:
 def test_others_are_served_as_before(at: Made, tmp_path: Path) -> None:
     token, address = at.key(), ""
     quiet, crowded, told = [], [], []
-    with started_besieged(tmp_path, at, *settings(STREAMS, HANDSHAKE_S), run_s=RUN_S) as server:
+    with started_besieged(tmp_path, at, *settings(STREAMS, HANDSHAKE_S, STREAMS), run_s=RUN_S) as server:
         address = server.address.replace("0.0.0.0", HOST)
         with at.channel(address, token) as channel, outside(address, token, HALF_OPEN, STREAMS + BEYOND) as crowd:
             others = Others(channel)
@@ -252,7 +252,7 @@ def test_others_are_served_as_before(at: Made, tmp_path: Path) -> None:
 
 def test_control_without_limits_nobody_else_is_served_and_the_slow_ones_stay(at: Made, tmp_path: Path) -> None:
     token, streams = at.key(), 150
-    with started_besieged(tmp_path, at, *settings(streams, 300.0), run_s=RUN_S, guarded=False) as server:
+    with started_besieged(tmp_path, at, *settings(streams, 300.0, 100_000), run_s=RUN_S, guarded=False) as server:
         address = server.address.replace("0.0.0.0", HOST)
         with at.channel(address, token) as channel, outside(address, token, 40, 2 * streams) as crowd:
             others = Others(channel)
