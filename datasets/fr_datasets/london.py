@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from fr_datasets.errors import DatasetMissing, require_file, require_folder
@@ -13,6 +14,8 @@ from fr_datasets.values import Counts, PairSet, PeopleSet, Person, count_people
 # The set's own numbering of expressions; front view.
 NEUTRAL = "03"
 SMILING = "08"
+CONDITIONS = {NEUTRAL: "neutral", SMILING: "smiling"}
+"""What each number says of a photo; nobody has two photos of one condition."""
 
 
 def people(root: Path) -> PeopleSet:
@@ -30,18 +33,16 @@ def people(root: Path) -> PeopleSet:
         raise DatasetMissing(f"The folder {root} holds no folder of a person, such as 001.")
     table = root / "london_info.csv"
     labels = read_labels(table, "face_id") if table.exists() else {}
-    found = tuple(
-        Person(
-            folder.name,
-            tuple(
-                require_file(folder / f"{folder.name}_{expression}.jpg", f"the rule of the set for {folder.name}")
-                for expression in (NEUTRAL, SMILING)
-            ),
-            labels.get(folder.name, {}),
-        )
-        for folder in folders
-    )
+    found = tuple(_person(folder, labels.get(folder.name, {})) for folder in folders)
     return PeopleSet("london", load_manifest("london").terms, found)
+
+
+def _person(folder: Path, labels: Mapping[str, str]) -> Person:
+    conditions = {
+        require_file(folder / f"{folder.name}_{number}.jpg", f"the rule of the set for {folder.name}"): condition
+        for number, condition in CONDITIONS.items()
+    }
+    return Person(folder.name, tuple(conditions), labels, conditions)
 
 
 def pairs(root: Path) -> PairSet:

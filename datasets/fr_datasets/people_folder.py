@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from pathlib import Path
 
-from fr_datasets.errors import DatasetError, DatasetMissing, require_folder, require_text
+from fr_datasets.errors import DatasetError, DatasetMalformed, DatasetMissing, require_folder, require_text
 from fr_datasets.labels import read_labels
 from fr_datasets.manifests import load_manifest
 from fr_datasets.people_pairs import pairs_of_people
-from fr_datasets.tables import quoted
+from fr_datasets.tables import quoted, read_table
 from fr_datasets.values import Counts, PairSet, PeopleSet, Person, count_people
 
 SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
@@ -17,12 +18,13 @@ SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", 
 def people(root: Path) -> PeopleSet:
     """The people of the folders `root`/PERSON, sorted, each with the photos in it, sorted by name.
 
-    `root`/labels.csv, where it is there, holds the column `person` and a column for each label. Other files of `root`
-    that are no photos, and names that begin with a dot, are left out.
+    `root`/labels.csv, where it is there, holds the column `person` and a column for each label. `root`/conditions.csv,
+    where it is there, holds the columns `person,photo,condition`; photos that it leaves out have no condition. Other
+    files of `root` that are no photos, and names that begin with a dot, are left out.
 
     Raises:
         DatasetMissing: the folder is absent or holds nobody, a person has no photo, or has no row in labels.csv.
-        DatasetMalformed: labels.csv breaks its format.
+        DatasetMalformed: labels.csv or conditions.csv breaks its format, or the latter names a photo that is not there.
         DatasetUnreadable: a name is no UTF-8.
         DatasetError: a photo lies beside the folders, a person's folder holds something that is no photo, or labels.csv
             names somebody without a folder.
@@ -36,7 +38,17 @@ def people(root: Path) -> PeopleSet:
     if not folders:
         raise DatasetMissing(f"The folder {root} holds no folder of a person.")
     labels = _labels(root, [folder.name for folder in folders])
-    found = tuple(Person(folder.name, _photos(folder), labels.get(folder.name, {})) for folder in folders)
+    photos = [_photos(folder) for folder in folders]
+    conditions = _conditions(root, {photo for own in photos for photo in own})
+    found = tuple(
+        Person(
+            folder.name,
+            own,
+            labels.get(folder.name, {}),
+            {photo: conditions[photo] for photo in own if photo in conditions},
+        )
+        for folder, own in zip(folders, photos, strict=True)
+    )
     return PeopleSet("people_folder", load_manifest("people_folder").terms, found)
 
 
@@ -65,6 +77,21 @@ def _photos(folder: Path) -> tuple[Path, ...]:
 def _listed(folder: Path) -> list[Path]:
     """What lies in a folder, sorted, without names that begin with a dot."""
     return sorted(require_text(path) for path in require_folder(folder).iterdir() if path.name[0] != ".")
+
+
+def _conditions(root: Path, photos: Container[Path]) -> dict[Path, str]:
+    path = root / "conditions.csv"
+    found: dict[Path, str] = {}
+    if not path.exists():
+        return found
+    for line, row in read_table(path, ("person", "photo", "condition")):
+        photo = root / row["person"] / row["photo"]
+        if photo not in photos:
+            raise DatasetMalformed(path, line, "the person has no such photo")
+        if photo in found:
+            raise DatasetMalformed(path, line, "the photo is there twice")
+        found[photo] = row["condition"].strip()
+    return found
 
 
 def _labels(root: Path, names: list[str]) -> dict[str, dict[str, str]]:

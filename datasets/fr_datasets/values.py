@@ -64,11 +64,19 @@ class Person:
         identity: the person's name or number in the set.
         photos: never empty.
         labels: what the set says of the person, by kind, such as "age": "24"; empty where it says nothing.
+        conditions: what the set says of a photo apart from the person, such as "smiling"; photos of which it says
+            nothing are not in it.
     """
 
     identity: str
     photos: tuple[Path, ...]
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+    conditions: Mapping[Path, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def photo_conditions(self) -> tuple[str, ...]:
+        """The condition of each photo, in the order of `photos`; "" where the set does not say."""
+        return tuple(self.conditions.get(photo, "") for photo in self.photos)
 
 
 @dataclass(frozen=True, slots=True)

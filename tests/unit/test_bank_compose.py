@@ -176,8 +176,8 @@ class Watched(ExactMatcher):
         return super().search(probe, k)
 
 
-def test_candidates_are_the_best_who_are_enrolled_and_on_no_other_list(pool: Pool) -> None:
-    matcher = Watched()
+def test_candidates_are_the_best_who_are_enrolled_and_on_no_other_list() -> None:
+    matcher, pool = Watched(), made_pool(300, 120, labelled=False)
     made = compose(PLAN, pool, 5, matcher)
     on_lists = {person for item in made.forms["lists"].items for person in item.people}
     others = set(shown_people(made)) - on_lists
@@ -248,11 +248,11 @@ def test_a_matcher_that_finds_too_few_is_told(pool: Pool) -> None:
 def test_more_is_asked_of_the_matcher_only_where_it_found_people_who_were_shown() -> None:
     matcher = Watched()
     plan = plan_of('id = "l"; exercise = "candidates"; present = 0; absent = 20; size = 5')
-    compose(plan, made_pool(900, 0), 1, matcher)
+    compose(plan, made_pool(900, 0, labelled=False), 1, matcher)
     assert max(matcher.asked) < 200
     tight = Watched()
-    compose(plan, made_pool(120, 0), 1, tight)
-    assert max(tight.asked) == 80  # of 100 who are enrolled
+    compose(plan, made_pool(120, 0, labelled=False), 1, tight)
+    assert max(tight.asked) == 100  # all who are enrolled
 
 
 def test_the_taster_fits_into_a_hundred_people_with_two_photos_and_into_no_fewer() -> None:
@@ -300,12 +300,14 @@ def test_impostors_are_harder_than_chance(made: Composed, pool: Pool) -> None:
     assert np.mean([key.similarity for key in keys if isinstance(key, PairKey) and not key.mated]) > chance + 0.2
 
 
-def test_people_with_one_photo_are_preferred_where_one_is_enough() -> None:
+def test_people_of_different_pairs_and_odd_ones_have_two_photos_as_the_others_where_there_are_enough() -> None:
     plan = plan_of('id = "one"; exercise = "verification"; same = 5; different = 5')
     form = compose(plan, made_pool(90, 40), 1, ExactMatcher()).forms["one"]
-    assert all(person >= 40 for item in form.items if len(item.people) == 2 for person in item.people)
-    tight = compose(plan, made_pool(41, 40), 1, ExactMatcher()).forms["one"]
-    assert any(person < 40 for item in tight.items if len(item.people) == 2 for person in item.people)
+    assert all(person < 40 for item in form.items for person in item.people)
+    few = compose(plan, made_pool(41, 8), 1, ExactMatcher()).forms["one"]
+    assert any(person >= 8 for item in few.items if len(item.people) == 2 for person in item.people)
+    odd = compose(plan_of('id = "odd"; exercise = "triad"; trials = 5'), made_pool(120, 60), 1, ExactMatcher())
+    assert all(person < 60 for item in odd.forms["odd"].items for person in item.people)
 
 
 @pytest.mark.parametrize("news", [300, 60])

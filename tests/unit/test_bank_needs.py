@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fr_core.errors import TooFewPeople
-from fr_core.training.bank.needs import PlanNeeds, available, needs, require_enough
+from fr_core.training.bank.needs import Available, PlanNeeds, available, needs, require_enough
 from made_pools import EVERYTHING, TASTER, plan_of
 
 ONE = {
@@ -37,18 +37,19 @@ def test_own_probes_use_the_people_of_the_lists() -> None:
 def test_forms_that_two_blocks_show_count_once_and_those_of_two_groups_twice() -> None:
     first = 'id = "first"; exercise = "verification"; same = 3; different = 3; minutes = 10'
     second = 'id = "second"; exercise = "blind"; verifies = "first"; minutes = 5'
-    assert needs(plan_of(f"{first}\n{second}")) == PlanNeeds(18, 6, 15, 12)
+    assert needs(plan_of(f"{first}\n{second}")) == PlanNeeds(18, 6, 15, 12, 0)
 
 
 def test_the_taster_needs_a_hundred_people() -> None:
-    assert needs(plan_of(TASTER)) == PlanNeeds(100, 30, 0, 55)
+    assert needs(plan_of(TASTER)) == PlanNeeds(100, 30, 0, 55, 0)
     assert needs(plan_of(EVERYTHING)).people_with_two_photos == 41
+    assert needs(plan_of(EVERYTHING)).people_with_two_alike == 6
 
 
 def test_what_is_missing_is_told() -> None:
     plan = plan_of('id = "one"; exercise = "verification"; same = 80; different = 66')
     with pytest.raises(TooFewPeople) as refused:
-        require_enough(plan, 102, 60)
+        require_enough(plan, Available(102, 60, 60))
     assert refused.value.what == (
         "The plan shows 212 people, of whom 80 need two photos; the data sets hold 102 and 60: 110 are missing."
     )
@@ -62,12 +63,26 @@ def test_enough_is_enough(people: int, with_two: int, missing: int) -> None:
         'id = "look"; exercise = "triage"; usable = 1; limited = 0; reject = 0'
     )
     if not missing:
-        require_enough(plan, people, with_two)
+        require_enough(plan, Available(people, with_two, 0))
         return
     with pytest.raises(TooFewPeople) as refused:
-        require_enough(plan, people, with_two)
+        require_enough(plan, Available(people, with_two, 0))
     assert refused.value.metadata["missing"] == str(missing)
 
 
-def test_people_are_counted_by_their_photos() -> None:
-    assert available([0, 1, 2, 5, 1]) == (4, 2)
+def test_people_are_counted_by_their_photos_and_conditions() -> None:
+    people = [[], [""], ["", ""], ["neutral", "smiling"], ["neutral", "smiling", "neutral"], ["neutral"]]
+    assert available(people) == Available(people=5, with_two_photos=3, with_two_alike=2)
+
+
+def test_triads_of_people_whose_photos_differ_in_condition_are_refused_with_the_way_out() -> None:
+    plan = plan_of('id = "odd"; exercise = "triad"; trials = 20')
+    require_enough(plan, Available(102, 102, 20))
+    with pytest.raises(TooFewPeople) as refused:
+        require_enough(plan, Available(102, 102, 0))
+    assert refused.value.what == (
+        "The triads of the plan show 20 people on two photos of one condition, such as one expression; the data sets "
+        "hold 0. If the two photos differed in it, the condition would tell which photo is the odd one. Show pairs in "
+        "place of triads, or name a data set that has such photos."
+    )
+    assert refused.value.metadata == {"missing": "20"}

@@ -269,6 +269,7 @@ def test_odd_counts_that_are_no_counts_are_refused(tmp_path: Path, expected: str
 def test_london_people_have_a_neutral_and_a_smiling_photo(tmp_path: Path) -> None:
     touch(tmp_path, "002/002_08.jpg", "002/002_03.jpg", "001/001_03.jpg", "001/001_08.jpg", "README.txt")
     found = london.people(tmp_path).people
+    assert {person.photo_conditions for person in found} == {("neutral", "smiling")}
     assert [person.identity for person in found] == ["001", "002"]
     assert [photo.name for photo in found[1].photos] == ["002_03.jpg", "002_08.jpg"]
     (tmp_path / "001/001_08.jpg").unlink()

@@ -313,6 +313,30 @@ def test_labels_at_odds_with_the_folders_are_refused(
         people_folder.people(tmp_path)
 
 
+def test_conditions_of_photos_of_ones_own_are_read(tmp_path: Path) -> None:
+    touch(tmp_path, "Bo/2.jpg", "Bo/1.png", "Ada/x.jpeg")
+    write(tmp_path, "conditions.csv", "person,photo,condition\nBo,2.jpg,camera\nAda,x.jpeg,passport\n")
+    found = people_folder.people(tmp_path).people
+    assert [person.photo_conditions for person in found] == [("passport",), ("", "camera")]
+
+
+@pytest.mark.parametrize(
+    ("rows", "line", "what"),
+    [
+        ("Bo,2.jpg,a\n", 2, "no such photo"),
+        ("..,1.jpg,a\n", 2, "no such photo"),
+        ("Bo,1.jpg,a\nBo,1.jpg,b\n", 3, "there twice"),
+        ("", 1, "no rows"),
+    ],
+)
+def test_conditions_at_odds_with_the_photos_are_refused(tmp_path: Path, rows: str, line: int, what: str) -> None:
+    touch(tmp_path, "Bo/1.jpg")
+    write(tmp_path, "conditions.csv", f"person,photo,condition\n{rows}")
+    found = refusal(people_folder.people, tmp_path)
+    assert found[0] == line
+    assert what in found[1]
+
+
 def test_a_photo_beside_the_folders_of_people_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, "Bo/1.jpg", "Ada/1.jpg", "README.txt", "group.JPG")
     with pytest.raises(DatasetError, match=r"group\.JPG is in no person's folder"):

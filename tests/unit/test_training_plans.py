@@ -7,7 +7,7 @@ import re
 import pytest
 
 from fr_core.errors import UnknownPlan
-from fr_core.training.bank.needs import needs, require_enough
+from fr_core.training.bank.needs import Available, needs, require_enough
 from fr_core.training.plan import CoursePlan, read_plan
 from fr_core.training.prompts import ExerciseKind
 from fr_training.plans import plan_names, plan_text
@@ -45,9 +45,9 @@ def test_a_plan_needs_what_its_first_lines_say(name: str) -> None:
 
 
 def test_plans_fit_the_people_that_they_are_meant_for() -> None:
-    require_enough(plan("taster-90"), 100, 100)  # London has 102, all with two photos
-    require_enough(plan("three-day"), 5_749, 1_680)  # LFW
-    require_enough(plan("demo"), 38, 3)  # the demo photos
+    require_enough(plan("taster-90"), Available(100, 100, 0))  # London has 102, all neutral and smiling
+    require_enough(plan("three-day"), Available(5_749, 1_680, 1_680))  # LFW
+    require_enough(plan("demo"), Available(38, 3, 3))  # the demo photos
     assert plan("taster-90").minutes <= 90
 
 

@@ -95,11 +95,10 @@ def build_course(
         CallEnded: the caller's ticket is no longer wanted.
         DatasetUnreadable: a photo has gone or has changed since it was read first.
     """
-    photos = [len(person.photos) for dataset in datasets for person in dataset.people]
-    require_enough(plan, *available(photos))
+    require_enough(plan, available([person.photo_conditions for dataset in datasets for person in dataset.people]))
     learned = learned or Learned()
     gathered = _without(gather(datasets, engine, workers, partial(on_progress, "photos")), exclude)
-    require_enough(plan, *available([len(person.photos) for person in gathered.pool.people]))
+    require_enough(plan, available([person.photo_conditions for person in gathered.pool.people]))
     current_ticket().require_wanted()
     on_progress("forms", 0, 1)
     composed = compose(plan, gathered.pool, seed, matcher, learned)

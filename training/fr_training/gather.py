@@ -114,7 +114,9 @@ def gather(
             continue
         first, number = len(sources), len(pool_people)
         sources |= {first + i: PhotoSource(path, face.sha256, face.landmarks) for i, (path, face) in enumerate(photos)}
-        pool_photos = tuple(_pool_photo(first + i, face) for i, (_, face) in enumerate(photos))
+        pool_photos = tuple(
+            _pool_photo(first + i, face, person.conditions.get(path, "")) for i, (path, face) in enumerate(photos)
+        )
         pool_people.append(PoolPerson(number, pool_photos, person.labels, dataset))
         numbers[dataset, person.identity] = number
     pool = Pool(tuple(pool_people), engine.pipeline.model, engine.calibration)
@@ -165,5 +167,5 @@ def _kept(
     return kept
 
 
-def _pool_photo(number: int, face: _Usable) -> PoolPhoto:
-    return PoolPhoto(number, face.sha256, face.embedding, face.yaw, face.quality)
+def _pool_photo(number: int, face: _Usable, condition: str) -> PoolPhoto:
+    return PoolPhoto(number, face.sha256, face.embedding, face.yaw, face.quality, condition)

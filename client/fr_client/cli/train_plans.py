@@ -189,27 +189,29 @@ def _check_rows(found: training_pb2.CheckPlanResponse, unlimited: int, compared:
         ("Plan", found.title),
         ("Trials of one trainee", f"{needs.trials:,}"),
         ("Minutes at most", f"{needs.minutes:,}{more}"),
-        ("Needs", _people_words(needs.people, needs.people_with_two_photos)),
+        ("Needs", _people_words(needs.people, needs.people_with_two_photos, needs.people_with_two_alike)),
     ]
     if compared:
-        there = _people_words(found.people, found.people_with_two_photos)
+        alike = found.people_with_two_alike if needs.people_with_two_alike else 0
+        there = _people_words(found.people, found.people_with_two_photos, alike)
         verdict = f"no: {_missing_words(found)}" if found.missing else "yes, if their photos show usable faces"
         rows += [("The data sets hold", there), ("Enough", verdict)]
     return rows
 
 
-def _people_words(people: int, with_two_photos: int) -> str:
-    return f"{counted(people, 'person', 'people')}, {with_two_photos:,} of them with two photos"
+def _people_words(people: int, with_two_photos: int, alike: int) -> str:
+    words = f"{counted(people, 'person', 'people')}, {with_two_photos:,} of them with two photos"
+    return f"{words}, {alike:,} with two of one condition" if alike else words
 
 
 def _missing_words(found: training_pb2.CheckPlanResponse) -> str:
-    """Say how many people are missing, and how many with two photos: either may be there in number."""
+    """Say how many people are missing, of each kind: the others may be there in number."""
     people = found.needs.people - found.people
     with_two = found.needs.people_with_two_photos - found.people_with_two_photos
+    alike = found.needs.people_with_two_alike - found.people_with_two_alike
+    kinds = ((people, ""), (with_two, " with two photos"), (alike, " with two photos of one condition, for triads,"))
     parts = [
-        counted(number, f"person{kind} is missing", f"people{kind} are missing")
-        for number, kind in ((people, ""), (with_two, " with two photos"))
-        if number > 0
+        counted(number, f"person{kind} is missing", f"people{kind} are missing") for number, kind in kinds if number > 0
     ]
     return ", and ".join(parts)
 

@@ -2,7 +2,7 @@
 
 * `pool`, `quarantine`: the people and photos that a course may show, and what is left out of them.
 * `needs`: how many people a plan needs, before any photo is looked at.
-* `likeness`: who is like whom in what the labels say: data set, sex, age.
+* `likeness`: who is like whom in what the labels say: data set, sex, ethnicity, age.
 * `impostors`: who is most easily mistaken for whom, under the model.
 * `matcher`: the search behind lists of candidates, and its plain reference.
 * `roster`: the pool made ready: people in an order of its own, two photos of each, and all of the above as arrays.

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fr_core.training.bank.learned import moved_items, suspect_people
 from fr_core.training.bank.likeness import Index
-from fr_core.training.bank.lists import draft_absent, draft_present, enrolled, list_items
+from fr_core.training.bank.lists import Probes, draft_absent, draft_present, enrolled, list_items, others_of_lists
 from fr_core.training.bank.manifest import course_sha256, form_sha256, manifest_of, own_probe_id
 from fr_core.training.bank.matcher import Matcher
 from fr_core.training.bank.mending import Chosen, mended
-from fr_core.training.bank.needs import available, own_probe_size, require_enough
-from fr_core.training.bank.pairs import draft_different, draft_same, pair_items
+from fr_core.training.bank.needs import Available, available, needs, own_probe_size, require_enough
+from fr_core.training.bank.pairs import Drafts, draft_different, draft_same, others_of_pairs, pair_items
 from fr_core.training.bank.pictures import PictureSpec, Shown
 from fr_core.training.bank.pool import Pool
 from fr_core.training.bank.quarantine import told_apart
 from fr_core.training.bank.reports import EquatedForms, FormReport, equated_forms, report_of
-from fr_core.training.bank.roster import Roster, roster_of
-from fr_core.training.bank.shares import FormSet, Workbench, form_sets
+from fr_core.training.bank.roster import Bools, Roster, roster_of, subset
+from fr_core.training.bank.shares import FormSet, Workbench, form_sets, lacking_alike
 from fr_core.training.bank.triads import draft_triads, triad_items
 from fr_core.training.bank.triage import triage_items
 from fr_core.training.courses import Form, Item, Learned
@@ -56,8 +56,9 @@ class Composed:
 def compose(plan: CoursePlan, pool: Pool, seed: int, matcher: Matcher, learned: Learned | None = None) -> Composed:
     """Choose who is shown where.
 
-    People with two photos are set aside first, for pairs of one person, lists with the person and triads; then come the
-    odd ones of triads, photos to triage, pairs of two people, probes that are not enrolled, and the gallery.
+    People with two photos come first: those of triads are kept, those of pairs of one person and of lists with the
+    person are chosen. Then come pairs of two people, probes that are not enrolled, triads, photos to triage, and the
+    gallery.
 
     Args:
         plan: what is wanted.
@@ -68,16 +69,18 @@ def compose(plan: CoursePlan, pool: Pool, seed: int, matcher: Matcher, learned: 
             moves, and none is shown that it makes suspect.
 
     Raises:
-        TooFewPeople: the pool holds fewer people than `needs` counts, or too few without what is suspect.
+        TooFewPeople: the pool holds fewer people than `needs` counts, or too few without what is suspect, or too few
+            whose photos have the conditions without which they would tell the answers.
     """
     pool = told_apart(pool)
     learned = learned or Learned()
-    people, with_two = available([len(person.photos) for person in pool.people])
-    require_enough(plan, people, with_two)
+    there = available([person.photo_conditions for person in pool.people])
+    require_enough(plan, there)
     roster = roster_of(pool)
     aside = suspect_people(learned, roster)
-    require_enough(plan, people, with_two - int(aside.sum()), int(aside.sum()))
+    require_enough(plan, _without(there, aside, roster), int(aside.sum()))
     bench = Workbench(roster, seed, np.ones(len(roster.people), dtype=np.bool_), aside, learned)
+    bench.for_triads = _kept_for_triads(bench, needs(plan).people_with_two_alike)
     sets = form_sets(plan)
     items, gallery = _items(bench, sets, own_probe_size(plan), matcher)
     forms = {name: _form(bench, name, one, items[name]) for one in sets for name in one.forms}
@@ -93,6 +96,22 @@ def compose(plan: CoursePlan, pool: Pool, seed: int, matcher: Matcher, learned: 
     )
 
 
+def _without(there: Available, aside: Bools, roster: Roster) -> Available:
+    return replace(
+        there,
+        with_two_photos=there.with_two_photos - int(aside.sum()),
+        with_two_alike=there.with_two_alike - int((aside & roster.two_alike).sum()),
+    )
+
+
+def _kept_for_triads(bench: Workbench, count: int) -> Bools:
+    """bool[n]: `count` people with two photos of one condition, drawn; those set aside or doubtful come last."""
+    roster, kept = bench.roster, np.zeros(len(bench.free), dtype=np.bool_)
+    drawn = bench.rng("triads").permutation(subset(roster.two_alike))
+    kept[drawn[np.argsort((bench.aside | roster.doubtful)[drawn], kind="stable")][:count]] = True
+    return kept
+
+
 def _items(
     bench: Workbench, sets: Sequence[FormSet], own: int, matcher: Matcher
 ) -> tuple[dict[str, list[Item]], Mapping[int, int]]:
@@ -100,31 +119,58 @@ def _items(
     pairs = [one for one in sets if one.block.exercise in PAIRS]
     triads = [one for one in sets if one.block.exercise == ExerciseKind.TRIAD]
     lists = [one for one in sets if one.block.exercise == ExerciseKind.CANDIDATES]
-    same = draft_same(bench, pairs)
-    present = draft_present(bench, lists)
+    same, present = _mated(bench, pairs, lists)
+    different = draft_different(bench, pairs, same)
+    absent = draft_absent(bench, lists, present)
     items: dict[str, list[Item]] = {}
     kept = sum(one.block.trials * len(one.forms) for one in triads)
     odd = {}
     for one in triads:
         kept -= one.block.trials * len(one.forms)
         odd[one.key] = draft_triads(bench, one, kept)
+    bench.for_triads[:] = False
     for one in sets:
         if one.block.exercise == ExerciseKind.TRIAGE:
             items |= triage_items(bench, one)
         elif one.block.exercise == ExerciseKind.OWN_PROBE:
             items |= {name: _places(name, one.block.trials) for name in one.forms}
-    chosen = mended(bench, Chosen(same, draft_different(bench, pairs, same), odd, present))
+    chosen = mended(bench, Chosen(same, different, odd, present))
     for one in triads:
         items |= triad_items(bench, one, chosen.triads[one.key])
     for one in pairs:
         items |= pair_items(bench, one, chosen.same, chosen.different)
     if not lists and not own:
         return items, {}
-    probes = draft_absent(bench, lists, chosen.present)
+    probes = [Probes(name, one.block.size, chosen.present[name], absent[name]) for one in lists for name in one.forms]
     gallery = enrolled(bench, probes, own)
     matcher.enrol([(bench.roster.people[person].number, bench.roster.second[person]) for person in gallery.tolist()])
     found = list_items(bench, probes, gallery, matcher)
     return items | found, _gallery(bench, gallery, found, own)
+
+
+def _mated(bench: Workbench, pairs: Sequence[FormSet], lists: Sequence[FormSet]) -> tuple[Drafts, Mapping[str, Index]]:
+    """The pairs of one person, and who is on lists: of conditions in which enough others can be shown.
+
+    Raises:
+        TooFewPeople: too few people are there of any conditions.
+    """
+    roster = bench.roster
+    barred = np.zeros(int(roster.conditions.max()) + 1, dtype=np.bool_)
+    while True:
+        same, present = draft_same(bench, pairs), draft_present(bench, lists)
+        if len(barred) == 1:
+            return same, present
+        free = np.bincount(roster.conditions[bench.free & ~bench.for_triads], minlength=len(barred))
+        missing = others_of_pairs(bench, pairs, same) + others_of_lists(bench, lists, present) - free
+        if (missing <= 0).all():
+            return same, present
+        barred |= missing > 0
+        bench.barred = np.asarray(barred[roster.conditions], dtype=np.bool_)
+        mated = [draft.a for rows in same.values() for row in rows for draft in row]
+        mated += [person for people in present.values() for person in people.tolist()]
+        bench.release(mated)
+        if (bench.free & roster.two & ~bench.for_triads & ~bench.barred).sum() < len(mated):
+            raise lacking_alike(int(missing.max()), "the pairs and lists")
 
 
 def _gallery(bench: Workbench, gallery: Index, lists: Mapping[str, Sequence[Item]], own: int) -> Mapping[int, int]:

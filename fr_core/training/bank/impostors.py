@@ -17,7 +17,7 @@ NEIGHBOURS = 16
 """Impostors that are looked at for each person."""
 
 _BLOCK_CELLS = 1 << 22  # of f32: 16 MiB for each table of a block
-_DOUBTFUL = 20.0  # more than all of `Traits.unlike`
+_DOUBTFUL = 40.0  # more than all of `Traits.unlike`
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,7 +110,8 @@ class Impostors:
     Attributes:
         a: whose first photo is shown.
         b: whose second photo is shown.
-        score: as in `Nearest`; below -1 where they differ in data set, sex or age, or are perhaps one person.
+        score: as in `Nearest`; below -1 where they differ in data set, sex, ethnicity or age, or are perhaps one
+            person.
     """
 
     a: int

@@ -58,8 +58,9 @@ def suspect_people(learned: Learned, roster: Roster) -> Bools:
     found = np.zeros(len(roster.people), dtype=np.bool_)
     if learned.suspects:
         for person in subset(roster.two).tolist():
-            shown = (Shown(roster.first[person]), Shown(roster.second[person]))
-            found[person] = item_id_of(_MATED, shown) in learned.suspects
+            pairs = ((roster.first[person], roster.second[person]), roster.alike[person])
+            ids = {item_id_of(_MATED, tuple(map(Shown, pair))) for pair in pairs if pair is not None}
+            found[person] = not learned.suspects.isdisjoint(ids)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Who is like whom in what the labels say: two people of one sex and of about one age are hard to tell apart.
+"""Who is like whom in what the labels say: sex, ethnicity and age, which must not tell that two people are shown.
 
 Of LFW's own pairs of two people many differ in sex, which makes them trivial; here such pairs are the last resort.
 """
@@ -18,22 +18,33 @@ I32 = npt.NDArray[np.int32]
 Index = npt.NDArray[np.int64]
 
 SEX_KINDS = ("face_gender", "gender", "sex")
+ETHNICITY_KINDS = ("face_eth", "ethnicity", "race")
 AGE_KINDS = ("face_age", "age")
 AGE_BAND_YEARS = 10
 """Two people are of one age band if their ages differ by at most so many years."""
 
 # A similarity lies in [-1, 1], so that each step outweighs every similarity, and all steps below it.
 _OTHER_AGE = 2.5
-_OTHER_SEX = 5.0
-_OTHER_SOURCE = 10.0
+_OTHER_ETHNICITY = 5.0
+_OTHER_SEX = 10.0
+_OTHER_SOURCE = 20.0
 UNKNOWN = -1
 _WORDS = {"f": "female", "w": "female", "woman": "female", "m": "male", "man": "male"}
 
 
 def sex_of(labels: Mapping[str, str]) -> str:
     """What the labels say of the sex, in lower case; "" where they say nothing."""
-    word = next((labels[kind].strip().casefold() for kind in SEX_KINDS if labels.get(kind, "").strip()), "")
+    word = _said(labels, SEX_KINDS)
     return _WORDS.get(word, word)
+
+
+def ethnicity_of(labels: Mapping[str, str]) -> str:
+    """What the labels say of the ethnicity, in lower case; "" where they say nothing."""
+    return _said(labels, ETHNICITY_KINDS)
+
+
+def _said(labels: Mapping[str, str], kinds: Sequence[str]) -> str:
+    return next((labels[kind].strip().casefold() for kind in kinds if labels.get(kind, "").strip()), "")
 
 
 def age_of(labels: Mapping[str, str]) -> float | None:
@@ -79,21 +90,27 @@ class Traits:
     Attributes:
         source: i32[n], a number from 0 for each data set.
         sex: i32[n], a number for each word; `UNKNOWN` where there is none.
+        ethnicity: i32[n], likewise.
         age: f32[n], years; NaN where it is unknown.
     """
 
     source: I32
     sex: I32
+    ethnicity: I32
     age: F32
 
     def unlike(self, rows: Index, columns: Index) -> F32 | None:
         """f32[r, c]: what a pair of two people loses for being trivially different; None where nobody loses anything.
 
-        More than 2 for another age band, more than that for another sex, and more than both for another data set, where
-        both are known; 0 otherwise.
+        More than 2 for another age band, and for another ethnicity, another sex and another data set each more than
+        for all before it, where both are known; 0 otherwise.
         """
         lost: F32 | None = None
-        for values, step in ((self.source, _OTHER_SOURCE), (self.sex, _OTHER_SEX)):
+        for values, step in (
+            (self.source, _OTHER_SOURCE),
+            (self.sex, _OTHER_SEX),
+            (self.ethnicity, _OTHER_ETHNICITY),
+        ):
             if np.ptp(values) == 0:
                 continue
             differs = values[rows][:, None] != values[columns][None, :]
@@ -112,6 +129,7 @@ def traits_of(people: Sequence[PoolPerson]) -> Traits:
     return Traits(
         source=_numbered([person.source or " " for person in people]),
         sex=_numbered([sex_of(person.labels) for person in people]),
+        ethnicity=_numbered([ethnicity_of(person.labels) for person in people]),
         age=np.array([np.nan if age is None else age for age in ages], dtype=np.float32),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from fr_core.training.bank.matcher import Matcher, Ranked
 from fr_core.training.bank.pictures import Shown
 from fr_core.training.bank.pool import F32
 from fr_core.training.bank.roster import subset
-from fr_core.training.bank.shares import FormSet, Workbench
+from fr_core.training.bank.shares import FormSet, Workbench, lacking_alike, quota
 from fr_core.training.courses import Item
 from fr_core.training.keys import ListKey
 
@@ -57,19 +57,59 @@ def draft_present(bench: Workbench, sets: Sequence[FormSet]) -> Mapping[str, Ind
     return found
 
 
-def draft_absent(bench: Workbench, sets: Sequence[FormSet], present: Mapping[str, Index]) -> list[Probes]:
-    """Set people aside who are searched for in vain; the probes of all forms."""
-    roster = bench.roster
-    found = []
+def draft_absent(bench: Workbench, sets: Sequence[FormSet], present: Mapping[str, Index]) -> Mapping[str, Index]:
+    """Set people aside who are searched for in vain; by form.
+
+    Raises:
+        TooFewPeople: too few are free whose photos have the conditions of those who are present.
+    """
+    found: dict[str, Index] = {}
     for one in sets:
-        count, forms = one.block.absent, len(one.forms)
-        people = bench.others(count * forms)
-        b = roster.different.of(roster.impostor_similarity[people])
-        chosen = people[spread(b, count, forms, bench.rng("absent", one.name))]
-        bench.take(chosen.ravel().tolist())
-        for form, name in enumerate(one.forms):
-            found.append(Probes(name, one.block.size, present[name], chosen[:, form]))
+        chosen = _absent(bench, one, present)
+        found |= {name: chosen[:, form] for form, name in enumerate(one.forms)}
     return found
+
+
+def others_of_lists(bench: Workbench, sets: Sequence[FormSet], present: Mapping[str, Index]) -> Index:
+    """i64[c]: how many more people the lists show of each pair of conditions, by its number in the roster."""
+    conditions = bench.roster.conditions
+    found = np.zeros(int(conditions.max()) + 1, dtype=np.int64)
+    for one in sets:
+        mated = [person for name in one.forms for person in present[name].tolist()]
+        absent = quota(one.block.absent, mated, subset(bench.free), conditions) * len(one.forms)
+        found += absent * (1 + one.block.size)
+        found += np.bincount(conditions[mated], minlength=len(found)) * (one.block.size - 1) if mated else 0
+    return found
+
+
+def _absent(bench: Workbench, one: FormSet, present: Mapping[str, Index]) -> Index:
+    """i64[absent, forms]: people whose photos have the conditions and the data sets of those who are present."""
+    roster, rng = bench.roster, bench.rng("absent", one.name)
+    count, forms = one.block.absent, len(one.forms)
+    people = bench.others(count * forms)
+    mated = [person for name in one.forms for person in present[name].tolist()]
+    wanted = quota(count, mated, people, roster.group)
+    chosen = np.empty((0, forms), dtype=np.int64)
+    for number in np.unique(roster.group):
+        own = people[roster.group[people] == number]
+        chosen = np.concatenate([chosen, _spread(bench, own, min(int(wanted[number]), len(own) // forms), forms, rng)])
+    for number in np.unique(roster.conditions):
+        groups = np.unique(roster.group[roster.conditions == number])
+        missing = int(wanted[groups].sum()) - int((roster.conditions[chosen[:, 0]] == number).sum())
+        own = bench.others(missing * forms)
+        own = own[roster.conditions[own] == number]
+        if len(own) < missing * forms:
+            raise lacking_alike(missing * forms - len(own), "the candidate lists")
+        chosen = np.concatenate([chosen, _spread(bench, own, missing, forms, rng)])
+    return chosen
+
+
+def _spread(bench: Workbench, people: Index, count: int, forms: int, rng: np.random.Generator) -> Index:
+    """i64[count, forms]: some of the people, over all difficulties; nobody else may show them."""
+    b = bench.roster.different.of(bench.roster.impostor_similarity[people])
+    chosen = people[spread(b, count, forms, rng)]
+    bench.take(chosen.ravel().tolist())
+    return chosen
 
 
 def enrolled(bench: Workbench, probes: Sequence[Probes], own: int) -> Index:
@@ -94,6 +134,7 @@ def list_items(bench: Workbench, probes: Sequence[Probes], gallery: Index, match
 
     Raises:
         ValueError: the matcher returns fewer people than it must.
+        TooFewPeople: too few people are left whose photos have the condition that a list shows.
     """
     mates = {person for one in probes for person in one.present.tolist()}
     roster = bench.roster
@@ -108,21 +149,43 @@ def list_items(bench: Workbench, probes: Sequence[Probes], gallery: Index, match
     for number in bench.rng("searches").permutation(len(searches)).tolist():
         one, person, mated = searches[number]
         wanted = one.size - 1 if mated else one.size
-        found = _found(matcher, roster.first[person].embedding, wanted, left, len(gallery))
-        foils = [(left.pop(ranked.person), _clipped(ranked)) for ranked in found]
+        foils = _foils(bench, matcher, person, wanted, left, len(gallery))
+        for foil, _ in foils:
+            del left[roster.people[foil].number]
         bench.take(foil for foil, _ in foils)
         items[one.form].append(_item(bench, person, mated, foils))
     return items
 
 
-def _found(matcher: Matcher, probe: F32, wanted: int, left: Mapping[int, int], gallery: int) -> list[Ranked]:
-    """The most similar people who may still be shown; it asks for more as long as too many of those found may not."""
+def _foils(
+    bench: Workbench, matcher: Matcher, person: int, wanted: int, left: Mapping[int, int], gallery: int
+) -> list[tuple[int, float]]:
+    """The most similar people who may still be shown, and their similarities, best first.
+
+    Their photos have the condition that a photo of the person has on a list. They are of the same data set, sex,
+    ethnicity and age as far as the labels say and people suffice, since others can be dismissed without a comparison.
+    """
+    roster = bench.roster
+    condition = roster.second[person].condition
+    fitting = {number: one for number, one in left.items() if roster.second[one].condition == condition}
+    if len(fitting) < wanted:
+        raise lacking_alike(wanted - len(fitting), "the candidate lists")
     if not wanted:
         return []
+    lost = roster.faces.traits.unlike(np.array([person]), np.array(list(fitting.values())))
+    if lost is not None:
+        most = np.sort(lost[0])[wanted - 1]
+        fitting = {number: one for (number, one), own in zip(fitting.items(), lost[0], strict=True) if own <= most}
+    found = _found(matcher, roster.first[person].embedding, wanted, fitting, gallery)
+    return [(fitting[ranked.person], _clipped(ranked)) for ranked in found]
+
+
+def _found(matcher: Matcher, probe: F32, wanted: int, fitting: Container[int], gallery: int) -> list[Ranked]:
+    """The most similar people who fit; it asks for more as long as too many of those found do not."""
     k = wanted
     while True:
         k = min(gallery, 2 * k)
-        found = [ranked for ranked in matcher.search(probe, k) if ranked.person in left]
+        found = [ranked for ranked in matcher.search(probe, k) if ranked.person in fitting]
         if len(found) >= wanted:
             return found[:wanted]
         if k == gallery:

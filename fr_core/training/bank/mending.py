@@ -13,13 +13,13 @@ import numpy as np
 
 from fr_core.errors import TooFewPeople
 from fr_core.training.bank.difficulty import F64
-from fr_core.training.bank.impostors import assigned, nearest
+from fr_core.training.bank.impostors import nearest
 from fr_core.training.bank.learned import suspect_pair
 from fr_core.training.bank.likeness import Index
 from fr_core.training.bank.pairs import Drafts, PairDraft, pair_draft
 from fr_core.training.bank.roster import Bools
 from fr_core.training.bank.shares import Workbench
-from fr_core.training.bank.triads import TriadDraft, triad_draft
+from fr_core.training.bank.triads import TriadDraft, odd_ones, triad_draft
 
 D = TypeVar("D", PairDraft, TriadDraft)
 
@@ -72,30 +72,41 @@ def _mapped(table: Mapping[str, Sequence[Sequence[D]]], other: Callable[[D], D])
 
 
 def _same(bench: Workbench, draft: PairDraft) -> PairDraft:
-    person = _with_two(bench, bench.roster.same.of(bench.roster.mated_similarity), draft.a)
+    among = _so_shown(bench, draft.a)
+    person = _with_two(bench, bench.roster.same.of(bench.roster.mated_similarity), draft.a, among)
     return pair_draft(bench, person, person)
 
 
 def _present(bench: Workbench, people: Index) -> Index:
     b = bench.roster.margin.of(bench.roster.margins)
-    found = [_with_two(bench, b, person) if bench.aside[person] else person for person in people.tolist()]
+    found = [
+        _with_two(bench, b, person, _so_shown(bench, person)) if bench.aside[person] else person
+        for person in people.tolist()
+    ]
     return np.array(found, dtype=np.int64)
 
 
-def _with_two(bench: Workbench, b: F64, like: int) -> int:
+def _so_shown(bench: Workbench, person: int) -> Bools:
+    """bool[n]: whose first and second photo have the conditions of those of a person."""
+    conditions = bench.roster.conditions
+    return np.asarray(conditions == conditions[person], dtype=np.bool_)
+
+
+def _with_two(bench: Workbench, b: F64, like: int, among: Bools) -> int:
     """Take the person with two photos who is nearest in difficulty to another, of the same data set if there is one.
 
     Args:
         bench: where the person is free.
         b: f64[n], by which it is told; NaN where somebody has one photo.
         like: the other.
+        among: bool[n], whose photos have the right conditions.
     """
     roster = bench.roster
-    there = np.flatnonzero(bench.free & roster.two & ~bench.aside)
+    there = np.flatnonzero(bench.free & roster.two & ~bench.aside & among)
     if not len(there):
         raise _lacking(1)
-    source = roster.faces.traits.source
-    order = np.lexsort((np.abs(b[there] - b[like]), source[there] != source[like], roster.doubtful[there]))
+    group = roster.group
+    order = np.lexsort((np.abs(b[there] - b[like]), group[there] != group[like], roster.doubtful[there]))
     person = int(there[order[0]])
     bench.take([person])
     return person
@@ -112,10 +123,12 @@ class _Triads:
     def __call__(self, draft: TriadDraft) -> TriadDraft:
         """One in the place of another."""
         bench = self._bench
-        twice = np.array([_with_two(bench, self._b, draft.a)], dtype=np.int64)
+        condition = draft.shown.condition
+        among = np.array([pair is not None and pair[0].condition == condition for pair in bench.roster.alike])
+        twice = np.array([_with_two(bench, self._b, draft.a, among)], dtype=np.int64)
         others = bench.free.copy()
-        while others.any():
-            (pair,) = assigned(bench.roster.faces, twice, bench.others(1, others))
+        while pairs := list(odd_ones(bench, twice, bench.others(1, others))):
+            (pair,) = pairs
             found = triad_draft(bench, pair, self._rng)
             if not found.judged.suspect:
                 bench.take([found.odd])
@@ -163,10 +176,11 @@ class _Different:
     def _best(self, found: _Impostors, draft: PairDraft) -> tuple[int, int] | None:
         """Of those who are free, the two whose pair is nearest in difficulty; None where all are suspect."""
         bench = self._bench
-        source = bench.roster.faces.traits.source
-        there = np.flatnonzero(bench.free[found.a] & bench.free[found.b])
+        group = bench.roster.group
+        shown = _so_shown(bench, draft.a) & bench.free
+        there = np.flatnonzero(shown[found.a] & shown[found.b])
         apart = np.abs(found.difficulty[there] - draft.judged.machine)
-        order = there[np.lexsort((apart, source[found.a[there]] != source[draft.a], found.unlike[there]))]
+        order = there[np.lexsort((apart, group[found.a[there]] != group[draft.a], found.unlike[there]))]
         for place in order.tolist():
             a, b = int(found.a[place]), int(found.b[place])
             if not suspect_pair(bench.learned, bench.roster, a, b):

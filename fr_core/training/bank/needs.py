@@ -19,12 +19,40 @@ class PlanNeeds:
         people_with_two_photos: those of them of whom two photos are shown.
         minutes: limits of all blocks together; 0 where none has one.
         trials: of one trainee.
+        people_with_two_alike: of the people with two photos, those whose photos must have one condition, as triads show
+            them.
     """
 
     people: int
     people_with_two_photos: int
     minutes: int
     trials: int
+    people_with_two_alike: int
+
+
+@dataclass(frozen=True, slots=True)
+class Available:
+    """Whom there is.
+
+    Attributes:
+        people: with a photo.
+        with_two_photos: those of them who have two.
+        with_two_alike: those of them who have two of one condition, such as an expression, or two of which the data
+            set says nothing.
+    """
+
+    people: int
+    with_two_photos: int
+    with_two_alike: int
+
+    def missing(self, wanted: PlanNeeds) -> int:
+        """How many people are missing, of whichever kind most are."""
+        return max(
+            0,
+            wanted.people - self.people,
+            wanted.people_with_two_photos - self.with_two_photos,
+            wanted.people_with_two_alike - self.with_two_alike,
+        )
 
 
 def needs(plan: CoursePlan) -> PlanNeeds:
@@ -42,6 +70,7 @@ def needs(plan: CoursePlan) -> PlanNeeds:
         people_with_two_photos=sum(mated(block) for block in forms),
         minutes=plan.minutes,
         trials=sum(block.shown for block in plan.blocks),
+        people_with_two_alike=sum(block.trials for block in forms if block.exercise == ExerciseKind.TRIAD),
     )
 
 
@@ -65,30 +94,42 @@ def own_probe_size(plan: CoursePlan) -> int:
     return max((block.size for block in plan.blocks if block.exercise == ExerciseKind.OWN_PROBE), default=0)
 
 
-def available(photos: Sequence[int]) -> tuple[int, int]:
-    """How many people have a photo, and how many have two.
+def available(people: Sequence[Sequence[str]]) -> Available:
+    """Count people.
 
     Args:
-        photos: different photos of each person.
+        people: the conditions of the different photos of each person; "" where the data set does not say.
     """
-    return sum(count >= 1 for count in photos), sum(count >= 2 for count in photos)
+    return Available(
+        people=sum(len(photos) >= 1 for photos in people),
+        with_two_photos=sum(len(photos) >= 2 for photos in people),
+        with_two_alike=sum(len(photos) > len(set(photos)) for photos in people),
+    )
 
 
-def require_enough(plan: CoursePlan, people: int, with_two: int, aside: int = 0) -> None:
+def require_enough(plan: CoursePlan, there: Available, aside: int = 0) -> None:
     """Let a plan pass that can be made of so many people.
 
     Args:
         plan: what is wanted.
-        people: who have a photo.
-        with_two: who have two, without those set aside.
-        aside: who have two that answers to earlier courses make suspect, so that they count as missing.
+        there: whom there is, without those set aside.
+        aside: who have two photos that answers to earlier courses make suspect, so that they count as missing.
 
     Raises:
         TooFewPeople: there are fewer than `needs` counts.
     """
     wanted = needs(plan)
-    missing = max(wanted.people - people, wanted.people_with_two_photos - with_two)
-    if missing > 0:
+    people, with_two = there.people, there.with_two_photos
+    missing = there.missing(wanted)
+    alike = wanted.people_with_two_alike
+    if missing and missing == alike - there.with_two_alike:
+        raise TooFewPeople(
+            f"The triads of the plan show {alike} people on two photos of one condition, such as one expression; the "
+            f"data sets hold {there.with_two_alike}. If the two photos differed in it, the condition would tell which "
+            "photo is the odd one. Show pairs in place of triads, or name a data set that has such photos.",
+            missing=str(missing),
+        )
+    if missing:
         told = f" Not counted: {aside} whose two photos are set aside after earlier courses." if aside else ""
         raise TooFewPeople(
             f"The plan shows {wanted.people} people, of whom {wanted.people_with_two_photos} need two photos; the data "

@@ -11,10 +11,10 @@ from fr_core.training.bank.difficulty import F64
 from fr_core.training.bank.equate import equated, spread
 from fr_core.training.bank.impostors import paired
 from fr_core.training.bank.learned import Judged, suspect_pair
-from fr_core.training.bank.likeness import I32, Index
+from fr_core.training.bank.likeness import Index
 from fr_core.training.bank.pictures import Shown
-from fr_core.training.bank.roster import Bools, Roster
-from fr_core.training.bank.shares import FormSet, Workbench
+from fr_core.training.bank.roster import Bools, Roster, subset
+from fr_core.training.bank.shares import FormSet, Workbench, lacking_alike, quota
 from fr_core.training.courses import Item
 from fr_core.training.keys import PairKey
 from fr_core.training.prompts import ExerciseKind
@@ -67,39 +67,57 @@ def draft_same(bench: Workbench, sets: Sequence[FormSet]) -> Drafts:
 def draft_different(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> Drafts:
     """Find the pairs of two people of all sets among those who are free.
 
-    Each data set has the share of them that it has of the pairs of one person of the same forms, as far as its people
-    go: else the look of a photo would tell what is right.
+    Each pair of conditions has the share of them that it has of the pairs of one person of the same forms, and each
+    data set too, as far as its people go: else the look of a photo would tell what is right.
 
     Args:
         bench: where nobody is free who is needed for something else with two photos.
         sets: of pairs.
         same: of the same sets.
+
+    Raises:
+        TooFewPeople: too few are free whose photos have those conditions.
     """
-    source = bench.roster.faces.traits.source
+    roster = bench.roster
     people = bench.others(2 * sum(one.block.different * len(one.forms) for one in sets))
-    quotas = [_quota(one, same[one.key], source, people) for one in sets]
+    quotas = {
+        one.key: quota(one.block.different, [draft.a for row in same[one.key] for draft in row], people, roster.group)
+        for one in sets
+    }
     found: dict[str, list[list[PairDraft]]] = {one.key: [] for one in sets}
-    for number in np.unique(source):
-        own = people[source[people] == number]
-        wanted = sum(int(quota[number]) * len(one.forms) for quota, one in zip(quotas, sets, strict=True))
+    for number in np.unique(roster.group):
+        own = people[roster.group[people] == number]
+        counts = {key: int(by_group[number]) for key, by_group in quotas.items()}
+        wanted = sum(counts[one.key] * len(one.forms) for one in sets)
         left = _paired(bench, own, min(wanted, len(own) // 2))
-        for quota, one in zip(quotas, sets, strict=True):
-            left = _deal(bench, one, min(int(quota[number]), len(left) // len(one.forms)), left, found[one.key])
-    missing = {one.key: one.block.different - len(found[one.key]) for one in sets}
-    wanted = sum(missing[one.key] * len(one.forms) for one in sets)
-    left = _paired(bench, bench.others(2 * wanted), wanted)
-    for one in sets:
-        left = _deal(bench, one, missing[one.key], left, found[one.key])
+        for one in sets:
+            left = _deal(bench, one, min(counts[one.key], len(left) // len(one.forms)), left, found[one.key])
+    for number in np.unique(roster.conditions):
+        groups = np.unique(roster.group[roster.conditions == number])
+        counts = {
+            one.key: int(quotas[one.key][groups].sum())
+            - sum(int(roster.conditions[row[0].a]) == number for row in found[one.key])
+            for one in sets
+        }
+        wanted = sum(counts[one.key] * len(one.forms) for one in sets)
+        own = bench.others(2 * wanted)
+        own = own[roster.conditions[own] == number]
+        if len(own) < 2 * wanted:
+            raise lacking_alike(2 * wanted - len(own), "the pairs of two people")
+        left = _paired(bench, own, wanted)
+        for one in sets:
+            left = _deal(bench, one, counts[one.key], left, found[one.key])
     return found
 
 
-def _quota(one: FormSet, same: Sequence[Sequence[PairDraft]], source: I32, people: Index) -> Index:
-    """i64[s]: how many pairs of two people of a form come from each data set, by largest remainders."""
-    mated = [draft.a for row in same for draft in row]
-    shares = np.bincount(source[mated or people], minlength=int(source.max()) + 1) * one.block.different
-    whole, rest = np.divmod(shares, max(1, len(mated or people)))
-    whole[np.argsort(-rest, kind="stable")[: one.block.different - int(whole.sum())]] += 1
-    return whole
+def others_of_pairs(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> Index:
+    """i64[c]: how many people the pairs of two show of each pair of conditions, by its number in the roster."""
+    conditions = bench.roster.conditions
+    found = np.zeros(int(conditions.max()) + 1, dtype=np.int64)
+    for one in sets:
+        mated = [draft.a for row in same[one.key] for draft in row]
+        found += 2 * len(one.forms) * quota(one.block.different, mated, subset(bench.free), conditions)
+    return found
 
 
 def _paired(bench: Workbench, people: Index, count: int) -> list[PairDraft]:

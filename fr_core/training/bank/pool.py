@@ -27,6 +27,8 @@ class PoolPhoto:
         embedding: f32[D], length 1, not to be written to.
         yaw_degrees: turn of the head; positive = towards the right of the picture.
         quality_score: in [0, 1], 1 is best.
+        condition: what the data set says of the photo apart from the person, such as "smiling"; "" where it says
+            nothing.
     """
 
     number: int
@@ -34,6 +36,7 @@ class PoolPhoto:
     embedding: F32
     yaw_degrees: float
     quality_score: float
+    condition: str = ""
 
     def __post_init__(self) -> None:
         if not SHA256.fullmatch(self.sha256):
@@ -61,6 +64,11 @@ class PoolPerson:
     photos: tuple[PoolPhoto, ...]
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     source: str = ""
+
+    @property
+    def photo_conditions(self) -> tuple[str, ...]:
+        """The condition of each photo; "" where the data set does not say."""
+        return tuple(photo.condition for photo in self.photos)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

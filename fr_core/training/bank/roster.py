@@ -6,6 +6,7 @@ decide nothing.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from fr_core.training.bank.difficulty import F64, Scale, scale_of
 from fr_core.training.bank.impostors import Faces, Nearest, nearest
-from fr_core.training.bank.likeness import Index, traits_of
+from fr_core.training.bank.likeness import I32, Index, traits_of
 from fr_core.training.bank.pool import F32, Pool, PoolPerson, PoolPhoto
 
 Bools = npt.NDArray[np.bool_]
@@ -34,7 +35,11 @@ class Roster:
         first: of each person, the photo that is a probe, or the one half of a pair.
         second: the photo that is enrolled, or the other half; the same as `first` where there is one photo.
         two: bool[n], who has two photos.
+        alike: of each person, two photos of one condition, for triads: `first` and `second` where they are so; None
+            where there are none.
         doubtful: bool[n], whose two photos are so unlike that they most likely show two people.
+        conditions: i32[n], a number for each pair of conditions of `first` and `second`.
+        group: i32[n], a number for each data set and pair of conditions.
         faces: embeddings and labels.
         near: the nearest impostors of everybody among everybody.
         mated_similarity: f64[n], of the two photos; NaN where there is one.
@@ -48,7 +53,10 @@ class Roster:
     first: tuple[PoolPhoto, ...]
     second: tuple[PoolPhoto, ...]
     two: Bools
+    alike: tuple[tuple[PoolPhoto, PoolPhoto] | None, ...]
     doubtful: Bools
+    conditions: I32
+    group: I32
     faces: Faces
     near: Nearest
     mated_similarity: F64
@@ -63,6 +71,11 @@ class Roster:
         return self.pool.people
 
     @property
+    def two_alike(self) -> Bools:
+        """bool[n]: who has two photos of one condition."""
+        return np.array([pair is not None for pair in self.alike])
+
+    @property
     def margins(self) -> F64:
         """f64[n]: similarity of the two photos less that of the nearest impostor; NaN where there is one photo."""
         return self.mated_similarity - self.impostor_similarity
@@ -74,9 +87,11 @@ def roster_of(pool: Pool) -> Roster:
     if not people:
         raise ValueError("The pool holds nobody.")
     floor = _strangers(people)
-    pairs = [_two_of(person, floor) for person in people]
+    pairs = [_two_of(person.photos, floor) for person in people]
+    alike = tuple(_alike(person, pair, floor) for person, pair in zip(people, pairs, strict=True))
     two = np.array([len(person.photos) > 1 for person in people])
     first, second = tuple(a for a, _ in pairs), tuple(b for _, b in pairs)
+    shown = [(a.condition, b.condition) for a, b in pairs]
     faces = Faces(_stacked(first), _stacked(second), traits_of(people), np.inf)
     mated = np.einsum("nd,nd->n", faces.first, faces.second).astype(np.float64).clip(-1.0, 1.0)
     mated[~two] = np.nan
@@ -91,7 +106,10 @@ def roster_of(pool: Pool) -> Roster:
         first=first,
         second=second,
         two=two,
-        doubtful=two & (np.nan_to_num(mated, nan=np.inf) < floor),
+        alike=alike,
+        doubtful=two & np.array([least < floor for least in map(_least, pairs, alike)]),
+        conditions=_numbered(shown),
+        group=_numbered([(person.source, *pair) for person, pair in zip(people, shown, strict=True)]),
         faces=faces,
         near=near,
         mated_similarity=mated,
@@ -102,12 +120,20 @@ def roster_of(pool: Pool) -> Roster:
     )
 
 
-def _two_of(person: PoolPerson, floor: float) -> tuple[PoolPhoto, PoolPhoto]:
+def _alike(person: PoolPerson, pair: tuple[PoolPhoto, PoolPhoto], floor: float) -> tuple[PoolPhoto, PoolPhoto] | None:
+    """Two photos of one condition: the pair where it is so, else two of the condition of which there are most."""
+    if len(person.photos) > 1 and pair[0].condition == pair[1].condition:
+        return pair
+    (condition, count), *_ = Counter(photo.condition for photo in person.photos).most_common(1)
+    return None if count < 2 else _two_of([one for one in person.photos if one.condition == condition], floor)
+
+
+def _two_of(photos: Sequence[PoolPhoto], floor: float) -> tuple[PoolPhoto, PoolPhoto]:
     """The two least similar photos of a person that are more similar than strangers are, else the two most similar.
 
     Of the many photos of one person, the least similar of all are most often of somebody else.
     """
-    photos = person.photos[:MOST_PHOTOS]
+    photos = photos[:MOST_PHOTOS]
     if len(photos) < 3:
         return photos[0], photos[-1]
     vectors = _stacked(photos)
@@ -128,6 +154,17 @@ def _strangers(people: Sequence[PoolPerson]) -> float:
 
 def _stacked(photos: Sequence[PoolPhoto]) -> F32:
     return np.stack([photo.embedding for photo in photos])
+
+
+def _least(*pairs: tuple[PoolPhoto, PoolPhoto] | None) -> float:
+    """The least similarity of the two photos of a pair."""
+    return min(float(np.dot(pair[0].embedding, pair[1].embedding)) for pair in pairs if pair is not None)
+
+
+def _numbered(values: Sequence[tuple[str, ...]]) -> I32:
+    """A number from 0 for each value, in their order."""
+    numbers = {value: number for number, value in enumerate(sorted(set(values)))}
+    return np.array([numbers[value] for value in values], dtype=np.int32)
 
 
 def subset(mask: Bools) -> Index:

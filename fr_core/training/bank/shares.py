@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fr_core.errors import TooFewPeople
 from fr_core.training.bank.learned import Judged, judged
-from fr_core.training.bank.likeness import Index, shared_labels
+from fr_core.training.bank.likeness import I32, Index, shared_labels
 from fr_core.training.bank.manifest import canonical, item_id_of
 from fr_core.training.bank.pictures import PictureBook, Shown
 from fr_core.training.bank.roster import Bools, Roster, subset
@@ -63,6 +64,37 @@ def _turn(one: FormSet) -> int:
     return 1 if one.block.exercise == ExerciseKind.AIDED else 2
 
 
+def quota(wanted: int, mated: Sequence[int], people: Index, group: I32) -> Index:
+    """i64[g]: how many of `wanted` come from each group, by largest remainders.
+
+    Args:
+        wanted: items without a mate.
+        mated: people of the items with one, whose shares count.
+        people: whose shares count where `mated` is empty.
+        group: i32[n], numbers from 0 of everybody's group.
+    """
+    counted = group[list(mated)] if mated else group[people]
+    shares = np.bincount(counted, minlength=int(group.max()) + 1) * wanted
+    whole, rest = np.divmod(shares, max(1, len(counted)))
+    whole[np.argsort(-rest, kind="stable")[: wanted - int(whole.sum())]] += 1
+    return whole
+
+
+def lacking_alike(missing: int, what: str) -> TooFewPeople:
+    """The refusal where an exercise would show other conditions where one answer is right than where another is.
+
+    Args:
+        missing: people at least.
+        what: needs them, such as "the triads".
+    """
+    return TooFewPeople(
+        f"The data sets have too few photos of the right conditions, such as expressions, for {what} of the plan: at "
+        f"least {missing} {'person is' if missing == 1 else 'people are'} missing. Without them the condition of a "
+        "photo would tell the answer.",
+        missing=str(missing),
+    )
+
+
 @dataclass(slots=True)
 class Workbench:
     """What a course is made with, while it is made.
@@ -74,6 +106,8 @@ class Workbench:
         aside: bool[n], whose two photos must not be shown as those of one person.
         learned: from earlier courses.
         book: the pictures so far.
+        for_triads: bool[n], who is kept for triads, for whom two photos of one condition are needed.
+        barred: bool[n], whose two photos have conditions in which too few others can be shown.
     """
 
     roster: Roster
@@ -82,6 +116,12 @@ class Workbench:
     aside: Bools
     learned: Learned = field(default_factory=Learned)
     book: PictureBook = field(default_factory=PictureBook)
+    for_triads: Bools = field(init=False)
+    barred: Bools = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.for_triads = np.zeros(len(self.free), dtype=np.bool_)
+        self.barred = self.for_triads.copy()
 
     def rng(self, *label: str) -> np.random.Generator:
         """Randomness for one purpose, which depends on the seed and the label alone."""
@@ -105,9 +145,9 @@ class Workbench:
 
         Args:
             count: that are needed.
-            among: bool[n], others are left out; None for everybody who is free.
+            among: bool[n], others are left out; None for everybody who is neither kept for triads nor barred.
         """
-        roster, free = self.roster, self.free if among is None else among & self.free
+        roster, free = self.roster, self.free & (~self.for_triads & ~self.barred if among is None else among)
         found = subset(free & roster.two & ~roster.doubtful)
         if len(found) >= count:
             return found
@@ -115,23 +155,24 @@ class Workbench:
         best = doubtful[np.argsort(-roster.mated_similarity[doubtful], kind="stable")]
         return np.concatenate([found, best[: count - len(found)]])
 
-    def others(self, slots: int, among: Bools | None = None) -> Index:
+    def others(self, slots: int, among: Bools | None = None, *, single: bool = False) -> Index:
         """i64[k]: free people of whom one photo is needed, for `slots` of them.
 
-        Those with one photo where a data set has plenty, else everybody who is free of that set. It is decided for each
-        data set, since all pairs of one person come from sets with two photos: were the others taken from other sets,
-        the look of a photo would tell which is which.
+        Those with two photos where a data set has plenty, else everybody who is free of that set: all pairs of one
+        person show people with two photos, who are often better known. It is decided for each data set and condition,
+        since these are balanced as well.
 
         Args:
             slots: people who are needed.
-            among: bool[n], others are left out; None for everybody who is free.
+            among: bool[n], others are left out; None for everybody who is not kept for triads.
+            single: prefer those with one photo instead, where nobody is shown twice.
         """
-        free, source = self.free if among is None else among & self.free, self.roster.faces.traits.source
+        free, group = self.free & (~self.for_triads if among is None else among), self.roster.group
+        liked = self.roster.two != single
         chosen = np.zeros(len(free), dtype=np.bool_)
-        for number in np.unique(source):
-            own = free & (source == number)
-            single = own & ~self.roster.two
-            chosen |= single if single.sum() >= OVERSUPPLY * slots else own
+        for number in np.unique(group):
+            own = free & (group == number)
+            chosen |= own & liked if (own & liked).sum() >= OVERSUPPLY * slots else own
         return subset(chosen)
 
     def judged(self, key: AnswerKey, shown: Sequence[Shown], machine: float) -> Judged:

@@ -1,8 +1,12 @@
-"""Items of three photos: two of one person, and one of somebody who is easily mistaken for that person."""
+"""Items of three photos: two of one person, and one of somebody who is easily mistaken for that person.
+
+All three have one condition, such as an expression. Were the two of one person neutral and smiling, the third would
+share its condition with one of them: the photo that is alone in its condition would never be the odd one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,9 +14,11 @@ import numpy as np
 from fr_core.training.bank.equate import equated, spread
 from fr_core.training.bank.impostors import Impostors, assigned
 from fr_core.training.bank.learned import Judged
+from fr_core.training.bank.likeness import Index
 from fr_core.training.bank.pictures import Shown
 from fr_core.training.bank.pool import PoolPhoto
-from fr_core.training.bank.shares import FormSet, Workbench
+from fr_core.training.bank.roster import Roster, subset
+from fr_core.training.bank.shares import OVERSUPPLY, FormSet, Workbench, lacking_alike
 from fr_core.training.courses import Item
 from fr_core.training.keys import TriadKey
 
@@ -26,6 +32,7 @@ class TriadDraft:
 
     Attributes:
         a: who is shown twice.
+        pair: the photos of that person.
         odd: who is shown once.
         shown: the photo of the odd one.
         margin: see `TriadKey`.
@@ -33,6 +40,7 @@ class TriadDraft:
     """
 
     a: int
+    pair: tuple[PoolPhoto, PoolPhoto]
     odd: int
     shown: PoolPhoto
     margin: float
@@ -50,7 +58,10 @@ def draft_triads(bench: Workbench, one: FormSet, kept: int) -> list[list[TriadDr
     Args:
         bench: where those with two photos whom other exercises need are taken already.
         one: the set.
-        kept: people with two photos who must stay free, for the triads of other sets.
+        kept: people with two photos of one condition who must stay free, for the triads of other sets.
+
+    Raises:
+        TooFewPeople: too few others are free who have a photo of the same condition.
     """
     count, forms = one.block.trials, len(one.forms)
     drafts = _drafts(bench, count * forms, kept, one)
@@ -76,33 +87,71 @@ def triad_items(bench: Workbench, one: FormSet, rows: Sequence[Sequence[TriadDra
 def _drafts(bench: Workbench, wanted: int, kept: int, one: FormSet) -> list[TriadDraft]:
     """More triads than are wanted where people suffice, so that there is a choice once their margins are known."""
     roster, rng = bench.roster, bench.rng("odd", one.name)
-    people = bench.with_two(wanted + kept)
+    alike = roster.two_alike
+    people = bench.with_two(wanted + kept, alike)
     free = int(bench.free.sum())
-    most = max(wanted, min(CHOICE * wanted, len(people) - kept, free // 2 - kept))
+    most = min(CHOICE * wanted, (len(people) - kept) // (1 + OVERSUPPLY))  # so that the odd ones have two photos, too
+    if most < wanted:
+        most = max(wanted, min(CHOICE * wanted, len(people) - kept, free // 2 - kept))
     margins = roster.margin.of(roster.margins[people])
     twice = people[spread(margins, most, 1, rng)[:, 0]]
     among = bench.free.copy()
     among[twice] = False
-    among[bench.with_two(kept, among)[:kept]] = False
-    return [triad_draft(bench, pair, rng) for pair in assigned(roster.faces, twice, bench.others(most, among))]
+    among[bench.with_two(kept, among & alike)[:kept]] = False
+    others = bench.others(most, among)
+    drafts = [triad_draft(bench, pair, rng) for pair in odd_ones(bench, twice, others)]
+    if len(drafts) < wanted:
+        raise lacking_alike(wanted - len(drafts), "the triads")
+    return drafts
+
+
+def odd_ones(bench: Workbench, twice: Index, others: Index) -> Iterator[Impostors]:
+    """An impostor for each of i64[p] people, among i64[o], who has a photo of the same condition; as far as they go."""
+    roster = bench.roster
+    free = np.zeros(len(roster.people), dtype=np.bool_)
+    free[others] = True
+    conditions = [_condition_of(roster, person) for person in twice.tolist()]
+    for condition in sorted(set(conditions)):
+        rows = twice[[one == condition for one in conditions]]
+        fitting = [person for person in subset(free).tolist() if _shown_so(roster, person, condition)]
+        columns = np.array(fitting, dtype=np.int64)
+        found = assigned(roster.faces, rows[: len(columns)], columns)
+        free[[pair.b for pair in found]] = False
+        yield from found
+
+
+def _condition_of(roster: Roster, person: int) -> str:
+    """The condition of the two photos that triads show of somebody; ValueError where there are none."""
+    return _pair_of(roster, person)[0].condition
+
+
+def _pair_of(roster: Roster, person: int) -> tuple[PoolPhoto, PoolPhoto]:
+    pair = roster.alike[person]
+    if pair is None:
+        raise ValueError("The person has no two photos of one condition.")
+    return pair
+
+
+def _shown_so(roster: Roster, person: int, condition: str) -> list[PoolPhoto]:
+    """The photos of a person that have a condition, the first and the second."""
+    return [photo for photo in (roster.first[person], roster.second[person]) if photo.condition == condition]
 
 
 def triad_draft(bench: Workbench, pair: Impostors, rng: np.random.Generator) -> TriadDraft:
-    """A triad of two photos of `pair.a`, and one of `pair.b`, which is drawn."""
+    """A triad of two photos of `pair.a`, and one of `pair.b` of the same condition, which is drawn."""
     roster = bench.roster
-    shown = (roster.first, roster.second)[int(rng.integers(2))][pair.b]
-    a, b = roster.first[pair.a].embedding, roster.second[pair.a].embedding
-    margin = float(roster.mated_similarity[pair.a]) - max(_dot(a, shown), _dot(b, shown))
+    one, other = _pair_of(roster, pair.a)
+    fitting = _shown_so(roster, pair.b, one.condition)
+    shown = fitting[int(rng.integers(len(fitting)))]
+    margin = _dot(one.embedding, other) - max(_dot(one.embedding, shown), _dot(other.embedding, shown))
     key = TriadKey(odd=2, machine_odd=2, margin=margin)
-    photos = tuple(map(Shown, (roster.first[pair.a], roster.second[pair.a], shown)))
-    found = bench.judged(key, photos, roster.margin.b(margin))
+    found = bench.judged(key, tuple(map(Shown, (one, other, shown))), roster.margin.b(margin))
     suspect = found.suspect or bool(bench.aside[pair.a])
-    return TriadDraft(pair.a, pair.b, shown, margin, replace(found, suspect=suspect))
+    return TriadDraft(pair.a, (one, other), pair.b, shown, margin, replace(found, suspect=suspect))
 
 
 def _item(bench: Workbench, draft: TriadDraft, rng: np.random.Generator) -> Item:
-    roster = bench.roster
-    photos = [roster.first[draft.a], roster.second[draft.a]]
+    photos = list(draft.pair)
     odd = int(rng.integers(3))
     photos.insert(odd, draft.shown)
     # The odd one of the machine is left by the most similar pair; photo i is left by the two others.

@@ -82,7 +82,7 @@ def _spoilt(bench: Workbench, wanted: list[Spoilt], rng: np.random.Generator) ->
     good = sorted(
         (
             (*_badness(photo), person, photo)
-            for person in bench.others(len(wanted)).tolist()
+            for person in bench.others(len(wanted), single=True).tolist()
             for photo in [min(bench.roster.people[person].photos, key=_badness)]
         ),
         key=lambda row: row[:3],

@@ -157,6 +157,7 @@ def needs_message(found: PlanNeeds) -> training_pb2.PlanNeeds:
     return training_pb2.PlanNeeds(
         people=found.people,
         people_with_two_photos=found.people_with_two_photos,
+        people_with_two_alike=found.people_with_two_alike,
         minutes=found.minutes,
         trials=found.trials,
     )

@@ -419,6 +419,7 @@ class PlanNeeds(_message.Message):
     PEOPLE_WITH_TWO_PHOTOS_FIELD_NUMBER: _builtins.int
     MINUTES_FIELD_NUMBER: _builtins.int
     TRIALS_FIELD_NUMBER: _builtins.int
+    PEOPLE_WITH_TWO_ALIKE_FIELD_NUMBER: _builtins.int
     people: _builtins.int
     """People, none of whom is shown twice for measurement."""
     people_with_two_photos: _builtins.int
@@ -427,6 +428,8 @@ class PlanNeeds(_message.Message):
     """Minutes of all sittings together, at most."""
     trials: _builtins.int
     """Trials of one trainee."""
+    people_with_two_alike: _builtins.int
+    """Of the people with two photos, those whose photos must have one condition, such as one expression: triads show them."""
     def __init__(
         self,
         *,
@@ -434,10 +437,11 @@ class PlanNeeds(_message.Message):
         people_with_two_photos: _builtins.int = ...,
         minutes: _builtins.int = ...,
         trials: _builtins.int = ...,
+        people_with_two_alike: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["minutes", b"minutes", "people", b"people", "people_with_two_photos", b"people_with_two_photos", "trials", b"trials"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["minutes", b"minutes", "people", b"people", "people_with_two_alike", b"people_with_two_alike", "people_with_two_photos", b"people_with_two_photos", "trials", b"trials"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -553,6 +557,7 @@ class CheckPlanResponse(_message.Message):
     PEOPLE_FIELD_NUMBER: _builtins.int
     PEOPLE_WITH_TWO_PHOTOS_FIELD_NUMBER: _builtins.int
     MISSING_FIELD_NUMBER: _builtins.int
+    PEOPLE_WITH_TWO_ALIKE_FIELD_NUMBER: _builtins.int
     title: _builtins.str
     """Its title."""
     people: _builtins.int
@@ -560,7 +565,9 @@ class CheckPlanResponse(_message.Message):
     people_with_two_photos: _builtins.int
     """Of these, people with two photos or more."""
     missing: _builtins.int
-    """People that are missing, of either kind; 0 where there are enough."""
+    """People that are missing, of whichever kind most are; 0 where there are enough."""
+    people_with_two_alike: _builtins.int
+    """Of the people with two photos, those who have two of one condition, or two of which the data set does not say it."""
     @_builtins.property
     def needs(self) -> Global___PlanNeeds:
         """What it needs."""
@@ -573,10 +580,11 @@ class CheckPlanResponse(_message.Message):
         people: _builtins.int = ...,
         people_with_two_photos: _builtins.int = ...,
         missing: _builtins.int = ...,
+        people_with_two_alike: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["needs", b"needs"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["missing", b"missing", "needs", b"needs", "people", b"people", "people_with_two_photos", b"people_with_two_photos", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["missing", b"missing", "needs", b"needs", "people", b"people", "people_with_two_alike", b"people_with_two_alike", "people_with_two_photos", b"people_with_two_photos", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

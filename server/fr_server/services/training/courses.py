@@ -20,7 +20,7 @@ from fr_core.errors import (
 )
 from fr_core.runtime.ticket import current_ticket
 from fr_core.sharing import Places
-from fr_core.training.bank.needs import available, needs, require_enough
+from fr_core.training.bank.needs import Available, available, needs, require_enough
 from fr_core.training.courses import Course
 from fr_core.training.grading.learned import learned
 from fr_core.training.plan import CoursePlan
@@ -95,9 +95,10 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         response = training_pb2.CheckPlanResponse(title=plan.title, needs=needs_message(wanted))
         if names := sent_datasets(request.datasets):
             datasets = await self._desk.work.storage(_read, names)
-            people, with_two = available([len(person.photos) for dataset in datasets for person in dataset.people])
-            response.people, response.people_with_two_photos = people, with_two
-            response.missing = max(0, wanted.people - people, wanted.people_with_two_photos - with_two)
+            there = _available(datasets)
+            response.people, response.people_with_two_photos = there.people, there.with_two_photos
+            response.people_with_two_alike = there.with_two_alike
+            response.missing = there.missing(wanted)
         return response
 
     async def CreateCourse(  # noqa: N802
@@ -182,8 +183,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
             desk.store.course(known)  # refused before any photo is read
         with dataset_errors():
             datasets = _read(names)
-            photos = [len(person.photos) for dataset in datasets for person in dataset.people]
-            require_enough(plan, *available(photos))
+            require_enough(plan, _available(datasets))
             course_id = secrets.token_hex(8)
             pipeline = desk.engine.pipeline
             gallery = CourseGallery(desk.galleries, course_id, pipeline.model, pipeline.embedding_size)
@@ -273,6 +273,10 @@ class _Seen:
             return None
         self._told = self._now
         return self._told
+
+
+def _available(datasets: Sequence[NamedPeople]) -> Available:
+    return available([person.photo_conditions for dataset in datasets for person in dataset.people])
 
 
 def _read(names: tuple[str, ...]) -> tuple[NamedPeople, ...]:
