@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2
 from fr_api.v1 import gallery_pb2, training_pb2
 from fr_core.errors import StoreFailed
 from fr_core.gallery.pages import page_token
-from fr_datasets.links import Link, datasets_folder, write_link
+from fr_datasets.links import Link, datasets_folder, find_link, write_link
 from serving import Ended, Running, ended, photo
 from taking import (
     Chance,
@@ -688,6 +688,35 @@ def test_how_many_people_are_missing_is_told(stub: Stub, refused: Refused) -> No
     assert dict(end.info.metadata) == {"people": "212", "with_two_photos": "60", "missing": "112"}
     checked = stub.CheckPlan(pb.CheckPlanRequest(plan={"toml": MANY}, datasets=["people_folder"]))
     assert checked.missing == 112
+
+
+TRIADS = """
+format = 1
+title = "Triads"
+[[sittings]]
+name = "all"
+[[sittings.blocks]]
+id = "odd"
+exercise = "triad"
+trials = 4
+"""
+
+
+def test_triads_of_photos_that_differ_in_condition_are_refused(stub: Stub, refused: Refused) -> None:
+    root = find_link("people_folder", datasets_folder()).root
+    asked = pb.CheckPlanRequest(plan={"toml": TRIADS}, datasets=["people_folder"])
+    checked = stub.CheckPlan(asked)
+    assert (checked.needs.people_with_two_alike, checked.people_with_two_alike, checked.missing) == (4, 100, 0)
+    said = [f"{photo.parent.name},{photo.name},{photo.stem}" for photo in sorted(root.rglob("*.png"))]
+    conditions = root / "conditions.csv"
+    conditions.write_text("\n".join(["person,photo,condition", *said]), encoding="utf-8")
+    try:
+        checked = stub.CheckPlan(asked)
+        end = refused(lambda: create(stub, TRIADS), "TOO_FEW_PEOPLE", "FAILED_PRECONDITION")
+    finally:
+        conditions.unlink()
+    assert (checked.people_with_two_photos, checked.people_with_two_alike, checked.missing) == (100, 0, 4)
+    assert "Show pairs in place of triads" in end.status.message
 
 
 def test_a_course_of_no_data_set_or_of_one_without_people_is_refused(

@@ -177,7 +177,7 @@ class Watched(ExactMatcher):
 
 
 def test_candidates_are_the_best_who_are_enrolled_and_on_no_other_list() -> None:
-    matcher, pool = Watched(), made_pool(300, 120, labelled=False)
+    matcher, pool = Watched(), made_pool(300, 300, labelled=False)
     made = compose(PLAN, pool, 5, matcher)
     on_lists = {person for item in made.forms["lists"].items for person in item.people}
     others = set(shown_people(made)) - on_lists

@@ -94,6 +94,22 @@ def test_a_check_says_which_people_are_missing(people: int, with_two: int, words
     assert " ".join(out.split()).endswith(f"Enough {words}")
 
 
+def test_a_check_says_that_triads_need_two_photos_of_one_condition() -> None:
+    class Needing(ScriptedTraining):
+        def CheckPlan(self, request: Any, context: Any) -> training_pb2.CheckPlanResponse:  # noqa: N802
+            needs = training_pb2.PlanNeeds(people=8, people_with_two_photos=4, people_with_two_alike=4)
+            return training_pb2.CheckPlanResponse(
+                needs=needs, people=102, people_with_two_photos=102, people_with_two_alike=0, missing=4
+            )
+
+    with serving_training(Needing()) as target:
+        code, out, _ = fr(target, "plan", "triads", "--check", "--dataset", "london")
+    told = " ".join(out.split())
+    assert code == 1
+    assert "Needs 8 people, 4 of them with two photos, 4 with two of one condition" in told
+    assert told.endswith("Enough no: 4 people with two photos of one condition, for triads, are missing")
+
+
 def test_a_plan_of_a_file_is_sent_as_its_text(target: str, service: ScriptedTraining, tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text("format = 1", encoding="utf-8")

@@ -13,7 +13,7 @@ from fr_core.training.bank.matcher import Matcher, Ranked
 from fr_core.training.bank.pictures import Shown
 from fr_core.training.bank.pool import F32
 from fr_core.training.bank.roster import subset
-from fr_core.training.bank.shares import FormSet, Workbench, lacking_alike, quota
+from fr_core.training.bank.shares import OVERSUPPLY, FormSet, Workbench, lacking_alike, quota
 from fr_core.training.courses import Item
 from fr_core.training.keys import ListKey
 
@@ -162,8 +162,9 @@ def _foils(
 ) -> list[tuple[int, float]]:
     """The most similar people who may still be shown, and their similarities, best first.
 
-    Their photos have the condition that a photo of the person has on a list. They are of the same data set, sex,
-    ethnicity and age as far as the labels say and people suffice, since others can be dismissed without a comparison.
+    Their photos have the condition that a photo of the person has on a list. They have two photos where plenty do, and
+    are of the same data set, sex, ethnicity and age as far as the labels say and people suffice, since others can be
+    dismissed without a comparison.
     """
     roster = bench.roster
     condition = roster.second[person].condition
@@ -172,6 +173,8 @@ def _foils(
         raise lacking_alike(wanted - len(fitting), "the candidate lists")
     if not wanted:
         return []
+    with_two = {number: one for number, one in fitting.items() if roster.two[one]}
+    fitting = with_two if len(with_two) >= OVERSUPPLY * wanted else fitting
     lost = roster.faces.traits.unlike(np.array([person]), np.array(list(fitting.values())))
     if lost is not None:
         most = np.sort(lost[0])[wanted - 1]
