@@ -13,6 +13,8 @@ from fr_core.training.bank.matcher import ExactMatcher
 from fr_core.training.bank.pool import Pool, PoolPerson
 from fr_core.training.courses import Item, Learned
 from fr_core.training.keys import ListKey, PairKey, TriadKey
+from fr_core.training.plan import read_plan
+from fr_training.plans import plan_text
 from made_pools import made_pool, plan_of
 
 NEUTRAL, SMILING = "neutral", "smiling"
@@ -147,3 +149,13 @@ def test_two_people_are_of_one_ethnicity_where_there_are_enough() -> None:
     for item in (item for form in made.forms.values() for item in form.items):
         assert len({people[person].labels["ethnicity"] for person in item.people}) == 1
         assert len({people[person].labels["gender"] for person in item.people}) == 1
+
+
+def test_in_a_set_like_lfw_the_number_of_photos_tells_nothing() -> None:
+    made = compose(
+        read_plan(plan_text("three-day")), made_pool(5_749, 1_680, size=16, labelled=False), 1, ExactMatcher()
+    )
+    for form in made.forms.values():
+        for item in form.items:
+            if isinstance(item.key, PairKey | TriadKey | ListKey):
+                assert max(item.people) < 1_680  # who has two photos
