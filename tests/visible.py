@@ -32,7 +32,9 @@ class Seen:
     """A photo, as somebody sees it who does not look at whose face it is.
 
     Attributes:
-        told: what is known of the photo and the person: each a number that is equal where the thing is.
+        told: data set, condition, whether the person has several photos, format, sex, ethnicity and ten years of age:
+            each a number that is equal where the thing is. The place among the photos of a person is none of them:
+            where it shows in the photos, it is the condition.
         file: the photo's own file: bytes, width, height.
         picture: of the JPEG that is sent: light, colour, sharpness, noise, size.
     """
@@ -61,7 +63,7 @@ class Photos:
 
     def _look(self, person: PoolPerson, place: int, path: Path, picture: bytes) -> Seen:
         labels = person.labels
-        told = (person.source, person.photos[place].condition, place, min(len(person.photos), 2), path.suffix)
+        told = (person.source, person.photos[place].condition, min(len(person.photos), 2), path.suffix)
         who = (sex_of(labels), ethnicity_of(labels), -1 if (age := age_of(labels)) is None else age // 10)
         with Image.open(path) as image:
             file = (float(path.stat().st_size), float(image.width), float(image.height), float(image.mode == "L"))

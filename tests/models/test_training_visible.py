@@ -32,17 +32,17 @@ pytestmark = [pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(600)]
 SEEDS = range(1, 1 + int(os.environ.get("FR_LEAK_SEEDS", "2")))
 MOST_PHOTOS, WITH_ONE = 4, 250  # of a person of LFW, and people of whom it has one
 
-PAIRS = {"london": "same = 34; different = 34", "lfw": "same = 40; different = 40"}
+PAIRS = {"london": "same = 24; different = 24", "lfw": "same = 40; different = 40"}
 EXERCISES: Mapping[str, Mapping[str, str]] = {
     "verification": {name: f'exercise = "verification"; {counts}' for name, counts in PAIRS.items()},
     "features": {name: f'exercise = "features"; {counts}' for name, counts in PAIRS.items()},
     "aided": {name: f'exercise = "aided"; {counts}; wrong = 20' for name, counts in PAIRS.items()},
     "low_prevalence": {
-        "london": 'exercise = "low_prevalence"; same = 62; different = 20',
+        "london": 'exercise = "low_prevalence"; same = 54; different = 12',
         "lfw": 'exercise = "low_prevalence"; same = 80; different = 20',
     },
     "blind": {
-        "london": 'exercise = "verification"; same = 17; different = 17\n'
+        "london": 'exercise = "verification"; same = 12; different = 12\n'
         'id = "two"; exercise = "blind"; verifies = "one"',
         "lfw": 'exercise = "verification"; same = 20; different = 20\nid = "two"; exercise = "blind"; verifies = "one"',
     },
@@ -101,15 +101,21 @@ def sets(default_engine: Engine, testdata: Path) -> Sets:
 
 
 def own_rows(built: BuiltCourse, photos: Photos, matcher: ExactMatcher, pool: Pool, of: Of) -> list[Row]:
-    """Who of the candidates of an own probe is the person, for the first people who are enrolled."""
+    """Who of the candidates of an own probe is the person, for some of the people of whom there is a probe.
+
+    Candidates with one photo are left out: trainers read that only people with two can be searched for and found.
+    """
     shown = {person: Item("", (number,), None, None, (person,)) for person, number in built.gallery.items()}
+    several = [person for person in pool.people if person.number in shown and len(person.photos) > 1]
+    numbers = {person.number for person in several}
     rows = []
-    searched = [person for person in pool.people if person.number in shown and len(person.photos) > 1][:40]
-    for stratum, person in enumerate(searched):
-        for one in matcher.search(person.photos[0].embedding, 5):
-            (seen,) = photos.of(shown[one.person])
-            rows.append(Row(stratum, of(seen), int(one.person == person.number)))
-    return [row for row in rows if any(other.label for other in rows if other.stratum == row.stratum)]
+    for stratum, person in enumerate(several[:40]):
+        found = [one.person for one in matcher.search(person.photos[0].embedding, 5) if one.person in numbers]
+        if person.number in found:
+            for one in found:
+                (seen,) = photos.of(shown[one])
+                rows.append(Row(stratum, of(seen), int(one == person.number)))
+    return rows
 
 
 def chances(sets: Sets, exercise: str, name: str, of: Of) -> dict[str, float]:
@@ -147,12 +153,9 @@ def test_light_colour_and_sharpness_of_press_photos_tell_too_little_to_be_learnt
     assert min(found.values()) >= LEAK, found
 
 
-@pytest.mark.parametrize("exercise", ["verification", "candidates"])
-def test_the_colour_of_skin_in_the_one_light_of_a_studio_tells_people_apart_as_trainers_are_told(
-    sets: Sets, exercise: str
-) -> None:
-    found = chances(sets, exercise, "london", picture)
-    assert min(found.values()) < LEAK, found
+def test_the_colour_of_skin_in_the_one_light_of_a_studio_tells_people_apart_as_trainers_are_told(sets: Sets) -> None:
+    built, photos, _ = sets.made("london", 'exercise = "verification"; same = 34; different = 34', 1)
+    assert chance([*pair_rows(built.course.forms["one"].items, photos, picture)]) < LEAK
     guide = (Path(__file__).resolve().parents[2] / "docs" / "trainer-guide.md").read_text(encoding="utf-8")
     assert "a difference in the colour or brightness of the skin is one of the two" in guide
 
@@ -160,6 +163,17 @@ def test_the_colour_of_skin_in_the_one_light_of_a_studio_tells_people_apart_as_t
 def test_triads_cannot_be_made_of_people_who_are_neutral_and_smiling(sets: Sets) -> None:
     with pytest.raises(TooFewPeople, match="Show pairs in place of triads"):
         sets.made("london", 'exercise = "triad"; trials = 10', 1)
+
+
+def test_what_a_data_set_does_not_say_of_its_photos_is_seen_in_them(sets: Sets) -> None:
+    pool = sets.gathered["london"].pool
+    people = [
+        replace(person, photos=tuple(replace(photo, condition="") for photo in person.photos)) for person in pool.people
+    ]
+    plan = plan_of(f'id = "one"; {EXERCISES["triad"]["lfw"]}'.replace("60", "20"))
+    with pytest.raises(TooFewPeople, match="taken in the same order"):
+        compose(plan, replace(pool, people=tuple(people)), 1, ExactMatcher())
+    compose(plan, sets.gathered["lfw"].pool, 1, ExactMatcher())
 
 
 def triads_as_before(pool: Pool, seed: int) -> tuple[list[Item], list[int]]:

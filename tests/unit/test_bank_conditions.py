@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from fr_core.errors import TooFewPeople
@@ -15,7 +16,7 @@ from fr_core.training.courses import Item, Learned
 from fr_core.training.keys import ListKey, PairKey, TriadKey
 from fr_core.training.plan import read_plan
 from fr_training.plans import plan_text
-from made_pools import made_pool, plan_of
+from made_pools import made_pool, plan_of, unit
 
 NEUTRAL, SMILING = "neutral", "smiling"
 TRIADS = 'id = "odd"; exercise = "triad"; trials = 8'
@@ -159,3 +160,30 @@ def test_in_a_set_like_lfw_the_number_of_photos_tells_nothing() -> None:
         for item in form.items:
             if isinstance(item.key, PairKey | TriadKey | ListKey):
                 assert max(item.people) < 1_680  # who has two photos
+
+
+def moved(pool: Pool, by: float) -> Pool:
+    """The pool with the second photo of everybody moved in one and the same direction."""
+    way = unit(np.ones(len(pool.people[0].photos[0].embedding)))
+    people = []
+    for person in pool.people:
+        first, *rest = person.photos
+        moved = (replace(photo, embedding=unit(photo.embedding + by * way)) for photo in rest)
+        people.append(replace(person, photos=(first, *moved)))
+    return replace(pool, people=tuple(people))
+
+
+def test_where_everybody_was_photographed_in_one_order_the_order_is_the_condition() -> None:
+    pool = moved(made_pool(90, 60), 1.0)
+    with pytest.raises(TooFewPeople, match=r"hold 0\..*taken in the same order.*Show pairs in place of triads"):
+        compose(plan_of(TRIADS), pool, 1, ExactMatcher())
+    firsts = {person.photos[0].number for person in pool.people}
+    made = compose(plan_of(f"{PAIRS}\n{LISTS}".replace("absent = 6", "absent = 1")), pool, 1, ExactMatcher())
+    for item in made.forms["pairs"].items:
+        assert [made.pictures[number].photo in firsts for number in item.photos] == [True, False]
+
+
+def test_an_order_that_does_not_show_is_no_condition() -> None:
+    for seed in range(40):
+        compose(plan_of(TRIADS), made_pool(60, 60, seed=seed), 1, ExactMatcher())
+    compose(plan_of(TRIADS), moved(made_pool(60, 19), 1.0), 1, ExactMatcher())  # too few to tell

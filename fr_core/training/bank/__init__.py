@@ -1,6 +1,7 @@
 """From people with photos to forms: items, their difficulty, and equated forms.
 
 * `pool`, `quarantine`: the people and photos that a course may show, and what is left out of them.
+* `photo_order`: whether the order of people's photos shows in them.
 * `needs`: how many people a plan needs, before any photo is looked at.
 * `likeness`: who is like whom in what the labels say: data set, sex, ethnicity, age.
 * `impostors`: who is most easily mistaken for whom, under the model.

@@ -15,6 +15,7 @@ from fr_core.training.bank.matcher import Matcher
 from fr_core.training.bank.mending import Chosen, mended
 from fr_core.training.bank.needs import Available, available, needs, own_probe_size, require_enough
 from fr_core.training.bank.pairs import Drafts, draft_different, draft_same, others_of_pairs, pair_items
+from fr_core.training.bank.photo_order import with_order_as_condition
 from fr_core.training.bank.pictures import PictureSpec, Shown
 from fr_core.training.bank.pool import Pool
 from fr_core.training.bank.quarantine import told_apart
@@ -72,10 +73,10 @@ def compose(plan: CoursePlan, pool: Pool, seed: int, matcher: Matcher, learned: 
         TooFewPeople: the pool holds fewer people than `needs` counts, or too few without what is suspect, or too few
             whose photos have the conditions without which they would tell the answers.
     """
-    pool = told_apart(pool)
+    pool, ordered = with_order_as_condition(told_apart(pool))
     learned = learned or Learned()
     there = available([person.photo_conditions for person in pool.people])
-    require_enough(plan, there)
+    require_enough(plan, there, ordered=ordered)
     roster = roster_of(pool)
     aside = suspect_people(learned, roster)
     require_enough(plan, _without(there, aside, roster), int(aside.sum()))

@@ -9,6 +9,11 @@ from fr_core.errors import TooFewPeople
 from fr_core.training.plan import PAIRS, BlockPlan, CoursePlan
 from fr_core.training.prompts import ExerciseKind
 
+_ORDERED = (
+    " The photos of a data set look as if everybody's were taken in the same order, such as neutral first, then "
+    "smiling; so their order counts as their condition."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class PlanNeeds:
@@ -107,13 +112,14 @@ def available(people: Sequence[Sequence[str]]) -> Available:
     )
 
 
-def require_enough(plan: CoursePlan, there: Available, aside: int = 0) -> None:
+def require_enough(plan: CoursePlan, there: Available, aside: int = 0, *, ordered: bool = False) -> None:
     """Let a plan pass that can be made of so many people.
 
     Args:
         plan: what is wanted.
         there: whom there is, without those set aside.
         aside: who have two photos that answers to earlier courses make suspect, so that they count as missing.
+        ordered: whether the order of people's photos counts as their condition, as it shows in them.
 
     Raises:
         TooFewPeople: there are fewer than `needs` counts.
@@ -126,7 +132,8 @@ def require_enough(plan: CoursePlan, there: Available, aside: int = 0) -> None:
         raise TooFewPeople(
             f"The triads of the plan show {alike} people on two photos of one condition, such as one expression; the "
             f"data sets hold {there.with_two_alike}. If the two photos differed in it, the condition would tell which "
-            "photo is the odd one. Show pairs in place of triads, or name a data set that has such photos.",
+            f"photo is the odd one.{_ORDERED if ordered else ''} Show pairs in place of triads, or name a data set "
+            "that has such photos.",
             missing=str(missing),
         )
     if missing:
