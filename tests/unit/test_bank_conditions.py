@@ -119,6 +119,23 @@ def test_two_data_sets_have_the_same_share_of_probes_whether_or_not_the_person_i
         assert set(found[True]) <= {(NEUTRAL, *(SMILING,) * 4), ("",) * 5}
 
 
+@pytest.mark.parametrize(
+    "plan", [PAIRS, LISTS, PAIRS.replace("same = 10", "same = 0"), LISTS.replace("= 6;", "= 0;", 1)]
+)
+def test_conditions_of_which_there_are_few_are_left_out_of_pairs_and_lists(plan: str) -> None:
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        people = [
+            said(person, NEUTRAL, SMILING) if n < 90 else said(person, *map(str, rng.integers(3, size=2)))
+            for n, person in enumerate(made_pool(120, 100, seed=seed).people)
+        ]
+        pool = replace(made_pool(1, 1), people=tuple(people))
+        made = compose(plan_of(plan), pool, seed, ExactMatcher())
+        (name,) = made.forms
+        found = by_answer(made, pool, name)
+        assert set(found[False]) <= set(found[True]) or not found[True]
+
+
 def test_what_takes_the_place_of_items_that_are_set_aside_has_their_conditions() -> None:
     pool = studio(200, 150)
     people = [said(person, SMILING, SMILING) if n < 20 else person for n, person in enumerate(pool.people)]

@@ -129,7 +129,7 @@ def _items(
     for one in triads:
         kept -= one.block.trials * len(one.forms)
         odd[one.key] = draft_triads(bench, one, kept)
-    bench.for_triads[:] = False
+    bench.for_triads[:] = bench.barred[:] = False
     for one in sets:
         if one.block.exercise == ExerciseKind.TRIAGE:
             items |= triage_items(bench, one)
@@ -170,7 +170,7 @@ def _mated(bench: Workbench, pairs: Sequence[FormSet], lists: Sequence[FormSet])
         mated = [draft.a for rows in same.values() for row in rows for draft in row]
         mated += [person for people in present.values() for person in people.tolist()]
         bench.release(mated)
-        if (bench.free & roster.two & ~bench.for_triads & ~bench.barred).sum() < len(mated):
+        if barred.all() or (bench.free & roster.two & ~bench.for_triads & ~bench.barred).sum() < len(mated):
             raise lacking_alike(int(missing.max()), "the pairs and lists")
 
 

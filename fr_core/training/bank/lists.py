@@ -76,7 +76,7 @@ def others_of_lists(bench: Workbench, sets: Sequence[FormSet], present: Mapping[
     found = np.zeros(int(conditions.max()) + 1, dtype=np.int64)
     for one in sets:
         mated = [person for name in one.forms for person in present[name].tolist()]
-        absent = quota(one.block.absent, mated, subset(bench.free), conditions) * len(one.forms)
+        absent = quota(one.block.absent, mated, subset(bench.free & ~bench.barred), conditions) * len(one.forms)
         found += absent * (1 + one.block.size)
         found += np.bincount(conditions[mated], minlength=len(found)) * (one.block.size - 1) if mated else 0
     return found

@@ -116,7 +116,7 @@ def others_of_pairs(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> 
     found = np.zeros(int(conditions.max()) + 1, dtype=np.int64)
     for one in sets:
         mated = [draft.a for row in same[one.key] for draft in row]
-        found += 2 * len(one.forms) * quota(one.block.different, mated, subset(bench.free), conditions)
+        found += 2 * len(one.forms) * quota(one.block.different, mated, subset(bench.free & ~bench.barred), conditions)
     return found
 
 

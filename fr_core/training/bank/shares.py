@@ -107,7 +107,7 @@ class Workbench:
         learned: from earlier courses.
         book: the pictures so far.
         for_triads: bool[n], who is kept for triads, for whom two photos of one condition are needed.
-        barred: bool[n], whose two photos have conditions in which too few others can be shown.
+        barred: bool[n], whose photos have conditions of which there are too few people for pairs and lists.
     """
 
     roster: Roster
@@ -164,10 +164,10 @@ class Workbench:
 
         Args:
             slots: people who are needed.
-            among: bool[n], others are left out; None for everybody who is not kept for triads.
+            among: bool[n], others are left out; None for everybody who is neither kept for triads nor barred.
             single: prefer those with one photo instead, where nobody is shown twice.
         """
-        free, group = self.free & (~self.for_triads if among is None else among), self.roster.group
+        free, group = self.free & (~self.for_triads & ~self.barred if among is None else among), self.roster.group
         liked = self.roster.two != single
         chosen = np.zeros(len(free), dtype=np.bool_)
         for number in np.unique(group):
