@@ -19,7 +19,7 @@ import apsw
 
 from fr_core.access.keys import PEPPER_BYTES
 from fr_core.keeping.auditing import begin_audit
-from fr_core.keeping.schema import Schema, WrappedKeys
+from fr_core.keeping.schema import TAKES_MARK, Schema, WrappedKeys
 from fr_core.keeping.seals import Seals
 
 OWNER = -5
@@ -63,7 +63,7 @@ SCHEMA = Schema(
     name="access store",
     database_name="access.sqlite",
     application_id=0x46524143,  # "FRAC"
-    migrations=(_TABLES, _make_keys, begin_audit),
+    migrations=(_TABLES, _make_keys, begin_audit, TAKES_MARK),
     wrapped=(WrappedKeys(OWNER, "vault", "vault_no"),),
     binding="fr-core access",
     hiding="access",

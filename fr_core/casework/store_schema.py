@@ -23,7 +23,7 @@ import apsw
 
 from fr_core.keeping.auditing import begin_audit
 from fr_core.keeping.rows import readable
-from fr_core.keeping.schema import Schema, WrappedKeys
+from fr_core.keeping.schema import TAKES_MARK, Schema, WrappedKeys
 from fr_core.keeping.seals import Seals
 
 STORE_OWNER, CASE_OWNER = -6, -7
@@ -130,7 +130,7 @@ SCHEMA = Schema(
     name="case store",
     database_name="cases.sqlite",
     application_id=0x46524343,  # "FRCC"
-    migrations=(_TABLES, _make_head, begin_audit, _open_by_opener),
+    migrations=(_TABLES, _make_head, begin_audit, _open_by_opener, TAKES_MARK),
     wrapped=(WrappedKeys(STORE_OWNER, "vault", "vault_no"), WrappedKeys(CASE_OWNER, "cases", "case_no")),
     binding="fr-core cases",
     hiding="cases",

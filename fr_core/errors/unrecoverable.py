@@ -102,7 +102,10 @@ class WrongKey(Unrecoverable):
     """The store is encrypted under another key."""
 
     reason = "WRONG_KEY"
-    remedy = "Start with the key that the store was made or last rotated with; nothing was changed."
+    remedy = (
+        "Use the key that the store was made or last rotated with; nothing was changed. Where `fr gallery key rotate` "
+        "was cut off, run it again."
+    )
 
 
 class NoStore(Unrecoverable):

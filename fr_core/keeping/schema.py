@@ -28,6 +28,10 @@ CREATE TABLE store (
 """The table that every store has before its first step."""
 
 
+TAKES_MARK: Step = ""
+"""No table changes: the wrapped key of the store may hold the mark of a seal, which earlier versions cannot read."""
+
+
 @dataclass(frozen=True, slots=True)
 class WrappedKeys:
     """A table with a column `wrapped_key`, of keys that `Seals.new_key` made.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,12 +21,6 @@ if TYPE_CHECKING:
     from fr_core.gallery.store.sqlite_check import Verified
     from fr_server.config import Config
 
-
-class _Closed(Protocol):
-    def close(self) -> None: ...
-
-
-Kept = TypeVar("Kept", bound=_Closed)
 
 key = typer.Typer(name="key", help="Make and change the key of a data folder.", no_args_is_help=True)
 
@@ -118,18 +112,18 @@ def rotate_key(
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put a data folder, which no server uses, under another key; the one before opens nothing of it from then on."""
+    """Put a data folder, which no server uses, under another key; the one before opens nothing of it from then on.
+
+    Where it was cut off, run it again with the same two keys: it does what is left to do.
+    """
     with _undoing(as_json):
         from fr_core.gallery.store.keys import load_key
-        from fr_core.gallery.store.sqlite_store import SqliteStore
-        from fr_server.sealing import reseal
+        from fr_server.rotation import rotate
 
+        tree = _configuration(data, key, config)
         folder, before = _data_and_key(data, key, config)
         after = load_key(new)
-        with closing(SqliteStore(folder, before)) as store:
-            _rotate_others(_configuration(data, key, config), before, after)
-            scrubbed = store.rotate(after)
-            reseal(_configuration(data, key, config), before, after)
+        scrubbed = rotate(tree, before, after)
         if as_json:
             told = {"data": str(folder), "before": before.key_id, "after": after.key_id}
             print_json({**told, "scrubbed": scrubbed})
@@ -167,55 +161,6 @@ def _configuration(data: Path | None, key: str, config: Path | None) -> Config:
 
     named = {"gallery.folder": None if data is None else str(data), "gallery.key": key or None}
     return load_config(config, (), {name: value for name, value in named.items() if value is not None})
-
-
-def _rotate_others(config: Config, before: KeyEncryptionKey, after: KeyEncryptionKey) -> None:
-    """Put what a server keeps beside the galleries under another key: courses, cases and API keys, where there are any.
-
-    They come before the galleries: a run that was cut off in between is simply made again.
-    """
-    from fr_core.access.schema import SCHEMA as ACCESS
-    from fr_core.access.store import AccessStore
-    from fr_core.casework.store import CaseStore
-    from fr_core.casework.store_schema import SCHEMA as CASES
-    from fr_core.training.store.schema import SCHEMA as TRAINING
-    from fr_core.training.store.training_store import TrainingStore
-    from fr_server.clock import wall_ms
-    from fr_server.folders import access_folder, cases_folder, training_folder
-
-    def training(key: KeyEncryptionKey) -> TrainingStore:
-        return TrainingStore.open(training_folder(config), key, wall_ms)
-
-    def cases(key: KeyEncryptionKey) -> CaseStore:
-        return CaseStore.open(cases_folder(config), key, wall_ms)
-
-    def access(key: KeyEncryptionKey) -> AccessStore:
-        return AccessStore.open(access_folder(config), key, wall_ms)
-
-    if (training_folder(config) / TRAINING.database_name).exists():
-        _rotate(training, TrainingStore.put_under, before, after)
-    if (cases_folder(config) / CASES.database_name).exists():
-        _rotate(cases, CaseStore.put_under, before, after)
-    if (access_folder(config) / ACCESS.database_name).exists():
-        _rotate(access, AccessStore.put_under, before, after)
-
-
-def _rotate(
-    opened: Callable[[KeyEncryptionKey], Kept],
-    put_under: Callable[[Kept, KeyEncryptionKey], None],
-    before: KeyEncryptionKey,
-    after: KeyEncryptionKey,
-) -> None:
-    """Put one store under another key, unless a run before this one has done it."""
-    from fr_core.errors import WrongKey
-
-    try:
-        store = opened(before)
-    except WrongKey:
-        opened(after).close()  # where it is under neither, this is refused too
-        return
-    with closing(store):
-        put_under(store, after)
 
 
 def _counts(found: Extent | Verified) -> str:

@@ -145,6 +145,7 @@ async def run(
             server.engine.detection,
             f" and {frontends} front-end processes" if frontends else "",
         )
+        await reloader.mark_stores()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGHUP,))
         spare_the_collector()
         warn_of_other_settings(server.engine)

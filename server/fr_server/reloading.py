@@ -8,7 +8,7 @@ from concurrent.futures import Future
 
 from fr_core.errors import FileTampered, FrError
 from fr_server.app import Server
-from fr_server.sealing import require_sealed, seal_of
+from fr_server.sealing import mark_stores, require_sealed, seal_of
 from fr_server.started import Started
 from fr_server.telemetry.logs import describe
 
@@ -62,7 +62,15 @@ class Reloader:
             log.error("The certificates stay as they were: %s: %s", error.reason, error.message)
             self._server.telemetry.trust.reload_refused(error.reason)
         else:
+            await self.mark_stores()
             await self._server.reload()
+
+    async def mark_stores(self) -> None:
+        """Give the stores the mark of the seal, where there is one; the log says where that could not be done."""
+        try:
+            await asyncio.to_thread(mark_stores, self._started.path, self._server.config)
+        except FrError as error:
+            log.error("A store does not have the mark of the seal yet: %s: %s", error.reason, error.message)
 
     def _tell_of_changes(self) -> None:
         try:

@@ -1,8 +1,8 @@
 """The seal of a configuration: it says which files a server was set up with, so that a change of one is noticed.
 
-Whoever can write the configuration, but has not the key of the galleries, cannot make the seal of another one. The seal
-lies in their folder, so that no configuration that opens them leads away from it. Whoever can delete it there takes the
-protection away, and can do worse.
+Nobody can make the seal of another configuration without the key of the galleries. The seal lies in their folder. Each
+store bears the mark of the seal that it was last served under, see `fr_server.marking`: a configuration that names such
+a store, and has no seal, an older seal or that of another server, is refused.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from fr_core.gallery.store.durable import write_private
 from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_server.config import Config
 from fr_server.folders import data_folder, key_of
+from fr_server.marking import any_marked, mark_all, marks_of
 from fr_server.started import sha256_of
 
 _NAME = "configuration.seal"
@@ -46,10 +47,42 @@ def seal(path: Path, config: Config, key: KeyEncryptionKey) -> Path:
     try:
         files = {str(one.resolve()): sha256_of(one) for one in _files(path, config)}
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(seal_of(config), key, _body(path, files))
+        at, marks = seal_of(config), marks_of(config, key).values()
+        body = _body(path, files, {mark.hex() for mark in marks if mark} | _mark_before(at, key))
+        _write(at, key, body)
     except OSError as error:
         raise _unmade(error) from error
-    return seal_of(config)
+    mark_all(config, key, _mark(body))
+    return at
+
+
+def unseal(config: Config, key: KeyEncryptionKey) -> bool:
+    """Take the marks off the stores, then the seal away; return whether there was a seal.
+
+    Raises:
+        WrongKey, StoreCorrupt, StoreFailed: a store keeps its mark; the seal is still there.
+        ConfigInvalid: the seal cannot be deleted.
+    """
+    mark_all(config, key, b"")
+    try:
+        seal_of(config).unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise ConfigInvalid(f"The seal cannot be deleted: {error.filename}: {error.strerror}.") from error
+    return True
+
+
+def mark_stores(path: Path | None, config: Config) -> None:
+    """Give every store that is open the mark of the seal, where the configuration has one that is whole.
+
+    Raises:
+        KeyUnavailable, FileTampered: as `require_sealed`.
+        WrongKey, StoreCorrupt, StoreFailed: a store could not be marked.
+    """
+    if require_sealed(path, config):
+        body, *_ = _read(seal_of(config))
+        mark_all(config, key_of(config, new=False), _mark(body))
 
 
 @contextmanager
@@ -73,10 +106,14 @@ def exchanging(path: Path, config: Config, coming: Mapping[Path, Path]) -> Itera
         yield
         return
     at, key = seal_of(config), key_of(config, new=False)
+
+    def marks() -> set[str]:
+        return {mark.hex() for mark in marks_of(config, key).values() if mark} | _mark_before(at, key)
+
     try:
         # A link is exchanged itself, and not where it leads to.
         becomes = {str(old.parent.resolve() / old.name): sha256_of(new) for old, new in coming.items()}
-        _write(at, key, _body(path, found, becomes))
+        _write(at, key, _body(path, found, marks(), becomes))
     except OSError as error:
         raise _unmade(error) from error
     yield
@@ -86,7 +123,7 @@ def exchanging(path: Path, config: Config, coming: Mapping[Path, Path]) -> Itera
         if name not in known:
             raise _tampered(one, _NOT_AMONG)
     try:
-        _write(at, key, _body(path, {name: known[name] for name in named}))
+        _write(at, key, _body(path, {name: known[name] for name in named}, marks()))
     except OSError as error:
         raise _unmade(error) from error
 
@@ -100,7 +137,9 @@ def require_sealed(path: Path | None, config: Config) -> bool:
 
     Raises:
         KeyUnavailable: there is a seal, and the key of the galleries is not to be had.
-        FileTampered: a file was changed, added or taken away since, or the seal itself was (metadata: file).
+        FileTampered: a file was changed, added or taken away since, or the seal itself was; or a store is under another
+            seal, or under one where there is none (metadata: file).
+        StoreCorrupt, StoreFailed, WrongKey: the mark of a store cannot be read (metadata: file).
     """
     return _sealed(path, config) is not None
 
@@ -111,10 +150,13 @@ def _sealed(path: Path | None, config: Config) -> dict[str, str] | None:
     Raises as `require_sealed`.
     """
     at = seal_of(config)
-    body, mac = _read(at)
+    body, *macs = _read(at)
     if not body:
+        if (marked := any_marked(config)) is not None:
+            raise _tampered(marked, f"is under a seal, which is not at {at}")
         return None
-    if not _is_mac(key_of(config, new=False), body, mac):
+    key = key_of(config, new=False)
+    if not _is_one(key, body, macs):
         raise _foreign(at, config)
     said = json.loads(body)
     if path is None or str(path.resolve()) != said["path"]:
@@ -132,11 +174,15 @@ def _sealed(path: Path | None, config: Config) -> dict[str, str] | None:
             raise _tampered(Path(name), f"cannot be read: {error.strerror}") from error
         if found[name] not in (files.get(name), becomes.get(name)):
             raise _tampered(Path(name), "was changed since it was sealed")
+    known = {_mark(body), *map(bytes.fromhex, said.get("marks", ()))}
+    for store, mark in marks_of(config, key).items():
+        if mark and mark not in known:
+            raise _tampered(store, f"is under another seal than {at}")
     return {name: found[name] for name in named}
 
 
-def reseal(config: Config, before: KeyEncryptionKey, after: KeyEncryptionKey) -> bool:
-    """Put a seal that is whole under another key, and return whether there was one; what it says of files stays.
+def begin_reseal(config: Config, before: KeyEncryptionKey, after: KeyEncryptionKey) -> None:
+    """Put a seal under two keys, for as long as the stores are put under another one; what it says of files stays.
 
     Args:
         config: of the server.
@@ -146,38 +192,69 @@ def reseal(config: Config, before: KeyEncryptionKey, after: KeyEncryptionKey) ->
     Raises:
         FileTampered: the seal was made with neither key (metadata: file).
     """
+    _reseal(config, (before, after), before, after)
+
+
+def end_reseal(config: Config, before: KeyEncryptionKey, after: KeyEncryptionKey) -> None:
+    """Put a seal under the second key alone; arguments and errors as for `begin_reseal`."""
+    _reseal(config, (before, after), after)
+
+
+def _reseal(
+    config: Config,
+    known: tuple[KeyEncryptionKey, ...],
+    under: KeyEncryptionKey,
+    following: KeyEncryptionKey | None = None,
+) -> None:
     at = seal_of(config)
-    body, mac = _read(at)
-    if not body or _is_mac(after, body, mac):
-        return bool(body)
-    if not _is_mac(before, body, mac):
+    body, *macs = _read(at)
+    if not body:
+        return
+    if not any(_is_one(key, body, macs) for key in known):
         raise _foreign(at, config)
-    _write(at, after, body)
-    return True
+    _write(at, under, body, following)
 
 
-def _read(at: Path) -> tuple[str, str]:
-    """What a seal says, and its MAC; "" and "" where there is none."""
+def _read(at: Path) -> list[str]:
+    """What a seal says, and its MACs, of which a change of the key makes two; "" alone where there is no seal."""
     try:
         sealed = json.loads(at.read_bytes())
-        body, mac = sealed["body"], sealed["mac"]
+        parts = [sealed["body"], sealed["mac"], *([sealed["next_mac"]] if "next_mac" in sealed else [])]
     except FileNotFoundError:
-        return "", ""
+        return [""]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _tampered(at, "is no seal") from error
-    if not (isinstance(body, str) and isinstance(mac, str) and body):
+    if not (all(isinstance(part, str) for part in parts) and parts[0]):
         raise _tampered(at, "is no seal")
-    return body, mac
+    return parts
 
 
-def _body(path: Path, files: Mapping[str, str], becomes: Mapping[str, str] | None = None) -> str:
-    """What a seal says: the sha256 of each file, and of what is exchanged the next one too."""
-    said = {"files": files, "path": str(path.resolve())}
+def _mark_before(at: Path, key: KeyEncryptionKey) -> set[str]:
+    """The mark of the seal that is about to be replaced, where it is whole: a server may be giving it to its stores."""
+    try:
+        body, *macs = _read(at)
+    except FileTampered:
+        return set()
+    return {_mark(body).hex()} if body and _is_one(key, body, macs) else set()
+
+
+def _mark(body: str) -> bytes:
+    return hashlib.sha256(body.encode("utf-8", "surrogatepass")).digest()
+
+
+def _body(
+    path: Path, files: Mapping[str, str], marks: Collection[str], becomes: Mapping[str, str] | None = None
+) -> str:
+    """What a seal says: the sha256 of each file, and of what is exchanged the next one too; the marks it takes over."""
+    said = {"files": files, "marks": sorted(marks), "path": str(path.resolve())}
     return json.dumps({**said, "becomes": becomes} if becomes else said, sort_keys=True)
 
 
-def _write(at: Path, key: KeyEncryptionKey, body: str) -> None:
-    write_private(at, (json.dumps({"body": body, "mac": _mac(key, body)}) + "\n").encode())
+def _write(at: Path, key: KeyEncryptionKey, body: str, following: KeyEncryptionKey | None = None) -> None:
+    sealed = {"body": body, "mac": _mac(key, body)}
+    if following is not None:
+        sealed["next_mac"] = _mac(following, body)
+    write_private(at, (json.dumps(sealed) + "\n").encode())
 
 
 def _files(path: Path, config: Config) -> list[Path]:
@@ -205,8 +282,9 @@ def _mac(key: KeyEncryptionKey, body: str) -> str:
     ).hexdigest()
 
 
-def _is_mac(key: KeyEncryptionKey, body: str, mac: str) -> bool:
-    return hmac.compare_digest(_mac(key, body).encode(), mac.encode("utf-8", "surrogatepass"))
+def _is_one(key: KeyEncryptionKey, body: str, macs: Collection[str]) -> bool:
+    own = _mac(key, body).encode()
+    return any(hmac.compare_digest(own, mac.encode("utf-8", "surrogatepass")) for mac in macs)
 
 
 def _tampered(path: Path, what: str) -> FileTampered:

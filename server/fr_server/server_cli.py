@@ -129,17 +129,28 @@ def check_config(config: ConfigFile = None) -> None:
 @server.command("seal")
 def seal_command(
     config: Annotated[Path, typer.Option("--config", metavar="FILE", help="Configuration in TOML.")],
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Take the seal away instead; the stores open without one again.")
+    ] = False,
 ) -> None:
-    """Seal a configuration that was changed on purpose, and the certificates that it names."""
+    """Seal a configuration that was changed on purpose, and the certificates that it names.
+
+    Each store gets a mark of the seal: no configuration that names one of them is then taken without it.
+    """
     from fr_server.config import load_config
     from fr_server.folders import key_of
     from fr_server.safety import require_safe
-    from fr_server.sealing import seal
+    from fr_server.sealing import seal, unseal
 
     with reporting(writes=True):
         tree = load_config(config, environ=os.environ)
+        key = key_of(tree, new=False)
+        if remove:
+            unseal(tree, key)
+            typer.echo(f"Nothing seals {config} any more.")
+            return
         require_safe(tree)
-        written = seal(config, tree, key_of(tree, new=False))
+        written = seal(config, tree, key)
     typer.echo(f"Sealed {config} in {written}.")
 
 

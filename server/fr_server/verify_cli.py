@@ -148,11 +148,11 @@ def _places(data: Path | None, key: str, config: Path | None) -> tuple[tuple[Pla
     """Return where the stores are, and the key that they are under, found as `fr serve` finds them."""
     from fr_server.config import load_config
     from fr_server.folders import key_of
-    from fr_server.verifying import places_of
+    from fr_server.verifying import require_places
 
     named = {"gallery.folder": None if data is None else str(data), "gallery.key": key or None}
     tree = load_config(config, (), {name: value for name, value in named.items() if value is not None}, os.environ)
-    places = places_of(tree)
+    places = require_places(tree)
     return places, key_of(tree, new=False)
 
 

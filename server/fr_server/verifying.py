@@ -114,20 +114,20 @@ class Looked:
 
 
 def places_of(config: Config) -> tuple[Place, ...]:
-    """Return the places of all stores of a configuration, in the order of their chains.
-
-    Raises:
-        NoStore: not one store is there.
-    """
-    galleries = Place("galleries", data_folder(config), DATABASE_NAME, LOCK_NAME)
-    places = (
-        galleries,
+    """Return the places of all stores of a configuration, in the order of their chains; nothing need be there."""
+    return (
+        Place("galleries", data_folder(config), DATABASE_NAME, LOCK_NAME),
         Place("training", training_folder(config), TRAINING.database_name, TRAINING.lock_name),
         Place("cases", cases_folder(config), CASES.database_name, CASES.lock_name),
         Place("access", access_folder(config), ACCESS.database_name, ACCESS.lock_name),
     )
+
+
+def require_places(config: Config) -> tuple[Place, ...]:
+    """Return the places as `places_of` does; raises `NoStore` where not one store is there."""
+    places = places_of(config)
     if not any(place.is_there for place in places):
-        raise NoStore(f"The folder {galleries.folder} holds no store.")
+        raise NoStore(f"The folder {data_folder(config)} holds no store.")
     return places
 
 
@@ -236,11 +236,12 @@ class _Shared:
         self._check(self._database)
 
 
-_SHARED: Mapping[Chain, tuple[Schema, Callable[[Database], None]]] = {
+SHARED: Mapping[Chain, tuple[Schema, Callable[[Database], None]]] = {
     "training": (TRAINING, require_sound_training),
     "cases": (CASES, require_sound_cases),
     "access": (ACCESS, require_sound_access),
 }
+"""Of each store that several processes share: its schema, and what checks its rows."""
 
 
 @contextmanager
@@ -250,7 +251,7 @@ def _opened(place: Place, key: KeyEncryptionKey) -> Iterator[_Opened]:
             with reading(folder, key) as snapshot:
                 yield _Galleries(snapshot)
             return
-        schema, check = _SHARED[place.chain]
+        schema, check = SHARED[place.chain]
         with closing(Database(folder, schema, key, 0)) as database:
             yield _Shared(database, check)
 

@@ -146,13 +146,31 @@ def test_without_the_seal_that_it_was_started_with_nothing_is_taken(
     async def act(server: Serving) -> None:
         (at.folder / "data" / "configuration.seal").unlink()
         (line,) = await server.hangs_up()
-        assert line.startswith(f"{KEPT}: FILE_TAMPERED: The seal {at.folder / 'data' / 'configuration.seal'}, ")
+        assert line.startswith(f"{KEPT}: FILE_TAMPERED: ")
+        assert f"is under a seal, which is not at {at.folder / 'data' / 'configuration.seal'}" in line
+
+    serving(at, caplog, act)
+
+
+def test_an_older_seal_with_its_certificate_is_not_taken_back(at: Made, caplog: pytest.LogCaptureFixture) -> None:
+    names = ("data/configuration.seal", "server.pem", "server.key")
+    before = {name: (at.folder / name).read_bytes() for name in names}
+
+    async def act(server: Serving) -> None:
+        await asyncio.to_thread(fr_server, "renew", "--config", str(at.path))
+        assert await server.hangs_up() == [READ]
+        shown = await server.shows()
+        for name, content in before.items():
+            (at.folder / name).write_bytes(content)
+        (line,) = await server.hangs_up()
+        assert line.startswith(f"{KEPT}: FILE_TAMPERED: {at.folder / 'data' / 'galleries.db'} is under another seal")
+        assert await server.shows() == shown
 
     serving(at, caplog, act)
 
 
 def test_where_there_was_no_seal_files_that_fit_are_taken(at: Made, caplog: pytest.LogCaptureFixture) -> None:
-    (at.folder / "data" / "configuration.seal").unlink()
+    fr_server("seal", "--config", str(at.path), "--remove")
 
     async def act(server: Serving) -> None:
         before = await server.shows()
@@ -228,7 +246,7 @@ def first_words(path: Path) -> str:
 
 def test_a_start_says_that_a_configuration_is_not_sealed_where_there_is_tls(at: Made, tmp_path: Path) -> None:
     assert "sealed" not in first_words(at.path)
-    (at.folder / "data" / "configuration.seal").unlink()
+    fr_server("seal", "--config", str(at.path), "--remove")
     assert "The configuration is not sealed" in first_words(at.path)
     plain = tmp_path / "plain.toml"
     plain.write_text(f'[gallery]\nfolder = "{tmp_path / "plain"}"\n')

@@ -15,8 +15,10 @@ from unittest.mock import patch
 
 import apsw
 import pytest
+from typer.testing import CliRunner
 
 from besieged import OVERRIDES, Made, made
+from fr_client.cli.main import build as command
 from fr_core.access.roles import Role
 from fr_core.casework.values import Purpose
 from fr_core.embed.null import NULL_MODEL
@@ -30,6 +32,7 @@ from fr_server.engine import open_engine
 from fr_server.main import build, open_galleries, run
 from fr_server.safety import require_safe
 from fr_server.sealing import require_sealed
+from fr_server.started import Started
 from fr_server.stores import open_stores
 from fr_server.telemetry.listener import NullListener
 from ledger import embedding
@@ -42,6 +45,7 @@ EVERY_BYTES = 512
 # A value of each table that a start reads; what else is changed is found when it is read, see test_corruption.py.
 GALLERIES, TRAINING = "data/galleries.db", "data/training/training.sqlite"
 ACCESS, CASES = "data/access/access.sqlite", "data/cases/cases.sqlite"
+SEAL = "data/configuration.seal"
 DATABASES = (GALLERIES, TRAINING, ACCESS, CASES)
 VALUES = (
     (GALLERIES, "store", "wrapped_key"),
@@ -93,7 +97,7 @@ def start(server: Made) -> str:
 
     async def serve() -> None:
         ready = server.folder / "ready"
-        serving = asyncio.create_task(run(build(config), ready))
+        serving = asyncio.create_task(run(build(config), ready, started=started))
         while not serving.done() and not ready.exists():  # noqa: ASYNC110 - a file tells nobody
             await asyncio.sleep(0.005)
         if not serving.done():
@@ -104,11 +108,16 @@ def start(server: Made) -> str:
         try:
             config = load_config(server.path, OVERRIDES)
             require_safe(config)
-            require_sealed(server.path, config)
+            started = Started.of(server.path, require_sealed(server.path, config))
             asyncio.run(serve())
         except FrError as error:
             return f"{error.reason}: {error.message}"
     return ""
+
+
+def sealed(server: Made, *more: str) -> None:
+    ended = CliRunner().invoke(command(), ["server", "seal", "--config", str(server.path), *more])
+    assert ended.exit_code == 0, ended.output
 
 
 def append(path: Path) -> None:
@@ -194,17 +203,111 @@ def test_a_value_that_was_changed_in_a_database_is_noticed(server: Made, name: s
     assert "\n" not in told
 
 
-def test_another_key_of_the_galleries_is_refused_without_a_seal_too(server: Made) -> None:
-    (server.folder / "data/configuration.seal").unlink()
-    another_key(server.folder / "data.key")
-    assert start(server).startswith("WRONG_KEY: ")
-
-
-def test_control_without_its_seal_a_changed_configuration_is_taken(server: Made) -> None:
+def test_without_its_seal_no_changed_configuration_is_taken(server: Made) -> None:
     append(server.path)
-    assert start(server).startswith("FILE_TAMPERED: ")
-    (server.folder / "data/configuration.seal").unlink()
+    (server.folder / SEAL).unlink()
+    told = start(server)
+    assert told.startswith(f"FILE_TAMPERED: {server.folder / GALLERIES} is under a seal, which is not at ")
+    assert "`fr server seal`" in told
+
+
+@pytest.mark.parametrize("real", DATABASES)
+def test_a_configuration_that_names_one_real_store_and_no_seal_is_refused(
+    server: Made, tmp_path: Path, real: str
+) -> None:
+    sections = {GALLERIES: "gallery", TRAINING: "training", ACCESS: "access", CASES: "cases"}
+    lines = [f'[{sections[name]}]\nfolder = "{tmp_path / name}.empty"\n' for name in DATABASES if name != real]
+    lines.append(f'[{sections[real]}]\nfolder = "{(server.folder / real).parent}"\n')
+    text = "".join(lines).replace("[gallery]\n", f'[gallery]\nkey = "file:{server.folder / "data.key"}"\n')
+    server.path.write_text(text)
+    (server.folder / SEAL).unlink()
+    assert start(server).startswith(f"FILE_TAMPERED: {server.folder / real} is under a seal")
+    assert not list(tmp_path.glob("**/*.empty"))
+
+
+@pytest.mark.parametrize("name", DATABASES)
+def test_a_mark_that_is_taken_off_without_the_key_opens_nothing(server: Made, name: str) -> None:
+    append(server.path)
+    (server.folder / SEAL).unlink()
+    for database in DATABASES:  # as long as it was before the store bore a mark
+        with apsw.Connection(str(server.folder / database)) as connection:
+            connection.execute("UPDATE store SET wrapped_key = substr(wrapped_key, 1, 60)")
+            if database != name:
+                connection.execute("DELETE FROM store")
+        connection.close()
+    assert start(server).startswith("STORE_CORRUPT: ")
+
+
+def test_an_older_seal_of_the_same_server_is_refused(server: Made) -> None:
+    kept = {path: path.read_bytes() for path in (server.path, server.folder / SEAL)}
+    append(server.path)
+    sealed(server)
     assert start(server) == ""
+    for path, content in kept.items():
+        path.write_bytes(content)
+    assert start(server).startswith(f"FILE_TAMPERED: {server.folder / GALLERIES} is under another seal than ")
+    sealed(server)
+    assert start(server) == ""
+
+
+def test_a_seal_holds_for_the_stores_before_a_start_has_marked_them(server: Made) -> None:
+    for _ in range(3):
+        append(server.path)
+        sealed(server)
+    assert start(server) == ""
+
+
+def test_a_store_of_another_server_under_the_same_key_is_refused(server: Made, tmp_path: Path) -> None:
+    other = made(tmp_path / "other")
+    words = ["gallery", "key", "rotate", "--config", str(other.path), "--new", f"file:{server.folder / 'data.key'}"]
+    with open_galleries(other.config()):
+        pass
+    ended = CliRunner().invoke(command(), words)
+    assert ended.exit_code == 0, ended.output
+    for path in (server.folder / ACCESS).parent.iterdir():
+        path.unlink()
+    shutil.copyfile(other.folder / ACCESS, server.folder / ACCESS)
+    assert start(server).startswith(f"FILE_TAMPERED: {server.folder / ACCESS} is under another seal than ")
+
+
+def test_stores_that_were_exchanged_for_each_other_are_refused(server: Made, tmp_path: Path) -> None:
+    shutil.move(server.folder / CASES, tmp_path / "cases")
+    shutil.move(server.folder / TRAINING, server.folder / CASES)
+    shutil.move(tmp_path / "cases", server.folder / TRAINING)
+    assert start(server).startswith("STORE_CORRUPT: ")
+
+
+def test_a_seal_that_is_removed_with_the_key_is_asked_for_no_more(server: Made) -> None:
+    append(server.path)
+    sealed(server, "--remove")
+    assert not (server.folder / SEAL).exists()
+    assert start(server) == ""
+    sealed(server)
+    append(server.path)
+    assert start(server).startswith(f"FILE_TAMPERED: {server.path} was changed")
+
+
+def test_stores_that_bear_no_mark_yet_get_one_at_the_next_sealed_start(server: Made) -> None:
+    kept = (server.folder / SEAL).read_bytes()
+    sealed(server, "--remove")
+    (server.folder / SEAL).write_bytes(kept)
+    assert start(server) == ""
+    (server.folder / SEAL).unlink()
+    assert start(server).startswith("FILE_TAMPERED: ")
+
+
+def test_restored_galleries_are_taken_once_they_are_sealed(server: Made, tmp_path: Path) -> None:
+    words = [str(tmp_path / "backup"), "--keys", str(tmp_path / "keys"), "--config", str(server.path)]
+    assert CliRunner().invoke(command(), ["gallery", "backup", *words]).exit_code == 0
+    shutil.move(server.folder / "data", tmp_path / "before")
+    ended = CliRunner().invoke(command(), ["gallery", "restore", *words])
+    assert ended.exit_code == 0, ended.output
+    for name in ("access", "cases", "training"):
+        shutil.copytree(tmp_path / "before" / name, server.folder / "data" / name)
+    assert start(server).startswith("FILE_TAMPERED: ")
+    sealed(server)
+    assert start(server) == ""
+    shutil.rmtree(tmp_path / "before")
 
 
 def fr_serve(server: Made, home: Path) -> str:

@@ -164,6 +164,10 @@ def test_a_seal_that_was_changed_or_is_of_another_key_is_none(made: Path, tmp_pa
             require_sealed(made / "server.toml", config)
         assert refused.value.metadata["file"] == str(seal)
     seal.unlink()
+    with pytest.raises(FileTampered) as refused:
+        require_sealed(made / "server.toml", config)
+    assert refused.value.metadata["file"] == str(made / "data" / "access" / "access.sqlite")
+    assert fr("seal", "--config", str(made / "server.toml"), "--remove").exit_code == 0
     assert not require_sealed(made / "server.toml", config)
 
 

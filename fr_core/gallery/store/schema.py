@@ -162,6 +162,9 @@ ALTER TABLE galleries ADD COLUMN use TEXT NOT NULL DEFAULT 'test';
 # `upgrade` begins the chain: what was done before is in no record.
 _V5 = _AUDIT
 
+# No table changes: the wrapped key of the store may hold the mark of a seal, which earlier versions cannot read.
+_V6 = ""
+
 # Step n brings a store of version n to version n + 1. Steps are never edited once released, only added.
-MIGRATIONS = (_V1, _V2, _V3, _V4, _V5)
+MIGRATIONS = (_V1, _V2, _V3, _V4, _V5, _V6)
 SCHEMA_VERSION = len(MIGRATIONS)

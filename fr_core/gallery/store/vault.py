@@ -12,6 +12,7 @@ import hmac
 import os
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -24,8 +25,10 @@ from fr_core.types import ModelId
 # Part of everything that is authenticated: what a later layout of it writes is never taken for this one.
 FORMAT = 1
 MAC_BYTES = 16
+MARK_BYTES = 32
 # NIST SP 800-38D, 8.2.2: random nonces of 96 bits serve 2^32 encryptions under one key.
 _NONCE_BYTES = 12
+_TAG_BYTES = 16
 
 Value = int | float | str | bytes | None
 
@@ -64,11 +67,13 @@ class Vault:
     Args:
         key: wraps the others.
         secret: the store's own key, 32 bytes.
+        mark: names the seal that the store is under, 32 bytes; b"" = none.
     """
 
-    def __init__(self, key: KeyEncryptionKey, secret: bytes) -> None:
+    def __init__(self, key: KeyEncryptionKey, secret: bytes, mark: bytes = b"") -> None:
         self._wrapping = AESGCM(key.secret)
         self._secret = secret
+        self.mark = mark
         self._keyed = hashlib.blake2b(digest_size=MAC_BYTES, key=secret, person=b"fr-row")
         self.key_id = key.key_id
 
@@ -86,7 +91,8 @@ class Vault:
             StoreCorrupt: it was wrapped under this key, and has changed since, or `key_id` is that of no key.
         """
         try:
-            return cls(key, _opened(AESGCM(key.secret), wrapped, _context("store key"), "store_key"))
+            opened = _opened(AESGCM(key.secret), wrapped, _context("store key"), "store_key")
+            return cls(key, opened[:KEY_BYTES], opened[KEY_BYTES:])
         except StoreCorrupt:
             if key_id == key.key_id or not is_key_id(key_id):
                 raise
@@ -98,11 +104,19 @@ class Vault:
 
     def under(self, key: KeyEncryptionKey) -> Vault:
         """Return the same vault under another key-encryption key."""
-        return Vault(key, self._secret)
+        return Vault(key, self._secret, self.mark)
+
+    def marked(self, mark: bytes) -> Vault:
+        """Return the same vault with another mark; raises `ValueError` unless it has 32 bytes or none."""
+        if len(mark) not in (0, MARK_BYTES):
+            raise ValueError(f"a mark has {MARK_BYTES} bytes")
+        marked = copy(self)
+        marked.mark = mark
+        return marked
 
     def wrapped(self) -> bytes:
-        """Wrap the store's own key."""
-        return self._wrap(self._secret, _context("store key"))
+        """Wrap the store's own key together with the mark, so that nobody takes that off without the key."""
+        return self._wrap(self._secret + self.mark, _context("store key"))
 
     def new_subject_key(self, gallery_no: int, subject_no: int) -> tuple[SubjectKey, bytes]:
         """Make the key of a new subject; returns it with its wrapped form, of which one copy is to be kept."""
@@ -135,6 +149,11 @@ class Vault:
 
     def _unwrap(self, gallery_no: int, subject_no: int, wrapped: bytes) -> bytes:
         return _opened(self._wrapping, wrapped, _subject_context(gallery_no, subject_no), "subject_key")
+
+
+def bears_mark(wrapped: Value) -> bool:
+    """Whether what `Vault.wrapped` returned holds a mark; needs no key. Where the mark was cut off, no key opens it."""
+    return isinstance(wrapped, bytes) and len(wrapped) == _NONCE_BYTES + KEY_BYTES + MARK_BYTES + _TAG_BYTES
 
 
 class Binding:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from fr_core.keeping.auditing import begin_audit
-from fr_core.keeping.schema import Schema, Step, WrappedKeys
+from fr_core.keeping.schema import TAKES_MARK, Schema, Step, WrappedKeys
 from fr_core.training.store.folder import DATABASE_NAME
 
 MAKING, READY, GONE = 0, 1, 2
@@ -122,7 +122,7 @@ CREATE TABLE trials (
 """
 
 
-MIGRATIONS: tuple[Step, ...] = (_V1, begin_audit)
+MIGRATIONS: tuple[Step, ...] = (_V1, begin_audit, TAKES_MARK)
 
 SCHEMA = Schema(
     name="training store",

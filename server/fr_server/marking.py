@@ -1,0 +1,89 @@
+"""The marks of the stores of a configuration: each says which seal its store was last served under."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from fr_core.errors import StoreInUse
+from fr_core.gallery.store.keys import KeyEncryptionKey
+from fr_core.gallery.store.marks import is_marked, mark_of, set_mark
+from fr_core.gallery.store.sqlite_store import SqliteStore
+from fr_core.keeping.database import Database
+from fr_server.config import Config
+from fr_server.naming import naming
+from fr_server.verifying import SHARED, Place, places_of
+
+
+def any_marked(config: Config) -> Path | None:
+    """Return the path of a store that bears a mark, None where none does; the key is not needed.
+
+    Raises:
+        StoreCorrupt, StoreFailed: a database cannot be read (metadata: file).
+    """
+    for place in _there(config):
+        with naming(place.path):
+            if is_marked(place.path):
+                return place.path
+    return None
+
+
+def marks_of(config: Config, key: KeyEncryptionKey) -> dict[Path, bytes]:
+    """Return the mark of every store that is there, 32 bytes, or b"" where it has none; by the path of its database.
+
+    Raises:
+        WrongKey, StoreCorrupt, StoreFailed: one cannot be read (metadata: file).
+    """
+    marks = {}
+    for place in _there(config):
+        with naming(place.path):
+            marks[place.path] = mark_of(place.path, key)
+    return marks
+
+
+def mark_all(config: Config, key: KeyEncryptionKey, mark: bytes) -> None:
+    """Give every store that is there a mark; servers may have them open.
+
+    Args:
+        config: of the server.
+        key: of the stores.
+        mark: 32 bytes, or b"" for none.
+
+    Raises:
+        WrongKey, StoreNewer, StoreCorrupt, StoreFailed: one could not be marked (metadata: file); run it again.
+    """
+    for place in _there(config):
+        with naming(place.path):
+            if mark_of(place.path, key) == mark:
+                continue
+            with _open(place, key):
+                set_mark(place.path, key, mark)
+
+
+@contextmanager
+def _open(place: Place, key: KeyEncryptionKey) -> Iterator[None]:
+    """Have a store open, here or elsewhere: whoever opens it first mends what a crash has left in its log."""
+    if place.chain != "galleries":
+        schema, _ = SHARED[place.chain]
+        with closing(Database(place.folder, schema, key, 0)):
+            yield
+        return
+    try:
+        store = SqliteStore(place.folder, key)
+    except StoreInUse:
+        yield
+        return
+    with closing(store):
+        yield
+
+
+def _there(config: Config) -> list[Place]:
+    return [place for place in places_of(config) if _is_there(place)]
+
+
+def _is_there(place: Place) -> bool:
+    try:
+        return place.is_there
+    except OSError:  # such as a name that is too long: no store can be opened there either, and the start says why
+        return False

@@ -1,0 +1,106 @@
+"""A change of the key of everything that is kept, which can be run again wherever it was cut off.
+
+Each store is put under the other key in one transaction, the galleries last. Meanwhile the seal of the configuration is
+under both keys, so that it is whole for a server that is started with either; a store under the other key refuses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+
+from fr_core.access.store import AccessStore
+from fr_core.casework.store import CaseStore
+from fr_core.errors import KeyUnavailable, StoreFailed, WrongKey
+from fr_core.gallery.store.keys import KeyEncryptionKey
+from fr_core.gallery.store.marks import mark_of
+from fr_core.gallery.store.sqlite_store import SqliteStore
+from fr_core.keeping.database import Database
+from fr_core.training.store.training_store import TrainingStore
+from fr_server.clock import wall_ms
+from fr_server.config import Config
+from fr_server.naming import naming
+from fr_server.sealing import begin_reseal, end_reseal
+from fr_server.telemetry.trust import Chain
+from fr_server.verifying import SHARED, Place, places_of
+
+_STORES: Mapping[Chain, type[TrainingStore] | type[CaseStore] | type[AccessStore]] = {
+    "training": TrainingStore,
+    "cases": CaseStore,
+    "access": AccessStore,
+}
+
+
+def rotate(config: Config, before: KeyEncryptionKey, after: KeyEncryptionKey) -> bool:
+    """Put the stores and the seal of a configuration under another key; what an earlier run has done stays.
+
+    Args:
+        config: of a server that does not run.
+        before: the key that they are under.
+        after: the other key.
+
+    Returns:
+        Whether the keys of the galleries as they were wrapped before are overwritten. Else the next start does it.
+
+    Raises:
+        KeyUnavailable: both are one key; nothing was changed.
+        WrongKey: a store is under neither key; nothing was changed (metadata: file).
+        FileTampered: the seal is under neither key; nothing was changed.
+        StoreInUse, StoreNewer, StoreCorrupt, StoreFailed: a store could not be changed (metadata: file); run it again.
+    """
+    *others, galleries = sorted(
+        (place for place in places_of(config) if place.is_there), key=lambda place: place.chain == "galleries"
+    )
+    with naming(galleries.path):
+        store = _galleries(galleries, before, after)
+    with closing(store):
+        for place in others:
+            _require_under_one(place, before, after)
+        if before.key_id == after.key_id:
+            raise KeyUnavailable("The new key is the one that the store is under.", key_id=after.key_id)
+        begin_reseal(config, before, after)
+        for place in others:
+            with naming(place.path):
+                _rotate_other(place, before, after)
+        with naming(galleries.path):
+            scrubbed = _rotate_galleries(store, after)
+        end_reseal(config, before, after)
+    return scrubbed
+
+
+def _galleries(place: Place, before: KeyEncryptionKey, after: KeyEncryptionKey) -> SqliteStore:
+    try:
+        return SqliteStore(place.folder, before)
+    except WrongKey:
+        return SqliteStore(place.folder, after)
+
+
+def _rotate_galleries(store: SqliteStore, after: KeyEncryptionKey) -> bool:
+    try:
+        return store.rotate(after)
+    except KeyUnavailable:  # an earlier run has done it, and may have left the keys as they were wrapped before
+        try:
+            store.scrub()
+        except StoreFailed:
+            return False
+        return True
+
+
+def _require_under_one(place: Place, before: KeyEncryptionKey, after: KeyEncryptionKey) -> None:
+    with naming(place.path):
+        try:
+            mark_of(place.path, before)
+        except WrongKey:
+            mark_of(place.path, after)
+
+
+def _rotate_other(place: Place, before: KeyEncryptionKey, after: KeyEncryptionKey) -> None:
+    try:
+        store = _STORES[place.chain].open(place.folder, before, wall_ms)
+    except WrongKey:  # an earlier run has done it, and may have left the key as it was wrapped before in the log
+        schema, _ = SHARED[place.chain]
+        with closing(Database(place.folder, schema, after, 0)) as database:
+            database.scrub()
+        return
+    with store:
+        store.put_under(after)

@@ -1,0 +1,186 @@
+"""A rotation of the key that is killed at any point: nothing is lost, nothing is called tampering, one key is left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from besieged import Made, made
+from fr_client.cli.main import build
+from fr_core.casework.values import Purpose
+from fr_core.embed.null import NULL_MODEL
+from fr_core.errors import FileTampered, WrongKey
+from fr_core.gallery.store.keys import load_key, new_key_file
+from fr_core.gallery.store.marks import mark_of
+from fr_core.gallery.values import Enrolment, NewTemplate
+from fr_server.clock import wall_ms
+from fr_server.config import load_config
+from fr_server.main import open_galleries
+from fr_server.sealing import require_sealed
+from fr_server.stores import open_stores
+from ledger import embedding
+from trainingstore import add_course, small_course
+
+KILLED = 9
+# How many steps are passed over between two kills; 1 = every one of them.
+STRIDE = int(os.environ.get("FR_ROTATION_STRIDE", "11"))
+# Ends as a kill does, at a call of the layer below SQLite that writes or syncs, or at a rename.
+CUT_OFF = f"""
+import os, sys
+import apsw
+left = int(sys.argv.pop(1))
+total = 0
+def step():
+    global left, total
+    total += 1
+    if not left:
+        os._exit({KILLED})
+    left -= 1
+def watch(event, arguments):
+    if event == "os.rename":
+        step()
+class File(apsw.VFSFile):
+    def xWrite(self, data, offset):
+        step()
+        super().xWrite(data, offset)
+    def xSync(self, flags):
+        step()
+        super().xSync(flags)
+    def xTruncate(self, size):
+        step()
+        super().xTruncate(size)
+class Vfs(apsw.VFS):
+    def __init__(self):
+        super().__init__("counting", "unix", makedefault=True)
+    def xOpen(self, name, flags):
+        return File("unix", name, flags)
+below = Vfs()
+sys.addaudithook(watch)
+from fr_command import main
+try:
+    main()
+finally:
+    print("steps", total, file=sys.stderr)
+"""
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A sealed server with something in each of its stores, each of which bears the mark of the seal."""
+    server = made(tmp_path_factory.mktemp("rotation") / "srv")
+    config = server.config()
+    with open_galleries(config) as galleries:
+        galleries.create("staff", "", NULL_MODEL, 64)
+        for seed in range(3):
+            galleries.enrol("staff", Enrolment(f"s{seed}", NewTemplate(embedding(seed), f"{seed:064x}", 0.5, b"photo")))
+    stores = open_stores(config, wall_ms)
+    add_course(stores.training, small_course())
+    stores.cases.open_case("A reference", Purpose.TESTING, "local")
+    stores.close()
+    new_key_file(server.folder / "new.key")
+    ended = CliRunner().invoke(build(), ["server", "seal", "--config", str(server.path)])
+    assert ended.exit_code == 0, ended.output
+    return server
+
+
+@pytest.fixture
+def server(sound: Made, tmp_path: Path) -> Iterator[Made]:
+    """The same, put back after each test."""
+    shutil.copytree(sound.folder, tmp_path / "kept")
+    yield sound
+    shutil.rmtree(sound.folder)
+    shutil.copytree(tmp_path / "kept", sound.folder)
+
+
+def words(server: Made) -> list[str]:
+    return ["gallery", "key", "rotate", "--config", str(server.path), "--new", f"file:{server.folder / 'new.key'}"]
+
+
+def cut_off(server: Made, steps: int) -> subprocess.CompletedProcess[str]:
+    command = (sys.executable, "-c", CUT_OFF, str(steps), *words(server))
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def content(server: Made, key: str) -> tuple[int, int, int, int]:
+    """Open everything with a key: templates, courses, cases and API keys."""
+    config = load_config(server.path, [f"gallery.key=file:{server.folder / key}"])
+    stores = open_stores(config, wall_ms)
+    try:
+        with open_galleries(config) as galleries:
+            templates = galleries.get("staff").template_count
+        cases = len(stores.cases.cases())
+        return templates, len(stores.training.courses()), cases, len(stores.access.keys())
+    finally:
+        stores.close()
+
+
+def databases(server: Made) -> list[Path]:
+    found = [path for path in server.folder.rglob("*") if path.name.endswith((".sqlite", ".db"))]
+    assert len(found) == 4
+    return found
+
+
+def under(server: Made, key: str) -> int:
+    """How many stores are under a key; every one that is bears a mark."""
+    count, opened = 0, load_key(f"file:{server.folder / key}")
+    for database in databases(server):
+        try:
+            assert mark_of(database, opened)
+        except WrongKey:
+            continue
+        count += 1
+    return count
+
+
+def started_with(server: Made, key: str) -> str:
+    """What a start that finds the configuration with this key says of the seal: the reason of a refusal, or ""."""
+    try:
+        assert require_sealed(server.path, load_config(server.path, [f"gallery.key=file:{server.folder / key}"]))
+    except (WrongKey, FileTampered) as refused:
+        return refused.reason
+    return ""
+
+
+def test_a_rotation_that_is_killed_anywhere_is_ended_by_another_run(server: Made, tmp_path: Path) -> None:
+    shutil.copytree(server.folder, tmp_path / "whole")
+    held = content(server, "data.key")
+    assert held == (3, 1, 1, 1)
+    steps, halves = 0, 0
+    while (ended := cut_off(server, steps)).returncode == KILLED:
+        shares = {key: under(server, key) for key in ("data.key", "new.key")}
+        assert sum(shares.values()) == 4
+        for key, stores in shares.items():
+            told = started_with(server, key)
+            # That of the other key is none: no store is under it yet, or any more.
+            assert told == ("" if stores == 4 else "WRONG_KEY") or (told == "FILE_TAMPERED" and not stores)
+        halves += all(shares.values())
+        again = CliRunner().invoke(build(), words(server))
+        assert again.exit_code == 0, again.output
+        assert (under(server, "data.key"), under(server, "new.key")) == (0, 4)
+        assert (started_with(server, "data.key"), started_with(server, "new.key")) == ("FILE_TAMPERED", "")
+        assert content(server, "new.key") == held
+        shutil.rmtree(server.folder)
+        shutil.copytree(tmp_path / "whole", server.folder)
+        steps += STRIDE
+    assert ended.returncode == 0, ended.stderr
+    assert halves, "no kill fell between two stores"
+    assert content(server, "new.key") == held
+    print(f"figure: steps of a rotation = {ended.stderr.split()[-1]}")  # noqa: T201 - see tools/chaos.py
+
+
+@pytest.mark.parametrize("key", ["data.key", "new.key"])
+def test_another_key_than_the_two_of_a_rotation_seals_nothing(server: Made, key: str) -> None:
+    new_key_file(server.folder / "third.key")
+    steps = 2  # the seal is under both keys; the first store is being written
+    assert cut_off(server, steps).returncode == KILLED
+    assert started_with(server, "third.key") == "FILE_TAMPERED"
+    with server.path.open("a") as file:
+        file.write("\n")
+    assert started_with(server, key) == "FILE_TAMPERED"
