@@ -190,6 +190,10 @@ class FairThreads:
         """Tasks that wait for a thread."""
         return self._places.waiting
 
+    def has_room(self, caller: str) -> bool:
+        """Whether a task of a caller would begin at once."""
+        return self._places.refusal(caller) is None
+
     def submit(self, caller: str, task: Callable[[], T]) -> Future[T]:
         """Have a task run for a caller; a future that is cancelled before its task begins drops it."""
         done: Future[T] = Future()

@@ -82,6 +82,16 @@ class StoreInUse(Unrecoverable):
     remedy = "Stop the other server, or give this one a data folder of its own."
 
 
+class StoreExposed(Unrecoverable):
+    """Others can change what a store holds: they can write to its folder, or reach a file of it by another name."""
+
+    reason = "STORE_EXPOSED"
+    remedy = (
+        "Stop whatever else uses it. Run `chmod 700` on the folder; where a file is a link or has several names, put a "
+        "copy in its place."
+    )
+
+
 class StoreNewer(Unrecoverable):
     """The store was written by a newer version of FR Core."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fr_core.errors import StoreFailed, StoreInUse
 from fr_core.gallery.store.durable import cause
-from fr_core.gallery.store.folder import DataFolder
+from fr_core.gallery.store.folder import DataFolder, make_folder
 from fr_core.keeping.schema import Schema
 
 _AGAIN_S = 0.01
@@ -28,6 +28,7 @@ class SharedFolder(DataFolder):
         schema: of the store that is held.
 
     Raises:
+        StoreExposed: others can write to the folder.
         StoreFailed: the folder or a lock file cannot be made.
     """
 
@@ -36,8 +37,7 @@ class SharedFolder(DataFolder):
         self.path = path = path.resolve()  # as `DataFolder`
         self._schema = schema
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.mkdir(mode=0o700, exist_ok=True)
+            make_folder(path)
             self._hold = os.open(path / schema.lock_name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StoreFailed("The data folder cannot be made or written to.", errno=cause(error)) from error

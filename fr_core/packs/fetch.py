@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from fr_core.packs.download import (
     open_https,
 )
 from fr_core.packs.manifest import FileSpec, RegistrySource, Source, ZipSource
+from fr_core.scratch import scratch_folder
 
 __all__ = ["NullProgress", "Progress", "fetch", "fetch_all"]
 
@@ -48,8 +48,8 @@ def fetch_all(
     """
     missing = [spec for spec in specs if not cache.installed(spec)]
     try:
-        with tempfile.TemporaryDirectory(prefix="fr-core-fetch-") as scratch:
-            archives = _Archives(Path(scratch), progress, opener)
+        with scratch_folder() as scratch:
+            archives = _Archives(scratch, progress, opener)
             for spec in missing:
                 cache.store(spec, _from_sources(spec, archives))
     except OSError as error:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import shutil
-import tempfile
-from pathlib import Path
+from contextlib import ExitStack
 
 import grpc
 
 from fr_core.errors import AddressUnavailable
+from fr_core.scratch import scratch_folder
 from fr_server.address import address_of
 from fr_server.clock import wall_ms
 from fr_server.config import Config
@@ -43,12 +42,12 @@ class Listening:
         self._door: Door | None = None
         self._ends_ms: int | None = None
         self._revocations_end_ms: int | None = None
-        self._folder: Path | None = None
         self._files = files = tls_files(config.tls)
-        if files is not None:
-            self._folder = Path(tempfile.mkdtemp(prefix="fr-"))  # mode 0700
-            backend = self._folder / _SOCKET
-            self._door = Door(self._host, port, reuse_port, backend, files, config.limits, listener)
+        with ExitStack() as made:
+            if files is not None:
+                backend = made.enter_context(scratch_folder()) / _SOCKET
+                self._door = Door(self._host, port, reuse_port, backend, files, config.limits, listener)
+            self._scratch = made.pop_all()
 
     def bind(self, server: grpc.aio.Server) -> None:
         """Let a server listen where `open` leads to; raises `AddressUnavailable`."""
@@ -102,5 +101,4 @@ class Listening:
         """Close what is open, connections after `grace_s` seconds; harmless when done twice."""
         if self._door is not None:
             self._door.stop(grace_s)
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        self._scratch.close()

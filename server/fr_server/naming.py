@@ -6,10 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fr_core.errors import FrError, KeyUnavailable, StoreCorrupt, StoreFailed, StoreInUse, StoreNewer, WrongKey
+from fr_core.errors import (
+    FrError,
+    KeyUnavailable,
+    StoreCorrupt,
+    StoreExposed,
+    StoreFailed,
+    StoreInUse,
+    StoreNewer,
+    WrongKey,
+)
 
 # What may be wrong with a store or its key. Their sentences say what, and not where: a caller shall not learn paths.
-_OF_A_FILE = (StoreCorrupt, StoreFailed, StoreInUse, StoreNewer, WrongKey, KeyUnavailable)
+_OF_A_FILE = (StoreCorrupt, StoreExposed, StoreFailed, StoreInUse, StoreNewer, WrongKey, KeyUnavailable)
 
 
 @contextmanager

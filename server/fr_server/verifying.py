@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from fr_core.casework.store_sound import require_sound as require_sound_cases
 from fr_core.errors import FrError, NoStore, StoreCorrupt, StoreInUse
 from fr_core.gallery.backup.verify import reading
 from fr_core.gallery.store.auditing import audit_table
-from fr_core.gallery.store.folder import LOCK_NAME
+from fr_core.gallery.store.folder import LOCK_NAME, require_sole
 from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.sqlite_check import read_vectors, require_consistent, require_photos, require_whole_file
 from fr_core.gallery.store.sqlite_rows import sqlite_errors
@@ -31,6 +30,7 @@ from fr_core.gallery.store.sqlite_store import DATABASE_NAME
 from fr_core.keeping.auditing import audit_keys, auditing
 from fr_core.keeping.database import Database
 from fr_core.keeping.schema import Schema
+from fr_core.scratch import scratch_folder
 from fr_core.training.store.schema import SCHEMA as TRAINING
 from fr_core.training.store.sound import require_sound as require_sound_training
 from fr_server.clock import wall_ms
@@ -258,10 +258,10 @@ def _opened(place: Place, key: KeyEncryptionKey) -> Iterator[_Opened]:
 
 @contextmanager
 def _copy(place: Place) -> Iterator[Path]:
-    """Copy a store into a folder of its own, which is taken away again; raises `StoreInUse`."""
+    """Copy a store into a folder of its own, which is taken away again; raises `StoreInUse`, `StoreExposed`."""
     _require_unused(place)
-    with tempfile.TemporaryDirectory(prefix="fr-verify-") as made:  # mode 0700; what is in it is encrypted as before
-        folder = Path(made)
+    require_sole(place.path)
+    with scratch_folder() as folder:  # what is encrypted in the store is encrypted in the copy
         for name in (place.database_name, f"{place.database_name}-wal"):
             if (place.folder / name).exists():
                 shutil.copyfile(place.folder / name, folder / name)

@@ -102,7 +102,7 @@ class Work:
         return done
 
     async def storage(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run what reads or changes what is kept."""
+        """Run what reads or changes what is kept; raises as `_in`, and so do the others below."""
         return await _in(self._storage.of(current_ticket().bulk), lambda: task(*args, **kwargs))
 
     async def evaluation(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -149,8 +149,24 @@ class Work:
 
 
 async def _in(threads: FairThreads, task: Callable[[], T]) -> T:
-    """Run a task in threads, within the context of its call: its ticket, its request id, its trace."""
-    within = partial(contextvars.copy_context().run, task)
+    """Run a task in threads, within the context of its call: its ticket, its request id, its trace.
+
+    A call that has to wait for a thread is checked once more before its task begins.
+
+    Raises:
+        CallEnded: nobody waits for the answer any more; nothing was begun.
+        CredentialInvalid: that of the caller has ended while it waited; nothing was begun.
+        Failure: whether it has cannot be known now; nothing was begun.
+    """
+    loop, waits = asyncio.get_running_loop(), not threads.has_room(current_sharer())
+
+    def begin() -> T:
+        if waits:
+            asyncio.run_coroutine_threadsafe(require_caller_valid(), loop).result()
+            current_ticket().require_wanted()
+        return task()
+
+    within = partial(contextvars.copy_context().run, begin)
     return await asyncio.wrap_future(threads.submit(current_sharer(), within))
 
 

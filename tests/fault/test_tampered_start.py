@@ -153,6 +153,22 @@ def readable_by_all(path: Path) -> None:
     path.chmod(0o644)
 
 
+def hard_link(path: Path) -> None:
+    path.with_name("another name").hardlink_to(path)
+
+
+def symbolic_link(path: Path) -> None:
+    path.symlink_to(path.rename(path.with_name("elsewhere")))
+
+
+def writable_by_all(path: Path) -> None:
+    path.chmod(0o777)
+
+
+def writable_by_the_group(path: Path) -> None:
+    path.chmod(0o770)
+
+
 def checkpoint(path: Path) -> None:
     """Have everything that a database holds in its own file."""
     with closing(apsw.Connection(str(path))) as database:
@@ -185,6 +201,10 @@ def change_value(path: Path, table: str, column: str) -> None:
         ("data.key", readable_by_all, "KEY_UNAVAILABLE"),
         ("data.key", Path.unlink, "KEY_UNAVAILABLE"),
         *((name, scribble, "STORE_CORRUPT") for name in DATABASES),
+        *((name, hard_link, "STORE_EXPOSED") for name in DATABASES),
+        *((name, symbolic_link, "STORE_EXPOSED") for name in DATABASES),
+        ("data.key", hard_link, "KEY_UNAVAILABLE"),
+        ("server.key", hard_link, "TLS_UNUSABLE"),
     ],
 )
 def test_a_file_that_was_changed_is_named(server: Made, name: str, tamper: Tamper, reason: str) -> None:
@@ -193,6 +213,34 @@ def test_a_file_that_was_changed_is_named(server: Made, name: str, tamper: Tampe
     assert told.startswith(f"{reason}: ")
     assert str(server.folder / name) in told
     assert "\n" not in told
+
+
+@pytest.mark.parametrize("name", DATABASES)
+@pytest.mark.parametrize("open_to", [writable_by_all, writable_by_the_group])
+def test_a_folder_that_others_can_write_to_is_refused(server: Made, name: str, open_to: Tamper) -> None:
+    open_to((server.folder / name).parent)
+    told = start(server)
+    assert told.startswith(f"STORE_EXPOSED: {server.folder / name}: Others can write to the data folder (mode 07")
+    assert "`chmod 700`" in told
+
+
+@pytest.mark.parametrize("name", DATABASES)
+@pytest.mark.parametrize("suffix", ["-wal", "-shm"])
+def test_a_log_or_its_index_that_has_another_name_is_refused(server: Made, name: str, suffix: str) -> None:
+    beside = server.folder / f"{name}{suffix}"
+    beside.touch(0o600)
+    hard_link(beside)
+    told = start(server)
+    assert told.startswith(f"STORE_EXPOSED: {server.folder / name}: The file {beside.name} has 2 names")
+
+
+@pytest.mark.parametrize("link", [hard_link, symbolic_link])
+def test_commands_refuse_a_linked_store_as_a_start_does(server: Made, link: Tamper) -> None:
+    link(server.folder / GALLERIES)
+    for words in (["server", "verify"], ["gallery", "verify"]):
+        ended = CliRunner().invoke(command(), [*words, "--config", str(server.path)])
+        assert ended.exit_code == 1
+        assert "STORE_EXPOSED" in ended.output
 
 
 @pytest.mark.parametrize(("name", "table", "column"), VALUES)

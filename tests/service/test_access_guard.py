@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import struct
 import threading
@@ -38,7 +39,7 @@ from guarding import (
 import hostile
 from apimethods import METHODS
 from faulty import until
-from fr_api.v1 import common_pb2, gallery_pb2, gallery_pb2_grpc, recognition_pb2, training_pb2
+from fr_api.v1 import common_pb2, gallery_pb2, gallery_pb2_grpc, recognition_pb2, server_pb2, training_pb2
 from fr_core.access.budget import Budget
 from fr_core.access.roles import Role
 from fr_core.audit.attribution import Attribution, current_attribution
@@ -52,6 +53,7 @@ from fr_server.access.credentials import Credentials, OpenDoor
 from fr_server.access.recording import OUTSIDE
 from fr_server.access.rules import ScopeKind
 from fr_server.access.table import RULES
+from fr_server.work import STORAGE_THREADS
 from serving import ended, photo
 from taking import store_of
 
@@ -475,6 +477,34 @@ def test_calls_that_wait_for_their_turn_do_nothing_more_when_their_key_is_revoke
     assert all(one.result(20) for one in busy)
     kept = world.server.app.galleries.get(gallery_id).template_count
     assert (outcomes, kept) == ((["CREDENTIAL_INVALID"] * 2, 0) if revoked else (["OK"] * 2, 1))
+
+
+@pytest.mark.parametrize("revoked", [True, False], ids=["revoked", "control"])
+def test_calls_that_wait_for_the_store_write_nothing_when_their_key_is_revoked(world: World, revoked: bool) -> None:
+    token = world.token(Role.ADMIN, lifetime_ms=(8 + revoked) * DAY_MS)
+    create, gallery_id = "/fr_api.v1.GalleryService/CreateGallery", f"own-waits-{int(revoked)}"
+    work, go_on = world.server.app._work, threading.Event()
+    assert work is not None
+    hold = partial(asyncio.run_coroutine_threadsafe, loop=world.server.loop)
+    busy = [hold(work.storage(go_on.wait, 20)) for _ in range(STORAGE_THREADS)]
+    with ThreadPoolExecutor() as callers:
+        request = gallery_pb2.CreateGalleryRequest(gallery_id=gallery_id, use=gallery_pb2.GALLERY_USE_TEST)
+        call = callers.submit(world.call, token, create, request)
+        until(call.running)
+        for _ in range(3):  # these need no thread, and come after it on the same connection
+            assert (
+                reason_of(
+                    world.call(token, "/fr_api.v1.ServerService/GetServerInfo", server_pb2.GetServerInfoRequest())
+                )
+                == "OK"
+            )
+        if revoked:
+            world.keys.revoke(token.partition(".")[0])
+        go_on.set()
+        outcome = reason_of(call.result(20))
+    assert all(one.result(20) for one in busy)
+    made = {gallery.gallery_id for gallery in world.server.app.galleries.list(1000, "").items}
+    assert (outcome, gallery_id in made) == (("CREDENTIAL_INVALID", False) if revoked else ("OK", True))
 
 
 def test_what_a_caller_may_not_do_takes_of_what_it_may_ask_for(world: World) -> None:

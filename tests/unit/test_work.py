@@ -8,8 +8,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from fr_core.errors import ShuttingDown
+from fr_core.access.principal import SYSTEM
+from fr_core.access.refusals import Why, refuse
+from fr_core.errors import CallEnded, CredentialInvalid, ShuttingDown
 from fr_core.runtime.ticket import Ticket, hold
+from fr_server.access.callers import calling
 from fr_server.work import STORAGE_THREADS, Work, answer_each
 
 
@@ -149,5 +152,67 @@ def test_long_jobs_leave_threads_of_galleries_to_those_who_wait() -> None:
             gate.set()
             await asyncio.gather(*jobs)
             work.close()
+
+    asyncio.run(at_work())
+
+
+@pytest.mark.parametrize("bulk", [False, True])
+@pytest.mark.parametrize("ends", ["key", "call", "neither"])
+def test_whoever_waited_for_a_thread_is_looked_at_again(bulk: bool, ends: str) -> None:
+    ticket, revoked, done = Ticket(bulk=bulk), threading.Event(), threading.Event()
+
+    async def require_valid() -> None:
+        if revoked.is_set():
+            refuse(Why.REVOKED)
+
+    async def call(work: Work) -> str:
+        hold(ticket)
+        with calling(SYSTEM, require_valid):
+            try:
+                await work.storage(done.set)
+            except (CredentialInvalid, CallEnded) as refused:
+                return refused.reason
+            return ""
+
+    async def at_work() -> str:
+        work, gate = Work(1), threading.Event()
+
+        async def busy() -> None:
+            hold(Ticket(bulk=bulk))
+            await work.storage(gate.wait)
+
+        others = [asyncio.create_task(busy()) for _ in range(STORAGE_THREADS)]
+        await asyncio.sleep(0)  # each has asked for a thread
+        waiting = asyncio.create_task(call(work))
+        await asyncio.sleep(0)
+        if ends == "key":
+            revoked.set()
+        elif ends == "call":
+            ticket.cancel()
+        gate.set()
+        await asyncio.gather(*others)
+        try:
+            return await asyncio.wait_for(waiting, 30.0)
+        finally:
+            work.close()
+
+    told = {"key": "CREDENTIAL_INVALID", "call": "CALL_ENDED", "neither": ""}[ends]
+    assert (asyncio.run(at_work()), done.is_set()) == (told, ends == "neither")
+
+
+def test_a_call_that_is_cancelled_keeps_its_thread_until_it_has_ended() -> None:
+    async def at_work() -> None:
+        work, gate = Work(1), threading.Event()
+        calls = [asyncio.create_task(work.storage(gate.wait)) for _ in range(STORAGE_THREADS)]
+        await asyncio.sleep(0)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        next_one = asyncio.create_task(work.storage(lambda: 7))
+        done, _ = await asyncio.wait({next_one}, timeout=0.05)
+        assert not done
+        gate.set()
+        assert await asyncio.wait_for(next_one, 30.0) == 7
+        work.close()
 
     asyncio.run(at_work())

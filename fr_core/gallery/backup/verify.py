@@ -13,8 +13,10 @@ from pathlib import Path
 
 import apsw
 
-from fr_core.errors import NoStore, StoreCorrupt
+from fr_core.errors import NoStore, StoreCorrupt, StoreFailed
 from fr_core.gallery.store.connection import open_to_read
+from fr_core.gallery.store.durable import cause
+from fr_core.gallery.store.folder import require_sole
 from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.schema import SCHEMA_VERSION
 from fr_core.gallery.store.sqlite_check import Verified, require_sound
@@ -46,10 +48,14 @@ def verify(folder: Path, key: KeyEncryptionKey) -> Verified:
 
 
 def require_store(folder: Path) -> Path:
-    """Return the path of the database in a data folder; raises `NoStore`."""
+    """Return the path of the database in a data folder; raises `NoStore`, and `StoreExposed` as `require_sole`."""
     path = folder / DATABASE_NAME
     if not path.is_file():
         raise NoStore(f"The folder {folder} holds no galleries.")
+    try:
+        require_sole(path)
+    except OSError as error:
+        raise StoreFailed("A file of the data folder cannot be looked at.", errno=cause(error)) from error
     return path
 
 

@@ -10,11 +10,43 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from fr_core.errors import StoreFailed, StoreInUse
+from fr_core.errors import StoreExposed, StoreFailed, StoreInUse
 from fr_core.gallery.store.durable import cause, name_whole, sync
 
 LOCK_NAME = "galleries.lock"
 """Of the file that the one process locks which has the folder open."""
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder of mode 0700 where there is none.
+
+    Raises:
+        StoreExposed: there is one that others can write to. A group may, where the folder is another user's: this one
+            writes there only as a member of the group, as in a volume of Kubernetes with `fsGroup`.
+        OSError: it cannot be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, exist_ok=True)
+    found = path.stat()
+    others = 0o022 if found.st_uid == os.geteuid() else 0o002
+    if found.st_mode & others:
+        raise StoreExposed(f"Others can write to the data folder (mode {stat.S_IMODE(found.st_mode):04o}).")
+
+
+def require_sole(database: Path) -> None:
+    """Require that a database, its log and its index have no other name, by which another program may change them.
+
+    Raises:
+        StoreExposed: one of them is a link, or has several names.
+        OSError: one cannot be looked at.
+    """
+    for name in (database.name, f"{database.name}-wal", f"{database.name}-shm"):
+        with suppress(FileNotFoundError):
+            found = database.with_name(name).lstat()
+            if stat.S_ISLNK(found.st_mode):
+                raise StoreExposed(f"The file {name} is a symbolic link.")
+            if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
+                raise StoreExposed(f"The file {name} has {found.st_nlink} names: it is hard-linked.")
 
 
 class DataFolder:
@@ -23,6 +55,7 @@ class DataFolder:
     A folder that has to be made gets mode 0700; one that exists keeps its mode. Files get mode 0600.
 
     Raises:
+        StoreExposed: others can write to the folder.
         StoreInUse: another process, or another part of this one, holds the folder.
         StoreFailed: the folder or the lock file cannot be made.
     """
@@ -30,8 +63,7 @@ class DataFolder:
     def __init__(self, path: Path) -> None:
         self.path = path = path.resolve()  # the layer below SQLite follows no links
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.mkdir(mode=0o700, exist_ok=True)
+            make_folder(path)
             self._lock = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StoreFailed("The data folder cannot be made or written to.", errno=cause(error)) from error
@@ -47,11 +79,16 @@ class DataFolder:
         """Return the path of a file of mode 0600 in the folder, made empty where it is not there.
 
         One that is there is not opened: the process would give up the locks of all its connections to it.
+
+        Raises:
+            StoreExposed: as `require_sole`.
+            StoreFailed: it cannot be made, or is no regular file.
         """
         path = self.path / name
         try:
             with suppress(FileExistsError):
                 os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            require_sole(path)
             if not stat.S_ISREG(path.stat().st_mode):
                 raise IsADirectoryError(errno.EISDIR, "no regular file", str(path))
             path.chmod(0o600)

@@ -133,8 +133,14 @@ def key_beside(folder: Path, new: bool) -> KeyEncryptionKey:
 def _from_file(path: str) -> str:
     try:
         with Path(path).open("rb") as file:
-            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+            found = os.fstat(file.fileno())
+            if stat.S_IMODE(found.st_mode) & 0o077:
                 raise KeyUnavailable("The file of the key can be read by others; give it mode 0600.", source="file")
+            if found.st_nlink > 1:
+                raise KeyUnavailable(
+                    "The file of the key has another name, a hard link: delete that, or put a copy in its place.",
+                    source="file",
+                )
             return _text(file.read(_LONGEST))
     except OSError as error:
         raise KeyUnavailable("The file of the key cannot be read.", source="file", errno=cause(error)) from error

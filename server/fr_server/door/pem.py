@@ -139,11 +139,13 @@ def require_private(path: Path) -> None:
         TlsUnusable: others may, or it is not there.
     """
     try:
-        mode = path.stat().st_mode
+        found = path.stat()
     except OSError as error:
         raise unusable(path, f"cannot be read ({cause(error)})") from error
-    if mode & 0o077:
-        raise unusable(path, f"holds a key and is open to others (mode {mode & 0o777:04o}, not 0600)")
+    if found.st_mode & 0o077:
+        raise unusable(path, f"holds a key and is open to others (mode {found.st_mode & 0o777:04o}, not 0600)")
+    if found.st_nlink > 1:
+        raise unusable(path, "holds a key and has another name, a hard link: put a copy in its place")
 
 
 def require_fits(path: Path, certificate: x509.Certificate) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from fr_core.scratch import scratch_folder
 
 # prometheus_client reads it once, when it is imported: so nothing here may import that.
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -14,8 +15,8 @@ _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 @contextmanager
 def shared_metrics() -> Iterator[None]:
     """Make an empty folder, and name it to this process and those that it starts; remove it at the end."""
-    with tempfile.TemporaryDirectory(prefix="fr-metrics-") as folder:
-        os.environ[_FOLDER] = folder
+    with scratch_folder() as folder:
+        os.environ[_FOLDER] = str(folder)
         try:
             yield
         finally:

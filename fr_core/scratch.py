@@ -1,0 +1,74 @@
+"""Temporary folders that do not pile up: what a killed process has left is deleted when the next folder is made.
+
+`fr_client.cli.train_folder` does the same for a client, which is installed without this package.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_PREFIX = "fr-run-"
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Make a folder of mode 0700 in the system's temporary folder, and delete it at the end of the block.
+
+    The process holds a lock on its folder, which ends with it however it ends. Folders of this user that no process
+    holds any more are deleted first.
+
+    Raises:
+        OSError: the folder cannot be made.
+    """
+    _sweep(Path(tempfile.gettempdir()))
+    folder, lock = _made()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _sweep(parent: Path) -> None:
+    for folder in parent.glob(f"{_PREFIX}*"):
+        try:
+            lock = _opened(folder)
+        except OSError:  # another user's, no folder, or just deleted by another process
+            continue
+        try:
+            if os.fstat(lock).st_uid == os.geteuid() and _locked(lock, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(lock)
+
+
+def _made() -> tuple[Path, int]:
+    """Make a folder and lock it; make another where a process has deleted it before it was locked."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        try:
+            lock = _opened(folder)
+        except FileNotFoundError:
+            continue
+        _locked(lock, fcntl.LOCK_EX)  # on a file system without locks, no process deletes it
+        if folder.exists():
+            return folder, lock
+        os.close(lock)
+
+
+def _opened(folder: Path) -> int:
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+def _locked(handle: int, how: int) -> bool:
+    try:
+        fcntl.flock(handle, how)
+    except OSError:  # a living process holds it, or the file system has no locks
+        return False
+    return True

@@ -1,0 +1,102 @@
+"""Temporary folders of servers and commands that are killed: the next start deletes them, and no others."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from besieged import HOST, made, started_besieged
+from fr_api.v1 import gallery_pb2, gallery_pb2_grpc
+from fr_core.access.roles import Role
+from fr_core.scratch import scratch_folder
+
+KILLS = 5
+HOLD = """
+from fr_core.scratch import scratch_folder
+with scratch_folder() as folder:
+    (folder / "file").write_text("something")
+    print(folder, flush=True)
+    input()
+"""
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The temporary folder of this process and of those that it starts."""
+    folder = tmp_path / "t"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    return folder
+
+
+@contextmanager
+def held() -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """A process that holds a folder until it is killed."""
+    with subprocess.Popen(
+        (sys.executable, "-c", HOLD), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield process, Path(process.stdout.readline().strip())
+        finally:
+            process.kill()
+
+
+def test_servers_that_are_killed_leave_nothing_after_the_next_start(tmp_path: Path, temporary: Path) -> None:
+    at = made(tmp_path / "srv")
+    for turn in range(KILLS):
+        with started_besieged(tmp_path / f"run{turn}", at) as server:
+            assert len(list(temporary.iterdir())) == 1
+            server.process.kill()
+            server.process.wait()
+        assert len(list(temporary.iterdir())) == 1
+    with scratch_folder() as folder:
+        assert list(temporary.iterdir()) == [folder]
+    assert not list(temporary.iterdir())
+
+
+def test_the_folder_of_a_living_server_is_left_alone(tmp_path: Path, temporary: Path) -> None:
+    at = made(tmp_path / "srv")
+    token = at.key(Role.OPERATOR)
+    with started_besieged(tmp_path / "run", at) as server:
+        (living,) = temporary.iterdir()
+        with scratch_folder() as folder:
+            assert {*temporary.iterdir()} == {living, folder}
+        with at.channel(f"{HOST}:{server.address.rpartition(':')[2]}", token) as channel:
+            gallery_pb2_grpc.GalleryServiceStub(channel).ListGalleries(gallery_pb2.ListGalleriesRequest(), timeout=30)
+
+
+def test_a_folder_goes_with_its_process_however_that_ends(temporary: Path) -> None:
+    with held() as (first, one), held() as (_, other):
+        first.kill()
+        first.wait()
+        assert one.is_dir()
+        with scratch_folder() as folder:
+            assert {*temporary.iterdir()} == {other, folder}
+            assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_nothing_else_is_deleted(temporary: Path, tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (temporary / "fr-run-link").symlink_to(tmp_path / "kept")
+    (temporary / "fr-run-file").touch()
+    (temporary / "other").mkdir()
+    with scratch_folder():
+        pass
+    assert {path.name for path in temporary.iterdir()} == {"fr-run-link", "fr-run-file", "other"}
+    assert (tmp_path / "kept").is_dir()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes a folder of another user")
+def test_a_folder_of_another_user_is_left_alone(temporary: Path) -> None:
+    (temporary / "fr-run-theirs").mkdir()
+    os.chown(temporary / "fr-run-theirs", 12345, 12345)
+    with scratch_folder():
+        assert (temporary / "fr-run-theirs").is_dir()
