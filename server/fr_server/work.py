@@ -216,6 +216,7 @@ async def answer_each(
         while (response := await answers.get()) is not None:
             slots.release()
             yield response
+            del response  # else an idle stream holds its last answer
         await feeding
     finally:
         feeding.cancel()

@@ -167,6 +167,7 @@ class Guard(grpc.aio.ServerInterceptor):
                 guarded = self._guarded(handler, _Call(action_of(method), found.principal, found.rule, metadata))
                 async for response in as_stream(guarded)(requests, context):
                     yield response
+                    del response  # else an idle stream holds its last answer
 
         return grpc.stream_stream_rpc_method_handler(
             call,
@@ -254,6 +255,8 @@ class Guard(grpc.aio.ServerInterceptor):
                     await valid()  # what was worked on meanwhile is not told
                     with sending:
                         yield response
+                    response.Clear()  # gRPC holds the last answer of an idle stream
+                    del response
         finally:
             for item in items:
                 self._teller.cancelled(call.rule, item.attribution, call.action, item.record)
@@ -277,6 +280,7 @@ class Guard(grpc.aio.ServerInterceptor):
             else:
                 request.item_id = number
                 yield request
+            del request  # else an idle stream holds its last item
 
     async def _require_still_valid(self, call: _Call, context: Context, record: CallRecord) -> None:
         """Raise `CredentialInvalid` where the credential is not valid any more; the record then has why."""

@@ -84,6 +84,7 @@ class Admission(grpc.aio.ServerInterceptor):
                 with self._admitted(context, bulk=True):
                     async for response in behaviour(requests, context):
                         yield response
+                        del response  # else an idle stream holds its last answer
 
             return call
 

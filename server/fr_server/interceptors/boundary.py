@@ -61,8 +61,13 @@ def as_fr_error(error: Exception, where: str, request_id: str) -> FrError:
 
 
 def as_item_error(error: Exception) -> FrError:
-    """Return what the answer to an item of the current call tells of its error, as `as_fr_error`; on the event loop."""
-    return as_fr_error(error, "an item of a stream", _current.get().request_id)
+    """Return what the answer to an item of the current call tells of its error, as `as_fr_error`; on the event loop.
+
+    The error holds no frames after that, and so nothing of the item.
+    """
+    told = as_fr_error(error, "an item of a stream", _current.get().request_id)
+    _let_go(error)
+    return told
 
 
 def count_refusal(refusal: FrError) -> None:
@@ -121,6 +126,7 @@ class Boundary(grpc.aio.ServerInterceptor):
                     sent = _each_well_formed(context) if request.stream else self._only(context)
                     async for response in behaviour(sent, context):
                         yield response
+                        del response  # else an idle stream holds its last answer
 
             return call
 
@@ -177,6 +183,7 @@ async def _sent_by_a_stranger(context: Context) -> Any:
 async def _each_well_formed(context: Context) -> AsyncIterator[Any]:
     while (request := await context.read()) is not grpc.aio.EOF:
         yield _well_formed(request)
+        del request  # else an idle stream holds its last item
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         """Enrol one face."""
         return await self.faces.enrol(request)
 
-    async def StreamEnrol(  # noqa: N802
+    def StreamEnrol(  # noqa: N802
         self, request_iterator: AsyncIterator[gallery_pb2.StreamEnrolRequest], context: Context
     ) -> AsyncIterator[gallery_pb2.StreamEnrolResponse]:
         """Enrol many faces."""
@@ -132,11 +132,9 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
                 raise MissingField("`enrol` is not set.", field="enrol")
             response.stored.CopyFrom(await self.faces.enrol(request.enrol))
 
-        answers = answer_items(request_iterator, gallery_pb2.StreamEnrolResponse, fill, self._stream_window, self._work)
-        async for response in answers:
-            yield response
+        return answer_items(request_iterator, gallery_pb2.StreamEnrolResponse, fill, self._stream_window, self._work)
 
-    async def StreamEnrolEmbeddings(  # noqa: N802
+    def StreamEnrolEmbeddings(  # noqa: N802
         self, request_iterator: AsyncIterator[gallery_pb2.StreamEnrolEmbeddingsRequest], context: Context
     ) -> AsyncIterator[gallery_pb2.StreamEnrolEmbeddingsResponse]:
         """Enrol many embeddings."""
@@ -148,11 +146,9 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
                 raise MissingField("`enrol` is not set.", field="enrol")
             response.enrolled.CopyFrom(await self.faces.enrol_embeddings(request.enrol))
 
-        answers = answer_items(
+        return answer_items(
             request_iterator, gallery_pb2.StreamEnrolEmbeddingsResponse, fill, _EMBEDDINGS_WINDOW, self._work
         )
-        async for response in answers:
-            yield response
 
     async def Search(  # noqa: N802
         self, request: gallery_pb2.SearchRequest, context: Context
@@ -160,7 +156,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         """Search a gallery for the subjects most similar to a face."""
         return await self.faces.search(request)
 
-    async def StreamSearch(  # noqa: N802
+    def StreamSearch(  # noqa: N802
         self, request_iterator: AsyncIterator[gallery_pb2.StreamSearchRequest], context: Context
     ) -> AsyncIterator[gallery_pb2.StreamSearchResponse]:
         """Search for many faces."""
@@ -170,11 +166,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
                 raise MissingField("`search` is not set.", field="search")
             response.found.CopyFrom(await self.faces.search(request.search))
 
-        answers = answer_items(
-            request_iterator, gallery_pb2.StreamSearchResponse, fill, self._stream_window, self._work
-        )
-        async for response in answers:
-            yield response
+        return answer_items(request_iterator, gallery_pb2.StreamSearchResponse, fill, self._stream_window, self._work)
 
     async def GetSubject(  # noqa: N802
         self, request: gallery_pb2.GetSubjectRequest, context: Context

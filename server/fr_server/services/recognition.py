@@ -55,7 +55,7 @@ class RecognitionService(recognition_pb2_grpc.RecognitionServiceServicer):
         embedding_b, face_b = await self._side(request.b, "b", policy)
         return compare_response(embedding_a, embedding_b, face_a, face_b, threshold, in_force)
 
-    async def StreamEmbed(  # noqa: N802
+    def StreamEmbed(  # noqa: N802
         self, request_iterator: AsyncIterator[recognition_pb2.StreamEmbedRequest], context: Context
     ) -> AsyncIterator[recognition_pb2.StreamEmbedResponse]:
         """Embed many photos."""
@@ -65,11 +65,9 @@ class RecognitionService(recognition_pb2_grpc.RecognitionServiceServicer):
         ) -> None:
             response.embedded.CopyFrom(await self._embed(request.image))
 
-        answers = answer_items(
+        return answer_items(
             request_iterator, recognition_pb2.StreamEmbedResponse, fill, self._stream_window, self._work
         )
-        async for response in answers:
-            yield response
 
     async def _embed(self, image: common_pb2.Image) -> recognition_pb2.EmbedResponse:
         data = image_data(image, "image")
