@@ -26,6 +26,8 @@ server.command("verify")(verify)
 server.command("audit-export")(audit_export)
 
 _CONFIG = "server.toml"
+# In the folder of a server for as long as `init` works on it.
+_UNFINISHED = ".unfinished"
 # By which a server is called on its own machine, whatever others call it by.
 _HERE = ("localhost", "127.0.0.1", "::1")
 
@@ -46,9 +48,9 @@ def init(
 ) -> None:
     """Make what a server needs that others may reach: an authority, a certificate, a configuration, the first key.
 
-    Nothing is guessable: every key is random, and its file is for its owner alone.
+    Nothing is guessable: every key is random, and its file is for its owner alone. Where it was cut off, run it again:
+    it begins anew.
     """
-    from fr_core.errors import TargetTaken
     from fr_core.gallery.store.durable import write_private
     from fr_server.clock import wall_ms
     from fr_server.config import load_config
@@ -59,10 +61,7 @@ def init(
     called = _normal([*(names or _own_names()), *_HERE])
     dns, addresses = _split(called)
     with reporting(writes=True), ExitStack() as undone:
-        try:
-            folder.mkdir(mode=0o700, parents=True)
-        except FileExistsError as error:
-            raise TargetTaken(f"There is something at {folder} already.") from error
+        _begin(folder)
         undone.callback(shutil.rmtree, folder, ignore_errors=True)
         folder = folder.resolve()
         authority = Issued(folder / "ca.pem", folder / "ca.key")
@@ -80,6 +79,7 @@ def init(
         ca = authority.certificate.read_text(encoding="ascii")
         write_private(folder / "admin.toml", _connection(target, token, ca).encode())
         seal(path, config, key)
+        (folder / _UNFINISHED).unlink()
         undone.pop_all()
     typer.echo(f"Made {folder}:")
     for name, what in (
@@ -291,6 +291,29 @@ def forget_time(config: ConfigFile = None) -> None:
     with reporting(writes=True), _opened(load_config(config, environ=os.environ)) as store:
         store.forget_time_seen()
     typer.echo("Keys expire by the clock again.")
+
+
+def _begin(folder: Path) -> None:
+    """Make the folder of a new server, or take one that is empty, or that an `init` which was cut off has left.
+
+    Raises:
+        TargetTaken: there is something else.
+        OSError: it cannot be made.
+    """
+    from fr_core.errors import TargetTaken
+    from fr_core.gallery.store.sqlite_store import DATABASE_NAME
+
+    if os.path.lexists(folder):
+        empty = folder.is_dir() and not any(folder.iterdir())
+        # A server that was started since has galleries.
+        cut_off = (folder / _UNFINISHED).is_file() and not os.path.lexists(folder / "data" / DATABASE_NAME)
+        if folder.is_symlink() or not (empty or cut_off):
+            raise TargetTaken(f"There is something at {folder} already.")
+        if cut_off:
+            shutil.rmtree(folder)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    (folder / _UNFINISHED).touch(0o600, exist_ok=False)
 
 
 def _keep(pair: Issued) -> Issued:
