@@ -59,6 +59,23 @@ ROWS = (
         ("tests/fault/test_tampered_start.py",),
     ),
     Row(
+        "cut-off",
+        "A change of the key, a renewal or an `init` that is killed is ended by running it again",
+        "killed at any step: nothing is lost, nothing is called tampering, one key is in force",
+        (
+            "tests/fault/test_rotation_cut_off.py",
+            "tests/fault/test_renewal_cut_off.py",
+            "tests/fault/test_init_cut_off.py",
+        ),
+        {"FR_ROTATION_STRIDE": "1"},
+    ),
+    Row(
+        "scratch",
+        "Servers that are killed leave no temporary folders",
+        "5 kills, nothing after the next start; the folder of a living server is left alone",
+        ("tests/fault/test_scratch.py",),
+    ),
+    Row(
         "refused",
         "Whoever is refused is in the audit, with the reason",
         "certificates, keys, tokens, roles, what is of others, changed answers; the chain verifies afterwards",

@@ -67,6 +67,8 @@ class Reloader:
 
     async def mark_stores(self) -> None:
         """Give the stores the mark of the seal, where there is one; the log says where that could not be done."""
+        if self._started.path is None:
+            return
         try:
             await asyncio.to_thread(mark_stores, self._started.path, self._server.config)
         except FrError as error:
