@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fr_core.errors import StoreCorrupt, StoreFailed
+from fr_core.errors import StoreCorrupt, StoreExposed
 from fr_core.gallery.store.keys import key_beside
 from fr_server.clock import wall_ms
 from fr_server.config import Config, load_config
@@ -115,6 +115,6 @@ def test_of_a_store_that_cannot_be_made_nothing_is_said_to_be_made(
     with pytest.raises(StoreCorrupt):
         warnings(config, caplog)
     path.symlink_to(data / "nowhere")
-    with pytest.raises(StoreFailed):
+    with pytest.raises(StoreExposed):
         warnings(config, caplog)
     assert caplog.records == []
