@@ -23,6 +23,9 @@ from fr_core.access.roles import Role
 from fr_core.casework.values import Purpose
 from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import FrError, ModelCorrupt
+from fr_core.gallery.store.keys import load_key
+from fr_core.gallery.store.marks import mark_of
+from fr_core.gallery.store.upgrade import unlocked, write_store_row
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.packs.cache import ModelCache
 from fr_core.packs.manifest import load_pack
@@ -342,6 +345,28 @@ def test_stores_that_bear_no_mark_yet_get_one_at_the_next_sealed_start(server: M
     assert start(server) == ""
     (server.folder / SEAL).unlink()
     assert start(server).startswith("FILE_TAMPERED: ")
+
+
+def test_stores_of_the_version_before_get_a_mark_at_the_next_sealed_start(server: Made) -> None:
+    kept = (server.folder / SEAL).read_bytes()
+    sealed(server, "--remove")
+    (server.folder / SEAL).write_bytes(kept)
+    key = load_key(f"file:{server.folder / 'data.key'}")
+    versions = {}
+    for name in DATABASES:  # the last version has changed no table
+        with apsw.Connection(str(server.folder / name)) as database:
+            versions[name] = int(database.pragma("user_version"))
+            if name == GALLERIES:
+                write_store_row(database, unlocked(database, key), versions[name] - 1)
+            database.execute(f"PRAGMA user_version = {versions[name] - 1}")
+        database.close()
+    assert start(server) == ""
+    for name in DATABASES:
+        assert mark_of(server.folder / name, key)
+        with closing(apsw.Connection(str(server.folder / name))) as database:
+            assert database.pragma("user_version") == versions[name]
+    with open_galleries(server.config()) as galleries:
+        assert galleries.get("staff").template_count == 1
 
 
 def test_restored_galleries_are_taken_once_they_are_sealed(server: Made, tmp_path: Path) -> None:
