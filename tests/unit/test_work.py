@@ -167,7 +167,7 @@ def test_whoever_waited_for_a_thread_is_looked_at_again(bulk: bool, ends: str) -
 
     async def call(work: Work) -> str:
         hold(ticket)
-        with calling(SYSTEM, require_valid):
+        with calling(SYSTEM, require_valid=require_valid):
             try:
                 await work.storage(done.set)
             except (CredentialInvalid, CallEnded) as refused:
