@@ -4,8 +4,8 @@
   which module checks which set;
 * **what they give**: `values` (pairs, people, crops, templates); `people_pairs` makes pairs of people, `labels` says
   what is known of them;
-* **how lists are read**: `reading` opens regular files, `tables` and `two_line_pairs` read lines, `plain_pickle` reads
-  a pickle without running it, `folders` finds photos; `errors` says what is wrong;
+* **how lists are read**: `tables` and `two_line_pairs` read lines, `plain_pickle` reads a pickle
+  without running it, `folders` finds photos; `errors` says what is wrong;
 * **on the disk**: `links` (where a set lies), `fetch`, `download`, `archives`, `checksums`;
 * **the command**: `cli`, `progress`, and `telling`, which turns errors into sentences.
 """

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from fr_core.errors import FrError
-from fr_datasets.reading import read_at_most
+from fr_core.reading import read_at_most
 
 
 class DatasetError(FrError):

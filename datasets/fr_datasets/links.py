@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,9 @@ from typing import Any
 
 import platformdirs
 
+from fr_core.reading import read_at_most, read_toml
 from fr_datasets.errors import DatasetError, DatasetNotLinked, of_dataset
 from fr_datasets.manifests import load_manifest
-from fr_datasets.reading import read_at_most
 
 MAX_BYTES = 1 << 20
 
@@ -38,13 +37,11 @@ def read_links(folder: Path) -> dict[str, Link]:
     """The links of `folder`/links.toml by the names of the sets; raises `DatasetError` where the file is broken."""
     path = folder / "links.toml"
     try:
-        data = read_at_most(path, MAX_BYTES)
-        if len(data) > MAX_BYTES:
-            raise ValueError("it is too large")
-        return {name: _link(entry) for name, entry in tomllib.loads(data.decode()).items()}
+        entries = read_toml(read_at_most(path, MAX_BYTES).decode(), MAX_BYTES)
+        return {name: _link(entry) for name, entry in entries.items()}
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{path} cannot be read. Remove it, and link the data sets again.") from error
 
 
@@ -73,7 +70,7 @@ def write_link(name: str, link: Link, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            tomllib.loads(text)  # what cannot be read again must not replace what can
+            read_toml(text, MAX_BYTES)  # what cannot be read again must not replace what can
             scratch.write_text(text, encoding="utf-8")
             scratch.replace(folder / "links.toml")
         finally:

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from fr_core.reading import open_regular, size_of
 from fr_core.runtime.ticket import current_ticket
 from fr_datasets.errors import DatasetMalformed, DatasetMissing, DatasetUnreadable, require_file, require_text
-from fr_datasets.reading import open_regular, size_of
 
 _CONTROL = re.compile(r"[^\t\r\n\x20-\x7e\xa0-\U0010ffff]")
 MAX_DIGITS = 9

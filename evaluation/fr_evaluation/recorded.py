@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NoReturn, TextIO, TypeVar, get_type_hints
 
 from fr_core.errors import FrError
-from fr_datasets.reading import open_regular, read_at_most
+from fr_core.reading import TextRefused, open_regular, read_at_most, read_json
 from fr_evaluation.json_values import FORMAT
 from fr_evaluation.kinds import KINDS, LARGEST_GALLERY
 from fr_evaluation.report import Settings
@@ -31,9 +30,7 @@ T = TypeVar("T")
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
-# Of lists and objects in one another.
-_MOST_BYTES = 64 << 20
-_MOST_LEVELS = 32
+_MOST_BYTES, _MOST_VALUES = 64 << 20, 2_000_000
 
 
 class NotRepeatable(FrError):
@@ -136,10 +133,13 @@ def _similarities(row: Mapping[str, str], kind: str) -> Iterator[tuple[tuple[str
 
 def _document(file: Path) -> Mapping[str, Any]:
     try:
-        document = json.loads(_bounded(file), parse_constant=_no_number)
+        data = read_at_most(file, _MOST_BYTES)
+        document = read_json(data, _MOST_BYTES, most_values=_MOST_VALUES, parse_constant=_no_number)
     except OSError as error:
         raise NotRepeatable(f"{file} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
+    except TextRefused as error:
+        raise NotRepeatable(f"{file} is not as a report is written: {error}. Take it as it was written.") from error
+    except ValueError as error:
         raise NotRepeatable(f"{file} is no JSON, or is cut off. Take the report as it was written.") from error
     if not isinstance(document, dict):
         raise NotRepeatable(f"{file} is no report of `fr evaluate verification` or `identification`.")
@@ -150,28 +150,18 @@ def _document(file: Path) -> Mapping[str, Any]:
     return document
 
 
-def _bounded(file: Path) -> bytes:
-    """The bytes of a regular file; raises `OSError`, or `ValueError` where they are more than a report has."""
-    content = read_at_most(file, _MOST_BYTES)
-    if len(content) > _MOST_BYTES:
-        raise ValueError("it is too large")
-    return content
-
-
-def _require_plain(value: object, levels: int = _MOST_LEVELS) -> None:
-    """Raise ValueError for texts that cannot be written again, and for more levels than any report has."""
+def _require_plain(value: object) -> None:
+    """Raise ValueError for texts that cannot be written again."""
     inner: list[object] = []
     match value:
         case str() if _SURROGATE.search(value):
             raise ValueError("a text of it holds a character that no text can have")
-        case dict() | list() if not levels:
-            raise ValueError("it is nested too deep")
         case dict():
             inner = [*value, *value.values()]
         case list():
             inner = value
     for one in inner:
-        _require_plain(one, levels - 1)
+        _require_plain(one)
 
 
 def _no_number(name: str) -> NoReturn:

@@ -25,6 +25,7 @@ from typing import Any, BinaryIO
 
 from fr_core.errors import StorageLow, StoreCorrupt, StoreFailed, UnknownReport
 from fr_core.gallery.store.durable import cause, sync
+from fr_core.reading import open_regular, read_json
 from fr_core.runtime.ticket import current_ticket
 from fr_core.types import ModelId
 from fr_evaluation.files import NAMES
@@ -34,8 +35,8 @@ SUMMARY_NAME = "summary.json"
 _FORMAT = 1
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9]{3}(-[a-z0-9]+){2,12}-[0-9a-f]{8}")
 _HIDDEN = ".new-"
-# Of `os.open`, where there is no file: nothing, a folder that is none, a link, a socket.
-_NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
+# Of `open_regular`, where there is no file: nothing, a folder that is none, a link, a socket, a pipe.
+_NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EINVAL)
 _PIECE = 2**20
 # Of a summary: what Reports writes has a few hundred.
 _MOST_BYTES = 2**16
@@ -214,7 +215,7 @@ class Reports:
             text = file.read(_MOST_BYTES)  # what is longer is cut off, and so damaged
         try:
             return _from_json(report_id, text)
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             raise _damaged() from None
 
     def _folder_of(self, report_id: str) -> Path:
@@ -234,17 +235,10 @@ def _damaged() -> StoreCorrupt:
 def _opened(path: Path) -> BinaryIO:
     """Open a file; where something else lies there, or nothing, the report is damaged: a pipe would never end."""
     try:
-        number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+        return open_regular(path, follow=False)
     except OSError as error:
         if error.errno in _NO_FILE:
             raise _damaged() from None
-        raise
-    try:
-        if not stat.S_ISREG(os.fstat(number).st_mode):
-            raise _damaged()
-        return os.fdopen(number, "rb")
-    except BaseException:
-        os.close(number)
         raise
 
 
@@ -270,9 +264,9 @@ def _as_json(report: KeptReport) -> bytes:
 def _from_json(report_id: str, text: bytes) -> KeptReport:
     """Read what `_as_json` wrote.
 
-    Raises ValueError, KeyError, TypeError, AttributeError, OverflowError or RecursionError where it did not.
+    Raises ValueError, KeyError, TypeError, AttributeError, OverflowError where it did not.
     """
-    keys: dict[str, Any] = json.loads(text)
+    keys: dict[str, Any] = read_json(text, _MOST_BYTES)
     if type(keys["format"]) is not int or keys["format"] != _FORMAT:
         raise ValueError("another format")
     summary, model, files = {**keys["summary"]}, {**keys["summary"]["model"]}, {**keys["files"]}

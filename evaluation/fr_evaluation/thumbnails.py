@@ -10,7 +10,7 @@ import PIL.Image
 
 from fr_core.errors import InputRefused
 from fr_core.imaging import ImageLimits, decode
-from fr_datasets.reading import read_at_most
+from fr_core.reading import read_at_most
 
 # (width, height) in pixels that a picture fills at most: as high as an aligned face.
 BOX = (224, 112)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -21,6 +20,7 @@ from fr_core.casework.values import Case, Examination, Finding, Listed, Searched
 from fr_core.evidence.archive import unusable
 from fr_core.evidence.values import Bound, Exhibit, Figures
 from fr_core.imaging.containers import sniff
+from fr_core.reading import read_json
 from fr_core.scoring.intervals import Interval, Rate
 
 R = TypeVar("R")
@@ -205,7 +205,7 @@ def parsed(name: str, data: bytes, read: Callable[[dict[str, Any]], R]) -> R:
         EvidenceUnusable: no document has exactly these bytes.
     """
     try:
-        said = json.loads(data.decode(), parse_int=_whole)
+        said = read_json(data, len(data), parse_int=_whole)  # `archive.read` has bounded it
         if not isinstance(said, dict) or canonical(said) != data:
             raise ValueError("not canonical")
         form = said.pop("format")
@@ -213,7 +213,7 @@ def parsed(name: str, data: bytes, read: Callable[[dict[str, Any]], R]) -> R:
             raise ValueError("of another format")
         return read(said)
     # The text of the error may hold what the document says.
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise unusable(name, "content", "A document of the bundle cannot be read, or is of a later version.") from None
 
 

@@ -23,6 +23,7 @@ from fr_core.evidence.archive import Entry, is_name, read, scan, unusable
 from fr_core.evidence.documents import MANIFEST, PRODUCT, PUBLIC_KEY, SIGNATURE, parsed, require_time, what_of
 from fr_core.evidence.verify_audit import AuditVerified, verify_audit
 from fr_core.evidence.verify_page import verify_page
+from fr_core.reading import open_regular
 
 _MAX_MANIFEST_BYTES = 16 * 2**20
 _SIGNATURE_BYTES = 64
@@ -208,7 +209,7 @@ def _require_words(listed: Mapping[str, _File]) -> None:
 @contextmanager
 def _opened(source: Path | BinaryIO) -> Iterator[BinaryIO]:
     if isinstance(source, Path):
-        with source.open("rb") as file:
+        with open_regular(source) as file:
             yield file
     else:
         yield source

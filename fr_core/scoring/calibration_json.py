@@ -8,6 +8,7 @@ from dataclasses import asdict, astuple
 from datetime import date, datetime
 from typing import Any, NoReturn, TypeVar
 
+from fr_core.reading import TextRefused, read_json
 from fr_core.scoring.calibration import Calibration, Provenance
 from fr_core.scoring.calibrators import LogisticCurve, LrCalibrator, StepCurve
 from fr_core.scoring.intervals import Interval
@@ -15,6 +16,8 @@ from fr_core.scoring.rate_table import RateTable
 
 FORMAT = "fr-core calibration"
 VERSION = 1
+MAX_BYTES = 2**20
+"""Of a calibration; `fr_core.gallery` keeps none that is longer."""
 # Of a whole number: none of more counts what anybody compared, and these fit into 64 bits.
 _MOST_DIGITS = 18
 
@@ -55,11 +58,17 @@ def from_json(text: str) -> Calibration:
             of another type; or its numbers contradict each other. The sentence says which.
     """
     try:
-        document = json.loads(text, object_pairs_hook=_unique, parse_int=_whole_number, parse_constant=_no_constant)
+        document = read_json(
+            text.encode(),
+            MAX_BYTES,
+            object_pairs_hook=_unique,
+            parse_int=_whole_number,
+            parse_constant=_no_constant,
+        )
     except json.JSONDecodeError as error:
         raise ValueError(f"This is not a calibration: it is not JSON, see line {error.lineno}.") from None
-    except RecursionError:
-        raise ValueError("This is not a calibration: it is nested too deep.") from None
+    except TextRefused as error:
+        raise ValueError(f"This is not a calibration: {error}.") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise ValueError("This is not a calibration of FR Core.")
     version = document.get("version")

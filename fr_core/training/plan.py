@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NoReturn, TypeVar, get_args
 
 from fr_core.errors import PlanInvalid, UnknownExercise
+from fr_core.reading import TextRefused, read_toml
 from fr_core.training.prompts import ExerciseKind
 
 T = TypeVar("T")
 
 FORMAT = 1
-MAX_TOML_BYTES = 256 * 1024
+MAX_TOML_BYTES = 64 * 1024
+"""The longest plan that comes with FR Core has 10 KiB."""
 MAX_BLOCKS = 64
 MAX_TRIALS = 1_000
 MAX_LIST = 50
@@ -204,11 +205,9 @@ def read_plan(toml: str) -> CoursePlan:
     if len(toml.encode()) > MAX_TOML_BYTES:
         raise PlanInvalid(f"The plan is longer than {MAX_TOML_BYTES // 1024} KiB.", limit=str(MAX_TOML_BYTES))
     try:
-        raw = tomllib.loads(toml)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise PlanInvalid(f"The plan is not valid TOML: {error}.") from error
-    except ValueError as error:  # which is all that Python says of a number with thousands of digits
-        raise PlanInvalid("The plan holds a number that is too long.") from error
+        raw = read_toml(toml, MAX_TOML_BYTES)
+    except TextRefused as error:
+        raise PlanInvalid(f"The plan cannot be read as TOML: {error}.") from error
     return _plan(_Table(raw, "the plan"), toml)
 
 
@@ -317,10 +316,10 @@ def _plan(table: _Table, toml: str) -> CoursePlan:
         toml=toml,
     )
     table.end()
-    _require_unique([one.name for one in plan.sittings], "sittings of the name")
-    _require_unique([block.block_id for block in plan.blocks], "blocks of the id")
     if len(plan.blocks) > MAX_BLOCKS:
         raise PlanInvalid(f"The plan has more than {MAX_BLOCKS} blocks.", limit=str(MAX_BLOCKS))
+    _require_unique([one.name for one in plan.sittings], "sittings of the name")
+    _require_unique([block.block_id for block in plan.blocks], "blocks of the id")
     plan = _with_forms(plan)
     if sum(block.shown for block in plan.blocks) > MAX_TRIALS:
         raise PlanInvalid(f"The plan has more than {MAX_TRIALS} trials of one trainee.", limit=str(MAX_TRIALS))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
+from fr_core.reading import open_regular, read_at_most, read_json
 from fr_server.cli_reporting import CommandFailed, print_json, reporting
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document in
 _NAME = re.compile(r"([a-z]{1,16})-[0-9]{1,16}\.json")
 # A record has 32 KiB at most; of a line that is longer, the pieces are none.
 _MAX_LINE = 64 * 1024
+# A public key has some hundred.
+_MAX_PEM = 64 * 1024
 
 FINDINGS: Mapping[str, str] = {
     "edited": "record {seq} was changed.",
@@ -89,7 +91,7 @@ def verify_file(
         from fr_core.audit.export import verify_export
         from fr_core.audit.verify import Broken
 
-        with files[0].open("rb") as first:
+        with open_regular(files[0]) as first:
             kept = _kept(_chain_id(first), public_key, checkpoints)
         found = verify_export(_lines(files), kept.public_key, kept.checkpoints, may_continue=True)
         if as_json:
@@ -115,19 +117,24 @@ def _kept(chain_id: str, public_key: Path | None, folder: Path | None) -> _Kept:
         raise NotKept(f"{folder} holds checkpoints of one chain under two names.")
     chain, marks = next(iter(own.items()), ("", []))
     pem = public_key or (folder or Path()) / f"{chain}.pem"
-    return _Kept(chain, read_public_key(pem.read_text(encoding="utf-8", errors="replace")), marks)
+    return _Kept(chain, read_public_key(read_pem(pem)), marks)
+
+
+def read_pem(path: Path) -> str:
+    """Return the text of a file that should hold a key; raises `OSError` where it cannot be read."""
+    return read_at_most(path, _MAX_PEM).decode(errors="replace")
 
 
 def read_checkpoints(folder: Path) -> list[tuple[str, Checkpoint]]:
     """Return the checkpoints of a folder, each with the name of its chain; raises `NotKept` where one is none."""
-    from fr_core.audit.checkpoints import parse_checkpoint
+    from fr_core.audit.checkpoints import MAX_CHECKPOINT_BYTES, parse_checkpoint
     from fr_core.errors import InvalidField
 
     found = []
     for path in sorted(path for path in folder.iterdir() if path.suffix == ".json"):
         name = _NAME.fullmatch(path.name)
         try:
-            one = parse_checkpoint(path.read_bytes().strip())
+            one = parse_checkpoint(read_at_most(path, MAX_CHECKPOINT_BYTES).strip())
         except InvalidField as error:
             raise NotKept(f"{path} is no checkpoint, or it was changed.") from error
         if name is None:
@@ -139,14 +146,14 @@ def read_checkpoints(folder: Path) -> list[tuple[str, Checkpoint]]:
 def _chain_id(lines: BinaryIO) -> str:
     """Return which chain an export says it is of; raises `NotKept` where its first line does not."""
     try:
-        return str(json.loads(lines.readline(_MAX_LINE))["chain_id"])
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        return str(read_json(lines.readline(_MAX_LINE), _MAX_LINE)["chain_id"])
+    except (ValueError, TypeError, KeyError) as error:
         raise NotKept("The file is no export of an audit: its first line says of no chain.") from error
 
 
 def _lines(files: Sequence[Path]) -> Iterator[bytes]:
     for path in files:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             while line := file.readline(_MAX_LINE):
                 yield line
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fr_core import __version__
-from fr_server.audit_cli import AsJson
+from fr_server.audit_cli import AsJson, read_pem
 from fr_server.cli_reporting import CommandFailed, print_json, reporting
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def verify(
 
 
 def _text(path: Path | None) -> str | None:
-    return None if path is None else path.read_text(encoding="utf-8", errors="replace")
+    return None if path is None else read_pem(path)
 
 
 def _sentences(found: Verified) -> Iterator[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fr_core.errors import ConfigInvalid
-from fr_core.gallery.store.durable import open_regular
+from fr_core.reading import open_regular
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,7 @@ def test_extremes_that_are_documented_are_accepted() -> None:
 def test_numbers_of_more_digits_than_python_reads_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text(f"[server]\nport = {'9' * 5000}\n")
-    with pytest.raises(ConfigInvalid, match="more digits than any setting takes"):
+    with pytest.raises(ConfigInvalid, match="a key or a number has more than 200 characters"):
         load_config(path)
     with pytest.raises(ConfigInvalid, match=r"`images\.formats` is a list in too many lists"):
         load_config(None, environ={"FR__IMAGES__FORMATS": "[" * 3000 + "]" * 3000})
@@ -138,7 +138,7 @@ def test_numbers_of_more_digits_than_python_reads_are_refused(tmp_path: Path) ->
 def test_unreadable_files_are_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "c.toml"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
-    with pytest.raises(ConfigInvalid, match="not valid TOML"):
+    with pytest.raises(ConfigInvalid, match="cannot be read as TOML"):
         load_config(path)
 
 

@@ -1,4 +1,4 @@
-"""Files that survive a power cut: their bytes, and the names that folders have for them; and files of other people.
+"""Files that survive a power cut: their bytes, and the names that folders have for them.
 
 All raise `OSError`.
 """
@@ -8,9 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-import stat
 from pathlib import Path
-from typing import BinaryIO
 
 
 def sync(path: Path) -> None:
@@ -39,18 +37,6 @@ def write_private(path: Path, data: bytes) -> None:
         name_whole(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
-        raise
-
-
-def open_regular(path: Path) -> BinaryIO:
-    """Open a file to be read; a pipe, which would have to be waited for, or anything else is refused."""
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
-        return os.fdopen(handle, "rb")
-    except BaseException:
-        os.close(handle)
         raise
 
 

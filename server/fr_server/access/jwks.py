@@ -9,7 +9,6 @@ import asyncio
 import concurrent.futures
 import http
 import http.client
-import json
 import logging
 import ssl
 import threading
@@ -25,6 +24,7 @@ from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
 from fr_core.errors import ConfigInvalid, FrError, NotReady
+from fr_core.reading import read_at_most, read_json
 
 _log = logging.getLogger(__name__)
 
@@ -178,8 +178,7 @@ class JsonWebKeys:
         return data
 
     def _from_file(self) -> bytes:
-        with Path(self._source).open("rb") as file:
-            return file.read(MAX_BYTES + 1)
+        return read_at_most(Path(self._source), MAX_BYTES)
 
     def _downloaded(self) -> bytes:
         """Use the proxies of the environment (`https_proxy`, `no_proxy`), and follow no redirect."""
@@ -204,8 +203,8 @@ def parse_keys(data: bytes, algorithms: tuple[str, ...]) -> Keys:
         ConfigInvalid: it is no JWKS, two keys have one id, it holds a private key, or no usable key.
     """
     try:
-        listed = json.loads(data)["keys"]
-    except (ValueError, TypeError, KeyError, RecursionError):
+        listed = read_json(data, MAX_BYTES)["keys"]
+    except (ValueError, TypeError, KeyError):
         raise _unusable("The keys of the issuer are no JWKS.") from None
     if not isinstance(listed, list) or len(listed) > MAX_KEYS:
         raise _unusable("The keys of the issuer are no list, or too many.", limit=str(MAX_KEYS))

@@ -7,7 +7,6 @@ addresses that it holds (`jwk`, `jku`, `x5c`, `x5u`) are not looked at.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +20,7 @@ from fr_core.access.refusals import Why, refuse
 from fr_core.access.roles import Role
 from fr_core.access.scope import Scope
 from fr_core.errors import InvalidField, NotReady
+from fr_core.reading import read_json
 from fr_server.access.jwks import JsonWebKeys
 
 MAX_TOKEN = 8_192
@@ -202,8 +202,8 @@ _ROLES = frozenset(role.value for role in Role)
 
 def _parsed(payload: bytes) -> dict[str, Any]:
     try:
-        claims = json.loads(payload, object_pairs_hook=_without_doubles)
-    except (ValueError, RecursionError):
+        claims = read_json(payload, MAX_TOKEN, object_pairs_hook=_without_doubles)
+    except ValueError:
         refuse(Why.UNREADABLE)
     if not isinstance(claims, dict):
         refuse(Why.UNREADABLE)

@@ -13,11 +13,15 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from fr_core.errors import ConfigInvalid, ConfigUnknownKey
+from fr_core.reading import TextRefused, read_at_most, read_toml
 from fr_server.config.keys import KEYS, Key, number_of
 from fr_server.config.tree import Config
 
 T = TypeVar("T")
 
+
+_MAX_BYTES = 256 * 1024
+"""Of a configuration; all settings with their comments have 7 KiB."""
 
 ENVIRONMENT_PREFIX = "FR__"
 """Of the variables that hold settings, such as FR__SERVER__PORT."""
@@ -44,14 +48,11 @@ def load_config(
     raw: dict[str, Any] = {}
     if path is not None:
         try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+            raw = read_toml(read_at_most(path, _MAX_BYTES).decode("utf-8-sig"), _MAX_BYTES)
         except OSError as error:
             raise ConfigInvalid(f"The configuration {path} cannot be read: {error.strerror}.") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise ConfigInvalid(f"The configuration {path} is not valid TOML: {error}.") from error
-        except ValueError as error:  # of Python's own limit
-            told = f"The configuration {path} cannot be read: a number in it has more digits than any setting takes."
-            raise ConfigInvalid(told) from error
+        except (TextRefused, UnicodeDecodeError) as error:
+            raise ConfigInvalid(f"The configuration {path} cannot be read as TOML: {error}.") from error
     for name, text in environ.items():
         if name.startswith(ENVIRONMENT_PREFIX):
             _apply_override(raw, f"{_key_of(name)}={text}")

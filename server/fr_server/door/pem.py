@@ -18,11 +18,13 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from fr_core.errors import TlsUnusable
-from fr_core.gallery.store.durable import cause, open_regular
+from fr_core.gallery.store.durable import cause
+from fr_core.reading import read_at_most
 
 # A bundle of all public authorities has some 250 kB; who names a large file by mistake shall not have it read whole.
 _MAX_BYTES = 4 * 2**20
-_LIST = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", re.DOTALL)
+# Base64 has no hyphen: a list without an end is not looked through once more from the next.
+_LIST = re.compile(rb"-----BEGIN X509 CRL-----[^-]*+-----END X509 CRL-----")
 _SIGNERS = (RSAPublicKey, EllipticCurvePublicKey, Ed25519PublicKey, Ed448PublicKey)
 
 Read = TypeVar("Read")
@@ -170,8 +172,7 @@ def _lists(path: Path) -> list[x509.CertificateRevocationList]:
 
 def _parsed(path: Path, parse: Callable[[bytes], Read], otherwise: str) -> Read:
     try:
-        with open_regular(path) as file:
-            pem = file.read(_MAX_BYTES + 1)
+        pem = read_at_most(path, _MAX_BYTES)
     except OSError as error:
         raise unusable(path, f"cannot be read ({cause(error)})") from error
     if len(pem) > _MAX_BYTES:

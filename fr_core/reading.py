@@ -1,0 +1,151 @@
+"""Reading what other people wrote: regular files alone, no more than is wanted, and TOML and JSON of a bounded form.
+
+Python's parsers do not bound it. The time and the memory of `tomllib` grow with the square of the parts of a dotted
+key: 120,000 parts, 240 kB, take 22 GB, in one call that holds up the whole process and that nothing can end. So the
+form of a text is checked in linear time before a parser sees it.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+MAX_DEPTH = 32
+"""Of arrays and tables in one another; the deepest documents of FR Core have ten."""
+MAX_KEY_PARTS = 8
+MAX_WORD = 200
+"""Characters of a number, a date, or a key without quotation marks."""
+MAX_MARKS = 10_000
+"""Of `.`, `=`, `,`, `[` and `{` in TOML, outside of its strings and comments: no more values than that come out."""
+
+MAX_VALUES = 250_000
+"""Of a JSON document; so many take 50 MB at most."""
+
+_MAX_SENTENCE = 200
+# What is quoted, to its end or to that of the text, and comments. No part is ever tried twice, so that time is linear.
+_TOML_TEXT = re.compile(
+    r'"""(?:[^"\\]++|\\.|"(?!""))*+(?:"{3,5}|\\?\Z)'
+    r"|'''(?:[^']++|'(?!''))*+(?:'{3,5}|\Z)"
+    r'|"(?:[^"\\\n]++|\\[^\n])*+"?'
+    r"|'[^'\n]*+'?"
+    r"|#[^\n]*+",
+    re.DOTALL,
+)
+_TOML_WORD_ENDS = re.compile(r"[\n=,\[\]{}]")
+_JSON_TEXT = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_BRACKETS = re.compile(r"[\[\]{}]")
+
+
+class TextRefused(ValueError):
+    """A text is not read: the message, without a full stop, says why."""
+
+
+def open_regular(path: Path, *, follow: bool = True) -> BinaryIO:
+    """Open a regular file, without waiting for the other end of a pipe.
+
+    Args:
+        path: of the file.
+        follow: whether the file may be behind a symbolic link.
+
+    Raises:
+        OSError: it cannot be opened, or it is no regular file.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    handle = os.open(path, flags)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def size_of(file: BinaryIO) -> int:
+    """Return the bytes of an open file."""
+    return os.fstat(file.fileno()).st_size
+
+
+def read_at_most(path: Path, most: int) -> bytes:
+    """Return the first `most + 1` bytes of a regular file: more than `most` where it is larger; raises `OSError`."""
+    with open_regular(path) as file:
+        return file.read(min(size_of(file), most) + 1)
+
+
+def read_toml(text: str, most_bytes: int) -> dict[str, Any]:
+    """Read TOML that somebody else wrote; time and memory are linear in its length.
+
+    Args:
+        text: the document.
+        most_bytes: that it may have in UTF-8.
+
+    Raises:
+        TextRefused: it is longer, is no TOML, or exceeds `MAX_DEPTH`, `MAX_KEY_PARTS`, `MAX_WORD` or `MAX_MARKS`. The
+            message may quote the text, and has 200 characters at most.
+    """
+    _require_size(text.encode(), most_bytes)
+    bare = _TOML_TEXT.sub('""', text)
+    if sum(map(bare.count, ".=,[{")) > MAX_MARKS:
+        raise TextRefused(f"it holds more than {MAX_MARKS:,} keys and values")
+    for word in map(str.strip, _TOML_WORD_ENDS.split(bare)):
+        if len(word) > MAX_WORD:
+            raise TextRefused(f"a key or a number has more than {MAX_WORD} characters")
+        if word.count(".") >= MAX_KEY_PARTS:
+            raise TextRefused(f"a key has more than {MAX_KEY_PARTS} parts")
+    _require_shallow(bare)
+    try:
+        return tomllib.loads(text)
+    except ValueError as error:
+        raise TextRefused(str(error)[:_MAX_SENTENCE]) from None
+
+
+def read_json(
+    data: bytes,
+    most_bytes: int,
+    *,
+    most_values: int = MAX_VALUES,
+    object_pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None,
+    parse_int: Callable[[str], int] | None = None,
+    parse_constant: Callable[[str], Any] | None = None,
+) -> Any:
+    """Read JSON that somebody else wrote; time and memory are linear in its length.
+
+    Args:
+        data: the document in UTF-8.
+        most_bytes: that it may have.
+        most_values: of `,`, `[` and `{` outside of its strings, that it may have.
+        object_pairs_hook, parse_int, parse_constant: those of `json.loads`.
+
+    Raises:
+        TextRefused: it is longer, is nested deeper than `MAX_DEPTH`, or holds more values.
+        ValueError: it is no UTF-8, or holds a number of thousands of digits; also what the hooks raise.
+        json.JSONDecodeError: it is no JSON.
+    """
+    _require_size(data, most_bytes)
+    text = data.decode()
+    bare = _JSON_TEXT.sub("", text)
+    if sum(map(bare.count, ",[{")) > most_values:
+        raise TextRefused(f"it holds more than {most_values:,} values")
+    _require_shallow(bare)
+    return json.loads(text, object_pairs_hook=object_pairs_hook, parse_int=parse_int, parse_constant=parse_constant)
+
+
+def _require_size(data: bytes, most_bytes: int) -> None:
+    if len(data) > most_bytes:
+        raise TextRefused(f"it has more than {most_bytes:,} bytes")
+
+
+def _require_shallow(bare: str) -> None:
+    """Raise `TextRefused` where brackets outside of strings are nested too deep."""
+    depth = 0
+    for bracket in _BRACKETS.finditer(bare):
+        depth += 1 if bracket[0] in "[{" else -1
+        if depth > MAX_DEPTH:
+            raise TextRefused(f"it is nested deeper than {MAX_DEPTH} levels")
