@@ -7,15 +7,18 @@ form of a text is checked in linear time before a parser sees it.
 
 from __future__ import annotations
 
+import csv
 import errno
+import io
 import json
 import os
 import re
 import stat
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 MAX_DEPTH = 32
 """Of arrays and tables in one another; the deepest documents of FR Core have ten."""
@@ -27,6 +30,9 @@ MAX_MARKS = 10_000
 
 MAX_VALUES = 250_000
 """Of a JSON document; so many take 50 MB at most."""
+
+MAX_LINE = 2**20
+"""Characters of a line of CSV."""
 
 _MAX_SENTENCE = 200
 # What is quoted, to its end or to that of the text, and comments. No part is ever tried twice, so that time is linear.
@@ -77,6 +83,34 @@ def read_at_most(path: Path, most: int) -> bytes:
     """Return the first `most + 1` bytes of a regular file: more than `most` where it is larger; raises `OSError`."""
     with open_regular(path) as file:
         return file.read(min(size_of(file), most) + 1)
+
+
+def read_whole(path: Path, most: int) -> bytes:
+    """Return the bytes of a regular file; raises `OSError`, with a sentence, also where they are more than `most`."""
+    data = read_at_most(path, most)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
+    return data
+
+
+@contextmanager
+def open_rows(path: Path) -> Iterator[Iterator[list[str]]]:
+    """Open a CSV file in UTF-8, whose rows are read one after the other.
+
+    Raises:
+        OSError: it cannot be opened, or it is no regular file.
+        UnicodeDecodeError, csv.Error: within the block, it is no UTF-8, or no CSV; a line is longer than `MAX_LINE`.
+    """
+    with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
+        yield csv.reader(bounded_lines(file), strict=True)
+
+
+def bounded_lines(file: TextIO) -> Iterable[str]:
+    """Yield the lines of a file; raises `csv.Error` for one that is longer than `MAX_LINE`."""
+    while line := file.readline(MAX_LINE + 1):
+        if len(line) > MAX_LINE:
+            raise csv.Error(f"a line has more than {MAX_LINE:,} characters")
+        yield line
 
 
 def read_toml(text: str, most_bytes: int) -> dict[str, Any]:

@@ -16,11 +16,13 @@ ca = '''
 from __future__ import annotations
 
 import json
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fr_core.reading import read_toml, read_whole
+
 _KEYS = ("server", "key", "ca")
+_MAX_BYTES = 256 * 1024  # the authorities of a whole system have as much
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,8 @@ def read_connection(path: Path) -> Connection:
         ValueError: it is no connection file; the sentence says why, and repeats nothing of it.
     """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raw = read_toml(read_whole(path, _MAX_BYTES).decode("utf-8-sig"), _MAX_BYTES)
+    except ValueError as error:
         raise ValueError(f"{path} is no connection file: it is not TOML.") from error
     unknown = sorted(set(raw) - set(_KEYS))
     if unknown or not isinstance(raw.get("server"), str):

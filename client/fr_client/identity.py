@@ -12,6 +12,9 @@ from typing import Any
 import grpc
 from grpc import aio
 
+from fr_core.reading import read_whole
+
+_MAX_PEM_BYTES = 4 * 2**20  # as the server reads
 _UNIX = ("unix:", "unix-abstract:")
 # One address alone: gRPC takes several after "ipv4:", of which each could be of another machine.
 _ADDRESS = re.compile(r"(?:ipv4:|ipv6:|dns:(?:///)?)?(\[[^\]]+\]|[^\[\]:/,]+)(?::([0-9]+))?")
@@ -72,15 +75,15 @@ def tls_credentials(
         OSError: a file cannot be read.
         ValueError: the authorities hold no certificate, or of the client's certificate and its key one is missing.
     """
-    authorities = ca.read_bytes() if isinstance(ca, Path) else ca
+    authorities = read_whole(ca, _MAX_PEM_BYTES) if isinstance(ca, Path) else ca
     if authorities is not None:
         certificates_of(authorities)
     if (certificate is None) != (key is None):
         raise ValueError("A client's certificate goes with its private key; give both or neither.")
     channel = grpc.ssl_channel_credentials(
         authorities,
-        None if key is None else key.read_bytes(),
-        None if certificate is None else certificate.read_bytes(),
+        None if key is None else read_whole(key, _MAX_PEM_BYTES),
+        None if certificate is None else read_whole(certificate, _MAX_PEM_BYTES),
     )
     if ca is None:
         return TlsCredentials(channel, certificate=certificate, key=key)

@@ -10,6 +10,12 @@ from pathlib import Path
 from typing import Final, Literal
 
 from fr_api.v1 import common_pb2, evaluation_pb2, gallery_pb2, recognition_pb2
+from fr_core.reading import read_whole
+
+MAX_PHOTO_BYTES = 256 * 2**20
+"""The most that a server can be set up to take."""
+MAX_CALIBRATION_BYTES = 2**20
+MAX_PLAN_BYTES = 64 * 2**10
 
 # An encoded photo: its bytes, or the path of its file.
 Photo = bytes | Path
@@ -173,13 +179,13 @@ def image(photo: Photo) -> common_pb2.Image:
     """Return the message for a photo; raises `OSError` where its file cannot be read."""
     if isinstance(photo, str):
         raise TypeError("A photo is its bytes, or the Path of a file: Path('probe.jpg') rather than 'probe.jpg'.")
-    return common_pb2.Image(data=photo.read_bytes() if isinstance(photo, Path) else photo)
+    return common_pb2.Image(data=read_whole(photo, MAX_PHOTO_BYTES) if isinstance(photo, Path) else photo)
 
 
 def calibration_text(source: str | Path) -> str:
     """Return the text of a calibration; raises `OSError` or `UnicodeDecodeError` where its file cannot be read."""
     if isinstance(source, Path):
-        return source.read_text(encoding="utf-8")
+        return read_whole(source, MAX_CALIBRATION_BYTES).decode()
     if not isinstance(source, str):
         raise TypeError("A calibration is the text of a calibration.json, or the Path of that file.")
     return source

@@ -12,6 +12,8 @@ import grpc
 from fr_api.v1 import training_pb2
 from fr_client.errors import CONNECTION_LOST, FrApiError
 from fr_client.handshake import Endpoint
+from fr_client.requests import MAX_PLAN_BYTES
+from fr_core.reading import read_whole
 
 # A plan: the name of one that comes with the server, the file of one, or the message.
 Plan = str | Path | training_pb2.PlanSource
@@ -42,7 +44,7 @@ def plan_source(plan: Plan) -> training_pb2.PlanSource:
     if isinstance(plan, training_pb2.PlanSource):
         return plan
     if isinstance(plan, Path):
-        return training_pb2.PlanSource(toml=plan.read_text(encoding="utf-8"))
+        return training_pb2.PlanSource(toml=read_whole(plan, MAX_PLAN_BYTES).decode())
     return training_pb2.PlanSource(name=plan)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NoReturn, TextIO, TypeVar, get_type_hints
 
 from fr_core.errors import FrError
-from fr_core.reading import TextRefused, open_regular, read_at_most, read_json
+from fr_core.reading import TextRefused, bounded_lines, open_regular, read_at_most, read_json
 from fr_evaluation.json_values import FORMAT
 from fr_evaluation.kinds import KINDS, LARGEST_GALLERY
 from fr_evaluation.report import Settings
@@ -114,7 +114,7 @@ def read_scores(lines: TextIO, kind: str) -> Scores:
     Raises:
         ValueError: it is no such file.
     """
-    rows = csv.DictReader(lines, strict=True)
+    rows = csv.DictReader(bounded_lines(lines), strict=True)
     try:
         if not _COLUMNS[kind] <= set(rows.fieldnames or ()):
             raise ValueError("a column is not there")

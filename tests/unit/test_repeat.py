@@ -348,7 +348,10 @@ def test_a_manifest_is_known_by_its_text() -> None:
         ('{"format": NaN}', "is no JSON, or is cut off"),
         ("[]", "is no report of"),
         ('{"format": 2, "kind": "verification", "notice": "\\ud800"}', "holds a character that no text can have"),
-        ('{"format": 2, "kind": "verification", "auc": ' + "[" * 40 + "]" * 40 + "}", "is nested deeper than 32 levels"),
+        (
+            '{"format": 2, "kind": "verification", "auc": ' + "[" * 40 + "]" * 40 + "}",
+            "is nested deeper than 32 levels",
+        ),
         ('{"format": 2, "kind": "speed"}', "is no report of"),
         ('{"format": 3, "kind": "verification"}', "is of format 3, and this version reads 2. Use the version"),
         ('{"format": 1, "kind": "verification"}', "is of format 1, and this version reads 2. Measure it anew"),

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-import stat
 from pathlib import Path
 from typing import Annotated
 
@@ -13,13 +10,15 @@ import typer
 
 from fr_api.v1 import common_pb2, gallery_pb2
 from fr_client.cli.error_rates import measured_words, small_words, source_words, support_words
+from fr_client.cli.saving import read_file
 from fr_client.cli.show import console, pairs, plain, print_json, shown
 from fr_client.cli.state import AsJson, GalleryId, Unusable, connected
 from fr_client.client import Client
 from fr_client.errors import FrApiError
+from fr_client.requests import MAX_CALIBRATION_BYTES
 from fr_client.unpack import message_keys
+from fr_core.reading import read_json
 
-_MOST_BYTES = 1 << 20  # of which the server refuses more
 _FILE = "calibration.json"
 
 
@@ -89,8 +88,8 @@ def _read(file: Path) -> str:
 
 def _is_report(text: str) -> bool:
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
+        document = read_json(text.encode(), MAX_CALIBRATION_BYTES)
+    except ValueError:
         return False  # the server says what is wrong with it
     return isinstance(document, dict) and "kind" in document and "dataset" in document
 
@@ -98,22 +97,12 @@ def _is_report(text: str) -> bool:
 def _text(file: Path) -> str:
     """Return the text of a file; raises `Unusable` where there is none."""
     try:
-        text = _bytes(file).decode("utf-8")
-    except OSError as error:
-        raise Unusable("FILE_UNREADABLE", f"{shown(file)} cannot be read: {error.strerror}.") from error
+        text = read_file(file, MAX_CALIBRATION_BYTES).decode("utf-8")
     except UnicodeDecodeError as error:
         raise Unusable("FILE_UNREADABLE", f"{shown(file)} is no text in UTF-8.") from error
     if not text.strip():
         raise Unusable("FILE_UNREADABLE", f"{shown(file)} is empty.")
     return text
-
-
-def _bytes(file: Path) -> bytes:
-    """The bytes of a regular file, one more than a calibration may have at most; raises `OSError`, also for a pipe."""
-    with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK), "rb") as opened:
-        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file")
-        return opened.read(_MOST_BYTES + 1)
 
 
 def print_calibration(

@@ -15,7 +15,8 @@ from fr_client.cli.sources import is_photo, read_manifest
 from fr_client.cli.state import Unusable
 from fr_client.client import Client
 from fr_client.errors import FrApiError
-from fr_client.requests import Purpose
+from fr_client.requests import MAX_PHOTO_BYTES, Purpose
+from fr_core.reading import read_whole
 
 
 class _Why(TypedDict):
@@ -89,7 +90,7 @@ def find_photos(source: Path, wanted: Iterable[str], subject_ids: Iterable[str] 
         if not missing:
             break
         try:
-            sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+            sha256 = hashlib.sha256(read_whole(path, MAX_PHOTO_BYTES)).hexdigest()
         except OSError:
             continue  # a photo that cannot be read is drawn as one that was not found
         if sha256 in missing:

@@ -17,6 +17,7 @@ from fr_client.cli.show import shown
 from fr_client.cli.sources import NAME_COLUMN, SUBJECT_COLUMN
 from fr_client.cli.state import Unusable
 from fr_client.requests import EmbeddingSubject
+from fr_core.reading import open_regular, open_rows
 
 EMBEDDING_COLUMN = "embedding"
 # Of one request, by the API; and the most bytes of vectors that are held for one.
@@ -74,9 +75,11 @@ def open_embeddings(vectors: Path, subjects: Path | None) -> EmbeddingFile:
         from fr_client.cli.parquet import ParquetFile
 
         with reading(vectors):
+            open_regular(vectors).close()  # else a pipe would be waited for
             return ParquetFile(vectors)
     if suffix == ".npy" and subjects is not None:
         with reading(vectors):
+            open_regular(vectors).close()
             return NpyFile(vectors, subjects)
     raise Unusable(
         "EMBEDDINGS_INVALID",
@@ -175,8 +178,7 @@ def _mapped(path: Path) -> Vector:
 
 
 def _listed(path: Path) -> Iterator[EmbeddingSubject]:
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.reader(lines, strict=True)
+    with open_rows(path) as reader:
         header = [name.strip() for name in next(reader, [])]
         if SUBJECT_COLUMN not in header or "" in header or len(set(header)) < len(header):
             raise broken(path, f"its header needs {SUBJECT_COLUMN!r}, and no column empty or twice")

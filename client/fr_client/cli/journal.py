@@ -23,6 +23,9 @@ from fr_api.v1 import gallery_pb2
 from fr_client.cli.show import shown
 from fr_client.cli.sources import PhotoFile
 from fr_client.cli.state import Unusable
+from fr_core.reading import read_json
+
+_MAX_LINE = 64 * 1024  # a path has 4 KiB at most
 
 _FORMAT = 1
 # What the operating system was given and the disk may not have yet is lost when the power fails.
@@ -202,7 +205,7 @@ def _write(file: int, line: dict[str, Any]) -> None:
 
 def _parsed(line: bytes) -> dict[str, Any]:
     """Return the object of a line; raises ValueError, KeyError or TypeError where it is not as it was written."""
-    parsed: dict[str, Any] = json.loads(line)
+    parsed: dict[str, Any] = read_json(line, _MAX_LINE)
     if not isinstance(parsed, dict):
         raise ValueError("no object")
     told = f'"sum": {json.dumps(parsed.pop("sum"))}'

@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from fr_client.cli.saving import read_file
 from fr_client.cli.show import shown
 from fr_client.cli.state import Unusable
+from fr_client.requests import MAX_PHOTO_BYTES
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 
 def read_photo(path: Path) -> bytes:
-    """Return the bytes of a file; raises `Unusable` with a sentence where it cannot be read."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise Unusable("FILE_UNREADABLE", f"{shown(path)} cannot be read: {error.strerror}.") from error
+    """Return the bytes of a photo; raises `Unusable` where it is empty, as `read_file` does."""
+    data = read_file(path, MAX_PHOTO_BYTES)
     if not data:
         raise Unusable("FILE_UNREADABLE", f"{shown(path)} is empty.")
     return data

@@ -10,6 +10,9 @@ from typing import BinaryIO
 from fr_client.cli.show import shown
 from fr_client.cli.state import Unusable
 from fr_client.private import private_file, private_folder
+from fr_core.reading import read_whole
+
+MAX_TEXT_BYTES = 2**20
 
 
 @contextmanager
@@ -36,10 +39,10 @@ def new_folder(path: Path) -> Iterator[Path]:
         yield folder
 
 
-def read_file(path: Path) -> bytes:
-    """Return the bytes of a file; raises `Unusable` where it cannot be read."""
+def read_file(path: Path, most: int = MAX_TEXT_BYTES) -> bytes:
+    """Return the bytes of a regular file; raises `Unusable` where it cannot be read, or has more than `most`."""
     try:
-        return path.read_bytes()
+        return read_whole(path, most)
     except OSError as error:
         raise Unusable("FILE_UNREADABLE", f"{shown(path)} cannot be read: {error.strerror}.") from error
 

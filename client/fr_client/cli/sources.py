@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fr_client.cli.show import shown
 from fr_client.cli.state import Unusable
+from fr_core.reading import open_rows
 
 # Files that are sent. Whether the server accepts the format is its own to say, with a reason.
 PHOTO_SUFFIXES = frozenset(
@@ -134,9 +135,9 @@ def read_manifest(file: Path) -> PhotoSet:
     Raises:
         Unusable: the file breaks these rules; the message tells the line.
     """
-    with file.open(encoding="utf-8-sig", newline="") as lines:
+    with open_rows(file) as rows:
         try:
-            return PhotoSet(tuple(_rows(csv.reader(lines, strict=True), file)))
+            return PhotoSet(tuple(_rows(rows, file)))
         except UnicodeDecodeError as error:
             raise _broken(file, None, "it is no text in UTF-8") from error
         except csv.Error as error:

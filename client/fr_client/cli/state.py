@@ -17,6 +17,9 @@ from fr_client.client import Client
 from fr_client.errors import FrApiError
 from fr_client.identity import TlsCredentials, tls_credentials
 from fr_client.requests import ReadingPurpose
+from fr_core.reading import read_whole
+
+_MAX_KEY_BYTES = 64 * 1024
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -67,7 +70,7 @@ class Settings:
             Unusable: a file cannot be read, or a key would be sent without encryption.
         """
         with self._readable():
-            token = self.token if self.key_file is None else self.key_file.read_text(encoding="utf-8").strip()
+            token = self.token if self.key_file is None else read_whole(self.key_file, _MAX_KEY_BYTES).decode().strip()
             credentials = self.channel_credentials()
             return Client(self.server, timeout_s=self.timeout_s, credentials=credentials, token=token)
 

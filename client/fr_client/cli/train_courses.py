@@ -9,9 +9,11 @@ from typing import Annotated
 import typer
 
 from fr_api.v1 import training_pb2
+from fr_client.cli.saving import read_file
 from fr_client.cli.show import console, model_name, pairs, plain, print_json, shown, table, when
-from fr_client.cli.state import AsJson, Unusable, Yes, confirm, connected
+from fr_client.cli.state import AsJson, Yes, confirm, connected
 from fr_client.cli.train_labels import counted
+from fr_client.requests import MAX_PHOTO_BYTES
 from fr_client.unpack import message_keys
 
 CourseId = Annotated[
@@ -88,11 +90,7 @@ def probe_key(
 
 def photo_sha256(photo: Path) -> str:
     """Return the sha256 of a file, 64 hexadecimal digits; raises `Unusable` where it cannot be read."""
-    try:
-        with photo.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise Unusable("FILE_UNREADABLE", f"{shown(photo)} cannot be read: {error.strerror}.") from error
+    return hashlib.sha256(read_file(photo, MAX_PHOTO_BYTES)).hexdigest()
 
 
 def print_course(found: training_pb2.Course, as_json: bool) -> None:

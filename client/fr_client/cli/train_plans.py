@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,13 +12,16 @@ import typer
 
 from fr_api.v1 import training_pb2
 from fr_client.cli.progress import Advance, progress
+from fr_client.cli.saving import MAX_TEXT_BYTES, read_file
 from fr_client.cli.show import console, pairs, plain, print_json, shown, table
 from fr_client.cli.state import AsJson, Unusable, connected
 from fr_client.cli.train_courses import print_course
 from fr_client.cli.train_labels import counted
+from fr_client.requests import MAX_PLAN_BYTES
 from fr_client.training import Training
 from fr_client.training_requests import OnCourseProgress, Plan, plan_source
 from fr_client.unpack import message_keys
+from fr_core.reading import read_toml
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # What the server does at each stage, and what is counted of it.
@@ -134,7 +136,9 @@ def photos_of(path: Path) -> tuple[str, ...]:
     Raises:
         Unusable: the file cannot be read, or a line begins with something else.
     """
-    found = dict.fromkeys(line.split()[0] for line in _read(path).splitlines() if line.strip() and line[0] != "#")
+    found = dict.fromkeys(
+        line.split()[0] for line in _read(path, MAX_TEXT_BYTES).splitlines() if line.strip() and line[0] != "#"
+    )
     for number, word in enumerate(found, start=1):
         if not _SHA256.fullmatch(word):
             raise Unusable("INVALID_FIELD", f"{shown(path)}: entry {number} is no sha256 of 64 digits of 0-9 and a-f.")
@@ -150,21 +154,19 @@ def plan_of(source: str) -> Plan:
     path = Path(source)
     if not (path.is_file() or path.suffix == ".toml" or path.name != source):
         return source
-    return training_pb2.PlanSource(toml=_read(path))
+    return training_pb2.PlanSource(toml=_read(path, MAX_PLAN_BYTES))
 
 
-def _read(path: Path) -> str:
+def _read(path: Path, most: int) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise Unusable("FILE_UNREADABLE", f"{shown(path)} cannot be read: {error.strerror}.") from error
+        return read_file(path, most).decode()
     except UnicodeDecodeError as error:
         raise Unusable("FILE_UNREADABLE", f"{shown(path)} is no text in UTF-8.") from error
 
 
 def without_limit(toml: str) -> int:
     """Return how many blocks of a plan have no time limit; the server has read the plan before."""
-    sittings = tomllib.loads(toml).get("sittings", [])
+    sittings = read_toml(toml, MAX_PLAN_BYTES).get("sittings", [])
     return sum("minutes" not in block for sitting in sittings for block in sitting["blocks"])
 
 

@@ -499,7 +499,7 @@ class PlanSource(_message.Message):
     name: _builtins.str
     """Name of a plan that comes with the server."""
     toml: _builtins.str
-    """The text of a plan, as TOML; 256 KiB at most."""
+    """The text of a plan, as TOML; 64 KiB at most."""
     def __init__(
         self,
         *,
