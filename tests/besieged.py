@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ import grpc
 from typer.testing import CliRunner
 
 from faulty import FaultyModel, Started, started
+from fr_api.v1 import common_pb2, recognition_pb2, recognition_pb2_grpc, server_pb2, server_pb2_grpc
+from fr_bench.speed.stats import percentile
 from fr_client.cli.main import build
 from fr_core.access.budget import UNLIMITED, Budget
 from fr_core.access.keys import NewKey
@@ -33,10 +36,14 @@ from fr_server.interceptors.admission import most_streams
 from fr_server.main import open_galleries, run
 from fr_server.stores import open_access
 from fr_server.telemetry.logs import configure_logging
-from serving import NULL_QUALITY, batched_engine
+from serving import NULL_QUALITY, batched_engine, photo
 
 HOST = "127.0.0.1"
 OVERRIDES = ("server.port=0", f"quality.min_sharpness={NULL_QUALITY['min_sharpness']}")
+
+
+SOON_S = 20.0
+"""An answer that takes longer is none."""
 
 
 def figure(name: str, value: object) -> None:
@@ -111,6 +118,25 @@ def secure_channel(
     options = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1))
     with grpc.secure_channel(address, credentials, options) as channel:
         yield channel
+
+
+class Others:
+    """Somebody who calls all the time, and must be answered."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self._server = server_pb2_grpc.ServerServiceStub(channel)
+        self._recognition = recognition_pb2_grpc.RecognitionServiceStub(channel)
+        probes = [recognition_pb2.Probe(image=common_pb2.Image(data=photo(blue))) for blue in (1, 2)]
+        self._pair = recognition_pb2.CompareRequest(a=probes[0], b=probes[1])
+
+    def p99_ms(self, seconds: float) -> float:
+        """Call for so long; return the p99 of two calls after each other, GetServerInfo and Compare, in ms."""
+        end, took = time.perf_counter() + seconds, []
+        while (begun := time.perf_counter()) < end:
+            self._server.GetServerInfo(server_pb2.GetServerInfoRequest(), timeout=SOON_S)
+            self._recognition.Compare(self._pair, timeout=SOON_S)
+            took.append(1000 * (time.perf_counter() - begun))
+        return percentile(took, 0.99)
 
 
 @contextmanager

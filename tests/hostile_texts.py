@@ -13,7 +13,12 @@ from collections.abc import Callable, Iterator, Mapping
 Shape = Callable[[int], bytes]
 """Makes a text of about so many bytes."""
 
-SIZES = (1_000, 16_000, 60_000, 240_000, 1_000_000)
+SIZES: Mapping[str, tuple[int, ...]] = {
+    "toml": (1_000, 16_000, 60_000, 240_000, 1_000_000),
+    "json": (1_000, 16_000, 60_000, 240_000, 1_000_000),
+    "csv": (1_000, 16_000, 60_000, 240_000, 500_000),
+    "zip": (1_000, 16_000, 60_000, 240_000, 1_000_000),
+}
 
 
 def _text(make: Callable[[int], str]) -> Shape:
@@ -169,9 +174,10 @@ def texts(kind: str, count: int, seed: int, *honest: bytes) -> Iterator[tuple[st
         honest: texts that the reader takes, to be changed.
     """
     shapes, drawn = FORMATS[kind], random.Random(f"{seed} {kind}")
-    made = [(f"{name}, {size}", shape) for size in SIZES for name, shape in shapes.items()]
+    sizes = SIZES[kind]
+    made = [(f"{name}, {size}", shape) for size in sizes for name, shape in shapes.items()]
     for number in range(count):
-        size = SIZES[number // len(shapes) % len(SIZES)]
+        size = sizes[number // len(shapes) % len(sizes)]
         if number < len(made):
             what, shape = made[number]
             yield what, shape(size)
@@ -198,4 +204,4 @@ def _mutated(drawn: random.Random, among: list[bytes]) -> bytes:
                 text[at:at] = other[start : start + 20_000]
             case _:
                 text[at:at] = drawn.choice((b"[", b"{", b'"', b"'''", b".", b"=", b"\n", b",", b"\\", b"\0"))
-    return bytes(text[: 2 * SIZES[-1]])
+    return bytes(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import tarfile
 import tempfile
@@ -55,6 +56,11 @@ def unpack(archive: Path, folder: Path, top: str, *, max_bytes: int = MAX_BYTES)
             raise ArchiveRefused(f"The archive {archive.name} is damaged: {error}.") from error
         except (FileExistsError, NotADirectoryError) as error:
             raise ArchiveRefused(f"The archive {archive.name} holds a name twice, or one below a file.") from error
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            what = f"The archive {archive.name} is damaged: a file of it lies before its beginning."
+            raise ArchiveRefused(what) from error
         if not (Path(scratch) / top).is_dir():
             raise ArchiveRefused(f"The archive {archive.name} holds no folder {top}.")
         (Path(scratch) / top).rename(folder / top)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import tarfile
 import zipfile
@@ -131,6 +132,10 @@ def _read_member(archive: Path, source: Source, spec: FileSpec) -> bytes:
             return _read_limited(member, source, spec)
     except KeyError as error:
         raise DownloadFailed(f"the archive holds no {source.member}") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # of a place before the beginning of the archive
+            raise
+        raise DownloadFailed("the archive is damaged") from error
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise DownloadFailed(f"the archive is damaged: {error}") from error
 

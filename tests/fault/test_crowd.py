@@ -25,11 +25,8 @@ from typing import IO, Any
 import grpc
 import pytest
 
-from besieged import HOST, Made, figure, made, started_besieged
-from fr_api.v1 import common_pb2, recognition_pb2, recognition_pb2_grpc, server_pb2, server_pb2_grpc
-from fr_bench.speed.stats import percentile
+from besieged import HOST, SOON_S, Made, Others, figure, made, started_besieged
 from hostile import ACK, END_HEADERS, HEADERS, PREFACE, SETTINGS, call_headers, frame
-from serving import photo
 
 pytestmark = pytest.mark.alone
 
@@ -43,7 +40,6 @@ RUN_S = 0.005
 """Seconds of the model for a batch: a call is work, and not only the way to the server."""
 
 STREAM = b"/fr_api.v1.GalleryService/StreamSearch"
-SOON_S = 20.0
 SETTLED_S = 0.7
 """Without a word from the server: it has taken, or refused, all streams."""
 # Half-open sockets come from addresses of their own, as those of a botnet would: each address has its limit.
@@ -189,25 +185,6 @@ def outside(address: str, token: str, half_open: int, streams: int) -> Iterator[
 
 
 # --- the others ------------------------------------------------------------------------------------------------------
-
-
-class Others:
-    """Somebody who calls all the time, and must be answered."""
-
-    def __init__(self, channel: grpc.Channel) -> None:
-        self._server = server_pb2_grpc.ServerServiceStub(channel)
-        self._recognition = recognition_pb2_grpc.RecognitionServiceStub(channel)
-        probes = [recognition_pb2.Probe(image=common_pb2.Image(data=photo(blue))) for blue in (1, 2)]
-        self._pair = recognition_pb2.CompareRequest(a=probes[0], b=probes[1])
-
-    def p99_ms(self, seconds: float) -> float:
-        """Call for so long; return the p99 of two calls after each other, GetServerInfo and Compare, in ms."""
-        end, took = time.perf_counter() + seconds, []
-        while (begun := time.perf_counter()) < end:
-            self._server.GetServerInfo(server_pb2.GetServerInfoRequest(), timeout=SOON_S)
-            self._recognition.Compare(self._pair, timeout=SOON_S)
-            took.append(1000 * (time.perf_counter() - begun))
-        return percentile(took, 0.99)
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,9 @@ T = TypeVar("T")
 _MAX_BYTES = 256 * 1024
 """Of a configuration; all settings with their comments have 7 KiB."""
 
+_MOST_TOLD, _MOST_KEY = 10, 80
+"""Of one error: things that are wrong, and characters of a key that there is not."""
+
 ENVIRONMENT_PREFIX = "FR__"
 """Of the variables that hold settings, such as FR__SERVER__PORT."""
 
@@ -67,7 +70,7 @@ def config_from(raw: Mapping[str, Any]) -> Config:
     """Build the tree from nested mappings; what is absent has its default.
 
     Raises:
-        ConfigUnknownKey, ConfigInvalid: of the first thing that is wrong; the sentence tells of all of them.
+        ConfigUnknownKey, ConfigInvalid: of the first thing that is wrong; the sentence tells of the first ten.
     """
     wrong: list[ConfigUnknownKey | ConfigInvalid] = []
     config = _branch(Config, raw, "", wrong)
@@ -140,9 +143,12 @@ def _branch(kind: type[T], raw: object, prefix: str, wrong: list[ConfigUnknownKe
     known = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
     values: dict[str, Any] = {}
     for name, value in raw.items():
+        if len(wrong) >= _MOST_TOLD:
+            break
         key = f"{prefix}{name}"
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
+            key = key[:_MOST_KEY]
+            near = difflib.get_close_matches(name[:_MOST_KEY], known, n=1)
             hint = f" Did you mean `{prefix}{near[0]}`?" if near else ""
             wrong.append(ConfigUnknownKey(f"The configuration has no key `{key}`.{hint}", key=key))
             continue
