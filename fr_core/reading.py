@@ -15,6 +15,7 @@ import os
 import re
 import stat
 import tomllib
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,9 @@ MAX_VALUES = 250_000
 
 MAX_LINE = 2**20
 """Characters of a line of CSV."""
+
+MAX_COMPOSED = 512
+"""Characters of an id: none that is longer is brought into another form, which can take a time that is its square."""
 
 _MAX_SENTENCE = 200
 # What is quoted, to its end or to that of the text, and comments. No part is ever tried twice, so that time is linear.
@@ -111,6 +115,24 @@ def bounded_lines(file: TextIO) -> Iterable[str]:
         if len(line) > MAX_LINE:
             raise csv.Error(f"a line has more than {MAX_LINE:,} characters")
         yield line
+
+
+def composed(own_id: str) -> str:
+    """Return an id that people type in the one form that is kept, Unicode's NFC (UAX 15).
+
+    Keyboards, files and systems write one name in several ways: macOS gives the names of folders in NFD.
+    """
+    return own_id if own_id.isascii() or len(own_id) > MAX_COMPOSED else unicodedata.normalize("NFC", own_id)
+
+
+def forms_of(own_id: str) -> tuple[str, ...]:
+    """Return the forms that an id may have been kept in, each once: as it is, `composed`, and NFD.
+
+    Earlier versions kept ids as they were sent, so that one of these may be there where the composed one is not.
+    """
+    if own_id.isascii() or len(own_id) > MAX_COMPOSED:
+        return (own_id,)
+    return tuple(dict.fromkeys((own_id, composed(own_id), unicodedata.normalize("NFD", own_id))))
 
 
 def read_toml(text: str, most_bytes: int) -> dict[str, Any]:

@@ -24,8 +24,8 @@ class Filter:
         action: an action, or its beginning followed by `*`.
         outcome: "OK" or a reason.
         gallery: id of a gallery.
-        subject: pseudonym of a subject.
-        case: pseudonym of a case.
+        subject: pseudonyms of a subject, of which a record holds one; empty for no such condition.
+        case: of a case, likewise.
         request_id: of a call.
     """
 
@@ -35,8 +35,8 @@ class Filter:
     action: str | None = None
     outcome: str | None = None
     gallery: str | None = None
-    subject: Pseudonym | None = None
-    case: Pseudonym | None = None
+    subject: tuple[Pseudonym, ...] = ()
+    case: tuple[Pseudonym, ...] = ()
     request_id: str | None = None
 
     def fits(self, record: Record) -> bool:
@@ -45,7 +45,9 @@ class Filter:
             return False
         if self.action is not None and not _fits_action(self.action, record.action):
             return False
-        if self.subject is not None and self.subject not in record.subjects:
+        if self.subject and set(self.subject).isdisjoint(record.subjects):
+            return False
+        if self.case and record.case not in self.case:
             return False
         return all(getattr(record, name) == value for name, value in self._equal())
 
@@ -56,11 +58,12 @@ class Filter:
         if self.action is not None:
             whole = canonical({"action": self.action.removesuffix("*")})[1:-1]
             yield whole[:-1] if self.action.endswith("*") else whole
-        if self.subject is not None:
-            yield f'"{self.subject}"'.encode()  # hexadecimal digits, of which JSON escapes none
+        for own in (self.subject, self.case):
+            if len(own) == 1:  # of several, each of which would do, no bytes are in every record
+                yield f'"{own[0]}"'.encode()  # hexadecimal digits, of which JSON escapes none
 
     def _equal(self) -> Iterator[tuple[str, str]]:
-        for name in ("actor", "outcome", "gallery", "case", "request_id"):
+        for name in ("actor", "outcome", "gallery", "request_id"):
             if (value := getattr(self, name)) is not None:
                 yield name, value
 

@@ -25,6 +25,7 @@ from fr_core.casework.values import (
     State,
 )
 from fr_core.errors import CaseClosed, ExaminerNotIndependent, FindingLocked, InvalidField
+from fr_core.reading import composed
 
 _AGREEING = 2
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -123,6 +124,7 @@ def require_finding(finding: Finding, examination: Examination) -> None:
 
 def require_reference(reference: str) -> None:
     """Raise `InvalidField` unless a case can have this reference."""
+    reference = composed(reference)
     if not 1 <= len(reference) <= MAX_REFERENCE or not reference.isprintable() or reference != reference.strip():
         raise InvalidField(
             f"`case_reference` is 1 to {MAX_REFERENCE} printable characters without spaces at either end.",

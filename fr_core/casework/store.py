@@ -31,6 +31,7 @@ from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.keeping.auditing import audit_keys, auditing, require_recent_audit
 from fr_core.keeping.database import Database
 from fr_core.keeping.writer import Writer
+from fr_core.reading import composed
 
 
 class CaseStore:
@@ -153,6 +154,7 @@ class CaseStore:
             InvalidField: it is no reference, or the time is past.
             StorageLow: the disk has too little room.
         """
+        reference = composed(reference)
         require_reference(reference)
         now_ms = self._clock_ms()
         if expires_ms is not None and expires_ms <= now_ms:

@@ -36,6 +36,7 @@ from fr_core.casework.values import Case, Examination, Finding, FindingKind
 from fr_core.errors import CaseExists, ExaminerNotIndependent, StoreCorrupt
 from fr_core.keeping.database import Database
 from fr_core.keeping.writer import Transaction
+from fr_core.reading import forms_of
 
 # What a case, or a finding, and its record take of the disk beside what they hold.
 _ROW_BYTES = 4_096
@@ -110,11 +111,14 @@ class Changes:
         """Open a case; returns it, and whether an expired one of its reference was deleted."""
         tx.require_room(_ROW_BYTES)
         look, open_mac = self._look(tx), self._locks.open_mac(wanted.opened_by, wanted.reference)
-        before, expired = look.case_open(open_mac), False
-        if before is not None:
-            expired = before.case.expires_ms is not None and before.case.expires_ms <= self._clock_ms()
-            if expired:
+        purged = False
+        for form in forms_of(wanted.reference):
+            before = look.case_open(self._locks.open_mac(wanted.opened_by, form))
+            if before is None:
+                continue
+            if before.case.expires_ms is not None and before.case.expires_ms <= self._clock_ms():
                 self._delete(tx, look, before, "case.purge", by)
+                purged = True
             elif sees(before.case):
                 raise CaseExists("You have an open case of that reference.")
             else:  # it went out of sight of whoever opened it: its reference is free again
@@ -130,7 +134,7 @@ class Changes:
         kept = KeptCase(case_no, version, case, open_mac, 0, key)
         self._put(tx, replace(head, cases=head.cases + 1), None, kept)
         self._record(tx, by, "case.open", case)
-        return case, expired
+        return case, purged
 
     def close_case(self, tx: CaseTransaction, case_id: str, by: Attribution) -> Case:
         """Close a case; on a full disk, too."""

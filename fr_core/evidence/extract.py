@@ -56,7 +56,7 @@ def _opening(audit: AuditTable, case: Case) -> int:
 
     It is not looked for by time: where the clock was set back, a record has another time than what it tells of.
     """
-    wanted = Filter(action=OPENING, case=audit.pseudonyms().case(case.reference))
+    wanted = Filter(action=OPENING, case=(audit.pseudonyms().case(case.reference),))
     after: int | None = 0
     while after is not None:
         page = search(audit, wanted, after, _PAGE)

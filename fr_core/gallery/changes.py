@@ -43,6 +43,7 @@ from fr_core.gallery.values import (
     calibration_id,
     updated,
 )
+from fr_core.reading import composed
 from fr_core.types import F32, Embedding
 
 R_co = TypeVar("R_co", covariant=True)
@@ -219,14 +220,14 @@ class Enrol:
         """Raises UnknownGallery, GalleryExpired, StorageLow, DuplicateImage, and those of `checks.unit_vector`."""
         row = open_gallery(transaction, self.gallery, self.now)
         vector = _checked(transaction, row, self.enrolment)
-        added, created = _enrol(transaction, row, self.enrolment, vector, self.now)
+        added, created, subject_id = _enrol(transaction, row, self.enrolment, vector, self.now)
         version = transaction.changed(row.gallery_no, int(created), 1)
-        enrolled = Enrolled(self.enrolment.subject_id, added.template_id, created, version)
+        enrolled = Enrolled(subject_id, added.template_id, created, version)
         told = Told(
             "gallery.enrol",
             row.info.gallery_id,
             version,
-            (self.enrolment.subject_id,),
+            (subject_id,),
             row.info.model,
             {"templates": 1, "subjects": int(created)},
             {"template_id": str(added.template_id)},
@@ -256,10 +257,10 @@ class EnrolMany:
                 outcomes.append(refusal)
                 continue
             # Outside, for nothing of it is written where it is refused; an error from here on is of all.
-            vector_added, created = _enrol(transaction, row, enrolment, vector, self.now)
+            vector_added, created, subject_id = _enrol(transaction, row, enrolment, vector, self.now)
             added.append(vector_added)
             new_subjects += created
-            outcomes.append(Enrolled(enrolment.subject_id, vector_added.template_id, created, row.info.version + 1))
+            outcomes.append(Enrolled(subject_id, vector_added.template_id, created, row.info.version + 1))
         if not added:
             return Done(tuple(outcomes))
         version = transaction.changed(row.gallery_no, new_subjects, len(added))
@@ -299,20 +300,32 @@ def _checked(transaction: Transaction, row: GalleryRow, enrolment: Enrolment) ->
 
 def _enrol(
     transaction: Transaction, row: GalleryRow, enrolment: Enrolment, vector: F32, now: datetime
-) -> tuple[AddedVector, bool]:
-    """Write an enrolment; returns its vector, and whether its subject is new; the counts are the caller's to change."""
+) -> tuple[AddedVector, bool, str]:
+    """Write an enrolment; the counts are the caller's to change.
+
+    Returns:
+        Its vector, whether its subject is new, and the id of the subject as it is kept.
+    """
+    subject_id = composed(enrolment.subject_id)
     subject_no = transaction.subject_no(row.gallery_no, enrolment.subject_id)
     created = subject_no is None
     if subject_no is None:
-        subject = Subject(enrolment.subject_id, enrolment.display_name, enrolment.metadata, now, ())
+        subject = Subject(subject_id, enrolment.display_name, enrolment.metadata, now, ())
         subject_no = transaction.insert_subject(row.gallery_no, subject)
     else:
+        if not subject_id.isascii():
+            subject_id = _kept_id(transaction, subject_no)
         update = SubjectUpdate(enrolment.display_name or KEEP, enrolment.metadata or KEEP)
         transaction.update_subject(subject_no, update)
     template, photo = enrolment.template, _kept_photo(row, enrolment.template)
     stored = replace(template, embedding=Embedding(vector, row.info.model), photo=photo)
     template_id = transaction.insert_template(row.gallery_no, subject_no, stored, now)
-    return AddedVector(template_id, subject_no, vector), created
+    return AddedVector(template_id, subject_no, vector), created, subject_id
+
+
+def _kept_id(transaction: Transaction, subject_no: int) -> str:
+    """Return the id that a subject is kept under, which may be another form of the one that was sent."""
+    return transaction.subject_ids(np.array([subject_no], dtype=np.int64))[subject_no]
 
 
 def _kept_photo(row: GalleryRow, template: NewTemplate) -> bytes | None:
@@ -337,7 +350,11 @@ class UpdateSubject:
         subject = transaction.subject(row.gallery_no, self.subject_id)
         assert subject is not None
         told = Told(
-            "gallery.update_subject", row.info.gallery_id, version, (self.subject_id,), detail=_fields_of(self.update)
+            "gallery.update_subject",
+            row.info.gallery_id,
+            version,
+            (subject.subject_id,),
+            detail=_fields_of(self.update),
         )
         return Done(UpdatedSubject(subject, version), (Effect(row, version),), (told,))
 
@@ -352,10 +369,12 @@ class DeleteSubject:
     def run(self, transaction: Transaction) -> Done[Deleted]:
         """Raises `UnknownGallery`, `UnknownSubject`."""
         row = known_gallery(transaction, self.gallery)
-        removed = transaction.delete_subject(known_subject_no(transaction, row.gallery_no, self.subject_id))
+        subject_no = known_subject_no(transaction, row.gallery_no, self.subject_id)
+        subject_id = _kept_id(transaction, subject_no)
+        removed = transaction.delete_subject(subject_no)
         version = transaction.changed(row.gallery_no, -1, -len(removed))
         counts = {"templates": len(removed)}
-        told = Told("gallery.delete_subject", row.info.gallery_id, version, (self.subject_id,), counts=counts)
+        told = Told("gallery.delete_subject", row.info.gallery_id, version, (subject_id,), counts=counts)
         return Done(Deleted(1, len(removed), version), (Effect(row, version, removed=removed),), (told,))
 
 
@@ -371,6 +390,7 @@ class EraseSubject:
         """Raises `UnknownGallery`, `UnknownSubject`."""
         row = known_gallery(transaction, self.gallery)
         subject_no = known_subject_no(transaction, row.gallery_no, self.subject_id)
+        subject_id = _kept_id(transaction, subject_no)
         photos = transaction.photo_count(subject_no)
         removed = transaction.delete_subject(subject_no)
         version = transaction.changed(row.gallery_no, -1, -len(removed))
@@ -379,7 +399,7 @@ class EraseSubject:
         # The pseudonym stays, here and in the records of the enrolments: it is keyed, so that nobody is told who it
         # was, and whoever asks for the records of this very id can be shown that it was erased. The receipt's own id
         # is left out: receipts say of nobody.
-        told = Told("gallery.erase_subject", row.info.gallery_id, version, (self.subject_id,), counts=counts)
+        told = Told("gallery.erase_subject", row.info.gallery_id, version, (subject_id,), counts=counts)
         return Done(erased, (Effect(row, version, removed=removed),), (told,))
 
 

@@ -36,6 +36,7 @@ from fr_core.gallery.values import (
     SubjectUpdate,
     updated,
 )
+from fr_core.reading import composed
 from fr_core.types import F32, UNIT_TOLERANCE, Embedding, ModelId
 
 _GALLERY_ID = re.compile(r"[a-z0-9_-]{1,128}")
@@ -48,8 +49,9 @@ def is_gallery_id(gallery_id: str) -> bool:
 
 
 def is_subject_id(subject_id: str) -> bool:
-    """Whether a subject can have this id: 1 to 128 printable characters without spaces at either end."""
-    return 1 <= len(subject_id) <= MAX_ID_LENGTH and subject_id.isprintable() and subject_id == subject_id.strip()
+    """Whether a subject can have this id: 1 to 128 printable characters, composed, without spaces at either end."""
+    kept = composed(subject_id)
+    return 1 <= len(kept) <= MAX_ID_LENGTH and kept.isprintable() and kept == kept.strip()
 
 
 def is_template_id(template_id: int) -> bool:

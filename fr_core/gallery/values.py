@@ -169,7 +169,7 @@ class Subject:
     """A subject of a gallery.
 
     Attributes:
-        subject_id: the caller's own id: 1 to 128 printable characters without spaces at either end.
+        subject_id: the caller's own id: 1 to 128 printable characters in Unicode's NFC, without spaces at either end.
         display_name: a name for people, at most 256 characters.
         metadata: the caller's own data, read-only.
         created: UTC.
@@ -249,7 +249,7 @@ class Enrolled:
     """The receipt of an enrolment: the template is durable and is found by searches.
 
     Attributes:
-        subject_id: of the enrolment.
+        subject_id: as it is kept.
         template_id: the new template's.
         subject_created: whether this enrolment created the subject.
         gallery_version: the first version of the gallery that holds the template.

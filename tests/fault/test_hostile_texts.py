@@ -135,7 +135,7 @@ def test_no_text_costs_much(kind: str, honest: Mapping[str, bytes], tmp_path: Pa
         for name, read in READERS[kind].items():
             folder = tmp_path / f"{name} {number}"
             folder.mkdir()
-            seconds, most = costs(lambda read=read, text=text, folder=folder: read(text, folder))
+            seconds, most = costs(partial(read, text, folder))
             slowest, largest = max(slowest, (seconds, f"{name}: {what}")), max(largest, (most, f"{name}: {what}"))
             assert seconds <= MOST_S, f"{name} takes {seconds:.1f} s of {what}"
             assert most <= MOST_BYTES, f"{name} takes {most:,} bytes of {what}"
@@ -191,7 +191,7 @@ def main(address: str, token: str, ca: str, count: str) -> None:
                     request()
                 except grpc.RpcError as error:
                     refused = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}
-                    told = error.code() if isinstance(error, grpc.Call) else None
+                    told = error.code()
                     print("refused" if told in refused else told, flush=True)  # noqa: T201 - the answer
                 else:
                     print("taken", flush=True)  # noqa: T201 - the answer

@@ -26,6 +26,9 @@ from fr_core.embed.null import NULL_MODEL
 from fr_core.scoring.calibration_json import to_json
 from serving import Running, photo
 
+MANY = 200
+"""Photos, of which some are still to be sent when others are stored."""
+
 Fr = Callable[..., tuple[int, str, str]]
 
 
@@ -364,26 +367,24 @@ def test_a_gallery_is_calibrated_and_its_searches_tell_error_rates(fr: Fr, peopl
 
 def test_a_run_that_stops_early_tells_what_was_done(fr: Fr, server: Running, people: Path) -> None:
     keys(fr("gallery", "create", "team", "--json"))
-    pipe = people / "pipe"
-    os.mkfifo(pipe)
-    manifest = people / "people.csv"
-    manifest.write_text("subject_id,path\np1,ada/1.png\np2,pipe\n")
+    for number in range(MANY):
+        (people / "ada" / f"more{number}.png").write_bytes(photo(number + 10))
 
-    def stop_the_server_while_the_second_photo_is_read() -> None:
-        with pipe.open("wb") as writer:  # opens when `fr` reads: the first photo is on its way by then
-            request = gallery_pb2.GetGalleryRequest(gallery_id="team")
-            while server.gallery.GetGallery(request).gallery.template_count < 1:
-                time.sleep(0.01)
-            server.stop().result(20)
-            writer.write(photo(2))
+    def stop_the_server_when_a_photo_is_stored() -> None:
+        request = gallery_pb2.GetGalleryRequest(gallery_id="team")
+        while server.gallery.GetGallery(request).gallery.template_count < 1:
+            time.sleep(0.01)
+        server.stop().result(20)
 
     with ThreadPoolExecutor(1) as pool:
-        stopping = pool.submit(stop_the_server_while_the_second_photo_is_read)
-        code, out, error = fr("enrol", "team", manifest, "--json")
+        stopping = pool.submit(stop_the_server_when_a_photo_is_stored)
+        code, out, error = fr("enrol", "team", people, "--json")
         stopping.result(20)
     told = json.loads(out)
     assert code == 1
-    assert (told["stored"], told["refused"], told["unanswered"]) == (1, 0, 1)
+    assert told["stored"] >= 1
+    assert told["unanswered"] >= 1
+    assert told["refused"] == 0
     assert told["error"]["reason"] == "UNREACHABLE"
     assert error.startswith("UNREACHABLE: No FR Core server answers")
     assert len(error.splitlines()) == 1

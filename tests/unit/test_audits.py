@@ -85,8 +85,8 @@ def test_a_verification_takes_checkpoints(galleries: Galleries, audit: AuditCall
 
 def test_pseudonyms_are_those_of_the_records(galleries: Galleries, audit: AuditCalls) -> None:
     pseudonyms = pseudonyms_of(galleries)
-    assert audit.audit_subject("g", "Ann") == pseudonyms.subject("g", "Ann")
-    assert audit.audit_case("Case 7") == pseudonyms.case("Case 7")
+    assert audit.audit_subject("g", "Ann") == (pseudonyms.subject("g", "Ann"),)
+    assert audit.audit_case("Case 7") == (pseudonyms.case("Case 7"),)
 
 
 @pytest.mark.parametrize("step", [1, 3, 4, 7, 8, 9, 1_000])

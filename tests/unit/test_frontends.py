@@ -384,7 +384,7 @@ def test_what_is_changed_through_the_link_is_put_down_to_who_asked_for_it(link: 
     by_gallery = {record.gallery: record for record in found[:12]}
     told = by_gallery["g7"]
     assert (told.roles, told.request_id, told.purpose) == (("operator",), "r-7", "investigation")
-    assert told.case == galleries.audit_case("Case 7")
+    assert (told.case,) == galleries.audit_case("Case 7")
     assert dict(told.detail)["use"] == "test"
     assert (found[12].action, found[12].actor) == ("gallery.delete", "system")  # nobody's call
 

@@ -39,7 +39,7 @@ class Reading:
         self.go = threading.Event()
         read, lock = SqliteSnapshot.subject_nos, threading.Lock()
 
-        def held_up(snapshot: SqliteSnapshot, gallery_no: int, subject_ids: Collection[str]) -> I64:
+        def held_up(snapshot: SqliteSnapshot, gallery_no: int, subject_ids: Collection[str]) -> I64 | None:
             if len(subject_ids) < SUBJECTS:
                 return read(snapshot, gallery_no, subject_ids)
             with lock:

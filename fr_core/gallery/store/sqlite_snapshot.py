@@ -37,6 +37,7 @@ from fr_core.gallery.store.sqlite_rows import (
 from fr_core.gallery.store.vault import Binding, SubjectKey, Value, Vault
 from fr_core.gallery.store.vectors import unpack_vectors
 from fr_core.gallery.values import KeptTemplate, Subject, TemplateInfo
+from fr_core.reading import forms_of
 from fr_core.types import I64, Embedding
 
 _GALLERY = f"SELECT {names(GALLERIES)} FROM galleries"
@@ -79,13 +80,13 @@ class SqliteSnapshot:
 
     def subject_no(self, gallery_no: int, subject_id: str) -> int | None:
         """See `Snapshot`."""
-        rows = self._subjects("WHERE gallery_no = ? AND subject_id = ?", gallery_no, subject_id)
-        return rows[0].subject_no if rows else None
+        row = self._subject_row(gallery_no, subject_id)
+        return None if row is None else row.subject_no
 
     def subject(self, gallery_no: int, subject_id: str) -> Subject | None:
         """See `Snapshot`."""
-        rows = self._subjects("WHERE gallery_no = ? AND subject_id = ?", gallery_no, subject_id)
-        return self._subject(rows[0]) if rows else None
+        row = self._subject_row(gallery_no, subject_id)
+        return None if row is None else self._subject(row)
 
     def subjects(self, gallery_no: int, after: str, limit: int) -> tuple[Subject, ...]:
         """See `Snapshot`."""
@@ -107,14 +108,19 @@ class SqliteSnapshot:
             raise contradiction("template_subject")
         return {row.subject_no: row.subject_id for row in rows}
 
-    def subject_nos(self, gallery_no: int, subject_ids: Collection[str]) -> I64:
+    def subject_nos(self, gallery_no: int, subject_ids: Collection[str]) -> I64 | None:
         """See `Snapshot`."""
+        forms = {one: forms_of(one) for one in subject_ids}
         # As in `template_ids_of`: the index by id holds all that is asked for, which is faster in its order.
         sql = (
-            "SELECT json_group_array(subject_no) FROM subjects "
+            "SELECT json_group_object(subject_id, subject_no) FROM subjects "
             "WHERE gallery_no = ? AND subject_id IN (SELECT value FROM json_each(?))"
         )
-        return self._array(sql, gallery_no, json.dumps(sorted(subject_ids)))
+        asked = json.dumps(sorted({form for own in forms.values() for form in own}))
+        ((said,),) = self._rows(sql, gallery_no, asked)
+        found: dict[str, int] = json.loads(said)
+        nos = {next((found[form] for form in own if form in found), None) for own in forms.values()}
+        return None if None in nos else np.sort(np.array(list(nos), dtype=np.int64))
 
     def subjects_with(self, gallery_no: int, key: str, value: str) -> I64:
         """See `Snapshot`."""
@@ -172,6 +178,13 @@ class SqliteSnapshot:
     def _subjects(self, clause: str, *values: Value) -> list[SubjectRow]:
         rows = self._rows(f"{_SUBJECT} {clause}", *values)
         return [checked(self.vault, "subjects", SubjectRow._make(row)) for row in rows]
+
+    def _subject_row(self, gallery_no: int, subject_id: str) -> SubjectRow | None:
+        """Return the row of a subject in the first of the forms of its id that is there; None where none is."""
+        for form in forms_of(subject_id):
+            if rows := self._subjects("WHERE gallery_no = ? AND subject_id = ?", gallery_no, form):
+                return rows[0]
+        return None
 
     def _pairs(self, clause: str, *values: Value) -> list[PairRow]:
         rows = self._rows(f"{_METADATA} {clause}", *values)

@@ -13,6 +13,7 @@ from fr_core.errors import InvalidField, StoreCorrupt, UnknownCourse
 from fr_core.gallery.store.vault import SubjectKey
 from fr_core.keeping.database import Database, Reading, Row
 from fr_core.keeping.seals import Seals
+from fr_core.reading import forms_of
 from fr_core.training.courses import Course
 from fr_core.training.store.caches import Pictures, Recent
 from fr_core.training.store.clearing import Clearing
@@ -302,13 +303,14 @@ def _finish(tx: Transaction, known: Known, by: Attribution, counts: Mapping[str,
 
 
 def _person(tx: Transaction, known: Known, identity: str) -> int:
-    mac = _identity_mac(tx.seals, known.course_no, identity)
     sql = "SELECT sealed FROM identities WHERE course_no = ? AND identity_mac = ?"
-    row = tx.row(sql, known.course_no, mac)
-    person = None if row is None else _opened(known, "identities", mac, row[0])
-    if person is None:
-        raise InvalidField("The data sets of the course hold nobody of that name or number.", field="identity")
-    return person
+    for form in forms_of(identity):
+        mac = _identity_mac(tx.seals, known.course_no, form)
+        row = tx.row(sql, known.course_no, mac)
+        person = None if row is None else _opened(known, "identities", mac, row[0])
+        if person is not None:
+            return person
+    raise InvalidField("The data sets of the course hold nobody of that name or number.", field="identity")
 
 
 def _sealed(known: Known, table: str, mac: bytes, person: int | None) -> bytes:

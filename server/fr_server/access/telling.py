@@ -23,6 +23,7 @@ from fr_core.errors import (
     RateLimited,
 )
 from fr_core.gallery.checks import is_gallery_id
+from fr_core.reading import composed
 from fr_core.types import ModelId
 from fr_server.access.coarse import value_at
 from fr_server.access.recording import BEGUN, CANCELLED, MAX_SUBJECTS, OK, OUTSIDE, CallRecord, Recorder, Refusals
@@ -177,7 +178,7 @@ def attribution_of(principal: Principal, request_id: str, request: Message | Non
         request: None where it is not read yet, or is one of many.
     """
     purpose = _word(_sent(request, "purpose")) if request is not None else None
-    reference = _sent(request, "case_reference") if request is not None else None
+    reference = composed(_sent(request, "case_reference") or "") if request is not None else None
     return Attribution(
         principal.principal_id, tuple(sorted(principal.roles)), request_id or None, purpose, reference or None
     )
@@ -192,7 +193,7 @@ def learn_request(record: CallRecord, rule: Rule, request: Message) -> None:
                 record.gallery_id = gallery_id
     for path in _SUBJECTS:
         if subject_id := value_at(request, path):
-            record.subject_ids.append(subject_id)
+            record.subject_ids.append(composed(subject_id))
     for name, looks in _IDS.items():
         value = value_at(request, name)
         if value and looks.fullmatch(str(value)):

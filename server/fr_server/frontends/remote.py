@@ -257,15 +257,15 @@ class RemoteGalleries:
         pem: str = self._asker.gallery("audit_public_key")
         return pem
 
-    def audit_subject(self, gallery_id: str, subject_id: str) -> Pseudonym:
+    def audit_subject(self, gallery_id: str, subject_id: str) -> tuple[Pseudonym, ...]:
         """As `AuditCalls.audit_subject`."""
-        pseudonym: Pseudonym = self._asker.gallery("audit_subject", gallery_id, subject_id)
-        return pseudonym
+        pseudonyms: tuple[Pseudonym, ...] = self._asker.gallery("audit_subject", gallery_id, subject_id)
+        return pseudonyms
 
-    def audit_case(self, reference: str) -> Pseudonym:
+    def audit_case(self, reference: str) -> tuple[Pseudonym, ...]:
         """As `AuditCalls.audit_case`."""
-        pseudonym: Pseudonym = self._asker.gallery("audit_case", reference)
-        return pseudonym
+        pseudonyms: tuple[Pseudonym, ...] = self._asker.gallery("audit_case", reference)
+        return pseudonyms
 
     def close(self) -> None:
         """Do nothing: the engine's process closes them."""

@@ -121,8 +121,8 @@ def _search(
     """
     if request.subject_id and not request.gallery_id:
         raise MissingField("`subject_id` is of a gallery: set `gallery_id` too.", field="gallery_id")
-    subject = audit.audit_subject(request.gallery_id, request.subject_id) if request.subject_id else None
-    case = audit.audit_case(request.case_reference) if request.case_reference else None
+    subject = audit.audit_subject(request.gallery_id, request.subject_id) if request.subject_id else ()
+    case = audit.audit_case(request.case_reference) if request.case_reference else ()
     wanted = Filter(
         since_ms=_milliseconds(request.start_time, "start_time") if request.HasField("start_time") else None,
         until_ms=_milliseconds(request.end_time, "end_time") if request.HasField("end_time") else None,

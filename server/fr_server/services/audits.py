@@ -17,6 +17,7 @@ from fr_core.audit.values import Pseudonym
 from fr_core.audit.verify import Broken, Verified, disagreement, verify
 from fr_core.casework.store import CaseStore
 from fr_core.errors import InternalError, StoreFailed
+from fr_core.reading import forms_of
 from fr_server.services.gallery_calls import GalleryCalls
 from fr_server.telemetry.trust import Chain
 
@@ -92,12 +93,12 @@ class AuditCalls(Protocol):
         """Return the key that tells its signatures, as PEM."""
         ...
 
-    def audit_subject(self, gallery_id: str, subject_id: str) -> Pseudonym:
-        """Return what stands in the chain for a subject, by the callers' own id."""
+    def audit_subject(self, gallery_id: str, subject_id: str) -> tuple[Pseudonym, ...]:
+        """Return what stands in the chain for a subject, by the callers' own id, in whichever form it was recorded."""
         ...
 
-    def audit_case(self, reference: str) -> Pseudonym:
-        """Return what stands in the chain for a case, by its reference."""
+    def audit_case(self, reference: str) -> tuple[Pseudonym, ...]:
+        """Return what stands in the chain for a case, by its reference, likewise."""
         ...
 
 
@@ -175,15 +176,17 @@ class LocalAudit:
         with self._store.auditing() as audit:
             return audit.public_pem()
 
-    def audit_subject(self, gallery_id: str, subject_id: str) -> Pseudonym:
+    def audit_subject(self, gallery_id: str, subject_id: str) -> tuple[Pseudonym, ...]:
         """See `AuditCalls`."""
         with self._store.auditing() as audit:
-            return audit.pseudonyms().subject(gallery_id, subject_id)
+            pseudonyms = audit.pseudonyms()
+            return tuple(pseudonyms.subject(gallery_id, form) for form in forms_of(subject_id))
 
-    def audit_case(self, reference: str) -> Pseudonym:
+    def audit_case(self, reference: str) -> tuple[Pseudonym, ...]:
         """See `AuditCalls`."""
         with self._store.auditing() as audit:
-            return audit.pseudonyms().case(reference)
+            pseudonyms = audit.pseudonyms()
+            return tuple(pseudonyms.case(form) for form in forms_of(reference))
 
 
 def audits_of(
