@@ -134,6 +134,13 @@ def _zip(size: int, member: Callable[[int], bytes], count: int, packed: int = zi
     return out.getvalue()
 
 
+def _named(name: str) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr(name, b"")
+    return out.getvalue()
+
+
 def _ends(size: int) -> bytes:
     """Directories that say that there are many files, with nothing in them."""
     return struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 65_535, 65_535, size, 0, 0) * (size // 22)
@@ -153,6 +160,7 @@ ZIP: Mapping[str, Shape] = {
     "zeros, compressed": lambda size: _zip(min(size * 1_000, 64_000_000), bytes, 1, zipfile.ZIP_DEFLATED),
     "many files": lambda size: _zip(0, bytes, min(size // 100, 5_000)),
     "one file": lambda size: _zip(size, bytes, 1),
+    "a long name": lambda size: _named("top/" + "n" * min(size, 60_000)),
     "ends": _ends,
     "headers": lambda size: b"PK\3\4" * (size // 4),
     "directory of nothing": lambda size: b"PK\1\2" + bytes(42) * (size // 42) + _ends(22),

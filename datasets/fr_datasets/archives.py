@@ -19,6 +19,9 @@ from fr_datasets.errors import ArchiveRefused
 MAX_BYTES = 64 << 30
 MAX_MEMBERS = 4_000_000
 _CHUNK_BYTES = 1 << 20
+# Of a place before the beginning of the archive, and of names.
+_IMPOSSIBLE = (errno.EINVAL, errno.ENAMETOOLONG, errno.EILSEQ)
+_MOST_WORDS = 200  # of what a library says: it may repeat a name of the archive
 _DAMAGE = (
     gzip.BadGzipFile,
     tarfile.TarError,
@@ -53,13 +56,13 @@ def unpack(archive: Path, folder: Path, top: str, *, max_bytes: int = MAX_BYTES)
         try:
             _unpack_into(archive, Path(scratch), top, max_bytes)
         except _DAMAGE as error:
-            raise ArchiveRefused(f"The archive {archive.name} is damaged: {error}.") from error
+            raise ArchiveRefused(f"The archive {archive.name} is damaged: {str(error)[:_MOST_WORDS]}.") from error
         except (FileExistsError, NotADirectoryError) as error:
             raise ArchiveRefused(f"The archive {archive.name} holds a name twice, or one below a file.") from error
         except OSError as error:
-            if error.errno != errno.EINVAL:
+            if error.errno not in _IMPOSSIBLE:
                 raise
-            what = f"The archive {archive.name} is damaged: a file of it lies before its beginning."
+            what = f"The archive {archive.name} is damaged: a file of it has a place, or a name, that none can have."
             raise ArchiveRefused(what) from error
         if not (Path(scratch) / top).is_dir():
             raise ArchiveRefused(f"The archive {archive.name} holds no folder {top}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from fr_core.reading import read_whole
 from fr_datasets.errors import BinMalformed, DatasetMissing, require_file, require_folder
 from fr_datasets.manifests import load_manifest
 from fr_datasets.plain_pickle import PickleRefused, load_plain
@@ -24,11 +25,11 @@ def crop_pairs(path: Path) -> CropPairs:
         DatasetMissing: there is no such file.
         BinMalformed: larger than `MAX_BYTES`, no plain pickle, of another form, or a crop neither JPEG nor PNG.
     """
-    require_file(path, "whoever asked for it")
-    if path.stat().st_size > MAX_BYTES:
-        raise BinMalformed(f"{path} is larger than {MAX_BYTES} bytes.")
+    require_file(path, "whoever asked for it", path.parent)
     try:
-        content = load_plain(path.read_bytes())
+        content = load_plain(read_whole(path, MAX_BYTES))
+    except OSError as error:
+        raise BinMalformed(f"{path} cannot be read: {error.strerror}.") from error
     except PickleRefused as error:
         raise BinMalformed(f"{path} cannot be read: {error}.") from error
     crops, labels = _checked(path, content)

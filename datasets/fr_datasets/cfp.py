@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from fr_datasets.errors import DatasetMalformed, DatasetMissing, require_folder
+from fr_datasets.errors import DatasetMalformed, DatasetMissing, require_folder, require_inside
 from fr_datasets.manifests import load_manifest
 from fr_datasets.tables import listed_photo, read_filled_lines, whole_number
 from fr_datasets.values import Counts, PairSet, VerificationPair, count_pairs
@@ -61,7 +61,7 @@ def _folds(folder: Path) -> list[Path]:
     folds = sorted(fold for fold in require_folder(folder).iterdir() if fold.name.isdigit() and fold.is_dir())
     if not folds:
         raise DatasetMissing(f"The folder {folder} holds no fold, such as 01.")
-    return folds
+    return [require_inside(fold, folder) for fold in folds]
 
 
 def _pairs(path: Path, first: dict[int, Path], second: dict[int, Path]) -> Iterator[tuple[Path, Path]]:

@@ -161,14 +161,37 @@ class NoSource(FetchFailed):
     remedy = ""
 
 
-def require_file(path: Path, named_by: str) -> Path:
-    """Return `path`, a file that can be read; `named_by` says what names it, such as "line 7 of pairs.txt".
+class LeadsOut(DatasetError):
+    """A file or folder of a data set lies elsewhere: it, or a folder on the way to it, is a symbolic link."""
+
+    remedy = "Copy what is meant into the folder of the set."
+
+
+def require_inside(path: Path, folder: Path) -> Path:
+    """Return `path`, which lies in `folder` also where links lead; raises `LeadsOut` where it does not.
+
+    Without this, whoever writes into the folder of a data set reads every file of the server's machine. The folder
+    itself may be behind a link: that one is made by whoever links the data set.
+    """
+    if not os.path.realpath(path).startswith(f"{os.path.realpath(folder).rstrip(os.sep)}{os.sep}"):
+        raise LeadsOut(f"{path} leads out of the folder {folder}.")
+    return path
+
+
+def require_file(path: Path, named_by: str, folder: Path) -> Path:
+    """Return `path`, a file that can be read.
+
+    Args:
+        path: of the file.
+        named_by: what names it, such as "line 7 of pairs.txt".
+        folder: in which it must lie.
 
     Raises:
         DatasetMissing: there is no such file.
         DatasetUnreadable: it may not be read, or its name is none.
+        LeadsOut: it lies elsewhere.
     """
-    require_text(path)
+    require_inside(require_text(path), folder)
     try:
         there = path.is_file()
     except OSError as error:

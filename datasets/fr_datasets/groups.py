@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from fr_datasets.errors import DatasetError, DatasetMissing, require_folder, require_text
+from fr_datasets.errors import DatasetError, DatasetMissing, require_folder, require_inside, require_text
 from fr_datasets.manifests import load_manifest
 from fr_datasets.values import CountedPhoto, CountedSet, Counts
 
@@ -21,6 +21,7 @@ def photos(root: Path) -> CountedSet:
     """
     found = []
     for path in map(require_text, sorted(require_folder(root).glob("compreface_*.jpg"))):
+        require_inside(path, root)
         match = NAME.fullmatch(path.name)
         if match is None:
             raise DatasetError(f"The name of {path} must be compreface_NUMBER_FACES.jpg.")

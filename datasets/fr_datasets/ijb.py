@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from fr_datasets.errors import DatasetMalformed, DatasetMissing, DatasetUnreadable, require_folder
+from fr_datasets.errors import DatasetMalformed, DatasetMissing, DatasetUnreadable, require_folder, require_inside
 from fr_datasets.manifests import load_manifest
 from fr_datasets.tables import open_list, read_filled_lines, read_lines
 from fr_datasets.values import Counts, TemplateSet
@@ -126,8 +126,10 @@ def _require_same(photos: tuple[str, ...], other: tuple[str, ...], path: Path) -
 
 def _require_photos(photos: tuple[str, ...], folder: Path, path: Path) -> None:
     with os.scandir(folder) as entries:
-        there = {entry.name for entry in entries}
+        there = {entry.name: entry.is_symlink() for entry in entries}
     for line, photo in enumerate(photos, 1):
+        if there.get(photo):
+            require_inside(folder / photo, folder)
         if photo not in there:
             raise DatasetMissing(f"The file {folder / photo}, named by line {line} of {path.name}, is not there.")
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from fr_core.reading import composed
 from fr_datasets.errors import DatasetError, DatasetMalformed
 from fr_datasets.tables import quoted, read_header, read_table
 from fr_datasets.values import PairSet
@@ -42,15 +43,16 @@ def with_labels(pairs: PairSet, path: Path) -> PairSet:
     named = [pair.people for pair in pairs.pairs]
     if None in named:
         raise DatasetError(f"The list of {pairs.name} names no people, so that labels of people cannot be used.")
-    return replace(pairs, labels=_labels_of(path, {name for both in named if both is not None for name in both}))
+    people = {composed(name): name for both in named if both is not None for name in both}
+    return replace(pairs, labels=_labels_of(path, people))
 
 
-def _labels_of(path: Path, people: Container[str]) -> dict[str, dict[str, str]]:
+def _labels_of(path: Path, people: Mapping[str, str]) -> dict[str, dict[str, str]]:
     found = {}
     for line, identity, labels in _rows(path):
         if identity not in people:
             raise DatasetMalformed(path, line, "the list of pairs names no such person")
-        found[identity] = labels
+        found[people[identity]] = labels
     return found
 
 
@@ -64,7 +66,7 @@ def _rows(path: Path) -> Iterator[tuple[int, str, dict[str, str]]]:
         raise DatasetMalformed(path, 1, "a column is there twice")
     seen: set[str] = set()
     for line, row in read_table(path, columns):
-        identity = row.pop(columns[0])
+        identity = composed(row.pop(columns[0]))
         if identity in seen:
             raise DatasetMalformed(path, line, "the person is there twice")
         seen.add(identity)

@@ -33,13 +33,13 @@ def people(root: Path) -> PeopleSet:
         raise DatasetMissing(f"The folder {root} holds no folder of a person, such as 001.")
     table = root / "london_info.csv"
     labels = read_labels(table, "face_id") if table.exists() else {}
-    found = tuple(_person(folder, labels.get(folder.name, {})) for folder in folders)
+    found = tuple(_person(folder, root, labels.get(folder.name, {})) for folder in folders)
     return PeopleSet("london", load_manifest("london").terms, found)
 
 
-def _person(folder: Path, labels: Mapping[str, str]) -> Person:
+def _person(folder: Path, root: Path, labels: Mapping[str, str]) -> Person:
     conditions = {
-        require_file(folder / f"{folder.name}_{number}.jpg", f"the rule of the set for {folder.name}"): condition
+        require_file(folder / f"{folder.name}_{number}.jpg", f"the rule of the set for {folder.name}", root): condition
         for number, condition in CONDITIONS.items()
     }
     return Person(folder.name, tuple(conditions), labels, conditions)

@@ -26,7 +26,7 @@ def parts(root: Path) -> dict[str, CountedSet]:
         part = row["file"].partition("/")[0]
         if part not in found:
             raise DatasetMalformed(path, line, "the file must lie in easy/ or hard/")
-        photo = require_file(root / row["file"], f"line {line} of {path.name}")
+        photo = require_file(root / row["file"], f"line {line} of {path.name}", root)
         found[part].append(CountedPhoto(photo, (0,)))
     terms = load_manifest("nonface").terms
     return {part: CountedSet(f"nonface/{part}", terms, tuple(photos)) for part, photos in found.items()}

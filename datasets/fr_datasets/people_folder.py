@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
-from fr_datasets.errors import DatasetError, DatasetMalformed, DatasetMissing, require_folder, require_text
+from fr_core.reading import composed
+from fr_datasets.errors import (
+    DatasetError,
+    DatasetMalformed,
+    DatasetMissing,
+    require_folder,
+    require_inside,
+    require_text,
+)
 from fr_datasets.labels import read_labels
 from fr_datasets.manifests import load_manifest
 from fr_datasets.people_pairs import pairs_of_people
@@ -18,6 +27,8 @@ SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", 
 def people(root: Path) -> PeopleSet:
     """The people of the folders `root`/PERSON, sorted, each with the photos in it, sorted by name.
 
+    A person's identity is the name of the folder in Unicode's NFC: macOS writes names of folders in NFD.
+
     `root`/labels.csv, where it is there, holds the column `person` and a column for each label. `root`/conditions.csv,
     where it is there, holds the columns `person,photo,condition`; photos that it leaves out have no condition. Other
     files of `root` that are no photos, and names that begin with a dot, are left out.
@@ -26,28 +37,27 @@ def people(root: Path) -> PeopleSet:
         DatasetMissing: the folder is absent or holds nobody, a person has no photo, or has no row in labels.csv.
         DatasetMalformed: labels.csv or conditions.csv breaks its format, or the latter names a photo that is not there.
         DatasetUnreadable: a name is no UTF-8.
-        DatasetError: a photo lies beside the folders, a person's folder holds something that is no photo, or labels.csv
-            names somebody without a folder.
+        LeadsOut: a folder, a photo or labels.csv is a link to what lies elsewhere.
+        DatasetError: two folders have one name in different forms of Unicode, a photo lies beside the folders, a
+            person's folder holds something that is no photo, or labels.csv names somebody without a folder.
     """
     folders = []
-    for path in _listed(root):
+    for path in _listed(root, root):
         if path.is_dir():
             folders.append(path)
         elif path.suffix.lower() in SUFFIXES:
             raise DatasetError(f"The photo {path} is in no person's folder. Move it into one, or out of {root}.")
     if not folders:
         raise DatasetMissing(f"The folder {root} holds no folder of a person.")
-    labels = _labels(root, [folder.name for folder in folders])
-    photos = [_photos(folder) for folder in folders]
-    conditions = _conditions(root, {photo for own in photos for photo in own})
+    names = [composed(folder.name) for folder in folders]
+    if twice := sorted(name for name, times in Counter(names).items() if times > 1):
+        raise DatasetError(f"{root} has two folders of one name, {quoted(twice[0])}, in different forms of Unicode.")
+    labels = _labels(root, names)
+    photos = [_photos(folder, root) for folder in folders]
+    conditions = _conditions(root, {_name_of(photo): photo for own in photos for photo in own})
     found = tuple(
-        Person(
-            folder.name,
-            own,
-            labels.get(folder.name, {}),
-            {photo: conditions[photo] for photo in own if photo in conditions},
-        )
-        for folder, own in zip(folders, photos, strict=True)
+        Person(name, own, labels.get(name, {}), {photo: conditions[photo] for photo in own if photo in conditions})
+        for name, own in zip(names, photos, strict=True)
     )
     return PeopleSet("people_folder", load_manifest("people_folder").terms, found)
 
@@ -62,8 +72,8 @@ def contents(root: Path) -> Counts:
     return count_people(people(root).people)
 
 
-def _photos(folder: Path) -> tuple[Path, ...]:
-    photos = _listed(folder)
+def _photos(folder: Path, root: Path) -> tuple[Path, ...]:
+    photos = _listed(folder, root)
     for path in photos:
         if not path.is_file() or path.suffix.lower() not in SUFFIXES:
             raise DatasetError(
@@ -74,19 +84,25 @@ def _photos(folder: Path) -> tuple[Path, ...]:
     return tuple(photos)
 
 
-def _listed(folder: Path) -> list[Path]:
-    """What lies in a folder, sorted, without names that begin with a dot."""
-    return sorted(require_text(path) for path in require_folder(folder).iterdir() if path.name[0] != ".")
+def _listed(folder: Path, root: Path) -> list[Path]:
+    """What lies in a folder, sorted, without names that begin with a dot; nothing of it may lead out of `root`."""
+    listed = sorted(require_text(path) for path in require_folder(folder).iterdir() if path.name[0] != ".")
+    return [require_inside(path, root) for path in listed]
 
 
-def _conditions(root: Path, photos: Container[Path]) -> dict[Path, str]:
+def _name_of(photo: Path) -> tuple[str, str]:
+    """Return the names of a photo's folder and of the photo, in Unicode's NFC."""
+    return composed(photo.parent.name), composed(photo.name)
+
+
+def _conditions(root: Path, photos: Mapping[tuple[str, str], Path]) -> dict[Path, str]:
     path = root / "conditions.csv"
     found: dict[Path, str] = {}
     if not path.exists():
         return found
     for line, row in read_table(path, ("person", "photo", "condition")):
-        photo = root / row["person"] / row["photo"]
-        if photo not in photos:
+        photo = photos.get((composed(row["person"]), composed(row["photo"])))
+        if photo is None:
             raise DatasetMalformed(path, line, "the person has no such photo")
         if photo in found:
             raise DatasetMalformed(path, line, "the photo is there twice")

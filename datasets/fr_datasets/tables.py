@@ -12,7 +12,14 @@ from typing import BinaryIO
 
 from fr_core.reading import open_regular, size_of
 from fr_core.runtime.ticket import current_ticket
-from fr_datasets.errors import DatasetMalformed, DatasetMissing, DatasetUnreadable, require_file, require_text
+from fr_datasets.errors import (
+    DatasetMalformed,
+    DatasetMissing,
+    DatasetUnreadable,
+    require_file,
+    require_inside,
+    require_text,
+)
 
 _CONTROL = re.compile(r"[^\t\r\n\x20-\x7e\xa0-\U0010ffff]")
 MAX_DIGITS = 9
@@ -61,9 +68,10 @@ def open_list(path: Path) -> BinaryIO:
     Raises:
         DatasetMissing: there is no such file.
         DatasetUnreadable: it is no regular file, may not be read, has no name in UTF-8, or more than `MAX_BYTES`.
+        LeadsOut: it is a link to a file elsewhere.
     """
     try:
-        file = open_regular(require_text(path))
+        file = open_regular(require_inside(require_text(path), path.parent))
     except FileNotFoundError as error:
         raise DatasetMissing(f"The list {path} is not there.{suggest_folder(path.parent, path.name)}") from error
     except NotADirectoryError as error:
@@ -120,7 +128,7 @@ def listed_photo(folder: Path, name: str, path: Path, line: int) -> Path:
         raise DatasetMalformed(path, line, "no photo is named")
     if place.is_absolute() or place.parts[0] == os.pardir:
         raise DatasetMalformed(path, line, "the photo lies outside of the folder of the set")
-    return require_file(folder / place, f"line {line} of {path.name}")
+    return require_file(folder / place, f"line {line} of {path.name}", folder)
 
 
 def read_header(path: Path) -> list[str]:

@@ -51,7 +51,10 @@ def verification(
     flip: Flip = False,
     threads: Threads = 0,
     groups: Annotated[
-        Path | None, typer.Option(metavar="FILE.csv", help="Labels of people: identity, then a column for each label.")
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv", resolve_path=True, help="Labels of people: identity, then a column for each label."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the draws behind the intervals by people.")] = 1,
     thumbnails: Thumbnails = None,

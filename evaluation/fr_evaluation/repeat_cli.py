@@ -39,7 +39,8 @@ def repeat(
     report: Annotated[Path, typer.Argument(metavar="REPORT", help="report.json, or the folder that holds it.")],
     root: Root = None,
     groups: Annotated[
-        Path | None, typer.Option(metavar="FILE.csv", help="The labels of people that the report was made with.")
+        Path | None,
+        typer.Option(metavar="FILE.csv", resolve_path=True, help="The labels of people that the report was made with."),
     ] = None,
     device: Annotated[
         str | None, typer.Option(help="Another device than the report's [default: the one that ran its models]")

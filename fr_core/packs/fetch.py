@@ -25,6 +25,8 @@ from fr_core.packs.download import (
 from fr_core.packs.manifest import FileSpec, RegistrySource, Source, ZipSource
 from fr_core.scratch import scratch_folder
 
+_MOST_WORDS = 200  # of what a library says: it may repeat a name of the archive
+
 __all__ = ["NullProgress", "Progress", "fetch", "fetch_all"]
 
 
@@ -137,7 +139,7 @@ def _read_member(archive: Path, source: Source, spec: FileSpec) -> bytes:
             raise
         raise DownloadFailed("the archive is damaged") from error
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise DownloadFailed(f"the archive is damaged: {error}") from error
+        raise DownloadFailed(f"the archive is damaged: {str(error)[:_MOST_WORDS]}") from error
 
 
 def _read_limited(file: IO[bytes], source: Source, spec: FileSpec) -> bytes:

@@ -6,6 +6,7 @@ sends texts to a server: `python tests/fault/test_hostile_texts.py ADDRESS TOKEN
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
@@ -116,6 +117,9 @@ def costs(read: Callable[[], object]) -> tuple[float, int]:
             read()
         except (FrError, ValueError, Unusable) as error:
             said.append(str(error))
+        except OSError as error:
+            if error.errno != errno.EFBIG:
+                raise
 
     begun = time.thread_time()
     ended()
@@ -124,7 +128,7 @@ def costs(read: Callable[[], object]) -> tuple[float, int]:
     ended()
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert all(len(one) < 2_000 for one in said), "an error repeats the text"
+    assert all(len(one) < 4_000 for one in said), "an error repeats the text"
     return seconds, most
 
 

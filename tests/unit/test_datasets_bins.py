@@ -157,5 +157,5 @@ def test_a_bin_that_is_absent_or_too_large_is_refused(tmp_path: Path, monkeypatc
         bins.crop_pairs(tmp_path / "lfw.bin")
     path = write(tmp_path, ([JPEG, PNG], [True]))
     monkeypatch.setattr(bins, "MAX_BYTES", path.stat().st_size - 1)
-    with pytest.raises(BinMalformed, match="larger than"):
+    with pytest.raises(BinMalformed, match="it has more than"):
         bins.crop_pairs(path)
