@@ -214,7 +214,9 @@ class Subject(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     TEMPLATES_FIELD_NUMBER: _builtins.int
     subject_id: _builtins.str
-    """The caller's own id, unique in the gallery: 1 to 128 printable characters."""
+    """The caller's own id, unique in the gallery: 1 to 128 printable characters. It is kept in Unicode's NFC, and found in
+    whichever form it is sent.
+    """
     display_name: _builtins.str
     """A name for people; at most 256 characters."""
     @_builtins.property
