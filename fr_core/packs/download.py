@@ -26,6 +26,7 @@ MAX_ARCHIVE_BYTES = 1 << 30
 WEB_TIMEOUT_S = 60.0
 _CHUNK_BYTES = 1 << 18
 # What `pip download --progress-bar raw` prints: bytes so far, bytes in all (0 = unknown).
+_MAX_LENGTH_DIGITS = 18  # of a Content-Length: Python reads no number of thousands of them
 _PIP_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 
 
@@ -227,7 +228,7 @@ def download_web(
 def _copy(response: HTTPResponse, file: IO[bytes], name: str, progress: Progress, max_bytes: int) -> str:
     """Copy the body and return its sha256; a body that is too long or breaks off is `DownloadFailed`."""
     length = response.headers.get("Content-Length", "")
-    total = int(length) if length.isdecimal() else None
+    total = int(length) if length.isdecimal() and len(length) <= _MAX_LENGTH_DIGITS else None
     digest = hashlib.sha256()
     received = 0
     progress.start(name, total)

@@ -192,6 +192,12 @@ def test_a_download_that_breaks_off_is_refused(server: Server, tmp_path: Path) -
     assert progress.finished == 1
 
 
+def test_a_length_that_is_none_is_not_believed(server: Server, tmp_path: Path) -> None:
+    body = zip_of(model=ONE)
+    source = server.serve("/pack.zip", body, **{"Content-Length": "9" * 5_000})
+    assert download_web(source, tmp_path, Recorder(), opener=HTTP).read_bytes() == body
+
+
 def test_a_download_stops_at_the_limit(server: Server, tmp_path: Path) -> None:
     body = zip_of(model=ONE)
     source = server.serve("/pack.zip", body)
