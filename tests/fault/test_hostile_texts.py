@@ -32,7 +32,7 @@ from fr_client.cli.sources import read_manifest
 from fr_client.cli.state import Unusable
 from fr_client.connection import read_connection
 from fr_core.audit.checkpoints import parse_checkpoint
-from fr_core.errors import FrError
+from fr_core.errors import FrError, TlsUnusable
 from fr_core.evidence.documents import parsed, read_findings, read_search
 from fr_core.evidence.verify import verify_bundle
 from fr_core.scoring.calibration_json import to_json
@@ -44,6 +44,7 @@ from fr_evaluation.recorded import read_recorded, read_scores
 from fr_server.access.jwks import parse_keys
 from fr_server.config import load_config
 from fr_server.convert.calibration import calibration_from
+from fr_server.door.pem import read_revocations_of
 from fr_training.plans import plan_names, plan_text
 
 COUNT = int(os.environ.get("FR_HOSTILE_TEXTS", "42"))
@@ -150,6 +151,15 @@ def test_no_text_costs_much(kind: str, honest: Mapping[str, bytes], tmp_path: Pa
 def test_what_people_write_is_read(honest: Mapping[str, bytes], tmp_path: Path) -> None:
     for kind, name in (("toml", "a plan"), ("json", "a calibration"), ("csv", "a manifest"), ("zip", "a bundle")):
         READERS[kind][name](honest[kind], tmp_path)
+
+
+def test_a_list_of_revoked_certificates_without_an_end_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "revoked.pem"
+    path.write_bytes(b"-----BEGIN X509 CRL-----\n" * 150_000)
+    begun = time.thread_time()
+    with pytest.raises(TlsUnusable):
+        read_revocations_of(path, ())
+    assert time.thread_time() - begun <= MOST_S
 
 
 @pytest.mark.parametrize(
