@@ -63,7 +63,7 @@ def test_each_form_finds_changes_searches_and_deletes_it(gallery: Running, form:
     enrol(gallery, NFD, 1)
     named = {"gallery_id": "g", "subject_id": form}
     assert gallery.gallery.GetSubject(gallery_pb2.GetSubjectRequest(**named)).subject.subject_id == NFC
-    change = gallery_pb2.UpdateSubjectRequest(**named, display_name="Z")
+    change = gallery_pb2.UpdateSubjectRequest(gallery_id="g", subject_id=form, display_name="Z")
     change.update_mask.paths.append("display_name")
     assert gallery.gallery.UpdateSubject(change).subject.display_name == "Z"
     among = gallery_pb2.SubjectFilter(subject_ids=[form])

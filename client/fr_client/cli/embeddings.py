@@ -75,11 +75,9 @@ def open_embeddings(vectors: Path, subjects: Path | None) -> EmbeddingFile:
         from fr_client.cli.parquet import ParquetFile
 
         with reading(vectors):
-            open_regular(vectors).close()  # else a pipe would be waited for
             return ParquetFile(vectors)
     if suffix == ".npy" and subjects is not None:
         with reading(vectors):
-            open_regular(vectors).close()
             return NpyFile(vectors, subjects)
     raise Unusable(
         "EMBEDDINGS_INVALID",
@@ -167,6 +165,7 @@ def subject_of(row: Mapping[str, str]) -> EmbeddingSubject:
 
 
 def _mapped(path: Path) -> Vector:
+    open_regular(path).close()  # else a pipe would be waited for
     try:
         # Mapped, so that a file larger than the memory can be read; never with pickle, which runs what it reads.
         vectors: Any = np.load(path, mmap_mode="r", allow_pickle=False)

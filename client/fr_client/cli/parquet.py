@@ -9,6 +9,7 @@ from typing import Any
 from fr_client.cli.embeddings import EMBEDDING_COLUMN, Rows, Vector, broken, cut, reading, rows_at_once, subject_of
 from fr_client.cli.sources import SUBJECT_COLUMN
 from fr_client.cli.state import Unusable
+from fr_core.reading import open_regular
 
 
 class ParquetFile:
@@ -24,6 +25,7 @@ class ParquetFile:
                 "Reading Parquet needs PyArrow, which is not installed; in a clone of FR Core: "
                 "pip install '.[parquet]'.",
             ) from error
+        open_regular(path).close()  # else a pipe would be waited for
         self._arrow: Any = pyarrow
         self._path = path
         try:
