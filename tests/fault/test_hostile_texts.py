@@ -44,7 +44,7 @@ from fr_evaluation.recorded import read_recorded, read_scores
 from fr_server.access.jwks import parse_keys
 from fr_server.config import load_config
 from fr_server.convert.calibration import calibration_from
-from fr_server.door.pem import read_revocations_of
+from fr_server.door.pem import read_revocations
 from fr_training.plans import plan_names, plan_text
 
 COUNT = int(os.environ.get("FR_HOSTILE_TEXTS", "42"))
@@ -158,7 +158,7 @@ def test_a_list_of_revoked_certificates_without_an_end_is_refused(tmp_path: Path
     path.write_bytes(b"-----BEGIN X509 CRL-----\n" * 150_000)
     begun = time.thread_time()
     with pytest.raises(TlsUnusable):
-        read_revocations_of(path, ())
+        read_revocations(path, ())
     assert time.thread_time() - begun <= MOST_S
 
 

@@ -65,7 +65,7 @@ def said(server: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sa
     np.save("VECTORS.npy", np.eye(4, dtype=np.float32))
     Path("ROWS.csv").write_text("subject_id\na\n")
 
-    assert CliRunner().invoke(build(), ["gallery", "create", "g"]).exit_code == 0
+    assert CliRunner().invoke(build(), ["gallery", "create", "g", "--use", "test"]).exit_code == 0
 
     def run(command: str) -> str:
         ended = CliRunner().invoke(build(), command.split())

@@ -46,7 +46,7 @@ def kept(server: Running) -> list[str]:
 
 @pytest.fixture
 def gallery(server: Running) -> Running:
-    server.gallery.CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id="g"))
+    server.gallery.CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id="g", use=gallery_pb2.GALLERY_USE_TEST))
     return server
 
 
@@ -62,7 +62,10 @@ def test_both_forms_enrol_one_subject(gallery: Running, forms: Sequence[str]) ->
 def test_each_form_finds_changes_searches_and_deletes_it(gallery: Running, form: str) -> None:
     enrol(gallery, NFD, 1)
     named = {"gallery_id": "g", "subject_id": form}
-    assert gallery.gallery.GetSubject(gallery_pb2.GetSubjectRequest(**named)).subject.subject_id == NFC
+    assert (
+        gallery.gallery.GetSubject(gallery_pb2.GetSubjectRequest(gallery_id="g", subject_id=form)).subject.subject_id
+        == NFC
+    )
     change = gallery_pb2.UpdateSubjectRequest(gallery_id="g", subject_id=form, display_name="Z")
     change.update_mask.paths.append("display_name")
     assert gallery.gallery.UpdateSubject(change).subject.display_name == "Z"
