@@ -70,6 +70,7 @@ class Work:
         self._evaluation = FairThreads(1, "evaluation", stand_back)
         self._course = FairThreads(1, "course", stand_back)
         self._scan = FairThreads(1, "scan")
+        self._wide_search = FairThreads(1, "wide-search")
         self._report = FairThreads(1, "report", stand_back)
         self._evidence = FairThreads(EVIDENCE_THREADS, "evidence", stand_back)
         self._audit = FairThreads(AUDIT_THREADS, "audit", stand_back)
@@ -117,6 +118,10 @@ class Work:
         """Run a step of a search through a whole gallery; one at a time, so that other calls wait for one at most."""
         return await _in(self._scan, lambda: task(*args, **kwargs))
 
+    async def wide_search(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a search among many named subjects; one at a time, so that others wait for one at most."""
+        return await _in(self._wide_search, lambda: task(*args, **kwargs))
+
     async def audit(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run what reads many records of an audit; `AUDIT_THREADS` at a time."""
         return await _in(self._audit, lambda: task(*args, **kwargs))
@@ -132,7 +137,7 @@ class Work:
     def close(self) -> None:
         """Wait for what has begun, and drop the rest."""
         photos, long = (self._interactive, self._bulk), (self._evaluation, self._course, self._report)
-        for pool in (*photos, *long, self._scan, self._evidence, self._audit):
+        for pool in (*photos, *long, self._scan, self._wide_search, self._evidence, self._audit):
             pool.close()
         self._storage.close()
 

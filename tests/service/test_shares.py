@@ -17,12 +17,15 @@ from statistics import median
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 
 from faulty import FaultyModel
 from fr_api.v1 import audit_pb2, common_pb2, gallery_pb2, recognition_pb2, training_pb2
 from fr_core.access.roles import Role
-from fr_core.gallery.values import GalleryUpdate
+from fr_core.embed.null import NULL_MODEL
+from fr_core.gallery.values import Enrolment, GalleryUpdate, NewTemplate
+from fr_core.types import Embedding, frozen_array
 from fr_server.config import Config
 from serving import batched_engine, ended, photo
 from staffed import Caller, Staffed, reason_of, staffed
@@ -203,3 +206,17 @@ def test_who_has_audits_checked_all_the_time_does_not_keep_others_from_it(at: St
     request = audit_pb2.VerifyAuditRequest(chain="galleries")
     attack, victim = (partial(at.caller(Role.AUDITOR, number=number).audit.VerifyAudit, request) for number in (1, 2))
     require_shared("audits", attack, 30, victim, attack)
+
+
+def test_who_searches_among_many_subjects_all_the_time_does_not_keep_others_from_it(at: Staffed) -> None:
+    at.gallery("practice", operational=False, people=1)
+    subjects = [f"subject {number}" for number in range(5_000)]
+    template = NewTemplate(Embedding(frozen_array(np.eye(64, dtype=np.float32)[0]), NULL_MODEL))
+    for first in range(0, len(subjects), 1_000):
+        some = [Enrolment(one, template) for one in subjects[first : first + 1_000]]
+        at.server.app.galleries.enrol_many(at.server.app.galleries.get("practice"), some)
+    probe = recognition_pb2.Probe(image=common_pb2.Image(data=photo(10)))
+    among = gallery_pb2.SubjectFilter(subject_ids=subjects)
+    request = gallery_pb2.SearchRequest(gallery_id="practice", probe=probe, filter=among)
+    attack, victim = (partial(at.caller(Role.OPERATOR, number=number).gallery.Search, request) for number in (1, 2))
+    require_shared("searches among many", attack, 30, victim, attack)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import nullcontext
-
 from google.protobuf.message import Message
 
 from fr_api.v1 import gallery_pb2
@@ -66,7 +63,6 @@ class GalleryFaces:
         self._quality_limits = quality_limits
         self._decisions = decisions
         self._calibrations = calibrations
-        self._turn = asyncio.Lock()  # here, and not only in the core: who waits for a turn must hold no thread
 
     async def enter(self, request: Message) -> GalleryInfo:
         """Return the gallery that a request names; raises what `entered` raises."""
@@ -168,6 +164,6 @@ class GalleryFaces:
             )
             return SearchedFace(face.face, found)
 
-        async with self._turn if among is not None and names_many(among) else nullcontext():
-            searched = [await self._work.storage(search, face) for face in faces]
+        run = self._work.wide_search if among is not None and names_many(among) else self._work.storage
+        searched = [await run(search, face) for face in faces]
         return await self._work.storage(search_response, searched, in_force)
