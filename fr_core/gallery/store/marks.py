@@ -6,6 +6,7 @@ older copy of the whole store also puts back its mark; checkpoints of the audit 
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from fr_core.gallery.store.sqlite_rows import sqlite_errors
 from fr_core.gallery.store.upgrade import write_store_row
 from fr_core.gallery.store.vault import Vault, bears_mark
 
+# How long to try to copy the log, and between two tries.
+_COPY_S, _AGAIN_S = 10.0, 0.01
 _FIND = "SELECT key_id, wrapped_key FROM store"
 
 
@@ -69,7 +72,21 @@ def set_mark(database: Path, key: KeyEncryptionKey, mark: bytes) -> None:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
-        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        _copy_log(connection)
+
+
+def _copy_log(connection: apsw.Connection) -> None:
+    """Copy the log into the database; where another process copies it, SQLite does not wait by itself."""
+    until = time.monotonic() + _COPY_S
+    while True:
+        try:
+            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except apsw.BusyError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(_AGAIN_S)
+        else:
+            return
 
 
 def _found(connection: apsw.Connection) -> list[tuple[Any, ...]]:
