@@ -225,7 +225,7 @@ class _Task(Generic[T]):
         if self._work is None or self._work[1].cancelled():
             return False
         try:
-            self._pool.submit(self._run).add_done_callback(self._ended)
+            self._pool.submit(self._run).add_done_callback(self._closed)
         except RuntimeError:
             self._cancel()
             return False
@@ -236,6 +236,12 @@ class _Task(Generic[T]):
         self._places.withdraw(self._caller, self.begin)
 
     def _run(self) -> None:
+        try:
+            self._run_task()
+        finally:  # in this thread: a callback of the pool's future could run in one that gives places, within itself
+            self._places.give_back(self._caller)
+
+    def _run_task(self) -> None:
         if self._work is None:
             return
         (task, done), self._work = self._work, None
@@ -249,9 +255,8 @@ class _Task(Generic[T]):
         else:
             done.set_result(result)
 
-    def _ended(self, ran: Future[None]) -> None:
-        self._places.give_back(self._caller)
-        if ran.cancelled():  # the pool was closed
+    def _closed(self, ran: Future[None]) -> None:
+        if ran.cancelled():  # the pool was closed before the task began
             self._cancel()
 
     def _cancel(self) -> None:

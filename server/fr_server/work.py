@@ -167,8 +167,8 @@ async def _in(threads: FairThreads, task: Callable[[], T]) -> T:
 
     def begin() -> T:
         if waits:
-            asyncio.run_coroutine_threadsafe(require_caller_valid(), loop).result()
             current_ticket().require_wanted()
+            asyncio.run_coroutine_threadsafe(require_caller_valid(), loop).result()
         return task()
 
     within = partial(contextvars.copy_context().run, begin)

@@ -37,6 +37,7 @@ GROWTH_MIB = 10.0
 
 DOOMED = range(50, 54)
 CUT_OFF = 40
+OVERDUE, OVERDUE_ROUNDS = 200, 4
 
 
 async def cancel_many(address: str, calls: int, seed: int) -> int:
@@ -119,6 +120,23 @@ def test_streams_that_are_cut_off_while_items_are_at_work_leave_the_server_alive
             answers = stub.StreamEmbed(items(blue), timeout=SOON)
             next(answers)
             answers.cancel()
+        at_rest(server)
+        answer_at_once(server)
+
+
+def test_calls_whose_deadline_passes_while_they_wait_for_a_thread_leave_the_server_alive(tmp_path: Path) -> None:
+    """A thread takes them a moment after gRPC has freed their calls, and looks at their credentials once more."""
+    sections: dict[str, Any] = {"server": {"max_in_flight": 10_000}, "model": {"workers": WORKERS}}
+    with (
+        started_faulty(tmp_path, 0.1, paced=False, **sections) as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
+        stub = recognition_pb2_grpc.RecognitionServiceStub(channel)
+        for _ in range(OVERDUE_ROUNDS):
+            calls = [stub.Embed.future(embed_request(1), timeout=0.3) for _ in range(OVERDUE)]
+            codes = {call.code() for call in calls}
+            assert grpc.StatusCode.DEADLINE_EXCEEDED in codes
+            assert server.process.poll() is None
         at_rest(server)
         answer_at_once(server)
 

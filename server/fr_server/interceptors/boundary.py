@@ -114,6 +114,7 @@ class Boundary(grpc.aio.ServerInterceptor):
 
         def unary(behaviour: Unary) -> Unary:
             async def call(_: object, context: Context) -> Any:
+                context = lasting(context)
                 async with _Call(method, context, self._observer, self._refused):
                     return await behaviour(await self._first_of(context), context)
 

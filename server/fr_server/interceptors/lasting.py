@@ -1,4 +1,4 @@
-"""The context of a call, for what goes on a little longer than the call."""
+"""Keeps the context of a call usable for work that goes on a little longer than the call."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from fr_server.interceptors.wrapping import Context
 
 
 def lasting(context: Context) -> Context:
-    """Return a context that can be asked for anything at any time; to be called within the task of the call.
+    """Return a context that can be asked for anything at any time; call it within the task of the call.
 
-    Where a stream is cut off, what was at work on its items and reads the next ones ends only a moment after the call.
-    gRPC has let go of the call by then, and to ask its own context for what belongs to that would end the process.
+    Work for a call can outlive it: an item of a stream that was cut off, or a task that waited for a thread until its
+    deadline had passed. By then gRPC has freed the call, and asking gRPC's own context for the peer ends the process.
     """
     return cast("Context", _LastingContext(context))
 
