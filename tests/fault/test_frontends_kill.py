@@ -11,6 +11,7 @@ import csv
 import io
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -477,6 +478,23 @@ def test_what_a_server_with_front_ends_acknowledged_survives_the_death_of_any_of
     assert (+Hand.lost, +Hand.risen, +Hand.doubled) == ({}, {}, {})
     assert cut_off > KILLS / 2
     assert all(hand.acknowledged for hand in hands)
+
+    # The control: an older copy of the folder lacks what was acknowledged after it was made.
+    older = server.folder.with_name("older")
+    server.close()
+    shutil.copytree(server.folder, older)
+    server.start()
+    with connected(server, hands, tokens):
+        live_and_die(server, hands, "group", random.Random(0))  # after some dozens of changes
+    server.close()
+    shutil.rmtree(server.folder)
+    older.rename(server.folder)
+    server.start()
+    with connected(server, hands, tokens):
+        for hand in hands:
+            if isinstance(hand, Enroller | Keeper):
+                hand.judge()
+    assert Hand.lost.total() > 0
 
 
 if __name__ == "__main__":
