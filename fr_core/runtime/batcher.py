@@ -31,6 +31,7 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
 from fr_core.errors import CallEnded, ConfigInvalid, DeviceLost, DeviceUnavailable, Overloaded, ShuttingDown
@@ -70,6 +71,10 @@ class _Entry(Generic[Item, Result]):
     group: Hashable
     since: float
     submission: _Submission[Result]
+
+    @property
+    def caller(self) -> str:
+        return self.submission.ticket.caller
 
 
 class Batcher(Generic[Item, Result]):
@@ -120,6 +125,7 @@ class Batcher(Generic[Item, Result]):
         self._work_waits = threading.Condition(self._lock)  # lanes listen
         self._room_came = threading.Condition(self._lock)  # bulk submitters listen
         self._queues: dict[bool, deque[_Entry[Item, Result]]] = {False: deque(), True: deque()}
+        self._waiting: dict[bool, Counter[str]] = {False: Counter(), True: Counter()}  # items of each caller in them
         self._running: set[_Submission[Result]] = set()
         self._idle_lanes = 0
         self._since_bulk = 0
@@ -169,6 +175,7 @@ class Batcher(Generic[Item, Result]):
             queue = self._queues[ticket.bulk]
             self._require_room(queue, ticket)
             queue.extend(entries)
+            self._waiting[ticket.bulk][ticket.caller] += len(entries)
             self._tell_depth()
             self._work_waits.notify(len(entries))
         return submission.future
@@ -190,8 +197,7 @@ class Batcher(Generic[Item, Result]):
                 raise ShuttingDown("The server is shutting down.")
             waiting, limit = len(queue), self._max_queued
             if ticket.caller != EVERYBODY and waiting < limit:
-                waiting = sum(entry.submission.ticket.caller == ticket.caller for entry in queue)
-                limit = share_of(limit)
+                waiting, limit = self._waiting[ticket.bulk][ticket.caller], share_of(limit)
             if waiting < limit:
                 return
             if not ticket.bulk:
@@ -244,10 +250,10 @@ class Batcher(Generic[Item, Result]):
     def _take_unwanted(self) -> set[_Submission[Result]]:
         """Drop the items of ended calls from the queues; return whose they were."""
         dropped = set()
-        for queue in self._queues.values():
+        for bulk, queue in self._queues.items():
             unwanted = [entry for entry in queue if not entry.submission.wanted()]
             if unwanted:
-                _remove(queue, unwanted)
+                self._remove(bulk, unwanted)
                 dropped |= {entry.submission for entry in unwanted}
                 self._observer.dropped(self._role, len(unwanted))
                 self._tell_depth()
@@ -257,38 +263,46 @@ class Batcher(Generic[Item, Result]):
 
     def _take(self) -> list[_Entry[Item, Result]]:
         interactive, bulk = self._queues[False], self._queues[True]
-        queue = bulk if not interactive or (bulk and self._since_bulk >= BULK_TURN - 1) else interactive
-        self._since_bulk = 0 if queue is bulk else self._since_bulk + 1
-        ordered = self._in_turns(queue)
+        takes_bulk = not interactive or (bool(bulk) and self._since_bulk >= BULK_TURN - 1)
+        self._since_bulk = 0 if takes_bulk else self._since_bulk + 1
+        ordered = self._in_turns(takes_bulk)
         group = ordered[0].group
         alike = [entry for entry in ordered if entry.group == group]
         share = math.ceil(len(alike) / self._idle_lanes)
         size = max(size for size in self._sizes if size <= share)
         batch = alike[:size]
-        _remove(queue, batch)
+        self._remove(takes_bulk, batch)
         self._note_served(batch)
         self._running.update(entry.submission for entry in batch)
         self._tell_depth()
         self._room_came.notify_all()
         return batch
 
-    def _in_turns(self, queue: deque[_Entry[Item, Result]]) -> Sequence[_Entry[Item, Result]]:
+    def _in_turns(self, bulk: bool) -> Sequence[_Entry[Item, Result]]:
         """Return what waits in the order of the callers' turns; each caller's own in the order of its arrival."""
-        counts: Counter[str] = Counter()
-        places = []
-        for entry in queue:
-            caller = entry.submission.ticket.caller
-            places.append((counts[caller], self._served.get(caller, 0)))
-            counts[caller] += 1
-        if len(counts) == 1:
+        queue = self._queues[bulk]
+        if len(self._waiting[bulk]) == 1:
             return queue
-        return [entry for _, entry in sorted(zip(places, queue, strict=True), key=lambda placed: placed[0])]
+        counts: Counter[str] = Counter()
+        turns = []  # first how many of its own go before it, then how long ago its caller was served
+        for entry in queue:
+            caller = entry.caller
+            turns.append(counts[caller] * (self._batches + 1) + self._served.get(caller, 0))
+            counts[caller] += 1
+        return [entry for _, entry in sorted(zip(turns, queue, strict=True), key=itemgetter(0))]
 
     def _note_served(self, batch: Sequence[_Entry[Item, Result]]) -> None:
         self._batches += 1
-        self._served |= {entry.submission.ticket.caller: self._batches for entry in batch}
-        waiting = {entry.submission.ticket.caller for entries in self._queues.values() for entry in entries}
+        self._served |= {entry.caller: self._batches for entry in batch}
+        waiting = self._waiting[False].keys() | self._waiting[True].keys()
         self._served = {caller: last for caller, last in self._served.items() if caller in waiting}
+
+    def _remove(self, bulk: bool, entries: Sequence[_Entry[Item, Result]]) -> None:
+        queue, gone = self._queues[bulk], set(map(id, entries))
+        kept = [entry for entry in queue if id(entry) not in gone]
+        queue.clear()
+        queue.extend(kept)
+        self._waiting[bulk] -= Counter(entry.caller for entry in entries)
 
     def _work(self, run: Run[Item, Result], batch: list[_Entry[Item, Result]]) -> None:
         start = self._clock()
@@ -339,8 +353,9 @@ class Batcher(Generic[Item, Result]):
             first = not self._dead
             self._dead = True
             waiting = {entry.submission for queue in self._queues.values() for entry in queue} | self._running
-            for queue in self._queues.values():
+            for bulk, queue in self._queues.items():
                 queue.clear()
+                self._waiting[bulk].clear()
             self._running.clear()
             self._tell_depth()
             self._wake_all()
@@ -361,13 +376,6 @@ class Batcher(Generic[Item, Result]):
 
 # A bulk item whose queue is full looks so often whether its call is still wanted.
 _PATIENCE_S = 0.25
-
-
-def _remove(queue: deque[_Entry[Item, Result]], entries: Sequence[_Entry[Item, Result]]) -> None:
-    gone = set(map(id, entries))
-    kept = [entry for entry in queue if id(entry) not in gone]
-    queue.clear()
-    queue.extend(kept)
 
 
 def _checked(run: Run[Item, Result], items: Sequence[Item]) -> Sequence[Result]:
