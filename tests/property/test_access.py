@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from accessing import DAY_MS, NOW_MS, Clocks
 from fr_core.access.budget import Budget
 from fr_core.access.budgets import Budgets
-from fr_core.access.giving import reaches, require_may_give
+from fr_core.access.key_rules import reaches, require_may_give
 from fr_core.access.keys import ApiKey, NewKey, Token, parse_token
 from fr_core.access.roles import Role
 from fr_core.access.scope import Scope

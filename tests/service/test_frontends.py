@@ -332,7 +332,7 @@ def unanswered(address: str, connections: int) -> int:
 @pytest.mark.parametrize("minded", [True, False], ids=["minded", "control"])
 def test_front_end_that_stands_still_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minded: bool) -> None:
     if not minded:
-        monkeypatch.setattr("fr_server.frontends.pulse._SILENT_BEATS", 1_000_000)
+        monkeypatch.setattr("fr_server.frontends.heartbeat._SILENT_BEATS", 1_000_000)
     observer = PrometheusObserver(methods_of(SERVICES))
     with running(tmp_path, telemetry=Telemetry(observer, observer)) as server:
         starting_s = seconds_to_replace(server, signal.SIGKILL)

@@ -47,7 +47,7 @@ class Coarse(StrEnum):
 
 
 class Stated(StrEnum):
-    """What a call must say before it tells of persons of an operational gallery; see `stating.require_stated`."""
+    """What a call must say before it tells of persons of an operational gallery; see `purpose.require_stated`."""
 
     NOTHING = ""
     PURPOSE = "purpose"

@@ -22,6 +22,7 @@ from fr_server.app import SERVICES, App, until
 from fr_server.engine import engine_options, open_decoder
 from fr_server.frontends.arena import PATIENCE_S
 from fr_server.frontends.asking import Asker
+from fr_server.frontends.heartbeat import BEAT_S, Heartbeat
 from fr_server.frontends.messages import (
     Answer,
     DeviceIsLost,
@@ -35,7 +36,6 @@ from fr_server.frontends.messages import (
     Stop,
     Welcome,
 )
-from fr_server.frontends.pulse import BEAT_S, Pulse
 from fr_server.frontends.remote import RemoteGalleries, RemoteRawEmbedder, RemoteTileDetector
 from fr_server.frontends.wire import Wire
 from fr_server.reloading import log_failure
@@ -119,22 +119,22 @@ async def serve(welcome: Welcome, wire: Wire, memory: int) -> None:
     def reload() -> None:
         asyncio.run_coroutine_threadsafe(app.reload(), loop).add_done_callback(log_failure)
 
-    pulse, pongs = Pulse(), SimpleQueue[Pong]()
+    heartbeat, pongs = Heartbeat(), SimpleQueue[Pong]()
 
     def ping() -> None:
-        pulse.heard()
+        heartbeat.heard()
         loop.call_soon_threadsafe(pongs.put, Pong())  # that the loop is alive is what is asked
 
     told = (wire, asker, lifeline, loaded.set, reload, stop, ping)
     threading.Thread(target=listen, args=told, name="engine", daemon=True).start()
     # Not from the loop: it would hang with an engine's process that reads nothing.
-    threading.Thread(target=answer_pings, args=(wire, pongs), name="pulse", daemon=True).start()
+    threading.Thread(target=answer_pings, args=(wire, pongs), name="heartbeat", daemon=True).start()
     starting = asyncio.ensure_future(app.start())
     await until(told_to_stop, starting)
     if starting.done():
         spare_the_collector()
         wire.send(Ready())
-        minding = asyncio.ensure_future(mind_engine(app, pulse))
+        minding = asyncio.ensure_future(mind_engine(app, heartbeat))
         await until(told_to_stop, asyncio.ensure_future(app.broken()))
         minding.cancel()
     else:
@@ -144,11 +144,11 @@ async def serve(welcome: Welcome, wire: Wire, memory: int) -> None:
     await app.stop()
 
 
-async def mind_engine(app: App, pulse: Pulse) -> None:
+async def mind_engine(app: App, heartbeat: Heartbeat) -> None:
     """Have calls refused, and health tell it, while the engine's process is silent."""
     while True:
         await asyncio.sleep(BEAT_S)
-        app.engine_answers(not pulse.beat())
+        app.engine_answers(not heartbeat.beat())
 
 
 def answer_pings(wire: Wire, pongs: SimpleQueue[Pong]) -> None:

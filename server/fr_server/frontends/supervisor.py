@@ -17,11 +17,11 @@ from fr_server.app import Load, Part, log_lost_device, while_writing
 from fr_server.config import Config
 from fr_server.frontends.answering import Batchers
 from fr_server.frontends.arena import picture_bytes
+from fr_server.frontends.heartbeat import BEAT_S, Heartbeat
 from fr_server.frontends.messages import ArenaPlan, DeviceIsLost, GalleriesAreRead, Ping, Reload, Stop, Welcome
 from fr_server.frontends.metrics import forget
 from fr_server.frontends.ports import HeldPort
 from fr_server.frontends.process import Frontend, start_frontend
-from fr_server.frontends.pulse import BEAT_S, Pulse
 from fr_server.services.gallery_calls import GalleryCalls
 from fr_server.telemetry.open import Telemetry
 from fr_server.watching import watch
@@ -222,8 +222,8 @@ class Supervisor:
         def tell_gone() -> None:
             loop.call_soon_threadsafe(gone.set)
 
-        pulse = Pulse()
-        told = tell_listening, tell_ready, pulse.heard, tell_gone
+        heartbeat = Heartbeat()
+        told = tell_listening, tell_ready, heartbeat.heard, tell_gone
         try:
             frontend = await asyncio.to_thread(
                 start_frontend, self._welcome(), self._batchers, self._galleries, self._storage, *told
@@ -238,7 +238,7 @@ class Supervisor:
             frontend.answerer.tell(DeviceIsLost())
         if self._stopping.is_set():
             frontend.answerer.tell(Stop())
-        silent = await self._listen_to(frontend, pulse, gone)
+        silent = await self._listen_to(frontend, heartbeat, gone)
         del self._frontends[number]
         status = await asyncio.to_thread(frontend.clear)
         forget(frontend.process.pid)
@@ -246,7 +246,7 @@ class Supervisor:
             self.telemetry.frontend_replaced("silent" if silent else "ended")
         return "did not answer, and was killed" if silent else f"ended with status {status}"
 
-    async def _listen_to(self, frontend: Frontend, pulse: Pulse, gone: asyncio.Event) -> bool:
+    async def _listen_to(self, frontend: Frontend, heartbeat: Heartbeat, gone: asyncio.Event) -> bool:
         """Wait for the end of a front-end, and kill one that is silent; return whether it was."""
         silent = False
         while not gone.is_set():
@@ -256,7 +256,7 @@ class Supervisor:
                 await asyncio.wait_for(gone.wait(), BEAT_S)
             except TimeoutError:
                 # One that drains is given its time by `stop`.
-                if pulse.beat() and not silent and not self._stopping.is_set():
+                if heartbeat.beat() and not silent and not self._stopping.is_set():
                     silent = True
                     frontend.process.kill()
         return silent

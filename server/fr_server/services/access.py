@@ -10,7 +10,7 @@ import grpc
 
 from fr_api.v1 import access_pb2, access_pb2_grpc
 from fr_core.access.budget import Budget
-from fr_core.access.giving import reaches, require_may_give
+from fr_core.access.key_rules import reaches, require_may_give
 from fr_core.access.keys import ApiKey, principal_id_of
 from fr_core.access.principal import Principal
 from fr_core.access.roles import Role
@@ -41,7 +41,7 @@ _NOBODYS = "-" * 16
 class AccessService(access_pb2_grpc.AccessServiceServicer):
     """Makes, lists, rotates and revokes API keys.
 
-    `fr_core.access.giving` says who may know, give and take which key. A key that reaches further than its caller is
+    `fr_core.access.key_rules` says who may know, give and take which key. A key that reaches further than its caller is
     answered as one that does not exist.
 
     Args:

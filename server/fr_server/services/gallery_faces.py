@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from google.protobuf.message import Message
+from typing import Any
 
 from fr_api.v1 import gallery_pb2
 from fr_core.errors import FrError, InvalidTopK
@@ -11,6 +11,7 @@ from fr_core.gallery.query import ScoreFusion
 from fr_core.gallery.search.filters import names_many
 from fr_core.gallery.values import Enrolled, Enrolment, GalleryInfo, NewTemplate
 from fr_core.quality.assess import QualityLimits, require_enrollable
+from fr_server.access.purpose import require_stated
 from fr_server.convert.calibration import criterion
 from fr_server.convert.common import face_policy, sent_threshold
 from fr_server.convert.embeddings import embeddings_response, enrolments
@@ -27,7 +28,6 @@ from fr_server.convert.gallery import (
 from fr_server.interceptors.boundary import as_item_error, count_refusal
 from fr_server.services.calibrations import Calibrations
 from fr_server.services.decisions import Decisions
-from fr_server.services.entering import entered
 from fr_server.services.gallery_calls import GalleryCalls
 from fr_server.services.probes import ProbeFace, Probes
 from fr_server.work import Work
@@ -64,9 +64,25 @@ class GalleryFaces:
         self._decisions = decisions
         self._calibrations = calibrations
 
-    async def enter(self, request: Message) -> GalleryInfo:
-        """Return the gallery that a request names; raises what `entered` raises."""
-        return await self._work.storage(entered, self._galleries, request)
+    async def enter(self, request: Any) -> GalleryInfo:
+        """Return the gallery that a request names, once the request has said what its rule asks for.
+
+        What the call does next names the gallery by what is returned here: so it is done in this one, or refused.
+
+        Args:
+            request: with a `gallery_id`, of the current call or the part of it that names the gallery.
+
+        Raises:
+            UnknownGallery: there is no gallery of that id.
+            PurposeRequired, InvalidField, NotPermitted: as `require_stated`.
+        """
+
+        def entered() -> GalleryInfo:
+            info = self._galleries.get(request.gallery_id)
+            require_stated(request, info)
+            return info
+
+        return await self._work.storage(entered)
 
     def threshold(
         self, request: gallery_pb2.FindDuplicatesRequest | gallery_pb2.ClusterGalleryRequest, info: GalleryInfo

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fr_server.frontends.pulse import BEAT_S, Pulse
+from fr_server.frontends.heartbeat import BEAT_S, Heartbeat
 
 
 class Clock:
@@ -13,42 +13,42 @@ class Clock:
         return self.now
 
 
-def beats_until_silent(pulse: Pulse, clock: Clock, every_s: float, most: int = 1_000) -> int | None:
+def beats_until_silent(heartbeat: Heartbeat, clock: Clock, every_s: float, most: int = 1_000) -> int | None:
     for beat in range(1, most + 1):
         clock.now += every_s
-        if pulse.beat():
+        if heartbeat.beat():
             return beat
     return None
 
 
 def test_who_has_answered_once_is_silent_after_some_seconds_and_who_has_not_after_a_minute() -> None:
     clock = Clock()
-    pulse = Pulse(clock)
-    first = beats_until_silent(pulse, clock, BEAT_S)
+    heartbeat = Heartbeat(clock)
+    first = beats_until_silent(heartbeat, clock, BEAT_S)
     assert first is not None
     assert 30 < first * BEAT_S < 120
-    pulse.heard()
-    later = beats_until_silent(pulse, clock, BEAT_S)
+    heartbeat.heard()
+    later = beats_until_silent(heartbeat, clock, BEAT_S)
     assert later is not None
     assert 2 < later * BEAT_S < 5
 
 
 def test_who_answers_is_never_silent() -> None:
     clock = Clock()
-    pulse = Pulse(clock)
+    heartbeat = Heartbeat(clock)
     for _ in range(1_000):
         clock.now += BEAT_S
-        assert not pulse.beat()
-        pulse.heard()
+        assert not heartbeat.beat()
+        heartbeat.heard()
 
 
 def test_beats_that_come_late_say_nothing_of_the_other() -> None:
     clock = Clock()
-    pulse = Pulse(clock)
-    pulse.heard()
-    assert beats_until_silent(pulse, clock, 3 * BEAT_S) is None
+    heartbeat = Heartbeat(clock)
+    heartbeat.heard()
+    assert beats_until_silent(heartbeat, clock, 3 * BEAT_S) is None
     clock.now += 86_400  # the machine was suspended, or all processes were stopped
-    assert not pulse.beat()
+    assert not heartbeat.beat()
     for _ in range(3):
         clock.now += BEAT_S
-        assert not pulse.beat()
+        assert not heartbeat.beat()

@@ -13,7 +13,7 @@ _SILENT_BEATS = 6
 _FIRST_BEATS = 120
 
 
-class Pulse:
+class Heartbeat:
     """Says whether another process is silent: stopped, or hung. `heard` may be called from any thread.
 
     It counts beats of its own process, not seconds, and no beat that came late: a process that was itself stopped,
