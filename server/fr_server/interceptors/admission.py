@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, cast
 
 import grpc
@@ -107,17 +107,14 @@ class Admission(grpc.aio.ServerInterceptor):
         deadline = None if left_s is None or left_s == math.inf else time.monotonic() + left_s
         ticket = Ticket(deadline, bulk, caller=caller)
         hold(ticket)
-        self._calls.take(caller)
-        if bulk:
-            self._streams.take(caller)
-        self.idle.clear()
         try:
-            yield
+            with self._calls.held(caller), self._streams.held(caller) if bulk else nullcontext():
+                self.idle.clear()
+                try:
+                    yield
+                finally:
+                    ticket.cancel()  # whatever is still queued for this call is work for nobody
         finally:
-            ticket.cancel()  # whatever is still queued for this call is work for nobody
-            self._calls.give_back(caller)
-            if bulk:
-                self._streams.give_back(caller)
             if not self._calls.taken:
                 self.idle.set()
 
