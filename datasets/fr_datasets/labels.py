@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from fr_core.reading import composed
+from fr_core.id_forms import composed
 from fr_datasets.errors import DatasetError, DatasetMalformed
 from fr_datasets.tables import quoted, read_header, read_table
 from fr_datasets.values import PairSet

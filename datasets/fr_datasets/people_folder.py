@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from fr_core.reading import composed
+from fr_core.id_forms import composed
 from fr_datasets.errors import (
     DatasetError,
     DatasetMalformed,

@@ -25,7 +25,7 @@ from fr_core.casework.values import (
     State,
 )
 from fr_core.errors import CaseClosed, ExaminerNotIndependent, FindingLocked, InvalidField
-from fr_core.reading import composed
+from fr_core.id_forms import composed
 
 _AGREEING = 2
 _SURROGATE = re.compile(r"[\ud800-\udfff]")

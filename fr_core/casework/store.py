@@ -28,10 +28,10 @@ from fr_core.casework.store_schema import SCHEMA
 from fr_core.casework.values import Case, Examination, Finding, Listed, Purpose, Searched
 from fr_core.errors import InvalidField, UnknownExamination
 from fr_core.gallery.store.keys import KeyEncryptionKey
+from fr_core.id_forms import composed
 from fr_core.keeping.auditing import audit_keys, auditing, require_recent_audit
 from fr_core.keeping.database import Database
 from fr_core.keeping.writer import Writer
-from fr_core.reading import composed
 
 
 class CaseStore:

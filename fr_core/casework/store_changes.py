@@ -34,9 +34,9 @@ from fr_core.casework.store_rows import (
 from fr_core.casework.store_schema import CASE_OWNER
 from fr_core.casework.values import Case, Examination, Finding, FindingKind
 from fr_core.errors import CaseExists, ExaminerNotIndependent, StoreCorrupt
+from fr_core.id_forms import forms_of
 from fr_core.keeping.database import Database
 from fr_core.keeping.writer import Transaction
-from fr_core.reading import forms_of
 
 # What a case, or a finding, and its record take of the disk beside what they hold.
 _ROW_BYTES = 4_096

@@ -43,7 +43,7 @@ from fr_core.gallery.values import (
     calibration_id,
     updated,
 )
-from fr_core.reading import composed
+from fr_core.id_forms import composed
 from fr_core.types import F32, Embedding
 
 R_co = TypeVar("R_co", covariant=True)

@@ -36,7 +36,7 @@ from fr_core.gallery.values import (
     SubjectUpdate,
     updated,
 )
-from fr_core.reading import composed
+from fr_core.id_forms import composed
 from fr_core.types import F32, UNIT_TOLERANCE, Embedding, ModelId
 
 _GALLERY_ID = re.compile(r"[a-z0-9_-]{1,128}")

@@ -6,13 +6,11 @@ import csv
 import json
 import os
 import tomllib
-import unicodedata
 from pathlib import Path
 
 import pytest
 
 from fr_core.reading import (
-    MAX_COMPOSED,
     MAX_DEPTH,
     MAX_KEY_PARTS,
     MAX_LINE,
@@ -20,8 +18,6 @@ from fr_core.reading import (
     MAX_WORD,
     TextRefused,
     bounded_lines,
-    composed,
-    forms_of,
     open_regular,
     open_rows,
     read_json,
@@ -152,15 +148,3 @@ def test_a_line_of_csv_without_an_end_is_refused(tmp_path: Path) -> None:
     file.write_text("a\n" + "b" * (MAX_LINE + 1))
     with file.open() as lines, pytest.raises(csv.Error, match="a line has more than"):
         list(bounded_lines(lines))
-
-
-def test_an_id_has_one_form() -> None:
-    nfc, nfd = unicodedata.normalize("NFC", "Zoë"), unicodedata.normalize("NFD", "Zoë")
-    assert composed(nfd) == composed(nfc) == nfc != nfd
-    assert (forms_of(nfd), forms_of(nfc), forms_of("Ann")) == ((nfd, nfc), (nfc, nfd), ("Ann",))
-
-
-@pytest.mark.parametrize("marks", ["a" + "\u0323\u0301" * MAX_COMPOSED, "a" + "\u0301\u0323" * 16])
-def test_marks_without_an_end_are_left_as_they_are(marks: str) -> None:
-    assert composed(marks) == marks
-    assert forms_of(marks) == (marks,)

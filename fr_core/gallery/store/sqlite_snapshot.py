@@ -37,7 +37,7 @@ from fr_core.gallery.store.sqlite_rows import (
 from fr_core.gallery.store.vault import Binding, SubjectKey, Value, Vault
 from fr_core.gallery.store.vectors import unpack_vectors
 from fr_core.gallery.values import KeptTemplate, Subject, TemplateInfo
-from fr_core.reading import forms_of
+from fr_core.id_forms import forms_of
 from fr_core.types import I64, Embedding
 
 _GALLERY = f"SELECT {names(GALLERIES)} FROM galleries"

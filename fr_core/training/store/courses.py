@@ -11,9 +11,9 @@ from types import MappingProxyType
 from fr_core.audit.attribution import Attribution, current_attribution
 from fr_core.errors import InvalidField, StoreCorrupt, UnknownCourse
 from fr_core.gallery.store.vault import SubjectKey
+from fr_core.id_forms import forms_of
 from fr_core.keeping.database import Database, Reading, Row
 from fr_core.keeping.seals import Seals
-from fr_core.reading import forms_of
 from fr_core.training.courses import Course
 from fr_core.training.store.caches import Pictures, Recent
 from fr_core.training.store.clearing import Clearing

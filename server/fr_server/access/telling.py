@@ -23,7 +23,7 @@ from fr_core.errors import (
     RateLimited,
 )
 from fr_core.gallery.checks import is_gallery_id
-from fr_core.reading import composed
+from fr_core.id_forms import composed
 from fr_core.types import ModelId
 from fr_server.access.coarse import value_at
 from fr_server.access.recording import BEGUN, CANCELLED, MAX_SUBJECTS, OK, OUTSIDE, CallRecord, Recorder, Refusals

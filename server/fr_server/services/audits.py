@@ -17,7 +17,7 @@ from fr_core.audit.values import Pseudonym
 from fr_core.audit.verify import Broken, Verified, disagreement, verify
 from fr_core.casework.store import CaseStore
 from fr_core.errors import InternalError, StoreFailed
-from fr_core.reading import forms_of
+from fr_core.id_forms import forms_of
 from fr_server.services.gallery_calls import GalleryCalls
 from fr_server.telemetry.trust import Chain
 
