@@ -32,13 +32,12 @@ def with_order_as_condition(pool: Pool) -> tuple[Pool, bool]:
     Args:
         pool: told apart; its people in an order of their own.
     """
-    shown = {source for source in {person.source for person in pool.people} if _order_shows(_of(pool, source))}
-    people = tuple(_by_place(person) if person.source in shown else person for person in pool.people)
-    return replace(pool, people=people), bool(shown)
-
-
-def _of(pool: Pool, source: str) -> list[PoolPerson]:
-    return [person for person in pool.people if person.source == source]
+    by_source: dict[str, list[PoolPerson]] = {}
+    for person in pool.people:
+        by_source.setdefault(person.source, []).append(person)
+    shown = {source for source, people in by_source.items() if _order_shows(people)}
+    placed = tuple(_by_place(person) if person.source in shown else person for person in pool.people)
+    return replace(pool, people=placed), bool(shown)
 
 
 def _by_place(person: PoolPerson) -> PoolPerson:
