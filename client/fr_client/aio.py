@@ -437,7 +437,7 @@ class AsyncClient:
             )
             return asyncio.run_coroutine_threadsafe(reading, loop).result()
 
-        embedding = requests.tells_embeddings(await self.get_gallery(gallery_id))
+        embedding = not requests.is_operational(await self.get_gallery(gallery_id))
         subject = await self.get_subject(gallery_id, subject_id, purpose=purpose, case_reference=case_reference)
         try:
             return await asyncio.to_thread(write_export, subject, template, target)

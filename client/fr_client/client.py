@@ -533,7 +533,7 @@ class Client:
             purpose: what it is for; persons of an operational gallery are not told without.
             case_reference: the reference of the case, or of the request, that it is for, likewise.
         """
-        embedding = requests.tells_embeddings(self.get_gallery(gallery_id))
+        embedding = not requests.is_operational(self.get_gallery(gallery_id))
         subject = self.get_subject(gallery_id, subject_id, purpose=purpose, case_reference=case_reference)
 
         def template(template_id: int) -> gallery_pb2.GetTemplateResponse:

@@ -402,9 +402,9 @@ def get_template(
     )
 
 
-def tells_embeddings(gallery: gallery_pb2.Gallery) -> bool:
-    """Whether the server tells embeddings of a gallery."""
-    return gallery.use != gallery_pb2.GALLERY_USE_OPERATIONAL
+def is_operational(gallery: gallery_pb2.Gallery) -> bool:
+    """Whether the server wants a purpose and a case for what it tells of a gallery, and tells no embeddings."""
+    return gallery.use == gallery_pb2.GALLERY_USE_OPERATIONAL
 
 
 def update_subject(

@@ -16,7 +16,7 @@ from fr_client.cli.sources import PhotoFile
 from fr_client.cli.state import Unusable
 from fr_client.client import Client
 from fr_client.errors import FrApiError, reason_of
-from fr_client.requests import EnrolItem, OneFace, ReadingPurpose
+from fr_client.requests import EnrolItem, OneFace, ReadingPurpose, is_operational
 
 # Subjects whose photos in the gallery are remembered: those of one subject come one after the other.
 _HELD_SUBJECTS = 1000
@@ -255,7 +255,7 @@ class Enrolment:
     def _may_look_up(self) -> bool:
         """Whether it was said what the subjects are looked up for, or nobody asks."""
         said = self._options.purpose is not None and self._options.case_reference
-        return bool(said) or self._gallery.use != gallery_pb2.GALLERY_USE_OPERATIONAL
+        return bool(said) or not is_operational(self._gallery)
 
     def _answered_no(self, sent: _Sent, refusal: common_pb2.Refusal) -> None:
         reason, message = reason_of(refusal), refusal.message
