@@ -43,12 +43,11 @@ def seal(path: Path, config: Config, key: KeyEncryptionKey) -> Path:
     Raises:
         ConfigInvalid: a file cannot be read, or the seal not written.
     """
-    folder = data_folder(config)
+    folder, at = data_folder(config), seal_of(config)
     try:
         files = {str(one.resolve()): sha256_of(one) for one in _files(path, config)}
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        at, marks = seal_of(config), marks_of(config, key).values()
-        body = _body(path, files, {mark.hex() for mark in marks if mark} | _mark_before(at, key))
+        body = _body(path, files, _marks(config, key))
         _write(at, key, body)
     except OSError as error:
         raise _unmade(error) from error
@@ -106,14 +105,10 @@ def exchanging(path: Path, config: Config, coming: Mapping[Path, Path]) -> Itera
         yield
         return
     at, key = seal_of(config), key_of(config, new=False)
-
-    def marks() -> set[str]:
-        return {mark.hex() for mark in marks_of(config, key).values() if mark} | _mark_before(at, key)
-
     try:
         # A link is exchanged itself, and not where it leads to.
         becomes = {str(old.parent.resolve() / old.name): sha256_of(new) for old, new in coming.items()}
-        _write(at, key, _body(path, found, marks(), becomes))
+        _write(at, key, _body(path, found, _marks(config, key), becomes))
     except OSError as error:
         raise _unmade(error) from error
     yield
@@ -123,7 +118,7 @@ def exchanging(path: Path, config: Config, coming: Mapping[Path, Path]) -> Itera
         if name not in known:
             raise _tampered(one, _NOT_AMONG)
     try:
-        _write(at, key, _body(path, {name: known[name] for name in named}, marks()))
+        _write(at, key, _body(path, {name: known[name] for name in named}, _marks(config, key)))
     except OSError as error:
         raise _unmade(error) from error
 
@@ -229,13 +224,14 @@ def _read(at: Path) -> list[str]:
     return parts
 
 
-def _mark_before(at: Path, key: KeyEncryptionKey) -> set[str]:
-    """The mark of the seal that is about to be replaced, where it is whole: a server may be giving it to its stores."""
+def _marks(config: Config, key: KeyEncryptionKey) -> set[str]:
+    """The marks of the stores, and of the seal that is about to be replaced, which a server may be giving to them."""
+    marks = {mark.hex() for mark in marks_of(config, key).values() if mark}
     try:
-        body, *macs = _read(at)
+        body, *macs = _read(seal_of(config))
     except FileTampered:
-        return set()
-    return {_mark(body).hex()} if body and _is_one(key, body, macs) else set()
+        return marks
+    return marks | {_mark(body).hex()} if body and _is_one(key, body, macs) else marks
 
 
 def _mark(body: str) -> bytes:
