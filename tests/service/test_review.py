@@ -33,6 +33,7 @@ from fr_core.errors import EvidenceUnusable
 from fr_core.evidence.verify import verify_bundle
 from fr_core.gallery.pages import page_token
 from fr_core.scoring.calibration_json import to_json
+from fr_server.config import LimitsConfig
 from serving import ended, photo
 from staffed import BLUES, NONE, POTENTIAL, PROBE, UNSURE, Caller, Staffed, in_case, reason_of, staffed
 
@@ -906,7 +907,7 @@ def test_readers_who_take_nothing_of_a_bundle_keep_it_from_nobody(at: Staffed, r
         for caller in (at.caller(Role.OPERATOR, number=2), at.operator):
             begun = time.monotonic()
             assert reason_of(partial(caller.review.ExportEvidence, request)) == "OK"
-            assert time.monotonic() - begun < 10
+            assert time.monotonic() - begun < LimitsConfig().stall_s  # the others were still unread
     finally:
         for call in calls:
             call.cancel()
@@ -948,12 +949,15 @@ def test_a_reader_who_takes_nothing_is_told_so_and_what_waited_for_it_is_let_go(
     at: Staffed, tmp_path: Path, reference: str
 ) -> None:
     size = sum(len(piece.data) for piece in at.operator.review.ExportEvidence(large_case(at, reference)))
-    with with_room_for_unread(tmp_path, 1.6, size, limits={"stall_s": 1}) as few:
+    stall_s = 1
+    with with_room_for_unread(tmp_path, 1.6, size, limits={"stall_s": stall_s}) as few:
         request = large_case(few, reference)
+        begun = time.monotonic()
         slow = few.operator.review.ExportEvidence(request)
         next(slow)
-        assert reason_of(partial(few.operator.review.ExportEvidence, request)) == "OVERLOADED"
-        end = time.monotonic() + 10
+        refused = reason_of(partial(few.operator.review.ExportEvidence, request)) == "OVERLOADED"
+        assert refused or time.monotonic() - begun > stall_s  # on a busy machine the slow reader may be gone already
+        end = time.monotonic() + 30
         while reason_of(partial(few.operator.review.ExportEvidence, request)) != "OK":
             assert time.monotonic() < end
         assert reason_of(lambda: slow) == "READER_TOO_SLOW"
