@@ -63,7 +63,9 @@ def open_regular(path: Path, *, follow: bool = True) -> BinaryIO:
     Raises:
         OSError: it cannot be opened, or it is no regular file.
     """
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    flags = os.O_RDONLY | (0 if follow else os.O_NOFOLLOW)
+    for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):  # Windows, where the client runs too, lacks the first two
+        flags |= getattr(os, name, 0)
     handle = os.open(path, flags)
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):

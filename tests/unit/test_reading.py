@@ -140,6 +140,13 @@ def test_only_regular_files_are_opened_and_no_more_is_read(tmp_path: Path) -> No
         read_whole(file, 4)
 
 
+def test_files_are_read_where_the_system_has_fewer_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_bytes(b"text")
+    monkeypatch.delattr(os, "O_NONBLOCK")
+    monkeypatch.delattr(os, "O_CLOEXEC")
+    assert read_whole(tmp_path / "file", 4) == b"text"
+
+
 def test_a_line_of_csv_without_an_end_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "file.csv"
     file.write_text("a,b\r\n1,2\r\n", encoding="utf-8-sig")
