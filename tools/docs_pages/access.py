@@ -128,8 +128,8 @@ with `GALLERY_REPLACED` and nothing is done.
 
 The columns are trainee (Te), trainer (Tr), operator (Op), examiner (Ex), auditor (Au) and admin (Ad). "Scope" names the fields
 of the request that must be within the scope; "filtered" stands for lists that leave out what is not. A call marked "search"
-counts as one. "States" says what a call must say before it tells of persons of an operational gallery, as the next section has
-it. Health checks take no credential.
+counts as one. "States" says what a call must state before it tells of persons of an operational gallery
+([above](#purpose-and-case)). Health checks take no credential.
 """
 
 
