@@ -197,7 +197,10 @@ def test_an_operational_gallery_is_read_with_a_purpose_and_a_case(fr: Fr, people
     code, out, _ = fr("enrol", "persons", people, "--json")
     told = json.loads(out)
     assert (code, told["refused"], {one["reason"] for one in told["refusals"]}) == (3, 4, {"DUPLICATE_IMAGE"})
-    assert "--purpose" in told["refusals"][0]["message"]
+    assert "--purpose gallery-maintenance and --case REFERENCE" in told["refusals"][0]["message"]
+    for half in (why[:2], why[2:]):  # half a reason would be none
+        code, _, error = fr("enrol", "persons", people, *half)
+        assert (code, "--purpose and --case go together" in error) == (2, True)
     assert keys(fr("enrol", "persons", people, *why, "--json"))["already_enrolled"] == 4
     archive = tmp_path / "ada.zip"
     for words in (("list",), ("show", "ada"), ("update", "ada", "--name", "Ada"), ("export", "ada", archive)):
@@ -205,6 +208,7 @@ def test_an_operational_gallery_is_read_with_a_purpose_and_a_case(fr: Fr, people
         code, _, error = fr(*command)
         assert (code, error.partition(":")[0]) == (1, "PURPOSE_REQUIRED"), command
         assert "--purpose and --case" in error
+        assert "gallery-maintenance" in error
         assert keys(fr(*command, *why, "--json"))
     with zipfile.ZipFile(archive) as held:
         templates = [json.loads(held.read(name)) for name in held.namelist() if name.startswith("templates/")]

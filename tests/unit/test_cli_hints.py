@@ -75,6 +75,8 @@ def test_a_hint_is_for_commands_that_have_its_options(
 def test_the_line_of_an_error_ends_with_what_to_type(tmp_path: Path) -> None:
     script = Script()
     script.refusals["RotateKey"] = ["UNKNOWN_KEY"]
+    script.refusals["CloseCase"] = ["UNKNOWN_CASE"]
+    script.refusals["WhoAmI"] = ["CREDENTIAL_MISSING"]
     script.refusals["SearchInCase"] = ["SEVERAL_FACES", "PURPOSE_REQUIRED"]
     photo = tmp_path / "a.jpg"
     photo.write_bytes(b"a photo")
@@ -82,6 +84,16 @@ def test_the_line_of_an_error_ends_with_what_to_type(tmp_path: Path) -> None:
         assert fr(target, "key", "rotate", "k") == (
             1,
             "UNKNOWN_KEY: Not now. `fr key list` lists them, for an admin; `fr whoami` tells which is yours. "
+            "(request id-1)\n",
+        )
+        assert fr(target, "whoami") == (
+            1,
+            "CREDENTIAL_MISSING: Not now. `fr --connection FILE` takes the key from a connection file. "
+            "(request id-1)\n",
+        )
+        assert fr(target, "case", "close", "2026-014") == (
+            1,
+            "UNKNOWN_CASE: Not now. `fr case list` lists them. CASE is the id of a case, not its reference. "
             "(request id-1)\n",
         )
         words = ("case", "search", "c", "g", photo)

@@ -78,7 +78,8 @@ def enrol(
     which may be of one person.
 
     --purpose and --case are for a run into an operational gallery that holds some of the photos already: to see under
-    which subject, the run reads the gallery.
+    which subject, the run reads the gallery. The purpose is then gallery-maintenance, and REFERENCE is that of the
+    request.
 
     With --journal, a later run sends only photos that are new or whose file has changed since. Each gallery needs a
     journal of its own.
@@ -86,6 +87,8 @@ def enrol(
     Exit status 0: every photo is in the gallery. 3: some were refused, or were deleted since the journal noted them. 1:
     the run stopped early.
     """
+    if (purpose is None) != (not case):
+        raise typer.BadParameter("--purpose and --case go together; give both.")
     options = Options(several_faces, unnamed, report_similar, retry_refused, in_flight, purpose, case)
     ending = Ending()
     with connected(context, as_json) as client, ExitStack() as opened:

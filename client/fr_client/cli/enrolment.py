@@ -266,7 +266,10 @@ class Enrolment:
                 return
             message = "The gallery holds this very photo under another subject."
         elif reason == "DUPLICATE_IMAGE":
-            message = "The gallery holds this very photo. With --purpose and --case, fr looks up whose it is."
+            message = (
+                "The gallery holds this very photo. With --purpose gallery-maintenance and --case REFERENCE, fr looks "
+                "up whose it is."
+            )
         self._refused(sent.photo, sent.state, reason, message)
 
     def _refused(self, photo: PhotoFile, state: FileState | None, reason: str, message: str) -> None:

@@ -22,7 +22,12 @@ class Hint:
 
 HINTS: Mapping[str, Hint] = MappingProxyType(
     {
-        "PURPOSE_REQUIRED": Hint("The options are --purpose and --case.", ("--purpose", "--case")),
+        "CREDENTIAL_MISSING": Hint("`fr --connection FILE` takes the key from a connection file."),
+        "PURPOSE_REQUIRED": Hint(
+            "The options are --purpose and --case. The purpose gallery-maintenance is for the upkeep of records, not "
+            "for searches with a photo.",
+            ("--purpose", "--case"),
+        ),
         "SEVERAL_FACES": Hint("The option is --several-faces largest.", ("--several-faces",)),
         "INVALID_TOP_K": Hint("The option is --top-k.", ("--top-k",)),
         "INVALID_THRESHOLD": Hint("The option is --threshold.", ("--threshold",)),
@@ -36,7 +41,7 @@ HINTS: Mapping[str, Hint] = MappingProxyType(
         "UNKNOWN_SUBJECT": Hint("`fr subject list GALLERY` lists them."),
         "UNKNOWN_TEMPLATE": Hint("`fr subject show GALLERY SUBJECT` shows them."),
         "CASE_EXISTS": Hint("`fr case list` lists those that you may see."),
-        "UNKNOWN_CASE": Hint("`fr case list` lists them."),
+        "UNKNOWN_CASE": Hint("`fr case list` lists them. CASE is the id of a case, not its reference."),
         "UNKNOWN_EXAMINATION": Hint("`fr case show CASE` and `fr review list` list them."),
         "GALLERY_EXPIRED": Hint("`fr gallery update GALLERY --expires DATE` gives it a later end."),
     }

@@ -25,7 +25,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document in
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ForPurpose = Annotated[
     ReadingPurpose | None,
-    typer.Option("--purpose", help="What it is for; an operational gallery is not read without.", show_default=False),
+    typer.Option(
+        "--purpose",
+        help="What it is for; an operational gallery is not read without. "
+        "gallery-maintenance is for the upkeep of records.",
+        show_default=False,
+    ),
 ]
 ForCase = Annotated[
     str,
