@@ -133,6 +133,12 @@ def test_whoami_tells_roles_scope_and_budget(script: Script, target: str) -> Non
     assert told["expire_time"] == "2027-01-15T08:00:00Z"
 
 
+def test_whoami_tells_a_large_budget_in_figures(script: Script, target: str) -> None:
+    budget = access_pb2.Budget(requests_per_s=1_000_000, burst=1_000_000)
+    script.answers["WhoAmI"] = [access_pb2.WhoAmIResponse(principal_id="key:k1", budget=budget)]
+    assert "1,000,000 a second, 1,000,000 at once" in fr(target, "whoami")[1]
+
+
 def test_whoami_tells_no_end_and_no_rest_where_there_is_none(script: Script, target: str) -> None:
     script.answers["WhoAmI"] = [access_pb2.WhoAmIResponse(principal_id="local", roles=[access_pb2.ROLE_ADMIN])]
     code, out, _ = fr(target, "whoami")

@@ -294,7 +294,7 @@ def _patterns(patterns: Iterable[str]) -> str:
 
 def _budget_rows(budget: access_pb2.Budget) -> list[tuple[str, str]]:
     a_day = f"{budget.searches_per_day:,} a day" if budget.HasField("searches_per_day") else "no limit"
-    return [("Calls", f"{budget.requests_per_s:g} a second, {budget.burst:,} at once"), ("Searches", a_day)]
+    return [("Calls", f"{budget.requests_per_s:,.10g} a second, {budget.burst:,} at once"), ("Searches", a_day)]
 
 
 def _validity(one: access_pb2.ApiKey) -> str:
