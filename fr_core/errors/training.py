@@ -30,7 +30,7 @@ class TooFewPeople(InputRefused):
     """The data sets hold too few people for the forms that the plan wants, none of whom is shown twice."""
 
     reason = "TOO_FEW_PEOPLE"
-    remedy = "Name more data sets, or ask for fewer trials in the plan."
+    remedy = "Name a data set that has what is missing, or ask for fewer trials in the plan."
 
 
 class CourseBuilding(InputRefused):

@@ -25,6 +25,7 @@ from fr_core.reading import read_toml
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # What the server does at each stage, and what is counted of it.
+_REMEDY_OF_TRIADS = "Show pairs in place of triads, or name a data set that has such photos, such as lfw."
 _STAGES = {
     training_pb2.COURSE_STAGE_PHOTOS: ("Photos through the models", "photos"),
     training_pb2.COURSE_STAGE_FORMS: ("Choosing and equating", "steps"),
@@ -187,23 +188,30 @@ def _print_check(found: training_pb2.CheckPlanResponse, unlimited: int, compared
 def _check_rows(found: training_pb2.CheckPlanResponse, unlimited: int, compared: bool) -> list[tuple[str, str]]:
     needs = found.needs
     more = f", and {counted(unlimited, 'block')} without a limit" if unlimited else ""
+    alike = _alike_words(needs.people_with_two_alike) if needs.people_with_two_alike else ""
     rows = [
         ("Plan", found.title),
         ("Trials of one trainee", f"{needs.trials:,}"),
         ("Minutes at most", f"{needs.minutes:,}{more}"),
-        ("Needs", _people_words(needs.people, needs.people_with_two_photos, needs.people_with_two_alike)),
+        ("Needs", _people_words(needs.people, needs.people_with_two_photos) + alike),
     ]
     if compared:
-        alike = found.people_with_two_alike if needs.people_with_two_alike else 0
-        there = _people_words(found.people, found.people_with_two_photos, alike)
+        there = _people_words(found.people, found.people_with_two_photos)
+        if needs.people_with_two_alike:
+            there += _alike_words(found.people_with_two_alike)
         verdict = f"no: {_missing_words(found)}" if found.missing else "yes, if their photos show usable faces"
         rows += [("The data sets hold", there), ("Enough", verdict)]
+        if needs.people_with_two_alike > found.people_with_two_alike:
+            rows.append(("Remedy", _REMEDY_OF_TRIADS))
     return rows
 
 
-def _people_words(people: int, with_two_photos: int, alike: int) -> str:
-    words = f"{counted(people, 'person', 'people')}, {with_two_photos:,} of them with two photos"
-    return f"{words}, {alike:,} with two of one condition" if alike else words
+def _people_words(people: int, with_two_photos: int) -> str:
+    return f"{counted(people, 'person', 'people')}, {with_two_photos:,} of them with two photos"
+
+
+def _alike_words(alike: int) -> str:
+    return f", {alike:,} with two of one condition"
 
 
 def _missing_words(found: training_pb2.CheckPlanResponse) -> str:
