@@ -133,7 +133,10 @@ def rotate_key(
         else:
             left = f"what is left under the key {before.key_id} is overwritten by the next start of the server."
         typer.echo(f"{folder} is under the key {after.key_id}; {left}")
-        typer.echo("Start the server with the new key, and take a backup: its file of keys replaces the one before.")
+        typer.echo(
+            "Put the new key in the place of the old one, or name it in `gallery.key` and seal the configuration. Then "
+            "start the server, and take a backup: its file of keys replaces the one before."
+        )
 
 
 def _data_and_key(

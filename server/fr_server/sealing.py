@@ -265,7 +265,8 @@ def _unmade(error: OSError) -> ConfigInvalid:
 
 
 def _foreign(at: Path, config: Config) -> FileTampered:
-    return _tampered(at, f"was not made with the key of these galleries ({_key_file(config)}), or was changed")
+    key = _key_file(config)
+    return _tampered(at, f"was not made with {key}, which may be the key of before a rotation, or was changed")
 
 
 def _key_file(config: Config) -> str:

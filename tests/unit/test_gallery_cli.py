@@ -180,6 +180,7 @@ def test_a_rotated_folder_opens_with_the_new_key_alone(home: Path) -> None:
     rotated = fr("key", "rotate", "--new", "file:k")
     assert (rotated.exit_code, rotated.stderr) == (0, "")
     assert load_key("file:k").key_id in rotated.stdout
+    assert "Put the new key in the place of the old one" in rotated.stdout
     wrong = fr("verify")
     assert failed(wrong, "WRONG_KEY")
     assert all(load_key(f"file:{name}").key_id in wrong.stderr for name in ("k", "data.key"))

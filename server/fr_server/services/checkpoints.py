@@ -32,7 +32,7 @@ def _require_folder(key: str, folder: Path | None, what: str) -> None:
     try:
         if folder is None or folder.is_dir():
             return
-        told = f"There is no folder {folder} {what} of the audit."
+        told = f"There is no folder {folder} {what} of the audit: make it, or mount its disk."
     except OSError as error:
         told = f"The folder {folder} {what} of the audit cannot be looked at: {error.strerror}."
     raise ConfigInvalid(told, key=key, file=str(folder))
