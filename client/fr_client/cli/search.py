@@ -72,7 +72,8 @@ def search(
     candidate_photos: Annotated[
         Path | None,
         typer.Option(
-            metavar="FOLDER", help="With --draw: where the enrolled photos are, a folder or the manifest of `fr enrol`."
+            metavar="FOLDER",
+            help="With --draw, if the gallery keeps no photos: where they are, a folder or the manifest of `fr enrol`.",
         ),
     ] = None,
     as_json: AsJson = False,
