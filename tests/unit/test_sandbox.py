@@ -18,6 +18,7 @@ import PIL.Image
 import PIL.ImageCms
 import pytest
 
+from faulty import until
 from fr_core.detect.null import NullDetector
 from fr_core.embed.null import NullEmbedder
 from fr_core.errors import ConfigInvalid, FrError, ImageTooCostly, ImageTooManyBytes, ShuttingDown, Undecodable
@@ -328,6 +329,7 @@ def test_a_worker_that_was_stopped_while_it_waited_costs_no_photo() -> None:
         made.decode(photo(), LIMITS)
         (process,) = made._idle
         os.kill(process.pid, signal.SIGSTOP)
+        until(lambda: Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2].startswith("T"))
         assert made.decode(photo(), LIMITS).height == 64
     finally:
         made.close()
