@@ -44,7 +44,6 @@ from serving import Running, ended, photo, running
 from taking import store_of
 from trainingstore import add_course, begin, small_course
 
-MS = 1e-3
 DAY_MS = 86_400_000
 NO_RULE = "/fr_api.v1.GalleryService/GetSubject"
 PLENTY = UNLIMITED
