@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -17,7 +19,7 @@ from typing import Any
 from unittest.mock import patch
 
 import grpc
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from faulty import FaultyModel, Started, started
 from fr_api.v1 import common_pb2, recognition_pb2, recognition_pb2_grpc, server_pb2, server_pb2_grpc
@@ -28,15 +30,20 @@ from fr_core.access.keys import NewKey
 from fr_core.access.roles import Role
 from fr_core.access.scope import EVERYTHING, Scope
 from fr_core.access.store import AccessStore
+from fr_core.casework.values import Purpose
+from fr_core.embed.null import NULL_MODEL
+from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_server.allocator import share_one_heap
 from fr_server.app import App
 from fr_server.clock import wall_ms
 from fr_server.config import Config, load_config
 from fr_server.interceptors.admission import most_streams
 from fr_server.main import open_galleries, run
-from fr_server.stores import open_access
+from fr_server.stores import open_access, open_stores
 from fr_server.telemetry.logs import configure_logging
+from ledger import embedding
 from serving import NULL_QUALITY, batched_engine, photo
+from trainingstore import add_course, small_course
 
 HOST = "127.0.0.1"
 OVERRIDES = ("server.port=0", f"quality.min_sharpness={NULL_QUALITY['min_sharpness']}")
@@ -79,12 +86,72 @@ class Made:
             yield channel
 
 
+def fr_server(*arguments: str) -> Result:
+    """Run `fr server` in this process."""
+    return CliRunner().invoke(build(), ["server", *arguments])
+
+
 def made(folder: Path) -> Made:
     """Set a server up in a folder that is not there."""
-    arguments = ["server", "init", str(folder), "--name", HOST, "--name", "localhost"]
-    ended = CliRunner().invoke(build(), arguments)
+    ended = fr_server("init", str(folder), "--name", HOST, "--name", "localhost")
     assert ended.exit_code == 0, ended.output
     return Made(folder)
+
+
+def fill(server: Made) -> None:
+    """Put something into each store: three templates, a course and a case."""
+    config = server.config()
+    with open_galleries(config) as galleries:
+        galleries.create("staff", "", NULL_MODEL, 64)
+        for seed in range(3):
+            template = NewTemplate(embedding(seed), f"{seed:064x}", 0.5, None)
+            galleries.enrol("staff", Enrolment(f"person {seed}", template, "A name"))
+    stores = open_stores(config, wall_ms)
+    add_course(stores.training, small_course())
+    stores.cases.open_case("A reference", Purpose.TESTING, "local")
+    stores.close()
+
+
+@contextmanager
+def put_back(server: Made, kept: Path) -> Iterator[Made]:
+    """Let the block spoil a server, whose files are known by their whole paths; a copy is kept in a new folder."""
+    shutil.copytree(server.folder, kept)
+    yield server
+    shutil.rmtree(server.folder)
+    shutil.copytree(kept, server.folder)
+
+
+KILLED = 9
+# Ends as a kill does where `step` is called once more than so many times.
+_CUT_OFF = """
+import os, sys
+left, total = int(sys.argv.pop(1)), 0
+def step():
+    global left, total
+    total += 1
+    if not left:
+        os._exit({killed})
+    left -= 1
+{watch}
+from fr_command import main
+try:
+    main()
+finally:
+    print("steps", total, file=sys.stderr)
+"""
+
+
+def cut_off(watch: str, steps: int, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run `fr` in a process that is killed after so many steps; its status is then `KILLED`.
+
+    Args:
+        watch: Python that has `step()` called at each of them.
+        steps: so many are let through.
+        words: the command line; `watch` finds it in `sys.argv`.
+    """
+    script = _CUT_OFF.format(killed=KILLED, watch=watch)
+    command = (sys.executable, "-c", script, str(steps), *words)
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 def key_of(

@@ -18,9 +18,9 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -30,6 +30,7 @@ import numpy as np
 import pytest
 
 from besieged import figure, key_of
+from faulty import until
 from fr_api.v1 import access_pb2, common_pb2, gallery_pb2, recognition_pb2, review_pb2, training_pb2
 from fr_core.access.roles import Role
 from fr_core.detect.null import NullDetector
@@ -147,11 +148,11 @@ class Server:
         if what == "front-end":
             killed = at.choice(before)
             os.kill(killed, signal.SIGKILL)
-            until(lambda: killed not in self.frontends and len(self.frontends) == FRONTENDS)
+            until(lambda: killed not in self.frontends and len(self.frontends) == FRONTENDS, WAIT_S)
             return
         (os.kill if what == "engine" else os.killpg)(self._process.pid, signal.SIGKILL)
         self._ended(self._process)
-        until(lambda: not any(map(command_of, before)))  # front-ends end with their engine's process
+        until(lambda: not any(map(command_of, before)), WAIT_S)  # front-ends end with their engine's process
         self.start()
 
     def close(self) -> None:
@@ -169,7 +170,8 @@ class Server:
 def children_of(pid: int) -> list[int]:
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").iterdir():
-        found += map(int, (task / "children").read_text().split())
+        with suppress(OSError):  # the thread has ended
+            found += map(int, (task / "children").read_text().split())
     return found
 
 
@@ -179,13 +181,6 @@ def command_of(pid: int) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return b""
-
-
-def until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + WAIT_S
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 # --- those who work ----------------------------------------------------------------------------------------------
@@ -421,11 +416,13 @@ def live_and_die(server: Server, hands: Sequence[Hand], what: str, at: random.Ra
     over, changes = threading.Event(), threading.Semaphore(0)
     with ThreadPoolExecutor(len(hands)) as pool:
         working = [pool.submit(work, hand, over, changes) for hand in hands]
-        for _ in range(at.randrange(MOST_CHANGES)):
-            assert changes.acquire(timeout=WAIT_S)
-        time.sleep(at.uniform(0, LONGEST_S))
-        server.kill(what, at)
-        over.set()
+        try:
+            for _ in range(at.randrange(MOST_CHANGES)):
+                assert changes.acquire(timeout=WAIT_S)
+            time.sleep(at.uniform(0, LONGEST_S))
+            server.kill(what, at)
+        finally:
+            over.set()
         return sum(one.result(WAIT_S) for one in working)
 
 

@@ -3,49 +3,33 @@
 from __future__ import annotations
 
 import itertools
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from besieged import Made
-from fr_client.cli.main import build
+from besieged import KILLED, Made, cut_off, fr_server
 from fr_server.main import open_galleries
 from fr_server.sealing import require_sealed
 from fr_server.stores import open_access
 
-KILLED = 9
-# Ends as a kill does, at a file that is opened to be written, made, renamed or deleted within the folder.
-CUT_OFF = f"""
-import os, sys
-left = int(sys.argv.pop(1))
+# A file that is opened to be written, made, renamed or deleted within the folder.
+WATCH = """
 folder = sys.argv[-1]
 def watch(event, arguments):
-    global left
     if event in ("open", "os.rename", "os.mkdir", "os.remove") and str(arguments[0]).startswith(folder):
-        if not left:
-            os._exit({KILLED})
-        left -= 1
+        step()
 sys.addaudithook(watch)
-from fr_command import main
-main()
 """
-
-
-def fr(*arguments: str) -> Result:
-    return CliRunner().invoke(build(), ["server", *arguments])
 
 
 def test_it_can_be_run_again_wherever_it_was_killed(tmp_path: Path) -> None:
     folder = tmp_path / "srv"
     for steps in itertools.count(0, 8):
-        words = (sys.executable, "-c", CUT_OFF, str(steps), "server", "init", "--name", "fr.example", str(folder))
-        ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+        ended = cut_off(WATCH, steps, "server", "init", "--name", "fr.example", str(folder))
         if ended.returncode != KILLED:
             break
-        again = fr("init", "--name", "fr.example", str(folder))
+        again = fr_server("init", "--name", "fr.example", str(folder))
         assert again.exit_code == 0, again.output
         server = Made(folder)
         config = server.config()
@@ -53,9 +37,9 @@ def test_it_can_be_run_again_wherever_it_was_killed(tmp_path: Path) -> None:
         with open_access(config, lambda: 0) as store:
             assert len(store.keys()) == 1
         assert not (folder / ".unfinished").exists()
-        taken = fr("init", "--name", "fr.example", str(folder))
+        taken = fr_server("init", "--name", "fr.example", str(folder))
         assert (taken.exit_code, "TARGET_TAKEN" in taken.output) == (1, True)
-        subprocess.run(("rm", "-r", str(folder)), check=True)
+        shutil.rmtree(folder)
     assert ended.returncode == 0, ended.stderr
     assert steps > 8
 
@@ -72,16 +56,16 @@ def test_what_is_no_half_made_server_is_left_alone(tmp_path: Path, kind: str) ->
         (tmp_path / "empty").mkdir()
         at.symlink_to(tmp_path / "empty")
     else:
-        assert fr("init", str(at)).exit_code == 0
+        assert fr_server("init", str(at)).exit_code == 0
         (at / ".unfinished").touch()
         with open_galleries(Made(at).config()):
             pass
     before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
-    ended = fr("init", str(at))
+    ended = fr_server("init", str(at))
     assert (ended.exit_code, "TARGET_TAKEN" in ended.output) == (1, True)
     assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
 
 
 def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
     (tmp_path / "srv").mkdir()
-    assert fr("init", str(tmp_path / "srv")).exit_code == 0
+    assert fr_server("init", str(tmp_path / "srv")).exit_code == 0

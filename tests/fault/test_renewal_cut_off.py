@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from fr_client.cli.main import build
+from besieged import KILLED, cut_off, fr_server
 from fr_core.errors import FileTampered, TlsUnusable
 from fr_server.clock import wall_ms
 from fr_server.config import load_config
@@ -18,39 +15,23 @@ from fr_server.sealing import exchanging, require_sealed, seal_of
 
 RENAMES = 6  # two files are kept, the seal, the key, the certificate, the seal
 BETWEEN = 4  # renames before which the key is exchanged, and the certificate is not
-KILLED = 9
-# Ends as a kill does, at what Python tells of before the system is asked for it.
-CUT_OFF = f"""
-import os, sys
-left = int(sys.argv.pop(1))
-def watch(event, arguments):
-    global left
-    if event == "os.rename":
-        if not left:
-            os._exit({KILLED})
-        left -= 1
-sys.addaudithook(watch)
-from fr_command import main
-main()
+# What Python tells of before the system is asked for it.
+WATCH = """
+sys.addaudithook(lambda event, arguments: step() if event == "os.rename" else None)
 """
-
-
-def fr(*arguments: str) -> Result:
-    return CliRunner().invoke(build(), ["server", *arguments])
 
 
 @pytest.fixture
 def made(tmp_path: Path) -> Path:
     """The configuration of a server that was set up."""
-    ended = fr("init", str(tmp_path / "srv"), "--name", "fr.example")
+    ended = fr_server("init", str(tmp_path / "srv"), "--name", "fr.example")
     assert ended.exit_code == 0, ended.output
     return tmp_path / "srv" / "server.toml"
 
 
-def cut_off(path: Path, renames: int) -> int:
+def cut_off_at(path: Path, renames: int) -> int:
     """Renew in a process that is killed after so many renames, and return its exit status."""
-    words = (sys.executable, "-c", CUT_OFF, str(renames), "server", "renew", "--config", str(path))
-    return subprocess.run(words, capture_output=True, timeout=60, check=False).returncode
+    return cut_off(WATCH, renames, "server", "renew", "--config", str(path)).returncode
 
 
 def content(folder: Path, suffix: str = "") -> list[bytes]:
@@ -69,7 +50,7 @@ def whole(path: Path) -> None:
 @pytest.mark.parametrize("renames", range(RENAMES))
 def test_it_is_no_tampering_and_can_be_run_again(made: Path, renames: int) -> None:
     before = content(made.parent)
-    assert cut_off(made, renames) == KILLED
+    assert cut_off_at(made, renames) == KILLED
     assert require_sealed(made, load_config(made))
     if renames == BETWEEN:
         with pytest.raises(TlsUnusable):
@@ -77,7 +58,7 @@ def test_it_is_no_tampering_and_can_be_run_again(made: Path, renames: int) -> No
     else:
         whole(made)
     exchanged = content(made.parent)
-    ended = fr("renew", "--config", str(made))
+    ended = fr_server("renew", "--config", str(made))
     assert ended.exit_code == 0, ended.output
     whole(made)
     assert content(made.parent, ".before") == (before if renames <= BETWEEN else exchanged)
@@ -86,21 +67,21 @@ def test_it_is_no_tampering_and_can_be_run_again(made: Path, renames: int) -> No
 
 def test_all_of_it_is_so_many_renames(made: Path) -> None:
     before = content(made.parent)
-    assert cut_off(made, RENAMES) == 0
+    assert cut_off_at(made, RENAMES) == 0
     whole(made)
     assert content(made.parent, ".before") == before
 
 
 @pytest.mark.parametrize("name", ["server.toml", "server.key", "server.pem"])
 def test_what_somebody_changes_after_the_cut_is_tampering(made: Path, name: str) -> None:
-    assert cut_off(made, BETWEEN) == KILLED
+    assert cut_off_at(made, BETWEEN) == KILLED
     with (made.parent / name).open("a") as file:
         file.write("\n")
     with pytest.raises(FileTampered) as refused:
         require_sealed(made, load_config(made))
     assert refused.value.metadata["file"] == str(made.parent / name)
     before = content(made.parent)
-    ended = fr("renew", "--config", str(made))
+    ended = fr_server("renew", "--config", str(made))
     assert (ended.exit_code, ended.stderr.partition(":")[0], content(made.parent)) == (1, "FILE_TAMPERED", before)
 
 
@@ -122,7 +103,7 @@ def test_what_somebody_changes_while_it_runs_is_not_sealed(made: Path) -> None:
 
 
 def test_the_files_before_are_not_taken_for_sealed_once_it_has_ended(made: Path) -> None:
-    assert fr("renew", "--config", str(made)).exit_code == 0
+    assert fr_server("renew", "--config", str(made)).exit_code == 0
     for name in ("server.key", "server.pem"):
         (made.parent / f"{name}.before").replace(made.parent / name)
     with pytest.raises(FileTampered):
@@ -136,11 +117,11 @@ def test_links_are_exchanged_themselves(made: Path, renames: int) -> None:
     for name in ("server.key", "server.pem"):
         (made.parent / name).rename(apart / name)
         (made.parent / name).symlink_to(apart / name)
-    assert fr("seal", "--config", str(made)).exit_code == 0
+    assert fr_server("seal", "--config", str(made)).exit_code == 0
     before = content(apart)
-    cut_off(made, renames)
+    cut_off_at(made, renames)
     assert require_sealed(made, load_config(made))
-    assert fr("renew", "--config", str(made)).exit_code == 0
+    assert fr_server("renew", "--config", str(made)).exit_code == 0
     whole(made)
     assert content(apart) == before
     (apart / "server.key").unlink()

@@ -4,48 +4,28 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from besieged import Made, made
+from besieged import KILLED, Made, cut_off, fill, fr_server, made, put_back
 from fr_client.cli.main import build
-from fr_core.casework.values import Purpose
-from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import FileTampered, WrongKey
 from fr_core.gallery.store.keys import load_key, new_key_file
 from fr_core.gallery.store.marks import mark_of
-from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_server.clock import wall_ms
 from fr_server.config import load_config
 from fr_server.main import open_galleries
 from fr_server.sealing import require_sealed
 from fr_server.stores import open_stores
-from ledger import embedding
-from trainingstore import add_course, small_course
 
-KILLED = 9
 # How many steps are passed over between two kills; 1 = every one of them.
 STRIDE = int(os.environ.get("FR_ROTATION_STRIDE", "11"))
-# Ends as a kill does, at a call of the layer below SQLite that writes or syncs, or at a rename.
-CUT_OFF = f"""
-import os, sys
+# A call of the layer below SQLite that writes or syncs, or a rename.
+WATCH = """
 import apsw
-left = int(sys.argv.pop(1))
-total = 0
-def step():
-    global left, total
-    total += 1
-    if not left:
-        os._exit({KILLED})
-    left -= 1
-def watch(event, arguments):
-    if event == "os.rename":
-        step()
 class File(apsw.VFSFile):
     def xWrite(self, data, offset):
         step()
@@ -62,12 +42,7 @@ class Vfs(apsw.VFS):
     def xOpen(self, name, flags):
         return File("unix", name, flags)
 below = Vfs()
-sys.addaudithook(watch)
-from fr_command import main
-try:
-    main()
-finally:
-    print("steps", total, file=sys.stderr)
+sys.addaudithook(lambda event, arguments: step() if event == "os.rename" else None)
 """
 
 
@@ -75,17 +50,9 @@ finally:
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """A sealed server with something in each of its stores, each of which bears the mark of the seal."""
     server = made(tmp_path_factory.mktemp("rotation") / "srv")
-    config = server.config()
-    with open_galleries(config) as galleries:
-        galleries.create("staff", "", NULL_MODEL, 64)
-        for seed in range(3):
-            galleries.enrol("staff", Enrolment(f"s{seed}", NewTemplate(embedding(seed), f"{seed:064x}", 0.5, b"photo")))
-    stores = open_stores(config, wall_ms)
-    add_course(stores.training, small_course())
-    stores.cases.open_case("A reference", Purpose.TESTING, "local")
-    stores.close()
+    fill(server)
     new_key_file(server.folder / "new.key")
-    ended = CliRunner().invoke(build(), ["server", "seal", "--config", str(server.path)])
+    ended = fr_server("seal", "--config", str(server.path))
     assert ended.exit_code == 0, ended.output
     return server
 
@@ -93,19 +60,12 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Made:
 @pytest.fixture
 def server(sound: Made, tmp_path: Path) -> Iterator[Made]:
     """The same, put back after each test."""
-    shutil.copytree(sound.folder, tmp_path / "kept")
-    yield sound
-    shutil.rmtree(sound.folder)
-    shutil.copytree(tmp_path / "kept", sound.folder)
+    with put_back(sound, tmp_path / "kept") as server:
+        yield server
 
 
 def words(server: Made) -> list[str]:
     return ["gallery", "key", "rotate", "--config", str(server.path), "--new", f"file:{server.folder / 'new.key'}"]
-
-
-def cut_off(server: Made, steps: int) -> subprocess.CompletedProcess[str]:
-    command = (sys.executable, "-c", CUT_OFF, str(steps), *words(server))
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 def content(server: Made, key: str) -> tuple[int, int, int, int]:
@@ -153,7 +113,7 @@ def test_a_rotation_that_is_killed_anywhere_is_ended_by_another_run(server: Made
     held = content(server, "data.key")
     assert held == (3, 1, 1, 1)
     steps, halves = 0, 0
-    while (ended := cut_off(server, steps)).returncode == KILLED:
+    while (ended := cut_off(WATCH, steps, *words(server))).returncode == KILLED:
         shares = {key: under(server, key) for key in ("data.key", "new.key")}
         assert sum(shares.values()) == 4
         for key, stores in shares.items():
@@ -179,7 +139,7 @@ def test_a_rotation_that_is_killed_anywhere_is_ended_by_another_run(server: Made
 def test_another_key_than_the_two_of_a_rotation_seals_nothing(server: Made, key: str) -> None:
     new_key_file(server.folder / "third.key")
     steps = 2  # the seal is under both keys; the first store is being written
-    assert cut_off(server, steps).returncode == KILLED
+    assert cut_off(WATCH, steps, *words(server)).returncode == KILLED
     assert started_with(server, "third.key") == "FILE_TAMPERED"
     with server.path.open("a") as file:
         file.write("\n")

@@ -17,30 +17,23 @@ import apsw
 import pytest
 from typer.testing import CliRunner
 
-from besieged import OVERRIDES, Made, made
+from besieged import OVERRIDES, Made, fill, fr_server, made, put_back
 from fr_client.cli.main import build as command
 from fr_core.access.roles import Role
-from fr_core.casework.values import Purpose
-from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import FrError, ModelCorrupt
 from fr_core.gallery.store.keys import load_key
 from fr_core.gallery.store.marks import mark_of
 from fr_core.gallery.store.upgrade import unlocked, write_store_row
-from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.packs.cache import ModelCache
 from fr_core.packs.manifest import load_pack
-from fr_server.clock import wall_ms
 from fr_server.config import load_config
 from fr_server.engine import open_engine
 from fr_server.main import build, open_galleries, run
 from fr_server.safety import require_safe
 from fr_server.sealing import require_sealed
 from fr_server.started import Started
-from fr_server.stores import open_stores
 from fr_server.telemetry.listener import NullListener
-from ledger import embedding
 from serving import null_engine
-from trainingstore import add_course, small_course
 
 START_S = 30.0
 EVERY_BYTES = 512
@@ -71,14 +64,7 @@ Tamper = Callable[[Path], None]
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """A server that was set up, with something in each of its stores, and was started once."""
     server = made(tmp_path_factory.mktemp("sound") / "srv")
-    config = server.config()
-    with open_galleries(config) as galleries:
-        galleries.create("staff", "", NULL_MODEL, 64)
-        galleries.enrol("staff", Enrolment("person", NewTemplate(embedding(1), f"{1:064x}", 0.5, None), "A name"))
-    stores = open_stores(config, wall_ms)
-    add_course(stores.training, small_course())
-    stores.cases.open_case("A reference", Purpose.TESTING, "local")
-    stores.close()
+    fill(server)
     server.key(Role.OPERATOR)
     assert start(server) == ""
     for name in DATABASES:  # else what is changed in the file may be covered by what is in its log
@@ -89,10 +75,8 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Made:
 @pytest.fixture
 def server(sound: Made, tmp_path: Path) -> Iterator[Made]:
     """A server that a test may spoil: it is put back, since its files are known by their whole paths."""
-    shutil.copytree(sound.folder, tmp_path / "kept")
-    yield sound
-    shutil.rmtree(sound.folder)
-    shutil.copytree(tmp_path / "kept", sound.folder)
+    with put_back(sound, tmp_path / "kept") as server:
+        yield server
 
 
 def start(server: Made) -> str:
@@ -119,7 +103,7 @@ def start(server: Made) -> str:
 
 
 def sealed(server: Made, *more: str) -> None:
-    ended = CliRunner().invoke(command(), ["server", "seal", "--config", str(server.path), *more])
+    ended = fr_server("seal", "--config", str(server.path), *more)
     assert ended.exit_code == 0, ended.output
 
 
@@ -366,7 +350,7 @@ def test_stores_of_the_version_before_get_a_mark_at_the_next_sealed_start(server
         with closing(apsw.Connection(str(server.folder / name))) as database:
             assert database.pragma("user_version") == versions[name]
     with open_galleries(server.config()) as galleries:
-        assert galleries.get("staff").template_count == 1
+        assert galleries.get("staff").template_count == 3
 
 
 def test_restored_galleries_are_taken_once_they_are_sealed(server: Made, tmp_path: Path) -> None:
