@@ -96,10 +96,7 @@ def _absent(bench: Workbench, one: FormSet, present: Mapping[str, Index]) -> Ind
     for number in np.unique(roster.conditions):
         groups = np.unique(roster.group[roster.conditions == number])
         missing = int(wanted[groups].sum()) - int((roster.conditions[chosen[:, 0]] == number).sum())
-        own = bench.others(missing * forms)
-        own = own[roster.conditions[own] == number]
-        if len(own) < missing * forms:
-            raise lacking_alike(missing * forms - len(own), "the candidate lists")
+        own = bench.others_so_shown(int(number), missing * forms, "the candidate lists")
         chosen = np.concatenate([chosen, _spread(bench, own, missing, forms, rng)])
     return chosen
 

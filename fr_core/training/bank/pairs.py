@@ -14,7 +14,7 @@ from fr_core.training.bank.learned import Judged, suspect_pair
 from fr_core.training.bank.likeness import Index
 from fr_core.training.bank.pictures import Shown
 from fr_core.training.bank.roster import Bools, Roster, subset
-from fr_core.training.bank.shares import FormSet, Workbench, lacking_alike, quota
+from fr_core.training.bank.shares import FormSet, Workbench, quota
 from fr_core.training.courses import Item
 from fr_core.training.keys import PairKey
 from fr_core.training.prompts import ExerciseKind
@@ -100,11 +100,7 @@ def draft_different(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> 
             for one in sets
         }
         wanted = sum(counts[one.key] * len(one.forms) for one in sets)
-        own = bench.others(2 * wanted)
-        own = own[roster.conditions[own] == number]
-        if len(own) < 2 * wanted:
-            raise lacking_alike(2 * wanted - len(own), "the pairs of two people")
-        left = _paired(bench, own, wanted)
+        left = _paired(bench, bench.others_so_shown(int(number), 2 * wanted, "the pairs of two people"), wanted)
         for one in sets:
             left = _deal(bench, one, counts[one.key], left, found[one.key])
     return found

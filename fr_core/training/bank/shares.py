@@ -175,6 +175,18 @@ class Workbench:
             chosen |= own & liked if (own & liked).sum() >= OVERSUPPLY * slots else own
         return subset(chosen)
 
+    def others_so_shown(self, conditions: int, slots: int, what: str) -> Index:
+        """i64[k]: as `others`, of people whose photos have a pair of conditions, by its number in the roster.
+
+        Raises:
+            TooFewPeople: fewer than `slots` are free; `what` needs them, such as "the triads".
+        """
+        others = self.others(slots)
+        found: Index = others[self.roster.conditions[others] == conditions]
+        if len(found) < slots:
+            raise lacking_alike(slots - len(found), what)
+        return found
+
     def judged(self, key: AnswerKey, shown: Sequence[Shown], machine: float) -> Judged:
         """An item that may be shown, in the light of earlier courses, by its difficulty by the machine."""
         return judged(self.learned, key, shown, machine)
