@@ -71,10 +71,10 @@ class Places:
         with self._lock:
             return sum(map(len, self._waiting.values()))
 
-    def refusal(self, caller: str, amount: int = 1) -> Overloaded | None:
-        """Return why a caller cannot take so many places now; None where it can."""
+    def refusal(self, caller: str) -> Overloaded | None:
+        """Return why a caller cannot take a place now; None where it can."""
         with self._lock:
-            return self._refusal(caller, amount)
+            return self._refusal(caller, 1)
 
     def take(self, caller: str, amount: int = 1) -> None:
         """Take places; raises `Overloaded` where they are taken, or the caller has its share."""
