@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TypedDict
 
 from fr_api.v1 import gallery_pb2
 from fr_client.cli import draw
@@ -19,20 +19,13 @@ from fr_client.requests import MAX_PHOTO_BYTES, Purpose
 from fr_core.reading import read_whole
 
 
-class _Why(TypedDict):
-    """What is read for what."""
-
-    purpose: Purpose | None
-    case_reference: str
-
-
 def crops(
     client: Client,
     gallery_id: str,
     answer: gallery_pb2.SearchResponse,
     source: Path | None,
-    purpose: Purpose | None = None,
-    case: str = "",
+    purpose: Purpose | None,
+    case: str,
 ) -> dict[int, draw.Photo]:
     """Return the face of each candidate's photo, by template id.
 
@@ -44,24 +37,27 @@ def crops(
         purpose: of the search.
         case: the reference of its case.
     """
-    why: _Why = {"purpose": purpose, "case_reference": case}
     shown_ids = sorted({one.template_id for result in answer.results for one in result.candidates})
     if source is not None:
-        return _found(client, gallery_id, answer, source, why)
+        get_subject = partial(client.get_subject, gallery_id, purpose=purpose, case_reference=case)
+        return _found(client, answer, source, get_subject)
     if not client.get_gallery(gallery_id).keeps_photos:
         return {}
-    kept = {number: client.get_template(gallery_id, number, photo=True, **why) for number in shown_ids}
+    get_template = partial(client.get_template, gallery_id, photo=True, purpose=purpose, case_reference=case)
+    kept = {number: get_template(number) for number in shown_ids}
     return {number: _largest_face(client, one.photo.data) for number, one in kept.items() if one.HasField("photo")}
 
 
 def _found(
-    client: Client, gallery_id: str, answer: gallery_pb2.SearchResponse, source: Path, why: _Why
+    client: Client,
+    answer: gallery_pb2.SearchResponse,
+    source: Path,
+    get_subject: Callable[[str], gallery_pb2.Subject],
 ) -> dict[int, draw.Photo]:
     sha256_of: dict[int, str] = {}
     subject_ids = {one.subject_id for result in answer.results for one in result.candidates}
     for subject_id in sorted(subject_ids):
-        subject = client.get_subject(gallery_id, subject_id, **why)
-        sha256_of |= {template.template_id: template.image_sha256 for template in subject.templates}
+        sha256_of |= {one.template_id: one.image_sha256 for one in get_subject(subject_id).templates}
     shown_ids = {one.template_id for result in answer.results for one in result.candidates}
     wanted = {sha256_of[number] for number in shown_ids if sha256_of.get(number)}
     paths = find_photos(source, wanted, subject_ids)
