@@ -52,3 +52,31 @@ def test_beats_that_come_late_say_nothing_of_the_other() -> None:
     for _ in range(3):
         clock.now += BEAT_S
         assert not heartbeat.beat()
+
+
+def test_who_is_busy_has_a_minute_to_answer_and_who_does_nothing_has_seconds() -> None:
+    clock = Clock()
+    heartbeat = Heartbeat(clock)
+    heartbeat.heard()
+    used_s = 0.0
+    for _ in range(int(30 / BEAT_S)):
+        clock.now += BEAT_S
+        used_s += BEAT_S / 2
+        assert not heartbeat.beat(used_s)
+    seconds = 0.0
+    while not heartbeat.beat(used_s):
+        clock.now += BEAT_S
+        seconds += BEAT_S
+    assert 2 < seconds < 5
+
+
+def test_who_is_busy_and_never_answers_is_silent_after_a_minute() -> None:
+    clock = Clock()
+    heartbeat = Heartbeat(clock)
+    heartbeat.heard()
+    used_s = seconds = 0.0
+    while not heartbeat.beat(used_s):
+        clock.now += BEAT_S
+        used_s += BEAT_S
+        seconds += BEAT_S
+    assert 30 < seconds < 120

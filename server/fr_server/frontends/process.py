@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 from fr_server.frontends.answering import Answerer, Batchers
 from fr_server.frontends.arena import Arena, new_memory
@@ -34,6 +35,13 @@ class Frontend:
     process: subprocess.Popen[bytes]
     answerer: Answerer
     wire: Wire
+
+    @property
+    def processor_s(self) -> float:
+        """Seconds of processor time that the process has used so far, until `clear`."""
+        # proc(5): utime and stime are fields 14 and 15; the second field is a name in brackets, which may hold spaces.
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def clear(self) -> int:
         """Wait for the end of what served a front-end whose link has ended, and return its exit status."""

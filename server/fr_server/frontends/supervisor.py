@@ -256,7 +256,7 @@ class Supervisor:
                 await asyncio.wait_for(gone.wait(), BEAT_S)
             except TimeoutError:
                 # One that drains is given its time by `stop`.
-                if heartbeat.beat() and not silent and not self._stopping.is_set():
+                if not silent and not self._stopping.is_set() and heartbeat.beat(frontend.processor_s):
                     silent = True
                     frontend.process.kill()
         return silent
