@@ -227,6 +227,35 @@ def test_a_certificate_that_is_revoked_between_handshake_and_first_bytes(
         at.until(lambda: at.overheard.partings == [Parting.REVOKED])
 
 
+def test_no_byte_of_a_client_whose_certificate_is_revoked_reaches_the_server(
+    papers: Papers, server: Issued, tmp_path: Path
+) -> None:
+    bad, path, folder = papers.client(f"revoked-{tmp_path.name}"), tmp_path / "revoked.pem", tmp_path / "d"
+    write_revocations(papers.authority, path, [], now_ms())
+    folder.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as behind:
+        behind.bind(str(folder / "grpc"))
+        behind.listen()
+        behind.settimeout(5)
+        door = Door("127.0.0.1", 0, False, folder / "grpc", papers.tls(server, REQUIRED, revoked=path))
+        door.start()
+        try:
+            with knock(door.port) as raw, papers.context(bad).wrap_socket(raw, server_hostname="localhost") as made:
+                made.sendall(PREFACE[:5])
+                until(lambda: door.half_open == 1)
+                time.sleep(0.3)  # the server has its side of the handshake
+                write_revocations(papers.authority, path, [bad.certificate], now_ms())
+                door.reload()
+                made.sendall(asking("echo")[5:])
+                ended(made)
+            near, _ = behind.accept()
+            with near:
+                near.settimeout(5)
+                assert near.recv(65536) == b""
+        finally:
+            door.stop(0.0)
+
+
 @pytest.mark.parametrize("kind", ["grpc", "http", "zeros"])
 def test_plaintext_is_no_tls(papers: Papers, server: Issued, tmp_path: Path, kind: str) -> None:
     with house(tmp_path / "d", papers.tls(server)) as at:

@@ -222,9 +222,10 @@ class Connection:
         up = Relay(loop, room, client, server, self._client_ended, self._up_failed)
         down = Relay(loop, room, server, client, self._server_ended, self._down_failed)
         self._relays = up, down
-        down.start()
-        up.start(self._first)
         self.end_if_revoked()  # the certificate may have been revoked since the handshake
+        if not self._why.done():
+            down.start()
+            up.start(self._first)
         await self._why
 
     def _part(self, why: Parting) -> None:
