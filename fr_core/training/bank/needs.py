@@ -11,7 +11,7 @@ from fr_core.training.prompts import ExerciseKind
 
 _ORDERED = (
     " The photos of a data set look as if everybody's were taken in the same order, such as neutral first, then "
-    "smiling; so their order counts as their condition."
+    "smiling; so their order counts as their condition. If they were not, say in `conditions.csv` how each was taken."
 )
 
 
