@@ -58,7 +58,10 @@ class Identity:
 
     def __post_init__(self) -> None:
         if not self.token.isascii() or any(not c.isprintable() or c.isspace() for c in self.token):
-            raise ValueError("The key holds characters that no key has; it is one word, ID.SECRET.")
+            raise ValueError(
+                "The key holds characters that no key has; it is one word, ID.SECRET. "
+                "A connection file goes to `fr --connection`."
+            )
 
 
 def tls_credentials(

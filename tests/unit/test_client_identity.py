@@ -438,6 +438,12 @@ def test_a_file_that_does_not_serve_is_one_sentence(
     assert TOKEN not in error
 
 
+def test_a_connection_file_in_the_place_of_a_key_is_named(tmp_path: Path) -> None:
+    code, _, error = fr("--server", "localhost:1", "--key-file", connection(tmp_path, "localhost:1"), "info")
+    assert (code, error.partition(":")[0], TOKEN in error) == (1, "INVALID_FIELD", False)
+    assert "A connection file goes to `fr --connection`." in error
+
+
 def test_a_key_is_not_sent_to_another_machine_in_the_clear(tmp_path: Path) -> None:
     for words in (
         ("--server", "192.0.2.1:1", "--key-file", key_file(tmp_path)),
