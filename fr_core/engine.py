@@ -110,7 +110,7 @@ class Lifeline:
 
     @property
     def lost(self) -> bool:
-        """Whether a device was lost."""
+        """Return whether a device was lost."""
         return self._cut
 
     def watch(self, watcher: Callable[[], None]) -> None:

@@ -1,6 +1,6 @@
-"""The Unicode forms of ids that people type.
+"""Converts ids that people type between Unicode forms.
 
-Keyboards, files and systems write one name in several ways: macOS gives the names of folders in NFD.
+Keyboards, files and systems write the same name in different forms: macOS gives folder names in NFD.
 """
 
 from __future__ import annotations
@@ -8,20 +8,20 @@ from __future__ import annotations
 import unicodedata
 
 MAX_COMPOSED = 512
-"""Characters of an id that is brought into another form: NFD may take four for one."""
-# Of combining marks in a row, none of which an id needs (UAX 15, 13): to sort them takes a time that is their square.
+"""Characters of an id that is normalised: NFD may need four for one."""
+# So many combining marks in a row, which no id needs (UAX 15, 13): sorting them takes quadratic time.
 _ENDLESS_MARKS = b"\1" * 31
 
 
 def composed(own_id: str) -> str:
-    """Return an id in the one form that is kept, Unicode's NFC (UAX 15)."""
+    """Return an id in Unicode's NFC (UAX 15), the form that FR Core keeps."""
     return unicodedata.normalize("NFC", own_id) if _has_forms(own_id) else own_id
 
 
 def forms_of(own_id: str) -> tuple[str, ...]:
-    """Return the forms that an id may have been kept in, each once: as it is, `composed`, and NFD.
+    """Return the forms that a store may hold an id in, each once: unchanged, `composed`, and NFD.
 
-    Earlier versions kept ids as they were sent, so that one of these may be there where the composed one is not.
+    Earlier versions kept ids as sent, so a store may hold another form than the composed one.
     """
     if not _has_forms(own_id):
         return (own_id,)

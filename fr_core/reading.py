@@ -1,8 +1,8 @@
-"""Reading what other people wrote: regular files alone, no more than is wanted, and TOML and JSON of a bounded form.
+"""Reads input from other people safely: only regular files, up to a size limit, and TOML and JSON of limited form.
 
-Python's parsers do not bound it. The time and the memory of `tomllib` grow with the square of the parts of a dotted
-key: 120,000 parts, 240 kB, take 22 GB, in one call that holds up the whole process and that nothing can end. So the
-form of a text is checked in linear time before a parser sees it.
+Python's parsers set no such limits. The time and memory of `tomllib` grow with the square of the number of parts of a
+dotted key: 120,000 parts, 240 kB, take 22 GB, in one call that blocks the whole process and cannot be stopped. So this
+module checks the form of a text in linear time before a parser sees it.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 MAX_DEPTH = 32
-"""Of arrays and tables in one another; the deepest documents of FR Core have ten."""
+"""Nesting of arrays and tables; the deepest documents of FR Core have ten levels."""
 MAX_KEY_PARTS = 8
 MAX_WORD = 200
 """Characters of a number, a date, or a key without quotation marks."""
 MAX_MARKS = 10_000
-"""Of `.`, `=`, `,`, `[` and `{` in TOML, outside of its strings and comments: no more values than that come out."""
+"""Number of `.`, `=`, `,`, `[` and `{` in TOML, outside of strings and comments; it limits the number of values."""
 
 MAX_VALUES = 250_000
-"""Of a JSON document; so many take 50 MB at most."""
+"""Values of a JSON document; this many take 50 MB at most."""
 
 MAX_LINE = 2**20
 """Characters of a line of CSV."""
 
 _MAX_SENTENCE = 200
-# What is quoted, to its end or to that of the text, and comments. No part is ever tried twice, so that time is linear.
+# Quoted text, up to its end or the end of the document, and comments. It tries no part twice, so it takes linear time.
 _TOML_TEXT = re.compile(
     r'"""(?:[^"\\]++|\\.|"(?!""))*+(?:"{3,5}|\\?\Z)'
     r"|'''(?:[^']++|'(?!''))*+(?:'{3,5}|\Z)"
@@ -50,7 +50,7 @@ _BRACKETS = re.compile(r"[\[\]{}]")
 
 
 class TextRefused(ValueError):
-    """A text is not read: the message, without a full stop, says why."""
+    """Refuses a text; the message, without a full stop, says why."""
 
 
 def open_regular(path: Path, *, follow: bool = True) -> BinaryIO:
@@ -61,7 +61,7 @@ def open_regular(path: Path, *, follow: bool = True) -> BinaryIO:
         follow: whether the file may be behind a symbolic link.
 
     Raises:
-        OSError: it cannot be opened, or it is no regular file.
+        OSError: it cannot be opened, or is not a regular file.
     """
     flags = os.O_RDONLY | (0 if follow else os.O_NOFOLLOW)
     for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):  # Windows, where the client runs too, lacks the first two
@@ -69,7 +69,7 @@ def open_regular(path: Path, *, follow: bool = True) -> BinaryIO:
     handle = os.open(path, flags)
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
         return os.fdopen(handle, "rb")
     except BaseException:
         os.close(handle)
@@ -77,18 +77,18 @@ def open_regular(path: Path, *, follow: bool = True) -> BinaryIO:
 
 
 def size_of(file: BinaryIO) -> int:
-    """Return the bytes of an open file."""
+    """Return the size of an open file in bytes."""
     return os.fstat(file.fileno()).st_size
 
 
 def read_at_most(path: Path, most: int) -> bytes:
-    """Return the first `most + 1` bytes of a regular file: more than `most` where it is larger; raises `OSError`."""
+    """Return at most `most + 1` bytes of a regular file: more than `most` if it is too large; raises `OSError`."""
     with open_regular(path) as file:
         return file.read(min(size_of(file), most) + 1)
 
 
 def read_whole(path: Path, most: int) -> bytes:
-    """Return the bytes of a regular file; raises `OSError`, with a sentence, also where they are more than `most`."""
+    """Return the bytes of a regular file; raises `OSError`, with a sentence, also if there are more than `most`."""
     data = read_at_most(path, most)
     if len(data) > most:
         raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
@@ -97,18 +97,18 @@ def read_whole(path: Path, most: int) -> bytes:
 
 @contextmanager
 def open_rows(path: Path) -> Iterator[Iterator[list[str]]]:
-    """Open a CSV file in UTF-8, whose rows are read one after the other.
+    """Open a CSV file in UTF-8 and yield its rows one by one.
 
     Raises:
-        OSError: it cannot be opened, or it is no regular file.
-        UnicodeDecodeError, csv.Error: within the block, it is no UTF-8, or no CSV; a line is longer than `MAX_LINE`.
+        OSError: it cannot be opened, or is not a regular file.
+        UnicodeDecodeError, csv.Error: within the block: it is not UTF-8 or CSV, or a line is longer than `MAX_LINE`.
     """
     with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
         yield csv.reader(bounded_lines(file), strict=True)
 
 
 def bounded_lines(file: TextIO) -> Iterable[str]:
-    """Yield the lines of a file; raises `csv.Error` for one that is longer than `MAX_LINE`."""
+    """Yield the lines of a file; raises `csv.Error` if one is longer than `MAX_LINE`."""
     while line := file.readline(MAX_LINE + 1):
         if len(line) > MAX_LINE:
             raise csv.Error(f"a line has more than {MAX_LINE:,} characters")
@@ -116,14 +116,14 @@ def bounded_lines(file: TextIO) -> Iterable[str]:
 
 
 def read_toml(text: str, most_bytes: int) -> dict[str, Any]:
-    """Read TOML that somebody else wrote; time and memory are linear in its length.
+    """Read TOML from an untrusted source, in time and memory linear in its length.
 
     Args:
         text: the document.
-        most_bytes: that it may have in UTF-8.
+        most_bytes: its largest size in UTF-8.
 
     Raises:
-        TextRefused: it is longer, is no TOML, or exceeds `MAX_DEPTH`, `MAX_KEY_PARTS`, `MAX_WORD` or `MAX_MARKS`. The
+        TextRefused: it is longer, is not TOML, or exceeds `MAX_DEPTH`, `MAX_KEY_PARTS`, `MAX_WORD` or `MAX_MARKS`. The
             message may quote the text, and has 200 characters at most.
     """
     _require_size(text.encode(), most_bytes)
@@ -151,18 +151,18 @@ def read_json(
     parse_int: Callable[[str], int] | None = None,
     parse_constant: Callable[[str], Any] | None = None,
 ) -> Any:
-    """Read JSON that somebody else wrote; time and memory are linear in its length.
+    """Read JSON from an untrusted source, in time and memory linear in its length.
 
     Args:
         data: the document in UTF-8.
-        most_bytes: that it may have.
-        most_values: of `,`, `[` and `{` outside of its strings, that it may have.
+        most_bytes: its largest size.
+        most_values: the largest number of `,`, `[` and `{` outside of its strings.
         object_pairs_hook, parse_int, parse_constant: those of `json.loads`.
 
     Raises:
         TextRefused: it is longer, is nested deeper than `MAX_DEPTH`, or holds more values.
-        ValueError: it is no UTF-8, or holds a number of thousands of digits; also what the hooks raise.
-        json.JSONDecodeError: it is no JSON.
+        ValueError: it is not UTF-8, or holds a number with thousands of digits; also what the hooks raise.
+        json.JSONDecodeError: it is not JSON.
     """
     _require_size(data, most_bytes)
     text = data.decode()
@@ -179,7 +179,7 @@ def _require_size(data: bytes, most_bytes: int) -> None:
 
 
 def _require_shallow(bare: str) -> None:
-    """Raise `TextRefused` where brackets outside of strings are nested too deep."""
+    """Raise `TextRefused` if brackets outside of strings are nested too deeply."""
     depth = 0
     for bracket in _BRACKETS.finditer(bare):
         depth += 1 if bracket[0] in "[{" else -1

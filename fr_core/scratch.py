@@ -1,6 +1,6 @@
-"""Temporary folders that do not pile up: what a killed process has left is deleted when the next folder is made.
+"""Makes temporary folders, and deletes those of killed processes when it makes the next one.
 
-`fr_client.cli.train_folder` does the same for a client, which is installed without this package.
+`fr_client.cli.train_folder` does the same for the client, which is installed without this package.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _PREFIX = "fr-run-"
 def scratch_folder() -> Iterator[Path]:
     """Make a folder of mode 0700 in the system's temporary folder, and delete it at the end of the block.
 
-    The process holds a lock on its folder, which ends with it however it ends. Folders of this user that no process
-    holds any more are deleted first.
+    The process holds a lock on its folder until it ends for any reason. The function first deletes this user's folders
+    without a lock.
 
     Raises:
         OSError: the folder cannot be made.
@@ -49,7 +49,7 @@ def _sweep(parent: Path) -> None:
 
 
 def _made() -> tuple[Path, int]:
-    """Make a folder and lock it; make another where a process has deleted it before it was locked."""
+    """Make a folder and lock it; make another if a process deletes it before it is locked."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
         try:

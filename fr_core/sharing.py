@@ -1,4 +1,4 @@
-"""Shares of what is scarce: no caller takes all places of a kind, and callers who wait take turns."""
+"""Shares scarce places among callers: no caller gets all places of a kind, and waiting callers take turns."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from fr_core.errors import Overloaded
 T = TypeVar("T")
 
 EVERYBODY = ""
-"""The caller where nobody is asked who calls: it may have every place."""
+"""The caller if the server does not ask who calls: it may have every place."""
 
 
 def share_of(capacity: int) -> int:
-    """Return how many of so many places one caller may have: a quarter, or at least one, is left for others."""
+    """Return how many of `capacity` places one caller may have; a quarter, or at least one, stays free for others."""
     return max(1, capacity - max(1, capacity // 4))
 
 
 class Places:
-    """Scarce places of one kind, which callers share; any thread may use them.
+    """Shares scarce places of one kind among callers; any thread may use it.
 
-    A caller either takes places at once, or is refused (`take`), or asks for one and waits for its turn (`ask`).
-    Callers who wait take turns, however many places each has asked for.
+    A caller either takes places at once or is refused (`take`), or asks for one and waits for its turn (`ask`).
+    Waiting callers take turns, no matter how many places each has asked for.
 
     Args:
         capacity: places, at least 1.
         what: names them in a refusal, such as "calls in work".
         share: places of one caller at most; None = `share_of(capacity)`.
-        kept_s: for so many seconds, the caller that had a place last is refused where another caller was: of places
-            that are held for long, one caller could else take the next as well.
+        kept_s: after a refusal of another caller, the last holder of a place is refused for so many seconds. Otherwise
+            one caller could take a long-held place again and again.
         clock: seconds, monotonic.
     """
 
@@ -55,29 +55,29 @@ class Places:
         self._clock = clock
         self._lock = threading.Lock()
         self._taken: Counter[str] = Counter()
-        self._waiting: OrderedDict[str, deque[Callable[[], bool]]] = OrderedDict()  # whose turn is next comes first
+        self._waiting: OrderedDict[str, deque[Callable[[], bool]]] = OrderedDict()  # in the order of their turns
         self._last = EVERYBODY
         self._refused_other: tuple[str, float] = EVERYBODY, -math.inf
 
     @property
     def taken(self) -> int:
-        """Places that are taken now."""
+        """Number of places in use."""
         with self._lock:
             return self._taken.total()
 
     @property
     def waiting(self) -> int:
-        """How many wait for a place."""
+        """Number of requests that wait for a place."""
         with self._lock:
             return sum(map(len, self._waiting.values()))
 
     def refusal(self, caller: str) -> Overloaded | None:
-        """Return why a caller cannot take a place now; None where it can."""
+        """Return why a caller cannot take a place now; None if it can."""
         with self._lock:
             return self._refusal(caller, 1)
 
     def take(self, caller: str, amount: int = 1) -> None:
-        """Take places; raises `Overloaded` where they are taken, or the caller has its share."""
+        """Take places; raises `Overloaded` if none are free, or the caller has its share."""
         with self._lock:
             refusal = self._refusal(caller, amount)
             if refusal is not None:
@@ -90,16 +90,16 @@ class Places:
             self._taken[caller] += amount
 
     def ask(self, caller: str, begin: Callable[[], bool]) -> None:
-        """Wait for a place: `begin` is called once the caller has it, from any thread, at once where one is free.
+        """Wait for a place: calls `begin` once the caller has it, from any thread; at once if one is free.
 
-        Where `begin` returns False, nobody wants the place any more, and the next caller gets it.
+        If `begin` returns False, the place is no longer wanted, and the next caller gets it.
         """
         with self._lock:
             self._waiting.setdefault(caller, deque()).append(begin)
         self._grant()
 
     def withdraw(self, caller: str, begin: Callable[[], bool]) -> None:
-        """Wait no more; does nothing where `begin` has been called."""
+        """Stop waiting; does nothing if `begin` has been called."""
         with self._lock:
             waiting = self._waiting.get(caller)
             if waiting is not None and begin in waiting:
@@ -119,13 +119,13 @@ class Places:
         granted.result()
 
     def give_back(self, caller: str, amount: int = 1) -> None:
-        """Let others have places that a caller took or was given."""
+        """Free places that a caller took or was given."""
         self._free(caller, amount)
         self._grant()
 
     @contextmanager
     def held(self, caller: str, amount: int = 1) -> Iterator[None]:
-        """Take places for the block; raises as `take`."""
+        """Hold places for the block; raises like `take`."""
         self.take(caller, amount)
         try:
             yield
@@ -134,13 +134,13 @@ class Places:
 
     def _refusal(self, caller: str, amount: int) -> Overloaded | None:
         if caller != EVERYBODY and self._taken[caller] + amount > self._share:
-            what = f"This caller has {self._taken[caller]} {self._what}; one may have {self._share}."
+            what = f"This caller has {self._taken[caller]} {self._what}; its limit is {self._share}."
             return Overloaded(what, limit=str(self._share))
         if self._taken.total() + amount > self._capacity:
-            what = f"The server has {self._taken.total()} {self._what}; it takes {self._capacity}."
+            what = f"The server has {self._taken.total()} {self._what}; its limit is {self._capacity}."
             return Overloaded(what, limit=str(self._capacity))
         if caller == self._last and self._clock() - self._refused_other[1] < self._kept_s:
-            return Overloaded("Another caller was refused and comes first.", limit=str(self._capacity))
+            return Overloaded("Another caller was refused earlier and goes first.", limit=str(self._capacity))
         return None
 
     def _free(self, caller: str, amount: int) -> None:
@@ -150,7 +150,7 @@ class Places:
                 del self._taken[caller]
 
     def _grant(self) -> None:
-        """Give free places to those whose turn it is."""
+        """Give free places to the callers whose turn it is."""
         while (granted := self._next()) is not None:
             caller, begin = granted
             if not begin():
@@ -173,12 +173,12 @@ class Places:
 
 
 class FairThreads:
-    """A pool of threads that callers share as `Places`: each runs its tasks in their order, and callers take turns.
+    """Runs tasks in a pool of threads that callers share as `Places`: waiting callers take turns.
 
     Args:
         threads: of the pool, at least 1.
         name: of the threads.
-        initializer: is called in each thread first.
+        initializer: runs first in each thread.
     """
 
     def __init__(self, threads: int, name: str, initializer: Callable[[], None] | None = None) -> None:
@@ -187,30 +187,30 @@ class FairThreads:
 
     @property
     def waiting(self) -> int:
-        """Tasks that wait for a thread."""
+        """Number of tasks that wait for a thread."""
         return self._places.waiting
 
     def has_room(self, caller: str) -> bool:
-        """Whether a task of a caller would begin at once."""
+        """Return whether a task of a caller would begin at once."""
         return self._places.refusal(caller) is None
 
     def submit(self, caller: str, task: Callable[[], T]) -> Future[T]:
-        """Have a task run for a caller; a future that is cancelled before its task begins drops it."""
+        """Run a task for a caller; cancelling the future before the task begins drops the task."""
         done: Future[T] = Future()
         waiting = _Task(self._pool, self._places, caller, task, done)
-        # Weak: a future that held its task, which holds the future, would keep a request until the collector comes.
+        # Weak, because the task holds the future: a cycle would keep a request until the garbage collector runs.
         drop = weakref.WeakMethod(waiting.drop)
         done.add_done_callback(lambda ended: _call(drop()) if ended.cancelled() else None)
         self._places.ask(caller, waiting.begin)
         return done
 
     def close(self) -> None:
-        """Wait for what has begun, and drop the rest."""
+        """Wait for running tasks, and drop the rest."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 class _Task(Generic[T]):
-    """A task that waits for its turn."""
+    """Holds a task that waits for its turn."""
 
     def __init__(
         self, pool: ThreadPoolExecutor, places: Places, caller: str, task: Callable[[], T], done: Future[T]
@@ -221,7 +221,7 @@ class _Task(Generic[T]):
         self._work: tuple[Callable[[], T], Future[T]] | None = task, done
 
     def begin(self) -> bool:
-        """Have it run, its turn has come; False where nobody wants it, or the pool is closed."""
+        """Start the task; return False if it is no longer wanted, or the pool is closed."""
         if self._work is None or self._work[1].cancelled():
             return False
         try:
@@ -232,13 +232,13 @@ class _Task(Generic[T]):
         return True
 
     def drop(self) -> None:
-        """Wait no more."""
+        """Stop waiting."""
         self._places.withdraw(self._caller, self.begin)
 
     def _run(self) -> None:
         try:
             self._run_task()
-        finally:  # in this thread: a callback of the pool's future could run in one that gives places, within itself
+        finally:  # in this thread: a callback of the pool's future could run inside a call that is giving out places
             self._places.give_back(self._caller)
 
     def _run_task(self) -> None:
@@ -249,7 +249,7 @@ class _Task(Generic[T]):
             return
         try:
             result = task()
-        except BaseException as error:  # noqa: BLE001 - for whoever waits, as in every pool
+        except BaseException as error:  # noqa: BLE001 - the waiting thread gets it, as in every pool
             done.set_exception(error)
             del done  # the error holds this frame, and would hold itself
         else:

@@ -1,4 +1,4 @@
-"""What can be seen of photos apart from whose face they show, and rows from which a classifier may learn answers."""
+"""Extracts what photos show apart from the identity of the face, as rows for classifiers that look for answers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _AROUND = OVAL < 0.01
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """A photo, as somebody sees it who does not look at whose face it is.
+    """A photo as seen by a person who ignores whose face it is.
 
     Attributes:
         told: data set, condition, whether the person has several photos, format, sex, ethnicity and ten years of age:
@@ -45,10 +45,10 @@ class Seen:
 
 
 class Photos:
-    """Everything that is to be seen of the photos of a course."""
+    """Everything visible in the photos of a course."""
 
     def __init__(self, gathered: Gathered, shown: Sequence[int], pictures: Sequence[bytes] = ()) -> None:
-        """Numbers of photos in the pool, and the JPEGs that are sent of them; without these pictures show nothing."""
+        """Numbers of photos in the pool, and the JPEGs sent for them; without these, pictures show nothing."""
         people = gathered.pool.people
         self._whose = {photo.number: (person, n) for person in people for n, photo in enumerate(person.photos)}
         self._numbers: dict[object, float] = {}
@@ -58,7 +58,7 @@ class Photos:
         ]
 
     def of(self, item: Item) -> list[Seen]:
-        """What an item shows."""
+        """The visible content of an item."""
         return [self._seen[number] for number in item.photos]
 
     def _look(self, person: PoolPerson, place: int, path: Path, picture: bytes) -> Seen:
@@ -103,21 +103,21 @@ def attributes(picture: bytes) -> tuple[float, ...]:
 # --- rows: of pairs, triads, lists and photos -------------------------------------------------------------------
 
 Of = Callable[[Seen], tuple[float, ...]]
-"""Which attributes are looked at."""
+"""The attributes to check."""
 
 
 def told(seen: Seen) -> tuple[float, ...]:
-    """What is known of a photo, and its file; nothing of its pixels."""
+    """Metadata of a photo and its file, without its pixels."""
     return (*seen.told, *seen.file)
 
 
 def picture(seen: Seen) -> tuple[float, ...]:
-    """What the picture that is sent shows."""
+    """The visible content of the sent picture."""
     return seen.picture
 
 
 def pair_rows(items: Sequence[Item], photos: Photos, of: Of, stratum: int = 0) -> Iterator[Row]:
-    """Whether a pair is of one person: its photos one by one, their means, and in what they differ."""
+    """Rows to learn whether a pair shows one person: its photos, their means, and their differences."""
     for item in items:
         assert isinstance(item.key, PairKey)
         a, b = (np.array(of(one)) for one in photos.of(item))
@@ -125,7 +125,7 @@ def pair_rows(items: Sequence[Item], photos: Photos, of: Of, stratum: int = 0) -
 
 
 def triad_rows(items: Sequence[Item], photos: Photos, of: Of) -> Iterator[Row]:
-    """Which photo of a triad is the odd one: what each has, how far it is from the others, and in what it is alone."""
+    """Rows to learn the odd photo of a triad: features of each, its distance from the others, and what only it has."""
     for stratum, item in enumerate(items):
         assert isinstance(item.key, TriadKey)
         seen = np.array([of(one) for one in photos.of(item)])
@@ -134,7 +134,7 @@ def triad_rows(items: Sequence[Item], photos: Photos, of: Of) -> Iterator[Row]:
 
 
 def list_rows(items: Sequence[Item], photos: Photos, of: Of) -> Iterator[Row]:
-    """Which candidate of a list is the person: how far it is from the probe, and from the other candidates."""
+    """Rows to learn which candidate of a list is the person: distances from the probe and the other candidates."""
     for stratum, item in enumerate(items):
         assert isinstance(item.key, ListKey)
         probe, *seen = (np.array(of(one)) for one in photos.of(item))
@@ -145,7 +145,7 @@ def list_rows(items: Sequence[Item], photos: Photos, of: Of) -> Iterator[Row]:
 
 
 def presence_rows(items: Sequence[Item], photos: Photos, of: Of) -> Iterator[Row]:
-    """Whether the person is on a list at all: the probe, the candidates, and how far they are from it."""
+    """Rows to learn whether the person is on a list: the probe, the candidates, and their distances from it."""
     for item in items:
         assert isinstance(item.key, ListKey)
         probe, *rest = (np.array(of(one)) for one in photos.of(item))
@@ -156,7 +156,7 @@ def presence_rows(items: Sequence[Item], photos: Photos, of: Of) -> Iterator[Row
 
 
 def triage_rows(items: Sequence[Item], photos: Photos, of: Of) -> Iterator[Row]:
-    """Whether a photo is usable."""
+    """Rows to learn whether a photo is usable."""
     for item in items:
         assert isinstance(item.key, TriageKey)
         (one,) = photos.of(item)

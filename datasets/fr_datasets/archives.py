@@ -19,9 +19,9 @@ from fr_datasets.errors import ArchiveRefused
 MAX_BYTES = 64 << 30
 MAX_MEMBERS = 4_000_000
 _CHUNK_BYTES = 1 << 20
-# Of a place before the beginning of the archive, and of names.
+# Errors about a position before the beginning of the archive, and about names.
 _IMPOSSIBLE = (errno.EINVAL, errno.ENAMETOOLONG, errno.EILSEQ)
-_MOST_WORDS = 200  # of what a library says: it may repeat a name of the archive
+_MOST_WORDS = 200  # characters of a library's message, which may quote a name in the archive
 _DAMAGE = (
     gzip.BadGzipFile,
     tarfile.TarError,
@@ -62,7 +62,7 @@ def unpack(archive: Path, folder: Path, top: str, *, max_bytes: int = MAX_BYTES)
         except OSError as error:
             if error.errno not in _IMPOSSIBLE:
                 raise
-            what = f"The archive {archive.name} is damaged: a file of it has a place, or a name, that none can have."
+            what = f"The archive {archive.name} is damaged: a file in it has an impossible position or name."
             raise ArchiveRefused(what) from error
         if not (Path(scratch) / top).is_dir():
             raise ArchiveRefused(f"The archive {archive.name} holds no folder {top}.")

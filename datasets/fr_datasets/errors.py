@@ -162,16 +162,16 @@ class NoSource(FetchFailed):
 
 
 class LeadsOut(DatasetError):
-    """A file or folder of a data set lies elsewhere: it, or a folder on the way to it, is a symbolic link."""
+    """A file or folder of a data set is outside its folder: it, or a folder on its path, is a symbolic link."""
 
-    remedy = "Copy what is meant into the folder of the set."
+    remedy = "Copy the file or folder into the folder of the set."
 
 
 def require_inside(path: Path, folder: Path) -> Path:
-    """Return `path`, which lies in `folder` also where links lead; raises `LeadsOut` where it does not.
+    """Return `path` if it is inside `folder` after following links; otherwise raises `LeadsOut`.
 
-    Without this, whoever writes into the folder of a data set reads every file of the server's machine. The folder
-    itself may be behind a link: that one is made by whoever links the data set.
+    Without this, a person who can write into the folder of a data set could read every file on the server's machine.
+    The folder itself may be a link, because the person who registers the data set makes it.
     """
     if not os.path.realpath(path).startswith(f"{os.path.realpath(folder).rstrip(os.sep)}{os.sep}"):
         raise LeadsOut(f"{path} leads out of the folder {folder}.")
@@ -179,7 +179,7 @@ def require_inside(path: Path, folder: Path) -> Path:
 
 
 def require_file(path: Path, named_by: str, folder: Path) -> Path:
-    """Return `path`, a file that can be read.
+    """Return `path` if it is a readable file.
 
     Args:
         path: of the file.
@@ -189,7 +189,7 @@ def require_file(path: Path, named_by: str, folder: Path) -> Path:
     Raises:
         DatasetMissing: there is no such file.
         DatasetUnreadable: it may not be read, or its name is none.
-        LeadsOut: it lies elsewhere.
+        LeadsOut: it is outside of the folder.
     """
     require_inside(require_text(path), folder)
     try:
@@ -216,7 +216,7 @@ def read_photo(path: Path, most: int) -> bytes:
     """The bytes of a photo that was there when the list was read; of one larger than `most`, the first `most + 1`.
 
     Raises:
-        DatasetUnreadable: it is gone, may not be read, or is no regular file.
+        DatasetUnreadable: it is gone, may not be read, or is not a regular file.
     """
     try:
         return read_at_most(path, most)

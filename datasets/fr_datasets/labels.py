@@ -63,11 +63,11 @@ def _rows(path: Path) -> Iterator[tuple[int, str, dict[str, str]]]:
         what = f"the columns must be the person, then at least one label, and are {quoted(','.join(columns))}"
         raise DatasetMalformed(path, 1, what)
     if len(set(columns)) != len(columns):
-        raise DatasetMalformed(path, 1, "a column is there twice")
+        raise DatasetMalformed(path, 1, "a column is listed twice")
     seen: set[str] = set()
     for line, row in read_table(path, columns):
         identity = composed(row.pop(columns[0]))
         if identity in seen:
-            raise DatasetMalformed(path, line, "the person is there twice")
+            raise DatasetMalformed(path, line, "the person is listed twice")
         seen.add(identity)
         yield line, identity, row

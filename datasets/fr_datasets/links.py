@@ -70,7 +70,7 @@ def write_link(name: str, link: Link, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            read_toml(text, MAX_BYTES)  # what cannot be read again must not replace what can
+            read_toml(text, MAX_BYTES)  # a text that cannot be read back must not replace a good one
             scratch.write_text(text, encoding="utf-8")
             scratch.replace(folder / "links.toml")
         finally:

@@ -15,7 +15,7 @@ from fr_datasets.values import Counts, PairSet, PeopleSet, Person, count_people
 NEUTRAL = "03"
 SMILING = "08"
 CONDITIONS = {NEUTRAL: "neutral", SMILING: "smiling"}
-"""What each number says of a photo; nobody has two photos of one condition."""
+"""The condition that each number stands for; nobody has two photos of one condition."""
 
 
 def people(root: Path) -> PeopleSet:

@@ -27,19 +27,19 @@ SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", 
 def people(root: Path) -> PeopleSet:
     """The people of the folders `root`/PERSON, sorted, each with the photos in it, sorted by name.
 
-    A person's identity is the name of the folder in Unicode's NFC: macOS writes names of folders in NFD.
+    A person's identity is the folder's name in Unicode's NFC: macOS writes folder names in NFD.
 
-    `root`/labels.csv, where it is there, holds the column `person` and a column for each label. `root`/conditions.csv,
-    where it is there, holds the columns `person,photo,condition`; photos that it leaves out have no condition. Other
-    files of `root` that are no photos, and names that begin with a dot, are left out.
+    `root`/labels.csv, if it exists, holds the column `person` and a column for each label. `root`/conditions.csv, if it
+    exists, holds the columns `person,photo,condition`; photos that it does not list have no condition. Other files of
+    `root` that are not photos, and names that begin with a dot, are ignored.
 
     Raises:
         DatasetMissing: the folder is absent or holds nobody, a person has no photo, or has no row in labels.csv.
-        DatasetMalformed: labels.csv or conditions.csv breaks its format, or the latter names a photo that is not there.
-        DatasetUnreadable: a name is no UTF-8.
-        LeadsOut: a folder, a photo or labels.csv is a link to what lies elsewhere.
-        DatasetError: two folders have one name in different forms of Unicode, a photo lies beside the folders, a
-            person's folder holds something that is no photo, or labels.csv names somebody without a folder.
+        DatasetMalformed: labels.csv or conditions.csv breaks its format, or the latter names a missing photo.
+        DatasetUnreadable: a name is not UTF-8.
+        LeadsOut: a folder, a photo or labels.csv is a link to something outside of the folder.
+        DatasetError: two folders have one name in different forms of Unicode, a photo is beside the folders, a person's
+            folder holds something that is not a photo, or labels.csv names a person without a folder.
     """
     folders = []
     for path in _listed(root, root):
@@ -85,7 +85,7 @@ def _photos(folder: Path, root: Path) -> tuple[Path, ...]:
 
 
 def _listed(folder: Path, root: Path) -> list[Path]:
-    """What lies in a folder, sorted, without names that begin with a dot; nothing of it may lead out of `root`."""
+    """Return what a folder holds, sorted, without names that begin with a dot; none of it may lead out of `root`."""
     listed = sorted(require_text(path) for path in require_folder(folder).iterdir() if path.name[0] != ".")
     return [require_inside(path, root) for path in listed]
 
@@ -105,7 +105,7 @@ def _conditions(root: Path, photos: Mapping[tuple[str, str], Path]) -> dict[Path
         if photo is None:
             raise DatasetMalformed(path, line, "the person has no such photo")
         if photo in found:
-            raise DatasetMalformed(path, line, "the photo is there twice")
+            raise DatasetMalformed(path, line, "the photo is listed twice")
         found[photo] = row["condition"].strip()
     return found
 

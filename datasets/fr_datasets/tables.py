@@ -67,8 +67,8 @@ def open_list(path: Path) -> BinaryIO:
 
     Raises:
         DatasetMissing: there is no such file.
-        DatasetUnreadable: it is no regular file, may not be read, has no name in UTF-8, or more than `MAX_BYTES`.
-        LeadsOut: it is a link to a file elsewhere.
+        DatasetUnreadable: it is not a regular file, may not be read, has no name in UTF-8, or more than `MAX_BYTES`.
+        LeadsOut: it is a link to a file outside of the folder.
     """
     try:
         file = open_regular(require_inside(require_text(path), path.parent))

@@ -64,8 +64,7 @@ class Person:
         identity: the person's name or number in the set.
         photos: never empty.
         labels: what the set says of the person, by kind, such as "age": "24"; empty where it says nothing.
-        conditions: what the set says of a photo apart from the person, such as "smiling"; photos of which it says
-            nothing are not in it.
+        conditions: how a photo was taken, such as "smiling"; photos without a stated condition are not in it.
     """
 
     identity: str
@@ -75,7 +74,7 @@ class Person:
 
     @property
     def photo_conditions(self) -> tuple[str, ...]:
-        """The condition of each photo, in the order of `photos`; "" where the set does not say."""
+        """The condition of each photo, in the order of `photos`; "" if the set states none."""
         return tuple(self.conditions.get(photo, "") for photo in self.photos)
 
 

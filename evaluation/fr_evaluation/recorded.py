@@ -101,7 +101,7 @@ def read_recorded(path: Path) -> Recorded:
     except KeyError as error:
         raise NotRepeatable(f"{file} lacks `{error.args[0]}`. Take the report as it was written.") from error
     except ValueError as error:
-        raise NotRepeatable(f"{file} is not as a report is written: {error}. Take it as it was written.") from error
+        raise NotRepeatable(f"{file} is not a report as FR Core writes it: {error}. Use the original file.") from error
 
 
 def read_scores(lines: TextIO, kind: str) -> Scores:
@@ -138,7 +138,7 @@ def _document(file: Path) -> Mapping[str, Any]:
     except OSError as error:
         raise NotRepeatable(f"{file} cannot be read: {error.strerror}.") from error
     except TextRefused as error:
-        raise NotRepeatable(f"{file} is not as a report is written: {error}. Take it as it was written.") from error
+        raise NotRepeatable(f"{file} is not a report as FR Core writes it: {error}. Use the original file.") from error
     except ValueError as error:
         raise NotRepeatable(f"{file} is no JSON, or is cut off. Take the report as it was written.") from error
     if not isinstance(document, dict):
@@ -146,12 +146,12 @@ def _document(file: Path) -> Mapping[str, Any]:
     try:
         _require_plain(document)
     except ValueError as error:
-        raise NotRepeatable(f"{file} is not as a report is written: {error}. Take it as it was written.") from error
+        raise NotRepeatable(f"{file} is not a report as FR Core writes it: {error}. Use the original file.") from error
     return document
 
 
 def _require_plain(value: object) -> None:
-    """Raise ValueError for texts that cannot be written again."""
+    """Raise ValueError for texts that cannot be written back."""
     inner: list[object] = []
     match value:
         case str() if _SURROGATE.search(value):

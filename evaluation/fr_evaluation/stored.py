@@ -35,7 +35,7 @@ SUMMARY_NAME = "summary.json"
 _FORMAT = 1
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9]{3}(-[a-z0-9]+){2,12}-[0-9a-f]{8}")
 _HIDDEN = ".new-"
-# Of `open_regular`, where there is no file: nothing, a folder that is none, a link, a socket, a pipe.
+# Errors of `open_regular` if there is no regular file: nothing, a file in place of a folder, a link, a socket, a pipe.
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EINVAL)
 _PIECE = 2**20
 # Of a summary: what Reports writes has a few hundred.

@@ -7,9 +7,9 @@ The first line says where the export begins, the last is a checkpoint; between t
     {"checkpoint":{...}}
 
 A record's bytes stand in its line as they were hashed. The checkpoint signs the hash of the last record, which holds
-all before it, back to the hash with which the export begins. Several exports, each of which begins where the one before
-ends, are one export: so the records that were archived before they were pruned, and those that are left, are one chain.
-Where a server ended between the two, the last that were archived come twice.
+all before it, back to the hash with which the export begins. Several exports verify as one chain if each begins where
+the one before ends. So archived records and the records still in the store form one chain. If a server stopped between
+archiving and pruning, the last archived records appear twice.
 
 An export for people who may not read every record withholds the others: of these a line has the hash of the record's
 bytes alone, which hold 128 random bits, so that nobody can try out what they are.
@@ -45,8 +45,8 @@ def export(table: AuditTable, after: int = 0, shown: Callable[[Record], bool] = 
 
     Args:
         table: the chain; its connection is in one transaction all the while.
-        after: they begin after the record of this number, 0 to that of the last; or with the first that was not pruned,
-            if that comes later.
+        after: the export begins after the record of this number, 0 to that of the last; or with the first record that
+            was not pruned, if that comes later.
         shown: whether a record is told; else it is withheld.
 
     Raises:
@@ -83,7 +83,7 @@ def checkpoint_line(checkpoint: Checkpoint) -> bytes:
 
 
 def checkpoint_of(line: bytes) -> Checkpoint:
-    """Return the checkpoint of the last line of an export; raises `InvalidField` where the line holds none."""
+    """Return the checkpoint in the last line of an export; raises `InvalidField` if the line holds none."""
     found = _CHECKPOINT.fullmatch(line.removesuffix(b"\n"))
     return parse_checkpoint(b"" if found is None else found[1])
 
@@ -103,7 +103,7 @@ def verify_export(
         public_key: of the chain, which came another way than the lines.
         checkpoints: more of them, kept elsewhere; those of records before the first line are checked as signatures.
         may_withhold: whether records may be withheld; in a whole export such a line is malformed.
-        may_continue: whether the lines may be those of several exports, each of which continues the one before.
+        may_continue: whether the lines may hold several exports, where each continues the one before.
 
     Returns:
         What was found; `seq` of a line that cannot be read is that of the record that should be there.
@@ -141,8 +141,8 @@ class _Export:
         self._may_withhold = may_withhold
         self._may_continue = may_continue
         self._withheld = 0
-        # Number, hash and time of the record before the export that is read, one of several; and number and hash of the
-        # last record that comes once more.
+        # Number, hash and time of the record before the current export; then number and hash of the last record that
+        # appears twice.
         self._part = (after, start, 0)
         self._twice: tuple[int, bytes] | None = None
 
@@ -196,7 +196,7 @@ class _Export:
         return None
 
     def _continued(self, line: bytes) -> Broken | None:
-        """Go on with the next export, of which this is the first line."""
+        """Go on with the next export; `line` is its first line."""
         try:
             chain_id, after, start = _beginning(line)
         except ValueError:
@@ -213,7 +213,7 @@ class _Export:
         return None if start == self._hash else Broken(self._seq, Why.REWRITTEN)
 
     def _disagrees(self, data: bytes) -> Broken | None:
-        """Check the checkpoint with which an export ends."""
+        """Check the checkpoint at the end of an export."""
         if self._twice is not None:
             return Broken(self._seq + 1, Why.TRUNCATED)
         try:

@@ -65,12 +65,12 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """How far the chain is pruned: which records at its beginning were deleted, since their time was over.
+    """Says how far the chain is pruned: which old records at its beginning were deleted.
 
     Attributes:
-        upto: number of the last record that was deleted; 0 for none.
+        upto: number of the last deleted record; 0 for none.
         hash: of that record, 32 bytes; hash_0 of the chain for none.
-        record: number of the record that tells of it; 0 for none.
+        record: number of the record `audit.prune` about it; 0 for none.
     """
 
     upto: int

@@ -24,8 +24,8 @@ class Filter:
         action: an action, or its beginning followed by `*`.
         outcome: "OK" or a reason.
         gallery: id of a gallery.
-        subject: pseudonyms of a subject, of which a record holds one; empty for no such condition.
-        case: of a case, likewise.
+        subject: pseudonyms of a subject; a record must hold one of them. Empty for no such condition.
+        case: the same for a case.
         request_id: of a call.
     """
 
@@ -59,8 +59,8 @@ class Filter:
             whole = canonical({"action": self.action.removesuffix("*")})[1:-1]
             yield whole[:-1] if self.action.endswith("*") else whole
         for own in (self.subject, self.case):
-            if len(own) == 1:  # of several, each of which would do, no bytes are in every record
-                yield f'"{own[0]}"'.encode()  # hexadecimal digits, of which JSON escapes none
+            if len(own) == 1:  # with several pseudonyms, no bytes are in every matching record
+                yield f'"{own[0]}"'.encode()  # hexadecimal digits, which JSON never escapes
 
     def _equal(self) -> Iterator[tuple[str, str]]:
         for name in ("actor", "outcome", "gallery", "request_id"):
@@ -109,7 +109,7 @@ def search(table: AuditTable, wanted: Filter, after: int, limit: int) -> Page:
 
 
 def _last_before(table: AuditTable, at_ms: int) -> int:
-    """Return the number of the last record before a time; of those that are there none may be."""
+    """Return the number of the last record before a time; that of the last pruned record if there is none."""
     low, high = table.pruned().upto, table.head().seq
     while low < high:
         middle = (low + high + 1) // 2

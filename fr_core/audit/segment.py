@@ -1,7 +1,7 @@
-"""Segments: the oldest records of a chain, which are archived as an export and then pruned.
+"""Cuts the oldest records of a chain into segments, which the server archives as exports and then prunes.
 
-A segment is pruned only after every record of it was found as it was written, so that no tampering is covered up. It is
-short, so that nobody waits long for its deletion, and that a full disk has room for it in the log of the database.
+It checks every record of a segment first, so that pruning does not hide tampering. A segment is short, so that its
+deletion does not take long, and a nearly full disk has room for it in the database's log.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from fr_core.audit.table import AuditTable
 from fr_core.audit.values import Record
 
 MOST_RECORDS = 5_000
-"""Of a segment."""
+"""Largest number of records in a segment."""
 MOST_BYTES = 4 * 2**20
 """A segment ends with the record that reaches this length."""
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Some of the oldest records of a chain.
+    """Holds some of the oldest records of a chain.
 
     Attributes:
         after: number of the last record that was pruned before; 0 for none.
         upto: number of the last record of the segment.
         data: the records as an export, which ends with a checkpoint of the last of them.
-        last: whether no more records are due than these.
+        last: whether no further records are due.
     """
 
     after: int
@@ -39,15 +39,15 @@ class Segment:
 def oldest_segment(
     table: AuditTable, before_ms: int, held: Callable[[Record], bool] = lambda record: False
 ) -> Segment | None:
-    """Return the oldest records that are due, or some of them; None where none is.
+    """Return the oldest records that are due, or some of them; None if none are.
 
     Args:
-        table: the chain; its connection is in one transaction all the while.
-        before_ms: records of before this time are due, milliseconds since 1970, UTC.
-        held: whether a record is needed still: it, and all after it, are not due.
+        table: the chain; its connection stays in one transaction during the call.
+        before_ms: records from before this time are due, milliseconds since 1970, UTC.
+        held: whether a record is still needed: then it and all later records are not due.
 
     Raises:
-        StoreCorrupt: a record is not as it was written.
+        StoreCorrupt: a record was changed.
     """
     after = table.pruned().upto
     lines, size, newest, last = [beginning_line(table, after)], 0, None, True

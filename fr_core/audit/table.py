@@ -4,9 +4,9 @@ Each row has a MAC of its number and hash, and the one row of the head a MAC of 
 kept apart from the database but the keys and the last head seen: several processes may write in turns, and whatever a
 rollback undoes is undone here too.
 
-A chain that was pruned has a row of number 0, the mark: it stands for all records that were deleted. Its hash is that
-of the last of them, so that the next record follows it. Its body says which that was, and which record of the chain
-tells of the pruning; its MAC authenticates both.
+A pruned chain has a row of number 0, the mark, which replaces all deleted records. Its hash is that of the last deleted
+record, so that the next record follows it. Its body holds the number of that record and of the record `audit.prune`;
+its MAC authenticates both.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ _SELECT_MARK = "SELECT seq, body, hash, mac FROM audit WHERE seq = 0"
 _DELETE = "DELETE FROM audit WHERE seq <= ?"
 
 PRUNE = "audit.prune"
-"""Action of the record that tells which records were deleted."""
+"""Action of the record that says which records were deleted."""
 
 SALT_BYTES = 16
 """Random bytes of each record."""
@@ -143,14 +143,14 @@ class AuditTable:
         return seq
 
     def prune(self, after: int, upto: int) -> bool:
-        """Delete the oldest records, and record that; all of it is kept if and only if the connection's transaction is.
+        """Delete the oldest records and add a record of that, within the connection's transaction.
 
         Args:
-            after: number of the last record that was deleted before; 0 for none.
+            after: number of the last record that was deleted earlier; 0 for none.
             upto: number of the last record to delete.
 
         Returns:
-            Whether they were deleted; not where others were deleted meanwhile, by another process.
+            Whether it deleted them; False if another process has pruned in the meantime.
         """
         if self.pruned().upto != after:
             return False
@@ -168,7 +168,7 @@ class AuditTable:
         for row in self._connection.execute(_SELECT_MARK):
             _, body, hash_, mac = row
             if not is_whole(row) or not hmac.compare_digest(self._mark_mac(head, body, hash_), mac):
-                raise StoreCorrupt("The mark that tells how far the audit is pruned was altered.", check="audit_pruned")
+                raise StoreCorrupt("The mark that says how far the audit is pruned was changed.", check="audit_pruned")
             said = json.loads(body)
             return Pruned(said["upto"], hash_, said["record"])
         return Pruned(0, first_hash(head.chain_id), 0)
@@ -193,7 +193,7 @@ class AuditTable:
         """Return records in the order of their numbers; one that is missing is an error, too.
 
         Args:
-            after: they follow the record of this number; 0 for the first that was not pruned.
+            after: number of the record before them; 0 to begin with the first that was not pruned.
             limit: so many at most.
         """
         return list(self._found(after, limit))
@@ -228,7 +228,7 @@ class AuditTable:
         """Return the hash of a record, 32 bytes.
 
         Args:
-            seq: its number: from that of the last which was pruned, or 0, to that of the last.
+            seq: its number, from that of the last pruned record (or 0) to that of the last record.
         """
         pruned = self.pruned()
         if seq < pruned.upto:
@@ -255,7 +255,7 @@ class AuditTable:
         return self._pseudonyms[1]
 
     def checkpoint(self, last: Kept | None = None) -> Checkpoint:
-        """Sign how far the chain is; or the chain up to one of its records, as this table gave it."""
+        """Sign the number and hash of the last record, or of `last`, a record from this table."""
         head = self.head()
         seq, hash_ = (head.seq, head.hash) if last is None else (last.record.seq, last.hash)
         signing_key = self._opened(head, _SIGNING_KEY, head.sealed_signing_key)

@@ -33,7 +33,7 @@ class Why(StrEnum):
     OUT_OF_ORDER = "out_of_order"  # records changed places, or the time goes back
     TRUNCATED = "truncated"  # the last records were taken out
     HEAD_ALTERED = "head_altered"  # how far the chain is was changed, or an earlier head put back
-    PRUNE_ALTERED = "prune_altered"  # how far the chain is pruned is another than its records tell
+    PRUNE_ALTERED = "prune_altered"  # the mark of the pruning contradicts the records
     MALFORMED = "malformed"  # what stands there is no record
     REWRITTEN = "rewritten"  # another history than the one that the checkpoint signs
     CHECKPOINT_FORGED = "checkpoint_forged"  # the signature is not that of the key
@@ -50,8 +50,8 @@ class Verified:
         seq: number of the last.
         checkpoints: how many the chain agrees with.
         withheld: how many more of which only the hash was there: that they stand in the chain is known, and no more.
-        unchecked: how many more checkpoints are of records before the first that was checked: of these the signatures
-            were checked, and no more.
+        unchecked: how many more checkpoints belong to records before the first checked one; only their signatures were
+            checked.
     """
 
     chain_id: str
@@ -63,7 +63,7 @@ class Verified:
 
     @property
     def after(self) -> int:
-        """Number of the last record before those that were checked; 0 where they are all."""
+        """Number of the last record before the checked ones; 0 if all were checked."""
         return self.seq - self.records - self.withheld
 
 
@@ -123,12 +123,12 @@ class Marks:
         return None
 
     def before(self, first: int) -> int:
-        """Return how many of the checkpoints sign records before that of a number."""
+        """Return how many of the checkpoints sign records before the one with this number."""
         return sum(one.seq < first for one in self._checkpoints)
 
 
 def require_recent(table: AuditTable, connection: Connection) -> None:
-    """Check how far a chain is, where it begins, and its last 1,000 records.
+    """Check the beginning and the end of a chain, and its last 1,000 records.
 
     Args:
         table: the chain.
@@ -171,7 +171,7 @@ def verify(table: AuditTable, checkpoints: Sequence[Checkpoint] = ()) -> Verifie
 def disagreement(table: AuditTable, checkpoint: Checkpoint) -> Broken | None:
     """Return what is wrong between a chain and a checkpoint that was kept elsewhere; None where they agree.
 
-    Of the records, that of the checkpoint alone is looked at. Where that was pruned, only the signature is checked.
+    It looks only at the record of the checkpoint. If that was pruned, it checks only the signature.
 
     Args:
         table: the chain; its connection is in one transaction all the while.
@@ -190,7 +190,7 @@ def disagreement(table: AuditTable, checkpoint: Checkpoint) -> Broken | None:
 def _walk(table: AuditTable, head: Head, pruned: Pruned, marks: Marks) -> Broken | None:
     rows = (row for row in table.raw_rows() if row[0] != 0)  # which is the mark
     seq, at_ms, hash_ = pruned.upto, 0, pruned.hash
-    told, told_upto = 0, (0, pruned.hash.hex())  # by the last record of a pruning
+    told, told_upto = 0, (0, pruned.hash.hex())  # in the last record `audit.prune`
     marks.passed(seq, hash_)
     for row in rows:
         number, body, said, mac = row

@@ -147,10 +147,10 @@ class CaseStore:
             by: a principal_id.
             expires_ms: from then on it is there for nobody, and `purge` deletes it; milliseconds since 1970, UTC;
                 None = never.
-            sees: whether whoever opens it may know of a case that they opened before.
+            sees: whether the opener may know of an earlier case of their own.
 
         Raises:
-            CaseExists: who opens it has an open case of that reference, and may know of it. Others may have one each.
+            CaseExists: the opener has an open case with this reference, and may know of it. Others may have one each.
             InvalidField: it is no reference, or the time is past.
             StorageLow: the disk has too little room.
         """
@@ -172,7 +172,7 @@ class CaseStore:
             return look.case(case_id).case
 
     def case_ids(self) -> frozenset[str]:
-        """The ids of all cases that are kept, also of those that have expired and are not deleted yet."""
+        """Return the ids of all kept cases, also of expired cases that are not deleted yet."""
         with self._looking() as look:
             return look.case_ids()
 
@@ -342,7 +342,7 @@ class CaseStore:
             yield audit
 
     def prune_audit(self, after: int, upto: int, last: bool) -> bool:
-        """Delete the oldest records of the audit, see `AuditTable.prune`; `last` leaves no trace of any in the log."""
+        """Delete the oldest records of the audit, see `AuditTable.prune`; `last` also removes them from the log."""
         pruned = self._writer.run(lambda tx: tx.audit.prune(after, upto))
         if last:
             self._database.scrub()

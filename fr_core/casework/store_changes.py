@@ -120,8 +120,8 @@ class Changes:
                 self._delete(tx, look, before, "case.purge", by)
                 purged = True
             elif sees(before.case):
-                raise CaseExists("You have an open case of that reference.")
-            else:  # it went out of sight of whoever opened it: its reference is free again
+                raise CaseExists("You already have an open case with this reference.")
+            else:  # its opener may no longer see it: its reference is free again
                 self._put(tx, look.view.head, before, replace(before, open_mac=None))
             look = self._look(tx)
         head, case = look.view.head, replace(wanted, case_id=self.new_id())

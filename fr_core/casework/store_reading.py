@@ -80,7 +80,7 @@ class Look:
         return tuple(self._opened(row).case for row in self._now.rows(sql, *values, size))
 
     def case_ids(self) -> frozenset[str]:
-        """Return the ids of all cases, also of those that have expired."""
+        """Return the ids of all cases, also of expired ones."""
         return frozenset(case_id for (case_id,) in self._now.rows("SELECT case_id FROM cases"))
 
     def expired(self, size: int) -> list[KeptCase]:
@@ -97,7 +97,7 @@ class Look:
         return found
 
     def gallery_of(self, examination_id: str) -> str | None:
-        """Return the gallery that was searched for an examination; None where there is none of that id."""
+        """Return the gallery that was searched for an examination; None if there is no such examination."""
         found = self._examination(examination_id)
         return None if found is None else found[1].examination.searched.gallery_id
 

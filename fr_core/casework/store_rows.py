@@ -63,7 +63,7 @@ class KeptCase:
         case_no: its number.
         version: of the head when it was changed last.
         case: what it is.
-        open_mac: stands in for its reference; None where that is free again, as of a case that is closed.
+        open_mac: represents its reference; None if that is free again, as after the case is closed.
         digest: exclusive or of what `Locks.examination_element` gives for each of its examinations.
         key: opens what belongs to it.
     """
@@ -116,7 +116,7 @@ class Locks:
         self._seals = reading.seals
 
     def open_mac(self, opened_by: str, reference: str) -> bytes:
-        """Return what stands in for the reference of a case that is open, and of whoever opened it."""
+        """Return the MAC that represents an open case's reference and opener."""
         return open_mac(self._seals, opened_by, reference)
 
     def case_element(self, case_no: int, case_id: str, version: int) -> int:

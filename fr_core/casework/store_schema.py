@@ -97,12 +97,12 @@ CREATE TABLE gone (
 
 
 def open_mac(seals: Seals, opened_by: str, reference: str) -> bytes:
-    """Return what stands in for the reference of an open case; another one for each who opens one."""
+    """Return the MAC that represents the reference of an open case; it differs for each opener."""
     return seals.hidden("reference of an open case", opened_by, reference)
 
 
 def _open_by_opener(connection: apsw.Connection, seals: Seals) -> None:
-    """Let references of open cases be unique for whoever opened them; until then they were so for everybody."""
+    """Make references of open cases unique for each opener; earlier versions made them unique for everybody."""
     rows = connection.execute(
         "SELECT case_no, case_id, version, opened_ms, expires_ms, open_mac, wrapped_key, sealed FROM cases "
         "WHERE open_mac IS NOT NULL"

@@ -105,7 +105,7 @@ class Change(Protocol[R_co]):
 
 
 def open_gallery(snapshot: Snapshot, gallery: GalleryRef, now: datetime) -> GalleryRow:
-    """Return a gallery that has not reached its end; raises what `known_gallery` raises, and `GalleryExpired`."""
+    """Return a gallery that has not expired; raises what `known_gallery` raises, and `GalleryExpired`."""
     row = known_gallery(snapshot, gallery)
     if row.info.expires is not None and now >= row.info.expires:
         raise GalleryExpired("The gallery has expired.")
@@ -301,10 +301,10 @@ def _checked(transaction: Transaction, row: GalleryRow, enrolment: Enrolment) ->
 def _enrol(
     transaction: Transaction, row: GalleryRow, enrolment: Enrolment, vector: F32, now: datetime
 ) -> tuple[AddedVector, bool, str]:
-    """Write an enrolment; the counts are the caller's to change.
+    """Write an enrolment; the caller updates the counts.
 
     Returns:
-        Its vector, whether its subject is new, and the id of the subject as it is kept.
+        Its vector, whether its subject is new, and the subject's id as stored.
     """
     subject_id = composed(enrolment.subject_id)
     subject_no = transaction.subject_no(row.gallery_no, enrolment.subject_id)
@@ -324,7 +324,7 @@ def _enrol(
 
 
 def _kept_id(transaction: Transaction, subject_no: int) -> str:
-    """Return the id that a subject is kept under, which may be another form of the one that was sent."""
+    """Return the stored id of a subject, which may be another Unicode form of the sent one."""
     return transaction.subject_ids(np.array([subject_no], dtype=np.int64))[subject_no]
 
 
@@ -456,7 +456,7 @@ class PruneAudit:
     """Delete the oldest records of the audit.
 
     Attributes:
-        after: number of the last record that was deleted before.
+        after: number of the last record that was deleted earlier.
         upto: number of the last record to delete.
     """
 
@@ -464,7 +464,7 @@ class PruneAudit:
     upto: int
 
     def run(self, transaction: Transaction) -> Done[bool]:
-        """Return whether they were deleted, see `AuditTable.prune`."""
+        """Return whether it deleted them, see `AuditTable.prune`."""
         return Done(transaction.prune_audit(self.after, self.upto))
 
 

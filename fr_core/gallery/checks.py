@@ -49,7 +49,7 @@ def is_gallery_id(gallery_id: str) -> bool:
 
 
 def is_subject_id(subject_id: str) -> bool:
-    """Whether a subject can have this id: 1 to 128 printable characters, composed, without spaces at either end."""
+    """Return whether a subject id is valid: 1 to 128 printable characters, composed, no spaces at either end."""
     kept = composed(subject_id)
     return 1 <= len(kept) <= MAX_ID_LENGTH and kept.isprintable() and kept == kept.strip()
 

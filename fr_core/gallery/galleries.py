@@ -85,8 +85,8 @@ class Galleries:
     `fr_core.audit.attribution`; changes of several threads share one sync of the disk. A search sees one version of its
     gallery: vectors, subjects and version number of the same moment.
 
-    A gallery is named by its id; or by what `get` returned of it: where another gallery has its id by now, that raises
-    `GalleryReplaced`. Who decides something by what a gallery is, such as what it is for, names it so afterwards.
+    Methods take a gallery's id, or the value that `get` returned; with the latter they raise `GalleryReplaced` if
+    another gallery has the id now. Use the value after a decision that depends on the gallery, such as on its use.
 
     Every method raises `ShuttingDown` after `close`, `StoreFailed` where the disk refuses (nothing of the call was
     kept; a later call may succeed) and `StoreCorrupt` where the store is found damaged.
@@ -480,7 +480,7 @@ class Galleries:
         return self._store.auditing()
 
     def prune_audit(self, after: int, upto: int, last: bool) -> bool:
-        """Delete the oldest records of the audit, see `AuditTable.prune`; `last` leaves no trace of any in the log."""
+        """Delete the oldest records of the audit, see `AuditTable.prune`; `last` also removes them from the log."""
         pruned = self._writer.run(PruneAudit(after, upto))
         if last:
             self._scrub()

@@ -65,7 +65,7 @@ class GalleryInfo:
         keeps_photos: whether the photos of enrolled faces are kept, encrypted as the templates are.
         calibration_sha256: of its calibration, 64 hexadecimal digits; None where it has none of its own.
         use: what it is for.
-        gallery_no: the store's number of it, which no later gallery gets, not even one of the same id; 0 = not kept.
+        gallery_no: its number in the store; no later gallery gets it, not even one of the same id; 0 = not stored.
     """
 
     gallery_id: str
@@ -85,7 +85,7 @@ class GalleryInfo:
 
 
 GalleryRef = str | GalleryInfo
-"""The id of a gallery; or a gallery that was looked at, in whose place no other gallery of its id is taken."""
+"""The id of a gallery; or a gallery value, which does not match a later gallery of the same id."""
 
 
 class Keep(Enum):
@@ -249,7 +249,7 @@ class Enrolled:
     """The receipt of an enrolment: the template is durable and is found by searches.
 
     Attributes:
-        subject_id: as it is kept.
+        subject_id: as stored.
         template_id: the new template's.
         subject_created: whether this enrolment created the subject.
         gallery_version: the first version of the gallery that holds the template.

@@ -47,7 +47,7 @@ class SandboxedDecoder:
         boot: program of the processes.
         on_replaced: called after a process was replaced before its time: whether a photo took too much time or memory;
             else it crashed, or was killed while it waited.
-        caller_of: says whose photo it is that is decoded in this thread.
+        caller_of: returns the caller whose photo this thread decodes.
 
     Raises:
         ConfigInvalid: a number is too small, or this system has no such walls.
@@ -129,7 +129,7 @@ class SandboxedDecoder:
         except FrError:
             self._give_back(process, limits)
             raise
-        except BaseException:  # such as an interrupt: its answer is still to come
+        except BaseException:  # such as an interrupt: its answer has not come yet
             self._replace(process, limits)
             raise
         self._give_back(process, limits)

@@ -195,7 +195,7 @@ class SandboxProcess:
 
 
 def _is_stopped(pid: int) -> bool:
-    """Whether a process of this one stands still, as after SIGSTOP; it would take no photo in time."""
+    """Return whether a child process is stopped, as after SIGSTOP; it would not decode a photo in time."""
     return Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0] in "tT"
 
 

@@ -230,7 +230,7 @@ class Database:
             KeyUnavailable: it is the key that the store is under; nothing was changed.
         """
         if key.key_id == self.seals.key_id:
-            raise KeyUnavailable("The new key is the one that the store is under.", key_id=key.key_id)
+            raise KeyUnavailable("The store already uses the new key.", key_id=key.key_id)
         with self.folder.alone_for():
             self.seals = run(lambda _: rewrapped(self.writer, self.schema, self.seals, key))
 

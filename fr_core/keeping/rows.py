@@ -32,9 +32,9 @@ def readable(name: str, read: Callable[[], R]) -> R:
 
 
 def next_of(table: str, column: str) -> str:
-    """Return the SQL of the least value of a column from a parameter on, or of the least of all where there is none.
+    """Return the SQL for the smallest value of a column that is at least a parameter, or else the smallest of all.
 
-    A look for an id reads and opens the row of that value, and then compares the id: so an id that does not exist takes
-    as long as one that does, and the time does not tell whether somebody else has it. The column needs an index.
+    A lookup of an id reads and decrypts the row of that value, then compares the id. So the time is the same for an id
+    that exists and one that does not, and does not reveal ids of others. The column needs an index.
     """
     return f"coalesce((SELECT min({column}) FROM {table} WHERE {column} >= ?), (SELECT min({column}) FROM {table}))"

@@ -26,7 +26,7 @@ MAX_ARCHIVE_BYTES = 1 << 30
 WEB_TIMEOUT_S = 60.0
 _CHUNK_BYTES = 1 << 18
 # What `pip download --progress-bar raw` prints: bytes so far, bytes in all (0 = unknown).
-_MAX_LENGTH_DIGITS = 18  # of a Content-Length: Python reads no number of thousands of them
+_MAX_LENGTH_DIGITS = 18  # of a Content-Length: Python refuses numbers with thousands of digits
 _PIP_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 
 

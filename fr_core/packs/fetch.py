@@ -25,7 +25,7 @@ from fr_core.packs.download import (
 from fr_core.packs.manifest import FileSpec, RegistrySource, Source, ZipSource
 from fr_core.scratch import scratch_folder
 
-_MOST_WORDS = 200  # of what a library says: it may repeat a name of the archive
+_MOST_WORDS = 200  # characters of a library's message, which may quote a name in the archive
 
 __all__ = ["NullProgress", "Progress", "fetch", "fetch_all"]
 
@@ -135,7 +135,7 @@ def _read_member(archive: Path, source: Source, spec: FileSpec) -> bytes:
     except KeyError as error:
         raise DownloadFailed(f"the archive holds no {source.member}") from error
     except OSError as error:
-        if error.errno != errno.EINVAL:  # of a place before the beginning of the archive
+        if error.errno != errno.EINVAL:  # a position before the beginning of the archive
             raise
         raise DownloadFailed("the archive is damaged") from error
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:

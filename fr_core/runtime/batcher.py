@@ -10,10 +10,10 @@ the lanes are busy, items queue up, and the next batch is larger by itself.
 * **Classes.** Interactive items go before bulk items, and the two never share a batch. Of `BULK_TURN` batches one is
   for bulk items, so that they do not starve, and never two in a row: an interactive item waits for one bulk batch at
   most.
-* **Turns.** Callers of a class take turns, however many items each has waiting; a batch may hold items of several.
-* **Bounds.** Each class queues up to `max_queued` items, and of one caller its share of these. More interactive items
-  are refused with `Overloaded`; more bulk items wait in their own thread. A submission that would pass the bound is
-  taken whole if the queue is below it, else a photo with more faces than the bound could never be served.
+* **Turns.** Callers of a class take turns, no matter how many items each has waiting; a batch may mix callers.
+* **Bounds.** Each class queues up to `max_queued` items, and each caller its share of these. Further interactive items
+  are refused with `Overloaded`; further bulk items wait in their own thread. If the queue is below the bound, it takes
+  a whole submission, even one that exceeds the bound: a photo may have more faces than the bound.
 * **Nobody waits.** Items whose call was cancelled, or whose deadline has passed, are dropped when the batch forms.
 * **Poison.** When a batch fails, its items run once more, each on its own, and only those that fail again fail.
 * **Death.** When an item fails on its own, the lane runs an example that was fine at the start. If that fails too, the
@@ -279,12 +279,12 @@ class Batcher(Generic[Item, Result]):
         return batch
 
     def _in_turns(self, bulk: bool) -> Sequence[_Entry[Item, Result]]:
-        """Return what waits in the order of the callers' turns; each caller's own in the order of its arrival."""
+        """Return the waiting items in the order of the callers' turns; each caller's items in order of arrival."""
         queue = self._queues[bulk]
         if len(self._waiting[bulk]) == 1:
             return queue
         counts: Counter[str] = Counter()
-        turns = []  # first how many of its own go before it, then how long ago its caller was served
+        turns = []  # first the number of its caller's items before it, then how long ago its caller was served
         for entry in queue:
             caller = entry.caller
             turns.append(counts[caller] * (self._batches + 1) + self._served.get(caller, 0))

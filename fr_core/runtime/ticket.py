@@ -21,7 +21,7 @@ class Ticket:
         deadline: time of `clock` after which nobody waits for the answer, in seconds; None = never.
         bulk: one of many pieces of a long job, which lets the calls of people who wait go first.
         clock: seconds, monotonic.
-        caller: whose share of scarce places the work takes of; see `fr_core.sharing`.
+        caller: the caller whose share of scarce places the work uses; see `fr_core.sharing`.
 
     Attributes:
         begun: whether some of its work has been taken on; the rest is then not refused for want of time.

@@ -17,7 +17,7 @@ from fr_core.scoring.rate_table import RateTable
 FORMAT = "fr-core calibration"
 VERSION = 1
 MAX_BYTES = 2**20
-"""Of a calibration; `fr_core.gallery` keeps none that is longer."""
+"""Of a calibration; `fr_core.gallery` keeps no longer one."""
 # Of a whole number: none of more counts what anybody compared, and these fit into 64 bits.
 _MOST_DIGITS = 18
 

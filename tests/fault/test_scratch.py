@@ -1,4 +1,4 @@
-"""Temporary folders of servers and commands that are killed: the next start deletes them, and no others."""
+"""The next start deletes the temporary folders of killed servers and commands, and no others."""
 
 from __future__ import annotations
 

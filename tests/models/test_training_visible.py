@@ -1,4 +1,4 @@
-"""Nothing but the faces tells what is right: a classifier looks at everything else that there is of real photos.
+"""Only the faces give the answer: classifiers look for it in everything else that real photos show.
 
 `FR_LEAK_SEEDS` sets how many courses of each kind are made.
 """
@@ -161,7 +161,7 @@ def test_the_colour_of_skin_in_the_one_light_of_a_studio_tells_people_apart_as_t
 
 
 def test_triads_cannot_be_made_of_people_who_are_neutral_and_smiling(sets: Sets) -> None:
-    with pytest.raises(TooFewPeople, match="Show pairs in place of triads"):
+    with pytest.raises(TooFewPeople, match="Show pairs instead of triads"):
         sets.made("london", 'exercise = "triad"; trials = 10', 1)
 
 
@@ -171,7 +171,7 @@ def test_what_a_data_set_does_not_say_of_its_photos_is_seen_in_them(sets: Sets) 
         replace(person, photos=tuple(replace(photo, condition="") for photo in person.photos)) for person in pool.people
     ]
     plan = plan_of(f'id = "one"; {EXERCISES["triad"]["lfw"]}'.replace("60", "20"))
-    with pytest.raises(TooFewPeople, match="taken in the same order"):
+    with pytest.raises(TooFewPeople, match="in the same order"):
         compose(plan, replace(pool, people=tuple(people)), 1, ExactMatcher())
     compose(plan, sets.gathered["lfw"].pool, 1, ExactMatcher())
 

@@ -1,4 +1,4 @@
-"""Chains that grow and are pruned at random: what is left verifies, and so do the archive and it together."""
+"""Randomly grown and pruned chains verify, alone and together with the archive."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_what_is_left_and_what_was_archived_are_one_chain(steps: list[tuple[int,
 
 
 def test_records_that_come_twice_are_the_same() -> None:
-    """Whoever has the key cannot have one history in the archive and another one in the store."""
+    """Even with the key, the archive and the store cannot hold different histories."""
     audited = Audited().created().fill(2)
     (head,) = audited.rows("SELECT seq, at_ms, hash, mac FROM audit_head")
     audited.fill(2)

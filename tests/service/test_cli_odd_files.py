@@ -1,4 +1,4 @@
-"""Every command that reads a file refuses what is no regular file, or is too long, with a sentence and at once."""
+"""Every command that reads a file refuses at once, with a sentence, one that is not regular or is too long."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def said(server: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sa
 
 @contextmanager
 def pipe(path: Path) -> Iterator[None]:
-    """A pipe, whose other end says nothing, and goes when somebody waits for it."""
+    """A pipe whose other end sends nothing, and closes when somebody waits for it."""
     os.mkfifo(path)
     other = threading.Thread(target=lambda: path.open("wb").close())
     other.start()
@@ -93,13 +93,13 @@ def pipe(path: Path) -> Iterator[None]:
 def test_a_pipe_is_refused(said: Said, command: str) -> None:
     name = next(word for word in command.split() if "FILE" in word)
     with pipe(Path(name)):
-        assert "it is no regular file" in said(command)
+        assert "not a regular file" in said(command)
 
 
 @pytest.mark.parametrize("command", ["detect FILE", "enrol g FILE", "--key-file FILE info", "evaluate repeat FILE"])
 def test_a_device_without_an_end_is_refused(said: Said, command: str) -> None:
     Path("FILE").symlink_to("/dev/zero")
-    assert "it is no regular file" in said(command)
+    assert "not a regular file" in said(command)
 
 
 @pytest.mark.parametrize(("command", "most"), TOO_LONG.items())

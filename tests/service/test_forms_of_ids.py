@@ -1,4 +1,4 @@
-"""An id that people type is one id, in each of Unicode's forms: over the wire, in stores, in data sets."""
+"""All Unicode forms of an id are one id: over the wire, in stores, in data sets."""
 
 from __future__ import annotations
 

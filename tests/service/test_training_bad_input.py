@@ -716,7 +716,7 @@ def test_triads_of_photos_that_differ_in_condition_are_refused(stub: Stub, refus
     finally:
         conditions.unlink()
     assert (checked.people_with_two_photos, checked.people_with_two_alike, checked.missing) == (100, 0, 4)
-    assert "Show pairs in place of triads" in end.status.message
+    assert "Show pairs instead of triads" in end.status.message
 
 
 def test_a_course_of_no_data_set_or_of_one_without_people_is_refused(

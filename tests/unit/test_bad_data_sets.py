@@ -198,7 +198,7 @@ def second_name(root: Path) -> Path:
         (loop, "DATASET_UNREADABLE", "symbolic links"),
         (loop_as_list, "DATASET_UNREADABLE", "pairs.csv cannot be read: "),
         (folder_as_list, "DATASET_UNREADABLE", "pairs.csv cannot be read: "),
-        (pipe_as_list, "DATASET_UNREADABLE", "pairs.csv cannot be read: it is no regular file"),
+        (pipe_as_list, "DATASET_UNREADABLE", "pairs.csv cannot be read: not a regular file"),
         (huge_list, "DATASET_UNREADABLE", "pairs.csv is larger than 268435456 bytes"),
         (name_in_bytes, "DATASET_UNREADABLE", "\\udcff/pairs.csv' is not UTF-8. Rename it"),
         (loop_as_photo, "DATASET_MISSING", "c.png, named by line 3 of pairs.csv, is not there"),
@@ -366,7 +366,7 @@ def test_pipes_in_place_of_lists_are_not_waited_for(root: Path, tmp_path: Path) 
     lay_out(root, IJB)
     os.mkfifo(root / "meta/ijbb_template_pair_label.txt")
     told = invoke("verify", "ijbb", "--root", str(root), "--partial")
-    assert_told(told, 1, "DATASET_UNREADABLE", "pair_label.txt cannot be read: it is no regular file")
+    assert_told(told, 1, "DATASET_UNREADABLE", "pair_label.txt cannot be read: not a regular file")
     (tmp_path / "home/datasets").mkdir(parents=True)
     os.mkfifo(tmp_path / "home/datasets/links.toml")
     assert_told(invoke("list"), 1, "DATASET_UNUSABLE", "links.toml cannot be read. Remove it")

@@ -1,4 +1,4 @@
-"""The condition of a photo, such as an expression, tells nothing of the answer, in whatever exercise."""
+"""The condition of a photo, such as an expression, does not give the answer away in any exercise."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def mates(item: Item) -> bool:
 
 
 def by_answer(made: Composed, pool: Pool, form: str) -> dict[bool, Counter[tuple[str, ...]]]:
-    """What is shown where somebody is shown twice, and where nobody is."""
+    """The conditions of items that show a person twice, and of those that do not."""
     found: dict[bool, Counter[tuple[str, ...]]] = {True: Counter(), False: Counter()}
     for item in made.forms[form].items:
         found[mates(item)][shown(made, pool, item)] += 1
@@ -58,7 +58,7 @@ def by_answer(made: Composed, pool: Pool, form: str) -> dict[bool, Counter[tuple
 
 def test_triads_of_people_who_are_neutral_and_smiling_are_refused() -> None:
     with pytest.raises(
-        TooFewPeople, match=r"triads of the plan show 8 people on two photos of one condition.*hold 0\."
+        TooFewPeople, match=r"triads of the plan need 8 people with two photos of one condition.*hold 0\."
     ):
         compose(plan_of(TRIADS), studio(60, 60), 1, ExactMatcher())
 
@@ -98,7 +98,7 @@ def test_pairs_of_two_people_show_the_conditions_of_pairs_of_one() -> None:
 def test_where_others_would_have_to_be_shown_in_another_condition_the_course_is_refused(
     plan: str, missing: str
 ) -> None:
-    with pytest.raises(TooFewPeople, match="the condition of a photo would tell the answer") as refused:
+    with pytest.raises(TooFewPeople, match="the condition of a photo would give the answer away") as refused:
         compose(plan_of(plan), studio(100, 28), 1, ExactMatcher())
     assert refused.value.metadata["missing"] == missing
 
@@ -192,7 +192,7 @@ def moved(pool: Pool, by: float) -> Pool:
 
 def test_where_everybody_was_photographed_in_one_order_the_order_is_the_condition() -> None:
     pool = moved(made_pool(90, 60), 1.0)
-    words = r"hold 0\..*taken in the same order.*conditions\.csv.*Show pairs in place of triads"
+    words = r"hold 0\..*in the same order.*conditions\.csv.*Show pairs instead of triads"
     with pytest.raises(TooFewPeople, match=words):
         compose(plan_of(TRIADS), pool, 1, ExactMatcher())
     firsts = {person.photos[0].number for person in pool.people}

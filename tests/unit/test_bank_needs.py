@@ -81,8 +81,8 @@ def test_triads_of_people_whose_photos_differ_in_condition_are_refused_with_the_
     with pytest.raises(TooFewPeople) as refused:
         require_enough(plan, Available(102, 102, 0))
     assert refused.value.what == (
-        "The triads of the plan show 20 people on two photos of one condition, such as one expression; the data sets "
-        "hold 0. If the two photos differed in it, the condition would tell which photo is the odd one. Show pairs in "
-        "place of triads, or name a data set that has such photos."
+        "The triads of the plan need 20 people with two photos of one condition, such as one expression; the data sets "
+        "hold 0. Photos of different conditions would give away which photo is the odd one. Show pairs instead of "
+        "triads, or add a data set with such photos."
     )
     assert refused.value.metadata == {"missing": "20"}

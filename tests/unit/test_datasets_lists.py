@@ -298,10 +298,10 @@ def test_people_of_ones_own_lie_in_folders(tmp_path: Path) -> None:
             DatasetError,
             "1 rows of people who have no folder, the first of them 'Cy'",
         ),
-        ("person,sex\nBo,m\nBo,m\n", DatasetMalformed, "there twice"),
+        ("person,sex\nBo,m\nBo,m\n", DatasetMalformed, "listed twice"),
         ("name,sex\nBo,m\n", DatasetMalformed, "columns must be person.*and are 'name,sex'"),
         ("person\nBo\n", DatasetMalformed, "at least one label"),
-        ("person,sex,sex\nBo,m,m\n", DatasetMalformed, "column is there twice"),
+        ("person,sex,sex\nBo,m,m\n", DatasetMalformed, "column is listed twice"),
     ],
 )
 def test_labels_at_odds_with_the_folders_are_refused(
@@ -325,7 +325,7 @@ def test_conditions_of_photos_of_ones_own_are_read(tmp_path: Path) -> None:
     [
         ("Bo,2.jpg,a\n", 2, "no such photo"),
         ("..,1.jpg,a\n", 2, "no such photo"),
-        ("Bo,1.jpg,a\nBo,1.jpg,b\n", 3, "there twice"),
+        ("Bo,1.jpg,a\nBo,1.jpg,b\n", 3, "listed twice"),
         ("", 1, "no rows"),
     ],
 )

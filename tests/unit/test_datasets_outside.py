@@ -1,4 +1,4 @@
-"""Data sets whose files are links to files elsewhere, which would be read with the rights of the server."""
+"""Data sets with links to outside files are refused: the server would read those with its own rights."""
 
 from __future__ import annotations
 

@@ -180,7 +180,7 @@ def test_labels_go_with_the_pairs_of_a_folder(tmp_path: Path) -> None:
     ("text", "what"),
     [
         ("who,sex\nP0,f\nnobody,m\n", "line 3: the list of pairs names no such person"),
-        ("who,sex\nP0,f\nP0,f\n", "line 3: the person is there twice"),
+        ("who,sex\nP0,f\nP0,f\n", "line 3: the person is listed twice"),
         ("who\nP0\n", "at least one label"),
     ],
 )

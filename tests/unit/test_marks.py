@@ -1,4 +1,4 @@
-"""The mark of a store is set beside a process that writes to it, and nothing of either is lost."""
+"""Setting the mark of a store while another process writes to it loses neither the mark nor the writes."""
 
 from __future__ import annotations
 

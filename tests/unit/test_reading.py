@@ -1,4 +1,4 @@
-"""How texts and files of others are read: what is bounded, and that nothing hides from the bounds."""
+"""Texts and files from other people are read within limits that nothing evades."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_only_regular_files_are_opened_and_no_more_is_read(tmp_path: Path) -> No
     link.symlink_to(file)
     os.mkfifo(tmp_path / "pipe")
     for odd in (tmp_path, tmp_path / "pipe", Path("/dev/zero")):
-        with pytest.raises(OSError, match="it is no regular file"):
+        with pytest.raises(OSError, match="not a regular file"):
             open_regular(odd)
     with open_regular(link) as opened:
         assert opened.read() == b"12345"

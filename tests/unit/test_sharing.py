@@ -1,4 +1,4 @@
-"""Shares of scarce places: what one caller may have, whose turn it is, and who is refused."""
+"""Scarce places: each caller's share, the order of turns, and refusals."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def test_who_has_its_share_is_refused_and_others_are_not() -> None:
     places = Places(4, "things")
     for _ in range(3):
         places.take("a")
-    with pytest.raises(Overloaded, match="This caller has 3 things; one may have 3"):
+    with pytest.raises(Overloaded, match="This caller has 3 things; its limit is 3"):
         places.take("a")
     places.take("b")
-    with pytest.raises(Overloaded, match="The server has 4 things; it takes 4"):
+    with pytest.raises(Overloaded, match="The server has 4 things; its limit is 4"):
         places.take("c")
     places.give_back("a")
     places.take("c")
@@ -70,7 +70,7 @@ def test_a_place_that_is_held_for_long_goes_to_who_was_refused_it() -> None:
     with pytest.raises(Overloaded):
         place.take("b")
     place.give_back("a")
-    with pytest.raises(Overloaded, match="comes first"):
+    with pytest.raises(Overloaded, match="goes first"):
         place.take("a")
     place.take("b")
     place.give_back("b")

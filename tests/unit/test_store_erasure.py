@@ -409,7 +409,7 @@ def test_a_rotation_that_is_interrupted_leaves_the_former_key_valid(
 
 
 def test_a_rotation_to_the_same_key_is_refused(store: SqliteStore) -> None:
-    with pytest.raises(KeyUnavailable, match="the one that the store is under"):
+    with pytest.raises(KeyUnavailable, match="already uses the new key"):
         store.rotate(KEY)
 
 

@@ -55,7 +55,7 @@ def require_store(folder: Path) -> Path:
     try:
         require_sole(path)
     except OSError as error:
-        raise StoreFailed("A file of the data folder cannot be looked at.", errno=cause(error)) from error
+        raise StoreFailed("Cannot read the properties of a file in the data folder.", errno=cause(error)) from error
     return path
 
 

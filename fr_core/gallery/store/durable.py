@@ -1,4 +1,4 @@
-"""Files that survive a power cut: their bytes, and the names that folders have for them.
+"""Writes files that survive a power cut: their bytes, and their names in folders.
 
 All raise `OSError`.
 """

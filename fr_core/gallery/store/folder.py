@@ -18,11 +18,11 @@ LOCK_NAME = "galleries.lock"
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder of mode 0700 where there is none.
+    """Make a folder of mode 0700 if there is none.
 
     Raises:
-        StoreExposed: there is one that others can write to. A group may, where the folder is another user's: this one
-            writes there only as a member of the group, as in a volume of Kubernetes with `fsGroup`.
+        StoreExposed: others can write to the existing folder. A group may write to a folder of another user, because
+            this user needs the group to write there, as in a volume of Kubernetes with `fsGroup`.
         OSError: it cannot be made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,11 +34,11 @@ def make_folder(path: Path) -> None:
 
 
 def require_sole(database: Path) -> None:
-    """Require that a database, its log and its index have no other name, by which another program may change them.
+    """Require that a database, its log and its index have no second name, which other programs could use.
 
     Raises:
         StoreExposed: one of them is a link, or has several names.
-        OSError: one cannot be looked at.
+        OSError: the properties of one cannot be read.
     """
     for name in (database.name, f"{database.name}-wal", f"{database.name}-shm"):
         with suppress(FileNotFoundError):
@@ -46,7 +46,7 @@ def require_sole(database: Path) -> None:
             if stat.S_ISLNK(found.st_mode):
                 raise StoreExposed(f"The file {name} is a symbolic link.")
             if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
-                raise StoreExposed(f"The file {name} has {found.st_nlink} names: it is hard-linked.")
+                raise StoreExposed(f"The file {name} has {found.st_nlink} names (hard links).")
 
 
 class DataFolder:
@@ -82,7 +82,7 @@ class DataFolder:
 
         Raises:
             StoreExposed: as `require_sole`.
-            StoreFailed: it cannot be made, or is no regular file.
+            StoreFailed: it cannot be made, or is not a regular file.
         """
         path = self.path / name
         try:

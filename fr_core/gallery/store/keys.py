@@ -138,7 +138,7 @@ def _from_file(path: str) -> str:
                 raise KeyUnavailable("The file of the key can be read by others; give it mode 0600.", source="file")
             if found.st_nlink > 1:
                 raise KeyUnavailable(
-                    "The file of the key has another name, a hard link: delete that, or put a copy in its place.",
+                    "The key file has a second name, a hard link: delete that, or replace the file with a copy.",
                     source="file",
                 )
             return _text(file.read(_LONGEST))

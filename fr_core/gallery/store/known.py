@@ -9,7 +9,7 @@ from fr_core.gallery.values import GalleryRef, KeptTemplate, Subject
 
 
 def known_gallery(snapshot: Snapshot, gallery: GalleryRef) -> GalleryRow:
-    """Return a gallery; raises `UnknownGallery`, and `GalleryReplaced` where it is not the one that was looked at."""
+    """Return a gallery; raises `UnknownGallery`, and `GalleryReplaced` if it is not the one that was checked."""
     gallery_id = gallery if isinstance(gallery, str) else gallery.gallery_id
     row = snapshot.gallery(gallery_id) if is_gallery_id(gallery_id) else None
     if row is None:

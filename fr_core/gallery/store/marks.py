@@ -1,6 +1,6 @@
-"""The mark of a store: the seal of the configuration that it was last served under, wrapped together with its key.
+"""Reads and writes the mark of a store: the seal of the configuration that last served it, wrapped with its key.
 
-Every kind of store has it, in the table `store`. Nobody without the key can take it off or exchange it. Putting back an
+Every kind of store has it, in the table `store`. Without the key it cannot be removed or exchanged. Putting back an
 older copy of the whole store also puts back its mark; checkpoints of the audit detect that.
 """
 
@@ -21,13 +21,13 @@ from fr_core.gallery.store.sqlite_rows import sqlite_errors
 from fr_core.gallery.store.upgrade import write_store_row
 from fr_core.gallery.store.vault import Vault, bears_mark
 
-# How long to try to copy the log, and between two tries.
+# Time limit for copying the log, and pause between two tries.
 _COPY_S, _AGAIN_S = 10.0, 0.01
 _FIND = "SELECT key_id, wrapped_key FROM store"
 
 
 def is_marked(database: Path) -> bool:
-    """Return whether a store bears a mark; needs no key. One whose mark was cut off cannot be opened.
+    """Return whether a store has a mark; needs no key. A store whose mark was cut off cannot be opened.
 
     Raises:
         StoreCorrupt, StoreFailed: the database cannot be read.
@@ -37,18 +37,18 @@ def is_marked(database: Path) -> bool:
 
 
 def mark_of(database: Path, key: KeyEncryptionKey) -> bytes:
-    """Return the mark of a store, 32 bytes; b"" where it has none.
+    """Return the mark of a store, 32 bytes; b"" if it has none.
 
     Raises:
         WrongKey: it is under another key.
-        StoreCorrupt, StoreFailed: the database cannot be read, or what it holds was changed.
+        StoreCorrupt, StoreFailed: the database cannot be read, or was changed.
     """
     with sqlite_errors(), closing(open_to_read(database, outside=True)) as connection:
         return next((Vault.unlocked(key, *row).mark for row in _found(connection)), b"")
 
 
 def set_mark(database: Path, key: KeyEncryptionKey, mark: bytes) -> None:
-    """Give a store that is open, here or in another process, a mark; it is then in the database, not in its log alone.
+    """Write a mark into a store that is open here or in another process, and copy it from the log into the database.
 
     Args:
         database: of the store.
@@ -57,7 +57,7 @@ def set_mark(database: Path, key: KeyEncryptionKey, mark: bytes) -> None:
 
     Raises:
         WrongKey, StoreCorrupt: as `mark_of`; nothing was changed.
-        StoreFailed: the disk refuses, or others write or read for too long; run it again.
+        StoreFailed: the disk refuses, or other processes read or write for too long; run it again.
     """
     vfs = CheckpointVfs()
     with sqlite_errors(), closing(open_to_write(database, vfs.vfs_name)) as connection:
@@ -76,7 +76,7 @@ def set_mark(database: Path, key: KeyEncryptionKey, mark: bytes) -> None:
 
 
 def _copy_log(connection: apsw.Connection) -> None:
-    """Copy the log into the database; where another process copies it, SQLite does not wait by itself."""
+    """Copy the log into the database, and wait for other processes that copy it, as SQLite does not."""
     until = time.monotonic() + _COPY_S
     while True:
         try:

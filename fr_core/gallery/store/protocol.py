@@ -98,7 +98,7 @@ class Snapshot(Protocol):
         """Return the calibration of a gallery, or None where it has none."""
 
     def subject(self, gallery_no: int, subject_id: str) -> Subject | None:
-        """Return the subject that has an id in one of its `forms_of`, or None where there is none."""
+        """Return the subject whose id is one of its `forms_of`, or None."""
 
     def subjects(self, gallery_no: int, after: str, limit: int) -> tuple[Subject, ...]:
         """Return up to `limit` subjects with ids beyond `after`, in the order of their ids."""
@@ -107,13 +107,13 @@ class Snapshot(Protocol):
         """Return the subjects of these numbers, which memory has: one that is not there is damage."""
 
     def subject_no(self, gallery_no: int, subject_id: str) -> int | None:
-        """Return the number of such a subject, or None where there is none."""
+        """Return the number of such a subject, or None."""
 
     def subject_ids(self, subject_nos: I64) -> Mapping[int, str]:
         """Return the ids of the subjects of numbers i64[n] that differ; one that is not there is damage."""
 
     def subject_nos(self, gallery_no: int, subject_ids: Collection[str]) -> I64 | None:
-        """Return the numbers of the subjects that have these ids, i64[n], ascending; None where one is not there."""
+        """Return the numbers of the subjects with these ids, i64[n], ascending; None if one does not exist."""
 
     def subjects_with(self, gallery_no: int, key: str, value: str) -> I64:
         """Return the numbers of the subjects whose metadata hold a pair, i64[n], ascending."""
@@ -195,7 +195,7 @@ class Transaction(Snapshot, Protocol):
         """
 
     def prune_audit(self, after: int, upto: int) -> bool:
-        """As `AuditTable.prune`."""
+        """See `AuditTable.prune`."""
 
 
 class Store(Protocol):

@@ -180,7 +180,7 @@ class SqliteSnapshot:
         return [checked(self.vault, "subjects", SubjectRow._make(row)) for row in rows]
 
     def _subject_row(self, gallery_no: int, subject_id: str) -> SubjectRow | None:
-        """Return the row of a subject in the first of the forms of its id that is there; None where none is."""
+        """Return the row of a subject under the first form of its id that exists; None if none does."""
         for form in forms_of(subject_id):
             if rows := self._subjects("WHERE gallery_no = ? AND subject_id = ?", gallery_no, form):
                 return rows[0]

@@ -222,7 +222,7 @@ class SqliteStore:
             StoreFailed: the disk refuses; nothing was changed.
         """
         if new_key.key_id == self._vault.key_id:
-            raise KeyUnavailable("The new key is the one that the store is under.", key_id=new_key.key_id)
+            raise KeyUnavailable("The store already uses the new key.", key_id=new_key.key_id)
         vault = self._vault.under(new_key)
         with self.transaction() as transaction, sqlite_errors():
             rewrap(transaction.connection, self._vault, vault)

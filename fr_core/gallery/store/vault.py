@@ -67,7 +67,7 @@ class Vault:
     Args:
         key: wraps the others.
         secret: the store's own key, 32 bytes.
-        mark: names the seal that the store is under, 32 bytes; b"" = none.
+        mark: identifies the store's seal, 32 bytes; b"" = none.
     """
 
     def __init__(self, key: KeyEncryptionKey, secret: bytes, mark: bytes = b"") -> None:
@@ -115,7 +115,7 @@ class Vault:
         return marked
 
     def wrapped(self) -> bytes:
-        """Wrap the store's own key together with the mark, so that nobody takes that off without the key."""
+        """Wrap the store's own key together with the mark, which cannot be removed without the key."""
         return self._wrap(self._secret + self.mark, _context("store key"))
 
     def new_subject_key(self, gallery_no: int, subject_no: int) -> tuple[SubjectKey, bytes]:
@@ -152,7 +152,7 @@ class Vault:
 
 
 def bears_mark(wrapped: Value) -> bool:
-    """Whether what `Vault.wrapped` returned holds a mark; needs no key. Where the mark was cut off, no key opens it."""
+    """Return whether bytes from `Vault.wrapped` hold a mark; needs no key. If it was cut off, no key opens them."""
     return isinstance(wrapped, bytes) and len(wrapped) == _NONCE_BYTES + KEY_BYTES + MARK_BYTES + _TAG_BYTES
 
 

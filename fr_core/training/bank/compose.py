@@ -70,8 +70,8 @@ def compose(plan: CoursePlan, pool: Pool, seed: int, matcher: Matcher, learned: 
             moves, and none is shown that it makes suspect.
 
     Raises:
-        TooFewPeople: the pool holds fewer people than `needs` counts, or too few without what is suspect, or too few
-            whose photos have the conditions without which they would tell the answers.
+        TooFewPeople: the pool holds fewer people than `needs` counts, or too few without the suspect ones, or too
+            few whose photos have conditions that do not give the answers away.
     """
     pool, ordered = with_order_as_condition(told_apart(pool))
     learned = learned or Learned()
@@ -106,7 +106,7 @@ def _without(there: Available, aside: Bools, roster: Roster) -> Available:
 
 
 def _kept_for_triads(bench: Workbench, count: int) -> Bools:
-    """bool[n]: `count` people with two photos of one condition, drawn; those set aside or doubtful come last."""
+    """Draw `count` people with two photos of one condition, as bool[n]; those set aside or doubtful come last."""
     roster, kept = bench.roster, np.zeros(len(bench.free), dtype=np.bool_)
     drawn = bench.rng("triads").permutation(subset(roster.two_alike))
     kept[drawn[np.argsort((bench.aside | roster.doubtful)[drawn], kind="stable")][:count]] = True
@@ -150,10 +150,10 @@ def _items(
 
 
 def _mated(bench: Workbench, pairs: Sequence[FormSet], lists: Sequence[FormSet]) -> tuple[Drafts, Mapping[str, Index]]:
-    """The pairs of one person, and who is on lists: of conditions in which enough others can be shown.
+    """Choose the pairs of one person and the people on lists, only in conditions for which there are enough others.
 
     Raises:
-        TooFewPeople: too few people are there of any conditions.
+        TooFewPeople: no condition has enough people.
     """
     roster = bench.roster
     barred = np.zeros(int(roster.conditions.max()) + 1, dtype=np.bool_)

@@ -110,7 +110,7 @@ class Impostors:
     Attributes:
         a: whose first photo is shown.
         b: whose second photo is shown.
-        score: as in `Nearest`; below -1 where they differ in data set, sex, ethnicity or age, or are perhaps one
+        score: as in `Nearest`; below -1 if they differ in data set, sex, ethnicity or age, or are perhaps one
             person.
     """
 

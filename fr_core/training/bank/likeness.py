@@ -1,4 +1,4 @@
-"""Who is like whom in what the labels say: sex, ethnicity and age, which must not tell that two people are shown.
+"""Compares the labels of people: sex, ethnicity and age must not reveal that a pair shows two people.
 
 Of LFW's own pairs of two people many differ in sex, which makes them trivial; here such pairs are the last resort.
 """
@@ -39,7 +39,7 @@ def sex_of(labels: Mapping[str, str]) -> str:
 
 
 def ethnicity_of(labels: Mapping[str, str]) -> str:
-    """What the labels say of the ethnicity, in lower case; "" where they say nothing."""
+    """Return the ethnicity from the labels, in lower case; "" if there is none."""
     return _said(labels, ETHNICITY_KINDS)
 
 
@@ -102,8 +102,8 @@ class Traits:
     def unlike(self, rows: Index, columns: Index) -> F32 | None:
         """f32[r, c]: what a pair of two people loses for being trivially different; None where nobody loses anything.
 
-        More than 2 for another age band, and for another ethnicity, another sex and another data set each more than
-        for all before it, where both are known; 0 otherwise.
+        More than 2 for another age band. Another ethnicity, sex and data set each count more than all before them, if
+        both are known. 0 otherwise.
         """
         lost: F32 | None = None
         for values, step in (

@@ -58,10 +58,10 @@ def draft_present(bench: Workbench, sets: Sequence[FormSet]) -> Mapping[str, Ind
 
 
 def draft_absent(bench: Workbench, sets: Sequence[FormSet], present: Mapping[str, Index]) -> Mapping[str, Index]:
-    """Set people aside who are searched for in vain; by form.
+    """Reserve people who are searched for but are not on the list, by form.
 
     Raises:
-        TooFewPeople: too few are free whose photos have the conditions of those who are present.
+        TooFewPeople: too few free people have photos in the conditions of those who are on the list.
     """
     found: dict[str, Index] = {}
     for one in sets:
@@ -71,7 +71,7 @@ def draft_absent(bench: Workbench, sets: Sequence[FormSet], present: Mapping[str
 
 
 def others_of_lists(bench: Workbench, sets: Sequence[FormSet], present: Mapping[str, Index]) -> Index:
-    """i64[c]: how many more people the lists show of each pair of conditions, by its number in the roster."""
+    """Return how many more people of each pair of conditions (by its number in the roster) the lists show, i64[c]."""
     conditions = bench.roster.conditions
     found = np.zeros(int(conditions.max()) + 1, dtype=np.int64)
     for one in sets:
@@ -83,7 +83,7 @@ def others_of_lists(bench: Workbench, sets: Sequence[FormSet], present: Mapping[
 
 
 def _absent(bench: Workbench, one: FormSet, present: Mapping[str, Index]) -> Index:
-    """i64[absent, forms]: people whose photos have the conditions and the data sets of those who are present."""
+    """Return people, i64[absent, forms], with the conditions and data sets of those who are on the list."""
     roster, rng = bench.roster, bench.rng("absent", one.name)
     count, forms = one.block.absent, len(one.forms)
     people = bench.others(count * forms)
@@ -102,7 +102,7 @@ def _absent(bench: Workbench, one: FormSet, present: Mapping[str, Index]) -> Ind
 
 
 def _spread(bench: Workbench, people: Index, count: int, forms: int, rng: np.random.Generator) -> Index:
-    """i64[count, forms]: some of the people, over all difficulties; nobody else may show them."""
+    """Take some of the people, i64[count, forms], over all difficulties; no other exercise may show them."""
     b = bench.roster.different.of(bench.roster.impostor_similarity[people])
     chosen = people[spread(b, count, forms, rng)]
     bench.take(chosen.ravel().tolist())
@@ -131,7 +131,7 @@ def list_items(bench: Workbench, probes: Sequence[Probes], gallery: Index, match
 
     Raises:
         ValueError: the matcher returns fewer people than it must.
-        TooFewPeople: too few people are left whose photos have the condition that a list shows.
+        TooFewPeople: too few people are left with photos in the condition that a list shows.
     """
     mates = {person for one in probes for person in one.present.tolist()}
     roster = bench.roster
@@ -157,11 +157,11 @@ def list_items(bench: Workbench, probes: Sequence[Probes], gallery: Index, match
 def _foils(
     bench: Workbench, matcher: Matcher, person: int, wanted: int, left: Mapping[int, int], gallery: int
 ) -> list[tuple[int, float]]:
-    """The most similar people who may still be shown, and their similarities, best first.
+    """Return the most similar people who may still be shown, and their similarities, best first.
 
-    Their photos have the condition that a photo of the person has on a list. They have two photos where plenty do, and
-    are of the same data set, sex, ethnicity and age as far as the labels say and people suffice, since others can be
-    dismissed without a comparison.
+    Their photos have the condition of the person's photo on a list. They have two photos if plenty of people do. They
+    have the same data set, sex, ethnicity and age, if the labels say so and there are enough people: trainees could
+    rule out others without comparing faces.
     """
     roster = bench.roster
     condition = roster.second[person].condition
@@ -181,7 +181,7 @@ def _foils(
 
 
 def _found(matcher: Matcher, probe: F32, wanted: int, fitting: Container[int], gallery: int) -> list[Ranked]:
-    """The most similar people who fit; it asks for more as long as too many of those found do not."""
+    """Return the most similar people who fit; it searches for more until enough of them fit."""
     k = wanted
     while True:
         k = min(gallery, 2 * k)

@@ -87,7 +87,7 @@ def _present(bench: Workbench, people: Index) -> Index:
 
 
 def _so_shown(bench: Workbench, person: int) -> Bools:
-    """bool[n]: whose first and second photo have the conditions of those of a person."""
+    """Mark, as bool[n], people whose first and second photo have the same conditions as those of a person."""
     conditions = bench.roster.conditions
     return np.asarray(conditions == conditions[person], dtype=np.bool_)
 
@@ -99,7 +99,7 @@ def _with_two(bench: Workbench, b: F64, like: int, among: Bools) -> int:
         bench: where the person is free.
         b: f64[n], by which it is told; NaN where somebody has one photo.
         like: the other.
-        among: bool[n], whose photos have the right conditions.
+        among: bool[n], people whose photos have the right conditions.
     """
     roster = bench.roster
     there = np.flatnonzero(bench.free & roster.two & ~bench.aside & among)

@@ -10,8 +10,8 @@ from fr_core.training.plan import PAIRS, BlockPlan, CoursePlan
 from fr_core.training.prompts import ExerciseKind
 
 _ORDERED = (
-    " The photos of a data set look as if everybody's were taken in the same order, such as neutral first, then "
-    "smiling; so their order counts as their condition. If they were not, say in `conditions.csv` how each was taken."
+    " In one data set the photos of all people seem to be in the same order, such as neutral first, then smiling; "
+    "so their order counts as their condition. If they are not, name the condition of each photo in `conditions.csv`."
 )
 
 
@@ -24,7 +24,7 @@ class PlanNeeds:
         people_with_two_photos: those of them of whom two photos are shown.
         minutes: limits of all blocks together; 0 where none has one.
         trials: of one trainee.
-        people_with_two_alike: of the people with two photos, those whose photos must have one condition, as triads show
+        people_with_two_alike: how many of these must have two photos of one condition, as triads show
             them.
     """
 
@@ -37,12 +37,12 @@ class PlanNeeds:
 
 @dataclass(frozen=True, slots=True)
 class Available:
-    """Whom there is.
+    """Counts the available people.
 
     Attributes:
         people: with a photo.
-        with_two_photos: those of them who have two.
-        with_two_alike: those of them who have two of one condition, such as an expression, or two of which the data
+        with_two_photos: how many of them have two.
+        with_two_alike: how many of them have two of one condition, such as an expression, or two of which the data
             set says nothing.
     """
 
@@ -51,7 +51,7 @@ class Available:
     with_two_alike: int
 
     def missing(self, wanted: PlanNeeds) -> int:
-        """How many people are missing, of whichever kind most are."""
+        """Number of missing people, of the kind with the largest gap."""
         return max(
             0,
             wanted.people - self.people,
@@ -100,10 +100,10 @@ def own_probe_size(plan: CoursePlan) -> int:
 
 
 def available(people: Sequence[Sequence[str]]) -> Available:
-    """Count people.
+    """Count the available people.
 
     Args:
-        people: the conditions of the different photos of each person; "" where the data set does not say.
+        people: the conditions of the different photos of each person; "" if the data set states none.
     """
     return Available(
         people=sum(len(photos) >= 1 for photos in people),
@@ -117,9 +117,9 @@ def require_enough(plan: CoursePlan, there: Available, aside: int = 0, *, ordere
 
     Args:
         plan: what is wanted.
-        there: whom there is, without those set aside.
-        aside: who have two photos that answers to earlier courses make suspect, so that they count as missing.
-        ordered: whether the order of people's photos counts as their condition, as it shows in them.
+        there: the available people, without those set aside.
+        aside: number of people with two photos that answers to earlier courses make suspect; they count as missing.
+        ordered: whether the order of people's photos counts as their condition, because it is visible in them.
 
     Raises:
         TooFewPeople: there are fewer than `needs` counts.
@@ -130,10 +130,9 @@ def require_enough(plan: CoursePlan, there: Available, aside: int = 0, *, ordere
     alike = wanted.people_with_two_alike
     if missing and missing == alike - there.with_two_alike:
         raise TooFewPeople(
-            f"The triads of the plan show {alike} people on two photos of one condition, such as one expression; the "
-            f"data sets hold {there.with_two_alike}. If the two photos differed in it, the condition would tell which "
-            f"photo is the odd one.{_ORDERED if ordered else ''} Show pairs in place of triads, or name a data set "
-            "that has such photos.",
+            f"The triads of the plan need {alike} people with two photos of one condition, such as one expression; the "
+            f"data sets hold {there.with_two_alike}. Photos of different conditions would give away which photo is the "
+            f"odd one.{_ORDERED if ordered else ''} Show pairs instead of triads, or add a data set with such photos.",
             missing=str(missing),
         )
     if missing:

@@ -67,8 +67,8 @@ def draft_same(bench: Workbench, sets: Sequence[FormSet]) -> Drafts:
 def draft_different(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> Drafts:
     """Find the pairs of two people of all sets among those who are free.
 
-    Each pair of conditions has the share of them that it has of the pairs of one person of the same forms, and each
-    data set too, as far as its people go: else the look of a photo would tell what is right.
+    Each pair of conditions has the same share as among the pairs of one person of the same forms, and so does each data
+    set, as far as its people go. Otherwise the look of a photo would give the answer away.
 
     Args:
         bench: where nobody is free who is needed for something else with two photos.
@@ -76,7 +76,7 @@ def draft_different(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> 
         same: of the same sets.
 
     Raises:
-        TooFewPeople: too few are free whose photos have those conditions.
+        TooFewPeople: too few free people have photos in those conditions.
     """
     roster = bench.roster
     people = bench.others(2 * sum(one.block.different * len(one.forms) for one in sets))
@@ -107,7 +107,7 @@ def draft_different(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> 
 
 
 def others_of_pairs(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> Index:
-    """i64[c]: how many people the pairs of two show of each pair of conditions, by its number in the roster."""
+    """Return how many people of each pair of conditions (by its number in the roster) pairs of two show, i64[c]."""
     conditions = bench.roster.conditions
     found = np.zeros(int(conditions.max()) + 1, dtype=np.int64)
     for one in sets:

@@ -1,8 +1,8 @@
-"""Whether the order of people's photos shows in them, in a data set that says nothing of how they were taken.
+"""Detects whether the order of people's photos is visible in them, if the data set states no conditions.
 
-In a folder of people, the first photo of everybody may be neutral and the second smiling. Then the place of a photo is
-its condition, whether or not the data set says so. The model's embeddings tell: the way from a first photo to a second
-one is then much the same for everybody, and otherwise another for each.
+In a folder of people, everybody's first photo may be neutral and the second smiling. Then the position of a photo is
+its condition, even if the data set does not say so. The model's embeddings show it: the difference between the first
+and the second photo then has a similar direction for everybody, and otherwise a different one for each person.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from fr_core.training.bank.difficulty import F64
 from fr_core.training.bank.pool import Pool, PoolPerson
 
 FEWEST = 20
-"""People with two photos in a data set; the order of fewer says nothing."""
+"""Fewest people with two photos in a data set; with fewer, the order shows nothing."""
 LEAST_SHARE = 0.7
-"""Of people whose own way lies along that of all others; half do by chance."""
+"""Share of people whose own difference points the same way as that of all others; by chance it is half."""
 CHANCE = 1e-3
-"""A chance below that is none."""
+"""Probability below which the order is not chance."""
 
-_MOST = 300  # people that are looked at
+_MOST = 300  # people to check
 _DRAWS = 1_999
 
 
 def with_order_as_condition(pool: Pool) -> tuple[Pool, bool]:
-    """The pool, and whether any condition was added: "photo 1", "photo 2", ..., in data sets whose order shows.
+    """Return the pool, with conditions "photo 1", "photo 2", ... in data sets whose order shows; and whether any does.
 
     Args:
-        pool: told apart; its people in an order of their own.
+        pool: its people are distinct, and in an order of their own.
     """
     by_source: dict[str, list[PoolPerson]] = {}
     for person in pool.people:
@@ -47,7 +47,7 @@ def _by_place(person: PoolPerson) -> PoolPerson:
 
 def _order_shows(people: Sequence[PoolPerson]) -> bool:
     if any(any(person.photo_conditions) for person in people):
-        return False  # the data set says it
+        return False  # the data set states the conditions
     ways = [
         person.photos[1].embedding.astype(np.float64) - person.photos[0].embedding
         for person in people
@@ -57,7 +57,7 @@ def _order_shows(people: Sequence[PoolPerson]) -> bool:
 
 
 def _alike(ways: F64) -> bool:
-    """Whether f64[n, D] ways are alike: most lie along the sum of the others, as in hardly any order that is drawn."""
+    """Return whether most of the differences, f64[n, D], point along the sum of the others, unlike in random orders."""
     along = ways @ ways.T
     np.fill_diagonal(along, 0.0)
     if np.mean(along.sum(axis=0) > 0.0) < LEAST_SHARE:

@@ -27,7 +27,7 @@ class PoolPhoto:
         embedding: f32[D], length 1, not to be written to.
         yaw_degrees: turn of the head; positive = towards the right of the picture.
         quality_score: in [0, 1], 1 is best.
-        condition: what the data set says of the photo apart from the person, such as "smiling"; "" where it says
+        condition: how the photo was taken, as the data set states it, such as "smiling"; "" where it says
             nothing.
     """
 
@@ -67,7 +67,7 @@ class PoolPerson:
 
     @property
     def photo_conditions(self) -> tuple[str, ...]:
-        """The condition of each photo; "" where the data set does not say."""
+        """The condition of each photo; "" if the data set states none."""
         return tuple(photo.condition for photo in self.photos)
 
 

@@ -35,8 +35,8 @@ class Roster:
         first: of each person, the photo that is a probe, or the one half of a pair.
         second: the photo that is enrolled, or the other half; the same as `first` where there is one photo.
         two: bool[n], who has two photos.
-        alike: of each person, two photos of one condition, for triads: `first` and `second` where they are so; None
-            where there are none.
+        alike: two photos of one condition for each person, for triads: `first` and `second` if they match; None if
+            there are none.
         doubtful: bool[n], whose two photos are so unlike that they most likely show two people.
         conditions: i32[n], a number for each pair of conditions of `first` and `second`.
         group: i32[n], a number for each data set and pair of conditions.
@@ -72,7 +72,7 @@ class Roster:
 
     @property
     def two_alike(self) -> Bools:
-        """bool[n]: who has two photos of one condition."""
+        """People with two photos of one condition, bool[n]."""
         return np.array([pair is not None for pair in self.alike])
 
     @property
@@ -121,7 +121,7 @@ def roster_of(pool: Pool) -> Roster:
 
 
 def _alike(person: PoolPerson, pair: tuple[PoolPhoto, PoolPhoto], floor: float) -> tuple[PoolPhoto, PoolPhoto] | None:
-    """Two photos of one condition: the pair where it is so, else two of the condition of which there are most."""
+    """Return two photos of one condition: the pair if it matches, else two of the most frequent condition."""
     if len(person.photos) > 1 and pair[0].condition == pair[1].condition:
         return pair
     (condition, count), *_ = Counter(photo.condition for photo in person.photos).most_common(1)
@@ -157,12 +157,12 @@ def _stacked(photos: Sequence[PoolPhoto]) -> F32:
 
 
 def _least(*pairs: tuple[PoolPhoto, PoolPhoto] | None) -> float:
-    """The least similarity of the two photos of a pair."""
+    """Return the smallest similarity of the two photos of a pair."""
     return min(float(np.dot(pair[0].embedding, pair[1].embedding)) for pair in pairs if pair is not None)
 
 
 def _numbered(values: Sequence[tuple[str, ...]]) -> I32:
-    """A number from 0 for each value, in their order."""
+    """Number the values from 0, in their order."""
     numbers = {value: number for number, value in enumerate(sorted(set(values)))}
     return np.array([numbers[value] for value in values], dtype=np.int32)
 

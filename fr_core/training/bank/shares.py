@@ -65,12 +65,12 @@ def _turn(one: FormSet) -> int:
 
 
 def quota(wanted: int, mated: Sequence[int], people: Index, group: I32) -> Index:
-    """i64[g]: how many of `wanted` come from each group, by largest remainders.
+    """Return how many of `wanted` come from each group, i64[g], by largest remainders.
 
     Args:
-        wanted: items without a mate.
-        mated: people of the items with one, whose shares count.
-        people: whose shares count where `mated` is empty.
+        wanted: number of items without a mate.
+        mated: people of the items with a mate, whose shares count.
+        people: people whose shares count if `mated` is empty.
         group: i32[n], numbers from 0 of everybody's group.
     """
     counted = group[list(mated)] if mated else group[people]
@@ -81,16 +81,16 @@ def quota(wanted: int, mated: Sequence[int], people: Index, group: I32) -> Index
 
 
 def lacking_alike(missing: int, what: str) -> TooFewPeople:
-    """The refusal where an exercise would show other conditions where one answer is right than where another is.
+    """Return the error for an exercise whose conditions would depend on the right answer.
 
     Args:
-        missing: people at least.
-        what: needs them, such as "the triads".
+        missing: at least so many people are missing.
+        what: the exercise that needs them, such as "the triads".
     """
     return TooFewPeople(
         f"The data sets have too few photos of the right conditions, such as expressions, for {what} of the plan: at "
         f"least {missing} {'person is' if missing == 1 else 'people are'} missing. Without them the condition of a "
-        "photo would tell the answer.",
+        "photo would give the answer away.",
         missing=str(missing),
     )
 
@@ -106,8 +106,8 @@ class Workbench:
         aside: bool[n], whose two photos must not be shown as those of one person.
         learned: from earlier courses.
         book: the pictures so far.
-        for_triads: bool[n], who is kept for triads, for whom two photos of one condition are needed.
-        barred: bool[n], whose photos have conditions of which there are too few people for pairs and lists.
+        for_triads: bool[n], people reserved for triads, who need two photos of one condition.
+        barred: bool[n], people with conditions that too few people have for pairs and lists.
     """
 
     roster: Roster
@@ -158,14 +158,14 @@ class Workbench:
     def others(self, slots: int, among: Bools | None = None, *, single: bool = False) -> Index:
         """i64[k]: free people of whom one photo is needed, for `slots` of them.
 
-        Those with two photos where a data set has plenty, else everybody who is free of that set: all pairs of one
-        person show people with two photos, who are often better known. It is decided for each data set and condition,
-        since these are balanced as well.
+        If a data set has plenty of people with two photos, it returns those, otherwise all free people of the set: all
+        pairs of one person show people with two photos, who are often better known. It decides this for each data set
+        and condition, because these are balanced as well.
 
         Args:
             slots: people who are needed.
             among: bool[n], others are left out; None for everybody who is neither kept for triads nor barred.
-            single: prefer those with one photo instead, where nobody is shown twice.
+            single: prefer people with one photo instead, if nobody is shown twice.
         """
         free, group = self.free & (~self.for_triads & ~self.barred if among is None else among), self.roster.group
         liked = self.roster.two != single

@@ -1,7 +1,7 @@
-"""Items of three photos: two of one person, and one of somebody who is easily mistaken for that person.
+"""Makes items of three photos: two of one person, and one of another person who is easily mistaken for the first.
 
-All three have one condition, such as an expression. Were the two of one person neutral and smiling, the third would
-share its condition with one of them: the photo that is alone in its condition would never be the odd one.
+All three have one condition, such as an expression. If the two of one person were neutral and smiling, the third would
+share its condition with one of them: the photo with the single condition would never be the odd one.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ def draft_triads(bench: Workbench, one: FormSet, kept: int) -> list[list[TriadDr
     Args:
         bench: where those with two photos whom other exercises need are taken already.
         one: the set.
-        kept: people with two photos of one condition who must stay free, for the triads of other sets.
+        kept: number of people with two photos of one condition who must stay free for the triads of other sets.
 
     Raises:
-        TooFewPeople: too few others are free who have a photo of the same condition.
+        TooFewPeople: too few free people have a photo of the same condition.
     """
     count, forms = one.block.trials, len(one.forms)
     drafts = _drafts(bench, count * forms, kept, one)
@@ -90,7 +90,7 @@ def _drafts(bench: Workbench, wanted: int, kept: int, one: FormSet) -> list[Tria
     alike = roster.two_alike
     people = bench.with_two(wanted + kept, alike)
     free = int(bench.free.sum())
-    most = min(CHOICE * wanted, (len(people) - kept) // (1 + OVERSUPPLY))  # so that the odd ones have two photos, too
+    most = min(CHOICE * wanted, (len(people) - kept) // (1 + OVERSUPPLY))  # so that the odd people have two photos, too
     if most < wanted:
         most = max(wanted, min(CHOICE * wanted, len(people) - kept, free // 2 - kept))
     margins = roster.margin.of(roster.margins[people])
@@ -106,7 +106,7 @@ def _drafts(bench: Workbench, wanted: int, kept: int, one: FormSet) -> list[Tria
 
 
 def odd_ones(bench: Workbench, twice: Index, others: Index) -> Iterator[Impostors]:
-    """An impostor for each of i64[p] people, among i64[o], who has a photo of the same condition; as far as they go."""
+    """Find impostors among i64[o] for i64[p] people, with a photo of the same condition, as long as there are any."""
     roster = bench.roster
     free = np.zeros(len(roster.people), dtype=np.bool_)
     free[others] = True
@@ -121,24 +121,24 @@ def odd_ones(bench: Workbench, twice: Index, others: Index) -> Iterator[Impostor
 
 
 def _condition_of(roster: Roster, person: int) -> str:
-    """The condition of the two photos that triads show of somebody; ValueError where there are none."""
+    """Return the condition of a person's two photos in triads; raises ValueError if there are none."""
     return _pair_of(roster, person)[0].condition
 
 
 def _pair_of(roster: Roster, person: int) -> tuple[PoolPhoto, PoolPhoto]:
     pair = roster.alike[person]
     if pair is None:
-        raise ValueError("The person has no two photos of one condition.")
+        raise ValueError("The person does not have two photos of one condition.")
     return pair
 
 
 def _shown_so(roster: Roster, person: int, condition: str) -> list[PoolPhoto]:
-    """The photos of a person that have a condition, the first and the second."""
+    """Return those of a person's first and second photo that have a condition."""
     return [photo for photo in (roster.first[person], roster.second[person]) if photo.condition == condition]
 
 
 def triad_draft(bench: Workbench, pair: Impostors, rng: np.random.Generator) -> TriadDraft:
-    """A triad of two photos of `pair.a`, and one of `pair.b` of the same condition, which is drawn."""
+    """Draw a triad: two photos of `pair.a`, and one of `pair.b` of the same condition."""
     roster = bench.roster
     one, other = _pair_of(roster, pair.a)
     fitting = _shown_so(roster, pair.b, one.condition)

@@ -310,7 +310,7 @@ def _person(tx: Transaction, known: Known, identity: str) -> int:
         person = None if row is None else _opened(known, "identities", mac, row[0])
         if person is not None:
             return person
-    raise InvalidField("The data sets of the course hold nobody of that name or number.", field="identity")
+    raise InvalidField("The data sets of the course hold no person of that name or number.", field="identity")
 
 
 def _sealed(known: Known, table: str, mac: bytes, person: int | None) -> bytes:
