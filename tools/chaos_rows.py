@@ -60,8 +60,8 @@ ROWS = (
     ),
     Row(
         "cut-off",
-        "A change of the key, a renewal or an `init` that is killed is ended by running it again",
-        "killed at any step: nothing is lost, nothing is called tampering, one key is in force",
+        "Running a killed change of the key, renewal or `init` again finishes it",
+        "killed at any step: nothing is lost, nothing is reported as tampering, one key is in force",
         (
             "tests/fault/test_rotation_cut_off.py",
             "tests/fault/test_renewal_cut_off.py",
@@ -71,7 +71,7 @@ ROWS = (
     ),
     Row(
         "scratch",
-        "Servers that are killed leave no temporary folders",
+        "Killed servers leave no temporary folders",
         "5 kills, nothing after the next start; the folder of a living server is left alone",
         ("tests/fault/test_scratch.py",),
     ),
@@ -138,8 +138,8 @@ ROWS = (
     ),
     Row(
         "frontends-kill",
-        "SIGKILL of any process of a server with front-ends, under mixed load, loses nothing that was acknowledged",
-        "0 lost, 0 risen again, 0 doubled",
+        "SIGKILL of any process of a server with front-ends, under mixed load, loses no acknowledged change",
+        "0 lost, 0 restored after deletion, 0 duplicated",
         ("tests/fault/test_frontends_kill.py",),
         {"FR_FRONTEND_KILLS": "20"},
     ),
@@ -169,14 +169,14 @@ ROWS = (
     Row(
         "audit-flood",
         "Refused calls of a key do not fill the disk with records",
-        "30 records and one of each reason a minute; the counts add up to every call; every answer has its record",
+        "30 records and one of each reason a minute; records and counts cover all calls; every answer has its record",
         ("tests/fault/test_audit_flood.py",),
         {"FR_REFUSED_CALLS": "100000"},
     ),
     Row(
         "audit-pruning",
-        "Pruning the audit loses nothing that was not archived",
-        "after each SIGKILL the archive and the store are one chain; on a full disk nothing changes",
+        "Pruning the audit loses no record before it is archived",
+        "after each SIGKILL the archive and the store form one chain; on a full disk nothing changes",
         ("tests/fault/test_audit_pruning.py", "tests/property/test_audit_pruning.py"),
         {"FR_KILLS": "200"},
     ),
@@ -214,9 +214,9 @@ ROWS = (
     ),
     Row(
         "hostile-texts",
-        "No text that somebody sends, or puts into a file, costs a server or a command much",
+        "No text in a request or a file is expensive for a server or a command",
         "1,000 of TOML, JSON, CSV and ZIP: 1 s and 100 MB each, p99 of others at most twice that of a quiet server; "
-        "Python's own reader of TOML runs out of memory and of time",
+        "Python's own TOML reader runs out of memory and time",
         ("tests/fault/test_hostile_texts.py",),
         {"FR_HOSTILE_TEXTS": "1000"},
     ),

@@ -465,8 +465,8 @@ class Client:
         Args:
             gallery_id: the gallery.
             subject_id: the subject.
-            purpose: what it is for; persons of an operational gallery are not told without.
-            case_reference: the reference of the case, or of the request, that it is for, likewise.
+            purpose: why the caller reads; required for an operational gallery.
+            case_reference: of the case or request; required for an operational gallery.
         """
         request = requests.get_subject(gallery_id, subject_id, purpose, case_reference)
         return self._call(self._gallery.GetSubject, request).subject
@@ -506,8 +506,8 @@ class Client:
             subject_id: the subject.
             display_name: a name for people.
             metadata: the caller's own data, in the place of all that the subject had.
-            purpose: what it is for; persons of an operational gallery are not told without.
-            case_reference: the reference of the case, or of the request, that it is for, likewise.
+            purpose: why the caller reads; required for an operational gallery.
+            case_reference: of the case or request; required for an operational gallery.
         """
         request = requests.update_subject(gallery_id, subject_id, display_name, metadata, purpose, case_reference)
         return self._call(self._gallery.UpdateSubject, request).subject
@@ -521,17 +521,17 @@ class Client:
         purpose: ReadingPurpose | None = None,
         case_reference: str = "",
     ) -> Exported:
-        """Write what is kept of a subject into a zip archive, for the person who asks for it.
+        """Write all data of a subject into a zip archive, for the person who asks for it.
 
-        Embeddings of an operational gallery do not leave the server: they are not in the archive. Only its owner can
-        read the file (mode 0600); it is whole, or it is not there.
+        The archive holds no embeddings of an operational gallery: they never leave the server. Only its owner can read
+        the file (mode 0600); the file is complete or absent.
 
         Args:
             gallery_id: the gallery.
             subject_id: the subject.
             target: the file, which must not be there; else, or where it cannot be written, an `OSError` is raised.
-            purpose: what it is for; persons of an operational gallery are not told without.
-            case_reference: the reference of the case, or of the request, that it is for, likewise.
+            purpose: why the caller reads; required for an operational gallery.
+            case_reference: of the case or request; required for an operational gallery.
         """
         embedding = not requests.is_operational(self.get_gallery(gallery_id))
         subject = self.get_subject(gallery_id, subject_id, purpose=purpose, case_reference=case_reference)
@@ -568,10 +568,10 @@ class Client:
         Args:
             gallery_id: the gallery.
             template_id: the template.
-            embedding: with its embedding; that of an operational gallery is refused.
-            photo: with its photo, where the gallery keeps photos.
-            purpose: what it is for; persons of an operational gallery are not told without.
-            case_reference: the reference of the case, or of the request, that it is for, likewise.
+            embedding: also read its embedding; an operational gallery refuses this.
+            photo: also read its photo, if the gallery keeps photos.
+            purpose: why the caller reads; required for an operational gallery.
+            case_reference: of the case or request; required for an operational gallery.
         """
         request = requests.get_template(
             gallery_id, template_id, purpose, case_reference, embedding=embedding, photo=photo

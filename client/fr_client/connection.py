@@ -22,7 +22,7 @@ from pathlib import Path
 from fr_core.reading import read_toml, read_whole
 
 _KEYS = ("server", "key", "ca")
-_MAX_BYTES = 256 * 1024  # the authorities of a whole system have as much
+_MAX_BYTES = 256 * 1024  # enough for all certificate authorities of an operating system
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from fr_client.unpack import message_keys
 _README = """What is kept of one person in a gallery of FR Core.
 
 subject.json      the id, the name and the metadata, and a description of each template
-templates/N.json  template N; the numbers that faces are compared by and the model that made them, unless the gallery is
-                  operational: those do not leave the server
+templates/N.json  template N, with its embedding and the model that made it; an operational gallery leaves the
+                  embedding out
 photos/N.EXT      the photo that template N was made from, where the gallery keeps photos
 """
 _ENDINGS = {b"\xff\xd8\xff": "jpg", b"\x89PNG": "png", b"RIFF": "webp"}

@@ -14,7 +14,7 @@ from grpc import aio
 
 from fr_core.reading import read_whole
 
-_MAX_PEM_BYTES = 4 * 2**20  # as the server reads
+_MAX_PEM_BYTES = 4 * 2**20  # the server's limit
 _UNIX = ("unix:", "unix-abstract:")
 # One address alone: gRPC takes several after "ipv4:", of which each could be of another machine.
 _ADDRESS = re.compile(r"(?:ipv4:|ipv6:|dns:(?:///)?)?(\[[^\]]+\]|[^\[\]:/,]+)(?::([0-9]+))?")

@@ -13,7 +13,7 @@ from fr_api.v1 import common_pb2, evaluation_pb2, gallery_pb2, recognition_pb2
 from fr_core.reading import read_whole
 
 MAX_PHOTO_BYTES = 256 * 2**20
-"""The most that a server can be set up to take."""
+"""The largest limit that a server can be configured with."""
 MAX_CALIBRATION_BYTES = 2**20
 MAX_PLAN_BYTES = 64 * 2**10
 
@@ -28,11 +28,11 @@ SeveralFaces = Literal["error", "largest", "all"]
 Fusion = Literal["max", "mean-top-2", "mean-template"]
 # What a gallery is for.
 Use = Literal["operational", "training", "test"]
-# What a search or a case is for.
+# The purposes of a search or a case.
 Purpose = Literal[
     "investigation", "missing-person", "victim", "unknown-person", "record-keeping", "training", "testing"
 ]
-# What a gallery is read for: the upkeep of its records, too.
+# The purposes of reading a gallery, which include maintaining its records.
 ReadingPurpose = Literal[
     "investigation",
     "missing-person",
@@ -291,7 +291,7 @@ def search(gallery_id: str, item: SearchItem) -> gallery_pb2.SearchRequest:
 def find_duplicates(
     gallery_id: str, threshold: float | None, purpose: ReadingPurpose | None, case_reference: str
 ) -> gallery_pb2.FindDuplicatesRequest:
-    """Return the request that looks for duplicates; raises `ValueError` for another word than a purpose."""
+    """Return the request that looks for duplicates; raises `ValueError` if the word is not a purpose."""
     return gallery_pb2.FindDuplicatesRequest(
         gallery_id=gallery_id,
         threshold=threshold,
@@ -303,7 +303,7 @@ def find_duplicates(
 def cluster_gallery(
     gallery_id: str, threshold: float | None, purpose: ReadingPurpose | None, case_reference: str
 ) -> gallery_pb2.ClusterGalleryRequest:
-    """Return the request that groups templates; raises `ValueError` for another word than a purpose."""
+    """Return the request that groups templates; raises `ValueError` if the word is not a purpose."""
     return gallery_pb2.ClusterGalleryRequest(
         gallery_id=gallery_id,
         threshold=threshold,
@@ -363,7 +363,7 @@ def update_gallery(
 def get_subject(
     gallery_id: str, subject_id: str, purpose: ReadingPurpose | None, case_reference: str
 ) -> gallery_pb2.GetSubjectRequest:
-    """Return the request that reads a subject; raises `ValueError` for another word than a purpose."""
+    """Return the request that reads a subject; raises `ValueError` if the word is not a purpose."""
     return gallery_pb2.GetSubjectRequest(
         gallery_id=gallery_id, subject_id=subject_id, purpose=purpose_value(purpose), case_reference=case_reference
     )
@@ -372,7 +372,7 @@ def get_subject(
 def list_subjects(
     gallery_id: str, page_size: int | None, page_token: str, purpose: ReadingPurpose | None, case_reference: str
 ) -> gallery_pb2.ListSubjectsRequest:
-    """Return the request of a page of subjects; raises `ValueError` for another word than a purpose."""
+    """Return the request of a page of subjects; raises `ValueError` if the word is not a purpose."""
     return gallery_pb2.ListSubjectsRequest(
         gallery_id=gallery_id,
         page_size=page_size,
@@ -391,7 +391,7 @@ def get_template(
     embedding: bool,
     photo: bool,
 ) -> gallery_pb2.GetTemplateRequest:
-    """Return the request that reads a template; raises `ValueError` for another word than a purpose."""
+    """Return the request that reads a template; raises `ValueError` if the word is not a purpose."""
     return gallery_pb2.GetTemplateRequest(
         gallery_id=gallery_id,
         template_id=template_id,
@@ -403,7 +403,7 @@ def get_template(
 
 
 def is_operational(gallery: gallery_pb2.Gallery) -> bool:
-    """Whether the server wants a purpose and a case for what it tells of a gallery, and tells no embeddings."""
+    """Return whether reading a gallery needs a purpose and a case, and never gives out embeddings."""
     return gallery.use == gallery_pb2.GALLERY_USE_OPERATIONAL
 
 
@@ -415,7 +415,7 @@ def update_subject(
     purpose: ReadingPurpose | None = None,
     case_reference: str = "",
 ) -> gallery_pb2.UpdateSubjectRequest:
-    """Return the request that changes a subject; raises `ValueError` for another word than a purpose."""
+    """Return the request that changes a subject; raises `ValueError` if the word is not a purpose."""
     request = gallery_pb2.UpdateSubjectRequest(
         gallery_id=gallery_id, subject_id=subject_id, purpose=purpose_value(purpose), case_reference=case_reference
     )

@@ -1,7 +1,7 @@
-"""Who may know, give and take which key. Pure: no store, no clock.
+"""Decides who may see, hand out and revoke which key. Pure: no store, no clock.
 
-A key is given when it is made or gets a new secret, and taken when it is revoked. All of that, and the list of keys,
-asks the functions here: no sequence of these calls gives a principal a secret that reaches further than the principal.
+Making, rotating, revoking and listing keys all use these functions: no sequence of these calls gives a principal a
+secret with wider access than the principal's own.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _OF_ALL = frozenset({Role.ADMIN, Role.AUDITOR})
 
 
 def reaches(principal: Principal, key: ApiKey | NewKey) -> bool:
-    """Whether a principal may know of a key, and revoke it: its own, or one that reaches no further than the principal.
+    """Return whether a principal may see and revoke a key: its own, or one with no wider access than its own.
 
-    Admins and auditors see more than their galleries and courses, so their keys reach everything.
+    Admins and auditors see more than their galleries and courses, so their keys count as access to everything.
     """
     if isinstance(key, ApiKey) and key.principal_id == principal.principal_id:
         return True
@@ -29,7 +29,7 @@ def reaches(principal: Principal, key: ApiKey | NewKey) -> bool:
 
 
 def require_may_give(principal: Principal, own: ApiKey | None, key: ApiKey | NewKey, now_ms: int) -> None:
-    """Raise `NotPermitted` unless a principal may hand out a secret of a key: no secret may do more than the principal.
+    """Raise `NotPermitted` if a secret of a key would have more rights than the principal who hands it out.
 
     Args:
         principal: who hands it out.
@@ -38,20 +38,22 @@ def require_may_give(principal: Principal, own: ApiKey | None, key: ApiKey | New
         now_ms: milliseconds since 1970, UTC.
     """
     if not reaches(principal, key):
-        raise NotPermitted("The key reaches further than your own; those of admins and auditors reach everything.")
+        raise NotPermitted(
+            "The key has wider access than your own; a key of an admin or auditor counts as access to everything."
+        )
     if not key.budget.is_within(principal.budget):
-        raise NotPermitted("The key may ask for more than your own.", field="budget")
+        raise NotPermitted("The key has a larger budget than your own.", field="budget")
     if own is None:
         return
     if own.certificate_sha256 is not None and key.certificate_sha256 != own.certificate_sha256:
-        raise NotPermitted("The key must be bound to the certificate that your own is bound to.")
+        raise NotPermitted("The key must be bound to the same certificate as your own.")
     ends_ms = key.expires_ms(now_ms) if isinstance(key, NewKey) else key.expires_ms
     if own.expires_ms is not None and (ends_ms is None or ends_ms > own.expires_ms):
         raise NotPermitted("The key lives longer than your own.", field="lifetime")
 
 
 def _includes(scope: Scope, other: Scope) -> bool:
-    """Whether a scope covers whatever another one covers."""
+    """Return whether a scope covers everything that another one covers."""
     return all(any(_covers(own, pattern) for own in scope.patterns) for pattern in other.patterns)
 
 

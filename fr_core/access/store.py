@@ -268,7 +268,7 @@ class AccessStore:
             yield audit
 
     def prune_audit(self, after: int, upto: int, last: bool) -> bool:
-        """Delete the oldest records of the audit, see `AuditTable.prune`; `last` leaves no trace of any in the log."""
+        """Delete the oldest records of the audit, see `AuditTable.prune`; `last` also removes them from the log."""
         pruned = self._writer.run(lambda tx: tx.audit.prune(after, upto))
         if last:
             self._database.scrub()

@@ -48,7 +48,7 @@ class UnknownKey(InputRefused):
 
 
 class PurposeRequired(InputRefused):
-    """The gallery is searched and read only for a stated purpose, and under the reference of a case."""
+    """To search or read this gallery, the call must give a purpose and a case reference."""
 
     reason = "PURPOSE_REQUIRED"
     remedy = "Set `purpose` and `case_reference`."

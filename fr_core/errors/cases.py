@@ -20,10 +20,10 @@ class UnknownExamination(InputRefused):
 
 
 class CaseExists(InputRefused):
-    """Whoever calls has an open case of that reference."""
+    """The caller already has an open case with this reference."""
 
     reason = "CASE_EXISTS"
-    remedy = "Use the open case, which ListCases has, or close it first."
+    remedy = "Use the open case (see ListCases), or close it first."
 
 
 class CaseClosed(InputRefused):

@@ -58,7 +58,7 @@ class FigureUndefined(InputRefused):
 
 
 class EvaluationRunning(InputRefused):
-    """The server measures something already."""
+    """The server is already running an evaluation."""
 
     reason = "EVALUATION_RUNNING"
     remedy = "Wait until that has ended, or cancel it; then call again."

@@ -13,7 +13,7 @@ class Overloaded(Failure):
 
 
 class NotReady(Failure):
-    """The server listens and cannot answer yet: it reads its galleries, or the process with its models stands still."""
+    """The server cannot answer yet: it is still reading its galleries, or the process with its models hangs."""
 
     reason = "NOT_READY"
     remedy = "Call again after the delay in RetryInfo, or wait until the health service says SERVING."
@@ -83,7 +83,7 @@ class CallTooLong(Failure):
 
 
 class ReaderTooSlow(Failure):
-    """The answer was not read for longer than the server lets an answer wait; the stream was ended."""
+    """The client did not read the answer in time; the server ended the stream."""
 
     reason = "READER_TOO_SLOW"
-    remedy = "Call again, and read the answer as it comes. Whoever runs the server may raise `limits.stall_s`."
+    remedy = "Call again, and read the answer as it arrives. The operator of the server can raise `limits.stall_s`."

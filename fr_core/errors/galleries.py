@@ -13,10 +13,10 @@ class UnknownGallery(InputRefused):
 
 
 class GalleryReplaced(Failure):
-    """The gallery was deleted during the call, and another one has its id now; nothing was done in that one."""
+    """The gallery was deleted during the call, and another one now has its id; the call did nothing in that one."""
 
     reason = "GALLERY_REPLACED"
-    remedy = "Look at the gallery that has the id now (GetGallery), then call again."
+    remedy = "Check the gallery that has the id now (GetGallery), then call again."
 
 
 class UnknownSubject(InputRefused):

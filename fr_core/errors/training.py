@@ -30,11 +30,11 @@ class TooFewPeople(InputRefused):
     """The data sets hold too few people for the forms that the plan wants, none of whom is shown twice."""
 
     reason = "TOO_FEW_PEOPLE"
-    remedy = "Name a data set that has what is missing, or ask for fewer trials in the plan."
+    remedy = "Add a data set with the missing people, or ask for fewer trials in the plan."
 
 
 class CourseBuilding(InputRefused):
-    """The server makes a course already."""
+    """The server is already making a course."""
 
     reason = "COURSE_BUILDING"
     remedy = "Wait until that has ended, or cancel it; then call again."

@@ -83,12 +83,12 @@ class StoreInUse(Unrecoverable):
 
 
 class StoreExposed(Unrecoverable):
-    """Others can change what a store holds: they can write to its folder, or reach a file of it by another name."""
+    """Other users can change a store: they can write to its folder, or one of its files has another name."""
 
     reason = "STORE_EXPOSED"
     remedy = (
-        "Stop whatever else uses it. Run `chmod 700` on the folder; where a file is a link or has several names, put a "
-        "copy in its place."
+        "Stop every other program that uses it. Run `chmod 700` on the folder. If a file is a link or has several "
+        "names, replace it with a copy."
     )
 
 
@@ -113,8 +113,8 @@ class WrongKey(Unrecoverable):
 
     reason = "WRONG_KEY"
     remedy = (
-        "Use the key that the store was made or last rotated with; nothing was changed. Where `fr gallery key rotate` "
-        "was cut off, run it again."
+        "Use the key that the store was made or last rotated with; nothing was changed. If `fr gallery key rotate` was "
+        "interrupted, run it again."
     )
 
 

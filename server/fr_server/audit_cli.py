@@ -25,7 +25,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document in
 _NAME = re.compile(r"([a-z]{1,16})-[0-9]{1,16}\.json")
 # A record has 32 KiB at most; of a line that is longer, the pieces are none.
 _MAX_LINE = 64 * 1024
-# A public key has some hundred.
+# A public key has a few hundred.
 _MAX_PEM = 64 * 1024
 
 FINDINGS: Mapping[str, str] = {
@@ -35,7 +35,7 @@ FINDINGS: Mapping[str, str] = {
     "out_of_order": "record {seq} stands in another's place.",
     "truncated": "the records from {seq} on were cut off.",
     "head_altered": "how far it goes was changed, at record {seq}.",
-    "prune_altered": "how far it is pruned was changed: see record {seq}.",
+    "prune_altered": "the mark of its pruning was changed: see record {seq}.",
     "malformed": "what stands in the place of record {seq} is no record.",
     "rewritten": "record {seq} is another than the one that the checkpoint signs: it was written anew.",
     "checkpoint_forged": "the checkpoint of record {seq} is not signed by the key of the chain.",
@@ -71,7 +71,7 @@ def verify_file(
         list[Path],
         typer.Argument(
             metavar="EXPORT.jsonl...",
-            help="As `fr audit export` writes it; before it, in order, the archived records that come before.",
+            help="File of `fr audit export`; name the files of archived records before it, in order.",
         ),
     ],
     public_key: Annotated[
@@ -121,7 +121,7 @@ def _kept(chain_id: str, public_key: Path | None, folder: Path | None) -> _Kept:
 
 
 def read_pem(path: Path) -> str:
-    """Return the text of a file that should hold a key; raises `OSError` where it cannot be read."""
+    """Return the text of a file that should hold a key; raises `OSError` if it cannot be read."""
     return read_at_most(path, _MAX_PEM).decode(errors="replace")
 
 
@@ -184,11 +184,11 @@ def _tell(found: Verified, kept: _Kept) -> None:
         typer.echo(f"The export begins after record {first - 1:,}: those before were not checked.")
     if found.unchecked:
         typer.echo(
-            f"{found.unchecked:,} checkpoints are of those before: to check them, name the files of the archive first."
+            f"{found.unchecked:,} checkpoints belong to earlier records: to check them, name the archive files first."
         )
     if kept.checkpoints:
         newest, agreed = max(one.seq for one in kept.checkpoints), len(kept.checkpoints) - found.unchecked
         if agreed:
-            typer.echo(f"It agrees with {agreed:,} checkpoints that were kept, up to record {newest:,}.")
+            typer.echo(f"It agrees with {agreed:,} kept checkpoints, up to record {newest:,}.")
         return
     typer.echo("No checkpoint was given: a chain that whoever has its key wrote anew as a whole is not found so.")

@@ -112,9 +112,9 @@ def rotate_key(
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put a data folder, which no server uses, under another key; the one before opens nothing of it from then on.
+    """Put a data folder that no server uses under another key. After that the old key opens nothing in it.
 
-    Where it was cut off, run it again with the same two keys: it does what is left to do.
+    If the command was interrupted, run it again with the same two keys: it does the rest.
     """
     with _undoing(as_json):
         from fr_core.gallery.store.keys import load_key
@@ -135,7 +135,7 @@ def rotate_key(
         typer.echo(f"{folder} is under the key {after.key_id}; {left}")
         typer.echo(
             "Put the new key in the place of the old one, or name it in `gallery.key` and seal the configuration. Then "
-            "start the server, and take a backup: its file of keys replaces the one before."
+            "start the server, and take a backup: its file of keys replaces the old one."
         )
 
 

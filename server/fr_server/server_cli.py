@@ -26,7 +26,7 @@ server.command("verify")(verify)
 server.command("audit-export")(audit_export)
 
 _CONFIG = "server.toml"
-# In the folder of a server for as long as `init` works on it.
+# This file is in the folder of a server while `init` works on it.
 _UNFINISHED = ".unfinished"
 # By which a server is called on its own machine, whatever others call it by.
 _HERE = ("localhost", "127.0.0.1", "::1")
@@ -48,8 +48,8 @@ def init(
 ) -> None:
     """Make what a server needs that others may reach: an authority, a certificate, a configuration, the first key.
 
-    Nothing is guessable: every key is random, and its file is for its owner alone. Where it was cut off, run it again:
-    it begins anew.
+    Every key is random, and only its owner can read its file. If the command was interrupted, run it again:
+    it starts again.
     """
     from fr_core.gallery.store.durable import write_private
     from fr_server.clock import wall_ms
@@ -96,12 +96,12 @@ def init(
 
 @server.command("check-config")
 def check_config(config: ConfigFile = None) -> None:
-    """Check a configuration and every file that it names, as a start does; the server is not started, and nothing made.
+    """Check a configuration and every file that it names, as a start does, without starting or creating anything.
 
-    A `command:` for the key of the galleries runs only where the configuration is sealed. Not looked at: whether the
-    device is there and takes the precision and the batch sizes, whether the addresses are free, what is in the stores,
-    and an issuer's keys at an https address. What is usable and probably not meant, such as a configuration without a
-    seal or a list of revoked certificates that ends within 7 days, is told as a warning.
+    A `command:` for the key of the galleries runs only if the configuration is sealed. It does not check whether the
+    device exists and supports the precision and the batch sizes, whether the addresses are free, the content of the
+    stores, or an issuer's keys at an https address. It warns about settings that work but are probably a mistake, such
+    as a configuration without a seal, or a list of revoked certificates that ends within 7 days.
     """
     from fr_core.packs.cache import ModelCache, cache_folder
     from fr_core.packs.manifest import load_pack
@@ -130,12 +130,12 @@ def check_config(config: ConfigFile = None) -> None:
 def seal_command(
     config: Annotated[Path, typer.Option("--config", metavar="FILE", help="Configuration in TOML.")],
     remove: Annotated[
-        bool, typer.Option("--remove", help="Take the seal away instead; the stores open without one again.")
+        bool, typer.Option("--remove", help="Remove the seal instead; the stores then open without one.")
     ] = False,
 ) -> None:
     """Seal a configuration that was changed on purpose, and the certificates that it names.
 
-    Each store gets a mark of the seal: no configuration that names one of them is then taken without it.
+    Each store gets a mark of the seal. The server then refuses a configuration that names one of them without it.
     """
     from fr_server.config import load_config
     from fr_server.folders import key_of
@@ -147,7 +147,7 @@ def seal_command(
         key = key_of(tree, new=False)
         if remove:
             unseal(tree, key)
-            typer.echo(f"Nothing seals {config} any more.")
+            typer.echo(f"{config} no longer has a seal.")
             return
         require_safe(tree)
         written = seal(config, tree, key)
@@ -294,7 +294,7 @@ def forget_time(config: ConfigFile = None) -> None:
 
 
 def _begin(folder: Path) -> None:
-    """Make the folder of a new server, or take one that is empty, or that an `init` which was cut off has left.
+    """Make the folder of a new server, or use an empty one, or one that an interrupted `init` has left.
 
     Raises:
         TargetTaken: there is something else.
@@ -305,7 +305,7 @@ def _begin(folder: Path) -> None:
 
     if os.path.lexists(folder):
         empty = folder.is_dir() and not any(folder.iterdir())
-        # A server that was started since has galleries.
+        # A server that was started in the meantime has galleries.
         cut_off = (folder / _UNFINISHED).is_file() and not os.path.lexists(folder / "data" / DATABASE_NAME)
         if folder.is_symlink() or not (empty or cut_off):
             raise TargetTaken(f"There is something at {folder} already.")

@@ -164,9 +164,9 @@ def _words(found: Looked) -> str:
     if found.faults:
         return f"{found.place.chain}: {' '.join(map(_told, found.faults))} ({found.place.path})"
     agrees = f", which agrees with {_counted(found.checkpoints, 'checkpoint')}" if found.checkpoints else ""
-    pruned = f" Those up to {found.pruned:,} were pruned." if found.pruned else ""
+    pruned = f" Records up to {found.pruned:,} were pruned." if found.pruned else ""
     if found.unchecked:
-        pruned += f" {_counted(found.unchecked, 'checkpoint')} of these can be checked with the archive alone."
+        pruned += f" {_counted(found.unchecked, 'checkpoint')} of these can only be checked with the archive."
     return f"{found.place.chain}: whole, with {_counted(found.records, 'record')} of the audit{agrees}.{pruned}"
 
 

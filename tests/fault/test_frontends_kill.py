@@ -1,4 +1,4 @@
-"""Sudden death of a server with front-ends under mixed load: of its engine's process, of a front-end, of all at once.
+"""A server with front-ends under mixed load survives the kill of its engine's process, of a front-end, or of all.
 
 `FR_FRONTEND_KILLS` says how many are killed; the row `frontends-kill` of `make chaos` takes 20. Run as a script, this
 file is such a server, with stand-ins for the models: `python tests/fault/test_frontends_kill.py FOLDER PORT`.
@@ -188,7 +188,7 @@ def command_of(pid: int) -> bytes:
 
 @dataclass
 class Hand:
-    """Somebody who changes something again and again, and what was acknowledged of it.
+    """A caller who changes something again and again, and the acknowledged changes.
 
     Attributes:
         number: of the hand.
@@ -214,13 +214,13 @@ class Hand:
         self.at = random.Random(self.number)
 
     def begin(self) -> None:
-        """Make what is worked with."""
+        """Make the objects to work with."""
 
     def change(self) -> None:
         raise NotImplementedError
 
     def judge(self) -> None:
-        """Compare what there is with what was acknowledged."""
+        """Compare the stored objects with the acknowledged changes."""
         raise NotImplementedError
 
 
@@ -470,8 +470,8 @@ def test_what_a_server_with_front_ends_acknowledged_survives_the_death_of_any_of
     figure("changes acknowledged", sum(hand.acknowledged for hand in hands))
     figure("connections lost in the midst of a change", cut_off)
     figure("lost", Hand.lost.total())
-    figure("risen again", Hand.risen.total())
-    figure("doubled", Hand.doubled.total())
+    figure("restored after deletion", Hand.risen.total())
+    figure("duplicated", Hand.doubled.total())
     assert (+Hand.lost, +Hand.risen, +Hand.doubled) == ({}, {}, {})
     assert cut_off > KILLS / 2
     assert all(hand.acknowledged for hand in hands)

@@ -109,7 +109,7 @@ def test_a_check_says_that_triads_need_two_photos_of_one_condition() -> None:
     assert "Needs 8 people, 4 of them with two photos, 4 with two of one condition" in told
     assert "The data sets hold 102 people, 102 of them with two photos, 0 with two of one condition" in told
     assert "Enough no: 4 people with two photos of one condition, for triads, are missing" in told
-    assert told.endswith("Show pairs in place of triads, or name a data set that has such photos, such as lfw.")
+    assert told.endswith("Show pairs instead of triads, or add a data set with such photos, such as lfw.")
 
 
 def test_a_plan_of_a_file_is_sent_as_its_text(target: str, service: ScriptedTraining, tmp_path: Path) -> None:

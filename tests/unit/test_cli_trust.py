@@ -362,7 +362,7 @@ def test_a_check_says_what_was_pruned(script: Script, target: str) -> None:
     code, out, error = fr(target, "audit", "verify")
     assert (code, error) == (0, "")
     assert out.count("as it was written, from record 1,401 on") == 1
-    assert "2 checkpoints are of records that were pruned: `fr audit verify-file` checks them, with the archive." in out
+    assert "2 checkpoints belong to pruned records: check them with `fr audit verify-file` and the archive." in out
 
 
 def test_both_checks_know_the_same_faults() -> None:
@@ -663,7 +663,7 @@ def test_an_export_is_checked_without_a_server(verify_file: Any, chain: Audited,
     code, out, error = run(verify_file, tmp_path / "all.jsonl", "--checkpoints", kept)
     assert (code, error) == (0, "")
     assert "Chain cases is as it was written: records 1 to 5 (5 in all)." in out
-    assert "agrees with 1 checkpoints that were kept, up to record 3" in out
+    assert "agrees with 1 kept checkpoints, up to record 3" in out
     code, out, _ = run(verify_file, tmp_path / "rest.jsonl", "--public-key", kept / "cases.pem")
     assert (code, "begins after record 2" in out, "No checkpoint was given" in out) == (0, True, True)
     code, out, _ = run(verify_file, tmp_path / "all.jsonl", "--checkpoints", kept, "--json")
@@ -685,11 +685,11 @@ def test_archived_records_and_an_export_are_checked_as_one(verify_file: Any, cha
     code, out, error = run(verify_file, *archive, left, "--checkpoints", kept)
     assert (code, error) == (0, "")
     assert "Chain cases is as it was written: records 1 to 7 (7 in all)." in out
-    assert "agrees with 1 checkpoints that were kept, up to record 3" in out
+    assert "agrees with 1 kept checkpoints, up to record 3" in out
     code, out, _ = run(verify_file, left, "--checkpoints", kept)
     assert code == 0
     assert "begins after record 4" in out
-    assert "1 checkpoints are of those before: to check them, name the files of the archive first." in out
+    assert "1 checkpoints belong to earlier records: to check them, name the archive files first." in out
     assert "agrees with" not in out
     for files, words in (((archive[0], left), "record 3 was taken out."), ((archive[1], archive[0], left), "place")):
         code, _, error = run(verify_file, *files, "--checkpoints", kept)

@@ -108,28 +108,28 @@ and they may send none. Calls in the column "coarse" say what becomes of them.
 
 ## Purpose and case
 
-Of an operational gallery nobody learns who is in it without a purpose and the reference of a case: `PURPOSE_REQUIRED`. That holds
-for searches and for reading alike, and the audit keeps both, the reference as a pseudonym. In the column "states":
+To search an operational gallery, or to read its subjects, a call must give a purpose and a case reference; otherwise the server
+refuses it with `PURPOSE_REQUIRED`. The audit keeps both, the reference as a pseudonym. In the column "states":
 
-- "purpose": `purpose` and `case_reference`. `PURPOSE_GALLERY_MAINTENANCE` is for the upkeep of the records: an operator who corrects
-  a name, an admin who looks up whom to delete, a copy for the person concerned. The reference is then that of the request.
-- "inquiry": likewise, and not `PURPOSE_GALLERY_MAINTENANCE`: probes are not searched for the upkeep.
-- "case": the case says both.
+- "purpose": `purpose` and `case_reference`. `PURPOSE_GALLERY_MAINTENANCE` is for maintaining the records: an operator corrects a
+  name, an admin looks up a subject to delete, a person gets a copy. Use the reference of the request then.
+- "inquiry": the same, without `PURPOSE_GALLERY_MAINTENANCE`, which does not allow searches with probes.
+- "case": the case holds both.
 
-Nothing is stated for what tells of nobody: to enrol, to delete, to count. So deleting never waits for a reference. GetTemplate
-tells the photo where `include_photo` asks for it, and the embedding where `include_embedding` does. Embeddings of an operational
-gallery do not leave the server: whoever has one can compare it anywhere, and nobody would know. A new model is enrolled from
-photos, and a whole server is moved as a backup. Of test and training galleries anybody who may read them may take embeddings.
+Calls that give out nothing about people (enrol, delete, count) need neither. So deleting never waits for a reference. GetTemplate
+returns the photo if `include_photo` is set, and the embedding if `include_embedding` is set. Embeddings of an operational gallery
+never leave the server, because anyone who has one could compare it elsewhere unnoticed. To change the model, enrol from photos; to
+move a server, use a backup. Anyone who may read a test or training gallery may take its embeddings.
 
-A call acts on the gallery that it has looked at. If that one is deleted meanwhile and another one made under its id, the call ends
-with `GALLERY_REPLACED` and nothing is done.
+A call acts only on the gallery that it checked. If that gallery is deleted during the call and a new one gets its id, the call
+does nothing and ends with `GALLERY_REPLACED`.
 
 ## Calls
 
 The columns are trainee (Te), trainer (Tr), operator (Op), examiner (Ex), auditor (Au) and admin (Ad). "Scope" names the fields
 of the request that must be within the scope; "filtered" stands for lists that leave out what is not. A call marked "search"
-counts as one. "States" says what a call must state before it tells of persons of an operational gallery
-([above](#purpose-and-case)). Health checks take no credential.
+counts as one. "States" says what a call must state to get information about people in an operational
+gallery ([above](#purpose-and-case)). Health checks need no credential.
 """
 
 

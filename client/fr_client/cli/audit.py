@@ -220,5 +220,5 @@ def _print_verdicts(verdicts: Sequence[audit_pb2.ChainVerdict]) -> None:
         rows.add_row(plain(one.chain), f"{one.records:,}", f"{one.checkpoints:,}", plain(found))
     console().print(rows)
     if unchecked := sum(one.unchecked for one in verdicts):
-        told = f"{unchecked:,} checkpoints are of records that were pruned: `fr audit verify-file` checks them, with"
+        told = f"{unchecked:,} checkpoints belong to pruned records: check them with `fr audit verify-file` and"
         console().print(f"{told} the archive.")

@@ -14,7 +14,7 @@ FINDINGS: Mapping[str, str] = {
     "out_of_order": "record {seq} stands in another's place.",
     "truncated": "the records from {seq} on were cut off.",
     "head_altered": "how far it goes was changed, at record {seq}.",
-    "prune_altered": "how far it is pruned was changed: see record {seq}.",
+    "prune_altered": "the mark of its pruning was changed: see record {seq}.",
     "malformed": "what stands in the place of record {seq} is no record.",
     "rewritten": "record {seq} is another than the one that the checkpoint signs: it was written anew.",
     "checkpoint_forged": "the checkpoint of record {seq} is not signed by the key of the chain.",

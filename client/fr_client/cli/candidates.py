@@ -33,7 +33,7 @@ def crops(
         client: reads what the gallery keeps.
         gallery_id: that was searched.
         answer: of the search.
-        source: where the photos are found, a folder or a manifest; None = as the gallery keeps them.
+        source: folder or manifest of the photos; None = the photos that the gallery keeps.
         purpose: of the search.
         case: the reference of its case.
     """

@@ -165,7 +165,7 @@ def subject_of(row: Mapping[str, str]) -> EmbeddingSubject:
 
 
 def _mapped(path: Path) -> Vector:
-    open_regular(path).close()  # else a pipe would be waited for
+    open_regular(path).close()  # or the command would wait for a pipe
     try:
         # Mapped, so that a file larger than the memory can be read; never with pickle, which runs what it reads.
         vectors: Any = np.load(path, mmap_mode="r", allow_pickle=False)

@@ -72,14 +72,13 @@ def enrol(
 ) -> None:
     """Enrol the photos of many subjects; safe to run again.
 
-    FOLDER is a folder that holds a folder of photos for each subject (FOLDER/SUBJECT/PHOTO.jpg), or a CSV file with
+    FOLDER holds a folder of photos for each subject (FOLDER/SUBJECT/PHOTO.jpg), or a CSV file with
     the header subject_id,path and, if wanted, display_name and columns of metadata. With --unnamed it is a folder of
     photos, in folders or not, each of which is a subject: its path in FOLDER is the id. fr gallery cluster then tells
     which may be of one person.
 
-    --purpose and --case are for a run into an operational gallery that holds some of the photos already: to see under
-    which subject, the run reads the gallery. The purpose is then gallery-maintenance, and REFERENCE is that of the
-    request.
+    An operational gallery that already holds some of the photos needs --purpose and --case, because the command reads
+    the gallery to find their subjects. The purpose is gallery-maintenance, and REFERENCE is that of the request.
 
     With --journal, a later run sends only photos that are new or whose file has changed since. Each gallery needs a
     journal of its own.

@@ -60,8 +60,8 @@ class Options:
         report_similar: whether to ask for other subjects that are similar to each face.
         retry_refused: whether to send photos again that the journal says were refused.
         max_in_flight: photos that are on their way at once.
-        purpose: what the subjects of an operational gallery are looked up for, where a photo is there already.
-        case_reference: of the case, or request, that it is for.
+        purpose: why the command looks up subjects of an operational gallery that already holds a photo.
+        case_reference: of the case or request.
     """
 
     several_faces: OneFace = "error"
@@ -253,7 +253,7 @@ class Enrolment:
         return frozenset(template.image_sha256 for template in subject.templates)
 
     def _may_look_up(self) -> bool:
-        """Whether it was said what the subjects are looked up for, or nobody asks."""
+        """Return whether the command may look up subjects: the gallery asks for no purpose, or one was given."""
         said = self._options.purpose is not None and self._options.case_reference
         return bool(said) or not is_operational(self._gallery)
 
@@ -267,8 +267,8 @@ class Enrolment:
             message = "The gallery holds this very photo under another subject."
         elif reason == "DUPLICATE_IMAGE":
             message = (
-                "The gallery holds this very photo. With --purpose gallery-maintenance and --case REFERENCE, fr looks "
-                "up whose it is."
+                "The gallery already holds this photo. With --purpose gallery-maintenance and --case REFERENCE, fr "
+                "looks up its subject."
             )
         self._refused(sent.photo, sent.state, reason, message)
 

@@ -24,8 +24,8 @@ HINTS: Mapping[str, Hint] = MappingProxyType(
     {
         "CREDENTIAL_MISSING": Hint("`fr --connection FILE` takes the key from a connection file."),
         "PURPOSE_REQUIRED": Hint(
-            "The options are --purpose and --case. The purpose gallery-maintenance is for the upkeep of records, not "
-            "for searches with a photo.",
+            "The options are --purpose and --case. Use the purpose gallery-maintenance to maintain records, not for "
+            "searches with a photo.",
             ("--purpose", "--case"),
         ),
         "SEVERAL_FACES": Hint("The option is --several-faces largest.", ("--several-faces",)),

@@ -21,7 +21,7 @@ from fr_client.connection import read_connection
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]+):\d{1,5}|(dns|ipv4|ipv6|unix|unix-abstract|xds):.+")
 
 
-# Where each command of the client is. Building them all takes longer than most of them run.
+# The module of each command of the client. Building all commands takes longer than most of them run.
 _COMMANDS = {
     "info": "recognise:info",
     "health": "health:health",
@@ -52,7 +52,7 @@ class _Commands(PluginGroup):
 
 
 def build() -> typer.Typer:
-    """Return the application; its commands are imported when they are called."""
+    """Return the application; it imports each command when that is called."""
     app = typer.Typer(
         name="fr",
         cls=_Commands,

@@ -25,7 +25,7 @@ class ParquetFile:
                 "Reading Parquet needs PyArrow, which is not installed; in a clone of FR Core: "
                 "pip install '.[parquet]'.",
             ) from error
-        open_regular(path).close()  # else a pipe would be waited for
+        open_regular(path).close()  # or the command would wait for a pipe
         self._arrow: Any = pyarrow
         self._path = path
         try:

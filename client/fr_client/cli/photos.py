@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def read_photo(path: Path) -> bytes:
-    """Return the bytes of a photo; raises `Unusable` where it is empty, as `read_file` does."""
+    """Return the bytes of a photo; raises `Unusable` if it is empty, and as `read_file` does."""
     data = read_file(path, MAX_PHOTO_BYTES)
     if not data:
         raise Unusable("FILE_UNREADABLE", f"{shown(path)} is empty.")

@@ -1,4 +1,4 @@
-"""Loads commands late: each is imported and built when it is called, or when the help lists it."""
+"""Loads commands late: imports and builds a command when it is called, or when the help lists it."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _VERIFYING = ("fr audit verify-file", "fr evidence verify")
 
 
 class PluginGroup(TyperGroup):
-    """A group of commands: its own first, in their order, then those of the entry points, by name.
+    """Lists its own commands first, in their order, then those of the entry points, by name.
 
     Attributes:
         entry_group: name of the entry points.
         words: the command line that leads here.
-        late: own commands that are imported when they are called; beside those that the group was made with.
+        late: own commands that are imported when they are called, in addition to those given at the start.
     """
 
     entry_group = GROUP
@@ -53,7 +53,7 @@ class PluginGroup(TyperGroup):
         return [*own, *sorted(name for name in plugin_entries(self.entry_group) if name not in own)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a command; one that is not imported yet is imported now."""
+        """Return a command, and import it first if necessary."""
         own = super().get_command(ctx, cmd_name)
         if own is not None:
             return own

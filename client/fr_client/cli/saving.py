@@ -40,7 +40,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def read_file(path: Path, most: int = MAX_TEXT_BYTES) -> bytes:
-    """Return the bytes of a regular file; raises `Unusable` where it cannot be read, or has more than `most`."""
+    """Return the bytes of a regular file; raises `Unusable` if it cannot be read, or has more than `most`."""
     try:
         return read_whole(path, most)
     except OSError as error:

@@ -73,7 +73,7 @@ def search(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="With --draw, if the gallery keeps no photos: where they are, a folder or the manifest of `fr enrol`.",
+            help="With --draw, if the gallery keeps no photos: their folder, or the manifest of `fr enrol`.",
         ),
     ] = None,
     as_json: AsJson = False,

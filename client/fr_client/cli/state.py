@@ -27,16 +27,13 @@ ForPurpose = Annotated[
     ReadingPurpose | None,
     typer.Option(
         "--purpose",
-        help="What it is for; an operational gallery is not read without. "
-        "gallery-maintenance is for the upkeep of records.",
+        help="Why you read; required for an operational gallery. Use gallery-maintenance to maintain records.",
         show_default=False,
     ),
 ]
 ForCase = Annotated[
     str,
-    typer.Option(
-        "--case", metavar="REFERENCE", help="Reference of the case, or request, that it is for.", show_default=False
-    ),
+    typer.Option("--case", metavar="REFERENCE", help="Reference of the case or request.", show_default=False),
 ]
 GalleryId = Annotated[str, typer.Argument(metavar="GALLERY", help="Id of the gallery.", show_default=False)]
 

@@ -151,9 +151,9 @@ def export_subject(
     case: ForCase = "",
     as_json: AsJson = False,
 ) -> None:
-    """Write what is kept of a subject into an archive, for the person who asks for it.
+    """Write all data of a subject into an archive, for the person who asks for it.
 
-    Of a subject of an operational gallery, the archive holds no embeddings: they do not leave the server.
+    For an operational gallery the archive holds no embeddings: they never leave the server.
     """
     with connected(context, as_json) as client:
         try:

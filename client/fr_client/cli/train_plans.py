@@ -25,7 +25,7 @@ from fr_core.reading import read_toml
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # What the server does at each stage, and what is counted of it.
-_REMEDY_OF_TRIADS = "Show pairs in place of triads, or name a data set that has such photos, such as lfw."
+_REMEDY_OF_TRIADS = "Show pairs instead of triads, or add a data set with such photos, such as lfw."
 _STAGES = {
     training_pb2.COURSE_STAGE_PHOTOS: ("Photos through the models", "photos"),
     training_pb2.COURSE_STAGE_FORMS: ("Choosing and equating", "steps"),
@@ -215,7 +215,7 @@ def _alike_words(alike: int) -> str:
 
 
 def _missing_words(found: training_pb2.CheckPlanResponse) -> str:
-    """Say how many people are missing, of each kind: the others may be there in number."""
+    """Say how many people of each kind are missing: there may be enough of other kinds."""
     people = found.needs.people - found.people
     with_two = found.needs.people_with_two_photos - found.people_with_two_photos
     alike = found.needs.people_with_two_alike - found.people_with_two_alike

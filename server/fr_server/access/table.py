@@ -133,7 +133,7 @@ _GALLERIES = {
     ),
     "GetTemplate": Rule(
         roles=_OPERATOR,
-        why="It tells the photo of a template, as much as a search with it; examiners see it in their examinations.",
+        why="It gives out the photo of a template, as a search with it does; examiners see it in their examinations.",
         kind=Kind.READ,
         scoped=_GALLERY,
         counts_as_search=True,
@@ -265,30 +265,30 @@ _SERVER = {
     ),
 }
 
-_KEYS = "Who hands out keys is not who works with them."
-_SEES_ALL = "Keys of admins and auditors reach everything."
+_KEYS = "People who hand out keys do not work with them."
+_SEES_ALL = "A key of an admin or auditor counts as access to everything."
 
 _ACCESS = {
     "WhoAmI": Rule(roles=_EVERYBODY, why="Everybody may know what the own key allows.", kind=Kind.READ),
     "CreateKey": Rule(roles=_ADMIN, why=_KEYS, kind=Kind.CHANGE, recorded=True),
     "ListKeys": Rule(
         roles=_ADMIN | _AUDITOR,
-        why=f"{_KEYS} Admins see keys that reach no further than their own, auditors all. {_SEES_ALL}",
+        why=f"{_KEYS} Admins see keys with no wider access than their own, auditors see all. {_SEES_ALL}",
         kind=Kind.READ,
         lists=True,
         recorded=True,
     ),
     "RotateKey": Rule(
         roles=_EVERYBODY,
-        why="Everybody changes the secret of their own key. Admins change that of others; the new secret holds at "
-        "once, or two people would call in the name of one key. A key that reaches further than the caller is "
-        f"answered as one that does not exist. {_SEES_ALL} To those who are not admins, no other key exists.",
+        why="Every caller may change the secret of their own key. Admins change that of others; the new secret is "
+        "valid at once, or two people would use one key. For a key with wider access than the caller's, the answer is "
+        f"that it does not exist. {_SEES_ALL} Callers who are not admins get that answer for every other key.",
         kind=Kind.CHANGE,
         recorded=True,
     ),
     "RevokeKey": Rule(
         roles=_ADMIN,
-        why=f"{_KEYS} A key that reaches further than the caller is answered as one that does not exist. {_SEES_ALL}",
+        why=f"{_KEYS} For a key with wider access than the caller's, the answer is that it does not exist. {_SEES_ALL}",
         kind=Kind.CHANGE,
         recorded=True,
     ),

@@ -115,7 +115,7 @@ KEYS: Mapping[str, Key] = types.MappingProxyType(
         "limits.metadata_bytes": Key("Bytes of the headers of a call.", 4096, 1_048_576),
         "limits.handshake_s": Key("Seconds that a connection may take to begin.", 0.1, 300),
         "limits.stall_s": Key(
-            "Seconds that a client may leave what is sent to it unread; then its stream or its connection ends.",
+            "Seconds that a client may leave an answer unread; then its stream or its connection ends.",
             1,
             3600,
         ),
@@ -193,11 +193,10 @@ KEYS: Mapping[str, Key] = types.MappingProxyType(
         ),
         "audit.checkpoint_every_s": Key("Seconds between two checkpoints; one more is written at the end.", 1, 86_400),
         "audit.keep_days": Key(
-            "Days after which records of the audit are deleted, the oldest first; 0 to keep them for ever.", 0, 36_500
+            "Days after which the server deletes records of the audit, the oldest first; 0 to keep all.", 0, 36_500
         ),
         "audit.archive_folder": Key(
-            "Folder, on another disk, that records are written to before they are deleted; empty to delete them for "
-            "good."
+            "Folder, on another disk, to which the server writes records before it deletes them; empty for no archive."
         ),
         "telemetry.metrics_host": Key("Address on which metrics are served; they are neither encrypted nor guarded."),
         "telemetry.metrics_port": Key("TCP port on which Prometheus scrapes metrics, over HTTP; 0 for none.", 0, 65535),

@@ -54,7 +54,7 @@ AUDIT_RECORDS = Spec(
 AUDIT_OLDEST = Spec(
     "fr_audit_oldest_timestamp_seconds",
     "gauge",
-    "When the oldest record in a chain of the audit was made, in seconds since 1970; absent where there is none.",
+    "When the oldest record in a chain of the audit was made, in seconds since 1970; absent if there is none.",
     ("chain",),
 )
 GALLERIES = Spec("fr_galleries", "gauge", "Galleries; absent while they cannot be read.")
@@ -137,10 +137,10 @@ class KeptCollector(Collector):
 
 
 def _records(database: Path) -> tuple[int, float | None]:
-    """Return the number of the last record in the audit of a store, and when the oldest that is there was made.
+    """Return the number of the last record in the audit of a store, and the time of the oldest one.
 
-    The store may be of other processes. It is what the database says, without a look at whether that was altered:
-    `VerifyAudit` tells that. The time is seconds since 1970, UTC; None where there is no record.
+    Other processes may use the store. The values are not verified: `VerifyAudit` does that. The time is in seconds
+    since 1970, UTC; None if there is no record.
 
     Raises:
         StoreFailed, StoreCorrupt: it cannot be read.

@@ -13,7 +13,7 @@ CANCELLED = "CANCELLED"
 """Outcomes of calls that are no reason of `fr_core.errors`; a caller whose deadline passed cancels a call too."""
 
 FrontendEnd = Literal["ended", "silent"]
-"""Why a front-end process was replaced: it ended before its time, or did not answer and was killed."""
+"""Why the server replaced a front-end process: it ended unexpectedly, or did not answer and was killed."""
 
 Ended: TypeAlias = Callable[[str, float], None]
 """To be called once, when a call has ended, with its outcome (OK, CANCELLED or a reason) and the seconds it took."""

@@ -104,7 +104,7 @@ CHORE_FAILURES = Spec(
 FRONTENDS_REPLACED = Spec(
     "fr_frontends_replaced_total",
     "counter",
-    "Front-end processes that were replaced: they ended before their time, or did not answer and were killed.",
+    "Front-end processes that the server replaced: they ended unexpectedly, or did not answer and were killed.",
     ("why",),
 )
 FRONTEND_ENDS: tuple[FrontendEnd, ...] = get_args(FrontendEnd)
@@ -259,7 +259,7 @@ class PrometheusObserver:
         self._chores[chore].inc()
 
     def frontend_replaced(self, why: FrontendEnd) -> None:
-        """Tell that a front-end process is replaced."""
+        """Count a replaced front-end process."""
         self._frontend_ends[why].inc()
 
 

@@ -64,7 +64,7 @@ class Telemetry:
             self.metrics.chore_failed(chore)
 
     def frontend_replaced(self, why: FrontendEnd) -> None:
-        """Tell that a front-end process is replaced."""
+        """Count a replaced front-end process."""
         if self.metrics is not None:
             self.metrics.frontend_replaced(why)
 

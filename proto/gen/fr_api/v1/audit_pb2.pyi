@@ -190,8 +190,8 @@ class ExportAuditRequest(_message.Message):
     chain: _builtins.str
     """The chain: galleries, training, cases or access."""
     after_seq: _builtins.int
-    """From the record after this number; 0 for all. Records that were pruned are not there: the first line of the export
-    says after which record it begins.
+    """The export begins with the record after this number; 0 for all. It does not hold pruned records: its first line says
+    after which record it begins.
     """
     def __init__(
         self,
@@ -284,12 +284,12 @@ class ChainVerdict(_message.Message):
     seq: _builtins.int
     """The number of the first record that is wrong; 0 where it is intact."""
     pruned: _builtins.int
-    """The number of the last record that was pruned: the server deletes records that are older than it keeps them. The
-    check begins with the record after it. 0 where none was pruned, and where the chain is not intact.
+    """The number of the last pruned record: the server deletes records that are older than `audit.keep_days`. The check begins
+    with the next record. 0 if none was pruned, or if the chain is not intact.
     """
     unchecked: _builtins.int
-    """How many of the checkpoints are of records that were pruned. Their signatures were checked, but they can be compared
-    with the archive of those records alone. 0 where the chain is not intact.
+    """How many of the checkpoints belong to pruned records. The server checked their signatures, but only the archive of
+    those records can confirm them. 0 if the chain is not intact.
     """
     def __init__(
         self,

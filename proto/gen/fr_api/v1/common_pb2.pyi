@@ -211,12 +211,12 @@ class _PurposeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Purpose.Value
     PURPOSE_TESTING: _Purpose.ValueType  # 7
     """Testing, of the system."""
     PURPOSE_GALLERY_MAINTENANCE: _Purpose.ValueType  # 8
-    """The upkeep of a gallery: to look up, correct, compare or hand over the records that it holds. Probes are not searched
-    for it, and no case has it.
+    """Maintenance of a gallery: look up, correct, compare or hand over its records. Not allowed for searches with probes, or
+    as the purpose of a case.
     """
 
 class Purpose(_Purpose, metaclass=_PurposeEnumTypeWrapper):
-    """What a gallery is searched or read for."""
+    """The reason for a search or a read of a gallery."""
 
 PURPOSE_UNSPECIFIED: Purpose.ValueType  # 0
 """None was stated."""
@@ -235,8 +235,8 @@ PURPOSE_TRAINING: Purpose.ValueType  # 6
 PURPOSE_TESTING: Purpose.ValueType  # 7
 """Testing, of the system."""
 PURPOSE_GALLERY_MAINTENANCE: Purpose.ValueType  # 8
-"""The upkeep of a gallery: to look up, correct, compare or hand over the records that it holds. Probes are not searched
-for it, and no case has it.
+"""Maintenance of a gallery: look up, correct, compare or hand over its records. Not allowed for searches with probes, or
+as the purpose of a case.
 """
 Global___Purpose: _TypeAlias = Purpose  # noqa: Y015
 

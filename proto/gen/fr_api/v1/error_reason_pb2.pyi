@@ -87,7 +87,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_INVALID_FILTER: _ErrorReason.ValueType  # 31
     """The filter of a search holds no condition, too many, or a key of metadata that no subject has."""
     ERROR_REASON_NOT_READY: _ErrorReason.ValueType  # 32
-    """The server listens and cannot answer yet: it reads its galleries, or the process with its models stands still."""
+    """The server cannot answer yet: it is still reading its galleries, or the process with its models hangs."""
     ERROR_REASON_GALLERY_EXPIRED: _ErrorReason.ValueType  # 33
     """The gallery has reached its end, and takes no enrolments and searches."""
     ERROR_REASON_STORAGE_LOW: _ErrorReason.ValueType  # 34
@@ -107,7 +107,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_FIGURE_UNDEFINED: _ErrorReason.ValueType  # 41
     """The photos of the data set support no figure, as when none shows a face."""
     ERROR_REASON_EVALUATION_RUNNING: _ErrorReason.ValueType  # 42
-    """The server measures something already."""
+    """The server is already running an evaluation."""
     ERROR_REASON_UNKNOWN_REPORT: _ErrorReason.ValueType  # 43
     """There is no report of that id, or it has no such file."""
     ERROR_REASON_CALIBRATION_UNREADABLE: _ErrorReason.ValueType  # 44
@@ -121,7 +121,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_TOO_FEW_PEOPLE: _ErrorReason.ValueType  # 48
     """The data sets hold too few people for the forms that the plan wants, none of whom is shown twice."""
     ERROR_REASON_COURSE_BUILDING: _ErrorReason.ValueType  # 49
-    """The server makes a course already."""
+    """The server is already making a course."""
     ERROR_REASON_UNKNOWN_COURSE: _ErrorReason.ValueType  # 50
     """There is no course of that id."""
     ERROR_REASON_UNKNOWN_COHORT: _ErrorReason.ValueType  # 51
@@ -167,13 +167,13 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNKNOWN_KEY: _ErrorReason.ValueType  # 71
     """There is no API key of that id."""
     ERROR_REASON_PURPOSE_REQUIRED: _ErrorReason.ValueType  # 72
-    """The gallery is searched and read only for a stated purpose, and under the reference of a case."""
+    """To search or read this gallery, the call must give a purpose and a case reference."""
     ERROR_REASON_UNKNOWN_CASE: _ErrorReason.ValueType  # 73
     """There is no case of that id."""
     ERROR_REASON_UNKNOWN_EXAMINATION: _ErrorReason.ValueType  # 74
     """There is no examination of that id."""
     ERROR_REASON_CASE_EXISTS: _ErrorReason.ValueType  # 75
-    """Whoever calls has an open case of that reference."""
+    """The caller already has an open case with this reference."""
     ERROR_REASON_CASE_CLOSED: _ErrorReason.ValueType  # 76
     """The case is closed, and takes nothing new."""
     ERROR_REASON_EXAMINER_NOT_INDEPENDENT: _ErrorReason.ValueType  # 77
@@ -187,9 +187,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_CALL_TOO_LONG: _ErrorReason.ValueType  # 81
     """The call took as long as the server lets a call take, and its work was left undone."""
     ERROR_REASON_GALLERY_REPLACED: _ErrorReason.ValueType  # 82
-    """The gallery was deleted during the call, and another one has its id now; nothing was done in that one."""
+    """The gallery was deleted during the call, and another one now has its id; the call did nothing in that one."""
     ERROR_REASON_READER_TOO_SLOW: _ErrorReason.ValueType  # 83
-    """The answer was not read for longer than the server lets an answer wait; the stream was ended."""
+    """The client did not read the answer in time; the server ended the stream."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why something was refused or failed. docs/errors.md has the status code and the advice for each."""
@@ -259,7 +259,7 @@ ERROR_REASON_CALL_ENDED: ErrorReason.ValueType  # 30
 ERROR_REASON_INVALID_FILTER: ErrorReason.ValueType  # 31
 """The filter of a search holds no condition, too many, or a key of metadata that no subject has."""
 ERROR_REASON_NOT_READY: ErrorReason.ValueType  # 32
-"""The server listens and cannot answer yet: it reads its galleries, or the process with its models stands still."""
+"""The server cannot answer yet: it is still reading its galleries, or the process with its models hangs."""
 ERROR_REASON_GALLERY_EXPIRED: ErrorReason.ValueType  # 33
 """The gallery has reached its end, and takes no enrolments and searches."""
 ERROR_REASON_STORAGE_LOW: ErrorReason.ValueType  # 34
@@ -279,7 +279,7 @@ ERROR_REASON_DATASET_UNUSABLE: ErrorReason.ValueType  # 40
 ERROR_REASON_FIGURE_UNDEFINED: ErrorReason.ValueType  # 41
 """The photos of the data set support no figure, as when none shows a face."""
 ERROR_REASON_EVALUATION_RUNNING: ErrorReason.ValueType  # 42
-"""The server measures something already."""
+"""The server is already running an evaluation."""
 ERROR_REASON_UNKNOWN_REPORT: ErrorReason.ValueType  # 43
 """There is no report of that id, or it has no such file."""
 ERROR_REASON_CALIBRATION_UNREADABLE: ErrorReason.ValueType  # 44
@@ -293,7 +293,7 @@ ERROR_REASON_UNKNOWN_PLAN: ErrorReason.ValueType  # 47
 ERROR_REASON_TOO_FEW_PEOPLE: ErrorReason.ValueType  # 48
 """The data sets hold too few people for the forms that the plan wants, none of whom is shown twice."""
 ERROR_REASON_COURSE_BUILDING: ErrorReason.ValueType  # 49
-"""The server makes a course already."""
+"""The server is already making a course."""
 ERROR_REASON_UNKNOWN_COURSE: ErrorReason.ValueType  # 50
 """There is no course of that id."""
 ERROR_REASON_UNKNOWN_COHORT: ErrorReason.ValueType  # 51
@@ -339,13 +339,13 @@ ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 70
 ERROR_REASON_UNKNOWN_KEY: ErrorReason.ValueType  # 71
 """There is no API key of that id."""
 ERROR_REASON_PURPOSE_REQUIRED: ErrorReason.ValueType  # 72
-"""The gallery is searched and read only for a stated purpose, and under the reference of a case."""
+"""To search or read this gallery, the call must give a purpose and a case reference."""
 ERROR_REASON_UNKNOWN_CASE: ErrorReason.ValueType  # 73
 """There is no case of that id."""
 ERROR_REASON_UNKNOWN_EXAMINATION: ErrorReason.ValueType  # 74
 """There is no examination of that id."""
 ERROR_REASON_CASE_EXISTS: ErrorReason.ValueType  # 75
-"""Whoever calls has an open case of that reference."""
+"""The caller already has an open case with this reference."""
 ERROR_REASON_CASE_CLOSED: ErrorReason.ValueType  # 76
 """The case is closed, and takes nothing new."""
 ERROR_REASON_EXAMINER_NOT_INDEPENDENT: ErrorReason.ValueType  # 77
@@ -359,7 +359,7 @@ ERROR_REASON_TOO_MANY_FACES: ErrorReason.ValueType  # 80
 ERROR_REASON_CALL_TOO_LONG: ErrorReason.ValueType  # 81
 """The call took as long as the server lets a call take, and its work was left undone."""
 ERROR_REASON_GALLERY_REPLACED: ErrorReason.ValueType  # 82
-"""The gallery was deleted during the call, and another one has its id now; nothing was done in that one."""
+"""The gallery was deleted during the call, and another one now has its id; the call did nothing in that one."""
 ERROR_REASON_READER_TOO_SLOW: ErrorReason.ValueType  # 83
-"""The answer was not read for longer than the server lets an answer wait; the stream was ended."""
+"""The client did not read the answer in time; the server ended the stream."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -33,8 +33,8 @@ class _GalleryUseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GalleryUse
     GALLERY_USE_UNSPECIFIED: _GalleryUse.ValueType  # 0
     """Of CreateGallery: OPERATIONAL where the server asks who calls, else TEST."""
     GALLERY_USE_OPERATIONAL: _GalleryUse.ValueType  # 1
-    """Decisions about people follow from it. To search it, or to read whom it holds, needs a purpose and a case reference, and
-    leads need two independent examiners.
+    """Used for decisions about people. Searching it, or reading its subjects, needs a purpose and a case reference, and leads
+    need two independent examiners.
     """
     GALLERY_USE_TRAINING: _GalleryUse.ValueType  # 2
     """Courses. Searches need no purpose."""
@@ -47,8 +47,8 @@ class GalleryUse(_GalleryUse, metaclass=_GalleryUseEnumTypeWrapper):
 GALLERY_USE_UNSPECIFIED: GalleryUse.ValueType  # 0
 """Of CreateGallery: OPERATIONAL where the server asks who calls, else TEST."""
 GALLERY_USE_OPERATIONAL: GalleryUse.ValueType  # 1
-"""Decisions about people follow from it. To search it, or to read whom it holds, needs a purpose and a case reference, and
-leads need two independent examiners.
+"""Used for decisions about people. Searching it, or reading its subjects, needs a purpose and a case reference, and leads
+need two independent examiners.
 """
 GALLERY_USE_TRAINING: GalleryUse.ValueType  # 2
 """Courses. Searches need no purpose."""
@@ -214,8 +214,8 @@ class Subject(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     TEMPLATES_FIELD_NUMBER: _builtins.int
     subject_id: _builtins.str
-    """The caller's own id, unique in the gallery: 1 to 128 printable characters. It is kept in Unicode's NFC, and found in
-    whichever form it is sent.
+    """The caller's own id, unique in the gallery: 1 to 128 printable characters. The server keeps it in Unicode's NFC, and
+    finds it in any Unicode form.
     """
     display_name: _builtins.str
     """A name for people; at most 256 characters."""
@@ -1377,10 +1377,10 @@ class GetSubjectRequest(_message.Message):
     subject_id: _builtins.str
     """The subject."""
     purpose: _common_pb2.Purpose.ValueType
-    """What it is for; persons of an operational gallery are not told without."""
+    """The purpose; required for an operational gallery."""
     case_reference: _builtins.str
-    """The reference of the case, or of the request, that it is for, at most 128 characters, likewise. It is not kept: the
-    audit holds a pseudonym of it.
+    """The reference of the case or request, at most 128 characters; required for an operational gallery. The server does not
+    keep it: the audit holds a pseudonym of it.
     """
     def __init__(
         self,
@@ -1440,10 +1440,10 @@ class ListSubjectsRequest(_message.Message):
     page_token: _builtins.str
     """The next_page_token of the page before; empty for the first."""
     purpose: _common_pb2.Purpose.ValueType
-    """What it is for; persons of an operational gallery are not told without."""
+    """The purpose; required for an operational gallery."""
     case_reference: _builtins.str
-    """The reference of the case, or of the request, that it is for, at most 128 characters, likewise. It is not kept: the
-    audit holds a pseudonym of it.
+    """The reference of the case or request, at most 128 characters; required for an operational gallery. The server does not
+    keep it: the audit holds a pseudonym of it.
     """
     def __init__(
         self,
@@ -1532,10 +1532,10 @@ class UpdateSubjectRequest(_message.Message):
     display_name: _builtins.str
     """A name for people; at most 256 characters."""
     purpose: _common_pb2.Purpose.ValueType
-    """What it is for, since the answer holds the whole subject; persons of an operational gallery are not told without."""
+    """The purpose, because the answer holds the whole subject; required for an operational gallery."""
     case_reference: _builtins.str
-    """The reference of the case, or of the request, that it is for, at most 128 characters, likewise. It is not kept: the
-    audit holds a pseudonym of it.
+    """The reference of the case or request, at most 128 characters; required for an operational gallery. The server does not
+    keep it: the audit holds a pseudonym of it.
     """
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -1733,15 +1733,15 @@ class GetTemplateRequest(_message.Message):
     template_id: _builtins.int
     """The template."""
     purpose: _common_pb2.Purpose.ValueType
-    """What it is for; persons of an operational gallery are not told without."""
+    """The purpose; required for an operational gallery."""
     case_reference: _builtins.str
-    """The reference of the case, or of the request, that it is for, at most 128 characters, likewise. It is not kept: the
-    audit holds a pseudonym of it.
+    """The reference of the case or request, at most 128 characters; required for an operational gallery. The server does not
+    keep it: the audit holds a pseudonym of it.
     """
     include_embedding: _builtins.bool
-    """Whether the answer holds the embedding. Those of an operational gallery never leave the server: this is then refused."""
+    """Whether the answer holds the embedding. The server refuses this for an operational gallery."""
     include_photo: _builtins.bool
-    """Whether the answer holds the photo, where the gallery keeps it."""
+    """Whether the answer holds the photo, if the gallery keeps it."""
     def __init__(
         self,
         *,
@@ -1762,7 +1762,7 @@ Global___GetTemplateRequest: _TypeAlias = GetTemplateRequest  # noqa: Y015
 
 @_typing.final
 class GetTemplateResponse(_message.Message):
-    """What is kept of a template."""
+    """The data of a template."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1778,12 +1778,12 @@ class GetTemplateResponse(_message.Message):
 
     @_builtins.property
     def embedding(self) -> _common_pb2.Embedding:
-        """Its embedding; unset unless it was asked for."""
+        """Its embedding; unset unless the request asked for it."""
 
     @_builtins.property
     def photo(self) -> _common_pb2.Image:
-        """The photo that it was made from; unset unless it was asked for, where the gallery keeps none, or where an embedding was
-        enrolled.
+        """The photo that it was made from; unset unless the request asked for it, if the gallery keeps no photos, or if an
+        embedding was enrolled.
         """
 
     def __init__(

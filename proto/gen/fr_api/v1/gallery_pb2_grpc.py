@@ -251,7 +251,7 @@ class GalleryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetTemplate(self, request, context):
-        """Reads a template: for the person whom it is of, and for whoever examines a lead.
+        """Reads a template, for the person it belongs to and for people who examine a lead.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -66,7 +66,7 @@ class GalleryServiceStub:
     version; done twice it is the same as once. It is also done where the gallery has expired.
     """
     GetTemplate: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.GetTemplateRequest, _gallery_pb2.GetTemplateResponse]
-    """Reads a template: for the person whom it is of, and for whoever examines a lead."""
+    """Reads a template, for the person it belongs to and for people who examine a lead."""
     DeleteSubject: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.DeleteSubjectRequest, _gallery_pb2.DeleteSubjectResponse]
     """Deletes a subject with its templates."""
     EraseSubject: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.EraseSubjectRequest, _gallery_pb2.EraseSubjectResponse]
@@ -128,7 +128,7 @@ class GalleryServiceAsyncStub(GalleryServiceStub):
     version; done twice it is the same as once. It is also done where the gallery has expired.
     """
     GetTemplate: _aio.UnaryUnaryMultiCallable[_gallery_pb2.GetTemplateRequest, _gallery_pb2.GetTemplateResponse]  # type: ignore[assignment]
-    """Reads a template: for the person whom it is of, and for whoever examines a lead."""
+    """Reads a template, for the person it belongs to and for people who examine a lead."""
     DeleteSubject: _aio.UnaryUnaryMultiCallable[_gallery_pb2.DeleteSubjectRequest, _gallery_pb2.DeleteSubjectResponse]  # type: ignore[assignment]
     """Deletes a subject with its templates."""
     EraseSubject: _aio.UnaryUnaryMultiCallable[_gallery_pb2.EraseSubjectRequest, _gallery_pb2.EraseSubjectResponse]  # type: ignore[assignment]
@@ -271,7 +271,7 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gallery_pb2.GetTemplateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gallery_pb2.GetTemplateResponse, _abc.Awaitable[_gallery_pb2.GetTemplateResponse]]:
-        """Reads a template: for the person whom it is of, and for whoever examines a lead."""
+        """Reads a template, for the person it belongs to and for people who examine a lead."""
 
     @_abc_1.abstractmethod
     def DeleteSubject(

@@ -377,7 +377,7 @@ class OpenCaseRequest(_message.Message):
     PURPOSE_FIELD_NUMBER: _builtins.int
     RETENTION_FIELD_NUMBER: _builtins.int
     case_reference: _builtins.str
-    """The reference by which people know it; at most 128 characters. It is kept in Unicode's NFC, whichever form is sent."""
+    """The reference by which people know it; at most 128 characters. The server keeps it in Unicode's NFC."""
     purpose: _common_pb2.Purpose.ValueType
     """What its searches are for."""
     @_builtins.property

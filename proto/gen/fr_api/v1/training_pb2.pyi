@@ -429,7 +429,7 @@ class PlanNeeds(_message.Message):
     trials: _builtins.int
     """Trials of one trainee."""
     people_with_two_alike: _builtins.int
-    """Of the people with two photos, those whose photos must have one condition, such as one expression: triads show them."""
+    """How many of the people with two photos need two of one condition, such as one expression: triads show them."""
     def __init__(
         self,
         *,
@@ -565,9 +565,9 @@ class CheckPlanResponse(_message.Message):
     people_with_two_photos: _builtins.int
     """Of these, people with two photos or more."""
     missing: _builtins.int
-    """People that are missing, of whichever kind most are; 0 where there are enough."""
+    """How many people are missing, of the kind with the largest gap; 0 if there are enough."""
     people_with_two_alike: _builtins.int
-    """Of the people with two photos, those who have two of one condition, or two of which the data set does not say it."""
+    """How many of the people with two photos have two of one condition, or two without a stated condition."""
     @_builtins.property
     def needs(self) -> Global___PlanNeeds:
         """What it needs."""
