@@ -50,7 +50,7 @@ OVERRIDES = ("server.port=0", f"quality.min_sharpness={NULL_QUALITY['min_sharpne
 
 
 SOON_S = 20.0
-"""An answer that takes longer is none."""
+"""Longest wait for an answer."""
 
 
 def figure(name: str, value: object) -> None:
@@ -188,7 +188,7 @@ def secure_channel(
 
 
 class Others:
-    """Somebody who calls all the time, and must be answered."""
+    """A caller who calls all the time, and must get answers."""
 
     def __init__(self, channel: grpc.Channel) -> None:
         self._server = server_pb2_grpc.ServerServiceStub(channel)
@@ -197,7 +197,7 @@ class Others:
         self._pair = recognition_pb2.CompareRequest(a=probes[0], b=probes[1])
 
     def p99_ms(self, seconds: float) -> float:
-        """Call for so long; return the p99 of two calls after each other, GetServerInfo and Compare, in ms."""
+        """Call for so long; return the p99 of two successive calls, GetServerInfo and Compare, in ms."""
         end, took = time.perf_counter() + seconds, []
         while (begun := time.perf_counter()) < end:
             self._server.GetServerInfo(server_pb2.GetServerInfoRequest(), timeout=SOON_S)

@@ -1,4 +1,4 @@
-"""A server with a guard of its own, and with things of the caller and of somebody else, to call every method on."""
+"""Sets up a server with a guard, and with objects of the caller and of others, to call every method on."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ DEADLINE_EXCEEDED, UNAUTHENTICATED = 4, 16
 
 
 class Kept:
-    """A recorder that keeps what it is told."""
+    """A recorder that keeps its records."""
 
     def __init__(self) -> None:
         self.ended: list[Ended] = []
@@ -64,7 +64,7 @@ class Kept:
         return [one for one in list(self.ended) if one.action == action]
 
     def wait_for(self, action: str, number: int = 1, most_s: float = 5.0) -> list[Ended]:
-        """Those of an action, once there are so many: some are told after the answer has left."""
+        """Wait for so many records of an action: some come after the answer has left."""
         until = time.monotonic() + most_s
         while len(self.of(action)) < number and time.monotonic() < until:
             time.sleep(0.002)
@@ -73,7 +73,7 @@ class Kept:
 
 @dataclass
 class World:
-    """A server that asks who calls, and what is kept on it."""
+    """A server that asks who calls, and its stores."""
 
     server: Running
     keys: AccessStore
@@ -98,14 +98,14 @@ class World:
         return self.tokens[asked]
 
     def call(self, token: str | None, method: str, *requests: Any, **options: Any) -> tuple[Any, ...]:
-        """Call a method; return how it ended, all of it, and without what it answered where it was answered."""
+        """Call a method; return how it ended, in full, and without the answer if there was one."""
         return called(self.server.channel, token, method, *requests, **options)[0]
 
     def has(self, kind: ScopeKind, whose: str) -> str:
         return self.ids[whose][kind]
 
     def add(self, whose: str) -> dict[ScopeKind, str]:
-        """Keep a gallery, a case with an examination of it, and a cohort with a trainee and a session, of a course."""
+        """Store a gallery, a case with an examination, and a course's cohort with a trainee and a session."""
         number = len(self.ids)
         gallery_id = f"{whose}-{number}"
         self.server.app.galleries.create(gallery_id, "", NULL_MODEL, 64, None, None, False, GalleryUse.TEST)
@@ -139,7 +139,7 @@ class World:
 
 
 def missing(rng: random.Random) -> dict[ScopeKind, str]:
-    """Ids that nothing has; those within a scope of "own-*" where an id can be."""
+    """Ids that do not exist, within a scope of "own-*" if possible."""
     digits = rng.randbytes(8).hex()
     return {
         ScopeKind.GALLERY: f"own-{digits}",
@@ -226,7 +226,7 @@ def reason_of(how: tuple[Any, ...]) -> str:
 
 
 def request_of(method: str, scoped: Scoped | None = None, resource_id: str = "", **fields: Any) -> Any:
-    """A request with nothing in it but an id, and fields by their paths."""
+    """A request with only an id, and fields by their paths."""
     request: Any = GetMessageClass(METHODS[method].input_type)()
     if METHODS[method].client_streaming:
         request.item_id = "1"
@@ -279,7 +279,7 @@ def served(method: str) -> bool:
 
 
 def variants(method: str) -> list[Scoped | None]:
-    """The ids that a request of a method can have, each by itself."""
+    """The ids that a request of a method can have, one at a time."""
     return [scoped for scoped in RULES[method].scoped if not scoped.creates] or [None]
 
 

@@ -1,4 +1,4 @@
-"""Texts that are made to cost a parser much: shapes at several sizes, and seeded mutations of them."""
+"""Makes texts that are expensive to parse: shapes at several sizes, and seeded mutations of them."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def _text(make: Callable[[int], str]) -> Shape:
 
 
 def _numbered(line: str, size: int) -> str:
-    """Lines with a number in place of #, of so many bytes together."""
+    """Make lines with a number in place of #, of so many bytes in total."""
     return "".join(line.replace("#", f"{number}") + "\n" for number in range(max(1, size // (len(line) + 4))))
 
 
 def _deep(header: str, size: int) -> str:
-    """Half of the bytes are a table in very many others, and half of them keys in it."""
+    """Make a table nested in very many others (half of the bytes), and keys in it (the other half)."""
     return "[" + ".".join(["h"] * (size // 4)) + "]\n" + _numbered(header, size // 2)
 
 
@@ -142,12 +142,12 @@ def _named(name: str) -> bytes:
 
 
 def _ends(size: int) -> bytes:
-    """Directories that say that there are many files, with nothing in them."""
+    """Make directories that claim many files and hold none."""
     return struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 65_535, 65_535, size, 0, 0) * (size // 22)
 
 
 def _bomb(size: int) -> bytes:
-    """A tar of zeros, a thousand times as long as it is when compressed."""
+    """Make a tar of zeros, a thousand times as long as its compressed form."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as archive:
         entry = tarfile.TarInfo("top/zeros")
@@ -173,7 +173,7 @@ FORMATS: Mapping[str, Mapping[str, Shape]] = {"toml": TOML, "json": JSON, "csv":
 
 
 def texts(kind: str, count: int, seed: int, *honest: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield so many hostile texts, each with what it is: every shape at every size first.
+    """Yield so many hostile texts, each with its name: first every shape at every size.
 
     Args:
         kind: of `FORMATS`.
@@ -194,7 +194,7 @@ def texts(kind: str, count: int, seed: int, *honest: bytes) -> Iterator[tuple[st
 
 
 def _mutated(drawn: random.Random, among: list[bytes]) -> bytes:
-    """Return a text of which pieces were taken out, repeated, changed, or replaced by those of another."""
+    """Return a text with pieces removed, repeated, changed, or replaced by those of another."""
     text = bytearray(drawn.choice(among))
     for _ in range(drawn.randint(1, 8)):
         at, length = drawn.randrange(len(text) + 1), drawn.choice((1, 2, 8, 100, 5_000))

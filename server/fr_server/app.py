@@ -310,7 +310,7 @@ class App:
                 one.cancel()
 
     def engine_answers(self, answers: bool) -> None:
-        """Hear whether the process that runs the models answers: calls are refused, and health tells it, while not."""
+        """Note whether the process that runs the models answers; if not, refuse calls and report it in health."""
         draining = self._work is None or self._work.draining.is_set()
         if answers == self._engine_answers or draining:
             return
@@ -319,7 +319,7 @@ class App:
             log.warning("The engine's process answers again")
             self._admission.admit()
         else:
-            log.error("The engine's process does not answer; calls are refused until it does")
+            log.error("The engine's process does not answer; refusing calls until it does")
             self._admission.refuse(NotReady("The process that runs the models does not answer."))
         self._tell_health(serving=answers and not self.engine.lifeline.lost)
 

@@ -57,7 +57,7 @@ def checkpoint_folder(config: Config) -> Path | None:
 
 
 def archive_folder(config: Config) -> Path | None:
-    """Return where records of the audit are archived: `audit.archive_folder`; None where they are not."""
+    """Return the folder for archived audit records, `audit.archive_folder`; None if there is none."""
     return Path(config.audit.archive_folder).expanduser() if config.audit.archive_folder else None
 
 

@@ -1,4 +1,4 @@
-"""The marks of the stores of a configuration: each says which seal its store was last served under."""
+"""Reads and writes the marks of a configuration's stores: a mark names the seal that last served its store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fr_server.verifying import SHARED, Place, places_of
 
 
 def any_marked(config: Config) -> Path | None:
-    """Return the path of a store that bears a mark, None where none does; the key is not needed.
+    """Return the path of a store that has a mark, None if none has; needs no key.
 
     Raises:
         StoreCorrupt, StoreFailed: a database cannot be read (metadata: file).
@@ -30,7 +30,7 @@ def any_marked(config: Config) -> Path | None:
 
 
 def marks_of(config: Config, key: KeyEncryptionKey) -> dict[Path, bytes]:
-    """Return the mark of every store that is there, 32 bytes, or b"" where it has none; by the path of its database.
+    """Return the mark of every existing store, 32 bytes, or b"" if it has none; by the path of its database.
 
     Raises:
         WrongKey, StoreCorrupt, StoreFailed: one cannot be read (metadata: file).
@@ -43,7 +43,7 @@ def marks_of(config: Config, key: KeyEncryptionKey) -> dict[Path, bytes]:
 
 
 def mark_all(config: Config, key: KeyEncryptionKey, mark: bytes) -> None:
-    """Give every store that is there a mark; servers may have them open.
+    """Write a mark into every existing store; servers may have them open.
 
     Args:
         config: of the server.
@@ -63,7 +63,7 @@ def mark_all(config: Config, key: KeyEncryptionKey, mark: bytes) -> None:
 
 @contextmanager
 def _open(place: Place, key: KeyEncryptionKey) -> Iterator[None]:
-    """Have a store open, here or elsewhere: whoever opens it first mends what a crash has left in its log."""
+    """Make sure a store is open, here or elsewhere: the first to open it repairs its log after a crash."""
     if place.chain != "galleries":
         schema, _ = SHARED[place.chain]
         with closing(Database(place.folder, schema, key, 0)):
@@ -85,5 +85,5 @@ def _there(config: Config) -> list[Place]:
 def _is_there(place: Place) -> bool:
     try:
         return place.is_there
-    except OSError:  # such as a name that is too long: no store can be opened there either, and the start says why
+    except OSError:  # such as a name that is too long: no store can open there either, and the start says why
         return False

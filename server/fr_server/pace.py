@@ -39,9 +39,9 @@ class Pace:
         self._last_done: float | None = None
 
     def wait_s(self, caller: str) -> float:
-        """Expected seconds until a photo that comes now is done; 0 where it would not wait, or nothing is known.
+        """Return the expected seconds until a new photo is done; 0 if it would not wait, or nothing is known.
 
-        Callers take turns: of each other caller, as many photos go first as the caller has.
+        Callers take turns: of each other caller, at most as many photos go first as this caller has, plus one.
         """
         if self._gap_s is None or self._photos.total() < self._at_once:
             return 0.0
@@ -55,7 +55,7 @@ class Pace:
 
         Args:
             left_s: until its call's deadline, in seconds; infinite without one.
-            caller: whose photo it is.
+            caller: who sends the photo.
 
         Raises:
             Overloaded: it would hardly be done in time.

@@ -66,7 +66,7 @@ class Reloader:
             await self._server.reload()
 
     async def mark_stores(self) -> None:
-        """Give the stores the mark of the seal, where there is one; the log says where that could not be done."""
+        """Write the mark of the seal, if there is one, into the stores; log each store where that fails."""
         if self._started.path is None:
             return
         try:

@@ -1,7 +1,7 @@
-"""A change of the key of everything that is kept, which can be run again wherever it was cut off.
+"""Changes the key of all stores; after an interruption at any point, running it again finishes the change.
 
-Each store is put under the other key in one transaction, the galleries last. Meanwhile the seal of the configuration is
-under both keys, so that it is whole for a server that is started with either; a store under the other key refuses it.
+It puts each store under the new key in one transaction, the galleries last. During the change the seal of the
+configuration is valid under both keys, for a server started with either; a store under the other key refuses to open.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ _STORES: Mapping[Chain, type[TrainingStore] | type[CaseStore] | type[AccessStore
 
 
 def rotate(config: Config, before: KeyEncryptionKey, after: KeyEncryptionKey) -> bool:
-    """Put the stores and the seal of a configuration under another key; what an earlier run has done stays.
+    """Put the stores and the seal of a configuration under another key; keeps the work of an earlier run.
 
     Args:
-        config: of a server that does not run.
-        before: the key that they are under.
+        config: of a stopped server.
+        before: their current key.
         after: the other key.
 
     Returns:
-        Whether the keys of the galleries as they were wrapped before are overwritten. Else the next start does it.
+        Whether the old wrapped keys of the galleries are overwritten. If not, the next start does it.
 
     Raises:
-        KeyUnavailable: both are one key; nothing was changed.
+        KeyUnavailable: both keys are the same; nothing was changed.
         WrongKey: a store is under neither key; nothing was changed (metadata: file).
         FileTampered: the seal is under neither key; nothing was changed.
         StoreInUse, StoreNewer, StoreCorrupt, StoreFailed: a store could not be changed (metadata: file); run it again.
@@ -57,7 +57,7 @@ def rotate(config: Config, before: KeyEncryptionKey, after: KeyEncryptionKey) ->
         for place in others:
             _require_under_one(place, before, after)
         if before.key_id == after.key_id:
-            raise KeyUnavailable("The new key is the one that the store is under.", key_id=after.key_id)
+            raise KeyUnavailable("The store already uses the new key.", key_id=after.key_id)
         begin_reseal(config, before, after)
         for place in others:
             with naming(place.path):
@@ -78,7 +78,7 @@ def _galleries(place: Place, before: KeyEncryptionKey, after: KeyEncryptionKey) 
 def _rotate_galleries(store: SqliteStore, after: KeyEncryptionKey) -> bool:
     try:
         return store.rotate(after)
-    except KeyUnavailable:  # an earlier run has done it, and may have left the keys as they were wrapped before
+    except KeyUnavailable:  # an earlier run has done it, and may have left the old wrapped keys
         try:
             store.scrub()
         except StoreFailed:
@@ -97,7 +97,7 @@ def _require_under_one(place: Place, before: KeyEncryptionKey, after: KeyEncrypt
 def _rotate_other(place: Place, before: KeyEncryptionKey, after: KeyEncryptionKey) -> None:
     try:
         store = _STORES[place.chain].open(place.folder, before, wall_ms)
-    except WrongKey:  # an earlier run has done it, and may have left the key as it was wrapped before in the log
+    except WrongKey:  # an earlier run has done it, and may have left the old wrapped key in the log
         schema, _ = SHARED[place.chain]
         with closing(Database(place.folder, schema, after, 0)) as database:
             database.scrub()

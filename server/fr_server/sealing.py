@@ -1,8 +1,8 @@
 """The seal of a configuration: it says which files a server was set up with, so that a change of one is noticed.
 
-Nobody can make the seal of another configuration without the key of the galleries. The seal lies in their folder. Each
-store bears the mark of the seal that it was last served under, see `fr_server.marking`: a configuration that names such
-a store, and has no seal, an older seal or that of another server, is refused.
+Nobody can seal another configuration without the key of the galleries. The seal is in their folder. Each store holds
+the mark of the seal that last served it, see `fr_server.marking`. The server refuses a configuration that names such a
+store and has no seal, an older seal or that of another server.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def seal(path: Path, config: Config, key: KeyEncryptionKey) -> Path:
 
 
 def unseal(config: Config, key: KeyEncryptionKey) -> bool:
-    """Take the marks off the stores, then the seal away; return whether there was a seal.
+    """Remove the marks from the stores, then the seal; return whether there was a seal.
 
     Raises:
         WrongKey, StoreCorrupt, StoreFailed: a store keeps its mark; the seal is still there.
@@ -73,7 +73,7 @@ def unseal(config: Config, key: KeyEncryptionKey) -> bool:
 
 
 def mark_stores(path: Path | None, config: Config) -> None:
-    """Give every store that is open the mark of the seal, where the configuration has one that is whole.
+    """Write the mark of the seal into every open store, if the configuration has an intact seal.
 
     Raises:
         KeyUnavailable, FileTampered: as `require_sealed`.
@@ -132,8 +132,8 @@ def require_sealed(path: Path | None, config: Config) -> bool:
 
     Raises:
         KeyUnavailable: there is a seal, and the key of the galleries is not to be had.
-        FileTampered: a file was changed, added or taken away since, or the seal itself was; or a store is under another
-            seal, or under one where there is none (metadata: file).
+        FileTampered: a file was changed, added or removed since, or the seal itself was; or a store has the mark of
+            another seal, or of a seal that is gone (metadata: file).
         StoreCorrupt, StoreFailed, WrongKey: the mark of a store cannot be read (metadata: file).
     """
     return _sealed(path, config) is not None
@@ -148,7 +148,7 @@ def _sealed(path: Path | None, config: Config) -> dict[str, str] | None:
     body, *macs = _read(at)
     if not body:
         if (marked := any_marked(config)) is not None:
-            raise _tampered(marked, f"is under a seal, which is not at {at}")
+            raise _tampered(marked, f"has the mark of a seal, but there is no seal at {at}")
         return None
     key = key_of(config, new=False)
     if not _is_one(key, body, macs):
@@ -172,12 +172,12 @@ def _sealed(path: Path | None, config: Config) -> dict[str, str] | None:
     known = {_mark(body), *map(bytes.fromhex, said.get("marks", ()))}
     for store, mark in marks_of(config, key).items():
         if mark and mark not in known:
-            raise _tampered(store, f"is under another seal than {at}")
+            raise _tampered(store, f"has the mark of another seal than {at}")
     return {name: found[name] for name in named}
 
 
 def begin_reseal(config: Config, before: KeyEncryptionKey, after: KeyEncryptionKey) -> None:
-    """Put a seal under two keys, for as long as the stores are put under another one; what it says of files stays.
+    """Put a seal under two keys while the stores move to the second one; the hashes of files in it stay.
 
     Args:
         config: of the server.
@@ -191,7 +191,7 @@ def begin_reseal(config: Config, before: KeyEncryptionKey, after: KeyEncryptionK
 
 
 def end_reseal(config: Config, before: KeyEncryptionKey, after: KeyEncryptionKey) -> None:
-    """Put a seal under the second key alone; arguments and errors as for `begin_reseal`."""
+    """Put a seal under the second key only; arguments and errors as for `begin_reseal`."""
     _reseal(config, (before, after), after)
 
 
@@ -211,7 +211,7 @@ def _reseal(
 
 
 def _read(at: Path) -> list[str]:
-    """What a seal says, and its MACs, of which a change of the key makes two; "" alone where there is no seal."""
+    """Return a seal's content and its MACs (two during a change of the key); only "" if there is no seal."""
     try:
         sealed = json.loads(at.read_bytes())
         parts = [sealed["body"], sealed["mac"], *([sealed["next_mac"]] if "next_mac" in sealed else [])]
@@ -225,7 +225,7 @@ def _read(at: Path) -> list[str]:
 
 
 def _marks(config: Config, key: KeyEncryptionKey) -> set[str]:
-    """The marks of the stores, and of the seal that is about to be replaced, which a server may be giving to them."""
+    """Return the marks of the stores, and of the seal to be replaced, which a server may be writing into them."""
     marks = {mark.hex() for mark in marks_of(config, key).values() if mark}
     try:
         body, *macs = _read(seal_of(config))
@@ -241,7 +241,7 @@ def _mark(body: str) -> bytes:
 def _body(
     path: Path, files: Mapping[str, str], marks: Collection[str], becomes: Mapping[str, str] | None = None
 ) -> str:
-    """What a seal says: the sha256 of each file, and of what is exchanged the next one too; the marks it takes over."""
+    """Return a seal's content: the sha256 of each file, and of its replacement if there is one; and earlier marks."""
     said = {"files": files, "marks": sorted(marks), "path": str(path.resolve())}
     return json.dumps({**said, "becomes": becomes} if becomes else said, sort_keys=True)
 
@@ -266,7 +266,7 @@ def _unmade(error: OSError) -> ConfigInvalid:
 
 def _foreign(at: Path, config: Config) -> FileTampered:
     key = _key_file(config)
-    return _tampered(at, f"was not made with {key}, which may be the key of before a rotation, or was changed")
+    return _tampered(at, f"was not made with {key} (which may be the key from before a rotation), or was changed")
 
 
 def _key_file(config: Config) -> str:

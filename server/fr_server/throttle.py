@@ -14,7 +14,7 @@ MOST_PER_WINDOW = 10
 """So many of one kind are let through in a window of time."""
 
 MOST_PER_GROUP = 30
-"""So many of all kinds of one group are let through in a window of time."""
+"""Limit for all kinds of one group in a window of time."""
 
 # Of whoever was heard of last; the others begin anew, and what was held back of them is told by nobody.
 _MAX_KINDS = 10_000
@@ -33,7 +33,7 @@ class _Kind(Generic[T]):
 
 
 class Throttle(Generic[T]):
-    """Lets through at most `MOST_PER_WINDOW` of each kind in a window of time, and counts the others; of any thread.
+    """Lets through at most `MOST_PER_WINDOW` of each kind in a window of time, and counts the rest; thread-safe.
 
     Args:
         monotonic_s: seconds of a clock that is never set.
@@ -51,7 +51,7 @@ class Throttle(Generic[T]):
             kind: what is counted together.
             what: is to be let through.
             window_s: seconds of its window.
-            group: of several kinds, of which `MOST_PER_GROUP` are let through in the window; no kind is equal to it.
+            group: a group of kinds that lets through `MOST_PER_GROUP` in the window; must differ from every kind.
                 None = the kind is in no group.
 
         Returns:

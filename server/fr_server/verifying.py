@@ -101,8 +101,8 @@ class Looked:
         records: of its audit, that were checked; 0 where the audit is not whole.
         checkpoints: that the audit agrees with.
         faults: nothing where all of it is whole.
-        pruned: number of the last record that was pruned; 0 where none was, or the audit is not whole.
-        unchecked: checkpoints of records that were pruned.
+        pruned: number of the last pruned record; 0 if none was, or the audit is not intact.
+        unchecked: checkpoints of pruned records.
     """
 
     place: Place
@@ -114,7 +114,7 @@ class Looked:
 
 
 def places_of(config: Config) -> tuple[Place, ...]:
-    """Return the places of all stores of a configuration, in the order of their chains; nothing need be there."""
+    """Return the places of all stores of a configuration, in the order of their chains; they need not exist."""
     return (
         Place("galleries", data_folder(config), DATABASE_NAME, LOCK_NAME),
         Place("training", training_folder(config), TRAINING.database_name, TRAINING.lock_name),
@@ -124,7 +124,7 @@ def places_of(config: Config) -> tuple[Place, ...]:
 
 
 def require_places(config: Config) -> tuple[Place, ...]:
-    """Return the places as `places_of` does; raises `NoStore` where not one store is there."""
+    """Return the places as `places_of` does; raises `NoStore` if no store exists."""
     places = places_of(config)
     if not any(place.is_there for place in places):
         raise NoStore(f"The folder {data_folder(config)} holds no store.")
@@ -241,7 +241,7 @@ SHARED: Mapping[Chain, tuple[Schema, Callable[[Database], None]]] = {
     "cases": (CASES, require_sound_cases),
     "access": (ACCESS, require_sound_access),
 }
-"""Of each store that several processes share: its schema, and what checks its rows."""
+"""For each store that several processes share: its schema, and the check of its rows."""
 
 
 @contextmanager
@@ -258,10 +258,10 @@ def _opened(place: Place, key: KeyEncryptionKey) -> Iterator[_Opened]:
 
 @contextmanager
 def _copy(place: Place) -> Iterator[Path]:
-    """Copy a store into a folder of its own, which is taken away again; raises `StoreInUse`, `StoreExposed`."""
+    """Copy a store into a temporary folder, deleted at the end; raises `StoreInUse`, `StoreExposed`."""
     _require_unused(place)
     require_sole(place.path)
-    with scratch_folder() as folder:  # what is encrypted in the store is encrypted in the copy
+    with scratch_folder() as folder:  # encrypted data of the store is encrypted in the copy too
         for name in (place.database_name, f"{place.database_name}-wal"):
             if (place.folder / name).exists():
                 shutil.copyfile(place.folder / name, folder / name)

@@ -27,13 +27,13 @@ Response = TypeVar("Response")
 STORAGE_THREADS = 32
 # Of long jobs: few enough that their searches, which take turns for processor and interpreter, leave room for others.
 BULK_STORAGE_THREADS = 8
-# A bundle is whole in memory while it is made. Reading a chain of an audit takes a processor.
+# A bundle is held whole in memory while it is made. Reading an audit's chain occupies a processor.
 EVIDENCE_THREADS = 2
 AUDIT_THREADS = 2
-# What was made for a call, and waits until its reader takes it: twice the largest bundle.
+# Answers that wait for their reader: twice the largest bundle.
 UNREAD_BYTES = 2 * MAX_BUNDLE_BYTES
 KEPT_S = 30.0
-"""Of evaluations and courses, of which there is one at a time: so soon has to try again who was refused, to be next."""
+"""Evaluations and courses run one at a time: a refused caller who tries again within this time goes next."""
 
 
 class StorageThreads:
@@ -103,7 +103,7 @@ class Work:
         return done
 
     async def storage(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run what reads or changes what is kept; raises as `_in`, and so do the others below."""
+        """Run a task that reads or changes a store; raises like `_in`, as do the methods below."""
         return await _in(self._storage.of(current_ticket().bulk), lambda: task(*args, **kwargs))
 
     async def evaluation(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -115,7 +115,7 @@ class Work:
         return await _in(self._course, lambda: task(*args, **kwargs))
 
     async def scan(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a step of a search through a whole gallery; one at a time, so that other calls wait for one at most."""
+        """Run a step of a scan through a whole gallery; one at a time, so that other calls wait for one at most."""
         return await _in(self._scan, lambda: task(*args, **kwargs))
 
     async def wide_search(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -123,7 +123,7 @@ class Work:
         return await _in(self._wide_search, lambda: task(*args, **kwargs))
 
     async def audit(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run what reads many records of an audit; `AUDIT_THREADS` at a time."""
+        """Run a task that reads many records of an audit; `AUDIT_THREADS` at a time."""
         return await _in(self._audit, lambda: task(*args, **kwargs))
 
     def evidence(self, make: Callable[[], bytes], piece: int) -> AsyncGenerator[bytes]:
@@ -131,7 +131,7 @@ class Work:
         return self._read(self._evidence, make, piece)
 
     def report(self, make: Callable[[], bytes], piece: int) -> AsyncGenerator[bytes]:
-        """Compute the figures of a cohort, one at a time, and yield what was written of them; see `_read`."""
+        """Compute the figures of a cohort, one at a time, and yield the written result; see `_read`."""
         return self._read(self._report, make, piece)
 
     def close(self) -> None:
@@ -142,10 +142,10 @@ class Work:
         self._storage.close()
 
     async def _read(self, threads: FairThreads, make: Callable[[], bytes], piece: int) -> AsyncGenerator[bytes]:
-        """Make an answer, then yield it in pieces of so many bytes: while its reader takes them, it holds no thread.
+        """Make an answer, then yield it in pieces of `piece` bytes; it holds no thread while the client reads.
 
         Raises:
-            Overloaded: too much waits to be read, of this caller or of all.
+            Overloaded: too many bytes wait to be read, for this caller or for all.
         """
         made = await _in(threads, make)
         with self._unread.held(current_sharer(), len(made)):
@@ -159,9 +159,9 @@ async def _in(threads: FairThreads, task: Callable[[], T]) -> T:
     A call that has to wait for a thread is checked once more before its task begins.
 
     Raises:
-        CallEnded: nobody waits for the answer any more; nothing was begun.
-        CredentialInvalid: that of the caller has ended while it waited; nothing was begun.
-        Failure: whether it has cannot be known now; nothing was begun.
+        CallEnded: the caller no longer waits for the answer; nothing was begun.
+        CredentialInvalid: the caller's credential ended while the call waited; nothing was begun.
+        Failure: the server cannot check the credential now; nothing was begun.
     """
     loop, waits = asyncio.get_running_loop(), not threads.has_room(current_sharer())
 
@@ -221,7 +221,7 @@ async def answer_each(
         while (response := await answers.get()) is not None:
             slots.release()
             yield response
-            del response  # else an idle stream holds its last answer
+            del response  # so that an idle stream does not keep its last answer
         await feeding
     finally:
         feeding.cancel()

@@ -1,4 +1,4 @@
-"""A key that sends malformed calls cannot fill the disk with records of them; what it is told is recorded each time.
+"""A key that sends malformed calls cannot fill the disk with records; every answer that it gets is recorded.
 
 `FR_REFUSED_CALLS` says how many calls.
 """
@@ -37,7 +37,7 @@ WHY: dict[str, Any] = {"purpose": common_pb2.PURPOSE_MISSING_PERSON, "case_refer
 
 
 def malformed(caller: Caller) -> Sequence[Callable[[], Any]]:
-    """Calls of a valid key that the server refuses for what is in them."""
+    """Calls of a valid key that the server refuses because of their content."""
     search, detect = caller.gallery.Search.future, caller.recognition.Detect.future
     return (
         lambda: detect(recognition_pb2.DetectRequest(image=common_pb2.Image(data=b"no photo"))),
@@ -50,7 +50,7 @@ def malformed(caller: Caller) -> Sequence[Callable[[], Any]]:
 
 
 def flood(caller: Caller, calls: int) -> Counter[str]:
-    """Make so many calls, some at once, and a search now and then; returns how each refused one ended."""
+    """Make so many calls, some in parallel, and some searches between them; return how each refused one ended."""
     reasons: Counter[str] = Counter()
     kinds = itertools.cycle(malformed(caller))
     for number in range(0, calls, AT_ONCE):

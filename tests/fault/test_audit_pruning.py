@@ -1,4 +1,4 @@
-"""Pruning under processes that are killed and disks that are full: no record is lost that was not archived.
+"""Pruning loses no record before it is archived, even if processes are killed or disks are full.
 
 `FR_KILLS` says how often two processes are killed.
 """
@@ -51,7 +51,7 @@ def pruning_of(store: AccessStore, folder: Path, clock: Callable[[], int], archi
 
 
 def until_killed(folder: Path, ready: Event) -> None:
-    """Record and prune, a day after the other."""
+    """Record and prune, day by day."""
     clock, rng = Clock(), random.Random()
     with AccessStore.open(folder, KEY, clock) as store, patch.object(segment, "MOST_RECORDS", 25):
         pruning = pruning_of(store, folder, clock)
@@ -72,7 +72,7 @@ def archived_lines(folder: Path) -> Iterator[bytes]:
 
 
 def chain_of(store: AccessStore, folder: Path) -> Verified | Broken:
-    """What was archived and what is left, as one."""
+    """The archived and the remaining records, together."""
     with store.auditing() as audit:
         lines = chain(archived_lines(folder), export(audit))
         return verify_export(lines, audit.public_key(), may_continue=True)
@@ -133,7 +133,7 @@ def test_a_full_disk_is_pruned_as_soon_as_it_has_some_room(tmp_path: Path) -> No
 
 
 def test_a_store_that_is_pruned_does_not_grow(tmp_path: Path) -> None:
-    """The control is one that is not: as many days make it as many times as large."""
+    """The control is not pruned: it grows in proportion to the number of days."""
     sizes = {}
     for kept in (False, True):
         clock, rng, folder = Clock(), random.Random(1), tmp_path / str(kept)
@@ -164,7 +164,7 @@ def test_nothing_of_what_was_pruned_is_left_in_the_files(tmp_path: Path) -> None
 
 
 def test_others_are_not_held_up(tmp_path: Path) -> None:
-    """While a long chain is pruned, records of others take no longer than a segment does."""
+    """During the pruning of a long chain, other records wait no longer than for one segment."""
     clock, rng = Clock(), random.Random(1)
     with AccessStore.open(tmp_path, KEY, clock) as store:
         for number in range(60):
@@ -238,7 +238,7 @@ def test_an_archive_that_cannot_be_written_keeps_the_records(tmp_path: Path) -> 
 
 
 def test_what_was_archived_for_a_shorter_time_waits(tmp_path: Path) -> None:
-    """A server that was killed before it had pruned a segment is started to keep records for longer."""
+    """A server that was killed before it pruned a segment starts again with a longer `keep_days`."""
     store, clock = due(tmp_path)
     with store:
         audit, archive = LocalAudit(store), tmp_path / "archive"

@@ -1,4 +1,4 @@
-"""Texts made to cost much: each is read or refused within a second and 100 MB, and others are served meanwhile.
+"""Each hostile text is read or refused within a second and 100 MB, and the server still answers other callers.
 
 FR_HOSTILE_TEXTS says how many of each format; `make chaos ROWS=hostile-texts` takes 1,000. Run as a script, this file
 sends texts to a server: `python tests/fault/test_hostile_texts.py ADDRESS TOKEN CA COUNT` begins when it reads a line.
@@ -99,7 +99,7 @@ READERS: Mapping[str, Mapping[str, Read]] = {
 
 @pytest.fixture(scope="module")
 def honest(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, bytes]:
-    """A text of each format that is read."""
+    """A text of each supported format."""
     return {
         "toml": plan_text(plan_names()[0]).encode(),
         "json": to_json(calibration()).encode(),
@@ -109,7 +109,7 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, bytes]:
 
 
 def costs(read: Callable[[], object]) -> tuple[float, int]:
-    """Seconds of a processor that a reading takes, and the most bytes that it holds at once; it may refuse the text."""
+    """Return the processor seconds and the peak bytes of a reading; it may refuse the text."""
 
     said: list[str] = []
 
@@ -186,7 +186,7 @@ def test_control_python_reads_the_same_without_an_end(text: str, limit: str, die
 
 
 def main(address: str, token: str, ca: str, count: str) -> None:
-    """Send hostile plans and calibrations, one after the other, until the parent goes."""
+    """Send hostile plans and calibrations, one by one, until the parent ends."""
     sent = {
         kind: [text.decode(errors="replace") for _, text in texts(kind, int(count), SEED)] for kind in ("toml", "json")
     }

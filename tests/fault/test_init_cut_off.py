@@ -1,4 +1,4 @@
-"""`fr server init` that is killed at any point: it can be run again, and then the server is whole."""
+"""After a kill of `fr server init` at any point, running it again makes a complete server."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def test_without_the_seal_that_it_was_started_with_nothing_is_taken(
         (at.folder / "data" / "configuration.seal").unlink()
         (line,) = await server.hangs_up()
         assert line.startswith(f"{KEPT}: FILE_TAMPERED: ")
-        assert f"is under a seal, which is not at {at.folder / 'data' / 'configuration.seal'}" in line
+        assert f"has the mark of a seal, but there is no seal at {at.folder / 'data' / 'configuration.seal'}" in line
 
     serving(at, caplog, act)
 
@@ -163,7 +163,9 @@ def test_an_older_seal_with_its_certificate_is_not_taken_back(at: Made, caplog: 
         for name, content in before.items():
             (at.folder / name).write_bytes(content)
         (line,) = await server.hangs_up()
-        assert line.startswith(f"{KEPT}: FILE_TAMPERED: {at.folder / 'data' / 'galleries.db'} is under another seal")
+        assert line.startswith(
+            f"{KEPT}: FILE_TAMPERED: {at.folder / 'data' / 'galleries.db'} has the mark of another seal"
+        )
         assert await server.shows() == shown
 
     serving(at, caplog, act)

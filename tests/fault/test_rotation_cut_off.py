@@ -1,4 +1,4 @@
-"""A rotation of the key that is killed at any point: nothing is lost, nothing is called tampering, one key is left."""
+"""After a kill of a key rotation at any point, running it again loses nothing, reports no tampering, leaves one key."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ sys.addaudithook(lambda event, arguments: step() if event == "os.rename" else No
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """A sealed server with something in each of its stores, each of which bears the mark of the seal."""
+    """A sealed server with data in each of its stores, which all have the mark of the seal."""
     server = made(tmp_path_factory.mktemp("rotation") / "srv")
     fill(server)
     new_key_file(server.folder / "new.key")
@@ -88,7 +88,7 @@ def databases(server: Made) -> list[Path]:
 
 
 def under(server: Made, key: str) -> int:
-    """How many stores are under a key; every one that is bears a mark."""
+    """Number of stores under a key; each of them has a mark."""
     count, opened = 0, load_key(f"file:{server.folder / key}")
     for database in databases(server):
         try:
@@ -100,7 +100,7 @@ def under(server: Made, key: str) -> int:
 
 
 def started_with(server: Made, key: str) -> str:
-    """What a start that finds the configuration with this key says of the seal: the reason of a refusal, or ""."""
+    """The reason why a start with this key refuses the seal, or ""."""
     try:
         assert require_sealed(server.path, load_config(server.path, [f"gallery.key=file:{server.folder / key}"]))
     except (WrongKey, FileTampered) as refused:

@@ -242,7 +242,9 @@ def test_without_its_seal_no_changed_configuration_is_taken(server: Made) -> Non
     append(server.path)
     (server.folder / SEAL).unlink()
     told = start(server)
-    assert told.startswith(f"FILE_TAMPERED: {server.folder / GALLERIES} is under a seal, which is not at ")
+    assert told.startswith(
+        f"FILE_TAMPERED: {server.folder / GALLERIES} has the mark of a seal, but there is no seal at "
+    )
     assert "`fr server seal`" in told
 
 
@@ -256,7 +258,7 @@ def test_a_configuration_that_names_one_real_store_and_no_seal_is_refused(
     text = "".join(lines).replace("[gallery]\n", f'[gallery]\nkey = "file:{server.folder / "data.key"}"\n')
     server.path.write_text(text)
     (server.folder / SEAL).unlink()
-    assert start(server).startswith(f"FILE_TAMPERED: {server.folder / real} is under a seal")
+    assert start(server).startswith(f"FILE_TAMPERED: {server.folder / real} has the mark of a seal")
     assert not list(tmp_path.glob("**/*.empty"))
 
 
@@ -280,7 +282,7 @@ def test_an_older_seal_of_the_same_server_is_refused(server: Made) -> None:
     assert start(server) == ""
     for path, content in kept.items():
         path.write_bytes(content)
-    assert start(server).startswith(f"FILE_TAMPERED: {server.folder / GALLERIES} is under another seal than ")
+    assert start(server).startswith(f"FILE_TAMPERED: {server.folder / GALLERIES} has the mark of another seal than ")
     sealed(server)
     assert start(server) == ""
 
@@ -302,7 +304,7 @@ def test_a_store_of_another_server_under_the_same_key_is_refused(server: Made, t
     for path in (server.folder / ACCESS).parent.iterdir():
         path.unlink()
     shutil.copyfile(other.folder / ACCESS, server.folder / ACCESS)
-    assert start(server).startswith(f"FILE_TAMPERED: {server.folder / ACCESS} is under another seal than ")
+    assert start(server).startswith(f"FILE_TAMPERED: {server.folder / ACCESS} has the mark of another seal than ")
 
 
 def test_stores_that_were_exchanged_for_each_other_are_refused(server: Made, tmp_path: Path) -> None:

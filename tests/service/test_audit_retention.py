@@ -1,4 +1,4 @@
-"""A server that keeps records for some days: older ones are archived and deleted, and what is left proves itself."""
+"""A server with `keep_days` archives and deletes older records, and the remaining ones verify."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def pruned(at: Staffed, chain: str) -> int:
 
 
 def lines_of(at: Staffed, archive: Path, chain: str) -> list[bytes]:
-    """What was archived, and what is left."""
+    """The archived and the remaining records."""
     parts = [path.read_bytes() for path in sorted(archive.glob(f"{chain}-*.jsonl"))]
     parts += [part.data for part in at.auditor.audit.ExportAudit(audit_pb2.ExportAuditRequest(chain=chain))]
     return b"".join(parts).splitlines(keepends=True)

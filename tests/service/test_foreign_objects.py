@@ -1,4 +1,4 @@
-"""Role x method x object: what is somebody else's is answered as what does not exist, in the same words and time.
+"""For each role, method and object: the answer for another caller's object is that of one that does not exist.
 
 The rows are made of the descriptors of the API: a field of a request that has none is an error here.
 """
@@ -64,7 +64,7 @@ NO_OBJECT = {
     "the caller's own name of an item": "item_id",
     "a data set, which is of the server and of nobody": "dataset datasets",
 }
-"""Fields that name nothing that somebody else can have, and why."""
+"""Fields that cannot name another caller's object, and why."""
 VALUES = {name for names in NO_OBJECT.values() for name in names.split()}
 AUDIT = "A chain is read as a whole: scopes do not divide it."
 WHOLE_SERVER = {
@@ -80,7 +80,7 @@ _SCALARS = (*_NUMBERS, FieldDescriptor.TYPE_UINT64, FieldDescriptor.TYPE_INT32, 
 
 
 def fields_of(message: Descriptor, way: str = "") -> Iterator[str]:
-    """Paths of all that a request can say in words, bytes or numbers."""
+    """Paths of all text, bytes and number fields of a request."""
     for field in message.fields:
         inner = field.message_type
         if inner is not None and inner.full_name.startswith("fr_api.") and not inner.GetOptions().map_entry:
@@ -90,7 +90,7 @@ def fields_of(message: Descriptor, way: str = "") -> Iterator[str]:
 
 
 Make = Callable[[World, random.Random], tuple[Any, Any]]
-"""Makes two requests: one that names what is somebody else's, and one that names what does not exist."""
+"""Makes two requests: one that names another caller's object, and one that names an object that does not exist."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def full(name: str) -> str:
 
 
 def own_beside(world: World, name: str, kind: ScopeKind | None) -> dict[str, Any]:
-    """What a call needs beside the object, of the caller's own things."""
+    """The caller's own objects that a call also needs."""
     more = dict(WHOLE.get(name, {}))
     if kind is not None and (name, kind) in BESIDE:
         path, beside = BESIDE[name, kind]
@@ -392,7 +392,7 @@ def test_so_it_is_for_whoever_calls_with_a_token_or_a_certificate(tmp_path: Path
 
 @pytest.mark.parametrize("role", list(Role))
 def test_what_is_ones_own_is_found(world: World, role: Role) -> None:
-    """The control: the same calls on what is the caller's own are not refused as what does not exist."""
+    """The control: the same calls on the caller's own objects do not say that they do not exist."""
     token, found = token_for(world, role), 0
     for one in ROWS:
         if one.kind not in set(ScopeKind) or role not in one.roles:
@@ -451,7 +451,7 @@ def test_the_time_does_not_tell_what_is_somebody_elses(world: World, kind: str) 
 
 
 def test_the_time_would_tell_what_is_found(world: World) -> None:
-    """The control: of a call that finds something, the time tells."""
+    """The control: the time reveals a call that finds something."""
     token, rng = world.token(*STAFF), random.Random(1)
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(PAIRS):

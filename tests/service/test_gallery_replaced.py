@@ -1,4 +1,4 @@
-"""A gallery that is deleted during a call, and made anew under the same id: the call is not done in the new one."""
+"""If a gallery is deleted during a call and a new one gets its id, the call does nothing in the new one."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def search_in_case(server: Running) -> Any:
 
 
 def outcome(call: Callable[[], Any]) -> str:
-    """The reason for which a call, or its one item, is refused; "OK" where it is not."""
+    """The reason why a call, or its one item, is refused; "OK" if it is not."""
     try:
         answer = call()
         items = list(answer) if hasattr(answer, "__next__") else []

@@ -1,4 +1,4 @@
-"""What one caller may take of a server, and that it leaves enough for others, whatever it asks for.
+"""One caller gets only its share of a server and leaves enough for others, no matter what it asks for.
 
 The control is the same for all: the victim calls with the attacker's key, and so has no more than what is left of that
 caller's share.
@@ -62,7 +62,7 @@ def trainer(at: Staffed, number: int = 1) -> Caller:
 
 @contextmanager
 def kept_up(attackers: int, attack: Callable[[], Any]) -> Iterator[None]:
-    """Have threads attack again and again; whatever they are refused."""
+    """Let threads attack again and again, even if they are refused."""
     over = threading.Event()
 
     def work() -> None:
@@ -84,7 +84,7 @@ def kept_up(attackers: int, attack: Callable[[], Any]) -> Iterator[None]:
 
 
 def times_s(call: Callable[[], Any], times: int) -> list[float]:
-    """How long calls take that must succeed."""
+    """The duration of calls that must succeed."""
     taken = []
     for _ in range(times):
         begun = time.monotonic()
@@ -133,7 +133,7 @@ def test_who_opens_all_streams_that_may_be_open_leaves_streams_to_others(at: Sta
 
 @contextmanager
 def silent_streams(caller: Caller, number: int) -> Iterator[None]:
-    """Streams in which nothing is said."""
+    """Silent streams."""
     over = threading.Event()
 
     def nothing() -> Iterator[gallery_pb2.StreamSearchRequest]:

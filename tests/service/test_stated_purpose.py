@@ -1,4 +1,4 @@
-"""Nobody learns of persons of an operational gallery without saying what for; and the audit keeps what was said."""
+"""No call gives out people of an operational gallery without a purpose and a case, and the audit keeps both."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def test_what_is_read_of_a_case_is_put_down_to_it(at: Staffed) -> None:
 
 
 def test_a_search_is_not_made_of_reads(at: Staffed) -> None:
-    """The way around: list whom a gallery holds, read their templates, and compare these with the probe."""
+    """The way around: list the subjects of a gallery, read their templates, and compare these with the probe."""
     listing = gallery_pb2.ListSubjectsRequest(gallery_id="wanted")
     assert reason_of(partial(at.operator.gallery.ListSubjects, listing)) == "PURPOSE_REQUIRED"
     why: dict[str, Any] = {"purpose": VICTIM, "case_reference": "A 1"}

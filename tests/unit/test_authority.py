@@ -191,7 +191,7 @@ def test_lists_of_revoked_certificates(papers: Papers, files: TlsFiles, tmp_path
     serial = x509.load_pem_x509_certificate(client.certificate.read_bytes()).serial_number
     read = x509.load_pem_x509_crl(path.read_bytes())
     assert read.get_revoked_certificate_by_serial_number(serial) is not None
-    with pytest.raises(TlsUnusable, match="out of date"):
+    with pytest.raises(TlsUnusable, match="expired at"):
         check_tls(listed, NOW_MS + 31 * DAY_MS)
     stranger = Papers(tmp_path / "stranger", NOW_MS)  # of the same name, with another key
     with pytest.raises(TlsUnusable, match="no authority of clients"):
@@ -208,7 +208,7 @@ def test_a_list_is_renewed_with_all_that_it_names(papers: Papers, files: TlsFile
     assert revocations_expire_ms(path) == NOW_MS + 30 * DAY_MS
     lapsed_ms = NOW_MS + 40 * DAY_MS
     listed = replace(files, revoked=path)
-    with pytest.raises(TlsUnusable, match=r"out of date since .* UTC.*revoke-certificate --renew"):
+    with pytest.raises(TlsUnusable, match=r"expired at .* UTC.*revoke-certificate --renew"):
         check_tls(listed, lapsed_ms)
     write_revocations(papers.authority, path, [second, first], lapsed_ms, renew=True)
     check_tls(listed, lapsed_ms)

@@ -1,4 +1,4 @@
-"""Heartbeats of processes: who is silent, and whose own beats say nothing."""
+"""Heartbeats detect silent processes, and late beats of a process say nothing about others."""
 
 from __future__ import annotations
 

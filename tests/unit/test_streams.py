@@ -27,5 +27,5 @@ def test_a_look_that_fails_is_repeated(monkeypatch: pytest.MonkeyPatch, caplog: 
 
     with pytest.raises(CredentialInvalid):
         asyncio.run(wait())
-    assert "could not be looked at: OSError" in caplog.text
+    assert "could not be checked: OSError" in caplog.text
     assert "secret" not in caplog.text

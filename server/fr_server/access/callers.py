@@ -32,7 +32,7 @@ def current_rule() -> Rule:
 
 
 def current_sharer() -> str:
-    """Return whose share of scarce places this thread or task takes of; `EVERYBODY` where nobody is asked who calls."""
+    """Return the caller whose share of places this thread or task uses; `EVERYBODY` if the server asks nobody."""
     principal = current_principal()
     return EVERYBODY if principal in (LOCAL, SYSTEM) else principal.principal_id
 
@@ -55,7 +55,7 @@ def calling(principal: Principal, rule: Rule | None = None, require_valid: Valid
 
     Args:
         principal: makes the call.
-        rule: of its method; None = of none, and what asks for it fails.
+        rule: of its method; None = no rule, and asking for it fails.
         require_valid: what `require_caller_valid` does; None = nothing, for the server itself.
     """
     tokens = _current.set(principal), _valid.set(require_valid)

@@ -78,7 +78,7 @@ class Guard(grpc.aio.ServerInterceptor):
         budgets: count what everybody asks for.
         recorder: is told of refusals, and of calls that ended.
         trust: counts refusals.
-        streams: ends those that may not go on; None = whose readers may be as slow as they like.
+        streams: ends streams that may not go on; None = readers may be as slow as they like.
         rules: of the methods; one without a rule is refused.
     """
 
@@ -167,7 +167,7 @@ class Guard(grpc.aio.ServerInterceptor):
                 guarded = self._guarded(handler, _Call(action_of(method), found.principal, found.rule, metadata))
                 async for response in as_stream(guarded)(requests, context):
                     yield response
-                    del response  # else an idle stream holds its last answer
+                    del response  # so that an idle stream does not keep its last answer
 
         return grpc.stream_stream_rpc_method_handler(
             call,
@@ -255,7 +255,7 @@ class Guard(grpc.aio.ServerInterceptor):
                     await valid()  # what was worked on meanwhile is not told
                     with sending:
                         yield response
-                    response.Clear()  # gRPC holds the last answer of an idle stream
+                    response.Clear()  # gRPC keeps the last answer of an idle stream
                     del response
         finally:
             for item in items:
@@ -280,7 +280,7 @@ class Guard(grpc.aio.ServerInterceptor):
             else:
                 request.item_id = number
                 yield request
-            del request  # else an idle stream holds its last item
+            del request  # so that an idle stream does not keep its last item
 
     async def _require_still_valid(self, call: _Call, context: Context, record: CallRecord) -> None:
         """Raise `CredentialInvalid` where the credential is not valid any more; the record then has why."""

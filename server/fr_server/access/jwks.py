@@ -1,6 +1,6 @@
-"""The public keys of the identity provider: a JWKS (RFC 7517) from a file, or from an https address.
+"""Reads the public keys of the identity provider: a JWKS (RFC 7517) from a file, or from an https address.
 
-PyJWT parses the keys. This module bounds the download, and decides when to read again.
+PyJWT parses the keys. This module limits the download, and decides when to read again.
 """
 
 from __future__ import annotations
@@ -29,30 +29,30 @@ from fr_core.reading import read_at_most, read_json
 _log = logging.getLogger(__name__)
 
 FETCH_S = 10.0
-"""A reading ends after this time in all, however slowly the address answers."""
+"""Time limit of one reading, however slowly the address answers."""
 
-_SILENT_S = 5.0  # an address that sends nothing for so long is given up
+_SILENT_S = 5.0  # give up after so long without a byte
 
 MAX_BYTES = 262_144
 MAX_KEYS = 100
 AGAIN_S = 60.0
-"""The shortest time between two readings, whatever keys tokens name."""
+"""The shortest time between two readings, no matter which keys tokens name."""
 
 REFRESH_S = 3_600.0
-"""After this time the keys are read again, so that a key which the provider took out is refused."""
+"""After this time the server reads the keys again, and then refuses a key that the provider removed."""
 
 STALE_S = 86_400.0
-"""After this time without a successful reading every key is refused."""
+"""After this time without a successful reading the server refuses every key."""
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "ES384", "EdDSA")
-"""Algorithms that may sign tokens. All use a key pair: who can check a token cannot make one."""
+"""Algorithms that may sign tokens. All use a key pair, so the key that checks a token cannot make one."""
 
 Keys = Mapping[tuple[str, str], PyJWK]
 """By their ids (`kid`) and the algorithm that they are for."""
 
 
 class JsonWebKeys:
-    """The keys, read when they are needed; for one event loop.
+    """Reads the keys when they are needed; for one event loop.
 
     Args:
         source: path of a file, or an https address.
@@ -86,7 +86,7 @@ class JsonWebKeys:
         self._fetched: concurrent.futures.Future[bytes] | None = None
 
     def require_usable(self) -> None:
-        """Raise `ConfigInvalid` where the file cannot be read or holds no usable key; an address is not asked."""
+        """Raise `ConfigInvalid` if the file cannot be read or holds no usable key; does not ask an address."""
         if not self._is_address:
             parse_keys(self._fetch(), self._algorithms)
 
@@ -135,8 +135,8 @@ class JsonWebKeys:
             await asyncio.shield(self._reading)  # others wait for it, too
 
     def _begin_reading(self) -> None:
-        """Read in the background, unless a reading is under way or the last one was just now."""
-        # A thread outlives its reading where an address answers too slowly. One such thread is enough.
+        """Read in the background, unless a reading is running or has just ended."""
+        # If an address answers too slowly, a thread outlives its reading. One such thread is enough.
         under_way = self._fetched is not None and not self._fetched.done()
         now_s = self._monotonic_s()
         if not under_way and now_s - self._tried_s >= AGAIN_S:
@@ -154,7 +154,7 @@ class JsonWebKeys:
                 fetched.set_exception(error)
 
         fetched.set_running_or_notify_cancel()  # the thread cannot be cancelled
-        # A daemon, so that an address that answers drop by drop does not keep the process from ending.
+        # A daemon, so that an address that answers byte by byte does not keep the process alive.
         threading.Thread(target=fetch, name="jwks", daemon=True).start()
         try:
             self._take(await asyncio.wait_for(asyncio.wrap_future(fetched), FETCH_S))
@@ -193,14 +193,14 @@ class JsonWebKeys:
 
 
 def parse_keys(data: bytes, algorithms: tuple[str, ...]) -> Keys:
-    """Return the usable keys of a JWKS: with an id, for signatures, of a kind that an algorithm takes.
+    """Return the usable keys of a JWKS: with an id, for signatures, of a kind that fits an algorithm.
 
     Args:
         data: JSON.
         algorithms: that are accepted, of `ALGORITHMS`.
 
     Raises:
-        ConfigInvalid: it is no JWKS, two keys have one id, it holds a private key, or no usable key.
+        ConfigInvalid: it is not a JWKS, two keys have one id, it holds a private key, or no usable key.
     """
     try:
         listed = read_json(data, MAX_BYTES)["keys"]

@@ -1,4 +1,4 @@
-"""What the audit is told of calls: how they ended. Refusals are recorded at a pace that no flood speeds up."""
+"""Records in the audit how calls ended, with a limit on the number of refusals a minute."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ UNRECORDED = "unrecorded"
 NOBODY = "nobody"
 """The actor of calls that could not say who makes them."""
 PACE_S = 60.0
-"""In so many seconds `MOST_PER_WINDOW` refusals of one kind are recorded, and `MOST_PER_GROUP` of one caller."""
+"""Seconds in which at most `MOST_PER_WINDOW` refusals of one kind are recorded, and `MOST_PER_GROUP` of one caller."""
 
 MAX_SUBJECTS = 1_000
 """As many as a record holds."""
@@ -171,11 +171,11 @@ def note(
 
 
 class Refusals:
-    """Tells a recorder of refused calls at a pace: of each caller and reason through a `Throttle`.
+    """Passes refused calls to a recorder, limited by a `Throttle` for each caller and reason.
 
-    Nobody waits for it: a refusal takes as long whether or not it is recorded. All who could not say who they are count
-    as one caller, unless they named a credential that there is. What is left out is counted, and the count is recorded
-    with the next call of its kind, or `PACE_S` later, or when the server ends, whichever comes first.
+    No call waits for it: a refusal takes the same time whether or not it is recorded. All callers without a valid
+    credential count as one caller, unless they named one that exists. It counts the calls that it leaves out, and
+    records the count with the next call of its kind, or `PACE_S` later, or when the server ends, whichever is first.
 
     Args:
         recorder: is told.
@@ -189,7 +189,7 @@ class Refusals:
         self._counting: asyncio.TimerHandle | None = None
 
     def tell(self, ended: Ended) -> None:
-        """Tell of a call that was refused or failed, or count it."""
+        """Record a call that was refused or failed, or count it."""
         kind = _kind_of(ended)
         held_back = self._throttle.held_back(kind, ended, PACE_S, group=kind[:2])
         if held_back is not None:
@@ -220,7 +220,7 @@ class Refusals:
         await self.settled()
 
     def _tell_counts(self) -> None:
-        """Tell of what is held back: the last of each kind, with how many came before it."""
+        """Record the calls that were held back: the last of each kind, with the count of those before it."""
         if self._counting is not None:
             self._counting.cancel()
             self._counting = None

@@ -47,7 +47,7 @@ class Coarse(StrEnum):
 
 
 class Stated(StrEnum):
-    """What a call must say before it tells of persons of an operational gallery; see `purpose.require_stated`."""
+    """The statement that a call needs to learn about people in an operational gallery; see `purpose.require_stated`."""
 
     NOTHING = ""
     PURPOSE = "purpose"
@@ -99,7 +99,7 @@ class Rule:
             does the gallery of a course.
         counts_as_search: whether it takes from the searches of a day, each item of a stream one.
         search_if: path of a field that makes it a search where it is true; empty for none.
-        stated: what it must say before it tells of persons of an operational gallery.
+        stated: what it must state to learn about people in an operational gallery.
         probes: paths of probes in the request; a coarse principal may send photos alone.
         coarse: what becomes of the answer for a coarse principal.
         lists: whether the answer leaves out what the scope does not cover.

@@ -35,7 +35,7 @@ async def stepping(
                 except StopAsyncIteration:
                     return
             yield answer
-            del answer  # else an idle stream holds its last answer
+            del answer  # so that an idle stream does not keep its last answer
     finally:
         await answers.aclose()  # type: ignore[attr-defined] # a generator, as every behaviour of a stream here
 

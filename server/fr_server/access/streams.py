@@ -1,4 +1,4 @@
-"""The streams of callers: none outlives the credential it was begun with, or waits for ever for who reads it."""
+"""Ends streams whose credential is no longer valid, or whose reader is too slow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fr_server.telemetry.logs import describe
 log = logging.getLogger("fr_server.access")
 
 RECHECK_S = 5.0
-"""Between two looks at whether the credential of a stream is still valid, and whether its reader reads."""
+"""Seconds between two checks of a stream: is its credential still valid, and does its reader read?"""
 _telling: set[asyncio.Future[None]] = set()
 
 
@@ -33,12 +33,12 @@ class Sending:
 
     @property
     def under_way_s(self) -> float | None:
-        """For how many seconds it has the answer; None where it has none."""
+        """Seconds since it got the answer; None if it has none."""
         return None if self._since_s is None else time.monotonic() - self._since_s
 
 
 class Streams:
-    """Ends streams whose credential is not valid any more, and those whose readers take nothing.
+    """Ends streams whose credential is no longer valid, and those whose readers do not read.
 
     Args:
         stall_s: seconds that a reader may leave an answer unread.
@@ -71,7 +71,7 @@ class Streams:
                 if error is None:
                     continue
                 why.append(error)
-                if sending.under_way_s is not None:  # gRPC will be ended, after this has begun, and says nothing
+                if sending.under_way_s is not None:  # the code below ends the call, and then gRPC sends no error
                     _telling.add(telling := asyncio.ensure_future(tell(error)))
                     telling.add_done_callback(_telling.discard)
                 limit.reschedule(asyncio.get_running_loop().time())
@@ -89,15 +89,17 @@ class Streams:
             raise why[0] from None
 
     async def _fault(self, require_still_valid: Callable[[], Awaitable[None]], sending: Sending) -> FrError | None:
-        """Return why a stream is to end now; None where it may go on."""
+        """Return why a stream must end now; None if it may go on."""
         try:
             await require_still_valid()
         except CredentialInvalid as error:
             return error
-        except Exception as error:  # noqa: BLE001 - looked at again: nobody can say now, as without the issuer's keys
+        except Exception as error:  # noqa: BLE001 - unknown now, as without the issuer's keys; checked again
             if not isinstance(error, Failure):
-                log.error("Whether a stream may go on could not be looked at: %s", describe(error))
+                log.error("The validity of a stream could not be checked: %s", describe(error))
         under_way_s = sending.under_way_s
         if under_way_s is not None and under_way_s >= self._stall_s:
-            return ReaderTooSlow(f"The answer was not read for {self._stall_s:g} s.", limit_s=f"{self._stall_s:g}")
+            return ReaderTooSlow(
+                f"The client did not read the answer for {self._stall_s:g} s.", limit_s=f"{self._stall_s:g}"
+            )
         return None

@@ -30,7 +30,7 @@ from fr_server.access.recording import BEGUN, CANCELLED, MAX_SUBJECTS, OK, OUTSI
 from fr_server.access.rules import Rule, ScopeKind
 from fr_server.telemetry.trust import Chain, Trust
 
-# Ids that the server gives, by how they look; a caller can send any text in their place, which no audit keeps. Those of
+# The form of ids that the server gives. A caller can send any text instead, which the audit does not keep. Ids of
 # trainees and sessions, and codes, are not among them.
 _HEX = re.compile(r"[0-9a-f]{16}")
 _IDS: Mapping[str, re.Pattern[str]] = MappingProxyType(
@@ -61,10 +61,10 @@ _TOLD = frozenset((OK, BEGUN))
 class Teller:
     """Decides what a recorder is told, and who waits for it.
 
-    What is told to somebody is recorded before it leaves, each time, and so is the end of an answer that has begun.
-    Calls that were refused, failed or were cancelled before anything was told are recorded at a pace, with a count of
-    those that were left out; nobody waits for that. No change is among them: whatever changes a store is recorded with
-    the change, or here where it succeeds or is cancelled.
+    It records every answer before the answer leaves, and the end of an answer that has begun. For calls that were
+    refused, failed or were cancelled before they gave out anything, it records a limited number a minute and counts the
+    rest; no call waits for that. Changes of a store are not limited: they are recorded with the change, or here when
+    the call succeeds or is cancelled.
 
     Args:
         recorder: is told.
@@ -97,7 +97,7 @@ class Teller:
         *,
         begun: bool = False,
     ) -> None:
-        """Tell how a call or an item ended; raises what the recorder raises.
+        """Record how a call or an item ended; raises what the recorder raises.
 
         Args:
             rule: of the method.
@@ -118,11 +118,11 @@ class Teller:
     def cancelled(
         self, rule: Rule, attribution: Attribution, action: str, record: CallRecord, *, begun: bool = False
     ) -> None:
-        """Tell of a call or an item that nobody waits for any more; `begun` as of `ended`."""
+        """Record a call or an item whose caller has gone; `begun` as in `ended`."""
         if not rule.recorded:
             return
         ended = record.ended(attribution, action, CANCELLED)
-        if begun or not rule.chained:  # a change that no other audit tells of may be done
+        if begun or not rule.chained:  # it may have made a change that no other audit records
             self._refusals.tell_later(ended)
         else:
             self._refusals.tell(ended)

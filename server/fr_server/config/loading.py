@@ -21,10 +21,10 @@ T = TypeVar("T")
 
 
 _MAX_BYTES = 256 * 1024
-"""Of a configuration; all settings with their comments have 7 KiB."""
+"""Largest size of a configuration; all settings with their comments have 7 KiB."""
 
 _MOST_TOLD, _MOST_KEY = 10, 80
-"""Of one error: things that are wrong, and characters of a key that there is not."""
+"""Limits of one error: mistakes, and characters of an unknown key."""
 
 ENVIRONMENT_PREFIX = "FR__"
 """Of the variables that hold settings, such as FR__SERVER__PORT."""
@@ -70,7 +70,7 @@ def config_from(raw: Mapping[str, Any]) -> Config:
     """Build the tree from nested mappings; what is absent has its default.
 
     Raises:
-        ConfigUnknownKey, ConfigInvalid: of the first thing that is wrong; the sentence tells of the first ten.
+        ConfigUnknownKey, ConfigInvalid: for the first mistake; the sentence lists the first ten.
     """
     wrong: list[ConfigUnknownKey | ConfigInvalid] = []
     config = _branch(Config, raw, "", wrong)

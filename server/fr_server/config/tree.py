@@ -69,7 +69,7 @@ class LimitsConfig:
 
 @dataclass(frozen=True, slots=True)
 class AuditConfig:
-    """Where the audit is vouched for, and for how long it is kept; `audit` in the file."""
+    """Says where to write checkpoints and archives of the audit, and how long to keep it; `audit` in the file."""
 
     checkpoint_folder: str = ""
     checkpoint_every_s: float = 3600.0

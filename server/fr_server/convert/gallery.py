@@ -234,7 +234,7 @@ def erase_response(erased: Erased) -> gallery_pb2.EraseSubjectResponse:
 def template_response(
     template: KeptTemplate, request: gallery_pb2.GetTemplateRequest
 ) -> gallery_pb2.GetTemplateResponse:
-    """Build the answer of GetTemplate, with the embedding and the photo where the request asks for them."""
+    """Build the answer of GetTemplate, with the embedding and the photo if the request asks for them."""
     response = gallery_pb2.GetTemplateResponse(
         subject_id=template.subject_id, template=_template_message(template.info)
     )

@@ -44,7 +44,7 @@ def purpose_of(value: common_pb2.Purpose.ValueType) -> Purpose:
     if value == common_pb2.PURPOSE_UNSPECIFIED:
         raise MissingField("`purpose` is not set.", field="purpose")
     if value not in _PURPOSE_OF:
-        raise InvalidField("`purpose` is no value of Purpose.", field="purpose")
+        raise InvalidField("`purpose` is not a value of Purpose.", field="purpose")
     return _PURPOSE_OF[value]
 
 

@@ -1,4 +1,4 @@
-"""One connection at the door: handshake, first bytes, both directions to the server behind, and the end."""
+"""Follows one connection at the door: handshake, first bytes, both directions to the server behind it, and the end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 # A client whose last bytes are still on their way must not be reset: it would lose what was said to it last.
 _LINGER_S = 1.0
-# The client has closed its way to the server, and the server's last answers may still come.
+# The client has closed its sending side; the server's last answers may still come.
 _LAST_ANSWERS_S = 5.0
 # The queue of the server's socket is full.
 _KNOCK_AGAIN_S = 0.01
@@ -50,7 +50,7 @@ class Peer:
 
 
 def network_of(address: str) -> str:
-    """Return what shares one limit with an IP address: itself, or its IPv6 network of 64 bits."""
+    """Return the unit that a limit applies to: the IPv4 address itself, or the 64-bit network of an IPv6 address."""
     return str(ipaddress.ip_network(f"{address}/64", strict=False)) if ":" in address else address
 
 
@@ -80,7 +80,7 @@ class Connection:
         self._task.add_done_callback(self._close)
 
     def check(self, now_s: float) -> None:
-        """End the connection if its client wastes it; called every now and then."""
+        """End the connection if its client wastes it; called regularly."""
         if self._relays is not None:
             up, down = self._relays
             limits = self._door.limits
@@ -90,21 +90,21 @@ class Connection:
                 self._part(Parting.IDLE)
 
     def end_if_revoked(self) -> None:
-        """End the connection if the certificate that its client has shown is revoked now."""
+        """End the connection if its client's certificate is now revoked."""
         if (shown := self._certificate) is not None:
             for one in self._door.revoked:
                 if one.issuer == shown.issuer and one.get_revoked_certificate_by_serial_number(shown.serial_number):
                     self._part(Parting.REVOKED)
 
     def crowd_out(self) -> None:
-        """Close a connection that waits for its client's first bytes, for another has come."""
+        """Close a connection that waits for its client's first bytes, to make room for another."""
         if not self._turned_away:
             self._turned_away = True
             self._door.listener.connection_refused(self.address, Refusal.CROWDED_OUT)
         self._task.cancel()
 
     def stop(self, *, at_once: bool) -> None:
-        """Close the connection, unless it is joined to the server and has time to end."""
+        """Close the connection, unless it is connected to the server and still has time to end."""
         if at_once or self._relays is None:
             self._part(Parting.STOPPED)
             self._task.cancel()
@@ -115,7 +115,7 @@ class Connection:
         return sum(relay.kept_bytes for relay in self._relays or ())
 
     async def _serve(self) -> None:
-        """Go through all of it, one step after the other."""
+        """Run all steps of the connection in order."""
         door = self._door
         if failure := await self._shake():
             self._turned_away = True
@@ -130,7 +130,7 @@ class Connection:
         await self._linger()
 
     def _close(self, _: asyncio.Task[None]) -> None:
-        """Close everything, however far it came: a task that is cancelled may not even have begun."""
+        """Close everything, at any stage: a cancelled task may not even have begun."""
         self._leave_server()
         self._client.close()
         self._door.left(self)
@@ -139,7 +139,7 @@ class Connection:
             self._door.listener.disconnected(self.address, why)
 
     async def _ready(self, attempt: Callable[[], Done]) -> Done:
-        """Try something with the client's socket until it does not have to wait."""
+        """Repeat an operation on the client's socket until it no longer has to wait."""
         while True:
             loop, add, remove = self._door.loop, self._door.loop.add_reader, self._door.loop.remove_reader
             try:
@@ -156,13 +156,13 @@ class Connection:
                 remove(self._client)
 
     async def _shake(self) -> HandshakeFailure | None:
-        """Shake hands, where the door encrypts; return why that failed, if so."""
+        """Make the TLS handshake, if the door encrypts; return why it failed, if it did."""
         context = self._door.context
         if context is None:
             return None
         try:
             async with asyncio.timeout(self._door.limits.handshake_s):
-                # The first byte alone, before a client costs the memory of a TLS session.
+                # Only the first byte, before a client costs the memory of a TLS session.
                 first = await self._ready(lambda: self._client.recv(1, socket.MSG_PEEK))
                 if not first:
                     return HandshakeFailure.WENT_AWAY
@@ -177,11 +177,11 @@ class Connection:
         return None if client.selected_alpn_protocol() == ALPN else HandshakeFailure.NO_H2
 
     async def _greet(self) -> Refusal | None:
-        """Wait until the client says that it speaks HTTP/2; return why it may not come in, if so."""
+        """Wait until the client shows that it speaks HTTP/2; return why the door refuses it, if it does."""
         try:
             async with asyncio.timeout(self._door.limits.handshake_s):
                 while PREFACE.startswith(self._first) and self._first != PREFACE:
-                    # A whole record: what OpenSSL would keep of it no selector tells of.
+                    # A whole record: a selector does not report bytes that OpenSSL still holds.
                     got = await self._ready(lambda: self._client.recv(RECORD_BYTES))
                     if not got:
                         return Refusal.NO_FIRST_BYTES
@@ -193,7 +193,7 @@ class Connection:
         return None if self._door.greeted(self) else Refusal.TOO_MANY
 
     async def _reach(self) -> Refusal | None:
-        """Connect to the server, by a path of our own, by which gRPC calls the peer; return why not, if so."""
+        """Connect to the server from our own path, which gRPC reports as the peer; return why it failed, if it did."""
         shown = self._client.getpeercert(binary_form=True) if isinstance(self._client, ssl.SSLSocket) else None
         peer = Peer(self.address, hashlib.sha256(shown).hexdigest() if shown else "")
         self._certificate = x509.load_der_x509_certificate(shown) if shown else None
@@ -229,12 +229,12 @@ class Connection:
         await self._why
 
     def _part(self, why: Parting) -> None:
-        """End the connection; the first reason counts."""
+        """End the connection; only the first reason counts."""
         if not self._why.done():
             self._why.set_result(why)
 
     def _client_ended(self) -> None:
-        """Tell the server that the client will say no more; the server may still answer."""
+        """Tell the server that the client has finished sending; the server may still answer."""
         self._client_gone = True
         if self._server is not None:
             with contextlib.suppress(OSError):  # it has gone too, and its own end will be read
@@ -256,7 +256,7 @@ class Connection:
         self._part(Parting.LOST) if lost else self._server_ended()
 
     async def _linger(self) -> None:
-        """Say farewell, and let the client read what it was told before its socket is closed."""
+        """Shut down TLS, and let the client read its last answers before the socket closes."""
         self._leave_server()
         if self._why.done() and self._why.result() in (Parting.LOST, Parting.STALLED):
             return

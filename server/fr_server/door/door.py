@@ -52,8 +52,8 @@ class Door:
         backend: the unix socket of the server. Its folder is to be private (mode 0700), for whoever can open the socket
             goes around the door; the door puts sockets of its own there, each for a moment.
         tls: files of TLS; None = plaintext.
-        limits: of connections. As many may be open as may wait with their first bytes; one more that waits closes the
-            oldest of these, which is the one that says nothing, so that silent sockets do not shut others out.
+        limits: of connections. The same limit applies to open connections and to those that have not sent their first
+            bytes; one more of the latter closes the oldest of them, so that silent sockets do not shut others out.
         listener: is told what happens.
         now_ms: milliseconds since 1970, UTC.
     """
@@ -111,7 +111,7 @@ class Door:
         self._thread.start()
 
     def reload(self) -> None:
-        """Read the files of TLS again: for new connections, and to close those of certificates that are revoked now.
+        """Read the TLS files again, for new connections, and close connections whose certificate is now revoked.
 
         Raises:
             TlsUnusable: as `check_tls`; new connections get what earlier ones got.
@@ -154,23 +154,23 @@ class Door:
 
     @property
     def kept_bytes(self) -> int:
-        """How many bytes the door keeps for clients, and for the server, that do not read."""
+        """Number of bytes that the door keeps for clients, and for the server, until they read."""
         return sum(one.kept_bytes for one in list(self._open))
 
     # What connections call, within the door's thread.
 
     def name_for(self, peer: Peer) -> Path:
-        """Return a path for the near end of a connection to the server, by which the peer can be asked for."""
+        """Return a path for our end of a connection to the server; it identifies the peer."""
         name = self.backend.parent / f"c{next(self._numbers)}"
         self._peers[str(name)] = peer
         return name
 
     def forget(self, name: Path) -> None:
-        """Forget whose path it is."""
+        """Forget which peer a path belongs to."""
         del self._peers[str(name)]
 
     def greeted(self, one: Connection) -> bool:
-        """Count a connection as open, or return False where there are too many of these."""
+        """Count a connection as open, or return False if there are too many."""
         if len(self._open) >= self.limits.connections:
             return False
         del self._half_open[one]
@@ -178,7 +178,7 @@ class Door:
         return True
 
     def left(self, one: Connection) -> None:
-        """Count a connection no more."""
+        """Stop counting a connection."""
         self._half_open.pop(one, None)
         self._open.discard(one)
         network = network_of(one.address)
@@ -241,7 +241,7 @@ class Door:
             return
         try:
             self._prepare(client)
-        except OSError:  # it has gone already
+        except OSError:  # the client has already gone
             client.close()
             return
         if len(self._half_open) >= self.limits.connections:
@@ -252,7 +252,7 @@ class Door:
         self._half_open[Connection(self, client, address)] = None
 
     def _refusal(self, address: str) -> Refusal | None:
-        """Return why nobody may come in from an address now, if so."""
+        """Return why the door refuses connections from an address now, or None."""
         if len(self._open) >= self.limits.connections:
             return Refusal.TOO_MANY
         if self._of_network[network_of(address)] >= self.limits.connections_per_address:

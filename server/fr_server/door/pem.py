@@ -23,7 +23,7 @@ from fr_core.reading import read_at_most
 
 # A bundle of all public authorities has some 250 kB; who names a large file by mistake shall not have it read whole.
 _MAX_BYTES = 4 * 2**20
-# Base64 has no hyphen: a list without an end is not looked through once more from the next.
+# Base64 has no hyphen, so a list without an end is not scanned again from the next one.
 _LIST = re.compile(rb"-----BEGIN X509 CRL-----[^-]*+-----END X509 CRL-----")
 _SIGNERS = (RSAPublicKey, EllipticCurvePublicKey, Ed25519PublicKey, Ed448PublicKey)
 
@@ -70,11 +70,11 @@ def read_revocations(
 
     Args:
         path: of the file.
-        authorities: of whom one must have signed each list.
+        authorities: one of them must have signed each list.
         now_ms: milliseconds since 1970, UTC; None = a list may be out of date.
 
     Raises:
-        TlsUnusable: it cannot be read, holds none, one that is signed by none of the authorities, or one that is out of
+        TlsUnusable: it cannot be read, holds no list, one that none of the authorities signed, or one that is out of
             date.
     """
     found = _lists(path)
@@ -83,7 +83,7 @@ def read_revocations(
             raise unusable(path, "holds a list of revoked certificates that no authority of clients has signed")
         if now_ms is not None and one.next_update_utc is not None and one.next_update_utc <= moment(now_ms):
             since = f"{one.next_update_utc:%Y-%m-%d %H:%M} UTC"
-            raise unusable(path, f"holds a list of revoked certificates that is out of date since {since}")
+            raise unusable(path, f"holds a list of revoked certificates that expired at {since}")
     return found
 
 
@@ -109,7 +109,7 @@ def revocations_expire_ms(path: Path) -> int | None:
 
 
 def names_of(path: Path) -> list[str]:
-    """Return the DNS names and IP addresses that a server's certificate is for, in its order.
+    """Return the DNS names and IP addresses of a server's certificate, in its order.
 
     Raises:
         TlsUnusable: the file cannot be read, or holds no certificate.
@@ -147,7 +147,7 @@ def require_private(path: Path) -> None:
     if found.st_mode & 0o077:
         raise unusable(path, f"holds a key and is open to others (mode {found.st_mode & 0o777:04o}, not 0600)")
     if found.st_nlink > 1:
-        raise unusable(path, "holds a key and has another name, a hard link: put a copy in its place")
+        raise unusable(path, "holds a key and has a second name, a hard link: replace it with a copy")
 
 
 def require_fits(path: Path, certificate: x509.Certificate) -> None:

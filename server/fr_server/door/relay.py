@@ -1,4 +1,4 @@
-"""One direction of a connection: passes bytes from one socket to another, and reads no more than the other takes."""
+"""Passes bytes in one direction of a connection, and reads no faster than the other side takes them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import socket
 import ssl
 from collections.abc import Callable
 
-# What is read at once, and so the most that a connection keeps of each direction when the other side does not read.
+# Bytes read at once, and the most that a connection keeps in each direction when the other side does not read.
 CHUNK_BYTES = 128 * 1024
-# The longest plaintext of a TLS record (RFC 8446, section 5.1): a read never gives more.
+# The longest plaintext of a TLS record (RFC 8446, section 5.1): a read never returns more.
 RECORD_BYTES = 16 * 1024
-# After a shorter read there is hardly more; the event loop says when there is.
+# After a shorter read there is rarely more; the event loop says when there is.
 _SHORT_BYTES = RECORD_BYTES // 2
-# A client that asks for new keys and does not read the answer cannot be waited for as other readers are.
+# The door cannot wait for a client that asks for new keys and does not read the answer as it waits for other readers.
 _AGAIN_S = 0.05
 
 WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -22,7 +22,7 @@ WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLW
 class Relay:
     """Passes bytes from `source` to `sink`, both non-blocking; for the door's thread alone.
 
-    It keeps what the sink does not take at once, at most `CHUNK_BYTES`, and reads nothing until that is gone.
+    It keeps at most `CHUNK_BYTES` that the sink does not take at once, and reads nothing until they are gone.
 
     Args:
         loop: runs it.
@@ -52,13 +52,13 @@ class Relay:
         self.moved_s = loop.time()
 
     def start(self, first: bytes = b"") -> None:
-        """Begin, with bytes that were read before."""
+        """Begin, with bytes that are already read."""
         self._resume()
         if first:
             self._pass_on(memoryview(first))
 
     def stop(self) -> None:
-        """Read no more, write no more, and drop what is kept."""
+        """Stop reading and writing, and drop the kept bytes."""
         if not self._stopped:
             self._stopped = True
             self._loop.remove_reader(self._source)
@@ -67,7 +67,7 @@ class Relay:
 
     @property
     def kept_bytes(self) -> int:
-        """How many bytes wait for the sink."""
+        """Number of bytes that wait for the sink."""
         return 0 if self._kept is None else len(self._kept)
 
     def _resume(self) -> None:
@@ -92,7 +92,7 @@ class Relay:
         except WOULD_BLOCK:
             pass
         except OSError:
-            if not read:  # else it fails again when it is read again
+            if not read:  # otherwise the next read fails again
                 self._failed(self._source)
         if read:
             self._pass_on(self._room[:read])
@@ -117,7 +117,7 @@ class Relay:
                     self._resume()
 
     def _write(self, data: memoryview) -> memoryview:
-        """Return what the sink has not taken."""
+        """Return the bytes that the sink has not taken."""
         try:
             while data:
                 data = data[self._sink.send(data) :]

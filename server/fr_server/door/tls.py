@@ -55,7 +55,7 @@ class TlsFiles:
 
 
 def tls_files(config: TlsConfig) -> TlsFiles | None:
-    """Return the files of TLS that a configuration names; None where connections are not encrypted."""
+    """Return the TLS files that a configuration names; None if connections are not encrypted."""
     if not config.certificate:
         return None
     ca, revoked = (Path(name).expanduser() if name else None for name in (config.client_ca, config.revoked))

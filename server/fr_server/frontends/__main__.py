@@ -123,11 +123,11 @@ async def serve(welcome: Welcome, wire: Wire, memory: int) -> None:
 
     def ping() -> None:
         heartbeat.heard()
-        loop.call_soon_threadsafe(pongs.put, Pong())  # that the loop is alive is what is asked
+        loop.call_soon_threadsafe(pongs.put, Pong())  # this shows that the loop is alive
 
     told = (wire, asker, lifeline, loaded.set, reload, stop, ping)
     threading.Thread(target=listen, args=told, name="engine", daemon=True).start()
-    # Not from the loop: it would hang with an engine's process that reads nothing.
+    # Not from the loop: it would hang if the engine's process does not read.
     threading.Thread(target=answer_pings, args=(wire, pongs), name="heartbeat", daemon=True).start()
     starting = asyncio.ensure_future(app.start())
     await until(told_to_stop, starting)
@@ -145,14 +145,14 @@ async def serve(welcome: Welcome, wire: Wire, memory: int) -> None:
 
 
 async def mind_engine(app: App, heartbeat: Heartbeat) -> None:
-    """Have calls refused, and health tell it, while the engine's process is silent."""
+    """Refuse calls, and report it in health, while the engine's process is silent."""
     while True:
         await asyncio.sleep(BEAT_S)
         app.engine_answers(not heartbeat.beat())
 
 
 def answer_pings(wire: Wire, pongs: SimpleQueue[Pong]) -> None:
-    """Send what the event loop has put there, until the engine's process is gone."""
+    """Send what the event loop has queued, until the engine's process ends."""
     with contextlib.suppress(OSError):
         while True:
             wire.send(pongs.get())

@@ -1,4 +1,4 @@
-"""Heartbeats between the engine's process and its front-ends: each hears when the event loop of the other is silent."""
+"""Detects a silent event loop by heartbeats between the engine's process and its front-ends."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import time
 from collections.abc import Callable
 
 BEAT_S = 0.5
-"""Between two beats."""
-# Three seconds. A loop that has a share of a busy machine, however small, answers sooner.
+"""Seconds between two beats."""
+# Three seconds. Even on a busy machine a loop answers sooner.
 _SILENT_BEATS = 6
-# A minute: before a process answers for the first time, it imports what it needs. A flood of calls, or the end of the
-# connections that bring it, can keep a process busy for several seconds in one step, and it goes on after that.
+# A minute, because a process imports its modules before it answers for the first time. A flood of calls, or the end of
+# its connections, can also keep a process busy for several seconds in one step.
 _FIRST_BEATS = _BUSY_BEATS = 120
-# A process that does so much between two beats is busy: one that is stopped, or whose threads wait, does less.
+# A process is busy if it uses this much processor time between two beats. A stopped one uses none.
 _BUSY_S = BEAT_S / 5
 
 
 class Heartbeat:
-    """Says whether another process is silent: stopped, or hung. `heard` may be called from any thread.
+    """Detects whether another process is silent (stopped or hung). Any thread may call `heard`.
 
-    It counts beats of its own process, not seconds, and no beat that came late: a process that was itself stopped,
-    suspended with the machine, or kept from the processor, cannot say that another one was silent meanwhile. A process
-    that does not answer because it is busy has more time to answer than one that does nothing.
+    It counts beats of its own process, not seconds, and ignores late beats: a process that was itself stopped,
+    suspended with the machine, or got no processor time, cannot say that another one was silent. A process that is
+    busy has more time to answer than one that does nothing.
 
     Args:
         clock: seconds, monotonic.
@@ -40,10 +40,10 @@ class Heartbeat:
         self._patience = _SILENT_BEATS
 
     def beat(self, processor_s: float = 0.0) -> bool:
-        """Note a beat of this process, `BEAT_S` after the one before; return whether the other one is silent.
+        """Note a beat of this process, `BEAT_S` after the last one; return whether the other one is silent.
 
         Args:
-            processor_s: seconds of processor time that the other process has used so far; 0 = not known.
+            processor_s: seconds of processor time that the other process has used so far; 0 = unknown.
         """
         now_s = self._clock()
         if now_s - self._last_s < 2 * BEAT_S:

@@ -142,7 +142,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """The event loop of the engine's process is alive, and asks whether that of the front-end is."""
+    """Asks, from the event loop of the engine's process, whether the front-end's event loop is alive."""
 
 
 # --- from a front-end ---------------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Pong:
-    """The event loop of the front-end has seen a `Ping`."""
+    """Answers a `Ping` from the front-end's event loop."""
 
 
 @dataclass(frozen=True, slots=True)

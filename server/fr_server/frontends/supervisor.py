@@ -247,7 +247,7 @@ class Supervisor:
         return "did not answer, and was killed" if silent else f"ended with status {status}"
 
     async def _listen_to(self, frontend: Frontend, heartbeat: Heartbeat, gone: asyncio.Event) -> bool:
-        """Wait for the end of a front-end, and kill one that is silent; return whether it was."""
+        """Wait for the end of a front-end, and kill it if it is silent; return whether it was."""
         silent = False
         while not gone.is_set():
             if not silent:
@@ -255,7 +255,7 @@ class Supervisor:
             try:
                 await asyncio.wait_for(gone.wait(), BEAT_S)
             except TimeoutError:
-                # One that drains is given its time by `stop`.
+                # `stop` sets the time for draining.
                 if not silent and not self._stopping.is_set() and heartbeat.beat(frontend.processor_s):
                     silent = True
                     frontend.process.kill()

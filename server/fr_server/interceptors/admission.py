@@ -58,7 +58,7 @@ class Admission(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None or handler_call_details.method.startswith(EXEMPT):
             return handler
-        # Who calls is known within the call, and counted there.
+        # The caller is known only within the call, and counted there.
         refusal = self._refusal(bool(handler.request_streaming or handler.response_streaming), EVERYBODY)
         if refusal is not None:
             return _refusing(refusal)
@@ -84,7 +84,7 @@ class Admission(grpc.aio.ServerInterceptor):
                 with self._admitted(context, bulk=True):
                     async for response in behaviour(requests, context):
                         yield response
-                        del response  # else an idle stream holds its last answer
+                        del response  # so that an idle stream does not keep its last answer
 
             return call
 
@@ -98,7 +98,7 @@ class Admission(grpc.aio.ServerInterceptor):
     @contextmanager
     def _admitted(self, context: Context, bulk: bool) -> Iterator[None]:
         caller = current_sharer()
-        refusal = self._refusal(bulk, caller)  # again: others may have come while this one's request was read
+        refusal = self._refusal(bulk, caller)  # again: others may have come while the server read this request
         if refusal is not None:
             raise refusal
         left_s = cast("float | None", context.time_remaining())  # None without a deadline, whatever its stub says
@@ -113,14 +113,14 @@ class Admission(grpc.aio.ServerInterceptor):
                 try:
                     yield
                 finally:
-                    ticket.cancel()  # whatever is still queued for this call is work for nobody
+                    ticket.cancel()  # nobody needs the queued work of this call any more
         finally:
             if not self._calls.taken:
                 self.idle.set()
 
 
 def most_streams(max_in_flight: int) -> int:
-    """Return how many of so many calls may be streams: these may last for ever, and people wait for the others."""
+    """Return how many of these calls may be streams: streams may last for ever, and people wait for other calls."""
     return max_in_flight - max_in_flight // 4
 
 

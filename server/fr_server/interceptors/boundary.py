@@ -61,9 +61,9 @@ def as_fr_error(error: Exception, where: str, request_id: str) -> FrError:
 
 
 def as_item_error(error: Exception) -> FrError:
-    """Return what the answer to an item of the current call tells of its error, as `as_fr_error`; on the event loop.
+    """Return the error for the answer to an item of the current call, like `as_fr_error`; on the event loop.
 
-    The error holds no frames after that, and so nothing of the item.
+    After that the error holds no frames, and so no data of the item.
     """
     told = as_fr_error(error, "an item of a stream", _current.get().request_id)
     _let_go(error)
@@ -127,7 +127,7 @@ class Boundary(grpc.aio.ServerInterceptor):
                     sent = _each_well_formed(context) if request.stream else self._only(context)
                     async for response in behaviour(sent, context):
                         yield response
-                        del response  # else an idle stream holds its last answer
+                        del response  # so that an idle stream does not keep its last answer
 
             return call
 
@@ -184,7 +184,7 @@ async def _sent_by_a_stranger(context: Context) -> Any:
 async def _each_well_formed(context: Context) -> AsyncIterator[Any]:
     while (request := await context.read()) is not grpc.aio.EOF:
         yield _well_formed(request)
-        del request  # else an idle stream holds its last item
+        del request  # so that an idle stream does not keep its last item
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,7 @@ class _Call:
         self.method = method
         self.context = context
         self.observer = observer
-        # Always of the server: a caller's own id can be a name, and would stay in the log and the audit for good.
+        # Always the server's own id: a caller's could be a name, and would stay in the log and the audit for ever.
         self.request_id = uuid.uuid4().hex
         self._refused = refused
         self._started = time.monotonic()

@@ -1,4 +1,4 @@
-"""Keeps the context of a call usable for work that goes on a little longer than the call."""
+"""Keeps the context of a call usable for work that outlasts the call."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fr_server.interceptors.wrapping import Context
 
 
 def lasting(context: Context) -> Context:
-    """Return a context that can be asked for anything at any time; call it within the task of the call.
+    """Return a context that is safe to use at any time; call this function within the task of the call.
 
     Work for a call can outlive it: an item of a stream that was cut off, or a task that waited for a thread until its
     deadline had passed. By then gRPC has freed the call, and asking gRPC's own context for the peer ends the process.

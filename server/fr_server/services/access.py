@@ -41,8 +41,8 @@ _NOBODYS = "-" * 16
 class AccessService(access_pb2_grpc.AccessServiceServicer):
     """Makes, lists, rotates and revokes API keys.
 
-    `fr_core.access.key_rules` says who may know, give and take which key. A key that reaches further than its caller is
-    answered as one that does not exist.
+    `fr_core.access.key_rules` decides who may see, hand out and revoke which key. For a key with wider access than the
+    caller's, the answer is that it does not exist.
 
     Args:
         store: keeps them.
@@ -81,7 +81,7 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
         own = await self._work.storage(self._own_key)
         ends_ms = None if own is None else own.expires_ms
         new = new_key(request, self._default.at_most(principal.budget), self._key_days, ends_ms)
-        # A lifetime that was asked for is refused where it is too long; the default is shortened.
+        # A requested lifetime that is too long is refused; the default is shortened.
         asked = replace(new, not_after_ms=None) if request.HasField("lifetime") else new
         require_may_give(principal, own, asked, self._store.now_ms())
         return created_response(await self._work.storage(self._store.create, new))
@@ -116,7 +116,7 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
         return access_pb2.RevokeKeyResponse(key=key_message(await self._work.storage(self._store.revoke, key_id)))
 
     def _known(self, key_id: str) -> str:
-        """Return the id of a key that the caller may know of, or that of no key."""
+        """Return the id of a key that the caller may see, or an id that no key has."""
         key = self._store.key(key_id)
         if key is None or reaches(current_principal(), key):
             return key_id
@@ -124,7 +124,7 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
         return _NOBODYS
 
     def _given(self, key_id: str, overlaps: bool) -> str:
-        """As `_known`; raises `NotPermitted` where the caller may not have a secret of the key.
+        """Like `_known`; raises `NotPermitted` if the caller may not get a secret of the key.
 
         Who is no admin knows of the own key alone.
         """

@@ -73,16 +73,16 @@ class AuditCalls(Protocol):
 
         Raises:
             InvalidField: the chain has no record of that number.
-            StoreFailed: records that are to come were pruned since the step before.
+            StoreFailed: records of the next step were pruned since the last step.
         """
         ...
 
     def audit_oldest(self, before_ms: int) -> Segment | None:
-        """As `fr_core.audit.segment.oldest_segment`; records of cases that are kept are not due."""
+        """Like `fr_core.audit.segment.oldest_segment`; records of kept cases are not due."""
         ...
 
     def audit_prune(self, after: int, upto: int, last: bool) -> bool:
-        """As `AuditTable.prune`; after the last of several, what was deleted is overwritten wherever it lay."""
+        """Like `AuditTable.prune`; after the last of several, it overwrites all copies of the deleted records."""
         ...
 
     def audit_checkpoint(self) -> Checkpoint:
@@ -94,11 +94,11 @@ class AuditCalls(Protocol):
         ...
 
     def audit_subject(self, gallery_id: str, subject_id: str) -> tuple[Pseudonym, ...]:
-        """Return what stands in the chain for a subject, by the callers' own id, in whichever form it was recorded."""
+        """Return the pseudonyms of a subject in the chain, for all Unicode forms of the caller's id."""
         ...
 
     def audit_case(self, reference: str) -> tuple[Pseudonym, ...]:
-        """Return what stands in the chain for a case, by its reference, likewise."""
+        """Return the pseudonyms of a case in the chain, for all Unicode forms of its reference."""
         ...
 
 
@@ -120,7 +120,7 @@ class LocalAudit:
 
     Args:
         store: is open.
-        case_ids: returns the ids of the cases that are kept: their evidence needs the records from their opening on.
+        case_ids: returns the ids of kept cases: their evidence needs the records since they were opened.
     """
 
     def __init__(self, store: Auditable, case_ids: Callable[[], Collection[str]] = frozenset) -> None:
@@ -158,7 +158,7 @@ class LocalAudit:
 
     def audit_oldest(self, before_ms: int) -> Segment | None:
         """See `AuditCalls`."""
-        kept = self._case_ids()  # before the audit is looked at: of a case that is opened meanwhile all is newer
+        kept = self._case_ids()  # before reading the audit: all records of a case that is opened later are newer
         with self._store.auditing() as audit:
             return oldest_segment(audit, before_ms, lambda record: record.detail.get("case_id") in kept)
 

@@ -44,7 +44,7 @@ class Calibrations:
         """Return what holds for searches of a gallery; None where there is nothing, or its own is unreadable.
 
         Raises:
-            UnknownGallery, GalleryReplaced: it was deleted meanwhile.
+            UnknownGallery, GalleryReplaced: it was deleted during the call.
             CalibrationUnreadable: a rate is asked for, and its own cannot be read any more.
         """
         own = info.calibration_sha256

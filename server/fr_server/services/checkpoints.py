@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"[0-9]{1,16}")
 
 
 def require_audit_folders(config: Config) -> None:
-    """Raise `ConfigInvalid` where the folder of checkpoints, or that of the archive, is not there or cannot be seen."""
+    """Raise `ConfigInvalid` if the folder of checkpoints or of the archive does not exist or cannot be read."""
     _require_folder("audit.checkpoint_folder", checkpoint_folder(config), "for checkpoints")
     _require_folder("audit.archive_folder", archive_folder(config), "for the archive")
 
@@ -34,7 +34,7 @@ def _require_folder(key: str, folder: Path | None, what: str) -> None:
             return
         told = f"There is no folder {folder} {what} of the audit: make it, or mount its disk."
     except OSError as error:
-        told = f"The folder {folder} {what} of the audit cannot be looked at: {error.strerror}."
+        told = f"The folder {folder} {what} of the audit cannot be read: {error.strerror}."
     raise ConfigInvalid(told, key=key, file=str(folder))
 
 

@@ -65,12 +65,12 @@ class GalleryFaces:
         self._calibrations = calibrations
 
     async def enter(self, request: Any) -> GalleryInfo:
-        """Return the gallery that a request names, once the request has said what its rule asks for.
+        """Return the gallery that a request names, if the request states what its rule requires.
 
-        What the call does next names the gallery by what is returned here: so it is done in this one, or refused.
+        The call must use the returned value as the gallery from then on: so it acts on this gallery or is refused.
 
         Args:
-            request: with a `gallery_id`, of the current call or the part of it that names the gallery.
+            request: of the current call, or the part of it with the `gallery_id`.
 
         Raises:
             UnknownGallery: there is no gallery of that id.
@@ -87,11 +87,11 @@ class GalleryFaces:
     def threshold(
         self, request: gallery_pb2.FindDuplicatesRequest | gallery_pb2.ClusterGalleryRequest, info: GalleryInfo
     ) -> float:
-        """Return the threshold of a request, the default of the gallery where it has none.
+        """Return the threshold of a request, or the default of the gallery if it has none.
 
         Raises:
             InvalidThreshold: it is out of range.
-            MissingField: there is no default for the gallery.
+            MissingField: the gallery has no default.
         """
         sent = sent_threshold(request)
         if sent is not None:
@@ -156,7 +156,7 @@ class GalleryFaces:
         return await self.search_in(await self.enter(request), request)
 
     async def search_in(self, info: GalleryInfo, request: gallery_pb2.SearchRequest) -> gallery_pb2.SearchResponse:
-        """Search in a gallery that was entered for every face of a probe.
+        """Search an entered gallery for every face of a probe.
 
         Raises what `Probes.read`, `Galleries.search`, `Calibrations.in_force` and `Decisions` raise.
         """

@@ -1,4 +1,4 @@
-"""Deletes records of the audits when their time is over, a segment at a time, and archives them before."""
+"""Deletes old records of the audits, a segment at a time, after archiving them."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _DAY_MS = 86_400_000
 
 
 class Pruning:
-    """Prunes the audits of a server: CHAIN-NUMBER.jsonl in the archive are the records from that number on.
+    """Prunes the audits of a server. In the archive, CHAIN-NUMBER.jsonl holds the records from that number on.
 
-    A segment is archived before it is deleted. A server that was killed between the two goes on with the file that is
-    there. It never writes over a file: where one holds other records than the store, nothing of that chain is pruned.
+    It archives a segment before it deletes it. After a kill between the two, the server goes on with the existing file.
+    It never overwrites a file: if one holds other records than the store, it does not prune that chain.
 
     Args:
         audits: by the names of their chains.
-        keep_days: for which records are kept, 1 or more. Days end at midnight UTC: a chain is pruned once a day.
-        archive: folder that records are written to before they are deleted; None = they are not archived.
-        lock: file that tells other processes of the server that this one prunes; it is made.
+        keep_days: days to keep records, 1 or more. Days end at midnight UTC: a chain is pruned once a day.
+        archive: folder to write records to before they are deleted; None = no archive.
+        lock: file that shows other processes of the server that this one prunes; it is created.
         clock_ms: milliseconds since 1970, UTC.
     """
 
@@ -56,7 +56,7 @@ class Pruning:
         """Prune every chain, unless another process does.
 
         Raises:
-            Failure, OSError: the first chain that could not be pruned; the others were.
+            Failure, OSError: from the first chain that could not be pruned; the others were pruned.
         """
         before_ms = (self._clock_ms() // _DAY_MS - self._keep_days) * _DAY_MS
         failed: list[Failure | OSError] = []
@@ -79,19 +79,19 @@ class Pruning:
         if segment is None:
             return False
         upto = segment.upto if self._archive is None else self._archived(self._archive, name, audit, segment)
-        if upto > segment.upto:  # archived for a shorter `keep_days`, or before a case needed it
+        if upto > segment.upto:  # archived with a shorter `keep_days`, or before a case needed it
             return False
         if audit.audit_prune(segment.after, upto, segment.last):
             fields = {"chain": name, "first": segment.after + 1, "last": upto}
             log.info("Pruned records %d to %d of the audit %s", segment.after + 1, upto, name, extra={FIELDS: fields})
-        # Not until nothing is due: where the store goes by another clock, the record of the pruning may be due at once.
+        # Not until nothing is due: if the store uses another clock, the record of the pruning may be due at once.
         return upto < segment.upto or not segment.last
 
     def _archived(self, folder: Path, name: Chain, audit: AuditCalls, segment: Segment) -> int:
-        """Archive a segment; returns the number of the last record that is archived.
+        """Archive a segment; returns the number of the last archived record.
 
         Raises:
-            StoreCorrupt: there is a file that holds something else.
+            StoreCorrupt: a file of that name holds something else.
             OSError: the disk refuses.
         """
         path = folder / f"{name}-{segment.after + 1:012}.jsonl"

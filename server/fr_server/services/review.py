@@ -43,7 +43,7 @@ from fr_server.work import Work
 Context = grpc.aio.ServicerContext[Any, Any]
 
 _DEFAULT_PAGE = 100
-# Of a bundle, in a message.
+# Bytes of a bundle in a message.
 _PIECE_BYTES = 256 * 1024
 _CASES, _AWAITING = "cases", "awaiting"
 
@@ -205,10 +205,10 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
     def _keep(
         self, case: Case, info: GalleryInfo, search: gallery_pb2.SearchRequest, found: gallery_pb2.SearchResponse
     ) -> Examination:
-        """Keep what a search has found, with the photos that the gallery keeps.
+        """Store the result of a search, with the photos that the gallery keeps.
 
         Raises:
-            UnknownGallery, GalleryReplaced: the gallery was deleted meanwhile.
+            UnknownGallery, GalleryReplaced: the gallery was deleted during the call.
         """
         self._galleries.get(info)
         result = found.results[0]
@@ -234,7 +234,7 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
         listed = Listed(candidate.rank, candidate.subject_id, candidate.template_id, candidate.similarity)
         try:
             kept = self._galleries.template(info, candidate.template_id)
-        except (GalleryReplaced, UnknownGallery, UnknownTemplate):  # it was deleted meanwhile
+        except (GalleryReplaced, UnknownGallery, UnknownTemplate):  # it was deleted during the call
             return listed
         return replace(listed, photo_sha256=kept.info.image_sha256 or "", photo=kept.photo or b"")
 
@@ -247,7 +247,7 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
 
 
 def _sees(principal: Principal, case: Case) -> bool:
-    """Whether somebody may know of a case: of one that belongs to no gallery yet, whoever opened it."""
+    """Return whether a caller may know of a case; only its opener may, as long as it belongs to no gallery."""
     if not case.galleries:
         return case.opened_by == principal.principal_id
     return all(map(principal.galleries.covers, case.galleries))

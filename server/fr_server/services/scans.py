@@ -19,7 +19,7 @@ Step = TypeVar("Step")
 
 
 class Scans:
-    """Runs the scans of a process, one step at a time however many there are; their callers take turns.
+    """Runs the scans of a process, one step at a time; their callers take turns.
 
     Args:
         work: runs the steps, and ends the scans when it drains.
@@ -60,5 +60,5 @@ class Scans:
     def _step(self, steps: Iterator[Step]) -> Step | None:
         current_ticket().require_wanted()
         if self._work.draining.is_set():
-            raise ShuttingDown("The server is shutting down; begin the search anew when it is back.")
+            raise ShuttingDown("The server is shutting down; start the search again when it is back.")
         return next(steps, None)

@@ -39,7 +39,7 @@ class CourseGallery:
 
     @property
     def enrolled(self) -> bool:
-        """Whether the gallery was made."""
+        """Return whether the gallery was made."""
         return self._made is not None
 
     def enrol(self, people: Sequence[tuple[int, PoolPhoto]]) -> None:
@@ -88,10 +88,10 @@ def subject_of(person: int) -> str:
 
 
 def gallery_of_course(galleries: GalleryCalls, gallery_id: str) -> GalleryInfo:
-    """Return the gallery of a course; raises `UnknownGallery`, also where its id has a gallery of another use."""
+    """Return the gallery of a course; raises `UnknownGallery`, also if a gallery of another use has its id."""
     info = galleries.get(gallery_id)
     if info.use is not GalleryUse.TRAINING:
-        raise UnknownGallery("The gallery of the course was deleted, and one that is for no course has its id.")
+        raise UnknownGallery("The gallery of the course was deleted, and another gallery now has its id.")
     return info
 
 

@@ -114,7 +114,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         try:
             self._builds.take(caller)
         except Overloaded as refusal:
-            raise CourseBuilding("The server makes a course already, or for another caller next.") from refusal
+            raise CourseBuilding("The server makes a course, or another caller is next.") from refusal
         seen = _Seen()
         running = asyncio.ensure_future(
             self._desk.work.course(self._made, plan, names, seed, learn_from, exclude, seen)
