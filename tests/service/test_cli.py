@@ -353,7 +353,7 @@ def test_a_gallery_is_calibrated_and_its_searches_tell_error_rates(fr: Fr, peopl
     code, _, error = fr("search", "team", probe, "--target-fpir", "0.0001")
     assert (code, error.partition(":")[0]) == (1, "RATE_NOT_SUPPORTED")
     os.mkfifo(people / "pipe")
-    assert "no regular file" in fr("gallery", "calibrate", "team", people / "pipe")[2]
+    assert "not a regular file" in fr("gallery", "calibrate", "team", people / "pipe")[2]
     code, _, error = fr("gallery", "calibrate", "team", write(people / "other.json", b"{}"))
     assert (code, error.partition(":")[0]) == (1, "CALIBRATION_INVALID")
     assert keys(fr("gallery", "calibrate", "team", people, "--json"))["calibration"]["people"] == "50"  # its folder

@@ -112,4 +112,4 @@ def test_a_file_over_the_limit_is_refused(said: Said, command: str, most: int) -
 def test_control_the_same_commands_read_regular_files(said: Said) -> None:
     with suppress(FileExistsError):
         Path("FILE").symlink_to("PHOTO")
-    assert "no regular file" not in said("compare PHOTO FILE --threshold 2")
+    assert "not a regular file" not in said("compare PHOTO FILE --threshold 2")

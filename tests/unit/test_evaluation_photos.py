@@ -111,6 +111,6 @@ def test_of_a_photo_no_more_is_read_than_tells_that_it_is_too_large(tmp_path: Pa
 @pytest.mark.timeout(20)
 def test_a_pipe_in_place_of_a_photo_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
-    with pytest.raises(DatasetUnreadable, match="no regular file"):
+    with pytest.raises(DatasetUnreadable, match="not a regular file"):
         read_photo(tmp_path / "pipe.jpg", 9)
     assert thumbnail(tmp_path / "pipe.jpg", ImageLimits()) is None

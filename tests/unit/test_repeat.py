@@ -408,7 +408,7 @@ def test_pipes_in_place_of_files_are_refused(out: Path, root: Path) -> None:
         (out / name).unlink()
         os.mkfifo(out / name)
         status, words = said(out, root)
-        assert (status, "no regular file" in words) == (2, True)
+        assert (status, "not a regular file" in words) == (2, True)
         (out / name).unlink()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 BEAT_S = 0.5
 """Seconds between two beats."""
-# Three seconds. Even on a busy machine a loop answers sooner.
+# Three seconds. Even on a busy machine an idle loop answers sooner.
 _SILENT_BEATS = 6
 # A minute, because a process imports its modules before it answers for the first time. A flood of calls, or the end of
 # its connections, can also keep a process busy for several seconds in one step.
