@@ -101,7 +101,8 @@ class Door:
         """
         if len(os.fsencode(self.backend.parent)) > _LONGEST_FOLDER:
             raise AddressUnavailable(
-                f"The folder of the server's own socket has a path of more than {_LONGEST_FOLDER} bytes."
+                f"The folder of the server's own socket has a path of more than {_LONGEST_FOLDER} bytes; "
+                "set TMPDIR to a folder with a shorter path."
             )
         if self._tls is not None:
             self.context = server_context(self._tls, self._now_ms())
