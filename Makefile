@@ -26,9 +26,9 @@ demo: $(STAMP) ## fetch models and photos, enrol about 40 people, search, draw t
 demo-training: $(STAMP) ## make a course, have 20 simulated trainees take it over the API, write reports and exports
 	$(BIN)/python examples/demo_training.py --out demo-output/training
 
-# Tests that bear company run side by side, each file in one process. Those marked `alone` follow.
+# Most tests run side by side, and a process that is done takes over tests of another. Those marked `alone` follow.
 PYTEST = $(BIN)/python -m pytest
-BOTH = $(PYTEST) --numprocesses auto --dist loadfile -m 'not alone$(1)'; status=$$?; \
+BOTH = $(PYTEST) --numprocesses auto --dist worksteal -m 'not alone$(1)'; status=$$?; \
   $(PYTEST) -m 'alone$(1)' && exit $$status
 
 test: $(STAMP) ## every test, those with real models included
