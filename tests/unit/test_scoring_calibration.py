@@ -394,7 +394,7 @@ def test_json_that_is_not_such_a_calibration_is_refused(path: str, value: Any, s
         ("[]", "not a calibration of FR Core"),
         ('{"format": NaN}', "not finite"),
         ('{"format": 1, "format": 2}', "comes twice"),
-        ("[" * 100_000, "nested deeper than 32 levels"),
+        ("[" * 10_000, "nested deeper than 32 levels"),
         ('{"format": ' + "1" * 5_000 + "}", "more than 18 digits"),
     ],
 )
