@@ -165,6 +165,7 @@ def test_the_audit_has_who_kept_a_report_and_who_deleted_it(server: Running) -> 
         found = [
             (record["action"].removeprefix("evaluation."), record["outcome"], record.get("detail", {}).get("report_id"))
             for record in records
+            if record["outcome"] in ("BEGUN", "OK")  # refusals of earlier tests are recorded at a pace
         ]
     assert found == [
         ("run_verification", "BEGUN", None),
