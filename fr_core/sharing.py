@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import time
 import weakref
@@ -121,6 +122,12 @@ class Places:
     def give_back(self, caller: str, amount: int = 1) -> None:
         """Free places that a caller took or was given."""
         self._free(caller, amount)
+        self._grant()
+
+    def close(self) -> None:
+        """Give all waiting callers a place at once; for when the shared things are closed, and refuse the work."""
+        with self._lock:
+            self._capacity = self._share = sys.maxsize
         self._grant()
 
     @contextmanager

@@ -111,6 +111,7 @@ class SandboxedDecoder:
             idle, self._idle = self._idle, []
             starter = self._starter
         self._orders.put(None)
+        self._places.close()
         for waiter in waiting:
             waiter.set_exception(_closed())
         for process in idle:

@@ -440,7 +440,7 @@ def test_calls_that_wait_end_when_the_decoder_is_closed() -> None:
     asking += [threading.Thread(target=ask, args=(photo(),)) for _ in range(3)]
     for thread in asking[1:]:
         thread.start()
-    wait_for(lambda: len(made._waiting) == 3)
+    wait_for(lambda: made._places.waiting == 3)
     made.close()
     for thread in asking:
         thread.join(20)

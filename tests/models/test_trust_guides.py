@@ -420,7 +420,7 @@ def test_the_tables_name_all_that_there_is() -> None:
     assert set(first_cells(AUDIT, "chain |")) == set(CHAINS)
     assert set(first_cells(AUDIT, "finding |")) == {why.value for why in Why}
     assert set(first_cells(CASEWORK, "finding |")) == set(FINDINGS)
-    (sentence,) = re.findall(r"The purpose\nis one of (.*?)\.", CASEWORK, re.DOTALL)
+    (sentence,) = re.findall(r"The purpose\s+is\s+one\s+of\s+(.*?)\.", CASEWORK, re.DOTALL)
     assert set(re.findall(r"`([a-z-]+)`", sentence)) == set(get_args(Purpose))
 
 
