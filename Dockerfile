@@ -19,6 +19,7 @@ COPY client client
 COPY datasets datasets
 COPY evaluation evaluation
 COPY training training
+COPY trust trust
 COPY benchmarks benchmarks
 COPY proto proto
 RUN python -m pip install --no-cache-dir --no-deps --no-build-isolation . && python -m pip check

@@ -8,7 +8,7 @@ import numpy as np
 
 from fr_api.v1 import training_pb2
 from fr_client.training import Training
-from fr_core.training.answers import (
+from fr_training.answers import (
     Answer,
     Compared,
     Degraded,

@@ -35,18 +35,18 @@ from fr_client import Client, FrApiError
 from fr_client.training import Training
 from fr_client.training_requests import ExportFormat
 from fr_core.errors import FrError
-from fr_core.gallery.store.keys import load_key
 from fr_core.packs.cache import ModelCache, cache_folder
 from fr_core.packs.fetch import fetch_all
 from fr_core.packs.manifest import DEFAULT_PACK, load_pack
 from fr_core.packs.photos import all_photos, fetch_photos, photos_folder
-from fr_core.training.store.training_store import TrainingStore
+from fr_core.storage.keys import load_key
 from fr_datasets.errors import DatasetNotLinked
 from fr_datasets.links import Link, datasets_folder, find_link, write_link
 from fr_server.clock import wall_ms
 from fr_training.simulation.oracle import StoreOracle
 from fr_training.simulation.population import Population
 from fr_training.simulation.trainee import SimulatedTrainee
+from fr_training.store.training_store import TrainingStore
 
 TRAINEES = 20
 AT_ONCE = 8

@@ -10,13 +10,13 @@ from typing import Any, Protocol
 
 import apsw
 
-from fr_core.audit.checkpoints import Checkpoint
-from fr_core.audit.keys import MacKeys
-from fr_core.audit.pseudonyms import Pseudonyms
-from fr_core.audit.table import AuditTable
-from fr_core.audit.values import Entry, Pseudonym
-from fr_core.gallery.store.keys import KeyEncryptionKey
-from fr_core.gallery.store.vault import Vault
+from fr_core.storage.audit.checkpoints import Checkpoint
+from fr_core.storage.audit.keys import MacKeys
+from fr_core.storage.audit.pseudonyms import Pseudonyms
+from fr_core.storage.audit.table import AuditTable
+from fr_core.storage.audit.values import Entry, Pseudonym
+from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.vault import Vault
 
 DAY_MS = 86_400_000
 START_MS = 1_790_000_000_000

@@ -19,27 +19,27 @@ from typing import Any
 from unittest.mock import patch
 
 import grpc
+from fr_trust.access.budget import UNLIMITED, Budget
+from fr_trust.access.keys import NewKey
+from fr_trust.access.roles import Role
+from fr_trust.access.scope import EVERYTHING, Scope
+from fr_trust.access.store import AccessStore
+from fr_trust.casework.values import Purpose
 from typer.testing import CliRunner, Result
 
 from faulty import FaultyModel, Started, started
 from fr_api.v1 import common_pb2, recognition_pb2, recognition_pb2_grpc, server_pb2, server_pb2_grpc
 from fr_bench.speed.stats import percentile
 from fr_client.cli.main import build
-from fr_core.access.budget import UNLIMITED, Budget
-from fr_core.access.keys import NewKey
-from fr_core.access.roles import Role
-from fr_core.access.scope import EVERYTHING, Scope
-from fr_core.access.store import AccessStore
-from fr_core.casework.values import Purpose
 from fr_core.embed.null import NULL_MODEL
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_server.allocator import share_one_heap
 from fr_server.app import App
 from fr_server.clock import wall_ms
 from fr_server.config import Config, load_config
-from fr_server.interceptors.admission import most_streams
 from fr_server.main import open_galleries, run
-from fr_server.stores import open_access, open_stores
+from fr_server.rpc.interceptors.admission import most_streams
+from fr_server.storage import open_access, open_stores
 from fr_server.telemetry.logs import configure_logging
 from ledger import embedding
 from serving import NULL_QUALITY, batched_engine, photo
@@ -229,7 +229,7 @@ def _main(settings: dict[str, Any], ready_file: str) -> None:
     config = Made(Path(settings["path"]).parent).config(*settings["overrides"])
     configure_logging(config.telemetry.log_format)
     most = most_streams if settings["guarded"] else lambda max_in_flight: 1_000_000
-    with patch("fr_server.interceptors.admission.most_streams", most):
+    with patch("fr_server.rpc.interceptors.admission.most_streams", most):
         app = App(config, batched_engine(config, [FaultyModel(settings["run_s"])]), open_galleries(config))
         asyncio.run(run(app, Path(ready_file)))
 

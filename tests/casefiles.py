@@ -10,17 +10,17 @@ from pathlib import Path
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from fr_trust.casework.store import CaseStore
+from fr_trust.casework.values import Case, Examination, Finding, FindingKind, Listed, Purpose, Searched
+from fr_trust.evidence.bundle import build_bundle
+from fr_trust.evidence.documents import what_of
+from fr_trust.evidence.extract import audit_extract
+from fr_trust.evidence.signing import EvidenceSigner
+from fr_trust.evidence.values import AuditExtract, Bound, Exhibit, Figures
 from PIL import Image
 
-from fr_core.casework.store import CaseStore
-from fr_core.casework.values import Case, Examination, Finding, FindingKind, Listed, Purpose, Searched
-from fr_core.evidence.bundle import build_bundle
-from fr_core.evidence.documents import what_of
-from fr_core.evidence.extract import audit_extract
-from fr_core.evidence.signing import EvidenceSigner
-from fr_core.evidence.values import AuditExtract, Bound, Exhibit, Figures
-from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.scoring.intervals import Rate, wilson_interval
+from fr_core.storage.keys import KeyEncryptionKey
 
 KEY = KeyEncryptionKey(bytes(range(32)))
 START_MS = 1_790_000_000_000

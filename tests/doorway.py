@@ -16,16 +16,16 @@ from typing import Any
 import grpc
 
 from fr_server.config import LimitsConfig
-from fr_server.door.authority import (
+from fr_server.gateway.authority import (
     Issued,
     make_authority,
     make_client_certificate,
     make_server_certificate,
 )
-from fr_server.door.door import Door
-from fr_server.door.listener import HandshakeFailure, Parting, Refusal
-from fr_server.door.tls import ClientCertificates, TlsFiles
-from fr_server.grpc_options import channel_limits
+from fr_server.gateway.gateway import Door
+from fr_server.gateway.listener import HandshakeFailure, Parting, Refusal
+from fr_server.gateway.tls import ClientCertificates, TlsFiles
+from fr_server.rpc.options import channel_limits
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 FLOOD_CHUNK_BYTES, FLOOD_CHUNKS = 64 * 1024, 4000

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
-from fr_core.training.courses import Course
-from fr_core.training.plan import read_plan
-from fr_core.training.prompts import ExerciseKind
-from fr_core.training.results import Result
 from fr_core.types import ModelId
+from fr_training.courses import Course
+from fr_training.plan import read_plan
+from fr_training.prompts import ExerciseKind
+from fr_training.results import Result
 
 PLAN = """
 format = 1

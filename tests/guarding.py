@@ -13,6 +13,14 @@ from typing import Any
 from unittest.mock import patch
 
 import grpc
+from fr_trust.access.budget import UNLIMITED, Budget
+from fr_trust.access.budgets import Budgets
+from fr_trust.access.keys import NewKey
+from fr_trust.access.roles import Role
+from fr_trust.access.scope import Scope
+from fr_trust.access.store import AccessStore
+from fr_trust.casework.store import CaseStore
+from fr_trust.casework.values import Purpose
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -20,26 +28,18 @@ from google.protobuf.message_factory import GetMessageClass
 from apimethods import METHODS
 from casefiles import SEARCHER, a_search, noise, some_candidates
 from fr_api.v1 import common_pb2, recognition_pb2, review_pb2, training_pb2
-from fr_core.access.budget import UNLIMITED, Budget
-from fr_core.access.budgets import Budgets
-from fr_core.access.keys import NewKey
-from fr_core.access.roles import Role
-from fr_core.access.scope import Scope
-from fr_core.access.store import AccessStore
-from fr_core.casework.store import CaseStore
-from fr_core.casework.values import Purpose
 from fr_core.embed.null import NULL_MODEL
-from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.values import GalleryUse
-from fr_core.training.courses import Course
-from fr_core.training.store.codes import new_code
-from fr_server.access.credentials import Authenticator, Credentials
-from fr_server.access.guard import Guard
-from fr_server.access.recording import Ended
-from fr_server.access.rules import Rule, Scoped, ScopeKind
-from fr_server.access.table import RULES
+from fr_core.storage.keys import KeyEncryptionKey
 from fr_server.app import SERVICES, App
+from fr_server.authz.credentials import Authenticator, Credentials
+from fr_server.authz.guard import Guard
+from fr_server.authz.recorder import Ended
+from fr_server.authz.rules import Rule, Scoped, ScopeKind
+from fr_server.authz.table import RULES
 from fr_server.telemetry.trust import NullTrust
+from fr_training.courses import Course
+from fr_training.store.codes import new_code
 from serving import Running, ended, photo, running
 from taking import store_of
 from trainingstore import add_course, begin, small_course

@@ -20,8 +20,8 @@ import numpy as np
 from PIL import Image
 
 from fr_api.v1 import training_pb2_grpc
-from fr_core.training.courses import Course
-from fr_core.training.keys import AnswerKey
+from fr_training.courses import Course
+from fr_training.keys import AnswerKey
 
 # Of a JPEG file (ITU-T T.81): start, comment, beginning of the scan, end.
 _SOI, _COM, _SOS, _EOI = b"\xff\xd8", 0xFE, 0xDA, b"\xff\xd9"
@@ -107,7 +107,7 @@ def drawn_secrets(seed: str) -> Iterator[None]:
         return hashlib.shake_256(f"{seed} {next(number)}".encode()).digest(size)
 
     drawing = SimpleNamespace(token_hex=secrets.token_hex, token_bytes=token_bytes)
-    with patch("fr_server.services.training.sessions.secrets", drawing):
+    with patch("fr_server.rpc.services.training.sessions.secrets", drawing):
         yield
 
 

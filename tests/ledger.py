@@ -18,8 +18,8 @@ from zlib import crc32
 import numpy as np
 
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.values import Enrolment, NewTemplate, Subject
+from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.types import Embedding, ModelId
 
 MODEL = ModelId("null", "1", "0" * 64)

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fr_core.scoring.calibration import Calibration, Provenance, fit_calibration
-from fr_core.training.bank.compose import Composed
-from fr_core.training.bank.pool import Pool, PoolPerson, PoolPhoto
-from fr_core.training.plan import CoursePlan, read_plan
 from fr_core.types import ModelId
+from fr_training.bank.compose import Composed
+from fr_training.bank.pool import Pool, PoolPerson, PoolPhoto
+from fr_training.plan import CoursePlan, read_plan
 
 MODEL = ModelId("made-up", "1", "a" * 64)
 

@@ -10,7 +10,8 @@ from itertools import count
 
 import numpy as np
 
-from fr_core.training.answers import (
+from fr_core.types import ModelId
+from fr_training.answers import (
     Answer,
     Compared,
     Degraded,
@@ -26,15 +27,14 @@ from fr_core.training.answers import (
     Triage,
     Usability,
 )
-from fr_core.training.courses import Course, Form, Item
-from fr_core.training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
-from fr_core.training.plan import BlockPlan, read_plan
-from fr_core.training.prompts import ExerciseKind, Role, Step
-from fr_core.training.sessions.flow import lock, new_session, show
-from fr_core.training.sessions.probes import lock_probe
-from fr_core.training.sessions.shown import ShowBlock, ShowTrial
-from fr_core.training.trials import OwnList, Session
-from fr_core.types import ModelId
+from fr_training.courses import Course, Form, Item
+from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_training.plan import BlockPlan, read_plan
+from fr_training.prompts import ExerciseKind, Role, Step
+from fr_training.sessions.flow import lock, new_session, show
+from fr_training.sessions.probes import lock_probe
+from fr_training.sessions.shown import ShowBlock, ShowTrial
+from fr_training.trials import OwnList, Session
 
 T0 = 1_700_000_000_000
 """When every session here begins, milliseconds since 1970, UTC."""

@@ -189,7 +189,7 @@ def running(
         options = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
         with (
             grpc.insecure_channel(f"127.0.0.1:{app.port}", options=options) as channel,
-            patch("fr_core.keeping.writer._PACE_S", pace_s),
+            patch("fr_core.storage.writer._PACE_S", pace_s),
         ):
             server = Running(app, loop, channel)
             yield server

@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from fr_trust.access.budget import UNLIMITED, Budget
+from fr_trust.access.keys import NewKey
+from fr_trust.access.roles import Role
+from fr_trust.access.scope import Scope
 
 from fr_api.v1 import (
     access_pb2_grpc,
@@ -24,13 +28,9 @@ from fr_api.v1 import (
     server_pb2_grpc,
     training_pb2_grpc,
 )
-from fr_core.access.budget import UNLIMITED, Budget
-from fr_core.access.keys import NewKey
-from fr_core.access.roles import Role
-from fr_core.access.scope import Scope
 from fr_core.embed.null import NULL_MODEL
 from fr_core.gallery.values import GalleryUse
-from fr_server.stores import Stores
+from fr_server.storage import Stores
 from serving import Running, ended, photo, running
 from taking import Clock
 

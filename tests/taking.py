@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from fr_api.v1 import training_pb2, training_pb2_grpc
-from fr_core.training.store.training_store import TrainingStore
 from fr_datasets.links import Link, datasets_folder, write_link
+from fr_training.store.training_store import TrainingStore
 from serving import Running, photo, running
 from squares import face
 

@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fr_core.gallery.store.keys import KeyEncryptionKey
-from fr_core.training.answers import Answer, Degraded, PairRating, Usability
-from fr_core.training.courses import Course, Form, Item
-from fr_core.training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
-from fr_core.training.plan import PAIRS, BlockPlan, read_plan
-from fr_core.training.prompts import ExerciseKind, Step
-from fr_core.training.store.training_store import TrainingStore
-from fr_core.training.store.values import NewTrainee
-from fr_core.training.trials import Locked, Session, Trial
+from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.types import ModelId
+from fr_training.answers import Answer, Degraded, PairRating, Usability
+from fr_training.courses import Course, Form, Item
+from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_training.plan import PAIRS, BlockPlan, read_plan
+from fr_training.prompts import ExerciseKind, Step
+from fr_training.store.training_store import TrainingStore
+from fr_training.store.values import NewTrainee
+from fr_training.trials import Locked, Session, Trial
 
 KEY = KeyEncryptionKey(bytes(range(32)))
 MODEL = ModelId("null", "1", "0" * 64)

@@ -14,7 +14,7 @@ def main() -> None:
     written, without a key, that they fill its disk; its front-ends inherit the silence.
     """
     if sys.platform != "win32" and sys.argv[1:2] == ["serve"]:
-        # As `fr_server.cli.serve` does: this is half a second earlier.
+        # As `fr_server.commands.serve.serve` does: this is half a second earlier.
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP,))
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from fr_client.cli.main import main as run

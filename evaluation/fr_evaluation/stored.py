@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from fr_core.errors import StorageLow, StoreCorrupt, StoreFailed, UnknownReport
-from fr_core.gallery.store.durable import cause, sync
 from fr_core.reading import open_regular, read_json
 from fr_core.runtime.ticket import current_ticket
+from fr_core.storage.durable import cause, sync
 from fr_core.types import ModelId
 from fr_evaluation.files import NAMES
 from fr_evaluation.kinds import KINDS

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from fr_core.gallery.store.durable import sync
+from fr_core.storage.durable import sync
 from fr_evaluation import plots
 from fr_evaluation.files import NAMES, data_files
 from fr_evaluation.identification import page as identification_page

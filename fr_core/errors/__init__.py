@@ -13,44 +13,15 @@ No message, and no metadata, ever holds a photo, a vector, or the name or extern
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import ModuleType
 
-from fr_core.errors import (
-    access,
-    cases,
-    embeddings,
-    evaluation,
-    faces,
-    failures,
-    galleries,
-    photos,
-    requests,
-    training,
-    unrecoverable,
-)
-from fr_core.errors.access import (
-    CredentialInvalid,
-    CredentialMissing,
-    NotPermitted,
-    PurposeRequired,
-    QuotaExceeded,
-    RateLimited,
-    UnknownKey,
-)
+from fr_core.errors import embeddings, evaluation, faces, failures, galleries, photos, requests, unrecoverable
 from fr_core.errors.base import (
     Failure,
     FrError,
     InputRefused,
     Unrecoverable,
     for_one_caller,
-)
-from fr_core.errors.cases import (
-    CaseClosed,
-    CaseExists,
-    ExaminerNotIndependent,
-    FindingLocked,
-    ReviewUnfinished,
-    UnknownCase,
-    UnknownExamination,
 )
 from fr_core.errors.embeddings import (
     EmbeddingNotFinite,
@@ -115,28 +86,6 @@ from fr_core.errors.requests import (
     InvalidTopK,
     MissingField,
 )
-from fr_core.errors.training import (
-    BlockExpired,
-    ConsentRequired,
-    CourseBuilding,
-    DecisionLocked,
-    InvalidRating,
-    NothingToReport,
-    PlanInvalid,
-    SessionFinished,
-    SessionPaused,
-    SessionUnfinished,
-    TooFewPeople,
-    UnknownCohort,
-    UnknownCourse,
-    UnknownExercise,
-    UnknownPlan,
-    UnknownSession,
-    UnknownSitting,
-    UnknownTrainee,
-    UnknownTrial,
-    WrongStep,
-)
 from fr_core.errors.unrecoverable import (
     AddressUnavailable,
     BackupMismatch,
@@ -167,22 +116,14 @@ __all__ = [
     "AddressUnavailable",
     "BackupMismatch",
     "BackupUnusable",
-    "BlockExpired",
     "CalibrationInvalid",
     "CalibrationUnreadable",
     "CallEnded",
     "CallTooLong",
-    "CaseClosed",
-    "CaseExists",
     "ConfigInvalid",
     "ConfigUnknownKey",
-    "ConsentRequired",
-    "CourseBuilding",
-    "CredentialInvalid",
-    "CredentialMissing",
     "DatasetUnavailable",
     "DatasetUnusable",
-    "DecisionLocked",
     "DeviceLost",
     "DeviceUnavailable",
     "DuplicateImage",
@@ -191,13 +132,11 @@ __all__ = [
     "EmbeddingWrongSize",
     "EvaluationRunning",
     "EvidenceUnusable",
-    "ExaminerNotIndependent",
     "FaceTooSmall",
     "Failure",
     "FetchFailed",
     "FigureUndefined",
     "FileTampered",
-    "FindingLocked",
     "FrError",
     "FrontendsFailed",
     "GalleryExists",
@@ -212,7 +151,6 @@ __all__ = [
     "InvalidFilter",
     "InvalidIdentifier",
     "InvalidPage",
-    "InvalidRating",
     "InvalidThreshold",
     "InvalidTopK",
     "KeyUnavailable",
@@ -224,22 +162,12 @@ __all__ = [
     "NoCalibration",
     "NoFaceFound",
     "NoStore",
-    "NotPermitted",
     "NotReady",
-    "NothingToReport",
     "Overloaded",
     "PackInvalid",
     "PlaintextRefused",
-    "PlanInvalid",
-    "PurposeRequired",
-    "QuotaExceeded",
-    "RateLimited",
     "RateNotSupported",
     "ReaderTooSlow",
-    "ReviewUnfinished",
-    "SessionFinished",
-    "SessionPaused",
-    "SessionUnfinished",
     "SeveralFaces",
     "SeveralFrames",
     "ShuttingDown",
@@ -251,52 +179,35 @@ __all__ = [
     "StoreNewer",
     "TargetTaken",
     "TlsUnusable",
-    "TooFewPeople",
     "TooManyFaces",
     "Undecodable",
-    "UnknownCase",
-    "UnknownCohort",
-    "UnknownCourse",
-    "UnknownExamination",
-    "UnknownExercise",
     "UnknownGallery",
-    "UnknownKey",
     "UnknownPack",
-    "UnknownPlan",
     "UnknownReport",
-    "UnknownSession",
-    "UnknownSitting",
     "UnknownSubject",
     "UnknownTemplate",
-    "UnknownTrainee",
-    "UnknownTrial",
     "Unrecoverable",
     "UnsupportedFormat",
     "WrongKey",
-    "WrongStep",
     "all_errors",
     "for_one_caller",
 ]
 
-# In the order in which the documentation tells them.
-_ROOMS = (
+_MODULES = (
     photos,
     faces,
     embeddings,
     requests,
-    access,
     galleries,
-    cases,
     evaluation,
-    training,
     failures,
     unrecoverable,
 )
 
 
-def all_errors() -> Iterator[type[FrError]]:
-    """Yield every class that carries a reason, room after room, each in the order of its file."""
-    for room in _ROOMS:
-        for found in vars(room).values():
+def all_errors(*modules: ModuleType) -> Iterator[type[FrError]]:
+    """Yield every class that carries a reason: those of the core, then those of other modules, in file order."""
+    for module in (*_MODULES, *modules):
+        for found in vars(module).values():
             if isinstance(found, type) and issubclass(found, FrError) and found.reason:
                 yield found

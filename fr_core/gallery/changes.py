@@ -10,7 +10,6 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from fr_core.audit.values import MAX_SUBJECTS
 from fr_core.errors import (
     CalibrationInvalid,
     DuplicateImage,
@@ -44,6 +43,7 @@ from fr_core.gallery.values import (
     updated,
 )
 from fr_core.id_forms import composed
+from fr_core.storage.audit.values import MAX_SUBJECTS
 from fr_core.types import F32, Embedding
 
 R_co = TypeVar("R_co", covariant=True)

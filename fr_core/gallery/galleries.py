@@ -12,7 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from fr_core.audit.table import AuditTable
 from fr_core.errors import FrError, StoreCorrupt
 from fr_core.gallery import checks, pages
 from fr_core.gallery.changes import (
@@ -40,7 +39,6 @@ from fr_core.gallery.search.memory import Memories
 from fr_core.gallery.search.searching import Question, search
 from fr_core.gallery.search.upkeep import Keeper
 from fr_core.gallery.search.views import Views
-from fr_core.gallery.store.keys import KeyEncryptionKey, key_beside
 from fr_core.gallery.store.known import known_gallery, known_subject, known_template
 from fr_core.gallery.store.protocol import Store
 from fr_core.gallery.store.sqlite_store import RESERVE_BYTES, SqliteStore, is_under_key
@@ -63,6 +61,8 @@ from fr_core.gallery.values import (
     UpdatedSubject,
 )
 from fr_core.gallery.writer import Writer
+from fr_core.storage.audit.table import AuditTable
+from fr_core.storage.keys import KeyEncryptionKey, key_beside
 from fr_core.types import Embedding, ModelId
 
 _log = logging.getLogger(__name__)
@@ -81,9 +81,9 @@ def utc_now() -> datetime:
 class Galleries:
     """Every gallery of one store. Methods block, and may be called by any number of threads at once.
 
-    A change has returned only after it is durable and shown to searches, and the audit then says who asked for it, see
-    `fr_core.audit.attribution`; changes of several threads share one sync of the disk. A search sees one version of its
-    gallery: vectors, subjects and version number of the same moment.
+    A change returns once it is durable and searches see it. The audit then says who asked for it, see
+    `fr_core.storage.audit.attribution`. Changes of several threads share one sync of the disk. A search sees one
+    version of its gallery: vectors, subjects and version number of the same moment.
 
     Methods take a gallery's id, or the value that `get` returned; with the latter they raise `GalleryReplaced` if
     another gallery has the id now. Use the value after a decision that depends on the gallery, such as on its use.

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from fr_core.audit.attribution import Attribution, current_attribution
 from fr_core.errors import FrError, InternalError, ShuttingDown, StoreCorrupt, StoreFailed, for_one_caller
 from fr_core.gallery.changes import Change, Done, Effect
 from fr_core.gallery.search.memory import Memories
 from fr_core.gallery.store.protocol import Store, Transaction
+from fr_core.storage.audit.attribution import Attribution, current_attribution
 
 R = TypeVar("R")
 

@@ -36,43 +36,43 @@ from fr_api.v1 import (
 from fr_core.engine import Engine, photos_at_once
 from fr_core.errors import InternalError, NotReady, ShuttingDown, TlsUnusable
 from fr_evaluation.stored import Reports
-from fr_server.access.guard import Guard
-from fr_server.access.journal import DoorJournal
-from fr_server.access.key_ends import KEY_ENDS_EVERY_S, tell_key_ends
-from fr_server.access.opening import asks_who_calls, default_budget, make_guard
-from fr_server.access.resolving import StoreResolver
-from fr_server.chores import for_ever
+from fr_server.authz.access_audit import DoorJournal
+from fr_server.authz.guard import Guard
+from fr_server.authz.opening import asks_who_calls, default_budget, make_guard
+from fr_server.authz.owners import StoreResolver
 from fr_server.clock import SteadyClock
 from fr_server.config import Config
-from fr_server.convert.server import server_info
-from fr_server.folders import access_folder, archive_folder, checkpoint_folder, reports_folder, training_folder
-from fr_server.grpc_options import channel_limits
-from fr_server.interceptors.admission import Admission
-from fr_server.interceptors.boundary import Boundary
-from fr_server.listening import Listening
-from fr_server.services.access import AccessService
-from fr_server.services.audit import AuditService
-from fr_server.services.audits import audits_of
-from fr_server.services.checkpoints import Checkpoints, require_audit_folders
-from fr_server.services.decisions import Decisions, compared_settings
-from fr_server.services.evaluation import EvaluationService
-from fr_server.services.gallery import GalleryService, unspecified_use
-from fr_server.services.gallery_calls import GalleryCalls
-from fr_server.services.health import HealthService
-from fr_server.services.probes import Probes
-from fr_server.services.pruning import Pruning
-from fr_server.services.recognition import RecognitionService
-from fr_server.services.review import ReviewService
-from fr_server.services.review_evidence import EvidenceRoom
-from fr_server.services.server import ServerService
-from fr_server.services.training.desk import Desk
-from fr_server.services.training.service import TrainingService
-from fr_server.services.training.storage import purge_training
-from fr_server.stores import Stores, galleries_of, open_stores, purge_cases
+from fr_server.config.folders import access_folder, archive_folder, checkpoint_folder, reports_folder, training_folder
+from fr_server.gateway.listening import Listening
+from fr_server.jobs.checkpoints import Checkpoints, require_audit_folders
+from fr_server.jobs.key_expiry import KEY_ENDS_EVERY_S, tell_key_ends
+from fr_server.jobs.periodic import for_ever
+from fr_server.jobs.pruning import Pruning
+from fr_server.jobs.storage_metrics import watch
+from fr_server.pools import Work
+from fr_server.rpc.convert.server import server_info
+from fr_server.rpc.interceptors.admission import Admission
+from fr_server.rpc.interceptors.boundary import Boundary
+from fr_server.rpc.options import channel_limits
+from fr_server.rpc.services.access import AccessService
+from fr_server.rpc.services.audit import AuditService
+from fr_server.rpc.services.audits import audits_of
+from fr_server.rpc.services.decisions import Decisions, compared_settings
+from fr_server.rpc.services.evaluation import EvaluationService
+from fr_server.rpc.services.gallery import GalleryService, unspecified_use
+from fr_server.rpc.services.gallery_calls import GalleryCalls
+from fr_server.rpc.services.health import HealthService
+from fr_server.rpc.services.probes import Probes
+from fr_server.rpc.services.recognition import RecognitionService
+from fr_server.rpc.services.review import ReviewService
+from fr_server.rpc.services.review_evidence import EvidenceRoom
+from fr_server.rpc.services.server import ServerService
+from fr_server.rpc.services.training.desk import Desk
+from fr_server.rpc.services.training.service import TrainingService
+from fr_server.rpc.services.training.storage import purge_training
+from fr_server.storage import Stores, galleries_of, open_stores, purge_cases
 from fr_server.telemetry.logs import describe
 from fr_server.telemetry.open import Telemetry
-from fr_server.watching import watch
-from fr_server.work import Work
 
 log = logging.getLogger("fr_server")
 

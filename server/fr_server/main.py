@@ -14,26 +14,26 @@ from pathlib import Path
 from fr_core import __version__
 from fr_core.errors import ConfigInvalid, ShuttingDown
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.store.folder import LOCK_NAME
 from fr_core.gallery.store.sqlite_store import DATABASE_NAME, is_under_key
+from fr_core.storage.data_folder import LOCK_NAME
 from fr_evaluation.stored import Reports
-from fr_server.address import address_of
 from fr_server.app import SERVICES, App, Server, until
 from fr_server.clock import SteadyClock
 from fr_server.config import Config
+from fr_server.config.checks import require_usable
+from fr_server.config.folders import data_folder, key_of, reports_folder
+from fr_server.config.naming import naming
+from fr_server.config.started import Started
 from fr_server.engine import open_engine
-from fr_server.folders import data_folder, key_of, reports_folder
-from fr_server.frontends.metrics import shared_metrics
-from fr_server.frontends.supervisor import Supervisor
-from fr_server.naming import naming
-from fr_server.reloading import Reloader
-from fr_server.services.decisions import warn_of_other_settings
+from fr_server.gateway.address import address_of
+from fr_server.jobs.reload import Reloader
+from fr_server.rpc.services.decisions import warn_of_other_settings
 from fr_server.spared import spare_the_collector
-from fr_server.started import Started
-from fr_server.stores import opened_or_made
+from fr_server.storage import opened_or_made
 from fr_server.telemetry.logs import log_unhandled
 from fr_server.telemetry.open import open_telemetry
-from fr_server.usable import require_usable
+from fr_server.workers.metrics import shared_metrics
+from fr_server.workers.supervisor import Supervisor
 
 log = logging.getLogger("fr_server")
 

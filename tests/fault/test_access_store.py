@@ -19,15 +19,16 @@ from pathlib import Path
 
 import apsw
 import pytest
+from fr_trust.access.keys import MadeKey
+from fr_trust.access.refusals import Why
+from fr_trust.access.roles import Role
+from fr_trust.access.schema import SCHEMA
+from fr_trust.access.scope import NOTHING
+from fr_trust.access.store import AccessStore
+from fr_trust.errors import CredentialInvalid
 
 from accessing import Clocks, new_key, open_store, why
-from fr_core.access.keys import MadeKey
-from fr_core.access.refusals import Why
-from fr_core.access.roles import Role
-from fr_core.access.schema import SCHEMA
-from fr_core.access.scope import NOTHING
-from fr_core.access.store import AccessStore
-from fr_core.errors import CredentialInvalid, FrError, StoreCorrupt
+from fr_core.errors import FrError, StoreCorrupt
 
 KILLS = int(os.environ.get("FR_KILLS", "4"))
 FLIPS = int(os.environ.get("FR_FLIPS", "600"))

@@ -20,19 +20,19 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+from fr_trust.access.store import AccessStore
+from fr_trust.audit import segment
+from fr_trust.audit.export import export, verify_export
 
 from accessing import KEY
 from audited import DAY_MS, Clock, an_entry
 from besieged import figure
-from fr_core.access.store import AccessStore
-from fr_core.audit import segment
-from fr_core.audit.export import export, verify_export
-from fr_core.audit.values import Entry
-from fr_core.audit.verify import Broken, Verified, verify
 from fr_core.errors import StoreCorrupt, StoreFailed
-from fr_core.gallery.store.connection import open_to_read
-from fr_server.services.audits import LocalAudit
-from fr_server.services.pruning import Pruning
+from fr_core.storage.audit.values import Entry
+from fr_core.storage.audit.verify import Broken, Verified, verify
+from fr_core.storage.connection import open_to_read
+from fr_server.jobs.pruning import Pruning
+from fr_server.rpc.services.audits import LocalAudit
 from fulldisk import CountedDisk
 
 KILLS = int(os.environ.get("FR_KILLS", "8"))
@@ -258,7 +258,7 @@ def test_an_export_that_is_overtaken_says_so(tmp_path: Path) -> None:
     store, clock = due(tmp_path)
     with store:
         audit = LocalAudit(store)
-        with patch("fr_server.services.audits._STEP", 10):
+        with patch("fr_server.rpc.services.audits._STEP", 10):
             part = audit.audit_export(0, False)
             assert part.after == 10
             pruning_of(store, tmp_path, clock).prune()

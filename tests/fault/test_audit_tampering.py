@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 from audited import Audited, Clock, an_entry
-from fr_core.audit.chain import first_hash, next_hash
-from fr_core.audit.checkpoints import Checkpoint
-from fr_core.audit.values import encode
-from fr_core.audit.verify import Broken, Verified, Why, verify
+from fr_core.storage.audit.chain import first_hash, next_hash
+from fr_core.storage.audit.checkpoints import Checkpoint
+from fr_core.storage.audit.values import encode
+from fr_core.storage.audit.verify import Broken, Verified, Why, verify
 
 TAMPERINGS = int(os.environ.get("FR_TAMPERINGS", "1000"))
 RECORDS = 24

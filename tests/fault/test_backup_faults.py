@@ -24,8 +24,8 @@ from fr_core.gallery.backup.staged import Staged
 from fr_core.gallery.backup.take import back_up
 from fr_core.gallery.backup.verify import verify
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.values import Enrolment, NewTemplate
+from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.types import Embedding, ModelId
 
 KEY = KeyEncryptionKey(bytes(range(32)))
@@ -39,7 +39,7 @@ import itertools, os, sys, threading
 from pathlib import Path
 import numpy as np
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.store.keys import KeyEncryptionKey
+from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.types import Embedding, ModelId
 
@@ -64,7 +64,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 import apsw
 from fr_core.gallery.backup.take import back_up
-from fr_core.gallery.store.keys import KeyEncryptionKey
+from fr_core.storage.keys import KeyEncryptionKey
 
 class Deadly(apsw.VFS):
     def __init__(self):

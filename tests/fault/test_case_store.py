@@ -18,6 +18,10 @@ from pathlib import Path
 
 import apsw
 import pytest
+from fr_trust.casework.store import CaseStore
+from fr_trust.casework.store_schema import SCHEMA
+from fr_trust.casework.values import Finding, Purpose
+from fr_trust.errors import ExaminerNotIndependent, FindingLocked
 
 from casefiles import (
     DAY_MS,
@@ -33,10 +37,7 @@ from casefiles import (
     picks,
     some_candidates,
 )
-from fr_core.casework.store import CaseStore
-from fr_core.casework.store_schema import SCHEMA
-from fr_core.casework.values import Finding, Purpose
-from fr_core.errors import ExaminerNotIndependent, FindingLocked, StoreCorrupt
+from fr_core.errors import StoreCorrupt
 
 ANNA, BERT, CLEO, DORA = EXAMINERS
 NAME = "Erika Mustermann"

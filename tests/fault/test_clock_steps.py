@@ -21,17 +21,17 @@ import grpc
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from fr_trust.access.budget import Budget
+from fr_trust.access.budgets import Budgets
+from fr_trust.access.roles import Role
+from fr_trust.access.store import AccessStore
 
 from besieged import figure, key_of
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, server_pb2, training_pb2, training_pb2_grpc
-from fr_core.access.budget import Budget
-from fr_core.access.budgets import Budgets
-from fr_core.access.roles import Role
-from fr_core.access.store import AccessStore
-from fr_core.audit.values import Entry
-from fr_core.audit.verify import Verified, verify
 from fr_core.embed.null import NULL_MODEL
 from fr_core.gallery.values import GalleryUse
+from fr_core.storage.audit.values import Entry
+from fr_core.storage.audit.verify import Verified, verify
 from fr_server.clock import SteadyClock, boot_ms, wall_ms
 from serving import Running, ended, photo, running
 from taking import Chance, answer, next_trial, store_of
@@ -265,8 +265,8 @@ def test_all_of_it_goes_on_under_a_clock_that_jumps_about(steady: Site) -> None:
     figure("steps of a day, each with a check that nothing went wrong", len(steps) * len(CHECKS))
 
 
-# Keys go by a time of their own when the clock is set back (see `fr_core.access.seen`), and quotas by no clock that can
-# be set: their controls take that away, or are of a clock that was set forwards.
+# Keys go by a time of their own when the clock is set back, see `fr_trust.access.trusted_clock`, and quotas by no
+# clock that can be set: their controls take that away, or are of a clock that was set forwards.
 WRONG = [
     (sittings, FORWARDS),
     (sittings, BACK),
@@ -291,7 +291,7 @@ def test_control_of_quotas_that_go_by_the_clock_of_the_machine(tmp_path: Path) -
         return Budgets(lambda: clock_ms() / 1000, clock_ms)
 
     with (
-        patch("fr_server.access.opening.Budgets", by_the_clock),
+        patch("fr_server.authz.opening.Budgets", by_the_clock),
         site(tmp_path, steady=False) as wrong,
         pytest.raises(AssertionError),
     ):

@@ -24,10 +24,10 @@ from fr_core.errors import FrError, InputRefused, KeyUnavailable, StoreCorrupt, 
 from fr_core.gallery.backup.verify import verify
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.query import ScoreFusion, SubjectFilter
-from fr_core.gallery.store.connection import PAGE_BYTES
-from fr_core.gallery.store.keys import key_beside
 from fr_core.gallery.store.sqlite_store import DATABASE_NAME
 from fr_core.gallery.values import Enrolment, NewTemplate
+from fr_core.storage.connection import PAGE_BYTES
+from fr_core.storage.keys import key_beside
 from ledger import MODEL, SIZE, embedding
 
 BYTES = int(os.environ.get("FR_CORRUPTIONS", "100"))
@@ -341,7 +341,7 @@ def test_control_what_is_not_authenticated_would_be_served(
     closed: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = f"data/{DATABASE_NAME}"
-    monkeypatch.setattr("fr_core.gallery.store.vault.Vault.require_mac", lambda *_: None)
+    monkeypatch.setattr("fr_core.storage.vault.Vault.require_mac", lambda *_: None)
     tally = Tally(tmp_path / "changed", closed)
     data = closed.files[name]
     for number in range(SUBJECTS):

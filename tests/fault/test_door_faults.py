@@ -28,9 +28,9 @@ from doorway import (
     knock,
 )
 from fr_server.config import LimitsConfig
-from fr_server.door.listener import HandshakeFailure, Parting, Refusal
-from fr_server.door.relay import CHUNK_BYTES
-from fr_server.door.tls import TlsFiles
+from fr_server.gateway.listener import HandshakeFailure, Parting, Refusal
+from fr_server.gateway.relay import CHUNK_BYTES
+from fr_server.gateway.tls import TlsFiles
 
 pytestmark = pytest.mark.alone
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.store import clean_pages
 from fr_core.gallery.store.sqlite_store import DATABASE_NAME, SqliteStore
 from fr_core.gallery.store.vectors import pack_vector
 from fr_core.gallery.values import Enrolment, NewTemplate
+from fr_core.storage import clean_pages
 from ledger import GALLERY, KEY, MODEL, SIZE, embedding
 
 PEOPLE = 240

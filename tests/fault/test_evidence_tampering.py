@@ -20,18 +20,18 @@ from typing import Any
 from zlib import crc32
 
 import pytest
+from fr_trust.casework.rules import conclusion_of
+from fr_trust.evidence import archive
+from fr_trust.evidence.archive import chunks, is_name
+from fr_trust.evidence.bundle import build_bundle
+from fr_trust.evidence.signing import EvidenceSigner
+from fr_trust.evidence.values import Exhibit
+from fr_trust.evidence.verify import verify_bundle
 
 from casefiles import DAY_MS, OTHER_SIGNER, SIGNER, START_MS, Filed, filed, listing
-from fr_core.audit.checkpoints import key_id_of, read_public_key
-from fr_core.audit.values import canonical
-from fr_core.casework.rules import conclusion_of
 from fr_core.errors import EvidenceUnusable
-from fr_core.evidence import archive
-from fr_core.evidence.archive import chunks, is_name
-from fr_core.evidence.bundle import build_bundle
-from fr_core.evidence.signing import EvidenceSigner
-from fr_core.evidence.values import Exhibit
-from fr_core.evidence.verify import verify_bundle
+from fr_core.storage.audit.checkpoints import key_id_of, read_public_key
+from fr_core.storage.audit.values import canonical
 
 POSITIONS = 8_000
 KEY = SIGNER.public_key

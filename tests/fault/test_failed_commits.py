@@ -19,18 +19,18 @@ from pathlib import Path
 
 import apsw
 import pytest
+from fr_trust.access.store import AccessStore
+from fr_trust.casework.store import CaseStore
+from fr_trust.casework.values import Purpose
 
 import accessing
 import casefiles
 import trainingstore
-from fr_core.access.store import AccessStore
-from fr_core.casework.store import CaseStore
-from fr_core.casework.values import Purpose
 from fr_core.errors import StoreFailed
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store.sqlite_store import SqliteStore
 from fr_core.gallery.values import Enrolment, NewTemplate
-from fr_core.training.store.training_store import TrainingStore
+from fr_training.store.training_store import TrainingStore
 from ledger import KEY, MODEL, SIZE, embedding
 
 COURSE = trainingstore.small_course()

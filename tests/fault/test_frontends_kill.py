@@ -28,11 +28,11 @@ from typing import Any, ClassVar
 import grpc
 import numpy as np
 import pytest
+from fr_trust.access.roles import Role
 
 from besieged import figure, key_of
 from faulty import until
 from fr_api.v1 import access_pb2, common_pb2, gallery_pb2, recognition_pb2, review_pb2, training_pb2
-from fr_core.access.roles import Role
 from fr_core.detect.null import NullDetector
 from fr_core.detect.protocol import TileFaces
 from fr_core.engine import Engine, Lifeline
@@ -42,10 +42,10 @@ from fr_core.runtime.devices import ActiveDevice
 from fr_core.types import F32, U8, AlignedFace
 from fr_server.clock import wall_ms
 from fr_server.config import Config, config_from
-from fr_server.frontends.supervisor import Supervisor
 from fr_server.main import open_galleries
-from fr_server.stores import open_access
+from fr_server.storage import open_access
 from fr_server.telemetry.open import Telemetry
+from fr_server.workers.supervisor import Supervisor
 from serving import NULL_QUALITY, null_engine, photo
 from staffed import NONE, UNSURE, Caller, reason_of
 from taking import Chance, create, enrol, link_people, next_trial, start
@@ -139,7 +139,7 @@ class Server:
     @property
     def frontends(self) -> list[int]:
         assert self._process is not None
-        return [pid for pid in children_of(self._process.pid) if b"fr_server.frontends" in command_of(pid)]
+        return [pid for pid in children_of(self._process.pid) if b"fr_server.workers" in command_of(pid)]
 
     def kill(self, what: str, at: random.Random) -> None:
         """Kill the engine's process, one front-end, or all; return when there are as many front-ends as before."""

@@ -18,7 +18,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 import hostile
 from faulty import SOON
-from fr_server.services.health import HealthService
+from fr_server.rpc.services.health import HealthService
 from guarded import started_guarded
 
 pytestmark = pytest.mark.alone

@@ -26,7 +26,7 @@ from faulty import Started, embed_request
 from fr_api.v1 import recognition_pb2_grpc
 from fr_bench.speed.server_process import resident_mib
 from fr_bench.speed.stats import percentile
-from fr_server.grpc_options import channel_limits
+from fr_server.rpc.options import channel_limits
 from guarded import started_guarded
 
 pytestmark = pytest.mark.alone

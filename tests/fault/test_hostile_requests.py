@@ -20,10 +20,10 @@ import hostile
 from faulty import SOON, Started
 from fr_api.v1 import gallery_pb2, gallery_pb2_grpc, server_pb2, training_pb2, training_pb2_grpc
 from fr_core.errors import UnknownGallery
-from fr_server.interceptors import boundary
-from fr_server.interceptors.boundary import STRANGERS_BYTES, Boundary
-from fr_server.interceptors.sizes import MOST_BYTES
-from fr_server.services.health import HealthService
+from fr_server.rpc.interceptors import boundary
+from fr_server.rpc.interceptors.boundary import STRANGERS_BYTES, Boundary
+from fr_server.rpc.interceptors.sizes import MOST_BYTES
+from fr_server.rpc.services.health import HealthService
 from guarded import started_guarded
 
 pytestmark = pytest.mark.alone

@@ -22,6 +22,8 @@ from tempfile import mkdtemp
 
 import grpc
 import pytest
+from fr_trust.evidence.documents import parsed, read_findings, read_search
+from fr_trust.evidence.verify import verify_bundle
 from hostile_texts import FORMATS, texts
 
 from besieged import HOST, SOON_S, Made, figure, made, secure_channel, started_besieged
@@ -39,21 +41,19 @@ from fr_bench.speed.stats import percentile
 from fr_client.cli.sources import read_manifest
 from fr_client.cli.state import Unusable
 from fr_client.connection import read_connection
-from fr_core.audit.checkpoints import parse_checkpoint
 from fr_core.errors import FrError, TlsUnusable
-from fr_core.evidence.documents import parsed, read_findings, read_search
-from fr_core.evidence.verify import verify_bundle
 from fr_core.scoring.calibration_json import to_json
-from fr_core.training.plan import read_plan
+from fr_core.storage.audit.checkpoints import parse_checkpoint
 from fr_datasets.archives import unpack
 from fr_datasets.labels import read_labels
 from fr_datasets.links import read_links
 from fr_evaluation.recorded import read_recorded, read_scores
-from fr_server.access.jwks import parse_keys
+from fr_server.authz.jwks import parse_keys
 from fr_server.config import load_config
-from fr_server.convert.calibration import calibration_from
-from fr_server.door.pem import read_revocations
-from fr_training.plans import plan_names, plan_text
+from fr_server.gateway.pem import read_revocations
+from fr_server.rpc.convert.calibration import calibration_from
+from fr_training.plan import read_plan
+from fr_training.shipped_plans import plan_names, plan_text
 from serving import photo
 
 COUNT = int(os.environ.get("FR_HOSTILE_TEXTS", "42"))

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from besieged import KILLED, Made, cut_off, fr_server
+from fr_server.config.seal import require_sealed
 from fr_server.main import open_galleries
-from fr_server.sealing import require_sealed
-from fr_server.stores import open_access
+from fr_server.storage import open_access
 
 # A file that is opened to be written, made, renamed or deleted within the folder.
 WATCH = """

@@ -21,6 +21,7 @@ from typing import Any
 import apsw
 import grpc
 import pytest
+from fr_trust.access.roles import Role
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from besieged import HOST, Made, figure, made, secure_channel, started_besieged
@@ -38,13 +39,12 @@ from fr_api.v1 import (
     server_pb2_grpc,
     training_pb2_grpc,
 )
-from fr_core.access.roles import Role
 from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import FrError
-from fr_core.training.store.training_store import TrainingStore
 from fr_server.clock import wall_ms
 from fr_server.main import open_galleries
-from fr_server.stores import Stores, open_stores
+from fr_server.storage import Stores, open_stores
+from fr_training.store.training_store import TrainingStore
 from serving import Running, ended, photo, running
 from taking import Chance, answer, next_trial, store_of
 from trainingstore import DAY_MS, add_course, begin, small_course

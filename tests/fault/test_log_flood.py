@@ -23,7 +23,7 @@ import hostile
 from besieged import HOST, Made, made, secure_channel, started_besieged
 from faulty import SOON, until
 from fr_api.v1 import recognition_pb2, recognition_pb2_grpc, server_pb2, server_pb2_grpc
-from fr_server.throttle import MOST_PER_WINDOW
+from fr_server.telemetry.throttle import MOST_PER_WINDOW
 
 if TYPE_CHECKING:
     from fr_core.packs.cache import ModelCache

@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 from fr_client.cli.main import build as build_command
 from fr_core.errors import AddressUnavailable, ConfigInvalid
 from fr_server.config import Config, config_from, load_config
-from fr_server.door.door import Door
+from fr_server.config.checks import require_usable
+from fr_server.gateway.gateway import Door
 from fr_server.main import build
 from fr_server.telemetry.exposition import MetricsServer
-from fr_server.usable import require_usable
 
 HOSTS = ("127.0.0.1", "127.0.0.2", "0.0.0.0", "localhost", "::1", "[::1]", "::")
 

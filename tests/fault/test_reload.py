@@ -16,18 +16,18 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from fr_trust.access.roles import Role
 from typer.testing import CliRunner
 
 from besieged import Made, made
 from doorway import DAY_MS, Papers, now_ms
 from fr_client.cli.main import build as command_line
-from fr_core.access.roles import Role
-from fr_server.door.authority import write_revocations
-from fr_server.door.pem import revocations_expire_ms
+from fr_server.config.seal import require_sealed
+from fr_server.config.started import Started
+from fr_server.gateway.authority import write_revocations
+from fr_server.gateway.pem import revocations_expire_ms
+from fr_server.jobs.reload import Reloader
 from fr_server.main import build, run
-from fr_server.reloading import Reloader
-from fr_server.sealing import require_sealed
-from fr_server.started import Started
 from fr_server.telemetry.metrics import PrometheusObserver
 from serving import null_engine
 

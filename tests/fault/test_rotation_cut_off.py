@@ -13,13 +13,13 @@ from typer.testing import CliRunner
 from besieged import KILLED, Made, cut_off, fill, fr_server, made, put_back
 from fr_client.cli.main import build
 from fr_core.errors import FileTampered, WrongKey
-from fr_core.gallery.store.keys import load_key, new_key_file
 from fr_core.gallery.store.marks import mark_of
+from fr_core.storage.keys import load_key, new_key_file
 from fr_server.clock import wall_ms
 from fr_server.config import load_config
+from fr_server.config.seal import require_sealed
 from fr_server.main import open_galleries
-from fr_server.sealing import require_sealed
-from fr_server.stores import open_stores
+from fr_server.storage import open_stores
 
 # How many steps are passed over between two kills; 1 = every one of them.
 STRIDE = int(os.environ.get("FR_ROTATION_STRIDE", "11"))

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from fr_trust.access.roles import Role
 
 from besieged import HOST, made, started_besieged
 from fr_api.v1 import gallery_pb2, gallery_pb2_grpc
-from fr_core.access.roles import Role
 from fr_core.scratch import scratch_folder
 
 KILLS = 5

@@ -14,10 +14,10 @@ import pytest
 
 from fr_core.errors import StoreCorrupt, StoreInUse, StoreNewer
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.schema import SCHEMA_VERSION
 from fr_core.gallery.store.sqlite_store import DATABASE_NAME
 from fr_core.gallery.values import Enrolment, NewTemplate
+from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.types import Embedding, ModelId
 
 MODEL = ModelId("null", "1", "0" * 64)
@@ -33,7 +33,7 @@ from pathlib import Path
 import numpy as np
 from fr_core.errors import StoreFailed
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.store.keys import KeyEncryptionKey
+from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.types import Embedding, ModelId
 

@@ -15,23 +15,23 @@ from unittest.mock import patch
 
 import apsw
 import pytest
+from fr_trust.access.roles import Role
 from typer.testing import CliRunner
 
 from besieged import OVERRIDES, Made, fill, fr_server, made, put_back
 from fr_client.cli.main import build as command
-from fr_core.access.roles import Role
 from fr_core.errors import FrError, ModelCorrupt
-from fr_core.gallery.store.keys import load_key
 from fr_core.gallery.store.marks import mark_of
 from fr_core.gallery.store.upgrade import unlocked, write_store_row
 from fr_core.packs.cache import ModelCache
 from fr_core.packs.manifest import load_pack
+from fr_core.storage.keys import load_key
 from fr_server.config import load_config
+from fr_server.config.safety import require_safe
+from fr_server.config.seal import require_sealed
+from fr_server.config.started import Started
 from fr_server.engine import open_engine
 from fr_server.main import build, open_galleries, run
-from fr_server.safety import require_safe
-from fr_server.sealing import require_sealed
-from fr_server.started import Started
 from fr_server.telemetry.listener import NullListener
 from serving import null_engine
 

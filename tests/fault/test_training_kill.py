@@ -23,12 +23,13 @@ from typing import IO
 
 import pytest
 
-from fr_core.errors import StoreCorrupt, StoreFailed, UnknownCourse
-from fr_core.keeping import database, writer
-from fr_core.training.courses import Course
-from fr_core.training.store.folder import DATABASE_NAME
-from fr_core.training.store.training_store import TrainingStore
-from fr_core.training.trials import Session
+from fr_core.errors import StoreCorrupt, StoreFailed
+from fr_core.storage import database, writer
+from fr_training.courses import Course
+from fr_training.errors import UnknownCourse
+from fr_training.store.folder import DATABASE_NAME
+from fr_training.store.training_store import TrainingStore
+from fr_training.trials import Session
 from powercut import Image, PowerCut
 from trainingstore import (
     DAY_MS,

@@ -29,7 +29,7 @@ import grpc
 import pytest
 
 from fr_api.v1 import training_pb2, training_pb2_grpc
-from fr_core.training.store.training_store import TrainingStore
+from fr_training.store.training_store import TrainingStore
 from serving import running
 from taking import Chance, Stub, Trial, create, enrol, link_people, next_trial, start
 

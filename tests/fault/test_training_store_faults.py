@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 
 from fr_core.errors import FrError, StorageLow, StoreFailed
-from fr_core.gallery.store import clean_pages
-from fr_core.keeping.database import Database
-from fr_core.training.answers import Answer, Notes
-from fr_core.training.courses import Course
-from fr_core.training.prompts import Step
-from fr_core.training.store.folder import DATABASE_NAME
-from fr_core.training.store.schema import MAKING
-from fr_core.training.store.training_store import TrainingStore
-from fr_core.training.trials import Locked, Session
+from fr_core.storage import clean_pages
+from fr_core.storage.database import Database
+from fr_training.answers import Answer, Notes
+from fr_training.courses import Course
+from fr_training.prompts import Step
+from fr_training.store.folder import DATABASE_NAME
+from fr_training.store.schema import MAKING
+from fr_training.store.training_store import TrainingStore
+from fr_training.trials import Locked, Session
 from fulldisk import CountedDisk, Disk, mounted
 from trainingstore import DAY_MS, NOW_MS, add_course, answered, begin, open_store, pictures_of, shown, small_course
 

@@ -9,15 +9,15 @@ import pytest
 
 from fr_core.scoring.auc import auc_delong, auc_to_dprime
 from fr_core.scoring.differentials import max_to_min, ratios_to_geometric_mean
-from fr_core.scoring.human.advice import Aided, automation_bias, misled
-from fr_core.scoring.human.agreement import Weights, kappa, mcnemar
-from fr_core.scoring.human.change import reliable_change
-from fr_core.scoring.human.decisions import decided
-from fr_core.scoring.human.item_response import eap, elo, mle, offset_for, probability, update_difficulty
-from fr_core.scoring.human.signal_detection import prevalence_ppv, sensitivity
 from fr_core.scoring.intervals import wilson_interval
 from fr_core.scoring.likelihood import brier, cllr, expected_calibration_error, level_ratios, log_loss, ratio_ceiling
 from fr_core.scoring.picks import pick_rates
+from fr_training.statistics.advice import Aided, automation_bias, misled
+from fr_training.statistics.agreement import Weights, kappa, mcnemar
+from fr_training.statistics.change import reliable_change
+from fr_training.statistics.decisions import decided
+from fr_training.statistics.item_response import eap, elo, mle, offset_for, probability, update_difficulty
+from fr_training.statistics.signal_detection import prevalence_ppv, sensitivity
 
 LEVELS = (3, 2, 1, 0, -1, -2, -3)
 RATED_MATED = [3, 3, 2, 2, 1, 0, -1, 3, 2, 1]

@@ -16,7 +16,7 @@ from fr_core.packs.cache import ModelCache
 from fr_core.packs.fetch import fetch_all
 from fr_core.packs.manifest import load_pack
 from fr_core.packs.photos import all_photos
-from fr_server.models_cli import models
+from fr_server.commands.models import models
 
 pytestmark = [pytest.mark.models, pytest.mark.network]
 
@@ -48,7 +48,7 @@ def test_a_pack_is_fetched_in_one_download(name: str, archive: str, tmp_path: Pa
 
 
 def test_two_processes_fetch_the_same_pack_at_once(tmp_path: Path) -> None:
-    code = "from fr_server.models_cli import models; models(['fetch', 'sface', '--json'])"
+    code = "from fr_server.commands.models import models; models(['fetch', 'sface', '--json'])"
     environ = {**os.environ, "FR_HOME": str(tmp_path)}
     both = [subprocess.Popen([sys.executable, "-c", code], env=environ, stdout=subprocess.PIPE) for _ in range(2)]
     answers = [process.communicate(timeout=200)[0] for process in both]

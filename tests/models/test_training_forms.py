@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from fr_core.training.bank.compose import Composed, compose
-from fr_core.training.bank.matcher import ExactMatcher
-from fr_core.training.bank.pool import Pool, PoolPerson, PoolPhoto
-from fr_core.training.keys import PairKey
 from fr_datasets import lfw, london
 from fr_datasets.values import Person
+from fr_training.bank.compose import Composed, compose
+from fr_training.bank.matcher import ExactMatcher
+from fr_training.bank.pool import Pool, PoolPerson, PoolPhoto
+from fr_training.keys import PairKey
 from made_pools import TASTER, plan_of, shown_people
 
 if TYPE_CHECKING:

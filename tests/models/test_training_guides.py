@@ -30,22 +30,22 @@ from fr_client import Client
 from fr_client.cli.main import build
 from fr_client.connection import read_connection
 from fr_client.identity import Identity, open_channel, tls_credentials
-from fr_core.errors import PlanInvalid
 from fr_core.packs.cache import ModelCache, cache_folder
-from fr_core.scoring.human.change import Change, Verdict
-from fr_core.scoring.human.signal_detection import prevalence_ppv, sensitivity
 from fr_core.scoring.likelihood import ratio_ceiling
-from fr_core.training.answers import RATINGS
-from fr_core.training.bank.needs import needs
-from fr_core.training.exercises.register import EXERCISES
-from fr_core.training.grading.evidence import words_of
-from fr_core.training.grading.figures import CohortFigures, TraineeFigures
-from fr_core.training.grading.standing import Score, change_of_score
-from fr_core.training.plan import CoursePlan, read_plan
-from fr_core.training.prompts import ExerciseKind
+from fr_training.answers import RATINGS
+from fr_training.bank.needs import needs
+from fr_training.errors import PlanInvalid
+from fr_training.exercises.register import EXERCISES
 from fr_training.exports.csv_rows import COLUMNS
 from fr_training.exports.xapi import EXTENSIONS
-from fr_training.plans import plan_names, plan_text
+from fr_training.grading.evidence import words_of
+from fr_training.grading.figures import CohortFigures, TraineeFigures
+from fr_training.grading.standing import Score, change_of_score
+from fr_training.plan import CoursePlan, read_plan
+from fr_training.prompts import ExerciseKind
+from fr_training.shipped_plans import plan_names, plan_text
+from fr_training.statistics.change import Change, Verdict
+from fr_training.statistics.signal_detection import prevalence_ppv, sensitivity
 from serving import photo, running
 from taking import Chance, link_people, start, take
 

@@ -11,10 +11,10 @@ import pytest
 
 from fr_api.v1 import training_pb2
 from fr_core.engine import Engine
-from fr_core.training.answers import Usability
-from fr_core.training.keys import PairKey, TriageKey
-from fr_core.training.sessions.shown import key_of
 from fr_datasets.links import Link, datasets_folder, write_link
+from fr_training.answers import Usability
+from fr_training.keys import PairKey, TriageKey
+from fr_training.sessions.shown import key_of
 from leaking import LEAK, Listening, Row, bare, chance
 from serving import Running, running
 from taking import Chance, answer, enrol, next_trial, start, store_of
@@ -103,7 +103,7 @@ def test_sizes_of_photos_to_triage_tell_nothing_as_they_are(server: Running) -> 
 
 
 def test_sizes_of_photos_that_are_not_padded_tell_which_are_spoilt(server: Running) -> None:
-    with patch("fr_training.build.padded", lambda files: files):
+    with patch("fr_training.build.building.padded", lambda files: files):
         course_id = create(server, TRIAGE)
     rows = seen(server, course_id, padded=False)
     assert chance([replace(row, features=row.features[:1]) for row in rows]) < LEAK

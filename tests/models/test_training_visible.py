@@ -15,15 +15,15 @@ import pytest
 from visible import Of, Photos, joint, list_rows, pair_rows, picture, presence_rows, told, triad_rows, triage_rows
 
 from fr_core.engine import Engine
-from fr_core.errors import TooFewPeople
-from fr_core.training.bank.compose import compose
-from fr_core.training.bank.matcher import ExactMatcher
-from fr_core.training.bank.pool import Pool
-from fr_core.training.courses import Item
-from fr_core.training.keys import TriadKey
-from fr_training.build import BuiltCourse, build_course
-from fr_training.gather import Gathered, gather
-from fr_training.people import NamedPeople, read_datasets
+from fr_training.bank.compose import compose
+from fr_training.bank.matcher import ExactMatcher
+from fr_training.bank.pool import Pool
+from fr_training.build.building import BuiltCourse, build_course
+from fr_training.build.gather import Gathered, gather
+from fr_training.build.people import NamedPeople, read_datasets
+from fr_training.courses import Item
+from fr_training.errors import TooFewPeople
+from fr_training.keys import TriadKey
 from leaking import LEAK, Row, chance
 from made_pools import plan_of
 

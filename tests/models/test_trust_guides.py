@@ -27,8 +27,8 @@ from fr_client.audit_requests import CHAINS
 from fr_client.cli.main import build
 from fr_client.requests import Purpose
 from fr_client.review_requests import FINDINGS
-from fr_core.audit.verify import Why
 from fr_core.packs.cache import ModelCache
+from fr_core.storage.audit.verify import Why
 from fr_server.config import KEYS, config_from
 from serving import photo, running
 

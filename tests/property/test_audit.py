@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+from fr_trust.audit.export import export, verify_export
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from audited import Audited
-from fr_core.audit.export import export, verify_export
-from fr_core.audit.values import (
+from fr_core.storage.audit.values import (
     MAX_BODY_BYTES,
     MAX_NUMBER,
     Entry,
@@ -22,7 +22,7 @@ from fr_core.audit.values import (
     decode,
     encode,
 )
-from fr_core.audit.verify import Broken, Verified, verify
+from fr_core.storage.audit.verify import Broken, Verified, verify
 
 RECORDS = 9
 COLUMNS = {

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from unittest.mock import patch
 
+from fr_trust.audit import segment
+from fr_trust.audit.export import export, verify_export
+from fr_trust.audit.search import Filter, search
+from fr_trust.audit.segment import oldest_segment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audited import DAY_MS, Audited
-from fr_core.audit import segment
-from fr_core.audit.checkpoints import Checkpoint
-from fr_core.audit.export import export, verify_export
-from fr_core.audit.search import Filter, search
-from fr_core.audit.segment import oldest_segment
-from fr_core.audit.verify import Broken, Verified, Why, require_recent, verify
+from fr_core.storage.audit.checkpoints import Checkpoint
+from fr_core.storage.audit.verify import Broken, Verified, Why, require_recent, verify
 
 STEPS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 8)), min_size=1, max_size=12)
 """Of each: how many records are appended, and of how many days before they are pruned; a day goes by after each."""

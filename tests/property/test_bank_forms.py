@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fr_core.errors import TooFewPeople
-from fr_core.training.bank.compose import Composed, compose
-from fr_core.training.bank.equate import differences, equated, spread
-from fr_core.training.bank.matcher import ExactMatcher
-from fr_core.training.bank.needs import needs
-from fr_core.training.bank.pool import Pool
-from fr_core.training.keys import ListKey, PairKey
-from fr_core.training.plan import CoursePlan
+from fr_training.bank.compose import Composed, compose
+from fr_training.bank.equate import differences, equated, spread
+from fr_training.bank.matcher import ExactMatcher
+from fr_training.bank.needs import needs
+from fr_training.bank.pool import Pool
+from fr_training.errors import TooFewPeople
+from fr_training.keys import ListKey, PairKey
+from fr_training.plan import CoursePlan
 from made_pools import made_pool, plan_of, shown_people
 
 few = st.integers(0, 4)

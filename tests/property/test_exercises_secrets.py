@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fr_core.errors import InvalidField, InvalidRating, MissingField, WrongStep
-from fr_core.training.answers import (
+from fr_core.errors import InvalidField, MissingField
+from fr_training.answers import (
     RATINGS,
     Answer,
     Compared,
@@ -28,13 +28,14 @@ from fr_core.training.answers import (
     Triage,
     Usability,
 )
-from fr_core.training.exercises.components import COMPONENTS
-from fr_core.training.exercises.protocol import Exercise
-from fr_core.training.exercises.register import EXERCISES, exercise_of
-from fr_core.training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
-from fr_core.training.plan import PAIRS
-from fr_core.training.prompts import Advice, ExerciseKind, Reveal, Step
-from fr_core.training.trials import Locked
+from fr_training.errors import InvalidRating, WrongStep
+from fr_training.exercises.components import COMPONENTS
+from fr_training.exercises.protocol import Exercise
+from fr_training.exercises.register import EXERCISES, exercise_of
+from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_training.plan import PAIRS
+from fr_training.prompts import Advice, ExerciseKind, Reveal, Step
+from fr_training.trials import Locked
 
 KINDS = sorted(EXERCISES)
 cosines = st.floats(-1.0, 1.0)

@@ -8,15 +8,15 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fr_core.scoring.checks import F64, Bools
-from fr_core.scoring.human.agreement import Weights, icc_agreement, icc_consistency, kappa, mcnemar
-from fr_core.scoring.human.change import Verdict, change, percentile_in
-from fr_core.scoring.human.decisions import rating_errors, signal_counts
-from fr_core.scoring.human.fusion import fuse
-from fr_core.scoring.human.item_response import eap, information, mle, offset_for, probability
-from fr_core.scoring.human.learning import stretches
-from fr_core.scoring.human.proportions import difference_of_rates
-from fr_core.scoring.human.signal_detection import difference, expected, rates_of, sensitivity
 from fr_core.scoring.intervals import UndefinedRate
+from fr_training.statistics.agreement import Weights, icc_agreement, icc_consistency, kappa, mcnemar
+from fr_training.statistics.change import Verdict, change, percentile_in
+from fr_training.statistics.decisions import rating_errors, signal_counts
+from fr_training.statistics.fusion import fuse
+from fr_training.statistics.item_response import eap, information, mle, offset_for, probability
+from fr_training.statistics.learning import stretches
+from fr_training.statistics.proportions import difference_of_rates
+from fr_training.statistics.signal_detection import difference, expected, rates_of, sensitivity
 
 LEVELS = (-3, -2, -1, 0, 1, 2, 3)
 

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fr_core.scoring.human.item_response import probability
-from fr_core.training.answers import Answer, PairRating
-from fr_core.training.courses import Course
-from fr_core.training.sessions.adaptive import GUESS_RATE, class_order, is_mated
-from fr_core.training.sessions.flow import finish, show
-from fr_core.training.sessions.results import results
-from fr_core.training.sessions.shown import ShowTrial
+from fr_training.answers import Answer, PairRating
+from fr_training.courses import Course
+from fr_training.sessions.adaptive import GUESS_RATE, class_order, is_mated
+from fr_training.sessions.flow import finish, show
+from fr_training.sessions.results import results
+from fr_training.sessions.shown import ShowTrial
+from fr_training.statistics.item_response import probability
 from made_sessions import T0, Trainee, begun, course, items_by_id
 
 TRIALS = 50

@@ -11,17 +11,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from fr_core.errors import BlockExpired, DecisionLocked, SessionFinished, SessionPaused, UnknownTrial, WrongStep
-from fr_core.training.answers import Answer
-from fr_core.training.exercises.register import exercise_of
-from fr_core.training.prompts import Step
-from fr_core.training.sessions import flow
-from fr_core.training.sessions.clock import MS_PER_MINUTE
-from fr_core.training.sessions.order import block_of
-from fr_core.training.sessions.probes import lock_probe
-from fr_core.training.sessions.results import progress, results
-from fr_core.training.sessions.shown import LockedStep, Over, ShowBlock, ShowTrial
-from fr_core.training.trials import Session, Trial
+from fr_training.answers import Answer
+from fr_training.errors import BlockExpired, DecisionLocked, SessionFinished, SessionPaused, UnknownTrial, WrongStep
+from fr_training.exercises.register import exercise_of
+from fr_training.prompts import Step
+from fr_training.sessions import flow
+from fr_training.sessions.clock import MS_PER_MINUTE
+from fr_training.sessions.order import block_of
+from fr_training.sessions.probes import lock_probe
+from fr_training.sessions.results import progress, results
+from fr_training.sessions.shown import LockedStep, Over, ShowBlock, ShowTrial
+from fr_training.trials import Session, Trial
 from made_sessions import PHOTO, T0, Trainee, answer_to, begun, course, own_list
 
 MADE = course()

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fr_core.errors import StoreCorrupt
-from fr_core.training.answers import (
+from fr_core.types import ModelId
+from fr_training.answers import (
     DIFFICULTIES,
     RATINGS,
     Answer,
@@ -27,14 +28,13 @@ from fr_core.training.answers import (
     Triage,
     Usability,
 )
-from fr_core.training.courses import Course, Form, Item
-from fr_core.training.keys import ListKey, PairKey, TriadKey, TriageKey
-from fr_core.training.plan import BlockPlan, CoursePlan, SittingPlan
-from fr_core.training.prompts import ExerciseKind, Step
-from fr_core.training.store.codec import pack_session, pack_trial, unpack_session, unpack_trial
-from fr_core.training.store.course_codec import pack_course, unpack_course
-from fr_core.training.trials import Locked, OwnList, Session, Trial
-from fr_core.types import ModelId
+from fr_training.courses import Course, Form, Item
+from fr_training.keys import ListKey, PairKey, TriadKey, TriageKey
+from fr_training.plan import BlockPlan, CoursePlan, SittingPlan
+from fr_training.prompts import ExerciseKind, Step
+from fr_training.store.codec import pack_session, pack_trial, unpack_session, unpack_trial
+from fr_training.store.course_codec import pack_course, unpack_course
+from fr_training.trials import Locked, OwnList, Session, Trial
 from trainingstore import small_course
 
 texts = st.text(max_size=20)  # surrogates excepted: what cannot be UTF-8 cannot come through the API

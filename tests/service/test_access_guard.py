@@ -17,6 +17,9 @@ from unittest.mock import patch
 
 import grpc
 import pytest
+from fr_trust.access.budget import Budget
+from fr_trust.access.roles import Role
+from fr_trust.errors import NotPermitted
 from google.protobuf.message_factory import GetMessageClass
 from guarding import (
     CERTIFICATE,
@@ -40,20 +43,17 @@ import hostile
 from apimethods import METHODS
 from faulty import until
 from fr_api.v1 import common_pb2, gallery_pb2, gallery_pb2_grpc, recognition_pb2, server_pb2, training_pb2
-from fr_core.access.budget import Budget
-from fr_core.access.roles import Role
-from fr_core.audit.attribution import Attribution, current_attribution
 from fr_core.embed.null import NULL_MODEL
-from fr_core.errors import NotPermitted
 from fr_core.gallery.values import GalleryUse
 from fr_core.sharing import EVERYBODY
-from fr_server.access import streams
-from fr_server.access.callers import current_principal
-from fr_server.access.credentials import Credentials, OpenDoor
-from fr_server.access.recording import OUTSIDE
-from fr_server.access.rules import ScopeKind
-from fr_server.access.table import RULES
-from fr_server.work import STORAGE_THREADS
+from fr_core.storage.audit.attribution import Attribution, current_attribution
+from fr_server.authz import stream_ends
+from fr_server.authz.callers import current_principal
+from fr_server.authz.credentials import Credentials, OpenDoor
+from fr_server.authz.recorder import OUTSIDE
+from fr_server.authz.rules import ScopeKind
+from fr_server.authz.table import RULES
+from fr_server.pools import STORAGE_THREADS
 from serving import ended, photo
 from taking import store_of
 
@@ -121,7 +121,7 @@ def test_nothing_is_made_outside_of_the_scope(world: World) -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 1_000])
 def test_lists_hold_what_is_ones_own(world: World, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fr_server.access.callers._FETCHED", 2)
+    monkeypatch.setattr("fr_server.authz.callers._FETCHED", 2)
     token = world.token(Role.OPERATOR, Role.TRAINER)
     everything = world.token(Role.OPERATOR, Role.TRAINER, galleries=("*",), courses=("*",))
     if not [one for one in pages(world, everything, "GalleryService/ListGalleries", "galleries", 100) if "zz" in one]:
@@ -386,7 +386,7 @@ def until_open(world: World, number: int) -> None:
 
 
 def test_a_stream_in_which_nothing_is_said_ends_with_its_key(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "RECHECK_S", 0.1)
+    monkeypatch.setattr(stream_ends, "RECHECK_S", 0.1)
     token = world.token(Role.OPERATOR, Role.TRAINER, lifetime_ms=3 * DAY_MS)
     cohort = training_pb2.WatchCohortRequest(cohort_id=world.has(ScopeKind.COHORT, "own"))
     before = open_streams(world)
@@ -415,7 +415,7 @@ def test_a_stream_in_which_nothing_is_said_ends_with_its_key(world: World, monke
 def test_a_stream_whose_answers_nobody_takes_ends_with_its_key_and_says_so(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "RECHECK_S", 0.1)
+    monkeypatch.setattr(stream_ends, "RECHECK_S", 0.1)
     token = world.token(Role.OPERATOR, lifetime_ms=4 * DAY_MS)
     item = request_of(STREAM_SEARCH, RULES[STREAM_SEARCH].scoped[0], world.has(ScopeKind.GALLERY, "own"))
     before, never = open_streams(world), threading.Event()

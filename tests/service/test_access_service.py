@@ -18,14 +18,14 @@ import grpc
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from fr_trust.access.budget import Budget
+from fr_trust.access.roles import Role
 from google.protobuf.duration_pb2 import Duration
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from besieged import secure_channel
 from doorway import Papers
 from fr_api.v1 import access_pb2, access_pb2_grpc, audit_pb2, common_pb2, gallery_pb2, recognition_pb2, server_pb2
-from fr_core.access.budget import Budget
-from fr_core.access.roles import Role
 from fr_core.gallery.pages import page_token
 from fr_server.telemetry.open import Telemetry
 from fr_server.telemetry.trust import NullTrust

@@ -8,20 +8,20 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from fr_trust.audit.export import verify_export
+from fr_trust.evidence.verify import verify_bundle
 
 from audited import DAY_MS
 from faulty import until
 from fr_api.v1 import audit_pb2, common_pb2, gallery_pb2, recognition_pb2, review_pb2
-from fr_core.audit.checkpoints import Checkpoint, parse_checkpoint, read_public_key
-from fr_core.audit.export import verify_export
-from fr_core.audit.verify import Verified
 from fr_core.errors import ConfigInvalid
-from fr_core.evidence.verify import verify_bundle
-from fr_core.gallery.store.keys import key_beside
+from fr_core.storage.audit.checkpoints import Checkpoint, parse_checkpoint, read_public_key
+from fr_core.storage.audit.verify import Verified
+from fr_core.storage.keys import key_beside
+from fr_server.commands.integrity import look, places_of
 from fr_server.config import config_from
-from fr_server.services.audits import CHAINS
+from fr_server.rpc.services.audits import CHAINS
 from fr_server.telemetry.trust import Chain
-from fr_server.verifying import look, places_of
 from serving import running
 from staffed import PROBE, Staffed, staffed
 

@@ -17,6 +17,9 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from fr_trust.access.roles import Role
+from fr_trust.access.store import AccessStore
+from fr_trust.audit.export import verify_export
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -31,21 +34,18 @@ from fr_api.v1 import (
 )
 from fr_client.cli.audit_files import save_checkpoints
 from fr_client.cli.state import Unusable
-from fr_core.access.roles import Role
-from fr_core.access.store import AccessStore
-from fr_core.audit.checkpoints import parse_checkpoint, read_public_key
-from fr_core.audit.export import verify_export
-from fr_core.audit.values import Entry
-from fr_core.audit.verify import Broken, Verified
 from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import ConfigInvalid
 from fr_core.gallery.pages import page_token
-from fr_core.gallery.store.keys import key_beside
 from fr_core.gallery.values import GalleryUse
-from fr_server.access.recording import UNRECORDED
+from fr_core.storage.audit.checkpoints import parse_checkpoint, read_public_key
+from fr_core.storage.audit.values import Entry
+from fr_core.storage.audit.verify import Broken, Verified
+from fr_core.storage.keys import key_beside
+from fr_server.authz.recorder import UNRECORDED
 from fr_server.clock import wall_ms
-from fr_server.door.listener import HandshakeFailure
-from fr_server.services.audits import CHAINS
+from fr_server.gateway.listener import HandshakeFailure
+from fr_server.rpc.services.audits import CHAINS
 from serving import photo
 from staffed import BLUES, NONE, POTENTIAL, PROBE, Caller, Staffed, in_case, reason_of, staffed
 from trainingstore import add_course, small_course

@@ -21,7 +21,7 @@ from fr_core.gallery.values import GalleryCalibration, GalleryRef
 from fr_core.scoring.calibration import Calibration, ModelledRate
 from fr_core.scoring.calibration_json import to_json
 from fr_core.types import ModelId
-from fr_server.convert.calibration import calibration_from
+from fr_server.rpc.convert.calibration import calibration_from
 from serving import Running, ended, null_engine, photo, running
 
 OF_PACK, OWN = calibration(), calibration(seed=8, nonmated=400)
@@ -296,7 +296,7 @@ def test_a_calibration_is_read_once_for_many_searches(server: Running, monkeypat
         read.append(gallery)
         return calibration_of(gallery)
 
-    monkeypatch.setattr("fr_server.services.calibrations._KEPT", 1)
+    monkeypatch.setattr("fr_server.rpc.services.calibrations._KEPT", 1)
     monkeypatch.setattr(galleries, "calibration", reading)
     set_calibration(server, to_json(calibration(seed=10)))
     for _ in range(3):
@@ -305,7 +305,7 @@ def test_a_calibration_is_read_once_for_many_searches(server: Running, monkeypat
 
 
 def test_more_galleries_than_are_kept_parsed(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fr_server.services.calibrations._KEPT", 1)
+    monkeypatch.setattr("fr_server.rpc.services.calibrations._KEPT", 1)
     set_calibration(server, to_json(OWN))
     set_calibration(server, to_json(calibration(seed=9)), "empty")
     for _ in range(2):

@@ -8,12 +8,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from fr_trust.access.keys import MAX_LIFETIME_DAYS
+from fr_trust.access.roles import Role
 from typer.testing import CliRunner
 
 from fr_client import Client
 from fr_client.cli.main import build
-from fr_core.access.keys import MAX_LIFETIME_DAYS
-from fr_core.access.roles import Role
 from staffed import Caller, Staffed, staffed
 
 Fr = Callable[..., tuple[int, str, str]]

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fr_trust.access.roles import Role
 from typer.testing import CliRunner
 
 from fr_client.cli.main import build
-from fr_core.access.roles import Role
 from staffed import Caller, Staffed, staffed
 
 Fr = Callable[..., tuple[int, str, str]]

@@ -35,12 +35,12 @@ from doorway import (
 from faulty import until
 from fr_core.errors import AddressUnavailable, TlsUnusable
 from fr_server.config import LimitsConfig
-from fr_server.door.authority import Issued, write_revocations
-from fr_server.door.connection import network_of
-from fr_server.door.door import Door
-from fr_server.door.listener import HandshakeFailure, Parting, Refusal
-from fr_server.door.relay import CHUNK_BYTES, RECORD_BYTES, Relay
-from fr_server.door.tls import ClientCertificates, TlsFiles, server_context
+from fr_server.gateway.authority import Issued, write_revocations
+from fr_server.gateway.connection import network_of
+from fr_server.gateway.gateway import Door
+from fr_server.gateway.listener import HandshakeFailure, Parting, Refusal
+from fr_server.gateway.relay import CHUNK_BYTES, RECORD_BYTES, Relay
+from fr_server.gateway.tls import ClientCertificates, TlsFiles, server_context
 
 REQUIRED = ClientCertificates.REQUIRED
 STEPS = 20

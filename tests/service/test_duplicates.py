@@ -22,7 +22,6 @@ from typer.testing import CliRunner
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
 from fr_client import AsyncClient, Client, FrApiError
 from fr_client.cli.main import build
-from fr_core.audit.attribution import Attribution
 from fr_core.embed.null import NULL_MODEL
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.scan import blocks as scan
@@ -30,10 +29,11 @@ from fr_core.gallery.scan.clusters import clusters
 from fr_core.gallery.scan.duplicates import duplicates
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.sharing import EVERYBODY
+from fr_core.storage.audit.attribution import Attribution
 from fr_core.types import F32, Embedding
-from fr_server.frontends.messages import GALLERY_METHODS, Answer, GalleryCall
-from fr_server.frontends.remote import RemoteGalleries
-from fr_server.frontends.wire import Wire
+from fr_server.workers.link import Wire
+from fr_server.workers.messages import GALLERY_METHODS, Answer, GalleryCall
+from fr_server.workers.remote import RemoteGalleries
 from serving import Running, ended
 
 D = 64
@@ -119,7 +119,7 @@ def test_both_clients_get_every_cluster(filled: Running) -> None:
 
 
 def test_a_large_cluster_comes_in_parts(filled: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fr_server.convert.scans._MEMBERS", 3)
+    monkeypatch.setattr("fr_server.rpc.convert.scans._MEMBERS", 3)
     request = gallery_pb2.ClusterGalleryRequest(gallery_id="staff", threshold=0.0)
     clusters = [one.cluster for one in filled.gallery.ClusterGallery(request) if one.HasField("cluster")]
     templates = Counter(member.template_id for cluster in clusters for member in cluster.members)

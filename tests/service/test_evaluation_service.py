@@ -89,7 +89,7 @@ def told(steps: Any) -> tuple[list[tuple[int, int]], evaluation_pb2.ReportSummar
 
 def content(server: Running, report_id: str, file: int = evaluation_pb2.REPORT_FILE_UNSPECIFIED) -> bytes:
     request = evaluation_pb2.GetReportRequest(report_id=report_id, file=file)  # type: ignore[arg-type]
-    with patch("fr_server.services.evaluation._PIECE", 100):
+    with patch("fr_server.rpc.services.evaluation._PIECE", 100):
         first, *pieces = server.evaluation.GetReport(request)
     assert first.WhichOneof("part") == "report"
     assert first.report.report_id == report_id

@@ -16,6 +16,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fr_trust.access.principal import Principal
+from fr_trust.access.roles import Role
+from fr_trust.access.store import AccessStore
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from guarding import (
     BESIDE,
@@ -33,16 +36,13 @@ from guarding import (
 
 from apimethods import METHODS
 from fr_api.v1 import access_pb2, review_pb2
-from fr_core.access.principal import Principal
-from fr_core.access.roles import Role
-from fr_core.access.store import AccessStore
 from fr_core.embed.null import NULL_MODEL
 from fr_core.gallery.pages import page_token
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.types import Embedding, frozen_array
-from fr_server.access.credentials import Credentials
-from fr_server.access.rules import Scoped, ScopeKind
-from fr_server.access.table import RULES
+from fr_server.authz.credentials import Credentials
+from fr_server.authz.rules import Scoped, ScopeKind
+from fr_server.authz.table import RULES
 from taking import store_of
 from trainingstore import add_course, small_course
 

@@ -10,18 +10,18 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
+from fr_trust.casework.values import Purpose
+from fr_trust.errors import CaseExists
 
 from casefiles import open_store
 from fr_api.v1 import audit_pb2, audit_pb2_grpc, common_pb2, gallery_pb2, recognition_pb2
 from fr_client import Client, EmbeddingBatch, EmbeddingSubject, EnrolItem
-from fr_core.casework.values import Purpose
 from fr_core.embed.null import NULL_MODEL
-from fr_core.errors import CaseExists
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.query import SubjectFilter
-from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.sqlite_store import SqliteStore
 from fr_core.gallery.values import Enrolment, NewTemplate, Subject
+from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.types import Embedding, ModelId
 from fr_datasets import people_folder
 from fr_datasets.errors import DatasetError

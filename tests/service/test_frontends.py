@@ -25,6 +25,9 @@ from unittest.mock import patch
 import grpc
 import numpy as np
 import pytest
+from fr_trust.access.roles import Role
+from fr_trust.access.store import AccessStore
+from fr_trust.evidence.verify import verify_bundle
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from besieged import figure, key_of, made
@@ -44,34 +47,31 @@ from fr_api.v1 import (
     server_pb2,
     server_pb2_grpc,
 )
-from fr_core.access.roles import Role
-from fr_core.access.store import AccessStore
 from fr_core.align import ARCFACE_TEMPLATE, CROP_SIZE
-from fr_core.audit.values import Entry
-from fr_core.audit.verify import Verified, verify
 from fr_core.detect.protocol import TileFaces
 from fr_core.embed.null import NULL_MODEL
 from fr_core.engine import Engine, Lifeline
 from fr_core.errors import AddressUnavailable, FrontendsFailed, InternalError, ShuttingDown, StoreCorrupt
-from fr_core.evidence.verify import verify_bundle
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.store.keys import key_beside
 from fr_core.packs.cache import ModelCache
 from fr_core.packs.manifest import load_pack
 from fr_core.runtime.batcher import Batcher
 from fr_core.runtime.devices import ActiveDevice
 from fr_core.scoring.calibration_json import to_json
 from fr_core.sharing import EVERYBODY
+from fr_core.storage.audit.values import Entry
+from fr_core.storage.audit.verify import Verified, verify
+from fr_core.storage.keys import key_beside
 from fr_core.types import F32, U8, AlignedFace, ModelId
 from fr_server.app import SERVICES
 from fr_server.clock import wall_ms
 from fr_server.config import config_from
-from fr_server.frontends.supervisor import Supervisor
-from fr_server.services.audits import CHAINS
-from fr_server.stores import open_access
+from fr_server.pools import BULK_STORAGE_THREADS, STORAGE_THREADS
+from fr_server.rpc.services.audits import CHAINS
+from fr_server.storage import open_access
 from fr_server.telemetry.metrics import PrometheusObserver, methods_of
 from fr_server.telemetry.open import Telemetry
-from fr_server.work import BULK_STORAGE_THREADS, STORAGE_THREADS
+from fr_server.workers.supervisor import Supervisor
 from serving import HeldUp, ended, null_engine, photo
 from staffed import POTENTIAL, Caller, reason_of
 
@@ -125,7 +125,7 @@ def frontends_of(pid: int) -> list[int]:
     found = []
     for task in Path(f"/proc/{pid}/task").iterdir():
         found += [int(child) for child in (task / "children").read_text().split()]
-    return [child for child in found if b"fr_server.frontends" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return [child for child in found if b"fr_server.workers" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 def alive(pid: int) -> bool:
@@ -332,7 +332,7 @@ def unanswered(address: str, connections: int) -> int:
 @pytest.mark.parametrize("minded", [True, False], ids=["minded", "control"])
 def test_front_end_that_stands_still_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minded: bool) -> None:
     if not minded:
-        monkeypatch.setattr("fr_server.frontends.heartbeat._SILENT_BEATS", 1_000_000)
+        monkeypatch.setattr("fr_server.workers.heartbeat._SILENT_BEATS", 1_000_000)
     observer = PrometheusObserver(methods_of(SERVICES))
     with running(tmp_path, telemetry=Telemetry(observer, observer)) as server:
         starting_s = seconds_to_replace(server, signal.SIGKILL)
@@ -450,7 +450,7 @@ def test_front_ends_leave_signals_to_the_engines_process_from_their_first_step(t
 
 
 def test_front_end_that_ends_again_and_again_ends_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fr_server.frontends.supervisor.DEATHS", 2)
+    monkeypatch.setattr("fr_server.workers.supervisor.DEATHS", 2)
     with running(tmp_path, frontends=1) as server:
         broken = asyncio.run_coroutine_threadsafe(server.server.broken(), server.loop)
         (first,) = server.pids

@@ -23,9 +23,9 @@ from fr_client.cli.show import when
 from fr_core.errors import GalleryExpired
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.values import GalleryUpdate, SubjectUpdate
-from fr_server.frontends.messages import GALLERY_METHODS
-from fr_server.frontends.remote import RemoteGalleries
-from fr_server.frontends.wire import Wire
+from fr_server.workers.link import Wire
+from fr_server.workers.messages import GALLERY_METHODS
+from fr_server.workers.remote import RemoteGalleries
 from serving import Running, ended, photo
 
 Fr = Callable[..., tuple[int, str, str]]

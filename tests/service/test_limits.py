@@ -19,7 +19,7 @@ from fr_core.detect.null import NullDetector
 from fr_core.errors import CallEnded, CallTooLong
 from fr_core.runtime.ticket import current_ticket
 from fr_core.types import U8, Detection
-from fr_server.interceptors.admission import Admission
+from fr_server.rpc.interceptors.admission import Admission
 from fr_server.telemetry.listener import Ended, NullListener
 from fr_server.telemetry.open import Telemetry
 from serving import ended, photo, running

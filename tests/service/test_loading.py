@@ -22,7 +22,7 @@ from fr_core.errors import InternalError, ShuttingDown, StoreCorrupt
 from fr_core.gallery.galleries import Galleries
 from fr_server.app import App
 from fr_server.config import Config, config_from
-from fr_server.folders import data_folder
+from fr_server.config.folders import data_folder
 from fr_server.main import build, run
 from serving import HeldUp, ended, null_engine
 

@@ -17,8 +17,8 @@ from google.protobuf.message import Message
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
 from fr_core.detect.null import NullDetector
 from fr_core.types import U8, Detection
-from fr_server.interceptors import boundary
-from fr_server.interceptors.wrapping import Context, first_of
+from fr_server.rpc.interceptors import boundary
+from fr_server.rpc.interceptors.wrapping import Context, first_of
 from serving import Running, photo, running
 
 DETECT = recognition_pb2.DetectRequest(image=common_pb2.Image(data=photo(1)))

@@ -20,17 +20,17 @@ from unittest.mock import patch
 import grpc
 import numpy as np
 import pytest
+from fr_trust.access.roles import Role
+from fr_trust.casework.store import CaseStore
+from fr_trust.casework.store_reading import Look
+from fr_trust.casework.values import Examination
+from fr_trust.evidence.verify import verify_bundle
 from google.protobuf.duration_pb2 import Duration
 from PIL import Image
 
 from calibrated import calibration
 from fr_api.v1 import audit_pb2, common_pb2, gallery_pb2, recognition_pb2, review_pb2
-from fr_core.access.roles import Role
-from fr_core.casework.store import CaseStore
-from fr_core.casework.store_reading import Look
-from fr_core.casework.values import Examination
 from fr_core.errors import EvidenceUnusable
-from fr_core.evidence.verify import verify_bundle
 from fr_core.gallery.pages import page_token
 from fr_core.scoring.calibration_json import to_json
 from fr_server.config import LimitsConfig
@@ -481,7 +481,7 @@ def test_lists_go_page_by_page(at: Staffed, tmp_path: Path) -> None:
             assert cases(operator, size) == cases(examiner, size) == opened[::-1]
             assert listed(examiner, size) == made
         assert set(cases(fresh.operator, 2)) == {*opened, *theirs, empty}
-        with patch("fr_server.access.callers._FETCHED", 1):
+        with patch("fr_server.authz.callers._FETCHED", 1):
             assert cases(operator, 2) == opened[::-1]
 
 
@@ -916,7 +916,7 @@ def test_readers_who_take_nothing_of_a_bundle_keep_it_from_nobody(at: Staffed, r
 @contextmanager
 def with_room_for_unread(folder: Path, bundles: float, size: int, **sections: Any) -> Iterator[Staffed]:
     """A server that lets so many bundles, of so many bytes, wait for their readers."""
-    with patch("fr_server.work.UNREAD_BYTES", int(bundles * size)), staffed(folder, **sections) as made:
+    with patch("fr_server.pools.UNREAD_BYTES", int(bundles * size)), staffed(folder, **sections) as made:
         made.gallery("wanted")
         yield made
 

@@ -19,10 +19,10 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from fr_trust.access.roles import Role
 
 from faulty import FaultyModel, until
 from fr_api.v1 import audit_pb2, common_pb2, gallery_pb2, recognition_pb2, training_pb2
-from fr_core.access.roles import Role
 from fr_core.embed.null import NULL_MODEL
 from fr_core.gallery.values import Enrolment, GalleryUpdate, NewTemplate
 from fr_core.types import Embedding, frozen_array

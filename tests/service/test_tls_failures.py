@@ -36,9 +36,9 @@ from doorway import DAY_MS, House, Papers, house, now_ms
 from fr_client import AsyncClient, Client, Connection, FrApiError, TlsCredentials, tls_credentials
 from fr_client.handshake import TLS_REASONS, Endpoint, tls_failure
 from fr_client.requests import EmbedItem
-from fr_server.door.authority import Issued, make_server_certificate, write_revocations
-from fr_server.door.door import Door
-from fr_server.door.tls import ClientCertificates
+from fr_server.gateway.authority import Issued, make_server_certificate, write_revocations
+from fr_server.gateway.gateway import Door
+from fr_server.gateway.tls import ClientCertificates
 
 FR = (sys.executable, "-c", "from fr_command import main; main()")
 

@@ -773,7 +773,7 @@ def until_free(stub: Stub) -> None:
 
 def test_two_courses_at_once_are_refused(stub: Stub, refused: Refused) -> None:
     source = pb.PlanSource(toml=EACH)
-    with held("fr_server.services.training.courses.build_course") as (came, go):
+    with held("fr_server.rpc.services.training.courses.build_course") as (came, go):
         first = stub.CreateCourse(pb.CreateCourseRequest(plan=source, datasets=["people_folder"]))
         assert came.wait(30)
         refused(lambda: create(stub, EACH), "COURSE_BUILDING", "RESOURCE_EXHAUSTED")
@@ -783,10 +783,10 @@ def test_two_courses_at_once_are_refused(stub: Stub, refused: Refused) -> None:
 
 
 STAGES = {
-    "before the photos": "fr_server.services.training.courses.build_course",
-    "before the forms": "fr_training.build.compose",
-    "before the pictures": "fr_training.build._pictures",
-    "before it is stored": "fr_core.training.store.training_store.TrainingStore.add_course",
+    "before the photos": "fr_server.rpc.services.training.courses.build_course",
+    "before the forms": "fr_training.build.building.compose",
+    "before the pictures": "fr_training.build.building._pictures",
+    "before it is stored": "fr_training.store.training_store.TrainingStore.add_course",
 }
 
 
@@ -819,7 +819,8 @@ def without_numbers(kept: dict[str, list[Any]]) -> dict[str, list[Any]]:
 def test_a_course_whose_gallery_cannot_be_kept_leaves_nothing(stub: Stub, refused: Refused) -> None:
     before = refused.kept()
     failing = patch(
-        "fr_server.services.training.course_gallery.CourseGallery.keep", side_effect=StoreFailed("The disk is gone.")
+        "fr_server.rpc.services.training.course_gallery.CourseGallery.keep",
+        side_effect=StoreFailed("The disk is gone."),
     )
     with failing, pytest.raises(grpc.RpcError) as caught:
         create(stub, EACH)

@@ -15,10 +15,10 @@ from fr_api.v1 import gallery_pb2, server_pb2, training_pb2
 from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import InternalError, StoreFailed, UnknownGallery
 from fr_core.gallery.values import GalleryUpdate, GalleryUse
-from fr_core.training.courses import Course
-from fr_core.training.trials import Session
-from fr_server.services.training.course_gallery import gallery_of_course
-from fr_server.services.training.storage import keep_galleries
+from fr_server.rpc.services.training.course_gallery import gallery_of_course
+from fr_server.rpc.services.training.storage import keep_galleries
+from fr_training.courses import Course
+from fr_training.trials import Session
 from serving import Running, ended, running
 from taking import Chance, answer, create, enrol, link_people, next_trial, start, store_of, take
 from trainingstore import add_course, begin, open_store, small_course

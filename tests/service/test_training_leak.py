@@ -21,14 +21,14 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from fr_api.v1 import training_pb2
-from fr_core.training.answers import Usability
-from fr_core.training.courses import Course, Item
-from fr_core.training.exercises.aided import advice
-from fr_core.training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
-from fr_core.training.sessions.shown import ShowTrial, key_of
-from fr_core.training.trials import Trial as Kept
-from fr_server.services.training.desk import Desk
-from fr_server.services.training.showing import with_pictures
+from fr_server.rpc.services.training.desk import Desk
+from fr_server.rpc.services.training.showing import with_pictures
+from fr_training.answers import Usability
+from fr_training.courses import Course, Item
+from fr_training.exercises.aided import advice
+from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_training.sessions.shown import ShowTrial, key_of
+from fr_training.trials import Trial as Kept
 from leaking import LEAK, Heard, Listening, Row, bare, chance, drawn_secrets, forbidden
 from serving import Running, photo
 from taking import (
@@ -600,7 +600,7 @@ def planted(same: Callable[[training_pb2.Trial], None], wait_s: float) -> Any:
             await asyncio.sleep(wait_s)
         return trial
 
-    return patch("fr_server.services.training.sessions.with_pictures", showing)
+    return patch("fr_server.rpc.services.training.sessions.with_pictures", showing)
 
 
 @pytest.fixture(scope="module")

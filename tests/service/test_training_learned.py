@@ -12,11 +12,11 @@ import grpc
 import pytest
 
 from fr_api.v1 import training_pb2
-from fr_core.training.bank.difficulty import updated
-from fr_core.training.courses import Course, Item, Learned
-from fr_core.training.grading.learned import learned
-from fr_core.training.results import Result
-from fr_core.training.sessions.results import results
+from fr_training.bank.difficulty import updated
+from fr_training.courses import Course, Item, Learned
+from fr_training.grading.learned import learned
+from fr_training.results import Result
+from fr_training.sessions.results import results
 from serving import Running, ended, running
 from taking import Chance, create, enrol, link_people, start, store_of, take
 

@@ -18,16 +18,16 @@ import grpc
 import pytest
 
 from fr_api.v1 import training_pb2
-from fr_core.keeping.database import Database, Reading
-from fr_core.training.bank.needs import needs
-from fr_core.training.courses import Course
-from fr_core.training.plan import read_plan
-from fr_core.training.sessions.flow import new_session, show
-from fr_core.training.store.training_store import TrainingStore
-from fr_core.training.trials import Session
-from fr_server.convert import training as convert
-from fr_server.services.training import own_probe
-from fr_server.services.training.course_gallery import search_people
+from fr_core.storage.database import Database, Reading
+from fr_server.rpc.convert import training as convert
+from fr_server.rpc.services.training import own_probe
+from fr_server.rpc.services.training.course_gallery import search_people
+from fr_training.bank.needs import needs
+from fr_training.courses import Course
+from fr_training.plan import read_plan
+from fr_training.sessions.flow import new_session, show
+from fr_training.store.training_store import TrainingStore
+from fr_training.trials import Session
 from serving import Running, ended, photo
 from taking import (
     Chance,
@@ -84,7 +84,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, clock: Clock) -> Iterator[R
     folder = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FR_HOME", str(folder))
-        patch.setattr("fr_server.services.training.cohorts._LOOK_S", 0.02)
+        patch.setattr("fr_server.rpc.services.training.cohorts._LOOK_S", 0.02)
         link_people(folder / "people", 30)
         with running_by(clock, folder / "data") as server:
             yield server

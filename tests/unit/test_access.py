@@ -10,17 +10,18 @@ import threading
 from dataclasses import replace
 
 import pytest
+from fr_trust.access.budget import UNLIMITED, Budget
+from fr_trust.access.budgets import Budgets
+from fr_trust.access.keys import MAX_LIFETIME_MS, ApiKey, MadeKey, Token, new_token, parse_token, secret_hash
+from fr_trust.access.principal import LOCAL, SYSTEM, Principal, principal_of
+from fr_trust.access.refusals import Why, refusal_of, refuse
+from fr_trust.access.roles import ALL_ROLES, Role
+from fr_trust.access.scope import EVERYTHING, MAX_PATTERNS, NOTHING, Scope
+from fr_trust.access.trusted_clock import SureTime
+from fr_trust.errors import CredentialInvalid, QuotaExceeded, RateLimited
 
 from accessing import BUDGET, DAY_MS, HOUR_MS, NOW_MS, Clocks, new_key
-from fr_core.access.budget import UNLIMITED, Budget
-from fr_core.access.budgets import Budgets
-from fr_core.access.keys import MAX_LIFETIME_MS, ApiKey, MadeKey, Token, new_token, parse_token, secret_hash
-from fr_core.access.principal import LOCAL, SYSTEM, Principal, principal_of
-from fr_core.access.refusals import Why, refusal_of, refuse
-from fr_core.access.roles import ALL_ROLES, Role
-from fr_core.access.scope import EVERYTHING, MAX_PATTERNS, NOTHING, Scope
-from fr_core.access.seen import SureTime
-from fr_core.errors import CredentialInvalid, InvalidField, QuotaExceeded, RateLimited, for_one_caller
+from fr_core.errors import InvalidField, for_one_caller
 
 KEPT = ApiKey(1, "a" * 16, "", ALL_ROLES, EVERYTHING, EVERYTHING, BUDGET, NOW_MS, None, None, None)
 MIDNIGHT_MS = NOW_MS - NOW_MS % DAY_MS + DAY_MS

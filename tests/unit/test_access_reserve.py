@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fr_trust.access.store import AccessStore
 
 from accessing import KEY, Clocks
-from fr_core.access.store import AccessStore
-from fr_core.audit.attribution import Attribution
-from fr_core.audit.values import Entry, Record
 from fr_core.errors import StorageLow
-from fr_server.access.journal import DoorJournal, Journal
-from fr_server.access.recording import NOBODY, UNRECORDED, Ended, Refusals
-from fr_server.door.listener import HandshakeFailure
+from fr_core.storage.audit.attribution import Attribution
+from fr_core.storage.audit.values import Entry, Record
+from fr_server.authz.access_audit import DoorJournal, Journal
+from fr_server.authz.recorder import NOBODY, UNRECORDED, Ended, Refusals
+from fr_server.gateway.listener import HandshakeFailure
 from fr_server.telemetry.trust import NullTrust
 
 _BLOCK, _BLOCKS = 4_096, 2**21

@@ -9,25 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fr_trust.access.keys import MAX_OVERLAP_MS, ApiKey, Token
+from fr_trust.access.refusals import Why
+from fr_trust.access.roles import Role
+from fr_trust.access.scope import Scope
+from fr_trust.access.store import AccessStore
+from fr_trust.errors import CredentialInvalid, UnknownKey
 
 from accessing import BUDGET, DAY_MS, HOUR_MS, NOW_MS, Clocks, new_key, open_store, refusal, why
-from fr_core.access.keys import MAX_OVERLAP_MS, ApiKey, Token
-from fr_core.access.refusals import Why
-from fr_core.access.roles import Role
-from fr_core.access.scope import Scope
-from fr_core.access.store import AccessStore
-from fr_core.audit.attribution import Attribution, attributed
-from fr_core.audit.values import Entry
-from fr_core.errors import (
-    CredentialInvalid,
-    InvalidField,
-    ShuttingDown,
-    StorageLow,
-    StoreInUse,
-    UnknownKey,
-    WrongKey,
-)
-from fr_core.gallery.store.keys import KeyEncryptionKey
+from fr_core.errors import InvalidField, ShuttingDown, StorageLow, StoreInUse, WrongKey
+from fr_core.storage.audit.attribution import Attribution, attributed
+from fr_core.storage.audit.values import Entry
+from fr_core.storage.keys import KeyEncryptionKey
 
 CERTIFICATE, OTHER = "ab" * 32, "cd" * 32
 

@@ -13,33 +13,34 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from fr_trust.access.budget import UNLIMITED
+from fr_trust.access.principal import SYSTEM, Principal, principal_of
+from fr_trust.access.roles import Role
+from fr_trust.access.scope import EVERYTHING, NOTHING, Scope
+from fr_trust.errors import CredentialInvalid, NotPermitted
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from accessing import open_store
 from apimethods import METHODS
 from docs_pages import access
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, review_pb2, training_pb2
-from fr_core.access.budget import UNLIMITED
-from fr_core.access.principal import SYSTEM, Principal, principal_of
-from fr_core.access.roles import Role
-from fr_core.access.scope import EVERYTHING, NOTHING, Scope
-from fr_core.audit.attribution import Attribution
-from fr_core.errors import CredentialInvalid, InternalError, NotPermitted, StoreFailed
+from fr_core.errors import InternalError, StoreFailed
 from fr_core.gallery.checks import is_gallery_id
-from fr_core.training.store.codes import new_code, typed_code
-from fr_server.access import recording
-from fr_server.access.callers import calling, current_principal, seen, sees_gallery
-from fr_server.access.coarse import ask_for_all, require_photos, rounded, tell_less
-from fr_server.access.foreign import Foreign
-from fr_server.access.journal import DoorJournal
-from fr_server.access.permitting import require_role
-from fr_server.access.recording import BEGUN, NOBODY, PACE_S, UNRECORDED, CallRecord, Ended, Refusals, note, noting
-from fr_server.access.rules import Coarse, Kind, Rule, ScopeKind, action_of
-from fr_server.access.table import RULES
-from fr_server.access.telling import Teller
-from fr_server.door.listener import HandshakeFailure
+from fr_core.storage.audit.attribution import Attribution
+from fr_server.authz import recorder
+from fr_server.authz.access_audit import DoorJournal
+from fr_server.authz.audit_facts import Teller
+from fr_server.authz.callers import calling, current_principal, seen, sees_gallery
+from fr_server.authz.recorder import BEGUN, NOBODY, PACE_S, UNRECORDED, CallRecord, Ended, Refusals, note, noting
+from fr_server.authz.roles import require_role
+from fr_server.authz.rules import Coarse, Kind, Rule, ScopeKind, action_of
+from fr_server.authz.scope_filter import Foreign
+from fr_server.authz.score_rounding import ask_for_all, require_photos, rounded, tell_less
+from fr_server.authz.table import RULES
+from fr_server.gateway.listener import HandshakeFailure
+from fr_server.telemetry.throttle import MOST_PER_GROUP, MOST_PER_WINDOW, Throttle
 from fr_server.telemetry.trust import NullTrust
-from fr_server.throttle import MOST_PER_GROUP, MOST_PER_WINDOW, Throttle
+from fr_training.store.codes import new_code, typed_code
 
 KINDS = {
     "gallery_id": ScopeKind.GALLERY,
@@ -408,7 +409,7 @@ def test_pages_of_what_is_seen_are_those_of_a_list_that_holds_nothing_else(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = random.Random(seed)
-    monkeypatch.setattr("fr_server.access.callers._FETCHED", rng.randint(1, 7))
+    monkeypatch.setattr("fr_server.authz.callers._FETCHED", rng.randint(1, 7))
     entries = list(range(1, rng.randint(1, 40)))
     visible = {entry for entry in entries if rng.random() < rng.choice((0.0, 0.2, 0.8, 1.0))}
 
@@ -484,7 +485,7 @@ def test_refusals_of_one_caller_have_a_pace_whatever_their_reasons() -> None:
 
 
 def test_what_was_left_out_is_counted_in_a_record_at_the_end_of_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recording, "PACE_S", 0.05)
+    monkeypatch.setattr(recorder, "PACE_S", 0.05)
     kept = Kept()
 
     async def flood() -> None:

@@ -8,18 +8,18 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from fr_core.audit.table import PRUNE
-from fr_server.access.rules import action_of
-from fr_server.access.table import RULES
-from fr_server.services.audits import CHAINS
+from fr_core.storage.audit.table import PRUNE
+from fr_server.authz.rules import action_of
+from fr_server.authz.table import RULES
+from fr_server.rpc.services.audits import CHAINS
 
 ROOT = Path(__file__).resolve().parents[2]
 # Where the records of each chain are made.
 ROOMS = {
     "galleries": ("fr_core/gallery",),
-    "cases": ("fr_core/casework",),
-    "training": ("fr_core/training",),
-    "access": ("fr_core/access", "server/fr_server/access/journal.py"),
+    "cases": ("trust/fr_trust/casework",),
+    "training": ("training/fr_training",),
+    "access": ("trust/fr_trust/access", "server/fr_server/authz/access_audit.py"),
 }
 # In whichever chain was pruned.
 EVERYWHERE = {"audit.prune"}

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fr_core.audit.attribution import Attribution, attributed, current_attribution
-from fr_core.audit.pseudonyms import Pseudonyms
+from fr_core.storage.audit.attribution import Attribution, attributed, current_attribution
+from fr_core.storage.audit.pseudonyms import Pseudonyms
 from fr_core.types import ModelId
 
 KEY = bytes(range(32))

@@ -12,8 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
-from fr_core.audit.chain import first_hash, next_hash
-from fr_core.audit.checkpoints import (
+from fr_core.errors import InvalidField
+from fr_core.storage.audit.chain import first_hash, next_hash
+from fr_core.storage.audit.checkpoints import (
     Checkpoint,
     key_id_of,
     make_checkpoint,
@@ -21,7 +22,6 @@ from fr_core.audit.checkpoints import (
     public_pem,
     read_public_key,
 )
-from fr_core.errors import InvalidField
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 CHAIN = "0123456789abcdef" * 2

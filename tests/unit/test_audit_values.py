@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fr_core.audit import values
-from fr_core.audit.values import (
+from fr_core.storage.audit import values
+from fr_core.storage.audit.values import (
     MAX_BODY_BYTES,
     MAX_NUMBER,
     Entry,

@@ -6,22 +6,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fr_trust.audit.export import verify_export
+from fr_trust.audit.search import Filter
+from fr_trust.casework.store import CaseStore
 
 from audited import pseudonyms_of
-from fr_core.audit.attribution import Attribution, attributed
-from fr_core.audit.checkpoints import read_public_key
-from fr_core.audit.export import verify_export
-from fr_core.audit.search import Filter
-from fr_core.audit.verify import Broken, Verified, Why
-from fr_core.casework.store import CaseStore
 from fr_core.errors import InvalidField
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.values import GalleryUpdate
+from fr_core.storage.audit.attribution import Attribution, attributed
+from fr_core.storage.audit.checkpoints import read_public_key
+from fr_core.storage.audit.verify import Broken, Verified, Why
+from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.types import ModelId
 from fr_server.clock import wall_ms
-from fr_server.services import audits
-from fr_server.services.audits import CHAINS, AuditCalls, LocalAudit, audit_of, audits_of
+from fr_server.rpc.services import audits
+from fr_server.rpc.services.audits import CHAINS, AuditCalls, LocalAudit, audit_of, audits_of
 
 KEY = KeyEncryptionKey(bytes(range(32)))
 MODEL = ModelId("null", "1", "0" * 64)

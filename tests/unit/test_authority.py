@@ -18,15 +18,15 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 
 from doorway import DAY_MS, Papers
 from fr_core.errors import InvalidField, StoreFailed, TargetTaken, TlsUnusable
-from fr_server.door.authority import (
+from fr_server.gateway.authority import (
     Issued,
     make_authority,
     make_client_certificate,
     make_server_certificate,
     write_revocations,
 )
-from fr_server.door.pem import expires_ms, revocations_expire_ms
-from fr_server.door.tls import ClientCertificates, TlsFiles, check_tls, server_context
+from fr_server.gateway.pem import expires_ms, revocations_expire_ms
+from fr_server.gateway.tls import ClientCertificates, TlsFiles, check_tls, server_context
 
 NOW_MS = 1_800_000_000_000
 
@@ -234,5 +234,5 @@ def test_no_list_of_another_authority_is_renewed(papers: Papers, tmp_path: Path)
 
 
 def test_a_running_server_does_not_know_how_certificates_are_issued() -> None:
-    code = "import sys, fr_server.main; sys.exit('fr_server.door.authority' in sys.modules)"
+    code = "import sys, fr_server.main; sys.exit('fr_server.gateway.authority' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0

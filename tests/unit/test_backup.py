@@ -31,13 +31,13 @@ from fr_core.gallery.backup.saved import Extent, saved_store
 from fr_core.gallery.backup.take import back_up
 from fr_core.gallery.backup.verify import reading, verify
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.store.folder import DataFolder
-from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.schema import SCHEMA_VERSION
 from fr_core.gallery.store.sqlite_check import Verified
-from fr_core.gallery.store.sqlite_log import require_no_lost_commits
 from fr_core.gallery.store.sqlite_store import DATABASE_NAME, SqliteStore
 from fr_core.gallery.values import Enrolment, NewTemplate, Subject
+from fr_core.storage.data_folder import DataFolder
+from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.sqlite_log import require_no_lost_commits
 from fr_core.types import Embedding, ModelId
 
 KEY = KeyEncryptionKey(bytes(range(32)))

@@ -10,15 +10,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fr_core.errors import TooFewPeople
-from fr_core.training.answers import Degraded, Usability
-from fr_core.training.bank.compose import Composed, compose
-from fr_core.training.bank.degradations import DEGRADATIONS, FRONTAL_DEGREES
-from fr_core.training.bank.lists import MOST_ENROLLED
-from fr_core.training.bank.matcher import ExactMatcher, Ranked
-from fr_core.training.bank.pool import F32, Pool, PoolPhoto
-from fr_core.training.courses import Item
-from fr_core.training.keys import ListKey, PairKey, TriadKey, TriageKey
+from fr_training.answers import Degraded, Usability
+from fr_training.bank.compose import Composed, compose
+from fr_training.bank.degradations import DEGRADATIONS, FRONTAL_DEGREES
+from fr_training.bank.lists import MOST_ENROLLED
+from fr_training.bank.matcher import ExactMatcher, Ranked
+from fr_training.bank.pool import F32, Pool, PoolPhoto
+from fr_training.courses import Item
+from fr_training.errors import TooFewPeople
+from fr_training.keys import ListKey, PairKey, TriadKey, TriageKey
 from made_pools import EVERYTHING, TASTER, made_pool, plan_of, shown_people, strict_calibration
 
 PLAN = plan_of(EVERYTHING)

@@ -8,14 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fr_core.errors import TooFewPeople
-from fr_core.training.bank.compose import Composed, compose
-from fr_core.training.bank.matcher import ExactMatcher
-from fr_core.training.bank.pool import Pool, PoolPerson
-from fr_core.training.courses import Item, Learned
-from fr_core.training.keys import ListKey, PairKey, TriadKey
-from fr_core.training.plan import read_plan
-from fr_training.plans import plan_text
+from fr_training.bank.compose import Composed, compose
+from fr_training.bank.matcher import ExactMatcher
+from fr_training.bank.pool import Pool, PoolPerson
+from fr_training.courses import Item, Learned
+from fr_training.errors import TooFewPeople
+from fr_training.keys import ListKey, PairKey, TriadKey
+from fr_training.plan import read_plan
+from fr_training.shipped_plans import plan_text
 from made_pools import made_pool, plan_of, unit
 
 NEUTRAL, SMILING = "neutral", "smiling"

@@ -8,14 +8,14 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from fr_core.training.bank import impostors
-from fr_core.training.bank.difficulty import Sign, scale_of, updated
-from fr_core.training.bank.equate import MEAN_TOLERANCE, Differences, differences, equated, spread
-from fr_core.training.bank.impostors import Faces, assigned, nearest, paired
-from fr_core.training.bank.likeness import traits_of
-from fr_core.training.bank.pool import Pool, PoolPerson
-from fr_core.training.bank.quarantine import told_apart
-from fr_core.training.bank.roster import roster_of
+from fr_training.bank import impostors
+from fr_training.bank.difficulty import Sign, scale_of, updated
+from fr_training.bank.equate import MEAN_TOLERANCE, Differences, differences, equated, spread
+from fr_training.bank.impostors import Faces, assigned, nearest, paired
+from fr_training.bank.likeness import traits_of
+from fr_training.bank.pool import Pool, PoolPerson
+from fr_training.bank.quarantine import told_apart
+from fr_training.bank.roster import roster_of
 from made_pools import made_pool, unit
 
 

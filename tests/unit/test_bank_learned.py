@@ -9,17 +9,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fr_core.errors import TooFewPeople
-from fr_core.training.bank.compose import Composed, compose
-from fr_core.training.bank.difficulty import updated
-from fr_core.training.bank.learned import suspect_pair
-from fr_core.training.bank.matcher import ExactMatcher
-from fr_core.training.bank.pool import Pool
-from fr_core.training.bank.quarantine import told_apart
-from fr_core.training.bank.roster import roster_of
-from fr_core.training.courses import ByPeople, Item, Learned
-from fr_core.training.keys import ListKey, PairKey, TriadKey
-from fr_core.training.store.course_codec import pack_course, unpack_course
+from fr_training.bank.compose import Composed, compose
+from fr_training.bank.difficulty import updated
+from fr_training.bank.learned import suspect_pair
+from fr_training.bank.matcher import ExactMatcher
+from fr_training.bank.pool import Pool
+from fr_training.bank.quarantine import told_apart
+from fr_training.bank.roster import roster_of
+from fr_training.courses import ByPeople, Item, Learned
+from fr_training.errors import TooFewPeople
+from fr_training.keys import ListKey, PairKey, TriadKey
+from fr_training.store.course_codec import pack_course, unpack_course
 from made_pools import EVERYTHING, TASTER, made_pool, plan_of, shown_people, strict_calibration
 from trainingstore import small_course
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from fr_core.training.answers import Degraded, Usability
-from fr_core.training.bank.degradations import DEGRADATIONS
-from fr_core.training.bank.manifest import (
+from fr_training.answers import Degraded, Usability
+from fr_training.bank.degradations import DEGRADATIONS
+from fr_training.bank.manifest import (
     canonical,
     course_sha256,
     form_sha256,
@@ -18,10 +18,10 @@ from fr_core.training.bank.manifest import (
     own_probe_id,
     truth_of,
 )
-from fr_core.training.bank.pictures import PictureBook, PictureSpec, Shown
-from fr_core.training.courses import Form, Item
-from fr_core.training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
-from fr_core.training.prompts import ExerciseKind
+from fr_training.bank.pictures import PictureBook, PictureSpec, Shown
+from fr_training.courses import Form, Item
+from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_training.prompts import ExerciseKind
 from made_pools import MODEL, made_pool
 
 A, B, C = (Shown(person.photos[0]) for person in made_pool(3, 0).people)

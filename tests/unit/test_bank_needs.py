@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fr_core.errors import TooFewPeople
-from fr_core.training.bank.needs import Available, PlanNeeds, available, needs, require_enough
+from fr_training.bank.needs import Available, PlanNeeds, available, needs, require_enough
+from fr_training.errors import TooFewPeople
 from made_pools import EVERYTHING, TASTER, plan_of
 
 ONE = {

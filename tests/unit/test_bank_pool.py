@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fr_core.training.bank.likeness import age_of, same_age_band, same_sex, sex_of, shared_labels, traits_of
-from fr_core.training.bank.matcher import ExactMatcher, Ranked
-from fr_core.training.bank.pool import Pool, PoolPerson, PoolPhoto
-from fr_core.training.bank.quarantine import told_apart, without
 from fr_core.types import ModelId
+from fr_training.bank.likeness import age_of, same_age_band, same_sex, sex_of, shared_labels, traits_of
+from fr_training.bank.matcher import ExactMatcher, Ranked
+from fr_training.bank.pool import Pool, PoolPerson, PoolPhoto
+from fr_training.bank.quarantine import told_apart, without
 from made_pools import made_pool, unit
 
 VECTOR = unit(np.ones(4))

@@ -25,8 +25,8 @@ from fr_bench.speed.training_report import missed, training_json, training_text,
 from fr_bench.speed.training_trainees import Begin, Class, Load, moments, run_trainees
 from fr_bench.speed.training_values import Decision, Kept, TrainingOrder, TrainingReport, Walked
 from fr_bench.speed.values import Latency, Memory
-from fr_core.training.bank.needs import needs
-from fr_core.training.plan import read_plan
+from fr_training.bank.needs import needs
+from fr_training.plan import read_plan
 from serving import Running, running
 from taking import link_people
 

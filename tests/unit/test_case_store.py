@@ -8,6 +8,19 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+from fr_trust.audit.search import Filter, search
+from fr_trust.casework.codec import finding_digest, search_digest
+from fr_trust.casework.store import CaseStore
+from fr_trust.casework.store_schema import SCHEMA
+from fr_trust.casework.values import Case, Examination, Purpose
+from fr_trust.errors import (
+    CaseClosed,
+    CaseExists,
+    ExaminerNotIndependent,
+    FindingLocked,
+    UnknownCase,
+    UnknownExamination,
+)
 
 from audited import pseudonyms_of
 from casefiles import (
@@ -25,19 +38,7 @@ from casefiles import (
     picks,
     some_candidates,
 )
-from fr_core.audit.attribution import Attribution, attributed
-from fr_core.audit.search import Filter, search
-from fr_core.audit.values import Record
-from fr_core.audit.verify import Verified, verify
-from fr_core.casework.codec import finding_digest, search_digest
-from fr_core.casework.store import CaseStore
-from fr_core.casework.store_schema import SCHEMA
-from fr_core.casework.values import Case, Examination, Purpose
 from fr_core.errors import (
-    CaseClosed,
-    CaseExists,
-    ExaminerNotIndependent,
-    FindingLocked,
     FrError,
     InvalidField,
     KeyUnavailable,
@@ -45,11 +46,12 @@ from fr_core.errors import (
     StorageLow,
     StoreCorrupt,
     StoreInUse,
-    UnknownCase,
-    UnknownExamination,
     WrongKey,
 )
-from fr_core.gallery.store.keys import KeyEncryptionKey
+from fr_core.storage.audit.attribution import Attribution, attributed
+from fr_core.storage.audit.values import Record
+from fr_core.storage.audit.verify import Verified, verify
+from fr_core.storage.keys import KeyEncryptionKey
 
 ANNA, BERT, CLEO, _ = EXAMINERS
 PROBE = noise(1)
@@ -138,8 +140,8 @@ def test_a_store_in_which_references_were_of_everybody_opens(tmp_path: Path) -> 
     before = replace(SCHEMA, migrations=SCHEMA.migrations[:3])
     hidden: Callable[..., bytes] = lambda seals, opened_by, reference: seals.hidden("reference", reference)  # noqa: E731
     with (
-        patch("fr_core.casework.store.SCHEMA", before),
-        patch("fr_core.casework.store_rows.open_mac", hidden),
+        patch("fr_trust.casework.store.SCHEMA", before),
+        patch("fr_trust.casework.store_rows.open_mac", hidden),
         open_store(tmp_path / "cases") as old,
     ):
         first, closed = a_case(old), a_case(old, "closed")

@@ -8,9 +8,7 @@ from itertools import product
 from typing import Any
 
 import pytest
-
-from casefiles import EXAMINERS, SEARCHER, a_search, cannot_say, none_of_them, picks, some_candidates
-from fr_core.casework.codec import (
+from fr_trust.casework.codec import (
     finding_digest,
     finding_of,
     finding_said,
@@ -20,7 +18,7 @@ from fr_core.casework.codec import (
     searched_of,
     searched_said,
 )
-from fr_core.casework.rules import (
+from fr_trust.casework.rules import (
     conclusion_of,
     may_examine,
     require_finding,
@@ -30,8 +28,11 @@ from fr_core.casework.rules import (
     sees_findings,
     state_of,
 )
-from fr_core.casework.values import Conclusion, Examination, Finding, FindingKind, State
-from fr_core.errors import ExaminerNotIndependent, FindingLocked, InvalidField
+from fr_trust.casework.values import Conclusion, Examination, Finding, FindingKind, State
+from fr_trust.errors import ExaminerNotIndependent, FindingLocked
+
+from casefiles import EXAMINERS, SEARCHER, a_search, cannot_say, none_of_them, picks, some_candidates
+from fr_core.errors import InvalidField
 
 A, B, NO, CANNOT = "A", "B", "no", "cannot"
 """What examiners find: the one candidate, the other, none, or that it cannot be said."""

@@ -13,9 +13,9 @@ from typing import NoReturn
 import apsw
 import pytest
 
-from fr_core.gallery.store import checkpoint_vfs
-from fr_core.gallery.store.checkpoint_vfs import CheckpointVfs
-from fr_core.gallery.store.connection import open_finished, open_new, open_to_read, open_to_write, settle, use_log
+from fr_core.storage import checkpoint_vfs
+from fr_core.storage.checkpoint_vfs import CheckpointVfs
+from fr_core.storage.connection import open_finished, open_new, open_to_read, open_to_write, settle, use_log
 
 ROWS = 200
 ROW_BYTES = 900

@@ -10,15 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fr_trust.casework.store import CaseStore
 from prometheus_client import CollectorRegistry
 
-from fr_core.casework.store import CaseStore
 from fr_core.errors import StoreFailed
-from fr_core.training.store.training_store import TrainingStore
 from fr_server.app import SERVICES
-from fr_server.chores import CHORES, for_ever
+from fr_server.jobs.periodic import CHORES, for_ever
 from fr_server.telemetry.metrics import PrometheusObserver, methods_of
 from fr_server.telemetry.open import Telemetry
+from fr_training.store.training_store import TrainingStore
 from serving import running
 
 

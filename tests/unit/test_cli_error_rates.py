@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fr_trust.evidence.values import Bound, Figures
+from fr_trust.evidence.words import of_both
 
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
 from fr_client.cli.calibrations import print_calibration
 from fr_client.cli.error_rates import answer_keys, evidence_words, rates_words
 from fr_client.cli.search import print_search
-from fr_core.evidence.values import Bound, Figures
-from fr_core.evidence.words import of_both
 from fr_core.scoring.intervals import rate as counted
 
 

@@ -6,13 +6,13 @@ from itertools import combinations
 from typing import Any
 
 import pytest
+from fr_trust.access.roles import Role
 
 from fr_api.v1 import access_pb2
 from fr_client.access_requests import ROLES
 from fr_client.cli.key_doubts import APART, NEEDS, doubts_of
-from fr_core.access.roles import Role
-from fr_server.access.rules import OF_COURSES, OF_GALLERIES, Rule, ScopeKind
-from fr_server.access.table import RULES
+from fr_server.authz.rules import OF_COURSES, OF_GALLERIES, Rule, ScopeKind
+from fr_server.authz.table import RULES
 
 EVERYBODYS = frozenset(Role)
 

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from fr_core.errors import InvalidField
-from fr_server.cli_reporting import CommandFailed, reporting
+from fr_server.commands.reporting import CommandFailed, reporting
 
 
 @pytest.mark.parametrize("as_json", [False, True])

@@ -19,6 +19,10 @@ from typing import Any
 
 import pytest
 import typer
+from fr_trust.audit.export import export
+from fr_trust.audit.segment import oldest_segment
+from fr_trust.casework.values import Purpose
+from fr_trust.evidence.extract import audit_extract
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from typer.main import get_command
@@ -31,17 +35,13 @@ from fr_client.cli import audit as audit_commands
 from fr_client.cli import audit_files, audit_words, case_words
 from fr_client.cli.main import build
 from fr_client.connection import read_connection
-from fr_core.audit.checkpoints import parse_checkpoint
-from fr_core.audit.export import export
-from fr_core.audit.segment import oldest_segment
-from fr_core.audit.values import canonical
-from fr_core.audit.verify import Broken, Why
-from fr_core.audit.verify import verify as verify_chain
-from fr_core.casework.values import Purpose
-from fr_core.evidence.extract import audit_extract
-from fr_server import audit_cli
-from fr_server.door.authority import Issued, make_authority
-from fr_server.interceptors.sizes import request_of
+from fr_core.storage.audit.checkpoints import parse_checkpoint
+from fr_core.storage.audit.values import canonical
+from fr_core.storage.audit.verify import Broken, Why
+from fr_core.storage.audit.verify import verify as verify_chain
+from fr_server.commands import audit as audit_cli
+from fr_server.gateway.authority import Issued, make_authority
+from fr_server.rpc.interceptors.sizes import request_of
 from scripted_trust import Script, serving_trust
 
 NOTICE = "Leads for a human examiner, never an identity."
@@ -1096,7 +1096,7 @@ def test_a_page_of_another_version_is_told_as_not_compared(
     verify: Any, case: Filed, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as earlier:
-        earlier.setattr("fr_core.evidence.bundle.__version__", "0.0.1")
+        earlier.setattr("fr_trust.evidence.bundle.__version__", "0.0.1")
         bundle.write_bytes(case.bundle())
     code, out, _ = run(verify, bundle)
     assert (code, "report.html, was not compared with its documents: version 0.0.1 made it" in out) == (0, True)
@@ -1140,8 +1140,9 @@ def test_what_is_no_bundle_is_told_from_one_that_was_changed(verify: Any, bundle
 
 
 def test_a_bundle_can_do_no_harm_to_a_terminal() -> None:
-    from fr_core.evidence.verify import Verified
-    from fr_server.evidence_cli import _sentences
+    from fr_trust.evidence.verify import Verified
+
+    from fr_server.commands.evidence import _sentences
 
     hostile = Verified("c", "\x1b[31m", "p", 10**30, "k", "1", 1, 1, (), "0" * 16, False, False, None)
     assert any("a time that is none" in one for one in _sentences(hostile))

@@ -24,7 +24,7 @@ from fr_client.channel import channel_options
 from fr_client.cli.main import build
 from fr_client.cli.state import Settings, Unusable
 from fr_client.identity import Identity, certificates_of, is_loopback, open_aio_channel, open_channel
-from fr_server.door.authority import Issued, make_authority, make_client_certificate, make_server_certificate
+from fr_server.gateway.authority import Issued, make_authority, make_client_certificate, make_server_certificate
 from scripted import Kind, both
 
 TOKEN = "abcdefghijklmnop." + "s" * 43

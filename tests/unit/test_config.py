@@ -8,7 +8,7 @@ import pytest
 
 from fr_core.errors import ConfigInvalid, ConfigUnknownKey
 from fr_server.config import KEYS, Config, config_from, leaves, load_config, print_config
-from fr_server.folders import (
+from fr_server.config.folders import (
     access_folder,
     cases_folder,
     checkpoint_folder,

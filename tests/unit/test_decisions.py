@@ -23,7 +23,7 @@ from fr_core.scoring.calibration_json import to_json
 from fr_core.scoring.intervals import Interval
 from fr_core.types import Decision, Identification, ModelId
 from fr_server.config import Config
-from fr_server.convert.calibration import (
+from fr_server.rpc.convert.calibration import (
     InForce,
     Source,
     TargetFmr,
@@ -35,8 +35,8 @@ from fr_server.convert.calibration import (
     error_rates,
     likelihood_ratio,
 )
-from fr_server.convert.gallery import SearchedFace, search_response
-from fr_server.services.decisions import Decisions, compared_settings, warn_of_other_settings
+from fr_server.rpc.convert.gallery import SearchedFace, search_response
+from fr_server.rpc.services.decisions import Decisions, compared_settings, warn_of_other_settings
 from serving import null_engine
 
 OF_PACK = calibration()

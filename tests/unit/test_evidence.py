@@ -12,6 +12,17 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from fr_trust.audit.export import verify_export
+from fr_trust.casework.values import Purpose
+from fr_trust.errors import ReviewUnfinished
+from fr_trust.evidence import archive as archives
+from fr_trust.evidence.archive import chunks
+from fr_trust.evidence.extract import audit_extract
+from fr_trust.evidence.report import report
+from fr_trust.evidence.signing import EvidenceSigner
+from fr_trust.evidence.values import Bound, Exhibit, Figures
+from fr_trust.evidence.verify import verify_bundle
+from fr_trust.evidence.words import database_effect, of_both, of_hd, of_hp
 
 from casefiles import (
     DERIVATIONS,
@@ -31,19 +42,9 @@ from casefiles import (
     some_candidates,
     some_figures,
 )
-from fr_core.audit.checkpoints import key_id_of, read_public_key
-from fr_core.audit.export import verify_export
-from fr_core.audit.verify import Verified
-from fr_core.casework.values import Purpose
-from fr_core.errors import EvidenceUnusable, InvalidField, ReviewUnfinished, StoreCorrupt
-from fr_core.evidence import archive as archives
-from fr_core.evidence.archive import chunks
-from fr_core.evidence.extract import audit_extract
-from fr_core.evidence.report import report
-from fr_core.evidence.signing import EvidenceSigner
-from fr_core.evidence.values import Bound, Exhibit, Figures
-from fr_core.evidence.verify import verify_bundle
-from fr_core.evidence.words import database_effect, of_both, of_hd, of_hp
+from fr_core.errors import EvidenceUnusable, InvalidField, StoreCorrupt
+from fr_core.storage.audit.checkpoints import key_id_of, read_public_key
+from fr_core.storage.audit.verify import Verified
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from fr_core.training.answers import (
+from fr_training.answers import (
     Answer,
     Compared,
     Degraded,
@@ -23,13 +23,13 @@ from fr_core.training.answers import (
     Triage,
     Usability,
 )
-from fr_core.training.exercises.components import COMPONENTS
-from fr_core.training.exercises.protocol import Exercise, Graded
-from fr_core.training.exercises.register import EXERCISES, exercise_of
-from fr_core.training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
-from fr_core.training.plan import PAIRS
-from fr_core.training.prompts import ExerciseKind, Prompt, Reveal, Role, Step
-from fr_core.training.trials import Locked
+from fr_training.exercises.components import COMPONENTS
+from fr_training.exercises.protocol import Exercise, Graded
+from fr_training.exercises.register import EXERCISES, exercise_of
+from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_training.plan import PAIRS
+from fr_training.prompts import ExerciseKind, Prompt, Reveal, Role, Step
+from fr_training.trials import Locked
 
 MATED, NONMATED = PairKey(True, 0.4, 1.5), PairKey(False, 0.1, -2.0)
 OBSERVED = Observations(tuple(Observation(one.component_id, Compared.SIMILAR, 5) for one in COMPONENTS))

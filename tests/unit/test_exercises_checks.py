@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from fr_core.errors import InputRefused, InvalidField, InvalidRating, MissingField, WrongStep
-from fr_core.training.answers import (
+from fr_core.errors import InputRefused, InvalidField, MissingField
+from fr_training.answers import (
     MAX_NOTES,
     RATINGS,
     Answer,
@@ -26,9 +26,10 @@ from fr_core.training.answers import (
     Triage,
     Usability,
 )
-from fr_core.training.exercises.components import COMPONENTS
-from fr_core.training.exercises.register import EXERCISES, exercise_of
-from fr_core.training.prompts import ExerciseKind, Step
+from fr_training.errors import InvalidRating, WrongStep
+from fr_training.exercises.components import COMPONENTS
+from fr_training.exercises.register import EXERCISES, exercise_of
+from fr_training.prompts import ExerciseKind, Step
 
 PAIR = ("pa", "pb")
 LIST = ("probe", "ca", "cb", "cc")

@@ -18,12 +18,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fr_trust.audit.export import verify_export
+from fr_trust.audit.search import Filter
 
-from fr_core.audit.attribution import Attribution, attributed
-from fr_core.audit.checkpoints import read_public_key
-from fr_core.audit.export import verify_export
-from fr_core.audit.search import Filter
-from fr_core.audit.verify import Verified
 from fr_core.detect.protocol import TileFaces
 from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import AddressUnavailable, CallEnded, DuplicateImage, GalleryReplaced, InvalidField, Overloaded
@@ -33,13 +30,18 @@ from fr_core.packs.manifest import load_pack
 from fr_core.runtime.batcher import Batcher
 from fr_core.runtime.devices import ActiveDevice
 from fr_core.runtime.ticket import Ticket
+from fr_core.storage.audit.attribution import Attribution, attributed
+from fr_core.storage.audit.checkpoints import read_public_key
+from fr_core.storage.audit.verify import Verified
 from fr_core.types import F32, U8, AlignedFace, ModelId
 from fr_server.app import Part
 from fr_server.config import config_from
-from fr_server.frontends.answering import Answerer
-from fr_server.frontends.arena import Arena, Slots, new_memory
-from fr_server.frontends.asking import Asker, EngineDefect, parted
-from fr_server.frontends.messages import (
+from fr_server.pools import StorageThreads
+from fr_server.rpc.services.audits import LocalAudit, audit_of
+from fr_server.workers.link import Wire
+from fr_server.workers.link_client import Asker, EngineDefect, parted
+from fr_server.workers.link_server import Answerer
+from fr_server.workers.messages import (
     AUDIT_METHODS,
     GALLERY_METHODS,
     Answer,
@@ -48,12 +50,10 @@ from fr_server.frontends.messages import (
     Refusal,
     Welcome,
 )
-from fr_server.frontends.ports import HeldPort
-from fr_server.frontends.process import start_frontend
-from fr_server.frontends.remote import RemoteGalleries, RemoteRawEmbedder, RemoteTileDetector
-from fr_server.frontends.wire import Wire
-from fr_server.services.audits import LocalAudit, audit_of
-from fr_server.work import StorageThreads
+from fr_server.workers.ports import HeldPort
+from fr_server.workers.process import start_frontend
+from fr_server.workers.remote import RemoteGalleries, RemoteRawEmbedder, RemoteTileDetector
+from fr_server.workers.shared_memory import Arena, Slots, new_memory
 
 SHAPE = (8, 8)
 TILE_BYTES = 8 * 8 * 3

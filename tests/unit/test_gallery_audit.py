@@ -13,17 +13,12 @@ import numpy as np
 import pytest
 
 from audited import checkpoint_of, pseudonyms_of
-from fr_core.audit.attribution import Attribution, attributed
-from fr_core.audit.table import AuditTable
-from fr_core.audit.values import Record
-from fr_core.audit.verify import Verified, verify
 from fr_core.errors import DuplicateImage, StoreCorrupt, StoreFailed, UnknownSubject
 from fr_core.gallery.backup.restore import restore
 from fr_core.gallery.backup.take import back_up
 from fr_core.gallery.backup.verify import verify as verify_folder
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store import upgrade
-from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.sqlite_store import DATABASE_NAME, SqliteStore
 from fr_core.gallery.store.sqlite_transaction import SqliteTransaction
 from fr_core.gallery.values import (
@@ -35,6 +30,11 @@ from fr_core.gallery.values import (
     SubjectUpdate,
     calibration_id,
 )
+from fr_core.storage.audit.attribution import Attribution, attributed
+from fr_core.storage.audit.table import AuditTable
+from fr_core.storage.audit.values import Record
+from fr_core.storage.audit.verify import Verified, verify
+from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.types import Embedding, ModelId
 
 KEY = KeyEncryptionKey(bytes(range(32)))
@@ -358,7 +358,7 @@ def test_a_store_with_an_altered_audit_does_not_open_and_its_verification_says_w
 def test_the_start_looks_at_the_newest_records_and_verification_at_all(
     galleries: Galleries, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fr_core.audit.verify._RECENT", 2)
+    monkeypatch.setattr("fr_core.storage.audit.verify._RECENT", 2)
     galleries.close()
     damage(folder, "UPDATE audit SET mac = zeroblob(16) WHERE seq = 1")
     opened(folder).close()

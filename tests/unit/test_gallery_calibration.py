@@ -18,10 +18,10 @@ from fr_core.gallery.backup.saved import saved_store
 from fr_core.gallery.backup.take import back_up
 from fr_core.gallery.backup.verify import reading, verify
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.sqlite_rows import GALLERIES_V2, insertion, names, signed
 from fr_core.gallery.store.sqlite_store import DATABASE_NAME, SqliteStore
 from fr_core.gallery.values import MAX_CALIBRATION_BYTES, Enrolment, GalleryCalibration, NewTemplate
+from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.types import Embedding, ModelId
 
 KEY, OTHER_KEY = KeyEncryptionKey(bytes(range(32))), KeyEncryptionKey(bytes(range(1, 33)))

@@ -10,25 +10,25 @@ from pathlib import Path
 import apsw
 import numpy as np
 import pytest
+from fr_trust.access.budget import UNLIMITED
+from fr_trust.access.keys import NewKey
+from fr_trust.access.roles import Role
+from fr_trust.access.scope import Scope
+from fr_trust.access.store import AccessStore
+from fr_trust.casework.store import CaseStore
+from fr_trust.casework.values import Purpose
 from typer.testing import CliRunner, Result
 
 from fr_client.cli.main import build
-from fr_core.access.budget import UNLIMITED
-from fr_core.access.keys import NewKey
-from fr_core.access.roles import Role
-from fr_core.access.scope import Scope
-from fr_core.access.store import AccessStore
-from fr_core.audit.verify import Verified, verify
-from fr_core.casework.store import CaseStore
-from fr_core.casework.values import Purpose
 from fr_core.errors import StoreFailed, WrongKey
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store import sqlite_store
-from fr_core.gallery.store.keys import load_key, new_key_file
 from fr_core.gallery.store.sqlite_store import DATABASE_NAME, SqliteStore
 from fr_core.gallery.values import Enrolment, NewTemplate
-from fr_core.training.store.training_store import TrainingStore
+from fr_core.storage.audit.verify import Verified, verify
+from fr_core.storage.keys import load_key, new_key_file
 from fr_core.types import Embedding, ModelId
+from fr_training.store.training_store import TrainingStore
 from trainingstore import DAY_MS, Clock, add_course, begin, small_course
 
 MODEL = ModelId("null", "1", "0" * 64)

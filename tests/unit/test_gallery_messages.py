@@ -15,9 +15,9 @@ from fr_api.v1 import gallery_pb2
 from fr_core.errors import FrError, InvalidField, InvalidFilter, InvalidPage, InvalidThreshold, InvalidTopK
 from fr_core.gallery.query import MAX_FILTER_SUBJECTS
 from fr_core.gallery.values import KEEP
-from fr_server.convert.calibration import criterion
-from fr_server.convert.gallery import page_size, retention, similar_threshold, subject_filter, top_k
-from fr_server.convert.gallery_updates import subject_update
+from fr_server.rpc.convert.calibration import criterion
+from fr_server.rpc.convert.gallery import page_size, retention, similar_threshold, subject_filter, top_k
+from fr_server.rpc.convert.gallery_updates import subject_update
 
 
 @pytest.mark.parametrize(

@@ -27,10 +27,10 @@ from fr_core.gallery.backup.verify import verify
 from fr_core.gallery.changes import Enrol, UpdateGallery, UpdateSubject
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.query import SubjectFilter
-from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.protocol import Transaction
 from fr_core.gallery.store.sqlite_store import DATABASE_NAME, SqliteStore
 from fr_core.gallery.values import Enrolment, GalleryUpdate, NewTemplate, Purged, SubjectUpdate
+from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.types import Embedding, ModelId
 
 KEY = KeyEncryptionKey(bytes(range(32)))

@@ -12,10 +12,10 @@ import pytest
 
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.search.memory import GalleryMemory
-from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.protocol import GalleryRow, Snapshot
 from fr_core.gallery.store.sqlite_store import SqliteStore
 from fr_core.gallery.values import Enrolled, Enrolment, NewTemplate
+from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.types import Embedding, ModelId
 
 MODEL = ModelId("null", "1", "0" * 64)

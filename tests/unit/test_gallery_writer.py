@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fr_core.audit.table import AuditTable
 from fr_core.errors import (
     DuplicateImage,
     InternalError,
@@ -25,11 +24,12 @@ from fr_core.gallery.changes import CreateGallery, Done, Enrol
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.index.protocol import VectorIndex
 from fr_core.gallery.search.memory import Memories
-from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.protocol import Snapshot, StoredVectors, Transaction
 from fr_core.gallery.store.sqlite_store import SqliteStore
 from fr_core.gallery.values import Enrolled, Enrolment, GalleryInfo, NewTemplate
 from fr_core.gallery.writer import Writer
+from fr_core.storage.audit.table import AuditTable
+from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.types import Embedding, ModelId
 
 MODEL = ModelId("null", "1", "0" * 64)

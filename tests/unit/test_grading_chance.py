@@ -10,25 +10,25 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from fr_core.scoring.human.clustered import mean_of_people, spread_of_items, t_quantile
-from fr_core.scoring.human.estimates import Estimate
-from fr_core.scoring.human.item_analysis import MIN_PEOPLE, below_guessing
-from fr_core.scoring.human.item_response import probability
-from fr_core.scoring.human.reliability import MOST_EXACT, calibration_error_by_chance
 from fr_core.scoring.intervals import UndefinedRate
 from fr_core.scoring.likelihood import expected_calibration_error
-from fr_core.training.grading.cohort import cohort_figures
-from fr_core.training.grading.errors import error_figures
-from fr_core.training.grading.fusion import adaptive_blocks, crowds
-from fr_core.training.grading.groups import Spread, group_figures
-from fr_core.training.grading.items import item_rows
-from fr_core.training.grading.learned import learned
-from fr_core.training.grading.learning import in_order
-from fr_core.training.grading.own import OwnFigures, own_figures
-from fr_core.training.grading.splitting import unmoved
-from fr_core.training.grading.values import Undefined
-from fr_core.training.plan import read_plan
-from fr_core.training.results import Result
+from fr_training.grading.cohort import cohort_figures
+from fr_training.grading.errors import error_figures
+from fr_training.grading.fusion import adaptive_blocks, crowds
+from fr_training.grading.groups import Spread, group_figures
+from fr_training.grading.items import item_rows
+from fr_training.grading.learned import learned
+from fr_training.grading.learning import in_order
+from fr_training.grading.own import OwnFigures, own_figures
+from fr_training.grading.splitting import unmoved
+from fr_training.grading.values import Undefined
+from fr_training.plan import read_plan
+from fr_training.results import Result
+from fr_training.statistics.clustered import mean_of_people, spread_of_items, t_quantile
+from fr_training.statistics.estimates import Estimate
+from fr_training.statistics.item_analysis import MIN_PEOPLE, below_guessing
+from fr_training.statistics.item_response import probability
+from fr_training.statistics.reliability import MOST_EXACT, calibration_error_by_chance
 from graded import PLAN, course, listed, pair, triaged
 
 stats = import_module("scipy.stats")

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fr_core.errors import NothingToReport
-from fr_core.scoring.human.agreement import Intraclass
 from fr_core.scoring.intervals import Rate
-from fr_core.training.grading.cohort import cohort_figures
-from fr_core.training.grading.trainee import trainee_figures
-from fr_core.training.grading.values import Undefined
-from fr_core.training.results import Result
+from fr_training.errors import NothingToReport
+from fr_training.grading.cohort import cohort_figures
+from fr_training.grading.trainee import trainee_figures
+from fr_training.grading.values import Undefined
 from fr_training.report import cohort_json, trainee_json
+from fr_training.results import Result
+from fr_training.statistics.agreement import Intraclass
 from graded import course, pair, results
 
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fr_core.scoring.human.item_analysis import MIN_PEOPLE, expected_difficulty
-from fr_core.scoring.human.item_response import eap, probability
-from fr_core.training.courses import Learned
-from fr_core.training.grading.items import item_rows
-from fr_core.training.grading.learned import learned
-from fr_core.training.results import Result
+from fr_training.courses import Learned
+from fr_training.grading.items import item_rows
+from fr_training.grading.learned import learned
+from fr_training.results import Result
+from fr_training.statistics.item_analysis import MIN_PEOPLE, expected_difficulty
+from fr_training.statistics.item_response import eap, probability
 from graded import pair, results, triad
 
 Course = Mapping[str, Sequence[Result]]

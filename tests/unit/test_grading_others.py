@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from fr_core.scoring.human.advice import AutomationBias
-from fr_core.scoring.human.estimates import Estimate
-from fr_core.scoring.human.fusion import GroupArea
-from fr_core.scoring.human.item_response import Ability
-from fr_core.scoring.human.proportions import RateDifference
 from fr_core.scoring.intervals import Rate
-from fr_core.training.grading.agreeing import AgreementFigures, agreement_figures, first_judgements
-from fr_core.training.grading.aided import AidedFigures, PrevalenceFigures, aided_figures, prevalence_figures
-from fr_core.training.grading.fusion import crowds
-from fr_core.training.grading.groups import Spread, group_figures
-from fr_core.training.grading.items import item_rows
-from fr_core.training.grading.learning import LearningFigures, trainee_learning
-from fr_core.training.grading.lists import list_figures
-from fr_core.training.grading.splitting import UNMOVED, judged
-from fr_core.training.grading.triads import triad_figures
-from fr_core.training.grading.triage import triage_figures
-from fr_core.training.grading.values import Area, Undefined
-from fr_core.training.results import Result
+from fr_training.grading.agreeing import AgreementFigures, agreement_figures, first_judgements
+from fr_training.grading.aided import AidedFigures, PrevalenceFigures, aided_figures, prevalence_figures
+from fr_training.grading.fusion import crowds
+from fr_training.grading.groups import Spread, group_figures
+from fr_training.grading.items import item_rows
+from fr_training.grading.learning import LearningFigures, trainee_learning
+from fr_training.grading.lists import list_figures
+from fr_training.grading.splitting import UNMOVED, judged
+from fr_training.grading.triads import triad_figures
+from fr_training.grading.triage import triage_figures
+from fr_training.grading.values import Area, Undefined
+from fr_training.results import Result
+from fr_training.statistics.advice import AutomationBias
+from fr_training.statistics.estimates import Estimate
+from fr_training.statistics.fusion import GroupArea
+from fr_training.statistics.item_response import Ability
+from fr_training.statistics.proportions import RateDifference
 from graded import KIND, course, listed, pair, triad, triaged
 
 

@@ -10,17 +10,17 @@ from math import hypot, log, log10
 import numpy as np
 import pytest
 
-from fr_core.scoring.human.estimates import Estimate
-from fr_core.scoring.human.signal_detection import Sensitivity
 from fr_core.scoring.intervals import Interval, Rate, wilson_interval
 from fr_core.scoring.likelihood import cllr
-from fr_core.training.grading.areas import Roc
-from fr_core.training.grading.error_places import errors_at
-from fr_core.training.grading.evidence import NO_SUPPORT, POOLED, UNUSED, EvidenceFigures, evidence, words_of
-from fr_core.training.grading.pairs import ProbabilityFigures, pair_figures
-from fr_core.training.grading.splitting import count, pairs
-from fr_core.training.grading.values import Area, Undefined
-from fr_core.training.results import Result
+from fr_training.grading.areas import Roc
+from fr_training.grading.error_places import errors_at
+from fr_training.grading.evidence import NO_SUPPORT, POOLED, UNUSED, EvidenceFigures, evidence, words_of
+from fr_training.grading.pairs import ProbabilityFigures, pair_figures
+from fr_training.grading.splitting import count, pairs
+from fr_training.grading.values import Area, Undefined
+from fr_training.results import Result
+from fr_training.statistics.estimates import Estimate
+from fr_training.statistics.signal_detection import Sensitivity
 from graded import pair
 
 SAME = [3, 3, 2, 2, 1, 0, -1, 3, 2, 1]

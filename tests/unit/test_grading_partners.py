@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fr_core.training.grading.agreeing import AgreementFigures, agreement_figures, first_judgements
-from fr_core.training.grading.partners import with_partners
-from fr_core.training.prompts import ExerciseKind
-from fr_core.training.results import Result
+from fr_training.grading.agreeing import AgreementFigures, agreement_figures, first_judgements
+from fr_training.grading.partners import with_partners
+from fr_training.prompts import ExerciseKind
+from fr_training.results import Result
 
 
 def judged(form: str, item: str, rating: int | None, kind: ExerciseKind = ExerciseKind.VERIFICATION) -> Result:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from fr_core.errors import NothingToReport
-from fr_core.scoring.human.change import Change, Verdict
 from fr_core.scoring.intervals import rate
-from fr_core.training.grading.areas import Roc
-from fr_core.training.grading.standing import MIN_COHORT, OTHER_TEST
-from fr_core.training.grading.surely import FEW
-from fr_core.training.grading.trainee import trainee_figures
-from fr_core.training.grading.values import Undefined
-from fr_core.training.grading.words import written
-from fr_core.training.results import Result
+from fr_training.errors import NothingToReport
+from fr_training.grading.areas import Roc
+from fr_training.grading.standing import MIN_COHORT, OTHER_TEST
+from fr_training.grading.surely import FEW
+from fr_training.grading.trainee import trainee_figures
+from fr_training.grading.values import Undefined
+from fr_training.grading.words import written
+from fr_training.results import Result
+from fr_training.statistics.change import Change, Verdict
 from graded import course, listed, pair, triad, triaged
 
 

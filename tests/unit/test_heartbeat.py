@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fr_server.frontends.heartbeat import BEAT_S, Heartbeat
+from fr_server.workers.heartbeat import BEAT_S, Heartbeat
 
 
 class Clock:

@@ -7,9 +7,11 @@ from math import comb
 import numpy as np
 import pytest
 
-from fr_core.scoring.human.agreement import Weights, icc_agreement, icc_consistency, kappa, mcnemar
-from fr_core.scoring.human.beta import beta_below, f_quantile
-from fr_core.scoring.human.change import (
+from fr_core.scoring.intervals import UndefinedRate
+from fr_core.types import I64
+from fr_training.statistics.agreement import Weights, icc_agreement, icc_consistency, kappa, mcnemar
+from fr_training.statistics.beta import beta_below, f_quantile
+from fr_training.statistics.change import (
     Verdict,
     change,
     change_of_tests,
@@ -18,10 +20,8 @@ from fr_core.scoring.human.change import (
     reliable_change,
     standard_error_of_difference,
 )
-from fr_core.scoring.human.norms import GFMT2_SHORT, NORMS
-from fr_core.scoring.human.proportions import difference_of_rates
-from fr_core.scoring.intervals import UndefinedRate
-from fr_core.types import I64
+from fr_training.statistics.norms import GFMT2_SHORT, NORMS
+from fr_training.statistics.proportions import difference_of_rates
 
 LEVELS = (-3, -2, -1, 0, 1, 2, 3)
 # P. E. Shrout and J. L. Fleiss (1979), table 2: six targets, four judges

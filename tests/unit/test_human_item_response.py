@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fr_core.scoring.human.item_analysis import (
+from fr_core.scoring.intervals import UndefinedRate
+from fr_training.statistics.item_analysis import (
     ItemFigures,
     expected_difficulty,
     human_difficulty,
     item_figures,
     quarantine,
 )
-from fr_core.scoring.human.item_response import (
+from fr_training.statistics.item_response import (
     closest,
     eap,
     elo,
@@ -22,7 +23,6 @@ from fr_core.scoring.human.item_response import (
     probability,
     update_difficulty,
 )
-from fr_core.scoring.intervals import UndefinedRate
 
 B = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
 X = np.array([True, True, True, False, False])

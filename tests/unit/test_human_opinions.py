@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pytest
 
 from fr_core.scoring.auc import auc
-from fr_core.scoring.human.advice import (
+from fr_core.scoring.intervals import UndefinedRate
+from fr_training.statistics.advice import (
     Aided,
     advice_gain,
     automation_bias,
@@ -17,12 +18,11 @@ from fr_core.scoring.human.advice import (
     misled,
     prevalence_effect,
 )
-from fr_core.scoring.human.fusion import fuse, fuse_with_machine, group_area
-from fr_core.scoring.human.learning import cohort_curve, person_curve, stretches
-from fr_core.scoring.human.paired import PairedCounts, drawn_change
-from fr_core.scoring.human.posterior import Term, central_interval
-from fr_core.scoring.human.signal_detection import sensitivity
-from fr_core.scoring.intervals import UndefinedRate
+from fr_training.statistics.fusion import fuse, fuse_with_machine, group_area
+from fr_training.statistics.learning import cohort_curve, person_curve, stretches
+from fr_training.statistics.paired import PairedCounts, drawn_change
+from fr_training.statistics.posterior import Term, central_interval
+from fr_training.statistics.signal_detection import sensitivity
 
 F64 = npt.NDArray[np.float64]
 

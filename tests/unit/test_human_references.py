@@ -7,12 +7,12 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-from fr_core.scoring.human import normal
-from fr_core.scoring.human.agreement import Weights, kappa, mcnemar
-from fr_core.scoring.human.beta import beta_below, f_quantile
-from fr_core.scoring.human.item_response import eap, mle, probability
-from fr_core.scoring.human.posterior import Term, central_interval
-from fr_core.scoring.human.signal_detection import difference, expected, rates_of, sensitivity
+from fr_training.statistics import normal
+from fr_training.statistics.agreement import Weights, kappa, mcnemar
+from fr_training.statistics.beta import beta_below, f_quantile
+from fr_training.statistics.item_response import eap, mle, probability
+from fr_training.statistics.posterior import Term, central_interval
+from fr_training.statistics.signal_detection import difference, expected, rates_of, sensitivity
 
 LEVELS = (-3, -2, -1, 0, 1, 2, 3)
 

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fr_core.scoring.human.decisions import decided, rating_errors, signal_counts
-from fr_core.scoring.human.signal_detection import (
+from fr_core.scoring.intervals import UndefinedRate
+from fr_training.statistics.decisions import decided, rating_errors, signal_counts
+from fr_training.statistics.signal_detection import (
     Sensitivity,
     difference,
     expected,
@@ -20,7 +21,6 @@ from fr_core.scoring.human.signal_detection import (
     rates_of,
     sensitivity,
 )
-from fr_core.scoring.intervals import UndefinedRate
 
 
 def outcomes(trials: int, share: float) -> npt.NDArray[np.float64]:

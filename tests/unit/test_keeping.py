@@ -26,15 +26,15 @@ from fr_core.errors import (
     StoreNewer,
     WrongKey,
 )
-from fr_core.gallery.store.keys import KeyEncryptionKey
-from fr_core.gallery.store.vault import Vault, encode
-from fr_core.keeping.database import Database
-from fr_core.keeping.folder import SharedFolder
-from fr_core.keeping.schema import Schema, WrappedKeys
-from fr_core.keeping.seals import Seals
-from fr_core.keeping.writer import Transaction, Writer
-from fr_core.training.store.schema import SCHEMA as TRAINING
-from fr_core.training.store.seals import bound, bound_trial
+from fr_core.storage.database import Database
+from fr_core.storage.folder import SharedFolder
+from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.schema import Schema, WrappedKeys
+from fr_core.storage.seals import Seals
+from fr_core.storage.vault import Vault, encode
+from fr_core.storage.writer import Transaction, Writer
+from fr_training.store.schema import SCHEMA as TRAINING
+from fr_training.store.seals import bound, bound_trial
 
 KEY = KeyEncryptionKey(bytes(range(32)))
 OTHER_KEY = KeyEncryptionKey(bytes(32))

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fr_trust.access.rows import HEAD, Locks
+from fr_trust.access.schema import SCHEMA
 
 from accessing import new_key
 from accessing import open_store as open_access
-from fr_core.access.rows import HEAD, Locks
-from fr_core.access.schema import SCHEMA
 from fr_core.errors import InvalidField, StoreCorrupt
-from fr_core.keeping.rows import readable
+from fr_core.storage.rows import readable
 
 SECRET = "Erika Mustermann"
 

@@ -23,13 +23,13 @@ import apsw
 import pytest
 
 from fr_core.errors import StoreCorrupt, StoreInUse, StoreNewer, WrongKey
-from fr_core.gallery.store.keys import KeyEncryptionKey
-from fr_core.keeping import database as database_room
-from fr_core.keeping.database import Database
-from fr_core.keeping.folder import SharedFolder
-from fr_core.keeping.schema import Schema, Step, WrappedKeys
-from fr_core.keeping.seals import Seals
-from fr_core.keeping.writer import Transaction, Writer
+from fr_core.storage import database as database_room
+from fr_core.storage.database import Database
+from fr_core.storage.folder import SharedFolder
+from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.schema import Schema, Step, WrappedKeys
+from fr_core.storage.seals import Seals
+from fr_core.storage.writer import Transaction, Writer
 from powercut import Image, PowerCut
 
 KEY = KeyEncryptionKey(bytes(range(32)))

@@ -12,9 +12,9 @@ import pytest
 
 from fr_core.errors import KeyUnavailable
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.store import keys
-from fr_core.gallery.store.keys import KeyEncryptionKey, key_beside, load_key, new_key_file
 from fr_core.gallery.store.sqlite_store import DATABASE_NAME, is_under_key
+from fr_core.storage import keys
+from fr_core.storage.keys import KeyEncryptionKey, key_beside, load_key, new_key_file
 
 SECRET = bytes(range(32))
 DIGITS = SECRET.hex()

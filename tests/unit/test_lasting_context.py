@@ -8,8 +8,8 @@ from typing import Any, cast
 import grpc
 import pytest
 
-from fr_server.interceptors.lasting import lasting
-from fr_server.interceptors.wrapping import Context
+from fr_server.rpc.interceptors.lasting import lasting
+from fr_server.rpc.interceptors.wrapping import Context
 
 
 class OfGrpc:

@@ -15,10 +15,10 @@ import pytest
 from fr_core.errors import StoreCorrupt, WrongKey
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store import upgrade
-from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
 from fr_core.gallery.store.sqlite_store import DATABASE_NAME, SqliteStore
 from fr_core.gallery.values import Enrolment, GalleryCalibration, NewTemplate
+from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.types import F32, Embedding, ModelId
 
 KEY = KeyEncryptionKey(bytes(range(32)))

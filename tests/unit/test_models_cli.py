@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from fr_core.packs.cache import ModelCache, cache_folder
 from fr_core.packs.manifest import load_pack, pack_names
-from fr_server.models_cli import models
+from fr_server.commands.models import models
 
 
 @pytest.fixture(autouse=True)
@@ -87,15 +87,14 @@ def test_a_fetch_that_fails_says_the_licence_each_source_and_what_to_do() -> Non
 
 
 def test_the_module_imports_nothing_heavy() -> None:
-    code = (
-        "import sys, fr_server.models_cli; print(*(m for m in ('numpy', 'fr_core.packs', 'pip') if m in sys.modules))"
-    )
+    heavy = "('numpy', 'fr_core.packs', 'pip')"
+    code = f"import sys, fr_server.commands.models; print(*(m for m in {heavy} if m in sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == ""
 
 
 def test_a_client_without_the_server_is_told_what_to_install() -> None:
-    code = "import sys; sys.modules['numpy'] = None; from fr_server.models_cli import models; models(['list'])"
+    code = "import sys; sys.modules['numpy'] = None; from fr_server.commands.models import models; models(['list'])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 1
     expected = "This command needs the server (`numpy` is missing); in a clone of FR Core: pip install '.[cpu]'."

@@ -12,7 +12,7 @@ import pytest
 from fr_core.runtime.batcher import Batcher
 from fr_core.runtime.priority import NICENESS
 from fr_core.runtime.ticket import Ticket, hold
-from fr_server.work import Work
+from fr_server.pools import Work
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities of threads")
 

@@ -10,21 +10,21 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from fr_trust.access.roles import Role
+from fr_trust.access.store import AccessStore
 from typer.testing import CliRunner, Result
 
 from fr_client.cli.main import build
 from fr_client.connection import read_connection
-from fr_core.access.roles import Role
-from fr_core.access.store import AccessStore
 from fr_core.errors import FileTampered
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.store.keys import load_key, new_key_file
+from fr_core.storage.keys import load_key, new_key_file
 from fr_server.clock import wall_ms
 from fr_server.config import load_config
-from fr_server.door.pem import names_of
-from fr_server.door.tls import check_tls, tls_files
-from fr_server.sealing import require_sealed
-from fr_server.stores import open_access
+from fr_server.config.seal import require_sealed
+from fr_server.gateway.pem import names_of
+from fr_server.gateway.tls import check_tls, tls_files
+from fr_server.storage import open_access
 
 
 def fr(*arguments: str) -> Result:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from fr_core.errors import StoreCorrupt, StoreExposed
-from fr_core.gallery.store.keys import key_beside
+from fr_core.storage.keys import key_beside
 from fr_server.clock import wall_ms
 from fr_server.config import Config, load_config
 from fr_server.main import open_galleries
-from fr_server.stores import open_stores
+from fr_server.storage import open_stores
 
 FILES = {
     "access store": "access/access.sqlite",
@@ -58,7 +58,7 @@ def test_a_store_that_is_made_anew_where_a_lock_is_left_is_told(
     assert path.with_suffix(".lock").exists()
     (told,) = warnings(config, caplog)
     assert told.startswith(f"The {name} was not at {path}, though its folder was there: a new, empty one was made.")
-    assert caplog.records[0].name == "fr_server.stores"
+    assert caplog.records[0].name == "fr_server.storage"
     assert warnings(config, caplog) == []
 
 
@@ -69,7 +69,7 @@ def test_galleries_that_are_made_anew_where_a_lock_is_left_are_told(
         caplog.clear()
         with caplog.at_level(logging.WARNING):
             open_galleries(config).close()
-        return [record.getMessage() for record in caplog.records if record.name == "fr_server.stores"]
+        return [record.getMessage() for record in caplog.records if record.name == "fr_server.storage"]
 
     data = Path(config.gallery.folder)
     data.mkdir()

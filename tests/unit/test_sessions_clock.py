@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from fr_core.training.answers import Answer, PairRating
-from fr_core.training.prompts import Step
-from fr_core.training.sessions.clock import left_ms, settled
-from fr_core.training.sessions.flow import finish, lock, pause, rejoined, resume, show
-from fr_core.training.sessions.shown import ShowBlock, ShowTrial
-from fr_core.training.trials import Session
+from fr_training.answers import Answer, PairRating
+from fr_training.prompts import Step
+from fr_training.sessions.clock import left_ms, settled
+from fr_training.sessions.flow import finish, lock, pause, rejoined, resume, show
+from fr_training.sessions.shown import ShowBlock, ShowTrial
+from fr_training.trials import Session
 from made_sessions import T0, Trainee, begun, course
 
 DAY = 24 * 3_600_000

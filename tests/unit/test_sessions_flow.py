@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from fr_core.errors import (
+from fr_core.errors import InvalidField
+from fr_training.answers import Answer, Notes, OddOneOut, PairRating, ProbeSent
+from fr_training.courses import Course
+from fr_training.errors import (
     BlockExpired,
     DecisionLocked,
-    InvalidField,
     InvalidRating,
     SessionFinished,
     SessionPaused,
@@ -18,15 +20,13 @@ from fr_core.errors import (
     UnknownTrial,
     WrongStep,
 )
-from fr_core.training.answers import Answer, Notes, OddOneOut, PairRating, ProbeSent
-from fr_core.training.courses import Course
-from fr_core.training.keys import PairKey, TriadKey
-from fr_core.training.prompts import Role, Step
-from fr_core.training.sessions.flow import finish, lock, new_session, pause, resume, show
-from fr_core.training.sessions.order import next_item
-from fr_core.training.sessions.probes import lock_probe, require_probe, shown_people, shown_pictures
-from fr_core.training.sessions.shown import LockedStep, Over, ShowBlock, ShowTrial
-from fr_core.training.trials import Session
+from fr_training.keys import PairKey, TriadKey
+from fr_training.prompts import Role, Step
+from fr_training.sessions.flow import finish, lock, new_session, pause, resume, show
+from fr_training.sessions.order import next_item
+from fr_training.sessions.probes import lock_probe, require_probe, shown_people, shown_pictures
+from fr_training.sessions.shown import LockedStep, Over, ShowBlock, ShowTrial
+from fr_training.trials import Session
 from made_sessions import (
     OWN_GALLERY,
     PHOTO,

@@ -9,20 +9,20 @@ from typing import TypeVar
 import numpy as np
 import pytest
 
-from fr_core.errors import UnknownSession, UnknownTrial
-from fr_core.training.answers import Answer, ProbeSent
-from fr_core.training.courses import Course
-from fr_core.training.plan import read_plan
-from fr_core.training.prompts import ExerciseKind
-from fr_core.training.sessions.flow import lock, new_session, show
-from fr_core.training.sessions.probes import lock_probe
-from fr_core.training.sessions.results import results
-from fr_core.training.sessions.shown import ShowBlock, ShowTrial
-from fr_core.training.store.training_store import TrainingStore
-from fr_core.training.trials import Session
+from fr_training.answers import Answer, ProbeSent
+from fr_training.courses import Course
+from fr_training.errors import UnknownSession, UnknownTrial
+from fr_training.plan import read_plan
+from fr_training.prompts import ExerciseKind
+from fr_training.sessions.flow import lock, new_session, show
+from fr_training.sessions.probes import lock_probe
+from fr_training.sessions.results import results
+from fr_training.sessions.shown import ShowBlock, ShowTrial
 from fr_training.simulation.made_courses import made_course, made_own_list
 from fr_training.simulation.oracle import StoreOracle
 from fr_training.simulation.trainee import Abilities, SimulatedTrainee
+from fr_training.store.training_store import TrainingStore
+from fr_training.trials import Session
 from trainingstore import DAY_MS, NOW_MS, Clock, open_store
 
 R = TypeVar("R")

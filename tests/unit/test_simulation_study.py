@@ -9,10 +9,8 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from fr_core.scoring.human.item_response import eap, information
-from fr_core.scoring.human.signal_detection import expected
-from fr_core.training.plan import PAIRS as PAIR_KINDS
-from fr_core.training.sessions.adaptive import GUESS_RATE, PRIOR_SD
+from fr_training.plan import PAIRS as PAIR_KINDS
+from fr_training.sessions.adaptive import GUESS_RATE, PRIOR_SD
 from fr_training.simulation.as_json import document
 from fr_training.simulation.claims import Claim, Series, bias_claim, coverage_claim
 from fr_training.simulation.holding import FIRST, holding, thirds
@@ -41,6 +39,8 @@ from fr_training.simulation.study import (
     study_plan,
 )
 from fr_training.simulation.words import all_met, claims_of, sections, summary
+from fr_training.statistics.item_response import eap, information
+from fr_training.statistics.signal_detection import expected
 
 SMALL = Sizes(pairs=4, aided=4, form=4, pool=10, adaptive=16, target=0.8, triads=3)
 TRAINEES = 9

@@ -10,24 +10,24 @@ from statistics import NormalDist, mean, median, pstdev, stdev
 import numpy as np
 import pytest
 
-from fr_core.scoring.human.item_response import probability
-from fr_core.scoring.human.signal_detection import rates_of
-from fr_core.training.answers import ListChoice, PairRating
-from fr_core.training.courses import Course
-from fr_core.training.keys import ListKey, PairKey, TriadKey, TriageKey
-from fr_core.training.plan import read_plan
-from fr_core.training.prompts import ExerciseKind, Step
-from fr_core.training.results import Result
-from fr_core.training.sessions.flow import new_session, show
-from fr_core.training.sessions.results import results
-from fr_core.training.sessions.shown import ShowTrial
-from fr_core.training.trials import Session
-from fr_training.plans import plan_names, plan_text
+from fr_training.answers import ListChoice, PairRating
+from fr_training.courses import Course
+from fr_training.keys import ListKey, PairKey, TriadKey, TriageKey
+from fr_training.plan import read_plan
+from fr_training.prompts import ExerciseKind, Step
+from fr_training.results import Result
+from fr_training.sessions.flow import new_session, show
+from fr_training.sessions.results import results
+from fr_training.sessions.shown import ShowTrial
+from fr_training.shipped_plans import plan_names, plan_text
 from fr_training.simulation.evidence import Scale, felt_difficulty, first_sight, rated, second_sight, strength_of
 from fr_training.simulation.made_courses import difficulties, made_course
 from fr_training.simulation.population import Population
 from fr_training.simulation.runner import BETWEEN_MS, Seat, items_of, run_sitting
 from fr_training.simulation.trainee import Abilities, SimulatedTrainee
+from fr_training.statistics.item_response import probability
+from fr_training.statistics.signal_detection import rates_of
+from fr_training.trials import Session
 
 T0 = 1_700_000_000_000
 MANY = 4_000

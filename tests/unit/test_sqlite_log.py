@@ -10,9 +10,9 @@ import apsw
 import pytest
 
 from fr_core.errors import StoreCorrupt, StoreFailed
-from fr_core.gallery.store import sqlite_log
-from fr_core.gallery.store.checkpoint_vfs import CheckpointVfs
-from fr_core.gallery.store.sqlite_log import require_no_lost_commits, truncate_log
+from fr_core.storage import sqlite_log
+from fr_core.storage.checkpoint_vfs import CheckpointVfs
+from fr_core.storage.sqlite_log import require_no_lost_commits, truncate_log
 
 PAGE = 4_096
 HEADER, FRAME = 32, 24 + PAGE

@@ -16,14 +16,15 @@ import pytest
 
 from fr_core.errors import ShuttingDown, StoreCorrupt, StoreFailed, StoreInUse
 from fr_core.gallery.store import sqlite_store
-from fr_core.gallery.store.connection import PAGE_BYTES
-from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.schema import APPLICATION_ID, SCHEMA_VERSION
-from fr_core.gallery.store.sqlite_rows import sqlite_errors, to_us
+from fr_core.gallery.store.sqlite_rows import to_us
 from fr_core.gallery.store.sqlite_store import DATABASE_NAME, SqliteStore
 from fr_core.gallery.store.sqlite_transaction import SqliteTransaction
 from fr_core.gallery.store.vectors import pack_vector, unpack_vectors
 from fr_core.gallery.values import GalleryInfo, NewTemplate, Subject
+from fr_core.storage.connection import PAGE_BYTES
+from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.sqlite_errors import sqlite_errors
 from fr_core.types import F32, Embedding, ModelId
 
 KEY = KeyEncryptionKey(bytes(range(32)))

@@ -36,12 +36,12 @@ from fr_core.gallery.changes import (
     open_gallery,
 )
 from fr_core.gallery.checks import require_end, require_retention
-from fr_core.gallery.store.folder import DataFolder
-from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.protocol import GalleryRow
 from fr_core.gallery.store.sqlite_store import DATABASE_NAME, SqliteStore
 from fr_core.gallery.store.sqlite_transaction import Numbers
 from fr_core.gallery.values import Enrolled, Enrolment, GalleryInfo, NewTemplate, Purged, SubjectUpdate
+from fr_core.storage.data_folder import DataFolder
+from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.types import F32, Embedding, ModelId
 
 KEY = KeyEncryptionKey(bytes(range(32)))

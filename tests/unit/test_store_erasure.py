@@ -18,12 +18,13 @@ import pytest
 from fr_core.errors import KeyUnavailable, ShuttingDown, StoreCorrupt, StoreFailed, WrongKey
 from fr_core.gallery.backup.verify import verify
 from fr_core.gallery.changes import CreateGallery, DeleteSubject, Enrol, EraseSubject
-from fr_core.gallery.store import clean_pages, sqlite_store
-from fr_core.gallery.store.clean_pages import clean_page
-from fr_core.gallery.store.keys import KeyEncryptionKey
+from fr_core.gallery.store import sqlite_store
 from fr_core.gallery.store.sqlite_store import DATABASE_NAME, SqliteStore
-from fr_core.gallery.store.vault import Vault
 from fr_core.gallery.values import Enrolment, GalleryInfo, NewTemplate, Subject
+from fr_core.storage import clean_pages
+from fr_core.storage.clean_pages import clean_page
+from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.vault import Vault
 from fr_core.types import F32, Embedding, ModelId
 
 KEY = KeyEncryptionKey(bytes(range(32)))

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from fr_trust.errors import CredentialInvalid
 
-from fr_core.errors import CredentialInvalid, FrError
-from fr_server.access import streams
-from fr_server.access.streams import Streams
+from fr_core.errors import FrError
+from fr_server.authz import stream_ends
+from fr_server.authz.stream_ends import Streams
 
 
 def test_a_look_that_fails_is_repeated(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(streams, "RECHECK_S", 0.01)
+    monkeypatch.setattr(stream_ends, "RECHECK_S", 0.01)
     looks = iter((OSError("secret"), CredentialInvalid("The credential is not valid.")))
 
     async def look() -> None:

@@ -13,9 +13,9 @@ from lock_file import ROOT
 from typer.testing import CliRunner
 
 from fr_client.cli.main import build
+from fr_server.commands.server import server
 from fr_server.config import load_config
-from fr_server.safety import require_safe
-from fr_server.server_cli import server
+from fr_server.config.safety import require_safe
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 IMAGES = {"Dockerfile": "requirements-cpu.lock", "Dockerfile.gpu": "requirements-gpu.lock"}

@@ -26,18 +26,19 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import NameOID
+from fr_trust.access.budgets import Budgets
+from fr_trust.access.principal import Principal
+from fr_trust.access.refusals import Refused, Why, refusal_of
+from fr_trust.access.roles import Role
+from fr_trust.errors import CredentialInvalid
 
 from accessing import BUDGET, NOW_MS, Clocks, open_store
-from fr_core.access.budgets import Budgets
-from fr_core.access.principal import Principal
-from fr_core.access.refusals import Refused, Why, refusal_of
-from fr_core.access.roles import Role
-from fr_core.errors import ConfigInvalid, CredentialInvalid, NotReady
-from fr_server.access.credentials import Credentials
-from fr_server.access.guard import Guard
-from fr_server.access.journal import Journal
-from fr_server.access.jwks import AGAIN_S, REFRESH_S, STALE_S, JsonWebKeys, parse_keys
-from fr_server.access.tokens import MAX_TOKEN, TokenRules, Tokens
+from fr_core.errors import ConfigInvalid, NotReady
+from fr_server.authz.access_audit import Journal
+from fr_server.authz.credentials import Credentials
+from fr_server.authz.guard import Guard
+from fr_server.authz.jwks import AGAIN_S, REFRESH_S, STALE_S, JsonWebKeys, parse_keys
+from fr_server.authz.tokens import MAX_TOKEN, TokenRules, Tokens
 from fr_server.telemetry.trust import NullTrust
 
 ISSUER, AUDIENCE = "https://id.example/realm", "fr-core"
@@ -621,7 +622,7 @@ def drip(write: Callable[[bytes], Any], begin: bytes, drop: bytes, enough: threa
 
 @pytest.mark.parametrize("what", DRIPS)
 def test_an_address_that_answers_drop_by_drop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
-    monkeypatch.setattr("fr_server.access.jwks.FETCH_S", 0.5)
+    monkeypatch.setattr("fr_server.authz.jwks.FETCH_S", 0.5)
     enough = threading.Event()
 
     async def run(source: str, context: ssl.SSLContext) -> float:
@@ -677,7 +678,7 @@ def gone_after_s(source: str) -> float:
 
 
 def test_a_handshake_drop_by_drop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fr_server.access.jwks.FETCH_S", 0.5)
+    monkeypatch.setattr("fr_server.authz.jwks.FETCH_S", 0.5)
     # A record of TLS that says it has 16 KiB, and a ServerHello in it that says so, too.
     with dripping(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc", b"\x03") as (port, sent):
         assert gone_after_s(f"https://127.0.0.1:{port}/jwks") < 3
@@ -685,7 +686,7 @@ def test_a_handshake_drop_by_drop(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_proxy_of_the_environment_is_asked_and_waited_for_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fr_server.access.jwks.FETCH_S", 0.5)
+    monkeypatch.setattr("fr_server.authz.jwks.FETCH_S", 0.5)
     monkeypatch.setenv("no_proxy", "")
     with dripping(b"HTTP/1.0 200 OK\r\nX: ", b"a") as (port, sent):
         monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")

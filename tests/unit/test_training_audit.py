@@ -11,21 +11,22 @@ import apsw
 import pytest
 
 from audited import checkpoint_of, pseudonyms_of
-from fr_core.audit.attribution import Attribution, attributed
-from fr_core.audit.values import Record
-from fr_core.audit.verify import Verified, verify
-from fr_core.errors import InvalidField, StoreCorrupt, StoreFailed, UnknownCohort
-from fr_core.keeping.schema import Schema
-from fr_core.training.answers import Answer, Notes, PairRating, ProbeSent
-from fr_core.training.courses import Course
-from fr_core.training.prompts import Step
-from fr_core.training.store import training_store
-from fr_core.training.store.folder import DATABASE_NAME
-from fr_core.training.store.schema import MIGRATIONS, SCHEMA
-from fr_core.training.store.training_store import TrainingStore
-from fr_core.training.store.values import Cohort, NewTrainee
-from fr_core.training.store.writer import Transaction
-from fr_core.training.trials import Locked, Session
+from fr_core.errors import InvalidField, StoreCorrupt, StoreFailed
+from fr_core.storage.audit.attribution import Attribution, attributed
+from fr_core.storage.audit.values import Record
+from fr_core.storage.audit.verify import Verified, verify
+from fr_core.storage.schema import Schema
+from fr_training.answers import Answer, Notes, PairRating, ProbeSent
+from fr_training.courses import Course
+from fr_training.errors import UnknownCohort
+from fr_training.prompts import Step
+from fr_training.store import training_store
+from fr_training.store.folder import DATABASE_NAME
+from fr_training.store.schema import MIGRATIONS, SCHEMA
+from fr_training.store.training_store import TrainingStore
+from fr_training.store.values import Cohort, NewTrainee
+from fr_training.store.writer import Transaction
+from fr_training.trials import Locked, Session
 from trainingstore import DAY_MS, KEY, NOW_MS, Clock, add_course, begin, open_store, shown, small_course
 
 COURSE = small_course()

@@ -13,18 +13,19 @@ import PIL.Image
 import pytest
 
 import squares
-from fr_core.errors import CallEnded, TooFewPeople
+from fr_core.errors import CallEnded
 from fr_core.imaging import ImageLimits, decode
 from fr_core.runtime.ticket import Ticket, hold
-from fr_core.training.answers import Usability
-from fr_core.training.bank.matcher import ExactMatcher
-from fr_core.training.keys import ListKey, PairKey, TriadKey, TriageKey
-from fr_core.training.plan import CoursePlan, read_plan
 from fr_datasets.errors import DatasetUnreadable
 from fr_datasets.values import Person
-from fr_training.build import BuiltCourse, Progress, build_course
-from fr_training.people import NamedPeople
-from fr_training.plans import plan_text
+from fr_training.answers import Usability
+from fr_training.bank.matcher import ExactMatcher
+from fr_training.build.building import BuiltCourse, Progress, build_course
+from fr_training.build.people import NamedPeople
+from fr_training.errors import TooFewPeople
+from fr_training.keys import ListKey, PairKey, TriadKey, TriageKey
+from fr_training.plan import CoursePlan, read_plan
+from fr_training.shipped_plans import plan_text
 
 OnProgress = Callable[[Progress, int, int], None]
 

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from fr_core.training.answers import Degraded
-from fr_core.training.bank.degradations import DEGRADATIONS
 from fr_core.types import U8
-from fr_training.degrade import FACE_WIDTH, degrade
-from fr_training.framing import OVAL, SIDE
+from fr_training.answers import Degraded
+from fr_training.bank.degradations import DEGRADATIONS
+from fr_training.build.degrade import FACE_WIDTH, degrade
+from fr_training.build.framing import OVAL, SIDE
 
 
 def face() -> U8:

@@ -16,8 +16,8 @@ from fr_core.runtime.ticket import Ticket, hold
 from fr_datasets.errors import DatasetError, DatasetUnknown, DatasetUnreadable
 from fr_datasets.lfw_lists import read_people
 from fr_datasets.values import Person
-from fr_training.gather import NO_PHOTO_LEFT, SAME_PHOTO, TWO_PEOPLE, Gathered, gather
-from fr_training.people import (
+from fr_training.build.gather import NO_PHOTO_LEFT, SAME_PHOTO, TWO_PEOPLE, Gathered, gather
+from fr_training.build.people import (
     LABEL_ERROR,
     NamedPeople,
     identities_of,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from fr_core.errors import FrError, PlanInvalid, UnknownExercise
-from fr_core.training.plan import MAX_TOML_BYTES, CoursePlan, read_plan
-from fr_core.training.prompts import ExerciseKind
+from fr_core.errors import FrError
+from fr_training.errors import PlanInvalid, UnknownExercise
+from fr_training.plan import MAX_TOML_BYTES, CoursePlan, read_plan
+from fr_training.prompts import ExerciseKind
 
 PAIRS = "same = 2\ndifferent = 3\n"
 

@@ -6,11 +6,11 @@ import re
 
 import pytest
 
-from fr_core.errors import UnknownPlan
-from fr_core.training.bank.needs import Available, needs, require_enough
-from fr_core.training.plan import CoursePlan, read_plan
-from fr_core.training.prompts import ExerciseKind
-from fr_training.plans import plan_names, plan_text
+from fr_training.bank.needs import Available, needs, require_enough
+from fr_training.errors import UnknownPlan
+from fr_training.plan import CoursePlan, read_plan
+from fr_training.prompts import ExerciseKind
+from fr_training.shipped_plans import plan_names, plan_text
 
 SAYS = re.compile(r"# Needs: (\d+) people, (\d+) of them with two photos; (\d+) minutes; (\d+) trials\.")
 

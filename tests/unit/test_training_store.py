@@ -13,29 +13,18 @@ from typing import Any
 import apsw
 import pytest
 
-from fr_core.errors import (
-    InvalidField,
-    ShuttingDown,
-    StoreCorrupt,
-    StoreInUse,
-    StoreNewer,
-    UnknownCohort,
-    UnknownCourse,
-    UnknownSession,
-    UnknownTrainee,
-    WrongKey,
-    WrongStep,
-)
-from fr_core.gallery.store.keys import KeyEncryptionKey
-from fr_core.training.courses import Course
-from fr_core.training.store import sessions as sessions_room
-from fr_core.training.store.caches import Pictures, Remembered, Sessions
-from fr_core.training.store.codec import pack_trial
-from fr_core.training.store.folder import DATABASE_NAME
-from fr_core.training.store.training_store import TrainingStore
-from fr_core.training.store.values import ProbeTruth
-from fr_core.training.store.writer import Transaction
-from fr_core.training.trials import Session, Trial
+from fr_core.errors import InvalidField, ShuttingDown, StoreCorrupt, StoreInUse, StoreNewer, WrongKey
+from fr_core.storage.keys import KeyEncryptionKey
+from fr_training.courses import Course
+from fr_training.errors import UnknownCohort, UnknownCourse, UnknownSession, UnknownTrainee, WrongStep
+from fr_training.store import sessions as sessions_room
+from fr_training.store.caches import Pictures, Remembered, Sessions
+from fr_training.store.codec import pack_trial
+from fr_training.store.folder import DATABASE_NAME
+from fr_training.store.training_store import TrainingStore
+from fr_training.store.values import ProbeTruth
+from fr_training.store.writer import Transaction
+from fr_training.trials import Session, Trial
 from trainingstore import (
     DAY_MS,
     KEY,

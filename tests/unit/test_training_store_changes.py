@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from fr_core.errors import UnknownCohort
-from fr_core.keeping.database import Database, Reading
-from fr_core.training.courses import Course
-from fr_core.training.store import courses as courses_room
-from fr_core.training.store.caches import Recent
-from fr_core.training.store.course_codec import unpack_course
-from fr_core.training.store.training_store import TrainingStore
-from fr_core.training.store.values import Cohort, NewTrainee
-from fr_core.training.trials import Session
+from fr_core.storage.database import Database, Reading
+from fr_training.courses import Course
+from fr_training.errors import UnknownCohort
+from fr_training.store import courses as courses_room
+from fr_training.store.caches import Recent
+from fr_training.store.course_codec import unpack_course
+from fr_training.store.training_store import TrainingStore
+from fr_training.store.values import Cohort, NewTrainee
+from fr_training.trials import Session
 from trainingstore import DAY_MS, NOW_MS, Clock, add_course, begin, open_store, shown, small_course
 
 COURSE = small_course()
@@ -199,7 +199,7 @@ def test_who_reads_while_it_is_deleted_brings_nothing_back(store: TrainingStore)
             store._cohorts.key(now, store._cohorts.number(now, cohort.cohort_id))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fr_core.keeping.database._SCRUB_S", 0.0)  # which waits for those who read
+        patch.setattr("fr_core.storage.database._SCRUB_S", 0.0)  # which waits for those who read
         thread = threading.Thread(target=read)
         thread.start()
         assert reading.wait(10)

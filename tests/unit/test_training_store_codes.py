@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from fr_core.training.store.codes import ALPHABET, CODE_CHARACTERS, new_code, new_pseudonym, typed_code
+from fr_training.store.codes import ALPHABET, CODE_CHARACTERS, new_code, new_pseudonym, typed_code
 
 
 def test_a_code_has_26_characters_in_groups() -> None:

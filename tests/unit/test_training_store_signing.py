@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from fr_core.errors import StoreCorrupt, StoreFailed
-from fr_server.services.training import storage
-from fr_server.services.training.storage import signing_key
+from fr_server.rpc.services.training import storage
+from fr_server.rpc.services.training.storage import signing_key
 from fr_training.exports.signing import new_signing_key
 
 NAME = "certificates.pem"

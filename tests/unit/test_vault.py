@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from fr_core.errors import StoreCorrupt, WrongKey
-from fr_core.gallery.store.keys import KeyEncryptionKey
-from fr_core.gallery.store.vault import MAC_BYTES, Binding, Vault, encode
+from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.vault import MAC_BYTES, Binding, Vault, encode
 from fr_core.types import ModelId
 
 KEY = KeyEncryptionKey(bytes(range(32)))

@@ -13,6 +13,8 @@ from typing import Any
 import apsw
 import numpy as np
 import pytest
+from fr_trust.audit.export import verify_export
+from fr_trust.casework.values import Purpose
 from typer.testing import CliRunner, Result
 
 import casefiles
@@ -21,17 +23,15 @@ from accessing import Clocks, new_key
 from accessing import open_store as open_access
 from audited import Auditable, checkpoint_of
 from fr_client.cli.main import build
-from fr_core.audit.checkpoints import Checkpoint
-from fr_core.audit.export import verify_export
-from fr_core.audit.values import Entry
-from fr_core.audit.verify import Broken, Verified, Why
-from fr_core.casework.values import Purpose
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.store.keys import KeyEncryptionKey, key_beside
 from fr_core.gallery.store.sqlite_store import SqliteStore
 from fr_core.gallery.values import Enrolment, NewTemplate
+from fr_core.storage.audit.checkpoints import Checkpoint
+from fr_core.storage.audit.values import Entry
+from fr_core.storage.audit.verify import Broken, Verified, Why
+from fr_core.storage.keys import KeyEncryptionKey, key_beside
 from fr_core.types import Embedding, ModelId
-from fr_server.services.audits import CHAINS
+from fr_server.rpc.services.audits import CHAINS
 
 KEY = KeyEncryptionKey(bytes(range(32)))
 MODEL = ModelId("null", "1", "0" * 64)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fr_core.runtime.observe import MODELS, STAGES
-from fr_server.chores import CHORES
-from fr_server.door.listener import HandshakeFailure, Parting, Refusal
+from fr_server.gateway.listener import HandshakeFailure, Parting, Refusal
+from fr_server.jobs.periodic import CHORES
 from fr_server.telemetry.listener import CANCELLED, OK
 from fr_server.telemetry.metrics import SPECS, UNKNOWN, Spec
 from fr_server.telemetry.trust_metrics import ACCESS_REASONS, CHAINS, DECODER_ENDS, OTHER

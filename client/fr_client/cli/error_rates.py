@@ -59,7 +59,7 @@ def evidence_words(answer: recognition_pb2.CompareResponse) -> Iterator[str]:
 def _how_probable(evidence: common_pb2.LikelihoodRatio, rates: common_pb2.ErrorRates) -> str:
     """Return the ratio to one significant figure; beyond what the calibration can show, no figure.
 
-    The rule and the words are those of the evidence report (`fr_core.evidence.words`), which a client cannot import.
+    The rule and the words are those of the evidence report (`fr_trust.evidence.words`), which a client cannot import.
     """
     positive = evidence.log10_lr > 0.0 and evidence.bound != common_pb2.LIKELIHOOD_RATIO_BOUND_AT_MOST
     if positive or evidence.bound == common_pb2.LIKELIHOOD_RATIO_BOUND_AT_LEAST:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from fr_api.v1 import access_pb2
 from fr_client.access_requests import ROLE_WORDS
 
-# Two roles of which one checks the other -> why no key should have both; fr_server/access/table.py says who may what.
+# Two roles of which one checks the other -> why no key should have both; fr_server/authz/table.py says who may what.
 APART: Mapping[frozenset[str], str] = MappingProxyType(
     {
         frozenset({"operator", "examiner"}): "an examiner who also searches cannot judge a search of its own",

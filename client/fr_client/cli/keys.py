@@ -106,7 +106,7 @@ def create_key(
         float | None,
         typer.Option(
             min=0.001,
-            max=1_826,  # fr_core.access.keys.MAX_LIFETIME_DAYS
+            max=1_826,  # fr_trust.access.keys.MAX_LIFETIME_DAYS
             metavar="DAYS",
             help="How long it is valid. Unset: the server's default, or as long as your own key if that ends sooner.",
         ),

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from fr_api.v1 import training_pb2
 
-# Those of `fr_core.training.answers`, which a client without the rest of FR Core does not have.
+# Those of `fr_training.answers`, which a client without the rest of FR Core does not have.
 RATINGS = range(-3, 4)
 DIFFICULTIES = range(1, 6)
 MAX_NOTES = 2_000

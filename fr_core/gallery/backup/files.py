@@ -17,9 +17,10 @@ import apsw
 
 from fr_core.errors import BackupUnusable, StoreCorrupt, StoreNewer
 from fr_core.gallery.backup.staged import Staged
-from fr_core.gallery.store.connection import open_finished, open_new
-from fr_core.gallery.store.sqlite_rows import ERASURES, Row, names, sqlite_errors
-from fr_core.gallery.store.vault import Vault, encode
+from fr_core.gallery.store.sqlite_rows import ERASURES, Row, names
+from fr_core.storage.connection import open_finished, open_new
+from fr_core.storage.sqlite_errors import sqlite_errors
+from fr_core.storage.vault import Vault, encode
 
 # The layout of what is encrypted in a backup.
 _SEALED_FORMAT = 1

@@ -11,17 +11,11 @@ from pathlib import Path
 
 import apsw
 
-from fr_core.audit.attribution import current_attribution
-from fr_core.audit.keys import MacKeys
-from fr_core.audit.table import AuditTable
 from fr_core.errors import StoreFailed, TargetTaken
 from fr_core.gallery.backup.files import NUMBERS
 from fr_core.gallery.backup.saved import SavedStore, SavedSubject, saved_store
 from fr_core.gallery.store.auditing import now_ms
-from fr_core.gallery.store.checkpoint_vfs import CheckpointVfs
-from fr_core.gallery.store.connection import open_finished, open_new_store, use_log
-from fr_core.gallery.store.folder import DataFolder
-from fr_core.gallery.store.keys import KeyEncryptionKey
+from fr_core.gallery.store.schema import APPLICATION_ID
 from fr_core.gallery.store.sqlite_check import Verified, require_sound
 from fr_core.gallery.store.sqlite_rows import (
     CALIBRATIONS,
@@ -33,12 +27,19 @@ from fr_core.gallery.store.sqlite_rows import (
     gallery_columns,
     insertion,
     signed,
-    sqlite_errors,
     unpacked_metadata,
 )
 from fr_core.gallery.store.sqlite_store import DATABASE_NAME
 from fr_core.gallery.store.upgrade import bring_up_to_date, unlocked
-from fr_core.gallery.store.vault import Vault
+from fr_core.storage.audit.attribution import current_attribution
+from fr_core.storage.audit.keys import MacKeys
+from fr_core.storage.audit.table import AuditTable
+from fr_core.storage.checkpoint_vfs import CheckpointVfs
+from fr_core.storage.connection import open_finished, open_new_store, use_log
+from fr_core.storage.data_folder import DataFolder
+from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.sqlite_errors import sqlite_errors
+from fr_core.storage.vault import Vault
 
 _ROWS = 4_096  # vectors that are held at a time
 # The trees of a million subjects' ids, numbers and metadata: what does not fit is written again and again.
@@ -141,7 +142,7 @@ def _write(path: Path, saved: SavedStore, vault: Vault, vfs: str, clock_ms: Call
     """Write a database, and return how many subjects were left out."""
     pages = CheckpointVfs(vfs)
     with sqlite_errors():
-        connection = open_new_store(path, pages.vfs_name, cache_kib=_CACHE_KIB)
+        connection = open_new_store(path, pages.vfs_name, APPLICATION_ID, cache_kib=_CACHE_KIB)
         try:
             bring_up_to_date(connection, vault)
             connection.execute("BEGIN")

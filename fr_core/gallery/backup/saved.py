@@ -16,7 +16,6 @@ import apsw
 
 from fr_core.errors import BackupMismatch
 from fr_core.gallery.backup import files
-from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.protocol import GalleryRow
 from fr_core.gallery.store.sqlite_rows import (
     CALIBRATIONS,
@@ -30,8 +29,9 @@ from fr_core.gallery.store.sqlite_rows import (
     gallery_of,
     names,
 )
-from fr_core.gallery.store.vault import Binding, SubjectKey, Vault
 from fr_core.gallery.values import calibration_id
+from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.vault import Binding, SubjectKey, Vault
 
 _SUBJECTS = f"SELECT {names(files.SUBJECTS)} FROM subjects ORDER BY subject_no"
 _TEMPLATES = f"SELECT {names(files.TEMPLATES)} FROM templates ORDER BY row_no"

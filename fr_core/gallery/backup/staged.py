@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fr_core.errors import StoreFailed, TargetTaken
-from fr_core.gallery.store.durable import cause, name_whole
+from fr_core.storage.durable import cause, name_whole
 
 _NEW = ".new"
 _BLOCK = 2**20

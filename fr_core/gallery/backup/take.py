@@ -12,14 +12,12 @@ from pathlib import Path
 
 import apsw
 
-from fr_core.audit.rows import Head
 from fr_core.errors import BackupMismatch, BackupUnusable, InvalidField, StoreCorrupt, TargetTaken
 from fr_core.gallery.backup import files
 from fr_core.gallery.backup.saved import Extent, require_not_older, saved_store
 from fr_core.gallery.backup.staged import staged
 from fr_core.gallery.backup.verify import reading
 from fr_core.gallery.store.auditing import audit_table
-from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.sqlite_rows import (
     CALIBRATIONS,
     ERASURES,
@@ -36,7 +34,9 @@ from fr_core.gallery.store.sqlite_rows import (
 )
 from fr_core.gallery.store.sqlite_snapshot import SqliteSnapshot
 from fr_core.gallery.store.upgrade import last_numbers
-from fr_core.gallery.store.vault import Vault
+from fr_core.storage.audit.rows import Head
+from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.vault import Vault
 
 _BACKUP_ID_BYTES = 16
 # By the index: sorting would hold every template in memory.

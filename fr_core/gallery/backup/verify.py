@@ -14,17 +14,17 @@ from pathlib import Path
 import apsw
 
 from fr_core.errors import NoStore, StoreCorrupt, StoreFailed
-from fr_core.gallery.store.connection import open_to_read
-from fr_core.gallery.store.durable import cause
-from fr_core.gallery.store.folder import require_sole
-from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.schema import SCHEMA_VERSION
 from fr_core.gallery.store.sqlite_check import Verified, require_sound
-from fr_core.gallery.store.sqlite_log import require_no_lost_commits
-from fr_core.gallery.store.sqlite_rows import sqlite_errors
 from fr_core.gallery.store.sqlite_snapshot import SqliteSnapshot
 from fr_core.gallery.store.sqlite_store import DATABASE_NAME
 from fr_core.gallery.store.upgrade import known_version, unlocked
+from fr_core.storage.connection import open_to_read
+from fr_core.storage.data_folder import require_sole
+from fr_core.storage.durable import cause
+from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.sqlite_errors import sqlite_errors
+from fr_core.storage.sqlite_log import require_no_lost_commits
 
 # Vectors that are held at a time.
 _ROWS = 4_096

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 
-from fr_core.audit.keys import MacKeys
-from fr_core.audit.rows import Connection
-from fr_core.audit.table import AuditTable
-from fr_core.audit.verify import Broken, verify
 from fr_core.errors import StoreCorrupt
-from fr_core.gallery.store.vault import Vault
+from fr_core.storage.audit.keys import MacKeys
+from fr_core.storage.audit.rows import Connection
+from fr_core.storage.audit.table import AuditTable
+from fr_core.storage.audit.verify import Broken, verify
+from fr_core.storage.vault import Vault
 
 
 def now_ms() -> int:

@@ -13,13 +13,13 @@ from typing import Any
 
 import apsw
 
-from fr_core.gallery.store.checkpoint_vfs import CheckpointVfs
-from fr_core.gallery.store.connection import open_to_read, open_to_write, settle, use_log
-from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.schema import APPLICATION_ID
-from fr_core.gallery.store.sqlite_rows import sqlite_errors
 from fr_core.gallery.store.upgrade import write_store_row
-from fr_core.gallery.store.vault import Vault, bears_mark
+from fr_core.storage.checkpoint_vfs import CheckpointVfs
+from fr_core.storage.connection import open_to_read, open_to_write, settle, use_log
+from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.sqlite_errors import sqlite_errors
+from fr_core.storage.vault import Vault, bears_mark
 
 # Time limit for copying the log, and pause between two tries.
 _COPY_S, _AGAIN_S = 10.0, 0.01

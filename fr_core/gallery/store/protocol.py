@@ -12,9 +12,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from fr_core.audit.attribution import Attribution
-from fr_core.audit.table import AuditTable
-from fr_core.audit.values import NO_COUNTS, NO_DETAIL
 from fr_core.gallery.values import (
     Erased,
     GalleryInfo,
@@ -24,6 +21,9 @@ from fr_core.gallery.values import (
     Subject,
     SubjectUpdate,
 )
+from fr_core.storage.audit.attribution import Attribution
+from fr_core.storage.audit.table import AuditTable
+from fr_core.storage.audit.values import NO_COUNTS, NO_DETAIL
 from fr_core.types import F32, I64, ModelId
 
 
@@ -72,7 +72,7 @@ class Told:
         gallery_version: of the gallery after the change.
         subject_ids: whom it was about, by the callers' own ids, which become pseudonyms.
         model: of the gallery, where a template came.
-        counts: as `fr_core.audit.values.Entry`.
+        counts: as `fr_core.storage.audit.values.Entry`.
         detail: likewise.
     """
 

@@ -6,7 +6,7 @@ Text compares by code point (SQLite's BINARY collation of UTF-8), as Python's st
 
 from __future__ import annotations
 
-from fr_core.audit.table import SCHEMA as _AUDIT
+from fr_core.storage.audit.table import SCHEMA as _AUDIT
 
 # Written to the header of the file, so that another program's database is not taken for a store: "FRCG".
 APPLICATION_ID = 0x46524347

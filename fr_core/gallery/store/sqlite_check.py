@@ -33,9 +33,9 @@ from fr_core.gallery.store.sqlite_rows import (
     names,
     unpacked_metadata,
 )
-from fr_core.gallery.store.vault import Binding, Vault
 from fr_core.gallery.store.vectors import unpack_vectors
 from fr_core.gallery.values import calibration_id
+from fr_core.storage.vault import Binding, Vault
 
 
 @dataclass(frozen=True, slots=True)

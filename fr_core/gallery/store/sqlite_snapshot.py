@@ -29,15 +29,15 @@ from fr_core.gallery.store.sqlite_rows import (
     gallery_of,
     names,
     require_calibration,
-    sqlite_errors,
     to_duration_us,
     to_us,
     unpacked_metadata,
 )
-from fr_core.gallery.store.vault import Binding, SubjectKey, Value, Vault
 from fr_core.gallery.store.vectors import unpack_vectors
 from fr_core.gallery.values import KeptTemplate, Subject, TemplateInfo
 from fr_core.id_forms import forms_of
+from fr_core.storage.sqlite_errors import sqlite_errors
+from fr_core.storage.vault import Binding, SubjectKey, Value, Vault
 from fr_core.types import I64, Embedding
 
 _GALLERY = f"SELECT {names(GALLERIES)} FROM galleries"

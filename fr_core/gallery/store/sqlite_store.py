@@ -16,14 +16,20 @@ from pathlib import Path
 
 import apsw
 
-from fr_core.audit.keys import MacKeys
-from fr_core.audit.table import AuditTable
-from fr_core.audit.verify import require_recent
 from fr_core.errors import FrError, KeyUnavailable, ShuttingDown, StoreCorrupt, StoreFailed
 from fr_core.gallery.store.auditing import now_ms
-from fr_core.gallery.store.checkpoint_vfs import CheckpointVfs
-from fr_core.gallery.store.clean_pages import DATABASE_HEADER
-from fr_core.gallery.store.connection import (
+from fr_core.gallery.store.protocol import StoredVectors
+from fr_core.gallery.store.schema import APPLICATION_ID
+from fr_core.gallery.store.sqlite_check import read_vectors, require_consistent, require_whole_file
+from fr_core.gallery.store.sqlite_snapshot import SqliteSnapshot
+from fr_core.gallery.store.sqlite_transaction import Numbers, SqliteTransaction
+from fr_core.gallery.store.upgrade import bring_up_to_date, known_version, last_numbers, rewrap, unlocked
+from fr_core.storage.audit.keys import MacKeys
+from fr_core.storage.audit.table import AuditTable
+from fr_core.storage.audit.verify import require_recent
+from fr_core.storage.checkpoint_vfs import CheckpointVfs
+from fr_core.storage.clean_pages import DATABASE_HEADER
+from fr_core.storage.connection import (
     BUSY_MS,
     PAGE_BYTES,
     keep_log,
@@ -33,16 +39,11 @@ from fr_core.gallery.store.connection import (
     settle,
     use_log,
 )
-from fr_core.gallery.store.folder import DataFolder
-from fr_core.gallery.store.keys import KeyEncryptionKey
-from fr_core.gallery.store.protocol import StoredVectors
-from fr_core.gallery.store.sqlite_check import read_vectors, require_consistent, require_whole_file
-from fr_core.gallery.store.sqlite_log import require_no_lost_commits, truncate_log
-from fr_core.gallery.store.sqlite_rows import not_withdrawn, sqlite_errors
-from fr_core.gallery.store.sqlite_snapshot import SqliteSnapshot
-from fr_core.gallery.store.sqlite_transaction import Numbers, SqliteTransaction
-from fr_core.gallery.store.upgrade import bring_up_to_date, known_version, last_numbers, rewrap, unlocked
-from fr_core.gallery.store.vault import Vault
+from fr_core.storage.data_folder import DataFolder
+from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.sqlite_errors import not_withdrawn, sqlite_errors
+from fr_core.storage.sqlite_log import require_no_lost_commits, truncate_log
+from fr_core.storage.vault import Vault
 
 DATABASE_NAME = "galleries.db"
 RESERVE_BYTES = 64 * 2**20
@@ -127,7 +128,7 @@ class SqliteStore:
         if self._folder.holds(f"{DATABASE_NAME}-wal"):
             raise StoreCorrupt("There is a write-ahead log without its database.", check="missing_database")
         with self._folder.whole_file(DATABASE_NAME) as path, sqlite_errors():
-            connection = open_new_store(path, self._checkpoints.vfs_name)
+            connection = open_new_store(path, self._checkpoints.vfs_name, APPLICATION_ID)
             try:
                 bring_up_to_date(connection, Vault.new(key))
                 connection.execute("VACUUM")  # the pages of the older versions of its tables

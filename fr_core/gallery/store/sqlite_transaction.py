@@ -10,10 +10,6 @@ from datetime import datetime
 
 import apsw
 
-from fr_core.audit.attribution import Attribution
-from fr_core.audit.pseudonyms import Pseudonyms
-from fr_core.audit.table import AuditTable
-from fr_core.audit.values import Entry
 from fr_core.errors import StorageLow, StoreFailed
 from fr_core.gallery.store.protocol import GalleryRow, Told
 from fr_core.gallery.store.sqlite_rows import (
@@ -29,11 +25,9 @@ from fr_core.gallery.store.sqlite_rows import (
     insertion,
     packed_metadata,
     signed,
-    sqlite_errors,
     to_us,
 )
 from fr_core.gallery.store.sqlite_snapshot import SqliteSnapshot
-from fr_core.gallery.store.vault import SubjectKey, Value, Vault
 from fr_core.gallery.store.vectors import pack_vector
 from fr_core.gallery.values import (
     Erased,
@@ -46,6 +40,12 @@ from fr_core.gallery.values import (
     calibration_id,
     updated,
 )
+from fr_core.storage.audit.attribution import Attribution
+from fr_core.storage.audit.pseudonyms import Pseudonyms
+from fr_core.storage.audit.table import AuditTable
+from fr_core.storage.audit.values import Entry
+from fr_core.storage.sqlite_errors import sqlite_errors
+from fr_core.storage.vault import SubjectKey, Value, Vault
 
 _INSERT_GALLERY = insertion("galleries", GALLERIES)
 _INSERT_CALIBRATION = insertion("calibrations", CALIBRATIONS)

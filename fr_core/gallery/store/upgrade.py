@@ -8,7 +8,6 @@ import apsw
 
 from fr_core.errors import StoreCorrupt, StoreNewer
 from fr_core.gallery.store.auditing import audit_table
-from fr_core.gallery.store.keys import KeyEncryptionKey
 from fr_core.gallery.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION, V2_AFTER_MOVE
 from fr_core.gallery.store.sqlite_check import require_no_contradictions
 from fr_core.gallery.store.sqlite_rows import (
@@ -29,8 +28,9 @@ from fr_core.gallery.store.sqlite_rows import (
     signed,
     unpacked_metadata,
 )
-from fr_core.gallery.store.vault import Binding, Vault
 from fr_core.gallery.store.vectors import unpack_vectors
+from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.vault import Binding, Vault
 from fr_core.types import ModelId
 
 _STORE_NO = 1

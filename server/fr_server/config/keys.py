@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import get_args
 
-from fr_core.access.keys import MAX_LIFETIME_DAYS
+from fr_trust.access.keys import MAX_LIFETIME_DAYS
+
 from fr_core.detect.multiscale import DetectionMode
 from fr_core.gallery.index.register import INDEX_NAMES
 from fr_core.imaging import KNOWN_FORMATS

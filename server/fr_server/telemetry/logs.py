@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from fr_core.errors import FrError
-from fr_server.throttle import Throttle
+from fr_server.telemetry.throttle import Throttle
 
 log = logging.getLogger("fr_server")
 

@@ -9,15 +9,15 @@ from urllib.parse import urlsplit
 
 from fr_core.errors import ConfigInvalid
 from fr_core.runtime.devices import ActiveDevice
-from fr_server.chores import Chore
 from fr_server.config import TelemetryConfig
+from fr_server.jobs.periodic import Chore
 from fr_server.telemetry.listener import FrontendEnd, Listener, NullListener, Together
 from fr_server.telemetry.trust import NullTrust, Trust
 
 if TYPE_CHECKING:
     from fr_server.telemetry.exposition import MetricsServer
-    from fr_server.telemetry.kept import KeptStore, Lists
     from fr_server.telemetry.metrics import PrometheusObserver
+    from fr_server.telemetry.storage import KeptStore, Lists
     from fr_server.telemetry.tracing import TracingObserver
 
 
@@ -76,7 +76,7 @@ class Telemetry:
             galleries: are counted; None = they are not.
         """
         if self.metrics_server is not None:
-            from fr_server.telemetry.kept import KeptCollector
+            from fr_server.telemetry.storage import KeptCollector
 
             self.metrics_server.also(KeptCollector(stores, galleries))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
-from fr_server.door.listener import DoorListener, NullDoorListener
+from fr_server.gateway.listener import DoorListener, NullDoorListener
 
 Chain = Literal["galleries", "training", "cases", "access"]
 """A chain of the audit."""
@@ -24,7 +24,7 @@ class Trust(DoorListener, Protocol):
 
         Args:
             reason: the error's own, such as NOT_PERMITTED; of CREDENTIAL_INVALID the word of
-                `fr_core.access.refusals.Why` in its place, such as `expired`.
+                `fr_trust.access.refusals.Why` in its place, such as `expired`.
         """
         ...
 

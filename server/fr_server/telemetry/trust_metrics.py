@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import get_args
 
+from fr_trust.access.refusals import Why
+from fr_trust.errors import CredentialMissing, NotPermitted, QuotaExceeded, RateLimited
 from prometheus_client import CollectorRegistry, Counter
 
-from fr_core.access.refusals import Why
-from fr_core.errors import (
-    CredentialMissing,
-    FileTampered,
-    KeyUnavailable,
-    NotPermitted,
-    QuotaExceeded,
-    RateLimited,
-    TlsUnusable,
-)
-from fr_server.door.listener import HandshakeFailure, Parting, Refusal
+from fr_core.errors import FileTampered, KeyUnavailable, TlsUnusable
+from fr_server.gateway.listener import HandshakeFailure, Parting, Refusal
 from fr_server.telemetry.spec import Spec, counter, gauge
 from fr_server.telemetry.trust import Chain, DecoderEnd
 

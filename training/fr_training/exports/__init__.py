@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from fr_core.training.courses import Course
-from fr_core.training.results import Result
+from fr_training.courses import Course
 from fr_training.exports.register import FORMS
 from fr_training.exports.signing import SigningKey
 from fr_training.exports.values import CohortResults, Finished
+from fr_training.results import Result
 
 __all__ = ["Finished", "export"]
 

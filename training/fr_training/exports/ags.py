@@ -25,11 +25,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fr_core.training.courses import Course
-from fr_core.training.plan import BlockPlan
-from fr_core.training.results import Result
+from fr_training.courses import Course
 from fr_training.exports.texts import instant, json_lines
 from fr_training.exports.values import CohortResults
+from fr_training.plan import BlockPlan
+from fr_training.results import Result
 
 
 @dataclass(frozen=True, slots=True)

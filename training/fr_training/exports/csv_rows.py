@@ -22,9 +22,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from fr_core.training.results import Result
 from fr_training.exports.texts import instant, number
 from fr_training.exports.values import CohortResults
+from fr_training.results import Result
 
 Cell: TypeAlias = str | bool | int | float | None
 

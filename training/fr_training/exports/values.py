@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fr_core.training.courses import Course
-from fr_core.training.results import Result
+from fr_training.courses import Course
 from fr_training.exports.signing import SigningKey
+from fr_training.results import Result
 
 
 @dataclass(frozen=True, slots=True)

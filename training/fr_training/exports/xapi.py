@@ -22,14 +22,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from fr_core.training.courses import Course
-from fr_core.training.plan import BlockPlan, SittingPlan
-from fr_core.training.prompts import ExerciseKind
-from fr_core.training.results import Result
+from fr_training.courses import Course
 from fr_training.exports.ids import HOME, stable_id, urn
 from fr_training.exports.texts import duration, instant, json_lines
 from fr_training.exports.values import CohortResults
 from fr_training.exports.xapi_items import definition, response
+from fr_training.plan import BlockPlan, SittingPlan
+from fr_training.prompts import ExerciseKind
+from fr_training.results import Result
 
 _VERB: Final = {"id": "http://adlnet.gov/expapi/verbs/answered", "display": {"en-US": "answered"}}
 _ACTIVITIES: Final = "http://adlnet.gov/expapi/activities"

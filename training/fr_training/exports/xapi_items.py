@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from fr_core.training.answers import RATINGS, Usability
-from fr_core.training.plan import PAIRS
-from fr_core.training.prompts import ExerciseKind
-from fr_core.training.results import Result
+from fr_training.answers import RATINGS, Usability
+from fr_training.plan import PAIRS
+from fr_training.prompts import ExerciseKind
+from fr_training.results import Result
 
 _INTERACTION: Final = "http://adlnet.gov/expapi/activities/cmi.interaction"
 _SCALE: Final = {

@@ -1,4 +1,4 @@
-"""Reports of training: the figures of `fr_core.training.grading` for programs and for people.
+"""Reports of training: the figures of `fr_training.grading` for programs and for people.
 
 * `keys` says which keys the JSON has, and makes it; it needs no matplotlib;
 * `trainee_page` and `cohort_page` are the HTML: `sections`, `worth` and `others` tell the figures with what each means,
@@ -9,8 +9,8 @@ Every report says that it is training output and no evidence of identity, and kn
 
 from __future__ import annotations
 
-from fr_core.training.courses import Course
-from fr_core.training.grading.figures import CohortFigures, TraineeFigures
+from fr_training.courses import Course
+from fr_training.grading.figures import CohortFigures, TraineeFigures
 from fr_training.report.keys import document
 
 

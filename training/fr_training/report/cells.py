@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from fr_core.scoring.human.estimates import Estimate
 from fr_core.scoring.intervals import Rate
-from fr_core.training.grading.values import Area, Time, Undefined
+from fr_training.grading.values import Area, Time, Undefined
+from fr_training.statistics.estimates import Estimate
 
 NO_FIGURE = "not known"
 HEADER = ("figure", "value; 95 % interval", "what it means")

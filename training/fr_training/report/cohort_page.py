@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fr_core.scoring.human.agreement import Intraclass
-from fr_core.scoring.human.item_analysis import MIN_PEOPLE, Difficulty
-from fr_core.scoring.human.signal_detection import Sensitivity
-from fr_core.training.courses import Course
-from fr_core.training.grading.figures import CohortChange, CohortFigures, Distribution, TraineeRow
-from fr_core.training.grading.items import ItemRow
-from fr_core.training.grading.own import OwnFigures
-from fr_core.training.grading.values import Maybe, Undefined
-from fr_core.training.grading.words import counted
 from fr_evaluation.html import document, pictures, table
 from fr_evaluation.words import Section, Table, section
+from fr_training.courses import Course
+from fr_training.grading.figures import CohortChange, CohortFigures, Distribution, TraineeRow
+from fr_training.grading.items import ItemRow
+from fr_training.grading.own import OwnFigures
+from fr_training.grading.values import Maybe, Undefined
+from fr_training.grading.words import counted
 from fr_training.report import cohort_plots, others, plots, sections
 from fr_training.report.cells import HEADER, text
 from fr_training.report.keys import NOTICE
 from fr_training.report.trainee_page import in_words, tables
+from fr_training.statistics.agreement import Intraclass
+from fr_training.statistics.item_analysis import MIN_PEOPLE, Difficulty
+from fr_training.statistics.signal_detection import Sensitivity
 
 MOST_ITEMS = 40
 """Items that the page lists; the JSON has all."""

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from fr_core.scoring.human.fusion import GroupArea
 from fr_core.scoring.intervals import Rate
-from fr_core.training.grading.figures import CohortFigures, TraineeRow
-from fr_core.training.grading.fusion import CrowdFigures
-from fr_core.training.grading.items import ItemRow
-from fr_core.training.grading.learning import LearningFigures
-from fr_core.training.plan import OCCASIONS
 from fr_evaluation.plots import new_figure
+from fr_training.grading.figures import CohortFigures, TraineeRow
+from fr_training.grading.fusion import CrowdFigures
+from fr_training.grading.items import ItemRow
+from fr_training.grading.learning import LearningFigures
+from fr_training.plan import OCCASIONS
 from fr_training.report.plots import FIRST, SECOND, THIRD, learning_figure, of_pairs
+from fr_training.statistics.fusion import GroupArea
 
 CAPTIONS = {
     "scores": "Scores of the trainees in each test.",

@@ -12,7 +12,7 @@ The keys are stable, by these rules alone; FORMAT rises when one is taken away o
 
 A report begins with "format" (1), "kind" ("training-trainee" or "training-cohort"), "notice" and "course" ("course_id",
 "title", "datasets", "terms", "model", "seed", "manifest_sha256"); the keys that follow are the attributes of
-`fr_core.training.grading.figures.TraineeFigures` and `CohortFigures`.
+`fr_training.grading.figures.TraineeFigures` and `CohortFigures`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from math import isfinite
 from typing import Any
 
 from fr_core.scoring.intervals import Interval, Rate
-from fr_core.training.courses import Course
-from fr_core.training.grading.values import Undefined
+from fr_training.courses import Course
+from fr_training.grading.values import Undefined
 
 FORMAT = 1
 NOTICE = (

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from fr_core.scoring.human.advice import AdviceGain, AutomationBias
-from fr_core.scoring.human.change import Change
-from fr_core.scoring.human.fusion import GroupArea
-from fr_core.scoring.human.learning import CurvePoint
-from fr_core.scoring.human.proportions import RateDifference
-from fr_core.scoring.human.signal_detection import Difference
 from fr_core.scoring.intervals import Interval, Rate
-from fr_core.training.courses import Course
-from fr_core.training.grading.agreeing import AgreementFigures
-from fr_core.training.grading.aided import AidedFigures, PrevalenceFigures
-from fr_core.training.grading.figures import Words
-from fr_core.training.grading.fusion import CrowdFigures
-from fr_core.training.grading.groups import MIN_ITEMS, MIN_TRIALS, GroupFigures, Spread
-from fr_core.training.grading.learning import LearningFigures
-from fr_core.training.grading.standing import OTHER_TEST, ChangeFigures, StandingFigures
-from fr_core.training.grading.values import Maybe, Undefined
-from fr_core.training.grading.words import counted
 from fr_evaluation.words import Section, Table, section
+from fr_training.courses import Course
+from fr_training.grading.agreeing import AgreementFigures
+from fr_training.grading.aided import AidedFigures, PrevalenceFigures
+from fr_training.grading.figures import Words
+from fr_training.grading.fusion import CrowdFigures
+from fr_training.grading.groups import MIN_ITEMS, MIN_TRIALS, GroupFigures, Spread
+from fr_training.grading.learning import LearningFigures
+from fr_training.grading.standing import OTHER_TEST, ChangeFigures, StandingFigures
+from fr_training.grading.values import Maybe, Undefined
+from fr_training.grading.words import counted
 from fr_training.report.cells import HEADER, Row, percent, placed, text
+from fr_training.statistics.advice import AdviceGain, AutomationBias
+from fr_training.statistics.change import Change
+from fr_training.statistics.fusion import GroupArea
+from fr_training.statistics.learning import CurvePoint
+from fr_training.statistics.proportions import RateDifference
+from fr_training.statistics.signal_detection import Difference
 
 HEADINGS = (
     ("went_well", "What went well"),

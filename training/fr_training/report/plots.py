@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from fr_core.scoring.intervals import Rate, rate
-from fr_core.training.grading.areas import Roc
-from fr_core.training.grading.error_places import THIRDS, ErrorsAt
-from fr_core.training.grading.evidence import EvidenceFigures
-from fr_core.training.grading.figures import TraineeFigures
-from fr_core.training.grading.learning import LearningFigures
-from fr_core.training.grading.pairs import PairFigures, ProbabilityFigures
 from fr_evaluation.plots import COLOURS, new_figure
+from fr_training.grading.areas import Roc
+from fr_training.grading.error_places import THIRDS, ErrorsAt
+from fr_training.grading.evidence import EvidenceFigures
+from fr_training.grading.figures import TraineeFigures
+from fr_training.grading.learning import LearningFigures
+from fr_training.grading.pairs import PairFigures, ProbabilityFigures
 
 FIRST, SECOND = COLOURS
 THIRD = "black"

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from fr_core.scoring.human.estimates import Estimate
-from fr_core.scoring.human.item_response import Ability
-from fr_core.scoring.human.signal_detection import Sensitivity
-from fr_core.training.grading.areas import Roc
-from fr_core.training.grading.blocks import BlockFigures, KindFigures
-from fr_core.training.grading.errors import ErrorFigures
-from fr_core.training.grading.evidence import EvidenceFigures
-from fr_core.training.grading.lists import ListFigures, PickFigures
-from fr_core.training.grading.machine import MachineFigures
-from fr_core.training.grading.pairs import FeltDifficulty, PairFigures, ProbabilityFigures
-from fr_core.training.grading.splitting import Counts
-from fr_core.training.grading.triads import TriadFigures
-from fr_core.training.grading.triage import TriageFigures
-from fr_core.training.grading.values import Maybe, Undefined
-from fr_core.training.grading.words import counted
 from fr_evaluation.words import Section, Table, section
+from fr_training.grading.areas import Roc
+from fr_training.grading.blocks import BlockFigures, KindFigures
+from fr_training.grading.errors import ErrorFigures
+from fr_training.grading.evidence import EvidenceFigures
+from fr_training.grading.lists import ListFigures, PickFigures
+from fr_training.grading.machine import MachineFigures
+from fr_training.grading.pairs import FeltDifficulty, PairFigures, ProbabilityFigures
+from fr_training.grading.splitting import Counts
+from fr_training.grading.triads import TriadFigures
+from fr_training.grading.triage import TriageFigures
+from fr_training.grading.values import Maybe, Undefined
+from fr_training.grading.words import counted
 from fr_training.report.cells import HEADER, Row, text
 from fr_training.report.worth import evidence_section
+from fr_training.statistics.estimates import Estimate
+from fr_training.statistics.item_response import Ability
+from fr_training.statistics.signal_detection import Sensitivity
 
 _CUT = (
     'It says "same" where its likelihood ratio is above 1, as a rule at a lower similarity than the threshold of a '

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-from fr_core.training.courses import Course
-from fr_core.training.grading.figures import TraineeFigures, Words
 from fr_evaluation.html import document, pictures, table
 from fr_evaluation.html import words as in_html
 from fr_evaluation.words import Section, Table, section
+from fr_training.courses import Course
+from fr_training.grading.figures import TraineeFigures, Words
 from fr_training.report import others, plots, sections
 from fr_training.report.cells import HEADER
 from fr_training.report.keys import NOTICE

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fr_core.scoring.human.signal_detection import Sensitivity, prevalence_ppv
 from fr_core.scoring.intervals import rate
-from fr_core.training.grading.errors import ErrorFigures
-from fr_core.training.grading.evidence import EvidenceFigures, LevelEvidence
-from fr_core.training.grading.values import Maybe
-from fr_core.training.grading.words import written
 from fr_evaluation.words import Section, Table, section
+from fr_training.grading.errors import ErrorFigures
+from fr_training.grading.evidence import EvidenceFigures, LevelEvidence
+from fr_training.grading.values import Maybe
+from fr_training.grading.words import written
 from fr_training.report.cells import HEADER, Row, percent, text
+from fr_training.statistics.signal_detection import Sensitivity, prevalence_ppv
 
 RARE = 0.01
 """Share of pairs of one person of which the evidence section tells how often "same" would be right."""

@@ -76,7 +76,7 @@ def _require_writable(out: Path | None) -> None:
 
 
 def _write(study: Study, claims: tuple[Claim, ...], text: str, out: Path) -> None:
-    from fr_core.gallery.store.durable import name_whole
+    from fr_core.storage.durable import name_whole
     from fr_training.simulation.page import page
 
     files = {"simulation.json": text, "simulation.html": page(study, claims)}

@@ -8,8 +8,8 @@ from math import exp, inf, sqrt
 
 import numpy as np
 
-from fr_core.scoring.human.normal import share_below, z_of
-from fr_core.training.answers import PairRating
+from fr_training.answers import PairRating
+from fr_training.statistics.normal import share_below, z_of
 
 _LEAST = 1e-300  # of a share, so that its z is finite
 _MOST = 1.0 - 1e-15  # likewise
@@ -92,7 +92,7 @@ def rated(evidence: float, criterion: float, strength: float, scale: Scale) -> P
     """The rating, and P(same) as an unbiased observer of that strength would state it, in steps of .01.
 
     The likelihood ratio of evidence x is exp(2 m x): Green and Swets (1966), see
-    `fr_core.scoring.human.signal_detection`.
+    `fr_training.statistics.signal_detection`.
     """
     p_same = 1.0 / (1.0 + exp(min(-2.0 * strength * evidence, _LARGEST)))
     return PairRating(scale.rating(evidence - criterion), round(p_same, 2))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from fr_core.scoring.checks import F64
-from fr_core.scoring.human.item_response import probability
-from fr_core.training.sessions.adaptive import GUESS_RATE
+from fr_training.sessions.adaptive import GUESS_RATE
 from fr_training.simulation.claims import Claim
 from fr_training.simulation.study import Study
+from fr_training.statistics.item_response import probability
 
 MOST_OFF = 0.05
 """That the share of right answers may be off the target."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fr_core.training.answers import (
+from fr_training.answers import (
     MAX_SIMILARITY,
     Compared,
     Degraded,
@@ -20,8 +20,8 @@ from fr_core.training.answers import (
     Triage,
     Usability,
 )
-from fr_core.training.keys import ListKey, TriadKey, TriageKey
-from fr_core.training.prompts import Component, Role, ShownPicture
+from fr_training.keys import ListKey, TriadKey, TriageKey
+from fr_training.prompts import Component, Role, ShownPicture
 
 _SEEN = ("oval face", "round face", "broad nose", "narrow nose", "high forehead", "full lips", "mole on the cheek")
 _NOT_VISIBLE = 0.1  # of components: hair over an ear, a mark too fine for the photo

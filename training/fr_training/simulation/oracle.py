@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fr_core.errors import UnknownTrial
-from fr_core.training.answers import Answer
-from fr_core.training.keys import AnswerKey
-from fr_core.training.sessions.locking import find
-from fr_core.training.sessions.order import item_of
-from fr_core.training.sessions.shown import ShowTrial, key_of, show_trial
-from fr_core.training.store.training_store import TrainingStore
+from fr_training.answers import Answer
+from fr_training.errors import UnknownTrial
+from fr_training.keys import AnswerKey
+from fr_training.sessions.locking import find
+from fr_training.sessions.order import item_of
+from fr_training.sessions.shown import ShowTrial, key_of, show_trial
 from fr_training.simulation.trainee import SimulatedTrainee
+from fr_training.store.training_store import TrainingStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,14 +32,14 @@ class Population:
     """People.
 
     The Glasgow Face Matching Test, 40 pairs, is answered 81 % right with a standard deviation of 9.7 points
-    (`fr_core.scoring.human.norms`). The chance of 40 answers alone makes sqrt(.81 * .19 / 40) = 6.2 points of it, which
-    leaves 7.5 for people.
+    (`fr_training.statistics.norms`). The chance of 40 answers alone makes sqrt(.81 * .19 / 40) = 6.2 points of it,
+    which leaves 7.5 for people.
 
     * d' = 2 z(.81) = 1.76 for an unbiased person; 7.5 points are .55 of it, as d(% right)/dd' = phi(.88)/2 = .136;
     * theta: .6 and .8 give 81 % and 7.5 points on a fixed form whose difficulties have mean 0 and SD 1, g = 1/2
       (`tests/unit/test_simulation_trainees.py` adds it up);
     * the spread of c, and what advice weighs, are assumed: Howard and others (2020, see
-      `fr_core.scoring.human.advice`) found criteria moved by a step of their scale, and people who differ;
+      `fr_training.statistics.advice`) found criteria moved by a step of their scale, and people who differ;
     * that two looks at a pair agree to .8 is assumed. Of people who see exactly the same twice, the interval of the net
       change by advice covers some 98 of 100 (1,500 simulated): it is then on the safe side.
 

@@ -1,7 +1,7 @@
 """Estimates beside the truth: is the mean right, and do intervals hold the truth as often as they say?
 
 d' and c by the log-linear rule are drawn towards 0 by design, by a known amount: their target is the exact mean of the
-estimator over all outcomes, given the true d' and c (`fr_core.scoring.human.signal_detection.expected`). An ability is
+estimator over all outcomes, given the true d' and c (`fr_training.statistics.signal_detection.expected`). An ability is
 the mean of a posterior, which is right on average over people who are spread as its prior says, and of nobody in
 particular: it is estimated here with the population as prior. Reports give abilities from triads under a standard
 normal prior, whatever the people; how far that is off for these is told without a bar.
@@ -14,12 +14,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from fr_core.scoring.checks import F64
-from fr_core.scoring.human.estimates import Estimate
-from fr_core.scoring.human.item_response import Ability
-from fr_core.scoring.human.signal_detection import expected
 from fr_training.simulation.claims import Claim, Series, bias_claim, coverage_claim
 from fr_training.simulation.study import Recovered, Study
 from fr_training.simulation.trainee import Abilities
+from fr_training.statistics.estimates import Estimate
+from fr_training.statistics.item_response import Ability
+from fr_training.statistics.signal_detection import expected
 
 
 def recovery(study: Study) -> tuple[Claim, ...]:

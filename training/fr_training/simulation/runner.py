@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fr_core.training.answers import ProbeSent
-from fr_core.training.courses import Course, Item
-from fr_core.training.prompts import Step
-from fr_core.training.sessions.flow import lock, new_session, show
-from fr_core.training.sessions.probes import lock_probe
-from fr_core.training.sessions.shown import ShowBlock, ShowTrial, key_of
-from fr_core.training.trials import Session
+from fr_training.answers import ProbeSent
+from fr_training.courses import Course, Item
+from fr_training.prompts import Step
+from fr_training.sessions.flow import lock, new_session, show
+from fr_training.sessions.probes import lock_probe
+from fr_training.sessions.shown import ShowBlock, ShowTrial, key_of
 from fr_training.simulation.made_courses import made_own_list
 from fr_training.simulation.trainee import SimulatedTrainee
+from fr_training.trials import Session
 
 BETWEEN_MS = 500
 """From an answer to the next trial."""

@@ -16,11 +16,11 @@ from math import sqrt
 import numpy as np
 
 from fr_core.scoring.checks import F64
-from fr_core.scoring.human.item_response import information
-from fr_core.training.sessions.adaptive import GUESS_RATE
+from fr_training.sessions.adaptive import GUESS_RATE
 from fr_training.simulation.claims import Claim
 from fr_training.simulation.population import Spread
 from fr_training.simulation.study import Measured, Precision, Study
+from fr_training.statistics.item_response import information
 
 MOST_ITEMS = 0.6
 """Of those of the fixed form, that an adaptive block may need."""

@@ -8,22 +8,22 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from fr_core.scoring.checks import F64, Bools
-from fr_core.scoring.human.advice import Aided, AutomationBias, automation_bias
-from fr_core.scoring.human.item_response import FARTHEST, NODES, Ability, eap, probability
-from fr_core.scoring.human.signal_detection import Sensitivity
-from fr_core.training.courses import Course
-from fr_core.training.grading.abilities import ability
-from fr_core.training.grading.errors import Known, sensitivity_of
-from fr_core.training.grading.triads import CHANCE
-from fr_core.training.grading.values import Undefined
-from fr_core.training.plan import CoursePlan, read_plan
-from fr_core.training.results import Result
-from fr_core.training.sessions.adaptive import GUESS_RATE, PRIOR_SD
-from fr_core.training.sessions.results import results
+from fr_training.courses import Course
+from fr_training.grading.abilities import ability
+from fr_training.grading.errors import Known, sensitivity_of
+from fr_training.grading.triads import CHANCE
+from fr_training.grading.values import Undefined
+from fr_training.plan import CoursePlan, read_plan
+from fr_training.results import Result
+from fr_training.sessions.adaptive import GUESS_RATE, PRIOR_SD
+from fr_training.sessions.results import results
 from fr_training.simulation.made_courses import made_course
 from fr_training.simulation.population import Population, Spread
 from fr_training.simulation.runner import Items, Seat, items_of, run_sitting
 from fr_training.simulation.trainee import Abilities, SimulatedTrainee
+from fr_training.statistics.advice import Aided, AutomationBias, automation_bias
+from fr_training.statistics.item_response import FARTHEST, NODES, Ability, eap, probability
+from fr_training.statistics.signal_detection import Sensitivity
 
 START_MS = 1_700_000_000_000
 """When every simulated session begins, milliseconds since 1970, UTC."""

@@ -7,16 +7,16 @@ from math import exp, isfinite
 
 import numpy as np
 
-from fr_core.scoring.human.item_response import probability
-from fr_core.training.answers import Answer, PairRating
-from fr_core.training.exercises.protocol import given_at
-from fr_core.training.grading.triads import CHANCE
-from fr_core.training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
-from fr_core.training.prompts import Step
-from fr_core.training.sessions.adaptive import GUESS_RATE
-from fr_core.training.sessions.shown import ShowTrial
+from fr_training.answers import Answer, PairRating
+from fr_training.exercises.protocol import given_at
+from fr_training.grading.triads import CHANCE
+from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_training.prompts import Step
+from fr_training.sessions.adaptive import GUESS_RATE
+from fr_training.sessions.shown import ShowTrial
 from fr_training.simulation import evidence, judging
 from fr_training.simulation.evidence import USUAL_SCALE, Scale
+from fr_training.statistics.item_response import probability
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from fr_core.training.sessions.adaptive import PRIOR_SD
 from fr_evaluation.words import Section, Table, counted
+from fr_training.sessions.adaptive import PRIOR_SD
 from fr_training.simulation.claims import Claim
 from fr_training.simulation.holding import FIRST, holding
 from fr_training.simulation.population import Spread

@@ -1,0 +1,83 @@
+"""The rows of the audit's tables, and what runs the statements that read and write them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from fr_core.storage.audit.keys import Value
+from fr_core.storage.audit.values import Record
+
+Row = tuple[Any, ...]
+
+
+class Connection(Protocol):
+    """What runs statements: an `apsw.Connection`, in a transaction of whoever owns it."""
+
+    def execute(self, statements: str, bindings: Sequence[Value] = ..., /) -> Iterable[Row]:
+        """Run a statement, or several without values; return its rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A record as it is kept.
+
+    Attributes:
+        record: what it says.
+        body: its canonical bytes.
+        hash: of the chain up to it, 32 bytes.
+    """
+
+    record: Record
+    body: bytes
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How far the chain is.
+
+    Attributes:
+        chain_id: of the chain, 32 hexadecimal digits.
+        seq: number of the last record; 0 for none.
+        at_ms: time of the last record, milliseconds since 1970, UTC; 0 for none.
+        hash: of the last record, 32 bytes.
+        sealed_signing_key: Ed25519.
+        public_key: of the signing key, 32 bytes.
+        sealed_pseudonym_key: of the chain's pseudonyms.
+    """
+
+    chain_id: str
+    seq: int
+    at_ms: int
+    hash: bytes
+    sealed_signing_key: bytes = field(repr=False)
+    public_key: bytes
+    sealed_pseudonym_key: bytes = field(repr=False)
+
+    @property
+    def columns(self) -> tuple[Value, ...]:
+        """All of it, in the order of the table."""
+        chain = (self.chain_id, self.seq, self.at_ms, self.hash)
+        return (*chain, self.sealed_signing_key, self.public_key, self.sealed_pseudonym_key)
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """Says how far the chain is pruned: which old records at its beginning were deleted.
+
+    Attributes:
+        upto: number of the last deleted record; 0 for none.
+        hash: of that record, 32 bytes; hash_0 of the chain for none.
+        record: number of the record `audit.prune` about it; 0 for none.
+    """
+
+    upto: int
+    hash: bytes
+    record: int
+
+
+def is_whole(row: Row) -> bool:
+    """Whether a row has a body, a hash and a MAC of the type of its column, at which SQLite does not look."""
+    return type(row[1]) is bytes and type(row[2]) is bytes and type(row[3]) is bytes

@@ -1,0 +1,122 @@
+"""How databases are opened: the one place that knows SQLite's settings, and why each of them is as it is.
+
+What each function returns is the caller's to close; all of them raise `apsw.Error`, see `sqlite_errors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import apsw
+
+from fr_core.errors import StoreFailed
+from fr_core.storage.clean_pages import MAX_PAGES
+
+# Two rows of 512 float32 values and more fit a page; SQLite's default of 4,096 would hold one and waste the rest.
+PAGE_BYTES = 8_192
+# How long to wait for another's lock: only checkpoints, and the recovery of a log after a crash, hold one.
+BUSY_MS = 5_000
+
+# A damaged page is noticed before it is read by; the schema runs nothing; nothing is written beside the database.
+_CAREFUL = ("cell_size_check = ON", "trusted_schema = OFF", "temp_store = MEMORY")
+_READS = ("query_only = ON", *_CAREFUL)
+_MOST_PAGES = f"max_page_count = {MAX_PAGES}"  # beyond, `clean_pages` could take a page for what it is not
+
+
+def open_to_write(path: Path, vfs: str) -> apsw.Connection:
+    """Open a database that is there, for a first look; see `settle`, which comes before anything is written.
+
+    Args:
+        path: its file.
+        vfs: SQLite's layer to the disk, by name.
+    """
+    connection = _opened(str(path), apsw.SQLITE_OPEN_READWRITE, vfs, (*_CAREFUL, "foreign_keys = ON"))
+    keep_log(connection, True)
+    return connection
+
+
+def settle(connection: apsw.Connection) -> None:
+    """Make a connection to a database with a log durable at each commit, and leave nothing of what it deletes."""
+    for pragma in ("synchronous = FULL", "secure_delete = ON", _MOST_PAGES):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def open_to_read(path: Path, vfs: str = "", *, outside: bool = False, cache_kib: int | None = None) -> apsw.Connection:
+    """Open a database with a log, which another connection may write, to read it.
+
+    Args:
+        path: its file.
+        vfs: SQLite's layer to the disk, by name; "" = its own.
+        outside: whether the file is another process's, and not even opened for writing.
+        cache_kib: memory for its pages; None = SQLite's default.
+    """
+    flags = apsw.SQLITE_OPEN_READONLY if outside else apsw.SQLITE_OPEN_READWRITE
+    cache = () if cache_kib is None else (_cache(cache_kib),)
+    connection = _opened(str(path), flags, vfs, (*_READS, *cache))
+    keep_log(connection, True)
+    return connection
+
+
+def open_finished(path: Path) -> apsw.Connection:
+    """Open a database that nobody changes any more, without looking for a log or leaving anything beside it."""
+    uri = f"{path.absolute().as_uri()}?immutable=1"
+    return _opened(uri, apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI, "", _READS)
+
+
+def open_new_store(path: Path, vfs: str, application_id: int, *, cache_kib: int | None = None) -> apsw.Connection:
+    """Open an empty file that becomes a store of galleries; see `open_new`, and `open_to_read` for `cache_kib`."""
+    more = (_MOST_PAGES,) if cache_kib is None else (_MOST_PAGES, _cache(cache_kib))
+    return open_new(path, vfs, application_id, *more)
+
+
+def open_new(path: Path, vfs: str, application_id: int, *more: str) -> apsw.Connection:
+    """Open an empty file that becomes a database, is synced when it is whole, and thrown away where that fails.
+
+    Args:
+        path: the file.
+        vfs: SQLite's layer to the disk, by name; "" = its own.
+        application_id: what its header says that it is.
+        more: pragmas.
+    """
+    pragmas = (
+        f"page_size = {PAGE_BYTES}",
+        "journal_mode = OFF",
+        "synchronous = OFF",
+        "temp_store = MEMORY",
+        f"application_id = {application_id}",
+        *more,
+    )
+    return _opened(str(path), apsw.SQLITE_OPEN_READWRITE, vfs, pragmas)
+
+
+def use_log(connection: apsw.Connection) -> None:
+    """Give a database a write-ahead log, where it has none yet; raises `StoreFailed` where its disk cannot hold one."""
+    if connection.pragma("journal_mode", "wal") != "wal":
+        raise StoreFailed("The file system of the data folder cannot hold a write-ahead log.")
+
+
+def keep_log(connection: apsw.Connection, keep: bool) -> None:
+    """Say whether the log is left as it is when the last connection closes, rather than copied into the database.
+
+    Readers leave it to the connection that writes, which has `CheckpointVfs`. That one leaves it until all vectors are
+    read: whatever is refused before stays as it was found, with the log of a process that died, unless a power cut has
+    torn its last transaction.
+    """
+    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(keep))
+
+
+def _cache(kib: int) -> str:
+    return f"cache_size = -{kib}"  # SQLite counts pages where the number is positive
+
+
+def _opened(path: str, flags: int, vfs: str, pragmas: Iterable[str]) -> apsw.Connection:
+    connection = apsw.Connection(path, flags=flags, vfs=vfs or None)
+    try:
+        connection.set_busy_timeout(BUSY_MS)
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -1,0 +1,226 @@
+"""Whether a write-ahead log lost commits that were acknowledged; and how what never was one is taken off it.
+
+SQLite leaves out, without a word, everything in the log from the first frame on that is not as it was written. That is
+right for the last transaction: it may have been under way when the power failed, and nobody was told of it. Each one
+before was synced before the next began, so where a later one follows, a byte has changed since.
+
+A disk writes sectors in any order. Of the last transaction a power cut may leave frames that are old in one sector and
+new in the next: where a sector begins within the header of a frame, an old end may stand before new salts. Such an end
+counts only if the checksum of its frame says so too.
+
+The header is synced before the first frame behind it is written, and the log is begun anew only when all of it is in
+the database. So a header that is torn between two logs is no loss. But what stands before frames must begin as a header
+does; and frames of a log that was begun after the one of the header tell that the header is an old one, come back.
+
+What that does not tell is a change of the last transaction itself; of the one before it, where it ends in such a frame,
+1 in 64, any change but that of its salts, as well as a change that makes its end a 0; and an old header before fewer
+than two frames that are whole. Nor does it tell anything of a log that was emptied, or is cut off or zeros from
+somewhere on: such a log is that of an earlier moment. A checkpoint of the audit that was kept elsewhere tells it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from pathlib import Path
+from typing import IO
+
+import apsw
+
+from fr_core.errors import StoreCorrupt, StoreFailed
+from fr_core.storage.clean_pages import DATABASE_HEADER, clean_page
+from fr_core.storage.log_format import (
+    CHECKSUM,
+    END,
+    FRAME_HEADER,
+    HEADER_BYTES,
+    HEADER_SALTS,
+    SALTS,
+    Frame,
+    frames_from,
+    page_of,
+)
+
+_MAGIC, _VERSION = (0x377F_0682, 0x377F_0683), 3_007_000
+_CHECKED_BYTES = 24
+_WORD = 0xFFFF_FFFF
+# The smallest that a disk writes in one.
+_SECTOR = 512
+# A log that is begun anew has the first salt of the one before, plus 1. So many times a header may have been lost; the
+# salts of logs that did not follow each other are random, and as near to each other in 1 case of 65,536.
+_MOST_BEGINNINGS = 2**16
+
+
+def require_no_lost_commits(database: Path, frames: int, page_bytes: int) -> bool:
+    """Look at what SQLite has left out of a log.
+
+    Args:
+        database: beside it lies its log.
+        frames: of the log that SQLite takes for valid.
+        page_bytes: of the database.
+
+    Returns:
+        Whether something of a transaction that was under way was left out, or of a log that is in the database. SQLite
+        would write over it, and after the next power cut what is left of both would look like a loss: before anything
+        is written, copy the log into the database and truncate it.
+
+    Raises:
+        StoreCorrupt: a transaction before the last one was left out, or the beginning of the log was lost.
+        StoreFailed: one of the files cannot be read.
+    """
+    try:
+        lost, under_way = _left_out(database, frames, page_bytes)
+    except (OSError, apsw.Error) as error:
+        raise StoreFailed("The write-ahead log could not be read.", cause=type(error).__name__) from error
+    if lost:
+        raise StoreCorrupt("The write-ahead log is damaged; it held more than can be read of it.", check="log")
+    return under_way
+
+
+def truncate_log(database: Path, frames: int, page_bytes: int, vfs: str) -> None:
+    """Take off a log what a commit that failed has left behind the valid frames, and make that durable.
+
+    Left there, it would be a commit after a crash; or, written over by a shorter one, its end would look like one that
+    was lost. Whoever reads is not disturbed; nobody may write meanwhile.
+
+    Args:
+        database: beside it lies its log.
+        frames: of the log that are valid; -1 where SQLite knows of no log.
+        page_bytes: of the database.
+        vfs: SQLite's layer to the disk, by name.
+
+    Raises:
+        StoreFailed: there is no log.
+        apsw.Error: of the disk.
+    """
+    if frames < 0:
+        raise StoreFailed("The database has no write-ahead log any more.")
+    size = HEADER_BYTES + frames * (FRAME_HEADER + page_bytes) if frames else 0
+    log = apsw.VFSFile(vfs, f"{database}-wal", [apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_READWRITE, 0])
+    try:
+        log.xTruncate(size)
+        log.xSync(apsw.SQLITE_SYNC_NORMAL)
+    finally:
+        log.xClose()
+
+
+def _left_out(database: Path, frames: int, page_bytes: int) -> tuple[bool, bool]:
+    """Whether commits were left out, and whether something of a transaction that was under way was."""
+    log = database.with_name(f"{database.name}-wal")
+    if not log.exists() or log.stat().st_size <= HEADER_BYTES:
+        return False, False
+    with log.open("rb") as file:
+        header = file.read(HEADER_BYTES)
+        left_out = list(frames_from(file, frames, page_bytes))
+        if not left_out:
+            return False, False
+        if not _begins_log(header, page_bytes):
+            return True, False
+        if not _is_whole(header):
+            return not _copied(file, left_out, database, page_bytes), True
+        if newer := _newer(file, left_out, header, page_bytes):
+            return not _copied(file, newer, database, page_bytes), True
+        own, ends = _own(file, left_out, header, page_bytes)
+        return ends > 1, own > 0
+
+
+def _newer(file: IO[bytes], frames: list[Frame], header: bytes, page_bytes: int) -> list[Frame]:
+    """Frames of a log that was begun after the one that the header begins.
+
+    A frame torn within its salts can look like one; two of the same salts, the second with the checksum that follows
+    from that of the first, are none that were torn.
+    """
+    begun = _first_salt(header[HEADER_SALTS])
+    for before, frame in itertools.pairwise(frames):
+        ahead = (_first_salt(frame.salts) - begun) & _WORD
+        same_log = 0 < ahead < _MOST_BEGINNINGS and before.salts == frame.salts
+        if same_log and _follows(file, frame.begin, page_bytes):
+            return [each for each in frames if each.salts == frame.salts]
+    return []
+
+
+def _own(file: IO[bytes], frames: list[Frame], header: bytes, page_bytes: int) -> tuple[int, int]:
+    """How many frames are of the log that the header begins, and how many of them surely end a transaction.
+
+    Frames with other salts are of a log that was copied, and is being written over. But the salts of the first may have
+    changed, which its checksum does not cover: then it follows what SQLite took. Of a later one that says nothing, for
+    frames of the log before follow each other too.
+    """
+    own = ends = 0
+    after_whole, after_own = True, True
+    for frame in frames:
+        salted = frame.salts == header[HEADER_SALTS]
+        sure = salted and not _may_be_torn(frame.begin)
+        may_follow = not sure and (after_whole or (salted and after_own))
+        follows = may_follow and _follows(file, frame.begin, page_bytes)
+        own += salted or follows
+        ends += bool(frame.pages) and (sure or follows)
+        after_whole, after_own = False, salted
+    return own, ends
+
+
+def _first_salt(salts: bytes) -> int:
+    return int.from_bytes(salts[:4], "big")
+
+
+def _begins_log(header: bytes, page_bytes: int) -> bool:
+    """Whether a header has what that of every log of the database has, begun anew or torn."""
+    magic, version, page = struct.unpack_from(">III", header)
+    return magic in _MAGIC and version == _VERSION and page == page_bytes
+
+
+def _is_whole(header: bytes) -> bool:
+    return _checksum(header, bytes(8), header[:_CHECKED_BYTES]) == header[_CHECKED_BYTES:]
+
+
+def _may_be_torn(begin: int) -> bool:
+    """Whether the end of a transaction and the salts, in the header of a frame, are of two sectors."""
+    sector = -begin % _SECTOR
+    return END.start < sector <= SALTS.start
+
+
+def _follows(file: IO[bytes], begin: int, page_bytes: int) -> bool:
+    """Whether the frame that begins there has the checksum that follows from that of the one before."""
+    file.seek(0)
+    header = file.read(HEADER_BYTES)
+    before = header[_CHECKED_BYTES:]
+    if begin > HEADER_BYTES:
+        file.seek(begin - FRAME_HEADER - page_bytes)
+        before = file.read(FRAME_HEADER)[CHECKSUM]
+    file.seek(begin)
+    frame, page = file.read(FRAME_HEADER), file.read(page_bytes)
+    whole = len(page) == page_bytes  # the last one may have been cut short
+    return whole and _checksum(header, before, frame[: SALTS.start] + page) == frame[CHECKSUM]
+
+
+def _checksum(header: bytes, before: bytes, data: bytes) -> bytes:
+    """The checksum of whole pairs of words after another checksum, in the order of words that a log's header names."""
+    order = ">" if header[3] & 1 else "<"
+    first, second = struct.unpack(">II", before)
+    for one, other in struct.iter_unpack(f"{order}II", data):
+        first = (first + one + second) & _WORD
+        second = (second + other + first) & _WORD
+    return struct.pack(">II", first, second)
+
+
+def _copied(file: IO[bytes], frames: list[Frame], database: Path, page_bytes: int) -> bool:
+    """Whether the database holds every page as the last transaction of the log that begins it has left it."""
+    latest: dict[int, int] = {}
+    pending: dict[int, int] = {}
+    for frame in frames:
+        if frame.salts != frames[0].salts:
+            break
+        pending[frame.page_no] = frame.begin
+        if frame.pages:
+            latest |= pending
+            pending.clear()
+    # Through SQLite: a process that closes the file itself gives up the locks of all its connections to it.
+    pages = apsw.VFSFile("", str(database), [apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_READONLY, 0])
+    try:
+        return all(
+            pages.xRead(page_bytes, (page_no - 1) * page_bytes)
+            == clean_page(page_of(file, begin, page_bytes), DATABASE_HEADER if page_no == 1 else 0)
+            for page_no, begin in latest.items()
+        )
+    finally:
+        pages.xClose()

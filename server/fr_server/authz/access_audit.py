@@ -1,0 +1,125 @@
+"""Keeps what the guard tells: the audit "access", of reads, refusals and failed handshakes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace
+
+from fr_trust.access.store import AccessStore
+
+from fr_core.errors import FrError, StorageLow
+from fr_core.storage.audit.attribution import SYSTEM
+from fr_core.storage.audit.pseudonyms import Pseudonyms
+from fr_core.storage.audit.values import Entry
+from fr_server.authz.recorder import NOBODY, PACE_S, UNRECORDED, Ended
+from fr_server.gateway.listener import HandshakeFailure, Parting, Refusal
+from fr_server.telemetry.logs import describe
+from fr_server.telemetry.throttle import Throttle
+from fr_server.telemetry.trust import Trust
+
+_log = logging.getLogger("fr_server.authz")
+
+
+class Journal:
+    """A `Recorder` that writes to the store of keys; records of several calls share one sync of the disk.
+
+    Args:
+        store: is open.
+    """
+
+    def __init__(self, store: AccessStore) -> None:
+        self._store = store
+        self._pseudonyms: Pseudonyms = store.pseudonyms()
+
+    async def record(self, ended: Ended) -> None:
+        """Keep it, durably.
+
+        Raises:
+            StorageLow: only what is kept free for deletions and searches is left, and who asked could not say who they
+                are: anybody who reaches the server would fill the disk.
+            StoreFailed, StoreCorrupt, ShuttingDown: it cannot be kept.
+        """
+        entry = ended.attribution.entry(
+            self._pseudonyms,
+            ended.action,
+            ended.outcome,
+            gallery_id=ended.gallery_id,
+            subject_ids=ended.subject_ids,
+            model=ended.model,
+            gallery_version=ended.gallery_version,
+            threshold=ended.threshold,
+            counts=ended.counts,
+            detail=ended.detail,
+        )
+        stranger = ended.attribution.actor == NOBODY
+        await asyncio.wrap_future(self._store.record([entry], may_use_reserve=not stranger))
+
+
+class DoorJournal:
+    """Tells the audit "access" of TLS handshakes that failed: of each kind through a `Throttle`.
+
+    Addresses stand in it under pseudonyms. What there was no room for is counted for the next one.
+
+    Args:
+        store: is open.
+        trust: hears of everything at the door.
+        monotonic_s: seconds of a clock that is never set.
+    """
+
+    def __init__(
+        self,
+        store: AccessStore,
+        trust: Trust,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._trust = trust
+        self._pseudonyms = store.pseudonyms()
+        self._throttle: Throttle[Entry] = Throttle(monotonic_s)
+
+    def connection_refused(self, address: str, why: Refusal) -> None:
+        """As `DoorListener`."""
+        self._trust.connection_refused(address, why)
+
+    def connected(self, address: str) -> None:
+        """As `DoorListener`."""
+        self._trust.connected(address)
+
+    def disconnected(self, address: str, why: Parting) -> None:
+        """As `DoorListener`."""
+        self._trust.disconnected(address, why)
+
+    def handshake_failed(self, address: str, why: HandshakeFailure) -> None:
+        """As `DoorListener`; of the door's thread alone."""
+        self._trust.handshake_failed(address, why)
+        detail = {"why": why.value, "address": self._pseudonyms.other("address", address)}
+        entry = Entry(SYSTEM, "access.handshake", "REFUSED", detail=detail)
+        held_back = self._throttle.held_back(why.value, entry, PACE_S)
+        if held_back is not None:
+            self._tell(entry, held_back)
+
+    def drain(self) -> None:
+        """Tell of what is held back still, once the door is closed; the store that closes waits for it."""
+        for entry, held_back in self._throttle.left():
+            self._tell(entry, held_back - 1)
+
+    def _tell(self, entry: Entry, held_back: int) -> None:
+        told = entry if not held_back else replace(entry, counts={UNRECORDED: held_back})
+
+        def ended(done: Future[int]) -> None:
+            error = done.exception()
+            if isinstance(error, StorageLow):
+                self._throttle.put_back(entry.detail["why"], entry, held_back + 1)
+            if error is not None:
+                _log.error("A failed handshake could not be recorded: %s", describe(error))
+
+        try:
+            done = self._store.record([told], may_use_reserve=False)
+        except FrError as error:
+            _log.error("A failed handshake could not be recorded: %s", describe(error))
+        else:
+            done.add_done_callback(ended)

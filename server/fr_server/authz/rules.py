@@ -1,0 +1,140 @@
+"""What a rule says of a method: who may call it, on what, and what becomes of its requests and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from fr_trust.access.roles import Role
+
+
+class Kind(StrEnum):
+    """What a call does to what is kept."""
+
+    READ = "read"
+    CHANGE = "change"
+    COMPUTE = "compute"
+
+
+class ScopeKind(StrEnum):
+    """What an id in a request names; a scope covers galleries and courses, and all else through these.
+
+    A cohort, a trainee, a session and a trainee's code are of a course. A case and an examination are of the galleries
+    that were searched for them.
+    """
+
+    GALLERY = "gallery"
+    COURSE = "course"
+    COHORT = "cohort"
+    TRAINEE = "trainee"
+    SESSION = "session"
+    CODE = "code"
+    CASE = "case"
+    EXAMINATION = "examination"
+
+
+OF_COURSES = frozenset({ScopeKind.COHORT, ScopeKind.TRAINEE, ScopeKind.SESSION, ScopeKind.CODE})
+OF_GALLERIES = frozenset({ScopeKind.CASE, ScopeKind.EXAMINATION})
+
+
+class Coarse(StrEnum):
+    """What a principal is told whose answers are coarse."""
+
+    AS_IS = "as it is"
+    ROUNDED = "rounded"
+    REFUSED = "refused"
+
+
+class Stated(StrEnum):
+    """The statement that a call needs to learn about people in an operational gallery; see `purpose.require_stated`."""
+
+    NOTHING = ""
+    PURPOSE = "purpose"
+    INQUIRY = "inquiry"
+    CASE = "case"
+
+
+@dataclass(frozen=True, slots=True)
+class Scoped:
+    """Where an id stands in a request that must be within the scope.
+
+    Attributes:
+        kind: what it names.
+        path: of the field, with dots: "search.gallery_id"; of a repeated field each of its ids. Of a stream, within
+            each item. Empty for what the server names itself, such as the course that CreateCourse makes.
+        creates: whether the call makes what it names. Outside the scope that is refused, whether or not it is there;
+            everything else outside the scope is answered as what there is not.
+    """
+
+    kind: ScopeKind
+    path: str
+    creates: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """Who may call where the request sets a certain field, in the place of the roles of the rule.
+
+    Attributes:
+        field: its name, of a oneof.
+        roles: who may.
+    """
+
+    field: str
+    roles: frozenset[Role]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """Who may call a method.
+
+    Attributes:
+        roles: of which a principal must have one.
+        why: these roles and no others; a sentence for the documentation.
+        kind: what it does to what is kept.
+        scoped: the ids of its request that must be within the scope; none where nothing is of a gallery or course.
+        variants: who may with certain fields set; the roles of each are among `roles`.
+        named_only: roles that the gallery's whole id must be named for in the scope: a pattern does not do, and neither
+            does the gallery of a course.
+        counts_as_search: whether it takes from the searches of a day, each item of a stream one.
+        search_if: path of a field that makes it a search where it is true; empty for none.
+        stated: what it must state to learn about people in an operational gallery.
+        probes: paths of probes in the request; a coarse principal may send photos alone.
+        coarse: what becomes of the answer for a coarse principal.
+        lists: whether the answer leaves out what the scope does not cover.
+        recorded: whether the audit hears of each call, or item, that ended. What changes a store with an audit of its
+            own is in that one, so that of such changes only those are told here that failed, or that searched.
+        chained: of changes, whether what they change has an audit of its own.
+    """
+
+    roles: frozenset[Role]
+    why: str
+    kind: Kind
+    scoped: tuple[Scoped, ...] = ()
+    variants: tuple[Variant, ...] = ()
+    named_only: frozenset[Role] = frozenset()
+    counts_as_search: bool = False
+    search_if: str = ""
+    stated: Stated = Stated.NOTHING
+    probes: tuple[str, ...] = ()
+    coarse: Coarse = Coarse.AS_IS
+    lists: bool = False
+    recorded: bool = False
+    chained: bool = True
+
+    @property
+    def told_here(self) -> bool:
+        """Whether no other audit than that of access tells of a call that succeeded."""
+        return self.kind is not Kind.CHANGE or not self.chained
+
+    def roles_of(self, fields: Mapping[str, bool]) -> frozenset[Role]:
+        """Return who may, by which fields of its variants a request sets."""
+        return next((variant.roles for variant in self.variants if fields[variant.field]), self.roles)
+
+
+def action_of(method: str) -> str:
+    """Return what the audit calls a method: "gallery.stream_search" for "/fr_api.v1.GalleryService/StreamSearch"."""
+    service, _, name = method.strip("/").rpartition("/")
+    words = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
+    return f"{service.rpartition('.')[2].removesuffix('Service').lower()}.{words}"

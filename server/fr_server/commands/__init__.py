@@ -1,0 +1,1 @@
+"""The commands of `fr` that run on the machine of a server."""

@@ -1,0 +1,195 @@
+"""`fr audit verify-file`: whether an export of the audit is as it was written, on any machine, without the server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import typer
+
+from fr_core.reading import open_regular, read_at_most, read_json
+from fr_server.commands.reporting import CommandFailed, print_json, reporting
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    from fr_core.storage.audit.checkpoints import Checkpoint
+    from fr_core.storage.audit.verify import Broken, Verified
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+
+# As `fr audit checkpoint` calls them.
+_NAME = re.compile(r"([a-z]{1,16})-[0-9]{1,16}\.json")
+# A record has 32 KiB at most; of a line that is longer, the pieces are none.
+_MAX_LINE = 64 * 1024
+# A public key has a few hundred.
+_MAX_PEM = 64 * 1024
+
+FINDINGS: Mapping[str, str] = {
+    "edited": "record {seq} was changed.",
+    "missing": "record {seq} was taken out.",
+    "inserted": "record {seq} was put in.",
+    "out_of_order": "record {seq} stands in another's place.",
+    "truncated": "the records from {seq} on were cut off.",
+    "head_altered": "how far it goes was changed, at record {seq}.",
+    "prune_altered": "the mark of its pruning was changed: see record {seq}.",
+    "malformed": "what stands in the place of record {seq} is no record.",
+    "rewritten": "record {seq} is another than the one that the checkpoint signs: it was written anew.",
+    "checkpoint_forged": "the checkpoint of record {seq} is not signed by the key of the chain.",
+    "other_key": "the checkpoint of record {seq} is signed by another key than that of the chain.",
+}
+"""What is wrong with a chain, by `fr_core.storage.audit.verify.Why`; {seq} is the number of the record."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What was kept elsewhere of the chain of an export.
+
+    Attributes:
+        chain: its name; "" where only the key was given.
+        public_key: of the chain.
+        checkpoints: of the chain.
+    """
+
+    chain: str
+    public_key: Ed25519PublicKey
+    checkpoints: Sequence[Checkpoint]
+
+
+class NotKept(CommandFailed):
+    """There is nothing to check a chain with; the message says why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("CHECKPOINT_MISSING", message)
+
+
+def verify_file(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="EXPORT.jsonl...",
+            help="File of `fr audit export`; name the files of archived records before it, in order.",
+        ),
+    ],
+    public_key: Annotated[
+        Path | None,
+        typer.Option("--public-key", metavar="PEM", help="Key of the chain, which came another way than the export."),
+    ] = None,
+    checkpoints: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Checkpoints and keys, as `fr audit checkpoint` saves them."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check an export of the audit without the server: exit status 1 unless it is as it was written."""
+    if public_key is None and checkpoints is None:
+        raise typer.BadParameter("Give the key of the chain with --public-key, or the folder with --checkpoints.")
+    with reporting(as_json):
+        from fr_trust.audit.export import verify_export
+
+        from fr_core.storage.audit.verify import Broken
+
+        with open_regular(files[0]) as first:
+            kept = _kept(_chain_id(first), public_key, checkpoints)
+        found = verify_export(_lines(files), kept.public_key, kept.checkpoints, may_continue=True)
+        if as_json:
+            print_json(_keys(found, kept))
+        if isinstance(found, Broken):
+            typer.echo(_broken_words(found, kept.chain), err=True)
+            raise typer.Exit(1)
+        if not as_json:
+            _tell(found, kept)
+
+
+def _kept(chain_id: str, public_key: Path | None, folder: Path | None) -> _Kept:
+    """Return what to check a chain with; raises `NotKept` where the folder has nothing of it."""
+    from fr_core.storage.audit.checkpoints import read_public_key
+
+    own: dict[str, list[Checkpoint]] = {}
+    for name, one in [] if folder is None else read_checkpoints(folder):
+        if one.chain_id == chain_id:
+            own.setdefault(name, []).append(one)
+    if folder is not None and not own:
+        raise NotKept(f"{folder} holds no checkpoint of the chain of this export: it is of another one, or rewritten.")
+    if len(own) > 1:
+        raise NotKept(f"{folder} holds checkpoints of one chain under two names.")
+    chain, marks = next(iter(own.items()), ("", []))
+    pem = public_key or (folder or Path()) / f"{chain}.pem"
+    return _Kept(chain, read_public_key(read_pem(pem)), marks)
+
+
+def read_pem(path: Path) -> str:
+    """Return the text of a file that should hold a key; raises `OSError` if it cannot be read."""
+    return read_at_most(path, _MAX_PEM).decode(errors="replace")
+
+
+def read_checkpoints(folder: Path) -> list[tuple[str, Checkpoint]]:
+    """Return the checkpoints of a folder, each with the name of its chain; raises `NotKept` where one is none."""
+    from fr_core.errors import InvalidField
+    from fr_core.storage.audit.checkpoints import MAX_CHECKPOINT_BYTES, parse_checkpoint
+
+    found = []
+    for path in sorted(path for path in folder.iterdir() if path.suffix == ".json"):
+        name = _NAME.fullmatch(path.name)
+        try:
+            one = parse_checkpoint(read_at_most(path, MAX_CHECKPOINT_BYTES).strip())
+        except InvalidField as error:
+            raise NotKept(f"{path} is no checkpoint, or it was changed.") from error
+        if name is None:
+            raise NotKept(f"{path} is no checkpoint: `fr audit checkpoint` calls them CHAIN-NUMBER.json.")
+        found.append((name[1], one))
+    return found
+
+
+def _chain_id(lines: BinaryIO) -> str:
+    """Return which chain an export says it is of; raises `NotKept` where its first line does not."""
+    try:
+        return str(read_json(lines.readline(_MAX_LINE), _MAX_LINE)["chain_id"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise NotKept("The file is no export of an audit: its first line says of no chain.") from error
+
+
+def _lines(files: Sequence[Path]) -> Iterator[bytes]:
+    for path in files:
+        with open_regular(path) as file:
+            while line := file.readline(_MAX_LINE):
+                yield line
+
+
+def _broken_words(found: Broken, chain: str) -> str:
+    name = f"Chain {chain}" if chain else "The chain"
+    return f"{name}: {FINDINGS[found.why.value].format(seq=found.seq)}"
+
+
+def _keys(found: Verified | Broken, kept: _Kept) -> dict[str, object]:
+    from fr_core.storage.audit.verify import Verified
+
+    if isinstance(found, Verified):
+        numbers = {"records": found.records, "last_seq": found.seq, "checkpoints": found.checkpoints}
+        numbers["unchecked"] = found.unchecked
+        return {"intact": True, "chain": kept.chain, **numbers, "finding": "", "seq": 0}
+    return {"intact": False, "chain": kept.chain, "finding": found.why.value, "seq": found.seq}
+
+
+def _tell(found: Verified, kept: _Kept) -> None:
+    """Say what was checked, and what was not."""
+    name = f"Chain {kept.chain}" if kept.chain else "The chain"
+    first = found.after + 1
+    which = f"records {first:,} to {found.seq:,}" if found.records else "no record"
+    typer.echo(f"{name} is as it was written: {which} ({found.records:,} in all).")
+    typer.echo("Its last record is signed by the key that was given.")
+    if first > 1:
+        typer.echo(f"The export begins after record {first - 1:,}: those before were not checked.")
+    if found.unchecked:
+        typer.echo(
+            f"{found.unchecked:,} checkpoints belong to earlier records: to check them, name the archive files first."
+        )
+    if kept.checkpoints:
+        newest, agreed = max(one.seq for one in kept.checkpoints), len(kept.checkpoints) - found.unchecked
+        if agreed:
+            typer.echo(f"It agrees with {agreed:,} kept checkpoints, up to record {newest:,}.")
+        return
+    typer.echo("No checkpoint was given: a chain that whoever has its key wrote anew as a whole is not found so.")

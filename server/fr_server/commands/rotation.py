@@ -1,0 +1,107 @@
+"""Changes the key of all stores; after an interruption at any point, running it again finishes the change.
+
+It puts each store under the new key in one transaction, the galleries last. During the change the seal of the
+configuration is valid under both keys, for a server started with either; a store under the other key refuses to open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+
+from fr_trust.access.store import AccessStore
+from fr_trust.casework.store import CaseStore
+
+from fr_core.errors import KeyUnavailable, StoreFailed, WrongKey
+from fr_core.gallery.store.marks import mark_of
+from fr_core.gallery.store.sqlite_store import SqliteStore
+from fr_core.storage.database import Database
+from fr_core.storage.keys import KeyEncryptionKey
+from fr_server.clock import wall_ms
+from fr_server.commands.integrity import SHARED, Place, places_of
+from fr_server.config import Config
+from fr_server.config.naming import naming
+from fr_server.config.seal import begin_reseal, end_reseal
+from fr_server.telemetry.trust import Chain
+from fr_training.store.training_store import TrainingStore
+
+_STORES: Mapping[Chain, type[TrainingStore] | type[CaseStore] | type[AccessStore]] = {
+    "training": TrainingStore,
+    "cases": CaseStore,
+    "access": AccessStore,
+}
+
+
+def rotate(config: Config, before: KeyEncryptionKey, after: KeyEncryptionKey) -> bool:
+    """Put the stores and the seal of a configuration under another key; keeps the work of an earlier run.
+
+    Args:
+        config: of a stopped server.
+        before: their current key.
+        after: the other key.
+
+    Returns:
+        Whether the old wrapped keys of the galleries are overwritten. If not, the next start does it.
+
+    Raises:
+        KeyUnavailable: both keys are the same; nothing was changed.
+        WrongKey: a store is under neither key; nothing was changed (metadata: file).
+        FileTampered: the seal is under neither key; nothing was changed.
+        StoreInUse, StoreNewer, StoreCorrupt, StoreFailed: a store could not be changed (metadata: file); run it again.
+    """
+    *others, galleries = sorted(
+        (place for place in places_of(config) if place.is_there), key=lambda place: place.chain == "galleries"
+    )
+    with naming(galleries.path):
+        store = _galleries(galleries, before, after)
+    with closing(store):
+        for place in others:
+            _require_under_one(place, before, after)
+        if before.key_id == after.key_id:
+            raise KeyUnavailable("The store already uses the new key.", key_id=after.key_id)
+        begin_reseal(config, before, after)
+        for place in others:
+            with naming(place.path):
+                _rotate_other(place, before, after)
+        with naming(galleries.path):
+            scrubbed = _rotate_galleries(store, after)
+        end_reseal(config, before, after)
+    return scrubbed
+
+
+def _galleries(place: Place, before: KeyEncryptionKey, after: KeyEncryptionKey) -> SqliteStore:
+    try:
+        return SqliteStore(place.folder, before)
+    except WrongKey:
+        return SqliteStore(place.folder, after)
+
+
+def _rotate_galleries(store: SqliteStore, after: KeyEncryptionKey) -> bool:
+    try:
+        return store.rotate(after)
+    except KeyUnavailable:  # an earlier run has done it, and may have left the old wrapped keys
+        try:
+            store.scrub()
+        except StoreFailed:
+            return False
+        return True
+
+
+def _require_under_one(place: Place, before: KeyEncryptionKey, after: KeyEncryptionKey) -> None:
+    with naming(place.path):
+        try:
+            mark_of(place.path, before)
+        except WrongKey:
+            mark_of(place.path, after)
+
+
+def _rotate_other(place: Place, before: KeyEncryptionKey, after: KeyEncryptionKey) -> None:
+    try:
+        store = _STORES[place.chain].open(place.folder, before, wall_ms)
+    except WrongKey:  # an earlier run has done it, and may have left the old wrapped key in the log
+        schema, _ = SHARED[place.chain]
+        with closing(Database(place.folder, schema, after, 0)) as database:
+            database.scrub()
+        return
+    with store:
+        store.put_under(after)

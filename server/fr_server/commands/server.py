@@ -1,0 +1,455 @@
+"""`fr server`: set a server up, check and seal its configuration, look after its certificates and keys."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fr_server.commands.gallery import ConfigFile
+from fr_server.commands.reporting import CommandFailed, reporting
+from fr_server.commands.verify import audit_export, verify
+
+if TYPE_CHECKING:
+    from fr_trust.access.store import AccessStore
+
+    from fr_server.config import Config
+    from fr_server.gateway.authority import Issued
+
+server = typer.Typer(name="server", help="Set a server up, and look after it.")
+server.command("verify")(verify)
+server.command("audit-export")(audit_export)
+
+_CONFIG = "server.toml"
+# This file is in the folder of a server while `init` works on it.
+_UNFINISHED = ".unfinished"
+# By which a server is called on its own machine, whatever others call it by.
+_HERE = ("localhost", "127.0.0.1", "::1")
+
+
+@server.command("init")
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Is made; holds everything of the server.")],
+    names: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--name",
+            metavar="NAME",
+            help="Name or IP address that clients call it by, beside localhost; may be repeated. Connection files name "
+            "the first. Default: its own.",
+        ),
+    ] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 50061,
+) -> None:
+    """Make what a server needs that others may reach: an authority, a certificate, a configuration, the first key.
+
+    Every key is random, and only its owner can read its file. If the command was interrupted, run it again:
+    it starts again.
+    """
+    from fr_core.storage.durable import write_private
+    from fr_server.clock import wall_ms
+    from fr_server.config import load_config
+    from fr_server.config.folders import data_folder, key_of
+    from fr_server.config.seal import seal
+    from fr_server.gateway.authority import Issued, make_authority, make_server_certificate
+
+    called = _normal([*(names or _own_names()), *_HERE])
+    dns, addresses = _split(called)
+    with reporting(writes=True), ExitStack() as undone:
+        _begin(folder)
+        undone.callback(shutil.rmtree, folder, ignore_errors=True)
+        folder = folder.resolve()
+        authority = Issued(folder / "ca.pem", folder / "ca.key")
+        make_authority(authority, "FR Core authority", wall_ms())
+        certificate = Issued(folder / "server.pem", folder / "server.key")
+        make_server_certificate(authority, certificate, dns, addresses, wall_ms(), called[0])
+        path = folder / _CONFIG
+        write_private(path, _configuration(folder, port).encode())
+        config = load_config(path)
+        key = key_of(config, new=True)
+        data_folder(config).mkdir(mode=0o700)
+        with _opened(config) as store:
+            token = _new_admin(store, "first admin", config.access.key_days)
+        target = _target(called, port)
+        ca = authority.certificate.read_text(encoding="ascii")
+        write_private(folder / "admin.toml", _connection(target, token, ca).encode())
+        seal(path, config, key)
+        (folder / _UNFINISHED).unlink()
+        undone.pop_all()
+    typer.echo(f"Made {folder}:")
+    for name, what in (
+        (_CONFIG, "the configuration, sealed: `fr serve` refuses a changed one until `fr server seal`"),
+        ("server.pem, server.key", "the certificate and its key; they are valid for 397 days"),
+        ("ca.pem, ca.key", "the authority that vouches for it; keep ca.key on another disk"),
+        ("admin.toml", "the connection file of the first admin key"),
+        ("data.key", "the key of everything that will be stored; keep a copy apart"),
+    ):
+        typer.echo(f"  {name:24}{what}")
+    typer.echo(f"Start it:            fr serve --config {path}")
+    typer.echo(f"Make the next key:   fr --connection {folder / 'admin.toml'} key create --role operator ...")
+
+
+@server.command("check-config")
+def check_config(config: ConfigFile = None) -> None:
+    """Check a configuration and every file that it names, as a start does, without starting or creating anything.
+
+    A `command:` for the key of the galleries runs only if the configuration is sealed. It does not check whether the
+    device exists and supports the precision and the batch sizes, whether the addresses are free, the content of the
+    stores, or an issuer's keys at an https address. It warns about settings that work but are probably a mistake, such
+    as a configuration without a seal, or a list of revoked certificates that ends within 7 days.
+    """
+    from fr_core.packs.cache import ModelCache, cache_folder
+    from fr_core.packs.manifest import load_pack
+    from fr_server.clock import wall_ms
+    from fr_server.config import load_config
+    from fr_server.config.checks import require_usable
+    from fr_server.config.safety import require_safe
+    from fr_server.config.seal import require_sealed
+    from fr_server.config.warnings import doubts_of
+
+    with reporting():
+        tree = load_config(config, environ=os.environ)
+        require_safe(tree)
+        sealed = require_sealed(config, tree)
+        require_usable(tree)
+        pack, cache = load_pack(tree.model.pack), ModelCache(cache_folder())
+        for file in pack.files:
+            cache.read_verified(file)
+        doubts = doubts_of(tree, config, sealed, wall_ms())
+    for doubt in doubts:
+        typer.echo(f"Warning: {doubt}", err=True)
+    typer.echo(f"The configuration is usable{' and as it was sealed' if sealed else ''}.")
+
+
+@server.command("seal")
+def seal_command(
+    config: Annotated[Path, typer.Option("--config", metavar="FILE", help="Configuration in TOML.")],
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Remove the seal instead; the stores then open without one.")
+    ] = False,
+) -> None:
+    """Seal a configuration that was changed on purpose, and the certificates that it names.
+
+    Each store gets a mark of the seal. The server then refuses a configuration that names one of them without it.
+    """
+    from fr_server.config import load_config
+    from fr_server.config.folders import key_of
+    from fr_server.config.safety import require_safe
+    from fr_server.config.seal import seal, unseal
+
+    with reporting(writes=True):
+        tree = load_config(config, environ=os.environ)
+        key = key_of(tree, new=False)
+        if remove:
+            unseal(tree, key)
+            typer.echo(f"{config} no longer has a seal.")
+            return
+        require_safe(tree)
+        written = seal(config, tree, key)
+    typer.echo(f"Sealed {config} in {written}.")
+
+
+@server.command("renew")
+def renew(
+    config: Annotated[Path, typer.Option("--config", metavar="FILE", help="Configuration in TOML.")],
+    names: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--name",
+            metavar="NAME",
+            help="Name or IP address of it for clients; may be repeated. `fr server admin-key` writes the first into "
+            "connection files. Unset: as before.",
+        ),
+    ] = None,
+    ca: Annotated[Path | None, typer.Option(metavar="FILE", help="Its authority; ca.pem beside.")] = None,
+    ca_key: Annotated[Path | None, typer.Option(metavar="FILE", help="The authority's key; ca.key beside.")] = None,
+) -> None:
+    """Make a new certificate and key for the server, by the authority that `init` made, and seal the configuration.
+
+    The files before stay beside them, as *.before. A running server takes the new ones at SIGHUP. Where it was cut off,
+    run it again: until then the seal holds for the files before, and for the new ones.
+    """
+    from fr_core.errors import ConfigInvalid
+    from fr_core.storage.durable import name_whole
+    from fr_server.clock import wall_ms
+    from fr_server.config import load_config
+    from fr_server.config.seal import exchanging, require_sealed
+    from fr_server.gateway.authority import Issued, make_server_certificate
+    from fr_server.gateway.pem import names_of
+
+    with reporting(writes=True):
+        tree = load_config(config, environ=os.environ)
+        if not tree.tls.certificate:
+            raise ConfigInvalid("The configuration has no `tls.certificate` to renew.", key="tls.certificate")
+        require_sealed(config, tree)
+        certificate = Path(tree.tls.certificate).expanduser()
+        into = Issued(certificate, Path(tree.tls.key).expanduser())
+        authority = Issued(ca or certificate.with_name("ca.pem"), ca_key or certificate.with_name("ca.key"))
+        called = _normal([*(names or names_of(certificate)), *_HERE])
+        dns, addresses = _split(called)
+        made = Issued(*(path.with_name(f"{path.name}.new") for path in (into.certificate, into.key)))
+        for path in (made.certificate, made.key):
+            path.unlink(missing_ok=True)  # of a run that was cut off
+        make_server_certificate(authority, made, dns, addresses, wall_ms(), called[0])
+        kept = _keep(into)
+        with exchanging(config, tree, {into.key: made.key, into.certificate: made.certificate}):
+            name_whole(made.key, into.key)
+            name_whole(made.certificate, into.certificate)  # cut off before it, the two do not fit: run it again
+    typer.echo(f"Made {into.certificate} and {into.key}; `kill -HUP` lets a running server take them.")
+    typer.echo(f"The key before is in {kept.key}: delete it once clients connect with the new certificate.")
+
+
+@server.command("client-certificate")
+def client_certificate(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the client is called, such as that of a machine.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Gets NAME.pem and NAME.key.")],
+    ca: Annotated[Path, typer.Option(metavar="FILE", help="Certificate of the authority, PEM.")],
+    ca_key: Annotated[Path, typer.Option(metavar="FILE", help="Its key, PEM.")],
+) -> None:
+    """Make a certificate for a client, for servers with `tls.client_certificates`."""
+    from fr_server.clock import wall_ms
+    from fr_server.gateway.authority import Issued, make_client_certificate
+
+    with reporting(writes=True):
+        _require_there(out)
+        made = Issued(out / f"{name}.pem", out / f"{name}.key")
+        make_client_certificate(Issued(ca, ca_key), made, name, wall_ms())
+    typer.echo(f"Made {made.certificate} and {made.key}, valid for 397 days.")
+
+
+@server.command("revoke-certificate")
+def revoke_certificate(
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The list, for `tls.revoked`; valid for 30 days.")],
+    ca: Annotated[Path, typer.Option(metavar="FILE", help="Certificate of the authority, PEM.")],
+    ca_key: Annotated[Path, typer.Option(metavar="FILE", help="Its key, PEM.")],
+    certificates: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="CERTIFICATE...", help="All client certificates that are to be refused."),
+    ] = None,
+    renew: Annotated[
+        bool, typer.Option("--renew", help="Whatever the list at --out names stays in it; CERTIFICATE adds to it.")
+    ] = False,
+) -> None:
+    """Write the list of client certificates that are refused, anew each time and all of them; within 30 days again.
+
+    With --renew it is written from the list that is there, so that no certificate has to be named.
+    """
+    from fr_server.clock import wall_ms
+    from fr_server.gateway.authority import Issued, write_revocations
+
+    if not certificates and not renew:
+        raise typer.BadParameter("Name the certificates that are to be refused, or --renew the list that there is.")
+    with reporting(writes=True):
+        _require_there(out.absolute().parent)
+        write_revocations(Issued(ca, ca_key), out, certificates or [], wall_ms(), renew=renew)
+    typer.echo(f"Wrote {out}, valid for 30 days; `kill -HUP` lets a running server take it.")
+
+
+@server.command("admin-key")
+def admin_key(
+    out: Annotated[
+        Path,
+        typer.Argument(metavar="OUT", help="New file for the key, mode 0600; of OUT.toml a connection file."),
+    ],
+    config: ConfigFile = None,
+) -> None:
+    """Make an admin key on the server's own machine, for whoever has lost theirs; the server may run meanwhile."""
+    from fr_core.errors import TargetTaken
+    from fr_server.config import load_config
+
+    with reporting(writes=True):
+        tree = load_config(config, environ=os.environ)
+        if out.exists():
+            raise TargetTaken(f"There is something at {out} already.")
+        place = _place(tree) if out.suffix == ".toml" else None
+        # First the file: of a key that can be kept nowhere nobody would hear, and it would be valid.
+        handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                with _opened(tree) as store:
+                    token = _new_admin(store, "admin, made on the server's machine", tree.access.key_days)
+                file.write(f"{token}\n" if place is None else _connection(place[0], token, place[1]))
+        except BaseException:
+            out.unlink()
+            raise
+    typer.echo(f"Made an admin key; it is in {out}.")
+
+
+@server.command("forget-time")
+def forget_time(config: ConfigFile = None) -> None:
+    """Go by the clock again, after it had been set to the future by mistake; the server must be stopped.
+
+    Keys expire by the latest time that the server has seen, so that setting the clock back revives none.
+    """
+    from fr_server.config import load_config
+
+    with reporting(writes=True), _opened(load_config(config, environ=os.environ)) as store:
+        store.forget_time_seen()
+    typer.echo("Keys expire by the clock again.")
+
+
+def _begin(folder: Path) -> None:
+    """Make the folder of a new server, or use an empty one, or one that an interrupted `init` has left.
+
+    Raises:
+        TargetTaken: there is something else.
+        OSError: it cannot be made.
+    """
+    from fr_core.errors import TargetTaken
+    from fr_core.gallery.store.sqlite_store import DATABASE_NAME
+
+    if os.path.lexists(folder):
+        empty = folder.is_dir() and not any(folder.iterdir())
+        # A server that was started in the meantime has galleries.
+        cut_off = (folder / _UNFINISHED).is_file() and not os.path.lexists(folder / "data" / DATABASE_NAME)
+        if folder.is_symlink() or not (empty or cut_off):
+            raise TargetTaken(f"There is something at {folder} already.")
+        if cut_off:
+            shutil.rmtree(folder)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    (folder / _UNFINISHED).touch(0o600, exist_ok=False)
+
+
+def _keep(pair: Issued) -> Issued:
+    """Copy a certificate and its key to *.before, and return where they are.
+
+    Where they do not fit, a run was cut off between the two: it has kept those before, and they stay.
+    """
+    from fr_core.errors import TlsUnusable
+    from fr_core.storage.durable import write_private
+    from fr_server.gateway.authority import Issued
+    from fr_server.gateway.pem import read_certificates, require_fits
+
+    kept = Issued(*(path.with_name(f"{path.name}.before") for path in (pair.certificate, pair.key)))
+    try:
+        require_fits(pair.key, read_certificates(pair.certificate)[0])
+    except TlsUnusable:
+        if kept.certificate.exists() and kept.key.exists():
+            return kept
+    write_private(kept.certificate, pair.certificate.read_bytes())
+    write_private(kept.key, pair.key.read_bytes())
+    return kept
+
+
+def _configuration(folder: Path, port: int) -> str:
+    return f"""# Made by `fr server init`. `fr serve --print-config` shows every key there is.
+[server]
+host = "0.0.0.0"
+port = {port}
+reflection = false
+
+[tls]
+certificate = {_quoted(folder / "server.pem")}
+key = {_quoted(folder / "server.key")}
+
+[access]
+mode = "keys"
+# Of keys that are made from now on and say nothing else; a key keeps what it was made with.
+searches_per_day = 1000
+
+[gallery]
+folder = {_quoted(folder / "data")}
+"""
+
+
+def _connection(target: str, token: str, ca: str) -> str:
+    """A connection file, as `fr --connection` reads it."""
+    return f"server = \"{target}\"\nkey = \"{token}\"\nca = '''\n{ca.strip()}\n'''\n"
+
+
+def _place(config: Config) -> tuple[str, str]:
+    """Return the address by which clients reach a server, and the certificate of its authority, as `init` made it.
+
+    Raises:
+        ConfigInvalid: the authority is not beside the certificate.
+        TlsUnusable: the certificate cannot be read.
+    """
+    from fr_core.errors import ConfigInvalid
+    from fr_server.gateway.pem import names_of
+
+    certificate = Path(config.tls.certificate).expanduser()
+    authority = certificate.with_name("ca.pem")
+    if not config.tls.certificate or not authority.exists():
+        raise ConfigInvalid(
+            f"A connection file needs the authority, which is not at {authority}.", key="tls.certificate"
+        )
+    return _target(names_of(certificate), config.server.port), authority.read_text(encoding="ascii")
+
+
+def _require_there(folder: Path) -> None:
+    """Raise `CommandFailed` where there is no such folder to write to."""
+    if not folder.is_dir():
+        raise CommandFailed("FILE_UNWRITABLE", f"There is no folder {folder}: make it first, or name another one.")
+
+
+def _quoted(path: Path) -> str:
+    import json
+
+    return json.dumps(str(path), ensure_ascii=False)
+
+
+def _own_names() -> list[str]:
+    """The name of this machine, and its address in the network, where it has one."""
+    found = [socket.gethostname()]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # RFC 5737: nothing is sent, the system only picks an address of its own
+        except OSError:
+            return found
+        return [*found, str(probe.getsockname()[0])]
+
+
+def _normal(names: list[str]) -> list[str]:
+    """Return each of the names once, in their order; IP addresses as everybody writes them."""
+    return list(dict.fromkeys(_address(name) or name for name in names))
+
+
+def _split(names: list[str]) -> tuple[list[str], list[str]]:
+    """Return the DNS names and the IP addresses among names that are normal."""
+    return [name for name in names if not _address(name)], [name for name in names if _address(name)]
+
+
+def _address(name: str) -> str:
+    """Return an IP address as everybody writes it; "" for a name that is none."""
+    import ipaddress
+
+    try:
+        return str(ipaddress.ip_address(name.strip("[]")))
+    except ValueError:
+        return ""
+
+
+def _target(names: list[str], port: int) -> str:
+    """Return where clients call: the first name or address that others know, else one of here."""
+    host = min(names, key=lambda name: name in _HERE or name.startswith("*."))  # the first of those that are equal
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@contextmanager
+def _opened(config: Config) -> Iterator[AccessStore]:
+    from fr_server.clock import SteadyClock
+    from fr_server.storage import open_access
+
+    store = open_access(config, SteadyClock())
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _new_admin(store: AccessStore, label: str, days: int) -> str:
+    from fr_trust.access.budget import UNLIMITED
+    from fr_trust.access.keys import DAY_MS, NewKey
+    from fr_trust.access.roles import Role
+    from fr_trust.access.scope import EVERYTHING
+
+    # No key that it makes can have more.
+    new = NewKey(label, frozenset({Role.ADMIN}), EVERYTHING, EVERYTHING, UNLIMITED, days * DAY_MS)
+    return store.create(new).token.text

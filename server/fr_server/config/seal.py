@@ -1,0 +1,288 @@
+"""The seal of a configuration: it says which files a server was set up with, so that a change of one is noticed.
+
+Nobody can seal another configuration without the key of the galleries. The seal is in their folder. Each store holds
+the mark of the seal that last served it, see `fr_server.config.store_marks`. The server refuses a configuration that
+names such a store and has no seal, an older seal or that of another server.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from fr_core.errors import ConfigInvalid, FileTampered
+from fr_core.storage.durable import write_private
+from fr_core.storage.keys import KeyEncryptionKey
+from fr_server.config import Config
+from fr_server.config.folders import data_folder, key_of
+from fr_server.config.started import sha256_of
+from fr_server.config.store_marks import any_marked, mark_all, marks_of
+
+_NAME = "configuration.seal"
+_PURPOSE = b"fr-seal 1"
+_NOT_AMONG = "is not among the files that were sealed"
+
+
+def seal_of(config: Config) -> Path:
+    """Return where the seal of a configuration is, or would be."""
+    return data_folder(config) / _NAME
+
+
+def seal(path: Path, config: Config, key: KeyEncryptionKey) -> Path:
+    """Seal a configuration and the files of certificates that it names, and return where the seal is.
+
+    Args:
+        path: file of the configuration.
+        config: as it was read from there.
+        key: of the galleries.
+
+    Raises:
+        ConfigInvalid: a file cannot be read, or the seal not written.
+    """
+    folder, at = data_folder(config), seal_of(config)
+    try:
+        files = {str(one.resolve()): sha256_of(one) for one in _files(path, config)}
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        body = _body(path, files, _marks(config, key))
+        _write(at, key, body)
+    except OSError as error:
+        raise _unmade(error) from error
+    mark_all(config, key, _mark(body))
+    return at
+
+
+def unseal(config: Config, key: KeyEncryptionKey) -> bool:
+    """Remove the marks from the stores, then the seal; return whether there was a seal.
+
+    Raises:
+        WrongKey, StoreCorrupt, StoreFailed: a store keeps its mark; the seal is still there.
+        ConfigInvalid: the seal cannot be deleted.
+    """
+    mark_all(config, key, b"")
+    try:
+        seal_of(config).unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise ConfigInvalid(f"The seal cannot be deleted: {error.filename}: {error.strerror}.") from error
+    return True
+
+
+def mark_stores(path: Path | None, config: Config) -> None:
+    """Write the mark of the seal into every open store, if the configuration has an intact seal.
+
+    Raises:
+        KeyUnavailable, FileTampered: as `require_sealed`.
+        WrongKey, StoreCorrupt, StoreFailed: a store could not be marked.
+    """
+    if require_sealed(path, config):
+        body, *_ = _read(seal_of(config))
+        mark_all(config, key_of(config, new=False), _mark(body))
+
+
+@contextmanager
+def exchanging(path: Path, config: Config, coming: Mapping[Path, Path]) -> Iterator[None]:
+    """Let sealed files be exchanged, and have the new ones sealed at the end; where there is no seal, none is made.
+
+    Until the end the seal holds for what each of them was and for what it becomes, so that an exchange that was cut off
+    is no tampering. Other files are sealed as they were: what somebody changes in them meanwhile stays a change.
+
+    Args:
+        path: file of the configuration.
+        config: as it was read from there.
+        coming: by the file that is exchanged, the one that comes in its place; both are whole and durable.
+
+    Raises:
+        KeyUnavailable, FileTampered: as `require_sealed`.
+        ConfigInvalid: a file cannot be read, or the seal not written.
+    """
+    found = _sealed(path, config)
+    if found is None:
+        yield
+        return
+    at, key = seal_of(config), key_of(config, new=False)
+    try:
+        # A link is exchanged itself, and not where it leads to.
+        becomes = {str(old.parent.resolve() / old.name): sha256_of(new) for old, new in coming.items()}
+        _write(at, key, _body(path, found, _marks(config, key), becomes))
+    except OSError as error:
+        raise _unmade(error) from error
+    yield
+    known = found | becomes
+    named = {str(one.resolve()): one for one in _files(path, config)}
+    for name, one in named.items():
+        if name not in known:
+            raise _tampered(one, _NOT_AMONG)
+    try:
+        _write(at, key, _body(path, {name: known[name] for name in named}, _marks(config, key)))
+    except OSError as error:
+        raise _unmade(error) from error
+
+
+def require_sealed(path: Path | None, config: Config) -> bool:
+    """Check a configuration against its seal, and return whether there is one.
+
+    Args:
+        path: file of the configuration; None = there is none.
+        config: as it was read from there.
+
+    Raises:
+        KeyUnavailable: there is a seal, and the key of the galleries is not to be had.
+        FileTampered: a file was changed, added or removed since, or the seal itself was; or a store has the mark of
+            another seal, or of a seal that is gone (metadata: file).
+        StoreCorrupt, StoreFailed, WrongKey: the mark of a store cannot be read (metadata: file).
+    """
+    return _sealed(path, config) is not None
+
+
+def _sealed(path: Path | None, config: Config) -> dict[str, str] | None:
+    """Return the sha256 of each file that a configuration names, as it was found; None where there is no seal.
+
+    Raises as `require_sealed`.
+    """
+    at = seal_of(config)
+    body, *macs = _read(at)
+    if not body:
+        if (marked := any_marked(config)) is not None:
+            raise _tampered(marked, f"has the mark of a seal, but there is no seal at {at}")
+        return None
+    key = key_of(config, new=False)
+    if not _is_one(key, body, macs):
+        raise _foreign(at, config)
+    said = json.loads(body)
+    if path is None or str(path.resolve()) != said["path"]:
+        raise _tampered(at, "is of another configuration than the one that the server was started with")
+    files, becomes = said["files"], said.get("becomes", {})
+    named = {str(one.resolve()): one for one in _files(path, config)}
+    for name, one in named.items():
+        if name not in files and name not in becomes:
+            raise _tampered(one, _NOT_AMONG)
+    found = {}
+    for name in files | named:
+        try:
+            found[name] = sha256_of(Path(name))
+        except OSError as error:
+            raise _tampered(Path(name), f"cannot be read: {error.strerror}") from error
+        if found[name] not in (files.get(name), becomes.get(name)):
+            raise _tampered(Path(name), "was changed since it was sealed")
+    known = {_mark(body), *map(bytes.fromhex, said.get("marks", ()))}
+    for store, mark in marks_of(config, key).items():
+        if mark and mark not in known:
+            raise _tampered(store, f"has the mark of another seal than {at}")
+    return {name: found[name] for name in named}
+
+
+def begin_reseal(config: Config, before: KeyEncryptionKey, after: KeyEncryptionKey) -> None:
+    """Put a seal under two keys while the stores move to the second one; the hashes of files in it stay.
+
+    Args:
+        config: of the server.
+        before: the key that the seal was made with.
+        after: the key that it is to be under.
+
+    Raises:
+        FileTampered: the seal was made with neither key (metadata: file).
+    """
+    _reseal(config, (before, after), before, after)
+
+
+def end_reseal(config: Config, before: KeyEncryptionKey, after: KeyEncryptionKey) -> None:
+    """Put a seal under the second key only; arguments and errors as for `begin_reseal`."""
+    _reseal(config, (before, after), after)
+
+
+def _reseal(
+    config: Config,
+    known: tuple[KeyEncryptionKey, ...],
+    under: KeyEncryptionKey,
+    following: KeyEncryptionKey | None = None,
+) -> None:
+    at = seal_of(config)
+    body, *macs = _read(at)
+    if not body:
+        return
+    if not any(_is_one(key, body, macs) for key in known):
+        raise _foreign(at, config)
+    _write(at, under, body, following)
+
+
+def _read(at: Path) -> list[str]:
+    """Return a seal's content and its MACs (two during a change of the key); only "" if there is no seal."""
+    try:
+        sealed = json.loads(at.read_bytes())
+        parts = [sealed["body"], sealed["mac"], *([sealed["next_mac"]] if "next_mac" in sealed else [])]
+    except FileNotFoundError:
+        return [""]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _tampered(at, "is no seal") from error
+    if not (all(isinstance(part, str) for part in parts) and parts[0]):
+        raise _tampered(at, "is no seal")
+    return parts
+
+
+def _marks(config: Config, key: KeyEncryptionKey) -> set[str]:
+    """Return the marks of the stores, and of the seal to be replaced, which a server may be writing into them."""
+    marks = {mark.hex() for mark in marks_of(config, key).values() if mark}
+    try:
+        body, *macs = _read(seal_of(config))
+    except FileTampered:
+        return marks
+    return marks | {_mark(body).hex()} if body and _is_one(key, body, macs) else marks
+
+
+def _mark(body: str) -> bytes:
+    return hashlib.sha256(body.encode("utf-8", "surrogatepass")).digest()
+
+
+def _body(
+    path: Path, files: Mapping[str, str], marks: Collection[str], becomes: Mapping[str, str] | None = None
+) -> str:
+    """Return a seal's content: the sha256 of each file, and of its replacement if there is one; and earlier marks."""
+    said = {"files": files, "marks": sorted(marks), "path": str(path.resolve())}
+    return json.dumps({**said, "becomes": becomes} if becomes else said, sort_keys=True)
+
+
+def _write(at: Path, key: KeyEncryptionKey, body: str, following: KeyEncryptionKey | None = None) -> None:
+    sealed = {"body": body, "mac": _mac(key, body)}
+    if following is not None:
+        sealed["next_mac"] = _mac(following, body)
+    write_private(at, (json.dumps(sealed) + "\n").encode())
+
+
+def _files(path: Path, config: Config) -> list[Path]:
+    tls, jwks = config.tls, config.access.oidc_jwks
+    # A list of revoked certificates is meant to change, and an address is no file.
+    named = (tls.certificate, tls.key, tls.client_ca, "" if "://" in jwks else jwks)
+    return [path, *(Path(one).expanduser() for one in named if one)]
+
+
+def _unmade(error: OSError) -> ConfigInvalid:
+    return ConfigInvalid(f"The seal cannot be made: {error.filename}: {error.strerror}.")
+
+
+def _foreign(at: Path, config: Config) -> FileTampered:
+    key = _key_file(config)
+    return _tampered(at, f"was not made with {key} (which may be the key from before a rotation), or was changed")
+
+
+def _key_file(config: Config) -> str:
+    return config.gallery.key or f"file:{data_folder(config)}.key"
+
+
+def _mac(key: KeyEncryptionKey, body: str) -> str:
+    return hashlib.blake2b(
+        body.encode("utf-8", "surrogatepass"), key=key.secret, digest_size=32, person=_PURPOSE
+    ).hexdigest()
+
+
+def _is_one(key: KeyEncryptionKey, body: str, macs: Collection[str]) -> bool:
+    own = _mac(key, body).encode()
+    return any(hmac.compare_digest(own, mac.encode("utf-8", "surrogatepass")) for mac in macs)
+
+
+def _tampered(path: Path, what: str) -> FileTampered:
+    return FileTampered(f"{path} {what}.", file=str(path))

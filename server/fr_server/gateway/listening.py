@@ -1,0 +1,104 @@
+"""Where a server listens: on a port of its own, or behind a door that encrypts."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+
+import grpc
+
+from fr_core.errors import AddressUnavailable
+from fr_core.scratch import scratch_folder
+from fr_server.clock import wall_ms
+from fr_server.config import Config
+from fr_server.config.warnings import lapsing_list
+from fr_server.gateway.address import address_of
+from fr_server.gateway.gateway import Door
+from fr_server.gateway.listener import DoorListener
+from fr_server.gateway.pem import expires_ms, revocations_expire_ms
+from fr_server.gateway.tls import tls_files
+from fr_server.telemetry.trust import Trust
+
+log = logging.getLogger("fr_server")
+
+_SOCKET = "s"
+
+
+class Listening:
+    """Listens for one gRPC server: `bind` before it starts, `open` after, `close` when it has stopped.
+
+    With TLS the server itself listens on a socket in a folder that is this user's alone, and a door in front of it.
+
+    Args:
+        config: of the server.
+        port: 0 for any free one.
+        reuse_port: whether other processes of the same server listen on the port as well.
+        listener: is told of connections, where there is a door; None = nobody.
+    """
+
+    def __init__(self, config: Config, port: int, reuse_port: bool, listener: DoorListener | None = None) -> None:
+        self.port = port
+        self._host = config.server.host
+        self._door: Door | None = None
+        self._ends_ms: int | None = None
+        self._revocations_end_ms: int | None = None
+        self._files = files = tls_files(config.tls)
+        with ExitStack() as made:
+            if files is not None:
+                backend = made.enter_context(scratch_folder()) / _SOCKET
+                self._door = Door(self._host, port, reuse_port, backend, files, config.limits, listener)
+            self._scratch = made.pop_all()
+
+    def bind(self, server: grpc.aio.Server) -> None:
+        """Let a server listen where `open` leads to; raises `AddressUnavailable`."""
+        address = address_of(self._host, self.port) if self._door is None else f"unix:{self._door.backend}"
+        try:
+            bound = server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise AddressUnavailable(f"The server cannot listen on {address}.", address=address) from error
+        if self._door is None:
+            self.port = bound
+
+    def open(self) -> None:
+        """Let clients in; `port` is then the port that they come to.
+
+        Raises:
+            AddressUnavailable: the address cannot be listened on.
+            TlsUnusable: a certificate or its key cannot be used; the error names the file.
+        """
+        if self._door is not None:
+            self._door.start()
+            self.port = self._door.port
+            self._learn_end()
+
+    def reload(self) -> None:
+        """Read certificates and their keys again; raises `TlsUnusable`, and new connections get those before."""
+        if self._door is not None:
+            self._door.reload()
+            self._learn_end()
+
+    def tell(self, trust: Trust) -> None:
+        """Say when the certificate ends that is in use, and the list of revoked ones, where there are any."""
+        if self._ends_ms is not None:
+            trust.certificate_expires(self._ends_ms / 1000)
+            trust.revocations_expire((self._revocations_end_ms or 0) / 1000)
+        lapsing = lapsing_list(self._revocations_end_ms, wall_ms())
+        if lapsing is not None:
+            log.warning(lapsing)
+
+    def _learn_end(self) -> None:
+        if self._files is not None:
+            self._ends_ms = expires_ms(self._files.certificate)
+            revoked = self._files.revoked
+            self._revocations_end_ms = None if revoked is None else revocations_expire_ms(revoked)
+
+    def certificate_of(self, peer: str) -> str | None:
+        """Return the sha256 of the client certificate of a connection, by what gRPC calls it; None without any."""
+        found = None if self._door is None else self._door.peer_of(peer)
+        return None if found is None else found.certificate_sha256 or None
+
+    def close(self, grace_s: float) -> None:
+        """Close what is open, connections after `grace_s` seconds; harmless when done twice."""
+        if self._door is not None:
+            self._door.stop(grace_s)
+        self._scratch.close()

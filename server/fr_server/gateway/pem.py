@@ -1,0 +1,188 @@
+"""PEM files of certificates, keys and lists of revoked certificates: read, and required to be what they should be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from fr_core.errors import TlsUnusable
+from fr_core.reading import read_at_most
+from fr_core.storage.durable import cause
+
+# A bundle of all public authorities has some 250 kB; who names a large file by mistake shall not have it read whole.
+_MAX_BYTES = 4 * 2**20
+# Base64 has no hyphen, so a list without an end is not scanned again from the next one.
+_LIST = re.compile(rb"-----BEGIN X509 CRL-----[^-]*+-----END X509 CRL-----")
+_SIGNERS = (RSAPublicKey, EllipticCurvePublicKey, Ed25519PublicKey, Ed448PublicKey)
+
+Read = TypeVar("Read")
+
+
+def unusable(path: Path, what: str) -> TlsUnusable:
+    """Return the error that says of a file what is wrong with it."""
+    return TlsUnusable(f"The file {path} {what}.", file=str(path))
+
+
+def moment(at_ms: int) -> datetime:
+    """Return milliseconds since 1970 as a time of UTC, in whole seconds, which is what certificates hold."""
+    return datetime.fromtimestamp(at_ms // 1000, UTC)
+
+
+def milliseconds(at: datetime) -> int:
+    """Return a time as milliseconds since 1970."""
+    return int(at.timestamp()) * 1000
+
+
+def read_certificates(path: Path) -> list[x509.Certificate]:
+    """Return the certificates of a file, in its order; one at least.
+
+    Raises:
+        TlsUnusable: it cannot be read, or holds none.
+    """
+    return _parsed(path, x509.load_pem_x509_certificates, "holds no certificate that can be read")
+
+
+def read_key(path: Path) -> PrivateKeyTypes:
+    """Return the private key of a file.
+
+    Raises:
+        TlsUnusable: it cannot be read, holds none, or one that is encrypted.
+    """
+    return _parsed(path, lambda pem: load_pem_private_key(pem, None), "holds no private key, or an encrypted one")
+
+
+def read_revocations(
+    path: Path, authorities: Sequence[x509.Certificate], now_ms: int | None = None
+) -> list[x509.CertificateRevocationList]:
+    """Return the lists of revoked certificates of a file; one at least.
+
+    Args:
+        path: of the file.
+        authorities: one of them must have signed each list.
+        now_ms: milliseconds since 1970, UTC; None = a list may be out of date.
+
+    Raises:
+        TlsUnusable: it cannot be read, holds no list, one that none of the authorities signed, or one that is out of
+            date.
+    """
+    found = _lists(path)
+    for one in found:
+        if not any(_signed(one, authority) for authority in authorities):
+            raise unusable(path, "holds a list of revoked certificates that no authority of clients has signed")
+        if now_ms is not None and one.next_update_utc is not None and one.next_update_utc <= moment(now_ms):
+            since = f"{one.next_update_utc:%Y-%m-%d %H:%M} UTC"
+            raise unusable(path, f"holds a list of revoked certificates that expired at {since}")
+    return found
+
+
+def expires_ms(path: Path) -> int:
+    """Return when the first certificate of a PEM file expires, in milliseconds since 1970, UTC.
+
+    Raises:
+        TlsUnusable: the file cannot be read, or holds none.
+    """
+    return milliseconds(read_certificates(path)[0].not_valid_after_utc)
+
+
+def revocations_expire_ms(path: Path) -> int | None:
+    """Return when the first of the lists of revoked certificates of a file expires, in milliseconds since 1970, UTC.
+
+    From then on the certificates of its authority are refused, all of them. None = no list has an end.
+
+    Raises:
+        TlsUnusable: the file cannot be read, or holds none.
+    """
+    ends = [one.next_update_utc for one in _lists(path)]
+    return min((milliseconds(end) for end in ends if end is not None), default=None)
+
+
+def names_of(path: Path) -> list[str]:
+    """Return the DNS names and IP addresses of a server's certificate, in its order.
+
+    Raises:
+        TlsUnusable: the file cannot be read, or holds no certificate.
+    """
+    try:
+        extension = read_certificates(path)[0].extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return []
+    return [str(one.value) for one in extension.value if isinstance(one, x509.DNSName | x509.IPAddress)]
+
+
+def require_current(path: Path, certificate: x509.Certificate, now_ms: int) -> None:
+    """Require that a certificate is in its time.
+
+    Raises:
+        TlsUnusable: it has expired, or is not valid yet.
+    """
+    now = moment(now_ms)
+    if now > certificate.not_valid_after_utc:
+        raise unusable(path, "holds a certificate that has expired")
+    if now < certificate.not_valid_before_utc:
+        raise unusable(path, "holds a certificate that is not valid yet")
+
+
+def require_private(path: Path) -> None:
+    """Require that nobody but its owner may read a file.
+
+    Raises:
+        TlsUnusable: others may, or it is not there.
+    """
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise unusable(path, f"cannot be read ({cause(error)})") from error
+    if found.st_mode & 0o077:
+        raise unusable(path, f"holds a key and is open to others (mode {found.st_mode & 0o777:04o}, not 0600)")
+    if found.st_nlink > 1:
+        raise unusable(path, "holds a key and has a second name, a hard link: replace it with a copy")
+
+
+def require_fits(path: Path, certificate: x509.Certificate) -> None:
+    """Require that a key file holds the key of a certificate.
+
+    Raises:
+        TlsUnusable: it does not, or holds no key.
+    """
+    key = read_key(path)
+    if key.public_key() != certificate.public_key():
+        raise unusable(path, "holds a key that is not the certificate's")
+
+
+def _lists(path: Path) -> list[x509.CertificateRevocationList]:
+    found = _parsed(
+        path, lambda pem: [x509.load_pem_x509_crl(one) for one in _LIST.findall(pem)], "holds no list that can be read"
+    )
+    if not found:
+        raise unusable(path, "holds no list of revoked certificates")
+    return found
+
+
+def _parsed(path: Path, parse: Callable[[bytes], Read], otherwise: str) -> Read:
+    try:
+        pem = read_at_most(path, _MAX_BYTES)
+    except OSError as error:
+        raise unusable(path, f"cannot be read ({cause(error)})") from error
+    if len(pem) > _MAX_BYTES:
+        raise unusable(path, f"has more than {_MAX_BYTES} bytes")
+    try:
+        return parse(pem)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:  # TypeError: a key that is encrypted
+        raise unusable(path, otherwise) from error
+
+
+def _signed(one: x509.CertificateRevocationList, authority: x509.Certificate) -> bool:
+    public = authority.public_key()
+    return one.issuer == authority.subject and isinstance(public, _SIGNERS) and one.is_signature_valid(public)

@@ -1,0 +1,243 @@
+"""Where blocking work runs: bounded pools beside the event loop, and the window of items of a stream."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import math
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+from fr_trust.evidence.archive import MAX_BUNDLE_BYTES
+
+from fr_core.errors import InputRefused, ShuttingDown
+from fr_core.runtime.priority import stand_back
+from fr_core.runtime.ticket import current_ticket
+from fr_core.sharing import FairThreads, Places
+from fr_server.authz.callers import current_sharer, require_caller_valid
+from fr_server.pace import Pace
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+# Most of these threads wait for the disk: the more wait at once, the more enrolments share a commit. Searches run here
+# too, so that they do not queue behind the analysis of photos.
+STORAGE_THREADS = 32
+# Of long jobs: few enough that their searches, which take turns for processor and interpreter, leave room for others.
+BULK_STORAGE_THREADS = 8
+# A bundle is held whole in memory while it is made. Reading an audit's chain occupies a processor.
+EVIDENCE_THREADS = 2
+AUDIT_THREADS = 2
+# Answers that wait for their reader: twice the largest bundle.
+UNREAD_BYTES = 2 * MAX_BUNDLE_BYTES
+KEPT_S = 30.0
+"""Evaluations and courses run one at a time: a refused caller who tries again within this time goes next."""
+
+
+class StorageThreads:
+    """Threads that read and change galleries: long jobs have their own, and leave the others to those who wait."""
+
+    def __init__(self) -> None:
+        self._people = FairThreads(STORAGE_THREADS, "storage")
+        self._bulk = FairThreads(BULK_STORAGE_THREADS, "bulk-storage")
+
+    def of(self, bulk: bool) -> FairThreads:
+        """Those of long jobs, or of calls that people wait for."""
+        return self._bulk if bulk else self._people
+
+    def close(self) -> None:
+        """Wait for what has begun, and drop the rest."""
+        for pool in (self._people, self._bulk):
+            pool.close()
+
+
+class Work:
+    """The pools: photos, and galleries, each for calls that people wait for and for long jobs; and others of long jobs.
+
+    Callers share each pool (`fr_core.sharing`). Work that has not begun when its call ends is dropped; work that
+    has begun ends when it next comes to a model.
+
+    Args:
+        workers: photos in work at once, for each of the two classes.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._interactive = FairThreads(workers, "photo", stand_back)
+        self._bulk = FairThreads(workers, "bulk-photo", stand_back)
+        self._storage = StorageThreads()
+        self._evaluation = FairThreads(1, "evaluation", stand_back)
+        self._course = FairThreads(1, "course", stand_back)
+        self._scan = FairThreads(1, "scan")
+        self._wide_search = FairThreads(1, "wide-search")
+        self._report = FairThreads(1, "report", stand_back)
+        self._evidence = FairThreads(EVIDENCE_THREADS, "evidence", stand_back)
+        self._audit = FairThreads(AUDIT_THREADS, "audit", stand_back)
+        self._unread = Places(UNREAD_BYTES, "bytes of answers to read")
+        self._pace = Pace(workers)
+        self.draining = asyncio.Event()
+
+    async def photo(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run what computes: decoding, detection, embedding.
+
+        Raises:
+            CallEnded: the call's deadline passed before the work was done.
+            Overloaded: it would pass, by the pace at which photos are done now.
+            CredentialInvalid: that of the caller has ended while it waited; nothing is to come of the photo.
+            Failure: whether it has cannot be known now.
+        """
+        ticket = current_ticket()
+
+        def wanted() -> T:
+            ticket.require_wanted()
+            return task(*args, **kwargs)
+
+        if ticket.bulk:
+            done = await _in(self._bulk, wanted)
+        else:
+            left_s, ticket.begun = math.inf if ticket.begun else ticket.left_s, True
+            with self._pace.photo(left_s, current_sharer()):
+                done = await _in(self._interactive, wanted)
+        await require_caller_valid()
+        return done
+
+    async def storage(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a task that reads or changes a store; raises like `_in`, as do the methods below."""
+        return await _in(self._storage.of(current_ticket().bulk), lambda: task(*args, **kwargs))
+
+    async def evaluation(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run what measures: it feeds photos to threads of its own, and computes figures; one at a time."""
+        return await _in(self._evaluation, lambda: task(*args, **kwargs))
+
+    async def course(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run what makes a course: as `evaluation`."""
+        return await _in(self._course, lambda: task(*args, **kwargs))
+
+    async def scan(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a step of a scan through a whole gallery; one at a time, so that other calls wait for one at most."""
+        return await _in(self._scan, lambda: task(*args, **kwargs))
+
+    async def wide_search(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a search among many named subjects; one at a time, so that others wait for one at most."""
+        return await _in(self._wide_search, lambda: task(*args, **kwargs))
+
+    async def audit(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a task that reads many records of an audit; `AUDIT_THREADS` at a time."""
+        return await _in(self._audit, lambda: task(*args, **kwargs))
+
+    def evidence(self, make: Callable[[], bytes], piece: int) -> AsyncGenerator[bytes]:
+        """Make a bundle of evidence, `EVIDENCE_THREADS` at a time, and yield it; see `_read`."""
+        return self._read(self._evidence, make, piece)
+
+    def report(self, make: Callable[[], bytes], piece: int) -> AsyncGenerator[bytes]:
+        """Compute the figures of a cohort, one at a time, and yield the written result; see `_read`."""
+        return self._read(self._report, make, piece)
+
+    def close(self) -> None:
+        """Wait for what has begun, and drop the rest."""
+        photos, long = (self._interactive, self._bulk), (self._evaluation, self._course, self._report)
+        for pool in (*photos, *long, self._scan, self._wide_search, self._evidence, self._audit):
+            pool.close()
+        self._storage.close()
+
+    async def _read(self, threads: FairThreads, make: Callable[[], bytes], piece: int) -> AsyncGenerator[bytes]:
+        """Make an answer, then yield it in pieces of `piece` bytes; it holds no thread while the client reads.
+
+        Raises:
+            Overloaded: too many bytes wait to be read, for this caller or for all.
+        """
+        made = await _in(threads, make)
+        with self._unread.held(current_sharer(), len(made)):
+            for start in range(0, len(made), piece):
+                yield made[start : start + piece]
+
+
+async def _in(threads: FairThreads, task: Callable[[], T]) -> T:
+    """Run a task in threads, within the context of its call: its ticket, its request id, its trace.
+
+    A call that has to wait for a thread is checked once more before its task begins.
+
+    Raises:
+        CallEnded: the caller no longer waits for the answer; nothing was begun.
+        CredentialInvalid: the caller's credential ended while the call waited; nothing was begun.
+        Failure: the server cannot check the credential now; nothing was begun.
+    """
+    loop, waits = asyncio.get_running_loop(), not threads.has_room(current_sharer())
+
+    def begin() -> T:
+        if waits:
+            current_ticket().require_wanted()
+            asyncio.run_coroutine_threadsafe(require_caller_valid(), loop).result()
+        return task()
+
+    within = partial(contextvars.copy_context().run, begin)
+    return await asyncio.wrap_future(threads.submit(current_sharer(), within))
+
+
+async def answer_each(
+    requests: AsyncIterator[Request],
+    answer: Callable[[Request], Awaitable[Response]],
+    window: int,
+    draining: asyncio.Event,
+) -> AsyncGenerator[Response]:
+    """Answer the requests of a stream as they are done, `window` at a time; more wait unread in the network.
+
+    `answer` turns every refusal into a response; what it raises ends the stream.
+
+    Raises:
+        ShuttingDown: `draining` was set before the stream ended; what had been read was answered first.
+        InputRefused: a request could not be read; what had been read was answered first.
+    """
+    slots = asyncio.Semaphore(window)
+    answers: asyncio.Queue[Response | None] = asyncio.Queue()
+
+    async def work(request: Request) -> None:
+        answers.put_nowait(await answer(request))
+
+    async def feed() -> None:
+        cut_off: InputRefused | ShuttingDown | None = None
+        stopping = asyncio.create_task(draining.wait())
+        try:
+            async with asyncio.TaskGroup() as items:
+                while await slots.acquire():
+                    try:
+                        request = await _next(requests, stopping)
+                    except (InputRefused, ShuttingDown) as error:  # what was read before it is answered first
+                        cut_off = error
+                        break
+                    if request is None:
+                        break
+                    items.create_task(work(request))
+                    del request  # a task that is cancelled is a cycle with this frame, which would hold the last one
+            if cut_off is not None:
+                raise cut_off
+        finally:
+            stopping.cancel()
+            answers.put_nowait(None)
+
+    feeding = asyncio.create_task(feed())
+    try:
+        while (response := await answers.get()) is not None:
+            slots.release()
+            yield response
+            del response  # so that an idle stream does not keep its last answer
+        await feeding
+    finally:
+        feeding.cancel()
+        await asyncio.wait({feeding})
+
+
+async def _next(requests: AsyncIterator[Request], stopping: asyncio.Task[bool]) -> Request | None:
+    """Return the next request, or None at the end of the stream; raises `ShuttingDown` where the server stops first."""
+    reading: asyncio.Future[Request] = asyncio.ensure_future(anext(requests))
+    try:
+        await asyncio.wait((reading, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if not reading.done():
+            raise ShuttingDown("The server is shutting down; every item that was read has been answered.")
+        return await reading
+    except StopAsyncIteration:
+        return None
+    finally:
+        reading.cancel()

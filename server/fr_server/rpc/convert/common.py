@@ -1,0 +1,153 @@
+"""Messages that the services share, to and from values: parsed once, here at the edge."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+import numpy as np
+from google.protobuf import duration_pb2, timestamp_pb2
+
+from fr_api.v1 import common_pb2, gallery_pb2
+from fr_core.errors import EmbeddingWrongSize, FrError, InvalidField, MissingField
+from fr_core.gallery.checks import require_threshold
+from fr_core.pipeline import FacePolicy
+from fr_core.types import Embedding, Face, ModelId, Quality, checked_embedding
+from fr_server.rpc.errors import reason_value
+
+MAX_ITEM_ID = 128
+NANOS_PER_S = 1_000_000_000
+# What the parts of a model id are made of; a mismatch repeats them in its message.
+_MODEL_WORD = re.compile(r"[A-Za-z0-9._+-]{1,64}")
+
+
+def image_data(image: common_pb2.Image, field: str) -> bytes:
+    """Return the bytes of a photo; raises `MissingField` where there are none."""
+    if not image.data:
+        raise MissingField(f"`{field}.data` holds no photo.", field=f"{field}.data")
+    return image.data
+
+
+def require_item_id(text: str) -> None:
+    """Raise `InvalidField` where the id of a stream's item is too long."""
+    if len(text) > MAX_ITEM_ID:
+        raise InvalidField(f"`item_id` has {len(text)} characters; {MAX_ITEM_ID} are allowed.", field="item_id")
+
+
+def sent_threshold(
+    request: gallery_pb2.FindDuplicatesRequest | gallery_pb2.ClusterGalleryRequest,
+) -> float | None:
+    """Return the threshold that was sent, None where none was; raises `InvalidThreshold` outside [-1, 1]."""
+    if not request.HasField("threshold"):
+        return None
+    require_threshold(request.threshold)
+    return request.threshold
+
+
+def face_policy(value: common_pb2.SeveralFacesPolicy.ValueType, allow_all: bool) -> FacePolicy:
+    """Return the policy for several faces, ERROR where it is unset; raises `InvalidField` for one not allowed here."""
+    known = {
+        common_pb2.SEVERAL_FACES_POLICY_UNSPECIFIED: FacePolicy.ERROR,
+        common_pb2.SEVERAL_FACES_POLICY_ERROR: FacePolicy.ERROR,
+        common_pb2.SEVERAL_FACES_POLICY_LARGEST: FacePolicy.LARGEST,
+    }
+    if allow_all:
+        known[common_pb2.SEVERAL_FACES_POLICY_ALL] = FacePolicy.ALL
+    if value not in known:
+        raise InvalidField("`several_faces` has a value that this call does not know.", field="several_faces")
+    return known[value]
+
+
+def model_from(message: common_pb2.Embedding) -> ModelId:
+    """Return the model that an embedding says it comes from; raises `MissingField` where it says none."""
+    model = message.model
+    for name in ("pack", "version", "sha256"):
+        value = getattr(model, name)
+        if not value:
+            raise MissingField(f"`embedding.model.{name}` is not set.", field=f"embedding.model.{name}")
+        if not _MODEL_WORD.fullmatch(value):
+            raise InvalidField(
+                f"`embedding.model.{name}` is not one that a server gives.", field=f"embedding.model.{name}"
+            )
+    return ModelId(model.pack, model.version, model.sha256)
+
+
+def embedding_from(message: common_pb2.Embedding, model: ModelId, size: int) -> Embedding:
+    """Return an embedding that is to be compared with those of `model`, which have `size` values.
+
+    Raises:
+        MissingField, ModelMismatch, EmbeddingWrongSize, EmbeddingNotFinite, EmbeddingNotUnit.
+    """
+    sent = model_from(message)
+    model.require_same(sent)
+    found = len(message.vector)
+    if found != size:  # before a long vector is converted
+        raise EmbeddingWrongSize(
+            f"The embedding has {found} values; this model has {size}.", expected=str(size), found=str(found)
+        )
+    return checked_embedding(np.array(message.vector, dtype=np.float64), sent, size)
+
+
+def model_message(model: ModelId) -> common_pb2.ModelId:
+    """Build the message of a model id."""
+    return common_pb2.ModelId(pack=model.pack, version=model.version, sha256=model.sha256)
+
+
+def embedding_message(embedding: Embedding) -> common_pb2.Embedding:
+    """Build the message of an embedding."""
+    return common_pb2.Embedding(vector=embedding.vector.tolist(), model=model_message(embedding.model))
+
+
+def face_message(face: Face) -> common_pb2.Face:
+    """Build the message of a face."""
+    left, top, right, bottom = face.detection.box.tolist()
+    points = [common_pb2.Point(x=x, y=y) for x, y in face.detection.landmarks.tolist()]
+    return common_pb2.Face(
+        box=common_pb2.BoundingBox(left=left, top=top, right=right, bottom=bottom),
+        landmarks=common_pb2.Landmarks(
+            left_eye=points[0], right_eye=points[1], nose=points[2], mouth_left=points[3], mouth_right=points[4]
+        ),
+        score=face.detection.score,
+        quality=_quality_message(face.quality),
+    )
+
+
+def timestamp(moment: datetime) -> timestamp_pb2.Timestamp:
+    """Build the message of a moment."""
+    message = timestamp_pb2.Timestamp()
+    message.FromDatetime(moment)
+    return message
+
+
+def timestamp_ms(at_ms: int) -> timestamp_pb2.Timestamp:
+    """Build the message of a moment, given as milliseconds since 1970, UTC."""
+    message = timestamp_pb2.Timestamp()
+    message.FromMilliseconds(at_ms)
+    return message
+
+
+def duration(length: timedelta) -> duration_pb2.Duration:
+    """Build the message of a duration."""
+    message = duration_pb2.Duration()
+    message.FromTimedelta(length)
+    return message
+
+
+def refusal(error: FrError) -> common_pb2.Refusal:
+    """Build the refusal of one item of a stream."""
+    return common_pb2.Refusal(reason=reason_value(error), message=error.message, metadata=error.metadata)
+
+
+def _quality_message(quality: Quality) -> common_pb2.Quality:
+    return common_pb2.Quality(
+        score=quality.score,
+        reasons=[common_pb2.QualityReason.Value(f"QUALITY_REASON_{reason}") for reason in quality.reasons],
+        inter_eye_px=quality.inter_eye_px,
+        sharpness=quality.sharpness,
+        brightness=quality.brightness,
+        yaw=quality.yaw,
+        pitch=quality.pitch,
+        roll=quality.roll,
+        detector_score=quality.detector_score,
+        embedding_norm=quality.embedding_norm,
+    )

@@ -1,0 +1,315 @@
+"""Messages of GalleryService, to and from values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+
+from fr_api.v1 import evaluation_pb2, gallery_pb2, training_pb2
+from fr_core.errors import InvalidField
+from fr_core.gallery.checks import require_threshold, require_top_k
+from fr_core.gallery.pages import require_page_size
+from fr_core.gallery.query import ScoreFusion, SubjectFilter
+from fr_core.gallery.search.filters import require_subject_count
+from fr_core.gallery.values import (
+    Enrolled,
+    Erased,
+    Found,
+    GalleryInfo,
+    GalleryUse,
+    KeptTemplate,
+    Purged,
+    Subject,
+    TemplateInfo,
+)
+from fr_core.types import Candidate, Decision, Face
+from fr_server.rpc.convert.calibration import InForce, error_rates
+from fr_server.rpc.convert.common import (
+    NANOS_PER_S,
+    duration,
+    embedding_message,
+    face_message,
+    model_message,
+    timestamp,
+)
+from fr_server.rpc.convert.notice import NOTICE
+
+_USES: Mapping[GalleryUse, gallery_pb2.GalleryUse.ValueType] = MappingProxyType(
+    {
+        GalleryUse.OPERATIONAL: gallery_pb2.GALLERY_USE_OPERATIONAL,
+        GalleryUse.TRAINING: gallery_pb2.GALLERY_USE_TRAINING,
+        GalleryUse.TEST: gallery_pb2.GALLERY_USE_TEST,
+    }
+)
+DEFAULT_TOP_K = 10
+DEFAULT_PAGE_SIZE = 100
+# Other subjects that an enrolment reports as similar.
+MAX_SIMILAR = 3
+
+_FUSIONS = {
+    gallery_pb2.SCORE_FUSION_UNSPECIFIED: ScoreFusion.MAX,
+    gallery_pb2.SCORE_FUSION_MAX: ScoreFusion.MAX,
+    gallery_pb2.SCORE_FUSION_MEAN_TOP_2: ScoreFusion.MEAN_TOP_2,
+    gallery_pb2.SCORE_FUSION_MEAN_TEMPLATE: ScoreFusion.MEAN_TEMPLATE,
+}
+_TARGETS = ("target_fmr", "target_fpir")
+_FUSION_VALUES = {fusion: value for value, fusion in _FUSIONS.items()}
+
+_DECISIONS = {
+    Decision.POTENTIAL_CANDIDATES: gallery_pb2.SEARCH_DECISION_POTENTIAL_CANDIDATES,
+    Decision.NO_CANDIDATE: gallery_pb2.SEARCH_DECISION_NO_CANDIDATE,
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SearchedFace:
+    """What was found for one face; `face` is None where an embedding was searched for."""
+
+    face: Face | None
+    found: Found
+
+
+def top_k(request: gallery_pb2.SearchRequest) -> int:
+    """Return how many candidates are asked for; raises `InvalidTopK` for zero or too many."""
+    if not request.HasField("top_k"):
+        return DEFAULT_TOP_K
+    require_top_k(request.top_k, field="top_k")
+    return request.top_k
+
+
+def fusion(request: gallery_pb2.SearchRequest) -> ScoreFusion:
+    """Return how templates are to be fused.
+
+    Raises:
+        InvalidField: a value that is none, or one of those to whose similarities no error rates are known, with a rate
+            to hold.
+    """
+    if request.fusion not in _FUSIONS:
+        raise InvalidField("`fusion` has a value that this call does not know.", field="fusion")
+    found = _FUSIONS[request.fusion]
+    if found is not ScoreFusion.MAX and request.WhichOneof("criterion") in _TARGETS:
+        raise InvalidField(
+            "Error rates are those of single comparisons: with this `fusion`, send a threshold in place of a rate.",
+            field="fusion",
+        )
+    return found
+
+
+def subject_filter(request: gallery_pb2.SearchRequest) -> SubjectFilter | None:
+    """Return whom to search; None = everybody. Raises `InvalidFilter` where too many subjects are named."""
+    if not request.HasField("filter"):
+        return None
+    sent = request.filter
+    require_subject_count(len(sent.subject_ids))  # before they are copied
+    return SubjectFilter(dict(sent.metadata), tuple(sent.subject_ids) or None)
+
+
+def expiry(request: gallery_pb2.CreateGalleryRequest | gallery_pb2.UpdateGalleryRequest) -> datetime | None:
+    """Return when the gallery is to be closed; raises `InvalidField` for a time that is none."""
+    if not request.HasField("expire_time"):
+        return None
+    try:
+        return request.expire_time.ToDatetime(UTC)
+    except ValueError as error:
+        raise InvalidField("`expire_time` is no time of the years 1 to 9999.", field="expire_time") from error
+
+
+def retention(request: gallery_pb2.CreateGalleryRequest | gallery_pb2.UpdateGalleryRequest) -> timedelta | None:
+    """Return how long templates are to be kept; raises `InvalidField` for a duration that is none."""
+    if not request.HasField("retention"):
+        return None
+    seconds, nanos = request.retention.seconds, request.retention.nanos
+    # `ToTimedelta` adds up whatever it finds.
+    if abs(nanos) >= NANOS_PER_S or seconds * nanos < 0:
+        raise InvalidField("`retention` is no duration.", field="retention")
+    try:
+        return request.retention.ToTimedelta()
+    except (ValueError, OverflowError) as error:
+        raise InvalidField("`retention` is no duration.", field="retention") from error
+
+
+def page_size(
+    request: gallery_pb2.ListGalleriesRequest
+    | gallery_pb2.ListSubjectsRequest
+    | evaluation_pb2.ListReportsRequest
+    | training_pb2.ListCoursesRequest
+    | training_pb2.ListCohortsRequest,
+) -> int:
+    """Return the size of a page; raises `InvalidPage` for zero or too many."""
+    if not request.HasField("page_size"):
+        return DEFAULT_PAGE_SIZE
+    require_page_size(request.page_size)
+    return request.page_size
+
+
+def similar_threshold(request: gallery_pb2.EnrolRequest) -> float | None:
+    """Return the similarity from which subjects are reported, None where none was sent; raises `InvalidThreshold`."""
+    if not request.HasField("similar_threshold"):
+        return None
+    require_threshold(request.similar_threshold, field="similar_threshold")
+    return request.similar_threshold
+
+
+def gallery_message(info: GalleryInfo) -> gallery_pb2.Gallery:
+    """Build the message of a gallery."""
+    return gallery_pb2.Gallery(
+        gallery_id=info.gallery_id,
+        display_name=info.display_name,
+        model=model_message(info.model),
+        create_time=timestamp(info.created),
+        subject_count=info.subject_count,
+        template_count=info.template_count,
+        version=info.version,
+        expire_time=None if info.expires is None else timestamp(info.expires),
+        retention=None if info.retention is None else duration(info.retention),
+        keeps_photos=info.keeps_photos,
+        has_calibration=info.calibration_sha256 is not None,
+        use=_USES[info.use],
+    )
+
+
+def gallery_use(request: gallery_pb2.CreateGalleryRequest, unspecified: GalleryUse) -> GalleryUse:
+    """Return what a gallery is to be for.
+
+    Args:
+        request: names a use, or none.
+        unspecified: where it names none.
+
+    Raises:
+        InvalidField: there is no such use.
+    """
+    if request.use == gallery_pb2.GALLERY_USE_UNSPECIFIED:
+        return unspecified
+    for use, value in _USES.items():
+        if value == request.use:
+            return use
+    raise InvalidField("`use` is no value of GalleryUse.", field="use")
+
+
+def subject_message(subject: Subject) -> gallery_pb2.Subject:
+    """Build the message of a subject."""
+    return gallery_pb2.Subject(
+        subject_id=subject.subject_id,
+        display_name=subject.display_name,
+        metadata=dict(subject.metadata),
+        create_time=timestamp(subject.created),
+        templates=[_template_message(template) for template in subject.templates],
+    )
+
+
+def enrol_response(enrolled: Enrolled, face: Face | None, similar: Found | None = None) -> gallery_pb2.EnrolResponse:
+    """Build the answer of Enrol.
+
+    Args:
+        enrolled: what was stored.
+        face: None where an embedding was sent.
+        similar: subjects from the threshold up, the enrolled one among them; None where they were not asked for.
+    """
+    return gallery_pb2.EnrolResponse(
+        subject_id=enrolled.subject_id,
+        template_id=enrolled.template_id,
+        subject_created=enrolled.subject_created,
+        face=None if face is None else face_message(face),
+        gallery_version=enrolled.gallery_version,
+        similar=[] if similar is None else _others(similar, enrolled.subject_id),
+    )
+
+
+def _others(found: Found, subject_id: str) -> list[gallery_pb2.Candidate]:
+    """Return the messages of the best candidates other than a subject, ranked anew."""
+    others = [one for one in found.identification.candidates if one.subject_id != subject_id]
+    return [
+        _candidate_message(replace(one, rank=rank), found.subjects[one.subject_id])
+        for rank, one in enumerate(others[:MAX_SIMILAR], start=1)
+    ]
+
+
+def erase_response(erased: Erased) -> gallery_pb2.EraseSubjectResponse:
+    """Build the receipt of EraseSubject."""
+    return gallery_pb2.EraseSubjectResponse(
+        receipt_id=erased.receipt_id,
+        erased_templates=erased.templates,
+        erased_photos=erased.photos,
+        erase_time=timestamp(erased.erased),
+        gallery_version=erased.gallery_version,
+        scrubbed=erased.scrubbed,
+    )
+
+
+def template_response(
+    template: KeptTemplate, request: gallery_pb2.GetTemplateRequest
+) -> gallery_pb2.GetTemplateResponse:
+    """Build the answer of GetTemplate, with the embedding and the photo if the request asks for them."""
+    response = gallery_pb2.GetTemplateResponse(
+        subject_id=template.subject_id, template=_template_message(template.info)
+    )
+    if request.include_embedding:
+        response.embedding.CopyFrom(embedding_message(template.embedding))
+    if request.include_photo and template.photo is not None:
+        response.photo.data = template.photo
+    return response
+
+
+def purge_response(purged: Sequence[Purged]) -> gallery_pb2.PurgeExpiredResponse:
+    """Build the answer of PurgeExpired."""
+    return gallery_pb2.PurgeExpiredResponse(
+        galleries=[
+            gallery_pb2.PurgedGallery(gallery_id=one.gallery_id, templates=one.templates, subjects=one.subjects)
+            for one in purged
+        ]
+    )
+
+
+def search_response(searched: Sequence[SearchedFace], in_force: InForce | None = None) -> gallery_pb2.SearchResponse:
+    """Build the answer of Search from at least one face; its version is the oldest that was searched.
+
+    Args:
+        searched: what was found for each face.
+        in_force: the calibration of the gallery; None where there is none, or none for this fusion.
+    """
+    found = [one.found for one in searched]
+    first = found[0].identification
+    templates = [one.searched_templates for one in found]
+    return gallery_pb2.SearchResponse(
+        results=[_search_result(one) for one in searched],
+        threshold=first.threshold,
+        gallery_version=min(one.identification.gallery_version for one in found),
+        model=model_message(first.model),
+        notice=NOTICE,
+        fusion=_FUSION_VALUES[found[0].fusion],
+        searched_templates=min(templates),
+        exhaustive=all(one.exhaustive for one in found),
+        error_rates=None if in_force is None else error_rates(in_force, first.threshold, max(templates)),
+    )
+
+
+def _search_result(searched: SearchedFace) -> gallery_pb2.SearchResult:
+    identification, subjects = searched.found.identification, searched.found.subjects
+    return gallery_pb2.SearchResult(
+        face=None if searched.face is None else face_message(searched.face),
+        candidates=[_candidate_message(one, subjects[one.subject_id]) for one in identification.candidates],
+        decision=_DECISIONS[identification.decision],
+    )
+
+
+def _candidate_message(candidate: Candidate, subject: Subject) -> gallery_pb2.Candidate:
+    return gallery_pb2.Candidate(
+        rank=candidate.rank,
+        subject_id=candidate.subject_id,
+        display_name=subject.display_name,
+        metadata=dict(subject.metadata),
+        template_id=candidate.template_id,
+        similarity=candidate.similarity,
+        above_threshold=candidate.above_threshold,
+    )
+
+
+def _template_message(template: TemplateInfo) -> gallery_pb2.Template:
+    return gallery_pb2.Template(
+        template_id=template.template_id,
+        image_sha256=template.image_sha256 or "",
+        create_time=timestamp(template.created),
+        quality=template.quality,
+    )

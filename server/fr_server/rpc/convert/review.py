@@ -1,0 +1,210 @@
+"""Messages of casework, to and from values; what an examiner may not know yet is left out here."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from fr_trust.access.principal import Principal
+from fr_trust.access.roles import Role
+from fr_trust.casework.rules import (
+    examination_conclusion,
+    examination_state,
+    may_examine,
+    required_findings,
+    sees_findings,
+)
+from fr_trust.casework.values import Case, Examination, Finding, FindingKind, Listed, Purpose, Searched, State
+from google.protobuf import duration_pb2
+
+from fr_api.v1 import common_pb2, gallery_pb2, review_pb2
+from fr_core.errors import InvalidField, MissingField
+from fr_core.types import ModelId
+from fr_server.rpc.convert.common import NANOS_PER_S, model_message, timestamp_ms
+from fr_server.rpc.convert.notice import NOTICE
+
+_PURPOSES: Mapping[Purpose, common_pb2.Purpose.ValueType] = MappingProxyType(
+    {purpose: common_pb2.Purpose.Value(f"PURPOSE_{purpose.name}") for purpose in Purpose}
+)
+_KINDS: Mapping[FindingKind, review_pb2.FindingKind.ValueType] = MappingProxyType(
+    {kind: review_pb2.FindingKind.Value(f"FINDING_KIND_{kind.name}") for kind in FindingKind}
+)
+_STATES: Mapping[State, review_pb2.ExaminationState.ValueType] = MappingProxyType(
+    {state: review_pb2.ExaminationState.Value(f"EXAMINATION_STATE_{state.name}") for state in State}
+)
+_PURPOSE_OF = {value: purpose for purpose, value in _PURPOSES.items()}
+_KIND_OF = {value: kind for kind, value in _KINDS.items()}
+_DAY_S = 86_400
+_LONGEST_S = 100 * 366 * _DAY_S
+
+
+def purpose_of(value: common_pb2.Purpose.ValueType) -> Purpose:
+    """Return what the searches of a case are for; raises `MissingField` or `InvalidField` for none."""
+    if value == common_pb2.PURPOSE_UNSPECIFIED:
+        raise MissingField("`purpose` is not set.", field="purpose")
+    if value not in _PURPOSE_OF:
+        raise InvalidField("`purpose` is not a value of Purpose.", field="purpose")
+    return _PURPOSE_OF[value]
+
+
+def retention_ms(request: review_pb2.OpenCaseRequest, least_days: int) -> int | None:
+    """Return after how many milliseconds a case is deleted, None for never; raises `InvalidField`.
+
+    Args:
+        request: says it.
+        least_days: days for which every case is kept.
+    """
+    if not request.HasField("retention"):
+        return None
+    sent: duration_pb2.Duration = request.retention
+    if not 0 <= sent.nanos < NANOS_PER_S or not 0 <= sent.seconds <= _LONGEST_S or not (sent.seconds or sent.nanos):
+        raise InvalidField("`retention` is no duration above 0, up to a hundred years.", field="retention")
+    if sent.seconds < least_days * _DAY_S:
+        told = f"A case is kept for {least_days} days at least on this server."
+        raise InvalidField(told, field="retention", limit=str(least_days))
+    return sent.seconds * 1000 + sent.nanos // 1_000_000
+
+
+def in_case(request: review_pb2.SearchInCaseRequest, case: Case) -> gallery_pb2.SearchRequest:
+    """Return the search that a request makes in a case.
+
+    Raises:
+        MissingField: there is no search.
+        InvalidField: it has what a search in a case cannot have.
+    """
+    if not request.HasField("search"):
+        raise MissingField("`search` is not set.", field="search")
+    search = request.search
+    if search.purpose or search.case_reference:
+        told = "The case says what the search is for: leave `purpose` and `case_reference` out."
+        raise InvalidField(told, field="search.purpose")
+    if search.probe.WhichOneof("source") != "image":
+        raise InvalidField("A search in a case takes a photo, which examiners can look at.", field="search.probe")
+    if search.several_faces == common_pb2.SEVERAL_FACES_POLICY_ALL:
+        raise InvalidField("A search in a case is for one face.", field="search.several_faces")
+    made = gallery_pb2.SearchRequest()
+    made.CopyFrom(search)
+    made.purpose, made.case_reference = _PURPOSES[case.purpose], case.reference
+    return made
+
+
+def finding_of(request: review_pb2.SubmitFindingRequest, examiner: str) -> Finding:
+    """Return the finding that a request gives; raises `MissingField` or `InvalidField`."""
+    if request.kind == review_pb2.FINDING_KIND_UNSPECIFIED:
+        raise MissingField("`kind` is not set.", field="kind")
+    if request.kind not in _KIND_OF:
+        raise InvalidField("`kind` is no value of FindingKind.", field="kind")
+    return Finding(examiner, _KIND_OF[request.kind], request.template_id, request.rating, request.notes)
+
+
+def case_message(
+    case: Case, examinations: Sequence[Examination] = (), principal: Principal | None = None
+) -> review_pb2.Case:
+    """Build the message of a case.
+
+    Args:
+        case: the case.
+        examinations: those that the caller sees.
+        principal: the caller; needed where there are examinations.
+    """
+    message = review_pb2.Case(
+        case_id=case.case_id,
+        case_reference=case.reference,
+        purpose=_PURPOSES[case.purpose],
+        create_time=timestamp_ms(case.opened_ms),
+        close_time=None if case.closed_ms is None else timestamp_ms(case.closed_ms),
+        expire_time=None if case.expires_ms is None else timestamp_ms(case.expires_ms),
+    )
+    if principal is not None:
+        message.examinations.extend(summary_message(one, principal) for one in examinations)
+    return message
+
+
+def summary_message(examination: Examination, principal: Principal) -> review_pb2.ExaminationSummary:
+    """Build the short message of an examination, as the caller may know it."""
+    searched = examination.searched
+    state, concluded = examination_state(examination), examination_conclusion(examination)
+    return review_pb2.ExaminationSummary(
+        examination_id=examination.examination_id,
+        case_id=examination.case_id,
+        gallery_id=searched.gallery_id,
+        create_time=timestamp_ms(searched.searched_ms),
+        state=_state(state, principal),
+        candidate_count=len(examination.candidates),
+        conclusion=review_pb2.FINDING_KIND_UNSPECIFIED if concluded is None else _KINDS[concluded.kind],
+        concluded_template_id=0 if concluded is None else concluded.template_id,
+    )
+
+
+def examination_message(examination: Examination, case: Case | None, principal: Principal) -> review_pb2.Examination:
+    """Build the message of an examination, as the caller may know it.
+
+    Whoever may still give a finding gets the candidates in an order of its own, without similarities and subject ids:
+    neither the machine's ranking, nor another examiner's, nor what an id says of a person is to lead the eye.
+
+    Args:
+        examination: the examination.
+        case: that it is of; None where the caller may not know of it.
+        principal: the caller.
+    """
+    searched = examination.searched
+    blind = Role.EXAMINER in principal.roles and may_examine(examination, principal.principal_id)
+    candidates = sorted(examination.candidates, key=lambda one: one.rank)
+    if blind:
+        candidates.sort(key=lambda one: _own_order(examination, principal, one))
+    return review_pb2.Examination(
+        summary=summary_message(examination, principal),
+        probe=common_pb2.Image(data=examination.probe),
+        probe_sha256=searched.probe_sha256,
+        candidates=[_candidate_message(one, blind) for one in candidates],
+        findings=[_finding_message(one) for one in sees_findings(examination, principal.principal_id)],
+        threshold=searched.threshold,
+        gallery_version=searched.gallery_version,
+        model=model_message(model_of(searched)),
+        calibration_id=searched.calibration_id,
+        required_findings=required_findings(searched.operational, len(examination.candidates)),
+        notice=NOTICE,
+        case_reference="" if case is None else case.reference,
+        purpose=common_pb2.PURPOSE_UNSPECIFIED if case is None else _PURPOSES[case.purpose],
+    )
+
+
+def model_of(searched: Searched) -> ModelId:
+    """Return the model of a search, from its text "pack@version:sha256"."""
+    pack, _, rest = searched.model.partition("@")
+    version, _, sha256 = rest.rpartition(":")
+    return ModelId(pack, version, sha256)
+
+
+def _state(state: State, principal: Principal) -> review_pb2.ExaminationState.ValueType:
+    if Role.EXAMINER in principal.roles and state is not State.CONCLUDED:
+        return review_pb2.EXAMINATION_STATE_AWAITING_FINDING
+    return _STATES[state]
+
+
+def _own_order(examination: Examination, principal: Principal, candidate: Listed) -> bytes:
+    told = f"{examination.examination_id}\0{principal.principal_id}\0{candidate.template_id}"
+    return hashlib.sha256(told.encode()).digest()
+
+
+def _candidate_message(candidate: Listed, blind: bool) -> review_pb2.ExaminedCandidate:
+    return review_pb2.ExaminedCandidate(
+        rank=0 if blind else candidate.rank,
+        subject_id="" if blind else candidate.subject_id,
+        template_id=candidate.template_id,
+        similarity=None if blind else candidate.similarity,
+        photo=common_pb2.Image(data=candidate.photo) if candidate.photo else None,
+        photo_sha256=candidate.photo_sha256,
+    )
+
+
+def _finding_message(finding: Finding) -> review_pb2.Finding:
+    return review_pb2.Finding(
+        examiner=finding.examiner,
+        kind=_KINDS[finding.kind],
+        template_id=finding.template_id,
+        rating=finding.rating,
+        notes=finding.notes,
+        create_time=timestamp_ms(finding.given_ms),
+    )

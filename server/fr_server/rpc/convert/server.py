@@ -1,0 +1,42 @@
+"""Messages of ServerService, from values."""
+
+from __future__ import annotations
+
+from fr_api.v1 import server_pb2
+from fr_core import __version__
+from fr_core.engine import Engine
+from fr_core.gallery.values import MAX_PAGE_SIZE, MAX_TOP_K
+from fr_server.config import Config
+from fr_server.rpc.convert.common import model_message
+from fr_server.rpc.convert.notice import NOTICE
+
+
+def server_info(config: Config, engine: Engine) -> server_pb2.GetServerInfoResponse:
+    """Build the description of a server."""
+    return server_pb2.GetServerInfoResponse(
+        version=__version__,
+        model=server_pb2.ModelInfo(
+            id=model_message(engine.pipeline.model),
+            embedding_size=engine.pipeline.embedding_size,
+            detector_licence=engine.pack.detector.licence,
+            embedder_licence=engine.pack.embedder.licence,
+            default_threshold=engine.pack.thresholds.similarity,
+            threshold_source=engine.pack.thresholds.source,
+        ),
+        device=server_pb2.DeviceInfo(
+            requested=engine.device.requested,
+            active=engine.device.active,
+            runtime=engine.device.runtime,
+            precision=engine.device.precision,
+            detection=engine.detection,
+        ),
+        limits=server_pb2.Limits(
+            max_image_bytes=config.images.max_bytes,
+            max_image_pixels=config.images.max_pixels,
+            image_formats=config.images.formats,
+            max_top_k=MAX_TOP_K,
+            max_page_size=MAX_PAGE_SIZE,
+            max_in_flight=config.server.max_in_flight,
+        ),
+        notice=NOTICE,
+    )

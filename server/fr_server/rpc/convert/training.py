@@ -1,0 +1,254 @@
+"""Messages of courses and cohorts, to and from values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+from fr_api.v1 import training_pb2
+from fr_core.errors import InvalidField, InvalidPage, MissingField
+from fr_core.gallery.pages import last_of, page_token
+from fr_server.rpc.convert.common import duration, model_message, timestamp_ms
+from fr_training.bank.needs import PlanNeeds, needs
+from fr_training.build.building import EXCLUDED
+from fr_training.courses import Course, Form
+from fr_training.exercises.register import exercise_of
+from fr_training.plan import MAX_SEED, BlockPlan, CoursePlan, SittingPlan, read_plan
+from fr_training.prompts import ExerciseKind
+from fr_training.sessions.results import Progress, SessionState
+from fr_training.shipped_plans import plan_text
+from fr_training.store.values import Cohort, NewTrainee
+
+MAX_TRAINEES = 1_000
+MAX_DATASETS = 16
+MAX_RETENTION = timedelta(days=3_650)
+MAX_LEARN_FROM = 16
+"""Courses that one course learns from."""
+MAX_EXCLUDED = 10_000
+"""Photos that the maker of a course leaves out."""
+
+EXERCISES = {
+    ExerciseKind.VERIFICATION: training_pb2.EXERCISE_VERIFICATION,
+    ExerciseKind.TRIAD: training_pb2.EXERCISE_TRIAD,
+    ExerciseKind.CANDIDATES: training_pb2.EXERCISE_CANDIDATES,
+    ExerciseKind.FEATURES: training_pb2.EXERCISE_FEATURES,
+    ExerciseKind.TRIAGE: training_pb2.EXERCISE_TRIAGE,
+    ExerciseKind.AIDED: training_pb2.EXERCISE_AIDED,
+    ExerciseKind.LOW_PREVALENCE: training_pb2.EXERCISE_LOW_PREVALENCE,
+    ExerciseKind.BLIND: training_pb2.EXERCISE_BLIND,
+    ExerciseKind.OWN_PROBE: training_pb2.EXERCISE_OWN_PROBE,
+}
+# What a trainee is told of exercises that are verifications to look at: their names would give the prior away.
+SHOWN_AS = {
+    **EXERCISES,
+    ExerciseKind.LOW_PREVALENCE: training_pb2.EXERCISE_VERIFICATION,
+    ExerciseKind.BLIND: training_pb2.EXERCISE_VERIFICATION,
+}
+STATES = {
+    SessionState.NOT_STARTED: training_pb2.SESSION_STATE_NOT_STARTED,
+    SessionState.RUNNING: training_pb2.SESSION_STATE_RUNNING,
+    SessionState.PAUSED: training_pb2.SESSION_STATE_PAUSED,
+    SessionState.FINISHED: training_pb2.SESSION_STATE_FINISHED,
+}
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_MOMENT = re.compile(r"[0-9]{1,15}")
+
+
+# --- what is sent ----------------------------------------------------------------------------------------------
+
+
+def sent_plan(source: training_pb2.PlanSource) -> CoursePlan:
+    """Read the plan that was sent, or that is meant by its name.
+
+    Raises:
+        MissingField: neither is there.
+        UnknownPlan, PlanInvalid, UnknownExercise: as `plan_text` and `read_plan`.
+    """
+    which = source.WhichOneof("source")
+    if which is None:
+        raise MissingField("`plan` holds neither a name nor the text of a plan.", field="plan")
+    return read_plan(plan_text(source.name) if which == "name" else source.toml)
+
+
+def sent_datasets(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of data sets, in their order; raises `InvalidField` for too many, or one twice."""
+    found = tuple(names)
+    if len(set(found)) < len(found):
+        raise InvalidField("`datasets` names a data set twice.", field="datasets")
+    if len(found) > MAX_DATASETS:
+        raise InvalidField(f"`datasets` names {MAX_DATASETS} data sets at most.", field="datasets")
+    return found
+
+
+def sent_seed(request: training_pb2.CreateCourseRequest, plan: CoursePlan) -> int:
+    """Return the seed that was sent, or that of the plan; raises `InvalidField` where it is out of range."""
+    if request.HasField("seed") and request.seed > MAX_SEED:
+        raise InvalidField(f"`seed` is a whole number from 0 to {MAX_SEED}.", field="seed")
+    return request.seed if request.HasField("seed") else plan.seed
+
+
+def sent_learn_from(ids: Iterable[str]) -> tuple[str, ...]:
+    """Return the ids of courses, each once, in their order; raises `InvalidField` for too many."""
+    found = tuple(dict.fromkeys(ids))
+    if len(found) > MAX_LEARN_FROM:
+        raise InvalidField(f"`learn_from` names {MAX_LEARN_FROM} courses at most.", field="learn_from")
+    return found
+
+
+def sent_excluded(hashes: Sequence[str]) -> frozenset[str]:
+    """Return the hashes of photos to leave out; raises `InvalidField` for too many, and for anything else."""
+    if len(hashes) > MAX_EXCLUDED:
+        raise InvalidField(f"`exclude_photos` names {MAX_EXCLUDED:,} photos at most.", field="exclude_photos")
+    if not all(map(_SHA256.fullmatch, hashes)):
+        raise InvalidField("`exclude_photos` have 64 digits of 0-9 and a-f each.", field="exclude_photos")
+    return frozenset(hashes)
+
+
+def sent_trainees(trainees: int) -> int:
+    """Return how many trainees are wanted; raises `InvalidField` for none or too many."""
+    if not 1 <= trainees <= MAX_TRAINEES:
+        raise InvalidField(f"`trainees` is a number from 1 to {MAX_TRAINEES}.", field="trainees")
+    return trainees
+
+
+def sent_retention_ms(request: training_pb2.CreateCohortRequest, plan: CoursePlan) -> int:
+    """Return how long results are kept, in milliseconds; raises `InvalidField` where that is out of range."""
+    if not request.HasField("retention"):
+        return plan.retention_days * 24 * 3600 * 1000
+    length = request.retention
+    if not 1 <= length.seconds <= MAX_RETENTION.total_seconds():
+        raise InvalidField(f"`retention` is a duration from a second to {MAX_RETENTION.days} days.", field="retention")
+    return length.seconds * 1000
+
+
+def sent_sha256(text: str) -> str:
+    """Return the hash of a photo; raises `InvalidField` for anything else."""
+    if not _SHA256.fullmatch(text):
+        raise InvalidField("`image_sha256` has 64 digits of 0-9 and a-f.", field="image_sha256")
+    return text
+
+
+def last_moment(call: str, token: str) -> tuple[int, str] | None:
+    """Return when the last item of the page before was made, and its id; None for the first page.
+
+    Raises:
+        InvalidPage: the call did not give this token.
+    """
+    text = last_of(call, token)
+    if not text:
+        return None
+    created, _, last = text.partition(" ")
+    if not last or not _MOMENT.fullmatch(created):
+        raise InvalidPage("The page token is not one that this call returned.")
+    return int(created), last
+
+
+def moment_token(call: str, created_ms: int, last: str) -> str:
+    """Return the token of the page after an item."""
+    return page_token(call, f"{created_ms} {last}")
+
+
+# --- what is answered ------------------------------------------------------------------------------------------
+
+
+def needs_message(found: PlanNeeds) -> training_pb2.PlanNeeds:
+    """Build the message of what a plan needs."""
+    return training_pb2.PlanNeeds(
+        people=found.people,
+        people_with_two_photos=found.people_with_two_photos,
+        people_with_two_alike=found.people_with_two_alike,
+        minutes=found.minutes,
+        trials=found.trials,
+    )
+
+
+def plan_message(name: str) -> training_pb2.Plan:
+    """Build the message of a plan that comes with the server."""
+    text = plan_text(name)
+    plan = read_plan(text)
+    return training_pb2.Plan(name=name, title=plan.title, toml=text, needs=needs_message(needs(plan)))
+
+
+def block_message(block: BlockPlan, for_trainee: bool = True) -> training_pb2.Block:
+    """Build the message of a block, as a trainee is told of it or as a trainer is."""
+    return training_pb2.Block(
+        block_id=block.block_id,
+        title=block.title,
+        instructions=block.instructions or exercise_of(block.exercise).instructions,
+        exercise=(SHOWN_AS if for_trainee else EXERCISES)[block.exercise],
+        trials=block.shown,
+        limit=None if block.minutes is None else duration(timedelta(minutes=block.minutes)),
+        feedback=block.feedback,
+    )
+
+
+def sitting_message(sitting: SittingPlan, for_trainee: bool = True) -> training_pb2.Sitting:
+    """Build the message of a sitting, as a trainee is told of it or as a trainer is."""
+    blocks = [block_message(block, for_trainee) for block in sitting.blocks]
+    return training_pb2.Sitting(name=sitting.name, title=sitting.title, blocks=blocks)
+
+
+def course_message(course: Course) -> training_pb2.Course:
+    """Build the message of a course."""
+    return training_pb2.Course(
+        course_id=course.course_id,
+        title=course.plan.title,
+        create_time=timestamp_ms(course.created_ms),
+        model=model_message(course.model),
+        datasets=course.datasets,
+        seed=course.seed,
+        manifest_sha256=course.manifest_sha256,
+        forms=[_form_message(form) for form in course.forms.values()],
+        sittings=[sitting_message(sitting, for_trainee=False) for sitting in course.plan.sittings],
+        terms=course.terms,
+        gallery_id=course.gallery_id,
+        learned_from=course.learned_from,
+        learned_items=course.learned_items,
+        quarantined_items=course.quarantined_items,
+        excluded_photos=course.excluded.get(EXCLUDED, 0),
+    )
+
+
+def _form_message(form: Form) -> training_pb2.Form:
+    spread = form.difficulty
+    return training_pb2.Form(
+        name=form.name,
+        manifest_sha256=form.manifest_sha256,
+        items=len(form.items),
+        mean_difficulty=None if spread is None else spread.mean,
+        sd_difficulty=None if spread is None else spread.sd,
+        people=len({person for item in form.items for person in item.people}),
+    )
+
+
+def cohort_message(cohort: Cohort) -> training_pb2.Cohort:
+    """Build the message of a cohort."""
+    return training_pb2.Cohort(
+        cohort_id=cohort.cohort_id,
+        course_id=cohort.course_id,
+        display_name=cohort.display_name,
+        create_time=timestamp_ms(cohort.created_ms),
+        expire_time=timestamp_ms(cohort.expires_ms),
+        trainees=cohort.trainees,
+    )
+
+
+def enrolled_message(trainee: NewTrainee) -> training_pb2.Enrolled:
+    """Build the message of a new trainee."""
+    return training_pb2.Enrolled(trainee_id=trainee.trainee_id, code=trainee.code)
+
+
+def progress_message(trainee_id: str, sitting: str, found: Progress) -> training_pb2.SittingProgress:
+    """Build the message of how far a trainee is in a sitting."""
+    return training_pb2.SittingProgress(
+        trainee_id=trainee_id,
+        sitting=sitting,
+        state=STATES[found.state],
+        block_id=found.block_id,
+        answered=found.answered,
+        trials=found.trials,
+        last_time=None if found.last_ms is None else timestamp_ms(found.last_ms),
+        scored=found.scored,
+        right=found.right,
+    )

@@ -1,0 +1,191 @@
+"""Messages of trials, to and from values: what is shown, and what is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from fr_api.v1 import training_pb2
+from fr_core.errors import InvalidField, MissingField
+from fr_server.rpc.convert.common import duration
+from fr_server.rpc.convert.training import SHOWN_AS, block_message
+from fr_training.answers import (
+    Answer,
+    Compared,
+    Degraded,
+    Given,
+    ListChoice,
+    ListDecision,
+    Notes,
+    Observation,
+    Observations,
+    OddOneOut,
+    PairRating,
+    Triage,
+    Usability,
+)
+from fr_training.errors import InvalidRating
+from fr_training.prompts import Reveal, Role, Step
+from fr_training.sessions.shown import Over, ShowBlock, ShowTrial
+
+STEPS = {
+    Step.RATE: training_pb2.TRIAL_STEP_RATE,
+    Step.CHOOSE: training_pb2.TRIAL_STEP_CHOOSE,
+    Step.NOTE: training_pb2.TRIAL_STEP_NOTE,
+    Step.OBSERVE: training_pb2.TRIAL_STEP_OBSERVE,
+    Step.DECIDE: training_pb2.TRIAL_STEP_DECIDE,
+    Step.TRIAGE: training_pb2.TRIAL_STEP_TRIAGE,
+    Step.RATE_AGAIN: training_pb2.TRIAL_STEP_RATE_AGAIN,
+    Step.SEND_PROBE: training_pb2.TRIAL_STEP_SEND_PROBE,
+}
+_ROLES = {
+    Role.COMPARED: training_pb2.PICTURE_ROLE_COMPARED,
+    Role.PROBE: training_pb2.PICTURE_ROLE_PROBE,
+    Role.CANDIDATE: training_pb2.PICTURE_ROLE_CANDIDATE,
+}
+_STEP_OF = {value: step for step, value in STEPS.items()}
+_COMPARED: Mapping[training_pb2.Comparison.ValueType, Compared] = {
+    training_pb2.COMPARISON_SIMILAR: Compared.SIMILAR,
+    training_pb2.COMPARISON_DIFFERENT: Compared.DIFFERENT,
+    training_pb2.COMPARISON_NOT_VISIBLE: Compared.NOT_VISIBLE,
+}
+_USABILITY: Mapping[training_pb2.Usability.ValueType, Usability] = {
+    training_pb2.USABILITY_USABLE: Usability.USABLE,
+    training_pb2.USABILITY_LIMITED: Usability.LIMITED,
+    training_pb2.USABILITY_REJECT: Usability.REJECT,
+}
+_DEGRADED: Mapping[training_pb2.Degradation.ValueType, Degraded] = {
+    training_pb2.DEGRADATION_BLUR: Degraded.BLUR,
+    training_pb2.DEGRADATION_NOISE: Degraded.NOISE,
+    training_pb2.DEGRADATION_RESOLUTION: Degraded.RESOLUTION,
+    training_pb2.DEGRADATION_COMPRESSION: Degraded.COMPRESSION,
+    training_pb2.DEGRADATION_OCCLUSION: Degraded.OCCLUSION,
+    training_pb2.DEGRADATION_POSE: Degraded.POSE,
+}
+
+
+# --- what is shown ---------------------------------------------------------------------------------------------
+
+
+def trial_message(shown: ShowTrial, pictures: Sequence[bytes]) -> training_pb2.Trial:
+    """Build the message of a trial.
+
+    Args:
+        shown: the trial.
+        pictures: JPEG files of its prompt's pictures, in their order.
+    """
+    prompt = shown.prompt
+    advice = None if prompt.advice is None else training_pb2.Advice(same=prompt.advice.same, text=prompt.advice.text)
+    return training_pb2.Trial(
+        trial_id=shown.trial.trial_id,
+        block_id=shown.block.block_id,
+        number=shown.number,
+        of=shown.of,
+        exercise=SHOWN_AS[prompt.exercise],
+        step=STEPS[prompt.step],
+        pictures=[
+            training_pb2.Picture(picture_id=one.picture_id, data=data, role=_ROLES[one.role])
+            for one, data in zip(prompt.pictures, pictures, strict=True)
+        ],
+        components=[
+            training_pb2.Component(component_id=one.component_id, name=one.name, look_at=one.look_at)
+            for one in prompt.components
+        ],
+        advice=advice,
+        left=None if shown.left_ms is None else duration(timedelta(milliseconds=shown.left_ms)),
+    )
+
+
+def block_to_begin(shown: ShowBlock) -> training_pb2.BlockToBegin:
+    """Build the message of a block that comes next."""
+    return training_pb2.BlockToBegin(block=block_message(shown.block), number=shown.number, of=shown.of)
+
+
+def over_message(over: Over) -> training_pb2.SessionOver:
+    """Build the message of the end."""
+    return training_pb2.SessionOver(answered=over.answered, trials=over.trials)
+
+
+def reveal_message(reveal: Reveal) -> training_pb2.Reveal:
+    """Build the message of what was right."""
+    return training_pb2.Reveal(
+        correct=reveal.correct, text=reveal.text, similarities=reveal.similarities, picture_id=reveal.picture_id
+    )
+
+
+# --- what is answered ------------------------------------------------------------------------------------------
+
+
+def sent_notes(request: training_pb2.LockNotesRequest) -> tuple[Step, Answer]:
+    """Return what was noted or observed, and the step that it answers.
+
+    Raises:
+        MissingField: neither is there.
+        InvalidField: both are, or a comparison is none.
+    """
+    if request.notes and request.observations:
+        raise InvalidField("Send either `notes` or `observations`.", field="notes")
+    if request.observations:
+        return Step.OBSERVE, Answer(Observations(tuple(map(_observation, request.observations))))
+    if not request.notes:
+        raise MissingField("There are neither `notes` nor `observations`.", field="notes")
+    return Step.NOTE, Answer(Notes(request.notes))
+
+
+def sent_decision(request: training_pb2.SubmitDecisionRequest) -> tuple[Step, Answer]:
+    """Return the decision, and the step that it answers.
+
+    Raises:
+        MissingField: there is no decision, or no step.
+        InvalidField: the step, or a part of the decision, has a value that this call does not know.
+    """
+    if not request.step:
+        raise MissingField("`step` is not set.", field="step")
+    if request.step not in _STEP_OF:
+        raise InvalidField("`step` has a value that this call does not know.", field="step")
+    given = _given(request)
+    difficulty = request.difficulty if request.HasField("difficulty") else None
+    return _STEP_OF[request.step], Answer(given, difficulty, request.known_to_me)
+
+
+def _given(request: training_pb2.SubmitDecisionRequest) -> Given:
+    which = request.WhichOneof("answer")
+    if which == "rating":
+        rating = request.rating
+        return PairRating(rating.rating, rating.p_same if rating.HasField("p_same") else None)
+    if which == "odd_picture_id":
+        return OddOneOut(request.odd_picture_id)
+    if which == "candidates":
+        return _list_decision(request.candidates)
+    if which == "quality":
+        return _triage(request.quality)
+    raise MissingField("There is no answer.", field="answer")
+
+
+def _list_decision(decision: training_pb2.CandidateDecision) -> ListDecision:
+    which = decision.WhichOneof("decision")
+    ratings = dict(decision.ratings)
+    if which == "picture_id":
+        return ListDecision(ListChoice.CANDIDATE, decision.picture_id, ratings)
+    if which == "none" and decision.none:
+        return ListDecision(ListChoice.NONE, None, ratings)
+    if which == "inconclusive" and decision.inconclusive:
+        return ListDecision(ListChoice.INCONCLUSIVE, None, ratings)
+    raise MissingField("`candidates` holds no decision.", field="candidates.decision")
+
+
+def _triage(decision: training_pb2.QualityDecision) -> Triage:
+    if not decision.usability:
+        raise MissingField("`quality.usability` is not set.", field="quality.usability")
+    if decision.usability not in _USABILITY:
+        raise InvalidField("`quality.usability` has a value that this call does not know.", field="quality.usability")
+    if any(reason not in _DEGRADED for reason in decision.reasons):
+        raise InvalidField("`quality.reasons` holds a value that this call does not know.", field="quality.reasons")
+    return Triage(_USABILITY[decision.usability], frozenset(_DEGRADED[reason] for reason in decision.reasons))
+
+
+def _observation(message: training_pb2.Observation) -> Observation:
+    if message.comparison not in _COMPARED:
+        raise InvalidRating("`comparison` of a component is similar, different or not visible.", field="comparison")
+    similarity = message.similarity if message.HasField("similarity") else None
+    return Observation(message.component_id, _COMPARED[message.comparison], similarity)

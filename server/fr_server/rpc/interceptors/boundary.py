@@ -1,0 +1,258 @@
+"""The outermost room of a call: its request id, who hears of its end, and every error turned into a status."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from fr_core.errors import (
+    CallEnded,
+    Failure,
+    FrError,
+    InputRefused,
+    InternalError,
+    InvalidField,
+    StoreCorrupt,
+)
+from fr_server.rpc.errors import abort
+from fr_server.rpc.interceptors.lasting import lasting
+from fr_server.rpc.interceptors.sizes import request_of
+from fr_server.rpc.interceptors.wrapping import EXEMPT, Context, Handler, Malformed, Stream, Unary, first_of, read_by
+from fr_server.telemetry.listener import CANCELLED, OK, CallObserver, NullListener
+from fr_server.telemetry.logs import FIELDS, defects, describe
+from fr_server.telemetry.throttle import Throttle
+
+log = logging.getLogger("fr_server.calls")
+
+_current: ContextVar[_Known] = ContextVar("call")
+# Of requests about the health, for which nobody is asked who it is.
+STRANGERS_BYTES = 1_024
+STRANGERS_S = 2.0
+
+
+def log_defect(where: str, request_id: str, error: BaseException) -> None:
+    """Log a defect: its type and the places it passed, never its message, which may hold what a caller sent."""
+    fields = {"request_id": request_id, "error": next(defects(error)).type}
+    log.error("%s failed, request %s: %s", where, request_id, describe(error), extra={FIELDS: fields})
+
+
+def as_fr_error(error: Exception, where: str, request_id: str) -> FrError:
+    """Return the error itself where it is one for the caller; log anything else and return `InternalError`.
+
+    Damage of the store is logged too: its caller cannot mend it.
+    """
+    if isinstance(error, StoreCorrupt):
+        fields = {"request_id": request_id, "error": error.reason, **error.metadata}
+        log.error(
+            "%s found the store damaged, request %s: %s", where, request_id, error.message, extra={FIELDS: fields}
+        )
+    if isinstance(error, (InputRefused, Failure)):
+        return error
+    log_defect(where, request_id, error)
+    return InternalError("The server failed on this call.", request_id=request_id)
+
+
+def as_item_error(error: Exception) -> FrError:
+    """Return the error for the answer to an item of the current call, like `as_fr_error`; on the event loop.
+
+    After that the error holds no frames, and so no data of the item.
+    """
+    told = as_fr_error(error, "an item of a stream", _current.get().request_id)
+    _let_go(error)
+    return told
+
+
+def count_refusal(refusal: FrError) -> None:
+    """Count what the answer to an item of the current call tells; on the event loop."""
+    _current.get().observer.refused(refusal.reason)
+
+
+def _sent(context: Context, key: str) -> Iterator[str]:
+    """Yield what the caller sent as text under a key of the metadata."""
+    return (value for k, value in context.invocation_metadata() or () if k == key and isinstance(value, str))
+
+
+class Boundary(grpc.aio.ServerInterceptor):
+    """Gives each call an id, tells and logs how it ended, and lets no exception out that is not a status.
+
+    It reads every request itself: one that does not come whole holds what has come of it, and nothing else would end
+    that. Of strangers, who may call the health and nothing else, it takes short ones, and soon.
+
+    Args:
+        observer: is told of each call; None = nobody.
+        read_s: in which the one request of a call has to come.
+    """
+
+    def __init__(self, observer: CallObserver | None = None, read_s: float = math.inf) -> None:
+        self._observer = observer or NullListener()
+        self._read_s = read_s
+        self._refused: Throttle[None] = Throttle(time.monotonic)
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Wrap the handler of the call."""
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None:
+            return None
+        if method.startswith(EXEMPT):
+            # Reflection, which reads streams, is there only where everybody is trusted.
+            few = not handler.request_streaming
+            return read_by(handler, _of_a_stranger, _many_of_a_stranger, _is_short) if few else handler
+        request = request_of(method)  # a room within may read that of a unary call as a stream of one
+
+        def unary(behaviour: Unary) -> Unary:
+            async def call(_: object, context: Context) -> Any:
+                context = lasting(context)
+                async with _Call(method, context, self._observer, self._refused):
+                    return await behaviour(await self._first_of(context), context)
+
+            return call
+
+        def stream(behaviour: Stream) -> Stream:
+            async def call(_: object, context: Context) -> AsyncIterator[Any]:
+                context = lasting(context)
+                async with _Call(method, context, self._observer, self._refused):
+                    sent = _each_well_formed(context) if request.stream else self._only(context)
+                    async for response in behaviour(sent, context):
+                        yield response
+                        del response  # so that an idle stream does not keep its last answer
+
+            return call
+
+        return read_by(handler, unary, stream, request.takes)
+
+    async def _first_of(self, context: Context) -> Any:
+        try:
+            return _well_formed(await first_of(context, self._read_s))
+        except TimeoutError as error:
+            raise CallEnded("The request did not come whole in the time that the server lets a call take.") from error
+
+    async def _only(self, context: Context) -> AsyncIterator[Any]:
+        yield await self._first_of(context)
+
+
+def _well_formed(request: Any) -> Any:
+    if isinstance(request, Malformed):
+        raise InvalidField(request.why)
+    return request
+
+
+def _is_short(encoded: bytes) -> bool:
+    return len(encoded) <= STRANGERS_BYTES
+
+
+def _of_a_stranger(behaviour: Unary) -> Unary:
+    async def call(_: object, context: Context) -> Any:
+        return await behaviour(await _sent_by_a_stranger(context), context)
+
+    return call
+
+
+def _many_of_a_stranger(behaviour: Stream) -> Stream:
+    async def only(context: Context) -> AsyncIterator[Any]:
+        yield await _sent_by_a_stranger(context)
+
+    async def call(_: object, context: Context) -> AsyncIterator[Any]:
+        async for response in behaviour(only(context), context):
+            yield response
+
+    return call
+
+
+async def _sent_by_a_stranger(context: Context) -> Any:
+    try:
+        request = await first_of(context, STRANGERS_S)
+    except TimeoutError:
+        await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "The request did not come whole in time.")
+    if isinstance(request, Malformed):
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, request.why)
+    return request
+
+
+async def _each_well_formed(context: Context) -> AsyncIterator[Any]:
+    while (request := await context.read()) is not grpc.aio.EOF:
+        yield _well_formed(request)
+        del request  # so that an idle stream does not keep its last item
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known within a call of it. Timers that were called off hold on to it for long, and so to nothing more."""
+
+    request_id: str
+    observer: CallObserver
+
+
+class _Call:
+    """One call: `async with` tells and logs its end and turns what it raised into a status."""
+
+    def __init__(self, method: str, context: Context, observer: CallObserver, refused: Throttle[None]) -> None:
+        self.method = method
+        self.context = context
+        self.observer = observer
+        # Always the server's own id: a caller's could be a name, and would stay in the log and the audit for ever.
+        self.request_id = uuid.uuid4().hex
+        self._refused = refused
+        self._started = time.monotonic()
+
+    async def __aenter__(self) -> None:
+        _current.set(_Known(self.request_id, self.observer))
+        self.context.set_trailing_metadata((("x-request-id", self.request_id),))
+        traceparent = next(_sent(self.context, "traceparent"), "")
+        self._told_ended = self.observer.began(self._name, self.request_id, traceparent)
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            self._ended(OK)
+        elif isinstance(error, Exception):
+            told = as_fr_error(error, self.method, self.request_id)
+            self._ended(CANCELLED if isinstance(told, CallEnded) else told.reason)
+            del trace
+            _let_go(error)
+            await abort(self.context, told, self.request_id)
+        else:  # cancelled, the reader of a stream gone, or the process ending
+            self._ended(CANCELLED)
+
+    @property
+    def _name(self) -> str:
+        return self.method.removeprefix("/")
+
+    def _ended(self, outcome: str) -> None:
+        took_s = time.monotonic() - self._started
+        self._told_ended(outcome, took_s)
+        held_back = 0 if outcome == OK else self._refused.held_back(outcome, None)
+        if held_back is None:
+            return
+        took_ms = round(took_s * 1000, 1)
+        fields = {"method": self._name, "outcome": outcome, "request_id": self.request_id, "took_ms": took_ms}
+        text = "%s %s %s %.1f ms"
+        if held_back:
+            fields["held_back"] = held_back
+            text += f", and {held_back} more of its outcome that were not told"
+        log.info(text, self.method, outcome, self.request_id, took_ms, extra={FIELDS: fields})
+
+
+def _let_go(error: BaseException) -> None:
+    """Have an error, and those behind it, hold no more of the frames that they have passed, and so of the request.
+
+    gRPC keeps the end of a call, and with it the error, until the garbage collector comes by. The frames themselves are
+    left alone: an error may be that of several calls, of which some go on.
+    """
+    seen: set[int] = set()
+    passed: BaseException | None = error
+    while passed is not None and id(passed) not in seen:
+        seen.add(id(passed))
+        passed.__traceback__ = None
+        passed = passed.__cause__ or passed.__context__

@@ -1,0 +1,160 @@
+"""AccessService: API keys, and who calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import grpc
+from fr_trust.access.budget import Budget
+from fr_trust.access.key_rules import reaches, require_may_give
+from fr_trust.access.keys import ApiKey, principal_id_of
+from fr_trust.access.principal import Principal
+from fr_trust.access.roles import Role
+from fr_trust.access.store import AccessStore
+from fr_trust.errors import NotPermitted
+
+from fr_api.v1 import access_pb2, access_pb2_grpc
+from fr_core.gallery import pages
+from fr_server.authz.callers import current_principal, seen
+from fr_server.authz.recorder import OUTSIDE, note
+from fr_server.pools import Work
+from fr_server.rpc.convert.access import (
+    created_response,
+    key_message,
+    new_key,
+    overlap_ms,
+    rotated_response,
+    who_response,
+)
+from fr_server.rpc.services.paging import number_of
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+_DEFAULT_PAGE = 100
+_CALL = "keys"
+# In the place of the id of a key that the caller may not know of; no key has it.
+_NOBODYS = "-" * 16
+
+
+class AccessService(access_pb2_grpc.AccessServiceServicer):
+    """Makes, lists, rotates and revokes API keys.
+
+    `fr_trust.access.key_rules` decides who may see, hand out and revoke which key. For a key with wider access than the
+    caller's, the answer is that it does not exist.
+
+    Args:
+        store: keeps them.
+        default: how much a key may ask for whose maker does not say; less where the maker itself may.
+        key_days: how long it is valid then; less where the maker's own key is.
+        work: runs what blocks.
+        searches_left: of somebody, today; None = as many as wanted.
+    """
+
+    def __init__(
+        self,
+        store: AccessStore,
+        default: Budget,
+        key_days: int,
+        work: Work,
+        searches_left: Callable[[Principal], int | None],
+    ) -> None:
+        self._store = store
+        self._default = default
+        self._key_days = key_days
+        self._work = work
+        self._searches_left = searches_left
+
+    async def WhoAmI(  # noqa: N802
+        self, request: access_pb2.WhoAmIRequest, context: Context
+    ) -> access_pb2.WhoAmIResponse:
+        """Tell who the server takes the caller for, until when, and what is left for today."""
+        principal = current_principal()
+        return who_response(principal, await self._work.storage(self._own_key), self._searches_left(principal))
+
+    async def CreateKey(  # noqa: N802
+        self, request: access_pb2.CreateKeyRequest, context: Context
+    ) -> access_pb2.CreateKeyResponse:
+        """Make a key."""
+        principal = current_principal()
+        own = await self._work.storage(self._own_key)
+        ends_ms = None if own is None else own.expires_ms
+        new = new_key(request, self._default.at_most(principal.budget), self._key_days, ends_ms)
+        # A requested lifetime that is too long is refused; the default is shortened.
+        asked = replace(new, not_after_ms=None) if request.HasField("lifetime") else new
+        require_may_give(principal, own, asked, self._store.now_ms())
+        return created_response(await self._work.storage(self._store.create, new))
+
+    async def ListKeys(  # noqa: N802
+        self, request: access_pb2.ListKeysRequest, context: Context
+    ) -> access_pb2.ListKeysResponse:
+        """List a page of keys."""
+        size = request.page_size or _DEFAULT_PAGE
+        pages.require_page_size(size)
+        last = pages.last_of(_CALL, request.page_token)
+        before = number_of(last) if last else None
+        shown, more = await self._work.storage(self._keys_seen, before, size)
+        return access_pb2.ListKeysResponse(
+            keys=[key_message(key) for key in shown],
+            next_page_token=pages.page_token(_CALL, str(shown[-1].number)) if more else "",
+        )
+
+    async def RotateKey(  # noqa: N802
+        self, request: access_pb2.RotateKeyRequest, context: Context
+    ) -> access_pb2.RotateKeyResponse:
+        """Give a key a new secret."""
+        overlaps_ms = overlap_ms(request)
+        key_id = await self._work.storage(self._given, request.key_id, overlaps_ms > 0)
+        return rotated_response(await self._work.storage(self._store.rotate, key_id, overlaps_ms))
+
+    async def RevokeKey(  # noqa: N802
+        self, request: access_pb2.RevokeKeyRequest, context: Context
+    ) -> access_pb2.RevokeKeyResponse:
+        """Make a key invalid."""
+        key_id = await self._work.storage(self._known, request.key_id)
+        return access_pb2.RevokeKeyResponse(key=key_message(await self._work.storage(self._store.revoke, key_id)))
+
+    def _known(self, key_id: str) -> str:
+        """Return the id of a key that the caller may see, or an id that no key has."""
+        key = self._store.key(key_id)
+        if key is None or reaches(current_principal(), key):
+            return key_id
+        note(detail=OUTSIDE)
+        return _NOBODYS
+
+    def _given(self, key_id: str, overlaps: bool) -> str:
+        """Like `_known`; raises `NotPermitted` if the caller may not get a secret of the key.
+
+        Who is no admin knows of the own key alone.
+        """
+        principal = current_principal()
+        if principal.principal_id == principal_id_of(key_id):
+            return key_id
+        if Role.ADMIN not in principal.roles:
+            note(detail=OUTSIDE)
+            return _NOBODYS
+        key_id = self._known(key_id)
+        key = self._store.key(key_id)
+        if key is None:
+            return key_id
+        if overlaps:  # two people would call in the name of one key, and nobody could tell them apart
+            raise NotPermitted("Only whoever has a key may keep its secret valid beside the new one.", field="overlap")
+        require_may_give(principal, self._own_key(), key, self._store.now_ms())
+        return key_id
+
+    def _own_key(self) -> ApiKey | None:
+        """Return the key of whoever calls; None = it has none."""
+        kind, _, key_id = current_principal().principal_id.partition(":")
+        return self._store.key(key_id) if kind == "key" else None
+
+    def _keys_seen(self, before: int | None, size: int) -> tuple[list[ApiKey], bool]:
+        """Return a page of the keys that the caller may know of, and whether there are more: auditors see all."""
+        principal = current_principal()
+        audits = Role.AUDITOR in principal.roles
+
+        def fetch(last: ApiKey | None, size: int) -> tuple[Sequence[ApiKey], bool]:
+            found = self._store.keys(before if last is None else last.number, size)
+            return found, len(found) == size
+
+        return seen(fetch, size, lambda key: audits or reaches(principal, key))

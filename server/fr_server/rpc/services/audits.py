@@ -1,0 +1,214 @@
+"""What the services ask of audits, wherever these are: one chain for each store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from itertools import islice
+from typing import Protocol, get_args, runtime_checkable
+
+from fr_trust.audit.export import export
+from fr_trust.audit.search import Filter, Page, search
+from fr_trust.audit.segment import Segment, oldest_segment
+from fr_trust.casework.store import CaseStore
+
+from fr_core.errors import InternalError, StoreFailed
+from fr_core.id_forms import forms_of
+from fr_core.storage.audit.checkpoints import Checkpoint
+from fr_core.storage.audit.table import AuditTable
+from fr_core.storage.audit.values import Pseudonym
+from fr_core.storage.audit.verify import Broken, Verified, disagreement, verify
+from fr_server.rpc.services.gallery_calls import GalleryCalls
+from fr_server.telemetry.trust import Chain
+
+CHAINS: tuple[Chain, ...] = get_args(Chain)
+"""The chains of a server."""
+
+# Records of one step of an export: half a megabyte, and some 50 ms, in which a moment of the store is held.
+_STEP = 1_000
+_CHECKPOINT = b'{"checkpoint":'
+
+
+@dataclass(frozen=True, slots=True)
+class ExportPart:
+    """Some lines of an export.
+
+    Attributes:
+        data: whole lines, each with its line break.
+        after: number of the last record of them, with which the next step goes on; None where the export has ended,
+            with its checkpoint.
+    """
+
+    data: bytes
+    after: int | None
+
+
+@runtime_checkable
+class AuditCalls(Protocol):
+    """What `AuditService` asks of one chain, in this process or another; each call sees the chain as of one moment.
+
+    Raises of every method:
+        StoreCorrupt: what it reads was altered; `audit_verify` returns that.
+        StoreFailed, ShuttingDown: the store cannot be read.
+    """
+
+    def audit_search(self, wanted: Filter, after: int, limit: int) -> Page:
+        """As `fr_trust.audit.search.search`."""
+        ...
+
+    def audit_verify(self, checkpoints: Sequence[Checkpoint]) -> Verified | Broken:
+        """As `fr_core.storage.audit.verify.verify`."""
+        ...
+
+    def audit_disagreement(self, checkpoint: Checkpoint) -> Broken | None:
+        """As `fr_core.storage.audit.verify.disagreement`; raises `StoreCorrupt`, too."""
+        ...
+
+    def audit_export(self, after: int, begun: bool) -> ExportPart:
+        """Do one step of an export: the steps together hold what was recorded meanwhile, up to the checkpoint.
+
+        Args:
+            after: from the record after this number.
+            begun: whether a step was done before, with what this one begins.
+
+        Raises:
+            InvalidField: the chain has no record of that number.
+            StoreFailed: records of the next step were pruned since the last step.
+        """
+        ...
+
+    def audit_oldest(self, before_ms: int) -> Segment | None:
+        """Like `fr_trust.audit.segment.oldest_segment`; records of kept cases are not due."""
+        ...
+
+    def audit_prune(self, after: int, upto: int, last: bool) -> bool:
+        """Like `AuditTable.prune`; after the last of several, it overwrites all copies of the deleted records."""
+        ...
+
+    def audit_checkpoint(self) -> Checkpoint:
+        """Sign how far the chain is."""
+        ...
+
+    def audit_public_key(self) -> str:
+        """Return the key that tells its signatures, as PEM."""
+        ...
+
+    def audit_subject(self, gallery_id: str, subject_id: str) -> tuple[Pseudonym, ...]:
+        """Return the pseudonyms of a subject in the chain, for all Unicode forms of the caller's id."""
+        ...
+
+    def audit_case(self, reference: str) -> tuple[Pseudonym, ...]:
+        """Return the pseudonyms of a case in the chain, for all Unicode forms of its reference."""
+        ...
+
+
+@runtime_checkable
+class Auditable(Protocol):
+    """A store with an audit."""
+
+    def auditing(self) -> AbstractContextManager[AuditTable]:
+        """Read the audit as of one moment, within the block."""
+        ...
+
+    def prune_audit(self, after: int, upto: int, last: bool) -> bool:
+        """As `AuditCalls.audit_prune`."""
+        ...
+
+
+class LocalAudit:
+    """The audit of a store of this process.
+
+    Args:
+        store: is open.
+        case_ids: returns the ids of kept cases: their evidence needs the records since they were opened.
+    """
+
+    def __init__(self, store: Auditable, case_ids: Callable[[], Collection[str]] = frozenset) -> None:
+        self._store = store
+        self._case_ids = case_ids
+
+    def audit_search(self, wanted: Filter, after: int, limit: int) -> Page:
+        """See `AuditCalls`."""
+        with self._store.auditing() as audit:
+            return search(audit, wanted, after, limit)
+
+    def audit_verify(self, checkpoints: Sequence[Checkpoint]) -> Verified | Broken:
+        """See `AuditCalls`."""
+        with self._store.auditing() as audit:
+            return verify(audit, checkpoints)
+
+    def audit_disagreement(self, checkpoint: Checkpoint) -> Broken | None:
+        """See `AuditCalls`."""
+        with self._store.auditing() as audit:
+            return disagreement(audit, checkpoint)
+
+    def audit_export(self, after: int, begun: bool) -> ExportPart:
+        """See `AuditCalls`."""
+        with self._store.auditing() as audit:
+            pruned = audit.pruned().upto
+            if begun and after < pruned:
+                raise StoreFailed("Records were pruned while they were exported. Export the chain again.")
+            after = max(after, pruned)
+            lines = export(audit, after)
+            beginning = next(lines)
+            found = list(islice(lines, _STEP))
+        ended = found[-1].startswith(_CHECKPOINT)
+        data = b"".join(found if begun else (beginning, *found))
+        return ExportPart(data, None if ended else after + len(found))
+
+    def audit_oldest(self, before_ms: int) -> Segment | None:
+        """See `AuditCalls`."""
+        kept = self._case_ids()  # before reading the audit: all records of a case that is opened later are newer
+        with self._store.auditing() as audit:
+            return oldest_segment(audit, before_ms, lambda record: record.detail.get("case_id") in kept)
+
+    def audit_prune(self, after: int, upto: int, last: bool) -> bool:
+        """See `AuditCalls`."""
+        return self._store.prune_audit(after, upto, last)
+
+    def audit_checkpoint(self) -> Checkpoint:
+        """See `AuditCalls`."""
+        with self._store.auditing() as audit:
+            return audit.checkpoint()
+
+    def audit_public_key(self) -> str:
+        """See `AuditCalls`."""
+        with self._store.auditing() as audit:
+            return audit.public_pem()
+
+    def audit_subject(self, gallery_id: str, subject_id: str) -> tuple[Pseudonym, ...]:
+        """See `AuditCalls`."""
+        with self._store.auditing() as audit:
+            pseudonyms = audit.pseudonyms()
+            return tuple(pseudonyms.subject(gallery_id, form) for form in forms_of(subject_id))
+
+    def audit_case(self, reference: str) -> tuple[Pseudonym, ...]:
+        """See `AuditCalls`."""
+        with self._store.auditing() as audit:
+            pseudonyms = audit.pseudonyms()
+            return tuple(pseudonyms.case(form) for form in forms_of(reference))
+
+
+def audits_of(
+    galleries: GalleryCalls, training: Auditable, cases: CaseStore, access: Auditable
+) -> dict[Chain, AuditCalls]:
+    """Return the audits of a server by the names of their chains.
+
+    Args:
+        galleries: of this process, or of the engine's.
+        training: is open.
+        cases: is open.
+        access: is open.
+    """
+    stores = (LocalAudit(training), LocalAudit(cases, cases.case_ids), LocalAudit(access))
+    return dict(zip(CHAINS, (audit_of(galleries), *stores), strict=True))
+
+
+def audit_of(galleries: GalleryCalls) -> AuditCalls:
+    """Return the audit of galleries, wherever these are."""
+    if isinstance(galleries, AuditCalls):
+        return galleries
+    if isinstance(galleries, Auditable):
+        return LocalAudit(galleries)
+    raise InternalError("Galleries without an audit.")

@@ -1,0 +1,149 @@
+"""What similarities mean in a gallery: its own calibration, parsed once, else that of the model pack."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+
+from fr_api.v1 import gallery_pb2
+from fr_core.errors import CalibrationInvalid, CalibrationUnreadable, MissingField
+from fr_core.gallery.values import GalleryCalibration, GalleryInfo, calibration_id
+from fr_core.scoring.calibration import Calibration
+from fr_core.scoring.calibration_json import to_json
+from fr_server.pools import Work
+from fr_server.rpc.convert.calibration import Criterion, InForce, Threshold, calibration_from, calibration_message
+from fr_server.rpc.services.decisions import Decisions
+from fr_server.rpc.services.gallery_calls import GalleryCalls
+
+log = logging.getLogger("fr_server.calibrations")
+
+# Calibrations that are kept parsed. The largest takes some megabytes, the usual one a tenth of one.
+_KEPT = 16
+
+
+class Calibrations:
+    """Sets the calibrations of galleries and reads them, for calls of one event loop.
+
+    A search learns from its gallery's description which calibration it has, by hash, so that what another process sets
+    holds for the next search of this one. One that was set once can be unreadable later, for another version.
+
+    Args:
+        galleries: keep the calibrations.
+        work: runs what blocks.
+        decisions: knows the calibration of the pack.
+    """
+
+    def __init__(self, galleries: GalleryCalls, work: Work, decisions: Decisions) -> None:
+        self._galleries = galleries
+        self._work = work
+        self._decisions = decisions
+        self._parsed: OrderedDict[str, Calibration] = OrderedDict()  # by id, that used last at the end
+        self._unreadable: set[str] = set()  # ids
+
+    async def in_force(self, info: GalleryInfo, asked: Criterion | None) -> InForce | None:
+        """Return what holds for searches of a gallery; None where there is nothing, or its own is unreadable.
+
+        Raises:
+            UnknownGallery, GalleryReplaced: it was deleted during the call.
+            CalibrationUnreadable: a rate is asked for, and its own cannot be read any more.
+        """
+        own = info.calibration_sha256
+        if own is not None and own not in self._parsed and own not in self._unreadable:
+            own = await self._read(info)
+        if own is None:
+            return self._decisions.in_force(info.model)
+        if own in self._unreadable:
+            if asked is None or isinstance(asked, Threshold):
+                return None
+            raise CalibrationUnreadable(
+                "The gallery's calibration cannot be read, so it tells no threshold for a rate."
+            )
+        self._parsed.move_to_end(own)
+        calibration = self._parsed[own]
+        if len(self._parsed) > _KEPT:
+            self._parsed.popitem(last=False)
+        return self._decisions.of_gallery(info.model, calibration, own)
+
+    async def set(self, request: gallery_pb2.SetCalibrationRequest) -> gallery_pb2.SetCalibrationResponse:
+        """Give a gallery a calibration.
+
+        Raises:
+            MissingField: there is no text.
+            UnknownGallery: there is no gallery of that id.
+            CalibrationInvalid: it cannot be read, contradicts itself, is too long, or of another model.
+            StorageLow: the disk is nearly full.
+        """
+        text = request.calibration_json
+        if not text:
+            raise MissingField(
+                "`calibration_json` is empty; DeleteCalibration takes a gallery's calibration away.",
+                field="calibration_json",
+            )
+
+        def change() -> gallery_pb2.SetCalibrationResponse:
+            own = calibration_from(text)
+            info = self._galleries.set_calibration(
+                request.gallery_id, GalleryCalibration(own.provenance.model_id, text)
+            )
+            in_force = self._decisions.of_gallery(info.model, own, calibration_id(text))
+            return gallery_pb2.SetCalibrationResponse(
+                calibration=calibration_message(in_force, with_settings=True), gallery_version=info.version
+            )
+
+        return await self._work.storage(change)
+
+    async def delete(self, request: gallery_pb2.DeleteCalibrationRequest) -> gallery_pb2.DeleteCalibrationResponse:
+        """Take the calibration of a gallery away, if it has one; raises `UnknownGallery`."""
+        info = await self._work.storage(self._galleries.set_calibration, request.gallery_id, None)
+        of_pack = self._decisions.in_force(info.model)
+        return gallery_pb2.DeleteCalibrationResponse(
+            calibration=None if of_pack is None else calibration_message(of_pack, with_settings=True),
+            gallery_version=info.version,
+        )
+
+    async def get(self, request: gallery_pb2.GetCalibrationRequest) -> gallery_pb2.GetCalibrationResponse:
+        """Read the calibration that searches of a gallery answer with; raises `UnknownGallery`."""
+
+        def read() -> gallery_pb2.GetCalibrationResponse:
+            info = self._galleries.get(request.gallery_id)
+            text, in_force = self._galleries.calibration(info), self._decisions.in_force(info.model)
+            if text is not None:
+                try:
+                    in_force = self._decisions.of_gallery(info.model, calibration_from(text), calibration_id(text))
+                except CalibrationInvalid:
+                    return gallery_pb2.GetCalibrationResponse(calibration_json=text)
+            if in_force is None:
+                return gallery_pb2.GetCalibrationResponse()
+            return gallery_pb2.GetCalibrationResponse(
+                calibration=calibration_message(in_force, with_settings=True),
+                calibration_json=to_json(in_force.calibration) if text is None else text,
+            )
+
+        return await self._work.storage(read)
+
+    async def _read(self, info: GalleryInfo) -> str | None:
+        """Read the calibration that a gallery has by now, which may be another than a moment ago, and return its id."""
+
+        def read() -> tuple[str, Calibration | None] | None:
+            text = self._galleries.calibration(info)
+            if text is None:
+                return None
+            try:
+                return calibration_id(text), calibration_from(text)
+            except CalibrationInvalid:
+                return calibration_id(text), None
+
+        found = await self._work.storage(read)
+        if found is None:
+            return None
+        own, calibration = found
+        if calibration is not None:
+            self._parsed[own] = calibration
+        elif own not in self._unreadable:
+            self._unreadable.add(own)
+            log.warning(
+                "The calibration %s of a gallery cannot be read: its searches are answered without error rates, "
+                "until it is set anew or taken away",
+                own[:12],
+            )
+        return own

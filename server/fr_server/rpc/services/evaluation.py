@@ -1,0 +1,218 @@
+"""EvaluationService: how the model errs, measured with the pipeline that answers all other calls."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import grpc
+
+from fr_api.v1 import evaluation_pb2, evaluation_pb2_grpc
+from fr_core.engine import Engine
+from fr_core.errors import EvaluationRunning, Overloaded, ShuttingDown
+from fr_core.gallery.pages import last_of, page_token
+from fr_core.runtime.ticket import current_ticket
+from fr_core.sharing import Places
+from fr_datasets.links import datasets_folder
+from fr_evaluation.identification.run import read_people, run_identification
+from fr_evaluation.keeping import files_of, summary_of
+from fr_evaluation.offers import offers
+from fr_evaluation.photos import OnProgress
+from fr_evaluation.report import Report
+from fr_evaluation.stored import KeptReport, Reports
+from fr_evaluation.verification.run import read_pairs, run_verification
+from fr_server.authz.callers import current_sharer
+from fr_server.pools import KEPT_S, Work
+from fr_server.rpc.convert.evaluation import dataset_message, file_name, gallery_sizes, report_message, sent_seed
+from fr_server.rpc.convert.gallery import page_size
+from fr_server.rpc.services.datasets import dataset_errors, dataset_root
+from fr_server.telemetry.logs import FIELDS
+
+log = logging.getLogger("fr_server.evaluation")
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+# Between two looks at how far an evaluation has come.
+_LOOK_S = 0.1
+# Of a file, in a message.
+_PIECE = 2**20
+# What page tokens are bound to.
+_LIST = "reports"
+
+
+class EvaluationService(evaluation_pb2_grpc.EvaluationServiceServicer):
+    """Measures one thing at a time, on the data sets that `fr dataset link` remembers on this machine.
+
+    Args:
+        engine: what is measured; calls that people wait for go before its photos.
+        flip: whether the engine fuses embeddings with those of the mirrored face.
+        workers: photos at a time, at least 1.
+        reports: where reports are kept.
+        work: runs what blocks, and ends an evaluation when it drains.
+    """
+
+    def __init__(self, engine: Engine, flip: bool, workers: int, reports: Reports, work: Work) -> None:
+        self._engine = engine
+        self._flip = flip
+        self._workers = workers
+        self._reports = reports
+        self._work = work
+        self._runs = Places(1, "evaluations in work", kept_s=KEPT_S)
+
+    async def ListDatasets(  # noqa: N802
+        self, request: evaluation_pb2.ListDatasetsRequest, context: Context
+    ) -> evaluation_pb2.ListDatasetsResponse:
+        """List the data sets."""
+
+        def found() -> list[evaluation_pb2.Dataset]:
+            with dataset_errors():
+                return [dataset_message(offer) for offer in offers(datasets_folder())]
+
+        return evaluation_pb2.ListDatasetsResponse(datasets=await self._work.storage(found))
+
+    async def RunVerification(  # noqa: N802
+        self, request: evaluation_pb2.RunVerificationRequest, context: Context
+    ) -> AsyncIterator[evaluation_pb2.RunVerificationResponse]:
+        """Compare the pairs of a data set."""
+        seed = sent_seed(request)
+
+        def measure(on_progress: OnProgress) -> Report:
+            return run_verification(
+                self._engine,
+                read_pairs(request.dataset, dataset_root(request.dataset, "verification")),
+                flip=self._flip,
+                seed=seed,
+                workers=self._workers,
+                clock=_now,
+                on_progress=on_progress,
+            )
+
+        async for event in self._steps(measure):
+            yield evaluation_pb2.RunVerificationResponse(**event)
+
+    async def RunIdentification(  # noqa: N802
+        self, request: evaluation_pb2.RunIdentificationRequest, context: Context
+    ) -> AsyncIterator[evaluation_pb2.RunIdentificationResponse]:
+        """Enrol half of the people of a data set, and search for all others."""
+        seed, sizes = sent_seed(request), gallery_sizes(request)
+
+        def measure(on_progress: OnProgress) -> Report:
+            return run_identification(
+                self._engine,
+                read_people(request.dataset, dataset_root(request.dataset, "identification")),
+                sizes=sizes,
+                flip=self._flip,
+                seed=seed,
+                workers=self._workers,
+                clock=_now,
+                on_progress=on_progress,
+            )
+
+        async for event in self._steps(measure):
+            yield evaluation_pb2.RunIdentificationResponse(**event)
+
+    async def GetReport(  # noqa: N802
+        self, request: evaluation_pb2.GetReportRequest, context: Context
+    ) -> AsyncIterator[evaluation_pb2.GetReportResponse]:
+        """Read a file of a report, which is found to be whole before any of it is sent."""
+        name = file_name(request.file)
+        report, file = await self._work.storage(self._reports.open, request.report_id, name)
+        with file:
+            yield evaluation_pb2.GetReportResponse(report=report_message(report))
+            while piece := await self._work.storage(file.read, _PIECE):
+                yield evaluation_pb2.GetReportResponse(content=piece)
+
+    async def ListReports(  # noqa: N802
+        self, request: evaluation_pb2.ListReportsRequest, context: Context
+    ) -> evaluation_pb2.ListReportsResponse:
+        """List the reports."""
+        before = last_of(_LIST, request.page_token)
+        page = await self._work.storage(self._reports.page, before, page_size(request))
+        if page.damaged:
+            log.warning("%d reports cannot be read, and are left out of a list", page.damaged)
+        return evaluation_pb2.ListReportsResponse(
+            reports=map(report_message, page.reports),
+            next_page_token=page_token(_LIST, page.reports[-1].report_id) if page.more else "",
+        )
+
+    async def DeleteReport(  # noqa: N802
+        self, request: evaluation_pb2.DeleteReportRequest, context: Context
+    ) -> evaluation_pb2.DeleteReportResponse:
+        """Delete a report."""
+        await self._work.storage(self._reports.delete, request.report_id)
+        return evaluation_pb2.DeleteReportResponse()
+
+    async def _steps(self, measure: Callable[[OnProgress], Report]) -> AsyncIterator[dict[str, Any]]:
+        """Measure, and yield each event of the answer by the name of its field; holds no thread but that which does.
+
+        The ticket of a call that ends tells the threads to end: at their next photo, or their next block of figures.
+        """
+        caller = current_sharer()
+        try:
+            self._runs.take(caller)
+        except Overloaded as refusal:
+            raise EvaluationRunning("The server runs an evaluation, or another caller is next.") from refusal
+        seen = _Seen()
+        running = asyncio.ensure_future(self._work.evaluation(self._kept, measure, seen))
+        running.add_done_callback(partial(self._ended, caller))
+        while not running.done():
+            await asyncio.wait((running,), timeout=_LOOK_S)
+            if self._work.draining.is_set() and not running.done():
+                raise ShuttingDown("The server is shutting down; measure again when it is back.")
+            for progress in seen.new():
+                yield {"progress": progress}
+        yield {"report": report_message(running.result())}
+
+    def _kept(self, measure: Callable[[OnProgress], Report], seen: _Seen) -> KeptReport:
+        self._reports.require_room()
+        with dataset_errors():
+            report = measure(seen)
+        current_ticket().require_wanted()
+        seen.writing()
+        kept = self._reports.keep(summary_of(report, self._engine.pipeline.model), files_of(report))
+        summary, photos, seconds = kept.summary, report.dataset.photos, round(report.seconds, 1)
+        fields = {"kind": summary.kind, "dataset": summary.dataset, "photos": photos, "seconds": seconds}
+        log.info("Measured: %s on %s, %d photos, %.1f s", *fields.values(), extra={FIELDS: fields})
+        return kept
+
+    def _ended(self, caller: str, running: asyncio.Future[KeptReport]) -> None:
+        self._runs.give_back(caller)
+        if not running.cancelled():
+            running.exception()  # which nobody may wait for any more
+
+
+class _Seen:
+    """How far an evaluation has come: told by its thread, looked at by the event loop."""
+
+    def __init__(self) -> None:
+        self._now = self._told = evaluation_pb2.EvaluationProgress()
+
+    def __call__(self, photos: int, total: int) -> None:
+        stage = evaluation_pb2.EVALUATION_STAGE_PHOTOS
+        if photos == total:
+            stage = evaluation_pb2.EVALUATION_STAGE_FIGURES
+        self._now = evaluation_pb2.EvaluationProgress(photos=photos, total=total, stage=stage)
+
+    def writing(self) -> None:
+        """The figures are computed."""
+        stage, photos = evaluation_pb2.EVALUATION_STAGE_WRITING, self._now.total
+        self._now = evaluation_pb2.EvaluationProgress(photos=photos, total=photos, stage=stage)
+
+    def new(self) -> Iterator[evaluation_pb2.EvaluationProgress]:
+        """Yield how far it is now, unless that was told; at first also that no photo was done."""
+        now = self._now
+        if now.stage and not self._told.stage:
+            stage = evaluation_pb2.EVALUATION_STAGE_PHOTOS
+            self._told = evaluation_pb2.EvaluationProgress(total=now.total, stage=stage)
+            yield self._told
+        if now != self._told:
+            self._told = now
+            yield now
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

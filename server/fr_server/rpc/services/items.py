@@ -1,0 +1,43 @@
+"""The items of a stream: each is answered, and a refused or failed one does not end the stream."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+from fr_server.pools import Work, answer_each
+from fr_server.rpc.convert.common import MAX_ITEM_ID, refusal, require_item_id
+from fr_server.rpc.interceptors.boundary import as_item_error, count_refusal
+
+Response = TypeVar("Response", bound=Any)
+
+
+def answer_items(
+    requests: AsyncIterator[Any],
+    response_type: Callable[..., Response],
+    fill: Callable[[Any, Response], Awaitable[None]],
+    window: int,
+    work: Work,
+) -> AsyncIterator[Response]:
+    """Answer each request of a stream by one response with the same `item_id`, in any order.
+
+    Args:
+        requests: messages with an `item_id`.
+        response_type: a message with an `item_id` and a `refusal`.
+        fill: puts the answer to a request into its response; what it raises becomes the refusal of that item.
+        window: items in work at once.
+        work: whose draining ends the stream.
+    """
+
+    async def answer(request: Any) -> Response:
+        response = response_type(item_id=request.item_id[:MAX_ITEM_ID])
+        try:
+            require_item_id(request.item_id)
+            await fill(request, response)
+        except Exception as error:  # noqa: BLE001 - the boundary of one item: every item is answered
+            told = as_item_error(error)
+            count_refusal(told)
+            response.refusal.CopyFrom(refusal(told))
+        return response
+
+    return answer_each(requests, answer, window, work.draining)

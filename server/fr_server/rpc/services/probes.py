@@ -1,0 +1,54 @@
+"""From a photo or an embedding that was sent to the faces to compare, enrol or search for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fr_api.v1 import recognition_pb2
+from fr_core.errors import MissingField
+from fr_core.pipeline import FacePolicy, Pipeline, select
+from fr_core.types import Embedding, Face, ModelId
+from fr_server.pools import Work
+from fr_server.rpc.convert.common import embedding_from, image_data
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProbeFace:
+    """A face to compare.
+
+    Attributes:
+        embedding: of the face.
+        face: where it is in the photo; None where an embedding was sent.
+        image_sha256: of the encoded photo; None where an embedding was sent.
+    """
+
+    embedding: Embedding
+    face: Face | None
+    image_sha256: str | None
+
+
+class Probes:
+    """Reads the probes of calls."""
+
+    def __init__(self, pipeline: Pipeline, work: Work) -> None:
+        self.pipeline = pipeline
+        self._work = work
+
+    async def read(
+        self, probe: recognition_pb2.Probe, field: str, policy: FacePolicy, model: ModelId, size: int
+    ) -> tuple[ProbeFace, ...]:
+        """Return the faces of a probe by `policy`, each with an embedding of `model`.
+
+        Raises:
+            MissingField, ModelMismatch, NoFaceFound, SeveralFaces, and what decoding and embeddings raise.
+        """
+        source = probe.WhichOneof("source")
+        if source == "embedding":
+            return (ProbeFace(embedding_from(probe.embedding, model, size), None, None),)
+        if source is None:
+            raise MissingField(f"`{field}` holds neither a photo nor an embedding.", field=field)
+        model.require_same(self.pipeline.model)
+        photo = await self._work.photo(self.pipeline.analyze, image_data(probe.image, f"{field}.image"))
+        return tuple(
+            ProbeFace(chosen.embedding, chosen.face, photo.image.sha256) for chosen in select(photo.faces, policy)
+        )

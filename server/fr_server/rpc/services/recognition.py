@@ -1,0 +1,81 @@
+"""RecognitionService: faces, embeddings and 1:1 comparison, without a gallery."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+
+from fr_api.v1 import common_pb2, recognition_pb2, recognition_pb2_grpc
+from fr_core.pipeline import FacePolicy
+from fr_core.types import Embedding, Face
+from fr_server.pools import Work
+from fr_server.rpc.convert.calibration import criterion
+from fr_server.rpc.convert.common import face_policy, image_data
+from fr_server.rpc.convert.recognition import compare_response, detect_response, embed_response
+from fr_server.rpc.services.decisions import Decisions
+from fr_server.rpc.services.items import answer_items
+from fr_server.rpc.services.probes import Probes
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class RecognitionService(recognition_pb2_grpc.RecognitionServiceServicer):
+    """Finds, embeds and compares faces; keeps nothing."""
+
+    def __init__(self, probes: Probes, work: Work, decisions: Decisions, stream_window: int) -> None:
+        self._probes = probes
+        self._work = work
+        self._decisions = decisions
+        self._stream_window = stream_window
+
+    async def Detect(  # noqa: N802
+        self, request: recognition_pb2.DetectRequest, context: Context
+    ) -> recognition_pb2.DetectResponse:
+        """Find every face of a photo."""
+        data = image_data(request.image, "image")
+        return detect_response(await self._work.photo(self._probes.pipeline.detect, data))
+
+    async def Embed(  # noqa: N802
+        self, request: recognition_pb2.EmbedRequest, context: Context
+    ) -> recognition_pb2.EmbedResponse:
+        """Find and embed every face of a photo."""
+        return await self._embed(request.image)
+
+    async def Compare(  # noqa: N802
+        self, request: recognition_pb2.CompareRequest, context: Context
+    ) -> recognition_pb2.CompareResponse:
+        """Compare two faces."""
+        policy = face_policy(request.several_faces, allow_all=False)
+        model = self._probes.pipeline.model
+        in_force = self._decisions.in_force(model)
+        threshold = self._decisions.threshold(criterion(request), model, in_force)
+        embedding_a, face_a = await self._side(request.a, "a", policy)
+        embedding_b, face_b = await self._side(request.b, "b", policy)
+        return compare_response(embedding_a, embedding_b, face_a, face_b, threshold, in_force)
+
+    def StreamEmbed(  # noqa: N802
+        self, request_iterator: AsyncIterator[recognition_pb2.StreamEmbedRequest], context: Context
+    ) -> AsyncIterator[recognition_pb2.StreamEmbedResponse]:
+        """Embed many photos."""
+
+        async def fill(
+            request: recognition_pb2.StreamEmbedRequest, response: recognition_pb2.StreamEmbedResponse
+        ) -> None:
+            response.embedded.CopyFrom(await self._embed(request.image))
+
+        return answer_items(
+            request_iterator, recognition_pb2.StreamEmbedResponse, fill, self._stream_window, self._work
+        )
+
+    async def _embed(self, image: common_pb2.Image) -> recognition_pb2.EmbedResponse:
+        data = image_data(image, "image")
+        return embed_response(await self._work.photo(self._probes.pipeline.analyze, data))
+
+    async def _side(
+        self, probe: recognition_pb2.Probe, field: str, policy: FacePolicy
+    ) -> tuple[Embedding, Face | None]:
+        pipeline = self._probes.pipeline
+        (side,) = await self._probes.read(probe, field, policy, pipeline.model, pipeline.embedding_size)
+        return side.embedding, side.face

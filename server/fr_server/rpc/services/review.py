@@ -1,0 +1,279 @@
+"""ReviewService: cases, what examiners make of the leads in them, and the evidence of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import grpc
+from fr_trust.access.principal import Principal
+from fr_trust.casework.rules import require_open
+from fr_trust.casework.store import CaseStore
+from fr_trust.casework.values import Case, Examination, Listed, Searched
+from fr_trust.errors import UnknownCase
+
+from fr_api.v1 import gallery_pb2, review_pb2, review_pb2_grpc
+from fr_core.errors import GalleryReplaced, NoFaceFound, UnknownGallery, UnknownTemplate
+from fr_core.gallery import pages
+from fr_core.gallery.values import GalleryInfo, GalleryUse
+from fr_core.storage.audit.attribution import attributed, current_attribution
+from fr_core.types import ModelId
+from fr_server.authz.callers import current_principal, seen, sees_gallery
+from fr_server.authz.recorder import note
+from fr_server.pools import Work
+from fr_server.rpc.convert.review import (
+    case_message,
+    examination_message,
+    finding_of,
+    in_case,
+    model_of,
+    purpose_of,
+    retention_ms,
+    summary_message,
+)
+from fr_server.rpc.services.derivations import derived, told_to
+from fr_server.rpc.services.gallery_calls import GalleryCalls
+from fr_server.rpc.services.gallery_faces import GalleryFaces
+from fr_server.rpc.services.paging import number_of
+from fr_server.rpc.services.review_evidence import EvidenceRoom
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+_DEFAULT_PAGE = 100
+# Bytes of a bundle in a message.
+_PIECE_BYTES = 256 * 1024
+_CASES, _AWAITING = "cases", "awaiting"
+
+
+class ReviewService(review_pb2_grpc.ReviewServiceServicer):
+    """Keeps cases.
+
+    Args:
+        cases: keeps them durably.
+        galleries: are searched.
+        faces: searches them.
+        evidence: makes bundles.
+        work: runs what blocks.
+        clock_ms: milliseconds since 1970, UTC.
+        least_retention_days: for which every case is kept.
+    """
+
+    def __init__(
+        self,
+        cases: CaseStore,
+        galleries: GalleryCalls,
+        faces: GalleryFaces,
+        evidence: EvidenceRoom,
+        work: Work,
+        clock_ms: Callable[[], int],
+        least_retention_days: int,
+    ) -> None:
+        self._cases = cases
+        self._galleries = galleries
+        self._faces = faces
+        self._evidence = evidence
+        self._work = work
+        self._clock_ms = clock_ms
+        self._least_retention_days = least_retention_days
+
+    async def OpenCase(  # noqa: N802
+        self, request: review_pb2.OpenCaseRequest, context: Context
+    ) -> review_pb2.OpenCaseResponse:
+        """Open a case."""
+        kept_ms = retention_ms(request, self._least_retention_days)
+        expires_ms = None if kept_ms is None else self._clock_ms() + kept_ms
+        principal = current_principal()
+        sees = partial(_sees, principal)  # asked by the thread that writes, which works for no call
+        arguments = (request.case_reference, purpose_of(request.purpose), principal.principal_id, expires_ms, sees)
+        return review_pb2.OpenCaseResponse(
+            case=case_message(await self._work.storage(self._cases.open_case, *arguments))
+        )
+
+    async def GetCase(  # noqa: N802
+        self, request: review_pb2.GetCaseRequest, context: Context
+    ) -> review_pb2.GetCaseResponse:
+        """Describe a case."""
+        case = await self._seen_case(request.case_id)
+        _note(case)
+        examinations = await self._work.storage(self._cases.examinations_of, request.case_id)
+        return review_pb2.GetCaseResponse(case=case_message(case, examinations, current_principal()))
+
+    async def ListCases(  # noqa: N802
+        self, request: review_pb2.ListCasesRequest, context: Context
+    ) -> review_pb2.ListCasesResponse:
+        """List a page of cases."""
+        size, before = _page(_CASES, request.page_size, request.page_token)
+        shown, more = await self._work.storage(self._cases_seen, before, size)
+        token = pages.page_token(_CASES, f"{shown[-1].opened_ms} {shown[-1].case_id}") if more else ""
+        return review_pb2.ListCasesResponse(cases=[case_message(one) for one in shown], next_page_token=token)
+
+    async def CloseCase(  # noqa: N802
+        self, request: review_pb2.CloseCaseRequest, context: Context
+    ) -> review_pb2.CloseCaseResponse:
+        """Close a case."""
+        await self._seen_case(request.case_id)
+        return review_pb2.CloseCaseResponse(
+            case=case_message(await self._work.storage(self._cases.close_case, request.case_id))
+        )
+
+    async def DeleteCase(  # noqa: N802
+        self, request: review_pb2.DeleteCaseRequest, context: Context
+    ) -> review_pb2.DeleteCaseResponse:
+        """Delete a case."""
+        if not current_principal().galleries.is_all:  # of all that is there
+            await self._seen_case(request.case_id)
+        deleted = await self._work.storage(self._cases.delete_case, request.case_id)
+        return review_pb2.DeleteCaseResponse(deleted_examinations=deleted.examinations)
+
+    async def SearchInCase(  # noqa: N802
+        self, request: review_pb2.SearchInCaseRequest, context: Context
+    ) -> review_pb2.SearchInCaseResponse:
+        """Search a gallery within a case, and keep what it found for examiners."""
+        case = await self._seen_case(request.case_id)
+        require_open(case)  # before anybody is told anything
+        search = in_case(request, case)
+        purposed = replace(
+            current_attribution(), purpose=case.purpose.value, case_reference=case.reference
+        )  # of this search, the case says what for
+        _note(case)
+        with attributed(purposed):
+            info = await self._faces.enter(search)
+            found = await self._faces.search_in(info, search)
+            if not found.results:
+                raise NoFaceFound("No face was found in the photo.")
+            kept = await self._work.storage(self._keep, case, info, search, found)
+        examination = summary_message(kept, current_principal())
+        return review_pb2.SearchInCaseResponse(found=found, examination=examination)
+
+    async def ListAwaiting(  # noqa: N802
+        self, request: review_pb2.ListAwaitingRequest, context: Context
+    ) -> review_pb2.ListAwaitingResponse:
+        """List what waits for a finding of the caller."""
+        size, after = _page(_AWAITING, request.page_size, request.page_token)
+        principal = current_principal()
+        arguments = (principal.principal_id, sees_gallery, after, size + 1)
+        found = await self._work.storage(self._cases.awaiting, *arguments)
+        shown = found[:size]
+        last = f"{shown[-1].searched.searched_ms} {shown[-1].examination_id}" if len(found) > size else ""
+        return review_pb2.ListAwaitingResponse(
+            examinations=[summary_message(one, principal) for one in shown],
+            next_page_token=pages.page_token(_AWAITING, last) if last else "",
+        )
+
+    async def GetExamination(  # noqa: N802
+        self, request: review_pb2.GetExaminationRequest, context: Context
+    ) -> review_pb2.GetExaminationResponse:
+        """Show an examination."""
+        found = await self._work.storage(self._cases.examination, request.examination_id)
+        case = await self._work.storage(self._cases.case, found.case_id)
+        _note(case, found)
+        shown = examination_message(found, case if _sees(current_principal(), case) else None, current_principal())
+        return review_pb2.GetExaminationResponse(examination=shown)
+
+    async def SubmitFinding(  # noqa: N802
+        self, request: review_pb2.SubmitFindingRequest, context: Context
+    ) -> review_pb2.SubmitFindingResponse:
+        """Give a finding."""
+        principal = current_principal()
+        finding = finding_of(request, principal.principal_id)
+        await self._work.storage(self._cases.give_finding, request.examination_id, finding)
+        found = await self._work.storage(self._cases.examination, request.examination_id)
+        case = await self._work.storage(self._cases.case, found.case_id)
+        shown = examination_message(found, case if _sees(principal, case) else None, principal)
+        return review_pb2.SubmitFindingResponse(examination=shown)
+
+    async def ExportEvidence(  # noqa: N802
+        self, request: review_pb2.ExportEvidenceRequest, context: Context
+    ) -> AsyncIterator[review_pb2.ExportEvidenceResponse]:
+        """Send the evidence bundle of a case."""
+        _note(await self._seen_case(request.case_id))
+        make = partial(self._evidence.bundle, request.case_id, request.include_unfinished)
+        async with aclosing(self._work.evidence(make, _PIECE_BYTES)) as pieces:
+            async for piece in pieces:
+                yield review_pb2.ExportEvidenceResponse(data=piece)
+
+    async def _seen_case(self, case_id: str) -> Case:
+        """Return a case; one that the caller may not know of is answered as one that there is not."""
+        case = await self._work.storage(self._cases.case, case_id)
+        if not _sees(current_principal(), case):
+            raise UnknownCase("There is no case of that id.")
+        return case
+
+    def _keep(
+        self, case: Case, info: GalleryInfo, search: gallery_pb2.SearchRequest, found: gallery_pb2.SearchResponse
+    ) -> Examination:
+        """Store the result of a search, with the photos that the gallery keeps.
+
+        Raises:
+            UnknownGallery, GalleryReplaced: the gallery was deleted during the call.
+        """
+        self._galleries.get(info)
+        result = found.results[0]
+        model = ModelId(found.model.pack, found.model.version, found.model.sha256)
+        searched = Searched(
+            gallery_id=search.gallery_id,
+            operational=info.use is GalleryUse.OPERATIONAL,
+            gallery_version=found.gallery_version,
+            searched_templates=found.searched_templates,
+            model=f"{model.pack}@{model.version}:{model.sha256}",
+            threshold=found.threshold,
+            calibration_id=found.error_rates.calibration.id,
+            parameters=told_to(search, found),
+            derivations=derived(search.probe.image.data, result.face, model),
+            searched_by=current_principal().principal_id,
+            searched_ms=self._clock_ms(),
+            probe_sha256=hashlib.sha256(search.probe.image.data).hexdigest(),
+        )
+        listed = [self._listed(info, one) for one in result.candidates]
+        return self._cases.add_examination(case.case_id, searched, listed, search.probe.image.data)
+
+    def _listed(self, info: GalleryInfo, candidate: gallery_pb2.Candidate) -> Listed:
+        listed = Listed(candidate.rank, candidate.subject_id, candidate.template_id, candidate.similarity)
+        try:
+            kept = self._galleries.template(info, candidate.template_id)
+        except (GalleryReplaced, UnknownGallery, UnknownTemplate):  # it was deleted during the call
+            return listed
+        return replace(listed, photo_sha256=kept.info.image_sha256 or "", photo=kept.photo or b"")
+
+    def _cases_seen(self, before: tuple[int, str] | None, size: int) -> tuple[list[Case], bool]:
+        def fetch(last: Case | None, size: int) -> tuple[Sequence[Case], bool]:
+            found = self._cases.cases(before if last is None else (last.opened_ms, last.case_id), size)
+            return found, len(found) == size
+
+        return seen(fetch, size, partial(_sees, current_principal()))
+
+
+def _sees(principal: Principal, case: Case) -> bool:
+    """Return whether a caller may know of a case; only its opener may, as long as it belongs to no gallery."""
+    if not case.galleries:
+        return case.opened_by == principal.principal_id
+    return all(map(principal.galleries.covers, case.galleries))
+
+
+def _note(case: Case, shown: Examination | None = None) -> None:
+    """Tell the audit which case a call is about, and whose photos it shows."""
+    note(purpose=case.purpose.value, case_reference=case.reference, detail={"case_id": case.case_id})
+    if shown is not None:
+        searched = shown.searched
+        note(
+            gallery_id=searched.gallery_id,
+            subject_ids=[one.subject_id for one in shown.candidates],
+            model=model_of(searched),
+            gallery_version=searched.gallery_version,
+            threshold=searched.threshold,
+        )
+
+
+def _page(call: str, page_size: int, token: str) -> tuple[int, tuple[int, str] | None]:
+    """Return the size of a page, and the time and id of the last of the page before; raises `InvalidPage`."""
+    size = page_size or _DEFAULT_PAGE
+    pages.require_page_size(size)
+    last = pages.last_of(call, token)
+    if not last:
+        return size, None
+    at, _, one_id = last.partition(" ")
+    return size, (number_of(at), one_id)

@@ -1,0 +1,193 @@
+"""Evidence of a case: put together from its store, its audit, the calibrations, and the photos measured once more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from fr_trust.access.roles import Role
+from fr_trust.casework.rules import may_examine
+from fr_trust.casework.store import CaseStore
+from fr_trust.casework.values import Case, Examination
+from fr_trust.errors import NotPermitted, UnknownCase, UnknownExamination
+from fr_trust.evidence.bundle import build_bundle
+from fr_trust.evidence.documents import NOTED_AT_THE_SEARCH
+from fr_trust.evidence.extract import audit_extract
+from fr_trust.evidence.signing import EvidenceSigner
+from fr_trust.evidence.values import AuditExtract, Bound, Exhibit, Figures
+
+from fr_core.errors import CalibrationInvalid, InputRefused, NoFaceFound, StoreCorrupt, UnknownGallery
+from fr_core.gallery.values import calibration_id
+from fr_core.pipeline import Pipeline
+from fr_core.runtime.ticket import current_ticket
+from fr_core.scoring.calibration import Calibration
+from fr_core.types import Embedding
+from fr_server.authz.callers import current_principal
+from fr_server.rpc.convert.calibration import calibration_from
+from fr_server.rpc.convert.common import face_message
+from fr_server.rpc.services.decisions import Decisions
+from fr_server.rpc.services.derivations import derived
+from fr_server.rpc.services.gallery_calls import GalleryCalls
+
+# How often a case is read anew where a search in it came between it and its audit.
+_TRIES = 10
+
+
+class EvidenceRoom:
+    """Makes bundles.
+
+    Args:
+        cases: keeps the cases.
+        galleries: keep calibrations.
+        pipeline: measures photos once more, so that the bundle says how what was compared was made.
+        decisions: knows the calibration of the pack.
+        clock_ms: milliseconds since 1970, UTC.
+    """
+
+    def __init__(
+        self,
+        cases: CaseStore,
+        galleries: GalleryCalls,
+        pipeline: Pipeline,
+        decisions: Decisions,
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self._cases = cases
+        self._galleries = galleries
+        self._pipeline = pipeline
+        self._decisions = decisions
+        self._clock_ms = clock_ms
+
+    @property
+    def public_key(self) -> str:
+        """The key that tells the signatures of bundles, as PEM."""
+        return EvidenceSigner(self._cases.evidence_key()).public_key
+
+    def bundle(self, case_id: str, include_unfinished: bool) -> bytes:
+        """Return the bundle of a case.
+
+        Raises:
+            NotPermitted: it would tell an examiner the ranking of leads of which a finding of theirs is awaited.
+            UnknownCase: there is none of that id.
+            ReviewUnfinished: an examination waits for a finding, and is not to be taken so.
+            InvalidField: the case, with its audit, is more than a bundle holds.
+            StoreCorrupt: the audit does not tell of the case.
+        """
+        case = self._cases.case(case_id)
+        examinations, extract = self._told(case)
+        if include_unfinished:
+            _require_told_already(examinations)
+        return b"".join(
+            build_bundle(
+                case,
+                [self._exhibit(one) for one in examinations],
+                EvidenceSigner(self._cases.evidence_key()),
+                made_ms=self._clock_ms(),
+                made_by=current_principal().principal_id,
+                audit=extract,
+                include_unfinished=include_unfinished,
+            )
+        )
+
+    def _told(self, case: Case) -> tuple[list[Examination], AuditExtract]:
+        """The examinations of a case, and what the audit says of them, or more."""
+        for _ in range(_TRIES):
+            try:
+                examinations = [
+                    self._cases.examination(one.examination_id) for one in self._cases.examinations_of(case.case_id)
+                ]
+            except UnknownExamination:
+                raise UnknownCase("The case was deleted.") from None
+            with self._cases.auditing() as audit:
+                extract = audit_extract(audit, case)
+            if extract.searches == len(examinations):
+                return examinations, extract
+        raise StoreCorrupt("The audit tells of other searches than those that the case has.", check="audit")
+
+    def _exhibit(self, examination: Examination) -> Exhibit:
+        calibration = self._calibration(examination)
+        figures = {} if calibration is None else _figures(examination, calibration)
+        measured_on = "" if calibration is None else _measured_on(calibration)
+        return Exhibit(examination, self._derivations(examination), figures, measured_on)
+
+    def _derivations(self, examination: Examination) -> Mapping[str, object]:
+        """How the probe and the candidates were made into what was compared, each measured once more."""
+        noted: dict[str, object] = {NOTED_AT_THE_SEARCH: dict(examination.searched.derivations)}
+        probe, noted["probe"] = self._measured(examination.probe)
+        for candidate in examination.candidates:
+            if not candidate.photo:
+                noted[str(candidate.rank)] = {"photo": "not kept by the gallery"}
+                continue
+            embedding, measured = self._measured(candidate.photo)
+            if probe is not None and embedding is not None and probe.model == embedding.model:
+                measured = {**measured, "similarity_measured_again": f"{probe.similarity(embedding):.6f}"}
+            noted[str(candidate.rank)] = measured
+        return noted
+
+    def _measured(self, photo: bytes) -> tuple[Embedding | None, Mapping[str, object]]:
+        """What the pipeline makes of the largest face of a photo now; None and why, where it makes nothing."""
+        current_ticket().require_wanted()
+        try:
+            analyzed = self._pipeline.analyze(photo)
+        except InputRefused as refusal:
+            return None, {"refused": refusal.reason}
+        if not analyzed.faces:
+            return None, {"refused": NoFaceFound.reason}
+        face, image = analyzed.faces[0], analyzed.image
+        steps = derived(photo, face_message(face.face), face.embedding.model)
+        return face.embedding, {"1_size_px": f"{image.width} x {image.height}", **steps}
+
+    def _calibration(self, examination: Examination) -> Calibration | None:
+        """The calibration that the search was answered by; None where there was none, or it is not there any more."""
+        searched = examination.searched
+        if not searched.calibration_id:
+            return None
+        of_pack = self._decisions.in_force(self._pipeline.model)
+        if of_pack is not None and of_pack.id == searched.calibration_id:
+            return of_pack.calibration
+        try:
+            text = self._galleries.calibration(searched.gallery_id)
+            if text is not None and calibration_id(text) == searched.calibration_id:
+                return calibration_from(text)
+        except (UnknownGallery, CalibrationInvalid):
+            return None
+        return None
+
+
+def _require_told_already(examinations: Sequence[Examination]) -> None:
+    """Require that a bundle tells whoever calls of no lead that it may still judge, and is not to know the rank of.
+
+    Whoever made the search was told the ranks by it.
+    """
+    principal = current_principal()
+    if Role.EXAMINER not in principal.roles:
+        return
+    by = principal.principal_id
+    if any(may_examine(one, by) and one.searched.searched_by != by for one in examinations):
+        raise NotPermitted(
+            "The bundle tells the ranking of leads that whoever calls may still judge as an examiner. Give the "
+            "findings first, or have somebody export it whose key has not the role examiner.",
+            field="include_unfinished",
+        )
+
+
+def _figures(examination: Examination, calibration: Calibration) -> dict[int, Figures]:
+    found: dict[int, Figures] = {}
+    for one in examination.candidates:
+        evidence = calibration.log10_lr(one.similarity)
+        bound = Bound.EXACT
+        if evidence.at_limit and calibration.likelihood.weakest != calibration.likelihood.strongest:
+            strongest = evidence.log10_lr == calibration.likelihood.strongest
+            bound = Bound.AT_LEAST if strongest else Bound.AT_MOST
+        found[one.template_id] = Figures(
+            calibration.fmr_at(one.similarity),
+            calibration.fnmr_at(one.similarity),
+            evidence.log10_lr,
+            bound,
+            evidence.supported,
+        )
+    return found
+
+
+def _measured_on(calibration: Calibration) -> str:
+    provenance = calibration.provenance
+    return f"{provenance.dataset} ({provenance.measured_on})"

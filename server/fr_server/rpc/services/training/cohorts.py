@@ -1,0 +1,134 @@
+"""The calls on cohorts and their trainees."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from fr_api.v1 import training_pb2, training_pb2_grpc
+from fr_core.errors import ShuttingDown
+from fr_core.gallery.checks import require_display_name
+from fr_core.sharing import Places
+from fr_server.authz.callers import current_sharer
+from fr_server.authz.visible_pages import cohorts_seen
+from fr_server.rpc.convert.gallery import page_size
+from fr_server.rpc.convert.training import (
+    cohort_message,
+    enrolled_message,
+    last_moment,
+    moment_token,
+    progress_message,
+    sent_retention_ms,
+    sent_trainees,
+)
+from fr_server.rpc.services.training.desk import Context, Desk
+from fr_training.sessions.results import not_started, progress
+from fr_training.store.values import Changes
+
+# Between two looks at whether a cohort has changed; a look costs a query.
+_LOOK_S = 0.5
+# Who watches does so for hours: reports, exports and courses are streams too, and need room beside them.
+_MOST_WATCHING = 16
+
+
+class CohortCalls(training_pb2_grpc.TrainingServiceServicer):
+    """Makes, shows and deletes cohorts; see `Desk` for what it works with."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._watches = Places(_MOST_WATCHING, "watches of cohorts open")
+
+    async def CreateCohort(  # noqa: N802
+        self, request: training_pb2.CreateCohortRequest, context: Context
+    ) -> training_pb2.CreateCohortResponse:
+        """Make a cohort with trainees."""
+        count = sent_trainees(request.trainees)
+        require_display_name(request.display_name)
+        desk = self._desk
+        course = await desk.work.storage(desk.store.course, request.course_id)
+        retention_ms = sent_retention_ms(request, course.plan)
+        cohort, enrolled = await desk.work.storage(
+            desk.store.create_cohort, course.course_id, request.display_name, count, retention_ms
+        )
+        return training_pb2.CreateCohortResponse(
+            cohort=cohort_message(cohort), enrolled=map(enrolled_message, enrolled)
+        )
+
+    async def AddTrainees(  # noqa: N802
+        self, request: training_pb2.AddTraineesRequest, context: Context
+    ) -> training_pb2.AddTraineesResponse:
+        """Add trainees to a cohort."""
+        count = sent_trainees(request.trainees)
+        enrolled = await self._desk.work.storage(self._desk.store.add_trainees, request.cohort_id, count)
+        return training_pb2.AddTraineesResponse(enrolled=map(enrolled_message, enrolled))
+
+    async def GetCohort(  # noqa: N802
+        self, request: training_pb2.GetCohortRequest, context: Context
+    ) -> training_pb2.GetCohortResponse:
+        """Describe a cohort and how far its trainees are."""
+        found, told = await self._desk.work.storage(self._changed, request.cohort_id, -1)
+        return training_pb2.GetCohortResponse(cohort=cohort_message(found.cohort), progress=told)
+
+    async def ListCohorts(  # noqa: N802
+        self, request: training_pb2.ListCohortsRequest, context: Context
+    ) -> training_pb2.ListCohortsResponse:
+        """List the cohorts."""
+        course_id, size = request.course_id or None, page_size(request)
+        call = f"cohorts {request.course_id}"
+        before = last_moment(call, request.page_token)
+        shown, more = await self._desk.work.storage(cohorts_seen, self._desk.store, course_id, before, size)
+        return training_pb2.ListCohortsResponse(
+            cohorts=map(cohort_message, shown),
+            next_page_token=moment_token(call, shown[-1].created_ms, shown[-1].cohort_id) if more else "",
+        )
+
+    async def WatchCohort(  # noqa: N802
+        self, request: training_pb2.WatchCohortRequest, context: Context
+    ) -> AsyncIterator[training_pb2.WatchCohortResponse]:
+        """Send how far each trainee is, at once and whenever that changes; whoever is new has begun no sitting.
+
+        Nothing is told of trainees who were deleted: what was told of them before is what is known of them. A message
+        without a trainee is not sent, not even the first of a cohort without any.
+        """
+        with self._watches.held(current_sharer()):
+            async for progress in self._changes(request.cohort_id):
+                yield training_pb2.WatchCohortResponse(progress=progress)
+        raise ShuttingDown("The server is shutting down; watch again when it is back.")
+
+    async def _changes(self, cohort_id: str) -> AsyncIterator[list[training_pb2.SittingProgress]]:
+        """Yield what has changed, at first everything, until the server drains."""
+        desk, mark = self._desk, -1
+        while not desk.work.draining.is_set():
+            if await desk.work.storage(desk.store.cohort_version, cohort_id) != mark:
+                found, told = await desk.work.storage(self._changed, cohort_id, mark)
+                mark = found.mark
+                if told:
+                    yield told
+            await asyncio.sleep(_LOOK_S)
+
+    async def DeleteCohort(  # noqa: N802
+        self, request: training_pb2.DeleteCohortRequest, context: Context
+    ) -> training_pb2.DeleteCohortResponse:
+        """Delete a cohort with everything of its trainees."""
+        await self._desk.work.storage(self._desk.store.delete_cohort, request.cohort_id)
+        return training_pb2.DeleteCohortResponse()
+
+    async def DeleteTrainee(  # noqa: N802
+        self, request: training_pb2.DeleteTraineeRequest, context: Context
+    ) -> training_pb2.DeleteTraineeResponse:
+        """Delete a trainee with everything of the trainee."""
+        await self._desk.work.storage(self._desk.store.delete_trainee, request.trainee_id)
+        return training_pb2.DeleteTraineeResponse()
+
+    def _changed(self, cohort_id: str, mark: int) -> tuple[Changes, list[training_pb2.SittingProgress]]:
+        """What has changed since a mark: each sitting of trainees who are new, then what others have done."""
+        found = self._desk.store.changes_since(cohort_id, mark)
+        course = found.course
+        now = {(one.trainee_id, one.sitting): progress(course, one) for one in found.sessions}
+        of_new = {
+            (trainee.trainee_id, sitting.name): now.get((trainee.trainee_id, sitting.name))
+            or not_started(course, sitting.name, trainee.group)
+            for trainee in found.trainees
+            for sitting in course.plan.sittings
+        }
+        return found, [progress_message(*whose, how_far) for whose, how_far in (of_new | now).items()]

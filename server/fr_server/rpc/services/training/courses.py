@@ -1,0 +1,285 @@
+"""The calls on plans and courses."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from functools import partial
+
+from fr_api.v1 import training_pb2, training_pb2_grpc
+from fr_core.errors import FrError, MissingField, Overloaded, ShuttingDown, UnknownGallery
+from fr_core.runtime.ticket import current_ticket
+from fr_core.sharing import Places
+from fr_server.authz.callers import current_sharer
+from fr_server.authz.visible_pages import courses_seen
+from fr_server.pools import KEPT_S
+from fr_server.rpc.convert.gallery import page_size
+from fr_server.rpc.convert.training import (
+    course_message,
+    last_moment,
+    moment_token,
+    needs_message,
+    plan_message,
+    sent_datasets,
+    sent_excluded,
+    sent_learn_from,
+    sent_plan,
+    sent_seed,
+    sent_sha256,
+)
+from fr_server.rpc.services.datasets import dataset_errors, dataset_root
+from fr_server.rpc.services.training.course_gallery import CourseGallery, gallery_of_course
+from fr_server.rpc.services.training.desk import Context, Desk
+from fr_server.rpc.services.training.gathered import gather
+from fr_server.telemetry.logs import FIELDS, describe
+from fr_training.bank.needs import Available, available, needs, require_enough
+from fr_training.build.building import Progress, build_course
+from fr_training.build.people import NamedPeople, read_datasets
+from fr_training.courses import Course
+from fr_training.errors import CourseBuilding, UnknownCohort
+from fr_training.grading.learned import learned
+from fr_training.plan import CoursePlan
+from fr_training.results import Result
+from fr_training.shipped_plans import plan_names
+from fr_training.store.training_store import TrainingStore
+
+log = logging.getLogger("fr_server.training")
+
+# Between two looks at how far a course has come.
+_LOOK_S = 0.1
+# What page tokens are bound to.
+_LIST = "courses"
+# Cohorts that are looked up at once.
+_COHORTS = 100
+
+_STAGES = {
+    "photos": training_pb2.COURSE_STAGE_PHOTOS,
+    "forms": training_pb2.COURSE_STAGE_FORMS,
+    "pictures": training_pb2.COURSE_STAGE_PICTURES,
+}
+
+
+class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
+    """Makes one course at a time; see `Desk` for what it works with.
+
+    One at a time in this process: where `server.frontends` has several, each may make one. They share the engine, and
+    take turns to write what they made into the store. A course whose call has ended leaves nothing in either.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._builds = Places(1, "courses in work", kept_s=KEPT_S)
+
+    async def ListPlans(  # noqa: N802
+        self, request: training_pb2.ListPlansRequest, context: Context
+    ) -> training_pb2.ListPlansResponse:
+        """List the plans that come with the server."""
+        plans = await self._desk.work.storage(lambda: [plan_message(name) for name in plan_names()])
+        return training_pb2.ListPlansResponse(plans=plans)
+
+    async def CheckPlan(  # noqa: N802
+        self, request: training_pb2.CheckPlanRequest, context: Context
+    ) -> training_pb2.CheckPlanResponse:
+        """Say what a plan needs, and what there is."""
+        plan = await self._desk.work.storage(sent_plan, request.plan)
+        wanted = needs(plan)
+        response = training_pb2.CheckPlanResponse(title=plan.title, needs=needs_message(wanted))
+        if names := sent_datasets(request.datasets):
+            datasets = await self._desk.work.storage(_read, names)
+            there = _available(datasets)
+            response.people, response.people_with_two_photos = there.people, there.with_two_photos
+            response.people_with_two_alike = there.with_two_alike
+            response.missing = there.missing(wanted)
+        return response
+
+    async def CreateCourse(  # noqa: N802
+        self, request: training_pb2.CreateCourseRequest, context: Context
+    ) -> AsyncIterator[training_pb2.CreateCourseResponse]:
+        """Make a course; holds no thread but that which makes it, and ends with its call."""
+        plan = await self._desk.work.storage(sent_plan, request.plan)
+        seed, names = sent_seed(request, plan), sent_datasets(request.datasets)
+        if not names:
+            raise MissingField("`datasets` names no data set.", field="datasets")
+        learn_from, exclude = sent_learn_from(request.learn_from), sent_excluded(request.exclude_photos)
+        caller = current_sharer()
+        try:
+            self._builds.take(caller)
+        except Overloaded as refusal:
+            raise CourseBuilding("The server makes a course, or another caller is next.") from refusal
+        seen = _Seen()
+        running = asyncio.ensure_future(
+            self._desk.work.course(self._made, plan, names, seed, learn_from, exclude, seen)
+        )
+        running.add_done_callback(partial(self._ended, caller))
+        while not running.done():
+            await asyncio.wait((running,), timeout=_LOOK_S)
+            if self._desk.work.draining.is_set() and not running.done():
+                raise ShuttingDown("The server is shutting down; make the course when it is back.")
+            if (progress := seen.new()) is not None:
+                yield training_pb2.CreateCourseResponse(progress=progress)
+        yield training_pb2.CreateCourseResponse(course=course_message(running.result()))
+
+    async def GetCourse(  # noqa: N802
+        self, request: training_pb2.GetCourseRequest, context: Context
+    ) -> training_pb2.GetCourseResponse:
+        """Describe a course."""
+        store = self._desk.store
+        course = await self._desk.work.storage(lambda: course_message(store.course(request.course_id)))
+        return training_pb2.GetCourseResponse(course=course)
+
+    async def ListCourses(  # noqa: N802
+        self, request: training_pb2.ListCoursesRequest, context: Context
+    ) -> training_pb2.ListCoursesResponse:
+        """List the courses."""
+        size, before = page_size(request), last_moment(_LIST, request.page_token)
+
+        def listed() -> training_pb2.ListCoursesResponse:
+            shown, more = courses_seen(self._desk.store, before, size)
+            return training_pb2.ListCoursesResponse(
+                courses=map(course_message, shown),
+                next_page_token=moment_token(_LIST, shown[-1].created_ms, shown[-1].course_id) if more else "",
+            )
+
+        return await self._desk.work.storage(listed)
+
+    async def DeleteCourse(  # noqa: N802
+        self, request: training_pb2.DeleteCourseRequest, context: Context
+    ) -> training_pb2.DeleteCourseResponse:
+        """Delete a course, then its gallery."""
+        await self._desk.work.storage(self._deleted, request.course_id)
+        return training_pb2.DeleteCourseResponse()
+
+    async def SetProbeKey(  # noqa: N802
+        self, request: training_pb2.SetProbeKeyRequest, context: Context
+    ) -> training_pb2.SetProbeKeyResponse:
+        """Say whom a photo shows."""
+        sha256, which = sent_sha256(request.image_sha256), request.WhichOneof("truth")
+        if which is None or (which == "absent" and not request.absent):
+            raise MissingField("`truth` says neither who it is nor that it is nobody.", field="truth")
+        identity = request.identity if which == "identity" else None
+        await self._desk.work.storage(self._desk.store.set_probe_key, request.course_id, sha256, identity)
+        return training_pb2.SetProbeKeyResponse()
+
+    def _made(
+        self,
+        plan: CoursePlan,
+        names: tuple[str, ...],
+        seed: int,
+        learn_from: tuple[str, ...],
+        exclude: frozenset[str],
+        seen: _Seen,
+    ) -> Course:
+        desk = self._desk
+        for known in learn_from:
+            desk.store.course(known)  # refused before any photo is read
+        with dataset_errors():
+            datasets = _read(names)
+            require_enough(plan, _available(datasets))
+            course_id = secrets.token_hex(8)
+            pipeline = desk.engine.pipeline
+            gallery = CourseGallery(desk.galleries, course_id, pipeline.model, pipeline.embedding_size)
+            try:
+                built = build_course(
+                    plan,
+                    datasets,
+                    desk.engine,
+                    gallery,
+                    seed=seed,
+                    workers=desk.workers,
+                    course_id=course_id,
+                    gallery_id=gallery.gallery_id,
+                    now_ms=desk.now_ms(),
+                    on_progress=seen,
+                    learned=learned(_answers(desk.store, one) for one in learn_from),
+                    learned_from=learn_from,
+                    exclude=exclude,
+                )
+                current_ticket().require_wanted()
+                desk.store.add_course(built.course, built.pictures, built.gallery, built.probe_keys, built.identities)
+                self._settle(gallery, course_id)
+            except BaseException:
+                _drop(gallery)
+                raise
+        fields = {"forms": len(built.course.forms), "pictures": len(built.pictures)}
+        log.info("Made a course: %d forms, %d pictures", *fields.values(), extra={FIELDS: fields})
+        return built.course
+
+    def _settle(self, gallery: CourseGallery, course_id: str) -> None:
+        """Let the gallery of a stored course stay; where that fails, or the call has ended, there is no course."""
+        try:
+            gallery.keep()
+            current_ticket().require_wanted()
+        except BaseException:
+            self._desk.store.delete_course(course_id)
+            raise
+
+    def _deleted(self, course_id: str) -> None:
+        course = self._desk.store.course(course_id)
+        if course.gallery_id:  # first: what is cut off here is asked for again, while the course is there
+            try:
+                self._desk.galleries.delete(gallery_of_course(self._desk.galleries, course.gallery_id))
+            except UnknownGallery:
+                log.info("The gallery of a deleted course was deleted before")
+        self._desk.store.delete_course(course_id)
+
+    def _ended(self, caller: str, running: asyncio.Future[Course]) -> None:
+        self._builds.give_back(caller)
+        if not running.cancelled():
+            running.exception()  # which nobody may wait for any more
+
+
+def _answers(store: TrainingStore, course_id: str) -> Mapping[str, Sequence[Result]]:
+    """What every trainee of a course has done, in all its cohorts."""
+    found: dict[str, Sequence[Result]] = {}
+    for cohort_id in _cohorts(store, course_id):
+        current_ticket().require_wanted()
+        try:
+            by_trainee = gather(store, cohort_id).by_trainee
+        except UnknownCohort:  # its time is over since it was listed
+            continue
+        found.update((trainee_id, rows) for trainee_id, rows in by_trainee.items() if rows)
+    return found
+
+
+def _cohorts(store: TrainingStore, course_id: str) -> Iterator[str]:
+    page = store.cohorts(course_id, None, _COHORTS)
+    while page:
+        yield from (cohort.cohort_id for cohort in page)
+        page = store.cohorts(course_id, (page[-1].created_ms, page[-1].cohort_id), _COHORTS)
+
+
+class _Seen:
+    """How far a course has come: told by its thread, looked at by the event loop."""
+
+    def __init__(self) -> None:
+        self._now: training_pb2.CourseProgress | None = None
+        self._told: training_pb2.CourseProgress | None = None
+
+    def __call__(self, stage: Progress, done: int, total: int) -> None:
+        self._now = training_pb2.CourseProgress(stage=_STAGES[stage], done=done, total=total)
+
+    def new(self) -> training_pb2.CourseProgress | None:
+        """How far it is now; None where that was told."""
+        if self._now == self._told:
+            return None
+        self._told = self._now
+        return self._told
+
+
+def _available(datasets: Sequence[NamedPeople]) -> Available:
+    return available([person.photo_conditions for dataset in datasets for person in dataset.people])
+
+
+def _read(names: tuple[str, ...]) -> tuple[NamedPeople, ...]:
+    with dataset_errors():
+        return read_datasets([(name, dataset_root(name, "identification")) for name in names])
+
+
+def _drop(gallery: CourseGallery) -> None:
+    """Delete the gallery of a course that was not made; where that fails, it expires."""
+    try:
+        gallery.drop()
+    except FrError as error:
+        log.warning("The gallery of a course that was not made could not be deleted: %s", describe(error))

@@ -1,0 +1,56 @@
+"""What the calls of TrainingService share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import grpc
+
+from fr_core.engine import Engine
+from fr_server.pools import Work
+from fr_server.rpc.services.gallery_calls import GalleryCalls
+from fr_training.courses import Course
+from fr_training.store.training_store import TrainingStore
+from fr_training.trials import Session
+
+R = TypeVar("R")
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+# Of a file, in a message.
+PIECE = 2**20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Desk:
+    """What the calls work with.
+
+    Attributes:
+        store: keeps courses, cohorts, sessions and answers.
+        folder: in which the store lies.
+        engine: makes courses, and templates of own probes.
+        galleries: hold the people of candidate lists.
+        work: runs what blocks.
+        workers: photos at a time while a course is made, at least 1.
+        now_ms: milliseconds since 1970, UTC.
+    """
+
+    store: TrainingStore
+    folder: Path
+    engine: Engine
+    galleries: GalleryCalls
+    work: Work
+    workers: int
+    now_ms: Callable[[], int]
+
+    async def change(self, session_id: str, change: Callable[[Course, Session], tuple[Session, R]]) -> R:
+        """Change a session; what is returned is durable, and holds no thread meanwhile.
+
+        Raises:
+            UnknownSession: there is none of that id; or what `change` raises, and then nothing has changed.
+        """
+        return await asyncio.wrap_future(self.store.change(session_id, change))

@@ -1,0 +1,46 @@
+"""What the trainees of a cohort have done: read at one moment, for reports, exports and courses that learn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fr_server.rpc.services.training.own_probe import told_later
+from fr_training.courses import Course
+from fr_training.results import Result
+from fr_training.sessions.results import results
+from fr_training.store.training_store import TrainingStore
+from fr_training.store.values import Cohort
+from fr_training.trials import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """A cohort and the results of its trainees.
+
+    Attributes:
+        course: that it takes.
+        cohort: as it was.
+        sessions: of its trainees, in the order in which they were begun.
+        by_trainee: trainee id -> rows, in the order of the sessions; none for those who did nothing.
+    """
+
+    course: Course
+    cohort: Cohort
+    sessions: tuple[Session, ...]
+    by_trainee: Mapping[str, tuple[Result, ...]]
+
+
+def gather(store: TrainingStore, cohort_id: str) -> Gathered:
+    """What each trainee of a cohort has done, with the truth of own probes as far as it is known by now.
+
+    Raises:
+        UnknownCohort: there is none of that id.
+        UnknownCourse: its course was deleted meanwhile.
+    """
+    found = store.changes_since(cohort_id, -1)
+    rows: dict[str, list[Result]] = {one.trainee_id: [] for one in found.trainees}
+    for session in found.sessions:
+        rows[session.trainee_id].extend(results(found.course, told_later(store, found.course, session)))
+    by_trainee = {trainee_id: tuple(own) for trainee_id, own in rows.items()}
+    return Gathered(found.course, found.cohort, found.sessions, by_trainee)

@@ -1,0 +1,128 @@
+"""The search for a trainee's own probe: no part of the photo is kept, and nobody is shown twice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from fr_core.errors import InvalidField
+from fr_core.gallery.values import MAX_TOP_K
+from fr_core.pipeline import FacePolicy, select
+from fr_server.rpc.services.training.course_gallery import search_people
+from fr_server.rpc.services.training.desk import Desk
+from fr_training.answers import ProbeSent
+from fr_training.courses import Course
+from fr_training.keys import ListKey
+from fr_training.sessions.clock import left_ms
+from fr_training.sessions.locking import find
+from fr_training.sessions.order import block_of
+from fr_training.sessions.probes import lock_probe, require_probe, shown_people, shown_pictures, with_truth
+from fr_training.sessions.shown import ShowTrial
+from fr_training.store.training_store import TrainingStore
+from fr_training.store.values import ProbeTruth
+from fr_training.trials import OwnList, Session
+
+
+async def search_for(desk: Desk, course: Course, session: Session, trial_id: str, data: bytes, sha256: str) -> OwnList:
+    """Search the gallery of a course for the face on a photo.
+
+    Args:
+        desk: of the calls.
+        course: that the session is of.
+        session: whose trial waits for the probe.
+        trial_id: of that trial.
+        data: the encoded photo.
+        sha256: of `data`, 64 hexadecimal digits.
+
+    Raises:
+        NoFaceFound: the photo shows none; or what decoding, embedding and searching raise.
+        InvalidField: everybody in the gallery is in a trial of the trainee's that waits for an answer.
+    """
+    photo = await desk.work.photo(desk.engine.pipeline.analyze, data)
+    (face,) = select(photo.faces, FacePolicy.LARGEST)
+    pictures, seen, waiting = await desk.work.storage(_gallery, desk, course, session)
+    size = block_of(course, session, find(session, trial_id).block_id).size
+    wanted = min(MAX_TOP_K, size + len(seen))
+    ranked = await desk.work.storage(search_people, desk.galleries, course.gallery_id, face.embedding, wanted)
+    fresh = [one for one in ranked if one.person not in seen]
+    # Where too few are left, those of trials that are answered come again: a block never comes to a dead end.
+    again = [one for one in ranked if one.person in seen and one.person not in waiting]
+    found = sorted((*fresh, *again)[:size], key=lambda one: -one.similarity)
+    if not found:
+        raise InvalidField("Everybody in the gallery is in another trial of yours: answer that first.", field="image")
+    truth = await desk.work.storage(desk.store.probe_truth, course.course_id, sha256)
+    shown = tuple(pictures[one.person] for one in found)
+    return OwnList(shown, _key(truth, pictures, shown, tuple(one.similarity for one in found)))
+
+
+def lock_found(
+    course: Course, session: Session, trial_id: str, sent: ProbeSent, own: OwnList, arrived_ms: int, found_ms: int
+) -> tuple[Session, ShowTrial]:
+    """Lock a photo when its search has ended, so that the search takes no time of the step after it.
+
+    Whether the photo came in time is a matter of when it arrived. Where the block ended during the search, the photo is
+    locked in the last millisecond of the block.
+
+    Args:
+        course: that the session is of.
+        session: as it is kept.
+        trial_id: of the trial that waits for the photo.
+        sent: which photo.
+        own: what was found.
+        arrived_ms: when the photo arrived, milliseconds since 1970, UTC.
+        found_ms: when its search ended, likewise.
+
+    Returns:
+        As `lock_probe`.
+
+    Raises:
+        FrError: as `lock_probe` does at `arrived_ms`.
+    """
+    before = require_probe(course, session, trial_id, arrived_ms, sent)
+    if before is not None:
+        return session, before
+    left = left_ms(session, block_of(course, session, find(session, trial_id).block_id), arrived_ms)
+    in_time_ms = found_ms if left is None else min(found_ms, arrived_ms + left - 1)
+    return lock_probe(course, session, trial_id, sent, own, max(arrived_ms, in_time_ms))
+
+
+def told_later(store: TrainingStore, course: Course, session: Session) -> Session:
+    """A session with the truth of own probes as far as it is known by now.
+
+    Raises:
+        UnknownCourse: the course was deleted.
+    """
+    if not any(trial.own is not None and not trial.own.key.scored for trial in session.trials):
+        return session
+    pictures = store.gallery(course.course_id)
+
+    def key(sha256: str, own: OwnList) -> ListKey | None:
+        truth = store.probe_truth(course.course_id, sha256)
+        return _key(truth, pictures, own.photos, own.key.similarities) if truth.known else None
+
+    return with_truth(session, key)
+
+
+def _key(
+    truth: ProbeTruth, pictures: Mapping[int, int], shown: tuple[int, ...], similarities: tuple[float, ...]
+) -> ListKey:
+    """What is right of a list that shows these pictures of the gallery."""
+    picture = None if truth.person is None else pictures.get(truth.person)
+    return ListKey(shown.index(picture) if picture in shown else None, similarities, scored=truth.known)
+
+
+def _gallery(desk: Desk, course: Course, session: Session) -> tuple[Mapping[int, int], frozenset[int], frozenset[int]]:
+    """Person -> picture of the gallery; whom of it any session of the trainee has shown; who is in unanswered trials.
+
+    All sessions: a probe that waits in another sitting could be sent here, to be told what the machine makes of it.
+    """
+    pictures = desk.store.gallery(course.course_id)
+    sessions = desk.store.sessions_of(session.trainee_id)
+    pending = [replace(one, trials=tuple(trial for trial in one.trials if not trial.done)) for one in sessions]
+
+    def of_gallery(sessions: Sequence[Session]) -> frozenset[int]:
+        people = frozenset().union(*(shown_people(course, one) for one in sessions))
+        shown = frozenset().union(*(shown_pictures(course, one) for one in sessions))
+        return frozenset(p for p, picture in pictures.items() if p in people or picture in shown)
+
+    return pictures, of_gallery(sessions), of_gallery(pending)

@@ -1,0 +1,211 @@
+"""The calls of a trainee: join, start, answer, pause, finish."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from fr_api.v1 import training_pb2, training_pb2_grpc
+from fr_server.rpc.convert.common import image_data, timestamp_ms
+from fr_server.rpc.convert.training import STATES, sitting_message
+from fr_server.rpc.convert.trials import block_to_begin, over_message, reveal_message, sent_decision, sent_notes
+from fr_server.rpc.services.training.desk import Context, Desk
+from fr_server.rpc.services.training.own_probe import lock_found, search_for
+from fr_server.rpc.services.training.showing import with_pictures
+from fr_training.answers import ProbeSent
+from fr_training.courses import Course
+from fr_training.errors import ConsentRequired
+from fr_training.sessions.flow import finish, lock, new_session, pause, rejoined, resume, show
+from fr_training.sessions.order import sitting_of
+from fr_training.sessions.probes import require_probe
+from fr_training.sessions.results import SessionState, progress, state_of
+from fr_training.sessions.shown import Over, ShowBlock, ShowTrial
+from fr_training.store.values import Cohort
+from fr_training.trials import Session
+
+NOTICE = (
+    "This is a training in the comparison of faces. Your answers and notes, how long each of them took, and the "
+    "figures made of them are kept under a pseudonym, for your own report and for your trainer, and are deleted on "
+    "{day}. The photos come from public data sets; do not copy them, and do not use them for anything else. Nothing "
+    "here is a decision on a real case. You may stop at any time, and ask your trainer to delete everything that is "
+    "kept."
+)
+
+
+class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
+    """Shows trials and locks answers; see `Desk` for what it works with."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def JoinCourse(  # noqa: N802
+        self, request: training_pb2.JoinCourseRequest, context: Context
+    ) -> training_pb2.JoinCourseResponse:
+        """Say what a trainee is about to do."""
+
+        def joined() -> training_pb2.JoinCourseResponse:
+            store = self._desk.store
+            trainee = store.trainee_of_code(request.code)
+            cohort = store.cohort(trainee.cohort_id)
+            course = store.course(cohort.course_id)
+            begun = {session.sitting: session for session in store.sessions_of(trainee.trainee_id)}
+            return training_pb2.JoinCourseResponse(
+                trainee_id=trainee.trainee_id,
+                title=course.plan.title,
+                notice=_notice(course, cohort),
+                expire_time=timestamp_ms(cohort.expires_ms),
+                sittings=[
+                    training_pb2.SittingState(
+                        sitting=sitting_message(sitting),
+                        state=STATES[
+                            state_of(begun[sitting.name]) if sitting.name in begun else SessionState.NOT_STARTED
+                        ],
+                    )
+                    for sitting in course.plan.sittings
+                ],
+            )
+
+        return await self._desk.work.storage(joined)
+
+    async def StartSession(  # noqa: N802
+        self, request: training_pb2.StartSessionRequest, context: Context
+    ) -> training_pb2.StartSessionResponse:
+        """Begin a sitting, or go on with it; the time that the trainee was away counts as a pause."""
+        now_ms = self._desk.now_ms()
+
+        def started() -> Session:
+            store = self._desk.store
+            trainee = store.trainee_of_code(request.code)
+            course = store.course(store.cohort(trainee.cohort_id).course_id)
+
+            def make() -> Session:
+                if not request.consent:
+                    raise ConsentRequired("`consent` is not set.", field="consent")
+                session_id, secret = secrets.token_hex(16), secrets.token_bytes(32)
+                return new_session(
+                    course, trainee.trainee_id, trainee.group, request.sitting, session_id, secret, now_ms
+                )
+
+            sitting_of(course, request.sitting)
+            return store.start_session(trainee, request.sitting, make)
+
+        session = await self._desk.work.storage(started)
+        found = await self._set(session.session_id, rejoined)
+        return training_pb2.StartSessionResponse(session=found)
+
+    async def NextTrial(  # noqa: N802
+        self, request: training_pb2.NextTrialRequest, context: Context
+    ) -> training_pb2.NextTrialResponse:
+        """Return what is next."""
+        now_ms = self._desk.now_ms()
+
+        def shown(course: Course, session: Session) -> tuple[Session, tuple[str, ShowTrial | ShowBlock | Over]]:
+            after, found = show(course, session, request.begin_block, now_ms)
+            return after, (course.course_id, found)
+
+        course_id, found = await self._desk.change(request.session_id, shown)
+        if isinstance(found, ShowTrial):
+            return training_pb2.NextTrialResponse(trial=await with_pictures(self._desk, course_id, found))
+        if isinstance(found, ShowBlock):
+            return training_pb2.NextTrialResponse(block=block_to_begin(found))
+        return training_pb2.NextTrialResponse(over=over_message(found))
+
+    async def SubmitProbe(  # noqa: N802
+        self, request: training_pb2.SubmitProbeRequest, context: Context
+    ) -> training_pb2.SubmitProbeResponse:
+        """Search for a trainee's own probe."""
+        desk, arrived_ms = self._desk, self._desk.now_ms()
+        data = image_data(request.image, "image")
+        sent = await desk.work.storage(lambda: ProbeSent(hashlib.sha256(data).hexdigest()))
+
+        def asked(course: Course, session: Session) -> tuple[Session, tuple[Course, Session, ShowTrial | None]]:
+            return session, (course, session, require_probe(course, session, request.trial_id, arrived_ms, sent))
+
+        course, session, shown = await desk.change(request.session_id, asked)
+        if shown is None:
+            own = await search_for(desk, course, session, request.trial_id, data, sent.image_sha256)
+            found_ms = desk.now_ms()
+
+            def locked(course: Course, session: Session) -> tuple[Session, ShowTrial]:
+                return lock_found(course, session, request.trial_id, sent, own, arrived_ms, found_ms)
+
+            shown = await desk.change(request.session_id, locked)
+        return training_pb2.SubmitProbeResponse(trial=await with_pictures(desk, course.course_id, shown))
+
+    async def LockNotes(  # noqa: N802
+        self, request: training_pb2.LockNotesRequest, context: Context
+    ) -> training_pb2.LockNotesResponse:
+        """Lock notes or observations."""
+        now_ms = self._desk.now_ms()
+        step, answer = sent_notes(request)
+
+        def locked(course: Course, session: Session) -> tuple[Session, tuple[str, ShowTrial | None]]:
+            after, found = lock(course, session, request.trial_id, step, answer, now_ms)
+            return after, (course.course_id, found.trial)
+
+        course_id, shown = await self._desk.change(request.session_id, locked)
+        trial = None if shown is None else await with_pictures(self._desk, course_id, shown)
+        return training_pb2.LockNotesResponse(trial=trial)
+
+    async def SubmitDecision(  # noqa: N802
+        self, request: training_pb2.SubmitDecisionRequest, context: Context
+    ) -> training_pb2.SubmitDecisionResponse:
+        """Lock a decision."""
+        now_ms = self._desk.now_ms()
+        step, answer = sent_decision(request)
+
+        def locked(
+            course: Course, session: Session
+        ) -> tuple[Session, tuple[str, ShowTrial | None, training_pb2.Reveal | None]]:
+            after, found = lock(course, session, request.trial_id, step, answer, now_ms)
+            reveal = None if found.reveal is None else reveal_message(found.reveal)
+            return after, (course.course_id, found.trial, reveal)
+
+        course_id, shown, reveal = await self._desk.change(request.session_id, locked)
+        trial = None if shown is None else await with_pictures(self._desk, course_id, shown)
+        return training_pb2.SubmitDecisionResponse(trial=trial, reveal=reveal)
+
+    async def PauseSession(  # noqa: N802
+        self, request: training_pb2.PauseSessionRequest, context: Context
+    ) -> training_pb2.PauseSessionResponse:
+        """Stop the time."""
+        return training_pb2.PauseSessionResponse(session=await self._set(request.session_id, pause))
+
+    async def ResumeSession(  # noqa: N802
+        self, request: training_pb2.ResumeSessionRequest, context: Context
+    ) -> training_pb2.ResumeSessionResponse:
+        """Let the time go on."""
+        return training_pb2.ResumeSessionResponse(session=await self._set(request.session_id, resume))
+
+    async def FinishSession(  # noqa: N802
+        self, request: training_pb2.FinishSessionRequest, context: Context
+    ) -> training_pb2.FinishSessionResponse:
+        """End a session."""
+        return training_pb2.FinishSessionResponse(session=await self._set(request.session_id, finish))
+
+    async def _set(self, session_id: str, step: Callable[[Session, int], Session]) -> training_pb2.Session:
+        now_ms = self._desk.now_ms()
+
+        def changed(course: Course, session: Session) -> tuple[Session, training_pb2.Session]:
+            after = step(session, now_ms)
+            return after, _session_message(course, after)
+
+        return await self._desk.change(session_id, changed)
+
+
+def _session_message(course: Course, session: Session) -> training_pb2.Session:
+    found = progress(course, session)
+    return training_pb2.Session(
+        session_id=session.session_id,
+        sitting=sitting_message(sitting_of(course, session.sitting)),
+        state=STATES[found.state],
+        answered=found.answered,
+        trials=found.trials,
+    )
+
+
+def _notice(course: Course, cohort: Cohort) -> str:
+    day = datetime.fromtimestamp(cohort.expires_ms / 1000, UTC).date().isoformat()
+    return course.plan.notice or NOTICE.format(day=day)

@@ -1,0 +1,161 @@
+"""What a server keeps beside its galleries: keys, cases and courses, opened together and closed together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from fr_trust.access.schema import SCHEMA as ACCESS
+from fr_trust.access.store import AccessStore
+from fr_trust.casework.store import CaseStore
+from fr_trust.casework.store_schema import SCHEMA as CASES
+from fr_trust.errors import UnknownCase, UnknownExamination
+
+from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.schema import Schema
+from fr_server.authz.rules import ScopeKind
+from fr_server.config import Config
+from fr_server.config.folders import access_folder, cases_folder, key_of, training_folder
+from fr_server.config.naming import naming
+from fr_server.telemetry.logs import FIELDS
+from fr_training.store.schema import SCHEMA as TRAINING
+from fr_training.store.training_store import TrainingStore
+
+S = TypeVar("S")
+
+log = logging.getLogger("fr_server.storage")
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Stores that several processes of a server share.
+
+    Attributes:
+        access: keys, and the audit of reads, refusals and failed handshakes.
+        cases: cases, examinations and findings.
+        training: courses and answers.
+    """
+
+    access: AccessStore
+    cases: CaseStore
+    training: TrainingStore
+    _opened: ExitStack = field(repr=False)
+
+    @property
+    def broken(self) -> Mapping[str, Future[None]]:
+        """Of each store, by its name: ends with an `InternalError` where it can take no more changes."""
+        return {"access": self.access.broken, "cases": self.cases.broken, "training": self.training.broken}
+
+    def close(self) -> None:
+        """Finish the changes that wait, and let the stores go; harmless when done twice."""
+        self._opened.close()
+
+
+def open_stores(config: Config, clock: Callable[[], int]) -> Stores:
+    """Open the stores of a configuration; they are under the key of the galleries, which is there.
+
+    Args:
+        config: of the server.
+        clock: milliseconds since 1970, UTC.
+
+    Raises:
+        KeyUnavailable, WrongKey, StoreNewer, StoreInUse, StoreCorrupt, StoreFailed: one cannot be opened, which the
+            error names; none is left open.
+    """
+    with ExitStack() as opened:
+        access = opened.enter_context(open_access(config, clock))
+        cases = opened.enter_context(open_cases(config, clock))
+        training = opened.enter_context(open_training(config, clock))
+        return Stores(access, cases, training, opened.pop_all())
+
+
+def purge_cases(cases: CaseStore) -> None:
+    """Delete the cases whose time is over.
+
+    Raises:
+        Failure: the store cannot be read or changed now.
+    """
+    if deleted := cases.purge():
+        log.info("Deleted %d cases, which were due", deleted, extra={FIELDS: {"cases": deleted}})
+
+
+def galleries_of(cases: CaseStore) -> Callable[[ScopeKind, str], Collection[str] | None]:
+    """Return what tells the galleries that were searched for a case or an examination; None for what there is not."""
+
+    def look(kind: ScopeKind, resource_id: str) -> Collection[str] | None:
+        try:
+            if kind is ScopeKind.CASE:
+                return cases.galleries_of_case(resource_id)
+            return cases.galleries_of_examination(resource_id)
+        except (UnknownCase, UnknownExamination):
+            return None
+
+    return look
+
+
+def open_access(config: Config, clock: Callable[[], int]) -> AccessStore:
+    """Open the store of API keys; raises as `open_stores`."""
+    return _opened(config, access_folder(config), ACCESS, AccessStore.open, clock)
+
+
+def open_cases(config: Config, clock: Callable[[], int]) -> CaseStore:
+    """Open the store of cases; raises as `open_stores`."""
+    return _opened(config, cases_folder(config), CASES, CaseStore.open, clock)
+
+
+def open_training(config: Config, clock: Callable[[], int]) -> TrainingStore:
+    """Open the store of courses and answers; raises as `open_stores`."""
+    return _opened(config, training_folder(config), TRAINING, TrainingStore.open, clock)
+
+
+def _opened(
+    config: Config,
+    folder: Path,
+    schema: Schema,
+    opening: Callable[[Path, KeyEncryptionKey, Callable[[], int], int], S],
+    clock: Callable[[], int],
+) -> S:
+    """Open a store; logs where one is made anew that seems to have been there."""
+    key = key_of(config, new=False)
+    return opened_or_made(
+        schema.name,
+        folder / schema.database_name,
+        _seems_gone(folder, schema),
+        lambda: opening(folder, key, clock, config.gallery.reserve_mib * 2**20),
+    )
+
+
+def opened_or_made(kind: str, path: Path, seems_gone: bool, opening: Callable[[], S]) -> S:
+    """Open a store; logs where one is made anew that seems to have been there.
+
+    Args:
+        kind: of the store, for people.
+        path: of its database.
+        seems_gone: whether it is not there, and seems to have been.
+        opening: opens it; raises whatever it does, with the name of the file.
+    """
+    with naming(path):
+        store = opening()
+    if seems_gone:
+        log.warning(
+            "The %s was not at %s, though its folder was there: a new, empty one was made. Where there was one before, "
+            "stop the server, and put it back",
+            kind,
+            path,
+            extra={FIELDS: {"store": kind, "file": str(path)}},
+        )
+    return store
+
+
+def _seems_gone(folder: Path, schema: Schema) -> bool:
+    """Whether a store is not there, and its lock is; or nothing is, as in the folder of a disk that is not mounted."""
+    try:
+        names = {path.name for path in folder.iterdir()}
+    except OSError:  # there is no folder; or one of which the opening says what is wrong with it
+        return False
+    return schema.database_name not in names and (not names or schema.lock_name in names)

@@ -1,0 +1,156 @@
+"""The front-end's end of a link: asks, waits, and gives up when a call has ended."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fr_core.errors import Overloaded
+from fr_core.runtime.observe import ModelRole
+from fr_core.runtime.ticket import Ticket, current_ticket
+from fr_core.storage.audit.attribution import current_attribution
+from fr_core.types import U8
+from fr_server.workers.link import Wire
+from fr_server.workers.messages import Answer, ArenaPlan, Cancel, GalleryCall, Pictures, Refusal
+from fr_server.workers.shared_memory import PATIENCE_S, Arena, Slots, picture_bytes
+
+
+class EngineDefect(Exception):
+    """The engine's process failed on a request, and has logged how."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """A request without an answer yet, and the slot that it holds."""
+
+    number: int
+    slot: int | None
+    future: Future[Any] = field(default_factory=Future)
+
+
+class Asker:
+    """Asks the engine's process; from any thread. Whoever receives from the wire hands answers to `answered`.
+
+    Args:
+        wire: to the engine's process.
+        memory: file descriptor of the arena.
+        plan: how the arena is divided.
+    """
+
+    def __init__(self, wire: Wire, memory: int, plan: ArenaPlan) -> None:
+        self.slots = Slots(plan)
+        self._wire = wire
+        self._arena = Arena(memory, plan)
+        self._slot_bytes = plan.slot_bytes
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        self._asked: dict[int, _Asked] = {}
+
+    def pictures(self, model: ModelRole, pictures: Sequence[U8], ticket: Ticket) -> list[Any]:
+        """Have a model run on pictures, each u8[H, W, 3], and wait; one answer for each part that fits into a slot.
+
+        Raises:
+            CallEnded: nobody waits for the answer any more.
+            Overloaded, DeviceLost, ShuttingDown: as `Batcher.run`.
+            EngineDefect: the model failed.
+        """
+        asked: list[_Asked] = []
+        try:
+            return self._answers(model, parted(pictures, self._slot_bytes), ticket, asked)
+        except BaseException:
+            for one in asked:
+                if not one.future.done():
+                    self._wire.send(Cancel(one.number))
+            raise
+
+    def gallery(self, method: str, *arguments: object) -> Any:
+        """Call a method of the galleries, or of their audit, and wait; raises what it raises, and `EngineDefect`.
+
+        What it changes is put down to whom the call is put down to, `current_attribution`.
+        """
+        asked = self._new(None)
+        by, ticket = current_attribution(), current_ticket()
+        self._wire.send(GalleryCall(asked.number, method, arguments, ticket.bulk, ticket.caller, by))
+        return asked.future.result()
+
+    def answered(self, message: Answer | Refusal) -> None:
+        """End the request that a message is the answer to; its slot is free again."""
+        with self._lock:
+            asked = self._asked.pop(message.number)
+        if asked.slot is not None:
+            self.slots.give_back(asked.slot)
+        if isinstance(message, Answer):
+            asked.future.set_result(message.value)
+        else:
+            asked.future.set_exception(message.error or EngineDefect())
+
+    def _answers(
+        self, model: ModelRole, parts: Sequence[Sequence[U8]], ticket: Ticket, asked: list[_Asked]
+    ) -> list[Any]:
+        """Submit parts, which are noted in `asked`, and wait for their answers."""
+        for part in parts:
+            asked.append(self._submitted(model, part, ticket))  # noqa: PERF401 - noted before the next may raise
+        answers: list[Any] = []
+        refused = []
+        for place, one in enumerate(tuple(asked)):
+            try:
+                answers.append(_waited(one.future, ticket))
+            except Overloaded:
+                if place == 0:
+                    raise
+                # Its own first parts may fill the queue, and a photo with many tiles could never be served.
+                answers.append(None)
+                refused.append(place)
+        for place in refused:
+            asked.append(self._submitted(model, parts[place], ticket))
+            answers[place] = _waited(asked[-1].future, ticket)
+        return answers
+
+    def _submitted(self, model: ModelRole, pictures: Sequence[U8], ticket: Ticket) -> _Asked:
+        shapes = tuple((picture.shape[0], picture.shape[1]) for picture in pictures)
+        slot = self.slots.take(ticket)
+        for view, picture in zip(self._arena.views(slot, shapes), pictures, strict=True):
+            np.copyto(view, picture)
+        asked = self._new(slot)
+        self._wire.send(Pictures(asked.number, model, slot, shapes, ticket.deadline, ticket.bulk, ticket.caller))
+        return asked
+
+    def _new(self, slot: int | None) -> _Asked:
+        asked = _Asked(next(self._numbers), slot)
+        with self._lock:
+            self._asked[asked.number] = asked
+        return asked
+
+
+def parted(pictures: Sequence[U8], limit: int) -> list[list[U8]]:
+    """Cut a list into the fewest parts, in its order, of at most `limit` bytes each.
+
+    Raises:
+        ValueError: a picture alone is larger.
+    """
+    parts: list[list[U8]] = []
+    left = 0
+    for picture in pictures:
+        size = picture_bytes((picture.shape[0], picture.shape[1]))
+        if size > limit:
+            raise ValueError("a picture is larger than a slot")
+        if size > left:
+            parts.append([])
+            left = limit
+        parts[-1].append(picture)
+        left -= size
+    return parts
+
+
+def _waited(future: Future[Any], ticket: Ticket) -> Any:
+    while True:
+        try:
+            return future.result(PATIENCE_S)
+        except TimeoutError:
+            ticket.require_wanted()

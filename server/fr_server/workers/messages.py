@@ -1,0 +1,243 @@
+"""What a front-end and the engine's process tell each other; pixels go through the arena."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fr_core.detect.protocol import TileFaces
+from fr_core.errors import FrError
+from fr_core.packs.manifest import Pack
+from fr_core.runtime.devices import ActiveDevice
+from fr_core.runtime.observe import ModelRole
+from fr_core.storage.audit.attribution import Attribution
+from fr_core.types import F32
+from fr_server.app import Part
+from fr_server.config import Config
+
+GALLERY_METHODS = frozenset(
+    {
+        "create",
+        "get",
+        "list",
+        "update",
+        "set_calibration",
+        "calibration",
+        "delete",
+        "enrol",
+        "enrol_many",
+        "search",
+        "subject",
+        "subjects",
+        "template",
+        "update_subject",
+        "delete_subject",
+        "erase_subject",
+        "delete_template",
+        "purge",
+        "duplicates_after",
+        "neighbours_after",
+        "clusters_of",
+    }
+)
+"""The methods of galleries that a front-end may ask for."""
+
+AUDIT_METHODS = frozenset(
+    {
+        "audit_search",
+        "audit_verify",
+        "audit_disagreement",
+        "audit_export",
+        "audit_oldest",
+        "audit_prune",
+        "audit_checkpoint",
+        "audit_public_key",
+        "audit_subject",
+        "audit_case",
+    }
+)
+"""Those of their audit, `AuditCalls`, that it may ask for in the same way."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArenaPlan:
+    """How the memory of a link is divided.
+
+    Attributes:
+        slots: for each of the two classes of calls, at least 1.
+        slot_bytes: of each slot.
+    """
+
+    slots: int
+    slot_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        """Of all slots of both classes."""
+        return 2 * self.slots * self.slot_bytes
+
+
+# --- from the engine's process ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """The first message: what a front-end is to be.
+
+    Attributes:
+        config: of the server.
+        pack: the models.
+        device: what runs them.
+        part: of the server.
+        arena: how the memory is divided.
+        loaded: whether the galleries have been read.
+    """
+
+    config: Config
+    pack: Pack
+    device: ActiveDevice
+    part: Part
+    arena: ArenaPlan
+    loaded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was asked for under a number: packed faces, vectors f32[N, D], or what the galleries returned."""
+
+    number: int
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why there is no answer; `error` is None for a defect, which the engine's process has logged."""
+
+    number: int
+    error: FrError | None
+
+
+@dataclass(frozen=True, slots=True)
+class GalleriesAreRead:
+    """Calls can be answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """Certificates and their keys are to be read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceIsLost:
+    """A device was lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Drain, then end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Asks, from the event loop of the engine's process, whether the front-end's event loop is alive."""
+
+
+# --- from a front-end ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Calls are refused until the galleries are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Calls are answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """Answers a `Ping` from the front-end's event loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Run a model on pictures that lie in a slot, one behind the other.
+
+    Attributes:
+        number: of the request.
+        model: detector or embedder.
+        slot: where they lie; the asker's again with the answer.
+        shapes: (height, width) of each.
+        deadline: as `Ticket.deadline`; the clock is the machine's.
+        bulk: as `Ticket.bulk`.
+        caller: as `Ticket.caller`.
+    """
+
+    number: int
+    model: ModelRole
+    slot: int
+    shapes: tuple[tuple[int, int], ...]
+    deadline: float | None
+    bulk: bool
+    caller: str
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryCall:
+    """Call a method of the galleries.
+
+    Attributes:
+        number: of the request.
+        method: one of `GALLERY_METHODS` or `AUDIT_METHODS`.
+        arguments: in their order.
+        bulk: as `Ticket.bulk`.
+        caller: as `Ticket.caller`.
+        by: whom the audit puts it down to.
+    """
+
+    number: int
+    method: str
+    arguments: tuple[Any, ...]
+    bulk: bool
+    caller: str
+    by: Attribution
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Nobody waits for the answer to these pictures any more."""
+
+    number: int
+
+
+FromEngine = Welcome | Answer | Refusal | GalleriesAreRead | Reload | DeviceIsLost | Stop | Ping
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PackedFaces:
+    """The faces of several tiles in one array, which travels much quicker than many small ones.
+
+    Attributes:
+        counts: faces of each tile.
+        rows: f32[N, 15]: box, landmarks and score of each face, the tiles one after the other.
+    """
+
+    counts: tuple[int, ...]
+    rows: F32
+
+    @staticmethod
+    def of(tiles: Sequence[TileFaces]) -> PackedFaces:
+        """Pack the faces of tiles."""
+        joined = TileFaces.joined(tiles)
+        rows = np.concatenate([joined.boxes, joined.landmarks.reshape(-1, 10), joined.scores[:, None]], axis=1)
+        return PackedFaces(tuple(len(tile) for tile in tiles), rows.astype(np.float32, copy=False))
+
+    def unpacked(self) -> list[TileFaces]:
+        """The faces of each tile."""
+        ends = np.cumsum(self.counts, dtype=np.int64)
+        parts = [self.rows[end - count : end] for end, count in zip(ends, self.counts, strict=True)]
+        return [TileFaces(part[:, :4], part[:, 4:14].reshape(-1, 5, 2), part[:, 14]) for part in parts]

@@ -1,0 +1,95 @@
+"""One front-end process, seen from the engine's process: started, talked to, and cleared away when it has ended."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from fr_server.pools import StorageThreads
+from fr_server.rpc.services.gallery_calls import GalleryCalls
+from fr_server.workers.link import Wire
+from fr_server.workers.link_server import Answerer, Batchers
+from fr_server.workers.messages import Welcome
+from fr_server.workers.shared_memory import Arena, new_memory
+
+# Between the end of a process's link and its own.
+_LAST_STEPS_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frontend:
+    """A front-end process.
+
+    Attributes:
+        process: the process.
+        answerer: answers it.
+    """
+
+    process: subprocess.Popen[bytes]
+    answerer: Answerer
+    wire: Wire
+
+    @property
+    def processor_s(self) -> float:
+        """Seconds of processor time that the process has used so far, until `clear`."""
+        # proc(5): utime and stime are fields 14 and 15; the second field is a name in brackets, which may hold spaces.
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def clear(self) -> int:
+        """Wait for the end of what served a front-end whose link has ended, and return its exit status."""
+        try:
+            status = self.process.wait(_LAST_STEPS_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            status = self.process.wait()
+        self.answerer.join()
+        self.wire.close()
+        return status
+
+
+def start_frontend(
+    welcome: Welcome,
+    batchers: Batchers,
+    galleries: GalleryCalls,
+    storage: StorageThreads,
+    on_listening: Callable[[], None],
+    on_ready: Callable[[], None],
+    on_pong: Callable[[], None],
+    on_gone: Callable[[], None],
+) -> Frontend:
+    """Start a front-end; the arguments after `welcome` are those of `Answerer`.
+
+    It is a new Python, not a copy of this process: gRPC and the threads of the models do not survive being copied.
+
+    Raises:
+        OSError: the machine has no process, memory or file descriptor left; nothing stays open.
+    """
+    with ExitStack() as given, ExitStack() as kept:
+        ours, theirs = multiprocessing.Pipe()
+        kept.callback(ours.close)
+        given.callback(theirs.close)
+        memory = new_memory(welcome.arena)
+        given.callback(os.close, memory)
+        descriptors = (theirs.fileno(), memory)
+        command = [sys.executable, "-P", "-m", "fr_server.workers", *map(str, descriptors)]
+        # A signal to the whole group of processes is for this one alone: a front-end obeys it, and nobody else.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP, signal.SIGINT, signal.SIGTERM))
+        try:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=descriptors)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        arena = Arena(memory, welcome.arena)
+        kept.pop_all()
+    wire = Wire(ours)
+    answerer = Answerer(wire, arena, batchers, galleries, storage, on_listening, on_ready, on_pong, on_gone)
+    answerer.tell(welcome)
+    answerer.start()
+    return Frontend(process, answerer, wire)

@@ -1,0 +1,146 @@
+"""Compares the labels of people: sex, ethnicity and age must not reveal that a pair shows two people.
+
+Of LFW's own pairs of two people many differ in sex, which makes them trivial; here such pairs are the last resort.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+
+import numpy as np
+import numpy.typing as npt
+
+from fr_training.bank.pool import F32, PoolPerson
+
+I32 = npt.NDArray[np.int32]
+Index = npt.NDArray[np.int64]
+
+SEX_KINDS = ("face_gender", "gender", "sex")
+ETHNICITY_KINDS = ("face_eth", "ethnicity", "race")
+AGE_KINDS = ("face_age", "age")
+AGE_BAND_YEARS = 10
+"""Two people are of one age band if their ages differ by at most so many years."""
+
+# A similarity lies in [-1, 1], so that each step outweighs every similarity, and all steps below it.
+_OTHER_AGE = 2.5
+_OTHER_ETHNICITY = 5.0
+_OTHER_SEX = 10.0
+_OTHER_SOURCE = 20.0
+UNKNOWN = -1
+_WORDS = {"f": "female", "w": "female", "woman": "female", "m": "male", "man": "male"}
+
+
+def sex_of(labels: Mapping[str, str]) -> str:
+    """What the labels say of the sex, in lower case; "" where they say nothing."""
+    word = _said(labels, SEX_KINDS)
+    return _WORDS.get(word, word)
+
+
+def ethnicity_of(labels: Mapping[str, str]) -> str:
+    """Return the ethnicity from the labels, in lower case; "" if there is none."""
+    return _said(labels, ETHNICITY_KINDS)
+
+
+def _said(labels: Mapping[str, str], kinds: Sequence[str]) -> str:
+    return next((labels[kind].strip().casefold() for kind in kinds if labels.get(kind, "").strip()), "")
+
+
+def age_of(labels: Mapping[str, str]) -> float | None:
+    """What the labels say of the age, in years; None where they say nothing, or no number from 0 up."""
+    text = next((labels[kind] for kind in AGE_KINDS if labels.get(kind, "").strip()), "")
+    try:
+        age = float(text)
+    except ValueError:
+        return None
+    return age if isfinite(age) and age >= 0.0 else None
+
+
+def same_sex(a: PoolPerson, b: PoolPerson) -> bool | None:
+    """Whether two people are of one sex; None where the labels do not say."""
+    one, other = sex_of(a.labels), sex_of(b.labels)
+    return one == other if one and other else None
+
+
+def same_age_band(a: PoolPerson, b: PoolPerson) -> bool | None:
+    """Whether the ages of two people differ by at most `AGE_BAND_YEARS`; None where the labels do not say."""
+    one, other = age_of(a.labels), age_of(b.labels)
+    return None if one is None or other is None else abs(one - other) <= AGE_BAND_YEARS
+
+
+def shared_labels(people: Sequence[PoolPerson]) -> dict[str, str]:
+    """The labels that all of the people have in common, by kind; an age as its ten years, such as "30-39"."""
+    first, *others = (_banded(person.labels) for person in people)
+    return {kind: text for kind, text in sorted(first.items()) if all(one.get(kind) == text for one in others)}
+
+
+def _banded(labels: Mapping[str, str]) -> dict[str, str]:
+    age = age_of(labels)
+    if age is None:
+        return dict(labels)
+    low = int(age) // 10 * 10
+    return {kind: f"{low}-{low + 9}" if kind in AGE_KINDS else text for kind, text in labels.items()}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Traits:
+    """What the labels of n people say, as arrays.
+
+    Attributes:
+        source: i32[n], a number from 0 for each data set.
+        sex: i32[n], a number for each word; `UNKNOWN` where there is none.
+        ethnicity: i32[n], likewise.
+        age: f32[n], years; NaN where it is unknown.
+    """
+
+    source: I32
+    sex: I32
+    ethnicity: I32
+    age: F32
+
+    def unlike(self, rows: Index, columns: Index) -> F32 | None:
+        """f32[r, c]: what a pair of two people loses for being trivially different; None where nobody loses anything.
+
+        More than 2 for another age band. Another ethnicity, sex and data set each count more than all before them, if
+        both are known. 0 otherwise.
+        """
+        lost: F32 | None = None
+        for values, step in (
+            (self.source, _OTHER_SOURCE),
+            (self.sex, _OTHER_SEX),
+            (self.ethnicity, _OTHER_ETHNICITY),
+        ):
+            if np.ptp(values) == 0:
+                continue
+            differs = values[rows][:, None] != values[columns][None, :]
+            if (values == UNKNOWN).any():
+                differs &= (values[rows] != UNKNOWN)[:, None] & (values[columns] != UNKNOWN)[None, :]
+            lost = _added(lost, differs, step)
+        if not np.isnan(self.age).all():
+            differs = np.abs(self.age[rows][:, None] - self.age[columns][None, :]) > AGE_BAND_YEARS
+            lost = _added(lost, differs, _OTHER_AGE)
+        return lost
+
+
+def traits_of(people: Sequence[PoolPerson]) -> Traits:
+    """Read the labels of at least one person."""
+    ages = [age_of(person.labels) for person in people]
+    return Traits(
+        source=_numbered([person.source or " " for person in people]),
+        sex=_numbered([sex_of(person.labels) for person in people]),
+        ethnicity=_numbered([ethnicity_of(person.labels) for person in people]),
+        age=np.array([np.nan if age is None else age for age in ages], dtype=np.float32),
+    )
+
+
+def _added(lost: F32 | None, differs: npt.NDArray[np.bool_], step: float) -> F32:
+    more = differs.astype(np.float32)
+    more *= np.float32(step)
+    return more if lost is None else np.add(lost, more, out=lost)
+
+
+def _numbered(words: Sequence[str]) -> I32:
+    """A number from 0 for each word, in alphabetical order; `UNKNOWN` for ""."""
+    numbers = {word: number for number, word in enumerate(sorted(set(words) - {""}))}
+    return np.array([numbers.get(word, UNKNOWN) for word in words], dtype=np.int32)

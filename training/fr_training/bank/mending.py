@@ -1,0 +1,208 @@
+"""Others in the place of items that are set aside: of people who are in no form, as near in difficulty as can be.
+
+It comes when everything is chosen, so that nothing else of a course changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from fr_training.bank.difficulty import F64
+from fr_training.bank.impostors import nearest
+from fr_training.bank.learned import suspect_pair
+from fr_training.bank.likeness import Index
+from fr_training.bank.pairs import Drafts, PairDraft, pair_draft
+from fr_training.bank.roster import Bools
+from fr_training.bank.shares import Workbench
+from fr_training.bank.triads import TriadDraft, odd_ones, triad_draft
+from fr_training.errors import TooFewPeople
+
+D = TypeVar("D", PairDraft, TriadDraft)
+
+_LIKE = -1.0  # the least score of two people who are neither unlike nor doubtful; see `Impostors`
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What a course is to show, triage apart.
+
+    Attributes:
+        same: pairs of one person.
+        different: pairs of two people.
+        triads: by key of a form set: for each item of a form, one for each form of the set.
+        present: by form, who is searched for on lists and enrolled.
+    """
+
+    same: Drafts
+    different: Drafts
+    triads: Mapping[str, list[list[TriadDraft]]]
+    present: Mapping[str, Index]
+
+
+def mended(bench: Workbench, chosen: Chosen) -> Chosen:
+    """Put other items in the place of suspect ones, and other people in that of those whose two photos are set aside.
+
+    Raises:
+        TooFewPeople: too few are in no form.
+    """
+    if not bench.learned.suspects:
+        return chosen
+    tables: list[Mapping[str, list[list[PairDraft]]] | Mapping[str, list[list[TriadDraft]]]]
+    tables = [chosen.same, chosen.different, chosen.triads]
+    drafts = [draft for table in tables for rows in table.values() for row in rows for draft in row]
+    bench.release(person for draft in drafts if draft.judged.suspect for person in draft.people)
+    bench.release(person for people in chosen.present.values() for person in people.tolist() if bench.aside[person])
+    return Chosen(
+        same=_mapped(chosen.same, lambda draft: _same(bench, draft)),
+        present={form: _present(bench, people) for form, people in chosen.present.items()},
+        triads=_mapped(chosen.triads, _Triads(bench)),
+        different=_mapped(chosen.different, _Different(bench)),
+    )
+
+
+def _mapped(table: Mapping[str, Sequence[Sequence[D]]], other: Callable[[D], D]) -> dict[str, list[list[D]]]:
+    return {
+        name: [[other(draft) if draft.judged.suspect else draft for draft in row] for row in rows]
+        for name, rows in table.items()
+    }
+
+
+def _same(bench: Workbench, draft: PairDraft) -> PairDraft:
+    among = _so_shown(bench, draft.a)
+    person = _with_two(bench, bench.roster.same.of(bench.roster.mated_similarity), draft.a, among)
+    return pair_draft(bench, person, person)
+
+
+def _present(bench: Workbench, people: Index) -> Index:
+    b = bench.roster.margin.of(bench.roster.margins)
+    found = [
+        _with_two(bench, b, person, _so_shown(bench, person)) if bench.aside[person] else person
+        for person in people.tolist()
+    ]
+    return np.array(found, dtype=np.int64)
+
+
+def _so_shown(bench: Workbench, person: int) -> Bools:
+    """Mark, as bool[n], people whose first and second photo have the same conditions as those of a person."""
+    conditions = bench.roster.conditions
+    return np.asarray(conditions == conditions[person], dtype=np.bool_)
+
+
+def _with_two(bench: Workbench, b: F64, like: int, among: Bools) -> int:
+    """Take the person with two photos who is nearest in difficulty to another, of the same data set if there is one.
+
+    Args:
+        bench: where the person is free.
+        b: f64[n], by which it is told; NaN where somebody has one photo.
+        like: the other.
+        among: bool[n], people whose photos have the right conditions.
+    """
+    roster = bench.roster
+    there = np.flatnonzero(bench.free & roster.two & ~bench.aside & among)
+    if not len(there):
+        raise _lacking(1)
+    group = roster.group
+    order = np.lexsort((np.abs(b[there] - b[like]), group[there] != group[like], roster.doubtful[there]))
+    person = int(there[order[0]])
+    bench.take([person])
+    return person
+
+
+class _Triads:
+    """Makes other triads."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self._rng = bench.rng("mended triads")
+        self._b = bench.roster.margin.of(bench.roster.margins)
+
+    def __call__(self, draft: TriadDraft) -> TriadDraft:
+        """One in the place of another."""
+        bench = self._bench
+        condition = draft.shown.condition
+        among = np.array([pair is not None and pair[0].condition == condition for pair in bench.roster.alike])
+        twice = np.array([_with_two(bench, self._b, draft.a, among)], dtype=np.int64)
+        others = bench.free.copy()
+        while pairs := list(odd_ones(bench, twice, bench.others(1, others))):
+            (pair,) = pairs
+            found = triad_draft(bench, pair, self._rng)
+            if not found.judged.suspect:
+                bench.take([found.odd])
+                return found
+            others[found.odd] = False
+        raise _lacking(1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Impostors:
+    """Pairs of near impostors.
+
+    Attributes:
+        a: i64[n], whose first photo is shown.
+        b: i64[n], whose second photo is shown.
+        difficulty: f64[n], by the machine.
+        unlike: bool[n], whether they differ in what the labels say, or are perhaps one person.
+    """
+
+    a: Index
+    b: Index
+    difficulty: F64
+    unlike: Bools
+
+
+class _Different:
+    """Makes other pairs of two people."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self._likely: _Impostors | None = None
+
+    def __call__(self, draft: PairDraft) -> PairDraft:
+        """One in the place of another; of the same data set, sex and age if there is one."""
+        bench = self._bench
+        if self._likely is None:
+            self._likely = _impostors(bench, bench.others(2))
+        free = np.flatnonzero(bench.free)
+        pair = self._best(self._likely, draft) or self._best(_impostors(bench, free), draft)
+        if pair is None:
+            raise _lacking(max(1, 2 - len(free)))
+        bench.take(pair)
+        return pair_draft(bench, *pair)
+
+    def _best(self, found: _Impostors, draft: PairDraft) -> tuple[int, int] | None:
+        """Of those who are free, the two whose pair is nearest in difficulty; None where all are suspect."""
+        bench = self._bench
+        group = bench.roster.group
+        shown = _so_shown(bench, draft.a) & bench.free
+        there = np.flatnonzero(shown[found.a] & shown[found.b])
+        apart = np.abs(found.difficulty[there] - draft.judged.machine)
+        order = there[np.lexsort((apart, group[found.a[there]] != group[draft.a], found.unlike[there]))]
+        for place in order.tolist():
+            a, b = int(found.a[place]), int(found.b[place])
+            if not suspect_pair(bench.learned, bench.roster, a, b):
+                return a, b
+        return None
+
+
+def _impostors(bench: Workbench, people: Index) -> _Impostors:
+    found = nearest(bench.roster.faces, people, people)
+    score = found.score.ravel()
+    there = np.isfinite(score)
+    return _Impostors(
+        a=np.repeat(people, found.people.shape[1])[there],
+        b=found.people.ravel()[there],
+        difficulty=bench.roster.different.of(found.similarity.ravel()[there].astype(np.float64)),
+        unlike=score[there] < _LIKE,
+    )
+
+
+def _lacking(missing: int) -> TooFewPeople:
+    return TooFewPeople(
+        "Items of the plan are set aside after earlier courses, and too few people of the data sets are left to make "
+        f"others: at least {missing} {'is' if missing == 1 else 'are'} missing.",
+        missing=str(missing),
+    )

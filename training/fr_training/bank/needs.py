@@ -1,0 +1,156 @@
+"""How many people a plan needs: nobody is shown in two items of a course."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fr_training.errors import TooFewPeople
+from fr_training.plan import PAIRS, BlockPlan, CoursePlan
+from fr_training.prompts import ExerciseKind
+
+_ORDERED = (
+    " In one data set the photos of all people seem to be in the same order, such as neutral first, then smiling; "
+    "so their order counts as their condition. If they are not, name the condition of each photo in `conditions.csv`."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanNeeds:
+    """What a plan takes.
+
+    Attributes:
+        people: different people over all forms.
+        people_with_two_photos: those of them of whom two photos are shown.
+        minutes: limits of all blocks together; 0 where none has one.
+        trials: of one trainee.
+        people_with_two_alike: how many of these must have two photos of one condition, as triads show
+            them.
+    """
+
+    people: int
+    people_with_two_photos: int
+    minutes: int
+    trials: int
+    people_with_two_alike: int
+
+
+@dataclass(frozen=True, slots=True)
+class Available:
+    """Counts the available people.
+
+    Attributes:
+        people: with a photo.
+        with_two_photos: how many of them have two.
+        with_two_alike: how many of them have two of one condition, such as an expression, or two of which the data
+            set says nothing.
+    """
+
+    people: int
+    with_two_photos: int
+    with_two_alike: int
+
+    def missing(self, wanted: PlanNeeds) -> int:
+        """Number of missing people, of the kind with the largest gap."""
+        return max(
+            0,
+            wanted.people - self.people,
+            wanted.people_with_two_photos - self.with_two_photos,
+            wanted.people_with_two_alike - self.with_two_alike,
+        )
+
+
+def needs(plan: CoursePlan) -> PlanNeeds:
+    """Count the people of every form once.
+
+    A pair of one person takes 1 with two photos, a pair of two people 2, a triad 1 with two photos and 1 more. A list
+    with the person searched for takes 1 with two photos and `size` - 1 more, a list without takes 1 and `size`, a photo
+    to triage 1. Own probes are searched in the people who are enrolled for the lists; where these are fewer than
+    `size`, the rest is added.
+    """
+    forms = list(plan.forms().values())
+    people = sum(_people(block) for block in forms)
+    return PlanNeeds(
+        people=people + max(0, own_probe_size(plan) - listed(plan)),
+        people_with_two_photos=sum(mated(block) for block in forms),
+        minutes=plan.minutes,
+        trials=sum(block.shown for block in plan.blocks),
+        people_with_two_alike=sum(block.trials for block in forms if block.exercise == ExerciseKind.TRIAD),
+    )
+
+
+def mated(block: BlockPlan) -> int:
+    """People with two photos whom one form of a block takes."""
+    if block.exercise in PAIRS:
+        return block.same
+    if block.exercise == ExerciseKind.TRIAD:
+        return block.trials
+    return block.present if block.exercise == ExerciseKind.CANDIDATES else 0
+
+
+def listed(plan: CoursePlan) -> int:
+    """People on all lists of candidates of all forms, all of them enrolled."""
+    lists = (block for block in plan.forms().values() if block.exercise == ExerciseKind.CANDIDATES)
+    return sum(block.items * block.size for block in lists)
+
+
+def own_probe_size(plan: CoursePlan) -> int:
+    """The longest list of an own probe; 0 where there is none."""
+    return max((block.size for block in plan.blocks if block.exercise == ExerciseKind.OWN_PROBE), default=0)
+
+
+def available(people: Sequence[Sequence[str]]) -> Available:
+    """Count the available people.
+
+    Args:
+        people: the conditions of the different photos of each person; "" if the data set states none.
+    """
+    return Available(
+        people=sum(len(photos) >= 1 for photos in people),
+        with_two_photos=sum(len(photos) >= 2 for photos in people),
+        with_two_alike=sum(len(photos) > len(set(photos)) for photos in people),
+    )
+
+
+def require_enough(plan: CoursePlan, there: Available, aside: int = 0, *, ordered: bool = False) -> None:
+    """Let a plan pass that can be made of so many people.
+
+    Args:
+        plan: what is wanted.
+        there: the available people, without those set aside.
+        aside: number of people with two photos that answers to earlier courses make suspect; they count as missing.
+        ordered: whether the order of people's photos counts as their condition, because it is visible in them.
+
+    Raises:
+        TooFewPeople: there are fewer than `needs` counts.
+    """
+    wanted = needs(plan)
+    people, with_two = there.people, there.with_two_photos
+    missing = there.missing(wanted)
+    alike = wanted.people_with_two_alike
+    if missing and missing == alike - there.with_two_alike:
+        raise TooFewPeople(
+            f"The triads of the plan need {alike} people with two photos of one condition, such as one expression; the "
+            f"data sets hold {there.with_two_alike}. Photos of different conditions would give away which photo is the "
+            f"odd one.{_ORDERED if ordered else ''} Show pairs instead of triads, or add a data set with such photos.",
+            missing=str(missing),
+        )
+    if missing:
+        told = f" Not counted: {aside} whose two photos are set aside after earlier courses." if aside else ""
+        raise TooFewPeople(
+            f"The plan shows {wanted.people} people, of whom {wanted.people_with_two_photos} need two photos; the data "
+            f"sets hold {people} and {with_two}: {missing} are missing.{told}",
+            people=str(wanted.people),
+            with_two_photos=str(wanted.people_with_two_photos),
+            missing=str(missing),
+        )
+
+
+def _people(block: BlockPlan) -> int:
+    if block.exercise in PAIRS:
+        return block.same + 2 * block.different
+    if block.exercise == ExerciseKind.TRIAD:
+        return 2 * block.trials
+    if block.exercise == ExerciseKind.CANDIDATES:
+        return block.present * block.size + block.absent * (block.size + 1)
+    return 0 if block.exercise == ExerciseKind.OWN_PROBE else block.items

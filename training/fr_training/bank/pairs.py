@@ -1,0 +1,233 @@
+"""Items of two photos: of one person, or of two people who are hard to tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fr_training.bank.difficulty import F64
+from fr_training.bank.equate import equated, spread
+from fr_training.bank.impostors import paired
+from fr_training.bank.learned import Judged, suspect_pair
+from fr_training.bank.likeness import Index
+from fr_training.bank.pictures import Shown
+from fr_training.bank.roster import Bools, Roster, subset
+from fr_training.bank.shares import FormSet, Workbench, quota
+from fr_training.courses import Item
+from fr_training.keys import PairKey
+from fr_training.prompts import ExerciseKind
+
+
+@dataclass(frozen=True, slots=True)
+class PairDraft:
+    """A pair that was chosen: of one person where `a` is `b`.
+
+    Attributes:
+        a: whose first photo is shown.
+        b: whose second photo is shown.
+        similarity: of the photos, in [-1, 1].
+        judged: its difficulty, and whether it is suspect.
+    """
+
+    a: int
+    b: int
+    similarity: float
+    judged: Judged
+
+    @property
+    def people(self) -> tuple[int, ...]:
+        """Each once."""
+        return (self.a,) if self.a == self.b else (self.a, self.b)
+
+
+Drafts = Mapping[str, list[list[PairDraft]]]
+"""By key of a form set: for each item of a form, one draft for each form of the set."""
+
+
+def draft_same(bench: Workbench, sets: Sequence[FormSet]) -> Drafts:
+    """Set people with two photos aside for the pairs of one person of all sets."""
+    roster = bench.roster
+    found: dict[str, list[list[PairDraft]]] = {}
+    for one in sets:
+        count, forms = one.block.same, len(one.forms)
+        people = bench.with_two(count * forms)
+        similarity = roster.mated_similarity[people]
+        b = roster.same.of(similarity)
+        wrong = wrong_advice(bench, one)[0]
+        chosen = people[
+            _chosen(b, _machine_errs(roster, similarity, mated=True), one, count, wrong, bench.rng("same", one.name))
+        ]
+        found[one.key] = [[pair_draft(bench, person, person) for person in row] for row in chosen.tolist()]
+        bench.take(draft.a for row in found[one.key] for draft in row)
+    return found
+
+
+def draft_different(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> Drafts:
+    """Find the pairs of two people of all sets among those who are free.
+
+    Each pair of conditions has the same share as among the pairs of one person of the same forms, and so does each data
+    set, as far as its people go. Otherwise the look of a photo would give the answer away.
+
+    Args:
+        bench: where nobody is free who is needed for something else with two photos.
+        sets: of pairs.
+        same: of the same sets.
+
+    Raises:
+        TooFewPeople: too few free people have photos in those conditions.
+    """
+    roster = bench.roster
+    people = bench.others(2 * sum(one.block.different * len(one.forms) for one in sets))
+    quotas = {
+        one.key: quota(one.block.different, [draft.a for row in same[one.key] for draft in row], people, roster.group)
+        for one in sets
+    }
+    found: dict[str, list[list[PairDraft]]] = {one.key: [] for one in sets}
+    for number in np.unique(roster.group):
+        own = people[roster.group[people] == number]
+        counts = {key: int(by_group[number]) for key, by_group in quotas.items()}
+        wanted = sum(counts[one.key] * len(one.forms) for one in sets)
+        left = _paired(bench, own, min(wanted, len(own) // 2))
+        for one in sets:
+            left = _deal(bench, one, min(counts[one.key], len(left) // len(one.forms)), left, found[one.key])
+    for number in np.unique(roster.conditions):
+        groups = np.unique(roster.group[roster.conditions == number])
+        counts = {
+            one.key: int(quotas[one.key][groups].sum())
+            - sum(int(roster.conditions[row[0].a]) == number for row in found[one.key])
+            for one in sets
+        }
+        wanted = sum(counts[one.key] * len(one.forms) for one in sets)
+        left = _paired(bench, bench.others_so_shown(int(number), 2 * wanted, "the pairs of two people"), wanted)
+        for one in sets:
+            left = _deal(bench, one, counts[one.key], left, found[one.key])
+    return found
+
+
+def others_of_pairs(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> Index:
+    """Return how many people of each pair of conditions (by its number in the roster) pairs of two show, i64[c]."""
+    conditions = bench.roster.conditions
+    found = np.zeros(int(conditions.max()) + 1, dtype=np.int64)
+    for one in sets:
+        mated = [draft.a for row in same[one.key] for draft in row]
+        found += 2 * len(one.forms) * quota(one.block.different, mated, subset(bench.free & ~bench.barred), conditions)
+    return found
+
+
+def _paired(bench: Workbench, people: Index, count: int) -> list[PairDraft]:
+    if not count:
+        return []
+    found = paired(bench.roster.faces, people, count, bench.roster.near)
+    return [pair_draft(bench, pair.a, pair.b) for pair in found]
+
+
+def _deal(
+    bench: Workbench, one: FormSet, count: int, left: list[PairDraft], rows: list[list[PairDraft]]
+) -> list[PairDraft]:
+    """Add `count` tuples of pairs to the rows of a set, take their people, and return the pairs that are left."""
+    if not count:
+        return left
+    b = np.array([draft.judged.machine for draft in left], dtype=np.float64)
+    wrong = max(0, wrong_advice(bench, one)[1] - len(rows))
+    chosen = _chosen(b, _errs(bench.roster, left), one, count, wrong, bench.rng("different", one.name, str(len(rows))))
+    table = [[left[number] for number in row] for row in chosen.tolist()]
+    bench.take(person for row in table for draft in row for person in draft.people)
+    rows += table
+    gone = set(chosen.ravel().tolist())
+    return [draft for number, draft in enumerate(left) if number not in gone]
+
+
+def pair_items(bench: Workbench, one: FormSet, same: Drafts, different: Drafts) -> dict[str, list[Item]]:
+    """The items of the forms of a set, equated; in an aided exercise with the machine's advice."""
+    tables = (same[one.key], different[one.key])
+    forms = len(one.forms)
+    values = [
+        np.array([[draft.judged.b for draft in row] for row in table], dtype=np.float64).reshape(-1, forms)
+        for table in tables
+    ]
+    dealt = equated(values, bench.rng("equate", one.name))
+    items: dict[str, list[Item]] = {}
+    for form, name in enumerate(one.forms):
+        drafts = [
+            [table[flat // forms][flat % forms] for flat in of_class[:, form].tolist()]
+            for table, of_class in zip(tables, dealt, strict=True)
+        ]
+        items[name] = _with_keys(bench, one, drafts)
+    return items
+
+
+def wrong_advice(bench: Workbench, one: FormSet) -> tuple[int, int]:
+    """How many pairs of one person, and of two, get wrong advice: as equally as can be."""
+    block = one.block
+    half, odd = divmod(block.wrong, 2)
+    same = half + (odd if bench.rng("wrong", one.name).random() < 0.5 else 0)
+    same = min(max(same, block.wrong - block.different), block.same)
+    return same, block.wrong - same
+
+
+def _chosen(b: F64, errs: Bools, one: FormSet, count: int, wrong: int, rng: np.random.Generator) -> Index:
+    """i64[count, forms]: where advice is to be wrong, first pairs on which the machine errs itself, then the spread."""
+    forms = len(one.forms)
+    first = rng.permutation(np.flatnonzero(errs))[: min(wrong, count)] if wrong else np.empty(0, dtype=np.int64)
+    rest = np.setdiff1d(np.arange(len(b), dtype=np.int64), first)
+    rows = [np.repeat(first[:, None], forms, axis=1)] if len(first) else []
+    return np.concatenate([*rows, rest[spread(b[rest], count - len(first), forms, rng)]])
+
+
+def _errs(roster: Roster, drafts: Sequence[PairDraft]) -> Bools:
+    """bool[n]: on which pairs, all of one truth, the machine errs."""
+    similarities = np.array([draft.similarity for draft in drafts], dtype=np.float64)
+    return _machine_errs(roster, similarities, mated=bool(drafts) and drafts[0].a == drafts[0].b)
+
+
+def _machine_errs(roster: Roster, similarities: F64, *, mated: bool) -> Bools:
+    """bool[n]: whether the likelihood ratio speaks against what is right; nowhere without a calibration."""
+    calibration = roster.pool.calibration
+    if calibration is None:
+        return np.zeros(len(similarities), dtype=np.bool_)
+    return np.array([(calibration.log10_lr(float(s)).log10_lr > 0.0) != mated for s in similarities], dtype=np.bool_)
+
+
+def pair_draft(bench: Workbench, a: int, b: int) -> PairDraft:
+    """A pair of the first photo of `a` and the second of `b`; of one person where both are the same."""
+    roster = bench.roster
+    mated = a == b
+    similarity = float(roster.mated_similarity[a]) if mated else roster.faces.similarity(a, b)
+    key = PairKey(mated=mated, similarity=similarity)
+    machine = (roster.same if mated else roster.different).b(similarity)
+    found = bench.judged(key, (Shown(roster.first[a]), Shown(roster.second[b])), machine)
+    if not mated:
+        found = replace(found, suspect=suspect_pair(bench.learned, roster, a, b))
+    return PairDraft(a, b, similarity, found)
+
+
+def _with_keys(bench: Workbench, one: FormSet, drafts: Sequence[Sequence[PairDraft]]) -> list[Item]:
+    items = []
+    for of_class, mated, wrong in zip(drafts, (True, False), wrong_advice(bench, one), strict=True):
+        misled = _misled(bench, one, of_class, wrong, mated=mated)
+        for number, draft in enumerate(of_class):
+            advice = (mated != (number in misled)) if one.block.exercise == ExerciseKind.AIDED else None
+            items.append(_item(bench, draft, mated, advice))
+    return items
+
+
+def _misled(bench: Workbench, one: FormSet, drafts: Sequence[PairDraft], wrong: int, *, mated: bool) -> frozenset[int]:
+    """Which pairs get wrong advice: those on which the machine errs first."""
+    errs = _errs(bench.roster, drafts)
+    order = bench.rng("misled", one.name, str(mated)).permutation(len(drafts))
+    return frozenset(order[np.argsort(~errs[order], kind="stable")][:wrong].tolist())
+
+
+def _item(bench: Workbench, draft: PairDraft, mated: bool, advice: bool | None) -> Item:
+    roster = bench.roster
+    calibration = roster.pool.calibration
+    key = PairKey(
+        mated=mated,
+        similarity=draft.similarity,
+        log10_lr=None if calibration is None else calibration.log10_lr(draft.similarity).log10_lr,
+        advice_same=advice,
+    )
+    shown = (Shown(roster.first[draft.a]), Shown(roster.second[draft.b]))
+    return bench.item(shown, draft.people, key, draft.judged.b)

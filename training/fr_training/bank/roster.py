@@ -1,0 +1,172 @@
+"""The pool made ready: people in an order of their own, two photos of each, and who is near whom.
+
+Everybody is known by an index in that order, which follows from the photos alone: the order and the numbers of the pool
+decide nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fr_training.bank.difficulty import F64, Scale, scale_of
+from fr_training.bank.impostors import Faces, Nearest, nearest
+from fr_training.bank.likeness import I32, Index, traits_of
+from fr_training.bank.pool import F32, Pool, PoolPerson, PoolPhoto
+
+Bools = npt.NDArray[np.bool_]
+
+MOST_PHOTOS = 12
+"""Of a person, among which the pair is looked for; some people of LFW have hundreds."""
+
+_FEWEST_TO_DOUBT = 20  # mated pairs, for their median to say anything
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Roster:
+    """People, ready to be shown.
+
+    Attributes:
+        pool: told apart; its people in the order of the roster.
+        first: of each person, the photo that is a probe, or the one half of a pair.
+        second: the photo that is enrolled, or the other half; the same as `first` where there is one photo.
+        two: bool[n], who has two photos.
+        alike: two photos of one condition for each person, for triads: `first` and `second` if they match; None if
+            there are none.
+        doubtful: bool[n], whose two photos are so unlike that they most likely show two people.
+        conditions: i32[n], a number for each pair of conditions of `first` and `second`.
+        group: i32[n], a number for each data set and pair of conditions.
+        faces: embeddings and labels.
+        near: the nearest impostors of everybody among everybody.
+        mated_similarity: f64[n], of the two photos; NaN where there is one.
+        impostor_similarity: f64[n], of the nearest impostor; -1 where nobody else is there.
+        same: difficulties of pairs of one person.
+        different: of pairs of two people and of lists without the person searched for, by everybody's nearest impostor.
+        margin: of triads and of lists with the person: the mated pair's similarity less the best impostor's.
+    """
+
+    pool: Pool
+    first: tuple[PoolPhoto, ...]
+    second: tuple[PoolPhoto, ...]
+    two: Bools
+    alike: tuple[tuple[PoolPhoto, PoolPhoto] | None, ...]
+    doubtful: Bools
+    conditions: I32
+    group: I32
+    faces: Faces
+    near: Nearest
+    mated_similarity: F64
+    impostor_similarity: F64
+    same: Scale
+    different: Scale
+    margin: Scale
+
+    @property
+    def people(self) -> tuple[PoolPerson, ...]:
+        """In the order of the roster."""
+        return self.pool.people
+
+    @property
+    def two_alike(self) -> Bools:
+        """People with two photos of one condition, bool[n]."""
+        return np.array([pair is not None for pair in self.alike])
+
+    @property
+    def margins(self) -> F64:
+        """f64[n]: similarity of the two photos less that of the nearest impostor; NaN where there is one photo."""
+        return self.mated_similarity - self.impostor_similarity
+
+
+def roster_of(pool: Pool) -> Roster:
+    """Make a pool ready that `told_apart` gave; ValueError where it holds nobody."""
+    people = pool.people
+    if not people:
+        raise ValueError("The pool holds nobody.")
+    floor = _strangers(people)
+    pairs = [_two_of(person.photos, floor) for person in people]
+    alike = tuple(_alike(person, pair, floor) for person, pair in zip(people, pairs, strict=True))
+    two = np.array([len(person.photos) > 1 for person in people])
+    first, second = tuple(a for a, _ in pairs), tuple(b for _, b in pairs)
+    shown = [(a.condition, b.condition) for a, b in pairs]
+    faces = Faces(_stacked(first), _stacked(second), traits_of(people), np.inf)
+    mated = np.einsum("nd,nd->n", faces.first, faces.second).astype(np.float64).clip(-1.0, 1.0)
+    mated[~two] = np.nan
+    if two.sum() >= _FEWEST_TO_DOUBT:
+        faces = Faces(faces.first, faces.second, faces.traits, float(np.median(mated[two])))
+    everybody = np.arange(len(people), dtype=np.int64)
+    near = nearest(faces, everybody, everybody)
+    alone = np.isneginf(near.score[:, 0])
+    best = np.where(alone, -1.0, near.similarity[:, 0].astype(np.float64))
+    return Roster(
+        pool=pool,
+        first=first,
+        second=second,
+        two=two,
+        alike=alike,
+        doubtful=two & np.array([least < floor for least in map(_least, pairs, alike)]),
+        conditions=_numbered(shown),
+        group=_numbered([(person.source, *pair) for person, pair in zip(people, shown, strict=True)]),
+        faces=faces,
+        near=near,
+        mated_similarity=mated,
+        impostor_similarity=best,
+        same=scale_of(mated[two], -1),
+        different=scale_of(best[~alone], 1),
+        margin=scale_of((mated - best)[two], -1),
+    )
+
+
+def _alike(person: PoolPerson, pair: tuple[PoolPhoto, PoolPhoto], floor: float) -> tuple[PoolPhoto, PoolPhoto] | None:
+    """Return two photos of one condition: the pair if it matches, else two of the most frequent condition."""
+    if len(person.photos) > 1 and pair[0].condition == pair[1].condition:
+        return pair
+    (condition, count), *_ = Counter(photo.condition for photo in person.photos).most_common(1)
+    return None if count < 2 else _two_of([one for one in person.photos if one.condition == condition], floor)
+
+
+def _two_of(photos: Sequence[PoolPhoto], floor: float) -> tuple[PoolPhoto, PoolPhoto]:
+    """The two least similar photos of a person that are more similar than strangers are, else the two most similar.
+
+    Of the many photos of one person, the least similar of all are most often of somebody else.
+    """
+    photos = photos[:MOST_PHOTOS]
+    if len(photos) < 3:
+        return photos[0], photos[-1]
+    vectors = _stacked(photos)
+    a, b = np.triu_indices(len(photos), 1)
+    similarity = (vectors @ vectors.T)[a, b]
+    sound = similarity >= floor
+    chosen = int(np.argmin(np.where(sound, similarity, np.inf))) if sound.any() else int(np.argmax(similarity))
+    return photos[a[chosen]], photos[b[chosen]]
+
+
+def _strangers(people: Sequence[PoolPerson]) -> float:
+    """The median similarity of each person to the next; -1 where there is one person."""
+    vectors = _stacked([person.photos[0] for person in people])
+    if len(vectors) < 2:
+        return -1.0
+    return float(np.median(np.einsum("nd,nd->n", vectors[1:], vectors[:-1])))
+
+
+def _stacked(photos: Sequence[PoolPhoto]) -> F32:
+    return np.stack([photo.embedding for photo in photos])
+
+
+def _least(*pairs: tuple[PoolPhoto, PoolPhoto] | None) -> float:
+    """Return the smallest similarity of the two photos of a pair."""
+    return min(float(np.dot(pair[0].embedding, pair[1].embedding)) for pair in pairs if pair is not None)
+
+
+def _numbered(values: Sequence[tuple[str, ...]]) -> I32:
+    """Number the values from 0, in their order."""
+    numbers = {value: number for number, value in enumerate(sorted(set(values)))}
+    return np.array([numbers[value] for value in values], dtype=np.int32)
+
+
+def subset(mask: Bools) -> Index:
+    """i64[k]: who is marked in bool[n]."""
+    return np.flatnonzero(mask).astype(np.int64)

@@ -1,0 +1,204 @@
+"""Which people are still free, and which forms go together.
+
+People of whom two photos are needed are set aside first, for all forms; what remains is enough for everything else
+whenever the pool is enough at all, as everybody can be somebody who is shown once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fr_training.bank.learned import Judged, judged
+from fr_training.bank.likeness import I32, Index, shared_labels
+from fr_training.bank.manifest import canonical, item_id_of
+from fr_training.bank.pictures import PictureBook, Shown
+from fr_training.bank.roster import Bools, Roster, subset
+from fr_training.courses import Item, Learned
+from fr_training.errors import TooFewPeople
+from fr_training.keys import AnswerKey
+from fr_training.plan import BlockPlan, CoursePlan
+from fr_training.prompts import ExerciseKind
+
+OVERSUPPLY = 3
+"""Where one photo is enough, people with one are preferred if there are so many times more than are needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class FormSet:
+    """Forms that are to be equally hard; most sets hold one.
+
+    Attributes:
+        name: of the set of a plan, or of the block.
+        forms: their names.
+        block: a block that shows one of them; it says what each holds.
+    """
+
+    name: str
+    forms: tuple[str, ...]
+    block: BlockPlan
+
+    @property
+    def key(self) -> str:
+        """Unique in the course, as a name is not: a block may be called as a set of others is."""
+        return self.forms[0]
+
+
+def form_sets(plan: CoursePlan) -> list[FormSet]:
+    """The forms of a plan: equated sets first, as they need the best choice, then aided blocks, then the others."""
+    found: dict[str, FormSet] = {}
+    for name, block in plan.forms().items():
+        key = f"equated {block.equated}" if block.equated else f"block {block.block_id}"
+        before = found.get(key)
+        forms = (*before.forms, name) if before else (name,)
+        found[key] = FormSet(block.equated or block.block_id, forms, block)
+    return sorted(found.values(), key=_turn)
+
+
+def _turn(one: FormSet) -> int:
+    if one.block.equated:
+        return 0
+    return 1 if one.block.exercise == ExerciseKind.AIDED else 2
+
+
+def quota(wanted: int, mated: Sequence[int], people: Index, group: I32) -> Index:
+    """Return how many of `wanted` come from each group, i64[g], by largest remainders.
+
+    Args:
+        wanted: number of items without a mate.
+        mated: people of the items with a mate, whose shares count.
+        people: people whose shares count if `mated` is empty.
+        group: i32[n], numbers from 0 of everybody's group.
+    """
+    counted = group[list(mated)] if mated else group[people]
+    shares = np.bincount(counted, minlength=int(group.max()) + 1) * wanted
+    whole, rest = np.divmod(shares, max(1, len(counted)))
+    whole[np.argsort(-rest, kind="stable")[: wanted - int(whole.sum())]] += 1
+    return whole
+
+
+def lacking_alike(missing: int, what: str) -> TooFewPeople:
+    """Return the error for an exercise whose conditions would depend on the right answer.
+
+    Args:
+        missing: at least so many people are missing.
+        what: the exercise that needs them, such as "the triads".
+    """
+    return TooFewPeople(
+        f"The data sets have too few photos of the right conditions, such as expressions, for {what} of the plan: at "
+        f"least {missing} {'person is' if missing == 1 else 'people are'} missing. Without them the condition of a "
+        "photo would give the answer away.",
+        missing=str(missing),
+    )
+
+
+@dataclass(slots=True)
+class Workbench:
+    """What a course is made with, while it is made.
+
+    Attributes:
+        roster: everybody.
+        seed: decides what is drawn.
+        free: bool[n], who is in no form yet.
+        aside: bool[n], whose two photos must not be shown as those of one person.
+        learned: from earlier courses.
+        book: the pictures so far.
+        for_triads: bool[n], people reserved for triads, who need two photos of one condition.
+        barred: bool[n], people with conditions that too few people have for pairs and lists.
+    """
+
+    roster: Roster
+    seed: int
+    free: Bools
+    aside: Bools
+    learned: Learned = field(default_factory=Learned)
+    book: PictureBook = field(default_factory=PictureBook)
+    for_triads: Bools = field(init=False)
+    barred: Bools = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.for_triads = np.zeros(len(self.free), dtype=np.bool_)
+        self.barred = self.for_triads.copy()
+
+    def rng(self, *label: str) -> np.random.Generator:
+        """Randomness for one purpose, which depends on the seed and the label alone."""
+        digest = hashlib.sha256(canonical([self.seed, *label]).encode()).digest()
+        return np.random.default_rng(int.from_bytes(digest[:16], "big"))
+
+    def take(self, people: Iterable[int]) -> None:
+        """Nobody else may show them; ValueError where somebody does already."""
+        for person in people:
+            if not self.free[person]:
+                raise ValueError("A person would be shown in two items.")
+            self.free[person] = False
+
+    def release(self, people: Iterable[int]) -> None:
+        """They are shown nowhere after all."""
+        for person in people:
+            self.free[person] = True
+
+    def with_two(self, count: int, among: Bools | None = None) -> Index:
+        """i64[k]: free people with two photos; who is doubtful only where the others are fewer than `count`.
+
+        Args:
+            count: that are needed.
+            among: bool[n], others are left out; None for everybody who is neither kept for triads nor barred.
+        """
+        roster, free = self.roster, self.free & (~self.for_triads & ~self.barred if among is None else among)
+        found = subset(free & roster.two & ~roster.doubtful)
+        if len(found) >= count:
+            return found
+        doubtful = subset(free & roster.doubtful)
+        best = doubtful[np.argsort(-roster.mated_similarity[doubtful], kind="stable")]
+        return np.concatenate([found, best[: count - len(found)]])
+
+    def others(self, slots: int, among: Bools | None = None, *, single: bool = False) -> Index:
+        """i64[k]: free people of whom one photo is needed, for `slots` of them.
+
+        If a data set has plenty of people with two photos, it returns those, otherwise all free people of the set: all
+        pairs of one person show people with two photos, who are often better known. It decides this for each data set
+        and condition, because these are balanced as well.
+
+        Args:
+            slots: people who are needed.
+            among: bool[n], others are left out; None for everybody who is neither kept for triads nor barred.
+            single: prefer people with one photo instead, if nobody is shown twice.
+        """
+        free, group = self.free & (~self.for_triads & ~self.barred if among is None else among), self.roster.group
+        liked = self.roster.two != single
+        chosen = np.zeros(len(free), dtype=np.bool_)
+        for number in np.unique(group):
+            own = free & (group == number)
+            chosen |= own & liked if (own & liked).sum() >= OVERSUPPLY * slots else own
+        return subset(chosen)
+
+    def others_so_shown(self, conditions: int, slots: int, what: str) -> Index:
+        """i64[k]: as `others`, of people whose photos have a pair of conditions, by its number in the roster.
+
+        Raises:
+            TooFewPeople: fewer than `slots` are free; `what` needs them, such as "the triads".
+        """
+        others = self.others(slots)
+        found: Index = others[self.roster.conditions[others] == conditions]
+        if len(found) < slots:
+            raise lacking_alike(slots - len(found), what)
+        return found
+
+    def judged(self, key: AnswerKey, shown: Sequence[Shown], machine: float) -> Judged:
+        """An item that may be shown, in the light of earlier courses, by its difficulty by the machine."""
+        return judged(self.learned, key, shown, machine)
+
+    def item(self, shown: tuple[Shown, ...], people: tuple[int, ...], key: AnswerKey, b: float | None) -> Item:
+        """Make an item of what it shows and of whom, by index in the roster, each once."""
+        persons = [self.roster.people[person] for person in people]
+        return Item(
+            item_id=item_id_of(key, shown),
+            photos=self.book.numbers(shown),
+            key=key,
+            b=b,
+            people=tuple(person.number for person in persons),
+            groups=shared_labels(persons),
+        )

@@ -1,0 +1,101 @@
+"""Items of one photo, to be judged usable or not: good photos, good photos spoilt on purpose, and turned heads."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from fr_training.answers import Degraded, Usability
+from fr_training.bank.degradations import DEGRADATIONS, FRONTAL_DEGREES
+from fr_training.bank.pictures import Shown
+from fr_training.bank.pool import PoolPhoto
+from fr_training.bank.shares import OVERSUPPLY, FormSet, Workbench
+from fr_training.courses import Item
+from fr_training.keys import TriageKey
+
+Spoilt = tuple[Usability, Degraded | None, float]
+"""What is right, what is wrong with the photo, and how strongly."""
+
+
+def triage_items(bench: Workbench, one: FormSet) -> dict[str, list[Item]]:
+    """Make the forms of a set, and take their people.
+
+    Kinds of degradation are dealt in turn from a kind that is drawn, and the strengths of each kind in turn. A turned
+    head is a photo of somebody who is free and is turned so far, and is left out where there is none.
+    """
+    items: dict[str, list[Item]] = {}
+    for name in one.forms:
+        rng = bench.rng("triage", name)
+        turned, wanted = _dealt(bench, one, rng)
+        items[name] = [*turned, *_spoilt(bench, wanted, rng)]
+    return items
+
+
+def _dealt(bench: Workbench, one: FormSet, rng: np.random.Generator) -> tuple[list[Item], list[Spoilt]]:
+    """The items with a turned head, whose people are taken, and what the others are to be."""
+    turned: list[Item] = []
+    wanted: list[Spoilt] = [(Usability.USABLE, None, 0.0)] * one.block.usable
+    # Rejected ones first: fewer heads are turned so far.
+    for usability, count in ((Usability.REJECT, one.block.reject), (Usability.LIMITED, one.block.limited)):
+        kinds = list(DEGRADATIONS)
+        turn, dealt = int(rng.integers(len(kinds))), Counter[Degraded]()
+        for _ in range(count):
+            kind = kinds[turn % len(kinds)]
+            item = None if DEGRADATIONS[kind].rendered else _turned(bench, usability, kind, rng)
+            if item is not None:
+                turned.append(item)
+            else:
+                while not DEGRADATIONS[kind].rendered:
+                    turn += 1
+                    kind = kinds[turn % len(kinds)]
+                strengths = DEGRADATIONS[kind].strengths(usability)
+                wanted.append((usability, kind, strengths[dealt[kind] % len(strengths)]))
+                dealt[kind] += 1
+            turn += 1
+    return turned, wanted
+
+
+def _turned(bench: Workbench, usability: Usability, kind: Degraded, rng: np.random.Generator) -> Item | None:
+    """A photo of somebody free, turned far enough and not so far as for a worse verdict; None if there is none."""
+    low = DEGRADATIONS[kind].strengths(usability)[0]
+    high = DEGRADATIONS[kind].reject[0] if usability == Usability.LIMITED else 180.0
+    found = [
+        (person, photo)
+        for person in np.flatnonzero(bench.free).tolist()
+        for photo in bench.roster.people[person].photos
+        if low <= abs(photo.yaw_degrees) < high
+    ]
+    if not found:
+        return None
+    person, photo = found[int(rng.integers(len(found)))]
+    bench.take([person])
+    # Nothing is rendered: the photo is turned as it is.
+    key = TriageKey(usability, kind, round(abs(photo.yaw_degrees), 1))
+    return bench.item((Shown(photo),), (person,), key, None)
+
+
+def _spoilt(bench: Workbench, wanted: list[Spoilt], rng: np.random.Generator) -> list[Item]:
+    """Deal good photos, of different people, to what they are to become."""
+    if not wanted:
+        return []
+    good = sorted(
+        (
+            (*_badness(photo), person, photo)
+            for person in bench.others(len(wanted), single=True).tolist()
+            for photo in [min(bench.roster.people[person].photos, key=_badness)]
+        ),
+        key=lambda row: row[:3],
+    )[: OVERSUPPLY * len(wanted)]
+    items = []
+    for number, (usability, kind, strength) in zip(rng.permutation(len(good)).tolist(), wanted, strict=False):
+        *_, person, photo = good[number]
+        bench.take([person])
+        key = TriageKey(usability, kind, strength)
+        items.append(bench.item((Shown(photo, kind, strength),), (person,), key, None))
+    return items
+
+
+def _badness(photo: PoolPhoto) -> tuple[bool, float]:
+    """Frontal photos first, then those of best quality."""
+    return abs(photo.yaw_degrees) > FRONTAL_DEGREES, -photo.quality_score

@@ -1,0 +1,182 @@
+"""Building: from a plan and the people of data sets to a course, with its pictures and the gallery to search."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
+
+from fr_core.engine import Engine
+from fr_core.pipeline import Pipeline
+from fr_core.runtime.ticket import current_ticket
+from fr_training.bank.compose import compose
+from fr_training.bank.matcher import Matcher
+from fr_training.bank.needs import available, require_enough
+from fr_training.bank.pictures import PictureSpec
+from fr_training.bank.quarantine import without
+from fr_training.courses import Course, Learned
+from fr_training.plan import CoursePlan
+from fr_core.types import U8
+from fr_datasets.errors import DatasetUnreadable, read_photo
+from fr_evaluation.photos import in_threads
+from fr_training.build.gather import NO_PHOTO_LEFT, Gathered, PhotoSource, gather
+from fr_training.build.people import NamedPeople, identities_of
+from fr_training.build.pictures import jpeg, padded, render
+
+Progress = Literal["photos", "forms", "pictures"]
+"""What is done to build a course, one after the other."""
+
+EXCLUDED = "EXCLUDED"
+"""Why a photo was left out: whoever made the course wanted it so."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BuiltCourse:
+    """A course and what is stored with it.
+
+    Attributes:
+        course: the course.
+        pictures: JPEG files, all of one length, by their numbers.
+        gallery: people who are enrolled, by number, and the number of the picture by which each is shown.
+        probe_keys: sha256 of the photos of the data sets, 64 hexadecimal digits, and the number of the person whom each
+            shows; None for those who are not in the gallery.
+        identities: numbers of all people of the data sets, by name of the set and identity in it, such as "london:001";
+            by the identity alone too, where only one set has it.
+    """
+
+    course: Course
+    pictures: tuple[bytes, ...]
+    gallery: Mapping[int, int]
+    probe_keys: Mapping[str, int | None]
+    identities: Mapping[str, int]
+
+
+def build_course(
+    plan: CoursePlan,
+    datasets: Sequence[NamedPeople],
+    engine: Engine,
+    matcher: Matcher,
+    *,
+    seed: int,
+    workers: int,
+    course_id: str,
+    gallery_id: str,
+    now_ms: int,
+    on_progress: Callable[[Progress, int, int], None],
+    learned: Learned | None = None,
+    learned_from: Sequence[str] = (),
+    exclude: Set[str] = frozenset(),
+) -> BuiltCourse:
+    """Make a course; it ends early where the caller's ticket is no longer wanted.
+
+    The same plan, photos, model and seed give the same forms and pictures, where the same was learned and excluded.
+
+    Args:
+        plan: what is wanted.
+        datasets: whose people are shown; no two with the same people.
+        engine: analyses the photos, from several threads at once.
+        matcher: takes up the people who are enrolled, and is searched for the candidates of lists.
+        seed: decides who is shown where.
+        workers: photos at a time, at least 1.
+        course_id: 16 hexadecimal digits.
+        gallery_id: of the matcher's people; the course has none where nobody is enrolled.
+        now_ms: milliseconds since 1970, UTC.
+        on_progress: called from this thread with what is done, and how many photos, steps or pictures of how many.
+        learned: from the answers to earlier courses; None for nothing.
+        learned_from: ids of these courses.
+        exclude: sha256 of photos that are labelled wrong, 64 hexadecimal digits each; they are left out.
+
+    Raises:
+        InvalidField: there is no data set, one is named twice, or two hold the same people.
+        TooFewPeople: the data sets hold fewer people, or fewer whose faces can be used, than the plan shows, or too few
+            without what is excluded and what the answers make suspect.
+        CallEnded: the caller's ticket is no longer wanted.
+        DatasetUnreadable: a photo has gone or has changed since it was read first.
+    """
+    require_enough(plan, available([person.photo_conditions for dataset in datasets for person in dataset.people]))
+    learned = learned or Learned()
+    gathered = _without(gather(datasets, engine, workers, partial(on_progress, "photos")), exclude)
+    require_enough(plan, available([person.photo_conditions for person in gathered.pool.people]))
+    current_ticket().require_wanted()
+    on_progress("forms", 0, 1)
+    composed = compose(plan, gathered.pool, seed, matcher, learned)
+    on_progress("forms", 1, 1)
+    current_ticket().require_wanted()
+    pictures = _pictures(composed.pictures, gathered, engine, plan, workers, partial(on_progress, "pictures"))
+    course = Course(
+        course_id=course_id,
+        plan=plan,
+        datasets=tuple(dataset.name for dataset in datasets),
+        terms=tuple(dataset.terms for dataset in datasets),
+        model=gathered.pool.model,
+        seed=seed,
+        forms=composed.forms,
+        gallery_id=gallery_id if composed.gallery else "",
+        created_ms=now_ms,
+        manifest_sha256=composed.manifest_sha256,
+        excluded=gathered.excluded,
+        learned_from=tuple(learned_from),
+        learned_items=composed.learned_items,
+        quarantined_items=len(learned.suspects),
+    )
+    return BuiltCourse(
+        course,
+        pictures,
+        composed.gallery,
+        _probe_keys(gathered, composed.gallery),
+        identities_of(gathered.numbers),
+    )
+
+
+def _without(gathered: Gathered, exclude: Set[str]) -> Gathered:
+    """Leave photos out, and people who have none left; both are counted."""
+    left = without(gathered.pool, exclude)
+    people = gathered.pool.people
+    photos = sum(len(person.photos) for person in people) - sum(len(person.photos) for person in left.people)
+    if not photos:
+        return gathered
+    excluded = {**gathered.excluded, EXCLUDED: photos}
+    if gone := len(people) - len(left.people):
+        excluded[NO_PHOTO_LEFT] = gathered.excluded.get(NO_PHOTO_LEFT, 0) + gone
+    numbers = {person.number for person in left.people}
+    named = {identity: number for identity, number in gathered.numbers.items() if number in numbers}
+    return replace(gathered, pool=left, numbers=named, excluded=excluded)
+
+
+def _pictures(
+    wanted: Sequence[PictureSpec],
+    gathered: Gathered,
+    engine: Engine,
+    plan: CoursePlan,
+    workers: int,
+    on_progress: Callable[[int, int], None],
+) -> tuple[bytes, ...]:
+    """Render and encode the pictures; photos are opened anew, as a data set has more of them than memory holds."""
+
+    def one(spec: PictureSpec) -> bytes:
+        source = gathered.sources[spec.photo]
+        pixels = _read_again(source, engine.pipeline)
+        return jpeg(_rendered(pixels, source, plan, spec))
+
+    return tuple(padded(list(in_threads(one, wanted, workers, on_progress))))
+
+
+def _rendered(pixels: U8, source: PhotoSource, plan: CoursePlan, spec: PictureSpec) -> U8:
+    return render(pixels, source.landmarks, plan.mask, spec.degraded, spec.strength, colour=plan.colour)
+
+
+def _read_again(source: PhotoSource, pipeline: Pipeline) -> U8:
+    data = read_photo(source.path, pipeline.image_limits.max_bytes)
+    if hashlib.sha256(data).hexdigest() != source.sha256:
+        raise DatasetUnreadable(f"The photo {source.path} has changed while the course was made.")
+    return pipeline.decode(data).pixels
+
+
+def _probe_keys(gathered: Gathered, gallery: Mapping[int, int]) -> dict[str, int | None]:
+    return {
+        photo.sha256: person.number if person.number in gallery else None
+        for person in gathered.pool.people
+        for photo in person.photos
+    }

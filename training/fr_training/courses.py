@@ -1,0 +1,134 @@
+"""What a course is made of: items in forms, forms in blocks, blocks in sittings. All of it is fixed when it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from statistics import mean, stdev
+from typing import NamedTuple
+
+from fr_core.types import ModelId
+from fr_training.keys import AnswerKey
+from fr_training.plan import BlockPlan, CoursePlan
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Something to be shown and answered.
+
+    Attributes:
+        item_id: 16 hexadecimal digits, from what it shows and what is right; the same on every machine.
+        photos: numbers of the course's pictures, of a list the probe first; empty for an own probe.
+        key: what is right; None for an own probe, whose key is made when its photo has come.
+        b: difficulty in standard deviations of all items of its kind and truth, mean 0, positive = harder; None where
+            the kind has none.
+        people: numbers of the people shown, each once.
+        groups: labels that all people shown share, by kind, such as "gender": "female"; for differentials.
+    """
+
+    item_id: str
+    photos: tuple[int, ...]
+    key: AnswerKey | None
+    b: float | None
+    people: tuple[int, ...]
+    groups: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Difficulties of a form, in standard deviations of all items of their kind and truth.
+
+    Attributes:
+        mean: of its items.
+        sd: of its items, with n - 1; 0 where there is one item.
+    """
+
+    mean: float
+    sd: float
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A fixed list of items.
+
+    Attributes:
+        name: unique in the course, such as "test-a" or "practice".
+        items: in an order that tells nothing; each session has an order of its own.
+        manifest_sha256: of `fr_training.bank.manifest`, 64 hexadecimal digits.
+    """
+
+    name: str
+    items: tuple[Item, ...]
+    manifest_sha256: str
+
+    @property
+    def difficulty(self) -> Spread | None:
+        """Mean and spread of the difficulties of its items; None where they have none."""
+        values = [item.b for item in self.items if item.b is not None]
+        return Spread(mean(values), stdev(values) if len(values) > 1 else 0.0) if values else None
+
+
+class ByPeople(NamedTuple):
+    """How hard an item is, as people's answers have it.
+
+    Attributes:
+        b: in logits, on the scale of the difficulties of items.
+        people: who answered, at least 1.
+    """
+
+    b: float
+    people: int
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What the answers to earlier courses say of items, by their ids; nothing by default.
+
+    Attributes:
+        difficulties: of items that enough people answered.
+        suspects: items that the able get wrong more often than others do: no course should show them.
+    """
+
+    difficulties: Mapping[str, ByPeople] = field(default_factory=dict, hash=False)
+    suspects: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """A course that was made.
+
+    Attributes:
+        course_id: 16 hexadecimal digits.
+        plan: what it was made of.
+        datasets: names of the data sets.
+        terms: on which their photos may be used, one for each.
+        model: behind difficulties and lists.
+        seed: decided who is shown where.
+        forms: by name.
+        gallery_id: that probes are searched in; "" where no block searches.
+        created_ms: milliseconds since 1970, UTC.
+        manifest_sha256: over the manifests of all forms in the order of their names, 64 hexadecimal digits.
+        excluded: people and photos that were left out, by reason, such as "NO_FACE": 3.
+        learned_from: ids of the courses whose answers it learned from.
+        learned_items: items of its forms whose difficulty these answers have moved.
+        quarantined_items: items that these answers make suspect, so that it shows none of them.
+    """
+
+    course_id: str
+    plan: CoursePlan
+    datasets: tuple[str, ...]
+    terms: tuple[str, ...]
+    model: ModelId
+    seed: int
+    forms: Mapping[str, Form]
+    gallery_id: str
+    created_ms: int
+    manifest_sha256: str
+    excluded: Mapping[str, int] = field(default_factory=dict, hash=False)
+    learned_from: tuple[str, ...] = ()
+    learned_items: int = 0
+    quarantined_items: int = 0
+
+    def form_of(self, block: BlockPlan, group: int) -> Form:
+        """The form that a trainee of a group (0 or 1) is shown in a block, by `BlockPlan.form_name`."""
+        return self.forms[block.form_name(group)]

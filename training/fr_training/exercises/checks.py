@@ -1,0 +1,162 @@
+"""What an answer must be before it is locked; each breach is a refusal, and none repeats what was sent."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Final, assert_never
+
+from fr_core.errors import InvalidField, MissingField
+from fr_training.answers import (
+    DIFFICULTIES,
+    MAX_NOTES,
+    MAX_SIMILARITY,
+    RATINGS,
+    Answer,
+    Compared,
+    Given,
+    ListChoice,
+    ListDecision,
+    Notes,
+    Observation,
+    Observations,
+    OddOneOut,
+    PairRating,
+    ProbeSent,
+    Triage,
+    Usability,
+)
+from fr_training.errors import InvalidRating, WrongStep
+from fr_training.exercises.components import COMPONENTS
+from fr_training.prompts import Step
+
+_GIVEN: Final[Mapping[Step, type[Given]]] = {
+    Step.RATE: PairRating,
+    Step.CHOOSE: OddOneOut,
+    Step.NOTE: Notes,
+    Step.OBSERVE: Observations,
+    Step.DECIDE: ListDecision,
+    Step.TRIAGE: Triage,
+    Step.RATE_AGAIN: PairRating,
+    Step.SEND_PROBE: ProbeSent,
+}
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+
+
+def require_answer(steps: Sequence[Step], step: Step, answer: Answer, choices: Sequence[str] = ()) -> None:
+    """Let an answer pass that a step can take.
+
+    Args:
+        steps: of the exercise.
+        step: that is answered.
+        answer: as it was sent.
+        choices: ids of the pictures that may be chosen; of a list, those of all its candidates.
+
+    Raises:
+        WrongStep: the exercise has no such step, or the answer is one to another step.
+        InvalidRating: a rating, probability, difficulty, similarity or picture is none that was asked for.
+        MissingField: a part of the answer is not there.
+        InvalidField: a part of the answer cannot be.
+    """
+    given = answer.given
+    if step not in steps or not isinstance(given, _GIVEN[step]):
+        raise WrongStep("The answer is one to another step of a trial.", step=step)
+    if answer.difficulty is not None and answer.difficulty not in DIFFICULTIES:
+        raise InvalidRating(
+            f"A difficulty is a whole number from {DIFFICULTIES[0]} to {DIFFICULTIES[-1]}.", field="difficulty"
+        )
+    _require_given(given, choices)
+
+
+def _require_given(given: Given, choices: Sequence[str]) -> None:
+    match given:
+        case PairRating():
+            _require_pair_rating(given)
+        case OddOneOut():
+            _require_picture(given.picture_id, choices, "odd_picture_id")
+        case Notes():
+            _require_notes(given.text)
+        case Observations():
+            _require_observations(given.observations)
+        case ListDecision():
+            _require_list_decision(given, choices)
+        case Triage():
+            _require_triage(given)
+        case ProbeSent():
+            if not _SHA256.fullmatch(given.image_sha256):
+                raise InvalidField("The hash of the photo is not one of 64 hexadecimal digits.", field="image_sha256")
+        case _:
+            assert_never(given)
+
+
+def _require_rating(rating: int, field: str) -> None:
+    if rating not in RATINGS:
+        raise InvalidRating("The rating is none that there is.", field=field)
+
+
+def _require_pair_rating(given: PairRating) -> None:
+    _require_rating(given.rating, "rating")
+    if given.p_same is not None and not 0.0 <= given.p_same <= 1.0:  # so that NaN is refused
+        raise InvalidRating("A probability is a number from 0 to 1.", field="p_same")
+
+
+def _require_picture(picture_id: str, choices: Sequence[str], field: str) -> None:
+    if picture_id not in choices:
+        raise InvalidRating("The picture is none that can be chosen in this trial.", field=field)
+
+
+def _require_notes(text: str) -> None:
+    if not text.strip():
+        raise MissingField("The notes are empty.", field="notes")
+    if len(text) > MAX_NOTES:
+        raise InvalidField(f"The notes have more than {MAX_NOTES} characters.", field="notes", limit=str(MAX_NOTES))
+    # A lone surrogate (Cs) cannot be written as UTF-8.
+    if any(unicodedata.category(one) in ("Cc", "Cs") and one not in "\n\t" for one in text):
+        raise InvalidField("The notes hold control characters other than line breaks and tabs.", field="notes")
+
+
+def _require_observations(observations: Sequence[Observation]) -> None:
+    left = {component.component_id for component in COMPONENTS}
+    for one in observations:
+        if one.component_id not in left:
+            raise InvalidField("A component was not asked for, or is there twice.", field="observations")
+        left.remove(one.component_id)
+        _require_similarity(one)
+    if left:
+        raise MissingField(
+            f"{len(left)} of {len(COMPONENTS)} components were not compared, among them `{min(left)}`.",
+            field="observations",
+        )
+
+
+def _require_similarity(one: Observation) -> None:
+    seen = one.compared != Compared.NOT_VISIBLE
+    if seen and one.similarity is None:
+        raise MissingField("A component that is visible has no similarity.", field="similarity")
+    if not seen and one.similarity is not None:
+        raise InvalidField("A component that is not visible has no similarity, but one was sent.", field="similarity")
+    if one.similarity is not None and one.similarity not in range(MAX_SIMILARITY + 1):
+        raise InvalidRating(f"A similarity is a whole number from 0 to {MAX_SIMILARITY}.", field="similarity")
+
+
+def _require_list_decision(given: ListDecision, candidates: Sequence[str]) -> None:
+    if given.choice == ListChoice.CANDIDATE:
+        if given.picture_id is None:
+            raise MissingField("A candidate was decided on, but not which.", field="picture_id")
+        _require_picture(given.picture_id, candidates, "picture_id")
+    elif given.picture_id is not None:
+        raise InvalidField("A candidate is named, but the decision is for none.", field="picture_id")
+    for picture_id, rating in given.ratings.items():
+        _require_picture(picture_id, candidates, "ratings")
+        _require_rating(rating, "ratings")
+    missing = sum(picture_id not in given.ratings for picture_id in candidates)
+    if missing:
+        raise MissingField(f"{missing} of {len(candidates)} candidates have no rating.", field="ratings")
+
+
+def _require_triage(given: Triage) -> None:
+    if given.usability == Usability.USABLE and given.reasons:
+        raise InvalidField("A usable photo has no reasons against it, but some were sent.", field="reasons")
+    if given.usability != Usability.USABLE and not given.reasons:
+        raise MissingField("A photo of limited use, or of none, needs a reason.", field="reasons")

@@ -1,0 +1,39 @@
+"""The register: which exercise a word in a plan means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from fr_training.exercises.aided import Aided
+from fr_training.exercises.blind import BLIND
+from fr_training.exercises.candidates import Candidates
+from fr_training.exercises.features import Features
+from fr_training.exercises.low_prevalence import LOW_PREVALENCE
+from fr_training.exercises.own_probe import OwnProbe
+from fr_training.exercises.protocol import Exercise
+from fr_training.exercises.triad import Triad
+from fr_training.exercises.triage import Triage
+from fr_training.exercises.verification import VERIFICATION
+from fr_training.prompts import ExerciseKind
+
+_ALL: Final[tuple[Exercise, ...]] = (
+    VERIFICATION,
+    Triad(),
+    Candidates(),
+    Features(),
+    Triage(),
+    Aided(),
+    LOW_PREVALENCE,
+    BLIND,
+    OwnProbe(),
+)
+
+EXERCISES: Final[Mapping[ExerciseKind, Exercise]] = MappingProxyType({exercise.kind: exercise for exercise in _ALL})
+"""Every exercise, by its word in a plan; it cannot be changed."""
+
+
+def exercise_of(kind: ExerciseKind) -> Exercise:
+    """The exercise of a kind; there is one for each."""
+    return EXERCISES[kind]

@@ -1,0 +1,106 @@
+"""Blind verification: how far two trainees who judged the same pairs alone agree, and how good their average is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fr_core.scoring.intervals import Rate
+from fr_core.types import I64
+from fr_training.answers import RATINGS
+from fr_training.grading.areas import area, scores
+from fr_training.grading.splitting import pairs
+from fr_training.grading.values import Area, Maybe, Undefined, share, unless_undefined
+from fr_training.prompts import ExerciseKind
+from fr_training.results import Result
+from fr_training.statistics.agreement import Weights, kappa, mcnemar
+from fr_training.statistics.estimates import Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementFigures:
+    """Of pairs that two trainees judged, neither of whom saw the other's answer.
+
+    Attributes:
+        pairs: judged by both.
+        alone: pairs of the block that nobody else had judged.
+        same_word: share on which both gave the same word.
+        linear_kappa: agreement of the ratings beyond chance, by their distance; 1 is full.
+        quadratic_kappa: likewise, by its square.
+        own_only: pairs that the verifier alone had right.
+        first_only: pairs that the first trainee alone had right.
+        p_value: of as unequal numbers by chance (McNemar, exact, two-sided).
+        own_area: area under the ROC curve of the verifier's ratings.
+        first_area: of the first trainee's ratings.
+        fused_area: of the average of both.
+    """
+
+    pairs: int
+    alone: int
+    same_word: Maybe[Rate]
+    linear_kappa: Maybe[Estimate]
+    quadratic_kappa: Maybe[Estimate]
+    own_only: int
+    first_only: int
+    p_value: Maybe[float]
+    own_area: Maybe[Area]
+    first_area: Maybe[Area]
+    fused_area: Maybe[Area]
+
+
+Rated = Mapping[tuple[str, str, str], Result]
+"""Trainee, form and item -> the first judgement of a pair."""
+
+
+def first_judgements(cohort: Mapping[str, Sequence[Result]]) -> Rated:
+    """The judgements that may be verified: rated pairs of every trainee that are no verification themselves."""
+    return {
+        (trainee, one.form, one.item_id): one
+        for trainee, results in cohort.items()
+        for one in pairs(results)
+        if one.exercise == ExerciseKind.VERIFICATION
+    }
+
+
+def agreement_figures(results: Sequence[Result], first: Rated) -> Maybe[AgreementFigures]:
+    """Of the blind verifications among some results; undefined where there is none.
+
+    Args:
+        results: of the verifiers.
+        first: of everybody, as `first_judgements` gives them.
+    """
+    verified = [one for one in pairs(results) if one.exercise == ExerciseKind.BLIND]
+    if not verified:
+        return Undefined("There are no answers to a blind verification.")
+    couples = [
+        (one, other) for one in verified if (other := first.get((one.partner, one.form, one.item_id))) is not None
+    ]
+    own, others = [one for one, _ in couples], [other for _, other in couples]
+    own_only = sum(one.correct is True and other.correct is not True for one, other in couples)
+    first_only = sum(other.correct is True and one.correct is not True for one, other in couples)
+    fused = [float((one.rating or 0) + (other.rating or 0)) / 2 for one, other in couples]
+    return AgreementFigures(
+        pairs=len(couples),
+        alone=len(verified) - len(couples),
+        same_word=share(
+            sum(one.answer == other.answer for one, other in couples), len(couples), "pairs that both judged"
+        ),
+        linear_kappa=unless_undefined(lambda: kappa(_ratings(own), _ratings(others), RATINGS, Weights.LINEAR)),
+        quadratic_kappa=unless_undefined(lambda: kappa(_ratings(own), _ratings(others), RATINGS, Weights.QUADRATIC)),
+        own_only=own_only,
+        first_only=first_only,
+        p_value=unless_undefined(lambda: mcnemar(own_only, first_only)),
+        own_area=_area(own, [float(one.rating or 0) for one in own]),
+        first_area=_area(own, [float(one.rating or 0) for one in others]),
+        fused_area=_area(own, fused),
+    )
+
+
+def _ratings(rated: Sequence[Result]) -> I64:
+    return np.array([one.rating or 0 for one in rated], dtype=np.int64)
+
+
+def _area(rated: Sequence[Result], values: Sequence[float]) -> Maybe[Area]:
+    return unless_undefined(lambda: area(*scores(rated, values)))

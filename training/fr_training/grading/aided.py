@@ -1,0 +1,137 @@
+"""What moves a trainee beside the photos: the machine's advice, and how rare pairs of two people are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fr_core.scoring.intervals import Rate
+from fr_training.grading.errors import sensitivity_of
+from fr_training.grading.splitting import pairs, unmoved
+from fr_training.grading.values import Maybe, Undefined, share, unless_undefined
+from fr_training.prompts import ExerciseKind
+from fr_training.results import Result
+from fr_training.statistics.advice import (
+    AdviceGain,
+    Aided,
+    AutomationBias,
+    advice_gain,
+    automation_bias,
+    helped,
+    misled,
+    prevalence_effect,
+)
+from fr_training.statistics.proportions import RateDifference
+from fr_training.statistics.signal_detection import Difference, difference
+
+
+@dataclass(frozen=True, slots=True)
+class AidedFigures:
+    """Pairs that were rated before and after the machine's advice.
+
+    Attributes:
+        trials: rated both times.
+        advice_wrong: of them, trials whose advice was wrong.
+        items_advised_wrong: different pairs with wrong advice.
+        right_before: share of right answers before the advice.
+        right_after: share of right answers after it.
+        misled: wrong after, of the trials with wrong advice that were right before.
+        helped: right after, of the trials with right advice that were not right before.
+        bias: what the advice does to d' and to the criterion; about 0 is healthy.
+        gain: what the advice did over all pairs.
+    """
+
+    trials: int
+    advice_wrong: int
+    items_advised_wrong: int
+    right_before: Maybe[Rate]
+    right_after: Maybe[Rate]
+    misled: Maybe[Rate]
+    helped: Maybe[Rate]
+    bias: Maybe[AutomationBias]
+    gain: Maybe[AdviceGain]
+
+
+@dataclass(frozen=True, slots=True)
+class PrevalenceFigures:
+    """Where pairs of two people are rare, beside where they are not.
+
+    Attributes:
+        items: different pairs of two people where they are rare; few of them may be harder, or easier, by chance.
+        false_same: pairs of two people called the same: share where they are rare less the share elsewhere.
+        sensitivity: change of d' and of c from elsewhere to where they are rare.
+    """
+
+    items: int
+    false_same: Maybe[RateDifference]
+    sensitivity: Maybe[Difference]
+
+
+def aided_figures(results: Sequence[Result], seed: int) -> Maybe[AidedFigures]:
+    """Of the aided pairs among some results; undefined where there is none.
+
+    Args:
+        results: of one trainee, or of several together.
+        seed: of the draws behind intervals, at least 0.
+    """
+    rated = advised(results)
+    if not rated:
+        return Undefined("No pair was rated before and after advice.")
+    trials = aided_trials(rated)
+    before = sum((one.rating_before or 0) * (1 if one.truth == "same" else -1) > 0 for one in rated)
+    return AidedFigures(
+        trials=len(rated),
+        advice_wrong=sum(one.advice != one.truth for one in rated),
+        items_advised_wrong=len({(one.form, one.item_id) for one in rated if one.advice != one.truth}),
+        right_before=share(before, len(rated), "aided pairs"),
+        right_after=share(sum(one.correct is True for one in rated), len(rated), "aided pairs"),
+        misled=unless_undefined(lambda: misled(trials)),
+        helped=unless_undefined(lambda: helped(trials)),
+        bias=unless_undefined(lambda: automation_bias(trials, np.random.default_rng([seed, 1]))),
+        gain=unless_undefined(lambda: advice_gain(trials, np.random.default_rng([seed, 2]))),
+    )
+
+
+def advised(results: Sequence[Result]) -> list[Result]:
+    """The pairs that were rated before and after advice."""
+    return [
+        one
+        for one in pairs(results)
+        if one.exercise == ExerciseKind.AIDED and one.rating_before is not None and one.advice
+    ]
+
+
+def aided_trials(rated: Sequence[Result]) -> Aided:
+    """Pairs as `advised` selects them, as arrays."""
+    return Aided(
+        before=np.array([one.rating_before for one in rated], dtype=np.int64),
+        after=np.array([one.rating for one in rated], dtype=np.int64),
+        mated=np.array([one.truth == "same" for one in rated], dtype=np.bool_),
+        aid_same=np.array([one.advice == "same" for one in rated], dtype=np.bool_),
+    )
+
+
+def prevalence_figures(results: Sequence[Result]) -> Maybe[PrevalenceFigures]:
+    """Of the pairs where different people are rare, beside all others that nothing but the photos moves."""
+    rated = pairs(results)
+    rare = [one for one in rated if one.exercise == ExerciseKind.LOW_PREVALENCE]
+    usual = unmoved(rated)
+    if not rare:
+        return Undefined("No pair of a low-prevalence block was rated.")
+    (rare_wrong, rare_all), (usual_wrong, usual_all) = (_called_same(rare), _called_same(usual))
+    return PrevalenceFigures(
+        items=len({(one.form, one.item_id) for one in rare if one.truth == "different"}),
+        false_same=unless_undefined(
+            lambda: prevalence_effect(
+                rare_called_same=rare_wrong, rare=rare_all, usual_called_same=usual_wrong, usual=usual_all
+            )
+        ),
+        sensitivity=unless_undefined(lambda: difference(sensitivity_of(rare), sensitivity_of(usual))),
+    )
+
+
+def _called_same(rated: Sequence[Result]) -> tuple[int, int]:
+    different = [one for one in rated if one.truth == "different"]
+    return sum(one.answer == "same" for one in different), len(different)

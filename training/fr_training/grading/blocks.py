@@ -1,0 +1,129 @@
+"""The figures of one block, of one test, or of all trials together, by the kind of exercise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from fr_training.courses import Course
+from fr_training.grading.lists import ListFigures, list_figures
+from fr_training.grading.pairs import PairFigures, pair_figures
+from fr_training.grading.splitting import LISTS, Counts, by, count, judged, of_exercises, pairs, unmoved
+from fr_training.grading.standing import Score, score
+from fr_training.grading.triads import TriadFigures, triad_figures
+from fr_training.grading.triage import TriageFigures, triage_figures
+from fr_training.grading.values import Maybe
+from fr_training.plan import OCCASIONS
+from fr_training.prompts import ExerciseKind
+from fr_training.results import Result
+
+
+@dataclass(frozen=True, slots=True)
+class KindFigures:
+    """Of some trials, by the kind of exercise; None where no trial of the kind was answered.
+
+    Attributes:
+        pairs: of two photos.
+        triads: of three.
+        lists: of candidates.
+        triage: of photos by quality.
+    """
+
+    pairs: PairFigures | None
+    triads: TriadFigures | None
+    lists: ListFigures | None
+    triage: TriageFigures | None
+
+
+@dataclass(frozen=True, slots=True)
+class BlockFigures:
+    """One block.
+
+    Attributes:
+        block_id: of the plan.
+        title: as the plan has it, for people.
+        sitting: its name.
+        exercise: what was done.
+        test: "pre", "post", "retention", or "" where the block is no test.
+        feedback: whether what was right was told after each answer.
+        counts: what became of the trials.
+        figures: of them.
+    """
+
+    block_id: str
+    title: str
+    sitting: str
+    exercise: str
+    test: str
+    feedback: bool
+    counts: Counts
+    figures: KindFigures
+
+
+@dataclass(frozen=True, slots=True)
+class OccasionFigures:
+    """One test: all blocks that measure on one occasion.
+
+    Attributes:
+        test: "pre", "post" or "retention".
+        counts: what became of the trials.
+        score: percent correct of all its pairs together.
+        figures: of its trials.
+    """
+
+    test: str
+    counts: Counts
+    score: Maybe[float]
+    figures: KindFigures
+
+
+def together(results: Sequence[Result]) -> KindFigures:
+    """Of all trials; of pairs those alone in which nothing but the photos moves a trainee, see `splitting.UNMOVED`."""
+    return _by_kind(results, unmoved(results))
+
+
+def block_figures(course: Course, results: Iterable[Result]) -> tuple[BlockFigures, ...]:
+    """Of each block of which there is a trial, in the order of the plan; blocks that it has not come last."""
+    shown = by(results, lambda one: one.block_id)
+    titles = {block.block_id: block.title for block in course.plan.blocks}
+    order = [*(block for block in titles if block in shown), *(block for block in shown if block not in titles)]
+    return tuple(_block(shown[block], titles.get(block, block)) for block in order)
+
+
+def occasion_figures(results: Iterable[Result]) -> tuple[OccasionFigures, ...]:
+    """Of each test of which there is a trial, in the order of OCCASIONS."""
+    shown = by((one for one in results if one.test), lambda one: one.test)
+    return tuple(_test(test, shown[test]) for test in OCCASIONS if test in shown)
+
+
+def _block(shown: Sequence[Result], title: str) -> BlockFigures:
+    one = shown[0]
+    return BlockFigures(
+        block_id=one.block_id,
+        title=title,
+        sitting=one.sitting,
+        exercise=one.exercise.value,
+        test=one.test,
+        feedback=one.feedback,
+        counts=count(shown),
+        figures=_by_kind(shown, pairs(shown)),
+    )
+
+
+def _test(test: str, shown: Sequence[Result]) -> OccasionFigures:
+    rated = pairs(shown)
+    found = score(rated)
+    percent = found.percent if isinstance(found, Score) else found
+    return OccasionFigures(test=test, counts=count(shown), score=percent, figures=_by_kind(shown, rated))
+
+
+def _by_kind(shown: Sequence[Result], rated: Sequence[Result]) -> KindFigures:
+    triads = of_exercises(shown, frozenset({ExerciseKind.TRIAD}))
+    lists = tuple(one for one in judged(shown) if one.exercise in LISTS)
+    photos = of_exercises(shown, frozenset({ExerciseKind.TRIAGE}))
+    return KindFigures(
+        pairs=pair_figures(rated) if rated else None,
+        triads=triad_figures(triads) if triads else None,
+        lists=list_figures(lists) if lists else None,
+        triage=triage_figures(photos) if photos else None,
+    )

@@ -1,0 +1,127 @@
+"""The figures of a cohort: all trials pooled, trainees beside each other, and items as they were answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+
+import numpy as np
+
+from fr_training.courses import Course
+from fr_training.errors import NothingToReport
+from fr_training.grading.agreeing import agreement_figures, first_judgements
+from fr_training.grading.aided import aided_figures, prevalence_figures
+from fr_training.grading.blocks import block_figures, occasion_figures, together
+from fr_training.grading.cohort_words import cohort_words
+from fr_training.grading.errors import Known, error_figures
+from fr_training.grading.figures import CohortChange, CohortFigures, Distribution, TraineeRow, Words
+from fr_training.grading.fusion import adaptive_blocks, crowds
+from fr_training.grading.groups import group_figures
+from fr_training.grading.items import item_rows
+from fr_training.grading.learning import cohort_learning
+from fr_training.grading.own import own_figures
+from fr_training.grading.splitting import count, judged, unmoved
+from fr_training.grading.standing import Score, change_of_score, scores_by_test
+from fr_training.grading.values import share, unless_undefined
+from fr_training.plan import OCCASIONS
+from fr_training.results import Result
+from fr_training.statistics.agreement import icc_agreement, icc_consistency, mcnemar
+from fr_training.statistics.change import Change, Verdict
+from fr_training.statistics.norms import GFMT2_SHORT
+
+__all__ = ["CohortFigures", "cohort_figures"]
+
+QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def cohort_figures(course: Course, results: Mapping[str, Sequence[Result]]) -> CohortFigures:
+    """The figures of a cohort.
+
+    Args:
+        course: that was taken.
+        results: of each trainee by pseudonym; those without a result are left out.
+
+    Raises:
+        NothingToReport: there is no result at all.
+    """
+    shown = {trainee: some for trainee, some in sorted(results.items()) if some}
+    if not shown:
+        raise NothingToReport("No trainee was shown a trial yet.")
+    pooled = list(chain.from_iterable(shown.values()))
+    known: Known = {}
+    rows = tuple(_row(trainee, some, known) for trainee, some in shown.items())
+    items = item_rows(shown)
+    figures = CohortFigures(
+        trainees=len(shown),
+        words=Words(),
+        counts=count(pooled),
+        together=together(pooled),
+        own=own_figures(shown, {row.trainee_id: row.sensitivity for row in rows}),
+        blocks=block_figures(course, pooled),
+        tests=occasion_figures(pooled),
+        rows=rows,
+        distributions=_distributions(rows),
+        changes=_changes([scores_by_test(results) for results in shown.values()]),
+        learning=cohort_learning(course, shown),
+        aided=aided_figures(pooled, course.seed),
+        prevalence=prevalence_figures(pooled),
+        groups=group_figures(unmoved(pooled), course.seed),
+        verification=agreement_figures(pooled, first_judgements(shown)),
+        crowds=crowds(shown, course.seed, without=adaptive_blocks(course)),
+        items=items,
+        quarantined=tuple(one.item_id for one in items if one.quarantined),
+    )
+    return replace(figures, words=cohort_words(figures))
+
+
+def _row(trainee: str, results: Sequence[Result], known: Known) -> TraineeRow:
+    errors = error_figures(unmoved(results), known)
+    return TraineeRow(
+        trainee_id=trainee,
+        answered=len(judged(results)),
+        misses=errors.misses.of_all,
+        false_same=errors.false_same.of_all,
+        sensitivity=errors.sensitivity,
+        scores={test: one.percent for test, one in scores_by_test(results).items()},
+    )
+
+
+def _distributions(rows: Sequence[TraineeRow]) -> tuple[Distribution, ...]:
+    scores = {test: [row.scores[test] for row in rows if test in row.scores] for test in OCCASIONS}
+    return tuple(
+        Distribution(test, len(some), *np.quantile(some, QUARTERS).tolist()) for test, some in scores.items() if some
+    )
+
+
+def _changes(scores: Sequence[Mapping[str, Score]]) -> tuple[CohortChange, ...]:
+    taken = [test for test in OCCASIONS if any(test in own for own in scores)]
+    if len(taken) < 2:
+        return ()
+    first, *later = taken
+    both = {second: [own for own in scores if first in own and second in own] for second in later}
+    return tuple(_change(first, second, scores) for second, scores in both.items() if scores)
+
+
+def _change(first: str, second: str, scores: Sequence[Mapping[str, Score]]) -> CohortChange:
+    judged_changes = [one for some in scores if isinstance(one := change_of_score(some[first], some[second]), Change)]
+    table = np.array([[some[first].percent, some[second].percent] for some in scores], dtype=np.float64)
+    points = table[:, 1] - table[:, 0]
+    rose, fell = int((points > 0).sum()), int((points < 0).sum())
+    verdicts = [one.verdict for one in judged_changes]
+    lacking = "trainees with both scores"
+    return CohortChange(
+        first=first,
+        second=second,
+        trainees=len(scores),
+        median_points=float(np.median(points)),
+        better=share(verdicts.count(Verdict.BETTER), len(verdicts), lacking),
+        worse=share(verdicts.count(Verdict.WORSE), len(verdicts), lacking),
+        needed=float(np.median([one.needed for one in judged_changes])),
+        norm=GFMT2_SHORT.title,
+        rose=rose,
+        fell=fell,
+        p_value=unless_undefined(lambda: mcnemar(rose, fell)),
+        agreement=unless_undefined(lambda: icc_agreement(table)),
+        consistency=unless_undefined(lambda: icc_consistency(table)),
+    )

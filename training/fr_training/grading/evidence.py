@@ -1,0 +1,226 @@
+"""What a trainee's ratings have been worth as evidence, and which words they can carry.
+
+The empirical likelihood ratio (LR) of a rating is how many times oftener pairs of one person were rated so than pairs
+of two people. However sure a trainee is, few trials cannot show a large ratio. So the words go by the end of the
+ratio's interval that is nearer to 1, and no words are given that the largest possible ratio, the ceiling, could not
+carry so. The ratings of several trainees of the same pairs are no trials of one examiner, and carry no words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp, inf, log, log10, sqrt
+
+import numpy as np
+
+from fr_core.scoring.checks import F64
+from fr_core.scoring.intervals import UndefinedRate, wilson_interval
+from fr_core.scoring.likelihood import LevelRatio, cllr, level_ratios, ratio_ceiling
+from fr_core.types import I64
+from fr_training.answers import RATINGS
+from fr_training.grading.values import Maybe, Undefined, unless_undefined
+from fr_training.results import Result
+
+NO_SUPPORT = "no support either way"
+UNUSED = "no words: this level was never used"
+POOLED = "no words: answers of several trainees"
+# The least ratio of each word. Source: ENFSI guideline for evaluative reporting in forensic science (2015), one of the
+# verbal scales that it gives as examples [bounds from memory]; below 2 it has words that say hardly anything.
+SCALE = (
+    (2.0, "weak support"),
+    (10.0, "moderate support"),
+    (100.0, "moderately strong support"),
+    (1_000.0, "strong support"),
+    (10_000.0, "very strong support"),
+    (1_000_000.0, "extremely strong support"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LevelEvidence:
+    """A rating of the scale.
+
+    Attributes:
+        level: from -3 to 3.
+        same: pairs of one person that were rated so.
+        different: pairs of two people that were rated so.
+        ratio: LR, above 0, half a trial added to each level; below 1 it speaks for two people.
+        low: lower end of its 95 % interval; None for the answers of several trainees, which go together.
+        high: upper end, likewise, and None where no pair of two people was rated so, which sets no bound.
+        words: the strongest words that these trials carry, by the end of the interval that is nearer to 1.
+    """
+
+    level: int
+    same: int
+    different: int
+    ratio: float
+    low: float | None
+    high: float | None
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceFigures:
+    """What the ratings have been worth.
+
+    Attributes:
+        levels: from 3 to -3.
+        trainees: whose ratings these are.
+        ceiling_same: the largest ratio for one person that so many different pairs can give, above 1.
+        ceiling_different: the largest for two people, as 1 / LR.
+        least_same: the lower end of the interval of a ratio at that ceiling.
+        least_different: likewise.
+        strongest_same: the words at that lower end; "" for several trainees.
+        strongest_different: likewise.
+        refused: words that no rating here can carry, whatever the trainee feels, weakest first.
+        cllr: cost of the ratios in bits, each trial with the ratio of its level in all other trials; 0 is perfect, 1
+            says as much as no evidence, more misleads.
+        stated_cllr: the same cost of the probabilities that the trainee stated, taken as odds where both were as likely
+            beforehand; without those of exactly 0 or 1, whose ratio is infinite.
+        stated_certain: probabilities of exactly 0 or 1.
+        stated_certain_wrong: of them, those that were wrong; each would cost without bound.
+    """
+
+    levels: tuple[LevelEvidence, ...]
+    trainees: int
+    ceiling_same: float
+    ceiling_different: float
+    least_same: float
+    least_different: float
+    strongest_same: str
+    strongest_different: str
+    refused: tuple[str, ...]
+    cllr: Maybe[float]
+    stated_cllr: Maybe[float]
+    stated_certain: int
+    stated_certain_wrong: int
+
+
+def words_of(ratio: float) -> str:
+    """The words for a ratio of at least 1."""
+    return next((words for least, words in reversed(SCALE) if ratio >= least), NO_SUPPORT)
+
+
+def evidence(pairs: Sequence[Result]) -> EvidenceFigures:
+    """What the ratings of pairs have been worth.
+
+    Args:
+        pairs: rated, of known truth, as `fr_training.grading.splitting.pairs` selects them.
+
+    Raises:
+        UndefinedRate: there is no pair of one person, or none of two.
+    """
+    same, different = (_ratings(pairs, truth) for truth in ("same", "different"))
+    alone = len({one.trainee_id for one in pairs}) == 1
+    shown = [len({(one.form, one.item_id) for one in pairs if one.truth == truth}) for truth in ("same", "different")]
+    ceiling_same = ratio_ceiling(shown[0], shown[1], len(RATINGS))
+    ceiling_different = ratio_ceiling(shown[1], shown[0], len(RATINGS))
+    ratios = level_ratios(same, different, tuple(reversed(RATINGS)))
+    least_same, _ = interval_of_ratio(LevelRatio(3, shown[0], 0, ceiling_same), shown[0], shown[1])
+    least_different, _ = interval_of_ratio(LevelRatio(-3, shown[1], 0, ceiling_different), shown[1], shown[0])
+    least = max(least_same, least_different)
+    return EvidenceFigures(
+        levels=tuple(_level(one, len(same), len(different), alone=alone) for one in ratios),
+        trainees=len({one.trainee_id for one in pairs}),
+        ceiling_same=ceiling_same,
+        ceiling_different=ceiling_different,
+        least_same=least_same,
+        least_different=least_different,
+        strongest_same=words_of(least_same) if alone else "",
+        strongest_different=words_of(least_different) if alone else "",
+        refused=tuple(words for bound, words in SCALE if bound > least) if alone else (),
+        cllr=unless_undefined(lambda: _cllr_of_levels(same, different)),
+        stated_cllr=_stated_cllr(pairs),
+        stated_certain=sum(one.p_same in (0.0, 1.0) for one in pairs),
+        stated_certain_wrong=sum(one.p_same == (0.0 if one.truth == "same" else 1.0) for one in pairs),
+    )
+
+
+def interval_of_ratio(found: LevelRatio, mated: int, nonmated: int) -> tuple[float, float]:
+    """The 95 % interval of a level's ratio, from Wilson's intervals of the two shares on the logarithmic scale.
+
+    Source: G. Y. Zou and A. Donner, "Construction of confidence limits about effect measures: a general approach",
+    Statistics in Medicine 27 (2008) 1693-1702, for a ratio of shares. The end that is nearer to 1 is always bounded.
+
+    Args:
+        found: the level.
+        mated: mated trials of all levels, at least 1.
+        nonmated: likewise.
+
+    Returns:
+        The ends; 0 and infinity where no trial bounds them.
+    """
+    levels = len(RATINGS)
+    shares = (found.mated + 0.5) / (mated + levels / 2), (found.nonmated + 0.5) / (nonmated + levels / 2)
+    own, other = wilson_interval(found.mated, mated), wilson_interval(found.nonmated, nonmated)
+    centre = log(found.ratio)
+
+    def beyond(one: tuple[float, float], two: tuple[float, float]) -> float:
+        """How far an end lies from the centre; each is a share and the end of its interval."""
+        if not (one[1] and two[1]):
+            return inf
+        return sqrt(log(one[0] / one[1]) ** 2 + log(two[0] / two[1]) ** 2)
+
+    return (
+        exp(centre - beyond((shares[0], own.low), (shares[1], other.high))),
+        exp(centre + beyond((shares[0], own.high), (shares[1], other.low))),
+    )
+
+
+def _level(found: LevelRatio, mated: int, nonmated: int, *, alone: bool) -> LevelEvidence:
+    """Of a level; one without trials has earned no words."""
+    used = found.mated + found.nonmated
+    low, high = interval_of_ratio(found, mated, nonmated)
+    words = POOLED if not alone else _words(low, high) if used else UNUSED
+    bounded = alone and high < inf
+    return LevelEvidence(
+        level=found.level,
+        same=found.mated,
+        different=found.nonmated,
+        ratio=found.ratio,
+        low=low if alone else None,
+        high=high if bounded else None,
+        words=words,
+    )
+
+
+def _words(low: float, high: float) -> str:
+    """By the end of the interval that is nearer to 1."""
+    for least, whom in ((low, "one person"), (1 / high, "two people")):
+        if (words := words_of(least)) != NO_SUPPORT:
+            return f"{words} for {whom}"
+    return NO_SUPPORT
+
+
+def _ratings(pairs: Sequence[Result], truth: str) -> I64:
+    return np.array([one.rating for one in pairs if one.truth == truth], dtype=np.int64)
+
+
+def _cllr_of_levels(same: I64, different: I64) -> float:
+    """Each trial is judged by the others, else a trial would be evidence for itself."""
+    if len(same) < 2 or len(different) < 2:
+        raise UndefinedRate("The cost of ratios needs two pairs of one person and two of two people.")
+    return cllr(_log_ratios(same, different), -_log_ratios(different, same))
+
+
+def _log_ratios(own: I64, other: I64) -> F64:
+    """f64[n]: of each of n trials, log10 of the ratio own / other of its level, that trial left out."""
+    logs = np.empty(len(own))
+    for level in np.unique(own).tolist():
+        here = own == level
+        others = np.delete(own, np.flatnonzero(here)[0])
+        logs[here] = log10(level_ratios(others, other, RATINGS)[RATINGS.index(level)].ratio)
+    return logs
+
+
+def _stated_cllr(pairs: Sequence[Result]) -> Maybe[float]:
+    stated = [one for one in pairs if one.p_same is not None and one.p_same not in (0.0, 1.0)]
+    if not stated and any(one.p_same is not None for one in pairs):
+        return Undefined("Only probabilities of 0 and 1 were stated, whose ratios are infinite.")
+    return unless_undefined(lambda: cllr(_log_odds(stated, "same"), _log_odds(stated, "different")))
+
+
+def _log_odds(stated: Sequence[Result], truth: str) -> F64:
+    odds = [log10(one.p_same / (1 - one.p_same)) for one in stated if one.truth == truth and one.p_same is not None]
+    return np.array(odds, dtype=np.float64)

@@ -1,0 +1,186 @@
+"""Opinions together: a trainee's with the machine's, and those of several trainees who judged alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+
+from fr_core.scoring.checks import F64, Bools
+from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, UndefinedRate
+from fr_training.courses import Course
+from fr_training.grading.areas import area, scores
+from fr_training.grading.splitting import by, of_items, pairs
+from fr_training.grading.values import Area, Maybe, Undefined, unless_undefined
+from fr_training.prompts import ExerciseKind
+from fr_training.results import Result
+from fr_training.statistics.estimates import Estimate
+from fr_training.statistics.fusion import GroupArea, fuse_with_machine, group_area
+from fr_training.statistics.normal import z_of
+
+LARGEST = 8
+"""Crowds hardly gain beyond: VSS 2017 abstract on fusion of examiners, crowds peak near eight people."""
+
+MOST_FORMS = 4
+MOST_GROUPS = 100
+REPLICATES = 200
+LEAST_SHARE = 0.5  # of the items of a form that a trainee rated; one who left early would stand for few items
+
+
+@dataclass(frozen=True, slots=True)
+class CrowdSize:
+    """Groups of one size.
+
+    Attributes:
+        size: trainees in a group.
+        area: mean area under the ROC curve of their averaged ratings, with its interval from resampling items.
+    """
+
+    size: int
+    area: Maybe[GroupArea]
+
+
+@dataclass(frozen=True, slots=True)
+class CrowdFigures:
+    """What averaging independent ratings is worth.
+
+    Attributes:
+        form: whose items were rated.
+        trainees: who rated at least half of them.
+        items: of the form.
+        sizes: from 1 to 8, as far as there are trainees.
+    """
+
+    form: str
+    trainees: int
+    items: int
+    sizes: tuple[CrowdSize, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    form: str
+    ratings: F64  # [people, items], NaN where there is none
+    mated: Bools  # [items]
+
+
+def with_machine(rated: Sequence[Result]) -> Maybe[Area]:
+    """The area of the average of ratings and similarities, each as standard scores of these pairs.
+
+    It has no interval where several trainees judged a pair: the machine's half of these answers is one opinion.
+    """
+    both = [one for one in rated if one.similarity is not None]
+    if not both:
+        return Undefined("The machine has compared none of these pairs.")
+    ratings = np.array([[one.rating for one in both]], dtype=np.float64)
+    similarities = np.array([one.similarity for one in both], dtype=np.float64)
+    found = unless_undefined(lambda: area(*scores(both, fuse_with_machine(ratings, similarities).tolist())))
+    if isinstance(found, Area) and len(of_items(both)) < len(both):
+        return Area(found.value, Undefined("Several answers to a pair share the one similarity that it has."))
+    return found
+
+
+def with_machine_gain(rated: Sequence[Result]) -> Maybe[Estimate]:
+    """The area of both together less the larger of the two alone, of the same pairs, with DeLong's interval.
+
+    Source of the variance: E. R. DeLong, D. M. DeLong and D. L. Clarke-Pearson, "Comparing the areas under two or more
+    correlated receiver operating characteristic curves: a nonparametric approach", Biometrics 44 (1988) 837-845. That
+    the better one is chosen after the fact errs to the side of no gain.
+    """
+    both = [one for one in rated if one.similarity is not None]
+    if not both:
+        return Undefined("The machine has compared none of these pairs.")
+    if len({one.trainee_id for one in both}) > 1:
+        return Undefined("A gain is that of one trainee.")
+    ratings = [float(one.rating or 0) for one in both]
+    similarities = [one.similarity or 0.0 for one in both]
+
+    def of() -> Estimate:
+        fused = fuse_with_machine(np.array([ratings]), np.array(similarities)).tolist()
+        alone = max((ratings, similarities), key=lambda values: _placements(both, values)[0].mean())
+        won, lost = (
+            together - single
+            for together, single in zip(_placements(both, fused), _placements(both, alone), strict=True)
+        )
+        if len(won) < 2 or len(lost) < 2:
+            raise UndefinedRate("A gain with an interval needs two pairs of one person and two of two people.")
+        value = float(won.mean())
+        error = sqrt(float(won.var(ddof=1)) / len(won) + float(lost.var(ddof=1)) / len(lost))
+        if error == 0.0:
+            raise UndefinedRate("These pairs do not show how far the gain may be off.")
+        margin = z_of(0.5 + DEFAULT_CONFIDENCE / 2) * error
+        return Estimate(value, error, value - margin, value + margin, DEFAULT_CONFIDENCE)
+
+    return unless_undefined(of)
+
+
+def _placements(rated: Sequence[Result], values: Sequence[float]) -> tuple[F64, F64]:
+    """f64[n], f64[m]: the share of couples that each pair of one person wins, and that each of two people loses."""
+    same, different = scores(rated, values)
+    if not len(same) or not len(different):
+        raise UndefinedRate("A curve needs pairs of one person and of two.")
+    ahead = same[:, None] - different[None, :]
+    won = (ahead > 0.0) + 0.5 * (ahead == 0.0)
+    return won.mean(axis=1), won.mean(axis=0)
+
+
+def adaptive_blocks(course: Course) -> frozenset[str]:
+    """Ids of the blocks whose items follow each trainee, so that trainees were not shown the same ones."""
+    return frozenset(block.block_id for block in course.plan.blocks if block.adaptive)
+
+
+def crowds(
+    cohort: Mapping[str, Sequence[Result]],
+    seed: int,
+    most_forms: int = MOST_FORMS,
+    least_trainees: int = 2,
+    without: frozenset[str] = frozenset(),
+) -> tuple[CrowdFigures, ...]:
+    """Of the forms of plain verification that were rated most, the most rated first.
+
+    Args:
+        cohort: results by trainee.
+        seed: of the draws of groups and of resamples, at least 0.
+        most_forms: at least 1; each takes up to a second.
+        least_trainees: who must have rated a form.
+        without: ids of blocks to leave out, such as `adaptive_blocks`: who was shown an item there depends on how the
+            trainee did.
+    """
+    rated = [
+        one
+        for results in cohort.values()
+        for one in pairs(results)
+        if one.exercise == ExerciseKind.VERIFICATION and one.block_id not in without
+    ]
+    tables = [table for form, some in by(rated, lambda one: one.form).items() if (table := _table(form, some))]
+    tables = [one for one in tables if len(one.ratings) >= least_trainees]
+    tables.sort(key=lambda one: (-int((~np.isnan(one.ratings)).sum()), one.form))
+    return tuple(_crowd(table, np.random.default_rng([seed, 4])) for table in tables[:most_forms])
+
+
+def _table(form: str, rated: Sequence[Result]) -> _Table | None:
+    items = {one.item_id: number for number, one in enumerate({one.item_id: one for one in rated}.values())}
+    people = {trainee: number for number, trainee in enumerate(dict.fromkeys(one.trainee_id for one in rated))}
+    ratings = np.full((len(people), len(items)), np.nan)
+    mated = np.zeros(len(items), dtype=np.bool_)
+    for one in rated:
+        ratings[people[one.trainee_id], items[one.item_id]] = one.rating
+        mated[items[one.item_id]] = one.truth == "same"
+    given = ~np.isnan(ratings)
+    enough = given.mean(axis=1) >= LEAST_SHARE
+    enough &= (given[:, mated].sum(axis=1) >= 2) & (given[:, ~mated].sum(axis=1) >= 2)
+    return _Table(form, ratings[enough], mated) if enough.any() else None
+
+
+def _crowd(table: _Table, rng: np.random.Generator) -> CrowdFigures:
+    people = len(table.ratings)
+
+    def of_size(size: int) -> Maybe[GroupArea]:
+        return unless_undefined(
+            lambda: group_area(table.ratings, table.mated, size, rng, most_groups=MOST_GROUPS, replicates=REPLICATES)
+        )
+
+    sizes = tuple(CrowdSize(size, of_size(size)) for size in range(1, min(LARGEST, people) + 1))
+    return CrowdFigures(table.form, people, len(table.mated), sizes)

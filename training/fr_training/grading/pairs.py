@@ -1,0 +1,171 @@
+"""Pairs: both error rates, sensitivity and bias, ratings as evidence, stated probabilities, and where errors lie."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fr_core.scoring.intervals import Rate
+from fr_core.scoring.likelihood import brier, expected_calibration_error, log_loss
+from fr_training.answers import DIFFICULTIES
+from fr_training.grading.areas import Roc, roc_of_ratings
+from fr_training.grading.error_places import ErrorsAt, errors_at
+from fr_training.grading.errors import ErrorFigures, error_figures
+from fr_training.grading.evidence import EvidenceFigures, evidence
+from fr_training.grading.fusion import with_machine, with_machine_gain
+from fr_training.grading.machine import MachineFigures, machine_figures
+from fr_training.grading.values import Area, Maybe, Times, Undefined, share, times, unless_undefined
+from fr_training.results import Result
+from fr_training.statistics.estimates import Estimate
+from fr_training.statistics.reliability import calibration_error_by_chance
+
+PROBABILITY_BINS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ProbabilityBin:
+    """Stated probabilities that lie together.
+
+    Attributes:
+        low: lower end of the bin, which it holds.
+        high: upper end, which only the last bin holds.
+        mean: of the stated probabilities.
+        same: how many of the pairs do show one person.
+    """
+
+    low: float
+    high: float
+    mean: float
+    same: Rate
+
+
+@dataclass(frozen=True, slots=True)
+class ProbabilityFigures:
+    """How good stated probabilities are.
+
+    Attributes:
+        trials: for which one was stated.
+        brier: mean squared distance from the truth, in [0, 1]; always .5 gives .25.
+        log_loss: nats; always .5 gives .693.
+        calibration_error: mean distance of the stated probabilities from shares, five equal bins, in [0, 1].
+        calibration_error_by_chance: what it is on average of somebody whose probabilities are right, of so few trials.
+        bins: those that hold a trial.
+    """
+
+    trials: int
+    brier: float
+    log_loss: Maybe[float]
+    calibration_error: float
+    calibration_error_by_chance: float
+    bins: tuple[ProbabilityBin, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FeltDifficulty:
+    """Trials that the trainee found equally hard.
+
+    Attributes:
+        level: from 1, easy, to 5, hard.
+        trials: that were rated so.
+        right: share of right answers.
+        mean_b: mean difficulty of their items by the machine, standard deviations; None where no item has one.
+    """
+
+    level: int
+    trials: int
+    right: Maybe[Rate]
+    mean_b: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PairFigures:
+    """Of rated pairs.
+
+    Attributes:
+        trials: answered pairs of known truth.
+        same: of them, pairs of one person.
+        different: pairs of two people.
+        undecided: rated 0.
+        errors: both error rates, with and without the undecided; sensitivity and bias.
+        roc: of the ratings.
+        evidence: what each rating has been worth.
+        probabilities: of P(same), where it was stated.
+        felt: of difficulties that were stated, from easy to hard.
+        errors_at: by truth and difficulty.
+        times: of right and of wrong answers.
+        machine: on the same pairs, each counted once.
+        with_machine: area of the average of the trainees' ratings and the machine's similarities, both standardised;
+            without an interval where several trainees judged a pair.
+        with_machine_gain: that area less the larger of the two alone, of the same pairs.
+    """
+
+    trials: int
+    same: int
+    different: int
+    undecided: int
+    errors: ErrorFigures
+    roc: Maybe[Roc]
+    evidence: Maybe[EvidenceFigures]
+    probabilities: Maybe[ProbabilityFigures]
+    felt: tuple[FeltDifficulty, ...]
+    errors_at: tuple[ErrorsAt, ...]
+    times: Times
+    machine: MachineFigures
+    with_machine: Maybe[Area]
+    with_machine_gain: Maybe[Estimate]
+
+
+def pair_figures(pairs: Sequence[Result]) -> PairFigures:
+    """Of pairs as `fr_training.grading.splitting.pairs` selects them."""
+    return PairFigures(
+        trials=len(pairs),
+        same=sum(one.truth == "same" for one in pairs),
+        different=sum(one.truth == "different" for one in pairs),
+        undecided=sum(one.rating == 0 for one in pairs),
+        errors=error_figures(pairs),
+        roc=roc_of_ratings(pairs),
+        evidence=unless_undefined(lambda: evidence(pairs)),
+        probabilities=_probabilities(pairs),
+        felt=_felt(pairs),
+        errors_at=errors_at(pairs),
+        times=times(pairs),
+        machine=machine_figures(pairs),
+        with_machine=with_machine(pairs),
+        with_machine_gain=with_machine_gain(pairs),
+    )
+
+
+def _probabilities(pairs: Sequence[Result]) -> Maybe[ProbabilityFigures]:
+    stated = [(one.p_same, one.truth == "same") for one in pairs if one.p_same is not None]
+    if not stated:
+        return Undefined("No probability was stated.")
+    values = np.array([value for value, _ in stated], dtype=np.float64)
+    truth = np.array([same for _, same in stated], dtype=np.bool_)
+    ends = np.arange(PROBABILITY_BINS + 1) / PROBABILITY_BINS
+    places = np.searchsorted(ends[1:-1], values, side="right")
+    bins = []
+    for place in np.unique(places).tolist():
+        here = places == place
+        same = share(int(truth[here].sum()), int(here.sum()), "trials")
+        if isinstance(same, Rate):
+            bins.append(ProbabilityBin(float(ends[place]), float(ends[place + 1]), float(values[here].mean()), same))
+    return ProbabilityFigures(
+        trials=len(stated),
+        brier=brier(values, truth),
+        log_loss=unless_undefined(lambda: log_loss(values, truth)),
+        calibration_error=expected_calibration_error(values, truth, PROBABILITY_BINS),
+        calibration_error_by_chance=calibration_error_by_chance(values, PROBABILITY_BINS),
+        bins=tuple(bins),
+    )
+
+
+def _felt(pairs: Sequence[Result]) -> tuple[FeltDifficulty, ...]:
+    found = []
+    for level in DIFFICULTIES:
+        here = [one for one in pairs if one.difficulty == level]
+        hard = [one.b for one in here if one.b is not None]
+        right = share(sum(one.correct is True for one in here), len(here), "pairs that were found so hard")
+        found.append(FeltDifficulty(level, len(here), right, sum(hard) / len(hard) if hard else None))
+    return tuple(found)

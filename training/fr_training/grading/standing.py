@@ -1,0 +1,242 @@
+"""How a trainee changes from test to test, and where the score stands among others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fr_core.scoring.checks import F64
+from fr_core.scoring.intervals import wilson_interval
+from fr_training.grading.errors import sensitivity_of
+from fr_training.grading.splitting import by, pairs
+from fr_training.grading.values import Maybe, Undefined, unless_undefined
+from fr_training.plan import OCCASIONS
+from fr_training.results import Result
+from fr_training.statistics.change import Change, change_of_tests, percentile_in, percentile_of_norm
+from fr_training.statistics.norms import GFMT2_SHORT, NORMS, Norm, Unit
+from fr_training.statistics.signal_detection import Difference, difference
+
+MIN_SCORED = 10
+"""Pairs below which a test has no score: one pair would move it by ten points and more."""
+
+MIN_FOR_NORM = 40
+"""Pairs below which a score has no percentile of a published test: its own interval would cover most of the field."""
+
+MIN_COHORT = 5
+"""Trainees with a score below which nobody is placed among them: who is who would be plain."""
+
+OTHER_TEST = (
+    "A comparison with another test, of other photos and other people: it says where the field stands, and not where "
+    "you would stand in that test."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeFigures:
+    """From one test to a later one.
+
+    Attributes:
+        first: "pre", or the earliest test that there is.
+        second: the later one.
+        score: change of percent correct. It is reliable where it is more than two forms of so many pairs differ by
+            chance, and more than a published test of this kind differs when it is taken again.
+        norm: title of that test, whose SD and retest correlation are used.
+        sensitivity: change of d' and of c.
+    """
+
+    first: str
+    second: str
+    score: Maybe[Change]
+    norm: str
+    sensitivity: Maybe[Difference]
+
+
+@dataclass(frozen=True, slots=True)
+class NormFigures:
+    """A published figure beside the trainee's.
+
+    Attributes:
+        title: of the test or of the people.
+        unit: of the value.
+        value: mean or median, in its unit.
+        sd: among people; None where it was not found.
+        percentile: share of people of that test below the trainee's score, in percent.
+        percentile_low: the same of the lower end of the score's own interval; None where there is no percentile.
+        percentile_high: of its upper end.
+        source: where the figure was published.
+        from_memory: whether the figure was not looked up in its source.
+        caution: that it is another test.
+    """
+
+    title: str
+    unit: str
+    value: float
+    sd: float | None
+    percentile: Maybe[float]
+    percentile_low: float | None
+    percentile_high: float | None
+    source: str
+    from_memory: bool
+    caution: str
+
+
+@dataclass(frozen=True, slots=True)
+class StandingFigures:
+    """Where a score stands.
+
+    Attributes:
+        test: "pre", "post" or "retention": the first that has a score; "" where none has.
+        score: percent correct of its pairs.
+        cohort: trainees who have a score of that test, this one included.
+        percentile_in_cohort: share of them below, in percent; those who are equal count one half.
+        percentile_low: the share below the lower end of the score's own interval; None where there is no percentile.
+        percentile_high: the share below its upper end, or at it.
+        norms: published figures.
+    """
+
+    test: str
+    score: Maybe[float]
+    cohort: int
+    percentile_in_cohort: Maybe[float]
+    percentile_low: float | None
+    percentile_high: float | None
+    norms: tuple[NormFigures, ...]
+
+
+def of_test(results: Sequence[Result], test: str) -> tuple[Result, ...]:
+    """The rated pairs of one test."""
+    return tuple(one for one in pairs(results) if one.test == test)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Rated pairs of a test.
+
+    Attributes:
+        right: that were answered rightly; the undecided are not right.
+        pairs: all of them, at least MIN_SCORED.
+    """
+
+    right: int
+    pairs: int
+
+    @property
+    def percent(self) -> float:
+        """Percent correct."""
+        return 100.0 * self.right / self.pairs
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval of it, percent correct."""
+        found = wilson_interval(self.right, self.pairs)
+        return 100.0 * found.low, 100.0 * found.high
+
+
+def score(rated: Sequence[Result]) -> Maybe[Score]:
+    """What became of rated pairs; undefined where there are too few."""
+    if len(rated) < MIN_SCORED:
+        return _too_few()
+    return Score(sum(one.correct is True for one in rated), len(rated))
+
+
+def changes(results: Sequence[Result]) -> tuple[ChangeFigures, ...]:
+    """From the first test that the trainee took to each later one."""
+    taken = {test: rated for test in OCCASIONS if (rated := of_test(results, test))}
+    if len(taken) < 2:
+        return ()
+    first, *later = taken
+    return tuple(_change(first, taken[first], second, taken[second]) for second in later)
+
+
+def _change(first: str, before: Sequence[Result], second: str, after: Sequence[Result]) -> ChangeFigures:
+    return ChangeFigures(
+        first=first,
+        second=second,
+        score=change_of_score(score(before), score(after)),
+        norm=GFMT2_SHORT.title,
+        sensitivity=unless_undefined(lambda: difference(sensitivity_of(after), sensitivity_of(before))),
+    )
+
+
+def change_of_score(before: Maybe[Score], after: Maybe[Score]) -> Maybe[Change]:
+    """A change of percent correct, judged by the numbers of pairs and by the Glasgow Face Matching Test 2, short."""
+    if isinstance(before, Undefined):
+        return before
+    if isinstance(after, Undefined):
+        return after
+    if GFMT2_SHORT.sd is None or GFMT2_SHORT.retest is None:
+        return Undefined("The published test has no retest correlation.")
+    of_tests = (before.right, before.pairs), (after.right, after.pairs)
+    return change_of_tests(*of_tests, GFMT2_SHORT.sd, GFMT2_SHORT.retest)
+
+
+def scores_by_test(results: Iterable[Result]) -> dict[str, Score]:
+    """The score of one trainee in each test that has one, in the order of the tests."""
+    taken = by((one for one in pairs(results) if one.test), lambda one: one.test)
+    found = {test: score(taken.get(test, ())) for test in OCCASIONS}
+    return {test: value for test, value in found.items() if not isinstance(value, Undefined)}
+
+
+def standing(own: Mapping[str, Score], cohort: Sequence[Mapping[str, Score]]) -> StandingFigures:
+    """Where a trainee stands in the first test that has a score.
+
+    Args:
+        own: by test, as `scores_by_test` gives it.
+        cohort: the same of every trainee, this one included.
+    """
+    test = next(iter(own), "")
+    mine: Maybe[float] = own[test].percent if test else _too_few()
+    others = np.array([one[test].percent for one in cohort if test in one], dtype=np.float64)
+    percentile = _in_cohort(mine, others)
+    placed = test and not isinstance(percentile, Undefined)
+    low, high = own[test].interval if placed else (None, None)
+    return StandingFigures(
+        test=test,
+        score=mine,
+        cohort=len(others),
+        percentile_in_cohort=percentile,
+        percentile_low=None if low is None else 100.0 * float((others < low).mean()),
+        percentile_high=None if high is None else 100.0 * float((others <= high).mean()),
+        norms=tuple(_of_norm(norm, own[test] if test else _too_few()) for norm in NORMS),
+    )
+
+
+def _too_few() -> Undefined:
+    return Undefined(f"Fewer than {MIN_SCORED} rated pairs are too few for a score.")
+
+
+def _in_cohort(own: Maybe[float], others: F64) -> Maybe[float]:
+    if isinstance(own, Undefined):
+        return own
+    if len(others) < MIN_COHORT:
+        return Undefined(f"Fewer than {MIN_COHORT} trainees have a score of this test.")
+    return percentile_in(own, others)
+
+
+def _of_norm(norm: Norm, own: Maybe[Score]) -> NormFigures:
+    percentile: Maybe[float]
+    low = high = None
+    if isinstance(own, Undefined):
+        percentile = own
+    elif norm.unit != Unit.PERCENT_CORRECT or norm.sd is None:
+        percentile = Undefined("No spread among people was published for this figure.")
+    elif own.pairs < MIN_FOR_NORM:
+        percentile = Undefined(f"Fewer than {MIN_FOR_NORM} pairs are too few to be placed among other people.")
+    else:
+        percentile, low, high = (
+            percentile_of_norm(score, norm.value, norm.sd) for score in (own.percent, *own.interval)
+        )
+    return NormFigures(
+        title=norm.title,
+        unit=norm.unit.value,
+        value=norm.value,
+        sd=norm.sd,
+        percentile=percentile,
+        percentile_low=low,
+        percentile_high=high,
+        source=norm.source,
+        from_memory=norm.from_memory,
+        caution=OTHER_TEST,
+    )

@@ -1,0 +1,180 @@
+"""What may be said for sure: the intervals that sentences go by, of one trainee or of a cohort.
+
+A sentence that claims something needs an interval that excludes chance; one that reassures needs an interval that
+excludes whatever would matter. All the rest is too few to tell, and is said to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from fr_core.scoring.intervals import Interval, Rate
+from fr_training.grading.aided import AidedFigures, PrevalenceFigures
+from fr_training.grading.areas import Roc
+from fr_training.grading.blocks import KindFigures
+from fr_training.grading.items import ItemRow
+from fr_training.grading.own import OwnFigures
+from fr_training.grading.pairs import PairFigures
+from fr_training.grading.splitting import LISTS
+from fr_training.grading.triads import CHANCE
+from fr_training.grading.values import Maybe, Undefined
+from fr_training.prompts import ExerciseKind
+from fr_training.statistics.advice import AutomationBias
+from fr_training.statistics.estimates import Estimate
+from fr_training.statistics.proportions import RateDifference
+from fr_training.statistics.signal_detection import Sensitivity
+
+FEW = 14
+"""Trials below which "none went wrong" is worth no sentence: of 14, one in five would go wrong with 96 %."""
+
+NO_LEAN = 0.3
+"""Of c: within it, answers lean neither way to speak of. At d' of 2, c of .3 makes 10 % of one error, 24 of another."""
+
+NO_SHIFT = 0.5
+"""Of the shift of c by advice: half a step of the criterion; Howard (2020) found a whole step of the rating scale."""
+
+SAME_SHARE = 0.1
+"""Of a difference of shares: within it, they are much the same."""
+
+MIN_RARE = 10
+"""Different pairs of two people in a block where they are rare, below which those pairs may just be harder ones."""
+
+
+class Verdict(StrEnum):
+    """Where an interval lies."""
+
+    ABOVE = "above"
+    BELOW = "below"
+    ABOUT_NONE = "about none"
+    TOO_FEW = "too few"
+
+
+class Lean(StrEnum):
+    """Which way answers lean."""
+
+    SAME = "same"
+    DIFFERENT = "different"
+    SLOW = "slow"
+    NEITHER = "neither"
+    TOO_FEW = "too few"
+
+
+@dataclass(frozen=True, slots=True)
+class Surely:
+    """What sentences go by.
+
+    Attributes:
+        better: area under the ROC curve where it is surely better than guessing; None where it is not.
+        triads: whether triads are answered better than by guessing.
+        lean: which way answers lean; None where it cannot be said without pairs of both kinds.
+        advice: whether the answers moved towards the advice (above), or away from it.
+        rare: whether more pairs of two people are called the same where they are rare.
+        absent: different lists that do not hold the person searched for.
+        present: different lists that do.
+        rejects: different photos to be rejected.
+        misled: different pairs with wrong advice that could mislead.
+    """
+
+    better: float | None
+    triads: bool
+    lean: Lean | None
+    advice: Verdict
+    rare: Verdict
+    absent: int
+    present: int
+    rejects: int
+    misled: int
+
+
+def of_trainee(found: KindFigures, aided: Maybe[AidedFigures], prevalence: Maybe[PrevalenceFigures]) -> Surely:
+    """Of one trainee, each of whose trials is of another item."""
+    lists, triage = found.lists, found.triage
+    sensitivity = found.pairs.errors.sensitivity if found.pairs else None
+    net = aided.bias.net if isinstance(aided, AidedFigures) and isinstance(aided.bias, AutomationBias) else None
+    return Surely(
+        better=_better(found.pairs),
+        triads=found.triads is not None and found.triads.better_than_guessing,
+        lean=leaning(found.pairs, sensitivity.criterion) if isinstance(sensitivity, Sensitivity) else None,
+        advice=verdict([net], NO_SHIFT),
+        rare=_rare(prevalence, []),
+        absent=lists.picks.absent if lists else 0,
+        present=lists.picks.present if lists else 0,
+        rejects=triage.let_through.total if triage and isinstance(triage.let_through, Rate) else 0,
+        misled=aided.misled.total if isinstance(aided, AidedFigures) and isinstance(aided.misled, Rate) else 0,
+    )
+
+
+def of_cohort(
+    found: KindFigures,
+    aided: Maybe[AidedFigures],
+    prevalence: Maybe[PrevalenceFigures],
+    own: OwnFigures,
+    items: Iterable[ItemRow],
+) -> Surely:
+    """Of a cohort, by the trainees' own figures: the pooled intervals take answers of one trainee for independent."""
+    shown = [(one.exercise, one.truth) for one in items]
+    in_lists = [truth for exercise, truth in shown if exercise in LISTS]
+    both = found.pairs is not None and isinstance(found.pairs.errors.sensitivity, Sensitivity)
+    net = aided.bias.net if isinstance(aided, AidedFigures) and isinstance(aided.bias, AutomationBias) else None
+    surely_better = isinstance(own.dprime, Estimate) and own.dprime.low > 0.0
+    absent = in_lists.count("absent")
+    return Surely(
+        better=own.area.value if surely_better and isinstance(own.area, Estimate) else None,
+        triads=isinstance(own.triads, Estimate) and own.triads.low > CHANCE,
+        lean=leaning(found.pairs, own.criterion) if both else None,
+        advice=verdict([own.net, net], NO_SHIFT),
+        rare=_rare(prevalence, [own.rare]),
+        absent=absent,
+        present=len(in_lists) - absent,
+        rejects=shown.count((ExerciseKind.TRIAGE.value, "reject")),
+        misled=aided.items_advised_wrong if isinstance(aided, AidedFigures) else 0,
+    )
+
+
+def verdict(found: Iterable[Estimate | RateDifference | Undefined | None], none: float) -> Verdict:
+    """Of several intervals of one figure, what all of them say; `none` is how far from 0 does not matter."""
+    intervals = list(found)
+    ends = [(one.low, one.high) for one in intervals if isinstance(one, Estimate | RateDifference)]
+    if len(ends) < len(intervals) or not ends:
+        return Verdict.TOO_FEW
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
+    if low > 0.0:
+        return Verdict.ABOVE
+    if high < 0.0:
+        return Verdict.BELOW
+    return Verdict.ABOUT_NONE if -none <= low and high <= none else Verdict.TOO_FEW
+
+
+def leaning(pairs: PairFigures | None, criterion: Maybe[Estimate]) -> Lean:
+    """Which way answers lean.
+
+    The undecided count as not called "same", so that c alone would call a cautious person one who says "different".
+    """
+    if pairs is None:
+        return Lean.TOO_FEW
+    misses, false_same = pairs.errors.misses.of_all, pairs.errors.false_same.of_all
+    found = verdict([criterion], NO_LEAN)
+    if not (isinstance(misses, Rate) and isinstance(false_same, Rate)):
+        return Lean.TOO_FEW
+    if found == Verdict.BELOW and false_same.value > misses.value:
+        return Lean.SAME
+    if found == Verdict.ABOVE:
+        return Lean.DIFFERENT if misses.value > false_same.value else Lean.SLOW
+    return Lean.NEITHER if found == Verdict.ABOUT_NONE else Lean.TOO_FEW
+
+
+def _better(pairs: PairFigures | None) -> float | None:
+    """The area where it is surely above a half; one of exactly 1 has no interval, and needs enough pairs."""
+    if pairs is None or not isinstance(pairs.roc, Roc):
+        return None
+    area = pairs.roc.area
+    sure = area.interval.low > 0.5 if isinstance(area.interval, Interval) else area.value == 1.0 and pairs.trials >= FEW
+    return area.value if sure else None
+
+
+def _rare(prevalence: Maybe[PrevalenceFigures], own: list[Maybe[Estimate]]) -> Verdict:
+    if isinstance(prevalence, Undefined) or prevalence.items < MIN_RARE:
+        return Verdict.TOO_FEW
+    return verdict([prevalence.false_same, *own], SAME_SHARE)

@@ -1,0 +1,73 @@
+"""What is right, and what the machine says: it never leaves the server before an answer is locked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fr_training.answers import Degraded, Usability
+
+
+@dataclass(frozen=True, slots=True)
+class PairKey:
+    """Of two photos.
+
+    Attributes:
+        mated: whether both show one person.
+        similarity: of the machine, in [-1, 1].
+        log10_lr: the machine's likelihood ratio as a decimal logarithm; None where the model has no calibration.
+        advice_same: in an aided exercise, what the machine's opinion says; None elsewhere. It is wrong where it differs
+            from `mated`.
+    """
+
+    mated: bool
+    similarity: float
+    log10_lr: float | None = None
+    advice_same: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TriadKey:
+    """Of three photos.
+
+    Attributes:
+        odd: index in the item's photos of the person shown once, 0 to 2.
+        machine_odd: index that the machine would choose: that which is left by the most similar pair.
+        margin: similarity of the mated pair less the greater of the two others, in [-2, 2].
+    """
+
+    odd: int
+    machine_odd: int
+    margin: float
+
+
+@dataclass(frozen=True, slots=True)
+class ListKey:
+    """Of a probe and its candidates.
+
+    Attributes:
+        mate: index among the candidates, from 0; None where none of them is the person searched for.
+        similarities: of the machine, one for each candidate, in [-1, 1].
+        scored: whether it is known who is right; False for an own probe of unknown truth.
+    """
+
+    mate: int | None
+    similarities: tuple[float, ...]
+    scored: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TriageKey:
+    """Of one photo.
+
+    Attributes:
+        usability: what is right.
+        degraded: what was done to the photo; None where nothing was.
+        strength: of what was done, in the unit of `fr_training.bank.degradations`; 0 where nothing was.
+    """
+
+    usability: Usability
+    degraded: Degraded | None
+    strength: float
+
+
+AnswerKey = PairKey | TriadKey | ListKey | TriageKey

@@ -1,0 +1,118 @@
+"""What a trainee may see: it holds no truth, no score, no name, and nothing that tells them.
+
+Whatever is served before an answer is locked is made of a `Prompt` and of pictures; what was right comes as a `Reveal`,
+after the answer is locked and only where the block gives feedback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class ExerciseKind(StrEnum):
+    """What a trainee does in a block; each has a file in `fr_training.exercises`, and its word in a plan."""
+
+    VERIFICATION = "verification"
+    TRIAD = "triad"
+    CANDIDATES = "candidates"
+    FEATURES = "features"
+    TRIAGE = "triage"
+    AIDED = "aided"
+    LOW_PREVALENCE = "low_prevalence"
+    BLIND = "blind"
+    OWN_PROBE = "own_probe"
+
+
+class Step(StrEnum):
+    """What a trial waits for."""
+
+    RATE = "rate"
+    CHOOSE = "choose"
+    NOTE = "note"
+    OBSERVE = "observe"
+    DECIDE = "decide"
+    TRIAGE = "triage"
+    RATE_AGAIN = "rate_again"
+    SEND_PROBE = "send_probe"
+
+
+class Role(StrEnum):
+    """What a picture is in its trial."""
+
+    COMPARED = "compared"
+    PROBE = "probe"
+    CANDIDATE = "candidate"
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A part of the face that two photos are compared by.
+
+    Attributes:
+        component_id: such as "nose".
+        name: for people.
+        look_at: what to look at, in one sentence.
+    """
+
+    component_id: str
+    name: str
+    look_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """The machine's opinion as a trainee reads it: `same` is what it leans to, which may be wrong."""
+
+    same: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPicture:
+    """A picture under an id that is drawn for its trial.
+
+    Attributes:
+        picture_id: 16 hexadecimal digits that tell nothing.
+        role: what it is in the trial.
+    """
+
+    picture_id: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A trial at the step that it waits for.
+
+    Attributes:
+        exercise: of the block.
+        step: what it waits for.
+        pictures: in the order in which they are shown.
+        components: at OBSERVE alone.
+        advice: at RATE_AGAIN alone.
+    """
+
+    exercise: ExerciseKind
+    step: Step
+    pictures: tuple[ShownPicture, ...]
+    components: tuple[Component, ...] = ()
+    advice: Advice | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reveal:
+    """What was right, told after the answer was locked.
+
+    Attributes:
+        correct: whether the answer was right; None where it is neither, such as inconclusive or unscored.
+        text: in words, for the trainee.
+        similarities: of the machine, by picture id, in [-1, 1]; empty where they are not shown.
+        picture_id: of the mate or of the odd one out; empty where there is none, or it is not shown.
+    """
+
+    correct: bool | None
+    text: str
+    similarities: Mapping[str, float] = field(default_factory=dict, hash=False)
+    picture_id: str = ""

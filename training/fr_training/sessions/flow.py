@@ -1,0 +1,214 @@
+"""The way through a sitting: what is shown next, answers that are locked, pauses, the end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fr_core.errors import InvalidField
+from fr_training.answers import Answer
+from fr_training.courses import Course
+from fr_training.errors import SessionFinished, SessionPaused, WrongStep
+from fr_training.exercises.register import exercise_of
+from fr_training.plan import BlockPlan
+from fr_training.prompts import Step
+from fr_training.sessions import clock
+from fr_training.sessions.ids import picture_ids, rng_of, trial_id
+from fr_training.sessions.locking import answers_until, find, require_turn, with_answer
+from fr_training.sessions.order import block_of, is_used_up, next_item, sitting_of
+from fr_training.sessions.shown import LockedStep, Over, ShowBlock, ShowTrial, locked_step, over, show_trial
+from fr_training.trials import Session, Trial
+
+
+def new_session(
+    course: Course, trainee_id: str, group: int, sitting: str, session_id: str, secret: bytes, now_ms: int
+) -> Session:
+    """A session that is about to begin; its time runs when its first block is begun.
+
+    Args:
+        course: that is taken.
+        trainee_id: pseudonym.
+        group: of the trainee, 0 or 1.
+        sitting: its name in the plan.
+        session_id: 32 hexadecimal digits, unguessable.
+        secret: 32 random bytes.
+        now_ms: milliseconds since 1970, UTC, here and everywhere.
+
+    Raises:
+        UnknownSitting: the course has no sitting of that name.
+    """
+    return Session(
+        session_id=session_id,
+        trainee_id=trainee_id,
+        course_id=course.course_id,
+        sitting=sitting_of(course, sitting).name,
+        group=group,
+        secret=secret,
+        started_ms=now_ms,
+    )
+
+
+def show(
+    course: Course, session: Session, begin_block: str, now_ms: int
+) -> tuple[Session, ShowTrial | ShowBlock | Over]:
+    """What is next: the trial that waits for an answer, a block to begin, or the end.
+
+    Asking again returns the same, with the very same session where nothing has changed. A block whose time is over is
+    closed; its open trial stays without an answer.
+
+    Args:
+        course: that the session is of.
+        session: as it is kept.
+        begin_block: id of the block to begin; "" where none is to. One that was begun before is a repeated call, and
+            asks for what is next.
+        now_ms: milliseconds since 1970, UTC.
+
+    Raises:
+        InvalidField: `begin_block` is neither the next block nor one that was begun.
+        SessionPaused: the session is paused.
+    """
+    if session.finished_ms is not None:
+        return session, over(course, session)
+    if session.paused_ms is not None:
+        raise SessionPaused("The session is paused.")
+    session = _closed(course, clock.settled(session, now_ms), now_ms)
+    if session.finished_ms is not None:
+        return session, over(course, session)
+    blocks = sitting_of(course, session.sitting).blocks
+    block = blocks[session.block]
+    if begin_block and begin_block not in [one.block_id for one in blocks[: session.block + 1]]:
+        raise InvalidField(f"`begin_block` is not the next block, `{block.block_id}`.", field="begin_block")
+    if session.block_started_ms is None:
+        if begin_block != block.block_id:
+            return session, ShowBlock(block, session.block + 1, len(blocks))
+        session = replace(session, block_started_ms=now_ms, block_paused_ms=0)
+        # At once, so that the last trial is one of the running block, and not one that the block before left open.
+        session = _drawn(course, session, block, now_ms)
+    elif clock.open_trial(session) is None:
+        session = _drawn(course, session, block, now_ms)
+    return session, show_trial(course, session, session.trials[-1], now_ms)
+
+
+def lock(
+    course: Course, session: Session, trial_id: str, step: Step, answer: Answer, now_ms: int
+) -> tuple[Session, LockedStep]:
+    """Lock an answer.
+
+    The same answer to the same step again returns what it returned at first, but for the time that is left, also when
+    the session has gone on, is paused or is over: whoever lost the reply asks again.
+
+    Args:
+        course: that the session is of.
+        session: as it is kept.
+        trial_id: of a trial that was shown.
+        step: that is answered.
+        answer: with picture ids as they were shown.
+        now_ms: milliseconds since 1970, UTC.
+
+    Returns:
+        The session, the very same where the answer was locked before, and what follows. The last answer of a block ends
+        the block, that of the last block the session.
+
+    Raises:
+        UnknownTrial: the session has shown no trial of that id.
+        DecisionLocked: the step was answered before, and differently.
+        WrongStep: the trial waits for another step or for none, or the answer is one to another; an own probe is sent
+            through `fr_training.sessions.probes`.
+        SessionFinished: the session is over.
+        SessionPaused: the session is paused.
+        BlockExpired: the block of the trial is over.
+        InvalidRating: by `Exercise.check`.
+        MissingField: likewise.
+        InvalidField: likewise.
+    """
+    trial = find(session, trial_id)
+    before = answers_until(trial, step, answer)
+    if before is not None:
+        return session, locked_step(course, session, trial, before, now_ms)
+    require_turn(course, session, trial, step, now_ms)
+    if step == Step.SEND_PROBE:
+        raise WrongStep("The trial waits for a photo, which is sent with SubmitProbe.", step=step.value)
+    exercise = exercise_of(block_of(course, session, trial.block_id).exercise)
+    exercise.check(step, answer, picture_ids(session.secret, trial.ordinal, len(trial.order)))
+    session = with_answer(course, session, answer, now_ms)
+    answered = session.trials[-1]
+    reply = locked_step(course, session, answered, len(answered.locked), now_ms)
+    return _closed(course, session, now_ms), reply
+
+
+def pause(session: Session, now_ms: int) -> Session:
+    """Stop the time; one that is stopped already stays as it is.
+
+    Raises:
+        SessionFinished: the session is over.
+    """
+    if session.finished_ms is not None:
+        raise SessionFinished("The session is finished.")
+    return clock.paused(session, now_ms)
+
+
+def resume(session: Session, now_ms: int) -> Session:
+    """Let the time go on, the limit of the block included; where it goes on already, nothing changes.
+
+    Raises:
+        SessionFinished: the session is over.
+    """
+    if session.finished_ms is not None:
+        raise SessionFinished("The session is finished.")
+    return clock.resumed(session, now_ms)
+
+
+def rejoined(session: Session, now_ms: int) -> Session:
+    """The session of a trainee who comes back: the time since the last sign of life counts as a pause.
+
+    The last sign of life is when the open step was shown, or the last answer was locked. Whoever lost the connection,
+    or whose machine died, loses no time of the block; the open trial tells that there was a pause, as with `pause`. A
+    session that is paused stays so, and one that is over, or between two blocks, stays as it is.
+    """
+    if session.finished_ms is not None or session.paused_ms is not None or session.block_started_ms is None:
+        return session
+    trial = clock.open_trial(session)
+    answers = [one.at_ms for shown in session.trials[-1:] for one in shown.locked]
+    shown_ms = session.block_started_ms if trial is None else trial.shown_ms + trial.paused_ms
+    last_ms = max([shown_ms, *answers])
+    return clock.resumed(clock.paused(session, last_ms), now_ms) if now_ms > last_ms else session
+
+
+def finish(session: Session, now_ms: int) -> Session:
+    """End the session; a trial that waits for an answer stays without one. One that is over stays as it is."""
+    if session.finished_ms is not None:
+        return session
+    session = clock.settled(clock.resumed(session, now_ms), now_ms)
+    return replace(session, finished_ms=max(session.started_ms, now_ms))
+
+
+def _closed(course: Course, session: Session, now_ms: int) -> Session:
+    """Close blocks that are over, by time or by number; after the last one the session is finished."""
+    blocks = sitting_of(course, session.sitting).blocks
+    while session.block < len(blocks) and _is_over(course, session, blocks[session.block], now_ms):
+        session = replace(session, block=session.block + 1, block_started_ms=None, block_paused_ms=0)
+    return finish(session, now_ms) if session.block == len(blocks) else session
+
+
+def _is_over(course: Course, session: Session, block: BlockPlan, now_ms: int) -> bool:
+    if clock.left_ms(session, block, now_ms) == 0:
+        return True
+    return clock.open_trial(session) is None and is_used_up(course, session, block)
+
+
+def _drawn(course: Course, session: Session, block: BlockPlan, now_ms: int) -> Session:
+    """The session with the next trial of its running block."""
+    item = next_item(course, session, block)
+    if item is None:
+        raise AssertionError("a block that has nothing more to show was closed before")
+    ordinal = len(session.trials)
+    photos = len(item.photos)
+    trial = Trial(
+        trial_id=trial_id(session.secret, ordinal),
+        ordinal=ordinal,
+        block_id=block.block_id,
+        form=block.form_name(session.group),
+        item_id=item.item_id,
+        order=exercise_of(block.exercise).order(photos, rng_of(session.secret, "order", ordinal)) if photos else (),
+        shown_ms=now_ms,
+    )
+    return replace(session, trials=(*session.trials, trial))

@@ -1,0 +1,120 @@
+"""A photo of the trainee's own: when it may be sent, what its search found, and whom a list must not show again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from fr_training.answers import Answer, ProbeSent
+from fr_training.courses import Course
+from fr_training.exercises.protocol import given_at
+from fr_training.exercises.register import exercise_of
+from fr_training.keys import ListKey
+from fr_training.prompts import Step
+from fr_training.sessions.ids import rng_of
+from fr_training.sessions.locking import answers_until, find, require_turn, with_answer
+from fr_training.sessions.order import block_of, item_of
+from fr_training.sessions.shown import ShowTrial, locked_step
+from fr_training.trials import OwnList, Session, Trial
+
+
+def require_probe(
+    course: Course, session: Session, trial_id: str, now_ms: int, sent: ProbeSent | None = None
+) -> ShowTrial | None:
+    """Let a photo pass that the trial waits for, before it is searched for.
+
+    Args:
+        course: that the session is of.
+        session: as it is kept.
+        trial_id: of a trial that was shown.
+        now_ms: milliseconds since 1970, UTC.
+        sent: which photo, where that is known.
+
+    Returns:
+        None where the photo is to be searched for and then locked; the trial at its next step where that very photo was
+        locked before, so that nothing is left to do.
+
+    Raises:
+        UnknownTrial: the session has shown no trial of that id.
+        DecisionLocked: another photo was sent for it.
+        WrongStep: the trial does not wait for a photo.
+        SessionFinished: the session is over.
+        SessionPaused: the session is paused.
+        BlockExpired: the block of the trial is over.
+        InvalidField: `sent` is no hash, by `Exercise.check`.
+    """
+    trial = find(session, trial_id)
+    if sent is not None:
+        before = answers_until(trial, Step.SEND_PROBE, Answer(sent))
+        if before is not None:
+            return locked_step(course, session, trial, before, now_ms).trial
+    require_turn(course, session, trial, Step.SEND_PROBE, now_ms)
+    if sent is not None:
+        exercise_of(block_of(course, session, trial.block_id).exercise).check(Step.SEND_PROBE, Answer(sent), ())
+    return None
+
+
+def lock_probe(
+    course: Course, session: Session, trial_id: str, sent: ProbeSent, own: OwnList, now_ms: int
+) -> tuple[Session, ShowTrial]:
+    """Lock a photo and what its search found.
+
+    Args:
+        course: that the session is of.
+        session: as it is kept.
+        trial_id: of a trial that was shown.
+        sent: which photo.
+        own: its candidates; where the very photo was locked before, those from then stay.
+        now_ms: milliseconds since 1970, UTC.
+
+    Returns:
+        The session, the very same where the photo was locked before, and the trial at its next step.
+
+    Raises:
+        ValueError: the list is empty, or its key has not one similarity for each photo.
+        FrError: as `require_probe` does.
+    """
+    if not own.photos or len(own.photos) != len(own.key.similarities):
+        raise ValueError(f"{len(own.photos)} candidates, {len(own.key.similarities)} similarities.")
+    before = require_probe(course, session, trial_id, now_ms, sent)
+    if before is not None:
+        return session, before
+    trial = find(session, trial_id)
+    exercise = exercise_of(block_of(course, session, trial.block_id).exercise)
+    order = exercise.order(len(own.photos), rng_of(session.secret, "own-order", trial.ordinal))
+    session = with_answer(course, session, Answer(sent), now_ms, (own, order))
+    reply = locked_step(course, session, session.trials[-1], 1, now_ms).trial
+    if reply is None:
+        raise AssertionError("a photo is the first of several steps")
+    return session, reply
+
+
+def with_truth(session: Session, mate_of: Callable[[str, OwnList], ListKey | None]) -> Session:
+    """The session with the truth of own probes that was not known when they were sent.
+
+    Args:
+        session: as it is kept.
+        mate_of: the key of a list, by the sha256 of the photo that was searched for; None where nobody has said yet
+            whom it shows.
+    """
+
+    def told(trial: Trial) -> Trial:
+        sent = given_at(trial.locked, Step.SEND_PROBE)
+        if trial.own is None or trial.own.key.scored or not isinstance(sent, ProbeSent):
+            return trial
+        key = mate_of(sent.image_sha256, trial.own)
+        return trial if key is None else replace(trial, own=replace(trial.own, key=key))
+
+    return replace(session, trials=tuple(map(told, session.trials)))
+
+
+def shown_people(course: Course, session: Session) -> frozenset[int]:
+    """Numbers of the people of all items that the session has shown; candidates of own probes are not among them."""
+    return frozenset(person for trial in session.trials for person in item_of(course, trial).people)
+
+
+def shown_pictures(course: Course, session: Session) -> frozenset[int]:
+    """Numbers of all pictures that the session has shown or is about to, candidates of own probes included."""
+    items = (photo for trial in session.trials for photo in item_of(course, trial).photos)
+    own = (photo for trial in session.trials if trial.own is not None for photo in trial.own.photos)
+    return frozenset((*items, *own))

@@ -1,0 +1,157 @@
+"""What became of a session: a row for each trial that was shown, and how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from fr_training.answers import Given, Notes, Observations
+from fr_training.courses import Course
+from fr_training.exercises.protocol import Exercise, Graded, given_at
+from fr_training.exercises.register import EXERCISES
+from fr_training.prompts import ExerciseKind, Step
+from fr_training.results import Result
+from fr_training.sessions.ids import picture_ids
+from fr_training.sessions.order import block_of, item_of, sitting_of, trials_of_sitting
+from fr_training.sessions.shown import key_of
+from fr_training.trials import Session, Trial
+
+
+class SessionState(StrEnum):
+    """Where a session is."""
+
+    NOT_STARTED = "not_started"
+    RUNNING = "running"
+    PAUSED = "paused"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a session is.
+
+    Attributes:
+        answered: trials that are answered to the end.
+        trials: of the sitting.
+        block_id: the block that is running or comes next; "" where the session is finished.
+        state: where it is.
+        scored: answers that are right or wrong, of trials with nobody whom the trainee knows.
+        right: of these, the right ones.
+        last_ms: when the last answer was locked, milliseconds since 1970, UTC; None where there is none.
+    """
+
+    answered: int
+    trials: int
+    block_id: str
+    state: SessionState
+    scored: int = 0
+    right: int = 0
+    last_ms: int | None = None
+
+
+def results(
+    course: Course, session: Session, exercises: Mapping[ExerciseKind, Exercise] = EXERCISES
+) -> tuple[Result, ...]:
+    """A row for each trial that was shown, in their order; one without an answer has "" for it.
+
+    `partner` is left "": it is a matter of several sessions. `shown_ms` is when the first step was shown; where that
+    step was paused, it is later by the pause, which `paused` tells.
+    """
+    return tuple(_result(course, session, trial, exercises) for trial in session.trials)
+
+
+def progress(course: Course, session: Session, exercises: Mapping[ExerciseKind, Exercise] = EXERCISES) -> Progress:
+    """How far a session is."""
+    sitting = sitting_of(course, session.sitting)
+    done = [trial for trial in session.trials if trial.done and not _known(trial)]
+    correct = [_graded(course, session, trial, exercises).correct for trial in done]
+    finished = session.finished_ms is not None
+    return Progress(
+        answered=sum(trial.done for trial in session.trials),
+        trials=trials_of_sitting(course, sitting, session.group),
+        block_id="" if finished else sitting.blocks[session.block].block_id,
+        state=state_of(session),
+        scored=sum(one is not None for one in correct),
+        right=sum(one is True for one in correct),
+        last_ms=max((one.at_ms for trial in session.trials for one in trial.locked), default=None),
+    )
+
+
+def not_started(course: Course, sitting: str, group: int) -> Progress:
+    """The progress of a trainee of a group, 0 or 1, who has not begun a sitting.
+
+    Raises:
+        UnknownSitting: the course has no sitting of that name.
+    """
+    plan = sitting_of(course, sitting)
+    return Progress(0, trials_of_sitting(course, plan, group), plan.blocks[0].block_id, SessionState.NOT_STARTED)
+
+
+def state_of(session: Session) -> SessionState:
+    """Where a session is; one that was made is RUNNING, also before its first block has begun."""
+    if session.finished_ms is not None:
+        return SessionState.FINISHED
+    return SessionState.RUNNING if session.paused_ms is None else SessionState.PAUSED
+
+
+def _result(course: Course, session: Session, trial: Trial, exercises: Mapping[ExerciseKind, Exercise]) -> Result:
+    block = block_of(course, session, trial.block_id)
+    item = item_of(course, trial)
+    graded = _graded(course, session, trial, exercises)
+    difficulties = [one.answer.difficulty for one in trial.locked if one.answer.difficulty is not None]
+    first = trial.locked[0] if trial.locked else None
+    return Result(
+        trainee_id=session.trainee_id,
+        sitting=session.sitting,
+        block_id=block.block_id,
+        form=trial.form,
+        test=block.occasion,
+        exercise=block.exercise,
+        ordinal=trial.ordinal,
+        item_id=trial.item_id,
+        b=item.b,
+        truth=graded.truth,
+        answer=graded.answer,
+        correct=graded.correct,
+        shown_ms=trial.shown_ms if first is None else first.at_ms - first.took_ms,
+        feedback=block.feedback,
+        rating=graded.rating,
+        rating_before=graded.rating_before,
+        p_same=graded.p_same,
+        advice=graded.advice,
+        similarity=graded.similarity,
+        log10_lr=graded.log10_lr,
+        machine=graded.machine,
+        mate_rank=graded.mate_rank,
+        candidates=graded.candidates,
+        difficulty=difficulties[-1] if difficulties else None,
+        known_to_me=_known(trial),
+        took_ms=sum(one.took_ms for one in trial.locked) if trial.done else None,
+        paused=any(one.paused for one in trial.locked) or (not trial.done and trial.paused_ms > 0),
+        reasons=graded.reasons,
+        degraded=graded.degraded,
+        notes=given.text if isinstance(given := given_at(trial.locked, Step.NOTE), Notes) else "",
+        observations=_observed(given_at(trial.locked, Step.OBSERVE)),
+        groups=item.groups,
+    )
+
+
+def _graded(course: Course, session: Session, trial: Trial, exercises: Mapping[ExerciseKind, Exercise]) -> Graded:
+    key = key_of(course, trial)
+    if key is None:  # an own probe that was never sent: nothing was asked yet
+        return Graded(truth="", answer="", correct=None)
+    block = block_of(course, session, trial.block_id)
+    ids = picture_ids(session.secret, trial.ordinal, len(trial.order))
+    return exercises[block.exercise].grade(key, trial.locked, trial.order, ids)
+
+
+def _observed(given: Given | None) -> str:
+    """What was observed of each component, as `Result.observations`."""
+    observations = given.observations if isinstance(given, Observations) else ()
+    seen = [(one.component_id, one.compared.value, one.similarity) for one in observations]
+    return "+".join(":".join(str(part) for part in one if part is not None) for one in seen)
+
+
+def _known(trial: Trial) -> bool:
+    return any(one.answer.known_to_me for one in trial.locked)

@@ -1,0 +1,154 @@
+"""What a caller gets of a session: a trial at the step that it waits for, a block to begin, the end, a locked step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from fr_training.courses import Course
+from fr_training.exercises.register import exercise_of
+from fr_training.keys import AnswerKey
+from fr_training.plan import BlockPlan
+from fr_training.prompts import Prompt, Reveal
+from fr_training.sessions.clock import left_ms
+from fr_training.sessions.ids import picture_ids
+from fr_training.sessions.order import block_of, item_of, sitting_of, trials_of, trials_of_sitting
+from fr_training.trials import Session, Trial
+
+
+@dataclass(frozen=True, slots=True)
+class ShowTrial:
+    """A trial at the step that it waits for.
+
+    Attributes:
+        trial: as it is kept, with the answers that were locked before that step.
+        block: that shows it.
+        number: of the trial in its block, from 1.
+        of: trials of the block.
+        prompt: what the trainee sees; it holds no truth.
+        photos: numbers of the course's pictures, one for each of `prompt.pictures`, in that order.
+        left_ms: what is left of the block's time limit, in milliseconds; 0 where the block is over; None where it has
+            no limit.
+    """
+
+    trial: Trial
+    block: BlockPlan
+    number: int
+    of: int
+    prompt: Prompt
+    photos: tuple[int, ...]
+    left_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShowBlock:
+    """A block that begins when it is asked for.
+
+    Attributes:
+        block: of the plan.
+        number: in the sitting, from 1.
+        of: blocks of the sitting.
+    """
+
+    block: BlockPlan
+    number: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """The end of a session.
+
+    Attributes:
+        answered: trials that were answered to the end.
+        trials: of the sitting.
+    """
+
+    answered: int
+    trials: int
+
+
+@dataclass(frozen=True, slots=True)
+class LockedStep:
+    """An answer is locked.
+
+    Attributes:
+        trial: at its next step; None where it is done.
+        reveal: what was right; None where the block gives no feedback, or the trial goes on.
+    """
+
+    trial: ShowTrial | None
+    reveal: Reveal | None
+
+
+def show_trial(course: Course, session: Session, trial: Trial, now_ms: int) -> ShowTrial:
+    """A trial of the session at the step after its last locked answer; there must be one."""
+    block = block_of(course, session, trial.block_id)
+    exercise = exercise_of(block.exercise)
+    step = exercise.steps[len(trial.locked)]
+    ids = picture_ids(session.secret, trial.ordinal, len(trial.order))
+    prompt = exercise.prompt(step, ids, key_of(course, trial))
+    numbers = dict(zip(ids, photos_of(course, trial), strict=True))
+    first = next(one.ordinal for one in session.trials if one.block_id == trial.block_id)
+    return ShowTrial(
+        trial=trial,
+        block=block,
+        number=trial.ordinal - first + 1,
+        of=trials_of(course, block, session.group),
+        prompt=prompt,
+        photos=tuple(numbers[picture.picture_id] for picture in prompt.pictures),
+        left_ms=_left_ms(course, session, block, now_ms),
+    )
+
+
+def locked_step(course: Course, session: Session, trial: Trial, answers: int, now_ms: int) -> LockedStep:
+    """What the caller gets who has locked the last of the first `answers` answers, now or long ago."""
+    block = block_of(course, session, trial.block_id)
+    exercise = exercise_of(block.exercise)
+    if answers < len(exercise.steps):
+        return LockedStep(show_trial(course, session, _as_it_was(trial, answers), now_ms), None)
+    key = key_of(course, trial)
+    if key is None:
+        return LockedStep(None, None)
+    ids = picture_ids(session.secret, trial.ordinal, len(trial.order))
+    return LockedStep(None, _told(block, exercise.reveal(key, trial.locked, trial.order, ids)))
+
+
+def _told(block: BlockPlan, reveal: Reveal) -> Reveal | None:
+    """As much as the block tells: what was right where it gives feedback, and scores where it reveals them."""
+    scores = reveal.similarities if block.reveal_scores else {}
+    if block.feedback:
+        return replace(reveal, similarities=scores)
+    return Reveal(None, "", scores) if scores else None
+
+
+def over(course: Course, session: Session) -> Over:
+    """The end of a session, in numbers."""
+    trials = trials_of_sitting(course, sitting_of(course, session.sitting), session.group)
+    return Over(sum(trial.done for trial in session.trials), trials)
+
+
+def key_of(course: Course, trial: Trial) -> AnswerKey | None:
+    """What is right; None for an own probe that was not sent yet."""
+    return trial.own.key if trial.own is not None else item_of(course, trial).key
+
+
+def photos_of(course: Course, trial: Trial) -> tuple[int, ...]:
+    """Numbers of the course's pictures by shown position."""
+    photos = trial.own.photos if trial.own is not None else item_of(course, trial).photos
+    return tuple(photos[index] for index in trial.order)
+
+
+def _as_it_was(trial: Trial, answers: int) -> Trial:
+    """The trial as it was when its first `answers` answers were locked; the next step was shown at that moment."""
+    if len(trial.locked) == answers:
+        return trial
+    locked = trial.locked[:answers]
+    return replace(trial, locked=locked, done=False, shown_ms=locked[-1].at_ms, paused_ms=0)
+
+
+def _left_ms(course: Course, session: Session, block: BlockPlan, now_ms: int) -> int | None:
+    if block.minutes is None:
+        return None
+    blocks = sitting_of(course, session.sitting).blocks
+    runs = session.finished_ms is None and blocks.index(block) == session.block
+    return left_ms(session, block, now_ms) if runs else 0

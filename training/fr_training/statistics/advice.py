@@ -1,0 +1,240 @@
+"""What a machine's advice does to people: whether it moves their criterion, misleads them, or helps them.
+
+Automation bias is to lean to what a machine says, whatever the photos show: told "same", a person becomes too ready to
+say so (c falls), told "different", too slow (c rises), while d' stays as it was. Sources: J. J. Howard, L. R. Rabbitt
+and Y. B. Sirotin, "Human-algorithm teaming in face recognition: how algorithm outcomes cognitively bias human
+decision-making", PLOS ONE 15 (2020) e0237855; R. Parasuraman and D. H. Manzey, "Complacency and bias in human use of
+automation: an attentional integration", Human Factors 52 (2010) 381-410.
+
+The photos that a machine errs on are hard for people too, so the criterion may differ between the two labels without
+any advice. So there are ratings before and after it, and `AutomationBias.net` is what the advice alone moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from fr_core.scoring.checks import F64, Bools, check_confidence
+from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Rate, UndefinedRate, rate
+from fr_core.types import I64
+from fr_training.statistics.decisions import check_ratings, signal_counts
+from fr_training.statistics.estimates import Estimate
+from fr_training.statistics.paired import PairedCounts, drawn_change, paired_counts
+from fr_training.statistics.proportions import RateDifference, difference_of_rates
+from fr_training.statistics.signal_detection import Difference, Sensitivity, difference, sensitivity, z_rate
+
+DRAWS = 20_000  # place the ends of a 95 % interval to some hundredths of its width
+
+
+@dataclass(frozen=True, slots=True)
+class AutomationBias:
+    """d' and c by what the advice said, and what the advice moved.
+
+    Attributes:
+        told_same: after the advice "same".
+        told_different: after the advice "different".
+        shift: told_different less told_same, after the advice. About 0 in c is healthy, above 0 is leaning to the
+            machine.
+        shift_before: the same before the advice was shown: what the choice of pairs alone makes.
+        net: shift less shift_before, of c. Error and interval are those of a posterior that knows that the same pairs
+            were judged twice; of fewer than some ten pairs of a truth and a label it errs to the wide side.
+    """
+
+    told_same: Sensitivity
+    told_different: Sensitivity
+    shift: Difference
+    shift_before: Difference
+    net: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class AdviceGain:
+    """What people gained from the advice, over all pairs.
+
+    Attributes:
+        before: d' and c before it.
+        after: d' and c after it.
+        dprime: after less before, of d'; error and interval are those of a posterior, as of `AutomationBias.net`.
+        criterion: likewise of c.
+    """
+
+    before: Sensitivity
+    after: Sensitivity
+    dprime: Estimate
+    criterion: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Aided:
+    """Trials with advice.
+
+    Attributes:
+        before: i64[n], ratings before the advice; above 0 says "same", 0 is undecided.
+        after: i64[n], ratings after it.
+        mated: bool[n], truth.
+        aid_same: bool[n], what the advice said.
+    """
+
+    before: I64
+    after: I64
+    mated: Bools
+    aid_same: Bools
+
+    def __post_init__(self) -> None:
+        check_ratings(self.before, self.mated)
+        check_ratings(self.after, self.mated)
+        if self.aid_same.shape != self.mated.shape or self.aid_same.dtype != np.bool_:
+            raise ValueError(f"{len(self.mated)} trials need as many booleans of advice.")
+
+
+def automation_bias(
+    trials: Aided, rng: np.random.Generator, *, draws: int = DRAWS, confidence: float = DEFAULT_CONFIDENCE
+) -> AutomationBias:
+    """How far the advice moves the criterion.
+
+    Args:
+        trials: of one person, or of many together.
+        rng: draws the posterior of `net` (`fr_training.statistics.paired`).
+        draws: at least 2.
+        confidence: of the intervals, in (0, 1).
+
+    Raises:
+        UndefinedRate: one of the two labels came with no mated or no non-mated pair.
+        ValueError: a number is out of its range.
+    """
+    _check_draws(draws, confidence)
+
+    def of(ratings: I64, chosen: Bools) -> Sensitivity:
+        return _sensitivity(ratings[chosen], trials.mated[chosen], confidence)
+
+    same, different = of(trials.after, trials.aid_same), of(trials.after, ~trials.aid_same)
+    shift = difference(different, same)
+    shift_before = difference(of(trials.before, ~trials.aid_same), of(trials.before, trials.aid_same))
+    cells = [
+        (0.5 if label else -0.5, _cell(trials, trials.mated == truth, trials.aid_same == label))
+        for label in (True, False)
+        for truth in (True, False)
+    ]  # c is minus half the sum of z, and the shift is of "different" less "same"
+    net = _estimate(shift.criterion.value - shift_before.criterion.value, drawn_change(cells, rng, draws), confidence)
+    return AutomationBias(same, different, shift, shift_before, net)
+
+
+def net_shift(trials: Aided) -> float:
+    """`AutomationBias.net` alone, without its interval: what a person of a cohort brings to the cohort's mean.
+
+    Raises:
+        UndefinedRate: one of the two labels came with no mated or no non-mated pair.
+    """
+    moved = 0.0
+    for label in (True, False):
+        for truth in (True, False):
+            here = (trials.mated == truth) & (trials.aid_same == label)
+            total = int(here.sum())
+            if not total:
+                raise UndefinedRate("One of the two labels came with no mated or no non-mated pair.")
+            before, after = (int((ratings[here] > 0).sum()) for ratings in (trials.before, trials.after))
+            moved += (0.5 if label else -0.5) * (z_rate(after, total) - z_rate(before, total))
+    return moved
+
+
+def advice_gain(
+    trials: Aided, rng: np.random.Generator, *, draws: int = DRAWS, confidence: float = DEFAULT_CONFIDENCE
+) -> AdviceGain:
+    """What the advice did to d' and c over all pairs; arguments and errors are those of `automation_bias`."""
+    _check_draws(draws, confidence)
+    before = _sensitivity(trials.before, trials.mated, confidence)
+    after = _sensitivity(trials.after, trials.mated, confidence)
+    everywhere = np.ones(len(trials.mated), dtype=np.bool_)
+    mates, others = _cell(trials, trials.mated, everywhere), _cell(trials, ~trials.mated, everywhere)
+
+    def of(figure: Callable[[Sensitivity], Estimate], weight_mates: float, weight_others: float) -> Estimate:
+        drawn = drawn_change([(weight_mates, mates), (weight_others, others)], rng, draws)
+        return _estimate(figure(after).value - figure(before).value, drawn, confidence)
+
+    return AdviceGain(before, after, of(lambda s: s.dprime, 1.0, -1.0), of(lambda s: s.criterion, -0.5, -0.5))
+
+
+def misled(trials: Aided, confidence: float = DEFAULT_CONFIDENCE) -> Rate:
+    """P(wrong after | the advice was wrong, and right before): how often wrong advice talks people out of being right.
+
+    Raises:
+        UndefinedRate: there is no trial with wrong advice that was right before.
+        ValueError: the confidence is outside (0, 1).
+    """
+    aid_wrong = trials.aid_same != trials.mated
+    asked = aid_wrong & _right(trials.before, trials.mated)
+    return _switched(asked, _right(trials.after, ~trials.mated), confidence)
+
+
+def helped(trials: Aided, confidence: float = DEFAULT_CONFIDENCE) -> Rate:
+    """P(right after | the advice was right, and not right before): how often right advice mends an answer.
+
+    Raises:
+        UndefinedRate: there is no trial with right advice that was not right before.
+        ValueError: the confidence is outside (0, 1).
+    """
+    aid_right = trials.aid_same == trials.mated
+    asked = aid_right & ~_right(trials.before, trials.mated)
+    return _switched(asked, _right(trials.after, trials.mated), confidence)
+
+
+def prevalence_effect(
+    *,
+    rare_called_same: int,
+    rare: int,
+    usual_called_same: int,
+    usual: int,
+    confidence: float = DEFAULT_CONFIDENCE,
+) -> RateDifference:
+    """How many more mismatches are missed where they are rare: called "same" there, less called "same" where balanced.
+
+    Source of the effect: M. H. Papesh and S. D. Goldinger, "Infrequent identity mismatches are frequently undetected",
+    Attention, Perception, and Psychophysics 76 (2014) 1335-1349.
+
+    Args:
+        rare_called_same: non-mated pairs called "same" in the block where they are rare.
+        rare: non-mated pairs there.
+        usual_called_same: non-mated pairs called "same" in the balanced block.
+        usual: non-mated pairs there.
+        confidence: of the intervals, in (0, 1).
+
+    Raises:
+        UndefinedRate: one of the blocks has no non-mated pair.
+        ValueError: a count is negative or larger than its total, or the confidence is outside (0, 1).
+    """
+    return difference_of_rates(rare_called_same, rare, usual_called_same, usual, confidence)
+
+
+def _sensitivity(ratings: I64, mated: Bools, confidence: float) -> Sensitivity:
+    counts = signal_counts(ratings, mated)
+    return sensitivity(counts.hits, counts.mated, counts.false_alarms, counts.nonmated, confidence)
+
+
+def _cell(trials: Aided, truth: Bools, label: Bools) -> PairedCounts:
+    chosen = truth & label
+    return paired_counts(trials.before[chosen] > 0, trials.after[chosen] > 0)
+
+
+def _right(ratings: I64, mated: Bools) -> Bools:
+    """Whether each was decided, and as `mated` says; the undecided are not."""
+    return np.asarray(np.where(mated, ratings > 0, ratings < 0), dtype=np.bool_)
+
+
+def _switched(asked: Bools, after: Bools, confidence: float) -> Rate:
+    if not asked.any():
+        raise UndefinedRate("There is no such trial that could have been switched.")
+    return rate(int((asked & after).sum()), int(asked.sum()), confidence)
+
+
+def _estimate(value: float, drawn: F64, confidence: float) -> Estimate:
+    low, high = np.quantile(drawn, [0.5 - confidence / 2, 0.5 + confidence / 2])
+    return Estimate(value, float(drawn.std(ddof=1)), float(low), float(high), confidence)
+
+
+def _check_draws(draws: int, confidence: float) -> None:
+    check_confidence(confidence)
+    if draws < 2:
+        raise ValueError(f"At least 2 draws are needed, not {draws}.")

@@ -1,0 +1,200 @@
+"""Agreement of two people, or of one person at two times: kappa, McNemar's test, intraclass correlation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from math import comb, sqrt
+
+import numpy as np
+
+from fr_core.scoring.checks import F64, check_confidence
+from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, UndefinedRate
+from fr_core.types import I64
+from fr_training.statistics import normal
+from fr_training.statistics.beta import f_quantile
+from fr_training.statistics.estimates import Estimate
+
+NOTHING = 1e-12  # of a variance: what is left of 0 by rounding
+
+
+class Weights(StrEnum):
+    """How much two levels that differ still agree: not at all, or by how far they are apart on the scale."""
+
+    NONE = "none"
+    LINEAR = "linear"
+    QUADRATIC = "quadratic"
+
+
+@dataclass(frozen=True, slots=True)
+class Intraclass:
+    """An intraclass correlation of single scores.
+
+    Attributes:
+        value: at most 1; below 0 where scores of one subject differ more than those of several.
+        low: lower end of the interval.
+        high: upper end.
+        confidence: of the interval, in (0, 1).
+        subjects: rows.
+        raters: columns.
+    """
+
+    value: float
+    low: float
+    high: float
+    confidence: float
+    subjects: int
+    raters: int
+
+
+def kappa(
+    first: I64,
+    second: I64,
+    levels: Sequence[int],
+    weights: Weights = Weights.NONE,
+    confidence: float = DEFAULT_CONFIDENCE,
+) -> Estimate:
+    """Agreement beyond what two people who answer independently would reach: 1 is full, 0 is chance.
+
+    Without weights it is Cohen's kappa: J. Cohen, "A coefficient of agreement for nominal scales", Educational and
+    Psychological Measurement 20 (1960) 37-46; with weights J. Cohen, "Weighted kappa", Psychological Bulletin 70 (1968)
+    213-220. The standard error is that of J. L. Fleiss, J. Cohen and B. S. Everitt, "Large sample standard errors of
+    kappa and weighted kappa", Psychological Bulletin 72 (1969) 323-327, and the interval normal, cut at -1 and 1: of
+    fewer than some 30 items it is rough, and of full agreement it shows nothing.
+
+    Args:
+        first: i64[n], the level that each item was given.
+        second: i64[n], the same by the other person or at the other time.
+        levels: all levels of the scale in their order, each once, at least two. Distance is in steps of this order.
+        weights: of disagreements.
+        confidence: of the interval, in (0, 1).
+
+    Raises:
+        UndefinedRate: there is no item, or both always gave one and the same level, so that chance alone agrees fully.
+        ValueError: shapes or dtypes differ from the above, an answer is not one of the levels, or a level comes twice.
+    """
+    check_confidence(confidence)
+    table = _table(first, second, levels)
+    agrees = _agreement(len(levels), weights)
+    rows, columns = table.sum(axis=1), table.sum(axis=0)
+    observed, by_chance = float((agrees * table).sum()), float(rows @ agrees @ columns)
+    if 1.0 - by_chance < NOTHING:
+        raise UndefinedRate("Both gave one and the same level always, which chance alone explains.")
+    value = (observed - by_chance) / (1.0 - by_chance)
+    of_pair = (agrees @ columns)[:, None] + (rows @ agrees)[None, :]
+    spread = (table * (agrees * (1.0 - by_chance) - of_pair * (1.0 - observed)) ** 2).sum()
+    variance = (spread - (observed * by_chance - 2.0 * by_chance + observed) ** 2) / (1.0 - by_chance) ** 4
+    error = sqrt(float(variance) / len(first)) if variance > NOTHING else 0.0
+    margin = normal.z_of(0.5 + confidence / 2) * error
+    return Estimate(value, error, max(-1.0, value - margin), min(1.0, value + margin), confidence)
+
+
+def mcnemar(first_only: int, second_only: int) -> float:
+    """The two-sided p of as unequal a number of items that only one of two got right, if both are equally able.
+
+    Exact, by the binomial distribution: Q. McNemar, "Note on the sampling error of the difference between correlated
+    proportions or percentages", Psychometrika 12 (1947) 153-157.
+
+    Args:
+        first_only: items that the first alone got right.
+        second_only: items that the second alone got right.
+
+    Raises:
+        UndefinedRate: there is no such item.
+        ValueError: a number is negative.
+    """
+    if first_only < 0 or second_only < 0:
+        raise ValueError("Items are counted from 0.")
+    n = first_only + second_only
+    if n == 0:
+        raise UndefinedRate("Where both were right on the same items, nothing tells them apart.")
+    tail = sum(comb(n, k) for k in range(min(first_only, second_only) + 1))
+    return min(1.0, float(2 * tail / 2**n))
+
+
+def icc_agreement(scores: F64, confidence: float = DEFAULT_CONFIDENCE) -> Intraclass:
+    """ICC(2,1): how far a single score of one rater agrees with another's, differences of level counted.
+
+    Sources: P. E. Shrout and J. L. Fleiss, "Intraclass correlations: uses in assessing rater reliability",
+    Psychological Bulletin 86 (1979) 420-428; the interval: K. O. McGraw and S. P. Wong, "Forming inferences about some
+    intraclass correlation coefficients", Psychological Methods 1 (1996) 30-46, case 2A.
+
+    Args:
+        scores: f64[subjects, raters], finite, at least two of each; raters may be two occasions.
+        confidence: of the interval, in (0, 1).
+
+    Raises:
+        UndefinedRate: fewer than two subjects or raters, or the scores leave no error to judge it by.
+        ValueError: shape or dtype differs from the above, or a score is not finite.
+    """
+    check_confidence(confidence)
+    rows, columns, error = _mean_squares(scores)
+    n, k = scores.shape
+    value = (rows - error) / (rows + (k - 1) * error + k * (columns - error) / n)
+    a = k * value / (n * (1.0 - value))
+    b = 1.0 + k * value * (n - 1) / (n * (1.0 - value))
+    parts = (a * columns) ** 2 / (k - 1) + (b * error) ** 2 / ((n - 1) * (k - 1))
+    freedom = (a * columns + b * error) ** 2 / parts
+    tail = 0.5 + confidence / 2
+    f_low, f_high = f_quantile(tail, n - 1, freedom), f_quantile(tail, freedom, n - 1)
+    rest = k * columns + (k * n - k - n) * error
+    low = n * (rows - f_low * error) / (f_low * rest + n * rows)
+    high = n * (f_high * rows - error) / (rest + n * f_high * rows)
+    # The interval is approximate, and of very few subjects or below 0 may miss the value by a little.
+    return Intraclass(value, min(low, value), max(high, value), confidence, n, k)
+
+
+def icc_consistency(scores: F64, confidence: float = DEFAULT_CONFIDENCE) -> Intraclass:
+    """ICC(3,1): as `icc_agreement`, but a difference that all subjects share, such as practice, is no error."""
+    check_confidence(confidence)
+    rows, _, error = _mean_squares(scores)
+    n, k = scores.shape
+    value = (rows - error) / (rows + (k - 1) * error)
+    tail = 0.5 + confidence / 2
+    f_low = rows / error / f_quantile(tail, n - 1, (n - 1) * (k - 1))
+    f_high = rows / error * f_quantile(tail, (n - 1) * (k - 1), n - 1)
+    return Intraclass(value, (f_low - 1) / (f_low + k - 1), (f_high - 1) / (f_high + k - 1), confidence, n, k)
+
+
+def _table(first: I64, second: I64, levels: Sequence[int]) -> F64:
+    """f64[levels, levels]: the share of items that were given each two levels."""
+    if len(set(levels)) != len(levels) or len(levels) < 2:
+        raise ValueError("A rating scale has at least two levels, each once.")
+    place = {level: number for number, level in enumerate(levels)}
+    for answers in (first, second):
+        if answers.ndim != 1 or answers.dtype != np.int64 or answers.shape != first.shape:
+            raise ValueError(f"Two people's answers are i64[n] both, not {answers.dtype}{list(answers.shape)}.")
+        if not np.isin(answers, np.array(levels)).all():
+            raise ValueError("An answer is not one of the levels of the scale.")
+    if len(first) == 0:
+        raise UndefinedRate("Agreement on no item is undefined.")
+    table = np.zeros((len(levels), len(levels)))
+    for one, other in zip(first.tolist(), second.tolist(), strict=True):
+        table[place[one], place[other]] += 1.0
+    return np.asarray(table / len(first), dtype=np.float64)
+
+
+def _agreement(levels: int, weights: Weights) -> F64:
+    """f64[levels, levels] in [0, 1]: how much each two levels agree."""
+    apart = np.abs(np.subtract.outer(np.arange(levels), np.arange(levels))) / (levels - 1)
+    if weights == Weights.NONE:
+        return np.eye(levels)
+    return np.asarray(1.0 - (apart if weights == Weights.LINEAR else apart**2), dtype=np.float64)
+
+
+def _mean_squares(scores: F64) -> tuple[float, float, float]:
+    """Of subjects, of raters, and of what is left (Shrout and Fleiss, table 3)."""
+    if scores.ndim != 2 or scores.dtype != np.float64 or not np.isfinite(scores).all():
+        raise ValueError(f"Scores are f64[subjects, raters] and finite, not {scores.dtype}{list(scores.shape)}.")
+    n, k = scores.shape
+    if n < 2 or k < 2:
+        raise UndefinedRate("An intraclass correlation needs at least two subjects and two raters.")
+    off = scores - scores.mean()
+    of_rows, of_columns = off.mean(axis=1), off.mean(axis=0)
+    rest = off - of_rows[:, None] - of_columns[None, :]
+    error = float((rest**2).sum()) / ((n - 1) * (k - 1))
+    rows, columns = float((of_rows**2).sum()) * k / (n - 1), float((of_columns**2).sum()) * n / (k - 1)
+    if error <= NOTHING * (rows + columns + error):
+        raise UndefinedRate("These scores leave no error, which cannot show how far a correlation may be off.")
+    return rows, columns, error

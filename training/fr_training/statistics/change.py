@@ -1,0 +1,175 @@
+"""Change of one person: whether it is more than a second test alone would show, and where the person stands.
+
+A test that is taken twice gives two scores without any learning. A change is reliable if it is larger than 95 of 100
+such differences: N. S. Jacobson and P. Truax, "Clinical significance: a statistical approach to defining meaningful
+change in psychotherapy research", Journal of Consulting and Clinical Psychology 59 (1991) 12-19. It knows no practice
+effect; equated forms and a group without training tell that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from math import isfinite, sqrt
+
+import numpy as np
+
+from fr_core.scoring.checks import F64, check_confidence
+from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, UndefinedRate
+from fr_training.statistics import normal
+
+
+class Verdict(StrEnum):
+    """What a change says."""
+
+    BETTER = "better"
+    NO_RELIABLE_CHANGE = "no reliable change"
+    WORSE = "worse"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """From one test to the next.
+
+    Attributes:
+        before: score of the first test.
+        after: score of the second.
+        points: after - before, in the unit of the score.
+        index: points / standard error of a difference, the reliable change index.
+        needed: points that a reliable change exceeds.
+        verdict: better or worse only where |points| > needed.
+    """
+
+    before: float
+    after: float
+    points: float
+    index: float
+    needed: float
+    verdict: Verdict
+
+
+def standard_error_of_difference(sd: float, reliability: float) -> float:
+    """How far two scores of one person who does not change differ: SD sqrt(2 (1 - r)). Jacobson and Truax (1991).
+
+    Args:
+        sd: standard deviation of the score among people, above 0.
+        reliability: r, the correlation of test and retest, in [0, 1).
+
+    Raises:
+        ValueError: a number is out of its range.
+    """
+    if not (isfinite(sd) and sd > 0.0) or not 0.0 <= reliability < 1.0:
+        raise ValueError(f"A change needs SD > 0 and a reliability in [0, 1), not {sd} and {reliability}.")
+    return sd * sqrt(2.0 * (1.0 - reliability))
+
+
+def reliable_change(sd: float, reliability: float, confidence: float = DEFAULT_CONFIDENCE) -> float:
+    """Points that a change must exceed to be reliable: z SD sqrt(2 (1 - r)), where z is 1.96 for 95 %.
+
+    Raises:
+        ValueError: a number is out of its range; the arguments are those of `standard_error_of_difference`.
+    """
+    check_confidence(confidence)
+    return normal.z_of(0.5 + confidence / 2) * standard_error_of_difference(sd, reliability)
+
+
+def change(
+    before: float, after: float, sd: float, reliability: float, confidence: float = DEFAULT_CONFIDENCE
+) -> Change:
+    """One person's change, judged; a higher score is better.
+
+    Args:
+        before: score of the first test, finite.
+        after: score of the second, finite.
+        sd: standard deviation of the score among people, above 0.
+        reliability: correlation of test and retest, in [0, 1).
+        confidence: that a verdict of better or worse is not made by chance, in (0, 1).
+
+    Raises:
+        ValueError: a number is out of its range.
+    """
+    if not (isfinite(before) and isfinite(after)):
+        raise ValueError(f"Scores are finite, not {before} and {after}.")
+    check_confidence(confidence)
+    return _judged(before, after, standard_error_of_difference(sd, reliability), confidence)
+
+
+def change_of_tests(
+    before: tuple[int, int],
+    after: tuple[int, int],
+    sd: float,
+    reliability: float,
+    confidence: float = DEFAULT_CONFIDENCE,
+) -> Change:
+    """One person's change of percent correct from one form of a test to an equated one, judged.
+
+    The standard error of the difference is at least what the answers to two forms of different items differ by of their
+    own accord: 100 sqrt(p (1 - p) (1/n + 1/m)), where p is the share of right answers to both, one right and one wrong
+    answer added (A. Agresti and B. Caffo, The American Statistician 54 (2000) 280-288). A retest correlation knows
+    nothing of it, as it is of the same items, and often of more of them.
+
+    Args:
+        before: right answers, and all answers, at least 1, to the first form.
+        after: the same of the second.
+        sd: standard deviation of the percent correct among people, above 0.
+        reliability: correlation of test and retest, in [0, 1).
+        confidence: as for `change`.
+
+    Raises:
+        ValueError: a number is out of its range.
+    """
+    for right, answers in (before, after):
+        if not 0 <= right <= answers or not answers:
+            raise ValueError(f"{right} of {answers} answers are no score.")
+    check_confidence(confidence)
+    answers = before[1] + after[1]
+    share = (before[0] + after[0] + 1) / (answers + 2)
+    of_answers = 100.0 * sqrt(share * (1.0 - share) * (1.0 / before[1] + 1.0 / after[1]))
+    error = max(of_answers, standard_error_of_difference(sd, reliability))
+    return _judged(100.0 * before[0] / before[1], 100.0 * after[0] / after[1], error, confidence)
+
+
+def _judged(before: float, after: float, error: float, confidence: float) -> Change:
+    needed = normal.z_of(0.5 + confidence / 2) * error
+    points = after - before
+    verdict = Verdict.NO_RELIABLE_CHANGE
+    if abs(points) > needed:
+        verdict = Verdict.BETTER if points > 0.0 else Verdict.WORSE
+    return Change(before, after, points, points / error, needed, verdict)
+
+
+def percentile_of_norm(score: float, mean: float, sd: float) -> float:
+    """The share of people below a score, in percent, where scores are normal with this mean and standard deviation.
+
+    Args:
+        score: finite.
+        mean: of the norm, finite.
+        sd: of the norm, above 0.
+
+    Raises:
+        ValueError: a number is out of its range.
+    """
+    if not (isfinite(score) and isfinite(mean) and isfinite(sd) and sd > 0.0):
+        raise ValueError("A percentile needs finite numbers and a standard deviation above 0.")
+    return 100.0 * normal.share_below((score - mean) / sd)
+
+
+def percentile_in(score: float, others: F64) -> float:
+    """The share of a cohort below a score, in percent; those who are equal count one half.
+
+    It is the mid-rank: J. W. Tukey, "Exploratory data analysis", Addison-Wesley (1977). If the person is in the cohort,
+    the best of n stands at 100 - 50/n and the worst at 50/n.
+
+    Args:
+        score: finite.
+        others: f64[n], finite scores of the cohort.
+
+    Raises:
+        UndefinedRate: the cohort is empty.
+        ValueError: shapes or dtypes differ from the above, or a number is not finite.
+    """
+    if others.ndim != 1 or others.dtype != np.float64 or not np.isfinite(others).all() or not isfinite(score):
+        raise ValueError("Scores of a cohort are f64[n], and all are finite.")
+    if len(others) == 0:
+        raise UndefinedRate("Nobody stands anywhere in a cohort of nobody.")
+    return 100.0 * float((others < score).mean() + (others == score).mean() / 2)

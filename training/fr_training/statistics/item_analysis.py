@@ -1,0 +1,193 @@
+"""Items, as people answered them: which tell able people from others, which mislead, and how hard each one is.
+
+An item that able people get wrong more often than others has a wrong key, shows two people who are one, or measures
+something else. Source: F. M. Lord and M. R. Novick, "Statistical theories of mental test scores", Addison-Wesley
+(1968), chapter 15; that the item itself is left out of the total: S. Henrysson, "Correction of item-total correlations
+in item analysis", Psychometrika 28 (1963) 211-218.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import atanh, sqrt, tanh
+
+import numpy as np
+
+from fr_core.scoring.checks import F64, Bools, check_confidence
+from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Rate, rate
+from fr_training.statistics import normal
+from fr_training.statistics.item_response import eap, mle
+
+MIN_PEOPLE = 20  # at 20, the correlation of an item that tells nothing is off by .23
+FEWEST = 4  # people from whom a correlation has an interval, 1 / sqrt(n - 3)
+NOTHING = 1e-12  # of a variance: what is left of 0 by rounding
+
+
+@dataclass(frozen=True, slots=True)
+class ItemFigures:
+    """How people answered one item.
+
+    Attributes:
+        item: its place.
+        people: who answered it and some other item.
+        right: share of right answers of all who answered it; None where nobody did.
+        correlation: of right answers with the share of right answers to all other items, in [-1, 1]; None if undefined.
+        low: lower end of its interval; None if undefined.
+        high: upper end; None if undefined.
+        note: why there is no correlation; "" if there is one.
+    """
+
+    item: int
+    people: int
+    right: Rate | None
+    correlation: float | None
+    low: float | None
+    high: float | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Difficulty:
+    """How hard an item is, as people's answers have it.
+
+    Attributes:
+        b: in logits, on the scale of the abilities.
+        sd: standard error, or standard deviation of the posterior.
+        low: lower end of the interval.
+        high: upper end.
+        confidence: of the interval, in (0, 1).
+        people: who answered.
+    """
+
+    b: float
+    sd: float
+    low: float
+    high: float
+    confidence: float
+    people: int
+
+
+def item_figures(answers: F64, confidence: float = DEFAULT_CONFIDENCE) -> tuple[ItemFigures, ...]:
+    """The share of right answers of each item and its corrected item-total correlation, in the order of the items.
+
+    The correlation is that of Pearson, called point-biserial as one side is 0 or 1; its interval is Fisher's.
+
+    Args:
+        answers: f64[people, items]: 1 right, 0 wrong, NaN not answered or not counted.
+        confidence: of the intervals, in (0, 1).
+
+    Raises:
+        ValueError: shape or dtype differs from the above, or an answer is something else.
+    """
+    check_confidence(confidence)
+    if answers.ndim != 2 or answers.dtype != np.float64 or not np.isin(answers[~np.isnan(answers)], [0.0, 1.0]).all():
+        raise ValueError("Answers are f64[people, items], each 0, 1 or NaN.")
+    given = ~np.isnan(answers)
+    right = np.where(given, answers, 0.0)
+    return tuple(_figures(item, right, given, confidence) for item in range(answers.shape[1]))
+
+
+def quarantine(figures: Sequence[ItemFigures], at_least: int = MIN_PEOPLE) -> tuple[int, ...]:
+    """Places of the items whose correlation is negative beyond chance, among those that enough people answered.
+
+    The interval must lie below 0: of 25 people one sound item in four comes out negative by chance alone.
+
+    Raises:
+        ValueError: `at_least` is negative.
+    """
+    if at_least < 0:
+        raise ValueError("People are counted from 0.")
+    return tuple(one.item for one in figures if one.high is not None and one.high < 0.0 and one.people >= at_least)
+
+
+def below_guessing(right: int, wrong: int, guessing: float, at_least: int = MIN_PEOPLE) -> bool:
+    """Whether fewer people are right than guessing makes, beyond chance: the key may be wrong.
+
+    Wilson's 95 % interval of the share of right answers must lie below `guessing`. However hard an item is, nobody who
+    guesses does worse. A wrong key shows here where the able and others have the item wrong alike, which leaves the
+    correlation near 0.
+
+    Args:
+        right: people who were right.
+        wrong: people who decided and were wrong; the undecided tell nothing of the key.
+        guessing: share of right answers by guessing, in (0, 1).
+        at_least: people below whom nothing is said.
+
+    Raises:
+        ValueError: a number is out of its range.
+    """
+    if not 0.0 < guessing < 1.0:
+        raise ValueError(f"Guessing is right with a share in (0, 1), and not {guessing}.")
+    decided = right + wrong
+    return decided >= max(1, at_least) and rate(right, decided).interval.high < guessing
+
+
+def human_difficulty(
+    abilities: F64, right: Bools, g: float = 0.0, confidence: float = DEFAULT_CONFIDENCE
+) -> Difficulty:
+    """The likeliest difficulty of an item, from the answers of people of known ability.
+
+    In the model, ability and difficulty differ by their sign alone, so it is `mle` with the scale turned round.
+
+    Args:
+        abilities: f64[n], finite, in logits.
+        right: bool[n], whether each of them answered rightly.
+        g: chance of guessing right, in [0, 1).
+        confidence: of the interval, in (0, 1).
+
+    Raises:
+        UndefinedRate: all are right or all are wrong, or no more than guessing explains.
+        ValueError: shapes, dtypes or ranges differ from the above.
+    """
+    found = mle(-abilities, right, g, confidence)
+    return Difficulty(-found.theta, found.sd, -found.high, -found.low, confidence, len(right))
+
+
+def expected_difficulty(
+    abilities: F64,
+    right: Bools,
+    g: float = 0.0,
+    *,
+    mean: float = 0.0,
+    sd: float = 1.0,
+    confidence: float = DEFAULT_CONFIDENCE,
+) -> Difficulty:
+    """The difficulty under a normal prior, such as the machine's word; defined where all are right, or all are wrong.
+
+    Args:
+        abilities, right, g, confidence: as for `human_difficulty`.
+        mean: of the prior, in logits.
+        sd: of the prior, above 0.
+
+    Raises:
+        ValueError: shapes, dtypes or ranges differ from the above.
+    """
+    found = eap(-abilities, right, g, mean=-mean, sd=sd, confidence=confidence)
+    return Difficulty(-found.theta, found.sd, -found.high, -found.low, confidence, len(right))
+
+
+def _figures(item: int, right: F64, given: Bools, confidence: float) -> ItemFigures:
+    answered = given[:, item]
+    share = rate(int(right[answered, item].sum()), int(answered.sum()), confidence) if answered.any() else None
+    others = given.sum(axis=1) - answered
+    used = answered & (others > 0)
+    people = int(used.sum())
+    score = (right.sum(axis=1) - right[:, item])[used] / others[used]
+    correlation = _correlation(right[used, item], score)
+    if people < FEWEST or correlation is None:
+        note = f"Fewer than {FEWEST} people" if people < FEWEST else "All were alike in this item or in all others"
+        return ItemFigures(item, people, share, None, None, None, f"{note}, so that no correlation is defined.")
+    margin = normal.z_of(0.5 + confidence / 2) / sqrt(people - 3)
+    centre = atanh(min(max(correlation, -1.0 + NOTHING), 1.0 - NOTHING))
+    return ItemFigures(item, people, share, correlation, tanh(centre - margin), tanh(centre + margin), "")
+
+
+def _correlation(a: F64, b: F64) -> float | None:
+    if len(a) == 0:
+        return None
+    a, b = a - a.mean(), b - b.mean()
+    spread = sqrt(float(a @ a) * float(b @ b))
+    if spread <= NOTHING * len(a):
+        return None
+    return min(1.0, max(-1.0, float(a @ b) / spread))

@@ -1,0 +1,252 @@
+"""Item response: the ability of a person and the difficulty of an item on one scale, from right and wrong answers.
+
+P(right) = g + (1 - g) s(theta - b): theta is the ability, b the difficulty, g the chance of guessing right, s the
+logistic function. With g = 0 it is the model of G. Rasch, "Probabilistic models for some intelligence and attainment
+tests", Danish Institute for Educational Research (1960); with g > 0 that of A. Birnbaum in F. M. Lord and M. R. Novick,
+"Statistical theories of mental test scores", Addison-Wesley (1968), all items discriminating alike. For choices among
+k, g is 1/k: .5 for a pair, 1/3 for a triad.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite, log, sqrt
+
+import numpy as np
+
+from fr_core.scoring.checks import F64, Bools, check_confidence
+from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, UndefinedRate
+from fr_training.statistics import normal
+
+NODES = 81  # of the prior, on FARTHEST standard deviations to either side of its mean
+FARTHEST = 4.0
+REACH = 15.0  # logits beyond the hardest and the easiest item; a maximum out there is none
+STEPS = 601  # of the search for the maximum
+HALVINGS = 60  # of the bracket round it, to double precision
+
+
+@dataclass(frozen=True, slots=True)
+class Ability:
+    """An ability, or the difficulty of an item, on the logit scale.
+
+    Attributes:
+        theta: the estimate.
+        sd: standard deviation of the posterior, or standard error of a maximum of the likelihood.
+        low: lower end of the interval.
+        high: upper end.
+        confidence: of the interval, in (0, 1).
+    """
+
+    theta: float
+    sd: float
+    low: float
+    high: float
+    confidence: float
+
+
+def probability(theta: F64 | float, b: F64 | float, g: F64 | float = 0.0) -> F64:
+    """f64[...]: P(right) of abilities for items; the three are broadcast.
+
+    Args:
+        theta: abilities, in logits.
+        b: difficulties, in logits.
+        g: chances of guessing right, in [0, 1).
+
+    Raises:
+        ValueError: a g is outside [0, 1).
+    """
+    _check_guessing(g)
+    logistic = 0.5 + 0.5 * np.tanh(0.5 * (np.asarray(theta, dtype=np.float64) - b))
+    return np.asarray(g + (1.0 - np.asarray(g)) * logistic, dtype=np.float64)
+
+
+def information(theta: F64 | float, b: F64 | float, g: F64 | float = 0.0) -> F64:
+    """f64[...]: Fisher's information of an item about an ability; the three are broadcast.
+
+    It is (1 - P) / P times ((P - g) / (1 - g))^2, which is P (1 - P) where g = 0. Source: F. M. Lord, "Applications of
+    item response theory to practical testing problems", Erlbaum (1980), equation 4-43. Arguments and errors are those
+    of `probability`.
+    """
+    p = probability(theta, b, g)
+    return np.asarray((1.0 - p) / p * ((p - g) / (1.0 - np.asarray(g))) ** 2, dtype=np.float64)
+
+
+def eap(
+    b: F64,
+    x: Bools,
+    g: F64 | float = 0.0,
+    *,
+    mean: float = 0.0,
+    sd: float = 1.0,
+    confidence: float = DEFAULT_CONFIDENCE,
+) -> Ability:
+    """The mean of the posterior of an ability under a normal prior, on 81 nodes within 4 standard deviations of it.
+
+    Source: R. D. Bock and R. J. Mislevy, "Adaptive EAP estimation of ability in a microcomputer environment", Applied
+    Psychological Measurement 6 (1982) 431-444. The estimate is drawn towards the prior's mean, so a very able person is
+    estimated too low; the interval, equal-tailed of the posterior, covers the true ability as often as it says on
+    average over people who are distributed as the prior says, and not of each single person.
+
+    Args:
+        b: f64[n], finite difficulties of the items; without any, the prior comes out.
+        x: bool[n], whether each was answered rightly.
+        g: chance of guessing right, in [0, 1); of all items, or f64[n].
+        mean: of the prior, finite.
+        sd: of the prior, above 0.
+        confidence: of the interval, in (0, 1).
+
+    Raises:
+        ValueError: shapes, dtypes or ranges differ from the above.
+    """
+    _check_answers(b, x, g)
+    check_confidence(confidence)
+    if not (isfinite(mean) and isfinite(sd) and sd > 0.0):
+        raise ValueError(f"The prior has a finite mean and a standard deviation above 0, not {mean} and {sd}.")
+    standard = np.linspace(-FARTHEST, FARTHEST, NODES)
+    nodes = mean + sd * standard
+    logs = _log_likelihood(nodes, b, x, g) - standard**2 / 2
+    shares = np.exp(logs - logs.max())
+    shares /= shares.sum()
+    theta = float(shares @ nodes)
+    deviation = sqrt(float(shares @ (nodes - theta) ** 2))
+    below = np.cumsum(shares) - shares / 2
+    low, high = np.interp([0.5 - confidence / 2, 0.5 + confidence / 2], below, nodes)
+    return Ability(theta, deviation, float(low), float(high), confidence)
+
+
+def mle(b: F64, x: Bools, g: F64 | float = 0.0, confidence: float = DEFAULT_CONFIDENCE) -> Ability:
+    """The ability of the greatest likelihood, with the standard error 1 / sqrt(information) and the normal interval.
+
+    With g > 0 a likelihood may have two tops (F. Samejima, "A comment on Birnbaum's three-parameter logistic model",
+    Psychometrika 38 (1973) 221-233), so the whole scale is searched before the top is refined. The standard error is
+    one of many items; of few, take `eap`.
+
+    Args:
+        b: f64[n], finite difficulties of the items.
+        x: bool[n], whether each was answered rightly.
+        g: chance of guessing right, in [0, 1); of all items, or f64[n].
+        confidence: of the interval, in (0, 1).
+
+    Raises:
+        UndefinedRate: all are right or all are wrong, or no more than guessing explains, so that no finite ability is
+            the likeliest.
+        ValueError: shapes, dtypes or ranges differ from the above.
+    """
+    _check_answers(b, x, g)
+    check_confidence(confidence)
+    if len(b) == 0 or x.all() or not x.any():
+        raise UndefinedRate("An ability has no likeliest value where all answers are right, or all are wrong.")
+    nodes = np.linspace(float(b.min()) - REACH, float(b.max()) + REACH, STEPS)
+    best = int(_log_likelihood(nodes, b, x, g).argmax())
+    if best in (0, STEPS - 1):
+        raise UndefinedRate("These answers are no better than guessing, so that no finite ability is the likeliest.")
+    low, high = float(nodes[best - 1]), float(nodes[best + 1])
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _slope(middle, b, x, g) > 0.0 else (low, middle)
+    theta = (low + high) / 2
+    error = 1.0 / sqrt(float(np.sum(information(theta, b, g))))
+    margin = normal.z_of(0.5 + confidence / 2) * error
+    return Ability(theta, error, theta - margin, theta + margin, confidence)
+
+
+def elo(theta: float, b: float, x: bool, k: float = 0.4, g: float = 0.0) -> tuple[float, float]:
+    """Ability and difficulty after one answer: theta + k (x - P) and b - k (x - P).
+
+    Source: A. E. Elo, "The rating of chessplayers, past and present", Arco (1978); for learners: R. Pelánek,
+    "Applications of the Elo rating system in adaptive educational systems", Computers and Education 98 (2016) 169-179.
+
+    Args:
+        theta: ability before, in logits.
+        b: difficulty before, in logits.
+        x: whether the answer was right.
+        k: how far one answer moves both, above 0.
+        g: chance of guessing right, in [0, 1).
+
+    Raises:
+        ValueError: a number is out of its range.
+    """
+    if not (isfinite(k) and k > 0.0):
+        raise ValueError(f"One answer moves an ability by a share above 0, not by {k}.")
+    step = k * (float(x) - float(probability(theta, b, g)))
+    return theta + step, b - step
+
+
+def offset_for(target: float, g: float = 0.0) -> float:
+    """theta - b at which P(right) is the target: the logit of (target - g) / (1 - g).
+
+    Args:
+        target: above g, below 1.
+        g: chance of guessing right, in [0, 1).
+
+    Raises:
+        ValueError: a number is out of its range.
+    """
+    _check_guessing(g)
+    if not g < target < 1.0:
+        raise ValueError(f"The chance of a right answer lies between {g} and 1, and not at {target}.")
+    known = (target - g) / (1.0 - g)
+    return log(known / (1.0 - known))
+
+
+def closest(b: F64, wanted: float) -> int:
+    """The place of the item whose difficulty is nearest to the wanted one; the first of those equally near.
+
+    Args:
+        b: f64[n], finite, at least one.
+        wanted: in logits, such as theta - `offset_for`(target, g).
+
+    Raises:
+        ValueError: there is no item, or a number is not finite.
+    """
+    if b.ndim != 1 or len(b) == 0 or not np.isfinite(b).all() or not isfinite(wanted):
+        raise ValueError("Choosing an item takes finite difficulties, at least one, and a finite wish.")
+    return int(np.abs(b - wanted).argmin())
+
+
+def update_difficulty(b_algo: float, b_human: float, n: int, k: float = 10.0) -> float:
+    """The difficulty that a machine expects, drawn to what n people showed: (k b_algo + n b_human) / (k + n).
+
+    Args:
+        b_algo: as the machine's scores have it, in logits.
+        b_human: as people's answers have it, in logits.
+        n: people who answered, at least 0.
+        k: how many people the machine's word is worth, above 0.
+
+    Raises:
+        ValueError: a number is out of its range.
+    """
+    if n < 0 or not (isfinite(k) and k > 0.0) or not (isfinite(b_algo) and isfinite(b_human)):
+        raise ValueError("Difficulties are finite, n is at least 0, and k above 0.")
+    return (k * b_algo + n * b_human) / (k + n)
+
+
+def _log_likelihood(nodes: F64, b: F64, x: Bools, g: F64 | float) -> F64:
+    """f64[nodes], without loss where P is near 0 or 1."""
+    distance = nodes[:, None] - b[None, :]
+    log_wrong = np.log1p(-np.asarray(g)) - np.logaddexp(0.0, distance)  # 1 - P = (1 - g) s(b - theta)
+    with np.errstate(divide="ignore"):  # the logarithm of g = 0 is minus infinity, as it should be
+        log_right = np.logaddexp(np.log(g), np.log1p(-np.asarray(g)) - np.logaddexp(0.0, -distance))
+    return np.asarray(np.where(x[None, :], log_right, log_wrong).sum(axis=1), dtype=np.float64)
+
+
+def _slope(theta: float, b: F64, x: Bools, g: F64 | float) -> float:
+    """Of the log likelihood at an ability."""
+    p = probability(theta, b, g)
+    known = (p - g) / (1.0 - np.asarray(g))
+    return float(((x - p) * known / p).sum())
+
+
+def _check_guessing(g: F64 | float) -> None:
+    if not bool(np.all((np.asarray(g) >= 0.0) & (np.asarray(g) < 1.0))):
+        raise ValueError("The chance of guessing right lies in [0, 1).")
+
+
+def _check_answers(b: F64, x: Bools, g: F64 | float) -> None:
+    if b.ndim != 1 or b.dtype != np.float64 or not np.isfinite(b).all():
+        raise ValueError(f"Difficulties are f64[n] and finite, not {b.dtype}{list(b.shape)}.")
+    if x.shape != b.shape or x.dtype != np.bool_:
+        raise ValueError(f"{len(b)} items need as many booleans, not {x.dtype}{list(x.shape)}.")
+    _check_guessing(g)
+    if np.shape(g) not in ((), b.shape):
+        raise ValueError(f"{len(b)} items need one chance of guessing, or as many.")

@@ -1,0 +1,175 @@
+"""Sessions and trials as bytes, and back: JSON arrays whose first number is the version of the layout.
+
+A trial is written each time one is shown or answered, so that its layout has no names; the order of the fields is that
+of the unpacking below. A layout is never edited once released: what changes gets the next number, and both are read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from sys import intern
+from typing import Any
+
+from fr_core.errors import StoreCorrupt
+from fr_training.keys import ListKey
+from fr_training.prompts import Step
+from fr_training.store.answer_codec import pack_answer, unpack_answer
+from fr_training.trials import Locked, OwnList, Session, Trial
+
+LAYOUT = 1
+
+# Shared, because to make one for each call takes longer than a small trial does.
+_dump = json.JSONEncoder(allow_nan=False, separators=(",", ":"), check_circular=False).encode
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Turn what goes wrong where stored bytes are read into `StoreCorrupt` of this `check`."""
+    try:
+        yield
+    # None of these carries more than a field of the row; it was authenticated, so that a defect wrote it.
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreCorrupt("What the store holds cannot be read.", check=what) from error
+
+
+def dump(value: object) -> bytes:
+    """Return JSON as bytes of ASCII.
+
+    Raises:
+        ValueError: a number is not finite.
+        TypeError: it holds what JSON has not.
+    """
+    return _dump(value).encode("ascii")
+
+
+def pack_trial(trial: Trial) -> bytes:
+    """Return the bytes of a trial."""
+    own = trial.own
+    return dump(
+        [
+            LAYOUT,
+            trial.trial_id,
+            trial.ordinal,
+            trial.block_id,
+            trial.form,
+            trial.item_id,
+            trial.order,
+            trial.shown_ms,
+            trial.paused_ms,
+            trial.done,
+            [[one.step.value, one.at_ms, one.took_ms, one.paused, pack_answer(one.answer)] for one in trial.locked],
+            None if own is None else [own.photos, own.key.mate, own.key.similarities, own.key.scored],
+        ]
+    )
+
+
+def unpack_trial(data: bytes) -> Trial:
+    """Return the trial of bytes; raises `StoreCorrupt` where they are those of none."""
+    with reading("trial"):
+        layout, *fields = json.loads(data)
+        return _TRIALS[layout](*fields)
+
+
+def _trial_1(
+    trial_id: str,
+    ordinal: int,
+    block_id: str,
+    form: str,
+    item_id: str,
+    order: list[int],
+    shown_ms: int,
+    paused_ms: int,
+    done: bool,
+    locked: list[list[Any]],
+    own: list[Any] | None,
+) -> Trial:
+    return Trial(
+        trial_id,
+        ordinal,
+        intern(block_id),  # trials of many sessions are kept in memory, and have these in common
+        intern(form),
+        intern(item_id),
+        tuple(order),
+        shown_ms,
+        paused_ms,
+        tuple(
+            Locked(Step(step), unpack_answer(answer), at_ms, took_ms, paused)
+            for step, at_ms, took_ms, paused, answer in locked
+        ),
+        done,
+        None if own is None else _own_list(*own),
+    )
+
+
+def _own_list(photos: list[int], mate: int | None, similarities: list[float], scored: bool) -> OwnList:
+    return OwnList(tuple(photos), ListKey(mate, tuple(similarities), scored))
+
+
+_TRIALS: dict[int, Callable[..., Trial]] = {1: _trial_1}
+
+
+def pack_session(session: Session) -> bytes:
+    """Return the bytes of a session without its trials."""
+    return dump([LAYOUT, *head_of(session)[:5], session.secret.hex(), *head_of(session)[6:]])
+
+
+def head_of(session: Session) -> tuple[Any, ...]:
+    """Return all fields of a session but its trials, in the order of the class."""
+    return (
+        session.session_id,
+        session.trainee_id,
+        session.course_id,
+        session.sitting,
+        session.group,
+        session.secret,
+        session.started_ms,
+        session.block,
+        session.block_started_ms,
+        session.block_paused_ms,
+        session.paused_ms,
+        session.finished_ms,
+    )
+
+
+IDENTITY = 7
+"""Of the fields of `head_of`, so many never change."""
+
+
+def unpack_session(data: bytes, trials: tuple[Trial, ...]) -> Session:
+    """Return the session of bytes with its trials; raises `StoreCorrupt` where they are those of none."""
+    with reading("session"):
+        layout, *fields = json.loads(data)
+        return _SESSIONS[layout](trials, *fields)
+
+
+def _session_1(
+    trials: tuple[Trial, ...],
+    session_id: str,
+    trainee_id: str,
+    course_id: str,
+    sitting: str,
+    group: int,
+    secret: str,
+    *moving: Any,
+) -> Session:
+    started_ms, block, block_started_ms, block_paused_ms, paused_ms, finished_ms = moving
+    return Session(
+        session_id,
+        trainee_id,
+        course_id,
+        sitting,
+        group,
+        bytes.fromhex(secret),
+        started_ms,
+        block,
+        block_started_ms,
+        block_paused_ms,
+        paused_ms,
+        finished_ms,
+        trials,
+    )
+
+
+_SESSIONS: dict[int, Callable[..., Session]] = {1: _session_1}

@@ -1,0 +1,314 @@
+"""Cohorts and trainees in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fr_core.errors import InvalidField, StoreCorrupt
+from fr_core.storage.audit.attribution import current_attribution
+from fr_core.storage.database import Database, Reading, Row
+from fr_core.storage.rows import next_of
+from fr_core.storage.seals import Seals
+from fr_core.storage.vault import SubjectKey
+from fr_training.errors import UnknownCohort, UnknownTrainee
+from fr_training.store.caches import Recent
+from fr_training.store.clearing import Clearing
+from fr_training.store.codes import new_code, new_pseudonym, typed_code
+from fr_training.store.courses import Courses
+from fr_training.store.schema import GONE, READY, Owner
+from fr_training.store.seals import bound
+from fr_training.store.values import Cohort, NewTrainee, Trainee
+from fr_training.store.writer import Transaction, Writer
+
+MAX_TRAINEES = 1_000
+"""That are enrolled at once."""
+
+# What a trainee takes of the disk until an answer comes.
+_TRAINEE_BYTES = 400
+_ID_BYTES = 8
+_MAX_KEYS = 1_024
+
+_INSERT = """
+INSERT INTO cohorts (cohort_id, course_no, created_ms, expires_ms, state, enrolled, version, wrapped_key, sealed)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING cohort_no
+"""
+_SET = "UPDATE cohorts SET wrapped_key = ?, sealed = ? WHERE cohort_no = ?"
+_COHORTS = """
+SELECT c.cohort_no, c.cohort_id, c.course_no, c.created_ms, c.expires_ms, c.sealed, k.course_id,
+    (SELECT count(*) FROM trainees t WHERE t.cohort_no = c.cohort_no)
+FROM cohorts c JOIN courses k ON k.course_no = c.course_no
+"""
+_THERE = f"c.state = {READY} AND c.expires_ms > ?"
+_INSERT_TRAINEE = """
+INSERT INTO trainees (trainee_id, cohort_no, number, version, code_mac, mac) VALUES (?, ?, ?, ?, ?, ?)
+"""
+_TRAINEES = """
+SELECT t.trainee_id, c.cohort_id, t.number, t.cohort_no, t.code_mac, t.mac
+FROM trainees t JOIN cohorts c ON c.cohort_no = t.cohort_no
+"""
+_COHORT_OF = f"{_COHORTS} WHERE c.cohort_id = {next_of('cohorts', 'cohort_id')} AND {_THERE}"
+_TRAINEE_COLUMNS = ("trainee_id", "cohort_id", "number", "cohort_no", "code_mac", "mac")
+_TRAINEE_OF = {
+    column: f"{_TRAINEES} WHERE t.{column} = {next_of('trainees', column)} AND {_THERE}"
+    for column in ("trainee_id", "code_mac")
+}
+
+
+class Cohorts:
+    """See `TrainingStore`, whose methods of the same names say what these do.
+
+    Args:
+        database: is read.
+        writer: writes it.
+        clearing: takes away what was deleted.
+        courses: that cohorts take.
+        clock_ms: milliseconds since 1970, UTC.
+        token_bytes: returns so many random bytes.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        writer: Writer,
+        clearing: Clearing,
+        courses: Courses,
+        clock_ms: Callable[[], int],
+        token_bytes: Callable[[int], bytes],
+    ) -> None:
+        self._database = database
+        self._writer = writer
+        self._clearing = clearing
+        self._courses = courses
+        self._clock_ms = clock_ms
+        self._token_bytes = token_bytes
+        self._keys: Recent[SubjectKey] = Recent(_MAX_KEYS)
+
+    def create(
+        self, course_id: str, display_name: str, trainees: int, retention_ms: int
+    ) -> tuple[Cohort, tuple[NewTrainee, ...]]:
+        """See `TrainingStore.create_cohort`."""
+        _require_count(trainees)
+
+        by = current_attribution()
+
+        def insert(tx: Transaction) -> tuple[Cohort, tuple[NewTrainee, ...]]:
+            course = self._courses.known(tx, course_id)
+            tx.require_room(_TRAINEE_BYTES * (10 + trainees))
+            cohort_id, now = self._token_bytes(_ID_BYTES).hex(), self._clock_ms()
+            cohort = Cohort(cohort_id, course_id, display_name, now, now + retention_ms, trainees)
+            state = (now, cohort.expires_ms, READY, trainees, tx.version())
+            row = tx.row(_INSERT, cohort_id, course.course_no, *state, b"", b"")
+            assert row is not None
+            (cohort_no,) = row
+            key, wrapped = tx.seals.new_key(Owner.COHORT, cohort_no)
+            sealed = key.seal(
+                display_name.encode(), _bound(cohort_no, cohort_id, course.course_no, now, cohort.expires_ms)
+            )
+            tx.write(_SET, wrapped, sealed, cohort_no)
+            counts = {"trainees": trainees}
+            tx.record(by, "training.create_cohort", course=course_id, cohort=cohort_id, counts=counts)
+            return cohort, self._enrolled(tx, cohort_no, 0, trainees)
+
+        return self._writer.run(insert)
+
+    def add_trainees(self, cohort_id: str, trainees: int) -> tuple[NewTrainee, ...]:
+        """See `TrainingStore.add_trainees`."""
+        _require_count(trainees)
+
+        by = current_attribution()
+
+        def insert(tx: Transaction) -> tuple[NewTrainee, ...]:
+            cohort_no = self.number(tx, cohort_id)
+            tx.require_room(_TRAINEE_BYTES * trainees)
+            sql = "UPDATE cohorts SET enrolled = enrolled + ?, version = ? WHERE cohort_no = ? RETURNING enrolled"
+            row = tx.row(sql, trainees, tx.version(), cohort_no)
+            assert row is not None
+            tx.record(by, "training.add_trainees", cohort=cohort_id, counts={"trainees": trainees})
+            return self._enrolled(tx, cohort_no, row[0] - trainees, trainees)
+
+        return self._writer.run(insert)
+
+    def get(self, cohort_id: str) -> Cohort:
+        """See `TrainingStore.cohort`."""
+        with self._database.reading() as now:
+            return self.found(now, cohort_id)[1]
+
+    def page(self, course_id: str | None, before: tuple[int, str] | None, size: int) -> tuple[Cohort, ...]:
+        """See `TrainingStore.cohorts`."""
+        with self._database.reading() as now:
+            where, values = f"WHERE {_THERE}", [self._clock_ms(), *(before or ())]
+            if before is not None:
+                where += " AND (c.created_ms, c.cohort_id) < (?, ?)"
+            if course_id is not None:
+                where += " AND c.course_no = ?"
+                values.append(self._courses.known(now, course_id).course_no)
+            sql = f"{_COHORTS} {where} ORDER BY c.created_ms DESC, c.cohort_id DESC LIMIT ?"
+            return tuple(self._cohort(now, row) for row in now.rows(sql, *values, size))
+
+    def delete(self, cohort_id: str) -> None:
+        """See `TrainingStore.delete_cohort`."""
+
+        by = current_attribution()
+
+        def mark(tx: Transaction) -> int:
+            cohort_no = self.number(tx, cohort_id)
+            tx.write("UPDATE cohorts SET state = ? WHERE cohort_no = ?", GONE, cohort_no)
+            tx.record(by, "training.delete_cohort", cohort=cohort_id)
+            return cohort_no
+
+        self.forget(self._writer.run(mark))
+        self._clearing.clear()
+
+    def expire(self) -> int:
+        """Mark those whose time is over as gone; returns how many."""
+        sql = f"UPDATE cohorts SET state = {GONE} WHERE state = {READY} AND expires_ms <= ? RETURNING cohort_no"
+        by = current_attribution()
+
+        def mark(tx: Transaction) -> list[Row]:
+            expired = tx.rows(sql, self._clock_ms())
+            if expired:
+                tx.record(by, "training.purge", counts={"cohorts": len(expired)})
+            return expired
+
+        expired = self._writer.run(mark)
+        for (cohort_no,) in expired:
+            self.forget(cohort_no)
+        return len(expired)
+
+    def forget(self, cohort_no: int) -> None:
+        """Forget the key of a cohort that was deleted."""
+        self._keys.delete(cohort_no)
+
+    def forget_deleted(self) -> None:
+        """Forget the keys of cohorts that another process has deleted."""
+        with self._database.reading() as now:
+            there = now.rows(f"SELECT cohort_no FROM cohorts WHERE state = {READY}")
+        self._keys.keep_only(cohort_no for (cohort_no,) in there)
+
+    def trainees(self, cohort_id: str) -> tuple[Trainee, ...]:
+        """See `TrainingStore.trainees`."""
+        with self._database.reading() as now:
+            return self.enrolled_since(now, self.number(now, cohort_id), -1)
+
+    def trainee(self, trainee_id: str) -> Trainee:
+        """See `TrainingStore.trainee`."""
+        with self._database.reading() as now:
+            return self._found(now, "trainee_id", trainee_id)
+
+    def trainee_of_code(self, code: str) -> Trainee:
+        """See `TrainingStore.trainee_of_code`."""
+        typed = typed_code(code)
+        if typed is None:
+            raise _unknown_trainee()
+        with self._database.reading() as now:
+            return self._found(now, "code_mac", _code_mac(now.seals, typed))
+
+    def delete_trainee(self, trainee_id: str) -> None:
+        """See `TrainingStore.delete_trainee`."""
+
+        by = current_attribution()
+
+        def delete(tx: Transaction) -> None:
+            trainee = self._found(tx, "trainee_id", trainee_id)
+            row = tx.row("SELECT trainee_no FROM trainees WHERE trainee_id = ?", trainee_id)
+            assert row is not None
+            cohort_of = "SELECT cohort_no FROM trainees WHERE trainee_no = ?"
+            tx.write(f"UPDATE cohorts SET version = ? WHERE cohort_no = ({cohort_of})", tx.version(), row[0])
+            sessions = "SELECT session_no FROM sessions WHERE trainee_no = ?"
+            tx.write(f"DELETE FROM trials WHERE session_no IN ({sessions})", row[0])
+            tx.write("DELETE FROM sessions WHERE trainee_no = ?", row[0])
+            tx.write("DELETE FROM trainees WHERE trainee_no = ?", row[0])
+            # The pseudonym stays: it is keyed, and says of nobody that it is whose.
+            tx.record(by, "training.delete_trainee", cohort=trainee.cohort_id, trainee=trainee_id)
+
+        self._writer.run(delete)
+        self._clearing.scrub(force=True)
+
+    def number(self, now: Reading, cohort_id: str) -> int:
+        """The number of a cohort that is there; raises `UnknownCohort`."""
+        sql = f"SELECT c.cohort_no FROM cohorts c WHERE c.cohort_id = ? AND {_THERE}"
+        row = now.row(sql, cohort_id, self._clock_ms())
+        if row is None:
+            raise _unknown_cohort()
+        return int(row[0])
+
+    def found(self, now: Reading, cohort_id: str) -> tuple[int, Cohort, int]:
+        """The number of a cohort that is there, the cohort, and its course's number; raises `UnknownCohort`."""
+        row = now.row(_COHORT_OF, cohort_id, self._clock_ms())
+        if row is None or (cohort := self._cohort(now, row)).cohort_id != cohort_id:
+            raise _unknown_cohort()
+        return row[0], cohort, row[2]
+
+    def enrolled_since(self, now: Reading, cohort_no: int, mark: int) -> tuple[Trainee, ...]:
+        """Trainees of a cohort whom transactions after that of a number enrolled, in the order of their numbers."""
+        rows = now.rows(f"{_TRAINEES} WHERE t.cohort_no = ? AND t.version > ? ORDER BY t.number", cohort_no, mark)
+        return tuple(_trainee(now.seals, row) for row in rows)
+
+    def key(self, now: Reading, cohort_no: int) -> SubjectKey:
+        """The key of a cohort that the same look has found."""
+        found = self._keys.get(cohort_no)
+        if found is not None:
+            return found
+        row = now.row("SELECT wrapped_key FROM cohorts WHERE cohort_no = ?", cohort_no)
+        if row is None:
+            raise _unknown_cohort()
+        key = now.seals.key(Owner.COHORT, cohort_no, row[0])
+        self._keys.put(cohort_no, key)
+        return key
+
+    def _enrolled(self, tx: Transaction, cohort_no: int, first: int, count: int) -> tuple[NewTrainee, ...]:
+        enrolled = []
+        for number in range(first, first + count):
+            trainee_id = new_pseudonym(self._token_bytes)
+            while tx.row("SELECT 1 FROM trainees WHERE trainee_id = ?", trainee_id) is not None:
+                trainee_id = new_pseudonym(self._token_bytes)
+            code = new_code(self._token_bytes)
+            code_mac = _code_mac(tx.seals, code.replace("-", ""))
+            mac = tx.seals.hidden("trainee", trainee_id, cohort_no, number, code_mac)
+            tx.write(_INSERT_TRAINEE, trainee_id, cohort_no, number, tx.version(), code_mac, mac)
+            enrolled.append(NewTrainee(trainee_id, code))
+        return tuple(enrolled)
+
+    def _cohort(self, now: Reading, row: Row) -> Cohort:
+        cohort_no, cohort_id, course_no, created_ms, expires_ms, sealed, course_id, trainees = row
+        bound_to = _bound(cohort_no, cohort_id, course_no, created_ms, expires_ms)
+        name = self.key(now, cohort_no).open(sealed, bound_to, "cohort").decode()
+        return Cohort(cohort_id, course_id, name, created_ms, expires_ms, trainees)
+
+    def _found(self, now: Reading, column: str, value: str | bytes) -> Trainee:
+        row = now.row(_TRAINEE_OF[column], value, self._clock_ms())
+        trainee = None if row is None else _trainee(now.seals, row)
+        if row is None or trainee is None or row[_TRAINEE_COLUMNS.index(column)] != value:
+            raise _unknown_trainee()
+        return trainee
+
+
+def _trainee(seals: Seals, row: Row) -> Trainee:
+    trainee_id, cohort_id, number, cohort_no, code_mac, mac = row
+    seals.require_hidden(mac, "trainee", trainee_id, cohort_no, number, code_mac)
+    if number < 0:
+        raise StoreCorrupt("A trainee has a number that nobody has.", check="trainee")
+    return Trainee(trainee_id, cohort_id, number % 2, number)
+
+
+def _code_mac(seals: Seals, typed: str) -> bytes:
+    return seals.hidden("code", typed)
+
+
+def _bound(cohort_no: int, cohort_id: str, course_no: int, created_ms: int, expires_ms: int) -> bytes:
+    return bound("cohorts", cohort_no, cohort_id, course_no, created_ms, expires_ms)
+
+
+def _require_count(trainees: int) -> None:
+    if not 1 <= trainees <= MAX_TRAINEES:
+        raise InvalidField(
+            f"1 to {MAX_TRAINEES} trainees are enrolled at once.", field="trainees", limit=str(MAX_TRAINEES)
+        )
+
+
+def _unknown_cohort() -> UnknownCohort:
+    return UnknownCohort("There is no cohort of that id.")
+
+
+def _unknown_trainee() -> UnknownTrainee:
+    return UnknownTrainee("There is no trainee of that id, or with that code.")

@@ -1,0 +1,132 @@
+"""Courses as bytes, and back: a JSON object with the version of its layout under "layout"."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from types import MappingProxyType
+from typing import Any
+
+from fr_core.types import ModelId
+from fr_training.answers import Degraded, Usability
+from fr_training.courses import Course, Form, Item
+from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_training.plan import BlockPlan, CoursePlan, SittingPlan
+from fr_training.prompts import ExerciseKind
+from fr_training.store.codec import dump, reading
+
+LAYOUT = 1
+
+# By name, so that what later versions add to a plan is kept, and has its default where an older version wrote it.
+_PLAN_FIELDS = tuple(one.name for one in fields(CoursePlan) if one.name != "sittings")
+_BLOCK_FIELDS = tuple(one.name for one in fields(BlockPlan))
+
+_PACKING_KEYS: Mapping[type, Callable[[Any], list[Any]]] = {
+    PairKey: lambda key: ["pair", key.mated, key.similarity, key.log10_lr, key.advice_same],
+    TriadKey: lambda key: ["triad", key.odd, key.machine_odd, key.margin],
+    ListKey: lambda key: ["list", key.mate, key.similarities, key.scored],
+    TriageKey: lambda key: [
+        "triage",
+        key.usability.value,
+        None if key.degraded is None else key.degraded.value,
+        key.strength,
+    ],
+}
+_UNPACKING_KEYS: Mapping[str, Callable[..., AnswerKey]] = {
+    "pair": PairKey,
+    "triad": TriadKey,
+    "list": lambda mate, similarities, scored: ListKey(mate, tuple(similarities), scored),
+    "triage": lambda usability, degraded, strength: TriageKey(
+        Usability(usability), None if degraded is None else Degraded(degraded), strength
+    ),
+}
+
+
+def pack_course(course: Course) -> bytes:
+    """Return the bytes of a course, its id left out: that is a column."""
+    return dump(
+        {
+            "layout": LAYOUT,
+            "plan": _packed_plan(course.plan),
+            "datasets": course.datasets,
+            "terms": course.terms,
+            "model": [course.model.pack, course.model.version, course.model.sha256],
+            "seed": course.seed,
+            "forms": [
+                [form.name, form.manifest_sha256, list(map(_packed_item, form.items))] for form in _forms(course)
+            ],
+            "gallery_id": course.gallery_id,
+            "created_ms": course.created_ms,
+            "manifest_sha256": course.manifest_sha256,
+            "excluded": dict(course.excluded),
+            "learned": [course.learned_from, course.learned_items, course.quarantined_items],
+        }
+    )
+
+
+def unpack_course(course_id: str, data: bytes) -> Course:
+    """Return the course of bytes; raises `StoreCorrupt` where they are those of none."""
+    with reading("course"):
+        raw = json.loads(data)
+        return _COURSES[raw["layout"]](course_id, raw)
+
+
+def _course_1(course_id: str, raw: dict[str, Any]) -> Course:
+    forms = [Form(name, tuple(map(_item, items)), sha256) for name, sha256, items in raw["forms"]]
+    learned_from, learned_items, quarantined_items = raw.get("learned", ((), 0, 0))  # earlier versions wrote none
+    return Course(
+        course_id,
+        _plan(raw["plan"]),
+        tuple(raw["datasets"]),
+        tuple(raw["terms"]),
+        ModelId(*raw["model"]),
+        raw["seed"],
+        MappingProxyType({form.name: form for form in forms}),
+        raw["gallery_id"],
+        raw["created_ms"],
+        raw["manifest_sha256"],
+        MappingProxyType(raw["excluded"]),
+        tuple(learned_from),
+        learned_items,
+        quarantined_items,
+    )
+
+
+_COURSES: dict[int, Callable[[str, dict[str, Any]], Course]] = {1: _course_1}
+
+
+def _forms(course: Course) -> list[Form]:
+    for name, form in course.forms.items():
+        if name != form.name:
+            raise ValueError("a form goes by another name than its own")
+    return list(course.forms.values())
+
+
+def _packed_item(item: Item) -> list[Any]:
+    key = None if item.key is None else _PACKING_KEYS[type(item.key)](item.key)
+    return [item.item_id, item.photos, key, item.b, item.people, dict(item.groups)]
+
+
+def _item(packed: list[Any]) -> Item:
+    item_id, photos, key, b, people, groups = packed
+    answer_key = None if key is None else _UNPACKING_KEYS[key[0]](*key[1:])
+    return Item(item_id, tuple(photos), answer_key, b, tuple(people), MappingProxyType(groups))
+
+
+def _packed_plan(plan: CoursePlan) -> dict[str, Any]:
+    sittings = [[one.name, one.title, list(map(_packed_block, one.blocks))] for one in plan.sittings]
+    return {**{name: getattr(plan, name) for name in _PLAN_FIELDS}, "sittings": sittings}
+
+
+def _packed_block(block: BlockPlan) -> dict[str, Any]:
+    return {name: getattr(block, name) for name in _BLOCK_FIELDS}
+
+
+def _plan(raw: dict[str, Any]) -> CoursePlan:
+    sittings = tuple(SittingPlan(name, title, tuple(map(_block, blocks))) for name, title, blocks in raw["sittings"])
+    return CoursePlan(**{**raw, "sittings": sittings})
+
+
+def _block(raw: dict[str, Any]) -> BlockPlan:
+    return BlockPlan(**{**raw, "exercise": ExerciseKind(raw["exercise"]), "forms": tuple(raw["forms"])})

@@ -1,0 +1,340 @@
+"""Courses in the store: what they are made of, their pictures, and whom photos show that are sent as probes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from types import MappingProxyType
+
+from fr_core.errors import InvalidField, StoreCorrupt
+from fr_core.id_forms import forms_of
+from fr_core.storage.audit.attribution import Attribution, current_attribution
+from fr_core.storage.database import Database, Reading, Row
+from fr_core.storage.seals import Seals
+from fr_core.storage.vault import SubjectKey
+from fr_training.courses import Course
+from fr_training.errors import UnknownCourse
+from fr_training.store.caches import Pictures, Recent
+from fr_training.store.clearing import Clearing
+from fr_training.store.codec import dump, reading
+from fr_training.store.course_codec import pack_course, unpack_course
+from fr_training.store.schema import GONE, MAKING, READY, Owner
+from fr_training.store.seals import bound
+from fr_training.store.values import ProbeTruth
+from fr_training.store.writer import Transaction, Writer
+
+# Of one transaction while a course is added: others write in between.
+_CHUNK_BYTES = 512 * 1024
+_CHUNK_ROWS = 500
+# Courses that are remembered, of a megabyte or so each: as many as are taken at a time, and then some.
+_MAX_KNOWN = 64
+
+_INSERT = """
+INSERT INTO courses (course_id, created_ms, state, wrapped_key, sealed, gallery) VALUES (?, ?, ?, ?, ?, ?)
+RETURNING course_no
+"""
+_PICTURE = "SELECT sealed FROM pictures WHERE course_no = ? AND number = ?"
+_PICTURE_NUMBERS = "SELECT number FROM pictures WHERE course_no = ?"
+_SET = "UPDATE courses SET wrapped_key = ?, sealed = ?, gallery = ? WHERE course_no = ?"
+_INSERT_PICTURE = "INSERT INTO pictures (course_no, number, sealed) VALUES (?, ?, ?)"
+_INSERT_IDENTITY = "INSERT INTO identities (course_no, identity_mac, sealed) VALUES (?, ?, ?)"
+_INSERT_PROBE_KEY = """
+INSERT INTO probe_keys (course_no, photo_mac, sealed) VALUES (?, ?, ?)
+ON CONFLICT (course_no, photo_mac) DO UPDATE SET sealed = excluded.sealed
+"""
+
+_Rows = tuple[str, list[tuple[int, int | bytes, bytes]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A course that is there, by its number, with the key of what belongs to it."""
+
+    course_no: int
+    course: Course
+    key: SubjectKey
+
+
+class Courses:
+    """See `TrainingStore`, whose methods of the same names say what these do.
+
+    Args:
+        database: is read.
+        writer: writes it.
+        clearing: takes away what was deleted.
+    """
+
+    def __init__(self, database: Database, writer: Writer, clearing: Clearing) -> None:
+        self._database = database
+        self._writer = writer
+        self._clearing = clearing
+        self._pictures = Pictures()
+        self._known: Recent[Known] = Recent(_MAX_KNOWN)
+
+    def add(
+        self,
+        course: Course,
+        pictures: Sequence[bytes],
+        gallery: Mapping[int, int],
+        probe_keys: Mapping[str, int | None],
+        identities: Mapping[str, int],
+    ) -> None:
+        """See `TrainingStore.add_course`."""
+        by = current_attribution()
+        grows_by = sum(map(len, pictures)) + 100 * (len(probe_keys) + len(identities) + len(pictures))
+        with self._database.folder.building(wait=True):
+            known = self._writer.run(lambda tx: _begun(tx, course, gallery, grows_by))
+            try:
+                for sql, rows in _chunks(self._database.seals, known, pictures, probe_keys, identities):
+                    self._writer.run(lambda tx, sql=sql, rows=rows: _insert(tx, sql, rows))  # type: ignore[misc]  # defaults bind
+                counts = {"pictures": len(pictures), "people": len(gallery)}
+                self._writer.run(lambda tx: _finish(tx, known, by, counts))
+            except BaseException:
+                self._writer.run(lambda tx: _set_state(tx, known.course_no, GONE))
+                self._clearing.clear()
+                raise
+
+    def get(self, course_id: str) -> Course:
+        """See `TrainingStore.course`."""
+        with self._database.reading() as now:
+            return self.known(now, course_id).course
+
+    def page(self, before: tuple[int, str] | None, size: int) -> tuple[Course, ...]:
+        """See `TrainingStore.courses`."""
+        where, values = ("", ()) if before is None else ("AND (created_ms, course_id) < (?, ?) ", before)
+        sql = f"SELECT course_no FROM courses WHERE state = {READY} {where}ORDER BY created_ms DESC, course_id DESC "
+        with self._database.reading() as now:
+            rows = now.rows(f"{sql}LIMIT ?", *values, size)
+            # Those on a page are not remembered: they would drive out those that are taken.
+            return tuple((self._known.get(number) or _read(now, number)).course for (number,) in rows)
+
+    def delete(self, course_id: str, forget_cohort: Callable[[int], None]) -> Course:
+        """See `TrainingStore.delete_course`; `forget_cohort` is told the number of each cohort that goes with it."""
+
+        by = current_attribution()
+
+        def mark(tx: Transaction) -> tuple[Known, list[Row]]:
+            known = self.known(tx, course_id)
+            _set_state(tx, known.course_no, GONE)
+            sql = "UPDATE cohorts SET state = ? WHERE course_no = ? RETURNING cohort_no"
+            cohorts = tx.rows(sql, GONE, known.course_no)
+            tx.record(by, "training.delete_course", course=course_id, counts={"cohorts": len(cohorts)})
+            return known, cohorts
+
+        known, cohorts = self._writer.run(mark)
+        self._known.delete(known.course_no)
+        self._pictures.forget(course_id)
+        for (cohort_no,) in cohorts:
+            forget_cohort(cohort_no)
+        self._clearing.clear()
+        return known.course
+
+    def remembered_picture(self, course_id: str, number: int) -> bytes | None:
+        """See `TrainingStore.remembered_picture`."""
+        return self._pictures.get(course_id, number)
+
+    def picture(self, course_id: str, number: int) -> bytes:
+        """See `TrainingStore.picture`."""
+        found = self.remembered_picture(course_id, number)
+        if found is not None:
+            return found
+        with self._database.reading() as now:
+            known = self.known(now, course_id)
+            row = now.row(_PICTURE, known.course_no, number)
+        if row is None:
+            raise IndexError("the course has no picture of that number")
+        data = known.key.open(row[0], bound("pictures", known.course_no, number), "picture")
+        self._pictures.put(course_id, number, data)
+        if self._known.is_deleted(known.course_no):  # while it was read: whoever deleted it may have forgotten before
+            self._pictures.forget(course_id)
+        return data
+
+    def gallery(self, course_id: str) -> Mapping[int, int]:
+        """See `TrainingStore.gallery`."""
+        with self._database.reading() as now:
+            known = self.known(now, course_id)
+            row = now.row("SELECT gallery FROM courses WHERE course_no = ?", known.course_no)
+        assert row is not None
+        with reading("gallery"):
+            return MappingProxyType(dict(json.loads(known.key.open(row[0], _gallery(known.course_no), "gallery"))))
+
+    def require_sound(self, course_id: str) -> None:
+        """Open everything that belongs to a course, and see that it has every picture that it names.
+
+        Raises:
+            UnknownCourse: there is none of that id.
+            StoreCorrupt: something was altered, or a picture taken out.
+        """
+        gallery = self.gallery(course_id)
+        with self._database.reading() as now:
+            known = self.known(now, course_id)
+            numbers = [number for (number,) in now.rows(_PICTURE_NUMBERS, known.course_no)]
+            items = chain.from_iterable(form.items for form in known.course.forms.values())
+            shown = chain.from_iterable(item.photos for item in items)
+            if not {*gallery.values(), *shown} <= set(numbers):
+                raise StoreCorrupt("A picture of a course was taken out.", check="pictures")
+            for number in numbers:  # one after the other: all at once may not fit into memory
+                row = now.row(_PICTURE, known.course_no, number)
+                assert row is not None
+                known.key.open(row[0], bound("pictures", known.course_no, number), "picture")
+            for table, column in (("identities", "identity_mac"), ("probe_keys", "photo_mac")):
+                sql = f"SELECT {column}, sealed FROM {table} WHERE course_no = ?"
+                for mac, sealed in now.rows(sql, known.course_no):
+                    _opened(known, table, mac, sealed)
+
+    def set_probe_key(self, course_id: str, sha256: str, identity: str | None) -> None:
+        """See `TrainingStore.set_probe_key`."""
+
+        by = current_attribution()
+
+        def put(tx: Transaction) -> None:
+            known = self.known(tx, course_id)
+            person = None if identity is None else _person(tx, known, identity)
+            tx.require_room(_CHUNK_ROWS)
+            mac = _photo_mac(tx.seals, known.course_no, sha256)
+            tx.write(_INSERT_PROBE_KEY, known.course_no, mac, _sealed(known, "probe_keys", mac, person))
+            tx.record(by, "training.set_probe_key", course=course_id)  # whom it shows is truth
+
+        self._writer.run(put)
+
+    def probe_truth(self, course_id: str, sha256: str) -> ProbeTruth:
+        """See `TrainingStore.probe_truth`."""
+        with self._database.reading() as now:
+            known = self.known(now, course_id)
+            mac = _photo_mac(now.seals, known.course_no, sha256)
+            sql = "SELECT sealed FROM probe_keys WHERE course_no = ? AND photo_mac = ?"
+            row = now.row(sql, known.course_no, mac)
+        return ProbeTruth(False, None) if row is None else ProbeTruth(True, _opened(known, "probe_keys", mac, row[0]))
+
+    def known(self, now: Reading, course_id: str) -> Known:
+        """The course of an id; raises `UnknownCourse`."""
+        sql = f"SELECT course_no FROM courses WHERE course_id = ? AND state = {READY}"
+        row = now.row(sql, course_id)
+        if row is None:
+            raise UnknownCourse("There is no course of that id.")
+        return self.of_number(now, row[0])
+
+    def of_number(self, now: Reading, course_no: int) -> Known:
+        """The course of a number that the same look has found."""
+        found = self._known.get(course_no)
+        if found is not None:
+            return found
+        known = _read(now, course_no)
+        self._known.put(course_no, known)
+        return known
+
+    def forget_deleted(self) -> None:
+        """Forget courses that another process has deleted."""
+        with self._database.reading() as now:
+            there = now.rows(f"SELECT course_no, course_id FROM courses WHERE state = {READY}")
+        self._known.keep_only(course_no for course_no, _ in there)
+        self._pictures.keep_only(course_id for _, course_id in there)
+
+
+def _read(now: Reading, course_no: int) -> Known:
+    sql = "SELECT course_id, created_ms, wrapped_key, sealed FROM courses WHERE course_no = ?"
+    row = now.row(sql, course_no)
+    if row is None:
+        raise UnknownCourse("There is no course of that id.")
+    course_id, created_ms, wrapped, sealed = row
+    key = now.seals.key(Owner.COURSE, course_no, wrapped)
+    data = key.open(sealed, _course(course_no, course_id, created_ms), "course")
+    return Known(course_no, unpack_course(course_id, data), key)
+
+
+def _begun(tx: Transaction, course: Course, gallery: Mapping[int, int], grows_by: int) -> Known:
+    if tx.row("SELECT 1 FROM courses WHERE course_id = ?", course.course_id) is not None:
+        raise ValueError("there is a course of that id")
+    packed, packed_gallery = pack_course(course), dump(list(gallery.items()))
+    tx.require_room(grows_by + len(packed) + len(packed_gallery))
+    row = tx.row(_INSERT, course.course_id, course.created_ms, MAKING, b"", b"", b"")
+    assert row is not None
+    (course_no,) = row
+    key, wrapped = tx.seals.new_key(Owner.COURSE, course_no)
+    sealed = key.seal(packed, _course(course_no, course.course_id, course.created_ms))
+    tx.write(_SET, wrapped, sealed, key.seal(packed_gallery, _gallery(course_no)), course_no)
+    return Known(course_no, course, key)
+
+
+def _chunks(
+    seals: Seals,
+    known: Known,
+    pictures: Sequence[bytes],
+    probe_keys: Mapping[str, int | None],
+    identities: Mapping[str, int],
+) -> Iterator[_Rows]:
+    """Seal what belongs to a course, so many rows at a time as are written at once."""
+    course_no = known.course_no
+    rows: list[tuple[int, int | bytes, bytes]] = []
+    held = 0
+    for number, picture in enumerate(pictures):
+        rows.append((course_no, number, known.key.seal(picture, bound("pictures", course_no, number))))
+        held += len(picture)
+        if held >= _CHUNK_BYTES:
+            yield _INSERT_PICTURE, rows
+            rows, held = [], 0
+    yield _INSERT_PICTURE, rows
+    named = {_identity_mac(seals, course_no, identity): person for identity, person in identities.items()}
+    sent = {_photo_mac(seals, course_no, sha256): person for sha256, person in probe_keys.items()}
+    for sql, table, people in (
+        (_INSERT_IDENTITY, "identities", named),
+        (_INSERT_PROBE_KEY, "probe_keys", sent),
+    ):
+        entries = list(people.items())
+        for begin in range(0, len(entries), _CHUNK_ROWS):
+            part = entries[begin : begin + _CHUNK_ROWS]
+            yield sql, [(course_no, mac, _sealed(known, table, mac, person)) for mac, person in part]
+
+
+def _insert(tx: Transaction, sql: str, rows: list[tuple[int, int | bytes, bytes]]) -> None:
+    for row in rows:
+        tx.write(sql, *row)
+
+
+def _set_state(tx: Transaction, course_no: int, state: int) -> None:
+    tx.write("UPDATE courses SET state = ? WHERE course_no = ?", state, course_no)
+
+
+def _finish(tx: Transaction, known: Known, by: Attribution, counts: Mapping[str, int]) -> None:
+    """Let a course be there, whole."""
+    _set_state(tx, known.course_no, READY)
+    tx.record(by, "training.create_course", course=known.course.course_id, counts=counts)
+
+
+def _person(tx: Transaction, known: Known, identity: str) -> int:
+    sql = "SELECT sealed FROM identities WHERE course_no = ? AND identity_mac = ?"
+    for form in forms_of(identity):
+        mac = _identity_mac(tx.seals, known.course_no, form)
+        row = tx.row(sql, known.course_no, mac)
+        person = None if row is None else _opened(known, "identities", mac, row[0])
+        if person is not None:
+            return person
+    raise InvalidField("The data sets of the course hold no person of that name or number.", field="identity")
+
+
+def _sealed(known: Known, table: str, mac: bytes, person: int | None) -> bytes:
+    return known.key.seal(dump(person), bound(table, known.course_no, mac))
+
+
+def _opened(known: Known, table: str, mac: bytes, sealed: bytes) -> int | None:
+    with reading(table):
+        person = json.loads(known.key.open(sealed, bound(table, known.course_no, mac), table))
+    return None if person is None else int(person)
+
+
+def _course(course_no: int, course_id: str, created_ms: int) -> bytes:
+    return bound("courses", course_no, course_id, created_ms)
+
+
+def _gallery(course_no: int) -> bytes:
+    return bound("gallery", course_no)
+
+
+def _identity_mac(seals: Seals, course_no: int, identity: str) -> bytes:
+    return seals.hidden("identity", course_no, identity)
+
+
+def _photo_mac(seals: Seals, course_no: int, sha256: str) -> bytes:
+    return seals.hidden("photo", course_no, sha256.lower())

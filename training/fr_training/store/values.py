@@ -1,0 +1,91 @@
+"""What the store of training hands out beside courses and sessions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fr_training.courses import Course
+from fr_training.trials import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """Trainees who take a course together.
+
+    Attributes:
+        cohort_id: 16 hexadecimal digits.
+        course_id: of the course.
+        display_name: for people.
+        created_ms: milliseconds since 1970, UTC.
+        expires_ms: from then on nobody gets at it, and `purge` deletes it.
+        trainees: who are in it now.
+    """
+
+    cohort_id: str
+    course_id: str
+    display_name: str
+    created_ms: int
+    expires_ms: int
+    trainees: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trainee:
+    """Someone who is trained, under a pseudonym.
+
+    Attributes:
+        trainee_id: random pseudonym, such as "T-7KQ2M9XW".
+        cohort_id: of the cohort.
+        group: 0 or 1, `number` modulo 2.
+        number: by order of enrolment in the cohort, from 0; given once, also where a trainee is deleted.
+    """
+
+    trainee_id: str
+    cohort_id: str
+    group: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewTrainee:
+    """A trainee with the code, which is told this once.
+
+    Attributes:
+        trainee_id: pseudonym.
+        code: as it is handed out, see `codes`; the store keeps a keyed hash alone.
+    """
+
+    trainee_id: str
+    code: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeTruth:
+    """Whom a photo shows that was sent as an own probe.
+
+    Attributes:
+        known: whether anybody has said so.
+        person: number of the person; None where it is nobody of the course, or not known.
+    """
+
+    known: bool
+    person: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What has changed in a cohort since a mark, and the cohort itself: all as of one moment.
+
+    Attributes:
+        mark: to ask with the next time.
+        cohort: as it is now.
+        course: that it takes.
+        trainees: who were enrolled since and are in it now, in the order of their numbers.
+        sessions: that are new or have changed since, as they are now, in the order in which they were begun.
+    """
+
+    mark: int
+    cohort: Cohort
+    course: Course
+    trainees: tuple[Trainee, ...]
+    sessions: tuple[Session, ...]

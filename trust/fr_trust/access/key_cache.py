@@ -1,0 +1,124 @@
+"""The keys of the access store in memory, never older than the database."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import apsw
+
+from fr_core.errors import ShuttingDown, StoreCorrupt
+from fr_core.storage.connection import open_to_read
+from fr_core.storage.database import Database, Row
+from fr_core.storage.sqlite_errors import sqlite_errors
+from fr_trust.access.rows import HEAD, KEYS, Head, Kept, Locks
+from fr_trust.access.schema import SCHEMA
+
+_CACHE_KIB = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """All keys, as of one moment.
+
+    Attributes:
+        head: what the store says of itself.
+        by_id: the keys, by their ids.
+    """
+
+    head: Head
+    by_id: MappingProxyType[str, Kept]
+
+
+class Ring:
+    """Looks at the head of the database each time, and reads what has changed since; for several threads.
+
+    One statement that finds the head as it was takes some ten microseconds, whichever process has changed it.
+
+    Args:
+        database: is read.
+        locks: open its rows.
+        vfs: SQLite's layer to the disk, by name; "" = its own.
+
+    Raises:
+        StoreCorrupt: a row was altered, taken out, put in or put back.
+        StoreFailed: the disk refuses.
+    """
+
+    def __init__(self, database: Database, locks: Locks, vfs: str = "") -> None:
+        self._locks = locks
+        self._lock = threading.Lock()
+        self._closed = False
+        self._seen: Row | None = None
+        self._keys = Keys(Head(0, 0, 0, 0), MappingProxyType({}))
+        path = database.folder.private_file(SCHEMA.database_name)
+        with sqlite_errors():
+            self._connection = open_to_read(path, vfs, cache_kib=_CACHE_KIB)
+        try:
+            with sqlite_errors():
+                self._read()
+        except BaseException:
+            self.close()
+            raise
+
+    def look(self) -> Keys:
+        """Return the keys as they are now.
+
+        Raises:
+            ShuttingDown: the store is closed.
+            StoreCorrupt: a row was altered, taken out, put in or put back; also with every later call, until the
+                database is what it should be.
+            StoreFailed: the disk refuses.
+        """
+        with self._lock:
+            if self._closed:
+                raise ShuttingDown(f"The {SCHEMA.name} is closed.")
+            with sqlite_errors():
+                if self._connection.execute(HEAD).fetchone() != self._seen:
+                    self._read()
+            return self._keys
+
+    def close(self) -> None:
+        """Close the connection; harmless when done twice."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._connection.close()
+
+    def _read(self) -> None:
+        connection = self._connection
+        connection.execute("BEGIN")  # so that the head and the keys are of one moment
+        try:
+            seen = connection.execute(HEAD).fetchone()
+            head = self._locks.head_of(seen)
+            if head.version < self._keys.head.version:
+                raise StoreCorrupt("The access store was put back to what it was before.", check="head")
+            changed = connection.execute(f"{KEYS} WHERE version > ?", (self._keys.head.version,)).fetchall()
+            kept = self._with(self._keys.by_id, changed)
+            if not self._is_whole(head, kept):
+                # A key was deleted for good; or an index was altered, or a row, which the next line finds.
+                kept = self._with({}, self._all(connection))
+                if not self._is_whole(head, kept):
+                    raise StoreCorrupt("A row of the access store was taken out, or put back.", check="keys")
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        self._keys, self._seen = Keys(head, MappingProxyType(kept)), seen
+
+    def _with(self, before: MappingProxyType[str, Kept] | dict[str, Kept], rows: Iterable[Row]) -> dict[str, Kept]:
+        opened = {kept.key.key_id: kept for kept in map(self._locks.kept_of, rows)}
+        return {**before, **opened}
+
+    def _is_whole(self, head: Head, kept: dict[str, Kept]) -> bool:
+        before = self._keys
+        if head.version == before.head.version and head.digest == before.head.digest and kept == before.by_id:
+            return True  # the time that was seen is all that has changed
+        digest = 0
+        for one in kept.values():
+            digest ^= self._locks.digest_of(one.key.key_id, one.version)
+        return len(kept) == head.keys and digest == head.digest
+
+    def _all(self, connection: apsw.Connection) -> list[Row]:
+        return connection.execute(f"{KEYS} NOT INDEXED").fetchall()

@@ -1,0 +1,211 @@
+"""API keys: "id.secret". The id is public; the secret has 256 bits, is told once, and is kept as a keyed hash alone."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from fr_core.errors import InvalidField
+from fr_trust.access.budget import Budget
+from fr_trust.access.principal import Principal, principal_of
+from fr_trust.access.roles import Role
+from fr_trust.access.scope import Scope
+
+SECRET_BYTES = 32
+PEPPER_BYTES = 32
+MAX_LABEL = 128
+"""Characters of a label."""
+DAY_MS = 86_400_000
+MAX_LIFETIME_DAYS = 1_826
+"""5 years, of which one is a leap year."""
+MAX_LIFETIME_MS = MAX_LIFETIME_DAYS * DAY_MS
+"""Five years, whichever of them are leap years."""
+MAX_OVERLAP_MS = 30 * DAY_MS
+
+_ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+_ID_CHARACTERS = 16
+_KEY_ID = re.compile(r"[a-z0-9]{16}")
+_TOKEN = re.compile(r"([a-z0-9]{16})\.([A-Za-z0-9_-]{43})")
+_TOKEN_CHARACTERS = 60
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+# What the hash is of begins with it, so that no hash of another room is taken for one of these.
+_HASHED = b"fr-core api key 1\0"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An API key as it is sent; its secret shows in no text of it but `text`.
+
+    Attributes:
+        key_id: 16 characters of a-z and 0-9.
+        secret: 32 bytes.
+    """
+
+    key_id: str
+    secret: bytes = field(repr=False)
+
+    @property
+    def text(self) -> str:
+        """What is sent: "id.secret", the secret as 43 characters of base64url (RFC 4648, 5)."""
+        return f"{self.key_id}.{_base64url(self.secret)}"
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key to make.
+
+    Attributes:
+        label: what it is for; at most 128 printable characters, not the name of a person.
+        roles: one or more.
+        galleries: that it may be used on.
+        courses: that it may be used on.
+        budget: how much it may ask for.
+        lifetime_ms: for how long it is valid, 5 years at most; None = for ever.
+        certificate_sha256: of the client certificate (DER) that it is bound to, 64 hexadecimal digits; None = none.
+        not_after_ms: milliseconds since 1970, UTC, at which it ends at the latest, whatever its lifetime; None = that
+            alone says.
+
+    Raises:
+        InvalidField: one of them is out of range.
+    """
+
+    label: str
+    roles: frozenset[Role]
+    galleries: Scope
+    courses: Scope
+    budget: Budget
+    lifetime_ms: int | None
+    certificate_sha256: str | None = None
+    not_after_ms: int | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.label) > MAX_LABEL or not self.label.isprintable() or self.label != self.label.strip():
+            raise InvalidField("The label is too long, or holds what cannot be printed.", field="label")
+        if not self.roles:
+            raise InvalidField("A key has one role or more.", field="roles")
+        if self.lifetime_ms is not None and not 0 < self.lifetime_ms <= MAX_LIFETIME_MS:
+            raise InvalidField("The time for which the key is valid is not above 0, up to 5 years.", field="lifetime")
+        if self.certificate_sha256 is not None and not _SHA256.fullmatch(self.certificate_sha256):
+            raise InvalidField("The sha256 of a certificate has 64 digits 0-9, a-f.", field="certificate_sha256")
+
+    def expires_ms(self, now_ms: int) -> int | None:
+        """Return when it ends if it is made now, milliseconds since 1970, UTC; None = never."""
+        ends = (None if self.lifetime_ms is None else now_ms + self.lifetime_ms, self.not_after_ms)
+        return min((end for end in ends if end is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key, without its secret. Times are milliseconds since 1970, UTC.
+
+    Attributes:
+        number: greater than those of the keys that were made before it.
+        key_id: the part of the key before the dot.
+        label: what it is for.
+        roles: one or more.
+        galleries: that it may be used on.
+        courses: that it may be used on.
+        budget: how much it may ask for.
+        created_ms: when it was made.
+        expires_ms: from when on it is not valid; None = never.
+        revoked_ms: when it was revoked; None = it was not.
+        certificate_sha256: of the client certificate that it is bound to; None = none.
+    """
+
+    number: int
+    key_id: str
+    label: str
+    roles: frozenset[Role]
+    galleries: Scope
+    courses: Scope
+    budget: Budget
+    created_ms: int
+    expires_ms: int | None
+    revoked_ms: int | None
+    certificate_sha256: str | None
+
+    @property
+    def principal_id(self) -> str:
+        """Of whoever uses it."""
+        return principal_id_of(self.key_id)
+
+    @property
+    def principal(self) -> Principal:
+        """Whoever uses it."""
+        return principal_of(self.principal_id, self.roles, self.galleries, self.courses, self.budget)
+
+    def is_over(self, now_ms: int) -> bool:
+        """Whether its time is over."""
+        return self.expires_ms is not None and now_ms >= self.expires_ms
+
+    def is_dead(self, now_ms: int) -> bool:
+        """Whether it is never valid again."""
+        return self.revoked_ms is not None or self.is_over(now_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class MadeKey:
+    """A key that was just made, or got a new secret.
+
+    Attributes:
+        key: what it is.
+        token: with the secret, which nobody can be told again.
+    """
+
+    key: ApiKey
+    token: Token
+
+
+def new_token(token_bytes: Callable[[int], bytes], key_id: str | None = None) -> Token:
+    """Draw a key.
+
+    Args:
+        token_bytes: returns so many random bytes.
+        key_id: of the key that gets a new secret; None = draws one, of 80 bits.
+    """
+    if key_id is None:
+        # 256 is a multiple of 32
+        key_id = "".join(_ID_ALPHABET[byte % len(_ID_ALPHABET)] for byte in token_bytes(_ID_CHARACTERS))
+    return Token(key_id, token_bytes(SECRET_BYTES))
+
+
+def is_key_id(text: str) -> bool:
+    """Whether a key can have this id."""
+    return _KEY_ID.fullmatch(text) is not None
+
+
+def principal_id_of(key_id: str) -> str:
+    """Return the id of the principal that uses a key."""
+    return f"key:{key_id}"
+
+
+def parse_token(text: str) -> Token | None:
+    """Return the key of a text; None unless `Token.text` can give exactly this text."""
+    if len(text) != _TOKEN_CHARACTERS:
+        return None
+    found = _TOKEN.fullmatch(text)
+    if found is None:
+        return None
+    secret = base64.urlsafe_b64decode(f"{found[2]}=")
+    # The last character has two bits to spare: one secret shall have one text.
+    return Token(found[1], secret) if _base64url(secret) == found[2] else None
+
+
+def secret_hash(pepper: bytes, token: Token) -> bytes:
+    """Return what is kept of a secret: HMAC-SHA-256 (RFC 2104) of the key's id and its secret, 32 bytes.
+
+    A secret of 256 random bits needs no slow hash: nobody guesses it. The pepper makes the hashes useless without the
+    key of the store.
+
+    Args:
+        pepper: of the store, 32 bytes.
+        token: with the secret.
+    """
+    return hmac.digest(pepper, _HASHED + token.key_id.encode() + b"\0" + token.secret, "sha256")
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -1,0 +1,314 @@
+"""The front door of the access store: API keys, durable and encrypted, and the audit of who asked for what."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from fr_core.errors import InvalidField, ShuttingDown
+from fr_core.storage.audit.attribution import current_attribution
+from fr_core.storage.audit.pseudonyms import Pseudonyms
+from fr_core.storage.audit.table import AuditTable
+from fr_core.storage.audit.values import Entry
+from fr_core.storage.audit_table import audit_keys, auditing, require_recent_audit
+from fr_core.storage.database import Database
+from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.writer import Writer
+from fr_trust.access.budget import UNLIMITED
+from fr_trust.access.changes import MAX_KEYS, AccessTransaction, Changes
+from fr_trust.access.key_cache import Ring
+from fr_trust.access.keys import MAX_OVERLAP_MS, SECRET_BYTES, ApiKey, MadeKey, NewKey, Token, parse_token
+from fr_trust.access.refusals import Why, refuse
+from fr_trust.access.roles import Role
+from fr_trust.access.rows import Kept, Locks
+from fr_trust.access.schema import SCHEMA
+from fr_trust.access.scope import NOTHING
+from fr_trust.access.trusted_clock import MARK_EVERY_MS, SureTime
+
+_log = logging.getLogger(__name__)
+
+# What a record that tells of no subject takes of the disk, at most.
+_RECORD_BYTES = 4_096
+# Compared in the place of a secret that there is not.
+_NO_SECRET = bytes(SECRET_BYTES)
+
+
+class AccessStore:
+    """API keys and the audit "access", durable and encrypted; for several threads and processes.
+
+    Every method but `record` blocks; `check`, `key`, `any_keys` and `now_ms` only for some microseconds, unless keys
+    have changed. Whatever has returned is durable. What one process has changed, every other one goes by from its next
+    call on.
+
+    Raises of every method:
+        ShuttingDown: the store is closed.
+        StoreFailed: the disk refuses; nothing of the call was kept, unless the message doubts that.
+        StoreCorrupt: a row was altered, taken out or put back. While it is so, no key is valid.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock_ms: Callable[[], int],
+        monotonic_s: Callable[[], float],
+        vfs: str,
+        max_keys: int,
+    ) -> None:
+        self.broken: Future[None] = Future()
+        self._database = database
+        self._clock_ms = clock_ms
+        self._time = SureTime(clock_ms, monotonic_s)
+        with database.reading() as now:
+            self._locks = Locks(now)
+        self._ring = Ring(database, self._locks, vfs)
+        self._changes = Changes(self._locks, self._ring, self._time, secrets.token_bytes, max_keys)
+        require_recent_audit(database)
+        self._audit_keys = audit_keys(database.seals)
+        audit = AuditTable(database.writer, self._audit_keys, clock_ms)
+        self._writer: Writer[AccessTransaction] = Writer(
+            database, self.broken, lambda opened: AccessTransaction(opened, audit)
+        )
+        self._marking = threading.Lock()
+        self._nobody = _nobody()
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        key: KeyEncryptionKey,
+        clock_ms: Callable[[], int],
+        reserve_bytes: int = 0,
+        *,
+        monotonic_s: Callable[[], float] = time.monotonic,
+        vfs: str = "",
+        max_keys: int = MAX_KEYS,
+    ) -> AccessStore:
+        """Open the store of a folder, made where it is not there.
+
+        `broken` ends with an `InternalError` where the thread that writes dies; the process must then be ended.
+
+        Args:
+            folder: made with mode 0700, files get 0600.
+            key: wraps the keys of the store; a new store is made under it.
+            clock_ms: milliseconds since 1970, UTC; how the store takes it when it is set, `seen` says.
+            reserve_bytes: what must stay free on the disk for deletions to go on; 1/8 of the disk at most.
+            monotonic_s: seconds of a clock that is never set.
+            vfs: SQLite's layer to the disk, by name; "" = its own.
+            max_keys: that are kept.
+
+        Raises:
+            StoreNewer: a later version wrote it; nothing was changed.
+            StoreInUse: it is of an older version, and another process has it open; nothing was changed.
+            WrongKey: it is under another key; nothing was changed.
+            StoreCorrupt: it is damaged or was altered, or no access store; nothing was changed.
+            StoreFailed: the disk refuses.
+        """
+        database = Database(folder, SCHEMA, key, reserve_bytes, vfs)
+        try:
+            return cls(database, clock_ms, monotonic_s, vfs, max_keys)
+        except BaseException:
+            database.close()
+            raise
+
+    def put_under(self, new_key: KeyEncryptionKey) -> None:
+        """Put the store under another key.
+
+        Raises:
+            StoreInUse: another process has the store open; nothing was changed.
+            KeyUnavailable: it is the key that the store is under; nothing was changed.
+        """
+        self._database.rotate(new_key, self._writer.run)
+        self._database.scrub()  # the key as it was wrapped before
+
+    def close(self) -> None:
+        """Finish the changes that wait, and let the store go; harmless when done twice."""
+        self._writer.close()
+        self._ring.close()
+        self._database.close()
+
+    def __enter__(self) -> AccessStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def create(self, new: NewKey) -> MadeKey:
+        """Make a key; the audit says who asked for it, see `current_attribution`.
+
+        Where there are `max_keys`, the oldest one that is not valid any more is forgotten.
+
+        Raises:
+            StorageLow: the disk has too little room, or all those keys are valid; nothing was kept.
+        """
+        by = current_attribution()
+        return self._writer.run(lambda tx: self._changes.create(tx, new, by))
+
+    def rotate(self, key_id: str, overlap_ms: int) -> MadeKey:
+        """Give a key a new secret; the audit says who asked for it.
+
+        Args:
+            key_id: of the key.
+            overlap_ms: for how long the secret that it had stays valid, 0 to 30 days; one that it had before that does
+                not.
+
+        Raises:
+            UnknownKey: there is none of that id.
+            InvalidField: it is not valid any more, or the overlap is out of range.
+            StorageLow: the disk has too little room.
+        """
+        if not 0 <= overlap_ms <= MAX_OVERLAP_MS:
+            raise InvalidField("The secret before stays valid for 0 to 30 days.", field="overlap")
+        by = current_attribution()
+        return self._writer.run(lambda tx: self._changes.rotate(tx, key_id, overlap_ms, by))
+
+    def revoke(self, key_id: str) -> ApiKey:
+        """Make a key invalid for ever, in every process; the audit says who asked for it. Twice is as once.
+
+        Raises:
+            UnknownKey: there is none of that id.
+        """
+        by = current_attribution()
+        return self._writer.run(lambda tx: self._changes.revoke(tx, key_id, by))
+
+    def key(self, key_id: str) -> ApiKey | None:
+        """The key of an id, valid or not; None where there is none."""
+        kept = self._ring.look().by_id.get(key_id)
+        return None if kept is None else kept.key
+
+    def keys(self, before: int | None = None, size: int = 100) -> tuple[ApiKey, ...]:
+        """A page of keys, valid or not, the newest first.
+
+        Args:
+            before: `number` of the last of the page before; None for the first page.
+            size: at most.
+        """
+        found = [kept.key for kept in self._ring.look().by_id.values() if before is None or kept.key.number < before]
+        return tuple(sorted(found, key=lambda key: key.number, reverse=True)[:size])
+
+    def any_keys(self) -> bool:
+        """Whether a key was ever made. A server whose keys are all revoked must not take that for nobody's."""
+        return self._ring.look().head.version > 0
+
+    def check(self, token: str, certificate_sha256: str | None) -> ApiKey:
+        """Return the key of what somebody has sent.
+
+        It takes the same time whether the id is unknown, the secret wrong, or the key over.
+
+        Args:
+            token: "id.secret", or whatever else was sent.
+            certificate_sha256: of the client certificate (DER) of the connection, 64 hexadecimal digits; None = none.
+
+        Raises:
+            CredentialInvalid: it is not valid now, always in the same words; `refusals.refusal_of` says why.
+        """
+        sent = parse_token(token)
+        if sent is None:
+            refuse(Why.UNREADABLE)
+        now = self._ring.look()
+        now_ms = self._time.now_ms(now.head.seen_ms)
+        self._keep_time(now.head.seen_ms)
+        kept = now.by_id.get(sent.key_id, self._nobody)
+        why = self._fault(kept, sent, certificate_sha256, now_ms)
+        if why is not None:
+            refuse(why, "" if why is Why.UNKNOWN else kept.key.principal_id)
+        return kept.key
+
+    def now_ms(self) -> int:
+        """The time that keys expire by, milliseconds since 1970, UTC; see `seen`."""
+        return self._time.now_ms(self._ring.look().head.seen_ms)
+
+    def forget_time_seen(self) -> None:
+        """Go by the clock again, where the store has kept a time of the future, see `seen`; with no other process open.
+
+        For whoever runs the server, when its clock is right again. Keys that are over by the clock stay so.
+        """
+        by = current_attribution()
+        self._writer.run(lambda tx: self._changes.forget_time(tx, by))
+
+    def record(self, entries: Sequence[Entry], *, may_use_reserve: bool = True) -> Future[int]:
+        """Have records added to the audit, together; returns at once.
+
+        Args:
+            entries: what they say.
+            may_use_reserve: whether they may take what stays free on the disk for deletions and searches; not so of
+                what anybody who reaches the server can cause.
+
+        Returns:
+            The number of the last record, once all are durable. Or, of them, none:
+                StorageLow: the disk has no more room than that.
+        """
+
+        def append(tx: AccessTransaction) -> int:
+            if not may_use_reserve:
+                tx.require_room(_RECORD_BYTES * len(entries))
+            return tx.audit.append(entries)
+
+        return self._writer.submit(append)
+
+    def pseudonyms(self) -> Pseudonyms:
+        """What makes the pseudonyms of the audit."""
+        with self.auditing() as audit:
+            return audit.pseudonyms()
+
+    @contextmanager
+    def auditing(self) -> Iterator[AuditTable]:
+        """Read the audit as of one moment; nothing can be appended."""
+        with auditing(self._database, self._audit_keys, self._clock_ms) as audit:
+            yield audit
+
+    def prune_audit(self, after: int, upto: int, last: bool) -> bool:
+        """Delete the oldest records of the audit, see `AuditTable.prune`; `last` also removes them from the log."""
+        pruned = self._writer.run(lambda tx: tx.audit.prune(after, upto))
+        if last:
+            self._database.scrub()
+        return pruned
+
+    def _fault(self, kept: Kept, sent: Token, certificate_sha256: str | None, now_ms: int) -> Why | None:
+        """Return what is wrong; every question is asked, whatever the others said."""
+        key = kept.key
+        hashed = self._locks.secret_hash(sent)
+        right = hmac.compare_digest(hashed, kept.secret)
+        right_before = hmac.compare_digest(hashed, kept.secret_before or _NO_SECRET)
+        other = not hmac.compare_digest(key.certificate_sha256 or "", certificate_sha256 or "")
+        faults = (
+            (kept is self._nobody, Why.UNKNOWN),
+            (not (right or right_before), Why.WRONG_SECRET),
+            (not right and now_ms >= kept.before_until_ms, Why.ROTATED),
+            (key.revoked_ms is not None, Why.REVOKED),
+            (key.is_over(now_ms), Why.EXPIRED),
+            (key.certificate_sha256 is not None and other, Why.OTHER_CERTIFICATE),
+        )
+        return next((why for fault, why in faults if fault), None)
+
+    def _keep_time(self, seen_ms: int) -> None:
+        """Have the time kept, where what is kept is a minute old; nobody waits for it."""
+        if self._time.sure_ms() < seen_ms + MARK_EVERY_MS or not self._marking.acquire(blocking=False):
+            return
+        try:
+            self._writer.submit(self._changes.keep_time).add_done_callback(self._time_kept)
+        except ShuttingDown:
+            self._marking.release()
+            raise
+
+    def _time_kept(self, done: Future[None]) -> None:
+        self._marking.release()
+        if (error := done.exception()) is not None:
+            # The next check tries again.
+            _log.warning("the time that keys expire by could not be kept: %s", type(error).__name__)
+
+
+def _nobody() -> Kept:
+    """Return the key that is looked at where there is none of an id: nobody has its secret."""
+    key = ApiKey(0, "", "", frozenset(Role), NOTHING, NOTHING, UNLIMITED, 0, None, None, None)
+    return Kept(key, 0, os.urandom(SECRET_BYTES), os.urandom(SECRET_BYTES), 0)

@@ -1,0 +1,1 @@
+"""Searches, exports and prunes the audit of a store."""

@@ -1,0 +1,149 @@
+"""Searches and findings as JSON, and back; and the digests by which the audit vouches for them.
+
+A digest is SHA-256 over a label, a salt of 128 random bits and canonical JSON: a commitment. Whoever reads the audit
+alone cannot try out what a finding may be; whoever is given the finding with its salt can see that it is the one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from types import MappingProxyType
+from typing import Any, get_type_hints
+
+from fr_core.storage.audit.values import canonical
+from fr_trust.casework.values import Finding, FindingKind, Listed, Searched
+
+SALT_BYTES = 16
+
+_SEARCHED, _GIVEN = get_type_hints(Searched), get_type_hints(Finding)
+# The photo is kept beside what is said.
+_LISTED = {name: hint for name, hint in get_type_hints(Listed).items() if name != "photo"}
+_PLAIN = (str, int, float, bool)
+
+_SEARCH = b"fr-core search 1\0"
+_FINDING = b"fr-core finding 1\0"
+
+
+def searched_said(searched: Searched) -> dict[str, Any]:
+    """Return what was searched as what JSON has."""
+    return {
+        "gallery_id": searched.gallery_id,
+        "operational": searched.operational,
+        "gallery_version": searched.gallery_version,
+        "searched_templates": searched.searched_templates,
+        "model": searched.model,
+        "threshold": float(searched.threshold),
+        "calibration_id": searched.calibration_id,
+        "parameters": dict(searched.parameters),
+        "derivations": dict(searched.derivations),
+        "searched_by": searched.searched_by,
+        "searched_ms": searched.searched_ms,
+        "probe_sha256": searched.probe_sha256,
+    }
+
+
+def searched_of(said: Mapping[str, Any]) -> Searched:
+    """Return what `searched_said` was given; raises ValueError, KeyError or TypeError for anything else."""
+    _require_fields(said, _SEARCHED)
+    maps = {name: _texts(said[name]) for name in ("parameters", "derivations")}
+    return Searched(**{**said, **maps})
+
+
+def listed_said(listed: Listed) -> dict[str, Any]:
+    """Return a candidate, without its photo, as what JSON has."""
+    return {
+        "rank": listed.rank,
+        "subject_id": listed.subject_id,
+        "template_id": listed.template_id,
+        "similarity": float(listed.similarity),
+        "photo_sha256": listed.photo_sha256,
+    }
+
+
+def listed_of(said: Mapping[str, Any]) -> Listed:
+    """Return what `listed_said` was given; raises ValueError, KeyError or TypeError for anything else."""
+    _require_fields(said, _LISTED)
+    return Listed(**said)
+
+
+def finding_said(finding: Finding) -> dict[str, Any]:
+    """Return a finding as what JSON has."""
+    return {
+        "examiner": finding.examiner,
+        "kind": finding.kind.value,
+        "template_id": finding.template_id,
+        "rating": finding.rating,
+        "notes": finding.notes,
+        "given_ms": finding.given_ms,
+        "salt": finding.salt,
+    }
+
+
+def finding_of(said: Mapping[str, Any]) -> Finding:
+    """Return what `finding_said` was given; raises ValueError, KeyError or TypeError for anything else."""
+    _require_fields(said, _GIVEN)
+    return Finding(**{**said, "kind": FindingKind(said["kind"])})
+
+
+def search_digest(
+    examination_id: str, case_id: str, searched: Searched, candidates: Sequence[Listed], salt: str
+) -> str:
+    """Return what the audit says of a search, 64 hexadecimal digits.
+
+    Args:
+        examination_id: of the examination.
+        case_id: of its case.
+        searched: what was searched, and how.
+        candidates: as found; their photos are told by `photo_sha256` alone.
+        salt: of the examination, hexadecimal.
+
+    Raises:
+        ValueError: a number is not finite, or the salt is none.
+    """
+    said = {
+        "examination_id": examination_id,
+        "case_id": case_id,
+        "searched": searched_said(searched),
+        "candidates": [listed_said(one) for one in candidates],
+    }
+    return _digest(_SEARCH, salt, said)
+
+
+def finding_digest(examination_id: str, number: int, finding: Finding) -> str:
+    """Return what the audit says of a finding, 64 hexadecimal digits; raises `ValueError` where its salt is none.
+
+    Args:
+        examination_id: of the examination.
+        number: 1 for its first finding.
+        finding: with its salt.
+    """
+    return _digest(
+        _FINDING, finding.salt, {"examination_id": examination_id, "number": number, **finding_said(finding)}
+    )
+
+
+def _digest(label: bytes, salt: str, said: Mapping[str, object]) -> str:
+    raw = bytes.fromhex(salt)
+    if len(raw) != SALT_BYTES:
+        raise ValueError("a salt has 32 hexadecimal digits")
+    return sha256(label + raw + canonical(said)).hexdigest()
+
+
+def _require_fields(said: Any, hints: Mapping[str, Any]) -> None:
+    """Raise `TypeError` unless a mapping has these fields, and its texts, numbers and truth values are of their types.
+
+    One that is left out has no default here: what was said would be less than what its digest is of.
+    """
+    if not isinstance(said, Mapping) or said.keys() != hints.keys():
+        raise TypeError("a mapping has other fields")
+    for name, value in said.items():
+        if (kind := hints[name]) in _PLAIN and type(value) is not kind:
+            raise TypeError("a field is of another type")
+
+
+def _texts(said: Any) -> Mapping[str, str]:
+    texts = dict(said)
+    if not all(isinstance(one, str) for pair in texts.items() for one in pair):
+        raise ValueError("a parameter is no text")
+    return MappingProxyType(texts)

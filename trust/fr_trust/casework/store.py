@@ -1,0 +1,355 @@
+"""The front door of the case store: cases, examinations and findings, durable and encrypted, with their audit."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import replace
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from fr_core.errors import InvalidField
+from fr_core.id_forms import composed
+from fr_core.storage.audit.attribution import current_attribution
+from fr_core.storage.audit.table import AuditTable
+from fr_core.storage.audit.values import MAX_SUBJECTS
+from fr_core.storage.audit_table import audit_keys, auditing, require_recent_audit
+from fr_core.storage.database import Database
+from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.writer import Writer
+from fr_trust.casework.codec import SALT_BYTES, search_digest
+from fr_trust.casework.rules import require_open, require_reference
+from fr_trust.casework.store_changes import CaseTransaction, Changes, NewExamination
+from fr_trust.casework.store_clearing import Clearing
+from fr_trust.casework.store_reading import Look
+from fr_trust.casework.store_roll import Roll
+from fr_trust.casework.store_rows import Locks, photos_of, sealed_photo
+from fr_trust.casework.store_schema import SCHEMA
+from fr_trust.casework.values import Case, Examination, Finding, Listed, Purpose, Searched
+from fr_trust.errors import UnknownExamination
+
+
+class CaseStore:
+    """Cases and the audit "cases", durable and encrypted; for several threads and processes.
+
+    Every method blocks. Whatever has returned is durable, and every other process sees it.
+
+    Raises of every method:
+        ShuttingDown: the store is closed.
+        StoreFailed: the disk refuses; nothing of the call was kept, unless the message doubts that.
+        StoreCorrupt: a row was altered, exchanged, taken out, put in or put back.
+    """
+
+    def __init__(self, database: Database, clock_ms: Callable[[], int], token_bytes: Callable[[int], bytes]) -> None:
+        self.broken: Future[None] = Future()
+        self._database = database
+        self._clock_ms = clock_ms
+        self._token_bytes = token_bytes
+        with database.reading() as now:
+            self._locks = Locks(now)
+        self._roll = Roll(self._locks)
+        with self._looking():
+            pass  # a store that was altered does not open
+        self._changes = Changes(self._locks, self._roll, clock_ms, token_bytes)
+        require_recent_audit(database)
+        self._audit_keys = audit_keys(database.seals)
+        audit = AuditTable(database.writer, self._audit_keys, clock_ms)
+        self._writer: Writer[CaseTransaction] = Writer(
+            database, self.broken, lambda opened: CaseTransaction(opened, audit)
+        )
+        self._clearing = Clearing(database, self._writer)
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        key: KeyEncryptionKey,
+        clock_ms: Callable[[], int],
+        reserve_bytes: int = 0,
+        *,
+        token_bytes: Callable[[int], bytes] = secrets.token_bytes,
+        vfs: str = "",
+    ) -> CaseStore:
+        """Open the store of a folder, made where it is not there.
+
+        What a process that died has left of deleted cases is taken away. `broken` ends with an `InternalError` where
+        the thread that writes dies; the process must then be ended.
+
+        Args:
+            folder: made with mode 0700, files get 0600.
+            key: wraps the keys of the store; a new store is made under it.
+            clock_ms: milliseconds since 1970, UTC.
+            reserve_bytes: what must stay free on the disk for deletions to go on; 1/8 of the disk at most.
+            token_bytes: returns so many random bytes, for ids and salts.
+            vfs: SQLite's layer to the disk, by name; "" = its own.
+
+        Raises:
+            StoreNewer: a later version wrote it; nothing was changed.
+            StoreInUse: it is of an older version, and another process has it open; nothing was changed.
+            WrongKey: it is under another key; nothing was changed.
+            StoreCorrupt: it is damaged or was altered, or no case store; nothing was changed.
+            StoreFailed: the disk refuses.
+        """
+        database = Database(folder, SCHEMA, key, reserve_bytes, vfs)
+        try:
+            store = cls(database, clock_ms, token_bytes)
+        except BaseException:
+            database.close()
+            raise
+        try:
+            store._clearing.clear()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def put_under(self, new_key: KeyEncryptionKey) -> None:
+        """Put the store under another key; what the keys of cases encrypt stays.
+
+        Raises:
+            StoreInUse: another process has the store open; nothing was changed.
+            KeyUnavailable: it is the key that the store is under; nothing was changed.
+        """
+        self._database.rotate(new_key, self._writer.run)
+        self._clearing.scrub(force=True)  # the keys as they were wrapped before
+
+    def close(self) -> None:
+        """Finish the changes that wait, and let the store go; harmless when done twice."""
+        self._writer.close()
+        self._database.close()
+
+    def __enter__(self) -> CaseStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def open_case(
+        self,
+        reference: str,
+        purpose: Purpose,
+        by: str,
+        expires_ms: int | None = None,
+        sees: Callable[[Case], bool] = lambda case: True,
+    ) -> Case:
+        """Open a case; the audit says who asked for it, see `current_attribution`.
+
+        Args:
+            reference: by which people know it, see `rules.require_reference`.
+            purpose: of its searches.
+            by: a principal_id.
+            expires_ms: from then on it is there for nobody, and `purge` deletes it; milliseconds since 1970, UTC;
+                None = never.
+            sees: whether the opener may know of an earlier case of their own.
+
+        Raises:
+            CaseExists: the opener has an open case with this reference, and may know of it. Others may have one each.
+            InvalidField: it is no reference, or the time is past.
+            StorageLow: the disk has too little room.
+        """
+        reference = composed(reference)
+        require_reference(reference)
+        now_ms = self._clock_ms()
+        if expires_ms is not None and expires_ms <= now_ms:
+            raise InvalidField("The case would be over before it is opened.", field="retention")
+        wanted = Case("", reference, purpose, by, now_ms, expires_ms=expires_ms)
+        asked = current_attribution()
+        case, deleted = self._writer.run(lambda tx: self._changes.open_case(tx, wanted, asked, sees))
+        if deleted:
+            self._clearing.clear(force=True)
+        return case
+
+    def case(self, case_id: str) -> Case:
+        """The case of an id; raises `UnknownCase`."""
+        with self._looking() as look:
+            return look.case(case_id).case
+
+    def case_ids(self) -> frozenset[str]:
+        """Return the ids of all kept cases, also of expired cases that are not deleted yet."""
+        with self._looking() as look:
+            return look.case_ids()
+
+    def cases(self, before: tuple[int, str] | None = None, size: int = 100) -> tuple[Case, ...]:
+        """A page of cases, open and closed, the newest first.
+
+        Args:
+            before: `opened_ms` and id of the last of the page before; None for the first page.
+            size: at most.
+        """
+        with self._looking() as look:
+            return look.cases(before, size)
+
+    def close_case(self, case_id: str) -> Case:
+        """Close a case: it takes no more searches, but findings of those that it has. Twice is as once.
+
+        Raises:
+            UnknownCase: there is none of that id.
+        """
+        asked = current_attribution()
+        return self._writer.run(lambda tx: self._changes.close_case(tx, case_id, asked))
+
+    def delete_case(self, case_id: str) -> Case:
+        """Delete a case with its key, photos, findings and every trace but its audit; returns what it was.
+
+        Raises:
+            UnknownCase: there is none of that id.
+        """
+        asked = current_attribution()
+        case = self._writer.run(lambda tx: self._changes.delete_case(tx, case_id, asked))
+        self._clearing.clear(force=True)
+        return case
+
+    def purge(self) -> int:
+        """Delete cases whose time is over, and what was left by processes that died; also where that failed before.
+
+        Returns:
+            How many cases of those were deleted.
+        """
+        asked, purged = current_attribution(), 0
+        while self._writer.run(lambda tx: self._changes.purge_one(tx, asked)):
+            purged += 1
+        self._clearing.clear(force=purged > 0)
+        return purged
+
+    def add_examination(
+        self, case_id: str, searched: Searched, candidates: Sequence[Listed], probe: bytes
+    ) -> Examination:
+        """Keep what a search of a case has found, for examiners.
+
+        Args:
+            case_id: of the case.
+            searched: what was searched, and how.
+            candidates: as found, best first, with the photos that the gallery keeps; 1,000 at most. Without any the
+                examination is concluded at once.
+            probe: the photo that was searched with.
+
+        Returns:
+            The examination, without photos.
+
+        Raises:
+            UnknownCase: there is none of that id.
+            CaseClosed: the case is closed.
+            StorageLow: the disk has too little room.
+            ValueError: a number is not finite, there are more candidates than a search returns, or a photo is not the
+                one of its sha256.
+        """
+        if len(candidates) > MAX_SUBJECTS:
+            raise ValueError(f"an examination has {MAX_SUBJECTS} candidates at most")
+        shown = [(probe, searched.probe_sha256), *((one.photo, one.photo_sha256) for one in candidates if one.photo)]
+        if any(sha256(photo).hexdigest() != digest for photo, digest in shown):
+            raise ValueError("a photo is not the one of its sha256")
+        salt = self._token_bytes(SALT_BYTES).hex()
+        listed = tuple(candidates)
+        own = Examination(self._changes.new_id(), case_id, searched, listed, probe=probe, salt=salt)
+        search_digest(own.examination_id, case_id, searched, listed, salt)  # raises for what cannot be kept
+        with self._looking() as look:
+            kept = look.case(case_id)
+        require_open(kept.case)
+        # Photos are encrypted here, so that the thread that writes has no more to do with them than to write them.
+        photos = [
+            (number, sealed_photo(kept.key, own.examination_id, number, photo)) for number, photo in photos_of(own)
+        ]
+        asked = current_attribution()
+        self._writer.run(lambda tx: self._changes.add_examination(tx, NewExamination(own, photos), asked))
+        return replace(own, probe=b"", candidates=tuple(replace(one, photo=b"") for one in listed))
+
+    def examination(self, examination_id: str) -> Examination:
+        """The examination of an id, with its photos and all findings; see `rules.sees_findings` for who may see them.
+
+        Raises:
+            UnknownExamination: there is none of that id.
+        """
+        with self._looking() as look:
+            return look.with_photos(*look.examination(examination_id))
+
+    def examinations_of(self, case_id: str) -> tuple[Examination, ...]:
+        """All examinations of a case with all findings, without photos, the oldest first; raises `UnknownCase`."""
+        with self._looking() as look:
+            return tuple(kept.examination for kept in look.examinations_of(look.case(case_id)))
+
+    def galleries_of_case(self, case_id: str) -> frozenset[str]:
+        """The galleries that were searched for a case; raises `UnknownCase`."""
+        return frozenset(self.case(case_id).galleries)
+
+    def galleries_of_examination(self, examination_id: str) -> frozenset[str]:
+        """The gallery that was searched for an examination; raises `UnknownExamination`."""
+        with self._looking() as look:
+            gallery_id = look.gallery_of(examination_id)
+        if gallery_id is None:
+            raise UnknownExamination("There is no examination of that id.")
+        return frozenset((gallery_id,))
+
+    def awaiting(
+        self,
+        principal_id: str,
+        sees: Callable[[str], bool],
+        after: tuple[int, str] | None = None,
+        size: int = 100,
+    ) -> tuple[Examination, ...]:
+        """A page of examinations that wait for a finding of somebody, without photos, the oldest first.
+
+        Args:
+            principal_id: of the examiner.
+            sees: whether the examiner may see the gallery of an id.
+            after: `searched_ms` and id of the last of the page before; None for the first page.
+            size: at most.
+        """
+        with self._looking() as look:
+            return tuple(islice(look.awaiting(principal_id, sees, after), size))
+
+    def give_finding(self, examination_id: str, finding: Finding) -> Examination:
+        """Keep an examiner's finding, once and for good. The same finding once more changes nothing.
+
+        Of two examiners at the same moment one is the first; what a finding may be is asked in the transaction that
+        keeps it.
+
+        Args:
+            examination_id: of the examination.
+            finding: its time and salt are given by the store.
+
+        Returns:
+            The examination with all findings, without photos.
+
+        Raises:
+            UnknownExamination: there is none of that id.
+            FindingLocked: it has every finding that it waits for.
+            ExaminerNotIndependent: this examiner made the search, or has given another finding.
+            InvalidField: the finding is none that this examination can have.
+            StorageLow: the disk has too little room.
+        """
+        asked = current_attribution()
+        return self._writer.run(lambda tx: self._changes.give_finding(tx, examination_id, finding, asked))
+
+    def evidence_key(self) -> Ed25519PrivateKey:
+        """What evidence is signed with: it follows from the store's own key, and stays when the key above that changes.
+
+        Two blocks of 16 bytes, a key derivation in counter mode (NIST SP 800-108), as that of the audit's seals.
+        """
+        first, second = (self._audit_keys.mac("evidence signing key", (part,)) for part in (1, 2))
+        return Ed25519PrivateKey.from_private_bytes(first + second)
+
+    @contextmanager
+    def auditing(self) -> Iterator[AuditTable]:
+        """Read the audit as of one moment; nothing can be appended."""
+        with auditing(self._database, self._audit_keys, self._clock_ms) as audit:
+            yield audit
+
+    def prune_audit(self, after: int, upto: int, last: bool) -> bool:
+        """Delete the oldest records of the audit, see `AuditTable.prune`; `last` also removes them from the log."""
+        pruned = self._writer.run(lambda tx: tx.audit.prune(after, upto))
+        if last:
+            self._database.scrub()
+        return pruned
+
+    @contextmanager
+    def _looking(self) -> Iterator[Look]:
+        with self._database.reading() as now:
+            yield Look(now, self._locks, self._roll, self._clock_ms())

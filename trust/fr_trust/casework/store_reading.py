@@ -1,0 +1,181 @@
+"""What is read of the case store: cases, examinations and findings, each compared with what knows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from fr_core.errors import StoreCorrupt
+from fr_core.storage.database import Reading, Row
+from fr_core.storage.rows import next_of
+from fr_trust.casework.rules import may_examine
+from fr_trust.casework.store_roll import Roll, View
+from fr_trust.casework.store_rows import (
+    CASES,
+    ELEMENTS,
+    EXAMINATIONS,
+    KeptCase,
+    KeptExamination,
+    Locks,
+    case_of,
+    examination_of,
+    finding_in,
+    with_photos,
+)
+from fr_trust.casework.values import Case, Examination
+from fr_trust.errors import UnknownCase, UnknownExamination
+
+# Of examinations that wait, read at once.
+_BATCH = 100
+
+_THERE = "({table}expires_ms IS NULL OR {table}expires_ms > ?)"
+_CASE_THERE, _EXAMINATION_THERE = _THERE.format(table=""), _THERE.format(table="c.")
+_CASE_OF = f"{CASES} WHERE case_id = {next_of('cases', 'case_id')} AND {_CASE_THERE}"
+_EXAMINATION_OF = (
+    f"{EXAMINATIONS} WHERE e.examination_id = {next_of('examinations', 'examination_id')} AND {_EXAMINATION_THERE}"
+)
+_PHOTOS = "SELECT number, sealed FROM photos WHERE examination_no = ? ORDER BY number"
+_FINDINGS = "SELECT number, sealed FROM findings WHERE examination_no = ? ORDER BY number"
+
+
+class Look:
+    """One look at the case store, all of one moment; what has expired is not there.
+
+    Args:
+        now: reads; nothing was read of it before.
+        locks: open rows.
+        roll: knows which cases there are.
+        at_ms: the time, milliseconds since 1970, UTC.
+        durable: false within a transaction that writes.
+
+    Raises of every method:
+        StoreCorrupt: what was read was altered, exchanged, taken out, put in or put back.
+    """
+
+    def __init__(self, now: Reading, locks: Locks, roll: Roll, at_ms: int, *, durable: bool = True) -> None:
+        self._now = now
+        self._locks = locks
+        self._at_ms = at_ms
+        self._cases: dict[int, KeptCase] = {}
+        self.view: View = roll.look(now, keep=durable)
+
+    def case(self, case_id: str) -> KeptCase:
+        """Return the case of an id; raises `UnknownCase`."""
+        row = self._now.row(_CASE_OF, case_id, self._at_ms)
+        if row is None or (found := self._opened(row)).case.case_id != case_id:
+            raise UnknownCase("There is no case of that id.")
+        return found
+
+    def case_open(self, open_mac: bytes) -> KeptCase | None:
+        """Return the case of a reference that is open, one that has expired too; None where there is none."""
+        row = self._now.row(f"{CASES} WHERE open_mac = ?", open_mac)
+        return None if row is None else self._opened(row)
+
+    def cases(self, before: tuple[int, str] | None, size: int) -> tuple[Case, ...]:
+        """Return a page of cases, the newest first."""
+        where, values = _CASE_THERE, [self._at_ms, *(before or ())]
+        if before is not None:
+            where += " AND (opened_ms, case_id) < (?, ?)"
+        sql = f"{CASES} WHERE {where} ORDER BY opened_ms DESC, case_id DESC LIMIT ?"
+        return tuple(self._opened(row).case for row in self._now.rows(sql, *values, size))
+
+    def case_ids(self) -> frozenset[str]:
+        """Return the ids of all cases, also of expired ones."""
+        return frozenset(case_id for (case_id,) in self._now.rows("SELECT case_id FROM cases"))
+
+    def expired(self, size: int) -> list[KeptCase]:
+        """Return some of the cases whose time is over."""
+        rows = self._now.rows(f"{CASES} WHERE expires_ms <= ? ORDER BY expires_ms LIMIT ?", self._at_ms, size)
+        return [self._opened(row) for row in rows]
+
+    def examination(self, examination_id: str) -> tuple[KeptCase, KeptExamination]:
+        """Return the examination of an id with its findings, without photos; raises `UnknownExamination`."""
+        found = self._examination(examination_id)
+        if found is None:
+            self._require_all("", self.view.head.examinations)
+            raise UnknownExamination("There is no examination of that id.")
+        return found
+
+    def gallery_of(self, examination_id: str) -> str | None:
+        """Return the gallery that was searched for an examination; None if there is no such examination."""
+        found = self._examination(examination_id)
+        return None if found is None else found[1].examination.searched.gallery_id
+
+    def _examination(self, examination_id: str) -> tuple[KeptCase, KeptExamination] | None:
+        row = self._now.row(_EXAMINATION_OF, examination_id, self._at_ms)
+        found = None if row is None else self._examined(row)
+        return found if found is not None and found[1].examination.examination_id == examination_id else None
+
+    def with_photos(self, case: KeptCase, kept: KeptExamination) -> Examination:
+        """Return an examination with its photos."""
+        return with_photos(case, kept, self._now.rows(_PHOTOS, kept.examination_no))
+
+    def examinations_of(self, case: KeptCase) -> tuple[KeptExamination, ...]:
+        """Return the examinations of a case with their findings, without photos, the oldest first."""
+        rows = self._now.rows(f"{EXAMINATIONS} WHERE e.case_no = ? ORDER BY e.ordinal", case.case_no)
+        return tuple(self._examined(row)[1] for row in rows)
+
+    def awaiting(
+        self, principal_id: str, sees: Callable[[str], bool], after: tuple[int, str] | None
+    ) -> Iterator[Examination]:
+        """Yield examinations that wait for a finding of somebody, without photos, the oldest first."""
+        self._require_all("WHERE e.waiting = 1", self.view.head.waiting)
+        sql = (
+            f"{EXAMINATIONS} WHERE e.waiting = 1 AND (e.searched_ms, e.examination_id) > (?, ?) AND "
+            f"{_EXAMINATION_THERE} ORDER BY e.searched_ms, e.examination_id LIMIT ?"
+        )
+        at: tuple[Any, ...] = after or (-(2**63), "")
+        while rows := self._now.rows(sql, *at, self._at_ms, _BATCH):
+            for row in rows:
+                examination = self._examined(row)[1].examination
+                if sees(examination.searched.gallery_id) and may_examine(examination, principal_id):
+                    yield examination
+            at = (rows[-1][4], rows[-1][1])
+
+    def require_all(self) -> None:
+        """Read everything that there is, with every photo; raises `StoreCorrupt`."""
+        self._require_all("", self.view.head.examinations)
+        self._require_all("WHERE e.waiting = 1", self.view.head.waiting)
+        for case_no in self.view.versions:
+            case = self._case_of(case_no)
+            for kept in self.examinations_of(case):
+                self.with_photos(case, kept)
+
+    def _examined(self, row: Row) -> tuple[KeptCase, KeptExamination]:
+        case = self._case_of(row[2])
+        kept = examination_of(case, row)
+        rows = self._now.rows(_FINDINGS, kept.examination_no)
+        if [number for number, _ in rows] != list(range(1, kept.findings + 1)):
+            raise StoreCorrupt("A finding was taken out, or put in.", check="findings")
+        own = kept.examination
+        findings = tuple(finding_in(case, own.examination_id, number, sealed) for number, sealed in rows)
+        return case, replace(kept, examination=replace(own, findings=findings))
+
+    def _case_of(self, case_no: int) -> KeptCase:
+        row = self._now.row(f"{CASES} WHERE case_no = ?", case_no)
+        if row is None:
+            raise StoreCorrupt("A case was taken out of the case store.", check="cases")
+        return self._opened(row)
+
+    def _opened(self, row: Row) -> KeptCase:
+        """Open a case, and see that it has the examinations that it should have."""
+        case_no, case_id, version = row[:3]
+        if (known := self._cases.get(case_no)) is not None and known.version == version:
+            return known
+        if self.view.versions.get(case_no) != (case_id, version):
+            raise StoreCorrupt("A case was put into the case store, or put back.", check="cases")
+        kept = case_of(self._now.seals, row)
+        rows = self._now.rows(f"{ELEMENTS} WHERE e.case_no = ?", case_no)
+        digest = 0
+        for one in rows:
+            digest ^= self._locks.examination_element(one)
+        if (len(rows), digest) != (kept.case.examinations, kept.digest):
+            raise StoreCorrupt("An examination was altered, taken out, put in or put back.", check="examinations")
+        self._cases[case_no] = kept
+        return kept
+
+    def _require_all(self, where: str, count: int) -> None:
+        rows = self._now.rows(f"SELECT count(*) FROM examinations e JOIN cases c ON c.case_no = e.case_no {where}")
+        if rows != [(count,)]:
+            raise StoreCorrupt("An examination was taken out, or put in.", check="examinations")

@@ -1,0 +1,352 @@
+"""The JSON of a bundle: canonical, with sorted keys and no spaces, so that the same is always the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from fr_core.imaging.containers import sniff
+from fr_core.reading import read_json
+from fr_core.scoring.intervals import Interval, Rate
+from fr_core.storage.audit.values import MAX_NUMBER, canonical
+from fr_trust.casework.codec import (
+    finding_of,
+    finding_said,
+    listed_of,
+    listed_said,
+    searched_of,
+    searched_said,
+)
+from fr_trust.casework.rules import examination_conclusion, is_concluded, required_findings
+from fr_trust.casework.values import Case, Examination, Finding, Listed, Searched, State
+from fr_trust.evidence.archive import unusable
+from fr_trust.evidence.values import Bound, Exhibit, Figures
+
+R = TypeVar("R")
+
+FORMAT = 1
+"""Of bundles: what a later one holds is not taken for this."""
+
+PRODUCT = "fr-core"
+MANIFEST, SIGNATURE, PUBLIC_KEY, REPORT = "manifest.json", "manifest.sig", "public.pem", "report.html"
+AUDIT, CHECKPOINT, AUDIT_KEY = "audit.jsonl", "checkpoint.json", "audit_public.pem"
+UNFINISHED = "unfinished"
+"""The state of an examination that waits for a finding, whichever."""
+
+# Part of the format: whoever verifies a bundle compares these words.
+WHAT: Mapping[str, str] = {
+    PUBLIC_KEY: "the key that signed the manifest",
+    REPORT: "the report for people",
+    AUDIT: "the records of the audit about the case, and the hashes of what else was recorded meanwhile",
+    CHECKPOINT: "how far the audit was at a moment, signed",
+    AUDIT_KEY: "the key that signs the audit",
+    "probe": "the photo that was searched with, as it was sent",
+    "candidates": "a photo of a candidate, as the gallery keeps it",
+    "search.json": "what was searched, how, and what was found",
+    "derivations.json": "how what was compared was made of the photos",
+    "findings.json": "what examiners found, and what follows",
+}
+
+NOTED_AT_THE_SEARCH = "noted_at_the_search"
+"""Of `derivations.json`: what `search.json` says of them once more, where it is there."""
+
+# The last millisecond that people can write, of the year 9999.
+_MAX_TIME_MS = 253_402_300_799_999
+_MAX_LOG10 = 300
+
+_EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tiff", "AVIF": "avif"}
+
+
+@dataclass(frozen=True, slots=True)
+class SearchDocument:
+    """What `search.json` says.
+
+    Attributes:
+        examination_id: of the examination.
+        case_id: of the case.
+        salt: of the digest in the audit.
+        searched: what was searched, and how.
+        candidates: as found.
+        probe: path of the photo in the folder of the examination.
+        photos: those of candidates, by their places from 1.
+        figures: what the calibration says of candidates, by template_id.
+        measured_on: where the calibration was measured, in words; "" where there is none.
+    """
+
+    examination_id: str
+    case_id: str
+    salt: str
+    searched: Searched
+    candidates: tuple[Listed, ...]
+    probe: str
+    photos: Mapping[int, str]
+    figures: Mapping[int, Figures]
+    measured_on: str
+
+
+@dataclass(frozen=True, slots=True)
+class FindingsDocument:
+    """What `findings.json` says.
+
+    Attributes:
+        examination_id: of the examination.
+        state: "concluded" or "unfinished".
+        required_findings: how many it takes where examiners agree; 0 where there is no candidate.
+        conclusion: kind and template_id, None where it is unfinished.
+        findings: all of them, in their order; none where it is unfinished.
+    """
+
+    examination_id: str
+    state: str
+    required_findings: int
+    conclusion: tuple[str, int] | None
+    findings: tuple[Finding, ...]
+
+
+def photo_names(examination: Examination) -> dict[int, str]:
+    """Return where the photos of an examination lie in its folder: 0 is the probe, n the nth candidate."""
+    names = {0: f"probe.{_extension(examination.probe)}"}
+    for number, one in enumerate(examination.candidates, 1):
+        if one.photo:
+            names[number] = f"candidates/{number:02d}.{_extension(one.photo)}"
+    return names
+
+
+def search_document(exhibit: Exhibit) -> bytes:
+    """Return `search.json`."""
+    own = exhibit.examination
+    names = photo_names(own)
+    return canonical(
+        {
+            "format": FORMAT,
+            "examination_id": own.examination_id,
+            "case_id": own.case_id,
+            "salt": own.salt,
+            "searched": searched_said(own.searched),
+            "candidates": [listed_said(one) for one in own.candidates],
+            "probe": names.pop(0),
+            "photos": {str(number): name for number, name in names.items()},
+            "figures": {str(template_id): _figures(one) for template_id, one in exhibit.figures.items()},
+            "measured_on": exhibit.measured_on,
+        }
+    )
+
+
+def derivations_document(exhibit: Exhibit) -> bytes:
+    """Return `derivations.json`; raises `ValueError` or `TypeError` for what JSON has not."""
+    return canonical({"format": FORMAT, "derivations": exhibit.derivations})
+
+
+def findings_document(examination: Examination) -> bytes:
+    """Return `findings.json`; of an examination that is not finished no finding is told."""
+    finished = is_concluded(examination)
+    conclusion = examination_conclusion(examination)
+    most = required_findings(examination.searched.operational, len(examination.candidates))
+    told = {} if conclusion is None else {"kind": conclusion.kind.value, "template_id": conclusion.template_id}
+    return canonical(
+        {
+            "format": FORMAT,
+            "examination_id": examination.examination_id,
+            "state": State.CONCLUDED.value if finished else UNFINISHED,
+            "required_findings": most,
+            "conclusion": told,
+            "findings": [finding_said(one) for one in examination.findings] if finished else [],
+        }
+    )
+
+
+def manifest_document(
+    case: Case, made_ms: int, made_by: str, version: str, files: Mapping[str, Mapping[str, object]]
+) -> bytes:
+    """Return `manifest.json`.
+
+    Args:
+        case: that it is of.
+        made_ms: when, milliseconds since 1970, UTC.
+        made_by: a principal_id.
+        version: of the product.
+        files: path -> sha256, size and what it is.
+    """
+    return canonical(
+        {
+            "format": FORMAT,
+            "product": PRODUCT,
+            "version": version,
+            "case_id": case.case_id,
+            "case_reference": case.reference,
+            "purpose": case.purpose.value,
+            "opened_by": case.opened_by,
+            "opened_ms": case.opened_ms,
+            "closed_ms": case.closed_ms,
+            "made_ms": made_ms,
+            "made_by": made_by,
+            "files": files,
+        }
+    )
+
+
+def what_of(path: str) -> str:
+    """Return what a file of a bundle is, in words; raises `KeyError` where no bundle has one of that name."""
+    parts = path.split("/")
+    key = parts[2].partition(".")[0] if len(parts) > 2 and parts[2].startswith(("probe.", "candidates")) else parts[-1]
+    return WHAT[key]
+
+
+def parsed(name: str, data: bytes, read: Callable[[dict[str, Any]], R]) -> R:
+    """Return what a document says.
+
+    Args:
+        name: its path, for the error.
+        data: its bytes.
+        read: makes the value of the JSON; raises ValueError, KeyError or TypeError for what is none.
+
+    Raises:
+        EvidenceUnusable: no document has exactly these bytes.
+    """
+    try:
+        said = read_json(data, len(data), parse_int=_whole)  # `archive.read` has bounded it
+        if not isinstance(said, dict) or canonical(said) != data:
+            raise ValueError("not canonical")
+        form = said.pop("format")
+        if type(form) is not int or form != FORMAT:  # true is 1 to Python
+            raise ValueError("of another format")
+        return read(said)
+    # The text of the error may hold what the document says.
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise unusable(name, "content", "A document of the bundle cannot be read, or is of a later version.") from None
+
+
+def read_search(said: dict[str, Any]) -> SearchDocument:
+    """Return what `search.json` says; raises ValueError, KeyError or TypeError."""
+    names = ("examination_id", "case_id", "salt", "probe", "measured_on")
+    *texts, searched, candidates, photos, figures = _told(said, *names, "searched", "candidates", "photos", "figures")
+    examination_id, case_id, salt, probe, measured_on = _texts(*texts)
+    document = SearchDocument(
+        examination_id,
+        case_id,
+        salt,
+        searched_of(searched),
+        tuple(map(listed_of, _list(candidates))),
+        probe,
+        {_key(number): _texts(name)[0] for number, name in photos.items()},
+        {_key(template_id): _figures_of(one) for template_id, one in figures.items()},
+        measured_on,
+    )
+    require_time(document.searched.searched_ms)
+    return document
+
+
+def read_derivations(said: dict[str, Any]) -> Mapping[str, Any]:
+    """Return what `derivations.json` says, unchecked; raises TypeError."""
+    (derivations,) = _told(said, "derivations")
+    if not isinstance(derivations, dict):
+        raise TypeError("derivations are no mapping")
+    return derivations
+
+
+def read_findings(said: dict[str, Any]) -> FindingsDocument:
+    """Return what `findings.json` says; raises ValueError, KeyError or TypeError."""
+    names = ("examination_id", "state", "required_findings", "conclusion", "findings")
+    examination_id, state, required_findings, told, findings = _told(said, *names)
+    _texts(examination_id, state)
+    _numbers(required_findings)
+    conclusion = None
+    if told != {}:
+        conclusion = kind, template_id = _told(told, "kind", "template_id")
+        _texts(kind)
+        _numbers(template_id)
+    given = tuple(map(finding_of, _list(findings)))
+    for finding in given:
+        require_time(finding.given_ms)
+    return FindingsDocument(examination_id, state, required_findings, conclusion, given)
+
+
+def require_time(at_ms: int) -> None:
+    """Raise `ValueError` unless milliseconds since 1970, UTC, are a time that people can write."""
+    if not 0 <= at_ms <= _MAX_TIME_MS:
+        raise ValueError("a time that is none")
+
+
+def _whole(digits: str) -> int:
+    number = int(digits)
+    if abs(number) > MAX_NUMBER:
+        raise ValueError("a number that not every reader of JSON reads exactly")
+    return number
+
+
+def _key(digits: str) -> int:
+    """Return the number that is the key of a mapping; raises `ValueError` where it is none, or written another way."""
+    if str(number := _whole(digits)) != digits:
+        raise ValueError("a key is no number")
+    return number
+
+
+def _told(said: Any, *names: str) -> tuple[Any, ...]:
+    """Return what a mapping says under these names; raises `TypeError` where it is none, or says more or less."""
+    if not isinstance(said, dict) or said.keys() != set(names):
+        raise TypeError("a mapping has other keys")
+    return tuple(said[name] for name in names)
+
+
+def _texts(*said: Any) -> tuple[str, ...]:
+    if not all(isinstance(one, str) for one in said):
+        raise TypeError("a text is none")
+    return said
+
+
+def _numbers(*said: Any) -> tuple[int, ...]:
+    if not all(type(one) is int for one in said):
+        raise TypeError("a whole number is none")
+    return said
+
+
+def _list(said: Any) -> list[Any]:
+    if not isinstance(said, list):
+        raise TypeError("a list is none")
+    return said
+
+
+def _extension(photo: bytes) -> str:
+    return _EXTENSIONS.get(sniff(photo) or "", "bin")
+
+
+def _figures(figures: Figures) -> dict[str, object]:
+    return {
+        "false_match": _rate(figures.false_match),
+        "false_non_match": _rate(figures.false_non_match),
+        "log10_lr": figures.log10_lr,
+        "bound": figures.bound.value,
+        "in_range": figures.in_range,
+    }
+
+
+def _rate(rate: Rate | None) -> dict[str, object] | None:
+    if rate is None:
+        return None
+    interval = [rate.interval.low, rate.interval.high, rate.interval.confidence]
+    return {"count": rate.count, "total": rate.total, "interval": interval}
+
+
+def _figures_of(said: Any) -> Figures:
+    """Return what `_figures` was given; raises ValueError or TypeError for anything else."""
+    names = ("false_match", "false_non_match", "log10_lr", "bound", "in_range")
+    false_match, false_non_match, log10_lr, bound, in_range = _told(said, *names)
+    if log10_lr is not None and (type(log10_lr) not in (int, float) or abs(log10_lr) > _MAX_LOG10):
+        raise ValueError("a likelihood ratio that is none")
+    if not isinstance(in_range, bool):
+        raise TypeError("a truth value is none")
+    return Figures(_rate_of(false_match), _rate_of(false_non_match), log10_lr, Bound(bound), in_range)
+
+
+def _rate_of(said: Any) -> Rate | None:
+    if said is None:
+        return None
+    *counts, interval = _told(said, "count", "total", "interval")
+    count, total = _numbers(*counts)
+    low, high, confidence = _list(interval)
+    if not 0 <= count <= total or total == 0:
+        raise ValueError("a share that is none")
+    if any(type(number) not in (int, float) or not 0 <= number <= 1 for number in (low, high, confidence)):
+        raise ValueError("an interval that is none")
+    return Rate(count, total, Interval(low, high, confidence))

@@ -1,0 +1,103 @@
+"""What an evidence bundle is made of, beside the case and its examinations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from fr_core.scoring.intervals import Rate
+from fr_trust.casework.values import Examination
+from fr_trust.evidence.page import Photo
+
+
+class Bound(StrEnum):
+    """Whether a likelihood ratio is what it says, or the limit that a calibration can show."""
+
+    EXACT = ""
+    AT_LEAST = "at least"
+    AT_MOST = "at most"
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a calibration says of one similarity; what it does not know is None.
+
+    Attributes:
+        false_match: of comparisons of different people, those as similar as this or more; Hd.
+        false_non_match: of comparisons of one person, those less similar than this; Hp.
+        log10_lr: decimal logarithm of the likelihood ratio: how much more probable the similarity is where both photos
+            show one person than where they show two. It is never the probability that they show one person.
+        bound: of the likelihood ratio.
+        in_range: whether the calibration has comparisons that are as similar.
+    """
+
+    false_match: Rate | None = None
+    false_non_match: Rate | None = None
+    log10_lr: float | None = None
+    bound: Bound = Bound.EXACT
+    in_range: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Exhibit:
+    """An examination, with what else is known of it.
+
+    Attributes:
+        examination: with its photos.
+        derivations: how what was compared was made of the photos, as JSON: "probe", and the candidates by their ranks;
+            with the decoding (size, orientation, colour), detection box, landmarks, the similarity transform to the
+            112 x 112 crop, quality and the model.
+        figures: what the calibration says of candidates, by template_id.
+        measured_on: where the calibration was measured, in words; "" where there is none.
+        photos: the probe as 0, and of the candidates, by their places from 1, those that are kept; None = they are in
+            the examination.
+    """
+
+    examination: Examination
+    derivations: Mapping[str, object] = field(default_factory=dict)
+    figures: Mapping[int, Figures] = field(default_factory=dict)
+    measured_on: str = ""
+    photos: Mapping[int, Photo] | None = field(default=None, repr=False)
+
+    def photo(self, place: int) -> Photo:
+        """Return the probe (0) or the photo of a candidate by its place from 1; b"" where none is kept."""
+        if self.photos is not None:
+            return self.photos.get(place, b"")
+        return self.examination.candidates[place - 1].photo if place else self.examination.probe
+
+
+class AuditCounts(Protocol):
+    """How much of an audit a bundle holds."""
+
+    @property
+    def records(self) -> int:
+        """How many records it tells."""
+        ...
+
+    @property
+    def withheld(self) -> int:
+        """How many more stand in it by their hashes alone."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AuditExtract:
+    """What the audit says, from before the case was opened on.
+
+    Attributes:
+        lines: as `fr_trust.audit.export.export` gives them.
+        checkpoint: canonical JSON of a checkpoint of the same chain, of a record that the lines hold or an earlier one.
+        public_key: of the chain, as PEM.
+        records: how many the lines tell.
+        withheld: how many more stand in them by their hashes alone.
+        searches: of how many searches of the case they tell.
+    """
+
+    lines: bytes = field(repr=False)
+    checkpoint: bytes = field(repr=False)
+    public_key: str
+    records: int
+    withheld: int
+    searches: int

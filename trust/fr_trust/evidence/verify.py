@@ -1,0 +1,215 @@
+"""Checking an evidence bundle, with neither server nor models: every byte, every digest, the signature, the audit.
+
+What a bundle proves by itself is that one key signed all of it. Whose key that is has to be known another way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from cryptography.exceptions import InvalidSignature
+
+from fr_core import __version__
+from fr_core.errors import InvalidField
+from fr_core.reading import open_regular
+from fr_core.storage.audit.checkpoints import key_id_of, public_pem, read_public_key
+from fr_trust.casework.values import Case, Purpose
+from fr_trust.evidence import verify_case
+from fr_trust.evidence.archive import Entry, is_name, read, scan, unusable
+from fr_trust.evidence.documents import MANIFEST, PRODUCT, PUBLIC_KEY, SIGNATURE, parsed, require_time, what_of
+from fr_trust.evidence.verify_audit import AuditVerified, verify_audit
+from fr_trust.evidence.verify_page import verify_page
+
+_MAX_MANIFEST_BYTES = 16 * 2**20
+_SIGNATURE_BYTES = 64
+_MAX_KEY_BYTES = 1_024
+_UNLISTED = {MANIFEST, SIGNATURE}
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A bundle that is whole.
+
+    Attributes:
+        case_id: of the case.
+        case_reference: by which people know it.
+        purpose: of its searches.
+        made_ms: when, milliseconds since 1970, UTC, as the signer says.
+        made_by: a principal_id, as the signer says.
+        version: of the product that made it.
+        files: how many the manifest lists.
+        examinations: how many it has.
+        unfinished: ids of those that wait for a finding.
+        key_id: 16 hexadecimal digits of the key that signed.
+        by_expected_key: whether that is the key that was expected; false where none was: then the bundle is merely
+            consistent in itself, and anybody may have made it.
+        page_compared: whether its page was made anew of its documents, and is the same; false where another version
+            of the product made it: then the page may say anything.
+        audit: what is known of the audit; None where the bundle has none.
+    """
+
+    case_id: str
+    case_reference: str
+    purpose: str
+    made_ms: int
+    made_by: str
+    version: str
+    files: int
+    examinations: int
+    unfinished: tuple[str, ...]
+    key_id: str
+    by_expected_key: bool
+    page_compared: bool
+    audit: AuditVerified | None
+
+
+def verify_bundle(
+    source: Path | BinaryIO, expected_public_key: str | None = None, expected_audit_key: str | None = None
+) -> Verified:
+    """Check a bundle; memory does not grow with its photos.
+
+    Args:
+        source: the file, or its path; a file can be sought, and nobody changes it meanwhile.
+        expected_public_key: PEM of the key that must have signed it; None = any.
+        expected_audit_key: PEM of the key that must have signed the audit; None = any.
+
+    Raises:
+        EvidenceUnusable: it is not whole, or not by the expected key; `file` names the first file that is wrong.
+        OSError: it cannot be read.
+        InvalidField: an expected key is no Ed25519 key in PEM.
+    """
+    expected = None if expected_public_key is None else public_pem(read_public_key(expected_public_key))
+    expected_audit = None if expected_audit_key is None else public_pem(read_public_key(expected_audit_key))
+    with _opened(source) as file:
+        entries = {entry.name: entry for entry in scan(file)}
+        for name in (MANIFEST, SIGNATURE, PUBLIC_KEY):
+            if name not in entries:
+                raise unusable(name, "missing", "A file of the bundle is missing.")
+        data = read(file, entries[MANIFEST], _MAX_MANIFEST_BYTES)
+        key_id = _require_signed(file, entries, data, expected)
+        manifest = parsed(MANIFEST, data, _read_manifest)
+        _require_files(manifest.files, entries)
+        case = verify_case.verify_case(file, entries, manifest.case_id)
+        _require_words(manifest.files)
+        audit = verify_audit(file, entries, manifest.case_id, case.digests, expected_audit)
+        page_compared = manifest.version == __version__
+        if page_compared:
+            verify_page(file, entries, manifest.case, case, manifest.made_ms, manifest.made_by, audit)
+    return Verified(
+        case_id=manifest.case_id,
+        case_reference=manifest.case_reference,
+        purpose=manifest.purpose,
+        made_ms=manifest.made_ms,
+        made_by=manifest.made_by,
+        version=manifest.version,
+        files=len(manifest.files),
+        examinations=case.examinations,
+        unfinished=case.unfinished,
+        key_id=key_id,
+        by_expected_key=expected is not None,
+        page_compared=page_compared,
+        audit=audit,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    sha256: str
+    size: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Manifest:
+    version: str
+    case_id: str
+    case_reference: str
+    purpose: str
+    opened_by: str
+    opened_ms: int
+    closed_ms: int | None
+    made_ms: int
+    made_by: str
+    files: Mapping[str, _File]
+
+    @property
+    def case(self) -> Case:
+        """What it says of the case."""
+        purpose = Purpose(self.purpose)
+        return Case(self.case_id, self.case_reference, purpose, self.opened_by, self.opened_ms, self.closed_ms)
+
+
+def _read_manifest(said: dict[str, Any]) -> _Manifest:
+    if said.pop("product") != PRODUCT:
+        raise ValueError("another product's")
+    files = {}
+    for name, told in said.pop("files").items():
+        own = files[name] = _File(**told)
+        fit = is_name(name) and name not in _UNLISTED and type(own.size) is int and own.size >= 0
+        if not fit or _SHA256.fullmatch(own.sha256) is None:
+            raise ValueError("a file that none is")
+    manifest = _Manifest(**said, files=files)
+    case, times = manifest.case, [manifest.opened_ms, manifest.made_ms]
+    texts = (manifest.version, case.case_id, case.reference, case.opened_by, manifest.made_by)
+    times += [] if case.closed_ms is None else [case.closed_ms]
+    if not all(isinstance(text, str) for text in texts) or not all(type(time) is int for time in times):
+        raise ValueError("a field of another type")
+    for time in times:
+        require_time(time)
+    return manifest
+
+
+def _require_signed(file: BinaryIO, entries: Mapping[str, Entry], manifest: bytes, expected: str | None) -> str:
+    """Return the id of the key that signed the manifest; raises where none has, or another than was expected."""
+    pem = read(file, entries[PUBLIC_KEY], _MAX_KEY_BYTES)
+    try:
+        key = read_public_key(pem.decode("ascii"))
+    except (InvalidField, UnicodeDecodeError):
+        raise unusable(PUBLIC_KEY, "key", "The key of the bundle cannot be read.") from None
+    if public_pem(key).encode() != pem:
+        raise unusable(PUBLIC_KEY, "key", "The key of the bundle is not written as keys are.")
+    if expected is not None and expected.encode() != pem:
+        what = "The bundle is signed by another key than the one that was expected: check that key first."
+        raise unusable(PUBLIC_KEY, "other_key", what)
+    try:
+        key.verify(read(file, entries[SIGNATURE], _SIGNATURE_BYTES), manifest)
+    except InvalidSignature:
+        raise unusable(SIGNATURE, "signature", "The signature is not that of the key over the manifest.") from None
+    return key_id_of(key)
+
+
+def _require_files(listed: Mapping[str, _File], entries: Mapping[str, Entry]) -> None:
+    for name in sorted({*listed, *entries} - _UNLISTED):
+        entry, told = entries.get(name), listed.get(name)
+        if entry is None:
+            raise unusable(name, "missing", "A file that the manifest lists is missing.")
+        if told is None:
+            raise unusable(name, "extra", "The bundle holds a file that the manifest does not list.")
+        if (told.sha256, told.size) != (entry.sha256, entry.size):
+            raise unusable(name, "sha256", "A file of the bundle is not the one that the manifest lists.")
+
+
+def _require_words(listed: Mapping[str, _File]) -> None:
+    """Raise where the manifest calls a file something else than the maker of bundles does."""
+    for name, told in listed.items():
+        try:
+            right = told.what == what_of(name)
+        except KeyError:
+            right = False
+        if not right:
+            raise unusable(MANIFEST, "what", f"The manifest does not call {name} what it is in a bundle.")
+
+
+@contextmanager
+def _opened(source: Path | BinaryIO) -> Iterator[BinaryIO]:
+    if isinstance(source, Path):
+        with open_regular(source) as file:
+            yield file
+    else:
+        yield source

@@ -1,0 +1,169 @@
+"""Whether the audit in a bundle is whole, and says of each search and finding what the bundle says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from fr_core.errors import InvalidField
+from fr_core.storage.audit.checkpoints import (
+    MAX_CHECKPOINT_BYTES,
+    Checkpoint,
+    key_id_of,
+    parse_checkpoint,
+    public_pem,
+    read_public_key,
+)
+from fr_core.storage.audit.values import MAX_BODY_BYTES, decode
+from fr_core.storage.audit.verify import Broken
+from fr_trust.audit.export import verify_export
+from fr_trust.evidence.archive import Entry, read, unusable
+from fr_trust.evidence.documents import AUDIT, AUDIT_KEY, CHECKPOINT
+from fr_trust.evidence.extract import FINDING, OPENING, SEARCH
+from fr_trust.evidence.verify_case import Digests
+
+# A record in its line, with its hash.
+_MAX_LINE_BYTES = MAX_BODY_BYTES + 256
+_MAX_KEY_BYTES = 1_024
+_CHUNK = 2**18
+_BEFORE = b',"record":'
+
+
+@dataclass(frozen=True, slots=True)
+class AuditVerified:
+    """An audit that is whole and agrees with the bundle.
+
+    Attributes:
+        chain_id: of the chain.
+        records: how many the bundle holds.
+        withheld: how many more stand in it by their hashes alone: of other cases, as the signer of the bundle says.
+        seq: number of the last.
+        key_id: 16 hexadecimal digits of the key that signed it.
+        by_expected_key: whether that is the key that was expected; false where none was.
+    """
+
+    chain_id: str
+    records: int
+    seq: int
+    key_id: str
+    by_expected_key: bool
+    withheld: int
+
+
+def verify_audit(
+    file: BinaryIO, entries: Mapping[str, Entry], case_id: str, wanted: Mapping[str, Digests], expected: str | None
+) -> AuditVerified | None:
+    """Check the audit of a bundle; None where it has none, and none was expected.
+
+    Args:
+        file: the bundle.
+        entries: its files, by their names.
+        case_id: of the case.
+        wanted: what the audit must say, by examination_id; its records that are told tell of no other search of the
+            case. One that the signer withholds with its record is not found.
+        expected: PEM of the key that must have signed it; None = any.
+
+    Raises:
+        EvidenceUnusable: the audit is not whole, or does not say of a search or finding what the bundle says.
+    """
+    if AUDIT not in entries:
+        if expected is not None:
+            raise unusable(AUDIT, "missing", "The bundle has no audit.")
+        return None
+    key = _key(read(file, entries[AUDIT_KEY], _MAX_KEY_BYTES), expected)
+    checkpoint = _checkpoint(read(file, entries[CHECKPOINT], MAX_CHECKPOINT_BYTES))
+    told = _Told(case_id, wanted)
+    found = verify_export(told.watched(_lines(file, entries[AUDIT])), key, (checkpoint,), may_withhold=True)
+    if isinstance(found, Broken):
+        # A checkpoint that the chain contradicts may be the one that is wrong; the chain is looked at alone.
+        alone = verify_export(_lines(file, entries[AUDIT]), key, may_withhold=True)
+        name = AUDIT if isinstance(alone, Broken) else CHECKPOINT
+        raise unusable(name, found.why.value, "The audit of the bundle is not as it was written.")
+    if not told.is_complete():
+        what = "The audit tells of other searches of the case than the bundle, or not of its opening."
+        raise unusable(AUDIT, "searches", what)
+    if not told.agrees():
+        raise unusable(AUDIT, "digests", "The audit does not say of a search or finding what the bundle says.")
+    return AuditVerified(found.chain_id, found.records, found.seq, key_id_of(key), expected is not None, found.withheld)
+
+
+class _Told:
+    """What the records say of the examinations of the bundle."""
+
+    def __init__(self, case_id: str, wanted: Mapping[str, Digests]) -> None:
+        self._case_id = case_id
+        self._wanted = wanted
+        self._opened = 0
+        self._searched = 0
+        self._searches: dict[str, list[str]] = {one: [] for one in wanted}
+        self._findings: dict[str, list[str]] = {one: [] for one in wanted}
+
+    def watched(self, lines: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield the lines as they are, and note what they say."""
+        for line in lines:
+            _, found, body = line.partition(_BEFORE)
+            if found and b'"action":"case.' in body:
+                self._note(body[:-1])
+            yield line
+
+    def is_complete(self) -> bool:
+        """Whether the audit tells of the opening of the case, and of as many searches as the bundle."""
+        return (self._opened, self._searched) == (1, len(self._wanted))
+
+    def agrees(self) -> bool:
+        """Whether the audit says what is wanted, neither less nor more."""
+        return all(
+            self._searches[one] == [digests.search]
+            and (digests.findings is None or self._findings[one] == list(digests.findings))
+            for one, digests in self._wanted.items()
+        )
+
+    def _note(self, body: bytes) -> None:
+        try:
+            record = decode(body)
+        except ValueError:
+            return  # which whoever verifies the chain says
+        if record.detail.get("case_id") == self._case_id:
+            self._opened += record.action == OPENING
+            self._searched += record.action == SEARCH
+        noted = {SEARCH: self._searches, FINDING: self._findings}.get(record.action, {})
+        if (known := noted.get(record.detail.get("examination", ""))) is not None:
+            known.append(record.detail.get("digest", ""))
+
+
+def _lines(file: BinaryIO, entry: Entry) -> Iterator[bytes]:
+    """Yield the lines of a file, none longer than a record can be: of a longer one the beginning."""
+    at, end, held = entry.content_at, entry.content_at + entry.size, b""
+    while at < end:
+        file.seek(at)  # somebody else may read meanwhile
+        piece = file.read(min(_CHUNK, end - at))
+        if not piece:
+            break
+        at += len(piece)
+        *lines, held = (held + piece).split(b"\n")
+        yield from lines
+        if len(held) > _MAX_LINE_BYTES:
+            break
+    if held:
+        yield held
+
+
+def _key(pem: bytes, expected: str | None) -> Ed25519PublicKey:
+    try:
+        key = read_public_key(pem.decode("ascii"))
+    except (InvalidField, UnicodeDecodeError):
+        raise unusable(AUDIT_KEY, "key", "The key of the audit cannot be read.") from None
+    if expected is not None and public_pem(key) != expected:
+        what = "The audit is signed by another key than the one that was expected: check that key first."
+        raise unusable(AUDIT_KEY, "other_key", what)
+    return key
+
+
+def _checkpoint(data: bytes) -> Checkpoint:
+    try:
+        return parse_checkpoint(data)
+    except InvalidField:
+        raise unusable(CHECKPOINT, "content", "The checkpoint cannot be read.") from None

@@ -1,0 +1,226 @@
+"""Whether the documents of a bundle agree with each other: searches, photos, findings and what follows from them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from fr_core.errors import InvalidField
+from fr_trust.casework.codec import finding_digest, search_digest
+from fr_trust.casework.rules import conclusion_of, require_finding, required_findings, state_of
+from fr_trust.casework.values import Examination, State
+from fr_trust.evidence.archive import Entry, is_name, read, unusable
+from fr_trust.evidence.documents import (
+    AUDIT,
+    AUDIT_KEY,
+    CHECKPOINT,
+    MANIFEST,
+    NOTED_AT_THE_SEARCH,
+    PUBLIC_KEY,
+    REPORT,
+    SIGNATURE,
+    UNFINISHED,
+    FindingsDocument,
+    SearchDocument,
+    parsed,
+    read_derivations,
+    read_findings,
+    read_search,
+)
+
+# A search of as many candidates as there may be has a tenth of it; one of this length takes 30 times as much memory.
+_MAX_DOCUMENT_BYTES = 4 * 2**20
+_TOP = {MANIFEST, SIGNATURE, PUBLIC_KEY, REPORT}
+_AUDIT = {AUDIT, CHECKPOINT, AUDIT_KEY}
+_DOCUMENTS = ("search.json", "derivations.json", "findings.json")
+_IN_FOLDER = re.compile(r"examinations/([0-9]{2,5})/((?:candidates/)?[a-z0-9]+\.[a-z0-9]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """What the audit must say of an examination.
+
+    Attributes:
+        search: digest of the search.
+        findings: digests of the findings, in their order; None where they are not told.
+    """
+
+    search: str
+    findings: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class CaseVerified:
+    """What the documents say.
+
+    Attributes:
+        examinations: how many there are.
+        unfinished: ids of those that wait for a finding.
+        digests: by examination_id.
+    """
+
+    examinations: int
+    unfinished: tuple[str, ...]
+    digests: Mapping[str, Digests]
+
+
+def verify_case(file: BinaryIO, entries: Mapping[str, Entry], case_id: str) -> CaseVerified:
+    """Check every document but the audit.
+
+    Args:
+        file: the bundle, whose bytes are those that the manifest lists.
+        entries: its files, by their names.
+        case_id: of the manifest.
+
+    Raises:
+        EvidenceUnusable: a document contradicts another, or a file is missing or none of a bundle.
+    """
+    digests: dict[str, Digests] = {}
+    unfinished = []
+    for folder, search, findings in examinations(file, entries):
+        where = f"{folder}/search.json"
+        if search.case_id != case_id or search.examination_id in digests:
+            raise unusable(where, "case", "An examination is of another case, or is there twice.")
+        finished = findings.state != UNFINISHED
+        if not finished:
+            unfinished.append(search.examination_id)
+        digests[search.examination_id] = Digests(
+            _digest(where, search), _finding_digests(f"{folder}/findings.json", findings) if finished else None
+        )
+    return CaseVerified(len(digests), tuple(unfinished), digests)
+
+
+def examinations(
+    file: BinaryIO, entries: Mapping[str, Entry]
+) -> Iterator[tuple[str, SearchDocument, FindingsDocument]]:
+    """Yield the folder of each examination with what its documents say, in their order; raises as `verify_case`."""
+    for folder, names in _folders(entries).items():
+        yield folder, *_examination(file, entries, folder, names)
+
+
+def _folders(entries: Mapping[str, Entry]) -> dict[str, set[str]]:
+    """Return the names of the files of each examination, by its folder."""
+    numbers: dict[int, tuple[str, set[str]]] = {}
+    for name in entries:
+        if name in _TOP | _AUDIT:
+            continue
+        found = _IN_FOLDER.fullmatch(name)
+        if found is None or found[1] != f"{int(found[1]):02d}":
+            raise unusable(name, "name", "The bundle holds a file that none of its kind does.")
+        numbers.setdefault(int(found[1]), (f"examinations/{found[1]}", set()))[1].add(found[2])
+    for name in sorted(_TOP if _AUDIT.isdisjoint(entries) else _TOP | _AUDIT):
+        if name not in entries:
+            raise unusable(name, "missing", "A file of the bundle is missing.")
+    if sorted(numbers) != list(range(1, len(numbers) + 1)):
+        raise unusable(MANIFEST, "examinations", "The examinations of the bundle are not all there.")
+    return dict(numbers[number] for number in sorted(numbers))
+
+
+def _examination(
+    file: BinaryIO, entries: Mapping[str, Entry], folder: str, names: set[str]
+) -> tuple[SearchDocument, FindingsDocument]:
+    for name in _DOCUMENTS:
+        if name not in names:
+            raise unusable(f"{folder}/{name}", "missing", "A document of an examination is missing.")
+    told: dict[str, Any] = {}
+    for name, how in zip(_DOCUMENTS, (read_search, read_derivations, read_findings), strict=True):
+        data = read(file, entries[f"{folder}/{name}"], _MAX_DOCUMENT_BYTES)
+        told[name] = parsed(f"{folder}/{name}", data, how)
+    search: SearchDocument = told["search.json"]
+    findings: FindingsDocument = told["findings.json"]
+    noted = told["derivations.json"].get(NOTED_AT_THE_SEARCH)
+    if noted is not None and noted != search.searched.derivations:
+        what = "The derivations say something else of the search than the search does."
+        raise unusable(f"{folder}/derivations.json", "derivations", what)
+    _require_photos(entries, folder, names, search)
+    _require_conclusion(f"{folder}/findings.json", search, findings)
+    return search, findings
+
+
+def _require_photos(entries: Mapping[str, Entry], folder: str, names: set[str], search: SearchDocument) -> None:
+    where = f"{folder}/search.json"
+    photos = {search.probe, *search.photos.values()}
+    candidates = range(1, len(search.candidates) + 1)
+    # What a document says is repeated in an error only where it is the name of a file.
+    fit = all(is_name(f"{folder}/{name}") for name in photos)
+    if not fit or len(photos) != 1 + len(search.photos) or not set(search.photos) <= set(candidates):
+        raise unusable(where, "photos", "A search tells photos that it cannot have.")
+    for name in sorted(photos ^ (names - set(_DOCUMENTS))):
+        raise unusable(f"{folder}/{name}", "photos", "A photo is missing, or is none of the search.")
+    if entries[f"{folder}/{search.probe}"].sha256 != search.searched.probe_sha256:
+        raise unusable(f"{folder}/{search.probe}", "probe", "The probe is not the photo that was searched with.")
+    for number, name in sorted(search.photos.items()):
+        if entries[f"{folder}/{name}"].sha256 != search.candidates[number - 1].photo_sha256:
+            raise unusable(f"{folder}/{name}", "photo", "The photo of a candidate is not the one that was enrolled.")
+
+
+def _require_conclusion(where: str, search: SearchDocument, told: FindingsDocument) -> None:
+    """Raise unless what is concluded follows from the findings."""
+    if told.examination_id != search.examination_id:
+        raise unusable(where, "examination", "Findings are those of another examination.")
+    if told.required_findings != required_findings(*_asked(search)):
+        right = False
+    elif told.state == UNFINISHED:
+        right = _is_unfinished(told)
+    else:
+        checks = (_can_be_given, _follows, _ends_with_last, _is_independent)
+        right = all(check(search, told) for check in checks)
+    if not right:
+        raise unusable(where, "conclusion", "What is concluded does not follow from the findings.")
+
+
+def _asked(search: SearchDocument) -> tuple[bool, int]:
+    """Whether the search was operational, and how many candidates it had: what rules of findings ask for."""
+    return search.searched.operational, len(search.candidates)
+
+
+def _is_unfinished(told: FindingsDocument) -> bool:
+    """Whether findings that are waited for have nothing to tell yet."""
+    return told.required_findings > 0 and not told.findings and told.conclusion is None
+
+
+def _can_be_given(search: SearchDocument, told: FindingsDocument) -> bool:
+    """Whether an examination of these candidates can have each of the findings."""
+    own = Examination(search.examination_id, search.case_id, search.searched, search.candidates)
+    try:
+        for finding in told.findings:
+            require_finding(finding, own)
+    except InvalidField:
+        return False
+    return True
+
+
+def _follows(search: SearchDocument, told: FindingsDocument) -> bool:
+    """Whether the state and the conclusion are those of the findings."""
+    conclusion = conclusion_of(told.findings, *_asked(search))
+    pair = None if conclusion is None else (conclusion.kind.value, conclusion.template_id)
+    state = state_of(told.findings, *_asked(search))
+    return told.state == state.value == State.CONCLUDED.value and pair == told.conclusion
+
+
+def _ends_with_last(search: SearchDocument, told: FindingsDocument) -> bool:
+    """Whether the finding that concluded the examination is its last."""
+    return not told.findings or state_of(told.findings[:-1], *_asked(search)) is not State.CONCLUDED
+
+
+def _is_independent(search: SearchDocument, told: FindingsDocument) -> bool:
+    """Whether each finding is another examiner's, and none of an operational search is its searcher's."""
+    examiners = {one.examiner for one in told.findings}
+    searcher_examined = search.searched.operational and search.searched.searched_by in examiners
+    return len(examiners) == len(told.findings) and not searcher_examined
+
+
+def _digest(where: str, search: SearchDocument) -> str:
+    try:
+        return search_digest(search.examination_id, search.case_id, search.searched, search.candidates, search.salt)
+    except (ValueError, TypeError):
+        raise unusable(where, "salt", "A search has no salt.") from None
+
+
+def _finding_digests(where: str, told: FindingsDocument) -> tuple[str, ...]:
+    try:
+        return tuple(finding_digest(told.examination_id, number, one) for number, one in enumerate(told.findings, 1))
+    except (ValueError, TypeError):
+        raise unusable(where, "salt", "A finding has no salt.") from None
