@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import typer
 
-from fr_bench.bench_commands.evaluation import evaluation
 from fr_bench.bench_commands.gallery import gallery
 from fr_bench.bench_commands.pipeline import pipeline
 from fr_bench.bench_commands.search import search
@@ -16,5 +15,5 @@ bench = typer.Typer(
     help="Measure speed: of the pipeline in process, of a server under load, of searches, of a course. "
     "Exit status 1 if --bar is missed, 2 if it cannot be measured.",
 )
-for command in (pipeline, serve, search, gallery, evaluation, training):
+for command in (pipeline, serve, search, gallery, training):
     bench.command()(command)

@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import platform
 from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
 from fr_core.scoring.bootstrap import Bootstrap
 from fr_core.scoring.intervals import Interval, Rate
-from fr_evaluation.provenance import versions
 from fr_evaluation.report import NOTICE, Report
+
+# Of each library its distributions, of which one is installed.
+PACKAGES = (
+    "numpy",
+    "pillow",
+    "opencv-python",
+    "opencv-python-headless",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "openvino",
+    "faiss-cpu",
+    "faiss-gpu",
+)
+
+
+def versions() -> dict[str, str]:
+    """Of Python, of the machine ("Linux x86_64"), and of those of `PACKAGES` that are installed, by name."""
+    found = {"python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}"}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
 
 # 2: holds everything that a repetition needs.
 FORMAT = 2

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fr_bench import bars
+from fr_bench import evaluate as bars
 from fr_bench.evaluate import available_cpus, load_sets, run
 from fr_bench.names import SetName
 from fr_bench.report import verdict

@@ -15,12 +15,12 @@ from typer.testing import CliRunner
 
 from fr_bench.bench_cli import bench
 from fr_bench.speed import search_gallery, search_photos, search_truth
-from fr_bench.speed.errors import BenchFailed
+from fr_bench.speed.child import BenchFailed
 from fr_bench.speed.report import dumped, file_stem, held_text, markdown, write
 from fr_bench.speed.search import SearchOrder, bench_search, predictions
-from fr_bench.speed.search_bars import held_figures
 from fr_bench.speed.search_child import build, take_turn
 from fr_bench.speed.search_gallery import MATED_COSINE, Gallery, drawn_pairs, plant, unit
+from fr_bench.speed.search_report import held_figures
 from fr_bench.speed.search_subjects import PEERS, check_peers
 from fr_bench.speed.search_truth import Answers, Truth, exact_search, judge
 from fr_bench.speed.search_values import (

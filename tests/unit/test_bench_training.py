@@ -14,14 +14,11 @@ from typer.testing import CliRunner
 
 from fr_api.v1 import common_pb2, training_pb2
 from fr_bench.bench_cli import bench
-from fr_bench.speed.child import Child
+from fr_bench.speed.child import BenchFailed, Child
 from fr_bench.speed.conditions import conditions
-from fr_bench.speed.errors import BenchFailed
-from fr_bench.speed.training import processor_s, walks_of
+from fr_bench.speed.training import around, kept, processor_s, walks_of
 from fr_bench.speed.training_course import Cohorts, enrol, exported, make_course, pairs_for, plan_of
-from fr_bench.speed.training_kept import kept
-from fr_bench.speed.training_people import around
-from fr_bench.speed.training_report import missed, training_json, training_text, write_training
+from fr_bench.speed.training_report import training_page
 from fr_bench.speed.training_trainees import Begin, Class, Load, moments, run_trainees
 from fr_bench.speed.training_values import Decision, Kept, TrainingOrder, TrainingReport, Walked
 from fr_bench.speed.values import Latency, Memory
@@ -162,13 +159,13 @@ def test_processor_time_is_that_of_a_process_and_its_children(tmp_path: Path) ->
 
 
 def test_figures_stand_beside_their_bars() -> None:
-    told = training_text(REPORT)
+    told = training_page(REPORT).text
     assert "decide_and_next_p99_ms 149.0, bar <= 150: ok" in told
     assert "4 OVERLOADED" in told
     assert "249.9 of 250.0 due" in told
-    assert not missed(REPORT)
+    assert not training_page(REPORT).missed
     quiet = replace(REPORT, refusals={}, begin=None, memory=None)
-    assert "nobody" in training_text(quiet)
+    assert "nobody" in training_page(quiet).text
     late = Latency(9, 1.0, 2.0, 150.5, 200.0)
     worse = (
         replace(REPORT, decide=late),
@@ -178,14 +175,14 @@ def test_figures_stand_beside_their_bars() -> None:
         replace(REPORT, kept=Kept(15_000, 0, 0, 1)),
     )
     for report in worse:
-        assert missed(report)
-        assert training_text(report).count("MISSED") == 1
+        assert training_page(report).missed
+        assert training_page(report).text.count("MISSED") == 1
 
 
 def test_the_report_is_written_as_json_and_as_a_page(tmp_path: Path) -> None:
-    written = write_training(REPORT, tmp_path / "results", "fr bench training --bar")
+    written = training_page(REPORT).write(tmp_path / "results", "fr bench training --bar")
     assert [path.name for path in written] == ["training-500.json", "training-500.md"]
-    assert json.loads(written[0].read_text()) == json.loads(training_json(REPORT))
+    assert json.loads(written[0].read_text()) == json.loads(training_page(REPORT).json)
     page = written[1].read_text()
     assert page.startswith("# fr bench training: 500 trainees, each deciding every 2 s\n")
     assert "    fr bench training --bar\n" in page

@@ -15,8 +15,8 @@ from fr_core.imaging import ImageLimits
 from fr_core.reading import read_at_most
 from fr_core.runtime.ticket import Ticket, current_ticket, hold
 from fr_datasets.errors import DatasetUnreadable, read_photo
+from fr_evaluation.hardest import thumbnail
 from fr_evaluation.photos import AHEAD, Photos, in_threads
-from fr_evaluation.thumbnails import thumbnail
 
 
 class Stop(Exception):

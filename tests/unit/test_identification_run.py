@@ -27,8 +27,7 @@ from fr_datasets.values import Person
 from fr_evaluation.files import scores_csv
 from fr_evaluation.identification import searches
 from fr_evaluation.identification import words as identification_words
-from fr_evaluation.identification.by_people import first_by_people, rates_by_people
-from fr_evaluation.identification.figures import identification_figures
+from fr_evaluation.identification.figures import first_by_people, identification_figures, rates_by_people
 from fr_evaluation.identification.page import page
 from fr_evaluation.identification.report import IdentificationReport
 from fr_evaluation.identification.run import read_people, run_identification

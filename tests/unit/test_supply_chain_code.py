@@ -50,7 +50,6 @@ EXCEPTIONS = {
     "server/fr_server/workers/process.py: multiprocessing": "makes that socket pair",
     "server/fr_server/workers/__main__.py: multiprocessing": "takes its end of that socket pair",
     "benchmarks/fr_bench/speed/child.py: multiprocessing": "a child of a measurement, fed by it alone",
-    "benchmarks/fr_bench/speed/evaluation.py: multiprocessing": "a child of a measurement",
     "benchmarks/fr_bench/speed/generator.py: multiprocessing": "a child of a measurement",
     "benchmarks/fr_bench/speed/peer.py: multiprocessing": "a child of a measurement",
     "benchmarks/fr_bench/speed/search_child.py: multiprocessing": "a child of a measurement",

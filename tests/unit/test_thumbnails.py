@@ -21,7 +21,7 @@ from fr_bench.cli import evaluate
 from fr_core.imaging import ImageLimits
 from fr_datasets.manifests import load_manifest, parse_manifest
 from fr_evaluation.files import NAMES
-from fr_evaluation.thumbnails import BOX, thumbnail
+from fr_evaluation.hardest import BOX, thumbnail
 from fr_evaluation.verification.page import page
 from fr_evaluation.verification.report import VerificationReport
 from fr_evaluation.verification.run import read_pairs, run_verification

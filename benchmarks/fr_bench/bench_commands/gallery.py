@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 from fr_bench.bench_commands.options import JsonOption, OutOption
-from fr_bench.bench_commands.telling import command_line, results_folder, tell_step
-from fr_bench.cli import MISSED
+from fr_bench.bench_commands.telling import tell_page, tell_step
 from fr_evaluation.cli_parts import errors_to_stderr
 
 
@@ -21,14 +20,6 @@ def gallery(
 ) -> None:
     """Measure a gallery's life on a server: durable enrolment through a stream, and the start with all of it."""
     with errors_to_stderr():
-        from fr_bench.speed.life import bench_gallery
-        from fr_bench.speed.life_report import life_json, life_text, missed, write_life
+        from fr_bench.speed.life import bench_gallery, life_page
 
-        report = bench_gallery(n, seed, tell_step)
-        typer.echo(life_json(report) if as_json else life_text(report), nl=False)
-        folder = results_folder(out)
-        if folder is not None:
-            for path in write_life(report, folder, command_line()):
-                typer.echo(f"written: {path}", err=True)
-        if bar and missed(report):
-            raise typer.Exit(MISSED)
+        tell_page(life_page(bench_gallery(n, seed, tell_step)), as_json, out, bar)

@@ -1,4 +1,4 @@
-"""What a command prints while it measures and at its end, and where its results are kept."""
+"""Prints the progress and the report of a measurement, and writes the results."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from fr_bench.cli import MISSED, PIPE_WIDTH
 from fr_evaluation.cli_parts import NOT_MADE
 
 if TYPE_CHECKING:
+    from fr_bench.speed.figure_page import FigurePage
     from fr_bench.speed.values import BenchReport, Round
 
 # Where results are kept in a clone of the repository.
@@ -31,13 +32,24 @@ def command_line() -> str:
 
 
 def tell_round(turn: int, repeat: int, done: Round) -> None:
-    """On standard error, so that whoever waits sees the rounds."""
+    """Print a finished round on standard error."""
     typer.echo(f"round {turn} of {repeat}: {done.subject} {done.photos_per_s:.1f} photos/s", err=True)
 
 
 def tell_step(told: str) -> None:
-    """As `tell_round`."""
+    """Print a finished step on standard error."""
     typer.echo(told, err=True)
+
+
+def tell_page(page: FigurePage, as_json: bool, out: Path | None, bar: bool) -> None:
+    """Print and write a page of figures; with `bar`, end with the status of its bars."""
+    typer.echo(page.json if as_json else page.text, nl=False)
+    folder = results_folder(out)
+    if folder is not None:
+        for path in page.write(folder, command_line()):
+            typer.echo(f"written: {path}", err=True)
+    if bar and page.missed:
+        raise typer.Exit(MISSED)
 
 
 def tell(report: BenchReport, as_json: bool, out: Path | None) -> None:

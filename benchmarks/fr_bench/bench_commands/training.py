@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 from fr_bench.bench_commands.options import JsonOption, OutOption
-from fr_bench.bench_commands.telling import command_line, results_folder, tell_step
-from fr_bench.cli import MISSED
+from fr_bench.bench_commands.telling import tell_page, tell_step
 from fr_evaluation.cli_parts import errors_to_stderr
 
 
@@ -38,16 +37,9 @@ def training(
     """Measure a course under load: trainees who decide at fixed moments, and whether every decision is kept."""
     with errors_to_stderr():
         from fr_bench.speed.training import bench_training
-        from fr_bench.speed.training_report import missed, training_json, training_text, write_training
+        from fr_bench.speed.training_report import training_page
         from fr_bench.speed.training_values import TrainingOrder
 
         options = tuple(part for setting in settings or () for part in ("--set", setting))
         order = TrainingOrder(trainees, every, seconds, channels, seed, dataset, options)
-        report = bench_training(order, tell_step)
-        typer.echo(training_json(report) if as_json else training_text(report), nl=False)
-        folder = results_folder(out)
-        if folder is not None:
-            for path in write_training(report, folder, command_line()):
-                typer.echo(f"written: {path}", err=True)
-        if bar and missed(report):
-            raise typer.Exit(MISSED)
+        tell_page(training_page(bench_training(order, tell_step)), as_json, out, bar)

@@ -9,7 +9,12 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Self
 
-from fr_bench.speed.errors import BenchFailed
+from fr_core.errors import FrError
+
+
+class BenchFailed(FrError):
+    """The measurement could not be made; the message says what was found and what to do."""
+
 
 _GIVE_UP_S = 10.0
 

@@ -15,12 +15,47 @@ import numpy as np
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from fr_api.v1 import gallery_pb2, gallery_pb2_grpc, server_pb2
+from fr_bench.speed.child import BenchFailed
 from fr_bench.speed.conditions import conditions
-from fr_bench.speed.errors import BenchFailed
+from fr_bench.speed.figure_page import FigurePage, values_of
 from fr_bench.speed.requests import connected
 from fr_bench.speed.search_gallery import plant
 from fr_bench.speed.server_process import free_port, resident_mib, started_server
 from fr_bench.speed.values import Conditions
+from fr_bench.values import Bar
+
+# Of a million templates, or more, on two cores.
+_BARS_FROM = 1_000_000
+_BARS = {"enrol_per_s": Bar(5000.0, at_least=True), "start_s": Bar(30.0, at_least=False)}
+
+
+def life_page(report: LifeReport) -> FigurePage:
+    """Return the figures beside their bars."""
+    title = f"fr bench gallery: {report.n:,} embeddings of {report.dimension} values"
+    return FigurePage(f"gallery-{report.n}", title, report.machine, _rows(report), _bars(report), values_of(report))
+
+
+def _rows(report: LifeReport) -> list[tuple[str, str]]:
+    return [
+        ("enrolled, durable, a second", f"{report.enrol_per_s:,.0f}"),
+        ("for all of them", f"{report.enrol_s:.1f} s"),
+        (
+            "start: from NOT_SERVING to SERVING",
+            "too short to be seen" if report.start_s is None else f"{report.start_s:.1f} s",
+        ),
+        ("start: from the process to the ready file", f"{report.whole_start_s:.1f} s"),
+        ("answers NOT_SERVING before SERVING", str(report.not_serving)),
+        ("memory of the server", f"{report.resident_mib:,.0f} MiB"),
+        ("data folder", f"{report.disk_mib:,.0f} MiB"),
+    ]
+
+
+def _bars(report: LifeReport) -> list[tuple[str, float, Bar]]:
+    if report.n < _BARS_FROM:
+        return []
+    values = {"enrol_per_s": report.enrol_per_s, "start_s": report.start_s}
+    return [(name, value, _BARS[name]) for name, value in values.items() if value is not None]
+
 
 _GALLERY = "bench"
 # Embeddings of one request of the stream.

@@ -19,8 +19,7 @@ import cv2
 import numpy as np
 
 import fr_core.runtime  # noqa: F401 - keeps the ONNX Runtime silent that InsightFace loads
-from fr_bench.speed.child import Child, answer_requests
-from fr_bench.speed.errors import BenchFailed
+from fr_bench.speed.child import BenchFailed, Child, answer_requests
 from fr_bench.speed.values import PEER, Agreement, Round, round_of
 from fr_core.detect.nms import iou
 from fr_core.packs.cache import ModelCache, cache_folder

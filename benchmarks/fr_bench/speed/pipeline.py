@@ -2,28 +2,135 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from statistics import median
 
 import numpy as np
 
 from fr_bench.speed.conditions import conditions
-from fr_bench.speed.engine import opened_engine, workers_for
-from fr_bench.speed.overhead import embedding_overheads
+from fr_bench.speed.engine import opened_embedder, opened_engine, workers_for
 from fr_bench.speed.peer import FoundFaces, agreement
-from fr_bench.speed.recorder import Recorder
 from fr_bench.speed.rounds import OnRound, alternate, opened_peer, peer_rate, rate_of
 from fr_bench.speed.stats import latency, rates
-from fr_bench.speed.values import PIPELINE, BenchReport, EngineSettings, Held, PipelineDetail, Round, Stages, round_of
+from fr_bench.speed.values import (
+    PIPELINE,
+    Batches,
+    BenchReport,
+    EmbeddingOverhead,
+    EngineSettings,
+    Held,
+    PipelineDetail,
+    Round,
+    Stages,
+    round_of,
+)
 from fr_bench.speed.workload import PhotoList
 from fr_bench.values import Bar
 from fr_core.align import align
 from fr_core.imaging import ImageLimits, decode
 from fr_core.pipeline import Pipeline
-from fr_core.runtime.observe import STAGES
+from fr_core.runtime.observe import STAGES, ModelRole, NullObserver, Stage
 from fr_core.types import AlignedFace
+
+
+class Recorder(NullObserver):
+    """Adds up seconds by step, and counts batches by model and size; for any number of threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._batches: Counter[tuple[str, int]] = Counter()
+
+    @contextmanager
+    def stage(self, name: Stage) -> Iterator[None]:
+        """As `Observer.stage`."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            took = time.perf_counter() - start
+            with self._lock:
+                self._seconds[name] += took
+
+    def batch(self, model: ModelRole, waits_s: list[float], run_s: float) -> None:
+        """As `Observer.batch`."""
+        with self._lock:
+            self._batches[model, len(waits_s)] += 1
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._seconds.clear()
+            self._batches.clear()
+
+    def seconds(self, name: Stage) -> float:
+        """Of a step, over all photos since the start or `clear`."""
+        with self._lock:
+            return self._seconds[name]
+
+    def batches(self) -> tuple[Batches, ...]:
+        """The batches since the start or `clear`, by model and size."""
+        with self._lock:
+            counted = dict(self._batches)
+        models = sorted({model for model, _ in counted})
+        return tuple(
+            Batches(
+                model, tuple((float(size), counted[model, size]) for name, size in sorted(counted) if name == model)
+            )
+            for model in models
+        )
+
+
+# One face, and as many as a group photo has.
+BATCHES = (1, 8)
+
+# Calls of each kind, one of ours after one of the runtime's, for each repeat.
+_CALLS = 12
+
+
+def embedding_overheads(
+    settings: EngineSettings, crops: Sequence[AlignedFace], repeat: int
+) -> tuple[EmbeddingOverhead, ...]:
+    """Measure for each size of batch; empty where there is no face.
+
+    Both sides run the same session, so what differs is what our code does around it.
+
+    Args:
+        settings: of the engine; 0 threads count as 1, so that both sides have the same.
+        crops: aligned faces; taken again from the start where they are fewer than a batch.
+        repeat: more repeats, steadier medians.
+    """
+    if not crops:
+        return ()
+    with opened_embedder(settings) as (embedder, session):
+        largest = session.input_shape[0] or BATCHES[-1]
+        found = []
+        for batch in (size for size in BATCHES if size <= largest):
+            faces = [crops[i % len(crops)] for i in range(batch)]
+            pixels = np.stack([face.pixels for face in faces])
+            ours, bare = _timed_in_turn(partial(embedder.embed, faces), partial(session.run, pixels), repeat * _CALLS)
+            found.append(EmbeddingOverhead(batch, ours / batch * 1e3, bare / batch * 1e3, ours / bare))
+    return tuple(found)
+
+
+def _timed_in_turn(a: Callable[[], object], b: Callable[[], object], calls: int) -> tuple[float, float]:
+    """Median seconds of a call of each, called in turn after one call to warm up."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for turn in range(calls + 1):
+        for work, kept in zip((a, b), times, strict=True):
+            start = time.perf_counter()
+            work()
+            if turn:
+                kept.append(time.perf_counter() - start)
+    return median(times[0]), median(times[1])
+
 
 # Of the time of the bare call of the runtime: what our embedder may add to it.
 OVERHEAD_BAR = Bar(1.25, at_least=False)

@@ -176,8 +176,7 @@ def write(report: BenchReport, folder: Path, command: str) -> tuple[Path, ...]:
     stem = file_stem(report)
     pictures: tuple[Path, ...] = ()
     if can_plot():
-        from fr_bench.speed.plots import plot
-        from fr_bench.speed.search_plots import plot_search
+        from fr_bench.speed.plots import plot, plot_search
 
         detail = report.detail
         pictures = plot_search(detail, folder, stem) if isinstance(detail, SearchDetail) else plot(detail, folder, stem)

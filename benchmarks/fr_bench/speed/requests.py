@@ -14,7 +14,7 @@ import grpc
 import numpy as np
 
 from fr_api.v1 import common_pb2, gallery_pb2, gallery_pb2_grpc, recognition_pb2, server_pb2, server_pb2_grpc
-from fr_bench.speed.errors import BenchFailed
+from fr_bench.speed.child import BenchFailed
 from fr_bench.speed.generator import read_details
 from fr_bench.speed.peer import FoundFaces
 from fr_bench.speed.search_gallery import unit_vectors

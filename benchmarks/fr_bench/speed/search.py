@@ -10,12 +10,12 @@ from statistics import median
 
 import numpy as np
 
+from fr_bench.speed.child import BenchFailed
 from fr_bench.speed.conditions import PACKAGES, conditions
-from fr_bench.speed.errors import BenchFailed
-from fr_bench.speed.search_bars import held_figures
 from fr_bench.speed.search_child import Subject, Turn
 from fr_bench.speed.search_gallery import MATED_COSINE, Gallery, drawn_pairs, plant
 from fr_bench.speed.search_photos import RealPairs, embedded_pairs
+from fr_bench.speed.search_report import held_figures
 from fr_bench.speed.search_subjects import check_peers
 from fr_bench.speed.search_truth import exact_search, judge
 from fr_bench.speed.search_values import (

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fr_bench.speed.child import BenchFailed
 from fr_bench.speed.engine import opened_engine, workers_for
-from fr_bench.speed.errors import BenchFailed
 from fr_bench.speed.search_values import PhotoProbes
 from fr_bench.speed.values import EngineSettings
 from fr_bench.testdata import find_testdata

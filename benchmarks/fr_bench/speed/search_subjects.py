@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fr_bench.speed.errors import BenchFailed
+from fr_bench.speed.child import BenchFailed
 from fr_core.gallery.index.protocol import F64, IndexMemory
 from fr_core.gallery.index.register import new_index
 from fr_core.types import F32, I64

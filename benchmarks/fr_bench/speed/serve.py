@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import math
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import cast
 
+from fr_bench.speed.child import BenchFailed
 from fr_bench.speed.conditions import conditions
 from fr_bench.speed.engine import opened_engine, server_options, workers_for
-from fr_bench.speed.errors import BenchFailed
 from fr_bench.speed.generator import OK, Call, Generators, Sent, Target
-from fr_bench.speed.metrics import batches_between, read_metrics
 from fr_bench.speed.peer import agreement
 from fr_bench.speed.pipeline import PipelineSubject
 from fr_bench.speed.requests import (
@@ -31,6 +34,7 @@ from fr_bench.speed.values import (
     PIPELINE,
     SERVER,
     Agreement,
+    Batches,
     BenchReport,
     EngineSettings,
     Held,
@@ -46,6 +50,57 @@ from fr_bench.speed.watch import Watch
 from fr_bench.speed.workload import PhotoList
 from fr_bench.values import Bar
 from fr_core.runtime.devices import ActiveDevice, Precision
+
+METRIC = "fr_batch_size"
+
+_BUCKET = re.compile(rf"^{METRIC}_bucket\{{(?P<labels>[^}}]*)\}}\s+(?P<value>\S+)")
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
+
+# (model, upper bound of a bucket) -> batches up to that size, since the server began.
+Cumulative = Mapping[tuple[str, float], float]
+
+
+def read_metrics(url: str) -> Cumulative:
+    """Fetch the buckets of the batch sizes; none where no batch has run yet.
+
+    Raises:
+        BenchFailed: there is no answer.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise BenchFailed(f"--metrics-url takes an address that begins with http://, not {url}.")
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return buckets(answer.read().decode())
+    except (OSError, urllib.error.URLError, UnicodeDecodeError) as error:
+        raise BenchFailed(f"No metrics could be read from {url}: {error}.") from error
+
+
+def buckets(text: str) -> Cumulative:
+    """The buckets in a page of metrics."""
+    found: dict[tuple[str, float], float] = {}
+    for line in text.splitlines():
+        match = _BUCKET.match(line)
+        if match:
+            labels = dict(_LABEL.findall(match["labels"]))
+            found[labels.get("model", ""), float(labels["le"])] = float(match["value"])
+    return found
+
+
+def batches_between(before: Cumulative, after: Cumulative) -> tuple[Batches, ...]:
+    """The batches that ran between two readings, by model and bucket, up to the largest bucket that has any."""
+    found = []
+    for model in sorted({model for model, _ in after}):
+        counts: list[tuple[float | None, int]] = []
+        below = 0.0
+        for bound in sorted(bound for name, bound in after if name == model):
+            total = after[model, bound] - before.get((model, bound), 0.0)
+            counts.append((None if math.isinf(bound) else bound, round(total - below)))
+            below = total
+        while counts and not counts[-1][1]:  # the buckets reach far beyond any batch
+            counts.pop()
+        found.append(Batches(model, tuple(counts)))
+    return tuple(found)
+
 
 # In-process throughput that the server must keep.
 SERVER_TO_PIPELINE_BAR = Bar(0.85, at_least=True)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
-from fr_bench.speed.errors import BenchFailed
+from fr_bench.speed.child import BenchFailed
 
 # A server that loads its models, and compiles them for its device, is given so long.
 _START_S = 300.0

@@ -2,30 +2,103 @@
 
 from __future__ import annotations
 
+import io
 import math
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
+import PIL.Image
+import PIL.ImageOps
 
-from fr_bench.speed.child import Child
+from fr_api.v1 import common_pb2, recognition_pb2, recognition_pb2_grpc
+from fr_bench.speed.child import BenchFailed, Child
 from fr_bench.speed.conditions import conditions
-from fr_bench.speed.errors import BenchFailed
 from fr_bench.speed.life import OnStep
 from fr_bench.speed.requests import connected
 from fr_bench.speed.server_process import ServerProcess, process_tree, started_server
 from fr_bench.speed.stats import latency, percentile
 from fr_bench.speed.training_course import Cohorts, MadeCourse, enrol, exported, make_course
-from fr_bench.speed.training_kept import kept
-from fr_bench.speed.training_people import cut_out_people
 from fr_bench.speed.training_trainees import Begin, Class, Load, run_trainees
-from fr_bench.speed.training_values import Kept, TrainingOrder, TrainingReport, Walked
+from fr_bench.speed.training_values import Decision, Kept, TrainingOrder, TrainingReport, Walked
 from fr_bench.speed.values import Conditions, Latency, Memory
 from fr_bench.speed.watch import Watch
 from fr_core.packs.cache import cache_folder
+from fr_core.packs.download import NullProgress
+from fr_core.packs.photos import fetch_photos, photos_folder
 from fr_datasets.links import Link, write_link
+
+GROUPS = ("solvay", "t1")
+
+# Room around a face, as a share of its box on each side: enough for the detector to find it again, and little enough
+# that no neighbour fills more of the picture.
+_MARGIN = 0.35
+
+
+def cut_out_people(channel: grpc.Channel, root: Path) -> int:
+    """Make a folder for each face of the group photos, with the face cut out and its mirror image.
+
+    To the model both are much alike. That makes the course an easy one, and changes nothing of what is measured.
+
+    Args:
+        channel: to a server, which finds the faces.
+        root: folder that gets the folders.
+
+    Returns:
+        How many people there are.
+
+    Raises:
+        FetchFailed: a photo could not be had.
+    """
+    photos = fetch_photos(photos_folder(), NullProgress())
+    detect = recognition_pb2_grpc.RecognitionServiceStub(channel).Detect
+    number = 0
+    for key in GROUPS:
+        data = photos[key].read_bytes()
+        with PIL.Image.open(io.BytesIO(data)) as opened:
+            group = PIL.ImageOps.exif_transpose(opened).convert("RGB")
+        for face in detect(recognition_pb2.DetectRequest(image=common_pb2.Image(data=data))).faces:
+            _write(group.crop(around(face.box, group.size)), root / f"person-{number:03}")
+            number += 1
+    return number
+
+
+def around(box: common_pb2.BoundingBox, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The square around a face: left, top, right, bottom in pixels, within a photo of that width and height."""
+    half = max(box.right - box.left, box.bottom - box.top) * (0.5 + _MARGIN)
+    x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
+    width, height = size
+    return max(0, round(x - half)), max(0, round(y - half)), min(width, round(x + half)), min(height, round(y + half))
+
+
+def _write(face: PIL.Image.Image, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    face.save(folder / "face.png")
+    PIL.ImageOps.mirror(face).save(folder / "mirrored.png")
+
+
+def kept(decisions: Iterable[Decision], trainee_ids: Sequence[str], exported: Iterable[tuple[str, int, str]]) -> Kept:
+    """Compare what was sent with what is there.
+
+    Args:
+        decisions: all that were sent, each of them acknowledged.
+        trainee_ids: pseudonyms by the places of their codes.
+        exported: trainee, ordinal and rating of each trial, the rating "" where it was not answered.
+    """
+    sent = {(trainee_ids[one.code], one.ordinal): str(one.rating) for one in decisions}
+    rows = list(exported)
+    there = {(trainee, ordinal): rating for trainee, ordinal, rating in rows if rating}
+    times = Counter((trainee, ordinal) for trainee, ordinal, _ in rows)
+    return Kept(
+        acknowledged=len(sent),
+        lost=sum(there.get(place) != rating for place, rating in sent.items()),
+        doubled=sum(count > 1 for count in times.values()),
+        unsent=len(there.keys() - sent.keys()),
+    )
+
 
 # Ticks of the processor times in /proc.
 _TICKS_PER_S = 100

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import grpc
 
 from fr_api.v1 import training_pb2, training_pb2_grpc
-from fr_bench.speed.errors import BenchFailed
+from fr_bench.speed.child import BenchFailed
 
 SITTING = "load"
 BLOCK = "pairs"

@@ -1,12 +1,8 @@
-"""What `fr bench training` found, as text, JSON and Markdown."""
+"""Builds the report of `fr bench training`."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from pathlib import Path
-
-from fr_bench.speed.report import machine_text
+from fr_bench.speed.figure_page import FigurePage, values_of
 from fr_bench.speed.training_values import TrainingReport
 from fr_bench.speed.values import Latency
 from fr_bench.values import Bar
@@ -21,37 +17,12 @@ _BARS = {
 }
 
 
-def training_json(report: TrainingReport) -> str:
-    """The report as one JSON document."""
-    return json.dumps(dataclasses.asdict(report), indent=2) + "\n"
-
-
-def training_text(report: TrainingReport) -> str:
-    """The report for people."""
-    lines = [*machine_text(report.machine), *(f"{name:44} {value}" for name, value in _rows(report)), *_held(report)]
-    return "".join(f"{line}\n" for line in lines)
-
-
-def missed(report: TrainingReport) -> bool:
-    """Whether a figure misses its bar."""
-    return not all(bar.met(value) for _, value, bar in _bars(report))
-
-
-def write_training(report: TrainingReport, folder: Path, command: str) -> tuple[Path, ...]:
-    """Write JSON and Markdown into a folder, which is made where it is not there; return what was written."""
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = folder / f"training-{report.trainees}"
-    table = "".join(f"| {name} | {value} |\n" for name, value in _rows(report))
-    machine = "".join(f"- {line}\n" for line in machine_text(report.machine))
-    text = (
-        f"# fr bench training: {report.trainees:,} trainees, each deciding every {report.every_s:g} s\n\n"
-        f"    {command}\n\n"
-        f"{machine}\n| figure | value |\n|---|---|\n{table}\n" + "".join(f"- {line}\n" for line in _held(report))
+def training_page(report: TrainingReport) -> FigurePage:
+    """Return the figures beside their bars."""
+    title = f"fr bench training: {report.trainees:,} trainees, each deciding every {report.every_s:g} s"
+    return FigurePage(
+        f"training-{report.trainees}", title, report.machine, _rows(report), _bars(report), values_of(report)
     )
-    json_path, markdown_path = stem.with_suffix(".json"), stem.with_suffix(".md")
-    json_path.write_text(training_json(report), encoding="utf-8")
-    markdown_path.write_text(text, encoding="utf-8")
-    return json_path, markdown_path
 
 
 def _rows(report: TrainingReport) -> list[tuple[str, str]]:
@@ -61,9 +32,9 @@ def _rows(report: TrainingReport) -> list[tuple[str, str]]:
         ("course", f"{report.people} people, {report.trials} trials, pictures of {report.picture_kb:.1f} kB"),
         ("length of the load", f"{report.seconds:.1f} s"),
         ("decisions, acknowledged a second", f"{report.decisions_per_s:.1f} of {report.asked_per_s:.1f} due"),
-        ("a decision", latency_text(report.decide)),
-        ("a decision and the next trial", latency_text(report.decide_and_next)),
-        ("a further walk and its first trial", "none" if report.begin is None else latency_text(report.begin)),
+        ("a decision", _latency(report.decide)),
+        ("a decision and the next trial", _latency(report.decide_and_next)),
+        ("a further walk and its first trial", "none" if report.begin is None else _latency(report.begin)),
         ("decisions sent late, p99", f"{report.late_ms:.1f} ms"),
         ("told to come again", ", ".join(f"{n} {reason}" for reason, n in report.refusals.items()) or "nobody"),
         ("as fast as they go, before the load", f"{report.closed_per_s:.0f} decisions a second"),
@@ -83,16 +54,8 @@ def _rows(report: TrainingReport) -> list[tuple[str, str]]:
     return rows
 
 
-def latency_text(found: Latency) -> str:
-    """Percentiles on one line."""
+def _latency(found: Latency) -> str:
     return f"p50 {found.p50_ms:.1f}, p95 {found.p95_ms:.1f}, p99 {found.p99_ms:.1f}, max {found.max_ms:.1f} ms"
-
-
-def _held(report: TrainingReport) -> list[str]:
-    return [
-        f"{name} {value:,.1f}, bar <= {bar.limit:,.0f}: {'ok' if bar.met(value) else 'MISSED'}"
-        for name, value, bar in _bars(report)
-    ]
 
 
 def _bars(report: TrainingReport) -> list[tuple[str, float, Bar]]:

@@ -16,8 +16,7 @@ import grpc.aio
 from google.rpc import error_details_pb2, status_pb2
 
 from fr_api.v1 import training_pb2, training_pb2_grpc
-from fr_bench.speed.child import answer_requests
-from fr_bench.speed.errors import BenchFailed
+from fr_bench.speed.child import BenchFailed, answer_requests
 from fr_bench.speed.training_course import SITTING
 from fr_bench.speed.training_values import Decision, Walked
 

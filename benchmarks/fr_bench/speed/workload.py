@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fr_bench.speed.errors import BenchFailed
+from fr_bench.speed.child import BenchFailed
 from fr_bench.speed.stats import order_of
 from fr_bench.speed.values import Workload
 from fr_bench.testdata import find_testdata

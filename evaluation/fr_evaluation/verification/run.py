@@ -21,12 +21,75 @@ from fr_datasets.values import PairSet
 from fr_evaluation.names import photo_namer
 from fr_evaluation.photos import OnProgress
 from fr_evaluation.pick import Pick, largest, most_central
-from fr_evaluation.report import Dataset, settings_of
-from fr_evaluation.verification.assemble import assemble
+from fr_evaluation.report import Dataset, Settings, part_of, settings_of
+from fr_evaluation.verification.calibrate import calibrate, held_out, provenance_of
+from fr_evaluation.verification.compare import AcrossPeople, ComparedPairs
 from fr_evaluation.verification.crops import read_crops
+from fr_evaluation.verification.figures import verification_figures
+from fr_evaluation.verification.groups import group_figures
+from fr_evaluation.verification.quality import quality_figures
 from fr_evaluation.verification.report import VerificationReport
 from fr_evaluation.verification.sources import PairsToCompare, PhotoSource
 from fr_evaluation.verification.templates import read_ijbb, read_ijbc
+from fr_evaluation.verification.undefined import Undefined
+
+
+def assemble(
+    dataset: Dataset,
+    settings: Settings,
+    measured_at: datetime,
+    seconds: float,
+    failures: Mapping[Path, str],
+    pairs: PairSet,
+    compared: ComparedPairs,
+    across: AcrossPeople | None,
+    scores: Mapping[Path, float],
+) -> VerificationReport:
+    """Compute all that the pairs support.
+
+    Args:
+        dataset: what was compared; how much of the set that is, is found here.
+        settings: with what.
+        measured_at: when, with a time zone.
+        seconds: how long the photos took.
+        failures: photo -> why it gave no embedding.
+        pairs: the list, with the labels of its people.
+        compared: its pairs.
+        across: every two of its people; None where it names nobody.
+        scores: photo -> quality of its face in [0, 1], of each photo that gave an embedding.
+    """
+    dataset = replace(dataset, part=part_of(dataset.manifest, {"pairs": len(pairs.pairs), "people": dataset.people}))
+    threshold, seed = settings.threshold, settings.seed
+    figures = verification_figures(compared, across, threshold, seed=seed)
+    undefined = Undefined(figures.undefined)
+    source = undefined.unless(
+        "calibration", lambda: provenance_of(dataset, settings, measured_at.date(), pairs.pairs, across)
+    )
+    calibration, tried = None, None
+    if source is None:
+        undefined["held_out"] = undefined["calibration"]
+    else:
+        calibration = undefined.unless("calibration", lambda: calibrate(compared, across, source, seed=seed))
+        tried = undefined.unless("held_out", lambda: held_out(compared, across, source, seed=seed))
+    groups = undefined.unless(
+        "differentials", lambda: group_figures(compared, across, pairs.labels, threshold, seed=seed)
+    )
+    quality = undefined.unless("quality", lambda: quality_figures(compared, across, scores, threshold))
+    return VerificationReport(
+        dataset,
+        settings,
+        measured_at,
+        seconds,
+        failures,
+        compared,
+        figures,
+        calibration,
+        tried or (),
+        groups or (),
+        quality,
+        undefined,
+    )
+
 
 # Pairs of a list between two looks at whether it is still wanted.
 BLOCK = 65_536

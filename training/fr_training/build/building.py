@@ -11,19 +11,19 @@ from typing import Literal
 from fr_core.engine import Engine
 from fr_core.pipeline import Pipeline
 from fr_core.runtime.ticket import current_ticket
+from fr_core.types import U8
+from fr_datasets.errors import DatasetUnreadable, read_photo
+from fr_evaluation.photos import in_threads
 from fr_training.bank.compose import compose
 from fr_training.bank.matcher import Matcher
 from fr_training.bank.needs import available, require_enough
 from fr_training.bank.pictures import PictureSpec
 from fr_training.bank.quarantine import without
-from fr_training.courses import Course, Learned
-from fr_training.plan import CoursePlan
-from fr_core.types import U8
-from fr_datasets.errors import DatasetUnreadable, read_photo
-from fr_evaluation.photos import in_threads
 from fr_training.build.gather import NO_PHOTO_LEFT, Gathered, PhotoSource, gather
 from fr_training.build.people import NamedPeople, identities_of
 from fr_training.build.pictures import jpeg, padded, render
+from fr_training.courses import Course, Learned
+from fr_training.plan import CoursePlan
 
 Progress = Literal["photos", "forms", "pictures"]
 """What is done to build a course, one after the other."""

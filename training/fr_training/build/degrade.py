@@ -7,8 +7,8 @@ import hashlib
 import cv2
 import numpy as np
 
-from fr_training.answers import Degraded
 from fr_core.types import U8, frozen_array
+from fr_training.answers import Degraded
 from fr_training.build.framing import EYE_DISTANCE, OVAL, SIDE
 
 FACE_WIDTH = 2.2 * EYE_DISTANCE

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from fr_core.align import ARCFACE_TEMPLATE
-from fr_training.bank.degradations import CROP_PX
 from fr_core.types import F32, frozen_array
+from fr_training.bank.degradations import CROP_PX
 
 SIDE = CROP_PX
 """Width and height of a picture, pixels."""

@@ -11,12 +11,12 @@ from pathlib import Path
 from fr_core.engine import Engine
 from fr_core.errors import InputRefused, NoFaceFound
 from fr_core.pipeline import Pipeline
-from fr_training.bank.pool import Pool, PoolPerson, PoolPhoto
 from fr_core.types import F32, QualityReason
 from fr_datasets.errors import read_photo
 from fr_datasets.values import Person
 from fr_evaluation.photos import EmbeddedPhoto, in_threads
 from fr_evaluation.pick import most_central
+from fr_training.bank.pool import Pool, PoolPerson, PoolPhoto
 from fr_training.build.people import LABEL_ERROR, NamedPeople, require_different_people
 
 TWO_PEOPLE = "TWO_PEOPLE"

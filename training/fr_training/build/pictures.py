@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 
 from fr_core.align import similarity_transform
-from fr_training.answers import Degraded
-from fr_training.plan import Mask
 from fr_core.types import F32, U8, frozen_array
+from fr_training.answers import Degraded
 from fr_training.build.degrade import degrade
 from fr_training.build.framing import OVAL, SIDE, TEMPLATE
+from fr_training.plan import Mask
 
 GREY = 128
 """What is shown where the face is not: in the middle of the scale, so that neither dark nor light skin stands out."""
