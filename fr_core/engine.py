@@ -54,7 +54,7 @@ PROCESSOR_FACES = (1, 2, 3, 4, 6, 8)
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """How the models of a pack are run.
+    """Options for running the models of a pack.
 
     Attributes:
         device: auto, cpu, openvino, cuda, cuda:N, cuda:0,1 and so on, tensorrt likewise.
@@ -336,7 +336,7 @@ def available_cores() -> int:
 
 
 def photos_at_once(device: ActiveDevice) -> int:
-    """How many photos should be in work at once to keep a device busy.
+    """Return how many photos should be in work at once to keep a device busy.
 
     On a processor, decoding, aligning and the like of some photos fill the time in which others wait for the models,
     and faces find company for a batch: on 2 cores, 8 photos gave a tenth more than 4, and 16 nothing more. A CUDA

@@ -1,4 +1,4 @@
-"""From the bytes of a photo to embedded faces: decode, detect, align, embed, assess; the composition, nothing else."""
+"""Turns the bytes of a photo into embedded faces: decode, detect, align, embed, assess."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ class Pipeline:
 
     @property
     def image_limits(self) -> ImageLimits:
-        """What a photo may be."""
+        """Return what a photo may be."""
         return self._image_limits
 
     @property
     def quality_limits(self) -> QualityLimits:
-        """What a face should be."""
+        """Return what a face should be."""
         return self._quality_limits
 
     def decode(self, data: bytes) -> Image:
@@ -157,7 +157,7 @@ class Pipeline:
 
 
 class FacePolicy(StrEnum):
-    """Which faces of a photo count where one is expected."""
+    """The rule that selects a face where one is expected."""
 
     ERROR = "ERROR"
     LARGEST = "LARGEST"

@@ -32,7 +32,7 @@ def frozen_array(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 @dataclass(frozen=True, slots=True)
 class ModelId:
-    """Which model made an embedding. Embeddings of two different ids never compare.
+    """The model that made an embedding. Embeddings of two different ids never compare.
 
     Attributes:
         pack: the pack's name, such as "buffalo_s".
@@ -116,7 +116,7 @@ class AlignedFace:
 
 
 class QualityReason(StrEnum):
-    """Why a face is less than ideal for comparison."""
+    """A reason why a face is less than ideal for comparison."""
 
     TOO_SMALL = "TOO_SMALL"
     BLURRED = "BLURRED"
@@ -131,7 +131,7 @@ class QualityReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How fit a face is for comparison, and the measures behind it.
+    """The suitability of a face for comparison, and the measures behind it.
 
     Attributes:
         score: in [0, 1], 1 is best.
@@ -241,7 +241,7 @@ class Candidate:
 
 
 class Decision(StrEnum):
-    """What a search found, in the words of INTERPOL's face process; never an identity."""
+    """The outcome of a search, in the words of INTERPOL's face process; never an identity."""
 
     POTENTIAL_CANDIDATES = "POTENTIAL_CANDIDATES"
     NO_CANDIDATE = "NO_CANDIDATE"

@@ -96,7 +96,7 @@ class OddFormatsEvaluation:
 
 
 def as_expected(photo: CountedPhoto, found: CountedFaces) -> bool:
-    """Whether a photo was counted as one of its right counts, or refused where it must be."""
+    """Return whether a photo was counted as one of its right counts, or refused where it must be."""
     if photo.must_be_refused:
         return bool(found.refusal)
     return not found.refusal and found.found in photo.counts

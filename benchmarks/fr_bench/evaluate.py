@@ -106,7 +106,7 @@ def run(opened: Engine, sets: Mapping[SetName, Evaluation], workers: int, on_pro
 
 
 def machine() -> Machine:
-    """What this process runs on."""
+    """Return what this process runs on."""
     return Machine(available_cpus(), _processor(), platform.machine(), platform.system(), platform.python_version())
 
 

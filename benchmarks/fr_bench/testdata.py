@@ -1,4 +1,4 @@
-"""Where the labelled photos lie."""
+"""Finds the labelled photos."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an evaluation finds: measures with their counts and bars, by set, and what they were measured with."""
+"""Values of an evaluation: measures with their counts and bars, by set, and its conditions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fr_core.types import ModelId
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """What a measure must reach.
+    """The value that a measure must reach.
 
     Attributes:
         limit: in the measure's unit.
@@ -23,7 +23,7 @@ class Bar:
     at_least: bool
 
     def met(self, value: float) -> bool:
-        """Whether `value` reaches the bar; a value exactly at it does."""
+        """Return whether `value` reaches the bar; a value exactly at it does."""
         return value >= self.limit if self.at_least else value <= self.limit
 
 
@@ -49,13 +49,13 @@ class Measure:
 
     @property
     def met(self) -> bool | None:
-        """Whether the bar is reached; None without a bar."""
+        """Return whether the bar is reached; None without a bar."""
         return None if self.bar is None else self.bar.met(self.value)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one set gave.
+    """The measures of one set.
 
     Attributes:
         name: of the set or a part of it.
@@ -89,7 +89,7 @@ class SetReport:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What the evaluation ran on, without names of people or hosts.
+    """The machine of an evaluation, without names of people or hosts.
 
     Attributes:
         cpus: processors that this process may use.

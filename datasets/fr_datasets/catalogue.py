@@ -1,4 +1,4 @@
-"""Which reader reads which set, and what of a set is checked."""
+"""Maps each data set to its reader and its checks."""
 
 from __future__ import annotations
 

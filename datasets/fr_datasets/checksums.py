@@ -1,4 +1,4 @@
-"""Whether a file is the one that its authors published."""
+"""Checks that a file is the one that its authors published."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def _writing(part: Path | str) -> Iterator[None]:
 
 
 def _place(response: HTTPResponse, asked: int) -> tuple[int, int | None]:
-    """Where the body begins, and how long the whole is (None = unknown); a server may give all, not a rest."""
+    """Return where the body begins, and how long the whole is (None = unknown); a server may give all, not a rest."""
     if response.status != 206:
         length = response.headers.get("Content-Length", "")
         return 0, int(length) if _LENGTH.fullmatch(length) else None

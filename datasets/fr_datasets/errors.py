@@ -1,4 +1,4 @@
-"""What can be wrong with a data set on disk, or on its way there.
+"""Errors of data sets, on disk or while they are fetched.
 
 These errors name files of the set, even where a file is called after a person, as in LFW: whoever runs an evaluation
 has to find the file. They are raised on the evaluating machine only and never reach a log of the server.
@@ -30,7 +30,7 @@ class DatasetError(FrError):
 
     @property
     def message(self) -> str:
-        """What was found, then what to do about it."""
+        """Return what was found, then what to do about it."""
         return f"{self.what} {self.remedy.replace('NAME', self.dataset)}".strip()
 
 
@@ -150,7 +150,7 @@ class FetchFailed(DatasetError):
 
 
 class CannotWrite(FetchFailed):
-    """What has come cannot be written, as the disk is full or the folder is another user's."""
+    """The download cannot be written: the disk is full, or the folder belongs to another user."""
 
     remedy = "What has come is kept: make room or rights there, and run the command again to go on."
 

@@ -1,4 +1,4 @@
-"""Which folder holds the photos of a set whose copies differ in its name."""
+"""Finds the folder of a set whose copies use different names."""
 
 from __future__ import annotations
 

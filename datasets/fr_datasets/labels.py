@@ -1,4 +1,4 @@
-"""What a set says of its people: a CSV with a row for each person."""
+"""Reads labels of people: a CSV with a row for each person."""
 
 from __future__ import annotations
 

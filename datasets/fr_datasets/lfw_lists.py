@@ -14,7 +14,7 @@ from fr_datasets.values import Person, VerificationPair
 
 
 def photo_name(name: str, number: int) -> str:
-    """Where photo `number`, from 1, of the person `name` lies: NAME/NAME_0001.jpg."""
+    """Return where photo `number`, from 1, of the person `name` lies: NAME/NAME_0001.jpg."""
     return f"{name}/{name}_{number:04d}.jpg"
 
 

@@ -1,4 +1,4 @@
-"""Where the data sets of this user lie: a small TOML file, a table for each set."""
+"""Reads and writes the places of this user's data sets: a small TOML file, a table for each set."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ MAX_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Where a set lies, and whether only a part of it is meant to be there."""
+    """The folder of a set, and whether it holds only a part of it on purpose."""
 
     root: Path
     partial: bool = False
 
 
 def datasets_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where sets are fetched to: `FR_HOME`/datasets, else `datasets` in the platform's data folder of the user."""
+    """Return where sets are fetched to: `FR_HOME`/datasets, else `datasets` in the platform's data folder of the
+    user.
+    """
     home = environ.get("FR_HOME", "")
     return (Path(home) if home else platformdirs.user_data_path("fr-core", appauthor=False)) / "datasets"
 

@@ -36,7 +36,7 @@ class RemoteFile:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What is to be known of a data set before it is used.
+    """The terms, counts and checks of a data set.
 
     Attributes:
         name: the set's name, as in `fr dataset info NAME`.

@@ -1,4 +1,4 @@
-"""From people with photos to pairs of photos."""
+"""Makes pairs of photos from people with photos."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _two_photos(photos: Sequence[Path], most: int) -> list[tuple[Path, Path]]:
         return list(combinations(photos, 2))
 
     def begin(first: int) -> int:
-        """How many pairs come before those of a photo with the later ones."""
+        """Return how many pairs come before those of a photo with the later ones."""
         return first * (2 * count - 1 - first) // 2
 
     found = []

@@ -1,4 +1,4 @@
-"""How far a download is: a bar on a terminal, one line per file elsewhere; on standard error."""
+"""Shows the progress of a download: a bar on a terminal, one line per file elsewhere; on standard error."""
 
 from __future__ import annotations
 

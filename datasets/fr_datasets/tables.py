@@ -1,4 +1,4 @@
-"""How the lists of the data sets are read: lines of text, CSV files with a fixed header, the photos that they name."""
+"""Reads the lists of data sets: lines of text, CSV files with a fixed header, and the photos that they name."""
 
 from __future__ import annotations
 

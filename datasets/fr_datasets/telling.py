@@ -1,4 +1,4 @@
-"""How commands end that could not do what was asked: a line on standard error, and an exit status."""
+"""Ends a command that failed: a line on standard error, and an exit status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a data set is made of: pairs of photos or crops, people, templates, photos with a known number of faces."""
+"""Values of data sets: pairs of photos or crops, people, templates, photos with a known number of faces."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ class CountedPhoto:
 
     @property
     def must_be_refused(self) -> bool:
-        """Whether an error is the only right answer."""
+        """Return whether an error is the only right answer."""
         return not self.counts
 
 

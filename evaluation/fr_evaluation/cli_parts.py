@@ -1,4 +1,4 @@
-"""What the commands of `fr evaluate` share: options, the engine, progress, files, errors.
+"""Parts that the commands of `fr evaluate` share: options, the engine, progress, files, errors.
 
 Heavy imports wait until a command runs.
 """

@@ -1,4 +1,4 @@
-"""What a model was furthest off with, one by one, with photos where a report may show them."""
+"""Lists the comparisons that a model got most wrong, with photos if a report may show them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the JSON of every report has in common."""
+"""Builds the JSON that every report has in common."""
 
 from __future__ import annotations
 

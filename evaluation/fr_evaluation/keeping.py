@@ -1,4 +1,4 @@
-"""What is kept of a report."""
+"""Selects the files of a report that are stored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fr_evaluation.verification.report import VerificationReport
 
 
 def summary_of(report: Report, model: ModelId) -> Summary:
-    """What a report of a model is, for a list of them."""
+    """Return what a report of a model is, for a list of them."""
     match report:
         case VerificationReport():
             kind, words = "verification", verification_words.summary(report)

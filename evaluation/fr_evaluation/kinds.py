@@ -1,4 +1,4 @@
-"""What can be measured, and how much of it: the same for commands, reports and the server."""
+"""Names the kinds of evaluation and their parts, for commands, reports and the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be measured on which data set, and which of them lie on this machine."""
+"""Lists the evaluations that each data set allows, and the sets on this machine."""
 
 from __future__ import annotations
 

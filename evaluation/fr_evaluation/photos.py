@@ -45,7 +45,7 @@ class EmbeddedPhoto:
 
 @dataclass(frozen=True, slots=True)
 class CountedFaces:
-    """How many faces were found in a photo; `refusal` as in `EmbeddedPhoto`."""
+    """The number of faces in a photo; `refusal` as in `EmbeddedPhoto`."""
 
     found: int
     refusal: str = ""

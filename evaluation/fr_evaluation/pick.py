@@ -1,4 +1,4 @@
-"""Which face of a photo with several is the one that the pair is about; a rule for each data set."""
+"""Picks the face that a pair is about from a photo with several faces; a rule for each data set."""
 
 from __future__ import annotations
 

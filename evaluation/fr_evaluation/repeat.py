@@ -58,7 +58,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Repetition:
-    """What came of measuring again.
+    """The outcome of a repeated measurement.
 
     Attributes:
         compared: figures that were held against each other.
@@ -76,7 +76,7 @@ class Repetition:
 
     @property
     def same(self) -> bool:
-        """Whether every figure is what it was."""
+        """Return whether every figure is what it was."""
         return not self.different
 
 
@@ -108,7 +108,7 @@ def read_given(recorded: Recorded, root: Path, groups: Path | None = None) -> Pa
 
 
 def options_of(recorded: Recorded, device: str | None) -> EngineOptions:
-    """How to run the models: as it was, on the device that ran them, or on another."""
+    """Return how to run the models: as it was, on the device that ran them, or on another."""
     then = recorded.settings
     return EngineOptions(device or then.device, then.precision, then.detection, then.flip)
 
@@ -226,7 +226,7 @@ def _shown(value: object) -> str:
 
 
 def _compare_scores(then: Scores, now: Scores) -> tuple[int, float, list[Difference]]:
-    """How many similarities were compared, their largest difference, and whether one is not what it was."""
+    """Return how many similarities were compared, their largest difference, and whether one is not what it was."""
     apart = [
         abs(a - b) for one in then.keys() & now.keys() if (a := then[one]) is not None and (b := now[one]) is not None
     ]
@@ -238,7 +238,7 @@ def _compare_scores(then: Scores, now: Scores) -> tuple[int, float, list[Differe
 
 
 def _notes(recorded: Recorded, document: Mapping[str, Any]) -> Iterator[str]:
-    """What the figures were computed on, where it is not what it was."""
+    """Return what the figures were computed on, where it is not what it was."""
     then, now = _ground(recorded.document), _ground(document)
     for name in dict.fromkeys((*then, *now)):
         if then.get(name) != now.get(name):

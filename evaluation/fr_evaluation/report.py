@@ -20,7 +20,7 @@ NOTICE = (
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """What was compared.
+    """The data set of a report.
 
     Attributes:
         manifest: of the set.
@@ -42,7 +42,7 @@ class Dataset:
 
 
 def part_of(manifest: Manifest, counts: Mapping[str, int | None]) -> str:
-    """How much of a set was read where that is less than its manifest counts, such as "1,200 of 6,000 pairs".
+    """Return how much of a set was read where that is less than its manifest counts, such as "1,200 of 6,000 pairs".
 
     Args:
         manifest: of the set.
@@ -60,7 +60,7 @@ def part_of(manifest: Manifest, counts: Mapping[str, int | None]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the figures depend on beside the data set: the same settings give the same figures.
+    """The settings that determine the figures, beside the data set: equal settings give equal figures.
 
     Attributes:
         pack: name of the models.
@@ -105,7 +105,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Report:
-    """What every report tells.
+    """The common part of every report.
 
     Attributes:
         dataset: what was compared.

@@ -45,7 +45,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a report is, for a list of them.
+    """An entry of a list of reports.
 
     Attributes:
         kind: one of `KINDS`.

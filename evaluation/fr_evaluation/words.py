@@ -1,4 +1,4 @@
-"""What reports have in common in plain words."""
+"""Writes the sentences that reports have in common."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def section(heading: str, text: str, *tables: Table) -> Section:
 
 
 def conditions(report: Report) -> list[tuple[str, str]]:
-    """What was measured with what."""
+    """Say what was measured with what."""
     dataset, settings = report.dataset, report.settings
     return [
         ("data set", dataset.manifest.name),
@@ -110,7 +110,7 @@ def by_people_text(bootstrap: Bootstrap | None) -> str:
 
 
 def support_text(rate: Rate) -> str:
-    """How far its errors support a rate, in few words."""
+    """Say how far its errors support a rate, in few words."""
     strength = support(rate.count, rate.total).strength
     if strength is Strength.NO_ERRORS:
         return f"no error: at most {rule_of_three(rate.total):.2g} (rule of 3)"
@@ -125,7 +125,7 @@ def counted_text(rate: Rate) -> str:
 
 
 def few_errors_text(rate: Rate) -> str:
-    """How few errors a rate rests on, to follow it in prose; empty where they are enough."""
+    """Say how few errors a rate rests on, to follow it in prose; empty where they are enough."""
     if rate.count >= ENOUGH_ERRORS:
         return ""
     return f" (on {counted(rate.count, 'error') if rate.count else 'no error'}: hardly known)"

@@ -176,7 +176,7 @@ class MultiscaleDetector:
         return _Copy(picture, scale, len(corners) == 1, TileFaces.joined(parts))
 
     def _uncut(self, faces: TileFaces, left: int, top: int, size: int, picture: U8) -> npt.NDArray[np.bool_]:
-        """Which faces of a tile are small enough, and touch no edge beyond which the picture goes on."""
+        """Return which faces of a tile are small enough, and touch no edge beyond which the picture goes on."""
         edge = self._scales.edge
         right_inner, bottom_inner = left + size < picture.shape[1], top + size < picture.shape[0]
         low = [edge if left else -np.inf, edge if top else -np.inf]

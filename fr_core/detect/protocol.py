@@ -29,7 +29,7 @@ class Detector(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TileFaces:
-    """What a model sees in one tile, or several of its answers put together.
+    """The output of a model for one tile, or several of its outputs put together.
 
     Attributes:
         boxes: f32[N, 4], (left, top, right, bottom) in pixels.

@@ -43,7 +43,7 @@ class Embedder(Protocol):
 
 
 class RawEmbedder(Protocol):
-    """What an embedding model gives before normalisation; flip fusion adds such vectors."""
+    """An embedding model before normalisation; flip fusion adds such vectors."""
 
     @property
     def size(self) -> int:

@@ -23,7 +23,7 @@ class FrError(Exception):
 
     @property
     def message(self) -> str:
-        """What was found, then what to do about it."""
+        """Return what was found, then what to do about it."""
         return f"{self.what} {self.remedy}".strip()
 
     def __str__(self) -> str:
@@ -31,11 +31,11 @@ class FrError(Exception):
 
 
 class InputRefused(FrError):
-    """The caller can mend it; asking again unchanged gives the same answer."""
+    """The caller can correct it; the same request gives the same answer."""
 
 
 class Failure(FrError):
-    """Ours, and it may pass; asking again later may succeed."""
+    """The server's fault, and it may pass; a later call may succeed."""
 
 
 class Unrecoverable(FrError):

@@ -6,7 +6,7 @@ from fr_core.errors.base import InputRefused
 
 
 class EmbeddingWrongSize(InputRefused):
-    """The embedding does not have the number of values that the model gives."""
+    """The embedding has a different number of values than the model's embeddings."""
 
     reason = "EMBEDDING_WRONG_SIZE"
     remedy = "Send the embedding as this server's model returned it."
@@ -30,4 +30,4 @@ class ModelMismatch(InputRefused):
     """Two embeddings, or an embedding and a gallery, come from different models."""
 
     reason = "MODEL_MISMATCH"
-    remedy = "Compare embeddings of one model only: embed the photo again with the model that is asked for."
+    remedy = "Compare embeddings of one model only: embed the photo again with the right model."

@@ -13,14 +13,14 @@ class NoFaceFound(InputRefused):
 
 
 class SeveralFaces(InputRefused):
-    """More than one face was found where one was asked for."""
+    """The photo has more than one face, and the call asked for one."""
 
     reason = "SEVERAL_FACES"
     remedy = "Crop the photo to one face, or ask for the largest face."
 
 
 class TooManyFaces(InputRefused):
-    """More faces were found in the photo than one photo may have."""
+    """The photo has more faces than the limit."""
 
     reason = "TOO_MANY_FACES"
     remedy = "Cut the photo into several, or raise `images.max_faces` of the server."

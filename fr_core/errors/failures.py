@@ -1,4 +1,4 @@
-"""Failures: ours, and they may pass."""
+"""Failures of the server that may pass."""
 
 from __future__ import annotations
 
@@ -6,79 +6,83 @@ from fr_core.errors.base import Failure
 
 
 class Overloaded(Failure):
-    """The server has as much work as it accepts."""
+    """The server has as much work as it can accept."""
 
     reason = "OVERLOADED"
     remedy = "Call again after the delay in RetryInfo."
 
 
 class NotReady(Failure):
-    """The server cannot answer yet: it is still reading its galleries, or the process with its models hangs."""
+    """The server cannot answer yet: it is still reading its galleries, or the process with the models does not
+    respond.
+    """
 
     reason = "NOT_READY"
     remedy = "Call again after the delay in RetryInfo, or wait until the health service says SERVING."
 
 
 class ShuttingDown(Failure):
-    """The server is draining and takes no new work."""
+    """The server is shutting down and accepts no new work."""
 
     reason = "SHUTTING_DOWN"
-    remedy = "Call again; another or a restarted server will answer."
+    remedy = "Call again; another server, or this one after its restart, will answer."
 
 
 class StoreFailed(Failure):
-    """The store could not be read or written; nothing of the call was kept, unless the message doubts that."""
+    """The store could not be read or written; nothing of the call was stored, unless the message says that this is
+    uncertain.
+    """
 
     reason = "STORE_FAILED"
     remedy = "Look for a full or failing disk on the server, then call again."
 
 
 class StoreCorrupt(Failure):
-    """The store is damaged, or what it holds contradicts itself; nothing of the call was kept."""
+    """The store is damaged, or its contents contradict each other; nothing of the call was stored."""
 
     reason = "STORE_CORRUPT"
     remedy = (
-        "Whoever runs the server stops it, copies its data folder as it is, and runs `fr server verify` on the copy, "
-        "which names each store that is damaged; docs/runbooks/suspected-tampering.md says how to go on. A damaged "
-        "report is deleted with DeleteReport, and measured again."
+        "The operator stops the server, copies its data folder, and runs `fr server verify` on the copy. The command "
+        "names each damaged store; docs/runbooks/suspected-tampering.md has the next steps. Delete a damaged report "
+        "with DeleteReport, and measure again."
     )
 
 
 class StorageLow(Failure):
-    """The disk of the data folder has too little room left to take in more; everything else still works."""
+    """The disk of the data folder has too little free space for new data; everything else still works."""
 
     reason = "STORAGE_LOW"
     remedy = "Free space on the disk of the server's data folder, delete galleries or reports; then call again."
 
 
 class InternalError(Failure):
-    """A defect of the server; the log holds it under the request id."""
+    """A defect in the server; the log has it under the request id."""
 
     reason = "INTERNAL"
-    remedy = "Report the request id to whoever runs the server."
+    remedy = "Report the request id to the operator of the server."
 
 
 class DeviceLost(Failure):
-    """The device that runs the models stopped working; the server must be started anew."""
+    """The device that runs the models stopped working; the server must be restarted."""
 
     reason = "DEVICE_LOST"
-    remedy = "Call another server; whoever runs this one must look at its device and start it again."
+    remedy = "Call another server. The operator of this one must check its device and restart it."
 
 
 class CallEnded(Failure):
-    """The call was cancelled, or its deadline passed, and its work was left undone."""
+    """The call was cancelled, or its deadline passed; its work was not done."""
 
     reason = "CALL_ENDED"
-    remedy = "Call again, with a longer deadline if it had passed."
+    remedy = "Call again, with a longer deadline if the deadline passed."
 
 
 class CallTooLong(Failure):
-    """The call took as long as the server lets a call take, and its work was left undone."""
+    """The call reached the server's time limit for a call; its work was not done."""
 
     reason = "CALL_TOO_LONG"
     remedy = (
         "Ask for less in one call, or call again when the server has less to do; a longer deadline does not help. "
-        "Whoever runs the server may raise `limits.call_s`."
+        "The operator can raise `limits.call_s`."
     )
 
 

@@ -6,7 +6,7 @@ from fr_core.errors.base import InputRefused
 
 
 class Undecodable(InputRefused):
-    """The bytes are no complete photo: empty, truncated, damaged, or not an image at all."""
+    """The bytes are not a complete photo: empty, truncated, damaged, or not an image at all."""
 
     reason = "UNDECODABLE"
     remedy = "Send the complete bytes of one photo, as the camera or the editor wrote them."
@@ -37,11 +37,11 @@ class SeveralFrames(InputRefused):
     """The file is an animation or a multi-page image."""
 
     reason = "SEVERAL_FRAMES"
-    remedy = "Send one frame as a photo of its own."
+    remedy = "Send one frame as a separate photo."
 
 
 class ImageTooCostly(InputRefused):
-    """Decoding the photo took more time or memory than a photo may."""
+    """Decoding the photo took more time or memory than the limit."""
 
     reason = "IMAGE_TOO_COSTLY"
-    remedy = "Save the photo anew with an ordinary editor, or raise the limits in `isolation` of the server."
+    remedy = "Save the photo again with an ordinary editor, or raise the limits in `isolation` of the server."

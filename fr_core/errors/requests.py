@@ -1,4 +1,4 @@
-"""Refusals of what a call asks for."""
+"""Refusals of requests."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from fr_core.errors.base import InputRefused
 
 
 class MissingField(InputRefused):
-    """A field that the call needs was not set."""
+    """A required field is not set."""
 
     reason = "MISSING_FIELD"
     remedy = "Set the field and call again."
 
 
 class InvalidField(InputRefused):
-    """A field holds a value that it cannot have."""
+    """A field has a value that is not allowed."""
 
     reason = "INVALID_FIELD"
     remedy = "Set the field to a value that its documentation allows."
 
 
 class InvalidIdentifier(InputRefused):
-    """A gallery or subject id is empty, too long, or holds characters that an id cannot have."""
+    """A gallery or subject id is empty, too long, or has characters that are not allowed in an id."""
 
     reason = "INVALID_IDENTIFIER"
     remedy = "Use 1 to 128 printable characters without spaces at either end; for a gallery a-z, 0-9, - and _."
 
 
 class InvalidTopK(InputRefused):
-    """The number of candidates asked for is zero or beyond the limit."""
+    """The number of candidates is zero or over the limit."""
 
     reason = "INVALID_TOP_K"
-    remedy = "Ask for 1 candidate up to the limit, or leave the field unset for the default."
+    remedy = "Ask for at least 1 candidate and at most the limit, or leave the field unset for the default."
 
 
 class InvalidThreshold(InputRefused):
@@ -44,11 +44,11 @@ class InvalidFilter(InputRefused):
     """The filter of a search holds no condition, too many, or a key of metadata that no subject has."""
 
     reason = "INVALID_FILTER"
-    remedy = "Name keys that subjects of this gallery have; leave the filter out to search everybody."
+    remedy = "Name keys that subjects of this gallery have; leave the filter out to search all subjects."
 
 
 class InvalidPage(InputRefused):
-    """The page size is out of range, or the page token is not one that this call returned."""
+    """The page size is out of range, or this call did not return the page token."""
 
     reason = "INVALID_PAGE"
     remedy = "Send the token exactly as the previous page returned it, with a page size within the limit."

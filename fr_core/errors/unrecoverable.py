@@ -1,4 +1,4 @@
-"""What stops the process until a person has acted."""
+"""Errors that stop the process until a person has acted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ class ConfigUnknownKey(Unrecoverable):
     """The configuration holds a key that does not exist."""
 
     reason = "CONFIG_UNKNOWN_KEY"
-    remedy = "Correct or remove the key; `fr serve --print-config` shows every key there is."
+    remedy = "Correct or remove the key; `fr serve --print-config` shows every key."
 
 
 class ConfigInvalid(Unrecoverable):
@@ -20,10 +20,10 @@ class ConfigInvalid(Unrecoverable):
 
 
 class UnknownPack(Unrecoverable):
-    """There is no model pack of that name."""
+    """There is no model pack with this name."""
 
     reason = "UNKNOWN_PACK"
-    remedy = "`fr models list` shows the packs there are."
+    remedy = "`fr models list` shows the packs."
 
 
 class PackInvalid(Unrecoverable):
@@ -55,31 +55,31 @@ class FetchFailed(Unrecoverable):
 
 
 class DeviceUnavailable(Unrecoverable):
-    """The device that was asked for is not there, or the runtime does not use it."""
+    """The requested device is missing, or the runtime cannot use it."""
 
     reason = "DEVICE_UNAVAILABLE"
     remedy = "Choose another device or precision; device `auto` with precision `f32` runs everywhere."
 
 
 class AddressUnavailable(Unrecoverable):
-    """The server cannot listen on the address: it is taken, not of this machine, or not allowed."""
+    """The server cannot listen on the address: it is in use, does not belong to this machine, or is not allowed."""
 
     reason = "ADDRESS_UNAVAILABLE"
-    remedy = "Stop what listens there, or choose another host or port in the configuration; port 0 takes any free port."
+    remedy = "Stop the program that listens there, or configure another host or port; port 0 takes any free port."
 
 
 class FrontendsFailed(Unrecoverable):
-    """Front-end processes of the server do not start, or end again and again."""
+    """Front-end processes of the server do not start, or keep ending."""
 
     reason = "FRONTENDS_FAILED"
-    remedy = "Look for the reason in the log, such as too little memory; `server.frontends = 0` does without them."
+    remedy = "Look for the reason in the log, such as too little memory; `server.frontends = 0` needs none of them."
 
 
 class StoreInUse(Unrecoverable):
     """Another process has the data folder open."""
 
     reason = "STORE_IN_USE"
-    remedy = "Stop the other server, or give this one a data folder of its own."
+    remedy = "Stop the other server, or give this one its own data folder."
 
 
 class StoreExposed(Unrecoverable):
@@ -100,7 +100,7 @@ class StoreNewer(Unrecoverable):
 
 
 class KeyUnavailable(Unrecoverable):
-    """The key of the galleries cannot be had: not set, not readable, readable by others, or no key."""
+    """The key of the galleries is not available: it is not set, not readable, readable by others, or not a key."""
 
     reason = "KEY_UNAVAILABLE"
     remedy = (
@@ -109,38 +109,38 @@ class KeyUnavailable(Unrecoverable):
 
 
 class WrongKey(Unrecoverable):
-    """The store is encrypted under another key."""
+    """The store is encrypted with another key."""
 
     reason = "WRONG_KEY"
     remedy = (
-        "Use the key that the store was made or last rotated with; nothing was changed. If `fr gallery key rotate` was "
-        "interrupted, run it again."
+        "Use the key that the store was created or last rotated with; nothing was changed. If `fr gallery key rotate` "
+        "was interrupted, run it again."
     )
 
 
 class NoStore(Unrecoverable):
-    """The folder holds no store, or one that this version has not brought up to date yet."""
+    """The folder has no store, or its store has not been upgraded to this version yet."""
 
     reason = "NO_STORE"
     remedy = "Name the data folder of a server that has run with this version."
 
 
 class TargetTaken(Unrecoverable):
-    """What is to be written would replace something."""
+    """The file or folder to write exists already."""
 
     reason = "TARGET_TAKEN"
     remedy = "Name a file that does not exist, or an empty folder; nothing was changed."
 
 
 class BackupUnusable(Unrecoverable):
-    """A backup, or the file of its keys, is damaged, not there, or no such file."""
+    """A backup, or the file of its keys, is damaged, missing, or not such a file."""
 
     reason = "BACKUP_UNUSABLE"
     remedy = "Nothing was changed. Take another backup, always with the newest file of keys."
 
 
 class BackupMismatch(Unrecoverable):
-    """The file of keys is of another store, or older than what it is used with."""
+    """The file of keys belongs to another store, or is too old for this backup."""
 
     reason = "BACKUP_MISMATCH"
     remedy = "Give the newest file of keys of the same store; nothing was changed."
@@ -152,26 +152,26 @@ class TlsUnusable(Unrecoverable):
     reason = "TLS_UNUSABLE"
     remedy = (
         "Correct the file. `fr server renew` makes a new certificate and key; `fr server revoke-certificate --renew` "
-        "writes the list of revoked ones anew."
+        "writes the list of revoked certificates again."
     )
 
 
 class PlaintextRefused(Unrecoverable):
-    """The server would listen beyond this machine without encryption, or without asking who calls."""
+    """The server would listen beyond this machine without encryption, or without authentication."""
 
     reason = "PLAINTEXT_REFUSED"
     remedy = "Run `fr server init` and start with the configuration that it writes, or listen on 127.0.0.1."
 
 
 class FileTampered(Unrecoverable):
-    """A file is not the one that was sealed."""
+    """A file has changed since it was sealed."""
 
     reason = "FILE_TAMPERED"
-    remedy = "Find out who changed it; where the change is meant, seal the file anew with `fr server seal`."
+    remedy = "Find out who changed it. If the change is intended, seal the file again with `fr server seal`."
 
 
 class EvidenceUnusable(Unrecoverable):
     """An evidence bundle cannot be read, or was changed."""
 
     reason = "EVIDENCE_UNUSABLE"
-    remedy = "Ask for the bundle again, and compare its sha256 with that of whoever made it."
+    remedy = "Ask for the bundle again, and compare its sha256 with the value from the person who made it."

@@ -1,4 +1,4 @@
-"""What can be done to the galleries: each change checks its rules, writes, and says what the audit is told of it."""
+"""Changes galleries: each change checks its rules, writes, and reports to the audit."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class AddedVector:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Effect:
-    """What a committed change means for the memory of a gallery.
+    """The effect of a committed change on the memory of a gallery.
 
     Attributes:
         gallery: as the change found it; a new one as it left it.
@@ -84,7 +84,7 @@ class Effect:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Done(Generic[R_co]):
-    """What became of a change.
+    """The outcome of a change.
 
     Attributes:
         result: what its caller gets.

@@ -1,4 +1,4 @@
-"""What an id, a name, metadata or an embedding must be before a gallery takes it; each breach is a refusal."""
+"""Checks ids, names, metadata and embeddings before a gallery takes them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def is_gallery_id(gallery_id: str) -> bool:
-    """Whether a gallery can have this id: 1 to 128 characters of a-z, 0-9, - and _."""
+    """Return whether a gallery can have this id: 1 to 128 characters of a-z, 0-9, - and _."""
     return _GALLERY_ID.fullmatch(gallery_id) is not None
 
 
@@ -55,7 +55,7 @@ def is_subject_id(subject_id: str) -> bool:
 
 
 def is_template_id(template_id: int) -> bool:
-    """Whether a template can have this id: above zero, in 63 bits."""
+    """Return whether a template can have this id: above zero, in 63 bits."""
     return 0 < template_id < 2**63
 
 

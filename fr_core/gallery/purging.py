@@ -1,4 +1,4 @@
-"""What a purge deletes, counted before it, or added up from its steps."""
+"""Counts what a purge deletes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def added_up(steps: Iterable[Purged]) -> tuple[Purged, ...]:
 
 
 def _emptied(snapshot: Snapshot, templates: list[ExpiredTemplate]) -> int:
-    """How many subjects have no other templates than these, which are of one gallery."""
+    """Return how many subjects have no other templates than these, which are of one gallery."""
     gallery_no = templates[0].gallery_no
     expired: dict[int, int] = {}
     for template in templates:

@@ -1,4 +1,4 @@
-"""What is asked of a gallery beside the probe: whose templates are searched, and how those of a subject are fused."""
+"""The options of a search beside the probe: the subjects to search, and the fusion of their templates' similarities."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MAX_FILTER_SUBJECTS = 100_000
 
 
 class ScoreFusion(StrEnum):
-    """How the similarities of a subject's templates become the one by which it is ranked.
+    """The rule that fuses the similarities of a subject's templates into the one by which it is ranked.
 
     `MEAN_TOP_2` and `MEAN_TEMPLATE` rank the subjects of the templates that are most similar to the probe: at least the
     best 1,000, and four for each candidate that is asked for.
@@ -28,7 +28,7 @@ class ScoreFusion(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SubjectFilter:
-    """Which subjects are searched: those that meet every condition, as if the gallery held nobody else.
+    """The subjects to search: those that meet every condition, as if the gallery held no others.
 
     Attributes:
         metadata: pairs that the subject's metadata must hold.

@@ -37,7 +37,7 @@ NO_METADATA: Mapping[str, str] = MappingProxyType({})
 
 
 class GalleryUse(StrEnum):
-    """What a gallery is for; it cannot be changed.
+    """The purpose of a gallery; it cannot be changed.
 
     Decisions about people follow from an OPERATIONAL one: a search of it needs a purpose and a case.
     """
@@ -105,7 +105,7 @@ def updated(new: T | Keep, old: T) -> T:
 
 @dataclass(frozen=True, slots=True)
 class GalleryUpdate:
-    """What is to change of a gallery.
+    """The changes to make to a gallery.
 
     Attributes:
         display_name: a name for people, at most 256 characters.
@@ -131,7 +131,7 @@ class GalleryUpdate:
 
 @dataclass(frozen=True, slots=True)
 class GalleryCalibration:
-    """What similarities mean in a gallery, as whoever measured it wrote it down.
+    """The meaning of similarities in a gallery, as its owner measured it.
 
     Attributes:
         model_id: `str` of the model whose similarities these are.
@@ -185,7 +185,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class SubjectUpdate:
-    """What is to change of a subject.
+    """The changes to make to a subject.
 
     Attributes:
         display_name: a name for people, at most 256 characters.
@@ -198,7 +198,7 @@ class SubjectUpdate:
 
 @dataclass(frozen=True, slots=True)
 class UpdatedSubject:
-    """What an update has made of a subject.
+    """A subject after an update.
 
     Attributes:
         subject: as it is now.
@@ -317,7 +317,7 @@ class KeptTemplate:
 
 @dataclass(frozen=True, slots=True)
 class Purged:
-    """What was deleted from a gallery because its time had passed, or would be.
+    """The expired entries that were deleted from a gallery, or would be.
 
     Attributes:
         gallery_id: of the gallery.

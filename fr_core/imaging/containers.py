@@ -36,7 +36,7 @@ _PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """What a file says of itself.
+    """The facts that a file states about itself.
 
     Attributes:
         format: a name of `KNOWN_FORMATS`.

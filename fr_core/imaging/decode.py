@@ -73,7 +73,7 @@ _DAMAGE = (
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """What a photo may be. A photo is one picture: animations and multi-page files are refused whatever the limits.
+    """Limits for a photo. A photo is one picture: animations and multi-page files are always refused.
 
     Attributes:
         max_bytes: of the encoded photo; the default passes what cameras and phones write as JPEG.

@@ -78,7 +78,7 @@ class SandboxProcess:
         return self._process.pid
 
     def fits(self, limits: ImageLimits) -> bool:
-        """Whether photos within `limits` find room."""
+        """Return whether photos within `limits` find room."""
         return limits.max_pixels * 3 <= self._pixels_bytes and limits.max_bytes <= self._photo_bytes
 
     def idle_fault(self) -> str | None:
@@ -140,7 +140,7 @@ class SandboxProcess:
         return message
 
     def _post_mortem(self) -> Broken:
-        """What to say of a worker that hung up."""
+        """Return what to say of a worker that hung up."""
         code = self._ended()
         if code == -signal.SIGXCPU:
             return Broken(self._too_slow(), "out of processor time")
@@ -204,7 +204,7 @@ def _name_of(code: int) -> str:
 
 
 def _folders() -> str:
-    """Where a worker finds the packages that it needs, a line each."""
+    """Return where a worker finds the packages that it needs, a line each."""
     packages = (__file__, 3), (PIL.__file__, 2), (np.__file__, 2)
     return "\n".join(dict.fromkeys(str(Path(file).resolve().parents[up - 1]) for file, up in packages))
 

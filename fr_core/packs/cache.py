@@ -19,18 +19,18 @@ MAX_FILE_BYTES = 1 << 30
 
 
 def home_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where FR Core keeps what it fetches: `FR_HOME`, else the platform's cache folder of the user."""
+    """Return where FR Core keeps what it fetches: `FR_HOME`, else the platform's cache folder of the user."""
     home = environ.get("FR_HOME", "")
     return Path(home) if home else Path(platformdirs.user_cache_dir("fr-core", appauthor=False))
 
 
 def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where model files lie: the folder `models` of `home_folder`."""
+    """Return where model files lie: the folder `models` of `home_folder`."""
     return home_folder(environ) / "models"
 
 
 class FileState(StrEnum):
-    """What the cache holds for a file."""
+    """The state of a file in the cache."""
 
     OK = "OK"
     CORRUPT = "CORRUPT"
@@ -49,7 +49,7 @@ class ModelCache:
         self.folder = folder
 
     def path(self, spec: FileSpec) -> Path:
-        """Where the file lies, or would lie."""
+        """Return where the file lies, or would lie."""
         return self.folder / spec.sha256[:12] / spec.name
 
     def read_verified(self, spec: FileSpec) -> bytes:
@@ -72,7 +72,7 @@ class ModelCache:
         return data
 
     def state(self, spec: FileSpec) -> FileState:
-        """Whether the file is there and is the right one; reads and hashes it."""
+        """Return whether the file is there and is the right one; reads and hashes it."""
         try:
             self.read_verified(spec)
         except ModelNotInstalled:
@@ -82,7 +82,7 @@ class ModelCache:
         return FileState.OK
 
     def installed(self, spec: FileSpec) -> bool:
-        """Whether the file is there and is the right one; reads and hashes it."""
+        """Return whether the file is there and is the right one; reads and hashes it."""
         return self.state(spec) is FileState.OK
 
     def store(self, spec: FileSpec, data: bytes) -> None:

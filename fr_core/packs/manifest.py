@@ -1,4 +1,4 @@
-"""What a model pack is made of: the frozen values of a manifest, and the strict reader of its TOML."""
+"""Defines the frozen values of a model pack's manifest, and reads its TOML strictly."""
 
 from __future__ import annotations
 

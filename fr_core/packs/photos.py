@@ -29,7 +29,7 @@ class Photo:
 
 
 def photos_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where the photos lie: the folder `photos` beside the models."""
+    """Return where the photos lie: the folder `photos` beside the models."""
     return home_folder(environ) / "photos"
 
 

@@ -32,7 +32,7 @@ class Table:
                 self.fail(key, "is no key that manifests have")
 
     def has(self, key: str) -> bool:
-        """Whether an optional key is there."""
+        """Return whether an optional key is there."""
         self._read.add(key)
         return key in self._content
 

@@ -1,1 +1,1 @@
-"""How fit a face is for comparison."""
+"""Measures how suitable a face is for comparison."""

@@ -99,7 +99,7 @@ def _mark(value: float, worst: float, limit: float, best: float) -> float:
 
 
 def _share(value: float, start: float, end: float) -> float:
-    """How far `value` has come from `start` to `end`, 0 to 1; 1 where there is no way to go."""
+    """Return how far `value` has come from `start` to `end`, 0 to 1; 1 where there is no way to go."""
     return max(0.0, min(1.0, (value - start) / (end - start))) if end > start else 1.0
 
 

@@ -17,7 +17,7 @@ F64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Which way a head is turned, in degrees; the signs are those of `Quality`.
+    """The direction of a head, in degrees; the signs are those of `Quality`.
 
     Attributes:
         yaw: positive = the nose points to the right of the picture; -180 to 180.

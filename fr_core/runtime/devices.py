@@ -1,4 +1,4 @@
-"""Which device runs the models, and in which precision: what a person may ask for, and what is in use."""
+"""Chooses the device and the precision of the models, from what was asked for and what is available."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class DeviceSpec:
 
     @property
     def accelerated(self) -> bool:
-        """Whether this is no processor, but a device, or several, that work beside it."""
+        """Return whether this is no processor, but a device, or several, that work beside it."""
         return self.kind in ("cuda", "tensorrt")
 
     def __str__(self) -> str:
@@ -66,7 +66,7 @@ class ActiveDevice:
 
     @property
     def spec(self) -> DeviceSpec:
-        """What runs, read."""
+        """Return what runs, read."""
         return parse_device(self.active)
 
     @property

@@ -19,11 +19,11 @@ class Library(Protocol):
 
     @property
     def failures(self) -> tuple[type[Exception], ...]:
-        """What its sessions raise where they cannot run a model."""
+        """Return what its sessions raise where they cannot run a model."""
         ...
 
     def refusal(self, kind: DeviceKind, precision: Precision) -> str | None:
-        """Why it does not run models so on this machine, a sentence; None where it may, which `open` decides."""
+        """Return why it does not run models so on this machine, a sentence; None where it may, which `open` decides."""
         ...
 
     def open(self, plan: Plan) -> Session:

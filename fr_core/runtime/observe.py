@@ -1,4 +1,4 @@
-"""What the engine tells about its own work: the seam to metrics and traces, of which the core knows nothing."""
+"""Defines the observer of the engine: the interface to metrics and traces, which the core does not know."""
 
 from __future__ import annotations
 

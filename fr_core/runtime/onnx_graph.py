@@ -41,7 +41,7 @@ PIXELS = "fr_core.pixels"  # no slash and no colon: it is named in TensorRT's op
 
 @dataclass(frozen=True, slots=True)
 class PixelInput:
-    """How a model wants its pixels: (channel - mean) / std, the channels in the order `colour`.
+    """The input that a model expects: (channel - mean) / std, the channels in the order `colour`.
 
     Attributes:
         colour: channel order of the model.
@@ -201,7 +201,7 @@ def free_batch_dimension(graph: onnx.GraphProto) -> None:
 
 
 def takes_one_picture(model: bytes) -> bool:
-    """Whether a file says that its model takes one picture at a time.
+    """Return whether a file says that its model takes one picture at a time.
 
     Raises:
         ValueError: the bytes are no ONNX file, or not one of a model of pictures.

@@ -1,4 +1,4 @@
-"""Whether an ONNX file keeps weights in other files: those would be read from a folder, and nobody has hashed them."""
+"""Finds weights that an ONNX file keeps in other files: these would be read from a folder, and no hash covers them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from onnx.external_data_helper import uses_external_data
 
 
 def keeps_data_outside(model: onnx.ModelProto) -> bool:
-    """Whether any tensor of a model, wherever it stands, is to be read from another file.
+    """Return whether any tensor of a model, wherever it stands, is to be read from another file.
 
     OpenVINO, and onnx itself, read such a file from the folder in which the process happens to run, even where the
     model comes from memory: whoever can write there would choose the weights of a model whose own bytes were verified.

@@ -102,7 +102,7 @@ def open_onnxruntime(plan: Plan) -> OnnxRuntimeSession:
 
 
 def reason(error: Exception) -> str:
-    """What an error of the library says of the device, less the places in its source: one line."""
+    """Return what an error of the library says of the device, less the places in its source: one line."""
     told = str(error)
     cuda = re.search(r"CUDA failure \d+: [^;\n]+", told)
     return cuda[0].strip() if cuda else next(iter(told.splitlines()), type(error).__name__)

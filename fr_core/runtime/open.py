@@ -70,7 +70,7 @@ def open_sessions(
 
 
 def batches_alike(session: Session, failures: tuple[type[Exception], ...]) -> bool:
-    """Whether two pictures in one run give the numbers that each gives alone, in whatever order.
+    """Return whether two pictures in one run give the numbers that each gives alone, in whatever order.
 
     The order is that of the family: some exports put the picture between cell and anchor.
 

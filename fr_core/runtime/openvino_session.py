@@ -60,7 +60,7 @@ class OpenVinoSession:
 
 
 def precisions() -> tuple[Precision, ...]:
-    """What OpenVINO computes in on this machine's processor; empty where it has no plugin for it."""
+    """Return what OpenVINO computes in on this machine's processor; empty where it has no plugin for it."""
     core = ov.Core()
     if _DEVICE not in core.available_devices:
         return ()

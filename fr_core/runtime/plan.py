@@ -1,4 +1,4 @@
-"""What a library needs to know to load a model onto one device."""
+"""The information that a library needs to load a model onto one device."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class Session(Protocol):
 
     @property
     def device(self) -> ActiveDevice:
-        """What runs it."""
+        """Return what runs it."""
         ...
 
     def run(self, batch: U8) -> list[F32]:

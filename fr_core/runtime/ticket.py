@@ -52,7 +52,7 @@ class Ticket:
 
     @property
     def wanted(self) -> bool:
-        """Whether somebody still waits for the answer."""
+        """Return whether somebody still waits for the answer."""
         return not self._cancelled and self.left_s > 0
 
     def require_wanted(self) -> None:

@@ -1,4 +1,4 @@
-"""How sure rates are when people occur in many comparisons: intervals by resampling subjects, not comparisons.
+"""Computes intervals of rates by resampling subjects, not comparisons, because people occur in many comparisons.
 
 One person's photos meet in many comparisons, which therefore fail together; an interval that takes them for independent
 is too narrow. Here subjects are drawn with replacement, and each comparison weighs as often as its subjects were drawn:

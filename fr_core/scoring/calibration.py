@@ -27,7 +27,7 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a calibration comes from.
+    """The origin of a calibration.
 
     Texts have 128 characters at most, `model_id` 256 that are printable, and there are 32 settings at most.
 
@@ -163,7 +163,7 @@ class Calibration:
         return self.threshold_at_fmr(needed)
 
     def log10_lr(self, similarity: float) -> Evidence:
-        """What one similarity says, and whether the comparisons support it; ValueError if it is not finite."""
+        """Return what one similarity says, and whether the comparisons support it; ValueError if it is not finite."""
         return self.likelihood.evidence(similarity)
 
     def with_bootstrap(self, limits: Mapping[float, Interval]) -> Calibration:

@@ -1,4 +1,4 @@
-"""From a similarity to a likelihood ratio, never stronger than the comparisons that it was learnt from can support.
+"""Turns a similarity into a likelihood ratio, never stronger than the comparisons behind it can support.
 
 Two curves are offered. The logistic one has two numbers, is smooth, and trusts its shape between sparse comparisons.
 The steps are as free as rising can be, trust the comparisons alone, and want many of them. Both are cut off at the
@@ -68,7 +68,7 @@ class StepCurve:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What one similarity says.
+    """The strength of evidence of one similarity.
 
     Attributes:
         log10_lr: decimal logarithm of the likelihood ratio; above 0 speaks for mated.
@@ -114,7 +114,7 @@ class LrCalibrator:
         return np.clip(self.curve.log10_lrs(similarities), self.weakest, self.strongest)
 
     def evidence(self, similarity: float) -> Evidence:
-        """What one finite similarity says; ValueError for one that is not finite."""
+        """Return what one finite similarity says; ValueError for one that is not finite."""
         one = np.array([similarity], dtype=np.float64)
         stated, claimed = float(self.log10_lrs(one)[0]), float(self.curve.log10_lrs(one)[0])
         return Evidence(stated, stated != claimed, self.lowest <= similarity <= self.highest)

@@ -1,4 +1,4 @@
-"""What the room asks of its inputs: each check is silent, or raises ValueError with a sentence."""
+"""Checks the inputs of scoring: each check is silent, or raises ValueError with a sentence."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class DetCurve:
 
 @dataclass(frozen=True, slots=True)
 class EqualErrorRate:
-    """Where the two error rates meet.
+    """The point where the two error rates are equal.
 
     Attributes:
         value: the rate, in [0, 1], on the line between the two operating points around the crossing.

@@ -66,7 +66,7 @@ class GroupRate:
 
 @dataclass(frozen=True, slots=True)
 class Differential:
-    """How far apart the rates of the groups are.
+    """The distance between the rates of the groups.
 
     Attributes:
         groups: names of the groups that are compared, at least two.
@@ -87,7 +87,7 @@ class Differential:
 
 @dataclass(frozen=True, slots=True)
 class ByPeople:
-    """How far ratios may be off, by resampling people; the groups are fixed, so that a ratio may be on both sides of 1.
+    """Intervals of ratios by resampling people; the groups are fixed, so an interval may include 1.
 
     Attributes:
         ratios: each group's rate to the geometric mean of all.
@@ -114,7 +114,7 @@ class WithoutDifference:
     permutations: int
 
     def exceeded_by(self, value: float) -> bool:
-        """Whether a spread is larger than chance makes it in 95 of 100."""
+        """Return whether a spread is larger than chance makes it in 95 of 100."""
         return self.high is not None and value > self.high
 
 
@@ -221,7 +221,8 @@ def differential(rates: Sequence[GroupRate]) -> Differential:
 
 
 def draws_within(most: int, trials: GroupTrials) -> int:
-    """How many resamples or permutations there is time for: `most`, or fewer where each costs much; 200 at least.
+    """Return how many resamples or permutations there is time for: `most`, or fewer where each costs much; 200 at
+    least.
 
     Raises:
         UndefinedRate: there is no time for 200, as of more than a million errors.
@@ -350,7 +351,7 @@ def _group_rate(name: str, people: int, count: int, total: int, confidence: floa
 
 
 def _groups(of_person: I64, trials: GroupTrials) -> int:
-    """How many groups there are, each person in one of them."""
+    """Return how many groups there are, each person in one of them."""
     groups = int(of_person.max(initial=-1)) + 1
     _check_groups(of_person, trials, groups)
     if not np.array_equal(np.unique(of_person), np.arange(groups)):

@@ -1,4 +1,4 @@
-"""How misses and false alarms grow with the gallery, measured: the same probes against ever more of the same people.
+"""Measures how misses and false alarms grow with the gallery: the same probes against ever more of the same people.
 
 Nothing is extrapolated here. A gallery of N people is the first N of one order of enrolment, so that each smaller
 gallery is part of each larger one. The rates are those of `fr_core.scoring.identification`.

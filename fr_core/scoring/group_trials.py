@@ -27,7 +27,7 @@ class GroupTrials(Protocol):
 
     @property
     def work(self) -> int:
-        """What one count costs, in numbers that are added."""
+        """Return what one count costs, in numbers that are added."""
         ...
 
     def among(self, kept: Bools) -> GroupTrials:

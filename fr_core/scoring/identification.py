@@ -84,7 +84,7 @@ class NonmatedSearches:
 
 @dataclass(frozen=True, slots=True)
 class IdentificationPoint:
-    """What a threshold does to mated and to non-mated searches of one gallery.
+    """Both error rates of searches of one gallery at a threshold.
 
     Attributes:
         gallery_size: N.

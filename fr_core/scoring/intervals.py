@@ -1,4 +1,4 @@
-"""How sure a count makes us of a rate: the Wilson score interval, and the rate that carries it."""
+"""Computes the Wilson score interval of a rate."""
 
 from __future__ import annotations
 

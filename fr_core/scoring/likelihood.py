@@ -1,4 +1,4 @@
-"""How good stated strengths of evidence are: the cost of likelihood ratios and of probabilities, and their ceiling.
+"""Measures stated strengths of evidence: the cost of likelihood ratios and of probabilities, and their ceiling.
 
 A likelihood ratio (LR) says how many times likelier a finding is if two photos show one person than if they show two.
 Here it is given as its decimal logarithm, so that no strength overflows. "Mated" means two photos of one person.
@@ -83,7 +83,9 @@ def min_cllr(mated: F64, nonmated: F64) -> float:
 
 
 def calibration_loss(mated: F64, nonmated: F64) -> float:
-    """What wrong strengths, as against a wrong order, cost: `cllr` - `min_cllr`, in bits; arguments as for `cllr`."""
+    """Return what wrong strengths, as against a wrong order, cost: `cllr` - `min_cllr`, in bits; arguments as for
+    `cllr`.
+    """
     return cllr(mated, nonmated) - min_cllr(mated, nonmated)
 
 
@@ -122,7 +124,8 @@ def log_loss(probabilities: F64, mated: Bools) -> float:
 
 
 def expected_calibration_error(probabilities: F64, mated: Bools, bins: int = 5) -> float:
-    """How far stated probabilities are from shares: the mean of |mean probability - share mated| over bins, in [0, 1].
+    """Return how far stated probabilities are from shares: the mean of |mean probability - share mated| over bins,
+    in [0, 1].
 
     The bins divide [0, 1] equally, hold their lower end and weigh by their comparisons. Source: M. P. Naeini,
     G. F. Cooper and M. Hauskrecht, "Obtaining well calibrated probabilities using Bayesian binning", AAAI (2015).

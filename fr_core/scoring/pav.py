@@ -61,5 +61,5 @@ def pool(mated: F64, nonmated: F64) -> I64:
 
 
 def _counts(similarities: F64, values: F64) -> F64:
-    """How often each of the ascending `values` occurs, as f64."""
+    """Return how often each of the ascending `values` occurs, as f64."""
     return np.diff(np.searchsorted(np.sort(similarities), values, side="right"), prepend=0).astype(np.float64)

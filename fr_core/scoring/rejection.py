@@ -1,4 +1,4 @@
-"""What a quality score is worth: how misses fall as the worst pairs are discarded, and the error rates by quality.
+"""Measures a quality score: how misses fall as the worst pairs are discarded, and error rates by quality.
 
 The quality of a pair is that of its worse photo (`pair_qualities`), higher is better.
 """
@@ -173,7 +173,7 @@ def rates_by_quality(
 
 
 def _discarded(ascending: F64, share: float) -> int:
-    """How many pairs go: at most the share, and none whose equal in quality stays."""
+    """Return how many pairs go: at most the share, and none whose equal in quality stays."""
     if not 0.0 <= share < 1.0:
         raise ValueError(f"The share to discard must lie in [0, 1), and is {share}.")
     wanted = int(share * len(ascending))

@@ -1,4 +1,4 @@
-"""What a number of comparisons can support: the rule of 3, the rule of 30, and a sentence for a report.
+"""Judges what a number of comparisons can support: the rule of 3, the rule of 30, and a sentence for a report.
 
 Both rules take the comparisons for independent. Those that share people are not, and tell less than their number says:
 where there is an interval by resampling people, read that (`bootstrap`). Sources of the rules:
@@ -22,7 +22,7 @@ NO_ERRORS_FACTOR = 3  # Hanley and Lippman-Hand (1983): -ln 0.05 = 2.996, 95 % c
 
 
 class Strength(StrEnum):
-    """How well a number of errors supports the rate that it makes."""
+    """The support that a number of errors gives the rate that it makes."""
 
     NO_ERRORS = "no errors"
     FEW_ERRORS = "few errors"
@@ -31,7 +31,7 @@ class Strength(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """What some errors among some comparisons tell.
+    """The conclusions from some errors among some comparisons.
 
     Attributes:
         errors: comparisons decided wrongly.
@@ -50,7 +50,7 @@ class Support:
 
 @dataclass(frozen=True, slots=True)
 class ComparisonsNeeded:
-    """How many independent comparisons a rate asks for.
+    """The number of independent comparisons that a rate needs.
 
     Attributes:
         rate: in (0, 1].
@@ -75,7 +75,7 @@ def rule_of_three(comparisons: int) -> float:
 
 
 def support(errors: int, comparisons: int) -> Support:
-    """What `errors` among `comparisons` tell of the true rate.
+    """Return what `errors` among `comparisons` tell of the true rate.
 
     Raises:
         UndefinedRate: there is no comparison.
@@ -98,7 +98,7 @@ def support(errors: int, comparisons: int) -> Support:
 
 
 def comparisons_needed(rate: float) -> ComparisonsNeeded:
-    """How many comparisons it takes to exclude a rate, and to measure it.
+    """Return how many comparisons it takes to exclude a rate, and to measure it.
 
     Args:
         rate: in (0, 1].

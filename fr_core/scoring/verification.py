@@ -42,7 +42,7 @@ class BestThreshold:
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """What a threshold does to mated and to non-mated pairs.
+    """Both error rates of pairs at a threshold.
 
     Attributes:
         threshold: accept iff similarity >= threshold.

@@ -1,4 +1,4 @@
-"""From the configuration to the engine that it asks for."""
+"""Opens the engine that the configuration asks for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How quickly photos are done, and so whether one that comes now can be done in time."""
+"""Estimates how fast photos are processed, and so whether a new photo can be done in time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server has made by the time that it is ready stays until its end, and need not be looked at ever again."""
+"""Exempts objects that live until the end of the process from garbage collection."""
 
 from __future__ import annotations
 

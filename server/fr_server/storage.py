@@ -1,4 +1,4 @@
-"""What a server keeps beside its galleries: keys, cases and courses, opened together and closed together."""
+"""Opens and closes the stores of a server beside its galleries: keys, cases and courses."""
 
 from __future__ import annotations
 
@@ -153,7 +153,9 @@ def opened_or_made(kind: str, path: Path, seems_gone: bool, opening: Callable[[]
 
 
 def _seems_gone(folder: Path, schema: Schema) -> bool:
-    """Whether a store is not there, and its lock is; or nothing is, as in the folder of a disk that is not mounted."""
+    """Return whether a store is not there, and its lock is; or nothing is, as in the folder of a disk that is not
+    mounted.
+    """
     try:
         names = {path.name for path in folder.iterdir()}
     except OSError:  # there is no folder; or one of which the opening says what is wrong with it

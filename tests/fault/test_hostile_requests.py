@@ -198,7 +198,7 @@ def test_a_refused_call_holds_nothing_of_what_it_had(lets_go: bool, monkeypatch:
     async def refuses(request: Any, context: Any) -> None:
         own = Held()
         held.append(weakref.ref(own))
-        raise UnknownGallery("There is no gallery of that id.")
+        raise UnknownGallery("There is no gallery with this id.")
 
     def calls(address: str) -> None:
         with grpc.insecure_channel(address) as channel:

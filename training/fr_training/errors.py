@@ -1,4 +1,4 @@
-"""Refusals of plans, courses and cohorts, and of what a trainee sends."""
+"""Refusals of plans, courses, cohorts, and of trainees' requests."""
 
 from __future__ import annotations
 
@@ -9,112 +9,114 @@ class PlanInvalid(InputRefused):
     """The plan of a course cannot be read, or contradicts itself."""
 
     reason = "PLAN_INVALID"
-    remedy = "Mend the plan; `fr train plan FILE --check` says what it holds and what it needs."
+    remedy = "Correct the plan; `fr train plan FILE --check` shows its contents and its needs."
 
 
 class UnknownExercise(InputRefused):
-    """The plan names an exercise that there is not."""
+    """The plan names an exercise that does not exist."""
 
     reason = "UNKNOWN_EXERCISE"
-    remedy = "Write one of the exercises that the sentence names."
+    remedy = "Use one of the exercises that the message names."
 
 
 class UnknownPlan(InputRefused):
-    """No plan of that name comes with the server."""
+    """The server has no plan with this name."""
 
     reason = "UNKNOWN_PLAN"
-    remedy = "Ask ListPlans (`fr train plans`) for those that there are, or send a plan of your own."
+    remedy = "List the plans with ListPlans (`fr train plans`), or send your own plan."
 
 
 class TooFewPeople(InputRefused):
-    """The data sets hold too few people for the forms that the plan wants, none of whom is shown twice."""
+    """The data sets have too few people for the forms of the plan, in which no person appears twice."""
 
     reason = "TOO_FEW_PEOPLE"
     remedy = "Add a data set with the missing people, or ask for fewer trials in the plan."
 
 
 class CourseBuilding(InputRefused):
-    """The server is already making a course."""
+    """The server is already building a course."""
 
     reason = "COURSE_BUILDING"
-    remedy = "Wait until that has ended, or cancel it; then call again."
+    remedy = "Wait until it has ended, or cancel it; then call again."
 
 
 class UnknownCourse(InputRefused):
-    """There is no course of that id."""
+    """There is no course with this id."""
 
     reason = "UNKNOWN_COURSE"
-    remedy = "Ask ListCourses (`fr train courses`) for those that there are."
+    remedy = "List the courses with ListCourses (`fr train courses`)."
 
 
 class UnknownCohort(InputRefused):
-    """There is no cohort of that id."""
+    """There is no cohort with this id."""
 
     reason = "UNKNOWN_COHORT"
-    remedy = "Ask ListCohorts (`fr train cohorts`) for those that there are."
+    remedy = "List the cohorts with ListCohorts (`fr train cohorts`)."
 
 
 class UnknownTrainee(InputRefused):
-    """There is no trainee of that id, or with that code."""
+    """There is no trainee with this id or code."""
 
     reason = "UNKNOWN_TRAINEE"
-    remedy = "Give the code as the trainer handed it out, or an id as GetCohort (`fr train cohort show`) has it."
+    remedy = "Use the code from the trainer, or an id that GetCohort (`fr train cohort show`) shows."
 
 
 class UnknownSitting(InputRefused):
-    """The course has no sitting of that name."""
+    """The course has no sitting with this name."""
 
     reason = "UNKNOWN_SITTING"
-    remedy = "Ask JoinCourse for the sittings of the course."
+    remedy = "JoinCourse lists the sittings of the course."
 
 
 class ConsentRequired(InputRefused):
-    """A session begins only when the trainee has agreed to what is kept, and for how long."""
+    """A session begins only after the trainee has agreed to the storage of the answers."""
 
     reason = "CONSENT_REQUIRED"
     remedy = "Show the notice that JoinCourse returns, and set `consent` when the trainee agrees."
 
 
 class UnknownSession(InputRefused):
-    """There is no session of that id."""
+    """There is no session with this id."""
 
     reason = "UNKNOWN_SESSION"
-    remedy = "Start it with StartSession, which goes on with one that was begun."
+    remedy = "Call StartSession; it continues a session that has begun."
 
 
 class UnknownTrial(InputRefused):
-    """The trial is not one that this session has shown."""
+    """This session has not shown the trial."""
 
     reason = "UNKNOWN_TRIAL"
     remedy = "Answer the trial that NextTrial returned to this session."
 
 
 class WrongStep(InputRefused):
-    """The answer is not the one that the trial waits for, such as a decision before the notes are locked."""
+    """The trial is waiting for another step, for example the notes before the decision."""
 
     reason = "WRONG_STEP"
-    remedy = "Ask NextTrial, which returns the trial at the step that it waits for."
+    remedy = "Call NextTrial; it returns the trial at its current step."
 
 
 class InvalidRating(InputRefused):
-    """A rating, a probability or a difficulty is out of its range, or is of something that was not shown."""
+    """A rating, a probability or a difficulty is out of range, or refers to something that was not shown."""
 
     reason = "INVALID_RATING"
-    remedy = "Send a whole number from -3, surely two people, to 3, surely one person, or what the sentence asks for."
+    remedy = (
+        "Send a whole number from -3 (certainly two people) to 3 (certainly one person), or what the message asks for."
+    )
 
 
 class DecisionLocked(InputRefused):
-    """The trial is answered already, and differently; an answer that is locked stays as it is."""
+    """The trial already has a different answer; a locked answer cannot change."""
 
     reason = "DECISION_LOCKED"
-    remedy = "Go on with NextTrial; sending the very same answer again is harmless."
+    remedy = "Continue with NextTrial; it is safe to send the same answer again."
 
 
 class BlockExpired(InputRefused):
-    """The time of the block is over; the trial stays without an answer."""
+    """The time for the block is over; the trial has no answer."""
 
     reason = "BLOCK_EXPIRED"
-    remedy = "Go on with NextTrial, which opens the next block."
+    remedy = "Continue with NextTrial; it opens the next block."
 
 
 class SessionPaused(InputRefused):
@@ -125,21 +127,21 @@ class SessionPaused(InputRefused):
 
 
 class SessionFinished(InputRefused):
-    """The session is finished, and takes no further answers."""
+    """The session is finished and accepts no more answers."""
 
     reason = "SESSION_FINISHED"
     remedy = "Read its report with GetTrainingReport (`fr train report --code CODE`)."
 
 
 class SessionUnfinished(InputRefused):
-    """A trainee's own report is there when the session is finished."""
+    """The trainee's report is available after the session is finished."""
 
     reason = "SESSION_UNFINISHED"
-    remedy = "Go on with NextTrial until it says that the session is over, or end it with FinishSession."
+    remedy = "Continue with NextTrial until the session is over, or end it with FinishSession."
 
 
 class NothingToReport(InputRefused):
-    """Nobody whom the report is about has answered a trial yet."""
+    """The trainees of this report have not answered a trial yet."""
 
     reason = "NOTHING_TO_REPORT"
-    remedy = "Ask again when trials were answered."
+    remedy = "Call again after trainees have answered."

@@ -6,63 +6,63 @@ from fr_core.errors.base import Failure, InputRefused
 
 
 class CredentialMissing(InputRefused):
-    """The server asks everybody to say who calls, and the call did not."""
+    """The call has no credential, and the server requires one."""
 
     reason = "CREDENTIAL_MISSING"
     remedy = "Send an API key or a token: `authorization: Bearer ...`; `fr` reads it from FR_KEY or --key-file."
 
 
 class CredentialInvalid(InputRefused):
-    """The API key or the token is none that is valid now."""
+    """The API key or the token is not valid."""
 
     reason = "CREDENTIAL_INVALID"
-    remedy = "Ask whoever runs the server for a valid key; its audit says what is wrong with this one."
+    remedy = "Ask the operator of the server for a valid key; the audit says why this one was refused."
 
 
 class NotPermitted(InputRefused):
-    """Whoever calls has no role that may do this."""
+    """No role of the caller permits this."""
 
     reason = "NOT_PERMITTED"
-    remedy = "docs/access.md says who may do what."
+    remedy = "docs/access.md lists the permissions of each role."
 
 
 class RateLimited(Failure):
-    """Whoever calls has called as often as it may for the moment."""
+    """The caller has made too many calls in a short time."""
 
     reason = "RATE_LIMITED"
     remedy = "Call again after the delay in RetryInfo, and less often."
 
 
 class QuotaExceeded(InputRefused):
-    """Whoever calls has used up the searches of the day."""
+    """The caller has used all its searches for today."""
 
     reason = "QUOTA_EXCEEDED"
-    remedy = "Wait for the next day (UTC), or ask whoever runs the server for more."
+    remedy = "Wait for the next day (UTC), or ask the operator of the server for more."
 
 
 class UnknownKey(InputRefused):
-    """There is no API key of that id."""
+    """There is no API key with this id."""
 
     reason = "UNKNOWN_KEY"
-    remedy = "Admins list the keys with ListKeys; who is no admin gives a new secret to the own key alone (WhoAmI)."
+    remedy = "Admins list the keys with ListKeys. Other callers can rotate only their own key; WhoAmI shows its id."
 
 
 class PurposeRequired(InputRefused):
-    """To search or read this gallery, the call must give a purpose and a case reference."""
+    """Calls that search or read this gallery must give a purpose and a case reference."""
 
     reason = "PURPOSE_REQUIRED"
     remedy = "Set `purpose` and `case_reference`."
 
 
 class UnknownCase(InputRefused):
-    """There is no case of that id."""
+    """There is no case with this id."""
 
     reason = "UNKNOWN_CASE"
     remedy = "List the cases with ListCases."
 
 
 class UnknownExamination(InputRefused):
-    """There is no examination of that id."""
+    """There is no examination with this id."""
 
     reason = "UNKNOWN_EXAMINATION"
     remedy = "List the examinations of the case, or those that wait for a finding."
@@ -76,28 +76,28 @@ class CaseExists(InputRefused):
 
 
 class CaseClosed(InputRefused):
-    """The case is closed, and takes nothing new."""
+    """The case is closed and accepts nothing new."""
 
     reason = "CASE_CLOSED"
     remedy = "Open a new case."
 
 
 class ExaminerNotIndependent(InputRefused):
-    """Whoever calls made the search, or has given a finding: the next finding is another person's."""
+    """The caller made the search, or has already given a finding; another person must give the next finding."""
 
     reason = "EXAMINER_NOT_INDEPENDENT"
-    remedy = "Let another examiner, who has seen nothing of it, give the finding."
+    remedy = "Let an examiner who has not seen this examination give the finding."
 
 
 class FindingLocked(InputRefused):
-    """The examination has every finding that it waits for; findings that were given stay as they are."""
+    """The examination is complete; its findings cannot change."""
 
     reason = "FINDING_LOCKED"
-    remedy = "Read the examination; where it was wrong, search again and examine anew."
+    remedy = "Read the examination. If it is wrong, search again and start a new examination."
 
 
 class ReviewUnfinished(InputRefused):
-    """An examination of the case still waits for a finding."""
+    """An examination of the case is still waiting for a finding."""
 
     reason = "REVIEW_UNFINISHED"
     remedy = "Let the examiners finish first."

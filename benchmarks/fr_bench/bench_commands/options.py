@@ -23,14 +23,14 @@ class Precision(StrEnum):
 
 
 class Detection(StrEnum):
-    """Where faces are looked for."""
+    """The places where the detector looks for faces."""
 
     THOROUGH = "thorough"
     FAST = "fast"
 
 
 class PeerName(StrEnum):
-    """What is measured beside FR Core."""
+    """Software that is measured beside FR Core."""
 
     INSIGHTFACE = "insightface"
 

@@ -32,7 +32,7 @@ from fr_evaluation.cli_parts import errors_to_stderr
 
 
 class MethodName(StrEnum):
-    """What is asked of the server."""
+    """The RPC that is measured."""
 
     EMBED = "embed"
     DETECT = "detect"
@@ -40,7 +40,7 @@ class MethodName(StrEnum):
 
 
 class Mode(StrEnum):
-    """How the load is made."""
+    """The kind of load."""
 
     CLOSED = "closed"
     OPEN = "open"

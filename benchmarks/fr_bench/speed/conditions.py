@@ -1,4 +1,4 @@
-"""What a measurement runs on: machine, accelerators and versions."""
+"""Describes the machine, the accelerators and the versions of a measurement."""
 
 from __future__ import annotations
 

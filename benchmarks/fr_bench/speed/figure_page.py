@@ -35,7 +35,7 @@ class FigurePage:
 
     @property
     def missed(self) -> bool:
-        """Whether a figure misses its bar."""
+        """Return whether a figure misses its bar."""
         return not all(bar.met(value) for _, value, bar in self.held)
 
     @property

@@ -31,7 +31,7 @@ _LEAD_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where and what to send.
+    """The address of a server, and the request to send.
 
     Attributes:
         address: HOST:PORT.
@@ -101,7 +101,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What an order gave.
+    """The answers to an order.
 
     Attributes:
         calls: in no order.

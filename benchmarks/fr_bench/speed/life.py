@@ -70,7 +70,7 @@ OnStep = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class LifeReport:
-    """What was measured.
+    """The figures of a gallery's life.
 
     Attributes:
         enrol_per_s: embeddings a second, each acknowledged after it was durable.

@@ -70,7 +70,7 @@ class Peer:
         self._child = Child("the peer", run_peer, pack.name, files, photos)
 
     def faces(self) -> tuple[FoundFaces, ...]:
-        """What the peer finds in each photo."""
+        """Return what the peer finds in each photo."""
         return tuple(self._child.ask("faces"))
 
     def round(self, order: tuple[int, ...], callers: int) -> Round:

@@ -91,7 +91,7 @@ def _drawn(rows: Rows) -> Table:
 
 
 def tables(report: BenchReport) -> list[Rows]:
-    """What is shown, as tables of text; the first row of each is its head."""
+    """Return what is shown, as tables of text; the first row of each is its head."""
     if isinstance(report.detail, SearchDetail):
         return search_tables(report.detail)
     return [[("measure", "value"), *measures(report)]]
@@ -187,12 +187,12 @@ def write(report: BenchReport, folder: Path, command: str) -> tuple[Path, ...]:
 
 
 def can_plot() -> bool:
-    """Whether Matplotlib is installed."""
+    """Return whether Matplotlib is installed."""
     return importlib.util.find_spec("matplotlib") is not None
 
 
 def machine_text(told: Conditions) -> list[str]:
-    """What the figures were measured on, as lines for people."""
+    """Return what the figures were measured on, as lines for people."""
     machine = told.machine
     return [
         f"{machine.cpus} CPUs ({machine.processor}, {machine.architecture}), {machine.system}, Python {machine.python}"
@@ -203,7 +203,7 @@ def machine_text(told: Conditions) -> list[str]:
 
 
 def conditions_text(report: BenchReport) -> list[str]:
-    """What the figures were measured with, as lines for people."""
+    """Return what the figures were measured with, as lines for people."""
     lines = machine_text(report.conditions)
     engine, device = report.engine, report.device
     if engine is not None and device is not None:

@@ -26,7 +26,7 @@ _OPTIONS = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_len
 
 
 class Method(StrEnum):
-    """What is asked of the server."""
+    """An RPC to measure."""
 
     EMBED = "embed"
     DETECT = "detect"
@@ -48,7 +48,7 @@ _RESPONSES: dict[Method, Any] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What the server found in a photo.
+    """The faces that the server found in a photo.
 
     Attributes:
         faces: how many; of a search, how many were searched for.

@@ -41,7 +41,7 @@ OnStep = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class SearchOrder:
-    """What is to be measured.
+    """The settings of a measurement of searches.
 
     Attributes:
         settings: `probes` <= every size, `repeat` <= `probes`, `k` <= every size.
@@ -86,7 +86,7 @@ def bench_search(order: SearchOrder, on_step: OnStep) -> BenchReport:
 
 
 def predictions(points: Sequence[SearchPoint]) -> tuple[Prediction, ...]:
-    """What the two largest sizes promise for `PREDICTED_SIZE`, for each subject that looks at every vector."""
+    """Return what the two largest sizes promise for `PREDICTED_SIZE`, for each subject that looks at every vector."""
     if len(points) < 2 or points[-1].size >= PREDICTED_SIZE:
         return ()
     small, large = points[-2:]

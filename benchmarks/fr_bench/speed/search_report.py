@@ -76,7 +76,7 @@ def search_parts(detail: SearchDetail) -> list[str]:
 
 
 def search_lines(detail: SearchDetail) -> list[str]:
-    """What was searched for, what with, and what is only predicted."""
+    """Return what was searched for, what with, and what is only predicted."""
     settings, point = detail.settings, detail.point
     photos = detail.photos
     if photos is None:

@@ -1,4 +1,4 @@
-"""What is searched: an index of FR Core, or one of the peers, behind one face."""
+"""Puts an index of FR Core, or of a peer, behind one interface."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ TIE = 1e-12
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Truth:
-    """What an exact search finds.
+    """The candidates of an exact search.
 
     Attributes:
         ids: i64[p, k], the best vectors of each probe, the best first.
@@ -37,7 +37,7 @@ class Truth:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answers:
-    """What a subject answered.
+    """The candidates that a subject returned.
 
     Attributes:
         places: i64[n], which probe each answer is for.

@@ -1,4 +1,4 @@
-"""What a measurement of searches finds: frozen values that become the JSON."""
+"""Frozen values of a measurement of searches; they become the JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class SearchSettings:
-    """What was asked for.
+    """The settings of a measurement.
 
     Attributes:
         index: as `gallery.index` of the server has it.
@@ -38,7 +38,7 @@ class SearchSettings:
 
 @dataclass(frozen=True, slots=True)
 class SubjectMemory:
-    """What a built index holds, in bytes.
+    """The memory of a built index, in bytes.
 
     Attributes:
         scan_bytes: codes that a search reads from end to end, by the index's own account; None where it gives none, 0
@@ -62,12 +62,14 @@ class SubjectMemory:
 
     @property
     def read_bytes(self) -> int | None:
-        """What a search reads from end to end: the codes, or the exact vectors where there are none; None as above."""
+        """Return what a search reads from end to end: the codes, or the exact vectors where there are none; None as
+        above.
+        """
         return self.scan_bytes or self.store_bytes
 
     @property
     def source(self) -> str:
-        """Where `total_bytes` comes from: "own account", "resident memory" or "unknown"."""
+        """Return where `total_bytes` comes from: "own account", "resident memory" or "unknown"."""
         if self.scan_bytes is not None:
             return "own account"
         return "unknown" if self.resident_bytes is None else "resident memory"
@@ -184,7 +186,7 @@ class SearchPoint:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the two largest sizes promise for a larger one, where the work grows in a straight line; never measured.
+    """An extrapolation from the two largest sizes, for work that grows linearly; never measured.
 
     Attributes:
         subject: who.
@@ -222,7 +224,7 @@ class PhotoProbes:
 
 @dataclass(frozen=True, slots=True)
 class SearchDetail:
-    """What `fr bench search` finds.
+    """The figures of `fr bench search`.
 
     Attributes:
         settings: what was asked for.

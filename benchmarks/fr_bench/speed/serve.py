@@ -111,7 +111,7 @@ CLOSED_DEADLINE_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class ServeOrder:
-    """What is to be measured.
+    """The settings of a measurement of a server.
 
     Attributes:
         engine: of our server; also of the pipeline in process.

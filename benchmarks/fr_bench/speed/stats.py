@@ -70,7 +70,7 @@ def rates(rounds: Sequence[Round]) -> tuple[Rate, ...]:
 
 
 def order_of(sizes: Sequence[int], number: int) -> tuple[int, ...]:
-    """Which photos a round takes, when several sets lie one behind the other.
+    """Return which photos a round takes, when several sets lie one behind the other.
 
     The sets take turns, each from its first photo on and again when it is through, so that every set has its share.
 

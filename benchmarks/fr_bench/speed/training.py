@@ -153,7 +153,7 @@ def processor_s(pid: int, proc: Path = Path("/proc")) -> float:
 
 
 def walks_of(order: TrainingOrder, trials: int) -> int:
-    """How many walks of so many trials a trainee may begin: one may be nearly done before the load."""
+    """Return how many walks of so many trials a trainee may begin: one may be nearly done before the load."""
     return math.ceil(_decisions(order) / trials) + 1
 
 

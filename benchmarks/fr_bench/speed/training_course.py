@@ -69,7 +69,7 @@ def plan_of(pairs: int) -> str:
 
 
 def pairs_for(people: int, with_two_photos: int) -> int:
-    """How many pairs of each kind so many people are enough for.
+    """Return how many pairs of each kind so many people are enough for.
 
     Raises:
         BenchFailed: for none.

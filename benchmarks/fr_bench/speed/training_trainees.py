@@ -32,7 +32,7 @@ _LEAD_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Class:
-    """Who walks.
+    """The trainees of a load.
 
     Attributes:
         address: HOST:PORT.
@@ -73,7 +73,7 @@ def run_trainees(connection: Connection, of: Class) -> None:
 
 
 def moments(trainees: int, every_s: float, decisions: int, seed: int) -> list[list[float]]:
-    """When each trainee decides: seconds from the beginning of the load, ascending."""
+    """Return when each trainee decides: seconds from the beginning of the load, ascending."""
     drawn = random.Random(seed)
     phases = [drawn.uniform(0, every_s) for _ in range(trainees)]
     return [[phase + n * every_s for n in range(decisions)] for phase in phases]

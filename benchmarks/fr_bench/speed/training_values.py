@@ -1,4 +1,4 @@
-"""What `fr bench training` is asked for, what it notes of each decision, and what it finds: frozen values."""
+"""Frozen values of `fr bench training`: its settings, the decisions, and the figures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fr_bench.speed.values import Conditions, Latency, Memory
 
 @dataclass(frozen=True, slots=True)
 class TrainingOrder:
-    """What is to be measured.
+    """The settings of a measurement of training.
 
     Attributes:
         trainees: at once.
@@ -56,7 +56,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Walked:
-    """What a load gave.
+    """The decisions of a load.
 
     Attributes:
         decisions: in no order.
@@ -81,7 +81,7 @@ class Walked:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What became of the decisions, by the export of the server.
+    """The decisions that the server's export has, and those that it lacks.
 
     Attributes:
         acknowledged: decisions whose call returned.
@@ -98,7 +98,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class TrainingReport:
-    """What was measured.
+    """The figures of a measurement of training.
 
     Attributes:
         decide: from the moment at which a decision was due until it was acknowledged, and durable.

@@ -1,4 +1,4 @@
-"""What a measurement of speed finds, and what it was measured with: frozen values that become the JSON."""
+"""Frozen values of a measurement of speed and of its conditions; they become the JSON."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Held:
 
     @property
     def met(self) -> bool:
-        """Whether the bar is reached."""
+        """Return whether the bar is reached."""
         return self.bar.met(self.value)
 
 
@@ -122,7 +122,7 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What a run was made with.
+    """The machine, the versions and the load of a run.
 
     Attributes:
         machine: what it ran on.
@@ -162,7 +162,7 @@ class EngineSettings:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What was sent.
+    """The photos that were sent.
 
     Attributes:
         name: of the sets of photos, such as "lfw+t1".
@@ -198,7 +198,7 @@ class EmbeddingOverhead:
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """Where the time of one photo goes, one photo at a time on an idle engine; means over the distinct photos.
+    """The time that each step of one photo takes on an idle engine; means over the distinct photos.
 
     Attributes:
         decode_ms: bytes to pixels.
@@ -233,7 +233,7 @@ class Batches:
 
 @dataclass(frozen=True, slots=True)
 class PipelineDetail:
-    """What `fr bench pipeline` finds beside its rates.
+    """The figures of `fr bench pipeline` beside its rates.
 
     Attributes:
         workload: the photos.
@@ -275,7 +275,7 @@ class OutcomeCount:
 
 @dataclass(frozen=True, slots=True)
 class HealthCount:
-    """How often the health service gave an answer during a run, once a second.
+    """The number of times that the health service gave an answer, asked once a second.
 
     Attributes:
         status: "SERVING", "NOT_SERVING", or the name of the status code of a failed call.
@@ -338,7 +338,7 @@ class LoadPoint:
 
 @dataclass(frozen=True, slots=True)
 class LoadSettings:
-    """How the load was made.
+    """The settings of a load.
 
     Attributes:
         method: embed, detect or search.
@@ -371,7 +371,7 @@ class LoadSettings:
 
 @dataclass(frozen=True, slots=True)
 class ServeDetail:
-    """What `fr bench serve` finds beside its rates.
+    """The figures of `fr bench serve` beside its rates.
 
     Attributes:
         workload: the photos.
@@ -434,5 +434,5 @@ class BenchReport:
 
     @property
     def missed(self) -> bool:
-        """Whether a bar that decides the exit status is missed."""
+        """Return whether a bar that decides the exit status is missed."""
         return any(item.decides and not item.met for item in self.held)

@@ -1,4 +1,4 @@
-"""What is watched while a load runs: the health service and the server's memory, once a second."""
+"""Watches the health service and the server's memory during a load, once a second."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def write_scores(report: IdentificationReport, file: TextIO) -> None:
 
 
 def _failure(one: Search, failures: Mapping[Path, str]) -> str:
-    """Why a search could not be done; empty where it was."""
+    """Return why a search could not be done; empty where it was."""
     reasons = [failures[one.photo]] if one.photo in failures else []
     if one.mate in failures:
         reasons.append(NOT_ENROLLED)

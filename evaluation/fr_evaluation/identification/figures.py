@@ -113,7 +113,7 @@ class FpirRow:
 
 @dataclass(frozen=True, slots=True)
 class SizeFigures:
-    """What the searches of a gallery of one size show.
+    """The figures of the searches of a gallery of one size.
 
     Attributes:
         gallery_size: N.
@@ -133,7 +133,7 @@ class SizeFigures:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IdentificationFigures:
-    """What all searches show.
+    """The figures of all searches.
 
     Attributes:
         sizes: the smallest gallery first, which holds real people only.

@@ -30,7 +30,7 @@ _UNDONE: _Answer = (None, None, None, None)
 
 @dataclass(frozen=True, slots=True)
 class OpenSet:
-    """Who is enrolled, and who is searched for.
+    """The people who are enrolled, and those who are searched for.
 
     Attributes:
         enrolled: a photo of each enrolled person, in order of enrolment.

@@ -23,7 +23,7 @@ SHARES = (1e-2, 1e-3, 1e-4)
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """How often drawn strangers are as similar to people as real strangers are.
+    """The frequency at which drawn strangers are as similar to people as real strangers are.
 
     Attributes:
         real: share of the comparisons of every two people, as asked for.

@@ -26,7 +26,7 @@ THRESHOLD_HEADER = ("FPIR asked for", "threshold", "FPIR observed", "FNIR: misse
 
 
 def summary(report: IdentificationReport) -> str:
-    """What was found, as a paragraph for whoever sets a threshold."""
+    """Say what was found, as a paragraph for whoever sets a threshold."""
     searches, figures = report.searches, report.figures
     if not figures.sizes:
         return " ".join(figures.undefined.values())
@@ -68,7 +68,7 @@ def summary(report: IdentificationReport) -> str:
 
 
 def _about_strangers(likeness: Sequence[Likeness]) -> str:
-    """What drawn strangers show, and what they do not."""
+    """Say what drawn strangers show, and what they do not."""
     told = "Strangers are drawn like the people of this set, by mean and covariance of their templates"
     shown = [one for one in likeness if one.drawn > 0 and one.count >= ENOUGH_ERRORS]
     if shown:

@@ -1,4 +1,4 @@
-"""From a verification to a calibration: what similarities mean, how sure that is, and whether it holds on other people.
+"""Calibrates similarities from the pairs of a verification, and tests the calibration on other people.
 
 Non-mated comparisons are those of every two people where the list names them, else those of the list.
 """
@@ -72,7 +72,7 @@ class HeldOut:
 
     @property
     def agrees(self) -> bool:
-        """Whether the two rates differ by no more than both intervals together allow.
+        """Return whether the two rates differ by no more than both intervals together allow.
 
         Their half-widths are added as those of independent errors. Where all is right, nearly all folds agree.
         """
@@ -81,7 +81,7 @@ class HeldOut:
 
     @property
     def inside(self) -> bool:
-        """Whether the observed rate lies in the interval that was stated.
+        """Return whether the observed rate lies in the interval that was stated.
 
         That interval knows how far the stated rate may be off. How far the fold is off by chance is not in it.
         """
@@ -95,7 +95,7 @@ def provenance_of(
     pairs: Collection[VerificationPair],
     across: AcrossPeople | None,
 ) -> Provenance:
-    """Where a calibration of these pairs comes from.
+    """Return where a calibration of these pairs comes from.
 
     Its people are those who are compared with each other, else those whom the list names.
 
@@ -176,7 +176,7 @@ def held_out(
 
 
 def method_of(calibration: Calibration) -> str:
-    """How the likelihood ratios were learnt: "logistic" or "steps"."""
+    """Return how the likelihood ratios were learnt: "logistic" or "steps"."""
     return "logistic" if isinstance(calibration.likelihood.curve, LogisticCurve) else "steps"
 
 

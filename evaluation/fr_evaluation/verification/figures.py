@@ -38,7 +38,7 @@ from fr_evaluation.verification.undefined import Undefined
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """How good likelihood ratios are that were learnt from the other folds.
+    """The quality of likelihood ratios that were learnt from the other folds.
 
     Attributes:
         method: "logistic", or "steps" where a logistic curve does not fit, as the similarities do not overlap.
@@ -69,7 +69,7 @@ class RateAtFmr:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VerificationFigures:
-    """What a set of compared pairs shows. A figure is None where `undefined` says why.
+    """The figures of a set of compared pairs. `undefined` says why a figure is None.
 
     Attributes:
         accuracy: each fold at the threshold that is best on the others.

@@ -73,7 +73,7 @@ class GroupedRate:
         return dict(zip(self.spread.groups, self.spread.ratios, strict=True))
 
     def beyond_chance(self) -> bool | None:
-        """Whether the rates are further apart than chance sets them; None where that cannot be told.
+        """Return whether the rates are further apart than chance sets them; None where that cannot be told.
 
         By the highest to the lowest, or by the Gini coefficient where a group has no error.
         """
@@ -128,7 +128,7 @@ class LabelFigures:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Trials:
-    """What the groups of all kinds are computed from: similarities, and whom each comparison is about, by number."""
+    """The input of all groups: similarities, and the people of each comparison, by number."""
 
     mated: F64
     failures: int

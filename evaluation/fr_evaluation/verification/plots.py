@@ -37,7 +37,7 @@ def figures(report: VerificationReport) -> dict[str, Figure]:
 
 
 def histogram(report: VerificationReport) -> Figure:
-    """How similar mated and non-mated pairs are, each as a share of its own."""
+    """Return how similar mated and non-mated pairs are, each as a share of its own."""
     figure, axes = new_figure("similarity", "share of the pairs")
     compared = report.compared
     edges = np.linspace(*_range(compared.similarities), 61).tolist()

@@ -1,4 +1,4 @@
-"""What the quality score is worth: misses that are left as the worst pairs are discarded, and error rates by quality.
+"""Measures the quality score: the misses that remain as the worst pairs are discarded, and error rates by quality.
 
 The quality of a pair is that of the worse of its two faces.
 """
@@ -28,7 +28,7 @@ BINS = 5
 
 @dataclass(frozen=True, slots=True)
 class QualityFigures:
-    """What the quality score is worth at one threshold.
+    """The figures of the quality score at one threshold.
 
     Attributes:
         threshold: accept iff similarity >= threshold.

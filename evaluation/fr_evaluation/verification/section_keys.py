@@ -19,7 +19,7 @@ SHOWN = (1e-1, 1e-2, 1e-3, 1e-4)
 
 
 def calibration_keys(calibration: Calibration | None) -> dict[str, Any] | None:
-    """What calibration.json holds, in short."""
+    """Return what calibration.json holds, in short."""
     if calibration is None:
         return None
     rates, likelihood = calibration.rates, calibration.likelihood

@@ -34,7 +34,7 @@ def sections(report: VerificationReport) -> tuple[Section, ...]:
 
 
 def about_calibration(report: VerificationReport) -> str:
-    """What calibration.json supports, and whether it holds on people whom it has not seen."""
+    """Say what calibration.json supports, and whether it holds on people whom it has not seen."""
     calibration = report.calibration
     if calibration is None:
         return f"There is no calibration. {report.undefined['calibration']}"
@@ -88,7 +88,7 @@ def held_out_rows(report: VerificationReport) -> list[tuple[str, ...]]:
 
 
 def about_groups(report: VerificationReport) -> str:
-    """What the groups are, and what few people cannot show."""
+    """Say what the groups are, and what few people cannot show."""
     if not report.groups:
         return f"There are no groups to compare. {report.undefined['differentials']}"
     sentences = [about_kind(kind) for kind in report.groups]
@@ -151,7 +151,7 @@ def _group_rows(kind: LabelFigures, at: ByThreshold) -> list[tuple[str, ...]]:
 
 
 def spread_rows(report: VerificationReport) -> list[tuple[str, ...]]:
-    """How far apart the groups are, where they are at all; why something is undefined, the JSON says."""
+    """Return how far apart the groups are, where they are at all; why something is undefined, the JSON says."""
     return [
         (
             kind.kind,
@@ -177,7 +177,7 @@ def _at(at: ByThreshold) -> str:
 
 
 def about_quality(report: VerificationReport) -> str:
-    """What discarding the worst photos would change."""
+    """Say what discarding the worst photos would change."""
     quality = report.quality
     if quality is None:
         return f"What quality is worth cannot be told. {report.undefined['quality']}"
@@ -211,7 +211,7 @@ def quality_rows(report: VerificationReport) -> list[tuple[str, ...]]:
 
 
 def about_kind(kind: LabelFigures) -> str:
-    """Which rates are further apart than chance sets them."""
+    """Say which rates are further apart than chance sets them."""
     looks = [(at, grouped) for _, at, grouped in _looks([kind]) if grouped.beyond_chance() is not None]
     if not looks:
         return f"By {kind.kind}, no two groups have rates that can be compared."

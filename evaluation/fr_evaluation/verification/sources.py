@@ -1,4 +1,4 @@
-"""What is compared: photos, or by modules of their own aligned crops and templates; each to compared pairs."""
+"""Turns photos, aligned crops or templates into compared pairs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fr_evaluation.verification.compare import AcrossPeople, ComparedPairs, acro
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """What came of the photos of a data set.
+    """The outcome of the photos of a data set.
 
     Attributes:
         compared: every pair.
@@ -37,11 +37,11 @@ class Comparison:
 
 
 class Source(Protocol):
-    """Where the embeddings of a set's pairs come from."""
+    """A source of the embeddings of a set's pairs."""
 
     @property
     def pick(self) -> str:
-        """Which face of a photo counts, in words for the report."""
+        """Return which face of a photo counts, in words for the report."""
         ...
 
     def compare(self, pairs: PairSet, pipeline: Pipeline, workers: int, on_progress: OnProgress) -> Comparison:

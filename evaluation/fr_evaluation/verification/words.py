@@ -35,7 +35,7 @@ THRESHOLD_HEADER = ("FMR asked for", "threshold", "FMR observed", "pairs of one 
 
 
 def summary(report: VerificationReport) -> str:
-    """What was found, as a paragraph for whoever sets a threshold."""
+    """Say what was found, as a paragraph for whoever sets a threshold."""
     figures, compared = report.figures, report.compared
     n = len(compared.pairs) + len(compared.failed)
     photos = f"{counted(report.dataset.photos, 'photo')} of {report.dataset.manifest.title}"
@@ -73,7 +73,7 @@ def summary(report: VerificationReport) -> str:
 
 
 def _about_failures(report: VerificationReport) -> str:
-    """How photos without a template count."""
+    """Say how photos without a template count."""
     if not report.failures:
         return "Every photo gave a template."
     compared = report.compared
@@ -125,7 +125,7 @@ def rows(report: VerificationReport) -> list[Row]:
 
 
 def _about_undefined(report: VerificationReport) -> str:
-    """Which figures there are none of, and why; those that lack the same go together."""
+    """Say which figures there are none of, and why; those that lack the same go together."""
     lacking: dict[str, list[str]] = {}
     for name, why in report.undefined.items():
         lacking.setdefault(why.removesuffix("."), []).append(name.replace("_", " "))
@@ -145,7 +145,9 @@ def sections(report: VerificationReport) -> tuple[Section, ...]:
 
 
 def lists_everybody(figures: VerificationFigures) -> bool:
-    """Whether the non-mated pairs of the list are those of every two people, so that both give the same thresholds."""
+    """Return whether the non-mated pairs of the list are those of every two people, so that both give the same
+    thresholds.
+    """
     by_list, by_people = figures.det, figures.det_across
     if by_list is None or by_people is None or by_list.n_nonmated != by_people.n_nonmated:
         return False

@@ -62,7 +62,7 @@ class CompactIndex:
 
     @property
     def exact(self) -> bool:
-        """Whether a search of everything surely returns the k best: while it is small."""
+        """Return whether a search of everything surely returns the k best: while it is small."""
         return self._codebook is None or self.size <= self._few()
 
     @property
@@ -72,7 +72,7 @@ class CompactIndex:
 
     @property
     def size(self) -> int:
-        """How many vectors are live."""
+        """Return how many vectors are live."""
         return sum(segment.size for segment in self._segments)
 
     def add(self, ids: I64, vectors: F32) -> None:

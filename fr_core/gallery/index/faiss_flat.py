@@ -31,7 +31,7 @@ class FaissFlatIndex(RowsIndex[VectorRows]):
 
     @property
     def exact(self) -> bool:
-        """Whether a search surely returns the k best: always."""
+        """Return whether a search surely returns the k best: always."""
         return True
 
     def search(self, probes: F32, k: int, among: I64 | None = None) -> Hits:

@@ -33,7 +33,7 @@ _HALF_ERROR = 2.0**-9
 
 
 def gpu_count() -> int:
-    """How many GPUs FAISS can use; 0 where it was built without them."""
+    """Return how many GPUs FAISS can use; 0 where it was built without them."""
     return int(faiss.get_num_gpus()) if hasattr(faiss, "StandardGpuResources") else 0
 
 
@@ -83,7 +83,7 @@ class GpuIndex(RowsIndex["_Scanned"]):
 
     @property
     def exact(self) -> bool:
-        """Whether a search of everything surely returns the k best: while it is small.
+        """Return whether a search of everything surely returns the k best: while it is small.
 
         Beyond, it returns them as far as the arithmetic of the device is what `_HALF_ERROR` takes it for.
         """

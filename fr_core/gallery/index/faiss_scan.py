@@ -34,7 +34,7 @@ _GATHERED = 2**9
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Share:
-    """What a search may find in a segment.
+    """The part of a segment that a search may find.
 
     Attributes:
         segment: where.
@@ -67,7 +67,7 @@ class _Found:
 
     @property
     def complete(self) -> bool:
-        """Whether all of the segment is fetched."""
+        """Return whether all of the segment is fetched."""
         return self.width == len(self.share.segment)
 
     def clear(self, probes: int) -> None:

@@ -81,12 +81,12 @@ class VectorRows:
         self._size = 0
 
     def __len__(self) -> int:
-        """How many rows there are, the removed ones among them."""
+        """Return how many rows there are, the removed ones among them."""
         return len(self._ids)
 
     @property
     def size(self) -> int:
-        """How many vectors are live."""
+        """Return how many vectors are live."""
         return self._size
 
     @property

@@ -18,7 +18,7 @@ class NumpyIndex(RowsIndex[VectorRows]):
 
     @property
     def exact(self) -> bool:
-        """Whether a search surely returns the k best: always."""
+        """Return whether a search surely returns the k best: always."""
         return True
 
     def search(self, probes: F32, k: int, among: I64 | None = None) -> Hits:

@@ -1,4 +1,4 @@
-"""What every index of vectors promises, and the one similarity by which all of them rank."""
+"""Defines the interface of every index of vectors, and the similarity by which all of them rank."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def exact_similarity(vectors: F32, probe: F32) -> F64:
 
 
 def scan_error_bound(dimension: int) -> float:
-    """How far a float32 scan's inner product of two unit vectors can lie from `exact_similarity`.
+    """Return how far a float32 scan's inner product of two unit vectors can lie from `exact_similarity`.
 
     A sum of D rounded products, in whatever order and with or without fused multiply-add, is off by at most
     gamma(D) * sum |x_i y_i| <= gamma(D) * |x| |y|, where gamma(D) = D u / (1 - D u) (Higham, Accuracy and Stability of
@@ -106,7 +106,7 @@ class VectorIndex(Protocol):
 
     @property
     def exact(self) -> bool:
-        """Whether a search of everything surely returns the k best."""
+        """Return whether a search of everything surely returns the k best."""
 
     @property
     def dimension(self) -> int:
@@ -114,7 +114,7 @@ class VectorIndex(Protocol):
 
     @property
     def size(self) -> int:
-        """How many vectors are live."""
+        """Return how many vectors are live."""
 
     def add(self, ids: I64, vectors: F32) -> None:
         """Add vectors f32[n, D] of length 1 under ids i64[n] that the index has never held.

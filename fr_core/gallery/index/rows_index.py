@@ -1,4 +1,4 @@
-"""What is the same in indexes that keep all their vectors in one array: everything but the search."""
+"""The common part of indexes that keep all their vectors in one array: everything but the search."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class RowsIndex(Generic[Rows]):
 
     @property
     def size(self) -> int:
-        """How many vectors are live."""
+        """Return how many vectors are live."""
         return self._rows.size
 
     def add(self, ids: I64, vectors: F32) -> None:

@@ -1,4 +1,4 @@
-"""From one end of a gallery to the other: what is like each template, a block of templates at a time.
+"""Scans a gallery from end to end: the templates similar to each template, a block at a time.
 
 Each block sees the gallery at one version and holds it for one pass of the index, so that enrolment and searches go on.
 Nothing is kept between blocks but a cursor: whoever asks for no more blocks has ended the scan.
@@ -38,7 +38,7 @@ _MAX_ID = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a scan goes on.
+    """The position at which a scan continues.
 
     Attributes:
         gallery_no: the store's number of the gallery.
@@ -61,7 +61,7 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a scan has come.
+    """The progress of a scan.
 
     Attributes:
         searched: templates that were searched for.
@@ -78,7 +78,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Near:
-    """What is similar to the templates of a block.
+    """The templates similar to those of a block.
 
     Attributes:
         template_ids: i64[n], ascending: what was searched for.
@@ -95,7 +95,7 @@ class Near:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pass:
-    """What one pass of the index found, and how the next is to go on.
+    """The result of one pass over the index, and the state of the next.
 
     Attributes:
         near: what was found.

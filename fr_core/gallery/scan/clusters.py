@@ -58,7 +58,7 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Clusters:
-    """What a step found.
+    """The clusters that a step found.
 
     Attributes:
         clusters: all of their members included; none while neighbours are searched for.

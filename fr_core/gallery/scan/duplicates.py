@@ -33,7 +33,7 @@ class DuplicatePair:
 
 @dataclass(frozen=True, slots=True)
 class Duplicates:
-    """What a block of a scan found.
+    """The duplicates that a block of a scan found.
 
     Attributes:
         pairs: by the newer template, then best first; a template with very many has them in several steps.

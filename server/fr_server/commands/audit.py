@@ -46,7 +46,7 @@ FINDINGS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """What was kept elsewhere of the chain of an export.
+    """The heads of the chain of an export that were kept elsewhere.
 
     Attributes:
         chain: its name; "" where only the key was given.

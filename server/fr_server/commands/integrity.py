@@ -1,4 +1,4 @@
-"""Whether the stores of a data folder are whole: read in copies, without a server, and without changing a byte."""
+"""Checks the stores of a data folder: read in copies, without a server, and without changing a byte."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _ROWS = 4_096
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a store lies.
+    """The place of a store.
 
     Attributes:
         chain: of its audit, by which the store is called.
@@ -66,7 +66,7 @@ class Place:
 
     @property
     def is_there(self) -> bool:
-        """Whether its file is there, or a link leads to it."""
+        """Return whether its file is there, or a link leads to it."""
         return self.path.is_file()
 
     @property
@@ -95,7 +95,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What was found in a store.
+    """The findings in a store.
 
     Attributes:
         place: of the store.

@@ -1,4 +1,4 @@
-"""How a command that works without a server ends where it cannot: one sentence, a document where asked, status 1."""
+"""Ends a command that failed without a server: one sentence, a document if asked for, status 1."""
 
 from __future__ import annotations
 

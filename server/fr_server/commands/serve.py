@@ -103,7 +103,7 @@ class _GivenUp(BaseException):
 
 
 class _GiveUp:
-    """What a signal does in the start: it raises `_GivenUp`, and is remembered.
+    """Handles a signal during the start: raises `_GivenUp`, and remembers the signal.
 
     What is raised is lost where Python lets nothing out, such as in the callback of a weak reference; there it may also
     leave a lock of the imports taken for ever.

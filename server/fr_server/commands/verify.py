@@ -136,7 +136,7 @@ class _Counted:
 
     @property
     def records(self) -> int:
-        """How many were written; of a whole export one more, its checkpoint."""
+        """Return how many were written; of a whole export one more, its checkpoint."""
         return max(0, self._seen - 1)
 
     def __iter__(self) -> Iterator[bytes]:

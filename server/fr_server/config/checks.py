@@ -1,4 +1,4 @@
-"""What a start requires of a configuration before it opens or makes anything; `fr server check-config` looks first."""
+"""Checks a configuration before a start opens or makes anything; `fr server check-config` runs the same checks."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _require_apart(config: Config) -> None:
 
 
 def _is_one(calls: Address, metrics: Address) -> bool:
-    """Whether two sockets of one port cannot listen at these addresses."""
+    """Return whether two sockets of one port cannot listen at these addresses."""
     if metrics.version == 6 and metrics.is_unspecified:
         return True  # it takes IPv4 too, which the door's does not
     any_address = calls.is_unspecified or metrics.is_unspecified

@@ -1,4 +1,4 @@
-"""Where a server keeps what it keeps."""
+"""Finds the folders and files of a server."""
 
 from __future__ import annotations
 
@@ -94,7 +94,9 @@ def _require_folder(key: str, folder: Path) -> None:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether there is something of a name, a link that leads nowhere too; raises `OSError` where nobody knows."""
+    """Return whether there is something of a name, a link that leads nowhere too; raises `OSError` where nobody
+    knows.
+    """
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):

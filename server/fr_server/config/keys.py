@@ -1,4 +1,4 @@
-"""What each setting means, and the values that it can have."""
+"""Describes each setting and its values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fr_core.runtime.devices import Precision
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What one key means, and the values that it can have.
+    """The meaning of one setting, and its values.
 
     Attributes:
         meaning: one sentence for people.

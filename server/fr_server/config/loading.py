@@ -200,7 +200,7 @@ def _numbers(key: str, values: list[Any]) -> str:
 
 
 def _meant(key: str, kind: type) -> str:
-    """What a value should have been."""
+    """Return what a value should have been."""
     if kind is bool:
         return "true or false"
     if kind is str:

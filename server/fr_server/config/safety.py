@@ -1,4 +1,4 @@
-"""What a server must not be started with: it would listen beyond this machine unencrypted, or ask nobody who calls."""
+"""Refuses unsafe starts: a server beyond this machine that is not encrypted, or that does not authenticate callers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fr_server.config import Config
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host, as in the configuration, is reached from this very machine alone."""
+    """Return whether a host, as in the configuration, is reached from this very machine alone."""
     name = host.strip("[]").partition("%")[0].lower()
     if name == "localhost":
         return True

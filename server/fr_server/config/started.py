@@ -1,4 +1,4 @@
-"""What a server was started with, to compare with what is there later."""
+"""Remembers the configuration that a server was started with."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Started:
             raise ConfigInvalid(f"The configuration {path} cannot be read: {error.strerror}.") from error
 
     def has_changed(self) -> bool:
-        """Whether the file is another one now; raises `OSError` where it cannot be read."""
+        """Return whether the file is another one now; raises `OSError` where it cannot be read."""
         return self.path is not None and sha256_of(self.path) != self.sha256
 
 

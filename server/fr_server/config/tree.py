@@ -10,7 +10,7 @@ from fr_core.quality.assess import QualityLimits
 
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
-    """Where the server listens and how much it takes on; `server` in the file."""
+    """The address of the server and the work that it accepts; `server` in the file."""
 
     host: str = "127.0.0.1"
     port: int = 50061
@@ -23,7 +23,7 @@ class NetworkConfig:
 
 @dataclass(frozen=True, slots=True)
 class TlsConfig:
-    """How connections are encrypted, and who may connect; `tls` in the file."""
+    """The encryption of connections, and the clients that may connect; `tls` in the file."""
 
     certificate: str = ""
     key: str = ""
@@ -34,7 +34,7 @@ class TlsConfig:
 
 @dataclass(frozen=True, slots=True)
 class AccessConfig:
-    """Who may call, and how often; `access` in the file."""
+    """The callers, and the number of calls that each may make; `access` in the file."""
 
     mode: str = "auto"
     folder: str = ""
@@ -54,7 +54,7 @@ class AccessConfig:
 
 @dataclass(frozen=True, slots=True)
 class LimitsConfig:
-    """How much of connections and calls the server bears; `limits` in the file."""
+    """Limits for connections and calls; `limits` in the file."""
 
     connections: int = 1024
     connections_per_address: int = 256
@@ -79,7 +79,7 @@ class AuditConfig:
 
 @dataclass(frozen=True, slots=True)
 class CasesConfig:
-    """Where cases are kept, and for how long at least; `cases` in the file."""
+    """The folder of cases, and the time for which they are kept at least; `cases` in the file."""
 
     folder: str = ""
     least_retention_days: int = 30
@@ -87,7 +87,7 @@ class CasesConfig:
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """Which models run, and where; `model` in the file."""
+    """The models, and the devices that run them; `model` in the file."""
 
     pack: str = "buffalo_s"
     device: str = "auto"
@@ -101,7 +101,7 @@ class ModelConfig:
 
 @dataclass(frozen=True, slots=True)
 class BatchingConfig:
-    """How the faces of several calls share a run of a model; `batching` in the file."""
+    """The way in which faces of several calls share a run of a model; `batching` in the file."""
 
     detector_sizes: str = "auto"
     embedder_sizes: str = "auto"
@@ -110,7 +110,7 @@ class BatchingConfig:
 
 @dataclass(frozen=True, slots=True)
 class IsolationConfig:
-    """Where photos are decoded, and what one may cost there; `isolation` in the file."""
+    """The process that decodes photos, and its limits; `isolation` in the file."""
 
     decoding: str = "none"
     workers: int = 0
@@ -120,7 +120,7 @@ class IsolationConfig:
 
 @dataclass(frozen=True, slots=True)
 class GalleryConfig:
-    """Where galleries are kept and how they are searched; `gallery` in the file."""
+    """The folder of galleries, and the way they are searched; `gallery` in the file."""
 
     folder: str = ""
     index: str = "auto"
@@ -130,21 +130,21 @@ class GalleryConfig:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationConfig:
-    """Where reports are kept; `evaluation` in the file."""
+    """The folder of reports; `evaluation` in the file."""
 
     folder: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
-    """Where courses, and the answers of trainees, are kept; `training` in the file."""
+    """The folder of courses and of trainees' answers; `training` in the file."""
 
     folder: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TelemetryConfig:
-    """What the server tells about its own work; `telemetry` in the file."""
+    """Logs, metrics and traces; `telemetry` in the file."""
 
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0

@@ -1,4 +1,4 @@
-"""What keeps no server from starting, and should be looked at all the same."""
+"""Warns of settings that do not prevent a start, but deserve a look."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the address of a server is written."""
+"""Writes the address of a server."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ Done = TypeVar("Done")
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who is at the other end of a connection.
+    """The other end of a connection.
 
     Attributes:
         address: IP address.
@@ -111,7 +111,7 @@ class Connection:
 
     @property
     def kept_bytes(self) -> int:
-        """How many bytes wait for either side."""
+        """Return how many bytes wait for either side."""
         return sum(relay.kept_bytes for relay in self._relays or ())
 
     async def _serve(self) -> None:

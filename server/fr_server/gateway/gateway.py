@@ -145,12 +145,12 @@ class Door:
 
     @property
     def connections(self) -> int:
-        """How many clients are at the door, those included that have not greeted."""
+        """Return how many clients are at the door, those included that have not greeted."""
         return self._of_network.total()
 
     @property
     def half_open(self) -> int:
-        """How many clients have not greeted."""
+        """Return how many clients have not greeted."""
         return len(self._half_open)
 
     @property

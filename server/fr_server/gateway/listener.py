@@ -1,4 +1,4 @@
-"""Whom the door tells what happens at it, and the stable words for that."""
+"""Defines the listener of the gateway, and the stable words for its events."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class HandshakeFailure(StrEnum):
-    """Why a TLS handshake failed."""
+    """The reason why a TLS handshake failed."""
 
     CERTIFICATE_EXPIRED = "certificate_expired"
     CERTIFICATE_NOT_YET_VALID = "certificate_not_yet_valid"
@@ -28,7 +28,7 @@ class HandshakeFailure(StrEnum):
 
 
 class Refusal(StrEnum):
-    """Why a connection was closed before a byte of it went to the server."""
+    """The reason why a connection was closed before any byte of it reached the server."""
 
     TOO_MANY = "too_many"
     TOO_MANY_OF_ADDRESS = "too_many_of_address"
@@ -41,7 +41,7 @@ class Refusal(StrEnum):
 
 
 class Parting(StrEnum):
-    """Why a connection ended."""
+    """The reason why a connection ended."""
 
     CLIENT = "client"
     SERVER = "server"

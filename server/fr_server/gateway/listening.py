@@ -1,4 +1,4 @@
-"""Where a server listens: on a port of its own, or behind a door that encrypts."""
+"""Opens the port of a server: directly, or behind the gateway that encrypts."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ HANDSHAKE_RECORD = 22
 
 
 class ClientCertificates(StrEnum):
-    """Whether clients show a certificate; one that is shown must be good, even where none is required."""
+    """The policy for client certificates; a certificate that is shown must be valid, even if none is required."""
 
     OFF = "off"
     OPTIONAL = "optional"

@@ -1,4 +1,4 @@
-"""When API keys end: told to the metrics, so that somebody hears of it before the calls fail."""
+"""Reports to the metrics when the next API key expires, so that an alert comes before calls fail."""
 
 from __future__ import annotations
 

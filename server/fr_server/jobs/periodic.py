@@ -1,4 +1,4 @@
-"""What a server does again and again beside its calls, and goes on with whatever fails."""
+"""Runs periodic jobs beside the calls of a server; a job that fails runs again."""
 
 from __future__ import annotations
 

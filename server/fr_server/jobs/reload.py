@@ -1,4 +1,4 @@
-"""What SIGHUP does: the certificates are read again, unless a file that was sealed has been changed."""
+"""Handles SIGHUP: reads the certificates again, unless a sealed file has changed."""
 
 from __future__ import annotations
 

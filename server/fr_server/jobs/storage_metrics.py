@@ -1,4 +1,4 @@
-"""What metrics are told of that is kept: the files of each store, whether it takes changes, what galleries hold."""
+"""Reports storage to the metrics: the files of each store, whether it accepts changes, and the size of galleries."""
 
 from __future__ import annotations
 

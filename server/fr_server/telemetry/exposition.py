@@ -1,4 +1,4 @@
-"""Where Prometheus scrapes: a small HTTP server on a port of its own, apart from the API's."""
+"""Serves metrics to Prometheus: a small HTTP server on a port of its own, apart from the API's."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class _Handler(WSGIRequestHandler):
         """Log no request."""
 
     def get_stderr(self) -> io.StringIO:
-        """Where wsgiref writes the traces of what the caller did."""
+        """Return where wsgiref writes the traces of what the caller did."""
         return io.StringIO()
 
 

@@ -1,4 +1,4 @@
-"""Who listens to calls and to the engine: nobody, one, or several at once."""
+"""Passes events of calls and of the engine to none, one or several listeners."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the configuration to what the server tells; what is off is not imported."""
+"""Opens the telemetry that the configuration asks for; parts that are off are not imported."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Telemetry:
-    """What is listened with, and what is told; without arguments, nothing.
+    """The open parts of telemetry; none by default.
 
     Attributes:
         listener: hears the engine and the calls.

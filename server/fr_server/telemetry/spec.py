@@ -1,4 +1,4 @@
-"""What a metric is: its name, its labels, what it means; and how it is made."""
+"""Defines a metric: its name, its labels, its meaning, and how it is made."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ KEPT_SPECS: tuple[Spec, ...] = (
 
 
 class Lists(Protocol):
-    """What is asked of the galleries."""
+    """The galleries' methods that the metrics use."""
 
     def list(self, page_size: int, page_token: str) -> Page[GalleryInfo]:
         """As `Galleries.list`."""

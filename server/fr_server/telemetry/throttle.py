@@ -1,4 +1,4 @@
-"""What no flood gets past: what is let through of each kind, and how much was not."""
+"""Limits floods of events: passes a number of each kind, and counts the rest."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAX_KINDS = 10_000
 
 
 class _Kind(Generic[T]):
-    """What was let through in the window that runs, and what was not since the last that was."""
+    """The events of one kind: those passed in the current window, and those withheld since the last one passed."""
 
     __slots__ = ("began_s", "held_back", "last", "let_through")
 

@@ -1,4 +1,4 @@
-"""Who listens to the door, to access and to the audit: nobody, or the metrics."""
+"""Passes events of the gateway, of access and of the audit to the metrics, if they are on."""
 
 from __future__ import annotations
 

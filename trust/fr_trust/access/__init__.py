@@ -1,4 +1,4 @@
-"""Who may do what, and how often: roles, scopes, API keys and their store, budgets. It knows no network.
+"""Access: roles, scopes, API keys and their store, budgets. It knows no network.
 
 * `roles`, `scope`, `budget` and `principal` are the values that say what somebody may do;
 * `budgets` counts what somebody does;

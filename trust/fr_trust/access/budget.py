@@ -1,4 +1,4 @@
-"""How much somebody may ask for."""
+"""Limits for the calls and searches of a principal."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Budget:
         )
 
     def is_within(self, other: Budget) -> bool:
-        """Whether no limit is above that of another one."""
+        """Return whether no limit is above that of another one."""
         return self.at_most(other) == self
 
 

@@ -34,7 +34,7 @@ _ROUNDING = 1e-6
 
 
 class _Account:
-    """What one principal has left."""
+    """The remaining budget of one principal."""
 
     __slots__ = ("at_s", "budget", "searches", "tokens")
 
@@ -53,7 +53,7 @@ class _Account:
         self.at_s = max(self.at_s, now_s)
 
     def is_idle(self, now_s: float) -> bool:
-        """Whether a new one would be the same."""
+        """Return whether a new one would be the same."""
         missing = self.budget.burst - self.tokens
         return self.searches == 0 and (now_s - self.at_s) * self.budget.requests_per_s >= missing
 

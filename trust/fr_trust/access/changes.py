@@ -42,7 +42,7 @@ class AccessTransaction(Transaction):
 
 
 class Changes:
-    """What is done within a transaction; see `AccessStore`, whose methods of the same names say what these do.
+    """Changes within a transaction; see the methods of the same names of `AccessStore`.
 
     Args:
         locks: seal rows.

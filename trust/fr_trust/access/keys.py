@@ -49,7 +49,7 @@ class Token:
 
     @property
     def text(self) -> str:
-        """What is sent: "id.secret", the secret as 43 characters of base64url (RFC 4648, 5)."""
+        """Return what is sent: "id.secret", the secret as 43 characters of base64url (RFC 4648, 5)."""
         return f"{self.key_id}.{_base64url(self.secret)}"
 
 
@@ -138,11 +138,11 @@ class ApiKey:
         return principal_of(self.principal_id, self.roles, self.galleries, self.courses, self.budget)
 
     def is_over(self, now_ms: int) -> bool:
-        """Whether its time is over."""
+        """Return whether its time is over."""
         return self.expires_ms is not None and now_ms >= self.expires_ms
 
     def is_dead(self, now_ms: int) -> bool:
-        """Whether it is never valid again."""
+        """Return whether it is never valid again."""
         return self.revoked_ms is not None or self.is_over(now_ms)
 
 
@@ -173,7 +173,7 @@ def new_token(token_bytes: Callable[[int], bytes], key_id: str | None = None) ->
 
 
 def is_key_id(text: str) -> bool:
-    """Whether a key can have this id."""
+    """Return whether a key can have this id."""
     return _KEY_ID.fullmatch(text) is not None
 
 

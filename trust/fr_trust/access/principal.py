@@ -1,4 +1,4 @@
-"""Who the server takes a caller for."""
+"""The caller, as the server knows it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fr_trust.access.scope import EVERYTHING, Scope
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who calls, and what it may do; see `principal_of`, which makes those of keys and tokens.
+    """The caller and its permissions; see `principal_of`, which makes those of keys and tokens.
 
     Attributes:
         principal_id: "key:ID" of an API key, "oidc:" and 16 hexadecimal digits of a token, "local" where the server
@@ -42,7 +42,7 @@ class Principal:
             raise ValueError("trainees are told no exact scores")
 
     def is_one_of(self, roles: Iterable[Role]) -> bool:
-        """Whether it has any of these roles."""
+        """Return whether it has any of these roles."""
         return not self.roles.isdisjoint(roles)
 
 

@@ -1,4 +1,4 @@
-"""Why a credential is refused: the caller hears one and the same sentence, the audit hears the reason."""
+"""Reasons for refusing a credential: the caller always gets the same sentence, the audit gets the reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WORDS = "The credential is not valid."
 
 
 class Why(StrEnum):
-    """Why a credential is refused, in a word that the audit takes."""
+    """The reason for refusing a credential, as a word for the audit."""
 
     UNREADABLE = "unreadable"
     UNKNOWN = "unknown"

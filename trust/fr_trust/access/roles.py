@@ -1,4 +1,4 @@
-"""What somebody may do, in six words."""
+"""The six roles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is in the rows of the access store, and how it is sealed."""
+"""Reads and seals the rows of the access store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DIGEST_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What the store says of itself.
+    """The row in which the store describes itself.
 
     Attributes:
         version: grows with each change of a key.

@@ -36,11 +36,11 @@ class Scope:
 
     @property
     def is_all(self) -> bool:
-        """Whether it covers whatever there is and will be."""
+        """Return whether it covers whatever there is and will be."""
         return _ALL in self.patterns
 
     def covers(self, resource_id: str) -> bool:
-        """Whether somebody of this scope may act on what has this id; capitals count."""
+        """Return whether somebody of this scope may act on what has this id; capitals count."""
         return any(
             resource_id.startswith(pattern[:-1]) if pattern[-1] == "*" else resource_id == pattern
             for pattern in self.patterns

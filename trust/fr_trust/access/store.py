@@ -197,7 +197,7 @@ class AccessStore:
         return tuple(sorted(found, key=lambda key: key.number, reverse=True)[:size])
 
     def any_keys(self) -> bool:
-        """Whether a key was ever made. A server whose keys are all revoked must not take that for nobody's."""
+        """Return whether a key was ever made. A server whose keys are all revoked must not take that for nobody's."""
         return self._ring.look().head.version > 0
 
     def check(self, token: str, certificate_sha256: str | None) -> ApiKey:
@@ -257,7 +257,7 @@ class AccessStore:
         return self._writer.submit(append)
 
     def pseudonyms(self) -> Pseudonyms:
-        """What makes the pseudonyms of the audit."""
+        """Return what makes the pseudonyms of the audit."""
         with self.auditing() as audit:
             return audit.pseudonyms()
 

@@ -15,7 +15,7 @@ _BATCH = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which records are wanted; what is None is not asked for.
+    """The records to find; None matches everything.
 
     Attributes:
         since_ms: not before this, milliseconds since 1970, UTC.
@@ -40,7 +40,7 @@ class Filter:
     request_id: str | None = None
 
     def fits(self, record: Record) -> bool:
-        """Whether the record is wanted."""
+        """Return whether the record is wanted."""
         if not (self.since_ms or 0) <= record.at_ms < (MAX_NUMBER + 1 if self.until_ms is None else self.until_ms):
             return False
         if self.action is not None and not _fits_action(self.action, record.action):

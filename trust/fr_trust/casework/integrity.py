@@ -1,4 +1,4 @@
-"""Whether a case store is sound, for whoever looks at a copy of one that no server has open."""
+"""Checks the integrity of a copy of a case store that no server has open."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may give a finding, and what findings conclude. Pure: no store, no clock.
+"""Decides who may give a finding, and what findings conclude. Pure: no store, no clock.
 
 Two examiners, neither of whom made the search, judge the leads of an operational gallery without knowing of each other
 (blind verification, as guidance of FISWG and ENFSI asks for). Where they agree, that is the conclusion. Where they do
@@ -75,12 +75,12 @@ def examination_conclusion(examination: Examination) -> Conclusion | None:
 
 
 def is_concluded(examination: Examination) -> bool:
-    """Whether an examination waits for nothing more."""
+    """Return whether an examination waits for nothing more."""
     return examination_state(examination) is State.CONCLUDED
 
 
 def may_examine(examination: Examination, principal_id: str) -> bool:
-    """Whether a finding of somebody is one that the examination waits for."""
+    """Return whether a finding of somebody is one that the examination waits for."""
     if is_concluded(examination):
         return False
     return _is_independent(examination, principal_id)

@@ -329,7 +329,8 @@ class CaseStore:
         return self._writer.run(lambda tx: self._changes.give_finding(tx, examination_id, finding, asked))
 
     def evidence_key(self) -> Ed25519PrivateKey:
-        """What evidence is signed with: it follows from the store's own key, and stays when the key above that changes.
+        """Return what evidence is signed with: it follows from the store's own key, and stays when the key above that
+        changes.
 
         Two blocks of 16 bytes, a key derivation in counter mode (NIST SP 800-108), as that of the audit's seals.
         """

@@ -89,7 +89,7 @@ class NewExamination:
 
 
 class Changes:
-    """What is done within a transaction; see `CaseStore`, whose methods of the same names say what these do.
+    """Changes within a transaction; see the methods of the same names of `CaseStore`.
 
     Args:
         locks: seal rows.

@@ -1,4 +1,4 @@
-"""What is left of deleted cases goes bit by bit, so that others can write in between, and leaves nothing in the files.
+"""Clears deleted cases in small steps, so that others can write in between, and leaves nothing in the files.
 
 Their keys are gone already, so that nobody could open it.
 """

@@ -1,4 +1,4 @@
-"""What is read of the case store: cases, examinations and findings, each compared with what knows of it."""
+"""Reads the case store: cases, examinations and findings, each checked against the rows that refer to it."""
 
 from __future__ import annotations
 

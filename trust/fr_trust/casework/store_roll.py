@@ -15,7 +15,7 @@ _VERSIONS = "SELECT case_no, case_id, version FROM cases"
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a look at the database has to agree with.
+    """The state that a read of the database must agree with.
 
     Attributes:
         head: what the store says of itself.

@@ -1,4 +1,4 @@
-"""What is in the rows of the case store, and how it is sealed."""
+"""Reads and seals the rows of the case store."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ EXAMINATIONS = f"SELECT {_ELEMENT}, e.sealed FROM examinations e JOIN cases c ON
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What the store says of itself.
+    """The row in which the store describes itself.
 
     Attributes:
         version: grows with each change of a case.

@@ -18,7 +18,7 @@ neither, or that it is another person, is no reason to pick a candidate.
 
 
 class Purpose(StrEnum):
-    """What the searches of a case are for."""
+    """The purpose of the searches of a case."""
 
     INVESTIGATION = "investigation"
     MISSING_PERSON = "missing_person"
@@ -30,7 +30,7 @@ class Purpose(StrEnum):
 
 
 class FindingKind(StrEnum):
-    """What an examiner found; none of them is an identity."""
+    """An examiner's finding; none of them is an identity."""
 
     POTENTIAL_CANDIDATE = "potential_candidate"
     NO_CANDIDATE = "no_candidate"
@@ -38,7 +38,7 @@ class FindingKind(StrEnum):
 
 
 class State(StrEnum):
-    """Where an examination is."""
+    """The state of an examination."""
 
     AWAITING_FIRST = "awaiting_first"
     AWAITING_SECOND = "awaiting_second"
@@ -96,7 +96,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What an examiner found.
+    """An examiner's finding.
 
     Attributes:
         examiner: a principal_id.
@@ -117,13 +117,13 @@ class Finding:
     salt: str = field(default="", repr=False)
 
     def says_the_same(self, other: Finding) -> bool:
-        """Whether the same examiner found the same, whenever that was."""
+        """Return whether the same examiner found the same, whenever that was."""
         return replace(self, given_ms=0, salt="") == replace(other, given_ms=0, salt="")
 
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """What an examination concludes.
+    """The conclusion of an examination.
 
     Attributes:
         kind: the conclusion.
@@ -136,7 +136,7 @@ class Conclusion:
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """What was searched for, in what and how; as it was at the time of the search.
+    """The probe, the galleries and the options of a search, as they were at that time.
 
     Attributes:
         gallery_id: the gallery.

@@ -56,12 +56,12 @@ class Entry:
 
     @property
     def content_at(self) -> int:
-        """Where its content begins, in bytes."""
+        """Return where its content begins, in bytes."""
         return self.header_at + _LOCAL.size + len(self.name)
 
 
 def is_name(name: str) -> bool:
-    """Whether a file of a bundle can have this path: short words and digits, neither absolute nor upwards."""
+    """Return whether a file of a bundle can have this path: short words and digits, neither absolute nor upwards."""
     return len(name) <= _MAX_NAME and _NAME.fullmatch(name) is not None
 
 
@@ -181,7 +181,9 @@ def _read_entry(file: BinaryIO, at: int, length: int) -> Entry:
 
 
 def _is_packed_anew(file: BinaryIO, length: int) -> bool:
-    """Whether it is an archive whose directory lists files, and none of them has the header that a bundle gives it."""
+    """Return whether it is an archive whose directory lists files, and none of them has the header that a bundle gives
+    it.
+    """
     file.seek(max(0, length - _MAX_END))
     tail = file.read(_MAX_END)
     end_at = tail.rfind(_END_SIGN)

@@ -60,7 +60,7 @@ _EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP":
 
 @dataclass(frozen=True, slots=True)
 class SearchDocument:
-    """What `search.json` says.
+    """The contents of `search.json`.
 
     Attributes:
         examination_id: of the examination.
@@ -87,7 +87,7 @@ class SearchDocument:
 
 @dataclass(frozen=True, slots=True)
 class FindingsDocument:
-    """What `findings.json` says.
+    """The contents of `findings.json`.
 
     Attributes:
         examination_id: of the examination.

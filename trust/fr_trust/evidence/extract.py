@@ -1,4 +1,4 @@
-"""What a bundle holds of the audit: the records of its case, and of what else was recorded meanwhile the hashes."""
+"""Extracts the audit for a bundle: the records of its case, and the hashes of all other records of that time."""
 
 from __future__ import annotations
 

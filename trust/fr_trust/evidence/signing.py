@@ -1,4 +1,4 @@
-"""Who signs evidence: an Ed25519 key (RFC 8032)."""
+"""Signs evidence with an Ed25519 key (RFC 8032)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an evidence bundle is made of, beside the case and its examinations."""
+"""The values of an evidence bundle, beside the case and its examinations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fr_trust.evidence.page import Photo
 
 
 class Bound(StrEnum):
-    """Whether a likelihood ratio is what it says, or the limit that a calibration can show."""
+    """Whether a likelihood ratio is exact, or the limit that a calibration can show."""
 
     EXACT = ""
     AT_LEAST = "at least"
@@ -22,7 +22,7 @@ class Bound(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a calibration says of one similarity; what it does not know is None.
+    """The figures that a calibration gives one similarity; unknown ones are None.
 
     Attributes:
         false_match: of comparisons of different people, those as similar as this or more; Hd.
@@ -69,22 +69,22 @@ class Exhibit:
 
 
 class AuditCounts(Protocol):
-    """How much of an audit a bundle holds."""
+    """The number of records of an audit that a bundle holds."""
 
     @property
     def records(self) -> int:
-        """How many records it tells."""
+        """Return how many records it tells."""
         ...
 
     @property
     def withheld(self) -> int:
-        """How many more stand in it by their hashes alone."""
+        """Return how many more stand in it by their hashes alone."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class AuditExtract:
-    """What the audit says, from before the case was opened on.
+    """The audit from before the case was opened.
 
     Attributes:
         lines: as `fr_trust.audit.export.export` gives them.

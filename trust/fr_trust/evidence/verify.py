@@ -140,7 +140,7 @@ class _Manifest:
 
     @property
     def case(self) -> Case:
-        """What it says of the case."""
+        """Return what it says of the case."""
         purpose = Purpose(self.purpose)
         return Case(self.case_id, self.case_reference, purpose, self.opened_by, self.opened_ms, self.closed_ms)
 

@@ -1,4 +1,4 @@
-"""Whether the audit in a bundle is whole, and says of each search and finding what the bundle says."""
+"""Verifies that the audit in a bundle is whole, and agrees with the bundle on each search and finding."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def verify_audit(
 
 
 class _Told:
-    """What the records say of the examinations of the bundle."""
+    """The records of the bundle's examinations."""
 
     def __init__(self, case_id: str, wanted: Mapping[str, Digests]) -> None:
         self._case_id = case_id
@@ -110,11 +110,11 @@ class _Told:
             yield line
 
     def is_complete(self) -> bool:
-        """Whether the audit tells of the opening of the case, and of as many searches as the bundle."""
+        """Return whether the audit tells of the opening of the case, and of as many searches as the bundle."""
         return (self._opened, self._searched) == (1, len(self._wanted))
 
     def agrees(self) -> bool:
-        """Whether the audit says what is wanted, neither less nor more."""
+        """Return whether the audit says what is wanted, neither less nor more."""
         return all(
             self._searches[one] == [digests.search]
             and (digests.findings is None or self._findings[one] == list(digests.findings))

@@ -1,4 +1,4 @@
-"""Whether the documents of a bundle agree with each other: searches, photos, findings and what follows from them."""
+"""Verifies that the documents of a bundle agree with each other: searches, photos, findings and conclusions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _IN_FOLDER = re.compile(r"examinations/([0-9]{2,5})/((?:candidates/)?[a-z0-9]+\.
 
 @dataclass(frozen=True, slots=True)
 class Digests:
-    """What the audit must say of an examination.
+    """The digests of an examination that the audit must hold.
 
     Attributes:
         search: digest of the search.
@@ -53,7 +53,7 @@ class Digests:
 
 @dataclass(frozen=True, slots=True)
 class CaseVerified:
-    """What the documents say.
+    """The contents of the verified documents.
 
     Attributes:
         examinations: how many there are.
@@ -172,17 +172,17 @@ def _require_conclusion(where: str, search: SearchDocument, told: FindingsDocume
 
 
 def _asked(search: SearchDocument) -> tuple[bool, int]:
-    """Whether the search was operational, and how many candidates it had: what rules of findings ask for."""
+    """Return whether the search was operational, and how many candidates it had: what rules of findings ask for."""
     return search.searched.operational, len(search.candidates)
 
 
 def _is_unfinished(told: FindingsDocument) -> bool:
-    """Whether findings that are waited for have nothing to tell yet."""
+    """Return whether findings that are waited for have nothing to tell yet."""
     return told.required_findings > 0 and not told.findings and told.conclusion is None
 
 
 def _can_be_given(search: SearchDocument, told: FindingsDocument) -> bool:
-    """Whether an examination of these candidates can have each of the findings."""
+    """Return whether an examination of these candidates can have each of the findings."""
     own = Examination(search.examination_id, search.case_id, search.searched, search.candidates)
     try:
         for finding in told.findings:
@@ -193,7 +193,7 @@ def _can_be_given(search: SearchDocument, told: FindingsDocument) -> bool:
 
 
 def _follows(search: SearchDocument, told: FindingsDocument) -> bool:
-    """Whether the state and the conclusion are those of the findings."""
+    """Return whether the state and the conclusion are those of the findings."""
     conclusion = conclusion_of(told.findings, *_asked(search))
     pair = None if conclusion is None else (conclusion.kind.value, conclusion.template_id)
     state = state_of(told.findings, *_asked(search))
@@ -201,12 +201,12 @@ def _follows(search: SearchDocument, told: FindingsDocument) -> bool:
 
 
 def _ends_with_last(search: SearchDocument, told: FindingsDocument) -> bool:
-    """Whether the finding that concluded the examination is its last."""
+    """Return whether the finding that concluded the examination is its last."""
     return not told.findings or state_of(told.findings[:-1], *_asked(search)) is not State.CONCLUDED
 
 
 def _is_independent(search: SearchDocument, told: FindingsDocument) -> bool:
-    """Whether each finding is another examiner's, and none of an operational search is its searcher's."""
+    """Return whether each finding is another examiner's, and none of an operational search is its searcher's."""
     examiners = {one.examiner for one in told.findings}
     searcher_examined = search.searched.operational and search.searched.searched_by in examiners
     return len(examiners) == len(told.findings) and not searcher_examined

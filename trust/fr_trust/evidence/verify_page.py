@@ -1,4 +1,4 @@
-"""Whether the page of a bundle is the one that its documents make: made anew, and compared byte by byte."""
+"""Verifies the page of a bundle: makes it anew from the documents, and compares byte by byte."""
 
 from __future__ import annotations
 
