@@ -11,16 +11,12 @@ from typing import Any, TypeVar, get_args
 import numpy as np
 
 from fr_core.align import CROP_SIZE
-from fr_core.detect.batched import BatchedTileDetector
 from fr_core.detect.multiscale import DetectionMode, MultiscaleDetector, Scales
-from fr_core.detect.protocol import TileDetector, TileFaces
+from fr_core.detect.protocol import BatchedTileDetector, TileDetector, TileFaces
 from fr_core.detect.scrfd import ScrfdDetector
 from fr_core.detect.yunet import YunetDetector
-from fr_core.embed.batched import BatchedRawEmbedder
-from fr_core.embed.flip import FlipFusion
-from fr_core.embed.onnx import OnnxEmbedder
-from fr_core.embed.plain import PlainEmbedder
-from fr_core.embed.protocol import RawEmbedder
+from fr_core.embed.onnx import FlipFusion, OnnxEmbedder, PlainEmbedder
+from fr_core.embed.protocol import BatchedRawEmbedder, RawEmbedder
 from fr_core.errors import ConfigInvalid, PackInvalid
 from fr_core.imaging import Decoder, ImageLimits
 from fr_core.packs.cache import ModelCache

@@ -27,10 +27,9 @@ from fr_api.v1 import (
 )
 from fr_core.detect.null import NullDetector
 from fr_core.detect.protocol import Detector
-from fr_core.embed.batched import BatchedRawEmbedder
 from fr_core.embed.null import NULL_MODEL, NullEmbedder
-from fr_core.embed.plain import PlainEmbedder
-from fr_core.embed.protocol import Embedder
+from fr_core.embed.onnx import PlainEmbedder
+from fr_core.embed.protocol import BatchedRawEmbedder, Embedder
 from fr_core.engine import Engine, Lifeline
 from fr_core.packs.manifest import Thresholds, load_pack
 from fr_core.pipeline import Pipeline

@@ -9,7 +9,25 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from fr_core.runtime.batcher import Batcher
 from fr_core.types import F32, U8, Detection, frozen_array
+
+
+class BatchedTileDetector:
+    """A `TileDetector` whose tiles wait for their turn with those of other threads.
+
+    Args:
+        batcher: of a model of tiles; tiles of one shape share a batch.
+        tile_shapes: (height, width) of the tiles that the model takes, the smallest first.
+    """
+
+    def __init__(self, batcher: Batcher[U8, TileFaces], tile_shapes: tuple[tuple[int, int], ...]) -> None:
+        self.tile_shapes = tile_shapes
+        self._batcher = batcher
+
+    def detect_tiles(self, tiles: Sequence[U8]) -> list[TileFaces]:
+        """As `TileDetector.detect_tiles`; raises what `Batcher.run` raises."""
+        return self._batcher.run(tiles)
 
 
 class Detector(Protocol):

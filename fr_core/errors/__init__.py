@@ -15,19 +15,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from types import ModuleType
 
-from fr_core.errors import embeddings, evaluation, faces, failures, galleries, photos, requests, unrecoverable
+from fr_core.errors import evaluation, failures, galleries, photos, requests, unrecoverable
 from fr_core.errors.base import (
     Failure,
     FrError,
     InputRefused,
     Unrecoverable,
     for_one_caller,
-)
-from fr_core.errors.embeddings import (
-    EmbeddingNotFinite,
-    EmbeddingNotUnit,
-    EmbeddingWrongSize,
-    ModelMismatch,
 )
 from fr_core.errors.evaluation import (
     CalibrationInvalid,
@@ -39,13 +33,6 @@ from fr_core.errors.evaluation import (
     NoCalibration,
     RateNotSupported,
     UnknownReport,
-)
-from fr_core.errors.faces import (
-    FaceTooSmall,
-    LowQuality,
-    NoFaceFound,
-    SeveralFaces,
-    TooManyFaces,
 )
 from fr_core.errors.failures import (
     CallEnded,
@@ -70,14 +57,22 @@ from fr_core.errors.galleries import (
     UnknownTemplate,
 )
 from fr_core.errors.photos import (
+    FaceTooSmall,
     ImageTooCostly,
     ImageTooManyBytes,
     ImageTooManyPixels,
+    LowQuality,
+    NoFaceFound,
+    SeveralFaces,
     SeveralFrames,
+    TooManyFaces,
     Undecodable,
     UnsupportedFormat,
 )
 from fr_core.errors.requests import (
+    EmbeddingNotFinite,
+    EmbeddingNotUnit,
+    EmbeddingWrongSize,
     InvalidField,
     InvalidFilter,
     InvalidIdentifier,
@@ -85,6 +80,7 @@ from fr_core.errors.requests import (
     InvalidThreshold,
     InvalidTopK,
     MissingField,
+    ModelMismatch,
 )
 from fr_core.errors.unrecoverable import (
     AddressUnavailable,
@@ -195,8 +191,6 @@ __all__ = [
 
 _MODULES = (
     photos,
-    faces,
-    embeddings,
     requests,
     galleries,
     evaluation,

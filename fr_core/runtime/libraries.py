@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from fr_core.runtime.devices import DeviceKind, Precision
-from fr_core.runtime.plan import Plan
 from fr_core.runtime.providers import CPU, CUDA, TENSORRT
-from fr_core.runtime.session import Session
+from fr_core.runtime.session import Plan, Session
 
 _PROVIDER_OF: dict[DeviceKind, str] = {"cpu": CPU, "cuda": CUDA, "tensorrt": TENSORRT}
 

@@ -18,8 +18,8 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 
 from fr_core.errors import DeviceUnavailable
 from fr_core.runtime.devices import ActiveDevice
-from fr_core.runtime.plan import Plan
 from fr_core.runtime.providers import CPU, providers
+from fr_core.runtime.session import Plan
 from fr_core.types import F32, U8
 
 # ONNX Runtime's levels: 0 verbose, 1 info, 2 warning, 3 error. Warnings name nodes that no user can mend.

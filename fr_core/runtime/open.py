@@ -12,8 +12,7 @@ from fr_core.errors import ConfigInvalid, DeviceUnavailable
 from fr_core.runtime.devices import PRECISIONS, DeviceKind, DeviceSpec, parse_device, parse_precision
 from fr_core.runtime.libraries import Libraries, installed_libraries
 from fr_core.runtime.onnx_graph import PixelInput, prepared, takes_one_picture
-from fr_core.runtime.plan import Plan, Shape
-from fr_core.runtime.session import Session
+from fr_core.runtime.session import Plan, Session, Shape
 
 # Side of the pictures with which a model of any size is tried: a multiple of every stride.
 _PROBE = 64

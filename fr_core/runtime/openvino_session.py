@@ -11,7 +11,7 @@ import openvino as ov
 
 from fr_core.errors import DeviceUnavailable
 from fr_core.runtime.devices import PRECISIONS, ActiveDevice, Precision
-from fr_core.runtime.plan import Plan
+from fr_core.runtime.session import Plan
 from fr_core.types import F32, U8
 
 _DEVICE = "CPU"

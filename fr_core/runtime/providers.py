@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from fr_core.runtime.onnx_graph import PIXELS
-from fr_core.runtime.plan import Plan, Shape
+from fr_core.runtime.session import Plan, Shape
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"

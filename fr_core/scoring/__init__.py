@@ -1,7 +1,7 @@
 """Scoring: what similarities and decisions are worth, with counts and intervals. It knows no photos and no models.
 
 * **one to one**: `verification` (accuracy, error rates, thresholds), `det` (whole curves, equal error rate), `auc`;
-* **one to many**: `identification` (CMC, FNIR, FPIR), `picks` (from candidate lists), `gallery_sizes` (as they grow);
+* **one to many**: `identification` (CMC, FNIR, FPIR), `gallery_sizes` (as they grow);
 * **how sure**: `intervals` (Wilson), `bootstrap` (by subject), `support` (the rules of 3 and of 30);
 * **what a similarity means**: `calibration` (error rates and likelihood ratios that stand behind a threshold), made of
   `rate_table`, `calibrators` and `pav`, and written by `calibration_json`; `likelihood` judges likelihood ratios and

@@ -13,12 +13,9 @@ import numpy as np
 
 from fr_core.scoring.checks import F64, check_similarities
 from fr_core.scoring.identification import (
-    IdentificationPoint,
     MatedSearches,
     NonmatedSearches,
-    identification_point,
 )
-from fr_core.scoring.intervals import DEFAULT_CONFIDENCE
 
 
 def mated_at_sizes(
@@ -71,36 +68,6 @@ def nonmated_at_sizes(others: Iterable[F64], sizes: Sequence[int], failures: int
         if size is not None:
             searches.append(NonmatedSearches(best, size, failures))
     return tuple(searches)
-
-
-def gallery_size_curve(
-    mated: Sequence[MatedSearches],
-    nonmated: Sequence[NonmatedSearches],
-    threshold: float,
-    rank: int = 1,
-    confidence: float = DEFAULT_CONFIDENCE,
-) -> tuple[IdentificationPoint, ...]:
-    """Both error rates at each size of the gallery, with one threshold for all.
-
-    For one FPIR instead, ask `fnir_at_fpir` for each size. The points share their probes, so they are not independent.
-
-    Args:
-        mated: of `mated_at_sizes`.
-        nonmated: of `nonmated_at_sizes`, with the same sizes.
-        threshold: a candidate counts iff similarity >= threshold.
-        rank: candidates looked at; the smallest gallery must be as large.
-        confidence: of the intervals, in (0, 1).
-
-    Raises:
-        UndefinedRate: there is no mated or no non-mated search.
-        ValueError: the sizes differ, the rank exceeds a gallery, or the threshold is NaN.
-    """
-    if len(mated) != len(nonmated):
-        raise ValueError(f"{len(mated)} sizes of mated and {len(nonmated)} of non-mated searches do not pair up.")
-    return tuple(
-        identification_point(mates, strangers, threshold, rank, confidence)
-        for mates, strangers in zip(mated, nonmated, strict=True)
-    )
 
 
 def _cut(blocks: Iterable[F64], ends: Sequence[int], probes: int | None) -> Iterator[tuple[int | None, F64]]:

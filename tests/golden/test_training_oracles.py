@@ -9,15 +9,16 @@ import pytest
 
 from fr_core.scoring.auc import auc_delong, auc_to_dprime
 from fr_core.scoring.differentials import max_to_min, ratios_to_geometric_mean
-from fr_core.scoring.intervals import wilson_interval
+from fr_core.scoring.intervals import Rate, wilson_interval
 from fr_core.scoring.likelihood import brier, cllr, expected_calibration_error, level_ratios, log_loss, ratio_ceiling
-from fr_core.scoring.picks import pick_rates
+from fr_training.grading.lists import list_figures
 from fr_training.statistics.advice import Aided, automation_bias, misled
 from fr_training.statistics.agreement import Weights, kappa, mcnemar
 from fr_training.statistics.change import reliable_change
 from fr_training.statistics.decisions import decided
 from fr_training.statistics.item_response import eap, elo, mle, offset_for, probability, update_difficulty
 from fr_training.statistics.signal_detection import prevalence_ppv, sensitivity
+from graded import listed
 
 LEVELS = (3, 2, 1, 0, -1, -2, -3)
 RATED_MATED = [3, 3, 2, 2, 1, 0, -1, 3, 2, 1]
@@ -98,10 +99,12 @@ def test_ceiling_of_ratios() -> None:
 
 
 def test_candidate_lists() -> None:
-    found = pick_rates(right=13, foils=4, mated=20, false_alarms=5, nonmated=20)
-    assert found.right.value == near(0.65)
-    assert found.false_alarm.value == near(0.25)
-    assert found.foil.value == near(0.2)
+    with_mate = ["candidate:0"] * 13 + ["candidate:1"] * 4 + ["none"] * 3
+    without = ["candidate:0"] * 5 + ["none"] * 15
+    lists = [listed(0, answer) for answer in with_mate] + [listed(None, answer) for answer in without]
+    found = list_figures(lists).picks
+    rates = [rate for rate in (found.right, found.false_alarms, found.foils) if isinstance(rate, Rate)]
+    assert [rate.value for rate in rates] == [near(0.65), near(0.25), near(0.2)]
 
 
 def test_inconclusive() -> None:

@@ -19,9 +19,8 @@ from fr_core.runtime.devices import (
 )
 from fr_core.runtime.libraries import Libraries, OnnxRuntimeLibrary
 from fr_core.runtime.open import batches_alike, open_sessions
-from fr_core.runtime.plan import Plan
 from fr_core.runtime.providers import providers
-from fr_core.runtime.session import Session
+from fr_core.runtime.session import Plan, Session
 from fr_core.types import F32, U8
 from handmade import HandmadeSession
 from handmade_graphs import AS_THEY_ARE, convolution, doubled

@@ -7,9 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fr_core.embed.flip import FlipFusion
-from fr_core.embed.onnx import OnnxEmbedder
-from fr_core.embed.plain import PlainEmbedder
+from fr_core.embed.onnx import FlipFusion, OnnxEmbedder, PlainEmbedder
 from fr_core.types import F32, U8, AlignedFace, ModelId
 from handmade import HandmadeSession
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fr_core.detect.null import NullDetector
-from fr_core.embed.flip import FlipFusion
 from fr_core.embed.null import NULL_MODEL, NullEmbedder
+from fr_core.embed.onnx import FlipFusion
 from fr_core.embed.protocol import normalised
 from fr_core.engine import EngineOptions, open_engine
 from fr_core.errors import ConfigInvalid, DeviceUnavailable, NoFaceFound, SeveralFaces, Undecodable

@@ -16,7 +16,7 @@ from fr_core.runtime.onnx_graph import prepared
 from fr_core.runtime.onnxruntime_session import OnnxRuntimeSession, reason
 from fr_core.runtime.open import open_sessions
 from fr_core.runtime.openvino_session import precisions, settings
-from fr_core.runtime.plan import Plan
+from fr_core.runtime.session import Plan
 from handmade_graphs import AS_THEY_ARE, convolution, doubled, model
 
 

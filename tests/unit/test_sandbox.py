@@ -22,7 +22,7 @@ from faulty import until
 from fr_core.detect.null import NullDetector
 from fr_core.embed.null import NullEmbedder
 from fr_core.errors import ConfigInvalid, FrError, ImageTooCostly, ImageTooManyBytes, ShuttingDown, Undecodable
-from fr_core.imaging import KNOWN_FORMATS, ImageLimits, PlainDecoder, decode, sandbox, system_calls
+from fr_core.imaging import KNOWN_FORMATS, ImageLimits, PlainDecoder, confine, decode, sandbox
 from fr_core.imaging.confine import filter_program
 from fr_core.imaging.sandbox import SandboxedDecoder, needed_mib
 from fr_core.imaging.sandbox_messages import (
@@ -165,21 +165,21 @@ def test_the_numbers_of_system_calls_are_those_of_the_kernel(machine: str, heade
     text = path.read_text()
     # The generic list names some after their 64-bit kin.
     numbers = {name: int(number) for name, number in re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)", text)}
-    column = list(system_calls.ARCHITECTURES).index(machine)
-    for calls in (system_calls.FREE, system_calls.BY_NAME, system_calls.WITHOUT_CODE, system_calls.OF_ITSELF):
+    column = list(confine.ARCHITECTURES).index(machine)
+    for calls in (confine.FREE, confine.BY_NAME, confine.WITHOUT_CODE, confine.OF_ITSELF):
         for name, of_each in calls.items():
-            number = numbers.get(name, numbers.get(name.replace("newfstatat", "fstatat"), system_calls.ABSENT))
+            number = numbers.get(name, numbers.get(name.replace("newfstatat", "fstatat"), confine.ABSENT))
             assert of_each[column] == number, name
 
 
-@pytest.mark.parametrize("machine", sorted(system_calls.ARCHITECTURES))
+@pytest.mark.parametrize("machine", sorted(confine.ARCHITECTURES))
 def test_the_filter_kills_whatever_is_not_named(machine: str) -> None:
     """The program is run here, step by step, for every call."""
     program = filter_program(machine)
-    column = list(system_calls.ARCHITECTURES).index(machine)
+    column = list(confine.ARCHITECTURES).index(machine)
 
     def run(number: int, arguments: tuple[int, ...] = (0,) * 6, architecture: int | None = None) -> int:
-        architecture = system_calls.ARCHITECTURES[machine] if architecture is None else architecture
+        architecture = confine.ARCHITECTURES[machine] if architecture is None else architecture
         data = struct.pack("<IIQ6Q", number, architecture, 0, *arguments)
         at = value = 0
         while True:
@@ -194,18 +194,18 @@ def test_the_filter_kills_whatever_is_not_named(machine: str) -> None:
                 at += if_true if taken else if_false
 
     kill, allow, no_access = 0x80000000, 0x7FFF0000, 0x0005000D
-    free = {numbers[column] for numbers in system_calls.FREE.values()}
-    named = {numbers[column] for numbers in system_calls.BY_NAME.values()} - {system_calls.ABSENT}
-    checked = {numbers[column] for numbers in (system_calls.WITHOUT_CODE | system_calls.OF_ITSELF).values()}
+    free = {numbers[column] for numbers in confine.FREE.values()}
+    named = {numbers[column] for numbers in confine.BY_NAME.values()} - {confine.ABSENT}
+    checked = {numbers[column] for numbers in (confine.WITHOUT_CODE | confine.OF_ITSELF).values()}
     for number in range(600):
         expected = allow if number in free | checked else no_access if number in named else kill
         assert run(number) == expected
         assert run(number, architecture=0x40000003) == kill  # the 32-bit calls of the same processor
         assert run(number | 0x40000000) == kill  # x32
-    for numbers in system_calls.WITHOUT_CODE.values():
+    for numbers in confine.WITHOUT_CODE.values():
         assert run(numbers[column], (0, 0, 3, 0, 0, 0)) == allow
         assert run(numbers[column], (0, 0, 7, 0, 0, 0)) == run(numbers[column], (0, 0, 4, 0, 0, 0)) == kill
-    assert run(system_calls.OF_ITSELF["prlimit64"][column], (1, 0, 0, 0, 0, 0)) == kill
+    assert run(confine.OF_ITSELF["prlimit64"][column], (1, 0, 0, 0, 0, 0)) == kill
 
 
 def test_messages_come_back_as_they_went() -> None:

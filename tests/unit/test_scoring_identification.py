@@ -1,4 +1,4 @@
-"""Unit tests of identification: misses, false alarms, ranks, picks and sizes of galleries, in cases worked by hand."""
+"""Unit tests of identification: misses, false alarms, ranks and sizes of galleries, in cases worked by hand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fr_core.scoring.gallery_sizes import gallery_size_curve, mated_at_sizes, nonmated_at_sizes
+from fr_core.scoring.gallery_sizes import mated_at_sizes, nonmated_at_sizes
 from fr_core.scoring.identification import (
     MatedSearches,
     NonmatedSearches,
@@ -22,7 +22,6 @@ from fr_core.scoring.identification import (
     tpir,
 )
 from fr_core.scoring.intervals import UndefinedRate, rate
-from fr_core.scoring.picks import pick_rates, picks_at
 
 F64 = npt.NDArray[np.float64]
 
@@ -151,8 +150,6 @@ def test_both_kinds_of_searches_need_one_gallery() -> None:
         identification_point(mated(), others, 0.3)
     with pytest.raises(ValueError, match="10 and 11 people"):
         identification_det(mated(), others)
-    with pytest.raises(ValueError, match="10 and 11 people"):
-        picks_at(mated(), f64(0, 0, 0, 0), others, 0.3)
 
 
 # --- the trade-off ------------------------------------------------------------------------------------------
@@ -218,37 +215,6 @@ def test_impossible_counts_are_refused() -> None:
         NonmatedSearches(f64(0.5), 0)
 
 
-# --- picks --------------------------------------------------------------------------------------------------
-
-
-def test_pick_rates_have_the_published_values() -> None:
-    picks = pick_rates(right=13, foils=2, mated=20, false_alarms=5, nonmated=20)
-    assert (picks.right.value, picks.false_alarm.value, picks.foil.value) == (0.65, 0.25, 0.1)
-    assert (round(picks.right.interval.low, 4), round(picks.right.interval.high, 4)) == (0.4329, 0.8188)
-
-
-def test_more_picks_than_searches_are_refused() -> None:
-    with pytest.raises(ValueError, match="more than 20 mated searches"):
-        pick_rates(right=13, foils=8, mated=20, false_alarms=5, nonmated=20)
-    with pytest.raises(ValueError, match="no share"):
-        pick_rates(right=1, foils=0, mated=20, false_alarms=21, nonmated=20)
-
-
-def test_the_first_candidate_is_picked_at_the_threshold() -> None:
-    # The third search lists two foils before its mate, the fourth does not list its mate at all.
-    picks = picks_at(mated(failures=1), f64(0.6, 0.2, 0.5, 0.4), nonmated(), 0.5)
-    assert picks == pick_rates(right=2, foils=1, mated=5, false_alarms=1, nonmated=4)
-    picks = picks_at(mated(), f64(0.6, 0.2, 0.5, 0.4), nonmated(), 0.4)
-    assert (picks.right.count, picks.foil.count) == (2, 2)
-
-
-def test_each_mated_search_needs_its_best_foil() -> None:
-    with pytest.raises(ValueError, match="as many best foils"):
-        picks_at(mated(), f64(0.5), nonmated(), 0.5)
-    with pytest.raises(ValueError, match="threshold"):
-        picks_at(mated(), f64(0, 0, 0, 0), nonmated(), nan)
-
-
 # --- sizes of galleries -------------------------------------------------------------------------------------
 
 OTHERS = np.array([[0.1, 0.6, 0.5, 0.9], [0.2, 0.2, 0.2, 0.2]])
@@ -265,13 +231,6 @@ def test_strangers_come_closer_as_others_join() -> None:
     searches = nonmated_at_sizes([OTHERS], [1, 3, 4], failures=2)
     assert [at.top_similarities.tolist() for at in searches] == [[0.1, 0.2], [0.6, 0.2], [0.9, 0.2]]
     assert [(at.gallery_size, at.failures) for at in searches] == [(1, 2), (3, 2), (4, 2)]
-
-
-def test_a_curve_has_a_point_for_each_size() -> None:
-    sizes = [2, 4]
-    points = gallery_size_curve(mated_at_sizes(f64(0.5, 0.7), [OTHERS], sizes), nonmated_at_sizes([OTHERS], sizes), 0.5)
-    assert [(point.gallery_size, point.fnir.count, point.fpir.count) for point in points] == [(2, 0, 1), (4, 1, 1)]
-    assert {point.rank for point in points} == {1}
 
 
 def test_people_beyond_the_largest_gallery_are_not_read() -> None:
@@ -315,8 +274,3 @@ def test_sizes_refuse_what_is_no_similarity() -> None:
             nonmated_at_sizes([f64(bad, 0.5)[None]], [2])
     with pytest.raises(ValueError, match=r"Similarities are f64\[n\]"):
         mated_at_sizes(f64(0.5, 0.7)[:, None], [OTHERS], [2])
-
-
-def test_sizes_of_a_curve_pair_up() -> None:
-    with pytest.raises(ValueError, match="do not pair up"):
-        gallery_size_curve(mated_at_sizes(f64(0.5, 0.7), [OTHERS], [2]), (), 0.5)

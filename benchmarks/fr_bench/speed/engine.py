@@ -8,9 +8,8 @@ from dataclasses import replace
 
 from fr_bench.speed.values import EngineSettings
 from fr_core import engine
-from fr_core.embed.batched import BatchedRawEmbedder
-from fr_core.embed.plain import PlainEmbedder
-from fr_core.embed.protocol import Embedder
+from fr_core.embed.onnx import PlainEmbedder
+from fr_core.embed.protocol import BatchedRawEmbedder, Embedder
 from fr_core.packs.cache import ModelCache, cache_folder
 from fr_core.packs.manifest import load_pack
 from fr_core.runtime.devices import ActiveDevice, parse_device
