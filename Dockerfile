@@ -25,12 +25,7 @@ COPY proto proto
 RUN python -m pip install --no-cache-dir --no-deps --no-build-isolation . && python -m pip check
 
 FROM ${BASE}
-# What OpenCV's package expects of a desktop.
-RUN apt-get update \
-    && apt-get install --yes --no-install-recommends \
-       libgl1 libglib2.0-0t64 libsm6 libice6 libxext6 libx11-6 libxcb1 \
-    && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 --create-home --home-dir /var/lib/fr-core fr
+RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/fr-core fr
 COPY --from=build /opt/fr /opt/fr
 # The server refuses to listen beyond this machine without TLS and keys, and a container's own loopback is of no use:
 # `fr server init` makes what it needs, in the volume. FR_CA is what the health check trusts.

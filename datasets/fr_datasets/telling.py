@@ -19,12 +19,26 @@ def printable(text: str) -> str:
 def errors_to_status(status: int) -> Iterator[None]:
     """Turn an error, or a part that is not installed, into a message and the exit status."""
     try:
-        yield
+        with opencv_to_status(status):
+            yield
     except FrError as error:
         typer.echo(printable(f"{getattr(error, 'code', error.reason)}: {error.message}"), err=True)
         raise typer.Exit(status) from error
     except ModuleNotFoundError as error:
         typer.echo(_not_installed(error.name or ""), err=True)
+        raise typer.Exit(status) from error
+
+
+@contextmanager
+def opencv_to_status(status: int) -> Iterator[None]:
+    """Turn an OpenCV that is installed and cannot be loaded into a message and the exit status."""
+    try:
+        yield
+    except ImportError as error:
+        if isinstance(error, ModuleNotFoundError) or error.name != "cv2":
+            raise
+        remedy = "pip uninstall --yes opencv-python && pip install --force-reinstall --no-deps opencv-python-headless"
+        typer.echo(f"OpenCV cannot be loaded ({error}). Install its build that needs no display: {remedy}.", err=True)
         raise typer.Exit(status) from error
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import pytest
@@ -184,3 +186,15 @@ def test_a_start_that_is_refused_says_so_in_one_line_and_leaves_nothing(tmp_path
     told = line_of_the_command(tmp_path / "data", "audit.checkpoint_folder=/nonexistent/kept")
     assert told.startswith("CONFIG_INVALID: There is no folder /nonexistent/kept")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_opencv_that_cannot_be_loaded_is_told_in_one_line(tmp_path: Path) -> None:
+    broken = tmp_path / ("cv2" + EXTENSION_SUFFIXES[0])
+    broken.write_bytes(b"needs a library that is not there")
+    command = [str(Path(sys.executable).with_name("fr")), "serve", "--print-config"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=START_S, check=False, env=environment)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"OpenCV cannot be loaded ({broken}: ")
+    assert "pip install --force-reinstall --no-deps opencv-python-headless" in line

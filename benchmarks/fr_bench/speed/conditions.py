@@ -15,6 +15,7 @@ from fr_bench.speed.values import Conditions
 PACKAGES = (
     "numpy",
     "opencv-python",
+    "opencv-python-headless",
     "Pillow",
     "onnxruntime",
     "onnxruntime-gpu",

@@ -46,14 +46,17 @@ def serve(
     # handler that the start, a failed start or Python's end could miss; and what is started meanwhile, such as the
     # command of a key, is not killed by one to the whole group of processes.
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP,))
-    from fr_core.errors import FrError
-    from fr_server.allocator import share_one_heap
-    from fr_server.config import load_config, print_config
-    from fr_server.config.safety import require_safe
-    from fr_server.config.seal import require_sealed
-    from fr_server.config.started import Started
-    from fr_server.config.warnings import unsealed
-    from fr_server.telemetry.logs import configure_logging
+    from fr_datasets.telling import opencv_to_status
+
+    with opencv_to_status(1):
+        from fr_core.errors import FrError
+        from fr_server.allocator import share_one_heap
+        from fr_server.config import load_config, print_config
+        from fr_server.config.safety import require_safe
+        from fr_server.config.seal import require_sealed
+        from fr_server.config.started import Started
+        from fr_server.config.warnings import unsealed
+        from fr_server.telemetry.logs import configure_logging
 
     named = {
         "server.host": host,
