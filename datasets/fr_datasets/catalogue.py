@@ -22,9 +22,8 @@ from fr_datasets import (
     pairs_csv,
     people_folder,
 )
-from fr_datasets.checksums import require_checksum
 from fr_datasets.errors import DatasetIncomplete, of_dataset, require_folder
-from fr_datasets.fetch import PARTS
+from fr_datasets.fetch import PARTS, require_checksum
 from fr_datasets.manifests import Manifest
 from fr_datasets.values import Counts
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from fr_core import download as web
+from fr_core.download import DownloadFailed, Progress, WrongChecksum
 from fr_datasets.archives import unpack
-from fr_datasets.checksums import require_checksum
-from fr_datasets.download import Progress, download
-from fr_datasets.errors import CannotWrite, FetchFailed, NoSource
+from fr_datasets.errors import CannotWrite, ChecksumMismatch, FetchFailed, NoSource
 from fr_datasets.manifests import Manifest, RemoteFile
 
 PARTS = ".parts"
+MAX_BYTES = 64 << 30
+"""Of one file."""
 
 
 def fetch(manifest: Manifest, root: Path, progress: Progress) -> None:
@@ -40,6 +42,43 @@ def fetch(manifest: Manifest, root: Path, progress: Progress) -> None:
         raise FetchFailed(f"{error.what} {by_hand(manifest)}") from error
     except OSError as error:
         raise CannotWrite(f"A file of {root} cannot be written: {error.strerror}.") from error
+
+
+def download(file: RemoteFile, folder: Path, progress: Progress) -> Path:
+    """Bring a file into `folder`, under a name made of its own and its checksum, and return its path.
+
+    Raises:
+        FetchFailed: no source delivered it; the message lists each source and why.
+        ChecksumMismatch: the last source that delivered a file gave another one.
+        CannotWrite: it cannot be written, as where the disk is full; no other source is asked then.
+    """
+    kind, _, digest = file.checksum.partition(":")
+    target = folder / f"{file.path}.{kind}-{digest[:16]}"
+    if target.is_file():
+        return target
+    failures, mismatch = [], None
+    for source in file.sources:
+        try:
+            web.download(
+                source, target, progress, checksum=file.checksum, most_bytes=MAX_BYTES, schemes=("http", "https")
+            )
+        except WrongChecksum as error:
+            mismatch = ChecksumMismatch(f"{file.path} of {source}: {error}.")
+        except DownloadFailed as error:
+            failures.append(f"[{source}: {error}]")
+        except OSError as error:
+            raise CannotWrite(f"{target}.part cannot be written: {error.strerror}.") from error
+        else:
+            return target
+    raise mismatch or FetchFailed(f"{file.path} could not be fetched. {' '.join(failures)}")
+
+
+def require_checksum(path: Path, checksum: str) -> None:
+    """Raise `ChecksumMismatch` unless a file has this checksum, "sha256:HEX" or "md5:HEX"."""
+    try:
+        web.require_checksum(path, checksum)
+    except WrongChecksum as error:
+        raise ChecksumMismatch(f"{path}: {error}.") from error
 
 
 def require_source(manifest: Manifest) -> None:

@@ -128,8 +128,8 @@ import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job starts with it ignored
 from pathlib import Path
 from fr_core.packs.cache import ModelCache
-from fr_core.packs.download import web_opener
-from fr_core.packs.fetch import NullProgress, fetch_all
+from fr_core.download import NullProgress
+from fr_core.packs.fetch import fetch_all
 from fr_core.packs.manifest import FileSpec, RegistrySource, ZipSource
 sources = {
     "zip": ZipSource(sys.argv[2] + "/pack.zip", "model.onnx", None),
@@ -139,7 +139,7 @@ class Told(NullProgress):
     def advance(self, n):
         print(n, flush=True)
 spec = FileSpec("model.onnx", "0" * 64, None, (sources[sys.argv[3]],))
-fetch_all([spec], ModelCache(Path(sys.argv[1])), Told(), opener=web_opener(frozenset({"http"})))
+fetch_all([spec], ModelCache(Path(sys.argv[1])), Told(), schemes=("http",))
 """
 
 

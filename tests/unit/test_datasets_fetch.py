@@ -17,12 +17,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from fr_core.download import ATTEMPTS
 from fr_datasets import archives, manifests
 from fr_datasets.archives import unpack
 from fr_datasets.cli import dataset
-from fr_datasets.download import ATTEMPTS, download
 from fr_datasets.errors import ArchiveRefused, CannotWrite, ChecksumMismatch, FetchFailed, NoSource
-from fr_datasets.fetch import PARTS, fetch
+from fr_datasets.fetch import PARTS, download, fetch
 from fr_datasets.links import Link, find_link, read_links
 from fr_datasets.manifests import Manifest, RemoteFile, load_manifest
 

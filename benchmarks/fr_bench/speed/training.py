@@ -27,7 +27,7 @@ from fr_bench.speed.training_values import Decision, Kept, TrainingOrder, Traini
 from fr_bench.speed.values import Conditions, Latency, Memory
 from fr_bench.speed.watch import Watch
 from fr_core.packs.cache import cache_folder
-from fr_core.packs.download import NullProgress
+from fr_core.download import NullProgress
 from fr_core.packs.photos import fetch_photos, photos_folder
 from fr_datasets.links import Link, write_link
 
