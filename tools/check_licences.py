@@ -11,6 +11,11 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from importlib.metadata import Distribution, distributions
+from typing import Any
+
+from license_expression import ExpressionError, get_spdx_licensing
+
+_LICENSING = get_spdx_licensing()
 
 PERMISSIVE = "permissive: may be used, changed and passed on with its notice"
 
@@ -89,34 +94,20 @@ def said(distribution: Distribution) -> list[str]:
 def allows(expression: str) -> bool:
     """Whether an SPDX expression is allowed: every part that AND joins, one at least of those that OR joins.
 
-    Exceptions (WITH) and a trailing "+" are not known, and so not allowed.
+    Exceptions (WITH), a trailing "+" and names that SPDX does not have are not allowed.
     """
-    words = re.findall(r"[()]|[^\s()]+", expression)
+    try:
+        parsed = _LICENSING.parse(expression, validate=True, strict=True)
+    except ExpressionError:
+        return False
+    return parsed is not None and _holds(parsed)
 
-    def either(at: int) -> tuple[bool, int]:
-        answer, at = both(at)
-        while at < len(words) and words[at] == "OR":
-            right, at = both(at + 1)
-            answer = answer or right
-        return answer, at
 
-    def both(at: int) -> tuple[bool, int]:
-        answer, at = single(at)
-        while at < len(words) and words[at] == "AND":
-            right, at = single(at + 1)
-            answer = answer and right
-        return answer, at
-
-    def single(at: int) -> tuple[bool, int]:
-        if at >= len(words):
-            return False, at
-        if words[at] != "(":
-            return words[at] in ALLOWED, at + 1
-        answer, at = either(at + 1)
-        return answer and at < len(words) and words[at] == ")", at + 1
-
-    answer, at = either(0)
-    return answer and at == len(words)
+def _holds(parsed: Any) -> bool:
+    if isinstance(parsed, _LICENSING.AND | _LICENSING.OR):
+        every = all if isinstance(parsed, _LICENSING.AND) else any
+        return every(map(_holds, parsed.args))
+    return str(parsed) in ALLOWED
 
 
 def check(found: Iterable[Distribution]) -> list[str]:

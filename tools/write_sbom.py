@@ -23,13 +23,10 @@ from cyclonedx.validation.json import JsonStrictValidator
 from lock_file import LOCKS, ROOT, Pin, read_lock
 from packaging.utils import canonicalize_name
 
-import fr_core
 from fr_core.packs.manifest import DetectorSpec, EmbedderSpec, Pack, RegistrySource, Source, load_pack, pack_names
 
 _VERSION = SchemaVersion.V1_6
 
-# Of a component that the lock does not name: this project itself.
-_OURS = "fr-core"
 _NO_LICENCE = "none in its metadata; tools/check_licences.py says why it is allowed"
 
 
@@ -45,12 +42,9 @@ def bill(pins: Sequence[Pin], packs: Sequence[Pack], python: str = sys.executabl
         subprocess.CalledProcessError: `cyclonedx-py` failed.
     """
     made = _environment(python)
-    made["metadata"]["component"]["version"] = fr_core.__version__
     _put_hashes(made["components"], pins)
     _put_licences(made["components"], python)
-    models = model_components(packs)
-    made["components"] = [each for each in made["components"] if each["name"] != _OURS] + models
-    _join_dependencies(made, [model["bom-ref"] for model in models])
+    _put_models(made, model_components(packs))
     return made
 
 
@@ -80,15 +74,7 @@ def checked(made: dict[str, Any]) -> str:
 
 def _environment(python: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "cyclonedx_py", "environment", "--output-reproducible", "--no-validate"]
-    command += [
-        "--of",
-        "JSON",
-        "--sv",
-        _VERSION.to_version(),
-        "--pyproject",
-        str(ROOT / "pyproject.toml"),
-        python,
-    ]
+    command += ["--sv", _VERSION.to_version(), "--pyproject", str(ROOT / "pyproject.toml"), python]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     made: dict[str, Any] = json.loads(done.stdout)
     return made
@@ -99,8 +85,6 @@ def _put_hashes(components: Sequence[dict[str, Any]], pins: Sequence[Pin]) -> No
     wanted = {pin.name: pin for pin in pins if pin.applies()}
     for component in components:
         name = canonicalize_name(component["name"])
-        if name == _OURS:
-            continue
         pin = wanted.pop(name, None)
         if pin is None or pin.version != component["version"]:
             raise SbomWrong(f"{name} {component['version']} is installed, and the lock does not have it")
@@ -155,19 +139,12 @@ def _reference(source: Source) -> dict[str, Any]:
     return reference
 
 
-def _join_dependencies(made: dict[str, Any], models: Sequence[str]) -> None:
-    """Make this project the root of the graph, which needs what its distribution needs, and the models."""
-    root = made["metadata"]["component"]["bom-ref"]
-    known = {each["bom-ref"] for each in made["components"]} | {root}
-    graph: dict[str, set[str]] = {ref: set() for ref in [*sorted(known), root]}
-    for entry in made["dependencies"]:
-        ours = entry["ref"] not in known
-        graph[root if ours else entry["ref"]] |= {each for each in entry.get("dependsOn", ()) if each in known}
-    graph[root] |= set(models)
-    graph[root].discard(root)
-    made["dependencies"] = [
-        {"ref": ref, "dependsOn": sorted(needs)} if needs else {"ref": ref} for ref, needs in sorted(graph.items())
-    ]
+def _put_models(made: dict[str, Any], models: list[dict[str, Any]]) -> None:
+    """Add the models, which the project, the root of the graph, needs."""
+    made["components"] += models
+    root = next(each for each in made["dependencies"] if each["ref"] == made["metadata"]["component"]["bom-ref"])
+    root["dependsOn"] = sorted([*root["dependsOn"], *(model["bom-ref"] for model in models)])
+    made["dependencies"] += [{"ref": model["bom-ref"]} for model in models]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
