@@ -1,18 +1,18 @@
-"""Defines the frozen values of a model pack's manifest, and reads its TOML strictly."""
+"""Defines the frozen values of a model pack's manifest, and reads its TOML strictly, with pydantic."""
 
 from __future__ import annotations
 
-import re
 import tomllib
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from importlib import resources
 from pathlib import PurePosixPath
-from typing import Literal, cast, get_args
-from urllib.parse import urlsplit
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, with_config
 
 from fr_core.errors import PackInvalid, UnknownPack
-from fr_core.packs.table import Table, Triple
 from fr_core.types import ModelId
 
 DEFAULT_PACK = "buffalo_s"
@@ -22,12 +22,18 @@ EmbedderFamily = Literal["arcface", "sface"]
 Colour = Literal["RGB", "BGR"]
 ArchiveKind = Literal["wheel", "sdist"]
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_PACK_NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
-_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.]*")  # no "+": ModelId appends "+flip"
-_PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_PACKAGE_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.!+-]*")
+_Text = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1)]
+_Sha256 = Annotated[str, Field(strict=True, pattern=r"^[0-9a-f]{64}$")]
+_FileName = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+_PackName = Annotated[str, Field(strict=True, pattern=r"^[a-z0-9][a-z0-9_]*$")]
+# Without "+", because `ModelId` appends "+flip".
+_Version = Annotated[str, Field(strict=True, pattern=r"^[0-9A-Za-z][0-9A-Za-z.]*$")]
+_PackageVersion = Annotated[str, Field(strict=True, pattern=r"^[0-9A-Za-z][0-9A-Za-z.!+-]*$")]
+_Https = Annotated[str, Field(strict=True, pattern=r"^https://[^/]")]
+_Count = Annotated[int, Field(strict=True, ge=1, le=4096)]
+_Share = Annotated[float, Field(strict=True, ge=0, le=1)]
+_Mean = Annotated[float, Field(strict=True, ge=0, le=255)]
+_Std = Annotated[float, Field(strict=True, ge=1e-3, le=255)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +48,12 @@ class RegistrySource:
         member: path of the file inside the archive, an sdist's top folder included.
     """
 
-    package: str
-    version: str
+    package: _FileName
+    version: _PackageVersion
     archive: ArchiveKind
-    archive_sha256: str
-    member: str
+    archive_sha256: _Sha256
+    member: _Text
+    kind: Literal["registry"] = "registry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +66,13 @@ class ZipSource:
         archive_sha256: of the whole archive, 64 hexadecimal digits; None where only the member's own is known.
     """
 
-    url: str
-    member: str
-    archive_sha256: str | None
+    url: _Https
+    member: _Text
+    archive_sha256: _Sha256 | None = None
+    kind: Literal["zip"] = "zip"
 
 
-Source = RegistrySource | ZipSource
+Source = Annotated[RegistrySource | ZipSource, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +86,10 @@ class FileSpec:
         sources: tried in this order.
     """
 
-    name: str
-    sha256: str
-    size: int | None
-    sources: tuple[Source, ...]
+    name: _FileName
+    sha256: _Sha256
+    size: Annotated[int | None, Field(strict=True, ge=1, le=2**40, default=None)]
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +110,13 @@ class DetectorSpec:
 
     family: DetectorFamily
     file: FileSpec
-    licence: str
+    licence: _Text
     colour: Colour
-    mean: Triple
-    std: Triple
-    score_threshold: float
-    nms_threshold: float
-    input_size: int | None
+    mean: tuple[_Mean, _Mean, _Mean]
+    std: tuple[_Std, _Std, _Std]
+    score_threshold: _Share
+    nms_threshold: _Share
+    input_size: Annotated[int | None, Field(strict=True, ge=32, le=4096, multiple_of=32, default=None)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +138,14 @@ class EmbedderSpec:
 
     family: EmbedderFamily
     file: FileSpec
-    licence: str
+    licence: _Text
     colour: Colour
-    mean: Triple
-    std: Triple
-    input_size: int
-    embedding_size: int
-    max_batch: int | None
-    min_embedding_norm: float | None
+    mean: tuple[_Mean, _Mean, _Mean]
+    std: tuple[_Std, _Std, _Std]
+    input_size: Annotated[int, Field(strict=True, ge=112, le=112)]  # the one size that fr_core.align makes
+    embedding_size: _Count
+    max_batch: Annotated[_Count | None, Field(default=None)]
+    min_embedding_norm: Annotated[float | None, Field(strict=True, ge=0, le=1e6, default=None)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +158,12 @@ class Thresholds:
         fmr: false match rate at this threshold in [0, 1]; None where it was not measured.
     """
 
-    similarity: float
-    source: str
-    fmr: float | None
+    similarity: Annotated[float, Field(strict=True, ge=-1, le=1)]
+    source: _Text
+    fmr: Annotated[_Share | None, Field(default=None)]
 
 
+@with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True, slots=True)
 class Pack:
     """A detector and an embedder that belong together.
@@ -168,9 +177,9 @@ class Pack:
         thresholds: the default operating point.
     """
 
-    name: str
-    version: str
-    summary: str
+    name: _PackName
+    version: _Version
+    summary: _Text
     detector: DetectorSpec
     embedder: EmbedderSpec
     thresholds: Thresholds
@@ -221,95 +230,33 @@ def parse_pack(text: str) -> Pack:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise PackInvalid(f"The manifest is no TOML: {error}.") from error
-    top = Table(content, "")
-    pack = Pack(
-        name=top.matching("name", _PACK_NAME),
-        version=top.matching("version", _VERSION),
-        summary=top.text("summary"),
-        detector=_detector(top.table("detector")),
-        embedder=_embedder(top.table("embedder")),
-        thresholds=_thresholds(top.table("thresholds")),
-    )
-    top.finish()
-    return pack
+    try:
+        return _reader().validate_python(content)
+    except ValidationError as error:
+        raise _refused(error) from error
 
 
-def _detector(table: Table) -> DetectorSpec:
-    input_size = table.integer("input_size", 32, 4096) if table.has("input_size") else None
-    if input_size is not None and input_size % 32:
-        table.fail("input_size", "must be a multiple of 32")  # the coarsest stride of both families
-    spec = DetectorSpec(
-        family=table.choice("family", cast(tuple[DetectorFamily, ...], get_args(DetectorFamily))),
-        file=_file(table.table("file")),
-        licence=table.text("licence"),
-        colour=table.choice("colour", cast(tuple[Colour, ...], get_args(Colour))),
-        mean=table.triple("mean", 0, 255),
-        std=table.triple("std", 1e-3, 255),
-        score_threshold=table.number("score_threshold", 0, 1),
-        nms_threshold=table.number("nms_threshold", 0, 1),
-        input_size=input_size,
-    )
-    table.finish()
-    return spec
+@cache
+def _reader() -> TypeAdapter[Pack]:
+    return TypeAdapter(Pack)
 
 
-def _embedder(table: Table) -> EmbedderSpec:
-    spec = EmbedderSpec(
-        family=table.choice("family", cast(tuple[EmbedderFamily, ...], get_args(EmbedderFamily))),
-        file=_file(table.table("file")),
-        licence=table.text("licence"),
-        colour=table.choice("colour", cast(tuple[Colour, ...], get_args(Colour))),
-        mean=table.triple("mean", 0, 255),
-        std=table.triple("std", 1e-3, 255),
-        input_size=table.integer("input_size", 112, 112),  # the one size that fr_core.align makes
-        embedding_size=table.integer("embedding_size", 1, 4096),
-        max_batch=table.integer("max_batch", 1, 4096) if table.has("max_batch") else None,
-        min_embedding_norm=(table.number("min_embedding_norm", 0, 1e6) if table.has("min_embedding_norm") else None),
-    )
-    table.finish()
-    return spec
-
-
-def _thresholds(table: Table) -> Thresholds:
-    thresholds = Thresholds(
-        similarity=table.number("similarity", -1, 1),
-        source=table.text("source"),
-        fmr=table.number("fmr", 0, 1) if table.has("fmr") else None,
-    )
-    table.finish()
-    return thresholds
-
-
-def _file(table: Table) -> FileSpec:
-    spec = FileSpec(
-        name=table.matching("name", _FILE_NAME),
-        sha256=table.matching("sha256", _SHA256),
-        size=table.integer("size", 1, 2**40) if table.has("size") else None,
-        sources=tuple(_source(source) for source in table.tables("sources")),
-    )
-    table.finish()
-    return spec
-
-
-def _source(table: Table) -> Source:
-    source: Source
-    match table.choice("kind", ("registry", "zip")):
-        case "registry":
-            source = RegistrySource(
-                package=table.matching("package", _PACKAGE),
-                version=table.matching("version", _PACKAGE_VERSION),
-                archive=table.choice("archive", cast(tuple[ArchiveKind, ...], get_args(ArchiveKind))),
-                archive_sha256=table.matching("archive_sha256", _SHA256),
-                member=table.text("member"),
-            )
+def _refused(error: ValidationError) -> PackInvalid:
+    """Return the error that names the first key that is wrong."""
+    first = error.errors(include_url=False)[0]
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
+    key = key.replace("].registry", "]").replace("].zip", "]").removeprefix(".")  # of which kind a source is
+    match first["type"]:
+        case "missing":
+            what = "is missing"
+        case "unexpected_keyword_argument":
+            what = "is no key that manifests have"
+        case "union_tag_invalid" | "union_tag_not_found":
+            key, what = f"{key}.kind", "must be `registry` or `zip`"
+        case "dataclass_type":
+            what = "must be a table"
+        case "tuple_type":
+            what = "must be a list"
         case _:
-            source = ZipSource(
-                url=table.text("url"),
-                member=table.text("member"),
-                archive_sha256=table.matching("archive_sha256", _SHA256) if table.has("archive_sha256") else None,
-            )
-            address = urlsplit(source.url)
-            if address.scheme != "https" or not address.hostname:
-                table.fail("url", "must begin with https://")
-    table.finish()
-    return source
+            what = f"is wrong: {first['msg'][0].lower()}{first['msg'][1:]}"
+    return PackInvalid(f"The manifest's `{key}` {what}.", key=key)
