@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from importlib import resources
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, Strict, StringConstraints, TypeAdapter, with_config
 
 from fr_datasets.errors import DatasetUnknown
 
-_TEXTS = ("name", "title", "licence", "terms", "citation", "layout", "by_hand")
-_CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}")
+_Text = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1)]
+_Checksum = Annotated[str, Field(strict=True, pattern=r"^(sha256:[0-9a-f]{64}|md5:[0-9a-f]{32})$")]
+_Address = Annotated[str, Field(strict=True, pattern=r"^https?://[^/]")]
+_PlainName = Annotated[str, Field(strict=True, pattern=r"^[\w-][\w.-]*$")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +31,13 @@ class RemoteFile:
         archive: whether it is a .tgz, .tar or .zip to unpack.
     """
 
-    path: str
-    sources: tuple[str, ...]
-    checksum: str
-    archive: bool = False
+    path: _PlainName
+    sources: Annotated[tuple[_Address, ...], Field(min_length=1)]
+    checksum: _Checksum
+    archive: Annotated[bool, Strict()] = False
 
 
+@with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """The terms, counts and checks of a data set.
@@ -52,17 +56,17 @@ class Manifest:
         shows_photos: whether the terms let a report show some of its photos to whoever gets the report.
     """
 
-    name: str
-    title: str
-    licence: str
-    terms: str
-    citation: str
-    layout: str
-    by_hand: str
-    counts: Mapping[str, int]
+    name: _Text
+    title: _Text
+    licence: _Text
+    terms: _Text
+    citation: _Text
+    layout: _Text
+    by_hand: _Text
+    counts: Annotated[Mapping[str, Annotated[int, Field(strict=True, ge=1)]], Field(default_factory=dict)]
     files: tuple[RemoteFile, ...] = ()
     sha256: str = ""
-    shows_photos: bool = False
+    shows_photos: Annotated[bool, Strict()] = False
 
 
 def manifest_names() -> tuple[str, ...]:
@@ -86,34 +90,10 @@ def load_manifest(name: str) -> Manifest:
 
 def parse_manifest(text: str) -> Manifest:
     """Parse the TOML text of a manifest; raises `ValueError` where a key is missing, unknown, or of another form."""
-    table = tomllib.loads(text)
-    _require_keys(table, set(_TEXTS), {"counts", "files", "shows_photos"})
-    if not all(isinstance(table[key], str) and table[key].strip() for key in _TEXTS):
-        raise ValueError("Each text of a manifest is a text, and none is empty.")
-    counts = table.get("counts", {})
-    if not all(type(count) is int and count > 0 for count in counts.values()):
-        raise ValueError("Each count of a manifest is a whole number from 1.")
-    shows_photos = table.get("shows_photos", False)
-    if type(shows_photos) is not bool:
-        raise ValueError("`shows_photos` of a manifest is true or false.")
-    files = tuple(_file(entry) for entry in table.get("files", ()))
-    sha256 = hashlib.sha256(text.encode()).hexdigest()
-    texts = {key: table[key].strip() for key in _TEXTS}
-    return Manifest(**texts, counts=counts, files=files, sha256=sha256, shows_photos=shows_photos)
+    manifest = _reader().validate_python(tomllib.loads(text))
+    return replace(manifest, sha256=hashlib.sha256(text.encode()).hexdigest())
 
 
-def _file(entry: Mapping[str, Any]) -> RemoteFile:
-    _require_keys(entry, {"path", "sources", "checksum"}, {"archive"})
-    if not _CHECKSUM.fullmatch(entry["checksum"]):
-        raise ValueError("A checksum of a manifest is sha256:HEX or md5:HEX.")
-    if not entry["sources"] or not all(urlsplit(source).scheme in ("http", "https") for source in entry["sources"]):
-        raise ValueError("A file of a manifest has sources, each an address of http or https.")
-    if not re.fullmatch(r"[\w-][\w.-]*", entry["path"]):
-        raise ValueError("The path of a file of a manifest is one plain name.")
-    return RemoteFile(entry["path"], tuple(entry["sources"]), entry["checksum"], entry.get("archive", False))
-
-
-def _require_keys(table: Mapping[str, Any], needed: set[str], optional: set[str]) -> None:
-    wrong = (needed - set(table)) | (set(table) - needed - optional)
-    if wrong:
-        raise ValueError(f"The manifest lacks a key, or has one too many: {', '.join(sorted(wrong))}.")
+@cache
+def _reader() -> TypeAdapter[Manifest]:
+    return TypeAdapter(Manifest)
