@@ -26,8 +26,8 @@ from fr_bench.speed.training_trainees import Begin, Class, Load, run_trainees
 from fr_bench.speed.training_values import Decision, Kept, TrainingOrder, TrainingReport, Walked
 from fr_bench.speed.values import Conditions, Latency, Memory
 from fr_bench.speed.watch import Watch
-from fr_core.packs.cache import cache_folder
 from fr_core.download import NullProgress
+from fr_core.packs.cache import cache_folder
 from fr_core.packs.photos import fetch_photos, photos_folder
 from fr_datasets.links import Link, write_link
 
