@@ -1,4 +1,4 @@
-"""The whole way in one run: fetch models and photos, start a server, enrol about 40 people, search for some of them.
+"""Shows the whole way in one run: fetches models and photos, starts a server, enrols about 40 people, searches.
 
     python examples/demo.py --out demo-output
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import signal
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from drawn_faces import ranked_lists
 from rich.console import Console
 from rich.table import Table
 
@@ -40,6 +40,7 @@ GALLERY = "demo"
 CROP_MARGIN = 0.35
 START_TIMEOUT_S, STOP_TIMEOUT_S = 120.0, 30.0
 SHOWN_CANDIDATES = 3
+SHOWN_SEARCHES = ("person-a, 11 years later", "a stranger")
 
 # Photos of one person: key, subject, name.
 PORTRAITS = (
@@ -102,7 +103,7 @@ def main() -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("demo-output"), help="folder for the results")
-    parser.add_argument("--svg", type=Path, help="write the ranked lists here too, as an image without photos")
+    parser.add_argument("--svg", type=Path, help="draw two of the lists here, without photos")
     args = parser.parse_args()
     out = Console(highlight=False)
     try:
@@ -132,7 +133,10 @@ def run(folder: Path, svg: Path | None, out: Console) -> int:
             ranked, found, more = search_all(client, searches(photos, people), templates, folder)
             checks += more
         checks.append(Check("the server stopped on SIGTERM with exit status 0", server.stop() == 0))
-    write_lists(ranked, folder / "ranked-lists.svg", *([svg] if svg else []))
+    out.print(ranked, width=100)
+    if svg:
+        shown = [one for one in found if one["title"] in SHOWN_SEARCHES]
+        svg.write_text(ranked_lists(shown, str(ranked.caption)), encoding="utf-8")
     lines = [f"{photo.key}: {photo.credit}\n" for photo in all_photos()]
     (folder / "CREDITS.txt").write_text("".join(lines), encoding="utf-8")
     summary = {"searches": found, "checks": [{"what": one.what, "holds": one.holds} for one in checks]}
@@ -282,6 +286,7 @@ def search_all(
         found.append(
             {
                 "photo": one.photo.name,
+                "title": one.title,
                 "expected": one.expected,
                 "threshold": answer.threshold,
                 "candidates": [[c.subject_id, round(c.similarity, 4), c.above_threshold] for c in candidates],
@@ -289,15 +294,6 @@ def search_all(
         )
         ranked.caption = answer.notice
     return ranked, found, checks
-
-
-def write_lists(ranked: Table, *targets: Path) -> None:
-    """Print the ranked lists, and write them as an image that needs nothing from the network."""
-    lists = Console(record=True, width=100, highlight=False)
-    lists.print(ranked)
-    image = re.sub(r"@font-face\s*\{.*?\}\s*", "", lists.export_svg(title="make demo"), flags=re.DOTALL)
-    for target in targets:
-        target.write_text(image, encoding="utf-8")
 
 
 def check(one: Search, candidates: Iterable[gallery_pb2.Candidate]) -> Check:

@@ -1,7 +1,7 @@
-"""Everything that is to go wrong, at once: `python tools/chaos.py` runs each row and writes docs/reliability.md.
+"""Runs the tests of each claim on reliability, and writes docs/reliability.md with their figures.
 
---light runs the versions of CI; --check says whether the page has these rows, and whether their tests are there. A row
-that was not run keeps the figure of the last time, or says "not run".
+--light runs the versions of CI. --check compares the page with the rows, and looks for their tests. A row that was not
+run keeps its last figure, or says "not run".
 """
 
 from __future__ import annotations
@@ -23,14 +23,13 @@ PAGE = REPOSITORY / "docs" / "reliability.md"
 NOT_RUN = "not run"
 FIGURE = re.compile(r"^figure: (?P<name>.+?) = (?P<value>.+)$", re.MULTILINE)
 SUMMARY = re.compile(r"^=* ?(?P<told>(?:\d+ \w+(?:, )?)+) in [\d.]+s", re.MULTILINE)
-COLUMNS = ("Claim", "Bar", "Tests", "Long version", "Last figure", "When, and where")
+COLUMNS = ("Claim", "Bar", "Row and tests", "Last figure", "When, and where")
 
 HEAD = """# Reliability
 
-What FR Core claims to bear when things break, with the tests that show it. Each test has a control that fails where the
-protection is taken away. `make chaos` runs the long versions one after the other, which takes hours; `make chaos
-LIGHT=1` those of CI; `make chaos ROWS="kill soak"` some of them. The figures are what the tests printed when they ran
-last; a row that was never run says so. `make soak` runs a server under load for 10 minutes, after 15 of warm-up;
+Each row names a claim, the bar of its tests, and the figure that the tests printed last. Each test has a control that
+fails without the protection. `make chaos` runs the long versions, which takes hours; `make chaos LIGHT=1` runs those of
+CI, and `make chaos ROWS="kill soak"` only these rows. `make soak` loads a server for 10 minutes after 15 of warm-up;
 `MINUTES=60` tells slower growth of the memory from its noise.
 
 """
@@ -38,14 +37,14 @@ last; a row that was never run says so. `make soak` runs a server under load for
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What came of a row: its figures, and when and where it was."""
+    """The figures of a row, and when and where they were measured."""
 
     figure: str
     where: str
 
 
 def figures_of(row: Row, printed: str) -> str:
-    """Return what the tests of a row told, else how many passed."""
+    """Return the figures that the tests of a row printed, else how many passed."""
     told = [f"{one['name']}: {one['value']}" for one in FIGURE.finditer(printed)]
     if row.told:
         told += re.findall(f"^{row.told}$", printed, re.MULTILINE)
@@ -56,7 +55,7 @@ def figures_of(row: Row, printed: str) -> str:
 
 
 def run(row: Row, light: bool) -> tuple[Ran, bool]:
-    """Run a row; return what came of it, and whether it passed."""
+    """Run a row; return its figures, and whether it passed."""
     command, environment = [sys.executable, "-m", "pytest", "-rP", "--timeout=7200", *row.tests], dict(os.environ)
     if not light:
         environment |= row.heavy
@@ -74,12 +73,12 @@ def run(row: Row, light: bool) -> tuple[Ran, bool]:
 
 
 def read_page(text: str) -> dict[str, Ran]:
-    """Return what a page says of each claim."""
+    """Return the figures that a page has for each claim."""
     found: dict[str, Ran] = {}
     for line in text.splitlines():
         cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)][1:-1]
         if len(cells) == len(COLUMNS) and cells[0] != COLUMNS[0] and not set(cells[0]) <= set("-"):
-            found[cells[0]] = Ran(cells[4].replace("\\|", "|"), cells[5])
+            found[cells[0]] = Ran(cells[3].replace("\\|", "|"), cells[4])
     return found
 
 
@@ -87,17 +86,16 @@ def render(rows: Sequence[Row], ran: Mapping[str, Ran]) -> str:
     """Return the page."""
     lines = ["| " + " | ".join(COLUMNS) + " |", "|" + " --- |" * len(COLUMNS)]
     for row in rows:
-        tests = ", ".join(f"[{Path(test).name}](../{test.partition('::')[0]})" for test in row.tests)
-        heavy = " ".join(f"{name}={value}" for name, value in row.heavy.items()) or " ".join(row.command)
-        long = f"`make chaos ROWS={row.name}`" + (f": `{heavy}`" if heavy else "")
+        paths = [f"../{test.partition('::')[0]}" for test in row.tests]
+        tests = " ".join([f"[`{row.name}`]({paths[0]})", *(f"[{n}]({path})" for n, path in enumerate(paths[1:], 2))])
         last = ran.get(row.claim, Ran(NOT_RUN, ""))
-        cells = (row.claim, row.bar, tests, long, last.figure.replace("|", "\\|"), last.where)
+        cells = (row.claim, row.bar, tests, last.figure.replace("|", "\\|"), last.where)
         lines.append("| " + " | ".join(cells) + " |")
     return HEAD + "\n".join(lines) + "\n"
 
 
 def missing_tests(rows: Sequence[Row]) -> list[str]:
-    """Return the tests, and tools, that rows name and that are not there."""
+    """Return the tests and tools of the rows that do not exist."""
     missing = []
     for row in rows:
         for test in (*row.tests, *row.command[:1]):
@@ -109,7 +107,7 @@ def missing_tests(rows: Sequence[Row]) -> list[str]:
 
 
 def check(page: Path = PAGE, rows: Sequence[Row] = ROWS) -> list[str]:
-    """Return what is wrong with the page and its rows."""
+    """Return the faults of the page and its rows."""
     wrong = [f"there is no {test}" for test in missing_tests(rows)]
     text = page.read_text(encoding="utf-8") if page.is_file() else ""
     if render(rows, read_page(text)) != text:
@@ -122,7 +120,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", nargs="*", help="names of rows; all where none is named")
     parser.add_argument("--light", action="store_true", help="the versions of CI")
-    parser.add_argument("--check", action="store_true", help="whether the page is of these rows; runs nothing")
+    parser.add_argument("--check", action="store_true", help="compare the page with the rows; runs nothing")
     parser.add_argument("--render", action="store_true", help="write the page with the figures it has; runs nothing")
     options = parser.parse_args()
     unknown = set(options.rows) - {row.name for row in ROWS}

@@ -1,4 +1,4 @@
-"""What FR Core claims to bear, each claim with its bar and the tests that show it: the rows of docs/reliability.md."""
+"""Lists the claims on reliability, each with its bar and its tests: the rows of docs/reliability.md."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Row:
 ROWS = (
     Row(
         "crowd",
-        "400 sockets that never greet and 1,000 open streams hardly slow the others down",
-        "p99 of others at most twice that of a quiet server; silent sockets are closed; the same without limits fails",
+        "400 silent sockets and 1,000 open streams hardly slow other callers",
+        "p99 of others at most twice that of a quiet server; silent sockets are closed",
         ("tests/fault/test_crowd.py",),
         {"FR_CROWD_WINDOWS": "20"},
     ),
     Row(
         "soak",
-        "A server at 70 % of its greatest load stays as it is",
+        "A server at 70 % of its greatest load does not grow",
         "memory grows by 6 MiB/h at most, file descriptors and threads do not",
         ("tests/fault/test_soak.py",),
         told=r"(?:No bar is missed\.|missed: ).*",
@@ -47,8 +47,8 @@ ROWS = (
     ),
     Row(
         "clock",
-        "The machine's clock is set by a day, either way, and nothing ends early or late",
-        "limits, times of answers, keys, quotas, tokens, audit, galleries; by the clock of the machine each goes wrong",
+        "If the machine's clock jumps by a day, nothing ends early or late",
+        "limits, times of answers, keys, quotas, tokens, audit, galleries",
         ("tests/fault/test_clock_steps.py",),
         {"FR_CLOCK_STEPS": "100"},
     ),
@@ -60,8 +60,8 @@ ROWS = (
     ),
     Row(
         "cut-off",
-        "Running a killed change of the key, renewal or `init` again finishes it",
-        "killed at any step: nothing is lost, nothing is reported as tampering, one key is in force",
+        "A change of the key, a renewal or an `init` that was killed can be run again",
+        "killed at any step: nothing is lost or reported as tampering, and one key is in force",
         (
             "tests/fault/test_rotation_cut_off.py",
             "tests/fault/test_renewal_cut_off.py",
@@ -77,46 +77,46 @@ ROWS = (
     ),
     Row(
         "refused",
-        "Whoever is refused is in the audit, with the reason",
-        "certificates, keys, tokens, roles, what is of others, changed answers; the chain verifies afterwards",
+        "The audit has every refusal, with its reason",
+        "certificates, keys, tokens, roles, other people's objects, changed answers; the chain verifies afterwards",
         ("tests/service/test_refused_and_audited.py",),
     ),
     Row(
         "resources",
-        "A disk that becomes read-only, or no file descriptors left, loses nothing that was acknowledged",
-        "refused with a status, health answers, all is there afterwards and after a restart",
+        "A read-only disk, or a lack of file descriptors, loses nothing acknowledged",
+        "calls are refused with a status, health answers, and everything is there after a restart",
         ("tests/fault/test_last_resources.py",),
         {"FR_LAST_RESOURCES": "50"},
     ),
     Row(
         "disk-full",
-        "A full disk loses nothing that was acknowledged",
-        "enrolments are refused while there is room to search and erase; without the reserve nobody can be erased",
+        "A full disk loses nothing acknowledged",
+        "enrolments are refused while there is room to search and erase",
         ("tests/fault/test_disk_full.py",),
     ),
     Row(
         "drain",
-        "SIGTERM loses no call that was accepted",
-        "every call is answered, or told that the server ends; status 0; without the drain calls are lost",
+        "SIGTERM loses no accepted call",
+        "every call is answered, or told that the server ends; status 0",
         ("tests/fault/test_drain.py",),
     ),
     Row(
         "health",
-        "Strangers who watch the health, and take no answer in, do not keep a server from ending",
-        "ends within 10 s; 1,000 watch a process at most, 100 of a connection; grpcio-health-checking waits for them",
+        "Strangers who watch the health cannot keep a server from ending",
+        "ends within 10 s; at most 1,000 watchers of a process, 100 of a connection",
         ("tests/fault/test_health_watchers.py",),
     ),
     Row(
         "kill",
-        "SIGKILL in the midst of changes of galleries loses nothing that was acknowledged",
-        "0 lost, 0 risen again",
+        "SIGKILL during changes of galleries loses nothing acknowledged",
+        "0 lost, 0 back after deletion",
         ("tests/fault/test_kill.py",),
         {"FR_KILLS": "1000"},
         r"\d+ processes killed: .*",
     ),
     Row(
         "training-kill",
-        "SIGKILL of a server in the midst of a course loses no answer and takes none twice",
+        "SIGKILL during a course loses no answer, and doubles none",
         "every acknowledged answer is there once",
         ("tests/fault/test_training_server_kill.py",),
         {"FR_KILLS": "200"},
@@ -124,14 +124,14 @@ ROWS = (
     ),
     Row(
         "training-store-kill",
-        "SIGKILL and power cuts of the store of answers lose nothing that was acknowledged",
+        "SIGKILL and power cuts of the store of answers lose nothing acknowledged",
         "0 lost",
         ("tests/fault/test_training_kill.py",),
         {"FR_KILLS": "200", "FR_POWER_CUTS": "1000"},
     ),
     Row(
         "findings-kill",
-        "SIGKILL loses no finding, and no key, that was acknowledged",
+        "SIGKILL loses no acknowledged finding or key",
         "0 lost",
         ("tests/fault/test_case_store.py", "tests/fault/test_access_store.py"),
         {"FR_KILLS": "200", "FR_FLIPS": "5000"},
@@ -145,15 +145,15 @@ ROWS = (
     ),
     Row(
         "power-cut",
-        "A power cut loses nothing of a gallery that was acknowledged",
-        "0 lost; where the disk lies about its syncs, it is",
+        "A power cut loses nothing acknowledged of a gallery",
+        "0 lost",
         ("tests/fault/test_power_cut.py",),
         {"FR_POWER_CUTS": "1000"},
         r"the power failed: .*",
     ),
     Row(
         "corruption",
-        "A changed byte of a gallery is noticed, or changes no answer",
+        "The server notices a changed byte of a gallery, or it changes no answer",
         "0 wrong answers",
         ("tests/fault/test_corruption.py",),
         {"FR_CORRUPTIONS": "1000"},
@@ -161,8 +161,8 @@ ROWS = (
     ),
     Row(
         "audit-tampering",
-        "Tampering with the audit is found",
-        "all of it, and what nobody touched verifies",
+        "The checks find tampering with the audit",
+        "all of it; an untouched audit verifies",
         ("tests/fault/test_audit_tampering.py",),
         {"FR_TAMPERINGS": "10000"},
     ),
@@ -182,41 +182,41 @@ ROWS = (
     ),
     Row(
         "evidence-tampering",
-        "A change of an evidence bundle is found, and names the file",
-        "every byte, every document",
+        "The check of an evidence bundle finds a change, and names the file",
+        "every byte of every document",
         ("tests/fault/test_evidence_tampering.py",),
     ),
     Row(
         "hostile-http2",
-        "Hostile HTTP/2 is refused cheaply: bombs, endless metadata, floods of pings and resets",
-        "p99 of others at most twice that of a quiet server, and after 100,000 resets no call of theirs above 1.5 s; "
-        "64 MiB at most (512 of metadata); without each limit it harms",
+        "The server refuses hostile HTTP/2 cheaply: bombs, endless metadata, floods of pings and resets",
+        "p99 of others at most twice that of a quiet server, and no call above 1.5 s after 100,000 resets; "
+        "64 MiB at most (512 of metadata)",
         ("tests/fault/test_hostile_http2.py",),
         {"FR_HOSTILE_TIMES": "16"},
     ),
     Row(
         "hostile-requests",
-        "One request ends no server: paths and headers that are no text, too long, or never whole",
-        "refused, others served, nothing sent is in the log; gRPC alone would wait for the rest of a message for ever",
+        "No single request ends the server: broken, too long or unfinished paths and headers",
+        "refused, others served, nothing that was sent is in the log",
         ("tests/fault/test_hostile_requests.py",),
     ),
     Row(
         "door",
-        "Whoever wastes the room of the TLS door is shown out",
-        "silent, slow and idle clients are closed, and others served",
+        "The TLS gateway closes clients that waste its connections",
+        "silent, slow and idle clients are closed, others served",
         ("tests/fault/test_door_faults.py",),
     ),
     Row(
         "sandbox",
-        "A photo that takes over its decoder costs its own call and nothing else",
-        "one call each; without the sandbox it harms",
+        "A photo that takes over its decoder costs only its own call",
+        "one call each",
         ("tests/fault/test_sandbox_faults.py", "tests/fault/test_sandbox_server.py"),
     ),
     Row(
         "hostile-texts",
-        "No text in a request or a file is expensive for a server or a command",
-        "1,000 of TOML, JSON, CSV and ZIP: 1 s and 100 MB each, p99 of others at most twice that of a quiet server; "
-        "Python's own TOML reader runs out of memory and time",
+        "No text in a request or a file costs a server or a command much",
+        "1,000 texts each of TOML, JSON, CSV and ZIP: at most 1 s and 100 MB each, "
+        "p99 of others at most twice that of a quiet server",
         ("tests/fault/test_hostile_texts.py",),
         {"FR_HOSTILE_TEXTS": "1000"},
     ),
@@ -229,27 +229,27 @@ ROWS = (
     ),
     Row(
         "overload",
-        "Overload costs no goodput, and is refused quickly",
-        "at five times the peak; without the pace goodput collapses",
+        "Overload costs no goodput, and the server refuses it quickly",
+        "at five times the peak",
         ("tests/fault/test_overload.py", "tests/fault/test_flood.py"),
     ),
     Row(
         "cancel",
         "Cancelled calls leave nothing behind",
-        "no thread, no memory, no work for nobody",
+        "no thread, no memory, no work without a caller",
         ("tests/fault/test_cancelled.py",),
         {"FR_CANCELLED_CALLS": "20000"},
     ),
     Row(
         "erasure",
         "An erased subject leaves nothing in the files",
-        "0 traces; without the scrub there are",
+        "0 traces",
         ("tests/fault/test_erase_leaves_nothing.py",),
     ),
     Row(
         "backup",
-        "Backups and restorations survive damage, death and full disks",
-        "what was changed is found; an older backup stays in force",
+        "Backups and restores survive damage, kills and full disks",
+        "changes are found; an older backup stays valid",
         ("tests/fault/test_backup_faults.py",),
     ),
 )
