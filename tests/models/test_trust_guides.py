@@ -44,10 +44,12 @@ def page(name: str) -> str:
     return (REPOSITORY / name).read_text("utf-8")
 
 
-RUNNING, CASEWORK, AUDIT, CLIENT = (
-    page(f"docs/{name}.md") for name in ("running-safely", "casework", "audit", "client")
+RUNNING, CASEWORK, AUDIT, CLIENT, OPERATORS, INTEGRATORS = (
+    page(f"docs/{name}.md")
+    for name in ("running-safely", "casework", "audit", "client", "start-operators", "start-integrators")
 )
-PAGES = (RUNNING, CASEWORK, AUDIT)
+PAGES = (RUNNING, CASEWORK, AUDIT, OPERATORS, INTEGRATORS)
+INSTALLING = ("python3 -m venv ", "pip install ")  # what these install is what runs the tests
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -255,6 +257,66 @@ def test_the_clock_is_gone_by_again_while_the_server_is_stopped(first: Office) -
     assert "by the clock again" in first.run(line)
 
 
+# --- the pages to start with -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def new(tmp_path_factory: pytest.TempPathFactory, pack_cache: ModelCache, photos: dict[str, Path]) -> Iterator[Office]:
+    """Where operators start."""
+    yield from opened(tmp_path_factory.mktemp("new"), photos)
+
+
+def to_run(text: str, port: str) -> list[str]:
+    """The commands of a page but those that install, with a free port for the metrics."""
+    return [line.replace("9464", port) for line in commands(text) if not line.startswith(INSTALLING)]
+
+
+def test_operators_start_back_up_update_and_watch(new: Office) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        metrics = str(free.getsockname()[1])
+    told: dict[str, str] = {}
+    for line in to_run(OPERATORS, metrics):
+        told[line] = new.run(line)
+        if line == "kill PID":
+            assert new.server is not None
+            assert new.server.wait(30) == 0
+    assert said(told, "fr --connection faces/admin.toml health") == "SERVING\n"
+    assert "obama" in said(told, "fr --connection desk.toml search")
+    assert "fr_health 1.0" in said(told, "curl ")
+    assert Path("faces-before/data.key").read_bytes() == Path("faces/data.key").read_bytes()
+
+
+def test_integrators_search_on_a_server_with_keys(new: Office, capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = (block for block in blocks(INTEGRATORS, "python") if "desk.toml" in block)
+    exec(compile(example, "start-integrators.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert "['staff']" in printed
+    assert "examiner" in printed
+
+
+def test_integrators_start_with_a_server_that_asks_nobody(
+    tmp_path_factory: pytest.TempPathFactory,
+    pack_cache: ModelCache,
+    photos: dict[str, Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for office in opened(tmp_path_factory.mktemp("integrators"), photos):
+        Path("photos/obama").joinpath(photos["obama"].name).rename("photos/obama/obama.jpg")
+        told = {}
+        for line in commands(INTEGRATORS):
+            if line.startswith(INSTALLING):
+                continue
+            line = line.replace("fr serve", f"fr serve --port {office.port}").replace("50061", office.port)
+            told[line] = office.run(f"PATH={BIN}:$PATH; {line}" if line.startswith("buf ") else line)
+        assert any("fr_api.v1.GalleryService/Search" in out for out in told.values())
+        (example,) = (block for block in blocks(INTEGRATORS, "python") if "desk.toml" not in block)
+        exec(compile(example.replace("50061", office.port), "start-integrators.md", "exec"), {})
+        printed = capsys.readouterr().out
+        assert "1 obama" in printed
+        assert "UNKNOWN_GALLERY" in printed
+
+
 # --- cases, and the audit of them --------------------------------------------------------------------------------
 
 
@@ -399,7 +461,7 @@ def test_every_command_in_a_sentence_is_one_with_its_options(text: str) -> None:
 
 @pytest.mark.parametrize("text", PAGES)
 def test_every_reason_and_setting_is_one(text: str) -> None:
-    errors = page("docs/errors.md")
+    errors = page("docs/errors.md") + CLIENT
     reasons = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", text)) - {"CHAIN_NUMBER"}
     assert [reason for reason in reasons if f"`{reason}`" not in errors] == []
     sections = "|".join({key.partition(".")[0] for key in KEYS})
@@ -424,7 +486,7 @@ def test_the_tables_name_all_that_there_is() -> None:
     assert set(re.findall(r"`([a-z-]+)`", sentence)) == set(get_args(Purpose))
 
 
-@pytest.mark.parametrize("name", ["running-safely", "casework", "audit"])
+@pytest.mark.parametrize("name", ["running-safely", "casework", "audit", "start-operators", "start-integrators"])
 def test_each_link_leads_somewhere(name: str) -> None:
     for target in re.findall(r"\]\(([^)#]*)(?:#[^)]*)?\)", page(f"docs/{name}.md")):
         assert (REPOSITORY / "docs" / target).exists(), target

@@ -31,7 +31,7 @@ _RECOGNITION = {
     ),
     "Embed": Rule(
         roles=_OPERATOR,
-        why="A template can be searched with anywhere; only who enrols and searches needs one.",
+        why="Anyone can search with a template anywhere; only people who enrol and search need one.",
         kind=Kind.COMPUTE,
         coarse=Coarse.REFUSED,
         recorded=True,
@@ -54,18 +54,18 @@ _RECOGNITION = {
     ),
 }
 
-_KEEPS_GALLERIES = "What a gallery is, and for how long it keeps faces, is not for those to say who search it."
-_GIVES_MEANING = "What similarities mean in a gallery is not for those to say who search it."
-_ENROLS = "Operators keep what galleries hold."
-_DESCRIBES = "Operators work with galleries, admins keep them, auditors see what they are for; it names nobody."
-_SUBJECTS = "Operators keep subjects; admins look them up to delete them."
-_DELETES = "Operators keep what galleries hold; admins delete what must not be kept."
-_SCANS = "It searches for everybody in the gallery, which is the work of operators."
+_KEEPS_GALLERIES = "People who search a gallery may not decide what it is for, or how long it keeps faces."
+_GIVES_MEANING = "People who search a gallery may not decide what its similarities mean."
+_ENROLS = "Operators maintain the content of galleries."
+_DESCRIBES = "Operators use galleries, admins manage them, auditors see their use. The answer names no person."
+_SUBJECTS = "Operators maintain subjects; admins look them up to delete them."
+_DELETES = "Operators maintain galleries; admins delete what must not stay."
+_SCANS = "It searches for everybody in the gallery, as only operators may."
 
 _GALLERIES = {
     "CreateGallery": Rule(
         roles=_ADMIN,
-        why=f"{_KEEPS_GALLERIES} Who makes one may not search.",
+        why=f"{_KEEPS_GALLERIES} People who make one may not search.",
         kind=Kind.CHANGE,
         scoped=(Scoped(ScopeKind.GALLERY, "gallery_id", creates=True),),
         recorded=True,
@@ -102,7 +102,7 @@ _GALLERIES = {
     ),
     "Search": Rule(
         roles=_OPERATOR | _TRAINEE,
-        why="Operators search. Trainees do in galleries that their key names one by one, which none does by itself.",
+        why="Operators search. Trainees search only galleries that their key names one by one.",
         kind=Kind.COMPUTE,
         scoped=_GALLERY,
         named_only=_TRAINEE,
@@ -114,7 +114,7 @@ _GALLERIES = {
     ),
     "StreamSearch": Rule(
         roles=_OPERATOR,
-        why="Many searches are the work of operators.",
+        why="Only operators make many searches.",
         kind=Kind.COMPUTE,
         scoped=(Scoped(ScopeKind.GALLERY, "search.gallery_id"),),
         counts_as_search=True,
@@ -134,7 +134,7 @@ _GALLERIES = {
     ),
     "GetTemplate": Rule(
         roles=_OPERATOR,
-        why="It gives out the photo of a template, as a search with it does; examiners see it in their examinations.",
+        why="It gives out the photo of a template. Examiners see photos in their examinations.",
         kind=Kind.READ,
         scoped=_GALLERY,
         counts_as_search=True,
@@ -149,14 +149,13 @@ _GALLERIES = {
     "DeleteCalibration": Rule(roles=_ADMIN, why=_GIVES_MEANING, kind=Kind.CHANGE, scoped=_GALLERY, recorded=True),
     "GetCalibration": Rule(
         roles=_OPERATOR | _EXAMINER | _AUDITOR | _ADMIN,
-        why="Whoever reads or checks an answer must know its error rates.",
+        why="People who read or check an answer need its error rates.",
         kind=Kind.READ,
         scoped=_GALLERY,
     ),
     "PurgeExpired": Rule(
         roles=_ADMIN,
-        why="It deletes, in every gallery, what the server deletes within the hour anyway; it tells of those in the "
-        "scope.",
+        why="It deletes, in every gallery, what the server deletes hourly anyway. It lists those in scope.",
         kind=Kind.CHANGE,
         lists=True,
         recorded=True,
@@ -183,7 +182,7 @@ _GALLERIES = {
     ),
 }
 
-_MEASURES = "Trainers need data sets and how the model errs; admins set calibrations by it. It touches no gallery."
+_MEASURES = "Trainers need data sets and the model's errors; admins set calibrations from them. It touches no gallery."
 _KEEPS_REPORTS = "It keeps a report."
 
 _EVALUATION = {
@@ -203,20 +202,24 @@ _EVALUATION = {
         kind=Kind.READ,
     ),
     "DeleteReport": Rule(
-        roles=_TRAINER | _ADMIN, why="Who measures tidies up.", kind=Kind.CHANGE, recorded=True, chained=False
+        roles=_TRAINER | _ADMIN,
+        why="People who measure also delete their reports.",
+        kind=Kind.CHANGE,
+        recorded=True,
+        chained=False,
     ),
 }
 
-_TEACHES = "Trainers make courses and answer for them."
-_COHORTS = "Trainers keep their trainees; nobody else sees how well somebody does."
-_TAKES = "The trainee whose session it is, or whose code."
+_TEACHES = "Trainers make courses and are responsible for them."
+_COHORTS = "Trainers manage their trainees; nobody else sees results."
+_TAKES = "Only the trainee with this session or code."
 
 _TRAINING = {
     "ListPlans": Rule(roles=_TRAINER, why=_TEACHES, kind=Kind.READ),
     "CheckPlan": Rule(roles=_TRAINER, why=_TEACHES, kind=Kind.COMPUTE),
     "CreateCourse": Rule(
         roles=_TRAINER,
-        why=f"{_TEACHES} The server names a new course: it takes a scope of all courses.",
+        why=f"{_TEACHES} The server names a new course, so the scope must cover all courses.",
         kind=Kind.CHANGE,
         scoped=(Scoped(ScopeKind.COURSE, "", creates=True), Scoped(ScopeKind.COURSE, "learn_from")),
     ),
@@ -236,7 +239,7 @@ _TRAINING = {
     "NextTrial": Rule(roles=_TRAINEE, why=_TAKES, kind=Kind.CHANGE, scoped=_SESSION),
     "SubmitProbe": Rule(
         roles=_TRAINEE,
-        why=f"{_TAKES} It is searched for in the gallery of the course.",
+        why=f"{_TAKES} The server searches for it in the gallery of the course.",
         kind=Kind.CHANGE,
         scoped=_SESSION,
         counts_as_search=True,
@@ -262,7 +265,7 @@ _TRAINING = {
 
 _SERVER = {
     "GetServerInfo": Rule(
-        roles=_EVERYBODY, why="Every client needs the model and the limits; it tells of nobody.", kind=Kind.READ
+        roles=_EVERYBODY, why="Every client needs the model and the limits. The answer names no person.", kind=Kind.READ
     ),
 }
 
@@ -270,7 +273,7 @@ _KEYS = "People who hand out keys do not work with them."
 _SEES_ALL = "A key of an admin or auditor counts as access to everything."
 
 _ACCESS = {
-    "WhoAmI": Rule(roles=_EVERYBODY, why="Everybody may know what the own key allows.", kind=Kind.READ),
+    "WhoAmI": Rule(roles=_EVERYBODY, why="Every caller may know what their own key allows.", kind=Kind.READ),
     "CreateKey": Rule(roles=_ADMIN, why=_KEYS, kind=Kind.CHANGE, recorded=True),
     "ListKeys": Rule(
         roles=_ADMIN | _AUDITOR,
@@ -295,7 +298,7 @@ _ACCESS = {
     ),
 }
 
-_AUDITS = "Who checks is not who is checked. A chain is read as a whole: scopes do not divide it."
+_AUDITS = "People may not check themselves. A chain is read as a whole: scopes do not divide it."
 
 _AUDIT = {
     "SearchAudit": Rule(roles=_AUDITOR, why=_AUDITS, kind=Kind.READ, recorded=True),
@@ -305,8 +308,8 @@ _AUDIT = {
 }
 
 _KEEPS_CASES = "Operators open cases and search for them."
-_READS_CASES = "Operators keep cases; examiners read them."
-_EXAMINES = "What leads are worth is for examiners to say, who did not search for them."
+_READS_CASES = "Operators manage cases; examiners read them."
+_EXAMINES = "Only examiners, who did not search, judge leads."
 
 _REVIEW = {
     "OpenCase": Rule(roles=_OPERATOR, why=_KEEPS_CASES, kind=Kind.CHANGE, recorded=True),
@@ -317,7 +320,7 @@ _REVIEW = {
     "CloseCase": Rule(roles=_OPERATOR, why=_KEEPS_CASES, kind=Kind.CHANGE, scoped=_CASE, recorded=True),
     "DeleteCase": Rule(
         roles=_ADMIN,
-        why="Who searched or judged may not take the evidence of it away.",
+        why="People who searched or judged may not delete the evidence.",
         kind=Kind.CHANGE,
         scoped=_CASE,
         recorded=True,
@@ -336,7 +339,7 @@ _REVIEW = {
     "ListAwaiting": Rule(roles=_EXAMINER, why=_EXAMINES, kind=Kind.READ, lists=True, recorded=True),
     "GetExamination": Rule(
         roles=_OPERATOR | _EXAMINER,
-        why=f"{_EXAMINES} Operators see what it concludes.",
+        why=f"{_EXAMINES} Operators see its conclusion.",
         kind=Kind.READ,
         scoped=_EXAMINATION,
         coarse=Coarse.ROUNDED,
@@ -354,7 +357,7 @@ _REVIEW = {
     ),
     "ExportEvidence": Rule(
         roles=_OPERATOR,
-        why="Who keeps the case hands its evidence on.",
+        why="People who manage a case pass its evidence on.",
         kind=Kind.READ,
         scoped=_CASE,
         coarse=Coarse.REFUSED,
