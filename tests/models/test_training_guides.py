@@ -40,7 +40,7 @@ from fr_training.exports.csv_rows import COLUMNS
 from fr_training.exports.xapi import EXTENSIONS
 from fr_training.grading.evidence import words_of
 from fr_training.grading.figures import CohortFigures, TraineeFigures
-from fr_training.grading.standing import Score, change_of_score
+from fr_training.grading.scores import Score, change_of_score
 from fr_training.plan import CoursePlan, read_plan
 from fr_training.prompts import ExerciseKind
 from fr_training.shipped_plans import plan_names, plan_text

@@ -12,10 +12,10 @@ from fr_core.scoring.intervals import UndefinedRate
 from fr_training.statistics.agreement import Weights, icc_agreement, icc_consistency, kappa, mcnemar
 from fr_training.statistics.change import Verdict, change, percentile_in
 from fr_training.statistics.decisions import rating_errors, signal_counts
+from fr_training.statistics.estimates import difference_of_rates
 from fr_training.statistics.fusion import fuse
 from fr_training.statistics.item_response import eap, information, mle, offset_for, probability
 from fr_training.statistics.learning import stretches
-from fr_training.statistics.proportions import difference_of_rates
 from fr_training.statistics.signal_detection import difference, expected, rates_of, sensitivity
 
 LEVELS = (-3, -2, -1, 0, 1, 2, 3)

@@ -25,7 +25,7 @@ from fr_server.rpc.services.training.desk import Desk
 from fr_server.rpc.services.training.showing import with_pictures
 from fr_training.answers import Usability
 from fr_training.courses import Course, Item
-from fr_training.exercises.aided import advice
+from fr_training.exercises.pairs import advice
 from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.sessions.shown import ShowTrial, key_of
 from fr_training.trials import Trial as Kept

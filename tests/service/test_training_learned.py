@@ -14,7 +14,7 @@ import pytest
 from fr_api.v1 import training_pb2
 from fr_training.bank.difficulty import updated
 from fr_training.courses import Course, Item, Learned
-from fr_training.grading.learned import learned
+from fr_training.grading.items import learned
 from fr_training.results import Result
 from fr_training.sessions.results import results
 from serving import Running, ended, running

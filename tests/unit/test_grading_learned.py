@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fr_training.courses import Learned
-from fr_training.grading.items import item_rows
-from fr_training.grading.learned import learned
+from fr_training.grading.items import item_rows, learned
 from fr_training.results import Result
 from fr_training.statistics.item_analysis import MIN_PEOPLE, expected_difficulty
 from fr_training.statistics.item_response import eap, probability

@@ -5,23 +5,19 @@ from __future__ import annotations
 import pytest
 
 from fr_core.scoring.intervals import Rate
-from fr_training.grading.agreeing import AgreementFigures, agreement_figures, first_judgements
-from fr_training.grading.aided import AidedFigures, PrevalenceFigures, aided_figures, prevalence_figures
+from fr_training.grading.advice import AidedFigures, PrevalenceFigures, aided_figures, prevalence_figures
 from fr_training.grading.fusion import crowds
 from fr_training.grading.groups import Spread, group_figures
 from fr_training.grading.items import item_rows
-from fr_training.grading.learning import LearningFigures, trainee_learning
-from fr_training.grading.lists import list_figures
-from fr_training.grading.splitting import UNMOVED, judged
-from fr_training.grading.triads import triad_figures
-from fr_training.grading.triage import triage_figures
-from fr_training.grading.values import Area, Undefined
+from fr_training.grading.kinds import list_figures, triad_figures, triage_figures
+from fr_training.grading.scores import LearningFigures, trainee_learning
+from fr_training.grading.values import UNMOVED, Area, Undefined, judged
+from fr_training.grading.verification import AgreementFigures, agreement_figures, first_judgements
 from fr_training.results import Result
 from fr_training.statistics.advice import AutomationBias
-from fr_training.statistics.estimates import Estimate
+from fr_training.statistics.estimates import Estimate, RateDifference
 from fr_training.statistics.fusion import GroupArea
 from fr_training.statistics.item_response import Ability
-from fr_training.statistics.proportions import RateDifference
 from graded import KIND, course, listed, pair, triad, triaged
 
 

@@ -12,12 +12,10 @@ import pytest
 
 from fr_core.scoring.intervals import Interval, Rate, wilson_interval
 from fr_core.scoring.likelihood import cllr
-from fr_training.grading.areas import Roc
-from fr_training.grading.error_places import errors_at
 from fr_training.grading.evidence import NO_SUPPORT, POOLED, UNUSED, EvidenceFigures, evidence, words_of
-from fr_training.grading.pairs import ProbabilityFigures, pair_figures
-from fr_training.grading.splitting import count, pairs
-from fr_training.grading.values import Area, Undefined
+from fr_training.grading.pairs import ProbabilityFigures, errors_at, pair_figures
+from fr_training.grading.rates import Roc
+from fr_training.grading.values import Area, Undefined, count, pairs
 from fr_training.results import Result
 from fr_training.statistics.estimates import Estimate
 from fr_training.statistics.signal_detection import Sensitivity

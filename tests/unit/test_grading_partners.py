@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fr_training.grading.agreeing import AgreementFigures, agreement_figures, first_judgements
-from fr_training.grading.partners import with_partners
+from fr_training.grading.verification import AgreementFigures, agreement_figures, first_judgements, with_partners
 from fr_training.prompts import ExerciseKind
 from fr_training.results import Result
 

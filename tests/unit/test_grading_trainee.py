@@ -6,9 +6,9 @@ import pytest
 
 from fr_core.scoring.intervals import rate
 from fr_training.errors import NothingToReport
-from fr_training.grading.areas import Roc
-from fr_training.grading.standing import MIN_COHORT, OTHER_TEST
-from fr_training.grading.surely import FEW
+from fr_training.grading.certainty import FEW
+from fr_training.grading.rates import Roc
+from fr_training.grading.scores import MIN_COHORT, OTHER_TEST
 from fr_training.grading.trainee import trainee_figures
 from fr_training.grading.values import Undefined
 from fr_training.grading.words import written

@@ -10,8 +10,9 @@ import pytest
 from fr_core.scoring.intervals import UndefinedRate
 from fr_core.types import I64
 from fr_training.statistics.agreement import Weights, icc_agreement, icc_consistency, kappa, mcnemar
-from fr_training.statistics.beta import beta_below, f_quantile
 from fr_training.statistics.change import (
+    GFMT2_SHORT,
+    NORMS,
     Verdict,
     change,
     change_of_tests,
@@ -20,8 +21,7 @@ from fr_training.statistics.change import (
     reliable_change,
     standard_error_of_difference,
 )
-from fr_training.statistics.norms import GFMT2_SHORT, NORMS
-from fr_training.statistics.proportions import difference_of_rates
+from fr_training.statistics.estimates import beta_below, difference_of_rates, f_quantile
 
 LEVELS = (-3, -2, -1, 0, 1, 2, 3)
 # P. E. Shrout and J. L. Fleiss (1979), table 2: six targets, four judges

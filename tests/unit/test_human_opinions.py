@@ -12,15 +12,16 @@ from fr_core.scoring.auc import auc
 from fr_core.scoring.intervals import UndefinedRate
 from fr_training.statistics.advice import (
     Aided,
+    PairedCounts,
     advice_gain,
     automation_bias,
+    drawn_change,
     helped,
     misled,
     prevalence_effect,
 )
 from fr_training.statistics.fusion import fuse, fuse_with_machine, group_area
 from fr_training.statistics.learning import cohort_curve, person_curve, stretches
-from fr_training.statistics.paired import PairedCounts, drawn_change
 from fr_training.statistics.posterior import Term, central_interval
 from fr_training.statistics.signal_detection import sensitivity
 

@@ -7,9 +7,9 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-from fr_training.statistics import normal
+from fr_training.statistics import estimates
 from fr_training.statistics.agreement import Weights, kappa, mcnemar
-from fr_training.statistics.beta import beta_below, f_quantile
+from fr_training.statistics.estimates import beta_below, f_quantile
 from fr_training.statistics.item_response import eap, mle, probability
 from fr_training.statistics.posterior import Term, central_interval
 from fr_training.statistics.signal_detection import difference, expected, rates_of, sensitivity
@@ -20,10 +20,10 @@ LEVELS = (-3, -2, -1, 0, 1, 2, 3)
 def test_normal_distribution() -> None:
     stats, special = import_module("scipy.stats"), import_module("scipy.special")
     z = np.linspace(-30, 8, 77)
-    assert normal.cdf(z) == pytest.approx(stats.norm.cdf(z), rel=1e-12)
-    assert normal.log_cdf(z) == pytest.approx(special.log_ndtr(z), rel=1e-10, abs=1e-15)
+    assert estimates.cdf(z) == pytest.approx(stats.norm.cdf(z), rel=1e-12)
+    assert estimates.log_cdf(z) == pytest.approx(special.log_ndtr(z), rel=1e-10, abs=1e-15)
     shares = np.linspace(0.001, 0.999, 99)
-    assert normal.quantiles(shares) == pytest.approx(stats.norm.ppf(shares), abs=1e-12)
+    assert estimates.quantiles(shares) == pytest.approx(stats.norm.ppf(shares), abs=1e-12)
 
 
 @pytest.mark.parametrize(

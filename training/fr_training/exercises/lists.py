@@ -1,14 +1,24 @@
-"""What exercises on lists of candidates share: which is which, what a decision is worth, and how that is told."""
+"""The exercises on candidate lists: the list of a probe from the course, and the list of the trainee's own photo.
+
+The probe is described before anything else is seen, so that the candidates cannot colour what is seen in it (linear
+sequential unmasking: Krane et al. 2008, Dror et al. 2015). Of an own probe the trainee has the photo and the server
+does not keep it, so that the pictures of the trial are the candidates alone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import ClassVar, Final
 
-from fr_training.answers import ListChoice, ListDecision
-from fr_training.exercises.protocol import Graded
-from fr_training.keys import ListKey
-from fr_training.prompts import Reveal, Role, ShownPicture
+import numpy as np
+
+from fr_training.answers import Answer, ListChoice, ListDecision
+from fr_training.exercises.checks import require_answer
+from fr_training.exercises.pairs import shuffled
+from fr_training.exercises.protocol import Graded, answer_at, key_as, require_done, require_step
+from fr_training.keys import AnswerKey, ListKey
+from fr_training.prompts import ExerciseKind, Prompt, Reveal, Role, ShownPicture, Step
+from fr_training.trials import Locked
 
 ABSENT: Final = "absent"
 NONE: Final = "none"
@@ -95,3 +105,93 @@ def _answer(decision: ListDecision | None, index_of: Mapping[str, int]) -> str:
             raise ValueError("a decision for a candidate names its picture")
         return f"candidate:{index_of[decision.picture_id]}"
     return NONE if decision.choice == ListChoice.NONE else INCONCLUSIVE
+
+
+_ONE_PROBE = 1
+
+
+class Candidates:
+    """A probe and its candidates. Its methods are those of `fr_training.exercises.protocol.Exercise`."""
+
+    kind: ClassVar[ExerciseKind] = ExerciseKind.CANDIDATES
+    steps: ClassVar[tuple[Step, ...]] = (Step.NOTE, Step.DECIDE)
+    instructions: ClassVar[str] = (
+        "First you see one photo, the probe: note what you see in the face, and what the photo does not let you see. "
+        "When the notes are locked you see the candidates that a search for it has found. Compare each with the probe "
+        f"and with your notes. {LIST_SCALE}"
+    )
+
+    def order(self, photos: int, rng: np.random.Generator) -> tuple[int, ...]:
+        """Draw the order of the candidates; the probe stays first."""
+        return shuffled(photos, rng, first=_ONE_PROBE)
+
+    def prompt(self, step: Step, picture_ids: Sequence[str], key: AnswerKey | None) -> Prompt:
+        """At NOTE the probe alone, at DECIDE the candidates too; nothing is taken from the key."""
+        require_step(step, self.steps)
+        probe = tuple(ShownPicture(picture_id, Role.PROBE) for picture_id in picture_ids[:_ONE_PROBE])
+        shown = () if step == Step.NOTE else candidates(picture_ids[_ONE_PROBE:])
+        return Prompt(self.kind, step, probe + shown)
+
+    def check(self, step: Step, answer: Answer, picture_ids: Sequence[str]) -> None:
+        """Let `Notes` pass at NOTE and a `ListDecision` at DECIDE; `Exercise.check` has the refusals."""
+        require_answer(self.steps, step, answer, picture_ids[_ONE_PROBE:])
+
+    def grade(
+        self, key: AnswerKey | None, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
+    ) -> Graded:
+        """What the decision is worth; candidates are counted from 0 as in the item, not as shown."""
+        decision = answer_at(locked, Step.DECIDE, ListDecision)
+        return graded(key_as(key, ListKey), decision, indices(picture_ids, order, _ONE_PROBE))
+
+    def reveal(
+        self, key: AnswerKey, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
+    ) -> Reveal:
+        """Whether the person searched for was among the candidates, where, and how similar the machine found each."""
+        require_done(locked, self.steps)
+        decision = answer_at(locked, Step.DECIDE, ListDecision)
+        return revealed(key_as(key, ListKey), decision, indices(picture_ids, order, _ONE_PROBE))
+
+
+_NO_PROBE = 0
+
+
+class OwnProbe:
+    """A photo of one's own and its candidates. Its methods are those of `protocol.Exercise`."""
+
+    kind: ClassVar[ExerciseKind] = ExerciseKind.OWN_PROBE
+    steps: ClassVar[tuple[Step, ...]] = (Step.SEND_PROBE, Step.NOTE, Step.DECIDE)
+    instructions: ClassVar[str] = (
+        "Send a photo of a face, the probe: it is searched for in the gallery of the course, and not kept. Note what "
+        "you see in the face, and what the photo does not let you see. When the notes are locked you see the "
+        f"candidates. Compare each with your photo and with your notes. {LIST_SCALE}"
+    )
+
+    def order(self, photos: int, rng: np.random.Generator) -> tuple[int, ...]:
+        """Draw the order of the candidates."""
+        return shuffled(photos, rng, first=_NO_PROBE)
+
+    def prompt(self, step: Step, picture_ids: Sequence[str], key: AnswerKey | None) -> Prompt:
+        """No picture before DECIDE, then all candidates; nothing is taken from the key."""
+        require_step(step, self.steps)
+        return Prompt(self.kind, step, candidates(picture_ids) if step == Step.DECIDE else ())
+
+    def check(self, step: Step, answer: Answer, picture_ids: Sequence[str]) -> None:
+        """Let `ProbeSent`, `Notes` and a `ListDecision` pass, each at its step; `Exercise.check` has the refusals."""
+        require_answer(self.steps, step, answer, picture_ids)
+
+    def grade(
+        self, key: AnswerKey | None, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
+    ) -> Graded:
+        """What the decision is worth; candidates are counted from 0 as they were found, not as shown."""
+        if key is None:
+            return Graded(truth="", answer="", correct=None)
+        decision = answer_at(locked, Step.DECIDE, ListDecision)
+        return graded(key_as(key, ListKey), decision, indices(picture_ids, order, _NO_PROBE))
+
+    def reveal(
+        self, key: AnswerKey, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
+    ) -> Reveal:
+        """What was right, where that is known, and how similar the machine found each candidate."""
+        require_done(locked, self.steps)
+        decision = answer_at(locked, Step.DECIDE, ListDecision)
+        return revealed(key_as(key, ListKey), decision, indices(picture_ids, order, _NO_PROBE))

@@ -6,16 +6,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from fr_training.exercises.aided import Aided
-from fr_training.exercises.blind import BLIND
-from fr_training.exercises.candidates import Candidates
 from fr_training.exercises.features import Features
-from fr_training.exercises.low_prevalence import LOW_PREVALENCE
-from fr_training.exercises.own_probe import OwnProbe
+from fr_training.exercises.lists import Candidates, OwnProbe
+from fr_training.exercises.pairs import BLIND, LOW_PREVALENCE, VERIFICATION, Aided
 from fr_training.exercises.protocol import Exercise
 from fr_training.exercises.triad import Triad
 from fr_training.exercises.triage import Triage
-from fr_training.exercises.verification import VERIFICATION
 from fr_training.prompts import ExerciseKind
 
 _ALL: Final[tuple[Exercise, ...]] = (

@@ -10,8 +10,7 @@ import numpy as np
 from fr_training.answers import Answer, OddOneOut
 from fr_training.exercises.checks import require_answer
 from fr_training.exercises.pairs import compared, shuffled
-from fr_training.exercises.protocol import Graded
-from fr_training.exercises.reading import answer_at, key_as, require_done, require_step
+from fr_training.exercises.protocol import Graded, answer_at, key_as, require_done, require_step
 from fr_training.keys import AnswerKey, TriadKey
 from fr_training.prompts import ExerciseKind, Prompt, Reveal, Step
 from fr_training.trials import Locked

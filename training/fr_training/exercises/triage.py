@@ -11,8 +11,7 @@ from fr_training.answers import Answer, Degraded, Usability
 from fr_training.answers import Triage as TriageGiven
 from fr_training.exercises.checks import require_answer
 from fr_training.exercises.pairs import compared, shuffled
-from fr_training.exercises.protocol import Graded
-from fr_training.exercises.reading import answer_at, key_as, require_done, require_step
+from fr_training.exercises.protocol import Graded, answer_at, key_as, require_done, require_step
 from fr_training.keys import AnswerKey, TriageKey
 from fr_training.prompts import ExerciseKind, Prompt, Reveal, Step
 from fr_training.trials import Locked

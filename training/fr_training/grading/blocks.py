@@ -6,13 +6,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fr_training.courses import Course
-from fr_training.grading.lists import ListFigures, list_figures
+from fr_training.grading.kinds import (
+    ListFigures,
+    TriadFigures,
+    TriageFigures,
+    list_figures,
+    triad_figures,
+    triage_figures,
+)
 from fr_training.grading.pairs import PairFigures, pair_figures
-from fr_training.grading.splitting import LISTS, Counts, by, count, judged, of_exercises, pairs, unmoved
-from fr_training.grading.standing import Score, score
-from fr_training.grading.triads import TriadFigures, triad_figures
-from fr_training.grading.triage import TriageFigures, triage_figures
-from fr_training.grading.values import Maybe
+from fr_training.grading.scores import Score, score
+from fr_training.grading.values import LISTS, Counts, Maybe, by, count, judged, of_exercises, pairs, unmoved
 from fr_training.plan import OCCASIONS
 from fr_training.prompts import ExerciseKind
 from fr_training.results import Result

@@ -10,25 +10,22 @@ import numpy as np
 
 from fr_training.courses import Course
 from fr_training.errors import NothingToReport
-from fr_training.grading.agreeing import agreement_figures, first_judgements
-from fr_training.grading.aided import aided_figures, prevalence_figures
+from fr_training.grading.advice import aided_figures, prevalence_figures
 from fr_training.grading.blocks import block_figures, occasion_figures, together
 from fr_training.grading.cohort_words import cohort_words
-from fr_training.grading.errors import Known, error_figures
 from fr_training.grading.figures import CohortChange, CohortFigures, Distribution, TraineeRow, Words
 from fr_training.grading.fusion import adaptive_blocks, crowds
 from fr_training.grading.groups import group_figures
 from fr_training.grading.items import item_rows
-from fr_training.grading.learning import cohort_learning
-from fr_training.grading.own import own_figures
-from fr_training.grading.splitting import count, judged, unmoved
-from fr_training.grading.standing import Score, change_of_score, scores_by_test
-from fr_training.grading.values import share, unless_undefined
+from fr_training.grading.rates import Known, error_figures
+from fr_training.grading.scores import Score, change_of_score, cohort_learning, scores_by_test
+from fr_training.grading.trainee_means import own_figures
+from fr_training.grading.values import count, judged, share, unless_undefined, unmoved
+from fr_training.grading.verification import agreement_figures, first_judgements
 from fr_training.plan import OCCASIONS
 from fr_training.results import Result
 from fr_training.statistics.agreement import icc_agreement, icc_consistency, mcnemar
-from fr_training.statistics.change import Change, Verdict
-from fr_training.statistics.norms import GFMT2_SHORT
+from fr_training.statistics.change import GFMT2_SHORT, Change, Verdict
 
 __all__ = ["CohortFigures", "cohort_figures"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Rate
+from fr_training.grading.certainty import of_cohort
 from fr_training.grading.figures import CohortChange, CohortFigures, Words
 from fr_training.grading.fusion import CrowdFigures
 from fr_training.grading.items import ItemRow
 from fr_training.grading.practise_words import practise
-from fr_training.grading.surely import of_cohort
 from fr_training.grading.trainee_words import TESTS
 from fr_training.grading.values import Undefined
 from fr_training.grading.words import THEY, bias, counted, left_out, went_well

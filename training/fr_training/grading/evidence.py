@@ -106,7 +106,7 @@ def evidence(pairs: Sequence[Result]) -> EvidenceFigures:
     """What the ratings of pairs have been worth.
 
     Args:
-        pairs: rated, of known truth, as `fr_training.grading.splitting.pairs` selects them.
+        pairs: rated, of known truth, as `fr_training.grading.values.pairs` selects them.
 
     Raises:
         UndefinedRate: there is no pair of one person, or none of two.

@@ -6,18 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fr_core.scoring.intervals import Rate
-from fr_training.grading.agreeing import AgreementFigures
-from fr_training.grading.aided import AidedFigures, PrevalenceFigures
-from fr_training.grading.areas import Roc
+from fr_training.grading.advice import AidedFigures, PrevalenceFigures
 from fr_training.grading.blocks import BlockFigures, KindFigures, OccasionFigures
 from fr_training.grading.fusion import CrowdFigures
 from fr_training.grading.groups import GroupFigures
 from fr_training.grading.items import ItemRow
-from fr_training.grading.learning import LearningFigures
-from fr_training.grading.own import OwnFigures
-from fr_training.grading.splitting import Counts
-from fr_training.grading.standing import ChangeFigures, StandingFigures
-from fr_training.grading.values import Maybe
+from fr_training.grading.rates import Roc
+from fr_training.grading.scores import ChangeFigures, LearningFigures, StandingFigures
+from fr_training.grading.trainee_means import OwnFigures
+from fr_training.grading.values import Counts, Maybe
+from fr_training.grading.verification import AgreementFigures
 from fr_training.statistics.agreement import Intraclass
 from fr_training.statistics.signal_detection import Sensitivity
 

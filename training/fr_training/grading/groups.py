@@ -12,8 +12,7 @@ import numpy as np
 from fr_core.scoring.checks import F64
 from fr_core.scoring.differentials import max_to_min, ratios_to_geometric_mean
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Interval, Rate, rate
-from fr_training.grading.splitting import by
-from fr_training.grading.values import Maybe, Undefined, unless_undefined
+from fr_training.grading.values import Maybe, Undefined, by, unless_undefined
 from fr_training.results import Result
 
 MIN_TRIALS = 30

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fr_core.scoring.intervals import Rate
-from fr_training.grading.aided import AidedFigures
+from fr_training.grading.advice import AidedFigures
 from fr_training.grading.blocks import KindFigures
+from fr_training.grading.certainty import Lean, Surely
 from fr_training.grading.pairs import PairFigures
-from fr_training.grading.surely import Lean, Surely
 from fr_training.grading.values import Maybe, Undefined
 from fr_training.grading.words import YOU, Voice, counted, of
 

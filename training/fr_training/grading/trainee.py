@@ -7,18 +7,16 @@ from dataclasses import replace
 
 from fr_training.courses import Course
 from fr_training.errors import NothingToReport
-from fr_training.grading.agreeing import agreement_figures, first_judgements
-from fr_training.grading.aided import aided_figures, prevalence_figures
-from fr_training.grading.areas import Roc, roc_of_ratings
+from fr_training.grading.advice import aided_figures, prevalence_figures
 from fr_training.grading.blocks import block_figures, occasion_figures, together
 from fr_training.grading.figures import TraineeFigures, Words
 from fr_training.grading.fusion import adaptive_blocks, crowds
 from fr_training.grading.groups import group_figures
-from fr_training.grading.learning import trainee_learning
-from fr_training.grading.splitting import count, unmoved
-from fr_training.grading.standing import MIN_COHORT, changes, scores_by_test, standing
+from fr_training.grading.rates import Roc, roc_of_ratings
+from fr_training.grading.scores import MIN_COHORT, changes, scores_by_test, standing, trainee_learning
 from fr_training.grading.trainee_words import trainee_words
-from fr_training.grading.values import Maybe, Undefined
+from fr_training.grading.values import Maybe, Undefined, count, unmoved
+from fr_training.grading.verification import agreement_figures, first_judgements
 from fr_training.results import Result
 
 __all__ = ["TraineeFigures", "trainee_figures"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from fr_training.grading.certainty import of_trainee
 from fr_training.grading.figures import TraineeFigures, Words
 from fr_training.grading.practise_words import practise
-from fr_training.grading.standing import ChangeFigures, StandingFigures
-from fr_training.grading.surely import of_trainee
+from fr_training.grading.scores import ChangeFigures, StandingFigures
 from fr_training.grading.values import Undefined
 from fr_training.grading.words import YOU, bias, ceiling, left_out, went_well
 from fr_training.statistics.change import Change, Verdict

@@ -1,13 +1,18 @@
-"""What figures are made of: a value with its interval, or a sentence that says why there is none."""
+"""The parts of every figure: a value with its interval, or why there is none; and which trials count.
+
+Trials that the trainee knows somebody in, and trials without an answer, are counted, and left out of every figure.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import TypeAlias, TypeVar
 
 from fr_core.scoring.intervals import Interval, Rate, UndefinedRate, rate
+from fr_training.plan import PAIRS
+from fr_training.prompts import ExerciseKind
 from fr_training.results import Result
 
 T = TypeVar("T")
@@ -91,3 +96,91 @@ def times(results: Sequence[Result]) -> Times:
 def _time(results: Sequence[Result], correct: bool, word: str) -> Maybe[Time]:
     taken = [one.took_ms for one in results if one.correct is correct and one.took_ms is not None and not one.paused]
     return Time(float(median(taken)), len(taken)) if taken else Undefined(f"There are no {word} answers with a time.")
+
+
+K = TypeVar("K", bound=Hashable)
+
+LISTS = frozenset({ExerciseKind.CANDIDATES, ExerciseKind.OWN_PROBE})
+"""Exercises that are answered with a pick from a list of candidates."""
+
+UNMOVED = PAIRS - {ExerciseKind.AIDED, ExerciseKind.LOW_PREVALENCE}
+"""Pair exercises in which nothing but the photos moves a trainee."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What became of the trials.
+
+    Attributes:
+        shown: all.
+        answered: with an answer, nobody in them known to the trainee; these are in the figures.
+        unanswered: shown and left without an answer.
+        known_to_me: in no figure, as the trainee knows somebody shown; answered or not.
+        unscored: of the answered, those of which nobody knows what is right.
+        paused: of the answered, those with a pause in them, whose time is in no figure.
+    """
+
+    shown: int
+    answered: int
+    unanswered: int
+    known_to_me: int
+    unscored: int
+    paused: int
+
+
+def judged(results: Iterable[Result]) -> tuple[Result, ...]:
+    """The trials that figures are made of: answered, and nobody in them known to the trainee."""
+    return tuple(one for one in results if one.answer and not one.known_to_me)
+
+
+def count(results: Sequence[Result]) -> Counts:
+    """What became of the trials."""
+    kept = judged(results)
+    known = sum(one.known_to_me for one in results)
+    return Counts(
+        shown=len(results),
+        answered=len(kept),
+        unanswered=len(results) - known - len(kept),
+        known_to_me=known,
+        unscored=sum(not one.truth for one in kept),
+        paused=sum(one.paused for one in kept),
+    )
+
+
+def pairs(results: Iterable[Result]) -> tuple[Result, ...]:
+    """The judged trials that are rated pairs of known truth."""
+    return tuple(
+        one
+        for one in judged(results)
+        if one.exercise in PAIRS and one.rating is not None and one.truth in ("same", "different")
+    )
+
+
+def unmoved(results: Iterable[Result]) -> tuple[Result, ...]:
+    """The rated pairs in which nothing but the photos moves a trainee: neither advice nor how rare they are."""
+    return tuple(one for one in pairs(results) if one.exercise in UNMOVED)
+
+
+def of_exercises(results: Iterable[Result], kinds: frozenset[ExerciseKind]) -> tuple[Result, ...]:
+    """The judged trials of known truth of some exercises."""
+    return tuple(one for one in judged(results) if one.exercise in kinds and one.truth)
+
+
+def of_items(results: Iterable[Result]) -> tuple[Result, ...]:
+    """One trial of each item, the first: of an item the machine says one thing, however many trainees judged it.
+
+    Own probes are as many items as trials, as each trainee sends another photo.
+    """
+    found: dict[tuple[str, ...], Result] = {}
+    for one in results:
+        own = (one.trainee_id, str(one.ordinal)) if one.exercise == ExerciseKind.OWN_PROBE else ()
+        found.setdefault((one.form, one.item_id, *own), one)
+    return tuple(found.values())
+
+
+def by(results: Iterable[Result], key: Callable[[Result], K]) -> dict[K, list[Result]]:
+    """The trials by a key, in the order in which they come."""
+    found: dict[K, list[Result]] = {}
+    for one in results:
+        found.setdefault(key(one), []).append(one)
+    return found

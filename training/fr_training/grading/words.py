@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from fr_core.scoring.intervals import Rate
-from fr_training.grading.aided import AidedFigures, PrevalenceFigures
+from fr_training.grading.advice import AidedFigures, PrevalenceFigures
 from fr_training.grading.blocks import KindFigures
+from fr_training.grading.certainty import FEW, Lean, Surely, Verdict
 from fr_training.grading.evidence import NO_SUPPORT, EvidenceFigures
 from fr_training.grading.pairs import PairFigures
-from fr_training.grading.splitting import Counts
-from fr_training.grading.surely import FEW, Lean, Surely, Verdict
-from fr_training.grading.values import Maybe
-from fr_training.statistics.proportions import RateDifference
+from fr_training.grading.values import Counts, Maybe
+from fr_training.statistics.estimates import RateDifference
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from fr_evaluation.words import Section, Table, section
 from fr_training.courses import Course
 from fr_training.grading.figures import CohortChange, CohortFigures, Distribution, TraineeRow
 from fr_training.grading.items import ItemRow
-from fr_training.grading.own import OwnFigures
+from fr_training.grading.trainee_means import OwnFigures
 from fr_training.grading.values import Maybe, Undefined
 from fr_training.grading.words import counted
 from fr_training.report import cohort_plots, others, plots, sections

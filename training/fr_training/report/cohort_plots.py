@@ -12,7 +12,7 @@ from fr_evaluation.plots import new_figure
 from fr_training.grading.figures import CohortFigures, TraineeRow
 from fr_training.grading.fusion import CrowdFigures
 from fr_training.grading.items import ItemRow
-from fr_training.grading.learning import LearningFigures
+from fr_training.grading.scores import LearningFigures
 from fr_training.plan import OCCASIONS
 from fr_training.report.plots import FIRST, SECOND, THIRD, learning_figure, of_pairs
 from fr_training.statistics.fusion import GroupArea

@@ -7,21 +7,20 @@ from collections.abc import Iterable, Sequence
 from fr_core.scoring.intervals import Interval, Rate
 from fr_evaluation.words import Section, Table, section
 from fr_training.courses import Course
-from fr_training.grading.agreeing import AgreementFigures
-from fr_training.grading.aided import AidedFigures, PrevalenceFigures
+from fr_training.grading.advice import AidedFigures, PrevalenceFigures
 from fr_training.grading.figures import Words
 from fr_training.grading.fusion import CrowdFigures
 from fr_training.grading.groups import MIN_ITEMS, MIN_TRIALS, GroupFigures, Spread
-from fr_training.grading.learning import LearningFigures
-from fr_training.grading.standing import OTHER_TEST, ChangeFigures, StandingFigures
+from fr_training.grading.scores import OTHER_TEST, ChangeFigures, LearningFigures, StandingFigures
 from fr_training.grading.values import Maybe, Undefined
+from fr_training.grading.verification import AgreementFigures
 from fr_training.grading.words import counted
 from fr_training.report.cells import HEADER, Row, percent, placed, text
 from fr_training.statistics.advice import AdviceGain, AutomationBias
 from fr_training.statistics.change import Change
+from fr_training.statistics.estimates import RateDifference
 from fr_training.statistics.fusion import GroupArea
 from fr_training.statistics.learning import CurvePoint
-from fr_training.statistics.proportions import RateDifference
 from fr_training.statistics.signal_detection import Difference
 
 HEADINGS = (

@@ -10,12 +10,11 @@ from matplotlib.ticker import PercentFormatter
 
 from fr_core.scoring.intervals import Rate, rate
 from fr_evaluation.plots import COLOURS, new_figure
-from fr_training.grading.areas import Roc
-from fr_training.grading.error_places import THIRDS, ErrorsAt
 from fr_training.grading.evidence import EvidenceFigures
 from fr_training.grading.figures import TraineeFigures
-from fr_training.grading.learning import LearningFigures
-from fr_training.grading.pairs import PairFigures, ProbabilityFigures
+from fr_training.grading.pairs import THIRDS, ErrorsAt, PairFigures, ProbabilityFigures
+from fr_training.grading.rates import Roc
+from fr_training.grading.scores import LearningFigures
 
 FIRST, SECOND = COLOURS
 THIRD = "black"

@@ -5,17 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from fr_evaluation.words import Section, Table, section
-from fr_training.grading.areas import Roc
 from fr_training.grading.blocks import BlockFigures, KindFigures
-from fr_training.grading.errors import ErrorFigures
 from fr_training.grading.evidence import EvidenceFigures
-from fr_training.grading.lists import ListFigures, PickFigures
-from fr_training.grading.machine import MachineFigures
+from fr_training.grading.kinds import ListFigures, PickFigures, TriadFigures, TriageFigures
 from fr_training.grading.pairs import FeltDifficulty, PairFigures, ProbabilityFigures
-from fr_training.grading.splitting import Counts
-from fr_training.grading.triads import TriadFigures
-from fr_training.grading.triage import TriageFigures
-from fr_training.grading.values import Maybe, Undefined
+from fr_training.grading.rates import ErrorFigures, MachineFigures, Roc
+from fr_training.grading.values import Counts, Maybe, Undefined
 from fr_training.grading.words import counted
 from fr_training.report.cells import HEADER, Row, text
 from fr_training.report.worth import evidence_section

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from fr_core.scoring.intervals import rate
 from fr_evaluation.words import Section, Table, section
-from fr_training.grading.errors import ErrorFigures
 from fr_training.grading.evidence import EvidenceFigures, LevelEvidence
+from fr_training.grading.rates import ErrorFigures
 from fr_training.grading.values import Maybe
 from fr_training.grading.words import written
 from fr_training.report.cells import HEADER, Row, percent, text

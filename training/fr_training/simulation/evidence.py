@@ -9,7 +9,7 @@ from math import exp, inf, sqrt
 import numpy as np
 
 from fr_training.answers import PairRating
-from fr_training.statistics.normal import share_below, z_of
+from fr_training.statistics.estimates import share_below, z_of
 
 _LEAST = 1e-300  # of a share, so that its z is finite
 _MOST = 1.0 - 1e-15  # likewise

@@ -32,7 +32,7 @@ class Population:
     """People.
 
     The Glasgow Face Matching Test, 40 pairs, is answered 81 % right with a standard deviation of 9.7 points
-    (`fr_training.statistics.norms`). The chance of 40 answers alone makes sqrt(.81 * .19 / 40) = 6.2 points of it,
+    (`fr_training.statistics.change`). The chance of 40 answers alone makes sqrt(.81 * .19 / 40) = 6.2 points of it,
     which leaves 7.5 for people.
 
     * d' = 2 z(.81) = 1.76 for an unbiased person; 7.5 points are .55 of it, as d(% right)/dd' = phi(.88)/2 = .136;

@@ -9,9 +9,8 @@ import numpy as np
 
 from fr_core.scoring.checks import F64, Bools
 from fr_training.courses import Course
-from fr_training.grading.abilities import ability
-from fr_training.grading.errors import Known, sensitivity_of
-from fr_training.grading.triads import CHANCE
+from fr_training.grading.kinds import CHANCE, ability
+from fr_training.grading.rates import Known, sensitivity_of
 from fr_training.grading.values import Undefined
 from fr_training.plan import CoursePlan, read_plan
 from fr_training.results import Result

@@ -9,7 +9,7 @@ import numpy as np
 
 from fr_training.answers import Answer, PairRating
 from fr_training.exercises.protocol import given_at
-from fr_training.grading.triads import CHANCE
+from fr_training.grading.kinds import CHANCE
 from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.prompts import Step
 from fr_training.sessions.adaptive import GUESS_RATE

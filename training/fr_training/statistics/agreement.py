@@ -12,9 +12,8 @@ import numpy as np
 from fr_core.scoring.checks import F64, check_confidence
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, UndefinedRate
 from fr_core.types import I64
-from fr_training.statistics import normal
-from fr_training.statistics.beta import f_quantile
-from fr_training.statistics.estimates import Estimate
+from fr_training.statistics import estimates
+from fr_training.statistics.estimates import Estimate, f_quantile
 
 NOTHING = 1e-12  # of a variance: what is left of 0 by rounding
 
@@ -86,7 +85,7 @@ def kappa(
     spread = (table * (agrees * (1.0 - by_chance) - of_pair * (1.0 - observed)) ** 2).sum()
     variance = (spread - (observed * by_chance - 2.0 * by_chance + observed) ** 2) / (1.0 - by_chance) ** 4
     error = sqrt(float(variance) / len(first)) if variance > NOTHING else 0.0
-    margin = normal.z_of(0.5 + confidence / 2) * error
+    margin = estimates.z_of(0.5 + confidence / 2) * error
     return Estimate(value, error, max(-1.0, value - margin), min(1.0, value + margin), confidence)
 
 

@@ -15,8 +15,7 @@ import numpy as np
 
 from fr_core.scoring.checks import F64, check_confidence
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, UndefinedRate
-from fr_training.statistics.beta import f_quantile
-from fr_training.statistics.estimates import Estimate
+from fr_training.statistics.estimates import Estimate, f_quantile
 
 FEWEST = 2
 NOTHING = 1e-12  # of a variance: what is left of 0 by rounding

@@ -16,7 +16,7 @@ import numpy as np
 
 from fr_core.scoring.checks import F64, Bools, check_confidence
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Rate, rate
-from fr_training.statistics import normal
+from fr_training.statistics import estimates
 from fr_training.statistics.item_response import eap, mle
 
 MIN_PEOPLE = 20  # at 20, the correlation of an item that tells nothing is off by .23
@@ -178,7 +178,7 @@ def _figures(item: int, right: F64, given: Bools, confidence: float) -> ItemFigu
     if people < FEWEST or correlation is None:
         note = f"Fewer than {FEWEST} people" if people < FEWEST else "All were alike in this item or in all others"
         return ItemFigures(item, people, share, None, None, None, f"{note}, so that no correlation is defined.")
-    margin = normal.z_of(0.5 + confidence / 2) / sqrt(people - 3)
+    margin = estimates.z_of(0.5 + confidence / 2) / sqrt(people - 3)
     centre = atanh(min(max(correlation, -1.0 + NOTHING), 1.0 - NOTHING))
     return ItemFigures(item, people, share, correlation, tanh(centre - margin), tanh(centre + margin), "")
 

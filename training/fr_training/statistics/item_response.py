@@ -16,7 +16,7 @@ import numpy as np
 
 from fr_core.scoring.checks import F64, Bools, check_confidence
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, UndefinedRate
-from fr_training.statistics import normal
+from fr_training.statistics import estimates
 
 NODES = 81  # of the prior, on FARTHEST standard deviations to either side of its mean
 FARTHEST = 4.0
@@ -146,7 +146,7 @@ def mle(b: F64, x: Bools, g: F64 | float = 0.0, confidence: float = DEFAULT_CONF
         low, high = (middle, high) if _slope(middle, b, x, g) > 0.0 else (low, middle)
     theta = (low + high) / 2
     error = 1.0 / sqrt(float(np.sum(information(theta, b, g))))
-    margin = normal.z_of(0.5 + confidence / 2) * error
+    margin = estimates.z_of(0.5 + confidence / 2) * error
     return Ability(theta, error, theta - margin, theta + margin, confidence)
 
 

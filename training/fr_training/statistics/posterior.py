@@ -17,7 +17,7 @@ from math import ceil, floor
 import numpy as np
 
 from fr_core.scoring.checks import F64
-from fr_training.statistics import normal
+from fr_training.statistics import estimates
 
 PRIOR = 0.5  # Jeffreys (1946)
 FARTHEST = 12.0  # of z; a posterior that reaches farther would need more than a million trials without an error
@@ -86,8 +86,8 @@ def _place(masses: F64, share: float) -> float:
 def _log_density(term: Term, values: F64) -> F64:
     """f64[n]: of w z, up to a constant, 0 at the highest of the values."""
     z = np.clip(values / term.weight, -FARTHEST, FARTHEST)
-    of_rate = (term.count + PRIOR - 1.0) * normal.log_cdf(z)
-    of_rest = (term.total - term.count + PRIOR - 1.0) * normal.log_cdf(-z)
+    of_rate = (term.count + PRIOR - 1.0) * estimates.log_cdf(z)
+    of_rest = (term.total - term.count + PRIOR - 1.0) * estimates.log_cdf(-z)
     density = of_rate + of_rest - z * z / 2  # the last is the slope of the rate in z
     return np.asarray(density - density.max(), dtype=np.float64)
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from fr_core.scoring.checks import F64, check_confidence
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, UndefinedRate
-from fr_training.statistics import normal
+from fr_training.statistics import estimates
 from fr_training.statistics.estimates import Estimate
 from fr_training.statistics.posterior import Term, central_interval
 
@@ -149,7 +149,7 @@ def rates_of(dprime: float, criterion: float) -> tuple[float, float]:
     """
     if not (isfinite(dprime) and isfinite(criterion)):
         raise ValueError(f"d' and c are finite, not {dprime} and {criterion}.")
-    return normal.share_below(dprime / 2 - criterion), normal.share_below(-dprime / 2 - criterion)
+    return estimates.share_below(dprime / 2 - criterion), estimates.share_below(-dprime / 2 - criterion)
 
 
 def expected(dprime: float, criterion: float, mated: int, nonmated: int) -> Expected:
@@ -211,7 +211,7 @@ def prevalence_ppv(hit_rate: float, false_rate: float, prevalence: float) -> flo
 
 def z_rate(count: int, total: int) -> float:
     """z of (count + .5) / (total + 1), Hautus (1995); 0 <= count <= total."""
-    return normal.z_of((count + 0.5) / (total + 1))
+    return estimates.z_of((count + 0.5) / (total + 1))
 
 
 def _z_moments(rate: float, total: int) -> tuple[float, float]:
@@ -220,7 +220,7 @@ def _z_moments(rate: float, total: int) -> tuple[float, float]:
     low, high = max(0, floor(middle - TAILS * spread - TAILS)), min(total, ceil(middle + TAILS * spread + TAILS))
     counts = np.arange(low, high + 1)
     shares = _binomial(counts, total, rate)
-    z = normal.quantiles((counts + 0.5) / (total + 1))
+    z = estimates.quantiles((counts + 0.5) / (total + 1))
     mean = float(shares @ z)
     return mean, float(shares @ (z - mean) ** 2)
 

@@ -39,7 +39,7 @@ from fr_training.build.building import Progress, build_course
 from fr_training.build.people import NamedPeople, read_datasets
 from fr_training.courses import Course
 from fr_training.errors import CourseBuilding, UnknownCohort
-from fr_training.grading.learned import learned
+from fr_training.grading.items import learned
 from fr_training.plan import CoursePlan
 from fr_training.results import Result
 from fr_training.shipped_plans import plan_names

@@ -15,8 +15,8 @@ from fr_training import report
 from fr_training.errors import NothingToReport, SessionUnfinished, UnknownTrainee
 from fr_training.exports import Finished, export
 from fr_training.grading.cohort import cohort_figures
-from fr_training.grading.partners import with_partners
 from fr_training.grading.trainee import trainee_figures
+from fr_training.grading.verification import with_partners
 
 _FORMATS: Mapping[training_pb2.ExportFormat.ValueType, str] = {
     training_pb2.EXPORT_FORMAT_CSV: "csv",

@@ -9,10 +9,9 @@ from math import exp, hypot, pi, sqrt
 import numpy as np
 
 from fr_core.scoring.auc import auc
-from fr_training.grading.aided import advised, aided_trials
-from fr_training.grading.areas import scores
-from fr_training.grading.splitting import by, of_exercises, pairs, unmoved
-from fr_training.grading.values import Maybe, Undefined, unless_undefined
+from fr_training.grading.advice import advised, aided_trials
+from fr_training.grading.rates import scores
+from fr_training.grading.values import Maybe, Undefined, by, of_exercises, pairs, unless_undefined, unmoved
 from fr_training.prompts import ExerciseKind
 from fr_training.results import Result
 from fr_training.statistics.advice import net_shift

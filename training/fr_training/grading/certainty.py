@@ -11,19 +11,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from fr_core.scoring.intervals import Interval, Rate
-from fr_training.grading.aided import AidedFigures, PrevalenceFigures
-from fr_training.grading.areas import Roc
+from fr_training.grading.advice import AidedFigures, PrevalenceFigures
 from fr_training.grading.blocks import KindFigures
 from fr_training.grading.items import ItemRow
-from fr_training.grading.own import OwnFigures
+from fr_training.grading.kinds import CHANCE
 from fr_training.grading.pairs import PairFigures
-from fr_training.grading.splitting import LISTS
-from fr_training.grading.triads import CHANCE
-from fr_training.grading.values import Maybe, Undefined
+from fr_training.grading.rates import Roc
+from fr_training.grading.trainee_means import OwnFigures
+from fr_training.grading.values import LISTS, Maybe, Undefined
 from fr_training.prompts import ExerciseKind
 from fr_training.statistics.advice import AutomationBias
-from fr_training.statistics.estimates import Estimate
-from fr_training.statistics.proportions import RateDifference
+from fr_training.statistics.estimates import Estimate, RateDifference
 from fr_training.statistics.signal_detection import Sensitivity
 
 FEW = 14

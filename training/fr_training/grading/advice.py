@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fr_core.scoring.intervals import Rate
-from fr_training.grading.errors import sensitivity_of
-from fr_training.grading.splitting import pairs, unmoved
-from fr_training.grading.values import Maybe, Undefined, share, unless_undefined
+from fr_training.grading.rates import sensitivity_of
+from fr_training.grading.values import Maybe, Undefined, pairs, share, unless_undefined, unmoved
 from fr_training.prompts import ExerciseKind
 from fr_training.results import Result
 from fr_training.statistics.advice import (
@@ -23,7 +22,7 @@ from fr_training.statistics.advice import (
     misled,
     prevalence_effect,
 )
-from fr_training.statistics.proportions import RateDifference
+from fr_training.statistics.estimates import RateDifference
 from fr_training.statistics.signal_detection import Difference, difference
 
 

@@ -1,0 +1,233 @@
+"""The figures of triads, of candidate lists and of triage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fr_core.scoring.intervals import Rate
+from fr_training.answers import Usability
+from fr_training.grading.rates import WithUndecided, with_undecided
+from fr_training.grading.values import Maybe, Times, Undefined, by, of_items, share, times
+from fr_training.results import Result
+from fr_training.statistics.item_response import Ability, eap
+
+
+def ability(results: Sequence[Result], guessing: float) -> Maybe[Ability]:
+    """The expected ability under a standard normal prior; an answer that is not right counts as wrong.
+
+    Args:
+        results: judged, of one trainee; those whose item has no difficulty are left out.
+        guessing: chance of guessing right, in [0, 1).
+    """
+    placed = [one for one in results if one.b is not None]
+    if not placed:
+        return Undefined("No answered item has a known difficulty.")
+    if len({one.trainee_id for one in results}) > 1:
+        return Undefined("An ability is that of one trainee.")
+    b = np.array([one.b for one in placed], dtype=np.float64)
+    return eap(b, np.array([one.correct is True for one in placed], dtype=np.bool_), guessing)
+
+
+CHANCE = 1 / 3
+"""Share of right answers of somebody who guesses."""
+
+
+@dataclass(frozen=True, slots=True)
+class TriadFigures:
+    """Of triads.
+
+    Attributes:
+        trials: answered.
+        right: share of right answers; guessing gives a third.
+        better_than_guessing: whether the whole interval of `right` lies above a third.
+        ability: Rasch, with a guess rate of a third.
+        machine: share that the machine has right, of the same triads, each counted once.
+        times: of right and of wrong answers.
+    """
+
+    trials: int
+    right: Maybe[Rate]
+    better_than_guessing: bool
+    ability: Maybe[Ability]
+    machine: Maybe[Rate]
+    times: Times
+
+
+def triad_figures(triads: Sequence[Result]) -> TriadFigures:
+    """Of judged triads of one trainee, or of several together."""
+    right = share(sum(one.correct is True for one in triads), len(triads), "triads")
+    by_machine = [one for one in of_items(triads) if one.machine]
+    return TriadFigures(
+        trials=len(triads),
+        right=right,
+        better_than_guessing=isinstance(right, Rate) and right.interval.low > CHANCE,
+        ability=ability(triads, CHANCE),
+        machine=share(sum(one.machine == one.truth for one in by_machine), len(by_machine), "triads with its opinion"),
+        times=times(triads),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PickFigures:
+    """Picks from lists.
+
+    Attributes:
+        candidates: of each list; 0 where lists of several lengths are together.
+        present: lists that hold the person searched for.
+        absent: lists that do not.
+        right: the person was picked, of `present` (TPIR of picks).
+        foils: somebody else was picked, of `present`: worse than a miss, as it points to a wrong person.
+        missed: "none" was answered, of `present`.
+        false_alarms: somebody was picked, of `absent` (FPIR of picks).
+        inconclusive: lists that were left inconclusive, of all.
+        wrong: wrong decisions, of all lists and of those that were decided.
+    """
+
+    candidates: int
+    present: int
+    absent: int
+    right: Maybe[Rate]
+    foils: Maybe[Rate]
+    missed: Maybe[Rate]
+    false_alarms: Maybe[Rate]
+    inconclusive: Maybe[Rate]
+    wrong: WithUndecided
+
+
+@dataclass(frozen=True, slots=True)
+class ListFigures:
+    """Of candidate lists.
+
+    Attributes:
+        picks: of all lists of known truth.
+        by_length: of each length, shortest first.
+        unscored: lists of which nobody knows what is right; in no other figure.
+        machine_first: lists in which the machine ranks the mate first, of those with a mate, each counted once.
+        times: of right and of wrong decisions.
+    """
+
+    picks: PickFigures
+    by_length: tuple[PickFigures, ...]
+    unscored: int
+    machine_first: Maybe[Rate]
+    times: Times
+
+
+def list_figures(lists: Sequence[Result]) -> ListFigures:
+    """Of judged lists, those of unknown truth included."""
+    scored = [one for one in lists if one.truth]
+    lengths = sorted(by(scored, lambda one: one.candidates).items())
+    ranked = [one.mate_rank for one in of_items(scored) if one.mate_rank is not None]
+    return ListFigures(
+        picks=_picks(scored, 0),
+        by_length=tuple(_picks(some, length) for length, some in lengths),
+        unscored=len(lists) - len(scored),
+        machine_first=share(sum(rank == 1 for rank in ranked), len(ranked), "lists with a ranked mate"),
+        times=times(scored),
+    )
+
+
+def _picks(lists: Sequence[Result], length: int) -> PickFigures:
+    present = [one for one in lists if one.truth != "absent"]
+    absent = [one for one in lists if one.truth == "absent"]
+    decided = [one for one in lists if one.answer != "inconclusive"]
+    right = sum(one.correct is True for one in present)
+    picked = sum(_is_pick(one) for one in present)
+    wrong = sum(one.correct is False for one in decided)
+    return PickFigures(
+        candidates=length,
+        present=len(present),
+        absent=len(absent),
+        right=share(right, len(present), "lists that hold the person"),
+        foils=share(picked - right, len(present), "lists that hold the person"),
+        missed=share(sum(one.answer == "none" for one in present), len(present), "lists that hold the person"),
+        false_alarms=share(sum(map(_is_pick, absent)), len(absent), "lists without the person"),
+        inconclusive=share(len(lists) - len(decided), len(lists), "lists of known truth"),
+        wrong=with_undecided(len(decided) - wrong, wrong, len(lists), "lists of known truth"),
+    )
+
+
+def _is_pick(one: Result) -> bool:
+    return one.answer not in ("none", "inconclusive", "")
+
+
+LEVELS = tuple(level.value for level in Usability)
+"""From usable to reject."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """Photos of one usability, by what was answered."""
+
+    truth: str
+    usable: int
+    limited: int
+    reject: int
+
+
+@dataclass(frozen=True, slots=True)
+class Degradation:
+    """A kind of fault in photos.
+
+    Attributes:
+        degraded: its word.
+        photos: that have it.
+        judged: share that was judged rightly.
+        named: share in which the trainee named this reason.
+    """
+
+    degraded: str
+    photos: int
+    judged: Maybe[Rate]
+    named: Maybe[Rate]
+
+
+@dataclass(frozen=True, slots=True)
+class TriageFigures:
+    """Of triage.
+
+    Attributes:
+        trials: answered.
+        right: share of right answers.
+        let_through: photos to be rejected that were called usable or of limited use.
+        thrown_away: usable photos that were rejected.
+        confusion: one for each usability, from usable to reject.
+        degradations: in the order of the alphabet.
+        times: of right and of wrong answers.
+    """
+
+    trials: int
+    right: Maybe[Rate]
+    let_through: Maybe[Rate]
+    thrown_away: Maybe[Rate]
+    confusion: tuple[Confusion, ...]
+    degradations: tuple[Degradation, ...]
+    times: Times
+
+
+def triage_figures(photos: Sequence[Result]) -> TriageFigures:
+    """Of judged photos."""
+    table = {truth: dict.fromkeys(LEVELS, 0) for truth in LEVELS}
+    for one in photos:
+        table[one.truth][one.answer] += 1
+    reject, usable = table["reject"], table["usable"]
+    faulty = sorted(by((one for one in photos if one.degraded), lambda one: one.degraded).items())
+    return TriageFigures(
+        trials=len(photos),
+        right=share(sum(one.correct is True for one in photos), len(photos), "photos that were judged"),
+        let_through=share(reject["usable"] + reject["limited"], sum(reject.values()), "photos to be rejected"),
+        thrown_away=share(usable["reject"], sum(usable.values()), "usable photos"),
+        confusion=tuple(Confusion(truth, **table[truth]) for truth in LEVELS),
+        degradations=tuple(_degradation(word, some) for word, some in faulty),
+        times=times(photos),
+    )
+
+
+def _degradation(word: str, photos: Sequence[Result]) -> Degradation:
+    named = sum(word in one.reasons.split("+") for one in photos)
+    right = sum(one.correct is True for one in photos)
+    lacking = "photos of this kind"
+    return Degradation(word, len(photos), share(right, len(photos), lacking), share(named, len(photos), lacking))

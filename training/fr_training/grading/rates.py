@@ -1,0 +1,220 @@
+"""Error rates of pairs, sensitivity and bias, ROC curves and their areas, and the machine on the same pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fr_core.scoring.auc import auc, auc_delong
+from fr_core.scoring.checks import F64
+from fr_core.scoring.det import det_curve
+from fr_core.scoring.intervals import Rate, UndefinedRate
+from fr_core.scoring.likelihood import cllr
+from fr_training.grading.values import Area, Maybe, Undefined, of_items, share, unless_undefined
+from fr_training.results import Result
+from fr_training.statistics.decisions import SignalCounts, decided, signal_counts
+from fr_training.statistics.signal_detection import Sensitivity, sensitivity
+
+
+@dataclass(frozen=True, slots=True)
+class WithUndecided:
+    """Errors where some trials may be left undecided.
+
+    Attributes:
+        of_all: wrong decisions, of all trials.
+        of_decided: wrong decisions, of the trials that were decided.
+        coverage: trials that were decided, of all.
+    """
+
+    of_all: Maybe[Rate]
+    of_decided: Maybe[Rate]
+    coverage: Maybe[Rate]
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorFigures:
+    """Of rated pairs.
+
+    Attributes:
+        right: share of right answers, of all; the undecided are not right.
+        misses: pairs of one person that were called different (as a false non-match).
+        false_same: pairs of two people that were called the same (as a false match).
+        sensitivity: d' and criterion c; the undecided count as not called "same". c < 0 is too ready to say "same".
+    """
+
+    right: Maybe[Rate]
+    misses: WithUndecided
+    false_same: WithUndecided
+    sensitivity: Maybe[Sensitivity]
+
+
+Known = dict[SignalCounts, Sensitivity]
+"""What was computed already; of many trainees, several have the same counts."""
+
+
+def error_figures(pairs: Sequence[Result], known: Known | None = None) -> ErrorFigures:
+    """Of pairs as `fr_training.grading.values.pairs` selects them; `known` is added to."""
+    same = [one.rating or 0 for one in pairs if one.truth == "same"]
+    different = [one.rating or 0 for one in pairs if one.truth == "different"]
+    right = sum(rating > 0 for rating in same) + sum(rating < 0 for rating in different)
+    return ErrorFigures(
+        right=share(right, len(pairs), "rated pairs"),
+        misses=with_undecided(
+            sum(rating > 0 for rating in same), sum(rating < 0 for rating in same), len(same), "pairs of one person"
+        ),
+        false_same=with_undecided(
+            sum(rating < 0 for rating in different),
+            sum(rating > 0 for rating in different),
+            len(different),
+            "pairs of two people",
+        ),
+        sensitivity=unless_undefined(lambda: sensitivity_of(pairs, known)),
+    )
+
+
+def with_undecided(right: int, wrong: int, total: int, what: str) -> WithUndecided:
+    """Errors of `total` trials, some of which may be neither right nor wrong; `what` names the trials."""
+    if not total:
+        none = Undefined(f"There are no {what}.")
+        return WithUndecided(none, none, none)
+    found = decided(right, wrong, total - right - wrong)
+    return WithUndecided(
+        found.errors_of_all,
+        found.errors_of_conclusive or Undefined(f"All {what} were left undecided."),
+        found.coverage,
+    )
+
+
+def sensitivity_of(pairs: Sequence[Result], known: Known | None = None) -> Sensitivity:
+    """d' and c of the last ratings; `known` is added to.
+
+    Raises:
+        UndefinedRate: there is no pair of one person, or none of two.
+    """
+    ratings = np.array([one.rating or 0 for one in pairs], dtype=np.int64)
+    counts = signal_counts(ratings, np.array([one.truth == "same" for one in pairs], dtype=np.bool_))
+    known = {} if known is None else known
+    if counts not in known:
+        known[counts] = sensitivity(counts.hits, counts.mated, counts.false_alarms, counts.nonmated)
+    return known[counts]
+
+
+MOST_POINTS = 60
+"""Of a curve that is kept for a plot."""
+
+
+@dataclass(frozen=True, slots=True)
+class RocPoint:
+    """What one threshold does.
+
+    Attributes:
+        false_same: share of pairs of two people at or above it.
+        hits: share of pairs of one person at or above it.
+    """
+
+    false_same: float
+    hits: float
+
+
+@dataclass(frozen=True, slots=True)
+class Roc:
+    """A curve.
+
+    Attributes:
+        points: from (0, 0) to (1, 1), MOST_POINTS at most.
+        area: under all of it.
+    """
+
+    points: tuple[RocPoint, ...]
+    area: Area
+
+
+def roc_of_ratings(pairs: Sequence[Result]) -> Maybe[Roc]:
+    """Of the ratings of pairs of known truth."""
+    return roc(*scores(pairs, [float(one.rating or 0) for one in pairs]))
+
+
+def roc_of_machine(pairs: Sequence[Result]) -> Maybe[Roc]:
+    """Of the machine's similarities, of the pairs that have one."""
+    compared = [one for one in pairs if one.similarity is not None]
+    return roc(*scores(compared, [one.similarity or 0.0 for one in compared]))
+
+
+def scores(pairs: Sequence[Result], values: Sequence[float]) -> tuple[F64, F64]:
+    """f64[n], f64[m]: the values of pairs of one person, and of two people."""
+    same = [value for one, value in zip(pairs, values, strict=True) if one.truth == "same"]
+    different = [value for one, value in zip(pairs, values, strict=True) if one.truth == "different"]
+    return np.array(same, dtype=np.float64), np.array(different, dtype=np.float64)
+
+
+def roc(same: F64, different: F64) -> Maybe[Roc]:
+    """Of values that are higher where a pair looks more like one person.
+
+    Args:
+        same: f64[n], finite, of pairs of one person.
+        different: f64[m], finite, of pairs of two people.
+    """
+    if not len(same) or not len(different):
+        return Undefined("A curve needs pairs of one person and of two.")
+    curve = det_curve(same, different).thinned(MOST_POINTS)
+    points = [RocPoint(float(fmr), float(1 - fnmr)) for fmr, fnmr in zip(curve.fmr, curve.fnmr, strict=True)]
+    return Roc(tuple(reversed(points)), area(same, different))
+
+
+def area(same: F64, different: F64) -> Area:
+    """With DeLong's interval where there is one; both are not empty."""
+    try:
+        found = auc_delong(same, different)
+    except UndefinedRate as undefined:
+        return Area(auc(same, different), Undefined(str(undefined)))
+    return Area(found.value, found.interval, found.standard_error)
+
+
+@dataclass(frozen=True, slots=True)
+class MachineFigures:
+    """Of the machine. A pair counts once, however many trainees judged it; in `agrees`, once for each answer.
+
+    Attributes:
+        trials: different pairs of which it says something.
+        right: share that it has right.
+        misses: pairs of one person that it calls different.
+        false_same: pairs of two people that it calls the same.
+        roc: of its similarities.
+        cllr: cost of its likelihood ratios in bits, of the pairs that have one; 0 is perfect, 1 is no evidence.
+        agrees: share of answers that say the same as the machine; an undecided trainee agrees with nobody.
+    """
+
+    trials: int
+    right: Maybe[Rate]
+    misses: Maybe[Rate]
+    false_same: Maybe[Rate]
+    roc: Maybe[Roc]
+    cllr: Maybe[float]
+    agrees: Maybe[Rate]
+
+
+def machine_figures(pairs: Sequence[Result]) -> MachineFigures:
+    """Of rated pairs of known truth, of one trainee or of several together."""
+    answers = [one for one in pairs if one.machine]
+    different_pairs = of_items(pairs)
+    said = [one for one in different_pairs if one.machine]
+    same = [one for one in said if one.truth == "same"]
+    different = [one for one in said if one.truth == "different"]
+    lacking = "pairs with an opinion of the machine"
+    return MachineFigures(
+        trials=len(said),
+        right=share(sum(one.machine == one.truth for one in said), len(said), lacking),
+        misses=share(sum(one.machine == "different" for one in same), len(same), f"{lacking} that show one person"),
+        false_same=share(sum(one.machine == "same" for one in different), len(different), f"{lacking} of two people"),
+        roc=roc_of_machine(different_pairs),
+        cllr=_cllr(different_pairs),
+        agrees=share(sum(one.machine == one.answer for one in answers), len(answers), lacking),
+    )
+
+
+def _cllr(pairs: Sequence[Result]) -> Maybe[float]:
+    weighed = [(one, one.log10_lr) for one in pairs if one.log10_lr is not None]
+    same, different = scores([one for one, _ in weighed], [ratio for _, ratio in weighed])
+    return unless_undefined(lambda: cllr(same, different))
